@@ -1,0 +1,139 @@
+"""One tree of errors, by the reaction that they ask for.
+
+    Wx2MqttError
+    ├─ SettingsError(problems)          exit 78; systemd does not restart
+    ├─ BadCommand(code, …)              the MQTT caller is wrong: a result `rejected`, nothing sent
+    ├─ GatewayError
+    │  ├─ Unreachable                   certainly not delivered; try later with back-off
+    │  ├─ Throttled(retry_after)        certainly not delivered; slow everything down
+    │  ├─ LoggedOut(reason)             a person must log in
+    │  ├─ LoginRefused(reason)          WeChat refuses this account on this backend; do not try again
+    │  ├─ Rejected(code)                certainly not delivered, and trying again is no use
+    │  ├─ OutcomeUnknown                perhaps delivered: one more attempt with the same key
+    │  └─ ProtocolViolation             they sent what we do not know
+    ├─ LinkError
+    │  ├─ NotConnected                  the broker is away; what waits stays in the journal
+    │  └─ PublishRefused(reason)        an error PUBACK: this topic waits, the others go on
+    └─ StoreError                       never acknowledge what is not on disk
+       ├─ StoreFull                     no space, or the size that the owner allows is used up
+       ├─ StoreLocked(holder)           another process has this store; exit 75
+       └─ StoreTooNew                   written by a newer version; left untouched
+
+The first line of a class's docstring is its default message.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class Wx2MqttError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong in a file: where it is, what it is and how to mend it."""
+
+    file: str
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}: {self.message}"
+
+
+class SettingsError(Wx2MqttError):
+    """The configuration cannot be used."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class BadCommand(Wx2MqttError):
+    """The command cannot be carried out as it stands."""
+
+    def __init__(self, code: str, message: str, *, command_id: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.command_id = command_id
+
+
+class GatewayError(Wx2MqttError):
+    """WeChat did not do what was asked."""
+
+
+class Unreachable(GatewayError):
+    """WeChat does not answer.
+
+    `hung` is true when a long poll was cut at its own limit: no answer, and yet the loop has moved.
+    """
+
+    def __init__(self, message: str | None = None, *, hung: bool = False) -> None:
+        super().__init__(message)
+        self.hung = hung
+
+
+class Throttled(GatewayError):
+    """WeChat says that this was too often."""
+
+    def __init__(self, message: str | None = None, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LoggedOut(GatewayError):
+    """WeChat has ended the login."""
+
+
+class LoginRefused(GatewayError):
+    """WeChat does not let this account in."""
+
+
+class Rejected(GatewayError):
+    """WeChat refused the message."""
+
+    def __init__(self, message: str | None = None, *, code: str = "refused_by_wechat") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class OutcomeUnknown(GatewayError):
+    """The request was written and no complete answer came."""
+
+
+class ProtocolViolation(GatewayError):
+    """WeChat's answer cannot be understood."""
+
+
+class LinkError(Wx2MqttError):
+    """The broker did not do what was asked."""
+
+
+class NotConnected(LinkError):
+    """There is no connection to the broker."""
+
+
+class PublishRefused(LinkError):
+    """The broker refused the message."""
+
+
+class StoreError(Wx2MqttError):
+    """The store cannot be used."""
+
+
+class StoreFull(StoreError):
+    """There is no room left in the store."""
+
+
+class StoreLocked(StoreError):
+    """Another process uses this store."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer version of wx2mqtt."""

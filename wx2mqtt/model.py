@@ -1,0 +1,237 @@
+"""The words that every part of the bridge shares: people, messages, commands, results.
+
+Values only, frozen. Nothing here does I/O, reads a clock or knows a backend or a broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NewType
+
+Handle = NewType("Handle", str)
+"""A backend's name for a chat or a person; on web WeChat it changes at every login. Never published."""
+
+Cursor = NewType("Cursor", str)
+"""How far a backend has received; opaque text made by the backend, kept by the journal."""
+
+SendKey = NewType("SendKey", str)
+"""Decimal digits that name one command towards WeChat; the same on each attempt (webwx 2.12)."""
+
+PersonId = NewType("PersonId", int)
+"""The row of a person or group in the store; the same for ever."""
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class ChatKind(StrEnum):
+    """What a chat is (DESIGN 4)."""
+
+    FRIEND = "friend"
+    GROUP = "group"
+    OFFICIAL = "official"
+    SELF = "self"
+    SYSTEM = "system"
+
+
+class Kind(StrEnum):
+    """What a message is (DESIGN 4)."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    VOICE = "voice"
+    VIDEO = "video"
+    STICKER = "sticker"
+    FILE = "file"
+    LINK = "link"
+    MINI_PROGRAM = "mini_program"
+    LOCATION = "location"
+    CARD = "card"
+    QUOTE = "quote"
+    CHAT_HISTORY = "chat_history"
+    TRANSFER = "transfer"
+    RED_PACKET = "red_packet"
+    SYSTEM = "system"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One person in a group, as the group shows them."""
+
+    handle: Handle
+    nickname: str = ""
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contact:
+    """A person, group or account as a backend sees it in this login.
+
+    `permanent_id` is an id that never changes and nobody can choose: `filehelper` and the other special
+    accounts of web WeChat, a person's id on iLink; empty where there is none. `avatar` is the number of
+    the picture (webwx 4.1: the same at the next login, changes with the picture); empty when unknown.
+    `profile` holds further facts, empty ones left out (`sex`, `province`, `city`, `attributes`).
+    `members` is None while a group's list is unknown.
+    """
+
+    handle: Handle
+    kind: ChatKind
+    nickname: str = ""
+    remark: str = ""
+    alias: str = ""
+    permanent_id: str = ""
+    avatar: str = ""
+    profile: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[Member, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """The account that logged in. `uin` is text, empty when the backend has none."""
+
+    handle: Handle
+    nickname: str
+    uin: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaRef:
+    """Where a backend finds the bytes of a message again; `locator` is opaque to all others."""
+
+    locator: Mapping[str, str]
+    mime: str = ""
+    size: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """A message as a backend hands it over.
+
+    `key` is equal whenever WeChat hands the same message over again. `sender` is None for system texts.
+    `sender_name` is the name shown in that group, else empty. `time` is in milliseconds since 1970.
+    `detail` is published as the object named after the kind (`image`, `location`, …).
+    """
+
+    key: str
+    id: str
+    chat: Handle
+    chat_kind: ChatKind
+    sender: Handle | None
+    sender_name: str = ""
+    from_self: bool = False
+    kind: Kind
+    text: str
+    mentioned: bool = False
+    time: int
+    detail: Mapping[str, Json] = field(default_factory=dict)
+    media: MediaRef | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happened and is no message: a recall, a friend request, a call (DESIGN 4).
+
+    `chat` and `actor` are None where nobody known is meant. `fields` are published; `private` is what
+    the backend needs to act on it later (a ticket) and is stored, never published.
+    """
+
+    key: str
+    name: str
+    time: int
+    chat: Handle | None = None
+    actor: Handle | None = None
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What is to be sent to WeChat in one attempt."""
+
+    chat: Handle
+    kind: Kind
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """WeChat took a message. `message_id` is text; empty when WeChat gave none (`unconfirmed`)."""
+
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What somebody asked for on `out/<user>`, checked for form only.
+
+    `user` is the topic level exactly as received. `kind` is text, image, video, file or recall. `ttl` in
+    seconds. An `id` that nobody gave is made by the bridge.
+    """
+
+    user: str
+    kind: str = "text"
+    id: str = ""
+    text: str = ""
+    path: str = ""
+    url: str = ""
+    data: str = ""
+    name: str = ""
+    message_id: str = ""
+    mention: tuple[str, ...] = ()
+    ttl: float | None = None
+    hold: bool = True
+    priority: str = "normal"
+    urgent: bool = False
+    also_wechat: bool = False
+
+
+class Status(StrEnum):
+    """How a command ended (DESIGN 4)."""
+
+    SENT = "sent"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """The one result of a command; `code` is of the list in `mqtt/payloads.py`. `time` in milliseconds."""
+
+    id: str
+    user: str
+    status: Status
+    code: str
+    message: str = ""
+    message_id: str | None = None
+    time: int
+    retry_after: float | None = None
+    duplicate_possible: bool = False
+
+
+class LoginState(StrEnum):
+    """What `login/state` says (DESIGN 4)."""
+
+    STARTING = "starting"
+    WAITING_FOR_SCAN = "waiting_for_scan"
+    WAITING_FOR_CONFIRM = "waiting_for_confirm"
+    ONLINE = "online"
+    INTERRUPTED = "interrupted"
+    LOGGED_OUT = "logged_out"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+
+
+class Needs(StrEnum):
+    """What a person must do next (DESIGN 4)."""
+
+    NOTHING = "nothing"
+    SCAN = "scan"
+    CONFIRM = "confirm"
+    CODE = "code"
+    RELOGIN = "relogin"
+    OTHER_BACKEND = "other_backend"

@@ -1,0 +1,1 @@
+"""MQTT: topics and payloads as data, and the doors to brokers."""

@@ -1,0 +1,113 @@
+"""What the bridge needs of a broker. `client.py` is the one that speaks MQTT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A message for the broker; always QoS 1. `expiry` in seconds (MQTT 5)."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    content_type: str = ""
+    expiry: int | None = None
+    correlation: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message from the broker, to be acknowledged once it is on disk.
+
+    `session` names the broker's session (the same over reconnects as long as the broker kept it); together with `mid`
+    it tells a redelivery. `expiry` is what is left in seconds. `connection` counts connections; an acknowledgement
+    of an earlier one is dropped, since its packet id may mean another message by now (mqtt-bridges 0.5).
+    """
+
+    topic: str
+    payload: bytes
+    mid: int
+    dup: bool
+    retain: bool
+    connection: int
+    content_type: str = ""
+    response_topic: str = ""
+    correlation: bytes | None = None
+    expiry: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A filter; on MQTT 5 with No Local, Retain Handling 2 and without Retain As Published."""
+
+    filter: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected:
+    """A connection stands. Sizes in bytes; None where the broker named no limit."""
+
+    url: str
+    protocol: str
+    session_present: bool
+    receive_maximum: int
+    packet_limit: int | None
+    retain_available: bool
+    connection: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disconnected:
+    """The connection is gone, or could not be made. `reason` is a sentence without secrets.
+
+    `standby` is true when another client took this client id over twice within a minute.
+    """
+
+    reason: str
+    retry_in: float
+    standby: bool = False
+
+
+Acknowledged = Callable[[Exception | None], None]
+"""Called once on the loop: None for a PUBACK that says success, else `PublishRefused` or `NotConnected`."""
+
+
+class Listener(Protocol):
+    """Who is told what happens on a link; all calls come on the event loop, in order, and must not block."""
+
+    def connected(self, connection: Connected) -> None:
+        """A connection stands and the subscriptions are granted."""
+
+    def disconnected(self, gone: Disconnected) -> None:
+        """It is gone. Every publish without PUBACK has been told `NotConnected` before."""
+
+    def delivered(self, delivery: Delivery) -> None:
+        """A message came in. It is not acknowledged until `Link.acknowledge`."""
+
+
+class Link(Protocol):
+    """One MQTT client, kept connected for as long as `run` runs."""
+
+    async def run(self, listener: Listener) -> None:
+        """Connect, and connect again with back-off and jitter, until cancelled; then disconnect in order.
+
+        Nothing that a broker does ends it.
+        """
+
+    def publish(self, publication: Publication, acknowledged: Acknowledged) -> None:
+        """Hand over one message; the caller keeps the window (`Connected.receive_maximum`).
+
+        Calls back at once with `NotConnected` when there is no connection, and with `PublishRefused` when it
+        can be known that the broker would not take it. Nothing is ever queued for a later connection.
+        """
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """PUBACK. Dropped when its connection is gone. Must be called in the order of delivery."""
+
+    @property
+    def current(self) -> Connected | None:
+        """The connection that stands, or None."""

@@ -1,0 +1,1 @@
+"""WeChat: one seam, and the backends behind it."""

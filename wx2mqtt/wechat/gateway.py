@@ -1,0 +1,148 @@
+"""The seam between the bridge and WeChat. Everything above it works the same with each backend.
+
+Pull-based: nothing happens unless the bridge asks, so that back-pressure comes for free and one task owns
+each conversation. All errors are leaves of `GatewayError`. No method logs a secret or puts one into an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from wx2mqtt.model import (
+    Contact,
+    Cursor,
+    Draft,
+    Event,
+    Handle,
+    MediaRef,
+    Message,
+    Owner,
+    Receipt,
+    SendKey,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a backend can do, as data.
+
+    `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent and their largest size in bytes.
+    `new_handles` is true where every login gives everybody a new handle.
+    """
+
+    backend: str
+    contacts: bool
+    groups: bool
+    start_chat: bool
+    new_handles: bool
+    text_limit: int
+    recall: bool = False
+    media: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowQr:
+    """A person must scan this. `lifetime` in seconds is how long the code will probably be good."""
+
+    url: str
+    lifetime: float
+
+
+@dataclass(frozen=True, slots=True)
+class AskPhone:
+    """No QR code is needed: the phone of the last login shows a question (push login)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """The code was scanned; the person must confirm on the phone. `avatar` holds picture bytes or is empty."""
+
+    avatar: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedIn:
+    """The login stands.
+
+    `login_id` names this login: handles and cursors are good within it only. `resumed` is true when a saved
+    login goes on, so that known handles stay good. `cursor` is where a new login begins to receive.
+    """
+
+    owner: Owner
+    login_id: str
+    resumed: bool
+    cursor: Cursor
+
+
+LoginStep = ShowQr | AskPhone | Scanned | LoggedIn
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """What one `receive` brought, in WeChat's order, and the cursor that stands after it.
+
+    `contacts` are new or changed (applied before the items), `removed` are gone. `unread` counts entries that could
+    not be read and were skipped.
+    """
+
+    cursor: Cursor
+    items: tuple[Message | Event, ...] = ()
+    contacts: tuple[Contact, ...] = ()
+    removed: tuple[Handle, ...] = ()
+    unread: int = 0
+
+
+class Vault(Protocol):
+    """Where a backend keeps the secrets of one account's login; a file of mode 0600."""
+
+    async def load(self) -> Mapping[str, object] | None:
+        """What was saved last, or None."""
+
+    async def save(self, session: Mapping[str, object]) -> None:
+        """Keep this durably instead of what was there."""
+
+    async def clear(self) -> None:
+        """Forget it: the login is over."""
+
+
+Progress = Callable[[int], None]
+"""Called with how many contacts have come so far."""
+
+
+class Gateway(Protocol):
+    """One WeChat account through one backend."""
+
+    capabilities: Capabilities
+
+    def login(self, *, resume: bool) -> AsyncIterator[LoginStep]:
+        """Log in; the last step is `LoggedIn`.
+
+        With `resume` a saved login is tried first, and when WeChat refuses it the phone is asked once; then, and
+        without `resume` at once, a QR code is shown, and a new one whenever it expires, without end: whoever
+        iterates stops when it is enough. Raises `LoginRefused`, or `Unreachable` when WeChat cannot be reached.
+        A saved login that could not be checked (`Unreachable`) stays saved.
+        """
+
+    def people(self, progress: Progress) -> AsyncIterator[tuple[Contact, ...]]:
+        """The whole address book of this login, page by page; groups come with their members."""
+
+    async def receive(self, cursor: Cursor) -> Batch:
+        """Wait for what is new after `cursor`. The same cursor brings the same again.
+
+        Returns an empty batch when a poll ended with nothing. Never called twice at the same time.
+        Raises `LoggedOut`, `Unreachable`, `Throttled`, `ProtocolViolation`.
+        """
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        """Send once; no retry inside. Raises any leaf of `GatewayError`."""
+
+    def download(self, media: MediaRef) -> AsyncIterator[bytes]:
+        """The bytes of a message, in pieces."""
+
+    async def logout(self) -> None:
+        """End the login at WeChat and forget it here. Never raises for what WeChat answers."""
+
+    async def close(self) -> None:
+        """Let go of connections. The login goes on."""
