@@ -23,9 +23,10 @@ class Publication:
 class Delivery:
     """A message from the broker, to be acknowledged once it is on disk.
 
-    `session` names the broker's session (the same over reconnects as long as the broker kept it); together with `mid`
-    it tells a redelivery. `expiry` is what is left in seconds. `connection` counts connections; an acknowledgement
-    of an earlier one is dropped, since its packet id may mean another message by now (mqtt-bridges 0.5).
+    `session` names the broker's session (the same over reconnects as long as the broker kept it);
+    together with `mid` it tells a redelivery. `expiry` is what is left in seconds. `connection` counts
+    connections; an acknowledgement of an earlier one is dropped, since its packet id may mean another
+    message by now (mqtt-bridges 0.5).
     """
 
     topic: str

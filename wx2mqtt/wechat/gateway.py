@@ -28,8 +28,8 @@ from wx2mqtt.model import (
 class Capabilities:
     """What a backend can do, as data.
 
-    `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent and their largest size in bytes.
-    `new_handles` is true where every login gives everybody a new handle.
+    `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent and their largest size
+    in bytes. `new_handles` is true where every login gives everybody a new handle.
     """
 
     backend: str
@@ -83,8 +83,8 @@ LoginStep = ShowQr | AskPhone | Scanned | LoggedIn
 class Batch:
     """What one `receive` brought, in WeChat's order, and the cursor that stands after it.
 
-    `contacts` are new or changed (applied before the items), `removed` are gone. `unread` counts entries that could
-    not be read and were skipped.
+    `contacts` are new or changed (applied before the items), `removed` are gone. `unread` counts
+    entries that could not be read and were skipped.
     """
 
     cursor: Cursor
@@ -119,10 +119,11 @@ class Gateway(Protocol):
     def login(self, *, resume: bool) -> AsyncIterator[LoginStep]:
         """Log in; the last step is `LoggedIn`.
 
-        With `resume` a saved login is tried first, and when WeChat refuses it the phone is asked once; then, and
-        without `resume` at once, a QR code is shown, and a new one whenever it expires, without end: whoever
-        iterates stops when it is enough. Raises `LoginRefused`, or `Unreachable` when WeChat cannot be reached.
-        A saved login that could not be checked (`Unreachable`) stays saved.
+        With `resume` a saved login is tried first, and when WeChat refuses it the phone is asked once;
+        then, and without `resume` at once, a QR code is shown, and a new one whenever it expires,
+        without end: whoever iterates stops when it is enough. Raises `LoginRefused`, or `Unreachable`
+        when WeChat cannot be reached. A saved login that could not be checked (`Unreachable`) stays
+        saved.
         """
 
     def people(self, progress: Progress) -> AsyncIterator[tuple[Contact, ...]]:
