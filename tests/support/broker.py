@@ -1,0 +1,170 @@
+"""A real mosquitto on a free loopback port, for tests: start, stop, kill -9, and start again with its data."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+PROGRAM = shutil.which("mosquitto", path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin")
+PATIENCE = 10.0
+
+DURABLE = """
+persistence true
+persistence_location {folder}/
+autosave_interval 1
+autosave_on_changes true
+max_queued_messages 0
+"""
+"""Survives kill -9 with its sessions, queues and retained messages (mqtt-bridges 0.6)."""
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """One broker with a configuration text; `{folder}` and `{port}` in it are filled in.
+
+    It listens on 127.0.0.1:`port` for anybody. With `listener=False` the text brings its own listeners.
+    The port stays the same over `stop`, `kill` and `start`; `log` holds every line since the first start.
+    """
+
+    def __init__(self, folder: Path, config: str = "", *, port: int = 0, listener: bool = True) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.log: list[str] = []
+        self._lines = threading.Condition()
+        self._reader: threading.Thread | None = None
+        self._process: subprocess.Popen[str] | None = None
+        head = f"listener {self.port} 127.0.0.1\nallow_anonymous true\n" if listener else ""
+        text = config.replace("{folder}", str(folder)).replace("{port}", str(self.port))
+        self._head = f"user {_user()}\nlog_type all\nlog_timestamp false\n{head}"
+        self.configure(text)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def configure(self, config: str) -> None:
+        """Write another configuration; it counts from the next `start` or `reload`."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "mosquitto.conf").write_text(f"{self._head}{config}\n")
+
+    def start(self) -> Mosquitto:
+        """Run it and wait until it accepts connections."""
+        assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
+        assert self._process is None, "it runs already"
+        seen = len(self.log)
+        command = [PROGRAM, "-c", str(self.folder / "mosquitto.conf")]
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace")
+        self._process = process
+        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+        self._reader.start()
+        self.wait_for_log(" running", since=seen)
+        return self
+
+    def stop(self) -> None:
+        """End it in order: it saves what it keeps."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """In order."""
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Freeze it: connections stay open and nothing is answered."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End a `pause`."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def reload(self) -> None:
+        """Read the configuration again (rights and passwords, not listeners)."""
+        seen = len(self.log)
+        os.kill(self.pid, signal.SIGHUP)
+        self.wait_for_log("Reloading config", since=seen)
+
+    def wait_for_log(self, text: str, *, since: int = 0, timeout: float = PATIENCE) -> str:
+        """The first line with `text` at or after line number `since`; waits for it."""
+        with self._lines:
+            if self._lines.wait_for(lambda: self._ended(text, since), timeout):
+                found = self._find(text, since)
+                if found is not None:
+                    return found
+        raise AssertionError(f"mosquitto did not say {text!r}:\n" + "\n".join(self.log[-20:]))
+
+    def _find(self, text: str, since: int) -> str | None:
+        return next((line for line in self.log[since:] if text in line), None)
+
+    def _ended(self, text: str, since: int) -> bool:
+        gone = self._process is None or self._process.poll() is not None
+        return self._find(text, since) is not None or gone
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            with self._lines:
+                self.log.append(line.rstrip())
+                self._lines.notify_all()
+        process.wait()
+        with self._lines:
+            self._lines.notify_all()
+
+    def _end(self, how: signal.Signals) -> None:
+        process, reader = self._process, self._reader
+        if process is None or reader is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(how)
+            process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(PATIENCE)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            reader.join(PATIENCE)
+            assert process.stderr is not None
+            process.stderr.close()
+            self._process = None
+
+
+def _user() -> str:
+    """Started as root, mosquitto would change to a user who cannot write in the test's folder."""
+    import pwd  # noqa: PLC0415 - not on every system; this module is imported also where no mosquitto runs
+
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+@contextlib.contextmanager
+def mosquitto(folder: Path, config: str = "", *, port: int = 0, listener: bool = True) -> Iterator[Mosquitto]:
+    """A running broker for the length of a `with`."""
+    broker = Mosquitto(folder, config, port=port, listener=listener)
+    broker.start()
+    try:
+        yield broker
+    finally:
+        broker.stop()
