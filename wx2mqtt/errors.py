@@ -56,12 +56,17 @@ class SettingsError(Wx2MqttError):
 
 
 class BadCommand(Wx2MqttError):
-    """The command cannot be carried out as it stands."""
+    """The command cannot be carried out as it stands.
 
-    def __init__(self, code: str, message: str, *, command_id: str = "") -> None:
-        super().__init__(message)
+    `code` is the result's code; `word` and `facts` make the sentence (`words.explain`).
+    """
+
+    def __init__(self, code: str, word: str, /, *, command_id: str = "", **facts: object) -> None:
+        super().__init__(f"{code}: {word}")
         self.code = code
+        self.word = word
         self.command_id = command_id
+        self.facts = facts
 
 
 class GatewayError(Wx2MqttError):

@@ -1,0 +1,144 @@
+"""Payloads as bytes: commands in, messages, results and answers out (DESIGN 4, 4.1, 4.2). Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from wx2mqtt.clock import rfc3339
+from wx2mqtt.model import Json, Message, Result
+
+RESULT_CODES = frozenset(
+    {
+        *("ok", "unconfirmed", "unknown_user", "unresolved_user", "bad_command", "empty", "too_long"),
+        *("too_large", "retained", "not_allowed", "unsupported", "rate_limited", "window_closed"),
+        *("quota_used", "displaced", "logged_out", "expired", "refused_by_wechat", "no_answer"),
+        *("id_reused", "bad_response_topic", "storage_full", "dropped", "internal"),
+    }
+)
+"""Every `code` of a result (DESIGN 4)."""
+
+REQUEST_CODES = RESULT_CODES | {"unknown_request", "bad_request"}
+"""Every `code` of an answer to a request (DESIGN 4.2)."""
+
+LAST_TEXT = 1000  # characters of text in `last` (DESIGN 4)
+
+
+def encode(value: Mapping[str, Json]) -> bytes:
+    """Compact JSON, real UTF-8. A lone surrogate becomes `?`: one bad character stops nothing (P5)."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
+def message_body(
+    message: Message,
+    *,
+    account: str,
+    user: str,
+    chat_name: str,
+    sender: Mapping[str, Json] | None,
+    trusted: bool,
+) -> dict[str, Json]:
+    """A message as published, but for `schema`, `stream` and `seq`, which the journal gives at the commit."""
+    body: dict[str, Json] = {
+        "id": message.id,
+        "account": account,
+        "user": user,
+        "chat": {"kind": str(message.chat_kind), "name": chat_name},
+        "trusted": trusted,
+        "mentioned": message.mentioned,
+        "kind": str(message.kind),
+        "text": message.text,
+        "time": rfc3339(message.time),
+    }
+    if sender is not None:
+        body["sender"] = dict(sender)
+    if message.detail:
+        body[str(message.kind)] = dict(message.detail)
+    return body
+
+
+def event_body(
+    name: str, *, event_id: str, account: str, time: int, user: str | None, fields: Mapping[str, Json]
+) -> dict[str, Json]:
+    """An event (DESIGN 4.1); `user` is absent where nobody known is meant."""
+    body: dict[str, Json] = {"schema": 1, "event": name, "id": event_id, "account": account}
+    if user is not None:
+        body["user"] = user
+    return {**body, "time": rfc3339(time), **{key: value for key, value in fields.items() if key not in body}}
+
+
+def result_body(result: Result, account: str) -> dict[str, Json]:
+    """A result: all keys, null where nothing is known."""
+    return {
+        "schema": 1,
+        "account": account,
+        "id": result.id,
+        "user": result.user,
+        "status": str(result.status),
+        "code": result.code,
+        "message": result.message,
+        "message_id": result.message_id,
+        "time": rfc3339(result.time),
+        "retry_after": result.retry_after,
+        "duplicate_possible": result.duplicate_possible,
+    }
+
+
+def answer_ok(data: Json, transaction: Json) -> bytes:
+    """A good answer to a request; `transaction` is echoed when there was one."""
+    return _answer({"status": "ok", "data": data}, transaction)
+
+
+def answer_error(code: str, error: str, transaction: Json) -> bytes:
+    """An answer that says why a request was not carried out."""
+    return _answer({"status": "error", "code": code, "error": error}, transaction)
+
+
+def _answer(body: dict[str, Json], transaction: Json) -> bytes:
+    return encode(body if transaction is None else {**body, "transaction": transaction})
+
+
+def last_body(payload: bytes) -> bytes:
+    """`last` from a message's payload: the same, with its text cut to 1,000 characters."""
+    body: dict[str, Json] = json.loads(payload)
+    text = body.get("text")
+    if isinstance(text, str) and len(text) > LAST_TEXT:
+        return encode({**body, "text": text[:LAST_TEXT], "truncated": True})
+    return payload
+
+
+def cut(payload: bytes, limit: int) -> bytes | None:
+    """A message cut to `limit` bytes, the most that the broker takes, with `truncated: true`.
+
+    None when even that would not do.
+
+    Long details go first, then the text; ids, names and times stay.
+    """
+    body: dict[str, Json] = json.loads(payload)
+    body["truncated"] = True
+    kind = body.get("kind")
+    if isinstance(kind, str):
+        body.pop(kind, None)
+    smaller = encode(body)
+    if len(smaller) <= limit:
+        return smaller
+    text = body.get("text")
+    if not isinstance(text, str):
+        return None
+    room = limit - len(encode({**body, "text": ""}))
+    if room <= 0:
+        return None
+    # Escapes may double a character, so the text is cut by what its JSON takes, not by its own bytes.
+    body["text"] = _fit(text, room)
+    return encode(body)
+
+
+def _fit(text: str, room: int) -> str:
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(encode({"": text[:middle]})) - 5 <= room:
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low]

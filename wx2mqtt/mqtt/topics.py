@@ -1,0 +1,242 @@
+"""The topics, as one table (DESIGN 4). Every topic string of the project is made or read here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+JSON = "application/json"
+TEXT = "text/plain"
+PNG = "image/png"
+
+RESERVED = frozenset(
+    {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
+)
+"""First levels below a base; none of them can be the name of an account (DESIGN 4.1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """One row of the contract: who publishes, whether it is retained, what the payload is. All are QoS 1."""
+
+    pattern: str
+    by_bridge: bool
+    retained: bool
+    content_type: str
+    meaning: str
+
+
+TABLE: tuple[Topic, ...] = (
+    Topic(
+        pattern="in/<user>",
+        by_bridge=True,
+        retained=False,
+        content_type=JSON,
+        meaning="a message that came in",
+    ),
+    Topic(
+        pattern="out/<user>",
+        by_bridge=False,
+        retained=False,
+        content_type=TEXT,
+        meaning="a text to send as it is, or a JSON object (a command)",
+    ),
+    Topic(
+        pattern="result/<user>",
+        by_bridge=True,
+        retained=False,
+        content_type=JSON,
+        meaning="the one result of each command",
+    ),
+    Topic(
+        pattern="event/<kind>",
+        by_bridge=True,
+        retained=False,
+        content_type=JSON,
+        meaning="what happened and is no message",
+    ),
+    Topic(
+        pattern="login/state",
+        by_bridge=True,
+        retained=True,
+        content_type=JSON,
+        meaning="the login, and what a person must do",
+    ),
+    Topic(
+        pattern="login/qr",
+        by_bridge=True,
+        retained=True,
+        content_type=PNG,
+        meaning="the QR code to scan, else a placeholder",
+    ),
+    Topic(
+        pattern="login/url",
+        by_bridge=True,
+        retained=True,
+        content_type=TEXT,
+        meaning="the text in the QR code",
+    ),
+    Topic(
+        pattern="contacts",
+        by_bridge=True,
+        retained=True,
+        content_type=JSON,
+        meaning="the directory of topic names",
+    ),
+    Topic(pattern="last", by_bridge=True, retained=True, content_type=JSON, meaning="the newest message"),
+    Topic(
+        pattern="bridge/state",
+        by_bridge=True,
+        retained=True,
+        content_type=TEXT,
+        meaning="online or offline (will)",
+    ),
+    Topic(
+        pattern="bridge/info",
+        by_bridge=True,
+        retained=True,
+        content_type=JSON,
+        meaning="versions, stream, settings without secrets",
+    ),
+    Topic(
+        pattern="bridge/health",
+        by_bridge=True,
+        retained=True,
+        content_type=JSON,
+        meaning="counters, queues, ages",
+    ),
+    Topic(
+        pattern="bridge/request/<name>",
+        by_bridge=False,
+        retained=False,
+        content_type=JSON,
+        meaning="a request to the bridge",
+    ),
+    Topic(
+        pattern="bridge/response/<name>",
+        by_bridge=True,
+        retained=False,
+        content_type=JSON,
+        meaning="its answer",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutText:
+    """`out/<user>`: text or a command."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutBytes:
+    """`out/<user>/image`, `/video`, `/file/<name>`: the bytes of a file. The name is literal."""
+
+    user: str
+    kind: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutUnknown:
+    """Something else below `out/<user>`."""
+
+    user: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTo:
+    """`bridge/request/<name>`."""
+
+    name: str
+
+
+Incoming = OutText | OutBytes | OutUnknown | RequestTo
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one account, below its base."""
+
+    base: str
+
+    def message(self, user: str) -> str:
+        return f"{self.base}/in/{user}"
+
+    def result(self, user: str) -> str:
+        return f"{self.base}/result/{user}"
+
+    def event(self, kind: str) -> str:
+        return f"{self.base}/event/{kind}"
+
+    def response(self, name: str) -> str:
+        return f"{self.base}/bridge/response/{name}"
+
+    @property
+    def login_state(self) -> str:
+        return f"{self.base}/login/state"
+
+    @property
+    def login_qr(self) -> str:
+        return f"{self.base}/login/qr"
+
+    @property
+    def login_url(self) -> str:
+        return f"{self.base}/login/url"
+
+    @property
+    def contacts(self) -> str:
+        return f"{self.base}/contacts"
+
+    @property
+    def last(self) -> str:
+        return f"{self.base}/last"
+
+    @property
+    def state(self) -> str:
+        return f"{self.base}/bridge/state"
+
+    @property
+    def info(self) -> str:
+        return f"{self.base}/bridge/info"
+
+    @property
+    def health(self) -> str:
+        return f"{self.base}/bridge/health"
+
+    @property
+    def subscriptions(self) -> tuple[str, str]:
+        """Filters for what people send to the bridge."""
+        return f"{self.base}/out/#", f"{self.base}/bridge/request/#"
+
+    def parse(self, topic: str) -> Incoming | None:
+        """What a topic asks for; None when it is none of ours."""
+        if topic.startswith(f"{self.base}/bridge/request/"):
+            return RequestTo(topic[len(self.base) + 16 :])
+        if not topic.startswith(f"{self.base}/out/"):
+            return None
+        user, *rest = topic[len(self.base) + 5 :].split("/")
+        match rest:
+            case []:
+                return OutText(user)
+            case ["image" | "video" as kind]:
+                return OutBytes(user, kind)
+            case ["file", name] if name:
+                return OutBytes(user, "file", name)
+            case _:
+                return OutUnknown(user)
+
+    def owns(self, topic: str) -> bool:
+        """True when a topic lies at or below one of the levels that the bridge uses under this base."""
+        head, _, rest = topic.partition(f"{self.base}/")
+        return topic == self.base or (not head and rest.split("/", 1)[0] in RESERVED)
+
+
+def response_topic_allowed(topic: str, bases: tuple[str, ...], discovery_prefix: str) -> bool:
+    """Whether results may go there (DESIGN 4.2): concrete, no `$`, outside bases and the discovery prefix.
+
+    Without this anybody who may publish to `out` could use the bridge's rights to write elsewhere.
+    """
+    if not topic or topic.startswith("$") or any(sign in topic for sign in "+#\0"):
+        return False
+    return not any(topic == base or topic.startswith(f"{base}/") for base in (*bases, discovery_prefix))

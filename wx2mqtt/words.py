@@ -1,0 +1,151 @@
+"""Every sentence that the bridge says to people on MQTT, in English and Chinese.
+
+Automations go by `kind`, `code` and `state`; these words may change at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from wx2mqtt.errors import BadCommand
+
+Language = Literal["en", "zh"]
+
+WORDS: dict[str, tuple[str, str]] = {
+    # results
+    "ok": ("WeChat took the message", "微信已接收消息"),
+    "unconfirmed": ("WeChat took the message but gave it no number", "微信已接收消息,但没有返回编号"),
+    "unknown_user": (
+        "nobody is called '{user}'; the names are in {contacts}",
+        "没有名为“{user}”的联系人;名单见 {contacts}",
+    ),
+    "unresolved_user": (
+        "since the last login it is not certain who '{user}' is; decide with request/assign",
+        "上次登录后无法确定“{user}”是谁;请用 request/assign 指定",
+    ),
+    "removed_user": ("'{user}' is no longer a contact", "“{user}”已不是联系人"),
+    "retained": (
+        "a retained message is no command; it was cleared, publish without the retain flag",
+        "保留消息不会被当作命令;已清除,请不带 retain 标志重新发布",
+    ),
+    "not_allowed": ("send.allow does not name '{user}'", "send.allow 中没有“{user}”"),
+    "unsupported_kind": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
+    "unsupported_topic": (
+        "there is no such topic below out/{user}; text goes to out/{user}",
+        "out/{user} 之下没有这个主题;文字请发到 out/{user}",
+    ),
+    "too_long": (
+        "the text has {size} bytes; WeChat takes {limit}; send it in parts",
+        "文字有 {size} 字节,微信最多 {limit};请分段发送",
+    ),
+    "too_large": ("the payload has {size} bytes, more than {limit}", "内容有 {size} 字节,超过 {limit}"),
+    "storage_full": (
+        "the store is full ({limit}); raise storage.max_size or free space",
+        "存储已满({limit});请调大 storage.max_size 或清理空间",
+    ),
+    "id_reused": (
+        "this id was used for another command; choose a new one",
+        "这个 id 已用于另一条命令;请换一个",
+    ),
+    "bad_response_topic": (
+        "the response topic must be concrete, not begin with $ and lie outside the bridge's own topics",
+        "响应主题必须具体、不以 $ 开头,并且不在本桥的主题之内",
+    ),
+    "expired": ("not sent within its time ({ttl} s)", "未能在时限({ttl} 秒)内发送"),
+    "expired_delivery": ("it had expired before it came", "到达时已过期"),
+    "expired_logged_out": (
+        "not sent within its time ({ttl} s): WeChat is not logged in",
+        "未能在时限({ttl} 秒)内发送:微信未登录",
+    ),
+    "expired_rate_limited": (
+        "not sent within its time ({ttl} s): WeChat says this is too often",
+        "未能在时限({ttl} 秒)内发送:微信提示操作过于频繁",
+    ),
+    "uncertain": (
+        "it was sent, perhaps twice, and WeChat never answered",
+        "已发送(可能两次),但微信没有回应",
+    ),
+    "internal": ("the bridge could not do it; the log says why", "桥接程序出错;原因见日志"),
+    "dropped": ("dropped by hand", "已手动取消"),
+    # commands that cannot be read
+    "not_utf8": ("the payload is not valid UTF-8", "内容不是有效的 UTF-8"),
+    "bad_json": (
+        'it begins with {{ and is no JSON object ({problem}); as text send it as {{"text": "…"}} or text/plain',
+        '以 {{ 开头,但不是 JSON 对象({problem});要作为文字发送请用 {{"text": "…"}} 或 text/plain',
+    ),
+    "no_text_no_kind": (
+        'the JSON object has neither text nor kind; to send JSON use {{"text": "…"}} or content type text/plain',
+        'JSON 对象没有 text 也没有 kind;要把 JSON 作为文字发送请用 {{"text": "…"}} 或内容类型 text/plain',
+    ),
+    "unknown_key": ("unknown key '{key}'; known are {known}", "未知的键“{key}”;可用的有 {known}"),
+    "bad_value": ("'{key}' must be {expected}", "“{key}”必须是{expected}"),
+    "unknown_kind": ("kind '{kind}' is unknown; known are {known}", "未知的类型“{kind}”;可用的有 {known}"),
+    "empty": ("there is no text to send", "没有要发送的文字"),
+    "a text": ("a text", "文字"),
+    "a number of seconds above 0": ("a number of seconds above 0", "大于 0 的秒数"),
+    "1 to 128 characters": ("a text of 1 to 128 characters, or a number", "1 到 128 个字符的文字,或数字"),
+    "true or false": ("true or false", "true 或 false"),
+    "a list of names": ("a list of names", "名字列表"),
+    "high, normal or low": ("high, normal or low", "high、normal 或 low"),
+    # requests
+    "bad_request": ("the request is no JSON object ({problem})", "请求不是 JSON 对象({problem})"),
+    "unknown_request": ("unknown request '{name}'; known are {known}", "未知的请求“{name}”;可用的有 {known}"),
+    "request_retained": (
+        "a retained request is refused; it was cleared, publish without the retain flag",
+        "保留的请求会被拒绝;已清除,请不带 retain 标志重新发布",
+    ),
+    "request_failed": ("the bridge could not do it; the log says why", "桥接程序出错;原因见日志"),
+    "assign_closed": ("'{user}' is not waiting for a decision", "“{user}”不需要指定"),
+    "assign_unknown": ("nobody is called '{user}'", "没有名为“{user}”的联系人"),
+    "reload_failed": (
+        "the file has problems and nothing was changed: {problems}",
+        "文件有误,未作任何改动:{problems}",
+    ),
+    # login
+    "starting": ("starting", "正在启动"),
+    "scan": ("scan the QR code with WeChat on the phone", "请用手机微信扫描二维码"),
+    "scan_again": (
+        "{why}; scan the QR code with WeChat on the phone",
+        "{why};请用手机微信扫描二维码",
+    ),
+    "confirm": ("confirm the login on the phone", "请在手机上确认登录"),
+    "ask_phone": (
+        "WeChat asks on the phone whether to log in; confirm there",
+        "手机微信会询问是否登录,请确认",
+    ),
+    "online": ("logged in as {name}", "已登录:{name}"),
+    "interrupted": ("WeChat does not answer: {why}; trying again", "微信没有回应:{why};正在重试"),
+    "too_many_codes": (
+        "{count} QR codes expired and nobody scanned; ask for a new one with request/login",
+        "{count} 个二维码已过期,无人扫描;请用 request/login 重新获取",
+    ),
+    "logged_out_by_request": (
+        "logged out as asked; log in again with request/login",
+        "已按请求退出登录;请用 request/login 重新登录",
+    ),
+    "wrong_account": (
+        "another account scanned ({found}), the configuration expects {expected}; it was logged out again",
+        "扫码的是另一个账号({found}),配置要求 {expected};已退出该账号",
+    ),
+    "stopped": ("the bridge was stopped", "桥接程序已停止"),
+    "storage_full_state": (
+        "the store is full ({limit}); nothing more is received until there is room",
+        "存储已满({limit});腾出空间前不再接收消息",
+    ),
+    "storage_trouble": (
+        "what comes in cannot be stored: {why}; nothing more is received until it can",
+        "无法写入存储:{why};恢复前不再接收消息",
+    ),
+}
+
+
+def say(language: Language, key: str, /, **facts: object) -> str:
+    """The sentence for `key` with its facts, in `language`."""
+    return WORDS[key][language == "zh"].format_map(facts)
+
+
+def explain(language: Language, bad: BadCommand) -> str:
+    """Why a command was not carried out."""
+    expected = bad.facts.get("expected")
+    facts = bad.facts if expected is None else {**bad.facts, "expected": say(language, str(expected))}
+    return say(language, bad.word, **facts)
