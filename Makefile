@@ -1,0 +1,61 @@
+# What a developer does, one word each. `make` alone lists the words.
+# Everything runs in .venv, built from tests/requirements.lock; nothing is installed outside of this folder.
+
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+TESTS ?= tests
+
+.PHONY: help venv demo run test unit lint bench check lock clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+
+venv: .venv/ready  ## the environment of its own, in .venv
+
+# Debian's python3 comes without what makes environments: said in one line, with the cure.
+.venv/ready: tests/requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3 python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V): make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(MAKECMDGOALS))"; exit 1; }
+	@echo "building .venv with $$($(PYTHON) -V) (once, about a minute)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r tests/requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: .venv/ready  ## everything on this machine, with a simulated WeChat and no account
+	@$(BIN)/wx2mqtt demo $(ARGS)
+
+run: .venv/ready  ## the real bridge; without a configuration with an embedded broker on 127.0.0.1:1883
+	@$(BIN)/wx2mqtt run $(ARGS)
+
+test: .venv/ready  ## all tests, with coverage; TESTS=path and ARGS=... narrow it down
+	@$(BIN)/python -m pytest --cov --cov-report=term $(TESTS) $(ARGS)
+
+unit: .venv/ready  ## the tests that open no socket
+	@$(BIN)/python -m pytest tests/unit $(ARGS)
+
+lint: .venv/ready  ## form, faults, types and floors
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/ready  ## speed and size, as a table
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+check: lint test  ## what CI does
+
+lock:  ## the newest versions that pyproject.toml allows, with their hashes (needs uv: pip install uv)
+	@command -v uv >/dev/null || { echo "uv is missing: pip install uv"; exit 1; }
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    -o deploy/requirements.lock pyproject.toml
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --extra dev -c deploy/requirements.lock -o tests/requirements.lock pyproject.toml
+
+clean:  ## what was built here
+	@rm -rf .venv build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
