@@ -13,7 +13,7 @@
     │  └─ ProtocolViolation             they sent what we do not know
     ├─ LinkError
     │  ├─ NotConnected                  the broker is away; what waits stays in the journal
-    │  └─ PublishRefused(reason)        an error PUBACK: this topic waits, the others go on
+    │  └─ PublishRefused(reason, code)  an error PUBACK: this topic waits, the others go on
     └─ StoreError                       never acknowledge what is not on disk
        ├─ StoreFull                     no space, or the size that the owner allows is used up
        ├─ StoreLocked(holder)           another process has this store; exit 75
@@ -125,7 +125,20 @@ class NotConnected(LinkError):
 
 
 class PublishRefused(LinkError):
-    """The broker refused the message."""
+    """The broker refused the message.
+
+    `code` is MQTT 5's reason code, 0 where none came. `limit` is the largest packet in bytes that the broker
+    takes, None where it did not say; it means something only with `too_large`.
+    """
+
+    def __init__(
+        self, reason: str, *, code: int = 0, too_large: bool = False, limit: int | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+        self.too_large = too_large
+        self.limit = limit
 
 
 class StoreError(Wx2MqttError):

@@ -50,7 +50,12 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A connection stands. Sizes in bytes; None where the broker named no limit."""
+    """A connection stands. Sizes in bytes; None where the broker named no limit.
+
+    `protocol` is "5" or "3.1.1". `refused` are the filters that the broker did not grant (tried again every
+    5 minutes). `session_expiry` is how long in seconds the broker keeps the session while we are away; None
+    where it does not say (3.1.1).
+    """
 
     url: str
     protocol: str
@@ -59,18 +64,22 @@ class Connected:
     packet_limit: int | None
     retain_available: bool
     connection: int
+    refused: tuple[str, ...] = ()
+    session_expiry: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnected:
     """The connection is gone, or could not be made. `reason` is a sentence without secrets.
 
+    `code` is the same in one word: unreachable lost version credentials unfit taken_over moved.
     `standby` is true when another client took this client id over twice within a minute.
     """
 
     reason: str
     retry_in: float
     standby: bool = False
+    code: str = ""
 
 
 Acknowledged = Callable[[Exception | None], None]
