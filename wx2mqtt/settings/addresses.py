@@ -1,0 +1,135 @@
+"""Addresses that the owner writes: brokers, base URLs, host names, where to listen. Pure; nothing is looked up.
+
+Each check returns the value as it is used, or raises ValueError with a sentence. No sentence repeats
+the address, since people write passwords into them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+EMBEDDED = "embedded"
+BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss", "unix")
+TLS_SCHEMES = ("mqtts", "wss")
+
+_HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?", re.ASCII)
+
+
+def broker(url: str) -> str:
+    """The URL of a broker, or `embedded`."""
+    if url == EMBEDDED:
+        return url
+    if "://" not in url and not url.startswith("unix:"):
+        raise ValueError("has no scheme; write mqtt://host:1883 (or mqtts, ws, wss, unix, or embedded)")
+    parts = _split(url)
+    if parts.scheme not in BROKER_SCHEMES:
+        raise ValueError(f"the scheme must be one of {', '.join(BROKER_SCHEMES)}, or the whole word embedded")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(
+            "user name and password do not belong into the URL; put them into mqtt.username and mqtt.password_file"
+        )
+    if parts.query or parts.fragment:
+        raise ValueError("a broker's URL ends with its path: take ? or # and what follows away")
+    if parts.scheme == "unix":
+        return _unix(parts)
+    _host_and_port(parts)
+    if parts.scheme in {"mqtt", "mqtts"} and parts.path not in {"", "/"}:
+        raise ValueError("mqtt and mqtts have no path; for MQTT over WebSocket write ws or wss")
+    return url
+
+
+def base_url(url: str) -> str:
+    """An http or https URL below which things are found; without the / at its end."""
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"}:
+        raise ValueError("must begin with http:// or https://")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("user name and password do not belong into this URL; take them away")
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path: take ? or # and what follows away")
+    _host_and_port(parts)
+    return url.rstrip("/")
+
+
+def host_name(host: str) -> str:
+    """A host name or address, without port."""
+    if _is_address(host.strip("[]")) or _HOST.fullmatch(host):
+        return host
+    raise ValueError("is no host name; write the name alone, without http:// and port")
+
+
+def network(text: str) -> str:
+    """One address or a network such as 192.168.1.0/24."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError("is no address and no network such as 192.168.1.0/24 (host bits zero)") from None
+    return text
+
+
+def listen(text: str) -> str:
+    """`host:port`, the host an address or localhost."""
+    host, port = listen_parts(text)
+    if host != "localhost" and not _is_address(host):
+        raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
+    if port > 65535:
+        raise ValueError("a port is a number up to 65535")
+    return text
+
+
+def listen_parts(text: str) -> tuple[str, int]:
+    """Host (without brackets) and port of `host:port`."""
+    host, _, port = text.rpartition(":")
+    if not host or not re.fullmatch("[0-9]{1,5}", port, re.ASCII) or (":" in host and not host.startswith("[")):
+        raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach it."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def url_path(path: str) -> str:
+    """Where a page lies on its server: begins with a slash, ends without one."""
+    if not path.startswith("/") or path.startswith("//") or re.search(r"[\s?#\\]|\.\.", path):
+        raise ValueError("must be a path that begins with one /, such as / or /wechat")
+    return path.rstrip("/") or "/"
+
+
+def _split(url: str) -> SplitResult:
+    if re.search(r"[\x00-\x20\x7f]", url):
+        raise ValueError("holds white space or control characters")
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise ValueError("is no URL; an IPv6 address stands in [ ]") from None
+
+
+def _host_and_port(parts: SplitResult) -> None:
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("the port must be a number from 1 to 65535") from None
+    if port == 0 or parts.netloc.endswith(":"):
+        raise ValueError("the port must be a number from 1 to 65535")
+    if not parts.hostname:
+        raise ValueError("names no host")
+    if not _is_address(parts.hostname) and not _HOST.fullmatch(parts.hostname):
+        raise ValueError("the host is no valid name or address")
+
+
+def _unix(parts: SplitResult) -> str:
+    if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
+        raise ValueError("write the absolute path of the socket: unix:///run/mosquitto/mosquitto.sock")
+    return f"unix://{parts.path}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

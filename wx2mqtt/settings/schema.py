@@ -1,0 +1,271 @@
+"""The configuration as values: every key, its default and the one sentence that says what it is for (DESIGN 3).
+
+What a single value must look like is said by its kind; what several keys say together is checked in
+`rules`. Sizes are bytes, durations seconds. No representation of these values shows a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from wx2mqtt.settings.kinds import (
+    BaseUrl,
+    Brokers,
+    ClientId,
+    Count,
+    Digits,
+    FilePath,
+    Folders,
+    Hosts,
+    Listen,
+    Networks,
+    Positive,
+    Seconds16,
+    Secret,
+    Secrets,
+    Text,
+    Texts,
+    Topic,
+    UrlPath,
+)
+from wx2mqtt.settings.units import Duration, Size
+
+FIRST_BASE = "wx"
+FIRST_ACCOUNT = "home"
+PROGRAM = "wx2mqtt"
+
+_KB, _MB, _GB = 1000, 1000**2, 1000**3
+_MINUTE, _DAY = 60.0, 86400.0
+
+
+class Section(BaseModel):
+    """Keys that belong together; unknown ones are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+
+
+class Tls(Section):
+    """Certificates for mqtts and wss"""
+
+    ca_file: FilePath | None = Field(None, description="who signs the broker's certificate; null: the system's list")
+    cert_file: FilePath | None = Field(None, description="our certificate, for brokers that ask for one")
+    key_file: FilePath | None = Field(None, description="the key of our certificate")
+
+
+class Mqtt(Section):
+    """The broker"""
+
+    url: Brokers = Field(
+        ("mqtt://localhost:1883",),
+        description='mqtt mqtts ws wss unix, or "embedded"; a list is one cluster, tried in turn',
+    )
+    username: Text | None = Field(None, description="who we are at the broker")
+    password: Secret | None = Field(None, description="better in password_file")
+    password_file: FilePath | None = Field(None, description="a file that holds the password")
+    client_id: ClientId | None = Field(
+        None, description="null: wx2mqtt-<account>; with several accounts <client_id>-<account>"
+    )
+    protocol: Literal["auto", "5", "3.1.1"] = Field(
+        "auto", description="auto | 5 | 3.1.1; auto is 5, or 3.1.1 where the broker refuses it"
+    )
+    keepalive: Seconds16 = Field(30, description="seconds of silence after which the broker is asked whether it lives")
+    tls: Tls = Field(default_factory=Tls)
+
+
+class Expect(Section):
+    """Any other account that scans is refused"""
+
+    uin: Digits | None = Field(None, description="web WeChat: the number of the account")
+    nickname: Text | None = Field(None, description="web WeChat: the nickname of the account")
+    ilink: Text | None = Field(None, description="iLink: the id of the person")
+
+
+class Desktop(Section):
+    """Parameters of a desktop client, the owner's own; nothing is shipped"""
+
+    client_version: Text | None = Field(None, description="sent as client-version")
+    extspam: Secret | None = Field(None, description="sent as extspam; better in extspam_file")
+    extspam_file: FilePath | None = Field(None, description="a file that holds extspam")
+
+
+class WebWx(Section):
+    """Web WeChat"""
+
+    desktop: Desktop = Field(default_factory=Desktop)
+
+
+class ILink(Section):
+    """Tencent's official bot API"""
+
+    hosts: Hosts = Field((), description="further hosts that WeChat may send us to")
+    typing: bool = Field(default=False, description="show 'typing' before a message")
+
+
+class Pin(Section):
+    """A name chosen by the owner and whom it means: exactly one of these"""
+
+    remark: Text | None = Field(None, description="the remark that the owner gave them")
+    alias: Text | None = Field(None, description="their WeChat ID")
+    nickname: Text | None = Field(None, description="their own nickname; gives no trust")
+    group: Text | None = Field(None, description="the name of a group; gives no trust")
+    ilink: Text | None = Field(None, description="iLink: a person's id")
+    owner: bool = Field(default=False, description="iLink: the person who scanned")
+
+    @property
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """What is given, as (kind, value); one pair in a pin that is well formed."""
+        written = {key: value for key, value in self if isinstance(value, str)}
+        return (*written.items(), *([("owner", "")] if self.owner else []))
+
+
+class Receive(Section):
+    """What of WeChat is published"""
+
+    allow: Texts = Field(("*",), description="names or globs")
+    deny: Texts = Field((), description="names or globs; wins over allow")
+    groups: Literal["all", "mentions", "listed", "none"] = Field(
+        "all", description="all | mentions | listed (under contacts) | none"
+    )
+    own: bool = Field(default=False, description="also what the owner writes into chats on the phone")
+
+
+class Send(Section):
+    """What may be sent to WeChat, and how fast"""
+
+    allow: Texts = Field(("*",), description="names or globs")
+    per_minute: Count = Field(20, description="messages; 0 = no limit")
+    burst: Positive = Field(5, description="messages that may go at once")
+    ttl: Duration = Field(10 * _MINUTE, description="a command that waited longer expires")
+
+
+class Hold(Section):
+    """Commands that wait for a chance to be sent (iLink's window), per person"""
+
+    max: Count = Field(100, description="commands; above it the oldest unimportant ones are displaced")
+    ttl: Duration = Field(_DAY, description="how long one without a ttl of its own waits")
+
+
+class Fallback(Section):
+    """Another way for what must not wait"""
+
+    after: Duration = Field(30.0, description="how long WeChat may take")
+    urls: Secrets = Field((), description="apprise URLs; better in urls_file")
+    urls_file: FilePath | None = Field(None, description="a file with one apprise URL a line")
+    for_: Literal["urgent"] = Field("urgent", alias="for", description="which commands: urgent")
+
+
+class Media(Section):
+    """Pictures, voice, video and files"""
+
+    download: bool = Field(default=True, description="fetch the bytes of what comes in")
+    max_size: Size = Field(25 * _MB, description="larger ones are not fetched")
+    keep: Duration = Field(7 * _DAY, description="how long they stay on disk")
+    max_total: Size = Field(_GB, description="all together; the oldest go first")
+    inline_below: Size = Field(0, description="smaller ones stand in the message itself; 0: none")
+    send_from: Folders = Field((), description="folders from which files may be sent by path")
+    allow_hosts: Hosts = Field((), description="hosts in the house from which files may be sent by url")
+
+
+class History(Section):
+    """What is kept of messages"""
+
+    keep: Duration = Field(7 * _DAY, description="how long a message can be asked for again")
+
+
+class Account(Section):
+    """One WeChat account"""
+
+    backend: Literal["webwx", "ilink"] = Field("webwx", description="webwx | ilink")
+    base_topic: Topic | None = Field(
+        None, description="null: wx for the first account, wx/<account> for later ones"
+    )
+    endpoint: BaseUrl | None = Field(
+        None, description="one base URL for every WeChat host (simulator, test server, proxy)"
+    )
+    expect: Expect = Field(default_factory=Expect)
+    webwx: WebWx = Field(default_factory=WebWx)
+    ilink: ILink = Field(default_factory=ILink)
+    contacts: Mapping[str, Pin] = Field(
+        default_factory=dict, description="the name (a topic level), and whom it means"
+    )
+    topic_names: Literal["unicode", "pinyin"] = Field(
+        "unicode", description="unicode | pinyin, for all other contacts"
+    )
+    receive: Receive = Field(default_factory=Receive)
+    send: Send = Field(default_factory=Send)
+    hold: Hold = Field(default_factory=Hold)
+    fallback: Fallback = Field(default_factory=Fallback)
+    media: Media = Field(default_factory=Media)
+    history: History = Field(default_factory=History)
+    plain: bool = Field(default=False, description="also <base>/text/<user>: the bare text, for small devices")
+
+
+class HomeAssistant(Section):
+    """Discovery by Home Assistant"""
+
+    enabled: bool = Field(default=False, description="announce the accounts to Home Assistant")
+    prefix: Topic = Field("homeassistant", description="its discovery prefix")
+    expose: Texts = Field((), description="names that become notify targets; with several accounts account/name")
+
+
+class Web(Section):
+    """The status page"""
+
+    enabled: bool = Field(default=True, description="serve the page")
+    listen: Listen = Field("127.0.0.1:8099", description="other addresses than loopback need a password")
+    url: BaseUrl | None = Field(None, description="its address from outside")
+    hosts: Hosts = Field((), description="further names allowed in Host")
+    base_path: UrlPath = Field("/", description="the path below which a reverse proxy shows it")
+    password: Secret | None = Field(None, description="better in password_file")
+    password_file: FilePath | None = Field(None, description="a file that holds the page's password")
+    token: Secret | None = Field(None, description="better in token_file")
+    token_file: FilePath | None = Field(None, description="a file that holds the Bearer token for /media and /metrics")
+    trusted_proxies: Networks = Field((), description="addresses whose X-Forwarded headers count")
+
+
+class Storage(Section):
+    """The store"""
+
+    path: FilePath | None = Field(None, description="null: $STATE_DIRECTORY, else the user's data folder")
+    max_size: Annotated[Size, Field(ge=100 * _KB)] = Field(2 * _GB, description="everything below path")
+
+
+class Log(Section):
+    """What is logged"""
+
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug | info | warning | error")
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto | console | json; auto is console at a terminal"
+    )
+    message_text: bool = Field(default=False, description="let the text of messages into the log")
+
+
+class Settings(Section):
+    """The whole configuration"""
+
+    mqtt: Mqtt = Field(default_factory=Mqtt)
+    accounts: Annotated[Mapping[str, Account], Field(min_length=1)] = Field(
+        default_factory=lambda: {FIRST_ACCOUNT: Account()},
+        description="the name of an account: 1 to 32 characters of a-z, 0-9 and _",
+    )
+    homeassistant: HomeAssistant = Field(default_factory=HomeAssistant)
+    web: Web = Field(default_factory=Web)
+    language: Literal["en", "zh"] = Field("en", description="en | zh: the words for people")
+    storage: Storage = Field(default_factory=Storage)
+    log: Log = Field(default_factory=Log)
+
+    def base_topics(self) -> dict[str, str]:
+        """The base topic of each account: as written, else the default by its place in the file."""
+        return {
+            name: account.base_topic or (FIRST_BASE if place == 0 else f"{FIRST_BASE}/{name}")
+            for place, (name, account) in enumerate(self.accounts.items())
+        }
+
+    def client_ids(self) -> dict[str, str]:
+        """The MQTT client id of each account."""
+        if self.mqtt.client_id and len(self.accounts) == 1:
+            return dict.fromkeys(self.accounts, self.mqtt.client_id)
+        return {name: f"{self.mqtt.client_id or PROGRAM}-{name}" for name in self.accounts}
