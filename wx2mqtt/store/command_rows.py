@@ -1,0 +1,114 @@
+"""How a command is written into its row and read from it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from typing import Any
+
+from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.store.encoding import compact, storable
+from wx2mqtt.store.rows import CommandRow, CommandState, NewCommand, Reply
+
+_COMMAND = {item.name for item in fields(Command)}
+_RESULT = {item.name for item in fields(Result)}
+
+
+def values(account: str, new: NewCommand, now: int) -> tuple[object, ...]:
+    """The columns of a new row, in the order of the statement `add`."""
+    result, mark = new.result, new.delivery
+    settled = (now, str(result.status), result.message_id) if result else (None, None, None)
+    delivery = (mark.session, mark.mid, mark.topic, mark.digest) if mark else (None, None, None, None)
+    return (
+        account,
+        storable(new.command_id),
+        new.fingerprint,
+        new.person,
+        new.key,
+        new.accepted,
+        new.expires,
+        new.duplicate_possible,
+        *settled,
+        *delivery,
+        replies_text(new.replies),
+        result_text(result) if result else None,
+        _text(asdict(new.command)),
+    )
+
+
+def replies_text(replies: Iterable[Reply]) -> str:
+    """Replies as JSON, the correlation data in hex."""
+    return _text([{**asdict(one), "correlation": _hex(one.correlation)} for one in replies])
+
+
+def result_text(result: Result) -> str:
+    """A result as JSON."""
+    return _text(asdict(result))
+
+
+def command_row(row: sqlite3.Row) -> CommandRow:
+    """The row as a value."""
+    return CommandRow(
+        id=row["id"],
+        command=_command(row["command"]),
+        command_id=row["command_id"],
+        fingerprint=row["fingerprint"],
+        person=row["person"],
+        key=row["key"],
+        accepted=row["accepted"],
+        expires=row["expires"],
+        replies=tuple(_reply(one) for one in json.loads(row["replies"])),
+        open=bool(row["open"]),
+        unknown=row["unknown"],
+        attempts=row["attempts"],
+        duplicate_possible=bool(row["duplicate_possible"]),
+        state=CommandState.WAITING if row["status"] is None else CommandState.SETTLED,
+        result=None if row["result"] is None else _result(row["result"]),
+    )
+
+
+def new_row(row_id: int, new: NewCommand) -> CommandRow:
+    """The row that a new command has just got, without reading it again."""
+    return CommandRow(
+        id=row_id,
+        command=new.command,
+        command_id=new.command_id,
+        fingerprint=new.fingerprint,
+        person=new.person,
+        key=new.key,
+        accepted=new.accepted,
+        expires=new.expires,
+        replies=new.replies,
+        open=False,
+        unknown=0,
+        attempts=0,
+        duplicate_possible=new.duplicate_possible,
+        state=CommandState.SETTLED if new.result else CommandState.WAITING,
+        result=new.result,
+    )
+
+
+def _text(value: Json | Any) -> str:
+    return storable(compact(value))
+
+
+def _hex(data: bytes | None) -> str | None:
+    return None if data is None else data.hex()
+
+
+def _command(text: str) -> Command:
+    """Keys that a newer version wrote are left out; what it did not write has its default."""
+    known = {name: value for name, value in json.loads(text).items() if name in _COMMAND}
+    return Command(**{**known, "mention": tuple(known.get("mention", ()))})
+
+
+def _result(text: str) -> Result:
+    known = {name: value for name, value in json.loads(text).items() if name in _RESULT}
+    return Result(**{**known, "status": Status(known["status"])})
+
+
+def _reply(one: dict[str, Any]) -> Reply:
+    correlation = one["correlation"]
+    return Reply(**{**one, "correlation": None if correlation is None else bytes.fromhex(correlation)})

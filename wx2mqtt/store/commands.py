@@ -1,0 +1,227 @@
+"""MQTT to WeChat: accepted, tried, settled (DESIGN 4.2).
+
+Every command that is in here ends in exactly one result. An attempt is marked before its request is written; a mark that is still open at start means that nobody knows
+what became of it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import count
+
+from wx2mqtt.errors import BadCommand, StoreError
+from wx2mqtt.model import PersonId, Result, SendKey, Status
+from wx2mqtt.store.command_rows import command_row, new_row, replies_text, result_text, values
+from wx2mqtt.store.encoding import listed, storable
+from wx2mqtt.store.lane import Lane
+from wx2mqtt.store.queries import queries
+from wx2mqtt.store.rows import (
+    Accepted,
+    CommandRow,
+    CommandState,
+    DeliveryMark,
+    NewCommand,
+    NewPublication,
+    Outcome,
+    Reply,
+)
+
+_SQL = queries("commands")
+_LAST = 2**63 - 1  # above every row
+
+
+class AlreadySettled(StoreError):
+    """This command has its result already, or was never accepted."""
+
+
+class Commands(Lane):
+    """What one account was asked to send."""
+
+    async def accept(self, new: Sequence[NewCommand]) -> list[Accepted]:
+        """Take these in, in order and in one commit; when it returns, the broker may be told so.
+
+        A redelivery of a row is that row; the same id and content is a repeat (whoever else waits for the
+        result of an unsettled one is noted); the same id with other content is `reused`, left to the caller.
+        """
+        return await self._database.write("accept", lambda db: [self._accept(db, one) for one in new])
+
+    async def due(self, limit: int, skip: Collection[PersonId | None] = ()) -> list[CommandRow]:
+        """What is not settled, in order, but for the persons `skip`; None skips commands to nobody known."""
+        persons = listed(person or 0 for person in skip)
+        return await self._read("due", persons, limit)
+
+    async def begin(self, row_id: int) -> None:
+        """An attempt begins: to be on the disk before its request is written."""
+        await self._mark("begin", row_id)
+
+    async def not_delivered(self, row_id: int) -> None:
+        """The attempt certainly did not arrive."""
+        await self._mark("not_delivered", row_id)
+
+    async def doubt(self, row_id: int) -> None:
+        """The request was written and nobody answered."""
+        await self._mark("doubt", row_id)
+
+    async def settle(
+        self, row_id: int, result: Result, publications: Sequence[NewPublication], begin: int | None = None
+    ) -> None:
+        """The end of a command, and what tells of it, in one commit.
+
+        `begin` marks the next command's attempt in the same commit. Raises `AlreadySettled`, and then nothing is
+        changed.
+        """
+
+        def job(connection: sqlite3.Connection) -> None:
+            self._settle(connection, row_id, result, publications)
+            if begin is not None:
+                self._change(connection, "begin", begin)
+
+        await self._database.write("settle", job)
+
+    async def recover(self) -> list[CommandRow]:
+        """At start: attempts that were under way become doubts. Returns all that is in doubt."""
+
+        def job(connection: sqlite3.Connection) -> list[CommandRow]:
+            connection.execute(_SQL["recover"], (self._account,))
+            return _rows(connection, "doubtful", self._account)
+
+        return await self._database.write("recover", job)
+
+    async def sent(self, message_id: str) -> bool:
+        """Whether a command got this id from WeChat: then it is no message of somebody else."""
+        found = await self._database.read(
+            lambda db: db.execute(_SQL["sent"], (self._account, message_id)).fetchone()
+        )
+        return found is not None
+
+    async def get(self, command_id: str) -> CommandRow | None:
+        """The command with this id."""
+        rows = await self._read("known", storable(command_id))
+        return rows[0] if rows else None
+
+    async def commands(
+        self, state: CommandState | str | None = None, limit: int = 100, before: int = _LAST
+    ) -> list[CommandRow]:
+        """The newest commands first, of one state or all; `before` is the row where the last page ended."""
+        statement = "newest" if state is None else f"newest_{CommandState(state)}"
+        return await self._read(statement, before, limit)
+
+    async def retry(self, command_id: str, now: int, key: SendKey) -> CommandRow:
+        """A settled command that was not sent, once more as `<id>~1`, `~2`, …; its time to live begins anew.
+
+        The result goes where every result goes; response topics had theirs. Raises `BadCommand`.
+        """
+        return await self._database.write("retry", lambda db: self._retry(db, command_id, now, key))
+
+    async def drop(self, command_id: str, result: Result, publications: Sequence[NewPublication]) -> None:
+        """Settle a command because a person says so. Raises `BadCommand`."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            row = self._known(connection, command_id)
+            if row.state is CommandState.SETTLED:
+                raise BadCommand("bad_request", f"Command {command_id!r} has its result already.")
+            self._settle(connection, row.id, result, publications)
+
+        await self._database.write("drop", job)
+
+    async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
+        return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))
+
+    async def _mark(self, statement: str, row_id: int) -> None:
+        await self._database.write(statement, lambda db: self._change(db, statement, row_id))
+
+    def _change(
+        self, connection: sqlite3.Connection, statement: str, row_id: int, *arguments: object
+    ) -> None:
+        if connection.execute(_SQL[statement], (self._account, row_id, *arguments)).rowcount != 1:
+            raise AlreadySettled
+
+    def _settle(
+        self,
+        connection: sqlite3.Connection,
+        row_id: int,
+        result: Result,
+        publications: Iterable[NewPublication],
+    ) -> None:
+        facts = (self._now(), str(result.status), result.message_id, result_text(result))
+        self._change(connection, "settle", row_id, *facts)
+        self._publish(connection, publications)
+
+    def _accept(self, connection: sqlite3.Connection, new: NewCommand) -> Accepted:
+        mark = new.delivery if new.delivery and new.delivery.dup else None
+        same = self._same_delivery(connection, mark) if mark else None
+        if same:
+            return Accepted(outcome=Outcome.SAME_DELIVERY, row=same)
+        known = _rows(connection, "known", self._account, storable(new.command_id))
+        if known:
+            return self._again(connection, known[0], new)
+        if mark and self._similar_delivery(connection, mark):
+            new = replace(new, duplicate_possible=True)
+        return Accepted(outcome=Outcome.NEW, row=self._add(connection, new))
+
+    def _same_delivery(self, connection: sqlite3.Connection, mark: DeliveryMark) -> CommandRow | None:
+        facts = (mark.session, mark.digest, mark.topic, mark.mid)
+        rows = _rows(connection, "same_delivery", self._account, *facts)
+        return rows[0] if rows else None
+
+    def _similar_delivery(self, connection: sqlite3.Connection, mark: DeliveryMark) -> bool:
+        facts = (self._account, mark.session, mark.digest, mark.topic)
+        return connection.execute(_SQL["similar_delivery"], facts).fetchone() is not None
+
+    def _again(self, connection: sqlite3.Connection, row: CommandRow, new: NewCommand) -> Accepted:
+        if row.fingerprint != new.fingerprint:
+            return Accepted(outcome=Outcome.REUSED, row=row)
+        more = tuple(reply for reply in new.replies if reply not in row.replies)
+        if more and row.state is CommandState.WAITING:
+            row = replace(row, replies=row.replies + more)
+            connection.execute(_SQL["replies"], (self._account, row.id, replies_text(row.replies)))
+        return Accepted(outcome=Outcome.REPEAT, row=row)
+
+    def _add(self, connection: sqlite3.Connection, new: NewCommand) -> CommandRow:
+        row_id = connection.execute(_SQL["add"], values(self._account, new, self._now())).lastrowid
+        assert row_id is not None
+        self._publish(connection, new.publications)
+        return new_row(row_id, new)
+
+    def _known(self, connection: sqlite3.Connection, command_id: str) -> CommandRow:
+        rows = _rows(connection, "known", self._account, storable(command_id))
+        if not rows:
+            raise BadCommand("bad_request", f"There is no command {command_id!r}.")
+        return rows[0]
+
+    def _retry(self, connection: sqlite3.Connection, command_id: str, now: int, key: SendKey) -> CommandRow:
+        row = self._known(connection, command_id)
+        if row.result is None:
+            raise BadCommand("bad_request", f"Command {command_id!r} is still under way.")
+        if row.result.status is Status.SENT:
+            raise BadCommand("bad_request", f"Command {command_id!r} was sent.")
+        return self._add(connection, _once_more(row, self._free_id(connection, command_id), now, key))
+
+    def _free_id(self, connection: sqlite3.Connection, command_id: str) -> str:
+        tries = (f"{command_id}~{number}" for number in count(1))
+        return next(one for one in tries if not _rows(connection, "known", self._account, storable(one)))
+
+
+def _once_more(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewCommand:
+    return NewCommand(
+        command=replace(row.command, id=command_id),
+        command_id=command_id,
+        fingerprint=row.fingerprint,
+        person=row.person,
+        key=key,
+        accepted=now,
+        expires=None if row.expires is None else now + row.expires - row.accepted,
+        replies=tuple(reply for reply in row.replies if _is_own(reply)),
+    )
+
+
+def _is_own(reply: Reply) -> bool:
+    return reply.shape == "result" and reply.correlation is None
+
+
+def _rows(connection: sqlite3.Connection, statement: str, *arguments: object) -> list[CommandRow]:
+    cursor = connection.cursor()
+    cursor.row_factory = sqlite3.Row
+    return [command_row(row) for row in cursor.execute(_SQL[statement], arguments)]

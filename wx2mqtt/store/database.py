@@ -1,0 +1,234 @@
+"""The only door to SQLite: one thread writes, in groups, one reads; the event loop never waits for a disk.
+
+What gathers while a commit is on its way goes into the next one together: one fsync, one hop back to the
+loop. It knows nothing of what is stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from wx2mqtt.errors import StoreError
+from wx2mqtt.store.faults import database_trouble, is_damage
+from wx2mqtt.store.opening import OpenFile, open_file, suspect
+
+T = TypeVar("T")
+Job = Callable[[sqlite3.Connection], T]
+OnPoint = Callable[[str], None]
+
+GROUP = 256  # jobs in one commit at most: a failing one must not take a whole day with it
+
+
+def _nothing(_point: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    name: str
+    job: Job[Any]
+    future: asyncio.Future[Any]
+    alone: bool = False  # outside of any transaction
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    future: asyncio.Future[Any]
+    value: object = None
+    error: Exception | None = None
+
+
+Perform = Callable[[Sequence[_Task]], list[_Outcome]]
+
+
+class _Worker:
+    """A thread that takes all tasks that wait, performs them and tells the loop once."""
+
+    def __init__(self, name: str, perform: Perform, close: Callable[[], None]) -> None:
+        self._perform = perform
+        self._close = close
+        self._loop = asyncio.get_running_loop()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        # Daemon: a program that fails before it closes the store must still end; what is committed is safe.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._closed: asyncio.Future[Any] = self._loop.create_future()
+        self._thread.start()
+
+    def submit(self, name: str, job: Job[T], *, alone: bool = False) -> asyncio.Future[T]:
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._tasks.put(_Task(name, job, future, alone))
+        return future
+
+    async def close(self) -> None:
+        """Do what waits, then end the thread."""
+        self._tasks.put(None)
+        await asyncio.shield(self._closed)
+        self._thread.join()
+
+    def _run(self) -> None:
+        more = True
+        while more:
+            tasks, more = self._take()
+            if tasks:
+                self._tell(self._perform(tasks))
+        self._close()
+        self._tell([_Outcome(self._closed)])
+
+    def _take(self) -> tuple[list[_Task], bool]:
+        """What waits, at least one; and whether there may be more."""
+        task = self._tasks.get()
+        tasks: list[_Task] = []
+        while task is not None:
+            tasks.append(task)
+            if len(tasks) == GROUP or self._tasks.empty():
+                return tasks, True
+            task = self._tasks.get()
+        return tasks, False
+
+    def _tell(self, outcomes: list[_Outcome]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(_resolve, outcomes)
+        except RuntimeError:  # the loop was closed before the store: nobody is left to be told
+            return
+
+
+def _resolve(outcomes: list[_Outcome]) -> None:
+    for outcome in outcomes:
+        if outcome.future.done():  # whoever waited was cancelled
+            continue
+        if outcome.error is not None:
+            outcome.future.set_exception(outcome.error)
+        else:
+            outcome.future.set_result(outcome.value)
+
+
+class Database:
+    """One SQLite file, open. All methods are called on the event loop on which it was opened."""
+
+    def __init__(self, path: Path, opened: OpenFile, on_point: OnPoint) -> None:
+        self.path = path
+        self.set_aside = opened.set_aside
+        self.fresh = opened.fresh
+        self._writing = opened.writer
+        self._reading = opened.reader
+        self._on_point = on_point
+        self._closed = False
+        self._writer = _Worker("store-write", self._serve, opened.writer.close)
+        self._reader = _Worker("store-read", self._look, opened.reader.close)
+
+    @classmethod
+    async def open(cls, path: Path, on_point: OnPoint = _nothing) -> Database:
+        """Open or create the file, mode 0600.
+
+        A damaged file is set aside (`set_aside` says where) and a new one begun; `fresh` tells that nothing
+        was there. `on_point` is called in the writing thread around every commit, for tests of crashes.
+        Raises `StoreTooNew`, `StoreFull`, `StoreError`.
+        """
+        return cls(path, await asyncio.to_thread(open_file, path), on_point)
+
+    async def write(self, name: str, job: Job[T]) -> T:
+        """Run `job` in a transaction; when this returns, what it wrote is on the disk.
+
+        `job` runs in another thread and must use the connection only, without BEGIN or COMMIT. What it raises
+        is raised here, and nothing that it did remains. Raises `StoreFull` and `StoreError` when SQLite does.
+        Cancelling the wait does not undo the write.
+        """
+        self._refuse_closed()
+        return await self._writer.submit(name, job)
+
+    async def read(self, job: Job[T]) -> T:
+        """Run `job`, which must only read, on what is committed, in another thread."""
+        self._refuse_closed()
+        return await self._reader.submit("read", job)
+
+    async def checkpoint(self) -> None:
+        """Move the WAL into the file, so that a database that lost rows takes less room."""
+        self._refuse_closed()
+        await self._writer.submit("checkpoint", _checkpoint, alone=True)
+
+    async def close(self) -> None:
+        """Do what waits, move the WAL into the file and let go of it."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._reader.close()  # first, so that the writer is the last one and removes the WAL
+        await self._writer.close()
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise StoreError("The store is closed.")
+
+    def _serve(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+        together = [task for task in tasks if not task.alone]
+        outcomes = self._commit(together) if together else []
+        return outcomes + [self._run(task, self._writing) for task in tasks if task.alone]
+
+    def _commit(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+        try:
+            self._writing.execute("BEGIN IMMEDIATE")
+            outcomes = [self._attempt(task) for task in tasks]
+            written = [task.name for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.error]
+            self._reach("before", written)
+            self._writing.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            return [_Outcome(task.future, error=self._translated(error)) for task in tasks]
+        self._reach("after", written)
+        return outcomes
+
+    def _attempt(self, task: _Task) -> _Outcome:
+        """One job alone: when it fails, the others of its group go on."""
+        self._writing.execute("SAVEPOINT job")
+        try:
+            outcome = _Outcome(task.future, task.job(self._writing))
+        except sqlite3.Error as error:
+            if not self._writing.in_transaction:
+                raise  # SQLite gave up the whole transaction (a full disk): nobody's job is in it
+            outcome = self._undone(task, error)
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, not to this thread
+            outcome = self._undone(task, error)
+        self._writing.execute("RELEASE job")
+        return outcome
+
+    def _undone(self, task: _Task, error: Exception) -> _Outcome:
+        self._writing.execute("ROLLBACK TO job")
+        return _Outcome(task.future, error=self._translated(error))
+
+    def _look(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+        return [self._run(task, self._reading) for task in tasks]
+
+    def _run(self, task: _Task, connection: sqlite3.Connection) -> _Outcome:
+        try:
+            return _Outcome(task.future, task.job(connection))
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller, not to this thread
+            return _Outcome(task.future, error=self._translated(error))
+
+    def _reach(self, when: str, names: Sequence[str]) -> None:
+        for name in names:
+            self._on_point(f"{when}:{name}")
+
+    def _roll_back(self) -> None:
+        if self._writing.in_transaction:
+            self._writing.execute("ROLLBACK")
+
+    def _translated(self, error: Exception) -> Exception:
+        if not isinstance(error, sqlite3.Error):
+            return error
+        if is_damage(error):
+            with suppress(OSError):  # a disk that takes no mark: the damage shows again
+                suspect(self.path)
+        trouble = database_trouble(error, self.path)
+        trouble.__cause__ = error
+        return trouble
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

@@ -1,0 +1,131 @@
+"""The folder of the store: which one it is, that it is ours alone, and how much room is left."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from wx2mqtt.errors import StoreError, StoreLocked
+from wx2mqtt.store.faults import file_trouble
+from wx2mqtt.store.files import PRIVATE
+
+NAME = "wx2mqtt"
+SYSTEM_FOLDER = Path("/var/lib") / NAME
+LOCK = "lock"
+_OWN_ONLY = 0o700
+_TRIES = 5  # `holder` takes the lock for a moment; that must not keep a start out
+_PAUSE = 0.02  # seconds between two tries
+
+
+def resolve(path: Path | None, env: Mapping[str, str]) -> tuple[Path, str]:
+    """The folder of the store, and a sentence that says by which rule (DESIGN 2)."""
+    if path is not None:
+        return path.expanduser(), f"The store is {path}, as storage.path says."
+    state = env.get("STATE_DIRECTORY", "").partition(":")[0]
+    if state:
+        return Path(state), f"The store is {state}, as $STATE_DIRECTORY says."
+    if SYSTEM_FOLDER.is_dir():
+        return SYSTEM_FOLDER, f"The store is {SYSTEM_FOLDER}, since that folder exists."
+    data = _data_folder(env) / NAME
+    return data, f"The store is {data}, in the user's data folder."
+
+
+def _data_folder(env: Mapping[str, str]) -> Path:
+    home = env.get("XDG_DATA_HOME", "")
+    return Path(home) if home.startswith("/") else Path(env.get("HOME") or Path.home()) / ".local" / "share"
+
+
+def holder(path: Path) -> int | None:
+    """The process that has the store at `path` open, or None when nobody has."""
+    try:
+        handle = os.open(path / LOCK, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(handle)[0]
+    else:
+        return None
+    finally:
+        os.close(handle)
+
+
+class Folder:
+    """An open store folder; no other process has it while this one does."""
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path = path
+        self._lock: int | None = lock
+
+    @classmethod
+    def open(cls, path: Path) -> Folder:
+        """Create the folder (mode 0700) where there is none and lock it.
+
+        Raises `StoreLocked` (its message names who has it), `StoreFull`, `StoreError`.
+        """
+        try:
+            path.mkdir(mode=_OWN_ONLY, parents=True, exist_ok=True)
+            lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, PRIVATE)
+        except OSError as error:
+            raise file_trouble(error, path) from error
+        try:
+            _take(lock, path)
+        except BaseException:
+            os.close(lock)
+            raise
+        return cls(path, lock)
+
+    def size(self) -> int:
+        """Bytes of everything below."""
+        return sum(_size(Path(folder) / name) for folder, _, names in os.walk(self.path) for name in names)
+
+    def free(self) -> int:
+        """Bytes that this user may still write on the disk."""
+        disk = os.statvfs(self.path)
+        return disk.f_bavail * disk.f_frsize
+
+    def close(self) -> None:
+        """Let others have it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _take(lock: int, path: Path) -> None:
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_PAUSE)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be locked; set storage.path to a local disk.") from error
+        else:
+            return _sign(lock, path)
+    process, command = _holder(lock)
+    raise StoreLocked(f"{path} is in use by process {process or 'unknown'} ({command}); stop it first.")
+
+
+def _sign(lock: int, path: Path) -> None:
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n{command}\n".encode("utf-8", "replace"), 0)
+    except OSError as error:
+        raise file_trouble(error, path) from error
+
+
+def _holder(lock: int) -> tuple[int | None, str]:
+    number, _, command = os.pread(lock, 4096, 0).decode("utf-8", "replace").partition("\n")
+    return int(number) if number.isdigit() else None, command.strip() or "starting"
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except OSError:  # went away while we looked
+        return 0

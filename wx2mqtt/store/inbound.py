@@ -1,0 +1,158 @@
+"""WeChat to MQTT: what one `receive` brought and the cursor after it, in one commit (DESIGN 4.1).
+
+`seq` counts messages only, without gaps, and is given in the commit: what was rolled back took none.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Cursor, Json
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.encoding import compact, listed, storable, written
+from wx2mqtt.store.lane import Lane
+from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, apply_changes
+from wx2mqtt.store.queries import queries
+from wx2mqtt.store.rows import NewEvent, NewMessage, Opened, Recorded
+
+_SQL = queries("inbound")
+
+JSON_TYPE = "application/json"
+SCHEMA = 1
+_STREAM_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_STREAM_LENGTH = 6
+
+
+class Inbound(Lane):
+    """Takes in what WeChat handed over. `stream` names the store, once `open` was called."""
+
+    def __init__(self, database: Database, account: str, now: Callable[[], int] = now_ms) -> None:
+        super().__init__(database, account, now)
+        self.stream = ""
+
+    async def open(self) -> Opened:
+        """Where this account stands; a new account and a new store are begun."""
+        self.stream, opened = await self._database.write("open", self._open)
+        return opened
+
+    async def set_base_topic(self, base: str) -> None:
+        """Remember the base that the account first used."""
+        await self._database.write(
+            "base_topic", lambda db: db.execute(_SQL["base_topic"], (base, self._account))
+        )
+
+    async def set_cursor(self, login_id: str, cursor: Cursor, people: PeopleChanges = NO_CHANGES) -> None:
+        """A new login begins here."""
+        await self.record((), people, cursor, login_id)
+
+    async def record(
+        self,
+        items: Sequence[NewMessage | NewEvent],
+        people: PeopleChanges,
+        cursor: Cursor | None,
+        login_id: str,
+    ) -> Recorded:
+        """Store items, people and cursor in one commit. Without a cursor the stored one stays.
+
+        What has a key that is known is a repeat: it is left out and takes no seq.
+        """
+
+        def job(connection: sqlite3.Connection) -> Recorded:
+            apply_changes(connection, self._account, people)
+            return self._record(connection, items, cursor, login_id)
+
+        return await self._database.write("record", job)
+
+    def _open(self, connection: sqlite3.Connection) -> tuple[str, Opened]:
+        stream = "".join(secrets.choice(_STREAM_LETTERS) for _ in range(_STREAM_LENGTH))
+        connection.execute(_SQL["new_stream"], (stream,))
+        connection.execute(_SQL["new_account"], (self._account,))
+        (stream,) = connection.execute(_SQL["stream"]).fetchone()
+        base, login_id, cursor, seq = connection.execute(_SQL["account"], (self._account,)).fetchone()
+        last = connection.execute(_SQL["last"], (self._account,)).fetchone()
+        opened = Opened(
+            cursor=cursor, login_id=login_id, seq=seq, last=last[0] if last else None, base_topic=base
+        )
+        return stream, opened
+
+    def _record(
+        self,
+        connection: sqlite3.Connection,
+        items: Sequence[NewMessage | NewEvent],
+        cursor: Cursor | None,
+        login_id: str,
+    ) -> Recorded:
+        fresh = self._fresh(connection, items)
+        (seq,) = connection.execute(_SQL["seq"], (self._account,)).fetchone()
+        rows, messages, last = self._rows(fresh, seq)
+        connection.executemany(_SQL["add"], rows)
+        connection.execute(_SQL["advance"], (seq + messages, cursor, login_id, self._account))
+        return Recorded(
+            messages=messages,
+            events=len(fresh) - messages,
+            repeated=len(items) - len(fresh),
+            last=last,
+            seq=seq + messages,
+        )
+
+    def _fresh(
+        self, connection: sqlite3.Connection, items: Sequence[NewMessage | NewEvent]
+    ) -> list[NewMessage | NewEvent]:
+        """Items whose key is new; of two with one key in the same batch, the first."""
+        if not items:
+            return []
+        first = {storable(item.key): item for item in reversed(items)}
+        known = connection.execute(_SQL["known"], (self._account, listed(first)))
+        repeated = {key for (key,) in known}
+        return [item for key, item in reversed(first.items()) if key not in repeated]
+
+    def _rows(
+        self, fresh: Sequence[NewMessage | NewEvent], seq: int
+    ) -> tuple[list[tuple[object, ...]], int, bytes | None]:
+        now = self._now()
+        rows: list[tuple[object, ...]] = []
+        last, first = None, seq
+        for item in fresh:
+            if isinstance(item, NewMessage):
+                seq += 1
+                last = self._payload(item.body, seq)
+                rows.append(self._message(item, seq, last, now))
+            else:
+                rows.append(self._event(item, now))
+        return rows, seq - first, last
+
+    def _payload(self, body: Mapping[str, Json], seq: int) -> bytes:
+        return written({"schema": SCHEMA, "stream": self.stream, "seq": seq, **body})
+
+    def _message(self, item: NewMessage, seq: int, payload: bytes, now: int) -> tuple[object, ...]:
+        facts = (seq, item.id, item.kind, item.time, storable(item.sender), None, storable(item.text))
+        return (
+            self._account,
+            "message",
+            item.topic,
+            now,
+            item.user,
+            JSON_TYPE,
+            storable(item.key),
+            *facts,
+            payload,
+        )
+
+    def _event(self, item: NewEvent, now: int) -> tuple[object, ...]:
+        private = storable(compact(dict(item.private))) if item.private else None
+        facts = (None, None, item.name, item.time, None, private, None)
+        payload = written(item.body)
+        return (
+            self._account,
+            "event",
+            item.topic,
+            now,
+            item.user,
+            JSON_TYPE,
+            storable(item.key),
+            *facts,
+            payload,
+        )

@@ -1,0 +1,41 @@
+"""What every part of the journal holds: the database, whose rows it means, and the clock."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+
+from wx2mqtt.clock import now_ms
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.queries import queries
+from wx2mqtt.store.rows import NewPublication
+
+_SQL = queries("publications")
+
+
+class Lane:
+    """The rows of one account in one database."""
+
+    def __init__(self, database: Database, account: str, now: Callable[[], int] = now_ms) -> None:
+        self._database = database
+        self._account = account
+        self._now = now
+
+    def _publish(self, connection: sqlite3.Connection, new: Iterable[NewPublication]) -> None:
+        now = self._now()
+        connection.executemany(
+            _SQL["add"],
+            [
+                (
+                    self._account,
+                    one.sort,
+                    one.topic,
+                    now,
+                    one.content_type,
+                    one.correlation,
+                    one.expiry,
+                    one.payload,
+                )
+                for one in new
+            ],
+        )

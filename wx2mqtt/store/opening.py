@@ -1,0 +1,181 @@
+"""Opens the database file: refuses a newer one, sets a damaged one aside, brings an older one up to date.
+
+Blocking; `database.py` calls it off the event loop.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import structlog
+
+from wx2mqtt.errors import StoreError, StoreTooNew
+from wx2mqtt.store.faults import database_trouble, file_trouble, is_damage
+from wx2mqtt.store.files import PRIVATE, put_aside
+
+log = structlog.get_logger(__name__)
+
+COMPANIONS = ("-wal", "-shm")
+SUSPECT = ".suspect"  # ending of the mark that a running bridge met damage
+CHECKED_ALWAYS = 64 * 1024 * 1024  # bytes: up to here a full check costs no more than a blink at start
+BUSY = 10.0  # seconds to wait for a lock of another connection
+WAL_PAGES = 1000  # pages in the WAL before SQLite moves them into the file
+WAL_KEPT = 8 * 1024 * 1024  # bytes that the WAL keeps after that
+_MAGIC = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenFile:
+    """An open database: the one connection that writes, one that reads, and what was found.
+
+    `fresh` is true when there was nothing before, or nothing that could be read.
+    """
+
+    writer: sqlite3.Connection
+    reader: sqlite3.Connection
+    set_aside: Path | None
+    fresh: bool
+
+
+def open_file(path: Path) -> OpenFile:
+    """Open or create. Raises `StoreTooNew` (the file is not touched), `StoreFull`, `StoreError`."""
+    try:
+        return _open(path)
+    except sqlite3.Error as error:
+        raise database_trouble(error, path) from error
+    except OSError as error:
+        raise file_trouble(error, path) from error
+
+
+def suspect(path: Path) -> None:
+    """Leave a mark beside the file, so that the next start checks the whole of it."""
+    _mark(path).touch(mode=PRIVATE)
+
+
+def _open(path: Path) -> OpenFile:
+    _refuse_newer(path)
+    fresh = not path.exists() or path.stat().st_size == 0
+    set_aside = _lonely_wal(path) if fresh else None
+    writer = _writer(path)
+    try:
+        if not _sound(writer, path):
+            fresh, set_aside = True, put_aside(path, *COMPANIONS)
+            log.error("database damaged, set aside", set_aside=str(set_aside))
+            writer.close()  # only now: closing before would have merged and deleted the WAL
+            writer = _writer(path)
+            _configure(writer, path)
+        _migrate(writer)
+        _mark(path).unlink(missing_ok=True)
+        reader = _reader(path)
+    except BaseException:
+        writer.close()
+        raise
+    return OpenFile(writer=writer, reader=reader, set_aside=set_aside, fresh=fresh)
+
+
+def _refuse_newer(path: Path) -> None:
+    """Look at the header without SQLite, which would already write: `-wal`, `-shm`, a checkpoint."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        header = file.read(100)
+    if len(header) == 100 and header.startswith(_MAGIC):
+        _compare(int.from_bytes(header[60:64], "big"))
+
+
+def _compare(version: int) -> None:
+    newest = len(_migrations())
+    if version > newest:
+        raise StoreTooNew(
+            f"The store has version {version}, this wx2mqtt knows {newest}; install the newer one again."
+        )
+
+
+def _lonely_wal(path: Path) -> Path | None:
+    """SQLite would delete the WAL of an empty file, and with it what a damaged disk left us."""
+    wal = path.with_name(path.name + "-wal")
+    if not wal.exists() or wal.stat().st_size == 0:
+        return None
+    path.touch(mode=PRIVATE)
+    return put_aside(path, *COMPANIONS)
+
+
+def _sound(connection: sqlite3.Connection, path: Path) -> bool:
+    """Make the connection ready and look at the file; False when it is damaged."""
+    try:
+        _configure(connection, path)
+        return _checked(connection, path)
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return False
+        raise
+
+
+def _checked(connection: sqlite3.Connection, path: Path) -> bool:
+    """A large file is checked only when a running bridge met damage: reading it all would hold the start."""
+    if path.stat().st_size > CHECKED_ALWAYS and not _mark(path).exists():
+        return True
+    found: tuple[str] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return found == ("ok",)
+
+
+def _configure(connection: sqlite3.Connection, path: Path) -> None:
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only before the first write
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            f"{path} is on a file system without shared memory; set storage.path to a local disk."
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_KEPT}")
+
+
+def _writer(path: Path) -> sqlite3.Connection:
+    _make_private(path)
+    return _plain(path)
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    connection = _plain(path)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -1000")
+    return connection
+
+
+def _plain(path: Path) -> sqlite3.Connection:
+    """A connection without transactions of its own; each is used by one thread only, whichever that is."""
+    return sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
+
+
+def _make_private(path: Path) -> None:
+    """SQLite gives `-wal` and `-shm` the mode that the file has when it opens it."""
+    path.touch(mode=PRIVATE)
+    for ending in ("", *COMPANIONS):
+        file = path.with_name(path.name + ending)
+        if file.exists():
+            file.chmod(PRIVATE)
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(path.name + SUSPECT)
+
+
+def _migrations() -> list[str]:
+    folder = files("wx2mqtt.store") / "sql"
+    found = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name[:4].isdigit())
+    return [entry.read_text(encoding="utf-8") for _, entry in found]
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Each step in its own transaction, with the number that says that it was done."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    _compare(version)
+    for number, script in enumerate(_migrations()[version:], version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+    # The number must stand in the file itself: an older wx2mqtt reads it there, without SQLite.
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
