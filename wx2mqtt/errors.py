@@ -36,7 +36,10 @@ class Wx2MqttError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a file: where it is, what it is and how to mend it."""
+    """One thing that is wrong in a file: where it is, what it is and how to mend it.
+
+    `line` is 0 for what is in no file (`file` then says where it is: in the environment, say).
+    """
 
     file: str
     line: int
@@ -44,7 +47,8 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.key}: {self.message}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.key}: {self.message}"
 
 
 class SettingsError(Wx2MqttError):
