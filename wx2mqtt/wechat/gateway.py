@@ -6,7 +6,7 @@ each conversation. All errors are leaves of `GatewayError`. No method logs a sec
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -116,7 +116,7 @@ class Gateway(Protocol):
 
     capabilities: Capabilities
 
-    def login(self, *, resume: bool) -> AsyncIterator[LoginStep]:
+    def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """Log in; the last step is `LoggedIn`.
 
         With `resume` a saved login is tried first, and when WeChat refuses it the phone is asked once;
@@ -126,7 +126,7 @@ class Gateway(Protocol):
         saved.
         """
 
-    def people(self, progress: Progress) -> AsyncIterator[tuple[Contact, ...]]:
+    def people(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """The whole address book of this login, page by page; groups come with their members."""
 
     async def receive(self, cursor: Cursor) -> Batch:

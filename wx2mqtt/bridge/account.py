@@ -1,0 +1,432 @@
+"""One account: the rooms of the bridge wired together, and what happens when the broker comes and goes.
+
+It owns no rule of its own; each lives in the room that it wires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from wx2mqtt.bridge.announce import Announcer
+from wx2mqtt.bridge.directory import directory, search
+from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
+from wx2mqtt.bridge.identity import Changes, Identity, Pin
+from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.insist import insist
+from wx2mqtt.bridge.judge import Judge, Rules
+from wx2mqtt.bridge.limits import Bucket
+from wx2mqtt.bridge.outbound import Outbound
+from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.pulse import Pulse
+from wx2mqtt.bridge.pump import Pump
+from wx2mqtt.bridge.qr import picture, placeholder
+from wx2mqtt.bridge.requests import Handler, Requests
+from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.bridge.session import Expected, Session
+from wx2mqtt.bridge.state import Login
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BadCommand, StoreError
+from wx2mqtt.model import Json, LoginState
+from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Link
+from wx2mqtt.mqtt.payloads import encode, event_body, last_body
+from wx2mqtt.mqtt.topics import JSON, PNG, TEXT, Topics
+from wx2mqtt.store.journal import Journal, NewPublication, Opened, Recorded
+from wx2mqtt.store.people import People
+from wx2mqtt.wechat.gateway import Gateway, Progress
+from wx2mqtt.words import Language
+
+log = structlog.get_logger(__name__)
+
+DIRECTORY_PAUSE = 1.0  # seconds in which changes of people are gathered before the directory is published
+DRAIN = 3.0  # seconds that attempts under way get at the stop
+GOODBYE = 1.0  # seconds for the last retained words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the owner may change while the bridge runs (reload)."""
+
+    rules: Rules
+    filters: Filters
+    per_minute: float
+    burst: int
+    pins: Mapping[str, Pin]
+    language: Language
+    expected: Expected
+    public: Mapping[str, Json]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """What all accounts share."""
+
+    pulse: Pulse
+    store_size: Callable[[], int]
+    store_limit: Callable[[], int]
+    log_level: Handler
+    reload: Handler
+    progress: Progress
+    status: Callable[[str, Login, str], None]
+
+
+class Account:
+    """Runs one account. It is the `Listener` of its link."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        topics: Topics,
+        link: Link,
+        gateway: Gateway,
+        journal: Journal,
+        people: People,
+        identity: Identity,
+        opened: Opened,
+        wishes: Wishes,
+        house: House,
+    ) -> None:
+        self.name = name
+        self.topics = topics
+        self._link = link
+        self._gateway = gateway
+        self._journal = journal
+        self._people = people
+        self.identity = identity
+        self._opened = opened
+        self._wishes = wishes
+        self._house = house
+        self.counters = Counters(started=now_ms())
+        self._news = asyncio.Event()
+        self._people_changed = asyncio.Event()
+        self._events: asyncio.Queue[NewPublication] = asyncio.Queue()
+        self._talking: asyncio.Task[None] | None = None
+        self._wire()
+        self._first_words()
+
+    def _wire(self) -> None:
+        wishes, loop = self._wishes, asyncio.get_running_loop()
+        outlet = Outlet(self._link)
+        echoes = Echoes()
+        results = Results(self.name, self.topics)
+        self._announcer = Announcer(outlet, self.topics.state)
+        self._pump = Pump(self._journal, outlet, self._topic_dropped)
+        self.inbound = Inbound(
+            account=self.name,
+            topics=self.topics,
+            journal=self._journal,
+            identity=self.identity,
+            echoes=echoes,
+            filters=wishes.filters,
+            stored=self._stored,
+        )
+        self.sender = Sender(
+            journal=self._journal,
+            gateway=self._gateway,
+            identity=self.identity,
+            echoes=echoes,
+            results=results,
+            bucket=Bucket.full(wishes.per_minute, wishes.burst, loop.time()),
+            language=wishes.language,
+            logged_out=lambda gone: self.session.logged_out(gone),
+            published=self._pump.wake,
+        )
+        self.session = Session(
+            gateway=self._gateway,
+            journal=self._journal,
+            inbound=self.inbound,
+            identity=self.identity,
+            sender=self.sender,
+            expected=wishes.expected,
+            language=wishes.language,
+            shown=self._show,
+            store_full=self._full,
+            beat=self._beat,
+            progress=self._house.progress,
+        )
+        self._judge = Judge(
+            topics=self.topics,
+            identity=self.identity,
+            results=results,
+            capabilities=self._gateway.capabilities,
+            rules=wishes.rules,
+            store_full=lambda: bool(self._full()),
+            people_known=lambda: self.session.people_known,
+        )
+        self._outbound = Outbound(
+            topics=self.topics,
+            journal=self._journal,
+            link=self._link,
+            outlet=outlet,
+            judge=self._judge,
+            results=results,
+            answer=lambda name, delivery: self._requests.answer(name, delivery),
+            accepted=self.sender.add,
+            published=self._pump.wake,
+        )
+        self._requests = Requests(
+            self.topics,
+            self._journal,
+            self._handlers(),
+            rules=lambda: self._wishes.rules,
+            clear=self._outbound.clear,
+        )
+
+    def _first_words(self) -> None:
+        """What stands before anything has happened; `last` and the people are those of before."""
+        known = self.identity.knows(self._opened.login_id)
+        self.session.opened(self._opened.cursor, self._opened.login_id, people_known=known)
+        self._announcer.say(self.topics.state, b"online", TEXT)
+        self._show(self.session.login, "")
+        if self._opened.last is not None:
+            self._announcer.say(self.topics.last, last_body(self._opened.last), JSON)
+        self._people_changed.set()
+
+    async def run(self) -> None:
+        """Bridge until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self._pump, self._outbound, self.sender):
+                tasks.create_task(work.run())
+            tasks.create_task(self._link.run(self))
+            tasks.create_task(self._publish_events())
+            tasks.create_task(self._publish_directory())
+            tasks.create_task(self._publish_health())
+            self._talking = tasks.create_task(self._talk())
+
+    async def _talk(self) -> None:
+        with suppress(asyncio.CancelledError):  # the stop ends this one first, the others after it
+            await self.session.run()
+
+    async def stop(self) -> None:
+        """Stop in order: hear no more, end what is under way, say goodbye. Takes at most about 4 s."""
+        if self._talking is not None:
+            self._talking.cancel()
+            await asyncio.wait({self._talking})
+        await self.sender.drain(DRAIN)
+        self.session.stop()
+        self._announcer.say(self.topics.state, b"offline", TEXT)
+        await self._announcer.all_said(GOODBYE)
+
+    # what the broker does
+
+    def connected(self, connection: Connected) -> None:
+        """See `Listener`. What was kept by the broker and what was not is known from here on."""
+        counters = self.counters
+        lost = not connection.session_present and bool(self._opened.session or counters.connects)
+        counters.connects += 1
+        counters.standby, counters.broker_reason = False, ""
+        if lost:
+            counters.sessions_lost += 1
+            self._event("session_lost", {"broker": connection.url})
+        self._outbound.connected(connection, self._opened.session)
+        self._say_info(connection)
+        self._announcer.connected(connection)
+        self._pump.connected()
+        self._people_changed.set()  # the packet limit may be another one
+        self._news.set()
+        log.info("broker connected", url=connection.url, protocol=connection.protocol, kept=not lost)
+
+    def disconnected(self, gone: Disconnected) -> None:
+        """See `Listener`."""
+        self.counters.disconnects += 1
+        self.counters.broker_reason, self.counters.standby = gone.reason, gone.standby
+        self._announcer.disconnected()
+        self._pump.disconnected()
+        self._news.set()
+        log.warning("broker away", reason=gone.reason, retry_in=round(gone.retry_in, 1))
+
+    def delivered(self, delivery: Delivery) -> None:
+        """See `Listener`."""
+        self._outbound.delivered(delivery)
+
+    # what the rooms tell
+
+    def _stored(self, recorded: Recorded) -> None:
+        if recorded.last is not None:
+            self._announcer.say(self.topics.last, last_body(recorded.last), JSON)
+        if recorded.messages or recorded.events:
+            self._pump.wake()
+
+    def _show(self, login: Login, url: str) -> None:
+        self._announcer.say(self.topics.login_state, encode(login.body(self.name)), JSON)
+        needed = login.state in (LoginState.LOGGED_OUT, LoginState.REFUSED)
+        png = picture(url) if url else placeholder(self._wishes.language, needed=needed)
+        self._announcer.say(self.topics.login_qr, png, PNG, login.qr_expires if url else None)
+        self._announcer.say(self.topics.login_url, url.encode(), TEXT, login.qr_expires if url else None)
+        self._news.set()
+        self._house.status(self.name, login, url)
+
+    def _beat(self, limit: float | None) -> None:
+        name = f"receive:{self.name}"
+        if limit is None:
+            self._house.pulse.rest(name)
+        else:
+            self._house.pulse.beat(name, limit)
+
+    def _full(self) -> str:
+        """The limit that is used up, in words; empty while there is room."""
+        limit = self._house.store_limit()
+        return f"{limit / 1_000_000:g} MB" if self._house.store_size() >= limit > 0 else ""
+
+    def _topic_dropped(self, topic: str, count: int) -> None:
+        self._event("dropped", {"topic": topic, "count": count, "reason": "refused by the broker for 7 days"})
+
+    def _event(self, name: str, fields: Mapping[str, Json]) -> None:
+        now = now_ms()
+        body = event_body(
+            name, event_id=f"{name}:{now}", account=self.name, time=now, user=None, fields=fields
+        )
+        publication = NewPublication(
+            topic=self.topics.event(name), payload=encode(body), sort="event", content_type=JSON
+        )
+        self._events.put_nowait(publication)
+
+    async def _publish_events(self) -> None:
+        while True:
+            publication = await self._events.get()
+            await insist(lambda one=publication: self._journal.publish([one]))  # type: ignore[misc]
+            self._pump.wake()
+
+    async def _publish_directory(self) -> None:
+        """Changes of people are gathered, then published once and copied to `people.json` (DESIGN 4.1)."""
+        while True:
+            await self._people_changed.wait()
+            self._people_changed.clear()
+            self._announcer.say(self.topics.contacts, self._directory(), JSON)
+            await insist(self._people.write_copy)
+            self._news.set()
+            await asyncio.sleep(DIRECTORY_PAUSE)
+
+    def _directory(self) -> bytes:
+        current = self._link.current
+        named = self._wishes.pins
+        limit = None if current is None else current.packet_limit
+        return directory(self.identity.directory(), named=named, packet_limit=limit)
+
+    async def _publish_health(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                body = await self.health()
+            except StoreError as trouble:
+                log.error("health cannot be told", problem=str(trouble))
+            else:
+                self._announcer.say(self.topics.health, encode(body), JSON)
+                self._house.pulse.beat(f"store:{self.name}", 4 * EVERY)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EVERY):
+                    await self._news.wait()
+            await asyncio.sleep(0.2)  # what happens at once is told at once, not one by one
+
+    async def health(self) -> dict[str, Json]:
+        """The body of `bridge/health` as of now. Raises `StoreError`."""
+        current = self._link.current
+        return health_body(
+            Seen(
+                now=now_ms(),
+                login=self.session.login,
+                last_answer=self.session.last_answer,
+                stats=await self._journal.stats(),
+                counters=self.counters,
+                received=self.inbound.counts,
+                published=self._pump.published,
+                set_aside=self._pump.set_aside,
+                results=self.sender.results,
+                commands=self._outbound.commands,
+                throttled=round(self.sender.throttled, 1),
+                refused=(
+                    *self._announcer.refused,
+                    *self._pump.refused,
+                    *(current.refused if current else ()),
+                ),
+                broker="" if current is None else current.protocol,
+                store_size=self._house.store_size(),
+                store_limit=self._house.store_limit(),
+                stuck=self._house.pulse.stuck(),
+                unresolved=self.identity.closed,
+            ),
+            self.name,
+        )
+
+    def _say_info(self, connection: Connected) -> None:
+        body = info_body(
+            account=self.name,
+            stream=self._journal.stream,
+            capabilities=self._gateway.capabilities,
+            broker=connection.protocol,
+            started=self.counters.started,
+            settings=self._wishes.public,
+            warnings=self._wishes.warnings,
+        )
+        self._announcer.say(self.topics.info, encode(body), JSON)
+
+    # what people ask for
+
+    def _handlers(self) -> dict[str, Handler]:
+        return {
+            "login": self._on_login,
+            "logout": self._on_logout,
+            "contacts": self._on_contacts,
+            "assign": self._on_assign,
+            "health": self._on_health,
+            "log_level": self._house.log_level,
+            "reload": self._house.reload,
+        }
+
+    async def _on_login(self, _fields: dict[str, Json]) -> Json:
+        self.session.ask()
+        return self.session.login.body(self.name)
+
+    async def _on_logout(self, _fields: dict[str, Json]) -> Json:
+        await self.session.log_out()
+        return self.session.login.body(self.name)
+
+    async def _on_contacts(self, fields: dict[str, Json]) -> Json:
+        return search(self.identity.directory(), fields)
+
+    async def _on_assign(self, fields: dict[str, Json]) -> Json:
+        user, to = fields.get("user"), fields.get("to")
+        for key, value in (("user", user), ("to", to)):
+            if not isinstance(value, str) or not value:
+                raise BadCommand("bad_request", "bad_value", key=key, expected="a text")
+        assert isinstance(user, str)
+        assert isinstance(to, str)
+        changes = await self.assign(user, to)
+        return {"user": user, "changed": [person.level for person in changes.people.persons]}
+
+    async def assign(self, user: str, to: str) -> Changes:
+        """The owner says that the closed `user` is whoever is called `to` now. Raises `BadCommand`."""
+        changes = self.identity.assign(user, to, now_ms())
+        await self.inbound.people(changes)
+        self.people_changed()
+        return changes
+
+    async def _on_health(self, _fields: dict[str, Json]) -> Json:
+        return await self.health()
+
+    def people_changed(self) -> None:
+        """Somebody has another name, trust or place now: the directory and waiting commands follow."""
+        self._people_changed.set()
+        self.sender.changed()
+
+    async def apply(self, wishes: Wishes) -> None:
+        """Take over what the owner changed."""
+        self._wishes = wishes
+        self._judge.rules, self.inbound.filters = wishes.rules, wishes.filters
+        self.sender.language = self.session.language = wishes.language
+        now = asyncio.get_running_loop().time()
+        self.sender.bucket = self.sender.bucket.resized(wishes.per_minute, wishes.burst, now)
+        changes = self.identity.set_pins(wishes.pins, now_ms())
+        await insist(lambda: self.inbound.people(changes))
+        self.people_changed()
+        if (connection := self._link.current) is not None:
+            self._say_info(connection)

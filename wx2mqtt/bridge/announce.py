@@ -1,0 +1,125 @@
+"""The retained truth of one account: what stands is published, and again at every connect (DESIGN 4.3).
+
+`bridge/state` comes last, since `login/*` counts only while it says `online`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import NotConnected
+from wx2mqtt.mqtt.link import Connected, Publication
+
+log = structlog.get_logger(__name__)
+
+REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
+
+
+@dataclass(slots=True)
+class Retained:
+    """One retained topic: what it should hold and whether the broker has acknowledged just that.
+
+    `expires` in milliseconds: the broker is told how long the payload stays true (MQTT 5).
+    """
+
+    publication: Publication
+    expires: int | None = None
+    said: bool = False
+    refused: bool = False
+
+    def now(self, now: int) -> Publication:
+        """The publication with the life that is left; at least a second, since 0 would mean none at all."""
+        if self.expires is None:
+            return self.publication
+        return replace(self.publication, expiry=max(1, (self.expires - now) // 1000))
+
+
+class Announcer:
+    """Keeps the retained topics of one account as they should be."""
+
+    def __init__(self, outlet: Outlet, last: str) -> None:
+        self._outlet = outlet
+        self._last = last
+        self._topics: dict[str, Retained] = {}
+        self._connected = False
+        self._retain = True
+        self._heard_more = asyncio.Event()
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Retained topics that the broker does not take."""
+        return tuple(topic for topic, retained in self._topics.items() if retained.refused)
+
+    @property
+    def settled(self) -> bool:
+        """Whether the broker holds all that should stand."""
+        return all(retained.said for retained in self._topics.values())
+
+    def say(self, topic: str, payload: bytes, content_type: str, expires: int | None = None) -> None:
+        """From now on `topic` holds `payload`."""
+        publication = Publication(topic=topic, payload=payload, retain=True, content_type=content_type)
+        before = self._topics.get(topic)
+        if before is not None and before.publication == publication and before.expires == expires:
+            return
+        self._topics[topic] = Retained(publication, expires, refused=before is not None and before.refused)
+        if self._connected:
+            self._publish(topic)
+
+    def holds(self, topic: str) -> bytes | None:
+        """What `topic` should hold."""
+        retained = self._topics.get(topic)
+        return None if retained is None else retained.publication.payload
+
+    def connected(self, connection: Connected) -> None:
+        """Say everything again: this broker, or this node of it, may have forgotten it (mqtt-bridges 0.6)."""
+        self._connected = True
+        self._retain = connection.retain_available
+        for retained in self._topics.values():
+            retained.said = retained.refused = False
+        for topic in sorted(self._topics, key=lambda topic: topic == self._last):
+            self._publish(topic)
+
+    def disconnected(self) -> None:
+        """Nothing can be said until the next connection."""
+        self._connected = False
+
+    async def all_said(self, seconds: float) -> None:
+        """Wait until the broker has acknowledged everything, at most `seconds`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._connected and not self.settled:
+                    self._heard_more.clear()
+                    await self._heard_more.wait()
+
+    def _publish(self, topic: str) -> None:
+        retained = self._topics[topic]
+        if retained.refused:
+            return
+        publication = retained.now(now_ms())
+        if not self._retain:  # a broker without retained messages hangs up on one (MQTT 5, 3.2.2.3.5)
+            publication = replace(publication, retain=False)
+        self._outlet.publish_first(publication, self._heard(topic, retained))
+
+    def _heard(self, topic: str, retained: Retained) -> Callable[[Exception | None], None]:
+        def heard(error: Exception | None) -> None:
+            self._heard_more.set()
+            if error is None:
+                retained.said = True
+            elif not isinstance(error, NotConnected):
+                log.warning("broker refuses topic", topic=topic, reason=str(error))
+                retained.refused = True
+                asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, topic)
+
+        return heard
+
+    def _try_again(self, topic: str) -> None:
+        self._topics[topic].refused = False
+        if self._connected:
+            self._publish(topic)

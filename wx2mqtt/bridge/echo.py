@@ -1,0 +1,68 @@
+"""Telling what the bridge sent from what the owner wrote on the phone (DESIGN 4.2).
+
+WeChat may hand back what we sent, even before it answers the send (webwx 2.12). Such an echo is never
+published. It is known by the id that the send was answered with; while a send is open we wait for
+that id; and where no answer ever came, an own message with the same text in the same chat is that send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, OrderedDict
+
+from wx2mqtt.model import Handle, Message
+
+REMEMBERED = 2000  # ids of the last sends; older ones are looked up in the journal
+WAIT = 20.0  # seconds; a send is cut before that, so its id or its failure is known by then
+
+Sent = tuple[Handle, str]
+
+
+class Echoes:
+    """What was sent lately, by id, and what is being sent, by chat and text."""
+
+    def __init__(self) -> None:
+        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._open: dict[Sent, set[asyncio.Event]] = {}
+        self._doubtful: Counter[Sent] = Counter()
+
+    def begin(self, chat: Handle, text: str) -> asyncio.Event:
+        """An attempt is about to be written; the event must be given to `end`."""
+        ended = asyncio.Event()
+        self._open.setdefault((chat, text), set()).add(ended)
+        return ended
+
+    def end(self, chat: Handle, text: str, ended: asyncio.Event, message_id: str) -> None:
+        """The attempt is over; `message_id` is empty where WeChat gave none."""
+        events = self._open[chat, text]
+        events.discard(ended)
+        if not events:
+            del self._open[chat, text]
+        if message_id:
+            self._ids[message_id] = None
+            while len(self._ids) > REMEMBERED:
+                self._ids.popitem(last=False)
+        ended.set()
+
+    def doubt(self, chat: Handle, text: str) -> None:
+        """An attempt that was written was never answered: its echo has an id that nobody knows."""
+        self._doubtful[chat, text] += 1
+
+    async def settle(self, message: Message) -> None:
+        """Wait until no open attempt could be this message."""
+        for ended in tuple(self._open.get((message.chat, message.text), ())):
+            try:
+                async with asyncio.timeout(WAIT):
+                    await ended.wait()
+            except TimeoutError:
+                return
+
+    def knows(self, message: Message) -> bool:
+        """Whether this own message is one that we sent; an unanswered attempt is used up by it."""
+        if message.id in self._ids:
+            return True
+        sent = (message.chat, message.text)
+        if self._doubtful[sent] <= 0:
+            return False
+        self._doubtful[sent] -= 1
+        return True

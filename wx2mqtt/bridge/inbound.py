@@ -1,0 +1,199 @@
+"""WeChat to MQTT: name who wrote, and put messages and cursor on disk in one commit.
+
+What is on disk is published by the pump.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+
+from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.identity import Changes, Identity
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import ChatKind, Cursor, Event, Json, Kind, Message, Owner
+from wx2mqtt.mqtt.payloads import event_body, message_body
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.journal import Journal, NewEvent, NewMessage, Recorded
+from wx2mqtt.store.people import PeopleChanges, Person
+from wx2mqtt.wechat.gateway import Batch
+
+log = structlog.get_logger(__name__)
+
+
+class Inbound:
+    """Takes what one account's gateway received."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        topics: Topics,
+        journal: Journal,
+        identity: Identity,
+        echoes: Echoes,
+        filters: Filters,
+        stored: Callable[[Recorded], None],
+    ) -> None:
+        self._account = account
+        self._topics = topics
+        self._journal = journal
+        self._identity = identity
+        self._echoes = echoes
+        self._stored = stored
+        self._unsaved = PeopleChanges()
+        self.filters = filters
+        self.owner: Owner | None = None
+        self.counts: Counter[str] = Counter()
+
+    async def people(self, changes: Changes) -> None:
+        """Store who is who after a login or an owner's decision, and tell what changed."""
+        await self._commit([], changes, None, "")
+
+    async def take(self, batch: Batch, login_id: str) -> None:
+        """Store one batch and its cursor. Raises `StoreError`; then the same batch must be received again."""
+        self.counts["unread"] += batch.unread
+        changes = [self._identity.update(batch.contacts, batch.removed, now_ms())]
+        rows: list[NewMessage | NewEvent] = []
+        for item in batch.items:
+            row = await self._row_or_none(item, changes)
+            if row is not None:
+                rows.append(row)
+        await self._commit(rows, _joined(changes), batch.cursor, login_id)
+
+    async def _commit(
+        self, rows: list[NewMessage | NewEvent], changes: Changes, cursor: Cursor | None, login_id: str
+    ) -> None:
+        rows = [*self._people_events(changes), *rows]
+        # What the memory knows and the disk does not goes along until a commit succeeds.
+        self._unsaved = self._unsaved.joined(changes.people)
+        if not rows and cursor is None and self._unsaved == PeopleChanges():
+            return
+        recorded = await self._journal.record(rows, self._unsaved, cursor, login_id)
+        self._unsaved = PeopleChanges()
+        self.counts["repeated"] += recorded.repeated
+        self._stored(recorded)
+
+    async def _row_or_none(
+        self, item: Message | Event, changes: list[Changes]
+    ) -> NewMessage | NewEvent | None:
+        try:
+            if isinstance(item, Event):
+                return self._event(item)
+            return await self._message(item, changes)
+        except Exception:  # one bad message never stops the others (P5); the log and a counter tell
+            self.counts["unreadable"] += 1
+            log.exception("message skipped", kind=getattr(item, "kind", "event"))
+            return None
+
+    async def _message(self, message: Message, changes: list[Changes]) -> NewMessage | None:
+        if message.from_self and await self._is_echo(message):
+            self.counts["echoes"] += 1
+            return None
+        person = self._person(message, changes)
+        if not self.filters.passes(message, person.level, listed=bool(person.pin)):
+            self.counts["filtered"] += 1
+            return None
+        self._wrote(person, changes)
+        sender, trusted = self._sender(message, person)
+        name = person.remark or person.nickname or person.level
+        body = message_body(
+            message,
+            account=self._account,
+            user=person.level,
+            chat_name=name,
+            sender=sender,
+            trusted=trusted,
+        )
+        return NewMessage(
+            key=message.key,
+            id=message.id,
+            topic=self._topics.message(person.level),
+            user=person.level,
+            kind=str(message.kind),
+            sender="" if sender is None else str(sender.get("user") or sender.get("name") or ""),
+            time=message.time,
+            text=message.text,
+            body=body,
+        )
+
+    async def _is_echo(self, message: Message) -> bool:
+        if message.kind is not Kind.TEXT:
+            return await self._journal.sent(message.id)
+        await self._echoes.settle(message)
+        return self._echoes.knows(message) or await self._journal.sent(message.id)
+
+    def _person(self, message: Message, changes: list[Changes]) -> Person:
+        known = self._identity.by_handle(message.chat)
+        if known is not None:
+            return known
+        changed = self._identity.place(message.chat, message.chat_kind, "", now_ms())
+        changes.append(changed)
+        placed = self._identity.by_handle(message.chat)
+        assert placed is not None
+        return placed
+
+    def _wrote(self, person: Person, changes: list[Changes]) -> None:
+        if not person.wrote:
+            changes.append(self._identity.mark_wrote(person))
+
+    def _sender(self, message: Message, chat: Person) -> tuple[dict[str, Json] | None, bool]:
+        """Who wrote, and whether the owner trusts that person; system texts have no sender."""
+        if message.from_self:
+            return {"name": self.owner.nickname if self.owner else "", "self": True}, True
+        if message.sender is None:
+            return None, False
+        in_group = message.chat_kind is ChatKind.GROUP
+        person = self._identity.by_handle(message.sender) if in_group else chat
+        if person is None:
+            return {"name": message.sender_name, "self": False}, False
+        name = message.sender_name or person.remark or person.nickname
+        return {"user": person.level, "name": name, "self": False}, person.trusted
+
+    def _event(self, event: Event) -> NewEvent | None:
+        person = None if event.chat is None else self._identity.by_handle(event.chat)
+        user = None if person is None else person.level
+        if user is not None and not self.filters.hears(user):
+            self.counts["filtered"] += 1
+            return None
+        fields = dict(event.fields)
+        actor = None if event.actor is None else self._identity.by_handle(event.actor)
+        if actor is not None:
+            fields["by"] = actor.level
+        return self._new_event(event.name, event.key, user, event.time, fields, event.private)
+
+    def _people_events(self, changes: Changes) -> Iterable[NewEvent]:
+        now = now_ms()
+        for index, happened in enumerate(changes.events):
+            key = f"{happened.name}:{happened.user}:{now}:{index}"
+            yield self._new_event(happened.name, key, happened.user, now, happened.fields, {})
+
+    def _new_event(
+        self,
+        name: str,
+        key: str,
+        user: str | None,
+        time: int,
+        fields: dict[str, Json],
+        private: Mapping[str, str],
+    ) -> NewEvent:
+        body = event_body(name, event_id=key, account=self._account, time=time, user=user, fields=fields)
+        return NewEvent(
+            key=key,
+            topic=self._topics.event(name),
+            user=user or "",
+            name=name,
+            time=time,
+            body=body,
+            private=private,
+        )
+
+
+def _joined(changes: list[Changes]) -> Changes:
+    people = PeopleChanges()
+    for change in changes:
+        people = people.joined(change.people)
+    return Changes(people, tuple(event for change in changes for event in change.events))

@@ -1,0 +1,172 @@
+"""MQTT to WeChat, first half: what comes from the broker is put on disk, then acknowledged, in order.
+
+PUBACK after COMMIT is the whole promise (DESIGN 4.2).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from wx2mqtt.bridge.insist import insist
+from wx2mqtt.bridge.judge import Judge
+from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.results import Results
+from wx2mqtt.clock import now_ms
+from wx2mqtt.mqtt.link import Connected, Delivery, Link, Publication
+from wx2mqtt.mqtt.topics import OutBytes, OutText, OutUnknown, RequestTo, Topics
+from wx2mqtt.store.journal import Accepted, CommandRow, Journal, NewCommand
+
+GATHERED = 100  # deliveries accepted in one commit
+
+
+@dataclass(slots=True)
+class Slot:
+    """A delivery on its way to its PUBACK; PUBACKs keep the order of receipt (MQTT 5, 4.6)."""
+
+    delivery: Delivery
+    done: bool = False
+
+
+Answer = Callable[[str, Delivery], Awaitable[None]]
+"""Carries a request out and commits its answer; never raises but `StoreError`."""
+
+
+class Outbound:
+    """Accepts what people send to one account."""
+
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        journal: Journal,
+        link: Link,
+        outlet: Outlet,
+        judge: Judge,
+        results: Results,
+        answer: Answer,
+        accepted: Callable[[CommandRow], None],
+        published: Callable[[], None],
+    ) -> None:
+        self._topics = topics
+        self._journal = journal
+        self._link = link
+        self._outlet = outlet
+        self._judge = judge
+        self._results = results
+        self._answer = answer
+        self._accepted = accepted
+        self._published = published
+        self._waiting: deque[Slot] = deque()
+        self._unacknowledged: deque[Slot] = deque()
+        self._more = asyncio.Event()
+        self._clearing: set[str] = set()
+        self._session = 0
+        self._session_is_new = False
+        self.commands = 0
+
+    def connected(self, connection: Connected, session: int) -> None:
+        """A connection stands; `session` is the number of the broker's session that the journal knows."""
+        self._unacknowledged.clear()
+        if not connection.session_present or not session:
+            self._session, self._session_is_new = now_ms(), True
+        elif not self._session:
+            self._session = session
+
+    def delivered(self, delivery: Delivery) -> None:
+        """A message came in; called by the link on the loop."""
+        slot = Slot(delivery)
+        self._unacknowledged.append(slot)
+        self._waiting.append(slot)
+        self._more.set()
+
+    async def run(self) -> None:
+        """Accept what comes until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                await self._more.wait()
+                self._more.clear()
+                while self._waiting:
+                    await self._accept_gathered(tasks)
+
+    async def _accept_gathered(self, tasks: asyncio.TaskGroup) -> None:
+        slots = [self._waiting.popleft() for _ in range(min(GATHERED, len(self._waiting)))]
+        commands: list[tuple[Slot, NewCommand]] = []
+        for slot in slots:
+            new = self._command(slot.delivery)
+            if new is not None:
+                commands.append((slot, new))
+            elif (request := self._request(slot.delivery)) is not None:
+                tasks.create_task(self._carry_out(request, slot))
+            else:
+                self._finish(slot)
+        if commands:
+            await insist(lambda: self._commit([new for _, new in commands]))
+            for slot, _ in commands:
+                self._finish(slot)
+
+    def _command(self, delivery: Delivery) -> NewCommand | None:
+        if self._is_own_clearing(delivery):
+            return None
+        match self._topics.parse(delivery.topic):
+            case OutText() | OutBytes() | OutUnknown() as incoming:
+                new = self._judge.command(delivery, incoming, self._session)
+            case RequestTo("send"):
+                new = self._judge.send_request(delivery, self._session)
+            case _:
+                return None
+        if delivery.retain:
+            self.clear(delivery.topic)
+        return new
+
+    def _request(self, delivery: Delivery) -> str | None:
+        incoming = self._topics.parse(delivery.topic)
+        if self._is_own_clearing(delivery) or not isinstance(incoming, RequestTo):
+            return None
+        return incoming.name
+
+    def _is_own_clearing(self, delivery: Delivery) -> bool:
+        """On 3.1.1 there is no No Local: our own clearing comes back as an empty payload."""
+        return not delivery.payload and delivery.topic in self._clearing
+
+    def clear(self, topic: str) -> None:
+        """Take a retained command out of the broker's store, so that it does not come at every start."""
+        self._clearing.add(topic)
+        self._outlet.publish_first(Publication(topic=topic, payload=b"", retain=True), _nothing)
+
+    async def _commit(self, new: list[NewCommand]) -> None:
+        if self._session_is_new:
+            await self._journal.set_session(self._session)
+            self._session_is_new = False
+        self.commands += len(new)
+        for given, accepted in zip(new, await self._journal.accept(new), strict=True):
+            await self._accept_one(given, accepted)
+        self._published()
+
+    async def _accept_one(self, new: NewCommand, accepted: Accepted) -> None:
+        row = accepted.row
+        match accepted.outcome:
+            case "new" | "repeat" if row is not None and row.state == "waiting":
+                self._accepted(row)
+            case "repeat" if row is not None and row.result is not None:
+                await self._journal.publish(self._results.publications(row.result, new.replies))
+            case "reused":
+                await self._journal.publish(self._judge.reused(new).publications)
+            case _:
+                pass  # settled at once, or the same delivery again
+
+    async def _carry_out(self, name: str, slot: Slot) -> None:
+        await insist(lambda: self._answer(name, slot.delivery))
+        self._published()
+        self._finish(slot)
+
+    def _finish(self, slot: Slot) -> None:
+        slot.done = True
+        while self._unacknowledged and self._unacknowledged[0].done:
+            self._link.acknowledge(self._unacknowledged.popleft().delivery)
+
+
+def _nothing(_error: Exception | None) -> None:
+    """A clearing that failed is tried again when the retained command comes again."""

@@ -1,0 +1,215 @@
+"""The one loop that empties the journal towards MQTT: take, publish, await the PUBACK, settle.
+
+Order is kept per topic; a topic that the broker refuses waits while the others go on (DESIGN 4.3). Nothing is
+forgotten but what the journal says is settled: after a reconnect all that has no PUBACK goes out again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from wx2mqtt.bridge.insist import insist
+from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import PublishRefused
+from wx2mqtt.mqtt.link import Publication
+from wx2mqtt.mqtt.payloads import cut
+from wx2mqtt.store.journal import Journal, Row
+
+log = structlog.get_logger(__name__)
+
+CHUNK = 200  # rows read from the journal at a time
+REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
+REFUSED_TOO_LONG = 7 * 86_400_000  # milliseconds after which rows of a refused topic are dropped
+HEAD_DISCONNECTS = 3  # disconnects in a row with the same head of line before it is set aside
+
+Dropped = Callable[[str, int], None]
+"""Told of a topic that was refused for seven days and of how many rows were dropped."""
+
+
+class Pump:
+    """Publishes what waits in one account's journal."""
+
+    def __init__(self, journal: Journal, outlet: Outlet, dropped: Dropped) -> None:
+        self._journal = journal
+        self._outlet = outlet
+        self._dropped = dropped
+        self._more = asyncio.Event()
+        self._settle = asyncio.Event()
+        self._after = 0
+        self._open: dict[int, Row] = {}
+        self._acknowledged: dict[int, None] = {}
+        self._refused: dict[str, None] = {}
+        self._catch_up: deque[tuple[str, int]] = deque()
+        self._put_by: set[int] = set()
+        self._chores: deque[Callable[[], Awaitable[None]]] = deque()
+        self._counted = False
+        self._head = 0
+        self._head_disconnects = 0
+        self.published = 0
+        self.set_aside = 0
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Topics that the broker does not take."""
+        return tuple(self._refused)
+
+    def wake(self) -> None:
+        """Something new was committed, or there is room again."""
+        self._more.set()
+
+    def connected(self) -> None:
+        """A new connection: all that has no PUBACK goes out again, in its old order."""
+        self._after = 0
+        self._counted = False
+        self._catch_up.clear()
+        self._refused.clear()
+        self._more.set()
+
+    def disconnected(self) -> None:
+        """The connection is gone; what was open has been told so and waits in the journal."""
+        if self._head_disconnects >= HEAD_DISCONNECTS:
+            self._head_disconnects = 0
+            self._put_aside(self._head, "the broker hung up on it three times in a row")
+
+    async def run(self) -> None:
+        """Publish and settle until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish_all())
+            tasks.create_task(self._settle_all())
+
+    async def _publish_all(self) -> None:
+        while True:
+            await self._more.wait()
+            self._more.clear()
+            await insist(self._publish_waiting)
+
+    async def _settle_all(self) -> None:
+        while True:
+            await self._settle.wait()
+            self._settle.clear()
+            await insist(self._settle_gathered)
+
+    async def _publish_waiting(self) -> None:
+        while (room := self._outlet.room) > 0:
+            rows = await self._take(min(room, CHUNK))
+            if not rows:
+                return
+            for row in rows:
+                self._publish(row)
+
+    async def _settle_gathered(self) -> None:
+        while self._chores:
+            await self._chores[0]()
+            self._chores.popleft()
+        ids = list(self._acknowledged)
+        if ids:
+            await self._journal.published(ids)
+            for row_id in ids:
+                del self._acknowledged[row_id]
+
+    async def _take(self, limit: int) -> list[Row]:
+        """The next rows: first of topics that may go again, then what comes after the last one taken."""
+        while self._catch_up:
+            topic, upto = self._catch_up[0]
+            rows = await self._journal.waiting_in(
+                topic, upto, limit + len(self._open) + len(self._acknowledged)
+            )
+            fresh = self._fresh(rows)
+            if fresh:
+                return fresh[:limit]
+            self._catch_up.popleft()
+        while True:
+            after = self._after
+            rows = await self._journal.waiting(after, limit, self._refused)
+            if after != self._after:
+                continue  # a new connection began while we read
+            if not rows:
+                return []
+            self._after = rows[-1].id
+            fresh = self._fresh(rows)
+            if fresh:
+                return fresh
+
+    def _fresh(self, rows: list[Row]) -> list[Row]:
+        return [
+            row
+            for row in rows
+            if row.id not in self._open and row.id not in self._acknowledged and row.id not in self._put_by
+        ]
+
+    def _publish(self, row: Row, payload: bytes | None = None) -> None:
+        self._open[row.id] = row
+        publication = Publication(
+            topic=row.topic,
+            payload=row.payload if payload is None else payload,
+            content_type=row.content_type,
+            correlation=row.correlation,
+            expiry=row.expiry,
+        )
+        self._outlet.publish(publication, lambda error: self._done(row, error))
+
+    def _done(self, row: Row, error: Exception | None) -> None:
+        del self._open[row.id]
+        if error is None:
+            self._acknowledged[row.id] = None
+            self.published += 1
+            self._head_disconnects = 0
+            self._settle.set()
+            self._more.set()
+        elif isinstance(error, PublishRefused):
+            self._refuse(row, error)
+            self._more.set()
+        elif not self._counted:
+            self._counted = True
+            self._count_head(min((row.id, *self._open)))
+
+    def _count_head(self, row_id: int) -> None:
+        """A message that the broker answers by hanging up would hold all others for ever (DESIGN 4.3)."""
+        self._head_disconnects = self._head_disconnects + 1 if row_id == self._head else 1
+        self._head = row_id
+
+    def _refuse(self, row: Row, error: PublishRefused) -> None:
+        if error.too_large:
+            self._publish_cut(row, error.limit)
+        elif now_ms() - row.created > REFUSED_TOO_LONG:
+            self._drop(row.topic)
+        else:
+            log.warning("broker refuses topic", topic=row.topic, reason=str(error))
+            self._refused[row.topic] = None
+            asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, row.topic)
+
+    def _publish_cut(self, row: Row, limit: int) -> None:
+        smaller = cut(row.payload, limit) if row.sort == "message" else None
+        if smaller is not None and len(smaller) < len(row.payload):
+            self._publish(row, smaller)
+        else:
+            self._put_aside(row.id, "larger than the broker takes")
+
+    def _try_again(self, topic: str) -> None:
+        if topic in self._refused:
+            del self._refused[topic]
+            self._catch_up.append((topic, self._after))
+            self._more.set()
+
+    def _drop(self, topic: str) -> None:
+        async def chore() -> None:
+            self._dropped(topic, await self._journal.drop_topic(topic, "refused by the broker for 7 days"))
+
+        self._chores.append(chore)
+        self._settle.set()
+
+    def _put_aside(self, row_id: int, why: str) -> None:
+        log.error("message set aside", row=row_id, reason=why)
+        self._put_by.add(row_id)
+        self.set_aside += 1
+
+        async def chore() -> None:
+            await self._journal.set_aside([row_id], why)
+
+        self._chores.append(chore)
+        self._settle.set()

@@ -1,0 +1,53 @@
+"""Results on their way back: to the result topic, to response topics, as answers to `request/send`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Command, Result, Status
+from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, result_body
+from wx2mqtt.mqtt.topics import JSON, Topics
+from wx2mqtt.store.journal import NewPublication, Reply
+
+
+class Results:
+    """Makes the publications of one account's results."""
+
+    def __init__(self, account: str, topics: Topics) -> None:
+        self._account = account
+        self._topics = topics
+
+    def own_reply(self, user: str) -> Reply:
+        """Every command is answered on `result/` and the level exactly as received (DESIGN 4.2)."""
+        return Reply(
+            topic=self._topics.result(user), correlation=None, shape="result", name="", transaction=None
+        )
+
+    def publications(self, result: Result, replies: Iterable[Reply]) -> tuple[NewPublication, ...]:
+        """One publication for each place where the result is awaited."""
+        return tuple(self._publication(result, reply) for reply in replies)
+
+    def _publication(self, result: Result, reply: Reply) -> NewPublication:
+        payload = self._answer(result, reply) if reply.shape == "response" else self._plain(result)
+        return NewPublication(
+            topic=reply.topic,
+            payload=payload,
+            sort="response" if reply.shape == "response" else "result",
+            content_type=JSON,
+            correlation=reply.correlation,
+        )
+
+    def _plain(self, result: Result) -> bytes:
+        return encode(result_body(result, self._account))
+
+    def _answer(self, result: Result, reply: Reply) -> bytes:
+        """`request/send` answers with the result; what was refused before anything was sent is an error."""
+        if result.status is Status.REJECTED:
+            return answer_error(result.code, result.message, reply.transaction)
+        return answer_ok(result_body(result, self._account), reply.transaction)
+
+
+def result_of(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
+    """A result that needs nothing of WeChat."""
+    return Result(id=command_id, user=command.user, status=status, code=code, message=message, time=now_ms())

@@ -1,0 +1,371 @@
+"""The conversation with WeChat: log in, fetch the people, receive; and the state that says how it stands.
+
+One task owns it. What ends a login, and what follows, is decided in `run` and nowhere else: never a login
+loop, never a retry storm (P7). The store is written before WeChat is asked for more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from wx2mqtt.bridge.identity import Identity
+from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.insist import insist
+from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.bridge.state import Login
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import (
+    LoggedOut,
+    LoginRefused,
+    ProtocolViolation,
+    StoreError,
+    Throttled,
+    Unreachable,
+)
+from wx2mqtt.model import Contact, Cursor, LoginState, Needs, Owner
+from wx2mqtt.retry import Backoff
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.wechat.gateway import AskPhone, Gateway, LoggedIn, Progress, Scanned, ShowQr
+from wx2mqtt.words import Language, say
+
+log = structlog.get_logger(__name__)
+
+CODES = 10  # QR codes shown before the bridge rests (a person who does not come does not come)
+PATIENCE = 5.0  # seconds of failing answers before `interrupted` is said; one lost answer is no news
+POLL_LIMIT = 120.0  # seconds within which the receiving loop must have moved
+PEOPLE_TRIES = 3  # before a login goes on with the people it has
+PEOPLE_AGAIN = 300.0  # seconds until the directory is asked for again
+ROOM_CHECK = 5.0  # seconds between looks at a store that is full
+
+
+class TooManyCodes(Exception):
+    """Nobody scanned."""
+
+
+class LoginAsked(Exception):
+    """Somebody wants a QR code."""
+
+
+class WrongAccount(Exception):
+    """Somebody else scanned."""
+
+
+class LogoutAsked(Exception):
+    """Somebody wants the login to end."""
+
+
+Demand = LoginAsked | LogoutAsked | LoggedOut
+"""What ends a conversation from outside: a request, or a send that was told that the login is over."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """The only account that may log in; empty fields do not matter (DESIGN 3, `expect`)."""
+
+    uin: str = ""
+    nickname: str = ""
+
+    def refuses(self, owner: Owner) -> str:
+        """What was expected instead, or nothing."""
+        for wanted, found in ((self.uin, owner.uin), (self.nickname, owner.nickname)):
+            if wanted and wanted != found:
+                return wanted
+        return ""
+
+
+Shown = Callable[[Login, str], None]
+"""Told of each change: the login, and the text of the QR code that is to be scanned now (else empty)."""
+
+
+class Session:
+    """Keeps one account logged in and receives."""
+
+    def __init__(
+        self,
+        *,
+        gateway: Gateway,
+        journal: Journal,
+        inbound: Inbound,
+        identity: Identity,
+        sender: Sender,
+        expected: Expected,
+        language: Language,
+        shown: Shown,
+        store_full: Callable[[], str],
+        beat: Callable[[float | None], None],
+        progress: Progress,
+    ) -> None:
+        self._gateway = gateway
+        self._journal = journal
+        self._inbound = inbound
+        self._identity = identity
+        self._sender = sender
+        self._expected = expected
+        self._shown = shown
+        self._store_full = store_full
+        self._beat = beat
+        self._progress = progress
+        self._demands: asyncio.Queue[Demand] = asyncio.Queue()
+        self._resting = asyncio.Event()
+        self._codes = 0
+        self._cursor = Cursor("")
+        self._login_id = ""
+        self.language = language
+        self.login = Login(since=now_ms(), reason=say(language, "starting"))
+        self.standing = False
+        self.people_known = False
+        self.last_answer: int | None = None
+
+    def opened(self, cursor: Cursor | None, login_id: str, *, people_known: bool) -> None:
+        """Where the journal says that we stand."""
+        self._cursor, self._login_id = cursor or Cursor(""), login_id
+        self.people_known = people_known
+
+    def ask(self) -> None:
+        """Somebody wants to log in: show a QR code now, unless a login stands (DESIGN 4.3)."""
+        if not self.standing:
+            self._demands.put_nowait(LoginAsked())
+
+    async def log_out(self) -> None:
+        """End the login at WeChat; returns when the bridge rests (DESIGN 4.3)."""
+        self._resting.clear()
+        self._demands.put_nowait(LogoutAsked())
+        await self._resting.wait()
+
+    def logged_out(self, error: LoggedOut) -> None:
+        """A send was told that the login is over."""
+        if self.standing:
+            self._demands.put_nowait(error)
+
+    def stop(self) -> None:
+        """The bridge stops; the login goes on at the next start."""
+        self._move(LoginState.STOPPED, say(self.language, "stopped"))
+
+    async def run(self) -> None:
+        """Log in and receive until cancelled."""
+        resume, why, backoff = True, "", Backoff()
+        while True:
+            try:
+                await self._until_demanded(self._converse(resume=resume, why=why))
+            except (Unreachable, Throttled, ProtocolViolation) as trouble:
+                backoff = backoff.failed()
+                self._move(LoginState.INTERRUPTED, say(self.language, "interrupted", why=trouble))
+                await self._pause(max(backoff.wait(random.random()), getattr(trouble, "retry_after", 0.0)))
+                continue
+            except LoggedOut as gone:  # said first; the new code that follows says what to do
+                why = str(gone)
+                self._move(LoginState.LOGGED_OUT, why)
+            except LoginAsked:
+                why = ""
+            except LogoutAsked:
+                why = await self._log_out()
+            except LoginRefused as refused:
+                why = await self._rest(LoginState.REFUSED, str(refused))
+            except WrongAccount as wrong:
+                await self._gateway.logout()
+                why = await self._rest(LoginState.REFUSED, str(wrong), needs=Needs.RELOGIN)
+            except TooManyCodes:
+                reason = say(self.language, "too_many_codes", count=CODES)
+                why = await self._rest(LoginState.LOGGED_OUT, reason)
+            resume, backoff = False, backoff.reset()
+
+    async def _until_demanded(self, conversation: Coroutine[None, None, None]) -> None:
+        """Converse until it ends or is ended from outside; raises what ended it."""
+        self._forget_demands()
+        talking = asyncio.ensure_future(conversation)
+        demanded = asyncio.ensure_future(self._demands.get())
+        try:
+            await asyncio.wait({talking, demanded}, return_when=asyncio.FIRST_COMPLETED)
+            if demanded.done():
+                raise demanded.result()
+            await talking
+        finally:
+            for task in (talking, demanded):
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
+
+    def _forget_demands(self) -> None:
+        """What was asked of an earlier conversation is answered by this one; but a logout is not."""
+        waiting = [self._demands.get_nowait() for _ in range(self._demands.qsize())]
+        for demand in waiting:
+            if isinstance(demand, LogoutAsked):
+                self._demands.put_nowait(demand)
+
+    async def _rest(self, state: LoginState, reason: str, needs: Needs | None = None) -> str:
+        """Do nothing until somebody asks to log in; returns what the next code is to say of the past."""
+        self._move(state, reason, needs=needs)
+        self._beat(None)
+        self._resting.set()
+        while not isinstance(await self._demands.get(), LoginAsked):
+            self._resting.set()  # there is no login that could be ended
+        self._codes = 0
+        return ""
+
+    async def _log_out(self) -> str:
+        await self._gateway.logout()
+        return await self._rest(LoginState.LOGGED_OUT, say(self.language, "logged_out_by_request"))
+
+    async def _converse(self, *, resume: bool, why: str) -> None:
+        step = await self._log_in(resume=resume, why=why)
+        self._codes = 0
+        refresh = None
+        try:
+            self._inbound.owner = step.owner
+            if not self._knows_people_of(step):
+                await self._begin(step)
+                fetched = await self._fetch_people(step)
+            else:
+                fetched = (
+                    False  # those of before are good; what changed meanwhile is asked for beside receiving
+                )
+            self.standing = True
+            self._online(step.owner)
+            if not fetched:
+                refresh = asyncio.create_task(self._fetch_people_later(step))
+            await self._receive(step.owner)
+        finally:
+            self.standing = False
+            self._sender.online(now=False)
+            if refresh is not None:
+                refresh.cancel()
+
+    async def _log_in(self, *, resume: bool, why: str) -> LoggedIn:
+        self._beat(POLL_LIMIT)
+        async with aclosing(self._gateway.login(resume=resume)) as steps:
+            async for step in steps:
+                self._beat(POLL_LIMIT)
+                self.last_answer = now_ms()
+                match step:
+                    case ShowQr(url=url, lifetime=lifetime):
+                        self._show_code(url, lifetime, why)
+                    case AskPhone():
+                        self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "ask_phone"))
+                    case Scanned():
+                        self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "confirm"))
+                    case LoggedIn():
+                        self._must_be_expected(step.owner)
+                        return step
+        raise ProtocolViolation
+
+    def _show_code(self, url: str, lifetime: float, why: str) -> None:
+        self._codes += 1
+        if self._codes > CODES:
+            raise TooManyCodes
+        reason = say(self.language, "scan_again", why=why) if why else say(self.language, "scan")
+        expires = now_ms() + int(lifetime * 1000)
+        self._move(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, url=url)
+        self._beat(lifetime + POLL_LIMIT)
+
+    def _must_be_expected(self, owner: Owner) -> None:
+        expected = self._expected.refuses(owner)
+        if expected:
+            raise WrongAccount(say(self.language, "wrong_account", found=owner.nickname, expected=expected))
+
+    def _knows_people_of(self, step: LoggedIn) -> bool:
+        """Whether the handles in the store are those of this login."""
+        return step.resumed and step.login_id == self._login_id and self._identity.knows(step.login_id)
+
+    async def _begin(self, step: LoggedIn) -> None:
+        """A cursor is good within its login only."""
+        if step.login_id != self._login_id:
+            await insist(lambda: self._journal.set_cursor(step.login_id, step.cursor))
+            self._login_id, self._cursor = step.login_id, step.cursor
+
+    async def _fetch_people(self, step: LoggedIn) -> bool:
+        """Learn who everybody is in this login; False when WeChat would not say."""
+        backoff = Backoff()
+        for _ in range(PEOPLE_TRIES):
+            try:
+                await self._adopt_people(step)
+            except (Unreachable, Throttled, ProtocolViolation) as trouble:
+                log.warning("contacts cannot be fetched yet", problem=str(trouble))
+                backoff = backoff.failed()
+                await self._pause(backoff.wait(random.random()))
+            else:
+                return True
+        return False
+
+    async def _adopt_people(self, step: LoggedIn) -> None:
+        contacts: list[Contact] = []
+        async with aclosing(self._gateway.people(self._progress)) as pages:
+            async for page in pages:
+                contacts.extend(page)
+                self._beat(POLL_LIMIT)
+                self.last_answer = now_ms()
+        changes = self._identity.adopt(contacts, step.login_id, step.owner, now_ms(), complete=True)
+        await insist(lambda: self._inbound.people(changes))
+        self.people_known = True
+        self._sender.changed()
+
+    async def _fetch_people_later(self, step: LoggedIn) -> None:
+        while not await self._fetch_people(step):
+            await asyncio.sleep(PEOPLE_AGAIN)
+
+    def _online(self, owner: Owner) -> None:
+        self._move(LoginState.ONLINE, say(self.language, "online", name=owner.nickname))
+        self._sender.online(now=True)
+
+    async def _receive(self, owner: Owner) -> None:
+        failing_since: float | None = None
+        backoff = Backoff()
+        while True:
+            self._beat(POLL_LIMIT)
+            await self._wait_for_room()
+            try:
+                batch = await self._gateway.receive(self._cursor)
+                self.last_answer = now_ms()
+                await self._inbound.take(batch, self._login_id)
+                self._cursor = batch.cursor
+            except (Unreachable, Throttled, ProtocolViolation, StoreError) as trouble:
+                failing_since = failing_since or _clock()
+                hung = isinstance(trouble, Unreachable) and trouble.hung
+                if hung or isinstance(trouble, StoreError) or _clock() - failing_since >= PATIENCE:
+                    self._interrupted(trouble)
+                backoff = backoff.failed()
+                await self._pause(max(backoff.wait(random.random()), getattr(trouble, "retry_after", 0.0)))
+            else:
+                failing_since, backoff = None, backoff.reset()
+                if self.login.state is not LoginState.ONLINE:
+                    self._online(owner)
+
+    def _interrupted(self, trouble: Exception) -> None:
+        word = "storage_trouble" if isinstance(trouble, StoreError) else "interrupted"
+        self._move(LoginState.INTERRUPTED, say(self.language, word, why=trouble))
+
+    async def _wait_for_room(self) -> None:
+        """Receive nothing that could not be stored (DESIGN 4.3)."""
+        while limit := self._store_full():
+            self._move(LoginState.INTERRUPTED, say(self.language, "storage_full_state", limit=limit))
+            await self._pause(ROOM_CHECK)
+
+    async def _pause(self, seconds: float) -> None:
+        self._beat(seconds + POLL_LIMIT)
+        await asyncio.sleep(seconds)
+
+    def _move(
+        self,
+        state: LoginState,
+        reason: str,
+        *,
+        needs: Needs | None = None,
+        qr_expires: int | None = None,
+        url: str = "",
+    ) -> None:
+        before = self.login
+        self.login = before.move(state, reason, now_ms(), needs=needs, qr_expires=qr_expires)
+        if self.login == before:
+            return
+        if state is not before.state:
+            log.info("login", state=str(state), needs=str(self.login.needs), reason=reason)
+        self._shown(self.login, url)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()
