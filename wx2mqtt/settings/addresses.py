@@ -1,4 +1,4 @@
-"""Addresses that the owner writes: brokers, base URLs, host names, where to listen. Pure; nothing is looked up.
+"""Addresses that the owner writes: brokers, base URLs, hosts, where to listen. Pure; nothing is looked up.
 
 Each check returns the value as it is used, or raises ValueError with a sentence. No sentence repeats
 the address, since people write passwords into them.
@@ -28,7 +28,8 @@ def broker(url: str) -> str:
         raise ValueError(f"the scheme must be one of {', '.join(BROKER_SCHEMES)}, or the whole word embedded")
     if parts.username is not None or parts.password is not None:
         raise ValueError(
-            "user name and password do not belong into the URL; put them into mqtt.username and mqtt.password_file"
+            "user name and password do not belong into the URL;"
+            " put them into mqtt.username and mqtt.password_file"
         )
     if parts.query or parts.fragment:
         raise ValueError("a broker's URL ends with its path: take ? or # and what follows away")
@@ -82,7 +83,11 @@ def listen(text: str) -> str:
 def listen_parts(text: str) -> tuple[str, int]:
     """Host (without brackets) and port of `host:port`."""
     host, _, port = text.rpartition(":")
-    if not host or not re.fullmatch("[0-9]{1,5}", port, re.ASCII) or (":" in host and not host.startswith("[")):
+    if (
+        not host
+        or not re.fullmatch("[0-9]{1,5}", port, re.ASCII)
+        or (":" in host and not host.startswith("["))
+    ):
         raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
     return host.strip("[]"), int(port)
 

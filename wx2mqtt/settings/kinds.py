@@ -65,14 +65,14 @@ def _each(check: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda values: tuple(check(value) for value in values))
 
 
-_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+_TEXTS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 
 Text = Annotated[str, AfterValidator(_filled)]
 Secret = SecretStr
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_many)]
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_many), _TEXTS]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many)]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), _TEXTS]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), _TEXTS]
 Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
 Positive = Annotated[int, BeforeValidator(_count), Field(ge=1)]
 Seconds16 = Annotated[int, BeforeValidator(_count), Field(ge=1, le=65535)]
@@ -80,16 +80,16 @@ Seconds16 = Annotated[int, BeforeValidator(_count), Field(ge=1, le=65535)]
 
 Topic = Annotated[str, AfterValidator(_topic)]
 ClientId = Annotated[str, AfterValidator(_client_id)]
-Digits = Annotated[str, AfterValidator(_digits)]
+Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
 BaseUrl = Annotated[str, AfterValidator(addresses.base_url)]
 Listen = Annotated[str, AfterValidator(addresses.listen)]
 UrlPath = Annotated[str, AfterValidator(addresses.url_path)]
-Hosts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), _each(addresses.host_name)]
-Networks = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), _each(addresses.network)]
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), _each(addresses.host_name), _TEXTS]
+Networks = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), _each(addresses.network), _TEXTS]
 Brokers = Annotated[
     tuple[str, ...],
     BeforeValidator(_one_or_many),
     _each(addresses.broker),
     Field(min_length=1),
-    WithJsonSchema(_TEXTS),
+    _TEXTS,
 ]

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wx2mqtt.errors import Problem
+from wx2mqtt.settings.finding import Report
 from wx2mqtt.settings.schema import FIRST_ACCOUNT, Section, Settings
-from wx2mqtt.settings.shape import BRANCHES, LISTS, Key, Kind, dotted, keys, walk
+from wx2mqtt.settings.shape import BRANCHES, LISTS, Key, Kind, dotted, entry, keys, walk
 from wx2mqtt.settings.suggest import suggest
 from wx2mqtt.settings.tree import Place, Tree, Value, parse_value
 
@@ -21,14 +22,19 @@ CREDENTIAL = "credential"
 FILE_SUFFIX = "_file"
 
 
-def secret_paths(tree: Tree) -> Iterator[tuple[str, ...]]:
-    """Every secret that this configuration can have, entries of maps filled in."""
+def paths_of(tree: Tree, *kinds: Kind) -> Iterator[tuple[str, ...]]:
+    """Where this configuration can have values of these kinds, the names of its accounts filled in."""
     accounts = tree.data.get("accounts")
     names = list(accounts) if isinstance(accounts, dict) and accounts else [FIRST_ACCOUNT]
     for path, key in walk():
-        if key.kind in {Kind.SECRET, Kind.SECRETS}:
+        if key.kind in kinds:
             for name in names if "*" in path else [""]:
                 yield tuple(name if part == "*" else part for part in path)
+
+
+def secret_paths(tree: Tree) -> Iterator[tuple[str, ...]]:
+    """Every secret that this configuration can have."""
+    return paths_of(tree, Kind.SECRET, Kind.SECRETS)
 
 
 def add_credentials(tree: Tree, folder: Path) -> None:
@@ -40,21 +46,16 @@ def add_credentials(tree: Tree, folder: Path) -> None:
             _put(tree, (*path[:-1], path[-1] + FILE_SUFFIX), str(file), place)
 
 
-def add_environment(tree: Tree, env: Mapping[str, str]) -> tuple[list[Problem], list[Problem]]:
-    """Set what the environment says; returns problems and warnings."""
-    problems: list[Problem] = []
-    warnings: list[Problem] = []
+def add_environment(tree: Tree, env: Mapping[str, str], report: Report) -> None:
+    """Set what the environment says."""
     for name in sorted(env):
         if not name.startswith(PREFIX) or not env[name]:
             continue
         found = _path(tree, name.removeprefix(PREFIX))
         if found is not None:
-            problems += _set(tree, name, *found, env[name])
-        elif "__" in name:
-            problems.append(_unknown(name))
-        else:
-            warnings.append(_unknown(name))
-    return problems, warnings
+            report.problems += _set(tree, name, *found, env[name])
+        else:  # without __ it may be another program's, such as the names that container links make
+            (report.problems if "__" in name else report.warnings).append(_unknown(name))
 
 
 def _set(tree: Tree, name: str, path: tuple[str, ...], key: Key, text: str) -> list[Problem]:
@@ -109,9 +110,7 @@ def _path(tree: Tree, rest: str) -> tuple[tuple[str, ...], Key] | None:
             name, rest = _take(known if isinstance(known, dict) else {}, rest)
             path = (*path, name)
             if not rest:
-                return path, Key(
-                    name=name, kind=Kind.SECTION, optional=False, description="", default=None, model=key.model
-                )
+                return path, entry(key, name)
         model = key.model
     return None
 
@@ -127,6 +126,6 @@ def _take(known: Mapping[str, object], rest: str) -> tuple[str, str]:
 
 def _unknown(name: str) -> Problem:
     path = tuple(name.removeprefix(PREFIX).lower().split("__"))
-    guess = suggest(path)
-    hint = f"did you mean {PREFIX}{'__'.join(map(str, guess)).upper()}?" if guess else "take it away"
+    guesses = [f"{PREFIX}{'__'.join(map(str, guess)).upper()}" for guess in suggest(path)]
+    hint = f"did you mean {' or '.join(guesses)}?" if guesses else "take it away"
     return Problem(ENVIRONMENT, 0, name, f"no key of the configuration has this name; {hint}")

@@ -33,36 +33,33 @@ def account_fault(name: str) -> str:
 
 def level_fault(name: str) -> str:
     """What is wrong with a name that the owner gives to a contact; it becomes one topic level."""
-    if not name:
-        return "the name is empty"
-    if name == FILEHELPER:
-        return "filehelper belongs to WeChat's file helper; choose another name"
-    if found := [mark for mark in _BAD_IN_LEVEL if mark in name]:
-        return f"a topic level cannot hold {' '.join(found)}; write '{_mended(name)}'"
-    if any(unicodedata.category(mark) in _UNPRINTABLE or mark.isspace() for mark in name):
-        return f"a topic level cannot hold white space or control characters; write '{_mended(name)}'"
-    if unicodedata.normalize("NFC", name) != name:
-        return "is written with separate accents; write it in composed form (NFC)"
-    if len(name.encode()) > LEVEL_BYTES:
-        return f"is longer than {LEVEL_BYTES} bytes of UTF-8"
-    return ""
+    marks = " ".join(mark for mark in _BAD_IN_LEVEL if mark in name)
+    return _first(
+        (not name, "the name is empty"),
+        (name == FILEHELPER, "filehelper belongs to WeChat's file helper; choose another name"),
+        (bool(marks), f"a topic level cannot hold {marks}; write '{_mended(name)}'"),
+        (
+            any(mark.isspace() or _unprintable(mark) for mark in name),
+            f"a topic level cannot hold white space or control characters; write '{_mended(name)}'",
+        ),
+        (unicodedata.normalize("NFC", name) != name, "write it in composed form (Unicode NFC)"),
+        (len(_utf8(name)) > LEVEL_BYTES, f"is longer than {LEVEL_BYTES} bytes of UTF-8"),
+    )
 
 
 def topic_fault(topic: str) -> str:
     """What is wrong with a topic below which things are published."""
-    if not topic:
-        return "is empty; leave the key out for the default"
-    if topic.startswith("$"):
-        return "topics that begin with $ belong to the broker"
-    if "+" in topic or "#" in topic:
-        return "holds a wildcard (+ or #); a topic for publishing must be concrete"
-    if any(not level for level in topic.split("/")):
-        return "has an empty level; take the / at the start, at the end or the doubled one away"
-    if any(unicodedata.category(mark) in _UNPRINTABLE for mark in topic):
-        return "holds control characters"
-    if len(topic.encode()) > TOPIC_BYTES:
-        return f"is longer than {TOPIC_BYTES} bytes of UTF-8"
-    return ""
+    return _first(
+        (not topic, "is empty; leave the key out for the default"),
+        (topic.startswith("$"), "topics that begin with $ belong to the broker; choose another"),
+        ("+" in topic or "#" in topic, "holds a wildcard (+ or #); a topic for publishing must be concrete"),
+        (
+            any(not level for level in topic.split("/")),
+            "has an empty level; take the / at the start, at the end or the doubled one away",
+        ),
+        (any(_unprintable(mark) for mark in topic), "holds control characters; take them out"),
+        (len(_utf8(topic)) > TOPIC_BYTES, f"is longer than {TOPIC_BYTES} bytes of UTF-8"),
+    )
 
 
 def within(topic: str, base: str) -> bool:
@@ -73,10 +70,20 @@ def within(topic: str, base: str) -> bool:
     return below != topic and below.split("/")[0] in RESERVED_ACCOUNTS
 
 
+def _first(*checks: tuple[bool, str]) -> str:
+    return next((words for wrong, words in checks if wrong), "")
+
+
+def _unprintable(mark: str) -> bool:
+    return unicodedata.category(mark) in _UNPRINTABLE
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _mended(name: str) -> str:
     return "".join(
-        "_"
-        if mark in _BAD_IN_LEVEL or mark.isspace() or unicodedata.category(mark) in _UNPRINTABLE
-        else mark
+        "_" if mark in _BAD_IN_LEVEL or mark.isspace() or _unprintable(mark) else mark
         for mark in unicodedata.normalize("NFC", name)
     )

@@ -1,4 +1,4 @@
-"""The configuration as values: every key, its default and the one sentence that says what it is for (DESIGN 3).
+"""The configuration as values: every key, its default and the one line that says what it is for (DESIGN 3).
 
 What a single value must look like is said by its kind; what several keys say together is checked in
 `rules`. Sizes are bytes, durations seconds. No representation of these values shows a secret.
@@ -50,7 +50,9 @@ class Section(BaseModel):
 class Tls(Section):
     """Certificates for mqtts and wss"""
 
-    ca_file: FilePath | None = Field(None, description="who signs the broker's certificate; null: the system's list")
+    ca_file: FilePath | None = Field(
+        None, description="who signs the broker's certificate; null: the system's list"
+    )
     cert_file: FilePath | None = Field(None, description="our certificate, for brokers that ask for one")
     key_file: FilePath | None = Field(None, description="the key of our certificate")
 
@@ -69,9 +71,13 @@ class Mqtt(Section):
         None, description="null: wx2mqtt-<account>; with several accounts <client_id>-<account>"
     )
     protocol: Literal["auto", "5", "3.1.1"] = Field(
-        "auto", description="auto | 5 | 3.1.1; auto is 5, or 3.1.1 where the broker refuses it"
+        "auto",
+        description="auto | 5 | 3.1.1; auto is 5, or 3.1.1 where the broker refuses it",
+        json_schema_extra={"enum": ["auto", "5", 5, "3.1.1"], "type": ["string", "integer"]},
     )
-    keepalive: Seconds16 = Field(30, description="seconds of silence after which the broker is asked whether it lives")
+    keepalive: Seconds16 = Field(
+        30, description="seconds of silence after which the broker is asked whether it lives"
+    )
     tls: Tls = Field(default_factory=Tls)
 
 
@@ -106,6 +112,8 @@ class ILink(Section):
 
 class Pin(Section):
     """A name chosen by the owner and whom it means: exactly one of these"""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
 
     remark: Text | None = Field(None, description="the remark that the owner gave them")
     alias: Text | None = Field(None, description="their WeChat ID")
@@ -200,7 +208,9 @@ class Account(Section):
     fallback: Fallback = Field(default_factory=Fallback)
     media: Media = Field(default_factory=Media)
     history: History = Field(default_factory=History)
-    plain: bool = Field(default=False, description="also <base>/text/<user>: the bare text, for small devices")
+    plain: bool = Field(
+        default=False, description="also <base>/text/<user>: the bare text, for small devices"
+    )
 
 
 class HomeAssistant(Section):
@@ -208,7 +218,9 @@ class HomeAssistant(Section):
 
     enabled: bool = Field(default=False, description="announce the accounts to Home Assistant")
     prefix: Topic = Field("homeassistant", description="its discovery prefix")
-    expose: Texts = Field((), description="names that become notify targets; with several accounts account/name")
+    expose: Texts = Field(
+        (), description="names that become notify targets; with several accounts account/name"
+    )
 
 
 class Web(Section):
@@ -222,7 +234,9 @@ class Web(Section):
     password: Secret | None = Field(None, description="better in password_file")
     password_file: FilePath | None = Field(None, description="a file that holds the page's password")
     token: Secret | None = Field(None, description="better in token_file")
-    token_file: FilePath | None = Field(None, description="a file that holds the Bearer token for /media and /metrics")
+    token_file: FilePath | None = Field(
+        None, description="a file that holds the Bearer token for /media and /metrics"
+    )
     trusted_proxies: Networks = Field((), description="addresses whose X-Forwarded headers count")
 
 
@@ -236,7 +250,9 @@ class Storage(Section):
 class Log(Section):
     """What is logged"""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug | info | warning | error")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug | info | warning | error"
+    )
     format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto | console | json; auto is console at a terminal"
     )
@@ -247,7 +263,10 @@ class Settings(Section):
     """The whole configuration"""
 
     mqtt: Mqtt = Field(default_factory=Mqtt)
-    accounts: Annotated[Mapping[str, Account], Field(min_length=1)] = Field(
+    accounts: Annotated[
+        Mapping[str, Account],
+        Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": "^[a-z0-9_]{1,32}$"}}),
+    ] = Field(
         default_factory=lambda: {FIRST_ACCOUNT: Account()},
         description="the name of an account: 1 to 32 characters of a-z, 0-9 and _",
     )

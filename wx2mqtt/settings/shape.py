@@ -1,10 +1,10 @@
-"""The keys of the schema as a tree that can be walked: by environment, secrets, suggestions and the example."""
+"""The keys of the schema as a tree to walk: for environment, secrets, suggestions and the example."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 
 from wx2mqtt.settings.schema import Section, Settings
+from wx2mqtt.settings.units import duration, size
 
 KeyPath = tuple[str | int, ...]
 
@@ -31,6 +32,8 @@ class Kind(Enum):
     CHOICE = auto()
     FLAG = auto()
     NUMBER = auto()
+    SIZE = auto()
+    DURATION = auto()
 
 
 LISTS = frozenset({Kind.LIST, Kind.PATHS, Kind.SECRETS})
@@ -39,9 +42,13 @@ BRANCHES = frozenset({Kind.SECTION, Kind.MAP})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """One key of a section. `model` holds the keys of a section, or those of each entry of a map."""
+    """One key of a section. `model` holds the keys of a section, or those of each entry of a map.
+
+    `attribute` is its name in Python, which differs where the key is a word of the language.
+    """
 
     name: str
+    attribute: str
     kind: Kind
     optional: bool
     description: str
@@ -56,8 +63,12 @@ def keys(model: type[Section]) -> dict[str, Key]:
     for attribute, field in model.model_fields.items():
         name = field.alias or attribute
         kind, inner = _kind(field.annotation)
+        kind = next(
+            (_UNITS[mark.func] for mark in field.metadata if getattr(mark, "func", None) in _UNITS), kind
+        )
         found[name] = Key(
             name=name,
+            attribute=attribute,
             kind=kind,
             optional=type(None) in get_args(field.annotation),
             description=field.description or (inner.__doc__ if inner else "") or "",
@@ -74,7 +85,7 @@ def locate(path: KeyPath) -> Key | None:
     entry_of: Key | None = None
     for name in path:
         if entry_of is not None:
-            key, model, entry_of = _entry(entry_of, str(name)), entry_of.model, None
+            key, model, entry_of = entry(entry_of, str(name)), entry_of.model, None
             continue
         if model is None:
             return key if key is not None and key.kind in LISTS and isinstance(name, int) else None
@@ -86,6 +97,11 @@ def locate(path: KeyPath) -> Key | None:
     return key
 
 
+def entry(of: Key, name: str) -> Key:
+    """One entry of a map, as a section."""
+    return replace(of, name=name, attribute=name, kind=Kind.SECTION, optional=False, default=None)
+
+
 def children(path: KeyPath) -> dict[str, Key]:
     """The keys below a section or an entry of a map; none below anything else."""
     if not path:
@@ -94,7 +110,9 @@ def children(path: KeyPath) -> dict[str, Key]:
     return keys(key.model) if key is not None and key.kind is Kind.SECTION and key.model else {}
 
 
-def walk(model: type[Section] = Settings, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Key]]:
+def walk(
+    model: type[Section] = Settings, above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Key]]:
     """Every key with its path; the name of an entry of a map is written `*`."""
     for name, key in keys(model).items():
         path = (*above, name)
@@ -111,14 +129,9 @@ def dotted(path: KeyPath) -> str:
     return text
 
 
-def _entry(of: Key, name: str) -> Key:
-    return Key(
-        name=name, kind=Kind.SECTION, optional=False, description=of.description, default=None, model=of.model
-    )
-
-
 _SIMPLE: dict[object, Kind] = {str: Kind.TEXT, bool: Kind.FLAG, int: Kind.NUMBER, float: Kind.NUMBER}
 _SIMPLE |= {Path: Kind.PATH, SecretStr: Kind.SECRET}
+_UNITS = {size: Kind.SIZE, duration: Kind.DURATION}
 _ITEMS = {Kind.TEXT: Kind.LIST, Kind.PATH: Kind.PATHS, Kind.SECRET: Kind.SECRETS}
 
 

@@ -7,18 +7,20 @@ from difflib import get_close_matches
 
 from wx2mqtt.settings.shape import KeyPath, children, locate, walk
 
+FEW = 3
 
-def suggest(path: KeyPath) -> KeyPath | None:
-    """The path of a key that exists and resembles this one, or None.
+
+def suggest(path: KeyPath) -> tuple[KeyPath, ...]:
+    """The paths of keys that exist and resemble this one; none when nothing does.
 
     First among the neighbours, then the same name elsewhere (`password` instead of `mqtt.password`).
     """
     above = _mended(path[:-1])
-    name = str(path[-1]) if path else ""
+    name = str(path[-1])
     if close := closest(name, children(above)):
-        return (*above, close)
-    homes = [known for known, _ in walk() if known[-1] == name and "*" not in known]
-    return homes[0] if len(homes) == 1 else None
+        return ((*above, close),)
+    homes = [known for known, _ in walk() if known[-1] == name]
+    return tuple(homes) if len(homes) <= FEW else ()
 
 
 def closest(word: str, words: Iterable[str]) -> str:

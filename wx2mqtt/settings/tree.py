@@ -40,9 +40,10 @@ class Place:
 
 @dataclass(slots=True)
 class Tree:
-    """Values and their places. Places of mappings are those of their keys."""
+    """Values and their places. `first_line` is where a fault of the whole stands."""
 
     file: str
+    first_line: int = 1
     data: dict[str, Value] = field(default_factory=dict)
     places: dict[KeyPath, Place] = field(default_factory=dict)
 
@@ -50,7 +51,7 @@ class Tree:
         """Where the value stands, or what it would stand in."""
         while path and path not in self.places:
             path = path[:-1]
-        return self.places.get(path, Place(self.file, 1 if self.file else 0))
+        return self.places.get(path, Place(self.file, self.first_line))
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """One problem with the value at this path."""
@@ -81,6 +82,14 @@ class Tree:
         self.forget_places(path)
         self.places[path] = place
         return True
+
+    def replace(self, path: tuple[str, ...], value: Value) -> None:
+        """Write the same value in another way; what is known of its place stays."""
+        here: Value = self.data
+        for name in path[:-1]:
+            here = _step(here, name)
+        if isinstance(here, dict):
+            here[path[-1]] = value
 
     def remove(self, path: KeyPath) -> bool:
         """Take a value away; false when there is none."""
@@ -147,7 +156,7 @@ def _check_depth(text: str) -> None:
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEPTH:
-            raise _TooMuchError(event.start_mark.line + 1, f"is nested deeper than {DEPTH} levels")
+            raise _TooMuchError(_line(event), f"is nested deeper than {DEPTH} levels")
 
 
 @dataclass(slots=True)
@@ -170,11 +179,17 @@ class _Reader:
     def value(self, node: yaml.Node, path: KeyPath) -> Value:
         self.left -= 1
         if self.left < 0 or len(path) > DEPTH:
-            raise _TooMuchError(_line(node), f"holds more than {VALUES} values, or aliases that hold themselves")
+            raise _TooMuchError(
+                _line(node), f"holds more than {VALUES} values, or aliases that hold themselves"
+            )
         tag = node.tag.removeprefix(_TAG)
         self.tree.places.setdefault(path, Place(self.tree.file, _line(node), tag))
         if tag not in _PLAIN_TAGS:
-            self.say(path, _line(node), "YAML tags (!name) are not used here; a text that begins with ! needs quotes")
+            self.say(
+                path,
+                _line(node),
+                "YAML tags (!name) are not used here; a text that begins with ! needs quotes",
+            )
             return None
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
@@ -218,13 +233,16 @@ class _Reader:
                     self.say(path, _line(key), "<< takes in a mapping that has an anchor: <<: *name")
 
 
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
+def _line(node: yaml.Node | yaml.Event) -> int:
+    return node.start_mark.line + 1 if node.start_mark else 1
 
 
 _ADVICE = (
     ("'\\t'", "indent with spaces, never with tabs"),
-    ("mapping values are not allowed", "a text that holds ': ' needs quotes, or the line is indented wrongly"),
+    (
+        "mapping values are not allowed",
+        "a text that holds ': ' needs quotes, or the line is indented wrongly",
+    ),
     ("alias", "a text that begins with * needs quotes"),
     ("anchor", "a text that begins with & needs quotes"),
     ("cannot start any token", "a text that begins with @, ` or % needs quotes"),
@@ -239,7 +257,9 @@ _ADVICE = (
 def _syntax(error: yaml.MarkedYAMLError) -> str:
     """What YAML says, without what it quotes from the file, and how to mend it."""
     said = f"{error.problem or ''} {error.context or ''}"
-    advice = next((words for sign, words in _ADVICE if sign in said), "look at this line and the one above it")
+    advice = next(
+        (words for sign, words in _ADVICE if sign in said), "look at this line and the one above it"
+    )
     problem = re.sub(r"'[^']*'|\"[^\"]*\"", _short_only, error.problem or "cannot be read")
     return f"is no YAML: {problem}; {advice}"
 

@@ -31,7 +31,7 @@ LONGEST = 100 * 365 * 86400.0
 
 def size(value: object) -> int:
     """Bytes; ValueError with a sentence when this is no size."""
-    number, unit = _split(value, 'a size such as 25MB, 256kB or 1GiB (or a number of bytes)')
+    number, unit = _split(value, "a size such as 25MB, 256kB or 1GiB (or a number of bytes)")
     factor = _SIZES.get(unit.lower())
     if factor is None:
         raise ValueError(f"{unit!r} is no unit of size; use {_names(SIZES)}")
@@ -43,7 +43,7 @@ def size(value: object) -> int:
 def duration(value: object) -> float:
     """Seconds; ValueError with a sentence when this is no duration."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(:[0-9]+)+", value):
-        raise ValueError(f"{value} can be read in two ways: write 10m for ten minutes, 10h for ten hours")
+        raise ValueError("can be read in two ways: write 10m for ten minutes, 10h for ten hours")
     number, unit = _split(value, "a duration such as 30s, 10m, 24h or 7d (or a number of seconds)")
     factor = DURATIONS.get(unit)
     if factor is None:

@@ -1,0 +1,62 @@
+"""The rules for accounts: their names, base topics, and the people that the owner named (DESIGN 3, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from wx2mqtt.settings import names
+from wx2mqtt.settings.finding import Finding
+from wx2mqtt.settings.schema import Account, Pin, Settings
+
+_ILINK_ONLY = frozenset({"ilink", "owner"})
+PIN_KINDS = ", ".join(Pin.model_fields)
+
+
+def account_findings(name: str, account: Account) -> Iterator[Finding]:
+    """What is wrong within one account."""
+    path = ("accounts", name)
+    if fault := names.account_fault(name):
+        yield Finding(path, fault)
+    if account.backend == "ilink":
+        yield Finding(
+            (*path, "backend"),
+            "this version cannot run iLink accounts yet; write webwx, or take the account away",
+        )
+    yield from _pins((*path, "contacts"), account)
+    desktop = account.webwx.desktop
+    if (desktop.client_version is None) != (desktop.extspam is None):
+        yield Finding(
+            (*path, "webwx", "desktop"), "client_version and extspam belong together: give both or none"
+        )
+
+
+def base_topic_findings(settings: Settings) -> Iterator[Finding]:
+    """No account's topics may meet another's, nor Home Assistant's."""
+    bases = settings.base_topics()
+    prefix = settings.homeassistant.prefix
+    for place, (name, base) in enumerate(bases.items()):
+        path = ("accounts", name, "base_topic")
+        for other, taken in list(bases.items())[:place]:
+            if names.within(base, taken) or names.within(taken, base):
+                yield Finding(
+                    path, f"'{base}' meets the topics of account {other} ('{taken}'); choose another"
+                )
+        if settings.homeassistant.enabled and f"{base}/".startswith(f"{prefix}/"):
+            yield Finding(path, f"lies inside homeassistant.prefix ('{prefix}'); choose another")
+
+
+def _pins(path: tuple[str, ...], account: Account) -> Iterator[Finding]:
+    taken: dict[tuple[str, str], str] = {}
+    for name, pin in account.contacts.items():
+        here = (*path, name)
+        if fault := names.level_fault(name):
+            yield Finding(here, fault)
+        if len(pin.facts) != 1:
+            yield Finding(here, f"needs exactly one of {PIN_KINDS}; it has {len(pin.facts)}")
+            continue
+        kind = pin.facts[0][0]
+        first = taken.setdefault(pin.facts[0], name)
+        if first != name:
+            yield Finding(here, f"names the same {kind} as '{first}'; keep one of the two")
+        if account.backend == "webwx" and kind in _ILINK_ONLY:
+            yield Finding(here, f"{kind} exists only on iLink; on webwx nobody will match", warning=True)

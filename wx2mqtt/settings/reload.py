@@ -1,0 +1,55 @@
+"""What a changed file changes: which keys a running bridge takes over at once, and which need a restart."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.values import flatten
+
+LIVE: tuple[str, ...] = (
+    "accounts.*.contacts",
+    "accounts.*.send.*",
+    "accounts.*.hold.*",
+    "accounts.*.receive.*",
+    "accounts.*.history.keep",
+    "log.level",
+    "language",
+    "storage.max_size",
+)
+"""The keys that count at once; every other key needs a restart."""
+
+
+def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
+    """The changed keys, as (applied at once, in need of a restart); each list is sorted.
+
+    An account that came, went or changed its place among the others is one entry, `accounts.<name>`.
+    """
+    changed = _changed(old, new)
+    return sorted(key for key in changed if _live(key)), sorted(key for key in changed if not _live(key))
+
+
+def _changed(old: Settings, new: Settings) -> set[str]:
+    before, after = _flat(old), _flat(new)
+    moved = {
+        f"accounts.{name}"
+        for name in {*old.accounts, *new.accounts}
+        if old.base_topics().get(name) != new.base_topics().get(name)
+        or old.client_ids().get(name) != new.client_ids().get(name)
+    }
+    differing = {key for key in {*before, *after} if before.get(key) != after.get(key)}
+    return moved | {key for key in differing if not any(key.startswith(f"{account}.") for account in moved)}
+
+
+def _flat(settings: Settings) -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for path, _, value in flatten(settings):
+        if path[0] == "accounts" and path[2] == "contacts":
+            flat[f"accounts.{path[1]}.contacts"] = settings.accounts[path[1]].contacts
+        else:
+            flat[".".join(path)] = value
+    return flat
+
+
+def _live(key: str) -> bool:
+    return any(fnmatchcase(key, row) for row in LIVE)
