@@ -1,0 +1,68 @@
+"""The shapes of WeChat's answers (webwx 1.2, appendix B)."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+
+from wx2mqtt.simulator import hosts, wire
+from wx2mqtt.simulator.exchange import HTML, JAVASCRIPT, Answer, Headers, Request
+from wx2mqtt.simulator.session import Session
+
+_MESSAGES = {0: "", 1205: "too often"}
+
+
+def base_response(ret: int) -> dict[str, object]:
+    """What stands at the head of every JSON answer."""
+    return {"BaseResponse": {"Ret": ret, "ErrMsg": _MESSAGES.get(ret, "")}}
+
+
+def json(ret: int, headers: Headers = (), /, **values: object) -> Answer:
+    """A JSON answer: text/plain without a charset, raw UTF-8 (webwx 1.2)."""
+    return Answer(body=wire.dump({**base_response(ret), **values}), headers=headers)
+
+
+def script(text: str) -> Answer:
+    """A script, as jslogin, login and synccheck answer."""
+    return Answer(body=text.encode(), content_type=JAVASCRIPT)
+
+
+def page(title: str, *, status: int = 200, headers: Headers = ()) -> Answer:
+    """A web page where a client expects something else."""
+    text = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
+    return Answer(body=text.encode(), content_type=HTML, status=status, headers=headers)
+
+
+def synccheck(retcode: int, selector: int) -> Answer:
+    """The answer of the long poll."""
+    return script(f'window.synccheck={{retcode:"{retcode}",selector:"{selector}"}}')
+
+
+def _line(request: Request, name: str, value: str, *, shared: bool, days: float) -> tuple[str, str]:
+    host = hosts.name_of(request.host)
+    domain = ""
+    if hosts.is_wechat(host):
+        domain = f" Domain={hosts.cookie_domain(host) if shared else host};"
+    expires = formatdate(time.time() + days * 86400, usegmt=True)
+    return "set-cookie", f"{name}={value};{domain} Path=/; Expires={expires}"
+
+
+def sync_cookies(request: Request, session: Session) -> Headers:
+    """Those that webwxsync issues again (webwx 2.4.2: lifetimes)."""
+    return (
+        _line(request, "wxuin", str(session.uin), shared=False, days=3),
+        _line(request, "wxsid", session.sid, shared=False, days=0.5),
+        _line(request, "webwx_data_ticket", session.data_ticket, shared=True, days=0.5),
+        _line(request, "wxloadtime", str(session.load_time), shared=False, days=3650),
+    )
+
+
+def login_cookies(request: Request, session: Session, language: str) -> Headers:
+    """All cookies of a login; no Domain where the host is not WeChat's, so that a strict jar keeps them."""
+    return (
+        *sync_cookies(request, session),
+        _line(request, "mm_lang", language, shared=False, days=3650),
+        _line(request, "webwxuvid", session.uvid, shared=False, days=3650),
+        _line(request, "webwx_auth_ticket", session.auth_ticket, shared=False, days=3650),
+        _line(request, "wxpluginkey", str(session.load_time), shared=False, days=0.5),
+    )

@@ -1,0 +1,155 @@
+"""The app messages, MsgType 49, by their inner type (webwx 3.6). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wx2mqtt.simulator import wire
+from wx2mqtt.simulator.phrases import phrase
+
+Fields = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppKind:
+    """One inner type.
+
+    `outer` is the AppMsgType of the entry where it differs from the XML's. `extra` is XML inside appmsg with
+    `{key}` for details. `phrase` names the title that WeChat itself gives.
+    """
+
+    type: int
+    outer: int | None = None
+    title: str = ""
+    des: str = ""
+    url: str = ""
+    extra: str = ""
+    phrase: str = ""
+    app: str = ""
+    defaults: tuple[tuple[str, str], ...] = ()
+
+
+_MINI_PROGRAM = AppKind(
+    type=33, outer=33, title="今日天气", url="https://mp.weixin.qq.com/mp/waerrpage?appid=wx1",
+    extra="<sourcedisplayname>{program}</sourcedisplayname><weappinfo><pagepath><![CDATA[{page}]]></pagepath>"
+          "<username>gh_x@app</username><appid>wx1</appid></weappinfo>",
+    defaults=(("program", "天气通"), ("page", "pages/index/index.html")),
+)
+
+_QUOTE = AppKind(
+    type=57, outer=57, title="好的",
+    extra="<refermsg><type>{refer_type}</type><svrid>{refer_id}</svrid><fromusr>{refer_from}</fromusr>"
+          "<chatusr>{refer_chat}</chatusr><displayname>{refer_name}</displayname>"
+          "<content>{refer_text}</content></refermsg>",
+    defaults=(("refer_type", "1"), ("refer_id", "7615282929538795098"), ("refer_from", "wxid_lilei"),
+              ("refer_chat", "wxid_lilei"), ("refer_name", "李雷"), ("refer_text", "几点吃饭？")),
+)
+
+_HISTORY = (
+    '<recorditem><![CDATA[<recordinfo><title>聊天记录</title><desc>李雷: 好</desc><datalist count="1">'
+    '<dataitem datatype="1"><datadesc>好</datadesc><sourcename>李雷</sourcename></dataitem></datalist>'
+    "</recordinfo>]]></recorditem>"
+)
+
+_TRANSFER = (
+    "<wcpayinfo><paysubtype>{pay_state}</paysubtype><feedesc><![CDATA[{amount}]]></feedesc>"
+    "<transcationid><![CDATA[1]]></transcationid><transferid><![CDATA[2]]></transferid>"
+    "<pay_memo><![CDATA[{memo}]]></pay_memo></wcpayinfo>"
+)
+
+_RED_PACKET = (
+    "<wcpayinfo><templateid>7a</templateid><sendertitle><![CDATA[{memo}]]></sendertitle>"
+    "<receivertitle><![CDATA[{memo}]]></receivertitle></wcpayinfo>"
+)
+
+_CHANNELS = (
+    "<finderFeed><objectId>1</objectId><nickname>{author}</nickname><desc>{about}</desc></finderFeed>"
+)
+
+_ARTICLES = (
+    '<mmreader><category type="20" count="2"><name>{account}</name>'
+    "<item><title><![CDATA[第一条]]></title><url><![CDATA[http://mp.weixin.qq.com/s?a=1&b=2]]></url>"
+    "<digest><![CDATA[摘要一]]></digest><cover><![CDATA[http://mmbiz.qpic.cn/1]]></cover>"
+    "<pub_time>1700000000</pub_time></item>"
+    "<item><title><![CDATA[第二条]]></title><url><![CDATA[http://mp.weixin.qq.com/s?a=3&b=4]]></url>"
+    "<digest><![CDATA[]]></digest><cover><![CDATA[]]></cover><pub_time>1700000000</pub_time></item>"
+    "</category></mmreader>"
+)
+
+APP_KINDS: dict[str, AppKind] = {
+    "unsupported": AppKind(type=0, phrase="unsupported"),
+    "app_text": AppKind(type=1, title="来自应用的文字"),
+    "app_image": AppKind(type=2, title="来自应用的图片"),
+    "music": AppKind(type=3, title="平凡之路", des="朴树", url="http://y.qq.com/song?a=1&b=2",
+                     extra="<dataurl>http://y.qq.com/data.mp3</dataurl>"),
+    "video_link": AppKind(type=4, title="一个视频", des="说明", url="http://v.qq.com/x?a=1&b=2"),
+    "link": AppKind(type=5, title="解码新时代", des="摘要 & 更多", url="http://mp.weixin.qq.com/s?__biz=MjM5&mid=1&idx=1#rd"),
+    "articles": AppKind(type=5, title="第一条", des="摘要一", url="http://mp.weixin.qq.com/s?a=1&b=2", extra=_ARTICLES,
+                        defaults=(("account", "中国日报双语新闻"),)),
+    "file": AppKind(type=6, title="报告.pdf", app="WeChat",
+                    extra="<appattach><totallen>{size}</totallen><attachid>@cdn_1</attachid><fileext>pdf</fileext>"
+                          "</appattach>",
+                    defaults=(("size", "482133"),)),
+    "open_app": AppKind(type=7, title="打开应用"),
+    "app_sticker": AppKind(type=8, title="动画表情", extra="<appattach><emoticonmd5>d41d8cd9</emoticonmd5></appattach>"),
+    "voice_reminder": AppKind(type=9, title="语音提醒"),
+    "scanned_product": AppKind(type=10, title="扫到的商品"),
+    "product": AppKind(type=13, title="商品", url="http://mall.example/p?a=1&b=2"),
+    "sticker_set": AppKind(type=15, title="表情专辑"),
+    "coupon": AppKind(type=16, title="优惠券"),
+    "live_location": AppKind(type=17, phrase="live_location"),
+    "chat_history": AppKind(type=19, outer=0, phrase="chat_history", des="李雷: 好\n韩梅梅: 行", extra=_HISTORY),
+    "note": AppKind(type=24, outer=0, title="笔记", extra=_HISTORY),
+    "mini_program": _MINI_PROGRAM,
+    "mini_program_36": AppKind(type=36, outer=36, title=_MINI_PROGRAM.title, url=_MINI_PROGRAM.url,
+                               extra=_MINI_PROGRAM.extra, defaults=_MINI_PROGRAM.defaults),
+    "channels": AppKind(type=51, outer=0, phrase="channels", extra=_CHANNELS,
+                        defaults=(("author", "视频作者"), ("about", "一段视频"))),
+    "group_note": AppKind(type=53, outer=0, title="#接龙\n1. 李雷"),
+    "quote": _QUOTE,
+    "live": AppKind(type=63, outer=0, phrase="channels", extra=_CHANNELS,
+                    defaults=(("author", "主播"), ("about", "直播中"))),
+    "app_transfer": AppKind(type=2000, phrase="transfer", des="收到转账0.01元。如需收钱，请点此升级至最新版本",
+                            extra=_TRANSFER,
+                            defaults=(("pay_state", "1"), ("amount", "￥0.01"), ("memo", ""))),
+    "app_red_packet": AppKind(type=2001, phrase="red_packet", extra=_RED_PACKET,
+                              defaults=(("memo", "恭喜发财，大吉大利"),)),
+    "reader": AppKind(type=100001, outer=100001, title="阅读", extra=_ARTICLES, defaults=(("account", "腾讯新闻"),)),
+}
+
+
+def app(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fields:
+    """The fields of an app message; `text` is its title where one is given."""
+    shape = APP_KINDS[kind]
+    title = text or str(detail.get("title", "")) or shape.title
+    if not title:
+        title = phrase("en_US" if detail["language"] == "en_US" else "zh_CN", shape.phrase)
+    url = str(detail.get("url", shape.url))
+    values = {**dict(shape.defaults), **{key: str(value) for key, value in detail.items()}}
+    fields: Fields = {
+        "MsgType": 49,
+        "AppMsgType": shape.type if shape.outer is None else shape.outer,
+        "FileName": wire.name(title),
+        "Url": wire.escape(url),
+        "Content": wire.xml(_xml(shape, title, str(detail.get("des", shape.des)), url, values)),
+    }
+    return {**fields, **_file(kind, msg_id, values)}
+
+
+def _file(kind: str, msg_id: int, values: dict[str, str]) -> Fields:
+    if kind != "file":
+        return {}
+    return {"FileSize": values["size"], "MediaId": f"@crypt_{msg_id:x}", "EncryFileName": f"encry_{msg_id:x}"}
+
+
+def _xml(shape: AppKind, title: str, des: str, url: str, values: dict[str, str]) -> str:
+    escaped = {key: wire.escape(value) for key, value in values.items()}
+    extra = shape.extra.format_map(escaped) if "{" in shape.extra else shape.extra
+    return (
+        f'<?xml version="1.0"?>\n<msg>\n\t<appmsg appid="" sdkver="0">\n\t\t<title>{wire.escape(title)}</title>\n'
+        f"\t\t<des>{wire.escape(des)}</des>\n\t\t<action />\n\t\t<type>{shape.type}</type>\n"
+        f"\t\t<url>{wire.escape(url)}</url>\n\t\t{extra}\n\t</appmsg>\n"
+        f"\t<fromusername>wxid_from</fromusername>\n"
+        f"\t<appinfo>\n\t\t<version>1</version>\n\t\t<appname>{shape.app}</appname>\n\t</appinfo>\n</msg>\n"
+    )

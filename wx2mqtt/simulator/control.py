@@ -1,0 +1,270 @@
+"""The HTTP control: what people and the phone do, settings, faults, and what was seen. Only for tests and the demo."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+from wx2mqtt.simulator import kinds, peoplecontrol, speech, wire
+from wx2mqtt.simulator.exchange import Answer, Request
+from wx2mqtt.simulator.faults import BadFault
+from wx2mqtt.simulator.login import OPEN, Act, CannotDo, Code, State
+from wx2mqtt.simulator.routes import ENDPOINTS
+from wx2mqtt.simulator.settings import BadSetting
+from wx2mqtt.simulator.speech import CannotSay, Speech
+from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.world import BadPerson, UnknownPerson
+
+Fields = dict[str, object]
+Handler = Callable[[WeChat, Request, Fields], Awaitable[object]]
+
+LONGEST_WAIT = 60.0
+
+
+class BadControl(ValueError):
+    """The order cannot be carried out as it stands."""
+
+
+class Conflict(ValueError):
+    """Not possible now."""
+
+
+async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
+    """Carry out an order; errors become a JSON object with `error`."""
+    try:
+        result = await handler(wechat, request, _order(request))
+    except (CannotDo, CannotSay, Conflict) as error:
+        return _json({"error": str(error)}, 409)
+    except UnknownPerson as error:
+        return _json({"error": str(error)}, 404)
+    except (BadControl, BadFault, BadSetting, BadPerson, kinds.UnknownKind) as error:
+        return _json({"error": str(error)}, 400)
+    return _json(result, 200)
+
+
+def _json(value: object, status: int) -> Answer:
+    return Answer(body=wire.dump(value), status=status, content_type="application/json",
+                  headers=(("cache-control", "no-store"),))
+
+
+def _order(request: Request) -> Fields:
+    if request.method == "GET" or not request.body:
+        return {}
+    try:
+        order = json.loads(request.body)
+    except ValueError as error:
+        raise BadControl(f"the body is no JSON: {error}") from None
+    if not isinstance(order, dict):
+        raise BadControl("the body is no JSON object")
+    return order
+
+
+def _number(request: Request, name: str, default: float) -> float:
+    try:
+        return float(request.query.get(name, default))
+    except ValueError:
+        raise BadControl(f"{name} must be a number") from None
+
+
+# login
+
+
+def _code(wechat: WeChat, order: Fields) -> Code:
+    uuid = order.get("uuid")
+    code = wechat.codes.newest() if uuid is None else wechat.codes.find(str(uuid))
+    if code is None:
+        raise Conflict("there is no such QR code")
+    code.look()
+    return code
+
+
+def _phone_does(act: Act) -> Handler:
+    async def handler(wechat: WeChat, _: Request, order: Fields) -> Fields:
+        code = _code(wechat, order)
+        code.do(act)
+        wechat.changed()
+        return {"uuid": code.uuid, "state": code.state}
+    return handler
+
+
+async def logout(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """The login ends: the phone presses log out (1100), another client logs in (1101), …"""
+    retcode = order.get("retcode", 1101)
+    if not isinstance(retcode, int):
+        raise BadControl("retcode must be a number")
+    if not wechat.end_session(retcode):
+        raise Conflict("nobody is logged in")
+    return {"retcode": retcode}
+
+
+# what is seen
+
+
+async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
+    """Everything at a glance."""
+    session = wechat.session
+    return {
+        "logins": [
+            {"uuid": c.uuid, "state": c.look(), "push": c.push, "desktop": c.desktop, "age": time.time() - c.made}
+            for c in wechat.codes
+        ],
+        "online": session is not None and session.inits > 0,
+        "polling": session is not None and bool(session.polls),
+        "session": session and {"inits": session.inits, "head": session.log.head, "desktop": session.desktop},
+        "sessions": len(wechat.sessions),
+        "people": len(wechat.world.contacts),
+        "owner": {"nickname": wechat.world.owner.nickname, "uin": wechat.world.uin},
+        "calls": dict(wechat.calls),
+        "sent": len(wechat.phone.sent),
+        "lines": wechat.phone.count,
+        "violations": wechat.violations.count,
+        "faults": [asdict(fault) for fault in wechat.faults.list()],
+        "settings": wechat.settings.values(),
+    }
+
+
+def _conditions(wechat: WeChat) -> dict[str, Callable[[], bool]]:
+    def code_is(*states: State) -> Callable[[], bool]:
+        return lambda: (code := wechat.codes.newest()) is not None and code.look() in states
+    return {
+        "code": code_is(*OPEN),
+        "scanned": code_is(State.SCANNED),
+        "online": lambda: wechat.session is not None and wechat.session.inits > 0,
+        "offline": lambda: wechat.session is None,
+        "polling": lambda: wechat.session is not None and bool(wechat.session.polls),
+    }
+
+
+async def wait(wechat: WeChat, request: Request, _: Fields) -> Fields:
+    """Wait for `for`: code, scanned, online, offline, polling, or `calls:<endpoint>:<count>`; `seconds` at most."""
+    name = request.query.get("for", "")
+    ready = _conditions(wechat).get(name) or _calls(wechat, name)
+    seconds = min(_number(request, "seconds", 10.0), LONGEST_WAIT)
+    return {"ready": await wechat.bell.wait_for(ready, seconds)}
+
+
+def _calls(wechat: WeChat, name: str) -> Callable[[], bool]:
+    word, _, rest = name.partition(":")
+    endpoint, _, count = rest.partition(":")
+    if word != "calls" or not count.isdecimal():
+        raise BadControl(f"for must be {', '.join(_conditions(wechat))} or calls:<endpoint>:<count>")
+    return lambda: wechat.calls[endpoint] >= int(count)
+
+
+async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
+    """What web clients sent, from number `after`; with `wait` seconds until there is more."""
+    after = int(_number(request, "after", 0))
+    seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
+    phone = wechat.phone
+    if seconds:
+        await phone.bell.wait_for(lambda: len(phone.sent) > after, seconds)
+    return [asdict(one) for one in phone.sent[after:]]
+
+
+async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
+    """The phone's lines from number `after`, for the page; with `wait` seconds until there is more."""
+    after = int(_number(request, "after", 0))
+    phone = wechat.phone
+    await phone.bell.wait_for(lambda: phone.count > after, min(_number(request, "wait", 0), LONGEST_WAIT))
+    return {"count": phone.count, "lines": [asdict(line) for line in phone.lines if line.n > after]}
+
+
+async def violations(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
+    """Every wrong call."""
+    return [asdict(one) for one in wechat.violations.list()]
+
+
+async def clear_violations(wechat: WeChat, _: Request, __: Fields) -> Fields:
+    """Forget them."""
+    wechat.violations.clear()
+    return {}
+
+
+async def names(wechat: WeChat, _: Request, __: Fields) -> Fields:
+    """The user names of everybody in the living login."""
+    session = wechat.session
+    if session is None:
+        raise Conflict("nobody is logged in")
+    everybody = [wechat.world.owner, *wechat.world]
+    return {contact.id: session.user_name(contact) for contact in everybody}
+
+
+# what happens
+
+
+async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """Somebody says something; answers the message ids."""
+    return {"msg_ids": speech.say(wechat, _speech(order))}
+
+
+def _speech(order: Fields) -> Speech:
+    known = {"from": "sender", "to": "to", "text": "text", "kind": "kind", "count": "count", "detail": "detail",
+             "raw": "raw"}
+    strange = [key for key in order if key not in known]
+    if strange:
+        raise BadControl(f"unknown: {', '.join(strange)}; known: {', '.join(known)}")
+    types = {"count": int, "detail": dict, "raw": dict}
+    for key, value in order.items():
+        if not isinstance(value, types.get(key, str)):
+            raise BadControl(f"{key} must be {types.get(key, str).__name__}")
+    values: dict[str, object] = {"from": "wife", "to": "me", **order}
+    return Speech(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]
+
+
+async def raw(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """Put exactly these entries into the next sync."""
+    lists = {key: value for key, value in order.items() if isinstance(value, list)}
+    if len(lists) != len(order):
+        raise BadControl("each value must be a list")
+    speech.put_raw(wechat, lists)
+    return {}
+
+
+async def settings(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """Change settings; answers all of them."""
+    wechat.settings.change(order)
+    return wechat.settings.values()
+
+
+async def fault(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """Order a fault."""
+    wechat.faults.order(order, frozenset(ENDPOINTS))
+    return {}
+
+
+async def clear_faults(wechat: WeChat, _: Request, __: Fields) -> Fields:
+    """No more faults."""
+    wechat.faults.clear()
+    return {}
+
+
+async def reset(wechat: WeChat, _: Request, __: Fields) -> Fields:
+    """A fresh world."""
+    wechat.reset()
+    return {}
+
+
+HANDLERS: dict[tuple[str, str], Handler] = {
+    ("GET", "/sim/state"): state,
+    ("GET", "/sim/wait"): wait,
+    ("GET", "/sim/sent"): sent,
+    ("GET", "/sim/feed"): feed,
+    ("GET", "/sim/violations"): violations,
+    ("GET", "/sim/names"): names,
+    ("GET", "/sim/people"): peoplecontrol.listing,
+    ("POST", "/sim/people"): peoplecontrol.change,
+    ("POST", "/sim/violations/clear"): clear_violations,
+    ("POST", "/sim/scan"): _phone_does(Act.SCAN),
+    ("POST", "/sim/confirm"): _phone_does(Act.CONFIRM),
+    ("POST", "/sim/cancel"): _phone_does(Act.CANCEL),
+    ("POST", "/sim/expire"): _phone_does(Act.EXPIRE),
+    ("POST", "/sim/logout"): logout,
+    ("POST", "/sim/say"): say,
+    ("POST", "/sim/raw"): raw,
+    ("POST", "/sim/settings"): settings,
+    ("POST", "/sim/fault"): fault,
+    ("POST", "/sim/fault/clear"): clear_faults,
+    ("POST", "/sim/reset"): reset,
+}

@@ -1,0 +1,198 @@
+"""From a QR code to a session: jslogin, qrcode, login, webwxnewloginpage, webwxpushloginurl (webwx 2.1 to 2.5)."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import time
+from urllib.parse import quote
+
+from wx2mqtt.simulator import answers, checks, hosts
+from wx2mqtt.simulator.answers import script
+from wx2mqtt.simulator.checks import Call
+from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.hosts import Role
+from wx2mqtt.simulator.login import Act, Code, State
+from wx2mqtt.simulator.session import Session
+
+APPID = "wx782c26e4c19acffb"
+
+_NO_CODE = 'window.QRLogin.code = 400; window.QRLogin.uuid = "";'
+
+
+def _login_host(call: Call) -> None:
+    checks.host(call, Role.LOGIN, call.wechat.settings.base_host)
+
+
+async def jslogin(call: Call) -> Answer:
+    """A new uuid. POST is what wechat4u does; the redirect_uri is left out by itchat."""
+    checks.method(call, "GET", tolerated="POST")
+    _login_host(call)
+    query = call.request.query
+    if query.get("appid") != APPID or query.get("fun") != "new":
+        call.violation("appid or fun is not what web WeChat sends")
+        return script(_NO_CODE)
+    redirect = query.get("redirect_uri", "")
+    if not redirect:
+        call.oddity("no redirect_uri (itchat)")
+    settings = call.wechat.settings
+    code = call.wechat.codes.new(desktop="mod=desktop" in redirect, lifetime=settings.qr_lifetime)
+    call.wechat.changed()
+    return script(f'window.QRLogin.code = 200; window.QRLogin.uuid = "{code.uuid}";')
+
+
+async def qrcode(call: Call) -> Answer:
+    """The picture of a code: a JPEG that says `https://login.weixin.qq.com/l/<uuid>` (webwx 2.2)."""
+    uuid = call.request.path.rpartition("/")[2]
+    if call.wechat.codes.find(uuid) is None:
+        return answers.page("404 Not Found", status=404)
+    return Answer(body=_picture(f"https://login.weixin.qq.com/l/{uuid}"), content_type="image/jpeg")
+
+
+def _picture(text: str) -> bytes:
+    import qrcode as library  # noqa: PLC0415  PIL is heavy and rarely needed
+
+    file = io.BytesIO()
+    library.make(text).get_image().convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+@functools.cache
+def _avatar() -> str:
+    from PIL import Image  # noqa: PLC0415  heavy, rarely needed
+
+    file = io.BytesIO()
+    Image.new("RGB", (132, 132), (26, 173, 25)).save(file, "JPEG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+async def login(call: Call) -> Answer:
+    """The poll: holds until the code moves on, then says where it stands (webwx 2.3)."""
+    checks.method(call, "GET")
+    _login_host(call)
+    uuid = call.request.query.get("uuid", "")
+    code = call.wechat.codes.find(uuid)
+    if code is None:
+        if not uuid:
+            call.violation("uuid is missing")
+        return script("window.code=400;")
+    if call.wechat.settings.autoscan:
+        _scan_by_itself(code)
+    hold = min(call.wechat.settings.hold_login, code.left())
+    await code.bell.wait_for(lambda: code.look() is not code.told, hold)
+    return _say_state(call, code)
+
+
+def _scan_by_itself(code: Code) -> None:
+    if code.look() is State.WAITING:
+        code.do(Act.SCAN)
+    elif code.state is State.SCANNED and code.told is State.SCANNED:
+        code.do(Act.CONFIRM)
+
+
+def _say_state(call: Call, code: Code) -> Answer:
+    before, state = code.told, code.look()
+    code.told = state
+    call.wechat.changed()
+    if state is State.CONFIRMED:
+        code.told = before  # the answer may be lost: it is given again
+        return script(f'window.code=200;\nwindow.redirect_uri="{_redirect_uri(call, code)}";')
+    if state is before:
+        return script("window.code=408;")
+    if state is State.SCANNED:
+        return script(_scanned(call))
+    if state is State.CANCELLED:
+        return script(f"window.code={_cancelled(call, code)};")
+    return script("window.code=400;")
+
+
+def _scanned(call: Call) -> str:
+    avatar = ""
+    if call.request.query.get("loginicon") == "true":
+        avatar = f"window.userAvatar = 'data:img/jpg;base64,{_avatar()}';"
+    return f"window.code=201;{avatar}"
+
+
+def _cancelled(call: Call, code: Code) -> str:
+    answer = call.wechat.settings.cancel_code
+    if answer == "202":
+        code.do(Act.EXPIRE)
+    return answer
+
+
+def _redirect_uri(call: Call, code: Code) -> str:
+    request = call.request
+    name = hosts.name_of(request.host)
+    place = f"{request.scheme}://{request.host}"
+    if hosts.is_wechat(name):
+        place = f"https://{call.wechat.settings.base_host}"
+    query = f"ticket={code.ticket}&uuid={code.uuid}&lang=zh_CN&scan={int(time.time())}"
+    return f"{place}/cgi-bin/mmwebwx-bin/webwxnewloginpage?{query}"
+
+
+async def webwxnewloginpage(call: Call) -> Answer:
+    """The ticket is exchanged for a session: XML, status 301 without `version=v2` (webwx 2.4)."""
+    checks.method(call, "GET")
+    settings, query = call.wechat.settings, call.request.query
+    checks.host(call, Role.BASE, settings.base_host)
+    code = call.wechat.codes.find(query.get("uuid", ""))
+    if code is None or code.ticket != query.get("ticket") or code.state not in (State.CONFIRMED, State.USED):
+        call.violation("ticket and uuid are not those of a confirmed code")
+        return _xml(call, {"ret": "1", "message": "ticket error"})
+    if query.get("fun") != "new":
+        call.oddity("no fun=new (itchat, wechat4u)")
+    if settings.html_login:
+        return answers.page("网页版微信暂不支持")
+    if settings.refuse_login:
+        return _xml(call, {"ret": "1203", "message": settings.refuse_login})
+    desktop = "client-version" in call.request.headers and "extspam" in call.request.headers
+    session = call.wechat.log_in(code, base=settings.base_host, desktop=desktop)
+    return _login_answer(call, session)
+
+
+def _login_answer(call: Call, session: Session) -> Answer:
+    settings = call.wechat.settings
+    values = {"ret": "0", "message": "", "skey": session.skeys[0], "wxsid": session.sid, "wxuin": str(session.uin),
+              "pass_ticket": session.pass_ticket_in_xml, "isgrayscale": "1"}
+    if settings.cookies_only:
+        del values["wxsid"], values["wxuin"]
+    answer = _xml(call, values)
+    cookies = answers.login_cookies(call.request, session, settings.language)
+    return Answer(body=answer.body, status=answer.status, headers=cookies)
+
+
+def _xml(call: Call, values: dict[str, str]) -> Answer:
+    v2 = call.request.query.get("version") == "v2" and not call.wechat.settings.answer_301
+    body = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
+    return Answer(body=f"<error>{body}</error>".encode(), status=200 if v2 else 301)
+
+
+_PUSH_REFUSALS = {"args": (1, "args error"), "antispam": (2, "antispam"), "invalid": (3, "device authinfo invalid")}
+
+
+async def webwxpushloginurl(call: Call) -> Answer:
+    """A code that asks the phone of an earlier login (webwx 2.5). itchat asks the login host."""
+    checks.method(call, "GET")
+    settings = call.wechat.settings
+    if not _may_push(call):
+        ret, message = _PUSH_REFUSALS["invalid"]
+    elif settings.push_login != "ok":
+        ret, message = _PUSH_REFUSALS[settings.push_login]
+    else:
+        desktop = call.request.query.get("mod") == "desktop"
+        code = call.wechat.codes.new(desktop=desktop, lifetime=settings.qr_lifetime, push=True)
+        call.wechat.changed()
+        return Answer(body=f'{{"ret":"0","msg":"all ok","uuid":"{code.uuid}"}}'.encode())
+    return Answer(body=f'{{"ret":"{ret}","msg":"{message}"}}'.encode())
+
+
+def _may_push(call: Call) -> bool:
+    cookies = call.request.cookies
+    uin = call.request.query.get("uin", "")
+    known = {(s.uvid, quote(s.auth_ticket, safe="=")) for s in call.wechat.sessions.values()}
+    mine = (cookies.get("webwxuvid", ""), quote(cookies.get("webwx_auth_ticket", ""), safe="="))
+    if cookies.get("wxuin") != uin:
+        call.violation("the cookie wxuin is not the uin that is asked for")
+        return False
+    return uin == str(call.wechat.world.uin) and mine in known

@@ -1,0 +1,161 @@
+"""Who there is: webwxinit, webwxgetcontact, webwxbatchgetcontact, webwxoplog (webwx 2.6, 2.8, 2.9, 2.18)."""
+
+from __future__ import annotations
+
+import time
+
+from wx2mqtt.simulator import answers, checks, contacts, wire
+from wx2mqtt.simulator.checks import Call, Fields
+from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.hosts import Role
+from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator.synclog import KeyList
+from wx2mqtt.simulator.world import Contact, Group, Person, PersonKind
+
+BATCH_LIMIT = 50
+_RECENT = 10
+
+
+async def webwxinit(call: Call) -> Answer:
+    """The account, the first SyncKey, the recent chats."""
+    session, _ = checks.signed_body(call)
+    wechat = call.wechat
+    first = session.inits == 0
+    position = wechat.begin(session)
+    if first and wechat.settings.new_skey:
+        session.new_skey()
+    recent = _recent(call)
+    return answers.json(
+        0,
+        Count=len(recent),
+        ContactList=[
+            contacts.full(wechat.world, session, contact, skey=session.skey, hollow=True) for contact in recent
+        ],
+        SyncKey=_keys(session.log.sync_key(position)),
+        User=contacts.owner(session, wechat.world.owner, uin=wechat.world.uin),
+        ChatSet="".join(f"{session.user_name(contact)}," for contact in [*wechat.world][:40]),
+        SKey=session.skey if wechat.settings.new_skey else "",
+        ClientVersion=637927733,
+        SystemTime=int(time.time()),
+        GrayScale=1,
+        InviteStartCount=40,
+        **_articles(call, session),
+        ClickReportInterval=600000,
+    )
+
+
+def _keys(keys: KeyList) -> Fields:
+    return {"Count": len(keys), "List": [{"Key": key, "Val": value} for key, value in keys]}
+
+
+def _recent(call: Call) -> list[Contact]:
+    """The file helper, then groups, then the others: hollow groups are what trips clients up."""
+    world = [c for c in call.wechat.world if not _is_stranger(c)]
+    order = {Group: 1, Person: 2}
+    return sorted(world, key=lambda c: 0 if c.id == "filehelper" else order[type(c)])[:_RECENT]
+
+
+def _is_stranger(contact: Contact) -> bool:
+    return isinstance(contact, Person) and contact.kind is PersonKind.STRANGER
+
+
+def _articles(call: Call, session: Session) -> Fields:
+    accounts = [c for c in call.wechat.world if isinstance(c, Person) and c.kind is PersonKind.OFFICIAL][:1]
+    articles = [
+        {"Title": "解码新时代", "Digest": "第一条", "Cover": "http://mmbiz.qpic.cn/cover", "Url": "http://mp.weixin.qq.com/s"},
+    ]
+    pushes = [
+        {"UserName": session.user_name(account), "MPArticleCount": 1, "MPArticleList": articles,
+         "Time": session.load_time, "NickName": wire.name(account.nickname)}
+        for account in accounts
+    ]
+    return {"MPSubscribeMsgCount": len(pushes), "MPSubscribeMsgList": pushes}
+
+
+async def webwxgetcontact(call: Call) -> Answer:
+    """The address book, a page an answer: `Seq` is what to ask with next, 0 at the end."""
+    checks.method(call, "GET", tolerated="POST")
+    session = checks.living(call, call.request.cookies.get("wxsid", ""))
+    checks.host(call, Role.BASE, session.base)
+    checks.cookies(call, session)
+    checks.skey(call, session, call.request.query.get("skey", ""))
+    checks.pass_ticket(call, session)
+    settings = call.wechat.settings
+    if session.empty_contacts_given < settings.empty_contacts:
+        session.empty_contacts_given += 1
+        return answers.json(0, MemberCount=0, MemberList=[], Seq=0)
+    everybody = [c for c in call.wechat.world if contacts.in_address_book(c)]
+    everybody = [call.wechat.world.owner, *everybody]
+    start = _start(call)
+    page = everybody[start : start + settings.page_size]
+    more = start + len(page) < len(everybody)
+    return _page(call, session, page, seq=_FIRST_SEQ + start + len(page) if more else 0)
+
+
+_FIRST_SEQ = 640_000_000
+
+
+def _start(call: Call) -> int:
+    text = call.request.query.get("seq", "0") or "0"
+    if text == "0":
+        return 0
+    start = int(text) - _FIRST_SEQ if text.isdecimal() else -1
+    if start <= 0 or start > len(call.wechat.world.contacts) + 1:
+        raise call.refuse(checks.PARAMETER_ERROR, "seq was never given")
+    return start
+
+
+def _page(call: Call, session: Session, people: list[Contact], *, seq: int) -> Answer:
+    entries = b", ".join(_rendered(call, session, contact) for contact in people)
+    head = wire.dump({**answers.base_response(0), "MemberCount": len(people)})[:-1]
+    return Answer(body=b'%s, "MemberList": [%s], "Seq": %d}' % (head, entries, seq))
+
+
+def _rendered(call: Call, session: Session, contact: Contact) -> bytes:
+    known = session.rendered.get(contact.id)
+    if known is None:
+        known = wire.dump(contacts.full(call.wechat.world, session, contact, skey=session.skey))
+        session.rendered[contact.id] = known
+    return known
+
+
+async def webwxbatchgetcontact(call: Call) -> Answer:
+    """Groups with their members, people, or members of a group; at most 50; unknown names are left out."""
+    session, body = checks.signed_body(call)
+    if call.request.query.get("type") != "ex":
+        call.oddity("no type=ex")
+    asked = body.get("List")
+    if not isinstance(asked, list) or body.get("Count") != len(asked):
+        raise call.refuse(checks.PARAMETER_ERROR, "Count is not the length of List")
+    if len(asked) > BATCH_LIMIT:
+        raise call.refuse(checks.PARAMETER_ERROR, f"more than {BATCH_LIMIT} names")
+    found = [contact for one in asked if (contact := _asked(call, session, one)) is not None]
+    entries = [contacts.full(call.wechat.world, session, contact, skey="") for contact in found]
+    return answers.json(0, Count=len(entries), ContactList=entries)
+
+
+def _asked(call: Call, session: Session, one: object) -> Contact | None:
+    name = one.get("UserName") if isinstance(one, dict) else None
+    if not isinstance(one, dict) or not isinstance(name, str):
+        raise call.refuse(checks.PARAMETER_ERROR, "an entry of List has no UserName")
+    room = one.get("EncryChatRoomId") or ""
+    if room and not session.is_room(str(room)) and not name.startswith("@@"):
+        call.violation("EncryChatRoomId is no group's of this login")
+        return None
+    contact_id = session.id_of(name)
+    if contact_id is None:
+        return None
+    contact = call.wechat.world.contacts.get(contact_id)
+    return call.wechat.world.owner if contact_id == call.wechat.world.owner.id else contact
+
+
+async def webwxoplog(call: Call) -> Answer:
+    """Set a remark (CmdId 2) or pin a chat (CmdId 3)."""
+    session, body = checks.signed_body(call)
+    contact_id = session.id_of(str(body.get("UserName")))
+    remark = body.get("RemarkName")
+    if contact_id is None or body.get("CmdId") not in (2, 3) or not isinstance(remark, str):
+        raise call.refuse(checks.PARAMETER_ERROR, "CmdId, UserName or RemarkName is wrong")
+    contact = call.wechat.world.change(contact_id, {"remark": remark})
+    call.wechat.contact_changed(contact)
+    return answers.json(0)

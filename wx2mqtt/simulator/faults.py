@@ -1,0 +1,100 @@
+"""Faults that somebody ordered: which call they meet and how often. What they do is in `app.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+Value = str | int | float | None
+
+
+class FaultKind(StrEnum):
+    """What goes wrong. Those of the second group happen after the call was carried out."""
+
+    STATUS = "status"                    # value: HTTP status
+    RET = "ret"                          # value: BaseResponse.Ret, or the retcode, or the XML's ret
+    RETCODE = "retcode"                  # value: retcode of synccheck
+    SELECTOR = "selector"                # value: selector of synccheck
+    CODE = "code"                        # value: code of the login poll or jslogin
+    HANG = "hang"                        # value: seconds (none: until the client goes), then closes
+    RESET = "reset"                      # RST
+    GARBAGE = "garbage"                  # value: text of the body
+    HTML = "html"                        # a web page with status 200
+    EMPTY = "empty"                      # status 200 and no body
+    BAD_STATUS_LINE = "bad_status_line"
+    STUCK = "stuck"                      # webwxsync brings nothing and the key stays
+
+    DROP_ANSWER = "drop_answer"          # closes without an answer
+    TRUNCATE = "truncate"                # value: bytes of the body that come (none: half)
+    CHARSET = "charset"                  # value: encoding of the body (none: gbk)
+    DELAY = "delay"                      # value: seconds before the call is carried out
+
+
+AFTER = frozenset({FaultKind.DROP_ANSWER, FaultKind.TRUNCATE, FaultKind.CHARSET})
+"""These happen to the answer of a call that was carried out."""
+
+
+class BadFault(ValueError):
+    """A fault that cannot be."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Fault:
+    """`left` is how often it still happens, None for ever; `skip` calls pass before."""
+
+    endpoint: str
+    kind: FaultKind
+    value: Value = None
+    left: int | None = 1
+    skip: int = 0
+
+
+class Faults:
+    """The faults that wait, in the order in which they were ordered."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Fault] = []
+
+    def order(self, values: dict[str, object], known: frozenset[str]) -> None:
+        """Take an order as the control has it; raises `BadFault`."""
+        self._waiting.append(_fault(values, known))
+
+    def meet(self, endpoint: str) -> Fault | None:
+        """The fault that this call meets, counted down."""
+        for fault in self._waiting:
+            if fault.endpoint not in (endpoint, "*"):
+                continue
+            if fault.skip:
+                fault.skip -= 1
+                continue
+            self._count(fault)
+            return fault
+        return None
+
+    def _count(self, fault: Fault) -> None:
+        if fault.left is not None:
+            fault.left -= 1
+            if not fault.left:
+                self._waiting.remove(fault)
+
+    def list(self) -> list[Fault]:
+        """What still waits."""
+        return [*self._waiting]
+
+    def clear(self) -> None:
+        """No more faults."""
+        self._waiting.clear()
+
+
+def _fault(values: dict[str, object], known: frozenset[str]) -> Fault:
+    endpoint, kind = values.get("endpoint"), values.get("kind")
+    if endpoint != "*" and endpoint not in known:
+        raise BadFault(f"endpoint must be * or one of {', '.join(sorted(known))}, not {endpoint!r}")
+    if kind not in [*FaultKind]:
+        raise BadFault(f"kind must be one of {', '.join(FaultKind)}, not {kind!r}")
+    value, times, skip = values.get("value"), values.get("times", 1), values.get("skip", 0)
+    if value is not None and not isinstance(value, str | int | float):
+        raise BadFault("value must be text or a number")
+    if not isinstance(times, int) or not isinstance(skip, int) or times < 0 or skip < 0:
+        raise BadFault("times and skip must be whole numbers, not negative")
+    return Fault(endpoint=str(endpoint), kind=FaultKind(str(kind)), value=value, left=times or None, skip=skip)

@@ -1,0 +1,262 @@
+"""Every kind of message that WeChat can bring (webwx 3.2, 3.6, 3.8 to 3.11), as the fields of its entry. Pure.
+
+`build` looks a kind up in one table of functions; what differs by language stands in `phrases.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from wx2mqtt.simulator import wire
+from wx2mqtt.simulator.appkinds import APP_KINDS, app
+from wx2mqtt.simulator.messages import recommend
+from wx2mqtt.simulator.phrases import SYSTEM_TEXTS, phrase
+from wx2mqtt.simulator.settings import Language
+from wx2mqtt.simulator.world import Contact, Person
+
+Fields = dict[str, object]
+
+
+class UnknownKind(ValueError):
+    """No such kind of message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a kind may need: details from whoever asked, user names and people of this login."""
+
+    language: Language
+    detail: Fields = field(default_factory=dict)
+    name: Callable[[str], str] = str
+    person: Callable[[str], Person] | None = None
+
+    def text(self, key: str, default: str = "") -> str:
+        """A detail as text."""
+        return str(self.detail.get(key, default))
+
+    def number(self, key: str, default: int) -> int:
+        """A detail as a whole number."""
+        value = self.detail.get(key, default)
+        return value if isinstance(value, int) else default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saying:
+    """One message to build."""
+
+    text: str
+    msg_id: int
+    author: Contact
+    asked: Asked
+
+
+Builder = Callable[[Saying], Fields]
+
+
+def build(kind: str, text: str, msg_id: int, author: Contact, asked: Asked) -> Fields:
+    """The fields of a message of that kind; raises `UnknownKind`."""
+    saying = Saying(text=text, msg_id=msg_id, author=author, asked=asked)
+    name, _, variant = kind.partition(":")
+    if name == "system" and variant:
+        return _system_text(saying, variant)
+    if kind in APP_KINDS:
+        values = {**asked.detail, "language": asked.language}
+        return app(kind, text, msg_id, values)
+    if kind not in _BUILDERS:
+        raise UnknownKind(f"no kind is named {kind!r}; there are: {', '.join(all_kinds())}")
+    return _BUILDERS[kind](saying)
+
+
+def all_kinds() -> list[str]:
+    """The names of all kinds."""
+    return sorted([*_BUILDERS, *APP_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)])
+
+
+def is_system(kind: str) -> bool:
+    """Whether WeChat itself says it: no member's prefix in a group (webwx 3.10, 3.11)."""
+    return kind.partition(":")[0] in ("system", "recall", "pat", "member_joined", "group_todo", "member_removed")
+
+
+def _text(saying: Saying) -> Fields:
+    return {"MsgType": 1, "Content": wire.text(saying.text)}
+
+
+def _image(_: Saying) -> Fields:
+    content = '<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" length="68210" ' \
+              'md5="0cc175b9c0f1b6a831c399e269772661" hdlength="402013" />\n</msg>\n'
+    return {"MsgType": 3, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
+
+
+def _image_token(_: Saying) -> Fields:
+    return {"MsgType": 3, "Content": "@" + "5f" * 32, "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
+
+
+def _voice(saying: Saying) -> Fields:
+    length = saying.asked.number("milliseconds", 3200)
+    content = f'<msg><voicemsg endflag="1" length="5120" voicelength="{length}" clientmsgid="c1" voiceformat="4" /></msg>'
+    return {"MsgType": 34, "Content": wire.xml(content), "VoiceLength": length}
+
+
+def _video(msg_type: int) -> Builder:
+    def fields(saying: Saying) -> Fields:
+        seconds = saying.asked.number("seconds", 9)
+        content = f'<?xml version="1.0"?>\n<msg>\n\t<videomsg aeskey="a1" cdnthumbwidth="224" cdnthumbheight="398" ' \
+                  f'length="1204932" playlength="{seconds}" />\n</msg>\n'
+        return {"MsgType": msg_type, "Content": wire.xml(content), "PlayLength": seconds, "ImgStatus": 2,
+                "ImgWidth": 224, "ImgHeight": 398}
+    return fields
+
+
+def _sticker(saying: Saying) -> Fields:
+    game = saying.asked.number("game", 0)
+    content = '<msg><emoji fromusername = "a" tousername = "b" type="2" md5="d41d8cd98f00b204e9800998ecf8427e" ' \
+              f'len = "20480" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" productid="" />' \
+              f'<gameext type="{game}" content="{saying.asked.number("result", 0)}" /></msg>'
+    return {"MsgType": 47, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
+
+
+def _store_sticker(_: Saying) -> Fields:
+    return {"MsgType": 47, "Content": "", "HasProductId": 1}
+
+
+def _card(saying: Saying) -> Fields:
+    nickname = saying.asked.text("nickname", "李四")
+    alias = saying.asked.text("alias", "lisi")
+    content = f'<?xml version="1.0"?>\n<msg bigheadimgurl="http://wx.qlogo.cn/x" username="wxid_card" ' \
+              f'nickname="{wire.escape(nickname)}" alias="{alias}" province="北京" city="海淀" sign="" sex="1" ' \
+              'certflag="0" />\n'
+    person = recommend({"UserName": saying.asked.text("user_name", "@" + "c4" * 32), "NickName": wire.name(nickname),
+                        "Alias": alias, "Province": "北京", "City": "海淀", "Scene": 17, "Sex": 1})
+    return {"MsgType": 42, "Content": wire.xml(content), "RecommendInfo": person}
+
+
+def _location(saying: Saying) -> Fields:
+    lat, lon = saying.asked.text("lat", "39.9087"), saying.asked.text("lon", "116.3975")
+    place = saying.text or saying.asked.text("label", "北京市东城区东长安街")
+    path = "/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={}&pictype=location".format(saying.msg_id)
+    origin = f'<?xml version="1.0"?>\n<msg>\n\t<location x="{lat}" y="{lon}" scale="16" label="{wire.escape(place)}" ' \
+             f'maptype="0" poiname="{wire.escape(saying.asked.text("poi", "[位置]"))}" />\n</msg>\n'
+    return {"MsgType": 1, "SubMsgType": 48, "OriContent": origin,
+            "Url": f"http://apis.map.qq.com/uri/v1/geocoder?coord={lat},{lon}",
+            "Content": f"{wire.text(place)}:<br/>{path}"}
+
+
+def _location_48(saying: Saying) -> Fields:
+    return {**_location(saying), "MsgType": 48, "SubMsgType": 0}
+
+
+def _friend_request(saying: Saying) -> Fields:
+    person = saying.author
+    nickname, greeting = person.nickname, saying.text or phrase(saying.asked.language, "greeting")
+    ticket = f"v2_{saying.msg_id:x}@stranger"
+    content = f'<msg fromusername="wxid_new" encryptusername="v1_{saying.msg_id:x}@stranger" ' \
+              f'fromnickname="{wire.escape(nickname)}" content="{wire.escape(greeting)}" sex="0" scene="30" ' \
+              f'ticket="{ticket}" />'
+    info = recommend({"UserName": saying.asked.name(person.id), "NickName": wire.name(nickname),
+                      "Content": wire.text(greeting), "Scene": 30, "Ticket": ticket, "OpCode": 2})
+    return {"MsgType": 37, "FromUserName": "fmessage", "Content": wire.xml(content), "RecommendInfo": info,
+            "Ticket": ticket}
+
+
+def _plain(msg_type: int) -> Builder:
+    return lambda saying: {"MsgType": msg_type, "Content": wire.text(saying.text)}
+
+
+def _call(msg_type: int) -> Builder:
+    content = '<voipinvitemsg><roomid>1</roomid><key>2</key><status>1</status><invitetype>1</invitetype></voipinvitemsg>'
+    return lambda _: {"MsgType": msg_type, "Content": wire.xml(content)}
+
+
+def _status(saying: Saying) -> Fields:
+    code = saying.asked.number("code", 2)
+    who = saying.asked.text("names") or saying.asked.name(saying.author.id)
+    return {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": who}
+
+
+def _system(saying: Saying) -> Fields:
+    return {"MsgType": 10000, "Content": wire.text(saying.text)}
+
+
+def _system_text(saying: Saying, variant: str) -> Fields:
+    if variant not in SYSTEM_TEXTS:
+        raise UnknownKind(f"no system text is named {variant!r}; there are: {', '.join(SYSTEM_TEXTS)}")
+    chinese, english = SYSTEM_TEXTS[variant]
+    words = chinese if saying.asked.language == "zh_CN" else english
+    text = words.format(a=saying.asked.text("a", saying.author.nickname), b=saying.asked.text("b", "李四"),
+                        t=saying.asked.text("t", "新群名"))
+    return {"MsgType": 10000, "Content": wire.text(text)}
+
+
+def _sysmsg(saying: Saying, inner: str, kind: str) -> Fields:
+    return {"MsgType": 10002, "Content": wire.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
+
+
+def _recall(saying: Saying) -> Fields:
+    msg_id = saying.asked.text("msg_id", "0")
+    words = saying.text or phrase(saying.asked.language, "recalled").format(a=saying.author.nickname)
+    inner = f"<revokemsg><session>{saying.asked.name(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>" \
+            f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{words}]]></replacemsg></revokemsg>"
+    return _sysmsg(saying, inner, "revokemsg")
+
+
+def _pat(saying: Saying) -> Fields:
+    words = saying.text or phrase(saying.asked.language, "pat").format(a=saying.author.nickname)
+    inner = f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>" \
+            f"<template><![CDATA[{words}]]></template></pat>"
+    return _sysmsg(saying, inner, "pat")
+
+
+def _member_joined(saying: Saying) -> Fields:
+    words = saying.text or phrase(saying.asked.language, "joined").format(a=saying.author.nickname)
+    inner = f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>' \
+            f"<template><![CDATA[{words}]]></template></content_template></sysmsgtemplate>"
+    return _sysmsg(saying, inner, "sysmsgtemplate")
+
+
+def _group_todo(saying: Saying) -> Fields:
+    words = saying.text or phrase(saying.asked.language, "todo")
+    return _sysmsg(saying, f"<todo><op>0</op><title><![CDATA[{words}]]></title></todo>", "roomtoolstips")
+
+
+def _member_removed(saying: Saying) -> Fields:
+    words = saying.text or phrase(saying.asked.language, "removed").format(a=saying.author.nickname)
+    inner = f"<delchatroommember><plain><![CDATA[{words}]]></plain></delchatroommember>"
+    return _sysmsg(saying, inner, "delchatroommember")
+
+
+_BUILDERS: dict[str, Builder] = {
+    "text": _text,
+    "image": _image,
+    "image_token": _image_token,
+    "voice": _voice,
+    "video": _video(43),
+    "iphone_video": _video(44),
+    "micro_video": _video(62),
+    "sticker": _sticker,
+    "store_sticker": _store_sticker,
+    "card": _card,
+    "location": _location,
+    "location_48": _location_48,
+    "friend_request": _friend_request,
+    "html": _plain(2),
+    "private_text": _plain(11),
+    "private_html": _plain(12),
+    "private_image": _plain(13),
+    "mail": _plain(35),
+    "qq": _plain(36),
+    "push_system": _plain(38),
+    "qq_image": _plain(39),
+    "possible_friend": _plain(40),
+    "call": _call(50),
+    "call_end": _call(52),
+    "call_invite": _call(53),
+    "status": _status,
+    "notice": _plain(9999),
+    "system": _system,
+    "recall": _recall,
+    "pat": _pat,
+    "member_joined": _member_joined,
+    "group_todo": _group_todo,
+    "member_removed": _member_removed,
+}

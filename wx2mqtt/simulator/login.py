@@ -1,0 +1,111 @@
+"""QR codes and what the phone does with them: the states behind the login poll (webwx 2.1 to 2.5)."""
+
+from __future__ import annotations
+
+import base64
+import random
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+
+from wx2mqtt.simulator.bell import Bell
+
+
+class State(StrEnum):
+    """Where a code stands."""
+
+    WAITING = "waiting"
+    SCANNED = "scanned"
+    CONFIRMED = "confirmed"
+    USED = "used"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class Act(StrEnum):
+    """What a person or the clock does."""
+
+    SCAN = "scan"
+    CONFIRM = "confirm"
+    CANCEL = "cancel"
+    EXPIRE = "expire"
+    USE = "use"
+
+
+_MOVES: dict[State, dict[Act, State]] = {
+    State.WAITING: {Act.SCAN: State.SCANNED, Act.EXPIRE: State.EXPIRED, Act.CANCEL: State.CANCELLED},
+    State.SCANNED: {Act.CONFIRM: State.CONFIRMED, Act.CANCEL: State.CANCELLED, Act.EXPIRE: State.EXPIRED},
+    State.CONFIRMED: {Act.USE: State.USED, Act.EXPIRE: State.EXPIRED},
+    State.USED: {},
+    State.CANCELLED: {Act.SCAN: State.SCANNED, Act.EXPIRE: State.EXPIRED},
+    State.EXPIRED: {},
+}
+
+OPEN = frozenset({State.WAITING, State.SCANNED, State.CONFIRMED})
+
+
+class CannotDo(ValueError):
+    """The phone cannot do this with this code now."""
+
+
+class Code:
+    """One uuid. A `push` code needs no scan: the phone shows a question by itself (webwx 2.5)."""
+
+    def __init__(self, uuid: str, *, desktop: bool, push: bool, ticket: str, lifetime: float) -> None:
+        self.uuid = uuid
+        self.desktop = desktop
+        self.push = push
+        self.ticket = ticket
+        self.state = State.WAITING
+        self.told: State = State.WAITING
+        self.made = time.time()
+        self.bell = Bell()
+        self.session_sid = ""
+        self._end = time.monotonic() + lifetime
+
+    def left(self) -> float:
+        """Seconds until the code expires by itself."""
+        return max(0.0, self._end - time.monotonic())
+
+    def do(self, act: Act) -> None:
+        """Move on; raises `CannotDo` when this is not possible from here."""
+        moves = _MOVES[self.state]
+        if self.push and self.state is State.WAITING:
+            moves = {**moves, Act.CONFIRM: State.CONFIRMED}
+        if act not in moves:
+            raise CannotDo(f"cannot {act} a code that is {self.state}")
+        self.state = moves[act]
+        self.bell.ring()
+
+    def look(self) -> State:
+        """The state now; a code whose time is over expires."""
+        if self.state in OPEN and not self.left():
+            self.do(Act.EXPIRE)
+        return self.state
+
+
+class Codes:
+    """All codes, newest last."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._codes: dict[str, Code] = {}
+
+    def __iter__(self) -> Iterator[Code]:
+        return iter(self._codes.values())
+
+    def new(self, *, desktop: bool, lifetime: float, push: bool = False) -> Code:
+        """A fresh uuid: 12 characters, base64-like, ending in == (webwx 2.1)."""
+        uuid = base64.urlsafe_b64encode(self._dice.randbytes(7)).decode()
+        ticket = base64.urlsafe_b64encode(self._dice.randbytes(18)).decode() + "@qrticket_0"
+        code = Code(uuid, desktop=desktop, push=push, ticket=ticket, lifetime=lifetime)
+        self._codes[uuid] = code
+        return code
+
+    def find(self, uuid: str) -> Code | None:
+        """The code with that uuid."""
+        return self._codes.get(uuid)
+
+    def newest(self) -> Code | None:
+        """The code that was made last."""
+        return next(reversed(self._codes.values()), None)

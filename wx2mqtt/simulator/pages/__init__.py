@@ -1,0 +1,40 @@
+"""The phone page: three plain files, served with a policy that allows no script but theirs."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+
+from wx2mqtt.simulator.exchange import Answer, Request
+
+_FILES = {
+    "/sim": ("phone.html", "text/html; charset=utf-8"),
+    "/sim/phone.css": ("phone.css", "text/css; charset=utf-8"),
+    "/sim/phone.js": ("phone.js", "text/javascript; charset=utf-8"),
+}
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_HEADERS = (
+    ("content-security-policy", _POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-cache"),
+)
+
+
+def find(request: Request) -> Answer | None:
+    """A file of the page; `/`, `/sim/` and `/l/<uuid>` are the page itself."""
+    path = "/sim" if request.path in ("/", "/sim/") or request.path.startswith("/l/") else request.path
+    if request.method not in ("GET", "HEAD") or path not in _FILES:
+        return None
+    name, content_type = _FILES[path]
+    return Answer(body=_read(name), content_type=content_type, headers=_HEADERS)
+
+
+@functools.cache
+def _read(name: str) -> bytes:
+    return resources.files(__name__).joinpath(name).read_bytes()

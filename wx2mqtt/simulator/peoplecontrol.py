@@ -1,0 +1,143 @@
+"""Control over who exists and what they are called: `/sim/people`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from wx2mqtt.simulator.exchange import Request
+from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.world import (
+    BadPerson,
+    Contact,
+    Group,
+    make_group,
+    make_person,
+)
+
+Fields = dict[str, object]
+
+
+async def listing(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
+    """Everybody, with all fields."""
+    return [_shown(contact) for contact in (wechat.world.owner, *wechat.world)]
+
+
+def _shown(contact: Contact) -> Fields:
+    kind: Fields = {"kind": "group"} if isinstance(contact, Group) else {}
+    return {**asdict(contact), **kind}
+
+
+async def change(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """Carry out all parts of an order, in this order; each tells the living login."""
+    strange = [key for key in order if key not in _COUNTS and key not in _PARTS]
+    if strange:
+        raise BadPerson(f"unknown: {', '.join(strange)}; known: {', '.join((*_COUNTS, *_PARTS))}")
+    counts = {key: order[key] for key in _COUNTS if key in order}
+    if counts:
+        _populate(wechat, counts)
+    for key, part in _PARTS.items():
+        if key in order:
+            for one in _list(order[key]):
+                part(wechat, one)
+    return {"people": len(wechat.world.contacts)}
+
+
+_COUNTS = ("friends", "groups", "members")
+
+
+def _populate(wechat: WeChat, counts: Fields) -> None:
+    numbers = {key: value for key, value in counts.items() if isinstance(value, int) and value >= 0}
+    if len(numbers) != len(counts):
+        raise BadPerson("friends, groups and members must be numbers")
+    wechat.world.populate(**numbers)
+
+
+def _list(value: object) -> list[Fields]:
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(one, dict) for one in values):
+        raise BadPerson("each part is an object or a list of objects")
+    return values
+
+
+def _text(order: Fields, key: str) -> str:
+    value = order.get(key)
+    if not isinstance(value, str):
+        raise BadPerson(f"{key} must be text")
+    return value
+
+
+def _add(wechat: WeChat, order: Fields) -> None:
+    wechat.contact_changed(wechat.world.add(make_person(order)))
+
+
+def _add_group(wechat: WeChat, order: Fields) -> None:
+    wechat.contact_changed(wechat.world.add(make_group(order)))
+
+
+def _set(wechat: WeChat, order: Fields) -> None:
+    values = {key: value for key, value in order.items() if key != "id"}
+    wechat.contact_changed(wechat.world.change(_text(order, "id"), values))
+
+
+def _owner(wechat: WeChat, order: Fields) -> None:
+    uin = order.get("uin", wechat.world.uin)
+    if not isinstance(uin, int):
+        raise BadPerson("uin must be a number")
+    wechat.world.change("me", {key: value for key, value in order.items() if key != "uin"})
+    wechat.world.uin = uin
+
+
+def _rename(wechat: WeChat, order: Fields) -> None:
+    _set(wechat, {"id": order.get("id"), "nickname": order.get("nickname")})
+
+
+def _remark(wechat: WeChat, order: Fields) -> None:
+    _set(wechat, {"id": order.get("id"), "remark": order.get("remark")})
+
+
+def _avatar(wechat: WeChat, order: Fields) -> None:
+    wechat.contact_changed(wechat.world.new_avatar(_text(order, "id")))
+
+
+def _remove(wechat: WeChat, order: Fields) -> None:
+    contact = wechat.world.find(_text(order, "id"))
+    wechat.contact_deleted(contact)
+    wechat.world.remove(contact.id)
+
+
+def _join(wechat: WeChat, order: Fields) -> None:
+    group = wechat.world.group(_text(order, "group"))
+    person = wechat.world.person(_text(order, "id"))
+    if person.id not in group.members:
+        group.members.append(person.id)
+    wechat.contact_changed(group)
+
+
+def _leave(wechat: WeChat, order: Fields) -> None:
+    group = wechat.world.group(_text(order, "group"))
+    person = wechat.world.person(_text(order, "id"))
+    if person.id in group.members:
+        group.members.remove(person.id)
+    wechat.contact_changed(group)
+
+
+def _display(wechat: WeChat, order: Fields) -> None:
+    """A member's name in a group; no event tells of it (webwx 4.5)."""
+    group = wechat.world.group(_text(order, "group"))
+    group.display_names[_text(order, "id")] = _text(order, "name")
+
+
+_PARTS: dict[str, Callable[[WeChat, Fields], None]] = {
+    "owner": _owner,
+    "add": _add,
+    "add_group": _add_group,
+    "set": _set,
+    "rename": _rename,
+    "remark": _remark,
+    "avatar": _avatar,
+    "join": _join,
+    "leave": _leave,
+    "display": _display,
+    "remove": _remove,
+}

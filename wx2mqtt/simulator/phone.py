@@ -1,0 +1,78 @@
+"""What the account's phone knows: every message, in order, whoever wrote it, and what web clients sent.
+
+Bounded; the page and the tests read it. Knows no session and no user name.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from wx2mqtt.simulator.bell import Bell
+
+KEPT = 5_000
+
+Via = Literal["friend", "phone", "web", "system"]
+
+
+@dataclass(slots=True, kw_only=True)
+class Line:
+    """A message as the phone shows it. `chat` and `sender` are ids of the world; `time` in seconds."""
+
+    n: int
+    chat: str
+    sender: str
+    via: Via
+    kind: str
+    text: str
+    msg_id: str
+    time: float
+    recalled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A message that a web client sent and WeChat took. A repeat has a ClientMsgId that was known."""
+
+    n: int
+    to: str
+    text: str
+    kind: str
+    client_msg_id: str
+    msg_id: str
+    time: float
+    repeat: bool
+    delivered: bool
+
+
+class Phone:
+    """The newest lines, and everything that was sent."""
+
+    def __init__(self) -> None:
+        self.bell = Bell()
+        self.lines: deque[Line] = deque(maxlen=KEPT)
+        self.sent: list[Sent] = []
+        self.count = 0
+
+    def show(self, *, chat: str, sender: str, via: Via, kind: str, text: str, msg_id: str, time: float) -> None:
+        """Another message in a chat."""
+        self.count += 1
+        self.lines.append(
+            Line(n=self.count, chat=chat, sender=sender, via=via, kind=kind, text=text, msg_id=msg_id, time=time),
+        )
+
+    def find(self, msg_id: str) -> Line | None:
+        """The message with that id, if it is still kept."""
+        return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
+
+    def took(self, *, to: str, text: str, kind: str, client_msg_id: str, msg_id: str, time: float,
+             repeat: bool, delivered: bool) -> None:
+        """A web client sent something."""
+        self.sent.append(Sent(n=len(self.sent) + 1, to=to, text=text, kind=kind, client_msg_id=client_msg_id,
+                              msg_id=msg_id, time=time, repeat=repeat, delivered=delivered))
+        self.bell.ring()
+
+    def changed(self) -> None:
+        """Tell whoever reads."""
+        self.bell.ring()

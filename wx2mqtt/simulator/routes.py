@@ -1,0 +1,93 @@
+"""One table: the calls of web WeChat, where they are, who answers, and how a refusal of each looks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from wx2mqtt.simulator import answers
+from wx2mqtt.simulator.checks import Call
+from wx2mqtt.simulator.endpoints import login, people, send, sync
+from wx2mqtt.simulator.exchange import Answer
+
+PREFIX = "/cgi-bin/mmwebwx-bin/"
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One call. `refused` makes the answer for a Ret."""
+
+    name: str
+    handler: Handler
+    refused: Callable[[int], Answer]
+
+
+def _json(ret: int) -> Answer:
+    return answers.json(ret)
+
+
+def _retcode(ret: int) -> Answer:
+    return answers.synccheck(ret, 0)
+
+
+def _no_uuid(_: int) -> Answer:
+    return answers.script('window.QRLogin.code = 400; window.QRLogin.uuid = "";')
+
+
+def _no_code(_: int) -> Answer:
+    return answers.script("window.code=400;")
+
+
+def _no_page(_: int) -> Answer:
+    return answers.page("404 Not Found", status=404)
+
+
+def _xml(ret: int) -> Answer:
+    return Answer(body=f"<error><ret>{ret}</ret><message></message></error>".encode())
+
+
+def _push(ret: int) -> Answer:
+    return Answer(body=f'{{"ret":"{ret}","msg":""}}'.encode())
+
+
+def _goodbye(_: int) -> Answer:
+    return answers.page("Moved", status=301, headers=(("location", "/"),))
+
+
+_TABLE = (
+    Endpoint(name="jslogin", handler=login.jslogin, refused=_no_uuid),
+    Endpoint(name="qrcode", handler=login.qrcode, refused=_no_page),
+    Endpoint(name="login", handler=login.login, refused=_no_code),
+    Endpoint(name="webwxnewloginpage", handler=login.webwxnewloginpage, refused=_xml),
+    Endpoint(name="webwxpushloginurl", handler=login.webwxpushloginurl, refused=_push),
+    Endpoint(name="webwxinit", handler=people.webwxinit, refused=_json),
+    Endpoint(name="webwxgetcontact", handler=people.webwxgetcontact, refused=_json),
+    Endpoint(name="webwxbatchgetcontact", handler=people.webwxbatchgetcontact, refused=_json),
+    Endpoint(name="webwxoplog", handler=people.webwxoplog, refused=_json),
+    Endpoint(name="synccheck", handler=sync.synccheck, refused=_retcode),
+    Endpoint(name="webwxsync", handler=sync.webwxsync, refused=_json),
+    Endpoint(name="webwxsendmsg", handler=send.webwxsendmsg, refused=_json),
+    Endpoint(name="webwxstatusnotify", handler=send.webwxstatusnotify, refused=_json),
+    Endpoint(name="webwxrevokemsg", handler=send.webwxrevokemsg, refused=_json),
+    Endpoint(name="webwxverifyuser", handler=send.webwxverifyuser, refused=_json),
+    Endpoint(name="webwxstatreport", handler=send.webwxstatreport, refused=_json),
+    Endpoint(name="webwxlogout", handler=send.webwxlogout, refused=_goodbye),
+)
+
+ENDPOINTS = {endpoint.name: endpoint for endpoint in _TABLE}
+
+_OUTSIDE = frozenset({"jslogin", "qrcode"})
+"""Only these lie outside the prefix (webwx 1.2)."""
+
+_PATHS = {
+    ("/" if name in _OUTSIDE else PREFIX) + name: endpoint for name, endpoint in ENDPOINTS.items()
+}
+
+
+def find(path: str) -> Endpoint | None:
+    """The call that a path means."""
+    if path.startswith("/qrcode/"):
+        return ENDPOINTS["qrcode"]
+    return _PATHS.get(path)

@@ -1,0 +1,102 @@
+"""Runs the simulator: in the current event loop (`Simulator`), or as a command (`run_simulator`)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from wx2mqtt.simulator.app import App
+from wx2mqtt.simulator.wechat import WeChat
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's HTTP with the transport in the request's state, for faults below HTTP."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {"transport": transport}
+
+
+class Simulator:
+    """Web WeChat's servers, the phone page and the control, on one port.
+
+        async with Simulator() as sim:
+            sim.url        # http://127.0.0.1:…
+            sim.wechat     # the world behind it, for tests in the same process
+
+    `port` 0 takes a free one. `tls` is a folder that gets (or has) a CA and certificates for WeChat's names.
+    Raises `OSError` when the address cannot be had.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, tls: Path | None = None,
+                 seed: int | None = None) -> None:
+        self.wechat = WeChat(seed=seed)
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at the end."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        config = Config(App(self.wechat), lifespan="off", log_config=None, access_log=False, http="h11", ws="none",
+                        proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=75)
+        config.load()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: _Protocol(config, self._state, {}), self._host, self._port, ssl=self._context(), backlog=512,
+        )
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                        trace: TracebackType | None) -> None:
+        assert self._server is not None
+        self._server.close()
+        for connection in [*self._state.connections]:
+            connection.transport.abort()  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+        tasks = [*self._state.tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self._tls is None:
+            return None
+        from wx2mqtt.simulator import certificates  # noqa: PLC0415  cryptography is heavy
+
+        return certificates.server_context(self._tls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorOptions:
+    """What `wx2mqtt simulate` was asked."""
+
+    host: str = "127.0.0.1"
+    port: int = 8070
+    tls: Path | None = None
+    friends: int = 0
+    autoscan: bool = False
+
+

@@ -1,0 +1,40 @@
+"""What a client did that WeChat would not forgive. Holds no secret: a violation never repeats a value."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Violation:
+    """One wrong call. `time` in seconds since 1970."""
+
+    time: float
+    endpoint: str
+    what: str
+
+
+class Violations:
+    """The newest wrong calls, and how many there were."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._kept: deque[Violation] = deque(maxlen=KEPT)
+
+    def add(self, endpoint: str, what: str) -> None:
+        """Record a wrong call."""
+        self.count += 1
+        self._kept.append(Violation(time=time.time(), endpoint=endpoint, what=what))
+
+    def list(self) -> list[Violation]:
+        """Those that are kept, oldest first."""
+        return [*self._kept]
+
+    def clear(self) -> None:
+        """Forget them all."""
+        self.count = 0
+        self._kept.clear()

@@ -1,0 +1,135 @@
+"""The simulated WeChat as a whole: its world, its logins, what was said. Knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter, deque
+
+from wx2mqtt.simulator import contacts, wire
+from wx2mqtt.simulator.bell import Bell
+from wx2mqtt.simulator.cast import fresh_world
+from wx2mqtt.simulator.faults import Faults
+from wx2mqtt.simulator.login import Act, Code, Codes
+from wx2mqtt.simulator.messages import Ids, Route, render
+from wx2mqtt.simulator.phone import Phone
+from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator.settings import Settings
+from wx2mqtt.simulator.synclog import Entry
+from wx2mqtt.simulator.violations import Violations
+from wx2mqtt.simulator.world import Contact
+
+ELSEWHERE = 1101
+"""What the old client is told when another web client logs in (webwx 1.3)."""
+
+
+class WeChat:
+    """Everything that the servers know. One account; at most one of its web logins lives."""
+
+    def __init__(self, *, seed: int | None = None) -> None:
+        self._seed = seed
+        self.settings = Settings()
+        self.bell = Bell()
+        self._fill()
+
+    def _fill(self) -> None:
+        self.dice = random.Random(self._seed)  # noqa: S311  a simulation: its secrets guard nothing
+        self.world = fresh_world()
+        self.codes = Codes(self.dice)
+        self.faults = Faults()
+        self.violations = Violations()
+        self.phone = Phone()
+        self.ids = Ids(self.dice)
+        self.sessions: dict[str, Session] = {}
+        self.session: Session | None = None
+        self.calls: Counter[str] = Counter()
+        self.seen_client_ids: dict[tuple[str, str], str] = {}
+        self.send_times: deque[float] = deque(maxlen=10_000)
+
+    def reset(self) -> None:
+        """A fresh world with default settings; nobody is logged in, and the old logins are forgotten."""
+        for session in self.sessions.values():
+            session.end(1100)
+        phone = self.phone
+        self.settings = Settings()
+        self._fill()
+        phone.changed()
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell everybody who waits for a state."""
+        self.bell.ring()
+
+    # logins
+
+    def log_in(self, code: Code, *, base: str, desktop: bool) -> Session:
+        """The session of a confirmed code; the same again when its ticket is used again (webwx 2.4: retries)."""
+        if code.session_sid:
+            return self.sessions[code.session_sid]
+        self.end_session(ELSEWHERE)
+        session = Session(self.dice, uin=self.world.uin, desktop=desktop, base=base)
+        self.sessions[session.sid] = session
+        self.session = session
+        code.session_sid = session.sid
+        code.do(Act.USE)
+        self.changed()
+        return session
+
+    def end_session(self, retcode: int) -> bool:
+        """End the living login with a retcode; says whether there was one."""
+        session, self.session = self.session, None
+        if session is None:
+            return False
+        session.end(retcode)
+        self.changed()
+        return True
+
+    def begin(self, session: Session) -> int:
+        """The first webwxinit: the phone's recent chats follow as type 51; returns the position to start from."""
+        session.inits += 1
+        if session.inits > 1:
+            return session.log.head
+        self._recent_chats(session)
+        self.changed()
+        return 0
+
+    def _recent_chats(self, session: Session) -> None:
+        names = [session.user_name(contact) for contact in self.world][-300:]
+        parts = self.settings.notify_lists
+        for part in range(parts):
+            self.notify_status(session, 4, ",".join(names[part::parts]))
+
+    # what goes into the log of the living login
+
+    def notify_status(self, session: Session, code: int, names: str) -> None:
+        """A message of type 51 (webwx 3.9)."""
+        me = session.user_name(self.world.owner)
+        values = {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": names}
+        message = render(self.ids.next(), Route(sender=me, receiver=me), values)
+        session.log.append(Entry.PHONE, message)
+
+    def contact_changed(self, contact: Contact) -> None:
+        """Tell the living login that somebody is new or changed."""
+        if self.session is not None:
+            self.session.rendered.clear()
+            entry = contacts.changed(self.world, self.session, contact)
+            self.session.log.append(Entry.CHANGED, wire.dump(entry))
+
+    def contact_deleted(self, contact: Contact) -> None:
+        """Tell the living login that a friend is gone or a group was left."""
+        if self.session is not None:
+            self.session.rendered.clear()
+            self.session.log.append(Entry.DELETED, wire.dump(contacts.deleted(self.session, contact)))
+
+    # what web clients send
+
+    def too_often(self) -> bool:
+        """Count one more message; whether it is more than the limit of the last minute."""
+        limit = self.settings.rate_limit
+        now = time.monotonic()
+        while self.send_times and self.send_times[0] < now - 60:
+            self.send_times.popleft()
+        if limit and len(self.send_times) >= limit:
+            return True
+        self.send_times.append(now)
+        return False

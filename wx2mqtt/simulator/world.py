@@ -1,0 +1,225 @@
+"""Who exists: the account's owner, friends, groups. Stays the same across logins and knows no session.
+
+Ids are chosen by whoever sets the world up (`wife`, `family`); WeChat's own user names belong to a login.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TypeVar
+
+OWNER = "me"
+
+
+class PersonKind(StrEnum):
+    """What an entry of the address book is (webwx 4.3)."""
+
+    FRIEND = "friend"
+    OFFICIAL = "official"
+    SPECIAL = "special"
+    STRANGER = "stranger"
+
+
+class UnknownPerson(KeyError):
+    """Nobody in this world has that id."""
+
+    def __str__(self) -> str:
+        return f"nobody is named {self.args[0]!r}"
+
+
+class BadPerson(ValueError):
+    """A field that a person or group does not have, or a value that it cannot take."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Person:
+    """Somebody in the address book, or a stranger in a group.
+
+    `avatar` is the picture's number, the same in every login. `deleted_me` and `blocked_me` decide what
+    comes back when the owner writes to them (webwx 3.10).
+    """
+
+    id: str
+    nickname: str
+    kind: PersonKind = PersonKind.FRIEND
+    remark: str = ""
+    alias: str = ""
+    wxid: str = ""
+    avatar: int = 0
+    sex: int = 0
+    province: str = ""
+    city: str = ""
+    signature: str = ""
+    verify_flag: int = 0
+    contact_flag: int = 3
+    attr_status: int = 0
+    sns_flag: int = 17
+    star: int = 0
+    deleted_me: bool = False
+    blocked_me: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Group:
+    """A group chat. `saved` ones are in the address book; the others only appear when something happens.
+
+    `members` are ids and include the owner; `display_names` are the names that members chose for this group.
+    """
+
+    id: str
+    nickname: str
+    members: list[str] = field(default_factory=list)
+    display_names: dict[str, str] = field(default_factory=dict)
+    remark: str = ""
+    avatar: int = 0
+    saved: bool = True
+    muted: bool = False
+    founder: str = OWNER
+
+
+Contact = Person | Group
+T = TypeVar("T", Person, Group)
+
+
+class World:
+    """Everybody, by id, in the order of their arrival."""
+
+    def __init__(self, owner: Person, *, uin: int) -> None:
+        self.owner = owner
+        self.uin = uin
+        self.contacts: dict[str, Contact] = {}
+        self._avatars = itertools.count(620_000_001)
+
+    def __iter__(self) -> Iterator[Contact]:
+        return iter(self.contacts.values())
+
+    def find(self, contact_id: str) -> Contact:
+        """The owner, a person or a group; raises `UnknownPerson`."""
+        if contact_id == OWNER:
+            return self.owner
+        try:
+            return self.contacts[contact_id]
+        except KeyError:
+            raise UnknownPerson(contact_id) from None
+
+    def person(self, person_id: str) -> Person:
+        """The owner or a person; raises `UnknownPerson`."""
+        contact = self.find(person_id)
+        if not isinstance(contact, Person):
+            raise UnknownPerson(person_id)
+        return contact
+
+    def group(self, group_id: str) -> Group:
+        """A group; raises `UnknownPerson`."""
+        contact = self.find(group_id)
+        if not isinstance(contact, Group):
+            raise UnknownPerson(group_id)
+        return contact
+
+    def groups_of(self, person_id: str) -> list[Group]:
+        """The groups that somebody is in."""
+        return [c for c in self if isinstance(c, Group) and person_id in c.members]
+
+    def add(self, contact: Contact) -> Contact:
+        """Add or replace somebody; an avatar number is given to those who have none."""
+        if contact.id == OWNER:
+            raise BadPerson("the owner is there already")
+        contact.avatar = contact.avatar or next(self._avatars)
+        if isinstance(contact, Group):
+            self._check_members(contact)
+        self.contacts[contact.id] = contact
+        return contact
+
+    def remove(self, contact_id: str) -> Contact:
+        """Take somebody away; a friend who is in a group stays there as a stranger."""
+        contact = self.find(contact_id)
+        if isinstance(contact, Person) and self.groups_of(contact_id):
+            contact.kind, contact.contact_flag = PersonKind.STRANGER, 0
+        else:
+            self.contacts.pop(contact_id, None)
+        return contact
+
+    def change(self, contact_id: str, values: dict[str, object]) -> Contact:
+        """Set fields of somebody; raises `BadPerson` for a field or value that cannot be."""
+        contact = self.find(contact_id)
+        checked = {key: _checked(contact, key, value) for key, value in values.items()}
+        for key, value in checked.items():
+            setattr(contact, key, value)
+        if isinstance(contact, Group):
+            self._check_members(contact)
+        return contact
+
+    def new_avatar(self, contact_id: str) -> Contact:
+        """Give somebody another picture."""
+        contact = self.find(contact_id)
+        contact.avatar = next(self._avatars)
+        return contact
+
+    def populate(self, *, friends: int = 0, groups: int = 0, members: int = 5) -> None:
+        """See that `friend1` to `friendN` and `group1` to `groupM` exist; groups have `members` people."""
+        for number in range(1, friends + 1):
+            if f"friend{number}" not in self.contacts:
+                self.add(_made_up(number))
+        for number in range(1, groups + 1):
+            if f"group{number}" not in self.contacts:
+                self.add(self._made_up_group(number, members))
+
+    def _made_up_group(self, number: int, members: int) -> Group:
+        people = [c.id for c in self if isinstance(c, Person) and c.kind is PersonKind.FRIEND]
+        start = number % max(1, len(people))
+        chosen = [*people[start:], *people[:start]][: max(0, members - 1)]
+        return Group(id=f"group{number}", nickname=f"群聊{number}", members=[OWNER, *chosen])
+
+    def _check_members(self, group: Group) -> None:
+        for member in group.members:
+            self.person(member)
+
+
+def _made_up(number: int) -> Person:
+    return Person(
+        id=f"friend{number}",
+        nickname=f"好友{number}",
+        remark=f"备注{number}" if number % 2 else "",
+        wxid=f"wxid_friend{number}",
+        sex=1 + number % 2,
+        province="北京",
+        city="海淀",
+        attr_status=100_000 + number,
+    )
+
+
+def _checked(contact: Contact, key: str, value: object) -> object:
+    if key == "id" or key not in {f.name for f in fields(contact)}:
+        raise BadPerson(f"{type(contact).__name__} has no field {key!r} that can be set")
+    if key == "kind":
+        return PersonKind(str(value))
+    if type(value) is not type(getattr(contact, key)):
+        raise BadPerson(f"{key} must be {type(getattr(contact, key)).__name__}, not {value!r}")
+    return value
+
+
+def make_person(values: dict[str, object]) -> Person:
+    """A person from plain values (`id` and `nickname` are needed)."""
+    return _made(Person(id=_id(values), nickname=_id(values)), values)
+
+
+def make_group(values: dict[str, object]) -> Group:
+    """A group from plain values (`id` is needed; without members there is the owner alone)."""
+    return _made(Group(id=_id(values), nickname=_id(values), members=[OWNER]), values)
+
+
+def _id(values: dict[str, object]) -> str:
+    contact_id = values.get("id")
+    if not isinstance(contact_id, str) or not contact_id:
+        raise BadPerson("id must be text")
+    return contact_id
+
+
+def _made(contact: T, values: dict[str, object]) -> T:
+    for key, value in values.items():
+        if key != "id":
+            setattr(contact, key, _checked(contact, key, value))
+    return contact
