@@ -72,7 +72,7 @@ class Connected:
 class Disconnected:
     """The connection is gone, or could not be made. `reason` is a sentence without secrets.
 
-    `code` is the same in one word: unreachable lost version credentials unfit taken_over moved.
+    `code` is the same in one word: unreachable lost version credentials unfit retain taken_over moved.
     `standby` is true when another client took this client id over twice within a minute.
     """
 

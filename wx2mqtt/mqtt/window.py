@@ -1,0 +1,78 @@
+"""Publishes that wait for their PUBACK on one connection, and who is told of it."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import ParamSpec
+
+import structlog
+
+from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.mqtt.link import Acknowledged
+
+log = structlog.get_logger(__name__)
+
+P = ParamSpec("P")
+
+PATIENCE = 60.0
+"""Seconds after which a publish without PUBACK is given back although the connection lives: a broker may
+acknowledge all topics but one, whose reader's node is gone (broker-clusters 3)."""
+SPARE = 8
+"""At most so many places of the broker's Receive Maximum are kept free for those: there they still count."""
+
+
+def tell(callback: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Call one who listens. What he raises is his own fault and must end neither paho nor the connection."""
+    try:
+        callback(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - see above (mqtt-bridges 0.4)
+        log.error("listener failed", error=type(error).__name__, at=place(error))
+
+
+def place(error: BaseException) -> str:
+    """File and line where it was raised. Neither its words nor its variables, which may hold a text."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{at.filename}:{at.lineno}"
+
+
+class Window:
+    """The caller keeps to `size`; all of it is of one connection."""
+
+    def __init__(self, receive_maximum: int) -> None:
+        self._spare = min(SPARE, receive_maximum // 4)
+        self.size = receive_maximum - self._spare
+        self._open: dict[int, tuple[Acknowledged, float]] = {}
+        self._late: set[int] = set()
+
+    def add(self, mid: int, acknowledged: Acknowledged, now: float) -> None:
+        """Sent."""
+        self._open[mid] = (acknowledged, now)
+
+    def settle(self, mid: int, error: PublishRefused | None) -> None:
+        """PUBACK."""
+        entry = self._open.pop(mid, None)
+        if entry is None:
+            self._late.discard(mid)
+        else:
+            tell(entry[0], error)
+
+    def give_back_overdue(self, now: float) -> bool:
+        """Tell those who wait too long. False when they are so many that only a new connection helps."""
+        overdue = []
+        for mid, (_, since) in self._open.items():
+            if now - since < PATIENCE:
+                break  # in the order of sending
+            overdue.append(mid)
+        for mid in overdue:
+            acknowledged, _ = self._open.pop(mid)
+            self._late.add(mid)
+            reason = f"the broker has not acknowledged the message for {PATIENCE:.0f} s"
+            tell(acknowledged, PublishRefused(reason))
+        return len(self._late) <= self._spare
+
+    def close(self) -> None:
+        """The connection is gone: everything open is told `NotConnected`."""
+        waiting, self._open = self._open, {}
+        for acknowledged, _ in waiting.values():
+            tell(acknowledged, NotConnected())
