@@ -16,7 +16,7 @@ class AppKind:
     """One inner type.
 
     `outer` is the AppMsgType of the entry where it differs from the XML's. `extra` is XML inside appmsg with
-    `{key}` for details. `phrase` names the title that WeChat itself gives.
+    `{key}` for details (`{key_as_is}` within CDATA). `phrase` names the title that WeChat itself gives.
     """
 
     type: int
@@ -31,19 +31,30 @@ class AppKind:
 
 
 _MINI_PROGRAM = AppKind(
-    type=33, outer=33, title="今日天气", url="https://mp.weixin.qq.com/mp/waerrpage?appid=wx1",
-    extra="<sourcedisplayname>{program}</sourcedisplayname><weappinfo><pagepath><![CDATA[{page}]]></pagepath>"
-          "<username>gh_x@app</username><appid>wx1</appid></weappinfo>",
+    type=33,
+    outer=33,
+    title="今日天气",
+    url="https://mp.weixin.qq.com/mp/waerrpage?appid=wx1",
+    extra="<sourcedisplayname>{program}</sourcedisplayname><weappinfo><pagepath><![CDATA[{page_as_is}]]></pagepath>"
+    "<username>gh_x@app</username><appid>wx1</appid></weappinfo>",
     defaults=(("program", "天气通"), ("page", "pages/index/index.html")),
 )
 
 _QUOTE = AppKind(
-    type=57, outer=57, title="好的",
+    type=57,
+    outer=57,
+    title="好的",
     extra="<refermsg><type>{refer_type}</type><svrid>{refer_id}</svrid><fromusr>{refer_from}</fromusr>"
-          "<chatusr>{refer_chat}</chatusr><displayname>{refer_name}</displayname>"
-          "<content>{refer_text}</content></refermsg>",
-    defaults=(("refer_type", "1"), ("refer_id", "7615282929538795098"), ("refer_from", "wxid_lilei"),
-              ("refer_chat", "wxid_lilei"), ("refer_name", "李雷"), ("refer_text", "几点吃饭？")),
+    "<chatusr>{refer_chat}</chatusr><displayname>{refer_name}</displayname>"
+    "<content>{refer_text}</content></refermsg>",
+    defaults=(
+        ("refer_type", "1"),
+        ("refer_id", "7615282929538795098"),
+        ("refer_from", "wxid_lilei"),
+        ("refer_chat", "wxid_lilei"),
+        ("refer_name", "李雷"),
+        ("refer_text", "几点吃饭？"),
+    ),
 )
 
 _HISTORY = (
@@ -53,19 +64,17 @@ _HISTORY = (
 )
 
 _TRANSFER = (
-    "<wcpayinfo><paysubtype>{pay_state}</paysubtype><feedesc><![CDATA[{amount}]]></feedesc>"
+    "<wcpayinfo><paysubtype>{pay_state}</paysubtype><feedesc><![CDATA[{amount_as_is}]]></feedesc>"
     "<transcationid><![CDATA[1]]></transcationid><transferid><![CDATA[2]]></transferid>"
-    "<pay_memo><![CDATA[{memo}]]></pay_memo></wcpayinfo>"
+    "<pay_memo><![CDATA[{memo_as_is}]]></pay_memo></wcpayinfo>"
 )
 
 _RED_PACKET = (
-    "<wcpayinfo><templateid>7a</templateid><sendertitle><![CDATA[{memo}]]></sendertitle>"
-    "<receivertitle><![CDATA[{memo}]]></receivertitle></wcpayinfo>"
+    "<wcpayinfo><templateid>7a</templateid><sendertitle><![CDATA[{memo_as_is}]]></sendertitle>"
+    "<receivertitle><![CDATA[{memo_as_is}]]></receivertitle></wcpayinfo>"
 )
 
-_CHANNELS = (
-    "<finderFeed><objectId>1</objectId><nickname>{author}</nickname><desc>{about}</desc></finderFeed>"
-)
+_CHANNELS = "<finderFeed><objectId>1</objectId><nickname>{author}</nickname><desc>{about}</desc></finderFeed>"
 
 _ARTICLES = (
     '<mmreader><category type="20" count="2"><name>{account}</name>'
@@ -81,41 +90,88 @@ APP_KINDS: dict[str, AppKind] = {
     "unsupported": AppKind(type=0, phrase="unsupported"),
     "app_text": AppKind(type=1, title="来自应用的文字"),
     "app_image": AppKind(type=2, title="来自应用的图片"),
-    "music": AppKind(type=3, title="平凡之路", des="朴树", url="http://y.qq.com/song?a=1&b=2",
-                     extra="<dataurl>http://y.qq.com/data.mp3</dataurl>"),
+    "music": AppKind(
+        type=3,
+        title="平凡之路",
+        des="朴树",
+        url="http://y.qq.com/song?a=1&b=2",
+        extra="<dataurl>http://y.qq.com/data.mp3</dataurl>",
+    ),
     "video_link": AppKind(type=4, title="一个视频", des="说明", url="http://v.qq.com/x?a=1&b=2"),
-    "link": AppKind(type=5, title="解码新时代", des="摘要 & 更多", url="http://mp.weixin.qq.com/s?__biz=MjM5&mid=1&idx=1#rd"),
-    "articles": AppKind(type=5, title="第一条", des="摘要一", url="http://mp.weixin.qq.com/s?a=1&b=2", extra=_ARTICLES,
-                        defaults=(("account", "中国日报双语新闻"),)),
-    "file": AppKind(type=6, title="报告.pdf", app="WeChat",
-                    extra="<appattach><totallen>{size}</totallen><attachid>@cdn_1</attachid><fileext>pdf</fileext>"
-                          "</appattach>",
-                    defaults=(("size", "482133"),)),
+    "link": AppKind(
+        type=5,
+        title="解码新时代",
+        des="摘要 & 更多",
+        url="http://mp.weixin.qq.com/s?__biz=MjM5&mid=1&idx=1#rd",
+    ),
+    "articles": AppKind(
+        type=5,
+        title="第一条",
+        des="摘要一",
+        url="http://mp.weixin.qq.com/s?a=1&b=2",
+        extra=_ARTICLES,
+        defaults=(("account", "中国日报双语新闻"),),
+    ),
+    "file": AppKind(
+        type=6,
+        title="报告.pdf",
+        app="WeChat",
+        extra="<appattach><totallen>{size}</totallen><attachid>@cdn_1</attachid><fileext>pdf</fileext>"
+        "</appattach>",
+        defaults=(("size", "482133"),),
+    ),
     "open_app": AppKind(type=7, title="打开应用"),
-    "app_sticker": AppKind(type=8, title="动画表情", extra="<appattach><emoticonmd5>d41d8cd9</emoticonmd5></appattach>"),
+    "app_sticker": AppKind(
+        type=8, title="动画表情", extra="<appattach><emoticonmd5>d41d8cd9</emoticonmd5></appattach>"
+    ),
     "voice_reminder": AppKind(type=9, title="语音提醒"),
     "scanned_product": AppKind(type=10, title="扫到的商品"),
     "product": AppKind(type=13, title="商品", url="http://mall.example/p?a=1&b=2"),
     "sticker_set": AppKind(type=15, title="表情专辑"),
     "coupon": AppKind(type=16, title="优惠券"),
     "live_location": AppKind(type=17, phrase="live_location"),
-    "chat_history": AppKind(type=19, outer=0, phrase="chat_history", des="李雷: 好\n韩梅梅: 行", extra=_HISTORY),
+    "chat_history": AppKind(
+        type=19, outer=0, phrase="chat_history", des="李雷: 好\n韩梅梅: 行", extra=_HISTORY
+    ),
     "note": AppKind(type=24, outer=0, title="笔记", extra=_HISTORY),
     "mini_program": _MINI_PROGRAM,
-    "mini_program_36": AppKind(type=36, outer=36, title=_MINI_PROGRAM.title, url=_MINI_PROGRAM.url,
-                               extra=_MINI_PROGRAM.extra, defaults=_MINI_PROGRAM.defaults),
-    "channels": AppKind(type=51, outer=0, phrase="channels", extra=_CHANNELS,
-                        defaults=(("author", "视频作者"), ("about", "一段视频"))),
+    "mini_program_36": AppKind(
+        type=36,
+        outer=36,
+        title=_MINI_PROGRAM.title,
+        url=_MINI_PROGRAM.url,
+        extra=_MINI_PROGRAM.extra,
+        defaults=_MINI_PROGRAM.defaults,
+    ),
+    "channels": AppKind(
+        type=51,
+        outer=0,
+        phrase="channels",
+        extra=_CHANNELS,
+        defaults=(("author", "视频作者"), ("about", "一段视频")),
+    ),
     "group_note": AppKind(type=53, outer=0, title="#接龙\n1. 李雷"),
     "quote": _QUOTE,
-    "live": AppKind(type=63, outer=0, phrase="channels", extra=_CHANNELS,
-                    defaults=(("author", "主播"), ("about", "直播中"))),
-    "app_transfer": AppKind(type=2000, phrase="transfer", des="收到转账0.01元。如需收钱，请点此升级至最新版本",
-                            extra=_TRANSFER,
-                            defaults=(("pay_state", "1"), ("amount", "￥0.01"), ("memo", ""))),
-    "app_red_packet": AppKind(type=2001, phrase="red_packet", extra=_RED_PACKET,
-                              defaults=(("memo", "恭喜发财，大吉大利"),)),
-    "reader": AppKind(type=100001, outer=100001, title="阅读", extra=_ARTICLES, defaults=(("account", "腾讯新闻"),)),
+    "live": AppKind(
+        type=63,
+        outer=0,
+        phrase="channels",
+        extra=_CHANNELS,
+        defaults=(("author", "主播"), ("about", "直播中")),
+    ),
+    "app_transfer": AppKind(
+        type=2000,
+        phrase="transfer",
+        des="收到转账0.01元。如需收钱，请点此升级至最新版本",
+        extra=_TRANSFER,
+        defaults=(("pay_state", "1"), ("amount", "￥0.01"), ("memo", "")),
+    ),
+    "app_red_packet": AppKind(
+        type=2001, phrase="red_packet", extra=_RED_PACKET, defaults=(("memo", "恭喜发财，大吉大利"),)
+    ),
+    "reader": AppKind(
+        type=100001, outer=100001, title="阅读", extra=_ARTICLES, defaults=(("account", "腾讯新闻"),)
+    ),
 }
 
 
@@ -145,9 +201,11 @@ def _file(kind: str, msg_id: int, values: dict[str, str]) -> Fields:
 
 def _xml(shape: AppKind, title: str, des: str, url: str, values: dict[str, str]) -> str:
     escaped = {key: wire.escape(value) for key, value in values.items()}
-    extra = shape.extra.format_map(escaped) if "{" in shape.extra else shape.extra
+    as_is = {f"{key}_as_is": value.replace("]]>", "") for key, value in values.items()}
+    extra = shape.extra.format_map(escaped | as_is)
     return (
-        f'<?xml version="1.0"?>\n<msg>\n\t<appmsg appid="" sdkver="0">\n\t\t<title>{wire.escape(title)}</title>\n'
+        '<?xml version="1.0"?>\n<msg>\n\t<appmsg appid="" sdkver="0">\n'
+        f"\t\t<title>{wire.escape(title)}</title>\n"
         f"\t\t<des>{wire.escape(des)}</des>\n\t\t<action />\n\t\t<type>{shape.type}</type>\n"
         f"\t\t<url>{wire.escape(url)}</url>\n\t\t{extra}\n\t</appmsg>\n"
         f"\t<fromusername>wxid_from</fromusername>\n"

@@ -93,7 +93,7 @@ def json_body(call: Call) -> Fields:
 
 
 def _literal(call: Call, body: bytes) -> bytes:
-    """`\\u4f60` and `\\/` in a body arrive as these characters, not as what they mean (webwx 1.2)."""
+    r"""`\u4f60` and `\/` in a body arrive as these characters, not as what they mean (webwx 1.2)."""
     if b"\\u" not in body and b"\\/" not in body:
         return body
     literal = _ESCAPED.sub(lambda m: b"\\" + m[0] if m[1] else m[0], body)
@@ -198,7 +198,7 @@ def cookies(call: Call, session: Session) -> None:
 @contextmanager
 def alone(call: Call, session: Session) -> Iterator[None]:
     """Never two synccheck or webwxsync at once: that makes duplicates (webwx 2.10)."""
-    if any(not other.is_closing() for other in session.polls):
+    if session.polling:
         call.violation("another synccheck or webwxsync of this login is still open")
     mine = call.request.transport
     session.polls.add(mine)

@@ -136,9 +136,27 @@ def owner(session: Session, person: Person, *, uin: int) -> Fields:
 
 
 _CHANGED = (
-    "UserName", "NickName", "Sex", "HeadImgUpdateFlag", "ContactType", "Alias", "ChatRoomOwner", "HeadImgUrl",
-    "ContactFlag", "MemberCount", "MemberList", "HideInputBarFlag", "Signature", "VerifyFlag", "RemarkName",
-    "Statues", "AttrStatus", "Province", "City", "SnsFlag", "KeyWord",
+    "UserName",
+    "NickName",
+    "Sex",
+    "HeadImgUpdateFlag",
+    "ContactType",
+    "Alias",
+    "ChatRoomOwner",
+    "HeadImgUrl",
+    "ContactFlag",
+    "MemberCount",
+    "MemberList",
+    "HideInputBarFlag",
+    "Signature",
+    "VerifyFlag",
+    "RemarkName",
+    "Statues",
+    "AttrStatus",
+    "Province",
+    "City",
+    "SnsFlag",
+    "KeyWord",
 )
 """The fields of an entry of ModContactList: fewer than in the address book (webwx 2.11)."""
 

@@ -1,4 +1,4 @@
-"""The HTTP control: what people and the phone do, settings, faults, and what was seen. Only for tests and the demo."""
+"""The HTTP control: what people and the phone do, settings, faults, what was seen. For tests and the demo."""
 
 from __future__ import annotations
 
@@ -45,8 +45,12 @@ async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
 
 
 def _json(value: object, status: int) -> Answer:
-    return Answer(body=wire.dump(value), status=status, content_type="application/json",
-                  headers=(("cache-control", "no-store"),))
+    return Answer(
+        body=wire.dump(value),
+        status=status,
+        content_type="application/json",
+        headers=(("cache-control", "no-store"),),
+    )
 
 
 def _order(request: Request) -> Fields:
@@ -86,6 +90,7 @@ def _phone_does(act: Act) -> Handler:
         code.do(act)
         wechat.changed()
         return {"uuid": code.uuid, "state": code.state}
+
     return handler
 
 
@@ -107,11 +112,17 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
     session = wechat.session
     return {
         "logins": [
-            {"uuid": c.uuid, "state": c.look(), "push": c.push, "desktop": c.desktop, "age": time.time() - c.made}
+            {
+                "uuid": c.uuid,
+                "state": c.look(),
+                "push": c.push,
+                "desktop": c.desktop,
+                "age": time.time() - c.made,
+            }
             for c in wechat.codes
         ],
         "online": session is not None and session.inits > 0,
-        "polling": session is not None and bool(session.polls),
+        "polling": session is not None and session.polling,
         "session": session and {"inits": session.inits, "head": session.log.head, "desktop": session.desktop},
         "sessions": len(wechat.sessions),
         "people": len(wechat.world.contacts),
@@ -128,17 +139,18 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
 def _conditions(wechat: WeChat) -> dict[str, Callable[[], bool]]:
     def code_is(*states: State) -> Callable[[], bool]:
         return lambda: (code := wechat.codes.newest()) is not None and code.look() in states
+
     return {
         "code": code_is(*OPEN),
         "scanned": code_is(State.SCANNED),
         "online": lambda: wechat.session is not None and wechat.session.inits > 0,
         "offline": lambda: wechat.session is None,
-        "polling": lambda: wechat.session is not None and bool(wechat.session.polls),
+        "polling": lambda: wechat.session is not None and wechat.session.polling,
     }
 
 
 async def wait(wechat: WeChat, request: Request, _: Fields) -> Fields:
-    """Wait for `for`: code, scanned, online, offline, polling, or `calls:<endpoint>:<count>`; `seconds` at most."""
+    """Wait for one of `_conditions` or `calls:<endpoint>:<count>`, at most `seconds`."""
     name = request.query.get("for", "")
     ready = _conditions(wechat).get(name) or _calls(wechat, name)
     seconds = min(_number(request, "seconds", 10.0), LONGEST_WAIT)
@@ -200,8 +212,15 @@ async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 
 def _speech(order: Fields) -> Speech:
-    known = {"from": "sender", "to": "to", "text": "text", "kind": "kind", "count": "count", "detail": "detail",
-             "raw": "raw"}
+    known = {
+        "from": "sender",
+        "to": "to",
+        "text": "text",
+        "kind": "kind",
+        "count": "count",
+        "detail": "detail",
+        "raw": "raw",
+    }
     strange = [key for key in order if key not in known]
     if strange:
         raise BadControl(f"unknown: {', '.join(strange)}; known: {', '.join(known)}")

@@ -30,7 +30,9 @@ class Request:
         self.scheme: str = scope["scheme"]
         self.body = body
         self.transport: asyncio.Transport = scope["state"]["transport"]
-        self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         self._query_string: bytes = scope["query_string"]
 
     @property
@@ -84,6 +86,16 @@ async def read(scope: Scope, receive: Receive) -> Request | None:
             raise TooLarge
         if not message.get("more_body"):
             return Request(scope, b"".join(parts))
+
+
+async def until_gone(receive: Receive, seconds: float | None = None) -> None:
+    """Wait until the client goes away, at most so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        pass
 
 
 async def write(answer: Answer, send: Send) -> None:

@@ -1,7 +1,8 @@
-"""Faults that somebody ordered: which call they meet and how often. What they do is in `app.py`."""
+"""Faults that somebody ordered: which call they meet and how often. What they do is in `mishaps.py`."""
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -11,27 +12,23 @@ Value = str | int | float | None
 class FaultKind(StrEnum):
     """What goes wrong. Those of the second group happen after the call was carried out."""
 
-    STATUS = "status"                    # value: HTTP status
-    RET = "ret"                          # value: BaseResponse.Ret, or the retcode, or the XML's ret
-    RETCODE = "retcode"                  # value: retcode of synccheck
-    SELECTOR = "selector"                # value: selector of synccheck
-    CODE = "code"                        # value: code of the login poll or jslogin
-    HANG = "hang"                        # value: seconds (none: until the client goes), then closes
-    RESET = "reset"                      # RST
-    GARBAGE = "garbage"                  # value: text of the body
-    HTML = "html"                        # a web page with status 200
-    EMPTY = "empty"                      # status 200 and no body
+    STATUS = "status"  # value: HTTP status
+    RET = "ret"  # value: BaseResponse.Ret, or the retcode, or the XML's ret
+    RETCODE = "retcode"  # value: retcode of synccheck
+    SELECTOR = "selector"  # value: selector of synccheck
+    CODE = "code"  # value: code of the login poll or jslogin
+    HANG = "hang"  # value: seconds (none: until the client goes), then closes
+    RESET = "reset"  # RST
+    GARBAGE = "garbage"  # value: text of the body
+    HTML = "html"  # a web page with status 200
+    EMPTY = "empty"  # status 200 and no body
     BAD_STATUS_LINE = "bad_status_line"
-    STUCK = "stuck"                      # webwxsync brings nothing and the key stays
+    STUCK = "stuck"  # webwxsync brings nothing and the key stays
 
-    DROP_ANSWER = "drop_answer"          # closes without an answer
-    TRUNCATE = "truncate"                # value: bytes of the body that come (none: half)
-    CHARSET = "charset"                  # value: encoding of the body (none: gbk)
-    DELAY = "delay"                      # value: seconds before the call is carried out
-
-
-AFTER = frozenset({FaultKind.DROP_ANSWER, FaultKind.TRUNCATE, FaultKind.CHARSET})
-"""These happen to the answer of a call that was carried out."""
+    DROP_ANSWER = "drop_answer"  # closes without an answer
+    TRUNCATE = "truncate"  # value: bytes of the body that come (none: half)
+    CHARSET = "charset"  # value: encoding of the body (none: gbk)
+    DELAY = "delay"  # value: seconds before the call is carried out
 
 
 class BadFault(ValueError):
@@ -86,15 +83,35 @@ class Faults:
         self._waiting.clear()
 
 
+_TEXTS = frozenset({FaultKind.GARBAGE, FaultKind.CHARSET})
+
+
+def _value(kind: FaultKind, value: object) -> Value:
+    if value is None:
+        return None
+    if kind in _TEXTS and isinstance(value, str):
+        return _known_charset(value) if kind is FaultKind.CHARSET else value
+    if kind not in _TEXTS and isinstance(value, int | float):
+        return value
+    raise BadFault(f"the value of {kind} must be {'text' if kind in _TEXTS else 'a number'}")
+
+
+def _known_charset(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise BadFault(f"no charset is named {name!r}") from None
+
+
 def _fault(values: dict[str, object], known: frozenset[str]) -> Fault:
     endpoint, kind = values.get("endpoint"), values.get("kind")
     if endpoint != "*" and endpoint not in known:
         raise BadFault(f"endpoint must be * or one of {', '.join(sorted(known))}, not {endpoint!r}")
     if kind not in [*FaultKind]:
         raise BadFault(f"kind must be one of {', '.join(FaultKind)}, not {kind!r}")
-    value, times, skip = values.get("value"), values.get("times", 1), values.get("skip", 0)
-    if value is not None and not isinstance(value, str | int | float):
-        raise BadFault("value must be text or a number")
+    times, skip = values.get("times", 1), values.get("skip", 0)
     if not isinstance(times, int) or not isinstance(skip, int) or times < 0 or skip < 0:
         raise BadFault("times and skip must be whole numbers, not negative")
-    return Fault(endpoint=str(endpoint), kind=FaultKind(str(kind)), value=value, left=times or None, skip=skip)
+    known_kind = FaultKind(str(kind))
+    value = _value(known_kind, values.get("value"))
+    return Fault(endpoint=str(endpoint), kind=known_kind, value=value, left=times or None, skip=skip)

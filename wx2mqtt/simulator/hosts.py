@@ -35,7 +35,8 @@ def _cluster(base: str) -> Cluster:
 
 
 CLUSTERS = {
-    base: _cluster(base) for base in ("wx.qq.com", "wx2.qq.com", "wx8.qq.com", "web.wechat.com", "web2.wechat.com")
+    base: _cluster(base)
+    for base in ("wx.qq.com", "wx2.qq.com", "wx8.qq.com", "web.wechat.com", "web2.wechat.com")
 }
 
 LOGIN_HOSTS = frozenset({"login.weixin.qq.com", *(cluster.login for cluster in CLUSTERS.values())})

@@ -1,4 +1,4 @@
-"""Every kind of message that WeChat can bring (webwx 3.2, 3.6, 3.8 to 3.11), as the fields of its entry. Pure.
+"""Every kind of message that WeChat brings (webwx 3.2, 3.6, 3.8 to 3.11), as the fields of its entry. Pure.
 
 `build` looks a kind up in one table of functions; what differs by language stands in `phrases.py`.
 """
@@ -75,7 +75,14 @@ def all_kinds() -> list[str]:
 
 def is_system(kind: str) -> bool:
     """Whether WeChat itself says it: no member's prefix in a group (webwx 3.10, 3.11)."""
-    return kind.partition(":")[0] in ("system", "recall", "pat", "member_joined", "group_todo", "member_removed")
+    return kind.partition(":")[0] in (
+        "system",
+        "recall",
+        "pat",
+        "member_joined",
+        "group_todo",
+        "member_removed",
+    )
 
 
 def _text(saying: Saying) -> Fields:
@@ -83,8 +90,10 @@ def _text(saying: Saying) -> Fields:
 
 
 def _image(_: Saying) -> Fields:
-    content = '<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" length="68210" ' \
-              'md5="0cc175b9c0f1b6a831c399e269772661" hdlength="402013" />\n</msg>\n'
+    content = (
+        '<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" length="68210" '
+        'md5="0cc175b9c0f1b6a831c399e269772661" hdlength="402013" />\n</msg>\n'
+    )
     return {"MsgType": 3, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
 
 
@@ -94,25 +103,36 @@ def _image_token(_: Saying) -> Fields:
 
 def _voice(saying: Saying) -> Fields:
     length = saying.asked.number("milliseconds", 3200)
-    content = f'<msg><voicemsg endflag="1" length="5120" voicelength="{length}" clientmsgid="c1" voiceformat="4" /></msg>'
+    content = f'<msg><voicemsg endflag="1" length="5120" voicelength="{length}" voiceformat="4" /></msg>'
     return {"MsgType": 34, "Content": wire.xml(content), "VoiceLength": length}
 
 
 def _video(msg_type: int) -> Builder:
     def fields(saying: Saying) -> Fields:
         seconds = saying.asked.number("seconds", 9)
-        content = f'<?xml version="1.0"?>\n<msg>\n\t<videomsg aeskey="a1" cdnthumbwidth="224" cdnthumbheight="398" ' \
-                  f'length="1204932" playlength="{seconds}" />\n</msg>\n'
-        return {"MsgType": msg_type, "Content": wire.xml(content), "PlayLength": seconds, "ImgStatus": 2,
-                "ImgWidth": 224, "ImgHeight": 398}
+        content = (
+            f'<?xml version="1.0"?>\n<msg>\n\t<videomsg aeskey="a1" cdnthumbwidth="224" cdnthumbheight="398" '
+            f'length="1204932" playlength="{seconds}" />\n</msg>\n'
+        )
+        return {
+            "MsgType": msg_type,
+            "Content": wire.xml(content),
+            "PlayLength": seconds,
+            "ImgStatus": 2,
+            "ImgWidth": 224,
+            "ImgHeight": 398,
+        }
+
     return fields
 
 
 def _sticker(saying: Saying) -> Fields:
     game = saying.asked.number("game", 0)
-    content = '<msg><emoji fromusername = "a" tousername = "b" type="2" md5="d41d8cd98f00b204e9800998ecf8427e" ' \
-              f'len = "20480" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" productid="" />' \
-              f'<gameext type="{game}" content="{saying.asked.number("result", 0)}" /></msg>'
+    content = (
+        '<msg><emoji fromusername = "a" tousername = "b" type="2" md5="d41d8cd98f00b204e9800998ecf8427e" '
+        f'len = "20480" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" productid="" />'
+        f'<gameext type="{game}" content="{saying.asked.number("result", 0)}" /></msg>'
+    )
     return {"MsgType": 47, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
 
 
@@ -123,23 +143,41 @@ def _store_sticker(_: Saying) -> Fields:
 def _card(saying: Saying) -> Fields:
     nickname = saying.asked.text("nickname", "李四")
     alias = saying.asked.text("alias", "lisi")
-    content = f'<?xml version="1.0"?>\n<msg bigheadimgurl="http://wx.qlogo.cn/x" username="wxid_card" ' \
-              f'nickname="{wire.escape(nickname)}" alias="{alias}" province="北京" city="海淀" sign="" sex="1" ' \
-              'certflag="0" />\n'
-    person = recommend({"UserName": saying.asked.text("user_name", "@" + "c4" * 32), "NickName": wire.name(nickname),
-                        "Alias": alias, "Province": "北京", "City": "海淀", "Scene": 17, "Sex": 1})
+    content = (
+        f'<?xml version="1.0"?>\n<msg bigheadimgurl="http://wx.qlogo.cn/x" username="wxid_card" '
+        f'nickname="{wire.escape(nickname)}" alias="{alias}" province="北京" city="海淀" sign="" sex="1" '
+        'certflag="0" />\n'
+    )
+    person = recommend(
+        {
+            "UserName": saying.asked.text("user_name", "@" + "c4" * 32),
+            "NickName": wire.name(nickname),
+            "Alias": alias,
+            "Province": "北京",
+            "City": "海淀",
+            "Scene": 17,
+            "Sex": 1,
+        }
+    )
     return {"MsgType": 42, "Content": wire.xml(content), "RecommendInfo": person}
 
 
 def _location(saying: Saying) -> Fields:
     lat, lon = saying.asked.text("lat", "39.9087"), saying.asked.text("lon", "116.3975")
     place = saying.text or saying.asked.text("label", "北京市东城区东长安街")
-    path = "/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={}&pictype=location".format(saying.msg_id)
-    origin = f'<?xml version="1.0"?>\n<msg>\n\t<location x="{lat}" y="{lon}" scale="16" label="{wire.escape(place)}" ' \
-             f'maptype="0" poiname="{wire.escape(saying.asked.text("poi", "[位置]"))}" />\n</msg>\n'
-    return {"MsgType": 1, "SubMsgType": 48, "OriContent": origin,
-            "Url": f"http://apis.map.qq.com/uri/v1/geocoder?coord={lat},{lon}",
-            "Content": f"{wire.text(place)}:<br/>{path}"}
+    path = f"/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={saying.msg_id}&pictype=location"
+    poi = saying.asked.text("poi", "[位置]")
+    origin = (
+        f'<?xml version="1.0"?>\n<msg>\n\t<location x="{lat}" y="{lon}" scale="16" '
+        f'label="{wire.escape(place)}" maptype="0" poiname="{wire.escape(poi)}" />\n</msg>\n'
+    )
+    return {
+        "MsgType": 1,
+        "SubMsgType": 48,
+        "OriContent": origin,
+        "Url": f"http://apis.map.qq.com/uri/v1/geocoder?coord={lat},{lon}",
+        "Content": f"{wire.text(place)}:<br/>{path}",
+    }
 
 
 def _location_48(saying: Saying) -> Fields:
@@ -150,13 +188,28 @@ def _friend_request(saying: Saying) -> Fields:
     person = saying.author
     nickname, greeting = person.nickname, saying.text or phrase(saying.asked.language, "greeting")
     ticket = f"v2_{saying.msg_id:x}@stranger"
-    content = f'<msg fromusername="wxid_new" encryptusername="v1_{saying.msg_id:x}@stranger" ' \
-              f'fromnickname="{wire.escape(nickname)}" content="{wire.escape(greeting)}" sex="0" scene="30" ' \
-              f'ticket="{ticket}" />'
-    info = recommend({"UserName": saying.asked.name(person.id), "NickName": wire.name(nickname),
-                      "Content": wire.text(greeting), "Scene": 30, "Ticket": ticket, "OpCode": 2})
-    return {"MsgType": 37, "FromUserName": "fmessage", "Content": wire.xml(content), "RecommendInfo": info,
-            "Ticket": ticket}
+    content = (
+        f'<msg fromusername="wxid_new" encryptusername="v1_{saying.msg_id:x}@stranger" '
+        f'fromnickname="{wire.escape(nickname)}" content="{wire.escape(greeting)}" sex="0" scene="30" '
+        f'ticket="{ticket}" />'
+    )
+    info = recommend(
+        {
+            "UserName": saying.asked.name(person.id),
+            "NickName": wire.name(nickname),
+            "Content": wire.text(greeting),
+            "Scene": 30,
+            "Ticket": ticket,
+            "OpCode": 2,
+        }
+    )
+    return {
+        "MsgType": 37,
+        "FromUserName": "fmessage",
+        "Content": wire.xml(content),
+        "RecommendInfo": info,
+        "Ticket": ticket,
+    }
 
 
 def _plain(msg_type: int) -> Builder:
@@ -164,7 +217,7 @@ def _plain(msg_type: int) -> Builder:
 
 
 def _call(msg_type: int) -> Builder:
-    content = '<voipinvitemsg><roomid>1</roomid><key>2</key><status>1</status><invitetype>1</invitetype></voipinvitemsg>'
+    content = "<voipinvitemsg><roomid>1</roomid><key>2</key><status>1</status></voipinvitemsg>"
     return lambda _: {"MsgType": msg_type, "Content": wire.xml(content)}
 
 
@@ -183,46 +236,55 @@ def _system_text(saying: Saying, variant: str) -> Fields:
         raise UnknownKind(f"no system text is named {variant!r}; there are: {', '.join(SYSTEM_TEXTS)}")
     chinese, english = SYSTEM_TEXTS[variant]
     words = chinese if saying.asked.language == "zh_CN" else english
-    text = words.format(a=saying.asked.text("a", saying.author.nickname), b=saying.asked.text("b", "李四"),
-                        t=saying.asked.text("t", "新群名"))
+    text = words.format(
+        a=saying.asked.text("a", saying.author.nickname),
+        b=saying.asked.text("b", "李四"),
+        t=saying.asked.text("t", "新群名"),
+    )
     return {"MsgType": 10000, "Content": wire.text(text)}
 
 
-def _sysmsg(saying: Saying, inner: str, kind: str) -> Fields:
+def _sysmsg(inner: str, kind: str) -> Fields:
     return {"MsgType": 10002, "Content": wire.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
 
 
 def _recall(saying: Saying) -> Fields:
     msg_id = saying.asked.text("msg_id", "0")
     words = saying.text or phrase(saying.asked.language, "recalled").format(a=saying.author.nickname)
-    inner = f"<revokemsg><session>{saying.asked.name(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>" \
-            f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{words}]]></replacemsg></revokemsg>"
-    return _sysmsg(saying, inner, "revokemsg")
+    inner = (
+        f"<revokemsg><session>{saying.asked.name(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
+        f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{words}]]></replacemsg></revokemsg>"
+    )
+    return _sysmsg(inner, "revokemsg")
 
 
 def _pat(saying: Saying) -> Fields:
     words = saying.text or phrase(saying.asked.language, "pat").format(a=saying.author.nickname)
-    inner = f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>" \
-            f"<template><![CDATA[{words}]]></template></pat>"
-    return _sysmsg(saying, inner, "pat")
+    inner = (
+        f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>"
+        f"<template><![CDATA[{words}]]></template></pat>"
+    )
+    return _sysmsg(inner, "pat")
 
 
 def _member_joined(saying: Saying) -> Fields:
     words = saying.text or phrase(saying.asked.language, "joined").format(a=saying.author.nickname)
-    inner = f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>' \
-            f"<template><![CDATA[{words}]]></template></content_template></sysmsgtemplate>"
-    return _sysmsg(saying, inner, "sysmsgtemplate")
+    inner = (
+        f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>'
+        f"<template><![CDATA[{words}]]></template></content_template></sysmsgtemplate>"
+    )
+    return _sysmsg(inner, "sysmsgtemplate")
 
 
 def _group_todo(saying: Saying) -> Fields:
     words = saying.text or phrase(saying.asked.language, "todo")
-    return _sysmsg(saying, f"<todo><op>0</op><title><![CDATA[{words}]]></title></todo>", "roomtoolstips")
+    return _sysmsg(f"<todo><op>0</op><title><![CDATA[{words}]]></title></todo>", "roomtoolstips")
 
 
 def _member_removed(saying: Saying) -> Fields:
     words = saying.text or phrase(saying.asked.language, "removed").format(a=saying.author.nickname)
     inner = f"<delchatroommember><plain><![CDATA[{words}]]></plain></delchatroommember>"
-    return _sysmsg(saying, inner, "delchatroommember")
+    return _sysmsg(inner, "delchatroommember")
 
 
 _BUILDERS: dict[str, Builder] = {

@@ -14,8 +14,20 @@ _FIRST_ID = 7_615_282_929_538_795_099
 """Above 2^53, so that a client that reads ids as doubles gives itself away."""
 
 _NOBODY: Fields = {
-    "UserName": "", "NickName": "", "QQNum": 0, "Province": "", "City": "", "Content": "", "Signature": "",
-    "Alias": "", "Scene": 0, "VerifyFlag": 0, "AttrStatus": 0, "Sex": 0, "Ticket": "", "OpCode": 0,
+    "UserName": "",
+    "NickName": "",
+    "QQNum": 0,
+    "Province": "",
+    "City": "",
+    "Content": "",
+    "Signature": "",
+    "Alias": "",
+    "Scene": 0,
+    "VerifyFlag": 0,
+    "AttrStatus": 0,
+    "Sex": 0,
+    "Ticket": "",
+    "OpCode": 0,
 }
 
 

@@ -55,9 +55,10 @@ def _populate(wechat: WeChat, counts: Fields) -> None:
 
 def _list(value: object) -> list[Fields]:
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(one, dict) for one in values):
+    objects = [one for one in values if isinstance(one, dict)]
+    if len(objects) != len(values):
         raise BadPerson("each part is an object or a list of objects")
-    return values
+    return objects
 
 
 def _text(order: Fields, key: str) -> str:

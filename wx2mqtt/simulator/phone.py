@@ -55,22 +55,54 @@ class Phone:
         self.sent: list[Sent] = []
         self.count = 0
 
-    def show(self, *, chat: str, sender: str, via: Via, kind: str, text: str, msg_id: str, time: float) -> None:
+    def show(
+        self, *, chat: str, sender: str, via: Via, kind: str, text: str, msg_id: str, time: float
+    ) -> None:
         """Another message in a chat."""
         self.count += 1
         self.lines.append(
-            Line(n=self.count, chat=chat, sender=sender, via=via, kind=kind, text=text, msg_id=msg_id, time=time),
+            Line(
+                n=self.count,
+                chat=chat,
+                sender=sender,
+                via=via,
+                kind=kind,
+                text=text,
+                msg_id=msg_id,
+                time=time,
+            ),
         )
 
     def find(self, msg_id: str) -> Line | None:
         """The message with that id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
-    def took(self, *, to: str, text: str, kind: str, client_msg_id: str, msg_id: str, time: float,
-             repeat: bool, delivered: bool) -> None:
+    def took(
+        self,
+        *,
+        to: str,
+        text: str,
+        kind: str,
+        client_msg_id: str,
+        msg_id: str,
+        time: float,
+        repeat: bool,
+        delivered: bool,
+    ) -> None:
         """A web client sent something."""
-        self.sent.append(Sent(n=len(self.sent) + 1, to=to, text=text, kind=kind, client_msg_id=client_msg_id,
-                              msg_id=msg_id, time=time, repeat=repeat, delivered=delivered))
+        self.sent.append(
+            Sent(
+                n=len(self.sent) + 1,
+                to=to,
+                text=text,
+                kind=kind,
+                client_msg_id=client_msg_id,
+                msg_id=msg_id,
+                time=time,
+                repeat=repeat,
+                delivered=delivered,
+            )
+        )
         self.bell.ring()
 
     def changed(self) -> None:

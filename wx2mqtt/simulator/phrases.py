@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from wx2mqtt.simulator.settings import Language
 
+_VERIFY = '<a href="weixin://findfriend/verifycontact">%s</a>'
+
 SYSTEM_TEXTS: dict[str, tuple[str, str]] = {
     "red_packet": ("收到红包，请在手机上查看", "Red packet received. View on phone."),
     "red_packet_sent": ("发出红包，请在手机上查看", "Red packet sent. View on phone."),
     "transfer": ("收到转账0.01元，请在手机上查看", "Received transfer 0.01. View on phone."),
     "group_collection": ("群收款消息，请在手机上查看", "Group payment. View on phone."),
     "location_ended": ("位置共享已经结束", "Real-time location sharing has ended."),
-    "friend_added": ("你已添加了{a}，现在可以开始聊天了。", "You have added {a} as your contact. Start chatting!"),
-    "not_friends": (
-        '{a}开启了朋友验证，你还不是他（她）朋友。请先发送朋友验证请求，对方验证通过后，才能聊天。'
-        '<a href="weixin://findfriend/verifycontact">发送朋友验证</a>',
-        '{a} has enabled Friend Confirmation. '
-        '<a href="weixin://findfriend/verifycontact">[Send a friend request]</a>',
+    "friend_added": (
+        "你已添加了{a}，现在可以开始聊天了。",
+        "You have added {a} as your contact. Start chatting!",
     ),
-    "blocked": ("消息已发出，但被对方拒收了。", "The message is successfully sent but rejected by the receiver."),
+    "not_friends": (
+        "{a}开启了朋友验证，你还不是他（她）朋友。请先发送朋友验证请求，对方验证通过后，才能聊天。"
+        + _VERIFY % "发送朋友验证",
+        "{a} has enabled Friend Confirmation. " + _VERIFY % "[Send a friend request]",
+    ),
+    "blocked": (
+        "消息已发出，但被对方拒收了。",
+        "The message is successfully sent but rejected by the receiver.",
+    ),
     "invited": ('"{a}"邀请"{b}"加入了群聊', '"{a}" invited "{b}" to the group chat'),
     "invited_me": (
         '"{a}"邀请你加入了群聊，群聊参与人还有：{b}',

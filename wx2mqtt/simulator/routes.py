@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from wx2mqtt.simulator import answers
-from wx2mqtt.simulator.checks import Call
+from wx2mqtt.simulator.checks import Call, Refused
 from wx2mqtt.simulator.endpoints import login, people, send, sync
 from wx2mqtt.simulator.exchange import Answer
 
@@ -81,9 +81,15 @@ ENDPOINTS = {endpoint.name: endpoint for endpoint in _TABLE}
 _OUTSIDE = frozenset({"jslogin", "qrcode"})
 """Only these lie outside the prefix (webwx 1.2)."""
 
-_PATHS = {
-    ("/" if name in _OUTSIDE else PREFIX) + name: endpoint for name, endpoint in ENDPOINTS.items()
-}
+_PATHS = {("/" if name in _OUTSIDE else PREFIX) + name: endpoint for name, endpoint in ENDPOINTS.items()}
+
+
+async def carry_out(endpoint: Endpoint, call: Call) -> Answer:
+    """Answer a call; a refusal takes the endpoint's own shape."""
+    try:
+        return await endpoint.handler(call)
+    except Refused as refused:
+        return endpoint.refused(refused.ret)
 
 
 def find(path: str) -> Endpoint | None:

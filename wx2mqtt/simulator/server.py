@@ -1,10 +1,9 @@
-"""Runs the simulator: in the current event loop (`Simulator`), or as a command (`run_simulator`)."""
+"""Runs the simulator in the current event loop. The command `wx2mqtt simulate` is in `command.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,8 +35,9 @@ class Simulator:
     Raises `OSError` when the address cannot be had.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, *, tls: Path | None = None,
-                 seed: int | None = None) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 0, *, tls: Path | None = None, seed: int | None = None
+    ) -> None:
         self.wechat = WeChat(seed=seed)
         self._host = host
         self._port = port
@@ -59,21 +59,36 @@ class Simulator:
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        config = Config(App(self.wechat), lifespan="off", log_config=None, access_log=False, http="h11", ws="none",
-                        proxy_headers=False, server_header=False, date_header=False, timeout_keep_alive=75)
+        config = Config(
+            App(self.wechat),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            http="h11",
+            ws="none",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=75,
+        )
         config.load()
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            lambda: _Protocol(config, self._state, {}), self._host, self._port, ssl=self._context(), backlog=512,
+            lambda: _Protocol(config, self._state, {}),
+            self._host,
+            self._port,
+            ssl=self._context(),
+            backlog=512,
         )
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         assert self._server is not None
         self._server.close()
         for connection in [*self._state.connections]:
-            connection.transport.abort()  # type: ignore[union-attr]
+            connection.transport.abort()
         await asyncio.sleep(0)
         tasks = [*self._state.tasks]
         for task in tasks:
@@ -84,19 +99,6 @@ class Simulator:
     def _context(self) -> ssl.SSLContext | None:
         if self._tls is None:
             return None
-        from wx2mqtt.simulator import certificates  # noqa: PLC0415  cryptography is heavy
+        from wx2mqtt.simulator import certificates  # noqa: PLC0415 - cryptography is heavy
 
         return certificates.server_context(self._tls)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SimulatorOptions:
-    """What `wx2mqtt simulate` was asked."""
-
-    host: str = "127.0.0.1"
-    port: int = 8070
-    tls: Path | None = None
-    friends: int = 0
-    autoscan: bool = False
-
-

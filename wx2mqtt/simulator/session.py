@@ -1,6 +1,6 @@
 """One login of a web client: its secrets, its user names, its log. Decides nothing.
 
-Everything in here that a client must send back was made here, so that a wrong value can be told from an old one.
+All that a client must send back was made here, so that a wrong value can be told from an old one.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ class Session:
     def pass_ticket_in_xml(self) -> str:
         """The pass_ticket percent-encoded, as the XML of the login has it."""
         return quote(self.pass_ticket, safe="")
+
+    @property
+    def polling(self) -> bool:
+        """Whether a synccheck or webwxsync of this login is open; those that the client left do not count."""
+        return any(not transport.is_closing() for transport in self.polls)
 
     def new_skey(self) -> str:
         """Hand out another skey."""

@@ -21,38 +21,38 @@ class Settings:
     # login (webwx 2.1 to 2.5)
     hold_login: float = 25.0
     qr_lifetime: float = 300.0
-    autoscan: bool = False          # a person who scans and confirms at once
-    cancel_code: Cancel = "202"     # what a poll says after a cancel; after 408 the code stays good
-    answer_301: bool = False        # newloginpage answers 301 even with version=v2
-    cookies_only: bool = False      # the XML lacks wxsid and wxuin, as in some desktop logins
-    refuse_login: str = ""          # a text: ret 1203 with it as the message
-    html_login: bool = False        # newloginpage answers a web page
+    autoscan: bool = False  # a person who scans and confirms at once
+    cancel_code: Cancel = "202"  # what a poll says after a cancel; after 408 the code stays good
+    answer_301: bool = False  # newloginpage answers 301 even with version=v2
+    cookies_only: bool = False  # the XML lacks wxsid and wxuin, as in some desktop logins
+    refuse_login: str = ""  # a text: ret 1203 with it as the message
+    html_login: bool = False  # newloginpage answers a web page
     push_login: PushLogin = "ok"
-    base_host: str = "wx2.qq.com"   # the account's cluster, for clients that use WeChat's real names
+    base_host: str = "wx2.qq.com"  # the account's cluster, for clients that use WeChat's real names
     # session
-    new_skey: bool = True           # webwxinit hands out a new skey
-    sync_skey: bool = False         # webwxsync does, too
-    rotate_tickets: bool = False    # webwxsync changes webwx_data_ticket each time
-    ticket_life: float = 43200.0    # after that an old webwx_data_ticket gives 1102
+    new_skey: bool = True  # webwxinit hands out a new skey
+    sync_skey: bool = False  # webwxsync does, too
+    rotate_tickets: bool = False  # webwxsync changes webwx_data_ticket each time
+    ticket_life: float = 43200.0  # after that an old webwx_data_ticket gives 1102
     # people
-    page_size: int = 1000           # contacts in one answer of webwxgetcontact
-    empty_contacts: int = 0         # so many first answers of webwxgetcontact have nobody in them
-    notify_lists: int = 3           # messages of type 51, code 4, after webwxinit
+    page_size: int = 1000  # contacts in one answer of webwxgetcontact
+    empty_contacts: int = 0  # so many first answers of webwxgetcontact have nobody in them
+    notify_lists: int = 3  # messages of type 51, code 4, after webwxinit
     # receiving
     hold_sync: float = 25.0
-    sync_batch: int = 50            # entries in one answer of webwxsync
-    continue_flag: bool = False     # ContinueFlag 1 while more is waiting
-    check_key: bool = True          # webwxsync answers with a SyncCheckKey
-    poll_limit: int = 10            # answers of synccheck in a second that nothing came of; 0: no limit
+    sync_batch: int = 50  # entries in one answer of webwxsync
+    continue_flag: bool = False  # ContinueFlag 1 while more is waiting
+    check_key: bool = True  # webwxsync answers with a SyncCheckKey
+    poll_limit: int = 10  # answers of synccheck in a second that nothing came of; 0: no limit
     # sending
-    echo: bool = False              # what a web client sends comes back by webwxsync
-    drop_repeats: bool = True       # a known ClientMsgId is answered and not delivered again
-    rate_limit: int = 0             # messages a minute, then Ret 1205; 0: no limit
-    refuse_self: bool = True        # Ret 1204 for messages to oneself
-    text_limit: int = 16384         # bytes, then Ret 1; 0: no limit
+    echo: bool = False  # what a web client sends comes back by webwxsync
+    drop_repeats: bool = True  # a known ClientMsgId is answered and not delivered again
+    rate_limit: int = 0  # messages a minute, then Ret 1205; 0: no limit
+    refuse_self: bool = True  # Ret 1204 for messages to oneself
+    text_limit: int = 16384  # bytes, then Ret 1; 0: no limit
     # all
     language: Language = "zh_CN"
-    strict: bool = False            # what WeChat tolerates counts as a violation, too
+    strict: bool = False  # what WeChat tolerates counts as a violation, too
 
     def change(self, values: dict[str, object]) -> None:
         """Set some; nothing is changed when one of them is wrong."""

@@ -50,8 +50,15 @@ def say(wechat: WeChat, speech: Speech) -> list[str]:
     texts = [_numbered(speech, n) for n in range(1, speech.count + 1)]
     now = time.time()
     for msg_id, text in zip(ids, texts, strict=True):
-        wechat.phone.show(chat=place.chat.id, sender=place.author.id, via=place.via, kind=speech.kind, text=text,
-                          msg_id=str(msg_id), time=now)
+        wechat.phone.show(
+            chat=place.chat.id,
+            sender=place.author.id,
+            via=place.via,
+            kind=speech.kind,
+            text=text,
+            msg_id=str(msg_id),
+            time=now,
+        )
     if wechat.session is not None:
         _put(wechat, wechat.session, speech, place, [*zip(ids, texts, strict=True)])
     wechat.phone.changed()
@@ -77,7 +84,9 @@ def _place(wechat: WeChat, speech: Speech) -> _Place:
     return _Place(chat=author, author=author, via="system" if kinds.is_system(speech.kind) else "friend")
 
 
-def _put(wechat: WeChat, session: Session, speech: Speech, place: _Place, said: list[tuple[int, str]]) -> None:
+def _put(
+    wechat: WeChat, session: Session, speech: Speech, place: _Place, said: list[tuple[int, str]]
+) -> None:
     route = _route(wechat, session, place, system=kinds.is_system(speech.kind))
     asked = kinds.Asked(
         language=wechat.settings.language,

@@ -77,8 +77,15 @@ class SyncLog:
     def check_key(self, position: int) -> KeyList:
         """The SyncCheckKey for a position: more keys than the SyncKey, and never equal to it."""
         base = self._born - 860_000_000
-        keys = ((1, base), (2, base + position), (3, base - 44), (11, base - 91), (201, self._born + position),
-                (1000, self._born), (1001, self._born - 8956))
+        keys = (
+            (1, base),
+            (2, base + position),
+            (3, base - 44),
+            (11, base - 91),
+            (201, self._born + position),
+            (1000, self._born),
+            (1001, self._born - 8956),
+        )
         return self._issue(keys, position)
 
     def _issue(self, keys: KeyList, position: int) -> KeyList:
@@ -107,5 +114,6 @@ class SyncLog:
             messages = [e for kind, e in pairs if kind in (Entry.MESSAGE, Entry.PHONE)]
             changed = [e for kind, e in pairs if kind == Entry.CHANGED]
             deleted = [e for kind, e in pairs if kind == Entry.DELETED]
-        return Slice(start=position, end=end, messages=messages, changed=changed, deleted=deleted,
-                     more=end < self.head)
+        return Slice(
+            start=position, end=end, messages=messages, changed=changed, deleted=deleted, more=end < self.head
+        )

@@ -33,7 +33,7 @@ class WeChat:
         self._fill()
 
     def _fill(self) -> None:
-        self.dice = random.Random(self._seed)  # noqa: S311  a simulation: its secrets guard nothing
+        self.dice = random.Random(self._seed)
         self.world = fresh_world()
         self.codes = Codes(self.dice)
         self.faults = Faults()
@@ -63,7 +63,7 @@ class WeChat:
     # logins
 
     def log_in(self, code: Code, *, base: str, desktop: bool) -> Session:
-        """The session of a confirmed code; the same again when its ticket is used again (webwx 2.4: retries)."""
+        """The session of a confirmed code; the same when its ticket comes again (webwx 2.4: retries)."""
         if code.session_sid:
             return self.sessions[code.session_sid]
         self.end_session(ELSEWHERE)
@@ -85,7 +85,7 @@ class WeChat:
         return True
 
     def begin(self, session: Session) -> int:
-        """The first webwxinit: the phone's recent chats follow as type 51; returns the position to start from."""
+        """A webwxinit; the phone's recent chats follow the first. Returns the position to start from."""
         session.inits += 1
         if session.inits > 1:
             return session.log.head

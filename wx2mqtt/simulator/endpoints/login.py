@@ -1,4 +1,4 @@
-"""From a QR code to a session: jslogin, qrcode, login, webwxnewloginpage, webwxpushloginurl (webwx 2.1 to 2.5)."""
+"""From a QR code to a session: jslogin, login, webwxnewloginpage, webwxpushloginurl (webwx 2.1 to 2.5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import time
 from urllib.parse import quote
 
-from wx2mqtt.simulator import answers, checks, hosts
+from wx2mqtt.simulator import answers, checks, hosts, wire
 from wx2mqtt.simulator.answers import script
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.exchange import Answer
@@ -51,7 +51,7 @@ async def qrcode(call: Call) -> Answer:
 
 
 def _picture(text: str) -> bytes:
-    import qrcode as library  # noqa: PLC0415  PIL is heavy and rarely needed
+    import qrcode as library  # noqa: PLC0415 - PIL is heavy and rarely needed
 
     file = io.BytesIO()
     library.make(text).get_image().convert("RGB").save(file, "JPEG")
@@ -153,8 +153,15 @@ async def webwxnewloginpage(call: Call) -> Answer:
 
 def _login_answer(call: Call, session: Session) -> Answer:
     settings = call.wechat.settings
-    values = {"ret": "0", "message": "", "skey": session.skeys[0], "wxsid": session.sid, "wxuin": str(session.uin),
-              "pass_ticket": session.pass_ticket_in_xml, "isgrayscale": "1"}
+    values = {
+        "ret": "0",
+        "message": "",
+        "skey": session.skeys[0],
+        "wxsid": session.sid,
+        "wxuin": str(session.uin),
+        "pass_ticket": session.pass_ticket_in_xml,
+        "isgrayscale": "1",
+    }
     if settings.cookies_only:
         del values["wxsid"], values["wxuin"]
     answer = _xml(call, values)
@@ -164,11 +171,15 @@ def _login_answer(call: Call, session: Session) -> Answer:
 
 def _xml(call: Call, values: dict[str, str]) -> Answer:
     v2 = call.request.query.get("version") == "v2" and not call.wechat.settings.answer_301
-    body = "".join(f"<{name}>{value}</{name}>" for name, value in values.items())
+    body = "".join(f"<{name}>{wire.escape(value)}</{name}>" for name, value in values.items())
     return Answer(body=f"<error>{body}</error>".encode(), status=200 if v2 else 301)
 
 
-_PUSH_REFUSALS = {"args": (1, "args error"), "antispam": (2, "antispam"), "invalid": (3, "device authinfo invalid")}
+_PUSH_REFUSALS = {
+    "args": (1, "args error"),
+    "antispam": (2, "antispam"),
+    "invalid": (3, "device authinfo invalid"),
+}
 
 
 async def webwxpushloginurl(call: Call) -> Answer:

@@ -29,7 +29,8 @@ async def webwxinit(call: Call) -> Answer:
         0,
         Count=len(recent),
         ContactList=[
-            contacts.full(wechat.world, session, contact, skey=session.skey, hollow=True) for contact in recent
+            contacts.full(wechat.world, session, contact, skey=session.skey, hollow=True)
+            for contact in recent
         ],
         SyncKey=_keys(session.log.sync_key(position)),
         User=contacts.owner(session, wechat.world.owner, uin=wechat.world.uin),
@@ -62,11 +63,21 @@ def _is_stranger(contact: Contact) -> bool:
 def _articles(call: Call, session: Session) -> Fields:
     accounts = [c for c in call.wechat.world if isinstance(c, Person) and c.kind is PersonKind.OFFICIAL][:1]
     articles = [
-        {"Title": "解码新时代", "Digest": "第一条", "Cover": "http://mmbiz.qpic.cn/cover", "Url": "http://mp.weixin.qq.com/s"},
+        {
+            "Title": "解码新时代",
+            "Digest": "第一条",
+            "Cover": "http://mmbiz.qpic.cn/cover",
+            "Url": "http://mp.weixin.qq.com/s",
+        },
     ]
     pushes = [
-        {"UserName": session.user_name(account), "MPArticleCount": 1, "MPArticleList": articles,
-         "Time": session.load_time, "NickName": wire.name(account.nickname)}
+        {
+            "UserName": session.user_name(account),
+            "MPArticleCount": 1,
+            "MPArticleList": articles,
+            "Time": session.load_time,
+            "NickName": wire.name(account.nickname),
+        }
         for account in accounts
     ]
     return {"MPSubscribeMsgCount": len(pushes), "MPSubscribeMsgList": pushes}

@@ -1,4 +1,4 @@
-"""What a client says and does: webwxsendmsg, webwxstatusnotify, webwxrevokemsg, webwxverifyuser, webwxlogout."""
+"""What a client does: webwxsendmsg, webwxstatusnotify, webwxrevokemsg, webwxverifyuser, webwxlogout."""
 
 from __future__ import annotations
 
@@ -95,9 +95,19 @@ def _deliver(call: Call, session: Session, to: Contact, message: Fields, *, repe
     kind = "text" if message["Type"] == _TEXT else "location"
     msg_id = wechat.ids.next()
     wechat.seen_client_ids[to.id, client_id] = str(msg_id)
-    wechat.phone.show(chat=to.id, sender=OWNER, via="web", kind=kind, text=content, msg_id=str(msg_id), time=now)
-    wechat.phone.took(to=to.id, text=content, kind=kind, client_msg_id=client_id, msg_id=str(msg_id), time=now,
-                      repeat=repeat, delivered=True)
+    wechat.phone.show(
+        chat=to.id, sender=OWNER, via="web", kind=kind, text=content, msg_id=str(msg_id), time=now
+    )
+    wechat.phone.took(
+        to=to.id,
+        text=content,
+        kind=kind,
+        client_msg_id=client_id,
+        msg_id=str(msg_id),
+        time=now,
+        repeat=repeat,
+        delivered=True,
+    )
     if wechat.settings.echo:
         speech.echo(wechat, session, to, msg_id, {"MsgType": message["Type"], "Content": wire.text(content)})
     if isinstance(to, Person) and (to.deleted_me or to.blocked_me):
@@ -109,8 +119,16 @@ def _repeat(call: Call, session: Session, to: Contact, message: Fields, known: s
     wechat = call.wechat
     if not wechat.settings.drop_repeats:
         return _deliver(call, session, to, message, repeat=True)
-    wechat.phone.took(to=to.id, text=str(message["Content"]), kind="text", msg_id=known, time=time.time(),
-                      client_msg_id=str(message["ClientMsgId"]), repeat=True, delivered=False)
+    wechat.phone.took(
+        to=to.id,
+        text=str(message["Content"]),
+        kind="text",
+        msg_id=known,
+        time=time.time(),
+        client_msg_id=str(message["ClientMsgId"]),
+        repeat=True,
+        delivered=False,
+    )
     return _sent(known, message)
 
 

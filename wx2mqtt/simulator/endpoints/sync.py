@@ -35,7 +35,7 @@ async def synccheck(call: Call) -> Answer:
 
 
 def _position(call: Call, session: Session) -> int | None:
-    """None for a key that is missing or was never issued: the server then answers at once for ever (webwx 2.10)."""
+    """None for a key that is missing or was never issued: the server then never holds (webwx 2.10)."""
     text = call.request.query.get("synckey")
     position = None if text is None else session.log.position(text)
     if position is None:
@@ -121,14 +121,20 @@ _BODY = (
 def _body(session: Session, found: Slice, *, more: int, skey: str, check_key: bool) -> bytes:
     check = b', "SyncCheckKey": ' + key_json(session.log.check_key(found.end)) if check_key else b""
     return _BODY % (
-        len(found.messages), b", ".join(found.messages),
-        len(found.changed), b", ".join(found.changed),
-        len(found.deleted), b", ".join(found.deleted),
-        more, key_json(session.log.sync_key(found.end)), skey.encode(), check,
+        len(found.messages),
+        b", ".join(found.messages),
+        len(found.changed),
+        b", ".join(found.changed),
+        len(found.deleted),
+        b", ".join(found.deleted),
+        more,
+        key_json(session.log.sync_key(found.end)),
+        skey.encode(),
+        check,
     )
 
 
-def stuck(call: Call) -> Answer:
+async def stuck(call: Call) -> Answer:
     """The answer of a server that brings nothing for ever: the fault `stuck`."""
     session, body = checks.signed_body(call)
     position = session.log.position(_posted_key(call, body))

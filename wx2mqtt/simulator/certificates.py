@@ -1,0 +1,121 @@
+"""A CA and a certificate for all of WeChat's names, so that unmodified clients can be led here (`--tls`).
+
+The folder keeps them: a client that trusts `ca.pem` once trusts every later run. Nothing is installed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import os
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from wx2mqtt.simulator.hosts import ALL_HOSTS
+
+CA, CHAIN, KEY = "ca.pem", "server.pem", "server.key"
+
+_DAY = dt.timedelta(days=1)
+_YEARS = 800 * _DAY
+"""Some clients refuse certificates that are good for longer than 825 days."""
+
+
+def server_context(folder: Path) -> ssl.SSLContext:
+    """The server's side of TLS with the certificate in `folder`; made first where there is none."""
+    if not all((folder / name).exists() for name in (CA, CHAIN, KEY)):
+        make(folder)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / CHAIN, folder / KEY)
+    return context
+
+
+def make(folder: Path) -> None:
+    """Write `ca.pem`, `server.pem` and `server.key` (mode 0600); the CA's key is kept nowhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    ca = _ca(ca_key)
+    certificate = _certificate(key, ca_key)
+    _write(folder / CA, _pem(ca))
+    _write(folder / CHAIN, _pem(certificate) + _pem(ca))
+    _write(folder / KEY, _key_pem(key), mode=0o600)
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    now = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(_name(issuer))
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _DAY)
+        .not_valid_after(now + _YEARS)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+_CA_NAME = "wx2mqtt simulator CA"
+
+
+def _ca(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    usage = x509.KeyUsage(
+        digital_signature=False,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=True,
+        crl_sign=True,
+        encipher_only=False,
+        decipher_only=False,
+    )
+    return (
+        _builder(_CA_NAME, _CA_NAME, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(usage, critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _certificate(
+    key: ec.EllipticCurvePrivateKey,
+    ca_key: ec.EllipticCurvePrivateKey,
+) -> x509.Certificate:
+    names = [x509.DNSName(host) for host in (*ALL_HOSTS, "localhost")]
+    addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    return (
+        _builder("wx2mqtt simulator", _CA_NAME, key.public_key())
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(authority, critical=False)
+        .sign(ca_key, hashes.SHA256())
+    )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)

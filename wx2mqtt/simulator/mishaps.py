@@ -1,0 +1,118 @@
+"""What each kind of fault does to a call.
+
+Faults below HTTP (a reset, half an answer, a bad status line) are written to the transport, which
+`server.py` puts into the request's state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+import struct
+from collections.abc import Callable
+
+from wx2mqtt.simulator import answers
+from wx2mqtt.simulator.checks import Call
+from wx2mqtt.simulator.endpoints import sync
+from wx2mqtt.simulator.exchange import Answer, Receive, until_gone
+from wx2mqtt.simulator.faults import Fault, FaultKind
+from wx2mqtt.simulator.routes import Endpoint, carry_out
+
+Strange = Callable[[Fault, Endpoint], Answer]
+Cut = Callable[[asyncio.Transport], None]
+
+
+async def happen(fault: Fault, endpoint: Endpoint, call: Call, receive: Receive) -> Answer | None:
+    """The answer that the fault leaves; None when the transport was taken and there will be none."""
+    transport = call.request.transport
+    if fault.kind is FaultKind.HANG:
+        await until_gone(receive, None if fault.value is None else float(fault.value))
+        transport.close()
+        return None
+    if fault.kind in _CUTS:
+        _CUTS[fault.kind](transport)
+        return None
+    if fault.kind in _STRANGE:
+        return _STRANGE[fault.kind](fault, endpoint)
+    if fault.kind is FaultKind.DELAY:
+        await until_gone(receive, float(fault.value or 0))
+    if fault.kind is FaultKind.STUCK:
+        endpoint = dataclasses.replace(endpoint, handler=sync.stuck)
+    return _spoil(fault, await carry_out(endpoint, call), transport)
+
+
+def _number(fault: Fault, default: int) -> int:
+    return default if fault.value is None else int(fault.value)
+
+
+# the connection ends, and the call is not carried out
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close with RST instead of FIN."""
+    raw = transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _bad_status_line(transport: asyncio.Transport) -> None:
+    transport.write(b"0 -\r\n\r\n")
+    transport.close()
+
+
+_CUTS: dict[FaultKind, Cut] = {
+    FaultKind.RESET: _reset,
+    FaultKind.BAD_STATUS_LINE: _bad_status_line,
+}
+
+
+# a strange answer, and the call is not carried out
+
+
+def _status(fault: Fault, _: Endpoint) -> Answer:
+    status = _number(fault, 503)
+    return answers.page(str(status), status=status)
+
+
+def _code(fault: Fault, endpoint: Endpoint) -> Answer:
+    code = _number(fault, 500)
+    if endpoint.name == "jslogin":
+        return answers.script(f'window.QRLogin.code = {code}; window.QRLogin.uuid = "";')
+    return answers.script(f"window.code={code};")
+
+
+def _garbage(fault: Fault, _: Endpoint) -> Answer:
+    return Answer(body=str(fault.value or "\x00\x01{<garbage").encode())
+
+
+_STRANGE: dict[FaultKind, Strange] = {
+    FaultKind.STATUS: _status,
+    FaultKind.RET: lambda fault, endpoint: endpoint.refused(_number(fault, 1)),
+    FaultKind.RETCODE: lambda fault, _: answers.synccheck(_number(fault, 1100), 0),
+    FaultKind.SELECTOR: lambda fault, _: answers.synccheck(0, _number(fault, 2)),
+    FaultKind.CODE: _code,
+    FaultKind.GARBAGE: _garbage,
+    FaultKind.HTML: lambda _, __: answers.page("Web WeChat"),
+    FaultKind.EMPTY: lambda _, __: Answer(),
+}
+
+
+# the call was carried out
+
+
+def _spoil(fault: Fault, answer: Answer, transport: asyncio.Transport) -> Answer | None:
+    if fault.kind is FaultKind.CHARSET:
+        body = answer.body.decode("utf-8", "replace").encode(str(fault.value or "gbk"), "replace")
+        return dataclasses.replace(answer, body=body)
+    if fault.kind is FaultKind.TRUNCATE:
+        transport.write(_beginning(answer, _number(fault, len(answer.body) // 2)))
+    if fault.kind in (FaultKind.TRUNCATE, FaultKind.DROP_ANSWER):
+        transport.close()
+        return None
+    return answer
+
+
+def _beginning(answer: Answer, kept: int) -> bytes:
+    lines = [b"%s: %s\r\n" % pair for pair in answer.header_list()]
+    return b"HTTP/1.1 %d OK\r\n%s\r\n%s" % (answer.status, b"".join(lines), answer.body[:kept])
