@@ -16,13 +16,12 @@ _COMMAND = {item.name for item in fields(Command)}
 _RESULT = {item.name for item in fields(Result)}
 
 
-def values(account: str, new: NewCommand, now: int) -> tuple[object, ...]:
-    """The columns of a new row, in the order of the statement `add`."""
+def values(new: NewCommand, now: int) -> tuple[object, ...]:
+    """The columns of a new row, in the order of the statement `add` behind row and account."""
     result, mark = new.result, new.delivery
     settled = (now, str(result.status), result.message_id) if result else (None, None, None)
     delivery = (mark.session, mark.mid, mark.topic, mark.digest) if mark else (None, None, None, None)
     return (
-        account,
         storable(new.command_id),
         new.fingerprint,
         new.person,
@@ -74,7 +73,7 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
     return CommandRow(
         id=row_id,
         command=new.command,
-        command_id=new.command_id,
+        command_id=storable(new.command_id),
         fingerprint=new.fingerprint,
         person=new.person,
         key=new.key,

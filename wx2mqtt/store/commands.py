@@ -1,7 +1,7 @@
 """MQTT to WeChat: accepted, tried, settled (DESIGN 4.2).
 
-Every command that is in here ends in exactly one result. An attempt is marked before its request is written; a mark that is still open at start means that nobody knows
-what became of it.
+Every command that is in here ends in exactly one result. An attempt is marked before its request is written;
+a mark that is still open at start means that nobody knows what became of it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count
 
-from wx2mqtt.errors import BadCommand, StoreError
+from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import PersonId, Result, SendKey, Status
-from wx2mqtt.store.command_rows import command_row, new_row, replies_text, result_text, values
+from wx2mqtt.store.acceptance import Acceptance
+from wx2mqtt.store.command_rows import command_row, result_text
 from wx2mqtt.store.encoding import listed, storable
 from wx2mqtt.store.lane import Lane
 from wx2mqtt.store.queries import queries
@@ -21,7 +22,6 @@ from wx2mqtt.store.rows import (
     Accepted,
     CommandRow,
     CommandState,
-    DeliveryMark,
     NewCommand,
     NewPublication,
     Outcome,
@@ -32,8 +32,11 @@ _SQL = queries("commands")
 _LAST = 2**63 - 1  # above every row
 
 
-class AlreadySettled(StoreError):
-    """This command has its result already, or was never accepted."""
+class AlreadySettled(Wx2MqttError):
+    """This command has its result already, or was never accepted.
+
+    No `StoreError`: the store is well, and trying again is no use.
+    """
 
 
 class Commands(Lane):
@@ -45,7 +48,7 @@ class Commands(Lane):
         A redelivery of a row is that row; the same id and content is a repeat (whoever else waits for the
         result of an unsettled one is noted); the same id with other content is `reused`, left to the caller.
         """
-        return await self._database.write("accept", lambda db: [self._accept(db, one) for one in new])
+        return await self._database.write("accept", lambda db: self._accept(db, new))
 
     async def due(self, limit: int, skip: Collection[PersonId | None] = ()) -> list[CommandRow]:
         """What is not settled, in order, but for the persons `skip`; None skips commands to nobody known."""
@@ -69,8 +72,8 @@ class Commands(Lane):
     ) -> None:
         """The end of a command, and what tells of it, in one commit.
 
-        `begin` marks the next command's attempt in the same commit. Raises `AlreadySettled`, and then nothing is
-        changed.
+        `begin` marks the next command's attempt in the same commit. Raises `AlreadySettled`, and then
+        nothing is changed.
         """
 
         def job(connection: sqlite3.Connection) -> None:
@@ -116,12 +119,14 @@ class Commands(Lane):
         return await self._database.write("retry", lambda db: self._retry(db, command_id, now, key))
 
     async def drop(self, command_id: str, result: Result, publications: Sequence[NewPublication]) -> None:
-        """Settle a command because a person says so. Raises `BadCommand`."""
+        """Settle a command because a person says so. Raises `BadCommand`, also while it is being sent."""
 
         def job(connection: sqlite3.Connection) -> None:
             row = self._known(connection, command_id)
             if row.state is CommandState.SETTLED:
                 raise BadCommand("bad_request", f"Command {command_id!r} has its result already.")
+            if row.open:
+                raise BadCommand("bad_request", f"Command {command_id!r} is being sent; its result comes.")
             self._settle(connection, row.id, result, publications)
 
         await self._database.write("drop", job)
@@ -149,41 +154,11 @@ class Commands(Lane):
         self._change(connection, "settle", row_id, *facts)
         self._publish(connection, publications)
 
-    def _accept(self, connection: sqlite3.Connection, new: NewCommand) -> Accepted:
-        mark = new.delivery if new.delivery and new.delivery.dup else None
-        same = self._same_delivery(connection, mark) if mark else None
-        if same:
-            return Accepted(outcome=Outcome.SAME_DELIVERY, row=same)
-        known = _rows(connection, "known", self._account, storable(new.command_id))
-        if known:
-            return self._again(connection, known[0], new)
-        if mark and self._similar_delivery(connection, mark):
-            new = replace(new, duplicate_possible=True)
-        return Accepted(outcome=Outcome.NEW, row=self._add(connection, new))
-
-    def _same_delivery(self, connection: sqlite3.Connection, mark: DeliveryMark) -> CommandRow | None:
-        facts = (mark.session, mark.digest, mark.topic, mark.mid)
-        rows = _rows(connection, "same_delivery", self._account, *facts)
-        return rows[0] if rows else None
-
-    def _similar_delivery(self, connection: sqlite3.Connection, mark: DeliveryMark) -> bool:
-        facts = (self._account, mark.session, mark.digest, mark.topic)
-        return connection.execute(_SQL["similar_delivery"], facts).fetchone() is not None
-
-    def _again(self, connection: sqlite3.Connection, row: CommandRow, new: NewCommand) -> Accepted:
-        if row.fingerprint != new.fingerprint:
-            return Accepted(outcome=Outcome.REUSED, row=row)
-        more = tuple(reply for reply in new.replies if reply not in row.replies)
-        if more and row.state is CommandState.WAITING:
-            row = replace(row, replies=row.replies + more)
-            connection.execute(_SQL["replies"], (self._account, row.id, replies_text(row.replies)))
-        return Accepted(outcome=Outcome.REPEAT, row=row)
-
-    def _add(self, connection: sqlite3.Connection, new: NewCommand) -> CommandRow:
-        row_id = connection.execute(_SQL["add"], values(self._account, new, self._now())).lastrowid
-        assert row_id is not None
-        self._publish(connection, new.publications)
-        return new_row(row_id, new)
+    def _accept(self, connection: sqlite3.Connection, new: Sequence[NewCommand]) -> list[Accepted]:
+        accepted = Acceptance(connection, self._account, self._now()).take(new)
+        fresh = (one for one, what in zip(new, accepted, strict=True) if what.outcome is Outcome.NEW)
+        self._publish(connection, chain.from_iterable(one.publications for one in fresh))
+        return accepted
 
     def _known(self, connection: sqlite3.Connection, command_id: str) -> CommandRow:
         rows = _rows(connection, "known", self._account, storable(command_id))
@@ -197,7 +172,10 @@ class Commands(Lane):
             raise BadCommand("bad_request", f"Command {command_id!r} is still under way.")
         if row.result.status is Status.SENT:
             raise BadCommand("bad_request", f"Command {command_id!r} was sent.")
-        return self._add(connection, _once_more(row, self._free_id(connection, command_id), now, key))
+        new = _once_more(row, self._free_id(connection, command_id), now, key)
+        (accepted,) = self._accept(connection, [new])
+        assert accepted.row is not None
+        return accepted.row
 
     def _free_id(self, connection: sqlite3.Connection, command_id: str) -> str:
         tries = (f"{command_id}~{number}" for number in count(1))

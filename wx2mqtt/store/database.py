@@ -174,33 +174,31 @@ class Database:
     def _commit(self, tasks: Sequence[_Task]) -> list[_Outcome]:
         try:
             self._writing.execute("BEGIN IMMEDIATE")
-            outcomes = [self._attempt(task) for task in tasks]
+            outcomes = [self._attempt(task) for task in tasks] if len(tasks) > 1 else [self._only(tasks[0])]
             written = [task.name for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.error]
             self._reach("before", written)
             self._writing.execute("COMMIT")
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this thread
             self._roll_back()
             return [_Outcome(task.future, error=self._translated(error)) for task in tasks]
         self._reach("after", written)
         return outcomes
 
+    def _only(self, task: _Task) -> _Outcome:
+        return _Outcome(task.future, task.job(self._writing))
+
     def _attempt(self, task: _Task) -> _Outcome:
-        """One job alone: when it fails, the others of its group go on."""
+        """One job of several: when it fails, the others go on."""
         self._writing.execute("SAVEPOINT job")
         try:
-            outcome = _Outcome(task.future, task.job(self._writing))
-        except sqlite3.Error as error:
+            outcome = self._only(task)
+        except Exception as error:
             if not self._writing.in_transaction:
                 raise  # SQLite gave up the whole transaction (a full disk): nobody's job is in it
-            outcome = self._undone(task, error)
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller, not to this thread
-            outcome = self._undone(task, error)
+            self._writing.execute("ROLLBACK TO job")
+            outcome = _Outcome(task.future, error=self._translated(error))
         self._writing.execute("RELEASE job")
         return outcome
-
-    def _undone(self, task: _Task, error: Exception) -> _Outcome:
-        self._writing.execute("ROLLBACK TO job")
-        return _Outcome(task.future, error=self._translated(error))
 
     def _look(self, tasks: Sequence[_Task]) -> list[_Outcome]:
         return [self._run(task, self._reading) for task in tasks]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Cursor, Json
+from wx2mqtt.store.bulk import insert
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.encoding import compact, listed, storable, written
 from wx2mqtt.store.lane import Lane
@@ -44,6 +45,12 @@ class Inbound(Lane):
             "base_topic", lambda db: db.execute(_SQL["base_topic"], (base, self._account))
         )
 
+    async def set_session(self, session: int) -> None:
+        """Remember the number of the broker's session, since packet ids mean something within it only."""
+        await self._database.write(
+            "session", lambda db: db.execute(_SQL["session"], (session, self._account))
+        )
+
     async def set_cursor(self, login_id: str, cursor: Cursor, people: PeopleChanges = NO_CHANGES) -> None:
         """A new login begins here."""
         await self.record((), people, cursor, login_id)
@@ -71,10 +78,17 @@ class Inbound(Lane):
         connection.execute(_SQL["new_stream"], (stream,))
         connection.execute(_SQL["new_account"], (self._account,))
         (stream,) = connection.execute(_SQL["stream"]).fetchone()
-        base, login_id, cursor, seq = connection.execute(_SQL["account"], (self._account,)).fetchone()
+        base, session, login_id, cursor, seq = connection.execute(
+            _SQL["account"], (self._account,)
+        ).fetchone()
         last = connection.execute(_SQL["last"], (self._account,)).fetchone()
         opened = Opened(
-            cursor=cursor, login_id=login_id, seq=seq, last=last[0] if last else None, base_topic=base
+            cursor=cursor,
+            login_id=login_id,
+            seq=seq,
+            last=last[0] if last else None,
+            base_topic=base,
+            session=session,
         )
         return stream, opened
 
@@ -88,7 +102,7 @@ class Inbound(Lane):
         fresh = self._fresh(connection, items)
         (seq,) = connection.execute(_SQL["seq"], (self._account,)).fetchone()
         rows, messages, last = self._rows(fresh, seq)
-        connection.executemany(_SQL["add"], rows)
+        insert(connection, _SQL["add"], rows)
         connection.execute(_SQL["advance"], (seq + messages, cursor, login_id, self._account))
         return Recorded(
             messages=messages,

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 
 from wx2mqtt.clock import now_ms
+from wx2mqtt.store.bulk import insert
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.queries import queries
 from wx2mqtt.store.rows import NewPublication
@@ -23,7 +24,8 @@ class Lane:
 
     def _publish(self, connection: sqlite3.Connection, new: Iterable[NewPublication]) -> None:
         now = self._now()
-        connection.executemany(
+        insert(
+            connection,
             _SQL["add"],
             [
                 (

@@ -74,7 +74,7 @@ def _aside(found: Iterable[tuple[object, ...]]) -> list[tuple[Row, str]]:
     return [(_row(*values), str(why)) for *values, why in found]  # type: ignore[arg-type]
 
 
-def _row(  # noqa: PLR0913, PLR0917 - one row of a table
+def _row(  # noqa: PLR0917 - one row of a table
     id: int,  # noqa: A002 - the columns in their order
     topic: str,
     payload: bytes,

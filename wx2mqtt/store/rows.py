@@ -66,13 +66,17 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """Where an account stands. `last` is the payload of its newest message."""
+    """Where an account stands. `last` is the payload of its newest message.
+
+    `session` numbers the broker's session that was used last; 0 when there was none.
+    """
 
     cursor: Cursor | None
     login_id: str
     seq: int
     last: bytes | None
     base_topic: str | None
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ class Upkeep(Lane):
     def _oldest_messages(
         self, after: int, before: int | None
     ) -> Callable[[sqlite3.Connection], tuple[int, int]]:
-        """Prune among the next messages behind seq `after`. The second figure: where to go on, 0 at the end."""
+        """Prune among the next messages behind seq `after`; also returns where to go on, 0 at the end."""
 
         def step(connection: sqlite3.Connection) -> tuple[int, int]:
             found = connection.execute(_SQL["oldest"], (self._account, after, CHUNK)).fetchall()

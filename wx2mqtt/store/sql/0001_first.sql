@@ -8,6 +8,7 @@ CREATE TABLE meta (
 CREATE TABLE account (
     name TEXT PRIMARY KEY,
     base_topic TEXT,
+    session INTEGER NOT NULL DEFAULT 0,       -- the broker's, as the bridge counts it
     login_id TEXT NOT NULL DEFAULT '',
     cursor TEXT,
     seq INTEGER NOT NULL DEFAULT 0,           -- of the newest message; never falls

@@ -9,10 +9,13 @@ SELECT value FROM meta WHERE name = 'stream';
 INSERT OR IGNORE INTO account (name) VALUES (?);
 
 -- account --
-SELECT base_topic, login_id, cursor, seq FROM account WHERE name = ?;
+SELECT base_topic, session, login_id, cursor, seq FROM account WHERE name = ?;
 
 -- base_topic --
 UPDATE account SET base_topic = ? WHERE name = ?;
+
+-- session --
+UPDATE account SET session = ? WHERE name = ?;
 
 -- last --
 -- The newest message; it is never pruned.
