@@ -1,0 +1,159 @@
+"""What speaks for two descriptions being of one person: facts, and the owner's pins. Pure.
+
+Nicknames are chosen by strangers; remarks, pins and picture numbers are not. Everything here and in
+`ladder.py` follows from that.
+"""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import Protocol
+from zlib import crc32
+
+from wx2mqtt.bridge.naming import FILEHELPER
+from wx2mqtt.model import ChatKind, Contact, Handle, Member
+
+
+class MatchedBy(StrEnum):
+    """How somebody was recognized; the directory says it."""
+
+    ID = "id"
+    PIN = "pin"
+    ALIAS = "alias"
+    REMARK = "remark"
+    AVATAR_AND_NICKNAME = "avatar_and_nickname"
+    AVATAR_AND_PROFILE = "avatar_and_profile"
+    NICKNAME_AND_PROFILE = "nickname_and_profile"
+    NAME_AND_MEMBERS = "name_and_members"
+    NAME_AND_AVATAR = "name_and_avatar"
+    MEMBERS = "members"
+    OWNER = "owner_decided"
+    NEW = "new"
+    UNSURE = "unsure"  # new, and perhaps somebody who is closed
+    PLACED = "wrote"  # nothing is known but that a message came
+
+
+class Traits(Protocol):
+    """What contacts and persons have in common; the ladder compares nothing else."""
+
+    @property
+    def handle(self) -> Handle | None: ...
+    @property
+    def kind(self) -> ChatKind: ...
+    @property
+    def permanent_id(self) -> str: ...
+    @property
+    def alias(self) -> str: ...
+    @property
+    def remark(self) -> str: ...
+    @property
+    def nickname(self) -> str: ...
+    @property
+    def avatar(self) -> str: ...
+    @property
+    def profile(self) -> Mapping[str, str]: ...
+    @property
+    def members(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """A contact in the form that is compared and kept: NFC, unknown values empty, members as checksums."""
+
+    handle: Handle
+    kind: ChatKind
+    permanent_id: str = ""
+    alias: str = ""
+    remark: str = ""
+    nickname: str = ""
+    avatar: str = ""
+    profile: Mapping[str, str] = field(default_factory=dict)
+    members: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """Whom a name chosen by the owner means: everything that is given must fit."""
+
+    remark: str = ""
+    alias: str = ""
+    nickname: str = ""
+    group: str = ""
+    ilink: str = ""
+    owner: bool = False
+
+    @property
+    def strong(self) -> bool:
+        """Whether nobody but the owner, or nobody at all, can choose what this pin goes by. Gives trust."""
+        return bool(self.remark or self.alias or self.ilink or self.owner)
+
+    def fits(self, one: Traits, owner: Handle | None) -> bool:
+        """Whether this pin means `one`; `owner` is the account's own handle."""
+        return all(self._tests(one, owner)) and self != Pin()
+
+    def _tests(self, one: Traits, owner: Handle | None) -> tuple[bool, ...]:
+        person, group = one.kind is not ChatKind.GROUP, one.kind is ChatKind.GROUP
+        return (
+            not self.remark or (person and one.remark == tidy(self.remark)),
+            not self.alias or (person and one.alias == tidy(self.alias)),
+            not self.nickname or (person and one.nickname == tidy(self.nickname)),
+            not self.group or (group and tidy(self.group) in {one.nickname, one.remark}),
+            not self.ilink or one.permanent_id == self.ilink,
+            not self.owner or (owner is not None and owner in {one.handle, one.permanent_id}),
+        )
+
+
+def facts_of(contact: Contact, *, owner: Handle | None, uin: str) -> Facts:
+    """A contact as it is compared. The account's own entry is known by its `uin` for ever."""
+    permanent_id = contact.permanent_id
+    if contact.handle == owner and not permanent_id and uin:
+        permanent_id = f"uin:{uin}"
+    return Facts(
+        handle=contact.handle,
+        kind=ChatKind.SELF if permanent_id == FILEHELPER else contact.kind,
+        permanent_id=permanent_id,
+        alias=tidy(contact.alias),
+        remark=tidy(contact.remark),
+        nickname=tidy(contact.nickname),
+        avatar="" if contact.avatar == "0" else contact.avatar,  # all default pictures share 0 (webwx 4.2)
+        profile=_profile(contact.profile),
+        members=checksums(contact.members or (), owner),
+    )
+
+
+def tidy(text: str) -> str:
+    """`text` in NFC, trimmed; halves of characters, which no file can hold, become `?`."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text.encode(errors="replace").decode())
+    return text.strip()
+
+
+def checksums(members: tuple[Member, ...], owner: Handle | None) -> bytes:
+    """Sorted 4-byte crc32 of the nicknames; without the owner, who is in every group and proves nothing."""
+    names = {one.nickname for one in members if one.nickname and one.handle != owner}
+    sums = array("I", sorted({crc32(name.encode(errors="surrogatepass")) for name in names}))
+    if sys.byteorder == "little":
+        sums.byteswap()  # the store may be moved to another machine
+    return sums.tobytes()
+
+
+def member_set(members: bytes) -> frozenset[int]:
+    """The checksums as numbers that can be compared within this process."""
+    return frozenset(memoryview(members).cast("I"))
+
+
+def _profile(profile: Mapping[str, str]) -> Mapping[str, str]:
+    known = ((key, tidy(value)) for key, value in profile.items() if value)
+    return _shared(tuple(sorted((key, value) for key, value in known if value not in {"", "0"})))
+
+
+@lru_cache(maxsize=4096)
+def _shared(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """One mapping for all who say the same of themselves: most say nothing."""
+    return {sys.intern(key): value for key, value in items}
