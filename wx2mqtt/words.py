@@ -86,6 +86,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "1 to 128 characters": ("a text of 1 to 128 characters, or a number", "1 到 128 个字符的文字,或数字"),
     "true or false": ("true or false", "true 或 false"),
     "a list of names": ("a list of names", "名字列表"),
+    "a log level": ("debug, info, warning or error", "debug、info、warning 或 error"),
     "a whole number": ("a whole number, 0 or more", "不小于 0 的整数"),
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
     # requests

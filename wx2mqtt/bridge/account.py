@@ -98,20 +98,22 @@ class Account:
         self.name = name
         self.topics = topics
         self._link = link
-        self._gateway = gateway
-        self._journal = journal
+        self.gateway = gateway
+        self.journal = journal
         self._people = people
         self.identity = identity
         self._opened = opened
         self._wishes = wishes
         self._house = house
         self.counters = Counters(started=now_ms())
+        self.tried = asyncio.Event()  # the first attempt to reach the broker is over
         self._news = asyncio.Event()
         self._people_changed = asyncio.Event()
         self._events: asyncio.Queue[NewPublication] = asyncio.Queue()
         self._talking: asyncio.Task[None] | None = None
         self._wire()
         self._first_words()
+        house.pulse.watch(f"broker:{name}", lambda: link.moves_by)
 
     def _wire(self) -> None:
         wishes, loop = self._wishes, asyncio.get_running_loop()
@@ -119,30 +121,30 @@ class Account:
         echoes = Echoes()
         results = Results(self.name, self.topics)
         self._announcer = Announcer(outlet, self.topics.state)
-        self._pump = Pump(self._journal, outlet, self._topic_dropped)
+        self._pump = Pump(self.journal, outlet, self._topic_dropped)
         self.inbound = Inbound(
             account=self.name,
             topics=self.topics,
-            journal=self._journal,
+            journal=self.journal,
             identity=self.identity,
             echoes=echoes,
             filters=wishes.filters,
             stored=self._stored,
         )
         self.sender = Sender(
-            journal=self._journal,
-            gateway=self._gateway,
+            journal=self.journal,
+            gateway=self.gateway,
             identity=self.identity,
             echoes=echoes,
             results=results,
             bucket=Bucket.full(wishes.per_minute, wishes.burst, loop.time()),
             language=wishes.language,
-            logged_out=lambda gone: self.session.logged_out(gone),
+            logged_out=lambda gone: self.session.logged_out(gone),  # noqa: PLW0108 - made below
             published=self._pump.wake,
         )
         self.session = Session(
-            gateway=self._gateway,
-            journal=self._journal,
+            gateway=self.gateway,
+            journal=self.journal,
             inbound=self.inbound,
             identity=self.identity,
             sender=self.sender,
@@ -157,25 +159,25 @@ class Account:
             topics=self.topics,
             identity=self.identity,
             results=results,
-            capabilities=self._gateway.capabilities,
+            capabilities=self.gateway.capabilities,
             rules=wishes.rules,
             store_full=lambda: bool(self._full()),
             people_known=lambda: self.session.people_known,
         )
         self._outbound = Outbound(
             topics=self.topics,
-            journal=self._journal,
+            journal=self.journal,
             link=self._link,
             outlet=outlet,
             judge=self._judge,
             results=results,
-            answer=lambda name, delivery: self._requests.answer(name, delivery),
+            answer=lambda name, delivery: self._requests.answer(name, delivery),  # noqa: PLW0108 - made below
             accepted=self.sender.add,
             published=self._pump.wake,
         )
         self._requests = Requests(
             self.topics,
-            self._journal,
+            self.journal,
             self._handlers(),
             rules=lambda: self._wishes.rules,
             clear=self._outbound.clear,
@@ -222,6 +224,7 @@ class Account:
         """See `Listener`. What was kept by the broker and what was not is known from here on."""
         counters = self.counters
         lost = not connection.session_present and bool(self._opened.session or counters.connects)
+        self.tried.set()
         counters.connects += 1
         counters.standby, counters.broker_reason = False, ""
         if lost:
@@ -233,16 +236,15 @@ class Account:
         self._pump.connected()
         self._people_changed.set()  # the packet limit may be another one
         self._news.set()
-        log.info("broker connected", url=connection.url, protocol=connection.protocol, kept=not lost)
 
     def disconnected(self, gone: Disconnected) -> None:
         """See `Listener`."""
-        self.counters.disconnects += 1
+        self.tried.set()
+        self.counters.disconnects += gone.code == "lost"
         self.counters.broker_reason, self.counters.standby = gone.reason, gone.standby
         self._announcer.disconnected()
         self._pump.disconnected()
         self._news.set()
-        log.warning("broker away", reason=gone.reason, retry_in=round(gone.retry_in, 1))
 
     def delivered(self, delivery: Delivery) -> None:
         """See `Listener`."""
@@ -293,7 +295,7 @@ class Account:
     async def _publish_events(self) -> None:
         while True:
             publication = await self._events.get()
-            await insist(lambda one=publication: self._journal.publish([one]))  # type: ignore[misc]
+            await insist(lambda one=publication: self.journal.publish([one]))  # type: ignore[misc]
             self._pump.wake()
 
     async def _publish_directory(self) -> None:
@@ -335,7 +337,7 @@ class Account:
                 now=now_ms(),
                 login=self.session.login,
                 last_answer=self.session.last_answer,
-                stats=await self._journal.stats(),
+                stats=await self.journal.stats(),
                 counters=self.counters,
                 received=self.inbound.counts,
                 published=self._pump.published,
@@ -360,8 +362,8 @@ class Account:
     def _say_info(self, connection: Connected) -> None:
         body = info_body(
             account=self.name,
-            stream=self._journal.stream,
-            capabilities=self._gateway.capabilities,
+            stream=self.journal.stream,
+            capabilities=self.gateway.capabilities,
             broker=connection.protocol,
             started=self.counters.started,
             settings=self._wishes.public,
@@ -406,9 +408,31 @@ class Account:
     async def assign(self, user: str, to: str) -> Changes:
         """The owner says that the closed `user` is whoever is called `to` now. Raises `BadCommand`."""
         changes = self.identity.assign(user, to, now_ms())
+        await self.save_people(changes)
+        return changes
+
+    async def save_people(self, changes: Changes) -> None:
+        """Store what the owner decided, and let it show."""
         await self.inbound.people(changes)
         self.people_changed()
-        return changes
+
+    def publish_again(self) -> None:
+        """Messages that were set aside wait again."""
+        self._pump.connected()
+
+    def login_shown(self) -> Json:
+        """The login as `login/state` says it, and the text of the QR code for the terminal that asks."""
+        url = self._announcer.holds(self.topics.login_url) or b""
+        return {**self.session.login.body(self.name), "url": url.decode()}
+
+    @property
+    def broker_connected(self) -> bool:
+        """Whether the broker is there."""
+        return self._link.current is not None
+
+    async def close(self) -> None:
+        """Let go of the connections to WeChat."""
+        await self.gateway.close()
 
     async def _on_health(self, _fields: dict[str, Json]) -> Json:
         return await self.health()

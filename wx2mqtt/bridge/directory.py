@@ -1,4 +1,4 @@
-"""`contacts`: who has which topic name, how that was found, and whether they are trusted (DESIGN 4.1). Pure."""
+"""`contacts`: who has which topic name, how that was found, who is trusted (DESIGN 4.1). Pure."""
 
 from __future__ import annotations
 

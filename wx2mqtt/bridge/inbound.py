@@ -177,7 +177,7 @@ class Inbound:
         key: str,
         user: str | None,
         time: int,
-        fields: dict[str, Json],
+        fields: Mapping[str, Json],
         private: Mapping[str, str],
     ) -> NewEvent:
         body = event_body(name, event_id=key, account=self._account, time=time, user=user, fields=fields)

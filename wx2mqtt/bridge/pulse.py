@@ -14,12 +14,15 @@ class Pulse:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._deadlines: dict[str, float] = {}
-        self._limits: dict[str, float] = {}
+        self._watched: dict[str, Callable[[], float]] = {}
 
     def beat(self, name: str, limit: float) -> None:
         """The loop has moved, and will again within `limit` seconds."""
         self._deadlines[name] = self._clock() + limit
-        self._limits[name] = limit
+
+    def watch(self, name: str, moves_by: Callable[[], float]) -> None:
+        """A loop that knows itself by when, on the same clock, it will have moved."""
+        self._watched[name] = moves_by
 
     def rest(self, name: str) -> None:
         """The loop has nothing to do until somebody asks; it owes no beat."""
@@ -28,4 +31,5 @@ class Pulse:
     def stuck(self) -> tuple[str, ...]:
         """Loops that are past their deadline."""
         now = self._clock()
-        return tuple(name for name, deadline in self._deadlines.items() if deadline < now)
+        watched = {name: moves_by() for name, moves_by in self._watched.items()}
+        return tuple(name for name, deadline in {**self._deadlines, **watched}.items() if deadline < now)

@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 CHUNK = 200  # rows read from the journal at a time
 REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
 REFUSED_TOO_LONG = 7 * 86_400_000  # milliseconds after which rows of a refused topic are dropped
+PACKET_OVERHEAD = 128  # bytes of an MQTT 5 PUBLISH beside topic and payload, generously
 HEAD_DISCONNECTS = 3  # disconnects in a row with the same head of line before it is set aside
 
 Dropped = Callable[[str, int], None]
@@ -183,8 +184,10 @@ class Pump:
             self._refused[row.topic] = None
             asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, row.topic)
 
-    def _publish_cut(self, row: Row, limit: int) -> None:
-        smaller = cut(row.payload, limit) if row.sort == "message" else None
+    def _publish_cut(self, row: Row, limit: int | None) -> None:
+        # The topic and the properties take room in the packet too.
+        room = (limit or 0) - len(row.topic.encode()) - PACKET_OVERHEAD
+        smaller = cut(row.payload, room) if row.sort == "message" and room > 0 else None
         if smaller is not None and len(smaller) < len(row.payload):
             self._publish(row, smaller)
         else:

@@ -14,7 +14,7 @@ from wx2mqtt.mqtt.link import Delivery
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok
 from wx2mqtt.mqtt.topics import JSON, Topics, response_topic_allowed
 from wx2mqtt.store.journal import Journal, NewPublication
-from wx2mqtt.words import explain
+from wx2mqtt.words import explain, say
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +57,8 @@ class Requests:
             raise
         except Exception:  # a fault of ours must not leave the caller without an answer
             log.exception("request failed", name=name)
-            bad = BadCommand("internal", "request_failed")
-            payload = answer_error(bad.code, explain(self._rules().language, bad), transaction)
+            sentence = say(self._rules().language, "request_failed")
+            payload = answer_error("internal", sentence, transaction)
         await self._journal.publish(self._publications(name, delivery, payload))
 
     def _handler(self, name: str) -> Handler:

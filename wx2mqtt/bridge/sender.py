@@ -23,7 +23,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled
 from wx2mqtt.model import Draft, Kind, PersonId, Receipt, Result, Status
 from wx2mqtt.retry import Backoff
-from wx2mqtt.store.journal import CommandRow, Journal
+from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
 from wx2mqtt.wechat.gateway import Gateway
 from wx2mqtt.words import Language, say
 
@@ -112,6 +112,13 @@ class Sender:
         else:
             self._put(row)
 
+    def forget(self, row: CommandRow) -> None:
+        """The owner dropped a command; the journal has let it go, so no attempt is under way."""
+        lane = self._lanes.get(_lane_of(row))
+        if lane is not None:
+            lane.rows = deque(other for other in lane.rows if other.id != row.id)
+            self.changed()
+
     def _put(self, row: CommandRow) -> None:
         self._lanes.setdefault(_lane_of(row), Lane()).rows.append(row)
         self._fresh.set()
@@ -152,13 +159,14 @@ class Sender:
         while lane.rows:
             if await self._may_send(lane):
                 async with self._places:
-                    await self._attempt(lane)
+                    if lane.rows:
+                        await self._attempt(lane)
         del self._lanes[key]
         self._fresh.set()
 
     async def _may_send(self, lane: Lane) -> bool:
         """Wait until the first row may be sent; False when its time was over before."""
-        while True:
+        while lane.rows:
             row = lane.rows[0]
             left = (_deadline(row) - now_ms()) / 1000
             if left <= 0 and lane.begun != row.id:
@@ -170,6 +178,7 @@ class Sender:
                     self.bucket = self.bucket.take(_clock())
                 return True
             await self._wait(min(hindrance, left))
+        return False
 
     def _hindrance(self, lane: Lane) -> float:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
@@ -256,8 +265,13 @@ class Sender:
         following = self._following(lane) if result.status is Status.SENT else None
         publications = self._results.publications(result, row.replies)
         begin = None if following is None else following.id
-        await insist(lambda: self._journal.settle(row.id, result, publications, begin))
-        lane.rows.popleft()
+        try:
+            await insist(lambda: self._journal.settle(row.id, result, publications, begin))
+        except AlreadySettled:  # the owner dropped it in the very moment
+            log.info("command was dropped", command=row.command_id)
+            begin = None
+        if lane.rows and lane.rows[0].id == row.id:
+            lane.rows.popleft()
         lane.begun = begin or 0
         self.results[str(result.status), result.code] += 1
         self._published()

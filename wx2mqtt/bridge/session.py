@@ -27,6 +27,7 @@ from wx2mqtt.errors import (
     StoreError,
     Throttled,
     Unreachable,
+    Wx2MqttError,
 )
 from wx2mqtt.model import Contact, Cursor, LoginState, Needs, Owner
 from wx2mqtt.retry import Backoff
@@ -52,7 +53,7 @@ class LoginAsked(Exception):
     """Somebody wants a QR code."""
 
 
-class WrongAccount(Exception):
+class WrongAccount(Wx2MqttError):
     """Somebody else scanned."""
 
 
@@ -132,6 +133,11 @@ class Session:
         if not self.standing:
             self._demands.put_nowait(LoginAsked())
 
+    def ask_if_resting(self) -> None:
+        """SIGHUP: try anew where nobody was expected to come any more."""
+        if self._resting.is_set():
+            self.ask()
+
     async def log_out(self) -> None:
         """End the login at WeChat; returns when the bridge rests (DESIGN 4.3)."""
         self._resting.clear()
@@ -205,6 +211,7 @@ class Session:
         self._resting.set()
         while not isinstance(await self._demands.get(), LoginAsked):
             self._resting.set()  # there is no login that could be ended
+        self._resting.clear()
         self._codes = 0
         return ""
 
@@ -250,7 +257,7 @@ class Session:
                     case Scanned():
                         self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "confirm"))
                     case LoggedIn():
-                        self._must_be_expected(step.owner)
+                        self.must_be_expected(step.owner)
                         return step
         raise ProtocolViolation
 
@@ -263,7 +270,8 @@ class Session:
         self._move(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, url=url)
         self._beat(lifetime + POLL_LIMIT)
 
-    def _must_be_expected(self, owner: Owner) -> None:
+    def must_be_expected(self, owner: Owner) -> None:
+        """Raise `WrongAccount` for anybody but whom the configuration expects."""
         expected = self._expected.refuses(owner)
         if expected:
             raise WrongAccount(say(self.language, "wrong_account", found=owner.nickname, expected=expected))
@@ -301,6 +309,8 @@ class Session:
                 self.last_answer = now_ms()
         changes = self._identity.adopt(contacts, step.login_id, step.owner, now_ms(), complete=True)
         await insist(lambda: self._inbound.people(changes))
+        forgotten = self._identity.forget(now_ms())
+        await insist(lambda: self._inbound.people(forgotten))
         self.people_known = True
         self._sender.changed()
 
@@ -341,7 +351,7 @@ class Session:
 
     async def _wait_for_room(self) -> None:
         """Receive nothing that could not be stored (DESIGN 4.3)."""
-        while limit := self._store_full():
+        while limit := self._store_full():  # noqa: ASYNC110 - the size is looked at, nobody tells it
             self._move(LoginState.INTERRUPTED, say(self.language, "storage_full_state", limit=limit))
             await self._pause(ROOM_CHECK)
 

@@ -121,3 +121,7 @@ class Link(Protocol):
     @property
     def current(self) -> Connected | None:
         """The connection that stands, or None."""
+
+    @property
+    def moves_by(self) -> float:
+        """By when the link has done its next step, if all is well, of the monotonic clock (for the watchdog)."""

@@ -1,0 +1,1 @@
+"""The composition root: settings in, objects wired, everything run and stopped in order."""

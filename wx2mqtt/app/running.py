@@ -1,0 +1,340 @@
+"""The whole bridge in one process: open the store, wire each account, run, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import structlog
+
+from wx2mqtt.app.desk import Desk, Operation
+from wx2mqtt.app.upkeep import Upkeep
+from wx2mqtt.app.watch import Watch
+from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
+from wx2mqtt.bridge.account import Account, House
+from wx2mqtt.bridge.identity import Identity
+from wx2mqtt.bridge.pulse import Pulse
+from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.state import Login
+from wx2mqtt.errors import BadCommand, SettingsError, Wx2MqttError
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.client import MqttLink
+from wx2mqtt.mqtt.embedded import Embedded
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.service import control, logs
+from wx2mqtt.service.systemd import Notifier
+from wx2mqtt.settings.addresses import EMBEDDED
+from wx2mqtt.settings.load import Loaded, load
+from wx2mqtt.settings.reload import reload_diff
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.folder import Folder, resolve
+from wx2mqtt.store.journal import Journal, Opened
+from wx2mqtt.store.people import People
+from wx2mqtt.store.sessions import SessionFile
+from wx2mqtt.wechat.gateway import Progress
+from wx2mqtt.words import explain
+
+log = structlog.get_logger(__name__)
+
+DATABASE = "wx2mqtt.db"
+EMBEDDED_PORT = 1883
+STOP = 5.0  # seconds that an orderly stop may take (DESIGN 2)
+
+
+def _no_point(_name: str) -> None:
+    """Crash tests hook in here."""
+
+
+def _no_progress(_count: int) -> None:
+    """Nobody watches."""
+
+
+def _no_status(_account: str, _login: Login, _url: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a run needs besides its settings; tests and the demo put in their own."""
+
+    env: Mapping[str, str]
+    notifier: Notifier
+    progress: Progress = _no_progress
+    status: Callable[[str, Login, str], None] = _no_status
+    on_point: Callable[[str], None] = _no_point
+    embedded_port: int = EMBEDDED_PORT
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class App:
+    """A bridge with all its accounts, opened and ready to run."""
+
+    def __init__(
+        self, loaded: Loaded, folder: Folder, database: Database, embedded: str | None, around: Surroundings
+    ) -> None:
+        self._loaded = loaded
+        self._folder = folder
+        self._database = database
+        self._embedded = embedded
+        self._around = around
+        self._reloading = asyncio.Lock()
+        self.pulse = Pulse(asyncio.get_running_loop().time)
+        self.upkeep = Upkeep(folder, loaded.settings.storage.max_size)
+        self.accounts: list[Account] = []
+        self._desks: dict[str, dict[str, Operation]] = {}
+
+    async def open_accounts(self) -> None:
+        """Wire every account of the settings; each keeps the base topic that it first used (DESIGN 4.3)."""
+        settings = self._loaded.settings
+        journals = {name: Journal(self._database, name) for name in settings.accounts}
+        opened = {name: await journal.open() for name, journal in journals.items()}
+        bases = await self._bases(journals, opened)
+        self._all_bases = tuple(bases.values())
+        for name, base in bases.items():
+            await self._open_account(name, Topics(base), journals[name], opened[name])
+        self._keep_history()
+
+    async def _bases(self, journals: Mapping[str, Journal], opened: Mapping[str, Opened]) -> dict[str, str]:
+        settings = self._loaded.settings
+        bases: dict[str, str] = {}
+        for name, base in settings.base_topics().items():
+            kept = opened[name].base_topic
+            chosen = settings.accounts[name].base_topic or kept or base
+            if chosen != kept:
+                await journals[name].set_base_topic(chosen)
+            bases[name] = chosen
+        return bases
+
+    async def _open_account(self, name: str, topics: Topics, journal: Journal, opened: Opened) -> None:
+        settings = self._loaded.settings
+        people = People(self._database, name, self._folder.path / f"people-{name}.json")
+        restored = await people.restore_copy()
+        if restored:
+            log.warning("people restored from their copy", account=name, count=restored)
+        persons, levels = await people.load()
+        wishes = wishes_of(self._loaded, name, self._all_bases)
+        identity = Identity(
+            persons,
+            levels,
+            wishes.pins,
+            naming=settings.accounts[name].topic_names,
+            next_id=people.next_id,
+        )
+        vault = SessionFile(self._folder.path / "sessions" / f"{name}.json")
+        account = Account(
+            name=name,
+            topics=topics,
+            link=MqttLink(options_of(settings, name, topics, self._embedded)),
+            gateway=gateway_of(settings, name, vault, lambda *_: None),
+            journal=journal,
+            people=people,
+            identity=identity,
+            opened=opened,
+            wishes=wishes,
+            house=self._house(),
+        )
+        self.accounts.append(account)
+        self._desks[name] = self._desk(account, journal).operations()
+
+    def _house(self) -> House:
+        return House(
+            pulse=self.pulse,
+            store_size=lambda: self.upkeep.size,
+            store_limit=lambda: self.upkeep.limit,
+            log_level=self._on_log_level,
+            reload=self._on_reload,
+            progress=self._around.progress,
+            status=self._around.status,
+        )
+
+    def _desk(self, account: Account, journal: Journal) -> Desk:
+        return Desk(
+            journal=journal,
+            identity=account.identity,
+            results=Results(account.name, account.topics),
+            language=self._loaded.settings.language,
+            retried=account.sender.add,
+            dropped=account.sender.forget,
+            save=account.save_people,
+            brought_back=account.publish_again,
+        )
+
+    async def run(self) -> None:
+        """Bridge until `stop` is set, then stop in order."""
+        async with control.serve(self._folder.path, self.do):
+            running = asyncio.create_task(self._run_all())
+            stopping = asyncio.create_task(self._around.stop.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not running.done():
+                await self._stop(running)
+            await _ended(running)
+
+    async def _run_all(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for account in self.accounts:
+                tasks.create_task(account.run())
+            tasks.create_task(self.upkeep.run())
+            tasks.create_task(Watch(self._around.notifier, self.pulse, self.accounts).run())
+
+    async def _stop(self, running: asyncio.Task[None]) -> None:
+        self._around.notifier.stopping()
+        log.info("stopping")
+        try:
+            async with asyncio.timeout(STOP - 0.5):
+                async with asyncio.TaskGroup() as tasks:
+                    for account in self.accounts:
+                        tasks.create_task(account.stop())
+        except TimeoutError:
+            log.warning("the stop took too long; what was under way is in doubt at the next start")
+        running.cancel()
+
+    # what is asked of the whole process
+
+    async def do(self, name: str, fields: Mapping[str, Json]) -> Json:
+        """One operation of the control socket (see `Desk`); `account` says which, the first by default."""
+        if name == "accounts":
+            return [account.name for account in self.accounts]
+        account = self.account(str(fields.get("account") or ""))
+        operation = self._desks[account.name].get(name)
+        if operation is not None:
+            try:
+                return await operation(fields)
+            except BadCommand as bad:
+                raise Wx2MqttError(explain(self._loaded.settings.language, bad)) from None
+        match name:
+            case "health":
+                return await account.health()
+            case "login":
+                account.session.ask()
+                return account.login_shown()
+            case "login.state":
+                return account.login_shown()
+        raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
+
+    def account(self, name: str | None) -> Account:
+        """The account of that name, the first one without any; raises `Wx2MqttError`."""
+        if not name:
+            return self.accounts[0]
+        for account in self.accounts:
+            if account.name == name:
+                return account
+        known = ", ".join(account.name for account in self.accounts)
+        raise Wx2MqttError(f"there is no account '{name}'; the configuration has {known}")
+
+    async def _on_log_level(self, fields: dict[str, Json]) -> Json:
+        level = fields.get("level")
+        if level not in logs.LEVELS:
+            raise BadCommand("bad_request", "bad_value", key="level", expected="a log level")
+        logs.set_level(str(level))
+        return {"level": level}
+
+    async def _on_reload(self, _fields: dict[str, Json]) -> Json:
+        applied, needs_restart = await self.reload()
+        return {"applied": cast("list[Json]", applied), "needs_restart": cast("list[Json]", needs_restart)}
+
+    async def reload(self) -> tuple[list[str], list[str]]:
+        """Read the file again and take over what can be; a bad file changes nothing (raises `BadCommand`)."""
+        async with self._reloading:
+            self._around.notifier.reloading()
+            try:
+                return await self._reload()
+            finally:
+                self._around.notifier.ready()
+
+    async def _reload(self) -> tuple[list[str], list[str]]:
+        try:
+            loaded = load(self._loaded.path, self._around.env)
+        except SettingsError as wrong:
+            log.error("reload refused", problems=[str(problem) for problem in wrong.problems])
+            problems = "; ".join(map(str, wrong.problems))
+            raise BadCommand("bad_request", "reload_failed", problems=problems) from None
+        applied, needs_restart = reload_diff(self._loaded.settings, loaded.settings)
+        self._loaded = loaded
+        logs.set_level(loaded.settings.log.level)
+        self.upkeep.limit = loaded.settings.storage.max_size
+        for account in self.accounts:
+            if account.name in loaded.settings.accounts:
+                await account.apply(wishes_of(loaded, account.name, self._all_bases))
+        self._keep_history()
+        log.info("reloaded", applied=applied, needs_restart=needs_restart)
+        return applied, needs_restart
+
+    def _keep_history(self) -> None:
+        accounts = self._loaded.settings.accounts
+        self.upkeep.journals = {
+            account.journal: accounts[account.name].history.keep
+            for account in self.accounts
+            if account.name in accounts
+        }
+
+    async def hangup(self) -> None:
+        """SIGHUP: the file again; and whoever rests logged out may try anew (DESIGN 2)."""
+        try:
+            await self.reload()
+        except BadCommand:
+            return  # it has been logged, and nothing was changed
+        for account in self.accounts:
+            account.session.ask_if_resting()
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not running.cancelled():
+            raise
+
+
+@asynccontextmanager
+async def opened(loaded: Loaded, around: Surroundings, *, broker: bool = True) -> AsyncGenerator[App, None]:
+    """Everything that a run needs, opened in order and closed in the opposite one.
+
+    Without `broker` the embedded one is not started: for what needs the store only.
+
+    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, and `PortInUse` of the embedded broker.
+    """
+    settings = loaded.settings
+    path, said = resolve(None if settings.storage.path is None else Path(settings.storage.path), around.env)
+    log.info(said)
+    async with AsyncExitStack() as stack:
+        folder = Folder.open(path)
+        stack.callback(folder.close)
+        database = await Database.open(folder.path / DATABASE, around.on_point)
+        stack.push_async_callback(database.close)
+        if database.set_aside is not None:
+            log.error("damaged database set aside; a new one was begun", set_aside=str(database.set_aside))
+        embedded = None
+        if settings.mqtt.url == (EMBEDDED,):
+            port = around.embedded_port
+            embedded = f"mqtt://127.0.0.1:{port}"
+            if broker:
+                own = await stack.enter_async_context(Embedded(folder.path, port=port))
+                embedded = own.url
+        app = App(loaded, folder, database, embedded, around)
+        await app.open_accounts()
+        for account in app.accounts:
+            stack.push_async_callback(account.close)
+        yield app
+
+
+async def run(loaded: Loaded, around: Surroundings) -> None:
+    """`wx2mqtt run`: until SIGTERM or SIGINT; SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    async with opened(loaded, around) as app:
+        reloads: set[asyncio.Task[None]] = set()
+
+        def hangup() -> None:
+            task = loop.create_task(app.hangup())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, around.stop.set)
+        loop.add_signal_handler(signal.SIGHUP, hangup)
+        await app.run()

@@ -1,0 +1,111 @@
+"""From settings to the bridge's own words: the one place that knows both. Makes values, starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from wx2mqtt.bridge.account import Wishes
+from wx2mqtt.bridge.evidence import Pin
+from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.judge import Rules
+from wx2mqtt.bridge.session import Expected
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.link import Publication, Subscription
+from wx2mqtt.mqtt.options import Options, TlsFiles
+from wx2mqtt.mqtt.topics import TEXT, Topics
+from wx2mqtt.settings.load import Loaded
+from wx2mqtt.settings.schema import Account as AccountSettings
+from wx2mqtt.settings.schema import Settings
+from wx2mqtt.wechat.gateway import Gateway, Vault
+from wx2mqtt.wechat.webwx.gateway import WebWx
+from wx2mqtt.wechat.webwx.requests import Desktop
+
+Observe = Callable[[str, str, float], None]
+
+
+def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...]) -> Wishes:
+    """What the owner wants of one account and may change while the bridge runs."""
+    settings = loaded.settings
+    account = settings.accounts[name]
+    return Wishes(
+        rules=Rules(
+            allow=account.send.allow,
+            ttl=account.send.ttl,
+            bases=bases,
+            discovery_prefix=settings.homeassistant.prefix,
+            language=settings.language,
+            size_limit=f"{settings.storage.max_size / 1_000_000:g} MB",
+        ),
+        filters=Filters(
+            allow=account.receive.allow,
+            deny=account.receive.deny,
+            groups=account.receive.groups,
+            own=account.receive.own,
+        ),
+        per_minute=account.send.per_minute,
+        burst=account.send.burst,
+        pins=pins_of(account),
+        language=settings.language,
+        expected=Expected(uin=account.expect.uin or "", nickname=account.expect.nickname or ""),
+        public=public_settings(account),
+        warnings=tuple(map(str, loaded.warnings)),
+    )
+
+
+def pins_of(account: AccountSettings) -> dict[str, Pin]:
+    """Whom the owner named."""
+    return {
+        level: Pin(
+            remark=pin.remark or "",
+            alias=pin.alias or "",
+            nickname=pin.nickname or "",
+            group=pin.group or "",
+            ilink=pin.ilink or "",
+            owner=pin.owner,
+        )
+        for level, pin in account.contacts.items()
+    }
+
+
+def public_settings(account: AccountSettings) -> dict[str, Json]:
+    """The settings that `bridge/info` shows: nothing that is, holds or leads to a secret."""
+    chosen = {"backend", "topic_names", "receive", "send", "history", "plain"}
+    shown: dict[str, Json] = account.model_dump(mode="json", include=chosen)
+    return shown
+
+
+def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe) -> Gateway:
+    """The backend of one account."""
+    account = settings.accounts[name]
+    desktop = account.webwx.desktop
+    version, spam = desktop.client_version, desktop.extspam
+    wanted = Desktop(client_version=version, extspam=_plain(spam) or "") if version and spam else None
+    return WebWx(
+        vault, endpoint=account.endpoint, desktop=wanted, language=settings.language, observe=observe
+    )
+
+
+def options_of(settings: Settings, name: str, topics: Topics, embedded: str | None) -> Options:
+    """What the link of one account is told; `embedded` is the address of our own broker where it runs."""
+    mqtt = settings.mqtt
+    tls = mqtt.tls
+    files = (tls.ca_file, tls.cert_file, tls.key_file)
+    ca, cert, key = (None if file is None else Path(file) for file in files)
+    return Options(
+        urls=mqtt.url if embedded is None else (embedded,),
+        client_id=settings.client_ids()[name],
+        username=mqtt.username,
+        password=_plain(mqtt.password),
+        protocol=mqtt.protocol,
+        keepalive=mqtt.keepalive,
+        tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(files) else None,
+        will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT),
+        subscriptions=tuple(Subscription(filter=one) for one in topics.subscriptions),
+    )
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

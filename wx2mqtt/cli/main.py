@@ -1,0 +1,299 @@
+"""The commands of `wx2mqtt`. Heavy parts are imported by the command that needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from wx2mqtt import __version__
+from wx2mqtt.cli.exits import UNEXPECTED, WELL, exit_code
+from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
+from wx2mqtt.model import Json
+from wx2mqtt.service import logs
+from wx2mqtt.settings.load import Loaded, find, load
+
+app = typer.Typer(
+    help="A bridge between a personal WeChat account and MQTT.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+journal = typer.Typer(help="What is waiting, failed or uncertain.", no_args_is_help=True)
+people = typer.Typer(
+    help="Who has which topic; settle what the bridge would not guess.", no_args_is_help=True
+)
+schema = typer.Typer(help="Schemas for machines.", no_args_is_help=True)
+app.add_typer(journal, name="journal")
+app.add_typer(people, name="people")
+app.add_typer(schema, name="schema")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The file; else ./wx2mqtt.yaml, then /etc/wx2mqtt/wx2mqtt.yaml."),
+]
+Tls = Annotated[
+    Path | None,
+    typer.Option(help="A folder for a CA and certificates; serves HTTPS."),
+]
+Which = Annotated[str, typer.Option("--account", help="The account; the first one by default.")]
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Carry out one command line; the exit code."""
+    try:
+        app(list(arguments), prog_name="wx2mqtt")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else UNEXPECTED
+    except Wx2MqttError as error:
+        return exit_code(error, _complain)
+    return WELL
+
+
+def _complain(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> Loaded:
+    """The settings, with their warnings told; raises `SettingsError`."""
+    path = config or find(Path.cwd())
+    if config is not None and not config.exists():
+        raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
+    loaded = load(path, os.environ)
+    log = loaded.settings.log
+    logs.configure(
+        level="warning" if log_to_terminal else log.level,
+        format=log.format,
+        stream=sys.stderr,
+        message_text=log.message_text,
+    )
+    return loaded
+
+
+def _do(config: Path | None, name: str, fields: Mapping[str, Json], which: str) -> Json:
+    from wx2mqtt.app.running import Surroundings  # noqa: PLC0415
+    from wx2mqtt.cli.offline import do  # noqa: PLC0415
+    from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
+
+    loaded = _loaded(config, log_to_terminal=True)
+    given = {key: value for key, value in {**fields, "account": which}.items() if value != ""}
+
+    async def ask() -> Json:
+        return await do(loaded, Surroundings(env=os.environ, notifier=Notifier({})), name, given)
+
+    return asyncio.run(ask())
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"wx2mqtt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    """Bridge WeChat and MQTT."""
+
+
+@app.command("run")
+def run_bridge(config: Config = None) -> None:
+    """The bridge. Without a file: web WeChat, and an embedded broker on 127.0.0.1:1883."""
+    from wx2mqtt.app.running import Surroundings, run  # noqa: PLC0415
+    from wx2mqtt.cli.terminal import contacts_progress, show_login  # noqa: PLC0415
+    from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
+
+    loaded = _loaded(config)
+    _warn(loaded)
+
+    async def bridge() -> None:
+        around = Surroundings(
+            env=os.environ,
+            notifier=Notifier(os.environ),
+            progress=contacts_progress(),
+            status=show_login,
+        )
+        await run(loaded, around)
+
+    asyncio.run(bridge())
+
+
+def _warn(loaded: Loaded) -> None:
+    for warning in loaded.warnings:
+        _complain(f"warning: {warning}")
+
+
+@app.command()
+def check(config: Config = None) -> None:
+    """All problems of the file at once, each with its line and cure."""
+    loaded = _loaded(config, log_to_terminal=True)
+    _warn(loaded)
+    print(f"{loaded.path or 'no file: the defaults'}: no problems")
+
+
+@app.command()
+def login(
+    account: Annotated[str | None, typer.Argument(help="The account; the first one by default.")] = None,
+    config: Config = None,
+) -> None:
+    """Log in once at the terminal, save the session, exit."""
+    from wx2mqtt.app.running import Surroundings  # noqa: PLC0415
+    from wx2mqtt.cli.login import login as log_in  # noqa: PLC0415
+    from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
+
+    loaded = _loaded(config, log_to_terminal=True)
+
+    async def once() -> None:
+        await log_in(loaded, Surroundings(env=os.environ, notifier=Notifier({})), account)
+
+    asyncio.run(once())
+
+
+@app.command()
+def healthcheck(
+    config: Config = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Well if it lives, also while it waits for a scan.")
+    ] = False,
+    account: Which = "",
+) -> None:
+    """Exit 0 if the running bridge is well."""
+    from wx2mqtt.cli.health import well  # noqa: PLC0415
+
+    loaded = _loaded(config, log_to_terminal=True)
+    problems = asyncio.run(well(loaded, os.environ, live=live, account=account))
+    print("; ".join(problems) or "well")
+    raise typer.Exit(UNEXPECTED if problems else WELL)
+
+
+@app.command()
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Play a short conversation, print what crossed, exit.")
+    ] = False,
+    simulator_port: Annotated[int, typer.Option(help="The phone page; 0 finds a free port.")] = 8070,
+    mqtt_port: Annotated[int, typer.Option(help="The broker; 0 finds a free port.")] = 1883,
+    language: Annotated[
+        Literal["en", "zh"], typer.Option(help="The language of the words for people.")
+    ] = "en",
+) -> None:
+    """Everything on this machine with no account: simulated WeChat, broker, bridge."""
+    from wx2mqtt.demo.stage import Choices, play  # noqa: PLC0415
+
+    logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
+    ports = (0, 0) if once else (simulator_port, mqtt_port)
+    play(Choices(once=once, simulator_port=ports[0], mqtt_port=ports[1], language=language))
+
+
+@app.command()
+def simulate(
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback only if you say so.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 finds a free port.")] = 8070,
+    tls: Tls = None,
+    friends: Annotated[int, typer.Option(help="So many friends more.")] = 0,
+    autoscan: Annotated[bool, typer.Option("--autoscan", help="Scan and confirm every QR code.")] = False,
+) -> None:
+    """The WeChat simulator alone, for other people's clients and tests."""
+    from wx2mqtt.simulator.server import SimulatorOptions, run_simulator  # noqa: PLC0415
+
+    logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
+    options = SimulatorOptions(host=host, port=port, tls=tls, friends=friends, autoscan=autoscan)
+    raise typer.Exit(run_simulator(options))
+
+
+@journal.command("list")
+def journal_list(
+    config: Config = None,
+    account: Which = "",
+    everything: Annotated[bool, typer.Option("--all", help="Also what was sent or rejected.")] = False,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Commands that wait, failed or are uncertain, and messages that were set aside."""
+    answer = _do(config, "journal.list", {"all": everything}, account)
+    _print(
+        answer,
+        as_json,
+        {
+            "commands": ("id", "user", "state", "code", "accepted", "attempts", "message"),
+            "set_aside": ("row", "topic", "sort", "since", "why"),
+        },
+    )
+
+
+@journal.command("show")
+def journal_show(command_id: str, config: Config = None, account: Which = "") -> None:
+    """One command whole, its text included."""
+    _print(_do(config, "journal.show", {"id": command_id}, account), True, {})
+
+
+@journal.command("retry")
+def journal_retry(
+    command_id: Annotated[
+        str, typer.Argument(help="A command's id, or the row of a message that was set aside.")
+    ],
+    config: Config = None,
+    account: Which = "",
+    row: Annotated[bool, typer.Option("--row", help="It is a row of a message that was set aside.")] = False,
+) -> None:
+    """Send a command once more, as <id>~1; or publish a message that was set aside."""
+    fields: dict[str, Json] = {"row": int(command_id)} if row else {"id": command_id}
+    _print(_do(config, "journal.retry", fields, account), True, {})
+
+
+@journal.command("drop")
+def journal_drop(command_id: str, config: Config = None, account: Which = "") -> None:
+    """Give a waiting command up; its result says `dropped`."""
+    _print(_do(config, "journal.drop", {"id": command_id}, account), True, {})
+
+
+@people.command("list")
+def people_list(
+    config: Config = None, account: Which = "", as_json: Annotated[bool, typer.Option("--json")] = False
+) -> None:
+    """Who has which topic, and how that was found."""
+    columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")
+    _print(_do(config, "people.list", {}, account), as_json, {"people": columns})
+
+
+@people.command("assign")
+def people_assign(user: str, to: str, config: Config = None, account: Which = "") -> None:
+    """USER, who could not be found again, is the one who is called TO now."""
+    _print(_do(config, "people.assign", {"user": user, "to": to}, account), True, {})
+
+
+@people.command("merge")
+def people_merge(user: str, other: str, config: Config = None, account: Which = "") -> None:
+    """USER and OTHER are one person; both names lead to USER from now on."""
+    _print(_do(config, "people.merge", {"user": user, "other": other}, account), True, {})
+
+
+@schema.command("config")
+def schema_config() -> None:
+    """The JSON Schema of the configuration file."""
+    from wx2mqtt.settings.schema import json_schema  # noqa: PLC0415
+
+    print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+
+
+def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:
+    from wx2mqtt.cli.terminal import table  # noqa: PLC0415
+
+    if as_json or not isinstance(answer, dict):
+        print(json.dumps(answer, ensure_ascii=False, indent=2))
+        return
+    for name, columns in tables.items():
+        rows = answer.get(name)
+        if isinstance(rows, list) and rows:
+            print(table(rows, columns))
+        elif name != "set_aside":
+            print(f"no {name}")

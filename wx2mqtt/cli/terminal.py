@@ -1,0 +1,77 @@
+"""What a person at a terminal sees: the QR code, progress, tables. Nothing of it goes into a log (P6)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from wx2mqtt.bridge.state import Login
+from wx2mqtt.model import Json
+from wx2mqtt.wechat.gateway import Progress
+
+
+def draw_qr(url: str, stream: TextIO) -> None:
+    """The QR code in half blocks, dark on light whatever the terminal's colours; only ever on a terminal."""
+    if not stream.isatty():
+        return
+    import qrcode  # noqa: PLC0415 - 7 MB that a bridge with a saved login never needs
+
+    code = qrcode.QRCode(border=2)
+    code.add_data(url)
+    code.make(fit=True)
+    code.print_ascii(out=stream, tty=True)
+    stream.flush()
+
+
+def show_login(account: str, login: Login, url: str) -> None:
+    """The login of `wx2mqtt run` at a terminal: what to do, and the code when there is one."""
+    if not sys.stderr.isatty():
+        return
+    if url:
+        draw_qr(url, sys.stderr)
+    print(f"{account}: {login.state}: {login.reason}", file=sys.stderr, flush=True)
+
+
+def contacts_progress() -> Progress:
+    """Tells how many contacts have come; a moving line at a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return lambda _count: None
+    from rich.console import Console  # noqa: PLC0415 - only where a person watches
+    from rich.progress import Progress as Bar  # noqa: PLC0415
+    from rich.progress import SpinnerColumn, TextColumn  # noqa: PLC0415
+
+    bar = Bar(
+        SpinnerColumn(),
+        TextColumn("contacts: {task.completed:.0f}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("contacts", total=None)
+
+    def show(count: int) -> None:
+        if count:
+            bar.start()
+            bar.update(task, completed=count)
+        else:
+            bar.stop()
+
+    return show
+
+
+def table(rows: Sequence[Json], columns: Iterable[str]) -> str:
+    """Rows of text in columns as wide as they must be; what a row does not have is empty."""
+    names = list(columns)
+    lines = [names, *([_cell(row, name) for name in names] for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cell(row: Json, name: str) -> str:
+    value = row.get(name) if isinstance(row, dict) else None
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return "" if value is None else str(value)

@@ -1,0 +1,121 @@
+"""The demo's stage: simulator, embedded broker and the real bridge, over real HTTP and real MQTT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from wx2mqtt.app.running import App, Surroundings, opened
+from wx2mqtt.demo.story import tell
+from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.mqtt.embedded import Embedded
+from wx2mqtt.service.systemd import Notifier
+from wx2mqtt.settings.load import Loaded
+from wx2mqtt.settings.schema import Account, Mqtt, Pin, Send, Settings, Storage
+from wx2mqtt.simulator.server import Simulator
+
+PEOPLE = {"wife": Pin(remark="老婆"), "family": Pin(group="相亲相爱一家人")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What `wx2mqtt demo` was asked; port 0 takes a free one."""
+
+    once: bool = False
+    simulator_port: int = 8070
+    mqtt_port: int = 1883
+    language: Literal["en", "zh"] = "en"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What stands on the stage."""
+
+    simulator: Simulator
+    broker: Embedded
+    app: App
+    stop: asyncio.Event
+
+
+def play(choices: Choices) -> None:
+    """Run the demo until it is over or stopped. Raises `Wx2MqttError`."""
+    asyncio.run(_play(choices))
+
+
+async def _play(choices: Choices) -> None:
+    with tempfile.TemporaryDirectory(prefix="wx2mqtt-demo-") as folder:
+        async with stage(choices, Path(folder)) as everything:
+            running = asyncio.create_task(everything.app.run())
+            try:
+                if choices.once:
+                    await tell(everything.simulator.url, everything.broker.url)
+                    everything.stop.set()
+                else:
+                    _explain(everything)
+                await running
+            finally:
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running
+
+
+@asynccontextmanager
+async def stage(choices: Choices, folder: Path) -> AsyncGenerator[Stage, None]:
+    """Set everything up on loopback; nothing is open to the network."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        simulator = await Simulator(port=choices.simulator_port).__aenter__()
+    except OSError as error:
+        port = choices.simulator_port
+        problem = f"Port {port} cannot be had ({error.strerror}); choose another with --simulator-port."
+        raise Wx2MqttError(problem) from error
+    try:
+        broker_folder = folder / "broker"
+        broker_folder.mkdir()
+        async with Embedded(broker_folder, port=choices.mqtt_port) as broker:
+            around = Surroundings(env=_environment(), notifier=Notifier({}), stop=stop)
+            async with opened(_loaded(choices, simulator.url, broker.url, folder), around) as app:
+                yield Stage(simulator, broker, app, stop)
+    finally:
+        await simulator.__aexit__(None, None, None)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
+
+
+def _loaded(choices: Choices, simulator: str, broker: str, folder: Path) -> Loaded:
+    account = Account(endpoint=simulator, contacts=PEOPLE, send=Send(per_minute=0))
+    settings = Settings(
+        mqtt=Mqtt(url=(broker,)),
+        accounts={"home": account},
+        storage=Storage(path=str(folder / "store")),
+        language=choices.language,
+    )
+    return Loaded(settings=settings, path=None)
+
+
+def _explain(everything: Stage) -> None:
+    simulator, broker = everything.simulator.url, everything.broker.url
+    host, _, port = broker.removeprefix("mqtt://").partition(":")
+    print(
+        f"""wx2mqtt demo: nothing leaves this machine.
+
+  the phone       {simulator}/      scan the code there, then write as one of the people
+  the broker      {broker}
+  what happens    mosquitto_sub -h {host} -p {port} -t 'wx/#' -F '%t  %p'
+  write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/wife -m 'Dinner is ready'
+
+Stop with Ctrl-C.""",
+        flush=True,
+    )
