@@ -1,0 +1,174 @@
+"""The people of a login: the address book page by page, single ones on demand (webwx 2.8, 2.9, 4.5)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+
+import structlog
+
+from wx2mqtt.errors import GatewayError, Unreachable
+from wx2mqtt.model import Contact, Handle
+from wx2mqtt.wechat.gateway import Progress
+from wx2mqtt.wechat.webwx import requests, responses
+from wx2mqtt.wechat.webwx.channel import Channel
+from wx2mqtt.wechat.webwx.codes import FILE_HELPER
+from wx2mqtt.wechat.webwx.contacts import contact, file_helper, is_group, owner_contact
+from wx2mqtt.wechat.webwx.fields import Entry, text
+from wx2mqtt.wechat.webwx.requests import BATCH
+from wx2mqtt.wechat.webwx.responses import ContactPage
+from wx2mqtt.wechat.webwx.roster import Roster
+
+log = structlog.get_logger(__name__)
+
+PAGES = 40  # the official client stops after 17
+EMPTY_TRIES = 3  # the list is empty right after some logins (webwx 2.8)
+PAUSE = 2.0  # seconds before an empty list is asked for again
+STEPS = (BATCH, 10, 5, 1)  # a slice that fails is asked for again in smaller ones (webwx 2.9)
+FAILURES = 6  # calls in a row, until it is the server and not a name
+PATIENCE = 5.0  # seconds that messages wait for a name
+ASK_AGAIN = 600.0  # seconds until somebody who stayed unknown is asked for again
+ASKED = 2048  # names that are remembered for it
+
+
+class AddressBook:
+    """What is learned goes into the roster as well, which names senders."""
+
+    def __init__(self, channel: Channel, roster: Roster, known: Sequence[Entry]) -> None:
+        self._channel = channel
+        self._timing = channel.timing
+        self._roster = roster
+        self._known = known
+        self._asked: OrderedDict[str, float] = OrderedDict()
+        self._unread = 0
+
+    def take_unread(self) -> int:
+        """How many entries could not be read since this was asked last."""
+        unread, self._unread = self._unread, 0
+        return unread
+
+    async def pages(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:
+        """Everybody, groups last and with their members; each once."""
+        seen: set[Handle] = set()
+        groups: OrderedDict[str, Contact | None] = OrderedDict()
+        async for found in self._listed():
+            page = self._fresh(found, seen)
+            groups.update((one.handle, one) for one in page if is_group(one.handle))
+            yield self._learned([one for one in page if not is_group(one.handle)])
+            progress(len(seen))
+        for name in self._channel.session.chats:
+            if is_group(name) and name not in seen:
+                groups.setdefault(name, None)
+                seen.add(Handle(name))
+        async for page in self._with_members(groups):
+            yield self._learned(page)
+            progress(len(seen))
+
+    async def look_up(self, names: Iterable[str]) -> tuple[Contact, ...]:
+        """Up to 50 of these people and groups, each asked for once in a while. Failing, it knows nobody."""
+        now = self._timing.monotonic()
+        wanted = [name for name in dict.fromkeys(names) if self._may_ask(name, now)][:BATCH]
+        if not wanted:
+            return ()
+        for name in wanted:
+            self._note_asked(name, now)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                found = await self._asked_for(wanted)
+        except (GatewayError, TimeoutError) as why:
+            # What failed here shows in the next poll as well; a message must not wait for a name.
+            log.info("people not looked up", count=len(wanted), reason=str(why))
+            return ()
+        return self._learned(found)
+
+    async def _listed(self) -> AsyncIterator[list[Contact]]:
+        """The pages of the address book, and then those whom only webwxinit named."""
+        seq, earlier = 0, {0}
+        for _ in range(PAGES):
+            page = await self._page(seq)
+            self._unread += page.unread
+            yield self._readable(page.contacts)
+            seq = page.next_seq
+            if seq in earlier:
+                break
+            earlier.add(seq)
+        yield [*self._readable(self._known), owner_contact(self._channel.session.owner), file_helper()]
+
+    async def _page(self, seq: int) -> ContactPage:
+        for left in reversed(range(EMPTY_TRIES)):
+            channel = self._channel
+            request = requests.get_contact(channel.site, channel.session, seq, self._timing.now)
+            page = responses.contact_page(await channel.ask(request))
+            if page.contacts or seq or not left:
+                break
+            await self._timing.sleep(PAUSE)
+        return page
+
+    async def _with_members(self, groups: OrderedDict[str, Contact | None]) -> AsyncIterator[list[Contact]]:
+        for slice_ in _slices(list(groups), BATCH):
+            found = {one.handle: one for one in await self._slice(slice_)}
+            yield [one for name in slice_ if (one := found.get(Handle(name)) or groups[name]) is not None]
+
+    async def _slice(self, names: list[str]) -> list[Contact]:
+        """These groups; what fails together is asked for in ever smaller steps, and at last left out."""
+        found: list[Contact] = []
+        failures = 0
+        waiting = [(names, 0)]
+        while waiting:
+            part, step = waiting.pop()
+            try:
+                found += await self._asked_for(part)
+                failures = 0
+            except Unreachable:
+                failures += 1
+                if failures >= FAILURES:
+                    raise
+                waiting += [(smaller, step + 1) for smaller in self._smaller(part, step)]
+        return found
+
+    def _smaller(self, part: list[str], step: int) -> list[list[str]]:
+        if len(part) == 1:
+            self._unread += 1
+            log.warning("group cannot be read")
+            return []
+        size = next(size for size in STEPS[step + 1 :] if size < len(part))
+        return list(_slices(part, size))[::-1]
+
+    async def _asked_for(self, names: Sequence[str]) -> list[Contact]:
+        channel = self._channel
+        request = requests.batch_get(channel.site, channel.session, names, self._timing.now)
+        entries, unread = responses.contact_list(await channel.ask(request))
+        self._unread += unread
+        return self._readable(entries)
+
+    def _readable(self, entries: Sequence[Entry]) -> list[Contact]:
+        owner = self._channel.session.handle
+        self._unread += sum(not text(entry, "UserName") for entry in entries)
+        return [found for entry in entries if (found := contact(entry, owner)) is not None]
+
+    def _fresh(self, found: list[Contact], seen: set[Handle]) -> list[Contact]:
+        fresh = []
+        for one in found:
+            if one.handle not in seen:
+                seen.add(one.handle)
+                fresh.append(one)
+        return fresh
+
+    def _learned(self, contacts: list[Contact]) -> tuple[Contact, ...]:
+        self._roster.learn(contacts)
+        return tuple(contacts)
+
+    def _may_ask(self, name: str, now: float) -> bool:
+        asked = self._asked.get(name)
+        return name != FILE_HELPER and (asked is None or now - asked >= ASK_AGAIN)
+
+    def _note_asked(self, name: str, now: float) -> None:
+        self._asked.pop(name, None)
+        self._asked[name] = now
+        if len(self._asked) > ASKED:
+            self._asked.popitem(last=False)
+
+
+def _slices(names: list[str], size: int) -> Iterator[list[str]]:
+    return (names[at : at + size] for at in range(0, len(names), size))

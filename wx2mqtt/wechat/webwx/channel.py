@@ -1,0 +1,186 @@
+"""One login's line to WeChat: makes calls with its keys, judges `Ret`, keeps what answers renew, saves it.
+
+The conversations (signing in, the address book, the inbox) stand above it and never see a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Throttled, Unreachable
+from wx2mqtt.wechat.gateway import Vault
+from wx2mqtt.wechat.webwx import responses
+from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
+from wx2mqtt.wechat.webwx.cookies import Cookies
+from wx2mqtt.wechat.webwx.endpoints import FIRST_BASE, Endpoint, everything_at, host_of, hosts_of
+from wx2mqtt.wechat.webwx.fields import Entry
+from wx2mqtt.wechat.webwx.position import Position
+from wx2mqtt.wechat.webwx.requests import Request, Site
+from wx2mqtt.wechat.webwx.responses import Unreadable
+from wx2mqtt.wechat.webwx.session import Desktop, Session, from_saved, to_saved
+from wx2mqtt.wechat.webwx.timing import Timing
+from wx2mqtt.wechat.webwx.transport import Transport
+from wx2mqtt.wechat.webwx.words import say
+from wx2mqtt.words import Language
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE = (
+    60.0  # seconds after a first "too often"; the server's own lock lasts some 30 minutes (webwx 6.1)
+)
+LONGEST_PAUSE = 1800.0
+
+
+class Channel:
+    """`site` says where and how we speak, `base` which cluster the login was sent to."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        vault: Vault,
+        *,
+        endpoint: str | None,
+        desktop: Desktop | None,
+        language: Language,
+        timing: Timing,
+    ) -> None:
+        self.transport = transport
+        self.language = language
+        self.timing = timing
+        self.endpoint = endpoint
+        self._vault = vault
+        self._desktop = desktop
+        self._session: Session | None = None
+        self._saved: tuple[str, str, Cookies] | None = None
+        self._throttled = 0
+        self.base = FIRST_BASE
+        self.site = self._site()
+
+    @property
+    def session(self) -> Session:
+        """The login. Raises `LoggedOut` when there is none."""
+        if self._session is None:
+            raise LoggedOut(self.words("no_login"))
+        return self._session
+
+    def words(self, key: str, /, **facts: object) -> str:
+        """A sentence for people."""
+        return say(self.language, key, **facts)
+
+    # calls
+
+    async def ask(self, request: Request) -> Entry:
+        """One call that is answered with JSON and Ret 0. Raises what its Ret asks for."""
+        answer, ret = await self.ask_anyway(request)
+        if ret != Ret.OK:
+            raise self.refusal(ret, request.endpoint)
+        return answer
+
+    async def ask_anyway(self, request: Request) -> tuple[Entry, int]:
+        """The answer, whatever its Ret says.
+
+        What cannot be read is `Unreachable`, after a send `OutcomeUnknown`.
+        """
+        body = (await self.transport.call(request)).body
+        try:
+            answer = responses.parsed(body)
+            ret = responses.ret_of(answer)
+        except Unreadable:
+            lost = OutcomeUnknown if request.endpoint.delivers else Unreachable
+            raise lost(self.words("unreadable", call=request.endpoint.name)) from None
+        if ret == Ret.OK:
+            self._throttled = 0
+        return answer, ret
+
+    def refusal(self, ret: int, endpoint: Endpoint) -> GatewayError:
+        """The error that a Ret asks for (webwx 1.3)."""
+        if ret in SESSION_ENDED:
+            return LoggedOut(self.words(str(ret)))
+        if ret == Ret.TOO_OFTEN:
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._throttled)
+            self._throttled = min(self._throttled + 1, 10)
+            return Throttled(self.words("too_often", ret=ret, call=endpoint.name), retry_after=pause)
+        word = "later" if ret in LATER else "failed"
+        return Unreachable(self.words(word, ret=ret, call=endpoint.name))
+
+    # the login
+
+    def start_anew(self) -> None:
+        """Forget the login here: another one begins, with no cookies. What is saved stays."""
+        self._session = None
+        self.transport.cookies = Cookies.none(anywhere=self.endpoint is not None)
+        self.move_to(FIRST_BASE)
+
+    def move_to(self, base: str) -> None:
+        """Speak to the cluster of this base host from now on."""
+        self.base = base or FIRST_BASE
+        self.site = self._site()
+
+    def cookies(self) -> dict[str, str]:
+        """The cookies that the base host may see."""
+        return self.transport.cookies.for_host(host_of(self.site.hosts.base))
+
+    def adopt(self, session: Session) -> None:
+        """This is the login now."""
+        self._session = session
+
+    def renew(self, change: Callable[[Session], Session]) -> None:
+        """Take a change of the login over."""
+        if self._session is not None:
+            self._session = change(self._session)
+
+    def take_skey(self, skey: str) -> None:
+        """A new skey replaces the old one; an empty one means nothing (webwx 2.6, 2.11)."""
+        if skey:
+            self.renew(lambda session: replace(session, skey=skey))
+
+    def take_position(self, position: Position) -> None:
+        """Remember how far we are, for the resume test at the next start."""
+        self.renew(lambda session: replace(session, position=position))
+
+    async def load(self) -> Session | None:
+        """The login that was saved, taken over with its cookies; None when none fits this endpoint."""
+        saved = await self._vault.load()
+        found = from_saved(saved, self.endpoint) if saved is not None else None
+        if found is None:
+            return None
+        session, cookies = found
+        self.move_to(session.base)
+        self.transport.cookies = cookies
+        self.adopt(session)
+        self._saved = self._state(session)
+        return session
+
+    async def save(self) -> None:
+        """Keep the login if something changed without which it could not be resumed."""
+        session = self._session
+        if session is None or self._state(session) == self._saved:
+            return
+        await self._write(session)
+
+    async def save_all(self) -> None:
+        """Keep the login with its position."""
+        if self._session is not None:
+            await self._write(self._session)
+
+    async def forget(self) -> None:
+        """The login is over, here and on disk."""
+        self.start_anew()
+        self._saved = None
+        await self._vault.clear()
+
+    async def _write(self, session: Session) -> None:
+        state = self._state(session)
+        await self._vault.save(to_saved(session, self.transport.cookies, self.endpoint))
+        self._saved = state
+
+    def _state(self, session: Session) -> tuple[str, str, Cookies]:
+        return session.login_id, session.skey, self.transport.cookies
+
+    def _site(self) -> Site:
+        hosts = hosts_of(self.base) if self.endpoint is None else everything_at(self.endpoint)
+        lang = "zh_CN" if self.language == "zh" else "en_US"
+        return Site(hosts=hosts, lang=lang, desktop=self._desktop)

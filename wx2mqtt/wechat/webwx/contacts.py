@@ -1,0 +1,105 @@
+"""From WeChat's contact entries to people and groups (webwx 4.1, 4.3). Raw key names stay below this line."""
+
+from __future__ import annotations
+
+import re
+
+from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
+from wx2mqtt.wechat.webwx.codes import FILE_HELPER, HIDDEN_SUFFIXES, SPECIAL_ACCOUNTS
+from wx2mqtt.wechat.webwx.codes import Contact as Flag
+from wx2mqtt.wechat.webwx.fields import Entry, inner, number, objects, text
+from wx2mqtt.wechat.webwx.text import name
+
+_SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
+
+
+def is_group(handle: str) -> bool:
+    """Whether a UserName names a group."""
+    return handle.startswith("@@") or handle.endswith("@chatroom")
+
+
+def kind_of_name(handle: str, owner: Handle) -> ChatKind | None:
+    """What the name alone says; None for people and official accounts, which it does not tell apart."""
+    if is_group(handle):
+        return ChatKind.GROUP
+    if handle in {owner, FILE_HELPER}:
+        return ChatKind.SELF
+    if handle in SPECIAL_ACCOUNTS or handle.endswith("@qqim"):
+        return ChatKind.SYSTEM
+    return None
+
+
+def contact(entry: Entry, owner: Handle) -> Contact | None:
+    """One entry; None when it names nobody that can be shown. Empty fields mean "not told", not "gone"."""
+    handle = text(entry, "UserName")
+    if not handle or handle.endswith(HIDDEN_SUFFIXES):
+        return None
+    avatar = _SEQ.search(text(entry, "HeadImgUrl"))
+    return Contact(
+        handle=Handle(handle),
+        kind=kind_of_name(handle, owner) or _person_or_account(entry),
+        nickname=name(text(entry, "NickName")),
+        remark=name(text(entry, "RemarkName")),
+        alias=name(text(entry, "Alias")),
+        permanent_id=handle if handle in SPECIAL_ACCOUNTS else "",
+        avatar=avatar[1] if avatar and avatar[1].strip("0") else "",
+        profile=_profile(entry),
+        members=_members(entry) if is_group(handle) else None,
+    )
+
+
+def file_helper() -> Contact:
+    """The chat with oneself, which every account has even where no list names it."""
+    return Contact(handle=Handle(FILE_HELPER), kind=ChatKind.SELF, permanent_id=FILE_HELPER)
+
+
+def owner_in(user: Entry) -> tuple[Handle, str, str]:
+    """UserName, name and uin of the account itself, from webwxinit."""
+    uin = number(user, "Uin")
+    return Handle(text(user, "UserName")), name(text(user, "NickName")), str(uin) if uin else ""
+
+
+def new_nickname(profile: Entry) -> str:
+    """The name that the owner has taken, from a webwxsync; empty when nothing changed (webwx 2.11)."""
+    return name(text(inner(profile, "NickName"), "Buff")) if number(profile, "BitFlag") else ""
+
+
+def owner_contact(owner: Owner) -> Contact:
+    """The account itself as a contact."""
+    return Contact(handle=owner.handle, kind=ChatKind.SELF, nickname=owner.nickname)
+
+
+def handles_in(entries: list[Entry]) -> tuple[Handle, ...]:
+    """The UserNames in a list of entries."""
+    return tuple(Handle(handle) for entry in entries if (handle := text(entry, "UserName")))
+
+
+def _person_or_account(entry: Entry) -> ChatKind:
+    official = number(entry, "VerifyFlag") & Flag.OFFICIAL or text(entry, "UserName").startswith("gh_")
+    return ChatKind.OFFICIAL if official else ChatKind.FRIEND
+
+
+def _profile(entry: Entry) -> dict[str, str]:
+    facts = {
+        "sex": text(entry, "Sex"),
+        "province": name(text(entry, "Province")),
+        "city": name(text(entry, "City")),
+        "attributes": text(entry, "AttrStatus"),
+    }
+    return {key: fact for key, fact in facts.items() if fact not in {"", "0"}}
+
+
+def _members(entry: Entry) -> tuple[Member, ...] | None:
+    """The members; None unless the list is whole: those of init are hollow, others stale (webwx 2.6, 4.5)."""
+    listed, _ = objects(entry, "MemberList")
+    members = tuple(
+        Member(
+            handle=Handle(text(member, "UserName")),
+            nickname=name(text(member, "NickName")),
+            display_name=name(text(member, "DisplayName")),
+        )
+        for member in listed
+        if text(member, "UserName")
+    )
+    whole = len(members) >= number(entry, "MemberCount") and any(member.nickname for member in members)
+    return members if members and whole else None

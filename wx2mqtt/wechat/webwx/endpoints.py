@@ -1,0 +1,160 @@
+"""Where WeChat's servers are and what each call is: hosts, paths, limits (webwx 1.1, 2). One table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+APP_ID = (
+    "wx782c26e4c19acffb"  # the login's; the seed's other id belongs into file XML (webwx 2.1, appendix C)
+)
+PREFIX = "/cgi-bin/mmwebwx-bin"
+QR_CONTENT = (
+    "https://login.weixin.qq.com/l/"  # a phone knows this address, whatever host we talk to (webwx 2.2)
+)
+QR_LIFETIME = 300.0  # seconds (webwx 2.2; by two reports)
+USER_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+)
+
+MEGABYTE = 1 << 20
+
+
+class Role(StrEnum):
+    """Which of the hosts of a cluster answers a call."""
+
+    LOGIN = "login"
+    BASE = "base"
+    PUSH = "push"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One call: `timeout` in seconds for the whole exchange, `limit` in bytes for its answer.
+
+    `delivers` marks a call after which a lost answer leaves the outcome unknown; `polls` one that the
+    server holds. `redirects` marks a call whose answer may come with a redirect status, which is never
+    followed.
+    """
+
+    name: str
+    role: Role
+    path: str
+    timeout: float
+    limit: int = 4 * MEGABYTE
+    delivers: bool = False
+    polls: bool = False
+    redirects: bool = False
+
+
+JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10)
+LOGIN = Endpoint(name="login", role=Role.LOGIN, path="/cgi-bin/mmwebwx-bin/login", timeout=35)
+NEW_LOGIN = Endpoint(
+    name="webwxnewloginpage", role=Role.BASE, path=f"{PREFIX}/webwxnewloginpage", timeout=10, redirects=True
+)
+PUSH_LOGIN = Endpoint(
+    name="webwxpushloginurl", role=Role.BASE, path=f"{PREFIX}/webwxpushloginurl", timeout=10
+)
+INIT = Endpoint(name="webwxinit", role=Role.BASE, path=f"{PREFIX}/webwxinit", timeout=30, limit=32 * MEGABYTE)
+STATUS_NOTIFY = Endpoint(
+    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15
+)
+GET_CONTACT = Endpoint(  # slow for big accounts (webwx 2.8)
+    name="webwxgetcontact",
+    role=Role.BASE,
+    path=f"{PREFIX}/webwxgetcontact",
+    timeout=180,
+    limit=64 * MEGABYTE,
+)
+BATCH_GET = Endpoint(
+    name="webwxbatchgetcontact",
+    role=Role.BASE,
+    path=f"{PREFIX}/webwxbatchgetcontact",
+    timeout=60,
+    limit=64 * MEGABYTE,
+)
+SYNC_CHECK = Endpoint(  # held for 25 s; official client waits 35 (webwx 2.10)
+    name="synccheck", role=Role.PUSH, path=f"{PREFIX}/synccheck", timeout=35, polls=True
+)
+SYNC = Endpoint(name="webwxsync", role=Role.BASE, path=f"{PREFIX}/webwxsync", timeout=15, limit=64 * MEGABYTE)
+SEND_TEXT = Endpoint(
+    name="webwxsendmsg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsg", timeout=15, delivers=True
+)
+LOGOUT = Endpoint(
+    name="webwxlogout", role=Role.BASE, path=f"{PREFIX}/webwxlogout", timeout=10, redirects=True
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hosts:
+    """The origins that serve one account; with an endpoint of one's own they may end in a path prefix."""
+
+    base: str
+    login: str
+    push: str
+
+    def url(self, endpoint: Endpoint) -> str:
+        """Where this call goes, without its query."""
+        return f"{getattr(self, endpoint.role)}{endpoint.path}"
+
+
+# What stands in the base host decides; the order matters, since "wx2.qq.com" also holds "qq.com" (webwx 1.1).
+_CLUSTERS = (
+    ("wx2.qq.com", "wx2.qq.com"),
+    ("wx8.qq.com", "wx8.qq.com"),
+    ("qq.com", "wx.qq.com"),
+    ("web2.wechat.com", "web2.wechat.com"),
+    ("wechat.com", "web.wechat.com"),
+)
+
+_OURS = ("qq.com", "wechat.com")
+
+
+def hosts_of(base: str) -> Hosts:
+    """The hosts that belong to a base host such as `wx2.qq.com`."""
+    for part, cluster in _CLUSTERS:
+        if part in base:
+            return Hosts(
+                base=f"https://{base}", login=f"https://login.{cluster}", push=f"https://webpush.{cluster}"
+            )
+    return Hosts(
+        base=f"https://{base}", login="https://login.weixin.qq.com", push="https://webpush.weixin.qq.com"
+    )
+
+
+FIRST_BASE = "wx.qq.com"  # before a login any cluster will do (webwx 1.1)
+START = hosts_of(FIRST_BASE)
+
+
+def everything_at(endpoint: str) -> Hosts:
+    """One address that serves every host: a simulator, a test server, a proxy."""
+    origin = endpoint.rstrip("/")
+    return Hosts(base=origin, login=origin, push=origin)
+
+
+def is_wechat(url: str) -> bool:
+    """Whether an address is one of WeChat's own; session keys go nowhere else."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        plain = parts.port in {None, 443} and parts.username is None
+    except ValueError:
+        return False
+    ours = any(host == domain or host.endswith(f".{domain}") for domain in _OURS)
+    return parts.scheme == "https" and plain and ours
+
+
+def host_of(url: str) -> str:
+    """The host name in an address; empty when it has none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def from_cgi_bin(url: str) -> str:
+    """Path and query of a redirect, from `/cgi-bin/` on: what stands before is the host's own prefix."""
+    bare = url.partition("#")[0].partition("://")[2].partition("/")[2]
+    path = f"/{bare}"
+    return path[max(path.find("/cgi-bin/"), 0) :]

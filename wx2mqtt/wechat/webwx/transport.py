@@ -1,0 +1,194 @@
+"""The only door to httpx: a request goes out, a whole answer comes back, or an error that says what to do.
+
+No redirect is followed, every answer has a limit in size and time, and nothing that is secret gets into a
+log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from wx2mqtt.errors import GatewayError, OutcomeUnknown, Unreachable
+from wx2mqtt.wechat.webwx.cookies import Cookies
+from wx2mqtt.wechat.webwx.endpoints import USER_AGENT, Endpoint, host_of
+from wx2mqtt.wechat.webwx.requests import Request
+from wx2mqtt.wechat.webwx.timing import Timing
+from wx2mqtt.wechat.webwx.words import say
+from wx2mqtt.words import Language
+
+Observe = Callable[[str, str, float], None]
+"""Told of every exchange: name of the call, outcome in one word, seconds."""
+
+CONNECT = 10.0  # seconds
+KEEP_ALIVE = 4.0  # seconds; below the usual five of servers, so that no request meets a closing socket
+CONNECTIONS = 20
+
+# These two write whole addresses and headers, that is every key of the login, into the log.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+# Nothing of the request was written when one of these is raised; after any other, who knows.
+_NOT_WRITTEN = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+_TOO_LATE = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Answer:
+    """A complete answer."""
+
+    status: int
+    body: bytes = field(repr=False)
+
+
+class _TooLarge(Exception):
+    """The answer has passed its limit."""
+
+
+class Transport:
+    """The connections of one account. `cookies` are renewed by every answer."""
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None,
+        language: Language,
+        timing: Timing,
+        observe: Observe,
+        timeouts: Mapping[str, float],
+        door: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.cookies = Cookies.none(anywhere=endpoint is not None)
+        self._language = language
+        self._timing = timing
+        self._observe = observe
+        self._timeouts = timeouts
+        self._client = _client(endpoint, door)
+
+    async def call(self, request: Request) -> Answer:
+        """Make one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
+        began = self._timing.monotonic()
+        outcome = "cancelled"
+        try:
+            answer = await self._exchange(request)
+            outcome = str(answer.status)
+            return self._accepted(request.endpoint, answer)
+        except _NOT_WRITTEN:
+            outcome = "no_connection"
+            raise Unreachable(self._words("no_connection", request.endpoint)) from None
+        except _TOO_LATE:
+            outcome = "no_answer"
+            raise self._lost(request.endpoint, "no_answer") from None
+        except httpx.HTTPError:
+            outcome = "broken_answer"
+            raise self._lost(request.endpoint, "broken_answer") from None
+        except _TooLarge:
+            outcome = "too_large"
+            raise self._lost(request.endpoint, "too_large") from None
+        finally:
+            self._observe(request.endpoint.name, outcome, self._timing.monotonic() - began)
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._client.aclose()
+
+    async def _exchange(self, request: Request) -> Answer:
+        limit = self._timeouts.get(request.endpoint.name, request.endpoint.timeout)
+        # The whole exchange is bounded too: a server that drips one byte a second must not hold it for ever.
+        async with asyncio.timeout(limit):
+            response = await self._client.send(self._built(request, limit), stream=True)
+            try:
+                self._take_cookies(request, response)
+                return Answer(status=response.status_code, body=await _read(response, request.endpoint.limit))
+            finally:
+                await response.aclose()
+
+    def _built(self, request: Request, limit: float) -> httpx.Request:
+        cookies = self.cookies.for_host(host_of(request.url)) | dict(request.cookies)
+        headers = dict(request.headers)
+        if cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+        timeout = {"connect": min(CONNECT, limit), "read": limit, "write": limit, "pool": limit}
+        return self._client.build_request(
+            "GET" if request.body is None else "POST",
+            request.url,
+            content=request.body,
+            headers=headers,
+            extensions={"timeout": timeout},
+        )
+
+    def _take_cookies(self, request: Request, response: httpx.Response) -> None:
+        lines = response.headers.get_list("set-cookie")
+        if lines:
+            now = _date(response.headers.get("date", "")) or self._timing.wall()
+            self.cookies = self.cookies.after(host_of(request.url), lines, now)
+
+    def _accepted(self, endpoint: Endpoint, answer: Answer) -> Answer:
+        """2xx, and redirects where the protocol has them; the rest did nothing and may be tried later."""
+        if 200 <= answer.status < 300 or (endpoint.redirects and answer.status < 400):
+            return answer
+        raise Unreachable(say(self._language, "status", status=answer.status, call=endpoint.name))
+
+    def _lost(self, endpoint: Endpoint, word: str) -> GatewayError:
+        message = self._words(word, endpoint)
+        if endpoint.delivers:
+            return OutcomeUnknown(message)
+        return Unreachable(message, hung=endpoint.polls and word == "no_answer")
+
+    def _words(self, word: str, endpoint: Endpoint) -> str:
+        return say(self._language, word, call=endpoint.name)
+
+
+async def _read(response: httpx.Response, limit: int) -> bytes:
+    chunks, size = [], 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > limit:
+            raise _TooLarge
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _client(endpoint: str | None, door: httpx.AsyncBaseTransport | None) -> httpx.AsyncClient:
+    """With an address of one's own the environment's proxies are not asked: it stands in their place."""
+    return httpx.AsyncClient(
+        transport=door,
+        verify=_trust(endpoint),
+        trust_env=endpoint is None,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # ours are kept in `Cookies`
+        headers={"User-Agent": USER_AGENT, "Accept": "application/json, text/plain, */*"},
+        limits=httpx.Limits(
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=CONNECTIONS,
+            keepalive_expiry=KEEP_ALIVE,
+        ),
+    )
+
+
+def _trust(endpoint: str | None) -> ssl.SSLContext:
+    """Certificates as httpx finds them (SSL_CERT_FILE); none are loaded for an address without TLS."""
+    if endpoint is not None and endpoint.startswith("http:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return httpx.create_ssl_context()
+
+
+def _date(written: str) -> float | None:
+    try:
+        return parsedate_to_datetime(written).timestamp()
+    except (ValueError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,106 @@
+"""What the backend says to people, in English and Chinese; automations go by kinds and codes."""
+
+from __future__ import annotations
+
+from wx2mqtt.model import Kind
+from wx2mqtt.words import Language
+
+_KINDS: dict[Kind, tuple[str, str]] = {
+    Kind.IMAGE: ("[image]", "[图片]"),
+    Kind.VOICE: ("[voice]", "[语音]"),
+    Kind.VIDEO: ("[video]", "[视频]"),
+    Kind.STICKER: ("[sticker]", "[表情]"),
+    Kind.FILE: ("[file]", "[文件]"),
+    Kind.LINK: ("[link]", "[链接]"),
+    Kind.MINI_PROGRAM: ("[mini program]", "[小程序]"),
+    Kind.LOCATION: ("[location]", "[位置]"),
+    Kind.CARD: ("[contact card]", "[名片]"),
+    Kind.CHAT_HISTORY: ("[chat history]", "[聊天记录]"),
+    Kind.TRANSFER: ("[transfer]", "[转账]"),
+    Kind.RED_PACKET: ("[red packet]", "[红包]"),
+    Kind.SYSTEM: ("[system message]", "[系统消息]"),
+    Kind.UNSUPPORTED: ("[a message that web WeChat cannot show]", "[网页版微信无法显示的消息]"),
+}
+
+_SENTENCES: dict[str, tuple[str, str]] = {
+    # why a login is over (webwx 1.3, 5.2): the numbers are used inconsistently, so the words say what is
+    # likely
+    "1100": (
+        "WeChat ended the login (1100), most likely because it was logged out on the phone",
+        "微信已结束登录(1100),很可能是在手机上退出了网页版",
+    ),
+    "1101": (
+        "WeChat ended the login (1101): logged out on the phone, replaced by another web login, or expired",
+        "微信已结束登录(1101):在手机上退出、在别处登录了网页版,或登录已过期",
+    ),
+    "1102": (
+        "WeChat no longer accepts this login (1102): expired, logged out, or ended as that of a robot",
+        "微信不再接受此次登录(1102):已过期、已退出,或被微信判定为机器人而结束",
+    ),
+    "1103": (
+        "WeChat ended the login (1103); what this number means is not certain",
+        "微信已结束登录(1103);此编号的含义尚不确定",
+    ),
+    "no_login": ("there is no login at WeChat", "尚未登录微信"),
+    # why a login does not come about (webwx 2.4)
+    "refused": ("WeChat refuses this login ({ret}): {message}", "微信拒绝登录({ret}):{message}"),
+    "refused_silently": (
+        "WeChat refuses this login ({ret}) and says no reason",
+        "微信拒绝登录({ret}),未说明原因",
+    ),
+    "refused_by_page": (
+        "WeChat answered the login with a web page: it does not let this account use web WeChat",
+        "微信以网页回应登录:此账号不能使用网页版微信",
+    ),
+    "refused_without_key": (
+        "WeChat confirmed the login and gave no session key: it does not let this account use web WeChat",
+        "微信确认了登录但没有给出会话密钥:此账号不能使用网页版微信",
+    ),
+    "foreign_host": (
+        "the login was sent to an address that is not WeChat's; nothing was sent there",
+        "登录被转向一个不属于微信的地址;没有向其发送任何内容",
+    ),
+    "no_code": (
+        "WeChat gives no QR code ({code}); perhaps it blocks this network address",
+        "微信没有给出二维码({code});可能封锁了此网络地址",
+    ),
+    # why a call brought nothing
+    "no_connection": ("no connection to WeChat ({call})", "无法连接微信({call})"),
+    "no_answer": ("WeChat did not answer in time ({call})", "微信未在时限内回应({call})"),
+    "broken_answer": ("WeChat's answer broke off ({call})", "微信的回应中断({call})"),
+    "status": (
+        "WeChat's server answered with HTTP status {status} ({call})",
+        "微信服务器返回 HTTP {status}({call})",
+    ),
+    "too_large": ("WeChat's answer is too large ({call})", "微信的回应过大({call})"),
+    "unreadable": ("WeChat's answer cannot be read ({call})", "无法读取微信的回应({call})"),
+    "later": ("WeChat says to try later ({ret}, {call})", "微信要求稍后再试({ret},{call})"),
+    "too_often": (
+        "WeChat says that this was too often ({ret}, {call})",
+        "微信提示操作过于频繁({ret},{call})",
+    ),
+    "failed": ("WeChat did not do it ({ret}, {call})", "微信未执行({ret},{call})"),
+    # why a message was not taken
+    "not_a_friend": (
+        "WeChat does not deliver to this person or group (1204): no friend, or not allowed",
+        "微信无法发送给对方(1204):不是好友或不允许",
+    ),
+    "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息({ret})"),
+    "not_taken_because": (
+        "WeChat refused the message ({ret}): {message}",
+        "微信拒绝了此消息({ret}):{message}",
+    ),
+    "kind_unsupported": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
+    "bad_characters": ("the text holds characters that cannot be sent", "文字包含无法发送的字符"),
+}
+
+
+def say(language: Language, key: str, /, **facts: object) -> str:
+    """The sentence for `key` with its facts."""
+    return _SENTENCES[key][language == "zh"].format_map(facts)
+
+
+def placeholder(language: Language, kind: Kind, what: str = "") -> str:
+    """The line for a message whose kind has no text of its own: `[file] report.pdf`."""
+    label = _KINDS[kind][language == "zh"]
+    return f"{label} {what}" if what else label
