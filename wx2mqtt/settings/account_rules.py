@@ -25,8 +25,10 @@ def account_findings(name: str, account: Account) -> Iterator[Finding]:
     yield from _pins((*path, "contacts"), account)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
+        given = "extspam" if desktop.client_version is None else "client_version"
         yield Finding(
-            (*path, "webwx", "desktop"), "client_version and extspam belong together: give both or none"
+            (*path, "webwx", "desktop", given),
+            "client_version and extspam belong together: give both or none",
         )
 
 

@@ -24,6 +24,8 @@ def read_text(path: Path, limit: int) -> str:
         ) from None
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}; correct the path") from None
+    except ValueError:
+        raise UnreadableError(f"{path} cannot be the name of a file; correct the path") from None
 
 
 def check_readable(path: Path) -> str:
@@ -35,6 +37,8 @@ def check_readable(path: Path) -> str:
         return f"there is no file {path}; create it, or correct the path"
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}; correct the path, or the file's owner and mode"
+    except ValueError:
+        return f"{path} cannot be the name of a file; correct the path"
 
 
 def open_to_all(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +50,17 @@ def _digits(value: str) -> str:
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; write a text, or leave the key out")
+    if any(names.unprintable(mark) for mark in value):
+        raise ValueError("holds control characters; take them out")
+    return value
+
+
+def _speakable(value: SecretStr) -> SecretStr:
+    """A lone surrogate cannot be sent to anybody."""
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a surrogate); write the whole one") from None
     return value
 
 
@@ -61,15 +71,11 @@ def _path(value: object) -> object:
     return value
 
 
-def _each(check: Callable[[str], str]) -> AfterValidator:
-    return AfterValidator(lambda values: tuple(check(value) for value in values))
-
-
 _TEXTS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
 
 Text = Annotated[str, AfterValidator(_filled)]
-Secret = SecretStr
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_many), _TEXTS]
+Secret = Annotated[SecretStr, AfterValidator(_speakable)]
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_one_or_many), _TEXTS]
 FilePath = Annotated[Path, BeforeValidator(_path)]
 Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), _TEXTS]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), _TEXTS]
@@ -84,12 +90,9 @@ Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["strin
 BaseUrl = Annotated[str, AfterValidator(addresses.base_url)]
 Listen = Annotated[str, AfterValidator(addresses.listen)]
 UrlPath = Annotated[str, AfterValidator(addresses.url_path)]
-Hosts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), _each(addresses.host_name), _TEXTS]
-Networks = Annotated[tuple[str, ...], BeforeValidator(_one_or_many), _each(addresses.network), _TEXTS]
-Brokers = Annotated[
-    tuple[str, ...],
-    BeforeValidator(_one_or_many),
-    _each(addresses.broker),
-    Field(min_length=1),
-    _TEXTS,
-]
+_Host = Annotated[str, AfterValidator(addresses.host_name)]
+_Network = Annotated[str, AfterValidator(addresses.network)]
+_Broker = Annotated[str, AfterValidator(addresses.broker)]
+Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_one_or_many), _TEXTS]
+Networks = Annotated[tuple[_Network, ...], BeforeValidator(_one_or_many), _TEXTS]
+Brokers = Annotated[tuple[_Broker, ...], BeforeValidator(_one_or_many), Field(min_length=1), _TEXTS]

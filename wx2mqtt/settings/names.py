@@ -39,7 +39,7 @@ def level_fault(name: str) -> str:
         (name == FILEHELPER, "filehelper belongs to WeChat's file helper; choose another name"),
         (bool(marks), f"a topic level cannot hold {marks}; write '{_mended(name)}'"),
         (
-            any(mark.isspace() or _unprintable(mark) for mark in name),
+            any(mark.isspace() or unprintable(mark) for mark in name),
             f"a topic level cannot hold white space or control characters; write '{_mended(name)}'",
         ),
         (unicodedata.normalize("NFC", name) != name, "write it in composed form (Unicode NFC)"),
@@ -57,7 +57,7 @@ def topic_fault(topic: str) -> str:
             any(not level for level in topic.split("/")),
             "has an empty level; take the / at the start, at the end or the doubled one away",
         ),
-        (any(_unprintable(mark) for mark in topic), "holds control characters; take them out"),
+        (any(unprintable(mark) for mark in topic), "holds control characters; take them out"),
         (len(_utf8(topic)) > TOPIC_BYTES, f"is longer than {TOPIC_BYTES} bytes of UTF-8"),
     )
 
@@ -70,11 +70,17 @@ def within(topic: str, base: str) -> bool:
     return below != topic and below.split("/")[0] in RESERVED_ACCOUNTS
 
 
+def printable(text: str) -> str:
+    """The same text on one line: what cannot be seen is written as its escape."""
+    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
+
+
 def _first(*checks: tuple[bool, str]) -> str:
     return next((words for wrong, words in checks if wrong), "")
 
 
-def _unprintable(mark: str) -> bool:
+def unprintable(mark: str) -> bool:
+    """Whether one character controls something, breaks a line or is half of one."""
     return unicodedata.category(mark) in _UNPRINTABLE
 
 
@@ -84,6 +90,6 @@ def _utf8(text: str) -> bytes:
 
 def _mended(name: str) -> str:
     return "".join(
-        "_" if mark in _BAD_IN_LEVEL or mark.isspace() or _unprintable(mark) else mark
+        "_" if mark in _BAD_IN_LEVEL or mark.isspace() or unprintable(mark) else mark
         for mark in unicodedata.normalize("NFC", name)
     )

@@ -8,12 +8,12 @@ from the caller, but puts none into a message: it may be a password.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import yaml
 
 from wx2mqtt.errors import Problem
+from wx2mqtt.settings.names import printable
 from wx2mqtt.settings.shape import KeyPath, dotted
 
 DEPTH = 20
@@ -57,7 +57,7 @@ class Tree:
         """One problem with the value at this path."""
         place = self.place(path)
         key = f"{place.name} ({dotted(path)})" if place.name else dotted(path)
-        return Problem(place.file, place.line, key or "file", message)
+        return Problem(place.file, place.line, printable(key) or "file", printable(message))
 
     def get(self, path: KeyPath) -> Value:
         """The value at this path, None where there is none."""
@@ -85,11 +85,9 @@ class Tree:
 
     def replace(self, path: tuple[str, ...], value: Value) -> None:
         """Write the same value in another way; what is known of its place stays."""
-        here: Value = self.data
-        for name in path[:-1]:
-            here = _step(here, name)
-        if isinstance(here, dict):
-            here[path[-1]] = value
+        holder = self.get(path[:-1])
+        assert isinstance(holder, dict), "only what is there can be written in another way"
+        holder[path[-1]] = value
 
     def remove(self, path: KeyPath) -> bool:
         """Take a value away; false when there is none."""
@@ -168,7 +166,7 @@ class _Reader:
     left: int = VALUES
 
     def say(self, path: KeyPath, line: int, message: str) -> None:
-        self.problems.append(Problem(self.tree.file, line, dotted(path) or "file", message))
+        self.problems.append(Problem(self.tree.file, line, printable(dotted(path)) or "file", message))
 
     def root(self, node: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):
@@ -198,8 +196,8 @@ class _Reader:
         return None if tag == "null" else str(node.value)
 
     def mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Value]:
+        found = self.merged(node, path)
         first: dict[str, int] = {}
-        found: dict[str, Value] = {}
         for key, value in node.value:
             if key.tag == f"{_TAG}merge":
                 continue
@@ -210,9 +208,9 @@ class _Reader:
                 self.say(again, _line(key), f"stands a second time; the first is in line {first[key.value]}")
             else:
                 first[key.value] = _line(key)
+                if key.value in found:
+                    self.tree.forget_places((*path, key.value))
                 found[key.value] = self.entry(key, value, (*path, key.value))
-        for merged in self.merged(node, path):
-            found = merged | found
         return found
 
     def entry(self, key: yaml.ScalarNode, value: yaml.Node, path: KeyPath) -> Value:
@@ -220,17 +218,19 @@ class _Reader:
         self.tree.places[path] = Place(self.tree.file, _line(key), value.tag.removeprefix(_TAG))
         return self.value(value, path)
 
-    def merged(self, node: yaml.MappingNode, path: KeyPath) -> Iterator[dict[str, Value]]:
-        """What `<<: *name` brings in; what stands in the mapping itself wins."""
+    def merged(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Value]:
+        """What `<<: *name` brings in; what stands in the mapping itself will win."""
+        found: dict[str, Value] = {}
         for key, value in node.value:
             if key.tag != f"{_TAG}merge":
                 continue
             for source in value.value if isinstance(value, yaml.SequenceNode) else (value,):
                 self.left -= 1
                 if isinstance(source, yaml.MappingNode) and self.left > 0:
-                    yield self.mapping(source, path)
+                    found = self.mapping(source, path) | found
                 else:
                     self.say(path, _line(key), "<< takes in a mapping that has an anchor: <<: *name")
+        return found
 
 
 def _line(node: yaml.Node | yaml.Event) -> int:

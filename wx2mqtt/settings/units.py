@@ -62,11 +62,12 @@ def write_size(amount: int) -> str:
 
 
 def write_duration(seconds: float) -> str:
-    """The shortest way to write a duration without loss; hours up to a day are hours."""
+    """The shortest way to write a duration, exact to the millisecond; hours up to a day are hours."""
     for unit in ("d", "h", "m"):
         if seconds > DURATIONS[unit] and seconds % DURATIONS[unit] == 0:
             return f"{seconds / DURATIONS[unit]:.0f}{unit}"
-    return f"{seconds:g}s" if seconds else "0"
+    written = f"{seconds:.3f}".rstrip("0").rstrip(".")
+    return f"{written}s" if seconds else "0"
 
 
 def _split(value: object, what: str) -> tuple[float, str]:

@@ -7,7 +7,7 @@ from copy import deepcopy
 from pydantic import ValidationError
 
 from wx2mqtt.errors import Problem
-from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.schema import Pin, Settings
 from wx2mqtt.settings.shape import BRANCHES, LISTS, Key, KeyPath, Kind, children, locate
 from wx2mqtt.settings.tree import Tree, Value
 from wx2mqtt.settings.wording import null, read_as_flag, sentence
@@ -23,16 +23,37 @@ def validate(tree: Tree) -> tuple[Settings, list[Problem]]:
         try:
             return Settings.model_validate(rest.data), problems
         except ValidationError as error:
-            faults = {fault["loc"]: fault for fault in error.errors(include_url=False)}
-            problems += [tree.problem(path, sentence(fault, path)) for path, fault in faults.items()]
+            faults = {_place(rest, fault["loc"]): fault for fault in error.errors(include_url=False)}
+            problems += [
+                tree.problem(_as_written(tree, path), sentence(fault, path)) for path, fault in faults.items()
+            ]
             _leave_out(rest, list(faults))
+
+
+def _place(tree: Tree, loc: KeyPath) -> KeyPath:
+    """Where a fault is; pydantic says `[key]` after the name that is itself at fault."""
+    return loc[:-1] if loc[-1] == "[key]" and tree.get(loc) is None else loc
 
 
 def _leave_out(tree: Tree, paths: list[KeyPath]) -> None:
     """Take the faulty values away; of a list with a faulty item the whole list."""
     removed = [path for path in paths if tree.remove(_key_of(path))]
-    if not removed:  # a fault that lies nowhere in the tree: each round must be smaller
-        tree.data.pop(str(paths[0][0]), None)
+    assert removed, f"a fault that lies nowhere in the tree: {paths}"  # each round must be smaller
+    for path in removed:
+        _drop_emptied(tree, path[:-1])
+
+
+def _drop_emptied(tree: Tree, path: KeyPath) -> None:
+    """A pin, or all accounts, that was emptied here and not by the owner: no more is to be said of it."""
+    key = locate(path) if path else None
+    if key is not None and (key.model is Pin or key.kind is Kind.MAP) and tree.get(path) == {}:
+        tree.remove(path)
+
+
+def _as_written(tree: Tree, path: KeyPath) -> KeyPath:
+    """Without the number of an item where one text stands for a list."""
+    *above, last = path
+    return path if isinstance(tree.get(tuple(above)), list) or isinstance(last, str) else tuple(above)
 
 
 def _key_of(path: KeyPath) -> KeyPath:

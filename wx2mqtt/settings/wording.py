@@ -23,7 +23,7 @@ def sentence(fault: ErrorDetails, path: KeyPath) -> str:
     if kind == "literal_error":
         return _choice(fault, path)
     word = _SENTENCES.get(kind)
-    return word(fault.get("ctx", {})) if word else f"cannot be used: {fault['msg']}"
+    return shown(fault, path) + (word(fault.get("ctx", {})) if word else f"cannot be used: {fault['msg']}")
 
 
 def _unknown(path: KeyPath) -> str:
@@ -54,7 +54,7 @@ def shown(fault: ErrorDetails, path: KeyPath) -> str:
     if key is None or key.kind not in _SHOWABLE or not isinstance(value, (str, int, float)):
         return ""
     text = str(value)
-    return f"'{text[:SHOWN]}{'…' if len(text) > SHOWN else ''}' ".replace("\n", " ")
+    return f"'{text[:SHOWN]}{'…' if len(text) > SHOWN else ''}' "
 
 
 def null(key: Key) -> str:
@@ -81,6 +81,7 @@ _SENTENCES: dict[str, _Words] = {
     "tuple_type": lambda _: "must be a list: [a, b]",
     "path_type": lambda _: "must be the path of a file or folder",
     "model_type": lambda _: "must be a section: keys with values below it, or {key: value}",
+    "dict_type": lambda _: "must be a section: names with values below it, or {name: value}",
     "mapping_type": lambda _: "must be a section: names with values below it, or {name: value}",
     "greater_than_equal": lambda limit: f"must be at least {limit['ge']}",
     "less_than_equal": lambda limit: f"must be at most {limit['le']}",

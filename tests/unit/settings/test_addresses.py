@@ -1,0 +1,126 @@
+"""Addresses: what is taken, what is refused, and that no refusal repeats what was written."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.settings import addresses
+
+
+@pytest.mark.parametrize(
+    ("written", "used"),
+    [
+        ("embedded", "embedded"),
+        ("mqtt://localhost", "mqtt://localhost"),
+        ("mqtt://localhost:1883/", "mqtt://localhost:1883/"),
+        ("mqtts://broker.example:8883", "mqtts://broker.example:8883"),
+        ("ws://10.0.0.1:9001/mqtt", "ws://10.0.0.1:9001/mqtt"),
+        ("wss://[::1]:443", "wss://[::1]:443"),
+        ("unix:///run/m.sock", "unix:///run/m.sock"),
+        ("unix:/run/m.sock", "unix:///run/m.sock"),
+        ("mqtt://my_broker:1", "mqtt://my_broker:1"),
+    ],
+)
+def test_a_broker_may_be_this(written, used):
+    assert addresses.broker(written) == used
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("localhost", "no scheme"),
+        ("localhost:1883", "no scheme"),
+        ("http://h", "scheme must be one of"),
+        ("mqtt://u:geheim@h", "mqtt.username and mqtt.password_file"),
+        ("mqtt://u@h", "mqtt.username"),
+        ("mqtt://", "names no host"),
+        ("mqtt://:1883", "names no host"),
+        ("mqtt://h:0", "port"),
+        ("mqtt://h:", "port"),
+        ("mqtt://h:99999", "port"),
+        ("mqtt://h:1883x", "port"),
+        ("mqtt://h/path", "have no path"),
+        ("mqtt://h?x=1", "take ? or #"),
+        ("mqtt://h h", "white space"),
+        ("mqtt://[::1", "IPv6"),
+        ("mqtt://-h", "no valid name"),
+        ("mqtt://h#x", "take ? or #"),
+        ("mqtt://a..b", "no valid name"),
+        ("unix://run/m.sock", "absolute path"),
+        ("unix:///", "absolute path"),
+        ("Embedded", "no scheme"),
+    ],
+)
+def test_a_broker_may_not_be_this(written, words):
+    with pytest.raises(ValueError, match=words.replace(".", r"\.").replace("?", r"\?")) as caught:
+        addresses.broker(written)
+    assert "geheim" not in str(caught.value)
+
+
+@given(st.text() | st.from_regex(r"(mqtt|ws|unix|http)://[ -~]*", fullmatch=True))
+def test_whatever_is_written_is_taken_or_refused_in_words(written):
+    for check in (
+        addresses.broker,
+        addresses.base_url,
+        addresses.host_name,
+        addresses.listen,
+        addresses.network,
+    ):
+        try:
+            check(written)
+        except ValueError as refusal:
+            assert str(refusal)
+            assert len(written) < 8 or written not in str(refusal)
+
+
+@pytest.mark.parametrize(
+    ("written", "used"),
+    [("http://a", "http://a"), ("https://a:1/x/", "https://a:1/x"), ("http://[::1]:8", "http://[::1]:8")],
+)
+def test_a_base_url_loses_its_last_slash(written, used):
+    assert addresses.base_url(written) == used
+
+
+@pytest.mark.parametrize("written", ["a", "ftp://a", "http://u:p@a", "http://", "http://a?b", "http://a:x"])
+def test_what_is_no_base_url_is_refused(written):
+    with pytest.raises(ValueError, match=r"\w"):
+        addresses.base_url(written)
+
+
+def test_a_network_is_an_address_or_a_range():
+    assert [addresses.network(n) for n in ("10.0.0.1", "10.0.0.0/8", "fd00::/8")] == [
+        "10.0.0.1",
+        "10.0.0.0/8",
+        "fd00::/8",
+    ]
+
+
+def test_where_to_listen_is_an_address_and_a_port():
+    assert addresses.listen_parts(addresses.listen("127.0.0.1:8099")) == ("127.0.0.1", 8099)
+    assert addresses.listen_parts(addresses.listen("[::1]:0")) == ("::1", 0)
+    assert addresses.listen("localhost:1") == "localhost:1"
+
+
+@pytest.mark.parametrize(
+    "written", ["8099", ":8099", "::1:8099", "example.org:80", "1.2.3.4:99999", "1.2.3.4:x"]
+)
+def test_what_is_no_place_to_listen_is_refused(written):
+    with pytest.raises(ValueError, match=r"\w"):
+        addresses.listen(written)
+
+
+def test_only_this_machine_reaches_loopback():
+    assert [addresses.is_loopback(h) for h in ("localhost", "127.8.0.1", "::1")] == [True] * 3
+    assert [addresses.is_loopback(h) for h in ("0.0.0.0", "::", "192.168.1.1", "example.org")] == [False] * 4
+
+
+def test_the_path_of_a_page_begins_with_a_slash_and_ends_without():
+    assert [addresses.url_path(p) for p in ("/", "/a", "/a/b/")] == ["/", "/a", "/a/b"]
+
+
+@pytest.mark.parametrize("written", ["", "a", "//a", "/a b", "/a?b", "/../a", "/a\\b"])
+def test_what_is_no_path_of_a_page_is_refused(written):
+    with pytest.raises(ValueError, match="must be a path"):
+        addresses.url_path(written)

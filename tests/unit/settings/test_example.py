@@ -1,0 +1,83 @@
+"""The shipped example, and the JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from wx2mqtt.settings.example import WIDTH, example, json_schema
+from wx2mqtt.settings.load import load
+from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.shape import walk
+
+SHIPPED = Path(__file__).parents[3] / "config" / "wx2mqtt.yaml"
+
+
+def test_the_shipped_example_is_what_the_schema_says():
+    assert SHIPPED.read_text() == example(), "write it anew: see `example` in settings/example.py"
+
+
+def test_loading_the_example_gives_exactly_the_defaults():
+    loaded = load(SHIPPED, {})
+    assert loaded.settings == Settings()
+    assert loaded.warnings == ()
+
+
+def test_the_example_holds_every_key_with_a_line_that_explains_it():
+    tree = yaml.safe_load(example())
+    for path, key in walk():
+        assert key.description, path
+        if "contacts" in path:
+            assert re.search(rf"# \S+: {{{key.name}: .+}} +# ", example()) or key.name == "contacts"
+            continue
+        here = tree
+        for part in path:
+            here = here["home" if part == "*" else part]
+
+
+def test_no_line_of_the_example_is_too_long():
+    assert all(len(line) <= WIDTH for line in example().splitlines())
+
+
+def test_the_commented_contacts_work_when_the_mark_is_taken_away(tmp_path):
+    text = re.sub(r"^( +)# (\w+: \{.+\})", r"\1\2", example(), flags=re.MULTILINE)
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    contacts = load(path, {}).settings.accounts["home"].contacts
+    assert {name: pin.facts[0][0] for name, pin in contacts.items()} == {
+        "wife": "remark",
+        "neighbour": "alias",
+        "anna": "nickname",
+        "family": "group",
+        "friend": "ilink",
+        "me": "owner",
+    }
+
+
+def test_the_json_schema_is_one_and_takes_the_example():
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    data = yaml.safe_load(example())
+    data["accounts"]["home"]["contacts"] = {"wife": {"remark": "老婆"}}
+    data["mqtt"]["protocol"] = 5
+    Draft202012Validator(schema).validate(data)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mqtt": {"pasword": "x"}},
+        {"mqtt": {"protocol": 4}},
+        {"accounts": {"Home": {}}},
+        {"accounts": {}},
+        {"accounts": {"home": {"contacts": {"a": {"remark": "x", "alias": "y"}}}}},
+        {"accounts": {"home": {"media": {"max_size": "much"}}}},
+        {"log": {"level": "loud"}},
+    ],
+)
+def test_the_json_schema_refuses_what_the_bridge_refuses(wrong):
+    assert not Draft202012Validator(json_schema()).is_valid(wrong)

@@ -1,0 +1,60 @@
+"""What a changed file changes while the bridge runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.settings.reload import reload_diff
+from wx2mqtt.settings.schema import Settings
+
+
+def of(**values):
+    return Settings.model_validate(values)
+
+
+def test_an_unchanged_file_changes_nothing():
+    assert reload_diff(of(), of()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "applied"),
+    [
+        ({"log": {"level": "debug"}}, ["log.level"]),
+        ({"language": "zh"}, ["language"]),
+        ({"storage": {"max_size": "1GB"}}, ["storage.max_size"]),
+        (
+            {"accounts": {"home": {"send": {"per_minute": 1, "ttl": "1h"}}}},
+            ["accounts.home.send.per_minute", "accounts.home.send.ttl"],
+        ),
+        ({"accounts": {"home": {"contacts": {"wife": {"remark": "x"}}}}}, ["accounts.home.contacts"]),
+        ({"accounts": {"home": {"hold": {"max": 1}}}}, ["accounts.home.hold.max"]),
+        ({"accounts": {"home": {"receive": {"groups": "none"}}}}, ["accounts.home.receive.groups"]),
+        ({"accounts": {"home": {"history": {"keep": "1d"}}}}, ["accounts.home.history.keep"]),
+    ],
+)
+def test_these_keys_count_at_once(changed, applied):
+    assert reload_diff(of(), of(**changed)) == (applied, [])
+    assert reload_diff(of(**changed), of()) == (applied, [])
+
+
+@pytest.mark.parametrize(
+    ("changed", "restart"),
+    [
+        ({"mqtt": {"url": "mqtt://a"}}, ["mqtt.url"]),
+        ({"mqtt": {"password": "a"}}, ["mqtt.password"]),
+        ({"log": {"format": "json"}}, ["log.format"]),
+        ({"storage": {"path": "/x"}}, ["storage.path"]),
+        ({"accounts": {"home": {"endpoint": "http://a"}}}, ["accounts.home.endpoint"]),
+        ({"accounts": {"home": {"topic_names": "pinyin"}}}, ["accounts.home.topic_names"]),
+        ({"accounts": {"home": {"base_topic": "x"}}}, ["accounts.home"]),
+        ({"mqtt": {"client_id": "x"}}, ["accounts.home", "mqtt.client_id"]),
+        ({"accounts": {"work": {"send": {"burst": 1}}}}, ["accounts.home", "accounts.work"]),
+    ],
+)
+def test_these_keys_need_a_restart(changed, restart):
+    assert reload_diff(of(), of(**changed)) == ([], restart)
+
+
+def test_a_changed_secret_is_named_and_not_shown():
+    old, new = of(mqtt={"password": "alt"}), of(mqtt={"password": "neu"}, log={"level": "debug"})
+    assert reload_diff(old, new) == (["log.level"], ["mqtt.password"])
