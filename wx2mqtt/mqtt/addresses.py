@@ -5,7 +5,7 @@ What is shown of an address never contains the user name or password of its URL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -14,7 +14,7 @@ WEBSOCKET_PATH = "/mqtt"
 """The usual path, also where brokers serve no other (EMQX, HiveMQ); mosquitto takes any."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Address:
     """One broker. `path` is the WebSocket's path with its query, or the socket's file for `unix`."""
 
@@ -22,8 +22,8 @@ class Address:
     host: str = ""
     port: int = 0
     path: str = ""
-    username: str | None = field(default=None, repr=False)
-    password: str | None = field(default=None, repr=False)
+    username: str | None = None
+    password: str | None = None
 
     @property
     def tls(self) -> bool:
@@ -47,6 +47,9 @@ class Address:
         """The URL without user name, password and query."""
         path = self.path.partition("?")[0] if self.websocket else ""
         return f"{self.scheme}://{self.endpoint}{path}"
+
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def read_url(url: str) -> Address:

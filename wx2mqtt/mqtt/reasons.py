@@ -91,7 +91,7 @@ def unreachable(error: BaseException, address: Address) -> str:
 def _no_tls(error: ssl.SSLError, where: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {where} is not accepted: {error.verify_message}; see mqtt.tls.ca_file"
-    reason = (error.reason or "no TLS there").replace("_", " ").lower()
+    reason = (getattr(error, "reason", None) or "no TLS there").replace("_", " ").lower()
     return f"no TLS connection to {where}: {reason}"
 
 

@@ -1,0 +1,176 @@
+"""Packets as bytes: what we write paho reads, what paho writes we read, and what is damaged ends nothing."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from paho.mqtt._packet import decode_publish
+from paho.mqtt.enums import MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from wx2mqtt.mqtt.link import Publication
+from wx2mqtt.mqtt.packets import (
+    Unreadable,
+    number,
+    pack_properties,
+    read_puback,
+    read_publish,
+    short_packet,
+    wire_size,
+)
+
+NAMES = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"), min_size=1, max_size=30
+)
+
+
+def counted(data: bytes) -> bytes:
+    return len(data).to_bytes(2, "big") + data
+
+
+def publish(topic: bytes, mid: int, properties: bytes, payload: bytes) -> bytes:
+    return counted(topic) + mid.to_bytes(2, "big") + number(len(properties)) + properties + payload
+
+
+@given(
+    st.sampled_from(["", "application/json", "text/plain", "image/png"]),
+    st.none() | st.integers(0, 2**32 - 1),
+    st.none() | st.binary(max_size=50),
+)
+def test_paho_reads_the_properties_that_we_write(content_type, expiry, correlation):
+    publication = Publication(
+        topic="t", payload=b"", content_type=content_type, expiry=expiry, correlation=correlation
+    )
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.unpack(pack_properties(publication))
+    assert getattr(properties, "ContentType", "") == content_type
+    assert getattr(properties, "MessageExpiryInterval", None) == expiry
+    assert getattr(properties, "CorrelationData", None) == correlation
+    promised = getattr(properties, "PayloadFormatIndicator", 0)
+    assert promised == (content_type in {"application/json", "text/plain"})
+
+
+def test_a_correlation_that_no_packet_can_hold_is_refused():
+    with pytest.raises(ValueError, match="65,535"):
+        pack_properties(Publication(topic="t", payload=b"", correlation=b"x" * 65536))
+
+
+@given(st.integers(0, 268_435_455))
+def test_a_number_has_the_length_that_mqtt_gives_it(value):
+    packed = number(value)
+    assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(packed)) == value
+    assert len(packed) == 1 + (value > 127) + (value > 16383) + (value > 2097151)
+
+
+@pytest.mark.parametrize("payload", [0, 1, 120, 127, 128, 16380, 20000])
+def test_the_size_is_that_of_the_whole_packet(payload):
+    properties = pack_properties(Publication(topic="t", payload=b"", content_type="text/plain"))
+    body = counted(b"wx/in/a") + b"\0\1" + properties + b"x" * payload
+    assert wire_size(b"wx/in/a", b"x" * payload, properties) == 1 + len(number(len(body))) + len(body)
+
+
+@given(
+    NAMES,
+    st.integers(1, 65535),
+    st.binary(max_size=100),
+    st.booleans(),
+    st.booleans(),
+    NAMES,
+    NAMES,
+    st.binary(max_size=20),
+    st.integers(0, 2**32 - 1),
+)
+def test_we_read_what_paho_reads(topic, mid, payload, dup, retain, content, response, correlation, expiry):
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ContentType, properties.ResponseTopic = content, response
+    properties.CorrelationData, properties.MessageExpiryInterval = correlation, expiry
+    properties.UserProperty = [("a", content), (response, "b")]
+    properties.SubscriptionIdentifier = [7, 300_000]
+    body = counted(topic.encode()) + mid.to_bytes(2, "big") + properties.pack() + payload
+    header = 0x32 | dup << 3 | retain
+    theirs = decode_publish(header, body, MQTTProtocolVersion.MQTTv5)
+    ours = read_publish(header, body, properties=True)
+    assert (ours.topic, ours.payload, ours.mid, ours.qos) == (topic, theirs.payload, theirs.mid, theirs.qos)
+    assert (ours.dup, ours.retain) == (theirs.dup, theirs.retain) == (dup, retain)
+    assert (ours.content_type, ours.response_topic) == (content, response)
+    assert (ours.correlation, ours.expiry) == (correlation, expiry)
+
+
+def test_without_properties_everything_behind_the_packet_id_is_payload():
+    found = read_publish(0x32, counted("wx/out/妻".encode()) + b"\0\7\0\1", properties=False)
+    assert (found.topic, found.mid, found.payload) == ("wx/out/妻", 7, b"\0\1")
+
+
+def test_at_qos_0_there_is_no_packet_id():
+    found = read_publish(0x30, counted(b"t") + b"hi", properties=False)
+    assert (found.qos, found.mid, found.payload) == (0, 0, b"hi")
+
+
+def test_a_byte_order_mark_in_a_property_is_no_reason_to_refuse():
+    pair = b"\x26" + counted("\ufeffk".encode()) + counted(b"v")
+    found = read_publish(
+        0x32, publish(b"t", 5, pair + b"\x08" + counted("\ufeffr".encode()), b"hi"), properties=True
+    )
+    assert (found.payload, found.response_topic) == (b"hi", "\ufeffr")
+
+
+def test_text_that_is_no_utf8_counts_as_absent():
+    properties = b"\x03" + counted(b"\xff\xfe") + b"\x08" + counted(b"\xc3")
+    found = read_publish(0x32, publish(b"t", 5, properties, b"hi"), properties=True)
+    assert (found.content_type, found.response_topic, found.payload) == ("", "", b"hi")
+
+
+@pytest.mark.parametrize("topic", [b"wx/\xff", b"", b"a\0b", b"\xed\xa0\x80"])
+def test_an_impossible_topic_is_none(topic):
+    found = read_publish(0x32, publish(topic, 5, b"", b""), properties=True)
+    assert (found.topic, found.mid) == (None, 5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        publish(b"t", 5, b"\x7e\x01", b""),
+        publish(b"t", 5, b"\x02\0\0", b""),
+        publish(b"t", 5, b"\x03\xff\xffa", b""),
+        counted(b"t") + b"\0\5" + b"\xff\xff\xff\xff\xff",
+        counted(b"t") + b"\0\5" + b"\x7f",
+        counted(b"t") + b"\0\5",
+    ],
+)
+def test_damaged_properties_leave_the_packet_id(body):
+    with pytest.raises(Unreadable) as caught:
+        read_publish(0x32, body, properties=True)
+    assert caught.value.mid == 5
+
+
+@given(st.integers(0, 15), st.binary(max_size=60), st.booleans())
+def test_no_bytes_raise_anything_but_unreadable(flags, body, properties):
+    with contextlib.suppress(Unreadable):
+        read_publish(0x30 | flags, body, properties=properties)
+
+
+@given(st.binary(max_size=60))
+def test_a_puback_is_read_or_unreadable(body):
+    try:
+        mid, code, said = read_puback(body)
+    except Unreadable:
+        assert len(body) < 2
+    else:
+        assert mid == int.from_bytes(body[:2], "big")
+        assert code == (body[2] if len(body) > 2 else 0)
+        assert isinstance(said, str)
+
+
+def test_a_puback_that_says_no_says_why():
+    reason = b"\x1f" + counted(b"no right")
+    assert read_puback(b"\0\5\x87" + number(len(reason)) + reason) == (5, 0x87, "no right")
+    assert read_puback(b"\0\5\x87\x09") == (5, 0x87, "")
+
+
+def test_short_packets_are_those_of_the_standard():
+    assert short_packet(0x40, 0x1234) == b"\x40\x02\x12\x34"
+    assert short_packet(0xC0) == b"\xc0\x00"
