@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from wx2mqtt.model import Command, Json, Result, Status
 from wx2mqtt.store.encoding import compact, storable
 from wx2mqtt.store.rows import CommandRow, CommandState, NewCommand, Reply
 
-_COMMAND = {item.name for item in fields(Command)}
-_RESULT = {item.name for item in fields(Result)}
+_COMMAND = tuple(item.name for item in fields(Command))
+_RESULT = tuple(item.name for item in fields(Result))
 
 
 def values(new: NewCommand, now: int) -> tuple[object, ...]:
@@ -33,18 +33,29 @@ def values(new: NewCommand, now: int) -> tuple[object, ...]:
         *delivery,
         replies_text(new.replies),
         result_text(result) if result else None,
-        _text(asdict(new.command)),
+        _text({name: getattr(new.command, name) for name in _COMMAND}),
     )
 
 
 def replies_text(replies: Iterable[Reply]) -> str:
     """Replies as JSON, the correlation data in hex."""
-    return _text([{**asdict(one), "correlation": _hex(one.correlation)} for one in replies])
+    return _text(
+        [
+            {
+                "topic": one.topic,
+                "correlation": None if one.correlation is None else one.correlation.hex(),
+                "shape": one.shape,
+                "name": one.name,
+                "transaction": one.transaction,
+            }
+            for one in replies
+        ]
+    )
 
 
 def result_text(result: Result) -> str:
     """A result as JSON."""
-    return _text(asdict(result))
+    return _text({name: getattr(result, name) for name in _RESULT})
 
 
 def command_row(row: sqlite3.Row) -> CommandRow:
@@ -91,10 +102,6 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
 
 def _text(value: Json | Any) -> str:
     return storable(compact(value))
-
-
-def _hex(data: bytes | None) -> str | None:
-    return None if data is None else data.hex()
 
 
 def _command(text: str) -> Command:

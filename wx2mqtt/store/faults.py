@@ -16,7 +16,7 @@ _DENIED = "this user may not write there; correct the owner and the rights, or s
 _READ_ONLY = "the folder is read-only; mount it writable, or set storage.path to another one"
 _DISK = "the disk answered with an error; look into the system's log and check the disk"
 
-_FILE = {
+_FILE: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOSPC: (StoreFull, _FULL),
     errno.EDQUOT: (StoreFull, _FULL),
     errno.EACCES: (StoreError, _DENIED),
@@ -26,7 +26,7 @@ _FILE = {
     errno.ENOTDIR: (StoreError, "there is a file where a folder should be; set storage.path to a folder"),
 }
 
-_SQLITE = {
+_SQLITE: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_FULL: (StoreFull, _FULL),
     sqlite3.SQLITE_IOERR_SHMSIZE: (StoreFull, _FULL),
     sqlite3.SQLITE_READONLY: (StoreError, _READ_ONLY),
@@ -50,8 +50,7 @@ def file_trouble(error: OSError, path: Path) -> StoreError:
 
 def database_trouble(error: sqlite3.Error, path: Path) -> StoreError:
     """The error of SQLite as ours."""
-    code = _code(error)
-    known = _SQLITE.get(code) or _SQLITE.get(code & _PRIMARY)
+    known = _known(error)
     if known is None:
         return StoreError(
             f"{path} refused a change ({getattr(error, 'sqlite_errorname', type(error).__name__)})."
@@ -63,6 +62,11 @@ def database_trouble(error: sqlite3.Error, path: Path) -> StoreError:
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the file itself is broken, and not only out of reach."""
     return _code(error) & _PRIMARY in _DAMAGED
+
+
+def _known(error: sqlite3.Error) -> tuple[type[StoreError], str] | None:
+    code = _code(error)
+    return _SQLITE.get(code) or _SQLITE.get(code & _PRIMARY)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -2,14 +2,65 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from wx2mqtt.store.faults import file_trouble
 
 PRIVATE = 0o600
+
+
+class WholeFile:
+    """A file that is changed off the event loop; of several changes the newest wins."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._numbers = count(1)
+        self._done = 0
+        self._one_at_a_time = threading.Lock()
+
+    async def write(self, data: bytes) -> None:
+        """Put `data` into the file, durably. Raises `StoreFull`, `StoreError`."""
+        await self._change(lambda: write_whole(self.path, data))
+
+    async def delete(self) -> None:
+        """Take the file away, durably."""
+        await self._change(lambda: delete(self.path))
+
+    async def _change(self, work: Callable[[], None]) -> None:
+        """A wait that is cancelled leaves its thread behind; that must not undo what a later call does."""
+        await asyncio.to_thread(self._in_turn, next(self._numbers), work)
+
+    def _in_turn(self, number: int, work: Callable[[], None]) -> None:
+        with self._one_at_a_time:
+            if number > self._done:
+                work()
+                self._done = number
+
+
+def read_whole(path: Path) -> bytes | None:
+    """What is in the file; None when there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise file_trouble(error, path) from error
+
+
+def delete(path: Path) -> None:
+    """Take a file away, durably; it need not be there."""
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise file_trouble(error, path) from error
 
 
 def write_whole(path: Path, data: bytes) -> None:

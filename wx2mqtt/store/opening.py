@@ -57,17 +57,15 @@ def suspect(path: Path) -> None:
 
 def _open(path: Path) -> OpenFile:
     _refuse_newer(path)
-    fresh = not path.exists() or path.stat().st_size == 0
-    set_aside = _lonely_wal(path) if fresh else None
+    set_aside = _lonely_wal(path)
     writer = _writer(path)
     try:
         if not _sound(writer, path):
-            fresh, set_aside = True, put_aside(path, *COMPANIONS)
-            log.error("database damaged, set aside", set_aside=str(set_aside))
+            set_aside = _put_aside(path)
             writer.close()  # only now: closing before would have merged and deleted the WAL
             writer = _writer(path)
             _configure(writer, path)
-        _migrate(writer)
+        fresh = _migrate(writer) == 0
         _mark(path).unlink(missing_ok=True)
         reader = _reader(path)
     except BaseException:
@@ -96,11 +94,20 @@ def _compare(version: int) -> None:
 
 def _lonely_wal(path: Path) -> Path | None:
     """SQLite would delete the WAL of an empty file, and with it what a damaged disk left us."""
-    wal = path.with_name(path.name + "-wal")
-    if not wal.exists() or wal.stat().st_size == 0:
+    if _length(path) or not _length(path.with_name(path.name + "-wal")):
         return None
     path.touch(mode=PRIVATE)
-    return put_aside(path, *COMPANIONS)
+    return _put_aside(path)
+
+
+def _put_aside(path: Path) -> Path:
+    aside = put_aside(path, *COMPANIONS)
+    log.error("database damaged, set aside", set_aside=str(aside))
+    return aside
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sound(connection: sqlite3.Connection, path: Path) -> bool:
@@ -123,7 +130,8 @@ def _checked(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
-    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only before the first write
+    if not _length(path):
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only before the first write
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreError(
@@ -171,11 +179,12 @@ def _migrations() -> list[str]:
     return [entry.read_text(encoding="utf-8") for _, entry in found]
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Each step in its own transaction, with the number that says that it was done."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+def _migrate(connection: sqlite3.Connection) -> int:
+    """Each step in its own transaction, with the number that says it was done; returns the one before."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     _compare(version)
     for number, script in enumerate(_migrations()[version:], version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
     # The number must stand in the file itself: an older wx2mqtt reads it there, without SQLite.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    return version

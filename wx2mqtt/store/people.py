@@ -6,10 +6,11 @@ never given to another.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ import structlog
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Handle, Json, PersonId
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.encoding import compact, listed, storable, written
-from wx2mqtt.store.files import put_aside, write_whole
+from wx2mqtt.store.encoding import compact, listed, storable
+from wx2mqtt.store.files import WholeFile, put_aside, read_whole
 from wx2mqtt.store.queries import queries
 
 log = structlog.get_logger(__name__)
@@ -87,7 +88,7 @@ class People:
     def __init__(self, database: Database, account: str, copy: Path) -> None:
         self._database = database
         self._account = account
-        self._copy = copy
+        self._copy = WholeFile(copy)
         self.next_id = PersonId(1)
 
     async def load(self) -> tuple[list[Person], dict[str, PersonId]]:
@@ -105,11 +106,15 @@ class People:
 
     async def write_copy(self) -> None:
         """Write the copy anew: whole or not at all, mode 0600."""
-        await self._database.read(self._write_copy)
+        everything = await self._database.read(self._all)
+        await self._copy.write(await asyncio.to_thread(_copy_of, self._account, *everything))
 
     async def restore_copy(self) -> int:
         """Take the people of the copy into an account that has none; returns how many there are."""
-        return await self._database.write("restore", self._restore)
+        copied = await asyncio.to_thread(_read_copy, self._copy.path)
+        if copied is None:
+            return 0
+        return await self._database.write("restore", lambda connection: self._restore(connection, *copied))
 
     def _all(self, connection: sqlite3.Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
         persons = [_person(row) for row in connection.execute(_SQL["persons"], (self._account,))]
@@ -117,24 +122,8 @@ class People:
         found = connection.execute(_SQL["next_id"], (self._account,)).fetchone()
         return persons, levels, PersonId(found[0] if found else 1)
 
-    def _write_copy(self, connection: sqlite3.Connection) -> None:
-        persons, levels, next_id = self._all(connection)
-        whole: dict[str, Json] = {
-            "schema": 1,
-            "account": self._account,
-            "next_id": next_id,
-            "persons": [{**asdict(one), "members": one.members.hex()} for one in persons],
-            "levels": dict(levels),
-        }
-        write_whole(self._copy, written(whole))
-
-    def _restore(self, connection: sqlite3.Connection) -> int:
-        if connection.execute(_SQL["next_id"], (self._account,)).fetchone() or not self._copy.exists():
-            return 0
-        try:
-            next_id, changes = _read_copy(self._copy)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            log.error("copy of people damaged, set aside", set_aside=str(put_aside(self._copy)))
+    def _restore(self, connection: sqlite3.Connection, next_id: int, changes: PeopleChanges) -> int:
+        if connection.execute(_SQL["next_id"], (self._account,)).fetchone():
             return 0
         self.apply(connection, changes)
         connection.execute(_SQL["count"], (self._account, next_id))
@@ -168,8 +157,33 @@ def _refuse_two_owners(connection: sqlite3.Connection, account: str, changes: Pe
         raise StoreError(f"The topic level of person {found[0]} belongs to person {found[1]} already.")
 
 
-def _read_copy(path: Path) -> tuple[int, PeopleChanges]:
-    whole = json.loads(path.read_bytes())
+def _copy_of(
+    account: str, persons: Sequence[Person], levels: Mapping[str, PersonId], next_id: PersonId
+) -> bytes:
+    """One line a person, for readers, and so that no long step keeps the event loop from running."""
+    lines = ",\n".join(compact(_copy(one)) for one in persons)
+    head = compact({"schema": 1, "account": account, "next_id": next_id, "levels": dict(levels)})
+    return f'{head[:-1]},"persons":[\n{lines}\n]}}\n'.encode("utf-8", "replace")
+
+
+def _copy(person: Person) -> dict[str, Json]:
+    values = {name: getattr(person, name) for name in _FIELDS}
+    return {**values, "profile": dict(person.profile), "members": person.members.hex()}
+
+
+def _read_copy(path: Path) -> tuple[int, PeopleChanges] | None:
+    """The next number and all people and levels; None when there is no copy that can be read."""
+    data = read_whole(path)
+    if data is None:
+        return None
+    try:
+        return _parsed(json.loads(data))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        log.error("copy of people damaged, set aside", set_aside=str(put_aside(path)))
+        return None
+
+
+def _parsed(whole: dict[str, Any]) -> tuple[int, PeopleChanges]:
     changes = PeopleChanges(
         persons=tuple(_copied(one) for one in whole["persons"]),
         levels=tuple((str(level), PersonId(int(owner))) for level, owner in whole["levels"].items()),
