@@ -125,7 +125,9 @@ class App:
             naming=settings.accounts[name].topic_names,
             next_id=people.next_id,
         )
-        vault = SessionFile(self._folder.path / "sessions" / f"{name}.json")
+        sessions = self._folder.path / "sessions"
+        sessions.mkdir(mode=0o700, exist_ok=True)
+        vault = SessionFile(sessions / f"{name}.json")
         account = Account(
             name=name,
             topics=topics,

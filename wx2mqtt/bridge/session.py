@@ -159,9 +159,9 @@ class Session:
         while True:
             try:
                 await self._until_demanded(self._converse(resume=resume, why=why))
-            except (Unreachable, Throttled, ProtocolViolation) as trouble:
+            except (Unreachable, Throttled, ProtocolViolation, StoreError) as trouble:
                 backoff = backoff.failed()
-                self._move(LoginState.INTERRUPTED, say(self.language, "interrupted", why=trouble))
+                self._interrupted(trouble)
                 await self._pause(max(backoff.wait(random.random()), getattr(trouble, "retry_after", 0.0)))
                 continue
             except LoggedOut as gone:  # said first; the new code that follows says what to do

@@ -1,0 +1,152 @@
+"""A client of the broker that hears everything, as an automation would; independent of our own link."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+PATIENCE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message as it came."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+    at: float
+    properties: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The payload as JSON."""
+        value: dict[str, Any] = json.loads(self.payload)
+        return value
+
+
+class Ear:
+    """Subscribes to `filters` at QoS 1 and keeps what comes, in order. Use as a context manager."""
+
+    def __init__(
+        self,
+        port: int,
+        *filters: str,
+        client_id: str = "",
+        protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+    ) -> None:
+        self.heard: list[Heard] = []
+        self._more = threading.Condition()
+        self._filters = filters or ("#",)
+        self._port = port
+        self._v5 = protocol == MQTTProtocolVersion.MQTTv5
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
+        self._client.max_inflight_messages_set(1000)
+        self._client.on_connect = self._connected
+        self._client.on_subscribe = self._subscribed
+        self._client.on_message = self._came
+        self._ready = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._client.connect_async("127.0.0.1", self._port, keepalive=10)
+        self._client.loop_start()
+        assert self._ready.wait(PATIENCE), "the broker did not let the ear in"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(
+        self, topic: str, payload: bytes | str, *, retain: bool = False, qos: int = 1, **properties: Any
+    ) -> None:
+        """Publish and await the PUBACK; `properties` are MQTT 5's, as paho names them."""
+        wanted = None
+        if self._v5 and properties:
+            wanted = Properties(PacketTypes.PUBLISH)
+            for name, value in properties.items():
+                setattr(wanted, name, value)
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=wanted)
+        info.wait_for_publish(PATIENCE)
+        assert info.is_published(), f"no PUBACK for {topic}"
+
+    def say(self, topic: str, body: dict[str, Any], **properties: Any) -> None:
+        """Publish JSON."""
+        self.publish(topic, json.dumps(body), **properties)
+
+    def wait(
+        self,
+        topic: str,
+        fits: Callable[[Heard], bool] = lambda _: True,
+        *,
+        since: int = 0,
+        timeout: float = PATIENCE,
+    ) -> Heard:
+        """The first message on `topic` (a trailing `#` fits all below) that fits, at or after number `since`."""
+        with self._more:
+            found = self._more.wait_for(lambda: self._find(topic, fits, since), timeout)
+        if found is None:
+            tail = "\n".join(f"{one.topic} {one.payload[:200]!r}" for one in self.heard[-30:])
+            raise AssertionError(f"nothing fitting on {topic} within {timeout} s; the last were:\n{tail}")
+        return found
+
+    def wait_body(
+        self, topic: str, *, since: int = 0, timeout: float = PATIENCE, **wanted: Any
+    ) -> dict[str, Any]:
+        """The first JSON object on `topic` that holds what is wanted."""
+
+        def fits(heard: Heard) -> bool:
+            return bool(heard.payload) and all(heard.body.get(key) == value for key, value in wanted.items())
+
+        return self.wait(topic, fits, since=since, timeout=timeout).body
+
+    def wait_count(self, topic: str, count: int, *, timeout: float = PATIENCE) -> list[Heard]:
+        """The first `count` messages on `topic`."""
+        with self._more:
+            enough = self._more.wait_for(lambda: len(self.on(topic)) >= count, timeout)
+        found = self.on(topic)
+        assert enough, f"only {len(found)} of {count} on {topic}"
+        return found
+
+    def on(self, topic: str) -> list[Heard]:
+        """Everything so far on `topic`, or below it for a trailing `#`."""
+        return [one for one in self.heard if _on(one.topic, topic)]
+
+    @property
+    def count(self) -> int:
+        """How much was heard; `since` for what comes from now on."""
+        return len(self.heard)
+
+    def _find(self, topic: str, fits: Callable[[Heard], bool], since: int) -> Heard | None:
+        return next((one for one in self.heard[since:] if _on(one.topic, topic) and fits(one)), None)
+
+    def _connected(self, client: paho.Client, *_: object) -> None:
+        client.subscribe([(one, 1) for one in self._filters])
+
+    def _subscribed(self, *_: object) -> None:
+        self._ready.set()
+
+    def _came(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        given = getattr(message, "properties", None)
+        known = {} if given is None else dict(given.json())
+        with self._more:
+            self.heard.append(
+                Heard(message.topic, bytes(message.payload), message.retain, time.monotonic(), known)
+            )
+            self._more.notify_all()
+
+
+def _on(topic: str, pattern: str) -> bool:
+    return topic.startswith(pattern[:-1]) if pattern.endswith("#") else topic == pattern

@@ -1,0 +1,101 @@
+"""A home with everything in it: simulated WeChat, a real mosquitto, the bridge, and an ear at the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+from tests.support.broker import Mosquitto
+from tests.support.ear import Ear
+from tests.support.process import BridgeProcess
+from wx2mqtt.simulator.server import Simulator
+
+T = TypeVar("T")
+
+PEOPLE = {"wife": {"remark": "老婆"}, "family": {"group": "相亲相爱一家人"}}
+
+
+class Phone:
+    """The simulator's control, as a test speaks to it."""
+
+    def __init__(self, url: str) -> None:
+        self._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30)
+
+    async def post(self, act: str, **body: Any) -> Any:
+        """`POST /sim/<act>`; the answer."""
+        answer = await self._http.post(f"/sim/{act}", json=body)
+        assert answer.status_code == 200, f"{act}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    async def get(self, what: str, **query: Any) -> Any:
+        """`GET /sim/<what>`; the answer."""
+        answer = await self._http.get(f"/sim/{what}", params=query)
+        assert answer.status_code == 200, f"{what}: {answer.status_code} {answer.text}"
+        return answer.json()
+
+    async def wait(self, what: str, seconds: float = 15) -> None:
+        """Wait until the simulator has seen it (`code`, `online`, `polling`, `calls:<endpoint>:<n>` …)."""
+        ready = await self.get("wait", **{"for": what, "seconds": seconds})
+        assert ready["ready"], f"the simulator never saw {what}"
+
+    async def sent(self, count: int, seconds: float = 15) -> list[dict[str, Any]]:
+        """What the bridge sent and WeChat took, once there is `count` of it."""
+        async with asyncio.timeout(seconds):
+            lines: list[dict[str, Any]] = []
+            while len(lines) < count:
+                lines += await self.get("sent", after=len(lines), wait=seconds)
+        return lines
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+
+class Home:
+    """See the module. `settings` are merged over what makes a bridge of the account `home`."""
+
+    def __init__(self, folder: Path, simulator: Simulator, broker: Mosquitto, ear: Ear) -> None:
+        self.folder = folder
+        self.simulator = simulator
+        self.broker = broker
+        self.ear = ear
+        self.phone = Phone(simulator.url)
+        self.bridge = BridgeProcess(folder / "bridge", self.settings())
+
+    def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
+        """A configuration; `account` and `top` are laid over the usual one."""
+        usual = {"endpoint": self.simulator.url, "contacts": PEOPLE, "send": {"per_minute": 0}}
+        return {"mqtt": {"url": self.broker.url}, "accounts": {"home": {**usual, **(account or {})}}, **top}
+
+    async def hear(self, what: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """A blocking call of the ear or the process, beside the simulator that runs in this loop."""
+        return await asyncio.to_thread(what, *args, **kwargs)
+
+    async def body(self, topic: str, **wanted: Any) -> dict[str, Any]:
+        """The first JSON object on `topic` with what is wanted."""
+        return await self.hear(self.ear.wait_body, topic, **wanted)
+
+    async def log_in(self) -> None:
+        """Start the bridge, scan and confirm; returns when it is online and polls."""
+        since = self.ear.count
+        self.bridge.start()
+        await self.phone.wait("code")
+        await self.phone.post("scan")
+        await self.phone.post("confirm")
+        await self.body("wx/login/state", state="online", since=since)
+        await self.phone.wait("polling")
+
+    async def restart(self) -> None:
+        """Start the bridge again on its store; returns when it is online."""
+        since = self.ear.count
+        self.bridge.start()
+        await self.body("wx/login/state", state="online", since=since)
+        await self.phone.wait("polling")
+
+    async def close(self) -> None:
+        if self.bridge.running:
+            await self.hear(self.bridge.stop)
+        await self.phone.close()

@@ -1,0 +1,143 @@
+"""The bridge as a process of its own, as people run it: start, stop, kill -9, read its log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+PATIENCE = 15.0
+
+
+class BridgeProcess:
+    """`wx2mqtt run -c FILE` on a store in `folder`; `settings` is the configuration as a mapping.
+
+    `log` holds every line of its output since the first start. Use as a context manager: it starts, and stops.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        *,
+        env: dict[str, str] | None = None,
+        program: list[str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.store = folder / "store"
+        self.config = folder / "wx2mqtt.yaml"
+        self.log: list[str] = []
+        self._env = env or {}
+        self._program = program or [sys.executable, "-m", "wx2mqtt", "run"]
+        self._lines = threading.Condition()
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        self.configure(settings)
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """Write another configuration."""
+        whole = {
+            "storage": {"path": str(self.store)},
+            "log": {"level": "debug", "format": "json"},
+            **settings,
+        }
+        self.config.write_text(yaml.safe_dump(whole, allow_unicode=True))
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self.stop()
+        if error is not None:
+            print("\n".join(self.log[-60:]))  # noqa: T201 - pytest shows it with the failure
+
+    def start(self, **env: str) -> Self:
+        """Start; does not wait for anything but the process."""
+        assert self._process is None, "it runs already"
+        keep = {
+            name: value for name, value in os.environ.items() if not name.startswith(("WX2MQTT_", "NOTIFY_"))
+        }
+        self._process = subprocess.Popen(
+            [*self._program, "-c", str(self.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**keep, **self._env, **env},
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        return self
+
+    @property
+    def pid(self) -> int:
+        """Of the running process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> int:
+        """SIGKILL, as a power cut would."""
+        return self._end(signal.SIGKILL)
+
+    def hangup(self) -> None:
+        """SIGHUP: read the file again."""
+        os.kill(self.pid, signal.SIGHUP)
+
+    def wait(self, timeout: float = PATIENCE) -> int:
+        """Wait until it ends by itself; the exit code."""
+        return self._end(None, timeout)
+
+    def wait_for_log(self, text: str, *, since: int = 0, timeout: float = PATIENCE) -> str:
+        """The first line with `text` at or after line number `since`."""
+        with self._lines:
+            found = self._lines.wait_for(
+                lambda: next((line for line in self.log[since:] if text in line), None), timeout
+            )
+        assert found is not None, f"no {text!r} in the log:\n" + "\n".join(self.log[-30:])
+        return found
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with self._lines:
+                self.log.append(line.rstrip())
+                self._lines.notify_all()
+
+    def _end(self, how: signal.Signals | None, timeout: float = PATIENCE) -> int:
+        process, reader = self._process, self._reader
+        assert process is not None
+        assert reader is not None
+        if how is not None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(how)
+        try:
+            code = process.wait(timeout)
+        finally:
+            if process.poll() is None:
+                process.kill()
+            reader.join(PATIENCE)
+            assert process.stdout is not None
+            process.stdout.close()
+            self._process = None
+        return code
