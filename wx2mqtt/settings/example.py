@@ -1,4 +1,4 @@
-"""The schema for people and for editors: the commented example file, and a JSON Schema."""
+"""The schema for people: the commented example file."""
 
 from __future__ import annotations
 
@@ -37,16 +37,6 @@ _PINS = {
 def example() -> str:
     """The whole example file; loading it gives the defaults."""
     return HEAD + "\n".join(_lines(Settings, 0)) + "\n"
-
-
-def json_schema() -> dict[str, object]:
-    """The configuration file as JSON Schema 2020-12."""
-    schema = Settings.model_json_schema(by_alias=True)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": "wx2mqtt configuration",
-    }
 
 
 def _lines(model: type[Section], depth: int) -> Iterator[str]:

@@ -288,3 +288,13 @@ class Settings(Section):
         if self.mqtt.client_id and len(self.accounts) == 1:
             return dict.fromkeys(self.accounts, self.mqtt.client_id)
         return {name: f"{self.mqtt.client_id or PROGRAM}-{name}" for name in self.accounts}
+
+
+def json_schema() -> dict[str, object]:
+    """The configuration file as JSON Schema 2020-12."""
+    schema = Settings.model_json_schema(by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "wx2mqtt configuration",
+    }

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from wx2mqtt.settings.example import WIDTH, example, json_schema
+from wx2mqtt.settings.example import WIDTH, example
 from wx2mqtt.settings.load import load
-from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.schema import Settings, json_schema
 from wx2mqtt.settings.shape import walk
 
 SHIPPED = Path(__file__).parents[3] / "config" / "wx2mqtt.yaml"
