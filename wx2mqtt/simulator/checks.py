@@ -140,6 +140,17 @@ def living(call: Call, sid: str) -> Session:
     return session
 
 
+def cookie_session(call: Call) -> Session:
+    """The living session of a call that has no BaseRequest and no sid in its query."""
+    sid = call.request.cookies.get("wxsid", "")
+    if not sid:
+        raise call.refuse(COOKIE_INVALID, "the cookie wxsid is missing")
+    session = living(call, sid)
+    host(call, Role.BASE, session.base)
+    cookies(call, session)
+    return session
+
+
 def uin(call: Call, session: Session, value: object) -> None:
     """The account's number; a number or its text (webwx 8, question 7)."""
     if str(value) != str(session.uin):
@@ -149,8 +160,8 @@ def uin(call: Call, session: Session, value: object) -> None:
 def skey(call: Call, session: Session, value: object) -> None:
     """A skey that this login was given; old ones stay good (itchat never takes a new one)."""
     if value in session.skeys:
-        if value != session.skey and call.wechat.settings.strict:
-            call.oddity("an old skey; a newer one was given (itchat)")
+        if value == session.skeys[0] != session.skey and session.inits:
+            call.oddity("the skey of the XML, although webwxinit gave a new one (itchat)")
         return
     if value == "" and session.desktop:
         call.oddity("an empty skey in a desktop login (itchat-uos)")

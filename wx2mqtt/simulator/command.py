@@ -50,7 +50,7 @@ async def _told_to_stop() -> None:
 
 
 def announcement(url: str, options: SimulatorOptions) -> str:
-    """What to do now, for a person: the page, the endpoint, and how to lead a client with fixed names here."""
+    """What to do now, for a person: the page, the endpoint, how to lead a client with fixed names here."""
     lines = [
         f"WeChat, simulated: {url}/sim is the phone (scan, confirm, read, write).",
         f"wx2mqtt: set accounts.<name>.endpoint to {url}",

@@ -42,8 +42,10 @@ CLUSTERS = {
 LOGIN_HOSTS = frozenset({"login.weixin.qq.com", *(cluster.login for cluster in CLUSTERS.values())})
 """Before a login any of these works (webwx 1.1)."""
 
+_RELIC = "webpush.weixin.qq.com"  # the default of the official table, looked up before a login
+
 ALL_HOSTS = tuple(
-    sorted({*LOGIN_HOSTS, *(cluster.host(role) for cluster in CLUSTERS.values() for role in Role)}),
+    sorted({_RELIC, *LOGIN_HOSTS, *(c.host(role) for c in CLUSTERS.values() for role in Role)}),
 )
 """Every name that a client may look up: for certificates and for host mapping."""
 

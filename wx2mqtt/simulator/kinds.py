@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from wx2mqtt.simulator.appkinds import APP_KINDS, app
 from wx2mqtt.simulator.messages import recommend
 from wx2mqtt.simulator.phrases import SYSTEM_TEXTS, phrase
 from wx2mqtt.simulator.settings import Language
-from wx2mqtt.simulator.world import Contact, Person
+from wx2mqtt.simulator.world import Contact
 
 Fields = dict[str, object]
 
@@ -29,7 +30,6 @@ class Asked:
     language: Language
     detail: Fields = field(default_factory=dict)
     name: Callable[[str], str] = str
-    person: Callable[[str], Person] | None = None
 
     def text(self, key: str, default: str = "") -> str:
         """A detail as text."""
@@ -57,20 +57,25 @@ Builder = Callable[[Saying], Fields]
 def build(kind: str, text: str, msg_id: int, author: Contact, asked: Asked) -> Fields:
     """The fields of a message of that kind; raises `UnknownKind`."""
     saying = Saying(text=text, msg_id=msg_id, author=author, asked=asked)
-    name, _, variant = kind.partition(":")
-    if name == "system" and variant:
-        return _system_text(saying, variant)
+    check(kind)
+    if kind.startswith("system:"):
+        return _system_text(saying, kind.removeprefix("system:"))
     if kind in APP_KINDS:
         values = {**asked.detail, "language": asked.language}
         return app(kind, text, msg_id, values)
-    if kind not in _BUILDERS:
-        raise UnknownKind(f"no kind is named {kind!r}; there are: {', '.join(all_kinds())}")
     return _BUILDERS[kind](saying)
 
 
-def all_kinds() -> list[str]:
+def check(kind: str) -> None:
+    """Raise `UnknownKind` when there is no such kind."""
+    if kind not in all_kinds():
+        raise UnknownKind(f"no kind is named {kind!r}; there are: {', '.join(all_kinds())}")
+
+
+@functools.cache
+def all_kinds() -> tuple[str, ...]:
     """The names of all kinds."""
-    return sorted([*_BUILDERS, *APP_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)])
+    return tuple(sorted([*_BUILDERS, *APP_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)]))
 
 
 def is_system(kind: str) -> bool:
@@ -231,16 +236,27 @@ def _system(saying: Saying) -> Fields:
     return {"MsgType": 10000, "Content": wire.text(saying.text)}
 
 
-def _system_text(saying: Saying, variant: str) -> Fields:
-    if variant not in SYSTEM_TEXTS:
-        raise UnknownKind(f"no system text is named {variant!r}; there are: {', '.join(SYSTEM_TEXTS)}")
+def on_the_phone(kind: str, text: str, author: Contact, asked: Asked) -> str:
+    """What the phone shows of a message: WeChat's own words where nobody wrote any."""
+    variant = kind.removeprefix("system:")
+    if text or variant not in SYSTEM_TEXTS:
+        return text
+    return _words(variant, author, asked)
+
+
+def _words(variant: str, author: Contact, asked: Asked) -> str:
     chinese, english = SYSTEM_TEXTS[variant]
-    words = chinese if saying.asked.language == "zh_CN" else english
-    text = words.format(
-        a=saying.asked.text("a", saying.author.nickname),
-        b=saying.asked.text("b", "李四"),
-        t=saying.asked.text("t", "新群名"),
-    )
+    words = chinese if asked.language == "zh_CN" else english
+    named = {
+        "a": asked.text("a", author.nickname),
+        "b": asked.text("b", "李四"),
+        "t": asked.text("t", "新群名"),
+    }
+    return words.format_map(named)
+
+
+def _system_text(saying: Saying, variant: str) -> Fields:
+    text = saying.text or _words(variant, saying.author, saying.asked)
     return {"MsgType": 10000, "Content": wire.text(text)}
 
 

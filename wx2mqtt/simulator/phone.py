@@ -77,6 +77,12 @@ class Phone:
         """The message with that id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
+    def recall(self, msg_id: str) -> None:
+        """A message was taken back."""
+        line = self.find(msg_id)
+        if line is not None:
+            line.recalled = True
+
     def took(
         self,
         *,

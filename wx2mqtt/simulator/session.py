@@ -37,7 +37,7 @@ class Session:
         self.inits = 0
         self.empty_contacts_given = 0
         self.polls: set[asyncio.Transport] = set()
-        self.idle_answers: deque[float] = deque(maxlen=100)
+        self.idle = {"synccheck": deque[float](maxlen=100), "webwxsync": deque[float](maxlen=100)}
         self.rendered: dict[str, bytes] = {}
         self._names: dict[str, str] = {}
         self._ids: dict[str, str] = {}

@@ -45,24 +45,30 @@ class _Place:
 
 def say(wechat: WeChat, speech: Speech) -> list[str]:
     """Say it; returns the message ids. Without a living login only the phone knows (webwx 2.11)."""
+    kinds.check(speech.kind)
     place = _place(wechat, speech)
-    ids = [wechat.ids.next() for _ in range(speech.count)]
-    texts = [_numbered(speech, n) for n in range(1, speech.count + 1)]
-    now = time.time()
-    for msg_id, text in zip(ids, texts, strict=True):
+    said = [(wechat.ids.next(), _numbered(speech, n)) for n in range(1, speech.count + 1)]
+    _show(wechat, speech, place, said)
+    if wechat.session is not None:
+        _put(wechat, wechat.session, speech, place, said)
+    wechat.phone.changed()
+    return [str(msg_id) for msg_id, _ in said]
+
+
+def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[tuple[int, str]]) -> None:
+    if speech.kind == "recall":
+        wechat.phone.recall(str(speech.detail.get("msg_id")))
+    asked, now = kinds.Asked(language=wechat.settings.language, detail=speech.detail), time.time()
+    for msg_id, text in said:
         wechat.phone.show(
             chat=place.chat.id,
             sender=place.author.id,
             via=place.via,
             kind=speech.kind,
-            text=text,
+            text=kinds.on_the_phone(speech.kind, text, place.author, asked),
             msg_id=str(msg_id),
             time=now,
         )
-    if wechat.session is not None:
-        _put(wechat, wechat.session, speech, place, [*zip(ids, texts, strict=True)])
-    wechat.phone.changed()
-    return [str(msg_id) for msg_id in ids]
 
 
 def _numbered(speech: Speech, number: int) -> str:
@@ -71,28 +77,28 @@ def _numbered(speech: Speech, number: int) -> str:
 
 def _place(wechat: WeChat, speech: Speech) -> _Place:
     author, target = wechat.world.find(speech.sender), wechat.world.find(speech.to)
-    if author.id == OWNER:
-        return _Place(chat=target, author=author, via="phone")
+    via: Via = "system" if kinds.is_system(speech.kind) or isinstance(author, Group) else "friend"
     if isinstance(author, Group):
-        return _Place(chat=author, author=author, via="system")
+        return _Place(chat=author, author=author, via=via)
+    if author.id == OWNER:
+        return _Place(chat=target, author=author, via="phone" if via == "friend" else via)
     if isinstance(target, Group):
         if author.id not in target.members:
             raise CannotSay(f"{author.id} is not in {target.id}")
-        return _Place(chat=target, author=author, via="friend")
+        return _Place(chat=target, author=author, via=via)
     if target.id != OWNER:
         raise CannotSay("a person writes to me, to a group that they are in, or is me")
-    return _Place(chat=author, author=author, via="system" if kinds.is_system(speech.kind) else "friend")
+    return _Place(chat=author, author=author, via=via)
 
 
 def _put(
     wechat: WeChat, session: Session, speech: Speech, place: _Place, said: list[tuple[int, str]]
 ) -> None:
-    route = _route(wechat, session, place, system=kinds.is_system(speech.kind))
+    route = _route(wechat, session, place)
     asked = kinds.Asked(
         language=wechat.settings.language,
         detail=speech.detail,
         name=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
-        person=wechat.world.person,
     )
     entries = [
         render(msg_id, route, {**kinds.build(speech.kind, text, msg_id, place.author, asked), **speech.raw})
@@ -101,12 +107,12 @@ def _put(
     session.log.append(Entry.MESSAGE, *entries)
 
 
-def _route(wechat: WeChat, session: Session, place: _Place, *, system: bool) -> Route:
+def _route(wechat: WeChat, session: Session, place: _Place) -> Route:
     me = session.user_name(wechat.world.owner)
     chat = session.user_name(place.chat)
-    if place.via == "phone" and not system:
+    if place.via == "phone":
         return Route(sender=me, receiver=chat)
-    if isinstance(place.chat, Group) and place.via == "friend" and not system:
+    if isinstance(place.chat, Group) and place.via == "friend":
         return Route(sender=chat, receiver=me, member=session.user_name(place.author))
     return Route(sender=chat, receiver=me)
 

@@ -7,7 +7,6 @@ import time
 from wx2mqtt.simulator import answers, checks, contacts, wire
 from wx2mqtt.simulator.checks import Call, Fields
 from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.hosts import Role
 from wx2mqtt.simulator.session import Session
 from wx2mqtt.simulator.synclog import KeyList
 from wx2mqtt.simulator.world import Contact, Group, Person, PersonKind
@@ -86,9 +85,7 @@ def _articles(call: Call, session: Session) -> Fields:
 async def webwxgetcontact(call: Call) -> Answer:
     """The address book, a page an answer: `Seq` is what to ask with next, 0 at the end."""
     checks.method(call, "GET", tolerated="POST")
-    session = checks.living(call, call.request.cookies.get("wxsid", ""))
-    checks.host(call, Role.BASE, session.base)
-    checks.cookies(call, session)
+    session = checks.cookie_session(call)
     checks.skey(call, session, call.request.query.get("skey", ""))
     checks.pass_ticket(call, session)
     settings = call.wechat.settings
@@ -164,7 +161,7 @@ async def webwxoplog(call: Call) -> Answer:
     """Set a remark (CmdId 2) or pin a chat (CmdId 3)."""
     session, body = checks.signed_body(call)
     contact_id = session.id_of(str(body.get("UserName")))
-    remark = body.get("RemarkName")
+    remark = body.get("RemarkName", "")  # without one, pinning wipes it (webwx 2.18)
     if contact_id is None or body.get("CmdId") not in (2, 3) or not isinstance(remark, str):
         raise call.refuse(checks.PARAMETER_ERROR, "CmdId, UserName or RemarkName is wrong")
     contact = call.wechat.world.change(contact_id, {"remark": remark})

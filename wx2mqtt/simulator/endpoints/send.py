@@ -8,7 +8,6 @@ import time
 from wx2mqtt.simulator import answers, checks, speech, wire
 from wx2mqtt.simulator.checks import Call, Fields, Refused
 from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.hosts import Role
 from wx2mqtt.simulator.session import Session
 from wx2mqtt.simulator.world import OWNER, Contact, Group, Person, PersonKind
 
@@ -157,7 +156,7 @@ async def webwxrevokemsg(call: Call) -> Answer:
         raise call.refuse(checks.PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
     if time.time() - line.time > REVOKE_WITHIN:
         raise Refused(checks.PARAMETER_ERROR)
-    line.recalled = True
+    call.wechat.phone.recall(line.msg_id)
     call.wechat.phone.changed()
     return answers.json(0, Introduction="", SysWording="")
 
@@ -188,9 +187,7 @@ async def webwxstatreport(call: Call) -> Answer:
 async def webwxlogout(call: Call) -> Answer:
     """The client logs out; afterwards its cookies are dead: 1102 (webwx 2.20). itchat uses GET."""
     checks.method(call, "POST", tolerated="GET")
-    session = checks.living(call, call.request.cookies.get("wxsid", ""))
-    checks.host(call, Role.BASE, session.base)
-    checks.cookies(call, session)
+    session = checks.cookie_session(call)
     checks.skey(call, session, call.request.query.get("skey", ""))
     if call.wechat.session is session:
         call.wechat.end_session(checks.COOKIE_INVALID)

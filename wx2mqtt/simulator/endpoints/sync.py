@@ -44,13 +44,20 @@ def _position(call: Call, session: Session) -> int | None:
 
 
 def _at_once(call: Call, session: Session, selector: int) -> Answer:
-    limit = call.wechat.settings.poll_limit
-    times, now = session.idle_answers, time.monotonic()
-    times.append(now)
-    if limit and len(times) > limit and now - times[-limit - 1] < _TOO_FAST_WITHIN:
-        call.violation(f"more than {limit} synccheck in a second, and nothing was fetched between them")
+    if _too_fast(call, session):
         return answers.page("503 Service Unavailable", status=503)
     return answers.synccheck(0, selector)
+
+
+def _too_fast(call: Call, session: Session) -> bool:
+    """A busy loop: too many answers in a second that were not held and brought nothing (webwx 2.10)."""
+    limit = call.wechat.settings.poll_limit
+    times, now = session.idle[call.endpoint], time.monotonic()
+    times.append(now)
+    too_fast = bool(limit) and len(times) > limit and now - times[-limit - 1] < _TOO_FAST_WITHIN
+    if too_fast:
+        call.violation(f"more than {limit} in a second that brought nothing")
+    return too_fast
 
 
 async def _hold(call: Call, session: Session, position: int) -> Answer:
@@ -78,8 +85,15 @@ async def webwxsync(call: Call) -> Answer:
             raise call.refuse(checks.PARAMETER_ERROR, "this SyncKey was never issued")
         found = session.log.after(position, call.wechat.settings.sync_batch)
         if found.end > position:
-            session.idle_answers.clear()
+            _brought_something(session)
+        elif _too_fast(call, session):
+            return answers.page("503 Service Unavailable", status=503)
         return _answer(call, session, found)
+
+
+def _brought_something(session: Session) -> None:
+    for times in session.idle.values():
+        times.clear()
 
 
 def _posted_key(call: Call, body: Fields) -> str:
@@ -138,4 +152,6 @@ async def stuck(call: Call) -> Answer:
     """The answer of a server that brings nothing for ever: the fault `stuck`."""
     session, body = checks.signed_body(call)
     position = session.log.position(_posted_key(call, body))
+    if _too_fast(call, session):
+        return answers.page("503 Service Unavailable", status=503)
     return Answer(body=nothing(session, position or 0), headers=answers.sync_cookies(call.request, session))
