@@ -140,22 +140,26 @@ class _Ladder:
 
     def _take_by_nickname(self) -> None:
         pairs = self._pairs_by(_nickname)
-        rivals = self._without_namesake(pairs) if pairs else set()
+        rivals = self._without_namesake(pairs) if pairs else {}
         for contact, person in pairs:
-            if self._facts_agree(contact, person, rivals):
+            if self._facts_agree(contact, person, rivals.get(self._persons[person].kind, set())):
                 self._match(contact, person, MatchedBy.NICKNAME_AND_PROFILE)
 
-    def _without_namesake(self, pairs: list[tuple[int, int]]) -> set[Hashable]:
-        """What those say of themselves who are left on one side only.
+    def _without_namesake(self, pairs: list[tuple[int, int]]) -> dict[ChatKind, set[Hashable]]:
+        """By kind, what those say of themselves who are left on one side only.
 
         Such a contact may be the one that really bore a name, such a person the one that has taken it now.
         """
         contacts, persons = {contact for contact, _ in pairs}, {person for _, person in pairs}
-        ours = {_profile(self._contacts[place]) for place in self._left if place not in contacts}
-        return ours | {_profile(self._persons[place]) for place in self._unbound if place not in persons}
+        others = [self._contacts[place] for place in self._left if place not in contacts]
+        missing = self._unbound.keys() - persons - set(self._question.gone)
+        rivals: dict[ChatKind, set[Hashable]] = defaultdict(set)
+        for one in (*others, *(self._persons[place] for place in missing)):
+            rivals[one.kind].add(_profile(one))
+        return rivals
 
     def _facts_agree(self, contact: int, person: int, rivals: set[Hashable]) -> bool:
-        """Who copies a nickname can copy sex and city too: so it takes facts that no rival shares."""
+        """Who copies a nickname can copy sex and city too; only the attributes are not for choosing."""
         ours, theirs = self._contacts[contact], self._persons[person]
         if theirs.remark or person in self._question.gone or _aliases_differ(ours, theirs):
             return False
@@ -163,9 +167,10 @@ class _Ladder:
             return False
         if self._picture_is_anothers(ours, theirs):
             return False
+        chosen = "attributes" not in ours.profile
         if ours.avatar and theirs.avatar:
-            return "attributes" in ours.profile and self._nobody_else_says(ours)
-        return _profile(ours) not in rivals
+            return not chosen and not rivals and self._nobody_else_says(ours)
+        return not rivals if chosen else _profile(ours) not in rivals
 
     def _nobody_else_says(self, ours: Traits) -> bool:
         """Where the pictures contradict, this contact and one person alone may say this of themselves."""

@@ -179,6 +179,23 @@ def test_whose_picture_is_somebody_elses_is_not_the_bearer_of_a_name() -> None:
     assert climb([one("Lily", avatar="9", profile=HOME)], persons) == {}
 
 
+def test_a_copied_city_counts_only_where_nobody_is_unaccounted_for() -> None:
+    chosen = {"sex": "1", "city": "广州"}
+    lily, eve, tom = one("Lily", profile=chosen), one("Eve", profile={"city": "x"}), one("Tom", avatar="3")
+    assert climb([one("Lily", profile=chosen)], [lily, eve]) == {}
+    assert climb([one("Lily", profile=chosen)], [lily, eve], gone=[1]) == {
+        0: (0, MatchedBy.NICKNAME_AND_PROFILE)
+    }
+    assert 0 in climb([one("Lily", profile=chosen), tom], [lily, tom])
+    assert 0 in climb([one("Lily", profile=chosen), one("N", kind=ChatKind.OFFICIAL)], [lily])
+
+
+def test_another_picture_counts_only_where_nobody_is_unaccounted_for() -> None:
+    """Lily deleted her account; Eve has her name, city and attributes, and a new picture."""
+    persons = [one("Lily", avatar="1", profile=HOME), one("Eve", avatar="2", profile={"sex": "2"})]
+    assert climb([one("Lily", avatar="3", profile=HOME)], persons) == {}
+
+
 def test_facts_that_many_share_do_not_outweigh_another_picture() -> None:
     persons = [one("Lily", avatar="1", profile=HOME), one("Tom", avatar="5", profile=HOME)]
     contacts = [one("Lily", avatar="2", profile=HOME), one("Tom", avatar="5", profile=HOME)]
