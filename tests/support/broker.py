@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -119,6 +120,10 @@ class Mosquitto:
                 if found is not None:
                     return found
         raise AssertionError(f"mosquitto did not say {text!r}:\n" + "\n".join(self.log[-20:]))
+
+    async def logged(self, text: str, *, since: int = 0) -> str:
+        """`wait_for_log` for tests whose own loop has to go on meanwhile."""
+        return await asyncio.to_thread(self.wait_for_log, text, since=since)
 
     def _find(self, text: str, since: int) -> str | None:
         return next((line for line in self.log[since:] if text in line), None)

@@ -1,0 +1,568 @@
+"""The link on a real mosquitto: it connects, comes back, loses nothing and sends nothing again by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from asyncio.subprocess import DEVNULL
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.scenarios.conftest import StartMosquitto
+from tests.support.broker import DURABLE, Mosquitto, free_port
+from tests.support.linked import Told, linked, message
+from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.mqtt.link import Disconnected
+
+BOTH = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+
+
+class Quick(Told):
+    """Acknowledges at once."""
+
+    def delivered(self, delivery):
+        super().delivered(delivery)
+        self.link.acknowledge(delivery)
+
+
+async def pump(told: Told, number: int, window: int = 20) -> list[Exception | None]:
+    """Publish `number` messages with at most `window` waiting; what each was told."""
+    answers: list[Exception | None] = []
+    done = asyncio.Event()
+    numbers = iter(range(number))
+
+    def told_of(answer: Exception | None) -> None:
+        answers.append(answer)
+        send()
+        if len(answers) == number:
+            done.set()
+
+    def send() -> None:
+        n = next(numbers, None)
+        if n is not None:
+            told.link.publish(message(payload=b"%d" % n), told_of)
+
+    for _ in range(window):
+        send()
+    await asyncio.wait_for(done.wait(), 30)
+    return answers
+
+
+# --- connecting ---
+
+
+async def test_a_connection_says_what_the_broker_allows(start_mosquitto: StartMosquitto):
+    broker = start_mosquitto("max_inflight_messages 40\nmax_packet_size 100000\n")
+    async with linked(broker.url) as told:
+        connection = await told.connection()
+    assert connection.url == broker.url
+    assert connection.protocol == "5"
+    assert connection.receive_maximum == 32, "some places are kept for what is never acknowledged"
+    assert connection.packet_limit == 100000
+    assert connection.retain_available
+    assert not connection.session_present
+    assert connection.session_expiry == 7 * 24 * 3600
+    assert connection.refused == ()
+
+
+async def test_a_shorter_session_of_the_broker_is_told(start_mosquitto: StartMosquitto):
+    broker = start_mosquitto("persistent_client_expiration 1h\n")
+    async with linked(broker.url, session_expiry=600) as told:
+        assert (await told.connection()).session_expiry == 600
+
+
+async def test_a_broker_without_retained_messages_gets_none(start_mosquitto: StartMosquitto):
+    broker = start_mosquitto("retain_available false\n")
+    async with linked(broker.url) as told:
+        connection = await told.connection()
+        assert not connection.retain_available
+        assert await told.published(message(retain=True)) is None
+    assert told.link.disconnects == 1
+
+
+async def test_older_mqtt_is_spoken_where_it_is_asked_for(mosquitto: Mosquitto):
+    async with linked(mosquitto.url, protocol="3.1.1") as told:
+        connection = await told.connection()
+        assert (connection.protocol, connection.session_expiry) == ("3.1.1", None)
+        assert await told.published(message(content_type="text/plain", expiry=5)) is None
+    assert "p2" in mosquitto.wait_for_log("New client connected")
+
+
+async def test_a_broker_is_found_when_it_comes_up_later(start_mosquitto: StartMosquitto):
+    port = free_port()
+    async with linked(f"mqtt://127.0.0.1:{port}") as told:
+        gone = await told.end()
+        assert (gone.code, gone.reason) == ("unreachable", f"nobody listens on 127.0.0.1:{port}")
+        assert told.link.current is None
+        start_mosquitto(port=port)
+        await told.connection()
+
+
+async def test_the_next_of_the_list_is_taken_where_the_first_is_away(mosquitto: Mosquitto):
+    async with linked(f"mqtt://127.0.0.1:{free_port()}", mosquitto.url) as told:
+        assert (await told.connection()).url == mosquitto.url
+
+
+@BOTH
+async def test_bad_credentials_are_said_in_words_and_tried_again_slowly(
+    start_mosquitto: StartMosquitto, tmp_path: Path, protocol
+):
+    (tmp_path / "passwords").write_text("")
+    broker = start_mosquitto(
+        f"listener {{port}} 127.0.0.1\nallow_anonymous false\npassword_file {tmp_path}/passwords\n",
+        listener=False,
+    )
+    url = broker.url.replace("//", "//other:auchgeheim@")
+    async with linked(url, username="bob", password="geheim", protocol=protocol) as told:
+        gone = await told.end()
+    assert gone.code == "credentials"
+    assert gone.retry_in >= 30
+    assert "user" in gone.reason
+    assert "geheim" not in gone.reason
+
+
+async def test_bad_tries_are_not_made_over_and_over_while_the_name_is_unknown():
+    async with linked("mqtt://no-such-host.invalid:1883") as told:
+        first, second = await told.end(), await told.end()
+    assert first.reason == "the name no-such-host.invalid cannot be resolved"
+    assert first.retry_in < second.retry_in
+
+
+async def test_to_stop_while_connecting_takes_no_time():
+    """A host that answers nothing; documentation addresses are routed nowhere."""
+    async with linked("mqtt://192.0.2.1:1883"):
+        await asyncio.sleep(0)
+        start = time.monotonic()
+    assert time.monotonic() - start < 1
+
+
+# --- publishing ---
+
+
+@BOTH
+async def test_ten_times_the_broker_s_queue_arrive_whole_and_in_order(mosquitto: Mosquitto, protocol):
+    """Finding 1: what paho sends without a window, mosquitto acknowledges and drops."""
+    async with (
+        linked(mosquitto.url, client_id="reader", filters=("wx/in/#",), listener=Quick()) as reader,
+        linked(mosquitto.url, client_id="writer", protocol=protocol) as writer,
+    ):
+        await reader.connection()
+        window = min(20, (await writer.connection()).receive_maximum)
+        assert await pump(writer, 10_000, window) == [None] * 10_000
+        for expected in range(10_000):
+            assert (await reader.delivery()).payload == b"%d" % expected
+
+
+async def test_without_a_connection_nothing_is_kept_for_later(start_mosquitto: StartMosquitto):
+    """Findings 1 and 3: paho says 'no connection' and sends it all the same, later."""
+    port = free_port()
+    async with linked(f"mqtt://127.0.0.1:{port}") as told:
+        await told.end()
+        for _ in range(100):
+            assert isinstance(await told.published(message("wx/in/lost")), NotConnected)
+        broker = start_mosquitto(port=port)
+        await told.connection()
+        assert await told.published(message("wx/in/kept")) is None
+    assert not [line for line in broker.log if "wx/in/lost" in line]
+
+
+async def test_a_broker_that_is_killed_in_the_middle_leaves_every_publish_told_once(
+    start_mosquitto: StartMosquitto,
+):
+    """Finding 3. The future of each publish fails when it is told twice."""
+    broker = start_mosquitto(DURABLE)
+    async with linked(broker.url) as told:
+        await told.connection()
+        answers = [told.publish(message(payload=b"%d" % n)) for n in range(10)]
+        await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+        broker.pause()
+        answers += [told.publish(message(payload=b"%d" % n)) for n in range(10, 15)]
+        broker.kill()
+        gone = await told.end()
+        assert all(answer.done() for answer in answers), "before the listener hears of the end"
+        assert isinstance(answers[-1].result(), NotConnected)
+        assert {type(answer.result()) for answer in answers} <= {type(None), NotConnected}
+        assert gone.code == "lost"
+        broker.start()
+        await told.connection()
+        assert await told.published(message()) is None
+    assert (told.link.connects, told.link.disconnects) == (2, 2)
+
+
+async def test_what_the_broker_forbids_is_refused_with_its_reason_and_the_others_go_on(
+    start_mosquitto: StartMosquitto, tmp_path: Path
+):
+    (tmp_path / "acl").write_text("topic readwrite wx/in/#\ntopic read wx/out/#\n")
+    broker = start_mosquitto(f"acl_file {tmp_path}/acl\n")
+    async with linked(broker.url) as told:
+        await told.connection()
+        forbidden, allowed = told.publish(message("secret/topic")), told.publish(message())
+        refusal = await forbidden
+        assert isinstance(refusal, PublishRefused)
+        assert (refusal.code, refusal.too_large) == (0x87, False)
+        assert "right" in refusal.reason
+        assert await allowed is None
+
+
+async def test_older_mqtt_cannot_say_that_a_publish_is_forbidden(
+    start_mosquitto: StartMosquitto, tmp_path: Path
+):
+    (tmp_path / "acl").write_text("topic readwrite wx/in/#\n")
+    broker = start_mosquitto(f"acl_file {tmp_path}/acl\n")
+    async with linked(broker.url, protocol="3.1.1") as told:
+        await told.connection()
+        assert await told.published(message("secret/topic")) is None
+
+
+async def test_a_message_above_the_packet_limit_is_refused_before_it_is_sent(start_mosquitto: StartMosquitto):
+    broker = start_mosquitto("max_packet_size 1000\n")
+    async with linked(broker.url) as told:
+        await told.connection()
+        head = len(b"\x32\xe8\x07" + b"\0\nwx/in/wife" + b"\0\1" + b"\0")
+        refusal = await told.published(message(payload=b"x" * (1001 - head)))
+        assert isinstance(refusal, PublishRefused)
+        assert (refusal.too_large, refusal.limit, refusal.code) == (True, 1000, 0x95)
+        assert await told.published(message(payload=b"x" * (1000 - head))) is None
+    assert told.link.connects == 1
+
+
+async def test_a_limit_that_the_broker_did_not_tell_is_told_by_its_refusal(start_mosquitto: StartMosquitto):
+    """paho knows no PUBACK with this code: it would end the connection, and again with the next try."""
+    broker = start_mosquitto("message_size_limit 1000\n")
+    async with linked(broker.url) as told:
+        await told.connection()
+        refusal = await told.published(message(payload=b"x" * 2000))
+        assert isinstance(refusal, PublishRefused)
+        assert (refusal.too_large, refusal.limit, refusal.code) == (True, None, 0x95)
+        assert await told.published(message()) is None
+    assert told.link.connects == 1
+
+
+@BOTH
+@pytest.mark.parametrize("topic", ["", "wx/+/a", "wx/#", "a\0b", "\ud800", "x" * 70_000])
+async def test_an_impossible_topic_is_refused_and_ends_nothing(mosquitto: Mosquitto, protocol, topic):
+    async with linked(mosquitto.url, protocol=protocol) as told:
+        await told.connection()
+        refusal = await told.published(message(topic))
+        assert isinstance(refusal, PublishRefused)
+        assert refusal.code == 0x90
+        assert await told.published(message()) is None
+
+
+async def test_properties_arrive_as_they_were_given(mosquitto: Mosquitto):
+    """Finding 8, and what DESIGN 4.1 promises of every payload."""
+    async with (
+        linked(mosquitto.url, client_id="reader", filters=("wx/in/#",)) as reader,
+        linked(mosquitto.url) as writer,
+    ):
+        await reader.connection()
+        await writer.connection()
+        await writer.published(
+            message(
+                "wx/in/妻",
+                "开灯 ☀".encode(),
+                content_type="application/json",
+                expiry=60,
+                correlation=b"\0\xff",
+            )
+        )
+        delivery = await reader.delivery()
+    assert (delivery.topic, delivery.payload.decode()) == ("wx/in/妻", "开灯 ☀")
+    assert (delivery.content_type, delivery.correlation, delivery.expiry) == (
+        "application/json",
+        b"\0\xff",
+        60,
+    )
+    assert not delivery.retain
+
+
+# --- deliveries and the session ---
+
+
+@BOTH
+async def test_what_was_published_while_we_were_away_is_delivered_after_the_connection_is_told(
+    start_mosquitto: StartMosquitto, protocol
+):
+    broker = start_mosquitto(DURABLE)
+    async with linked(broker.url, protocol=protocol) as told:
+        await told.connection()
+    async with linked(broker.url, client_id="phone", filters=()) as phone:
+        await phone.connection()
+        for n in range(5):
+            await phone.published(message("wx/out/wife", b"%d" % n, expiry=600))
+    broker.kill()
+    broker.start()
+    async with linked(broker.url, protocol=protocol) as told:
+        assert (await told.connection()).session_present
+        deliveries = [await told.delivery() for _ in range(5)]
+        assert [delivery.payload for delivery in deliveries] == [b"0", b"1", b"2", b"3", b"4"]
+        assert told.events[0] == told.link.current
+        if protocol == "5":
+            assert all(590 < (delivery.expiry or 0) <= 600 for delivery in deliveries)
+
+
+@BOTH
+async def test_only_what_was_acknowledged_is_not_delivered_again(mosquitto: Mosquitto, protocol):
+    """Finding 5 and DESIGN P2: the acknowledgement is ours to give."""
+    async with (
+        linked(mosquitto.url, protocol=protocol) as told,
+        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+    ):
+        await told.connection()
+        await phone.connection()
+        for n in range(3):
+            await phone.published(message("wx/out/wife", b"%d" % n))
+        first = await told.delivery()
+        told.link.acknowledge(first)
+        await told.delivery()
+        await told.delivery()
+        await mosquitto.logged("Received PUBACK from wx2mqtt-test")
+    async with linked(mosquitto.url, protocol=protocol) as told:
+        assert (await told.connection()).session_present
+        again = [await told.delivery(), await told.delivery()]
+        assert [(delivery.payload, delivery.dup) for delivery in again] == [(b"1", True), (b"2", True)]
+        told.link.acknowledge(first)  # of the connection before: dropped
+        for delivery in again:
+            told.link.acknowledge(delivery)
+    async with (
+        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+        linked(mosquitto.url, protocol=protocol) as told,
+    ):
+        await phone.connection()
+        await told.connection()
+        await phone.published(message("wx/out/wife", b"new"))
+        assert (await told.delivery()).payload == b"new"
+
+
+async def test_a_session_that_the_broker_lost_is_told(mosquitto: Mosquitto):
+    """Finding 6: nothing but this says that retained topics and commands are gone."""
+    async with linked(mosquitto.url) as told:
+        await told.connection()
+        mosquitto.kill()
+        await told.end()
+        mosquitto.start()
+        assert not (await told.connection()).session_present
+        async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+            await phone.connection()
+            await phone.published(message("wx/out/wife", b"still subscribed"))
+        assert (await told.delivery()).payload == b"still subscribed"
+
+
+async def test_a_retained_command_is_not_delivered_and_a_live_one_shows_no_retain_flag(mosquitto: Mosquitto):
+    """Finding 7."""
+    async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+        await phone.connection()
+        await phone.published(message("wx/out/wife", b"old", retain=True))
+        async with linked(mosquitto.url) as told:
+            await told.connection()
+            await phone.published(message("wx/out/wife", b"live", retain=True))
+            delivery = await told.delivery()
+    assert (delivery.payload, delivery.retain) == (b"live", False)
+
+
+async def test_older_mqtt_delivers_a_retained_command_with_its_flag(mosquitto: Mosquitto):
+    async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+        await phone.connection()
+        await phone.published(message("wx/out/wife", b"old", retain=True))
+    async with linked(mosquitto.url, protocol="3.1.1") as told:
+        await told.connection()
+        assert (await told.delivery()).retain
+
+
+async def test_our_own_publishes_do_not_come_back(mosquitto: Mosquitto):
+    async with (
+        linked(mosquitto.url, filters=("wx/#",)) as told,
+        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+    ):
+        await told.connection()
+        await phone.connection()
+        await told.published(message("wx/in/wife", b"own"))
+        await phone.published(message("wx/out/wife", b"other"))
+        assert (await told.delivery()).payload == b"other"
+
+
+async def test_a_publish_at_qos_2_comes_at_qos_1(mosquitto: Mosquitto):
+    async with linked(mosquitto.url) as told:
+        await told.connection()
+        process = await asyncio.create_subprocess_exec(
+            "mosquitto_pub", "-p", str(mosquitto.port), "-q", "2", "-t", "wx/out/wife", "-m", "twice?"
+        )
+        delivery = await told.delivery()
+        told.link.acknowledge(delivery)
+        await mosquitto.logged("Received PUBACK from wx2mqtt-test")
+        await process.wait()
+
+
+async def test_a_listener_that_raises_ends_nothing(mosquitto: Mosquitto):
+    """Finding 4: paho's thread is dead for good, and it says that it is connected."""
+
+    class Raising(Told):
+        def delivered(self, delivery):
+            super().delivered(delivery)
+            if delivery.payload == b"poison":
+                raise RuntimeError("on purpose")
+
+    async with (
+        linked(mosquitto.url, listener=Raising()) as told,
+        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+    ):
+        await told.connection()
+        await phone.connection()
+        for payload in (b"poison", b"good"):
+            await phone.published(message("wx/out/wife", payload))
+        assert [(await told.delivery()).payload for _ in range(2)] == [b"poison", b"good"]
+    assert told.link.connects == 1
+
+
+async def test_a_publisher_that_raises_when_it_is_told_ends_nothing(mosquitto: Mosquitto):
+    async with linked(mosquitto.url) as told:
+        await told.connection()
+
+        def raises(_answer):
+            raise RuntimeError("on purpose")
+
+        told.link.publish(message(), raises)
+        assert await told.published(message()) is None
+    assert told.link.connects == 1
+
+
+@BOTH
+async def test_a_large_delivery_and_a_large_publish_go_through(mosquitto: Mosquitto, protocol):
+    picture = bytes(range(256)) * 4 * 5000
+    async with (
+        linked(mosquitto.url, protocol=protocol) as told,
+        linked(mosquitto.url, client_id="phone", filters=(), protocol=protocol) as phone,
+    ):
+        await told.connection()
+        await phone.connection()
+        assert await phone.published(message("wx/out/wife/image", picture)) is None
+        assert (await told.delivery()).payload == picture
+
+
+# --- the end of a connection ---
+
+
+@BOTH
+async def test_to_stop_takes_leave_in_order_the_session_stays_and_the_will_is_not_published(
+    mosquitto: Mosquitto, protocol
+):
+    async with linked(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
+        await reader.connection()
+        async with linked(mosquitto.url, protocol=protocol) as told:
+            await told.connection()
+            answer = told.publish(message())
+        assert answer.done(), "told by then, either way"
+        mosquitto.wait_for_log("Received DISCONNECT from wx2mqtt-test")
+        assert [event for event in told.events if isinstance(event, Disconnected)] == []
+        async with linked(mosquitto.url, protocol=protocol) as told:
+            assert (await told.connection()).session_present
+        assert not [event for event in reader.events if getattr(event, "topic", "") == "wx/bridge/state"]
+
+
+DIES = """
+import asyncio, os, sys
+from tests.support.linked import linked
+
+async def main():
+    async with linked(sys.argv[1]) as told:
+        await told.connection()
+        os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+async def test_when_the_bridge_dies_the_will_is_published(mosquitto: Mosquitto):
+    async with linked(mosquitto.url, client_id="reader", filters=("wx/bridge/#",)) as reader:
+        await reader.connection()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", DIES, mosquitto.url, stdout=DEVNULL
+        )
+        assert await process.wait() == -9
+        delivery = await reader.delivery()
+    assert (delivery.topic, delivery.payload) == ("wx/bridge/state", b"offline")
+    assert delivery.content_type == "text/plain"
+    assert "(r1, q1)" in mosquitto.wait_for_log("Will message specified (7 bytes)")
+
+
+async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto):
+    async with linked(mosquitto.url) as first:
+        await first.connection()
+        async with linked(mosquitto.url) as second:
+            for told in (second, first, second):
+                await told.connection()
+            ends = [await told.end() for told in (first, second, first)]
+            assert second.link.current is not None
+    assert [gone.code for gone in ends] == ["taken_over"] * 3
+    assert [gone.standby for gone in ends] == [False, False, True]
+    assert ends[-1].retry_in == 300
+    assert "running twice" in ends[-1].reason
+    assert "standing by" in ends[-1].reason
+
+
+async def test_a_broker_that_falls_silent_is_seen_within_one_and_a_half_keepalives(mosquitto: Mosquitto):
+    async with linked(mosquitto.url, keepalive=2) as told:
+        await told.connection()
+        start = time.monotonic()
+        mosquitto.pause()
+        answer = told.publish(message())
+        gone = await told.end()
+        took = time.monotonic() - start
+        mosquitto.resume()
+        assert isinstance(await answer, NotConnected)
+        assert 2 <= took <= 3.2
+        assert gone.reason == f"127.0.0.1:{mosquitto.port} does not answer any more"
+        await told.connection()
+
+
+async def test_a_quiet_connection_is_kept_alive(mosquitto: Mosquitto):
+    async with linked(mosquitto.url, keepalive=1) as told:
+        await told.connection()
+        progress = told.link.last_progress
+        seen = len(mosquitto.log)
+        for _ in range(3):
+            await mosquitto.logged("Sending PINGRESP to wx2mqtt-test", since=seen)
+            seen = len(mosquitto.log)
+            await asyncio.wait_for(_until(lambda before=progress: told.link.last_progress > before), 5)
+            progress = told.link.last_progress
+            assert told.link.moves_by > time.monotonic()
+    assert told.link.connects == 1
+
+
+async def _until(condition) -> None:
+    """Yield to the loop until this holds; the caller sets the bound."""
+    while not condition():  # noqa: ASYNC110 - there is no event for it
+        await asyncio.sleep(0.01)
+
+
+async def test_it_is_back_within_two_seconds_of_the_broker_s_return(mosquitto: Mosquitto):
+    async with linked(mosquitto.url) as told:
+        await told.connection()
+        mosquitto.stop()
+        for _ in range(5):
+            assert (await told.end()).retry_in <= 1.5
+        mosquitto.start()
+        start = time.monotonic()
+        await told.connection()
+        assert time.monotonic() - start <= 2
+
+
+async def test_while_the_broker_is_away_the_link_still_promises_its_next_step(mosquitto: Mosquitto):
+    async with linked(mosquitto.url) as told:
+        await told.connection()
+        mosquitto.stop()
+        for _ in range(3):
+            await told.end()
+            assert told.link.moves_by > time.monotonic()
+
+
+async def test_a_hundred_connections_leave_nothing_open(mosquitto: Mosquitto):
+    process = psutil.Process()
+    before = process.num_fds()
+    for _ in range(100):
+        async with linked(mosquitto.url) as told:
+            await told.connection()
+    assert process.num_fds() <= before + 2

@@ -1,0 +1,89 @@
+"""A link under test and what its listener was told, each awaited with a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from wx2mqtt.mqtt.client import MqttLink
+from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Publication, Subscription
+from wx2mqtt.mqtt.options import Options
+
+PATIENCE = 10.0
+WILL = Publication(topic="wx/bridge/state", payload=b"offline", retain=True, content_type="text/plain")
+
+
+class Told:
+    """A listener that keeps what it is told; `events` has all of it in order."""
+
+    def __init__(self) -> None:
+        self.events: list[object] = []
+        self.link: MqttLink
+        self._connected: asyncio.Queue[Connected] = asyncio.Queue()
+        self._disconnected: asyncio.Queue[Disconnected] = asyncio.Queue()
+        self._delivered: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    def connected(self, connection: Connected) -> None:
+        self.events.append(connection)
+        self._connected.put_nowait(connection)
+
+    def disconnected(self, gone: Disconnected) -> None:
+        self.events.append(gone)
+        self._disconnected.put_nowait(gone)
+
+    def delivered(self, delivery: Delivery) -> None:
+        self.events.append(delivery)
+        self._delivered.put_nowait(delivery)
+
+    async def connection(self) -> Connected:
+        """The next connection."""
+        return await asyncio.wait_for(self._connected.get(), PATIENCE)
+
+    async def end(self) -> Disconnected:
+        """The next end of a connection or failed attempt."""
+        return await asyncio.wait_for(self._disconnected.get(), PATIENCE)
+
+    async def delivery(self) -> Delivery:
+        """The next message."""
+        return await asyncio.wait_for(self._delivered.get(), PATIENCE)
+
+    def publish(self, publication: Publication) -> asyncio.Future[Exception | None]:
+        """Publish; the future is what the publisher is told, and being told twice is an error."""
+        answer: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+        self.link.publish(publication, answer.set_result)
+        return answer
+
+    async def published(self, publication: Publication) -> Exception | None:
+        """Publish and wait for the answer."""
+        return await asyncio.wait_for(self.publish(publication), PATIENCE)
+
+
+def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -> Options:
+    """Options with what most tests do not care for."""
+    wanted: dict[str, Any] = {
+        "client_id": "wx2mqtt-test",
+        "will": WILL,
+        "subscriptions": tuple(Subscription(filter=name) for name in filters),
+    } | more
+    return Options(urls=urls, **wanted)
+
+
+@contextlib.asynccontextmanager
+async def linked(*urls: str, listener: Told | None = None, **more: Any) -> AsyncIterator[Told]:
+    """A running link to these URLs; it is cancelled at the end, as the bridge does it."""
+    told = listener or Told()
+    told.link = MqttLink(options(*urls, **more), chance=lambda: 0.0)
+    task = asyncio.create_task(told.link.run(told))
+    try:
+        yield told
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait_for(task, PATIENCE)
+
+
+def message(topic: str = "wx/in/wife", payload: bytes = b"hi", **more: Any) -> Publication:
+    """A publication with what most tests do not care for."""
+    return Publication(topic=topic, payload=payload, **more)

@@ -1,0 +1,233 @@
+"""A scripted MQTT broker, packet by packet, for what no real one does on demand. Shares no code with the client.
+
+A script is a coroutine that gets a `Peer` for each connection in turn; when it returns the connection is
+closed. What a script raises fails the test at the end of the `with`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+PATIENCE = 10.0
+CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK = range(1, 10)
+PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One packet from the client: its type, the lower half of its first byte, and the rest."""
+
+    kind: int
+    flags: int
+    body: bytes
+
+    @property
+    def mid(self) -> int:
+        """Of anything but CONNECT and a PUBLISH."""
+        return int.from_bytes(self.body[:2], "big")
+
+    @property
+    def topic(self) -> str:
+        """Of a PUBLISH."""
+        return self.body[2 : 2 + self.mid].decode()
+
+    @property
+    def publish_mid(self) -> int:
+        """Of a PUBLISH at QoS 1."""
+        at = 2 + self.mid
+        return int.from_bytes(self.body[at : at + 2], "big")
+
+    @property
+    def level(self) -> int:
+        """Of a CONNECT: 5, or 4 for 3.1.1."""
+        return self.body[6]
+
+
+class Peer:
+    """One connection of a client."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def read(self, *kinds: int) -> Packet:
+        """The next packet; with `kinds` it must be one of them, and pings between are answered."""
+        while True:
+            async with asyncio.timeout(PATIENCE):
+                first = (await self.reader.readexactly(1))[0]
+                body = await self.reader.readexactly(await self._length())
+            packet = Packet(first >> 4, first & 15, body)
+            if packet.kind == PINGREQ and PINGREQ not in kinds:
+                self.send(PINGRESP)
+                continue
+            assert not kinds or packet.kind in kinds, f"expected {kinds}, got {packet}"
+            return packet
+
+    async def _length(self) -> int:
+        value = place = 0
+        while True:
+            byte = (await self.reader.readexactly(1))[0]
+            value |= (byte & 0x7F) << 7 * place
+            place += 1
+            if byte < 0x80:
+                return value
+
+    async def until_closed(self) -> list[Packet]:
+        """Everything up to the end of the connection."""
+        packets = []
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                packets.append(await self.read())
+        return packets
+
+    def send(self, kind: int, body: bytes = b"", flags: int = 0) -> None:
+        """A packet."""
+        self.raw(bytes((kind << 4 | flags,)) + number(len(body)) + body)
+
+    def raw(self, data: bytes) -> None:
+        """Bytes."""
+        self.writer.write(data)
+
+    async def accept(self, properties: bytes = b"", *, present: bool = False) -> Packet:
+        """Take the CONNECT and say yes; the CONNECT."""
+        connect = await self.read(CONNECT)
+        v5 = number(len(properties)) + properties if connect.level == 5 else b""
+        self.send(CONNACK, bytes((present, 0)) + v5)
+        return connect
+
+    async def refuse(self, code: int, properties: bytes = b"") -> Packet:
+        """Take the CONNECT and say no."""
+        connect = await self.read(CONNECT)
+        v5 = number(len(properties)) + properties if connect.level == 5 else b""
+        self.send(CONNACK, bytes((0, code)) + v5)
+        return connect
+
+    async def grant(self, *codes: int, v5: bool = True) -> Packet:
+        """Take the SUBSCRIBE and answer with these codes."""
+        subscribe = await self.read(SUBSCRIBE)
+        self.send(SUBACK, subscribe.body[:2] + (b"\0" if v5 else b"") + bytes(codes))
+        return subscribe
+
+    async def welcome(self, properties: bytes = b"", *, present: bool = False) -> Packet:
+        """`accept` and `grant` of one filter at QoS 1."""
+        connect = await self.accept(properties, present=present)
+        await self.grant(1, v5=connect.level == 5)
+        return connect
+
+    def acknowledge(self, publish: Packet, code: int | None = None) -> None:
+        """PUBACK; with a code in the form of MQTT 5."""
+        mid = publish.publish_mid.to_bytes(2, "big")
+        self.send(PUBACK, mid if code is None else mid + bytes((code,)))
+
+    def deliver(
+        self,
+        topic: str | bytes,
+        payload: bytes,
+        mid: int,
+        properties: bytes = b"",
+        *,
+        qos: int = 1,
+        dup: bool = False,
+    ) -> None:
+        """PUBLISH in the form of MQTT 5."""
+        name = topic.encode() if isinstance(topic, str) else topic
+        packet_id = mid.to_bytes(2, "big") if qos else b""
+        body = counted(name) + packet_id + number(len(properties)) + properties + payload
+        self.send(PUBLISH, body, flags=qos << 1 | dup << 3)
+
+
+Script = Callable[[Peer], Awaitable[object]]
+
+
+@dataclass
+class Scripted:
+    """The broker; `connections` counts."""
+
+    scripts: list[Script]
+    port: int = 0
+    connections: int = 0
+    errors: list[BaseException] = field(default_factory=list)
+    _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A connection plays the next script, the last one for all that follow."""
+        script = self.scripts[min(self.connections, len(self.scripts) - 1)]
+        self.connections += 1
+        self._tasks.append(asyncio.create_task(self._play(script, reader, writer)))
+
+    async def _play(self, script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await script(Peer(reader, writer))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        except Exception as error:  # noqa: BLE001 - it fails the test, at the end of the `with`
+            self.errors.append(error)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def end(self) -> None:
+        """Break off what still runs and raise what failed."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.errors:
+            raise self.errors[0]
+
+
+@contextlib.asynccontextmanager
+async def scripted(*scripts: Script, port: int = 0) -> AsyncIterator[Scripted]:
+    """A broker that plays these scripts, one for each connection, the last for all further ones."""
+    broker = Scripted(list(scripts))
+    server = await asyncio.start_server(broker.meet, "127.0.0.1", port)
+    broker.port = server.sockets[0].getsockname()[1]
+    try:
+        yield broker
+    finally:
+        server.close()
+        await broker.end()
+        await server.wait_closed()
+
+
+def number(value: int) -> bytes:
+    """A variable byte integer."""
+    out = bytearray()
+    while True:
+        value, low = divmod(value, 128)
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
+def counted(data: bytes | str) -> bytes:
+    """A string or binary data."""
+    data = data.encode() if isinstance(data, str) else data
+    return len(data).to_bytes(2, "big") + data
+
+
+def receive_maximum(value: int) -> bytes:
+    """A property of CONNACK."""
+    return b"\x21" + value.to_bytes(2, "big")
+
+
+def packet_limit(value: int) -> bytes:
+    """A property of CONNACK."""
+    return b"\x27" + value.to_bytes(4, "big")
+
+
+def server_reference(text: str) -> bytes:
+    """A property of CONNACK and DISCONNECT."""
+    return b"\x1c" + counted(text)
+
+
+def reason_string(text: str) -> bytes:
+    """A property of many answers."""
+    return b"\x1f" + counted(text)
