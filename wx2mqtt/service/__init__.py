@@ -1,0 +1,1 @@
+"""What the process says to those who run it: logs, systemd, the control socket."""
