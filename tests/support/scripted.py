@@ -49,8 +49,11 @@ class Packet:
 class Peer:
     """One connection of a client."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, done: asyncio.Event
+    ) -> None:
         self.reader, self.writer = reader, writer
+        self._done = done
 
     async def read(self, *kinds: int) -> Packet:
         """The next packet; with `kinds` it must be one of them, and pings between are answered."""
@@ -75,10 +78,14 @@ class Peer:
                 return value
 
     async def until_closed(self) -> list[Packet]:
-        """Everything up to the end of the connection."""
-        packets = []
+        """All else that comes, up to DISCONNECT or the end of the connection.
+
+        A script that calls it has seen what it wants to see: `Scripted.done` returns.
+        """
+        self._done.set()
+        packets: list[Packet] = []
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
+            while not packets or packets[-1].kind != DISCONNECT:
                 packets.append(await self.read())
         return packets
 
@@ -150,6 +157,7 @@ class Scripted:
     connections: int = 0
     errors: list[BaseException] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -164,15 +172,25 @@ class Scripted:
 
     async def _play(self, script: Script, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await script(Peer(reader, writer))
+            await script(Peer(reader, writer, self._done))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except Exception as error:  # noqa: BLE001 - it fails the test, at the end of the `with`
             self.errors.append(error)
+            self._done.set()
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+    async def done(self) -> None:
+        """Until a script has come to its `until_closed` or said `reached`, or failed."""
+        await asyncio.wait_for(self._done.wait(), PATIENCE)
+        self._done.clear()
+
+    def reached(self) -> None:
+        """A script is where its test waits for it."""
+        self._done.set()
 
     async def end(self) -> None:
         """Break off what still runs and raise what failed."""

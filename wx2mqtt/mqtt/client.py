@@ -24,14 +24,15 @@ log = structlog.get_logger(__name__)
 
 
 class MqttLink:
-    """`Link` over MQTT. `connects` and `disconnects` count connections that stood.
+    """`Link` over MQTT. Raises ValueError for a URL that is none.
 
-    Raises ValueError for a URL that is none.
+    `connects` and `disconnects` count connections that stood, `dropped` messages that no client can read.
     """
 
     def __init__(self, options: Options, chance: Callable[[], float] = random.random) -> None:
         self.connects = 0
         self.disconnects = 0
+        self.dropped = 0
         self._options = options
         self._chance = chance
         self._plan = Plan(addresses=tuple(map(read_url, options.urls)), wanted=options.protocol)
@@ -93,6 +94,7 @@ class MqttLink:
             return Ended(end=End.UNREACHABLE, reason=f"internal error: {type(error).__name__}")
         finally:
             self.disconnects += self.connects - before
+            self.dropped += conversation.dropped
             self._heard_at = max(self._heard_at, conversation.heard_at)
             self._conversation = None
 

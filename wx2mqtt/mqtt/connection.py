@@ -50,7 +50,9 @@ class Connection:
         """Connect and send CONNECT. Raises OSError; if it is cancelled nothing stays open."""
         try:
             await apart(lambda: self._wire.start(self._options, self._address), undo=self.close)
-        except ValueError as error:  # from ssl and idna: a host name that cannot be one
+        except OSError:  # a certificate that is refused is both
+            raise
+        except ValueError as error:  # from ssl and idna
             raise OSError(0, "the host name is not valid") from error
         self._attached = True
         self._loop.add_reader(self.stream.fileno(), self._readable)

@@ -27,6 +27,7 @@ from wx2mqtt.mqtt.reasons import (
     TOPIC_NAME,
     broken,
     scrub,
+    unanswered,
     unreachable,
     words,
 )
@@ -60,6 +61,7 @@ class Conversation:
         delivered: Callable[[Delivery], None],
     ) -> None:
         self.current: Connected | None = None
+        self.dropped = 0
         self._options = options
         self._attempt = attempt
         self._number = number
@@ -164,6 +166,7 @@ class Conversation:
         self._limit = grant.packet_limit or LARGEST
         wanted = self._options.keepalive or GREETING
         self._pulse = Pulse(min(wanted, grant.keepalive) if grant.keepalive else wanted)
+        self._check_later()
         if self._options.subscriptions:
             self._subscribing.start()
         else:
@@ -193,8 +196,7 @@ class Conversation:
         if incoming.qos == 2:  # only of a session that another program left behind
             self._at_qos_2.add(incoming.mid)
         if incoming.topic is None:
-            log.warning("message with an impossible topic dropped")
-            self._drop(incoming.mid)
+            self._drop(incoming.mid, "impossible topic")
             return
         delivery = self._delivery(incoming, incoming.topic)
         if self.current is None:
@@ -203,8 +205,7 @@ class Conversation:
             tell(self._delivered, delivery)
 
     def unreadable(self, mid: int) -> None:
-        log.warning("message with damaged properties dropped")
-        self._drop(mid)
+        self._drop(mid, "damaged properties")
 
     def closed(self, code: int, said: str, reference: str) -> None:
         if self._refusal is not None:
@@ -215,7 +216,10 @@ class Conversation:
         else:
             self._finish(end_of(code, stood=stood), self._words(code, said), code, reference)
 
-    def _drop(self, mid: int) -> None:
+    def _drop(self, mid: int, why: str) -> None:
+        """Acknowledged all the same: the broker would deliver it again for ever."""
+        log.warning("message dropped", why=why)
+        self.dropped += 1
         if mid:
             self._settle(mid)
 
@@ -261,7 +265,7 @@ class Conversation:
         """Once in a while: is there life, is anything overdue."""
         if self._ended.done():
             return
-        self._timer = asyncio.get_running_loop().call_later(self._pulse.interval, self._check)
+        self._check_later()
         self._checked = now = time.monotonic()
         where = self._attempt.address.endpoint
         if self.current is None:
@@ -272,6 +276,11 @@ class Conversation:
         self._subscribing.retry(now)
         if not self._connection.stream.behind and not self._window.give_back_overdue(now):
             self._finish(End.LOST, f"{where} acknowledges nothing")
+
+    def _check_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._pulse.interval, self._check)
 
     def _check_pulse(self, now: float) -> None:
         stream = self._connection.stream
@@ -292,9 +301,9 @@ class Conversation:
 
     def _broken(self) -> str:
         reason = broken(self._connection.stream.error, self._attempt.address)
-        if self._grant is not None or not self._properties:
+        if self._grant is not None:
             return reason
-        return f"{reason} without an answer; if it does not know MQTT 5, set mqtt.protocol: '3.1.1'"
+        return unanswered(reason, self._attempt.address, self._attempt.protocol)
 
     def _finish(self, end: End, reason: str, code: int = -1, reference: str = "") -> None:
         if self._ended.done():

@@ -85,7 +85,8 @@ def unreachable(error: BaseException, address: Address) -> str:
             return f"no answer from {where}"
         case OSError(filename=str(file)):
             return f"cannot read {file}: {_system(error)}"
-    return f"no connection to {where}: {_system(error)}"
+    hint = "; it may be no TLS port" if address.tls and isinstance(error, ConnectionResetError) else ""
+    return f"no connection to {where}: {_system(error)}{hint}"
 
 
 def _no_tls(error: ssl.SSLError, where: str) -> str:
@@ -93,6 +94,13 @@ def _no_tls(error: ssl.SSLError, where: str) -> str:
         return f"the certificate of {where} is not accepted: {error.verify_message}; see mqtt.tls.ca_file"
     reason = (getattr(error, "reason", None) or "no TLS there").replace("_", " ").lower()
     return f"no TLS connection to {where}: {reason}"
+
+
+def unanswered(sentence: str, address: Address, protocol: str) -> str:
+    """The sentence and what may mend it, where a broker closed on our CONNECT without a word."""
+    hints = [] if address.tls or address.unix else ["TLS (mqtts or wss)"]
+    hints += ["MQTT 3.1.1 (mqtt.protocol: '3.1.1')"] if protocol == "5" else []
+    return f"{sentence} without an answer" + (f"; it may want {' or '.join(hints)}" if hints else "")
 
 
 def _system(error: BaseException) -> str:

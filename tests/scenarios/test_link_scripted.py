@@ -1,0 +1,775 @@
+"""The link against a scripted broker: strict ones, odd ones, old ones and broken ones."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.support.linked import linked, message, options
+from tests.support.scripted import (
+    CONNECT,
+    DISCONNECT,
+    PINGREQ,
+    PINGRESP,
+    PUBACK,
+    PUBCOMP,
+    PUBLISH,
+    PUBREC,
+    PUBREL,
+    SUBACK,
+    SUBSCRIBE,
+    Peer,
+    counted,
+    number,
+    reason_string,
+    receive_maximum,
+    scripted,
+    server_reference,
+)
+from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.mqtt import conversation, subscribing, window
+from wx2mqtt.mqtt.client import MqttLink
+from wx2mqtt.mqtt.wire import Wire
+
+SERVER_KEEPALIVE_1 = b"\x13\0\1"
+MAXIMUM_QOS_0 = b"\x24\0"
+SESSION_EXPIRY_60 = b"\x11\0\0\0\x3c"
+
+
+async def stay(peer: Peer) -> None:
+    """Welcome the client, acknowledge what it publishes, until it goes."""
+    await peer.welcome()
+    while (packet := await peer.read()).kind != DISCONNECT:
+        if packet.kind == PUBLISH:
+            peer.acknowledge(packet)
+
+
+# --- what the client says ---
+
+
+async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
+    seen = asyncio.get_running_loop().create_future()
+
+    async def script(peer):
+        seen.set_result((await peer.accept()).body)
+        await peer.grant(1)
+        await peer.until_closed()
+
+    async with (
+        scripted(script) as broker,
+        linked(broker.url, username="u", password="p", keepalive=45) as told,
+    ):
+        await told.connection()
+    body = seen.result()
+    assert body[:7] == b"\0\4MQTT\5"
+    assert body[7] == 0b11101100, "user, password, retained will at QoS 1, no clean start"
+    assert body[8:10] == b"\0\x2d"
+    properties = body[11 : 11 + body[10]]
+    assert b"\x11" + (7 * 24 * 3600).to_bytes(4, "big") in properties
+    assert b"\x21\x00\xc8" in properties
+    assert b"\x27" + (64 * 1024 * 1024).to_bytes(4, "big") in properties
+    assert b"\x17\x01" in properties
+    rest = body[11 + body[10] :]
+    assert rest.startswith(counted("wx2mqtt-test"))
+    will = rest[len(counted("wx2mqtt-test")) :]
+    assert b"\x18\0\0\0\0" in will[1 : 1 + will[0]], "will delay 0"
+    assert will[1 + will[0] :] == counted("wx/bridge/state") + counted("offline") + counted("u") + counted(
+        "p"
+    )
+
+
+async def test_subscriptions_are_qos_1_without_own_and_without_retained_messages():
+    seen = asyncio.get_running_loop().create_future()
+
+    async def script(peer):
+        await peer.accept()
+        seen.set_result((await peer.grant(1, 1)).body)
+        await peer.until_closed()
+
+    async with (
+        scripted(script) as broker,
+        linked(broker.url, filters=("wx/out/#", "wx/bridge/request/+")) as told,
+    ):
+        await told.connection()
+    wish = bytes([0b00100101])
+    assert seen.result()[3:] == counted("wx/out/#") + wish + counted("wx/bridge/request/+") + wish
+
+
+async def test_leave_is_taken_with_a_disconnect_that_keeps_session_and_drops_the_will():
+    last = asyncio.get_running_loop().create_future()
+
+    async def script(peer):
+        await peer.welcome()
+        last.set_result((await peer.until_closed())[-1])
+
+    async with scripted(script) as broker:
+        async with linked(broker.url) as told:
+            await told.connection()
+        packet = await last
+    assert (packet.kind, packet.body) == (DISCONNECT, b"")
+
+
+async def test_a_broker_that_does_not_hear_our_leave_keeps_us_no_longer_than_a_second():
+    release = asyncio.Event()
+
+    async def script(peer):
+        await peer.welcome()
+        await release.wait()
+
+    async with scripted(script) as broker:
+        async with linked(broker.url) as told:
+            await told.connection()
+            start = time.monotonic()
+        assert time.monotonic() - start < 1.5
+        release.set()
+
+
+# --- limits ---
+
+
+async def test_the_broker_s_receive_maximum_is_passed_on_and_is_enough_for_the_window():
+    """Finding 2: paho sends a hundred where five are allowed."""
+    waiting: list[int] = []
+
+    async def script(peer):
+        await peer.welcome(receive_maximum(5))
+        for _ in range(200):
+            waiting.append((await peer.read(PUBLISH)).publish_mid)
+            if len(waiting) == 4:
+                for mid in waiting:
+                    peer.send(PUBACK, mid.to_bytes(2, "big"))
+                waiting.clear()
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        window_size = (await told.connection()).receive_maximum
+        assert window_size == 4, "one of five is kept for what is never acknowledged"
+        for _ in range(50):
+            answers = [told.publish(message()) for _ in range(window_size)]
+            assert await asyncio.wait_for(asyncio.gather(*answers), 10) == [None] * 4
+
+
+async def test_what_paho_would_hold_back_or_send_later_it_does_neither():
+    """All that is published goes out at once, whatever paho's own window of 20 says; nothing at a reconnect."""
+    counts: list[int] = []
+
+    async def deaf(peer):
+        await peer.welcome()
+        for _ in range(100):
+            await peer.read(PUBLISH)
+        counts.append(100)
+
+    async def second(peer):
+        await peer.welcome(present=True)
+        packet = await peer.read(PUBLISH)
+        assert packet.body.endswith(b"new")
+        peer.acknowledge(packet)
+        await peer.until_closed()
+
+    async with scripted(deaf, second) as broker, linked(broker.url) as told:
+        await told.connection()
+        answers = [told.publish(message()) for _ in range(100)]
+        await told.end()
+        assert counts == [100]
+        assert all(isinstance(answer.result(), NotConnected) for answer in answers)
+        await told.connection()
+        assert await told.published(message(payload=b"new")) is None
+
+
+async def test_a_broker_that_takes_only_qos_0_is_not_used():
+    async def script(peer):
+        await peer.accept(MAXIMUM_QOS_0)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        gone = await told.end()
+    assert (gone.code, gone.retry_in >= 30) == ("unfit", True)
+    assert "QoS 0" in gone.reason
+
+
+async def test_a_broker_that_refuses_a_retained_will_gets_one_that_is_not_retained():
+    async def refuses(peer):
+        connect = await peer.refuse(0x9A)
+        assert connect.body[7] & 0x20
+
+    async def accepts(peer):
+        assert not (await peer.welcome(b"\x25\0")).body[7] & 0x20
+        assert not (await peer.read(PUBLISH)).flags & 1, "a retained message would end the connection"
+        await peer.until_closed()
+
+    async with scripted(refuses, accepts) as broker, linked(broker.url) as told:
+        connection = await told.connection()
+        told.publish(message(retain=True))
+        await broker.done()
+    assert not connection.retain_available
+
+
+async def test_the_broker_s_session_expiry_counts():
+    async def script(peer):
+        await peer.welcome(SESSION_EXPIRY_60)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        assert (await told.connection()).session_expiry == 60
+
+
+async def test_the_broker_s_keepalive_counts_where_it_is_shorter():
+    async def script(peer):
+        await peer.welcome(SERVER_KEEPALIVE_1)
+        for _ in range(3):
+            async with asyncio.timeout(1):
+                await peer.read(PINGREQ)
+            peer.send(PINGRESP)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url, keepalive=600) as told:
+        await told.connection()
+        await broker.done()
+
+
+# --- versions ---
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\x20\x03\x00\x84\x00", b"\x20\x02\x00\x01", b"\x20\x02\x00\x00", b"\x20\x02\x00\x05"]
+)
+async def test_mqtt_3_follows_a_refusal_of_the_version_in_whatever_form(answer):
+    """MQTT 5's 0x84, amqtt's return code 1, and brokers that take MQTT 5 for 3.1.1 and answer so."""
+    levels: list[int] = []
+
+    async def refuses(peer):
+        levels.append((await peer.read(CONNECT)).level)
+        peer.raw(answer)
+
+    async def accepts(peer):
+        levels.append((await peer.welcome()).level)
+        await peer.until_closed()
+
+    async with scripted(refuses, accepts) as broker, linked(broker.url) as told:
+        connection = await told.connection()
+        assert connection.protocol == "3.1.1"
+        assert told.events == [connection], "a version that is not spoken is no failure"
+    assert levels == [5, 4]
+
+
+async def test_mqtt_3_is_remembered_for_this_broker():
+    levels: list[int] = []
+
+    async def refuses(peer):
+        levels.append((await peer.refuse(0x84)).level)
+
+    async def short(peer):
+        levels.append((await peer.welcome()).level)
+
+    async def stays(peer):
+        levels.append((await peer.welcome()).level)
+        await peer.until_closed()
+
+    async with scripted(refuses, short, stays) as broker, linked(broker.url) as told:
+        for _ in range(2):
+            assert (await told.connection()).protocol == "3.1.1"
+    assert levels == [5, 4, 4]
+
+
+async def test_a_network_error_never_leads_to_mqtt_3():
+    levels: list[int] = []
+
+    async def closes(peer):
+        levels.append((await peer.read(CONNECT)).level)
+
+    async def accepts(peer):
+        levels.append((await peer.welcome()).level)
+        await peer.until_closed()
+
+    async with scripted(closes, closes, closes, accepts) as broker, linked(broker.url) as told:
+        reasons = {(await told.end()).reason for _ in range(3)}
+        assert (await told.connection()).protocol == "5"
+    assert levels == [5, 5, 5, 5]
+    assert len(reasons) == 1
+    assert reasons.pop().endswith("it may want TLS (mqtts or wss) or MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
+
+
+async def test_a_version_that_was_set_stays_and_the_reason_says_where_to_change_it():
+    async def refuses(peer):
+        assert (await peer.refuse(0x84)).level == 5
+
+    async with scripted(refuses) as broker, linked(broker.url, protocol="5") as told:
+        gone = await told.end()
+    assert (gone.code, gone.retry_in >= 30) == ("version", True)
+    assert "mqtt.protocol" in gone.reason
+
+
+async def test_mqtt_3_that_is_refused_is_no_loop_inside_paho():
+    """paho would go on with MQTT 3.1 by itself, in the middle of reading, blocking the loop."""
+    connects = 0
+
+    async def refuses(peer):
+        nonlocal connects
+        connects += 1
+        await peer.refuse(1)
+
+    async with scripted(refuses) as broker, linked(broker.url, protocol="3.1.1") as told:
+        assert (await told.end()).code == "version"
+    assert connects == 1
+
+
+# --- refusals and farewells ---
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "word"),
+    [
+        (0x86, "credentials", "password"),
+        (0x85, "credentials", "client_id"),
+        (0x88, "unreachable", "available"),
+    ],
+)
+async def test_a_refusal_is_given_in_words_with_the_broker_s_own(code, kind, word):
+    async def refuses(peer):
+        await peer.refuse(code, reason_string("ask Anna; your password geheim is old"))
+
+    async with scripted(refuses) as broker, linked(broker.url, username="u", password="geheim") as told:
+        gone = await told.end()
+    assert gone.code == kind
+    assert word in gone.reason
+    assert "ask Anna" in gone.reason
+    assert "geheim" not in gone.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(0x04, "credentials"), (0x05, "credentials"), (0x03, "unreachable")]
+)
+async def test_the_return_codes_of_mqtt_3_mean_the_same(code, kind):
+    async def refuses(peer):
+        await peer.refuse(code)
+
+    async with scripted(refuses) as broker, linked(broker.url, protocol="3.1.1") as told:
+        assert (await told.end()).code == kind
+
+
+async def test_a_farewell_says_why_even_when_the_line_breaks_behind_it():
+    async def says_goodbye(peer):
+        await peer.welcome()
+        peer.send(DISCONNECT, b"\x97" + number(len(reason_string("too much"))) + reason_string("too much"))
+
+    async with scripted(says_goodbye, stay) as broker, linked(broker.url) as told:
+        await told.connection()
+        gone = await told.end()
+        assert gone.reason == "the broker has reached a quota (too much)"
+        await told.connection()
+
+
+@pytest.mark.parametrize(
+    ("where", "code"), [("connack", 0x9C), ("connack", 0x9D), ("disconnect", 0x9C), ("disconnect", 0x9D)]
+)
+async def test_a_reference_to_another_server_is_followed(where, code):
+    async with scripted(stay) as other:
+        reference = server_reference(f"127.0.0.1:{other.port}")
+
+        async def refers(peer):
+            if where == "connack":
+                await peer.refuse(code, reference)
+            else:
+                await peer.welcome()
+                peer.send(DISCONNECT, bytes((code,)) + number(len(reference)) + reference)
+
+        async with scripted(refers) as first, linked(first.url) as told:
+            connection = await told.connection()
+            if where == "disconnect":
+                connection = await told.connection()
+            assert connection.url == other.url
+            assert (await told.end()).retry_in == 0
+
+
+async def test_to_be_taken_over_twice_means_to_stand_by():
+    async def taken_over(peer):
+        await peer.welcome()
+        peer.send(DISCONNECT, b"\x8e\0")
+
+    async with scripted(taken_over) as broker, linked(broker.url) as told:
+        first, second = await told.end(), await told.end()
+        assert (first.standby, second.standby, second.retry_in) == (False, True, 300)
+        assert isinstance(await told.published(message()), NotConnected)
+        assert told.link.moves_by > time.monotonic() + 250
+    assert broker.connections == 2
+
+
+# --- acknowledgements ---
+
+
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x87, 0x90, 0x91, 0x95, 0x97, 0x99, 0xEE])
+async def test_an_error_puback_of_whatever_code_is_told_and_ends_nothing(code):
+    async def script(peer):
+        await peer.welcome()
+        peer.acknowledge(await peer.read(PUBLISH), code)
+        peer.acknowledge(await peer.read(PUBLISH), 0x10)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        refusal, taken = told.publish(message()), told.publish(message())
+        error = await refusal
+        assert isinstance(error, PublishRefused)
+        assert (error.code, error.too_large) == (code, code == 0x95)
+        assert error.reason.startswith("the broker ")
+        assert await taken is None
+    assert told.link.connects == 1
+
+
+async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
+    async def script(peer):
+        await peer.welcome()
+        peer.send(PUBACK, b"\x77\x77")
+        packet = await peer.read(PUBLISH)
+        peer.acknowledge(packet)
+        peer.acknowledge(packet)
+        peer.acknowledge(await peer.read(PUBLISH))
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        assert await told.published(message()) is None
+        assert await told.published(message()) is None
+    assert told.link.connects == 1
+
+
+async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_go_on(monkeypatch):
+    """What RabbitMQ does for a topic whose reader's node is gone (broker-clusters)."""
+    monkeypatch.setattr(window, "PATIENCE", 0.2)
+
+    async def script(peer):
+        await peer.welcome(receive_maximum(20))
+        while (packet := await peer.read()).kind != DISCONNECT:
+            if packet.kind == PUBLISH and packet.topic != "wx/in/stuck":
+                peer.acknowledge(packet)
+
+    async with scripted(script) as broker, linked(broker.url, keepalive=4) as told:
+        await told.connection()
+        stuck = told.publish(message("wx/in/stuck"))
+        assert await told.published(message()) is None
+        refusal = await asyncio.wait_for(stuck, 5)
+        assert isinstance(refusal, PublishRefused)
+        assert "not acknowledged" in refusal.reason
+        assert await told.published(message()) is None
+    assert told.link.connects == 1
+
+
+async def test_a_broker_that_acknowledges_nothing_is_left(monkeypatch):
+    monkeypatch.setattr(window, "PATIENCE", 0.2)
+
+    async def script(peer):
+        await peer.welcome(receive_maximum(4))
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url, keepalive=4) as told:
+        await told.connection()
+        for _ in range(3):
+            told.publish(message())
+        assert (await told.end()).reason.endswith("acknowledges nothing")
+
+
+# --- subscriptions ---
+
+
+async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it():
+    release = asyncio.Event()
+
+    async def script(peer):
+        await peer.accept(present=True)
+        subscribe = await peer.read(SUBSCRIBE)
+        peer.deliver("wx/out/wife", b"kept", 7)
+        broker.reached()
+        await release.wait()
+        peer.send(SUBACK, subscribe.body[:2] + b"\0\1")
+        assert (await peer.read(PUBACK)).mid == 7
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await broker.done()
+        assert told.link.current is None
+        assert isinstance(await told.published(message()), NotConnected)
+        release.set()
+        delivery = await told.delivery()
+        assert told.events == [told.link.current, delivery]
+        told.link.acknowledge(delivery)
+        await broker.done()
+
+
+async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_asked_for_again(monkeypatch):
+    monkeypatch.setattr(subscribing, "AGAIN", 0.1)
+    asked = []
+
+    async def script(peer):
+        await peer.accept()
+        await peer.grant(1, 0x87)
+        asked.append((await peer.grant(0x87)).body)
+        asked.append((await peer.grant(1)).body)
+        peer.deliver("b", b"", 1)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url, filters=("a", "b"), keepalive=1) as told:
+        assert (await told.connection()).refused == ("b",)
+        await told.delivery()
+        assert told.link.current is not None
+        assert told.link.current.refused == ()
+    assert [counted("b") in body and counted("a") not in body for body in asked] == [True, True]
+
+
+@pytest.mark.parametrize("say", ["connack", "suback"])
+async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatch, say):
+    """Seen of RabbitMQ when the node of a session is gone: no CONNACK within 30 s."""
+    monkeypatch.setattr(conversation, "GREETING", 0.3)
+
+    async def silent(peer):
+        if say == "suback":
+            await peer.accept()
+        await peer.until_closed()
+
+    async with (
+        scripted(silent) as broker,
+        scripted(stay) as other,
+        linked(broker.url, other.url, keepalive=1) as told,
+    ):
+        gone = await told.end()
+        assert (gone.code, gone.retry_in) == ("unreachable", 0)
+        assert "does not answer" in gone.reason
+        assert (await told.connection()).url == other.url
+
+
+# --- deliveries ---
+
+
+async def test_what_no_other_client_survives_is_dropped_and_acknowledged_and_the_rest_arrives():
+    """Each of these ends paho's connection, and the broker would deliver it again at the next one, for ever."""
+    bom = b"\x26" + counted("\ufeffkey") + counted("value")
+
+    async def script(peer):
+        await peer.welcome()
+        peer.deliver(b"wx/out/\xff\xfe", b"topic", 1)
+        peer.deliver("wx/out/wife", b"bom", 2, bom)
+        peer.deliver("wx/out/wife", b"unknown property", 3, b"\x7f\x01")
+        peer.deliver("wx/out/wife", b"content type", 4, b"\x03" + counted(b"\xff"))
+        peer.deliver(b"wx/out/\0", b"null", 5)
+        peer.deliver("wx/out/wife", b"good", 6)
+        acknowledged = [(await peer.read(PUBACK)).mid for _ in range(6)]
+        assert sorted(acknowledged) == [1, 2, 3, 4, 5, 6]
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        payloads = []
+        for _ in range(3):
+            delivery = await told.delivery()
+            payloads.append(delivery.payload)
+            told.link.acknowledge(delivery)
+        await broker.done()
+    assert payloads == [b"bom", b"content type", b"good"]
+    assert (told.link.connects, told.link.dropped) == (1, 3)
+
+
+async def test_an_acknowledgement_of_an_earlier_connection_is_not_sent():
+    """Finding 5: there its packet id means another message."""
+
+    async def first(peer):
+        await peer.welcome()
+        peer.deliver("wx/out/wife", b"old", 1)
+        peer.send(DISCONNECT, b"\x89\0")
+
+    async def second(peer):
+        await peer.welcome(present=True)
+        peer.deliver("wx/out/wife", b"other", 1)
+        packet = await peer.read()
+        assert (packet.kind, packet.body[-4:]) == (PUBLISH, b"next"), "no PUBACK before it"
+        peer.acknowledge(packet)
+        assert (await peer.read(PUBACK)).mid == 1
+        await peer.until_closed()
+
+    async with scripted(first, second) as broker, linked(broker.url) as told:
+        await told.connection()
+        old = await told.delivery()
+        await told.connection()
+        other = await told.delivery()
+        told.link.acknowledge(old)
+        assert await told.published(message(payload=b"next")) is None
+        told.link.acknowledge(other)
+        await broker.done()
+
+
+async def test_a_pubrel_for_nothing_is_answered():
+    """Finding 5: with manual_ack paho never answers, and the broker's slot is stuck."""
+
+    async def script(peer):
+        await peer.welcome()
+        peer.send(PUBREL, b"\0\x09", flags=2)
+        assert (await peer.read(PUBCOMP)).mid == 9
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        await broker.done()
+
+
+async def test_a_message_at_qos_2_of_an_older_session_is_answered_after_it_was_stored():
+    async def script(peer):
+        await peer.welcome(present=True)
+        peer.deliver("wx/out/wife", b"two", 3, qos=2)
+        peer.deliver("wx/out/wife", b"one", 4)
+        assert (await peer.read(PUBREC)).mid == 3
+        assert (await peer.read(PUBACK)).mid == 4
+        peer.send(PUBREL, b"\0\3", flags=2)
+        assert (await peer.read(PUBCOMP)).mid == 3
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        for _ in range(2):
+            told.link.acknowledge(await told.delivery())
+        await broker.done()
+
+
+async def test_a_message_at_qos_0_needs_no_acknowledgement():
+    async def script(peer):
+        await peer.welcome()
+        peer.deliver("wx/out/wife", b"zero", 0, qos=0)
+        peer.deliver("wx/out/wife", b"one", 4)
+        assert (await peer.read(PUBACK)).mid == 4
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        for _ in range(2):
+            told.link.acknowledge(await told.delivery())
+        await broker.done()
+
+
+# --- broken brokers ---
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"\xf0\x00",
+        b"\x00\x00",
+        b"\x30\xff\xff\xff\xff\xff",
+        b"\x40\x01\x00",
+        b"\x90\x00",
+        b"\x62\x01\x00",
+        b"\x32\x02\xff\xff",
+        b"\xe0\x01\xee",
+        b"\x20\x00",
+    ],
+)
+async def test_bytes_that_are_no_mqtt_end_the_connection_and_nothing_else(garbage):
+    async def broken(peer):
+        await peer.welcome()
+        peer.raw(garbage)
+        await peer.until_closed()
+
+    async with scripted(broken, stay) as broker, linked(broker.url) as told:
+        await told.connection()
+        open_publish = told.publish(message())
+        assert (await told.end()).code == "lost"
+        assert isinstance(open_publish.result(), NotConnected)
+        await told.connection()
+        assert await told.published(message()) is None
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x20\x00", b"\x20\x03\x00\x00\x7f", b"\x20\x03\x00\xee\x00", b"SSH-2.0-OpenSSH\r\n", b""]
+)
+async def test_an_answer_to_the_greeting_that_is_no_mqtt_is_a_failed_attempt(garbage):
+    async def broken(peer):
+        await peer.read(CONNECT)
+        peer.raw(garbage)
+
+    async with scripted(broken, stay) as broker, linked(broker.url) as told:
+        assert (await told.end()).code == "unreachable"
+        await told.connection()
+
+
+async def test_packets_that_come_in_single_bytes_are_packets():
+    async def drips(peer):
+        await peer.read(CONNECT)
+        for byte in b"\x20\x03\0\0\0":
+            peer.raw(bytes((byte,)))
+            await peer.writer.drain()
+            await asyncio.sleep(0)
+        await peer.grant(1)
+        body = counted("wx/out/wife") + b"\0\1\0" + b"slow"
+        for byte in bytes((0x32, len(body))) + body:
+            peer.raw(bytes((byte,)))
+            await peer.writer.drain()
+            await asyncio.sleep(0)
+        await peer.until_closed()
+
+    async with scripted(drips) as broker, linked(broker.url) as told:
+        await told.connection()
+        assert (await told.delivery()).payload == b"slow"
+
+
+async def test_a_broker_that_stops_reading_gets_the_rest_when_it_reads_again():
+    release = asyncio.Event()
+    picture = b"x" * 3_000_000
+
+    async def script(peer):
+        await peer.welcome()
+        await release.wait()
+        assert (await peer.read(PUBLISH)).body.endswith(picture)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        told.publish(message(payload=picture))
+        await asyncio.sleep(0)
+        release.set()
+        await broker.done()
+
+
+async def test_no_fault_inside_ends_the_link(monkeypatch):
+    """The supervisor: whatever a library raises, the next attempt comes."""
+    attempts = 0
+    original = conversation.Conversation.hold
+
+    async def hold(self):
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise ZeroDivisionError("geheim")
+        return await original(self)
+
+    monkeypatch.setattr(conversation.Conversation, "hold", hold)
+    async with scripted(stay) as broker, linked(broker.url) as told:
+        assert (await told.end()).reason == "internal error: ZeroDivisionError"
+        await told.connection()
+
+
+async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(monkeypatch):
+    failed = False
+    original = Wire.loop_read
+
+    def loop_read(self, max_packets=1):
+        nonlocal failed
+        if not failed and told.link.current is not None:
+            failed = True
+            raise IndexError("geheim")
+        return original(self, max_packets)
+
+    monkeypatch.setattr(Wire, "loop_read", loop_read)
+    async with scripted(stay) as broker, linked(broker.url) as told:
+        await told.connection()
+        assert isinstance(await told.published(message()), NotConnected)
+        assert (await told.end()).code == "lost"
+        await told.connection()
+        assert await told.published(message()) is None
+
+
+def test_a_url_that_is_none_is_said_at_once():
+    with pytest.raises(ValueError, match="begins with one of"):
+        MqttLink(options("http://broker"))
+
+
+def test_the_options_show_no_secret():
+    shown = repr(options("mqtt://u:geheim@h", password="auchgeheim"))
+    assert "geheim" not in shown

@@ -1,0 +1,188 @@
+"""The link over every kind of URL: TLS with and without a client certificate, WebSocket, unix sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import trustme
+from websockets.asyncio.server import ServerConnection, serve
+
+from tests.scenarios.conftest import StartMosquitto
+from tests.support.broker import Mosquitto
+from tests.support.linked import linked, message
+from wx2mqtt.mqtt.options import TlsFiles
+
+
+@dataclass
+class Certificates:
+    """Files of an authority, a broker's certificate for localhost, and a client's."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.ca))
+        broker = authority.issue_cert("localhost", "127.0.0.1")
+        broker.private_key_pem.write_to_path(str(self.folder / "broker.key"))
+        broker.cert_chain_pems[0].write_to_path(str(self.folder / "broker.pem"))
+        client = authority.issue_cert("bridge@example.org", common_name="bridge")
+        client.private_key_pem.write_to_path(str(self.client_key))
+        client.cert_chain_pems[0].write_to_path(str(self.client))
+
+    @property
+    def ca(self) -> Path:
+        return self.folder / "ca.pem"
+
+    @property
+    def client(self) -> Path:
+        return self.folder / "client.pem"
+
+    @property
+    def client_key(self) -> Path:
+        return self.folder / "client.key"
+
+    @property
+    def listener(self) -> str:
+        """For mosquitto's configuration."""
+        return (
+            "listener {port} 127.0.0.1\nallow_anonymous true\n"
+            f"cafile {self.ca}\ncertfile {self.folder}/broker.pem\nkeyfile {self.folder}/broker.key\n"
+        )
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+async def exchange(url: str, **more) -> None:
+    """A large and a small message there and back."""
+    picture = bytes(range(256)) * 2000
+    async with (
+        linked(url, client_id="reader", filters=("wx/in/#",), **more) as reader,
+        linked(url, client_id="writer", filters=(), **more) as writer,
+    ):
+        assert (await reader.connection()).url.startswith(url.partition("?")[0])
+        await writer.connection()
+        for payload in (b"small", picture, b"small again"):
+            assert await writer.published(message(payload=payload)) is None
+            delivery = await reader.delivery()
+            assert delivery.payload == payload
+            reader.link.acknowledge(delivery)
+        answers = [writer.publish(message(payload=b"%d" % n)) for n in range(15)]
+        assert await asyncio.wait_for(asyncio.gather(*answers), 10) == [None] * 15
+        assert [(await reader.delivery()).payload for _ in range(15)] == [b"%d" % n for n in range(15)]
+    assert (reader.link.connects, writer.link.connects) == (1, 1)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+async def test_tls_with_an_authority_of_its_own(start_mosquitto: StartMosquitto, certificates, host):
+    broker = start_mosquitto(certificates.listener, listener=False)
+    await exchange(f"mqtts://{host}:{broker.port}", tls=TlsFiles(ca_file=certificates.ca))
+
+
+async def test_tls_with_a_client_certificate(start_mosquitto: StartMosquitto, certificates):
+    broker = start_mosquitto(certificates.listener + "require_certificate true\n", listener=False)
+    url = f"mqtts://localhost:{broker.port}"
+    own = TlsFiles(ca_file=certificates.ca, cert_file=certificates.client, key_file=certificates.client_key)
+    await exchange(url, tls=own)
+    async with linked(url, tls=TlsFiles(ca_file=certificates.ca)) as told:
+        assert (await told.end()).code == "unreachable"
+
+
+async def test_a_certificate_of_an_unknown_authority_is_refused_in_words(
+    start_mosquitto: StartMosquitto, certificates
+):
+    broker = start_mosquitto(certificates.listener, listener=False)
+    async with linked(f"mqtts://localhost:{broker.port}") as told:
+        gone = await told.end()
+    assert gone.reason.startswith(f"the certificate of localhost:{broker.port} is not accepted: ")
+    assert "mqtt.tls.ca_file" in gone.reason
+
+
+async def test_a_certificate_for_another_host_is_refused_in_words(
+    start_mosquitto: StartMosquitto, certificates
+):
+    broker = start_mosquitto(certificates.listener, listener=False)
+    async with linked(f"mqtts://127.0.0.2:{broker.port}", tls=TlsFiles(ca_file=certificates.ca)) as told:
+        first = await told.end()
+    assert "nobody listens" in first.reason or "not accepted" in first.reason
+
+
+async def test_tls_where_there_is_none_and_none_where_there_is_tls_are_failed_attempts(
+    start_mosquitto: StartMosquitto, mosquitto: Mosquitto, certificates
+):
+    secured = start_mosquitto(certificates.listener, listener=False)
+    async with linked(f"mqtts://127.0.0.1:{mosquitto.port}", tls=TlsFiles(ca_file=certificates.ca)) as told:
+        assert "TLS" in (await told.end()).reason
+    async with linked(f"mqtt://127.0.0.1:{secured.port}") as told:
+        assert (await told.end()).code == "unreachable"
+
+
+async def test_a_file_that_is_not_there_is_named(mosquitto: Mosquitto, tmp_path: Path):
+    async with linked(
+        f"mqtts://localhost:{mosquitto.port}", tls=TlsFiles(ca_file=tmp_path / "none.pem")
+    ) as told:
+        gone = await told.end()
+    assert "no such file" in gone.reason
+    assert "localhost" in gone.reason or "none.pem" in gone.reason
+
+
+async def test_websocket(start_mosquitto: StartMosquitto):
+    broker = start_mosquitto(
+        "listener {port} 127.0.0.1\nprotocol websockets\nallow_anonymous true\n", listener=False
+    )
+    await exchange(f"ws://127.0.0.1:{broker.port}/mqtt?token=x")
+
+
+async def test_websocket_behind_tls(start_mosquitto: StartMosquitto, certificates):
+    broker = start_mosquitto(certificates.listener + "protocol websockets\n", listener=False)
+    await exchange(f"wss://localhost:{broker.port}", tls=TlsFiles(ca_file=certificates.ca))
+
+
+async def test_the_path_of_a_websocket_url_is_asked_for_and_a_ping_there_is_answered_masked():
+    """paho forgets to mask its pong; a strict server hangs up, and amqtt pings every 20 s."""
+    ponged = asyncio.get_running_loop().create_future()
+
+    async def broker(connection: ServerConnection) -> None:
+        assert connection.request is not None
+        assert connection.request.path == "/a/b?token=x"
+        assert (await connection.recv())[:1] == b"\x10"
+        await connection.send(b"\x20\x03\0\0\0")
+        waiter = await connection.ping()
+        ponged.set_result(await asyncio.wait_for(waiter, 5))
+        await connection.wait_closed()
+
+    async with serve(broker, "127.0.0.1", 0, subprotocols=["mqtt"], ping_interval=None) as server:  # type: ignore[list-item]
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with linked(f"ws://127.0.0.1:{port}/a/b?token=x", filters=()) as told:
+            await told.connection()
+            await asyncio.wait_for(ponged, 5)
+
+
+async def test_a_web_server_that_speaks_no_mqtt_is_a_failed_attempt():
+    async def answers(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answers, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with linked(f"ws://127.0.0.1:{port}") as told:
+            assert (await told.end()).code == "unreachable"
+
+
+async def test_unix_socket(start_mosquitto: StartMosquitto, tmp_path: Path):
+    start_mosquitto(f"listener 0 {tmp_path}/m.sock\nallow_anonymous true\n", listener=False)
+    await exchange(f"unix://{tmp_path}/m.sock")
+
+
+async def test_a_unix_socket_that_is_not_there_is_named(tmp_path: Path):
+    async with linked(f"unix://{tmp_path}/none.sock") as told:
+        gone = await told.end()
+    assert str(tmp_path / "none.sock") in gone.reason
+    assert gone.retry_in <= 1.5
