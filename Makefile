@@ -34,7 +34,7 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 	@$(BIN)/wx2mqtt run $(ARGS)
 
 test: .venv/ready  ## all tests, with coverage; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest --cov --cov-report=term $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest $(if $(filter tests,$(TESTS)),--cov --cov-report=term) $(TESTS) $(ARGS)
 
 unit: .venv/ready  ## the tests that open no socket
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

@@ -1,0 +1,65 @@
+"""The Makefile on machines where something is missing: one line that says what, and how to get it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MAKE = shutil.which("make")
+
+pytestmark = pytest.mark.skipif(MAKE is None, reason="make is missing (Debian: apt-get install make)")
+
+
+@pytest.fixture
+def make(tmp_path):
+    """`make TARGET PYTHON=…` in a fresh folder."""
+    (tmp_path / "tests").mkdir()
+    for name in ("Makefile", "pyproject.toml", "tests/requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
+
+    def run(target, python):
+        command = [str(MAKE), target, f"PYTHON={python}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.splitlines()
+
+    return run
+
+
+def python_that(tmp_path, case):
+    """A python3 that is like ours but for one thing."""
+    path = tmp_path / "python3"
+    path.write_text(f'#!/bin/sh\ncase "$*" in\n{case}\nesac\nexec {sys.executable} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("target", ["test", "demo", "run"])
+def test_without_python_one_line_says_how_to_get_it(make, target):
+    code, lines = make(target, "/nowhere/python3")
+    assert code != 0
+    assert lines == ["python3 is missing: apt-get install python3 python3-venv"]
+
+
+def test_without_venv_one_line_says_how_to_get_it(make, tmp_path):
+    code, lines = make("demo", python_that(tmp_path, "*ensurepip*) exit 1;;"))
+    assert code != 0
+    assert lines == ["python3-venv is missing: apt-get install python3-venv (and then again: make demo)"]
+
+
+def test_with_an_old_python_one_line_says_which_is_needed(make, tmp_path):
+    code, lines = make("test", python_that(tmp_path, "*version_info*) exit 1;;"))
+    assert code != 0
+    (line,) = lines
+    assert line.startswith("Python 3.11 or newer is needed, ")
+    assert "make PYTHON=python3.11 test" in line
+
+
+def test_a_bare_make_lists_what_there_is(make):
+    code, lines = make("help", sys.executable)
+    assert code == 0
+    assert {line.split()[1] for line in lines} >= {"demo", "run", "test", "lint", "bench", "check"}
