@@ -149,6 +149,11 @@ class Database:
         self._refuse_closed()
         return await self._reader.submit("read", job)
 
+    async def vacuum(self, pages: int) -> int:
+        """Let go of up to `pages` free pages at the end of the file; returns how many are still free."""
+        self._refuse_closed()
+        return await self._writer.submit("vacuum", lambda connection: _vacuum(connection, pages), alone=True)
+
     async def checkpoint(self) -> None:
         """Move the WAL into the file, so that a database that lost rows takes less room."""
         self._refuse_closed()
@@ -226,6 +231,12 @@ class Database:
         trouble = database_trouble(error, self.path)
         trouble.__cause__ = error
         return trouble
+
+
+def _vacuum(connection: sqlite3.Connection, pages: int) -> int:
+    # Only a script steps through the whole PRAGMA; `execute` would stop after its first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 def _checkpoint(connection: sqlite3.Connection) -> None:

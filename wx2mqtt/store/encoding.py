@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 
 from wx2mqtt.model import Json
 
+_LARGEST = 2**63 - 1
+
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -21,6 +23,11 @@ def written(body: Mapping[str, Json]) -> bytes:
 def storable(text: str) -> str:
     """Text for a column."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+def bounded(number: int) -> int:
+    """A number that a column can hold; a time beyond it is no time of ours."""
+    return min(max(number, -_LARGEST), _LARGEST)
 
 
 def listed(values: Iterable[Json]) -> str:

@@ -14,6 +14,7 @@ from wx2mqtt.errors import StoreError, StoreFull
 _FULL = "there is no room on the disk; make room, or give storage.path a larger one"
 _DENIED = "this user may not write there; correct the owner and the rights, or set storage.path"
 _READ_ONLY = "the folder is read-only; mount it writable, or set storage.path to another one"
+_NO_FOLDER = "there is a file where a folder should be; set storage.path to a folder"
 _DISK = "the disk answered with an error; look into the system's log and check the disk"
 
 _FILE: dict[int, tuple[type[StoreError], str]] = {
@@ -23,7 +24,8 @@ _FILE: dict[int, tuple[type[StoreError], str]] = {
     errno.EPERM: (StoreError, _DENIED),
     errno.EROFS: (StoreError, _READ_ONLY),
     errno.EIO: (StoreError, _DISK),
-    errno.ENOTDIR: (StoreError, "there is a file where a folder should be; set storage.path to a folder"),
+    errno.ENOTDIR: (StoreError, _NO_FOLDER),
+    errno.EEXIST: (StoreError, _NO_FOLDER),
 }
 
 _SQLITE: dict[int, tuple[type[StoreError], str]] = {

@@ -13,7 +13,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Cursor, Json
 from wx2mqtt.store.bulk import insert
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.encoding import compact, listed, storable, written
+from wx2mqtt.store.encoding import bounded, compact, listed, storable, written
 from wx2mqtt.store.lane import Lane
 from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, apply_changes
 from wx2mqtt.store.queries import queries
@@ -118,10 +118,12 @@ class Inbound(Lane):
         """Items whose key is new; of two with one key in the same batch, the first."""
         if not items:
             return []
-        first = {storable(item.key): item for item in reversed(items)}
+        first: dict[str, NewMessage | NewEvent] = {}
+        for item in items:
+            first.setdefault(storable(item.key), item)
         known = connection.execute(_SQL["known"], (self._account, listed(first)))
         repeated = {key for (key,) in known}
-        return [item for key, item in reversed(first.items()) if key not in repeated]
+        return [item for key, item in first.items() if key not in repeated]
 
     def _rows(
         self, fresh: Sequence[NewMessage | NewEvent], seq: int
@@ -142,7 +144,8 @@ class Inbound(Lane):
         return written({"schema": SCHEMA, "stream": self.stream, "seq": seq, **body})
 
     def _message(self, item: NewMessage, seq: int, payload: bytes, now: int) -> tuple[object, ...]:
-        facts = (seq, item.id, item.kind, item.time, storable(item.sender), None, storable(item.text))
+        name, text = storable(item.sender), storable(item.text)
+        facts = (seq, storable(item.id), item.kind, bounded(item.time), name, None, text)
         return (
             self._account,
             "message",
@@ -157,7 +160,7 @@ class Inbound(Lane):
 
     def _event(self, item: NewEvent, now: int) -> tuple[object, ...]:
         private = storable(compact(dict(item.private))) if item.private else None
-        facts = (None, None, item.name, item.time, None, private, None)
+        facts = (None, None, item.name, bounded(item.time), None, private, None)
         payload = written(item.body)
         return (
             self._account,

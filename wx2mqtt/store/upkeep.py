@@ -35,7 +35,7 @@ class Upkeep(Lane):
         Does nothing while the clock is behind the newest row: a clock that was set back would make all look
         young, one that was wrong before would make all look old. The newest message always stays.
         """
-        if not await self._database.read(lambda db: self._clock_has_passed(db, now)):
+        if not await self._database.read(lambda db: _clock_has_passed(db, now)):
             return Pruned()
         pruned = Pruned(
             messages=await self._messages_before(now - history_keep_ms),
@@ -59,15 +59,11 @@ class Upkeep(Lane):
 
     async def shrink(self, spare: int) -> None:
         """Give free pages back to the file system, but for `spare` ones."""
-
-        def step(connection: sqlite3.Connection) -> tuple[int, bool]:
-            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
-            pages = min(free - spare, VACUUM_STEP)
-            if pages > 0:
-                connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-            return max(pages, 0), free - spare > VACUUM_STEP
-
-        if await self._repeatedly("shrink", step):
+        before = free = await self._database.read(_free)
+        last = free + 1
+        while spare < free < last:
+            last, free = free, await self._database.vacuum(min(free - spare, VACUUM_STEP))
+        if free < before:
             await self._database.checkpoint()
 
     async def stats(self) -> Stats:
@@ -80,10 +76,6 @@ class Upkeep(Lane):
             went, more = await self._database.write(name, step)
             total += went
         return total
-
-    def _clock_has_passed(self, connection: sqlite3.Connection, now: int) -> bool:
-        (newest,) = connection.execute(_SQL["newest"], (self._account,)).fetchone()
-        return newest is None or now > newest
 
     async def _messages_before(self, time: int) -> int:
         pruned, after = await self._database.write("prune", self._oldest_messages(0, time))
@@ -147,3 +139,12 @@ def _used(connection: sqlite3.Connection) -> int:
         for name in ("page_count", "freelist_count", "page_size")
     )
     return int((pages - free) * size)
+
+
+def _free(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+
+
+def _clock_has_passed(connection: sqlite3.Connection, now: int) -> bool:
+    (newest,) = connection.execute(_SQL["newest"]).fetchone()
+    return newest is None or now > newest

@@ -1,0 +1,1 @@
+"""Tests of `wx2mqtt.store`, on real files."""

@@ -1,0 +1,83 @@
+"""Rows for the tests, with as little said as a test needs."""
+
+from __future__ import annotations
+
+from wx2mqtt.model import ChatKind, Command, Handle, PersonId, Result, SendKey, Status
+from wx2mqtt.store.journal import DeliveryMark, NewCommand, NewEvent, NewMessage, NewPublication, Reply
+from wx2mqtt.store.people import Person
+
+
+def message(key: str, *, user: str = "wife", text: str = "开灯 ☀", topic: str = "") -> NewMessage:
+    return NewMessage(
+        key=key,
+        id=f"id-{key}",
+        topic=topic or f"wx/in/{user}",
+        user=user,
+        kind="text",
+        sender=user,
+        time=1_795_600_000_000,
+        text=text,
+        body={"id": f"id-{key}", "user": user, "text": text},
+    )
+
+
+def event(key: str, **private: str) -> NewEvent:
+    body = {"schema": 1, "event": "recall", "id": key}
+    return NewEvent(
+        key=key, topic="wx/event/recall", user="wife", name="recall", time=1, body=body, private=private
+    )
+
+
+def publication(topic: str = "wx/result/wife", payload: bytes = b'{"id":"a"}') -> NewPublication:
+    return NewPublication(topic=topic, payload=payload, sort="result", content_type="application/json")
+
+
+def reply(topic: str = "wx/result/wife", *, correlation: bytes | None = None, shape: str = "result") -> Reply:
+    return Reply(topic=topic, correlation=correlation, shape=shape, name="", transaction=None)
+
+
+def command(
+    command_id: str,
+    *,
+    text: str = "你好",
+    person: int | None = 7,
+    delivery: DeliveryMark | None = None,
+    replies: tuple[Reply, ...] | None = None,
+    expires: int | None = 600_000,
+    settled: Result | None = None,
+    publications: tuple[NewPublication, ...] = (),
+) -> NewCommand:
+    return NewCommand(
+        command=Command(user="wife", text=text, id=command_id, mention=("bob",)),
+        command_id=command_id,
+        fingerprint=f"print of {text}",
+        person=None if person is None else PersonId(person),
+        key=SendKey("17956000000001234"),
+        accepted=1000,
+        expires=expires,
+        replies=(reply(),) if replies is None else replies,
+        delivery=delivery,
+        duplicate_possible=False,
+        result=settled,
+        publications=publications,
+    )
+
+
+def mark(mid: int, *, dup: bool = False, session: int = 1, content: str = "a") -> DeliveryMark:
+    return DeliveryMark(session=session, mid=mid, topic="wx/out/wife", digest=content.encode(), dup=dup)
+
+
+def result(command_id: str, status: Status = Status.SENT, message_id: str | None = None) -> Result:
+    return Result(id=command_id, user="wife", status=status, code="ok", message_id=message_id, time=2000)
+
+
+def person(number: int, level: str, **more: object) -> Person:
+    values: dict[str, object] = {
+        "id": PersonId(number),
+        "level": level,
+        "kind": ChatKind.FRIEND,
+        "handle": Handle(f"@{number}"),
+        "login_id": "login",
+        "matched_by": "remark",
+    }
+    return Person(**{**values, **more})  # type: ignore[arg-type]

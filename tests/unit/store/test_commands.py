@@ -1,0 +1,384 @@
+"""To WeChat: accepted once, attempts marked, exactly one result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import command, mark, publication, reply, result
+from wx2mqtt.errors import BadCommand, StoreError
+from wx2mqtt.model import PersonId, SendKey, Status
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import (
+    AlreadySettled,
+    CommandRow,
+    CommandState,
+    Journal,
+    NewCommand,
+    Outcome,
+)
+
+
+async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:
+    rows = [accepted.row for accepted in await journal.accept(new)]
+    assert all(rows)
+    return [row for row in rows if row]
+
+
+async def _row(journal: Journal, command_id: str) -> CommandRow:
+    row = await journal.get(command_id)
+    assert row is not None
+    return row
+
+
+async def _topics(journal: Journal) -> list[str]:
+    return [row.topic for row in await journal.waiting(0, 1000)]
+
+
+async def test_an_accepted_command_is_what_was_given(journal: Journal) -> None:
+    new = command("a", delivery=mark(1))
+    (accepted,) = await journal.accept([new])
+    assert accepted.outcome is Outcome.NEW
+    assert accepted.row is not None
+    assert accepted.row == await journal.get("a")
+    assert (accepted.row.command, accepted.row.key, accepted.row.replies) == (
+        new.command,
+        new.key,
+        new.replies,
+    )
+    assert accepted.row.state is CommandState.WAITING
+    assert (accepted.row.open, accepted.row.unknown, accepted.row.attempts) == (False, 0, 0)
+
+
+async def test_many_are_accepted_in_their_order(journal: Journal) -> None:
+    rows = await _accept(journal, *(command(f"c{number}") for number in range(100)))
+    assert [row.command_id for row in rows] == [f"c{number}" for number in range(100)]
+    assert [row.id for row in rows] == sorted({row.id for row in rows})
+    assert await journal.due(1000) == rows
+
+
+async def test_nothing_is_accepted_of_nothing(journal: Journal) -> None:
+    assert await journal.accept([]) == []
+
+
+async def test_the_same_id_and_content_is_a_repeat_of_the_row(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a"))
+    (again,) = await journal.accept([command("a")])
+    assert again.outcome is Outcome.REPEAT
+    assert again.row == row
+    assert len(await journal.due(10)) == 1
+
+
+async def test_a_repeat_of_a_settled_command_brings_its_result(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a"))
+    await journal.settle(row.id, result("a", message_id="77"), [])
+    (again,) = await journal.accept([command("a", replies=(reply("other"),))])
+    assert again.row is not None
+    assert again.row.result == result("a", message_id="77")
+    assert again.row.replies == (reply(),)
+
+
+async def test_whoever_else_waits_for_an_unsettled_command_is_noted(journal: Journal) -> None:
+    await _accept(journal, command("a"))
+    other = reply("answers/b", correlation=b"\1")
+    (again,) = await journal.accept([command("a", replies=(reply(), other))])
+    assert again.row is not None
+    assert again.row.replies == (reply(), other)
+    assert (await _row(journal, "a")).replies == (reply(), other)
+
+
+async def test_repeats_inside_of_one_commit_are_repeats(journal: Journal) -> None:
+    other, third = reply("b"), reply("c")
+    accepted = await journal.accept(
+        [command("a"), command("a", replies=(other,)), command("a", text="x"), command("a", replies=(third,))]
+    )
+    assert [one.outcome for one in accepted] == [
+        Outcome.NEW, Outcome.REPEAT, Outcome.REUSED, Outcome.REPEAT
+    ]  # fmt: skip
+    assert (await _row(journal, "a")).replies == (reply(), other, third)
+
+
+async def test_the_same_id_with_other_content_changes_nothing(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a"))
+    (again,) = await journal.accept([command("a", text="other", replies=(reply("x"),))])
+    assert (again.outcome, again.row) == (Outcome.REUSED, row)
+    assert await _row(journal, "a") == row
+
+
+async def test_two_accounts_may_use_the_same_id(database: Database, journal: Journal) -> None:
+    other = Journal(database, "work")
+    await other.open()
+    await _accept(journal, command("a"))
+    (accepted,) = await other.accept([command("a", text="other")])
+    assert accepted.outcome is Outcome.NEW
+    assert len(await journal.due(10)) == len(await other.due(10)) == 1
+    assert accepted.row is not None
+    with pytest.raises(AlreadySettled):
+        await journal.settle(accepted.row.id, result("a"), [])
+
+
+async def test_a_command_that_is_settled_at_once_brings_its_publications(journal: Journal) -> None:
+    rejected = result("a", Status.REJECTED)
+    (row,) = await _accept(journal, command("a", settled=rejected, publications=(publication("r"),)))
+    assert row.state is CommandState.SETTLED
+    assert row.result == rejected
+    assert await journal.due(10) == []
+    assert await _topics(journal) == ["r"]
+
+
+async def test_the_publications_of_a_repeat_are_left_to_the_caller(journal: Journal) -> None:
+    new = command("a", settled=result("a", Status.REJECTED), publications=(publication("r"),))
+    await journal.accept([new])
+    await journal.accept([new])
+    assert await _topics(journal) == ["r"]
+
+
+async def test_a_redelivery_of_a_row_is_that_row(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("made 1", delivery=mark(5)))
+    (again,) = await journal.accept([command("made 2", delivery=mark(5, dup=True))])
+    assert (again.outcome, again.row) == (Outcome.SAME_DELIVERY, row)
+    assert len(await journal.due(10)) == 1
+
+
+async def test_a_redelivery_in_the_same_commit_is_known_too(journal: Journal) -> None:
+    first, again = await journal.accept(
+        [command("made 1", delivery=mark(5)), command("made 2", delivery=mark(5, dup=True))]
+    )
+    assert first.outcome is Outcome.NEW
+    assert again.outcome is Outcome.SAME_DELIVERY
+    assert again.row is not None
+    assert again.row.command_id == "made 1"
+
+
+async def test_two_equal_deliveries_without_the_mark_are_two_commands(journal: Journal) -> None:
+    accepted = await journal.accept([command("1", delivery=mark(5)), command("2", delivery=mark(5))])
+    assert [one.outcome for one in accepted] == [Outcome.NEW, Outcome.NEW]
+    assert not any(one.row.duplicate_possible for one in accepted if one.row)
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [mark(5, dup=True, session=2), mark(5, dup=True, content="b")],
+    ids=["another session", "other content"],
+)
+async def test_a_redelivery_of_something_else_is_new(journal: Journal, delivery: object) -> None:
+    await _accept(journal, command("1", delivery=mark(5)))
+    (accepted,) = await journal.accept([command("2", delivery=delivery)])  # type: ignore[arg-type]
+    assert accepted.outcome is Outcome.NEW
+    assert accepted.row is not None
+    assert not accepted.row.duplicate_possible
+
+
+async def test_a_redelivery_with_another_packet_id_is_executed_and_says_so(journal: Journal) -> None:
+    await _accept(journal, command("1", delivery=mark(5)))
+    (accepted,) = await journal.accept([command("2", delivery=mark(6, dup=True))])
+    assert accepted.outcome is Outcome.NEW
+    assert accepted.row is not None
+    assert accepted.row.duplicate_possible
+    assert (await _row(journal, "2")).duplicate_possible
+
+
+async def test_a_packet_id_that_was_used_again_is_no_longer_the_older_row(journal: Journal) -> None:
+    """The broker used 5 for other content, so it had our acknowledgement of the first: this one is new."""
+    await _accept(journal, command("1", delivery=mark(5)), command("2", delivery=mark(5, content="b")))
+    (accepted,) = await journal.accept([command("3", delivery=mark(5, dup=True))])
+    assert accepted.outcome is Outcome.NEW
+    assert accepted.row is not None
+    assert accepted.row.duplicate_possible
+
+
+async def test_a_redelivery_with_an_id_is_a_repeat_by_its_id(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a", delivery=mark(5)))
+    (again,) = await journal.accept([command("a", delivery=mark(6, dup=True))])
+    assert (again.outcome, again.row) == (Outcome.REPEAT, row)
+
+
+async def test_what_is_due_comes_in_order_without_those_that_are_stuck(journal: Journal) -> None:
+    rows = await _accept(
+        journal,
+        command("a", person=1),
+        command("b", person=None),
+        command("c", person=2),
+        command("d", person=1),
+    )
+    assert await journal.due(10) == rows
+    assert await journal.due(2) == rows[:2]
+    assert [row.command_id for row in await journal.due(10, {PersonId(1)})] == ["b", "c"]
+    assert [row.command_id for row in await journal.due(10, {None, PersonId(2)})] == ["a", "d"]
+
+
+async def test_an_attempt_is_marked_and_its_end_too(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a"))
+    await journal.begin(row.id)
+    row = await _row(journal, "a")
+    assert (row.open, row.attempts, row.unknown) == (True, 1, 0)
+    await journal.not_delivered(row.id)
+    row = await _row(journal, "a")
+    assert (row.open, row.attempts, row.unknown, row.duplicate_possible) == (False, 1, 0, False)
+    await journal.begin(row.id)
+    await journal.doubt(row.id)
+    row = await _row(journal, "a")
+    assert (row.open, row.attempts, row.unknown, row.duplicate_possible) == (False, 2, 1, True)
+
+
+async def test_a_settled_command_has_its_result_and_its_publications(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a"))
+    await journal.begin(row.id)
+    await journal.settle(row.id, result("a", message_id="77"), [publication("r"), publication("s")])
+    row = await _row(journal, "a")
+    assert row.state is CommandState.SETTLED
+    assert row.result == result("a", message_id="77")
+    assert not row.open
+    assert await journal.due(10) == []
+    assert await _topics(journal) == ["r", "s"]
+
+
+async def test_settling_may_mark_the_next_attempt_in_the_same_commit(journal: Journal) -> None:
+    a, b = await _accept(journal, command("a"), command("b"))
+    await journal.settle(a.id, result("a"), [], begin=b.id)
+    assert (await _row(journal, "b")).open
+
+
+async def test_settling_twice_changes_nothing(journal: Journal) -> None:
+    a, b = await _accept(journal, command("a"), command("b"))
+    await journal.settle(a.id, result("a", message_id="1"), [publication("r")])
+    with pytest.raises(AlreadySettled):
+        await journal.settle(a.id, result("a", Status.FAILED), [publication("s")], begin=b.id)
+    assert (await _row(journal, "a")).result == result("a", message_id="1")
+    assert not (await _row(journal, "b")).open
+    assert await _topics(journal) == ["r"]
+
+
+async def test_a_settling_whose_next_attempt_is_settled_already_changes_nothing(journal: Journal) -> None:
+    a, b = await _accept(journal, command("a"), command("b"))
+    await journal.settle(b.id, result("b"), [])
+    with pytest.raises(AlreadySettled):
+        await journal.settle(a.id, result("a"), [publication("r")], begin=b.id)
+    assert (await _row(journal, "a")).state is CommandState.WAITING
+    assert await _topics(journal) == []
+
+
+@pytest.mark.parametrize("change", ["begin", "not_delivered", "doubt"])
+async def test_a_settled_command_has_no_more_attempts(journal: Journal, change: str) -> None:
+    (row,) = await _accept(journal, command("a"))
+    await journal.settle(row.id, result("a"), [])
+    before = await _row(journal, "a")
+    with pytest.raises(AlreadySettled) as caught:
+        await getattr(journal, change)(row.id)
+    assert not isinstance(caught.value, StoreError)  # trying again would be no use
+    assert await _row(journal, "a") == before
+
+
+async def test_a_start_after_a_crash_finds_what_is_in_doubt(journal: Journal) -> None:
+    rows = await _accept(journal, *(command(name) for name in "abcd"))
+    a, b, c, _ = (row.id for row in rows)
+    await journal.begin(a)
+    await journal.begin(b)
+    await journal.doubt(b)
+    await journal.begin(c)
+    await journal.not_delivered(c)
+    found = {
+        row.command_id: (row.unknown, row.open, row.duplicate_possible) for row in await journal.recover()
+    }
+    assert found == {"a": (1, False, True), "b": (1, False, True)}
+    assert [row.command_id for row in await journal.recover()] == ["a", "b"]
+    assert [row.command_id for row in await journal.due(10)] == ["a", "b", "c", "d"]
+
+
+async def test_a_second_unanswered_attempt_is_counted(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a"))
+    await journal.begin(row.id)
+    await journal.recover()
+    await journal.begin(row.id)
+    (row,) = await journal.recover()
+    assert (row.unknown, row.attempts) == (2, 2)
+
+
+async def test_what_was_sent_is_known_by_the_id_that_wechat_gave(
+    database: Database, journal: Journal
+) -> None:
+    (row,) = await _accept(journal, command("a"))
+    assert not await journal.sent("77")
+    await journal.settle(row.id, result("a", message_id="77"), [])
+    assert await journal.sent("77")
+    assert not await Journal(database, "work").sent("77")
+
+
+async def test_an_unknown_id_is_nothing(journal: Journal) -> None:
+    assert await journal.get("nobody") is None
+
+
+async def test_commands_are_listed_newest_first_and_in_pages(journal: Journal) -> None:
+    rows = await _accept(journal, *(command(name) for name in "abcd"))
+    await journal.settle(rows[1].id, result("b"), [])
+    assert [row.command_id for row in await journal.commands()] == list("dcba")
+    assert [row.command_id for row in await journal.commands("waiting")] == list("dca")
+    assert [row.command_id for row in await journal.commands(CommandState.SETTLED)] == ["b"]
+    page = await journal.commands(limit=3)
+    assert [row.command_id for row in page] == list("dcb")
+    assert [row.command_id for row in await journal.commands(before=page[-1].id)] == ["a"]
+
+
+async def test_a_retry_is_a_new_command_with_its_own_key_and_time(journal: Journal) -> None:
+    asked = (reply(), reply("answers/x", correlation=b"\1"), reply("resp", shape="response"))
+    (row,) = await _accept(journal, command("a", replies=asked))
+    await journal.settle(row.id, result("a", Status.UNCERTAIN), [])
+    again = await journal.retry("a", 50_000, SendKey("99"))
+    assert (again.command_id, again.command.id, again.key) == ("a~1", "a~1", "99")
+    assert (again.accepted, again.expires) == (50_000, 50_000 + 600_000 - 1000)
+    assert again.replies == (reply(),)
+    assert again.state is CommandState.WAITING
+    assert await journal.due(10) == [again]
+    assert (await _row(journal, "a")).result == result("a", Status.UNCERTAIN)
+
+
+async def test_each_retry_gets_the_next_number(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a", expires=None))
+    await journal.settle(row.id, result("a", Status.FAILED), [])
+    names = [(await journal.retry("a", 1, SendKey("9"))).command_id for _ in range(3)]
+    assert names == ["a~1", "a~2", "a~3"]
+    assert (await _row(journal, "a~1")).expires is None
+
+
+async def test_only_what_ended_badly_is_tried_again(journal: Journal) -> None:
+    sent, _ = await _accept(journal, command("sent"), command("waiting"))
+    await journal.settle(sent.id, result("sent"), [])
+    for name, why in [("sent", "was sent"), ("waiting", "under way"), ("nobody", "no command")]:
+        with pytest.raises(BadCommand, match=why):
+            await journal.retry(name, 1, SendKey("9"))
+    assert len(await journal.commands()) == 2
+
+
+async def test_a_dropped_command_has_the_given_result(journal: Journal) -> None:
+    await _accept(journal, command("a"))
+    failed = result("a", Status.FAILED)
+    await journal.drop("a", failed, [publication("r")])
+    assert (await _row(journal, "a")).result == failed
+    assert await _topics(journal) == ["r"]
+
+
+async def test_only_what_waits_can_be_dropped(journal: Journal) -> None:
+    settled, sending = await _accept(journal, command("settled"), command("sending"))
+    await journal.settle(settled.id, result("settled"), [])
+    await journal.begin(sending.id)
+    for name, why in [("settled", "its result already"), ("sending", "being sent"), ("nobody", "no command")]:
+        with pytest.raises(BadCommand, match=why):
+            await journal.drop(name, result(name, Status.FAILED), [publication("r")])
+    assert await _topics(journal) == []
+
+
+async def test_half_a_surrogate_pair_in_an_id_is_one_id(journal: Journal) -> None:
+    await _accept(journal, command("a\ud83d"))
+    (again,) = await journal.accept([command("a\ud83d")])
+    assert again.outcome is Outcome.REPEAT
+    assert (await _row(journal, "a\ud83d")).command_id == "a?"
+
+
+async def test_the_time_of_settling_is_the_stores(journal: Journal, clock: Clock) -> None:
+    (row,) = await _accept(journal, command("a"))
+    clock.now += 5
+    await journal.settle(row.id, replace(result("a"), time=1), [])
+    pruned = await journal.prune(clock.now + 1000, 0, 500)
+    assert pruned.commands == 1

@@ -1,0 +1,233 @@
+"""People for ever: levels that nobody takes over, a copy that survives the database."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.store.make import person
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import ChatKind, PersonId
+from wx2mqtt.store import people as people_module
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.people import NO_CHANGES, People, PeopleChanges
+
+WIFE = person(
+    1,
+    "wife",
+    kind=ChatKind.GROUP,
+    handle=None,
+    pin="wife",
+    trusted=True,
+    permanent_id="p",
+    alias="a",
+    remark="老婆",
+    nickname="小红 🌹",
+    avatar="7",
+    profile={"sex": "2", "city": "上海"},
+    members=bytes(range(8)),
+    closed=True,
+    removed=True,
+    wrote=True,
+    created=5,
+    seen=6,
+)
+BOB = person(2, "bob")
+
+
+@pytest.fixture
+def people(database: Database, tmp_path: Path) -> People:
+    return People(database, "home", tmp_path / "people.json")
+
+
+def _changes(*persons: object, **more: object) -> PeopleChanges:
+    levels = tuple((one.level, one.id) for one in persons)  # type: ignore[attr-defined]
+    return PeopleChanges(persons=persons, levels=levels, **more)  # type: ignore[arg-type]
+
+
+async def test_a_new_account_knows_nobody(people: People) -> None:
+    assert await people.load() == ([], {})
+    assert people.next_id == 1
+
+
+async def test_people_come_back_as_they_were(people: People) -> None:
+    await people.save(_changes(WIFE, BOB))
+    assert await people.load() == ([WIFE, BOB], {"wife": 1, "bob": 2})
+    assert people.next_id == 3
+
+
+async def test_a_change_replaces_the_person(people: People) -> None:
+    await people.save(_changes(WIFE, BOB))
+    newer = person(2, "bob", nickname="Bobby", wrote=True)
+    await people.save(PeopleChanges(persons=(newer,)))
+    persons, _ = await people.load()
+    assert persons == [WIFE, newer]
+
+
+async def test_a_renamed_topic_keeps_the_old_level_for_its_person(people: People) -> None:
+    await people.save(_changes(BOB))
+    await people.save(_changes(person(2, "bobby")))
+    assert (await people.load())[1] == {"bob": 2, "bobby": 2}
+
+
+async def test_a_level_is_a_persons_own_even_when_nobody_says_so(people: People) -> None:
+    await people.save(PeopleChanges(persons=(BOB,)))
+    assert (await people.load())[1] == {"bob": 2}
+
+
+@pytest.mark.parametrize(
+    "thief",
+    [
+        PeopleChanges(persons=(person(3, "bob"),)),
+        _changes(person(3, "bob")),
+        PeopleChanges(persons=(person(3, "eve"),), levels=(("bob", PersonId(3)),)),
+    ],
+    ids=["takes", "is given", "is given as a second one"],
+)
+async def test_nobody_takes_a_level_that_is_somebodys(people: People, thief: PeopleChanges) -> None:
+    await people.save(_changes(BOB))
+    with pytest.raises(StoreError, match="level"):
+        await people.save(thief)
+    assert await people.load() == ([BOB], {"bob": 2})
+
+
+async def test_an_old_level_moves_when_two_persons_are_joined(people: People) -> None:
+    await people.save(_changes(WIFE, person(3, "newcomer", wrote=True)))
+    await people.save(PeopleChanges(levels=(("newcomer", WIFE.id),), forgotten=(PersonId(3),)))
+    assert await people.load() == ([WIFE], {"wife": 1, "newcomer": 1})
+
+
+async def test_who_never_wrote_is_forgotten_with_their_level(people: People) -> None:
+    await people.save(_changes(WIFE, BOB))
+    await people.save(PeopleChanges(forgotten=(BOB.id,)))
+    assert await people.load() == ([WIFE], {"wife": 1})
+
+
+async def test_the_level_of_somebody_who_wrote_outlives_them(people: People) -> None:
+    await people.save(_changes(WIFE, BOB))
+    await people.save(PeopleChanges(forgotten=(WIFE.id,)))
+    assert await people.load() == ([BOB], {"wife": 1, "bob": 2})
+
+
+async def test_a_number_is_never_given_again(people: People) -> None:
+    await people.save(_changes(WIFE, BOB))
+    await people.save(PeopleChanges(forgotten=(BOB.id,)))
+    await people.load()
+    assert people.next_id == 3
+
+
+async def test_accounts_have_their_own_people(database: Database, people: People, tmp_path: Path) -> None:
+    other = People(database, "work", tmp_path / "other.json")
+    await people.save(_changes(WIFE, BOB))
+    await other.save(_changes(person(1, "bob")))
+    await other.save(PeopleChanges(forgotten=(PersonId(2),)))
+    assert (await other.load())[1] == {"bob": 1}
+    assert (await people.load())[1] == {"wife": 1, "bob": 2}
+
+
+async def test_a_name_that_no_encoding_can_hold_is_stored_all_the_same(people: People) -> None:
+    await people.save(_changes(person(1, "a", nickname="x\ud83d", profile={"city": "y\ud83d"})))
+    ((found,), _) = await people.load()
+    assert (found.nickname, found.profile) == ("x?", {"city": "y?"})
+    await people.write_copy()
+
+
+async def test_the_copy_is_for_its_owner_only_and_has_everything(people: People, tmp_path: Path) -> None:
+    await people.save(_changes(WIFE, BOB, person(3, "gone", wrote=True)))
+    await people.save(PeopleChanges(forgotten=(PersonId(3),)))
+    await people.write_copy()
+    path = tmp_path / "people.json"
+    assert path.stat().st_mode & 0o777 == 0o600
+    whole = json.loads(path.read_text())
+    assert (whole["schema"], whole["account"], whole["next_id"]) == (1, "home", 4)
+    assert whole["levels"] == {"wife": 1, "bob": 2, "gone": 3}
+    assert [one["level"] for one in whole["persons"]] == ["wife", "bob"]
+
+
+async def test_the_copy_of_nobody_can_be_read(people: People) -> None:
+    await people.write_copy()
+    assert await people.restore_copy() == 0
+
+
+async def test_people_survive_a_lost_database(people: People, tmp_path: Path) -> None:
+    await people.save(_changes(WIFE, BOB, person(3, "gone", wrote=True)))
+    await people.save(PeopleChanges(forgotten=(PersonId(3),)))
+    await people.write_copy()
+    fresh = await Database.open(tmp_path / "fresh.db")
+    restored = People(fresh, "home", tmp_path / "people.json")
+    assert await restored.restore_copy() == 2
+    assert await restored.load() == await people.load()
+    assert restored.next_id == people.next_id == 4
+    await fresh.close()
+
+
+async def test_the_copy_never_overwrites_people_that_are_there(people: People) -> None:
+    await people.save(_changes(WIFE))
+    await people.write_copy()
+    await people.save(_changes(BOB))
+    assert await people.restore_copy() == 0
+    assert (await people.load())[0] == [WIFE, BOB]
+
+
+async def test_without_a_copy_nothing_is_restored(people: People) -> None:
+    assert await people.restore_copy() == 0
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"persons":[{}],"levels":{},"next_id":1}', b'{"persons":[]}'],
+)
+async def test_a_damaged_copy_is_set_aside(people: People, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "people.json").write_bytes(content)
+    assert await people.restore_copy() == 0
+    (aside,) = tmp_path.glob("people.json.damaged-*")
+    assert aside.read_bytes() == content
+    assert not (tmp_path / "people.json").exists()
+
+
+async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
+    people: People, tmp_path: Path
+) -> None:
+    await people.save(_changes(BOB))
+    await people.write_copy()
+    path = tmp_path / "people.json"
+    whole = json.loads(path.read_text())
+    whole["persons"][0]["colour"] = "red"
+    path.write_text(json.dumps(whole))
+    fresh = await Database.open(tmp_path / "fresh.db")
+    restored = People(fresh, "home", path)
+    assert await restored.restore_copy() == 1
+    assert (await restored.load())[0] == [BOB]
+    await fresh.close()
+
+
+numbers = st.integers(1, 4)
+some_changes = st.builds(
+    lambda persons, forgotten: PeopleChanges(
+        persons=tuple({one.id: one for one in persons}.values()), forgotten=tuple(forgotten)
+    ),
+    st.lists(st.builds(lambda n, name: person(n, f"p{n}", nickname=name), numbers, st.sampled_from("abc"))),
+    st.just(()),
+)
+
+
+@given(some_changes, some_changes)
+def test_joined_changes_are_one_after_the_other(first: PeopleChanges, later: PeopleChanges) -> None:
+    expected = {one.id: one for one in (*first.persons, *later.persons)}
+    assert {one.id: one for one in first.joined(later).persons} == expected
+
+
+def test_who_is_forgotten_later_is_not_stored_before() -> None:
+    joined = _changes(WIFE, BOB).joined(PeopleChanges(forgotten=(BOB.id,)))
+    assert joined.persons == (WIFE,)
+    assert joined.forgotten == (BOB.id,)
+    assert NO_CHANGES.joined(NO_CHANGES) == NO_CHANGES
+
+
+def test_the_columns_are_the_fields() -> None:
+    columns = people_module._SQL["persons"].partition("SELECT")[2].partition("FROM")[0]
+    assert tuple(name.strip() for name in columns.split(",")) == people_module._FIELDS

@@ -1,0 +1,141 @@
+"""The way to the broker: in order, settled once, nothing lost on the way aside."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import message, publication
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal, NewPublication, Row
+from wx2mqtt.store.people import NO_CHANGES
+
+
+async def _record(journal: Journal, *users: str) -> list[int]:
+    """One message for each user; returns the rows."""
+    items = [message(f"{journal._now()}-{n}-{user}", user=user) for n, user in enumerate(users)]
+    await journal.record(items, NO_CHANGES, None, "")
+    return [row.id for row in await journal.waiting(0, 1000)][-len(users) :]
+
+
+async def _waiting(journal: Journal) -> list[int]:
+    return [row.id for row in await journal.waiting(0, 1000)]
+
+
+async def test_a_publication_comes_back_as_it_was_given(journal: Journal, clock: Clock) -> None:
+    new = NewPublication(
+        topic="a/b",
+        payload=bytes(range(256)),
+        sort="response",
+        content_type="text/plain",
+        correlation=b"\0\xff",
+        expiry=60,
+    )
+    await journal.publish([new])
+    (row,) = await journal.waiting(0, 10)
+    assert row == Row(
+        id=row.id,
+        topic="a/b",
+        payload=bytes(range(256)),
+        sort="response",
+        created=clock.now,
+        content_type="text/plain",
+        correlation=b"\0\xff",
+        expiry=60,
+        user="",
+    )
+
+
+async def test_rows_come_in_pages(journal: Journal) -> None:
+    ids = await _record(journal, *["wife"] * 7)
+    pages, after = [], 0
+    while rows := await journal.waiting(after, 3):
+        pages.append([row.id for row in rows])
+        after = rows[-1].id
+    assert pages == [ids[:3], ids[3:6], ids[6:]]
+
+
+async def test_skipped_topics_do_not_hold_up_the_others(journal: Journal) -> None:
+    first, second, _, fourth = await _record(journal, "wife", "bob", "wife", "eve")
+    rows = await journal.waiting(0, 10, {"wx/in/wife"})
+    assert [row.id for row in rows] == [second, fourth]
+    assert [row.id for row in await journal.waiting(0, 10, [])][0] == first
+
+
+async def test_a_topic_that_may_go_again_is_read_up_to_where_the_pump_is(journal: Journal) -> None:
+    a, b, c, d = await _record(journal, "wife", "bob", "wife", "wife")
+    assert [row.id for row in await journal.waiting_in("wx/in/wife", c, 10)] == [a, c]
+    assert [row.id for row in await journal.waiting_in("wx/in/wife", d, 1)] == [a]
+    assert [row.id for row in await journal.waiting_in("wx/in/bob", d, 10)] == [b]
+
+
+async def test_what_is_published_waits_no_more(journal: Journal) -> None:
+    a, b, c = await _record(journal, "wife", "bob", "eve")
+    await journal.published([a, c])
+    assert await _waiting(journal) == [b]
+    await journal.published([a, 999_999])
+    assert await _waiting(journal) == [b]
+
+
+async def test_another_accounts_rows_cannot_be_settled(database: Database, journal: Journal) -> None:
+    other = Journal(database, "work")
+    await other.open()
+    ids = await _record(journal, "wife")
+    await other.published(ids)
+    await other.set_aside(ids, "no")
+    assert await other.drop_topic("wx/in/wife", "no") == 0
+    assert await _waiting(journal) == ids
+
+
+async def test_what_is_set_aside_is_out_of_the_way_and_can_be_brought_back(journal: Journal) -> None:
+    a, b = await _record(journal, "wife", "bob")
+    await journal.set_aside([a], "too large")
+    assert await _waiting(journal) == [b]
+    ((row, why),) = await journal.aside()
+    assert (row.id, row.topic, why) == (a, "wx/in/wife", "too large")
+    assert await journal.bring_back([a, b]) == 1
+    assert await _waiting(journal) == [a, b]
+    assert await journal.aside() == []
+
+
+async def test_what_was_published_after_all_is_not_set_aside(journal: Journal) -> None:
+    (a,) = await _record(journal, "wife")
+    await journal.published([a])
+    await journal.set_aside([a], "too large")
+    assert await journal.aside() == []
+
+
+async def test_a_late_acknowledgement_settles_what_was_set_aside(journal: Journal) -> None:
+    (a,) = await _record(journal, "wife")
+    await journal.set_aside([a], "hung up")
+    await journal.published([a])
+    assert await journal.aside() == []
+    assert await _waiting(journal) == []
+
+
+async def test_a_dropped_topic_is_counted_for_ever(journal: Journal) -> None:
+    _, b, _ = await _record(journal, "wife", "bob", "wife")
+    assert await journal.drop_topic("wx/in/wife", "refused") == 2
+    assert await journal.drop_topic("wx/in/wife", "refused") == 0
+    assert await _waiting(journal) == [b]
+    assert (await journal.stats()).dropped == 2
+
+
+async def test_a_number_is_never_given_again(journal: Journal, clock: Clock) -> None:
+    """The pump goes on behind the last row that it took."""
+    await journal.publish([publication()])
+    (old,) = await _waiting(journal)
+    await journal.published([old])
+    clock.now += 10 * 86_400_000
+    assert (await journal.prune(clock.now, 0, 0)).publications == 1
+    await journal.publish([publication()])
+    assert [row.id for row in await journal.waiting(old, 10)] == [old + 1]
+
+
+@pytest.mark.parametrize("count", [0, 1, 200])
+async def test_many_are_published_at_once(journal: Journal, count: int) -> None:
+    await journal.publish([publication(f"t/{number}") for number in range(count)])
+    rows = await journal.waiting(0, 1000)
+    assert [row.topic for row in rows] == [f"t/{number}" for number in range(count)]
+    await journal.published([row.id for row in rows])
+    assert await _waiting(journal) == []

@@ -1,0 +1,83 @@
+"""The SQL files: every statement has a name, is used, and is one that SQLite understands."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from wx2mqtt import store
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.queries import queries
+
+FOLDER = files("wx2mqtt.store") / "sql"
+TOPICS = sorted(entry.name[:-4] for entry in FOLDER.iterdir() if not entry.name[0].isdigit())
+CODE = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
+
+
+def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
+    numbers = [int(number) for number in re.findall(r"\?(\d+)", statement)]
+    count = max(numbers) if numbers else statement.count("?")
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * count)]
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+async def test_sqlite_understands_every_statement(database: Database, topic: str) -> None:
+    for statement in queries(topic).values():
+        await database.read(lambda connection, text=statement: _plan(connection, text))
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_statement_is_used(topic: str) -> None:
+    for name in queries(topic):
+        assert f'"{name}"' in CODE or name.startswith("newest_"), f"{topic}: {name}"
+
+
+FREQUENT = [
+    ("publications", "waiting"),
+    ("publications", "waiting_in"),
+    ("publications", "published"),
+    ("publications", "drop_topic"),
+    ("publications", "aside"),
+    ("inbound", "known"),
+    ("inbound", "last"),
+    ("acceptance", "known"),
+    ("acceptance", "same_delivery"),
+    ("acceptance", "similar_delivery"),
+    ("commands", "due"),
+    ("commands", "sent"),
+    ("commands", "doubtful"),
+    ("commands", "recover"),
+    ("commands", "newest"),
+    ("upkeep", "oldest"),
+    ("upkeep", "passing"),
+    ("upkeep", "remove_commands"),
+    ("upkeep", "stats"),
+    ("people", "two_owners"),
+    ("people", "free_levels"),
+]
+
+
+@pytest.mark.parametrize(("topic", "name"), FREQUENT)
+async def test_no_frequent_statement_reads_a_whole_table(database: Database, topic: str, name: str) -> None:
+    plan = await database.read(lambda connection: _plan(connection, queries(topic)[name]))
+    scans = [
+        step
+        for step in plan
+        if step.startswith("SCAN") and "json_each" not in step and "CONSTANT" not in step
+        and not re.fullmatch(r"SCAN \(?subquery.*", step, re.IGNORECASE)
+    ]  # fmt: skip
+    assert not scans, plan
+
+
+async def test_what_waits_is_read_in_order_without_sorting(database: Database) -> None:
+    for topic, name in [("publications", "waiting"), ("commands", "due")]:
+        plan = await database.read(lambda connection, t=topic, n=name: _plan(connection, queries(t)[n]))
+        assert not [step for step in plan if "TEMP B-TREE" in step], plan
+
+
+def test_the_plain_sentences_are_left_out() -> None:
+    assert all("--" not in statement for topic in TOPICS for statement in queries(topic).values())
