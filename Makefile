@@ -39,11 +39,13 @@ test: .venv/ready  ## all tests, with coverage; TESTS=path and ARGS=... narrow i
 unit: .venv/ready  ## the tests that open no socket
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-lint: .venv/ready  ## form, faults, types and floors
-	@$(BIN)/ruff format --check .
-	@$(BIN)/ruff check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+lint: .venv/ready  ## form, faults, types and floors; all four, also when one finds something
+	@bad=0; \
+	$(BIN)/ruff format --check . || bad=1; \
+	$(BIN)/ruff check . || bad=1; \
+	$(BIN)/mypy || bad=1; \
+	$(BIN)/lint-imports --no-logo || bad=1; \
+	exit $$bad
 
 bench: .venv/ready  ## speed and size, as a table
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

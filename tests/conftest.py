@@ -6,8 +6,14 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 CI = bool(os.environ.get("CI"))
+
+# Examples are not timed: the machine is shared. In CI they are the same each time, so that red means changed.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if CI else "here")
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
