@@ -143,6 +143,7 @@ class Attendance:
             avatar=facts.avatar,
             profile=facts.profile,
             members=facts.members,
+            trusted=facts.kind is ChatKind.SELF,
             created=now,
             seen=now,
         )

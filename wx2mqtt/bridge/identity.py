@@ -210,7 +210,8 @@ class Identity:
     # how it is done
 
     def _changes(self) -> Changes:
-        if self._roster.dirty:
+        owner = self._attendance.handle
+        if any(self._pinning.concerns(one, owner) for one in self._roster.touched()):
             self._settle_pins()
         for person in self._attendance.unnamed:
             one = self._roster.get(person)

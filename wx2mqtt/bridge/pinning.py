@@ -48,6 +48,10 @@ class Pinning:
     def __contains__(self, level: str) -> bool:
         return unicodedata.normalize("NFC", level) in self.pins
 
+    def concerns(self, one: Traits, owner: Handle | None) -> bool:
+        """Whether a pin may mean this one; quick, and sometimes wrongly true."""
+        return bool(self._index) and any(clue in self._index for clue in _clues(one, owner))
+
     def fitting(self, people: Iterable[One], owner: Handle | None) -> dict[str, list[One]]:
         """For each pin whom of these it fits; pins that fit nobody are left out."""
         found: dict[str, list[One]] = defaultdict(list)
@@ -73,8 +77,11 @@ class Pinning:
                 roster.change(one.id, pin=pin, trusted=trusted)
 
     def _choose(self, roster: Roster, owner: Handle | None) -> dict[str, PersonId]:
-        present = (one for one in roster.persons.values() if one.handle is not None and not one.removed)
+        present = [one for one in roster.persons.values() if one.handle is not None and not one.removed]
         fitting = self.fitting(present, owner)
+        if owner is None:  # between start and login: whoever was the owner still is
+            trusted = [one for one in present if one.pin and one.trusted]
+            fitting |= {one.pin: [one] for one in trusted if self._means_owner(one.pin)}
         chosen: dict[str, PersonId] = {}
         problems: dict[str, Problem] = {}
         for key in self.pins:
@@ -88,6 +95,9 @@ class Pinning:
                 chosen[key] = people[0]
         self._tell(roster, problems)
         return chosen
+
+    def _means_owner(self, key: str) -> bool:
+        return key in self.pins and self.pins[key].owner
 
     def _objection(
         self, roster: Roster, key: str, people: tuple[PersonId, ...], chosen: Mapping[str, PersonId]

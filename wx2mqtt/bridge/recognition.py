@@ -47,7 +47,7 @@ def recognize(
             persons=persons,
             open_contacts=[place for place, one in enumerate(strangers) if not one.permanent_id],
             open_persons=open_persons,
-            claims=_claims(contacts, persons, roster, pinning, owner),
+            claims=_claims(strangers, contacts, persons, roster, pinning, owner),
             gone={place for place, one in enumerate(persons) if one.removed},
             whole=whole,
         )
@@ -59,6 +59,7 @@ def recognize(
 
 
 def _claims(
+    strangers: Sequence[Facts],
     contacts: Sequence[Traits],
     persons: Sequence[Person],
     roster: Roster,
@@ -66,6 +67,8 @@ def _claims(
     owner: Handle | None,
 ) -> dict[int, int]:
     """What the owner's word says: the only contact that a pin fits is whoever has the pin's name."""
+    if not any(pinning.concerns(one, owner) for one in strangers):
+        return {}
     places = {id(one): place for place, one in enumerate(contacts)}
     holders = {one.id: place for place, one in enumerate(persons) if one.pin}
     claims: dict[int, int] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,6 +65,11 @@ class Roster:
     def dirty(self) -> bool:
         """Whether anything changed since `take`."""
         return bool(self._before or self._given or self._forgotten or self._notes)
+
+    def touched(self) -> Iterator[Person]:
+        """Everybody who changed since `take`, as before and as now."""
+        for person, before in self._before.items():
+            yield from (one for one in (before, self.persons.get(person)) if one is not None)
 
     def by_handle(self, handle: Handle) -> Person | None:
         """Who has this handle in the present login."""

@@ -66,6 +66,15 @@ def test_a_stranger_with_the_name_and_city_of_a_friend_who_was_renamed_gets_anot
     assert phone.reaches("Lily") is None
 
 
+def test_a_stranger_with_all_facts_of_a_friend_who_was_seen_to_leave_gets_another_topic() -> None:
+    phone = couple(avatar="", profile=HOME)
+    phone.drop("lily")
+    phone.friend("mallory", "Lily", avatar="", profile=HOME)
+    phone.log_in()
+    assert phone.level("mallory") == "Lily-2"
+    assert phone.reaches("Lily") is None
+
+
 def test_a_remark_is_never_won_by_a_nickname() -> None:
     phone = couple(remark="老婆", avatar="")
     phone.change("eve", nickname="老婆")

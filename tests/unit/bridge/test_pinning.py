@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.bridge.phone import Phone, events
 from wx2mqtt.bridge.identity import Changes, Pin
-from wx2mqtt.model import ChatKind
+from wx2mqtt.model import ChatKind, Handle, Owner
 
 HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 WIFE = {"wife": Pin(remark="老婆")}
@@ -185,6 +185,7 @@ def test_the_wife_is_deleted_and_another_gets_the_remark() -> None:
     assert phone.level("eve") == "wife"
     for _ in range(3):
         phone.log_in()
+        assert entry(phone, "老婆").matched_by == "new"
         assert phone.level("eve") == "wife"
         assert phone.trusted("eve")
 
@@ -205,7 +206,8 @@ def test_an_old_name_of_somebody_goes_to_the_pin_and_leaves_the_person_alone() -
     phone.keep(phone.identity.set_pins({"b": Pin(remark="老婆")}, 1))
     phone.friend("eve", "Eve", remark="E")
     phone.tell("eve")
-    phone.keep(phone.identity.set_pins({"b": Pin(remark="老婆"), "a": Pin(remark="E")}, 1))
+    changes = phone.keep(phone.identity.set_pins({"b": Pin(remark="老婆"), "a": Pin(remark="E")}, 1))
+    assert events(changes) == [("topic_changed", "a")]
     assert (phone.reaches("a"), phone.reaches("b")) == ("eve", "lily")
 
 
@@ -282,3 +284,29 @@ def test_who_is_out_of_reach_keeps_the_pin_and_has_no_trust() -> None:
     assert (person.pin, person.trusted) == ("wife", False)
     phone.refresh()
     assert phone.trusted("lily")
+
+
+def test_the_owner_stays_trusted_between_start_and_login() -> None:
+    phone = Phone({"me": Pin(owner=True)})
+    phone.special("me@im.wechat", ChatKind.FRIEND)
+    phone.login = 1
+    owner = Owner(handle=Handle("me@im.wechat"), nickname="Me")
+    contact = phone.contact("me@im.wechat")
+    phone.keep(phone.identity.adopt([contact], "login-1", owner, 0, complete=True))
+    assert phone.trusted("me@im.wechat")
+    phone.restart()
+    assert phone.trusted("me@im.wechat")
+    assert phone.tell() == Changes()
+    phone.restart({"me": Pin(nickname="Me")})
+    assert not phone.trusted("me@im.wechat")
+
+
+def test_a_remark_given_to_two_between_logins_lets_neither_claim_the_name() -> None:
+    phone = lily()
+    phone.friend("eve", "Eve", remark="老婆")
+    phone.change("lily", alias="")
+    phone.new_picture("lily")
+    phone.log_in()
+    assert phone.reaches("wife") is None
+    assert phone.identity.closed == 1
+    assert not phone.trusted("eve")
