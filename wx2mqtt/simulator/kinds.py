@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from wx2mqtt.simulator import wire
@@ -28,7 +28,7 @@ class Asked:
     """What a kind may need: details from whoever asked, user names and people of this login."""
 
     language: Language
-    detail: Fields = field(default_factory=dict)
+    detail: Mapping[str, object] = field(default_factory=dict)
     name: Callable[[str], str] = str
 
     def text(self, key: str, default: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wx2mqtt.simulator import kinds, wire
@@ -32,7 +33,7 @@ class Speech:
     text: str = ""
     kind: str = "text"
     count: int = 1
-    detail: Fields = field(default_factory=dict)
+    detail: Mapping[str, object] = field(default_factory=dict)
     raw: Fields = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ Ids are chosen by whoever sets the world up (`wife`, `family`); WeChat's own use
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import TypeVar
@@ -142,7 +142,7 @@ class World:
             self.contacts.pop(contact_id, None)
         return contact
 
-    def change(self, contact_id: str, values: dict[str, object]) -> Contact:
+    def change(self, contact_id: str, values: Mapping[str, object]) -> Contact:
         """Set fields of somebody; raises `BadPerson` for a field or value that cannot be."""
         contact = self.find(contact_id)
         checked = {key: _checked(contact, key, value) for key, value in values.items()}
@@ -201,24 +201,24 @@ def _checked(contact: Contact, key: str, value: object) -> object:
     return value
 
 
-def make_person(values: dict[str, object]) -> Person:
+def make_person(values: Mapping[str, object]) -> Person:
     """A person from plain values (`id` and `nickname` are needed)."""
     return _made(Person(id=_id(values), nickname=_id(values)), values)
 
 
-def make_group(values: dict[str, object]) -> Group:
+def make_group(values: Mapping[str, object]) -> Group:
     """A group from plain values (`id` is needed; without members there is the owner alone)."""
     return _made(Group(id=_id(values), nickname=_id(values), members=[OWNER]), values)
 
 
-def _id(values: dict[str, object]) -> str:
+def _id(values: Mapping[str, object]) -> str:
     contact_id = values.get("id")
     if not isinstance(contact_id, str) or not contact_id:
         raise BadPerson("id must be text")
     return contact_id
 
 
-def _made(contact: T, values: dict[str, object]) -> T:
+def _made(contact: T, values: Mapping[str, object]) -> T:
     for key, value in values.items():
         if key != "id":
             setattr(contact, key, _checked(contact, key, value))

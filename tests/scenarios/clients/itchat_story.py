@@ -6,8 +6,9 @@ import json
 import sys
 import threading
 
-import led_here  # noqa: F401
-import itchat  # isort: skip
+import led_here  # type: ignore[import-not-found]  # noqa: F401  (first: it leads the next one here)
+
+import itchat  # type: ignore[import-not-found]  # isort: skip
 
 told = threading.Lock()
 
@@ -20,14 +21,25 @@ def tell(**values):
 
 @itchat.msg_register(itchat.content.TEXT)
 def from_a_friend(message):
-    tell(what="friend", name=message["User"]["NickName"], remark=message["User"]["RemarkName"], text=message["Text"])
-    answer = message.user.send("好的 ☀") if hasattr(message, "user") else itchat.send("好的 ☀", message["FromUserName"])
+    tell(
+        what="friend",
+        name=message["User"]["NickName"],
+        remark=message["User"]["RemarkName"],
+        text=message["Text"],
+    )
+    answer = (
+        message.user.send("好的 ☀")
+        if hasattr(message, "user")
+        else itchat.send("好的 ☀", message["FromUserName"])
+    )
     tell(what="answered", ret=answer["BaseResponse"]["Ret"])
 
 
 @itchat.msg_register(itchat.content.TEXT, isGroupChat=True)
 def from_a_group(message):
-    tell(what="group", group=message["User"]["NickName"], name=message["ActualNickName"], text=message["Text"])
+    tell(
+        what="group", group=message["User"]["NickName"], name=message["ActualNickName"], text=message["Text"]
+    )
 
 
 @itchat.msg_register([itchat.content.NOTE, itchat.content.SHARING, itchat.content.MAP])

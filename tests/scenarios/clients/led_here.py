@@ -21,5 +21,5 @@ def _led_here(host, port, *args, **kwargs):
 
 
 socket.getaddrinfo = _led_here
-html.parser.HTMLParser.unescape = staticmethod(html.unescape)
+html.parser.HTMLParser.unescape = staticmethod(html.unescape)  # type: ignore[attr-defined]
 random.seed(7)  # one in a hundred of its DeviceIDs has 14 digits

@@ -1,0 +1,159 @@
+"""Who says what, and how it looks on the wire (webwx 3)."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+
+from tests.support.web_client import WebClient
+from wx2mqtt.simulator.kinds import all_kinds
+from wx2mqtt.simulator.server import Simulator
+
+
+async def said(client: WebClient, **speech):
+    ids = (await client.control("say", **speech))["msg_ids"]
+    messages = (await client.sync())["AddMsgList"]
+    assert [message["MsgId"] for message in messages] == ids
+    return messages[0]
+
+
+async def test_a_friend_writes_to_me(online: WebClient):
+    names = await online.seen("names")
+    message = await said(online, text="开灯 ☀ <b> & \"'\n第二行", **{"from": "lilei"})
+    assert (message["FromUserName"], message["ToUserName"]) == (names["lilei"], online.me)
+    assert message["Content"] == (
+        '开灯 <span class="emoji emoji2600"></span> &lt;b&gt; &amp; &quot;&#39;<br/>第二行'
+    )
+
+
+async def test_a_member_writes_into_a_group(online: WebClient):
+    names = await online.seen("names")
+    message = await said(online, text="吃饭了", to="family", **{"from": "aunt"})
+    assert (message["FromUserName"], message["ToUserName"]) == (names["family"], online.me)
+    assert message["Content"] == f"{names['aunt']}:<br/>吃饭了"
+
+
+async def test_the_owners_phone_writes_to_a_friend_a_group_and_the_file_helper(online: WebClient):
+    names = await online.seen("names")
+    for to in ("wife", "family", "filehelper"):
+        message = await said(online, text="好", to=to, **{"from": "me"})
+        assert (message["FromUserName"], message["ToUserName"]) == (online.me, names[to])
+        assert message["Content"] == "好"
+
+
+async def test_wechat_itself_speaks_in_a_group_without_a_prefix(online: WebClient):
+    names = await online.seen("names")
+    for speaker in ("family", "mom"):
+        message = await said(
+            online, kind="system:invited", to="family", detail={"b": "小红"}, **{"from": speaker}
+        )
+        assert message["FromUserName"] == names["family"]
+        assert message["MsgType"] == 10000
+        assert message["Content"].endswith("邀请&quot;小红&quot;加入了群聊")
+
+
+async def test_nobody_writes_where_they_are_not(online: WebClient):
+    for order in ({"from": "wife", "to": "work"}, {"from": "wife", "to": "mom"}):
+        assert (await online.http.post("/sim/say", json={"text": "a", **order})).status_code == 409
+    assert (await online.http.post("/sim/say", json={"from": "nobody"})).status_code == 404
+    for order in ({"kind": "strange"}, {"count": "7"}, {"whom": "x"}):
+        assert (await online.http.post("/sim/say", json=order)).status_code == 400
+
+
+@pytest.mark.parametrize("language", ["zh_CN", "en_US"])
+async def test_every_kind_of_message_can_be_played_in_both_languages(online: WebClient, language: str):
+    await online.control("settings", language=language, poll_limit=0)
+    seen = {}
+    for kind in all_kinds():
+        seen[kind] = await said(online, kind=kind, **{"from": "mom"})
+    types = {message["MsgType"] for message in seen.values()}
+    assert types == {
+        1,
+        2,
+        3,
+        11,
+        12,
+        13,
+        34,
+        35,
+        36,
+        37,
+        38,
+        39,
+        40,
+        42,
+        43,
+        44,
+        47,
+        48,
+        49,
+        50,
+        51,
+        52,
+        53,
+        62,
+        9999,
+        10000,
+        10002,
+    }
+    inner = {message["AppMsgType"] for message in seen.values() if message["MsgType"] == 49}
+    assert inner == {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 15, 16, 17, 33, 36, 57, 2000, 2001, 100001}
+    chinese = language == "zh_CN"
+    assert ("收到红包" in seen["system:red_packet"]["Content"]) is chinese
+
+
+async def test_a_quote_carries_what_it_answers(online: WebClient):
+    message = await said(
+        online, kind="quote", text="六点", detail={"refer_text": "几点 <吃>？", "refer_id": "77"}
+    )
+    xml = html.unescape(message["Content"].replace("<br/>", "\n"))
+    assert "<title>六点</title>" in xml
+    assert "<svrid>77</svrid>" in xml
+    assert "<content>几点 &lt;吃&gt;？</content>" in xml
+
+
+async def test_a_location_looks_like_a_sender_and_is_none(online: WebClient):
+    message = await said(online, kind="location", text="天安门", detail={"lat": "39.9", "lon": "116.4"})
+    assert (message["MsgType"], message["SubMsgType"]) == (1, 48)
+    assert message["Content"].startswith("天安门:<br/>/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?")
+    assert message["Url"].endswith("coord=39.9,116.4")
+    assert '<location x="39.9" y="116.4"' in message["OriContent"]
+
+
+async def test_a_recall_names_the_message_and_marks_it_on_the_phone(online: WebClient):
+    message = await said(online, text="错了")
+    recall = await said(online, kind="recall", detail={"msg_id": message["MsgId"]})
+    assert recall["MsgType"] == 10002
+    assert f"&lt;msgid&gt;{message['MsgId']}&lt;/msgid&gt;" in recall["Content"]
+    lines = (await online.seen("feed"))["lines"]
+    assert [line["recalled"] for line in lines] == [True, False]
+
+
+async def test_a_friend_request_is_accepted_with_its_ticket(sim: Simulator, online: WebClient):
+    await online.control(
+        "people", add={"id": "new", "nickname": "新人", "kind": "stranger", "contact_flag": 0}
+    )
+    await online.sync()
+    message = await said(online, kind="friend_request", text="我是新人", **{"from": "new"})
+    assert (message["MsgType"], message["FromUserName"]) == (37, "fmessage")
+    info = message["RecommendInfo"]
+    assert (info["NickName"], info["Content"]) == ("新人", "我是新人")
+    asked = [{"Value": info["UserName"], "VerifyUserTicket": info["Ticket"]}]
+    answer = await online.post(
+        "webwxverifyuser", Opcode=3, VerifyUserListSize=1, VerifyUserList=asked, SceneList=[33]
+    )
+    assert answer["BaseResponse"]["Ret"] == 0
+    news = await online.sync()
+    assert news["ModContactList"][0]["NickName"] == "新人"
+    assert "你已添加了新人" in news["AddMsgList"][0]["Content"]
+    for wrong in ({"Opcode": 2}, {"Opcode": 3, "VerifyUserList": [{"Value": "@x", "VerifyUserTicket": "t"}]}):
+        assert (await online.post("webwxverifyuser", **wrong))["BaseResponse"]["Ret"] == 1
+
+
+async def test_fields_of_a_message_can_be_overridden(online: WebClient):
+    await online.control("say", text="a", raw={"MsgId": "5", "MsgType": 777, "CreateTime": 1})
+    await online.control("say", text="a", raw={"MsgId": "5"})
+    messages = (await online.sync())["AddMsgList"]
+    assert [message["MsgId"] for message in messages] == ["5", "5"]
+    assert (messages[0]["MsgType"], messages[0]["CreateTime"]) == (777, 1)

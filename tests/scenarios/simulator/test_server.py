@@ -1,0 +1,167 @@
+"""The server itself: start, stop, TLS, the page, the control's manners."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import ssl
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.web_client import PREFIX, WebClient
+from wx2mqtt.simulator.hosts import ALL_HOSTS
+from wx2mqtt.simulator.server import Simulator
+
+
+async def test_it_stops_at_once_although_a_poll_is_held(caplog: pytest.LogCaptureFixture):
+    async with WebClient("") as browser:
+        async with Simulator() as sim:
+            browser.http.base_url = httpx.URL(sim.url)
+            await browser.log_in()
+            await browser.all_new()
+            poll = asyncio.create_task(browser.check())
+            assert (await browser.seen("wait", **{"for": "polling"}))["ready"]
+            began = time.monotonic()
+        assert time.monotonic() - began < 1
+        with pytest.raises(httpx.TransportError):
+            await poll
+    assert caplog.records == []
+
+
+async def test_a_port_that_is_in_use_is_an_os_error(sim: Simulator):
+    with pytest.raises(OSError, match="address already in use"):
+        async with Simulator(port=sim.port):
+            pass
+
+
+async def test_it_listens_on_loopback_only_unless_told_otherwise(sim: Simulator):
+    assert sim.url == f"http://127.0.0.1:{sim.port}"
+
+
+async def test_tls_has_a_certificate_for_every_name_of_wechat(tmp_path: Path):
+    async with Simulator(tls=tmp_path / "tls") as sim:
+        trust = ssl.create_default_context(cafile=tmp_path / "tls" / "ca.pem")
+        assert sim.url.startswith("https://127.0.0.1:")
+        async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
+            for host in ALL_HOSTS:
+                url = httpx.URL(sim.url, path="/jslogin")
+                options = {"sni_hostname": host}
+                answer = await client.get(url, headers={"Host": host}, extensions=options)
+                assert answer.status_code == 200, host
+    assert (tmp_path / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_client_that_trusts_the_ca_trusts_the_next_run_too(tmp_path: Path):
+    async with Simulator(tls=tmp_path):
+        pass
+    trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    async with Simulator(tls=tmp_path) as sim, WebClient(sim.url, verify=trust) as browser:
+        await browser.log_in()
+        await browser.control("fault", endpoint="webwxsync", kind="reset")
+        with pytest.raises(httpx.TransportError):
+            await browser.sync()
+        await browser.control("fault", endpoint="webwxsync", kind="truncate")
+        with pytest.raises(httpx.TransportError):
+            await browser.sync()
+
+
+@pytest.mark.parametrize("path", ["/", "/sim", "/sim/", "/l/AAAAAAAAAA=="])
+async def test_the_phone_page_allows_no_script_but_its_own(browser: WebClient, path: str):
+    answer = await browser.http.get(path)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "onclick" not in answer.text
+    for name in ("phone.css", "phone.js"):
+        assert f"/sim/{name}" in answer.text
+        assert (await browser.http.get(f"/sim/{name}")).status_code == 200
+
+
+async def test_what_is_not_there_is_404(browser: WebClient):
+    assert (await browser.http.get(f"{PREFIX}webwxgetvoice")).status_code == 404
+    assert (await browser.http.post("/sim", json={})).status_code == 404
+    assert (await browser.http.get("/sim/scan")).status_code == 404
+    assert await browser.violations() == []
+
+
+async def test_a_body_without_end_is_refused(sim: Simulator, browser: WebClient):
+    sim_limit = 33 * 1024 * 1024
+    answer = await browser.http.post(browser.path("webwxsync"), content=b"x" * sim_limit)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/sim/settings", b"no json"),
+        ("/sim/settings", b"[]"),
+        ("/sim/settings", b'{"strange": 1}'),
+        ("/sim/settings", b'{"hold_sync": "25"}'),
+        ("/sim/settings", b'{"echo": 1}'),
+        ("/sim/settings", b'{"push_login": "maybe"}'),
+        ("/sim/logout", b'{"retcode": "x"}'),
+    ],
+)
+async def test_a_wrong_order_is_400_and_says_why(browser: WebClient, path: str, body: bytes):
+    answer = await browser.http.post(path, content=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+async def test_a_wrong_setting_changes_nothing(browser: WebClient):
+    await browser.http.post("/sim/settings", json={"echo": True, "strange": 1})
+    assert (await browser.control("settings", hold_sync=3))["echo"] is False
+    assert (await browser.control("settings"))["hold_sync"] == 3.0
+
+
+async def test_waiting_has_a_bound_and_a_name(browser: WebClient):
+    assert (await browser.seen("wait", **{"for": "online", "seconds": 0.01})) == {"ready": False}
+    assert (await browser.seen("wait", **{"for": "offline"})) == {"ready": True}
+    await browser.uuid()
+    assert (await browser.seen("wait", **{"for": "code"})) == {"ready": True}
+    for wrong in ({"for": "x"}, {"for": "calls:login"}, {"for": "online", "seconds": "x"}):
+        assert (await browser.http.get("/sim/wait", params=wrong)).status_code == 400
+
+
+async def test_names_are_there_only_while_somebody_is_logged_in(browser: WebClient):
+    assert (await browser.http.get("/sim/names")).status_code == 409
+
+
+async def test_a_reset_gives_a_fresh_world(online: WebClient):
+    await online.control("people", friends=3)
+    await online.say("filehelper", "a")
+    await online.control("reset")
+    state = await online.seen("state")
+    assert (state["sent"], state["sessions"], state["logins"], state["settings"]["strict"]) == (
+        0,
+        0,
+        [],
+        False,
+    )
+    assert state["people"] == 15
+
+
+async def test_the_command_tells_where_it_is_and_stops_when_told(tmp_path: Path):
+    code = (
+        "from pathlib import Path; from wx2mqtt.simulator.command import SimulatorOptions, run_simulator; "
+        f"run_simulator(SimulatorOptions(port=0, friends=2, autoscan=True, tls=Path({str(tmp_path)!r})))"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=-1, env={**os.environ})
+    assert process.stdout is not None
+    first = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+    url = first.split()[2].removesuffix("/sim")
+    trust = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+    async with WebClient(url, verify=trust) as browser:
+        state = await browser.seen("state")
+        assert state["settings"]["autoscan"]
+        assert state["people"] == 17
+    process.send_signal(signal.SIGTERM)
+    rest = (await asyncio.wait_for(process.stdout.read(), 10)).decode()
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert "login.weixin.qq.com" in rest

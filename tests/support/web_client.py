@@ -1,0 +1,207 @@
+"""A client of web WeChat for tests, written from the protocol and as strict as the official page.
+
+It keeps no secret, retries nothing and shares no code with the package: what a test sends is what it says.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from typing import Any, Self
+
+import httpx
+
+PREFIX = "/cgi-bin/mmwebwx-bin/"
+APPID = "wx782c26e4c19acffb"
+REDIRECT = "https://wx.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage"
+
+Json = dict[str, Any]
+
+
+def device_id() -> str:
+    """`e` and 15 digits, new for every request."""
+    return f"e{random.randrange(10**15):015d}"
+
+
+def client_msg_id() -> str:
+    """17 digits."""
+    return str(random.randrange(10**16, 10**17))
+
+
+class WebClient:
+    """One browser: its cookies, and after `log_in` its session. `control` speaks to `/sim`."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.http = httpx.AsyncClient(
+            base_url=url, timeout=10, follow_redirects=False, trust_env=False, **options
+        )
+        self.xml: dict[str, str] = {}
+        self.skey = ""
+        self.me = ""
+        self.sync_key: Json = {}
+        self.check_key: Json = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+
+    # the control
+
+    async def control(self, name: str, **values: Any) -> Any:
+        """POST to `/sim/<name>`; raises when it is refused."""
+        answer = await self.http.post(f"/sim/{name}", json=values)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def seen(self, name: str, **query: Any) -> Any:
+        """GET `/sim/<name>`."""
+        answer = await self.http.get(f"/sim/{name}", params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    async def violations(self) -> list[str]:
+        """What was recorded, as `endpoint: what`."""
+        return [f"{one['endpoint']}: {one['what']}" for one in await self.seen("violations")]
+
+    # the login
+
+    async def jslogin(self, **query: str) -> httpx.Response:
+        """Ask for a uuid."""
+        asked = {"appid": APPID, "redirect_uri": REDIRECT, "fun": "new", "lang": "zh_CN", "_": "1", **query}
+        return await self.http.get("/jslogin", params=asked)
+
+    async def uuid(self) -> str:
+        """A new uuid."""
+        text = (await self.jslogin()).text
+        found = re.fullmatch(r'window\.QRLogin\.code = 200; window\.QRLogin\.uuid = "(\S{12})";', text)
+        assert found, text
+        return found[1]
+
+    async def poll(self, uuid: str, tip: int = 1) -> str:
+        """Poll for the scan."""
+        query: Json = {"loginicon": "true", "uuid": uuid, "tip": tip, "r": -7, "_": 1}
+        return (await self.http.get(PREFIX + "login", params=query)).text
+
+    async def confirmed(self, uuid: str) -> str:
+        """Have the phone scan and confirm; returns the redirect_uri."""
+        await self.control("scan", uuid=uuid)
+        assert (await self.poll(uuid)).startswith("window.code=201;")
+        await self.control("confirm", uuid=uuid)
+        text = await self.poll(uuid, tip=0)
+        found = re.fullmatch(r'window\.code=200;\nwindow\.redirect_uri="(\S+)";', text)
+        assert found, text
+        return found[1]
+
+    async def new_login_page(
+        self, uri: str, extra: str = "&fun=new&version=v2", **headers: str
+    ) -> httpx.Response:
+        """Exchange the ticket; takes what the XML and the cookies say."""
+        answer = await self.http.get(uri + extra, headers=headers)
+        self.xml = dict(re.findall(r"<(\w+)>([^<]*)</\1>", answer.text))
+        for name in ("wxsid", "wxuin"):
+            self.xml.setdefault(name, self.http.cookies.get(name) or "")
+        self.skey = self.xml.get("skey", "")
+        return answer
+
+    async def log_in(self) -> Json:
+        """All steps of a login; returns webwxinit's answer."""
+        await self.new_login_page(await self.confirmed(await self.uuid()))
+        return await self.init()
+
+    async def init(self) -> Json:
+        """webwxinit, and what it says is taken over."""
+        answer = await self.post("webwxinit", "r=-7&")
+        self.skey = answer["SKey"] or self.skey
+        self.me = answer["User"]["UserName"]
+        self.sync_key = self.check_key = answer["SyncKey"]
+        return answer
+
+    # calls
+
+    def base_request(self) -> Json:
+        """A fresh BaseRequest."""
+        uin, sid = self.xml.get("wxuin", "0"), self.xml.get("wxsid", "")
+        return {"Uin": int(uin), "Sid": sid, "Skey": self.skey, "DeviceID": device_id()}
+
+    def path(self, endpoint: str, query: str = "") -> str:
+        """The path of a JSON call, with pass_ticket and lang."""
+        return f"{PREFIX}{endpoint}?{query}pass_ticket={self.xml.get('pass_ticket', '')}&lang=zh_CN"
+
+    async def send(self, endpoint: str, query: str = "", /, **body: Any) -> httpx.Response:
+        """POST a JSON call; returns the answer as it is."""
+        content = json.dumps({"BaseRequest": self.base_request(), **body}, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json; charset=UTF-8"}
+        return await self.http.post(self.path(endpoint, query), content=content, headers=headers)
+
+    async def post(self, endpoint: str, query: str = "", /, **body: Any) -> Json:
+        """POST a JSON call; returns the JSON that came."""
+        answer: Json = json.loads((await self.send(endpoint, query, **body)).content)
+        return answer
+
+    async def contacts(self, seq: int = 0) -> Json:
+        """One page of the address book."""
+        answer = await self.http.get(self.path("webwxgetcontact", f"seq={seq}&r=1&skey={self.skey}&"))
+        page: Json = json.loads(answer.content)
+        return page
+
+    async def batch(self, *names: str, room: str = "") -> Json:
+        """webwxbatchgetcontact."""
+        asked = [{"UserName": name, "EncryChatRoomId": room} for name in names]
+        return await self.post("webwxbatchgetcontact", "type=ex&r=1&", Count=len(asked), List=asked)
+
+    async def check(self, **other: str | None) -> str:
+        """synccheck; `other` overrides parameters, None leaves one out."""
+        key = "|".join(f"{one['Key']}_{one['Val']}" for one in self.check_key["List"])
+        query = {
+            "r": "1",
+            "skey": self.skey,
+            "sid": self.xml["wxsid"],
+            "uin": self.xml["wxuin"],
+            "deviceid": device_id(),
+            "synckey": key,
+            "_": "1",
+            **other,
+        }
+        asked = {name: value for name, value in query.items() if value is not None}
+        return (await self.http.get(PREFIX + "synccheck", params=asked)).text
+
+    async def sync_response(self, key: Json | None = None) -> httpx.Response:
+        """webwxsync from a key (else the newest), as it is."""
+        query = str(httpx.QueryParams({"sid": self.xml["wxsid"], "skey": self.skey}))
+        return await self.send("webwxsync", f"{query}&", SyncKey=key or self.sync_key, rr=-7)
+
+    async def sync(self, key: Json | None = None) -> Json:
+        """webwxsync; adopts the keys and the skey."""
+        answer: Json = json.loads((await self.sync_response(key)).content)
+        if answer["BaseResponse"]["Ret"] == 0:
+            self.sync_key = answer["SyncKey"]
+            self.check_key = answer.get("SyncCheckKey") or self.sync_key
+            self.skey = answer["SKey"] or self.skey
+        return answer
+
+    async def all_new(self) -> list[Json]:
+        """Sync until nothing comes; the messages without those of type 51."""
+        found: list[Json] = []
+        while batch := (await self.sync())["AddMsgList"]:
+            found += [message for message in batch if message["MsgType"] != 51]
+        return found
+
+    def text(self, to: str, content: str, key: str = "", **other: Any) -> Json:
+        """The Msg of a text."""
+        key = key or client_msg_id()
+        return {
+            "Type": 1,
+            "Content": content,
+            "FromUserName": self.me,
+            "ToUserName": to,
+            "LocalID": key,
+            "ClientMsgId": key,
+            **other,
+        }
+
+    async def say(self, to: str, content: str, key: str = "", **other: Any) -> Json:
+        """webwxsendmsg."""
+        return await self.post("webwxsendmsg", Msg=self.text(to, content, key, **other), Scene=0)

@@ -1,0 +1,109 @@
+"""Every kind can be read back: its XML is XML, what people wrote is in it (webwx 3.2, 3.6)."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+from defusedxml import ElementTree
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.simulator import kinds
+from wx2mqtt.simulator.appkinds import APP_KINDS
+from wx2mqtt.simulator.kinds import Asked, UnknownKind, build, is_system
+from wx2mqtt.simulator.world import Person
+
+WORDS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=40)
+AUTHOR = Person(id="a", nickname='李 "雷" & <b>')
+
+
+def xml_of(fields):
+    return ElementTree.fromstring(html.unescape(str(fields["Content"]).replace("<br/>", "\n")).strip())
+
+
+XML_KINDS = sorted(
+    {
+        "image",
+        "voice",
+        "video",
+        "iphone_video",
+        "micro_video",
+        "sticker",
+        "card",
+        "friend_request",
+        "call",
+        "recall",
+        "pat",
+        "member_joined",
+        "group_todo",
+        "member_removed",
+        *APP_KINDS,
+    }
+)
+
+
+@pytest.mark.parametrize("language", ["zh_CN", "en_US"])
+@pytest.mark.parametrize("kind", XML_KINDS)
+@pytest.mark.parametrize("text", ["", "a < b & \"c\" 'd'"])
+def test_xml_is_well_formed_whatever_was_written(kind: str, language, text: str):
+    xml_of(build(kind, text, 77, AUTHOR, Asked(language=language)))
+
+
+@pytest.mark.parametrize("kind", sorted(APP_KINDS))
+def test_an_app_message_has_its_title_in_the_xml_and_in_the_entry(kind: str):
+    fields = build(kind, "a & <b>", 77, AUTHOR, Asked(language="zh_CN"))
+    assert fields["FileName"] == "a &amp; &lt;b&gt;"
+    message = xml_of(fields).find("appmsg")
+    assert message.findtext("title") == "a & <b>"
+    assert int(message.findtext("type")) == APP_KINDS[kind].type
+
+
+@given(WORDS, WORDS, WORDS)
+def test_a_quote_keeps_all_that_people_wrote(text: str, name: str, quoted: str):
+    detail = {"refer_name": name, "refer_text": quoted}
+    message = xml_of(build("quote", text, 77, AUTHOR, Asked(language="zh_CN", detail=detail))).find("appmsg")
+    assert message.findtext("title") == text
+    assert message.findtext("refermsg/displayname") == name
+    assert message.findtext("refermsg/content") == quoted
+
+
+@given(WORDS)
+def test_a_transfer_keeps_its_memo_within_cdata(memo: str):
+    fields = build("app_transfer", "", 77, AUTHOR, Asked(language="zh_CN", detail={"memo": memo}))
+    assert xml_of(fields).findtext("appmsg/wcpayinfo/pay_memo") == memo.replace("]]>", "")
+
+
+def test_a_file_has_what_is_needed_to_fetch_it():
+    fields = build("file", "报告.pdf", 77, AUTHOR, Asked(language="zh_CN", detail={"size": 12}))
+    assert (fields["FileName"], fields["FileSize"]) == ("报告.pdf", "12")
+    assert fields["MediaId"]
+    assert fields["EncryFileName"]
+
+
+def test_a_store_sticker_has_no_content():
+    assert build("store_sticker", "", 1, AUTHOR, Asked(language="zh_CN"))["Content"] == ""
+
+
+def test_an_unknown_kind_is_refused_with_the_list_of_all():
+    for kind in ("strange", "system:strange"):
+        with pytest.raises(UnknownKind, match=r"there are: .*app_text.*text"):
+            build(kind, "", 1, AUTHOR, Asked(language="zh_CN"))
+
+
+def test_wechats_own_words_are_what_the_phone_shows():
+    asked = Asked(language="en_US", detail={"b": "Bob"})
+    assert (
+        kinds.on_the_phone("system:invited", "", AUTHOR, asked)
+        == f'"{AUTHOR.nickname}" invited "Bob" to the group chat'
+    )
+    assert kinds.on_the_phone("system:invited", "mine", AUTHOR, asked) == "mine"
+    assert kinds.on_the_phone("image", "", AUTHOR, asked) == ""
+
+
+def test_what_wechat_itself_says_is_known():
+    assert [kind for kind in ("system", "system:pat", "recall", "text", "link") if is_system(kind)] == [
+        "system",
+        "system:pat",
+        "recall",
+    ]
