@@ -1,9 +1,11 @@
-"""Runs the simulator in the current event loop. The command `wx2mqtt simulate` is in `command.py`."""
+"""Runs the simulator: in the current event loop, or alone until it is told to stop."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
+import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +14,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from wx2mqtt.simulator.announcement import SimulatorOptions, announcement
 from wx2mqtt.simulator.app import App
 from wx2mqtt.simulator.wechat import WeChat
 
@@ -102,3 +105,53 @@ class Simulator:
         from wx2mqtt.simulator import certificates  # noqa: PLC0415 - cryptography is heavy
 
         return certificates.server_context(self._tls)
+
+
+__all__ = ["Simulator", "SimulatorOptions", "run_simulator"]
+
+_USED_UP, _CANNOT_SERVE = 75, 78
+"""Exit codes: the address may be free later; the folder for the certificates cannot be used."""
+
+
+def run_simulator(options: SimulatorOptions) -> int:
+    """Run until SIGINT or SIGTERM; returns the exit code, and says in one line why it is not 0."""
+    if options.tls is not None and (problem := _no_certificates(options.tls)):
+        sys.stderr.write(f"{options.tls}: {problem}; give --tls a folder that can be written\n")
+        return _CANNOT_SERVE
+    try:
+        asyncio.run(_run(options))
+    except OSError as error:
+        place = f"{options.host}:{options.port}"
+        sys.stderr.write(f"cannot listen on {place}: {error.strerror}; choose another --host or --port\n")
+        return _USED_UP
+    return 0
+
+
+def _no_certificates(folder: Path) -> str:
+    from wx2mqtt.simulator import certificates  # noqa: PLC0415 - cryptography is heavy
+
+    try:
+        certificates.server_context(folder)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+async def _run(options: SimulatorOptions) -> None:
+    async with Simulator(options.host, options.port, tls=options.tls) as simulator:
+        simulator.wechat.settings.autoscan = options.autoscan
+        simulator.wechat.world.populate(friends=options.friends)
+        sys.stdout.write(announcement(simulator.url, options))
+        sys.stdout.flush()
+        await _told_to_stop()
+
+
+async def _told_to_stop() -> None:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await stop.wait()
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import ssl
 import sys
 import time
@@ -14,8 +15,9 @@ import httpx
 import pytest
 
 from tests.support.web_client import PREFIX, WebClient
+from wx2mqtt.simulator.announcement import SimulatorOptions
 from wx2mqtt.simulator.hosts import ALL_HOSTS
-from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.server import Simulator, run_simulator
 
 
 async def test_it_stops_at_once_although_a_poll_is_held(caplog: pytest.LogCaptureFixture):
@@ -147,9 +149,21 @@ async def test_a_reset_gives_a_fresh_world(online: WebClient):
     assert state["people"] == 15
 
 
+def test_the_command_says_in_one_line_what_it_cannot_have(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert run_simulator(SimulatorOptions(port=port)) == 75
+    assert capsys.readouterr().err.startswith(f"cannot listen on 127.0.0.1:{port}: ")
+    (tmp_path / "file").write_text("")
+    assert run_simulator(SimulatorOptions(tls=tmp_path / "file")) == 78
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 async def test_the_command_tells_where_it_is_and_stops_when_told(tmp_path: Path):
     code = (
-        "from pathlib import Path; from wx2mqtt.simulator.command import SimulatorOptions, run_simulator; "
+        "from pathlib import Path; from wx2mqtt.simulator.server import SimulatorOptions, run_simulator; "
         f"run_simulator(SimulatorOptions(port=0, friends=2, autoscan=True, tls=Path({str(tmp_path)!r})))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=-1, env={**os.environ})

@@ -1,16 +1,12 @@
-"""`wx2mqtt simulate`: the simulator alone, for other people's clients, until it is told to stop."""
+"""What `wx2mqtt simulate` was asked, and what it tells a person. Words only."""
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
-import signal
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from wx2mqtt.simulator.hosts import ALL_HOSTS
-from wx2mqtt.simulator.server import Simulator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,31 +18,6 @@ class SimulatorOptions:
     tls: Path | None = None
     friends: int = 0
     autoscan: bool = False
-
-
-def run_simulator(options: SimulatorOptions) -> None:
-    """Run until SIGINT or SIGTERM. Raises `OSError` when the address or the folder cannot be had."""
-    asyncio.run(_run(options))
-
-
-async def _run(options: SimulatorOptions) -> None:
-    async with Simulator(options.host, options.port, tls=options.tls) as simulator:
-        simulator.wechat.settings.autoscan = options.autoscan
-        simulator.wechat.world.populate(friends=options.friends)
-        sys.stdout.write(announcement(simulator.url, options))
-        sys.stdout.flush()
-        await _told_to_stop()
-
-
-async def _told_to_stop() -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        await stop.wait()
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
 
 
 def announcement(url: str, options: SimulatorOptions) -> str:

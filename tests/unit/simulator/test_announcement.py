@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.simulator.command import SimulatorOptions, announcement
+from wx2mqtt.simulator.announcement import SimulatorOptions, announcement
 
 
 def test_the_page_and_the_endpoint_are_named():
