@@ -173,10 +173,9 @@ class Attendance:
     def learn(self, person: Person, facts: Facts, now: int, *, full: bool, **more: Any) -> None:
         """The person is this contact; what is new about them is kept."""
         values = {**_learned(person, facts, full=full), "login_id": self.login_id, "removed": False, **more}
-        new = self._roster.change(person.id, **values)
-        if new is person:
+        if all(getattr(person, name) == value for name, value in values.items()):
             return
-        self._roster.change(person.id, seen=now)
+        new = self._roster.change(person.id, **values, seen=now)
         if person.removed:
             self._roster.tell("contact_added", person.id, _described(new))
         elif person.matched_by != MatchedBy.PLACED and shown(person) != shown(new):

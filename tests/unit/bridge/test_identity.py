@@ -222,6 +222,15 @@ def test_ids_that_never_change_are_known_in_every_login_before_any_list() -> Non
     assert not phone.identity.by_level("me").removed
 
 
+def test_a_permanent_id_is_known_under_another_handle() -> None:
+    phone = Phone()
+    phone.keep(phone.identity.place(Handle("h1"), ChatKind.FRIEND, "Zoe", 0, permanent_id="z"))
+    phone.log_in(complete=False)
+    assert phone.identity.by_level("Zoe").handle is None
+    phone.keep(phone.identity.place(Handle("h2"), ChatKind.FRIEND, "", 0, permanent_id="z"))
+    assert phone.identity.by_handle(Handle("h2")).level == "Zoe"
+
+
 def test_the_accounts_own_entry_is_one_person_for_ever() -> None:
     phone = Phone({"me": Pin(owner=True)})
     for _ in range(3):
@@ -371,6 +380,20 @@ def test_who_may_be_somebody_waits_for_the_whole_directory() -> None:
     phone.tell("ann")
     assert len(phone.identity.directory()) == 1
     phone.refresh()
+    assert phone.reaches("Ann") == "ann"
+
+
+def test_who_waits_and_writes_is_asked_about_again() -> None:
+    """Her namesake was deleted meanwhile, and now the picture tells."""
+    phone = Phone()
+    phone.friend("ann", "Ann", avatar="7")
+    phone.log_in()
+    phone.friend("ann2", "Ann", avatar="7")
+    phone.log_in(complete=False)
+    assert phone.level("ann") is None
+    phone.drop("ann2")
+    phone.writes("ann")
+    assert phone.level("ann") == "Ann"
     assert phone.reaches("Ann") == "ann"
 
 
