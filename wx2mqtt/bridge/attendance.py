@@ -46,6 +46,14 @@ class Attendance:
         """A contact of this login as it is compared and kept."""
         return facts_of(contact, owner=self.handle, uin=self.owner.uin if self.owner else "")
 
+    def gather(self, contacts: Iterable[Contact]) -> dict[Handle, Facts]:
+        """Contacts by handle; of one that comes twice, hollow and in full (webwx 2.7), all is kept."""
+        found: dict[Handle, Facts] = {}
+        for one in map(self.facts, contacts):
+            before = found.get(one.handle)
+            found[one.handle] = one if before is None else before.with_news(one)
+        return found
+
     def begin(self, login_id: str) -> None:
         """Handles of earlier logins mean nobody now, but for those that never change."""
         self.login_id, self.whole = login_id, False

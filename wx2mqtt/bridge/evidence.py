@@ -76,6 +76,20 @@ class Facts:
     profile: Mapping[str, str] = field(default_factory=dict)
     members: bytes = b""
 
+    def with_news(self, later: Facts) -> Facts:
+        """Both descriptions in one; where both say something, the later."""
+        return Facts(
+            handle=self.handle,
+            kind=later.kind,
+            permanent_id=later.permanent_id or self.permanent_id,
+            alias=later.alias or self.alias,
+            remark=later.remark or self.remark,
+            nickname=later.nickname or self.nickname,
+            avatar=later.avatar or self.avatar,
+            profile={**self.profile, **later.profile},
+            members=later.members or self.members,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:

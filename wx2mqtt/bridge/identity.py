@@ -113,7 +113,7 @@ class Identity:
         here.owner = owner
         if login_id != here.login_id:
             here.begin(login_id)
-        facts = {one.handle: one for one in map(here.facts, contacts)}
+        facts = here.gather(contacts)
         whole = complete and here.is_plausible(facts.values())
         here.whole = here.whole or whole
         if whole:
@@ -127,7 +127,7 @@ class Identity:
     def update(self, contacts: Iterable[Contact], removed: Collection[Handle], now: int) -> Changes:
         """What a batch says of people; a value that it leaves empty is no news (webwx 2.11)."""
         here = self._attendance
-        facts = {one.handle: one for one in map(here.facts, contacts)}
+        facts = here.gather(contacts)
         here.admit(facts.values(), now, full=False)
         for handle in removed:
             here.pending.pop(handle, None)

@@ -177,6 +177,18 @@ def test_only_a_directory_says_that_a_remark_is_no_more() -> None:
     assert phone.identity.by_level("老婆").remark == ""
 
 
+def test_a_contact_that_comes_twice_in_a_directory_keeps_what_either_says() -> None:
+    """(webwx 2.7): the first answer has hollow groups, and may come after the full ones."""
+    phone = Phone()
+    phone.group("g", "家", "a", "b", "c", remark="家人")
+    phone.login = 1
+    full, hollow = phone.contact("g"), Contact(handle=phone.handle("g"), kind=ChatKind.GROUP)
+    for contacts in ([full, hollow], [hollow, full]):
+        phone.keep(phone.identity.adopt(contacts, "login-1", phone.owner, 0, complete=True))
+        (person,) = phone.persons.values()
+        assert (person.remark, person.nickname, len(person.members)) == ("家人", "家", 12)
+
+
 # special accounts
 
 
