@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, S
 
 import structlog
 
-from wx2mqtt.errors import GatewayError, Unreachable
+from wx2mqtt.errors import GatewayError
 from wx2mqtt.model import Contact, Handle
 from wx2mqtt.wechat.gateway import Progress
 from wx2mqtt.wechat.webwx import requests, responses
@@ -19,14 +19,15 @@ from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.requests import BATCH
 from wx2mqtt.wechat.webwx.responses import ContactPage
 from wx2mqtt.wechat.webwx.roster import Roster
+from wx2mqtt.wechat.webwx.transport import BadAnswer
 
 log = structlog.get_logger(__name__)
 
 PAGES = 40  # the official client stops after 17
 EMPTY_TRIES = 3  # the list is empty right after some logins (webwx 2.8)
 PAUSE = 2.0  # seconds before an empty list is asked for again
-STEPS = (BATCH, 10, 5, 1)  # a slice that fails is asked for again in smaller ones (webwx 2.9)
-FAILURES = 6  # calls in a row, until it is the server and not a name
+STEPS = (10, 5, 1)  # a slice that fails is asked for again in smaller ones (webwx 2.9)
+FAILURES = 10  # calls in a row, until it is the server and not a name
 PATIENCE = 5.0  # seconds that messages wait for a name
 ASK_AGAIN = 600.0  # seconds until somebody who stayed unknown is asked for again
 ASKED = 2048  # names that are remembered for it
@@ -39,9 +40,9 @@ class AddressBook:
         self._channel = channel
         self._timing = channel.timing
         self._roster = roster
-        self._known = known
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._unread = 0
+        self._known = self._readable(known)
 
     def take_unread(self) -> int:
         """How many entries could not be read since this was asked last."""
@@ -93,7 +94,7 @@ class AddressBook:
             if seq in earlier:
                 break
             earlier.add(seq)
-        yield [*self._readable(self._known), owner_contact(self._channel.session.owner), file_helper()]
+        yield [*self._known, owner_contact(self._channel.session.owner), file_helper()]
 
     async def _page(self, seq: int) -> ContactPage:
         for left in reversed(range(EMPTY_TRIES)):
@@ -114,25 +115,25 @@ class AddressBook:
         """These groups; what fails together is asked for in ever smaller steps, and at last left out."""
         found: list[Contact] = []
         failures = 0
-        waiting = [(names, 0)]
+        waiting = [names]
         while waiting:
-            part, step = waiting.pop()
+            part = waiting.pop()
             try:
                 found += await self._asked_for(part)
                 failures = 0
-            except Unreachable:
+            except BadAnswer:
                 failures += 1
                 if failures >= FAILURES:
                     raise
-                waiting += [(smaller, step + 1) for smaller in self._smaller(part, step)]
+                waiting += self._smaller(part)
         return found
 
-    def _smaller(self, part: list[str], step: int) -> list[list[str]]:
+    def _smaller(self, part: list[str]) -> list[list[str]]:
         if len(part) == 1:
             self._unread += 1
             log.warning("group cannot be read")
             return []
-        size = next(size for size in STEPS[step + 1 :] if size < len(part))
+        size = next(size for size in STEPS if size < len(part))
         return list(_slices(part, size))[::-1]
 
     async def _asked_for(self, names: Sequence[str]) -> list[Contact]:

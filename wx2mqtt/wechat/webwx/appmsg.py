@@ -72,8 +72,8 @@ class App:
 
     @property
     def url(self) -> str:
-        # The field of the entry is escaped once more than others (webwx 3.3).
-        return self.xml.text("url") or entities_undone(text(self.entry, "Url"))
+        # Addresses are escaped once more than the rest (webwx 3.3).
+        return entities_undone(self.xml.text("url") or text(self.entry, "Url"))
 
     @property
     def source(self) -> str:

@@ -5,12 +5,13 @@ The conversations (signing in, the address book, the inbox) stand above it and n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Throttled, Unreachable
+from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, StoreError, Throttled
 from wx2mqtt.wechat.gateway import Vault
 from wx2mqtt.wechat.webwx import responses
 from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
@@ -22,7 +23,7 @@ from wx2mqtt.wechat.webwx.requests import Request, Site
 from wx2mqtt.wechat.webwx.responses import Unreadable
 from wx2mqtt.wechat.webwx.session import Desktop, Session, from_saved, to_saved
 from wx2mqtt.wechat.webwx.timing import Timing
-from wx2mqtt.wechat.webwx.transport import Transport
+from wx2mqtt.wechat.webwx.transport import BadAnswer, Transport
 from wx2mqtt.wechat.webwx.words import say
 from wx2mqtt.words import Language
 
@@ -55,7 +56,7 @@ class Channel:
         self._desktop = desktop
         self._session: Session | None = None
         self._saved: tuple[str, str, Cookies] | None = None
-        self._throttled = 0
+        self._throttled: Counter[str] = Counter()
         self.base = FIRST_BASE
         self.site = self._site()
 
@@ -89,22 +90,26 @@ class Channel:
             answer = responses.parsed(body)
             ret = responses.ret_of(answer)
         except Unreadable:
-            lost = OutcomeUnknown if request.endpoint.delivers else Unreachable
-            raise lost(self.words("unreadable", call=request.endpoint.name)) from None
+            raise self.unreadable(request.endpoint) from None
         if ret == Ret.OK:
-            self._throttled = 0
+            del self._throttled[request.endpoint.name]
         return answer, ret
+
+    def unreadable(self, endpoint: Endpoint) -> GatewayError:
+        """The error for an answer that cannot be read: a message may have been delivered all the same."""
+        message = self.words("unreadable", call=endpoint.name)
+        return OutcomeUnknown(message) if endpoint.delivers else BadAnswer(message)
 
     def refusal(self, ret: int, endpoint: Endpoint) -> GatewayError:
         """The error that a Ret asks for (webwx 1.3)."""
         if ret in SESSION_ENDED:
             return LoggedOut(self.words(str(ret)))
         if ret == Ret.TOO_OFTEN:
-            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2**self._throttled)
-            self._throttled = min(self._throttled + 1, 10)
+            pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._throttled[endpoint.name], 10))
+            self._throttled[endpoint.name] += 1
             return Throttled(self.words("too_often", ret=ret, call=endpoint.name), retry_after=pause)
         word = "later" if ret in LATER else "failed"
-        return Unreachable(self.words(word, ret=ret, call=endpoint.name))
+        return BadAnswer(self.words(word, ret=ret, call=endpoint.name))
 
     # the login
 
@@ -159,23 +164,26 @@ class Channel:
         session = self._session
         if session is None or self._state(session) == self._saved:
             return
-        await self._write(session)
+        state = self._state(session)
+        await self._vault.save(to_saved(session, self.transport.cookies, self.endpoint))
+        self._saved = state
 
-    async def save_all(self) -> None:
-        """Keep the login with its position."""
-        if self._session is not None:
-            await self._write(self._session)
+    async def save_if_possible(self) -> None:
+        """Keep the login with its position. What fails is tried again by the next `save`."""
+        self._saved = None
+        try:
+            await self.save()
+        except StoreError as why:
+            log.error("login not saved", reason=str(why))
 
     async def forget(self) -> None:
         """The login is over, here and on disk."""
         self.start_anew()
         self._saved = None
-        await self._vault.clear()
-
-    async def _write(self, session: Session) -> None:
-        state = self._state(session)
-        await self._vault.save(to_saved(session, self.transport.cookies, self.endpoint))
-        self._saved = state
+        try:
+            await self._vault.clear()
+        except StoreError as why:
+            log.error("saved login not removed", reason=str(why))
 
     def _state(self, session: Session) -> tuple[str, str, Cookies]:
         return session.login_id, session.skey, self.transport.cookies

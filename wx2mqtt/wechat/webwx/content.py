@@ -95,6 +95,8 @@ def card(entry: Entry, content: str, language: Language) -> Content:
         province=name(text(told, "Province")) or xml.attribute("province"),
         city=name(text(told, "City")) or xml.attribute("city"),
     )
+    if not detail:
+        return unsupported(entry, content, language)
     return Content(
         kind=Kind.CARD,
         text=placeholder(language, Kind.CARD, line(str(detail.get("name", "")))),
@@ -114,6 +116,8 @@ def location(entry: Entry, content: str, language: Language) -> Content:
     spot = place.attribute("poiname")
     label = (spot if spot not in _NO_PLACE_NAMES else "") or told or address
     detail = facts(lat=lat, lon=lon, label=label, address=address)
+    if not detail:
+        return unsupported(entry, content, language)
     return Content(kind=Kind.LOCATION, text=placeholder(language, Kind.LOCATION, line(label)), detail=detail)
 
 

@@ -134,7 +134,7 @@ class WebWx:
     async def close(self) -> None:
         """As `Gateway.close`."""
         try:
-            await self._channel.save_all()
+            await self._channel.save_if_possible()
         finally:
             await self._transport.close()
 

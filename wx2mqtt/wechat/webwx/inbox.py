@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from wx2mqtt.errors import Unreachable
 from wx2mqtt.model import Contact, Cursor, Event, Message
 from wx2mqtt.wechat.gateway import Batch
 from wx2mqtt.wechat.webwx import requests, responses
@@ -19,7 +18,7 @@ from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import Ret
 from wx2mqtt.wechat.webwx.contacts import contact, handles_in, is_group, new_nickname, owner_contact
 from wx2mqtt.wechat.webwx.fields import Entry
-from wx2mqtt.wechat.webwx.messages import chats_told, read
+from wx2mqtt.wechat.webwx.messages import chats_told, key_of, read
 from wx2mqtt.wechat.webwx.position import Position
 from wx2mqtt.wechat.webwx.responses import Synced, Unreadable
 from wx2mqtt.wechat.webwx.roster import Roster
@@ -50,22 +49,24 @@ class Inbox:
         self._pace = Pace()
         self._recent: dict[str, None] = {}
         self._doubtful = False
+        self._latest: tuple[str, ...] = ()
 
     async def receive(self, cursor: Cursor) -> Batch:
         """As `Gateway.receive`."""
         told = await self._recent_chats()
         if told:
-            return Batch(cursor=cursor, contacts=told)
+            return Batch(cursor=cursor, contacts=told, unread=self._people.take_unread())
         position = Position.of(cursor)
         # After a sync that failed, synccheck is asked even where more waits: it knows whether the login
         # stands.
         if not position.more or self._doubtful:
             await self._timing.sleep(self._pace.pause(self._timing.monotonic()))
             if not await self._news(position):
-                return Batch(cursor=cursor)
+                await self._channel.save()
+                return Batch(cursor=cursor, unread=self._people.take_unread())
         answer = await self._synced(position)
         after = moved(position, answer)
-        self._pace = self._pace.synced(position, after, empty=answer.empty)
+        self._pace = self._pace.synced(position, after, fruitless=answer.empty or self._is_repeat(answer))
         batch = await self._batch(answer, after)
         self._channel.take_position(after)
         await self._channel.save()
@@ -80,7 +81,7 @@ class Inbox:
         try:
             check = responses.check(body)
         except Unreadable:
-            raise Unreachable(channel.words("unreadable", call=request.endpoint.name)) from None
+            raise channel.unreadable(request.endpoint) from None
         verdict = judge(check)
         if verdict in {Verdict.OVER, Verdict.LATER}:
             raise channel.refusal(check.retcode, request.endpoint)
@@ -99,6 +100,11 @@ class Inbox:
         synced = responses.synced(answer)
         channel.take_skey(synced.skey)
         return synced
+
+    def _is_repeat(self, answer: Synced) -> bool:
+        """Whether this answer has the very messages of the one before: a server that is stuck."""
+        before, self._latest = self._latest, tuple(map(key_of, answer.messages))
+        return bool(before) and before == self._latest
 
     async def _batch(self, answer: Synced, after: Position) -> Batch:
         """Contacts before messages, so that names resolve (webwx 2.11)."""

@@ -94,6 +94,8 @@ def read(entry: Entry, view: View, language: Language, now: int) -> Message | Ev
 def frame_of(entry: Entry, owner: Handle) -> Frame:
     """Chat, sender and bare content (webwx 3.5, 3.12). An empty FromUserName is the owner."""
     writer, peer, content = text(entry, "FromUserName"), text(entry, "ToUserName"), text(entry, "Content")
+    if number(entry, "MsgType") == MsgType.SYSTEM_TEXT:
+        return Frame(peer if not writer or writer == owner else writer, None, content)
     if not writer or writer == owner:
         return Frame(peer, owner, _without_own_prefix(content, owner) if is_group(peer) else content)
     if not is_group(writer):
@@ -158,7 +160,7 @@ def _typed(entry: Entry, content: str, language: Language) -> Content:
 def _message(entry: Entry, frame: Frame, content: Content, view: View, now: int) -> Message:
     kind = ChatKind.GROUP if is_group(frame.chat) else view.kind(frame.chat)
     sender, own, shown, mentioned = frame.sender, False, "", False
-    if content.kind is Kind.SYSTEM or number(entry, "MsgType") == MsgType.SYSTEM_TEXT:
+    if content.kind is Kind.SYSTEM:
         sender = None
     if sender is not None:
         own = sender == view.owner.handle

@@ -22,7 +22,7 @@ _RED_PACKET = re.compile(
 )
 _QUOTED_NAME = re.compile(r"[\"“「](.+?)[\"”」]")
 _OWN = re.compile(r"\s*(?:你|您|You\b)", re.IGNORECASE)
-_VARIABLE = re.compile(r"\$\{?(\w[\w@.-]*)\}?\$?")
+_VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
 
 # Where a friend request came from, as far as clients agree on the number (webwx 2.17 sends 33 itself).
 _SCENES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
@@ -103,17 +103,17 @@ def _recall(xml: Node) -> Recall:
 
 def _sentence(xml: Node) -> str:
     """The words in a system XML of whatever sort: plain ones, else a template with its names filled in."""
-    for tag in ("plain", "text", "template", "title"):
-        if xml.text(tag):
-            return _filled(xml.text(tag), xml)
-    template = xml.at("content_template")
-    return template.text("plain") or _filled(template.text("template"), template)
+    for part in (xml, xml.at("content_template")):
+        said = part.text("plain") or part.text("text") or _filled(part.text("template"), part)
+        if said:
+            return said
+    return xml.text("title")
 
 
 def _filled(template: str, xml: Node) -> str:
     """A template with the nicknames of its links in place of `$variables$` (webwx 3.11)."""
     names = {link.attribute("name"): _link_names(link) for link in xml.each("link_list/link")}
-    return _VARIABLE.sub(lambda found: names.get(found[1]) or "?", template)
+    return _VARIABLE.sub(lambda found: names.get(found[1] or "") or "?", template)
 
 
 def _link_names(link: Node) -> str:

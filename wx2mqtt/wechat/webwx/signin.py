@@ -128,7 +128,7 @@ class SignIn:
         """Poll until the code is over; `Confirmed` is the last step. A failed poll is tried again."""
         deadline = self._timing.monotonic() + endpoints.QR_LIFETIME
         backoff, first, scanned = Backoff(first=APART, cap=10.0), True, False
-        while (began := self._timing.monotonic()) < deadline and backoff.failures < 64:
+        while (began := self._timing.monotonic()) < deadline:
             answer = await self._polled(uuid, first=first)
             if answer is None or answer.scan is None:
                 backoff = backoff.failed()
@@ -174,7 +174,7 @@ class SignIn:
         channel.adopt(_with_start(session, start))
         self.known = start.contacts
         await self._tell_phone()
-        await channel.save_all()
+        await channel.save_if_possible()
         return _logged_in(channel.session, resumed=False)
 
     async def _exchanged(self, redirect: str) -> NewLogin:
@@ -182,14 +182,21 @@ class SignIn:
         if channel.endpoint is None and not endpoints.is_wechat(redirect):
             raise LoginRefused(channel.words("foreign_host"))
         channel.move_to(endpoints.host_of(redirect))
+        return await self._serially(lambda: self._ticket_for_keys(redirect))
+
+    async def _ticket_for_keys(self, redirect: str) -> NewLogin:
+        channel = self._channel
         request = requests.new_login(channel.site, redirect)
-        return responses.new_login((await self._serially(lambda: channel.transport.call(request))).body)
+        answer = responses.new_login((await channel.transport.call(request)).body)
+        if not (answer.skey or answer.ret or answer.page or answer.redirect):
+            raise channel.unreadable(request.endpoint)
+        return answer
 
     async def _begun(self, session: Session) -> Init:
         request = requests.init(self._channel.site, session, self._timing.now)
         start = responses.init(await self._channel.ask(request))
         if not owner_in(start.user)[0]:
-            raise Unreachable(self._channel.words("unreadable", call=request.endpoint.name))
+            raise self._channel.unreadable(request.endpoint)
         return start
 
     async def _serially(self, attempt: Callable[[], Awaitable[T]]) -> T:

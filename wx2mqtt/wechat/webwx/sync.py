@@ -73,7 +73,7 @@ class Pace:
         """The poll said that there is nothing."""
         return replace(self, quiet=True, barren=0)
 
-    def synced(self, before: Position, after: Position, *, empty: bool) -> Pace:
-        """The poll was followed by a sync."""
-        barren = self.barren + 1 if empty and after == before else 0
-        return replace(self, quiet=empty, barren=barren)
+    def synced(self, before: Position, after: Position, *, fruitless: bool) -> Pace:
+        """The poll was followed by a sync; `fruitless` when it brought nothing that the last one had not."""
+        barren = self.barren + 1 if fruitless and after == before else 0
+        return replace(self, quiet=fruitless, barren=barren)

@@ -56,6 +56,10 @@ class Answer:
     body: bytes = field(repr=False)
 
 
+class BadAnswer(Unreachable):
+    """WeChat answered, but not with what was asked for."""
+
+
 class _TooLarge(Exception):
     """The answer has passed its limit."""
 
@@ -142,12 +146,14 @@ class Transport:
         """2xx, and redirects where the protocol has them; the rest did nothing and may be tried later."""
         if 200 <= answer.status < 300 or (endpoint.redirects and answer.status < 400):
             return answer
-        raise Unreachable(say(self._language, "status", status=answer.status, call=endpoint.name))
+        raise BadAnswer(say(self._language, "status", status=answer.status, call=endpoint.name))
 
     def _lost(self, endpoint: Endpoint, word: str) -> GatewayError:
         message = self._words(word, endpoint)
         if endpoint.delivers:
             return OutcomeUnknown(message)
+        if word == "too_large":
+            return BadAnswer(message)
         return Unreachable(message, hung=endpoint.polls and word == "no_answer")
 
     def _words(self, word: str, endpoint: Endpoint) -> str:

@@ -1,0 +1,28 @@
+"""Fixtures of the conversations with web WeChat."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.unit.wechat.webwx.server import World
+from wx2mqtt.model import Cursor
+from wx2mqtt.wechat.gateway import LoggedIn
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    """A server that lets everybody in at once, and a gateway that has not called it yet."""
+    made = World()
+    yield made
+    await made.gateway.close()
+
+
+@pytest.fixture
+async def cursor(world: World) -> Cursor:
+    """The world is logged in; where receiving begins."""
+    async for step in world.gateway.login(resume=False):
+        if isinstance(step, LoggedIn):
+            return step.cursor
+    raise AssertionError

@@ -1,0 +1,74 @@
+"""Samples as WeChat sends them (webwx appendix B and 3); the values are invented."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
+from wx2mqtt.wechat.webwx.roster import Roster
+
+ME = Handle("@" + "e" * 32)
+WIFE = Handle("@" + "a" * 64)
+BOB = Handle("@" + "b" * 64)
+FAMILY = Handle("@@" + "f" * 64)
+NEWS = Handle("@" + "9" * 32)
+OWNER = Owner(handle=ME, nickname="王小明", uin="211722515")
+
+
+def entry(**fields: Any) -> dict[str, Any]:
+    """An AddMsgList entry: a text from the wife, with what is given replaced."""
+    return {
+        "MsgId": "7615282929538795099",
+        "NewMsgId": 7615282929538795099,
+        "FromUserName": WIFE,
+        "ToUserName": ME,
+        "MsgType": 1,
+        "Content": "hello",
+        "CreateTime": 1700000000,
+        "AppMsgType": 0,
+        "SubMsgType": 0,
+        "StatusNotifyCode": 0,
+        "StatusNotifyUserName": "",
+        "FileName": "",
+        "FileSize": "",
+        "MediaId": "",
+        "Url": "",
+        "OriContent": "",
+        "EncryFileName": "",
+        "HasProductId": 0,
+        "VoiceLength": 0,
+        "PlayLength": 0,
+        **fields,
+    }
+
+
+def escaped(xml: str) -> str:
+    """XML as it stands in Content: escaped once, `<br/>` between lines."""
+    plain = xml.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return plain.replace("\n", "<br/>")
+
+
+def appmsg(inside: str, after: str = "") -> str:
+    """The Content of a message 49."""
+    return escaped(f'<msg>\n<appmsg appid="" sdkver="0">\n{inside}\n</appmsg>\n{after}</msg>')
+
+
+def roster() -> Roster:
+    """A wife, a group with her and Bob, an official account."""
+    known = Roster(OWNER)
+    known.learn(
+        [
+            Contact(handle=WIFE, kind=ChatKind.FRIEND, nickname="晓梅"),
+            Contact(handle=NEWS, kind=ChatKind.OFFICIAL, nickname="News"),
+            Contact(
+                handle=FAMILY,
+                kind=ChatKind.GROUP,
+                members=(
+                    Member(handle=ME, nickname="王小明", display_name="Papa W"),
+                    Member(handle=WIFE, nickname="晓梅"),
+                    Member(handle=BOB, nickname="Bob", display_name="Uncle"),
+                ),
+            ),
+        ]
+    )
+    return known

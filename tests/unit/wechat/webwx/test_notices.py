@@ -1,0 +1,118 @@
+"""What WeChat itself says (webwx 3.10, 3.11)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.wechat.webwx.entries import entry, escaped
+from wx2mqtt.model import Kind
+from wx2mqtt.wechat.webwx import notices
+from wx2mqtt.wechat.webwx.content import Content
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "收到红包，请在手机上查看",
+        "发出红包，请在手机上查看",
+        "收到紅包，請在手機上查看",
+        "發出紅包，請在手機上查看",
+        "Red packet received. View on phone.",
+        "You sent a red packet",
+    ],
+)
+def test_red_packets(words: str) -> None:
+    assert notices.told(entry(), words, "en").kind is Kind.RED_PACKET
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '"A"领取了你的红包',
+        "你发的红包已超过24小时未被领取",
+        "位置共享已经结束",
+        "收到转账0.10元，请在手机上查看",
+    ],
+)
+def test_other_system_texts(words: str) -> None:
+    assert notices.told(entry(), words, "en") == Content(kind=Kind.SYSTEM, text=words)
+
+
+def test_a_system_text_that_is_only_markup() -> None:
+    assert notices.told(entry(), '<img src="x"/>', "zh").text == "[系统消息]"
+
+
+def sysmsg(sort: str, inside: str) -> notices.Recall | Content | None:
+    return notices.system_xml(escaped(f'<sysmsg type="{sort}">{inside}</sysmsg>'))
+
+
+def recall(inside: str) -> notices.Recall:
+    found = sysmsg("revokemsg", f"<revokemsg>{inside}</revokemsg>")
+    assert isinstance(found, notices.Recall)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("ids", "message_id"),
+    [
+        ("<msgid>5</msgid><newmsgid>6</newmsgid>", "5"),
+        ("<msgid>0</msgid><newmsgid>6</newmsgid>", "6"),
+        ("<msgid/><oldmsgid>4</oldmsgid>", "4"),
+        ("<msgid>@@x</msgid>", ""),
+        ("", ""),
+    ],
+)
+def test_which_message_was_withdrawn(ids: str, message_id: str) -> None:
+    assert recall(ids).message_id == message_id
+
+
+def test_a_recall_without_anything_known() -> None:
+    assert notices.recall_fields(recall("")) == {}
+
+
+def test_sentences_of_system_xml() -> None:
+    pat = '<pat><fromusername>wxid_a</fromusername><template><![CDATA["${wxid_a}" 拍了拍 "${wxid_b}"]]></template></pat>'
+    assert sysmsg("pat", pat) == Content(kind=Kind.SYSTEM, text='"?" 拍了拍 "?"')
+    joined = (
+        '<sysmsgtemplate><content_template type="t"><plain/><template>"$username$"邀请"$names$"加入了群聊 $5</template>'
+        '<link_list><link name="username"><memberlist><member><username>wxid_a</username><nickname>A</nickname>'
+        '</member></memberlist></link><link name="names"><memberlist><member><nickname>B</nickname></member>'
+        "<member><nickname>C</nickname></member></memberlist></link></link_list></content_template></sysmsgtemplate>"
+    )
+    assert sysmsg("sysmsgtemplate", joined) == Content(kind=Kind.SYSTEM, text='"A"邀请"B、C"加入了群聊 $5')
+    assert sysmsg(
+        "delchatroommember", "<delchatroommember><plain>$5 gone</plain></delchatroommember>"
+    ) == Content(kind=Kind.SYSTEM, text="$5 gone")
+    assert sysmsg("roomtoolstips", "<roomtoolstips><title>todo</title></roomtoolstips>") == Content(
+        kind=Kind.SYSTEM, text="todo"
+    )
+
+
+@pytest.mark.parametrize("sort", ["", "..", "a/b", "none", "*"])
+def test_system_xml_that_tells_nothing(sort: str) -> None:
+    assert sysmsg(sort, "<x><plain>p</plain></x>") is None
+
+
+def test_system_xml_inside_another_element() -> None:
+    inner = escaped('<msg><sysmsg type="x"><x><text>hi</text></x></sysmsg></msg>')
+    assert notices.system_xml(inner) == Content(kind=Kind.SYSTEM, text="hi")
+
+
+def test_a_friend_request_from_xml_alone() -> None:
+    xml = escaped(
+        '<msg fromusername="wxid_x" encryptusername="v1_x@stranger" fromnickname="小王" content="hello" '
+        'ticket="v2_t@stranger" scene="14"/>'
+    )
+    request = notices.friend_request(entry(), xml)
+    assert request == notices.FriendRequest(
+        name="小王", text="hello", source="group", ticket="v2_t@stranger", username="v1_x@stranger"
+    )
+
+
+@pytest.mark.parametrize(("scene", "source"), [(3, "search"), (99, "99"), (0, "")])
+def test_where_a_request_came_from(scene: int, source: str) -> None:
+    assert notices.friend_request(entry(RecommendInfo={"Scene": scene}), "").source == source
+
+
+def test_a_request_that_cannot_be_read_is_empty() -> None:
+    assert notices.friend_request(entry(), "<broken").name == ""
