@@ -19,9 +19,9 @@ from wx2mqtt.wechat.webwx.cookies import Cookies
 from wx2mqtt.wechat.webwx.endpoints import FIRST_BASE, Endpoint, everything_at, host_of, hosts_of
 from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.requests import Request, Site
+from wx2mqtt.wechat.webwx.requests import Desktop, Request, Site
 from wx2mqtt.wechat.webwx.responses import Unreadable
-from wx2mqtt.wechat.webwx.session import Desktop, Session, from_saved, to_saved
+from wx2mqtt.wechat.webwx.session import Session, from_saved, to_saved
 from wx2mqtt.wechat.webwx.timing import Timing
 from wx2mqtt.wechat.webwx.transport import BadAnswer, Transport
 from wx2mqtt.wechat.webwx.words import say

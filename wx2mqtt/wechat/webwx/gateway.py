@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 
 import httpx
@@ -17,9 +17,9 @@ from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
 from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.inbox import Inbox
+from wx2mqtt.wechat.webwx.requests import Desktop
 from wx2mqtt.wechat.webwx.responses import message_of
 from wx2mqtt.wechat.webwx.roster import Roster
-from wx2mqtt.wechat.webwx.session import Desktop
 from wx2mqtt.wechat.webwx.signin import SignIn
 from wx2mqtt.wechat.webwx.timing import Timing
 from wx2mqtt.wechat.webwx.transport import Observe, Transport
@@ -78,7 +78,7 @@ class WebWx:
         self._people: AddressBook | None = None
         self._inbox: Inbox | None = None
 
-    async def login(self, *, resume: bool) -> AsyncIterator[LoginStep]:
+    async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """As `Gateway.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1)."""
         way = SignIn(self._channel)
         async with aclosing(way.steps(resume=resume)) as steps:
@@ -87,7 +87,7 @@ class WebWx:
                     self._begin(step, way.known)
                 yield step
 
-    async def people(self, progress: Progress) -> AsyncIterator[tuple[Contact, ...]]:
+    async def people(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """As `Gateway.people`."""
         people = self._people
         if people is None:

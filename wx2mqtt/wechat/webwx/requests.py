@@ -15,11 +15,19 @@ from wx2mqtt.wechat.webwx import endpoints
 from wx2mqtt.wechat.webwx.codes import MsgType, Notify
 from wx2mqtt.wechat.webwx.endpoints import Endpoint, Hosts
 from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.session import Desktop, Session
+from wx2mqtt.wechat.webwx.session import Session
 
 JSON_TYPE = "application/json; charset=UTF-8"
 FORM_TYPE = "application/x-www-form-urlencoded"
 BATCH = 50  # names in one webwxbatchgetcontact (webwx 2.9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desktop:
+    """The owner's own values for desktop mode (webwx 2.4.1); nothing of the kind is shipped."""
+
+    client_version: str
+    extspam: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

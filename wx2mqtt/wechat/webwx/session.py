@@ -13,14 +13,6 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desktop:
-    """The owner's own values for desktop mode (webwx 2.4.1); nothing of the kind is shipped."""
-
-    client_version: str
-    extspam: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """One login. All of it but the owner's name is secret.
 

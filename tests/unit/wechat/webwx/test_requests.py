@@ -11,8 +11,8 @@ from wx2mqtt.model import Draft, Handle, Kind, SendKey
 from wx2mqtt.wechat.webwx import requests
 from wx2mqtt.wechat.webwx.endpoints import everything_at, hosts_of
 from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.requests import Request, Site
-from wx2mqtt.wechat.webwx.session import Desktop, Session
+from wx2mqtt.wechat.webwx.requests import Desktop, Request, Site
+from wx2mqtt.wechat.webwx.session import Session
 
 NOW = 1700000000123
 SITE = Site(hosts=hosts_of("wx2.qq.com"), lang="zh_CN")

@@ -9,7 +9,8 @@ import pytest
 from wx2mqtt.model import Handle
 from wx2mqtt.wechat.webwx.cookies import Cookies
 from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.session import Desktop, Session, from_saved, to_saved
+from wx2mqtt.wechat.webwx.requests import Desktop
+from wx2mqtt.wechat.webwx.session import Session, from_saved, to_saved
 
 SESSION = Session(
     login_id="l1",

@@ -22,14 +22,14 @@ from tests.unit.wechat.webwx.server import (
 )
 from wx2mqtt.errors import LoggedOut, LoginRefused, Throttled, Unreachable
 from wx2mqtt.wechat.gateway import LoggedIn, LoginStep, Scanned, ShowQr
-from wx2mqtt.wechat.webwx.session import Desktop
+from wx2mqtt.wechat.webwx.requests import Desktop
 
 SCANNED = "window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 
 
 async def steps(world: World, *, resume: bool = False, most: int = 50) -> list[LoginStep]:
     found: list[LoginStep] = []
-    async with aclosing(world.gateway.login(resume=resume)) as ways:  # type: ignore[type-var]
+    async with aclosing(world.gateway.login(resume=resume)) as ways:
         async for step in ways:
             found.append(step)
             if len(found) >= most:
