@@ -1,13 +1,15 @@
-"""What scenarios share: a real broker."""
+"""What scenarios share: a real broker, and a home with everything in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from tests.support.broker import PROGRAM, Mosquitto
+from tests.support.broker import DURABLE, PROGRAM, Mosquitto
+from tests.support.home import Home, at_home
 
 StartMosquitto = Callable[..., Mosquitto]
 
@@ -33,3 +35,28 @@ def start_mosquitto(tmp_path: Path) -> Iterator[StartMosquitto]:
 def mosquitto(start_mosquitto: StartMosquitto) -> Mosquitto:
     """A running broker that keeps nothing."""
     return start_mosquitto()
+
+
+@pytest.fixture(scope="session")
+def with_mosquitto() -> None:
+    """Skips where there is no mosquitto."""
+    if PROGRAM is None:
+        pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[Home]:
+    """A home of its own on a broker that survives kill -9; the bridge does not run yet (`home.log_in()`)."""
+    async with at_home(tmp_path, DURABLE) as home:
+        yield home
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    """One home for all tests of a module, logged in. They need the loop of the module:
+    `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Each leaves it as it was, and speaks to
+    people or with texts of its own.
+    """
+    async with at_home(tmp_path_factory.mktemp("home"), DURABLE) as home:
+        await home.log_in()
+        yield home

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
-from tests.support.broker import Mosquitto
+from tests.support.broker import Mosquitto, mosquitto
 from tests.support.ear import Ear
 from tests.support.process import BridgeProcess
 from wx2mqtt.simulator.server import Simulator
@@ -99,3 +100,20 @@ class Home:
         if self.bridge.running:
             await self.hear(self.bridge.stop)
         await self.phone.close()
+
+
+@asynccontextmanager
+async def at_home(folder: Path, broker_config: str = "") -> AsyncIterator[Home]:
+    """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
+    async with Simulator() as simulator:
+        with mosquitto(folder / "mosquitto", broker_config) as broker, Ear(broker.port) as ear:
+            home = Home(folder, simulator, broker, ear)
+            await home.phone.post("settings", strict=True)
+            try:
+                yield home
+                assert await home.phone.get("violations") == []
+            except BaseException:
+                print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
+                raise
+            finally:
+                await home.close()
