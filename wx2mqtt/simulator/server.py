@@ -35,11 +35,17 @@ class Simulator:
             sim.wechat     # the world behind it, for tests in the same process
 
     `port` 0 takes a free one. `tls` is a folder that gets (or has) a CA and certificates for WeChat's names.
+    Entered again after it ended, it has the same address and the same world: WeChat was away and is back.
     Raises `OSError` when the address cannot be had.
     """
 
     def __init__(
-        self, host: str = "127.0.0.1", port: int = 0, *, tls: Path | None = None, seed: int | None = None
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: Path | None = None,
+        seed: int | None = None,
     ) -> None:
         self.wechat = WeChat(seed=seed)
         self._host = host
@@ -50,10 +56,8 @@ class Simulator:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        """The port that it listens on, or did."""
+        return self._port
 
     @property
     def url(self) -> str:
@@ -83,6 +87,7 @@ class Simulator:
             ssl=self._context(),
             backlog=512,
         )
+        self._port = self._server.sockets[0].getsockname()[1]
         return self
 
     async def __aexit__(

@@ -41,6 +41,18 @@ async def test_a_port_that_is_in_use_is_an_os_error(sim: Simulator):
             pass
 
 
+async def test_wechat_can_go_away_and_come_back_with_the_same_world():
+    sim = Simulator()
+    async with sim:
+        browser = WebClient(sim.url)
+        await browser.log_in()
+    with pytest.raises(httpx.ConnectError):
+        await browser.sync()
+    async with sim, browser:
+        await browser.control("say", text="wieder da")
+        assert [message["Content"] for message in await browser.all_new()] == ["wieder da"]
+
+
 async def test_it_listens_on_loopback_only_unless_told_otherwise(sim: Simulator):
     assert sim.url == f"http://127.0.0.1:{sim.port}"
 

@@ -1,0 +1,104 @@
+"""Whatever a client sends, the simulator answers and goes on."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from tests.support.web_client import PREFIX, WebClient
+
+HOSTILE: list[Any] = [
+    None,
+    True,
+    -1,
+    1e300,
+    "",
+    "x" * 70_000,
+    "\u0000\ud83d",
+    [],
+    [[]],
+    {},
+    {"List": 7},
+    [None, 7, "x", {}],
+]
+
+BODIES: dict[str, dict[str, Any]] = {
+    "webwxinit": {},
+    "webwxstatusnotify": {"Code": 3, "FromUserName": "@", "ToUserName": "@", "ClientMsgId": 1},
+    "webwxbatchgetcontact": {"Count": 1, "List": [{"UserName": "filehelper", "EncryChatRoomId": "x"}]},
+    "webwxsync": {"SyncKey": {"Count": 1, "List": [{"Key": 1, "Val": 2}]}, "rr": 1},
+    "webwxsendmsg": {
+        "Msg": {
+            "Type": 1,
+            "Content": "a",
+            "FromUserName": "@",
+            "ToUserName": "@",
+            "LocalID": "1",
+            "ClientMsgId": "1",
+        },
+        "Scene": 0,
+    },
+    "webwxrevokemsg": {"SvrMsgId": "1", "ToUserName": "@", "ClientMsgId": "1"},
+    "webwxverifyuser": {"Opcode": 3, "VerifyUserList": [{"Value": "@", "VerifyUserTicket": "x"}]},
+    "webwxoplog": {"CmdId": 2, "UserName": "@", "RemarkName": "x"},
+    "webwxstatreport": {"Count": 0, "List": []},
+}
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths of everything inside a JSON value."""
+    entries = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    return [p for key, inner in entries for p in ((*path, key), *places(inner, (*path, key)))]
+
+
+def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
+    changed = copy.deepcopy(body)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return changed
+
+
+@pytest.mark.parametrize("endpoint", BODIES)
+async def test_every_part_of_a_body_can_be_anything(
+    online: WebClient, caplog: pytest.LogCaptureFixture, endpoint: str
+):
+    sid = str(online.http.cookies["wxsid"])
+    body = {"BaseRequest": online.base_request(), **BODIES[endpoint]}
+    for path in places(body):
+        for value in HOSTILE:
+            content = json.dumps(replaced(body, path, value))
+            answer = await online.http.post(
+                online.path(endpoint, f"sid={sid}&skey={online.skey}&"), content=content
+            )
+            assert answer.status_code in (200, 503), (path, value)
+            if answer.status_code == 200:
+                assert isinstance(json.loads(answer.content)["BaseResponse"]["Ret"], int)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["login", "webwxnewloginpage", "webwxpushloginurl", "webwxgetcontact", "synccheck", "webwxlogout"],
+)
+async def test_queries_can_be_anything(online: WebClient, caplog: pytest.LogCaptureFixture, endpoint: str):
+    await online.control("settings", hold_sync=0.01, hold_login=0.01)
+    for query in ("", "sid", "seq=x&uuid=%ff", "seq=%D9%A3&sid=&synckey=|", "&&&=&=", "uuid=" + "x" * 9000):
+        answer = await online.http.get(f"{PREFIX}{endpoint}?{query}")
+        assert answer.status_code in (200, 301), query
+    assert caplog.records == []
+
+
+async def test_cookies_can_be_anything(online: WebClient, caplog: pytest.LogCaptureFixture):
+    for cookie in ("", ";;;", "wxsid", "=x", "wxsid=" + "x" * 5000, "wxsid=\x80"):
+        answer = await online.http.get(
+            online.path("webwxgetcontact"), headers=[(b"cookie", cookie.encode("latin-1"))]
+        )
+        assert answer.status_code == 200
+    assert caplog.records == []
