@@ -254,6 +254,43 @@ async def test_mqtt_3_follows_a_refusal_of_the_version_in_whatever_form(answer):
     assert levels == [5, 4]
 
 
+async def test_a_broker_that_waits_for_more_of_our_greeting_is_asked_apart_for_its_version(monkeypatch):
+    """So does amqtt with a CONNECT of MQTT 5 that has properties and a will."""
+    monkeypatch.setattr(conversation, "PROBING", 0.1)
+    levels: list[tuple[int, int]] = []
+
+    async def script(peer):
+        connect = await peer.read(CONNECT)
+        levels.append((connect.level, connect.body[10]))
+        if connect.level == 5 and connect.body[10]:
+            await peer.until_closed()
+        elif connect.level == 5:
+            peer.raw(b"\x20\x02\x00\x01")
+        else:
+            peer.raw(b"\x20\x02\x00\x00")
+            await peer.grant(1, v5=False)
+            await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url, keepalive=1) as told:
+        assert (await told.connection()).protocol == "3.1.1"
+    assert [level for level, _ in levels] == [5, 5, 4]
+
+
+async def test_a_broker_that_says_nothing_at_all_is_not_spoken_to_in_mqtt_3(monkeypatch):
+    monkeypatch.setattr(conversation, "PROBING", 0.1)
+    monkeypatch.setattr(conversation, "GREETING", 0.3)
+    levels: list[int] = []
+
+    async def silent(peer):
+        levels.append((await peer.read(CONNECT)).level)
+        await peer.until_closed()
+
+    async with scripted(silent) as broker, linked(broker.url, keepalive=1) as told:
+        for _ in range(2):
+            assert (await told.end()).reason.endswith("MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
+    assert set(levels) == {5}
+
+
 async def test_mqtt_3_is_remembered_for_this_broker():
     levels: list[int] = []
 
@@ -534,7 +571,7 @@ async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatc
     ):
         gone = await told.end()
         assert (gone.code, gone.retry_in) == ("unreachable", 0)
-        assert "does not answer" in gone.reason
+        assert "said nothing" in gone.reason
         assert (await told.connection()).url == other.url
 
 

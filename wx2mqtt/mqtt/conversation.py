@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -15,8 +16,10 @@ from wx2mqtt.mqtt.addresses import read_references
 from wx2mqtt.mqtt.attempts import Attempt, End, Ended, end_of
 from wx2mqtt.mqtt.connection import Connection
 from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication
+from wx2mqtt.mqtt.opening import apart
 from wx2mqtt.mqtt.options import Options
 from wx2mqtt.mqtt.packets import LARGEST, PUBACK, PUBREC, Incoming, pack_properties, short_packet, wire_size
+from wx2mqtt.mqtt.probe import refuses_mqtt_5
 from wx2mqtt.mqtt.pulse import Pulse, Sign
 from wx2mqtt.mqtt.reasons import (
     FAILURE,
@@ -25,6 +28,7 @@ from wx2mqtt.mqtt.reasons import (
     PACKET_TOO_LARGE,
     QOS_UNSUPPORTED,
     TOPIC_NAME,
+    VERSION,
     broken,
     scrub,
     unanswered,
@@ -41,6 +45,8 @@ OPENING = 30.0
 """Seconds for name, TCP, TLS and WebSocket together."""
 GREETING = 10.0
 """Seconds without a byte while CONNACK or SUBACK is due; some nodes of a cluster never answer."""
+PROBING = 1.0
+"""Seconds without a word on our CONNECT after which we ask apart whether MQTT 5 is known there."""
 GOODBYE = 1.0
 """Seconds for the broker to take our DISCONNECT and close."""
 SLACK = 10.0
@@ -67,7 +73,7 @@ class Conversation:
         self._number = number
         self._stands = stands
         self._delivered = delivered
-        self._properties = attempt.protocol == "5"
+        self._v5 = attempt.protocol == "5"
         self._ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
         self._connection = Connection(options, attempt, self)
         filters = tuple(subscription.filter for subscription in options.subscriptions)
@@ -78,6 +84,7 @@ class Conversation:
         self._limit = LARGEST
         self._pulse = Pulse(options.keepalive or GREETING)
         self._timer: asyncio.TimerHandle | None = None
+        self._probe: asyncio.Task[None] | None = None
         self._began = self._checked = time.monotonic()
         self._asked = self._up_at = 0.0
         self._early: list[Delivery] = []
@@ -134,7 +141,7 @@ class Conversation:
     def _send(self, publication: Publication, current: Connected) -> int:
         """The packet id. Raises PublishRefused where it can be known, and NotConnected."""
         try:
-            properties = pack_properties(publication) if self._properties else b""
+            properties = pack_properties(publication) if self._v5 else b""
             size = wire_size(publication.topic.encode(), publication.payload, properties)
             if size > self._limit:
                 reason = f"the message needs {size} bytes, the broker takes {self._limit}"
@@ -252,7 +259,7 @@ class Conversation:
             retain_available=grant.retain_available,
             connection=self._number,
             refused=self._subscribing.refused,
-            session_expiry=session_expiry if self._properties else None,
+            session_expiry=session_expiry if self._v5 else None,
         )
         tell(self._stands, self.current)
         early, self._early = self._early, []
@@ -267,15 +274,24 @@ class Conversation:
             return
         self._check_later()
         self._checked = now = time.monotonic()
-        where = self._attempt.address.endpoint
         if self.current is None:
-            if now - self._connection.stream.heard_at >= GREETING:
-                self._finish(End.UNREACHABLE, f"{where} took the connection and does not answer")
+            self._check_greeting(now - self._connection.stream.heard_at)
             return
         self._check_pulse(now)
         self._subscribing.retry(now)
         if not self._connection.stream.behind and not self._window.give_back_overdue(now):
-            self._finish(End.LOST, f"{where} acknowledges nothing")
+            self._finish(End.LOST, f"{self._attempt.address.endpoint} acknowledges nothing")
+
+    def _check_greeting(self, silence: float) -> None:
+        if silence >= GREETING:
+            reason = f"{self._attempt.address.endpoint} took the connection and said nothing"
+            self._finish(End.UNREACHABLE, self._hinted(reason))
+        elif silence >= PROBING and self._probe is None and self._options.protocol == "auto" and self._v5:
+            self._probe = asyncio.create_task(self._ask_for_version())
+
+    async def _ask_for_version(self) -> None:
+        if await apart(partial(refuses_mqtt_5, self._attempt.address, self._options.tls)):
+            self._finish(End.VERSION, words(VERSION))
 
     def _check_later(self) -> None:
         if self._timer is not None:
@@ -300,7 +316,9 @@ class Conversation:
         return scrub(words(code, said), *secrets)
 
     def _broken(self) -> str:
-        reason = broken(self._connection.stream.error, self._attempt.address)
+        return self._hinted(broken(self._connection.stream.error, self._attempt.address))
+
+    def _hinted(self, reason: str) -> str:
         if self._grant is not None:
             return reason
         return unanswered(reason, self._attempt.address, self._attempt.protocol)
@@ -334,5 +352,7 @@ class Conversation:
         self.current = None
         if self._timer is not None:
             self._timer.cancel()
+        if self._probe is not None:
+            self._probe.cancel()
         self._connection.close()
         self._window.close()

@@ -10,9 +10,13 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from wx2mqtt.mqtt.addresses import Address
 from wx2mqtt.mqtt.options import TlsFiles
+
+T = TypeVar("T")
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for each address of a name, and again for the TLS handshake."""
@@ -97,32 +101,29 @@ def _secured(context: ssl.SSLContext, plain: socket.socket, host: str) -> ssl.SS
     return secured
 
 
-async def apart(work: Callable[[], None], undo: Callable[[], None]) -> None:
+async def apart(work: Callable[[], T], undo: Callable[[], None] = lambda: None) -> T:
     """Run blocking work in a daemon thread; `undo` what it did if nobody waits for it any more.
 
     Not an executor: the program would wait at its end for a name server that does not answer.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
+    done: asyncio.Future[T] = loop.create_future()
 
-    def settle(error: BaseException | None) -> None:
+    def settle(outcome: Callable[[], None]) -> None:
         if done.cancelled():
             undo()
-        elif error is None:
-            done.set_result(None)
         else:
-            done.set_exception(error)
+            outcome()
 
     def run() -> None:
-        error: BaseException | None = None
         try:
-            work()
-        except BaseException as raised:  # noqa: BLE001 - it goes to the one who waits
-            error = raised
+            outcome = partial(done.set_result, work())
+        except BaseException as error:  # noqa: BLE001 - it goes to the one who waits
+            outcome = partial(done.set_exception, error)
         try:
-            loop.call_soon_threadsafe(settle, error)
+            loop.call_soon_threadsafe(settle, outcome)
         except RuntimeError:  # the loop is closed: the program is at its end
             undo()
 
     threading.Thread(target=run, name="mqtt-connect", daemon=True).start()
-    await done
+    return await done

@@ -1,0 +1,188 @@
+"""The broker that comes along: it starts, survives, keeps what it acknowledged, and goes when we go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.linked import linked, message
+from wx2mqtt.mqtt import embedded
+from wx2mqtt.mqtt.embedded import Embedded, PortInUse, find_mosquitto
+
+needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
+
+
+def child() -> psutil.Process:
+    """The one mosquitto that this process has started."""
+    (found,) = [p for p in psutil.Process().children(recursive=True) if p.name() == "mosquitto"]
+    return found
+
+
+def holds(file: Path, data: bytes) -> bool:
+    return file.exists() and data in file.read_bytes()
+
+
+def set_aside(folder: Path) -> list[Path]:
+    return list(folder.glob("broker.db.damaged-*"))
+
+
+async def written(file: Path, data: bytes) -> None:
+    """Until the file holds it; the caller sets the bound."""
+    while not holds(file, data):  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(0.01)
+
+
+async def exchange(url: str, protocol: str) -> None:
+    """A message there and back, with the version of MQTT that is expected."""
+    async with (
+        linked(url, client_id="reader", filters=("wx/in/#",)) as reader,
+        linked(url, client_id="writer") as writer,
+    ):
+        assert (await reader.connection()).protocol == protocol
+        await writer.connection()
+        assert await writer.published(message("wx/in/妻", "开灯".encode())) is None
+        delivery = await reader.delivery()
+        reader.link.acknowledge(delivery)
+        assert delivery.payload.decode() == "开灯"
+
+
+@needs_mosquitto
+async def test_it_is_mosquitto_where_there_is_one(tmp_path: Path):
+    async with Embedded(tmp_path, port=0) as broker:
+        assert broker.kind == "mosquitto"
+        assert broker.url == f"mqtt://127.0.0.1:{broker.port}"
+        await exchange(broker.url, "5")
+    assert [p for p in psutil.Process().children(recursive=True) if p.name() == "mosquitto"] == []
+
+
+async def test_it_is_amqtt_where_there_is_none(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(embedded, "find_mosquitto", lambda: None)
+    async with Embedded(tmp_path, port=0) as broker:
+        assert broker.kind == "amqtt"
+        await exchange(broker.url, "3.1.1")
+
+
+async def test_it_is_amqtt_where_mosquitto_does_not_start(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(embedded, "find_mosquitto", lambda: "/bin/false")
+    async with Embedded(tmp_path, port=0) as broker:
+        assert broker.kind == "amqtt"
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("name", ["with space", "微信"])
+async def test_the_folder_may_have_any_name(tmp_path: Path, name):
+    async with Embedded(tmp_path / name, port=0) as broker, linked(broker.url) as told:
+        await told.connection()
+        await told.published(message("wx/login/state", retain=True))
+    assert (tmp_path / name / "broker.db").stat().st_size > 0
+    assert (tmp_path / name).stat().st_mode & 0o77 == 0
+
+
+async def test_a_port_in_use_is_one_line_with_the_port_and_the_cure(tmp_path: Path):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortInUse) as caught:
+            await Embedded(tmp_path, port=port).__aenter__()
+    assert str(port) in str(caught.value)
+    assert f"mqtt.url: mqtt://localhost:{port}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_it_does_not_leave_loopback(tmp_path: Path):
+    with pytest.raises(ValueError, match="loopback"):
+        Embedded(tmp_path, host="0.0.0.0")
+
+
+@needs_mosquitto
+async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tmp_path: Path):
+    """mosquitto acknowledges some milliseconds before it writes; the test waits for the writing."""
+    async with Embedded(tmp_path, port=0) as broker:
+        async with linked(broker.url) as told:
+            await told.connection()
+        async with linked(broker.url, client_id="phone", filters=()) as phone:
+            await phone.connection()
+            for n in range(10):
+                assert await phone.published(message("wx/out/wife", b"number %d" % n)) is None
+            await asyncio.wait_for(written(tmp_path / "broker.db", b"number 9"), 5)
+            child().kill()
+            await phone.end()
+            await phone.connection()
+        async with linked(broker.url) as told:
+            assert (await told.connection()).session_present
+            assert [(await told.delivery()).payload for _ in range(10)] == [
+                b"number %d" % n for n in range(10)
+            ]
+
+
+@needs_mosquitto
+async def test_more_than_mosquitto_s_thousand_wait_for_a_client_that_is_away(tmp_path: Path):
+    async with Embedded(tmp_path, port=0) as broker:
+        async with linked(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
+            await reader.connection()
+        async with linked(broker.url, client_id="writer", filters=()) as writer:
+            window = (await writer.connection()).receive_maximum
+            for first in range(0, 1500, window):
+                answers = [writer.publish(message(payload=b"%d" % n)) for n in range(first, first + window)]
+                assert not any(await asyncio.gather(*answers))
+        async with linked(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
+            await reader.connection()
+            for n in range(1500):
+                delivery = await reader.delivery()
+                assert delivery.payload == b"%d" % n
+                reader.link.acknowledge(delivery)
+
+
+@needs_mosquitto
+async def test_a_damaged_database_is_set_aside_and_kept(tmp_path: Path):
+    (tmp_path / "broker.db").write_bytes(b"damaged" * 100)
+    async with Embedded(tmp_path, port=0) as broker:
+        assert broker.kind == "mosquitto"
+        await exchange(broker.url, "5")
+    assert [holds(file, b"damaged" * 100) for file in set_aside(tmp_path)] == [True]
+
+
+HOLD = """
+import asyncio, sys
+from pathlib import Path
+import psutil
+from wx2mqtt.mqtt.embedded import Embedded
+
+async def main():
+    async with Embedded(Path(sys.argv[1]), port=0):
+        print([p.pid for p in psutil.Process().children() if p.name() == "mosquitto"][0], flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@needs_mosquitto
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_it_ends_when_we_are_killed(tmp_path: Path, how):
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLD, str(tmp_path), stdout=PIPE)
+    assert process.stdout is not None
+    line = b""
+    while not line.strip().isdigit():
+        line = await asyncio.wait_for(process.stdout.readline(), 10)
+    broker = psutil.Process(int(line))
+    process.send_signal(how)
+    await process.wait()
+    await asyncio.to_thread(psutil.wait_procs, [broker], 5)
+    assert not broker.is_running() or broker.status() == psutil.STATUS_ZOMBIE
+
+
+@needs_mosquitto
+async def test_a_key_press_that_interrupts_us_does_not_reach_it(tmp_path: Path):
+    """We have to publish 'offline' on it first."""
+    async with Embedded(tmp_path, port=0):
+        assert os.getpgid(child().pid) != os.getpgid(0)
