@@ -94,7 +94,7 @@ class WeChat:
         return 0
 
     def _recent_chats(self, session: Session) -> None:
-        names = [session.user_name(contact) for contact in self.world][-300:]
+        names = [session.user_name(contact) for contact in self.world.chats()][-300:]
         parts = self.settings.notify_lists
         for part in range(parts):
             self.notify_status(session, 4, ",".join(names[part::parts]))

@@ -119,6 +119,10 @@ class World:
             raise UnknownPerson(group_id)
         return contact
 
+    def chats(self) -> list[Contact]:
+        """Everybody with whom there may be a chat: not those whom only a group knows."""
+        return [c for c in self if isinstance(c, Group) or c.kind is not PersonKind.STRANGER]
+
     def groups_of(self, person_id: str) -> list[Group]:
         """The groups that somebody is in."""
         return [c for c in self if isinstance(c, Group) and person_id in c.members]

@@ -49,6 +49,16 @@ async def test_a_scan_wakes_the_poll_and_shows_the_avatar_once(sim: Simulator, b
     assert await browser.poll(uuid) == "window.code=408;", "while the phone asks, nothing new happens"
 
 
+async def test_a_scan_is_told_to_the_client_that_listens_not_to_one_that_left(browser: WebClient):
+    uuid = await browser.uuid()
+    left = asyncio.create_task(browser.poll(uuid))
+    assert (await browser.seen("wait", **{"for": "calls:login:1"}))["ready"]
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
+    await browser.control("scan")
+    assert (await browser.poll(uuid)).startswith("window.code=201;")
+
+
 async def test_without_loginicon_there_is_no_avatar(browser: WebClient):
     uuid = await browser.uuid()
     await browser.control("scan")

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.support.web_client import WebClient, client_msg_id
+from wx2mqtt.simulator.server import Simulator
 
 
 def ret(answer) -> int:
@@ -197,12 +198,14 @@ async def test_the_phone_is_told_of_a_ready_client_and_of_read_chats(online: Web
     assert ret(await online.post("webwxstatusnotify", Code=3, FromUserName="@x", ClientMsgId=1)) == 1
 
 
-async def test_an_own_message_can_be_taken_back(online: WebClient):
+async def test_an_own_message_can_be_taken_back(sim: Simulator, online: WebClient):
     sent = await online.say("filehelper", "falsch")
     asked = {"SvrMsgId": sent["MsgID"], "ToUserName": "filehelper", "ClientMsgId": client_msg_id()}
     assert ret(await online.post("webwxrevokemsg", **asked)) == 0
     assert (await online.seen("feed"))["lines"][0]["recalled"]
     assert ret(await online.post("webwxrevokemsg", **{**asked, "SvrMsgId": "7"})) == 1
+    sim.wechat.phone.lines[0].time -= 121
+    assert ret(await online.post("webwxrevokemsg", **asked)) == 1, "only within two minutes"
 
 
 async def test_after_a_logout_the_cookies_are_dead(online: WebClient):

@@ -33,7 +33,7 @@ async def webwxinit(call: Call) -> Answer:
         ],
         SyncKey=_keys(session.log.sync_key(position)),
         User=contacts.owner(session, wechat.world.owner, uin=wechat.world.uin),
-        ChatSet="".join(f"{session.user_name(contact)}," for contact in [*wechat.world][:40]),
+        ChatSet="".join(f"{session.user_name(contact)}," for contact in wechat.world.chats()[:40]),
         SKey=session.skey if wechat.settings.new_skey else "",
         ClientVersion=637927733,
         SystemTime=int(time.time()),
@@ -50,13 +50,10 @@ def _keys(keys: KeyList) -> Fields:
 
 def _recent(call: Call) -> list[Contact]:
     """The file helper, then groups, then the others: hollow groups are what trips clients up."""
-    world = [c for c in call.wechat.world if not _is_stranger(c)]
     order = {Group: 1, Person: 2}
-    return sorted(world, key=lambda c: 0 if c.id == "filehelper" else order[type(c)])[:_RECENT]
-
-
-def _is_stranger(contact: Contact) -> bool:
-    return isinstance(contact, Person) and contact.kind is PersonKind.STRANGER
+    return sorted(call.wechat.world.chats(), key=lambda c: 0 if c.id == "filehelper" else order[type(c)])[
+        :_RECENT
+    ]
 
 
 def _articles(call: Call, session: Session) -> Fields:

@@ -72,8 +72,6 @@ def _receiver(call: Call, session: Session, message: Fields) -> Contact:
         if call.wechat.settings.refuse_self:
             raise Refused(NOT_A_FRIEND)
         return world.owner
-    if contact_id is None and name in ("filehelper", "weixin"):
-        contact_id = name
     contact = world.contacts.get(contact_id or "")
     if contact is None:
         old = any(other.id_of(name) for other in call.wechat.sessions.values() if other is not session)
