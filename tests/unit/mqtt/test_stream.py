@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
@@ -144,3 +145,31 @@ def test_after_close_nothing_is_given_out():
     stream.close()
     assert raw.closed
     assert stream.recv(4) == b""
+
+
+class Noted(socket.socket):
+    """A real socket that notes the options set on it."""
+
+    def __init__(self, *args: int) -> None:
+        super().__init__(*args)
+        self.options: list[tuple[int, ...]] = []
+
+    def setsockopt(self, *option: int) -> None:  # type: ignore[override]
+        self.options.append(option)
+        super().setsockopt(*option)
+
+    def recv(self, _size: int, _flags: int = 0) -> bytes:
+        return b"x"
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="only Linux has the option")
+def test_each_read_is_acknowledged_at_once() -> None:
+    """Else mosquitto's small packets wait 40 ms for the kernel's delayed acknowledgement."""
+    with Noted(socket.AF_INET, socket.SOCK_STREAM) as raw:
+        stream = Stream(raw)
+
+        stream.fill()
+        stream.recv(1)
+        stream.fill()
+
+        assert raw.options == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)] * 2

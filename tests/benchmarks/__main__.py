@@ -1,0 +1,45 @@
+"""`make bench`: how fast and how large the bridge is, everything on one machine, durable settings on.
+
+Prints a table and judges nothing by itself; the aims stand beside the figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from tests.benchmarks.measures import (
+    Row,
+    burst,
+    calm_command,
+    command_burst,
+    idle,
+    killed,
+    latency,
+    start,
+)
+
+MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
+    "burst": burst,
+    "latency": latency,
+    "commands": command_burst,
+    "calm": calm_command,
+    "start": start,
+    "idle": idle,
+    "killed": killed,
+}
+
+
+async def main(names: list[str]) -> None:
+    print(f"{'what':<58} {'measured':>22}   aim")
+    for name in names or MEASURES:
+        with tempfile.TemporaryDirectory(prefix="wx2mqtt-bench-") as folder:
+            for row in await MEASURES[name](Path(folder)):
+                print(f"{row.what:<58} {row.measured:>22}   {row.aim}", flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1:]))

@@ -1,0 +1,290 @@
+"""The measures of `make bench`; each sets up what it needs and returns rows of the table."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.support.broker import Mosquitto, mosquitto
+from tests.support.ear import Ear
+from tests.support.home import Home
+
+BURST = 10_000
+ONE_BY_ONE = 300
+COMMANDS = 200
+PLAIN = "max_queued_messages 0"  # nothing dropped; what the broker does to its disk is not measured here
+TICK = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table."""
+
+    what: str
+    measured: str
+    aim: str
+
+
+class RemoteSimulator:
+    """`wx2mqtt simulate` as a process of its own, so that it has a core of its own."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "wx2mqtt", "simulate", "--port", "0"]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        line = next(line for line in self._process.stdout if "http://" in line)
+        self.url = line[line.index("http://") :].split("/sim")[0]
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@asynccontextmanager
+async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[Home, Ear]]:
+    """A home whose bridge is logged in, logging warnings only, with a broker that drops nothing."""
+    simulator = RemoteSimulator()
+    try:
+        with (
+            mosquitto(folder / "broker", PLAIN, log="information\nlog_type notice") as broker,
+            Ear(broker.port, *(filters or ("wx/login/#", "wx/result/#"))) as ear,
+        ):
+            here = Home(folder, simulator, broker, ear)  # type: ignore[arg-type]
+            settings = here.settings(account, log={"level": "warning", "format": "json"})
+            here.bridge.configure(settings)
+            try:
+                yield here, ear
+            finally:
+                await here.close()
+    finally:
+        simulator.close()
+
+
+async def burst(folder: Path) -> list[Row]:
+    """Texts that wait in answers of 50, to the last one at a subscriber; and a bare publisher beside it."""
+    async with home(folder) as (here, _):
+        bare = await asyncio.to_thread(_bare_rate, here.broker)
+        await here.log_in()
+        before = _cpu(here.bridge.pid)
+        await here.phone.post("fault", endpoint="synccheck", kind="status", value=503, times=0)
+        await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
+        with _Counter(here.broker, BURST) as counter:
+            await here.phone.post("fault/clear")
+            await asyncio.to_thread(counter.wait)
+        rate = (BURST - 1) / counter.seconds
+        cpu = (_cpu(here.bridge.pid) - before) / BURST * 1e6
+    return [
+        Row("a bare paho QoS 1 publisher, the same broker", f"{bare:,.0f}/s", ""),
+        Row(f"{BURST:,} texts waiting in answers of 50, to MQTT", f"{rate:,.0f}/s", f"{bare / 4:,.0f}/s"),
+        Row("  CPU of the bridge for one text", f"{cpu:.0f} us", ""),
+    ]
+
+
+async def latency(folder: Path) -> list[Row]:
+    """One message at a time: from the phone's writing to the subscriber, two requests to WeChat included."""
+    async with home(folder, "wx/login/#", "wx/in/#") as (here, ear):
+        await here.log_in()
+        took: list[float] = []
+        for number in range(ONE_BY_ONE):
+            await here.phone.wait("polling")
+            since, began = ear.count, time.monotonic()
+            await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
+            heard = await here.hear(ear.wait, "wx/in/wife", since=since)
+            took.append(heard.at - began)
+    return [
+        Row("one message, phone to MQTT subscriber (two polls in it)", _spread(took), "p50 5 ms, p99 15 ms")
+    ]
+
+
+async def command_burst(folder: Path) -> list[Row]:
+    """Commands at once to one chat and to several, to WeChat's acceptance with all results."""
+    rows: list[Row] = []
+    async with home(folder) as (here, ear):
+        await here.phone.post("people", friends=20)
+        await here.log_in()
+        for what, users in (("to one chat", ["wife"]), ("to 20 chats", [f"friend{n}" for n in range(1, 21)])):
+            names = await _names(here, users)
+            done = len(ear.on("wx/result/#"))
+            began = time.monotonic()
+            await asyncio.to_thread(
+                _publish_all, here.broker, [names[n % len(names)] for n in range(COMMANDS)]
+            )
+            results = await here.hear(ear.wait_count, "wx/result/#", done + COMMANDS, timeout=60)
+            assert all(one.body["status"] == "sent" for one in results[done:])
+            rate = COMMANDS / (results[-1].at - began)
+            rows.append(Row(f"{COMMANDS} commands at once {what}, with results", f"{rate:,.0f}/s", "400/s"))
+    return rows
+
+
+async def calm_command(folder: Path) -> list[Row]:
+    """A command when nothing else goes on: from publish to its result."""
+    async with home(folder) as (here, ear):
+        await here.log_in()
+        took: list[float] = []
+        with _Publisher(here.broker) as publisher:
+            for number in range(ONE_BY_ONE):
+                since, began = ear.count, time.monotonic()
+                publisher.client.publish("wx/out/wife", f"{number}", qos=1)
+                heard = await here.hear(ear.wait, "wx/result/wife", since=since)
+                took.append(heard.at - began)
+    return [Row("a command, calm, publish to its result", _spread(took), "p50 5 ms")]
+
+
+async def start(folder: Path) -> list[Row]:
+    """From the start of the process with a saved session and many contacts to online."""
+    async with home(folder) as (here, ear):
+        await here.phone.post("people", friends=5000)
+        await here.log_in()
+        await here.hear(here.bridge.stop)
+        since, began = ear.count, time.monotonic()
+        here.bridge.start()
+        await here.hear(ear.wait, "wx/login/state", lambda one: one.body["state"] == "online", since=since)
+        took = time.monotonic() - began
+    return [Row("start with a saved session and 5,000 contacts, to online", f"{took:.2f} s", "2 s")]
+
+
+async def idle(folder: Path) -> list[Row]:
+    """What it costs to do nothing, and how large it is."""
+    rows: list[Row] = []
+    for friends, aim in ((500, "70 MB"), (5000, "85 MB")):
+        async with home(folder / str(friends)) as (here, _):
+            await here.phone.post("people", friends=friends)
+            await here.log_in()
+            await asyncio.sleep(20)  # the work of the login is done by then; this is a measure, not a test
+            before, began = _cpu(here.bridge.pid), time.monotonic()
+            await asyncio.sleep(60)
+            cpu = (_cpu(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
+            rows.append(
+                Row(f"idle with {friends} contacts, resident", f"{_rss(here.bridge.pid):.0f} MB", aim)
+            )
+            rows.append(Row(f"idle with {friends} contacts, CPU a minute", f"{cpu:.2f} s", "0.2 s"))
+    return rows
+
+
+async def killed(folder: Path) -> list[Row]:
+    """SIGKILL in the middle of 2,000 messages: what is lost, what comes again."""
+    count = 2000
+    async with home(folder, "wx/login/#", "wx/in/#") as (here, ear):
+        await here.log_in()
+        await here.phone.post("say", **{"from": "wife", "text": "{n}", "count": count})
+        await here.hear(ear.wait_count, "wx/in/wife", count // 3)
+        await here.hear(here.bridge.kill)
+        await here.restart()
+        await here.hear(ear.wait, "wx/in/wife", lambda one: one.body["seq"] == count, timeout=30)
+        heard = [(one.body["seq"], one.body["id"]) for one in ear.on("wx/in/wife")]
+    lost = count - len({seq for seq, _ in heard})
+    again = len(heard) - len(set(heard))
+    strange = len(set(heard)) - len({seq for seq, _ in heard})
+    return [
+        Row("kill -9 in the middle of 2,000: lost", str(lost), "0"),
+        Row(
+            "  repeats, each with its old id and seq", f"{again} ({strange} strange)", "the window, 0 strange"
+        ),
+    ]
+
+
+async def _names(here: Home, users: list[str]) -> list[str]:
+    """Topic names of simulated friends."""
+    if users == ["wife"]:
+        return users
+    listed = await here.phone.get("people")
+    nick = {one["id"]: one.get("remark") or one["nickname"] for one in _people(listed)}
+    return [nick[user] for user in users]
+
+
+def _people(listed: Any) -> list[dict[str, Any]]:
+    return listed if isinstance(listed, list) else listed["people"]
+
+
+class _Publisher:
+    """A plain paho client with its thread."""
+
+    def __init__(self, broker: Mosquitto) -> None:
+        self.client = paho.Client(CallbackAPIVersion.VERSION2)
+        self.client.max_inflight_messages_set(100)
+        self._port = broker.port
+
+    def __enter__(self) -> Self:
+        self.client.connect("127.0.0.1", self._port)
+        self.client.loop_start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+def _publish_all(broker: Mosquitto, users: list[str]) -> None:
+    with _Publisher(broker) as publisher:
+        last = [publisher.client.publish(f"wx/out/{user}", f"{n}", qos=1) for n, user in enumerate(users)]
+        for info in last:
+            info.wait_for_publish(30)
+
+
+def _bare_rate(broker: Mosquitto) -> float:
+    """Publishes of the same size by paho alone, window 100, to the last PUBACK."""
+    payload = b"x" * 300
+    with _Publisher(broker) as publisher:
+        began = time.perf_counter()
+        infos = [publisher.client.publish("bare/in/wife", payload, qos=1) for _ in range(BURST)]
+        infos[-1].wait_for_publish(60)
+        return BURST / (time.perf_counter() - began)
+
+
+class _Counter:
+    """`mosquitto_sub`, which costs less than a client of ours, counting and timing what comes."""
+
+    def __init__(self, broker: Mosquitto, count: int) -> None:
+        self._count = count
+        command = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", "wx/in/#", "-C", str(count)]
+        self._process = subprocess.Popen([*command, "-F", "%U %p"], stdout=subprocess.PIPE, text=True)
+        broker.wait_for_log("New client connected", since=len(broker.log) - 1 if broker.log else 0)
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait(10)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def wait(self) -> None:
+        """Until all came, in order; `seconds` is from the first to the last."""
+        assert self._process.stdout is not None
+        lines = [line.split(" ", 1) for line in self._process.stdout]
+        assert [json.loads(body)["seq"] for _, body in lines] == list(range(1, self._count + 1))
+        self.seconds = float(lines[-1][0]) - float(lines[0][0])
+
+
+def _spread(seconds: list[float]) -> str:
+    ordered = sorted(one * 1000 for one in seconds)
+    return f"p50 {statistics.median(ordered):.1f}, p99 {ordered[int(len(ordered) * 0.99) - 1]:.1f} ms"
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of CPU, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def _rss(pid: int) -> float:
+    """Resident megabytes."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
