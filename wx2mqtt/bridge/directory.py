@@ -24,6 +24,8 @@ def entry_body(entry: Entry) -> dict[str, Json]:
     body["removed"] = entry.removed
     if entry.closed:
         body["unresolved"] = True
+    if entry.problem:
+        body["problem"] = str(entry.problem)
     return body
 
 

@@ -287,8 +287,9 @@ class Sender:
         return row
 
     def _draft(self, row: CommandRow) -> Draft | None:
-        person = self._identity.by_level(row.command.user) if row.person is None else None
-        person = person or (None if row.person is None else self._identity.get(row.person))
+        person = None if row.person is None else self._identity.get(row.person)
+        if person is None:  # named before the first login, or joined with somebody since
+            person = self._identity.by_level(row.command.user)
         if person is None or person.closed or person.handle is None:
             return None
         return Draft(chat=person.handle, kind=Kind.TEXT, text=row.command.text)

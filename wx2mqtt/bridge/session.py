@@ -227,6 +227,8 @@ class Session:
             self._inbound.owner = step.owner
             if not self._knows_people_of(step):
                 await self._begin(step)
+                old_handles_end = self._identity.adopt((), step.login_id, step.owner, now_ms(), complete=False)
+                await insist(lambda: self._inbound.people(old_handles_end))
                 fetched = await self._fetch_people(step)
             else:
                 fetched = (
