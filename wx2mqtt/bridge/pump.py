@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.outlet import WINDOW, Outlet
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import PublishRefused
 from wx2mqtt.mqtt.link import Publication
@@ -45,7 +45,8 @@ class Pump:
         self._open: dict[int, Row] = {}
         self._acknowledged: dict[int, None] = {}
         self._refused: dict[str, None] = {}
-        self._catch_up: deque[tuple[str, int]] = deque()
+        self._ready: deque[Row] = deque()
+        self._catch_up: deque[tuple[str, int, int]] = deque()
         self._put_by: set[int] = set()
         self._chores: deque[Callable[[], Awaitable[None]]] = deque()
         self._counted = False
@@ -67,6 +68,7 @@ class Pump:
         """A new connection: all that has no PUBACK goes out again, in its old order."""
         self._after = 0
         self._counted = False
+        self._ready.clear()
         self._catch_up.clear()
         self._refused.clear()
         self._more.set()
@@ -96,12 +98,19 @@ class Pump:
             await insist(self._settle_gathered)
 
     async def _publish_waiting(self) -> None:
-        while (room := self._outlet.room) > 0:
-            rows = await self._take(min(room, CHUNK))
-            if not rows:
-                return
-            for row in rows:
+        while self._room > 0 and (self._ready or await self._read_ahead()):
+            row = self._ready.popleft()
+            if row.topic not in self._refused and self._is_fresh(row):
                 self._publish(row)
+
+    @property
+    def _room(self) -> int:
+        """How many more may go out now.
+
+        What is acknowledged but not settled counts too: it would be published again after a crash, and that
+        should never be more than a window.
+        """
+        return min(self._outlet.room, WINDOW - len(self._open) - len(self._acknowledged))
 
     async def _settle_gathered(self) -> None:
         while self._chores:
@@ -112,36 +121,26 @@ class Pump:
             await self._journal.published(ids)
             for row_id in ids:
                 del self._acknowledged[row_id]
+            self._more.set()
 
-    async def _take(self, limit: int) -> list[Row]:
+    async def _read_ahead(self) -> bool:
         """The next rows: first of topics that may go again, then what comes after the last one taken."""
         while self._catch_up:
-            topic, upto = self._catch_up[0]
-            rows = await self._journal.waiting_in(
-                topic, upto, limit + len(self._open) + len(self._acknowledged)
-            )
-            fresh = self._fresh(rows)
-            if fresh:
-                return fresh[:limit]
-            self._catch_up.popleft()
-        while True:
-            after = self._after
-            rows = await self._journal.waiting(after, limit, self._refused)
-            if after != self._after:
-                continue  # a new connection began while we read
-            if not rows:
-                return []
+            topic, begin, upto = self._catch_up.popleft()
+            rows = await self._journal.waiting_in(topic, begin, upto, CHUNK)
+            if rows:
+                self._catch_up.appendleft((topic, rows[-1].id, upto))
+                self._ready.extend(rows)
+                return True
+        after = self._after
+        rows = await self._journal.waiting(after, CHUNK, self._refused)
+        if rows and after == self._after:  # else a new connection began while we read, and all begins anew
             self._after = rows[-1].id
-            fresh = self._fresh(rows)
-            if fresh:
-                return fresh
+            self._ready.extend(rows)
+        return bool(rows)
 
-    def _fresh(self, rows: list[Row]) -> list[Row]:
-        return [
-            row
-            for row in rows
-            if row.id not in self._open and row.id not in self._acknowledged and row.id not in self._put_by
-        ]
+    def _is_fresh(self, row: Row) -> bool:
+        return not (row.id in self._open or row.id in self._acknowledged or row.id in self._put_by)
 
     def _publish(self, row: Row, payload: bytes | None = None) -> None:
         self._open[row.id] = row
@@ -196,7 +195,8 @@ class Pump:
     def _try_again(self, topic: str) -> None:
         if topic in self._refused:
             del self._refused[topic]
-            self._catch_up.append((topic, self._after))
+            self._ready = deque(row for row in self._ready if row.topic != topic)  # they are caught up with
+            self._catch_up.append((topic, 0, self._after))
             self._more.set()
 
     def _drop(self, topic: str) -> None:

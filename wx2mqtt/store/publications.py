@@ -23,10 +23,10 @@ class Publications(Lane):
             lambda db: _rows(db.execute(_SQL["waiting"], (self._account, after, topics, limit)))
         )
 
-    async def waiting_in(self, topic: str, upto: int, limit: int) -> list[Row]:
-        """The first rows of one topic, up to the row `upto`."""
+    async def waiting_in(self, topic: str, after: int, upto: int, limit: int) -> list[Row]:
+        """The next rows of one topic behind `after`, up to the row `upto`."""
         return await self._database.read(
-            lambda db: _rows(db.execute(_SQL["waiting_in"], (self._account, upto, topic, limit)))
+            lambda db: _rows(db.execute(_SQL["waiting_in"], (self._account, after, upto, topic, limit)))
         )
 
     async def published(self, ids: Sequence[int]) -> None:

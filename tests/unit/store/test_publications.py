@@ -64,9 +64,10 @@ async def test_skipped_topics_do_not_hold_up_the_others(journal: Journal) -> Non
 
 async def test_a_topic_that_may_go_again_is_read_up_to_where_the_pump_is(journal: Journal) -> None:
     a, b, c, d = await _record(journal, "wife", "bob", "wife", "wife")
-    assert [row.id for row in await journal.waiting_in("wx/in/wife", c, 10)] == [a, c]
-    assert [row.id for row in await journal.waiting_in("wx/in/wife", d, 1)] == [a]
-    assert [row.id for row in await journal.waiting_in("wx/in/bob", d, 10)] == [b]
+    assert [row.id for row in await journal.waiting_in("wx/in/wife", 0, c, 10)] == [a, c]
+    assert [row.id for row in await journal.waiting_in("wx/in/wife", 0, d, 1)] == [a]
+    assert [row.id for row in await journal.waiting_in("wx/in/wife", a, d, 1)] == [c]
+    assert [row.id for row in await journal.waiting_in("wx/in/bob", 0, d, 10)] == [b]
 
 
 async def test_what_is_published_waits_no_more(journal: Journal) -> None:

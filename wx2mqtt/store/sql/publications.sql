@@ -11,11 +11,11 @@ WHERE account = ?1 AND state = 0 AND id > ?2 AND topic NOT IN (SELECT value FROM
 ORDER BY id LIMIT ?4;
 
 -- waiting_in --
--- The first rows of a topic that may go again.
+-- The next rows of a topic that may go again.
 SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user
 FROM publication
-WHERE account = ?1 AND state = 0 AND id <= ?2 AND topic = ?3
-ORDER BY id LIMIT ?4;
+WHERE account = ?1 AND state = 0 AND id > ?2 AND id <= ?3 AND topic = ?4
+ORDER BY id LIMIT ?5;
 
 -- published --
 -- Acknowledged by the broker, also when it had been given up meanwhile.
