@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from typing import Self
 
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command, Json
@@ -16,6 +17,22 @@ KEYS = (
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),
 )
 LONGEST_ID = 128  # characters
+LONGEST_TTL = 10 * 365 * 86_400  # seconds; who asks for more means "for ever"
+DEEPEST = 64  # levels of a JSON object: what is read must be writable again (`transaction`)
+
+
+class Written(float):
+    """A JSON number with a fraction or an exponent, which knows how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Raises `ValueError` for what is too large: JSON has no way to write infinity."""
+        number = super().__new__(cls, text)
+        if math.isinf(number):
+            raise ValueError(text)
+        number.text = text
+        return number
 
 
 def read_command(user: str, payload: bytes, content_type: str) -> Command:
@@ -79,7 +96,9 @@ def _id_of(fields: Mapping[str, Json]) -> str:
     value = fields.get("id")
     if value is None and "id" not in fields:
         return ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if isinstance(value, Written):
+        value = value.text
+    elif isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_ID or not _writable(value):
         raise _bad_value("id", "1 to 128 characters")
@@ -104,9 +123,9 @@ def _seconds(fields: Mapping[str, Json]) -> float | None:
     value = fields.get("ttl")
     if value is None and "ttl" not in fields:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise _bad_value("ttl", "a number of seconds above 0")
-    return float(value)
+    return float(min(value, LONGEST_TTL))
 
 
 def _names(fields: Mapping[str, Json]) -> tuple[str, ...]:
@@ -143,17 +162,26 @@ def read_request(payload: bytes) -> dict[str, Json]:
 def _object(payload: bytes, trouble: str) -> dict[str, Json]:
     code = "bad_command" if trouble == "bad_json" else trouble
     try:
-        value = json.loads(_decoded(payload), parse_constant=_no_constant)
+        value = json.loads(_decoded(payload), parse_float=Written, parse_constant=_no_constant)
     except BadCommand as bad:
         raise BadCommand(code, bad.word) from None
     except json.JSONDecodeError as wrong:
         problem = f"{wrong.msg} at character {wrong.pos + 1}"
         raise BadCommand(code, trouble, problem=problem) from None
-    except (ValueError, RecursionError) as wrong:
-        raise BadCommand(code, trouble, problem=type(wrong).__name__) from None
+    except ValueError:
+        raise BadCommand(code, trouble, problem="a number in it is too large, or none") from None
+    except RecursionError:
+        raise BadCommand(code, trouble, problem=f"it has more than {DEEPEST} levels") from None
     if not isinstance(value, dict):
         raise BadCommand(code, trouble, problem=f"it is a {type(value).__name__}")
+    if payload.count(b"[") + payload.count(b"{") > DEEPEST and _is_deeper(value, DEEPEST):
+        raise BadCommand(code, trouble, problem=f"it has more than {DEEPEST} levels")
     return value
+
+
+def _is_deeper(value: Json, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 1 or _is_deeper(one, levels - 1) for one in inner if isinstance(one, (dict, list)))
 
 
 def _no_constant(name: str) -> None:

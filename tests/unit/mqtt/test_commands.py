@@ -1,0 +1,278 @@
+"""What is published on `out/<user>` and to requests: every rule of form, and no payload that does harm."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import Command, Result, Status
+from wx2mqtt.mqtt.commands import KEYS, KINDS, LONGEST_TTL, read_command, read_request
+from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES, answer_error, answer_ok, encode, result_body
+from wx2mqtt.words import explain
+
+TYPES = ("", "text/plain", "application/json", "application/octet-stream", "text/plain; charset=utf-8")
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+commands = st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), json_values, max_size=5)
+payloads = st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
+payloads |= commands.map(lambda body: json.dumps(body).encode())
+
+
+def read(payload, content_type=""):
+    return read_command("wife", payload if isinstance(payload, bytes) else payload.encode(), content_type)
+
+
+def refused(payload, content_type=""):
+    """Code, word, and facts of the refusal."""
+    with pytest.raises(BadCommand) as caught:
+        read(payload, content_type)
+    bad = caught.value
+    assert explain("en", bad)
+    assert explain("zh", bad)
+    return bad.code, bad.word, bad.facts
+
+
+def sentence(payload, content_type=""):
+    with pytest.raises(BadCommand) as caught:
+        read(payload, content_type)
+    return explain("en", caught.value)
+
+
+# text
+
+
+@pytest.mark.parametrize(
+    "text", ["开灯 ☀", " two\nlines \n", "[1]", '"{"', "a{", "\ufeff{", "&lt;br/&gt;", "0"]
+)
+def test_what_does_not_begin_with_a_brace_is_text_as_it_is(text):
+    assert read(text) == Command(user="wife", text=text)
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "text/plain; charset=utf-8", "Text/Plain"])
+def test_text_plain_makes_anything_a_text(content_type):
+    assert read('{"text": "x"}', content_type).text == '{"text": "x"}'
+    assert read("{no json", content_type).text == "{no json"
+
+
+@pytest.mark.parametrize(
+    "payload", ["", " ", "\n\t", "\u3000", '{"text": ""}', '{"text": " \\n"}', '{"kind": "text"}']
+)
+def test_nothing_to_say_is_empty(payload):
+    assert refused(payload)[0] == "empty"
+
+
+@pytest.mark.parametrize("payload", [b"\xff", b"\xe4\xbd", b"{\xff}", b'{"text": "\xe4"}'])
+def test_what_is_not_utf_8_is_a_bad_command(payload):
+    assert refused(payload)[:2] == ("bad_command", "not_utf8")
+
+
+# commands
+
+
+@pytest.mark.parametrize("payload", ['{"text": "x"}', ' \r\n\t{"text": "x"} \n'])
+@pytest.mark.parametrize("content_type", ["", "application/json", "application/octet-stream"])
+def test_what_begins_with_a_brace_is_a_command(payload, content_type):
+    assert read(payload, content_type) == Command(user="wife", text="x")
+
+
+def test_a_command_holds_what_was_asked():
+    body = {
+        "text": "x",
+        "id": "a",
+        "ttl": 1.5,
+        "mention": ["mom"],
+        "hold": False,
+        "priority": "high",
+        "urgent": True,
+        "also_wechat": True,
+    }
+    assert read(json.dumps(body)) == Command(
+        user="wife",
+        text="x",
+        id="a",
+        ttl=1.5,
+        mention=("mom",),
+        hold=False,
+        priority="high",
+        urgent=True,
+        also_wechat=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "payload", ["{", "{no json", '{"text": "x"', '{"text": "x"} y', '{"a": NaN}', "{" * 9]
+)
+def test_a_brace_that_does_not_parse_gets_the_hint_how_to_send_it_as_text(payload):
+    assert refused(payload)[:2] == ("bad_command", "bad_json")
+    assert '{"text": "…"}' in sentence(payload)
+    assert "text/plain" in sentence(payload)
+
+
+@pytest.mark.parametrize("payload", ["[]", "1", '"text"', "null", "", "x"])
+def test_application_json_must_be_an_object(payload):
+    assert refused(payload, "application/json")[:2] == ("bad_command", "bad_json")
+
+
+def test_an_object_without_text_or_kind_gets_the_hint_how_to_send_json_as_text():
+    assert refused('{"ttl": 3}')[:2] == ("bad_command", "no_text_no_kind")
+    assert 'use {"text": "…"} or content type text/plain' in sentence("{}")
+
+
+def test_an_unknown_key_is_named_with_those_that_are_known():
+    code, word, facts = refused('{"text": "x", "tetx": 1}')
+    assert (code, word, facts["key"]) == ("bad_command", "unknown_key", "tetx")
+    assert "'tetx'" in sentence('{"text": "x", "tetx": 1}')
+    assert "also_wechat" in sentence('{"text": "x", "tetx": 1}')
+
+
+def test_an_unknown_kind_is_named_with_those_that_are_known():
+    assert refused('{"kind": "voice"}')[:2] == ("bad_command", "unknown_kind")
+    assert "'voice'" in sentence('{"kind": "voice"}')
+    assert "recall" in sentence('{"kind": "voice"}')
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "text"])
+def test_other_kinds_need_no_text(kind):
+    assert read(json.dumps({"kind": kind, "id": "a"})).kind == kind
+
+
+BAD_VALUES: list[tuple[str, list[Any]]] = [
+    ("text", [1, None, ["x"], "\ud800"]),
+    ("kind", [1, None, [], {}]),
+    ("id", ["", "x" * 129, None, True, [], {}, "\udfff"]),
+    ("ttl", [0, -1, None, "60", True, [], 0.0]),
+    ("mention", ["mom", [1], {"a": 1}, ["\ud800"], None]),
+    ("hold", [1, "true", None]),
+    ("priority", ["now", 1, None, [], {}]),
+    ("urgent", [0, "no"]),
+    ("also_wechat", [1]),
+    ("name", [1]),
+    ("message_id", [7615282929538795099]),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in BAD_VALUES for value in values])
+def test_a_value_that_does_not_fit_names_its_key(key, value):
+    code, _, facts = refused(json.dumps({"text": "x", key: value}))
+    assert code == "bad_command"
+    assert facts.get("key", "kind") == key
+
+
+def test_a_refusal_carries_the_id_wherever_there_is_one():
+    with pytest.raises(BadCommand) as caught:
+        read('{"id": "a", "text": "x", "ttl": -1}')
+    assert caught.value.command_id == "a"
+
+
+@pytest.mark.parametrize(
+    ("written", "taken"),
+    [
+        ("7", "7"),
+        ("-7", "-7"),
+        ("7615282929538795099", "7615282929538795099"),
+        ("1.50", "1.50"),
+        ("1e2", "1e2"),
+        ("12345678901234567890.12345678901234567890", "12345678901234567890.12345678901234567890"),
+    ],
+)
+def test_a_number_as_id_is_taken_as_its_text(written, taken):
+    assert read(f'{{"text": "x", "id": {written}}}').id == taken
+
+
+@pytest.mark.parametrize("length", [1, 128])
+def test_an_id_has_1_to_128_characters(length):
+    assert read(json.dumps({"text": "x", "id": "界" * length})).id == "界" * length
+
+
+@pytest.mark.parametrize("ttl", ["1e400", "-1e400", "1" * 5000])
+def test_a_number_too_large_to_mean_anything_is_refused(ttl):
+    assert refused(f'{{"text": "x", "ttl": {ttl}}}')[0] == "bad_command"
+
+
+@pytest.mark.parametrize("ttl", ["1e308", "1" + "0" * 400, "1e10"])
+def test_a_ttl_beyond_ten_years_is_ten_years(ttl):
+    assert read(f'{{"text": "x", "ttl": {ttl}}}').ttl == LONGEST_TTL
+
+
+# requests
+
+
+@pytest.mark.parametrize("payload", [b"", b" \n"])
+def test_an_empty_request_has_no_fields(payload):
+    assert read_request(payload) == {}
+
+
+@pytest.mark.parametrize(
+    "payload", [b"[]", b"x", b"\xff", b"{", b'"a"', b"{" * 3000, b'{"transaction": 1e999}']
+)
+def test_a_request_must_be_a_json_object(payload):
+    with pytest.raises(BadCommand) as caught:
+        read_request(payload)
+    assert caught.value.code == "bad_request"
+    assert explain("en", caught.value)
+
+
+@pytest.mark.parametrize("depth", [50, 150, 400, 900, 2000, 100_000])
+def test_what_is_nested_so_deep_that_it_could_not_be_written_again_is_refused(depth):
+    payload = b'{"transaction": ' + b"[" * depth + b"]" * depth + b"}"
+    if depth <= 50:
+        assert read_request(payload)
+        return
+    with pytest.raises(BadCommand) as caught:
+        read_request(payload)
+    assert caught.value.code == "bad_request"
+
+
+# whatever comes
+
+
+@given(payload=payloads, content_type=st.sampled_from(TYPES))
+@example(payload=b'{"text": "x", "ttl": 1e308}', content_type="")
+@example(payload=b"[" * 100_000, content_type="application/json")
+@example(payload=b'{"text": "\\ud800"}', content_type="")
+@example(payload=b'{"\\ud800": 1}', content_type="")
+@example(payload=b'{"kind": "\\ud800"}', content_type="")
+def test_any_payload_is_a_command_or_a_bad_command_that_can_be_told(payload, content_type):
+    try:
+        command = read(payload, content_type)
+    except BadCommand as bad:
+        assert bad.code in RESULT_CODES
+        for language in ("en", "zh"):
+            result = Result(
+                id=bad.command_id,
+                user="wife",
+                status=Status.REJECTED,
+                code=bad.code,
+                time=0,
+                message=explain(language, bad),
+            )
+            assert json.loads(encode(result_body(result, "home")))["message"]
+    else:
+        assert command.text.encode().strip() or command.kind != "text"
+        assert len(command.id) <= 128
+
+
+@given(payload=payloads)
+@example(payload=b'{"transaction": Infinity}')
+@example(payload=b'{"transaction": 1e400}')
+@example(payload=b'{"transaction": "\\ud800"}')
+def test_any_request_has_fields_that_can_be_echoed_or_is_a_bad_request_that_can_be_told(payload):
+    def no_constant(name):
+        raise AssertionError(name)
+
+    try:
+        fields = read_request(payload)
+    except BadCommand as bad:
+        assert bad.code in REQUEST_CODES
+        answer = answer_error(bad.code, explain("zh", bad), None)
+    else:
+        answer = answer_ok(fields, fields)
+    assert json.loads(answer, parse_constant=no_constant)["status"] in ("ok", "error")
