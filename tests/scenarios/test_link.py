@@ -60,7 +60,7 @@ async def test_a_connection_says_what_the_broker_allows(start_mosquitto: StartMo
         connection = await told.connection()
     assert connection.url == broker.url
     assert connection.protocol == "5"
-    assert connection.receive_maximum == 32, "some places are kept for what is never acknowledged"
+    assert connection.receive_maximum == 35, "some places are kept for what is never acknowledged"
     assert connection.packet_limit == 100000
     assert connection.retain_available
     assert not connection.session_present

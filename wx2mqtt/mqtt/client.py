@@ -38,7 +38,7 @@ class MqttLink:
         self._plan = Plan(addresses=tuple(map(read_url, options.urls)), wanted=options.protocol)
         self._conversation: Conversation | None = None
         self._heard_at = 0.0
-        self._wakes_at = 0.0
+        self._wakes_at = time.monotonic()
         self._told = ""
 
     @property
@@ -62,7 +62,6 @@ class MqttLink:
 
     async def run(self, listener: Listener) -> None:
         """As `Link.run`. Cancelled, it tells all open publishes `NotConnected` and the listener nothing."""
-        self._wakes_at = time.monotonic()
         while True:
             ended = await self._converse(self._plan.attempt, listener)
             self._plan, pause = self._plan.after(ended, time.monotonic(), self._chance())

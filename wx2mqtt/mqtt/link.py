@@ -124,4 +124,4 @@ class Link(Protocol):
 
     @property
     def moves_by(self) -> float:
-        """By when the link has done its next step, if all is well, of the monotonic clock (for the watchdog)."""
+        """By when the next step is done if all is well; of the monotonic clock, for the watchdog."""

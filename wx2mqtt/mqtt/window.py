@@ -19,7 +19,8 @@ PATIENCE = 60.0
 """Seconds after which a publish without PUBACK is given back although the connection lives: a broker may
 acknowledge all topics but one, whose reader's node is gone (broker-clusters 3)."""
 SPARE = 8
-"""At most so many places of the broker's Receive Maximum are kept free for those: there they still count."""
+"""Places of the broker's Receive Maximum that are kept free for those, where they still count; fewer when the
+broker allows few."""
 
 
 def tell(callback: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -40,7 +41,7 @@ class Window:
     """The caller keeps to `size`; all of it is of one connection."""
 
     def __init__(self, receive_maximum: int) -> None:
-        self._spare = min(SPARE, receive_maximum // 4)
+        self._spare = min(SPARE, receive_maximum // 8 or receive_maximum // 4)
         self.size = receive_maximum - self._spare
         self._open: dict[int, tuple[Acknowledged, float]] = {}
         self._late: set[int] = set()
