@@ -97,6 +97,11 @@ class Chromium:
         assert value, f"never true: {expression}"
         return value
 
+    def screenshot(self) -> str:
+        """What the window shows: a PNG in base64."""
+        value: str = self._call("GET", f"{self._session}/screenshot")
+        return value
+
     def console(self) -> list[str]:
         """What the page complained of since the last time."""
         entries = self._call("POST", f"{self._session}/se/log", type="browser")
