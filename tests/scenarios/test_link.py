@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import time
 from asyncio.subprocess import DEVNULL
@@ -516,6 +517,17 @@ async def test_a_broker_that_falls_silent_is_seen_within_one_and_a_half_keepaliv
         assert 2 <= took <= 3.2
         assert gone.reason == f"127.0.0.1:{mosquitto.port} does not answer any more"
         await told.connection()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the option")
+async def test_the_kernel_too_gives_up_on_a_broker_that_takes_nothing(mosquitto: Mosquitto):
+    async with linked(mosquitto.url, keepalive=20) as told:
+        await told.connection()
+        assert told.link._conversation is not None
+        raw = told.link._conversation._connection.stream._raw
+        assert isinstance(raw, socket.socket)
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
+        assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 async def test_a_quiet_connection_is_kept_alive(mosquitto: Mosquitto):

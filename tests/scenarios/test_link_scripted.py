@@ -472,6 +472,25 @@ async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
     assert told.link.connects == 1
 
 
+async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begin_again():
+    mids: list[int] = []
+
+    async def script(peer):
+        await peer.welcome()
+        mids.extend([(await peer.read(PUBLISH)).publish_mid for _ in range(4)])
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        await told.connection()
+        told.publish(message())
+        assert told.link._conversation is not None
+        told.link._conversation._connection._wire._last_mid = 65_534
+        for _ in range(3):
+            told.publish(message())
+        await broker.done()
+    assert mids == [2, 65_535, 1, 3], "1 was the subscription's"
+
+
 async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_go_on(monkeypatch):
     """What RabbitMQ does for a topic whose reader's node is gone (broker-clusters)."""
     monkeypatch.setattr(window, "PATIENCE", 0.2)
@@ -707,7 +726,8 @@ async def test_bytes_that_are_no_mqtt_end_the_connection_and_nothing_else(garbag
     async with scripted(broken, stay) as broker, linked(broker.url) as told:
         await told.connection()
         open_publish = told.publish(message())
-        assert (await told.end()).code == "lost"
+        gone = await told.end()
+        assert (gone.code, "not MQTT" in gone.reason) == ("lost", True)
         assert isinstance(open_publish.result(), NotConnected)
         await told.connection()
         assert await told.published(message()) is None

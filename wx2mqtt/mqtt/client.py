@@ -119,5 +119,7 @@ class MqttLink:
         say = log.debug if reason == self._told else log.warning  # an hour without a broker is one line
         say("no connection to the broker", reason=reason, retry_in=round(pause.seconds, 1))
         self._told = reason
-        gone = Disconnected(reason=reason, retry_in=pause.seconds, standby=pause.standby, code=ended.end)
+        gone = Disconnected(
+            reason=reason, retry_in=pause.seconds, standby=pause.standby, code=ended.end.value
+        )
         tell(listener.disconnected, gone)

@@ -30,6 +30,7 @@ from wx2mqtt.mqtt.reasons import (
     TOPIC_NAME,
     VERSION,
     broken,
+    not_mqtt,
     scrub,
     unanswered,
     unreachable,
@@ -316,7 +317,8 @@ class Conversation:
         return scrub(words(code, said), *secrets)
 
     def _broken(self) -> str:
-        return self._hinted(broken(self._connection.stream.error, self._attempt.address))
+        stream, address = self._connection.stream, self._attempt.address
+        return self._hinted(broken(stream.error, address)) if stream.over else not_mqtt(address)
 
     def _hinted(self, reason: str) -> str:
         if self._grant is not None:

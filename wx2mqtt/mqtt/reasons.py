@@ -96,6 +96,11 @@ def _no_tls(error: ssl.SSLError, where: str) -> str:
     return f"no TLS connection to {where}: {reason}"
 
 
+def not_mqtt(address: Address) -> str:
+    """Why we hung up."""
+    return f"{address.endpoint} sent something that is not MQTT"
+
+
 def unanswered(sentence: str, address: Address, protocol: str) -> str:
     """The sentence and what may mend it, where a broker closed on our CONNECT without a word."""
     hints = [] if address.tls or address.unix else ["TLS (mqtts or wss)"]

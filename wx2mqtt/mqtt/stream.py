@@ -31,6 +31,7 @@ class Stream:
     """Times are of the monotonic clock: `heard_at` of the last byte in, `sent_at` of the last byte out.
 
     `drained_at` is when the kernel last took something of a backlog: a large packet on a slow line moves.
+    `over` is true once the other side, or the line, has ended it; `error` says how if not in order.
     """
 
     def __init__(self, raw: Raw) -> None:
@@ -38,7 +39,7 @@ class Stream:
         self._acknowledge = _quick_acknowledgement(raw)
         self._read = b""
         self._at = 0
-        self._ended = False
+        self.over = False
         self._unsent = bytearray()
         self._behind = False
         self.error: OSError | None = None
@@ -54,7 +55,7 @@ class Stream:
             data = self._read[start : start + size]
             self._at = start + len(data)
             return data
-        if not self._ended:
+        if not (self.over or self.closed):
             raise BlockingIOError
         if self.error is not None:
             raise self.error
@@ -67,7 +68,7 @@ class Stream:
 
     def close(self) -> None:
         """Nothing more is given out, not even what was read already."""
-        self.closed = self._ended = True
+        self.closed = True
         self._read = b""
         self._raw.close()
 
@@ -82,7 +83,7 @@ class Stream:
     @property
     def readable(self) -> bool:
         """Whether `recv` has something to give: bytes, the end, or an error."""
-        return self._at < len(self._read) or self._ended
+        return self._at < len(self._read) or self.over
 
     @property
     def behind(self) -> bool:
@@ -136,7 +137,7 @@ class Stream:
         return pending is not None and pending() > 0
 
     def _end(self, error: OSError | None) -> None:
-        self._ended = True
+        self.over = True
         self.error = self.error or error
 
 
