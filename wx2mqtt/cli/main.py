@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import structlog
 import typer
 
 from wx2mqtt import __version__
@@ -18,6 +19,8 @@ from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.service import logs
 from wx2mqtt.settings.load import Loaded, find, load
+
+log = structlog.get_logger(__name__)
 
 app = typer.Typer(
     help="A bridge between a personal WeChat account and MQTT.",
@@ -123,7 +126,13 @@ def run_bridge(config: Config = None) -> None:
         )
         await run(loaded, around)
 
-    asyncio.run(bridge())
+    try:
+        asyncio.run(bridge())
+    except Wx2MqttError:
+        raise
+    except Exception:  # through the log, which redacts: a traceback may quote a request (P6)
+        log.critical("the bridge failed", exc_info=True)
+        raise typer.Exit(UNEXPECTED) from None
 
 
 def _warn(loaded: Loaded) -> None:
