@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
@@ -186,3 +187,23 @@ async def test_a_key_press_that_interrupts_us_does_not_reach_it(tmp_path: Path):
     """We have to publish 'offline' on it first."""
     async with Embedded(tmp_path, port=0):
         assert os.getpgid(child().pid) != os.getpgid(0)
+
+
+@needs_mosquitto
+async def test_one_that_hangs_does_not_hold_up_our_end(tmp_path: Path):
+    async with Embedded(tmp_path, port=0):
+        hung = child()
+        hung.suspend()
+        start = time.monotonic()
+    assert time.monotonic() - start < 4
+    assert not hung.is_running()
+
+
+@needs_mosquitto
+async def test_killed_again_and_again_it_comes_back_again_and_again(tmp_path: Path):
+    async with Embedded(tmp_path, port=0) as broker, linked(broker.url) as told:
+        for _ in range(3):
+            await told.connection()
+            child().kill()
+            await told.end()
+        await told.connection()
