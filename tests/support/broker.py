@@ -82,7 +82,11 @@ class Mosquitto:
         self._process = process
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
-        self.wait_for_log(" running", since=seen)
+        try:
+            self.wait_for_log(" running", since=seen)
+        except AssertionError:
+            self.kill()
+            raise
         return self
 
     def stop(self) -> None:
