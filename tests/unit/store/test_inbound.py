@@ -105,9 +105,12 @@ async def test_a_repeat_is_left_out_and_takes_no_seq(journal: Journal) -> None:
 
 
 async def test_a_repeat_inside_of_one_batch_is_left_out(journal: Journal) -> None:
-    recorded = await journal.record([message("a"), message("b"), message("a")], NO_CHANGES, C1, "login")
+    items = [message("a", text="first"), message("b"), message("a", text="second")]
+    recorded = await journal.record(items, NO_CHANGES, C1, "login")
     assert (recorded.messages, recorded.repeated) == (2, 1)
-    assert [json.loads(row.payload)["id"] for row in await journal.waiting(0, 9)] == ["id-a", "id-b"]
+    bodies = [json.loads(row.payload) for row in await journal.waiting(0, 9)]
+    assert [body["id"] for body in bodies] == ["id-a", "id-b"]
+    assert bodies[0]["text"] == "first"
 
 
 async def test_a_repeat_that_was_published_long_ago_is_still_known(journal: Journal) -> None:

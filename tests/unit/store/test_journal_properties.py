@@ -1,0 +1,290 @@
+"""Whatever happens in whatever order, killed at any moment: nothing lost, nothing twice, nothing out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import command, event, mark, message, publication, result
+from wx2mqtt.model import Cursor, Status
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import AlreadySettled, Journal, NewCommand, Outcome
+from wx2mqtt.store.people import NO_CHANGES
+
+DAY = 86_400_000
+keys = st.lists(st.sampled_from([f"k{number}" for number in range(9)]), max_size=6)
+ids = st.sampled_from([f"c{number}" for number in range(6)])
+texts = st.sampled_from(["on", "off"])
+statuses = st.sampled_from([Status.SENT, Status.FAILED, Status.UNCERTAIN])
+places = st.integers(0, 50)
+
+
+@dataclass
+class Asked:
+    """What the model knows of a command."""
+
+    text: str
+    open: bool = False
+    unknown: int = 0
+    attempts: int = 0
+    status: Status | None = None
+
+
+@dataclass
+class Model:
+    """The journal as it must be; each list in the order in which things came."""
+
+    seen: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    commands: dict[str, Asked] = field(default_factory=dict)
+    cursor: str | None = None
+
+    @property
+    def unsettled(self) -> list[str]:
+        return [name for name, one in self.commands.items() if one.status is None]
+
+
+class JournalMachine(RuleBasedStateMachine):
+    """Two accounts in one store; the second must never notice the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
+        self.life = 0
+        self.model = Model()
+        self.clock = Clock()
+
+    @initialize()
+    def begin_life(self) -> None:
+        self.runner.run(self._open())
+
+    async def _open(self) -> None:
+        path = self.folder / str(self.life)
+        path.mkdir(exist_ok=True)
+        self.database = await Database.open(path / "wx2mqtt.db")
+        assert self.database.set_aside is None
+        self.journal = Journal(self.database, "home", self.clock)
+        self.other = Journal(self.database, "work", self.clock)
+        self.opened = await self.journal.open()
+        await self.other.open()
+
+    def teardown(self) -> None:
+        self.runner.run(self.database.close())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+    @rule(batch=keys, events=st.booleans(), cursor=st.sampled_from(["a", "b", None]))
+    def record(self, batch: list[str], events: bool, cursor: str | None) -> None:
+        """Keys that end alike are events, so that both kinds come and repeat in one batch."""
+        items = [event(key) if events and key.endswith("7") else message(key) for key in batch]
+        recorded = self.runner.run(
+            self.journal.record(items, NO_CHANGES, None if cursor is None else Cursor(cursor), "login")
+        )
+        for item, key in zip(items, batch, strict=True):
+            if key in self.model.seen:
+                continue
+            self.model.seen.append(key)
+            is_message = hasattr(item, "text")
+            if is_message:
+                self.model.messages.append(key)
+            self.model.waiting.append(key)
+        self.model.cursor = cursor or self.model.cursor
+        assert recorded.seq == len(self.model.messages)
+        assert recorded.messages + recorded.events + recorded.repeated == len(batch)
+
+    @rule(batch=st.lists(st.tuples(ids, texts), max_size=5))
+    def accept(self, batch: list[tuple[str, str]]) -> None:
+        accepted = self.runner.run(self.journal.accept([command(name, text=text) for name, text in batch]))
+        for (name, text), outcome in zip(batch, accepted, strict=True):
+            known = self.model.commands.get(name)
+            if known is None:
+                self.model.commands[name] = Asked(text)
+                assert outcome.outcome is Outcome.NEW
+            elif known.text == text:
+                assert outcome.outcome is Outcome.REPEAT
+            else:
+                assert outcome.outcome is Outcome.REUSED
+            assert outcome.row is not None
+            assert outcome.row.command_id == name
+
+    @rule(name=ids, mid=st.integers(1, 3))
+    def deliver_twice(self, name: str, mid: int) -> None:
+        """Killed between commit and PUBACK, the broker delivers the same again: it is the same command."""
+        if name in self.model.commands:
+            return
+        self.runner.run(self.journal.accept([self._delivered(name, mid, dup=False)]))
+        self.model.commands[name] = Asked("on")
+        self.crash()
+        (again,) = self.runner.run(self.journal.accept([self._delivered(f"{name} again", mid, dup=True)]))
+        assert again.outcome is Outcome.SAME_DELIVERY
+        assert again.row is not None
+        assert again.row.command_id == name
+
+    def _delivered(self, name: str, mid: int, *, dup: bool) -> NewCommand:
+        return command(name, text="on", delivery=mark(mid, dup=dup, content="on"))
+
+    def _pick(self, names: list[str], place: int) -> str:
+        return names[place % len(names)]
+
+    def _row(self, name: str) -> int:
+        row = self.runner.run(self.journal.get(name))
+        assert row is not None
+        return row.id
+
+    @precondition(lambda self: self.model.unsettled)
+    @rule(place=places)
+    def begin(self, place: int) -> None:
+        name = self._pick(self.model.unsettled, place)
+        self.runner.run(self.journal.begin(self._row(name)))
+        self.model.commands[name].open = True
+        self.model.commands[name].attempts += 1
+
+    @precondition(lambda self: self.model.unsettled)
+    @rule(place=places, lost=st.booleans())
+    def end_attempt(self, place: int, lost: bool) -> None:
+        name = self._pick(self.model.unsettled, place)
+        change = self.journal.doubt if lost else self.journal.not_delivered
+        self.runner.run(change(self._row(name)))
+        self.model.commands[name].open = False
+        self.model.commands[name].unknown += lost
+
+    @precondition(lambda self: self.model.unsettled)
+    @rule(place=places, status=statuses, following=st.booleans())
+    def settle(self, place: int, status: Status, following: bool) -> None:
+        name = self._pick(self.model.unsettled, place)
+        others = [one for one in self.model.unsettled if one != name]
+        begin = self._row(others[0]) if following and others else None
+        self.runner.run(self.journal.settle(self._row(name), result(name, status), [_told(name)], begin))
+        self.model.commands[name].status = status
+        self.model.commands[name].open = False
+        self.model.results.append(name)
+        self.model.waiting.append(name)
+        if begin is not None:
+            self.model.commands[others[0]].open = True
+            self.model.commands[others[0]].attempts += 1
+
+    @precondition(lambda self: self.model.results)
+    @rule(place=places)
+    def settle_again(self, place: int) -> None:
+        name = self._pick(self.model.results, place)
+        with pytest.raises(AlreadySettled):
+            self.runner.run(self.journal.settle(self._row(name), result(name), [_told(name)]))
+
+    @rule(start=places, count=st.integers(1, 5))
+    def publish(self, start: int, count: int) -> None:
+        """PUBACKs come in any order."""
+        start %= len(self.model.waiting) or 1
+        names = self.model.waiting[start : start + count]
+        rows = self.runner.run(self.journal.waiting(0, 1000))[start : start + count]
+        self.runner.run(self.journal.published([row.id for row in rows]))
+        self.model.waiting = [name for name in self.model.waiting if name not in names]
+
+    @rule(batch=keys, name=ids, wait=st.booleans())
+    def many_at_once(self, batch: list[str], name: str, wait: bool) -> None:
+        """What is written at the same time shares commits and does not mix."""
+
+        async def together() -> None:
+            await asyncio.gather(
+                self.other.record([message(key) for key in batch], NO_CHANGES, Cursor("x"), "other"),
+                self.other.accept([command(name)]),
+                self.journal.stats(),
+                self.other.publish([publication("other")]),
+            )
+            if wait:
+                await self.other.published([row.id for row in await self.other.waiting(0, 1000)])
+
+        self.runner.run(together())
+
+    @rule()
+    def prune_young(self) -> None:
+        """Nothing is old enough; what was seen stays known."""
+        self.clock.now += 1
+        self.runner.run(self.journal.prune(self.clock.now, 7 * DAY, 7 * DAY))
+
+    @rule()
+    def prune_history(self) -> None:
+        """The text goes, the keys stay."""
+        self.runner.run(self.journal.prune_history(0))
+
+    @rule()
+    def crash(self) -> None:
+        """The files as SIGKILL leaves them, between two commits."""
+        old, before = self.database, self.folder / str(self.life)
+        self.life += 1
+        shutil.copytree(before, self.folder / str(self.life))
+        self.runner.run(old.close())
+        shutil.rmtree(before)
+        self.runner.run(self._open())
+        self._recover()
+
+    @rule()
+    def stop_in_order(self) -> None:
+        self.runner.run(self.database.close())
+        self.runner.run(self._open())
+        self._recover()
+
+    def _recover(self) -> None:
+        doubtful = self.runner.run(self.journal.recover())
+        for one in self.model.commands.values():
+            if one.open:
+                one.open, one.unknown = False, one.unknown + 1
+        expected = [name for name in self.model.unsettled if self.model.commands[name].unknown]
+        assert [row.command_id for row in doubtful] == expected
+        assert (self.opened.seq, self.opened.cursor) == (len(self.model.messages), self.model.cursor)
+
+    @invariant()
+    def what_waits_is_in_order_and_has_its_seq(self) -> None:
+        rows = self.runner.run(self.journal.waiting(0, 1000))
+        assert [_name(row.payload) for row in rows] == self.model.waiting
+        assert [row.id for row in rows] == sorted(row.id for row in rows)
+        for row in rows:
+            if row.sort == "message":
+                body = json.loads(row.payload)
+                assert self.model.messages[body["seq"] - 1] == body["id"].removeprefix("id-")
+
+    @invariant()
+    def every_command_is_as_the_model_says(self) -> None:
+        due = self.runner.run(self.journal.due(1000))
+        assert [row.command_id for row in due] == self.model.unsettled
+        for row in self.runner.run(self.journal.commands(limit=1000)):
+            known = self.model.commands[row.command_id]
+            assert (row.open, row.unknown, row.attempts) == (known.open, known.unknown, known.attempts)
+            assert (row.result.status if row.result else None) == known.status
+            assert row.duplicate_possible == bool(known.unknown)
+
+    @invariant()
+    def figures_agree(self) -> None:
+        stats = self.runner.run(self.journal.stats())
+        assert stats.waiting_publications == len(self.model.waiting)
+        assert stats.waiting_commands == len(self.model.unsettled)
+        assert stats.messages == len(self.model.messages)
+
+
+def _told(name: str) -> object:
+    return publication(payload=json.dumps({"id": f"id-{name}"}).encode())
+
+
+def _name(payload: bytes) -> str:
+    return str(json.loads(payload)["id"]).removeprefix("id-")
+
+
+JournalMachine.TestCase.settings = settings(
+    max_examples=60,
+    stateful_step_count=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+TestJournal = JournalMachine.TestCase
