@@ -20,14 +20,14 @@ class Outlet:
         self._link = link
         self._open = 0
         self._urgent: deque[tuple[Publication, Acknowledged]] = deque()
+        self._serving = False
 
     @property
     def room(self) -> int:
         """How many more may be published now; 0 while there is no connection."""
-        current = self._link.current
-        if current is None:
+        if self._link.current is None:
             return 0
-        return max(0, min(WINDOW, current.receive_maximum) - self._open - len(self._urgent))
+        return max(0, self._limit - self._open - len(self._urgent))
 
     @property
     def open(self) -> int:
@@ -51,8 +51,15 @@ class Outlet:
         self._next_urgent()
 
     def _next_urgent(self) -> None:
-        current = self._link.current
-        limit = min(WINDOW, current.receive_maximum) if current else WINDOW
-        while self._urgent and self._open < limit:
+        if self._serving:
+            return  # without a connection the link calls back at once; the loop below goes on
+        self._serving = True
+        while self._urgent and self._open < self._limit:
             publication, acknowledged = self._urgent.popleft()
             self.publish(publication, acknowledged)
+        self._serving = False
+
+    @property
+    def _limit(self) -> int:
+        current = self._link.current
+        return min(WINDOW, current.receive_maximum) if current else WINDOW

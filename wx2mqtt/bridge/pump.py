@@ -48,6 +48,7 @@ class Pump:
         self._ready: deque[Row] = deque()
         self._catch_up: deque[tuple[str, int, int]] = deque()
         self._put_by: set[int] = set()
+        self._cut: dict[int, int] = {}
         self._chores: deque[Callable[[], Awaitable[None]]] = deque()
         self._counted = False
         self._head = 0
@@ -156,6 +157,7 @@ class Pump:
     def _done(self, row: Row, error: Exception | None) -> None:
         del self._open[row.id]
         if error is None:
+            self._cut.pop(row.id, None)
             self._acknowledged[row.id] = None
             self.published += 1
             self._head_disconnects = 0
@@ -184,10 +186,13 @@ class Pump:
             asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, row.topic)
 
     def _publish_cut(self, row: Row, limit: int | None) -> None:
+        """The broker takes less than this; where it does not say how much, the half is tried, and again."""
+        before = self._cut.get(row.id, len(row.payload))
         # The topic and the properties take room in the packet too.
-        room = (limit or 0) - len(row.topic.encode()) - PACKET_OVERHEAD
+        room = before // 2 if limit is None else limit - len(row.topic.encode()) - PACKET_OVERHEAD
         smaller = cut(row.payload, room) if row.sort == "message" and room > 0 else None
-        if smaller is not None and len(smaller) < len(row.payload):
+        if smaller is not None and len(smaller) < before:
+            self._cut[row.id] = len(smaller)
             self._publish(row, smaller)
         else:
             self._put_aside(row.id, "larger than the broker takes")
