@@ -126,8 +126,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "已按请求退出登录;请用 request/login 重新登录",
     ),
     "wrong_account": (
-        "another account scanned ({found}), the configuration expects {expected}; it was logged out again",
-        "扫码的是另一个账号({found}),配置要求 {expected};已退出该账号",
+        "another account scanned ({found}) than expect.{key} names; it was logged out again",
+        "扫码的账号({found})与配置中的 expect.{key} 不符;已退出该账号",
     ),
     "stopped": ("the bridge was stopped", "桥接程序已停止"),
     "storage_full_state": (

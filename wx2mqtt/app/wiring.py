@@ -9,12 +9,12 @@ from pydantic import SecretStr
 
 from wx2mqtt.bridge.account import Wishes
 from wx2mqtt.bridge.evidence import Pin
+from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.judge import Rules
-from wx2mqtt.bridge.session import Expected
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.link import Publication, Subscription
-from wx2mqtt.mqtt.options import Options, TlsFiles
+from wx2mqtt.mqtt.options import Options, TlsFiles, WantedProtocol
 from wx2mqtt.mqtt.topics import TEXT, Topics
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Account as AccountSettings
@@ -88,18 +88,20 @@ def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe) ->
     )
 
 
-def options_of(settings: Settings, name: str, topics: Topics, embedded: str | None) -> Options:
-    """What the link of one account is told; `embedded` is the address of our own broker where it runs."""
+def options_of(
+    settings: Settings, name: str, topics: Topics, embedded: tuple[str, WantedProtocol] | None
+) -> Options:
+    """What the link of one account is told; `embedded` is where our own broker is and what it speaks."""
     mqtt = settings.mqtt
     tls = mqtt.tls
     files = (tls.ca_file, tls.cert_file, tls.key_file)
     ca, cert, key = (None if file is None else Path(file) for file in files)
     return Options(
-        urls=mqtt.url if embedded is None else (embedded,),
+        urls=mqtt.url if embedded is None else (embedded[0],),
         client_id=settings.client_ids()[name],
         username=mqtt.username,
         password=_plain(mqtt.password),
-        protocol=mqtt.protocol,
+        protocol=mqtt.protocol if embedded is None else embedded[1],
         keepalive=mqtt.keepalive,
         tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(files) else None,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT),

@@ -15,6 +15,7 @@ import structlog
 from wx2mqtt.bridge.announce import Announcer
 from wx2mqtt.bridge.directory import directory, search
 from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
 from wx2mqtt.bridge.identity import Changes, Identity, Pin
@@ -30,7 +31,7 @@ from wx2mqtt.bridge.qr import picture, placeholder
 from wx2mqtt.bridge.requests import Handler, Requests
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.bridge.sender import Sender
-from wx2mqtt.bridge.session import Expected, Session
+from wx2mqtt.bridge.session import Session
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
@@ -130,6 +131,7 @@ class Account:
             echoes=echoes,
             filters=wishes.filters,
             stored=self._stored,
+            people_changed=self.people_changed,
         )
         self.sender = Sender(
             journal=self.journal,
@@ -414,7 +416,6 @@ class Account:
     async def save_people(self, changes: Changes) -> None:
         """Store what the owner decided, and let it show."""
         await self.inbound.people(changes)
-        self.people_changed()
 
     def publish_again(self) -> None:
         """Messages that were set aside wait again."""
@@ -449,8 +450,7 @@ class Account:
         self.sender.language = self.session.language = wishes.language
         now = asyncio.get_running_loop().time()
         self.sender.bucket = self.sender.bucket.resized(wishes.per_minute, wishes.burst, now)
-        changes = self.identity.set_pins(wishes.pins, now_ms())
-        await insist(lambda: self.inbound.people(changes))
+        await self.inbound.people(self.identity.set_pins(wishes.pins, now_ms()))
         self.people_changed()
         if (connection := self._link.current) is not None:
             self._say_info(connection)

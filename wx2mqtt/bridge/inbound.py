@@ -5,6 +5,7 @@ What is on disk is published by the pump.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 
@@ -13,12 +14,14 @@ import structlog
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.identity import Changes, Identity
+from wx2mqtt.bridge.insist import insist
 from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Cursor, Event, Json, Kind, Message, Owner
 from wx2mqtt.mqtt.payloads import event_body, message_body
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.journal import Journal, NewEvent, NewMessage, Recorded
-from wx2mqtt.store.people import PeopleChanges, Person
+from wx2mqtt.store.people import NO_CHANGES, Person
 from wx2mqtt.wechat.gateway import Batch
 
 log = structlog.get_logger(__name__)
@@ -37,6 +40,7 @@ class Inbound:
         echoes: Echoes,
         filters: Filters,
         stored: Callable[[Recorded], None],
+        people_changed: Callable[[], None],
     ) -> None:
         self._account = account
         self._topics = topics
@@ -44,14 +48,18 @@ class Inbound:
         self._identity = identity
         self._echoes = echoes
         self._stored = stored
-        self._unsaved = PeopleChanges()
+        self._people_changed = people_changed
+        self._unsaved = NO_CHANGES
+        self._untold: list[NewEvent] = []
+        self._one_commit = asyncio.Lock()
         self.filters = filters
         self.owner: Owner | None = None
         self.counts: Counter[str] = Counter()
 
     async def people(self, changes: Changes) -> None:
-        """Store who is who after a login or an owner's decision, and tell what changed."""
-        await self._commit([], changes, None, "")
+        """Store who is who after a login or an owner's decision, and tell what changed; insists."""
+        self._note(changes)
+        await insist(lambda: self._commit([], None, ""))
 
     async def take(self, batch: Batch, login_id: str) -> None:
         """Store one batch and its cursor. Raises `StoreError`; then the same batch must be received again."""
@@ -62,20 +70,30 @@ class Inbound:
             row = await self._row_or_none(item, changes)
             if row is not None:
                 rows.append(row)
-        await self._commit(rows, _joined(changes), batch.cursor, login_id)
+        for change in changes:
+            self._note(change)
+        await self._commit(rows, batch.cursor, login_id)
 
-    async def _commit(
-        self, rows: list[NewMessage | NewEvent], changes: Changes, cursor: Cursor | None, login_id: str
-    ) -> None:
-        rows = [*self._people_events(changes), *rows]
-        # What the memory knows and the disk does not goes along until a commit succeeds.
+    def _note(self, changes: Changes) -> None:
+        """What the memory knows and the disk does not goes along until a commit succeeds."""
         self._unsaved = self._unsaved.joined(changes.people)
-        if not rows and cursor is None and self._unsaved == PeopleChanges():
-            return
-        recorded = await self._journal.record(rows, self._unsaved, cursor, login_id)
-        self._unsaved = PeopleChanges()
+        self._untold += self._people_events(changes)
+
+    async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
+        async with self._one_commit:
+            people, untold = self._unsaved, self._untold
+            self._unsaved, self._untold = NO_CHANGES, []
+            if not rows and not untold and cursor is None and people == NO_CHANGES:
+                return
+            try:
+                recorded = await self._journal.record([*untold, *rows], people, cursor, login_id)
+            except BaseException:
+                self._unsaved, self._untold = people.joined(self._unsaved), [*untold, *self._untold]
+                raise
         self.counts["repeated"] += recorded.repeated
         self._stored(recorded)
+        if people != NO_CHANGES:
+            self._people_changed()
 
     async def _row_or_none(
         self, item: Message | Event, changes: list[Changes]
@@ -84,6 +102,8 @@ class Inbound:
             if isinstance(item, Event):
                 return self._event(item)
             return await self._message(item, changes)
+        except StoreError:  # not the message's fault: it must be received again
+            raise
         except Exception:  # one bad message never stops the others (P5); the log and a counter tell
             self.counts["unreadable"] += 1
             log.exception("message skipped", kind=getattr(item, "kind", "event"))
@@ -190,10 +210,3 @@ class Inbound:
             body=body,
             private=private,
         )
-
-
-def _joined(changes: list[Changes]) -> Changes:
-    people = PeopleChanges()
-    for change in changes:
-        people = people.joined(change.people)
-    return Changes(people, tuple(event for change in changes for event in change.events))

@@ -10,13 +10,14 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 
 import structlog
 
+from wx2mqtt.bridge.expected import Expected, WrongAccount
 from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
+from wx2mqtt.bridge.people import PeopleOfLogin
 from wx2mqtt.bridge.sender import Sender
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.clock import now_ms
@@ -27,12 +28,11 @@ from wx2mqtt.errors import (
     StoreError,
     Throttled,
     Unreachable,
-    Wx2MqttError,
 )
-from wx2mqtt.model import Contact, Cursor, LoginState, Needs, Owner
+from wx2mqtt.model import Cursor, LoginState, Needs, Owner
 from wx2mqtt.retry import Backoff
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.wechat.gateway import AskPhone, Gateway, LoggedIn, Progress, Scanned, ShowQr
+from wx2mqtt.wechat.gateway import AskPhone, Batch, Gateway, LoggedIn, Progress, Scanned, ShowQr
 from wx2mqtt.words import Language, say
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,9 @@ log = structlog.get_logger(__name__)
 CODES = 10  # QR codes shown before the bridge rests (a person who does not come does not come)
 PATIENCE = 5.0  # seconds of failing answers before `interrupted` is said; one lost answer is no news
 POLL_LIMIT = 120.0  # seconds within which the receiving loop must have moved
-PEOPLE_TRIES = 3  # before a login goes on with the people it has
+# The same for a login and for a page of the address book: a code lives 300 s, whoever has scanned may take as
+# long to confirm, and an address book is allowed 180 s at a time (webwx 2.2, 2.3, 2.8).
+STEP_LIMIT = 600.0
 PEOPLE_AGAIN = 300.0  # seconds until the directory is asked for again
 ROOM_CHECK = 5.0  # seconds between looks at a store that is full
 
@@ -53,8 +55,8 @@ class LoginAsked(Exception):
     """Somebody wants a QR code."""
 
 
-class WrongAccount(Wx2MqttError):
-    """Somebody else scanned."""
+_TROUBLE = (Unreachable, Throttled, ProtocolViolation, StoreError)
+"""What is tried again by itself."""
 
 
 class LogoutAsked(Exception):
@@ -63,21 +65,6 @@ class LogoutAsked(Exception):
 
 Demand = LoginAsked | LogoutAsked | LoggedOut
 """What ends a conversation from outside: a request, or a send that was told that the login is over."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
-    """The only account that may log in; empty fields do not matter (DESIGN 3, `expect`)."""
-
-    uin: str = ""
-    nickname: str = ""
-
-    def refuses(self, owner: Owner) -> str:
-        """What was expected instead, or nothing."""
-        for wanted, found in ((self.uin, owner.uin), (self.nickname, owner.nickname)):
-            if wanted and wanted != found:
-                return wanted
-        return ""
 
 
 Shown = Callable[[Login, str], None]
@@ -111,10 +98,23 @@ class Session:
         self._shown = shown
         self._store_full = store_full
         self._beat = beat
-        self._progress = progress
+        self._people = PeopleOfLogin(
+            gateway=gateway,
+            identity=identity,
+            inbound=inbound,
+            progress=progress,
+            heard=self._heard,
+            known=self._know_people,
+        )
         self._demands: asyncio.Queue[Demand] = asyncio.Queue()
         self._resting = asyncio.Event()
+        self._stored = (
+            asyncio.Event()
+        )  # not while something that WeChat handed over is on its way to the disk
+        self._stored.set()
         self._codes = 0
+        self._url = ""
+        self._phone_asked = False
         self._cursor = Cursor("")
         self._login_id = ""
         self.language = language
@@ -155,20 +155,21 @@ class Session:
 
     async def run(self) -> None:
         """Log in and receive until cancelled."""
-        resume, why, backoff = True, "", Backoff()
+        resume, why, pause, backoff = True, "", 0.0, Backoff()
         while True:
             try:
-                await self._until_demanded(self._converse(resume=resume, why=why))
-            except (Unreachable, Throttled, ProtocolViolation, StoreError) as trouble:
+                await self._until_demanded(self._converse(resume=resume, why=why, pause=pause))
+            except _TROUBLE as trouble:
                 backoff = backoff.failed()
                 self._interrupted(trouble)
-                await self._pause(max(backoff.wait(random.random()), getattr(trouble, "retry_after", 0.0)))
+                pause = _pause_after(trouble, backoff)
+                resume = resume and not self._phone_asked  # once is enough (DESIGN 4.3)
                 continue
             except LoggedOut as gone:  # said first; the new code that follows says what to do
                 why = str(gone)
                 self._move(LoginState.LOGGED_OUT, why)
             except LoginAsked:
-                why = ""
+                why, self._codes = "", 0
             except LogoutAsked:
                 why = await self._log_out()
             except LoginRefused as refused:
@@ -179,16 +180,18 @@ class Session:
             except TooManyCodes:
                 reason = say(self.language, "too_many_codes", count=CODES)
                 why = await self._rest(LoginState.LOGGED_OUT, reason)
-            resume, backoff = False, backoff.reset()
+            resume, pause, backoff = False, 0.0, backoff.reset()
 
     async def _until_demanded(self, conversation: Coroutine[None, None, None]) -> None:
         """Converse until it ends or is ended from outside; raises what ended it."""
         self._forget_demands()
         talking = asyncio.ensure_future(conversation)
-        demanded = asyncio.ensure_future(self._demands.get())
+        demanded = asyncio.ensure_future(self._demand())
         try:
             await asyncio.wait({talking, demanded}, return_when=asyncio.FIRST_COMPLETED)
             if demanded.done():
+                while not self._stored.is_set():
+                    await self._stored.wait()
                 raise demanded.result()
             await talking
         finally:
@@ -196,6 +199,13 @@ class Session:
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):
                     await task
+
+    async def _demand(self) -> Demand:
+        """The next demand that means something: whoever asked to log in may be logged in by now."""
+        while True:
+            demand = await self._demands.get()
+            if not (isinstance(demand, LoginAsked) and self.standing):
+                return demand
 
     def _forget_demands(self) -> None:
         """What was asked of an earlier conversation is answered by this one; but a logout is not."""
@@ -219,7 +229,8 @@ class Session:
         await self._gateway.logout()
         return await self._rest(LoginState.LOGGED_OUT, say(self.language, "logged_out_by_request"))
 
-    async def _converse(self, *, resume: bool, why: str) -> None:
+    async def _converse(self, *, resume: bool, why: str, pause: float) -> None:
+        await self._pause(pause)
         step = await self._log_in(resume=resume, why=why)
         self._codes = 0
         refresh = None
@@ -227,13 +238,10 @@ class Session:
             self._inbound.owner = step.owner
             if not self._knows_people_of(step):
                 await self._begin(step)
-                old_handles_end = self._identity.adopt((), step.login_id, step.owner, now_ms(), complete=False)
-                await insist(lambda: self._inbound.people(old_handles_end))
-                fetched = await self._fetch_people(step)
-            else:
-                fetched = (
-                    False  # those of before are good; what changed meanwhile is asked for beside receiving
-                )
+                await self._people.begin(step)
+                fetched = await self._people.fetch(step)
+            else:  # those of before are good; what changed meanwhile is asked for beside receiving
+                fetched = False
             self.standing = True
             self._online(step.owner)
             if not fetched:
@@ -246,15 +254,15 @@ class Session:
                 refresh.cancel()
 
     async def _log_in(self, *, resume: bool, why: str) -> LoggedIn:
-        self._beat(POLL_LIMIT)
+        self._beat(STEP_LIMIT)
         async with aclosing(self._gateway.login(resume=resume)) as steps:
             async for step in steps:
-                self._beat(POLL_LIMIT)
-                self.last_answer = now_ms()
+                self._heard()
                 match step:
                     case ShowQr(url=url, lifetime=lifetime):
                         self._show_code(url, lifetime, why)
                     case AskPhone():
+                        self._phone_asked = True
                         self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "ask_phone"))
                     case Scanned():
                         self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "confirm"))
@@ -270,13 +278,12 @@ class Session:
         reason = say(self.language, "scan_again", why=why) if why else say(self.language, "scan")
         expires = now_ms() + int(lifetime * 1000)
         self._move(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, url=url)
-        self._beat(lifetime + POLL_LIMIT)
 
     def must_be_expected(self, owner: Owner) -> None:
         """Raise `WrongAccount` for anybody but whom the configuration expects."""
-        expected = self._expected.refuses(owner)
-        if expected:
-            raise WrongAccount(say(self.language, "wrong_account", found=owner.nickname, expected=expected))
+        key = self._expected.refuses(owner)
+        if key:
+            raise WrongAccount(say(self.language, "wrong_account", found=owner.nickname, key=key))
 
     def _knows_people_of(self, step: LoggedIn) -> bool:
         """Whether the handles in the store are those of this login."""
@@ -288,37 +295,22 @@ class Session:
             await insist(lambda: self._journal.set_cursor(step.login_id, step.cursor))
             self._login_id, self._cursor = step.login_id, step.cursor
 
-    async def _fetch_people(self, step: LoggedIn) -> bool:
-        """Learn who everybody is in this login; False when WeChat would not say."""
-        backoff = Backoff()
-        for _ in range(PEOPLE_TRIES):
-            try:
-                await self._adopt_people(step)
-            except (Unreachable, Throttled, ProtocolViolation) as trouble:
-                log.warning("contacts cannot be fetched yet", problem=str(trouble))
-                backoff = backoff.failed()
-                await self._pause(backoff.wait(random.random()))
-            else:
-                return True
-        return False
+    async def _fetch_people_later(self, step: LoggedIn) -> None:
+        try:
+            while not await self._people.fetch(step):  # noqa: ASYNC110 - nobody tells when WeChat would answer
+                await asyncio.sleep(PEOPLE_AGAIN)
+        except LoggedOut as gone:
+            self.logged_out(gone)
 
-    async def _adopt_people(self, step: LoggedIn) -> None:
-        contacts: list[Contact] = []
-        async with aclosing(self._gateway.people(self._progress)) as pages:
-            async for page in pages:
-                contacts.extend(page)
-                self._beat(POLL_LIMIT)
-                self.last_answer = now_ms()
-        changes = self._identity.adopt(contacts, step.login_id, step.owner, now_ms(), complete=True)
-        await insist(lambda: self._inbound.people(changes))
-        forgotten = self._identity.forget(now_ms())
-        await insist(lambda: self._inbound.people(forgotten))
+    def _heard(self) -> None:
+        """WeChat answered; beside receiving that is no sign of receiving."""
+        self.last_answer = now_ms()
+        if not self.standing:
+            self._beat(STEP_LIMIT)
+
+    def _know_people(self) -> None:
         self.people_known = True
         self._sender.changed()
-
-    async def _fetch_people_later(self, step: LoggedIn) -> None:
-        while not await self._fetch_people(step):
-            await asyncio.sleep(PEOPLE_AGAIN)
 
     def _online(self, owner: Owner) -> None:
         self._move(LoginState.ONLINE, say(self.language, "online", name=owner.nickname))
@@ -333,19 +325,27 @@ class Session:
             try:
                 batch = await self._gateway.receive(self._cursor)
                 self.last_answer = now_ms()
-                await self._inbound.take(batch, self._login_id)
-                self._cursor = batch.cursor
-            except (Unreachable, Throttled, ProtocolViolation, StoreError) as trouble:
-                failing_since = failing_since or _clock()
-                hung = isinstance(trouble, Unreachable) and trouble.hung
-                if hung or isinstance(trouble, StoreError) or _clock() - failing_since >= PATIENCE:
-                    self._interrupted(trouble)
+                await self._take(batch)
+            except _TROUBLE as trouble:
+                failing_since = _clock() if failing_since is None else failing_since
                 backoff = backoff.failed()
-                await self._pause(max(backoff.wait(random.random()), getattr(trouble, "retry_after", 0.0)))
+                pause = _pause_after(trouble, backoff)
+                if _is_news(trouble) or max(pause, _clock() - failing_since) >= PATIENCE:
+                    self._interrupted(trouble)
+                await self._pause(pause)
             else:
                 failing_since, backoff = None, backoff.reset()
                 if self.login.state is not LoginState.ONLINE:
                     self._online(owner)
+
+    async def _take(self, batch: Batch) -> None:
+        """Nobody can be asked for it again once the login is over, so that waits until it is stored (P1)."""
+        self._stored.clear()
+        try:
+            await self._inbound.take(batch, self._login_id)
+            self._cursor = batch.cursor
+        finally:
+            self._stored.set()
 
     def _interrupted(self, trouble: Exception) -> None:
         word = "storage_trouble" if isinstance(trouble, StoreError) else "interrupted"
@@ -353,7 +353,7 @@ class Session:
 
     async def _wait_for_room(self) -> None:
         """Receive nothing that could not be stored (DESIGN 4.3)."""
-        while limit := self._store_full():  # noqa: ASYNC110 - the size is looked at, nobody tells it
+        while limit := self._store_full():
             self._move(LoginState.INTERRUPTED, say(self.language, "storage_full_state", limit=limit))
             await self._pause(ROOM_CHECK)
 
@@ -370,13 +370,24 @@ class Session:
         qr_expires: int | None = None,
         url: str = "",
     ) -> None:
-        before = self.login
+        before, known = self.login, (self.login, self._url)
         self.login = before.move(state, reason, now_ms(), needs=needs, qr_expires=qr_expires)
-        if self.login == before:
+        self._url = url
+        if (self.login, url) == known:
             return
         if state is not before.state:
             log.info("login", state=str(state), needs=str(self.login.needs), reason=reason)
         self._shown(self.login, url)
+
+
+def _is_news(trouble: Exception) -> bool:
+    """Whether it is more than an answer that got lost: a poll was cut at its limit, or the store fails."""
+    return isinstance(trouble, StoreError) or (isinstance(trouble, Unreachable) and trouble.hung)
+
+
+def _pause_after(trouble: Exception, backoff: Backoff) -> float:
+    """Seconds until it is tried again; WeChat may have said that it must be longer."""
+    return max(backoff.wait(random.random()), getattr(trouble, "retry_after", 0.0))
 
 
 def _clock() -> float:

@@ -1,0 +1,289 @@
+"""A conversation with WeChat on paper: what it does at each call is written down, time passes in no time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.expected import Expected
+from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.identity import Identity
+from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.session import Session
+from wx2mqtt.bridge.state import Login
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import (
+    ChatKind,
+    Contact,
+    Cursor,
+    Draft,
+    Handle,
+    Kind,
+    LoginState,
+    MediaRef,
+    Message,
+    Owner,
+    Receipt,
+    SendKey,
+)
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.journal import NewEvent, NewMessage, Recorded
+from wx2mqtt.store.people import PeopleChanges
+from wx2mqtt.wechat.gateway import Batch, Capabilities, LoggedIn, LoginStep, Progress, ShowQr
+
+OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
+WIFE = Contact(handle=Handle("@wife"), kind=ChatKind.FRIEND, nickname="晓梅", remark="老婆")
+CODE = ShowQr(url="https://login.weixin.qq.com/l/abc", lifetime=300.0)
+
+
+def code(number: int) -> ShowQr:
+    return ShowQr(url=f"https://login.weixin.qq.com/l/{number}", lifetime=300.0)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """WeChat takes that many seconds before what follows."""
+
+    seconds: float
+
+
+def logged_in(login_id: str = "login-1", *, resumed: bool = False, owner: Owner = OWNER) -> LoggedIn:
+    return LoggedIn(owner=owner, login_id=login_id, resumed=resumed, cursor=Cursor(f"{login_id}:0"))
+
+
+def message(key: str, text: str = "开灯 ☀", **more: object) -> Message:
+    values: dict[str, object] = {
+        "key": key,
+        "id": key,
+        "chat": WIFE.handle,
+        "chat_kind": ChatKind.FRIEND,
+        "sender": WIFE.handle,
+        "kind": Kind.TEXT,
+        "text": text,
+        "time": 1_795_600_000_000,
+    }
+    return Message(**{**values, **more})  # type: ignore[arg-type]
+
+
+class PaperGateway:
+    """`logins` and `answers` are what each call of `login` and `receive` does, in turn; then it waits."""
+
+    capabilities = Capabilities(
+        backend="paper", contacts=True, groups=True, start_chat=True, new_handles=True, text_limit=100
+    )
+
+    def __init__(self) -> None:
+        self.logins: deque[Sequence[LoginStep | Exception | Wait]] = deque()
+        self.answers: deque[Batch | Exception | Wait] = deque()
+        self.directory: deque[Sequence[Contact] | Exception] = deque()
+        self.asked: list[bool] = []  # `resume` of each login
+        self.cursors: list[str] = []
+        self.logouts = 0
+
+    async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
+        self.asked.append(resume)
+        for step in self.logins.popleft() if self.logins else [Wait(10**9)]:
+            if isinstance(step, Wait):
+                await asyncio.sleep(step.seconds)
+            elif isinstance(step, Exception):
+                raise step
+            else:
+                yield step
+        await asyncio.sleep(10**9)
+
+    async def people(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:
+        page = self.directory.popleft() if self.directory else (WIFE,)
+        if isinstance(page, Exception):
+            raise page
+        yield tuple(page)
+
+    async def receive(self, cursor: Cursor) -> Batch:
+        self.cursors.append(cursor)
+        while True:
+            answer = self.answers.popleft() if self.answers else Wait(10**9)
+            if isinstance(answer, Wait):
+                await asyncio.sleep(answer.seconds)
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        raise NotImplementedError
+
+    def download(self, media: MediaRef) -> AsyncIterator[bytes]:
+        raise NotImplementedError
+
+    async def logout(self) -> None:
+        self.logouts += 1
+
+    async def close(self) -> None:
+        pass
+
+
+class PaperJournal:
+    """Keeps what it is told, and fails as often as `troubles` says."""
+
+    stream = "paper1"
+
+    def __init__(self) -> None:
+        self.items: list[NewMessage | NewEvent] = []
+        self.cursors: list[tuple[str, str]] = []
+        self.people = PeopleChanges()
+        self.troubles: deque[StoreError | None] = deque()
+        self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
+        self.seq = 0
+
+    async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
+        self.cursors.append((login_id, cursor))
+
+    async def record(
+        self,
+        items: Sequence[NewMessage | NewEvent],
+        people: PeopleChanges,
+        cursor: Cursor | None,
+        login_id: str,
+    ) -> Recorded:
+        if self.meanwhile is not None and items:
+            asyncio.get_running_loop().call_later(0.005, self.meanwhile)
+            self.meanwhile = None
+        await asyncio.sleep(0.01)
+        trouble = self.troubles.popleft() if self.troubles else None
+        if trouble is not None:
+            raise trouble
+        self.items += items
+        self.people = self.people.joined(people)
+        if cursor is not None:
+            self.cursors.append((login_id, cursor))
+        messages = sum(isinstance(item, NewMessage) for item in items)
+        self.seq += messages
+        last = b"{}" if messages else None
+        return Recorded(messages=messages, events=len(items) - messages, repeated=0, last=last, seq=self.seq)
+
+    async def sent(self, message_id: str) -> bool:
+        return False
+
+    def events(self, name: str) -> list[NewEvent]:
+        return [item for item in self.items if isinstance(item, NewEvent) and item.name == name]
+
+    def messages(self) -> list[NewMessage]:
+        return [item for item in self.items if isinstance(item, NewMessage)]
+
+
+class PaperSender:
+    """Knows whether sending is possible."""
+
+    def __init__(self) -> None:
+        self.is_online = False
+
+    def online(self, *, now: bool) -> None:
+        self.is_online = now
+
+    def changed(self) -> None:
+        pass
+
+
+@dataclass
+class Shown:
+    """One `login/state`, and when it was said."""
+
+    at: float
+    login: Login
+    url: str
+
+
+@dataclass
+class Talk:
+    """A session with everything around it. Made inside of the loop that runs it."""
+
+    gateway: PaperGateway = field(default_factory=PaperGateway)
+    journal: PaperJournal = field(default_factory=PaperJournal)
+    expected: Expected = field(default_factory=Expected)
+    identity: Identity = field(default_factory=lambda: Identity([], {}, {}))
+    filters: Filters = field(default_factory=Filters)
+    full: str = ""
+
+    def __post_init__(self) -> None:
+        self.shown: list[Shown] = []
+        self.beats: list[tuple[float, float | None]] = []
+        self.stored: list[Recorded] = []
+        self.people_changes = 0
+        self.sender = PaperSender()
+        self.inbound = Inbound(
+            account="home",
+            topics=Topics("wx"),
+            journal=self.journal,  # type: ignore[arg-type]
+            identity=self.identity,
+            echoes=Echoes(),
+            filters=self.filters,
+            stored=self.stored.append,
+            people_changed=self._people_changed,
+        )
+        self.session = Session(
+            gateway=self.gateway,
+            journal=self.journal,  # type: ignore[arg-type]
+            inbound=self.inbound,
+            identity=self.identity,
+            sender=self.sender,  # type: ignore[arg-type]
+            expected=self.expected,
+            language="en",
+            shown=lambda login, url: self.shown.append(Shown(self.now, login, url)),
+            store_full=lambda: self.full,
+            beat=lambda limit: self.beats.append((self.now, limit)),
+            progress=lambda _: None,
+        )
+        self._running: asyncio.Task[None] | None = None
+
+    def _people_changed(self) -> None:
+        self.people_changes += 1
+
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    @property
+    def state(self) -> str:
+        return str(self.session.login.state)
+
+    @property
+    def states(self) -> list[str]:
+        """The states in order, each once as long as it stood."""
+        states = [str(one.login.state) for one in self.shown]
+        return [state for at, state in enumerate(states) if not at or states[at - 1] != state]
+
+    def first(self, state: LoginState) -> Shown:
+        return next(one for one in self.shown if one.login.state is state)
+
+    def start(self) -> None:
+        self._running = asyncio.create_task(self.session.run())
+
+    async def after(self, seconds: float) -> None:
+        """Let so much time pass; what went wrong in the session is raised here."""
+        if self._running is None:
+            self.start()
+        assert self._running is not None
+        await asyncio.wait({self._running}, timeout=seconds)
+        if self._running.done():
+            self._running.result()
+
+    async def end(self) -> None:
+        assert self._running is not None
+        self._running.cancel()
+        await asyncio.wait({self._running})
+
+    def silence(self, until: float) -> list[tuple[float, float]]:
+        """Spans (from, to) in which the receiving loop was past its own deadline."""
+        silent: list[tuple[float, float]] = []
+        due: float | None = None
+        for at, limit in [*self.beats, (until, None)]:
+            if due is not None and at > due:
+                silent.append((due, at))
+            due = None if limit is None else at + limit
+        return silent
+
+
+def batch(number: int, *items: Message, contacts: Iterable[Contact] = (), login_id: str = "login-1") -> Batch:
+    return Batch(cursor=Cursor(f"{login_id}:{number}"), items=items, contacts=tuple(contacts))
