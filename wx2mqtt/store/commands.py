@@ -92,6 +92,10 @@ class Commands(Lane):
 
         return await self._database.write("recover", job)
 
+    async def unanswered(self, since: int) -> list[CommandRow]:
+        """Commands with attempts that nobody answered, if they are not settled or were after `since`."""
+        return await self._read("unanswered", since)
+
     async def sent(self, message_id: str) -> bool:
         """Whether a command got this id from WeChat: then it is no message of somebody else."""
         found = await self._database.read(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from wx2mqtt.model import ChatKind, Command, Handle, PersonId, Result, SendKey, Status
 from wx2mqtt.store.journal import DeliveryMark, NewCommand, NewEvent, NewMessage, NewPublication, Reply
 from wx2mqtt.store.people import Person
@@ -81,3 +83,22 @@ def person(number: int, level: str, **more: object) -> Person:
         "matched_by": "remark",
     }
     return Person(**{**values, **more})  # type: ignore[arg-type]
+
+
+def names(folder: Path) -> list[str]:
+    """What is in a folder."""
+    return sorted(file.name for file in folder.iterdir())
+
+
+def modes(folder: Path) -> dict[str, int]:
+    """Who may read what is in a folder."""
+    return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+
+
+def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every byte in a folder, and when each file was written."""
+    return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
+
+
+def chmod(path: Path, mode: int) -> None:
+    path.chmod(mode)

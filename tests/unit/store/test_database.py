@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store import database as database_module
 from wx2mqtt.store.database import Database
@@ -290,7 +291,7 @@ async def test_close_does_what_waits_and_removes_the_wal(tmp_path: Path) -> None
     await asyncio.sleep(0)
     await database.close()
     await asyncio.gather(*waiting)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
+    assert names(tmp_path) == ["a.db"]
     again = await Database.open(tmp_path / "a.db")
     assert await again.read(notes) == list("01234")
     await again.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.conftest import unprivileged
-from tests.unit.store.make import message
+from tests.unit.store.make import chmod, contents, message, modes, names
 from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.store import opening
 from wx2mqtt.store.database import Database
@@ -101,21 +101,21 @@ async def test_a_new_file_is_fresh_and_for_its_owner_only(tmp_path: Path) -> Non
     try:
         database = await Database.open(tmp_path / "wx2mqtt.db")
         await Journal(database, "home").open()
-        modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        found = modes(tmp_path)
     finally:
         os.umask(umask)
     assert database.fresh
     assert database.set_aside is None
-    assert modes == dict.fromkeys(("wx2mqtt.db", "wx2mqtt.db-wal", "wx2mqtt.db-shm"), 0o600)
+    assert found == dict.fromkeys(("wx2mqtt.db", "wx2mqtt.db-wal", "wx2mqtt.db-shm"), 0o600)
     await database.close()
 
 
 async def test_files_that_everybody_may_read_are_closed_to_them(tmp_path: Path) -> None:
     await _killed(tmp_path / "wx2mqtt.db")
-    for file in tmp_path.iterdir():
-        file.chmod(0o644)
+    for name in names(tmp_path):
+        chmod(tmp_path / name, 0o644)
     database = await Database.open(tmp_path / "wx2mqtt.db")
-    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
+    assert set(modes(tmp_path).values()) == {0o600}
     await database.close()
 
 
@@ -230,10 +230,10 @@ async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:
     await _written(path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    before = {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in tmp_path.iterdir()}
+    before = contents(tmp_path)
     with pytest.raises(StoreTooNew, match="99"):
         await Database.open(path)
-    assert {file: (file.read_bytes(), file.stat().st_mtime_ns) for file in tmp_path.iterdir()} == before
+    assert contents(tmp_path) == before
 
 
 async def test_a_newer_version_that_only_the_wal_knows_is_refused_too(tmp_path: Path) -> None:
@@ -242,8 +242,9 @@ async def test_a_newer_version_that_only_the_wal_knows_is_refused_too(tmp_path: 
     (tmp_path / "other").mkdir()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-        for file in list(tmp_path.glob("wx2mqtt.db*")):
-            shutil.copy(file, tmp_path / "other")
+        for name in names(tmp_path):
+            if name != "other":
+                shutil.copy(tmp_path / name, tmp_path / "other")
     with pytest.raises(StoreTooNew):
         await Database.open(tmp_path / "other" / "wx2mqtt.db")
     with closing(sqlite3.connect(tmp_path / "other" / "wx2mqtt.db")) as connection:
@@ -285,20 +286,19 @@ async def test_a_folder_without_write_right_says_how_to_mend_it(guarded: Path) -
 
 
 async def test_a_file_without_write_right_is_no_damage(guarded: Path) -> None:
-    guarded.chmod(0o777)
+    chmod(guarded, 0o777)
     await _written(guarded / "wx2mqtt.db")
-    (guarded / "wx2mqtt.db").chmod(0o444)
-    guarded.chmod(0o555)
+    chmod(guarded / "wx2mqtt.db", 0o444)
+    chmod(guarded, 0o555)
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
         await Database.open(guarded / "wx2mqtt.db")
-    assert [file.name for file in guarded.iterdir()] == ["wx2mqtt.db"]
+    assert names(guarded) == ["wx2mqtt.db"]
 
 
 async def test_a_file_system_without_wal_is_refused_in_words(tmp_path: Path) -> None:
     """A database in memory answers as a network share does: it stays in another mode."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        with pytest.raises(StoreError, match="local disk"):
-            opening._configure(connection, tmp_path / "none")
+    with closing(sqlite3.connect(":memory:")) as memory, pytest.raises(StoreError, match="local disk"):
+        opening._configure(memory, tmp_path / "none")
 
 
 async def test_a_database_that_another_program_holds_is_said(

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.conftest import unprivileged
+from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.sessions import SessionFile
 
@@ -35,7 +36,7 @@ async def test_a_cleared_login_is_gone(tmp_path: Path) -> None:
     await vault.clear()
     await vault.clear()
     assert await vault.load() is None
-    assert list(tmp_path.iterdir()) == []
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'"text"'])
@@ -43,9 +44,9 @@ async def test_a_damaged_file_counts_as_none_and_is_set_aside(tmp_path: Path, co
     (tmp_path / "session.json").write_bytes(content)
     vault = SessionFile(tmp_path / "session.json")
     assert await vault.load() is None
-    (aside,) = tmp_path.iterdir()
-    assert aside.name.startswith("session.json.damaged-")
-    assert aside.read_bytes() == content
+    (aside,) = names(tmp_path)
+    assert aside.startswith("session.json.damaged-")
+    assert (tmp_path / aside).read_bytes() == content
     await vault.save(SESSION)
     assert await vault.load() == SESSION
 

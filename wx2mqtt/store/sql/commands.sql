@@ -29,6 +29,11 @@ WHERE account = ? AND open = 1 AND status IS NULL;
 -- doubtful --
 SELECT * FROM command WHERE account = ? AND status IS NULL AND unknown > 0 ORDER BY id;
 
+-- unanswered --
+-- What had an attempt that nobody answered and is not settled, or was so after ?2.
+SELECT * FROM command
+WHERE account = ?1 AND unknown > 0 AND (status IS NULL OR settled > ?2) ORDER BY id;
+
 -- sent --
 SELECT 1 FROM command WHERE account = ? AND message_id = ? LIMIT 1;
 

@@ -1,0 +1,154 @@
+"""Uses a journal until it is killed, and says on standard output what it was told is on the disk.
+
+Run as `python -m tests.crash.journal_child FOLDER POINT COUNT`: it kills itself at the COUNT-th time that the
+writing thread reaches POINT; POINT `-` leaves the killing to others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+from wx2mqtt.model import ChatKind, Command, Cursor, PersonId, Result, SendKey, Status
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import (
+    Journal,
+    NewCommand,
+    NewEvent,
+    NewMessage,
+    NewPublication,
+    Reply,
+)
+from wx2mqtt.store.people import PeopleChanges, Person
+
+ROUNDS = 2000
+BATCH = 5
+
+
+def say(what: str, **facts: object) -> None:
+    """One line, written at once: what stands here was reported as committed."""
+    os.write(1, (json.dumps({"what": what, **facts}) + "\n").encode())
+
+
+class Killer:
+    """Ends this process without any goodbye."""
+
+    def __init__(self, point: str, count: int) -> None:
+        self._point = point
+        self._left = count
+
+    def __call__(self, point: str) -> None:
+        if point == self._point:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def message(key: str) -> NewMessage:
+    return NewMessage(
+        key=key,
+        id=key,
+        topic="wx/in/wife",
+        user="wife",
+        kind="text",
+        sender="wife",
+        time=1,
+        text="x" * 300,
+        body={"id": key, "text": "x" * 300},
+    )
+
+
+def told(command_id: str) -> NewPublication:
+    payload = json.dumps({"result": command_id}).encode()
+    return NewPublication(
+        topic="wx/result/wife", payload=payload, sort="result", content_type="application/json"
+    )
+
+
+async def receive(journal: Journal) -> None:
+    """WeChat to the journal: five messages and an event in each batch, and the cursor behind them."""
+    for number in range(ROUNDS):
+        keys = [f"m{number}-{index}" for index in range(BATCH)]
+        happened = NewEvent(
+            key=f"e{number}", topic="wx/event/x", user="", name="x", time=1, body={"id": f"e{number}"}
+        )
+        somebody = Person(
+            id=PersonId(number + 1),
+            level=f"p{number}",
+            kind=ChatKind.FRIEND,
+            handle=None,
+            login_id="login",
+            matched_by="new",
+        )
+        recorded = await journal.record(
+            [*map(message, keys), happened], PeopleChanges(persons=(somebody,)), Cursor(str(number)), "login"
+        )
+        say("recorded", batch=number, seq=recorded.seq)
+
+
+async def command(journal: Journal) -> None:
+    """Two commands at a time: accepted, tried, the second one's attempt marked by the first one's end."""
+    for number in range(0, ROUNDS, 2):
+        names = [f"c{number}", f"c{number + 1}"]
+        accepted = await journal.accept([_command(name) for name in names])
+        say("accepted", names=names)
+        first, second = (one.row for one in accepted)
+        assert first is not None
+        assert second is not None
+        await journal.begin(first.id)
+        say("begun", name=names[0])
+        if number % 6 == 0:
+            await journal.doubt(first.id)
+            say("doubted", name=names[0])
+        await journal.settle(first.id, _sent(names[0]), [told(names[0])], second.id)
+        say("settled", name=names[0])
+        await journal.settle(second.id, _sent(names[1]), [told(names[1])])
+        say("settled", name=names[1])
+
+
+async def publish(journal: Journal) -> None:
+    """The journal to the broker."""
+    after = 0
+    while True:
+        rows = await journal.waiting(after, 7)
+        if not rows:
+            await journal.publish([told("by itself")])
+            continue
+        after = rows[-1].id
+        await journal.set_aside([rows[0].id], "for the test")
+        await journal.published([row.id for row in rows[1:]])
+        say("published", rows=[row.id for row in rows[1:]])
+
+
+def _command(name: str) -> NewCommand:
+    return NewCommand(
+        command=Command(user="wife", text=name),
+        command_id=name,
+        fingerprint=name,
+        person=None,
+        key=SendKey(name[1:]),
+        accepted=1,
+        expires=None,
+        replies=(Reply(topic="wx/result/wife", correlation=None, shape="result", name="", transaction=None),),
+    )
+
+
+def _sent(name: str) -> Result:
+    return Result(id=name, user="wife", status=Status.SENT, code="ok", message_id=f"sent {name}", time=1)
+
+
+async def main(folder: Path, point: str, count: int) -> None:
+    """Everything at once, so that commits hold several jobs."""
+    database = await Database.open(folder / "wx2mqtt.db", Killer(point, count))
+    journal = Journal(database, "home")
+    await journal.open()
+    say("open")
+    await asyncio.gather(receive(journal), command(journal), publish(journal))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
