@@ -34,21 +34,19 @@ class Filters:
             return True
         if message.from_self and not self.own:
             return False
-        if not self.hears(user):
+        mentions_only = message.chat_kind is ChatKind.GROUP and self.groups == "mentions"
+        return self.hears(user, message.chat_kind, listed=listed) and (message.mentioned or not mentions_only)
+
+    def hears(self, user: str, kind: ChatKind, *, listed: bool) -> bool:
+        """Whether anything of this chat may be published, events included."""
+        if user == FILEHELPER:
+            return True
+        if not fits(user, self.allow) or fits(user, self.deny):
             return False
-        return message.chat_kind is not ChatKind.GROUP or self._group_passes(message, listed=listed)
-
-    def hears(self, user: str) -> bool:
-        """Whether anything of this chat may be published."""
-        return user == FILEHELPER or (fits(user, self.allow) and not fits(user, self.deny))
-
-    def _group_passes(self, message: Message, *, listed: bool) -> bool:
-        match self.groups:
-            case "all":
-                return True
-            case "mentions":
-                return message.mentioned
+        match self.groups if kind is ChatKind.GROUP else "all":
             case "listed":
                 return listed
-            case _:
+            case "none":
                 return False
+            case _:
+                return True

@@ -26,6 +26,9 @@ from wx2mqtt.wechat.gateway import Batch
 
 log = structlog.get_logger(__name__)
 
+OF_TOPICS = frozenset({"topic_changed", "unresolved"})
+"""Events about names, which count for `out` too: `receive` does not hide them."""
+
 
 class Inbound:
     """Takes what one account's gateway received."""
@@ -64,18 +67,19 @@ class Inbound:
     async def take(self, batch: Batch, login_id: str) -> None:
         """Store one batch and its cursor. Raises `StoreError`; then the same batch must be received again."""
         self.counts["unread"] += batch.unread
-        changes = [self._identity.update(batch.contacts, batch.removed, now_ms())]
+        self._note(self._identity.update(batch.contacts, batch.removed, now_ms()))
         rows: list[NewMessage | NewEvent] = []
         for item in batch.items:
-            row = await self._row_or_none(item, changes)
+            row = await self._row_or_none(item)
             if row is not None:
                 rows.append(row)
-        for change in changes:
-            self._note(change)
         await self._commit(rows, batch.cursor, login_id)
 
     def _note(self, changes: Changes) -> None:
-        """What the memory knows and the disk does not goes along until a commit succeeds."""
+        """What the memory knows and the disk does not goes along until a commit succeeds.
+
+        To be called as soon as there are changes: they must stay in their order.
+        """
         self._unsaved = self._unsaved.joined(changes.people)
         self._untold += self._people_events(changes)
 
@@ -95,13 +99,11 @@ class Inbound:
         if people != NO_CHANGES:
             self._people_changed()
 
-    async def _row_or_none(
-        self, item: Message | Event, changes: list[Changes]
-    ) -> NewMessage | NewEvent | None:
+    async def _row_or_none(self, item: Message | Event) -> NewMessage | NewEvent | None:
         try:
             if isinstance(item, Event):
                 return self._event(item)
-            return await self._message(item, changes)
+            return await self._message(item)
         except StoreError:  # not the message's fault: it must be received again
             raise
         except Exception:  # one bad message never stops the others (P5); the log and a counter tell
@@ -109,15 +111,16 @@ class Inbound:
             log.exception("message skipped", kind=getattr(item, "kind", "event"))
             return None
 
-    async def _message(self, message: Message, changes: list[Changes]) -> NewMessage | None:
+    async def _message(self, message: Message) -> NewMessage | None:
         if message.from_self and await self._is_echo(message):
             self.counts["echoes"] += 1
             return None
-        person = self._person(message, changes)
+        person = self._person(message)
         if not self.filters.passes(message, person.level, listed=bool(person.pin)):
             self.counts["filtered"] += 1
             return None
-        self._wrote(person, changes)
+        if not person.wrote:
+            self._note(self._identity.mark_wrote(person))
         sender, trusted = self._sender(message, person)
         name = person.remark or person.nickname or person.level
         body = message_body(
@@ -146,19 +149,14 @@ class Inbound:
         await self._echoes.settle(message)
         return self._echoes.knows(message) or await self._journal.sent(message.id)
 
-    def _person(self, message: Message, changes: list[Changes]) -> Person:
+    def _person(self, message: Message) -> Person:
         known = self._identity.by_handle(message.chat)
         if known is not None:
             return known
-        changed = self._identity.place(message.chat, message.chat_kind, "", now_ms())
-        changes.append(changed)
+        self._note(self._identity.place(message.chat, message.chat_kind, "", now_ms()))
         placed = self._identity.by_handle(message.chat)
         assert placed is not None
         return placed
-
-    def _wrote(self, person: Person, changes: list[Changes]) -> None:
-        if not person.wrote:
-            changes.append(self._identity.mark_wrote(person))
 
     def _sender(self, message: Message, chat: Person) -> tuple[dict[str, Json] | None, bool]:
         """Who wrote, and whether the owner trusts that person; system texts have no sender."""
@@ -176,7 +174,7 @@ class Inbound:
     def _event(self, event: Event) -> NewEvent | None:
         person = None if event.chat is None else self._identity.by_handle(event.chat)
         user = None if person is None else person.level
-        if user is not None and not self.filters.hears(user):
+        if person is not None and not self._hears(person):
             self.counts["filtered"] += 1
             return None
         fields = dict(event.fields)
@@ -188,8 +186,15 @@ class Inbound:
     def _people_events(self, changes: Changes) -> Iterable[NewEvent]:
         now = now_ms()
         for index, happened in enumerate(changes.events):
+            person = self._identity.by_level(happened.user)
+            if person is not None and happened.name not in OF_TOPICS and not self._hears(person):
+                self.counts["filtered"] += 1
+                continue
             key = f"{happened.name}:{happened.user}:{now}:{index}"
             yield self._new_event(happened.name, key, happened.user, now, happened.fields, {})
+
+    def _hears(self, person: Person) -> bool:
+        return self.filters.hears(person.level, person.kind, listed=bool(person.pin))
 
     def _new_event(
         self,

@@ -1,0 +1,277 @@
+"""What becomes of a batch: named, filtered, stored with its cursor, and told; whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.support.hurry import hurry
+from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
+from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.identity import Identity, Pin
+from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.errors import StoreError, StoreFull
+from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member
+from wx2mqtt.wechat.gateway import Batch
+
+MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")
+FAMILY = Contact(
+    handle=Handle("@@family"),
+    kind=ChatKind.GROUP,
+    nickname="一家人",
+    members=(Member(handle=WIFE.handle, nickname="晓梅"), Member(handle=Handle("@eve"), nickname="老婆")),
+)
+HELPER = Contact(handle=Handle("filehelper"), kind=ChatKind.SELF, permanent_id="filehelper")
+PINS = {"wife": Pin(remark="老婆"), "family": Pin(group="一家人")}
+IN_FAMILY = {"chat": FAMILY.handle, "chat_kind": ChatKind.GROUP}
+
+
+class House:
+    """An inbound whose people are known."""
+
+    def __init__(self, filters: Filters | None = None) -> None:
+        self.talk = Talk(identity=Identity([], {}, PINS), filters=filters or Filters())
+        self.inbound: Inbound = self.talk.inbound
+        self.inbound.owner = OWNER
+        self.journal: PaperJournal = self.talk.journal
+
+    async def meet(self, *contacts: Contact) -> None:
+        people = contacts or (WIFE, MOM, FAMILY, HELPER)
+        changes = self.talk.identity.adopt(people, "login-1", OWNER, 1, complete=True)
+        await self.inbound.people(changes)
+
+    async def take(self, *items: object, **more: object) -> None:
+        values: dict[str, Any] = {"cursor": Cursor("c"), "items": items, **more}
+        await self.inbound.take(Batch(**values), "login-1")
+
+    async def body(self, item: object) -> dict[str, Any]:
+        before = len(self.journal.items)
+        await self.take(item)
+        assert len(self.journal.items) == before + 1
+        return dict(self.journal.items[-1].body)
+
+
+def at_home(story, filters: Filters | None = None) -> None:
+    async def whole() -> None:
+        house = House(filters)
+        await house.meet()
+        await story(house)
+
+    hurry(whole())
+
+
+def test_a_message_is_named_after_the_owners_pin_and_its_sender_is_trusted_for_it():
+    async def story(house: House) -> None:
+        body = await house.body(message("1"))
+        assert body["user"] == "wife"
+        assert body["chat"] == {"kind": "friend", "name": "老婆"}
+        assert body["sender"] == {"user": "wife", "name": "老婆", "self": False}
+        assert body["trusted"] is True
+        stored = house.journal.messages()[0]
+        assert (stored.topic, stored.user, stored.text) == ("wx/in/wife", "wife", "开灯 ☀")
+
+    at_home(story)
+
+
+def test_a_friend_without_a_pin_is_not_trusted():
+    async def story(house: House) -> None:
+        body = await house.body(message("1", chat=MOM.handle, sender=MOM.handle))
+        assert (body["user"], body["trusted"]) == ("妈妈", False)
+
+    at_home(story)
+
+
+def test_in_a_group_the_sender_counts_and_a_borrowed_nickname_gives_nothing():
+    async def story(house: House) -> None:
+        wife = await house.body(message("1", sender=WIFE.handle, sender_name="晓梅", **IN_FAMILY))
+        assert wife["user"] == "family"
+        assert wife["sender"] == {"user": "wife", "name": "晓梅", "self": False}
+        assert wife["trusted"] is True
+        eve = await house.body(message("2", sender=Handle("@eve"), sender_name="老婆", **IN_FAMILY))
+        assert eve["sender"] == {"name": "老婆", "self": False}
+        assert eve["trusted"] is False
+
+    at_home(story)
+
+
+def test_system_texts_have_no_sender_and_no_trust():
+    async def story(house: House) -> None:
+        body = await house.body(message("1", kind=Kind.SYSTEM, sender=None))
+        assert "sender" not in body
+        assert body["trusted"] is False
+
+    at_home(story)
+
+
+def test_the_owner_is_self_and_trusted():
+    async def story(house: House) -> None:
+        note = message("1", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True)
+        body = await house.body(note)
+        assert body["user"] == "filehelper"
+        assert body["sender"] == {"name": "王小明", "self": True}
+        assert body["trusted"] is True
+
+    at_home(story)
+
+
+def test_somebody_whom_no_list_named_gets_a_topic_and_keeps_it():
+    async def story(house: House) -> None:
+        first = await house.body(message("1", chat=Handle("@new"), sender=Handle("@new")))
+        second = await house.body(message("2", chat=Handle("@new"), sender=Handle("@new")))
+        assert first["user"] == second["user"] != ""
+
+    at_home(story)
+
+
+def test_a_store_that_cannot_be_read_skips_nobody(monkeypatch: pytest.MonkeyPatch):
+    async def broken(_message_id: str) -> bool:
+        raise StoreError("the disk has a bad sector")
+
+    async def story(house: House) -> None:
+        monkeypatch.setattr(house.journal, "sent", broken)
+        note = message("1", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True)
+        with pytest.raises(StoreError):
+            await house.take(note)
+        assert house.journal.cursors == []
+        monkeypatch.undo()
+        await house.take(note)
+        assert len(house.journal.messages()) == 1
+
+    at_home(story)
+
+
+def test_a_message_that_makes_us_stumble_is_counted_and_the_others_go_on():
+    async def story(house: House) -> None:
+        bad = message("2", time=None)
+        await house.take(message("1"), bad, message("3"))
+        assert [one.id for one in house.journal.messages()] == ["1", "3"]
+        assert house.inbound.counts["unreadable"] == 1
+
+    at_home(story)
+
+
+def test_what_happened_among_people_is_told_even_if_the_disk_was_full_at_first():
+    async def story(house: House) -> None:
+        renamed = Contact(handle=MOM.handle, kind=ChatKind.FRIEND, nickname="平安", remark="老妈")
+        house.journal.troubles.append(StoreFull())
+        with pytest.raises(StoreFull):
+            await house.take(message("1"), contacts=(renamed,))
+        await house.take(message("1"), contacts=(renamed,))
+        assert [one.body["to"] for one in house.journal.events("contact_renamed")] == ["老妈"]
+        assert [one.remark for one in house.journal.people.persons if one.level == "妈妈"] == ["老妈"]
+        assert len(house.journal.messages()) == 1
+
+    at_home(story)
+
+
+def test_a_decision_of_the_owner_is_insisted_on_and_told_once():
+    async def story(house: House) -> None:
+        house.journal.troubles += [StoreFull(), StoreFull()]
+        changes = house.talk.identity.set_pins({**PINS, "mother": Pin(remark="妈妈")}, 1)
+        await house.inbound.people(changes)
+        assert len(house.journal.events("topic_changed")) == 1
+
+    at_home(story)
+
+
+def test_two_who_store_at_the_same_time_lose_nothing_of_each_other():
+    async def story(house: House) -> None:
+        house.journal.troubles.append(StoreFull())
+        renamed = Contact(handle=MOM.handle, kind=ChatKind.FRIEND, nickname="平安", remark="老妈")
+
+        async def decided() -> None:
+            await house.inbound.people(
+                house.talk.identity.set_pins({**PINS, "mother": Pin(remark="老妈")}, 1)
+            )
+
+        async def received() -> None:
+            with pytest.raises(StoreFull):
+                await house.take(message("1"), contacts=(renamed,))
+
+        await asyncio.gather(received(), decided())
+        stored = {one.level: one for one in house.journal.people.persons}
+        assert stored["mother"].remark == "老妈"
+        assert len(house.journal.events("contact_renamed")) == 1
+        assert len(house.journal.events("topic_changed")) == 1
+
+    at_home(story)
+
+
+def test_the_directory_is_told_of_changes_and_not_of_messages():
+    async def story(house: House) -> None:
+        await house.take(message("1"))
+        before = house.talk.people_changes
+        assert before >= 1
+        await house.take(message("2"))
+        assert house.talk.people_changes == before
+        await house.take(contacts=(Contact(handle=WIFE.handle, kind=ChatKind.FRIEND, nickname="梅"),))
+        assert house.talk.people_changes == before + 1
+
+    at_home(story)
+
+
+def test_a_batch_without_anything_still_moves_the_cursor():
+    async def story(house: House) -> None:
+        await house.inbound.take(batch(7), "login-1")
+        assert house.journal.cursors == [("login-1", "login-1:7")]
+
+    at_home(story)
+
+
+RECALL = Event(key="e1", name="recall", time=1, chat=WIFE.handle, fields={"message_id": "9"})
+IN_GROUP = Event(key="e2", name="recall", time=1, chat=FAMILY.handle, actor=WIFE.handle)
+
+
+def test_an_event_names_its_chat_and_who_did_it():
+    async def story(house: House) -> None:
+        body = await house.body(IN_GROUP)
+        assert (body["event"], body["user"], body["by"]) == ("recall", "family", "wife")
+        assert house.journal.items[-1].topic == "wx/event/recall"
+
+    at_home(story)
+
+
+def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published():
+    async def story(house: House) -> None:
+        request = Event(
+            key="7", name="friend_request", time=1, fields={"name": "Bob"}, private={"ticket": "v2_secret"}
+        )
+        body = await house.body(request)
+        assert "v2_secret" not in str(body)
+        assert house.journal.items[-1].private == {"ticket": "v2_secret"}  # type: ignore[union-attr]
+
+    at_home(story)
+
+
+@pytest.mark.parametrize(
+    ("filters", "heard"),
+    [
+        (Filters(), 2),
+        (Filters(deny=("wife",)), 1),
+        (Filters(groups="none"), 1),
+        (Filters(groups="listed"), 2),
+        (Filters(allow=("mom",)), 0),
+    ],
+)
+def test_events_go_through_the_filters_as_messages_do(filters: Filters, heard: int):
+    async def story(house: House) -> None:
+        before = len(house.journal.items)
+        await house.take(RECALL, IN_GROUP)
+        assert len(house.journal.items) == before + heard
+
+    at_home(story, filters)
+
+
+def test_whoever_is_not_heard_is_not_told_of_but_a_topic_that_changes_is():
+    async def story(house: House) -> None:
+        renamed = Contact(handle=MOM.handle, kind=ChatKind.FRIEND, nickname="平安", remark="老妈")
+        await house.take(contacts=(renamed,), removed=(MOM.handle,))
+        assert house.journal.events("contact_renamed") == []
+        assert house.journal.events("contact_removed") == []
+        await house.take(contacts=(renamed,))
+        await house.inbound.people(house.talk.identity.set_pins({"mother": Pin(remark="老妈")}, 1))
+        assert [one.body["user"] for one in house.journal.events("topic_changed")] == ["mother"]
+
+    at_home(story, Filters(deny=("妈妈", "mother")))
