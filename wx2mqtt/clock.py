@@ -1,4 +1,4 @@
-"""The time of day, in milliseconds since 1970, and how it is written on topics (DESIGN 4.1)."""
+"""The time of day, in milliseconds since 1970, how it is written on topics (DESIGN 4.1); time that passes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from datetime import UTC, datetime
 def now_ms() -> int:
     """Milliseconds since 1970, by the clock on the wall."""
     return time.time_ns() // 1_000_000
+
+
+def steady() -> float:
+    """Seconds that only rise, whatever is done to the clock on the wall; on Linux with its sleep."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def rfc3339(ms: int) -> str:

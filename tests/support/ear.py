@@ -36,7 +36,10 @@ class Heard:
 
 
 class Ear:
-    """Subscribes to `filters` at QoS 1 and keeps what comes, in order. Use as a context manager."""
+    """Subscribes to `filters` at QoS 1 and keeps what comes, in order. Use as a context manager.
+
+    With `keeps` (seconds, MQTT 5, needs a `client_id`) the broker keeps its session while it is away.
+    """
 
     def __init__(
         self,
@@ -44,21 +47,24 @@ class Ear:
         *filters: str,
         client_id: str = "",
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
+        keeps: int = 0,
     ) -> None:
         self.heard: list[Heard] = []
         self._more = threading.Condition()
         self._filters = filters or ("#",)
         self._port = port
+        self._keeps = keeps
         self._v5 = protocol == MQTTProtocolVersion.MQTTv5
         self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id, protocol=protocol)
         self._client.max_inflight_messages_set(1000)
+        self._client.reconnect_delay_set(1, 1)
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
         self._client.on_message = self._came
         self._ready = threading.Event()
 
     def __enter__(self) -> Self:
-        self._client.connect_async("127.0.0.1", self._port, keepalive=10)
+        self._client.connect_async("127.0.0.1", self._port, keepalive=10, **self._session())
         self._client.loop_start()
         assert self._ready.wait(PATIENCE), "the broker did not let the ear in"
         return self
@@ -68,6 +74,13 @@ class Ear:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _session(self) -> dict[str, Any]:
+        if not self._keeps:
+            return {}
+        wanted = Properties(PacketTypes.CONNECT)
+        wanted.SessionExpiryInterval = self._keeps
+        return {"clean_start": False, "properties": wanted}
 
     def publish(
         self, topic: str, payload: bytes | str, *, retain: bool = False, qos: int = 1, **properties: Any
@@ -119,6 +132,11 @@ class Ear:
         found = self.on(topic)
         assert enough, f"only {len(found)} of {count} on {topic}"
         return found
+
+    def wait_until(self, enough: Callable[[list[Heard]], bool], timeout: float = PATIENCE) -> bool:
+        """Wait until what was heard is enough; False when it is not by then."""
+        with self._more:
+            return self._more.wait_for(lambda: enough(self.heard), timeout)
 
     def on(self, topic: str) -> list[Heard]:
         """Everything so far on `topic`, or below it for a trailing `#`."""

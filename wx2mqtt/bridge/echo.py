@@ -2,18 +2,20 @@
 
 WeChat may hand back what we sent, even before it answers the send (webwx 2.12). Such an echo is never
 published. It is known by the id that the send was answered with; while a send is open we wait for
-that id; and where no answer ever came, an own message with the same text in the same chat is that send.
+that id; and where no answer ever came, an own message with the same text in the same chat, written at
+about that time, is that send.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 
 from wx2mqtt.model import Handle, Message
 
 REMEMBERED = 2000  # ids of the last sends; older ones are looked up in the journal
 WAIT = 20.0  # seconds; a send is cut before that, so its id or its failure is known by then
+SLACK = 600_000  # milliseconds that WeChat's clock and ours may differ
 
 Sent = tuple[Handle, str]
 
@@ -24,7 +26,17 @@ class Echoes:
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
         self._open: dict[Sent, set[asyncio.Event]] = {}
-        self._doubtful: Counter[Sent] = Counter()
+        self._doubtful: dict[Sent, list[range]] = {}
+        self._recovered = asyncio.Event()
+        self._recovered.set()
+
+    def wait_for_recovery(self) -> None:
+        """No echo can be told before `recovered`: the attempts of the last life are not known yet."""
+        self._recovered.clear()
+
+    def recovered(self) -> None:
+        """All attempts of the last life that nobody answered have been told with `doubt`."""
+        self._recovered.set()
 
     def begin(self, chat: Handle, text: str) -> asyncio.Event:
         """An attempt is about to be written; the event must be given to `end`."""
@@ -39,17 +51,16 @@ class Echoes:
         if not events:
             del self._open[chat, text]
         if message_id:
-            self._ids[message_id] = None
-            while len(self._ids) > REMEMBERED:
-                self._ids.popitem(last=False)
+            self._remember(message_id)
         ended.set()
 
-    def doubt(self, chat: Handle, text: str) -> None:
-        """An attempt that was written was never answered: its echo has an id that nobody knows."""
-        self._doubtful[chat, text] += 1
+    def doubt(self, chat: Handle, text: str, since: int, until: int) -> None:
+        """An attempt between these times, in milliseconds, was never answered: its echo has an unknown id."""
+        self._doubtful.setdefault((chat, text), []).append(range(since - SLACK, until + SLACK))
 
     async def settle(self, message: Message) -> None:
         """Wait until no open attempt could be this message."""
+        await self._recovered.wait()
         for ended in tuple(self._open.get((message.chat, message.text), ())):
             try:
                 async with asyncio.timeout(WAIT):
@@ -61,8 +72,15 @@ class Echoes:
         """Whether this own message is one that we sent; an unanswered attempt is used up by it."""
         if message.id in self._ids:
             return True
-        sent = (message.chat, message.text)
-        if self._doubtful[sent] <= 0:
+        attempts = self._doubtful.get((message.chat, message.text), [])
+        fitting = next((attempt for attempt in attempts if message.time in attempt), None)
+        if fitting is None:
             return False
-        self._doubtful[sent] -= 1
+        attempts.remove(fitting)
+        self._remember(message.id)  # it may be handed over again
         return True
+
+    def _remember(self, message_id: str) -> None:
+        self._ids[message_id] = None
+        while len(self._ids) > REMEMBERED:
+            self._ids.popitem(last=False)

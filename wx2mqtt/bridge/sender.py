@@ -8,41 +8,31 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.insist import insist
+from wx2mqtt.bridge.lanes import Key, Lane, Lanes
 from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled
-from wx2mqtt.model import Draft, Kind, PersonId, Receipt, Result, Status
-from wx2mqtt.retry import Backoff
+from wx2mqtt.model import Draft, Kind, Receipt, Result, Status
 from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
 from wx2mqtt.wechat.gateway import Gateway
 from wx2mqtt.words import Language, say
 
 log = structlog.get_logger(__name__)
 
-IN_MEMORY = 500  # commands; what is more waits on disk only
 AT_ONCE = 4  # chats that are sent to side by side
-SECOND_CHANCE = 600_000  # milliseconds after its ttl in which an unanswered attempt may still be repeated
-
-
-@dataclass(slots=True)
-class Lane:
-    """The commands of one chat, oldest first. `pause` is a time of the loop's clock, in seconds."""
-
-    rows: deque[CommandRow] = field(default_factory=deque)
-    backoff: Backoff = field(default_factory=Backoff)
-    pause: float = 0.0
-    begun: int = 0
-    working: bool = False
+ATTEMPTS = 2  # that may stay unanswered (DESIGN 4.2)
+SECOND_CHANCE = 600.0  # seconds after its ttl in which an unanswered attempt may still be repeated
+ECHOES_COME = 86_400_000  # milliseconds after which no login that was away has echoes for us any more
 
 
 class Sender:
@@ -68,22 +58,17 @@ class Sender:
         self._results = results
         self._logged_out = logged_out
         self._published = published
-        self._lanes: dict[PersonId | str, Lane] = {}
+        self._lanes = Lanes()
         self._places = asyncio.Semaphore(AT_ONCE)
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
-        self._more_on_disk = True
         self._online = False
         self._stopping = False
         self._throttled_until = 0.0
         self.bucket = bucket
         self.language = language
         self.results: Counter[tuple[str, str]] = Counter()
-
-    @property
-    def waiting(self) -> int:
-        """Commands in memory that have no result yet."""
-        return sum(len(lane.rows) for lane in self._lanes.values())
+        echoes.wait_for_recovery()
 
     @property
     def throttled(self) -> float:
@@ -102,41 +87,34 @@ class Sender:
 
     def add(self, row: CommandRow) -> None:
         """A command was accepted, or one that waits got another place to answer to."""
-        lane = self._lanes.get(_lane_of(row))
-        known = next((i for i, other in enumerate(lane.rows) if other.id == row.id), None) if lane else None
-        if lane is not None and known is not None:
-            lane.rows[known] = replace(lane.rows[known], replies=row.replies)
-        elif self._more_on_disk or self.waiting >= IN_MEMORY:
-            self._more_on_disk = True  # behind what waits on disk: the order stays
-            self._fresh.set()
-        else:
-            self._put(row)
+        self._lanes.add(row)
+        self._fresh.set()
 
     def forget(self, row: CommandRow) -> None:
         """The owner dropped a command; the journal has let it go, so no attempt is under way."""
-        lane = self._lanes.get(_lane_of(row))
-        if lane is not None:
-            lane.rows = deque(other for other in lane.rows if other.id != row.id)
-            self.changed()
-
-    def _put(self, row: CommandRow) -> None:
-        self._lanes.setdefault(_lane_of(row), Lane()).rows.append(row)
-        self._fresh.set()
+        self._lanes.forget(row)
+        self.changed()
 
     async def run(self) -> None:
         """Send what waits until cancelled."""
-        for row in await insist(self._journal.recover):
-            self._doubt_echo(row)
+        await insist(self._recover)
         async with asyncio.TaskGroup() as tasks:
             while True:
-                if self._more_on_disk and not self.waiting:
-                    await self._load()
-                for key, lane in list(self._lanes.items()):
-                    if lane.rows and not lane.working:
-                        lane.working = True
-                        tasks.create_task(self._work(key, lane))
+                if self._lanes.wants:
+                    await insist(lambda: self._lanes.fill(self._journal.due))
+                for key, lane in self._lanes.idle():
+                    lane.working = True
+                    tasks.create_task(self._work(key, lane))
                 await self._fresh.wait()
                 self._fresh.clear()
+
+    async def _recover(self) -> None:
+        """What the last life left open is in doubt, and what it sent may come back now."""
+        await self._journal.recover()
+        for row in await self._journal.unanswered(now_ms() - ECHOES_COME):
+            for _ in range(row.unknown):
+                self._doubt_echo(row)
+        self._echoes.recovered()
 
     async def drain(self, seconds: float) -> None:
         """Begin no attempt any more, and give those that are under way `seconds` to end."""
@@ -149,36 +127,44 @@ class Sender:
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
 
-    async def _load(self) -> None:
-        rows = await insist(lambda: self._journal.due(IN_MEMORY, ()))
-        self._more_on_disk = len(rows) == IN_MEMORY
-        for row in rows:
-            self._put(row)
-
-    async def _work(self, key: PersonId | str, lane: Lane) -> None:
+    async def _work(self, key: Key, lane: Lane) -> None:
         while lane.rows:
             if await self._may_send(lane):
                 async with self._places:
-                    if lane.rows:
-                        await self._attempt(lane)
-        del self._lanes[key]
+                    await self._send_first(lane)
+        self._lanes.close(key)
         self._fresh.set()
 
     async def _may_send(self, lane: Lane) -> bool:
-        """Wait until the first row may be sent; False when its time was over before."""
+        """Wait until the first row may be sent; False when it is settled without."""
         while lane.rows:
             row = lane.rows[0]
-            left = (_deadline(row) - now_ms()) / 1000
-            if left <= 0 and lane.begun != row.id:
-                await self._settle(lane, self._too_late(row))
+            if lane.begun != row.id and (over := self._over(row)) is not None:
+                await self._settle(lane, over)
                 return False
             hindrance = self._hindrance(lane)
             if hindrance <= 0:
-                if lane.begun != row.id:
-                    self.bucket = self.bucket.take(_clock())
                 return True
-            await self._wait(min(hindrance, left))
+            await self._wait(min(hindrance, self._left(row)))
         return False
+
+    async def _send_first(self, lane: Lane) -> None:
+        """Send the first row, if it still may be: the lane has waited for its place."""
+        if not lane.rows or self._hindrance(lane) > 0:
+            return
+        if lane.begun != lane.rows[0].id:
+            self.bucket = self.bucket.take(_clock())
+        await self._attempt(lane)
+
+    def _over(self, row: CommandRow) -> Result | None:
+        """The result of a command that is not sent any more."""
+        if row.unknown >= ATTEMPTS:  # one of them, at least, in a life that crashed
+            return self._uncertain(row)
+        return self._too_late(row) if self._left(row) <= 0 else None
+
+    def _left(self, row: CommandRow) -> float:
+        """Seconds within which an attempt may begin (DESIGN 4.2)."""
+        return self._lanes.left(row) + (SECOND_CHANCE if row.unknown else 0.0)
 
     def _hindrance(self, lane: Lane) -> float:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
@@ -203,8 +189,12 @@ class Sender:
         if draft is None:
             await self._settle(lane, self._nobody(row))
             return
-        if lane.begun != row.id:
-            await insist(lambda: self._journal.begin(row.id))
+        try:
+            if lane.begun != row.id:
+                await insist(lambda: self._journal.begin(row.id))
+        except AlreadySettled:  # it was sent before its acceptance was told, or dropped in the very moment
+            self._lanes.forget(row)
+            return
         lane.begun = 0
         ended = self._echoes.begin(draft.chat, draft.text)
         message_id = ""
@@ -234,7 +224,8 @@ class Sender:
                 await self._settle(lane, replace(sent, message_id=message_id or None))
             case Rejected(code=code):
                 await self._settle(lane, self._result(row, Status.FAILED, code, str(outcome)))
-            case OutcomeUnknown() if row.unknown:
+            case OutcomeUnknown() if row.unknown + 1 >= ATTEMPTS:
+                self._doubt_echo(row)
                 await self._settle(lane, self._uncertain(row))
             case OutcomeUnknown():
                 self._doubt_echo(row)
@@ -270,8 +261,7 @@ class Sender:
         except AlreadySettled:  # the owner dropped it in the very moment
             log.info("command was dropped", command=row.command_id)
             begin = None
-        if lane.rows and lane.rows[0].id == row.id:
-            lane.rows.popleft()
+        self._lanes.forget(row)
         lane.begun = begin or 0
         self.results[str(result.status), result.code] += 1
         self._published()
@@ -281,7 +271,7 @@ class Sender:
         if len(lane.rows) < 2 or not self._online or self._stopping or self._throttled_until > _clock():
             return None
         row = lane.rows[1]
-        if self.bucket.wait(_clock()) > 0 or _deadline(row) <= now_ms() or self._draft(row) is None:
+        if self.bucket.wait(_clock()) > 0 or self._over(row) is not None or self._draft(row) is None:
             return None
         self.bucket = self.bucket.take(_clock())
         return row
@@ -295,9 +285,11 @@ class Sender:
         return Draft(chat=person.handle, kind=Kind.TEXT, text=row.command.text)
 
     def _doubt_echo(self, row: CommandRow) -> None:
+        """The echo of an attempt that nobody answered may still come, with a time of about then."""
         draft = self._draft(row)
         if draft is not None:
-            self._echoes.doubt(draft.chat, draft.text)
+            ended = row.result.time if row.result else now_ms()
+            self._echoes.doubt(draft.chat, draft.text, row.accepted, ended)
 
     def _nobody(self, row: CommandRow) -> Result:
         user = row.command.user
@@ -335,16 +327,6 @@ class Sender:
             time=now_ms(),
             duplicate_possible=row.duplicate_possible or row.unknown > 0,
         )
-
-
-def _lane_of(row: CommandRow) -> PersonId | str:
-    return row.command.user if row.person is None else row.person
-
-
-def _deadline(row: CommandRow) -> int:
-    """After this a command is no longer sent, in milliseconds (DESIGN 4.2)."""
-    expires = row.expires if row.expires is not None else row.accepted
-    return expires + SECOND_CHANCE if row.unknown else expires
 
 
 def _clock() -> float:

@@ -1,0 +1,123 @@
+"""People who write and automations that command, all at once, for as long as a test lets them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from tests.support.ear import Ear
+from tests.support.home import Home, Phone
+from tests.support.ledger import Asked, Ledger
+
+CONTACTS = {
+    "wife": {"remark": "老婆"},
+    "mom": {"remark": "妈妈"},
+    "lilei": {"alias": "lilei_1986"},
+    "family": {"group": "相亲相爱一家人"},
+    "work": {"group": "项目组"},
+}
+"""The topic levels of everybody who writes here."""
+
+WRITERS = {
+    "wife": "wife",
+    "mom": "mom",
+    "lilei": "lilei",
+    "family": "mom",
+    "work": "hanmeimei",
+    "filehelper": "me",
+}
+"""Who writes in each chat."""
+
+USERS = ("wife", "mom", "family", "filehelper")
+"""Who is written to."""
+
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between two texts of a chat and two commands of a publisher, on average."""
+
+    chat: float = 0.05
+    publisher: float = 0.05
+
+
+class Traffic:
+    """Writes into chats and commands through publishers; the ledger knows all of it."""
+
+    def __init__(
+        self, home: Home, publishers: Sequence[Ear], dice: random.Random, pace: Pace = Pace()
+    ) -> None:
+        self.ledger = Ledger()
+        self._phone = home.phone
+        self._publishers = publishers
+        self._dice = dice
+        self._pace = pace
+        self._numbers = dict.fromkeys(WRITERS, 0)
+
+    async def say(self, chat: str, count: int = 1) -> None:
+        """`count` texts in one chat at once."""
+        first = self._numbers[chat]
+        texts = [f"{chat}/{number}" for number in range(first + 1, first + count + 1)]
+        self._numbers[chat] += count
+        self.ledger.said.setdefault(chat, []).extend(texts)
+        for text in texts:
+            await self._phone.post("say", **_speech(chat, text))
+
+    async def command(self, publisher: int, number: int, user: str) -> None:
+        """One command; it counts once the broker has acknowledged it."""
+        ident = f"{publisher}-{number}"
+        text = f"to {user} {ident}"
+        body = json.dumps({"text": text, "id": ident})
+        await asyncio.to_thread(self._publishers[publisher].publish, f"wx/out/{user}", body)
+        self.ledger.asked[ident] = Asked(str(publisher), user, text)
+
+    @contextlib.asynccontextmanager
+    async def flowing(self) -> AsyncIterator[None]:
+        """Traffic for as long as the block lasts; what was begun is ended."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for chat in WRITERS:
+                tasks.create_task(self._write(chat, stop))
+            for publisher in range(len(self._publishers)):
+                tasks.create_task(self._command(publisher, stop))
+            try:
+                yield
+            finally:
+                stop.set()
+
+    async def _write(self, chat: str, stop: asyncio.Event) -> None:
+        while not await self._paused(stop, self._pace.chat):
+            await self.say(chat, 60 if self._dice.random() < 0.01 else 1)
+
+    async def _command(self, publisher: int, stop: asyncio.Event) -> None:
+        number = 0
+        while not await self._paused(stop, self._pace.publisher):
+            number += 1
+            await self.command(publisher, number, self._dice.choice(USERS))
+
+    async def _paused(self, stop: asyncio.Event, mean: float) -> bool:
+        """The pace of people; True when it is time to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._dice.expovariate(1 / mean)):
+                await stop.wait()
+        return stop.is_set()
+
+
+def _speech(chat: str, text: str) -> dict[str, str]:
+    group_or_helper = chat in ("family", "work", "filehelper")
+    return {"from": WRITERS[chat], "to": chat if group_or_helper else "me", "text": text}
+
+
+async def all_through(ledger: Ledger, ear: Ear, phone: Phone, patience: float = PATIENCE) -> list[str]:
+    """Wait until everything has come out, then say what is wrong."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            while missing := ledger.missing(ear.heard):
+                enough = ear.count + missing
+                await asyncio.to_thread(ear.wait_until, lambda heard: len(heard) >= enough, 1.0)  # noqa: B023
+    return ledger.problems(ear.heard, await phone.get("sent"))

@@ -1,0 +1,169 @@
+"""A sender with a real journal, and a WeChat that does at each send what the test wrote down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from tests.unit.bridge.phone import Phone
+from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.judge import new_key
+from wx2mqtt.bridge.limits import Bucket
+from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.errors import GatewayError
+from wx2mqtt.model import ChatKind, Command, Draft, Handle, Kind, Message, Receipt, Result, SendKey
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal, NewCommand
+
+NOW = 1_795_600_000_000
+PATIENCE = 10.0
+
+Deed = GatewayError | Callable[[Draft], None] | None
+"""What a send does: raises, or something and then a receipt, or just a receipt."""
+
+
+class Wire:
+    """A gateway that can only send. `deeds` come in turn; `gate` holds every send while it is cleared."""
+
+    def __init__(self) -> None:
+        self.deeds: deque[Deed] = deque()
+        self.drafts: list[Draft] = []
+        self.keys: list[SendKey] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.stuck: set[Handle] = set()
+        self.began = asyncio.Event()
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        self.drafts.append(draft)
+        self.keys.append(key)
+        self.began.set()
+        if draft.chat in self.stuck:
+            await asyncio.Event().wait()
+        await self.gate.wait()
+        deed = self.deeds.popleft() if self.deeds else None
+        if isinstance(deed, GatewayError):
+            raise deed
+        if deed is not None:
+            deed(draft)
+        return Receipt(message_id=f"sent-{len(self.drafts)}")
+
+
+class Room:
+    """The sender of one account and what it needs."""
+
+    def __init__(self, database: Database, phone: Phone) -> None:
+        self.phone = phone
+        self.journal = Journal(database, "home")
+        self.wire = Wire()
+        self.echoes = Echoes()
+        self.per_minute, self.burst = 0.0, 1
+        self.sender: Sender
+        self._settled = asyncio.Event()
+        self._numbers = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, online: bool = True) -> AsyncIterator[Sender]:
+        """One life of the sender; it ends as a crash would end it."""
+        self.echoes = Echoes()
+        self.sender = Sender(
+            journal=self.journal,
+            gateway=self.wire,  # type: ignore[arg-type]
+            identity=self.phone.identity,
+            echoes=self.echoes,
+            results=Results("home", Topics("wx")),
+            bucket=Bucket.full(self.per_minute, self.burst, asyncio.get_running_loop().time()),
+            language="en",
+            logged_out=lambda _: None,
+            published=self._settled.set,
+        )
+        self.sender.online(now=online)
+        running = asyncio.create_task(self.sender.run())
+        try:
+            yield self.sender
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    def command(self, user: str, text: str = "", *, ttl: float = 600.0, accepted: int = NOW) -> NewCommand:
+        self._numbers += 1
+        ident = f"c{self._numbers}"
+        person = self.phone.identity.by_level(user)
+        assert person is not None
+        return NewCommand(
+            command=Command(user=user, text=text or ident, id=ident),
+            command_id=ident,
+            fingerprint=text or ident,
+            person=person.id,
+            key=new_key(),
+            accepted=accepted,
+            expires=accepted + int(ttl * 1000),
+            replies=(Results("home", Topics("wx")).own_reply(user),),
+            delivery=None,
+            duplicate_possible=False,
+            result=None,
+            publications=(),
+        )
+
+    async def accept(self, *commands: NewCommand) -> None:
+        """As `Outbound` does it."""
+        for accepted in await self.journal.accept(commands):
+            assert accepted.row is not None
+            self.sender.add(accepted.row)
+
+    async def result(self, command_id: str) -> Result:
+        """The result, once there is one."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self._settled.clear()
+                row = await self.journal.get(command_id)
+                if row is not None and row.result is not None:
+                    return row.result
+                await self._settled.wait()
+
+    async def sends(self, count: int) -> list[str]:
+        """The texts of the sends, once there are so many."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.wire.drafts) < count:
+                self.wire.began.clear()
+                await self.wire.began.wait()
+        return [draft.text for draft in self.wire.drafts]
+
+    def own(self, user: str, text: str, message_id: str, time: int) -> Message:
+        """A message of the owner as WeChat hands it over: written on the phone, or an echo of ours."""
+        person = self.phone.identity.by_level(user)
+        assert person is not None
+        assert person.handle is not None
+        return Message(
+            key=message_id,
+            id=message_id,
+            chat=person.handle,
+            chat_kind=ChatKind.FRIEND,
+            sender=None,
+            from_self=True,
+            kind=Kind.TEXT,
+            text=text,
+            time=time,
+        )
+
+
+@contextlib.asynccontextmanager
+async def room(folder: Path, *friends: str) -> AsyncIterator[Room]:
+    """A room with these friends known to it."""
+    phone = Phone()
+    for friend in friends:
+        phone.friend(friend, friend)
+    phone.log_in()
+    database = await Database.open(folder / "wx2mqtt.db")
+    try:
+        made = Room(database, phone)
+        await made.journal.open()
+        yield made
+    finally:
+        await database.close()

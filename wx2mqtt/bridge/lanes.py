@@ -1,0 +1,138 @@
+"""The commands of one account in memory, a lane for each chat; what is more waits on disk, in its order.
+
+A chat that is stuck fills its own lane only. Knows nothing of sending; `due` is the way to the disk.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+
+from wx2mqtt.clock import now_ms, steady
+from wx2mqtt.model import PersonId
+from wx2mqtt.retry import Backoff
+from wx2mqtt.store.journal import CommandRow
+
+PER_CHAT = 50  # commands of one chat
+IN_MEMORY = 2000  # commands of all chats from which on no further chat is taken from the disk
+CHUNK = 200  # rows read from the disk at a time
+
+Key = PersonId | str
+"""Whose lane it is: a person, or the name on the topic of somebody who is not known yet."""
+
+Due = Callable[[int, Collection[PersonId | None]], Awaitable[list[CommandRow]]]
+"""So many unsettled rows in order, but for these persons."""
+
+
+@dataclass(slots=True)
+class Lane:
+    """The commands of one chat, oldest first.
+
+    `pause` is a time of the loop's clock, in seconds. `begun` is the row whose attempt is marked already.
+    `more`: there is more of this chat on disk, behind these rows.
+    """
+
+    rows: deque[CommandRow] = field(default_factory=deque)
+    backoff: Backoff = field(default_factory=Backoff)
+    pause: float = 0.0
+    begun: int = 0
+    working: bool = False
+    more: bool = False
+
+
+class Lanes:
+    """All lanes. `behind` says that chats without a lane have commands on disk."""
+
+    def __init__(self) -> None:
+        self.behind = True
+        self._filling = False
+        self._lanes: dict[Key, Lane] = {}
+        self._ends: dict[int, float] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Commands in memory."""
+        return sum(len(lane.rows) for lane in self._lanes.values())
+
+    @property
+    def wants(self) -> bool:
+        """Whether something is on disk that there is room for."""
+        return self.behind and self.waiting < IN_MEMORY
+
+    def idle(self) -> list[tuple[Key, Lane]]:
+        """Lanes that nobody works on."""
+        return [(key, lane) for key, lane in self._lanes.items() if lane.rows and not lane.working]
+
+    def add(self, row: CommandRow) -> None:
+        """A command that was just accepted, or got another place to answer to."""
+        lane = self._lanes.get(key_of(row))
+        if lane is not None:
+            self._append(lane, row)
+        elif self._filling or self.behind:
+            self.behind = True  # behind what waits on disk: the order stays
+        else:
+            self._append(self._lanes.setdefault(key_of(row), Lane()), row)
+
+    def forget(self, row: CommandRow) -> None:
+        """A command needs nothing any more."""
+        lane = self._lanes.get(key_of(row))
+        if lane is not None:
+            lane.rows = deque(other for other in lane.rows if other.id != row.id)
+        self._ends.pop(row.id, None)
+
+    def close(self, key: Key) -> None:
+        """A lane is empty."""
+        self.behind |= self._lanes.pop(key).more
+
+    async def fill(self, due: Due) -> None:
+        """Take from the disk what there is room for."""
+        self.behind, self._filling = False, True
+        complete = False
+        try:
+            while self.waiting < IN_MEMORY and not complete:
+                rows = await due(CHUNK, self._persons())
+                self._take(rows)
+                complete = len(rows) < CHUNK
+        finally:
+            self._filling = False
+            self.behind |= not complete
+
+    def left(self, row: CommandRow) -> float:
+        """Seconds until the time of a command in memory is over.
+
+        By a clock that nobody sets: a machine without a battery starts with a wrong time and jumps by hours
+        when it hears the right one, and nothing that waits may expire, or live longer, for that.
+        """
+        return self._ends[row.id] - steady()
+
+    def _take(self, rows: Iterable[CommandRow]) -> None:
+        for row in rows:
+            self._append(self._lanes.setdefault(key_of(row), Lane()), row)
+
+    def _append(self, lane: Lane, row: CommandRow) -> None:
+        known = next((at for at, other in enumerate(lane.rows) if other.id == row.id), None)
+        if known is not None:
+            lane.rows[known] = replace(lane.rows[known], replies=row.replies)
+        elif lane.more or len(lane.rows) >= PER_CHAT:
+            lane.more = True
+        else:
+            lane.rows.append(row)
+            self._ends[row.id] = steady() + _life(row, now_ms())
+
+    def _persons(self) -> set[PersonId | None]:
+        return {None if isinstance(key, str) else key for key in self._lanes}
+
+
+def key_of(row: CommandRow) -> Key:
+    """Whose lane a command belongs to."""
+    return row.command.user if row.person is None else row.person
+
+
+def _life(row: CommandRow, now: int) -> float:
+    """Seconds that a command may wait from now on, by the clock on the wall, which survives a restart.
+
+    A clock that was set back since it was accepted must not lengthen its life (DESIGN 4.2, `ttl`).
+    """
+    expires = row.accepted if row.expires is None else row.expires
+    return min(expires - now, expires - row.accepted) / 1000
