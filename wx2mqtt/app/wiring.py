@@ -48,11 +48,18 @@ def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...]) -> Wishes:
         per_minute=account.send.per_minute,
         burst=account.send.burst,
         pins=pins_of(account),
+        named=frozenset(account.contacts) | exposed(settings, name),
         language=settings.language,
         expected=Expected(uin=account.expect.uin or "", nickname=account.expect.nickname or ""),
         public=public_settings(account),
         warnings=tuple(map(str, loaded.warnings)),
     )
+
+
+def exposed(settings: Settings, name: str) -> frozenset[str]:
+    """The names of one account that Home Assistant is to know; `account/name` where there are several."""
+    split = (one.rpartition("/") for one in settings.homeassistant.expose)
+    return frozenset(user for account, _, user in split if account in ("", name))
 
 
 def pins_of(account: AccountSettings) -> dict[str, Pin]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from wx2mqtt.bridge.announce import Announcer
-from wx2mqtt.bridge.directory import directory, search
+from wx2mqtt.bridge.directory import LARGEST, directory, search
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
@@ -26,7 +26,7 @@ from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.pulse import Pulse
-from wx2mqtt.bridge.pump import Pump
+from wx2mqtt.bridge.pump import PACKET_OVERHEAD, Pump
 from wx2mqtt.bridge.qr import picture, placeholder
 from wx2mqtt.bridge.requests import Handler, Requests
 from wx2mqtt.bridge.results import Results
@@ -60,6 +60,7 @@ class Wishes:
     per_minute: float
     burst: int
     pins: Mapping[str, Pin]
+    named: frozenset[str]  # who stays in a directory that is too large for the broker
     language: Language
     expected: Expected
     public: Mapping[str, Json]
@@ -261,11 +262,12 @@ class Account:
             self._pump.wake()
 
     def _show(self, login: Login, url: str) -> None:
-        self._announcer.say(self.topics.login_state, encode(login.body(self.name)), JSON)
         needed = login.state in (LoginState.LOGGED_OUT, LoginState.REFUSED)
         png = picture(url) if url else placeholder(self._wishes.language, needed=needed)
         self._announcer.say(self.topics.login_qr, png, PNG, login.qr_expires if url else None)
         self._announcer.say(self.topics.login_url, url.encode(), TEXT, login.qr_expires if url else None)
+        # After the code, so that whoever hears that one is needed, or is not, finds just that.
+        self._announcer.say(self.topics.login_state, encode(login.body(self.name)), JSON)
         self._news.set()
         self._house.status(self.name, login, url)
 
@@ -311,10 +313,11 @@ class Account:
             await asyncio.sleep(DIRECTORY_PAUSE)
 
     def _directory(self) -> bytes:
-        current = self._link.current
-        named = self._wishes.pins
-        limit = None if current is None else current.packet_limit
-        return directory(self.identity.directory(), named=named, packet_limit=limit)
+        current, topic = self._link.current, self.topics.contacts
+        room = LARGEST
+        if current is not None and current.packet_limit is not None:
+            room = min(room, current.packet_limit - len(topic.encode()) - PACKET_OVERHEAD)
+        return directory(self.identity.directory(), named=self._wishes.named, room=room)
 
     async def _publish_health(self) -> None:
         while True:

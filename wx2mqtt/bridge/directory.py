@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from wx2mqtt.bridge.identity import Entry
 from wx2mqtt.errors import BadCommand
@@ -29,13 +29,15 @@ def entry_body(entry: Entry) -> dict[str, Json]:
     return body
 
 
-def directory(entries: list[Entry], *, named: Iterable[str], packet_limit: int | None) -> bytes:
-    """The payload of `contacts`, whole or cut to those in `named`."""
+def directory(entries: list[Entry], *, named: Collection[str], room: int) -> bytes:
+    """The payload of `contacts` in at most `room` bytes: whole, else as many of those in `named` as fit."""
     whole = _payload(entries, complete=True)
-    if len(whole) <= min(LARGEST, packet_limit or LARGEST):
+    if len(whole) <= room:
         return whole
-    chosen = set(named)
-    return _payload([entry for entry in entries if entry.user in chosen], complete=False)
+    chosen = [entry for entry in entries if entry.user in named]
+    while len(payload := _payload(chosen, complete=False)) > room and chosen:
+        chosen = chosen[: len(chosen) * 3 // 4]
+    return payload
 
 
 def _payload(entries: list[Entry], *, complete: bool) -> bytes:

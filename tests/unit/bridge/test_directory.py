@@ -1,0 +1,93 @@
+"""The directory on `contacts`, whole or cut, and the answer to `request/contacts`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from wx2mqtt.bridge.directory import LARGEST, directory, search
+from wx2mqtt.bridge.identity import Entry
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import ChatKind, Json
+
+
+def entry(user: str, **more: object) -> Entry:
+    values: dict[str, object] = {
+        "user": user,
+        "kind": ChatKind.FRIEND,
+        "name": user,
+        "remark": "",
+        "nickname": "",
+        "matched_by": "new",
+        "trusted": False,
+        "removed": False,
+        "closed": False,
+    }
+    return Entry(**{**values, **more})  # type: ignore[arg-type]
+
+
+WIFE = entry("wife", name="老婆", remark="老婆", nickname="晓梅", matched_by="pin", trusted=True)
+
+
+def test_a_line_says_who_it_is_how_that_was_found_and_nothing_that_is_not_known():
+    body = json.loads(directory([WIFE, entry("bob", removed=True, closed=True)], named=(), room=LARGEST))
+    assert (body["schema"], body["complete"], body["count"]) == (1, True, 2)
+    assert body["contacts"][0] == {
+        "user": "wife",
+        "kind": "friend",
+        "name": "老婆",
+        "remark": "老婆",
+        "nickname": "晓梅",
+        "matched_by": "pin",
+        "trusted": True,
+        "removed": False,
+    }
+    assert "remark" not in body["contacts"][1]
+    assert body["contacts"][1]["unresolved"] is True
+
+
+def test_what_the_broker_would_not_take_is_cut_to_those_whom_the_owner_named():
+    people = [entry(f"friend{n:04d}") for n in range(5000)]
+    cut = json.loads(directory([*people, WIFE], named=("wife", "nobody"), room=LARGEST))
+    assert cut["complete"] is False
+    assert [one["user"] for one in cut["contacts"]] == ["wife"]
+    whole = directory(people[:50], named=(), room=LARGEST)
+    assert json.loads(whole)["complete"] is True
+    assert json.loads(directory(people[:50], named=(), room=len(whole)))["complete"] is True
+    assert json.loads(directory(people[:50], named=(), room=len(whole) - 1))["complete"] is False
+
+
+@pytest.mark.parametrize("room", [100, 1000, 5000])
+def test_even_those_are_as_many_as_fit(room: int):
+    people = [entry(f"friend{n:04d}") for n in range(500)]
+    payload = directory(people, named={one.user for one in people}, room=room)
+    assert len(payload) <= room
+    assert json.loads(payload)["complete"] is False
+
+
+def found(entries: list[Entry], **fields: Json) -> Any:
+    """What `search` answers, as a reader of JSON sees it."""
+    return json.loads(json.dumps(search(entries, fields)))
+
+
+def test_a_request_finds_by_name_kind_and_place():
+    entries = [WIFE, entry("family", kind=ChatKind.GROUP), entry("bob", nickname="Bob")]
+    assert found(entries)["count"] == 3
+    assert [one["user"] for one in found(entries, query="BOB")["contacts"]] == ["bob"]
+    assert [one["user"] for one in found(entries, query="梅")["contacts"]] == ["wife"]
+    assert [one["user"] for one in found(entries, kind="group")["contacts"]] == ["family"]
+    part = found(entries, limit=1, offset=1)
+    assert (part["count"], [one["user"] for one in part["contacts"]]) == (3, ["family"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("query", 5), ("kind", None), ("limit", "all"), ("limit", -1), ("limit", True), ("offset", 1.5)],
+)
+def test_a_request_that_cannot_be_understood_names_the_key(key: str, value: Json):
+    with pytest.raises(BadCommand) as bad:
+        search([WIFE], {key: value})
+    assert bad.value.code == "bad_request"
+    assert bad.value.facts["key"] == key

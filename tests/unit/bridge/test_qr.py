@@ -1,0 +1,31 @@
+"""The QR code as people's phones see it, and what stands where none is needed."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import zxingcpp
+from PIL import Image
+
+from wx2mqtt.bridge.qr import picture, placeholder
+
+
+def codes_in(png: bytes) -> list[str]:
+    """What a scanner reads in a picture."""
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        return [code.text for code in zxingcpp.read_barcodes(image.convert("L"))]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://login.weixin.qq.com/l/gZbA1kXyTQ==", "https://x.example/" + "a" * 500]
+)
+def test_a_scanner_reads_the_address_in_the_picture(url: str):
+    assert codes_in(picture(url)) == [url]
+
+
+def test_the_placeholder_is_a_picture_in_the_language_without_a_code():
+    pictures = [placeholder(language, needed=needed) for language in ("en", "zh") for needed in (True, False)]
+    assert [codes_in(one) for one in pictures] == [[]] * 4
+    assert len(set(pictures)) == 4
