@@ -75,12 +75,14 @@ class _Worker:
 
     def _run(self) -> None:
         more = True
-        while more:
-            tasks, more = self._take()
-            if tasks:
-                self._tell(self._perform(tasks))
-        self._close()
-        self._tell([_Outcome(self._closed)])
+        try:
+            while more:
+                tasks, more = self._take()
+                if tasks:
+                    self._tell(self._perform(tasks))
+            self._close()
+        finally:
+            self._tell([_Outcome(self._closed)])
 
     def _take(self) -> tuple[list[_Task], bool]:
         """What waits, at least one; and whether there may be more."""
@@ -219,8 +221,10 @@ class Database:
             self._on_point(f"{when}:{name}")
 
     def _roll_back(self) -> None:
-        if self._writing.in_transaction:
-            self._writing.execute("ROLLBACK")
+        """A disk that does not even roll back fails the next BEGIN too, and then this is tried again."""
+        with suppress(sqlite3.Error):
+            if self._writing.in_transaction:
+                self._writing.execute("ROLLBACK")
 
     def _translated(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):

@@ -146,30 +146,16 @@ class Inbound(Lane):
     def _message(self, item: NewMessage, seq: int, payload: bytes, now: int) -> tuple[object, ...]:
         name, text = storable(item.sender), storable(item.text)
         facts = (seq, storable(item.id), item.kind, bounded(item.time), name, None, text)
-        return (
-            self._account,
-            "message",
-            item.topic,
-            now,
-            item.user,
-            JSON_TYPE,
-            storable(item.key),
-            *facts,
-            payload,
-        )
+        return self._columns(item, "message", now, facts, payload)
 
     def _event(self, item: NewEvent, now: int) -> tuple[object, ...]:
         private = storable(compact(dict(item.private))) if item.private else None
         facts = (None, None, item.name, bounded(item.time), None, private, None)
-        payload = written(item.body)
-        return (
-            self._account,
-            "event",
-            item.topic,
-            now,
-            item.user,
-            JSON_TYPE,
-            storable(item.key),
-            *facts,
-            payload,
-        )
+        return self._columns(item, "event", now, facts, written(item.body))
+
+    def _columns(
+        self, item: NewMessage | NewEvent, sort: str, now: int, facts: tuple[object, ...], payload: bytes
+    ) -> tuple[object, ...]:
+        """In the order of the statement `add`."""
+        key = storable(item.key)
+        return (self._account, sort, item.topic, now, item.user, JSON_TYPE, key, *facts, payload)

@@ -18,6 +18,7 @@ import structlog
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Handle, Json, PersonId
+from wx2mqtt.store.bulk import insert
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.encoding import compact, listed, storable
 from wx2mqtt.store.files import WholeFile, put_aside, read_whole
@@ -134,10 +135,9 @@ def apply_changes(connection: sqlite3.Connection, account: str, changes: PeopleC
     """As `People.apply`, for a commit that holds more than people."""
     if changes == NO_CHANGES:
         return
-    connection.executemany(_SQL["put_person"], [_values(account, one) for one in changes.persons])
-    connection.executemany(_SQL["put_level"], [(account, *level) for level in changes.levels])
-    own = [(account, one.level, one.id) for one in changes.persons]
-    connection.executemany(_SQL["put_own_level"], own)
+    insert(connection, _SQL["put_person"], [_values(account, one) for one in changes.persons])
+    insert(connection, _SQL["put_level"], [(account, *level) for level in changes.levels])
+    insert(connection, _SQL["put_own_level"], [(account, one.level, one.id) for one in changes.persons])
     for statement in ("free_levels", "forget"):
         connection.executemany(_SQL[statement], [(account, one) for one in changes.forgotten])
     _count(connection, account, changes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import fields
 
 from wx2mqtt.store.encoding import listed
 from wx2mqtt.store.lane import Lane
@@ -14,6 +15,7 @@ from wx2mqtt.store.queries import queries
 from wx2mqtt.store.rows import Pruned, Stats
 
 _SQL = queries("upkeep")
+_FIGURES = tuple(item.name for item in fields(Stats))
 
 CHUNK = 500  # rows of one commit
 DAY = 86_400_000  # milliseconds
@@ -125,11 +127,7 @@ class Upkeep(Lane):
 
     def _stats(self, connection: sqlite3.Connection) -> Stats:
         row = connection.execute(_SQL["stats"], (self._account, self._now() - DAY)).fetchone()
-        names = (
-            "waiting_publications", "oldest_publication", "waiting_commands", "oldest_command", "set_aside",
-            "dropped", "messages", "failed_today",
-        )  # fmt: skip
-        return Stats(**dict(zip(names, row, strict=True)))
+        return Stats(**dict(zip(_FIGURES, row, strict=True)))
 
 
 def _used(connection: sqlite3.Connection) -> int:
