@@ -100,6 +100,8 @@ class Pump:
 
     async def _publish_waiting(self) -> None:
         while self._room > 0 and (self._ready or await self._read_ahead()):
+            if not self._ready:  # a new connection began while we read
+                continue
             row = self._ready.popleft()
             if row.topic not in self._refused and self._is_fresh(row):
                 self._publish(row)
@@ -135,7 +137,7 @@ class Pump:
                 return True
         after = self._after
         rows = await self._journal.waiting(after, CHUNK, self._refused)
-        if rows and after == self._after:  # else a new connection began while we read, and all begins anew
+        if rows and after == self._after:  # else all begins anew
             self._after = rows[-1].id
             self._ready.extend(rows)
         return bool(rows)
