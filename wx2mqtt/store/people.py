@@ -9,19 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import ChatKind, Handle, Json, PersonId
+from wx2mqtt.model import PersonId
 from wx2mqtt.store.bulk import insert
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.encoding import compact, listed, storable
+from wx2mqtt.store.encoding import compact, listed
 from wx2mqtt.store.files import WholeFile, put_aside, read_whole
+from wx2mqtt.store.persons import NO_CHANGES, PeopleChanges, Person, columns, from_json, from_row, to_json
 from wx2mqtt.store.queries import queries
 
 log = structlog.get_logger(__name__)
@@ -29,58 +30,7 @@ log = structlog.get_logger(__name__)
 _SQL = queries("people")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
-    """Somebody, or a group, for ever.
-
-    `handle` is good within the login `login_id` only. `members` are sorted 4-byte crc32 of the nicknames of a
-    group's members. `wrote` says that a message of this chat was ever published.
-    """
-
-    id: PersonId
-    level: str
-    kind: ChatKind
-    handle: Handle | None
-    login_id: str
-    matched_by: str
-    pin: str = ""
-    trusted: bool = False
-    permanent_id: str = ""
-    alias: str = ""
-    remark: str = ""
-    nickname: str = ""
-    avatar: str = ""
-    profile: Mapping[str, str] = field(default_factory=dict)
-    members: bytes = b""
-    closed: bool = False
-    removed: bool = False
-    wrote: bool = False
-    created: int = 0
-    seen: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeopleChanges:
-    """What is to be stored: persons as they are now, levels given for ever, persons forgotten."""
-
-    persons: tuple[Person, ...] = ()
-    levels: tuple[tuple[str, PersonId], ...] = ()
-    forgotten: tuple[PersonId, ...] = ()
-
-    def joined(self, later: PeopleChanges) -> PeopleChanges:
-        """Both, as one after the other."""
-        persons = {person.id: person for person in (*self.persons, *later.persons)}
-        for forgotten in later.forgotten:
-            persons.pop(forgotten, None)
-        return PeopleChanges(
-            persons=tuple(persons.values()),
-            levels=tuple(dict((*self.levels, *later.levels)).items()),
-            forgotten=tuple(dict.fromkeys((*self.forgotten, *later.forgotten))),
-        )
-
-
-NO_CHANGES = PeopleChanges()
-_FIELDS = tuple(item.name for item in fields(Person))
+_PAGE = 500  # persons that are read at a time for the copy
 
 
 class People:
@@ -106,9 +56,17 @@ class People:
         apply_changes(connection, self._account, changes)
 
     async def write_copy(self) -> None:
-        """Write the copy anew: whole or not at all, mode 0600."""
-        everything = await self._database.read(self._all)
-        await self._copy.write(await asyncio.to_thread(_copy_of, self._account, *everything))
+        """Write the copy anew: whole or not at all, mode 0600.
+
+        It is read page by page, so that messages pass in between.
+        """
+        lines: list[str] = []
+        after = 0
+        while page := await self._database.read(partial(self._page, after)):
+            lines += (line for _, line in page)
+            after = page[-1][0]
+        head = await self._database.read(self._head)
+        await self._copy.write(_whole(head, lines))
 
     async def restore_copy(self) -> int:
         """Take the people of the copy into an account that has none; returns how many there are."""
@@ -118,10 +76,23 @@ class People:
         return await self._database.write("restore", lambda connection: self._restore(connection, *copied))
 
     def _all(self, connection: sqlite3.Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
-        persons = [_person(row) for row in connection.execute(_SQL["persons"], (self._account,))]
-        levels = dict(connection.execute(_SQL["levels"], (self._account,)).fetchall())
+        persons = [from_row(row) for row in connection.execute(_SQL["persons"], (self._account, 0, -1))]
+        return persons, self._levels(connection), self._next_id(connection)
+
+    def _levels(self, connection: sqlite3.Connection) -> dict[str, PersonId]:
+        return dict(connection.execute(_SQL["levels"], (self._account,)).fetchall())
+
+    def _next_id(self, connection: sqlite3.Connection) -> PersonId:
         found = connection.execute(_SQL["next_id"], (self._account,)).fetchone()
-        return persons, levels, PersonId(found[0] if found else 1)
+        return PersonId(found[0] if found else 1)
+
+    def _page(self, after: int, connection: sqlite3.Connection) -> list[tuple[int, str]]:
+        rows = connection.execute(_SQL["persons"], (self._account, after, _PAGE))
+        return [(one.id, compact(to_json(one))) for one in map(from_row, rows)]
+
+    def _head(self, connection: sqlite3.Connection) -> str:
+        levels, next_id = self._levels(connection), self._next_id(connection)
+        return compact({"schema": 1, "account": self._account, "next_id": next_id, "levels": levels})
 
     def _restore(self, connection: sqlite3.Connection, next_id: int, changes: PeopleChanges) -> int:
         if connection.execute(_SQL["next_id"], (self._account,)).fetchone():
@@ -157,18 +128,10 @@ def _refuse_two_owners(connection: sqlite3.Connection, account: str, changes: Pe
         raise StoreError(f"The topic level of person {found[0]} belongs to person {found[1]} already.")
 
 
-def _copy_of(
-    account: str, persons: Sequence[Person], levels: Mapping[str, PersonId], next_id: PersonId
-) -> bytes:
-    """One line a person, for readers, and so that no long step keeps the event loop from running."""
-    lines = ",\n".join(compact(_copy(one)) for one in persons)
-    head = compact({"schema": 1, "account": account, "next_id": next_id, "levels": dict(levels)})
-    return f'{head[:-1]},"persons":[\n{lines}\n]}}\n'.encode("utf-8", "replace")
-
-
-def _copy(person: Person) -> dict[str, Json]:
-    values = {name: getattr(person, name) for name in _FIELDS}
-    return {**values, "profile": dict(person.profile), "members": person.members.hex()}
+def _whole(head: str, lines: Sequence[str]) -> bytes:
+    """One line for each person, for readers and for tools that compare."""
+    persons = ",\n".join(lines)
+    return f'{head[:-1]},"persons":[\n{persons}\n]}}\n'.encode("utf-8", "replace")
 
 
 def _read_copy(path: Path) -> tuple[int, PeopleChanges] | None:
@@ -185,31 +148,14 @@ def _read_copy(path: Path) -> tuple[int, PeopleChanges] | None:
 
 def _parsed(whole: dict[str, Any]) -> tuple[int, PeopleChanges]:
     changes = PeopleChanges(
-        persons=tuple(_copied(one) for one in whole["persons"]),
+        persons=tuple(from_json(one) for one in whole["persons"]),
         levels=tuple((str(level), PersonId(int(owner))) for level, owner in whole["levels"].items()),
     )
     return int(whole["next_id"]), changes
 
 
-def _copied(one: dict[str, Any]) -> Person:
-    known = {name: value for name, value in one.items() if name in _FIELDS}
-    return Person(**{**known, "kind": ChatKind(one["kind"]), "members": bytes.fromhex(one["members"])})
-
-
 def _values(account: str, person: Person) -> tuple[object, ...]:
-    return (account, *_columns(person))
+    return (account, *columns(person))
 
 
-def _columns(person: Person) -> Iterator[object]:
-    for name in _FIELDS:
-        value = getattr(person, name)
-        if name == "profile":
-            value = compact(dict(value))
-        yield storable(value) if isinstance(value, str) else value
-
-
-def _person(row: tuple[Any, ...]) -> Person:
-    values = dict(zip(_FIELDS, row, strict=True))
-    profile: Json = json.loads(values["profile"])
-    flags = {name: bool(values[name]) for name in ("trusted", "closed", "removed", "wrote")}
-    return Person(**{**values, **flags, "kind": ChatKind(values["kind"]), "profile": profile})
+__all__ = ["NO_CHANGES", "People", "PeopleChanges", "Person", "apply_changes"]

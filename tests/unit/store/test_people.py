@@ -15,6 +15,7 @@ from wx2mqtt.model import ChatKind, PersonId
 from wx2mqtt.store import people as people_module
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import NO_CHANGES, People, PeopleChanges
+from wx2mqtt.store.persons import FIELDS
 
 WIFE = person(
     1,
@@ -148,6 +149,16 @@ async def test_the_copy_is_for_its_owner_only_and_has_everything(people: People,
     assert [one["level"] for one in whole["persons"]] == ["wife", "bob"]
 
 
+async def test_a_copy_of_many_is_read_in_pages(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_module, "_PAGE", 3)
+    await people.save(_changes(*(person(number, f"p{number}") for number in range(1, 8))))
+    await people.write_copy()
+    whole = json.loads((tmp_path / "people.json").read_text())
+    assert [one["id"] for one in whole["persons"]] == list(range(1, 8))
+
+
 async def test_the_copy_of_nobody_can_be_read(people: People) -> None:
     await people.write_copy()
     assert await people.restore_copy() == 0
@@ -230,4 +241,4 @@ def test_who_is_forgotten_later_is_not_stored_before() -> None:
 
 def test_the_columns_are_the_fields() -> None:
     columns = people_module._SQL["persons"].partition("SELECT")[2].partition("FROM")[0]
-    assert tuple(name.strip() for name in columns.split(",")) == people_module._FIELDS
+    assert tuple(name.strip() for name in columns.split(",")) == FIELDS

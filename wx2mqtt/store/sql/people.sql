@@ -1,8 +1,8 @@
 -- persons --
--- All persons of an account. The columns are the fields of `Person`, in their order.
+-- The next persons behind the number ?2. The columns are the fields of `Person`, in their order.
 SELECT id, level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
        avatar, profile, members, closed, removed, wrote, created, seen
-FROM person WHERE account = ? ORDER BY id;
+FROM person WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
 
 -- levels --
 -- Whose each level is or was.
