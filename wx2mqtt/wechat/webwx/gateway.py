@@ -15,6 +15,7 @@ from wx2mqtt.wechat.webwx import endpoints, requests
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
+from wx2mqtt.wechat.webwx.entrance import Entrance
 from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.inbox import Inbox
 from wx2mqtt.wechat.webwx.requests import Desktop
@@ -80,11 +81,11 @@ class WebWx:
 
     async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """As `Gateway.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1)."""
-        way = SignIn(self._channel)
-        async with aclosing(way.steps(resume=resume)) as steps:
+        entrance = Entrance(self._channel)
+        async with aclosing(SignIn(self._channel, entrance).steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    self._begin(step, way.known)
+                    self._begin(step, entrance.known)
                 yield step
 
     async def people(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:

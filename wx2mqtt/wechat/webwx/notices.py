@@ -61,10 +61,9 @@ def system_xml(content: str) -> Recall | Content | None:
     """A system XML; None when it tells a person nothing."""
     root = parse(content)
     message = root if root.tag == "sysmsg" else root.at("sysmsg")
-    sort = message.attribute("type")
-    if sort == "revokemsg":
+    if message.attribute("type") == "revokemsg":
         return _recall(message.at("revokemsg"))
-    said = system_text(_sentence(message.at(sort)) if sort.isidentifier() else "")
+    said = system_text(_sentence(message.at("*")))
     return Content(kind=Kind.SYSTEM, text=said) if said else None
 
 
@@ -95,7 +94,7 @@ def request_fields(entry: Entry, request: FriendRequest) -> dict[str, Json]:
 def _recall(xml: Node) -> Recall:
     said = system_text(xml.text("replacemsg"))
     by = _QUOTED_NAME.search(said)
-    ids = (xml.text(tag) for tag in ("msgid", "newmsgid", "oldmsgid"))
+    ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
     withdrawn = next((found for found in ids if found.isascii() and found.isdigit() and found.strip("0")), "")
     own = bool(_OWN.match(said))
     return Recall(message_id=withdrawn, text=said, by=name(by[1]) if by and not own else "", own=own)

@@ -1,37 +1,30 @@
-"""Signing in: resume a saved login, else ask the phone, else show QR codes (webwx 2.1-2.7).
+"""Signing in: resume a saved login, else ask the phone, else show QR codes (webwx 2.1-2.5).
 
 Only conversations; what answers mean is in `login`, `responses` and `codes`.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import TypeVar
+from dataclasses import dataclass
 
 import structlog
 
-from wx2mqtt.errors import GatewayError, LoggedOut, LoginRefused, Unreachable
+from wx2mqtt.errors import LoggedOut, Unreachable
 from wx2mqtt.retry import Backoff
 from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, LoginStep, Scanned, ShowQr
 from wx2mqtt.wechat.webwx import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import Scan
-from wx2mqtt.wechat.webwx.contacts import owner_in
-from wx2mqtt.wechat.webwx.fields import Entry
-from wx2mqtt.wechat.webwx.login import session_from
-from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.responses import Init, NewLogin, Unreadable
+from wx2mqtt.wechat.webwx.entrance import Entrance
+from wx2mqtt.wechat.webwx.responses import Unreadable
 from wx2mqtt.wechat.webwx.session import Session
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
 APART = 1.0  # seconds between the beginnings of polls that bring nothing (webwx 5.1)
 CONFIRM_TIME = 120.0  # seconds that a person who has scanned may take to confirm
-TRIES = 3  # of the exchange and of init, which are serial (webwx 2.4)
 STRANGE_ANSWERS = 3  # polls in a row without a code, until the QR code is given up
 
 
@@ -43,12 +36,12 @@ class Confirmed:
 
 
 class SignIn:
-    """The ways in. `known` receives the contacts of webwxinit, which no other list has."""
+    """The ways in."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, entrance: Entrance) -> None:
         self._channel = channel
+        self._entrance = entrance
         self._timing = channel.timing
-        self.known: list[Entry] = []
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """As `Gateway.login`."""
@@ -157,78 +150,7 @@ class SignIn:
             return None
 
     async def _enter(self, redirect: str) -> LoggedIn:
-        """From the confirmed ticket to a session that is saved."""
-        answer = await self._exchanged(redirect)
-        if not answer.skey and answer.redirect:  # the server names another place to go to (webwx 2.4)
-            answer = await self._exchanged(answer.redirect)
-        channel = self._channel
-        session = session_from(
-            answer,
-            channel.transport.cookies,
-            base=channel.base,
-            login_id=secrets.token_hex(8),
-            device_id=f"e{int(self._timing.chance() * 10**15):015d}",
-            language=channel.language,
-        )
-        start = await self._serially(lambda: self._begun(session))
-        channel.adopt(_with_start(session, start))
-        self.known = start.contacts
-        await self._tell_phone()
-        await channel.save_if_possible()
-        return _logged_in(channel.session, resumed=False)
-
-    async def _exchanged(self, redirect: str) -> NewLogin:
-        channel = self._channel
-        if channel.endpoint is None and not endpoints.is_wechat(redirect):
-            raise LoginRefused(channel.words("foreign_host"))
-        channel.move_to(endpoints.host_of(redirect))
-        return await self._serially(lambda: self._ticket_for_keys(redirect))
-
-    async def _ticket_for_keys(self, redirect: str) -> NewLogin:
-        channel = self._channel
-        request = requests.new_login(channel.site, redirect)
-        answer = responses.new_login((await channel.transport.call(request)).body)
-        if not (answer.skey or answer.ret or answer.page or answer.redirect):
-            raise channel.unreadable(request.endpoint)
-        return answer
-
-    async def _begun(self, session: Session) -> Init:
-        request = requests.init(self._channel.site, session, self._timing.now)
-        start = responses.init(await self._channel.ask(request))
-        if not owner_in(start.user)[0]:
-            raise self._channel.unreadable(request.endpoint)
-        return start
-
-    async def _serially(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Up to three tries, one after the other, as the official client does (webwx 2.4)."""
-        for _ in range(TRIES - 1):
-            try:
-                return await attempt()
-            except Unreachable as why:
-                log.info("trying again", reason=str(why))
-                await self._timing.sleep(APART)
-        return await attempt()
-
-    async def _tell_phone(self) -> None:
-        """Code 3; a failure does not stop the session (webwx 2.7)."""
-        request = requests.status_notify(self._channel.site, self._channel.session, self._timing.now)
-        try:
-            await self._channel.ask(request)
-        except GatewayError as why:
-            log.info("status notify failed", reason=str(why))
-
-
-def _with_start(session: Session, start: Init) -> Session:
-    handle, nickname, uin = owner_in(start.user)
-    return replace(
-        session,
-        skey=start.skey or session.skey,
-        handle=handle,
-        nickname=nickname,
-        uin=session.uin or uin,
-        position=Position(sync=start.keys, check=start.keys),
-        chats=start.chats,
-    )
+        return _logged_in(await self._entrance.enter(redirect), resumed=False)
 
 
 def _logged_in(session: Session, *, resumed: bool) -> LoggedIn:

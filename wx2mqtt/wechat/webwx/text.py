@@ -69,7 +69,7 @@ def said_by_server(message: str) -> str:
 
 def xml_of(content: str) -> str:
     """The XML in a message's content: escaped once, with `<br/>` between its lines (webwx 3.3)."""
-    content = emoji_undone(_BREAK.sub("", content)) if "<" in content else content
+    content = emoji_undone(_BREAK.sub("\n", content)) if "<" in content else content
     stripped = content.lstrip()
     # Some servers send it without the escaping; then its own entities must stay.
     return stripped if stripped.startswith("<") else entities_undone(stripped)

@@ -238,6 +238,17 @@ async def test_the_exchange_is_tried_three_times(world: World) -> None:
     assert len(world.server.asked("webwxnewloginpage")) == 6
 
 
+async def test_a_ticket_that_a_lost_try_used_up_is_no_refusal(world: World) -> None:
+    used = text("<error><ret>1</ret><message>ticket</message></error>")
+    world.server.put("webwxnewloginpage", httpx.ReadError("x"), used)
+    with pytest.raises(Unreachable):
+        await steps(world)
+    refused = text("<error><ret>1203</ret><message>no</message></error>")
+    world.server.put("webwxnewloginpage", httpx.ReadError("x"), refused)
+    with pytest.raises(LoginRefused):
+        await steps(world)
+
+
 async def test_an_answer_that_is_none_is_not_taken_for_a_refusal(world: World) -> None:
     world.server.put("webwxnewloginpage", text("<x/>"))
     with pytest.raises(Unreachable):

@@ -88,12 +88,12 @@ def test_words_of_the_server_lose_markup_and_control_characters() -> None:
     assert text.said_by_server("<p>no\x1b[31m</p>&lt;b&gt;login&lt;/b&gt;") == "no [31m login"
 
 
-def test_xml_is_unescaped_once_and_without_breaks() -> None:
-    assert text.xml_of("&lt;a&gt;<br/>&lt;b/&gt;&amp;amp;<br/>&lt;/a&gt;") == "<a><b/>&amp;</a>"
+def test_xml_is_unescaped_once_and_has_its_lines_back() -> None:
+    assert text.xml_of("&lt;a&gt;<br/>&lt;b/&gt;&amp;amp;<br/>&lt;/a&gt;") == "<a>\n<b/>&amp;\n</a>"
 
 
 def test_xml_that_is_not_escaped_keeps_its_own_entities() -> None:
-    assert text.xml_of("  <a>x &amp;lt;<br/></a>") == "<a>x &amp;lt;</a>"
+    assert text.xml_of("  <a>x &amp;lt;<br/></a>") == "<a>x &amp;lt;\n</a>"
 
 
 def test_halves_of_surrogate_pairs_are_replaced() -> None:
