@@ -17,10 +17,10 @@ from typing import Any
 import structlog
 
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import PersonId
+from wx2mqtt.model import Json, PersonId
 from wx2mqtt.store.bulk import insert
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.encoding import compact, listed
+from wx2mqtt.store.encoding import listed, written
 from wx2mqtt.store.files import WholeFile, put_aside, read_whole
 from wx2mqtt.store.persons import NO_CHANGES, PeopleChanges, Person, columns, from_json, from_row, to_json
 from wx2mqtt.store.queries import queries
@@ -60,7 +60,7 @@ class People:
 
         It is read page by page, so that messages pass in between.
         """
-        lines: list[str] = []
+        lines: list[bytes] = []
         after = 0
         while page := await self._database.read(partial(self._page, after)):
             lines += (line for _, line in page)
@@ -86,13 +86,13 @@ class People:
         found = connection.execute(_SQL["next_id"], (self._account,)).fetchone()
         return PersonId(found[0] if found else 1)
 
-    def _page(self, after: int, connection: sqlite3.Connection) -> list[tuple[int, str]]:
+    def _page(self, after: int, connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
         rows = connection.execute(_SQL["persons"], (self._account, after, _PAGE))
-        return [(one.id, compact(to_json(one))) for one in map(from_row, rows)]
+        return [(one.id, written(to_json(one))) for one in map(from_row, rows)]
 
-    def _head(self, connection: sqlite3.Connection) -> str:
-        levels, next_id = self._levels(connection), self._next_id(connection)
-        return compact({"schema": 1, "account": self._account, "next_id": next_id, "levels": levels})
+    def _head(self, connection: sqlite3.Connection) -> bytes:
+        next_id, levels = self._next_id(connection), dict[str, Json](self._levels(connection))
+        return written({"schema": 1, "account": self._account, "next_id": next_id, "levels": levels})
 
     def _restore(self, connection: sqlite3.Connection, next_id: int, changes: PeopleChanges) -> int:
         if connection.execute(_SQL["next_id"], (self._account,)).fetchone():
@@ -128,10 +128,9 @@ def _refuse_two_owners(connection: sqlite3.Connection, account: str, changes: Pe
         raise StoreError(f"The topic level of person {found[0]} belongs to person {found[1]} already.")
 
 
-def _whole(head: str, lines: Sequence[str]) -> bytes:
+def _whole(head: bytes, lines: Sequence[bytes]) -> bytes:
     """One line for each person, for readers and for tools that compare."""
-    persons = ",\n".join(lines)
-    return f'{head[:-1]},"persons":[\n{persons}\n]}}\n'.encode("utf-8", "replace")
+    return b"".join((head[:-1], b',"persons":[\n', b",\n".join(lines), b"\n]}\n"))
 
 
 def _read_copy(path: Path) -> tuple[int, PeopleChanges] | None:
