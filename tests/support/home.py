@@ -43,6 +43,11 @@ class Phone:
         ready = await self.get("wait", **{"for": what, "seconds": seconds})
         assert ready["ready"], f"the simulator never saw {what}"
 
+    async def say(self, who: str, text: str = "", *, to: str = "me", **more: Any) -> list[str]:
+        """Somebody of the simulated world says something; the message ids."""
+        answer = await self.post("say", **{"from": who, "to": to, "text": text, **more})
+        return list(answer["msg_ids"])
+
     async def sent(self, count: int, seconds: float = 15) -> list[dict[str, Any]]:
         """What the bridge sent and WeChat took, once there is `count` of it."""
         async with asyncio.timeout(seconds):

@@ -1,0 +1,438 @@
+"""WeChat to MQTT: every kind of message and event, groups, own messages, what is hostile; one bridge for all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.support.home import Home
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# Kind in the simulator, kind on MQTT, what the text must hold, keys of the object that is named after the kind.
+MESSAGES = [
+    ("text", "text", "", ()),
+    ("image", "image", "", ()),
+    ("image_token", "image", "", ()),
+    ("voice", "voice", "", ("duration",)),
+    ("video", "video", "", ("duration",)),
+    ("iphone_video", "video", "", ("duration",)),
+    ("micro_video", "video", "", ("duration",)),
+    ("sticker", "sticker", "", ()),
+    ("store_sticker", "sticker", "", ()),
+    ("app_sticker", "sticker", "", ()),
+    ("card", "card", "李四", ("name",)),
+    ("location", "location", "东长安街", ("lat", "lon", "label")),
+    ("location_48", "location", "东长安街", ("lat", "lon", "label")),
+    ("html", "text", "", ()),
+    ("private_text", "text", "", ()),
+    ("private_html", "text", "", ()),
+    ("private_image", "image", "", ()),
+    ("link", "link", "解码新时代", ("title", "url")),
+    ("articles", "link", "第一条", ("title", "url")),
+    ("reader", "link", "", ("title", "url")),
+    ("music", "link", "平凡之路", ("title", "url")),
+    ("video_link", "link", "一个视频", ("title", "url")),
+    ("product", "link", "商品", ()),
+    ("file", "file", "报告.pdf", ("name", "size")),
+    ("quote", "quote", "好的", ("text", "id", "kind", "sender")),
+    ("chat_history", "chat_history", "聊天记录", ()),
+    ("mini_program", "mini_program", "今日天气", ()),
+    ("mini_program_36", "mini_program", "今日天气", ()),
+    ("app_transfer", "transfer", "0.01", ("amount", "currency")),
+    ("app_red_packet", "red_packet", "", ()),
+    ("app_text", "text", "来自应用的文字", ()),
+    ("app_image", "image", "", ()),
+    ("unsupported", "unsupported", "手机", ()),
+    *[(kind, None, "", ()) for kind in ("channels", "live", "live_location", "open_app", "voice_reminder")],
+    *[(kind, None, "", ()) for kind in ("scanned_product", "sticker_set", "coupon", "note", "group_note")],
+    ("system", "system", "", ()),
+    ("system:friend_added", "system", "添加", ()),
+    ("system:not_friends", "system", "朋友验证", ()),
+    ("system:blocked", "system", "拒收", ()),
+    ("system:transfer", "system", "0.01", ()),
+    ("system:red_packet", "red_packet", "红包", ()),
+    ("system:red_packet_sent", "red_packet", "红包", ()),
+    ("pat", "system", "拍了拍", ()),
+]
+HIDDEN = ["mail", "qq", "push_system", "qq_image", "possible_friend", "notice", "status"]
+CALLS = [("call", "call"), ("call_end", "ended"), ("call_invite", "invited")]
+
+
+async def next_message(
+    home: Home, act: Callable[[], Awaitable[Any]], topic: str = "wx/in/wife"
+) -> dict[str, Any]:
+    """The first message on a topic after what is done."""
+    since = home.ear.count
+    await act()
+    heard = await home.hear(home.ear.wait, topic, since=since)
+    return dict(heard.body)
+
+
+def readable(text: str) -> bool:
+    """A line that a person can read: no XML, no user name of WeChat's."""
+    return bool(text.strip()) and "<" not in text and "@@" not in text and "&lt;" not in text
+
+
+@pytest.mark.parametrize(("said", "kind", "holds", "keys"), MESSAGES, ids=[row[0] for row in MESSAGES])
+async def test_every_kind_of_message_comes_as_its_kind_with_a_readable_text(
+    shared_home: Home, said: str, kind: str | None, holds: str, keys: tuple[str, ...]
+):
+    text = "写在里面" if said in ("text", "html", "private_text", "private_html", "system") else ""
+    body = await next_message(shared_home, lambda: shared_home.phone.say("wife", text, kind=said))
+    assert kind is None or body["kind"] == kind
+    assert readable(body["text"])
+    assert holds in body["text"]
+    assert text in body["text"]
+    assert set(keys) <= set(body.get(body["kind"], {}))
+    assert None not in body.values()
+
+
+@pytest.mark.parametrize("said", HIDDEN)
+async def test_what_is_not_for_people_is_not_published(shared_home: Home, said: str):
+    async def both() -> None:
+        await shared_home.phone.say("wife", "nicht für Leute", kind=said)
+        await shared_home.phone.say("wife", f"after {said}")
+
+    assert (await next_message(shared_home, both))["text"] == f"after {said}"
+
+
+@pytest.mark.parametrize(("said", "state"), CALLS)
+async def test_a_call_is_an_event(shared_home: Home, said: str, state: str):
+    since = shared_home.ear.count
+    await shared_home.phone.say("wife", kind=said)
+    call = await shared_home.body("wx/event/call", since=since)
+    assert (call["event"], call["user"], call["state"], call["by"]) == ("call", "wife", state, "wife")
+    assert "seq" not in call
+
+
+async def test_a_message_has_the_keys_of_the_contract(shared_home: Home):
+    (msg_id,) = await shared_home.phone.say("wife", "开灯 ☀")
+    heard = await shared_home.hear(shared_home.ear.wait, "wx/in/wife", lambda one: one.body["id"] == msg_id)
+    body = heard.body
+    assert list(body)[:3] == ["schema", "stream", "seq"]
+    assert (body["schema"], body["account"], body["user"], body["kind"]) == (1, "home", "wife", "text")
+    assert body["chat"] == {"kind": "friend", "name": "老婆"}
+    assert body["sender"] == {"user": "wife", "name": "老婆", "self": False}
+    assert (body["text"], body["trusted"], body["mentioned"]) == ("开灯 ☀", True, False)
+    assert body["time"].endswith("Z")
+    assert len(body["time"]) == len("2026-11-25T08:00:00.000Z")
+    assert heard.properties["ContentType"] == "application/json"
+    assert heard.properties["PayloadFormatIndicator"] == 1
+    assert not heard.retain
+    last = await shared_home.body("wx/last", id=msg_id)
+    assert last == body
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "😀👨‍👩‍👧🇨🇳",
+        "a < b & c > d &lt;",
+        "第一行\n第二行",
+        "[微笑] [Smile]",
+        "'\"\\/ \u200f\u202e",
+        "x" * 5000,
+    ],
+)
+async def test_texts_come_as_they_were_written(shared_home: Home, text: str):
+    body = await next_message(shared_home, lambda: shared_home.phone.say("wife", text))
+    assert body["text"] == text
+
+
+async def test_the_newest_message_is_cut_where_it_is_retained(shared_home: Home):
+    text = "长" * 3000
+    body = await next_message(shared_home, lambda: shared_home.phone.say("wife", text))
+    assert body["text"] == text
+    last = await shared_home.body("wx/last", id=body["id"])
+    assert last["text"] == "长" * 1000
+    assert last["truncated"] is True
+
+
+async def test_a_quote_tells_what_it_answers(shared_home: Home):
+    detail = {"refer_id": "7615282929538795098", "refer_name": "李雷", "refer_text": "几点吃饭？"}
+    body = await next_message(
+        shared_home, lambda: shared_home.phone.say("wife", "六点", kind="quote", detail=detail)
+    )
+    assert body["text"] == "六点"
+    assert body["quote"] == {"id": detail["refer_id"], "kind": "text", "text": "几点吃饭？", "sender": "李雷"}
+
+
+async def test_a_place_has_its_coordinates_as_numbers(shared_home: Home):
+    detail = {"lat": "31.2304", "lon": "121.4737", "label": "上海市黄浦区"}
+    body = await next_message(
+        shared_home, lambda: shared_home.phone.say("wife", kind="location", detail=detail)
+    )
+    place = body["location"]
+    assert (place["lat"], place["lon"], place["label"]) == (31.2304, 121.4737, "上海市黄浦区")
+
+
+async def test_money_is_a_decimal_text_with_its_currency(shared_home: Home):
+    body = await next_message(
+        shared_home,
+        lambda: shared_home.phone.say("wife", kind="app_transfer", detail={"amount": "￥1234.50"}),
+    )
+    assert (body["transfer"]["amount"], body["transfer"]["currency"]) == ("1234.50", "CNY")
+
+
+# groups
+
+
+async def test_in_a_group_the_sender_is_split_off_and_counts(shared_home: Home):
+    family = "wx/in/family"
+    wife = await next_message(
+        shared_home, lambda: shared_home.phone.say("wife", "我到了", to="family"), family
+    )
+    assert wife["chat"] == {"kind": "group", "name": "相亲相爱一家人"}
+    assert (wife["sender"]["user"], wife["text"], wife["trusted"]) == ("wife", "我到了", True)
+    aunt = await next_message(shared_home, lambda: shared_home.phone.say("aunt", "好", to="family"), family)
+    assert aunt["sender"]["name"] == "三姨🌼"
+    assert (aunt["trusted"], aunt["mentioned"]) == (False, False)
+    mom = await next_message(shared_home, lambda: shared_home.phone.say("mom", "好", to="family"), family)
+    assert (mom["sender"]["user"], mom["sender"]["name"], mom["trusted"]) == ("妈妈", "老妈", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "mentioned"),
+    [("@王小明\u2005回家吃饭", True), ("@所有人 开会", True), ("王小明 来了", False), ("@王小明明 x", False)],
+)
+async def test_who_is_meant_by_an_at_is_told(shared_home: Home, text: str, mentioned: bool):
+    body = await next_message(
+        shared_home, lambda: shared_home.phone.say("mom", text, to="family"), "wx/in/family"
+    )
+    assert body["mentioned"] is mentioned
+
+
+@pytest.mark.parametrize(
+    "said", ["image", "voice", "location", "link", "file", "quote", "sticker", "app_transfer", "card"]
+)
+async def test_every_kind_has_its_sender_in_a_group_too(shared_home: Home, said: str):
+    body = await next_message(
+        shared_home, lambda: shared_home.phone.say("wife", to="family", kind=said), "wx/in/family"
+    )
+    assert body["kind"] == said.removeprefix("app_")
+    assert body["sender"]["user"] == "wife"
+    assert readable(body["text"])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "invited",
+        "invited_me",
+        "i_invited",
+        "joined_by_code",
+        "i_removed",
+        "removed_me",
+        "renamed",
+        "new_founder",
+    ],
+)
+async def test_what_wechat_says_in_a_group_has_no_sender(shared_home: Home, said: str):
+    body = await next_message(
+        shared_home, lambda: shared_home.phone.say("family", kind=f"system:{said}"), "wx/in/family"
+    )
+    assert body["kind"] == "system"
+    assert "sender" not in body
+    assert body["trusted"] is False
+    assert readable(body["text"])
+
+
+@pytest.mark.parametrize("said", ["member_joined", "member_removed", "group_todo"])
+async def test_system_xml_is_a_readable_line(shared_home: Home, said: str):
+    body = await next_message(shared_home, lambda: shared_home.phone.say("family", kind=said), "wx/in/family")
+    assert body["kind"] == "system"
+    assert readable(body["text"])
+
+
+async def test_a_group_that_no_list_had_gets_its_name_with_its_first_message(shared_home: Home):
+    await shared_home.phone.post(
+        "people", add_group={"id": "quiet", "nickname": "静悄悄", "members": ["me", "lilei"], "saved": False}
+    )
+    body = await next_message(
+        shared_home, lambda: shared_home.phone.say("lilei", "有人吗", to="quiet"), "wx/in/静悄悄"
+    )
+    assert body["chat"] == {"kind": "group", "name": "静悄悄"}
+    assert body["sender"]["name"] == "李雷"
+
+
+# accounts, the owner, WeChat itself
+
+
+async def test_an_official_account_is_one(shared_home: Home):
+    topic = "wx/in/中国日报双语新闻"
+    body = await next_message(shared_home, lambda: shared_home.phone.say("news", kind="articles"), topic)
+    assert body["chat"]["kind"] == "official"
+
+
+async def test_the_file_helper_is_the_owners_remote_control(shared_home: Home):
+    body = await next_message(
+        shared_home, lambda: shared_home.phone.say("me", "开灯", to="filehelper"), "wx/in/filehelper"
+    )
+    assert body["chat"]["kind"] == "self"
+    assert (body["sender"]["self"], body["trusted"], body["text"]) == (True, True, "开灯")
+
+
+async def test_what_the_owner_writes_elsewhere_is_kept_private(shared_home: Home):
+    async def both() -> None:
+        await shared_home.phone.say("me", "只给你看", to="wife")
+        await shared_home.phone.say("wife", "收到")
+
+    assert (await next_message(shared_home, both))["text"] == "收到"
+
+
+async def test_a_recall_is_an_event_that_names_the_message(shared_home: Home):
+    (msg_id,) = await shared_home.phone.say("wife", "算了")
+    await shared_home.body("wx/in/wife", id=msg_id)
+    since = shared_home.ear.count
+    await shared_home.phone.say("wife", kind="recall", detail={"msg_id": msg_id})
+    recall = await shared_home.body("wx/event/recall", since=since)
+    assert (recall["user"], recall["message_id"], recall["account"]) == ("wife", msg_id, "home")
+    assert recall["time"].endswith("Z")
+    assert "seq" not in recall
+
+
+async def test_a_friend_request_tells_who_and_what_and_never_the_ticket(shared_home: Home):
+    since = shared_home.ear.count
+    await shared_home.phone.say("uncle", "我是隔壁老王", kind="friend_request")
+    request = await shared_home.body("wx/event/friend_request", since=since)
+    assert (request["name"], request["text"]) == ("Uncle Bob", "我是隔壁老王")
+    assert request["id"]
+    names = await shared_home.phone.get("names")
+    secrets = [b"@stranger", b"v2_", *(name.encode() for name in names.values() if name.startswith("@"))]
+    for heard in shared_home.ear.heard:
+        assert not any(secret in heard.payload for secret in secrets), heard.topic
+
+
+# what is hostile
+
+
+HOSTILE: list[dict[str, Any]] = [
+    {},
+    {"MsgId": None, "MsgType": None, "Content": None, "FromUserName": None},
+    {"MsgId": 12345678901234567890, "MsgType": "1", "FromUserName": 7, "ToUserName": [], "Content": {}},
+    {"MsgId": "h1", "MsgType": 1, "FromUserName": "@x", "Content": "\x00 \x1b[31m"},
+    {"MsgId": "h2", "MsgType": 99999, "FromUserName": "@y", "Content": "?"},
+    {"MsgId": "h3", "MsgType": 49, "FromUserName": "@x", "Content": "&lt;msg&gt;&lt;appmsg&gt;"},
+    {
+        "MsgId": "h4",
+        "MsgType": 49,
+        "FromUserName": "@x",
+        "Content": '&lt;!DOCTYPE a [&lt;!ENTITY b "bb"&gt;&lt;!ENTITY c "&amp;b;&amp;b;"&gt;]&gt;&lt;msg&gt;&amp;c;&lt;/msg&gt;',
+    },
+    {"MsgId": "h5", "MsgType": 49, "FromUserName": "@x", "Content": "&lt;a&gt;" * 20_000},
+    {"MsgId": "h6", "MsgType": 1, "FromUserName": "@@" + "f" * 64, "Content": ":<br/>:<br/>"},
+    {"MsgId": "h7", "MsgType": 51, "StatusNotifyCode": 4, "StatusNotifyUserName": "," * 10_000},
+    {"MsgId": "h8", "MsgType": 37, "RecommendInfo": "none", "FromUserName": "fmessage"},
+    {"MsgId": "h9", "MsgType": 10002, "FromUserName": "@x", "Content": "&lt;sysmsg type='revokemsg'/&gt;"},
+    {"MsgId": "h10", "MsgType": 1, "SubMsgType": 48, "FromUserName": "@x", "OriContent": [1], "Url": None},
+    {"MsgId": "h11", "MsgType": 1, "FromUserName": "@x", "CreateTime": 10**30, "Content": "when?"},
+    {"MsgId": "h12", "MsgType": 1, "FromUserName": "../#/+", "Content": "where?"},
+]
+
+
+async def test_what_cannot_be_read_stops_nobody(shared_home: Home):
+    home = shared_home
+    names = await home.phone.get("names")
+    good = {
+        "MsgType": 1,
+        "FromUserName": names["wife"],
+        "ToUserName": names["me"],
+        "CreateTime": 1_795_600_000,
+    }
+    entries: list[Any] = []
+    for number, bad in enumerate(HOSTILE):
+        entries += [bad, {**good, "MsgId": f"10000{number}", "Content": f"good {number}"}]
+    strange = [[], 7, None, "text"]
+    since = home.ear.count
+    await home.phone.post(
+        "raw", AddMsgList=[*strange, *entries, {**good, "MsgId": "99", "Content": "the end"}]
+    )
+    await home.hear(home.ear.wait_body, "wx/in/wife", since=since, text="the end")
+    heard = [one.body["text"] for one in home.ear.heard[since:] if one.topic == "wx/in/wife"]
+    assert heard == [*(f"good {number}" for number in range(len(HOSTILE))), "the end"]
+    assert home.bridge.running
+    health = await home.body("wx/bridge/health", since=since)
+    assert health["messages"].get("unread", 0) >= 1
+
+
+async def test_people_who_cannot_be_read_stop_nobody(shared_home: Home):
+    home = shared_home
+    names = await home.phone.get("names")
+    bad = [
+        {},
+        {"UserName": 5},
+        {"UserName": "@z", "NickName": None, "MemberList": 3},
+        {"UserName": ""},
+        9,
+        None,
+    ]
+    since = home.ear.count
+    changed = [*bad, {"UserName": names["mom"], "NickName": "平安", "RemarkName": "老妈妈"}]
+    await home.phone.post("raw", ModContactList=changed, DelContactList=[{}, None, {"UserName": []}])
+    renamed = await home.body("wx/event/contact_renamed", since=since, user="妈妈")
+    assert (renamed["from"], renamed["to"]) == ("妈妈", "老妈妈")
+    body = await next_message(home, lambda: home.phone.say("wife", "还在"))
+    assert body["text"] == "还在"
+
+
+async def test_a_name_from_a_stranger_never_makes_a_topic_of_several_levels(shared_home: Home):
+    home = shared_home
+    names = {"a/b": "a_b", "+#": "__", "$SYS": "_SYS", "中": "中", "filehelper": "filehelper-2"}
+    for number, nickname in enumerate(names):
+        await home.phone.post("people", add={"id": f"odd{number}", "nickname": nickname})
+        await home.phone.say(f"odd{number}", f"I am {nickname}")
+    for nickname in names:
+        heard = await home.hear(
+            home.ear.wait, "wx/in/#", lambda one, n=nickname: one.body["text"] == f"I am {n}"
+        )
+        level = heard.topic.removeprefix("wx/in/")
+        assert "/" not in level
+        assert level == heard.body["user"]
+        assert level != "filehelper"
+
+
+# never twice, never a gap
+
+
+async def test_what_wechat_hands_over_again_is_not_published_again(shared_home: Home):
+    home = shared_home
+    names = await home.phone.get("names")
+    entry = {
+        "MsgId": "7777",
+        "MsgType": 1,
+        "FromUserName": names["wife"],
+        "ToUserName": names["me"],
+        "CreateTime": 1_795_600_000,
+        "Content": "once",
+    }
+    await home.phone.post("raw", AddMsgList=[entry, entry])
+    await home.body("wx/in/wife", id="7777")
+    await home.phone.post("raw", AddMsgList=[entry])
+    body = await next_message(home, lambda: home.phone.say("wife", "after"))
+    assert body["text"] == "after"
+    assert [one.body["text"] for one in home.ear.on("wx/in/wife")].count("once") == 1
+
+
+async def test_seq_has_no_gap_and_ids_are_unique(shared_home: Home):
+    home = shared_home
+    await home.phone.say("wife", "burst {n}", count=120)
+    await home.body("wx/in/wife", text="burst 120")
+    messages = [one.body for one in home.ear.on("wx/in/#")]
+    by_id = {body["id"]: body for body in messages}
+    assert len(by_id) == len(messages)
+    seqs = sorted(body["seq"] for body in messages)
+    assert seqs == list(range(1, len(seqs) + 1))
+    burst = [body["text"] for body in messages if body["text"].startswith("burst")]
+    assert burst == [f"burst {n}" for n in range(1, 121)]
+    assert len({body["stream"] for body in messages}) == 1
+
+
+async def test_nothing_on_any_topic_is_no_utf8_or_no_json(shared_home: Home):
+    for heard in shared_home.ear.heard:
+        if heard.payload and heard.properties.get("ContentType") == "application/json":
+            body = json.loads(heard.payload.decode())
+            assert "null" not in heard.payload.decode() or heard.topic.startswith("wx/result"), body
