@@ -26,6 +26,7 @@ from wx2mqtt.store.journal import (
 from wx2mqtt.store.people import PeopleChanges, Person
 
 ROUNDS = 2000
+TOO_LONG = 60  # seconds after which it ends by another signal, which its test takes for a failure
 BATCH = 5
 
 
@@ -143,6 +144,7 @@ def _sent(name: str) -> Result:
 
 async def main(folder: Path, point: str, count: int) -> None:
     """Everything at once, so that commits hold several jobs."""
+    signal.alarm(TOO_LONG)
     database = await Database.open(folder / "wx2mqtt.db", Killer(point, count))
     journal = Journal(database, "home")
     await journal.open()

@@ -24,7 +24,6 @@ from wx2mqtt.store.journal import CommandRow, Journal, Opened
 from wx2mqtt.store.people import People
 
 POINTS = ["record", "accept", "begin", "doubt", "settle", "published", "publish", "set_aside"]
-TIMEOUT = 60  # seconds
 
 
 @dataclass
@@ -73,10 +72,11 @@ def _start(folder: Path, point: str, count: int) -> subprocess.Popen[str]:
 
 def _listen(process: subprocess.Popen[str]) -> Told:
     told = Told()
-    output, _ = process.communicate(timeout=TIMEOUT)
-    for line in output.splitlines():
+    assert process.stdout is not None
+    for line in process.stdout:
         told.add(line)
-    assert process.returncode == -signal.SIGKILL
+    with process:
+        assert process.wait() == -signal.SIGKILL
     return told
 
 
