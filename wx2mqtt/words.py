@@ -82,6 +82,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "unknown_kind": ("kind '{kind}' is unknown; known are {known}", "未知的类型“{kind}”;可用的有 {known}"),
     "empty": ("there is no text to send", "没有要发送的文字"),
     "a text": ("a text", "文字"),
+    "a topic level": ("a name as in contacts, without / + #", "contacts 中的名字,不含 / + #"),
     "a number of seconds above 0": ("a number of seconds above 0", "大于 0 的秒数"),
     "1 to 128 characters": ("a text of 1 to 128 characters, or a number", "1 到 128 个字符的文字,或数字"),
     "true or false": ("true or false", "true 或 false"),

@@ -1,9 +1,9 @@
 """Telling what the bridge sent from what the owner wrote on the phone (DESIGN 4.2).
 
 WeChat may hand back what we sent, even before it answers the send (webwx 2.12). Such an echo is never
-published. It is known by the id that the send was answered with; while a send is open we wait for
-that id; and where no answer ever came, an own message with the same text in the same chat, written at
-about that time, is that send.
+published. It is known by the id that the send was answered with; while a send to that chat is open we wait
+for that id; and where no id ever came, an own message with the same text in the same chat, written at about
+that time, is that send.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Sent = tuple[Handle, str]
 
 
 class Echoes:
-    """What was sent lately, by id, and what is being sent, by chat and text."""
+    """What was sent lately, by id; what is being sent, by chat; what was never answered, by chat and text."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
-        self._open: dict[Sent, set[asyncio.Event]] = {}
+        self._open: dict[Handle, set[asyncio.Event]] = {}
         self._doubtful: dict[Sent, list[range]] = {}
         self._recovered = asyncio.Event()
         self._recovered.set()
@@ -38,30 +38,30 @@ class Echoes:
         """All attempts of the last life that nobody answered have been told with `doubt`."""
         self._recovered.set()
 
-    def begin(self, chat: Handle, text: str) -> asyncio.Event:
+    def begin(self, chat: Handle) -> asyncio.Event:
         """An attempt is about to be written; the event must be given to `end`."""
         ended = asyncio.Event()
-        self._open.setdefault((chat, text), set()).add(ended)
+        self._open.setdefault(chat, set()).add(ended)
         return ended
 
-    def end(self, chat: Handle, text: str, ended: asyncio.Event, message_id: str) -> None:
+    def end(self, chat: Handle, ended: asyncio.Event, message_id: str) -> None:
         """The attempt is over; `message_id` is empty where WeChat gave none."""
-        events = self._open[chat, text]
+        events = self._open[chat]
         events.discard(ended)
         if not events:
-            del self._open[chat, text]
+            del self._open[chat]
         if message_id:
             self._remember(message_id)
         ended.set()
 
     def doubt(self, chat: Handle, text: str, since: int, until: int) -> None:
-        """An attempt between these times, in milliseconds, was never answered: its echo has an unknown id."""
-        self._doubtful.setdefault((chat, text), []).append(range(since - SLACK, until + SLACK))
+        """An attempt between these times, in milliseconds, got no id: its echo must be known by its text."""
+        self._doubtful.setdefault((chat, _comparable(text)), []).append(range(since - SLACK, until + SLACK))
 
     async def settle(self, message: Message) -> None:
-        """Wait until no open attempt could be this message."""
+        """Wait until no open attempt could be this message. Its text says nothing: WeChat may change it."""
         await self._recovered.wait()
-        for ended in tuple(self._open.get((message.chat, message.text), ())):
+        for ended in tuple(self._open.get(message.chat, ())):
             try:
                 async with asyncio.timeout(WAIT):
                     await ended.wait()
@@ -72,7 +72,7 @@ class Echoes:
         """Whether this own message is one that we sent; an unanswered attempt is used up by it."""
         if message.id in self._ids:
             return True
-        attempts = self._doubtful.get((message.chat, message.text), [])
+        attempts = self._doubtful.get((message.chat, _comparable(message.text)), [])
         fitting = next((attempt for attempt in attempts if message.time in attempt), None)
         if fitting is None:
             return False
@@ -84,3 +84,8 @@ class Echoes:
         self._ids[message_id] = None
         while len(self._ids) > REMEMBERED:
             self._ids.popitem(last=False)
+
+
+def _comparable(text: str) -> str:
+    """Line ends, and blanks around a text, do not survive their way through WeChat (webwx 3.3)."""
+    return text.replace("\r\n", "\n").strip()

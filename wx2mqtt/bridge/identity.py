@@ -81,6 +81,11 @@ class Identity:
         """Whether the known handles are those of this login."""
         return bool(login_id) and login_id == self._attendance.login_id
 
+    @property
+    def complete(self) -> bool:
+        """Whether everybody of this login is known: who was not found yet will not be."""
+        return self._attendance.whole
+
     def is_pinned(self, level: str) -> bool:
         """Whether the owner gave this name to somebody."""
         return level in self._pinning

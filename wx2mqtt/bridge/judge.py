@@ -18,11 +18,12 @@ from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.results import Results, result_of
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import Command, Json, PersonId, SendKey, Status
+from wx2mqtt.model import Command, Json, SendKey, Status
 from wx2mqtt.mqtt.commands import command_from, read_command, read_request
 from wx2mqtt.mqtt.link import Delivery
-from wx2mqtt.mqtt.topics import OutBytes, OutText, OutUnknown, Topics, response_topic_allowed
+from wx2mqtt.mqtt.topics import OutBytes, OutText, OutUnknown, Topics, is_level, response_topic_allowed
 from wx2mqtt.store.journal import DeliveryMark, NewCommand, Reply
+from wx2mqtt.store.people import Person
 from wx2mqtt.wechat.gateway import Capabilities
 from wx2mqtt.words import Language, explain, say
 
@@ -94,8 +95,8 @@ class Judge:
             fields = read_request(delivery.payload)
             transaction = fields.pop("transaction", None)
             user = fields.pop("user", "")
-            if not isinstance(user, str) or not user:
-                raise BadCommand("bad_command", "bad_value", key="user", expected="a text")
+            if not isinstance(user, str) or not is_level(user):
+                raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
             command = Command(user=user)
             reply = [self._results.own_reply(user)]
             command = command_from(user, fields)
@@ -107,9 +108,7 @@ class Judge:
 
     def reused(self, new: NewCommand) -> NewCommand:
         """The refusal of a command whose id belongs to another one."""
-        message = say(self.rules.language, "id_reused")
-        result = result_of(new.command, new.command_id, Status.REJECTED, "id_reused", message)
-        return replace(new, result=result, publications=self._results.publications(result, new.replies))
+        return self._settled(new, Status.REJECTED, "id_reused", say(self.rules.language, "id_reused"))
 
     def _answers(self, delivery: Delivery, transaction: Json) -> list[Reply]:
         answer = Reply(
@@ -147,16 +146,19 @@ class Judge:
             raise BadCommand("bad_response_topic", "bad_response_topic", command_id=command.id)
         try:
             person = self._person(command.user)
-            self._check(command)
+            self._check(command, person)
         except BadCommand as bad:
             bad.command_id = command.id
             raise
-        now = now_ms()
-        ttl = min(filter(None, (command.ttl, delivery.expiry)), default=self.rules.ttl)
         new = self._new(command, delivery, replies, session)
-        return replace(new, person=person, expires=now + int(ttl * 1000))
+        if delivery.expiry == 0:
+            return self._settled(new, Status.EXPIRED, "expired", say(self.rules.language, "expired_delivery"))
+        ttl = min((one for one in (command.ttl, delivery.expiry) if one is not None), default=self.rules.ttl)
+        return replace(
+            new, person=None if person is None else person.id, expires=new.accepted + int(ttl * 1000)
+        )
 
-    def _person(self, user: str) -> PersonId | None:
+    def _person(self, user: str) -> Person | None:
         person = self._identity.by_level(user)
         if person is None:
             # Before the first login nobody is known yet; whom the owner named will be.
@@ -167,10 +169,10 @@ class Judge:
             raise BadCommand("unresolved_user", "unresolved_user", user=user)
         if person.removed:
             raise BadCommand("unknown_user", "removed_user", user=user)
-        return person.id
+        return person
 
-    def _check(self, command: Command) -> None:
-        if not fits(command.user, self.rules.allow):
+    def _check(self, command: Command, person: Person | None) -> None:
+        if not self._is_allowed(command.user, person):
             raise BadCommand("not_allowed", "not_allowed", user=command.user)
         if command.kind != "text":
             raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
@@ -180,13 +182,25 @@ class Judge:
         if self._store_full():
             raise BadCommand("storage_full", "storage_full", limit=self.rules.size_limit)
 
+    def _is_allowed(self, user: str, person: Person | None) -> bool:
+        """Whoever may be written to may be by each of their names."""
+        names = {unicodedata.normalize("NFC", user), *((person.level,) if person else ())}
+        return any(fits(name, self.rules.allow) for name in names)
+
     def _refusal(
         self, command: Command, bad: BadCommand, delivery: Delivery, replies: list[Reply], session: int
     ) -> NewCommand:
         new = self._new(replace(command, id=bad.command_id or command.id), delivery, replies, session)
-        message = explain(self.rules.language, bad)
-        result = result_of(command, new.command_id, Status.REJECTED, bad.code, message)
-        return replace(new, result=result, publications=self._results.publications(result, replies))
+        if (
+            bad.command_id and not command.id
+        ):  # it could not be read: only the very same bytes ask for the same
+            new = replace(new, fingerprint=hashlib.sha256(delivery.payload).hexdigest())
+        return self._settled(new, Status.REJECTED, bad.code, explain(self.rules.language, bad))
+
+    def _settled(self, new: NewCommand, status: Status, code: str, message: str) -> NewCommand:
+        """A command that gets its result without an attempt."""
+        result = result_of(new.command, new.command_id, status, code, message)
+        return replace(new, result=result, publications=self._results.publications(result, new.replies))
 
     def _new(self, command: Command, delivery: Delivery, replies: list[Reply], session: int) -> NewCommand:
         return NewCommand(

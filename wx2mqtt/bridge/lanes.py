@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from wx2mqtt.clock import now_ms, steady
 from wx2mqtt.model import PersonId
 from wx2mqtt.retry import Backoff
-from wx2mqtt.store.journal import CommandRow
+from wx2mqtt.store.journal import CommandRow, Reply
 
 PER_CHAT = 50  # commands of one chat
 IN_MEMORY = 2000  # commands of all chats from which on no further chat is taken from the disk
@@ -44,7 +44,8 @@ class Lane:
 class Lanes:
     """All lanes. `behind` says that chats without a lane have commands on disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, key_of: Callable[[CommandRow], Key]) -> None:
+        self._key_of = key_of
         self.behind = True
         self._filling = False
         self._lanes: dict[Key, Lane] = {}
@@ -60,30 +61,45 @@ class Lanes:
         """Whether something is on disk that there is room for."""
         return self.behind and self.waiting < IN_MEMORY
 
-    def idle(self) -> list[tuple[Key, Lane]]:
+    def idle(self) -> list[Lane]:
         """Lanes that nobody works on."""
-        return [(key, lane) for key, lane in self._lanes.items() if lane.rows and not lane.working]
+        return [lane for lane in self._lanes.values() if lane.rows and not lane.working]
+
+    def replies(self, row: CommandRow) -> tuple[Reply, ...]:
+        """Who waits for the result of a command in memory, by now."""
+        return next(
+            (one.replies for lane in self._lanes.values() for one in lane.rows if one.id == row.id), ()
+        )
 
     def add(self, row: CommandRow) -> None:
         """A command that was just accepted, or got another place to answer to."""
-        lane = self._lanes.get(key_of(row))
+        key = self._key_of(row)
+        lane = self._lanes.get(key)
         if lane is not None:
             self._append(lane, row)
         elif self._filling or self.behind:
             self.behind = True  # behind what waits on disk: the order stays
         else:
-            self._append(self._lanes.setdefault(key_of(row), Lane()), row)
+            self._append(self._lanes.setdefault(key, Lane()), row)
 
     def forget(self, row: CommandRow) -> None:
         """A command needs nothing any more."""
-        lane = self._lanes.get(key_of(row))
+        lane = self._lanes.get(self._key_of(row))
         if lane is not None:
             lane.rows = deque(other for other in lane.rows if other.id != row.id)
         self._ends.pop(row.id, None)
 
-    def close(self, key: Key) -> None:
+    def sort(self) -> None:
+        """Who was named before the first login may be known now: the lane is that person's from here on."""
+        for key, lane in list(self._lanes.items()):
+            now = self._key_of(lane.rows[0]) if lane.rows else key
+            if now != key and now not in self._lanes:
+                self._lanes[now] = self._lanes.pop(key)
+
+    def close(self, lane: Lane) -> None:
         """A lane is empty."""
-        self.behind |= self._lanes.pop(key).more
+        self._lanes = {key: other for key, other in self._lanes.items() if other is not lane}
+        self.behind |= lane.more
 
     async def fill(self, due: Due) -> None:
         """Take from the disk what there is room for."""
@@ -91,9 +107,11 @@ class Lanes:
         complete = False
         try:
             while self.waiting < IN_MEMORY and not complete:
-                rows = await due(CHUNK, self._persons())
+                skipped = self._persons()
+                rows = await due(CHUNK, skipped)
                 self._take(rows)
                 complete = len(rows) < CHUNK
+            complete = complete and None not in skipped  # whom nobody knows yet can only be skipped together
         finally:
             self._filling = False
             self.behind |= not complete
@@ -108,7 +126,7 @@ class Lanes:
 
     def _take(self, rows: Iterable[CommandRow]) -> None:
         for row in rows:
-            self._append(self._lanes.setdefault(key_of(row), Lane()), row)
+            self._append(self._lanes.setdefault(self._key_of(row), Lane()), row)
 
     def _append(self, lane: Lane, row: CommandRow) -> None:
         known = next((at for at, other in enumerate(lane.rows) if other.id == row.id), None)
@@ -121,12 +139,9 @@ class Lanes:
             self._ends[row.id] = steady() + _life(row, now_ms())
 
     def _persons(self) -> set[PersonId | None]:
-        return {None if isinstance(key, str) else key for key in self._lanes}
-
-
-def key_of(row: CommandRow) -> Key:
-    """Whose lane a command belongs to."""
-    return row.command.user if row.person is None else row.person
+        return {row.person for lane in self._lanes.values() for row in lane.rows} | {
+            None if isinstance(key, str) else key for key in self._lanes
+        }
 
 
 def _life(row: CommandRow, now: int) -> float:

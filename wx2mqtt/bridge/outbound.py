@@ -6,7 +6,7 @@ PUBACK after COMMIT is the whole promise (DESIGN 4.2).
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.clock import now_ms
 from wx2mqtt.mqtt.link import Connected, Delivery, Link, Publication
-from wx2mqtt.mqtt.topics import OutBytes, OutText, OutUnknown, RequestTo, Topics
+from wx2mqtt.mqtt.topics import Incoming, RequestTo, Topics
 from wx2mqtt.store.journal import Accepted, CommandRow, Journal, NewCommand
 
 GATHERED = 100  # deliveries accepted in one commit
@@ -62,18 +62,20 @@ class Outbound:
         self._waiting: deque[Slot] = deque()
         self._unacknowledged: deque[Slot] = deque()
         self._more = asyncio.Event()
-        self._clearing: set[str] = set()
+        self._clearing: Counter[str] = Counter()
+        self._hears_itself = False
         self._session = 0
         self._session_is_new = False
         self.commands = 0
 
     def connected(self, connection: Connected, session: int) -> None:
-        """A connection stands; `session` is the number of the broker's session that the journal knows."""
+        """A connection stands; `session` is the number of the broker's session known at the start."""
         self._unacknowledged.clear()
-        if not connection.session_present or not session:
+        self._hears_itself = connection.protocol != "5"  # 3.1.1 has no No Local
+        self._session = self._session or session
+        if not connection.session_present or not self._session:
             self._session, self._session_is_new = now_ms(), True
-        elif not self._session:
-            self._session = session
+            self._clearing.clear()
 
     def delivered(self, delivery: Delivery) -> None:
         """A message came in; called by the link on the loop."""
@@ -95,46 +97,45 @@ class Outbound:
         slots = [self._waiting.popleft() for _ in range(min(GATHERED, len(self._waiting)))]
         commands: list[tuple[Slot, NewCommand]] = []
         for slot in slots:
-            new = self._command(slot.delivery)
-            if new is not None:
-                commands.append((slot, new))
-            elif (request := self._request(slot.delivery)) is not None:
-                tasks.create_task(self._carry_out(request, slot))
-            else:
-                self._finish(slot)
+            match self._asked(slot.delivery):
+                case None:
+                    self._finish(slot)
+                case RequestTo(name) if name != "send":
+                    tasks.create_task(self._carry_out(name, slot))
+                case incoming:
+                    commands.append((slot, self._command(slot.delivery, incoming)))
         if commands:
             await insist(lambda: self._commit([new for _, new in commands]))
             for slot, _ in commands:
                 self._finish(slot)
 
-    def _command(self, delivery: Delivery) -> NewCommand | None:
-        if self._is_own_clearing(delivery):
+    def _asked(self, delivery: Delivery) -> Incoming | None:
+        """What a delivery asks for; nothing, where it is our own clearing that comes back."""
+        if not delivery.payload and self._clearing[delivery.topic]:
+            self._clearing[delivery.topic] -= 1
             return None
-        match self._topics.parse(delivery.topic):
-            case OutText() | OutBytes() | OutUnknown() as incoming:
-                new = self._judge.command(delivery, incoming, self._session)
-            case RequestTo("send"):
-                new = self._judge.send_request(delivery, self._session)
-            case _:
-                return None
+        return self._topics.parse(delivery.topic)
+
+    def _command(self, delivery: Delivery, incoming: Incoming) -> NewCommand:
         if delivery.retain:
             self.clear(delivery.topic)
-        return new
-
-    def _request(self, delivery: Delivery) -> str | None:
-        incoming = self._topics.parse(delivery.topic)
-        if self._is_own_clearing(delivery) or not isinstance(incoming, RequestTo):
-            return None
-        return incoming.name
-
-    def _is_own_clearing(self, delivery: Delivery) -> bool:
-        """On 3.1.1 there is no No Local: our own clearing comes back as an empty payload."""
-        return not delivery.payload and delivery.topic in self._clearing
+        if isinstance(incoming, RequestTo):
+            return self._judge.send_request(delivery, self._session)
+        return self._judge.command(delivery, incoming, self._session)
 
     def clear(self, topic: str) -> None:
-        """Take a retained command out of the broker's store, so that it does not come at every start."""
-        self._clearing.add(topic)
-        self._outlet.publish_first(Publication(topic=topic, payload=b"", retain=True), _nothing)
+        """Take a retained command out of the broker's store, so that it does not come at every start.
+
+        What fails is tried again when the retained command comes again.
+        """
+        hears_itself = self._hears_itself
+
+        def cleared(error: Exception | None) -> None:
+            if error is not None and hears_itself:
+                self._clearing[topic] -= 1
+
+        self._clearing[topic] += hears_itself
+        self._outlet.publish_first(Publication(topic=topic, payload=b"", retain=True), cleared)
 
     async def _commit(self, new: list[NewCommand]) -> None:
         if self._session_is_new:
@@ -166,7 +167,3 @@ class Outbound:
         slot.done = True
         while self._unacknowledged and self._unacknowledged[0].done:
             self._link.acknowledge(self._unacknowledged.popleft().delivery)
-
-
-def _nothing(_error: Exception | None) -> None:
-    """A clearing that failed is tried again when the retained command comes again."""

@@ -24,6 +24,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled
 from wx2mqtt.model import Draft, Kind, Receipt, Result, Status
 from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
+from wx2mqtt.store.people import Person
 from wx2mqtt.wechat.gateway import Gateway
 from wx2mqtt.words import Language, say
 
@@ -58,7 +59,7 @@ class Sender:
         self._results = results
         self._logged_out = logged_out
         self._published = published
-        self._lanes = Lanes()
+        self._lanes = Lanes(self._lane_of)
         self._places = asyncio.Semaphore(AT_ONCE)
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
@@ -82,6 +83,7 @@ class Sender:
 
     def changed(self) -> None:
         """Something that may have held commands back is different now."""
+        self._lanes.sort()
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -102,9 +104,9 @@ class Sender:
             while True:
                 if self._lanes.wants:
                     await insist(lambda: self._lanes.fill(self._journal.due))
-                for key, lane in self._lanes.idle():
+                for lane in self._lanes.idle():
                     lane.working = True
-                    tasks.create_task(self._work(key, lane))
+                    tasks.create_task(self._work(lane))
                 await self._fresh.wait()
                 self._fresh.clear()
 
@@ -112,7 +114,7 @@ class Sender:
         """What the last life left open is in doubt, and what it sent may come back now."""
         await self._journal.recover()
         for row in await self._journal.unanswered(now_ms() - ECHOES_COME):
-            for _ in range(row.unknown):
+            for _ in range(row.attempts):  # the last one of an uncertain command is not counted in `unknown`
                 self._doubt_echo(row)
         self._echoes.recovered()
 
@@ -127,25 +129,31 @@ class Sender:
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
 
-    async def _work(self, key: Key, lane: Lane) -> None:
+    async def _work(self, lane: Lane) -> None:
         while lane.rows:
             if await self._may_send(lane):
                 async with self._places:
                     await self._send_first(lane)
-        self._lanes.close(key)
+        self._lanes.close(lane)
         self._fresh.set()
 
     async def _may_send(self, lane: Lane) -> bool:
-        """Wait until the first row may be sent; False when it is settled without."""
+        """Wait until the first row may be sent; False when none is left."""
         while lane.rows:
-            row = lane.rows[0]
-            if lane.begun != row.id and (over := self._over(row)) is not None:
-                await self._settle(lane, over)
-                return False
+            if await self._end_what_is_over(lane):
+                continue
             hindrance = self._hindrance(lane)
             if hindrance <= 0:
                 return True
-            await self._wait(min(hindrance, self._left(row)))
+            await self._wait(min(hindrance, *map(self._left, lane.rows)))
+        return False
+
+    async def _end_what_is_over(self, lane: Lane) -> bool:
+        """Settle one row that is not sent any more, wherever in the lane; False when there is none."""
+        for row in lane.rows:
+            if lane.begun != row.id and (over := self._over(row)) is not None:
+                await self._settle(lane, row, over)
+                return True
         return False
 
     async def _send_first(self, lane: Lane) -> None:
@@ -170,7 +178,7 @@ class Sender:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
         if lane.begun == lane.rows[0].id:
             return 0.0
-        if not self._online or self._stopping:
+        if not self._online or self._stopping or self._is_looked_for(lane.rows[0]):
             return float("inf")
         now = _clock()
         return max(self._throttled_until - now, lane.pause - now, self.bucket.wait(now))
@@ -187,23 +195,23 @@ class Sender:
         row = lane.rows[0]
         draft = self._draft(row)
         if draft is None:
-            await self._settle(lane, self._nobody(row))
+            await self._settle(lane, row, self._nobody(row))
             return
         try:
             if lane.begun != row.id:
                 await insist(lambda: self._journal.begin(row.id))
-        except AlreadySettled:  # it was sent before its acceptance was told, or dropped in the very moment
-            self._lanes.forget(row)
+        except AlreadySettled:
+            await self._was_settled(row)
             return
         lane.begun = 0
-        ended = self._echoes.begin(draft.chat, draft.text)
+        ended = self._echoes.begin(draft.chat)
         message_id = ""
         try:
             outcome = await self._try(draft, row)
             if isinstance(outcome, Receipt):
                 message_id = outcome.message_id
         finally:
-            self._echoes.end(draft.chat, draft.text, ended, message_id)
+            self._echoes.end(draft.chat, ended, message_id)
         await self._outcome(lane, row, outcome)
 
     async def _try(self, draft: Draft, row: CommandRow) -> Receipt | GatewayError:
@@ -219,14 +227,16 @@ class Sender:
         match outcome:
             case Receipt(message_id=message_id):
                 lane.backoff = lane.backoff.reset()
+                if not message_id:
+                    self._doubt_echo(row)
                 code = "ok" if message_id else "unconfirmed"
                 sent = self._result(row, Status.SENT, code, say(self.language, code))
-                await self._settle(lane, replace(sent, message_id=message_id or None))
+                await self._settle(lane, row, replace(sent, message_id=message_id or None))
             case Rejected(code=code):
-                await self._settle(lane, self._result(row, Status.FAILED, code, str(outcome)))
+                await self._settle(lane, row, self._result(row, Status.FAILED, code, str(outcome)))
             case OutcomeUnknown() if row.unknown + 1 >= ATTEMPTS:
                 self._doubt_echo(row)
-                await self._settle(lane, self._uncertain(row))
+                await self._settle(lane, row, self._uncertain(row))
             case OutcomeUnknown():
                 self._doubt_echo(row)
                 await insist(lambda: self._journal.doubt(row.id))
@@ -251,20 +261,44 @@ class Sender:
         lane.backoff = lane.backoff.failed()
         lane.pause = _clock() + lane.backoff.wait(random.random())
 
-    async def _settle(self, lane: Lane, result: Result) -> None:
-        row = lane.rows[0]  # read again: it may have got another place to answer to meanwhile
+    async def _settle(self, lane: Lane, row: CommandRow, result: Result) -> None:
+        row = replace(row, replies=self._lanes.replies(row))  # by now there may be more
         following = self._following(lane) if result.status is Status.SENT else None
-        publications = self._results.publications(result, row.replies)
-        begin = None if following is None else following.id
-        try:
-            await insist(lambda: self._journal.settle(row.id, result, publications, begin))
-        except AlreadySettled:  # the owner dropped it in the very moment
-            log.info("command was dropped", command=row.command_id)
-            begin = None
+        begun = following is not None and await self._end(row, result, following.id)
+        if not begun and not await self._end(row, result, None):
+            await self._was_settled(row)
+            return
+        await self._answer_late(row, result)
         self._lanes.forget(row)
-        lane.begun = begin or 0
+        if following is not None and begun:
+            lane.begun = following.id
         self.results[str(result.status), result.code] += 1
         self._published()
+
+    async def _end(self, row: CommandRow, result: Result, begin: int | None) -> bool:
+        """Store the end of a command and the begin of the next; False where the owner has dropped either."""
+        publications = self._results.publications(result, row.replies)
+        try:
+            await insist(lambda: self._journal.settle(row.id, result, publications, begin))
+        except AlreadySettled:
+            return False
+        return True
+
+    async def _was_settled(self, row: CommandRow) -> None:
+        """It was dropped in this very moment, or repeated and told to us after its end."""
+        log.info("command has its result already", command=row.command_id)
+        stored = await insist(lambda: self._journal.get(row.command_id))
+        if stored is not None and stored.result is not None:
+            await self._answer_late(replace(row, replies=()), stored.result)
+        self._lanes.forget(row)
+        self._published()
+
+    async def _answer_late(self, row: CommandRow, result: Result) -> None:
+        """Tell the result where it was asked for while it was being stored; `row` has those who know."""
+        late = [one for one in self._lanes.replies(row) if one not in row.replies]
+        if late:
+            publications = self._results.publications(result, late)
+            await insist(lambda: self._journal.publish(publications))
 
     def _following(self, lane: Lane) -> CommandRow | None:
         """The next row, if nothing keeps it: its attempt is marked in the commit that settles this one."""
@@ -276,10 +310,24 @@ class Sender:
         self.bucket = self.bucket.take(_clock())
         return row
 
+    def _person(self, row: CommandRow) -> Person | None:
+        """For whom it is; nobody, where somebody was named before the first login and is not known yet."""
+        known = None if row.person is None else self._identity.get(row.person)
+        return known or self._identity.by_level(row.command.user)
+
+    def _lane_of(self, row: CommandRow) -> Key:
+        """One person has one lane, by whatever name and whenever they were written to."""
+        person = self._person(row)
+        return row.command.user if person is None else person.id
+
+    def _is_looked_for(self, row: CommandRow) -> bool:
+        """Whether the contacts of this login, which are not all there yet, may still bring the person."""
+        person = self._person(row)
+        found = person is not None and (person.closed or person.handle is not None)
+        return not found and not self._identity.complete
+
     def _draft(self, row: CommandRow) -> Draft | None:
-        person = None if row.person is None else self._identity.get(row.person)
-        if person is None:  # named before the first login, or joined with somebody since
-            person = self._identity.by_level(row.command.user)
+        person = self._person(row)
         if person is None or person.closed or person.handle is None:
             return None
         return Draft(chat=person.handle, kind=Kind.TEXT, text=row.command.text)

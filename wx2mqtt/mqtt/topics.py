@@ -8,6 +8,8 @@ JSON = "application/json"
 TEXT = "text/plain"
 PNG = "image/png"
 
+LONGEST_LEVEL = 1024  # bytes of a user's name in a request; topics hold 65,535 with all levels
+
 RESERVED = frozenset(
     {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
 )
@@ -230,6 +232,14 @@ class Topics:
         """True when a topic lies at or below one of the levels that the bridge uses under this base."""
         head, _, rest = topic.partition(f"{self.base}/")
         return topic == self.base or (not head and rest.split("/", 1)[0] in RESERVED)
+
+
+def is_level(name: str) -> bool:
+    """Whether a name can be one level of a topic that is published to."""
+    size = len(name.encode("utf-8", "replace"))
+    return 0 < size <= LONGEST_LEVEL and not any(
+        sign in "/+#\0" or "\ud800" <= sign <= "\udfff" for sign in name
+    )
 
 
 def response_topic_allowed(topic: str, bases: tuple[str, ...], discovery_prefix: str) -> bool:

@@ -1,0 +1,366 @@
+"""The way from MQTT to WeChat without a network: the rooms and the store are real, both ends are scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.identity import Identity, Pin
+from wx2mqtt.bridge.judge import Judge, Rules
+from wx2mqtt.bridge.limits import Bucket
+from wx2mqtt.bridge.outbound import Outbound
+from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.pump import Pump
+from wx2mqtt.bridge.requests import Handler, Requests
+from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.errors import LoggedOut, NotConnected
+from wx2mqtt.model import ChatKind, Contact, Draft, Handle, Owner, PersonId, Receipt, SendKey
+from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import CommandRow, Journal
+from wx2mqtt.store.people import Person
+from wx2mqtt.wechat.gateway import Capabilities
+
+PATIENCE = 5.0
+OWNER = Owner(handle=Handle("@me"), nickname="我", uin="1")
+NAMES = ("wife", "mom", "filehelper")
+RULES = Rules(allow=("*",), ttl=600.0, bases=("wx", "other"), discovery_prefix="homeassistant", language="en")
+CAPABILITIES = Capabilities(
+    backend="webwx", contacts=True, groups=True, start_chat=True, new_handles=True, text_limit=100
+)
+
+Outcome = Receipt | Exception
+
+
+def person(number: int, level: str, **more: Any) -> Person:
+    values: dict[str, Any] = {
+        "id": PersonId(number),
+        "level": level,
+        "kind": ChatKind.SELF if level == "filehelper" else ChatKind.FRIEND,
+        "handle": Handle(level if level == "filehelper" else f"@{level}"),
+        "login_id": "login",
+        "matched_by": "remark",
+        "permanent_id": level if level == "filehelper" else "",
+        "remark": level,
+    }
+    return Person(**{**values, **more})
+
+
+PEOPLE = (
+    *(person(number, level) for number, level in enumerate(NAMES, 1)),
+    person(4, "lost", handle=None, closed=True),
+    person(5, "gone", removed=True),
+)
+
+
+class News:
+    """Lets a test wait, with a bound, until something that it looks at is as it should be."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def until(self, holds: Callable[[], Any]) -> Any:
+        async with asyncio.timeout(PATIENCE):
+            while not (found := holds()):
+                await self._changed.wait()
+        return found
+
+
+class WeChat:
+    """The gateway's send. Answers are scripted by text, in order; without a script it takes the message.
+
+    `held` texts wait until `release`.
+    """
+
+    def __init__(self, news: News) -> None:
+        self.sent: list[tuple[str, str, str]] = []
+        self.answers: dict[str, deque[Outcome]] = {}
+        self._held: dict[str, asyncio.Event] = {}
+        self._news = news
+
+    def answer(self, text: str, *outcomes: Outcome) -> None:
+        self.answers.setdefault(text, deque()).extend(outcomes)
+
+    def hold(self, text: str) -> None:
+        self._held[text] = asyncio.Event()
+
+    def release(self, text: str) -> None:
+        self._held.pop(text).set()
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        number = len(self.sent) + 1
+        self.sent.append((draft.chat, draft.text, key))
+        self._news.tell()
+        if draft.text in self._held:
+            await self._held[draft.text].wait()
+        script = self.answers.get(draft.text)
+        outcome = script.popleft() if script else Receipt(message_id=f"m{number}")
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def texts(self, chat: str = "") -> list[str]:
+        return [text for handle, text, _ in self.sent if not chat or handle == f"@{chat}"]
+
+
+class Broker:
+    """The link: acknowledges what is published at once, keeps what comes back."""
+
+    def __init__(self, news: News, protocol: str = "5") -> None:
+        self.current: Connected | None = None
+        self.protocol = protocol
+        self.published: list[Publication] = []
+        self.acknowledged: list[int] = []
+        self.connections = 0
+        self.moves_by = 0.0
+        self._news = news
+
+    def publish(self, publication: Publication, acknowledged: Acknowledged) -> None:
+        if self.current is None:
+            acknowledged(NotConnected())
+            return
+        self.published.append(publication)
+        self._news.tell()
+        acknowledged(None)
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        if delivery.connection == self.connections and self.current is not None:
+            self.acknowledged.append(delivery.mid)
+            self._news.tell()
+
+    async def run(self, listener: object) -> None:
+        """Not needed here."""
+
+
+class Slow(Journal):
+    """A journal on which a test may do something just before or after an operation."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database, "home")
+        self.before: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.after: dict[str, Callable[[], Awaitable[None]]] = {}
+
+    async def _around(self, name: str, work: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        if name in self.before:
+            await self.before.pop(name)()
+        done = await work(*args)
+        if name in self.after:
+            await self.after.pop(name)()
+        return done
+
+    async def accept(self, *args: Any) -> Any:
+        return await self._around("accept", super().accept, *args)
+
+    async def due(self, *args: Any) -> Any:
+        return await self._around("due", super().due, *args)
+
+    async def begin(self, *args: Any) -> Any:
+        return await self._around("begin", super().begin, *args)
+
+    async def settle(self, *args: Any) -> Any:
+        return await self._around("settle", super().settle, *args)
+
+
+@dataclass
+class House:
+    """The rooms, running."""
+
+    journal: Slow
+    wechat: WeChat
+    broker: Broker
+    identity: Identity
+    echoes: Echoes
+    judge: Judge
+    outbound: Outbound
+    sender: Sender
+    pump: Pump
+    news: News
+    session: int = 0
+    logged_out: list[LoggedOut] = field(default_factory=list)
+    full: bool = False
+    people_known: bool = True
+    _mid: int = 0
+
+    def connect(self, *, session_present: bool = False) -> None:
+        """The broker is there, again."""
+        self.broker.connections += 1
+        self.broker.current = Connected(
+            url="mqtt://broker",
+            protocol=self.broker.protocol,
+            session_present=session_present,
+            receive_maximum=100,
+            packet_limit=None,
+            retain_available=True,
+            connection=self.broker.connections,
+        )
+        self.outbound.connected(self.broker.current, self.session)
+        self.pump.connected()
+
+    def disconnect(self) -> None:
+        """The broker goes."""
+        self.broker.current = None
+        self.pump.disconnected()
+
+    def deliver(self, payload: str | bytes, user: str = "wife", **more: Any) -> Delivery:
+        """The broker delivers on `out/<user>`, or on the `topic` that is named."""
+        self._mid += 1
+        values: dict[str, Any] = {
+            "topic": f"wx/out/{user}",
+            "payload": payload.encode() if isinstance(payload, str) else payload,
+            "mid": self._mid,
+            "dup": False,
+            "retain": False,
+            "connection": self.broker.connections,
+        }
+        delivery = Delivery(**{**values, **more})
+        self.outbound.delivered(delivery)
+        return delivery
+
+    def again(self, delivery: Delivery, **more: Any) -> None:
+        """The broker delivers the same once more, as MQTT demands after a new connection."""
+        changed = replace(delivery, dup=True, connection=self.broker.connections)
+        self.outbound.delivered(replace(changed, **more))
+
+    def say(self, user: str = "wife", **body: Any) -> Delivery:
+        """A command as JSON."""
+        return self.deliver(json.dumps(body), user)
+
+    def heard(self, topic: str) -> list[dict[str, Any]]:
+        """What was published on a topic so far."""
+        return [json.loads(one.payload) for one in self.broker.published if one.topic == topic]
+
+    async def hear(self, topic: str, count: int = 1) -> list[dict[str, Any]]:
+        """The first `count` bodies on a topic."""
+        await self.news.until(lambda: len(self.heard(topic)) >= count)
+        return self.heard(topic)
+
+    async def result(self, command_id: str, user: str = "wife") -> dict[str, Any]:
+        """The first result of a command."""
+        topic = f"wx/result/{user}"
+        await self.news.until(lambda: [one for one in self.heard(topic) if one["id"] == command_id])
+        return next(one for one in self.heard(topic) if one["id"] == command_id)
+
+    async def acknowledged(self, delivery: Delivery) -> None:
+        """Until the broker has its PUBACK."""
+        await self.news.until(lambda: delivery.mid in self.broker.acknowledged)
+
+    async def sent(self, count: int) -> list[str]:
+        """The first texts that WeChat was asked to send, once there are so many."""
+        await self.news.until(lambda: len(self.wechat.sent) >= count)
+        return self.wechat.texts()
+
+    async def rows(self) -> list[CommandRow]:
+        """All commands, oldest first."""
+        return (await self.journal.commands(limit=100_000))[::-1]
+
+    def adopt(self, login_id: str, *names: str) -> None:
+        """A new login in which these people are present, or nobody is known yet."""
+        contacts = [
+            Contact(handle=Handle(f"@{name}2"), kind=ChatKind.FRIEND, nickname=name, remark=name)
+            for name in names
+        ]
+        self.identity.adopt(contacts, login_id, OWNER, 0, complete=bool(names))
+        self.sender.changed()
+
+
+def make(
+    database: Database,
+    *,
+    people: Iterable[Person] = PEOPLE,
+    pins: dict[str, Pin] | None = None,
+    rules: Rules = RULES,
+    per_minute: float = 0,
+    burst: int = 5,
+    protocol: str = "5",
+    handlers: dict[str, Handler] | None = None,
+) -> House:
+    """The rooms wired as `bridge/account.py` wires them."""
+    news, journal, topics = News(), Slow(database), Topics("wx")
+    broker, wechat = Broker(news, protocol), WeChat(news)
+    outlet, results, echoes = Outlet(broker), Results("home", topics), Echoes()
+    persons = tuple(people)
+    identity = Identity(persons, {one.level: one.id for one in persons}, pins or {})
+    pump = Pump(journal, outlet, lambda *_: None)
+    house: House  # made below
+    requests: Requests
+    sender = Sender(
+        journal=journal,
+        gateway=wechat,  # type: ignore[arg-type]
+        identity=identity,
+        echoes=echoes,
+        results=results,
+        bucket=Bucket.full(per_minute, burst, asyncio.get_running_loop().time()),
+        language=rules.language,
+        logged_out=lambda gone: house.logged_out.append(gone),  # noqa: PLW0108
+        published=pump.wake,
+    )
+    judge = Judge(
+        topics=topics,
+        identity=identity,
+        results=results,
+        capabilities=CAPABILITIES,
+        rules=rules,
+        store_full=lambda: house.full,
+        people_known=lambda: house.people_known,
+    )
+    outbound = Outbound(
+        topics=topics,
+        journal=journal,
+        link=broker,
+        outlet=outlet,
+        judge=judge,
+        results=results,
+        answer=lambda name, delivery: requests.answer(name, delivery),  # noqa: PLW0108
+        accepted=sender.add,
+        published=pump.wake,
+    )
+    requests = Requests(topics, journal, handlers or {}, rules=lambda: judge.rules, clear=outbound.clear)
+    house = House(
+        journal=journal,
+        wechat=wechat,
+        broker=broker,
+        identity=identity,
+        echoes=echoes,
+        judge=judge,
+        outbound=outbound,
+        sender=sender,
+        pump=pump,
+        news=news,
+    )
+    return house
+
+
+@asynccontextmanager
+async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIterator[House]:
+    """A house in which everything runs, on the store in `folder`; connected, and logged in if `online`."""
+    database = await Database.open(folder / "wx2mqtt.db")
+    house = make(database, **how)
+    opened = await house.journal.open()
+    house.session = opened.session
+    house.connect(session_present=bool(opened.session))
+    house.sender.online(now=online)
+    rooms = (house.pump, house.outbound, house.sender)
+    tasks = [asyncio.create_task(room.run()) for room in rooms]
+    try:
+        yield house
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await database.close()

@@ -1,0 +1,403 @@
+"""What becomes of a delivery: accepted for whom and until when, or refused with which code (DESIGN 4.2)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES, person
+from wx2mqtt.bridge.identity import Identity, Pin
+from wx2mqtt.bridge.judge import Judge, fingerprint, new_key
+from wx2mqtt.bridge.results import Results
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Command, PersonId, Status
+from wx2mqtt.mqtt.link import Delivery
+from wx2mqtt.mqtt.payloads import RESULT_CODES
+from wx2mqtt.mqtt.topics import RequestTo, Topics
+
+TOPICS = Topics("wx")
+
+
+class Bench:
+    """A judge; `full` and `people_known` are what it is told of the rest of the house."""
+
+    def __init__(self, rules=RULES, people=PEOPLE, pins=None):
+        self.full, self.people_known = False, True
+        identity = Identity(people, {one.level: one.id for one in people}, pins or {})
+        self.judge = Judge(
+            topics=TOPICS,
+            identity=identity,
+            results=Results("home", TOPICS),
+            capabilities=CAPABILITIES,
+            rules=rules,
+            store_full=lambda: self.full,
+            people_known=lambda: self.people_known,
+        )
+
+    def new(self, payload, topic="wx/out/wife", **more):
+        """The row for a delivery."""
+        values = {"mid": 1, "dup": False, "retain": False, "connection": 1}
+        data = payload if isinstance(payload, bytes) else payload.encode()
+        delivery = Delivery(topic=topic, payload=data, **{**values, **more})
+        if topic == "wx/bridge/request/send":
+            return self.judge.send_request(delivery, 1)
+        incoming = TOPICS.parse(topic)
+        assert incoming is not None
+        assert not isinstance(incoming, RequestTo)
+        return self.judge.command(delivery, incoming, 1)
+
+    def refused(self, payload, topic="wx/out/wife", **more):
+        """The result of a refusal, as it is published."""
+        new = self.new(payload, topic, **more)
+        assert new.result is not None
+        assert new.result.code in RESULT_CODES
+        assert new.result.message
+        return new.result
+
+    def ask(self, **body):
+        """The row for a request to send."""
+        return self.new(json.dumps(body), "wx/bridge/request/send")
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def outcome(result):
+    return result.status, result.code
+
+
+REJECTED = Status.REJECTED
+
+
+# who
+
+
+def test_a_command_is_for_the_person_of_that_name(bench):
+    new = bench.new("hello")
+    assert (new.person, new.command.user, new.command.text) == (PersonId(1), "wife", "hello")
+    assert new.result is None
+
+
+@pytest.mark.parametrize(
+    ("user", "code"),
+    [("nobody", "unknown_user"), ("", "unknown_user"), ("lost", "unresolved_user"), ("gone", "unknown_user")],
+)
+def test_who_is_not_there_gets_nothing_and_the_result_goes_to_the_level_as_received(bench, user, code):
+    new = bench.new("hello", f"wx/out/{user}")
+    assert outcome(new.result) == (REJECTED, code)
+    assert new.result.user == user
+    assert [one.topic for one in new.publications] == [f"wx/result/{user}"]
+
+
+def test_the_refusal_says_where_the_names_are(bench):
+    assert "wx/contacts" in bench.refused("hello", "wx/out/nobody").message
+
+
+def test_a_decomposed_name_is_the_same_name_and_the_result_keeps_its_form():
+    bench = Bench(people=(person(1, "\u00e9mile"),))
+    new = bench.new("hello", "wx/out/e\u0301mile")
+    assert new.person == PersonId(1)
+    assert new.replies[0].topic == "wx/result/e\u0301mile"
+
+
+@pytest.mark.parametrize("user", ["Wife", "WIFE", "wife "])
+def test_case_and_blanks_count(bench, user):
+    assert bench.refused("hello", f"wx/out/{user}").code == "unknown_user"
+
+
+def test_before_the_first_login_those_whom_the_owner_named_are_accepted_and_nobody_else():
+    bench = Bench(people=(), pins={"wife": Pin(remark="老婆")})
+    bench.people_known = False
+    for user in ("wife", "filehelper"):
+        new = bench.new("hello", f"wx/out/{user}")
+        assert (new.result, new.person) == (None, None)
+    assert bench.refused("hello", "wx/out/mom").code == "unknown_user"
+    bench.people_known = True
+    assert bench.refused("hello", "wx/out/wife").code == "unknown_user"
+
+
+# may they
+
+
+@pytest.mark.parametrize(
+    ("allow", "allowed"),
+    [
+        (("*",), True),
+        (("wife",), True),
+        (("w*",), True),
+        (("mom", "wi?e"), True),
+        ((), False),
+        (("mom",), False),
+    ],
+)
+def test_send_allow_says_to_whom(allow, allowed):
+    new = Bench(replace(RULES, allow=allow)).new("hello")
+    assert (new.result is None) is allowed
+    if not allowed:
+        assert outcome(new.result) == (REJECTED, "not_allowed")
+        assert "send.allow" in new.result.message
+
+
+@pytest.mark.parametrize(("allow", "user"), [("wife", "老婆"), ("老婆", "老婆"), ("wife", "wife")])
+def test_who_may_be_written_to_may_be_by_an_old_name(allow, user):
+    bench = Bench(replace(RULES, allow=(allow,)))
+    bench.judge._identity = Identity(PEOPLE, {"wife": PEOPLE[0].id, "老婆": PEOPLE[0].id}, {})
+    assert bench.new("hello", f"wx/out/{user}").result is None
+
+
+def test_a_decomposed_name_is_allowed_by_its_composed_one():
+    bench = Bench(replace(RULES, allow=("\u00e9mile",)), people=(person(1, "\u00e9mile"),))
+    assert bench.new("hello", "wx/out/e\u0301mile").result is None
+
+
+# what
+
+
+@pytest.mark.parametrize(
+    ("sub", "payload", "code"),
+    [
+        ("image", b"\x89PNG", "unsupported"),
+        ("video", b"", "unsupported"),
+        ("file/a.txt", b"x", "unsupported"),
+        ("file/+ # /..", b"x", "bad_command"),
+        ("file", b"x", "bad_command"),
+        ("file/", b"x", "bad_command"),
+        ("picture", b"x", "bad_command"),
+        ("image/", b"x", "bad_command"),
+        ("", b"x", "bad_command"),
+    ],
+)
+def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(bench, sub, payload, code):
+    new = bench.new(payload, f"wx/out/wife/{sub}")
+    assert outcome(new.result) == (REJECTED, code)
+    assert [one.topic for one in new.publications] == ["wx/result/wife"]
+
+
+@pytest.mark.parametrize("kind", ["image", "video", "file", "recall"])
+def test_a_kind_that_the_backend_cannot_send_is_unsupported(bench, kind):
+    result = bench.refused(json.dumps({"kind": kind, "id": "a"}))
+    assert (result.id, *outcome(result)) == ("a", REJECTED, "unsupported")
+    assert kind in result.message
+
+
+def test_a_text_may_be_as_long_as_wechat_takes_in_bytes(bench):
+    assert bench.new("x" * 100).result is None
+    assert bench.new("界" * 33).result is None
+    result = bench.refused(json.dumps({"text": "界" * 34, "id": "a"}))
+    assert (result.id, *outcome(result)) == ("a", REJECTED, "too_long")
+    assert "102" in result.message
+    assert "100" in result.message
+
+
+def test_a_full_store_takes_no_command(bench):
+    bench.full = True
+    assert outcome(bench.refused("hello")) == (REJECTED, "storage_full")
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [("", "empty"), ("{", "bad_command"), ("{}", "bad_command"), (b"\xff", "bad_command")],
+)
+def test_what_cannot_be_read_is_refused_with_an_id_of_our_own(bench, payload, code):
+    result = bench.refused(payload)
+    assert outcome(result) == (REJECTED, code)
+    assert len(result.id) == 16
+
+
+def test_a_retained_command_is_not_even_read(bench):
+    result = bench.refused('{"text": "x", "id": "a"}', retain=True)
+    assert outcome(result) == (REJECTED, "retained")
+    assert result.id != "a"
+
+
+def test_the_words_are_in_the_chosen_language():
+    assert Bench(replace(RULES, language="zh")).refused("").message == "没有要发送的文字"
+
+
+# until when
+
+
+@pytest.mark.parametrize(
+    ("body", "expiry", "seconds"),
+    [
+        ({"text": "x"}, None, 600),
+        ({"text": "x", "ttl": 30}, None, 30),
+        ({"text": "x", "ttl": 3600}, None, 3600),
+        ({"text": "x"}, 40, 40),
+        ({"text": "x"}, 3600, 3600),
+        ({"text": "x", "ttl": 30}, 40, 30),
+        ({"text": "x", "ttl": 50}, 40, 40),
+        ({"text": "x", "ttl": 0.25}, None, 0.25),
+        ({"text": "x", "ttl": 1e300}, None, 315_360_000),
+        ({"text": "x"}, 4_294_967_295, 4_294_967_295),
+    ],
+)
+def test_the_smaller_of_ttl_and_what_mqtt_5_has_left_counts_from_acceptance(bench, body, expiry, seconds):
+    before = now_ms()
+    new = bench.new(json.dumps(body), expiry=expiry)
+    assert before <= new.accepted <= now_ms()
+    assert new.expires == new.accepted + seconds * 1000
+
+
+def test_a_delivery_with_no_life_left_is_expired_and_not_sent(bench):
+    result = bench.refused('{"text": "x", "id": "a"}', expiry=0)
+    assert (result.id, *outcome(result)) == ("a", Status.EXPIRED, "expired")
+    assert result.message == "it had expired before it came"
+
+
+def test_without_a_life_of_its_own_it_has_the_one_that_the_owner_set():
+    new = Bench(replace(RULES, ttl=7.5)).new("hello")
+    assert new.expires == new.accepted + 7500
+
+
+# where the result goes
+
+
+def test_the_result_goes_to_the_response_topic_too_with_its_correlation_data(bench):
+    new = bench.new("hello", response_topic="me/answers", correlation=b"\0\xff")
+    own, asked = new.replies
+    assert (own.topic, own.correlation, own.shape) == ("wx/result/wife", None, "result")
+    assert (asked.topic, asked.correlation, asked.shape) == ("me/answers", b"\0\xff", "result")
+
+
+def test_a_refusal_goes_to_the_response_topic_too(bench):
+    new = bench.new("", response_topic="me/answers", correlation=b"7")
+    assert [(one.topic, one.correlation) for one in new.publications] == [
+        ("wx/result/wife", None),
+        ("me/answers", b"7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "wx",
+        "wx/in/wife",
+        "wx/out/mom",
+        "other/x",
+        "homeassistant/x",
+        "homeassistant",
+        "$SYS/x",
+        "$share/g/t",
+        "a/+",
+        "#",
+    ],
+)
+def test_where_results_must_not_go_the_command_is_refused_and_only_its_own_topic_hears_of_it(bench, topic):
+    new = bench.new('{"text": "x", "id": "a"}', response_topic=topic, correlation=b"7")
+    assert (new.result.id, *outcome(new.result)) == ("a", REJECTED, "bad_response_topic")
+    assert [one.topic for one in new.publications] == ["wx/result/wife"]
+
+
+@pytest.mark.parametrize("topic", ["wxx", "wx2/in", "me", "/wx/in", "homeassistant2/x", "a/$b", "微信"])
+def test_elsewhere_they_may(bench, topic):
+    assert [one.topic for one in bench.new("x", response_topic=topic).replies] == ["wx/result/wife", topic]
+
+
+# requests to send
+
+
+def test_a_request_to_send_is_a_command_whose_result_is_an_answer_too(bench):
+    new = bench.ask(user="wife", text="hello", id="a", transaction={"n": 1})
+    assert (new.result, new.person, new.command.text, new.command_id) == (None, PersonId(1), "hello", "a")
+    own, answer = new.replies
+    assert (own.topic, own.shape) == ("wx/result/wife", "result")
+    assert (answer.topic, answer.shape, answer.transaction) == (
+        "wx/bridge/response/send",
+        "response",
+        {"n": 1},
+    )
+
+
+def answers(new):
+    return {one.topic: json.loads(one.payload) for one in new.publications}
+
+
+@pytest.mark.parametrize(
+    "user", [None, "", 7, ["wife"], "a/b", "#", "+", "a+", "\0", "\ud800", "x" * 2000, "wife/image"]
+)
+def test_a_user_that_is_no_topic_level_is_answered_and_appears_on_no_topic(bench, user):
+    new = bench.ask(**({} if user is None else {"user": user}), text="hello", transaction=1)
+    assert list(answers(new)) == ["wx/bridge/response/send"]
+    (answer,) = answers(new).values()
+    assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "bad_command", 1)
+    assert "'user'" in answer["error"]
+
+
+def test_what_is_refused_is_answered_as_an_error_and_as_a_result(bench):
+    new = bench.ask(user="nobody", text="hello", id="a")
+    found = answers(new)
+    assert found["wx/bridge/response/send"]["code"] == "unknown_user"
+    assert (found["wx/result/nobody"]["status"], found["wx/result/nobody"]["id"]) == ("rejected", "a")
+
+
+@pytest.mark.parametrize("payload", ["", "x", "[]", b"\xff"])
+def test_a_request_that_is_no_object_is_answered(bench, payload):
+    (answer,) = answers(bench.new(payload, "wx/bridge/request/send")).values()
+    assert answer["status"] == "error"
+    assert answer["code"] in ("bad_request", "bad_command")
+
+
+def test_a_request_is_answered_on_its_response_topic_too(bench):
+    new = bench.new(
+        '{"user": "wife", "text": ""}', "wx/bridge/request/send", response_topic="me/x", correlation=b"1"
+    )
+    assert answers(new)["me/x"] == answers(new)["wx/bridge/response/send"]
+
+
+# the same content
+
+
+def same(one, other):
+    return fingerprint(Command(**{"user": "wife", **one})) == fingerprint(
+        Command(**{"user": "wife", **other})
+    )
+
+
+def test_content_is_what_is_asked_for_and_of_whom():
+    assert same({"text": "x"}, {"text": "x", "ttl": 5.0, "priority": "high", "id": "b", "urgent": True})
+    assert same({"text": "x", "user": "e\u0301"}, {"text": "x", "user": "\u00e9"})
+    assert not same({"text": "x"}, {"text": "y"})
+    assert not same({"text": "x"}, {"text": "x", "user": "mom"})
+    assert not same({"text": "x"}, {"text": "x", "mention": ("mom",)})
+    assert not same({"kind": "file", "path": "a"}, {"kind": "file", "url": "a"})
+    assert not same({"kind": "recall", "message_id": "1"}, {"kind": "recall", "message_id": "2"})
+
+
+def test_a_key_is_digits_and_unlike_others():
+    keys = {new_key() for _ in range(20)}
+    assert all(key.isdigit() and 10 <= len(key) <= 20 for key in keys)
+    assert len(keys) > 1
+
+
+# whatever comes
+
+
+@given(
+    payload=st.binary(max_size=40)
+    | st.sampled_from([b'{"text": "x"}', b"", b'{"user": "wife", "text": "x"}']),
+    level=st.text(st.characters(codec="utf-8", exclude_characters="\0+#"), max_size=12),
+    request=st.booleans(),
+    response_topic=st.text(max_size=5),
+    correlation=st.none() | st.binary(max_size=4),
+    expiry=st.none() | st.integers(0, 4_294_967_295),
+    content_type=st.sampled_from(["", "text/plain", "application/json", "\ud800"]),
+    retain=st.booleans(),
+)
+def test_every_delivery_becomes_a_row_with_at_most_one_result(request, level, payload, **more):
+    topic = "wx/bridge/request/send" if request else f"wx/out/{level}"
+    new = Bench().new(payload, topic, **more)
+    if new.result is None:
+        assert new.person is not None
+        assert new.expires is not None
+    else:
+        assert new.publications
+        assert new.result.code in RESULT_CODES | {"bad_request"}
+        for one in new.publications:
+            assert json.loads(one.payload)
