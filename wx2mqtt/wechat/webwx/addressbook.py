@@ -15,7 +15,7 @@ from wx2mqtt.wechat.webwx import requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import FILE_HELPER
 from wx2mqtt.wechat.webwx.contacts import contact, file_helper, is_group, owner_contact
-from wx2mqtt.wechat.webwx.fields import Entry, text
+from wx2mqtt.wechat.webwx.fields import Entry, number, text
 from wx2mqtt.wechat.webwx.requests import BATCH
 from wx2mqtt.wechat.webwx.responses import ContactPage
 from wx2mqtt.wechat.webwx.roster import Roster
@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 PAGES = 40  # the official client stops after 17
 EMPTY_TRIES = 3  # the list is empty right after some logins (webwx 2.8)
 PAUSE = 2.0  # seconds before an empty list is asked for again
+MEMBERS = 2500  # in one answer; each costs a kilobyte while it is read
+UNKNOWN_SIZE = 50  # members of a group that has not said how many
 STEPS = (10, 5, 1)  # a slice that fails is asked for again in smaller ones (webwx 2.9)
 FAILURES = 10  # calls in a row, until it is the server and not a name
 PATIENCE = 5.0  # seconds that messages wait for a name
@@ -42,6 +44,7 @@ class AddressBook:
         self._roster = roster
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._unread = 0
+        self._sizes: dict[str, int] = {}
         self._known = self._readable(known)
 
     def take_unread(self) -> int:
@@ -107,9 +110,23 @@ class AddressBook:
         return page
 
     async def _with_members(self, groups: OrderedDict[str, Contact | None]) -> AsyncIterator[list[Contact]]:
-        for slice_ in _slices(list(groups), BATCH):
+        for slice_ in self._portions(groups):
             found = {one.handle: one for one in await self._slice(slice_)}
             yield [one for name in slice_ if (one := found.get(Handle(name)) or groups[name]) is not None]
+
+    def _portions(self, names: Iterable[str]) -> Iterator[list[str]]:
+        """At most 50 groups, and no more than a few thousand members, which would cost too much memory."""
+        portion: list[str] = []
+        members = 0
+        for name in names:
+            size = self._sizes.get(name) or UNKNOWN_SIZE
+            if portion and (len(portion) == BATCH or members + size > MEMBERS):
+                yield portion
+                portion, members = [], 0
+            portion.append(name)
+            members += size
+        if portion:
+            yield portion
 
     async def _slice(self, names: list[str]) -> list[Contact]:
         """These groups; what fails together is asked for in ever smaller steps, and at last left out."""
@@ -146,6 +163,9 @@ class AddressBook:
     def _readable(self, entries: Sequence[Entry]) -> list[Contact]:
         owner = self._channel.session.handle
         self._unread += sum(not text(entry, "UserName") for entry in entries)
+        for entry in entries:
+            if is_group(text(entry, "UserName")):
+                self._sizes[text(entry, "UserName")] = number(entry, "MemberCount")
         return [found for entry in entries if (found := contact(entry, owner)) is not None]
 
     def _fresh(self, found: list[Contact], seen: set[Handle]) -> list[Contact]:

@@ -114,6 +114,14 @@ async def test_groups_come_with_their_members_in_slices_of_50(world: World, curs
     assert len(handles(pages)) == len(set(handles(pages))) == 122
 
 
+async def test_large_groups_are_asked_for_in_small_portions(world: World, cursor: Cursor) -> None:
+    groups = [{**person(f"@@{n}"), "MemberCount": 500} for n in range(12)]
+    world.server.put("webwxgetcontact", answer(MemberList=groups, Seq=0))
+    world.server.put("webwxbatchgetcontact", found_groups)
+    await people(world)
+    assert [body(request)["Count"] for request in world.server.asked("webwxbatchgetcontact")] == [5, 5, 2]
+
+
 async def test_a_group_that_is_left_out_comes_without_members(world: World, cursor: Cursor) -> None:
     world.server.put("webwxgetcontact", answer(MemberList=[person(FAMILY)], Seq=0))
     pages = await people(world)
