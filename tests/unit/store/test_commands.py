@@ -287,6 +287,18 @@ async def test_a_start_after_a_crash_finds_what_is_in_doubt(journal: Journal) ->
     assert [row.command_id for row in await journal.due(10)] == ["a", "b", "c", "d"]
 
 
+async def test_what_nobody_answered_is_known_for_a_while_after_its_end(
+    journal: Journal, clock: Clock
+) -> None:
+    waiting, settled, _ = await _accept(journal, *(command(name) for name in "abc"))
+    for row in (waiting, settled):
+        await journal.begin(row.id)
+        await journal.doubt(row.id)
+    await journal.settle(settled.id, result("b", Status.UNCERTAIN), [])
+    assert [row.command_id for row in await journal.unanswered(clock.now - 1)] == ["a", "b"]
+    assert [row.command_id for row in await journal.unanswered(clock.now)] == ["a"]
+
+
 async def test_a_second_unanswered_attempt_is_counted(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
     await journal.begin(row.id)
