@@ -24,6 +24,7 @@ from wx2mqtt.errors import (
 from wx2mqtt.model import ChatKind, Contact, Cursor, Draft, Event, Handle, Kind, Message, SendKey
 from wx2mqtt.simulator.kinds import all_kinds
 from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.speech import Speech, say
 from wx2mqtt.wechat.gateway import AskPhone, Batch, LoggedIn, LoginStep, Scanned, ShowQr
 from wx2mqtt.wechat.webwx.gateway import WebWx
 from wx2mqtt.words import Language
@@ -590,12 +591,71 @@ async def test_sends_go_on_beside_a_poll(online: Account) -> None:
     assert len((await waiting).items) == 1
 
 
-# with WeChat's own names, through a proxy with certificates of its own
-
-
 async def test_nothing_answers_where_nobody_listens(tmp_path: Path, unused_tcp_port: int) -> None:
     gateway = WebWx(Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
     with pytest.raises(Unreachable, match="no connection"):
         async for _ in gateway.login(resume=True):
             pass
     await gateway.close()
+
+
+# with WeChat's own names
+
+
+@asynccontextmanager
+async def led_to(port: int) -> AsyncIterator[tuple[str, list[str]]]:
+    """An HTTP proxy that leads every tunnel to `port`; its address, and the names that were asked for."""
+    asked: list[str] = []
+    pipes: set[asyncio.Task[None]] = set()
+
+    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        finally:
+            writer.close()
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.split()[1].decode())
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        for one in (pipe(reader, back), pipe(there, writer)):
+            pipes.add(asyncio.create_task(one))
+
+    server = await asyncio.start_server(tunnel, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    finally:
+        server.close()
+        for one in pipes:
+            one.cancel()
+        await asyncio.gather(*pipes, return_exceptions=True)
+        await asyncio.sleep(0)  # lets the closed transports go
+
+
+@pytest.mark.parametrize("base", ["wx.qq.com", "wx2.qq.com", "web2.wechat.com"])
+async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_certificates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str
+) -> None:
+    async with Simulator(seed=3, tls=tmp_path) as sim, led_to(sim.port) as (proxy, asked):
+        sim.wechat.settings.change({"strict": True, "hold_sync": 0.5, "notify_lists": 0, "base_host": base})
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        sim.wechat.settings.change({"autoscan": True})
+        gateway = WebWx(Paper(), timeouts=QUICK)
+        async with asyncio.timeout(PATIENCE):
+            (*_, login) = [step async for step in gateway.login(resume=False)]
+            assert isinstance(login, LoggedIn)
+            assert [page async for page in gateway.people(lambda _: None)]
+            say(sim.wechat, Speech(sender="wife", to="me", text="hello"))
+            batch = await gateway.receive(login.cursor)
+            await gateway.send(TO_MYSELF, SendKey("17000000000000001"))
+            await gateway.logout()
+        await gateway.close()
+        assert [item.text for item in batch.items if isinstance(item, Message)] == ["hello"]
+        assert {f"{base}:443", f"webpush.{base}:443", "login.wx.qq.com:443"} <= set(asked)
+        assert sim.wechat.violations.list() == []
