@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 from importlib.resources import files
 
+from wx2mqtt.lean import without
 from wx2mqtt.words import Language
 
 
 def picture(url: str) -> bytes:
     """PNG bytes of the QR code of `url`: black on white with its quiet zone, 10 pixels a module."""
-    import qrcode  # noqa: PLC0415 - 7 MB that a bridge with a saved login never needs
-    from qrcode.image.pure import PyPNGImage  # noqa: PLC0415
+    with without("PIL"):  # which qrcode loads for styled pictures where it can: 4 MB
+        import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
+        from qrcode.image.pure import PyPNGImage  # noqa: PLC0415
 
     code = qrcode.QRCode(box_size=10, border=4, image_factory=PyPNGImage)
     code.add_data(url)

@@ -16,6 +16,7 @@ import typer
 from wx2mqtt import __version__
 from wx2mqtt.cli.exits import UNEXPECTED, WELL, exit_code
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
+from wx2mqtt.lean import one_arena
 from wx2mqtt.model import Json
 from wx2mqtt.service import logs
 from wx2mqtt.settings.load import Loaded, find, load
@@ -114,6 +115,7 @@ def run_bridge(config: Config = None) -> None:
     from wx2mqtt.cli.terminal import contacts_progress, show_login  # noqa: PLC0415
     from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
 
+    one_arena()
     loaded = _loaded(config)
     _warn(loaded)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from wx2mqtt.bridge.state import Login
+from wx2mqtt.lean import without
 from wx2mqtt.model import Json
 from wx2mqtt.wechat.gateway import Progress
 
@@ -15,7 +16,8 @@ def draw_qr(url: str, stream: TextIO) -> None:
     """The QR code in half blocks, dark on light whatever the terminal's colours; only ever on a terminal."""
     if not stream.isatty():
         return
-    import qrcode  # noqa: PLC0415 - 7 MB that a bridge with a saved login never needs
+    with without("PIL"):
+        import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
 
     code = qrcode.QRCode(border=2)
     code.add_data(url)

@@ -18,6 +18,7 @@ from wx2mqtt.simulator.session import Session
 
 APPID = "wx782c26e4c19acffb"
 
+_QR_PIXELS = 10  # a module
 _NO_CODE = 'window.QRLogin.code = 400; window.QRLogin.uuid = "";'
 
 
@@ -51,10 +52,17 @@ async def qrcode(call: Call) -> Answer:
 
 
 def _picture(text: str) -> bytes:
-    import qrcode as library  # noqa: PLC0415 - PIL is heavy and rarely needed
+    import qrcode as library  # noqa: PLC0415 - rarely needed
+    from PIL import Image  # noqa: PLC0415 - heavy, rarely needed
 
+    code = library.QRCode(border=4)
+    code.add_data(text)
+    modules = code.get_matrix()
+    picture = Image.new("L", (len(modules), len(modules)), 255)
+    picture.putdata([0 if dark else 255 for row in modules for dark in row])
     file = io.BytesIO()
-    library.make(text).get_image().convert("RGB").save(file, "JPEG")
+    scale = _QR_PIXELS * len(modules)
+    picture.resize((scale, scale), Image.Resampling.NEAREST).convert("RGB").save(file, "JPEG")
     return file.getvalue()
 
 
