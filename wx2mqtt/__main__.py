@@ -7,8 +7,8 @@ from contextlib import nullcontext
 
 from wx2mqtt.lean import without
 
-FOR_TERMINALS = ("rich", "pygments", "click")
-"""What structlog (coloured tracebacks) and httpx (a command of its own) load where they can: 9 MB."""
+FOR_TERMINALS = ("rich", "pygments")
+"""What structlog (coloured tracebacks) and httpx (a command of its own) load where they can: 8 MB."""
 
 
 def main() -> None:
