@@ -101,6 +101,15 @@ class Home:
         await self.body("wx/login/state", state="online", since=since)
         await self.phone.wait("polling")
 
+    async def wechat_goes(self) -> None:
+        """WeChat's servers are away; what they know stays."""
+        self.simulator._port = self.simulator.port
+        await self.simulator.__aexit__(None, None, None)
+
+    async def wechat_returns(self) -> None:
+        """They are back at their old address."""
+        await self.simulator.__aenter__()
+
     async def close(self) -> None:
         if self.bridge.running:
             await self.hear(self.bridge.stop)

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-import zxingcpp
-from PIL import Image
 
+from tests.support.scanner import codes_in
 from wx2mqtt.bridge.qr import picture, placeholder
-
-
-def codes_in(png: bytes) -> list[str]:
-    """What a scanner reads in a picture."""
-    with Image.open(io.BytesIO(png)) as image:
-        assert image.format == "PNG"
-        return [code.text for code in zxingcpp.read_barcodes(image.convert("L"))]
 
 
 @pytest.mark.parametrize(

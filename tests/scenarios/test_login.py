@@ -1,0 +1,228 @@
+"""Logging in through the whole bridge: codes, confirmations, refusals, restarts, logouts (DESIGN 4, 4.3)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scenarios.signing_in import (
+    QR,
+    STATE,
+    URL,
+    ask,
+    calls,
+    nobody_calls,
+    retained,
+    states_since,
+    url_after,
+)
+from tests.support.home import Home
+from tests.support.scanner import codes_in
+
+
+async def test_the_code_is_on_the_broker_for_as_long_as_it_is_good(home: Home):
+    home.bridge.start()
+    state = await home.body(STATE, state="waiting_for_scan")
+    assert (state["needs"], state["account"], state["schema"]) == ("scan", "home", 1)
+    url, png = [one for one in home.ear.heard[before_state(home) :] if one.topic in (QR, URL)][::-1]
+    assert url.payload.decode().startswith("https://login.weixin.qq.com/l/")
+    assert codes_in(png.payload) == [url.payload.decode()]
+    assert png.properties["ContentType"] == "image/png"
+    for heard in (url, png):
+        assert 290 <= heard.properties["MessageExpiryInterval"] <= 300
+    assert "MessageExpiryInterval" not in home.ear.on(STATE)[-1].properties
+    assert state["since"] < state["qr_expires"]
+    there = await retained(home)
+    assert there[URL].payload == url.payload
+    assert codes_in(there[QR].payload) == [url.payload.decode()]
+
+
+def before_state(home: Home) -> int:
+    """Where the code of the present state stands: it comes before the state that asks for it."""
+    at = max(i for i, one in enumerate(home.ear.heard) if one.topic == STATE)
+    assert [one.topic for one in home.ear.heard[at - 2 : at]] == [QR, URL]
+    return at - 2
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home, language: str):
+    home.bridge.configure(home.settings(language=language))
+    since = home.ear.count
+    await home.log_in()
+    old = await url_after(home, since)
+    online = home.ear.on(STATE)[-1].body
+    assert online["reason"] == ("logged in as 王小明" if language == "en" else "已登录:王小明")
+    assert "qr_expires" not in online
+    there = await retained(home)
+    assert URL not in there, "an empty topic is no retained message"
+    assert codes_in(there[QR].payload) == []
+    assert "MessageExpiryInterval" not in there[QR].properties
+    pictures = {one.payload for one in home.ear.on(QR) if not codes_in(one.payload)}
+    assert there[QR].payload in pictures
+    assert not any(old.encode() in one.payload for one in there.values())
+
+
+async def test_scanned_is_not_yet_confirmed(home: Home):
+    home.bridge.start()
+    await home.phone.wait("code")
+    since = home.ear.count
+    await home.phone.post("scan")
+    state = await home.body(STATE, state="waiting_for_confirm", since=since)
+    assert state["needs"] == "confirm"
+    assert codes_in(home.ear.on(QR)[-1].payload) == [], "a code that was scanned is of no use to anybody"
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online", needs="nothing")
+    assert await states_since(home, 0) == [
+        *("starting", "waiting_for_scan", "waiting_for_confirm", "online"),
+    ]
+
+
+@pytest.mark.parametrize("act", ["cancel", "expire"])
+async def test_a_code_that_is_over_is_followed_by_a_new_one(home: Home, act: str):
+    home.bridge.start()
+    old = await url_after(home, 0)
+    await home.phone.wait("code")
+    since = home.ear.count
+    if act == "cancel":
+        await home.phone.post("scan")
+    await home.phone.post(act)
+    new = await url_after(home, since)
+    assert new != old
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online", since=since)
+
+
+async def test_a_cancel_after_which_the_code_stays_good_keeps_it(home: Home):
+    await home.phone.post("settings", cancel_code="408")
+    home.bridge.start()
+    await home.phone.wait("code")
+    await home.phone.post("scan")
+    await home.phone.wait("scanned")
+    await home.phone.post("cancel")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online")
+    assert await calls(home, "jslogin") == 1
+
+
+async def test_a_refused_account_rests_with_wechats_own_words_and_asks_for_another_backend(home: Home):
+    reason = "当前登录环境异常。为了你的帐号安全,暂时不能登录web微信。"
+    await home.phone.post("settings", refuse_login=reason)
+    home.bridge.start()
+    await home.phone.wait("code")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    state = await home.body(STATE, state="refused")
+    assert state["needs"] == "other_backend"
+    assert reason in state["reason"]
+    await nobody_calls(home, "jslogin")
+    assert await calls(home, "webwxnewloginpage") == 1
+    assert codes_in(home.ear.on(QR)[-1].payload) == []
+    await home.phone.post("settings", refuse_login="")
+    since = home.ear.count
+    assert (await ask(home, "login"))["status"] == "ok"
+    await url_after(home, since)
+
+
+async def test_a_web_page_instead_of_keys_is_a_refusal(home: Home):
+    await home.phone.post("settings", html_login=True)
+    home.bridge.start()
+    await home.phone.wait("code")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    state = await home.body(STATE, state="refused")
+    assert state["needs"] == "other_backend"
+    assert "<" not in state["reason"]
+    await nobody_calls(home, "jslogin")
+
+
+@pytest.mark.parametrize("expect", [{"nickname": "Somebody Else"}, {"uin": "1234567890"}])
+async def test_whoever_is_not_expected_is_logged_out_again(home: Home, expect: dict[str, str]):
+    home.bridge.configure(home.settings({"expect": expect}))
+    home.bridge.start()
+    await home.phone.wait("code")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    state = await home.body(STATE, state="refused")
+    assert state["needs"] == "relogin"
+    assert "王小明" in state["reason"]
+    await home.phone.wait("offline")
+    assert await calls(home, "webwxlogout") == 1
+    assert not (home.bridge.store / "sessions" / "home.json").exists()
+    assert "online" not in await states_since(home, 0)
+    assert home.ear.on("wx/contacts")[-1].body["count"] == 0, "a stranger's people are nobody's business"
+
+
+async def test_a_restart_needs_no_scan_and_misses_nothing(home: Home):
+    await home.log_in()
+    await home.phone.say("wife", "before")
+    await home.body("wx/in/wife", text="before")
+    await home.hear(home.bridge.stop)
+    await home.phone.say("wife", "meanwhile {n}", count=70)
+    await home.restart()
+    await home.body("wx/in/wife", text="meanwhile 70")
+    texts = [one.body["text"] for one in home.ear.on("wx/in/wife")]
+    assert texts == ["before", *(f"meanwhile {n}" for n in range(1, 71))]
+    assert [one.body["seq"] for one in home.ear.on("wx/in/wife")] == list(range(1, 72))
+    assert await calls(home, "jslogin") == 1
+    assert await calls(home, "webwxpushloginurl") == 0
+
+
+async def test_a_saved_login_that_is_refused_at_the_start_asks_the_phone_once(home: Home):
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    await home.phone.post("logout", retcode=1101)
+    since = home.ear.count
+    home.bridge.start()
+    await home.body(STATE, state="waiting_for_confirm", needs="confirm", since=since)
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online", since=since)
+    assert await calls(home, "jslogin") == 1
+    assert await calls(home, "webwxpushloginurl") == 1
+
+
+async def test_a_phone_that_declines_leads_to_a_code(home: Home):
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    await home.phone.post("logout", retcode=1101)
+    since = home.ear.count
+    home.bridge.start()
+    await home.body(STATE, state="waiting_for_confirm", since=since)
+    await home.phone.post("cancel")
+    await url_after(home, since)
+    assert await calls(home, "webwxpushloginurl") == 1
+    assert await calls(home, "jslogin") == 2
+
+
+@pytest.mark.parametrize("answer", ["args", "antispam", "invalid"])
+async def test_where_wechat_does_not_ask_the_phone_there_is_a_code_at_once(home: Home, answer: str):
+    await home.phone.post("settings", push_login=answer)
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    await home.phone.post("logout", retcode=1102)
+    since = home.ear.count
+    home.bridge.start()
+    await url_after(home, since)
+    assert await calls(home, "webwxpushloginurl") == 1
+
+
+async def test_a_saved_login_that_cannot_be_checked_waits_for_wechat(home: Home):
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    await home.wechat_goes()
+    since = home.ear.count
+    home.bridge.start()
+    state = await home.body(STATE, state="interrupted", since=since)
+    assert state["needs"] == "nothing"
+    assert state["reason"]
+    await home.wechat_returns()
+    await home.phone.say("wife", "back again")
+    await home.body(STATE, state="online", since=since)
+    await home.body("wx/in/wife", text="back again")
+    assert await calls(home, "jslogin") == 1
+
+
+@pytest.mark.parametrize("shape", [{"answer_301": True}, {"cookies_only": True}])
+async def test_the_keys_are_found_in_every_shape_of_the_answer(home: Home, shape: dict[str, bool]):
+    await home.phone.post("settings", **shape)
+    await home.log_in()

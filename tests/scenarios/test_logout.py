@@ -1,0 +1,76 @@
+"""Logins that end: by the phone, by a send, by request; and what comes after (DESIGN 4, 4.3)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scenarios.signing_in import STATE, ask, calls, nobody_calls, states_since, url_after
+from tests.support.home import Home
+
+
+@pytest.mark.parametrize("retcode", [1100, 1101, 1102])
+async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, retcode: int):
+    await home.log_in()
+    since = home.ear.count
+    await home.phone.post("logout", retcode=retcode)
+    gone = await home.body(STATE, state="logged_out", since=since)
+    assert gone["needs"] == "relogin"
+    assert gone["reason"]
+    waiting = await home.body(STATE, state="waiting_for_scan", since=since)
+    assert gone["reason"] in waiting["reason"]
+    await url_after(home, since)
+    assert await calls(home, "webwxpushloginurl") == 0, "only at the start (DESIGN 4.3)"
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online", since=since)
+    await home.phone.wait("polling")
+    await home.phone.say("wife", "there you are")
+    assert (await home.body("wx/in/wife", text="there you are"))["user"] == "wife"
+
+
+async def test_a_logout_that_a_send_is_told_first_is_said_as_well(home: Home):
+    await home.log_in()
+    since = home.ear.count
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1101)
+    await home.hear(home.ear.publish, "wx/out/wife", "are you there?")
+    await home.body(STATE, state="logged_out", since=since)
+    await home.body(STATE, state="waiting_for_scan", since=since)
+
+
+async def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in(home: Home):
+    await home.log_in()
+    since = home.ear.count
+    answer = await ask(home, "logout", transaction=7)
+    assert (answer["status"], answer["transaction"]) == ("ok", 7)
+    assert (answer["data"]["state"], answer["data"]["needs"]) == ("logged_out", "relogin")
+    await home.phone.wait("offline")
+    assert not (home.bridge.store / "sessions" / "home.json").exists()
+    await nobody_calls(home, "jslogin")
+    assert await states_since(home, since) == ["logged_out"]
+    assert (await ask(home, "login"))["status"] == "ok"
+    await url_after(home, since)
+
+
+async def test_a_hangup_gives_a_code_to_whoever_rests(home: Home):
+    await home.log_in()
+    await ask(home, "logout")
+    since = home.ear.count
+    home.bridge.hangup()
+    await url_after(home, since)
+
+
+async def test_a_request_to_log_in_is_answered_with_the_state_while_online(home: Home):
+    await home.log_in()
+    since = home.ear.count
+    answer = await ask(home, "login")
+    assert (answer["status"], answer["data"]["state"]) == ("ok", "online")
+    assert await states_since(home, since) == []
+    assert await calls(home, "jslogin") == 1
+
+
+async def test_a_request_to_log_in_gives_a_new_code_while_one_is_shown(home: Home):
+    home.bridge.start()
+    old = await url_after(home, 0)
+    since = home.ear.count
+    await ask(home, "login")
+    assert await url_after(home, since) != old
