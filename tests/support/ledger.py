@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from tests.support.ear import Heard
@@ -113,9 +114,10 @@ class Ledger:
         for asked in self.asked.values():
             lanes.setdefault((asked.publisher, asked.user), []).append(asked.text)
         for lane, texts in lanes.items():
-            arrived = [place[text] for text in texts if text in place]
-            if arrived != sorted(arrived):
-                yield f"commands of {lane} arrived out of order"
+            arrived = [text for text in texts if text in place]
+            late = [one for one, other in pairwise(arrived) if place[one] > place[other]]
+            if late:
+                yield f"commands of {lane}: arrived after what was commanded later: {late[:5]}"
 
     def _on(self, heard: Iterable[Heard], below: str) -> Iterator[Heard]:
         start = f"{self.base}/{below}"
@@ -137,6 +139,8 @@ def _wrong_delivery(command_id: str, result: Mapping[str, Any], times: int) -> I
         yield f"command {command_id} says sent and did not arrive"
     if result["status"] not in ("sent", "uncertain") and times:
         yield f"command {command_id} says {json.dumps(result)} and did arrive"
+    if times > 2:
+        yield f"command {command_id} arrived {times} times; an unanswered attempt is repeated once"
     if times > 1 and not honest:
         yield f"command {command_id} arrived {times} times and does not say so"
 

@@ -58,6 +58,7 @@ class Traffic:
         self._dice = dice
         self._pace = pace
         self._numbers = dict.fromkeys(WRITERS, 0)
+        self._ids = [0] * len(publishers)
 
     async def say(self, chat: str, count: int = 1) -> None:
         """`count` texts in one chat at once."""
@@ -68,9 +69,10 @@ class Traffic:
         for text in texts:
             await self._phone.post("say", **_speech(chat, text))
 
-    async def command(self, publisher: int, number: int, user: str) -> None:
+    async def command(self, publisher: int, user: str) -> None:
         """One command; it counts once the broker has acknowledged it."""
-        ident = f"{publisher}-{number}"
+        self._ids[publisher] += 1
+        ident = f"{publisher}-{self._ids[publisher]}"
         text = f"to {user} {ident}"
         body = json.dumps({"text": text, "id": ident})
         await asyncio.to_thread(self._publishers[publisher].publish, f"wx/out/{user}", body)
@@ -95,10 +97,8 @@ class Traffic:
             await self.say(chat, 60 if self._dice.random() < 0.01 else 1)
 
     async def _command(self, publisher: int, stop: asyncio.Event) -> None:
-        number = 0
         while not await self._paused(stop, self._pace.publisher):
-            number += 1
-            await self.command(publisher, number, self._dice.choice(USERS))
+            await self.command(publisher, self._dice.choice(USERS))
 
     async def _paused(self, stop: asyncio.Event, mean: float) -> bool:
         """The pace of people; True when it is time to stop."""

@@ -1,0 +1,146 @@
+"""The bridge is killed, again and again, and nothing is lost, repeated without saying so, or out of order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import secrets
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.conftest import CI
+from tests.crash.conftest import Arena, MakeArena
+
+SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000_000)))
+"""`CHAOS_SEED=n` repeats a run; pytest shows the seed of a failure, since it is part of the test's name."""
+SEEDED = pytest.mark.parametrize("seed", [SEED])
+
+OFTEN = ("record", "accept", "begin", "settle", "published")
+SELDOM = ("open", "restore", "recover", "prune", "doubt", "not_delivered", "publish")
+"""Every commit that a life may make after the first one."""
+FIRST = (
+    "open",
+    "base_topic",
+    "recover",
+    "prune",
+    "record",
+    "session",
+    "accept",
+    "begin",
+    "published",
+    "settle",
+)
+"""Every commit of a first life."""
+ROUNDS = 4
+RANDOM = 60
+SOON = 1.5  # seconds in which a life reaches its point, or is killed where it stands
+
+FAULTS = (
+    {"endpoint": "webwxsendmsg", "kind": "drop_answer"},
+    {"endpoint": "webwxsendmsg", "kind": "status", "value": 502},
+    {"endpoint": "synccheck", "kind": "reset"},
+    {"endpoint": "webwxsync", "kind": "drop_answer"},
+)
+
+
+@contextlib.asynccontextmanager
+async def trouble(arena: Arena) -> AsyncIterator[None]:
+    """WeChat fails now and then, people change, somebody asks for the health: what makes the rarer commits."""
+    stop = asyncio.Event()
+
+    async def make() -> None:
+        number = 0
+        while not await _stopped(stop, 0.15):
+            number += 1
+            await arena.phone.post("fault", **FAULTS[number % len(FAULTS)])
+            await arena.phone.post("people", rename={"id": "hanmeimei", "nickname": f"Han {number}"})
+            await arena.hear(arena.ear.say, "wx/bridge/request/health", {"transaction": number})
+
+    making = asyncio.create_task(make())
+    try:
+        yield
+    finally:
+        stop.set()
+        await making
+        await arena.phone.post("fault/clear")
+
+
+async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    return stop.is_set()
+
+
+async def first_life(arena: Arena) -> None:
+    """A first life logs in and is killed."""
+    arena.lives.start()
+    await arena.online(0)
+    arena.lives.kill()
+
+
+@SEEDED
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_killed_at_every_commit(make_arena: MakeArena, when: str, seed: int):
+    dice = random.Random(seed)
+    reached = set()
+    async with make_arena(seed) as arena:
+        await first_life(arena)
+        async with arena.traffic.flowing(), trouble(arena):
+            for job in (*OFTEN, *SELDOM) * ROUNDS:
+                arena.lives.start(f"{when}:{job}", dice.randint(1, 5) if job in OFTEN else 1)
+                if await arena.lives.dies(SOON):
+                    reached.add(job)
+                else:
+                    arena.lives.kill()
+        await arena.last_life()
+        assert reached == {*OFTEN, *SELDOM}
+        assert arena.lives.kills > len(reached) * ROUNDS
+
+
+@SEEDED
+async def test_killed_at_random_moments(make_arena: MakeArena, seed: int):
+    dice = random.Random(seed)
+    async with make_arena(seed) as arena:
+        await first_life(arena)
+        async with arena.traffic.flowing(), trouble(arena):
+            for _ in range(RANDOM):
+                arena.lives.start()
+                await arena.lives.lasts(dice.uniform(0.0, 0.5))
+                if dice.random() < 0.2:  # in the middle of its stop
+                    arena.lives.terminate()
+                    await arena.lives.lasts(dice.uniform(0.0, 0.1))
+                arena.lives.kill()
+        await arena.last_life()
+
+
+@pytest.mark.parametrize("point", [f"{when}:{job}" for job in FIRST for when in ("before", "after")])
+async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
+    async with make_arena(SEED) as arena:
+        arena.lives.start(point)
+        async with asyncio.TaskGroup() as tasks:
+            dying = tasks.create_task(arena.lives.dies(10.0))
+            working = tasks.create_task(_everything_works(arena))
+            await asyncio.wait({dying, working}, return_when=asyncio.FIRST_COMPLETED)
+            if not dying.done():
+                async with arena.traffic.flowing():
+                    assert await dying
+            working.cancel()
+        logins = (await arena.phone.get("state"))["sessions"]
+        since = arena.ear.count
+        arena.lives.start()
+        await arena.online(since)
+        if (await arena.phone.get("state"))["sessions"] > logins:  # the login had not been saved
+            arena.traffic.ledger.said.clear()
+        async with arena.traffic.flowing():
+            await arena.lives.lasts(0.2)
+        arena.lives.kill()
+        await arena.last_life()
+
+
+async def _everything_works(arena: Arena) -> None:
+    await arena.hear(arena.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await arena.phone.wait("online")
