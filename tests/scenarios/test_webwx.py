@@ -643,6 +643,8 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
 ) -> None:
     async with Simulator(seed=3, tls=tmp_path) as sim, led_to(sim.port) as (proxy, asked):
         sim.wechat.settings.change({"strict": True, "hold_sync": 0.5, "notify_lists": 0, "base_host": base})
+        for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "https_proxy"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         sim.wechat.settings.change({"autoscan": True})

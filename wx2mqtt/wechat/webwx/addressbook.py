@@ -100,14 +100,17 @@ class AddressBook:
         yield [*self._known, owner_contact(self._channel.session.owner), file_helper()]
 
     async def _page(self, seq: int) -> ContactPage:
-        for left in reversed(range(EMPTY_TRIES)):
-            channel = self._channel
-            request = requests.get_contact(channel.site, channel.session, seq, self._timing.now)
-            page = responses.contact_page(await channel.ask(request))
-            if page.contacts or seq or not left:
-                break
+        for _ in range(EMPTY_TRIES - 1):
+            page = await self._asked_page(seq)
+            if page.contacts or seq:
+                return page
             await self._timing.sleep(PAUSE)
-        return page
+        return await self._asked_page(seq)
+
+    async def _asked_page(self, seq: int) -> ContactPage:
+        channel = self._channel
+        request = requests.get_contact(channel.site, channel.session, seq, self._timing.now)
+        return responses.contact_page(await channel.ask(request))
 
     async def _with_members(self, groups: OrderedDict[str, Contact | None]) -> AsyncIterator[list[Contact]]:
         for slice_ in self._portions(groups):

@@ -92,8 +92,12 @@ class Channel:
         except Unreadable:
             raise self.unreadable(request.endpoint) from None
         if ret == Ret.OK:
-            del self._throttled[request.endpoint.name]
+            self.eased(request.endpoint)
         return answer, ret
+
+    def eased(self, endpoint: Endpoint) -> None:
+        """WeChat took a call: the next "too often" begins with a short pause again."""
+        del self._throttled[endpoint.name]
 
     def unreadable(self, endpoint: Endpoint) -> GatewayError:
         """The error for an answer that cannot be read: a message may have been delivered all the same."""
@@ -134,8 +138,7 @@ class Channel:
 
     def renew(self, change: Callable[[Session], Session]) -> None:
         """Take a change of the login over."""
-        if self._session is not None:
-            self._session = change(self._session)
+        self._session = change(self.session)
 
     def take_skey(self, skey: str) -> None:
         """A new skey replaces the old one; an empty one means nothing (webwx 2.6, 2.11)."""

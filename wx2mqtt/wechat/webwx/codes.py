@@ -10,6 +10,7 @@ class Ret(IntEnum):
 
     OK = 0
     SYSTEM_ERROR = -1
+    TICKET_ERROR = -14
     NOT_NOW = 3
     NO_SESSION = 1100
     SESSION_INVALID = 1101
@@ -136,10 +137,10 @@ class AppType(IntEnum):
     READER = 100001
 
 
-class Contact(IntEnum):
-    """Bits of a contact's flags (webwx 4.1)."""
+class VerifyFlag(IntEnum):
+    """Bits of a contact's `VerifyFlag` (webwx 4.1)."""
 
-    OFFICIAL = 8  # of VerifyFlag
+    OFFICIAL = 8
 
 
 # Accounts that keep a clear name in every login (webwx 4.3). Nobody can choose one of these names.

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
-from wx2mqtt.wechat.webwx.codes import FILE_HELPER, HIDDEN_SUFFIXES, SPECIAL_ACCOUNTS
-from wx2mqtt.wechat.webwx.codes import Contact as Flag
+from wx2mqtt.wechat.webwx.codes import FILE_HELPER, HIDDEN_SUFFIXES, SPECIAL_ACCOUNTS, VerifyFlag
 from wx2mqtt.wechat.webwx.fields import Entry, inner, number, objects, text
 from wx2mqtt.wechat.webwx.text import name
 
@@ -75,7 +74,7 @@ def handles_in(entries: list[Entry]) -> tuple[Handle, ...]:
 
 
 def _person_or_account(entry: Entry) -> ChatKind:
-    official = number(entry, "VerifyFlag") & Flag.OFFICIAL or text(entry, "UserName").startswith("gh_")
+    official = number(entry, "VerifyFlag") & VerifyFlag.OFFICIAL or text(entry, "UserName").startswith("gh_")
     return ChatKind.OFFICIAL if official else ChatKind.FRIEND
 
 

@@ -56,7 +56,10 @@ class Inbox:
         told = await self._recent_chats()
         if told:
             return Batch(cursor=cursor, contacts=told, unread=self._people.take_unread())
+        # A cursor that is not ours would be the place before everything; the login knows a better one.
         position = Position.of(cursor)
+        if not position.sync:
+            position = self._channel.session.position
         # After a sync that failed, synccheck is asked even where more waits: it knows whether the login
         # stands.
         if not position.more or self._doubtful:
@@ -85,6 +88,7 @@ class Inbox:
         verdict = judge(check)
         if verdict in {Verdict.OVER, Verdict.LATER}:
             raise channel.refusal(check.retcode, request.endpoint)
+        channel.eased(request.endpoint)
         if verdict is Verdict.QUIET:
             self._pace, self._doubtful = self._pace.nothing(), False
         return verdict is Verdict.NEWS

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from wx2mqtt.errors import LoggedOut, Unreachable
+from wx2mqtt.errors import Unreachable
 from wx2mqtt.retry import Backoff
 from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, LoginStep, Scanned, ShowQr
 from wx2mqtt.wechat.webwx import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
-from wx2mqtt.wechat.webwx.codes import Scan
+from wx2mqtt.wechat.webwx.codes import SESSION_ENDED, Ret, Scan
 from wx2mqtt.wechat.webwx.entrance import Entrance
 from wx2mqtt.wechat.webwx.responses import Unreadable
 from wx2mqtt.wechat.webwx.session import Session
@@ -64,13 +64,13 @@ class SignIn:
 
         A synccheck with the newest key would be held for 25 s if all is well (webwx 2.10, 5.3).
         """
-        try:
-            await self._channel.ask(
-                requests.batch_get(self._channel.site, session, [session.handle], self._timing.now)
-            )
-        except LoggedOut as ended:
-            log.info("saved login refused", reason=str(ended))
+        request = requests.batch_get(self._channel.site, session, [session.handle], self._timing.now)
+        _, ret = await self._channel.ask_anyway(request)
+        if ret in SESSION_ENDED or ret == Ret.TICKET_ERROR:
+            log.info("saved login refused", ret=ret)
             return False
+        if ret != Ret.OK:
+            raise self._channel.refusal(ret, request.endpoint)
         return True
 
     async def _by_phone(self, session: Session) -> AsyncGenerator[LoginStep, None]:

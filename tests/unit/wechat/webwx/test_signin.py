@@ -368,6 +368,19 @@ async def test_a_saved_login_that_cannot_be_checked_stays_saved() -> None:
     await world.gateway.close()
 
 
+@pytest.mark.parametrize(("ret", "error"), [(-1, Unreachable), (1, Unreachable), (1205, Throttled)])
+async def test_other_answers_leave_it_open_whether_a_saved_login_is_good(
+    ret: int, error: type[Exception]
+) -> None:
+    world, _ = await resumable()
+    world.server.put("webwxbatchgetcontact", answer(ret))
+    with pytest.raises(error):
+        await steps(world, resume=True)
+    assert world.vault.content is not None
+    assert "webwxpushloginurl" not in world.server.calls()
+    await world.gateway.close()
+
+
 async def test_without_resume_a_saved_login_is_not_looked_at() -> None:
     world, login = await resumable()
     found = await steps(world, resume=False)
@@ -378,7 +391,7 @@ async def test_without_resume_a_saved_login_is_not_looked_at() -> None:
     await world.gateway.close()
 
 
-@pytest.mark.parametrize("ret", [1100, 1101, 1102, 1103])
+@pytest.mark.parametrize("ret", [1100, 1101, 1102, 1103, -14])
 async def test_refused_the_phone_is_asked_once(ret: int) -> None:
     world, login = await resumable()
     world.server.put("webwxbatchgetcontact", answer(ret))
