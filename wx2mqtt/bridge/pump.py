@@ -42,8 +42,10 @@ class Pump:
         self._more = asyncio.Event()
         self._settle = asyncio.Event()
         self._after = 0
+        self._turn = 0  # counts what makes a read of the journal that is under way useless
         self._open: dict[int, Row] = {}
         self._acknowledged: dict[int, None] = {}
+        self._settling: frozenset[int] = frozenset()
         self._refused: dict[str, None] = {}
         self._ready: deque[Row] = deque()
         self._catch_up: deque[tuple[str, int, int]] = deque()
@@ -67,7 +69,10 @@ class Pump:
 
     def connected(self) -> None:
         """A new connection: all that has no PUBACK goes out again, in its old order."""
+        self._turn += 1
         self._after = 0
+        self._settling = frozenset(self._acknowledged)
+        self._cut.clear()  # this broker may take more
         self._counted = False
         self._ready.clear()
         self._catch_up.clear()
@@ -99,21 +104,24 @@ class Pump:
             await insist(self._settle_gathered)
 
     async def _publish_waiting(self) -> None:
-        while self._room > 0 and (self._ready or await self._read_ahead()):
-            if not self._ready:  # a new connection began while we read
-                continue
-            row = self._ready.popleft()
-            if row.topic not in self._refused and self._is_fresh(row):
-                self._publish(row)
+        while self._room > 0:
+            if self._ready:
+                row = self._ready.popleft()
+                if row.topic not in self._refused and self._is_fresh(row):
+                    self._publish(row)
+            elif not await self._read_ahead():
+                return
 
     @property
     def _room(self) -> int:
         """How many more may go out now.
 
         What is acknowledged but not settled counts too: it would be published again after a crash, and that
-        should never be more than a window.
+        should never be more than a window. After a disconnect the first one goes alone: then we know whether
+        the broker hangs up on it, and no PUBACK of an innocent one can go down with the connection.
         """
-        return min(self._outlet.room, WINDOW - len(self._open) - len(self._acknowledged))
+        window = 1 if self._head_disconnects else WINDOW
+        return min(self._outlet.room, window - len(self._open) - len(self._acknowledged))
 
     async def _settle_gathered(self) -> None:
         while self._chores:
@@ -128,22 +136,27 @@ class Pump:
 
     async def _read_ahead(self) -> bool:
         """The next rows: first of topics that may go again, then what comes after the last one taken."""
-        while self._catch_up:
-            topic, begin, upto = self._catch_up.popleft()
+        turn, catching_up = self._turn, bool(self._catch_up)
+        if catching_up:
+            topic, begin, upto = self._catch_up[0]
             rows = await self._journal.waiting_in(topic, begin, upto, CHUNK)
+        else:
+            rows = await self._journal.waiting(self._after, CHUNK, self._refused)
+        if turn != self._turn:  # what is to be read is another thing by now
+            return True
+        if catching_up:
+            del self._catch_up[0]
             if rows:
                 self._catch_up.appendleft((topic, rows[-1].id, upto))
-                self._ready.extend(rows)
-                return True
-        after = self._after
-        rows = await self._journal.waiting(after, CHUNK, self._refused)
-        if rows and after == self._after:  # else all begins anew
+        elif rows:
             self._after = rows[-1].id
-            self._ready.extend(rows)
-        return bool(rows)
+        self._ready.extend(rows)
+        return bool(rows) or catching_up
 
     def _is_fresh(self, row: Row) -> bool:
-        return not (row.id in self._open or row.id in self._acknowledged or row.id in self._put_by)
+        """Rows were read a moment ago, or by a connection that is gone; what is known since counts."""
+        known = (self._open, self._acknowledged, self._settling, self._put_by)
+        return not any(row.id in ids for ids in known)
 
     def _publish(self, row: Row, payload: bytes | None = None) -> None:
         self._open[row.id] = row
@@ -202,6 +215,7 @@ class Pump:
     def _try_again(self, topic: str) -> None:
         if topic in self._refused:
             del self._refused[topic]
+            self._turn += 1
             self._ready = deque(row for row in self._ready if row.topic != topic)  # they are caught up with
             self._catch_up.append((topic, 0, self._after))
             self._more.set()
@@ -220,6 +234,9 @@ class Pump:
 
         async def chore() -> None:
             await self._journal.set_aside([row_id], why)
+            self._turn += 1
+            self._ready = deque(row for row in self._ready if row.id != row_id)
+            self._put_by.discard(row_id)  # who brings it back finds it waiting
 
         self._chores.append(chore)
         self._settle.set()
