@@ -13,7 +13,7 @@ from typing import cast
 import structlog
 
 from wx2mqtt.app.desk import Desk, Operation
-from wx2mqtt.app.upkeep import Upkeep
+from wx2mqtt.app.upkeep import DATABASE, Upkeep
 from wx2mqtt.app.watch import Watch
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
 from wx2mqtt.bridge.account import Account, House
@@ -25,6 +25,7 @@ from wx2mqtt.errors import BadCommand, SettingsError, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.client import MqttLink
 from wx2mqtt.mqtt.embedded import Embedded
+from wx2mqtt.mqtt.options import WantedProtocol
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.service import control, logs
 from wx2mqtt.service.systemd import Notifier
@@ -41,7 +42,6 @@ from wx2mqtt.words import explain
 
 log = structlog.get_logger(__name__)
 
-DATABASE = "wx2mqtt.db"
 EMBEDDED_PORT = 1883
 STOP = 5.0  # seconds that an orderly stop may take (DESIGN 2)
 
@@ -75,7 +75,12 @@ class App:
     """A bridge with all its accounts, opened and ready to run."""
 
     def __init__(
-        self, loaded: Loaded, folder: Folder, database: Database, embedded: str | None, around: Surroundings
+        self,
+        loaded: Loaded,
+        folder: Folder,
+        database: Database,
+        embedded: tuple[str, WantedProtocol] | None,
+        around: Surroundings,
     ) -> None:
         self._loaded = loaded
         self._folder = folder
@@ -159,7 +164,8 @@ class App:
             journal=journal,
             identity=account.identity,
             results=Results(account.name, account.topics),
-            language=self._loaded.settings.language,
+            check=account.judge.check,
+            language=lambda: self._loaded.settings.language,
             retried=account.sender.add,
             dropped=account.sender.forget,
             save=account.save_people,
@@ -231,9 +237,9 @@ class App:
 
     async def _on_log_level(self, fields: dict[str, Json]) -> Json:
         level = fields.get("level")
-        if level not in logs.LEVELS:
+        if not isinstance(level, str) or level not in logs.LEVELS:
             raise BadCommand("bad_request", "bad_value", key="level", expected="a log level")
-        logs.set_level(str(level))
+        logs.set_level(level)
         return {"level": level}
 
     async def _on_reload(self, _fields: dict[str, Json]) -> Json:
@@ -311,13 +317,13 @@ async def opened(loaded: Loaded, around: Surroundings, *, broker: bool = True) -
         stack.push_async_callback(database.close)
         if database.set_aside is not None:
             log.error("damaged database set aside; a new one was begun", set_aside=str(database.set_aside))
-        embedded = None
+        embedded: tuple[str, WantedProtocol] | None = None
         if settings.mqtt.url == (EMBEDDED,):
             port = around.embedded_port
-            embedded = f"mqtt://127.0.0.1:{port}"
+            embedded = f"mqtt://127.0.0.1:{port}", "auto"
             if broker:
                 own = await stack.enter_async_context(Embedded(folder.path, port=port))
-                embedded = own.url
+                embedded = own.url, own.protocol
         app = App(loaded, folder, database, embedded, around)
         await app.open_accounts()
         for account in app.accounts:

@@ -14,6 +14,7 @@ from wx2mqtt.store.journal import Journal
 
 log = structlog.get_logger(__name__)
 
+DATABASE = "wx2mqtt.db"  # below the folder, with its -wal and -shm
 LOOK = 15.0  # seconds between two looks at the size
 PRUNE = 3600.0  # seconds between two rounds of pruning
 COMMANDS_KEPT = 7 * 86_400_000  # milliseconds; an idempotency key is remembered for 7 days (DESIGN 4.2)
@@ -33,20 +34,28 @@ class Upkeep:
         """Look and prune until cancelled."""
         since_pruned = PRUNE
         while True:
-            self.size = await asyncio.to_thread(self._folder.size)
-            crowded = self.size >= NEARLY_FULL * self.limit
-            if since_pruned >= PRUNE or crowded:
-                since_pruned = 0.0
-                await self._prune(self.journals.items(), crowded=crowded)
-                self.size = await asyncio.to_thread(self._folder.size)
+            since_pruned = 0.0 if await self.look(due=since_pruned >= PRUNE) else since_pruned + LOOK
             await asyncio.sleep(LOOK)
-            since_pruned += LOOK
+
+    async def look(self, *, due: bool) -> bool:
+        """See how large the folder is; prune when it is `due` or the folder nearly full. Whether it pruned."""
+        self.size = await asyncio.to_thread(self._folder.size)
+        crowded = self.size >= NEARLY_FULL * self.limit
+        if due or crowded:
+            await self._prune(self.journals.items(), crowded=crowded)
+            self.size = await asyncio.to_thread(self._folder.size)
+        return due or crowded
 
     async def _prune(self, journals: Iterable[tuple[Journal, float]], *, crowded: bool) -> None:
         for journal, keep in journals:
             try:
                 await journal.prune(now_ms(), int(keep * 1000), COMMANDS_KEPT)
                 if crowded:
-                    await journal.prune_history(int(NEARLY_FULL * self.limit))
+                    await journal.prune_history(self._room_for_journals())
             except StoreError as trouble:
                 log.error("store cannot be pruned", problem=str(trouble))
+
+    def _room_for_journals(self) -> int:
+        """What the database may take: what is left to it of 90 % of the limit beside all the other files."""
+        own = sum(file.stat().st_size for file in self._folder.path.glob(f"{DATABASE}*"))
+        return max(0, int(NEARLY_FULL * self.limit) - (self.size - own))
