@@ -38,7 +38,7 @@ class Upkeep:
             await asyncio.sleep(LOOK)
 
     async def look(self, *, due: bool) -> bool:
-        """See how large the folder is; prune when it is `due` or the folder nearly full. Whether it pruned."""
+        """See how large the folder is; prune when it is `due` or nearly full. Whether it pruned."""
         self.size = await asyncio.to_thread(self._folder.size)
         crowded = self.size >= NEARLY_FULL * self.limit
         if due or crowded:
