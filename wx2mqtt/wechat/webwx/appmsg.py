@@ -21,7 +21,7 @@ ITEMS = 100  # of a forwarded history or a list of articles
 _AMOUNT = re.compile(r"(\D{0,4}?)\s*(\d{1,12}(?:\.\d{1,4})?)", re.ASCII)
 _CURRENCIES = {"¥": "CNY", "￥": "CNY", "CNY": "CNY", "RMB": "CNY", "HK$": "HKD", "$": "USD", "": "CNY"}
 # What is known of paysubtype from clients; others are left out (webwx 3.6 has no list).
-_TRANSFER_STATES = {"1": "pending", "3": "accepted", "4": "returned"}
+_TRANSFER_STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "accepted", "9": "returned"}
 
 # What a quote can answer (webwx 3.2, 3.6).
 _ANSWERED: dict[int, Kind] = {
@@ -43,6 +43,7 @@ _ANSWERED_APPS: dict[int, Kind] = {
     AppType.MINI_PROGRAM: Kind.MINI_PROGRAM,
     AppType.MINI_PROGRAM_PAGE: Kind.MINI_PROGRAM,
     AppType.GROUP_NOTE: Kind.TEXT,
+    AppType.ANNOUNCEMENT: Kind.TEXT,
     AppType.QUOTE: Kind.QUOTE,
     AppType.TRANSFER: Kind.TRANSFER,
     AppType.RED_PACKET: Kind.RED_PACKET,
@@ -101,6 +102,10 @@ def _kind(app: App, kind: Kind, what: str, detail: dict[str, Json]) -> Content:
 
 def _text(app: App) -> Content:
     return Content(kind=Kind.TEXT, text=app.title)
+
+
+def _announcement(app: App) -> Content:
+    return Content(kind=Kind.TEXT, text=app.xml.text("textannouncement") or app.title)
 
 
 def _link(app: App) -> Content:
@@ -264,6 +269,7 @@ _READERS: dict[int, Callable[[App], Content]] = {
     AppType.GROUP_NOTE: _text,
     AppType.QUOTE: _quote,
     AppType.CHANNELS_LIVE: _channels,
+    AppType.ANNOUNCEMENT: _announcement,
     AppType.TRANSFER: _transfer,
     AppType.RED_PACKET: _red_packet,
     AppType.READER: _articles,

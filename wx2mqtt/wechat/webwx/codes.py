@@ -132,6 +132,7 @@ class AppType(IntEnum):
     GROUP_NOTE = 53
     QUOTE = 57
     CHANNELS_LIVE = 63
+    ANNOUNCEMENT = 87
     TRANSFER = 2000
     RED_PACKET = 2001
     READER = 100001

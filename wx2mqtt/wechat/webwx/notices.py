@@ -20,6 +20,7 @@ _RED_PACKET = re.compile(
     r"|\bred packet\b.*\b(?:phone|view)\b|\b(?:received|sent) (?:an? )?red packet\b",
     re.IGNORECASE,
 )
+_SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
 _QUOTED_NAME = re.compile(r"[\"“「](.+?)[\"”」]")
 _OWN = re.compile(r"\s*(?:你|您|You\b)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
@@ -59,11 +60,11 @@ def told(_entry: Entry, content: str, language: Language) -> Content:
 
 def system_xml(content: str) -> Recall | Content | None:
     """A system XML; None when it tells a person nothing."""
-    root = parse(content)
-    message = root if root.tag == "sysmsg" else root.at("sysmsg")
-    if message.attribute("type") == "revokemsg":
-        return _recall(message.at("revokemsg"))
-    said = system_text(_sentence(message.at("*")))
+    start = _SYSMSG.search(content)  # something else than a person's name may stand before it
+    root = parse(content[start.start() :] if start else content)
+    if root.attribute("type") == "revokemsg":
+        return _recall(root.at("revokemsg"))
+    said = system_text(_sentence(root.at("*")))
     return Content(kind=Kind.SYSTEM, text=said) if said else None
 
 

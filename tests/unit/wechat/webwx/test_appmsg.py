@@ -98,6 +98,13 @@ def test_texts_of_apps_and_group_notes_are_texts() -> None:
     assert typed(53) == Content(kind=Kind.TEXT, text="T")
 
 
+def test_an_announcement_says_what_it_says() -> None:
+    assert typed(87, "<textannouncement>all of it</textannouncement>") == Content(
+        kind=Kind.TEXT, text="all of it"
+    )
+    assert typed(87) == Content(kind=Kind.TEXT, text="T")
+
+
 def test_a_live_location() -> None:
     found = bare(AppMsgType=17, FileName="我发起了位置共享")
     assert (found.kind, found.detail) == (Kind.LOCATION, {"label": "我发起了位置共享", "live": True})
@@ -187,7 +194,7 @@ def test_quotes_of_other_kinds(kind: int, said: str, answered: str, line: str) -
         ("￥0.10", "1", {"amount": "0.10", "currency": "CNY", "state": "pending"}),
         ("¥1,234.50", "3", {"amount": "1234.50", "currency": "CNY", "state": "accepted"}),
         ("HK$5", "4", {"amount": "5", "currency": "HKD", "state": "returned"}),
-        ("8.00", "9", {"amount": "8.00", "currency": "CNY"}),
+        ("8.00", "5", {"amount": "8.00", "currency": "CNY"}),
         ("EUR 3", "", {"amount": "3"}),
         ("much", "", {}),
     ],

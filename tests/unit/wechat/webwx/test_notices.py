@@ -93,9 +93,12 @@ def test_system_xml_that_tells_nothing(inside: str) -> None:
     assert sysmsg("x", inside) is None
 
 
-def test_system_xml_inside_another_element() -> None:
-    inner = escaped('<msg><sysmsg type="x"><x><text>hi</text></x></sysmsg></msg>')
-    assert notices.system_xml(inner) == Content(kind=Kind.SYSTEM, text="hi")
+@pytest.mark.parametrize(
+    "before", ["34757816141@chatroom:<br/>", "x:\n", "&lt;?xml version=&quot;1.0&quot;?&gt;"]
+)
+def test_system_xml_behind_something_else(before: str) -> None:
+    inner = escaped('<sysmsg type="x"><x><text>hi</text></x></sysmsg>')
+    assert notices.system_xml(before + inner) == Content(kind=Kind.SYSTEM, text="hi")
 
 
 def test_a_friend_request_from_xml_alone() -> None:
