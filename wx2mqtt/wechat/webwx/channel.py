@@ -29,14 +29,15 @@ from wx2mqtt.words import Language
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE = (
-    60.0  # seconds after a first "too often"; the server's own lock lasts some 30 minutes (webwx 6.1)
-)
-LONGEST_PAUSE = 1800.0
+FIRST_PAUSE = 60.0  # seconds after a first "too often", doubled with each further one
+LONGEST_PAUSE = 1800.0  # the server's own lock lasts some 30 minutes (webwx 6.1)
 
 
 class Channel:
-    """`site` says where and how we speak, `base` which cluster the login was sent to."""
+    """`site` says where and how we speak, `base` which cluster the login was sent to.
+
+    `phone_asked` is the saved login for which a push login was tried: one question is enough.
+    """
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Channel:
         self._session: Session | None = None
         self._saved: tuple[str, str, Cookies] | None = None
         self._throttled: Counter[str] = Counter()
+        self.phone_asked = ""
         self.base = FIRST_BASE
         self.site = self._site()
 

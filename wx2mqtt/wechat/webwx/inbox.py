@@ -60,8 +60,7 @@ class Inbox:
         position = Position.of(cursor)
         if not position.sync:
             position = self._channel.session.position
-        # After a sync that failed, synccheck is asked even where more waits: it knows whether the login
-        # stands.
+        # After a sync that failed, synccheck is asked in any case: it knows whether the login stands.
         if not position.more or self._doubtful:
             await self._timing.sleep(self._pace.pause(self._timing.monotonic()))
             if not await self._news(position):

@@ -28,7 +28,7 @@ CONFIRM_TIME = 120.0  # seconds that a person who has scanned may take to confir
 STRANGE_ANSWERS = 3  # polls in a row without a code, until the QR code is given up
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Confirmed:
     """The phone said yes; `redirect` holds a ticket."""
 
@@ -75,6 +75,9 @@ class SignIn:
 
     async def _by_phone(self, session: Session) -> AsyncGenerator[LoginStep, None]:
         """Push login; no `LoggedIn` when it is not offered, not answered or declined (webwx 2.5)."""
+        if self._channel.phone_asked == session.login_id:
+            return
+        self._channel.phone_asked = session.login_id
         uuid = await self._pushed(session)
         if not uuid:
             return

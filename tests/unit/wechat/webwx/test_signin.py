@@ -441,6 +441,19 @@ async def test_a_question_that_nobody_answers_ends_after_five_minutes() -> None:
     await world.gateway.close()
 
 
+async def test_the_phone_is_asked_once_however_often_the_login_begins_anew() -> None:
+    world, _ = await resumable()
+    world.server.put("webwxbatchgetcontact", answer(1101))
+    world.server.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
+    world.server.put("login", code(202))
+    world.server.put("jslogin", httpx.ConnectError("x"))
+    for _ in range(3):
+        with pytest.raises(Unreachable):
+            await steps(world, resume=True)
+    assert len(world.server.asked("webwxpushloginurl")) == 1
+    await world.gateway.close()
+
+
 async def test_push_login_unreachable_shows_a_code() -> None:
     world, _ = await resumable()
     world.server.put("webwxbatchgetcontact", answer(1101))
