@@ -104,6 +104,19 @@ WORDS: dict[str, tuple[str, str]] = {
         "the file has problems and nothing was changed: {problems}",
         "文件有误,未作任何改动:{problems}",
     ),
+    # journal
+    "command_unknown": (
+        "no command has the id '{id}'; 'wx2mqtt journal list --all' shows them",
+        "没有 id 为“{id}”的命令;可用 wx2mqtt journal list --all 查看",
+    ),
+    "command_settled": ("command '{id}' has its result already", "命令“{id}”已有结果"),
+    "command_in_flight": (
+        "command '{id}' is being sent; its result comes",
+        "命令“{id}”正在发送;结果随后就到",
+    ),
+    "command_waits": ("command '{id}' is still under way", "命令“{id}”仍在处理中"),
+    "command_sent": ("command '{id}' was sent", "命令“{id}”已发送"),
+    "row_unknown": ("no message {row} was set aside", "没有被搁置的消息 {row}"),
     # login
     "starting": ("starting", "正在启动"),
     "scan": ("scan the QR code with WeChat on the phone", "请用手机微信扫描二维码"),

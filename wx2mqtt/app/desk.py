@@ -12,20 +12,18 @@ from wx2mqtt.bridge.identity import Changes, Identity
 from wx2mqtt.bridge.judge import new_key
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.clock import now_ms, rfc3339
-from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.model import Json, Result, Status
-from wx2mqtt.store.journal import CommandRow, Journal
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.store.journal import CommandRow, CommandState, Journal
 from wx2mqtt.words import Language, say
+
+SHOWN = 1000  # commands that wait, and as many of those that have their result; the newest
 
 Operation = Callable[[Mapping[str, Json]], Awaitable[Json]]
 
 
-class DeskError(Wx2MqttError):
-    """The command line asked for something that cannot be done."""
-
-
 class Desk:
-    """The operations on one account's journal and people."""
+    """The operations on one account's journal and people; what cannot be done raises `BadCommand`."""
 
     def __init__(
         self,
@@ -33,7 +31,8 @@ class Desk:
         journal: Journal,
         identity: Identity,
         results: Results,
-        language: Language,
+        check: Callable[[Command], object],
+        language: Callable[[], Language],
         retried: Callable[[CommandRow], None],
         dropped: Callable[[CommandRow], None],
         save: Callable[[Changes], Awaitable[None]],
@@ -42,6 +41,7 @@ class Desk:
         self._journal = journal
         self._identity = identity
         self._results = results
+        self._check = check
         self._language = language
         self._retried = retried
         self._dropped = dropped
@@ -63,8 +63,9 @@ class Desk:
     async def _list(self, fields: Mapping[str, Json]) -> Json:
         """Commands that wait, failed or are uncertain, and messages that were set aside."""
         everything = bool(fields.get("all"))
-        rows = await self._journal.commands(limit=1000)
-        shown = [row for row in rows if everything or _interesting(row)]
+        waiting = await self._journal.commands(CommandState.WAITING, limit=SHOWN)
+        settled = await self._journal.commands(CommandState.SETTLED, limit=SHOWN)
+        shown = [*waiting, *(row for row in settled if everything or _ended_badly(row))]
         aside: list[Json] = [
             {"row": row.id, "topic": row.topic, "sort": row.sort, "since": rfc3339(row.created), "why": why}
             for row, why in await self._journal.aside()
@@ -79,10 +80,11 @@ class Desk:
     async def _retry(self, fields: Mapping[str, Json]) -> Json:
         if isinstance(number := fields.get("row"), int):
             if not await self._journal.bring_back([number]):
-                raise DeskError(f"no message {number} was set aside")
+                raise BadCommand("bad_request", "row_unknown", row=number)
             self._brought_back()
             return {"row": number}
         row = await self._row(fields)
+        self._check(row.command)
         again = await self._journal.retry(row.command_id, now_ms(), new_key())
         self._retried(again)
         return _line(again)
@@ -94,7 +96,7 @@ class Desk:
             user=row.command.user,
             status=Status.UNCERTAIN if row.unknown or row.open else Status.REJECTED,
             code="dropped",
-            message=say(self._language, "dropped"),
+            message=say(self._language(), "dropped"),
             time=now_ms(),
             duplicate_possible=row.duplicate_possible,
         )
@@ -103,11 +105,10 @@ class Desk:
         return {**_line(row), "status": str(result.status), "code": "dropped"}
 
     async def _row(self, fields: Mapping[str, Json]) -> CommandRow:
-        row = await self._journal.get(str(fields.get("id", "")))
+        command_id = str(fields.get("id", ""))
+        row = await self._journal.get(command_id)
         if row is None:
-            raise DeskError(
-                f"no command has the id '{fields.get('id', '')}'; 'wx2mqtt journal list' shows them"
-            )
+            raise BadCommand("bad_request", "command_unknown", id=command_id)
         return row
 
     async def _people(self, _fields: Mapping[str, Json]) -> Json:
@@ -125,8 +126,8 @@ class Desk:
         return _changed(changes)
 
 
-def _interesting(row: CommandRow) -> bool:
-    return row.result is None or row.result.status in (Status.FAILED, Status.UNCERTAIN, Status.EXPIRED)
+def _ended_badly(row: CommandRow) -> bool:
+    return row.result is not None and row.result.status in (Status.FAILED, Status.UNCERTAIN, Status.EXPIRED)
 
 
 def _line(row: CommandRow) -> dict[str, Json]:

@@ -158,7 +158,7 @@ class Account:
             beat=self._beat,
             progress=self._house.progress,
         )
-        self._judge = Judge(
+        self.judge = Judge(
             topics=self.topics,
             identity=self.identity,
             results=results,
@@ -172,7 +172,7 @@ class Account:
             journal=self.journal,
             link=self._link,
             outlet=outlet,
-            judge=self._judge,
+            judge=self.judge,
             results=results,
             answer=lambda name, delivery: self._requests.answer(name, delivery),  # noqa: PLW0108 - made below
             accepted=self.sender.add,
@@ -449,7 +449,7 @@ class Account:
     async def apply(self, wishes: Wishes) -> None:
         """Take over what the owner changed."""
         self._wishes = wishes
-        self._judge.rules, self.inbound.filters = wishes.rules, wishes.filters
+        self.judge.rules, self.inbound.filters = wishes.rules, wishes.filters
         self.sender.language = self.session.language = wishes.language
         now = asyncio.get_running_loop().time()
         self.sender.bucket = self.sender.bucket.resized(wishes.per_minute, wishes.burst, now)

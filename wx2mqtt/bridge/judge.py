@@ -145,8 +145,7 @@ class Judge:
         if delivery.response_topic and not self._may_answer_on(delivery.response_topic):
             raise BadCommand("bad_response_topic", "bad_response_topic", command_id=command.id)
         try:
-            person = self._person(command.user)
-            self._check(command, person)
+            person = self.check(command)
         except BadCommand as bad:
             bad.command_id = command.id
             raise
@@ -171,16 +170,24 @@ class Judge:
             raise BadCommand("unknown_user", "removed_user", user=user)
         return person
 
-    def _check(self, command: Command, person: Person | None) -> None:
+    def check(self, command: Command) -> Person | None:
+        """For whom a command is, None where that is known only later.
+
+        Raises `BadCommand` for what must not be sent.
+        """
+        person = self._person(command.user)
         if not self._is_allowed(command.user, person):
             raise BadCommand("not_allowed", "not_allowed", user=command.user)
         if command.kind != "text":
             raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
+        if not command.text.strip():
+            raise BadCommand("empty", "empty")
         size, limit = len(command.text.encode()), self._capabilities.text_limit
         if size > limit:
             raise BadCommand("too_long", "too_long", size=size, limit=limit)
         if self._store_full():
             raise BadCommand("storage_full", "storage_full", limit=self.rules.size_limit)
+        return person
 
     def _is_allowed(self, user: str, person: Person | None) -> bool:
         """Whoever may be written to may be by each of their names."""
@@ -203,14 +210,15 @@ class Judge:
         return replace(new, result=result, publications=self._results.publications(result, new.replies))
 
     def _new(self, command: Command, delivery: Delivery, replies: list[Reply], session: int) -> NewCommand:
+        now = now_ms()
         return NewCommand(
             command=command,
             command_id=command.id or secrets.token_hex(8),
             fingerprint=fingerprint(command),
             person=None,
             key=new_key(),
-            accepted=now_ms(),
-            expires=None,
+            accepted=now,
+            expires=now + int(self.rules.ttl * 1000),
             replies=tuple(replies),
             delivery=DeliveryMark(
                 session=session,

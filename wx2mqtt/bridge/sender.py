@@ -93,9 +93,10 @@ class Sender:
         self._fresh.set()
 
     def forget(self, row: CommandRow) -> None:
-        """The owner dropped a command; the journal has let it go, so no attempt is under way."""
+        """The owner dropped a command; the journal has its result, so no attempt is under way."""
         self._lanes.forget(row)
         self.changed()
+        self._published()
 
     async def run(self) -> None:
         """Send what waits until cancelled."""

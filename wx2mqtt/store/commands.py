@@ -128,9 +128,9 @@ class Commands(Lane):
         def job(connection: sqlite3.Connection) -> None:
             row = self._known(connection, command_id)
             if row.state is CommandState.SETTLED:
-                raise BadCommand("bad_request", f"Command {command_id!r} has its result already.")
+                raise BadCommand("bad_request", "command_settled", id=command_id)
             if row.open:
-                raise BadCommand("bad_request", f"Command {command_id!r} is being sent; its result comes.")
+                raise BadCommand("bad_request", "command_in_flight", id=command_id)
             self._settle(connection, row.id, result, publications)
 
         await self._database.write("drop", job)
@@ -167,15 +167,15 @@ class Commands(Lane):
     def _known(self, connection: sqlite3.Connection, command_id: str) -> CommandRow:
         rows = _rows(connection, "known", self._account, storable(command_id))
         if not rows:
-            raise BadCommand("bad_request", f"There is no command {command_id!r}.")
+            raise BadCommand("bad_request", "command_unknown", id=command_id)
         return rows[0]
 
     def _retry(self, connection: sqlite3.Connection, command_id: str, now: int, key: SendKey) -> CommandRow:
         row = self._known(connection, command_id)
         if row.result is None:
-            raise BadCommand("bad_request", f"Command {command_id!r} is still under way.")
+            raise BadCommand("bad_request", "command_waits", id=command_id)
         if row.result.status is Status.SENT:
-            raise BadCommand("bad_request", f"Command {command_id!r} was sent.")
+            raise BadCommand("bad_request", "command_sent", id=command_id)
         new = _once_more(row, self._free_id(connection, command_id), now, key)
         (accepted,) = self._accept(connection, [new])
         assert accepted.row is not None

@@ -357,7 +357,7 @@ async def test_each_retry_gets_the_next_number(journal: Journal) -> None:
 async def test_only_what_ended_badly_is_tried_again(journal: Journal) -> None:
     sent, _ = await _accept(journal, command("sent"), command("waiting"))
     await journal.settle(sent.id, result("sent"), [])
-    for name, why in [("sent", "was sent"), ("waiting", "under way"), ("nobody", "no command")]:
+    for name, why in [("sent", "command_sent"), ("waiting", "command_waits"), ("nobody", "command_unknown")]:
         with pytest.raises(BadCommand, match=why):
             await journal.retry(name, 1, SendKey("9"))
     assert len(await journal.commands()) == 2
@@ -375,7 +375,7 @@ async def test_only_what_waits_can_be_dropped(journal: Journal) -> None:
     settled, sending = await _accept(journal, command("settled"), command("sending"))
     await journal.settle(settled.id, result("settled"), [])
     await journal.begin(sending.id)
-    for name, why in [("settled", "its result already"), ("sending", "being sent"), ("nobody", "no command")]:
+    for name, why in [("settled", "command_settled"), ("sending", "command_in_flight"), ("nobody", "command_unknown")]:
         with pytest.raises(BadCommand, match=why):
             await journal.drop(name, result(name, Status.FAILED), [publication("r")])
     assert await _topics(journal) == []
