@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import CI
 from tests.crash.conftest import Arena, MakeArena
+from tests.support.traffic import WRITERS, all_through
 
 SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000_000)))
 """`CHAOS_SEED=n` repeats a run; pytest shows the seed of a failure, since it is part of the test's name."""
@@ -144,3 +145,85 @@ async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
 async def _everything_works(arena: Arena) -> None:
     await arena.hear(arena.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
     await arena.phone.wait("online")
+
+
+# places that are no commits
+
+
+async def test_killed_between_publish_and_its_acknowledgement(make_arena: MakeArena):
+    async with make_arena(SEED) as arena:
+        await first_life(arena)
+        for _ in range(3):
+            since = arena.ear.count
+            arena.lives.start()
+            await arena.online(since)
+            arena.broker.pause()
+            polls = (await arena.phone.get("state"))["calls"]["synccheck"]
+            for chat in WRITERS:
+                await arena.traffic.say(chat, 5)
+            await arena.phone.wait(f"calls:synccheck:{polls + 1}")
+            await arena.phone.wait("polling")
+            arena.lives.kill()
+            arena.broker.resume()
+        await arena.last_life()
+
+
+@pytest.mark.parametrize("kind", ["hang", "delay"])
+async def test_killed_between_a_send_and_its_answer(make_arena: MakeArena, kind: str):
+    """`hang`: WeChat never carries it out; `delay`: it does, and nobody is there to hear of it."""
+    async with make_arena(SEED) as arena:
+        await first_life(arena)
+        for _ in range(3):
+            since = arena.ear.count
+            arena.lives.start()
+            await arena.online(since)
+            assert not await all_through(arena.traffic.ledger, arena.ear, arena.phone)
+            sends = (await arena.phone.get("state"))["calls"].get("webwxsendmsg", 0)
+            await arena.phone.post("fault", endpoint="webwxsendmsg", kind=kind, value=10.0, times=4)
+            for publisher, user in enumerate(("wife", "mom", "family")):
+                for _ in range(3):
+                    await arena.traffic.command(publisher, user)
+            await arena.phone.wait(f"calls:webwxsendmsg:{sends + 3}")
+            arena.lives.kill()
+            await arena.phone.post("fault/clear")
+        await arena.last_life()
+        told = [one.body for one in arena.ear.on("wx/result/#") if one.body["duplicate_possible"]]
+        assert {one["status"] for one in told} == {"sent"}
+        assert len({one["id"] for one in told}) == 9, "the first of each chat in each life, and no other"
+
+
+async def test_killed_while_it_logs_in_again(make_arena: MakeArena):
+    async with make_arena(SEED) as arena:
+        await first_life(arena)
+        for endpoint in ("synccheck", "webwxgetcontact", "webwxbatchgetcontact", "webwxsync"):
+            await arena.traffic.say("wife", 3)
+            calls = (await arena.phone.get("state"))["calls"].get(endpoint, 0)
+            await arena.phone.post("fault", endpoint=endpoint, kind="hang")
+            arena.lives.start()
+            await arena.phone.wait(f"calls:{endpoint}:{calls + 1}")
+            arena.lives.kill()
+            await arena.phone.post("fault/clear")
+        await arena.last_life()
+
+
+async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session(make_arena: MakeArena):
+    """Packet ids begin anew in each session of the broker: the same one with the same text is another command."""
+    async with make_arena(SEED) as arena:
+        arena.lives.start()
+        await arena.online(0)
+        arena.ear.publish("wx/out/wife", "on")
+        await arena.hear(arena.ear.wait_count, "wx/result/wife", 1)
+        arena.lives.kill()
+        arena.broker.forget()
+        since = arena.ear.count
+        arena.lives.start("before:session")
+        died = await arena.lives.dies(1.0)
+        if not died:  # it was let in before it had written the session down
+            await arena.hear(arena.ear.publish, "wx/out/wife", "on")
+            assert await arena.lives.dies(5.0)
+        arena.lives.start()
+        await arena.online(since)
+        if died:
+            await arena.hear(arena.ear.publish, "wx/out/wife", "on")
+        await arena.hear(arena.ear.wait_count, "wx/result/wife", 2)
+        await arena.lives.stop()

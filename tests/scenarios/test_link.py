@@ -578,3 +578,41 @@ async def test_a_hundred_connections_leave_nothing_open(mosquitto: Mosquitto):
         async with linked(mosquitto.url) as told:
             await told.connection()
     assert process.num_fds() <= before + 2
+
+
+async def test_the_listener_may_note_a_new_session_before_it_can_get_anything(mosquitto: Mosquitto):
+    """A publisher that is quick must not be heard before the session is known to be another one."""
+
+    class Slow(Told):
+        noted = asyncio.Event()
+
+        async def session_begins(self):
+            await super().session_begins()
+            await self.noted.wait()
+
+    told = Slow()
+    async with (
+        linked(mosquitto.url, client_id="phone", filters=()) as phone,
+        linked(mosquitto.url, listener=told),
+    ):
+        await phone.connection()
+        await mosquitto.logged("Sending CONNACK to wx2mqtt-test")
+        await phone.published(message("wx/out/wife", b"too early"))
+        told.noted.set()
+        await told.connection()
+        await phone.published(message("wx/out/wife", b"heard"))
+        assert (await told.delivery()).payload == b"heard"
+        mosquitto.restart()
+        assert (await told.connection()).session_present is False
+    assert told.sessions == 2
+
+
+async def test_a_listener_that_cannot_note_a_new_session_does_not_keep_the_connection_from_standing(
+    mosquitto: Mosquitto,
+):
+    class Full(Told):
+        async def session_begins(self):
+            raise OSError("no room on the disk")
+
+    async with linked(mosquitto.url, listener=Full()) as told:
+        assert not (await told.connection()).session_present

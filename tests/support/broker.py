@@ -97,6 +97,12 @@ class Mosquitto:
         """End it as a power cut would."""
         self._end(signal.SIGKILL)
 
+    def forget(self) -> None:
+        """End it, take away all that it kept, and start it again."""
+        self.kill()
+        (self.folder / "mosquitto.db").unlink(missing_ok=True)
+        self.start()
+
     def restart(self) -> None:
         """In order."""
         self.stop()

@@ -20,10 +20,14 @@ class Told:
 
     def __init__(self) -> None:
         self.events: list[object] = []
+        self.sessions = 0
         self.link: MqttLink
         self._connected: asyncio.Queue[Connected] = asyncio.Queue()
         self._disconnected: asyncio.Queue[Disconnected] = asyncio.Queue()
         self._delivered: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    async def session_begins(self) -> None:
+        self.sessions += 1
 
     def connected(self, connection: Connected) -> None:
         self.events.append(connection)

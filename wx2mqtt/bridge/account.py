@@ -223,6 +223,11 @@ class Account:
 
     # what the broker does
 
+    async def session_begins(self) -> None:
+        """See `Listener`."""
+        self._outbound.begin_session()
+        await self._outbound.keep_session()
+
     def connected(self, connection: Connected) -> None:
         """See `Listener`. What was kept by the broker and what was not is known from here on."""
         counters = self.counters

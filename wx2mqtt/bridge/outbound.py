@@ -68,14 +68,24 @@ class Outbound:
         self._session_is_new = False
         self.commands = 0
 
+    def begin_session(self) -> None:
+        """The broker keeps nothing of us: equal packet ids mean other messages from now on."""
+        self._session, self._session_is_new = now_ms(), True
+        self._clearing.clear()
+
+    async def keep_session(self) -> None:
+        """Write down which session it is, before anything of it is accepted. Raises `StoreError`."""
+        if self._session_is_new:
+            await self._journal.set_session(self._session)
+            self._session_is_new = False
+
     def connected(self, connection: Connected, session: int) -> None:
         """A connection stands; `session` is the number of the broker's session known at the start."""
         self._unacknowledged.clear()
         self._hears_itself = connection.protocol != "5"  # 3.1.1 has no No Local
         self._session = self._session or session
-        if not connection.session_present or not self._session:
-            self._session, self._session_is_new = now_ms(), True
-            self._clearing.clear()
+        if not self._session:  # it knows us, and our store is new
+            self.begin_session()
 
     def delivered(self, delivery: Delivery) -> None:
         """A message came in; called by the link on the loop."""
@@ -138,9 +148,7 @@ class Outbound:
         self._outlet.publish_first(Publication(topic=topic, payload=b"", retain=True), cleared)
 
     async def _commit(self, new: list[NewCommand]) -> None:
-        if self._session_is_new:
-            await self._journal.set_session(self._session)
-            self._session_is_new = False
+        await self.keep_session()
         self.commands += len(new)
         for given, accepted in zip(new, await self._journal.accept(new), strict=True):
             await self._accept_one(given, accepted)

@@ -29,6 +29,9 @@ class Audience:
         self.there = asyncio.Event()
         self._seen: asyncio.Queue[Delivery] = asyncio.Queue()
 
+    async def session_begins(self) -> None:
+        """Nothing is kept from one to the next."""
+
     def connected(self, _connection: Connected) -> None:
         self.there.set()
 

@@ -83,7 +83,12 @@ class MqttLink:
 
     async def _converse(self, attempt: Attempt, listener: Listener) -> Ended:
         conversation = Conversation(
-            self._options, attempt, self.connects + 1, partial(self._stands, listener), listener.delivered
+            self._options,
+            attempt,
+            self.connects + 1,
+            begins=listener.session_begins,
+            stands=partial(self._stands, listener),
+            delivered=listener.delivered,
         )
         before, self._conversation = self.connects, conversation
         try:

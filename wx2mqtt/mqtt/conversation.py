@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -37,7 +37,7 @@ from wx2mqtt.mqtt.reasons import (
     words,
 )
 from wx2mqtt.mqtt.subscribing import Subscribing
-from wx2mqtt.mqtt.window import Window, tell
+from wx2mqtt.mqtt.window import Window, place, tell
 from wx2mqtt.mqtt.wire import Grant
 
 log = structlog.get_logger(__name__)
@@ -48,6 +48,8 @@ GREETING = 10.0
 """Seconds without a byte while CONNACK or SUBACK is due; some nodes of a cluster never answer."""
 PROBING = 1.0
 """Seconds without a word on our CONNECT after which we ask apart whether MQTT 5 is known there."""
+BEGINNING = 5.0
+"""Seconds that the listener may take to note that a session begins."""
 GOODBYE = 1.0
 """Seconds for the broker to take our DISCONNECT and close."""
 SLACK = 10.0
@@ -64,6 +66,8 @@ class Conversation:
         options: Options,
         attempt: Attempt,
         number: int,
+        *,
+        begins: Callable[[], Awaitable[None]],
         stands: Callable[[Connected], None],
         delivered: Callable[[Delivery], None],
     ) -> None:
@@ -72,6 +76,7 @@ class Conversation:
         self._options = options
         self._attempt = attempt
         self._number = number
+        self._begins = begins
         self._stands = stands
         self._delivered = delivered
         self._v5 = attempt.protocol == "5"
@@ -86,6 +91,7 @@ class Conversation:
         self._pulse = Pulse(options.keepalive or GREETING)
         self._timer: asyncio.TimerHandle | None = None
         self._probe: asyncio.Task[None] | None = None
+        self._beginning: asyncio.Task[None] | None = None
         self._began = self._checked = time.monotonic()
         self._asked = self._up_at = 0.0
         self._early: list[Delivery] = []
@@ -175,6 +181,21 @@ class Conversation:
         wanted = self._options.keepalive or GREETING
         self._pulse = Pulse(min(wanted, grant.keepalive) if grant.keepalive else wanted)
         self._check_later()
+        if grant.session_present:
+            self._subscribe(grant)
+        else:
+            self._beginning = asyncio.create_task(self._begin(grant))
+
+    async def _begin(self, grant: Grant) -> None:
+        """A session without subscriptions gets nothing: now is the time to note that it is another one."""
+        try:
+            await asyncio.wait_for(self._begins(), BEGINNING)
+        except Exception as error:  # noqa: BLE001 - as in `tell`: his own fault, and a full disk is no reason
+            log.error("listener failed", error=type(error).__name__, at=place(error))
+        if not self._ended.done():
+            self._subscribe(grant)
+
+    def _subscribe(self, grant: Grant) -> None:
         if self._options.subscriptions:
             self._subscribing.start()
         else:
@@ -354,7 +375,8 @@ class Conversation:
         self.current = None
         if self._timer is not None:
             self._timer.cancel()
-        if self._probe is not None:
-            self._probe.cancel()
+        for task in (self._probe, self._beginning):
+            if task is not None:
+                task.cancel()
         self._connection.close()
         self._window.close()

@@ -89,6 +89,12 @@ Acknowledged = Callable[[Exception | None], None]
 class Listener(Protocol):
     """Who is told what happens on a link; all calls come on the event loop, in order, and must not block."""
 
+    async def session_begins(self) -> None:
+        """The broker keeps nothing of us. It delivers nothing before this returns or has taken 5 s.
+
+        So what it delivered before can be told from what it delivers from now on, also after a crash.
+        """
+
     def connected(self, connection: Connected) -> None:
         """A connection stands and the subscriptions are granted."""
 

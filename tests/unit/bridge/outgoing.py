@@ -206,6 +206,8 @@ class House:
             retain_available=True,
             connection=self.broker.connections,
         )
+        if not session_present:
+            self.outbound.begin_session()
         self.outbound.connected(self.broker.current, self.session)
         self.pump.connected()
 
