@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,6 +84,23 @@ class Home:
     async def body(self, topic: str, **wanted: Any) -> dict[str, Any]:
         """The first JSON object on `topic` with what is wanted."""
         return await self.hear(self.ear.wait_body, topic, **wanted)
+
+    async def tell(self, user: str, payload: Any, **properties: Any) -> dict[str, Any]:
+        """Publish on `wx/out/<user>` (an object as JSON); the next result on `wx/result/<level>`."""
+        since = self.ear.count
+        await self.publish(f"wx/out/{user}", payload, **properties)
+        return await self.body(f"wx/result/{user.partition('/')[0]}", since=since)
+
+    async def ask(self, name: str, payload: Any = "", **properties: Any) -> dict[str, Any]:
+        """Publish on `wx/bridge/request/<name>` (an object as JSON); the next answer."""
+        since = self.ear.count
+        await self.publish(f"wx/bridge/request/{name}", payload, **properties)
+        return await self.body(f"wx/bridge/response/{name}", since=since)
+
+    async def publish(self, topic: str, payload: Any, **properties: Any) -> None:
+        """Publish as the ear, an object as JSON; `properties` as `Ear.publish` takes them."""
+        data = json.dumps(payload) if isinstance(payload, dict) else payload
+        await self.hear(self.ear.publish, topic, data, **properties)
 
     async def log_in(self) -> None:
         """Start the bridge, scan and confirm; returns when it is online and polls."""

@@ -62,11 +62,11 @@ def command_from(user: str, fields: Mapping[str, Json]) -> Command:
 
 
 def _checked(user: str, command_id: str, fields: Mapping[str, Json]) -> Command:
+    if "text" not in fields and "kind" not in fields:
+        raise BadCommand("bad_command", "no_text_no_kind")
     for key in fields:
         if key not in KEYS:
             raise BadCommand("bad_command", "unknown_key", key=key, known=", ".join(KEYS))
-    if "text" not in fields and "kind" not in fields:
-        raise BadCommand("bad_command", "no_text_no_kind")
     kind = fields.get("kind", "text")
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(KINDS))

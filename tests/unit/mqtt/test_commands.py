@@ -123,6 +123,7 @@ def test_application_json_must_be_an_object(payload):
 
 def test_an_object_without_text_or_kind_gets_the_hint_how_to_send_json_as_text():
     assert refused('{"ttl": 3}')[:2] == ("bad_command", "no_text_no_kind")
+    assert refused('{"temperature": 21.5}')[:2] == ("bad_command", "no_text_no_kind")
     assert 'use {"text": "…"} or content type text/plain' in sentence("{}")
 
 

@@ -1,0 +1,284 @@
+"""MQTT to WeChat on the whole bridge: what people publish, and the one result that each of it gets (DESIGN 4, 4.2)."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KEYS = {
+    "schema",
+    "account",
+    "id",
+    "user",
+    "status",
+    "code",
+    "message",
+    "message_id",
+    "time",
+    "retry_after",
+    "duplicate_possible",
+}
+
+
+async def taken(home, text):
+    """What WeChat took with this text."""
+    return [one for one in await home.phone.get("sent") if one["text"] == text]
+
+
+def outcome(result):
+    return result["status"], result["code"]
+
+
+# text and commands
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "开灯 ☀",
+        " two\nlines \n",
+        "[1, 2]",
+        "&lt;b&gt; <br/> & \"'",
+        "👍🏽 🇨🇳 1️⃣ 👨‍👩‍👧",
+        "x" * 16384,
+        "a{",
+        "\u202eright to left\u202c",
+    ],
+)
+async def test_a_text_arrives_as_it_is(shared_home, text):
+    result = await shared_home.tell("wife", text)
+    (line,) = await taken(shared_home, text)
+    assert outcome(result) == ("sent", "ok")
+    assert (line["to"], line["kind"], line["msg_id"]) == ("wife", "text", result["message_id"])
+
+
+async def test_a_result_has_all_keys_of_the_contract_and_null_where_nothing_is_known(shared_home):
+    for payload in ("hello", ""):
+        result = await shared_home.tell("wife", payload)
+        assert result.keys() == KEYS
+        assert (result["schema"], result["account"], result["user"]) == (1, "home", "wife")
+        assert result["time"].endswith("Z")
+        assert len(result["time"]) == 24
+    assert (result["message_id"], result["retry_after"], result["duplicate_possible"]) == (None, None, False)
+
+
+async def test_a_result_is_json_not_retained_and_says_so(shared_home):
+    await shared_home.tell("wife", "hello there")
+    heard = shared_home.ear.on("wx/result/wife")[-1]
+    assert heard.properties["ContentType"] == "application/json"
+    assert heard.properties["PayloadFormatIndicator"] == 1
+    assert not heard.retain
+
+
+async def test_a_json_object_is_a_command(shared_home):
+    result = await shared_home.tell(
+        "wife", {"text": "as a command", "id": "c-1", "priority": "high", "urgent": True}
+    )
+    assert (result["id"], *outcome(result)) == ("c-1", "sent", "ok")
+    assert len(await taken(shared_home, "as a command")) == 1
+
+
+@pytest.mark.parametrize(
+    ("user", "to"), [("family", "family"), ("妈妈", "mom"), ("filehelper", "filehelper")]
+)
+async def test_groups_friends_and_the_file_helper_are_reached(shared_home, user, to):
+    text = f"hello {user}"
+    assert outcome(await shared_home.tell(user, text)) == ("sent", "ok")
+    (line,) = await taken(shared_home, text)
+    assert line["to"] == to
+
+
+async def test_text_plain_makes_a_text_of_anything_and_application_json_a_command(shared_home):
+    text = '{"text": "no command"}'
+    assert outcome(await shared_home.tell("wife", text, ContentType="text/plain")) == ("sent", "ok")
+    assert len(await taken(shared_home, text)) == 1
+    refused = await shared_home.tell("wife", "no object", ContentType="application/json")
+    assert outcome(refused) == ("rejected", "bad_command")
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+async def test_at_every_quality_of_service(shared_home, qos):
+    text = f"at {qos}"
+    assert outcome(await shared_home.tell("wife", text, qos=qos)) == ("sent", "ok")
+    assert len(await taken(shared_home, text)) == 1
+
+
+# what is refused
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "hint"),
+    [
+        ("", "empty", "no text"),
+        (" \n\t", "empty", "no text"),
+        ('{"text": ""}', "empty", "no text"),
+        (b"\xff\xfe", "bad_command", "UTF-8"),
+        (b'{"text": "\xff"}', "bad_command", "UTF-8"),
+        ("{", "bad_command", '{"text": "…"}'),
+        ("{hello}", "bad_command", "text/plain"),
+        ('{"temperature": 21.5}', "bad_command", "to send JSON use"),
+        ('{"ttl": 5}', "bad_command", '{"text": "…"}'),
+        ('{"text": "x", "tetx": "y"}', "bad_command", "'tetx'"),
+        ('{"text": 5}', "bad_command", "'text'"),
+        ('{"text": "x", "id": ""}', "bad_command", "'id'"),
+        ('{"text": "x", "ttl": 0}', "bad_command", "'ttl'"),
+        ('{"text": "x", "ttl": 1e400}', "bad_command", "too large"),
+        ('{"kind": "voice"}', "bad_command", "'voice'"),
+        ('{"kind": "image", "path": "/etc/passwd"}', "unsupported", "'image'"),
+        ('{"kind": "recall", "message_id": "1"}', "unsupported", "'recall'"),
+        ("界" * 5462, "too_long", "16386"),
+    ],
+)
+async def test_what_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothing_is_sent(
+    shared_home, payload, code, hint
+):
+    before = len(await shared_home.phone.get("sent"))
+    result = await shared_home.tell("wife", payload)
+    assert outcome(result) == ("rejected", code)
+    assert hint in result["message"]
+    assert result["id"]
+    after = await shared_home.tell("wife", "the others go on")
+    assert outcome(after) == ("sent", "ok")
+    assert len(await shared_home.phone.get("sent")) == before + 1
+    assert [one.body["id"] for one in shared_home.ear.on("wx/result/wife")].count(result["id"]) == 1
+
+
+@pytest.mark.parametrize("user", ["nobody", "Wife", "wife ", "e\u0301", "$SYS", "老公"])
+async def test_an_unknown_user_is_answered_on_the_level_as_received(shared_home, user):
+    result = await shared_home.tell(user, "hello")
+    assert (result["user"], *outcome(result)) == (user, "rejected", "unknown_user")
+    assert "wx/contacts" in result["message"]
+
+
+async def test_an_empty_level_is_nobody(shared_home):
+    assert outcome(await shared_home.tell("", "hello")) == ("rejected", "unknown_user")
+
+
+@pytest.mark.parametrize(
+    ("sub", "code"),
+    [
+        ("image", "unsupported"),
+        ("video", "unsupported"),
+        ("file/a.pdf", "unsupported"),
+        ("file", "bad_command"),
+        ("picture", "bad_command"),
+        ("image/x", "bad_command"),
+        ("file/a/b", "bad_command"),
+        ("", "bad_command"),
+    ],
+)
+async def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(shared_home, sub, code):
+    result = await shared_home.tell(f"wife/{sub}", b"\x89PNG\xff")
+    assert (result["user"], *outcome(result)) == ("wife", "rejected", code)
+
+
+async def test_somebody_who_is_gone_is_said_to_be_gone(shared_home):
+    await shared_home.phone.post("people", add={"id": "leaver", "nickname": "Leaver"})
+    assert outcome(await shared_home.tell("Leaver", "hello")) == ("sent", "ok")
+    since = shared_home.ear.count
+    await shared_home.phone.post("people", remove={"id": "leaver"})
+    await shared_home.body("wx/event/contact_removed", since=since)
+    result = await shared_home.tell("Leaver", "are you there")
+    assert outcome(result) == ("rejected", "unknown_user")
+    assert "no longer a contact" in result["message"]
+
+
+# ids
+
+
+async def test_the_same_id_and_content_again_is_not_sent_and_its_result_comes_again_everywhere(shared_home):
+    command = {"text": "only once", "id": "idem"}
+    first = await shared_home.tell("wife", command)
+    again = await shared_home.tell(
+        "wife", {**command, "ttl": 5}, ResponseTopic="me/again", CorrelationData=b"\0\x01"
+    )
+    assert again == first
+    answer = await shared_home.body("me/again", id="idem")
+    assert answer == first
+    assert shared_home.ear.on("me/again")[0].properties["CorrelationData"] == "0001"
+    assert len(await taken(shared_home, "only once")) == 1
+
+
+async def test_the_same_id_with_other_content_is_rejected(shared_home):
+    await shared_home.tell("wife", {"text": "first", "id": "reused"})
+    assert outcome(await shared_home.tell("wife", {"text": "second", "id": "reused"})) == (
+        "rejected",
+        "id_reused",
+    )
+    assert outcome(await shared_home.tell("妈妈", {"text": "first", "id": "reused"})) == (
+        "rejected",
+        "id_reused",
+    )
+    assert await taken(shared_home, "second") == []
+
+
+async def test_a_number_is_an_id_too(shared_home):
+    first = await shared_home.tell("wife", '{"text": "numbered", "id": 7615282929538795099}')
+    again = await shared_home.tell("wife", '{"text": "numbered", "id": "7615282929538795099"}')
+    assert first["id"] == "7615282929538795099"
+    assert again == first
+    assert len(await taken(shared_home, "numbered")) == 1
+
+
+# where the result goes
+
+
+async def test_the_result_goes_to_the_response_topic_too_with_its_correlation_data(shared_home):
+    result = await shared_home.tell(
+        "wife", "answer me", ResponseTopic="me/answer", CorrelationData=b"\xff\0\x07"
+    )
+    assert await shared_home.body("me/answer") == result
+    heard = shared_home.ear.on("me/answer")[0]
+    assert heard.properties["CorrelationData"] == "ff0007"
+    assert heard.properties["ContentType"] == "application/json"
+
+
+async def test_a_refusal_goes_there_too(shared_home):
+    result = await shared_home.tell("nobody", "x", ResponseTopic="me/refusal")
+    assert await shared_home.body("me/refusal") == result
+
+
+@pytest.mark.parametrize(
+    "topic", ["wx/in/wife", "wx/bridge/state", "wx/anything", "homeassistant/switch/x/config", "$SYS/x"]
+)
+async def test_where_the_bridge_must_not_be_led_to_write_nothing_is_written_and_nothing_sent(
+    shared_home, topic
+):
+    since = shared_home.ear.count
+    text = f"lead me to {topic}"
+    result = await shared_home.tell("wife", text, ResponseTopic=topic)
+    assert outcome(result) == ("rejected", "bad_response_topic")
+    await shared_home.tell("wife", "the next one")
+    assert [
+        one for one in shared_home.ear.heard[since:] if one.topic == topic and b"lead" in one.payload
+    ] == []
+    assert await taken(shared_home, text) == []
+
+
+# time
+
+
+async def test_a_short_life_is_enough_when_nothing_hinders(shared_home):
+    result = await shared_home.tell("wife", "in time", MessageExpiryInterval=5)
+    assert outcome(result) == ("sent", "ok")
+
+
+# order
+
+
+async def test_the_order_of_a_chat_is_the_order_of_publishing(shared_home):
+    texts = [f"in order {number}" for number in range(40)]
+    for text in texts:
+        await shared_home.publish("wx/out/妈妈", text, qos=1)
+    await shared_home.hear(
+        shared_home.ear.wait, "wx/result/妈妈", lambda one: sum_of(shared_home, texts) == len(texts)
+    )
+    sent = [one["text"] for one in await shared_home.phone.get("sent") if one["text"] in texts]
+    assert sent == texts
+
+
+def sum_of(home, texts):
+    return sum(1 for one in home.ear.on("wx/result/妈妈") if json.loads(one.payload)["status"] == "sent")
