@@ -32,7 +32,17 @@ from wx2mqtt.errors import (
 from wx2mqtt.model import Cursor, LoginState, Needs, Owner
 from wx2mqtt.retry import Backoff
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.wechat.gateway import AskPhone, Batch, Gateway, LoggedIn, Progress, Scanned, ShowQr
+from wx2mqtt.wechat.gateway import (
+    Answered,
+    AskPhone,
+    Batch,
+    Gateway,
+    LoggedIn,
+    Progress,
+    Scanned,
+    ShowQr,
+    Unanswered,
+)
 from wx2mqtt.words import Language, say
 
 log = structlog.get_logger(__name__)
@@ -254,10 +264,12 @@ class Session:
                 refresh.cancel()
 
     async def _log_in(self, *, resume: bool, why: str) -> LoggedIn:
+        asked = self.login
         self._beat(STEP_LIMIT)
         async with aclosing(self._gateway.login(resume=resume)) as steps:
             async for step in steps:
-                self._heard()
+                if not isinstance(step, Unanswered):
+                    self._heard()
                 match step:
                     case ShowQr(url=url, lifetime=lifetime):
                         self._show_code(url, lifetime, why)
@@ -266,10 +278,24 @@ class Session:
                         self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "ask_phone"))
                     case Scanned():
                         self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "confirm"))
+                    case Unanswered(why=trouble):
+                        asked = self._stand_by(trouble)
+                    case Answered():
+                        self._ask_again(asked)
                     case LoggedIn():
                         self.must_be_expected(step.owner)
                         return step
         raise ProtocolViolation
+
+    def _stand_by(self, trouble: str) -> Login:
+        """WeChat does not answer while a person is asked; the code stays, it may still be good."""
+        asked = self.login
+        reason = say(self.language, "interrupted", why=trouble)
+        self._move(LoginState.INTERRUPTED, reason, qr_expires=asked.qr_expires, url=self._url)
+        return asked
+
+    def _ask_again(self, asked: Login) -> None:
+        self._move(asked.state, asked.reason, qr_expires=asked.qr_expires, url=self._url)
 
     def _show_code(self, url: str, lifetime: float, why: str) -> None:
         self._codes += 1

@@ -15,7 +15,7 @@ from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.service import control
 from wx2mqtt.settings.load import Loaded
-from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, Scanned, ShowQr
+from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, Scanned, ShowQr, Unanswered
 from wx2mqtt.words import Language, say
 
 CODES = 10  # that expire before we give up
@@ -69,6 +69,8 @@ async def _by_ourselves(app: App, name: str | None, out: TextIO, language: Langu
                     print(say(language, "ask_phone"), file=out, flush=True)
                 case Scanned():
                     print(say(language, "confirm"), file=out, flush=True)
+                case Unanswered(why=why):
+                    print(say(language, "interrupted", why=why), file=out, flush=True)
                 case LoggedIn():
                     await _keep(account, step)
                     print(say(language, "online", name=step.owner.nickname), file=out, flush=True)

@@ -57,9 +57,21 @@ class AskPhone:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """The code was scanned; the person must confirm on the phone. `avatar` holds picture bytes or is empty."""
+    """The code was scanned; the person must confirm on the phone. `avatar` holds a picture or is empty."""
 
     avatar: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """What was asked last still stands, but WeChat does not answer; `why` is a sentence without secrets."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """WeChat answers again, and what was asked last still stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +88,7 @@ class LoggedIn:
     cursor: Cursor
 
 
-LoginStep = ShowQr | AskPhone | Scanned | LoggedIn
+LoginStep = ShowQr | AskPhone | Scanned | Unanswered | Answered | LoggedIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

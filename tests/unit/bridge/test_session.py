@@ -21,7 +21,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs, Owner
-from wx2mqtt.wechat.gateway import AskPhone, Scanned
+from wx2mqtt.wechat.gateway import Answered, AskPhone, Scanned, Unanswered
 
 Story = Callable[[Talk], Awaitable[None]]
 
@@ -52,6 +52,23 @@ def test_a_scan_leads_online():
         assert [one.login.needs for one in talk.shown] == [Needs.SCAN, Needs.CONFIRM, Needs.NOTHING]
         assert talk.gateway.asked == [True]
         assert talk.sender.is_online
+
+    told(story)
+
+
+def test_a_code_that_cannot_be_polled_stays_while_the_state_says_interrupted():
+    async def story(talk: Talk) -> None:
+        steps = [CODE, Wait(10), Unanswered(why="no answer"), Wait(60), Answered(), Wait(30), logged_in()]
+        talk.gateway.logins.append(steps)
+        await talk.after(20)
+        assert talk.state == S.INTERRUPTED
+        assert talk.shown[-1].url == CODE.url
+        assert talk.shown[-1].login.qr_expires == talk.shown[0].login.qr_expires
+        await talk.after(60)
+        assert talk.states == ["waiting_for_scan", "interrupted", "waiting_for_scan"]
+        assert talk.shown[-1].url == CODE.url
+        await talk.after(60)
+        assert talk.state == S.ONLINE
 
     told(story)
 

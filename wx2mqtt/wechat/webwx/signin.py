@@ -13,7 +13,15 @@ import structlog
 
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.retry import Backoff
-from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, LoginStep, Scanned, ShowQr
+from wx2mqtt.wechat.gateway import (
+    Answered,
+    AskPhone,
+    LoggedIn,
+    LoginStep,
+    Scanned,
+    ShowQr,
+    Unanswered,
+)
 from wx2mqtt.wechat.webwx import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import SESSION_ENDED, Ret, Scan
@@ -25,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 APART = 1.0  # seconds between the beginnings of polls that bring nothing (webwx 5.1)
 CONFIRM_TIME = 120.0  # seconds that a person who has scanned may take to confirm
+PATIENCE = 5.0  # seconds of failing polls before they are told
 STRANGE_ANSWERS = 3  # polls in a row without a code, until the QR code is given up
 
 
@@ -33,6 +42,28 @@ class Confirmed:
     """The phone said yes; `redirect` holds a ticket."""
 
     redirect: str
+
+
+PollStep = Scanned | Unanswered | Answered | Confirmed
+
+
+class Silence:
+    """How long WeChat has not answered a poll: one lost answer is no news, `PATIENCE` is. Seconds."""
+
+    def __init__(self, now: float) -> None:
+        self._heard = now
+        self._told = False
+
+    def goes_on(self, now: float) -> bool:
+        """A poll failed. True once, when it has gone on long enough to be told."""
+        news = not self._told and now - self._heard >= PATIENCE
+        self._told = self._told or news
+        return news
+
+    def ends(self, now: float) -> bool:
+        """WeChat answered. True when a silence had been told."""
+        told, self._told, self._heard = self._told, False, now
+        return told
 
 
 class SignIn:
@@ -120,15 +151,21 @@ class SignIn:
             raise Unreachable(self._channel.words("no_code", code=code.code or "-"))
         return code.uuid
 
-    async def _scanning(self, uuid: str) -> AsyncGenerator[Scanned | Confirmed, None]:
+    async def _scanning(self, uuid: str) -> AsyncGenerator[PollStep, None]:
         """Poll until the code is over; `Confirmed` is the last step. A failed poll is tried again."""
-        deadline = self._timing.monotonic() + endpoints.QR_LIFETIME
+        now = self._timing.monotonic
+        deadline, silence = now() + endpoints.QR_LIFETIME, Silence(now())
         backoff, first, scanned = Backoff(first=APART, cap=10.0), True, False
-        while (began := self._timing.monotonic()) < deadline:
+        while (began := now()) < deadline:
             answer = await self._polled(uuid, first=first)
-            if answer is None or answer.scan is None:
+            if isinstance(answer, Unreachable):
+                if silence.goes_on(now()):
+                    yield Unanswered(why=str(answer))
+            elif silence.ends(now()):
+                yield Answered()
+            if isinstance(answer, Unreachable) or answer.scan is None:
                 backoff = backoff.failed()
-                if answer is not None and backoff.failures >= STRANGE_ANSWERS:
+                if not isinstance(answer, Unreachable) and backoff.failures >= STRANGE_ANSWERS:
                     return
                 await self._timing.sleep(backoff.wait(self._timing.chance()))
                 continue
@@ -139,18 +176,18 @@ class SignIn:
             if answer.scan in {Scan.OVER, Scan.CONFIRMED}:
                 return
             if answer.scan is Scan.SCANNED and not scanned:
-                scanned, deadline = True, max(deadline, self._timing.monotonic() + CONFIRM_TIME)
+                scanned, deadline = True, max(deadline, now() + CONFIRM_TIME)
                 yield Scanned(avatar=answer.avatar)
             else:
-                await self._timing.sleep(max(0.0, began + APART - self._timing.monotonic()))
+                await self._timing.sleep(max(0.0, began + APART - now()))
 
-    async def _polled(self, uuid: str, *, first: bool) -> responses.ScanAnswer | None:
+    async def _polled(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
         request = requests.scan_poll(self._channel.site, uuid, first=first, now=self._timing.now)
         try:
             return responses.scan_answer((await self._channel.transport.call(request)).body)
         except Unreachable as why:
             log.info("login poll failed", reason=str(why))
-            return None
+            return why
 
     async def _enter(self, redirect: str) -> LoggedIn:
         return _logged_in(await self._entrance.enter(redirect), resumed=False)

@@ -56,6 +56,17 @@ async def test_scan_confirm_and_in(world: World) -> None:
     assert world.vault.saves == 1
 
 
+async def test_polls_that_fail_for_long_are_told_and_so_is_their_end(world: World) -> None:
+    lost = [code(408), *[httpx.ReadError("reset")] * 6]
+    world.server.put("login", *lost, code(408), text(SCANNED), text(CONFIRMED))
+    assert kinds(await steps(world)) == ["ShowQr", "Unanswered", "Answered", "Scanned", "LoggedIn"]
+
+
+async def test_one_lost_poll_is_no_news(world: World) -> None:
+    world.server.put("login", httpx.ReadError("reset"), text(SCANNED), text(CONFIRMED))
+    assert kinds(await steps(world)) == ["ShowQr", "Scanned", "LoggedIn"]
+
+
 async def test_everything_goes_to_the_endpoint_with_all_cookies(world: World) -> None:
     await steps(world)
     assert all(str(request.url).startswith("http://wechat.test/p/") for request in world.server.requests)
