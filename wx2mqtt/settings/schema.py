@@ -7,7 +7,7 @@ What a single value must look like is said by its kind; what several keys say to
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -293,8 +293,22 @@ class Settings(Section):
 def json_schema() -> dict[str, object]:
     """The configuration file as JSON Schema 2020-12."""
     schema = Settings.model_json_schema(by_alias=True)
+    for section in (schema, *schema["$defs"].values()):
+        section["properties"] = {name: _or_empty(key) for name, key in section["properties"].items()}
+    accounts = schema["properties"]["accounts"]
+    accounts["additionalProperties"] = _or_empty(accounts["additionalProperties"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
         "title": "wx2mqtt configuration",
     }
+
+
+def _or_empty(key: dict[str, Any]) -> dict[str, Any]:
+    """A section whose keys are all taken away, or only comments, is null in YAML; it means the defaults."""
+    if "$ref" in key:
+        return {
+            **{name: key[name] for name in key if name != "$ref"},
+            "anyOf": [{"$ref": key["$ref"]}, {"type": "null"}],
+        }
+    return {**key, "type": ["object", "null"]} if key.get("type") == "object" else key

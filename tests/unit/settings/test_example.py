@@ -62,9 +62,18 @@ def test_the_json_schema_is_one_and_takes_the_example():
     schema = json_schema()
     Draft202012Validator.check_schema(schema)
     data = yaml.safe_load(example())
+    Draft202012Validator(schema).validate(data)
     data["accounts"]["home"]["contacts"] = {"wife": {"remark": "老婆"}}
     data["mqtt"]["protocol"] = 5
     Draft202012Validator(schema).validate(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"mqtt": None}, {"accounts": {"home": None}}, {"accounts": {"home": {"contacts": None, "send": None}}}],
+)
+def test_the_json_schema_takes_sections_in_which_nothing_is_left(data):
+    Draft202012Validator(json_schema()).validate(data)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +86,8 @@ def test_the_json_schema_is_one_and_takes_the_example():
         {"accounts": {"home": {"contacts": {"a": {"remark": "x", "alias": "y"}}}}},
         {"accounts": {"home": {"media": {"max_size": "much"}}}},
         {"log": {"level": "loud"}},
+        {"log": {"level": None}},
+        {"accounts": {"home": {"contacts": {"a": None}}}},
     ],
 )
 def test_the_json_schema_refuses_what_the_bridge_refuses(wrong):
