@@ -190,8 +190,12 @@ def demo(
     once: Annotated[
         bool, typer.Option("--once", help="Play a short conversation, print what crossed, exit.")
     ] = False,
-    simulator_port: Annotated[int, typer.Option(help="The phone page; 0 finds a free port.")] = 8070,
-    mqtt_port: Annotated[int, typer.Option(help="The broker; 0 finds a free port.")] = 1883,
+    simulator_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The phone page, else 8070; 0 finds a free port.")
+    ] = None,
+    mqtt_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="The broker, else 1883; 0 finds a free port.")
+    ] = None,
     language: Annotated[
         Literal["en", "zh"], typer.Option(help="The language of the words for people.")
     ] = "en",
@@ -200,8 +204,15 @@ def demo(
     from wx2mqtt.demo.stage import Choices, play  # noqa: PLC0415
 
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
-    ports = (0, 0) if once else (simulator_port, mqtt_port)
-    play(Choices(once=once, simulator_port=ports[0], mqtt_port=ports[1], language=language))
+    usual = Choices(simulator_port=0, mqtt_port=0) if once else Choices()
+    play(
+        Choices(
+            once=once,
+            simulator_port=usual.simulator_port if simulator_port is None else simulator_port,
+            mqtt_port=usual.mqtt_port if mqtt_port is None else mqtt_port,
+            language=language,
+        )
+    )
 
 
 @app.command()
@@ -209,7 +220,7 @@ def simulate(
     host: Annotated[
         str, typer.Option(help="Where to listen; beyond loopback only if you say so.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="0 finds a free port.")] = 8070,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free port.")] = 8070,
     tls: Tls = None,
     friends: Annotated[int, typer.Option(help="So many friends more.")] = 0,
     autoscan: Annotated[bool, typer.Option("--autoscan", help="Scan and confirm every QR code.")] = False,
@@ -257,6 +268,8 @@ def journal_retry(
     row: Annotated[bool, typer.Option("--row", help="It is a row of a message that was set aside.")] = False,
 ) -> None:
     """Send a command once more, as <id>~1; or publish a message that was set aside."""
+    if row and not command_id.isdecimal():
+        raise typer.BadParameter("a row is a number; 'wx2mqtt journal list' shows it")
     fields: dict[str, Json] = {"row": int(command_id)} if row else {"id": command_id}
     _print(_do(config, "journal.retry", fields, account), True, {})
 

@@ -7,7 +7,7 @@ import os
 import signal
 import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,11 +15,20 @@ from typing import Literal
 from wx2mqtt.app.running import App, Surroundings, opened
 from wx2mqtt.demo.story import tell
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.mqtt.embedded import Embedded
+from wx2mqtt.mqtt.embedded import Embedded, PortInUse
 from wx2mqtt.service.systemd import Notifier
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Account, Mqtt, Pin, Send, Settings, Storage
 from wx2mqtt.simulator.server import Simulator
+
+
+class DemoPortInUse(PortInUse):
+    """A port that the demo wants cannot be had."""
+
+    def __init__(self, port: int, option: str) -> None:
+        super().__init__("127.0.0.1", port)
+        self.args = (f"port {port} cannot be had: choose another with {option}, or 0 for any that is free",)
+
 
 PEOPLE = {"wife": Pin(remark="老婆"), "family": Pin(group="相亲相爱一家人")}
 
@@ -55,15 +64,26 @@ async def _play(choices: Choices) -> None:
             running = asyncio.create_task(everything.app.run())
             try:
                 if choices.once:
-                    await tell(everything.simulator.url, everything.broker.url)
+                    await _tell(everything, running)
                     everything.stop.set()
                 else:
                     _explain(everything)
                 await running
             finally:
-                running.cancel()
-                with suppress(asyncio.CancelledError):
-                    await running
+                everything.stop.set()
+                await asyncio.wait({running})
+
+
+async def _tell(everything: Stage, running: asyncio.Task[None]) -> None:
+    """The conversation, for as long as the bridge runs: whoever stops it need not wait for the rest."""
+    telling = asyncio.create_task(tell(everything.simulator.url, everything.broker.url))
+    await asyncio.wait({telling, running}, return_when=asyncio.FIRST_COMPLETED)
+    if telling.done():
+        return await telling
+    telling.cancel()
+    await asyncio.wait({telling})
+    await running
+    raise Wx2MqttError("The demo was stopped before its end.")
 
 
 @asynccontextmanager
@@ -73,21 +93,19 @@ async def stage(choices: Choices, folder: Path) -> AsyncGenerator[Stage, None]:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    try:
-        simulator = await Simulator(port=choices.simulator_port).__aenter__()
-    except OSError as error:
-        port = choices.simulator_port
-        problem = f"Port {port} cannot be had ({error.strerror}); choose another with --simulator-port."
-        raise Wx2MqttError(problem) from error
-    try:
-        broker_folder = folder / "broker"
-        broker_folder.mkdir()
-        async with Embedded(broker_folder, port=choices.mqtt_port) as broker:
-            around = Surroundings(env=_environment(), notifier=Notifier({}), stop=stop)
-            async with opened(_loaded(choices, simulator.url, broker.url, folder), around) as app:
-                yield Stage(simulator, broker, app, stop)
-    finally:
-        await simulator.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        try:
+            simulator = await stack.enter_async_context(Simulator(port=choices.simulator_port))
+        except OSError as error:
+            raise DemoPortInUse(choices.simulator_port, "--simulator-port") from error
+        try:
+            broker = await stack.enter_async_context(Embedded(folder / "broker", port=choices.mqtt_port))
+        except PortInUse as error:
+            raise DemoPortInUse(choices.mqtt_port, "--mqtt-port") from error
+        around = Surroundings(env=_environment(), notifier=Notifier({}), stop=stop)
+        loaded = _loaded(choices, simulator.url, broker.url, folder)
+        app = await stack.enter_async_context(opened(loaded, around))
+        yield Stage(simulator, broker, app, stop)
 
 
 def _environment() -> dict[str, str]:

@@ -1,0 +1,507 @@
+"""The commands as people and service managers run them: processes, exit codes, what stands on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import typer
+import yaml
+from jsonschema import Draft202012Validator
+
+import wx2mqtt
+from tests.support.broker import free_port
+from tests.support.terminal import Done, Running, Terminal
+from wx2mqtt.cli.main import app
+from wx2mqtt.mqtt.embedded import find_mosquitto
+from wx2mqtt.store.folder import Folder
+
+ROOT = Path(__file__).parents[2]
+CONVERSATION = [
+    ("bridge", "wx/login/state", "waiting_for_scan"),
+    ("bridge", "wx/login/state", "waiting_for_confirm"),
+    ("bridge", "wx/login/state", "online"),
+    ("WeChat", "wx/in/wife", "开灯"),
+    ("you", "wx/out/wife", "灯已打开"),
+    ("bridge", "wx/result/wife", '"sent"'),
+    ("phone", "from the owner", "灯已打开"),
+]
+ENDS = [signal.SIGTERM, signal.SIGINT]
+
+BAD = """\
+mqtt:
+  url: foo://broker
+  usernam: bridge
+accounts:
+  home:
+    send: {ttl: soon}
+language: fr
+"""
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path)
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every command line that has a help, from the program's own table."""
+
+    def below(command: object, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        yield path
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from below(inner, (*path, name))
+
+    yield from below(typer.main.get_command(app), ())
+
+
+def assert_one_clear_line(done: Done, *words: str) -> None:
+    """What a person reads after a failure: one line, no traceback."""
+    (line,) = done.complaints
+    assert "Traceback" not in done.err
+    for word in words:
+        assert word in line, line
+
+
+# help and usage
+
+
+@pytest.mark.parametrize("command", [*commands()], ids=" ".join)
+def test_every_command_explains_itself(terminal: Terminal, command: tuple[str, ...]):
+    done = terminal.run(*command, "--help")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"Usage: wx2mqtt {' '.join(command)}".rstrip())
+    assert "--help" in done.out
+
+
+def test_it_tells_its_version(terminal: Terminal):
+    done = terminal.run("--version")
+    assert (done.code, done.out, done.err) == (0, f"wx2mqtt {wx2mqtt.__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "bogus",
+        "--bogus",
+        "run --bogus",
+        "run more",
+        "check a b",
+        "journal",
+        "journal bogus",
+        "journal show",
+        "journal retry abc --row",
+        "people assign one",
+        "schema",
+        "demo --mqtt-port x",
+        "demo --mqtt-port 65536",
+        "demo --simulator-port -1",
+        "demo --language fr",
+        "simulate --port 99999",
+        "simulate --friends x",
+    ],
+)
+def test_a_line_that_cannot_be_meant_ends_with_2_and_says_how_to_write_it(terminal: Terminal, line: str):
+    done = terminal.run(*line.split())
+    assert done.code == 2
+    assert "Usage: wx2mqtt" in done.out + done.err
+    assert "Traceback" not in done.err
+
+
+# check
+
+
+def test_a_good_file_has_no_problems(terminal: Terminal):
+    file = terminal.file("mqtt: {url: mqtt://localhost:1883}\naccounts: {home: {}}\n", "mine.yaml")
+    done = terminal.run("check", "-c", file)
+    assert (done.code, done.out, done.err) == (0, f"{file}: no problems\n", "")
+
+
+def test_a_file_in_the_working_folder_is_found(terminal: Terminal):
+    file = terminal.file("language: zh\n")
+    done = terminal.run("check")
+    assert (done.code, done.out) == (0, f"{file}: no problems\n")
+
+
+def test_without_a_file_the_defaults_are_fine(terminal: Terminal):
+    done = terminal.run("check")
+    assert (done.code, done.out) == (0, "no file: the defaults: no problems\n")
+
+
+def test_a_key_that_has_no_effect_yet_is_a_warning(terminal: Terminal):
+    terminal.file("web: {listen: 127.0.0.1:8100}\n")
+    done = terminal.run("check")
+    assert done.code == 0
+    assert all(line.startswith("warning: ") for line in done.complaints)
+
+
+@pytest.mark.parametrize("command", ["check", "run", "login", "healthcheck", "journal list", "people list"])
+def test_a_bad_file_ends_with_78_and_all_its_problems_at_once(terminal: Terminal, command: str):
+    terminal.file(BAD)
+    done = terminal.run(*command.split(), "-c", "wx2mqtt.yaml")
+    assert (done.code, done.out) == (78, "")
+    found = [re.fullmatch(r"(\S+):(\d+): (\S+): (.+)", line) for line in done.err.splitlines()]
+    assert [(one[1], int(one[2]), one[3]) for one in found if one] == [
+        ("wx2mqtt.yaml", 2, "mqtt.url"),
+        ("wx2mqtt.yaml", 3, "mqtt.usernam"),
+        ("wx2mqtt.yaml", 6, "accounts.home.send.ttl"),
+        ("wx2mqtt.yaml", 7, "language"),
+    ]
+    assert all(found)
+    assert "did you mean 'username'" in done.err
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("none.yaml", None),
+        ("latin.yaml", b"language: \xff\xfe"),
+        ("cut.yaml", b"mqtt: {url: [mqtt://a\n"),
+        ("list.yaml", b"- a\n- b\n"),
+        (".", None),
+    ],
+)
+def test_what_is_no_configuration_ends_with_78_and_one_line(
+    terminal: Terminal, command: str, name: str, content: bytes | None
+):
+    if content is not None:
+        (terminal.folder / name).write_bytes(content)
+    done = terminal.run(command, "-c", name)
+    assert (done.code, done.out) == (78, "")
+    assert_one_clear_line(done, f"{name}:")
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_a_bad_value_in_the_environment_is_named_as_such(terminal: Terminal, command: str):
+    terminal.env["WX2MQTT_LANGUAGE"] = "fr"
+    done = terminal.run(command)
+    assert done.code == 78
+    assert_one_clear_line(done, "WX2MQTT_LANGUAGE")
+
+
+# run
+
+
+def test_a_file_that_the_configuration_names_and_that_is_missing_ends_with_78(terminal: Terminal):
+    terminal.file("mqtt:\n  username: me\n  password_file: /nowhere/secret\n")
+    done = terminal.run("run")
+    assert done.code == 78
+    assert_one_clear_line(done, "wx2mqtt.yaml:3: mqtt.password_file:", "/nowhere/secret")
+
+
+def embedded(terminal: Terminal, store: Path | str = "store") -> None:
+    terminal.file(f"mqtt: {{url: embedded}}\nstorage: {{path: {store}}}\n")
+
+
+def test_the_port_of_the_embedded_broker_in_use_ends_with_75(terminal: Terminal):
+    embedded(terminal)
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            other.bind(("127.0.0.1", 1883))
+            other.listen()
+        except OSError:
+            pass  # then it is in use already
+        done = terminal.run("run")
+    assert done.code == 75
+    assert_one_clear_line(done, "1883", "in use", "mqtt.url")
+
+
+@pytest.mark.parametrize("command", ["run", "login", "journal list", "people list"])
+def test_a_store_that_another_process_has_ends_with_75_and_names_it(terminal: Terminal, command: str):
+    embedded(terminal)
+    folder = Folder.open(terminal.folder / "store")
+    try:
+        done = terminal.run(*command.split())
+    finally:
+        folder.close()
+    assert done.code == 75
+    assert_one_clear_line(done, "store", f"process {os.getpid()}")
+
+
+def test_a_store_that_cannot_be_made_ends_with_75(terminal: Terminal):
+    (terminal.folder / "file").touch()
+    embedded(terminal, "file/store")
+    done = terminal.run("run")
+    assert done.code == 75
+    assert_one_clear_line(done, str(terminal.folder / "file" / "store"))
+
+
+def test_a_store_in_which_we_may_not_write_ends_with_75(tmp_path: Path):
+    # root may write everywhere, but for a root without that capability (prctl 24: out of the bounding set)
+    program = (
+        "import ctypes, os, sys; os.geteuid() or ctypes.CDLL(None).prctl(24, 1);"
+        "os.execv(sys.executable, [sys.executable, '-m', 'wx2mqtt', *sys.argv[1:]])"
+    )
+    terminal = Terminal(tmp_path, (sys.executable, "-c", program))
+    (tmp_path / "store").mkdir(mode=0o500)
+    embedded(terminal)
+    done = terminal.run("run")
+    assert done.code == 75
+    assert_one_clear_line(done, str(tmp_path / "store"))
+
+
+def test_a_store_of_a_newer_version_ends_with_78_and_stays_as_it_is(terminal: Terminal):
+    embedded(terminal)
+    (terminal.folder / "store").mkdir()
+    database = terminal.folder / "store" / "wx2mqtt.db"
+    with sqlite3.connect(database) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    connection.close()
+    before = database.read_bytes()
+    done = terminal.run("run")
+    assert done.code == 78
+    assert_one_clear_line(done, "999")
+    assert database.read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_bridge_that_nobody_answers_runs_on_and_ends_in_order(terminal: Terminal, how: signal.Signals):
+    terminal.file(
+        f"mqtt: {{url: mqtt://127.0.0.1:{free_port()}}}\n"
+        f"accounts: {{home: {{endpoint: 'http://127.0.0.1:{free_port()}'}}}}\n"
+        "storage: {path: store}\n"
+    )
+    with terminal.running("run") as bridge:
+        bridge.until('"interrupted"')
+        began = time.monotonic()
+        assert bridge.end(how) == 0
+    assert time.monotonic() - began < 5
+    assert not (terminal.folder / "store" / "control.sock").exists()
+    assert "Traceback" not in "\n".join(bridge.said)
+
+
+def test_without_a_store_the_commands_that_need_one_say_so(terminal: Terminal):
+    embedded(terminal)
+    for command in ("journal list", "people list"):
+        done = terminal.run(*command.split())
+        assert done.code == 1
+        assert_one_clear_line(done, str(terminal.folder / "store"), "start the bridge")
+
+
+@pytest.mark.parametrize("option", ["", "--live"])
+def test_a_bridge_that_does_not_run_is_not_well(terminal: Terminal, option: str):
+    embedded(terminal)
+    done = terminal.run("healthcheck", *option.split())
+    assert (done.code, done.err) == (1, "")
+    assert "No bridge runs" in done.out
+
+
+# schema
+
+
+def test_the_schema_is_one_and_fits_the_example(terminal: Terminal):
+    done = terminal.run("schema", "config")
+    assert (done.code, done.err) == (0, "")
+    schema = json.loads(done.out)
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    Draft202012Validator.check_schema(schema)
+    check = Draft202012Validator(schema)
+    check.validate(yaml.safe_load((ROOT / "config/wx2mqtt.yaml").read_text()))
+    assert not check.is_valid({"languag": "en"})
+
+
+# simulate
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_the_simulator_serves_until_it_is_told_to_stop(terminal: Terminal, how: signal.Signals):
+    with terminal.running("simulate", "--port", "0", "--friends", "3") as simulator:
+        url = address(simulator)
+        with httpx.Client(base_url=url, trust_env=False) as http:
+            assert http.get("/sim").status_code == 200
+            assert http.get("/jslogin", params={"appid": "wx782c26e4c19acffb"}).status_code == 200
+            assert simulator.end(how) == 0
+
+
+def test_the_simulator_on_a_port_in_use_ends_with_75(terminal: Terminal):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        done = terminal.run("simulate", "--port", str(port))
+    assert (done.code, done.out) == (75, "")
+    assert_one_clear_line(done, str(port))
+
+
+# demo
+
+
+def address(running: Running) -> str:
+    found = re.search(r"https?://[\d.:]+", running.until("http://"))
+    assert found
+    return found[0]
+
+
+def processes_that_name(path: Path) -> list[str]:
+    """Command lines of what runs with something of `path`."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except OSError:
+            continue
+    return [line for line in lines if str(path) in line]
+
+
+def assert_conversation(done: Done) -> None:
+    assert (done.code, done.err) == (0, "")
+    lines = done.out.splitlines()
+    assert len(lines) == len(CONVERSATION)
+    for line, (who, where, what) in zip(lines, CONVERSATION, strict=True):
+        assert line.startswith(who), line
+        assert where in line, line
+        assert what in line, line
+
+
+def assert_nothing_left(terminal: Terminal) -> None:
+    assert list(terminal.temporary.iterdir()) == []
+    assert processes_that_name(terminal.temporary) == []
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
+    terminal: Terminal, how: signal.Signals
+):
+    with terminal.running("demo", "--simulator-port", "0", "--mqtt-port", "0") as demo:
+        phone = address(demo)
+        broker = re.search(r"mqtt://127\.0\.0\.1:(\d+)", demo.until("mqtt://"))
+        assert broker
+        demo.until("Ctrl-C")
+        assert any(f"-p {broker[1]}" in line for line in demo.said)
+        assert httpx.get(phone, trust_env=False, follow_redirects=True).status_code == 200
+        socket.create_connection(("127.0.0.1", int(broker[1]))).close()
+        if find_mosquitto():
+            assert processes_that_name(terminal.temporary)
+        began = time.monotonic()
+        assert demo.end(how) == 0
+    assert time.monotonic() - began < 5
+    assert "Traceback" not in "\n".join(demo.said)
+    assert_nothing_left(terminal)
+
+
+def test_the_demo_leaves_no_broker_behind_when_it_is_killed(terminal: Terminal):
+    with terminal.running("demo", "--simulator-port", "0", "--mqtt-port", "0") as demo:
+        port = re.search(r"mqtt://127\.0\.0\.1:(\d+)", demo.until("mqtt://"))
+        assert port
+        with socket.create_connection(("127.0.0.1", int(port[1]))) as connection:
+            demo.end(signal.SIGKILL)
+            connection.settimeout(10)
+            assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("option", ["--simulator-port", "--mqtt-port"])
+def test_a_port_of_the_demo_in_use_ends_with_75_and_names_the_option(terminal: Terminal, option: str):
+    other = "--mqtt-port" if option == "--simulator-port" else "--simulator-port"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = terminal.run("demo", option, port, other, "0")
+    assert done.code == 75
+    assert_one_clear_line(done, port, option)
+    assert_nothing_left(terminal)
+
+
+def test_demo_once_shows_a_conversation(terminal: Terminal):
+    began = time.monotonic()
+    assert_conversation(terminal.run("demo", "--once"))
+    assert time.monotonic() - began < 10
+    assert_nothing_left(terminal)
+
+
+def test_demo_once_uses_the_ports_that_it_is_given(terminal: Terminal):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = terminal.run("demo", "--once", "--mqtt-port", str(taken.getsockname()[1]))
+    assert done.code == 75
+
+
+def test_demo_once_can_be_stopped(terminal: Terminal):
+    with terminal.running("demo", "--once") as demo:
+        demo.until("waiting_for_scan")
+        demo.end(signal.SIGINT, 5)
+    assert "Traceback" not in "\n".join(demo.said)
+    assert_nothing_left(terminal)
+
+
+def test_demo_once_works_where_there_is_no_mosquitto(tmp_path: Path):
+    # On Debian it is found beyond PATH as well, so that no environment alone could hide it
+    program = (
+        "from wx2mqtt.mqtt import embedded; embedded.find_mosquitto = lambda: None\n"
+        "from wx2mqtt.__main__ import main; main()"
+    )
+    terminal = Terminal(tmp_path, (sys.executable, "-c", program))
+    began = time.monotonic()
+    assert_conversation(terminal.run("demo", "--once"))
+    assert time.monotonic() - began < 10
+    assert_nothing_left(terminal)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is missing (Debian: apt-get install make)")
+def test_make_demo_passes_its_arguments_on(tmp_path: Path):
+    """With the environment that runs this test in the place of `.venv`, which takes a minute to build."""
+    binaries = Path(sys.executable).parent
+    make = ("make", "-s", "-C", ROOT, "-o", ".venv/ready", f"BIN={binaries}")
+    assert_conversation(Terminal(tmp_path, make).run("demo", "ARGS=--once"))
+
+
+# installed
+
+
+def wheel(folder: Path) -> Path:
+    """The package as it is published, built without a network."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh environment with the wheel in it and everything else borrowed; the source is out of its sight."""
+    folder = tmp_path_factory.mktemp("installed")
+    package = wheel(folder / "dist")
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+    python = environment / "bin" / "python"
+    (own,) = environment.glob("lib/python3*/site-packages")
+    borrowed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    (own / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-index", "--no-deps"]
+    subprocess.run([*pip, "--ignore-installed", str(package)], check=True, cwd=folder)
+    return environment
+
+
+def test_an_installed_wheel_runs_without_its_source(installed: Path, tmp_path: Path):
+    terminal = Terminal(tmp_path, (installed / "bin" / "wx2mqtt",))
+    python = [str(installed / "bin" / "python"), "-c", "import wx2mqtt; print(wx2mqtt.__file__)"]
+    where = subprocess.run(python, cwd=tmp_path, env=terminal.env, capture_output=True, text=True, check=True)
+    assert where.stdout.startswith(str(installed))
+    assert_conversation(terminal.run("demo", "--once"))
+    assert_nothing_left(terminal)
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_no_other(tmp_path: Path):
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "wx2mqtt"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    with zipfile.ZipFile(wheel(tmp_path)) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert held == {name for name in tracked if (ROOT / name).exists()}
+    for ending in (".sql", ".html", ".js", ".css", ".png", "py.typed"):
+        assert any(name.endswith(ending) for name in held), ending

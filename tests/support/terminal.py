@@ -1,0 +1,136 @@
+"""A person at a terminal: commands of `wx2mqtt` as processes of their own, in a folder of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended, and what it had said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaints(self) -> list[str]:
+        """What it said to the person, without its log."""
+        return [line for line in self.err.splitlines() if not line.startswith("{")]
+
+
+class Running:
+    """A command that runs; `said` is its output so far, both streams in one."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.said: list[str] = []
+        self._process = process
+        self._lines = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def until(self, text: str) -> str:
+        """The first line with `text`; waits for it."""
+        with self._lines:
+            found = self._lines.wait_for(lambda: self._find(text), PATIENCE)
+        assert found, f"it never said {text!r}:\n" + "\n".join(self.said)
+        return found
+
+    def end(self, how: signal.Signals | None = None, seconds: float = PATIENCE) -> int:
+        """Send it a signal, or let it end by itself; the exit code."""
+        if how is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+        try:
+            return self._process.wait(seconds)
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+            self._reader.join(PATIENCE)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+    def _find(self, text: str) -> str | None:
+        found = next((line for line in self.said if text in line), None)
+        if found is None and not self._reader.is_alive():
+            raise AssertionError(f"it ended without saying {text!r}:\n" + "\n".join(self.said))
+        return found
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._lines:
+                self.said.append(line.rstrip())
+                self._lines.notify_all()
+        with self._lines:
+            self._lines.notify_all()
+
+
+class Terminal:
+    """Runs commands in `folder`, which is also the home; what they leave behind is in `folder/tmp`."""
+
+    def __init__(
+        self, folder: Path, program: Sequence[str | Path] = (sys.executable, "-m", "wx2mqtt")
+    ) -> None:
+        self.folder = folder
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self._program = [str(one) for one in program]
+        kept = ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+        self.env = {name: os.environ[name] for name in kept if name in os.environ}
+        self.env |= {"HOME": str(folder), "TMPDIR": str(self.temporary), "PYTHONWARNINGS": "error"}
+
+    def file(self, text: str, name: str = "wx2mqtt.yaml") -> Path:
+        """Write a configuration."""
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def run(self, *arguments: str | Path, seconds: float = PATIENCE) -> Done:
+        """One command to its end."""
+        done = subprocess.run(
+            self._command(arguments),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=seconds,
+            cwd=self.folder,
+            env=self.env,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    @contextlib.contextmanager
+    def running(self, *arguments: str | Path) -> Iterator[Running]:
+        """One command for as long as the context lasts, unless it ended before."""
+        process = subprocess.Popen(
+            self._command(arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.folder,
+            env=self.env,
+        )
+        running = Running(process)
+        try:
+            yield running
+        finally:
+            running.end(signal.SIGKILL)
+
+    def _command(self, arguments: Sequence[str | Path]) -> list[str]:
+        return [*self._program, *(str(one) for one in arguments)]
