@@ -29,6 +29,7 @@ class FaultKind(StrEnum):
     TRUNCATE = "truncate"  # value: bytes of the body that come (none: half)
     CHARSET = "charset"  # value: encoding of the body (none: gbk)
     DELAY = "delay"  # value: seconds before the call is carried out
+    LATE = "late"  # value: seconds after it was carried out until the answer
 
 
 class BadFault(ValueError):

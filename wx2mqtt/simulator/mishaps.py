@@ -39,7 +39,10 @@ async def happen(fault: Fault, endpoint: Endpoint, call: Call, receive: Receive)
         await until_gone(receive, float(fault.value or 0))
     if fault.kind is FaultKind.STUCK:
         endpoint = dataclasses.replace(endpoint, handler=sync.stuck)
-    return _spoil(fault, await carry_out(endpoint, call), transport)
+    answer = await carry_out(endpoint, call)
+    if fault.kind is FaultKind.LATE:
+        await until_gone(receive, float(fault.value or 0))
+    return _spoil(fault, answer, transport)
 
 
 def _number(fault: Fault, default: int) -> int:

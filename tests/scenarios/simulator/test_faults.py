@@ -145,6 +145,14 @@ async def test_a_delay_comes_before_the_call_is_carried_out(online: WebClient):
     assert time.monotonic() - began >= 0.05
 
 
+async def test_a_late_answer_comes_after_the_call_was_carried_out(online: WebClient):
+    await order(online, "webwxsendmsg", "late", value=10)
+    saying = asyncio.create_task(online.say("filehelper", "late"))
+    assert [one["text"] for one in await online.seen("sent", wait=5)] == ["late"]
+    assert not saying.done()
+    saying.cancel()
+
+
 async def test_faults_are_counted_skip_calls_and_can_be_cleared(online: WebClient):
     await order(online, "webwxsync", "status", times=2, skip=1)
     assert [(await online.sync_response()).status_code for _ in range(4)] == [200, 503, 503, 200]

@@ -1,0 +1,100 @@
+"""What the bridge sent never comes back as a message, though WeChat echoes it; what the owner wrote does (DESIGN 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support.home import Home, at_home
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TEXTS = [
+    "开灯 ☀",
+    " blanks around ",
+    "two\nlines",
+    "two\r\nlines",
+    "&lt;br/&gt; <br/> & \"'",
+    "👍🏽 🇨🇳 1️⃣ 👨‍👩‍👧 😁 😼",
+    "[微笑]/::)",
+    "@Han Meimei\u2005hello",
+    "tab\tand \u3000 wide",
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    """A home that publishes what the owner writes, too."""
+    async with at_home(tmp_path_factory.mktemp("home")) as home:
+        home.bridge.configure(home.settings({"receive": {"own": True}}))
+        await home.log_in()
+        await home.phone.post("settings", echo=True)
+        yield home
+
+
+async def published(home: Home, user: str) -> list[str]:
+    """What was published of a chat, once everything that came before now is through."""
+    text = f"a mark {home.ear.count}"
+    await home.phone.post("say", **{"from": "me", "to": user, "text": text})
+    await home.body(f"wx/in/{user}", text=text)
+    return [one.body["text"] for one in home.ear.on(f"wx/in/{user}")]
+
+
+@pytest.mark.parametrize("user", ["wife", "filehelper", "family"])
+@pytest.mark.parametrize("text", TEXTS)
+async def test_an_echo_is_no_message_whatever_becomes_of_its_text(shared_home, user, text):
+    result = await shared_home.tell(user, text)
+    assert result["status"] == "sent"
+    found = await published(shared_home, user)
+    assert [one for one in found if not one.startswith("a mark")] == []
+
+
+@pytest.mark.parametrize("user", ["wife", "filehelper"])
+async def test_an_echo_that_comes_before_the_answer_is_no_message(shared_home, user):
+    await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5)
+    syncs = (await shared_home.phone.get("state"))["calls"].get("webwxsync", 0)
+    await shared_home.publish(f"wx/out/{user}", {"text": "the echo is quicker", "id": f"quicker-{user}"})
+    await shared_home.phone.wait(f"calls:webwxsync:{syncs + 1}")
+    assert [one for one in shared_home.ear.on("wx/result/#") if one.body["id"] == f"quicker-{user}"] == []
+    await shared_home.body(f"wx/result/{user}", id=f"quicker-{user}", status="sent")
+    assert "the echo is quicker" not in await published(shared_home, user)
+
+
+@pytest.mark.parametrize("user", ["wife", "filehelper"])
+async def test_the_echo_of_an_attempt_whose_answer_was_lost_is_no_message(shared_home, user):
+    await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer")
+    result = await shared_home.tell(user, "lost and echoed")
+    assert (result["status"], result["duplicate_possible"]) == ("sent", True)
+    assert "lost and echoed" not in await published(shared_home, user)
+
+
+async def test_nor_are_those_of_two_attempts_that_wechat_both_delivered(shared_home):
+    await shared_home.phone.post("settings", drop_repeats=False)
+    await shared_home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
+    result = await shared_home.tell("filehelper", "twice lost and echoed")
+    await shared_home.phone.post("settings", drop_repeats=True)
+    assert result["status"] == "uncertain"
+    assert "twice lost and echoed" not in await published(shared_home, "filehelper")
+
+
+@pytest.mark.parametrize("user", ["wife", "filehelper"])
+async def test_what_the_owner_writes_on_the_phone_is_a_message_though_it_is_equal(shared_home, user):
+    text = f"equal words for {user}"
+    await shared_home.tell(user, text)
+    await shared_home.phone.post("say", **{"from": "me", "to": user, "text": text})
+    heard = await shared_home.body(f"wx/in/{user}", text=text)
+    assert heard["sender"]["self"] is True
+    assert (await published(shared_home, user)).count(text) == 1
+
+
+async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
+    await shared_home.phone.post("fault", endpoint="synccheck", kind="hang", value=0.3)
+    await shared_home.phone.post("fault", endpoint="webwxsync", kind="stuck", times=0)
+    result = await shared_home.tell("filehelper", "echoed to the next life")
+    assert result["status"] == "sent"
+    await shared_home.hear(shared_home.bridge.kill)
+    await shared_home.phone.post("fault/clear")
+    await shared_home.restart()
+    assert "echoed to the next life" not in await published(shared_home, "filehelper")
