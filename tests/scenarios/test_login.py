@@ -71,9 +71,8 @@ async def test_scanned_is_not_yet_confirmed(home: Home):
     assert codes_in(home.ear.on(QR)[-1].payload) == [], "a code that was scanned is of no use to anybody"
     await home.phone.post("confirm")
     await home.body(STATE, state="online", needs="nothing")
-    assert await states_since(home, 0) == [
-        *("starting", "waiting_for_scan", "waiting_for_confirm", "online"),
-    ]
+    states = [state for state in await states_since(home, 0) if state != "starting"]
+    assert states == ["waiting_for_scan", "waiting_for_confirm", "online"]
 
 
 @pytest.mark.parametrize("act", ["cancel", "expire"])
