@@ -220,6 +220,8 @@ class Account:
         self.session.stop()
         self._announcer.say(self.topics.state, b"offline", TEXT)
         await self._announcer.all_said(GOODBYE)
+        with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
+            await self._pump.settled()
 
     # what the broker does
 

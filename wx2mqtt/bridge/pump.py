@@ -22,6 +22,7 @@ from wx2mqtt.store.journal import Journal, Row
 
 log = structlog.get_logger(__name__)
 
+GATHER = 0.005  # seconds in which acknowledgements are gathered for one commit
 CHUNK = 200  # rows read from the journal at a time
 REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
 REFUSED_TOO_LONG = 7 * 86_400_000  # milliseconds after which rows of a refused topic are dropped
@@ -42,6 +43,7 @@ class Pump:
         self._more = asyncio.Event()
         self._settle = asyncio.Event()
         self._after = 0
+        self._exhausted = False  # nothing lies in the journal behind what was read
         self._turn = 0  # counts what makes a read of the journal that is under way useless
         self._open: dict[int, Row] = {}
         self._acknowledged: dict[int, None] = {}
@@ -64,13 +66,15 @@ class Pump:
         return tuple(self._refused)
 
     def wake(self) -> None:
-        """Something new was committed, or there is room again."""
+        """Something new was committed."""
+        self._exhausted = False
         self._more.set()
 
     def connected(self) -> None:
         """A new connection: all that has no PUBACK goes out again, in its old order."""
         self._turn += 1
         self._after = 0
+        self._exhausted = False
         self._settling = frozenset(self._acknowledged)
         self._cut.clear()  # this broker may take more
         self._counted = False
@@ -100,8 +104,14 @@ class Pump:
     async def _settle_all(self) -> None:
         while True:
             await self._settle.wait()
+            if len(self._acknowledged) < WINDOW // 2:
+                await asyncio.sleep(GATHER)
             self._settle.clear()
             await insist(self._settle_gathered)
+
+    async def settled(self) -> None:
+        """At an orderly stop: what is acknowledged need not come again. Raises `StoreError`."""
+        await self._settle_gathered()
 
     async def _publish_waiting(self) -> None:
         while self._room > 0:
@@ -109,8 +119,10 @@ class Pump:
                 row = self._ready.popleft()
                 if row.topic not in self._refused and self._is_fresh(row):
                     self._publish(row)
-            elif not await self._read_ahead():
+            elif self._exhausted and not self._catch_up:
                 return
+            else:
+                await self._read_ahead()
 
     @property
     def _room(self) -> int:
@@ -131,27 +143,29 @@ class Pump:
         if ids:
             await self._journal.published(ids)
             for row_id in ids:
-                del self._acknowledged[row_id]
+                self._acknowledged.pop(row_id, None)
             self._more.set()
 
-    async def _read_ahead(self) -> bool:
+    async def _read_ahead(self) -> None:
         """The next rows: first of topics that may go again, then what comes after the last one taken."""
         turn, catching_up = self._turn, bool(self._catch_up)
         if catching_up:
             topic, begin, upto = self._catch_up[0]
             rows = await self._journal.waiting_in(topic, begin, upto, CHUNK)
         else:
+            self._exhausted = True  # unless there is a full chunk, or something is committed meanwhile
             rows = await self._journal.waiting(self._after, CHUNK, self._refused)
-        if turn != self._turn:  # what is to be read is another thing by now
-            return True
+        if turn != self._turn:
+            self._exhausted = False
+            return  # what is to be read is another thing by now
         if catching_up:
             del self._catch_up[0]
             if rows:
                 self._catch_up.appendleft((topic, rows[-1].id, upto))
         elif rows:
             self._after = rows[-1].id
+            self._exhausted = self._exhausted and len(rows) < CHUNK
         self._ready.extend(rows)
-        return bool(rows) or catching_up
 
     def _is_fresh(self, row: Row) -> bool:
         """Rows were read a moment ago, or by a connection that is gone; what is known since counts."""
@@ -216,6 +230,7 @@ class Pump:
         if topic in self._refused:
             del self._refused[topic]
             self._turn += 1
+            self._exhausted = False  # its later rows were left out of what was read
             self._ready = deque(row for row in self._ready if row.topic != topic)  # they are caught up with
             self._catch_up.append((topic, 0, self._after))
             self._more.set()
@@ -235,6 +250,7 @@ class Pump:
         async def chore() -> None:
             await self._journal.set_aside([row_id], why)
             self._turn += 1
+            self._exhausted = False  # its later rows were left out of what was read
             self._ready = deque(row for row in self._ready if row.id != row_id)
             self._put_by.discard(row_id)  # who brings it back finds it waiting
 
