@@ -421,6 +421,13 @@ def test_demo_once_shows_a_conversation(terminal: Terminal):
     assert_nothing_left(terminal)
 
 
+def test_demo_once_shows_what_the_readme_says(terminal: Terminal):
+    shown = re.search(r"```\n(bridge .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert shown
+    said = terminal.run("demo", "--once").out.splitlines()
+    assert [line for line in said if line in shown[1].splitlines()] == shown[1].splitlines()
+
+
 def test_demo_once_uses_the_ports_that_it_is_given(terminal: Terminal):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = terminal.run("demo", "--once", "--mqtt-port", str(taken.getsockname()[1]))
