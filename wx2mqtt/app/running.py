@@ -82,7 +82,7 @@ class App:
         embedded: tuple[str, WantedProtocol] | None,
         around: Surroundings,
     ) -> None:
-        self._loaded = loaded
+        self._loaded = self._begun_with = loaded
         self._folder = folder
         self._database = database
         self._embedded = embedded
@@ -262,7 +262,8 @@ class App:
             log.error("reload refused", problems=[str(problem) for problem in wrong.problems])
             problems = "; ".join(map(str, wrong.problems))
             raise BadCommand("bad_request", "reload_failed", problems=problems) from None
-        applied, needs_restart = reload_diff(self._loaded.settings, loaded.settings)
+        applied, _ = reload_diff(self._loaded.settings, loaded.settings)
+        _, needs_restart = reload_diff(self._begun_with.settings, loaded.settings)
         self._loaded = loaded
         logs.set_level(loaded.settings.log.level)
         self.upkeep.limit = loaded.settings.storage.max_size
