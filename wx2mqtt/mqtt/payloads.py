@@ -117,7 +117,7 @@ def cut(payload: bytes, limit: int) -> bytes | None:
     body: dict[str, Json] = json.loads(payload)
     body["truncated"] = True
     kind = body.get("kind")
-    if isinstance(kind, str):
+    if isinstance(kind, str) and kind != "text":  # the details of a text are the text
         body.pop(kind, None)
     smaller = encode(body)
     if len(smaller) <= limit:
