@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def now_ms() -> int:
@@ -20,4 +21,9 @@ def rfc3339(ms: int) -> str:
     """`2026-11-25T08:00:00.000Z`: UTC with milliseconds; a time beyond the calendar is cut to it."""
     bounded = min(max(ms, 0), 253_402_300_799_999)
     seconds, rest = divmod(bounded, 1000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    return f"{_whole(seconds)}.{rest:03d}Z"
+
+
+@lru_cache(maxsize=16)  # of a burst most messages are of the same second
+def _whole(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
