@@ -91,7 +91,7 @@ async def _left(folder: Path) -> Left:
     opened = await journal.open()
     doubtful = {row.command_id for row in await journal.recover()}
     commands = {row.command_id: row for row in await journal.commands(limit=100_000)}
-    persons, _ = await People(database, "home", folder / "people.json").load()
+    persons, _ = await People(database, "home").load()
     await database.close()
     with closing(sqlite3.connect(folder / "wx2mqtt.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -36,12 +36,14 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import Folder, resolve
 from wx2mqtt.store.journal import Journal, Opened
 from wx2mqtt.store.people import People
+from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.sessions import SessionFile
 from wx2mqtt.wechat.gateway import Progress
 from wx2mqtt.words import explain
 
 log = structlog.get_logger(__name__)
 
+PEOPLE = "people.json"
 EMBEDDED_PORT = 1883
 STOP = 5.0  # seconds that an orderly stop may take (DESIGN 2)
 
@@ -85,6 +87,7 @@ class App:
         self._loaded = self._begun_with = loaded
         self._folder = folder
         self._database = database
+        self._people_copy = PeopleCopy(database, folder.path / PEOPLE)
         self._embedded = embedded
         self._around = around
         self._reloading = asyncio.Lock()
@@ -96,6 +99,8 @@ class App:
     async def open_accounts(self) -> None:
         """Wire every account of the settings; each keeps the base topic that it first used (DESIGN 4.3)."""
         settings = self._loaded.settings
+        for name, count in (await self._people_copy.restore()).items():
+            log.warning("people restored from their copy", account=name, count=count)
         journals = {name: Journal(self._database, name) for name in settings.accounts}
         opened = {name: await journal.open() for name, journal in journals.items()}
         bases = await self._bases(journals, opened)
@@ -117,10 +122,7 @@ class App:
 
     async def _open_account(self, name: str, topics: Topics, journal: Journal, opened: Opened) -> None:
         settings = self._loaded.settings
-        people = People(self._database, name, self._folder.path / f"people-{name}.json")
-        restored = await people.restore_copy()
-        if restored:
-            log.warning("people restored from their copy", account=name, count=restored)
+        people = People(self._database, name)
         persons, levels = await people.load()
         wishes = wishes_of(self._loaded, name, self._all_bases)
         identity = Identity(
@@ -139,7 +141,7 @@ class App:
             link=MqttLink(options_of(settings, name, topics, self._embedded)),
             gateway=gateway_of(settings, name, vault, lambda *_: None),
             journal=journal,
-            people=people,
+            people_copy=self._people_copy,
             identity=identity,
             opened=opened,
             wishes=wishes,

@@ -40,7 +40,7 @@ from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Link
 from wx2mqtt.mqtt.payloads import encode, event_body, last_body
 from wx2mqtt.mqtt.topics import JSON, PNG, TEXT, Topics
 from wx2mqtt.store.journal import Journal, NewPublication, Opened, Recorded
-from wx2mqtt.store.people import People
+from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.wechat.gateway import Gateway, Progress
 from wx2mqtt.words import Language
 
@@ -91,7 +91,7 @@ class Account:
         link: Link,
         gateway: Gateway,
         journal: Journal,
-        people: People,
+        people_copy: PeopleCopy,
         identity: Identity,
         opened: Opened,
         wishes: Wishes,
@@ -102,7 +102,7 @@ class Account:
         self._link = link
         self.gateway = gateway
         self.journal = journal
-        self._people = people
+        self._people_copy = people_copy
         self.identity = identity
         self._opened = opened
         self._wishes = wishes
@@ -315,7 +315,7 @@ class Account:
             await self._people_changed.wait()
             self._people_changed.clear()
             self._announcer.say(self.topics.contacts, self._directory(), JSON)
-            await insist(self._people.write_copy)
+            await insist(self._people_copy.write)
             self._news.set()
             await asyncio.sleep(DIRECTORY_PAUSE)
 

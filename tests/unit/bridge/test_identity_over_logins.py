@@ -242,7 +242,7 @@ TestLogins.settings = settings(max_examples=60, stateful_step_count=40, deadline
 async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, tmp_path: Path) -> None:
     dice = random.Random(seed)
     database = await Database.open(tmp_path / "wx2mqtt.db")
-    people = People(database, "home", tmp_path / "people.json")
+    people = People(database, "home")
     world = World()
     phone, keep = world.phone, world.phone.keep
     waiting: list[Changes] = []

@@ -141,7 +141,7 @@ async def test_people_are_stored_in_the_same_commit(
 ) -> None:
     changes = PeopleChanges(persons=(person(1, "wife"),), levels=(("wife", PersonId(1)),))
     await journal.record([message("a")], changes, C1, "login")
-    persons, levels = await People(database, "home", tmp_path / "people.json").load()
+    persons, levels = await People(database, "home").load()
     assert persons == [person(1, "wife")]
     assert levels == {"wife": 1}
 

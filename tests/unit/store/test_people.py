@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.store.make import names, person
+from tests.unit.store.make import person
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, PersonId
 from wx2mqtt.store import people as people_module
@@ -42,7 +41,7 @@ BOB = person(2, "bob")
 
 @pytest.fixture
 def people(database: Database, tmp_path: Path) -> People:
-    return People(database, "home", tmp_path / "people.json")
+    return People(database, "home")
 
 
 def _changes(*persons: object, **more: object) -> PeopleChanges:
@@ -121,8 +120,8 @@ async def test_a_number_is_never_given_again(people: People) -> None:
     assert people.next_id == 3
 
 
-async def test_accounts_have_their_own_people(database: Database, people: People, tmp_path: Path) -> None:
-    other = People(database, "work", tmp_path / "other.json")
+async def test_accounts_have_their_own_people(database: Database, people: People) -> None:
+    other = People(database, "work")
     await people.save(_changes(WIFE, BOB))
     await other.save(_changes(person(1, "bob")))
     await other.save(PeopleChanges(forgotten=(PersonId(2),)))
@@ -134,86 +133,6 @@ async def test_a_name_that_no_encoding_can_hold_is_stored_all_the_same(people: P
     await people.save(_changes(person(1, "a", nickname="x\ud83d", profile={"city": "y\ud83d"})))
     ((found,), _) = await people.load()
     assert (found.nickname, found.profile) == ("x?", {"city": "y?"})
-    await people.write_copy()
-
-
-async def test_the_copy_is_for_its_owner_only_and_has_everything(people: People, tmp_path: Path) -> None:
-    await people.save(_changes(WIFE, BOB, person(3, "gone", wrote=True)))
-    await people.save(PeopleChanges(forgotten=(PersonId(3),)))
-    await people.write_copy()
-    path = tmp_path / "people.json"
-    assert path.stat().st_mode & 0o777 == 0o600
-    whole = json.loads(path.read_text())
-    assert (whole["schema"], whole["account"], whole["next_id"]) == (1, "home", 4)
-    assert whole["levels"] == {"wife": 1, "bob": 2, "gone": 3}
-    assert [one["level"] for one in whole["persons"]] == ["wife", "bob"]
-
-
-async def test_a_copy_of_many_is_read_in_pages(
-    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(people_module, "_PAGE", 3)
-    await people.save(_changes(*(person(number, f"p{number}") for number in range(1, 8))))
-    await people.write_copy()
-    whole = json.loads((tmp_path / "people.json").read_text())
-    assert [one["id"] for one in whole["persons"]] == list(range(1, 8))
-
-
-async def test_the_copy_of_nobody_can_be_read(people: People) -> None:
-    await people.write_copy()
-    assert await people.restore_copy() == 0
-
-
-async def test_people_survive_a_lost_database(people: People, tmp_path: Path) -> None:
-    await people.save(_changes(WIFE, BOB, person(3, "gone", wrote=True)))
-    await people.save(PeopleChanges(forgotten=(PersonId(3),)))
-    await people.write_copy()
-    fresh = await Database.open(tmp_path / "fresh.db")
-    restored = People(fresh, "home", tmp_path / "people.json")
-    assert await restored.restore_copy() == 2
-    assert await restored.load() == await people.load()
-    assert restored.next_id == people.next_id == 4
-    await fresh.close()
-
-
-async def test_the_copy_never_overwrites_people_that_are_there(people: People) -> None:
-    await people.save(_changes(WIFE))
-    await people.write_copy()
-    await people.save(_changes(BOB))
-    assert await people.restore_copy() == 0
-    assert (await people.load())[0] == [WIFE, BOB]
-
-
-async def test_without_a_copy_nothing_is_restored(people: People) -> None:
-    assert await people.restore_copy() == 0
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"persons":[{}],"levels":{},"next_id":1}', b'{"persons":[]}'],
-)
-async def test_a_damaged_copy_is_set_aside(people: People, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "people.json").write_bytes(content)
-    assert await people.restore_copy() == 0
-    (aside,) = (name for name in names(tmp_path) if name.startswith("people.json"))
-    assert aside.startswith("people.json.damaged-")
-    assert (tmp_path / aside).read_bytes() == content
-
-
-async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
-    people: People, tmp_path: Path
-) -> None:
-    await people.save(_changes(BOB))
-    await people.write_copy()
-    path = tmp_path / "people.json"
-    whole = json.loads(path.read_text())
-    whole["persons"][0]["colour"] = "red"
-    path.write_text(json.dumps(whole))
-    fresh = await Database.open(tmp_path / "fresh.db")
-    restored = People(fresh, "home", path)
-    assert await restored.restore_copy() == 1
-    assert (await restored.load())[0] == [BOB]
-    await fresh.close()
 
 
 numbers = st.integers(1, 4)

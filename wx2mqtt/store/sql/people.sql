@@ -8,6 +8,10 @@ FROM person WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
 -- Whose each level is or was.
 SELECT level, person FROM level WHERE account = ?;
 
+-- accounts --
+-- Accounts that ever had people.
+SELECT name FROM account WHERE next_person > 1 ORDER BY name;
+
 -- next_id --
 -- A number that no person of this account ever had.
 SELECT next_person FROM account WHERE name = ? AND next_person > 1;

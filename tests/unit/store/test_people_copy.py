@@ -1,0 +1,199 @@
+"""A copy of all people beside the database: their names outlive it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.store.make import names, person
+from wx2mqtt.model import PersonId
+from wx2mqtt.store import people_copy as people_copy_module
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.people import People, PeopleChanges
+from wx2mqtt.store.people_copy import PeopleCopy
+
+WIFE, BOB, GONE = person(1, "wife", remark="老婆"), person(2, "bob"), person(3, "gone", wrote=True)
+
+
+def changes(*persons: Any) -> PeopleChanges:
+    return PeopleChanges(persons=persons, levels=tuple((one.level, one.id) for one in persons))
+
+
+@pytest.fixture
+def home(database: Database) -> People:
+    return People(database, "home")
+
+
+@pytest.fixture
+def work(database: Database) -> People:
+    return People(database, "work")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "people.json"
+
+
+@pytest.fixture
+def copy(database: Database, path: Path) -> PeopleCopy:
+    return PeopleCopy(database, path)
+
+
+@pytest.fixture
+async def fresh(tmp_path: Path) -> AsyncIterator[Database]:
+    """The database that is begun where the old one was lost."""
+    opened = await Database.open(tmp_path / "fresh.db")
+    yield opened
+    await opened.close()
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def raw(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def lines_of_people(path: Path) -> int:
+    return sum(line.startswith('{"id":') for line in path.read_text().splitlines())
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+async def test_it_is_for_its_owner_only_and_has_every_account(
+    home: People, work: People, copy: PeopleCopy, path: Path
+) -> None:
+    await home.save(changes(WIFE, BOB, GONE))
+    await home.save(PeopleChanges(forgotten=(GONE.id,)))
+    await work.save(changes(person(1, "boss")))
+    await copy.write()
+    assert mode(path) == 0o600
+    whole = read(path)
+    assert whole["schema"] == 1
+    assert list(whole["accounts"]) == ["home", "work"]
+    part = whole["accounts"]["home"]
+    assert part["next_id"] == 4
+    assert part["levels"] == {"wife": 1, "bob": 2, "gone": 3}
+    assert [one["level"] for one in part["persons"]] == ["wife", "bob"]
+
+
+async def test_every_person_has_a_line(home: People, copy: PeopleCopy, path: Path) -> None:
+    await home.save(changes(WIFE, BOB))
+    await copy.write()
+    assert lines_of_people(path) == 2
+
+
+async def test_many_are_read_in_pages(
+    home: People, copy: PeopleCopy, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_copy_module, "_PAGE", 3)
+    await home.save(changes(*(person(number, f"p{number}") for number in range(1, 8))))
+    await copy.write()
+    part = read(path)["accounts"]["home"]
+    assert [one["id"] for one in part["persons"]] == list(range(1, 8))
+
+
+async def test_a_copy_that_is_written_twice_at_once_is_the_newer_one(
+    home: People, copy: PeopleCopy, path: Path
+) -> None:
+    await home.save(changes(WIFE))
+
+    async def later() -> None:
+        await home.save(changes(BOB))
+        await copy.write()
+
+    await asyncio.gather(copy.write(), later(), copy.write())
+    assert len(read(path)["accounts"]["home"]["persons"]) == 2
+
+
+async def test_names_survive_a_lost_database(
+    home: People, work: People, copy: PeopleCopy, path: Path, fresh: Database
+) -> None:
+    await home.save(changes(WIFE, BOB, GONE))
+    await home.save(PeopleChanges(forgotten=(GONE.id,)))
+    await work.save(changes(person(1, "boss")))
+    await copy.write()
+    assert await PeopleCopy(fresh, path).restore() == {"home": 2, "work": 1}
+    for account, before in (("home", home), ("work", work)):
+        restored = People(fresh, account)
+        assert await restored.load() == await before.load()
+        assert restored.next_id == before.next_id
+
+
+async def test_who_is_there_is_never_overwritten(home: People, work: People, copy: PeopleCopy) -> None:
+    await home.save(changes(WIFE))
+    await copy.write()
+    await home.save(changes(BOB))
+    assert await copy.restore() == {}
+    assert (await home.load())[0] == [WIFE, BOB]
+
+
+async def test_an_account_that_lost_its_people_gets_them_beside_one_that_has_some(
+    home: People, work: People, copy: PeopleCopy, path: Path, fresh: Database
+) -> None:
+    await home.save(changes(WIFE))
+    await work.save(changes(person(1, "boss")))
+    await copy.write()
+    await People(fresh, "work").save(changes(person(1, "other")))
+    assert await PeopleCopy(fresh, path).restore() == {"home": 1}
+    assert (await People(fresh, "work").load())[1] == {"other": 1}
+
+
+async def test_nobody_at_all_is_copied_and_read(copy: PeopleCopy, path: Path) -> None:
+    assert await copy.restore() == {}
+    await copy.write()
+    assert read(path) == {"schema": 1, "accounts": {}}
+    assert await copy.restore() == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"accounts":[]}', b'{"accounts":{"home":{}}}'),
+        b'{"accounts":{"home":{"persons":[{}],"levels":{},"next_id":1}}}',
+    ],
+)
+async def test_a_damaged_copy_is_set_aside(
+    copy: PeopleCopy, path: Path, tmp_path: Path, content: bytes
+) -> None:
+    put(path, content)
+    assert await copy.restore() == {}
+    (aside,) = (name for name in names(tmp_path) if name.startswith("people.json"))
+    assert aside.startswith("people.json.damaged-")
+    assert raw(tmp_path / aside) == content
+
+
+async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
+    home: People, copy: PeopleCopy, path: Path, fresh: Database
+) -> None:
+    await home.save(changes(BOB))
+    await copy.write()
+    whole = read(path)
+    whole["accounts"]["home"]["persons"][0]["colour"] = "red"
+    put(path, json.dumps(whole).encode())
+    assert await PeopleCopy(fresh, path).restore() == {"home": 1}
+    assert (await People(fresh, "home").load())[0] == [BOB]
+
+
+async def test_a_number_that_was_given_is_not_given_again_after_a_loss(
+    home: People, copy: PeopleCopy, path: Path, fresh: Database
+) -> None:
+    await home.save(changes(WIFE, BOB))
+    await home.save(PeopleChanges(forgotten=(PersonId(2),)))
+    await copy.write()
+    await PeopleCopy(fresh, path).restore()
+    restored = People(fresh, "home")
+    await restored.load()
+    assert restored.next_id == 3
