@@ -353,7 +353,6 @@ class Account:
                 counters=self.counters,
                 received=self.inbound.counts,
                 published=self._pump.published,
-                set_aside=self._pump.set_aside,
                 results=self.sender.results,
                 commands=self._outbound.commands,
                 throttled=round(self.sender.throttled, 1),

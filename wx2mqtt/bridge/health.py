@@ -39,7 +39,6 @@ class Seen:
     counters: Counters
     received: Mapping[str, int]
     published: int
-    set_aside: int
     results: Mapping[tuple[str, str], int]
     commands: int
     throttled: float
@@ -99,6 +98,7 @@ def _broker(seen: Seen) -> dict[str, Json]:
             "connects": counters.connects,
             "disconnects": counters.disconnects,
             "sessions_lost": counters.sessions_lost,
+            "published": seen.published,
             "standby": counters.standby,
             "reason": counters.broker_reason or None,
             "refused_topics": list(seen.refused),

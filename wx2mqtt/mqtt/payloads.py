@@ -64,7 +64,8 @@ def event_body(
     body: dict[str, Json] = {"schema": 1, "event": name, "id": event_id, "account": account}
     if user is not None:
         body["user"] = user
-    return {**body, "time": rfc3339(time), **{key: value for key, value in fields.items() if key not in body}}
+    body["time"] = rfc3339(time)
+    return {**body, **fields, **body}
 
 
 def result_body(result: Result, account: str) -> dict[str, Json]:

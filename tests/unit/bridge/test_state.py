@@ -65,3 +65,19 @@ def test_the_payload_has_an_expiry_only_while_there_is_a_code():
         "qr_expires": "2026-11-25T09:51:40.123Z",
     }
     assert "qr_expires" not in waiting.move(S.ONLINE, "", NOW).body("home")
+
+
+def reachable(start: S) -> set[S]:
+    """Every state that can follow sooner or later."""
+    found, edge = {start}, [start]
+    while edge:
+        new = TRANSITIONS[edge.pop()] - found
+        found |= new
+        edge += new
+    return found
+
+
+def test_every_state_can_come_and_from_each_there_is_a_way_online():
+    assert reachable(S.STARTING) == set(S)
+    for state in S:
+        assert S.ONLINE in reachable(state), state

@@ -1,36 +1,191 @@
-"""Messages that are larger than the broker takes: what goes, what stays, and that the rest fits."""
+"""What is published, byte for byte (DESIGN 4, 4.1)."""
 
 from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.model import Json
-from wx2mqtt.mqtt.payloads import cut, encode
+from wx2mqtt.model import ChatKind, Handle, Kind, Message, Result, Status
+from wx2mqtt.mqtt.payloads import (
+    LAST_TEXT,
+    answer_error,
+    answer_ok,
+    cut,
+    encode,
+    event_body,
+    last_body,
+    message_body,
+    result_body,
+)
 
-FRAME: dict[str, Json] = {"schema": 1, "seq": 1042, "id": "7615282929538795099", "user": "wife"}
+TIME = 1_795_600_000_123
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\\n\x01灯☀👨‍👩‍👧'), max_size=3000
+)
+DETAILS = st.dictionaries(st.sampled_from(["url", "title", "name"]), st.text(max_size=200))
 
 
-@given(text=st.text(min_size=700), limit=st.integers(min_value=200, max_value=700))
-def test_a_text_that_is_too_large_keeps_its_beginning(text: str, limit: int):
-    smaller = cut(encode({**FRAME, "kind": "text", "text": text}), limit)
-    assert smaller is not None
+def message(text="开灯 ☀", kind=Kind.TEXT, **more):
+    values = {"key": "1", "id": "7615282929538795099", "chat": Handle("@1"), "chat_kind": ChatKind.FRIEND}
+    return Message(**{**values, "sender": Handle("@1"), "kind": kind, "text": text, "time": TIME, **more})
+
+
+def payload(text="开灯 ☀", kind=Kind.TEXT, **more):
+    """A message as the journal publishes it."""
+    body = message_body(
+        message(text, kind, **more),
+        account="home",
+        user="wife",
+        chat_name="老婆",
+        sender={"user": "wife", "name": "老婆", "self": False},
+        trusted=True,
+    )
+    return encode({"schema": 1, "stream": "k3v9qa", "seq": 1042, **body})
+
+
+def test_a_message_is_what_the_contract_shows():
+    assert json.loads(payload()) == {
+        "schema": 1,
+        "stream": "k3v9qa",
+        "seq": 1042,
+        "id": "7615282929538795099",
+        "account": "home",
+        "user": "wife",
+        "chat": {"kind": "friend", "name": "老婆"},
+        "sender": {"user": "wife", "name": "老婆", "self": False},
+        "trusted": True,
+        "mentioned": False,
+        "kind": "text",
+        "text": "开灯 ☀",
+        "time": "2026-11-25T09:46:40.123Z",
+    }
+
+
+def test_a_kind_adds_an_object_of_its_name_and_a_system_text_has_no_sender():
+    place = message("天安门", Kind.LOCATION, detail={"lat": 39.9, "lon": 116.4, "label": "天安门"})
+    body = message_body(place, account="a", user="u", chat_name="", sender=None, trusted=False)
+    assert body["location"] == {"lat": 39.9, "lon": 116.4, "label": "天安门"}
+    assert body["text"] == "天安门"
+    assert "sender" not in body
+    assert not any(value is None for value in body.values())
+
+
+@given(st.text())
+def test_any_text_becomes_utf_8_without_escapes_of_what_needs_none(text):
+    written = encode({"text": text})
+    read = json.loads(written)["text"]
+    assert read == text.encode("utf-8", "replace").decode()
+    assert b"\\u4" not in encode({"text": "你"})
+
+
+def test_an_event_says_whom_it_means_only_if_somebody_known_is_meant():
+    fields = {"reason": "x", "id": "not this one", "time": "nor this"}
+    event = event_body("recall", event_id="e1", account="home", time=TIME, user=None, fields=fields)
+    assert event == {
+        "schema": 1,
+        "event": "recall",
+        "id": "e1",
+        "account": "home",
+        "time": "2026-11-25T09:46:40.123Z",
+        "reason": "x",
+    }
+    named = event_body("recall", event_id="e1", account="home", time=TIME, user="wife", fields={})
+    assert named["user"] == "wife"
+
+
+def test_a_result_has_all_its_keys_with_null_where_nothing_is_known():
+    result = Result(id="a", user="wife", status=Status.EXPIRED, code="rate_limited", time=TIME)
+    assert result_body(result, "home") == {
+        "schema": 1,
+        "account": "home",
+        "id": "a",
+        "user": "wife",
+        "status": "expired",
+        "code": "rate_limited",
+        "message": "",
+        "message_id": None,
+        "time": "2026-11-25T09:46:40.123Z",
+        "retry_after": None,
+        "duplicate_possible": False,
+    }
+
+
+@pytest.mark.parametrize("transaction", ["t", 1, 0, "", False, [1], {"a": None}])
+def test_a_transaction_comes_back_as_it_was(transaction):
+    assert json.loads(answer_ok([1], transaction)) == {
+        "status": "ok",
+        "data": [1],
+        "transaction": transaction,
+    }
+    assert json.loads(answer_error("internal", "why", transaction)) == {
+        "status": "error",
+        "code": "internal",
+        "error": "why",
+        "transaction": transaction,
+    }
+
+
+def test_without_a_transaction_there_is_none():
+    assert json.loads(answer_ok(None, None)) == {"status": "ok", "data": None}
+    assert json.loads(answer_error("internal", "why", None)).keys() == {"status", "code", "error"}
+
+
+# `last`
+
+
+@given(TEXTS)
+def test_last_is_the_message_with_its_text_cut_to_a_thousand_characters(text):
+    whole, last = json.loads(payload(text)), json.loads(last_body(payload(text)))
+    assert last["text"] == text[:LAST_TEXT]
+    assert last.get("truncated", False) is (len(text) > LAST_TEXT)
+    assert {**last, "text": text} | {"truncated": True} == whole | {"truncated": True}
+
+
+@pytest.mark.parametrize("body", [{"text": None}, {"text": 5}, {}])
+def test_last_of_a_message_without_a_text_is_that_message(body):
+    assert json.loads(last_body(encode(body))) == body
+
+
+# a message that the broker takes only in part
+
+
+@given(TEXTS, st.sampled_from([Kind.TEXT, Kind.LINK]), DETAILS, st.integers(0, 6000))
+def test_what_is_cut_fits_is_marked_and_keeps_who_wrote_what_and_when(text, kind, detail, limit):
+    large = payload(text, kind, detail=detail if kind is Kind.LINK else {})
+    smaller = cut(large, limit)
+    if smaller is None:
+        assert limit < 500  # what names a message needs no more
+        return
     assert len(smaller) <= limit
-    body = json.loads(smaller)
+    body, whole = json.loads(smaller), json.loads(large)
     assert body["truncated"] is True
     assert text.startswith(body["text"])
-    assert len(body["text"]) > 0
-    assert {key: body[key] for key in FRAME} == FRAME
+    kept = whole.keys() - {"link", "text"}
+    assert {key: body[key] for key in kept} == {key: whole[key] for key in kept}
 
 
-def test_long_details_go_before_the_text_does():
-    link: dict[str, Json] = {**FRAME, "kind": "link", "text": "[link] news", "link": {"url": "x" * 1000}}
-    smaller = cut(encode(link), 700)
+@given(TEXTS, st.integers(600, 6000))
+def test_no_more_of_a_text_is_cut_away_than_must_be(text, limit):
+    smaller = cut(payload(text), limit)
     assert smaller is not None
-    assert json.loads(smaller) == {**FRAME, "kind": "link", "text": "[link] news", "truncated": True}
+    kept = json.loads(smaller)["text"]
+    if kept == text:
+        return
+    one_more = json.loads(smaller) | {"text": text[: len(kept) + 1]}
+    assert len(encode(one_more)) > limit
 
 
-def test_what_would_not_fit_without_any_text_is_not_cut():
-    assert cut(encode({**FRAME, "kind": "text", "text": "x" * 1000}), 60) is None
+def test_long_details_go_before_the_text():
+    large = payload("the line that a person reads", Kind.LINK, detail={"url": "x" * 5000})
+    smaller = cut(large, 2000)
+    assert smaller is not None
+    body = json.loads(smaller)
+    assert body["text"] == "the line that a person reads"
+    assert "link" not in body
+
+
+def test_what_has_no_text_cannot_be_cut_further():
+    assert cut(encode({"id": "x" * 100}), 50) is None

@@ -1,0 +1,150 @@
+"""What `bridge/health` and `bridge/info` say: the truth, in words for machines (DESIGN 4, 4.1)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+import wx2mqtt
+from wx2mqtt.bridge.health import Counters, Seen, health_body, info_body, well
+from wx2mqtt.bridge.state import Login
+from wx2mqtt.model import LoginState
+from wx2mqtt.mqtt.payloads import encode
+from wx2mqtt.store.journal import Stats
+from wx2mqtt.wechat.gateway import Capabilities
+
+NOW = 1_795_600_000_000
+STATS = Stats(
+    waiting_publications=0,
+    oldest_publication=None,
+    waiting_commands=0,
+    oldest_command=None,
+    set_aside=0,
+    dropped=0,
+    messages=0,
+    failed_today=0,
+)
+
+
+def seen(**more: Any) -> Seen:
+    values: dict[str, Any] = {
+        "now": NOW,
+        "login": Login(state=LoginState.ONLINE, since=1),
+        "last_answer": NOW - 1500,
+        "stats": STATS,
+        "counters": Counters(started=NOW - 60_000, connects=2, disconnects=1),
+        "received": {},
+        "published": 7,
+        "results": {},
+        "commands": 3,
+        "throttled": 0.0,
+        "refused": (),
+        "broker": "5",
+        "store_size": 10,
+        "store_limit": 100,
+    }
+    return Seen(**{**values, **more})
+
+
+def test_when_all_is_well_it_says_so():
+    body: dict[str, Any] = health_body(seen(), "home")
+    assert (body["healthy"], body["problems"], body["state"]) == (True, [], "online")
+    assert body["uptime"] == 60.0
+    assert body["wechat"] == {"last_answer_age": 1.5, "throttled": 0.0}
+    assert body["broker"] == {
+        "connected": True,
+        "protocol": "5",
+        "connects": 2,
+        "disconnects": 1,
+        "sessions_lost": 0,
+        "published": 7,
+        "standby": False,
+        "refused_topics": [],
+    }
+    assert json.loads(encode(body)) == body
+
+
+@pytest.mark.parametrize("state", [one for one in LoginState if one is not LoginState.ONLINE])
+def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
+    assert well(seen(login=Login(state=state, since=1))) == (f"login_{state}",)
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"broker": ""}, "broker_away"),
+        ({"refused": ("wx/last",)}, "broker_refuses_topics"),
+        ({"counters": Counters(started=NOW, standby=True)}, "standby"),
+        ({"store_size": 100}, "store_full"),
+        ({"stuck": ("receive:home",)}, "loops_stuck"),
+        ({"stats": replace(STATS, set_aside=1)}, "messages_set_aside"),
+    ],
+)
+def test_each_thing_that_is_wrong_has_its_word(more: dict[str, Any], problem: str):
+    body = health_body(seen(**more), "home")
+    assert (body["healthy"], body["problems"]) == (False, [problem])
+
+
+def test_a_store_without_a_limit_is_never_full():
+    assert well(seen(store_size=10**12, store_limit=0)) == ()
+
+
+def test_the_next_one_comes_within_a_minute():
+    body = health_body(seen(), "home")
+    span = datetime.fromisoformat(str(body["next_before"])) - datetime.fromisoformat(str(body["time"]))
+    assert span.total_seconds() == 60
+
+
+def test_queues_say_how_much_waits_and_since_when():
+    stats = replace(
+        STATS, waiting_publications=3, oldest_publication=NOW - 2500, waiting_commands=1, dropped=4
+    )
+    body: dict[str, Any] = health_body(seen(stats=stats), "home")
+    assert body["queues"] == {
+        "to_mqtt": {"depth": 3, "oldest_age": 2.5},
+        "to_wechat": {"depth": 1, "oldest_age": 0.0},
+        "set_aside": 0,
+        "dropped": 4,
+    }
+
+
+def test_results_are_counted_by_status_and_what_never_happened_is_left_out():
+    results = {("sent", "ok"): 5, ("sent", "unconfirmed"): 1, ("rejected", "empty"): 2, ("failed", "x"): 0}
+    body: dict[str, Any] = health_body(seen(results=results, received={"echoes": 3, "filtered": 0}), "home")
+    assert body["commands"] == {"accepted": 3, "results": {"rejected": 2, "sent": 6}}
+    assert body["messages"] == {"echoes": 3}
+
+
+def test_what_is_not_known_is_absent_and_no_age_is_below_nothing():
+    body: dict[str, Any] = health_body(
+        seen(broker="", last_answer=None, counters=Counters(started=NOW + 5000)), "home"
+    )
+    assert "last_answer_age" not in body["wechat"]
+    assert "protocol" not in body["broker"]
+    assert "reason" not in body["broker"]
+    assert body["uptime"] == 0.0
+    reason = Counters(started=NOW, broker_reason="connection refused")
+    away: dict[str, Any] = health_body(seen(broker="", counters=reason), "home")
+    assert away["broker"]["reason"] == "connection refused"
+
+
+def test_the_info_says_what_the_bridge_is():
+    body = info_body(
+        account="home",
+        stream="k3v9qa",
+        capabilities=Capabilities(
+            backend="webwx", contacts=True, groups=True, start_chat=True, new_handles=True, text_limit=100
+        ),
+        broker="5",
+        started=NOW,
+        settings={"plain": False},
+        warnings=["wx2mqtt.yaml:3: web: has no effect yet"],
+    )
+    assert (body["version"], body["stream"], body["backend"]) == (wx2mqtt.__version__, "k3v9qa", "webwx")
+    assert (body["mqtt_protocol"], body["settings"]) == ("5", {"plain": False})
+    assert body["warnings"] == ["wx2mqtt.yaml:3: web: has no effect yet"]
+    assert json.loads(encode(body)) == body

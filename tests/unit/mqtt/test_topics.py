@@ -1,0 +1,162 @@
+"""One table of topics, read and written by the same hand (DESIGN 4)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.mqtt.topics import (
+    LONGEST_LEVEL,
+    RESERVED,
+    TABLE,
+    OutBytes,
+    OutText,
+    OutUnknown,
+    RequestTo,
+    Topics,
+    is_level,
+    response_topic_allowed,
+)
+
+BASES = st.sampled_from(["wx", "wx/second", "home/wechat", "微信"])
+LEVELS = st.text(st.characters(exclude_characters="/+#\0", exclude_categories=["Cs"]), min_size=1)
+TOPICS = st.text(st.sampled_from("wx/out$+#a\0") | st.characters(exclude_categories=["Cs"]))
+
+MADE = {
+    "in/<user>": Topics("wx").message("<user>"),
+    "result/<user>": Topics("wx").result("<user>"),
+    "event/<kind>": Topics("wx").event("<kind>"),
+    "login/state": Topics("wx").login_state,
+    "login/qr": Topics("wx").login_qr,
+    "login/url": Topics("wx").login_url,
+    "contacts": Topics("wx").contacts,
+    "last": Topics("wx").last,
+    "bridge/state": Topics("wx").state,
+    "bridge/info": Topics("wx").info,
+    "bridge/health": Topics("wx").health,
+    "bridge/response/<name>": Topics("wx").response("<name>"),
+}
+
+
+def test_every_topic_that_is_made_stands_in_the_table():
+    assert {pattern: f"wx/{pattern}" for pattern in MADE} == MADE
+    assert [topic.pattern for topic in TABLE if topic.by_bridge] == list(MADE)
+
+
+def test_every_topic_begins_with_a_level_that_no_account_may_have():
+    assert {topic.pattern.split("/")[0] for topic in TABLE} <= RESERVED
+
+
+def test_what_is_retained_is_only_the_bridges_and_has_one_place():
+    retained = [topic for topic in TABLE if topic.retained]
+    assert all(topic.by_bridge and "<" not in topic.pattern for topic in retained)
+
+
+@pytest.mark.parametrize(
+    ("topic", "meant"),
+    [
+        ("wx/out/wife", OutText("wife")),
+        ("wx/out/老婆", OutText("老婆")),
+        ("wx/out/ a b ", OutText(" a b ")),
+        ("wx/out/", OutText("")),
+        ("wx/out/wife/image", OutBytes("wife", "image")),
+        ("wx/out/wife/video", OutBytes("wife", "video")),
+        ("wx/out/wife/file/plan.pdf", OutBytes("wife", "file", "plan.pdf")),
+        ("wx/out/wife/file/..", OutBytes("wife", "file", "..")),
+        ("wx/out/wife/file", OutUnknown("wife")),
+        ("wx/out/wife/file/", OutUnknown("wife")),
+        ("wx/out/wife/file/a/b", OutUnknown("wife")),
+        ("wx/out/wife/Image", OutUnknown("wife")),
+        ("wx/out/wife/", OutUnknown("wife")),
+        ("wx/out/image", OutText("image")),
+        ("wx/bridge/request/login", RequestTo("login")),
+        ("wx/bridge/request/", RequestTo("")),
+        ("wx/bridge/request/a/b", RequestTo("a/b")),
+        ("wx/out", None),
+        ("wx/bridge/request", None),
+        ("wx/in/wife", None),
+        ("wx2/out/wife", None),
+        ("/wx/out/wife", None),
+        ("", None),
+    ],
+)
+def test_what_a_topic_asks_for(topic, meant):
+    assert Topics("wx").parse(topic) == meant
+
+
+@given(BASES, LEVELS, LEVELS)
+def test_a_user_is_read_as_it_was_written(base, user, name):
+    topics = Topics(base)
+    assert topics.parse(f"{base}/out/{user}") == OutText(user)
+    assert topics.parse(f"{base}/out/{user}/file/{name}") == OutBytes(user, "file", name)
+    assert topics.parse(f"{base}/bridge/request/{name}") == RequestTo(name)
+
+
+@given(BASES, TOPICS)
+def test_no_topic_of_anybody_is_a_fault(base, topic):
+    Topics(base).parse(topic)
+    Topics(base).owns(topic)
+
+
+@given(BASES, LEVELS)
+def test_every_topic_that_is_made_is_owned_and_none_below_another_first_level_is(base, level):
+    topics = Topics(base)
+    made = [topics.message(level), topics.result(level), topics.event(level), topics.response(level)]
+    made += [topics.login_qr, topics.contacts, topics.last, topics.state, topics.info, base]
+    assert all(map(topics.owns, made))
+    assert topics.owns(f"{base}/{level}/x") is (level in RESERVED)
+    assert not topics.owns(f"x{base}/in/{level}")
+
+
+def test_what_another_account_below_us_has_is_not_ours():
+    assert not Topics("wx").owns("wx/second/in/wife")
+
+
+@given(LEVELS)
+def test_a_name_of_a_level_is_one_unless_it_is_too_long(name):
+    assert is_level(name) is (len(name.encode()) <= LONGEST_LEVEL)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (LONGEST_LEVEL + 1)])
+def test_what_can_be_no_level(name):
+    assert not is_level(name)
+
+
+# response topics (DESIGN 4.2)
+
+
+@pytest.mark.parametrize(
+    ("topic", "allowed"),
+    [
+        ("reply/to/me", True),
+        ("wxx/in/wife", True),
+        ("a/wx/in/wife", True),
+        ("/wx/in/wife", True),
+        ("homeassistants/x", True),
+        ("", False),
+        ("$SYS/x", False),
+        ("$share/g/t", False),
+        ("reply/+", False),
+        ("reply/#", False),
+        ("reply/a+b", False),
+        ("a\0b", False),
+        ("wx", False),
+        ("wx/in/wife", False),
+        ("wx/anything", False),
+        ("other/result/mom", False),
+        ("homeassistant", False),
+        ("homeassistant/sensor/x/config", False),
+    ],
+)
+def test_where_a_result_may_go(topic, allowed):
+    assert response_topic_allowed(topic, ("wx", "other"), "homeassistant") is allowed
+
+
+@given(TOPICS, st.lists(BASES, min_size=1).map(tuple))
+def test_wherever_a_result_may_go_a_publisher_could_publish_and_nobody_else_is_meant(topic, bases):
+    if response_topic_allowed(topic, bases, "homeassistant"):
+        assert topic
+        assert not set(topic) & {"+", "#", "\0"}
+        assert topic[0] != "$"
+        assert not any(Topics(base).owns(topic) or topic.startswith(f"{base}/") for base in bases)

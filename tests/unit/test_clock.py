@@ -1,0 +1,43 @@
+"""How a time is written (DESIGN 4.1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.clock import now_ms, rfc3339, steady
+
+LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "written"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_795_600_000_007, "2026-11-25T09:46:40.007Z"),
+        (LAST, "9999-12-31T23:59:59.999Z"),
+        (LAST + 1, "9999-12-31T23:59:59.999Z"),
+        (2**63, "9999-12-31T23:59:59.999Z"),
+        (-1, "1970-01-01T00:00:00.000Z"),
+    ],
+)
+def test_a_time_is_utc_with_milliseconds_and_never_beyond_the_calendar(milliseconds, written):
+    assert rfc3339(milliseconds) == written
+
+
+@given(st.integers(0, LAST))
+def test_what_is_written_is_read_as_the_same_time_and_sorts_as_it(milliseconds):
+    read = datetime.fromisoformat(rfc3339(milliseconds))
+    assert read.tzinfo == UTC
+    assert (read - datetime.fromtimestamp(0, UTC)).total_seconds() * 1000 == pytest.approx(
+        milliseconds, abs=0.1
+    )
+    assert (rfc3339(milliseconds) <= rfc3339(milliseconds + 1)) is True
+
+
+def test_the_clocks_go_forward():
+    assert steady() <= steady()
+    assert now_ms() > 1_700_000_000_000
