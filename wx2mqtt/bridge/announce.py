@@ -20,6 +20,7 @@ from wx2mqtt.mqtt.link import Connected, Publication
 log = structlog.get_logger(__name__)
 
 REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
+HUNG_UP_FOR_IT = 10.0  # a broker that hangs up within so many seconds of a refusal may do so because of it
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class Retained:
     publication: Publication
     expires: int | None = None
     said: bool = False
-    refused: bool = False
+    refused: float | None = None  # when the broker did so, if it did
 
     def now(self, now: int) -> Publication:
         """The publication with the life that is left; at least a second, since 0 would mean none at all."""
@@ -55,7 +56,7 @@ class Announcer:
     @property
     def refused(self) -> tuple[str, ...]:
         """Retained topics that the broker does not take."""
-        return tuple(topic for topic, retained in self._topics.items() if retained.refused)
+        return tuple(topic for topic, retained in self._topics.items() if retained.refused is not None)
 
     @property
     def settled(self) -> bool:
@@ -68,7 +69,8 @@ class Announcer:
         before = self._topics.get(topic)
         if before is not None and before.publication == publication and before.expires == expires:
             return
-        self._topics[topic] = Retained(publication, expires, refused=before is not None and before.refused)
+        refused = None if before is None else before.refused
+        self._topics[topic] = Retained(publication, expires, refused=refused)
         if self._connected:
             self._publish(topic)
 
@@ -82,13 +84,21 @@ class Announcer:
         self._connected = True
         self._retain = connection.retain_available
         for retained in self._topics.values():
-            retained.said = retained.refused = False
+            retained.said = False
         for topic in sorted(self._topics, key=lambda topic: topic == self._last):
             self._publish(topic)
 
     def disconnected(self) -> None:
-        """Nothing can be said until the next connection."""
+        """Nothing can be said until the next connection, which may allow what this one refused.
+
+        But mosquitto with `max_queued_messages 0` hangs up after each refusal: what was refused just now
+        keeps its pause, or no connection would ever last.
+        """
         self._connected = False
+        since = _clock() - HUNG_UP_FOR_IT
+        for retained in self._topics.values():
+            if retained.refused is not None and retained.refused <= since:
+                retained.refused = None
 
     async def all_said(self, seconds: float) -> None:
         """Wait until the broker has acknowledged everything, at most `seconds`."""
@@ -100,7 +110,7 @@ class Announcer:
 
     def _publish(self, topic: str) -> None:
         retained = self._topics[topic]
-        if retained.refused:
+        if retained.refused is not None:
             return
         publication = retained.now(now_ms())
         if not self._retain:  # a broker without retained messages hangs up on one (MQTT 5, 3.2.2.3.5)
@@ -114,12 +124,16 @@ class Announcer:
                 retained.said = True
             elif not isinstance(error, NotConnected):
                 log.warning("broker refuses topic", topic=topic, reason=str(error))
-                retained.refused = True
+                retained.refused = _clock()
                 asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, topic)
 
         return heard
 
     def _try_again(self, topic: str) -> None:
-        self._topics[topic].refused = False
+        self._topics[topic].refused = None
         if self._connected:
             self._publish(topic)
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -27,6 +27,7 @@ CHUNK = 200  # rows read from the journal at a time
 REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
 REFUSED_TOO_LONG = 7 * 86_400_000  # milliseconds after which rows of a refused topic are dropped
 PACKET_OVERHEAD = 128  # bytes of an MQTT 5 PUBLISH beside topic and payload, generously
+HUNG_UP_FOR_IT = 10.0  # a broker that hangs up within so many seconds of a refusal may do so because of it
 HEAD_DISCONNECTS = 3  # disconnects in a row with the same head of line before it is set aside
 
 Dropped = Callable[[str, int], None]
@@ -48,7 +49,7 @@ class Pump:
         self._open: dict[int, Row] = {}
         self._acknowledged: dict[int, None] = {}
         self._settling: frozenset[int] = frozenset()
-        self._refused: dict[str, None] = {}
+        self._refused: dict[str, float] = {}
         self._ready: deque[Row] = deque()
         self._catch_up: deque[tuple[str, int, int]] = deque()
         self._put_by: set[int] = set()
@@ -80,11 +81,16 @@ class Pump:
         self._counted = False
         self._ready.clear()
         self._catch_up.clear()
-        self._refused.clear()
         self._more.set()
 
     def disconnected(self) -> None:
-        """The connection is gone; what was open has been told so and waits in the journal."""
+        """The connection is gone; what was open has been told so and waits in the journal.
+
+        The next one may allow what this one refused. But mosquitto with `max_queued_messages 0` hangs up
+        after each refusal: what was refused just now keeps its pause, or the others would never get a turn.
+        """
+        since = _clock() - HUNG_UP_FOR_IT
+        self._refused = {topic: at for topic, at in self._refused.items() if at > since}
         if self._head_disconnects >= HEAD_DISCONNECTS:
             self._head_disconnects = 0
             self._put_aside(self._head, "the broker hung up on it three times in a row")
@@ -211,7 +217,7 @@ class Pump:
             self._drop(row.topic)
         else:
             log.warning("broker refuses topic", topic=row.topic, reason=str(error))
-            self._refused[row.topic] = None
+            self._refused[row.topic] = _clock()
             asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, row.topic)
 
     def _publish_cut(self, row: Row, limit: int | None) -> None:
@@ -256,3 +262,7 @@ class Pump:
 
         self._chores.append(chore)
         self._settle.set()
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

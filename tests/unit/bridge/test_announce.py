@@ -8,7 +8,7 @@ from collections import deque
 import pytest
 
 from tests.support.hurry import hurry
-from wx2mqtt.bridge.announce import REFUSED_PAUSE, Announcer
+from wx2mqtt.bridge.announce import HUNG_UP_FOR_IT, REFUSED_PAUSE, Announcer
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import NotConnected, PublishRefused
@@ -141,6 +141,35 @@ def test_a_refused_topic_waits_and_is_tried_again_with_what_stands_by_then():
         stage.link.answer()
         assert not stage.announcer.refused
         assert stage.announcer.settled
+
+    played(story)
+
+
+def test_a_broker_that_hangs_up_after_a_refusal_is_not_asked_again_at_once():
+    """As mosquitto does with `max_queued_messages 0`; once no connection lasted because of it."""
+
+    async def story(stage: Stage) -> None:
+        stage.connect()
+        stage.say("wx/last")
+        stage.link.answer(PublishRefused("not authorized", code=0x87))
+        stage.disconnect()
+        stage.connect()
+        assert stage.link.topics == ["wx/last"]
+        await asyncio.sleep(REFUSED_PAUSE + 1)
+        assert stage.link.topics == ["wx/last", "wx/last"]
+
+    played(story)
+
+
+def test_a_new_connection_is_asked_at_once_for_what_the_last_one_refused_long_before():
+    async def story(stage: Stage) -> None:
+        stage.connect()
+        stage.say("wx/last")
+        stage.link.answer(PublishRefused("not authorized", code=0x87))
+        await asyncio.sleep(HUNG_UP_FOR_IT + 1)
+        stage.disconnect()
+        stage.connect()
+        assert stage.link.topics == ["wx/last", "wx/last"]
 
     played(story)
 

@@ -238,7 +238,10 @@ async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in
     assert works.pump.published == 5
 
 
-async def test_what_is_settled_while_a_new_connection_begins_is_not_published_again(works: Works):
+async def test_what_is_settled_while_a_new_connection_begins_is_not_published_again(
+    works: Works, monkeypatch
+):
+    monkeypatch.setattr(pump_module, "HUNG_UP_FOR_IT", 0.0)
     let_go = asyncio.Event()
 
     async def hold() -> None:
@@ -307,7 +310,8 @@ async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order
     assert on(works.link.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
 
 
-async def test_a_reconnect_tries_refused_topics_at_once(works: Works):
+async def test_a_reconnect_tries_at_once_what_was_refused_long_before(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "HUNG_UP_FOR_IT", 0.0)
     works.connect()
     await works.publish("a")
     await works.link.came(1)
@@ -317,6 +321,26 @@ async def test_a_reconnect_tries_refused_topics_at_once(works: Works):
     works.connect()
     await works.all_settled()
     assert works.pump.refused == ()
+
+
+async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(works: Works):
+    """As mosquitto does with `max_queued_messages 0`; once the innocent ones were set aside for it."""
+    await works.publish("forbidden", "a", "b", "a")
+    for life in range(4):
+        works.connect()
+        await works.link.until(lambda: works.link.open)
+        first = works.link.open[0]
+        if first.topic != "forbidden":
+            break
+        assert life == 0
+        works.link.refuse(first)
+        works.hang_up()
+    works.link.takes = True
+    works.link.take()
+    await works.link.until(lambda: works.link.topics[-3:] == ["a", "b", "a"] and not works.link.open)
+    assert works.link.topics.count("forbidden") == 1
+    assert works.pump.refused == ("forbidden",)
+    assert works.pump.set_aside == 0
 
 
 async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_passed_over(works: Works):
@@ -335,7 +359,10 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
 
 
 @pytest.mark.parametrize("statement", ["waiting", "waiting_in"])
-async def test_a_connection_that_begins_while_rows_are_read_begins_anew(works: Works, statement: str):
+async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
+    works: Works, statement: str, monkeypatch
+):
+    monkeypatch.setattr(pump_module, "HUNG_UP_FOR_IT", 0.0)
     begun = asyncio.Event()
 
     def anew() -> None:
