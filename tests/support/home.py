@@ -86,10 +86,11 @@ class Home:
         return await self.hear(self.ear.wait_body, topic, **wanted)
 
     async def tell(self, user: str, payload: Any, **properties: Any) -> dict[str, Any]:
-        """Publish on `wx/out/<user>` (an object as JSON); the next result on `wx/result/<level>`."""
+        """Publish on `wx/out/<user>`, an object as JSON; the next result there, of its id if it has one."""
         since = self.ear.count
         await self.publish(f"wx/out/{user}", payload, **properties)
-        return await self.body(f"wx/result/{user.partition('/')[0]}", since=since)
+        wanted = {"id": payload["id"]} if isinstance(payload, dict) and "id" in payload else {}
+        return await self.body(f"wx/result/{user.partition('/')[0]}", since=since, **wanted)
 
     async def ask(self, name: str, payload: Any = "", **properties: Any) -> dict[str, Any]:
         """Publish on `wx/bridge/request/<name>` (an object as JSON); the next answer."""
