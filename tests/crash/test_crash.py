@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.conftest import CI
-from tests.crash.conftest import Arena, MakeArena
+from tests.crash.arena import Arena
+from tests.crash.conftest import MakeArena
 from tests.support.traffic import WRITERS, all_through
 
 SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000_000)))
@@ -78,8 +79,7 @@ async def _stopped(stop: asyncio.Event, seconds: float) -> bool:
 
 async def first_life(arena: Arena) -> None:
     """A first life logs in and is killed."""
-    arena.lives.start()
-    await arena.online(0)
+    await arena.begin()
     arena.lives.kill()
 
 
@@ -131,9 +131,7 @@ async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
                     assert await dying
             working.cancel()
         logins = (await arena.phone.get("state"))["sessions"]
-        since = arena.ear.count
-        arena.lives.start()
-        await arena.online(since)
+        await arena.begin()
         if (await arena.phone.get("state"))["sessions"] > logins:  # the login had not been saved
             arena.traffic.ledger.said.clear()
         async with arena.traffic.flowing():
@@ -154,9 +152,7 @@ async def test_killed_between_publish_and_its_acknowledgement(make_arena: MakeAr
     async with make_arena(SEED) as arena:
         await first_life(arena)
         for _ in range(3):
-            since = arena.ear.count
-            arena.lives.start()
-            await arena.online(since)
+            await arena.begin()
             arena.broker.pause()
             polls = (await arena.phone.get("state"))["calls"]["synccheck"]
             for chat in WRITERS:
@@ -174,9 +170,7 @@ async def test_killed_between_a_send_and_its_answer(make_arena: MakeArena, kind:
     async with make_arena(SEED) as arena:
         await first_life(arena)
         for _ in range(3):
-            since = arena.ear.count
-            arena.lives.start()
-            await arena.online(since)
+            await arena.begin()
             assert not await all_through(arena.traffic.ledger, arena.ear, arena.phone)
             sends = (await arena.phone.get("state"))["calls"].get("webwxsendmsg", 0)
             await arena.phone.post("fault", endpoint="webwxsendmsg", kind=kind, value=10.0, times=4)
@@ -209,20 +203,17 @@ async def test_killed_while_it_logs_in_again(make_arena: MakeArena):
 async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session(make_arena: MakeArena):
     """Packet ids begin anew in each session of the broker: the same one with the same text is another command."""
     async with make_arena(SEED) as arena:
-        arena.lives.start()
-        await arena.online(0)
-        arena.ear.publish("wx/out/wife", "on")
+        await arena.begin()
+        await arena.hear(arena.ear.publish, "wx/out/wife", "on")
         await arena.hear(arena.ear.wait_count, "wx/result/wife", 1)
         arena.lives.kill()
         arena.broker.forget()
-        since = arena.ear.count
         arena.lives.start("before:session")
         died = await arena.lives.dies(1.0)
         if not died:  # it was let in before it had written the session down
             await arena.hear(arena.ear.publish, "wx/out/wife", "on")
             assert await arena.lives.dies(5.0)
-        arena.lives.start()
-        await arena.online(since)
+        await arena.begin()
         if died:
             await arena.hear(arena.ear.publish, "wx/out/wife", "on")
         await arena.hear(arena.ear.wait_count, "wx/result/wife", 2)

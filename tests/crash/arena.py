@@ -1,0 +1,80 @@
+"""A home with traffic in it, whose bridge can be killed again and again, and where nothing wrong hides."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from tests.crash.lives import Lives
+from tests.support.broker import DURABLE, mosquitto
+from tests.support.ear import Ear
+from tests.support.home import Home
+from tests.support.traffic import CONTACTS, Traffic, all_through
+from wx2mqtt.simulator.server import Simulator
+
+KEPT = 3600  # seconds for which the broker keeps what the ear misses
+
+
+class Arena(Home):
+    """`lives` replaces the home's own process."""
+
+    lives: Lives
+    traffic: Traffic
+
+    async def begin(self) -> None:
+        """Start a life; returns when it is online and polls."""
+        since = self.ear.count
+        self.lives.start()
+        await self.body("wx/login/state", state="online", since=since)
+        await self.phone.wait("polling")
+
+    async def last_life(self) -> None:
+        """Let a life end in order that had all the time it needs, and find nothing wrong."""
+        await self.begin()
+        await self.ends_well()
+
+    async def ends_well(self) -> None:
+        """Wait until everything has come out, end this life in order, and find nothing wrong."""
+        problems = await all_through(self.traffic.ledger, self.ear, self.phone)
+        problems += [f"violation: {one}" for one in await self.phone.get("violations")]
+        await self.lives.stop()
+        log = self.lives.log.read_text()
+        problems += [line[:600] for line in log.splitlines() if '"exception"' in line or "Traceback" in line]
+        if problems:
+            (self.folder / "sent.json").write_text(json.dumps(await self.phone.get("sent"), indent=1))
+        assert not problems, "\n".join(problems)
+
+
+@contextlib.asynccontextmanager
+async def arena(
+    folder: Path, seed: int, broker_config: str = DURABLE, *, publishers: int = 3, **settings: Any
+) -> AsyncIterator[Arena]:
+    """An arena with a broker of this configuration; `settings` are those of the account.
+
+    WeChat echoes what is sent and delivers a repeated message twice, and the bridge publishes the owner's own
+    messages, so that every mistake shows.
+    """
+    async with Simulator(seed=seed) as simulator:
+        with contextlib.ExitStack() as stack:
+            broker = stack.enter_context(mosquitto(folder / "mosquitto", broker_config))
+            ear = stack.enter_context(Ear(broker.port, "wx/#", client_id="ear", keeps=KEPT))
+            ways = [stack.enter_context(Ear(broker.port, "none")) for _ in range(publishers)]
+            home = Arena(folder, simulator, broker, ear)
+            account = {"contacts": CONTACTS, "receive": {"own": True}, **settings}
+            home.bridge.configure(home.settings(account, mqtt={"url": broker.url, "keepalive": KEEPALIVE}))
+            home.lives = Lives(home.bridge.config, folder / "log")
+            home.traffic = Traffic(home, ways, random.Random(seed))
+            stack.callback(home.lives.close)
+            await home.phone.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
+            try:
+                yield home
+            finally:
+                await home.phone.close()
+
+
+KEEPALIVE = 4
+"""Seconds; a broker that hangs must be found out within one and a half times that (DESIGN 4.3)."""
