@@ -73,7 +73,8 @@ class Contact:
     accounts of web WeChat, a person's id on iLink; empty where there is none. `avatar` is the number of
     the picture (webwx 4.1: the same at the next login, changes with the picture); empty when unknown.
     `profile` holds further facts, empty ones left out (`sex`, `province`, `city`, `attributes`).
-    `members` is None while a group's list is unknown.
+    `members` is None while a group's list is unknown. `listed` says whether the owner has it among the
+    contacts, and not only met it somewhere; None where nobody says.
     """
 
     handle: Handle
@@ -85,6 +86,7 @@ class Contact:
     avatar: str = ""
     profile: Mapping[str, str] = field(default_factory=dict)
     members: tuple[Member, ...] | None = None
+    listed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,13 +126,17 @@ class Attendance:
     def welcome(self, facts: Facts, now: int, how: MatchedBy) -> PersonId:
         """Somebody new; the level is given when the pins have spoken."""
         placed = self._roster.by_handle(facts.handle)
-        if placed is not None:
-            self.learn(placed, facts, now, full=False, matched_by=how)
-            return placed.id
-        person = self._newcomer(facts, now, how)
-        self._roster.put(person)
-        self.unnamed.append(person.id)
-        if how is MatchedBy.NEW and not self.first:
+        if placed is None:
+            person = self._newcomer(facts, now, how)
+            self._roster.put(person)
+            self.unnamed.append(person.id)
+        else:
+            person = self.learn(
+                placed, facts, now, full=False, matched_by=how, stranger=facts.listed is False
+            )
+        # Whoever wrote first may have been a contact all the time, unless WeChat says that they are one now.
+        added = not person.stranger if placed is None else facts.listed is True
+        if added and how is MatchedBy.NEW and not self.first:
             self._roster.tell("contact_added", person.id, _described(person))
         return person.id
 
@@ -152,6 +156,7 @@ class Attendance:
             profile=facts.profile,
             members=facts.members,
             trusted=facts.kind is ChatKind.SELF,
+            stranger=facts.listed is False,
             created=now,
             seen=now,
         )
@@ -165,7 +170,7 @@ class Attendance:
     def miss(self, present: Collection[Handle]) -> None:
         """Who is not in a whole directory: friends are gone, groups may only be silent (webwx 4.5)."""
         for one in list(self._roster.persons.values()):
-            if one.permanent_id or one.handle in present or one.matched_by == MatchedBy.PLACED:
+            if one.handle in present or one.permanent_id or self._is_unlisted(one):
                 continue
             if one.closed and one.login_id == self.login_id:
                 continue
@@ -173,18 +178,27 @@ class Attendance:
             if one.kind in _LISTED:
                 self.remove(self._roster.persons[one.id])
 
+    def _is_unlisted(self, person: Person) -> bool:
+        """Whether no directory ever had this one."""
+        return person.stranger or person.matched_by == MatchedBy.PLACED
+
     def remove(self, person: Person) -> None:
         if not person.removed:
             self._roster.change(person.id, removed=True)
             self._roster.tell("contact_removed", person.id, _described(person))
 
-    def learn(self, person: Person, facts: Facts, now: int, *, full: bool, **more: Any) -> None:
+    def learn(self, person: Person, facts: Facts, now: int, *, full: bool, **more: Any) -> Person:
         """The person is this contact; what is new about them is kept."""
-        values = {**_learned(person, facts, full=full), "login_id": self.login_id, "removed": False, **more}
+        values = {**_learned(person, facts, full=full), "login_id": self.login_id, **more}
         if all(getattr(person, name) == value for name, value in values.items()):
-            return
+            return person
         new = self._roster.change(person.id, **values, seen=now)
-        if person.removed:
+        self._tell_learned(person, new)
+        return new
+
+    def _tell_learned(self, person: Person, new: Person) -> None:
+        came = (person.removed or person.stranger) and not (new.removed or new.stranger)
+        if came and person.matched_by != MatchedBy.PLACED and not self.first:
             self._roster.tell("contact_added", person.id, _described(new))
         elif person.matched_by != MatchedBy.PLACED and shown(person) != shown(new):
             fields: dict[str, Json] = {"from": shown(person), "to": shown(new)}
@@ -220,4 +234,7 @@ def _learned(person: Person, facts: Facts, *, full: bool) -> dict[str, Any]:
         "avatar": facts.avatar or person.avatar,
         "profile": profile if full else {**person.profile, **profile},
         "members": facts.members or person.members,
+        # Whoever is merely seen somewhere is not back among the contacts.
+        "removed": person.removed and facts.listed is False,
+        "stranger": person.stranger and facts.listed is not True,
     }

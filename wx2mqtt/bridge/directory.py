@@ -22,6 +22,8 @@ def entry_body(entry: Entry) -> dict[str, Json]:
     body["matched_by"] = entry.matched_by
     body["trusted"] = entry.trusted
     body["removed"] = entry.removed
+    if entry.stranger:
+        body["stranger"] = True
     if entry.closed:
         body["unresolved"] = True
     if entry.problem:

@@ -75,6 +75,7 @@ class Facts:
     avatar: str = ""
     profile: Mapping[str, str] = field(default_factory=dict)
     members: bytes = b""
+    listed: bool | None = None
 
     def with_news(self, later: Facts) -> Facts:
         """Both descriptions in one; where both say something, the later."""
@@ -88,6 +89,7 @@ class Facts:
             avatar=later.avatar or self.avatar,
             profile={**self.profile, **later.profile},
             members=later.members or self.members,
+            listed=self.listed if later.listed is None else later.listed,
         )
 
 
@@ -138,6 +140,7 @@ def facts_of(contact: Contact, *, owner: Handle | None, uin: str) -> Facts:
         avatar="" if contact.avatar == "0" else contact.avatar,  # all default pictures share 0 (webwx 4.2)
         profile=_profile(contact.profile),
         members=checksums(contact.members or (), owner),
+        listed=contact.listed,
     )
 
 

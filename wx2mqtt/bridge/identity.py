@@ -37,6 +37,7 @@ class Entry:
     trusted: bool
     removed: bool
     closed: bool
+    stranger: bool = False
     problem: str = ""
 
 
@@ -205,9 +206,10 @@ class Identity:
         return self._changes()
 
     def forget(self, now: int) -> Changes:
-        """Let go of newcomers of earlier logins that never wrote: nobody can rely on their names."""
+        """Let go of newcomers and strangers of earlier logins who never wrote: nobody knows their names."""
         for one in list(self._roster.persons.values()):
-            new = one.matched_by in {MatchedBy.UNSURE, MatchedBy.PLACED} and not one.wrote and not one.pin
+            passing = one.stranger or one.matched_by in {MatchedBy.UNSURE, MatchedBy.PLACED}
+            new = passing and not one.wrote and not one.pin
             if new and one.handle is None and now - one.seen >= FORGET_AFTER:
                 self._roster.forget(one.id)
         return self._changes()
@@ -262,6 +264,7 @@ def _entry(person: Person, problem: str) -> Entry:
         trusted=person.trusted,
         removed=person.removed,
         closed=person.closed,
+        stranger=person.stranger,
         problem=problem,
     )
 

@@ -16,7 +16,8 @@ class Person:
     """Somebody, or a group, for ever.
 
     `handle` is good within the login `login_id` only. `members` are sorted 4-byte crc32 of the nicknames of a
-    group's members. `wrote` says that a message of this chat was ever published.
+    group's members. `wrote` says that a message of this chat was ever published. A `stranger` is no contact
+    of the owner's but was met somewhere: in a group, or among the phone's recent chats.
     """
 
     id: PersonId
@@ -36,6 +37,7 @@ class Person:
     members: bytes = b""
     closed: bool = False
     removed: bool = False
+    stranger: bool = False
     wrote: bool = False
     created: int = 0
     seen: int = 0
@@ -63,7 +65,7 @@ class PeopleChanges:
 
 NO_CHANGES = PeopleChanges()
 FIELDS = tuple(item.name for item in fields(Person))
-_FLAGS = ("trusted", "closed", "removed", "wrote")
+_FLAGS = ("trusted", "closed", "removed", "stranger", "wrote")
 
 
 def columns(person: Person) -> Iterator[object]:

@@ -104,6 +104,7 @@ CREATE TABLE person (
     members BLOB NOT NULL,
     closed INTEGER NOT NULL,
     removed INTEGER NOT NULL,
+    stranger INTEGER NOT NULL,
     wrote INTEGER NOT NULL,
     created INTEGER NOT NULL,
     seen INTEGER NOT NULL,

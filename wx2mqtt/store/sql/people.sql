@@ -1,7 +1,7 @@
 -- persons --
 -- The next persons behind the number ?2. The columns are the fields of `Person`, in their order.
 SELECT id, level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
-       avatar, profile, members, closed, removed, wrote, created, seen
+       avatar, profile, members, closed, removed, stranger, wrote, created, seen
 FROM person WHERE account = ?1 AND id > ?2 ORDER BY id LIMIT ?3;
 
 -- levels --
@@ -20,8 +20,8 @@ SELECT next_person FROM account WHERE name = ? AND next_person > 1;
 -- A person as they are now; REPLACE, since all columns are given.
 INSERT OR REPLACE INTO person
     (account, id, level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
-     avatar, profile, members, closed, removed, wrote, created, seen)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+     avatar, profile, members, closed, removed, stranger, wrote, created, seen)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- put_level --
 -- A level is given, or moves when the owner joins two persons.

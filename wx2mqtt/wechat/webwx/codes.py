@@ -138,6 +138,12 @@ class AppType(IntEnum):
     READER = 100001
 
 
+class ContactFlag(IntEnum):
+    """Bits of a contact's `ContactFlag` (webwx 4.1)."""
+
+    LISTED = 1
+
+
 class VerifyFlag(IntEnum):
     """Bits of a contact's `VerifyFlag` (webwx 4.1)."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
-from wx2mqtt.wechat.webwx.codes import FILE_HELPER, HIDDEN_SUFFIXES, SPECIAL_ACCOUNTS, VerifyFlag
+from wx2mqtt.wechat.webwx.codes import FILE_HELPER, HIDDEN_SUFFIXES, SPECIAL_ACCOUNTS, ContactFlag, VerifyFlag
 from wx2mqtt.wechat.webwx.fields import Entry, inner, number, objects, text
 from wx2mqtt.wechat.webwx.text import name
 
@@ -44,6 +44,7 @@ def contact(entry: Entry, owner: Handle) -> Contact | None:
         avatar=avatar[1] if avatar and avatar[1].strip("0") else "",
         profile=_profile(entry),
         members=_members(entry) if is_group(handle) else None,
+        listed=_is_listed(entry),
     )
 
 
@@ -76,6 +77,11 @@ def handles_in(entries: list[Entry]) -> tuple[Handle, ...]:
 def _person_or_account(entry: Entry) -> ChatKind:
     official = number(entry, "VerifyFlag") & VerifyFlag.OFFICIAL or text(entry, "UserName").startswith("gh_")
     return ChatKind.OFFICIAL if official else ChatKind.FRIEND
+
+
+def _is_listed(entry: Entry) -> bool | None:
+    flags = entry.get("ContactFlag")
+    return None if flags is None else bool(number(entry, "ContactFlag") & ContactFlag.LISTED)
 
 
 def _profile(entry: Entry) -> dict[str, str]:

@@ -44,7 +44,17 @@ def test_a_friend() -> None:
         alias="nandi",
         avatar="620986971",
         profile={"sex": "1", "province": "Jakarta Raya", "attributes": "2359303"},
+        listed=True,
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "listed"), [(3, True), (2051, True), (0, False), (2, False), (None, None), ("x", False)]
+)
+def test_whether_somebody_is_a_contact_or_was_only_met(flags: object, listed: bool | None) -> None:
+    found = read(ContactFlag=flags)
+    assert found is not None
+    assert found.listed is listed
 
 
 @pytest.mark.parametrize(
