@@ -1,0 +1,250 @@
+"""Who has which topic, through logins, renames, attacks and losses (P3; DESIGN 4, 4.1)."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.signing_in import STATE, ask
+from tests.support.home import PEOPLE, Home
+
+CONTACTS = "wx/contacts"
+
+
+async def directory(home: Home, **wanted: Any) -> dict[str, Any]:
+    """The directory once it has somebody with what is wanted."""
+
+    def fits(heard: Any) -> bool:
+        people = heard.body["contacts"]
+        return any(all(one.get(key) == value for key, value in wanted.items()) for one in people)
+
+    heard = await home.hear(home.ear.wait, CONTACTS, lambda one: bool(one.payload) and fits(one))
+    return {one["user"]: one for one in heard.body["contacts"]}
+
+
+async def log_in_again(home: Home, *, meanwhile: Any = None) -> None:
+    """The phone ends the login; everybody has another UserName in the next one."""
+    since = home.ear.count
+    await home.phone.post("logout", retcode=1101)
+    await home.body(STATE, state="waiting_for_scan", since=since)
+    if meanwhile is not None:
+        await meanwhile()
+    await home.phone.wait("code")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online", since=since)
+    await home.phone.wait("polling")
+
+
+async def level_of(home: Home, who: str, text: str) -> str:
+    """On which topic arrives what somebody says."""
+    await home.phone.say(who, text)
+    heard = await home.hear(home.ear.wait, "wx/in/#", lambda one: one.body["text"] == text)
+    return str(heard.topic.removeprefix("wx/in/"))
+
+
+async def test_the_directory_says_who_has_which_topic_and_why(home: Home):
+    await home.log_in()
+    people = await directory(home, user="wife")
+    whole = home.ear.on(CONTACTS)[-1].body
+    assert (whole["schema"], whole["complete"], whole["count"]) == (1, True, len(whole["contacts"]))
+    assert people["wife"] == {
+        "user": "wife",
+        "kind": "friend",
+        "name": "老婆",
+        "remark": "老婆",
+        "nickname": "晓梅🌸",
+        "matched_by": "pin",
+        "trusted": True,
+        "removed": False,
+    }
+    assert (people["family"]["kind"], people["family"]["trusted"]) == ("group", False)
+    assert people["filehelper"]["kind"] == "self"
+    assert people["妈妈"]["trusted"] is False
+    assert people["中国日报双语新闻"]["kind"] == "official"
+    assert {"小明", "小明-2"} <= set(people)
+    answer = await ask(home, "contacts", query="小明", kind="friend")
+    assert answer["data"]["count"] == 2
+    every = await ask(home, "contacts")
+    assert {one["user"] for one in every["data"]["contacts"]} == set(people)
+    assert home.ear.on("wx/event/contact_added") == [], "nobody becomes a contact by a login"
+
+
+async def test_people_come_go_and_change_their_names(home: Home):
+    await home.log_in()
+    await home.phone.post("people", add={"id": "bob", "nickname": "Bob"})
+    added = await home.body("wx/event/contact_added", user="Bob")
+    assert (added["kind"], added["name"]) == ("friend", "Bob")
+    await home.phone.post("people", rename={"id": "bob", "nickname": "Robert"})
+    renamed = await home.body("wx/event/contact_renamed", user="Bob")
+    assert (renamed["from"], renamed["to"]) == ("Bob", "Robert")
+    assert (await directory(home, user="Bob", name="Robert"))["Bob"]["nickname"] == "Robert"
+    await home.phone.post("people", remove={"id": "bob"})
+    await home.body("wx/event/contact_removed", user="Bob")
+    assert (await directory(home, user="Bob", removed=True))["Bob"]["name"] == "Robert"
+
+
+async def test_a_stranger_in_a_group_is_no_contact_until_they_are(home: Home):
+    await home.log_in()
+    names = await home.phone.get("names")
+    aunt = {"MsgType": 51, "StatusNotifyCode": 4, "StatusNotifyUserName": names["aunt"], "MsgId": "51"}
+    await home.phone.post(
+        "raw", AddMsgList=[{**aunt, "FromUserName": names["me"], "ToUserName": names["me"]}]
+    )
+    people = await directory(home, user="三姨")
+    assert people["三姨"]["stranger"] is True
+    assert home.ear.on("wx/event/contact_added") == []
+    await home.phone.post("people", set={"id": "aunt", "contact_flag": 3, "kind": "friend"})
+    await home.body("wx/event/contact_added", user="三姨")
+
+
+async def test_ten_logins_with_renames_keep_every_topic(home: Home):
+    dice = random.Random(7)
+    await home.log_in()
+    await home.phone.post("people", friends=12)
+    await log_in_again(home)
+    who = ["wife", "mom", "lilei", "hanmeimei", *(f"friend{n}" for n in range(1, 13))]
+    levels = {one: await level_of(home, one, f"0 {one}") for one in who}
+    assert len(set(levels.values())) == len(who)
+    for login in range(1, 10):
+
+        async def meanwhile(login: int = login) -> None:
+            for one in dice.sample(who[2:], 2):
+                await home.phone.post("people", rename={"id": one, "nickname": f"{one} {login}"})
+
+        await log_in_again(home, meanwhile=meanwhile)
+        for one in dice.sample(who, 4):
+            assert await level_of(home, one, f"{login} {one}") == levels[one]
+    for one in who:
+        assert await level_of(home, one, f"end {one}") == levels[one]
+
+
+async def test_a_name_cannot_be_taken_over(home: Home):
+    """Eve takes name, picture and all that she can of the wife and of mom; WeChat shows her on the wire."""
+    await home.log_in()
+    assert await level_of(home, "wife", "it is me") == "wife"
+    mom = await level_of(home, "mom", "me too")
+    people = {one["id"]: one for one in await home.phone.get("people")}
+    copied = {
+        key: people["mom"][key] for key in ("nickname", "sex", "province", "city", "avatar", "attr_status")
+    }
+
+    async def attack() -> None:
+        await home.phone.post("people", add={"id": "eve", **copied})
+        await home.phone.post("people", add={"id": "eva", "nickname": "老婆"})
+        await home.phone.post("people", add={"id": "evi", "nickname": "filehelper"})
+        await home.phone.post("people", add={"id": "evo", "nickname": "妈妈"})
+
+    await log_in_again(home, meanwhile=attack)
+    assert await level_of(home, "wife", "still me") == "wife"
+    assert await level_of(home, "mom", "still me too") == mom
+    for eve in ("eve", "eva", "evi", "evo"):
+        await home.phone.say(eve, f"I am {eve}")
+        heard = await home.hear(
+            home.ear.wait, "wx/in/#", lambda one, who=eve: one.body["text"] == f"I am {who}"
+        )
+        assert heard.topic not in ("wx/in/wife", f"wx/in/{mom}", "wx/in/filehelper")
+        assert heard.body["trusted"] is False
+    since = home.ear.count
+    await home.hear(home.ear.publish, "wx/out/wife", "only for you")
+    await home.body("wx/result/wife", since=since, status="sent")
+    assert [(one["to"], one["text"]) for one in await home.phone.sent(1)] == [("wife", "only for you")]
+
+
+async def test_a_name_given_by_reload_moves_the_topic_and_the_old_one_still_works(home: Home):
+    await home.log_in()
+    assert await level_of(home, "mom", "before") == "妈妈"
+    home.bridge.configure(home.settings({"contacts": {**PEOPLE, "mother": {"remark": "妈妈"}}}))
+    answer = await ask(home, "reload")
+    assert answer["data"]["applied"] == ["accounts.home.contacts"]
+    changed = await home.body("wx/event/topic_changed", user="mother")
+    assert (changed["from"], changed["to"]) == ("妈妈", "mother")
+    assert await level_of(home, "mom", "after") == "mother"
+    people = await directory(home, user="mother", trusted=True)
+    assert people["mother"]["matched_by"] == "pin"
+    for name in ("妈妈", "mother"):
+        await home.hear(home.ear.publish, f"wx/out/{name}", f"to {name}")
+        await home.body(f"wx/result/{name}", status="sent")
+    assert [one["to"] for one in await home.phone.sent(2)] == ["mom", "mom"]
+    await home.phone.post("people", add={"id": "other", "nickname": "妈妈"})
+    assert await level_of(home, "other", "I am new") not in ("妈妈", "mother")
+
+
+async def test_a_bad_file_changes_nothing(home: Home):
+    await home.log_in()
+    home.bridge.config.write_text("accounts: {home: {contact: {}}}\n")
+    answer = await ask(home, "reload")
+    assert (answer["status"], answer["code"]) == ("error", "bad_request")
+    assert "contact" in answer["error"]
+    assert await level_of(home, "wife", "as before") == "wife"
+
+
+async def test_names_in_pinyin(home: Home):
+    home.bridge.configure(home.settings({"topic_names": "pinyin", "contacts": {}}))
+    await home.log_in()
+    levels = [await level_of(home, who, f"I am {who}") for who in ("mom", "lilei", "hanmeimei")]
+    assert levels[:2] == ["mama", "lilei"]
+    assert all(level.isascii() and level == level.lower() for level in levels)
+
+
+async def test_names_and_people_survive_a_lost_database(home: Home):
+    await home.log_in()
+    levels = {who: await level_of(home, who, f"1 {who}") for who in ("wife", "mom", "twin1", "twin2")}
+    copy = home.bridge.store / "people.json"
+    await directory(home, user=levels["twin2"])
+    await home.hear(home.bridge.stop)
+    assert mode(copy) == 0o600
+    people = read(copy)["accounts"]["home"]
+    assert set(levels.values()) <= set(people["levels"])
+    forget_database(home.bridge.store)
+    await home.restart()
+    for who, level in levels.items():
+        assert await level_of(home, who, f"2 {who}") == level
+    assert any("people restored from their copy" in line for line in home.bridge.log)
+    streams = {one.body["stream"] for one in home.ear.on("wx/in/#")}
+    assert len(streams) == 2, "another store counts anew and says so"
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def forget_database(store: Path) -> None:
+    for file in store.glob("wx2mqtt.db*"):
+        file.unlink()
+
+
+@pytest.mark.parametrize(("limit", "friends"), [("max_packet_size 3000", 60), ("", 2500)])
+async def test_a_directory_that_is_too_large_has_those_whom_the_owner_named(
+    home: Home, limit: str, friends: int
+):
+    await home.phone.post("people", friends=friends)
+    if limit:
+        home.broker.configure(limit)
+        home.broker.restart()
+    home.bridge.configure(home.settings(homeassistant={"expose": ["friend_1", "妈妈"]}))
+    await home.log_in()
+    await directory(home, user="wife")
+    heard = home.ear.on(CONTACTS)[-1]
+    assert heard.body["complete"] is False
+    assert {one["user"] for one in heard.body["contacts"]} == {"wife", "family", "妈妈"}
+    if not limit:
+        answer = await ask(home, "contacts")
+        assert answer["data"]["count"] > friends
+
+
+async def test_everybody_has_a_name_of_their_own_with_5_000_friends(home: Home):
+    await home.phone.post("people", friends=5000, groups=20, members=100)
+    await home.log_in()
+    await home.hear(home.ear.wait, CONTACTS, lambda one: one.body["complete"] is False)
+    answer = await ask(home, "contacts")
+    users = [one["user"] for one in answer["data"]["contacts"]]
+    assert len(users) == len(set(users)) > 5000
