@@ -118,9 +118,8 @@ class Session:
         )
         self._demands: asyncio.Queue[Demand] = asyncio.Queue()
         self._resting = asyncio.Event()
-        self._stored = (
-            asyncio.Event()
-        )  # not while something that WeChat handed over is on its way to the disk
+        self._leaving = False  # a logout was asked for and is not yet carried out
+        self._stored = asyncio.Event()  # not while what WeChat handed over is on its way to the disk
         self._stored.set()
         self._codes = 0
         self._url = ""
@@ -129,6 +128,7 @@ class Session:
         self._login_id = ""
         self.language = language
         self.login = Login(since=now_ms(), reason=say(language, "starting"))
+        self._entered = False  # WeChat has let us in, and perhaps we do not yet know who everybody is
         self.standing = False
         self.people_known = False
         self.last_answer: int | None = None
@@ -140,7 +140,7 @@ class Session:
 
     def ask(self) -> None:
         """Somebody wants to log in: show a QR code now, unless a login stands (DESIGN 4.3)."""
-        if not self.standing:
+        if self._leaving or not self._entered:
             self._demands.put_nowait(LoginAsked())
 
     def ask_if_resting(self) -> None:
@@ -150,6 +150,7 @@ class Session:
 
     async def log_out(self) -> None:
         """End the login at WeChat; returns when the bridge rests (DESIGN 4.3)."""
+        self._leaving = True
         self._resting.clear()
         self._demands.put_nowait(LogoutAsked())
         await self._resting.wait()
@@ -214,7 +215,7 @@ class Session:
         """The next demand that means something: whoever asked to log in may be logged in by now."""
         while True:
             demand = await self._demands.get()
-            if not (isinstance(demand, LoginAsked) and self.standing):
+            if not (isinstance(demand, LoginAsked) and self._entered):
                 return demand
 
     def _forget_demands(self) -> None:
@@ -228,12 +229,16 @@ class Session:
         """Do nothing until somebody asks to log in; returns what the next code is to say of the past."""
         self._move(state, reason, needs=needs)
         self._beat(None)
-        self._resting.set()
+        self._rested()
         while not isinstance(await self._demands.get(), LoginAsked):
-            self._resting.set()  # there is no login that could be ended
+            self._rested()  # there is no login that could be ended
         self._resting.clear()
         self._codes = 0
         return ""
+
+    def _rested(self) -> None:
+        self._leaving = False
+        self._resting.set()
 
     async def _log_out(self) -> str:
         await self._gateway.logout()
@@ -243,6 +248,7 @@ class Session:
         await self._pause(pause)
         step = await self._log_in(resume=resume, why=why)
         self._codes = 0
+        self._entered = True
         refresh = None
         try:
             self._inbound.owner = step.owner
@@ -258,7 +264,7 @@ class Session:
                 refresh = asyncio.create_task(self._fetch_people_later(step))
             await self._receive(step.owner)
         finally:
-            self.standing = False
+            self._entered = self.standing = False
             self._sender.online(now=False)
             if refresh is not None:
                 refresh.cancel()

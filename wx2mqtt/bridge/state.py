@@ -32,9 +32,9 @@ TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
         {S.ONLINE, S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.LOGGED_OUT, S.REFUSED, S.STARTING, S.STOPPED}
     ),
     S.LOGGED_OUT: frozenset(
-        {S.STARTING, S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.INTERRUPTED, S.STOPPED}
+        {S.STARTING, S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.INTERRUPTED, S.REFUSED, S.STOPPED}
     ),
-    S.REFUSED: frozenset({S.STARTING, S.WAITING_FOR_SCAN, S.INTERRUPTED, S.STOPPED}),
+    S.REFUSED: frozenset({S.STARTING, S.WAITING_FOR_SCAN, S.INTERRUPTED, S.LOGGED_OUT, S.STOPPED}),
     S.STOPPED: frozenset({S.STARTING}),
 }
 """From which state which others follow; a state always follows itself (a new code, another reason)."""
