@@ -168,7 +168,7 @@ class Inbound:
         person = self._identity.by_handle(message.sender) if in_group else chat
         if person is None:
             return {"name": message.sender_name, "self": False}, False
-        name = message.sender_name or person.remark or person.nickname
+        name = person.remark or message.sender_name or person.nickname  # (webwx 4.4)
         return {"user": person.level, "name": name, "self": False}, person.trusted
 
     def _event(self, event: Event) -> NewEvent | None:

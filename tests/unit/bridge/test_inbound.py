@@ -87,7 +87,7 @@ def test_in_a_group_the_sender_counts_and_a_borrowed_nickname_gives_nothing():
     async def story(house: House) -> None:
         wife = await house.body(message("1", sender=WIFE.handle, sender_name="晓梅", **IN_FAMILY))
         assert wife["user"] == "family"
-        assert wife["sender"] == {"user": "wife", "name": "晓梅", "self": False}
+        assert wife["sender"] == {"user": "wife", "name": "老婆", "self": False}
         assert wife["trusted"] is True
         eve = await house.body(message("2", sender=Handle("@eve"), sender_name="老婆", **IN_FAMILY))
         assert eve["sender"] == {"name": "老婆", "self": False}
