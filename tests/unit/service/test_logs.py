@@ -116,7 +116,7 @@ def test_secrets_are_hidden_in_every_place_of_an_event():
         request={"Sid": "Geheim"},
         url="mqtt://a:Geheim@b",
     )
-    logging.getLogger("httpx").warning("GET %s", "https://wx.qq.com/?pass_ticket=Geheim")
+    logging.getLogger("asyncio").warning("GET %s", "https://wx.qq.com/?pass_ticket=Geheim")
     with structlog.contextvars.bound_contextvars(token="Geheim"):
         log.info("x")
     assert len(rows(stream)) == 3
@@ -134,7 +134,7 @@ def test_libraries_are_heard_from_warning_on_whatever_our_level_is():
     for level, heard in (("debug", ["w", "e"]), ("info", ["w", "e"]), ("error", ["e"])):
         stream = io.StringIO()
         logging_to(stream, level=level)
-        for name in ("httpx", "paho.mqtt.client", "uvicorn.error", "amqtt.broker"):
+        for name in ("asyncio", "paho.mqtt.client", "uvicorn.error", "amqtt.broker"):
             library = logging.getLogger(name)
             library.info("i")
             library.warning("w")
