@@ -337,6 +337,8 @@ async def opened(loaded: Loaded, around: Surroundings, *, broker: bool = True) -
 async def run(loaded: Loaded, around: Surroundings) -> None:
     """`wx2mqtt run`: until SIGTERM or SIGINT; SIGHUP reloads."""
     loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # first: to open may take a while, and ends in order too
+        loop.add_signal_handler(number, around.stop.set)
     async with opened(loaded, around) as app:
         reloads: set[asyncio.Task[None]] = set()
 
@@ -345,7 +347,5 @@ async def run(loaded: Loaded, around: Surroundings) -> None:
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, around.stop.set)
         loop.add_signal_handler(signal.SIGHUP, hangup)
         await app.run()

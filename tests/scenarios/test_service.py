@@ -1,0 +1,246 @@
+"""The bridge as a service: ready, alive, stopped in order, and what the others see of it (DESIGN 2, 4.1, 4.3)."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.signing_in import STATE, ask, states_since
+from tests.support.home import Home
+from tests.support.manager import ServiceManager
+
+BRIDGE, HEALTH, INFO = "wx/bridge/state", "wx/bridge/health", "wx/bridge/info"
+STOPS_WITHIN = 5.0  # seconds (DESIGN 2)
+
+
+def rfc3339(text: str) -> float:
+    assert text.endswith("Z")
+    assert text[-5] == ".", "milliseconds"
+    return datetime.fromisoformat(text).timestamp()
+
+
+async def stopped(home: Home) -> tuple[int, float]:
+    """The exit code of an orderly stop, and how long it took."""
+    began = time.monotonic()
+    code = await home.hear(home.bridge.stop)
+    return code, time.monotonic() - began
+
+
+# what systemd hears
+
+
+async def test_systemd_is_told_everything_from_ready_to_stopping(home: Home):
+    with ServiceManager(home.folder, watchdog=2) as manager:
+        home.bridge.start(**manager.env)
+        await home.hear(manager.wait, "READY", "1")
+        await home.hear(manager.wait, "STATUS", "home: waiting_for_scan")
+        await home.phone.wait("code")
+        await home.phone.post("scan")
+        await home.phone.post("confirm")
+        status = await home.hear(manager.wait, "STATUS", "home: online")
+        assert "王小明" in status
+        assert "no broker" not in status
+        since = len(manager.heard)
+        home.bridge.hangup()
+        await home.hear(manager.wait, "RELOADING", "1", since=since)
+        assert int(await home.hear(manager.wait, "MONOTONIC_USEC", since=since)) > 0
+        await home.hear(manager.wait, "READY", "1", since=since)
+        assert await home.hear(home.bridge.stop) == 0
+        assert "STOPPING" in manager.names
+        assert manager.names.index("READY") < manager.names.index("STOPPING")
+
+
+async def test_the_watchdog_is_fed_at_half_its_time(home: Home):
+    with ServiceManager(home.folder, watchdog=1) as manager:
+        home.bridge.start(**manager.env)
+        await home.hear(manager.wait, "READY", "1")
+        for _ in range(6):
+            await home.hear(manager.wait, "WATCHDOG", since=len(manager.heard), timeout=2)
+        times = manager.times("WATCHDOG")
+        assert max(b - a for a, b in pairwise(times)) < 0.95
+        assert await home.hear(home.bridge.stop) == 0
+
+
+async def test_a_broker_that_is_away_does_not_keep_the_service_from_being_ready(home: Home):
+    home.broker.stop()
+    with ServiceManager(home.folder, watchdog=2) as manager:
+        home.bridge.start(**manager.env)
+        await home.hear(manager.wait, "READY", "1")
+        await home.hear(manager.wait, "STATUS", "no broker")
+        since = len(manager.heard)
+        await home.hear(manager.wait, "WATCHDOG", since=since)
+        home.broker.start()
+        await home.hear(manager.wait, "STATUS", "waiting_for_scan (scan the QR code", since=since, timeout=30)
+        code, took = await stopped(home)
+        assert (code, took < STOPS_WITHIN) == (0, True)
+
+
+# stopping
+
+
+async def test_a_stop_is_said_in_order_and_takes_no_time(home: Home):
+    await home.log_in()
+    since = home.ear.count
+    code, took = await stopped(home)
+    assert code == 0
+    assert took < 2
+    said = [(one.topic, one.payload) for one in home.ear.heard[since:] if one.topic in (STATE, BRIDGE)]
+    assert [topic for topic, _ in said] == [STATE, BRIDGE]
+    assert home.ear.on(STATE)[-1].body["state"] == "stopped"
+    assert said[-1] == (BRIDGE, b"offline")
+
+
+async def test_a_stop_is_over_in_time_whatever_hangs(home: Home):
+    await home.log_in()
+    for endpoint in ("webwxsendmsg", "synccheck", "webwxlogout"):
+        await home.phone.post("fault", endpoint=endpoint, kind="hang", times=0)
+    await home.hear(home.ear.publish, "wx/out/wife", "never answered")
+    await home.phone.wait("calls:webwxsendmsg:1")
+    home.broker.pause()
+    try:
+        code, took = await stopped(home)
+    finally:
+        home.broker.resume()
+    assert code == 0
+    assert took < STOPS_WITHIN + 0.5
+    await home.phone.post("fault/clear")
+    home.bridge.start()
+    result = await home.body("wx/result/wife")
+    assert (result["status"], result["duplicate_possible"]) == ("sent", True)
+
+
+@pytest.mark.parametrize("when", ["at once", "with a code", "broker away"])
+async def test_a_stop_at_an_awkward_moment_is_in_order(home: Home, when: str):
+    if when == "broker away":
+        home.broker.stop()
+    home.bridge.start()
+    if when == "with a code":
+        await home.phone.wait("code")
+    else:
+        await home.hear(home.bridge.wait_for_log, "The store is")
+    code, took = await stopped(home)
+    assert (code, took < STOPS_WITHIN) == (0, True)
+    if when == "broker away":
+        home.broker.start()
+
+
+async def test_a_kill_is_told_by_the_broker(home: Home):
+    await home.log_in()
+    await home.hear(home.ear.wait, BRIDGE, lambda one: one.payload == b"online")
+    since = home.ear.count
+    home.bridge.kill()
+    will = await home.hear(home.ear.wait, BRIDGE, since=since)
+    assert will.payload == b"offline"
+    await home.restart()
+    assert (await home.hear(home.ear.wait, BRIDGE, since=since + 1)).payload == b"online"
+
+
+async def test_what_is_said_of_the_login_counts_only_while_online_so_that_comes_last(home: Home):
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    since = home.ear.count
+    home.bridge.start()
+    await home.hear(home.ear.wait, BRIDGE, lambda one: one.payload == b"online", since=since)
+    topics = [one.topic for one in home.ear.heard[since:]]
+    first = topics[: topics.index(BRIDGE)]
+    assert {STATE, "wx/login/qr", "wx/contacts", INFO, HEALTH} <= set(first)
+
+
+# health and info
+
+
+async def test_health_says_how_it_goes_and_when_it_will_say_so_again(home: Home):
+    await home.log_in()
+    await home.phone.say("wife", "hello")
+    health = await home.body(HEALTH, healthy=True)
+    assert (health["schema"], health["account"], health["state"]) == (1, "home", "online")
+    assert health["problems"] == []
+    assert 0 < rfc3339(health["next_before"]) - rfc3339(health["time"]) <= 60
+    assert health["broker"]["connected"] is True
+    assert set(health["queues"]) >= {"to_mqtt", "to_wechat", "set_aside", "dropped"}
+    assert health["store"]["limit"] == 2_000_000_000
+    assert health["wechat"]["last_answer_age"] >= 0
+    answer = await ask(home, "health")
+    assert answer["data"]["state"] == "online"
+    since = home.ear.count
+    again = await home.hear(home.ear.wait_body, HEALTH, since=since, timeout=45)
+    assert rfc3339(again["time"]) <= rfc3339(home.ear.on(HEALTH)[-2].body["next_before"])
+
+
+async def test_health_names_what_is_wrong(home: Home):
+    home.bridge.start()
+    waiting = await home.body(HEALTH, problems=["login_waiting_for_scan"])
+    assert waiting["healthy"] is False
+
+
+async def test_info_says_what_the_bridge_is_and_shows_no_secret(home: Home):
+    home.broker.configure("allow_anonymous false\npassword_file {folder}/passwords")
+    settings = home.settings(web={"password": "page-secret-4711"})
+    settings["mqtt"] |= {"username": "bridge", "password": "broker-secret-4711"}
+    home.bridge.configure(settings)
+    home.bridge.start()
+    info = await home.body(INFO)
+    assert (info["schema"], info["account"], info["backend"]) == (1, "home", "webwx")
+    assert info["version"]
+    assert info["stream"]
+    assert info["mqtt_protocol"] == "5"
+    assert info["capabilities"]["groups"] is True
+    assert info["settings"]["send"]["per_minute"] == 0
+    assert "4711" not in str(info)
+    assert any("web" in warning for warning in info["warnings"])
+
+
+async def test_the_log_level_changes_while_it_runs(home: Home):
+    home.bridge.configure({**home.settings(), "log": {"level": "error", "format": "json"}})
+    await home.log_in()
+    lines = len(home.bridge.log)
+    assert (await ask(home, "log_level", level="debug"))["status"] == "ok"
+    await ask(home, "logout")
+    assert any('"event": "login"' in line for line in home.bridge.log[lines:])
+    assert (await ask(home, "log_level", level="loud"))["code"] == "bad_request"
+
+
+# a store that is full
+
+
+def settings_of_a_small_store(home: Home, size: str) -> dict[str, Any]:
+    settings = home.settings()
+    return {**settings, "storage": {"path": str(home.bridge.store), "max_size": size}}
+
+
+def fill(store: Path, size: int) -> Path:
+    """A file of somebody else's in the store."""
+    big = store / "a-large-file"
+    big.write_bytes(bytes(size))
+    return big
+
+
+async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_there_is_room(home: Home):
+    await home.log_in()
+    await home.phone.say("wife", "before")
+    await home.body("wx/in/wife", text="before")
+    await home.hear(home.bridge.stop)
+    big = fill(home.bridge.store, 8_000_000)
+    home.bridge.configure(settings_of_a_small_store(home, "8MB"))
+    since = home.ear.count
+    home.bridge.start()
+    state = await home.body(STATE, state="interrupted", since=since)
+    assert "8 MB" in state["reason"]
+    assert state["needs"] == "nothing"
+    await home.phone.say("wife", "while it was full")
+    await home.hear(home.ear.say, "wx/out/wife", {"text": "no room", "id": "c1"})
+    result = await home.body("wx/result/wife", since=since)
+    assert (result["status"], result["code"], result["id"]) == ("rejected", "storage_full", "c1")
+    health = await home.body(HEALTH, since=since, state="interrupted")
+    assert "store_full" in health["problems"]
+    big.unlink()
+    home.bridge.configure(settings_of_a_small_store(home, "80MB"))
+    home.bridge.hangup()
+    await home.body("wx/in/wife", text="while it was full")
+    assert (await states_since(home, since))[-1] == "online"
+    assert [one.body["seq"] for one in home.ear.on("wx/in/wife")] == [1, 2]
