@@ -1,0 +1,188 @@
+"""Commands that must wait: for the first login, for the next one, for the broker, for WeChat's patience (DESIGN 4.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.ear import Ear
+from tests.support.home import Home
+
+
+def outcome(result: dict[str, Any]) -> tuple[str, str, bool]:
+    return result["status"], result["code"], result["duplicate_possible"]
+
+
+async def sent(home: Home) -> list[tuple[str, str]]:
+    return [(one["to"], one["text"]) for one in await home.phone.get("sent")]
+
+
+async def scan(home: Home) -> None:
+    """Scan and confirm; returns when the bridge is online."""
+    since = home.ear.count
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body("wx/login/state", state="online", since=since)
+
+
+async def test_before_the_first_login_whom_the_owner_named_can_be_written_to_and_nobody_else(home: Home):
+    home.bridge.start()
+    await home.phone.wait("code")
+    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    assert (await home.tell("妈妈", "nobody knows you yet"))["code"] == "unknown_user"
+    late = await home.tell("wife", {"text": "too late", "id": "late", "ttl": 0.05})
+    assert outcome(late) == ("expired", "logged_out", False)
+    for number in range(5):
+        await home.publish("wx/out/wife", {"text": f"early {number}", "id": f"e{number}"})
+    await home.publish("wx/out/filehelper", {"text": "early note", "id": "note"})
+    await scan(home)
+    for number in range(5, 10):
+        await home.publish("wx/out/wife", {"text": f"early {number}", "id": f"e{number}"})
+    for number in range(10):
+        assert outcome(await home.body("wx/result/wife", id=f"e{number}")) == ("sent", "ok", False)
+    assert outcome(await home.body("wx/result/filehelper", id="note")) == ("sent", "ok", False)
+    assert [text for to, text in await sent(home) if to == "wife"] == [
+        f"early {number}" for number in range(10)
+    ]
+
+
+async def test_whom_the_owner_named_and_wechat_does_not_know_is_told_so_after_the_login(home: Home):
+    home.bridge.configure(home.settings({"contacts": {"ghost": {"remark": "nobody has this remark"}}}))
+    home.bridge.start()
+    await home.phone.wait("code")
+    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await home.publish("wx/out/ghost", {"text": "boo", "id": "boo"})
+    await scan(home)
+    result = await home.body("wx/result/ghost", id="boo")
+    assert (result["status"], result["code"]) == ("rejected", "unresolved_user")
+    assert await sent(home) == []
+
+
+@pytest.mark.parametrize("kill", [False, True])
+async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_sent_once(
+    home: Home, kill: bool
+):
+    await home.log_in()
+    await home.phone.post("logout", retcode=1101)
+    await home.body("wx/login/state", state="waiting_for_scan", since=home.ear.count)
+    for number in range(4):
+        await home.publish(
+            f"wx/out/{('wife', '妈妈')[number % 2]}", {"text": f"later {number}", "id": f"l{number}"}
+        )
+    await home.ask("health")
+    await home.hear(home.bridge.kill if kill else home.bridge.stop)
+    since = home.ear.count
+    home.bridge.start()
+    await home.body("wx/login/state", state="waiting_for_confirm", since=since)
+    await home.phone.post("confirm")
+    for number in range(4):
+        result = await home.body(f"wx/result/{('wife', '妈妈')[number % 2]}", id=f"l{number}")
+        assert outcome(result) == ("sent", "ok", False)
+    assert sorted(await sent(home)) == [
+        ("mom", "later 1"),
+        ("mom", "later 3"),
+        ("wife", "later 0"),
+        ("wife", "later 2"),
+    ]
+
+
+async def test_a_life_that_ends_while_the_bridge_is_away_is_told_at_the_next_start(home: Home):
+    await home.log_in()
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=-1, times=0)
+    await home.publish("wx/out/wife", {"text": "short", "id": "short", "ttl": 1.5})
+    await home.publish("wx/out/wife", {"text": "long", "id": "long"})
+    await home.phone.wait("calls:webwxsendmsg:1")
+    await home.hear(home.bridge.kill)
+    await home.phone.post("fault/clear")
+    since = home.ear.count
+    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"offline")
+    await home.restart()
+    long = await home.body("wx/result/wife", id="long", since=since)
+    assert long["status"] == "sent"
+    short = await home.body("wx/result/wife", id="short", since=since)
+    assert short["status"] in ("expired", "uncertain", "sent")
+    assert len(await sent(home)) == len(set(await sent(home)))
+
+
+async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home):
+    await home.log_in()
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
+    await home.publish("wx/out/wife", {"text": "patient", "id": "patient"})
+    await home.phone.wait("calls:webwxsendmsg:1")
+    late = await home.tell("妈妈", {"text": "impatient", "id": "impatient", "ttl": 0.3})
+    assert outcome(late) == ("expired", "rate_limited", False)
+    assert 30 < late["retry_after"] <= 60
+    health = (await home.ask("health"))["data"]
+    assert health["wechat"]["throttled"] > 30
+    assert health["queues"]["to_wechat"]["depth"] == 1
+    assert (await home.phone.get("state"))["calls"]["webwxsendmsg"] == 1, "nobody was asked again meanwhile"
+    await home.hear(home.bridge.stop)
+    await home.restart()
+    assert outcome(await home.body("wx/result/wife", id="patient")) == ("sent", "ok", False)
+    assert await sent(home) == [("wife", "patient")]
+
+
+async def test_results_wait_for_a_broker_that_dies_and_nothing_is_sent_twice(home: Home):
+    with Ear(home.broker.port, "wx/result/#", client_id="patient-ear", keeps=600) as ear:
+        await home.log_in()
+        await home.phone.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5, times=2)
+        for number in range(6):
+            await home.publish(
+                f"wx/out/{('wife', '妈妈')[number % 2]}", {"text": f"held {number}", "id": f"h{number}"}
+            )
+        await home.phone.wait("calls:webwxsendmsg:2")
+        await home.hear(home.broker.kill)
+        assert len(await home.phone.sent(6)) == 6
+        await home.hear(home.broker.start)
+        for number in range(6):
+            topic = f"wx/result/{('wife', '妈妈')[number % 2]}"
+            result = await home.hear(ear.wait_body, topic, id=f"h{number}")
+            assert outcome(result) == ("sent", "ok", False)
+    assert len(await sent(home)) == 6
+
+
+async def test_what_the_broker_kept_while_the_bridge_was_away_is_sent_in_order(home: Home):
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    for number in range(20):
+        await home.publish("wx/out/wife", f"kept {number}")
+    await home.publish("wx/out/wife", "{")
+    await home.restart()
+    results = await home.hear(home.ear.wait_count, "wx/result/wife", 21)
+    assert [one.body["status"] for one in results].count("sent") == 20
+    assert [text for _, text in await sent(home)] == [f"kept {number}" for number in range(20)]
+
+
+async def test_what_had_expired_at_the_broker_is_not_sent(home: Home):
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    await home.publish("wx/out/wife", {"text": "for a second", "id": "x"}, MessageExpiryInterval=1)
+    await home.publish("wx/out/wife", {"text": "for long", "id": "y"}, MessageExpiryInterval=600)
+    await home.publish("tick", "for two seconds", MessageExpiryInterval=2, retain=True)
+    while await home.hear(is_kept, home, "tick"):
+        pass
+    await home.restart()
+    assert outcome(await home.body("wx/result/wife", id="y")) == ("sent", "ok", False)
+    assert await sent(home) == [("wife", "for long")]
+
+
+def is_kept(home: Home, topic: str) -> bool:
+    """Whether the broker still keeps what was retained there."""
+    with Ear(home.broker.port, topic, "mark") as ear:
+        ear.publish("mark", b"")
+        ear.wait("mark")
+        return bool(ear.on(topic))
+
+
+async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: Home):
+    home.bridge.configure(home.settings(language="zh"))
+    await home.log_in()
+    assert (await home.tell("wife", "你好"))["message"] == "微信已接收消息"
+    assert (await home.tell("wife", ""))["message"] == "没有要发送的文字"
+    assert (await home.tell("nobody", "x"))["message"] == "没有名为“nobody”的联系人;名单见 wx/contacts"
+    assert "text/plain" in (await home.tell("wife", "{"))["message"]
+    assert "未知的请求" in (await home.ask("what"))["error"]
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    refused = await home.tell("wife", "refused")
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in refused["message"])
