@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from random import Random
 
 import pytest
@@ -36,7 +37,7 @@ class Pump(Told):
         while self.waiting and self.open < WINDOW and self.link.current is not None:
             number = self.waiting.pop(0)
             self.open += 1
-            self.link.publish(message(payload=b"%d" % number), lambda error, n=number: self.told(n, error))
+            self.link.publish(message(payload=b"%d" % number), partial(self.told, number))
 
     def told(self, number: int, error: Exception | None) -> None:
         self.open -= 1

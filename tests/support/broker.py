@@ -172,7 +172,7 @@ class Mosquitto:
 
 def _user() -> str:
     """Started as root, mosquitto would change to a user who cannot write in the test's folder."""
-    import pwd  # noqa: PLC0415 - not on every system; this module is imported also where no mosquitto runs
+    import pwd
 
     return pwd.getpwuid(os.geteuid()).pw_name
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 from wx2mqtt.bridge.identity import Changes, Identity, Pin
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner, PersonId
@@ -16,7 +17,7 @@ DAY = 24 * 3600 * 1000
 class Phone:
     """An address book, and the bridge's memory (as a store would keep it) beside it."""
 
-    def __init__(self, pins: Mapping[str, Pin] | None = None, **options: object) -> None:
+    def __init__(self, pins: Mapping[str, Pin] | None = None, **options: Any) -> None:
         self.book: dict[str, Contact] = {}
         self.login = 0
         self.now = 0
@@ -27,12 +28,12 @@ class Phone:
         self._seq = count(600_000_000)
         self.identity = self._new_identity()
 
-    def friend(self, who: str, nickname: str, **facts: object) -> None:
+    def friend(self, who: str, nickname: str, **facts: Any) -> None:
         """Add a friend; a picture of their own unless `avatar` is given."""
         facts.setdefault("avatar", str(next(self._seq)))
         self._add(who, ChatKind.FRIEND, nickname=nickname, **facts)
 
-    def group(self, who: str, name: str, *members: str, **facts: object) -> None:
+    def group(self, who: str, name: str, *members: str, **facts: Any) -> None:
         """Add a group with members of these nicknames."""
         self._add(who, ChatKind.GROUP, nickname=name, members=tuple(members) or None, **facts)
 
@@ -40,11 +41,11 @@ class Phone:
         """Add a special account."""
         self.book[name] = Contact(handle=Handle(name), kind=kind, nickname=name, permanent_id=name)
 
-    def _add(self, who: str, kind: ChatKind, **facts: object) -> None:
+    def _add(self, who: str, kind: ChatKind, **facts: Any) -> None:
         members = facts.pop("members", None)
         self.book[who] = Contact(handle=Handle(""), kind=kind, members=_members(members), **facts)
 
-    def change(self, who: str, **facts: object) -> None:
+    def change(self, who: str, **facts: Any) -> None:
         """Somebody has other facts now; nobody has told the bridge yet."""
         if "members" in facts:
             facts["members"] = _members(facts["members"])
@@ -115,6 +116,18 @@ class Phone:
         person = self.identity.by_handle(self.handle(who))
         return None if person is None else person.level
 
+    def person(self, level: str) -> Person:
+        """Whom the bridge means by a topic."""
+        person = self.identity.by_level(level)
+        assert person is not None, level
+        return person
+
+    def whose(self, handle: Handle) -> Person:
+        """Whom the bridge means by a handle."""
+        person = self.identity.by_handle(handle)
+        assert person is not None, handle
+        return person
+
     def reaches(self, level: str) -> str | None:
         """To whom a command on this topic goes, in truth."""
         person = self.identity.by_level(level)
@@ -131,7 +144,7 @@ class Phone:
         return Identity(self.persons.values(), self.levels, self.pins, **self.options)
 
 
-def _members(names: object) -> tuple[Member, ...] | None:
+def _members(names: Iterable[str] | None) -> tuple[Member, ...] | None:
     if names is None:
         return None
     return tuple(Member(handle=Handle(f"@{name}"), nickname=name) for name in names)

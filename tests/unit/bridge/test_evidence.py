@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wx2mqtt.bridge.evidence import Facts, Pin, checksums, facts_of, member_set, tidy
@@ -10,7 +12,7 @@ from wx2mqtt.model import ChatKind, Contact, Handle, Member
 ME = Handle("@me")
 
 
-def facts(**values: object) -> Facts:
+def facts(**values: Any) -> Facts:
     values.setdefault("kind", ChatKind.FRIEND)
     return facts_of(Contact(handle=values.pop("handle", Handle("@x")), **values), owner=ME, uin="42")
 

@@ -161,7 +161,7 @@ def test_pages_of_a_directory_and_a_batch_never_empty_what_was_known() -> None:
     phone.log_in()
     phone.book["lily"] = Contact(handle=Handle(""), kind=ChatKind.FRIEND, profile={"city": "深圳"})
     phone.tell("lily")
-    person = phone.identity.by_level("老婆")
+    person = phone.person("老婆")
     assert (person.nickname, person.remark, person.alias) == ("Lily", "老婆", "id1")
     assert person.profile == {**HOME, "city": "深圳"}
 
@@ -172,9 +172,9 @@ def test_only_a_directory_says_that_a_remark_is_no_more() -> None:
     phone.log_in()
     phone.change("lily", remark="")
     phone.tell("lily")
-    assert phone.identity.by_level("老婆").remark == "老婆"
+    assert phone.person("老婆").remark == "老婆"
     phone.refresh()
-    assert phone.identity.by_level("老婆").remark == ""
+    assert phone.person("老婆").remark == ""
 
 
 def test_a_contact_that_comes_twice_in_a_directory_keeps_what_either_says() -> None:
@@ -211,13 +211,13 @@ def test_a_friend_called_filehelper_gets_another_level() -> None:
     phone.log_in()
     assert phone.level("eve") == "filehelper-2"
     phone.writes("filehelper", ChatKind.SELF)
-    assert phone.identity.by_handle(Handle("@filehelper-1")).level == "self"
+    assert phone.whose(Handle("@filehelper-1")).level == "self"
 
 
 def test_the_file_helper_can_be_met_before_any_list_names_it() -> None:
     phone = Phone()
     phone.keep(phone.identity.place(Handle("filehelper"), ChatKind.SELF, "", 0))
-    assert phone.identity.by_level("filehelper").permanent_id == "filehelper"
+    assert phone.person("filehelper").permanent_id == "filehelper"
     phone.special("filehelper")
     phone.log_in()
     assert len(phone.identity.directory()) == 1
@@ -231,16 +231,16 @@ def test_ids_that_never_change_are_known_in_every_login_before_any_list() -> Non
     assert phone.level("o9@im.wechat") == "me"
     assert phone.trusted("o9@im.wechat")
     assert phone.identity.knows("login-1")
-    assert not phone.identity.by_level("me").removed
+    assert not phone.person("me").removed
 
 
 def test_a_permanent_id_is_known_under_another_handle() -> None:
     phone = Phone()
     phone.keep(phone.identity.place(Handle("h1"), ChatKind.FRIEND, "Zoe", 0, permanent_id="z"))
     phone.log_in(complete=False)
-    assert phone.identity.by_level("Zoe").handle is None
+    assert phone.person("Zoe").handle is None
     phone.keep(phone.identity.place(Handle("h2"), ChatKind.FRIEND, "", 0, permanent_id="z"))
-    assert phone.identity.by_handle(Handle("h2")).level == "Zoe"
+    assert phone.whose(Handle("h2")).level == "Zoe"
 
 
 def test_the_accounts_own_entry_is_one_person_for_ever() -> None:
@@ -302,7 +302,7 @@ def test_who_is_missing_from_part_of_a_directory_is_not_gone() -> None:
     phone.friend("bob", "Bob")
     phone.log_in()
     phone.log_in(without=("ann",), complete=False)
-    person = phone.identity.by_level("Ann")
+    person = phone.person("Ann")
     assert (person.handle, person.removed, person.closed) == (None, False, False)
     phone.refresh()
     assert phone.reaches("Ann") == "ann"
@@ -324,7 +324,7 @@ def test_when_the_last_friend_is_gone_an_empty_directory_is_believed() -> None:
     phone.drop("ann")
     phone.friend("bob", "Bob")
     phone.log_in(without=("bob",))
-    assert phone.identity.by_level("Ann").removed
+    assert phone.person("Ann").removed
 
 
 def test_a_group_that_nobody_saved_is_silent_and_not_gone() -> None:
@@ -334,7 +334,7 @@ def test_a_group_that_nobody_saved_is_silent_and_not_gone() -> None:
     phone.group("g", "群", "Ann", "Tom", "Eva")
     phone.log_in()
     assert phone.log_in(without=("g",)).events == ()
-    assert not phone.identity.by_level("群").removed
+    assert not phone.person("群").removed
     assert events(phone.tell("g")) == []
     assert phone.reaches("群") == "g"
 
@@ -344,16 +344,17 @@ def test_a_group_that_writes_before_it_is_known_is_joined_with_what_it_was() -> 
     phone.friend("ann", "Ann")
     phone.group("g", "群", "Ann", "Tom", "Eva")
     phone.log_in()
-    old = phone.identity.by_level("群").id
+    old = phone.person("群").id
     phone.log_in(without=("g",))
     phone.writes("g", ChatKind.GROUP)
     assert phone.level("g") == "group"
-    placed = phone.identity.by_level("group").id
-    phone.keep(phone.identity.mark_wrote(phone.identity.by_level("group")))
+    placed = phone.person("group").id
+    phone.keep(phone.identity.mark_wrote(phone.person("group")))
     assert events(phone.tell("g")) == [("topic_changed", "群")]
     assert phone.reaches("group") == phone.reaches("群") == "g"
-    assert phone.identity.get(placed).id == old
-    assert phone.identity.by_level("群").wrote
+    assert phone.identity.get(placed) == phone.person("群")
+    assert phone.person("群").id == old
+    assert phone.person("群").wrote
     phone.restart()
     assert phone.reaches("group") == "g"
 
@@ -363,10 +364,10 @@ def test_a_stranger_who_writes_gets_a_topic_and_no_event() -> None:
     assert phone.writes("stranger", name="Zoe").events == ()
     assert phone.level("stranger") == "Zoe"
     phone.refresh()
-    assert not phone.identity.by_level("Zoe").removed
+    assert not phone.person("Zoe").removed
     phone.friend("stranger", "Zoe", remark="Z")
     assert phone.tell("stranger").events == ()
-    assert phone.identity.by_level("Zoe").remark == "Z"
+    assert phone.person("Zoe").remark == "Z"
     assert phone.level("stranger") == "Zoe"
 
 
@@ -468,7 +469,7 @@ def test_a_closed_person_stays_closed_over_restart_and_refresh() -> None:
 def test_the_owner_decides_and_both_names_lead_to_the_person() -> None:
     phone = two_bobs()
     phone.log_in()
-    newcomer = phone.level("bob")
+    newcomer = str(phone.level("bob"))
     changes = phone.keep(phone.identity.assign("Bob", newcomer, 1))
     assert events(changes) == [("topic_changed", "Bob")]
     assert changes.events[0].fields == {"from": newcomer, "to": "Bob"}
@@ -511,8 +512,8 @@ def test_two_who_left_can_be_merged() -> None:
     phone.drop("ann2")
     phone.log_in(without=("ann",))
     changes = phone.keep(phone.identity.merge("ann", "ann2", 1))
-    assert dict(changes.people.levels) == {"ann2": phone.identity.by_level("ann").id}
-    assert phone.identity.by_level("ann2").level == "ann"
+    assert dict(changes.people.levels) == {"ann2": phone.person("ann").id}
+    assert phone.person("ann2").level == "ann"
 
 
 def test_a_closed_person_who_is_recognized_at_the_next_login_is_open_again() -> None:
@@ -547,7 +548,7 @@ def test_a_friend_who_changed_name_and_picture_can_be_given_the_topic_back() -> 
 def test_newcomers_of_earlier_logins_that_never_wrote_are_forgotten() -> None:
     phone = two_bobs()
     phone.log_in()
-    phone.keep(phone.identity.mark_wrote(phone.identity.by_level("Bob-3")))
+    phone.keep(phone.identity.mark_wrote(phone.person("Bob-3")))
     phone.now = DAY
     phone.log_in()
     assert phone.keep(phone.identity.forget(FORGET_AFTER - 1)) == Changes()
@@ -572,7 +573,7 @@ def test_numbers_of_the_forgotten_are_not_given_again() -> None:
     phone = Phone(next_id=7)
     phone.friend("ann", "Ann")
     phone.log_in()
-    assert phone.identity.by_level("Ann").id == 7
+    assert phone.person("Ann").id == 7
 
 
 # small things
@@ -580,7 +581,7 @@ def test_numbers_of_the_forgotten_are_not_given_again() -> None:
 
 def test_that_somebody_wrote_is_told_once() -> None:
     phone = two_bobs()
-    person = phone.identity.by_level("Bob")
+    person = phone.person("Bob")
     assert phone.identity.mark_wrote(person).people.persons[0].wrote
     assert phone.identity.mark_wrote(person) == Changes()
 
@@ -588,7 +589,7 @@ def test_that_somebody_wrote_is_told_once() -> None:
 def test_that_somebody_wrote_who_is_another_now_is_no_fault() -> None:
     phone = two_bobs()
     phone.log_in()
-    newcomer = phone.identity.by_level("Bob-3")
+    newcomer = phone.person("Bob-3")
     phone.identity.assign("Bob", "Bob-3", 1)
     assert phone.identity.mark_wrote(newcomer).people.persons[0].level == "Bob"
     phone.identity.assign("Bob-2", "Bob-4", 1)

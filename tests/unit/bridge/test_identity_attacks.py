@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.unit.bridge.phone import Phone, events
@@ -10,7 +12,7 @@ from wx2mqtt.bridge.identity import Pin
 HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 
 
-def couple(pins: dict[str, Pin] | None = None, **facts: object) -> Phone:
+def couple(pins: dict[str, Pin] | None = None, **facts: Any) -> Phone:
     """Lily, and Eve who wants to be her."""
     phone = Phone(pins)
     phone.friend("lily", "Lily", **facts)
@@ -33,7 +35,7 @@ def test_taking_the_nickname_in_a_running_login_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}]
 )
-def test_taking_the_nickname_before_a_new_login_gives_nothing(facts: dict[str, object]) -> None:
+def test_taking_the_nickname_before_a_new_login_gives_nothing(facts: dict[str, Any]) -> None:
     phone = couple(**facts)
     topic = lilys_topic(phone)
     phone.change("eve", nickname="Lily")
@@ -45,7 +47,7 @@ def test_taking_the_nickname_before_a_new_login_gives_nothing(facts: dict[str, o
 @pytest.mark.parametrize(
     "facts", [{}, {"remark": "老婆"}, {"alias": "lily_1"}, {"profile": HOME}, {"avatar": ""}]
 )
-def test_taking_the_nickname_of_a_friend_who_was_deleted_gives_nothing(facts: dict[str, object]) -> None:
+def test_taking_the_nickname_of_a_friend_who_was_deleted_gives_nothing(facts: dict[str, Any]) -> None:
     phone = couple(**facts)
     topic = lilys_topic(phone)
     del phone.book["lily"]

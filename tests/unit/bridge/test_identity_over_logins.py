@@ -114,7 +114,7 @@ class World:
         """Make a group of the same name with one of the members, while the other may be silent."""
         if whom := self.pick(number, ChatKind.GROUP):
             who = self._fresh()
-            member = self.phone.book[whom].members[0].nickname
+            member = (self.phone.book[whom].members or ())[0].nickname
             self.phone.group(
                 who, self.phone.book[whom].nickname, member, *(f"{who}-{place}" for place in range(3))
             )
@@ -160,7 +160,7 @@ class Logins(RuleBasedStateMachine):
     def write(self, number: int, kind: ChatKind) -> None:
         if who := self.pick(number, kind):
             self.phone.writes(who, kind)
-            person = self.phone.identity.by_handle(self.phone.handle(who))
+            person = self.phone.whose(self.phone.handle(who))
             self.phone.keep(self.phone.identity.mark_wrote(person))
 
     @rule()
@@ -194,8 +194,8 @@ class Logins(RuleBasedStateMachine):
         ]
         if closed:
             level, who = closed[number % len(closed)]
-            self.phone.keep(self.phone.identity.assign(level, self.phone.level(who), self.phone.now))
-            assert self.phone.reaches(level) == who or self.phone.identity.by_level(level).removed
+            self.phone.keep(self.phone.identity.assign(level, str(self.phone.level(who)), self.phone.now))
+            assert self.phone.reaches(level) == who or self.phone.person(level).removed
 
     @rule()
     def forget(self) -> None:
@@ -246,7 +246,12 @@ async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, 
     world = World()
     phone, keep = world.phone, world.phone.keep
     waiting: list[Changes] = []
-    phone.keep = lambda changes: waiting.append(changes) or keep(changes)
+
+    def keep_both(changes: Changes) -> Changes:
+        waiting.append(changes)
+        return keep(changes)
+
+    phone.keep = keep_both  # type: ignore[method-assign]
     everything = tuple(phone.persons.values()), tuple(phone.levels.items())
     await people.save(PeopleChanges(persons=everything[0], levels=everything[1]))
     for _ in range(60):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from wx2mqtt.bridge.evidence import Facts, MatchedBy, facts_of
@@ -11,7 +13,7 @@ from wx2mqtt.model import ChatKind, Contact, Handle, Member
 HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 
 
-def one(nickname: str = "", members: str | None = None, **values: object) -> Facts:
+def one(nickname: str = "", members: str | None = None, **values: Any) -> Facts:
     values.setdefault("kind", ChatKind.FRIEND if members is None else ChatKind.GROUP)
     names = (members or "").split()
     people = tuple(Member(handle=Handle(f"@{name}"), nickname=name) for name in names)
@@ -19,11 +21,11 @@ def one(nickname: str = "", members: str | None = None, **values: object) -> Fac
     return facts_of(contact, owner=None, uin="")
 
 
-def climb(contacts: list[Facts], persons: list[Facts], **more: object) -> dict[int, tuple[int, str]]:
+def climb(contacts: list[Facts], persons: list[Facts], **more: Any) -> dict[int, tuple[int, str]]:
     return dict(match(ask(contacts, persons, **more)).matches)
 
 
-def ask(contacts: list[Facts], persons: list[Facts], **more: object) -> Question:
+def ask(contacts: list[Facts], persons: list[Facts], **more: Any) -> Question:
     values = {"open_contacts": range(len(contacts)), "open_persons": range(len(persons)), **more}
     return Question(contacts=contacts, persons=persons, **values)
 

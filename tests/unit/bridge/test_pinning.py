@@ -280,7 +280,7 @@ def test_who_is_out_of_reach_keeps_the_pin_and_has_no_trust() -> None:
     phone = lily()
     phone.friend("tom", "Tom")
     phone.log_in(without=("lily",), complete=False)
-    person = phone.identity.by_level("wife")
+    person = phone.person("wife")
     assert (person.pin, person.trusted) == ("wife", False)
     phone.refresh()
     assert phone.trusted("lily")

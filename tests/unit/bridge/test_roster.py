@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from wx2mqtt.bridge.roster import NOTHING, Roster
 from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.people import Person
 
 
-def person(number: int, **values: object) -> Person:
-    facts = {"level": f"p{number}", "kind": ChatKind.FRIEND, "handle": Handle(f"@{number}")}
+def person(number: int, **values: Any) -> Person:
+    facts: dict[str, Any] = {"level": f"p{number}", "kind": ChatKind.FRIEND, "handle": Handle(f"@{number}")}
     return Person(id=PersonId(number), login_id="1", matched_by="new", **{**facts, **values})
 
 

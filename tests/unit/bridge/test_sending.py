@@ -349,7 +349,7 @@ async def test_dropping_a_command_that_waits_lets_the_next_one_go(house):
 
 
 async def test_results_are_in_the_language_that_was_chosen(tmp_path):
-    from dataclasses import replace  # noqa: PLC0415
+    from dataclasses import replace
 
     async with running(tmp_path, rules=replace(RULES, language="zh"), people=PEOPLE) as house:
         house.say(text="x", id="a")

@@ -21,7 +21,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs, Owner
-from wx2mqtt.wechat.gateway import Answered, AskPhone, Scanned, Unanswered
+from wx2mqtt.wechat.gateway import Answered, AskPhone, LoginStep, Scanned, Unanswered
 
 Story = Callable[[Talk], Awaitable[None]]
 
@@ -58,8 +58,8 @@ def test_a_scan_leads_online():
 
 def test_a_code_that_cannot_be_polled_stays_while_the_state_says_interrupted():
     async def story(talk: Talk) -> None:
-        steps = [CODE, Wait(10), Unanswered(why="no answer"), Wait(60), Answered(), Wait(30), logged_in()]
-        talk.gateway.logins.append(steps)
+        silence: list[LoginStep | Wait] = [Unanswered(why="no answer"), Wait(60), Answered()]
+        talk.gateway.logins.append([CODE, Wait(10), *silence, Wait(30), logged_in()])
         await talk.after(20)
         assert talk.state == S.INTERRUPTED
         assert talk.shown[-1].url == CODE.url

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from wx2mqtt.errors import NotConnected, PublishRefused
@@ -35,8 +37,12 @@ def test_a_refusal_reaches_the_one_who_published():
 
 def test_the_end_of_the_connection_tells_all_in_order():
     window, order = Window(100), []
+
+    def told(mid, error):
+        order.append((mid, type(error)))
+
     for mid in (3, 1, 2):
-        window.add(mid, lambda error, mid=mid: order.append((mid, type(error))), 0.0)
+        window.add(mid, partial(told, mid), 0.0)
     window.close()
     window.close()
     assert order == [(3, NotConnected), (1, NotConnected), (2, NotConnected)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from wx2mqtt.model import ChatKind, Command, Handle, PersonId, Result, SendKey, Status
+from wx2mqtt.model import ChatKind, Command, Handle, Json, PersonId, Result, SendKey, Status
 from wx2mqtt.store.journal import DeliveryMark, NewCommand, NewEvent, NewMessage, NewPublication, Reply
 from wx2mqtt.store.people import Person
 
@@ -24,7 +24,7 @@ def message(key: str, *, user: str = "wife", text: str = "开灯 ☀", topic: st
 
 
 def event(key: str, **private: str) -> NewEvent:
-    body = {"schema": 1, "event": "recall", "id": key}
+    body: dict[str, Json] = {"schema": 1, "event": "recall", "id": key}
     return NewEvent(
         key=key, topic="wx/event/recall", user="wife", name="recall", time=1, body=body, private=private
     )

@@ -178,8 +178,8 @@ async def test_one_message_that_no_encoding_can_hold_does_not_stop_the_batch(jou
 
 
 async def test_numbers_that_no_column_can_hold_do_not_stop_the_batch(journal: Journal) -> None:
-    hostile = [replace(message("a"), time=10**30), replace(event("e"), time=-(10**30))]
-    recorded = await journal.record([*hostile, message("b")], NO_CHANGES, C1, "login")
+    late, early = replace(message("a"), time=10**30), replace(event("e"), time=-(10**30))
+    recorded = await journal.record([late, early, message("b")], NO_CHANGES, C1, "login")
     assert (recorded.messages, recorded.events) == (2, 1)
 
 

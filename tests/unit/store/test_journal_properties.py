@@ -18,7 +18,7 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, event, mark, message, publication, result
 from wx2mqtt.model import Cursor, Status
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import AlreadySettled, Journal, NewCommand, Outcome
+from wx2mqtt.store.journal import AlreadySettled, Journal, NewCommand, NewPublication, Outcome
 from wx2mqtt.store.people import NO_CHANGES
 
 DAY = 86_400_000
@@ -273,7 +273,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert stats.messages == len(self.model.messages)
 
 
-def _told(name: str) -> object:
+def _told(name: str) -> NewPublication:
     return publication(payload=json.dumps({"id": f"id-{name}"}).encode())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
 @pytest.mark.parametrize("topic", TOPICS)
 async def test_sqlite_understands_every_statement(database: Database, topic: str) -> None:
     for statement in queries(topic).values():
-        await database.read(lambda connection, text=statement: _plan(connection, text))
+        await database.read(partial(_plan, statement=statement))
 
 
 @pytest.mark.parametrize("topic", TOPICS)
@@ -75,7 +76,7 @@ async def test_no_frequent_statement_reads_a_whole_table(database: Database, top
 
 async def test_what_waits_is_read_in_order_without_sorting(database: Database) -> None:
     for topic, name in [("publications", "waiting"), ("commands", "due")]:
-        plan = await database.read(lambda connection, t=topic, n=name: _plan(connection, queries(t)[n]))
+        plan = await database.read(partial(_plan, statement=queries(topic)[name]))
         assert not [step for step in plan if "TEMP B-TREE" in step], plan
 
 

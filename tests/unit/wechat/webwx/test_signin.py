@@ -57,8 +57,8 @@ async def test_scan_confirm_and_in(world: World) -> None:
 
 
 async def test_polls_that_fail_for_long_are_told_and_so_is_their_end(world: World) -> None:
-    lost = [code(408), *[httpx.ReadError("reset")] * 6]
-    world.server.put("login", *lost, code(408), text(SCANNED), text(CONFIRMED))
+    lost = [httpx.ReadError("reset")] * 6
+    world.server.put("login", code(408), *lost, code(408), text(SCANNED), text(CONFIRMED))
     assert kinds(await steps(world)) == ["ShowQr", "Unanswered", "Answered", "Scanned", "LoggedIn"]
 
 
