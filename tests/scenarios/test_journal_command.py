@@ -1,0 +1,202 @@
+"""`wx2mqtt journal` and `healthcheck`, beside the running bridge and without it (DESIGN 2)."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.home import Home
+from tests.support.terminal import Done, Terminal
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    folder = tmp_path / "terminal"
+    folder.mkdir()
+    return Terminal(folder)
+
+
+@pytest.fixture
+def run(home: Home, terminal: Terminal):
+    """`await run("journal", "list")` on the configuration of the home."""
+
+    async def run(*arguments: str, code: int = 0) -> Done:
+        done: Done = await home.hear(terminal.run, *arguments, "-c", str(home.bridge.config))
+        assert done.code == code, done
+        assert "Traceback" not in done.err
+        return done
+
+    return run
+
+
+async def listed(run: Any, *options: str) -> dict[str, str]:
+    """Ids and states that `journal list` shows."""
+    shown = json.loads((await run("journal", "list", "--json", *options)).out)
+    return {one["id"]: one["state"] for one in shown["commands"]}
+
+
+async def one_of_each(home: Home) -> None:
+    """A command that was sent, one that failed, one that is uncertain, one that was rejected, one that waits."""
+    await home.tell("wife", {"text": "sent", "id": "sent"})
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    await home.tell("wife", {"text": "failed", "id": "failed"})
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="drop_answer", times=2)
+    await home.tell("wife", {"text": "uncertain", "id": "uncertain"})
+    await home.tell("wife", {"text": "", "id": "rejected"})
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
+    calls = (await home.phone.get("state"))["calls"]["webwxsendmsg"]
+    await home.publish("wx/out/wife", {"text": "秘密 waiting", "id": "waiting"})
+    await home.phone.wait(f"calls:webwxsendmsg:{calls + 1}")
+
+
+BAD = {"waiting": "waiting", "uncertain": "uncertain", "failed": "failed"}
+
+
+@pytest.mark.parametrize("beside", [True, False])
+async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sent_again(
+    home: Home, run: Any, beside: bool
+):
+    await home.log_in()
+    await one_of_each(home)
+    if not beside:
+        await home.hear(home.bridge.stop)
+
+    assert await listed(run) == BAD
+    assert await listed(run, "--all") == {**BAD, "sent": "sent", "rejected": "rejected"}
+    table = (await run("journal", "list")).out.splitlines()
+    assert table[0].split() == ["id", "user", "state", "code", "accepted", "attempts", "message"]
+    assert "秘密" not in "\n".join(table), "texts are shown one at a time"
+
+    shown = json.loads((await run("journal", "show", "waiting")).out)
+    assert (shown["text"], shown["state"], shown["user"]) == ("秘密 waiting", "waiting", "wife")
+
+    since = home.ear.count
+    dropped = json.loads((await run("journal", "drop", "waiting")).out)
+    assert dropped["code"] == "dropped"
+    again = json.loads((await run("journal", "retry", "failed")).out)
+    assert (again["id"], again["state"]) == ("failed~1", "waiting")
+    assert "waiting" not in await listed(run)
+
+    if not beside:
+        await home.restart()
+    result = await home.body("wx/result/wife", id="waiting", since=since)
+    assert (result["status"], result["code"]) == ("rejected", "dropped")
+    if beside:  # WeChat's patience is tried by now; at a new start it is asked again
+        await home.hear(home.bridge.stop)
+        await home.restart()
+    assert (await home.body("wx/result/wife", id="failed~1", since=since))["status"] == "sent"
+    texts = [one["text"] for one in await home.phone.get("sent")]
+    assert (texts.count("failed"), texts.count("秘密 waiting")) == (1, 0)
+
+
+async def test_what_cannot_be_done_is_said_in_one_line(home: Home, run: Any):
+    await home.log_in()
+    await home.tell("wife", {"text": "sent", "id": "sent"})
+    await home.tell("wife", {"text": "", "id": "empty"})
+    beside = (
+        ("show nobody", "no command has the id 'nobody'"),
+        ("drop nobody", "no command has the id 'nobody'"),
+        ("retry sent", "command 'sent' was sent"),
+        ("retry empty", "there is no text to send"),
+        ("list --account office", "there is no account 'office'"),
+    )
+    without = (
+        ("retry nobody", "no command has the id 'nobody'"),
+        ("drop sent", "command 'sent' has its result already"),
+        ("retry 7 --row", "no message 7 was set aside"),
+    )
+    for line, why in beside:
+        await refused(run, line, why)
+    await home.hear(home.bridge.stop)
+    for line, why in without:
+        await refused(run, line, why)
+
+
+async def refused(run: Any, line: str, why: str) -> None:
+    (complaint,) = (await run("journal", *line.split(), code=1)).complaints
+    assert why in complaint
+
+
+async def test_a_row_that_is_no_number_is_a_line_that_cannot_be_meant(home: Home, run: Any):
+    await home.log_in()
+    done = await run("journal", "retry", "seven", "--row", code=2)
+    assert "a row is a number" in done.err
+
+
+async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: Home, run: Any):
+    home.broker.configure("max_packet_size 2000\n")
+    await home.hear(home.broker.restart)
+    await home.log_in()
+    since = home.ear.count
+    await home.phone.post("people", add={"id": "long", "nickname": "x" * 60})
+    await home.publish("wx/bridge/request/contacts", "{}")
+    await home.body("wx/bridge/health", since=since)
+    shown: dict[str, Any] = {}
+    while not shown.get("set_aside"):
+        shown = json.loads((await run("journal", "list", "--json")).out)
+    (aside,) = shown["set_aside"]
+    assert aside["topic"] == "wx/bridge/response/contacts"
+    assert "larger than the broker takes" in aside["why"]
+    home.broker.configure("")
+    await home.hear(home.broker.restart)
+    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=since)
+    await run("journal", "retry", str(aside["row"]), "--row")
+    assert (await home.body("wx/bridge/response/contacts", since=since))["status"] == "ok"
+
+
+async def test_the_socket_is_the_owners_alone_and_goes_with_the_bridge(home: Home):
+    await home.log_in()
+    socket = home.bridge.store / "control.sock"
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+    await home.hear(home.bridge.stop)
+    assert not socket.exists()
+
+
+async def test_a_socket_that_a_killed_bridge_left_behind_is_no_bridge(home: Home, run: Any):
+    await home.log_in()
+    await home.tell("wife", {"text": "sent", "id": "sent"})
+    await home.hear(home.bridge.kill)
+    assert (home.bridge.store / "control.sock").exists()
+    assert await listed(run, "--all") == {"sent": "sent"}
+    await home.restart()
+    assert await listed(run, "--all") == {"sent": "sent"}
+
+
+async def test_in_chinese_what_cannot_be_done_is_said_in_chinese(home: Home, run: Any):
+    home.bridge.configure(home.settings(language="zh"))
+    await home.log_in()
+    (line,) = (await run("journal", "show", "nobody", code=1)).complaints
+    assert "没有 id 为“nobody”的命令" in line
+
+
+# healthcheck
+
+
+async def test_the_health_of_a_bridge_is_an_exit_code(home: Home, run: Any):
+    assert "No bridge runs" in (await run("healthcheck", code=1)).out
+    assert "No bridge runs" in (await run("healthcheck", "--live", code=1)).out
+    home.bridge.start()
+    await home.phone.wait("code")
+    await home.body("wx/login/state", state="waiting_for_scan")
+    assert (await run("healthcheck", code=1)).out.strip() == "home: login_waiting_for_scan"
+    assert (await run("healthcheck", "--live")).out.strip() == "well"
+    since = home.ear.count
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body("wx/login/state", state="online", since=since)
+    assert (await run("healthcheck")).out.strip() == "well"
+    assert (await run("healthcheck", "--live")).out.strip() == "well"
+
+
+async def test_without_its_broker_it_lives_and_is_not_well(home: Home, run: Any):
+    await home.log_in()
+    seen = len(home.bridge.log)
+    await home.hear(home.broker.kill)
+    await home.hear(home.bridge.wait_for_log, "broker", since=seen)
+    assert "home: broker_away" in (await run("healthcheck", code=1)).out
+    assert (await run("healthcheck", "--live")).out.strip() == "well"
+    await home.hear(home.broker.start)
