@@ -13,6 +13,7 @@ from contextlib import aclosing, suppress
 
 import structlog
 
+from wx2mqtt.bridge.demands import Demands, LoginAsked, LogoutAsked
 from wx2mqtt.bridge.expected import Expected, WrongAccount
 from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.inbound import Inbound
@@ -61,20 +62,8 @@ class TooManyCodes(Exception):
     """Nobody scanned."""
 
 
-class LoginAsked(Exception):
-    """Somebody wants a QR code."""
-
-
 _TROUBLE = (Unreachable, Throttled, ProtocolViolation, StoreError)
 """What is tried again by itself."""
-
-
-class LogoutAsked(Exception):
-    """Somebody wants the login to end."""
-
-
-Demand = LoginAsked | LogoutAsked | LoggedOut
-"""What ends a conversation from outside: a request, or a send that was told that the login is over."""
 
 
 Shown = Callable[[Login, str], None]
@@ -116,9 +105,7 @@ class Session:
             heard=self._heard,
             known=self._know_people,
         )
-        self._demands: asyncio.Queue[Demand] = asyncio.Queue()
-        self._resting = asyncio.Event()
-        self._leaving = False  # a logout was asked for and is not yet carried out
+        self._demands = Demands()
         self._stored = asyncio.Event()  # not while what WeChat handed over is on its way to the disk
         self._stored.set()
         self._codes = 0
@@ -128,7 +115,6 @@ class Session:
         self._login_id = ""
         self.language = language
         self.login = Login(since=now_ms(), reason=say(language, "starting"))
-        self._entered = False  # WeChat has let us in, and perhaps we do not yet know who everybody is
         self.standing = False
         self.people_known = False
         self.last_answer: int | None = None
@@ -140,25 +126,20 @@ class Session:
 
     def ask(self) -> None:
         """Somebody wants to log in: show a QR code now, unless a login stands (DESIGN 4.3)."""
-        if self._leaving or not self._entered:
-            self._demands.put_nowait(LoginAsked())
+        self._demands.ask()
 
     def ask_if_resting(self) -> None:
         """SIGHUP: try anew where nobody was expected to come any more."""
-        if self._resting.is_set():
-            self.ask()
+        self._demands.ask_if_resting()
 
     async def log_out(self) -> None:
         """End the login at WeChat; returns when the bridge rests (DESIGN 4.3)."""
-        self._leaving = True
-        self._resting.clear()
-        self._demands.put_nowait(LogoutAsked())
-        await self._resting.wait()
+        await self._demands.log_out()
 
     def logged_out(self, error: LoggedOut) -> None:
         """A send was told that the login is over."""
         if self.standing:
-            self._demands.put_nowait(error)
+            self._demands.logged_out(error)
 
     def stop(self) -> None:
         """The bridge stops; the login goes on at the next start."""
@@ -195,9 +176,9 @@ class Session:
 
     async def _until_demanded(self, conversation: Coroutine[None, None, None]) -> None:
         """Converse until it ends or is ended from outside; raises what ended it."""
-        self._forget_demands()
+        self._demands.forget()
         talking = asyncio.ensure_future(conversation)
-        demanded = asyncio.ensure_future(self._demand())
+        demanded = asyncio.ensure_future(self._demands.next())
         try:
             await asyncio.wait({talking, demanded}, return_when=asyncio.FIRST_COMPLETED)
             if demanded.done():
@@ -211,34 +192,13 @@ class Session:
                 with suppress(asyncio.CancelledError, Exception):
                     await task
 
-    async def _demand(self) -> Demand:
-        """The next demand that means something: whoever asked to log in may be logged in by now."""
-        while True:
-            demand = await self._demands.get()
-            if not (isinstance(demand, LoginAsked) and self._entered):
-                return demand
-
-    def _forget_demands(self) -> None:
-        """What was asked of an earlier conversation is answered by this one; but a logout is not."""
-        waiting = [self._demands.get_nowait() for _ in range(self._demands.qsize())]
-        for demand in waiting:
-            if isinstance(demand, LogoutAsked):
-                self._demands.put_nowait(demand)
-
     async def _rest(self, state: LoginState, reason: str, needs: Needs | None = None) -> str:
         """Do nothing until somebody asks to log in; returns what the next code is to say of the past."""
         self._move(state, reason, needs=needs)
         self._beat(None)
-        self._rested()
-        while not isinstance(await self._demands.get(), LoginAsked):
-            self._rested()  # there is no login that could be ended
-        self._resting.clear()
+        await self._demands.rest()
         self._codes = 0
         return ""
-
-    def _rested(self) -> None:
-        self._leaving = False
-        self._resting.set()
 
     async def _log_out(self) -> str:
         await self._gateway.logout()
@@ -248,7 +208,7 @@ class Session:
         await self._pause(pause)
         step = await self._log_in(resume=resume, why=why)
         self._codes = 0
-        self._entered = True
+        self._demands.entered = True
         refresh = None
         try:
             self._inbound.owner = step.owner
@@ -264,7 +224,7 @@ class Session:
                 refresh = asyncio.create_task(self._fetch_people_later(step))
             await self._receive(step.owner)
         finally:
-            self._entered = self.standing = False
+            self._demands.entered = self.standing = False
             self._sender.online(now=False)
             if refresh is not None:
                 refresh.cancel()
