@@ -12,8 +12,8 @@ FILEHELPER = "filehelper"
 
 
 def fits(user: str, patterns: Collection[str]) -> bool:
-    """Whether a topic name is one of the names or globs."""
-    return any(fnmatchcase(user, pattern) for pattern in patterns)
+    """Whether a topic name is one of the names or globs; a name may hold what a glob means otherwise."""
+    return user in patterns or any(fnmatchcase(user, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

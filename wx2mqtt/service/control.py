@@ -81,10 +81,12 @@ async def ask(folder: Path, name: str, fields: Mapping[str, Json] | None = None)
     try:
         writer.write(json.dumps({**(fields or {}), "do": name}).encode() + b"\n")
         line = await reader.readline()
+    except ConnectionError:
+        line = b""
     finally:
         writer.close()
-    if not line:
-        raise NotRunning("The bridge went away before it answered.")
+    if not line:  # it may have done it: nobody must do it again unasked
+        raise Wx2MqttError("The bridge went away before it answered; look what it did before you try again.")
     answer: dict[str, Json] = json.loads(line)
     if "error" in answer:
         raise Wx2MqttError(str(answer["error"]))

@@ -21,6 +21,8 @@ GROUP = {"chat": Handle("@@g"), "chat_kind": ChatKind.GROUP}
         (Filters(allow=("*",), deny=("wife",)), "wife", False),
         (Filters(allow=("Wife",)), "wife", False),
         (Filters(allow=()), "wife", False),
+        (Filters(allow=("[工作] 群?",)), "[工作] 群?", True),
+        (Filters(deny=("[工作]",)), "[工作]", False),
     ],
 )
 def test_names_and_globs_choose_who_is_heard(filters: Filters, user: str, passes: bool):
