@@ -203,6 +203,20 @@ async def test_the_owners_limit_can_change_while_it_runs(shared_home):
         await shared_home.ask("reload")
 
 
+async def test_a_full_store_takes_no_command_until_there_is_room(shared_home):
+    try:
+        configure(shared_home, storage={"path": str(shared_home.bridge.store), "max_size": "100kB"})
+        assert (await shared_home.ask("reload"))["data"]["applied"] == ["storage.max_size"]
+        refused = await shared_home.tell("wife", {"text": "no room", "id": "room"})
+        assert (refused["status"], refused["code"]) == ("rejected", "storage_full")
+        health = (await shared_home.ask("health"))["data"]
+        assert "store_full" in health["problems"]
+    finally:
+        configure(shared_home)
+        await shared_home.ask("reload")
+    assert (await shared_home.tell("wife", {"text": "room again", "id": "room2"}))["status"] == "sent"
+
+
 # last, since it logs out
 
 

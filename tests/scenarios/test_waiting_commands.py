@@ -175,6 +175,24 @@ def is_kept(home: Home, topic: str) -> bool:
         return bool(ear.on(topic))
 
 
+async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_others_topics(home: Home):
+    office = {**home.settings()["accounts"]["home"], "base_topic": "office"}
+    home.bridge.configure({**home.settings(), "accounts": {**home.settings()["accounts"], "office": office}})
+    home.bridge.start()
+    await home.body("office/login/state", state="waiting_for_scan")
+    code = await home.hear(home.ear.wait, "wx/login/url", lambda one: bool(one.payload))
+    for act in ("scan", "confirm"):
+        await home.phone.post(act, uuid=code.payload.decode().rpartition("/")[2])
+    await home.body("wx/login/state", state="online")
+    for topic in ("office/in/wife", "office", "office/bridge/state", "wx/last"):
+        refused = await home.tell("wife", {"text": "x", "id": topic}, ResponseTopic=topic)
+        assert refused["code"] == "bad_response_topic"
+    await home.publish("office/out/wife", {"text": "from the office", "id": "same", "ttl": 0.05})
+    await home.publish("wx/out/wife", {"text": "from home", "id": "same"})
+    assert (await home.body("office/result/wife", id="same"))["account"] == "office"
+    assert (await home.body("wx/result/wife", id="same"))["account"] == "home"
+
+
 async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: Home):
     home.bridge.configure(home.settings(language="zh"))
     await home.log_in()
