@@ -67,9 +67,8 @@ class Lanes:
 
     def replies(self, row: CommandRow) -> tuple[Reply, ...]:
         """Who waits for the result of a command in memory, by now."""
-        return next(
-            (one.replies for lane in self._lanes.values() for one in lane.rows if one.id == row.id), ()
-        )
+        lane = self._lanes.get(self._key_of(row))
+        return next((one.replies for one in lane.rows if one.id == row.id), ()) if lane is not None else ()
 
     def add(self, row: CommandRow) -> None:
         """A command that was just accepted, or got another place to answer to."""
