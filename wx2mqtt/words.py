@@ -135,6 +135,19 @@ WORDS: dict[str, tuple[str, str]] = {
         "{count} QR codes expired and nobody scanned; ask for a new one with request/login",
         "{count} 个二维码已过期,无人扫描;请用 request/login 重新获取",
     ),
+    "too_many_codes_here": (
+        "{count} QR codes expired and nobody scanned; run 'wx2mqtt login' again",
+        "{count} 个二维码已过期,无人扫描;请重新运行 wx2mqtt login",
+    ),
+    "nobody_came": ("nobody logged in within an hour", "一小时内无人登录"),
+    "code_elsewhere": (
+        "this is no terminal, so no code is drawn here; it is on {topic}",
+        "这里不是终端,无法显示二维码;二维码在主题 {topic} 上",
+    ),
+    "no_terminal": (
+        "the code is drawn on a terminal only; run 'wx2mqtt login' on one, or 'wx2mqtt run' and scan {topic}",
+        "二维码只在终端上显示;请在终端运行 wx2mqtt login,或运行 wx2mqtt run 并扫描主题 {topic}",
+    ),
     "logged_out_by_request": (
         "logged out as asked; log in again with request/login",
         "已按请求退出登录;请用 request/login 重新登录",

@@ -431,9 +431,10 @@ class Account:
         self._pump.connected()
 
     def login_shown(self) -> Json:
-        """The login as `login/state` says it, and the text of the QR code for the terminal that asks."""
+        """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
         url = self._announcer.holds(self.topics.login_url) or b""
-        return {**self.session.login.body(self.name), "url": url.decode()}
+        body = self.session.login.body(self.name)
+        return {**body, "url": url.decode(), "qr_topic": self.topics.login_qr}
 
     @property
     def broker_connected(self) -> bool:

@@ -4,57 +4,82 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import TextIO
 
-from wx2mqtt.app.running import App, Surroundings, opened
+from wx2mqtt.app.running import Surroundings, opened
 from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.expected import WrongAccount
 from wx2mqtt.cli.offline import store_of
 from wx2mqtt.cli.terminal import draw_qr
 from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.service import control
 from wx2mqtt.settings.load import Loaded
-from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, Scanned, ShowQr, Unanswered
+from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, LoginStep, Scanned, ShowQr, Unanswered
 from wx2mqtt.words import Language, say
 
 CODES = 10  # that expire before we give up
 LOOK = 0.5  # seconds between two looks at the running bridge's login
 PATIENCE = 3600.0  # seconds that a person may take
 
+Shown = dict[str, Json]
+"""`login/state` of the running bridge, its code (`url`), and the topic where others find it (`qr_topic`)."""
+
+Ask = Callable[[str], Awaitable[Shown]]
+
 
 async def login(loaded: Loaded, around: Surroundings, name: str | None, out: TextIO = sys.stdout) -> None:
     """Log `name` in, or the first account; raises `Wx2MqttError` when it did not work."""
+    language = loaded.settings.language
+    ask = _asking(loaded, around, name)
     try:
-        await _through_bridge(loaded, around, name, out)
+        before = await ask("login.state")
     except control.NotRunning:
         async with opened(loaded, around, broker=False) as app:
-            await _by_ourselves(app, name, out, loaded.settings.language)
+            await _by_ourselves(app.account(name), out, language)
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await _by_the_bridge(ask, before, out, language)
+    except TimeoutError:
+        raise Wx2MqttError(say(language, "nobody_came")) from None
 
 
-async def _through_bridge(loaded: Loaded, around: Surroundings, name: str | None, out: TextIO) -> None:
+def _asking(loaded: Loaded, around: Surroundings, name: str | None) -> Ask:
     folder = store_of(loaded, around.env)
     fields: dict[str, Json] = {} if name is None else {"account": name}
-    shown: Json = await control.ask(folder, "login", fields)
-    url = reason = ""
-    async with asyncio.timeout(PATIENCE):
-        while isinstance(shown, dict):
-            if shown["url"] and shown["url"] != url:
-                url = str(shown["url"])
-                draw_qr(url, out)
-            if shown["reason"] != reason:
-                reason = str(shown["reason"])
-                print(reason, file=out, flush=True)
-            if shown["state"] in ("online", "refused"):
-                break
-            await asyncio.sleep(LOOK)
-            shown = await control.ask(folder, "login.state", fields)
-    if isinstance(shown, dict) and shown["state"] == "refused":
-        raise LoginRefused(reason)
+
+    async def ask(operation: str) -> Shown:
+        answer = await control.ask(folder, operation, fields)
+        assert isinstance(answer, dict)
+        return answer
+
+    return ask
 
 
-async def _by_ourselves(app: App, name: str | None, out: TextIO, language: Language) -> None:
-    account = app.account(name)
+async def _by_the_bridge(ask: Ask, before: Shown, out: TextIO, language: Language) -> None:
+    """The running bridge logs in; we show what it says, but for what it said `before` it was asked."""
+    await ask("login")
+    last = before
+    while True:
+        shown = await ask("login.state")
+        if shown["url"] and shown["url"] != last["url"] and not draw_qr(str(shown["url"]), out):
+            _tell(out, say(language, "code_elsewhere", topic=shown["qr_topic"]))
+        if shown["reason"] != last["reason"] or (shown["state"] == "online" and last is before):
+            _tell(out, str(shown["reason"]))
+        if shown["state"] == "online":
+            return
+        # These also stand for a moment where a code follows: who rests says the same twice.
+        rests = shown["state"] in ("refused", "logged_out") and shown["since"] != before["since"]
+        if rests and shown == last:
+            raise LoginRefused(str(shown["reason"]))
+        last = shown
+        await asyncio.sleep(LOOK)
+
+
+async def _by_ourselves(account: Account, out: TextIO, language: Language) -> None:
     codes = 0
     async with aclosing(account.gateway.login(resume=True)) as steps:
         async for step in steps:
@@ -62,22 +87,40 @@ async def _by_ourselves(app: App, name: str | None, out: TextIO, language: Langu
                 case ShowQr(url=url):
                     codes += 1
                     if codes > CODES:
-                        raise Wx2MqttError(f"{CODES} QR codes expired; run 'wx2mqtt login' again.")
-                    draw_qr(url, out)
-                    print(say(language, "scan"), file=out, flush=True)
-                case AskPhone():
-                    print(say(language, "ask_phone"), file=out, flush=True)
-                case Scanned():
-                    print(say(language, "confirm"), file=out, flush=True)
-                case Unanswered(why=why):
-                    print(say(language, "interrupted", why=why), file=out, flush=True)
+                        raise Wx2MqttError(say(language, "too_many_codes_here", count=CODES))
+                    if not draw_qr(url, out):
+                        raise Wx2MqttError(say(language, "no_terminal", topic=account.topics.login_qr))
                 case LoggedIn():
                     await _keep(account, step)
-                    print(say(language, "online", name=step.owner.nickname), file=out, flush=True)
+            _tell(out, _sentence(step, language))
+
+
+def _sentence(step: LoginStep, language: Language) -> str:
+    match step:
+        case ShowQr():
+            return say(language, "scan")
+        case AskPhone():
+            return say(language, "ask_phone")
+        case Scanned():
+            return say(language, "confirm")
+        case Unanswered(why=why):
+            return say(language, "interrupted", why=why)
+        case LoggedIn(owner=owner):
+            return say(language, "online", name=owner.nickname)
+    return ""
 
 
 async def _keep(account: Account, step: LoggedIn) -> None:
     """The backend has saved the session; the journal must know where receiving begins."""
-    account.session.must_be_expected(step.owner)
+    try:
+        account.session.must_be_expected(step.owner)
+    except WrongAccount:
+        await account.gateway.logout()
+        raise
     if not step.resumed:
         await account.journal.set_cursor(step.login_id, step.cursor)
+
+
+def _tell(out: TextIO, sentence: str) -> None:
+    if sentence:
+        print(sentence, file=out, flush=True)

@@ -12,10 +12,13 @@ from wx2mqtt.model import Json
 from wx2mqtt.wechat.gateway import Progress
 
 
-def draw_qr(url: str, stream: TextIO) -> None:
-    """The QR code in half blocks, dark on light whatever the terminal's colours; only ever on a terminal."""
+def draw_qr(url: str, stream: TextIO) -> bool:
+    """The QR code in half blocks, dark on light whatever the terminal's colours.
+
+    False where `stream` is no terminal: nothing is drawn then, nor is the text of the code shown (P6).
+    """
     if not stream.isatty():
-        return
+        return False
     with without("PIL"):
         import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
 
@@ -24,6 +27,7 @@ def draw_qr(url: str, stream: TextIO) -> None:
     code.make(fit=True)
     code.print_ascii(out=stream, tty=True)
     stream.flush()
+    return True
 
 
 def show_login(account: str, login: Login, url: str) -> None:
