@@ -15,7 +15,7 @@ import structlog
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.outlet import WINDOW, Outlet
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import PublishRefused
+from wx2mqtt.errors import PublishRefused, StoreError
 from wx2mqtt.mqtt.link import Publication
 from wx2mqtt.mqtt.payloads import cut
 from wx2mqtt.store.journal import Journal, Row
@@ -159,8 +159,7 @@ class Pump:
             topic, begin, upto = self._catch_up[0]
             rows = await self._journal.waiting_in(topic, begin, upto, CHUNK)
         else:
-            self._exhausted = True  # unless there is a full chunk, or something is committed meanwhile
-            rows = await self._journal.waiting(self._after, CHUNK, self._refused)
+            rows = await self._next_rows()
         if turn != self._turn:
             self._exhausted = False
             return  # what is to be read is another thing by now
@@ -170,8 +169,17 @@ class Pump:
                 self._catch_up.appendleft((topic, rows[-1].id, upto))
         elif rows:
             self._after = rows[-1].id
-            self._exhausted = self._exhausted and len(rows) < CHUNK
         self._ready.extend(rows)
+
+    async def _next_rows(self) -> list[Row]:
+        self._exhausted = True  # unless there is a full chunk, or something is committed meanwhile
+        try:
+            rows = await self._journal.waiting(self._after, CHUNK, self._refused)
+        except StoreError:
+            self._exhausted = False
+            raise
+        self._exhausted = self._exhausted and len(rows) < CHUNK
+        return rows
 
     def _is_fresh(self, row: Row) -> bool:
         """Rows were read a moment ago, or by a connection that is gone; what is known since counts."""

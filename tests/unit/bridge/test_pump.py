@@ -400,6 +400,15 @@ async def test_a_store_that_fails_delays_and_passes_nothing_over(works: Works, m
     assert works.journal.troubles == []
 
 
+async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(works: Works):
+    await works.publish("a", "b")
+    works.journal.troubles += ["waiting", "waiting"]
+    works.link.takes = True
+    works.connect()
+    await works.all_settled()
+    assert works.link.topics == ["a", "b"]
+
+
 @pytest.mark.parametrize("limit", [700, None], ids=["a limit that is said", "a limit that is not said"])
 async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(works: Works, limit: int | None):
     works.connect()
