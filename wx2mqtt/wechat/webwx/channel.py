@@ -87,15 +87,31 @@ class Channel:
 
         What cannot be read is `Unreachable`, after a send `OutcomeUnknown`.
         """
-        body = (await self.transport.call(request)).body
+        skey = self._skey
+        reply = await self.transport.call(request)
         try:
-            answer = responses.parsed(body)
+            answer = responses.parsed(reply.body)
             ret = responses.ret_of(answer)
         except Unreadable:
             raise self.unreadable(request.endpoint) from None
+        self.must_be_current(ret, request.endpoint, stale=reply.stale or skey != self._skey)
         if ret == Ret.OK:
             self.eased(request.endpoint)
         return answer, ret
+
+    def must_be_current(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
+        """Raise `BadAnswer` for a "session over" that may only mean that our keys were old.
+
+        A sync renews skey and tickets (webwx 2.4.2, 2.11); a call that was under way with those of before may
+        be refused, and that is no logout.
+        """
+        if stale and ret in SESSION_ENDED:
+            log.info("refused with keys that were renewed meanwhile", call=endpoint.name, ret=ret)
+            raise BadAnswer(self.words("stale", ret=ret, call=endpoint.name))
+
+    @property
+    def _skey(self) -> str:
+        return "" if self._session is None else self._session.skey
 
     def eased(self, endpoint: Endpoint) -> None:
         """WeChat took a call: the next "too often" begins with a short pause again."""

@@ -79,11 +79,12 @@ class Inbox:
         self._pace = self._pace.poll(self._timing.monotonic())
         channel = self._channel
         request = requests.sync_check(channel.site, channel.session, position, self._timing.now)
-        body = (await channel.transport.call(request)).body
+        reply = await channel.transport.call(request)
         try:
-            check = responses.check(body)
+            check = responses.check(reply.body)
         except Unreadable:
             raise channel.unreadable(request.endpoint) from None
+        channel.must_be_current(check.retcode, request.endpoint, stale=reply.stale)
         verdict = judge(check)
         if verdict in {Verdict.OVER, Verdict.LATER}:
             raise channel.refusal(check.retcode, request.endpoint)

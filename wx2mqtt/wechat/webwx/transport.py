@@ -50,10 +50,11 @@ _TOO_LATE = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Answer:
-    """A complete answer."""
+    """A complete answer. `stale`: other answers renewed the cookies while this one was under way."""
 
     status: int
     body: bytes = field(repr=False)
+    stale: bool = False
 
 
 class BadAnswer(Unreachable):
@@ -115,10 +116,13 @@ class Transport:
         limit = self._timeouts.get(request.endpoint.name, request.endpoint.timeout)
         # The whole exchange is bounded too: a server that drips one byte a second must not hold it for ever.
         async with asyncio.timeout(limit):
+            before = self.cookies
             response = await self._client.send(self._built(request, limit), stream=True)
             try:
+                stale = self.cookies != before
                 self._take_cookies(request, response)
-                return Answer(status=response.status_code, body=await _read(response, request.endpoint.limit))
+                body = await _read(response, request.endpoint.limit)
+                return Answer(status=response.status_code, body=body, stale=stale)
             finally:
                 await response.aclose()
 

@@ -75,6 +75,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "too_large": ("WeChat's answer is too large ({call})", "微信的回应过大({call})"),
     "unreadable": ("WeChat's answer cannot be read ({call})", "无法读取微信的回应({call})"),
     "later": ("WeChat says to try later ({ret}, {call})", "微信要求稍后再试({ret},{call})"),
+    "stale": (
+        "WeChat renewed our keys while it was asked ({ret}, {call})",
+        "请求途中微信更新了密钥({ret},{call})",
+    ),
     "too_often": (
         "WeChat says that this was too often ({ret}, {call})",
         "微信提示操作过于频繁({ret},{call})",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 
 from tests.unit.wechat.webwx.entries import FAMILY, WIFE
-from tests.unit.wechat.webwx.server import World, answer, body, name_of, query, text
+from tests.unit.wechat.webwx.server import World, answer, body, check, name_of, query, synced, text
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Draft, Kind, MediaRef, Receipt, SendKey
 from wx2mqtt.wechat.gateway import Gateway
@@ -183,3 +185,37 @@ async def test_no_error_and_no_log_holds_a_secret(
             said += [str(failure), repr(failure)]
     printed = capsys.readouterr()
     assert "SECRET" not in "".join([*said, printed.out, printed.err])
+
+
+@pytest.mark.parametrize("renewal", [{"SKey": "@crypt_new"}, {}])
+async def test_a_send_refused_with_keys_that_a_sync_renewed_meanwhile_is_no_logout(
+    world: World, cursor: Cursor, renewal: dict[str, Any]
+) -> None:
+    """webwx 2.4.2: each sync may renew skey and tickets, and a request with the old ones gets 1102."""
+    fresh = () if renewal else ("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)
+
+    async def overtaken(_request: httpx.Request) -> httpx.Response:
+        world.server.put("synccheck", check(selector=2))
+        world.server.put("webwxsync", synced(cookies=fresh, **renewal))
+        await world.gateway.receive(cursor)
+        return answer(1102)
+
+    world.server.put("webwxsendmsg", overtaken, answer(MsgID="6"))
+    with pytest.raises(Unreachable):
+        await world.gateway.send(DRAFT, KEY)
+    assert (await world.gateway.send(DRAFT, KEY)).message_id == "6"
+
+
+async def test_a_poll_refused_with_keys_that_a_send_renewed_meanwhile_is_no_logout(
+    world: World, cursor: Cursor
+) -> None:
+    async def overtaken(_request: httpx.Request) -> httpx.Response:
+        world.server.put("webwxsendmsg", answer(MsgID="5", cookies=("wxsid=NEW; Domain=wx2.qq.com; Path=/",)))
+        await world.gateway.send(DRAFT, KEY)
+        return check(1102)
+
+    world.server.put("synccheck", overtaken, check(1102))
+    with pytest.raises(Unreachable):
+        await world.gateway.receive(cursor)
+    with pytest.raises(LoggedOut):
+        await world.gateway.receive(cursor)
