@@ -1,0 +1,188 @@
+"""A whole story at the most talkative log level, and then a search for every secret in all that came out (P6)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.scenarios.signing_in import STATE, ask, url_after
+from tests.support.home import Home
+from tests.support.scanner import codes_in
+
+MQTT_PASSWORD, WEB_PASSWORD = "mqtt-Geheimnis-4711", "web-Geheimnis-4711"
+WRITTEN = "niemand-darf-das-im-Log-lesen"
+MAY_SHOW_CODES = ("wx/login/qr", "wx/login/url")
+
+
+def password_file(path: Path, user: str, password: str) -> Path:
+    """As mosquitto_passwd would write it: PBKDF2 with SHA-512."""
+    salt, rounds = b"salt-of-12-b", 101
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    path.write_text(f"{user}:$7${rounds}${_base64(salt)}${_base64(digest)}\n")
+    path.chmod(0o600)
+    return path
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def secrets_of(home: Home) -> dict[str, str]:
+    """Everything that the simulated WeChat handed out, and the passwords, by what it is."""
+    wechat = home.simulator.wechat
+    found = {"mqtt password": MQTT_PASSWORD, "web password": WEB_PASSWORD}
+    for number, session in enumerate(wechat.sessions.values()):
+        one = {
+            "sid": session.sid,
+            "pass_ticket": session.pass_ticket,
+            "pass_ticket in the XML": session.pass_ticket_in_xml,
+            "auth_ticket": session.auth_ticket,
+            "uvid": session.uvid,
+            "uin": str(session.uin),
+            **{f"skey {n}": skey for n, skey in enumerate(session.skeys)},
+            **{f"data_ticket {n}": ticket for n, ticket in enumerate(session.data_tickets)},
+        }
+        found |= {f"login {number}: {name}": value for name, value in one.items()}
+    for number, code in enumerate(wechat.codes):
+        found |= {f"code {number}": code.uuid, f"ticket {number}": code.ticket}
+    return found
+
+
+def user_names(home: Home) -> list[str]:
+    """What WeChat called everybody in every login; good for nobody outside of it, and never published."""
+    sessions = home.simulator.wechat.sessions.values()
+    return [name for session in sessions for name in session._ids if name.startswith("@")]
+
+
+def forms_of(secret: str) -> set[bytes]:
+    """A secret as it is, and as it may stand in an address."""
+    return {secret.encode(), quote(secret, safe="").encode()}
+
+
+def found_in(data: bytes, secrets: dict[str, str]) -> list[str]:
+    return [name for name, secret in secrets.items() if any(form in data for form in forms_of(secret))]
+
+
+def files_of(store: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file but the saved logins, which are nothing but secrets and for that reason 0600."""
+    for file in sorted(store.rglob("*")):
+        if file.is_file() and file.parent.name != "sessions":
+            yield str(file.relative_to(store)), file.read_bytes()
+
+
+def modes_of(store: Path) -> dict[str, int]:
+    return {str(file.relative_to(store)): file.stat().st_mode & 0o777 for file in store.rglob("*")}
+
+
+def commands(home: Home) -> str:
+    """What the command line shows beside the running bridge."""
+    said = ""
+    for command in (["healthcheck"], ["people", "list"], ["journal", "list", "--all"], ["check"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "wx2mqtt", *command, "-c", str(home.bridge.config)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        said += done.stdout + done.stderr
+    return said
+
+
+async def the_story(home: Home) -> str:
+    """Everything that has to do with a secret happens once, the failures too; what the command line said."""
+    await home.phone.post("settings", rotate_tickets=True, sync_skey=True)
+    await home.log_in()
+    saved = (home.bridge.store / "sessions" / "home.json").read_bytes()
+    assert len(found_in(saved, secrets_of(home))) >= 4, "the search finds what is there"
+    await home.phone.say("wife", WRITTEN)
+    await home.body("wx/in/wife", text=WRITTEN)
+    await home.phone.say("uncle", "hello", kind="friend_request")
+    await home.body("wx/event/friend_request")
+    for fault in ("garbage", "html", "truncate", "status", "reset", "bad_status_line"):
+        await home.phone.post("fault", endpoint="webwxsendmsg", kind=fault)
+        await home.hear(home.ear.say, "wx/out/wife", {"text": WRITTEN, "id": fault})
+        await home.body("wx/result/wife", id=fault)
+    await home.hear(home.ear.publish, "wx/out/wife", f'{{"text": "{WRITTEN}", "nonsense": 1}}')
+    for name in ("contacts", "health", "reload"):
+        await ask(home, name)
+    said = await home.hear(commands, home)
+    for fault in ("garbage", "html", "truncate"):
+        await home.phone.post("fault", endpoint="webwxsync", kind=fault)
+        await home.phone.say("wife", f"after {fault}")
+        await home.body("wx/in/wife", text=f"after {fault}")
+    await refused_logins(home)
+    return said
+
+
+async def refused_logins(home: Home) -> None:
+    since = home.ear.count
+    await home.phone.post("logout", retcode=1102)
+    await url_after(home, since)
+    await home.phone.post("fault", endpoint="webwxnewloginpage", kind="html")
+    await home.phone.wait("code")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="refused", since=since)
+    await ask(home, "login")
+    await home.phone.wait("code")
+    await home.phone.post("fault", endpoint="webwxinit", kind="garbage")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online", since=home.ear.count - 1)
+    await home.phone.wait("polling")
+    await home.hear(home.bridge.stop)
+    await home.phone.post("logout", retcode=1101)
+    since = home.ear.count
+    home.bridge.start()
+    await home.body(STATE, state="waiting_for_confirm", since=since)
+    await home.phone.post("cancel")
+    await url_after(home, since)
+
+
+async def test_no_secret_gets_out(home: Home):
+    passwords = password_file(home.folder / "passwords", "bridge", MQTT_PASSWORD)
+    home.broker.configure(f"allow_anonymous true\npassword_file {passwords}")
+    home.broker.restart()
+    settings = home.settings(web={"password": WEB_PASSWORD})
+    settings["mqtt"] |= {"username": "bridge", "password": MQTT_PASSWORD}
+    home.bridge.configure(settings)
+    said = await the_story(home)
+    secrets = secrets_of(home)
+    assert len(secrets) > 40
+    assert sum(name.startswith("code") for name in secrets) >= 4
+
+    log = "\n".join(home.bridge.log).encode()
+    assert b'"level": "debug"' in log or b'"level": "info"' in log
+    assert found_in(log, secrets) == []
+    assert WRITTEN.encode() not in log, "what people write to each other is nobody's business"
+    assert b"login.weixin.qq.com" not in log
+    assert found_in(said.encode(), secrets) == []
+
+    codes = {name for name in secrets if name.startswith("code")}
+    for heard in home.ear.heard:
+        found = found_in(heard.topic.encode() + b" " + heard.payload, secrets)
+        allowed = codes if heard.topic in MAY_SHOW_CODES else set()
+        assert set(found) <= allowed, heard.topic
+    for picture in home.ear.on("wx/login/qr"):
+        found = [name for text in codes_in(picture.payload) for name in found_in(text.encode(), secrets)]
+        assert set(found) <= codes
+
+    names = user_names(home)
+    assert len(names) > 20
+    for heard in home.ear.heard:
+        assert not any(name.encode() in heard.payload for name in names), heard.topic
+        assert b"@stranger" not in heard.payload, "the ticket of a friend request is not published"
+
+    await home.hear(home.bridge.stop)
+    for name, data in files_of(home.bridge.store):
+        # The owner's number is what makes the owner's own row findable for ever; it opens no door by itself.
+        left = [one for one in found_in(data, secrets) if not one.endswith(": uin")]
+        assert left == [], name
+    for name, mode in modes_of(home.bridge.store).items():
+        assert mode & 0o077 == 0, f"{name} can be read by others"
