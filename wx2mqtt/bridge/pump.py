@@ -251,7 +251,9 @@ class Pump:
 
     def _drop(self, topic: str) -> None:
         async def chore() -> None:
-            self._dropped(topic, await self._journal.drop_topic(topic, "refused by the broker for 7 days"))
+            count = await self._journal.drop_topic(topic, "refused by the broker for 7 days")
+            if count:  # each of its rows that were under way is refused as well
+                self._dropped(topic, count)
 
         self._chores.append(chore)
         self._settle.set()

@@ -571,7 +571,7 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_to
     await works.publish("b", "a")
     works.connect()
     sent = list(await works.link.came(4))
-    works.link.refuse(sent[0])
+    works.link.refuse(sent[0], sent[1])
     await works.link.until(lambda: works.dropped)
     works.link.take(sent[2])
     await works.all_settled()
