@@ -41,20 +41,31 @@ class Lane:
     more: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a command is, and when its time is over, by the steady clock."""
+
+    lane: Lane
+    ends: float
+
+
 class Lanes:
-    """All lanes. `behind` says that chats without a lane have commands on disk."""
+    """All lanes. `behind` says that chats without a lane have commands on disk.
+
+    `key_of` says whose lane a command belongs to; its answer may change while the command waits.
+    """
 
     def __init__(self, key_of: Callable[[CommandRow], Key]) -> None:
         self._key_of = key_of
         self.behind = True
         self._filling = False
         self._lanes: dict[Key, Lane] = {}
-        self._ends: dict[int, float] = {}
+        self._places: dict[int, Place] = {}
 
     @property
     def waiting(self) -> int:
         """Commands in memory."""
-        return sum(len(lane.rows) for lane in self._lanes.values())
+        return len(self._places)
 
     @property
     def wants(self) -> bool:
@@ -67,26 +78,27 @@ class Lanes:
 
     def replies(self, row: CommandRow) -> tuple[Reply, ...]:
         """Who waits for the result of a command in memory, by now."""
-        lane = self._lanes.get(self._key_of(row))
-        return next((one.replies for one in lane.rows if one.id == row.id), ()) if lane is not None else ()
+        place = self._places.get(row.id)
+        return () if place is None else next(one.replies for one in place.lane.rows if one.id == row.id)
 
     def add(self, row: CommandRow) -> None:
         """A command that was just accepted, or got another place to answer to."""
-        key = self._key_of(row)
-        lane = self._lanes.get(key)
-        if lane is not None:
+        place = self._places.get(row.id)
+        if place is not None:
+            at = next(at for at, other in enumerate(place.lane.rows) if other.id == row.id)
+            place.lane.rows[at] = replace(place.lane.rows[at], replies=row.replies)
+        elif (lane := self._lane_of(row)) is not None:
             self._append(lane, row)
         elif self._filling or self.behind:
             self.behind = True  # behind what waits on disk: the order stays
         else:
-            self._append(self._lanes.setdefault(key, Lane()), row)
+            self._append(self._new_lane(row), row)
 
     def forget(self, row: CommandRow) -> None:
         """A command needs nothing any more."""
-        lane = self._lanes.get(self._key_of(row))
-        if lane is not None:
-            lane.rows = deque(other for other in lane.rows if other.id != row.id)
-        self._ends.pop(row.id, None)
+        place = self._places.pop(row.id, None)
+        if place is not None:
+            place.lane.rows = deque(other for other in place.lane.rows if other.id != row.id)
 
     def sort(self) -> None:
         """Who was named before the first login may be known now: the lane is that person's from here on."""
@@ -103,13 +115,15 @@ class Lanes:
     async def fill(self, due: Due) -> None:
         """Take from the disk what there is room for."""
         self.behind, self._filling = False, True
-        complete = False
+        complete, skipped = False, self._persons()
         try:
             while self.waiting < IN_MEMORY and not complete:
-                skipped = self._persons()
                 rows = await due(CHUNK, skipped)
                 self._take(rows)
                 complete = len(rows) < CHUNK
+                if not complete:
+                    self._expect_more(rows)
+                skipped = skipped | self._persons() | {row.person for row in rows}
             complete = complete and None not in skipped  # whom nobody knows yet can only be skipped together
         finally:
             self._filling = False
@@ -121,21 +135,34 @@ class Lanes:
         By a clock that nobody sets: a machine without a battery starts with a wrong time and jumps by hours
         when it hears the right one, and nothing that waits may expire, or live longer, for that.
         """
-        return self._ends[row.id] - steady()
+        return self._places[row.id].ends - steady()
 
     def _take(self, rows: Iterable[CommandRow]) -> None:
         for row in rows:
-            self._append(self._lanes.setdefault(self._key_of(row), Lane()), row)
+            if row.id not in self._places:
+                self._append(self._lane_of(row) or self._new_lane(row), row)
+
+    def _expect_more(self, rows: Iterable[CommandRow]) -> None:
+        """The reading ended in the middle of what these chats have, perhaps, and goes on without them."""
+        for row in rows:
+            if (place := self._places.get(row.id)) is not None:
+                place.lane.more = True
 
     def _append(self, lane: Lane, row: CommandRow) -> None:
-        known = next((at for at, other in enumerate(lane.rows) if other.id == row.id), None)
-        if known is not None:
-            lane.rows[known] = replace(lane.rows[known], replies=row.replies)
-        elif lane.more or len(lane.rows) >= PER_CHAT:
+        if lane.more or len(lane.rows) >= PER_CHAT:
             lane.more = True
         else:
             lane.rows.append(row)
-            self._ends[row.id] = steady() + _life(row, now_ms())
+            self._places[row.id] = Place(lane, steady() + _life(row, now_ms()))
+
+    def _lane_of(self, row: CommandRow) -> Lane | None:
+        key = self._key_of(row)
+        if key not in self._lanes:
+            self.sort()
+        return self._lanes.get(key)
+
+    def _new_lane(self, row: CommandRow) -> Lane:
+        return self._lanes.setdefault(self._key_of(row), Lane())
 
     def _persons(self) -> set[PersonId | None]:
         return {row.person for lane in self._lanes.values() for row in lane.rows} | {
