@@ -9,6 +9,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import time
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -71,6 +72,13 @@ class Lives:
         process.terminate()
         await asyncio.to_thread(process.join, PATIENCE)
         self._end(0)
+
+    def wait_for_log(self, text: str, timeout: float = PATIENCE) -> None:
+        """Wait until some life has said it."""
+        until = time.monotonic() + timeout
+        while text not in (self.log.read_text() if self.log.exists() else ""):
+            assert time.monotonic() < until, f"no {text!r} in the log:\n{self.log.read_text()[-3000:]}"
+            time.sleep(0.02)
 
     def close(self) -> None:
         """Leave nothing behind."""

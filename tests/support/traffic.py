@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -75,7 +76,8 @@ class Traffic:
         ident = f"{publisher}-{self._ids[publisher]}"
         text = f"to {user} {ident}"
         body = json.dumps({"text": text, "id": ident})
-        await asyncio.to_thread(self._publishers[publisher].publish, f"wx/out/{user}", body)
+        while not await asyncio.to_thread(_published, self._publishers[publisher], f"wx/out/{user}", body):
+            pass  # the broker was away: once more, with the same id
         self.ledger.asked[ident] = Asked(str(publisher), user, text)
 
     @contextlib.asynccontextmanager
@@ -106,6 +108,15 @@ class Traffic:
             async with asyncio.timeout(self._dice.expovariate(1 / mean)):
                 await stop.wait()
         return stop.is_set()
+
+
+def _published(way: Ear, topic: str, body: str) -> bool:
+    try:
+        way.publish(topic, body)
+    except RuntimeError:  # paho's word for a connection that is not there
+        time.sleep(0.05)
+        return False
+    return True
 
 
 def _speech(chat: str, text: str) -> dict[str, str]:

@@ -242,6 +242,7 @@ class Account:
             self._event("session_lost", {"broker": connection.url})
         self._outbound.connected(connection, self._opened.session)
         self._say_info(connection)
+        self._announcer.withdraw(self.topics.health)  # it says that the broker is away
         self._announcer.connected(connection)
         self._pump.connected()
         self._people_changed.set()  # the packet limit may be another one

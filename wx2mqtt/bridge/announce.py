@@ -74,6 +74,10 @@ class Announcer:
         if self._connected:
             self._publish(topic)
 
+    def withdraw(self, topic: str) -> None:
+        """Nothing is known of `topic` until it is said anew; what the broker has of it stays there."""
+        self._topics.pop(topic, None)
+
     def holds(self, topic: str) -> bytes | None:
         """What `topic` should hold."""
         retained = self._topics.get(topic)
@@ -130,9 +134,11 @@ class Announcer:
         return heard
 
     def _try_again(self, topic: str) -> None:
-        self._topics[topic].refused = None
-        if self._connected:
-            self._publish(topic)
+        retained = self._topics.get(topic)
+        if retained is not None:
+            retained.refused = None
+            if self._connected:
+                self._publish(topic)
 
 
 def _clock() -> float:

@@ -1,0 +1,243 @@
+"""Brokers that restart, forget, freeze, refuse and hang up while both ends go on (DESIGN 1, 4.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.arena import KEEPALIVE, KEPT, Arena, arena
+from tests.support.broker import DURABLE, PROGRAM
+from tests.support.ear import Ear
+from tests.support.ledger import repeats
+from tests.support.traffic import WRITERS, all_through
+from wx2mqtt.bridge.pump import HUNG_UP_FOR_IT
+
+pytestmark = pytest.mark.skipif(
+    PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"
+)
+
+FORGETFUL = "max_queued_messages 0\n"
+PATIENCE = 15.0
+WINDOW = 100  # of the pump: so many may come again
+RETAINED = {
+    "wx/bridge/state", "wx/bridge/info", "wx/bridge/health", "wx/login/state", "wx/login/qr", "wx/contacts",
+    "wx/last",
+}  # fmt: skip
+
+
+async def waits(arena: Arena, since: int = 0, **wanted: Any) -> dict[str, Any]:
+    """The first health with such a `broker`."""
+    return await health(arena, lambda body: wanted.items() <= body["broker"].items(), since)
+
+
+async def health(arena: Arena, fits: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
+    """The first health that fits, at or after message number `since`."""
+    heard = await arena.hear(
+        arena.ear.wait, "wx/bridge/health", lambda one: fits(one.body), since=since, timeout=40
+    )
+    return heard.body
+
+
+# a broker that keeps what it acknowledged
+
+
+async def test_a_broker_that_keeps_everything_may_restart_at_any_moment(tmp_path: Path):
+    async with arena(tmp_path, 1) as home:
+        await home.begin()
+        async with home.traffic.flowing():
+            for _ in range(4):
+                seen = home.ear.count
+                await home.hear(home.broker.restart)
+                await home.hear(
+                    home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen
+                )
+        await home.ends_well()
+        assert repeats(home.ear.heard) <= 4 * WINDOW
+        assert not home.ear.on("wx/event/session_lost")
+
+
+async def test_a_broker_that_keeps_everything_may_be_killed(tmp_path: Path):
+    async with arena(tmp_path, 2) as home:
+        await home.begin()
+        for _ in range(3):
+            for chat in WRITERS:
+                await home.traffic.say(chat, 3)
+            for publisher in range(3):
+                await home.traffic.command(publisher, "wife")
+            assert not await all_through(home.traffic.ledger, home.ear, home.phone)
+            await home.hear(home.broker.kill)
+            for chat in WRITERS:
+                await home.traffic.say(chat, 3)
+            await home.hear(home.broker.start)
+        await home.ends_well()
+        assert not home.ear.on("wx/event/session_lost")
+
+
+# a broker that forgets
+
+
+async def test_a_broker_that_forgets_everything_is_told_again_and_nothing_else_is_lost(tmp_path: Path):
+    """What it acknowledged and forgot is lost to its readers, and nothing more; the rest comes in order."""
+    async with arena(tmp_path, 3, FORGETFUL) as home:
+        await home.begin()
+        async with home.traffic.flowing():
+            for number in range(1, 4):
+                await home.hear(home.ear.wait_count, "wx/in/wife", len(home.ear.on("wx/in/wife")) + 5)
+                seen = home.ear.count
+                await home.hear(home.broker.forget)
+                back = await waits(home, seen, connected=True, sessions_lost=number)
+                assert back["queues"]["dropped"] == 0
+                with Ear(home.broker.port, "wx/#") as newcomer:
+                    await home.hear(
+                        newcomer.wait_until, lambda heard: {one.topic for one in heard} >= RETAINED
+                    )
+                    there = {one.topic for one in newcomer.heard if one.retain}
+                    assert there >= RETAINED
+        await settled(home)
+        assert journal(home, "SELECT count(*) FROM publication WHERE topic = 'wx/event/session_lost'") == [
+            (3,)
+        ]
+        lost = unheard(home)
+        assert not [one for one in lost if one not in acknowledged(home)], (
+            "never acknowledged, and not published"
+        )
+        assert not disorder(home)
+        assert (await home.phone.get("violations")) == []
+        await home.traffic.command(0, "wife")
+        newest = list(home.traffic.ledger.asked)[-1]
+        await home.body("wx/result/wife", id=newest, status="sent")
+        await home.lives.stop()
+
+
+async def settled(home: Arena) -> None:
+    """Wait until nothing waits for the broker any more; the answer itself is what waits last."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            answer = await home.ask("health")
+            if answer["data"]["queues"]["to_mqtt"]["depth"] == 0:
+                return
+
+
+def unheard(home: Arena) -> set[str]:
+    said = {text for texts in home.traffic.ledger.said.values() for text in texts}
+    return said - {one.body["text"] for one in home.ear.on("wx/in/#")}
+
+
+def acknowledged(home: Arena) -> set[str]:
+    """Texts of which the journal knows that the broker acknowledged them."""
+    return {
+        text for (text,) in journal(home, "SELECT text FROM publication WHERE seq NOT NULL AND state = 1")
+    }
+
+
+def journal(home: Arena, question: str) -> list[tuple[Any, ...]]:
+    with contextlib.closing(sqlite3.connect(home.bridge.store / "wx2mqtt.db")) as db:
+        return db.execute(question).fetchall()
+
+
+def disorder(home: Arena) -> list[str]:
+    """What is wrong, but for what is lost."""
+    lost = unheard(home)
+    for texts in home.traffic.ledger.said.values():
+        texts[:] = [text for text in texts if text not in lost]
+    return [one for one in home.traffic.ledger.wrong_messages(home.ear.heard) if "gaps" not in one]
+
+
+# a broker that is away, or frozen
+
+
+async def test_what_comes_while_the_broker_is_away_waits_and_is_seen_to_wait(tmp_path: Path):
+    async with arena(tmp_path, 4) as home:
+        await home.begin()
+        await home.hear(home.broker.stop)
+        for _ in range(10):
+            for chat in WRITERS:
+                await home.traffic.say(chat, 10)
+        await home.phone.wait("polling")
+        seen = home.ear.count
+        await home.hear(home.broker.start)
+        body = await health(home, lambda body: body["queues"]["to_mqtt"]["depth"] > 0, seen)
+        assert body["queues"]["to_mqtt"]["oldest_age"] > 0
+        assert body["broker"]["connected"]
+        await home.ends_well()
+
+
+async def test_a_broker_that_hangs_is_found_out_in_time(tmp_path: Path):
+    async with arena(tmp_path, 5) as home:
+        await home.begin()
+        assert not await all_through(home.traffic.ledger, home.ear, home.phone)
+        home.broker.pause()
+        began = time.monotonic()
+        await home.traffic.say("wife", 3)
+        await home.hear(home.lives.wait_for_log, "does not answer any more", timeout=1.5 * KEEPALIVE + 1)
+        assert time.monotonic() - began < 1.5 * KEEPALIVE + 1
+        await home.traffic.say("mom", 3)
+        home.broker.resume()
+        await home.ends_well()
+
+
+# a broker that refuses
+
+
+KEEPS = DURABLE.replace("max_queued_messages 0\n", "")  # with it, mosquitto hangs up after each refusal
+ACL = "acl_file {folder}/acl\n"
+
+
+def allow(home: Arena, *denied: str) -> None:
+    """What the bridge may not publish to; everybody may read everything."""
+    rights = ["topic readwrite #", *(f"topic deny {topic}" for topic in denied)]
+    (home.broker.folder / "acl").write_text("\n".join(rights) + "\n")
+
+
+async def interrupt(home: Arena) -> None:
+    """Throw the bridge out: somebody else connects with its client id for a moment."""
+    seen = home.ear.count
+    with Ear(home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT):
+        pass
+    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen)
+
+
+async def test_a_chat_that_is_refused_waits_while_the_others_go_on(tmp_path: Path):
+    (tmp_path / "mosquitto").mkdir()
+    (tmp_path / "mosquitto" / "acl").write_text("topic readwrite #\n")
+    async with arena(tmp_path, 6, KEEPS + ACL) as home:
+        allow(home, "wx/in/wife", "wx/contacts")
+        home.broker.reload()
+        await home.begin()
+        async with home.traffic.flowing():
+            body = await health(
+                home, lambda body: {"wx/in/wife", "wx/contacts"} <= {*body["broker"]["refused_topics"]}
+            )
+            assert "broker_refuses_topics" in body["problems"]
+            await home.hear(home.ear.wait_count, "wx/in/mom", 5)
+            await asyncio.sleep(
+                HUNG_UP_FOR_IT
+            )  # what was refused just now is not asked for at the next connection
+        assert not home.ear.on("wx/in/wife")
+        allow(home)
+        seen = home.ear.count
+        home.broker.reload()
+        await interrupt(home)  # a new connection tries at once
+        await health(home, lambda body: not body["broker"]["refused_topics"], seen)
+        await home.hear(home.ear.wait, "wx/contacts", since=seen)
+        await home.ends_well()
+
+
+async def test_a_message_that_is_too_large_comes_cut(tmp_path: Path):
+    async with arena(tmp_path, 7, DURABLE + "max_packet_size 3000\n") as home:
+        await home.begin()
+        long = "长" * 2000
+        await home.phone.post("say", **{"from": "wife", "text": long})
+        await home.traffic.say("mom", 2)
+        body = await home.body("wx/in/wife", truncated=True)
+        assert long.startswith(body["text"].rstrip("…"))
+        assert len(home.ear.on("wx/in/wife")[-1].payload) > 1000
+        home.traffic.ledger.said["wife"] = [body["text"]]
+        await home.ends_well()
