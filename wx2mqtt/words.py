@@ -120,6 +120,7 @@ WORDS: dict[str, tuple[str, str]] = {
     # login
     "starting": ("starting", "正在启动"),
     "scan": ("scan the QR code with WeChat on the phone", "请用手机微信扫描二维码"),
+    "code_over": ("the QR code has expired; a new one is fetched", "二维码已过期,正在获取新的二维码"),
     "scan_again": (
         "{why}; scan the QR code with WeChat on the phone",
         "{why};请用手机微信扫描二维码",

@@ -25,10 +25,21 @@ from wx2mqtt.model import ChatKind, Contact, Cursor, Draft, Event, Handle, Kind,
 from wx2mqtt.simulator.kinds import all_kinds
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.speech import Speech, say
-from wx2mqtt.wechat.gateway import AskPhone, Batch, LoggedIn, LoginStep, Scanned, ShowQr
+from wx2mqtt.wechat.gateway import (
+    Answered,
+    AskPhone,
+    Batch,
+    CodeOver,
+    LoggedIn,
+    LoginStep,
+    Scanned,
+    ShowQr,
+    Unanswered,
+)
 from wx2mqtt.wechat.webwx.gateway import WebWx
 from wx2mqtt.words import Language
 
+IN_BETWEEN = (CodeOver, Unanswered, Answered)  # steps that tell how it goes, and have tests of their own
 PATIENCE = 20.0  # seconds, for what comes at once
 TO_MYSELF = Draft(chat=Handle("filehelper"), kind=Kind.TEXT, text="too late")
 QUICK = {"login": 3.0, "synccheck": 3.0, "webwxsync": 1.0, "webwxsendmsg": 1.0, "webwxbatchgetcontact": 3.0}
@@ -73,7 +84,7 @@ class Account:
         steps: list[LoginStep] = []
         await self.phone.post("settings", autoscan=True)
         async with asyncio.timeout(PATIENCE), aclosing(self.gateway.login(resume=resume)) as ways:
-            steps += [step async for step in ways]
+            steps += [step async for step in ways if not isinstance(step, IN_BETWEEN)]
         self.taken(steps[-1])
         return steps
 
@@ -161,6 +172,8 @@ async def steps_while(
     waiting = list(deeds)
     async with aclosing(login) as steps:
         async for step in steps:
+            if isinstance(step, IN_BETWEEN):
+                continue
             yield step
             if waiting:
                 await phone.post(waiting.pop(0))

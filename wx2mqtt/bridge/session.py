@@ -37,6 +37,7 @@ from wx2mqtt.wechat.gateway import (
     Answered,
     AskPhone,
     Batch,
+    CodeOver,
     Gateway,
     LoggedIn,
     Progress,
@@ -244,6 +245,8 @@ class Session:
                         self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "ask_phone"))
                     case Scanned():
                         self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "confirm"))
+                    case CodeOver():
+                        self._take_code_away()
                     case Unanswered(why=trouble):
                         asked = self._stand_by(trouble)
                     case Answered():
@@ -252,6 +255,12 @@ class Session:
                         self.must_be_expected(step.owner)
                         return step
         raise ProtocolViolation
+
+    def _take_code_away(self) -> None:
+        """Never an old code (DESIGN 4); and after the last one none is asked of WeChat any more."""
+        if self._codes >= CODES:
+            raise TooManyCodes
+        self._move(LoginState.STARTING, say(self.language, "code_over"))
 
     def _stand_by(self, trouble: str) -> Login:
         """WeChat does not answer while a person is asked; the code stays, it may still be good."""
@@ -264,9 +273,9 @@ class Session:
         self._move(asked.state, asked.reason, qr_expires=asked.qr_expires, url=self._url)
 
     def _show_code(self, url: str, lifetime: float, why: str) -> None:
-        self._codes += 1
-        if self._codes > CODES:
+        if self._codes >= CODES:
             raise TooManyCodes
+        self._codes += 1
         reason = say(self.language, "scan_again", why=why) if why else say(self.language, "scan")
         expires = now_ms() + int(lifetime * 1000)
         self._move(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, url=url)

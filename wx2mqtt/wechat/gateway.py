@@ -62,6 +62,11 @@ class Scanned:
     avatar: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class CodeOver:
+    """The QR code shown last is of no use any more; another one is fetched if one goes on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
     """What was asked last still stands, but WeChat does not answer; `why` is a sentence without secrets."""
@@ -88,7 +93,7 @@ class LoggedIn:
     cursor: Cursor
 
 
-LoginStep = ShowQr | AskPhone | Scanned | Unanswered | Answered | LoggedIn
+LoginStep = ShowQr | AskPhone | Scanned | CodeOver | Unanswered | Answered | LoggedIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs, Owner
-from wx2mqtt.wechat.gateway import Answered, AskPhone, LoginStep, Scanned, Unanswered
+from wx2mqtt.wechat.gateway import Answered, AskPhone, CodeOver, LoginStep, Scanned, Unanswered
 
 Story = Callable[[Talk], Awaitable[None]]
 
@@ -52,6 +52,29 @@ def test_a_scan_leads_online():
         assert [one.login.needs for one in talk.shown] == [Needs.SCAN, Needs.CONFIRM, Needs.NOTHING]
         assert talk.gateway.asked == [True]
         assert talk.sender.is_online
+
+    told(story)
+
+
+def test_a_code_that_is_over_is_taken_away_at_once():
+    async def story(talk: Talk) -> None:
+        talk.gateway.logins.append([CODE, Wait(10), CodeOver(), Wait(30), code(2)])
+        await talk.after(20)
+        assert talk.shown[-1].url == ""
+        assert talk.shown[-1].login.qr_expires is None
+        await talk.after(30)
+        assert talk.shown[-1].url == code(2).url
+        assert talk.state == S.WAITING_FOR_SCAN
+
+    told(story)
+
+
+def test_after_the_tenth_code_none_is_asked_for():
+    async def story(talk: Talk) -> None:
+        talk.gateway.logins.append([step for n in range(30) for step in (code(n), Wait(300), CodeOver())])
+        await talk.after(24 * 3600)
+        assert len({one.url for one in talk.shown if one.url}) == CODES
+        assert talk.state == S.LOGGED_OUT
 
     told(story)
 

@@ -16,6 +16,7 @@ from wx2mqtt.retry import Backoff
 from wx2mqtt.wechat.gateway import (
     Answered,
     AskPhone,
+    CodeOver,
     LoggedIn,
     LoginStep,
     Scanned,
@@ -140,6 +141,7 @@ class SignIn:
                     yield await self._enter(step.redirect) if isinstance(step, Confirmed) else step
                     if isinstance(step, Confirmed):
                         return
+            yield CodeOver()
             lasted = self._timing.monotonic() - began
             backoff = backoff.reset() if lasted > backoff.cap else backoff.failed()
             await self._timing.sleep(backoff.wait(self._timing.chance()))
