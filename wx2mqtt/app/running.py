@@ -99,7 +99,7 @@ class App:
     async def open_accounts(self) -> None:
         """Wire every account of the settings; each keeps the base topic that it first used (DESIGN 4.3)."""
         settings = self._loaded.settings
-        for name, count in (await self._people_copy.restore()).items():
+        for name, count in (await self._people_copy.restore(settings.accounts)).items():
             log.warning("people restored from their copy", account=name, count=count)
         journals = {name: Journal(self._database, name) for name in settings.accounts}
         opened = {name: await journal.open() for name, journal in journals.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,8 +47,13 @@ class PeopleCopy:
             parts = [await self._part(name) for name in names]
             await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
 
-    async def restore(self) -> dict[str, int]:
-        """Take the people of the copy into accounts that have none; how many came into which."""
+    async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
+        """Where one of `accounts` has nobody: take the copy into all that have none; how many into which.
+
+        Else it is not even read, since it is large.
+        """
+        if set(accounts) <= set(await self._database.read(_accounts)):
+            return {}
         copied = await asyncio.to_thread(_read, self._file.path)
         restored = await self._database.write("restore", lambda connection: _restore(connection, copied))
         return {account: count for account, count in restored.items() if count}

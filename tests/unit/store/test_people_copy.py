@@ -125,18 +125,25 @@ async def test_names_survive_a_lost_database(
     await home.save(PeopleChanges(forgotten=(GONE.id,)))
     await work.save(changes(person(1, "boss")))
     await copy.write()
-    assert await PeopleCopy(fresh, path).restore() == {"home": 2, "work": 1}
+    assert await PeopleCopy(fresh, path).restore(["home"]) == {"home": 2, "work": 1}
     for account, before in (("home", home), ("work", work)):
         restored = People(fresh, account)
         assert await restored.load() == await before.load()
         assert restored.next_id == before.next_id
 
 
+async def test_a_copy_that_nobody_needs_is_not_read(home: People, copy: PeopleCopy, path: Path) -> None:
+    await home.save(changes(WIFE))
+    put(path, b"nonsense")
+    assert await copy.restore(["home"]) == {}
+    assert raw(path) == b"nonsense"
+
+
 async def test_who_is_there_is_never_overwritten(home: People, work: People, copy: PeopleCopy) -> None:
     await home.save(changes(WIFE))
     await copy.write()
     await home.save(changes(BOB))
-    assert await copy.restore() == {}
+    assert await copy.restore(["home"]) == {}
     assert (await home.load())[0] == [WIFE, BOB]
 
 
@@ -147,15 +154,16 @@ async def test_an_account_that_lost_its_people_gets_them_beside_one_that_has_som
     await work.save(changes(person(1, "boss")))
     await copy.write()
     await People(fresh, "work").save(changes(person(1, "other")))
-    assert await PeopleCopy(fresh, path).restore() == {"home": 1}
+    assert await PeopleCopy(fresh, path).restore(["work"]) == {}, "nobody misses anybody"
+    assert await PeopleCopy(fresh, path).restore(["home", "work"]) == {"home": 1}
     assert (await People(fresh, "work").load())[1] == {"other": 1}
 
 
 async def test_nobody_at_all_is_copied_and_read(copy: PeopleCopy, path: Path) -> None:
-    assert await copy.restore() == {}
+    assert await copy.restore(["home"]) == {}
     await copy.write()
     assert read(path) == {"schema": 1, "accounts": {}}
-    assert await copy.restore() == {}
+    assert await copy.restore(["home"]) == {}
 
 
 @pytest.mark.parametrize(
@@ -169,7 +177,7 @@ async def test_a_damaged_copy_is_set_aside(
     copy: PeopleCopy, path: Path, tmp_path: Path, content: bytes
 ) -> None:
     put(path, content)
-    assert await copy.restore() == {}
+    assert await copy.restore(["home"]) == {}
     (aside,) = (name for name in names(tmp_path) if name.startswith("people.json"))
     assert aside.startswith("people.json.damaged-")
     assert raw(tmp_path / aside) == content
@@ -183,7 +191,7 @@ async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
     whole = read(path)
     whole["accounts"]["home"]["persons"][0]["colour"] = "red"
     put(path, json.dumps(whole).encode())
-    assert await PeopleCopy(fresh, path).restore() == {"home": 1}
+    assert await PeopleCopy(fresh, path).restore(["home"]) == {"home": 1}
     assert (await People(fresh, "home").load())[0] == [BOB]
 
 
@@ -193,7 +201,7 @@ async def test_a_number_that_was_given_is_not_given_again_after_a_loss(
     await home.save(changes(WIFE, BOB))
     await home.save(PeopleChanges(forgotten=(PersonId(2),)))
     await copy.write()
-    await PeopleCopy(fresh, path).restore()
+    await PeopleCopy(fresh, path).restore(["home"])
     restored = People(fresh, "home")
     await restored.load()
     assert restored.next_id == 3
