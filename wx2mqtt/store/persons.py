@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
 from wx2mqtt.model import ChatKind, Handle, Json, PersonId
@@ -81,8 +83,16 @@ def from_row(row: tuple[Any, ...]) -> Person:
     """The person of a row."""
     values = dict(zip(FIELDS, row, strict=True))
     flags = {name: bool(values[name]) for name in _FLAGS}
-    profile: Json = json.loads(values["profile"])
-    return Person(**{**values, **flags, "kind": ChatKind(values["kind"]), "profile": profile})
+    # Equal for nearly everybody, of whom there may be thousands: once in memory is enough.
+    shared: dict[str, Any] = {name: sys.intern(values[name]) for name in ("login_id", "matched_by")}
+    shared |= {"kind": ChatKind(values["kind"]), "profile": _profile(values["profile"])}
+    return Person(**{**values, **flags, **shared})
+
+
+@lru_cache(maxsize=4096)
+def _profile(written: str) -> Mapping[str, str]:
+    profile: dict[str, str] = json.loads(written)
+    return profile
 
 
 def to_json(person: Person) -> dict[str, Json]:
