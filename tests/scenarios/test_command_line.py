@@ -286,6 +286,20 @@ def test_a_bridge_that_nobody_answers_runs_on_and_ends_in_order(terminal: Termin
     assert "Traceback" not in "\n".join(bridge.said)
 
 
+def test_an_unexpected_failure_is_in_the_log_without_its_secrets(tmp_path: Path):
+    program = (
+        "import wx2mqtt.app.running as running\n"
+        "async def run(*_): raise RuntimeError('https://wx.qq.com/?skey=@crypt_5ca1ab1e_0123456789abcdef')\n"
+        "running.run = run\n"
+        "from wx2mqtt.__main__ import main; main()"
+    )
+    done = Terminal(tmp_path, (sys.executable, "-c", program)).run("run")
+    assert done.code == 1
+    assert "RuntimeError" in done.err
+    assert "0123456789abcdef" not in done.err
+    assert done.complaints == []
+
+
 def test_without_a_store_the_commands_that_need_one_say_so(terminal: Terminal):
     embedded(terminal)
     for command in ("journal list", "people list"):

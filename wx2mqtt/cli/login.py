@@ -16,6 +16,7 @@ from wx2mqtt.cli.terminal import draw_qr
 from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.service import control
+from wx2mqtt.service.redaction import one_line
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.wechat.gateway import AskPhone, LoggedIn, LoginStep, Scanned, ShowQr, Unanswered
 from wx2mqtt.words import Language, say
@@ -123,4 +124,4 @@ async def _keep(account: Account, step: LoggedIn) -> None:
 
 def _tell(out: TextIO, sentence: str) -> None:
     if sentence:
-        print(sentence, file=out, flush=True)
+        print(one_line(sentence), file=out, flush=True)

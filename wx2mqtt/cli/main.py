@@ -19,6 +19,7 @@ from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.lean import one_arena
 from wx2mqtt.model import Json
 from wx2mqtt.service import logs
+from wx2mqtt.service.redaction import one_line
 from wx2mqtt.settings.load import Loaded, find, load
 
 log = structlog.get_logger(__name__)
@@ -62,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _complain(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
 
 
 def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> Loaded:
@@ -181,7 +182,7 @@ def healthcheck(
 
     loaded = _loaded(config, log_to_terminal=True)
     problems = asyncio.run(well(loaded, os.environ, live=live, account=account))
-    print("; ".join(problems) or "well")
+    print(one_line("; ".join(problems)) or "well")
     raise typer.Exit(UNEXPECTED if problems else WELL)
 
 
@@ -310,10 +311,11 @@ def schema_config() -> None:
 
 
 def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:
+    from wx2mqtt.cli.terminal import as_json as written  # noqa: PLC0415
     from wx2mqtt.cli.terminal import table  # noqa: PLC0415
 
     if as_json or not isinstance(answer, dict):
-        print(json.dumps(answer, ensure_ascii=False, indent=2))
+        print(written(answer))
         return
     for name, columns in tables.items():
         rows = answer.get(name)

@@ -1,15 +1,24 @@
-"""What a person at a terminal sees: the QR code, progress, tables. Nothing of it goes into a log (P6)."""
+"""What a person at a terminal sees: the QR code, progress, tables. Nothing of it goes into a log (P6).
+
+Names and texts come from strangers: nothing in them may move the cursor or look like a line of ours (P5).
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.lean import without
 from wx2mqtt.model import Json
+from wx2mqtt.service.redaction import one_line
 from wx2mqtt.wechat.gateway import Progress
+
+_OBEYED = re.compile("[\x7f-\x9f]")  # JSON escapes the lower ones by itself
 
 
 def draw_qr(url: str, stream: TextIO) -> bool:
@@ -36,7 +45,7 @@ def show_login(account: str, login: Login, url: str) -> None:
         return
     if url:
         draw_qr(url, sys.stderr)
-    print(f"{account}: {login.state}: {login.reason}", file=sys.stderr, flush=True)
+    print(one_line(f"{account}: {login.state}: {login.reason}"), file=sys.stderr, flush=True)
 
 
 def contacts_progress() -> Progress:
@@ -69,15 +78,28 @@ def table(rows: Sequence[Json], columns: Iterable[str]) -> str:
     """Rows of text in columns as wide as they must be; what a row does not have is empty."""
     names = list(columns)
     lines = [names, *([_cell(row, name) for name in names] for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
+    widths = [max(_width(line[place]) for line in lines) for place in range(len(names))]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        "  ".join(
+            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
         for line in lines
     )
+
+
+def as_json(value: Json) -> str:
+    """JSON for people and machines, with nothing in it that a terminal would obey."""
+    written = json.dumps(value, ensure_ascii=False, indent=2)
+    return _OBEYED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", written)
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal; Chinese takes two for each character."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 def _cell(row: Json, name: str) -> str:
     value = row.get(name) if isinstance(row, dict) else None
     if isinstance(value, bool):
         return "yes" if value else ""
-    return "" if value is None else str(value)
+    return "" if value is None else one_line(str(value))
