@@ -97,6 +97,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "a retained request is refused; it was cleared, publish without the retain flag",
         "保留的请求会被拒绝;已清除,请不带 retain 标志重新发布",
     ),
+    "answer_too_large": (
+        "the answer has {size} bytes and the broker takes {limit}; ask for less (limit, offset)",
+        "回答有 {size} 字节,代理最多接受 {limit};请缩小范围(limit、offset)",
+    ),
     "request_failed": ("the bridge could not do it; the log says why", "桥接程序出错;原因见日志"),
     "assign_closed": ("'{user}' is not waiting for a decision", "“{user}”不需要指定"),
     "assign_unknown": ("nobody is called '{user}'", "没有名为“{user}”的联系人"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 import structlog
 
@@ -27,8 +28,22 @@ class Upkeep:
     def __init__(self, folder: Folder, limit: int) -> None:
         self._folder = folder
         self.limit = limit
-        self.size = folder.size()
+        self._others = folder.size() - self._database
+        self._was_full = False
         self.journals: Mapping[Journal, float] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of everything below the folder: the database as it is now, the rest as last looked at."""
+        return self._others + self._database
+
+    @property
+    def _database(self) -> int:
+        size = 0
+        for ending in ("", "-wal", "-shm"):
+            with suppress(OSError):  # the last two come and go
+                size += (self._folder.path / f"{DATABASE}{ending}").stat().st_size
+        return size
 
     async def run(self) -> None:
         """Look and prune until cancelled."""
@@ -39,12 +54,18 @@ class Upkeep:
 
     async def look(self, *, due: bool) -> bool:
         """See how large the folder is; prune when it is `due` or nearly full. Whether it pruned."""
-        self.size = await asyncio.to_thread(self._folder.size)
+        self._others = await asyncio.to_thread(self._folder.size) - self._database
         crowded = self.size >= NEARLY_FULL * self.limit
         if due or crowded:
             await self._prune(self.journals.items(), crowded=crowded)
-            self.size = await asyncio.to_thread(self._folder.size)
+        self._tell()
         return due or crowded
+
+    def _tell(self) -> None:
+        full = self.size >= self.limit
+        if full and not self._was_full:
+            log.warning("store is full: nothing is received", size=self.size, limit=self.limit)
+        self._was_full = full
 
     async def _prune(self, journals: Iterable[tuple[Journal, float]], *, crowded: bool) -> None:
         for journal, keep in journals:
@@ -57,5 +78,4 @@ class Upkeep:
 
     def _room_for_journals(self) -> int:
         """What the database may take: what is left to it of 90 % of the limit beside all the other files."""
-        own = sum(file.stat().st_size for file in self._folder.path.glob(f"{DATABASE}*"))
-        return max(0, int(NEARLY_FULL * self.limit) - (self.size - own))
+        return max(0, int(NEARLY_FULL * self.limit) - self._others)

@@ -26,7 +26,7 @@ from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.pulse import Pulse
-from wx2mqtt.bridge.pump import PACKET_OVERHEAD, Pump
+from wx2mqtt.bridge.pump import Pump
 from wx2mqtt.bridge.qr import picture, placeholder
 from wx2mqtt.bridge.requests import Handler, Requests
 from wx2mqtt.bridge.results import Results
@@ -37,7 +37,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Link
-from wx2mqtt.mqtt.payloads import encode, event_body, last_body
+from wx2mqtt.mqtt.payloads import cut, encode, event_body, last_body
 from wx2mqtt.mqtt.topics import JSON, PNG, TEXT, Topics
 from wx2mqtt.store.journal import Journal, NewPublication, Opened, Recorded
 from wx2mqtt.store.people_copy import PeopleCopy
@@ -113,17 +113,18 @@ class Account:
         self._people_changed = asyncio.Event()
         self._events: asyncio.Queue[NewPublication] = asyncio.Queue()
         self._talking: asyncio.Task[None] | None = None
+        self._last = b""
         self._wire()
         self._first_words()
         house.pulse.watch(f"broker:{name}", lambda: link.moves_by)
 
     def _wire(self) -> None:
         wishes, loop = self._wishes, asyncio.get_running_loop()
-        outlet = Outlet(self._link)
+        self._outlet = Outlet(self._link)
         echoes = Echoes()
         results = Results(self.name, self.topics)
-        self._announcer = Announcer(outlet, self.topics.state)
-        self._pump = Pump(self.journal, outlet, self._topic_dropped)
+        self._announcer = Announcer(self._outlet, self.topics.state)
+        self._pump = Pump(self.journal, self._outlet, self._topic_dropped)
         self.inbound = Inbound(
             account=self.name,
             topics=self.topics,
@@ -171,7 +172,7 @@ class Account:
             topics=self.topics,
             journal=self.journal,
             link=self._link,
-            outlet=outlet,
+            outlet=self._outlet,
             judge=self.judge,
             results=results,
             answer=lambda name, delivery: self._requests.answer(name, delivery),  # noqa: PLW0108 - made below
@@ -183,6 +184,7 @@ class Account:
             self.journal,
             self._handlers(),
             rules=lambda: self._wishes.rules,
+            payload_limit=self._outlet.payload_limit,
             clear=self._outbound.clear,
         )
 
@@ -193,7 +195,7 @@ class Account:
         self._announcer.say(self.topics.state, b"online", TEXT)
         self._show(self.session.login, "")
         if self._opened.last is not None:
-            self._announcer.say(self.topics.last, last_body(self._opened.last), JSON)
+            self._say_last(self._opened.last)
         self._people_changed.set()
 
     async def run(self) -> None:
@@ -242,10 +244,12 @@ class Account:
             self._event("session_lost", {"broker": connection.url})
         self._outbound.connected(connection, self._opened.session)
         self._say_info(connection)
+        if self._last:
+            self._say_last(self._last)  # the packet limit may be another one
         self._announcer.withdraw(self.topics.health)  # it says that the broker is away
         self._announcer.connected(connection)
         self._pump.connected()
-        self._people_changed.set()  # the packet limit may be another one
+        self._people_changed.set()
         self._news.set()
 
     def disconnected(self, gone: Disconnected) -> None:
@@ -265,9 +269,17 @@ class Account:
 
     def _stored(self, recorded: Recorded) -> None:
         if recorded.last is not None:
-            self._announcer.say(self.topics.last, last_body(recorded.last), JSON)
+            self._say_last(recorded.last)
         if recorded.messages or recorded.events:
             self._pump.wake()
+
+    def _say_last(self, payload: bytes) -> None:
+        """The newest message, as much of it as the broker takes."""
+        self._last, body = payload, last_body(payload)
+        limit = self._outlet.payload_limit(self.topics.last)
+        if limit is not None and len(body) > limit:
+            body = cut(body, limit) or body
+        self._announcer.say(self.topics.last, body, JSON)
 
     def _show(self, login: Login, url: str) -> None:
         needed = login.state in (LoginState.LOGGED_OUT, LoginState.REFUSED)
@@ -321,10 +333,8 @@ class Account:
             await asyncio.sleep(DIRECTORY_PAUSE)
 
     def _directory(self) -> bytes:
-        current, topic = self._link.current, self.topics.contacts
-        room = LARGEST
-        if current is not None and current.packet_limit is not None:
-            room = min(room, current.packet_limit - len(topic.encode()) - PACKET_OVERHEAD)
+        limit = self._outlet.payload_limit(self.topics.contacts)
+        room = LARGEST if limit is None else min(LARGEST, limit)
         return directory(self.identity.directory(), named=self._wishes.named, room=room)
 
     async def _publish_health(self) -> None:

@@ -10,6 +10,7 @@ from collections import deque
 
 from wx2mqtt.mqtt.link import Acknowledged, Link, Publication
 
+PACKET_OVERHEAD = 128  # bytes of an MQTT 5 PUBLISH beside topic and payload, generously
 WINDOW = 100  # unacknowledged publishes; brokers such as mosquitto queue 1000, most allow at least this
 
 
@@ -28,6 +29,11 @@ class Outlet:
         if self._link.current is None:
             return 0
         return max(0, self._limit - self._open - len(self._urgent))
+
+    def payload_limit(self, topic: str) -> int | None:
+        """Bytes of payload that the broker takes on a topic now; None without a limit or a broker."""
+        limit = None if self._link.current is None else self._link.current.packet_limit
+        return None if limit is None else limit - len(topic.encode()) - PACKET_OVERHEAD
 
     @property
     def open(self) -> int:

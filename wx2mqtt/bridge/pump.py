@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.outlet import WINDOW, Outlet
+from wx2mqtt.bridge.outlet import PACKET_OVERHEAD, WINDOW, Outlet
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import PublishRefused, StoreError
 from wx2mqtt.mqtt.link import Publication
@@ -26,7 +26,6 @@ GATHER = 0.005  # seconds in which acknowledgements are gathered for one commit
 CHUNK = 200  # rows read from the journal at a time
 REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
 REFUSED_TOO_LONG = 7 * 86_400_000  # milliseconds after which rows of a refused topic are dropped
-PACKET_OVERHEAD = 128  # bytes of an MQTT 5 PUBLISH beside topic and payload, generously
 HUNG_UP_FOR_IT = 10.0  # a broker that hangs up within so many seconds of a refusal may do so because of it
 HEAD_DISCONNECTS = 3  # disconnects in a row with the same head of line before it is set aside
 

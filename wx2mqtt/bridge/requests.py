@@ -32,12 +32,14 @@ class Requests:
         handlers: Mapping[str, Handler],
         *,
         rules: Callable[[], Rules],
+        payload_limit: Callable[[str], int | None],
         clear: Callable[[str], None],
     ) -> None:
         self._topics = topics
         self._journal = journal
         self._handlers = handlers
         self._rules = rules
+        self._payload_limit = payload_limit
         self._clear = clear
 
     async def answer(self, name: str, delivery: Delivery) -> None:
@@ -59,7 +61,17 @@ class Requests:
             log.exception("request failed", name=name)
             sentence = say(self._rules().language, "request_failed")
             payload = answer_error("internal", sentence, transaction)
+        payload = self._that_fits(name, delivery, payload, transaction)
         await self._journal.publish(self._publications(name, delivery, payload))
+
+    def _that_fits(self, name: str, delivery: Delivery, payload: bytes, transaction: Json) -> bytes:
+        """An answer that the broker would not take is an error that it takes: never silence (DESIGN 4)."""
+        room = self._payload_limit(max(self._topics.response(name), delivery.response_topic, key=len))
+        if room is None or len(payload) <= room - len(delivery.correlation or b""):
+            return payload
+        sentence = say(self._rules().language, "answer_too_large", size=len(payload), limit=room)
+        smaller = answer_error("too_large", sentence, transaction)
+        return smaller if len(smaller) <= room else answer_error("too_large", sentence, None)
 
     def _handler(self, name: str) -> Handler:
         handler = self._handlers.get(name)

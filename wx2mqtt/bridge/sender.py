@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 
 AT_ONCE = 4  # chats that are sent to side by side
 ATTEMPTS = 2  # that may stay unanswered (DESIGN 4.2)
-SECOND_CHANCE = 600.0  # seconds after its ttl in which an unanswered attempt may still be repeated
+SECOND_CHANCE = (60.0, 600.0)  # seconds after its ttl in which an unanswered attempt may be repeated: as long
+# as the ttl was, since who wanted it at once does not want it much later; but WeChat gets time to come back
 ECHOES_COME = 86_400_000  # milliseconds after which no login that was away has echoes for us any more
 
 
@@ -173,7 +174,7 @@ class Sender:
 
     def _left(self, row: CommandRow) -> float:
         """Seconds within which an attempt may begin (DESIGN 4.2)."""
-        return self._lanes.left(row) + (SECOND_CHANCE if row.unknown else 0.0)
+        return self._lanes.left(row) + (_second_chance(row) if row.unknown else 0.0)
 
     def _hindrance(self, lane: Lane) -> float:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
@@ -380,3 +381,9 @@ class Sender:
 
 def _clock() -> float:
     return asyncio.get_running_loop().time()
+
+
+def _second_chance(row: CommandRow) -> float:
+    shortest, longest = SECOND_CHANCE
+    ttl = ((row.expires or row.accepted) - row.accepted) / 1000
+    return min(longest, max(shortest, ttl))

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 
 from wx2mqtt.clock import rfc3339
-from wx2mqtt.model import Json, Message, Result
+from wx2mqtt.model import Json, Kind, Message, Result
 
 RESULT_CODES = frozenset(
     {
@@ -52,7 +52,7 @@ def message_body(
     }
     if sender is not None:
         body["sender"] = dict(sender)
-    if message.detail:
+    if message.kind is not Kind.TEXT or message.detail:
         body[str(message.kind)] = dict(message.detail)
     return body
 

@@ -53,3 +53,21 @@ async def test_history_goes_when_other_files_fill_the_folder(tmp_path: Path) -> 
 
     await database.close()
     folder.close()
+
+
+async def test_the_size_follows_the_database_between_two_looks(tmp_path: Path) -> None:
+    """A full store must be seen before the next message, not at the next look."""
+    folder = Folder.open(tmp_path / "store")
+    (folder.path / "other").write_bytes(b"\0" * 5_000)
+    database = await Database.open(folder.path / DATABASE)
+    journal = Journal(database, "home", lambda: LONG_AGO)
+    await journal.open()
+    upkeep = Upkeep(folder, limit=10_000_000)
+    before = upkeep.size
+
+    await journal.record([message(number) for number in range(200)], PeopleChanges(), Cursor("c"), "l")
+
+    assert upkeep.size > before + 200_000
+    assert upkeep.size == folder.size()
+    await database.close()
+    folder.close()

@@ -329,7 +329,14 @@ def make(
         accepted=sender.add,
         published=pump.wake,
     )
-    requests = Requests(topics, journal, handlers or {}, rules=lambda: judge.rules, clear=outbound.clear)
+    requests = Requests(
+        topics,
+        journal,
+        handlers or {},
+        rules=lambda: judge.rules,
+        payload_limit=lambda _: None,
+        clear=outbound.clear,
+    )
     house = House(
         journal=journal,
         wechat=wechat,

@@ -164,7 +164,9 @@ class Pad:
 )
 async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, payload, response_topic):
     pad = Pad()
-    requests = Requests(Topics("wx"), pad, HANDLERS, rules=lambda: RULES, clear=lambda _: None)  # type: ignore[arg-type]
+    requests = Requests(
+        Topics("wx"), pad, HANDLERS, rules=lambda: RULES, payload_limit=lambda _: None, clear=lambda _: None
+    )  # type: ignore[arg-type]
     delivery = Delivery(
         topic=f"wx/bridge/request/{name}",
         payload=payload,
@@ -179,3 +181,31 @@ async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, pay
     answer = json.loads(pad.taken[0].payload)
     assert answer["status"] == "ok" or answer["code"] in REQUEST_CODES
     assert len(pad.taken) <= 2
+
+
+@pytest.mark.parametrize(("transaction", "echoed"), [("t1", True), ("t" * 5_000, False)])
+async def test_an_answer_that_the_broker_would_not_take_is_an_error_that_it_takes(transaction, echoed):
+    """An unknown size must not end in silence; a transaction that is too large itself is left out."""
+    pad = Pad()
+    handlers = {"contacts": _much}
+    requests = Requests(
+        Topics("wx"),
+        pad,  # type: ignore[arg-type]
+        handlers,
+        rules=lambda: RULES,
+        payload_limit=lambda _topic: 3_000,
+        clear=lambda _: None,
+    )
+    payload = json.dumps({"transaction": transaction}).encode()
+    asked = Delivery(
+        topic="wx/bridge/request/contacts", payload=payload, mid=1, dup=False, retain=False, connection=1
+    )
+    await requests.answer("contacts", asked)
+    answer = json.loads(pad.taken[0].payload)
+    assert (answer["status"], answer["code"]) == ("error", "too_large")
+    assert ("transaction" in answer) is echoed
+    assert len(pad.taken[0].payload) <= 3_000
+
+
+async def _much(_fields):
+    return {"contacts": ["x" * 10_000]}

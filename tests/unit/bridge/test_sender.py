@@ -13,7 +13,8 @@ from wx2mqtt.bridge import lanes
 from wx2mqtt.bridge import sender as sending
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
-from wx2mqtt.model import Status
+from wx2mqtt.model import Command, SendKey, Status
+from wx2mqtt.store.journal import CommandRow, CommandState
 
 HOUR = 3_600_000
 
@@ -22,6 +23,26 @@ HOUR = 3_600_000
 async def here(tmp_path: Path) -> AsyncIterator[Room]:
     async with room(tmp_path, "wife", "mom", *(f"friend{n}" for n in range(10))) as made:
         yield made
+
+
+def unanswered_row(*, accepted: int, expires: int) -> CommandRow:
+    return CommandRow(
+        id=1,
+        command=Command(user="wife", text="hi"),
+        command_id="c1",
+        fingerprint="",
+        person=None,
+        key=SendKey("1"),
+        accepted=accepted,
+        expires=expires,
+        replies=(),
+        open=False,
+        unknown=1,
+        attempts=1,
+        duplicate_possible=True,
+        state=CommandState.WAITING,
+        result=None,
+    )
 
 
 def now(here: Room, *, ahead: int = 0) -> int:
@@ -214,3 +235,10 @@ async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(he
         result = await here.result("c1")
     assert (result.status, result.duplicate_possible) == (Status.SENT, False)
     assert len(here.wire.drafts) == 2
+
+
+@pytest.mark.parametrize(("ttl", "chance"), [(5, 60), (300, 300), (86_400, 600)])
+def test_an_unanswered_attempt_may_be_repeated_for_as_long_as_its_command_was_good(ttl: int, chance: int):
+    """Who gave 5 seconds does not want it 10 minutes later; WeChat gets at least one minute to come back."""
+    row = unanswered_row(accepted=1_000_000, expires=1_000_000 + ttl * 1000)
+    assert sending._second_chance(row) == chance

@@ -81,6 +81,14 @@ def test_any_text_becomes_utf_8_without_escapes_of_what_needs_none(text):
     assert b"\\u4" not in encode({"text": "你"})
 
 
+def test_a_kind_of_which_nothing_is_known_has_an_empty_object_and_a_text_none():
+    for kind, there in ((Kind.IMAGE, True), (Kind.STICKER, True), (Kind.SYSTEM, True), (Kind.TEXT, False)):
+        body = message_body(
+            message("", kind), account="a", user="u", chat_name="", sender=None, trusted=False
+        )
+        assert (body.get(str(kind)) == {}) is there
+
+
 def test_an_event_says_whom_it_means_only_if_somebody_known_is_meant():
     fields = {"reason": "x", "id": "not this one", "time": "nor this"}
     event = event_body("recall", event_id="e1", account="home", time=TIME, user=None, fields=fields)

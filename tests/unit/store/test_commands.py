@@ -375,7 +375,11 @@ async def test_only_what_waits_can_be_dropped(journal: Journal) -> None:
     settled, sending = await _accept(journal, command("settled"), command("sending"))
     await journal.settle(settled.id, result("settled"), [])
     await journal.begin(sending.id)
-    for name, why in [("settled", "command_settled"), ("sending", "command_in_flight"), ("nobody", "command_unknown")]:
+    for name, why in [
+        ("settled", "command_settled"),
+        ("sending", "command_in_flight"),
+        ("nobody", "command_unknown"),
+    ]:
         with pytest.raises(BadCommand, match=why):
             await journal.drop(name, result(name, Status.FAILED), [publication("r")])
     assert await _topics(journal) == []

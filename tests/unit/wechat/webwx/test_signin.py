@@ -32,7 +32,7 @@ async def steps(world: World, *, resume: bool = False, most: int = 50) -> list[L
     async with aclosing(world.gateway.login(resume=resume)) as ways:
         async for step in ways:
             if not isinstance(step, CodeOver):  # the end of a code has a test of its own
-                found.append(step)  # noqa: PERF401 - it stops in between
+                found.append(step)
             if len(found) >= most:
                 break
     return found
