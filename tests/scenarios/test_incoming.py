@@ -192,7 +192,7 @@ async def test_in_a_group_the_sender_is_split_off_and_counts(shared_home: Home):
     assert aunt["sender"]["name"] == "三姨🌼"
     assert (aunt["trusted"], aunt["mentioned"]) == (False, False)
     mom = await next_message(shared_home, lambda: shared_home.phone.say("mom", "好", to="family"), family)
-    assert (mom["sender"]["user"], mom["sender"]["name"], mom["trusted"]) == ("妈妈", "老妈", False)
+    assert (mom["sender"]["user"], mom["sender"]["name"], mom["trusted"]) == ("妈妈", "妈妈", False)
 
 
 @pytest.mark.parametrize(
