@@ -18,7 +18,7 @@ from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import Ret
 from wx2mqtt.wechat.webwx.contacts import contact, handles_in, is_group, new_nickname, owner_contact
 from wx2mqtt.wechat.webwx.fields import Entry
-from wx2mqtt.wechat.webwx.messages import chats_told, key_of, read
+from wx2mqtt.wechat.webwx.messages import chats_told, key_of, membership, read
 from wx2mqtt.wechat.webwx.position import Position
 from wx2mqtt.wechat.webwx.responses import Synced, Unreadable
 from wx2mqtt.wechat.webwx.roster import Roster
@@ -50,6 +50,7 @@ class Inbox:
         self._recent: dict[str, None] = {}
         self._doubtful = False
         self._latest: tuple[str, ...] = ()
+        self._told: tuple[Cursor, tuple[Event, ...]] = Cursor(""), ()
 
     async def receive(self, cursor: Cursor) -> Batch:
         """As `Gateway.receive`."""
@@ -69,7 +70,7 @@ class Inbox:
         answer = await self._synced(position)
         after = moved(position, answer)
         self._pace = self._pace.synced(position, after, fruitless=answer.empty or self._is_repeat(answer))
-        batch = await self._batch(answer, after)
+        batch = await self._batch(cursor, answer, after)
         self._channel.take_position(after)
         await self._channel.save()
         return batch
@@ -110,12 +111,13 @@ class Inbox:
         before, self._latest = self._latest, tuple(map(key_of, answer.messages))
         return bool(before) and before == self._latest
 
-    async def _batch(self, answer: Synced, after: Position) -> Batch:
+    async def _batch(self, cursor: Cursor, answer: Synced, after: Position) -> Batch:
         """Contacts before messages, so that names resolve (webwx 2.11)."""
         removed = handles_in(answer.deleted)
         for handle in removed:
             self._roster.forget(handle)
         contacts = [*self._own_profile(answer.profile), *self._changed(answer.changed)]
+        turnover = self._turnover(cursor, contacts)
         self._roster.learn(contacts)
         self._note_recent(answer.messages)
         reading = self._read(answer.messages)
@@ -125,11 +127,23 @@ class Inbox:
             reading = self._read(answer.messages) if found else reading
         return Batch(
             cursor=after.cursor(),
-            items=reading.items,
+            items=(*turnover, *reading.items),
             contacts=tuple(contacts),
             removed=removed,
             unread=answer.unread + reading.unread + self._people.take_unread(),
         )
+
+    def _turnover(self, cursor: Cursor, contacts: list[Contact]) -> tuple[Event, ...]:
+        """Who joined and left groups; kept for this cursor, since the roster knows it from then on."""
+        told = self._told[1] if self._told[0] == cursor else ()
+        fresh = [
+            membership(contact, joined, left, cursor, self._timing.now)
+            for contact in contacts
+            for joined, left in [self._roster.turnover(contact)]
+            if joined or left
+        ]
+        self._told = cursor, (*told, *fresh)
+        return self._told[1]
 
     def _own_profile(self, profile: Entry) -> Iterator[Contact]:
         nickname = new_nickname(profile)

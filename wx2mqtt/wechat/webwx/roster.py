@@ -28,6 +28,10 @@ class _Group:
         self._names = "\n".join(row[1] for row in rows).encode()
         self.own_name = self.name(owner) or ""
 
+    def all(self) -> dict[int, str]:
+        """Everybody's name, by hash."""
+        return dict(zip(self._hashes, self._names.decode().split("\n"), strict=True)) if self._hashes else {}
+
     def name(self, member: str) -> str | None:
         """The name shown in the group; None for somebody who is not in it."""
         wanted = hash(member)
@@ -93,6 +97,15 @@ class Roster:
         roster = self._groups.get(group)
         names = (roster.own_name if roster else "", self.owner.nickname)
         return tuple(dict.fromkeys(filter(None, names)))
+
+    def turnover(self, group: Contact) -> tuple[list[str], list[str]]:
+        """Who is new in a group and who is no longer there, by name; nobody where that cannot be told."""
+        known = self._groups.get(group.handle)
+        if known is None or group.members is None:
+            return [], []
+        before, now = known.all(), _Group(group.members, self.owner.handle).all()
+        joined = [name for member, name in now.items() if member not in before]
+        return joined, [name for member, name in before.items() if member not in now]
 
     def _learn_group(self, contact: Contact) -> None:
         if contact.members is None:
