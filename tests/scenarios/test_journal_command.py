@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.home import Home
 from tests.support.terminal import Done, Terminal
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal, NewPublication
 
 
 @pytest.fixture
@@ -128,24 +130,29 @@ async def test_a_row_that_is_no_number_is_a_line_that_cannot_be_meant(home: Home
 
 
 async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: Home, run: Any):
-    home.broker.configure("max_packet_size 2000\n")
-    await home.hear(home.broker.restart)
     await home.log_in()
-    since = home.ear.count
-    await home.phone.post("people", add={"id": "long", "nickname": "x" * 60})
-    await home.publish("wx/bridge/request/contacts", "{}")
-    await home.body("wx/bridge/health", since=since)
-    shown: dict[str, Any] = {}
-    while not shown.get("set_aside"):
-        shown = json.loads((await run("journal", "list", "--json")).out)
-    (aside,) = shown["set_aside"]
-    assert aside["topic"] == "wx/bridge/response/contacts"
-    assert "larger than the broker takes" in aside["why"]
-    home.broker.configure("")
-    await home.hear(home.broker.restart)
-    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=since)
-    await run("journal", "retry", str(aside["row"]), "--row")
-    assert (await home.body("wx/bridge/response/contacts", since=since))["status"] == "ok"
+    await home.hear(home.bridge.stop)
+    database = await Database.open(home.bridge.store / "wx2mqtt.db")
+    journal = Journal(database, "home")
+    await journal.open()
+    await journal.publish(
+        [NewPublication(topic="wx/result/wife", payload=b'{"id": "aside"}', sort="result", content_type="")]
+    )
+    (row,) = await journal.waiting(0, 10)
+    await journal.set_aside([row.id], "larger than the broker takes")
+    await database.close()
+    await home.restart()
+    (aside,) = json.loads((await run("journal", "list", "--json")).out)["set_aside"]
+    assert (aside["row"], aside["topic"], aside["why"]) == (
+        row.id,
+        "wx/result/wife",
+        "larger than the broker takes",
+    )
+    assert "messages_set_aside" in (await run("healthcheck", code=1)).out
+    assert home.ear.on("wx/result/wife") == []
+    await run("journal", "retry", str(row.id), "--row")
+    await home.body("wx/result/wife", id="aside")
+    assert (await run("healthcheck")).out.strip() == "well"
 
 
 async def test_the_socket_is_the_owners_alone_and_goes_with_the_bridge(home: Home):
