@@ -1,0 +1,65 @@
+"""From settings to the bridge's words; nothing secret gets where everybody sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.app.wiring import exposed, pins_of, public_settings, wishes_of
+from wx2mqtt.bridge.evidence import Pin
+from wx2mqtt.settings.load import Loaded
+from wx2mqtt.settings.schema import Settings
+
+WHOLE = {
+    "accounts": {
+        "home": {
+            "contacts": {"wife": {"remark": "老婆"}, "me": {"owner": True}, "family": {"group": "一家人"}},
+            "expect": {"uin": "211722515"},
+            "receive": {"allow": ["w*"], "deny": ["news"], "groups": "mentions", "own": True},
+            "send": {"allow": ["wife"], "per_minute": 5, "burst": 2, "ttl": "90s"},
+            "fallback": {"urls": ["tgram://bot-secret/chat"]},
+            "webwx": {"desktop": {"client_version": "2.0.0", "extspam": "spam-secret"}},
+        },
+        "work": {},
+    },
+    "homeassistant": {"expose": ["home/wife", "work/boss", "everywhere"]},
+    "storage": {"max_size": "5MB"},
+    "language": "zh",
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings.model_validate(WHOLE)
+
+
+def test_everything_that_the_owner_wants_of_an_account_is_handed_on(settings: Settings):
+    wishes = wishes_of(Loaded(settings=settings, path=None), "home", ("wx", "wx/work"))
+    assert wishes.rules.allow == ("wife",)
+    assert (wishes.rules.ttl, wishes.per_minute, wishes.burst) == (90.0, 5, 2)
+    assert wishes.rules.bases == ("wx", "wx/work")
+    assert wishes.rules.size_limit == "5 MB"
+    assert (wishes.filters.allow, wishes.filters.deny) == (("w*",), ("news",))
+    assert (wishes.filters.groups, wishes.filters.own) == ("mentions", True)
+    assert (wishes.expected.uin, wishes.expected.nickname) == ("211722515", "")
+    assert wishes.language == wishes.rules.language == "zh"
+    assert wishes.named == {"wife", "me", "family", "everywhere"}
+
+
+def test_pins_are_taken_as_they_stand(settings: Settings):
+    assert pins_of(settings.accounts["home"]) == {
+        "wife": Pin(remark="老婆"),
+        "me": Pin(owner=True),
+        "family": Pin(group="一家人"),
+    }
+
+
+def test_whom_home_assistant_is_to_know_belongs_to_an_account(settings: Settings):
+    assert exposed(settings, "home") == {"wife", "everywhere"}
+    assert exposed(settings, "work") == {"boss", "everywhere"}
+
+
+def test_what_everybody_may_read_holds_no_secret(settings: Settings):
+    shown = str(public_settings(settings.accounts["home"]))
+    assert "per_minute" in shown
+    for secret in ("secret", "211722515", "老婆"):
+        assert secret not in shown
