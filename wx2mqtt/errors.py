@@ -13,6 +13,7 @@
     │  └─ ProtocolViolation             they sent what we do not know
     ├─ LinkError
     │  ├─ NotConnected                  the broker is away; what waits stays in the journal
+    │  │  └─ HungUp                     it went while this was the oldest without an answer
     │  └─ PublishRefused(reason, code)  an error PUBACK: this topic waits, the others go on
     └─ StoreError                       never acknowledge what is not on disk
        ├─ StoreFull                     no space, or the size that the owner allows is used up
@@ -126,6 +127,10 @@ class LinkError(Wx2MqttError):
 
 class NotConnected(LinkError):
     """There is no connection to the broker."""
+
+
+class HungUp(NotConnected):
+    """The connection ended while this was the oldest message without an answer."""
 
 
 class PublishRefused(LinkError):

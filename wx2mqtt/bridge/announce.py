@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, Outlet
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import NotConnected
+from wx2mqtt.errors import HungUp, NotConnected
 from wx2mqtt.mqtt.link import Connected, Publication
 
 log = structlog.get_logger(__name__)
@@ -34,6 +34,7 @@ class Retained:
     expires: int | None = None
     said: bool = False
     refused: float | None = None  # when the broker did so, if it did
+    hung_up: int = 0  # how often the broker hung up on it since it last took it
 
     def now(self, now: int) -> Publication:
         """The publication with the life that is left; at least a second, since 0 would mean none at all."""
@@ -69,8 +70,8 @@ class Announcer:
         before = self._topics.get(topic)
         if before is not None and before.publication == publication and before.expires == expires:
             return
-        refused = None if before is None else before.refused
-        self._topics[topic] = Retained(publication, expires, refused=refused)
+        refused, hung_up = (None, 0) if before is None else (before.refused, before.hung_up)
+        self._topics[topic] = Retained(publication, expires, refused=refused, hung_up=hung_up)
         if self._connected:
             self._publish(topic)
 
@@ -125,13 +126,27 @@ class Announcer:
         def heard(error: Exception | None) -> None:
             self._heard_more.set()
             if error is None:
-                retained.said = True
+                retained.said, retained.hung_up = True, 0
+            elif isinstance(error, HungUp):
+                self._hung_up(topic)
             elif not isinstance(error, NotConnected):
-                log.warning("broker refuses topic", topic=topic, reason=str(error))
-                retained.refused = _clock()
-                asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, topic)
+                self._refuse(topic, str(error))
 
         return heard
+
+    def _hung_up(self, topic: str) -> None:
+        retained = self._topics.get(topic)
+        if retained is not None:
+            retained.hung_up += 1
+            if retained.hung_up >= HEAD_DISCONNECTS:
+                self._refuse(topic, "the broker hangs up on it")
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        retained = self._topics.get(topic)
+        if retained is not None:
+            log.warning("broker refuses topic", topic=topic, reason=reason)
+            retained.refused = _clock()
+            asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, topic)
 
     def _try_again(self, topic: str) -> None:
         retained = self._topics.get(topic)

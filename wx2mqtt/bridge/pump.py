@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.outlet import PACKET_OVERHEAD, WINDOW, Outlet
+from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, PACKET_OVERHEAD, WINDOW, Outlet
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import PublishRefused, StoreError
+from wx2mqtt.errors import HungUp, PublishRefused, StoreError
 from wx2mqtt.mqtt.link import Publication
 from wx2mqtt.mqtt.payloads import cut
 from wx2mqtt.store.journal import Journal, Row
@@ -27,7 +27,6 @@ CHUNK = 200  # rows read from the journal at a time
 REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
 REFUSED_TOO_LONG = 7 * 86_400_000  # milliseconds after which rows of a refused topic are dropped
 HUNG_UP_FOR_IT = 10.0  # a broker that hangs up within so many seconds of a refusal may do so because of it
-HEAD_DISCONNECTS = 3  # disconnects in a row with the same head of line before it is set aside
 
 Dropped = Callable[[str, int], None]
 """Told of a topic that was refused for seven days and of how many rows were dropped."""
@@ -40,6 +39,7 @@ class Pump:
         self._journal = journal
         self._outlet = outlet
         self._dropped = dropped
+        outlet.vacant = self._make_use
         self._more = asyncio.Event()
         self._settle = asyncio.Event()
         self._after = 0
@@ -54,7 +54,6 @@ class Pump:
         self._put_by: set[int] = set()
         self._cut: dict[int, int] = {}
         self._chores: deque[Callable[[], Awaitable[None]]] = deque()
-        self._counted = False
         self._head = 0
         self._head_disconnects = 0
         self.published = 0
@@ -70,6 +69,10 @@ class Pump:
         self._exhausted = False
         self._more.set()
 
+    def _make_use(self) -> None:
+        """There is room again, of which the retained topics had their share."""
+        self._more.set()
+
     def connected(self) -> None:
         """A new connection: all that has no PUBACK goes out again, in its old order."""
         self._turn += 1
@@ -77,7 +80,6 @@ class Pump:
         self._exhausted = False
         self._settling = frozenset(self._acknowledged)
         self._cut.clear()  # this broker may take more
-        self._counted = False
         self._ready.clear()
         self._catch_up.clear()
         self._more.set()
@@ -208,9 +210,8 @@ class Pump:
         elif isinstance(error, PublishRefused):
             self._refuse(row, error)
             self._more.set()
-        elif not self._counted:
-            self._counted = True
-            self._count_head(min((row.id, *self._open)))
+        elif isinstance(error, HungUp):
+            self._count_head(row.id)
 
     def _count_head(self, row_id: int) -> None:
         """A message that the broker answers by hanging up would hold all others for ever (DESIGN 4.3)."""

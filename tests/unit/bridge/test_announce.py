@@ -67,6 +67,13 @@ class Stage:
         self.link.current = connection
         self.announcer.connected(connection)
 
+    def hang_up(self) -> None:
+        """The broker breaks off the connection, whatever it has got."""
+        self.link.current = None
+        while self.link.open:
+            self.link.open.popleft()[1](NotConnected())
+        self.announcer.disconnected()
+
     def disconnect(self) -> None:
         self.link.current = None
         self.link.answer(NotConnected())
@@ -193,5 +200,35 @@ def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
             loop.call_later(0.1, stage.link.answer)
         await stage.announcer.all_said(1.0)
         assert loop.time() == pytest.approx(0.1 if answered else 1.0)
+
+    played(story)
+
+
+def test_a_topic_on_which_the_broker_hangs_up_three_times_waits_and_the_others_are_said():
+    async def story(stage: Stage) -> None:
+        stage.say("wx/contacts")
+        stage.say("wx/login/state")
+        stage.say(STATE, "online")
+
+        def connect() -> bool:
+            """The broker dies of the directory; true when all is well."""
+            stage.connect()
+            while stage.link.open:
+                publication, acknowledged = stage.link.open.popleft()
+                if publication.topic == "wx/contacts":
+                    stage.link.open.appendleft((publication, acknowledged))
+                    stage.hang_up()
+                    return False
+                acknowledged(None)
+            return True
+
+        assert [connect() for _ in range(4)] == [False, False, False, True]
+        assert stage.announcer.refused == ("wx/contacts",)
+        stage.say("wx/contacts", "another")
+        assert not stage.link.open
+        stage.disconnect()
+        await asyncio.sleep(REFUSED_PAUSE)
+        assert not connect(), "it is tried again after a while, and once is enough then"
+        assert connect()
 
     played(story)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.support.paper_link import PaperLink
 from wx2mqtt.bridge.outlet import WINDOW, Outlet
-from wx2mqtt.errors import NotConnected
+from wx2mqtt.errors import HungUp, NotConnected
 from wx2mqtt.mqtt.link import Publication
 
 
@@ -43,7 +45,7 @@ async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():
     link.hang_up()
     assert (outlet.room, outlet.open) == (0, 0)
     assert [type(error).__name__ for error in heard] == [
-        "NoneType", "PublishRefused", "NotConnected", "NotConnected",
+        "NoneType", "PublishRefused", "HungUp", "NotConnected",
     ]  # fmt: skip
 
 
@@ -78,6 +80,9 @@ async def test_what_is_urgent_is_told_when_the_connection_goes_before_its_turn()
     assert all(isinstance(error, NotConnected) for error in heard)
     assert outlet.open == 0
     link.connect()
+    assert outlet.room == 1
+    outlet.publish(publication(1), nothing)
+    link.take()
     assert outlet.room == WINDOW
 
 
@@ -89,3 +94,66 @@ async def test_an_answer_that_comes_at_once_is_counted_as_well():
         outlet.publish(publication(number), nothing)
         outlet.publish_first(publication(number), nothing)
     assert (outlet.open, outlet.room) == (0, WINDOW)
+
+
+async def test_whoever_waits_for_room_is_told_when_what_is_urgent_has_made_some():
+    """Else a broker that takes one at a time would get the retained topics and nothing more."""
+    link = PaperLink()
+    outlet = Outlet(link)
+    told: list[int] = []
+    outlet.vacant = lambda: told.append(outlet.room)
+    link.connect(receive_maximum=1)
+    outlet.publish_first(publication(1), nothing)
+    outlet.publish_first(publication(2), nothing)
+    assert (outlet.room, told) == (0, [])
+    link.take(link.sent[0])
+    assert (outlet.room, told) == (0, [])
+    link.take(link.sent[1])
+    assert (outlet.room, told) == (1, [1])
+
+
+async def test_only_the_oldest_is_told_that_the_broker_hung_up_on_it():
+    link = PaperLink()
+    outlet = Outlet(link)
+    heard: list[tuple[int, Exception | None]] = []
+
+    def hear(number: int, error: Exception | None) -> None:
+        heard.append((number, error))
+
+    for _ in range(2):
+        link.connect()
+        heard.clear()
+        for number in (1, 2, 3):
+            outlet.publish_first(publication(number), partial(hear, number))
+        link.hang_up()
+        assert [number for number, error in heard if isinstance(error, HungUp)] == [1]
+        assert [number for number, _ in heard] == [1, 2, 3]
+    outlet.publish(publication(4), partial(hear, 4))
+    assert type(heard[-1][1]) is NotConnected, "it was never sent"
+
+
+async def test_after_a_broker_hung_up_twice_all_that_was_open_goes_one_by_one():
+    """Then we know on which one it hangs up: its answers to the others may go down with the connection."""
+    link = PaperLink()
+    outlet = Outlet(link)
+
+    def connect() -> None:
+        link.connect()
+        for number in range(5):
+            outlet.publish_first(publication(number), nothing)
+
+    connect()
+    assert len(link.open) == 5
+    link.hang_up()
+    connect()
+    assert len(link.open) == 1
+    link.take()
+    assert len(link.open) == 4, "it was no fault of the first one"
+    link.hang_up()
+    connect()
+    for _ in range(4):
+        assert len(link.open) == 1
+        link.take()
+    assert len(link.open) == 1
+    link.take()
+    assert outlet.room == WINDOW

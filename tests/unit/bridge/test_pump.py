@@ -18,11 +18,12 @@ from tests.support.paper_link import PaperLink, Sent
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
 from wx2mqtt.bridge import pump as pump_module
-from wx2mqtt.bridge.outlet import WINDOW, Outlet
-from wx2mqtt.bridge.pump import HEAD_DISCONNECTS, Pump
+from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, WINDOW, Outlet
+from wx2mqtt.bridge.pump import Pump
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor
+from wx2mqtt.mqtt.link import Publication
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal, NewPublication, Row
 from wx2mqtt.store.people import NO_CHANGES
@@ -82,7 +83,8 @@ class Works:
         self.clock = Clock(now_ms())
         self.journal = Watched(database, self.link, self.clock)
         self.dropped: list[tuple[str, int]] = []
-        self.pump = Pump(self.journal, Outlet(self.link), lambda *told: self.dropped.append(told))
+        self.outlet = Outlet(self.link)
+        self.pump = Pump(self.journal, self.outlet, lambda *told: self.dropped.append(told))
         self._number = 0
 
     def connect(self, **more: Any) -> None:
@@ -627,3 +629,25 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
         sent = on(works.link.sent, topic)
         assert first_of(sent) == [one for one in numbers if one in sent]
         assert set(sent) | aside == set(numbers) | aside
+
+
+async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(works: Works):
+    works.link.connect(receive_maximum=1)
+    works.outlet.publish_first(Publication(topic="wx/last", payload=b"0", retain=True), lambda _: None)
+    works.pump.connected()
+    await works.publish("a")
+    await works.journal.stats()
+    await works.link.came(1)
+    works.link.take()
+    assert await works.numbers(2) == [0, 1]
+
+
+async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_message(works: Works):
+    await works.publish("a", "b")
+    for _ in range(10):
+        works.link.connect()
+        works.outlet.publish_first(Publication(topic="wx/contacts", payload=b"", retain=True), lambda _: None)
+        works.pump.connected()
+        await works.link.until(lambda: works.link.open)
+        works.hang_up()
+    assert works.pump.set_aside == 0
