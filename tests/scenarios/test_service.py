@@ -13,6 +13,7 @@ import pytest
 from tests.scenarios.signing_in import STATE, ask, states_since
 from tests.support.home import Home
 from tests.support.manager import ServiceManager
+from tests.support.terminal import Terminal
 
 BRIDGE, HEALTH, INFO = "wx/bridge/state", "wx/bridge/health", "wx/bridge/info"
 STOPS_WITHIN = 5.0  # seconds (DESIGN 2)
@@ -177,6 +178,29 @@ async def test_health_names_what_is_wrong(home: Home):
     home.bridge.start()
     waiting = await home.body(HEALTH, problems=["login_waiting_for_scan"])
     assert waiting["healthy"] is False
+
+
+async def test_a_container_is_told_whether_the_bridge_is_well_or_at_least_lives(home: Home):
+    pipe = Terminal(home.folder)
+
+    async def code(*options: str) -> int:
+        done = await home.hear(pipe.run, "healthcheck", "-c", home.bridge.config, *options)
+        assert "Traceback" not in done.err
+        return done.code
+
+    assert [await code(), await code("--live")] == [1, 1]
+    home.bridge.start()
+    await home.body(STATE, state="waiting_for_scan")
+    assert [await code(), await code("--live")] == [1, 0]
+    await home.phone.wait("code")
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online")
+    assert [await code(), await code("--live")] == [0, 0]
+    home.broker.stop()
+    await home.hear(home.bridge.wait_for_log, "no connection to the broker")
+    assert [await code(), await code("--live")] == [1, 0]
+    home.broker.start()
 
 
 async def test_info_says_what_the_bridge_is_and_shows_no_secret(home: Home):

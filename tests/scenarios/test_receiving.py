@@ -1,0 +1,88 @@
+"""What the owner wants to receive, and does not (DESIGN 3, `receive`); changed while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.scenarios.signing_in import ask
+from tests.support.home import Home
+
+
+async def heard_after(home: Home, *said: tuple[str, str, str]) -> list[tuple[str, str]]:
+    """Who says what to whom; what arrives of it, up to a last word to the file helper."""
+    since = home.ear.count
+    for who, to, text in said:
+        await home.phone.say(who, text, to=to)
+    (end,) = await home.phone.say("me", "that is all", to="filehelper")
+    await home.hear(home.ear.wait_body, "wx/in/filehelper", since=since, id=end)
+    heard = [one.body for one in home.ear.heard[since:] if one.topic.startswith("wx/in/")]
+    return [(body["user"], body["text"]) for body in heard[:-1]]
+
+
+ALL = [
+    ("wife", "me", "from the wife"),
+    ("mom", "me", "from mom"),
+    ("news", "me", "from an account"),
+    ("wife", "family", "to the family"),
+    ("mom", "family", "@王小明\u2005you"),
+    ("lilei", "work", "to work"),
+    ("me", "wife", "from me to her"),
+    ("me", "family", "from me to all"),
+]
+
+
+async def with_receive(home: Home, **receive: Any) -> list[str]:
+    """What arrives with these settings, taken over by a reload."""
+    home.bridge.configure(home.settings({"receive": receive}))
+    assert (await ask(home, "reload"))["status"] == "ok"
+    return [text for _, text in await heard_after(home, *ALL)]
+
+
+async def test_the_owner_chooses_whom_to_hear(home: Home):
+    await home.log_in()
+    assert await with_receive(home) == [text for who, _, text in ALL if who != "me"]
+    assert await with_receive(home, own=True) == [text for _, _, text in ALL]
+    assert await with_receive(home, allow=["wife"]) == ["from the wife"]
+    assert await with_receive(home, deny=["中国*", "family", "项目组"]) == ["from the wife", "from mom"]
+    assert await with_receive(home, groups="mentions", deny=["中国*"]) == [
+        *("from the wife", "from mom", "@王小明\u2005you"),
+    ]
+    assert await with_receive(home, groups="listed", allow=["family", "项目组"]) == [
+        *("to the family", "@王小明\u2005you"),
+    ]
+    assert await with_receive(home, groups="none", own=True, allow=["wife"]) == [
+        *("from the wife", "from me to her"),
+    ]
+    seqs = [one.body["seq"] for one in home.ear.on("wx/in/#")]
+    assert seqs == list(range(1, len(seqs) + 1)), "what is not heard is not counted"
+
+
+async def test_what_the_owner_writes_is_marked_as_the_owners(home: Home):
+    home.bridge.configure(home.settings({"receive": {"own": True}}))
+    await home.log_in()
+    await home.phone.say("me", "see you", to="wife")
+    own = await home.body("wx/in/wife", text="see you")
+    assert own["sender"] == {"name": "王小明", "self": True}
+    assert own["trusted"] is True
+    await home.phone.post("settings", echo=True)
+    since = home.ear.count
+    await home.hear(home.ear.publish, "wx/out/wife", "the bridge wrote this")
+    await home.body("wx/result/wife", status="sent")
+    await home.phone.say("me", "and this I wrote", to="wife")
+    heard = await home.hear(home.ear.wait, "wx/in/wife", since=since)
+    assert heard.body["text"] == "and this I wrote", "what the bridge sent is never a message"
+
+
+async def test_events_of_whom_nobody_wants_to_hear_are_not_told(home: Home):
+    home.bridge.configure(home.settings({"receive": {"deny": ["妈妈"]}}))
+    await home.log_in()
+    (hers,) = await home.phone.say("mom", "oops")
+    await home.phone.say("mom", kind="recall", detail={"msg_id": hers})
+    await home.phone.post(
+        "people", rename={"id": "mom", "nickname": "平安"}, remark={"id": "mom", "remark": "妈"}
+    )
+    (his,) = await home.phone.say("wife", "oops")
+    await home.phone.say("wife", kind="recall", detail={"msg_id": his})
+    recall = await home.body("wx/event/recall")
+    assert recall["message_id"] == his
+    assert home.ear.on("wx/event/contact_renamed") == []
