@@ -165,8 +165,13 @@ class Pad:
 async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, payload, response_topic):
     pad = Pad()
     requests = Requests(
-        Topics("wx"), pad, HANDLERS, rules=lambda: RULES, payload_limit=lambda _: None, clear=lambda _: None
-    )  # type: ignore[arg-type]
+        Topics("wx"),
+        pad,  # type: ignore[arg-type]
+        HANDLERS,
+        rules=lambda: RULES,
+        payload_limit=lambda _: None,
+        clear=lambda _: None,
+    )
     delivery = Delivery(
         topic=f"wx/bridge/request/{name}",
         payload=payload,

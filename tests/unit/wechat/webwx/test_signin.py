@@ -44,10 +44,8 @@ def kinds(found: list[LoginStep]) -> list[str]:
 
 async def test_the_end_of_a_code_is_told_before_the_next_one_is_asked_for(world: World) -> None:
     world.server.put("login", code(400), text(CONFIRMED))
-    asked: list[tuple[str, int]] = []
     async with aclosing(world.gateway.login(resume=False)) as ways:
-        async for step in ways:
-            asked.append((type(step).__name__, len(world.server.asked("jslogin"))))
+        asked = [(type(step).__name__, len(world.server.asked("jslogin"))) async for step in ways]
     assert asked == [("ShowQr", 1), ("CodeOver", 1), ("ShowQr", 2), ("LoggedIn", 2)]
 
 
