@@ -1,86 +1,16 @@
-"""WeChat that fails in every way while the bridge runs: said in time, mended by itself, nothing lost or twice."""
+"""WeChat that is away for a while, stutters or sticks: nothing is lost, nothing comes twice."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.broker import PROGRAM
-from tests.support.home import Home, at_home
+from tests.scenarios.signing_in import STATE
+from tests.scenarios.trouble import SAID_WITHIN, heard_once_and_in_order, home_of
 
-STATE = "wx/login/state"
-SAID_WITHIN = 45.0  # seconds of failing answers (DESIGN 4.3)
-
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="mosquitto is not installed")
-
-
-@asynccontextmanager
-async def home_of(folder: Path, name: str) -> AsyncIterator[Home]:
-    place = folder / name
-    place.mkdir()
-    async with at_home(place) as home:
-        await home.phone.post("settings", hold_sync=2)  # else a poll that works tells so after 25 s only
-        await home.log_in()
-        await home.phone.say("wife", "before")
-        await home.body("wx/in/wife", text="before")
-        await home.phone.wait("polling")
-        yield home
-
-
-async def heard_once_and_in_order(home: Home, *texts: str) -> None:
-    await home.body("wx/in/wife", text=texts[-1])
-    messages = [one.body for one in home.ear.on("wx/in/wife")]
-    assert [body["text"] for body in messages] == ["before", *texts]
-    assert [body["seq"] for body in messages] == list(range(1, len(messages) + 1))
-    assert len({body["id"] for body in messages}) == len(messages)
-
-
-async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
-    """A fault that stays until it is mended."""
-    async with home_of(folder, name) as home:
-        since, began = home.ear.count, time.monotonic()
-        await home.phone.post("fault", **{"times": 0, **fault})
-        await home.phone.say("wife", "said meanwhile")
-        state = await home.hear(
-            home.ear.wait_body, STATE, since=since, state="interrupted", timeout=SAID_WITHIN + 5
-        )
-        assert time.monotonic() - began < SAID_WITHIN + 5
-        assert state["needs"] == "nothing"
-        assert state["reason"]
-        assert "<" not in state["reason"]
-        await home.phone.post("fault/clear")
-        await home.hear(home.ear.wait_body, STATE, since=since, state="online", timeout=30)
-        await home.phone.say("wife", "said after")
-        await heard_once_and_in_order(home, "said meanwhile", "said after")
-        assert (await home.phone.get("state"))["calls"]["jslogin"] == 1
-
-
-FAULTS: dict[str, dict[str, Any]] = {
-    "503": {"endpoint": "synccheck", "kind": "status", "value": 503},
-    "garbage": {"endpoint": "synccheck", "kind": "garbage"},
-    "a web page": {"endpoint": "synccheck", "kind": "html"},
-    "nothing at all": {"endpoint": "synccheck", "kind": "empty"},
-    "a bad status line": {"endpoint": "synccheck", "kind": "bad_status_line"},
-    "a reset": {"endpoint": "synccheck", "kind": "reset"},
-    "a sync that fails": {"endpoint": "webwxsync", "kind": "status", "value": 502},
-    "a sync cut short": {"endpoint": "webwxsync", "kind": "truncate"},
-    "a sync in another charset": {"endpoint": "webwxsync", "kind": "garbage", "value": '{"BaseResponse": '},
-    "a poll left unanswered": {"endpoint": "synccheck", "kind": "hang"},
-    "a Ret that nobody knows": {"endpoint": "webwxsync", "kind": "ret", "value": -1},
-}
-
-
-async def test_whatever_goes_wrong_is_said_mended_and_loses_nothing(tmp_path: Path):
-    """All at the same time, each in a home of its own: the hung poll alone takes its 35 s."""
-    async with asyncio.TaskGroup() as homes:
-        for name, fault in FAULTS.items():
-            homes.create_task(falls_silent(tmp_path, name.replace(" ", "_"), **fault))
+pytestmark = pytest.mark.usefixtures("with_mosquitto")
 
 
 async def test_wechat_gone_and_back(tmp_path: Path):
