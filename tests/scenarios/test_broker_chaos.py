@@ -18,6 +18,7 @@ from tests.support.ear import Ear
 from tests.support.ledger import repeats
 from tests.support.traffic import WRITERS, all_through
 from wx2mqtt.bridge.pump import HUNG_UP_FOR_IT
+from wx2mqtt.service.control import ask
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"
@@ -228,6 +229,18 @@ async def test_a_chat_that_is_refused_waits_while_the_others_go_on(tmp_path: Pat
         await health(home, lambda body: not body["broker"]["refused_topics"], seen)
         await home.hear(home.ear.wait, "wx/contacts", since=seen)
         await home.ends_well()
+
+
+async def test_a_second_program_with_our_client_id_makes_us_stand_by_and_say_so(tmp_path: Path):
+    async with arena(tmp_path, 8) as home:
+        await home.begin()
+        with Ear(home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT):  # comes back after a second
+            await home.hear(home.lives.wait_for_log, "standing by")
+            body: Any = await ask(home.bridge.store, "health")
+        assert body["broker"]["standby"] is True
+        assert "is the bridge running twice?" in body["broker"]["reason"]
+        assert {"standby", "broker_away"} <= {*body["problems"]}
+        await home.lives.stop()
 
 
 async def test_a_message_that_is_too_large_comes_cut(tmp_path: Path):

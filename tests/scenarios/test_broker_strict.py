@@ -77,6 +77,10 @@ class Node:
             dict.fromkeys(json.loads(payload)["text"] for on, payload in self.published if on == topic)
         )
 
+    async def heard(self, chat: str, texts: list[str]) -> None:
+        """Wait until these were published for a chat, in this order."""
+        await self.until(lambda: self.texts(f"wx/in/{chat}") == texts)
+
     async def until(self, holds: Callable[[], Any]) -> Any:
         """Wait, with a bound, for what comes over the wire."""
         async with asyncio.timeout(PATIENCE):
@@ -179,8 +183,7 @@ async def test_a_broker_never_gets_more_at_once_than_it_takes(tmp_path: Path, ma
         for chat in ("wife", "mom", "lilei"):
             await place.say(chat, *said)
         for chat in ("wife", "mom", "lilei"):
-            await node.until(lambda chat=chat: len(node.texts(f"wx/in/{chat}")) == len(said))
-            assert node.texts(f"wx/in/{chat}") == said
+            await node.heard(chat, said)
         assert 0 < node.most <= maximum
         assert node.connections == 1
 
@@ -195,7 +198,7 @@ async def test_a_message_on_which_the_broker_hangs_up_is_set_aside_and_can_be_br
         for chat in ("mom", "lilei"):
             await place.say(chat, "after")
         for chat in ("wife", "mom", "lilei"):
-            await node.until(lambda chat=chat: node.texts(f"wx/in/{chat}") == ["before", "after"])
+            await node.heard(chat, ["before", "after"])
         assert node.connections == 4
         (aside,) = (await place.command_line("journal", "list", "--json"))["set_aside"]
         assert (aside["topic"], aside["sort"]) == ("wx/in/wife", "message")
@@ -215,7 +218,7 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_stops_nothing(tmp_p
         for chat in ("wife", "mom", "lilei"):
             await place.say(chat, "one", "two")
         for chat in ("wife", "mom", "lilei"):
-            await node.until(lambda chat=chat: node.texts(f"wx/in/{chat}") == ["one", "two"])
+            await node.heard(chat, ["one", "two"])
         body = await place.health()
         assert body["queues"]["set_aside"] == 0
         assert body["broker"]["refused_topics"] == ["wx/contacts"]

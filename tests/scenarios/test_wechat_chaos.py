@@ -1,0 +1,69 @@
+"""Every call to WeChat fails at random, in every way, while both ends go on; at the end nothing is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.arena import Arena, arena
+from tests.crash.test_crash import SEEDED
+from tests.support.broker import PROGRAM
+
+pytestmark = pytest.mark.skipif(
+    PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"
+)
+
+ENDPOINTS = ("synccheck", "webwxsync", "webwxsendmsg", "webwxbatchgetcontact", "webwxstatusnotify")
+KINDS: tuple[dict[str, Any], ...] = (
+    {"kind": "reset"},
+    {"kind": "truncate"},
+    {"kind": "garbage"},
+    {"kind": "html"},
+    {"kind": "empty"},
+    {"kind": "bad_status_line"},
+    {"kind": "status", "value": 502},
+    {"kind": "hang", "value": 0.3},
+    {"kind": "delay", "value": 0.3},
+    {"kind": "drop_answer"},
+)
+FAULTS = 35
+
+
+async def fail(home: Arena, dice: random.Random) -> None:
+    """One fault after another, each as soon as the one before has been met."""
+    for _ in range(FAULTS):
+        endpoint = dice.choice(ENDPOINTS[:3] if dice.random() < 0.9 else ENDPOINTS)
+        calls = (await home.phone.get("state"))["calls"].get(endpoint, 0)
+        await home.phone.post("fault", endpoint=endpoint, **dice.choice(KINDS))
+        await home.phone.get("wait", **{"for": f"calls:{endpoint}:{calls + 1}", "seconds": 1.0})
+    await home.phone.post("fault/clear")
+
+
+@SEEDED
+async def test_whatever_fails_at_wechat_nothing_is_lost_and_no_repeat_is_hidden(tmp_path: Path, seed: int):
+    dice = random.Random(seed)
+    async with arena(tmp_path, seed) as home:
+        await home.begin()
+        async with home.traffic.flowing():
+            await fail(home, dice)
+        await home.ends_well()
+
+
+@SEEDED
+async def test_the_bridge_is_killed_while_everything_fails(tmp_path: Path, seed: int):
+    dice = random.Random(seed)
+    async with arena(tmp_path, seed) as home:
+        await home.begin()
+        async with home.traffic.flowing():
+            failing = asyncio.create_task(fail(home, dice))
+            while not failing.done():
+                await home.lives.lasts(dice.uniform(0.1, 1.0))
+                home.lives.kill()
+                home.lives.start()
+            home.lives.kill()
+            await failing
+        await home.last_life()
