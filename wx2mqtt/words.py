@@ -61,6 +61,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "not sent within its time ({ttl} s): WeChat says this is too often",
         "未能在时限({ttl} 秒)内发送:微信提示操作过于频繁",
     ),
+    "expired_own_limit": (
+        "not sent within its time ({ttl} s): send.per_minute lets no more through",
+        "未能在时限({ttl} 秒)内发送:已达到 send.per_minute 的上限",
+    ),
     "uncertain": (
         "it was sent, perhaps twice, and WeChat never answered",
         "已发送(可能两次),但微信没有回应",

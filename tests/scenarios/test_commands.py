@@ -44,6 +44,7 @@ def outcome(result):
         "x" * 16384,
         "a{",
         "\u202eright to left\u202c",
+        "\0 \a \x1b[31m \x7f \x85 \u2028 \ufffe",
     ],
 )
 async def test_a_text_arrives_as_it_is(shared_home, text):

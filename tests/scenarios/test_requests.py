@@ -197,7 +197,9 @@ async def test_the_owners_limit_can_change_while_it_runs(shared_home):
             await shared_home.publish("wx/out/wife", {"text": f"limited {number}", "id": f"limited-{number}"})
         results = [await shared_home.body("wx/result/wife", id=f"limited-{number}") for number in range(5)]
         assert [one["status"] for one in results[:2]] == ["sent", "sent"]
-        assert results[-1]["status"] == "expired"
+        assert (results[-1]["status"], results[-1]["code"]) == ("expired", "rate_limited")
+        assert 0 < results[-1]["retry_after"] <= 1
+        assert "send.per_minute" in results[-1]["message"]
     finally:
         configure(shared_home)
         await shared_home.ask("reload")

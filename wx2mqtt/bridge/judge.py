@@ -13,6 +13,8 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import structlog
+
 from wx2mqtt.bridge.filters import FILEHELPER, fits
 from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.results import Results, result_of
@@ -26,6 +28,8 @@ from wx2mqtt.store.journal import DeliveryMark, NewCommand, Reply
 from wx2mqtt.store.people import Person
 from wx2mqtt.wechat.gateway import Capabilities
 from wx2mqtt.words import Language, explain, say
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +87,8 @@ class Judge:
                 case OutUnknown(user):
                     raise BadCommand("bad_command", "unsupported_topic", user=user)
             return self._row(command, delivery, replies, session)
-        except BadCommand as bad:
-            return self._refusal(command, bad, delivery, replies, session)
+        except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
+            return self._refusal(command, _refused_for(trouble), delivery, replies, session)
 
     def send_request(self, delivery: Delivery, session: int) -> NewCommand:
         """The row for a delivery on `bridge/request/send`: a command whose result is also an answer."""
@@ -102,9 +106,9 @@ class Judge:
             command = command_from(user, fields)
             replies = [*reply, *self._answers(delivery, transaction)]
             return self._row(command, delivery, replies, session)
-        except BadCommand as bad:
+        except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
             replies = [*reply, *self._answers(delivery, transaction)]
-            return self._refusal(command, bad, delivery, replies, session)
+            return self._refusal(command, _refused_for(trouble), delivery, replies, session)
 
     def reused(self, new: NewCommand) -> NewCommand:
         """The refusal of a command whose id belongs to another one."""
@@ -231,6 +235,17 @@ class Judge:
             result=None,
             publications=(),
         )
+
+
+def _refused_for(trouble: Exception) -> BadCommand:
+    """Why a command is refused.
+
+    A fault of ours refuses this one and stops no other (P5); else the broker would deliver it again for ever.
+    """
+    if isinstance(trouble, BadCommand):
+        return trouble
+    log.error("command cannot be judged", exc_info=trouble)
+    return BadCommand("internal", "internal")
 
 
 def fingerprint(command: Command) -> str:

@@ -358,6 +358,10 @@ class Sender:
             return replace(result, retry_after=round(self.throttled, 1))
         if not self._online and not self._stopping:
             return self._expired(row, "logged_out", "expired_logged_out", ttl)
+        if (wait := self.bucket.wait(_clock())) > 0:
+            return replace(
+                self._expired(row, "rate_limited", "expired_own_limit", ttl), retry_after=round(wait, 1)
+            )
         return self._expired(row, "expired", "expired", ttl)
 
     def _expired(self, row: CommandRow, code: str, word: str, ttl: float) -> Result:

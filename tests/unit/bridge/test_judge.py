@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES, person
 from wx2mqtt.bridge.identity import Identity, Pin
@@ -377,6 +378,21 @@ def test_a_key_is_digits_and_unlike_others():
 
 
 # whatever comes
+
+
+@pytest.mark.parametrize("topic", ["wx/out/wife", "wx/bridge/request/send"])
+def test_a_fault_of_ours_refuses_this_command_and_is_in_the_log(bench, topic, monkeypatch):
+    def falls_over(_user):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bench.judge, "_person", falls_over)
+    with capture_logs() as logs:
+        result = bench.refused(
+            '{"user": "wife", "text": "x"}' if "request" in topic else "secret words", topic
+        )
+    assert outcome(result) == (REJECTED, "internal")
+    assert [one["event"] for one in logs] == ["command cannot be judged"]
+    assert "secret words" not in str({**logs[0], "exc_info": None})
 
 
 @given(

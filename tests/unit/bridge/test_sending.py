@@ -171,6 +171,17 @@ async def test_the_owners_limit_lets_a_burst_go_and_then_one_after_the_other(tmp
         assert asyncio.get_running_loop().time() - began >= 0.25
 
 
+async def test_what_the_owners_limit_does_not_let_through_in_time_says_so(tmp_path):
+    async with running(tmp_path, per_minute=1, burst=1) as house:
+        house.say(text="x", id="a")
+        await house.result("a")
+        house.say(text="y", id="b", ttl=0.05)
+        result = await house.result("b")
+        assert outcome(result) == ("expired", "rate_limited", False)
+        assert 50 < result["retry_after"] <= 60
+        assert "send.per_minute" in result["message"]
+
+
 # logged out
 
 
