@@ -6,6 +6,7 @@ PUBACK after COMMIT is the whole promise (DESIGN 4.2).
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.judge import Judge
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.results import Results
-from wx2mqtt.clock import now_ms
 from wx2mqtt.mqtt.link import Connected, Delivery, Link, Publication
 from wx2mqtt.mqtt.topics import Incoming, RequestTo, Topics
 from wx2mqtt.store.journal import Accepted, CommandRow, Journal, NewCommand
@@ -70,7 +70,7 @@ class Outbound:
 
     def begin_session(self) -> None:
         """The broker keeps nothing of us: equal packet ids mean other messages from now on."""
-        self._session, self._session_is_new = now_ms(), True
+        self._session, self._session_is_new = secrets.randbits(52), True  # no clock: it may be set back
         self._clearing.clear()
 
     async def keep_session(self) -> None:

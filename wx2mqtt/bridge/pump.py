@@ -14,7 +14,7 @@ import structlog
 
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, PACKET_OVERHEAD, WINDOW, Outlet
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import steady
 from wx2mqtt.errors import HungUp, PublishRefused, StoreError
 from wx2mqtt.mqtt.link import Publication
 from wx2mqtt.mqtt.payloads import cut
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 GATHER = 0.005  # seconds in which acknowledgements are gathered for one commit
 CHUNK = 200  # rows read from the journal at a time
 REFUSED_PAUSE = 300.0  # seconds until a refused topic is tried again (DESIGN 4.3)
-REFUSED_TOO_LONG = 7 * 86_400_000  # milliseconds after which rows of a refused topic are dropped
+REFUSED_TOO_LONG = 7 * 86_400.0  # seconds of nothing but refusals after which rows of a topic are dropped
 HUNG_UP_FOR_IT = 10.0  # a broker that hangs up within so many seconds of a refusal may do so because of it
 
 Dropped = Callable[[str, int], None]
@@ -49,6 +49,7 @@ class Pump:
         self._acknowledged: dict[int, None] = {}
         self._settling: frozenset[int] = frozenset()
         self._refused: dict[str, float] = {}
+        self._refused_since: dict[str, float] = {}
         self._ready: deque[Row] = deque()
         self._catch_up: deque[tuple[str, int, int]] = deque()
         self._put_by: set[int] = set()
@@ -202,6 +203,7 @@ class Pump:
         del self._open[row.id]
         if error is None:
             self._cut.pop(row.id, None)
+            self._refused_since.pop(row.topic, None)
             self._acknowledged[row.id] = None
             self.published += 1
             self._head_disconnects = 0
@@ -221,7 +223,7 @@ class Pump:
     def _refuse(self, row: Row, error: PublishRefused) -> None:
         if error.too_large:
             self._publish_cut(row, error.limit)
-        elif now_ms() - row.created > REFUSED_TOO_LONG:
+        elif steady() - self._refused_since.setdefault(row.topic, steady()) > REFUSED_TOO_LONG:
             self._drop(row.topic)
         else:
             log.warning("broker refuses topic", topic=row.topic, reason=str(error))
@@ -250,6 +252,8 @@ class Pump:
             self._more.set()
 
     def _drop(self, topic: str) -> None:
+        del self._refused_since[topic]  # what comes from now on has its own week
+
         async def chore() -> None:
             count = await self._journal.drop_topic(topic, "refused by the broker for 7 days")
             if count:  # each of its rows that were under way is refused as well

@@ -19,8 +19,8 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
 from wx2mqtt.bridge import pump as pump_module
 from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, WINDOW, Outlet
-from wx2mqtt.bridge.pump import Pump
-from wx2mqtt.clock import now_ms
+from wx2mqtt.bridge.pump import REFUSED_TOO_LONG, Pump
+from wx2mqtt.clock import now_ms, steady
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor
 from wx2mqtt.mqtt.link import Publication
@@ -566,23 +566,44 @@ async def test_connections_that_cannot_be_made_set_nothing_aside(works: Works):
     assert works.pump.set_aside == 0
 
 
-async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_told(works: Works):
-    works.clock.now -= WEEK + 1000
+async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_told(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_PAUSE", 0.01)
     await works.publish("a", "a")
-    works.clock.now = now_ms()
-    await works.publish("b", "a")
     works.connect()
-    sent = list(await works.link.came(4))
-    works.link.refuse(sent[0], sent[1])
+    sent = list(await works.link.came(2))
+    works.link.refuse(*sent)
+    later = steady() + REFUSED_TOO_LONG + 1
+    monkeypatch.setattr(pump_module, "steady", lambda: later)
+    await works.publish("b", "a")
+    await works.link.until(lambda: len(works.link.open) > 1)
+    for one in list(works.link.open):
+        works.link.refuse(one) if one.topic == "a" else works.link.take(one)
     await works.link.until(lambda: works.dropped)
-    works.link.take(sent[2])
+    works.link.takes = True
+    works.link.take()
     await works.all_settled()
     assert works.dropped == [("a", 3)]
     assert (await works.journal.stats()).dropped == 3
 
 
-async def test_a_topic_that_is_refused_for_less_than_a_week_loses_nothing(works: Works):
-    works.clock.now -= WEEK - 60_000
+async def test_a_topic_that_was_taken_between_begins_its_week_anew(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_PAUSE", 0.01)
+    await works.publish("a", "a")
+    works.connect()
+    sent = list(await works.link.came(2))
+    works.link.refuse(sent[0])
+    works.link.take(sent[1])
+    later = steady() + REFUSED_TOO_LONG + 1
+    monkeypatch.setattr(pump_module, "steady", lambda: later)
+    works.link.refuse((await works.link.came(3))[2])
+    await works.link.came(4)
+    works.link.take()
+    await works.all_settled()
+    assert not works.dropped
+
+
+async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is_not_dropped(works: Works):
+    works.clock.now -= 100 * WEEK
     await works.publish("a", "a")
     works.connect()
     await works.link.came(2)
