@@ -204,3 +204,29 @@ async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: H
     await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
     refused = await home.tell("wife", "refused")
     assert any("\u4e00" <= sign <= "\u9fff" for sign in refused["message"])
+
+
+async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_owner_decides(home: Home):
+    await home.log_in()
+    assert (await home.tell("小明", "are you the one"))["status"] == "sent"
+    since = home.ear.count
+    await home.phone.post("logout", retcode=1101)
+    await home.body("wx/login/state", state="waiting_for_scan", since=since)
+    for twin in ("twin1", "twin2"):
+        await home.phone.post("people", avatar={"id": twin})
+    await home.publish("wx/out/小明", {"text": "accepted before it was doubtful", "id": "before"})
+    await scan(home)
+    waited = await home.body("wx/result/小明", id="before", since=since)
+    assert (waited["status"], waited["code"]) == ("rejected", "unresolved_user")
+    refused = await home.tell("小明", {"text": "who are you", "id": "after"})
+    assert (refused["status"], refused["code"]) == ("rejected", "unresolved_user")
+    assert "request/assign" in refused["message"]
+    told = await home.body("wx/event/unresolved", user="小明", since=since)
+    newcomer = told["candidates"][0]
+    assert (await home.tell(newcomer, "you are somebody new"))["status"] == "sent"
+    assert (await home.ask("assign", {"user": "小明", "to": newcomer}))["status"] == "ok"
+    for name in ("小明", newcomer):
+        assert (await home.tell(name, f"to {name}, who is certain now"))["status"] == "sent"
+    to = [to for to, text in await sent(home) if "certain" in text or "somebody new" in text]
+    assert len(to) == 3
+    assert len(set(to)) == 1
