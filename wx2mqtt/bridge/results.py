@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Command, Result, Status
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, result_body
 from wx2mqtt.mqtt.topics import JSON, Topics
-from wx2mqtt.store.journal import NewPublication, Reply
+from wx2mqtt.store.journal import CommandRow, NewPublication, Reply
+from wx2mqtt.words import Language, say
 
 
 class Results:
@@ -51,3 +53,24 @@ class Results:
 def result_of(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
     """A result that needs nothing of WeChat."""
     return Result(id=command_id, user=command.user, status=status, code=code, message=message, time=now_ms())
+
+
+def ended(row: CommandRow, status: Status, code: str, message: str) -> Result:
+    """The result of a command that was accepted; it says whether an attempt may have arrived before."""
+    result = result_of(row.command, row.command_id, status, code, message)
+    return replace(result, duplicate_possible=row.duplicate_possible or row.unknown > 0)
+
+
+def uncertain(row: CommandRow, language: Language) -> Result:
+    """The end of a command of which no attempt was ever answered."""
+    result = ended(row, Status.UNCERTAIN, "no_answer", say(language, "uncertain"))
+    return replace(result, duplicate_possible=True)
+
+
+def expired(
+    row: CommandRow, language: Language, code: str, word: str, retry_after: float | None = None
+) -> Result:
+    """The end of a command that was not sent in its time; `word` says why, `retry_after` is in seconds."""
+    ttl = ((row.expires or row.accepted) - row.accepted) / 1000
+    result = ended(row, Status.EXPIRED, code, say(language, word, ttl=f"{ttl:g}"))
+    return result if retry_after is None else replace(result, retry_after=round(retry_after, 1))

@@ -19,7 +19,7 @@ from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.lanes import Key, Lane, Lanes
 from wx2mqtt.bridge.limits import Bucket
-from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.results import Results, ended, expired, uncertain
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled
 from wx2mqtt.model import Draft, Kind, Receipt, Result, Status
@@ -169,7 +169,7 @@ class Sender:
     def _over(self, row: CommandRow) -> Result | None:
         """The result of a command that is not sent any more."""
         if row.unknown >= ATTEMPTS:  # one of them, at least, in a life that crashed
-            return self._uncertain(row)
+            return uncertain(row, self.language)
         return self._too_late(row) if self._left(row) <= 0 else None
 
     def _left(self, row: CommandRow) -> float:
@@ -232,13 +232,13 @@ class Sender:
                 if not message_id:
                     self._doubt_echo(row)
                 code = "ok" if message_id else "unconfirmed"
-                sent = self._result(row, Status.SENT, code, say(self.language, code))
+                sent = ended(row, Status.SENT, code, say(self.language, code))
                 await self._settle(lane, row, replace(sent, message_id=message_id or None))
             case Rejected(code=code):
-                await self._settle(lane, row, self._result(row, Status.FAILED, code, str(outcome)))
+                await self._settle(lane, row, ended(row, Status.FAILED, code, str(outcome)))
             case OutcomeUnknown() if row.unknown + 1 >= ATTEMPTS:
                 self._doubt_echo(row)
-                await self._settle(lane, row, self._uncertain(row))
+                await self._settle(lane, row, uncertain(row, self.language))
             case OutcomeUnknown():
                 self._doubt_echo(row)
                 await insist(lambda: self._journal.doubt(row.id))
@@ -342,45 +342,22 @@ class Sender:
             self._echoes.doubt(draft.chat, draft.text, row.accepted, ended)
 
     def _nobody(self, row: CommandRow) -> Result:
-        user = row.command.user
         if row.unknown:
-            return self._uncertain(row)
-        return self._result(
-            row, Status.REJECTED, "unresolved_user", say(self.language, "unresolved_user", user=user)
-        )
+            return uncertain(row, self.language)
+        words = say(self.language, "unresolved_user", user=row.command.user)
+        return ended(row, Status.REJECTED, "unresolved_user", words)
 
     def _too_late(self, row: CommandRow) -> Result:
+        """Expired, and what kept it from being sent."""
         if row.unknown:
-            return self._uncertain(row)
-        ttl = ((row.expires or 0) - row.accepted) / 1000
-        if self._throttled_until > _clock():
-            result = self._expired(row, "rate_limited", "expired_rate_limited", ttl)
-            return replace(result, retry_after=round(self.throttled, 1))
+            return uncertain(row, self.language)
+        if (wait := self.throttled) > 0:
+            return expired(row, self.language, "rate_limited", "expired_rate_limited", wait)
         if not self._online and not self._stopping:
-            return self._expired(row, "logged_out", "expired_logged_out", ttl)
+            return expired(row, self.language, "logged_out", "expired_logged_out")
         if (wait := self.bucket.wait(_clock())) > 0:
-            return replace(
-                self._expired(row, "rate_limited", "expired_own_limit", ttl), retry_after=round(wait, 1)
-            )
-        return self._expired(row, "expired", "expired", ttl)
-
-    def _expired(self, row: CommandRow, code: str, word: str, ttl: float) -> Result:
-        return self._result(row, Status.EXPIRED, code, say(self.language, word, ttl=f"{ttl:g}"))
-
-    def _uncertain(self, row: CommandRow) -> Result:
-        result = self._result(row, Status.UNCERTAIN, "no_answer", say(self.language, "uncertain"))
-        return replace(result, duplicate_possible=True)
-
-    def _result(self, row: CommandRow, status: Status, code: str, message: str) -> Result:
-        return Result(
-            id=row.command_id,
-            user=row.command.user,
-            status=status,
-            code=code,
-            message=message,
-            time=now_ms(),
-            duplicate_possible=row.duplicate_possible or row.unknown > 0,
-        )
+            return expired(row, self.language, "rate_limited", "expired_own_limit", wait)
+        return expired(row, self.language, "expired", "expired")
 
 
 def _clock() -> float:
