@@ -10,58 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES, person
+from tests.unit.bridge.bench import Bench
+from tests.unit.bridge.outgoing import PEOPLE, RULES, person
 from wx2mqtt.bridge.identity import Identity, Pin
-from wx2mqtt.bridge.judge import Judge, fingerprint, new_key
-from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.judge import fingerprint, new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Command, PersonId, Status
-from wx2mqtt.mqtt.link import Delivery
 from wx2mqtt.mqtt.payloads import RESULT_CODES
-from wx2mqtt.mqtt.topics import RequestTo, Topics
-
-TOPICS = Topics("wx")
-
-
-class Bench:
-    """A judge; `full` and `people_known` are what it is told of the rest of the house."""
-
-    def __init__(self, rules=RULES, people=PEOPLE, pins=None):
-        self.full, self.people_known = False, True
-        identity = Identity(people, {one.level: one.id for one in people}, pins or {})
-        self.judge = Judge(
-            topics=TOPICS,
-            identity=identity,
-            results=Results("home", TOPICS),
-            capabilities=CAPABILITIES,
-            rules=rules,
-            store_full=lambda: self.full,
-            people_known=lambda: self.people_known,
-        )
-
-    def new(self, payload, topic="wx/out/wife", **more):
-        """The row for a delivery."""
-        values = {"mid": 1, "dup": False, "retain": False, "connection": 1}
-        data = payload if isinstance(payload, bytes) else payload.encode()
-        delivery = Delivery(topic=topic, payload=data, **{**values, **more})
-        if topic == "wx/bridge/request/send":
-            return self.judge.send_request(delivery, 1)
-        incoming = TOPICS.parse(topic)
-        assert incoming is not None
-        assert not isinstance(incoming, RequestTo)
-        return self.judge.command(delivery, incoming, 1)
-
-    def refused(self, payload, topic="wx/out/wife", **more):
-        """The result of a refusal, as it is published."""
-        new = self.new(payload, topic, **more)
-        assert new.result is not None
-        assert new.result.code in RESULT_CODES
-        assert new.result.message
-        return new.result
-
-    def ask(self, **body):
-        """The row for a request to send."""
-        return self.new(json.dumps(body), "wx/bridge/request/send")
 
 
 @pytest.fixture
@@ -299,57 +254,6 @@ def test_where_results_must_not_go_the_command_is_refused_and_only_its_own_topic
 @pytest.mark.parametrize("topic", ["wxx", "wx2/in", "me", "/wx/in", "homeassistant2/x", "a/$b", "微信"])
 def test_elsewhere_they_may(bench, topic):
     assert [one.topic for one in bench.new("x", response_topic=topic).replies] == ["wx/result/wife", topic]
-
-
-# requests to send
-
-
-def test_a_request_to_send_is_a_command_whose_result_is_an_answer_too(bench):
-    new = bench.ask(user="wife", text="hello", id="a", transaction={"n": 1})
-    assert (new.result, new.person, new.command.text, new.command_id) == (None, PersonId(1), "hello", "a")
-    own, answer = new.replies
-    assert (own.topic, own.shape) == ("wx/result/wife", "result")
-    assert (answer.topic, answer.shape, answer.transaction) == (
-        "wx/bridge/response/send",
-        "response",
-        {"n": 1},
-    )
-
-
-def answers(new):
-    return {one.topic: json.loads(one.payload) for one in new.publications}
-
-
-@pytest.mark.parametrize(
-    "user", [None, "", 7, ["wife"], "a/b", "#", "+", "a+", "\0", "\ud800", "x" * 2000, "wife/image"]
-)
-def test_a_user_that_is_no_topic_level_is_answered_and_appears_on_no_topic(bench, user):
-    new = bench.ask(**({} if user is None else {"user": user}), text="hello", transaction=1)
-    assert list(answers(new)) == ["wx/bridge/response/send"]
-    (answer,) = answers(new).values()
-    assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "bad_command", 1)
-    assert "'user'" in answer["error"]
-
-
-def test_what_is_refused_is_answered_as_an_error_and_as_a_result(bench):
-    new = bench.ask(user="nobody", text="hello", id="a")
-    found = answers(new)
-    assert found["wx/bridge/response/send"]["code"] == "unknown_user"
-    assert (found["wx/result/nobody"]["status"], found["wx/result/nobody"]["id"]) == ("rejected", "a")
-
-
-@pytest.mark.parametrize("payload", ["", "x", "[]", b"\xff"])
-def test_a_request_that_is_no_object_is_answered(bench, payload):
-    (answer,) = answers(bench.new(payload, "wx/bridge/request/send")).values()
-    assert answer["status"] == "error"
-    assert answer["code"] in ("bad_request", "bad_command")
-
-
-def test_a_request_is_answered_on_its_response_topic_too(bench):
-    new = bench.new(
-        '{"user": "wife", "text": ""}', "wx/bridge/request/send", response_topic="me/x", correlation=b"1"
-    )
-    assert answers(new)["me/x"] == answers(new)["wx/bridge/response/send"]
 
 
 # the same content
