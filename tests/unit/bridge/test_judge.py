@@ -93,11 +93,12 @@ def test_before_the_first_login_those_whom_the_owner_named_are_accepted_and_nobo
     ],
 )
 def test_send_allow_says_to_whom(allow, allowed):
-    new = Bench(replace(RULES, allow=allow)).new("hello")
-    assert (new.result is None) is allowed
+    bench = Bench(replace(RULES, allow=allow))
+    assert (bench.new("hello").result is None) is allowed
     if not allowed:
-        assert outcome(new.result) == (REJECTED, "not_allowed")
-        assert "send.allow" in new.result.message
+        refused = bench.refused("hello")
+        assert outcome(refused) == (REJECTED, "not_allowed")
+        assert "send.allow" in refused.message
 
 
 @pytest.mark.parametrize(("allow", "user"), [("wife", "老婆"), ("老婆", "老婆"), ("wife", "wife")])
