@@ -38,6 +38,13 @@ class Lives:
         self._process = CONTEXT.Process(target=_live, args=(self.config, env, self.log), daemon=True)
         self._process.start()
 
+    @property
+    def pid(self) -> int:
+        """Of the life that lives."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
+
     async def dies(self, within: float) -> bool:
         """Whether it reaches its point within so many seconds; then this life is over."""
         process = self._process

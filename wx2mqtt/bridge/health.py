@@ -58,6 +58,7 @@ def well(seen: Seen) -> tuple[str, ...]:
         "broker_away": not seen.broker,
         "broker_refuses_topics": bool(seen.refused),
         "standby": seen.counters.standby,
+        "store_trouble": bool(seen.stats.trouble),
         "store_full": seen.store_size >= seen.store_limit > 0,
         "loops_stuck": bool(seen.stuck),
         "messages_set_aside": seen.stats.set_aside > 0,
@@ -82,7 +83,9 @@ def health_body(seen: Seen, account: str) -> dict[str, Json]:
         "queues": _queues(seen),
         "messages": _counts(seen.received),
         "commands": {"accepted": seen.commands, "results": _results(seen.results)},
-        "store": {"size": seen.store_size, "limit": seen.store_limit},
+        "store": _known(
+            {"size": seen.store_size, "limit": seen.store_limit, "trouble": seen.stats.trouble or None}
+        ),
         "stuck": list(seen.stuck),
         "unresolved_people": seen.unresolved,
         **seen.extra,

@@ -113,7 +113,10 @@ def _resolve(outcomes: list[_Outcome]) -> None:
 
 
 class Database:
-    """One SQLite file, open. All methods are called on the event loop on which it was opened."""
+    """One SQLite file, open. All methods are called on the event loop on which it was opened.
+
+    `trouble` is why the last commit failed; empty when it did not.
+    """
 
     def __init__(self, path: Path, opened: OpenFile, on_point: OnPoint) -> None:
         self.path = path
@@ -121,6 +124,7 @@ class Database:
         self.fresh = opened.fresh
         self._writing = opened.writer
         self._reading = opened.reader
+        self.trouble = ""
         self._on_point = on_point
         self._closed = False
         self._writer = _Worker("store-write", self._serve, opened.writer.close)
@@ -176,6 +180,9 @@ class Database:
     def _serve(self, tasks: Sequence[_Task]) -> list[_Outcome]:
         together = [task for task in tasks if not task.alone]
         outcomes = self._commit(together) if together else []
+        if together:
+            troubles = (str(one.error) for one in outcomes if isinstance(one.error, StoreError))
+            self.trouble = next(troubles, "")
         return outcomes + [self._run(task, self._writing) for task in tasks if task.alone]
 
     def _commit(self, tasks: Sequence[_Task]) -> list[_Outcome]:

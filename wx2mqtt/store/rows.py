@@ -190,7 +190,10 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """How much waits and since when (None: nothing does). `messages` and `dropped` count for ever."""
+    """How much waits and since when (None: nothing does). `messages` and `dropped` count for ever.
+
+    `trouble` is why nothing could be written the last time; empty when it could.
+    """
 
     waiting_publications: int
     oldest_publication: int | None
@@ -200,3 +203,4 @@ class Stats:
     dropped: int
     messages: int
     failed_today: int
+    trouble: str = ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from wx2mqtt.store.encoding import listed
 from wx2mqtt.store.lane import Lane
@@ -15,7 +15,7 @@ from wx2mqtt.store.queries import queries
 from wx2mqtt.store.rows import Pruned, Stats
 
 _SQL = queries("upkeep")
-_FIGURES = tuple(item.name for item in fields(Stats))
+_FIGURES = tuple(item.name for item in fields(Stats) if item.name != "trouble")
 
 CHUNK = 500  # rows of one commit
 DAY = 86_400_000  # milliseconds
@@ -70,7 +70,8 @@ class Upkeep(Lane):
 
     async def stats(self) -> Stats:
         """The figures of now; cheap enough for every few seconds."""
-        return await self._database.read(self._stats)
+        stats = await self._database.read(self._stats)
+        return replace(stats, trouble=self._database.trouble)
 
     async def _repeatedly(self, name: str, step: Step) -> int:
         total, more = 0, True

@@ -204,8 +204,10 @@ async def test_a_full_disk_fails_the_write_and_the_next_one_works_when_there_is_
     with pytest.raises(StoreFull, match="room"):
         await watched.write("note", note("x" * 100_000))
     assert await watched.read(notes) == ["before"]
+    assert "room" in watched.trouble
     await _make_room(watched)
     await watched.write("note", note("after"))
+    assert watched.trouble == ""
     assert await watched.read(notes) == ["before", "after"]
 
 
