@@ -63,6 +63,7 @@ async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home,
 
 async def test_scanned_is_not_yet_confirmed(home: Home):
     home.bridge.start()
+    await home.body(STATE, state="waiting_for_scan")
     await home.phone.wait("code")
     since = home.ear.count
     await home.phone.post("scan")

@@ -13,58 +13,40 @@ from dataclasses import dataclass
 import structlog
 
 from wx2mqtt.bridge.announce import Announcer
-from wx2mqtt.bridge.directory import LARGEST, directory, search
+from wx2mqtt.bridge.asked import Asked
+from wx2mqtt.bridge.board import Board
 from wx2mqtt.bridge.echo import Echoes
-from wx2mqtt.bridge.expected import Expected
-from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
-from wx2mqtt.bridge.identity import Changes, Identity, Pin
+from wx2mqtt.bridge.identity import Changes, Identity
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.judge import Judge, Rules
+from wx2mqtt.bridge.judge import Judge
 from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.pump import Pump
-from wx2mqtt.bridge.qr import picture, placeholder
 from wx2mqtt.bridge.requests import Handler, Requests
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.bridge.sender import Sender
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.bridge.state import Login
+from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Json, LoginState
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import Json
 from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Link
-from wx2mqtt.mqtt.payloads import cut, encode, event_body, last_body
-from wx2mqtt.mqtt.topics import JSON, PNG, TEXT, Topics
+from wx2mqtt.mqtt.payloads import encode, event_body
+from wx2mqtt.mqtt.topics import JSON, Topics
 from wx2mqtt.store.journal import Journal, NewPublication, Opened, Recorded
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.wechat.gateway import Gateway, Progress
-from wx2mqtt.words import Language
 
 log = structlog.get_logger(__name__)
 
 DIRECTORY_PAUSE = 1.0  # seconds in which changes of people are gathered before the directory is published
 DRAIN = 3.0  # seconds that attempts under way get at the stop
 GOODBYE = 1.0  # seconds for the last retained words
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the owner may change while the bridge runs (reload)."""
-
-    rules: Rules
-    filters: Filters
-    per_minute: float
-    burst: int
-    pins: Mapping[str, Pin]
-    named: frozenset[str]  # who stays in a directory that is too large for the broker
-    language: Language
-    expected: Expected
-    public: Mapping[str, Json]
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +95,6 @@ class Account:
         self._people_changed = asyncio.Event()
         self._events: asyncio.Queue[NewPublication] = asyncio.Queue()
         self._talking: asyncio.Task[None] | None = None
-        self._last = b""
         self._wire()
         self._first_words()
         house.pulse.watch(f"broker:{name}", lambda: link.moves_by)
@@ -124,6 +105,7 @@ class Account:
         echoes = Echoes()
         results = Results(self.name, self.topics)
         self._announcer = Announcer(self._outlet, self.topics.state)
+        self._board = Board(self.name, self.topics, self._announcer, self._outlet)
         self._pump = Pump(self.journal, self._outlet, self._topic_dropped)
         self.inbound = Inbound(
             account=self.name,
@@ -192,10 +174,10 @@ class Account:
         """What stands before anything has happened; `last` and the people are those of before."""
         known = self.identity.knows(self._opened.login_id)
         self.session.opened(self._opened.cursor, self._opened.login_id, people_known=known)
-        self._announcer.say(self.topics.state, b"online", TEXT)
+        self._board.state(b"online")
         self._show(self.session.login, "")
         if self._opened.last is not None:
-            self._say_last(self._opened.last)
+            self._board.last(self._opened.last)
         self._people_changed.set()
 
     async def run(self) -> None:
@@ -220,7 +202,7 @@ class Account:
             await asyncio.wait({self._talking})
         await self.sender.drain(DRAIN)
         self.session.stop()
-        self._announcer.say(self.topics.state, b"offline", TEXT)
+        self._board.state(b"offline")
         await self._announcer.all_said(GOODBYE)
         with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
             await self._pump.settled()
@@ -244,10 +226,7 @@ class Account:
             self._event("session_lost", {"broker": connection.url})
         self._outbound.connected(connection, self._opened.session)
         self._say_info(connection)
-        if self._last:
-            self._say_last(self._last)  # the packet limit may be another one
-        self._announcer.withdraw(self.topics.health)  # it says that the broker is away
-        self._announcer.connected(connection)
+        self._board.connected(connection)
         self._pump.connected()
         self._people_changed.set()
         self._news.set()
@@ -269,25 +248,12 @@ class Account:
 
     def _stored(self, recorded: Recorded) -> None:
         if recorded.last is not None:
-            self._say_last(recorded.last)
+            self._board.last(recorded.last)
         if recorded.messages or recorded.events:
             self._pump.wake()
 
-    def _say_last(self, payload: bytes) -> None:
-        """The newest message, as much of it as the broker takes."""
-        self._last, body = payload, last_body(payload)
-        limit = self._outlet.payload_limit(self.topics.last)
-        if limit is not None and len(body) > limit:
-            body = cut(body, limit) or body
-        self._announcer.say(self.topics.last, body, JSON)
-
     def _show(self, login: Login, url: str) -> None:
-        needed = login.state in (LoginState.LOGGED_OUT, LoginState.REFUSED)
-        png = picture(url) if url else placeholder(self._wishes.language, needed=needed)
-        self._announcer.say(self.topics.login_qr, png, PNG, login.qr_expires if url else None)
-        self._announcer.say(self.topics.login_url, url.encode(), TEXT, login.qr_expires if url else None)
-        # After the code, so that whoever hears that one is needed, or is not, finds just that.
-        self._announcer.say(self.topics.login_state, encode(login.body(self.name)), JSON)
+        self._board.login(login, url, self._wishes.language)
         self._news.set()
         self._house.status(self.name, login, url)
 
@@ -327,15 +293,10 @@ class Account:
         while True:
             await self._people_changed.wait()
             self._people_changed.clear()
-            self._announcer.say(self.topics.contacts, self._directory(), JSON)
+            self._board.contacts(self.identity.directory(), self._wishes.named)
             await insist(self._people_copy.write)
             self._news.set()
             await asyncio.sleep(DIRECTORY_PAUSE)
-
-    def _directory(self) -> bytes:
-        limit = self._outlet.payload_limit(self.topics.contacts)
-        room = LARGEST if limit is None else min(LARGEST, limit)
-        return directory(self.identity.directory(), named=self._wishes.named, room=room)
 
     async def _publish_health(self) -> None:
         while True:
@@ -345,7 +306,7 @@ class Account:
             except StoreError as trouble:
                 log.error("health cannot be told", problem=str(trouble))
             else:
-                self._announcer.say(self.topics.health, encode(body), JSON)
+                self._board.health(body)
                 self._house.pulse.beat(f"store:{self.name}", 4 * EVERY)
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
@@ -391,47 +352,23 @@ class Account:
             settings=self._wishes.public,
             warnings=self._wishes.warnings,
         )
-        self._announcer.say(self.topics.info, encode(body), JSON)
+        self._board.info(body)
 
     # what people ask for
 
     def _handlers(self) -> dict[str, Handler]:
+        asked = Asked(
+            account=self.name,
+            session=self.session,
+            identity=self.identity,
+            save=self.save_people,
+            health=self.health,
+        )
         return {
-            "login": self._on_login,
-            "logout": self._on_logout,
-            "contacts": self._on_contacts,
-            "assign": self._on_assign,
-            "health": self._on_health,
+            **asked.handlers(),
             "log_level": self._house.log_level,
             "reload": self._house.reload,
         }
-
-    async def _on_login(self, _fields: dict[str, Json]) -> Json:
-        self.session.ask()
-        return self.session.login.body(self.name)
-
-    async def _on_logout(self, _fields: dict[str, Json]) -> Json:
-        await self.session.log_out()
-        return self.session.login.body(self.name)
-
-    async def _on_contacts(self, fields: dict[str, Json]) -> Json:
-        return search(self.identity.directory(), fields)
-
-    async def _on_assign(self, fields: dict[str, Json]) -> Json:
-        user, to = fields.get("user"), fields.get("to")
-        for key, value in (("user", user), ("to", to)):
-            if not isinstance(value, str) or not value:
-                raise BadCommand("bad_request", "bad_value", key=key, expected="a text")
-        assert isinstance(user, str)
-        assert isinstance(to, str)
-        changes = await self.assign(user, to)
-        return {"user": user, "changed": [person.level for person in changes.people.persons]}
-
-    async def assign(self, user: str, to: str) -> Changes:
-        """The owner says that the closed `user` is whoever is called `to` now. Raises `BadCommand`."""
-        changes = self.identity.assign(user, to, now_ms())
-        await self.save_people(changes)
-        return changes
 
     async def save_people(self, changes: Changes) -> None:
         """Store what the owner decided, and let it show."""
@@ -443,9 +380,8 @@ class Account:
 
     def login_shown(self) -> Json:
         """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
-        url = self._announcer.holds(self.topics.login_url) or b""
         body = self.session.login.body(self.name)
-        return {**body, "url": url.decode(), "qr_topic": self.topics.login_qr}
+        return {**body, "url": self._board.url, "qr_topic": self.topics.login_qr}
 
     @property
     def broker_connected(self) -> bool:
@@ -455,9 +391,6 @@ class Account:
     async def close(self) -> None:
         """Let go of the connections to WeChat."""
         await self.gateway.close()
-
-    async def _on_health(self, _fields: dict[str, Json]) -> Json:
-        return await self.health()
 
     def people_changed(self) -> None:
         """Somebody has another name, trust or place now: the directory and waiting commands follow."""

@@ -1,0 +1,70 @@
+"""What can be asked of one account on `bridge/request/<name>`, as a table (DESIGN 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from wx2mqtt.bridge.directory import search
+from wx2mqtt.bridge.identity import Changes, Identity
+from wx2mqtt.bridge.requests import Handler
+from wx2mqtt.bridge.session import Session
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import Json
+
+
+class Asked:
+    """Carries out the requests that concern one account. `save` stores what the owner decided on people."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        session: Session,
+        identity: Identity,
+        save: Callable[[Changes], Awaitable[None]],
+        health: Callable[[], Awaitable[dict[str, Json]]],
+    ) -> None:
+        self._account = account
+        self._session = session
+        self._identity = identity
+        self._save = save
+        self._health = health
+
+    def handlers(self) -> dict[str, Handler]:
+        """By name."""
+        return {
+            "login": self._log_in,
+            "logout": self._log_out,
+            "contacts": self._contacts,
+            "assign": self._assign,
+            "health": self._tell_health,
+        }
+
+    async def _log_in(self, _fields: dict[str, Json]) -> Json:
+        self._session.ask()
+        return self._session.login.body(self._account)
+
+    async def _log_out(self, _fields: dict[str, Json]) -> Json:
+        await self._session.log_out()
+        return self._session.login.body(self._account)
+
+    async def _contacts(self, fields: dict[str, Json]) -> Json:
+        return search(self._identity.directory(), fields)
+
+    async def _assign(self, fields: dict[str, Json]) -> Json:
+        """The owner says that the closed `user` is whoever is called `to` now."""
+        user, to = _name(fields, "user"), _name(fields, "to")
+        changes = self._identity.assign(user, to, now_ms())
+        await self._save(changes)
+        return {"user": user, "changed": [person.level for person in changes.people.persons]}
+
+    async def _tell_health(self, _fields: dict[str, Json]) -> Json:
+        return await self._health()
+
+
+def _name(fields: dict[str, Json], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or not value:
+        raise BadCommand("bad_request", "bad_value", key=key, expected="a text")
+    return value

@@ -1,0 +1,29 @@
+"""What the owner wants of one account and may change while the bridge runs. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wx2mqtt.bridge.evidence import Pin
+from wx2mqtt.bridge.expected import Expected
+from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.judge import Rules
+from wx2mqtt.model import Json
+from wx2mqtt.words import Language
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the owner may change while the bridge runs (reload)."""
+
+    rules: Rules
+    filters: Filters
+    per_minute: float
+    burst: int
+    pins: Mapping[str, Pin]
+    named: frozenset[str]  # who stays in a directory that is too large for the broker
+    language: Language
+    expected: Expected
+    public: Mapping[str, Json]
+    warnings: tuple[str, ...] = ()
