@@ -182,8 +182,8 @@ class Identity:
         Both levels lead to the old person afterwards. Raises `BadCommand`.
         """
         old, newcomer = self._named(closed_level), self._named(newcomer_level)
-        if old.handle is not None or newcomer.handle is None:
-            present = closed_level if old.handle is not None else newcomer_level
+        if _is_here(old) or not _is_here(newcomer):
+            present = closed_level if _is_here(old) else newcomer_level
             raise BadCommand("bad_request", "assign_closed", user=present)
         return self.merge(closed_level, newcomer_level, now)
 
@@ -194,12 +194,12 @@ class Identity:
         `BadCommand`.
         """
         person, other = self._named(level), self._named(other_level)
-        both = person.handle is not None and other.handle is not None
+        both = _is_here(person) and _is_here(other)
         permanent = person.permanent_id or other.permanent_id
         if person.id == other.id or both or permanent or person.kind is not other.kind:
             raise BadCommand("bad_request", "assign_closed", user=level)
         here = self._attendance
-        if other.handle is not None:
+        if other.handle is not None and _is_here(other):
             facts = _facts_again(other, other.handle)
             here.learn(person, facts, now, full=False, matched_by=MatchedBy.OWNER, closed=False)
         here.absorb(other, person.id)
@@ -267,6 +267,11 @@ def _entry(person: Person, problem: str) -> Entry:
         stranger=person.stranger,
         problem=problem,
     )
+
+
+def _is_here(person: Person) -> bool:
+    """Whether somebody is among the people of this login, so that nobody else can be them."""
+    return person.handle is not None and not person.removed
 
 
 def _facts_again(person: Person, handle: Handle) -> Facts:

@@ -466,6 +466,25 @@ def test_a_closed_person_stays_closed_over_restart_and_refresh() -> None:
     assert phone.identity.closed == 2
 
 
+@pytest.mark.parametrize("decide", ["assign", "merge"])
+def test_who_was_removed_and_came_back_as_somebody_else_gets_the_old_topic_at_once(decide: str) -> None:
+    phone = Phone()
+    phone.friend("bob", "Bob")
+    phone.friend("ann", "Ann")
+    phone.log_in()
+    phone.drop("bob")
+    phone.friend("bob2", "Robert")
+    phone.tell("bob2")
+    with pytest.raises(BadCommand):
+        getattr(phone.identity, decide)("Ann", "Robert", 1)
+    changes = phone.keep(getattr(phone.identity, decide)("Bob", "Robert", 1))
+    assert events(changes) == [("contact_added", "Bob"), ("topic_changed", "Bob")]
+    phone.restart()
+    assert phone.level("bob2") == "Bob"
+    assert phone.reaches("Bob") == phone.reaches("Robert") == "bob2"
+    assert not phone.person("Bob").removed
+
+
 def test_the_owner_decides_and_both_names_lead_to_the_person() -> None:
     phone = two_bobs()
     phone.log_in()
