@@ -350,7 +350,8 @@ class Session:
 
     def _interrupted(self, trouble: Exception) -> None:
         word = "storage_trouble" if isinstance(trouble, StoreError) else "interrupted"
-        self._move(LoginState.INTERRUPTED, say(self.language, word, why=trouble))
+        why = str(trouble).removesuffix(".")
+        self._move(LoginState.INTERRUPTED, say(self.language, word, why=why))
 
     async def _wait_for_room(self) -> None:
         """Receive nothing that could not be stored (DESIGN 4.3)."""
