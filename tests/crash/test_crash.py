@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import CI
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
+from tests.support.ledger import repeats
 from tests.support.traffic import WRITERS, all_through
 
 SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000_000)))
@@ -37,7 +38,8 @@ FIRST = (
 )
 """Every commit of a first life."""
 ROUNDS = 4
-RANDOM = 60
+RANDOM = 80
+WINDOW = 100  # of the pump: so many may come again after a crash
 SOON = 1.5  # seconds in which a life reaches its point, or is killed where it stands
 
 FAULTS = (
@@ -143,6 +145,26 @@ async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
 async def _everything_works(arena: Arena) -> None:
     await arena.hear(arena.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
     await arena.phone.wait("online")
+
+
+@SEEDED
+async def test_killed_in_the_middle_of_two_thousand_no_more_than_a_window_comes_again(
+    make_arena: MakeArena, seed: int
+):
+    dice = random.Random(seed)
+    async with make_arena(seed) as arena:
+        await first_life(arena)
+        for chat in ("wife", "mom"):
+            await arena.traffic.flood(chat, 1000)
+        for kill in range(1, 6):
+            before = len(arena.ear.on("wx/in/#"))
+            arena.lives.start()
+            wanted = dice.randint(1, 250)
+            await arena.hear(arena.ear.wait_until, lambda heard: len(heard) >= before + wanted)  # noqa: B023
+            arena.lives.kill()
+            assert repeats(arena.ear.heard) <= (kill - 1) * WINDOW
+        await arena.last_life()
+        assert repeats(arena.ear.heard) <= 5 * WINDOW
 
 
 # places that are no commits

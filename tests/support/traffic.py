@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tests.support.ear import Ear
 from tests.support.home import Home, Phone
@@ -70,6 +71,13 @@ class Traffic:
         for text in texts:
             await self._phone.post("say", **_speech(chat, text))
 
+    async def flood(self, chat: str, count: int) -> None:
+        """The first `count` texts of a chat, all at one moment."""
+        assert not self._numbers[chat]
+        self._numbers[chat] = count
+        self.ledger.said[chat] = [f"{chat}/{number}" for number in range(1, count + 1)]
+        await self._phone.post("say", **_speech(chat, f"{chat}/{{n}}"), count=count)
+
     async def command(self, publisher: int, user: str) -> None:
         """One command; it counts once the broker has acknowledged it."""
         self._ids[publisher] += 1
@@ -119,7 +127,7 @@ def _published(way: Ear, topic: str, body: str) -> bool:
     return True
 
 
-def _speech(chat: str, text: str) -> dict[str, str]:
+def _speech(chat: str, text: str) -> dict[str, Any]:
     group_or_helper = chat in ("family", "work", "filehelper")
     return {"from": WRITERS[chat], "to": chat if group_or_helper else "me", "text": text}
 
