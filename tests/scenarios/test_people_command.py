@@ -1,0 +1,106 @@
+"""`wx2mqtt people`: who has which topic, and what the owner decides, beside the running bridge and without it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.home import Home
+from tests.support.terminal import Done, Terminal
+
+Run = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+def run(home: Home, tmp_path: Path) -> Run:
+    """`await run("list")` is the command with the bridge's file."""
+    folder = tmp_path / "terminal"
+    folder.mkdir()
+    terminal = Terminal(folder)
+
+    async def run(*arguments: str) -> Done:
+        return await home.hear(terminal.run, "people", *arguments, "-c", str(home.bridge.config))
+
+    return run
+
+
+async def topics(run: Run) -> dict[str, dict[str, object]]:
+    """The people by their topics, as `--json` tells them."""
+    done = await run("list", "--json")
+    assert (done.code, done.err) == (0, "")
+    return {one["user"]: one for one in json.loads(done.out)["people"]}
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["beside the bridge", "without it"])
+async def test_everybody_is_listed_with_how_they_were_found(home: Home, run: Run, runs: bool):
+    await home.log_in()
+    if not runs:
+        await home.hear(home.bridge.stop)
+    people = await topics(run)
+    assert people["wife"]["matched_by"] == "pin"
+    assert people["wife"]["trusted"] is True
+    assert people["family"]["kind"] == "group"
+    assert "filehelper" in people
+    head, *lines = (await run("list")).out.splitlines()
+    assert head.split() == ["user", "kind", "name", "matched_by", "trusted", "removed", "unresolved"]
+    assert len(lines) == len(people)
+    (wife,) = [line for line in lines if line.startswith("wife ")]
+    assert wife.split() == ["wife", "friend", "老婆", "pin", "yes"]
+
+
+@pytest.mark.parametrize("command", ["assign", "merge"])
+@pytest.mark.parametrize("runs", [True, False], ids=["beside the bridge", "without it"])
+async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_there(
+    home: Home, run: Run, runs: bool, command: str
+):
+    await home.log_in()
+    await home.phone.post("people", remove={"id": "lilei"})
+    await home.body("wx/event/contact_removed", user="李雷")
+    await home.phone.post("people", add={"id": "lilei2", "nickname": "Li Lei, new phone"})
+    newcomer = (await home.body("wx/event/contact_added", name="Li Lei, new phone"))["user"]
+    if not runs:
+        await home.hear(home.bridge.stop)
+    done = await run(command, "李雷", newcomer)
+    assert (done.code, done.err) == (0, "")
+    people = await topics(run)
+    assert newcomer not in people
+    assert (people["李雷"]["removed"], people["李雷"]["matched_by"]) == (False, "owner_decided")
+    if not runs:
+        await home.restart()
+    for topic in ("李雷", newcomer):
+        home.ear.say(f"wx/out/{topic}", {"text": f"to {topic}"})
+    sent = await home.phone.sent(2)
+    assert [(one["to"], one["text"]) for one in sent] == [
+        ("lilei2", "to 李雷"),
+        ("lilei2", f"to {newcomer}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [("assign", "wife", "family"), ("assign", "nobody", "wife"), ("merge", "wife", "nobody")],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("runs", [True, False], ids=["beside the bridge", "without it"])
+async def test_what_cannot_be_decided_is_refused_in_one_line_and_changes_nothing(
+    home: Home, run: Run, line: tuple[str, ...], runs: bool
+):
+    await home.log_in()
+    before = await topics(run)
+    if not runs:
+        await home.hear(home.bridge.stop)
+    done = await run(*line)
+    assert (done.code, done.out) == (1, "")
+    (complaint,) = done.complaints
+    assert any(f"'{name}'" in complaint for name in line[1:])
+    assert await topics(run) == before
+
+
+async def test_an_account_that_is_not_there_is_named_with_those_that_are(home: Home, run: Run):
+    await home.log_in()
+    done = await run("list", "--account", "work")
+    assert done.code == 1
+    assert done.complaints == ["there is no account 'work'; the configuration has home"]
