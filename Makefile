@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 TESTS ?= tests
+# Most tests wait for something, so three run side by side on two cores; the tests of one file stay together.
+WORKERS ?= 3
 
 .PHONY: help venv demo run test unit lint bench check lock clean
 .DEFAULT_GOAL := help
@@ -34,7 +36,7 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 	@$(BIN)/wx2mqtt run $(ARGS)
 
 test: .venv/ready  ## all tests, with coverage; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest $(if $(filter tests,$(TESTS)),--cov --cov-report=term) $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(filter tests,$(TESTS)),--cov --cov-report=term) $(TESTS) $(ARGS)
 
 unit: .venv/ready  ## the tests that open no socket
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

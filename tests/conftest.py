@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 
 CI = bool(os.environ.get("CI"))
+# Dice of the chaos tests; here, so that all workers of one run have the same.
+os.environ.setdefault("CHAOS_SEED", "0" if CI else str(secrets.randbelow(1_000_000)))
 
 # Examples are not timed: the machine is shared. In CI they are the same each time, so that red means changed.
 settings.register_profile("here", deadline=None)
