@@ -14,7 +14,7 @@ import structlog
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.identity import Changes, Identity
-from wx2mqtt.bridge.insist import insist
+from wx2mqtt.bridge.insist import insist, nobody_asks
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Cursor, Event, Json, Kind, Message, Owner
@@ -59,10 +59,13 @@ class Inbound:
         self.owner: Owner | None = None
         self.counts: Counter[str] = Counter()
 
-    async def people(self, changes: Changes) -> None:
-        """Store who is who after a login or an owner's decision, and tell what changed; insists."""
+    async def people(self, changes: Changes, told: Callable[[StoreError], None] = nobody_asks) -> None:
+        """Store who is who after a login or an owner's decision, and tell what changed.
+
+        Insists; `told` hears of each time that the store would not take it.
+        """
         self._note(changes)
-        await insist(lambda: self._commit([], None, ""))
+        await insist(lambda: self._commit([], None, ""), told)
 
     async def take(self, batch: Batch, login_id: str) -> None:
         """Store one batch and its cursor. Raises `StoreError`; then the same batch must be received again."""

@@ -18,8 +18,15 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 
-async def insist(work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work`, tried again with back-off (0.2 to 30 s) for as long as the store fails."""
+def nobody_asks(_trouble: StoreError) -> None:
+    """The log says it."""
+
+
+async def insist(work: Callable[[], Awaitable[T]], told: Callable[[StoreError], None] = nobody_asks) -> T:
+    """The result of `work`, tried again with back-off (0.2 to 30 s) for as long as the store fails.
+
+    `told` hears of each failure.
+    """
     backoff = Backoff(first=0.2, cap=30)
     while True:
         try:
@@ -27,4 +34,5 @@ async def insist(work: Callable[[], Awaitable[T]]) -> T:
         except StoreError as trouble:
             backoff = backoff.failed()
             log.error("store does not take it yet", problem=str(trouble))
+            told(trouble)
             await asyncio.sleep(backoff.wait(random.random()))

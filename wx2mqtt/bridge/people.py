@@ -12,7 +12,7 @@ import structlog
 from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import ProtocolViolation, Throttled, Unreachable
+from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Contact
 from wx2mqtt.retry import Backoff
 from wx2mqtt.wechat.gateway import Gateway, LoggedIn, Progress
@@ -23,7 +23,9 @@ TRIES = 3  # before a login goes on with the people it has
 
 
 class PeopleOfLogin:
-    """Fetches them. `heard` is told of every answer, `known` when they are in the store."""
+    """Fetches them. `heard` is told of every answer, `known` when they are in the store, `not_stored` of
+    each time that the store would not take them.
+    """
 
     def __init__(
         self,
@@ -34,6 +36,7 @@ class PeopleOfLogin:
         progress: Progress,
         heard: Callable[[], None],
         known: Callable[[], None],
+        not_stored: Callable[[StoreError], None],
     ) -> None:
         self._gateway = gateway
         self._identity = identity
@@ -41,11 +44,12 @@ class PeopleOfLogin:
         self._progress = progress
         self._heard = heard
         self._known = known
+        self._not_stored = not_stored
 
     async def begin(self, step: LoggedIn) -> None:
         """A new login stands: no handle of an earlier one means anybody from now on."""
         old_handles_end = self._identity.adopt((), step.login_id, step.owner, now_ms(), complete=False)
-        await self._inbound.people(old_handles_end)
+        await self._inbound.people(old_handles_end, self._not_stored)
 
     async def fetch(self, step: LoggedIn) -> bool:
         """Learn who everybody is; False when WeChat would not say. Raises `LoggedOut`."""
@@ -72,6 +76,6 @@ class PeopleOfLogin:
 
     async def _adopt(self, contacts: list[Contact], step: LoggedIn) -> None:
         changes = self._identity.adopt(contacts, step.login_id, step.owner, now_ms(), complete=True)
-        await self._inbound.people(changes)
-        await self._inbound.people(self._identity.forget(now_ms()))
+        await self._inbound.people(changes, self._not_stored)
+        await self._inbound.people(self._identity.forget(now_ms()), self._not_stored)
         self._known()

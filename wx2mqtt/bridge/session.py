@@ -22,14 +22,7 @@ from wx2mqtt.bridge.people import PeopleOfLogin
 from wx2mqtt.bridge.sender import Sender
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import (
-    LoggedOut,
-    LoginRefused,
-    ProtocolViolation,
-    StoreError,
-    Throttled,
-    Unreachable,
-)
+from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Needs, Owner
 from wx2mqtt.retry import Backoff
 from wx2mqtt.store.journal import Journal
@@ -105,6 +98,7 @@ class Session:
             progress=progress,
             heard=self._heard,
             known=self._know_people,
+            not_stored=self._not_stored,
         )
         self._demands = Demands()
         self._stored = asyncio.Event()  # not while what WeChat handed over is on its way to the disk
@@ -293,7 +287,7 @@ class Session:
     async def _begin(self, step: LoggedIn) -> None:
         """A cursor is good within its login only."""
         if step.login_id != self._login_id:
-            await insist(lambda: self._journal.set_cursor(step.login_id, step.cursor))
+            await insist(lambda: self._journal.set_cursor(step.login_id, step.cursor), self._not_stored)
             self._login_id, self._cursor = step.login_id, step.cursor
 
     async def _fetch_people_later(self, step: LoggedIn) -> None:
@@ -307,6 +301,12 @@ class Session:
         """WeChat answered; beside receiving that is no sign of receiving."""
         self.last_answer = now_ms()
         if not self.standing:
+            self._beat(STEP_LIMIT)
+
+    def _not_stored(self, trouble: StoreError) -> None:
+        """A login that was confirmed waits for the disk; while receiving, that says so itself."""
+        if not self.standing:
+            self._interrupted(trouble)
             self._beat(STEP_LIMIT)
 
     def _know_people(self) -> None:

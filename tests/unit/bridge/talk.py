@@ -138,6 +138,9 @@ class PaperJournal:
         self.seq = 0
 
     async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
+        trouble = self.troubles.popleft() if self.troubles else None
+        if trouble is not None:
+            raise trouble
         self.cursors.append((login_id, cursor))
 
     async def record(

@@ -358,6 +358,22 @@ def test_a_store_that_takes_nothing_is_said_and_the_same_cursor_is_received_agai
     told(story)
 
 
+def test_a_store_that_takes_no_login_is_said_and_the_scan_was_not_for_nothing():
+    async def story(talk: Talk) -> None:
+        online(talk)
+        talk.journal.troubles += [StoreFull("no room left")] * 12
+        await talk.after(100)
+        assert talk.state == S.INTERRUPTED
+        assert "no room left" in talk.session.login.reason
+        await talk.after(300)
+        assert talk.state == S.ONLINE
+        assert talk.gateway.asked == [True]
+        assert talk.journal.cursors[0] == ("login-1", "login-1:0")
+        assert talk.silence(200) == []
+
+    told(story)
+
+
 def test_nothing_is_received_while_the_store_is_full():
     async def story(talk: Talk) -> None:
         online(talk)
