@@ -45,7 +45,7 @@ from wx2mqtt.wechat.gateway import Gateway, Progress
 log = structlog.get_logger(__name__)
 
 DIRECTORY_PAUSE = 1.0  # seconds in which changes of people are gathered before the directory is published
-DRAIN = 3.0  # seconds that attempts under way get at the stop
+DRAIN = 2.0  # seconds that attempts under way get at the stop; the goodbyes after it take up to 2 more
 GOODBYE = 1.0  # seconds for the last retained words
 
 
@@ -196,7 +196,7 @@ class Account:
             await self.session.run()
 
     async def stop(self) -> None:
-        """Stop in order: hear no more, end what is under way, say goodbye. Takes at most about 4 s."""
+        """Stop in order: hear no more, end what is under way, say goodbye. Takes at most about 3 s."""
         if self._talking is not None:
             self._talking.cancel()
             await asyncio.wait({self._talking})
