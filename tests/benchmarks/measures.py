@@ -61,7 +61,7 @@ async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tup
     simulator = RemoteSimulator()
     try:
         with (
-            mosquitto(folder / "broker", PLAIN, log="information\nlog_type notice") as broker,
+            mosquitto(folder / "broker", PLAIN, log="information\nlog_type notice\nlog_type subscribe") as broker,
             Ear(broker.port, *(filters or ("wx/login/#", "wx/result/#"))) as ear,
         ):
             here = Home(folder, simulator, broker, ear)  # type: ignore[arg-type]
@@ -81,10 +81,8 @@ async def burst(folder: Path) -> list[Row]:
         bare = await asyncio.to_thread(_bare_rate, here.broker)
         await here.log_in()
         before = _cpu(here.bridge.pid)
-        await here.phone.post("fault", endpoint="synccheck", kind="status", value=503, times=0)
-        await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
         with _Counter(here.broker, BURST) as counter:
-            await here.phone.post("fault/clear")
+            await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
             await asyncio.to_thread(counter.wait)
         rate = (BURST - 1) / counter.seconds
         cpu = (_cpu(here.bridge.pid) - before) / BURST * 1e6
@@ -252,8 +250,9 @@ class _Counter:
     def __init__(self, broker: Mosquitto, count: int) -> None:
         self._count = count
         command = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", "wx/in/#", "-C", str(count)]
+        seen = len(broker.log)
         self._process = subprocess.Popen([*command, "-F", "%U %p"], stdout=subprocess.PIPE, text=True)
-        broker.wait_for_log("New client connected", since=len(broker.log) - 1 if broker.log else 0)
+        broker.wait_for_log("wx/in/#", since=seen)  # it has subscribed
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
