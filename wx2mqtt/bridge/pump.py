@@ -122,15 +122,21 @@ class Pump:
         await self._settle_gathered()
 
     async def _publish_waiting(self) -> None:
-        while self._room > 0:
+        while (room := self._room) > 0:
             if self._ready:
-                row = self._ready.popleft()
-                if row.topic not in self._refused and self._is_fresh(row):
-                    self._publish(row)
+                self._publish_ready(room)
             elif self._exhausted and not self._catch_up:
                 return
             else:
                 await self._read_ahead()
+
+    def _publish_ready(self, room: int) -> None:
+        for _ in range(min(room, len(self._ready))):
+            if not self._ready:
+                return  # a publish that ended the connection has emptied it
+            row = self._ready.popleft()
+            if row.topic not in self._refused and self._is_fresh(row):
+                self._publish(row)
 
     @property
     def _room(self) -> int:
@@ -185,8 +191,10 @@ class Pump:
 
     def _is_fresh(self, row: Row) -> bool:
         """Rows were read a moment ago, or by a connection that is gone; what is known since counts."""
-        known = (self._open, self._acknowledged, self._settling, self._put_by)
-        return not any(row.id in ids for ids in known)
+        row_id = row.id
+        if row_id in self._open or row_id in self._acknowledged:
+            return False
+        return row_id not in self._settling and row_id not in self._put_by
 
     def _publish(self, row: Row, payload: bytes | None = None) -> None:
         self._open[row.id] = row
