@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 import structlog
 
@@ -184,8 +184,11 @@ class Session:
         finally:
             for task in (talking, demanded):
                 task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+            # Not by awaiting each: our own end in just this moment must not be taken for theirs.
+            await asyncio.wait({talking, demanded})
+            for task in (talking, demanded):
+                if not task.cancelled():
+                    task.exception()  # known by now, or overtaken by a demand
 
     async def _rest(self, state: LoginState, reason: str, needs: Needs | None = None) -> str:
         """Do nothing until somebody asks to log in; returns what the next code is to say of the past."""

@@ -450,3 +450,26 @@ def test_a_code_that_comes_in_the_same_millisecond_is_shown_as_well():
         assert [one.url for one in talk.shown] == [code(1).url, code(2).url]
 
     told(story)
+
+
+async def test_who_is_ended_while_a_conversation_ends_has_ended():
+    """A cancellation in that moment must not get lost: the bridge would never stop."""
+    talk, slow = Talk(), asyncio.Event()
+
+    async def conversation() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await slow.wait()
+
+    ending = asyncio.create_task(talk.session._until_demanded(conversation()))
+    await asyncio.sleep(0)
+    talk.session.ask()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    ending.cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    slow.set()
+    await asyncio.wait({ending})
+    assert ending.cancelled()
