@@ -16,7 +16,7 @@ def test_an_account_may_have_this_name(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "Home", "a-b", "a b", "家", "x" * 33, "a/b", "home\n", "٣", *topics.RESERVED]
+    "name", ["", "Home", "a-b", "a b", "家", "x" * 33, "a/b", "home\n", "٣", *sorted(topics.RESERVED)]
 )
 def test_an_account_may_not_have_this_name(name):
     assert names.account_fault(name) != ""
