@@ -22,7 +22,7 @@ SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000
 SEEDED = pytest.mark.parametrize("seed", [SEED])
 
 OFTEN = ("record", "accept", "begin", "settle", "published")
-SELDOM = ("open", "restore", "recover", "prune", "doubt", "not_delivered", "publish")
+SELDOM = ("open", "recover", "prune", "doubt", "not_delivered", "publish")
 """Every commit that a life may make after the first one."""
 FIRST = (
     "open",

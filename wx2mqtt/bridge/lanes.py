@@ -138,9 +138,15 @@ class Lanes:
         return self._places[row.id].ends - steady()
 
     def _take(self, rows: Iterable[CommandRow]) -> None:
+        known = set(self._lanes)
         for row in rows:
             if row.id not in self._places:
                 self._append(self._lane_of(row) or self._new_lane(row), row)
+        if (
+            self.behind
+        ):  # something was accepted after these were read, and passed over for whom had no lane yet
+            for key in self._lanes.keys() - known:
+                self._lanes[key].more = True
 
     def _expect_more(self, rows: Iterable[CommandRow]) -> None:
         """The reading ended in the middle of what these chats have, perhaps, and goes on without them."""
