@@ -61,7 +61,9 @@ async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tup
     simulator = RemoteSimulator()
     try:
         with (
-            mosquitto(folder / "broker", PLAIN, log="information\nlog_type notice\nlog_type subscribe") as broker,
+            mosquitto(
+                folder / "broker", PLAIN, log="information\nlog_type notice\nlog_type subscribe"
+            ) as broker,
             Ear(broker.port, *(filters or ("wx/login/#", "wx/result/#"))) as ear,
         ):
             here = Home(folder, simulator, broker, ear)  # type: ignore[arg-type]
