@@ -96,9 +96,9 @@ class Connection:
         except OSError:
             self.near = resolves_near(self._address)
             raise
-        self.near = is_near(plain)
         raw = cast("Raw", plain)
         try:
+            self.near = is_near(plain)  # raises when the broker has hung up already
             self._stream = Stream(web_socket(raw, self._address) if self._address.websocket else raw)
         except BaseException:
             plain.close()
