@@ -92,6 +92,7 @@ class Account:
         self.counters = Counters(started=now_ms())
         self.tried = asyncio.Event()  # the first attempt to reach the broker is over
         self._news = asyncio.Event()
+        self._copied = True  # people.json is what the store says
         self._people_changed = asyncio.Event()
         self._events: asyncio.Queue[NewPublication] = asyncio.Queue()
         self._talking: asyncio.Task[None] | None = None
@@ -206,6 +207,9 @@ class Account:
         await self._announcer.all_said(GOODBYE)
         with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
             await self._pump.settled()
+        if not self._copied or self._people_changed.is_set():
+            with suppress(StoreError):  # then the copy is older than the database
+                await self._people_copy.write()
 
     # what the broker does
 
@@ -293,8 +297,10 @@ class Account:
         while True:
             await self._people_changed.wait()
             self._people_changed.clear()
+            self._copied = False
             self._board.contacts(self.identity.directory(), self._wishes.named)
             await insist(self._people_copy.write)
+            self._copied = True
             self._news.set()
             await asyncio.sleep(DIRECTORY_PAUSE)
 
