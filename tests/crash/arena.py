@@ -24,6 +24,11 @@ class Arena(Home):
 
     lives: Lives
     traffic: Traffic
+    account: dict[str, Any]
+
+    def reach(self, url: str) -> None:
+        """From the next life on the bridge reaches the broker there."""
+        self.bridge.configure(self.settings(self.account, mqtt={"url": url, "keepalive": KEEPALIVE}))
 
     async def begin(self) -> None:
         """Start a life; returns when it is online and polls."""
@@ -64,8 +69,8 @@ async def arena(
             ear = stack.enter_context(Ear(broker.port, "wx/#", client_id="ear", keeps=KEPT))
             ways = [stack.enter_context(Ear(broker.port, "none")) for _ in range(publishers)]
             home = Arena(folder, simulator, broker, ear)
-            account = {"contacts": CONTACTS, "receive": {"own": True}, **settings}
-            home.bridge.configure(home.settings(account, mqtt={"url": broker.url, "keepalive": KEEPALIVE}))
+            home.account = {"contacts": CONTACTS, "receive": {"own": True}, **settings}
+            home.reach(broker.url)
             home.lives = Lives(home.bridge.config, folder / "log")
             home.traffic = Traffic(home, ways, random.Random(seed))
             stack.callback(home.lives.close)

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import secrets
 from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.conftest import CI
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
 from tests.support.ledger import repeats
+from tests.support.seed import SEED, SEEDED
 from tests.support.traffic import WRITERS, all_through
-
-SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000_000)))
-"""`CHAOS_SEED=n` repeats a run; pytest shows the seed of a failure, since it is part of the test's name."""
-SEEDED = pytest.mark.parametrize("seed", [SEED])
 
 OFTEN = ("record", "accept", "begin", "settle", "published")
 SELDOM = ("open", "recover", "prune", "doubt", "not_delivered", "publish")
@@ -165,6 +159,25 @@ async def test_killed_in_the_middle_of_two_thousand_no_more_than_a_window_comes_
             assert repeats(arena.ear.heard) <= (kill - 1) * WINDOW
         await arena.last_life()
         assert repeats(arena.ear.heard) <= 5 * WINDOW
+
+
+@SEEDED
+async def test_an_orderly_stop_leaves_nothing_in_doubt_and_nothing_to_repeat(
+    make_arena: MakeArena, seed: int
+):
+    dice = random.Random(seed)
+    async with make_arena(seed) as arena:
+        await arena.begin()
+        await arena.lives.stop()
+        async with arena.traffic.flowing():
+            for _ in range(10):
+                await arena.begin()
+                await arena.lives.lasts(dice.uniform(0.0, 0.5))
+                async with asyncio.timeout(5.0):
+                    await arena.lives.stop()
+        await arena.last_life()
+        assert not [one for one in arena.ear.on("wx/result/#") if one.body["duplicate_possible"]]
+        assert repeats(arena.ear.heard) == 0
 
 
 # places that are no commits

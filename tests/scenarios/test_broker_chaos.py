@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import sqlite3
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from tests.crash.arena import KEEPALIVE, KEPT, Arena, arena
 from tests.support.broker import DURABLE, PROGRAM
 from tests.support.ear import Ear
 from tests.support.ledger import repeats
+from tests.support.proxy import proxy
+from tests.support.seed import SEEDED
 from tests.support.traffic import WRITERS, all_through
 from wx2mqtt.bridge.pump import HUNG_UP_FOR_IT
 from wx2mqtt.service.control import ask
@@ -78,6 +81,28 @@ async def test_a_broker_that_keeps_everything_may_be_killed(tmp_path: Path):
                 await home.traffic.say(chat, 3)
             await home.hear(home.broker.start)
         await home.ends_well()
+        assert not home.ear.on("wx/event/session_lost")
+
+
+@SEEDED
+async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: int):
+    """What was under way both ways comes again, and is known again."""
+    dice = random.Random(seed)
+    async with (
+        arena(tmp_path, seed) as home,
+        proxy(home.broker.port, lambda: dice.randint(1500, 30_000)) as line,
+    ):
+        home.reach(line.url)
+        await home.begin()
+        async with home.traffic.flowing(), asyncio.timeout(60):
+            while line.cuts < 8:
+                await home.hear(
+                    home.ear.wait_until, lambda heard, seen=home.ear.count: len(heard) > seen + 20, 1.0
+                )
+        home.lives.kill()
+        home.reach(home.broker.url)
+        await home.last_life()
+        assert repeats(home.ear.heard) <= (line.cuts + 1) * WINDOW
         assert not home.ear.on("wx/event/session_lost")
 
 

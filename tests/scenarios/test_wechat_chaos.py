@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.crash.arena import Arena, arena
-from tests.crash.test_crash import SEEDED
 from tests.support.broker import PROGRAM
+from tests.support.seed import SEEDED
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"

@@ -206,7 +206,7 @@ class Account:
         self._board.state(b"offline")
         await self._announcer.all_said(GOODBYE)
         with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
-            await self._pump.settled()
+            await self._pump.finish(GOODBYE)
         if not self._copied or self._people_changed.is_set():
             with suppress(StoreError):  # then the copy is older than the database
                 await self._people_copy.write()

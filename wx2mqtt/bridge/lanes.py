@@ -72,6 +72,10 @@ class Lanes:
         """Whether something is on disk that there is room for."""
         return self.behind and self.waiting < IN_MEMORY
 
+    def all(self) -> list[Lane]:
+        """Every lane."""
+        return [*self._lanes.values()]
+
     def idle(self) -> list[Lane]:
         """Lanes that nobody works on."""
         return [lane for lane in self._lanes.values() if lane.rows and not lane.working]

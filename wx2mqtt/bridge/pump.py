@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import structlog
 
@@ -42,6 +43,8 @@ class Pump:
         outlet.vacant = self._make_use
         self._more = asyncio.Event()
         self._settle = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._finishing = False
         self._after = 0
         self._exhausted = False  # nothing lies in the journal behind what was read
         self._turn = 0  # counts what makes a read of the journal that is under way useless
@@ -117,8 +120,17 @@ class Pump:
             self._settle.clear()
             await insist(self._settle_gathered)
 
-    async def settled(self) -> None:
-        """At an orderly stop: what is acknowledged need not come again. Raises `StoreError`."""
+    async def finish(self, seconds: float) -> None:
+        """At an orderly stop: take no more, and wait for what is open, so that none of it need come again.
+
+        Raises `StoreError`.
+        """
+        self._finishing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._open:
+                    self._answered.clear()
+                    await self._answered.wait()
         await self._settle_gathered()
 
     async def _publish_waiting(self) -> None:
@@ -146,6 +158,8 @@ class Pump:
         should never be more than a window. After a disconnect the first one goes alone: then we know whether
         the broker hangs up on it, and no PUBACK of an innocent one can go down with the connection.
         """
+        if self._finishing:
+            return 0
         window = 1 if self._head_disconnects else WINDOW
         return min(self._outlet.room, window - len(self._open) - len(self._acknowledged))
 
@@ -209,6 +223,7 @@ class Pump:
 
     def _done(self, row: Row, error: Exception | None) -> None:
         del self._open[row.id]
+        self._answered.set()
         if error is None:
             self._cut.pop(row.id, None)
             self._refused_since.pop(row.topic, None)

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -21,7 +22,7 @@ from wx2mqtt.bridge.lanes import Key, Lane, Lanes
 from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.results import Results, ended, expired, uncertain
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled
+from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
 from wx2mqtt.model import Draft, Kind, Receipt, Result, Status
 from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
 from wx2mqtt.store.people import Person
@@ -130,6 +131,18 @@ class Sender:
                     await self._places.acquire()
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
+        await self._unmark()
+
+    async def _unmark(self) -> None:
+        """Attempts that were marked ahead and are not begun any more are in no doubt."""
+        try:
+            for lane in self._lanes.all():
+                begun, lane.begun = lane.begun, 0
+                with suppress(AlreadySettled):
+                    if begun:
+                        await self._journal.not_delivered(begun)
+        except StoreError as trouble:
+            log.warning("attempts stay marked; they are in doubt at the next start", problem=str(trouble))
 
     async def _work(self, lane: Lane) -> None:
         while lane.rows:
@@ -178,7 +191,7 @@ class Sender:
 
     def _hindrance(self, lane: Lane) -> float:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
-        if lane.begun == lane.rows[0].id:
+        if lane.begun == lane.rows[0].id and not self._stopping:
             return 0.0
         if not self._online or self._stopping or self._is_looked_for(lane.rows[0]):
             return float("inf")

@@ -189,6 +189,24 @@ async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: Room):
     assert not [row for row in await here.journal.recover() if row.unknown]
 
 
+async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_no_doubt(here: Room):
+    friends = [f"friend{n}" for n in range(sending.AT_ONCE - 1)]
+    here.wire.stuck |= {here.phone.handle(name) for name in (*friends, "mom")}
+    here.wire.gate.clear()
+    async with here.running() as sender:
+        await here.accept(*(here.command(name, accepted=now(here)) for name in (*friends, "wife")))
+        await here.sends(sending.AT_ONCE)
+        first, second = f"c{sending.AT_ONCE}", here.command("wife", accepted=now(here))
+        await here.accept(here.command("mom", accepted=now(here)), second)
+        here.wire.gate.set()  # the second one of the wife is marked with the result of the first, and has no place
+        assert (await here.result(first)).status is Status.SENT
+        await here.sends(sending.AT_ONCE + 1)
+        await sender.drain(0.05)
+    doubtful = {row.command_id for row in await here.journal.recover()}
+    assert second.command_id not in doubtful
+    assert len(doubtful) == sending.AT_ONCE
+
+
 # clocks
 
 
