@@ -25,10 +25,13 @@ class Arena(Home):
     lives: Lives
     traffic: Traffic
     account: dict[str, Any]
+    written: dict[str, Any]
 
-    def reach(self, url: str) -> None:
-        """From the next life on the bridge reaches the broker there."""
-        self.bridge.configure(self.settings(self.account, mqtt={"url": url, "keepalive": KEEPALIVE}))
+    def reach(self, url: str, protocol: str = "auto") -> None:
+        """From the next life on the bridge reaches the broker there, in this version of MQTT."""
+        mqtt = {"url": url, "keepalive": KEEPALIVE, "protocol": protocol}
+        self.written = self.settings(self.account, mqtt=mqtt)
+        self.bridge.configure(self.written)
 
     async def begin(self) -> None:
         """Start a life; returns when it is online and polls."""

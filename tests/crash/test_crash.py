@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 from collections.abc import AsyncIterator
 from itertools import product
 
 import pytest
 
+from tests.crash import runner
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
+from tests.crash.lives import KILLED
 from tests.support.ledger import repeats
+from tests.support.process import BridgeProcess
 from tests.support.seed import SEED, SEEDED
 from tests.support.traffic import WRITERS, all_through
 
@@ -33,7 +37,7 @@ FIRST = (
 )
 """Every commit of a first life."""
 ROUNDS = 4
-RANDOM = 80
+RANDOM = 40
 WINDOW = 100  # of the pump: so many may come again after a crash
 SOON = 1.5  # seconds in which a life reaches its point, or is killed where it stands
 
@@ -100,9 +104,11 @@ async def test_killed_at_every_commit(make_arena: MakeArena, when: str, seed: in
 
 
 @SEEDED
-async def test_killed_at_random_moments(make_arena: MakeArena, seed: int):
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_killed_at_random_moments(make_arena: MakeArena, protocol: str, seed: int):
     dice = random.Random(seed)
     async with make_arena(seed) as arena:
+        arena.reach(arena.broker.url, protocol)
         await first_life(arena)
         async with arena.traffic.flowing(), trouble(arena):
             for _ in range(RANDOM):
@@ -112,6 +118,19 @@ async def test_killed_at_random_moments(make_arena: MakeArena, seed: int):
                     arena.lives.terminate()
                     await arena.lives.lasts(dice.uniform(0.0, 0.1))
                 arena.lives.kill()
+        await arena.last_life()
+
+
+async def test_killed_as_people_start_it(make_arena: MakeArena):
+    """In a process of its own, and not forked from one that has imported everything."""
+    async with make_arena(SEED) as arena:
+        await first_life(arena)
+        bridge = BridgeProcess(
+            arena.folder / "bridge", arena.written, program=[sys.executable, runner.__file__]
+        )
+        async with arena.traffic.flowing():
+            bridge.start(**{runner.POINT: "after:accept", runner.AT: "2"})
+            assert await arena.hear(bridge.wait) == KILLED
         await arena.last_life()
 
 
