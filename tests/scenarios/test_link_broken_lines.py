@@ -86,11 +86,12 @@ async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
     async with (
         proxy(broker.port, lambda: dice.randint(500, 6_000)) as line,
         linked(broker.url, client_id="reader", filters=("wx/in/#",), listener=Reader()) as reader,
-        linked(line.url, client_id="writer", protocol=protocol, listener=Pump()) as pump,
     ):
-        assert isinstance(pump, Pump)
         assert isinstance(reader, Reader)
-        await asyncio.wait_for(pump.all.wait(), 60)
+        await reader.connection()  # it has subscribed
+        async with linked(line.url, client_id="writer", protocol=protocol, listener=Pump()) as pump:
+            assert isinstance(pump, Pump)
+            await asyncio.wait_for(pump.all.wait(), 60)
         await asyncio.wait_for(reader.last.wait(), 10)
     assert line.cuts > 10
     assert first_seen(reader.numbers) == list(range(MESSAGES))

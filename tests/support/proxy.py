@@ -21,6 +21,8 @@ class Proxy:
         self._broker = broker
         self._life = life
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+        self._ended = False
 
     @property
     def url(self) -> str:
@@ -29,6 +31,10 @@ class Proxy:
 
     def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One more connection."""
+        self._writers.append(writer)
+        if self._ended:
+            _reset(writer)
+            return
         task = asyncio.create_task(self._pass(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -36,6 +42,7 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             there, back = await asyncio.open_connection("127.0.0.1", self._broker)
+            self._writers.append(back)
             left = [self._life()]
             ways = [asyncio.create_task(self._copy(*way, left)) for way in ((reader, back), (there, writer))]
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -57,9 +64,12 @@ class Proxy:
 
     async def end(self) -> None:
         """Cut what is left."""
+        self._ended = True
         for task in set(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()  # also of what was broken off before it began
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -157,7 +157,9 @@ class Scripted:
     connections: int = 0
     errors: list[BaseException] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    _writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _done: asyncio.Event = field(default_factory=asyncio.Event)
+    _ended: bool = False
 
     @property
     def url(self) -> str:
@@ -166,6 +168,10 @@ class Scripted:
 
     def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A connection plays the next script, the last one for all that follow."""
+        if self._ended:
+            writer.transport.abort()
+            return
+        self._writers.append(writer)
         script = self.scripts[min(self.connections, len(self.scripts) - 1)]
         self.connections += 1
         self._tasks.append(asyncio.create_task(self._play(script, reader, writer)))
@@ -194,9 +200,12 @@ class Scripted:
 
     async def end(self) -> None:
         """Break off what still runs and raise what failed."""
+        self._ended = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()  # a script that was broken off before it began has closed nothing
         if self.errors:
             raise self.errors[0]
 
