@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from wx2mqtt.bridge.directory import entry_body
-from wx2mqtt.bridge.identity import Changes, Identity
 from wx2mqtt.bridge.judge import new_key
+from wx2mqtt.bridge.people.directory import entry_body
+from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import BadCommand

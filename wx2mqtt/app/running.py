@@ -17,7 +17,7 @@ from wx2mqtt.app.upkeep import DATABASE, Upkeep
 from wx2mqtt.app.watch import Watch
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
 from wx2mqtt.bridge.account import Account, House
-from wx2mqtt.bridge.identity import Identity
+from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.bridge.state import Login

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from wx2mqtt.bridge.evidence import Pin
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.judge import Rules
+from wx2mqtt.bridge.people.evidence import Pin
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.link import Publication, Subscription

@@ -17,18 +17,18 @@ from wx2mqtt.bridge.asked import Asked
 from wx2mqtt.bridge.board import Board
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
-from wx2mqtt.bridge.identity import Changes, Identity
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.judge import Judge
-from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.pump import Pump
 from wx2mqtt.bridge.requests import Handler, Requests
 from wx2mqtt.bridge.results import Results
-from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.bridge.sending.limits import Bucket
+from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.bridge.wishes import Wishes

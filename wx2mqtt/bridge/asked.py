@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from wx2mqtt.bridge.directory import search
-from wx2mqtt.bridge.identity import Changes, Identity
+from wx2mqtt.bridge.people.directory import search
+from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.requests import Handler
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.clock import now_ms

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from wx2mqtt.bridge.announce import Announcer
-from wx2mqtt.bridge.directory import LARGEST, directory
-from wx2mqtt.bridge.identity import Entry
 from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.people.directory import LARGEST, directory
+from wx2mqtt.bridge.people.identity import Entry
 from wx2mqtt.bridge.qr import picture, placeholder
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.model import Json, LoginState

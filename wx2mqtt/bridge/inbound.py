@@ -13,8 +13,8 @@ import structlog
 
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.filters import Filters
-from wx2mqtt.bridge.identity import Changes, Identity
 from wx2mqtt.bridge.insist import insist, nobody_asks
+from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Cursor, Event, Json, Kind, Message, Owner

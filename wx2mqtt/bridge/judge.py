@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from wx2mqtt.bridge.filters import FILEHELPER, fits
-from wx2mqtt.bridge.identity import Identity
+from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.results import Results, result_of
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand

@@ -15,11 +15,11 @@ import structlog
 
 from wx2mqtt.bridge.demands import Demands, LoginAsked, LogoutAsked
 from wx2mqtt.bridge.expected import Expected, WrongAccount
-from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.people import PeopleOfLogin
-from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.bridge.people.identity import Identity
+from wx2mqtt.bridge.people_of_login import PeopleOfLogin
+from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreError, Throttled, Unreachable

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wx2mqtt.bridge.evidence import Pin
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.judge import Rules
+from wx2mqtt.bridge.people.evidence import Pin
 from wx2mqtt.model import Json
 from wx2mqtt.words import Language
 

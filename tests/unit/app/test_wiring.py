@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wx2mqtt.app.wiring import exposed, pins_of, public_settings, wishes_of
-from wx2mqtt.bridge.evidence import Pin
+from wx2mqtt.bridge.people.evidence import Pin
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Settings
 

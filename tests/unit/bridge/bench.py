@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES
-from wx2mqtt.bridge.identity import Identity, Pin
 from wx2mqtt.bridge.judge import Judge, Rules
+from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.model import Result
 from wx2mqtt.mqtt.link import Delivery

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from wx2mqtt.bridge.echo import Echoes
-from wx2mqtt.bridge.identity import Identity, Pin
 from wx2mqtt.bridge.judge import Judge, Rules
-from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.bridge.pump import Pump
 from wx2mqtt.bridge.requests import Handler, Requests
 from wx2mqtt.bridge.results import Results
-from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.bridge.sending.limits import Bucket
+from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.errors import LoggedOut, NotConnected
 from wx2mqtt.model import ChatKind, Contact, Draft, Handle, Owner, PersonId, Receipt, SendKey
 from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from wx2mqtt.bridge.identity import Changes, Identity, Pin
+from wx2mqtt.bridge.people.identity import Changes, Identity, Pin
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner, PersonId
 from wx2mqtt.store.people import Person
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
-from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.errors import StoreError

@@ -10,8 +10,8 @@ import pytest
 from tests.support.hurry import hurry
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
 from wx2mqtt.bridge.filters import Filters
-from wx2mqtt.bridge.identity import Identity, Pin
 from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member
 from wx2mqtt.wechat.gateway import Batch

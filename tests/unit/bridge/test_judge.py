@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.outgoing import PEOPLE, RULES, person
-from wx2mqtt.bridge.identity import Identity, Pin
 from wx2mqtt.bridge.judge import fingerprint, new_key
+from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Command, PersonId, Status
 from wx2mqtt.mqtt.payloads import RESULT_CODES

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from wx2mqtt.bridge.evidence import Pin, Traits, tidy
-from wx2mqtt.bridge.naming import FILEHELPER
-from wx2mqtt.bridge.roster import Roster
+from wx2mqtt.bridge.people.evidence import Pin, Traits, tidy
+from wx2mqtt.bridge.people.naming import FILEHELPER
+from wx2mqtt.bridge.people.roster import Roster
 from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.people import Person
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.naming import LEVEL_BYTES, base_level, clean, cut, level_for
+from wx2mqtt.bridge.people.naming import LEVEL_BYTES, base_level, clean, cut, level_for
 from wx2mqtt.model import ChatKind
 
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
@@ -177,7 +177,7 @@ def test_pinyin_never_leaves_its_letters(name: str) -> None:
 def test_pinyin_is_not_imported_by_those_who_do_not_want_it() -> None:
     """It costs 55 MB."""
     code = (
-        "import sys; from wx2mqtt.bridge.identity import Identity; from wx2mqtt.bridge.naming import base_level;"
+        "import sys; from wx2mqtt.bridge.people.identity import Identity; from wx2mqtt.bridge.people.naming import base_level;"
         "from wx2mqtt.model import ChatKind; base_level(['x'], ChatKind.FRIEND, 'unicode');"
         "sys.exit('pypinyin' in sys.modules)"
     )

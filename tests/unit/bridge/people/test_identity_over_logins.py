@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.unit.bridge.phone import DAY, Phone
-from wx2mqtt.bridge.identity import Changes, Pin
+from wx2mqtt.bridge.people.identity import Changes, Pin
 from wx2mqtt.model import ChatKind
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import People, PeopleChanges

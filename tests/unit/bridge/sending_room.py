@@ -11,9 +11,9 @@ from pathlib import Path
 from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.judge import new_key
-from wx2mqtt.bridge.limits import Bucket
 from wx2mqtt.bridge.results import Results
-from wx2mqtt.bridge.sender import Sender
+from wx2mqtt.bridge.sending.limits import Bucket
+from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.errors import GatewayError
 from wx2mqtt.model import ChatKind, Command, Draft, Handle, Kind, Message, Receipt, Result, SendKey
 from wx2mqtt.mqtt.topics import Topics

@@ -9,8 +9,8 @@ from contextlib import aclosing
 
 import structlog
 
-from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Contact

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from wx2mqtt.bridge.identity import Entry
+from wx2mqtt.bridge.people.identity import Entry
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.payloads import encode

@@ -7,7 +7,7 @@ import unicodedata
 import pytest
 
 from tests.unit.bridge.phone import DAY, Phone, events
-from wx2mqtt.bridge.identity import FORGET_AFTER, Changes, Pin
+from wx2mqtt.bridge.people.identity import FORGET_AFTER, Changes, Pin
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
 

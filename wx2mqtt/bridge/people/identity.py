@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from wx2mqtt.bridge.attendance import Attendance, shown
-from wx2mqtt.bridge.evidence import Facts, MatchedBy, Pin
-from wx2mqtt.bridge.naming import FILEHELPER, Style, level_for
-from wx2mqtt.bridge.pinning import Pinning
-from wx2mqtt.bridge.roster import NOTHING, Changes, PeopleEvent, Roster
+from wx2mqtt.bridge.people.attendance import Attendance, shown
+from wx2mqtt.bridge.people.evidence import Facts, MatchedBy, Pin
+from wx2mqtt.bridge.people.naming import FILEHELPER, Style, level_for
+from wx2mqtt.bridge.people.pinning import Pinning
+from wx2mqtt.bridge.people.roster import NOTHING, Changes, PeopleEvent, Roster
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Contact, Handle, Owner, PersonId
 from wx2mqtt.store.people import Person

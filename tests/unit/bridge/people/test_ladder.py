@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.bridge.evidence import Facts, MatchedBy, facts_of
-from wx2mqtt.bridge.ladder import Question, match
+from wx2mqtt.bridge.people.evidence import Facts, MatchedBy, facts_of
+from wx2mqtt.bridge.people.ladder import Question, match
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 
 HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}

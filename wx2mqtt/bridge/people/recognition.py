@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wx2mqtt.bridge.evidence import Facts, MatchedBy, Traits
-from wx2mqtt.bridge.ladder import Question, match
-from wx2mqtt.bridge.pinning import Pinning
-from wx2mqtt.bridge.roster import Roster
+from wx2mqtt.bridge.people.evidence import Facts, MatchedBy, Traits
+from wx2mqtt.bridge.people.ladder import Question, match
+from wx2mqtt.bridge.people.pinning import Pinning
+from wx2mqtt.bridge.people.roster import Roster
 from wx2mqtt.model import Handle, PersonId
 from wx2mqtt.store.people import Person
 

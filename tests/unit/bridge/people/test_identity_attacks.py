@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.bridge.phone import Phone, events
-from wx2mqtt.bridge.identity import Pin
+from wx2mqtt.bridge.people.identity import Pin
 
 HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}
 

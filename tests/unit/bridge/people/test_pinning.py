@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.bridge.phone import Phone, events
-from wx2mqtt.bridge.identity import Changes, Pin
+from wx2mqtt.bridge.people.identity import Changes, Pin
 from wx2mqtt.model import ChatKind, Handle, Owner
 
 HOME = {"sex": "1", "province": "广东", "city": "广州", "attributes": "102437"}

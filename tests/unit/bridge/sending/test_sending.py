@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.unit.bridge.outgoing import PEOPLE, RULES, person, running
-from wx2mqtt.bridge.identity import Pin
+from wx2mqtt.bridge.people.identity import Pin
 from wx2mqtt.bridge.results import result_of
 from wx2mqtt.errors import LoggedOut, OutcomeUnknown, ProtocolViolation, Rejected, Throttled, Unreachable
 from wx2mqtt.model import ChatKind, Handle, Kind, Message, Receipt, Status

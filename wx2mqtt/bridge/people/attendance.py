@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from wx2mqtt.bridge.evidence import Facts, MatchedBy, facts_of
-from wx2mqtt.bridge.pinning import Pinning
-from wx2mqtt.bridge.recognition import Recognized, recognize
-from wx2mqtt.bridge.roster import Roster
+from wx2mqtt.bridge.people.evidence import Facts, MatchedBy, facts_of
+from wx2mqtt.bridge.people.pinning import Pinning
+from wx2mqtt.bridge.people.recognition import Recognized, recognize
+from wx2mqtt.bridge.people.roster import Roster
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.store.people import Person
 

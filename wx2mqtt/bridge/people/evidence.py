@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Protocol
 from zlib import crc32
 
-from wx2mqtt.bridge.naming import FILEHELPER
+from wx2mqtt.bridge.people.naming import FILEHELPER
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.bridge.directory import LARGEST, directory, search
-from wx2mqtt.bridge.identity import Entry
+from wx2mqtt.bridge.people.directory import LARGEST, directory, search
+from wx2mqtt.bridge.people.identity import Entry
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.lanes import Key, Lanes
+from wx2mqtt.bridge.sending.lanes import Key, Lanes
 from wx2mqtt.model import Command, PersonId, SendKey
 from wx2mqtt.store.journal import CommandRow, CommandState
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.bridge.sending import Room, room
-from wx2mqtt.bridge import lanes
-from wx2mqtt.bridge import sender as sending
+from tests.unit.bridge.sending_room import Room, room
+from wx2mqtt.bridge.sending import lanes
+from wx2mqtt.bridge.sending import sender as sending
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
 from wx2mqtt.model import Command, SendKey, Status

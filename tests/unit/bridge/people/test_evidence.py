@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.bridge.evidence import Facts, Pin, checksums, facts_of, member_set, tidy
+from wx2mqtt.bridge.people.evidence import Facts, Pin, checksums, facts_of, member_set, tidy
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 
 ME = Handle("@me")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from wx2mqtt.bridge.roster import NOTHING, Roster
+from wx2mqtt.bridge.people.roster import NOTHING, Roster
 from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.people import Person
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from wx2mqtt.bridge.evidence import MatchedBy, Traits, member_set
+from wx2mqtt.bridge.people.evidence import MatchedBy, Traits, member_set
 from wx2mqtt.model import ChatKind
 
 Key = Callable[[Traits], Hashable]

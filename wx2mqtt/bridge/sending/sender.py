@@ -16,11 +16,11 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.bridge.echo import Echoes
-from wx2mqtt.bridge.identity import Identity
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.lanes import Key, Lane, Lanes
-from wx2mqtt.bridge.limits import Bucket
+from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.results import Results, ended, expired, uncertain
+from wx2mqtt.bridge.sending.lanes import Key, Lane, Lanes
+from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
 from wx2mqtt.model import Draft, Kind, Receipt, Result, Status

@@ -1,0 +1,1 @@
+"""MQTT to WeChat, second half: lanes, pace and attempts."""
