@@ -5,6 +5,7 @@
     ├─ BadCommand(code, …)              the MQTT caller is wrong: a result `rejected`, nothing sent
     ├─ GatewayError
     │  ├─ Unreachable                   certainly not delivered; try later with back-off
+    │  │  └─ NothingYet                 a download without bytes; they may come, or never
     │  ├─ Throttled(retry_after)        certainly not delivered; slow everything down
     │  ├─ LoggedOut(reason)             a person must log in
     │  ├─ LoginRefused(reason)          WeChat refuses this account on this backend; do not try again
@@ -87,6 +88,10 @@ class Unreachable(GatewayError):
     def __init__(self, message: str | None = None, *, hung: bool = False) -> None:
         super().__init__(message)
         self.hung = hung
+
+
+class NothingYet(Unreachable):
+    """WeChat has no bytes for this (yet)."""
 
 
 class Throttled(GatewayError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import NewType
 
 Handle = NewType("Handle", str)
@@ -100,7 +101,10 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRef:
-    """Where a backend finds the bytes of a message again; `locator` is opaque to all others."""
+    """Where a backend finds the bytes of a message again; `locator` is opaque to all others.
+
+    `size` in bytes and `mime` are what was announced: nothing may be compared with them.
+    """
 
     locator: Mapping[str, str]
     mime: str = ""
@@ -109,12 +113,29 @@ class MediaRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """Bytes that are on the disk, whole: counted, named by what is in them.
+
+    `sha256` in hex, `size` in bytes, `mime` by content. `path` is relative to the folder of the store.
+    `width` and `height` in pixels, of pictures only.
+    """
+
+    sha256: str
+    size: int
+    mime: str
+    path: str
+    width: int | None = None
+    height: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     """A message as a backend hands it over.
 
     `key` is equal whenever WeChat hands the same message over again. `sender` is None for system texts.
     `sender_name` is the name shown in that group, else empty. `time` is in milliseconds since 1970.
-    `detail` is published as the object named after the kind (`image`, `location`, …).
+    `detail` is published as the object named after the kind (`image`, `location`, …). `media` is the thing
+    itself, `thumbnail` a small picture of it (also of a link or a place); None where there is none.
     """
 
     key: str
@@ -130,6 +151,7 @@ class Message:
     time: int
     detail: Mapping[str, Json] = field(default_factory=dict)
     media: MediaRef | None = None
+    thumbnail: MediaRef | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +172,103 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that is to be sent. It lies at `file`, absolute, and stays there until the attempt is over.
+
+    `name` is what the receiver sees: never empty, never a path.
+    """
+
+    file: Path
+    name: str
+    blob: Blob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be sent to WeChat in one attempt."""
+    """What is to be sent to WeChat in one attempt: a text, or an attachment as what `kind` says.
+
+    `mention` are members of the group `chat` whom a text speaks to; the backend writes their names.
+    """
 
     chat: Handle
     kind: Kind
     text: str = ""
+    mention: tuple[Handle, ...] = ()
+    attachment: Attachment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Withdraw an own message."""
+
+    chat: Handle
+    message_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkRead:
+    """The owner has read a chat."""
+
+    chat: Handle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetRemark:
+    """Give a contact another remark; empty takes it away."""
+
+    person: Handle
+    remark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptFriend:
+    """Say yes to a friend request; `request` is the `private` of its event."""
+
+    request: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateGroup:
+    """A new group of the owner and these, at least two others."""
+
+    members: tuple[Handle, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddMembers:
+    """Bring people into a group."""
+
+    group: Handle
+    members: tuple[Handle, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveMembers:
+    """Take people out of a group; only its owner may."""
+
+    group: Handle
+    members: tuple[Handle, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameGroup:
+    """Give a group another name."""
+
+    group: Handle
+    name: str
+
+
+Action = Recall | MarkRead | SetRemark | AcceptFriend | CreateGroup | AddMembers | RemoveMembers | RenameGroup
+"""What can be done at WeChat besides sending."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """WeChat did it. `group` is the new one of a `CreateGroup`, `refused` those who could not be taken in."""
+
+    group: Contact | None = None
+    refused: tuple[Handle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,72 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wx2mqtt.model import Command, Cursor, Json, PersonId, Result, SendKey
+from wx2mqtt.model import Blob, Command, Cursor, Json, MediaRef, PersonId, Result, SendKey
+
+
+class Part(StrEnum):
+    """Which bytes of a message: the thing itself or a small picture of it; an avatar belongs to none."""
+
+    WHOLE = "whole"
+    THUMBNAIL = "thumbnail"
+    AVATAR = "avatar"
+
+
+class MediaState(StrEnum):
+    """What is known of bytes that came with a message (published as `state`)."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+    TOO_LARGE = "too_large"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMedia:
+    """Bytes that are to be fetched; `id` is the level in `/media/<id>`, random, unique in the store.
+
+    `kind` is that of the message, `due` when to fetch first (ms); None: not until somebody asks.
+    """
+
+    id: str
+    part: Part
+    kind: str
+    ref: MediaRef
+    due: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaRow:
+    """Bytes as the journal knows them. `message_id` is empty for an avatar.
+
+    `tries` counts attempts, `empty` those of them in a row that brought nothing at all. `due` is when the
+    next one may begin, None where none is planned. `why` says in words why there are no bytes. `fetched` is
+    when they came.
+    """
+
+    id: str
+    part: Part
+    kind: str
+    message_id: str
+    user: str
+    ref: MediaRef
+    state: MediaState
+    tries: int
+    empty: int
+    due: int | None
+    created: int
+    why: str
+    blob: Blob | None
+    fetched: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """A message from WeChat. `body` is what is published, but for `schema`, `stream` and `seq`."""
+    """A message from WeChat. `body` is what is published, but for `schema`, `stream` and `seq`.
+
+    `media` are the jobs that fetch its bytes. A `held` one is not published before `release`.
+    """
 
     key: str
     id: str
@@ -22,6 +82,8 @@ class NewMessage:
     time: int
     text: str
     body: Mapping[str, Json]
+    media: tuple[NewMedia, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +176,10 @@ class DeliveryMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCommand:
-    """A command to be accepted. With a `result` it is settled at once, and its `publications` go with it."""
+    """A command to be accepted. With a `result` it is settled at once, and its `publications` go with it.
+
+    `blob` is the file that it sends; None where it sends none, or has still to fetch it from its `url`.
+    """
 
     command: Command
     command_id: str
@@ -128,6 +193,7 @@ class NewCommand:
     duplicate_possible: bool = False
     result: Result | None = None
     publications: tuple[NewPublication, ...] = ()
+    blob: Blob | None = None
 
 
 class CommandState(StrEnum):
@@ -160,6 +226,7 @@ class CommandRow:
     duplicate_possible: bool
     state: CommandState
     result: Result | None
+    blob: Blob | None = None
 
 
 class Outcome(StrEnum):
@@ -177,6 +244,45 @@ class Accepted:
 
     outcome: Outcome
     row: CommandRow | None
+
+
+class DeedState(StrEnum):
+    """What is known of a request that changes something at WeChat, when the broker delivers it."""
+
+    FRESH = "fresh"
+    IN_DOUBT = "in_doubt"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """Such a request: `answer` are the publications of one that is answered already."""
+
+    state: DeedState
+    answer: tuple[NewPublication, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which messages of the history: behind `since`, before `before` (both seq), of `users`, of a kind,
+    with a text in them; None and empty mean all. With `since` the first `limit`, else the newest.
+    """
+
+    since: int | None = None
+    before: int | None = None
+    users: tuple[str, ...] = ()
+    kind: str = ""
+    text: str = ""
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A message of the history: its payload as published first."""
+
+    seq: int
+    message_id: str
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

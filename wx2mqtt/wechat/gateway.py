@@ -6,13 +6,15 @@ each conversation. All errors are leaves of `GatewayError`. No method logs a sec
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from wx2mqtt.model import (
+    Action,
     Contact,
     Cursor,
+    Done,
     Draft,
     Event,
     Handle,
@@ -25,11 +27,20 @@ from wx2mqtt.model import (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sendable:
+    """What a backend takes as one kind: at most `largest` bytes, of these MIME types (none named: any)."""
+
+    largest: int
+    mimes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """What a backend can do, as data.
 
-    `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent and their largest size
-    in bytes. `new_handles` is true where every login gives everybody a new handle.
+    `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent (image, video, file,
+    sticker) and what each takes. `actions` are what `act` can do. `recall_within` is how long a message can
+    be withdrawn, in seconds. `new_handles` is true where every login gives everybody a new handle.
     """
 
     backend: str
@@ -38,8 +49,9 @@ class Capabilities:
     start_chat: bool
     new_handles: bool
     text_limit: int
-    recall: bool = False
-    media: Mapping[str, int] = field(default_factory=dict)
+    media: Mapping[str, Sendable] = field(default_factory=dict)
+    actions: frozenset[type[Action]] = frozenset()
+    recall_within: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +166,23 @@ class Gateway(Protocol):
         """
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """Send once; no retry inside. Raises any leaf of `GatewayError`."""
+        """Send once; no retry inside. Raises any leaf of `GatewayError`.
 
-    def download(self, media: MediaRef) -> AsyncIterator[bytes]:
-        """The bytes of a message, in pieces."""
+        An attachment is uploaded first; what goes wrong until then is certainly not delivered.
+        """
+
+    async def act(self, action: Action, key: SendKey) -> Done:
+        """Do something else at WeChat, once. Raises any leaf of `GatewayError`."""
+
+    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+        """The bytes of a message, in pieces, as they come.
+
+        Raises `NothingYet` where WeChat has no bytes (yet), `Rejected` with code `gone` where it says that
+        there are none any more, `LoggedOut`, `Unreachable`, `Throttled`.
+        """
+
+    def avatar(self, handle: Handle) -> MediaRef | None:
+        """The picture of somebody or of a group; None where nothing is known."""
 
     async def logout(self) -> None:
         """End the login at WeChat and forget it here. Never raises for what WeChat answers."""

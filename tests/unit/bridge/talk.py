@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from wx2mqtt.bridge.echo import Echoes
@@ -16,9 +16,11 @@ from wx2mqtt.bridge.session import Session
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import (
+    Action,
     ChatKind,
     Contact,
     Cursor,
+    Done,
     Draft,
     Handle,
     Kind,
@@ -114,7 +116,13 @@ class PaperGateway:
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         raise NotImplementedError
 
-    def download(self, media: MediaRef) -> AsyncIterator[bytes]:
+    async def act(self, action: Action, key: SendKey) -> Done:
+        raise NotImplementedError
+
+    def avatar(self, handle: Handle) -> MediaRef | None:
+        raise NotImplementedError
+
+    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
         raise NotImplementedError
 
     async def logout(self) -> None:

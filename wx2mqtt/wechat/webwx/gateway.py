@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 import httpx
 import structlog
 
 from wx2mqtt.errors import GatewayError, LoggedOut, Rejected
-from wx2mqtt.model import Contact, Cursor, Draft, Kind, MediaRef, Receipt, SendKey
+from wx2mqtt.model import (
+    Action,
+    Contact,
+    Cursor,
+    Done,
+    Draft,
+    Handle,
+    Kind,
+    MediaRef,
+    Receipt,
+    SendKey,
+)
 from wx2mqtt.wechat.gateway import Batch, Capabilities, LoggedIn, LoginStep, Progress, Vault
 from wx2mqtt.wechat.webwx import endpoints, requests
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
@@ -117,7 +128,16 @@ class WebWx:
             raise self._not_taken(answer, ret)
         return Receipt(message_id=text(answer, "MsgID"))
 
-    async def download(self, media: MediaRef) -> AsyncIterator[bytes]:
+    async def act(self, action: Action, key: SendKey) -> Done:  # noqa: ARG002 - the key is for what repeats
+        """As `Gateway.act`."""
+        kind = type(action).__name__
+        raise Rejected(self._channel.words("kind_unsupported", kind=kind), code="unsupported")
+
+    def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002
+        """As `Gateway.avatar`."""
+        return None
+
+    async def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
         """As `Gateway.download`."""
         raise Rejected(self._channel.words("kind_unsupported", kind=media.mime), code="unsupported")
         yield b""
