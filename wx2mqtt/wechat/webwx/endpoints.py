@@ -27,6 +27,7 @@ class Role(StrEnum):
     LOGIN = "login"
     BASE = "base"
     PUSH = "push"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,48 @@ SYNC = Endpoint(name="webwxsync", role=Role.BASE, path=f"{PREFIX}/webwxsync", ti
 SEND_TEXT = Endpoint(
     name="webwxsendmsg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsg", timeout=15, delivers=True
 )
+CHECK_UPLOAD = Endpoint(
+    name="webwxcheckupload", role=Role.BASE, path=f"{PREFIX}/webwxcheckupload", timeout=30
+)
+UPLOAD = Endpoint(  # one part of half a megabyte: the whole file has no limit in time (webwx 2.14)
+    name="webwxuploadmedia", role=Role.FILE, path=f"{PREFIX}/webwxuploadmedia", timeout=120
+)
+SEND_IMAGE = Endpoint(
+    name="webwxsendmsgimg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsgimg", timeout=30, delivers=True
+)
+SEND_VIDEO = Endpoint(
+    name="webwxsendvideomsg", role=Role.BASE, path=f"{PREFIX}/webwxsendvideomsg", timeout=30, delivers=True
+)
+SEND_FILE = Endpoint(
+    name="webwxsendappmsg", role=Role.BASE, path=f"{PREFIX}/webwxsendappmsg", timeout=30, delivers=True
+)
+SEND_STICKER = Endpoint(
+    name="webwxsendemoticon", role=Role.BASE, path=f"{PREFIX}/webwxsendemoticon", timeout=30, delivers=True
+)
+REVOKE = Endpoint(
+    name="webwxrevokemsg", role=Role.BASE, path=f"{PREFIX}/webwxrevokemsg", timeout=15, delivers=True
+)
+MARK_READ = Endpoint(  # the call of STATUS_NOTIFY; the owner asked for this one
+    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15, delivers=True
+)
+OP_LOG = Endpoint(name="webwxoplog", role=Role.BASE, path=f"{PREFIX}/webwxoplog", timeout=15, delivers=True)
+VERIFY_USER = Endpoint(
+    name="webwxverifyuser", role=Role.BASE, path=f"{PREFIX}/webwxverifyuser", timeout=15, delivers=True
+)
+CREATE_GROUP = Endpoint(
+    name="webwxcreatechatroom",
+    role=Role.BASE,
+    path=f"{PREFIX}/webwxcreatechatroom",
+    timeout=30,
+    delivers=True,
+)
+UPDATE_GROUP = Endpoint(
+    name="webwxupdatechatroom",
+    role=Role.BASE,
+    path=f"{PREFIX}/webwxupdatechatroom",
+    timeout=30,
+    delivers=True,
+)
 LOGOUT = Endpoint(
     name="webwxlogout", role=Role.BASE, path=f"{PREFIX}/webwxlogout", timeout=10, redirects=True
 )
@@ -93,6 +136,7 @@ class Hosts:
     base: str
     login: str
     push: str
+    file: str
 
     def url(self, endpoint: Endpoint) -> str:
         """Where this call goes, without its query."""
@@ -116,10 +160,16 @@ def hosts_of(base: str) -> Hosts:
     for part, cluster in _CLUSTERS:
         if part in base:
             return Hosts(
-                base=f"https://{base}", login=f"https://login.{cluster}", push=f"https://webpush.{cluster}"
+                base=f"https://{base}",
+                login=f"https://login.{cluster}",
+                push=f"https://webpush.{cluster}",
+                file=f"https://file.{cluster}",
             )
     return Hosts(
-        base=f"https://{base}", login="https://login.weixin.qq.com", push="https://webpush.weixin.qq.com"
+        base=f"https://{base}",
+        login="https://login.weixin.qq.com",
+        push="https://webpush.weixin.qq.com",
+        file="https://file.wx.qq.com",
     )
 
 
@@ -130,7 +180,7 @@ START = hosts_of(FIRST_BASE)
 def everything_at(endpoint: str) -> Hosts:
     """One address that serves every host: a simulator, a test server, a proxy."""
     origin = endpoint.rstrip("/")
-    return Hosts(base=origin, login=origin, push=origin)
+    return Hosts(base=origin, login=origin, push=origin, file=origin)
 
 
 def is_wechat(url: str) -> bool:

@@ -8,27 +8,29 @@ from wx2mqtt.wechat.webwx import endpoints
 
 
 @pytest.mark.parametrize(
-    ("base", "login", "push"),
+    ("base", "login", "push", "file"),
     [
-        ("wx.qq.com", "login.wx.qq.com", "webpush.wx.qq.com"),
-        ("wx2.qq.com", "login.wx2.qq.com", "webpush.wx2.qq.com"),
-        ("wx8.qq.com", "login.wx8.qq.com", "webpush.wx8.qq.com"),
-        ("wx9.qq.com", "login.wx.qq.com", "webpush.wx.qq.com"),
-        ("web2.wechat.com", "login.web2.wechat.com", "webpush.web2.wechat.com"),
-        ("web.wechat.com", "login.web.wechat.com", "webpush.web.wechat.com"),
-        ("web7.wechat.com", "login.web.wechat.com", "webpush.web.wechat.com"),
-        ("example.org", "login.weixin.qq.com", "webpush.weixin.qq.com"),
+        ("wx.qq.com", "login.wx.qq.com", "webpush.wx.qq.com", "file.wx.qq.com"),
+        ("wx2.qq.com", "login.wx2.qq.com", "webpush.wx2.qq.com", "file.wx2.qq.com"),
+        ("wx8.qq.com", "login.wx8.qq.com", "webpush.wx8.qq.com", "file.wx8.qq.com"),
+        ("wx9.qq.com", "login.wx.qq.com", "webpush.wx.qq.com", "file.wx.qq.com"),
+        ("web2.wechat.com", "login.web2.wechat.com", "webpush.web2.wechat.com", "file.web2.wechat.com"),
+        ("web.wechat.com", "login.web.wechat.com", "webpush.web.wechat.com", "file.web.wechat.com"),
+        ("web7.wechat.com", "login.web.wechat.com", "webpush.web.wechat.com", "file.web.wechat.com"),
+        ("example.org", "login.weixin.qq.com", "webpush.weixin.qq.com", "file.wx.qq.com"),
     ],
 )
-def test_the_base_host_decides(base: str, login: str, push: str) -> None:
+def test_the_base_host_decides(base: str, login: str, push: str, file: str) -> None:
     hosts = endpoints.hosts_of(base)
-    assert (hosts.base, hosts.login, hosts.push) == (f"https://{base}", f"https://{login}", f"https://{push}")
+    found = (hosts.base, hosts.login, hosts.push, hosts.file)
+    assert found == tuple(f"https://{host}" for host in (base, login, push, file))
 
 
 def test_one_address_may_stand_for_all_with_a_prefix() -> None:
     hosts = endpoints.everything_at("http://127.0.0.1:8000/wechat/")
     assert hosts.url(endpoints.JSLOGIN) == "http://127.0.0.1:8000/wechat/jslogin"
     assert hosts.url(endpoints.SYNC_CHECK) == "http://127.0.0.1:8000/wechat/cgi-bin/mmwebwx-bin/synccheck"
+    assert hosts.url(endpoints.UPLOAD) == "http://127.0.0.1:8000/wechat/cgi-bin/mmwebwx-bin/webwxuploadmedia"
 
 
 @pytest.mark.parametrize(
