@@ -65,6 +65,11 @@ class Member:
     nickname: str = ""
     display_name: str = ""
 
+    @property
+    def shown(self) -> str:
+        """The name that the group shows (webwx 4.4)."""
+        return self.display_name or self.nickname
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
@@ -158,8 +163,9 @@ class Message:
 class Event:
     """What happened and is no message: a recall, a friend request, a call (DESIGN 4).
 
-    `chat` and `actor` are None where nobody known is meant. `fields` are published; `private` is what
-    the backend needs to act on it later (a ticket) and is stored, never published.
+    `chat` and `actor` are None where nobody known is meant. `fields` are published, and so are `people`, each
+    as a topic level where there is one, else as they are shown (their `handle` may be empty). `private` is
+    what the backend needs to act on it later (a ticket) and is stored, never published.
     """
 
     key: str
@@ -168,6 +174,7 @@ class Event:
     chat: Handle | None = None
     actor: Handle | None = None
     fields: Mapping[str, Json] = field(default_factory=dict)
+    people: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
     private: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -91,12 +91,12 @@ async def test_people_come_go_and_change_their_names(home: Home):
 async def test_who_joins_and_who_leaves_a_group_is_told(home: Home):
     await home.log_in()
     await home.phone.post("people", join={"group": "family", "id": "lilei"})
-    joined = await home.body("wx/event/group_members", user="family")
-    assert (joined["joined"], joined["left"], joined["count"]) == (["李雷"], [], 5)
+    came = await home.body("wx/event/group_members", user="family")
+    assert (came["added"], came["removed"], came["count"]) == (["李雷"], [], 5)
     since = home.ear.count
     await home.phone.post("people", leave={"group": "family", "id": "mom"})
     left = await home.body("wx/event/group_members", since=since)
-    assert (left["joined"], left["left"], left["count"]) == ([], ["老妈"], 4)
+    assert (left["added"], left["removed"], left["count"]) == ([], ["妈妈"], 4)
 
 
 async def test_a_stranger_in_a_group_is_no_contact_until_they_are(home: Home):

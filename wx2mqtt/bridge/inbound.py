@@ -181,9 +181,10 @@ class Inbound:
             self.counts["filtered"] += 1
             return None
         fields = dict(event.fields)
-        actor = None if event.actor is None else self._identity.by_handle(event.actor)
-        if actor is not None:
-            fields["by"] = actor.level
+        for key, members in event.people.items():
+            fields[key] = [self._identity.called(one.handle, one.shown) for one in members]
+        if by := self._identity.called(event.actor, str(fields.get("by", ""))):
+            fields["by"] = by
         return self._new_event(event.name, event.key, user, event.time, fields, event.private)
 
     def _people_events(self, changes: Changes) -> Iterable[NewEvent]:

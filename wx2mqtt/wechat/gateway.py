@@ -19,6 +19,7 @@ from wx2mqtt.model import (
     Event,
     Handle,
     MediaRef,
+    Member,
     Message,
     Owner,
     Receipt,
@@ -179,6 +180,12 @@ class Gateway(Protocol):
 
         Raises `NothingYet` where WeChat has no bytes (yet), `Rejected` with code `gone` where it says that
         there are none any more, `LoggedOut`, `Unreachable`, `Throttled`.
+        """
+
+    async def members(self, group: Handle) -> tuple[Member, ...]:
+        """Who is in a group now, the owner too; nobody where WeChat does not say.
+
+        Raises `LoggedOut`, `Unreachable`, `Throttled`.
         """
 
     def avatar(self, handle: Handle) -> MediaRef | None:

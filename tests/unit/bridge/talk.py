@@ -26,6 +26,7 @@ from wx2mqtt.model import (
     Kind,
     LoginState,
     MediaRef,
+    Member,
     Message,
     Owner,
     Receipt,
@@ -117,6 +118,9 @@ class PaperGateway:
         raise NotImplementedError
 
     async def act(self, action: Action, key: SendKey) -> Done:
+        raise NotImplementedError
+
+    async def members(self, group: Handle) -> tuple[Member, ...]:
         raise NotImplementedError
 
     def avatar(self, handle: Handle) -> MediaRef | None:

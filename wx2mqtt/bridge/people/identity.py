@@ -74,6 +74,16 @@ class Identity:
         """Who is called so, or was: old names lead to the same person."""
         return self._roster.by_level(level)
 
+    def called(self, handle: Handle | None, name: str) -> str:
+        """The level of whoever has this handle, else the name; in quotes where that is somebody's level.
+
+        So nobody is taken for another in a list that holds levels and names.
+        """
+        person = self._roster.by_handle(handle) if handle else None
+        while person is None and self._roster.by_level(name) is not None:
+            name = f"“{name}”"
+        return name if person is None else person.level
+
     def get(self, person: PersonId) -> Person | None:
         """A person by number."""
         return self._roster.get(person)

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, S
 import structlog
 
 from wx2mqtt.errors import GatewayError
-from wx2mqtt.model import Contact, Handle
+from wx2mqtt.model import Contact, Handle, Member
 from wx2mqtt.wechat.gateway import Progress
 from wx2mqtt.wechat.webwx import requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
@@ -85,6 +85,11 @@ class AddressBook:
             log.info("people not looked up", count=len(wanted), reason=str(why))
             return ()
         return self._learned(found)
+
+    async def members(self, group: Handle) -> tuple[Member, ...]:
+        """Who is in a group now. The roster does not learn it: its next list tells who came and went."""
+        found = await self._asked_for([group])
+        return next((one.members for one in found if one.handle == group and one.members), ())
 
     async def _listed(self) -> AsyncIterator[list[Contact]]:
         """The pages of the address book, and then those whom only webwxinit named."""

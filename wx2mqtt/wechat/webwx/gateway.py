@@ -18,6 +18,7 @@ from wx2mqtt.model import (
     Handle,
     Kind,
     MediaRef,
+    Member,
     Receipt,
     SendKey,
 )
@@ -132,6 +133,12 @@ class WebWx:
         """As `Gateway.act`."""
         kind = type(action).__name__
         raise Rejected(self._channel.words("kind_unsupported", kind=kind), code="unsupported")
+
+    async def members(self, group: Handle) -> tuple[Member, ...]:
+        """As `Gateway.members`."""
+        if self._people is None:
+            raise LoggedOut(self._channel.words("no_login"))
+        return await self._people.members(group)
 
     def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002
         """As `Gateway.avatar`."""

@@ -134,13 +134,13 @@ class Inbox:
         )
 
     def _turnover(self, cursor: Cursor, contacts: list[Contact]) -> tuple[Event, ...]:
-        """Who joined and left groups; kept for this cursor, since the roster knows it from then on."""
+        """Who came into groups and who left; kept for this cursor, since the roster knows it from then on."""
         told = self._told[1] if self._told[0] == cursor else ()
         fresh = [
-            membership(contact, joined, left, cursor, self._timing.now)
+            membership(contact, added, removed, cursor, self._timing.now)
             for contact in contacts
-            for joined, left in [self._roster.turnover(contact)]
-            if joined or left
+            for added, removed in [self._roster.turnover(contact)]
+            if added or removed
         ]
         self._told = cursor, (*told, *fresh)
         return self._told[1]

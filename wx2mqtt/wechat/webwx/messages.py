@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Message, Owner
+from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message, Owner
 from wx2mqtt.wechat.webwx.appmsg import app_message, reader_message
 from wx2mqtt.wechat.webwx.codes import CALL_STATES, LOCATION_SUBTYPE, NEVER_SHOWN, MsgType, Notify
 from wx2mqtt.wechat.webwx.contacts import is_group
@@ -204,7 +204,9 @@ def _time(entry: Entry, now: int) -> int:
     return seconds * 1000 if 0 < seconds < 10_000_000_000 else now
 
 
-def membership(group: Contact, joined: list[str], left: list[str], cursor: Cursor, now: int) -> Event:
+def membership(
+    group: Contact, added: tuple[Member, ...], removed: tuple[Member, ...], cursor: Cursor, now: int
+) -> Event:
     """Another list of a group's members; equal for the same place in the stream. Names no UserName."""
     place = hashlib.blake2b(f"{cursor}{group.handle}".encode(), digest_size=12).hexdigest()
     return Event(
@@ -212,7 +214,8 @@ def membership(group: Contact, joined: list[str], left: list[str], cursor: Curso
         name="group_members",
         time=now,
         chat=group.handle,
-        fields={"count": len(group.members or ()), "joined": list(joined), "left": list(left)},
+        fields={"count": len(group.members or ())},
+        people={"added": added, "removed": removed},
     )
 
 

@@ -46,7 +46,7 @@ class Roster:
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
-        self._people: set[int] = set()
+        self._people: dict[int, Handle] = {}
         self._accounts: set[int] = set()
         self._groups: dict[str, _Group] = {}
         self._lately: OrderedDict[tuple[str, str], str] = OrderedDict()
@@ -57,13 +57,13 @@ class Roster:
             if contact.kind is ChatKind.GROUP:
                 self._learn_group(contact)
             else:
-                self._people.add(hash(contact.handle))
+                self._people[hash(contact.handle)] = contact.handle
             if contact.kind is ChatKind.OFFICIAL:
                 self._accounts.add(hash(contact.handle))
 
     def forget(self, handle: Handle) -> None:
         """Somebody is gone."""
-        self._people.discard(hash(handle))
+        self._people.pop(hash(handle), None)
         self._groups.pop(handle, None)
 
     def knows(self, handle: str) -> bool:
@@ -98,14 +98,23 @@ class Roster:
         names = (roster.own_name if roster else "", self.owner.nickname)
         return tuple(dict.fromkeys(filter(None, names)))
 
-    def turnover(self, group: Contact) -> tuple[list[str], list[str]]:
-        """Who is new in a group and who is no longer there, by name; nobody where that cannot be told."""
+    def turnover(self, group: Contact) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
+        """Who is new in a group and who is no longer there; nobody where that cannot be told.
+
+        Of whoever is gone and was not known outside of the group only the name is left.
+        """
         known = self._groups.get(group.handle)
         if known is None or group.members is None:
-            return [], []
-        before, now = known.all(), _Group(group.members, self.owner.handle).all()
-        joined = [name for member, name in now.items() if member not in before]
-        return joined, [name for member, name in before.items() if member not in now]
+            return (), ()
+        before, now = known.all(), {hash(member.handle): member for member in group.members}
+        return (
+            tuple(member for number, member in now.items() if number not in before),
+            tuple(self._gone(number, name) for number, name in before.items() if number not in now),
+        )
+
+    def _gone(self, number: int, name: str) -> Member:
+        own = self.owner.handle if number == hash(self.owner.handle) else Handle("")
+        return Member(handle=self._people.get(number, own), display_name=name)
 
     def _learn_group(self, contact: Contact) -> None:
         if contact.members is None:
@@ -121,4 +130,4 @@ class Roster:
 
 
 def _shown(member: Member) -> str:
-    return (member.display_name or member.nickname).replace("\n", " ")
+    return member.shown.replace("\n", " ")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry
 from tests.unit.wechat.webwx.server import World, answer
 from tests.unit.wechat.webwx.test_inbox import know, news
-from wx2mqtt.model import Cursor, Event, Message
+from wx2mqtt.errors import LoggedOut
+from wx2mqtt.model import Cursor, Event, Handle, Member, Message
 from wx2mqtt.wechat.gateway import Batch
 
 
@@ -39,9 +42,42 @@ async def test_who_came_and_who_went_is_told_by_name(world: World, cursor: Curso
     await known(world)
     (event,) = events(await changed(world, cursor, NEW))
     assert (event.name, event.chat) == ("group_members", FAMILY)
-    assert event.fields == {"count": 2, "joined": ["Bob"], "left": ["梅"]}
+    assert event.fields == {"count": 2}
+    assert event.people == {
+        "added": (Member(handle=BOB, nickname="Bob"),),
+        "removed": (Member(handle=Handle(""), display_name="梅"),),
+    }
     for handle in (FAMILY, BOB, WIFE):
         assert handle not in event.key
+
+
+async def test_whoever_left_and_is_a_contact_is_told_by_handle(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
+    await know(world, OLD, {"UserName": WIFE, "NickName": "晓梅"})
+    batch = await changed(world, cursor, group((BOB, "Bob"), (WIFE, "梅")))
+    assert [one.people["removed"] for one in events(batch)] == [(Member(handle=ME, display_name="me"),)]
+    batch = await changed(world, batch.cursor, group((BOB, "Bob")))
+    assert [one.people["removed"] for one in events(batch)] == [(Member(handle=WIFE, display_name="梅"),)]
+
+
+async def test_the_members_of_a_group_are_those_of_now_and_its_news_still_come(
+    world: World, cursor: Cursor
+) -> None:
+    await known(world)
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
+    members = await world.gateway.members(Handle(FAMILY))
+    assert [(one.handle, one.shown) for one in members] == [(ME, "me"), (BOB, "Bob")]
+    assert len(events(await changed(world, cursor, NEW))) == 1
+
+
+async def test_nobody_can_be_asked_for_without_a_login(world: World) -> None:
+    with pytest.raises(LoggedOut):
+        await world.gateway.members(Handle(FAMILY))
+
+
+async def test_of_a_group_that_wechat_does_not_know_nobody_is_a_member(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[]))
+    assert await world.gateway.members(Handle("@@none")) == ()
 
 
 async def test_another_name_is_no_other_member(world: World, cursor: Cursor) -> None:
