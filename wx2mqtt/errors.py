@@ -141,18 +141,14 @@ class HungUp(NotConnected):
 class PublishRefused(LinkError):
     """The broker refused the message.
 
-    `code` is MQTT 5's reason code, 0 where none came. `limit` is the largest packet in bytes that the broker
-    takes, None where it did not say; it means something only with `too_large`.
+    `code` is MQTT 5's reason code, 0 where none came.
     """
 
-    def __init__(
-        self, reason: str, *, code: int = 0, too_large: bool = False, limit: int | None = None
-    ) -> None:
+    def __init__(self, reason: str, *, code: int = 0, too_large: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
         self.too_large = too_large
-        self.limit = limit
 
 
 class StoreError(Wx2MqttError):

@@ -14,7 +14,7 @@ from contextlib import suppress
 import structlog
 
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, PACKET_OVERHEAD, WINDOW, Outlet
+from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, WINDOW, Outlet
 from wx2mqtt.clock import steady
 from wx2mqtt.errors import HungUp, PublishRefused, StoreError
 from wx2mqtt.mqtt.link import Publication
@@ -245,7 +245,7 @@ class Pump:
 
     def _refuse(self, row: Row, error: PublishRefused) -> None:
         if error.too_large:
-            self._publish_cut(row, error.limit)
+            self._publish_cut(row)
         elif steady() - self._refused_since.setdefault(row.topic, steady()) > REFUSED_TOO_LONG:
             self._drop(row.topic)
         else:
@@ -253,11 +253,11 @@ class Pump:
             self._refused[row.topic] = _clock()
             asyncio.get_running_loop().call_later(REFUSED_PAUSE, self._try_again, row.topic)
 
-    def _publish_cut(self, row: Row, limit: int | None) -> None:
+    def _publish_cut(self, row: Row) -> None:
         """The broker takes less than this; where it does not say how much, the half is tried, and again."""
         before = self._cut.get(row.id, len(row.payload))
-        # The topic and the properties take room in the packet too.
-        room = before // 2 if limit is None else limit - len(row.topic.encode()) - PACKET_OVERHEAD
+        limit = self._outlet.payload_limit(row.topic)
+        room = before // 2 if limit is None else limit
         smaller = cut(row.payload, room) if row.sort == "message" and room > 0 else None
         if smaller is not None and len(smaller) < before:
             self._cut[row.id] = len(smaller)

@@ -37,7 +37,6 @@ class MqttLink:
         self._chance = chance
         self._plan = Plan(addresses=tuple(map(read_url, options.urls)), wanted=options.protocol)
         self._conversation: Conversation | None = None
-        self._heard_at = 0.0
         self._wakes_at = time.monotonic()
         self._told = ""
 
@@ -45,12 +44,6 @@ class MqttLink:
     def current(self) -> Connected | None:
         """As `Link.current`."""
         return self._conversation.current if self._conversation is not None else None
-
-    @property
-    def last_progress(self) -> float:
-        """When a broker last sent anything, of the monotonic clock; 0 if none ever did."""
-        heard = self._conversation.heard_at if self._conversation is not None else 0.0
-        return max(self._heard_at, heard)
 
     @property
     def moves_by(self) -> float:
@@ -99,7 +92,6 @@ class MqttLink:
         finally:
             self.disconnects += self.connects - before
             self.dropped += conversation.dropped
-            self._heard_at = max(self._heard_at, conversation.heard_at)
             self._conversation = None
 
     def _stands(self, listener: Listener, connected: Connected) -> None:

@@ -114,16 +114,11 @@ class Conversation:
             self._stop()
 
     @property
-    def heard_at(self) -> float:
-        """When the broker last sent anything; of the monotonic clock, 0 before it did."""
-        return self._connection.stream.heard_at if self._grant else 0.0
-
-    @property
     def moves_by(self) -> float:
         """By when this has gone on or ended, if all is well; of the monotonic clock."""
         if self.current is None:
             return self._began + OPENING + 2 * GREETING + SLACK
-        return max(self._checked, self.heard_at + self._pulse.limit) + SLACK
+        return max(self._checked, self._connection.stream.heard_at + self._pulse.limit) + SLACK
 
     # what the bridge asks for
 
@@ -152,7 +147,7 @@ class Conversation:
             size = wire_size(publication.topic.encode(), publication.payload, properties)
             if size > self._limit:
                 reason = f"the message needs {size} bytes, the broker takes {self._limit}"
-                raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True, limit=self._limit)
+                raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
             if not publication.topic or "\0" in publication.topic:
                 raise ValueError("paho lets these through")
             return self._connection.publish(

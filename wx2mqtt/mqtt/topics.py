@@ -228,11 +228,6 @@ class Topics:
             case _:
                 return OutUnknown(user)
 
-    def owns(self, topic: str) -> bool:
-        """True when a topic lies at or below one of the levels that the bridge uses under this base."""
-        head, _, rest = topic.partition(f"{self.base}/")
-        return topic == self.base or (not head and rest.split("/", 1)[0] in RESERVED)
-
 
 def is_level(name: str) -> bool:
     """Whether a name can be one level of a topic that is published to."""

@@ -413,12 +413,12 @@ async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(works: 
 
 @pytest.mark.parametrize("limit", [700, None], ids=["a limit that is said", "a limit that is not said"])
 async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(works: Works, limit: int | None):
-    works.connect()
+    works.connect(packet_limit=limit)
     await works.message("1", "长" * 3000)
     await works.message("2", "short")
     large, small = await works.link.came(2)
     for _ in range(10):
-        works.link.refuse(large, too_large=True, limit=limit)
+        works.link.refuse(large, too_large=True)
         await works.link.until(lambda: len(works.link.open) == 2)
         large = works.link.open[-1]
         if len(large.payload) <= 700:
@@ -437,9 +437,9 @@ async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(works: Wo
 async def test_what_was_cut_is_cut_anew_for_the_next_connection(works: Works):
     await works.message("1", "x" * 3000)
     for count in (1, 3):
-        works.connect()
+        works.connect(packet_limit=1000)
         await works.link.came(count)
-        works.link.refuse(works.link.open[0], too_large=True, limit=1000)
+        works.link.refuse(works.link.open[0], too_large=True)
         await works.link.came(count + 1)
         works.hang_up()
     assert works.pump.set_aside == 0
@@ -450,11 +450,11 @@ async def test_what_was_cut_is_cut_anew_for_the_next_connection(works: Works):
 
 
 async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_aside(works: Works):
-    works.connect()
+    works.connect(packet_limit=700)
     await works.message("1", "x" * 3000)
     await works.link.came(1)
     while not works.pump.set_aside:
-        works.link.refuse(works.link.open[0], too_large=True, limit=700)
+        works.link.refuse(works.link.open[0], too_large=True)
         assert len(works.link.sent) < 20
     row, why = await works.one_aside()
     assert why == "larger than the broker takes"
@@ -463,11 +463,11 @@ async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_asi
 
 @pytest.mark.parametrize("sort", ["result", "response", "event"])
 async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(works: Works, sort: str):
-    works.connect()
+    works.connect(packet_limit=1000)
     await works.publish("a", payload=b"x" * 2000, sort=sort)
     await works.publish("a")
     large, small = await works.link.came(2)
-    works.link.refuse(large, too_large=True, limit=1000)
+    works.link.refuse(large, too_large=True)
     works.link.take(small)
     await works.all_settled()
     row, why = await works.one_aside()
@@ -479,7 +479,7 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(works: Work
 async def test_what_was_set_aside_and_is_brought_back_is_published(works: Works):
     works.connect()
     await works.publish("a", payload=b"1" * 2000)
-    works.link.refuse(*await works.link.came(1), too_large=True, limit=1000)
+    works.link.refuse(*await works.link.came(1), too_large=True)
     row, _ = await works.one_aside()
     assert await works.journal.bring_back([row.id]) == 1
     works.pump.connected()
