@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, StoreError, Throttled
+from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
 from wx2mqtt.wechat.gateway import Vault
 from wx2mqtt.wechat.webwx import responses
 from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
@@ -31,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 FIRST_PAUSE = 60.0  # seconds after a first "too often", doubled with each further one
 LONGEST_PAUSE = 1800.0  # the server's own lock lasts some 30 minutes (webwx 6.1)
+
+
+class NotAFriend(Rejected):
+    """WeChat does not deliver to this person or group."""
 
 
 class Channel:
@@ -69,6 +73,16 @@ class Channel:
             raise LoggedOut(self.words("no_login"))
         return self._session
 
+    def of_login(self, login_id: str) -> Session:
+        """The login, if it is still this one: no other knows its handles and files.
+
+        Raises `BadAnswer` when another has begun meanwhile, `LoggedOut` when there is none.
+        """
+        session = self.session
+        if session.login_id != login_id:
+            raise BadAnswer(self.words("another_login"))
+        return session
+
     def words(self, key: str, /, **facts: object) -> str:
         """A sentence for people."""
         return say(self.language, key, **facts)
@@ -99,13 +113,30 @@ class Channel:
             self.eased(request.endpoint)
         return answer, ret
 
+    async def deliver(self, request: Request, refusal: str) -> Entry:
+        """The answer to a call that brings or changes something, once it is Ret 0.
+
+        Any other Ret says that nothing was done (webwx 1.3, 2.12): what is over in time or with the login
+        raises as `refusal` does, the rest `Rejected` with the sentence that `refusal` names.
+        """
+        answer, ret = await self.ask_anyway(request)
+        if ret == Ret.OK:
+            return answer
+        if ret in SESSION_ENDED or ret in LATER or ret == Ret.TOO_OFTEN:
+            raise self.refusal(ret, request.endpoint)
+        if ret == Ret.NOT_A_FRIEND:
+            raise NotAFriend(self.words("not_a_friend"))
+        said = responses.message_of(answer)
+        sentence = self.words(refusal, ret=ret)
+        raise Rejected(f"{sentence}: {said}" if said else sentence)
+
     def must_be_current(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
         """Raise `BadAnswer` for a "session over" that may only mean that our keys were old.
 
         A sync renews skey and tickets (webwx 2.4.2, 2.11); a call that was under way with those of before may
         be refused, and that is no logout.
         """
-        if stale and ret in SESSION_ENDED:
+        if stale and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
             log.info("refused with keys that were renewed meanwhile", call=endpoint.name, ret=ret)
             raise BadAnswer(self.words("stale", ret=ret, call=endpoint.name))
 

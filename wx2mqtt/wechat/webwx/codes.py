@@ -102,6 +102,7 @@ LOCATION_SUBTYPE = 48  # marks a location among the texts (webwx 3.8)
 class Notify(IntEnum):
     """`Code` of webwxstatusnotify and `StatusNotifyCode` of a message 51 (webwx 2.7, 3.9)."""
 
+    READ = 1
     INITED = 3
     SYNC_CONV = 4
 
@@ -142,6 +143,12 @@ class ContactFlag(IntEnum):
     """Bits of a contact's `ContactFlag` (webwx 4.1)."""
 
     LISTED = 1
+
+
+class MemberStatus(IntEnum):
+    """`MemberStatus` of those whom a group was to take in (webwx 2.19)."""
+
+    DELETED_YOU = 4
 
 
 class VerifyFlag(IntEnum):
@@ -188,4 +195,5 @@ SPECIAL_ACCOUNTS = frozenset(
 )
 
 FILE_HELPER = "filehelper"
+INVITED_FROM = 40  # members of a group; from then on people are asked whether they want in (webwx 2.19)
 HIDDEN_SUFFIXES = ("@lbsroom", "@talkroom")

@@ -1,4 +1,4 @@
-"""Web WeChat behind the seam: which conversation does what, and what sending a text means."""
+"""Web WeChat behind the seam: which conversation does what."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from wx2mqtt.model import (
     Done,
     Draft,
     Handle,
-    Kind,
     MediaRef,
     Member,
     Receipt,
     SendKey,
 )
-from wx2mqtt.wechat.gateway import Batch, Capabilities, LoggedIn, LoginStep, Progress, Vault
-from wx2mqtt.wechat.webwx import endpoints, requests
+from wx2mqtt.wechat.gateway import Batch, LoggedIn, LoginStep, Progress, Vault
+from wx2mqtt.wechat.webwx import requests
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
+from wx2mqtt.wechat.webwx.capabilities import CAPABILITIES
 from wx2mqtt.wechat.webwx.channel import Channel
-from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
+from wx2mqtt.wechat.webwx.deeds import Deeds
 from wx2mqtt.wechat.webwx.entrance import Entrance
-from wx2mqtt.wechat.webwx.fields import Entry, text
+from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.inbox import Inbox
+from wx2mqtt.wechat.webwx.outbox import Outbox
 from wx2mqtt.wechat.webwx.requests import Desktop
-from wx2mqtt.wechat.webwx.responses import message_of
 from wx2mqtt.wechat.webwx.roster import Roster
 from wx2mqtt.wechat.webwx.signin import SignIn
 from wx2mqtt.wechat.webwx.timing import Timing
@@ -39,15 +39,6 @@ from wx2mqtt.wechat.webwx.transport import Observe, Transport
 from wx2mqtt.words import Language
 
 log = structlog.get_logger(__name__)
-
-CAPABILITIES = Capabilities(
-    backend="webwx",
-    contacts=True,
-    groups=True,
-    start_chat=True,
-    new_handles=True,
-    text_limit=16384,  # the phone's limit, as far as is known (webwx 6.1)
-)
 
 
 def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
@@ -90,6 +81,8 @@ class WebWx:
         )
         self._people: AddressBook | None = None
         self._inbox: Inbox | None = None
+        self._outbox: Outbox | None = None
+        self._deeds: Deeds | None = None
 
     async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """As `Gateway.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1)."""
@@ -117,22 +110,15 @@ class WebWx:
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Gateway.send`."""
-        channel = self._channel
-        if draft.kind is not Kind.TEXT:
-            raise Rejected(channel.words("kind_unsupported", kind=draft.kind), code="unsupported")
-        try:
-            request = requests.send_text(channel.site, channel.session, draft, key)
-        except UnicodeEncodeError:
-            raise Rejected(channel.words("bad_characters"), code="bad_command") from None
-        answer, ret = await channel.ask_anyway(request)
-        if ret != Ret.OK:
-            raise self._not_taken(answer, ret)
-        return Receipt(message_id=text(answer, "MsgID"))
+        if self._outbox is None:
+            raise LoggedOut(self._channel.words("no_login"))
+        return await self._outbox.send(draft, key)
 
-    async def act(self, action: Action, key: SendKey) -> Done:  # noqa: ARG002 - the key is for what repeats
+    async def act(self, action: Action, key: SendKey) -> Done:
         """As `Gateway.act`."""
-        kind = type(action).__name__
-        raise Rejected(self._channel.words("kind_unsupported", kind=kind), code="unsupported")
+        if self._deeds is None:
+            raise LoggedOut(self._channel.words("no_login"))
+        return await self._deeds.act(action, key)
 
     async def members(self, group: Handle) -> tuple[Member, ...]:
         """As `Gateway.members`."""
@@ -156,7 +142,7 @@ class WebWx:
             await channel.transport.call(requests.logout(channel.site, channel.session))
         except GatewayError as why:
             log.info("logout not confirmed", reason=str(why))
-        self._people = self._inbox = None
+        self._people = self._inbox = self._outbox = self._deeds = None
         await channel.forget()
 
     async def close(self) -> None:
@@ -170,13 +156,5 @@ class WebWx:
         roster = Roster(login.owner)
         self._people = AddressBook(self._channel, roster, known)
         self._inbox = Inbox(self._channel, roster, self._people)
-
-    def _not_taken(self, answer: Entry, ret: int) -> GatewayError:
-        """Why a message was not taken: certainly not delivered, whatever the number (webwx 1.3, 2.12)."""
-        if ret in SESSION_ENDED or ret in LATER or ret == Ret.TOO_OFTEN:
-            return self._channel.refusal(ret, endpoints.SEND_TEXT)
-        if ret == Ret.NOT_A_FRIEND:
-            return Rejected(self._channel.words("not_a_friend"))
-        said = message_of(answer)
-        word = "not_taken_because" if said else "not_taken"
-        return Rejected(self._channel.words(word, ret=ret, message=said))
+        self._outbox = Outbox(self._channel, roster, self._people)
+        self._deeds = Deeds(self._channel, roster, self._people)

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
-from wx2mqtt.model import Draft, SendKey
 from wx2mqtt.wechat.webwx import endpoints
-from wx2mqtt.wechat.webwx.codes import MsgType, Notify
+from wx2mqtt.wechat.webwx.codes import Notify
 from wx2mqtt.wechat.webwx.endpoints import Endpoint, Hosts
 from wx2mqtt.wechat.webwx.position import Position
 from wx2mqtt.wechat.webwx.session import Session
@@ -79,7 +78,7 @@ def new_login(site: Site, redirect: str) -> Request:
             "extspam": site.desktop.extspam,
             "Referer": f"{endpoints.START.base}/?&lang={site.lang}&target=t",
         }
-    return Request(endpoint=endpoints.NEW_LOGIN, url=url, headers={**_referer(site), **headers})
+    return Request(endpoint=endpoints.NEW_LOGIN, url=url, headers={**referer(site), **headers})
 
 
 def push_login(site: Site, session: Session, cookies: Mapping[str, str]) -> Request:
@@ -92,7 +91,7 @@ def push_login(site: Site, session: Session, cookies: Mapping[str, str]) -> Requ
     return Request(
         endpoint=endpoints.PUSH_LOGIN,
         url=f"{site.hosts.url(endpoints.PUSH_LOGIN)}?{query}",
-        headers=_referer(site),
+        headers=referer(site),
         cookies=held,
     )
 
@@ -100,7 +99,7 @@ def push_login(site: Site, session: Session, cookies: Mapping[str, str]) -> Requ
 def init(site: Site, session: Session, now: int) -> Request:
     """The first call of a session (webwx 2.6)."""
     query = f"r={inverted(now)}&{_ticket(site, session)}"
-    return _post(site, endpoints.INIT, query, f"{{{_base_request(session)}}}")
+    return _post(site, endpoints.INIT, query, f'{{"BaseRequest":{base_request(session)}}}')
 
 
 def status_notify(site: Site, session: Session, now: int) -> Request:
@@ -111,9 +110,7 @@ def status_notify(site: Site, session: Session, now: int) -> Request:
         "ToUserName": session.handle,
         "ClientMsgId": now,
     }
-    return _post(
-        site, endpoints.STATUS_NOTIFY, _ticket(site, session), f"{{{_base_request(session)},{_open(rest)}"
-    )
+    return signed(site, session, endpoints.STATUS_NOTIFY, rest)
 
 
 def get_contact(site: Site, session: Session, seq: int, now: int) -> Request:
@@ -125,8 +122,7 @@ def get_contact(site: Site, session: Session, seq: int, now: int) -> Request:
 def batch_get(site: Site, session: Session, names: Sequence[str], now: int) -> Request:
     """Details of up to 50 people or groups, groups with their members (webwx 2.9)."""
     rest = {"Count": len(names), "List": [{"UserName": name, "ChatRoomId": ""} for name in names]}
-    query = f"type=ex&r={now}&{_ticket(site, session)}"
-    return _post(site, endpoints.BATCH_GET, query, f"{{{_base_request(session)},{_open(rest)}")
+    return signed(site, session, endpoints.BATCH_GET, rest, f"type=ex&r={now}")
 
 
 def sync_check(site: Site, session: Session, position: Position, now: int) -> Request:
@@ -148,26 +144,7 @@ def sync(site: Site, session: Session, position: Position, now: int) -> Request:
     pairs = [{"Key": key, "Val": value} for key, value in position.sync]
     rest = {"SyncKey": {"Count": len(pairs), "List": pairs}, "rr": inverted(now)}
     sid, skey = quote(session.sid, safe=""), quote(session.skey, safe="")
-    query = f"sid={sid}&skey={skey}&{_ticket(site, session)}"
-    return _post(site, endpoints.SYNC, query, f"{{{_base_request(session)},{_open(rest)}")
-
-
-def send_text(site: Site, session: Session, draft: Draft, key: SendKey) -> Request:
-    """One text (webwx 2.12). The same `key` on a repeat, as the official client does.
-
-    Raises `UnicodeEncodeError` for text that is no Unicode.
-    """
-    message = {
-        "Type": int(MsgType.TEXT),
-        "Content": draft.text,
-        "FromUserName": session.handle,
-        "ToUserName": draft.chat,
-        "LocalID": key,
-        "ClientMsgId": key,
-    }
-    rest = {"Msg": message, "Scene": 0}
-    body = f"{{{_base_request(session)},{_open(rest)}"
-    return _post(site, endpoints.SEND_TEXT, _ticket(site, session), body)
+    return signed(site, session, endpoints.SYNC, rest, f"sid={sid}&skey={skey}")
 
 
 def logout(site: Site, session: Session) -> Request:
@@ -178,7 +155,7 @@ def logout(site: Site, session: Session) -> Request:
         endpoint=endpoints.LOGOUT,
         url=f"{site.hosts.url(endpoints.LOGOUT)}?{query}",
         body=form.encode(),
-        headers={**_referer(site), "Content-Type": FORM_TYPE},
+        headers={**referer(site), "Content-Type": FORM_TYPE},
     )
 
 
@@ -188,11 +165,29 @@ def inverted(now: int) -> int:
     return ~(low - (1 << 32) if low >= 1 << 31 else low)
 
 
-def _base_request(session: Session) -> str:
+def signed(
+    site: Site, session: Session, endpoint: Endpoint, rest: Mapping[str, object], query: str = ""
+) -> Request:
+    """A JSON post with BaseRequest and what else it holds. Raises `UnicodeEncodeError` for no Unicode."""
+    asked = f"{query}&{_ticket(site, session)}" if query else _ticket(site, session)
+    body = f'{{"BaseRequest":{base_request(session)},{as_json(rest)[1:]}'
+    return _post(site, endpoint, asked, body)
+
+
+def base_request(session: Session) -> str:
     """The part that every JSON call begins with. A DeviceID may stay the same for a login (webwx 1.2)."""
     uin = int(session.uin) if session.uin.isdecimal() else session.uin
-    fields = {"Uin": uin, "Sid": session.sid, "Skey": session.skey, "DeviceID": session.device_id}
-    return f'"BaseRequest":{_json(fields)}'
+    return as_json({"Uin": uin, "Sid": session.sid, "Skey": session.skey, "DeviceID": session.device_id})
+
+
+def as_json(value: object) -> str:
+    """JSON in raw Unicode."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def referer(site: Site) -> dict[str, str]:
+    """What a browser says where it comes from."""
+    return {"Referer": f"{site.hosts.base}/"}
 
 
 def _ticket(site: Site, session: Session) -> str:
@@ -200,17 +195,8 @@ def _ticket(site: Site, session: Session) -> str:
     return f"lang={site.lang}&pass_ticket={quote(session.pass_ticket, safe='%')}"
 
 
-def _open(rest: Mapping[str, object]) -> str:
-    """The members of an object with its closing brace."""
-    return _json(rest)[1:]
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
 def _get(site: Site, endpoint: Endpoint, query: str) -> Request:
-    return Request(endpoint=endpoint, url=f"{site.hosts.url(endpoint)}?{query}", headers=_referer(site))
+    return Request(endpoint=endpoint, url=f"{site.hosts.url(endpoint)}?{query}", headers=referer(site))
 
 
 def _post(site: Site, endpoint: Endpoint, query: str, body: str) -> Request:
@@ -218,9 +204,5 @@ def _post(site: Site, endpoint: Endpoint, query: str, body: str) -> Request:
         endpoint=endpoint,
         url=f"{site.hosts.url(endpoint)}?{query}",
         body=body.encode(),
-        headers={**_referer(site), "Content-Type": JSON_TYPE},
+        headers={**referer(site), "Content-Type": JSON_TYPE},
     )
-
-
-def _referer(site: Site) -> dict[str, str]:
-    return {"Referer": f"{site.hosts.base}/"}

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.wechat.webwx.codes import SCAN_CODES, Scan
+from wx2mqtt.model import Handle
+from wx2mqtt.wechat.webwx.codes import SCAN_CODES, MemberStatus, Scan
 from wx2mqtt.wechat.webwx.fields import Entry, inner, integer, number, objects, text
 from wx2mqtt.wechat.webwx.position import Keys, keys_in
 from wx2mqtt.wechat.webwx.text import entities_undone, said_by_server, well_formed
@@ -220,6 +221,16 @@ def contact_page(answer: Entry) -> ContactPage:
 def contact_list(answer: Entry) -> tuple[list[Entry], int]:
     """The answer of webwxbatchgetcontact, and how many of its elements are no objects."""
     return objects(answer, "ContactList")
+
+
+def refused_members(answer: Entry) -> tuple[Handle, ...]:
+    """Those whom a group did not take in (webwx 2.19): they deleted the owner, or keep him out."""
+    members, _ = objects(answer, "MemberList")
+    without = [one for one in members if number(one, "MemberStatus") == MemberStatus.DELETED_YOU]
+    names = dict.fromkeys(
+        [*(text(one, "UserName") for one in without), *text(answer, "BlackList").split(",")]
+    )
+    return tuple(Handle(name) for name in names if name)
 
 
 def synced(answer: Entry) -> Synced:

@@ -28,6 +28,9 @@ class _Group:
         self._names = "\n".join(row[1] for row in rows).encode()
         self.own_name = self.name(owner) or ""
 
+    def __len__(self) -> int:
+        return len(self._hashes)
+
     def all(self) -> dict[int, str]:
         """Everybody's name, by hash."""
         return dict(zip(self._hashes, self._names.decode().split("\n"), strict=True)) if self._hashes else {}
@@ -91,6 +94,11 @@ class Roster:
         if name is not None:
             self._remember(group, member, name)
         return name
+
+    def size(self, group: str) -> int:
+        """How many members a group has; 0 while that is not known."""
+        roster = self._groups.get(group)
+        return 0 if roster is None else len(roster)
 
     def own_names(self, group: str) -> tuple[str, ...]:
         """The names under which the owner may be mentioned in a group."""

@@ -90,10 +90,36 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "微信无法发送给对方(1204):不是好友或不允许",
     ),
     "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息({ret})"),
-    "not_taken_because": (
-        "WeChat refused the message ({ret}): {message}",
-        "微信拒绝了此消息({ret}):{message}",
+    "not_uploaded": ("WeChat refused the file ({ret})", "微信拒绝了此文件({ret})"),
+    "not_done": ("WeChat refused to do this ({ret})", "微信拒绝了此操作({ret})"),
+    "no_group": ("WeChat made no group and said no reason", "微信没有建立群聊,也未说明原因"),
+    "no_media_id": ("WeChat took the file and gave it no name", "微信收到了文件,但没有给出编号"),
+    "another_login": ("another login began meanwhile", "期间已开始另一次登录"),
+    "media_forgotten": (
+        "WeChat no longer takes a file that was uploaded before ({why})",
+        "微信不再接受先前上传的文件({why})",
     ),
+    "bad_file": ("the file cannot be read", "无法读取此文件"),
+    "empty_file": ("the file is empty", "文件为空"),
+    "file_too_large": (
+        "the file has {size} bytes; WeChat takes at most {limit} as '{kind}'",
+        "文件有 {size} 字节;微信作为“{kind}”最多接受 {limit} 字节",
+    ),
+    "file_unsupported": (
+        "WeChat takes no '{mime}' as '{kind}'; send it as a file",
+        "微信不接受以“{kind}”发送“{mime}”;请作为文件发送",
+    ),
+    "text_too_long": (
+        "with the names of those mentioned the text is longer than {limit} bytes",
+        "加上被提及者的名字后,文字超过 {limit} 字节",
+    ),
+    "no_member": ("somebody who is mentioned is not in this group", "被提及的人不在此群中"),
+    "no_mention": ("only in a group can somebody be mentioned", "只有在群聊中才能提及别人"),
+    "old_request": (
+        "the friend request holds nothing to answer it with; it may be too old",
+        "此好友请求缺少应答所需的内容,可能已过期",
+    ),
+    "few_members": ("a group needs at least two others", "群聊至少需要另外两人"),
     "kind_unsupported": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
     "bad_characters": ("the text holds characters that cannot be sent", "文字包含无法发送的字符"),
 }

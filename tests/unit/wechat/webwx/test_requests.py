@@ -2,59 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from urllib.parse import parse_qs, urlsplit
-
 import pytest
 
-from wx2mqtt.model import Draft, Handle, Kind, SendKey
-from wx2mqtt.wechat.webwx import requests
-from wx2mqtt.wechat.webwx.endpoints import everything_at, hosts_of
-from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.requests import Desktop, Request, Site
-from wx2mqtt.wechat.webwx.session import Session
-
-NOW = 1700000000123
-SITE = Site(hosts=hosts_of("wx2.qq.com"), lang="zh_CN")
-DESKTOP = Site(hosts=hosts_of("wx2.qq.com"), desktop=Desktop(client_version="2.0.0", extspam="Go8F"))
-SESSION = Session(
-    login_id="l1",
-    base="wx2.qq.com",
-    uin="211722515",
-    sid="+urBrYI292xoIknf",
-    skey="@crypt_8b4f09cc_a587",
-    pass_ticket="aB%2Bc%3D",
-    device_id="e123456789012345",
-    handle=Handle("@me"),
+from tests.unit.wechat.webwx.asked import (
+    BASE_REQUEST,
+    DESKTOP,
+    NOW,
+    POSITION,
+    SESSION,
+    SITE,
+    B,
+    body,
+    place,
+    query,
 )
-BASE_REQUEST = {
-    "Uin": 211722515,
-    "Sid": "+urBrYI292xoIknf",
-    "Skey": "@crypt_8b4f09cc_a587",
-    "DeviceID": "e123456789012345",
-}
-POSITION = Position(sync=((1, 700), (1000, 1520)), check=((1, 701), (11, 5)))
-
-
-def query(request: Request) -> dict[str, str]:
-    pairs = parse_qs(urlsplit(request.url).query, keep_blank_values=True, strict_parsing=True)
-    return {key: values[0] for key, values in pairs.items() if len(values) == 1}
-
-
-def body(request: Request) -> dict[str, object]:
-    assert request.body is not None
-    assert request.headers["Content-Type"] == "application/json; charset=UTF-8"
-    found = json.loads(request.body)
-    assert isinstance(found, dict)
-    return found
-
-
-def place(request: Request) -> str:
-    parts = urlsplit(request.url)
-    return f"{parts.scheme}://{parts.netloc}{parts.path}"
-
-
-B = "https://wx2.qq.com/cgi-bin/mmwebwx-bin"
+from wx2mqtt.wechat.webwx import requests
+from wx2mqtt.wechat.webwx.endpoints import everything_at
+from wx2mqtt.wechat.webwx.requests import Site
+from wx2mqtt.wechat.webwx.session import Session
 
 
 def test_jslogin() -> None:
@@ -197,36 +162,6 @@ def test_sync_uses_the_sync_key() -> None:
         "SyncKey": {"Count": 2, "List": [{"Key": 1, "Val": 700}, {"Key": 1000, "Val": 1520}]},
         "rr": requests.inverted(NOW),
     }
-
-
-def test_send_text_is_raw_utf8_with_one_key() -> None:
-    draft = Draft(chat=Handle("filehelper"), kind=Kind.TEXT, text='开灯 ☀ </b> "x"\n😀')
-    request = requests.send_text(SITE, SESSION, draft, SendKey("17000000000001234"))
-    assert place(request) == f"{B}/webwxsendmsg"
-    assert query(request) == {"lang": "zh_CN", "pass_ticket": "aB+c="}
-    assert request.body is not None
-    assert "开灯 ☀ </b>".encode() in request.body
-    assert "😀".encode() in request.body
-    assert b"\\u" not in request.body
-    assert body(request) == {
-        "BaseRequest": BASE_REQUEST,
-        "Msg": {
-            "Type": 1,
-            "Content": '开灯 ☀ </b> "x"\n😀',
-            "FromUserName": "@me",
-            "ToUserName": "filehelper",
-            "LocalID": "17000000000001234",
-            "ClientMsgId": "17000000000001234",
-        },
-        "Scene": 0,
-    }
-
-
-def test_text_that_is_no_unicode_is_not_sent() -> None:
-    with pytest.raises(UnicodeEncodeError):
-        requests.send_text(
-            SITE, SESSION, Draft(chat=Handle("x"), kind=Kind.TEXT, text="\ud800"), SendKey("1")
-        )
 
 
 def test_logout() -> None:
