@@ -19,6 +19,7 @@ USER_AGENT = (
 )
 
 MEGABYTE = 1 << 20
+SILENCE = 30.0  # seconds without a byte, until bytes are given up
 
 
 class Role(StrEnum):
@@ -34,6 +35,7 @@ class Role(StrEnum):
 class Endpoint:
     """One call: `timeout` in seconds for the whole exchange, `limit` in bytes for its answer.
 
+    Of a call that brings bytes (`Transport.stream`) it is the longest silence, and there is no limit.
     `delivers` marks a call after which a lost answer leaves the outcome unknown; `polls` one that the
     server holds. `redirects` marks a call whose answer may come with a redirect status, which is never
     followed.
@@ -123,6 +125,17 @@ UPDATE_GROUP = Endpoint(
     path=f"{PREFIX}/webwxupdatechatroom",
     timeout=30,
     delivers=True,
+)
+GET_IMAGE = Endpoint(name="webwxgetmsgimg", role=Role.BASE, path=f"{PREFIX}/webwxgetmsgimg", timeout=SILENCE)
+GET_VOICE = Endpoint(name="webwxgetvoice", role=Role.BASE, path=f"{PREFIX}/webwxgetvoice", timeout=SILENCE)
+GET_VIDEO = Endpoint(name="webwxgetvideo", role=Role.BASE, path=f"{PREFIX}/webwxgetvideo", timeout=SILENCE)
+GET_FILE = Endpoint(name="webwxgetmedia", role=Role.FILE, path=f"{PREFIX}/webwxgetmedia", timeout=SILENCE)
+GET_MAP = Endpoint(
+    name="webwxgetpubliclinkimg", role=Role.BASE, path=f"{PREFIX}/webwxgetpubliclinkimg", timeout=SILENCE
+)
+GET_AVATAR = Endpoint(name="webwxgeticon", role=Role.BASE, path=f"{PREFIX}/webwxgeticon", timeout=SILENCE)
+GET_GROUP_AVATAR = Endpoint(
+    name="webwxgetheadimg", role=Role.BASE, path=f"{PREFIX}/webwxgetheadimg", timeout=SILENCE
 )
 LOGOUT = Endpoint(
     name="webwxlogout", role=Role.BASE, path=f"{PREFIX}/webwxlogout", timeout=10, redirects=True

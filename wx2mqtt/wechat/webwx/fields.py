@@ -32,6 +32,11 @@ def integer(digits: str) -> int:
     return int(digits)
 
 
+def message_id(entry: Entry) -> str:
+    """The id as text: MsgId, else the same number from NewMsgId; empty when there is none (webwx 3.1)."""
+    return next((found for key in ("MsgId", "NewMsgId") if (found := text(entry, key)).strip("0")), "")
+
+
 def inner(entry: Entry, key: str) -> Entry:
     """An object; anything else is an empty one."""
     value = entry.get(key)

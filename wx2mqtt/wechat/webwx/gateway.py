@@ -8,7 +8,7 @@ from contextlib import aclosing
 import httpx
 import structlog
 
-from wx2mqtt.errors import GatewayError, LoggedOut, Rejected
+from wx2mqtt.errors import GatewayError, LoggedOut
 from wx2mqtt.model import (
     Action,
     Contact,
@@ -27,9 +27,11 @@ from wx2mqtt.wechat.webwx.addressbook import AddressBook
 from wx2mqtt.wechat.webwx.capabilities import CAPABILITIES
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.deeds import Deeds
+from wx2mqtt.wechat.webwx.downloading import download
 from wx2mqtt.wechat.webwx.entrance import Entrance
 from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.inbox import Inbox
+from wx2mqtt.wechat.webwx.locators import of_person
 from wx2mqtt.wechat.webwx.outbox import Outbox
 from wx2mqtt.wechat.webwx.requests import Desktop
 from wx2mqtt.wechat.webwx.roster import Roster
@@ -79,6 +81,7 @@ class WebWx:
         self._channel = Channel(
             transport, vault, endpoint=endpoint, desktop=desktop, language=language, timing=timing
         )
+        self._roster: Roster | None = None
         self._people: AddressBook | None = None
         self._inbox: Inbox | None = None
         self._outbox: Outbox | None = None
@@ -126,14 +129,14 @@ class WebWx:
             raise LoggedOut(self._channel.words("no_login"))
         return await self._people.members(group)
 
-    def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002
+    def avatar(self, handle: Handle) -> MediaRef | None:
         """As `Gateway.avatar`."""
-        return None
+        seq = None if self._roster is None else self._roster.avatar(handle)
+        return None if seq is None else of_person(handle, seq)
 
-    async def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
         """As `Gateway.download`."""
-        raise Rejected(self._channel.words("kind_unsupported", kind=media.mime), code="unsupported")
-        yield b""
+        return download(self._channel, media)
 
     async def logout(self) -> None:
         """As `Gateway.logout`."""
@@ -142,7 +145,7 @@ class WebWx:
             await channel.transport.call(requests.logout(channel.site, channel.session))
         except GatewayError as why:
             log.info("logout not confirmed", reason=str(why))
-        self._people = self._inbox = self._outbox = self._deeds = None
+        self._roster = self._people = self._inbox = self._outbox = self._deeds = None
         await channel.forget()
 
     async def close(self) -> None:
@@ -153,7 +156,7 @@ class WebWx:
             await self._transport.close()
 
     def _begin(self, login: LoggedIn, known: list[Entry]) -> None:
-        roster = Roster(login.owner)
+        self._roster = roster = Roster(login.owner)
         self._people = AddressBook(self._channel, roster, known)
         self._inbox = Inbox(self._channel, roster, self._people)
         self._outbox = Outbox(self._channel, roster, self._people)

@@ -51,6 +51,7 @@ class Roster:
         self.owner = owner
         self._people: dict[int, Handle] = {}
         self._accounts: set[int] = set()
+        self._avatars: dict[int, int] = {}
         self._groups: dict[str, _Group] = {}
         self._lately: OrderedDict[tuple[str, str], str] = OrderedDict()
 
@@ -63,10 +64,13 @@ class Roster:
                 self._people[hash(contact.handle)] = contact.handle
             if contact.kind is ChatKind.OFFICIAL:
                 self._accounts.add(hash(contact.handle))
+            if contact.avatar.isdecimal():
+                self._avatars[hash(contact.handle)] = int(contact.avatar)
 
     def forget(self, handle: Handle) -> None:
         """Somebody is gone."""
         self._people.pop(hash(handle), None)
+        self._avatars.pop(hash(handle), None)
         self._groups.pop(handle, None)
 
     def knows(self, handle: str) -> bool:
@@ -83,6 +87,13 @@ class Roster:
             return known
         official = hash(handle) in self._accounts or handle.startswith("gh_")
         return ChatKind.OFFICIAL if official else ChatKind.FRIEND
+
+    def avatar(self, handle: str) -> str | None:
+        """The number of somebody's picture, empty when it is not known; None for somebody who is not."""
+        seq = self._avatars.get(hash(handle))
+        if seq is not None:
+            return str(seq)
+        return "" if self.knows(handle) else None
 
     def name(self, group: str, member: str) -> str | None:
         """How a group shows one of its members; None when it is not known."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import cast
 
 import httpx
 
@@ -71,6 +73,46 @@ class _TooLarge(Exception):
     """The answer has passed its limit."""
 
 
+class _Seen:
+    """What became of an exchange, in one word."""
+
+    outcome = "cancelled"
+
+
+class Stream:
+    """An answer that is under way. `stale` as in `Answer`."""
+
+    def __init__(self, response: httpx.Response, silence: float, *, stale: bool) -> None:
+        self.status = response.status_code
+        self.stale = stale
+        self._response = response
+        self._silence = silence
+
+    def header(self, name: str) -> str:
+        """A header's value, stripped; empty where there is none."""
+        return str(self._response.headers.get(name, "")).strip()
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """The bytes as they come, none of them empty; a body cut short is an error. To be asked once."""
+        if self.header("Content-Encoding").lower() not in {"", "identity"}:
+            raise httpx.DecodingError("packed")  # unpacked it could be a thousand times as large
+        received = 0
+        # Typed by httpx as an iterator, but it is a generator, and to be closed as one.
+        async with aclosing(cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())) as chunks:
+            while chunk := await self._next(chunks):
+                received += len(chunk)
+                yield chunk
+        if self.header("Content-Length") not in {"", str(received)}:
+            raise httpx.RemoteProtocolError("cut short")
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes:
+        async with asyncio.timeout(self._silence):
+            while (chunk := await anext(chunks, None)) is not None:
+                if chunk:
+                    return chunk
+        return b""
+
+
 class Transport:
     """The connections of one account. `cookies` are renewed by every answer."""
 
@@ -93,33 +135,60 @@ class Transport:
 
     async def call(self, request: Request) -> Answer:
         """Make one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
-        began = self._timing.monotonic()
-        outcome = "cancelled"
-        try:
+        with self._observed(request.endpoint) as seen:
             answer = await self._exchange(request)
-            outcome = str(answer.status)
+            seen.outcome = str(answer.status)
             return self._accepted(request.endpoint, answer)
-        except _NOT_WRITTEN:
-            outcome = "no_connection"
-            raise Unreachable(self._words("no_connection", request.endpoint)) from None
-        except _TOO_LATE:
-            outcome = "no_answer"
-            raise self._lost(request.endpoint, "no_answer") from None
-        except httpx.HTTPError:
-            outcome = "broken_answer"
-            raise self._lost(request.endpoint, "broken_answer") from None
-        except _TooLarge:
-            outcome = "too_large"
-            raise self._lost(request.endpoint, "too_large") from None
-        finally:
-            self._observe(request.endpoint.name, outcome, self._timing.monotonic() - began)
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[Stream]:
+        """An answer, whatever its status, whose bytes are then taken piece by piece. Raises as `call` does.
+
+        The endpoint's timeout is the longest silence; a whole answer may take as long as it likes.
+        """
+        limit = self._limit(request.endpoint)
+        with self._observed(request.endpoint) as seen:
+            before = self.cookies
+            async with asyncio.timeout(limit):
+                response = await self._client.send(self._built(request, limit), stream=True)
+            try:
+                seen.outcome = str(response.status_code)
+                stale = self.cookies != before
+                self._take_cookies(request, response)
+                yield Stream(response, limit, stale=stale)
+            finally:
+                await response.aclose()
 
     async def close(self) -> None:
         """Let go of all connections."""
         await self._client.aclose()
 
+    @contextmanager
+    def _observed(self, endpoint: Endpoint) -> Iterator[_Seen]:
+        """Tell how an exchange ended, and say what its trouble means."""
+        seen, began = _Seen(), self._timing.monotonic()
+        try:
+            yield seen
+        except _NOT_WRITTEN:
+            seen.outcome = "no_connection"
+            raise Unreachable(self._words("no_connection", endpoint)) from None
+        except _TOO_LATE:
+            seen.outcome = "no_answer"
+            raise self._lost(endpoint, "no_answer") from None
+        except httpx.HTTPError:
+            seen.outcome = "broken_answer"
+            raise self._lost(endpoint, "broken_answer") from None
+        except _TooLarge:
+            seen.outcome = "too_large"
+            raise self._lost(endpoint, "too_large") from None
+        finally:
+            self._observe(endpoint.name, seen.outcome, self._timing.monotonic() - began)
+
+    def _limit(self, endpoint: Endpoint) -> float:
+        return self._timeouts.get(endpoint.name, endpoint.timeout)
+
     async def _exchange(self, request: Request) -> Answer:
-        limit = self._timeouts.get(request.endpoint.name, request.endpoint.timeout)
+        limit = self._limit(request.endpoint)
         # The whole exchange is bounded too: a server that drips one byte a second must not hold it for ever.
         async with asyncio.timeout(limit):
             before = self.cookies

@@ -84,6 +84,10 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "微信提示操作过于频繁({ret},{call})",
     ),
     "failed": ("WeChat did not do it ({ret}, {call})", "微信未执行({ret},{call})"),
+    # why there are no bytes
+    "nothing_yet": ("WeChat sent no bytes ({call})", "微信没有返回任何内容({call})"),
+    "gone": ("WeChat no longer has the bytes ({call})", "微信已没有此内容({call})"),
+    "no_locator": ("it is not known where these bytes are", "不知道此内容在何处"),
     # why a message was not taken
     "not_a_friend": (
         "WeChat does not deliver to this person or group (1204): no friend, or not allowed",

@@ -197,6 +197,7 @@ class World:
         timeouts: Mapping[str, float] | None = None,
     ) -> None:
         self.server = Server()
+        self.door: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
         self.clock = Clock()
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
@@ -214,7 +215,7 @@ class World:
             self.vault,
             timing=self.clock.timing(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            door=httpx.MockTransport(self.server.handle),
+            door=self.door,
             **self._options,
         )
         return self.gateway

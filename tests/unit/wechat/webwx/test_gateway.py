@@ -10,7 +10,7 @@ import pytest
 from tests.unit.wechat.webwx.entries import FAMILY, WIFE
 from tests.unit.wechat.webwx.server import World, answer, body, check, name_of, query, synced, text
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
-from wx2mqtt.model import Cursor, Draft, Kind, MediaRef, Receipt, SendKey
+from wx2mqtt.model import Cursor, Draft, Kind, Receipt, SendKey
 from wx2mqtt.wechat.gateway import Gateway
 from wx2mqtt.wechat.webwx.gateway import WebWx
 
@@ -110,12 +110,6 @@ async def test_nothing_is_sent_without_a_login(world: World) -> None:
     with pytest.raises(LoggedOut):
         await world.gateway.send(DRAFT, KEY)
     assert world.server.requests == []
-
-
-async def test_no_bytes_of_media_yet(world: World) -> None:
-    with pytest.raises(Rejected):
-        async for _ in world.gateway.download(MediaRef(locator={"call": "image"})):
-            pass
 
 
 async def test_logout_ends_it_there_and_here(world: World, cursor: Cursor) -> None:

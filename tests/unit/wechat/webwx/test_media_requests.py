@@ -1,0 +1,111 @@
+"""What is asked for bytes: hosts, parameters, and that a locator holds no key of a session (webwx 2.16)."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from tests.unit.wechat.webwx.entries import FAMILY, ME, WIFE, entry
+from wx2mqtt.model import MediaRef
+from wx2mqtt.wechat.webwx import locators
+from wx2mqtt.wechat.webwx.endpoints import hosts_of
+from wx2mqtt.wechat.webwx.locators import Call, of_message, of_person
+from wx2mqtt.wechat.webwx.media_requests import fetch
+from wx2mqtt.wechat.webwx.requests import Request, Site
+from wx2mqtt.wechat.webwx.session import Session
+
+SESSION = Session(
+    login_id="1",
+    base="wx2.qq.com",
+    handle=ME,
+    nickname="",
+    uin="211722515",
+    sid="SID",
+    skey="@crypt_KEY+/=",
+    pass_ticket="a%2Bb",
+    device_id="e1",
+)
+SITE = Site(hosts=hosts_of("wx2.qq.com"))
+ID = "7615282929538795099"
+
+
+def asked(ref: MediaRef | None, ticket: str = "DT+/") -> Request:
+    assert ref is not None
+    call = locators.call_of(ref.locator)
+    assert call is not None
+    return fetch(SITE, SESSION, call, ref.locator, ticket)
+
+
+def query(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "told"),
+    [
+        (Call.IMAGE, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey}),
+        (Call.THUMBNAIL, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey, "type": "slave"}),
+        (Call.STICKER, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey, "type": "big"}),
+        (Call.VOICE, "webwxgetvoice", {"msgid": ID, "skey": SESSION.skey}),
+        (Call.VIDEO, "webwxgetvideo", {"msgid": ID, "skey": SESSION.skey}),
+        (Call.MAP, "webwxgetpubliclinkimg", {"url": "xxx", "msgid": ID, "pictype": "location"}),
+    ],
+)
+def test_by_the_id_of_the_message(call: Call, path: str, told: dict[str, str]) -> None:
+    request = asked(of_message(entry(), call))
+    assert request.url.partition("?")[0] == f"https://wx2.qq.com/cgi-bin/mmwebwx-bin/{path}"
+    assert query(request) == told
+    assert request.body is None
+    assert request.headers["Referer"] == "https://wx2.qq.com/"
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert request.headers.get("Range") == ("bytes=0-" if call is Call.VIDEO else None)
+
+
+def test_a_file_is_on_the_file_host_and_has_six_names() -> None:
+    told = entry(FromUserName=FAMILY, MediaId="@crypt_m", EncryFileName="%E6%8A%A5%2Epdf")
+    request = asked(of_message(told, Call.FILE))
+    assert urlsplit(request.url).netloc == "file.wx2.qq.com"
+    assert query(request) == {
+        "sender": FAMILY,
+        "mediaid": "@crypt_m",
+        "encryfilename": "报.pdf",
+        "fromuser": "211722515",
+        "pass_ticket": "a+b",
+        "webwx_data_ticket": "DT+/",
+    }
+    # As it came, and the ticket in its own encoding: not encoded twice.
+    assert "encryfilename=%E6%8A%A5%2Epdf&" in request.url
+    assert "&pass_ticket=a%2Bb&" in request.url
+
+
+@pytest.mark.parametrize(
+    ("handle", "seq", "path", "number"),
+    [(WIFE, "664", "webwxgeticon", "664"), (FAMILY, "", "webwxgetheadimg", "0")],
+)
+def test_avatars(handle: str, seq: str, path: str, number: str) -> None:
+    request = asked(of_person(handle, seq))
+    assert urlsplit(request.url).path.endswith(path)
+    assert query(request) == {"seq": number, "username": handle, "skey": SESSION.skey}
+
+
+def test_what_is_stored_holds_no_key_of_the_session() -> None:
+    refs = [of_message(entry(), call) for call in Call] + [of_person(WIFE, "1")]
+    stored = " ".join(str(ref.locator) for ref in refs if ref)
+    for secret in (SESSION.skey, SESSION.sid, SESSION.pass_ticket, SESSION.uin):
+        assert secret not in stored
+
+
+def test_a_message_without_an_id_has_no_bytes_that_could_be_asked_for() -> None:
+    assert of_message(entry(MsgId="", NewMsgId=0), Call.IMAGE) is None
+
+
+@pytest.mark.parametrize("locator", [{}, {"call": ""}, {"call": "hologram"}])
+def test_a_locator_of_another_version(locator: dict[str, str]) -> None:
+    assert locators.call_of(locator) is None
+
+
+def test_what_cannot_be_written_does_not_fail() -> None:
+    asked(MediaRef(locator={"call": "file", "sender": "\ud800", "mediaid": "&x=", "encryfilename": "#"}))
+    for call in Call:
+        assert fetch(SITE, SESSION, call, {}, "").url.startswith("https://")
