@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 from wx2mqtt.model import Command, Json, Result, Status
-from wx2mqtt.store.encoding import compact, storable
+from wx2mqtt.store.encoding import blob_of, blob_text, compact, storable
 from wx2mqtt.store.rows import CommandRow, CommandState, NewCommand, Reply
 
 _COMMAND = tuple(item.name for item in fields(Command))
@@ -31,6 +31,8 @@ def values(new: NewCommand, now: int) -> tuple[object, ...]:
         new.duplicate_possible,
         *settled,
         *delivery,
+        new.blob.sha256 if new.blob else None,
+        blob_text(new.blob),
         replies_text(new.replies),
         result_text(result) if result else None,
         _text({name: getattr(new.command, name) for name in _COMMAND}),
@@ -76,6 +78,7 @@ def command_row(row: sqlite3.Row) -> CommandRow:
         duplicate_possible=bool(row["duplicate_possible"]),
         state=CommandState.WAITING if row["status"] is None else CommandState.SETTLED,
         result=None if row["result"] is None else _result(row["result"]),
+        blob=blob_of(row["blob"]),
     )
 
 
@@ -97,6 +100,7 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
         duplicate_possible=new.duplicate_possible,
         state=CommandState.SETTLED if new.result else CommandState.WAITING,
         result=new.result,
+        blob=new.blob,
     )
 
 

@@ -6,16 +6,17 @@ a mark that is still open at start means that nobody knows what became of it.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from itertools import chain, count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
-from wx2mqtt.model import PersonId, Result, SendKey, Status
+from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
 from wx2mqtt.store.acceptance import Acceptance
 from wx2mqtt.store.command_rows import command_row, result_text
-from wx2mqtt.store.encoding import listed, storable
+from wx2mqtt.store.encoding import blob_text, listed, storable
 from wx2mqtt.store.lane import Lane
 from wx2mqtt.store.queries import queries
 from wx2mqtt.store.rows import (
@@ -48,7 +49,11 @@ class Commands(Lane):
         A redelivery of a row is that row; the same id and content is a repeat (whoever else waits for the
         result of an unsettled one is noted); the same id with other content is `reused`, left to the caller.
         """
-        return await self._database.write("accept", lambda db: self._accept(db, new))
+        accepted = await self._database.write("accept", lambda db: self._accept(db, new))
+        for one in new:
+            if one.blob is not None:
+                self._referred(one.blob)
+        return accepted
 
     async def due(self, limit: int, skip: Collection[PersonId | None] = ()) -> list[CommandRow]:
         """What is not settled, in order, but for the persons `skip`; None skips commands to nobody known."""
@@ -83,6 +88,12 @@ class Commands(Lane):
 
         await self._database.write("settle", job)
 
+    async def attach(self, row_id: int, blob: Blob) -> None:
+        """The file that the command had still to fetch is there. Raises `AlreadySettled`."""
+        facts = (blob.sha256, blob_text(blob))
+        await self._database.write("attach", lambda db: self._change(db, "attach", row_id, *facts))
+        self._referred(blob)
+
     async def recover(self) -> list[CommandRow]:
         """At start: attempts that were under way become doubts. Returns all that is in doubt."""
 
@@ -102,6 +113,10 @@ class Commands(Lane):
             lambda db: db.execute(_SQL["sent"], (self._account, message_id)).fetchone()
         )
         return found is not None
+
+    async def whose(self, message_id: str) -> tuple[str, int] | None:
+        """To whom an own message went and when (ms); None when no own message has this id."""
+        return await self._database.read(lambda db: self._whose(db, storable(message_id)))
 
     async def get(self, command_id: str) -> CommandRow | None:
         """The command with this id."""
@@ -158,6 +173,15 @@ class Commands(Lane):
         self._change(connection, "settle", row_id, *facts)
         self._publish(connection, publications)
 
+    def _whose(self, connection: sqlite3.Connection, message_id: str) -> tuple[str, int] | None:
+        sent = connection.execute(_SQL["whose"], (self._account, message_id)).fetchone()
+        if sent:
+            return str(json.loads(sent[0])["user"]), int(sent[1])
+        written = connection.execute(_SQL["by_key"], (self._account, message_id)).fetchone()
+        if written and (json.loads(written[2]).get("sender") or {}).get("self"):
+            return str(written[0]), int(written[1])
+        return None
+
     def _accept(self, connection: sqlite3.Connection, new: Sequence[NewCommand]) -> list[Accepted]:
         accepted = Acceptance(connection, self._account, self._now()).take(new)
         fresh = (one for one, what in zip(new, accepted, strict=True) if what.outcome is Outcome.NEW)
@@ -196,6 +220,7 @@ def _once_more(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewC
         accepted=now,
         expires=None if row.expires is None else now + row.expires - row.accepted,
         replies=tuple(reply for reply in row.replies if _is_own(reply)),
+        blob=row.blob,
     )
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
 
-from wx2mqtt.model import Json
+from wx2mqtt.model import Blob, Json
 
 _LARGEST = 2**63 - 1
+_BLOB = tuple(item.name for item in fields(Blob))
 
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -33,3 +35,15 @@ def bounded(number: int) -> int:
 def listed(values: Iterable[Json]) -> str:
     """Values for `json_each`: one statement, however many there are."""
     return json.dumps(list(values))
+
+
+def blob_text(blob: Blob | None) -> str | None:
+    """A blob for a column."""
+    return None if blob is None else compact(asdict(blob))
+
+
+def blob_of(text: str | None) -> Blob | None:
+    """The blob of a column; keys that a newer version wrote are left out."""
+    if text is None:
+        return None
+    return Blob(**{name: value for name, value in json.loads(text).items() if name in _BLOB})

@@ -12,6 +12,7 @@ from pathlib import Path
 from wx2mqtt.errors import StoreError, StoreFull
 
 _FULL = "there is no room on the disk; make room, or give storage.path a larger one"
+_TOO_LONG = "no file may grow so large; lift the limit of the process (ulimit -f, LimitFSIZE)"
 _DENIED = "this user may not write there; correct the owner and the rights, or set storage.path"
 _READ_ONLY = "the folder is read-only; mount it writable, or set storage.path to another one"
 _NO_FOLDER = "there is a file where a folder should be; set storage.path to a folder"
@@ -20,6 +21,7 @@ _DISK = "the disk answered with an error; look into the system's log and check t
 _FILE: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOSPC: (StoreFull, _FULL),
     errno.EDQUOT: (StoreFull, _FULL),
+    errno.EFBIG: (StoreFull, _TOO_LONG),
     errno.EACCES: (StoreError, _DENIED),
     errno.EPERM: (StoreError, _DENIED),
     errno.EROFS: (StoreError, _READ_ONLY),

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Cursor, Json
 from wx2mqtt.store.bulk import insert
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.encoding import bounded, compact, listed, storable, written
 from wx2mqtt.store.lane import Lane
+from wx2mqtt.store.media_rows import MEDIA, media_values
 from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, apply_changes
 from wx2mqtt.store.queries import queries
 from wx2mqtt.store.rows import NewEvent, NewMessage, Opened, Recorded
@@ -23,6 +22,7 @@ _SQL = queries("inbound")
 
 JSON_TYPE = "application/json"
 SCHEMA = 1
+WAITING, HELD = 0, 4  # states of a publication
 _STREAM_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 _STREAM_LENGTH = 6
 
@@ -30,9 +30,7 @@ _STREAM_LENGTH = 6
 class Inbound(Lane):
     """Takes in what WeChat handed over. `stream` names the store, once `open` was called."""
 
-    def __init__(self, database: Database, account: str, now: Callable[[], int] = now_ms) -> None:
-        super().__init__(database, account, now)
-        self.stream = ""
+    stream = ""
 
     async def open(self) -> Opened:
         """Where this account stands; a new account and a new store are begun."""
@@ -103,6 +101,7 @@ class Inbound(Lane):
         (seq,) = connection.execute(_SQL["seq"], (self._account,)).fetchone()
         rows, messages, last = self._rows(fresh, seq)
         insert(connection, _SQL["add"], rows)
+        insert(connection, MEDIA["add"], self._media(fresh, seq))
         connection.execute(_SQL["advance"], (seq + messages, cursor, login_id, self._account))
         return Recorded(
             messages=messages,
@@ -140,22 +139,38 @@ class Inbound(Lane):
                 rows.append(self._event(item, now))
         return rows, seq - first, last
 
+    def _media(self, fresh: Sequence[NewMessage | NewEvent], seq: int) -> list[tuple[object, ...]]:
+        """Rows for what is to be fetched, each with the seq of its message."""
+        now = self._now()
+        messages = (item for item in fresh if isinstance(item, NewMessage))
+        return [
+            media_values(self._account, media, now, message_id=storable(item.id), user=item.user, seq=number)
+            for number, item in enumerate(messages, seq + 1)
+            for media in item.media
+        ]
+
     def _payload(self, body: Mapping[str, Json], seq: int) -> bytes:
         return written({"schema": SCHEMA, "stream": self.stream, "seq": seq, **body})
 
     def _message(self, item: NewMessage, seq: int, payload: bytes, now: int) -> tuple[object, ...]:
         name, text = storable(item.sender), storable(item.text)
         facts = (seq, storable(item.id), item.kind, bounded(item.time), name, None, text)
-        return self._columns(item, "message", now, facts, payload)
+        return self._columns(item, "message", HELD if item.held else WAITING, now, facts, payload)
 
     def _event(self, item: NewEvent, now: int) -> tuple[object, ...]:
         private = storable(compact(dict(item.private))) if item.private else None
         facts = (None, None, item.name, bounded(item.time), None, private, None)
-        return self._columns(item, "event", now, facts, written(item.body))
+        return self._columns(item, "event", WAITING, now, facts, written(item.body))
 
     def _columns(
-        self, item: NewMessage | NewEvent, sort: str, now: int, facts: tuple[object, ...], payload: bytes
+        self,
+        item: NewMessage | NewEvent,
+        sort: str,
+        state: int,
+        now: int,
+        facts: tuple[object, ...],
+        payload: bytes,
     ) -> tuple[object, ...]:
         """In the order of the statement `add`."""
         key = storable(item.key)
-        return (self._account, sort, item.topic, now, item.user, JSON_TYPE, key, *facts, payload)
+        return (self._account, state, sort, item.topic, now, item.user, JSON_TYPE, key, *facts, payload)

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable
 
 from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Blob
 from wx2mqtt.store.bulk import insert
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.queries import queries
@@ -14,13 +15,27 @@ from wx2mqtt.store.rows import NewPublication
 _SQL = queries("publications")
 
 
-class Lane:
-    """The rows of one account in one database."""
+def _untold(_blob: Blob) -> None:
+    """Nobody keeps files."""
 
-    def __init__(self, database: Database, account: str, now: Callable[[], int] = now_ms) -> None:
+
+class Lane:
+    """The rows of one account in one database.
+
+    `referred` is told of each file as soon as a row refers to it (`Blobs.referred`).
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        account: str,
+        now: Callable[[], int] = now_ms,
+        referred: Callable[[Blob], None] = _untold,
+    ) -> None:
         self._database = database
         self._account = account
         self._now = now
+        self._referred = referred
 
     def _publish(self, connection: sqlite3.Connection, new: Iterable[NewPublication]) -> None:
         now = self._now()

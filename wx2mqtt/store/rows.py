@@ -298,6 +298,7 @@ class Pruned:
 class Stats:
     """How much waits and since when (None: nothing does). `messages` and `dropped` count for ever.
 
+    `pending_media` are bytes that are still to be fetched.
     `trouble` is why nothing could be written the last time; empty when it could.
     """
 
@@ -309,4 +310,5 @@ class Stats:
     dropped: int
     messages: int
     failed_today: int
+    pending_media: int = 0
     trouble: str = ""

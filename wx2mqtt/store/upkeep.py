@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import fields, replace
 
+from wx2mqtt.store.age import clock_has_passed
 from wx2mqtt.store.encoding import listed
 from wx2mqtt.store.lane import Lane
 from wx2mqtt.store.queries import queries
@@ -21,6 +22,7 @@ CHUNK = 500  # rows of one commit
 DAY = 86_400_000  # milliseconds
 KEYS_KEPT = 7 * DAY  # at least: WeChat may hand over the same again (DESIGN 4.1)
 PASSING_KEPT = DAY  # published results, responses and events
+DEEDS_KEPT = DAY  # answers, for a broker that delivers a request again
 VACUUM_FROM = 256  # free pages that are left for what comes next
 VACUUM_STEP = 500  # pages of one commit
 
@@ -37,7 +39,7 @@ class Upkeep(Lane):
         Does nothing while the clock is behind the newest row: a clock that was set back would make all look
         young, one that was wrong before would make all look old. The newest message always stays.
         """
-        if not await self._database.read(lambda db: _clock_has_passed(db, now)):
+        if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return Pruned()
         pruned = Pruned(
             messages=await self._messages_before(now - history_keep_ms),
@@ -45,6 +47,7 @@ class Upkeep(Lane):
             commands=await self._repeatedly("prune", self._commands_before(now - command_keep_ms)),
         )
         await self._repeatedly("prune", self._keys_before(now - max(KEYS_KEPT, history_keep_ms)))
+        await self._repeatedly("prune", self._deleting("remove_deeds", now - DEEDS_KEPT))
         await self.shrink(VACUUM_FROM)
         return pruned
 
@@ -142,8 +145,3 @@ def _used(connection: sqlite3.Connection) -> int:
 
 def _free(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
-
-
-def _clock_has_passed(connection: sqlite3.Connection, now: int) -> bool:
-    (newest,) = connection.execute(_SQL["newest"]).fetchone()
-    return newest is None or now > newest

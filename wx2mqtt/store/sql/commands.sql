@@ -37,6 +37,17 @@ WHERE account = ?1 AND unknown > 0 AND (status IS NULL OR settled > ?2) ORDER BY
 -- sent --
 SELECT 1 FROM command WHERE account = ? AND message_id = ? LIMIT 1;
 
+-- attach --
+-- The file of a command that had still to fetch it.
+UPDATE command SET sha256 = ?3, blob = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
+
+-- whose --
+-- Who got the own message ?2 and when: sent by a command, else the payload of what came with this key.
+SELECT command, settled FROM command WHERE account = ?1 AND message_id = ?2 AND status = 'sent' LIMIT 1;
+
+-- by_key --
+SELECT user, time, payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL;
+
 -- newest --
 SELECT * FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3;
 

@@ -31,11 +31,11 @@ UNION ALL
 SELECT key FROM seen WHERE account = ?1 AND key IN (SELECT value FROM json_each(?2));
 
 -- add --
--- A message or an event, waiting for the broker.
+-- A message or an event, waiting for the broker or held.
 INSERT INTO publication
-    (account, sort, topic, created, user, content_type, key, seq, message_id, kind, time, sender, private, text,
-     payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    (account, state, sort, topic, created, user, content_type, key, seq, message_id, kind, time, sender, private,
+     text, payload)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- advance --
 -- The cursor after the batch; without one the stored one stays.

@@ -1,11 +1,3 @@
--- newest --
--- When the newest row was made, of whatever account: there is one clock, and both tables grow at their end.
-SELECT max(created) FROM (
-    SELECT created FROM (SELECT created FROM publication ORDER BY id DESC LIMIT 1)
-    UNION ALL
-    SELECT accepted FROM (SELECT accepted FROM command ORDER BY id DESC LIMIT 1)
-);
-
 -- oldest --
 -- The next messages behind seq ?2: row, whether it may go, when it came. The newest message never goes.
 SELECT seq, id, state IN (1, 3) AND seq < (SELECT account.seq FROM account WHERE name = ?1), created
@@ -34,6 +26,11 @@ DELETE FROM command WHERE id IN (
 -- remove_keys --
 DELETE FROM seen WHERE (account, key) IN (SELECT account, key FROM seen WHERE account = ? AND created < ? LIMIT ?);
 
+-- remove_deeds --
+DELETE FROM deed WHERE (account, session, mid) IN (
+    SELECT account, session, mid FROM deed WHERE account = ? AND created < ? LIMIT ?
+);
+
 -- stats --
 -- In the order of `Stats`.
 SELECT
@@ -45,5 +42,6 @@ SELECT
     dropped,
     seq,
     (SELECT count(*) FROM command
-     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status IN ('failed', 'uncertain'))
+     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status IN ('failed', 'uncertain')),
+    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL)
 FROM account WHERE name = ?1;
