@@ -93,7 +93,97 @@ WORDS: dict[str, tuple[str, str]] = {
     "a list of names": ("a list of names", "名字列表"),
     "a log level": ("debug, info, warning or error", "debug、info、warning 或 error"),
     "a whole number": ("a whole number, 0 or more", "不小于 0 的整数"),
+    "a whole number above 0": ("a whole number, 1 or more", "不小于 1 的整数"),
+    "a group action": ("members, create, add, remove or rename", "members、create、add、remove 或 rename"),
+    "one line of at most 100 characters": ("one line of at most 100 characters", "不超过 100 个字符的一行文字"),
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
+    # files to send
+    "path_no_folder": (
+        "no file may be sent by path; name a folder in media.send_from",
+        "不允许按路径发送文件;请在 media.send_from 中写明文件夹",
+    ),
+    "path_relative": (
+        "'path' must be the absolute path of a file, beginning with /",
+        "“path”必须是以 / 开头的绝对路径",
+    ),
+    "path_outside": (
+        "{path} is outside of the folders of media.send_from (links are followed); add its folder there",
+        "{path} 不在 media.send_from 的文件夹之内(符号链接会被解析);请在那里加上它的文件夹",
+    ),
+    "path_missing": ("there is no file {path}; correct the path", "文件 {path} 不存在;请更正路径"),
+    "path_folder": ("{path} is a folder; name a file in it", "{path} 是文件夹;请写明其中的文件"),
+    "path_pipe": (
+        "{path} is a pipe; only regular files can be sent",
+        "{path} 是管道;只能发送普通文件",
+    ),
+    "path_socket": (
+        "{path} is a socket; only regular files can be sent",
+        "{path} 是套接字;只能发送普通文件",
+    ),
+    "path_device": (
+        "{path} is a device; only regular files can be sent",
+        "{path} 是设备;只能发送普通文件",
+    ),
+    "path_forbidden": (
+        "the bridge may not read {path}; change its owner or mode",
+        "桥接程序无权读取 {path};请更改其所有者或权限",
+    ),
+    "path_changed": (
+        "{path} changed while it was opened; send it again",
+        "{path} 在打开时发生了变化;请重新发送",
+    ),
+    "path_unreadable": (
+        "{path} cannot be read ({problem}); correct the path, or mend the disk",
+        "无法读取 {path}({problem});请更正路径或检查磁盘",
+    ),
+    "fetch_bad_url": (
+        "'url' must be an http or https address, such as https://host/picture.jpg",
+        "“url”必须是 http 或 https 地址,例如 https://host/picture.jpg",
+    ),
+    "fetch_bad_redirect": (
+        "{host} sends us on to what is no http or https address; give the address where the file is",
+        "{host} 跳转到的不是 http 或 https 地址;请给出文件所在的地址",
+    ),
+    "fetch_hops": (
+        "more than {most} redirects; give the address where the file is",
+        "重定向超过 {most} 次;请给出文件所在的地址",
+    ),
+    "fetch_private": (
+        "{host} is {address}, in the house or for special use; to allow it name the host in media.allow_hosts",
+        "{host} 是 {address},属于内部或特殊地址;如要允许,请把该主机写入 media.allow_hosts",
+    ),
+    "fetch_no_name": (
+        "nobody knows the name {host}; correct it, or mend the name service",
+        "无法解析主机名 {host};请更正,或检查域名服务",
+    ),
+    "fetch_no_connection": (
+        "{host} takes no connection; check the address, and that it is up",
+        "无法连接 {host};请检查地址以及它是否在运行",
+    ),
+    "fetch_certificate": (
+        "{host} has no certificate that is trusted; mend it, or use http in the house",
+        "{host} 的证书不受信任;请修正证书,或在内网使用 http",
+    ),
+    "fetch_no_answer": (
+        "{host} took the connection and gave no HTTP answer; check the address",
+        "{host} 接受了连接,但没有 HTTP 应答;请检查地址",
+    ),
+    "fetch_too_slow": (
+        "it came too slowly and was given up; use a faster server, or send the bytes",
+        "下载过慢,已放弃;请换更快的服务器,或直接发送内容",
+    ),
+    "fetch_cut_off": (
+        "the answer ended before it was complete; mend the server, or send the bytes",
+        "应答不完整就结束了;请检查服务器,或直接发送内容",
+    ),
+    "fetch_status": (
+        "the server answered {status} instead of the file; check the address in a browser",
+        "服务器应答 {status},而不是文件;请用浏览器检查地址",
+    ),
+    "fetch_packed": (
+        "the server sends it compressed although nobody asked for that; give another address",
+        "服务器擅自压缩了内容;请换一个地址",
+    ),
     # requests
     "bad_request": ("the request is no JSON object ({problem})", "请求不是 JSON 对象({problem})"),
     "unknown_request": ("unknown request '{name}'; known are {known}", "未知的请求“{name}”;可用的有 {known}"),
