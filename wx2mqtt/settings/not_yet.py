@@ -21,7 +21,6 @@ NOT_YET: tuple[str, ...] = (
     "accounts.*.media",
     "accounts.*.plain",
     "homeassistant",
-    "web",
 )
 
 

@@ -12,6 +12,7 @@ LIVE: tuple[str, ...] = (
     "accounts.*.send.*",
     "accounts.*.hold.*",
     "accounts.*.receive.*",
+    "accounts.*.media.*",
     "accounts.*.history.keep",
     "log.level",
     "language",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
 
 from wx2mqtt.settings.account_rules import account_findings, base_topic_findings
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, listen_parts
@@ -19,7 +22,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     for name, account in settings.accounts.items():
         yield from account_findings(name, account)
     yield from base_topic_findings(settings)
-    yield from _page(settings.web)
+    yield from _web(settings.web)
 
 
 def _broker(mqtt: Mqtt) -> Iterator[Finding]:
@@ -49,10 +52,28 @@ def _tls(mqtt: Mqtt) -> Iterator[Finding]:
         yield Finding(path, "has no effect: no mqtt.url is mqtts or wss", warning=True)
 
 
-def _page(web: Web) -> Iterator[Finding]:
+def _web(web: Web) -> Iterator[Finding]:
     host, _ = listen_parts(web.listen)
-    if web.enabled and not is_loopback(host) and web.password is None and web.password_file is None:
+    asks = _given(web.password) or web.password_file is not None
+    if not web.enabled:
+        return
+    if not is_loopback(host) and not asks:
         yield Finding(
             ("web", "listen"),
             "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
         )
+    if web.token is not None and not asks:
+        yield Finding(
+            ("web", "token"), "has no effect: without web.password_file nobody is asked for it", warning=True
+        )
+    if web.url is not None and (path := urlsplit(web.url).path or "/") != web.base_path:
+        yield Finding(
+            ("web", "base_path"),
+            f"is {web.base_path}, and web.url leads to {path}; unless your proxy sends X-Forwarded-Prefix,"
+            f" write {path}",
+            warning=True,
+        )
+
+
+def _given(secret: SecretStr | None) -> bool:
+    return secret is not None and bool(secret.get_secret_value())

@@ -224,20 +224,24 @@ class HomeAssistant(Section):
 
 
 class Web(Section):
-    """The status page"""
+    """Our web server: the media of messages, at /media/<id>"""
 
-    enabled: bool = Field(default=True, description="serve the page")
+    enabled: bool = Field(default=True, description="run it")
     listen: Listen = Field("127.0.0.1:8099", description="other addresses than loopback need a password")
-    url: BaseUrl | None = Field(None, description="its address from outside")
-    hosts: Hosts = Field((), description="further names allowed in Host")
+    url: BaseUrl | None = Field(
+        None, description="its whole address from outside; null: messages name only the path of their media"
+    )
+    hosts: Hosts = Field((), description="further names under which it is reached")
     base_path: UrlPath = Field("/", description="the path below which a reverse proxy shows it")
     password: Secret | None = Field(None, description="better in password_file")
-    password_file: FilePath | None = Field(None, description="a file that holds the page's password")
+    password_file: FilePath | None = Field(
+        None, description="a file that holds the password that browsers are asked for"
+    )
     token: Secret | None = Field(None, description="better in token_file")
     token_file: FilePath | None = Field(
-        None, description="a file that holds the Bearer token for /media and /metrics"
+        None, description="a file that holds the Bearer token with which programs read /media"
     )
-    trusted_proxies: Networks = Field((), description="addresses whose X-Forwarded headers count")
+    trusted_proxies: Networks = Field((), description="addresses or networks whose X-Forwarded headers count")
 
 
 class Storage(Section):

@@ -1,0 +1,182 @@
+"""The one way in: what every request must pass before it is answered, and what every answer carries.
+
+In this order: the name it was sent to, its size, who sent a form, who may come in. A fault behind the gate
+ends one request and is logged; it never reaches the bridge.
+"""
+
+from __future__ import annotations
+
+import math
+from email.utils import formatdate
+from http import HTTPStatus
+from urllib.parse import quote
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from wx2mqtt.web import visit as visits
+from wx2mqtt.web.access import Access, Judged, Verdict
+from wx2mqtt.web.hosts import Hosts
+from wx2mqtt.web.options import Options
+from wx2mqtt.web.visit import Visit
+from wx2mqtt.web.visitors import visitor
+from wx2mqtt.web.words import say, spoken
+
+log = structlog.get_logger(__name__)
+
+COOKIE = "wx2mqtt"
+LOGIN = "/login"
+BODY = 16 * 1024  # bytes; no form of ours comes near
+FOR_MACHINES = ("/media/",)  # what the token opens, for reading
+
+_READING = frozenset({"GET", "HEAD"})
+_SAFE = _READING | {"OPTIONS"}
+
+_ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class Gate:
+    """The outermost application; `inner` gets what passes, at a path without our prefix."""
+
+    def __init__(self, inner: ASGIApp, options: Options, hosts: Hosts, access: Access) -> None:
+        self._inner = inner
+        self._options = options
+        self._hosts = hosts
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                _complete(message)
+            await send(message)
+
+        try:
+            await self._pass(scope, receive, sending)
+        except Exception:  # a fault of ours ends this request only; the next one may be another
+            log.exception("request failed", path=scope["path"])
+            if begun:
+                raise  # uvicorn closes the connection, so that the client does not take it for the whole
+            await _words(self._visit(scope), HTTPStatus.INTERNAL_SERVER_ERROR, "internal")(
+                scope, receive, sending
+            )
+
+    async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = self._visit(scope)
+        inside = {**scope, "path": self._path(scope["path"], visit), "root_path": ""}
+        visits.put(inside, visit)
+        refusal = self._refusal(inside, visit)
+        await (self._inner if refusal is None else refusal)(inside, receive, send)
+
+    def _visit(self, scope: Scope) -> Visit:
+        headers = Headers(scope=scope)
+        client = scope.get("client")
+        return Visit(
+            visitor=visitor(client[0] if client else "", headers, self._options),
+            language=spoken(headers.get("accept-language", ""), self._options.language),
+            session=_cookie(headers.get("cookie", "")),
+        )
+
+    def _path(self, path: str, visit: Visit) -> str:
+        """Without the prefix, which some proxies take away and others do not."""
+        for prefix in (visit.visitor.prefix, self._options.prefix):
+            if prefix and (path == prefix or path.startswith(f"{prefix}/")):
+                return path[len(prefix) :] or "/"
+        return path
+
+    def _refusal(self, scope: Scope, visit: Visit) -> Response | None:
+        headers, method = Headers(scope=scope), scope["method"]
+        if not self._hosts.answers_to(headers.get("host", "")):
+            return _words(visit, HTTPStatus.FORBIDDEN, "foreign_host")
+        if _too_large(headers.get("content-length", "0")):
+            return _words(visit, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
+        if method not in _SAFE and not self._own_page(headers):
+            return _words(visit, HTTPStatus.FORBIDDEN, "foreign_origin")
+        if scope["path"] == LOGIN:
+            return None
+        judged = self._access.visit(
+            session=visit.session, token=_token(scope, headers), address=visit.visitor.address
+        )
+        return None if judged.verdict is Verdict.WELCOME else _unwelcome(scope, headers, visit, judged)
+
+    def _own_page(self, headers: Headers) -> bool:
+        """Whether no page of another site sent this; programs send no such headers and are no danger here."""
+        site = headers.get("sec-fetch-site")
+        if site is not None:
+            return site in {"same-origin", "none"}
+        origin = headers.get("origin")
+        return origin is None or self._hosts.own_page(origin, headers.get("host", ""))
+
+
+def _unwelcome(scope: Scope, headers: Headers, visit: Visit, judged: Judged) -> Response:
+    if judged.verdict is Verdict.TOO_OFTEN:
+        return too_often(visit, judged.wait)
+    if judged.verdict is Verdict.STRANGER and _navigates(scope, headers):
+        asked = scope["path"] + (
+            f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        )
+        return RedirectResponse(
+            f"{visit.visitor.prefix}{LOGIN}?next={quote(asked, safe='/')}", HTTPStatus.SEE_OTHER
+        )
+    word = "wrong_token" if judged.verdict is Verdict.WRONG else "log_in_first"
+    answer = _words(visit, HTTPStatus.UNAUTHORIZED, word)
+    answer.headers["www-authenticate"] = 'Bearer realm="wx2mqtt"'
+    return answer
+
+
+def too_often(visit: Visit, wait: float) -> Response:
+    """The answer to who guessed too often."""
+    seconds = math.ceil(wait)
+    answer = _words(visit, HTTPStatus.TOO_MANY_REQUESTS, "too_often", seconds=seconds)
+    answer.headers["retry-after"] = str(seconds)
+    return answer
+
+
+def _navigates(scope: Scope, headers: Headers) -> bool:
+    """Whether a person opens this in a browser, and would see a page."""
+    mode = headers.get("sec-fetch-mode")
+    return scope["method"] == "GET" and (
+        mode == "navigate" if mode is not None else "text/html" in headers.get("accept", "")
+    )
+
+
+def _token(scope: Scope, headers: Headers) -> str | None:
+    """The Bearer token, where it counts."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    counts = scope["method"] in _READING and scope["path"].startswith(FOR_MACHINES)
+    return token.strip() if counts and scheme.lower() == "bearer" else None
+
+
+def _cookie(header: str) -> str:
+    """The key of the session; of several cookies of that name the first, which has the longest path."""
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return ""
+
+
+def _too_large(length: str) -> bool:
+    return not length.isdecimal() or int(length) > BODY
+
+
+def _words(visit: Visit, status: int, word: str, **facts: object) -> Response:
+    text = say(visit.language, word, **facts)
+    return PlainTextResponse(f"{text}\n", status, {"cache-control": "no-store"})
+
+
+def _complete(message: Message) -> None:
+    headers = MutableHeaders(scope=message)
+    for name, value in _ALWAYS.items():
+        headers.setdefault(name, value)
+    headers["date"] = formatdate(usegmt=True)

@@ -1,0 +1,122 @@
+"""Starts and stops the web server in the bridge's own loop; it needs no task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from wx2mqtt.web.connections import HEAD, HEAD_BYTES, Connection
+from wx2mqtt.web.media import Shelf
+from wx2mqtt.web.options import CannotListen, Options
+from wx2mqtt.web.room import Room
+from wx2mqtt.web.site import site
+
+log = structlog.get_logger(__name__)
+
+GRACE = 2.0  # seconds that answers under way get at the stop
+BACKLOG = 64  # connections that may wait; asyncio takes up to as many at once
+
+
+class Server:
+    """`async with Server(options, shelves) as server` serves at `server.url`; the end is at once.
+
+    `stop` before it lets answers under way come to their end. Port 0 takes a free one. Raises `CannotListen`.
+    """
+
+    def __init__(self, options: Options, shelves: Sequence[Shelf]) -> None:
+        self._options = options
+        self._closing = asyncio.Event()
+        self._room = Room()
+        self._state = ServerState()
+        clock = asyncio.get_running_loop().time
+        self._config = Config(
+            site(options, shelves, self._closing, clock),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            workers=1,
+            log_config=None,
+            access_log=False,  # paths hold ids, and queries more
+            proxy_headers=False,  # see visitors.py
+            server_header=False,
+            date_header=False,  # the gate sets it; here it would need a task
+            timeout_keep_alive=int(HEAD),
+            h11_max_incomplete_event_size=HEAD_BYTES,
+        )
+        self._server: asyncio.Server | None = None
+        self.port = options.port
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
+        return f"http://{host}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._config.load()
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                lambda: Connection(self._config, self._state, self._room),
+                self._options.host,
+                self._options.port,
+                backlog=BACKLOG,
+            )
+        except OSError as error:
+            raise CannotListen(_sentence(self._options, error)) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+        log.info("web server runs", url=self.url)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._end()
+
+    async def stop(self) -> None:
+        """Take no more requests, let what is under way come to its end for `GRACE` seconds, then end it."""
+        assert self._server is not None
+        self._server.close()
+        self._closing.set()
+        for guest in self._room.guests:
+            assert isinstance(guest, Connection)
+            guest.retire()
+        try:
+            async with asyncio.timeout(GRACE):
+                await self._room.empty.wait()
+        except TimeoutError:
+            log.info("answers cut off", count=len(self._room.guests))
+        await self._end()
+
+    async def _end(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self._closing.set()
+        for connection in [*self._state.connections]:
+            connection.transport.abort()
+        tasks = [*self._state.tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._room.empty.wait()
+
+
+def _sentence(options: Options, error: OSError) -> str:
+    """Why the address cannot be had, and how to mend it."""
+    where = f"port {options.port} on {options.host}"
+    if isinstance(error, PermissionError):
+        return f"web.listen: {where} may be opened by root only: choose one from 1024 on"
+    reason = "is in use" if _in_use(error) else f"cannot be had ({error.strerror or error})"
+    return f"web.listen: {where} {reason}: choose another, or set web.enabled to false"
+
+
+def _in_use(error: OSError) -> bool:
+
+    return error.errno == errno.EADDRINUSE
