@@ -9,7 +9,7 @@ from wx2mqtt.simulator import hosts, wire
 from wx2mqtt.simulator.exchange import HTML, JAVASCRIPT, Answer, Headers, Request
 from wx2mqtt.simulator.session import Session
 
-_MESSAGES = {0: "", 1205: "too often"}
+_MESSAGES = {0: "", 402: "check the file first", 1205: "too often"}
 
 
 def base_response(ret: int) -> dict[str, object]:

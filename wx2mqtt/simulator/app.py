@@ -32,7 +32,8 @@ class App:
         try:
             await self._serve(scope, receive, send)
         except TooLarge:
-            await write(answers.page("413 Content Too Large", status=413), send)
+            answer = answers.page("413 Content Too Large", status=413)
+            await write(answer, scope["state"]["transport"], receive, send)
         except asyncio.CancelledError:
             return  # the simulator stops; uvicorn would log the cancellation as a failure
 
@@ -44,14 +45,14 @@ class App:
         if answer is None:
             await until_gone(receive)
         else:
-            await write(answer, send)
+            await write(answer, request.transport, receive, send)
 
     async def _answer(self, request: Request, receive: Receive) -> Answer | None:
         """The answer; None when the transport was taken over and there will be none."""
         endpoint = find(request.path)
         if endpoint is not None:
             return await self._call(endpoint, request, receive)
-        handler = control.HANDLERS.get((request.method, request.path))
+        handler = control.find(request)
         if handler is not None:
             return await control.answer(self.wechat, request, handler)
         return pages.find(request) or answers.page("404 Not Found", status=404)

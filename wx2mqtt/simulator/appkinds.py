@@ -116,9 +116,8 @@ APP_KINDS: dict[str, AppKind] = {
         type=6,
         title="报告.pdf",
         app="WeChat",
-        extra="<appattach><totallen>{size}</totallen><attachid>@cdn_1</attachid><fileext>pdf</fileext>"
+        extra="<appattach><totallen>{size}</totallen><attachid>@cdn_1</attachid><fileext>{extension}</fileext>"
         "</appattach>",
-        defaults=(("size", "482133"),),
     ),
     "open_app": AppKind(type=7, title="打开应用"),
     "app_sticker": AppKind(
@@ -183,6 +182,7 @@ def app(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fiel
         title = phrase("en_US" if detail["language"] == "en_US" else "zh_CN", shape.phrase)
     url = str(detail.get("url", shape.url))
     values = {**dict(shape.defaults), **{key: str(value) for key, value in detail.items()}}
+    values["extension"] = title.rpartition(".")[2]
     fields: Fields = {
         "MsgType": 49,
         "AppMsgType": shape.type if shape.outer is None else shape.outer,
@@ -196,7 +196,17 @@ def app(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fiel
 def _file(kind: str, msg_id: int, values: dict[str, str]) -> Fields:
     if kind != "file":
         return {}
-    return {"FileSize": values["size"], "MediaId": f"@crypt_{msg_id:x}", "EncryFileName": f"encry_{msg_id:x}"}
+    return {"FileSize": values["size"], "MediaId": media_id(msg_id), "EncryFileName": encrypted_name(msg_id)}
+
+
+def media_id(msg_id: int) -> str:
+    """The MediaId of a file that came."""
+    return f"@crypt_{msg_id:x}"
+
+
+def encrypted_name(msg_id: int) -> str:
+    """The EncryFileName of a file that came."""
+    return f"encry_{msg_id:x}"
 
 
 def _xml(shape: AppKind, title: str, des: str, url: str, values: dict[str, str]) -> str:

@@ -111,8 +111,8 @@ def signed_body(call: Call) -> tuple[Session, Fields]:
     return session, body
 
 
-def base_request(call: Call, body: Fields) -> Session:
-    """The living session that BaseRequest names."""
+def base_request(call: Call, body: Fields, role: Role = Role.BASE) -> Session:
+    """The living session that BaseRequest names; the call came to the host of that role."""
     base = body.get("BaseRequest")
     if not isinstance(base, dict):
         raise call.refuse(PARAMETER_ERROR, "BaseRequest is missing")
@@ -120,7 +120,7 @@ def base_request(call: Call, body: Fields) -> Session:
     if missing:
         raise call.refuse(PARAMETER_ERROR, f"BaseRequest lacks {', '.join(missing)}")
     session = living(call, str(base["Sid"]))
-    host(call, Role.BASE, session.base)
+    host(call, role, session.base)
     uin(call, session, base["Uin"])
     skey(call, session, base["Skey"])
     device_id(call, session, base["DeviceID"])
@@ -140,13 +140,13 @@ def living(call: Call, sid: str) -> Session:
     return session
 
 
-def cookie_session(call: Call) -> Session:
+def cookie_session(call: Call, role: Role = Role.BASE) -> Session:
     """The living session of a call that has no BaseRequest and no sid in its query."""
     sid = call.request.cookies.get("wxsid", "")
     if not sid:
         raise call.refuse(COOKIE_INVALID, "the cookie wxsid is missing")
     session = living(call, sid)
-    host(call, Role.BASE, session.base)
+    host(call, role, session.base)
     cookies(call, session)
     return session
 
@@ -177,6 +177,30 @@ def device_id(call: Call, session: Session, value: object) -> None:
         call.oddity("the pass_ticket as DeviceID (itchat)")
         return
     raise call.refuse(PARAMETER_ERROR, "DeviceID is not e and 15 digits")
+
+
+def parse_json(call: Call, text: bytes, where: str) -> Fields:
+    """A JSON object that is not the body but stands somewhere in it."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise call.refuse(PARAMETER_ERROR, f"{where} is no JSON in UTF-8") from None
+    if not isinstance(value, dict):
+        raise call.refuse(PARAMETER_ERROR, f"{where} is no JSON object")
+    return value
+
+
+def data_ticket(call: Call, session: Session, value: str | None) -> None:
+    """The newest webwx_data_ticket, or an older one that is still good."""
+    made = session.data_tickets.get(value or "")
+    if made is None or made < time.time() - call.wechat.settings.ticket_life:
+        raise call.refuse(TICKET_ERROR, "webwx_data_ticket is missing, wrong or too old")
+
+
+def own_name(call: Call, session: Session, value: object) -> None:
+    """The account's user name in this login."""
+    if value != session.user_name(call.wechat.world.owner):
+        raise call.refuse(PARAMETER_ERROR, "FromUserName is not the account's name in this login")
 
 
 def pass_ticket(call: Call, session: Session) -> None:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
-from wx2mqtt.simulator import kinds, peoplecontrol, speech, wire
+from wx2mqtt.simulator import kinds, mediacontrol, peoplecontrol, speech, wire
 from wx2mqtt.simulator.exchange import Answer, Request
 from wx2mqtt.simulator.faults import BadFault
 from wx2mqtt.simulator.login import OPEN, Act, CannotDo, Code, State
+from wx2mqtt.simulator.mediacontrol import BadMedia, UnknownMessage
 from wx2mqtt.simulator.routes import ENDPOINTS
 from wx2mqtt.simulator.settings import BadSetting
 from wx2mqtt.simulator.speech import CannotSay, Speech
@@ -37,11 +38,18 @@ async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
         result = await handler(wechat, request, _order(request))
     except (CannotDo, CannotSay, Conflict) as error:
         return _json({"error": str(error)}, 409)
-    except UnknownPerson as error:
+    except (UnknownPerson, UnknownMessage) as error:
         return _json({"error": str(error)}, 404)
-    except (BadControl, BadFault, BadSetting, BadPerson, kinds.UnknownKind) as error:
+    except (BadControl, BadMedia, BadFault, BadSetting, BadPerson, kinds.UnknownKind) as error:
         return _json({"error": str(error)}, 400)
-    return _json(result, 200)
+    return result if isinstance(result, Answer) else _json(result, 200)
+
+
+def find(request: Request) -> Handler | None:
+    """Who carries out a request to the control."""
+    if request.path.startswith(mediacontrol.PREFIX):
+        return mediacontrol.fetch
+    return HANDLERS.get((request.method, request.path))
 
 
 def _json(value: object, status: int) -> Answer:
@@ -220,15 +228,19 @@ def _speech(order: Fields) -> Speech:
         "count": "count",
         "detail": "detail",
         "raw": "raw",
+        "data": "data",
+        "bytes_of": "bytes_of",
     }
     strange = [key for key in order if key not in known]
     if strange:
         raise BadControl(f"unknown: {', '.join(strange)}; known: {', '.join(known)}")
-    types = {"count": int, "detail": dict, "raw": dict}
+    types = {"count": int, "detail": dict, "raw": dict, "bytes_of": int}
     for key, value in order.items():
         if not isinstance(value, types.get(key, str)):
             raise BadControl(f"{key} must be {types.get(key, str).__name__}")
     values: dict[str, object] = {"from": "wife", "to": "me", **order}
+    if "data" in values:
+        values["data"] = mediacontrol.decode(values["data"])
     return Speech(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]
 
 
@@ -281,6 +293,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "/sim/expire"): _phone_does(Act.EXPIRE),
     ("POST", "/sim/logout"): logout,
     ("POST", "/sim/say"): say,
+    ("POST", "/sim/media"): mediacontrol.change,
     ("POST", "/sim/raw"): raw,
     ("POST", "/sim/settings"): settings,
     ("POST", "/sim/fault"): fault,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
@@ -19,6 +20,7 @@ PLAIN = "text/plain"
 HTML = "text/html; charset=utf-8"
 
 BODY_LIMIT = 32 * 1024 * 1024
+_DROP = 0.1  # seconds between the drops of a slow body
 
 
 class Request:
@@ -52,18 +54,71 @@ class Request:
         return {name: value for name, _, value in pairs if name}
 
 
+def _nothing() -> None:
+    """What ends when the last piece of a stream is on its way: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """A body in pieces. `done` is called before the last one is sent, or when nobody wants more."""
+
+    size: int
+    pieces: Iterator[bytes]
+    done: Callable[[], None] = _nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How the bytes of an answer come where a fault wants it otherwise.
+
+    After `most` bytes the connection closes, or with `hangs` nothing comes any more. `pace` is bytes a
+    second. Without `announced` there is no Content-Length.
+    """
+
+    most: int | None = None
+    hangs: bool = False
+    pace: float = 0
+    announced: bool = True
+
+
+_USUAL = Manner()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes back."""
+    """What goes back: `body`, or `stream` where there is one."""
 
     body: bytes = b""
+    stream: Stream | None = None
     status: int = 200
     content_type: str = PLAIN
     headers: Headers = ()
+    manner: Manner = _USUAL
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return self.stream.size if self.stream else len(self.body)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body."""
+        return self.stream.pieces if self.stream else iter((self.body,))
+
+    @property
+    def plain(self) -> bool:
+        """Whether it goes out in one piece."""
+        return self.stream is None and self.manner == _USUAL
+
+    def close(self) -> None:
+        """The end of it is on its way, or nobody wants it; may be called more than once."""
+        if self.stream:
+            self.stream.done()
 
     def header_list(self) -> list[tuple[bytes, bytes]]:
         """The headers as ASGI wants them."""
-        lines = (("content-type", self.content_type), ("content-length", str(len(self.body))), *self.headers)
+        lines = [("content-type", self.content_type), *self.headers]
+        if self.manner.announced:
+            lines.append(("content-length", str(self.size)))
         return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
 
 
@@ -98,7 +153,50 @@ async def until_gone(receive: Receive, seconds: float | None = None) -> None:
         pass
 
 
-async def write(answer: Answer, send: Send) -> None:
-    """Send an answer."""
-    await send({"type": "http.response.start", "status": answer.status, "headers": answer.header_list()})
-    await send({"type": "http.response.body", "body": answer.body})
+async def write(answer: Answer, transport: asyncio.Transport, receive: Receive, send: Send) -> None:
+    """Send an answer in its manner, until the client goes away."""
+    with contextlib.closing(answer):
+        head = {"status": answer.status, "headers": answer.header_list()}
+        await send({"type": "http.response.start", **head})
+        if answer.plain:
+            await send({"type": "http.response.body", "body": answer.body})
+            return
+        await _pour(answer, transport, receive, send)
+
+
+async def _pour(answer: Answer, transport: asyncio.Transport, receive: Receive, send: Send) -> None:
+    manner = answer.manner
+    for piece, last in _with_last(_cut(answer)):
+        if transport.is_closing():
+            return
+        if last:
+            answer.close()
+        more = not last or manner.most is not None
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+        if manner.pace:
+            await until_gone(receive, len(piece) / manner.pace)
+    if manner.most is not None:
+        if not manner.hangs:
+            transport.close()
+        await until_gone(receive)
+
+
+def _cut(answer: Answer) -> Iterator[bytes]:
+    """What comes of the body: no more than `most`, and in drops where it is slow."""
+    manner = answer.manner
+    left = answer.size if manner.most is None else manner.most
+    for piece in answer.pieces():
+        kept = piece[:left]
+        step = max(1, int(manner.pace * _DROP) if manner.pace else len(kept))
+        yield from (kept[place : place + step] for place in range(0, len(kept), step))
+        left -= len(kept)
+        if not left:
+            return
+
+
+def _with_last(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    before = next(pieces, b"")
+    for piece in pieces:
+        yield before, False
+        before = piece
+    yield before, True

@@ -26,7 +26,10 @@ class FaultKind(StrEnum):
     STUCK = "stuck"  # webwxsync brings nothing and the key stays
 
     DROP_ANSWER = "drop_answer"  # closes without an answer
-    TRUNCATE = "truncate"  # value: bytes of the body that come (none: half)
+    TRUNCATE = "truncate"  # value: bytes of the body that come (none: half), then closes
+    STALL = "stall"  # value: bytes of the body that come (none: half), then nothing
+    DRIP = "drip"  # value: bytes of the body in a second (none: 1000)
+    NO_LENGTH = "no_length"  # the body comes without a Content-Length
     CHARSET = "charset"  # value: encoding of the body (none: gbk)
     DELAY = "delay"  # value: seconds before the call is carried out
     LATE = "late"  # value: seconds after it was carried out until the answer

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from wx2mqtt.simulator import wire
 from wx2mqtt.simulator.appkinds import APP_KINDS, app
+from wx2mqtt.simulator.media import Attachment
 from wx2mqtt.simulator.messages import recommend
 from wx2mqtt.simulator.phrases import SYSTEM_TEXTS, phrase
 from wx2mqtt.simulator.settings import Language
@@ -49,19 +50,28 @@ class Saying:
     msg_id: int
     author: Contact
     asked: Asked
+    media: Attachment | None = None
+
+    @property
+    def length(self) -> int:
+        """How many bytes the thing itself has."""
+        content = self.media and self.media.content
+        return content.size if content else 0
 
 
 Builder = Callable[[Saying], Fields]
 
 
-def build(kind: str, text: str, msg_id: int, author: Contact, asked: Asked) -> Fields:
+def build(
+    kind: str, text: str, msg_id: int, author: Contact, asked: Asked, *, media: Attachment | None = None
+) -> Fields:
     """The fields of a message of that kind; raises `UnknownKind`."""
-    saying = Saying(text=text, msg_id=msg_id, author=author, asked=asked)
+    saying = Saying(text=text, msg_id=msg_id, author=author, asked=asked, media=media)
     check(kind)
     if kind.startswith("system:"):
         return _system_text(saying, kind.removeprefix("system:"))
     if kind in APP_KINDS:
-        values = {**asked.detail, "language": asked.language}
+        values = {"size": saying.length, **asked.detail, "language": asked.language}
         return app(kind, text, msg_id, values)
     return _BUILDERS[kind](saying)
 
@@ -76,6 +86,11 @@ def check(kind: str) -> None:
 def all_kinds() -> tuple[str, ...]:
     """The names of all kinds."""
     return tuple(sorted([*_BUILDERS, *APP_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)]))
+
+
+def file_name(kind: str, text: str) -> str:
+    """The name of the file that a message brings; only files have one."""
+    return (text or APP_KINDS[kind].title) if kind == "file" else ""
 
 
 def is_system(kind: str) -> bool:
@@ -94,10 +109,11 @@ def _text(saying: Saying) -> Fields:
     return {"MsgType": 1, "Content": wire.text(saying.text)}
 
 
-def _image(_: Saying) -> Fields:
+def _image(saying: Saying) -> Fields:
     content = (
-        '<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" length="68210" '
-        'md5="0cc175b9c0f1b6a831c399e269772661" hdlength="402013" />\n</msg>\n'
+        f'<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" '
+        f'length="{saying.length}" md5="0cc175b9c0f1b6a831c399e269772661" '
+        f'hdlength="{saying.length * 6}" />\n</msg>\n'
     )
     return {"MsgType": 3, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
 
@@ -108,7 +124,9 @@ def _image_token(_: Saying) -> Fields:
 
 def _voice(saying: Saying) -> Fields:
     length = saying.asked.number("milliseconds", 3200)
-    content = f'<msg><voicemsg endflag="1" length="5120" voicelength="{length}" voiceformat="4" /></msg>'
+    content = (
+        f'<msg><voicemsg endflag="1" length="{saying.length}" voicelength="{length}" voiceformat="4" /></msg>'
+    )
     return {"MsgType": 34, "Content": wire.xml(content), "VoiceLength": length}
 
 
@@ -117,7 +135,7 @@ def _video(msg_type: int) -> Builder:
         seconds = saying.asked.number("seconds", 9)
         content = (
             f'<?xml version="1.0"?>\n<msg>\n\t<videomsg aeskey="a1" cdnthumbwidth="224" cdnthumbheight="398" '
-            f'length="1204932" playlength="{seconds}" />\n</msg>\n'
+            f'length="{saying.length}" playlength="{seconds}" />\n</msg>\n'
         )
         return {
             "MsgType": msg_type,
@@ -133,9 +151,11 @@ def _video(msg_type: int) -> Builder:
 
 def _sticker(saying: Saying) -> Fields:
     game = saying.asked.number("game", 0)
+    known = saying.media and saying.media.content
     content = (
-        '<msg><emoji fromusername = "a" tousername = "b" type="2" md5="d41d8cd98f00b204e9800998ecf8427e" '
-        f'len = "20480" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" productid="" />'
+        f'<msg><emoji fromusername = "a" tousername = "b" type="2" md5="{known.md5 if known else ""}" '
+        f'len = "{saying.length}" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" '
+        'productid="" />'
         f'<gameext type="{game}" content="{saying.asked.number("result", 0)}" /></msg>'
     )
     return {"MsgType": 47, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}

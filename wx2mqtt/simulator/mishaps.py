@@ -15,7 +15,7 @@ from collections.abc import Callable
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.endpoints import sync
-from wx2mqtt.simulator.exchange import Answer, Receive, until_gone
+from wx2mqtt.simulator.exchange import Answer, Manner, Receive, until_gone
 from wx2mqtt.simulator.faults import Fault, FaultKind
 from wx2mqtt.simulator.routes import Endpoint, carry_out
 
@@ -105,17 +105,21 @@ _STRANGE: dict[FaultKind, Strange] = {
 
 
 def _spoil(fault: Fault, answer: Answer, transport: asyncio.Transport) -> Answer | None:
-    if fault.kind is FaultKind.CHARSET:
+    if fault.kind is FaultKind.CHARSET and answer.stream is None:
         body = answer.body.decode("utf-8", "replace").encode(str(fault.value or "gbk"), "replace")
         return dataclasses.replace(answer, body=body)
-    if fault.kind is FaultKind.TRUNCATE:
-        transport.write(_beginning(answer, _number(fault, len(answer.body) // 2)))
-    if fault.kind in (FaultKind.TRUNCATE, FaultKind.DROP_ANSWER):
+    if fault.kind is FaultKind.DROP_ANSWER:
+        answer.close()
         transport.close()
         return None
+    if fault.kind in _MANNERS:
+        return dataclasses.replace(answer, manner=_MANNERS[fault.kind](fault, answer))
     return answer
 
 
-def _beginning(answer: Answer, kept: int) -> bytes:
-    lines = [b"%s: %s\r\n" % pair for pair in answer.header_list()]
-    return b"HTTP/1.1 %d OK\r\n%s\r\n%s" % (answer.status, b"".join(lines), answer.body[:kept])
+_MANNERS: dict[FaultKind, Callable[[Fault, Answer], Manner]] = {
+    FaultKind.TRUNCATE: lambda fault, answer: Manner(most=_number(fault, answer.size // 2)),
+    FaultKind.STALL: lambda fault, answer: Manner(most=_number(fault, answer.size // 2), hangs=True),
+    FaultKind.DRIP: lambda fault, _: Manner(pace=float(fault.value or 1000)),
+    FaultKind.NO_LENGTH: lambda _, __: Manner(announced=False),
+}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wx2mqtt.simulator.bell import Bell
+from wx2mqtt.simulator.media import Shown
 
 KEPT = 5_000
 
@@ -29,11 +30,15 @@ class Line:
     msg_id: str
     time: float
     recalled: bool = False
+    media: Shown | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A message that a web client sent and WeChat took. A repeat has a ClientMsgId that was known."""
+    """A message that a web client sent and WeChat took. A repeat has a ClientMsgId that was known.
+
+    `text` of a file is its name; `media` and `sha256` (hex) are there when it brought bytes.
+    """
 
     n: int
     to: str
@@ -44,6 +49,8 @@ class Sent:
     time: float
     repeat: bool
     delivered: bool
+    media: Shown | None = None
+    sha256: str = ""
 
 
 class Phone:
@@ -56,7 +63,16 @@ class Phone:
         self.count = 0
 
     def show(
-        self, *, chat: str, sender: str, via: Via, kind: str, text: str, msg_id: str, time: float
+        self,
+        *,
+        chat: str,
+        sender: str,
+        via: Via,
+        kind: str,
+        text: str,
+        msg_id: str,
+        time: float,
+        media: Shown | None = None,
     ) -> None:
         """Another message in a chat."""
         self.count += 1
@@ -70,6 +86,7 @@ class Phone:
                 text=text,
                 msg_id=msg_id,
                 time=time,
+                media=media,
             ),
         )
 
@@ -94,6 +111,8 @@ class Phone:
         time: float,
         repeat: bool,
         delivered: bool,
+        media: Shown | None = None,
+        sha256: str = "",
     ) -> None:
         """A web client sent something."""
         self.sent.append(
@@ -107,6 +126,8 @@ class Phone:
                 time=time,
                 repeat=repeat,
                 delivered=delivered,
+                media=media,
+                sha256=sha256,
             )
         )
         self.bell.ring()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call, Refused
-from wx2mqtt.simulator.endpoints import login, people, send, sync
+from wx2mqtt.simulator.endpoints import actions, login, people, send, sync, upload
 from wx2mqtt.simulator.exchange import Answer
 
 PREFIX = "/cgi-bin/mmwebwx-bin/"
@@ -69,11 +69,17 @@ _TABLE = (
     Endpoint(name="synccheck", handler=sync.synccheck, refused=_retcode),
     Endpoint(name="webwxsync", handler=sync.webwxsync, refused=_json),
     Endpoint(name="webwxsendmsg", handler=send.webwxsendmsg, refused=_json),
-    Endpoint(name="webwxstatusnotify", handler=send.webwxstatusnotify, refused=_json),
-    Endpoint(name="webwxrevokemsg", handler=send.webwxrevokemsg, refused=_json),
-    Endpoint(name="webwxverifyuser", handler=send.webwxverifyuser, refused=_json),
-    Endpoint(name="webwxstatreport", handler=send.webwxstatreport, refused=_json),
-    Endpoint(name="webwxlogout", handler=send.webwxlogout, refused=_goodbye),
+    Endpoint(name="webwxcheckupload", handler=upload.webwxcheckupload, refused=_json),
+    Endpoint(name="webwxuploadmedia", handler=upload.webwxuploadmedia, refused=_json),
+    Endpoint(name="webwxsendmsgimg", handler=send.webwxsendmsgimg, refused=_json),
+    Endpoint(name="webwxsendvideomsg", handler=send.webwxsendvideomsg, refused=_json),
+    Endpoint(name="webwxsendappmsg", handler=send.webwxsendappmsg, refused=_json),
+    Endpoint(name="webwxsendemoticon", handler=send.webwxsendemoticon, refused=_json),
+    Endpoint(name="webwxstatusnotify", handler=actions.webwxstatusnotify, refused=_json),
+    Endpoint(name="webwxrevokemsg", handler=actions.webwxrevokemsg, refused=_json),
+    Endpoint(name="webwxverifyuser", handler=actions.webwxverifyuser, refused=_json),
+    Endpoint(name="webwxstatreport", handler=actions.webwxstatreport, refused=_json),
+    Endpoint(name="webwxlogout", handler=actions.webwxlogout, refused=_goodbye),
 )
 
 ENDPOINTS = {endpoint.name: endpoint for endpoint in _TABLE}

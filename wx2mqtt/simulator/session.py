@@ -12,6 +12,7 @@ from collections import deque
 from urllib.parse import quote
 
 from wx2mqtt.simulator.synclog import SyncLog
+from wx2mqtt.simulator.uploads import Uploads
 from wx2mqtt.simulator.world import Contact, Group, Person, PersonKind
 
 _SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -33,6 +34,7 @@ class Session:
         self.load_time = int(time.time())
         self.data_tickets = {f"gS{self._text(22)}": self.load_time + 0.0}
         self.log = SyncLog(born=self.load_time)
+        self.uploads = Uploads(dice)
         self.over: int | None = None
         self.inits = 0
         self.empty_contacts_given = 0

@@ -50,6 +50,12 @@ class Settings:
     rate_limit: int = 0  # messages a minute, then Ret 1205; 0: no limit
     refuse_self: bool = True  # Ret 1204 for messages to oneself
     text_limit: int = 16384  # bytes, then Ret 1; 0: no limit
+    # uploading (webwx 2.13, 2.14), in bytes
+    media_limit: int = 20 * 1024 * 1024  # pictures and videos must be smaller
+    file_limit: int = 100 * 1024 * 1024  # other files may not be larger
+    check_above: int = 25 * 1024 * 1024  # larger ones need webwxcheckupload first, else Ret 402
+    name_limit: int = 255  # bytes of a file's name
+    instant_upload: bool = True  # webwxcheckupload knows a file that came before
     # all
     language: Language = "zh_CN"
     strict: bool = False  # what WeChat tolerates counts as a violation, too

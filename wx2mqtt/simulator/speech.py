@@ -6,7 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator import kinds, wire
+from wx2mqtt.simulator import kinds, media, wire
+from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator.media import Attachment
 from wx2mqtt.simulator.messages import Route, render
 from wx2mqtt.simulator.phone import Via
 from wx2mqtt.simulator.session import Session
@@ -25,7 +27,9 @@ class CannotSay(ValueError):
 class Speech:
     """`sender` and `to` are ids of the world. `{n}` in the text counts from 1 when `count` is above 1.
 
-    `detail` feeds the kind (`lat`, `title`, …); `raw` overrides fields of the finished entry.
+    `detail` feeds the kind (`lat`, `title`, …); `raw` overrides fields of the finished entry. `data` are the
+    bytes of a picture, file, …; `bytes_of` makes so many up, different for each message; without both there
+    is a small file of that kind.
     """
 
     sender: str
@@ -35,6 +39,8 @@ class Speech:
     count: int = 1
     detail: Mapping[str, object] = field(default_factory=dict)
     raw: Fields = field(default_factory=dict)
+    data: Content | None = None
+    bytes_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,33 +49,70 @@ class _Place:
     author: Contact
     via: Via
 
+    @property
+    def side(self) -> str:
+        """Who stands as FromUserName."""
+        return OWNER if self.via == "phone" else self.chat.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _One:
+    """One of the messages of a speech."""
+
+    msg_id: int
+    text: str
+    media: Attachment | None
+
 
 def say(wechat: WeChat, speech: Speech) -> list[str]:
     """Say it; returns the message ids. Without a living login only the phone knows (webwx 2.11)."""
     kinds.check(speech.kind)
+    if (speech.data or speech.bytes_of is not None) and not media.has_bytes(speech.kind):
+        raise CannotSay(f"a message of kind {speech.kind} brings no bytes")
     place = _place(wechat, speech)
-    said = [(wechat.ids.next(), _numbered(speech, n)) for n in range(1, speech.count + 1)]
+    said = [_one(wechat, speech, place, n) for n in range(1, speech.count + 1)]
     _show(wechat, speech, place, said)
     if wechat.session is not None:
         _put(wechat, wechat.session, speech, place, said)
     wechat.phone.changed()
-    return [str(msg_id) for msg_id, _ in said]
+    return [str(one.msg_id) for one in said]
 
 
-def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[tuple[int, str]]) -> None:
+def _one(wechat: WeChat, speech: Speech, place: _Place, number: int) -> _One:
+    msg_id, content = wechat.ids.next(), speech.data
+    if content is None and speech.bytes_of is not None:
+        content = media.made_up(speech.kind, str(msg_id), speech.bytes_of)
+    attachment = media.attach(speech.kind, str(msg_id), place.side, content)
+    text = _numbered(speech, number)
+    if attachment is not None:
+        attachment.name = kinds.file_name(speech.kind, text)
+        wechat.media.put(str(msg_id), attachment)
+    return _One(msg_id=msg_id, text=text, media=attachment)
+
+
+def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[_One]) -> None:
     if speech.kind == "recall":
-        wechat.phone.recall(str(speech.detail.get("msg_id")))
+        _recall(wechat, str(speech.detail.get("msg_id")))
     asked, now = kinds.Asked(language=wechat.settings.language, detail=speech.detail), time.time()
-    for msg_id, text in said:
+    for one in said:
         wechat.phone.show(
             chat=place.chat.id,
             sender=place.author.id,
             via=place.via,
             kind=speech.kind,
-            text=kinds.on_the_phone(speech.kind, text, place.author, asked),
-            msg_id=str(msg_id),
+            text=kinds.on_the_phone(speech.kind, one.text, place.author, asked),
+            msg_id=str(one.msg_id),
             time=now,
+            media=media.shown(one.media),
         )
+
+
+def _recall(wechat: WeChat, msg_id: str) -> None:
+    """What was taken back is shown so, and its bytes are gone."""
+    wechat.phone.recall(msg_id)
+    attachment = wechat.media.find(msg_id)
+    if attachment is not None:
+        attachment.gone = "empty"
 
 
 def _numbered(speech: Speech, number: int) -> str:
@@ -92,18 +135,18 @@ def _place(wechat: WeChat, speech: Speech) -> _Place:
     return _Place(chat=author, author=author, via=via)
 
 
-def _put(
-    wechat: WeChat, session: Session, speech: Speech, place: _Place, said: list[tuple[int, str]]
-) -> None:
+def _put(wechat: WeChat, session: Session, speech: Speech, place: _Place, said: list[_One]) -> None:
     route = _route(wechat, session, place)
     asked = kinds.Asked(
         language=wechat.settings.language,
         detail=speech.detail,
         name=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
     )
+    built = [
+        kinds.build(speech.kind, one.text, one.msg_id, place.author, asked, media=one.media) for one in said
+    ]
     entries = [
-        render(msg_id, route, {**kinds.build(speech.kind, text, msg_id, place.author, asked), **speech.raw})
-        for msg_id, text in said
+        render(one.msg_id, route, {**fields, **speech.raw}) for one, fields in zip(said, built, strict=True)
     ]
     session.log.append(Entry.MESSAGE, *entries)
 
@@ -130,9 +173,15 @@ def put_raw(wechat: WeChat, lists: dict[str, list[object]]) -> None:
         session.log.append(places[name], *map(wire.dump, entries))
 
 
-def echo(wechat: WeChat, session: Session, to: Contact, msg_id: int, values: Fields) -> None:
+def echo(wechat: WeChat, session: Session, to: Contact, msg_id: int, kind: str, text: str) -> None:
     """What a web client sent comes back to it (webwx 3.12)."""
     route = Route(sender=session.user_name(wechat.world.owner), receiver=session.user_name(to))
+    if kind == "location":  # sent as it came: its XML is all there is (webwx 2.12)
+        values: Fields = {"MsgType": 48, "Content": wire.xml(text)}
+    else:
+        asked = kinds.Asked(language=wechat.settings.language)
+        attachment = wechat.media.find(str(msg_id))
+        values = kinds.build(kind, text, msg_id, wechat.world.owner, asked, media=attachment)
     session.log.append(Entry.MESSAGE, render(msg_id, route, values))
 
 

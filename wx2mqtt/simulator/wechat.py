@@ -9,8 +9,10 @@ from collections import Counter, deque
 from wx2mqtt.simulator import contacts, wire
 from wx2mqtt.simulator.bell import Bell
 from wx2mqtt.simulator.cast import fresh_world
+from wx2mqtt.simulator.content import Content
 from wx2mqtt.simulator.faults import Faults
 from wx2mqtt.simulator.login import Act, Code, Codes
+from wx2mqtt.simulator.media import Shelf
 from wx2mqtt.simulator.messages import Ids, Route, render
 from wx2mqtt.simulator.phone import Phone
 from wx2mqtt.simulator.session import Session
@@ -39,6 +41,8 @@ class WeChat:
         self.faults = Faults()
         self.violations = Violations()
         self.phone = Phone()
+        self.media = Shelf()
+        self.files: dict[tuple[str, int], Content] = {}
         self.ids = Ids(self.dice)
         self.sessions: dict[str, Session] = {}
         self.session: Session | None = None

@@ -25,6 +25,18 @@ HOSTILE: list[Any] = [
     [None, 7, "x", {}],
 ]
 
+MEDIA: dict[str, Any] = {
+    "Msg": {
+        "Type": 3,
+        "MediaId": "@",
+        "FromUserName": "@",
+        "ToUserName": "@",
+        "LocalID": "17000000000000000",
+        "ClientMsgId": "17000000000000000",
+    },
+    "Scene": 0,
+}
+
 BODIES: dict[str, dict[str, Any]] = {
     "webwxinit": {},
     "webwxstatusnotify": {"Code": 3, "FromUserName": "@", "ToUserName": "@", "ClientMsgId": 1},
@@ -41,6 +53,18 @@ BODIES: dict[str, dict[str, Any]] = {
         },
         "Scene": 0,
     },
+    "webwxcheckupload": {
+        "FileMd5": "0" * 32,
+        "FileName": "a",
+        "FileSize": 1,
+        "FileType": 7,
+        "FromUserName": "@",
+        "ToUserName": "@",
+    },
+    "webwxsendmsgimg": MEDIA,
+    "webwxsendvideomsg": MEDIA,
+    "webwxsendemoticon": {"Msg": {**MEDIA["Msg"], "EmojiFlag": 2, "EMoticonMd5": "0"}, "Scene": 0},
+    "webwxsendappmsg": {"Msg": {**MEDIA["Msg"], "Content": "<appmsg/>"}, "Scene": 0},
     "webwxrevokemsg": {"SvrMsgId": "1", "ToUserName": "@", "ClientMsgId": "1"},
     "webwxverifyuser": {"Opcode": 3, "VerifyUserList": [{"Value": "@", "VerifyUserTicket": "x"}]},
     "webwxoplog": {"CmdId": 2, "UserName": "@", "RemarkName": "x"},
@@ -75,7 +99,7 @@ async def test_every_part_of_a_body_can_be_anything(
         for value in HOSTILE:
             content = json.dumps(replaced(body, path, value))
             answer = await online.http.post(
-                online.path(endpoint, f"sid={sid}&skey={online.skey}&"), content=content
+                online.path(endpoint, f"sid={sid}&skey={online.skey}&fun=async&f=json&"), content=content
             )
             assert answer.status_code in (200, 503), (path, value)
             if answer.status_code == 200:
@@ -92,6 +116,25 @@ async def test_queries_can_be_anything(online: WebClient, caplog: pytest.LogCapt
     for query in ("", "sid", "seq=x&uuid=%ff", "seq=%D9%A3&sid=&synckey=|", "&&&=&=", "uuid=" + "x" * 9000):
         answer = await online.http.get(f"{PREFIX}{endpoint}?{query}")
         assert answer.status_code in (200, 301), query
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("part", ["uploadmediarequest", "size", "chunk", "filename", "name"])
+async def test_every_part_of_an_upload_can_be_anything(
+    online: WebClient, caplog: pytest.LogCaptureFixture, part: str
+):
+    asked = online.upload_request(b"data")
+    texts = [json.dumps(replaced(asked, path, value)) for path in places(asked) for value in HOSTILE]
+    for text in texts if part == "uploadmediarequest" else ["", "-1", "9" * 40, "\x00", "x" * 9000, "١"]:
+        form = {**online.upload_fields("a.bin", 4, "doc", asked), "chunks": "1", "chunk": "0", part: text}
+        answer = await online.http.post(
+            PREFIX + "webwxuploadmedia?f=json", data=form, files={"filename": (text[:300] or "a", b"data")}
+        )
+        assert isinstance(json.loads(answer.content)["BaseResponse"]["Ret"], int)
+    for body in (b"", b"--", b"--x\r\n", b"--x--\r\n", b"\xff" * 1000):
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        answer = await online.http.post(PREFIX + "webwxuploadmedia", content=body, headers=headers)
+        assert json.loads(answer.content)["BaseResponse"]["Ret"] == 1
     assert caplog.records == []
 
 

@@ -32,6 +32,8 @@ async def test_a_text_is_taken_and_seen_by_name(online: WebClient):
         "time": sent["time"],
         "repeat": False,
         "delivered": True,
+        "media": None,
+        "sha256": "",
     }
     assert await online.all_new() == [], "it does not come back"
 

@@ -1,192 +1,132 @@
-"""What a client does: webwxsendmsg, webwxstatusnotify, webwxrevokemsg, webwxverifyuser, webwxlogout."""
+"""What a client says: texts, and media that it uploaded before (webwx 2.12)."""
 
 from __future__ import annotations
 
-import re
-import time
-
-from wx2mqtt.simulator import answers, checks, speech, wire
-from wx2mqtt.simulator.checks import Call, Fields, Refused
+from wx2mqtt.simulator import appfile, checks
+from wx2mqtt.simulator.appfile import AppFile, BadAppFile
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Refused
+from wx2mqtt.simulator.endpoints.outgoing import Outgoing, Said, deliver, take
 from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.world import OWNER, Contact, Group, Person, PersonKind
+from wx2mqtt.simulator.media import Attachment, attach
+from wx2mqtt.simulator.uploads import MediaType, Ready, extension
+from wx2mqtt.simulator.world import OWNER
 
-NOT_A_FRIEND = 1204
-TOO_OFTEN = 1205
-REVOKE_WITHIN = 120.0
-
-_TEXT, _LOCATION = 1, 48
+_TEXT, _IMAGE, _FILE, _STICKER, _LOCATION = 1, 3, 6, 47, 48
+_VIDEO, _MICRO_VIDEO = 43, 62
+_EMOJI_FLAG = 2
 
 
 async def webwxsendmsg(call: Call) -> Answer:
-    """A text. The answer names the message; a ClientMsgId that is known is answered and not sent again."""
+    """A text, or a location that came."""
     session, body = checks.signed_body(call)
-    message = _message(call, session, body)
-    to = _receiver(call, session, message)
-    client_id, content = str(message["ClientMsgId"]), str(message["Content"])
-    known = call.wechat.seen_client_ids.get((to.id, client_id))
-    if known is not None:
-        return _repeat(call, session, to, message, known)
-    if call.wechat.too_often():
-        raise Refused(TOO_OFTEN)
+    message = take(call, session, body)
+    content = message.fields.get("Content")
+    if message.type not in (_TEXT, _LOCATION) or not isinstance(content, str):
+        raise message.refuse("webwxsendmsg takes texts (Type 1) and locations (Type 48)")
+    if not content:
+        raise message.refuse("Content is empty")
     limit = call.wechat.settings.text_limit
     if limit and len(content.encode()) > limit:
-        raise Refused(checks.PARAMETER_ERROR)
-    return _deliver(call, session, to, message, repeat=False)
+        raise Refused(PARAMETER_ERROR)
+    return deliver(message, Said(kind="text" if message.type == _TEXT else "location", text=content))
 
 
-def _message(call: Call, session: Session, body: Fields) -> Fields:
-    message = body.get("Msg")
-    if not isinstance(message, dict) or "Scene" not in body:
-        raise call.refuse(checks.PARAMETER_ERROR, "Msg or Scene is missing")
-    wanted = ("Type", "Content", "FromUserName", "ToUserName", "LocalID", "ClientMsgId")
-    missing = [key for key in wanted if key not in message]
-    if missing:
-        raise call.refuse(checks.PARAMETER_ERROR, f"Msg lacks {', '.join(missing)}")
-    if message["FromUserName"] != session.user_name(call.wechat.world.owner):
-        raise call.refuse(checks.PARAMETER_ERROR, "FromUserName is not the account's name in this login")
-    if message["Type"] not in (_TEXT, _LOCATION) or not isinstance(message["Content"], str):
-        raise call.refuse(checks.PARAMETER_ERROR, "webwxsendmsg takes texts (Type 1) and locations (Type 48)")
-    if not message["Content"]:
-        raise call.refuse(checks.PARAMETER_ERROR, "Content is empty")
-    _client_id(call, message)
+async def webwxsendmsgimg(call: Call) -> Answer:
+    """A picture."""
+    message = _media(call, types=(_IMAGE,))
+    return deliver(message, _said("image", _uploaded(message, "pic")))
+
+
+async def webwxsendvideomsg(call: Call) -> Answer:
+    """A video."""
+    message = _media(call, types=(_VIDEO, _MICRO_VIDEO))
+    return deliver(message, _said("video", _uploaded(message, "video")))
+
+
+async def webwxsendemoticon(call: Call) -> Answer:
+    """An animated picture of one's own, or a sticker that came, by its MD5."""
+    message = _media(call, types=(_STICKER,), fun="sys")
+    if message.fields.get("EmojiFlag") != _EMOJI_FLAG:
+        raise message.refuse("EmojiFlag is not 2")
+    if "EMoticonMd5" in message.fields:
+        return deliver(message, _again(message))
+    ready = _uploaded(message, "doc")
+    if ready.content.mime != "image/gif":
+        raise message.refuse("what was uploaded is no GIF")
+    return deliver(message, _said("sticker", ready))
+
+
+async def webwxsendappmsg(call: Call) -> Answer:
+    """A file: its XML names what was uploaded."""
+    message = _media(call, types=(_FILE,))
+    file = _app_file(message)
+    ready = message.session.uploads.find(file.media_id)
+    if ready is None or ready.media_type != "doc":
+        raise message.refuse("attachid is no MediaId of a file in this login")
+    if file.size != ready.content.size:
+        raise message.refuse("totallen is not the size of what was uploaded")
+    if file.extension != extension(file.title):
+        raise message.refuse("fileext is not the extension of the title")
+    if ready.content.size > call.wechat.settings.check_above and (
+        not ready.signature or message.fields.get("Signature") != ready.signature
+    ):
+        raise message.refuse("Signature is not that of webwxcheckupload")
+    return deliver(message, _said("file", ready, file.title))
+
+
+def _app_file(message: Outgoing) -> AppFile:
+    try:
+        file = appfile.read(message.fields.get("Content"))
+    except BadAppFile as bad:
+        raise message.refuse(str(bad)) from None
+    desktop = message.session.desktop
+    if file.appid not in (appfile.APPID, ""):
+        raise message.refuse("appid is not that of files")
+    if (file.appid == "") is not desktop:
+        message.call.oddity("the appid of files is empty in desktop logins, and only there (itchat-uos)")
+    if (message.call.request.query.get("mod") == "desktop") is not desktop:
+        message.call.oddity("mod=desktop belongs to desktop logins (itchat-uos, wechat4u)")
+    return file
+
+
+# media
+
+
+def _media(call: Call, *, types: tuple[int, ...], fun: str = "async") -> Outgoing:
+    session, body = checks.signed_body(call)
+    query = call.request.query
+    if query.get("fun") != fun or (fun == "async" and query.get("f") != "json"):
+        raise call.refuse(PARAMETER_ERROR, f"fun is not {fun}, or f is not json")
+    message = take(call, session, body)
+    if message.type not in types:
+        raise message.refuse(f"Type is not {' or '.join(map(str, types))}")
     return message
 
 
-def _client_id(call: Call, message: Fields) -> None:
-    local, client = message["LocalID"], message["ClientMsgId"]
-    if not re.fullmatch(r"[0-9]{10,20}", str(client)):
-        raise call.refuse(checks.PARAMETER_ERROR, "ClientMsgId is not 10 to 20 digits")
-    if local == client and isinstance(client, str):
-        return
-    if isinstance(local, int) and isinstance(client, int) and abs(local - client) <= 1:
-        call.oddity("LocalID and ClientMsgId as numbers, each from the clock (itchat)")
-        return
-    raise call.refuse(checks.PARAMETER_ERROR, "LocalID is not equal to ClientMsgId")
+def _uploaded(message: Outgoing, media_type: MediaType) -> Ready:
+    ready = message.session.uploads.find(str(message.fields.get("MediaId")))
+    if ready is None:
+        others = [s for s in message.call.wechat.sessions.values() if s is not message.session]
+        old = any(other.uploads.find(str(message.fields.get("MediaId"))) for other in others)
+        raise message.refuse(f"MediaId is {'of another login' if old else 'unknown'}")
+    if ready.media_type != media_type:
+        raise message.refuse(f"what was uploaded is not of mediatype {media_type}")
+    if message.fields.get("Content", "") != "":
+        raise message.refuse("Content is not empty")
+    return ready
 
 
-def _receiver(call: Call, session: Session, message: Fields) -> Contact:
-    name, world = str(message["ToUserName"]), call.wechat.world
-    contact_id = session.id_of(name) or next((c.id for c in world if _is_wxid(c, name)), None)
-    if contact_id == OWNER:
-        if call.wechat.settings.refuse_self:
-            raise Refused(NOT_A_FRIEND)
-        return world.owner
-    contact = world.contacts.get(contact_id or "")
-    if contact is None:
-        old = any(other.id_of(name) for other in call.wechat.sessions.values() if other is not session)
-        raise call.refuse(checks.PARAMETER_ERROR, f"ToUserName is {'of another login' if old else 'unknown'}")
-    if isinstance(contact, Group) and OWNER not in contact.members:
-        raise Refused(NOT_A_FRIEND)
-    return contact
+def _said(kind: str, ready: Ready, name: str = "") -> Said:
+    attachment = attach(kind, ready.media_id, OWNER, ready.content)
+    assert attachment is not None
+    attachment.name = name or ready.name
+    return Said(kind=kind, text=name, media=attachment)
 
 
-def _is_wxid(contact: Contact, name: str) -> bool:
-    """A clear wxid is accepted, too (webwx 2.12)."""
-    return isinstance(contact, Person) and contact.wxid == name != ""
-
-
-def _deliver(call: Call, session: Session, to: Contact, message: Fields, *, repeat: bool) -> Answer:
-    wechat, now = call.wechat, time.time()
-    content, client_id = str(message["Content"]), str(message["ClientMsgId"])
-    kind = "text" if message["Type"] == _TEXT else "location"
-    msg_id = wechat.ids.next()
-    wechat.seen_client_ids[to.id, client_id] = str(msg_id)
-    wechat.phone.show(
-        chat=to.id, sender=OWNER, via="web", kind=kind, text=content, msg_id=str(msg_id), time=now
-    )
-    wechat.phone.took(
-        to=to.id,
-        text=content,
-        kind=kind,
-        client_msg_id=client_id,
-        msg_id=str(msg_id),
-        time=now,
-        repeat=repeat,
-        delivered=True,
-    )
-    if wechat.settings.echo:
-        speech.echo(wechat, session, to, msg_id, {"MsgType": message["Type"], "Content": wire.text(content)})
-    if isinstance(to, Person) and (to.deleted_me or to.blocked_me):
-        speech.answer_for(wechat, to)
-    return _sent(str(msg_id), message)
-
-
-def _repeat(call: Call, session: Session, to: Contact, message: Fields, known: str) -> Answer:
-    wechat = call.wechat
-    if not wechat.settings.drop_repeats:
-        return _deliver(call, session, to, message, repeat=True)
-    wechat.phone.took(
-        to=to.id,
-        text=str(message["Content"]),
-        kind="text",
-        msg_id=known,
-        time=time.time(),
-        client_msg_id=str(message["ClientMsgId"]),
-        repeat=True,
-        delivered=False,
-    )
-    return _sent(known, message)
-
-
-def _sent(msg_id: str, message: Fields) -> Answer:
-    return answers.json(0, MsgID=msg_id, LocalID=str(message["LocalID"]))
-
-
-_CODES = (1, 2, 3, 4, 5)
-
-
-async def webwxstatusnotify(call: Call) -> Answer:
-    """A client is ready (3), or a chat was read (1), opened (2), left (5) (webwx 2.7)."""
-    session, body = checks.signed_body(call)
-    if body.get("Code") not in _CODES or "ClientMsgId" not in body:
-        raise call.refuse(checks.PARAMETER_ERROR, "Code or ClientMsgId is wrong")
-    if body.get("FromUserName") != session.user_name(call.wechat.world.owner):
-        raise call.refuse(checks.PARAMETER_ERROR, "FromUserName is not the account's name in this login")
-    return answers.json(0, MsgID=str(call.wechat.ids.next()))
-
-
-async def webwxrevokemsg(call: Call) -> Answer:
-    """Take back an own message within two minutes (webwx 2.15)."""
-    session, body = checks.signed_body(call)
-    line = call.wechat.phone.find(str(body.get("SvrMsgId")))
-    if line is None or line.sender != OWNER or session.id_of(str(body.get("ToUserName"))) != line.chat:
-        raise call.refuse(checks.PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
-    if time.time() - line.time > REVOKE_WITHIN:
-        raise Refused(checks.PARAMETER_ERROR)
-    call.wechat.phone.recall(line.msg_id)
-    call.wechat.phone.changed()
-    return answers.json(0, Introduction="", SysWording="")
-
-
-async def webwxverifyuser(call: Call) -> Answer:
-    """Accept a friend request (Opcode 3): the stranger becomes a friend (webwx 2.17)."""
-    session, body = checks.signed_body(call)
-    asked = body.get("VerifyUserList")
-    first = asked[0] if isinstance(asked, list) and asked else None
-    if body.get("Opcode") != 3 or not isinstance(first, dict) or not first.get("VerifyUserTicket"):
-        raise call.refuse(checks.PARAMETER_ERROR, "only friend requests that came (Opcode 3) can be accepted")
-    contact_id = session.id_of(str(first.get("Value")))
-    person = call.wechat.world.contacts.get(contact_id or "")
-    if not isinstance(person, Person):
-        raise call.refuse(checks.PARAMETER_ERROR, "VerifyUserList names nobody who asked")
-    person.kind, person.contact_flag = PersonKind.FRIEND, 3
-    call.wechat.contact_changed(person)
-    speech.say(call.wechat, speech.Speech(sender=person.id, to=OWNER, kind="system:friend_added"))
-    return answers.json(0)
-
-
-async def webwxstatreport(call: Call) -> Answer:
-    """Telemetry of the official page: taken, not kept (webwx 2.20)."""
-    checks.signed_body(call)
-    return answers.json(0)
-
-
-async def webwxlogout(call: Call) -> Answer:
-    """The client logs out; afterwards its cookies are dead: 1102 (webwx 2.20). itchat uses GET."""
-    checks.method(call, "POST", tolerated="GET")
-    session = checks.cookie_session(call)
-    checks.skey(call, session, call.request.query.get("skey", ""))
-    if call.wechat.session is session:
-        call.wechat.end_session(checks.COOKIE_INVALID)
-    return answers.page("Moved", status=301, headers=(("location", f"https://{session.base}/"),))
+def _again(message: Outgoing) -> Said:
+    """A sticker that came; those of the store cannot be sent (webwx 2.12)."""
+    known = message.call.wechat.media.sticker(str(message.fields["EMoticonMd5"]))
+    if known is None:
+        raise message.refuse("EMoticonMd5 is that of no sticker that came")
+    again = Attachment(kind="sticker", side=OWNER, name=known.name, content=known.content)
+    return Said(kind="sticker", text="", media=again)

@@ -1,0 +1,385 @@
+"""Files on their way to WeChat: the form, the parts in their order, the limits (webwx 2.13, 2.14, 6.1)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from tests.support.web_client import PART, PREFIX, WebClient, file_xml
+from wx2mqtt.simulator.samples import sample
+from wx2mqtt.simulator.server import Simulator
+
+PICTURE = sample("image.jpg")
+TWO_PARTS = PICTURE + bytes(PART)
+
+
+def ret(answer) -> int:
+    value: int = answer["BaseResponse"]["Ret"]
+    return value
+
+
+async def one_part(
+    client: WebClient,
+    data: bytes = PICTURE,
+    *,
+    name: str = "a.jpg",
+    media_type: str = "pic",
+    asked: dict[str, Any] | None = None,
+    **fields: Any,
+) -> dict[str, Any]:
+    """One part of an upload with something changed."""
+    request = client.upload_request(data, **(asked or {}))
+    form = client.upload_fields(name, len(data), media_type, request, **fields)
+    return await client.upload_part(name, data[:PART], form)
+
+
+async def test_a_small_picture_is_uploaded_in_one_part_and_sent(online: WebClient):
+    told = await online.upload("图 1.jpg", PICTURE, "pic")
+    assert (ret(told), told["StartPos"]) == (0, len(PICTURE))
+    names = await online.seen("names")
+    answer = await online.send_media("webwxsendmsgimg", 3, names["wife"], MediaId=told["MediaId"])
+    assert ret(answer) == 0
+    [sent] = await online.seen("sent")
+    assert (sent["to"], sent["kind"], sent["msg_id"]) == ("wife", "image", answer["MsgID"])
+    assert sent["media"] == {"name": "图 1.jpg", "size": len(PICTURE), "mime": "image/jpeg"}
+    assert sent["sha256"] == hashlib.sha256(PICTURE).hexdigest()
+    kept = await online.http.get(f"/sim/media/{answer['MsgID']}")
+    assert kept.content == PICTURE
+    line = (await online.seen("feed"))["lines"][0]
+    assert (line["via"], line["kind"], line["media"]) == ("web", "image", sent["media"])
+    assert await online.violations() == []
+
+
+async def test_a_large_file_comes_in_parts_and_only_the_last_answer_has_a_media_id(online: WebClient):
+    data = bytes(range(256)) * 5000
+    asked = online.upload_request(data)
+    told = []
+    for number in range(3):
+        fields = online.upload_fields("a.bin", len(data), "doc", asked, chunks="3", chunk=str(number))
+        told.append(await online.upload_part("a.bin", data[number * PART : (number + 1) * PART], fields))
+    assert [bool(one["MediaId"]) for one in told] == [False, False, True]
+    assert [one["StartPos"] for one in told] == [PART, 2 * PART, len(data)]
+    answer = await online.send_file("filehelper", "a.bin", data, told[-1]["MediaId"])
+    kept = await online.http.get(f"/sim/media/{answer['MsgID']}")
+    assert hashlib.sha256(kept.content).digest() == hashlib.sha256(data).digest()
+    assert await online.violations() == []
+
+
+async def test_a_media_id_is_good_for_several_people_and_not_in_the_next_login(online: WebClient):
+    names = await online.seen("names")
+    media_id = (await online.upload("a.jpg", PICTURE, "pic"))["MediaId"]
+    for to in (names["wife"], names["family"], "filehelper"):
+        assert ret(await online.send_media("webwxsendmsgimg", 3, to, MediaId=media_id)) == 0
+    await online.log_in()
+    assert ret(await online.send_media("webwxsendmsgimg", 3, "filehelper", MediaId=media_id)) == 1
+    assert await online.violations() == ["webwxsendmsgimg: MediaId is of another login"]
+
+
+async def test_a_part_that_comes_again_since_its_answer_was_lost_gets_the_same_answer(online: WebClient):
+    asked = online.upload_request(TWO_PARTS)
+    told = []
+    for number in (0, 0, 1, 1):
+        fields = online.upload_fields("a.bin", len(TWO_PARTS), "doc", asked, chunks="2", chunk=str(number))
+        part = TWO_PARTS[number * PART : (number + 1) * PART]
+        told.append(await online.upload_part("a.bin", part, fields))
+    assert told[0] == told[1]
+    assert told[2] == told[3]
+    assert told[2]["MediaId"]
+    assert await online.violations() == []
+
+
+async def test_parts_out_of_order_are_refused(online: WebClient):
+    asked = online.upload_request(TWO_PARTS)
+    fields = online.upload_fields("a.bin", len(TWO_PARTS), "doc", asked, chunks="2", chunk="1")
+    assert ret(await online.upload_part("a.bin", TWO_PARTS[PART:], fields)) == 1
+    three = TWO_PARTS + bytes(PART)
+    asked = online.upload_request(three)
+    for number, wanted in ((0, 0), (2, 1)):
+        fields = online.upload_fields("a.bin", len(three), "doc", asked, chunks="3", chunk=str(number))
+        part = three[number * PART : (number + 1) * PART]
+        assert ret(await online.upload_part("a.bin", part, fields)) == wanted
+    assert await online.violations() == [
+        "webwxuploadmedia: chunk 0 must come first",
+        "webwxuploadmedia: the chunks do not come in their order",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted", "what"),
+    [
+        ({"asked": {"FileMd5": "0" * 32}}, 1, "FileMd5 is not the MD5 of what came"),
+        ({"asked": {"FileMd5": "X"}}, 1, "FileMd5 is not 32 hex digits in lower case"),
+        ({"asked": {"FileMd5": None}}, 0, "tolerated, but: no FileMd5 (wechat4u)"),
+        ({"asked": {"UploadType": 1}}, 1, "wrong in uploadmediarequest: UploadType"),
+        ({"asked": {"MediaType": 1}}, 1, "wrong in uploadmediarequest: MediaType"),
+        ({"asked": {"StartPos": 1}}, 1, "wrong in uploadmediarequest: StartPos"),
+        ({"asked": {"ClientMediaId": "x"}}, 1, "wrong in uploadmediarequest: ClientMediaId"),
+        ({"asked": {"TotalLen": 1}}, 1, "size, TotalLen and DataLen are not the same number"),
+        ({"asked": {"DataLen": 1}}, 1, "size, TotalLen and DataLen are not the same number"),
+        ({"size": "1"}, 1, "size, TotalLen and DataLen are not the same number"),
+        ({"asked": {"FromUserName": "@x"}}, 1, "FromUserName is not the account's name in this login"),
+        ({"asked": {"ToUserName": "@x"}}, 1, "ToUserName is unknown in this login"),
+        ({"asked": {"BaseRequest": None}}, 1, "BaseRequest is missing"),
+        ({"uploadmediarequest": "{"}, 1, "uploadmediarequest is no JSON in UTF-8"),
+        ({"uploadmediarequest": "[]"}, 1, "uploadmediarequest is no JSON object"),
+        ({"webwx_data_ticket": None}, 1, "the form lacks webwx_data_ticket"),
+        ({"webwx_data_ticket": "x"}, -14, "webwx_data_ticket is missing, wrong or too old"),
+        (
+            {"pass_ticket": "undefined"},
+            0,
+            "tolerated, but: the pass_ticket of the form is not the decoded one (itchat, wechat4u)",
+        ),
+        ({"id": None}, 0, "tolerated, but: no id (wechat4u)"),
+        ({"id": "1"}, 0, "tolerated, but: id is not WU_FILE_ and a number"),
+        ({"strange": "1"}, 1, "the form has a field that WeChat does not know"),
+        ({"lastModifiedDate": None}, 1, "the form lacks lastModifiedDate"),
+        ({"mediatype": "image"}, 1, "mediatype is not pic, video or doc, or not for such a name"),
+        ({"name": "b.jpg"}, 0, "tolerated, but: name is not the filename of the file part"),
+        ({"chunks": "1", "chunk": "0"}, 0, "tolerated, but: chunks and chunk although there is one part"),
+        ({"chunks": "2", "chunk": "0"}, 1, "chunks and chunk do not fit the size"),
+        ({"chunks": "1"}, 1, "chunks and chunk do not fit the size"),
+        ({"data": TWO_PARTS}, 1, "more than 524288 bytes without chunks and chunk"),
+        ({"data": b""}, 1, "an empty file"),
+        ({"data": b"no picture"}, 1, "what came is no picture"),
+        ({"name": "a.mp4", "media_type": "video"}, 1, "what came is no video"),
+        ({"name": "a.gif"}, 1, "mediatype is not pic, video or doc, or not for such a name"),
+        ({"name": "长" * 90 + ".jpg"}, 1, "the name is too long"),
+    ],
+)
+async def test_an_upload_that_is_not_as_wechat_wants_it(online: WebClient, change, wanted: int, what: str):
+    change = dict(change)
+    if change.get("name") == "b.jpg":
+        data = PICTURE
+        form = online.upload_fields("b.jpg", len(data), "pic", online.upload_request(data))
+        told = await online.upload_part("a.jpg", data, form)
+    else:
+        told = await one_part(online, **change)
+    assert (ret(told), bool(told.get("MediaId"))) == (wanted, wanted == 0)
+    assert await online.violations() == [f"webwxuploadmedia: {what}"]
+
+
+async def test_a_name_by_rfc_2231_is_refused(online: WebClient):
+    form = online.upload_fields("a.jpg", len(PICTURE), "pic", online.upload_request(PICTURE))
+    parts = [
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in form.items()
+    ]
+    head = b"--x\r\nContent-Disposition: form-data; name=\"filename\"; filename*=utf-8''%E5%9B%BE.jpg\r\n\r\n"
+    answer = await online.http.post(
+        PREFIX + "webwxuploadmedia?f=json",
+        content=b"".join(parts) + head + PICTURE + b"\r\n--x--\r\n",
+        headers={"content-type": "multipart/form-data; boundary=x"},
+    )
+    assert ret(answer.json()) == 1
+    [what] = await online.violations()
+    assert "RFC 2231" in what
+
+
+async def test_a_browser_asks_first(online: WebClient):
+    answer = await online.http.request("OPTIONS", PREFIX + "webwxuploadmedia?f=json")
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_uploads_come_to_the_file_host(online: WebClient):
+    cookies = "; ".join(f"{name}={value}" for name, value in online.http.cookies.items())
+    form = online.upload_fields("a.jpg", len(PICTURE), "pic", online.upload_request(PICTURE))
+    for host, wanted in (("file.wx2.qq.com", 0), ("wx2.qq.com", 1100), ("file.wx.qq.com", 1100)):
+        answer = await online.http.post(
+            PREFIX + "webwxuploadmedia?f=json",
+            data=form,
+            files={"filename": ("a.jpg", PICTURE)},
+            headers={"host": host, "cookie": cookies},
+        )
+        assert ret(answer.json()) == wanted, host
+
+
+async def test_pictures_and_videos_have_their_limit_and_files_another(online: WebClient):
+    await online.control("settings", media_limit=2000, file_limit=3000)
+    assert ret(await one_part(online, PICTURE + bytes(2000 - len(PICTURE)))) == 1
+    assert ret(await one_part(online, PICTURE + bytes(1999 - len(PICTURE)))) == 0
+    assert ret(await one_part(online, bytes(3001), media_type="doc")) == 1
+    assert ret(await one_part(online, bytes(3000), media_type="doc")) == 0
+    assert await online.violations() == ["webwxuploadmedia: the file is too large"] * 2
+
+
+async def check_upload(client: WebClient, data: bytes, **other: Any) -> dict[str, Any]:
+    asked = {
+        "FileMd5": hashlib.md5(data).hexdigest(),
+        "FileName": "a.bin",
+        "FileSize": len(data),
+        "FileType": 7,
+        "FromUserName": client.me,
+        "ToUserName": "filehelper",
+        **other,
+    }
+    return await client.post("webwxcheckupload", **asked)
+
+
+async def test_a_very_large_file_is_checked_first_and_carries_what_that_gave(online: WebClient):
+    await online.control("settings", check_above=1000)
+    data = bytes(1001)
+    assert ret(await online.upload("a.bin", data)) == 402
+    checked = await check_upload(online, data)
+    assert (ret(checked), checked["MediaId"]) == (0, "")
+    wrong = {"AESKey": checked["AESKey"], "Signature": "x"}
+    assert ret(await online.upload("a.bin", data, **wrong)) == 402
+    signed = {"AESKey": checked["AESKey"], "Signature": checked["Signature"]}
+    told = await online.upload("a.bin", data, **signed)
+    assert told["MediaId"]
+    assert ret(await online.send_file("filehelper", "a.bin", data, told["MediaId"])) == 1
+    sent = await online.send_file(
+        "filehelper", "a.bin", data, told["MediaId"], Signature=checked["Signature"]
+    )
+    assert ret(sent) == 0
+    assert await online.violations() == [
+        "webwxuploadmedia: a large file without webwxcheckupload",
+        "webwxuploadmedia: AESKey and Signature are not those of webwxcheckupload",
+        "webwxsendappmsg: Signature is not that of webwxcheckupload",
+    ]
+
+
+async def test_a_file_that_wechat_has_already_is_not_uploaded_again(online: WebClient):
+    await online.control("settings", check_above=1000)
+    data = bytes(1001)
+    first = await check_upload(online, data)
+    await online.upload("a.bin", data, AESKey=first["AESKey"], Signature=first["Signature"])
+    await online.log_in()
+    again = await check_upload(online, data, FileName="b.bin")
+    assert again["MediaId"]
+    sent = await online.send_file("filehelper", "b.bin", data, again["MediaId"], Signature=again["Signature"])
+    assert ret(sent) == 0
+    await online.control("settings", instant_upload=False)
+    assert (await check_upload(online, data))["MediaId"] == ""
+    assert await online.violations() == []
+
+
+@pytest.mark.parametrize("wrong", [{"FileType": 1}, {"FileName": 7}, {"FileSize": "7"}, {"FileMd5": "x"}])
+async def test_a_check_that_is_not_as_wechat_wants_it_is_refused(online: WebClient, wrong):
+    assert ret(await check_upload(online, b"a", **wrong)) == 1
+    assert len(await online.violations()) == 1
+
+
+async def test_a_video_and_a_sticker_are_sent(online: WebClient):
+    video = (await online.upload("a.mp4", sample("video.mp4"), "video"))["MediaId"]
+    assert ret(await online.send_media("webwxsendvideomsg", 43, "filehelper", MediaId=video)) == 0
+    gif = (await online.upload("a.gif", sample("sticker.gif")))["MediaId"]
+    sent = await online.send_media("webwxsendemoticon", 47, "filehelper", MediaId=gif, EmojiFlag=2)
+    assert ret(sent) == 0
+    assert [one["kind"] for one in await online.seen("sent")] == ["video", "sticker"]
+    assert await online.violations() == []
+
+
+async def test_a_sticker_that_came_is_sent_again_by_its_md5(online: WebClient):
+    await online.control("say", kind="sticker")
+    [came] = await online.all_new()
+    md5 = came["Content"].partition("md5=&quot;")[2].partition("&quot;")[0]
+    again = {"EMoticonMd5": md5, "EmojiFlag": 2, "Content": None}
+    assert ret(await online.send_media("webwxsendemoticon", 47, "filehelper", **again)) == 0
+    assert (await online.seen("sent"))[0]["media"]["mime"] == "image/gif"
+    assert await online.violations() == []
+    again["EMoticonMd5"] = "0" * 32
+    assert ret(await online.send_media("webwxsendemoticon", 47, "filehelper", **again)) == 1
+    assert len(await online.violations()) == 1
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "message", "what"),
+    [
+        ("webwxsendmsgimg", {"Type": 43}, "Type is not 3"),
+        ("webwxsendmsgimg", {"MediaId": "x"}, "MediaId is unknown"),
+        ("webwxsendmsgimg", {"Content": "x"}, "Content is not empty"),
+        ("webwxsendvideomsg", {"Type": 43}, "what was uploaded is not of mediatype video"),
+        ("webwxsendvideomsg", {}, "Type is not 43 or 62"),
+        ("webwxsendemoticon", {"Type": 47}, "EmojiFlag is not 2"),
+        ("webwxsendemoticon", {"Type": 47, "EmojiFlag": 2}, "what was uploaded is not of mediatype doc"),
+        ("webwxsendappmsg", {"Type": 6}, "Content is no XML: a name must be escaped"),
+    ],
+)
+async def test_media_that_are_sent_wrong_are_refused(online: WebClient, endpoint: str, message, what: str):
+    media_id = (await online.upload("a.jpg", PICTURE, "pic"))["MediaId"]
+    told = await online.send_media(endpoint, 3, "filehelper", **{"MediaId": media_id, **message})
+    assert ret(told) == 1
+    assert await online.violations() == [f"{endpoint}: {what}"]
+    assert await online.seen("sent") == []
+
+
+async def test_a_sticker_must_be_animated(online: WebClient):
+    media_id = (await online.upload("a.bin", PICTURE))["MediaId"]
+    told = await online.send_media("webwxsendemoticon", 47, "filehelper", MediaId=media_id, EmojiFlag=2)
+    assert ret(told) == 1
+    assert await online.violations() == ["webwxsendemoticon: what was uploaded is no GIF"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (
+            ("<title>a &amp; b.bin</title>", "<title>a & b.bin</title>"),
+            "Content is no XML: a name must be escaped",
+        ),
+        (("<type>6</type>", "<type>5</type>"), "type is not 6"),
+        (("<lowurl></lowurl>", ""), "appmsg or appattach lacks a child"),
+        (("<fileext>bin</fileext>", ""), "appmsg or appattach lacks a child"),
+        (("<fileext>bin</fileext>", "<fileext>.bin</fileext>"), "fileext is not the extension of the title"),
+        (("<totallen>100</totallen>", "<totallen>x</totallen>"), "totallen is no number"),
+        (
+            ("<totallen>100</totallen>", "<totallen>99</totallen>"),
+            "totallen is not the size of what was uploaded",
+        ),
+        (("<attachid>@", "<attachid>"), "attachid is no MediaId of a file in this login"),
+        (("<appmsg appid='wxeb7ec651dd0aefa9'", "<appmsg appid='x'"), "appid is not that of files"),
+        (("sdkver=''", ""), "the root is not appmsg with appid and sdkver"),
+        (("<title>a &amp; b.bin</title>", "<title></title>"), "title is empty"),
+        (
+            ("appid='wxeb7ec651dd0aefa9'", "appid=''"),
+            "tolerated, but: the appid of files is empty in desktop logins, and only there (itchat-uos)",
+        ),
+    ],
+)
+async def test_the_xml_of_a_file_is_read(online: WebClient, change, what: str):
+    media_id = (await online.upload("a & b.bin", bytes(100)))["MediaId"]
+    content = file_xml("a & b.bin", 100, media_id)
+    assert change[0] in content
+    told = await online.send_media("webwxsendappmsg", 6, "filehelper", Content=content.replace(*change))
+    assert ret(told) == (0 if what.startswith("tolerated") else 1)
+    assert await online.violations() == [f"webwxsendappmsg: {what}"]
+
+
+async def test_a_call_without_fun_is_refused(online: WebClient):
+    media_id = (await online.upload("a.jpg", PICTURE, "pic"))["MediaId"]
+    message = {**online.text("filehelper", ""), "Type": 3, "MediaId": media_id}
+    assert ret(await online.post("webwxsendmsgimg", Msg=message, Scene=0)) == 1
+    assert len(await online.violations()) == 1
+
+
+async def test_a_repeat_of_a_picture_is_dropped_and_too_many_are_1205(online: WebClient):
+    await online.control("settings", rate_limit=1)
+    media_id = (await online.upload("a.jpg", PICTURE, "pic"))["MediaId"]
+    key = {"LocalID": "17000000000001234", "ClientMsgId": "17000000000001234", "MediaId": media_id}
+    first, second = [await online.send_media("webwxsendmsgimg", 3, "filehelper", **key) for _ in range(2)]
+    assert first == second
+    assert [one["delivered"] for one in await online.seen("sent")] == [True, False]
+    assert ret(await online.send_media("webwxsendmsgimg", 3, "filehelper", MediaId=media_id)) == 1205
+
+
+async def test_an_echo_of_a_file_names_it(online: WebClient):
+    await online.control("settings", echo=True)
+    data = b"x" * 100
+    media_id = (await online.upload("a & b.txt", data))["MediaId"]
+    await online.send_file("filehelper", "a & b.txt", data, media_id)
+    [echo] = await online.all_new()
+    assert (echo["MsgType"], echo["FileName"], echo["FileSize"]) == (49, "a &amp; b.txt", "100")
+
+
+async def test_an_upload_lives_on_the_disk_and_goes_with_the_world(sim: Simulator, online: WebClient):
+    data = bytes(3 * 1024 * 1024)
+    media_id = (await online.upload("a.bin", data))["MediaId"]
+    assert sim.wechat.session is not None
+    ready = sim.wechat.session.uploads.find(media_id)
+    assert ready is not None
+    assert sum(map(len, ready.content.pieces(1, 70_000))) == 69_999
+    await online.control("reset")
+    assert sim.wechat.session is None

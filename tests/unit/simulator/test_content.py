@@ -1,0 +1,82 @@
+"""Bytes in pieces: the same however they are cut."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.simulator import media, samples
+from wx2mqtt.simulator.content import PIECE, Content, Given, MadeUp, Uploaded
+
+SIZE = 2 * PIECE + 777
+
+
+def uploaded(data: bytes) -> Uploaded:
+    content = Uploaded()
+    for place in range(0, len(data), 50_000):
+        content.append(data[place : place + 50_000])
+    return content
+
+
+MADE_UP = MadeUp(b"HEAD", SIZE, "seed")
+WHOLE = b"".join(MADE_UP.pieces())
+ALL: list[Content] = [MADE_UP, Given(WHOLE), uploaded(WHOLE)]
+
+
+@pytest.mark.parametrize("content", ALL, ids=["made up", "given", "uploaded"])
+@given(st.integers(0, SIZE), st.integers(0, SIZE + 10))
+def test_a_range_is_what_a_slice_of_the_whole_is(content: Content, start: int, length: int):
+    pieces = [*content.pieces(start, start + length)]
+    assert b"".join(pieces) == WHOLE[start : start + length]
+    assert max(map(len, pieces), default=0) <= PIECE
+
+
+@pytest.mark.parametrize("content", ALL, ids=["made up", "given", "uploaded"])
+def test_sums_are_those_of_the_whole(content: Content):
+    assert content.size == SIZE
+    assert content.sha256 == hashlib.sha256(WHOLE).hexdigest()
+    assert content.md5 == hashlib.md5(WHOLE).hexdigest()
+
+
+def test_what_is_made_up_is_the_same_for_a_seed_and_differs_for_another():
+    assert MadeUp(b"HEAD", SIZE, "seed").sha256 == MADE_UP.sha256
+    assert MadeUp(b"HEAD", SIZE, "other").sha256 != MADE_UP.sha256
+    assert WHOLE.startswith(b"HEAD")
+    assert b"".join(MadeUp(b"HEAD", 2, "seed").pieces()) == b"HE"
+    assert [*MadeUp(b"HEAD", 0, "seed").pieces()] == []
+
+
+def test_a_gigabyte_takes_no_memory():
+    tracemalloc.start()
+    content = media.made_up("video", "1", 2**30)
+    assert sum(map(len, itertools.islice(content.pieces(2**29), 100))) == 100 * PIECE
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("kind", "mime"),
+    [
+        ("image", "image/jpeg"),
+        ("voice", "audio/mpeg"),
+        ("video", "video/mp4"),
+        ("sticker", "image/gif"),
+        ("file", "application/pdf"),
+    ],
+)
+def test_every_kind_has_a_real_file_and_no_two_messages_the_same(kind: str, mime: str):
+    first, second = (media.made_up(kind, number) for number in ("1", "2"))
+    assert (first.mime, second.mime) == (mime, mime)
+    assert first.sha256 != second.sha256
+    assert first.size < 3000
+
+
+def test_what_nobody_knows_is_octets():
+    assert Given(b"text").mime == "application/octet-stream"
+    assert Given(samples.sample("image.png")).mime == "image/png"

@@ -1,0 +1,94 @@
+"""Control over the bytes of messages: `/sim/media`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import get_args
+from urllib.parse import quote
+
+from wx2mqtt.simulator import media
+from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator.exchange import Answer, Request, Stream
+from wx2mqtt.simulator.media import Attachment, Gone
+from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.world import OWNER
+
+PREFIX = "/sim/media/"
+_SHOWN_IN_A_PAGE = ("image/", "audio/", "video/")
+
+Fields = dict[str, object]
+
+
+class BadMedia(ValueError):
+    """The order cannot be carried out as it stands."""
+
+
+class UnknownMessage(KeyError):
+    """No message of that id brought anything."""
+
+    def __str__(self) -> str:
+        return f"no message {self.args[0]!r} has a file"
+
+
+def decode(value: object) -> Content:
+    """Bytes as an order has them, in base64; raises `BadMedia`."""
+    try:
+        return media.given(base64.b64decode(str(value), validate=True))
+    except binascii.Error as error:
+        raise BadMedia(f"data is no base64: {error}") from None
+
+
+def _attachment(wechat: WeChat, msg_id: str) -> Attachment:
+    found = wechat.media.find(msg_id)
+    if found is None:
+        raise UnknownMessage(msg_id)
+    return found
+
+
+async def fetch(wechat: WeChat, request: Request, _: Fields) -> Answer:
+    """The bytes of a message for the phone page and for tests, whatever WeChat's servers say of them."""
+    found = _attachment(wechat, request.path.removeprefix(PREFIX))
+    content = found.thumbnail if "thumbnail" in request.query else found.content
+    if content is None:
+        raise UnknownMessage(request.path.removeprefix(PREFIX))
+    shown = content.mime.startswith(_SHOWN_IN_A_PAGE)
+    disposition = f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(found.name)}"
+    return Answer(
+        stream=Stream(size=content.size, pieces=content.pieces()),
+        content_type=content.mime,
+        headers=(
+            ("x-content-type-options", "nosniff"),
+            ("content-security-policy", "default-src 'none'; sandbox"),
+            ("content-disposition", disposition),
+        ),
+    )
+
+
+async def change(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """How the servers give out the bytes of a message, or other bytes for it."""
+    strange = [key for key in order if key not in ("msg_id", "kind", "data", "bytes_of", "empty", "gone")]
+    if strange:
+        raise BadMedia(f"unknown: {', '.join(strange)}; known: msg_id kind data bytes_of empty gone")
+    msg_id, gone, empty = str(order.get("msg_id")), order.get("gone", ""), order.get("empty")
+    if gone not in get_args(Gone) or not (empty is None or type(empty) is int):
+        raise BadMedia(f"gone must be one of {', '.join(map(repr, get_args(Gone)))}, empty a number")
+    content = _content(msg_id, order)
+    if content is not None:
+        found = media.attach(str(order.get("kind", "file")), msg_id, OWNER, content)
+        assert found is not None
+        wechat.media.put(msg_id, found)
+    attachment = _attachment(wechat, msg_id)
+    attachment.gone, attachment.empty = gone, empty  # type: ignore[assignment]
+    return {}
+
+
+def _content(msg_id: str, order: Fields) -> Content | None:
+    if "data" in order:
+        return decode(order["data"])
+    size, kind = order.get("bytes_of"), str(order.get("kind", "file"))
+    if size is None:
+        return None
+    if type(size) is not int or size < 0 or not media.has_bytes(kind):
+        raise BadMedia("bytes_of must be a number, kind one that brings bytes")
+    return media.made_up(kind, msg_id, size)
