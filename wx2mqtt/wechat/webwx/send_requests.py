@@ -172,12 +172,13 @@ def _file_xml(site: Site, draft: Draft, uploaded: Uploaded) -> str:
     attachment = draft.attachment
     assert attachment is not None
     title = filenames.title(attachment.name, draft.kind, attachment.blob.mime)
+    ending = title.rpartition(".")[2] if "." in title else ""
     return (
         f"<appmsg appid='{'' if site.desktop else FILE_APP}' sdkver=''><title>{escape(title)}</title>"
         f"<des></des><action></action><type>{int(AppType.FILE)}</type><content></content><url></url>"
         f"<lowurl></lowurl><appattach><totallen>{attachment.blob.size}</totallen>"
         f"<attachid>{escape(uploaded.media_id)}</attachid>"
-        f"<fileext>{filenames.extension(title)}</fileext></appattach><extinfo></extinfo></appmsg>"
+        f"<fileext>{escape(ending)}</fileext></appattach><extinfo></extinfo></appmsg>"
     )
 
 

@@ -42,6 +42,7 @@ class Uploader:
         self._channel = channel
         self._login_id = channel.session.login_id
         self._numbers = count()
+        self._began = 0
         self._kept: OrderedDict[_Key, Uploaded] = OrderedDict()
         self._under_way: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
@@ -83,7 +84,7 @@ class Uploader:
         blob = attachment.blob
         return Upload(
             number=next(self._numbers),
-            began=self._channel.timing.now,
+            began=self._moment(),
             kind=draft.kind,
             name=filenames.uploaded(attachment.name, draft.kind, blob.mime),
             mime=blob.mime,
@@ -91,6 +92,11 @@ class Uploader:
             md5=await self._read(partial(_md5, attachment.file)),
             to=draft.chat,
         )
+
+    def _moment(self) -> int:
+        """Now, in milliseconds; each upload has its own, by which WeChat knows its parts."""
+        self._began = max(self._channel.timing.now, self._began + 1)
+        return self._began
 
     async def _announced(self, upload: Upload) -> Entry:
         channel = self._channel

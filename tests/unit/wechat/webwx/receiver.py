@@ -59,11 +59,13 @@ class Receiver:
     def _joined(self, form: dict[str, str], content: bytes) -> bytes | None:
         """The whole file once its last part is here."""
         chunks, chunk = int(form.get("chunks", 1)), int(form.get("chunk", 0))
-        before = self._under_way.pop(form["id"], b"") if chunk else b""
+        key = str(json.loads(form["uploadmediarequest"])["ClientMediaId"])
+        before = self._under_way.pop(key, b"") if chunk else b""
         assert len(before) == chunk * PART, "parts come in their order"
+        assert chunk or key not in self._under_way, "each upload has a key of its own"
         assert len(content) == PART or chunk == chunks - 1
         joined = before + content
         if chunk == chunks - 1:
             return joined
-        self._under_way[form["id"]] = joined
+        self._under_way[key] = joined
         return None

@@ -120,6 +120,15 @@ def test_a_file_is_an_app_message_on_one_line() -> None:
     assert xml.text("appattach/fileext") == "gz"
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"), [("a", ""), ("a.报告", "报告"), ("v1.2 & more", "2 & more"), ("a.PDF", "PDF")]
+)
+def test_the_extension_is_what_the_official_client_takes_for_it(name: str, ending: str) -> None:
+    uploaded = Uploaded(media_id="@crypt_M")
+    request = send_requests.send_media(SITE, SESSION, draft(Kind.FILE, name, "a/b"), KEY, uploaded)
+    assert parse_plain(message(request)["Content"]).text("appattach/fileext") == ending
+
+
 def test_a_large_file_carries_the_signature_of_its_announcement() -> None:
     uploaded = Uploaded(media_id="@crypt_M", signature="SIG")
     request = send_requests.send_media(SITE, SESSION, draft(Kind.FILE, "a", "x/y"), KEY, uploaded)

@@ -112,6 +112,13 @@ async def test_two_drafts_at_once_upload_the_same_file_once(
     assert len(receiver.forms) == 2
 
 
+async def test_uploads_side_by_side_do_not_get_mixed_up(world: World, receiver: Receiver, pack: Pack) -> None:
+    """Begun in the same millisecond: WeChat knows the parts of a file by ClientMediaId."""
+    files = [bytes([number]) * (PART + 1) for number in range(3)]
+    await asyncio.gather(*(world.gateway.send(pack(content), KEY) for content in files))
+    assert sorted(receiver.files.values()) == files
+
+
 async def test_who_waited_for_an_upload_that_was_cancelled_makes_it(
     world: World, receiver: Receiver, pack: Pack
 ) -> None:
