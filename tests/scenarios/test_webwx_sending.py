@@ -1,0 +1,366 @@
+"""Files, mentions and deeds of the web WeChat backend over real HTTP, on a simulator that forgives nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scenarios.test_webwx import Account, account_on
+from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
+from wx2mqtt.model import (
+    AcceptFriend,
+    Attachment,
+    Blob,
+    Contact,
+    Draft,
+    Event,
+    Kind,
+    MarkRead,
+    Recall,
+    SendKey,
+    SetRemark,
+)
+from wx2mqtt.simulator.samples import sample
+from wx2mqtt.simulator.server import Simulator
+
+PART = 524_288
+MEGABYTE = 1 << 20
+MIMES = {
+    "image.jpg": "image/jpeg",
+    "image.png": "image/png",
+    "video.mp4": "video/mp4",
+    "sticker.gif": "image/gif",
+    "file.pdf": "application/pdf",
+}
+Pack = Callable[..., Attachment]
+
+
+@pytest.fixture
+async def online() -> AsyncIterator[Account]:
+    """Logged in, everybody known, nothing waiting; WeChat must have seen nothing wrong at the end."""
+    async with Simulator(seed=3) as sim:
+        sim.wechat.settings.change({"strict": True, "hold_login": 0.5, "hold_sync": 0.5, "notify_lists": 0})
+        async with account_on(sim) as account:
+            await account.log_in()
+            await account.people()
+            yield account
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    """Puts bytes where the store would have them."""
+
+    def packed(content: bytes, name: str = "file.pdf", mime: str = "application/octet-stream") -> Attachment:
+        sha256 = hashlib.sha256(content).hexdigest()
+        file = tmp_path / sha256
+        file.write_bytes(content)
+        blob = Blob(sha256=sha256, size=len(content), mime=mime, path=sha256)
+        return Attachment(file=file, name=name, blob=blob)
+
+    return packed
+
+
+def sparse(folder: Path, size: int) -> Attachment:
+    """A file of zeros, which takes no room."""
+    file = folder / "sparse"
+    with file.open("wb") as opened:
+        opened.truncate(size)
+    with file.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    blob = Blob(sha256=sha256, size=size, mime="application/zip", path="sparse")
+    return Attachment(file=file, name="大文件.zip", blob=blob)
+
+
+async def send(
+    account: Account, attachment: Attachment, kind: Kind = Kind.FILE, *, to: str = "wife", key: int = 1
+) -> str:
+    chat = (await account.names())[to]
+    draft = Draft(chat=chat, kind=kind, attachment=attachment)
+    async with asyncio.timeout(60):
+        return (await account.gateway.send(draft, SendKey(f"1700000000000{key:04d}"))).message_id
+
+
+async def calls(account: Account, endpoint: str) -> int:
+    state = await account.phone.get("state")
+    return int(state["calls"].get(endpoint, 0))
+
+
+# files
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("image.jpg", Kind.IMAGE),
+        ("image.png", Kind.IMAGE),
+        ("video.mp4", Kind.VIDEO),
+        ("sticker.gif", Kind.STICKER),
+        ("file.pdf", Kind.FILE),
+        ("image.png", Kind.FILE),
+    ],
+)
+@pytest.mark.parametrize("to", ["wife", "family", "filehelper"])
+async def test_each_kind_arrives_byte_for_byte(
+    online: Account, pack: Pack, name: str, kind: Kind, to: str
+) -> None:
+    content = sample(name)
+    message_id = await send(online, pack(content, f"季度 报告 & <1>.{name[-3:]}", MIMES[name]), kind, to=to)
+    (line,) = await online.phone.sent(1)
+    assert (line["msg_id"], line["to"], line["kind"]) == (message_id, to, str(kind))
+    assert line["sha256"] == hashlib.sha256(content).hexdigest()
+    if kind is Kind.FILE:
+        assert line["text"] == f"季度 报告 & _1_.{name[-3:]}"
+
+
+@pytest.mark.parametrize("size", [1, PART - 1, PART, PART + 1, 3 * PART, 3 * PART + 7])
+async def test_every_size_arrives_whole(online: Account, pack: Pack, size: int) -> None:
+    content = bytes(number % 251 for number in range(size))
+    await send(online, pack(content))
+    (line,) = await online.phone.sent(1)
+    assert line["sha256"] == hashlib.sha256(content).hexdigest()
+    assert line["media"]["size"] == size
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "报" * 60 + ".docx",
+        "x" * 300 + ".pdf",
+        "../../etc/passwd",
+        "no extension",
+        "a.报告",
+        "q\"u'o<t>e & \\ /.txt",
+        "\u202egnp.exe\u200f",
+        "👨‍👩‍👧 🇨🇳.zip",
+        "a\r\nb: c.txt",
+    ],
+)
+async def test_every_name_passes(online: Account, pack: Pack, name: str) -> None:
+    await send(online, pack(b"x", name))
+    (line,) = await online.phone.sent(1)
+    assert line["text"]
+
+
+async def test_a_name_that_is_long_for_an_upload_passes(online: Account, pack: Pack) -> None:
+    """webwx 2.14: 17 Chinese characters were refused."""
+    await online.phone.post("settings", name_limit=16 * 3 + 4)
+    await send(online, pack(b"x", "报" * 40 + ".doc"))
+    (line,) = await online.phone.sent(1)
+    assert line["text"] == "报" * 40 + ".doc"
+
+
+async def test_a_file_that_was_uploaded_is_sent_again_without_its_bytes(online: Account, pack: Pack) -> None:
+    picture = pack(sample("image.jpg"), "a.jpg", "image/jpeg")
+    for number, to in enumerate(("wife", "mom", "family")):
+        await send(online, picture, Kind.IMAGE, to=to, key=number)
+    assert [line["to"] for line in await online.phone.sent(3)] == ["wife", "mom", "family"]
+    assert await calls(online, "webwxuploadmedia") == 1
+
+
+async def test_a_new_login_uploads_anew(online: Account, pack: Pack) -> None:
+    picture = pack(sample("image.jpg"), "a.jpg", "image/jpeg")
+    await send(online, picture, Kind.IMAGE)
+    await online.log_in()
+    await send(online, picture, Kind.IMAGE, key=2)
+    assert len(await online.phone.sent(2)) == 2
+    assert await calls(online, "webwxuploadmedia") == 2
+
+
+async def test_a_large_file_is_announced_uploaded_and_known_the_next_time(
+    online: Account, tmp_path: Path
+) -> None:
+    large = sparse(tmp_path, 25 * MEGABYTE + 1)
+    await send(online, large)
+    await online.log_in()
+    await send(online, large, key=2)
+    lines = await online.phone.sent(2)
+    assert {line["sha256"] for line in lines} == {large.blob.sha256}
+    assert {line["text"] for line in lines} == {"大文件.zip"}
+    assert await calls(online, "webwxcheckupload") == 2
+    assert await calls(online, "webwxuploadmedia") == 51
+
+
+async def test_uploads_side_by_side_arrive(online: Account, pack: Pack) -> None:
+    files = [pack(bytes([number]) * (2 * PART + number)) for number in range(4)]
+    chats = ("wife", "mom", "family", "filehelper")
+    await asyncio.gather(
+        *(send(online, file, to=to, key=n) for n, (file, to) in enumerate(zip(files, chats, strict=True)))
+    )
+    lines = await online.phone.sent(4)
+    assert {line["sha256"] for line in lines} == {file.blob.sha256 for file in files}
+
+
+async def test_keys_that_are_renewed_during_an_upload_break_nothing(online: Account, pack: Pack) -> None:
+    """Each sync changes skey and tickets, and the old ones are refused at once (webwx 2.4.2)."""
+    await online.phone.post("settings", rotate_tickets=True, sync_skey=True, ticket_life=0.5)
+    await online.phone.post("fault", endpoint="webwxuploadmedia", kind="late", value=0.3, times=6)
+    sending = asyncio.create_task(send(online, pack(b"x" * (6 * PART))))
+    while not sending.done():
+        await online.phone.post("say", text="meanwhile")
+        await online.next()
+    await sending
+    assert len(await online.phone.sent(1)) == 1
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2])
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": "status", "value": 502}, Unreachable),
+        ({"kind": "ret", "value": -1}, Unreachable),
+        ({"kind": "ret", "value": 1205}, Throttled),
+        ({"kind": "ret", "value": 1}, Rejected),
+        ({"kind": "ret", "value": 1102}, LoggedOut),
+        ({"kind": "reset"}, Unreachable),
+        ({"kind": "garbage"}, Unreachable),
+        ({"kind": "empty"}, Unreachable),
+        ({"kind": "drop_answer"}, Unreachable),
+        ({"kind": "truncate"}, Unreachable),
+    ],
+    ids=lambda value: f"{value['kind']}{value.get('value', '')}" if isinstance(value, dict) else "",
+)
+async def test_what_fails_before_the_message_was_not_delivered(
+    online: Account, pack: Pack, skip: int, fault: dict[str, Any], error: type[GatewayError]
+) -> None:
+    """And the whole upload is made again at the next attempt."""
+    file = pack(b"x" * (2 * PART + 1))
+    await online.phone.post("fault", endpoint="webwxuploadmedia", skip=skip, **fault)
+    with pytest.raises(error):
+        await send(online, file)
+    assert await online.phone.get("sent") == []
+    await send(online, file)
+    assert len(await online.phone.sent(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"kind": "status", "value": 503}, Unreachable),
+        ({"kind": "ret", "value": 1204}, Rejected),
+        ({"kind": "ret", "value": 1205}, Throttled),
+        ({"kind": "reset"}, OutcomeUnknown),
+        ({"kind": "drop_answer"}, OutcomeUnknown),
+        ({"kind": "truncate"}, OutcomeUnknown),
+        ({"kind": "garbage"}, OutcomeUnknown),
+    ],
+    ids=lambda value: f"{value['kind']}{value.get('value', '')}" if isinstance(value, dict) else "",
+)
+async def test_what_fails_at_the_message_says_whether_it_may_be_there(
+    online: Account, pack: Pack, fault: dict[str, Any], error: type[GatewayError]
+) -> None:
+    picture = pack(sample("image.jpg"), "a.jpg", "image/jpeg")
+    await online.phone.post("fault", endpoint="webwxsendmsgimg", **fault)
+    with pytest.raises(error):
+        await send(online, picture, Kind.IMAGE)
+    await send(online, picture, Kind.IMAGE)
+    lines = await online.phone.sent(1)
+    assert len([line for line in lines if line["delivered"]]) == 1
+    assert await calls(online, "webwxuploadmedia") == 1
+
+
+# mentions
+
+
+async def test_a_mention_is_written_as_the_group_shows_the_person(online: Account) -> None:
+    names = await online.names()
+    draft = Draft(chat=names["family"], kind=Kind.TEXT, text="吃饭了", mention=(names["mom"], names["aunt"]))
+    await online.gateway.send(draft, SendKey("17000000000000001"))
+    (line,) = await online.phone.sent(1)
+    assert line["text"] == "@老妈\u2005@三姨🌼\u2005吃饭了"
+
+
+async def test_somebody_who_is_not_in_the_group_is_not_mentioned(online: Account) -> None:
+    names = await online.names()
+    draft = Draft(chat=names["family"], kind=Kind.TEXT, text="x", mention=(names["lilei"],))
+    with pytest.raises(Rejected):
+        await online.gateway.send(draft, SendKey("17000000000000001"))
+    assert await online.phone.get("sent") == []
+
+
+# deeds
+
+
+def key(number: int = 9) -> SendKey:
+    return SendKey(f"1700000000000{number:04d}")
+
+
+async def forgiven(account: Account) -> list[str]:
+    """The calls that the simulator took offence at, which was meant to happen."""
+    found = [one["endpoint"] for one in await account.phone.get("violations")]
+    await account.phone.post("violations/clear")
+    return found
+
+
+async def test_an_own_message_is_withdrawn(online: Account, pack: Pack) -> None:
+    wife = (await online.names())["wife"]
+    for number, message_id in enumerate((await online.send("oh"), await send(online, pack(b"x"), key=2))):
+        await online.gateway.act(Recall(chat=wife, message_id=message_id), key(number))
+    lines = (await online.phone.get("feed"))["lines"]
+    assert [line["recalled"] for line in lines[-2:]] == [True, True]
+
+
+async def test_what_others_wrote_is_not_withdrawn(online: Account) -> None:
+    wife = (await online.names())["wife"]
+    (message_id,) = await online.phone.say("wife", "hello")
+    with pytest.raises(Rejected):
+        await online.gateway.act(Recall(chat=wife, message_id=message_id), key())
+    assert await forgiven(online) == ["webwxrevokemsg"]
+
+
+async def test_a_recall_whose_answer_is_lost_may_have_been_done(online: Account) -> None:
+    wife = (await online.names())["wife"]
+    message_id = await online.send("oh")
+    await online.phone.post("fault", endpoint="webwxrevokemsg", kind="drop_answer")
+    with pytest.raises(OutcomeUnknown):
+        await online.gateway.act(Recall(chat=wife, message_id=message_id), key())
+
+
+async def test_a_chat_is_marked_as_read(online: Account) -> None:
+    await online.gateway.act(MarkRead(chat=(await online.names())["wife"]), key())
+    assert await calls(online, "webwxstatusnotify") == 2  # one belongs to the login
+
+
+async def test_a_remark_is_set_and_comes_back_as_a_change(online: Account) -> None:
+    mom = (await online.names())["mom"]
+    await online.gateway.act(SetRemark(person=mom, remark="老妈 🌸"), key())
+    changed: list[Contact] = []
+    while mom not in {one.handle for one in changed}:
+        changed += (await online.next()).contacts
+    assert next(one.remark for one in changed if one.handle == mom) == "老妈 🌸"
+
+
+async def test_a_friend_request_is_accepted_with_what_its_event_holds(online: Account) -> None:
+    await online.phone.post("say", **{"from": "uncle", "kind": "friend_request", "text": "it's me"})
+    (event,) = await online.items()
+    assert isinstance(event, Event)
+    await online.gateway.act(AcceptFriend(request=event.private), key())
+    changed: list[Contact] = []
+    while "Uncle Bob" not in {one.nickname for one in changed}:
+        changed += (await online.next()).contacts
+
+
+async def test_a_friend_request_of_another_login_is_refused(online: Account) -> None:
+    await online.phone.post("say", **{"from": "uncle", "kind": "friend_request", "text": "it's me"})
+    (event,) = await online.items()
+    assert isinstance(event, Event)
+    await online.log_in()
+    with pytest.raises(Rejected):
+        await online.gateway.act(AcceptFriend(request=event.private), key())
+    assert await forgiven(online) == ["webwxverifyuser"]
+
+
+async def test_too_many_remarks_slow_down(online: Account) -> None:
+    mom = (await online.names())["mom"]
+    await online.phone.post("fault", endpoint="webwxoplog", kind="ret", value=1205, times=2)
+    pauses = []
+    for number in range(2):
+        with pytest.raises(Throttled) as slow:
+            await online.gateway.act(SetRemark(person=mom, remark="x"), key(number))
+        pauses.append(slow.value.retry_after)
+    assert pauses == [60, 120]
+    await online.gateway.act(SetRemark(person=mom, remark="x"), key())
