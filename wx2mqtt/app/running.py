@@ -13,7 +13,7 @@ from typing import cast
 import structlog
 
 from wx2mqtt.app.desk import Desk, Operation
-from wx2mqtt.app.upkeep import DATABASE, Upkeep
+from wx2mqtt.app.upkeep import DATABASE, Keep, Upkeep
 from wx2mqtt.app.watch import Watch
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
 from wx2mqtt.bridge.account import Account, House
@@ -32,9 +32,12 @@ from wx2mqtt.service.systemd import Notifier
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.load import Loaded, load
 from wx2mqtt.settings.reload import reload_diff
+from wx2mqtt.settings.schema import Account as AccountSettings
+from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import Folder, resolve
 from wx2mqtt.store.journal import Journal, Opened
+from wx2mqtt.store.media_upkeep import MediaUpkeep
 from wx2mqtt.store.people import People
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.sessions import SessionFile
@@ -87,12 +90,13 @@ class App:
         self._loaded = self._begun_with = loaded
         self._folder = folder
         self._database = database
+        self._blobs = Blobs(folder.path)
         self._people_copy = PeopleCopy(database, folder.path / PEOPLE)
         self._embedded = embedded
         self._around = around
         self._reloading = asyncio.Lock()
         self.pulse = Pulse(asyncio.get_running_loop().time)
-        self.upkeep = Upkeep(folder, loaded.settings.storage.max_size)
+        self.upkeep = Upkeep(folder, MediaUpkeep(database, self._blobs), loaded.settings.storage.max_size)
         self.accounts: list[Account] = []
         self._desks: dict[str, dict[str, Operation]] = {}
 
@@ -101,13 +105,17 @@ class App:
         settings = self._loaded.settings
         for name, count in (await self._people_copy.restore(settings.accounts)).items():
             log.warning("people restored from their copy", account=name, count=count)
-        journals = {name: Journal(self._database, name) for name in settings.accounts}
+        await self._blobs.open()
+        journals = {name: self._journal(name) for name in settings.accounts}
         opened = {name: await journal.open() for name, journal in journals.items()}
         bases = await self._bases(journals, opened)
         self._all_bases = tuple(bases.values())
         for name, base in bases.items():
             await self._open_account(name, Topics(base), journals[name], opened[name])
         self._keep_history()
+
+    def _journal(self, name: str) -> Journal:
+        return Journal(self._database, name, referred=self._blobs.referred)
 
     async def _bases(self, journals: Mapping[str, Journal], opened: Mapping[str, Opened]) -> dict[str, str]:
         settings = self._loaded.settings
@@ -279,7 +287,7 @@ class App:
     def _keep_history(self) -> None:
         accounts = self._loaded.settings.accounts
         self.upkeep.journals = {
-            account.journal: accounts[account.name].history.keep
+            account.journal: _keep(accounts[account.name])
             for account in self.accounts
             if account.name in accounts
         }
@@ -292,6 +300,14 @@ class App:
             return  # it has been logged, and nothing was changed
         for account in self.accounts:
             account.session.ask_if_resting()
+
+
+def _keep(settings: AccountSettings) -> Keep:
+    return Keep(
+        history=settings.history.keep,
+        media=settings.media.keep,
+        media_total=settings.media.max_total,
+    )
 
 
 async def _ended(running: asyncio.Task[None]) -> None:

@@ -7,11 +7,10 @@ of it. Knows nothing of rows: which files rows refer to is told when files are t
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import threading
 import time
-from collections.abc import AsyncIterable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 MEDIA = "media"  # below the folder of the store
 GATHERED = 256 * 1024  # bytes that wait for one trip to the disk
-ORPHANED = 3600.0  # seconds after which a file goes to which nobody refers
+CLAIMED = 3600.0  # seconds for which a file that came is safe though no row refers to it
 _OWN_ONLY = 0o700
 
 
@@ -50,7 +49,7 @@ class Blobs:
         self._folder = folder
         self._media = folder / MEDIA
         self._lock = threading.Lock()
-        self._claims = Claims(ORPHANED)
+        self._claims = Claims(CLAIMED)
         self.size = 0
 
     async def open(self) -> None:
@@ -61,7 +60,7 @@ class Blobs:
         """Put bytes onto the disk, at most `limit`; the caller closes `pieces`.
 
         Whatever is raised, `TooMuch`, `StoreFull`, `StoreError` or what `pieces` raises, leaves no file. A
-        file that came is safe from `sweep` and `remove` until `referred` is told, for an hour at most.
+        file that came is safe from `remove` until `referred` is told, for an hour at most.
         """
         part = Part(self._media)
         try:
@@ -86,19 +85,16 @@ class Blobs:
         with self._lock:
             self._claims.end(blob.sha256)
 
-    def remove(self, blobs: Iterable[Blob]) -> int:
-        """Take away files to which no row refers; not those just taken. Returns how many bytes went.
+    def remove(self, files: Iterable[Path]) -> int:
+        """Take away files to which no row refers, but not those just taken; returns how many bytes went.
 
         Blocking. To be called where no row can come to refer to them meanwhile.
         """
-        return sum(self._unlink(self.file(blob), math.inf) for blob in blobs)
+        return sum(self._unlink(file) for file in files)
 
-    async def sweep(self, referenced: Collection[str], older: float = ORPHANED) -> int:
-        """Take away what nobody refers to and is older than so many seconds; returns how many bytes went.
-
-        `referenced` are the sha256 to which rows referred a moment ago.
-        """
-        return await asyncio.to_thread(self._sweep, referenced, older)
+    async def older(self, seconds: float) -> list[Path]:
+        """All files that were taken longer ago than that; `size` is counted anew."""
+        return await asyncio.to_thread(self._older, seconds)
 
     async def _gather(self, part: Part, pieces: AsyncIterable[bytes], limit: int) -> None:
         waiting, count = [], 0
@@ -143,7 +139,7 @@ class Blobs:
     def _take_back(self, file: Path, before: int | None) -> None:
         """Nobody hears of a file whose name may not last; one that had been there has its rows."""
         with self._lock:
-            self._claims.end(_sha256(file))
+            self._claims.end(sha256_of(file))
             if before is None:
                 file.unlink(missing_ok=True)
             else:
@@ -156,23 +152,22 @@ class Blobs:
                 part.unlink(missing_ok=True)
         except OSError as error:
             raise file_trouble(error, self._media) from error
-        self._measure()
+        self._measured()
 
-    def _measure(self) -> None:
-        """What comes or goes while we look counts, too."""
-        before = self.size
-        measured = sum(size for _, size, _ in self._files())
-        self._grow(measured - before)
+    def _older(self, seconds: float) -> list[Path]:
+        before = time.time() - seconds
+        return [file for file, written in self._measured() if written <= before]
 
-    def _sweep(self, referenced: Collection[str], older: float) -> int:
-        now = time.time()
-        gone = 0
-        for file, _, written in self._files():
-            limit = now - (ORPHANED if file.name.startswith(PREFIX) else older)
-            if written <= limit and _sha256(file) not in referenced:
-                gone += self._unlink(file, limit)
-        self._measure()
-        return gone
+    def _measured(self) -> list[tuple[Path, float]]:
+        """Every whole file and when it was taken. `size` is then right; what comes meanwhile counts, too."""
+        known, measured = self.size, 0
+        found: list[tuple[Path, float]] = []
+        for file, size, written in self._files():
+            measured += size
+            if not file.name.startswith(PREFIX):
+                found.append((file, written))
+        self._grow(measured - known)
+        return found
 
     def _files(self) -> Iterator[tuple[Path, int, float]]:
         """Every file, its size and when it was written."""
@@ -183,24 +178,24 @@ class Blobs:
                     found = file.lstat()
                     yield file, found.st_size, found.st_mtime
 
-    def _unlink(self, file: Path, before: float) -> int:
-        """Unless it was taken, or taken again, after `before`."""
+    def _unlink(self, file: Path) -> int:
         with self._lock:
+            if self._claims.holds(sha256_of(file)):
+                return 0
             try:
-                found = file.lstat()
-                if found.st_mtime > before or self._claims.holds(_sha256(file)):
-                    return 0
+                size = file.lstat().st_size
                 file.unlink()
             except FileNotFoundError:
                 return 0
             except OSError as error:
                 log.warning("media file cannot be removed", problem=str(file_trouble(error, file)))
                 return 0
-            self.size -= found.st_size
-            return found.st_size
+            self.size -= size
+            return size
 
 
-def _sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
+    """What is in a file, as its name says."""
     return file.name.partition(".")[0]
 
 

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
@@ -80,9 +80,9 @@ class Folder:
             raise
         return cls(path, lock)
 
-    def size(self) -> int:
-        """Bytes of everything below."""
-        return sum(_size(Path(folder) / name) for folder, _, names in os.walk(self.path) for name in names)
+    def size(self, without: str = "") -> int:
+        """Bytes of everything below, but for one folder in it."""
+        return sum(_size(file) for file in _below(self.path, without))
 
     def free(self) -> int:
         """Bytes that this user may still write on the disk."""
@@ -122,6 +122,13 @@ def _sign(lock: int, path: Path) -> None:
 def _holder(lock: int) -> tuple[int | None, str]:
     number, _, command = os.pread(lock, 4096, 0).decode("utf-8", "replace").partition("\n")
     return int(number) if number.isdigit() else None, command.strip() or "starting"
+
+
+def _below(path: Path, without: str) -> Iterator[Path]:
+    for folder, folders, names in os.walk(path):
+        if Path(folder) == path and without in folders:
+            folders.remove(without)
+        yield from (Path(folder) / name for name in names)
 
 
 def _size(file: Path) -> int:

@@ -37,6 +37,11 @@ class Lane:
         self._now = now
         self._referred = referred
 
+    @property
+    def account(self) -> str:
+        """Whose rows these are."""
+        return self._account
+
     def _publish(self, connection: sqlite3.Connection, new: Iterable[NewPublication]) -> None:
         now = self._now()
         insert(

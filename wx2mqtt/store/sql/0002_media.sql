@@ -28,6 +28,7 @@ CREATE INDEX media_message ON media (account, message_id) WHERE message_id <> ''
 CREATE INDEX media_avatar ON media (account, user, created) WHERE part = 'avatar';
 CREATE INDEX media_account ON media (account, id);
 CREATE INDEX media_fetched ON media (fetched) WHERE state = 'ready';
+CREATE INDEX media_fetched_here ON media (account, fetched) WHERE state = 'ready';
 CREATE INDEX media_kept ON media (account, sha256, size) WHERE state = 'ready';
 CREATE INDEX media_blob ON media (sha256) WHERE sha256 IS NOT NULL;
 
