@@ -196,9 +196,12 @@ async def test_uploads_side_by_side_arrive(online: Account, pack: Pack) -> None:
 
 
 async def test_keys_that_are_renewed_during_an_upload_break_nothing(online: Account, pack: Pack) -> None:
-    """Each sync changes skey and tickets, and the old ones are refused at once (webwx 2.4.2)."""
-    await online.phone.post("settings", rotate_tickets=True, sync_skey=True, ticket_life=0.5)
-    await online.phone.post("fault", endpoint="webwxuploadmedia", kind="late", value=0.3, times=6)
+    """Each sync changes skey and tickets, and those of the first part are dead before the last (webwx 2.4.2)."""
+    await online.phone.post("settings", rotate_tickets=True, sync_skey=True)
+    await online.phone.post("say", text="take new keys")
+    await online.next()
+    await online.phone.post("settings", ticket_life=3)
+    await online.phone.post("fault", endpoint="webwxuploadmedia", kind="late", value=0.6, times=6)
     sending = asyncio.create_task(send(online, pack(b"x" * (6 * PART))))
     while not sending.done():
         await online.phone.post("say", text="meanwhile")
