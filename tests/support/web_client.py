@@ -274,6 +274,29 @@ class WebClient:
             told = await self.upload_part(name, part, fields)
         return told
 
+    async def fetch(self, endpoint: str, query: Json, **headers: str) -> httpx.Response:
+        """GET a download; `skey` and Referer are added where the query has no skey."""
+        asked = {"skey": self.skey, **query}
+        referer = {"referer": str(self.http.base_url), **headers}
+        return await self.http.get(PREFIX + endpoint, params=asked, headers=referer)
+
+    async def fetch_file(self, message: Json, **query: str | None) -> httpx.Response:
+        """webwxgetmedia for a file that came; `query` overrides parameters, None leaves one out."""
+        asked = {
+            "sender": message["FromUserName"],
+            "mediaid": message["MediaId"],
+            "encryfilename": message["EncryFileName"],
+            "fromuser": self.xml["wxuin"],
+            "pass_ticket": unquote(self.xml["pass_ticket"]),
+            "webwx_data_ticket": self.http.cookies["webwx_data_ticket"],
+            **query,
+        }
+        return await self.http.get(
+            PREFIX + "webwxgetmedia",
+            params={name: value for name, value in asked.items() if value is not None},
+            headers={"referer": str(self.http.base_url)},
+        )
+
     async def send_media(self, endpoint: str, kind: int, to: str, **other: Any) -> Json:
         """webwxsendmsgimg and the like; `other` are keys of Msg, None leaves one out."""
         message = {**self.text(to, ""), "Type": kind, **other}

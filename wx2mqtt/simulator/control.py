@@ -138,6 +138,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
         "calls": dict(wechat.calls),
         "sent": len(wechat.phone.sent),
         "lines": wechat.phone.count,
+        "downloads": {"now": len(wechat.media.under_way), "most": wechat.media.most},
         "violations": wechat.violations.count,
         "faults": [asdict(fault) for fault in wechat.faults.list()],
         "settings": wechat.settings.values(),
@@ -239,6 +240,8 @@ def _speech(order: Fields) -> Speech:
         if not isinstance(value, types.get(key, str)):
             raise BadControl(f"{key} must be {types.get(key, str).__name__}")
     values: dict[str, object] = {"from": "wife", "to": "me", **order}
+    if any(isinstance(one, int) and one < 0 for one in values.values()):
+        raise BadControl("count and bytes_of cannot be negative")
     if "data" in values:
         values["data"] = mediacontrol.decode(values["data"])
     return Speech(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Literal
 
 from wx2mqtt.simulator import samples
 from wx2mqtt.simulator.content import Content, Given, MadeUp
+from wx2mqtt.simulator.settings import Gone
 
-Gone = Literal["", "json", "html", "empty"]
-"""What the servers answer instead of bytes that they do not have any more (webwx 3.7)."""
+STORE_STICKER = "store_sticker"
+"""Comes without anything to fetch (webwx 2.16)."""
 
 _MARK = 64
 _KINDS = {
@@ -89,7 +89,7 @@ def attach(kind: str, msg_id: str, side: str, content: Content | None = None) ->
         thumbnail = MadeUp(head, len(head) + _MARK, f"{msg_id} thumbnail")
     if content is None and has_bytes(kind):
         content = made_up(kind, msg_id)
-    if content is None and thumbnail is None:
+    if content is None and thumbnail is None and kind != STORE_STICKER:
         return None
     return Attachment(kind=kind, side=side, content=content, thumbnail=thumbnail)
 
@@ -120,6 +120,13 @@ class Shelf:
     def find(self, msg_id: str) -> Attachment | None:
         """What a message brings."""
         return self._all.get(msg_id)
+
+    def avatar(self, contact_id: str, number: int) -> Attachment:
+        """Somebody's picture; with another number it is another one."""
+        name = f"avatar:{contact_id}:{number}"
+        if name not in self._all:
+            self._all[name] = Attachment(kind="avatar", side=contact_id, content=avatar(number))
+        return self._all[name]
 
     def sticker(self, md5: str) -> Attachment | None:
         """A sticker that came, by the MD5 in its XML."""

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from wx2mqtt.simulator import media
 from wx2mqtt.simulator.content import Content
 from wx2mqtt.simulator.exchange import Answer, Request, Stream
-from wx2mqtt.simulator.media import Attachment, Gone
+from wx2mqtt.simulator.media import Attachment
+from wx2mqtt.simulator.settings import Gone
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import OWNER
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call, Refused
-from wx2mqtt.simulator.endpoints import actions, login, people, send, sync, upload
+from wx2mqtt.simulator.endpoints import actions, avatars, download, login, people, send, sync, upload
 from wx2mqtt.simulator.exchange import Answer
 
 PREFIX = "/cgi-bin/mmwebwx-bin/"
@@ -75,6 +75,13 @@ _TABLE = (
     Endpoint(name="webwxsendvideomsg", handler=send.webwxsendvideomsg, refused=_json),
     Endpoint(name="webwxsendappmsg", handler=send.webwxsendappmsg, refused=_json),
     Endpoint(name="webwxsendemoticon", handler=send.webwxsendemoticon, refused=_json),
+    Endpoint(name="webwxgetmsgimg", handler=download.webwxgetmsgimg, refused=_json),
+    Endpoint(name="webwxgetvoice", handler=download.webwxgetvoice, refused=_json),
+    Endpoint(name="webwxgetvideo", handler=download.webwxgetvideo, refused=_json),
+    Endpoint(name="webwxgetmedia", handler=download.webwxgetmedia, refused=_json),
+    Endpoint(name="webwxgetpubliclinkimg", handler=download.webwxgetpubliclinkimg, refused=_json),
+    Endpoint(name="webwxgeticon", handler=avatars.webwxgeticon, refused=_json),
+    Endpoint(name="webwxgetheadimg", handler=avatars.webwxgetheadimg, refused=_json),
     Endpoint(name="webwxstatusnotify", handler=actions.webwxstatusnotify, refused=_json),
     Endpoint(name="webwxrevokemsg", handler=actions.webwxrevokemsg, refused=_json),
     Endpoint(name="webwxverifyuser", handler=actions.webwxverifyuser, refused=_json),

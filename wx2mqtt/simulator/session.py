@@ -87,6 +87,10 @@ class Session:
         known = self._names.get(contact.id)
         return known or self._give_name(contact)
 
+    def known_name(self, contact_id: str) -> str | None:
+        """The name in this login of somebody who may be gone by now."""
+        return self._names.get(contact_id)
+
     def id_of(self, user_name: str) -> str | None:
         """Whose name in this login that is."""
         return self._ids.get(user_name)

@@ -8,6 +8,8 @@ from typing import Literal, get_args, get_type_hints
 PushLogin = Literal["ok", "args", "antispam", "invalid"]
 Cancel = Literal["202", "408"]
 Language = Literal["zh_CN", "en_US"]
+Gone = Literal["", "json", "html", "empty"]
+"""What the servers answer instead of bytes that they do not have any more (webwx 3.7)."""
 
 
 class BadSetting(ValueError):
@@ -56,6 +58,10 @@ class Settings:
     check_above: int = 25 * 1024 * 1024  # larger ones need webwxcheckupload first, else Ret 402
     name_limit: int = 255  # bytes of a file's name
     instant_upload: bool = True  # webwxcheckupload knows a file that came before
+    # downloading (webwx 2.16)
+    empty_downloads: int = 0  # so many first answers for each message have 0 bytes
+    gone_media: Gone = ""  # nothing is to be had any more
+    mix_downloads: bool = False  # of two downloads at once the later one gets the bytes of the other
     # all
     language: Language = "zh_CN"
     strict: bool = False  # what WeChat tolerates counts as a violation, too

@@ -109,7 +109,21 @@ async def test_every_part_of_a_body_can_be_anything(
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["login", "webwxnewloginpage", "webwxpushloginurl", "webwxgetcontact", "synccheck", "webwxlogout"],
+    [
+        "login",
+        "webwxnewloginpage",
+        "webwxpushloginurl",
+        "webwxgetcontact",
+        "synccheck",
+        "webwxlogout",
+        "webwxgetmsgimg",
+        "webwxgetvoice",
+        "webwxgetvideo",
+        "webwxgetmedia",
+        "webwxgeticon",
+        "webwxgetheadimg",
+        "webwxgetpubliclinkimg",
+    ],
 )
 async def test_queries_can_be_anything(online: WebClient, caplog: pytest.LogCaptureFixture, endpoint: str):
     await online.control("settings", hold_sync=0.01, hold_login=0.01)

@@ -98,7 +98,7 @@ async def test_the_phone_page_allows_no_script_but_its_own(browser: WebClient, p
 
 
 async def test_what_is_not_there_is_404(browser: WebClient):
-    assert (await browser.http.get(f"{PREFIX}webwxgetvoice")).status_code == 404
+    assert (await browser.http.get(f"{PREFIX}webwxpreview")).status_code == 404
     assert (await browser.http.post("/sim", json={})).status_code == 404
     assert (await browser.http.get("/sim/scan")).status_code == 404
     assert await browser.violations() == []

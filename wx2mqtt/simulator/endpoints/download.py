@@ -1,0 +1,215 @@
+"""The bytes of messages on their way to a client (webwx 2.16, 3.7)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+from wx2mqtt.simulator import answers, appkinds, checks
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Refused
+from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator.exchange import Answer, Headers, Stream
+from wx2mqtt.simulator.hosts import Role
+from wx2mqtt.simulator.media import STORE_STICKER, Attachment
+from wx2mqtt.simulator.session import Session
+
+_VIDEOS = frozenset({"video", "iphone_video", "micro_video"})
+_STICKERS = frozenset({"sticker", "app_sticker", STORE_STICKER})
+_RANGE = re.compile(r"bytes=([0-9]{1,15})?-([0-9]{1,15})?")
+
+
+async def webwxgetmsgimg(call: Call) -> Answer:
+    """A picture: whole, small (type=slave, also of videos and links), or a sticker (type=big)."""
+    _session(call)
+    attachment = _attachment(call, "MsgID")
+    wanted = call.request.query.get("type", "")
+    if wanted == "slave":
+        return give(call, attachment, attachment.thumbnail, "slave", "image/jpeg")
+    if wanted not in ("", "big") or attachment.kind in (*_VIDEOS, "voice", "file"):
+        raise call.refuse(PARAMETER_ERROR, "type is not slave or big, or the message is no picture")
+    if (wanted == "big") is not (attachment.kind in _STICKERS):
+        call.oddity("type=big is for stickers, and only for them (itchat, wechat4u)")
+    mime = "image/gif" if attachment.kind in _STICKERS else "image/jpeg"
+    return give(call, attachment, attachment.content, "", mime)
+
+
+async def webwxgetvoice(call: Call) -> Answer:
+    """A voice message: MP3 whatever the phone recorded."""
+    _session(call)
+    attachment = _attachment(call, "msgid", "voice")
+    return give(call, attachment, attachment.content, "", "audio/mp3")
+
+
+async def webwxgetvideo(call: Call) -> Answer:
+    """A video; without a Range header there are 0 bytes."""
+    _session(call)
+    attachment = _attachment(call, "msgid", *_VIDEOS)
+    if "range" not in call.request.headers:
+        call.violation("a video without a Range header")
+        return Answer(content_type="video/mp4")
+    return give(call, attachment, attachment.content, "", "video/mp4")
+
+
+async def webwxgetmedia(call: Call) -> Answer:
+    """A file, from the file host."""
+    session = checks.cookie_session(call, Role.FILE)
+    _method(call)
+    attachment, msg_id = _file(call)
+    _file_query(call, session, attachment, msg_id)
+    disposition = f'attachment; filename="{attachment.name}"'.encode().decode("latin-1")
+    headers = (("content-disposition", disposition.translate(_LINE_ENDS)),)
+    return give(call, attachment, attachment.content, "", "application/octet-stream", headers)
+
+
+_LINE_ENDS = {ord("\r"): None, ord("\n"): None, 0: None}
+
+
+async def webwxgetpubliclinkimg(call: Call) -> Answer:
+    """The map of a place: the path stands in the message (webwx 3.8)."""
+    _session(call, skey=False)
+    if call.request.query.get("pictype") != "location":
+        raise call.refuse(PARAMETER_ERROR, "pictype is not location")
+    attachment = _attachment(call, "msgid", "location", "location_48")
+    return give(call, attachment, attachment.thumbnail, "map", "image/jpeg")
+
+
+# who asks, and for what
+
+
+def _method(call: Call) -> None:
+    checks.method(call, "GET")
+    if "referer" not in call.request.headers:
+        call.oddity("no Referer (itchat, wechat4u)")
+
+
+def _session(call: Call, *, skey: bool = True) -> Session:
+    session = checks.cookie_session(call)
+    _method(call)
+    if skey:
+        checks.skey(call, session, call.request.query.get("skey", ""))
+    return session
+
+
+def _attachment(call: Call, name: str, *kinds: str) -> Attachment:
+    query = call.request.query
+    msg_id = query.get(name)
+    if msg_id is None:
+        msg_id = query.get("msgid" if name == "MsgID" else "MsgID", "")
+        if msg_id:
+            call.oddity("MsgID and msgid are not the same name (itchat, wechat4u)")
+    attachment = call.wechat.media.find(msg_id)
+    if attachment is None or (kinds and attachment.kind not in kinds):
+        raise call.refuse(PARAMETER_ERROR, f"{name} is that of no message that has this")
+    return attachment
+
+
+def _file(call: Call) -> tuple[Attachment, int]:
+    text = call.request.query.get("mediaid", "").removeprefix("@crypt_")
+    msg_id = int(text, 16) if re.fullmatch("[0-9a-f]{1,16}", text) else 0
+    attachment = call.wechat.media.find(str(msg_id))
+    if attachment is None or attachment.kind != "file":
+        raise call.refuse(PARAMETER_ERROR, "mediaid is that of no file")
+    return attachment, msg_id
+
+
+def _file_query(call: Call, session: Session, attachment: Attachment, msg_id: int) -> None:
+    query, owner = call.request.query, session.user_name(call.wechat.world.owner)
+    sender = query.get("sender", "")
+    if sender != session.known_name(attachment.side):
+        if any(other.id_of(sender) for other in call.wechat.sessions.values() if other is not session):
+            raise Refused(PARAMETER_ERROR)  # the MediaId, too, belongs to that login
+        raise call.refuse(PARAMETER_ERROR, "sender is not the message's FromUserName")
+    if query.get("fromuser") == owner:
+        call.oddity("the user name as fromuser (wechat4u)")
+    elif query.get("fromuser") != str(session.uin):
+        raise call.refuse(PARAMETER_ERROR, "fromuser is not the account's number")
+    if "encryfilename" not in query and query.get("filename"):
+        call.oddity("filename instead of encryfilename (itchat, wechat4u)")
+    elif query.get("encryfilename") != appkinds.encrypted_name(msg_id):
+        raise call.refuse(PARAMETER_ERROR, "encryfilename is not that of the file")
+    if query.get("pass_ticket") == "undefined":
+        call.oddity("undefined as pass_ticket (itchat)")
+    else:
+        checks.pass_ticket(call, session)
+    checks.data_ticket(call, session, query.get("webwx_data_ticket"))
+
+
+# the bytes
+
+
+def give(
+    call: Call,
+    attachment: Attachment,
+    content: Content | None,
+    which: str,
+    mime: str,
+    headers: Headers = (),
+) -> Answer:
+    """The bytes, or what the servers say instead of them."""
+    empty = call.wechat.settings.empty_downloads if attachment.empty is None else attachment.empty
+    attachment.given[which] += 1
+    gone = attachment.gone or call.wechat.settings.gone_media
+    if content is None or not content.size or gone == "empty" or attachment.given[which] <= empty:
+        return Answer(content_type=mime, headers=headers)
+    if gone == "json":
+        return answers.json(PARAMETER_ERROR)
+    if gone == "html":
+        return answers.page("The file has expired")
+    return _stream(call, content, Answer(content_type=mime, headers=headers))
+
+
+def _stream(call: Call, content: Content, answer: Answer) -> Answer:
+    found = _range(call, content.size)
+    if found is None:
+        headers = (("content-range", f"bytes */{content.size}"),)
+        return dataclasses.replace(answer, status=416, headers=headers)
+    start, stop = found
+    if "range" in call.request.headers:
+        told = ("content-range", f"bytes {start}-{stop - 1}/{content.size}")
+        answer = dataclasses.replace(answer, status=206, headers=(*answer.headers, told))
+    return dataclasses.replace(answer, stream=_counted(call, content, start, stop))
+
+
+def _range(call: Call, size: int) -> tuple[int, int] | None:
+    """From where to where; None when there is nothing in that range."""
+    text = call.request.headers.get("range")
+    if text is None:
+        return 0, size
+    match = _RANGE.fullmatch(text)
+    if match is None or match[0] == "bytes=-":
+        return 0, size
+    if match[1] is None:
+        start, stop = max(0, size - int(match[2])), size
+    else:
+        start, stop = int(match[1]), min(size, int(match[2]) + 1 if match[2] else size)
+    return (start, stop) if start < stop else None
+
+
+def _counted(call: Call, content: Content, start: int, stop: int) -> Stream:
+    """Count the download as long as it lasts; two at once may get each other's bytes (webwx 2.16)."""
+    shelf, settings = call.wechat.media, call.wechat.settings
+    others = [*shelf.under_way]
+    if others:
+        call.oddity("another download is under way")
+    pieces = content.pieces(start, stop)
+    if others and settings.mix_downloads:
+        pieces = _mixed(others[-1], start, stop)
+    shelf.begin(content)
+    over: list[bool] = []
+
+    def done() -> None:
+        if not over:
+            over.append(True)
+            shelf.end(content)
+
+    return Stream(size=stop - start, pieces=pieces, done=done)
+
+
+def _mixed(other: Content, start: int, stop: int) -> Iterator[bytes]:
+    """So many bytes, but another message's."""
+    left = stop - start
+    while left:
+        for piece in other.pieces(0, left):
+            left -= len(piece)
+            yield piece
