@@ -14,10 +14,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.rows import MediaRow, MediaState
 from wx2mqtt.web.disposition import content_type, disposition, file_name
@@ -26,6 +28,8 @@ from wx2mqtt.web.ranges import Span, Unsatisfiable, has_it, wanted
 from wx2mqtt.web.visit import Visit, visit_of
 from wx2mqtt.web.waiting import Interrupted, left, until
 from wx2mqtt.web.words import say
+
+log = structlog.get_logger(__name__)
 
 PATIENCE = 25.0  # seconds that a request waits for bytes that are under way
 AGAIN = 5  # seconds after which a client may ask again, where nothing better is known
@@ -75,6 +79,9 @@ class Media:
             found = await until(finding, left(request.receive), self._closing.wait())
         except Interrupted:  # who went away does not read this
             return _in_words(visit, HTTPStatus.SERVICE_UNAVAILABLE, "pending", why="", after=AGAIN)
+        except StoreError as trouble:
+            log.warning("media cannot be looked up", problem=str(trouble))
+            return _in_words(visit, HTTPStatus.SERVICE_UNAVAILABLE, "internal", after=AGAIN)
         if found is None:
             return _in_words(visit, HTTPStatus.NOT_FOUND, "unknown_media")
         shelf, row = found

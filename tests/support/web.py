@@ -1,0 +1,126 @@
+"""The web server without a bridge: a shelf of real files, and rows for what is not there."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from wx2mqtt.model import Blob, MediaRef
+from wx2mqtt.store.rows import MediaRow, MediaState, Part
+from wx2mqtt.web.options import Options
+from wx2mqtt.web.server import Server
+from wx2mqtt.web.site import site
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
+FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z
+
+
+class PaperShelf:
+    """A `Shelf` whose rows a test writes; whoever wants a pending one waits, and `waiting` counts them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: dict[str, MediaRow] = {}
+        self.waiting: list[tuple[str, float]] = []
+        self.asked: list[tuple[str, float]] = []
+        self.changed = asyncio.Event()
+        self._moved = asyncio.Event()
+
+    async def waited_for(self, count: int) -> None:
+        """Until so many wait; 0: until nobody does any more."""
+        async with asyncio.timeout(10):
+            while len(self.waiting) != count:
+                self._moved.clear()
+                await self._moved.wait()
+
+    def put(
+        self, media_id: str, data: bytes, mime: str = "image/png", name: str = "", **more: Any
+    ) -> MediaRow:
+        """Bytes that are there."""
+        digest = hashlib.sha256(data).hexdigest()
+        blob = Blob(sha256=digest, size=len(data), mime=mime, path=f"{digest}{more.pop('suffix', '.png')}")
+        (self.folder / blob.path).write_bytes(data)
+        return self.without(media_id, MediaState.READY, blob=blob, name=name, **more)
+
+    def without(self, media_id: str, state: MediaState, *, name: str = "", **more: Any) -> MediaRow:
+        """Bytes that are not there."""
+        usual: dict[str, Any] = {
+            "part": Part.WHOLE, "kind": "image", "message_id": "1", "user": "wife", "tries": 0, "empty": 0,
+            "due": None, "created": FETCHED - 1000, "why": "", "blob": None, "fetched": FETCHED,
+        }  # fmt: skip
+        row = MediaRow(
+            id=media_id, state=state, ref=MediaRef(locator={"secret": "x"}, name=name), **{**usual, **more}
+        )
+        self.rows[media_id] = row
+        self.changed.set()
+        return row
+
+    async def find(self, media_id: str, wait: float) -> MediaRow | None:
+        self.asked.append((media_id, wait))
+        row = self.rows.get(media_id)
+        if row is None or row.state is not MediaState.PENDING or wait <= 0:
+            return row
+        self.waiting.append((media_id, wait))
+        self._moved.set()
+        try:
+            self.changed.clear()
+            async with asyncio.timeout(wait):
+                await self.changed.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.waiting.remove((media_id, wait))
+            self._moved.set()
+        return self.rows[media_id]
+
+    def file(self, row: MediaRow) -> Path:
+        assert row.blob
+        return self.folder / row.blob.path
+
+
+class Hand:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def options(**more: Any) -> Options:
+    """Those of a server on loopback; `more` over them."""
+    return Options(**{"host": "127.0.0.1", "port": 0, **more})
+
+
+def on_paper(
+    shelf: PaperShelf | list[PaperShelf],
+    wanted: Options | None = None,
+    *,
+    client: str = "127.0.0.1",
+    closing: asyncio.Event | None = None,
+    clock: Hand | None = None,
+    **http: Any,
+) -> httpx.AsyncClient:
+    """A client of the application itself: no socket, the same answers. `client` is its address."""
+    shelves = shelf if isinstance(shelf, list) else [shelf]
+    app = site(wanted or options(), shelves, closing or asyncio.Event(), clock or Hand())
+    transport = httpx.ASGITransport(app=app, client=(client, 40_000), raise_app_exceptions=False)
+    usual: dict[str, Any] = {"base_url": "http://127.0.0.1:8099", "trust_env": False}
+    return httpx.AsyncClient(transport=transport, **{**usual, **http})
+
+
+@asynccontextmanager
+async def served(shelf: PaperShelf, **more: Any) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
+    """A running server, and a client of it."""
+    async with (
+        Server(options(**more), [shelf]) as server,
+        httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http,
+    ):
+        yield server, http

@@ -1,0 +1,1 @@
+"""Tests of `wx2mqtt.web`; the application is asked without a socket."""

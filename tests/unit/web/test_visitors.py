@@ -1,0 +1,80 @@
+"""Who asks, behind proxies that are trusted and others."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.web import options
+from wx2mqtt.web.visitors import visitor
+
+TRUSTING = options(prefix="/usual", proxies=(ip_network("10.0.0.0/8"), ip_network("::1/128")))
+TOLD = {
+    "x-forwarded-for": "203.0.113.9",
+    "x-forwarded-proto": "https",
+    "x-forwarded-prefix": "/wechat",
+}
+
+
+def test_what_an_unknown_client_says_of_itself_does_not_count():
+    seen = visitor("203.0.113.1", TOLD, TRUSTING)
+    assert (seen.address, seen.secure, seen.prefix) == ("203.0.113.1", False, "/usual")
+
+
+def test_a_trusted_proxy_is_believed():
+    seen = visitor("10.1.2.3", TOLD, TRUSTING)
+    assert (seen.address, seen.secure, seen.prefix) == ("203.0.113.9", True, "/wechat")
+
+
+@pytest.mark.parametrize("peer", ["10.1.2.3", "::ffff:10.1.2.3", "::1", "::1%lo"])
+def test_a_proxy_is_known_in_every_way_of_writing_its_address(peer):
+    assert visitor(peer, TOLD, TRUSTING).address == "203.0.113.9"
+
+
+@pytest.mark.parametrize(
+    ("chain", "client"),
+    [
+        ("203.0.113.9, 10.9.9.9", "203.0.113.9"),  # two trusted proxies in a row
+        ("1.1.1.1, 203.0.113.9", "203.0.113.9"),  # what stands before was written by the client
+        ("127.0.0.1, 203.0.113.9, 10.9.9.9", "203.0.113.9"),
+        ("10.5.5.5", "10.5.5.5"),
+        ("nonsense, 10.9.9.9", "10.9.9.9"),
+        ("", "10.1.2.3"),
+        ("203.0.113.9:4711", "10.1.2.3"),
+        ("2001:DB8::0001", "2001:db8::1"),
+    ],
+)
+def test_the_client_is_the_last_whom_no_trusted_proxy_has(chain, client):
+    assert visitor("10.1.2.3", {"x-forwarded-for": chain}, TRUSTING).address == client
+
+
+@pytest.mark.parametrize(
+    ("header", "prefix"),
+    [
+        ("/api/hassio_ingress/Zm9v_b-r", "/api/hassio_ingress/Zm9v_b-r"),
+        ("/wechat/", "/wechat"),
+        *(
+            (bad, "/usual")
+            for bad in ("", "/", "wechat", "//evil.example", "/a//b", "/..", "/a/../b", "/a b")
+        ),
+        *(
+            (bad, "/usual")
+            for bad in ("/a?b", "/a#b", "/a\r\nx: y", "https://evil.example", "/a\\b", '/"><x')
+        ),
+    ],
+)
+def test_a_prefix_is_a_plain_path_or_the_usual_one(header, prefix):
+    for name in ("x-ingress-path", "x-forwarded-prefix"):
+        assert visitor("10.1.2.3", {name: header}, TRUSTING).prefix == prefix
+
+
+@given(st.text(max_size=40), st.text(max_size=60), st.text(max_size=60), st.text(max_size=60))
+def test_nothing_that_somebody_writes_breaks_it(peer, chain, scheme, prefix):
+    told = {"x-forwarded-for": chain, "x-forwarded-proto": scheme, "x-ingress-path": prefix}
+    for address in (peer, "10.1.2.3"):
+        seen = visitor(address, told, TRUSTING)
+        assert seen.prefix.isascii()
+        assert "//" not in seen.prefix
