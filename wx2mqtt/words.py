@@ -95,7 +95,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "a whole number": ("a whole number, 0 or more", "不小于 0 的整数"),
     "a whole number above 0": ("a whole number, 1 or more", "不小于 1 的整数"),
     "a group action": ("members, create, add, remove or rename", "members、create、add、remove 或 rename"),
-    "one line of at most 100 characters": ("one line of at most 100 characters", "不超过 100 个字符的一行文字"),
+    "one line of at most 100 characters": (
+        "one line of at most 100 characters",
+        "不超过 100 个字符的一行文字",
+    ),
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
     # files to send
     "path_no_folder": (
@@ -198,6 +201,49 @@ WORDS: dict[str, tuple[str, str]] = {
     "request_failed": ("the bridge could not do it; the log says why", "桥接程序出错;原因见日志"),
     "assign_closed": ("'{user}' is not waiting for a decision", "“{user}”不需要指定"),
     "assign_unknown": ("nobody is called '{user}'", "没有名为“{user}”的联系人"),
+    "stream_changed": (
+        "this store is another one ({stream}), with numbers of its own; ask without since, or with its stream",
+        "存储已更换({stream}),编号重新开始;请不带 since 查询,或使用它的 stream",
+    ),
+    "unsupported_action": ("this backend cannot do '{name}'", "此后端不支持“{name}”"),
+    "not_logged_in": (
+        "WeChat is not logged in; ask again when login/state says online",
+        "微信未登录;请在 login/state 为 online 后再试",
+    ),
+    "too_often": (
+        "WeChat says that this was too often; ask again in {retry_after:g} s",
+        "微信提示操作过于频繁;请在 {retry_after:g} 秒后再试",
+    ),
+    "not_taken": ("WeChat did not do it: {why}", "微信没有执行:{why}"),
+    "not_done": (
+        "WeChat does not answer, and nothing was changed; ask again later",
+        "微信没有回应,未作任何改动;请稍后再试",
+    ),
+    "perhaps_done": (
+        "WeChat never answered: it may be done or not; look before you ask again",
+        "微信没有回应:可能已执行,也可能没有;再次请求前请先确认",
+    ),
+    "no_contact": ("'{user}' is no person but a group, or yourself", "“{user}”是群或自己,不是联系人"),
+    "no_group": ("'{user}' is no group", "“{user}”不是群"),
+    "nobody_allowed": (
+        "send.allow names people, and this one has no name yet; accept on the phone, or allow '*'",
+        "send.allow 只列出了指定的人,而对方还没有名字;请在手机上接受,或允许“*”",
+    ),
+    "unknown_request_id": (
+        "no friend request has the id '{id}'; it stands in the event friend_request",
+        "没有 id 为“{id}”的好友申请;它在 friend_request 事件中",
+    ),
+    "old_request_id": (
+        "the friend request '{id}' came in an earlier login and is void here; accept it on the phone",
+        "好友申请“{id}”来自以前的登录,此处已失效;请在手机上接受",
+    ),
+    "group_too_small": ("a group needs {fewest} others at least", "建群至少需要另外 {fewest} 人"),
+    "members_unknown": ("WeChat does not say who is in '{user}'", "微信没有给出“{user}”的成员"),
+    "no_member": ("'{user}' is not in this group", "“{user}”不在此群中"),
+    "several_members": (
+        "several in this group are called '{user}'; name them by their topics",
+        "此群中有多人名为“{user}”;请使用主题名",
+    ),
     "reload_failed": (
         "the file has problems and nothing was changed: {problems}",
         "文件有误,未作任何改动:{problems}",

@@ -15,6 +15,7 @@ import structlog
 from wx2mqtt.bridge.announce import Announcer
 from wx2mqtt.bridge.asked import Asked
 from wx2mqtt.bridge.board import Board
+from wx2mqtt.bridge.deeds.table import Deeds
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
 from wx2mqtt.bridge.inbound import Inbound
@@ -25,7 +26,7 @@ from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.pump import Pump
-from wx2mqtt.bridge.requests import Handler, Requests
+from wx2mqtt.bridge.requests import Handler, Requests, Work
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.bridge.sending.sender import Sender
@@ -158,9 +159,20 @@ class Account:
             outlet=self._outlet,
             judge=self.judge,
             results=results,
-            answer=lambda name, delivery: self._requests.answer(name, delivery),  # noqa: PLW0108 - made below
+            answer=lambda *asked: self._requests.answer(*asked),  # noqa: PLW0108 - made below
             accepted=self.sender.add,
             published=self._pump.wake,
+        )
+        self._deeds = Deeds(
+            gateway=self.gateway,
+            journal=self.journal,
+            identity=self.identity,
+            rules=lambda: self._wishes.rules,
+            directory=self.topics.contacts,
+            standing=lambda: self.session.standing,
+            state=lambda: self.session.login.state,
+            logged_out=self.session.logged_out,
+            save=self.save_people,
         )
         self._requests = Requests(
             self.topics,
@@ -198,10 +210,11 @@ class Account:
 
     async def stop(self) -> None:
         """Stop in order: hear no more, end what is under way, say goodbye. Takes at most about 3 s."""
+        self._deeds.doer.stop()
         if self._talking is not None:
             self._talking.cancel()
             await asyncio.wait({self._talking})
-        await self.sender.drain(DRAIN)
+        await asyncio.gather(self.sender.drain(DRAIN), self._deeds.doer.drain(DRAIN))
         self.session.stop()
         self._board.state(b"offline")
         await self._announcer.all_said(GOODBYE)
@@ -259,6 +272,7 @@ class Account:
     def _show(self, login: Login, url: str) -> None:
         self._board.login(login, url, self._wishes.language)
         self._news.set()
+        self._deeds.doer.changed()
         self._house.status(self.name, login, url)
 
     def _beat(self, limit: float | None) -> None:
@@ -362,7 +376,7 @@ class Account:
 
     # what people ask for
 
-    def _handlers(self) -> dict[str, Handler]:
+    def _handlers(self) -> dict[str, Work]:
         asked = Asked(
             account=self.name,
             session=self.session,
@@ -372,6 +386,7 @@ class Account:
         )
         return {
             **asked.handlers(),
+            **self._deeds.works(),
             "log_level": self._house.log_level,
             "reload": self._house.reload,
         }

@@ -26,6 +26,9 @@ from wx2mqtt.wechat.gateway import Batch
 
 log = structlog.get_logger(__name__)
 
+LOGIN = "login"
+"""The key in the private facts of an event that names the login in which it came."""
+
 OF_TOPICS = frozenset({"topic_changed", "unresolved"})
 """Events about names, which count for `out` too: `receive` does not hide them."""
 
@@ -185,7 +188,11 @@ class Inbound:
             fields[key] = [self._identity.called(one.handle, one.shown) for one in members]
         if by := self._identity.called(event.actor, str(fields.get("by", ""))):
             fields["by"] = by
-        return self._new_event(event.name, event.key, user, event.time, fields, event.private)
+        return self._new_event(event.name, event.key, user, event.time, fields, self._private(event))
+
+    def _private(self, event: Event) -> Mapping[str, str]:
+        """With the login in which it came: handles and tickets are good within it only."""
+        return {**event.private, LOGIN: self._identity.login_id} if event.private else {}
 
     def _people_events(self, changes: Changes) -> Iterable[NewEvent]:
         now = now_ms()

@@ -30,8 +30,8 @@ class Slot:
     done: bool = False
 
 
-Answer = Callable[[str, Delivery], Awaitable[None]]
-"""Carries a request out and commits its answer; never raises but `StoreError`."""
+Answer = Callable[[str, Delivery, int], Awaitable[None]]
+"""Carries a request out and commits its answer; never raises but `StoreError`. Told the session, too."""
 
 
 class Outbound:
@@ -167,7 +167,8 @@ class Outbound:
                 pass  # settled at once, or the same delivery again
 
     async def _carry_out(self, name: str, slot: Slot) -> None:
-        await insist(lambda: self._answer(name, slot.delivery))
+        await insist(self.keep_session)
+        await insist(lambda: self._answer(name, slot.delivery, self._session))
         self._published()
         self._finish(slot)
 

@@ -19,7 +19,9 @@ RESULT_CODES = frozenset(
 )
 """Every `code` of a result (DESIGN 4)."""
 
-REQUEST_CODES = RESULT_CODES | {"unknown_request", "bad_request"}
+REQUEST_CODES = RESULT_CODES | {
+    *("unknown_request", "bad_request", "stream_changed", "unknown_id", "gone", "not_ready")
+}
 """Every `code` of an answer to a request (DESIGN 4.2)."""
 
 LAST_TEXT = 1000  # characters of text in `last` (DESIGN 4)
@@ -91,9 +93,10 @@ def answer_ok(data: Json, transaction: Json) -> bytes:
     return _answer({"status": "ok", "data": data}, transaction)
 
 
-def answer_error(code: str, error: str, transaction: Json) -> bytes:
-    """An answer that says why a request was not carried out."""
-    return _answer({"status": "error", "code": code, "error": error}, transaction)
+def answer_error(code: str, error: str, transaction: Json, retry_after: float | None = None) -> bytes:
+    """An answer that says why a request was not carried out, and in how many seconds it may be asked again."""
+    later: dict[str, Json] = {} if retry_after is None else {"retry_after": retry_after}
+    return _answer({"status": "error", "code": code, "error": error, **later}, transaction)
 
 
 def _answer(body: dict[str, Json], transaction: Json) -> bytes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 
-from wx2mqtt.store.encoding import listed
+from wx2mqtt.store.encoding import listed, storable
 from wx2mqtt.store.lane import Lane
 from wx2mqtt.store.queries import queries
 from wx2mqtt.store.rows import NewPublication, Row
@@ -60,6 +61,12 @@ class Publications(Lane):
             return dropped
 
         return await self._database.write("drop_topic", job)
+
+    async def event_private(self, name: str, key: str) -> dict[str, str] | None:
+        """What the backend needs to act on an event of this name and id; None where there is none."""
+        values = (self._account, storable(key), name)
+        found = await self._database.read(lambda db: db.execute(_SQL["event_private"], values).fetchone())
+        return None if found is None else dict(json.loads(found[0] or "{}"))
 
     async def publish(self, new: Sequence[NewPublication]) -> None:
         """Put these behind all that waits."""

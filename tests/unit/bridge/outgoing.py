@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.bridge.pump import Pump
-from wx2mqtt.bridge.requests import Handler, Requests
+from wx2mqtt.bridge.requests import Requests, Work
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.bridge.sending.sender import Sender
@@ -287,7 +287,7 @@ def make(
     per_minute: float = 0,
     burst: int = 5,
     protocol: str = "5",
-    handlers: dict[str, Handler] | None = None,
+    handlers: Mapping[str, Work] | None = None,
 ) -> House:
     """The rooms wired as `bridge/account.py` wires them."""
     news, journal, topics = News(), Slow(database), Topics("wx")
@@ -325,14 +325,14 @@ def make(
         outlet=outlet,
         judge=judge,
         results=results,
-        answer=lambda name, delivery: requests.answer(name, delivery),  # noqa: PLW0108
+        answer=lambda *asked: requests.answer(*asked),  # noqa: PLW0108
         accepted=sender.add,
         published=pump.wake,
     )
     requests = Requests(
         topics,
         journal,
-        handlers or {},
+        {} if handlers is None else handlers,
         rules=lambda: judge.rules,
         payload_limit=lambda _: None,
         clear=outbound.clear,

@@ -181,7 +181,7 @@ async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, pay
         connection=1,
         response_topic=response_topic,
     )
-    await requests.answer(name, delivery)
+    await requests.answer(name, delivery, 1)
     assert pad.taken[0].topic == f"wx/bridge/response/{name}"
     answer = json.loads(pad.taken[0].payload)
     assert answer["status"] == "ok" or answer["code"] in REQUEST_CODES
@@ -205,7 +205,7 @@ async def test_an_answer_that_the_broker_would_not_take_is_an_error_that_it_take
     asked = Delivery(
         topic="wx/bridge/request/contacts", payload=payload, mid=1, dup=False, retain=False, connection=1
     )
-    await requests.answer("contacts", asked)
+    await requests.answer("contacts", asked, 1)
     answer = json.loads(pad.taken[0].payload)
     assert (answer["status"], answer["code"]) == ("error", "too_large")
     assert ("transaction" in answer) is echoed

@@ -196,6 +196,11 @@ class Attendance:
         self._tell_learned(person, new)
         return new
 
+    def rename(self, person: Person, names: Mapping[str, str], now: int) -> None:
+        """The person has these names, empty ones too."""
+        if any(getattr(person, key) != name for key, name in names.items()):
+            self._tell_learned(person, self._roster.change(person.id, **names, seen=now))
+
     def _tell_learned(self, person: Person, new: Person) -> None:
         came = (person.removed or person.stranger) and not (new.removed or new.stranger)
         if came and person.matched_by != MatchedBy.PLACED and not self.first:

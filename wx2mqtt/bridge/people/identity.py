@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from wx2mqtt.bridge.people.attendance import Attendance, shown
-from wx2mqtt.bridge.people.evidence import Facts, MatchedBy, Pin
+from wx2mqtt.bridge.people.evidence import Facts, MatchedBy, Pin, tidy
 from wx2mqtt.bridge.people.naming import FILEHELPER, Style, level_for
 from wx2mqtt.bridge.people.pinning import Pinning
 from wx2mqtt.bridge.people.roster import NOTHING, Changes, PeopleEvent, Roster
@@ -73,6 +73,20 @@ class Identity:
     def by_level(self, level: str) -> Person | None:
         """Who is called so, or was: old names lead to the same person."""
         return self._roster.by_level(level)
+
+    def levels(self, person: PersonId) -> tuple[str, ...]:
+        """Every name that ever led to somebody."""
+        return tuple(self._roster.levels_of(person))
+
+    @property
+    def login_id(self) -> str:
+        """In which login the known handles are good; empty before the first."""
+        return self._attendance.login_id
+
+    @property
+    def owner_handle(self) -> Handle | None:
+        """The account's own handle; None before a login."""
+        return self._attendance.handle
 
     def called(self, handle: Handle | None, name: str) -> str:
         """The level of whoever has this handle, else the name; in quotes where that is somebody's level.
@@ -166,6 +180,24 @@ class Identity:
             here.bind(*match, facts, now, full=False)
         else:
             here.welcome(facts, now, MatchedBy.PLACED)
+        return self._changes()
+
+    def heard(
+        self, person: PersonId, now: int, *, remark: str | None = None, nickname: str | None = None
+    ) -> Changes:
+        """Somebody is called otherwise since the owner said so here; an empty remark is none (webwx 2.18)."""
+        current = self._roster.get(person)
+        told = (("remark", remark), ("nickname", nickname))
+        names = {key: tidy(value) for key, value in told if value is not None}
+        if current is not None:
+            self._attendance.rename(current, names, now)
+        return self._changes()
+
+    def founded(self, group: Contact, now: int) -> Changes:
+        """A group that the owner has made here: it is nobody's of before, whatever its name and members."""
+        here = self._attendance
+        if self._roster.by_handle(group.handle) is None:
+            here.welcome(here.facts(group), now, MatchedBy.NEW)
         return self._changes()
 
     def mark_wrote(self, person: Person) -> Changes:

@@ -39,3 +39,7 @@ UPDATE publication SET state = 3, why = ?3 WHERE account = ?1 AND state = 0 AND 
 
 -- count_dropped --
 UPDATE account SET dropped = dropped + ? WHERE name = ?;
+
+-- event_private --
+-- What an event keeps for the backend; `kind` is its name.
+SELECT private FROM publication WHERE account = ? AND key = ? AND sort = 'event' AND kind = ?;
