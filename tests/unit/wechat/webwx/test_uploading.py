@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -346,6 +347,25 @@ async def test_a_large_file_that_wechat_knows_is_not_uploaded(
     sent = body(world.server.asked("webwxsendappmsg")[1])["Msg"]
     assert "@crypt_known" in sent["Content"]
     assert sent["Signature"] == "SIG"
+
+
+async def test_a_large_file_is_never_whole_in_memory(world: World, receiver: Receiver, pack: Pack) -> None:
+    def taken(request: httpx.Request) -> httpx.Response:
+        world.server.requests.clear()  # the record of what was asked would hold all parts
+        assert len(request.content) < PART + 4096
+        return answer(MediaId="@crypt_M")
+
+    world.server.put("webwxcheckupload", answer(MediaId="", AESKey="AES", Signature="SIG"))
+    world.server.put("webwxuploadmedia", taken)
+    draft = sparse(pack, 100 * MEGABYTE)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        await world.gateway.send(draft, KEY)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 5 * MEGABYTE
 
 
 @pytest.mark.parametrize(
