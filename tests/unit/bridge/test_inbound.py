@@ -233,6 +233,46 @@ def test_an_event_names_its_chat_and_who_did_it():
     at_home(story)
 
 
+def test_people_in_an_event_are_told_by_their_topics_and_else_by_name():
+    turnover = Event(
+        key="e3",
+        name="group_members",
+        time=1,
+        chat=FAMILY.handle,
+        fields={"count": 3},
+        people={
+            "added": (
+                Member(handle=MOM.handle, nickname="老妈"),
+                Member(handle=Handle("@x"), nickname="三姨"),
+            ),
+            "removed": (
+                Member(handle=Handle(""), display_name="wife"),
+                Member(handle=WIFE.handle, display_name="梅"),
+            ),
+        },
+    )
+
+    async def story(house: House) -> None:
+        body = await house.body(turnover)
+        assert (body["added"], body["removed"], body["count"]) == (["妈妈", "三姨"], ["“wife”", "wife"], 3)
+        assert "by" not in body
+        assert "@" not in str(body)
+
+    at_home(story)
+
+
+def test_whoever_did_it_and_has_no_topic_is_told_by_name():
+    async def story(house: House) -> None:
+        recall = Event(key="e4", name="recall", time=1, chat=FAMILY.handle, fields={"by": "三姨"})
+        assert (await house.body(recall))["by"] == "三姨"
+        own = Event(
+            key="e5", name="recall", time=1, chat=FAMILY.handle, fields={"by": "mom"}, actor=MOM.handle
+        )
+        assert (await house.body(own))["by"] == "妈妈"
+
+    at_home(story)
+
+
 def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published():
     async def story(house: House) -> None:
         request = Event(
@@ -240,7 +280,8 @@ def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published()
         )
         body = await house.body(request)
         assert "v2_secret" not in str(body)
-        assert house.journal.items[-1].private == {"ticket": "v2_secret"}  # type: ignore[union-attr]
+        private = house.journal.items[-1].private  # type: ignore[union-attr]
+        assert private == {"ticket": "v2_secret", "login": "login-1"}
 
     at_home(story)
 
