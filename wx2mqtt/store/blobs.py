@@ -62,7 +62,7 @@ class Blobs:
         Whatever is raised, `TooMuch`, `StoreFull`, `StoreError` or what `pieces` raises, leaves no file. A
         file that came is safe from `remove` until `referred` is told, for an hour at most.
         """
-        part = Part(self._media)
+        part = Part(self._media, self._grow)
         try:
             if isinstance(pieces, bytes):
                 await self._write(part, pieces, limit)
@@ -70,7 +70,7 @@ class Blobs:
                 await self._gather(part, pieces, limit)
             return await asyncio.to_thread(part.finish, self._put)
         finally:
-            await asyncio.to_thread(self._discard, part)
+            await asyncio.to_thread(part.discard)
 
     def file(self, blob: Blob) -> Path:
         """Where it lies."""
@@ -110,11 +110,6 @@ class Blobs:
         if part.size + len(data) > limit:
             raise TooMuch(limit)
         await asyncio.to_thread(part.write, data)
-        self._grow(len(data))
-
-    def _discard(self, part: Part) -> None:
-        if part.discard():
-            self._grow(-part.size)
 
     def _grow(self, count: int) -> None:
         with self._lock:
@@ -148,6 +143,7 @@ class Blobs:
     def _open(self) -> None:
         try:
             self._media.mkdir(mode=_OWN_ONLY, parents=True, exist_ok=True)
+            sync_folder(self._folder)
             for part in self._media.glob(f"{PREFIX}*"):
                 part.unlink(missing_ok=True)
         except OSError as error:

@@ -11,6 +11,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,10 +26,14 @@ PREFIX = ".part-"
 
 
 class Part:
-    """One such file in `folder`, mode 0600. All methods raise `StoreFull` and `StoreError`."""
+    """One such file in `folder`, mode 0600; `grew` hears how many bytes more, or less, there are on the disk.
 
-    def __init__(self, folder: Path) -> None:
+    `write` and `finish` raise `StoreFull` and `StoreError`.
+    """
+
+    def __init__(self, folder: Path, grew: Callable[[int], None]) -> None:
         self._folder = folder
+        self._grew = grew
         self._lock = threading.Lock()
         self._handle: int | None = None
         self._path: Path | None = None
@@ -47,15 +52,19 @@ class Part:
         with self._lock:
             return self._translated(lambda: self._finish(put))
 
-    def discard(self) -> bool:
-        """Leave nothing behind, unless it was finished; returns whether it was not."""
-        with self._lock:
+    def discard(self) -> None:
+        """Leave nothing behind, unless it was finished. What cannot be taken away goes at the next start."""
+        with self._lock, suppress(OSError):
             self._over = True
-            if self._handle is not None:
-                os.close(self._handle)
-            if self._path is not None:
-                self._path.unlink(missing_ok=True)
-            return not self._named
+            self._let_go()
+
+    def _let_go(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+        if self._path is not None and not self._named:
+            self._path.unlink(missing_ok=True)
+            self._grew(-self.size)
 
     def _write(self, data: bytes) -> None:
         handle = self._open()
@@ -65,6 +74,7 @@ class Part:
         self._digest.update(data)
         self._head += data[: HEAD - len(self._head)]
         self.size += len(data)
+        self._grew(len(data))
 
     def _finish(self, put: Callable[[Path, Blob], None]) -> Blob:
         os.fsync(self._open())
