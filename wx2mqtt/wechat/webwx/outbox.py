@@ -67,8 +67,9 @@ class Outbox:
         names = [self._roster.name(group, member) or "" for member in members]
         if all(names):
             return names
-        now = {one.handle: one.shown for one in await self._people.members(group)}  # our list may be old
-        return [now.get(member, "").replace("\n", " ") for member in members]
+        # Our list may be old (webwx 3.5).
+        now = {one.handle: one.shown for one in await self._people.members(group)}
+        return [now.get(member, "") for member in members]
 
     async def _send_media(self, draft: Draft, key: SendKey) -> Receipt:
         uploaded = await self._uploader.uploaded(draft)

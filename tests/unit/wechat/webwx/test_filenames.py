@@ -78,6 +78,8 @@ def test_a_long_name_is_cut_before_its_extension() -> None:
     assert filenames.uploaded("报" * 16 + ".doc", Kind.FILE, "") == "报" * 16 + ".doc"
     assert filenames.title(name, Kind.FILE, "") == name
     assert filenames.title("x" * 300 + ".pdf", Kind.FILE, "") == "x" * (TITLE - 4) + ".pdf"
+    for gap in (" ", ".", "\u200d"):
+        assert filenames.title("x" * 235 + gap + "y" * 9 + ".pdf", Kind.FILE, "") == "x" * 235 + ".pdf"
     assert filenames.uploaded("x" * 100_000, Kind.FILE, "") == "x" * UPLOADED
 
 

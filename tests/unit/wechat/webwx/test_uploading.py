@@ -280,6 +280,7 @@ async def test_an_upload_that_outlives_its_login_is_not_sent_in_the_next_one(
         with pytest.raises(Unreachable, match="another login"):
             await world.gateway.send(pack(content), KEY)
     assert world.server.asked("webwxsendappmsg") == []
+    assert len(world.server.asked("webwxuploadmedia")) == 2  # and no further part of the second one
 
 
 async def test_an_upload_that_outlives_the_last_login_is_logged_out(
