@@ -16,7 +16,6 @@ from uvicorn.server import ServerState
 from wx2mqtt.web.room import Room
 
 HEAD = 10.0  # seconds until a whole head must be here, from the beginning and from the last answer on
-HEAD_BYTES = 16 * 1024
 STALL = 30.0  # seconds in which a client must take 48 KiB of what waits for it; that is what asyncio looks at
 
 _FULL = (

@@ -1,6 +1,6 @@
 """The one way in: what every request must pass before it is answered, and what every answer carries.
 
-In this order: the name it was sent to, its size, who sent a form, who may come in. A fault behind the gate
+In this order: its size, the name it was sent to, who sent a form, who may come in. A fault behind the gate
 ends one request and is logged; it never reaches the bridge.
 """
 
@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 COOKIE = "wx2mqtt"
 LOGIN = "/login"
+HEAD_BYTES = 32 * 1024  # of a request; other servers on this host may have left their cookies
 BODY = 16 * 1024  # bytes; no form of ours comes near
 FOR_MACHINES = ("/media/",)  # what the token opens, for reading
 
@@ -96,10 +97,12 @@ class Gate:
 
     def _refusal(self, scope: Scope, visit: Visit) -> Response | None:
         headers, method = Headers(scope=scope), scope["method"]
-        if not self._hosts.answers_to(headers.get("host", "")):
-            return _words(visit, HTTPStatus.FORBIDDEN, "foreign_host")
+        if _head_bytes(scope) > HEAD_BYTES:
+            return _words(visit, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
         if _too_large(headers.get("content-length", "0")):
             return _words(visit, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
+        if not self._hosts.answers_to(headers.get("host", "")):
+            return _words(visit, HTTPStatus.FORBIDDEN, "foreign_host")
         if method not in _SAFE and not self._own_page(headers):
             return _words(visit, HTTPStatus.FORBIDDEN, "foreign_origin")
         if scope["path"] == LOGIN:
@@ -164,6 +167,12 @@ def _cookie(header: str) -> str:
         if name == COOKIE:
             return value
     return ""
+
+
+def _head_bytes(scope: Scope) -> int:
+    """h11 looks at the length only of what does not come in one piece."""
+    target = len(scope["raw_path"]) + len(scope["query_string"])
+    return target + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
 
 
 def _too_large(length: str) -> bool:

@@ -12,7 +12,8 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from wx2mqtt.web.connections import HEAD, HEAD_BYTES, Connection
+from wx2mqtt.web.connections import HEAD, Connection
+from wx2mqtt.web.gate import HEAD_BYTES
 from wx2mqtt.web.media import Shelf
 from wx2mqtt.web.options import CannotListen, Options
 from wx2mqtt.web.room import Room

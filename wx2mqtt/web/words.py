@@ -16,6 +16,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "that came from a page of another site; if that is this server's own name, put it into web.hosts",
         "请求来自其他网站的页面;如果那是本服务器自己的名称,请写入 web.hosts",
     ),
+    "head_too_large": ("the head of the request is too large", "请求头过大"),
     "body_too_large": ("that is more than this server reads", "请求内容过大"),
     "body_too_slow": ("the request did not come to its end in time", "请求未能及时传完"),
     "log_in_first": (

@@ -1,0 +1,419 @@
+"""The web server on a real socket: tricks, crowds, clients that are slow or gone, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+
+from tests.support.web import PNG, PaperShelf, options, served
+from wx2mqtt.store.rows import MediaState
+from wx2mqtt.web import connections
+from wx2mqtt.web import server as module
+from wx2mqtt.web.gate import HEAD_BYTES
+from wx2mqtt.web.options import CannotListen
+from wx2mqtt.web.room import MOST
+from wx2mqtt.web.server import Server
+
+LARGE = 100_000_000
+HOST = "host: localhost"
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shelf = PaperShelf(tmp_path)
+    shelf.put("a1", PNG)
+    return shelf
+
+
+@pytest.fixture
+def large(shelf):
+    """A sparse file of 100 MB."""
+    row = shelf.put("large", b"", mime="video/mp4")
+    os.truncate(shelf.file(row), LARGE)
+    return shelf
+
+
+class Line:
+    """A connection on which a test writes what it likes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def say(self, *lines: str) -> None:
+        self.writer.write("\r\n".join([*lines, "", ""]).encode())
+
+    async def status(self) -> int:
+        """Of the next answer, which is read whole."""
+        async with asyncio.timeout(20):
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+            length = int(head.partition("content-length: ")[2].partition("\r")[0] or 0)
+            await self.reader.readexactly(length)
+        return int(head.split()[1])
+
+    async def over(self) -> bytes:
+        """What comes until the server ends the connection."""
+        async with asyncio.timeout(20):
+            with contextlib.suppress(ConnectionError):
+                return await self.reader.read()
+        return b""
+
+
+@asynccontextmanager
+async def line(server: Server) -> AsyncIterator[Line]:
+    """A connection to it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        yield Line(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+TRICKS = [
+    *(
+        "/media/",
+        "/media//",
+        "/media/..",
+        "/media/../a1",
+        "/media/%2e%2e/a1",
+        "/media/%2e%2e%2fa1",
+        "/media/a1/",
+    ),
+    *(
+        "/media/a1/..",
+        "/media/a1%2f",
+        "/media/a1%00",
+        "/media/%00a1",
+        "/media/a1%0d%0aset-cookie:x",
+        "/media//a1",
+    ),
+    *(
+        "//media/a1",
+        "/media/./a1",
+        "/./media/a1",
+        "/media/%2fetc%2fpasswd",
+        "//etc/passwd",
+        "/media/%2e%2e%5c",
+    ),
+    *(
+        "/media/a1.png",
+        "/media/a1;x",
+        "/media/%20a1",
+        f"/media/{'a' * 65}",
+        "/media/%ff%fe",
+        "/media/a1\\..\\x",
+    ),
+    *(
+        "http://evil.example/media/a1",
+        "media/a1",
+        "*",
+        "/MEDIA/a1",
+        "/media%2fa1/x",
+        "/media/..%252fa1",
+        "/%2e/media/a1",
+    ),
+]
+
+
+@pytest.mark.parametrize("path", TRICKS)
+async def test_no_trick_with_the_path_leads_anywhere(shelf, path):
+    async with served(shelf) as (server, _), line(server) as client:
+        client.say(f"GET {path} HTTP/1.1", HOST)
+        assert await client.status() == 404
+    assert shelf.asked == []
+
+
+async def test_what_percent_signs_hide_is_still_an_id(shelf):
+    async with served(shelf) as (server, _), line(server) as client:
+        client.say("GET /media/%61%31 HTTP/1.1", HOST)
+        assert await client.status() == 200
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("GET /media/a1 HTTP/1.1", "host: evil.example"),
+        ("GET /media/a1 HTTP/1.0",),
+        ("GET http://localhost/media/a1 HTTP/1.1", "host: evil.example"),
+    ],
+)
+async def test_a_foreign_name_is_refused(shelf, lines):
+    async with served(shelf) as (server, _), line(server) as client:
+        client.say(*lines)
+        assert await client.status() == 403
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("GET /media/a1 HTTP/1.1",),
+        ("GET /media/a1 HTTP/1.1", HOST, "host: evil.example"),
+        ("GET /media/a1 HTTP/1.1", HOST, "content-length: 1", "content-length: 2"),
+        ("GET /media/ä HTTP/1.1", HOST),
+        ("\x16\x03\x01\x02\x00\x01\x00",),  # TLS
+        ("garbage",),
+    ],
+)
+async def test_what_is_no_request_is_refused_and_the_connection_ends(shelf, lines):
+    async with served(shelf) as (server, http):
+        async with line(server) as client:
+            client.say(*lines)
+            assert (await client.over()).startswith(b"HTTP/1.1 400 ")
+        assert (await http.get("/media/a1")).status_code == 200
+
+
+@pytest.mark.parametrize("begun", ["GET /", f"GET /media/a1 HTTP/1.1\r\n{HOST}\r\nx: "])
+async def test_a_head_without_end_ends_the_connection(shelf, begun):
+    async with served(shelf) as (server, http):
+        async with line(server) as client:
+            client.writer.write(begun.encode())
+            with contextlib.suppress(ConnectionError):
+                async with asyncio.timeout(5):
+                    while not client.writer.is_closing():
+                        client.writer.write(b"a" * 50_000)
+                        await client.writer.drain()
+        assert (await http.get("/media/a1")).status_code == 200
+        assert shelf.asked == [("a1", 25.0)]
+
+
+@pytest.mark.parametrize("lines", [(HOST, f"x: {'a' * HEAD_BYTES}"), (HOST, *["x: y"] * 7000)])
+async def test_a_large_head_that_comes_at_once_is_refused(shelf, lines):
+    async with served(shelf) as (server, _), line(server) as client:
+        client.say("GET /media/a1 HTTP/1.1", *lines)
+        assert await client.status() == 431
+
+
+async def test_garbage_behind_a_request_ends_the_connection_only(large):
+    async with served(large) as (server, http):
+        async with line(server) as client:
+            client.say("POST /login HTTP/1.1", HOST, "transfer-encoding: chunked")
+            client.writer.write(b"zz\r\n")
+            await client.over()
+        async with line(server) as client:
+            client.say("GET /media/large HTTP/1.1", HOST)
+            await client.reader.readuntil(b"\r\n\r\n")
+            client.say("garbage")
+            client.writer.transport.abort()
+        assert (await http.get("/media/a1")).status_code == 200
+
+
+async def test_a_connection_serves_one_request_after_another(shelf):
+    async with served(shelf) as (server, _), line(server) as client:
+        for _ in range(3):
+            client.say("GET /media/a1 HTTP/1.1", HOST)
+        assert [await client.status() for _ in range(3)] == [200, 200, 200]
+
+
+async def test_a_websocket_is_not_spoken(shelf):
+    async with served(shelf) as (server, _), line(server) as client:
+        client.say(
+            "GET /media/a1 HTTP/1.1",
+            HOST,
+            "connection: upgrade",
+            "upgrade: websocket",
+            "sec-websocket-key: x",
+        )
+        assert await client.status() == 200
+
+
+async def test_a_client_that_goes_away_is_forgotten(shelf):
+    shelf.without("p1", MediaState.PENDING)
+    async with served(shelf) as (server, _):
+        async with line(server) as client:
+            client.say("GET /media/p1 HTTP/1.1", HOST)
+            await shelf.waited_for(1)
+        await shelf.waited_for(0)
+
+
+async def test_a_download_that_is_broken_off_closes_its_file(large):
+    async with served(large) as (server, http):
+        for _ in range(20):
+            async with line(server) as client:
+                client.say("GET /media/large HTTP/1.1", HOST)
+                await client.reader.readuntil(b"\r\n\r\n")
+        await drained(server)
+        assert not [file for file in psutil.Process().open_files() if file.path.startswith(str(large.folder))]
+        assert (await http.get("/media/a1")).status_code == 200
+
+
+async def drained(server):
+    """Until nothing is under way."""
+    async with asyncio.timeout(20):
+        while server._state.tasks:
+            await asyncio.wait(server._state.tasks)
+
+
+async def test_a_head_that_drips_is_not_waited_for(shelf, monkeypatch):
+    monkeypatch.setattr(connections, "HEAD", 0.2)
+    async with served(shelf) as (server, _), line(server) as client:
+        over = asyncio.create_task(client.over())
+        while not over.done():
+            client.writer.write(b"a")
+            await asyncio.wait({over}, timeout=0.02)
+        assert over.result() == b""
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /media/a1 HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+async def test_a_connection_on_which_nobody_asks_ends(shelf, monkeypatch, begun):
+    monkeypatch.setattr(connections, "HEAD", 0.1)
+    async with served(shelf) as (server, _), line(server) as client:
+        client.writer.write(begun)
+        answer = await client.over()
+        assert answer.endswith(PNG) if begun else not answer
+
+
+async def test_a_body_without_end_after_its_answer_ends_the_connection(shelf, monkeypatch):
+    monkeypatch.setattr(connections, "HEAD", 0.3)
+    async with served(shelf) as (server, _), line(server) as client:
+        client.say("POST /nothing HTTP/1.1", HOST, f"content-length: {10**15}")
+        assert await client.status() == 413
+        piece, size = bytes(65536), 0
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:
+                    client.writer.write(piece)
+                    await client.writer.drain()
+                    size += len(piece)
+    assert psutil.Process().memory_info().rss < 400_000_000
+
+
+async def test_a_client_that_takes_nothing_is_cut_off(large, monkeypatch):
+    monkeypatch.setattr(connections, "STALL", 0.3)
+    async with served(large) as (server, _), line(server) as client:
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        client.say("GET /media/large HTTP/1.1", HOST)
+        await _until_one_is_busy(server)
+        await drained(server)
+    assert server._room.guests == []
+
+
+async def _until_one_is_busy(server):
+    async with asyncio.timeout(20):
+        while not server._state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(0)
+
+
+async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(shelf, monkeypatch):
+    monkeypatch.setattr(connections, "STALL", 0.5)
+    monkeypatch.setattr(connections, "HEAD", 0.1)
+    size = 3_000_000
+    row = shelf.put("slow", b"", mime="video/mp4")
+    os.truncate(shelf.file(row), size)
+    async with served(shelf) as (server, _):
+        with socket.socket() as plain:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            plain.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(plain, ("127.0.0.1", server.port))
+            await loop.sock_sendall(plain, b"GET /media/slow HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            came = b""
+            async with asyncio.timeout(60):
+                while piece := await loop.sock_recv(plain, 20_000):
+                    came += piece
+                    await asyncio.sleep(0.005)  # the client's slowness, which is what is tested
+    assert len(came.partition(b"\r\n\r\n")[2]) == size
+
+
+async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(shelf):
+    async with served(shelf) as (server, http), contextlib.AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(line(server)) for _ in range(3 * MOST)]
+        for client in lines[:MOST]:
+            assert await client.over() == b""
+        assert (await http.get("/media/a1")).status_code == 200
+        assert len(server._room.guests) <= MOST
+
+
+async def test_who_comes_when_everybody_is_busy_is_told_so(shelf):
+    shelf.without("p1", MediaState.PENDING)
+    async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
+        for _ in range(MOST):
+            client = await stack.enter_async_context(line(server))
+            client.say("GET /media/p1 HTTP/1.1", HOST)
+        await shelf.waited_for(MOST)
+        async with line(server) as late:
+            assert (await late.over()).startswith(b"HTTP/1.1 503 ")
+        shelf.put("p1", PNG)
+        assert await client.status() == 200
+
+
+async def test_a_large_file_is_never_whole_in_memory(large):
+    async with served(large) as (_, http):
+        before, most, size = psutil.Process().memory_info().rss, 0, 0
+        async with http.stream("GET", "/media/large") as answer:
+            async for piece in answer.aiter_raw():
+                size += len(piece)
+                most = max(most, psutil.Process().memory_info().rss)
+    assert size == LARGE
+    assert most - before < 20_000_000
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+async def test_a_port_that_is_taken_is_said_with_its_cure(shelf, address):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as taken:
+        taken.bind((address, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotListen, match=f"port {port} on {address} is in use: choose another"):
+            async with Server(options(host=address, port=port), [shelf]):
+                pass
+
+
+async def test_an_address_that_is_not_ours_is_said(shelf):
+    with pytest.raises(CannotListen, match="cannot be had"):
+        async with Server(options(host="192.0.2.1"), [shelf]):
+            pass
+
+
+async def test_on_ipv6_it_says_where_it_is(shelf):
+    async with Server(options(host="::1"), [shelf]) as server:
+        assert server.url == f"http://[::1]:{server.port}"
+
+
+async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large):
+    async with served(large) as (server, http):
+        async with http.stream("GET", "/media/large") as answer:
+            stopping = asyncio.create_task(server.stop())
+            size = 0
+            async for piece in answer.aiter_raw():
+                size += len(piece)
+            await stopping
+        assert size == LARGE
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", server.port)
+
+
+async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
+    monkeypatch.setattr(module, "GRACE", 0.2)
+    async with served(large) as (server, _), line(server) as client:
+        client.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        client.say("GET /media/large HTTP/1.1", HOST)
+        await _until_one_is_busy(server)
+        async with asyncio.timeout(5):
+            await server.stop()
+        assert server._state.tasks == set()
+        assert server._room.guests == []
+
+
+async def test_at_the_stop_who_waits_is_told_to_come_again(shelf):
+    shelf.without("p1", MediaState.PENDING)
+    async with served(shelf) as (server, _), line(server) as waiting, line(server) as idle:
+        waiting.say("GET /media/p1 HTTP/1.1", HOST)
+        await shelf.waited_for(1)
+        await server.stop()
+        assert await waiting.status() == 503
+        assert await waiting.over() == b""
+        assert await idle.over() == b""
+
+
+async def test_an_end_without_a_stop_leaves_nothing_behind(large):
+    async with served(large) as (server, _), line(server) as client:
+        client.say("GET /media/large HTTP/1.1", HOST)
+        await client.reader.readuntil(b"\r\n\r\n")
+    assert not [file for file in psutil.Process().open_files() if file.path.startswith(str(large.folder))]
