@@ -138,6 +138,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
         "calls": dict(wechat.calls),
         "sent": len(wechat.phone.sent),
         "lines": wechat.phone.count,
+        "unread": dict(wechat.phone.unread),
         "downloads": {"now": len(wechat.media.under_way), "most": wechat.media.most},
         "violations": wechat.violations.count,
         "faults": [asdict(fault) for fault in wechat.faults.list()],
@@ -247,6 +248,15 @@ def _speech(order: Fields) -> Speech:
     return Speech(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]
 
 
+async def read(wechat: WeChat, _: Request, order: Fields) -> Fields:
+    """The owner opens a chat on the phone; the web client is told (webwx 3.9)."""
+    contact = wechat.world.find(str(order.get("chat")))
+    wechat.phone.read(contact.id)
+    if wechat.session is not None:
+        wechat.notify_status(wechat.session, 2, wechat.session.user_name(contact))
+    return {}
+
+
 async def raw(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """Put exactly these entries into the next sync."""
     lists = {key: value for key, value in order.items() if isinstance(value, list)}
@@ -297,6 +307,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "/sim/logout"): logout,
     ("POST", "/sim/say"): say,
     ("POST", "/sim/media"): mediacontrol.change,
+    ("POST", "/sim/read"): read,
     ("POST", "/sim/raw"): raw,
     ("POST", "/sim/settings"): settings,
     ("POST", "/sim/fault"): fault,

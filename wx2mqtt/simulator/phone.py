@@ -5,7 +5,7 @@ Bounded; the page and the tests read it. Knows no session and no user name.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,6 +61,7 @@ class Phone:
         self.lines: deque[Line] = deque(maxlen=KEPT)
         self.sent: list[Sent] = []
         self.count = 0
+        self.unread: Counter[str] = Counter()
 
     def show(
         self,
@@ -76,6 +77,10 @@ class Phone:
     ) -> None:
         """Another message in a chat."""
         self.count += 1
+        if via in ("friend", "system"):
+            self.unread[chat] += 1
+        elif via == "phone":
+            self.unread.pop(chat, None)
         self.lines.append(
             Line(
                 n=self.count,
@@ -93,6 +98,11 @@ class Phone:
     def find(self, msg_id: str) -> Line | None:
         """The message with that id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
+
+    def read(self, chat: str) -> None:
+        """A chat was read: nothing in it is unread any more."""
+        self.unread.pop(chat, None)
+        self.bell.ring()
 
     def recall(self, msg_id: str) -> None:
         """A message was taken back."""

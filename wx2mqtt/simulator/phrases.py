@@ -50,6 +50,7 @@ SYSTEM_TEXTS: dict[str, tuple[str, str]] = {
 
 _PHRASES: dict[str, tuple[str, str]] = {
     "greeting": ("你好，我是新来的", "Hello, I am new here"),
+    "i_recalled": ("你撤回了一条消息", "You recalled a message"),
     "recalled": ('"{a}" 撤回了一条消息', '"{a}" recalled a message'),
     "pat": ('"{a}" 拍了拍我', '"{a}" tickled me'),
     "joined": ('"{a}"加入了群聊', '"{a}" joined the group chat'),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call, Refused
-from wx2mqtt.simulator.endpoints import actions, avatars, download, login, people, send, sync, upload
+from wx2mqtt.simulator.endpoints import actions, avatars, download, groups, login, people, send, sync, upload
 from wx2mqtt.simulator.exchange import Answer
 
 PREFIX = "/cgi-bin/mmwebwx-bin/"
@@ -65,7 +65,7 @@ _TABLE = (
     Endpoint(name="webwxinit", handler=people.webwxinit, refused=_json),
     Endpoint(name="webwxgetcontact", handler=people.webwxgetcontact, refused=_json),
     Endpoint(name="webwxbatchgetcontact", handler=people.webwxbatchgetcontact, refused=_json),
-    Endpoint(name="webwxoplog", handler=people.webwxoplog, refused=_json),
+    Endpoint(name="webwxoplog", handler=actions.webwxoplog, refused=_json),
     Endpoint(name="synccheck", handler=sync.synccheck, refused=_retcode),
     Endpoint(name="webwxsync", handler=sync.webwxsync, refused=_json),
     Endpoint(name="webwxsendmsg", handler=send.webwxsendmsg, refused=_json),
@@ -85,6 +85,8 @@ _TABLE = (
     Endpoint(name="webwxstatusnotify", handler=actions.webwxstatusnotify, refused=_json),
     Endpoint(name="webwxrevokemsg", handler=actions.webwxrevokemsg, refused=_json),
     Endpoint(name="webwxverifyuser", handler=actions.webwxverifyuser, refused=_json),
+    Endpoint(name="webwxcreatechatroom", handler=groups.webwxcreatechatroom, refused=_json),
+    Endpoint(name="webwxupdatechatroom", handler=groups.webwxupdatechatroom, refused=_json),
     Endpoint(name="webwxstatreport", handler=actions.webwxstatreport, refused=_json),
     Endpoint(name="webwxlogout", handler=actions.webwxlogout, refused=_goodbye),
 )

@@ -52,6 +52,11 @@ class Settings:
     rate_limit: int = 0  # messages a minute, then Ret 1205; 0: no limit
     refuse_self: bool = True  # Ret 1204 for messages to oneself
     text_limit: int = 16384  # bytes, then Ret 1; 0: no limit
+    # doing
+    recall_within: float = 120.0
+    action_limit: int = 0  # changes of remarks, friends and groups in a minute, then Ret 1205; 0: no limit
+    request_life: float = 259_200.0  # after that a friend request cannot be accepted any more
+    allow_groups: bool = True  # groups can be made, members added and removed (off since 2018: Ret 1)
     # uploading (webwx 2.13, 2.14), in bytes
     media_limit: int = 20 * 1024 * 1024  # pictures and videos must be smaller
     file_limit: int = 100 * 1024 * 1024  # other files may not be larger

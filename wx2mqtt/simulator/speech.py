@@ -13,7 +13,7 @@ from wx2mqtt.simulator.messages import Route, render
 from wx2mqtt.simulator.phone import Via
 from wx2mqtt.simulator.session import Session
 from wx2mqtt.simulator.synclog import Entry
-from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.wechat import FriendRequest, WeChat
 from wx2mqtt.simulator.world import OWNER, Contact, Group, Person
 
 Fields = dict[str, object]
@@ -92,7 +92,7 @@ def _one(wechat: WeChat, speech: Speech, place: _Place, number: int) -> _One:
 
 def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[_One]) -> None:
     if speech.kind == "recall":
-        _recall(wechat, str(speech.detail.get("msg_id")))
+        take_back(wechat, str(speech.detail.get("msg_id")))
     asked, now = kinds.Asked(language=wechat.settings.language, detail=speech.detail), time.time()
     for one in said:
         wechat.phone.show(
@@ -107,8 +107,8 @@ def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[_One]) -> No
         )
 
 
-def _recall(wechat: WeChat, msg_id: str) -> None:
-    """What was taken back is shown so, and its bytes are gone."""
+def take_back(wechat: WeChat, msg_id: str) -> None:
+    """A message is shown as taken back, and its bytes are gone."""
     wechat.phone.recall(msg_id)
     attachment = wechat.media.find(msg_id)
     if attachment is not None:
@@ -145,10 +145,21 @@ def _put(wechat: WeChat, session: Session, speech: Speech, place: _Place, said: 
     built = [
         kinds.build(speech.kind, one.text, one.msg_id, place.author, asked, media=one.media) for one in said
     ]
+    _remember_requests(wechat, session, place, built)
     entries = [
         render(one.msg_id, route, {**fields, **speech.raw}) for one, fields in zip(said, built, strict=True)
     ]
     session.log.append(Entry.MESSAGE, *entries)
+
+
+def _remember_requests(wechat: WeChat, session: Session, place: _Place, built: list[Fields]) -> None:
+    """The ticket of a friend request must come back when it is accepted (webwx 2.17)."""
+    for fields in built:
+        ticket = str(fields.get("Ticket", ""))
+        if ticket:
+            wechat.friend_requests[ticket] = FriendRequest(
+                person=place.author.id, sid=session.sid, time=time.time()
+            )
 
 
 def _route(wechat: WeChat, session: Session, place: _Place) -> Route:

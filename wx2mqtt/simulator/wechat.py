@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import random
-import time
-from collections import Counter, deque
+from collections import Counter
+from dataclasses import dataclass
 
 from wx2mqtt.simulator import contacts, wire
 from wx2mqtt.simulator.bell import Bell
@@ -14,6 +14,7 @@ from wx2mqtt.simulator.faults import Faults
 from wx2mqtt.simulator.login import Act, Code, Codes
 from wx2mqtt.simulator.media import Shelf
 from wx2mqtt.simulator.messages import Ids, Route, render
+from wx2mqtt.simulator.pace import LastMinute
 from wx2mqtt.simulator.phone import Phone
 from wx2mqtt.simulator.session import Session
 from wx2mqtt.simulator.settings import Settings
@@ -23,6 +24,15 @@ from wx2mqtt.simulator.world import Contact
 
 ELSEWHERE = 1101
 """What the old client is told when another web client logs in (webwx 1.3)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FriendRequest:
+    """Who asked, in which login the client was told of it, and when (seconds since 1970)."""
+
+    person: str
+    sid: str
+    time: float
 
 
 class WeChat:
@@ -48,7 +58,9 @@ class WeChat:
         self.session: Session | None = None
         self.calls: Counter[str] = Counter()
         self.seen_client_ids: dict[tuple[str, str], str] = {}
-        self.send_times: deque[float] = deque(maxlen=10_000)
+        self.sends = LastMinute()
+        self.acts = LastMinute()
+        self.friend_requests: dict[str, FriendRequest] = {}
 
     def reset(self) -> None:
         """A fresh world with default settings; nobody is logged in, and the old logins are forgotten."""
@@ -124,16 +136,3 @@ class WeChat:
         if self.session is not None:
             self.session.rendered.clear()
             self.session.log.append(Entry.DELETED, wire.dump(contacts.deleted(self.session, contact)))
-
-    # what web clients send
-
-    def too_often(self) -> bool:
-        """Count one more message; whether it is more than the limit of the last minute."""
-        limit = self.settings.rate_limit
-        now = time.monotonic()
-        while self.send_times and self.send_times[0] < now - 60:
-            self.send_times.popleft()
-        if limit and len(self.send_times) >= limit:
-            return True
-        self.send_times.append(now)
-        return False

@@ -13,6 +13,9 @@ from typing import TypeVar
 
 OWNER = "me"
 
+INVITE_FROM = 40
+"""InviteStartCount: from so many members on people are invited to a group, not added (webwx 2.19)."""
+
 
 class PersonKind(StrEnum):
     """What an entry of the address book is (webwx 4.3)."""
@@ -136,6 +139,10 @@ class World:
             self._check_members(contact)
         self.contacts[contact.id] = contact
         return contact
+
+    def free_id(self, name: str) -> str:
+        """An id that nobody has: `name` and a number."""
+        return next(one for number in itertools.count(1) if (one := f"{name}{number}") not in self.contacts)
 
     def remove(self, contact_id: str) -> Contact:
         """Take somebody away; a friend who is in a group stays there as a stranger."""

@@ -67,6 +67,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "webwxsendappmsg": {"Msg": {**MEDIA["Msg"], "Content": "<appmsg/>"}, "Scene": 0},
     "webwxrevokemsg": {"SvrMsgId": "1", "ToUserName": "@", "ClientMsgId": "1"},
     "webwxverifyuser": {"Opcode": 3, "VerifyUserList": [{"Value": "@", "VerifyUserTicket": "x"}]},
+    "webwxcreatechatroom": {"MemberCount": 2, "MemberList": [{"UserName": "@"}, 7], "Topic": "x"},
+    "webwxupdatechatroom": {"ChatRoomName": "@@", "AddMemberList": "@", "NewTopic": "x"},
     "webwxoplog": {"CmdId": 2, "UserName": "@", "RemarkName": "x"},
     "webwxstatreport": {"Count": 0, "List": []},
 }

@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.web_client import WebClient
 from wx2mqtt.simulator.kinds import all_kinds
-from wx2mqtt.simulator.server import Simulator
 
 
 async def said(client: WebClient, **speech):
@@ -128,27 +127,6 @@ async def test_a_recall_names_the_message_and_marks_it_on_the_phone(online: WebC
     assert f"&lt;msgid&gt;{message['MsgId']}&lt;/msgid&gt;" in recall["Content"]
     lines = (await online.seen("feed"))["lines"]
     assert [line["recalled"] for line in lines] == [True, False]
-
-
-async def test_a_friend_request_is_accepted_with_its_ticket(sim: Simulator, online: WebClient):
-    await online.control(
-        "people", add={"id": "new", "nickname": "新人", "kind": "stranger", "contact_flag": 0}
-    )
-    await online.sync()
-    message = await said(online, kind="friend_request", text="我是新人", **{"from": "new"})
-    assert (message["MsgType"], message["FromUserName"]) == (37, "fmessage")
-    info = message["RecommendInfo"]
-    assert (info["NickName"], info["Content"]) == ("新人", "我是新人")
-    asked = [{"Value": info["UserName"], "VerifyUserTicket": info["Ticket"]}]
-    answer = await online.post(
-        "webwxverifyuser", Opcode=3, VerifyUserListSize=1, VerifyUserList=asked, SceneList=[33]
-    )
-    assert answer["BaseResponse"]["Ret"] == 0
-    news = await online.sync()
-    assert news["ModContactList"][0]["NickName"] == "新人"
-    assert "你已添加了新人" in news["AddMsgList"][0]["Content"]
-    for wrong in ({"Opcode": 2}, {"Opcode": 3, "VerifyUserList": [{"Value": "@x", "VerifyUserTicket": "t"}]}):
-        assert (await online.post("webwxverifyuser", **wrong))["BaseResponse"]["Ret"] == 1
 
 
 async def test_fields_of_a_message_can_be_overridden(online: WebClient):

@@ -225,14 +225,6 @@ async def test_people_and_groups_can_be_added(online: WebClient):
     assert (await online.batch(names["club"]))["ContactList"][0]["MemberList"][1]["DisplayName"] == "队长"
 
 
-async def test_the_remark_that_a_client_sets_is_told_to_it(online: WebClient):
-    names = await online.seen("names")
-    answer = await online.post("webwxoplog", CmdId=2, UserName=names["lilei"], RemarkName="老李")
-    assert answer["BaseResponse"]["Ret"] == 0
-    assert (await online.sync())["ModContactList"][0]["RemarkName"] == "老李"
-    assert (await online.post("webwxoplog", CmdId=9, UserName=names["lilei"]))["BaseResponse"]["Ret"] == 1
-
-
 async def test_another_owner_can_take_over_the_phone(sim: Simulator, browser: WebClient):
     await browser.control("people", owner={"nickname": "别人", "uin": 42})
     assert (await browser.log_in())["User"]["Uin"] == 42

@@ -8,7 +8,6 @@ import json
 import pytest
 
 from tests.support.web_client import WebClient, client_msg_id
-from wx2mqtt.simulator.server import Simulator
 
 
 def ret(answer) -> int:
@@ -183,31 +182,6 @@ async def test_what_json_must_escape_is_no_violation(online: WebClient):
     assert ret(await online.say("filehelper", text)) == 0
     assert (await online.seen("sent"))[0]["text"] == text
     assert await online.violations() == []
-
-
-async def test_the_phone_is_told_of_a_ready_client_and_of_read_chats(online: WebClient):
-    for code, to in ((3, online.me), (1, "filehelper")):
-        answer = await online.post(
-            "webwxstatusnotify",
-            Code=code,
-            FromUserName=online.me,
-            ToUserName=to,
-            ClientMsgId=int(client_msg_id()),
-        )
-        assert ret(answer) == 0
-        assert answer["MsgID"].isdecimal()
-    assert ret(await online.post("webwxstatusnotify", Code=9, FromUserName=online.me, ClientMsgId=1)) == 1
-    assert ret(await online.post("webwxstatusnotify", Code=3, FromUserName="@x", ClientMsgId=1)) == 1
-
-
-async def test_an_own_message_can_be_taken_back(sim: Simulator, online: WebClient):
-    sent = await online.say("filehelper", "falsch")
-    asked = {"SvrMsgId": sent["MsgID"], "ToUserName": "filehelper", "ClientMsgId": client_msg_id()}
-    assert ret(await online.post("webwxrevokemsg", **asked)) == 0
-    assert (await online.seen("feed"))["lines"][0]["recalled"]
-    assert ret(await online.post("webwxrevokemsg", **{**asked, "SvrMsgId": "7"})) == 1
-    sim.wechat.phone.lines[0].time -= 121
-    assert ret(await online.post("webwxrevokemsg", **asked)) == 1, "only within two minutes"
 
 
 async def test_after_a_logout_the_cookies_are_dead(online: WebClient):

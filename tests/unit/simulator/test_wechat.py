@@ -73,8 +73,8 @@ def test_raw_entries_need_somebody_who_is_logged_in(wechat: WeChat):
 
 
 def test_the_rate_is_counted_over_a_minute(wechat: WeChat):
-    wechat.settings.rate_limit = 2
-    assert [wechat.too_often() for _ in range(3)] == [False, False, True]
+    assert [wechat.sends.full(2) for _ in range(3)] == [False, False, True]
+    assert not wechat.sends.full(0)
 
 
 def test_the_same_seed_gives_the_same_secrets():

@@ -1,56 +1,128 @@
-"""What a client does besides sending: read, take back, befriend, log out (webwx 2.7, 2.15, 2.17, 2.20)."""
+"""What a client does besides sending (webwx 2.7, 2.15, 2.17, 2.18, 2.20)."""
 
 from __future__ import annotations
 
+import re
 import time
 
 from wx2mqtt.simulator import answers, checks, speech
-from wx2mqtt.simulator.checks import Call, Refused
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, TICKET_ERROR, Call, Fields, Refused
+from wx2mqtt.simulator.endpoints.outgoing import TOO_OFTEN
 from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.world import OWNER, Person, PersonKind
-
-REVOKE_WITHIN = 120.0
+from wx2mqtt.simulator.phrases import phrase
+from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator.world import OWNER, Contact, Group, Person, PersonKind
 
 _CODES = (1, 2, 3, 4, 5)
+_READ = 1
+_REMARK, _PIN = 2, 3
+_PINNED = 2048  # the bit in ContactFlag (webwx 4.1)
+_ACCEPT = 3
+_REMARKABLE = (PersonKind.FRIEND, PersonKind.OFFICIAL)
+
+
+def not_too_often(call: Call) -> None:
+    """Remarks, friends and groups can be changed so often only: Ret 1205 (webwx 6.1)."""
+    if call.wechat.acts.full(call.wechat.settings.action_limit):
+        raise Refused(TOO_OFTEN)
 
 
 async def webwxstatusnotify(call: Call) -> Answer:
     """A client is ready (3), or a chat was read (1), opened (2), left (5) (webwx 2.7)."""
     session, body = checks.signed_body(call)
     if body.get("Code") not in _CODES or "ClientMsgId" not in body:
-        raise call.refuse(checks.PARAMETER_ERROR, "Code or ClientMsgId is wrong")
+        raise call.refuse(PARAMETER_ERROR, "Code or ClientMsgId is wrong")
     checks.own_name(call, session, body.get("FromUserName"))
+    if body["Code"] == _READ:
+        chat = session.id_of(str(body.get("ToUserName")))
+        if chat is None:
+            raise call.refuse(PARAMETER_ERROR, "ToUserName is unknown in this login")
+        call.wechat.phone.read(chat)
     return answers.json(0, MsgID=str(call.wechat.ids.next()))
 
 
 async def webwxrevokemsg(call: Call) -> Answer:
     """Take back an own message within two minutes (webwx 2.15)."""
     session, body = checks.signed_body(call)
-    line = call.wechat.phone.find(str(body.get("SvrMsgId")))
+    wechat, line = call.wechat, call.wechat.phone.find(str(body.get("SvrMsgId")))
+    if not re.fullmatch(r"[0-9]{10,20}", str(body.get("ClientMsgId"))):
+        call.oddity("ClientMsgId is not 10 to 20 digits (itchat)")
     if line is None or line.sender != OWNER or session.id_of(str(body.get("ToUserName"))) != line.chat:
-        raise call.refuse(checks.PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
-    if time.time() - line.time > REVOKE_WITHIN:
-        raise Refused(checks.PARAMETER_ERROR)
-    call.wechat.phone.recall(line.msg_id)
-    call.wechat.phone.changed()
-    return answers.json(0, Introduction="", SysWording="")
+        raise call.refuse(PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
+    if time.time() - line.time > wechat.settings.recall_within:
+        raise Refused(PARAMETER_ERROR)
+    speech.take_back(wechat, line.msg_id)
+    wechat.phone.changed()
+    words = phrase(wechat.settings.language, "i_recalled")
+    return answers.json(0, Introduction="", SysWording=words)
 
 
 async def webwxverifyuser(call: Call) -> Answer:
     """Accept a friend request (Opcode 3): the stranger becomes a friend (webwx 2.17)."""
     session, body = checks.signed_body(call)
     asked = body.get("VerifyUserList")
-    first = asked[0] if isinstance(asked, list) and asked else None
-    if body.get("Opcode") != 3 or not isinstance(first, dict) or not first.get("VerifyUserTicket"):
-        raise call.refuse(checks.PARAMETER_ERROR, "only friend requests that came (Opcode 3) can be accepted")
-    contact_id = session.id_of(str(first.get("Value")))
-    person = call.wechat.world.contacts.get(contact_id or "")
-    if not isinstance(person, Person):
-        raise call.refuse(checks.PARAMETER_ERROR, "VerifyUserList names nobody who asked")
-    person.kind, person.contact_flag = PersonKind.FRIEND, 3
-    call.wechat.contact_changed(person)
-    speech.say(call.wechat, speech.Speech(sender=person.id, to=OWNER, kind="system:friend_added"))
+    first = asked[0] if isinstance(asked, list) and len(asked) == 1 else None
+    if body.get("Opcode") != _ACCEPT or body.get("VerifyUserListSize") != 1 or not isinstance(first, dict):
+        raise call.refuse(
+            PARAMETER_ERROR, "only friend requests that came (Opcode 3) can be accepted, one by one"
+        )
+    checks.skey(call, session, body.get("skey", ""))
+    person = _who_asked(call, session, body, first)
+    not_too_often(call)
+    if person.kind is PersonKind.STRANGER:
+        person.kind, person.contact_flag = PersonKind.FRIEND, 3
+        call.wechat.contact_changed(person)
+        speech.say(call.wechat, speech.Speech(sender=person.id, to=OWNER, kind="system:friend_added"))
     return answers.json(0)
+
+
+def _who_asked(call: Call, session: Session, body: Fields, first: Fields) -> Person:
+    """The person whose request that ticket is; a request of an earlier login or an old one is refused."""
+    ticket, name = str(first.get("VerifyUserTicket") or ""), str(first.get("Value"))
+    if not ticket and body.get("VerifyContent"):
+        call.oddity("the ticket as VerifyContent (itchat)")
+        ticket = str(body["VerifyContent"])
+    request = call.wechat.friend_requests.get(ticket)
+    if request is None:
+        raise call.refuse(TICKET_ERROR, "VerifyUserTicket was never given")
+    person = call.wechat.world.contacts.get(request.person)
+    if request.sid != session.sid or time.time() - request.time > call.wechat.settings.request_life:
+        raise Refused(TICKET_ERROR)
+    if not isinstance(person, Person) or session.id_of(name) != person.id:
+        raise call.refuse(PARAMETER_ERROR, "Value is not who asked with that ticket")
+    return person
+
+
+async def webwxoplog(call: Call) -> Answer:
+    """Set a remark (CmdId 2) or pin a chat (CmdId 3)."""
+    session, body = checks.signed_body(call)
+    contact = _known(call, session, body.get("UserName"))
+    remark = body.get("RemarkName", "")  # without one, pinning wipes it (webwx 2.18)
+    command = body.get("CmdId")
+    if command not in (_REMARK, _PIN) or not isinstance(remark, str):
+        raise call.refuse(PARAMETER_ERROR, "CmdId or RemarkName is wrong")
+    if command == _PIN and body.get("OP") not in (0, 1):
+        raise call.refuse(PARAMETER_ERROR, "OP is not 0 or 1")
+    if command == _REMARK and (isinstance(contact, Group) or contact.kind not in _REMARKABLE):
+        raise call.refuse(PARAMETER_ERROR, "only friends and official accounts can have a remark")
+    not_too_often(call)
+    if command == _PIN:
+        _pin(contact, on=body["OP"] == 1)
+    call.wechat.world.change(contact.id, {"remark": remark})
+    call.wechat.contact_changed(contact)
+    return answers.json(0)
+
+
+def _pin(contact: Contact, *, on: bool) -> None:
+    if isinstance(contact, Person):
+        contact.contact_flag = contact.contact_flag | _PINNED if on else contact.contact_flag & ~_PINNED
+
+
+def _known(call: Call, session: Session, name: object) -> Contact:
+    contact = call.wechat.world.contacts.get(session.id_of(str(name)) or "")
+    if contact is None:
+        raise call.refuse(PARAMETER_ERROR, "UserName is unknown in this login")
+    return contact
 
 
 async def webwxstatreport(call: Call) -> Answer:

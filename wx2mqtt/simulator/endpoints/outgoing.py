@@ -102,7 +102,7 @@ def deliver(message: Outgoing, said: Said) -> Answer:
     """Deliver it and name it; a ClientMsgId that is known is answered and not delivered again."""
     wechat = message.call.wechat
     known = wechat.seen_client_ids.get((message.to.id, message.client_id))
-    if known is None and wechat.too_often():
+    if known is None and wechat.sends.full(wechat.settings.rate_limit):
         raise Refused(TOO_OFTEN)
     if known is not None and wechat.settings.drop_repeats:
         _note(message, said, known, repeat=True, delivered=False)

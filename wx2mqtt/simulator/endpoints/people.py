@@ -1,4 +1,4 @@
-"""Who there is: webwxinit, webwxgetcontact, webwxbatchgetcontact, webwxoplog (webwx 2.6, 2.8, 2.9, 2.18)."""
+"""Who there is: webwxinit, webwxgetcontact, webwxbatchgetcontact (webwx 2.6, 2.8, 2.9)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wx2mqtt.simulator.checks import Call, Fields
 from wx2mqtt.simulator.exchange import Answer
 from wx2mqtt.simulator.session import Session
 from wx2mqtt.simulator.synclog import KeyList
-from wx2mqtt.simulator.world import Contact, Group, Person, PersonKind
+from wx2mqtt.simulator.world import INVITE_FROM, Contact, Group, Person, PersonKind
 
 BATCH_LIMIT = 50
 _RECENT = 10
@@ -38,7 +38,7 @@ async def webwxinit(call: Call) -> Answer:
         ClientVersion=637927733,
         SystemTime=int(time.time()),
         GrayScale=1,
-        InviteStartCount=40,
+        InviteStartCount=INVITE_FROM,
         **_articles(call, session),
         ClickReportInterval=600000,
     )
@@ -152,15 +152,3 @@ def _asked(call: Call, session: Session, one: object) -> Contact | None:
         return None
     contact = call.wechat.world.contacts.get(contact_id)
     return call.wechat.world.owner if contact_id == call.wechat.world.owner.id else contact
-
-
-async def webwxoplog(call: Call) -> Answer:
-    """Set a remark (CmdId 2) or pin a chat (CmdId 3)."""
-    session, body = checks.signed_body(call)
-    contact_id = session.id_of(str(body.get("UserName")))
-    remark = body.get("RemarkName", "")  # without one, pinning wipes it (webwx 2.18)
-    if contact_id is None or body.get("CmdId") not in (2, 3) or not isinstance(remark, str):
-        raise call.refuse(checks.PARAMETER_ERROR, "CmdId, UserName or RemarkName is wrong")
-    contact = call.wechat.world.change(contact_id, {"remark": remark})
-    call.wechat.contact_changed(contact)
-    return answers.json(0)

@@ -1,0 +1,170 @@
+"""Groups that a client makes and changes: webwxcreatechatroom, webwxupdatechatroom (webwx 2.19)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wx2mqtt.simulator import answers, checks, speech, wire
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Fields, Refused
+from wx2mqtt.simulator.endpoints.actions import not_too_often
+from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator.world import INVITE_FROM, OWNER, Group, Person, PersonKind
+
+_DELETED_ME = 4  # MemberStatus
+
+
+async def webwxcreatechatroom(call: Call) -> Answer:
+    """A new group of the owner and at least two others; those who deleted the owner do not come."""
+    session, body = checks.signed_body(call)
+    asked, topic = body.get("MemberList"), body.get("Topic", "")
+    if not isinstance(asked, list) or body.get("MemberCount") != len(asked) or not isinstance(topic, str):
+        raise call.refuse(PARAMETER_ERROR, "MemberCount is not the length of MemberList, or Topic no text")
+    people = [_person(call, session, one.get("UserName") if isinstance(one, dict) else None) for one in asked]
+    if len({person.id for person in people}) != len(people) or len(people) < 2:
+        raise call.refuse(PARAMETER_ERROR, "a group needs two others")
+    _allowed(call)
+    world = call.wechat.world
+    coming = [person.id for person in people if not person.deleted_me]
+    group = Group(id=world.free_id("webgroup"), nickname=topic, members=[OWNER, *coming], saved=False)
+    world.add(group)
+    call.wechat.contact_changed(group)
+    _tell(call, group, "i_invited", b=_names(people))
+    return answers.json(
+        0,
+        Topic=wire.name(topic),
+        PYInitial="",
+        QuanPin="",
+        MemberCount=len(people),
+        MemberList=_entries(session, people),
+        ChatRoomName=session.user_name(group),
+        BlackList="",
+    )
+
+
+async def webwxupdatechatroom(call: Call) -> Answer:
+    """`fun` says what: addmember, invitemember, delmember, modtopic, quitchatroom."""
+    session, body = checks.signed_body(call)
+    change = _CHANGES.get(call.request.query.get("fun", ""))
+    if change is None:
+        raise call.refuse(PARAMETER_ERROR, f"fun is not one of {', '.join(_CHANGES)}")
+    group = call.wechat.world.contacts.get(session.id_of(str(body.get("ChatRoomName"))) or "")
+    if not isinstance(group, Group):
+        raise call.refuse(PARAMETER_ERROR, "ChatRoomName is no group of this login")
+    if OWNER not in group.members:
+        raise Refused(PARAMETER_ERROR)
+    people = change(call, session, group, body)
+    return answers.json(0, MemberCount=len(people), MemberList=_entries(session, people))
+
+
+def _allowed(call: Call) -> None:
+    """Tencent can switch this off, as it did on 2018-06-27; and it can be too often."""
+    if not call.wechat.settings.allow_groups:
+        raise Refused(PARAMETER_ERROR)
+    not_too_often(call)
+
+
+def _add(call: Call, session: Session, group: Group, body: Fields) -> list[Person]:
+    people = _people(call, session, body, "AddMemberList")
+    if len(group.members) >= INVITE_FROM:
+        raise call.refuse(PARAMETER_ERROR, "from 40 members on people must be invited")
+    _allowed(call)
+    coming = [person for person in people if not person.deleted_me and person.id not in group.members]
+    group.members += [person.id for person in coming]
+    if coming:
+        call.wechat.contact_changed(group)
+        _tell(call, group, "i_invited", b=_names(coming))
+    return people
+
+
+def _invite(call: Call, session: Session, group: Group, body: Fields) -> list[Person]:
+    """They get an invitation; nothing changes until they say yes (`/sim/people` join)."""
+    people = _people(call, session, body, "InviteMemberList")
+    if len(group.members) < INVITE_FROM:
+        call.oddity("an invitation to a group of less than 40")
+    _allowed(call)
+    return people
+
+
+def _remove(call: Call, session: Session, group: Group, body: Fields) -> list[Person]:
+    people = _people(call, session, body, "DelMemberList", strangers=True)
+    if group.founder != OWNER:
+        raise call.refuse(PARAMETER_ERROR, "only the owner of a group removes members")
+    if any(person.id not in group.members for person in people):
+        raise call.refuse(PARAMETER_ERROR, "DelMemberList names somebody who is not in the group")
+    _allowed(call)
+    group.members = [member for member in group.members if member not in {person.id for person in people}]
+    call.wechat.contact_changed(group)
+    _tell(call, group, "i_removed", b=_names(people))
+    return people
+
+
+def _rename(call: Call, _: Session, group: Group, body: Fields) -> list[Person]:
+    topic = body.get("NewTopic")
+    if not isinstance(topic, str) or not topic:
+        raise call.refuse(PARAMETER_ERROR, "NewTopic is empty or no text")
+    not_too_often(call)
+    group.nickname = topic
+    call.wechat.contact_changed(group)
+    _tell(call, group, "i_renamed", t=topic)
+    return []
+
+
+def _quit(call: Call, _: Session, group: Group, __: Fields) -> list[Person]:
+    not_too_often(call)
+    call.wechat.contact_deleted(group)
+    call.wechat.world.remove(group.id)
+    return []
+
+
+_CHANGES: dict[str, Callable[[Call, Session, Group, Fields], list[Person]]] = {
+    "addmember": _add,
+    "invitemember": _invite,
+    "delmember": _remove,
+    "modtopic": _rename,
+    "quitchatroom": _quit,
+}
+
+
+def _people(call: Call, session: Session, body: Fields, key: str, *, strangers: bool = False) -> list[Person]:
+    names = body.get(key)
+    if not isinstance(names, str) or not names:
+        raise call.refuse(PARAMETER_ERROR, f"{key} is missing or no text")
+    return [_person(call, session, name, strangers=strangers) for name in names.split(",")]
+
+
+def _person(call: Call, session: Session, name: object, *, strangers: bool = False) -> Person:
+    person = call.wechat.world.contacts.get(session.id_of(str(name)) or "")
+    if not isinstance(person, Person):
+        raise call.refuse(PARAMETER_ERROR, "a member is unknown in this login")
+    if person.kind is not PersonKind.FRIEND and not strangers:
+        raise call.refuse(PARAMETER_ERROR, "only friends can be brought into a group")
+    return person
+
+
+def _entries(session: Session, people: list[Person]) -> list[Fields]:
+    return [
+        {
+            "Uin": 0,
+            "UserName": session.user_name(person),
+            "NickName": wire.name(person.nickname),
+            "AttrStatus": 0,
+            "PYInitial": "",
+            "PYQuanPin": "",
+            "RemarkPYInitial": "",
+            "RemarkPYQuanPin": "",
+            "MemberStatus": _DELETED_ME if person.deleted_me else 0,
+            "DisplayName": "",
+            "KeyWord": "",
+        }
+        for person in people
+    ]
+
+
+def _names(people: list[Person]) -> str:
+    return "、".join(person.nickname for person in people)
+
+
+def _tell(call: Call, group: Group, text: str, **names: str) -> None:
+    said = speech.Speech(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
+    speech.say(call.wechat, said)
