@@ -55,6 +55,7 @@ class Pump:
         self._refused_since: dict[str, float] = {}
         self._ready: deque[Row] = deque()
         self._catch_up: deque[tuple[str, int, int]] = deque()
+        self._releasing: dict[str, tuple[int, int]] = {}  # from where on unread, and how many releases
         self._put_by: set[int] = set()
         self._cut: dict[int, int] = {}
         self._chores: deque[Callable[[], Awaitable[None]]] = deque()
@@ -73,6 +74,42 @@ class Pump:
         self._exhausted = False
         self._more.set()
 
+    def releasing(self, topic: str) -> None:
+        """A message of this topic that is held is about to be let go; `released` must follow.
+
+        In between nothing more of the topic is read: it would overtake what is let go.
+        """
+        begin, count = self._releasing.get(topic, (self._after, 0))
+        self._releasing[topic] = min(begin, self._take_catch_up(topic)), count + 1
+        self._turn += 1
+
+    def released(self, topic: str, row_id: int | None) -> None:
+        """It goes out now, and what waited behind it; None: it was not held any more."""
+        begin, count = self._releasing.pop(topic)
+        if row_id is not None:
+            begin = min(begin, row_id - 1)
+        if count > 1:
+            self._releasing[topic] = begin, count - 1
+        else:
+            self._read_again(topic, begin)
+
+    def _take_catch_up(self, topic: str) -> int:
+        """From where on the topic is unread."""
+        known = next((one for one in self._catch_up if one[0] == topic), None)
+        if known is None:
+            return self._after
+        self._catch_up.remove(known)
+        return known[1]
+
+    def _read_again(self, topic: str, begin: int) -> None:
+        """What lies behind `begin` was left out of what was read of a topic."""
+        begin = min(begin, self._take_catch_up(topic))
+        self._turn += 1
+        self._exhausted = False
+        if begin < self._after:
+            self._catch_up.append((topic, begin, self._after))
+        self._more.set()
+
     def _make_use(self) -> None:
         """There is room again, of which the retained topics had their share."""
         self._more.set()
@@ -86,6 +123,7 @@ class Pump:
         self._cut.clear()  # this broker may take more
         self._ready.clear()
         self._catch_up.clear()
+        self._releasing = {topic: (0, count) for topic, (_, count) in self._releasing.items()}
         self._more.set()
 
     def disconnected(self) -> None:
@@ -196,7 +234,7 @@ class Pump:
     async def _next_rows(self) -> list[Row]:
         self._exhausted = True  # unless there is a full chunk, or something is committed meanwhile
         try:
-            rows = await self._journal.waiting(self._after, CHUNK, self._refused)
+            rows = await self._journal.waiting(self._after, CHUNK, [*self._refused, *self._releasing])
         except StoreError:
             self._exhausted = False
             raise
@@ -268,11 +306,11 @@ class Pump:
     def _try_again(self, topic: str) -> None:
         if topic in self._refused:
             del self._refused[topic]
-            self._turn += 1
-            self._exhausted = False  # its later rows were left out of what was read
             self._ready = deque(row for row in self._ready if row.topic != topic)  # they are caught up with
-            self._catch_up.append((topic, 0, self._after))
-            self._more.set()
+            if topic in self._releasing:
+                self._releasing[topic] = 0, self._releasing[topic][1]
+            else:
+                self._read_again(topic, 0)
 
     def _drop(self, topic: str) -> None:
         del self._refused_since[topic]  # what comes from now on has its own week

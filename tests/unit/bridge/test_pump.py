@@ -8,6 +8,7 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,15 @@ WEEK = 7 * 86_400_000
 
 
 class Watched(Journal):
-    """A journal that tells when something was done; the test may act `before` it, or `after` it found something."""
+    """A journal that tells when something was done; the test may act `before` it, or `after` it found
+    something; `then`, before whoever asked for it knows.
+    """
 
     def __init__(self, database: Database, link: PaperLink, clock: Clock) -> None:
         super().__init__(database, "home", clock)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], None]] = {}
+        self.then: dict[str, Callable[[], Awaitable[None]]] = {}
         self.troubles: list[str] = []
         self.done = 0
         self._link = link
@@ -53,6 +57,8 @@ class Watched(Journal):
         if name in self.before:
             await self.before.pop(name)()
         done = await work()
+        if name in self.then:
+            await self.then.pop(name)()
         if name in self.after and done != []:
             self.after.pop(name)()
         self.done += 1
@@ -135,6 +141,29 @@ class Works:
     async def numbers(self, count: int) -> list[int]:
         """The numbers of what was published, once there is so much."""
         return [int(one.payload) for one in await self.link.came(count)]
+
+    async def held(self, key: str, user: str) -> None:
+        """Commit a message that is held."""
+        text = message(key, user=user)
+        picture = replace(text, held=True, kind="image", body={**text.body, "image": {"state": "pending"}})
+        await self.journal.record([picture], NO_CHANGES, Cursor(key), "login")
+        self.pump.wake()
+
+    async def said(self, *keys: str, user: str) -> None:
+        """Commit messages from WeChat in one chat."""
+        rows = [message(key, user=user) for key in keys]
+        await self.journal.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
+        self.pump.wake()
+
+    async def release(self, key: str, user: str, **patch: Any) -> None:
+        self.pump.releasing(f"wx/in/{user}")
+        row = await self.journal.release(key, patch)
+        assert row is not None
+        self.pump.released(f"wx/in/{user}", row)
+
+    async def ids(self, count: int) -> list[str]:
+        """The ids of the messages that were published, once there are so many."""
+        return [json.loads(one.payload)["id"].removeprefix("id-") for one in await self.link.came(count)]
 
 
 @asynccontextmanager
@@ -672,3 +701,177 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
         await works.link.until(lambda: works.link.open)
         works.hang_up()
     assert works.pump.set_aside == 0
+
+
+# messages that wait for their bytes
+
+
+async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(works: Works):
+    works.connect()
+    works.link.takes = True
+    await works.said("1", user="wife")
+    await works.held("2", "wife")
+    await works.said("3", "4", user="wife")
+    await works.said("5", user="mom")
+    assert await works.ids(2) == ["1", "5"]
+    await works.release("2", "wife", state="ready")
+    assert await works.ids(5) == ["1", "5", "2", "3", "4"]
+    await works.said("6", user="wife")
+    assert await works.ids(6) == ["1", "5", "2", "3", "4", "6"]
+    await works.all_settled()
+    assert len(works.link.sent) == 6
+
+
+async def test_what_is_known_by_then_stands_in_the_message(works: Works):
+    works.connect()
+    await works.held("1", "wife")
+    await works.release("1", "wife", state="ready", data="QUJD")
+    (sent,) = await works.link.came(1)
+    assert json.loads(sent.payload)["image"] == {"state": "ready", "data": "QUJD"}
+
+
+async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(works: Works):
+    works.connect()
+    works.link.takes = True
+    for held, said in (("1", "2"), ("3", "4"), ("5", "6")):
+        await works.held(held, "wife")
+        await works.said(said, user="wife")
+    await works.said("x", user="mom")
+    assert await works.ids(1) == ["x"]
+    await works.release("1", "wife")
+    assert await works.ids(3) == ["x", "1", "2"]
+    await works.release("5", "wife")
+    await works.said("y", user="mom")
+    assert await works.ids(4) == ["x", "1", "2", "y"]
+    await works.release("3", "wife")
+    assert await works.ids(8) == ["x", "1", "2", "y", "3", "4", "5", "6"]
+    await works.all_settled()
+    assert len(works.link.sent) == 8
+
+
+async def test_what_is_held_stays_so_over_a_reconnect(works: Works):
+    works.connect()
+    await works.held("1", "wife")
+    await works.said("2", user="wife")
+    await works.said("3", user="mom")
+    assert await works.ids(1) == ["3"]
+    works.hang_up()
+    works.link.takes = True
+    works.connect()
+    assert await works.ids(2) == ["3", "3"]
+    await works.release("1", "wife")
+    assert (await works.ids(4))[2:] == ["1", "2"]
+
+
+async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order(works: Works):
+    await works.held("1", "wife")
+    await works.said("2", user="wife")
+    await works.release("1", "wife")
+    works.link.takes = True
+    works.connect()
+    assert await works.ids(2) == ["1", "2"]
+
+
+async def test_what_is_read_while_a_message_is_released_is_not_left_out(works: Works):
+    """It was still held for the read, and is not any more when the read returns."""
+    await works.held("1", "wife")
+    await works.said("2", user="wife")
+    await works.said("3", user="mom")
+    works.journal.then["waiting"] = lambda: works.release("1", "wife")
+    works.link.takes = True
+    works.connect()
+    ids = await works.ids(3)
+    assert [one for one in ids if one != "3"] == ["1", "2"]
+    await works.all_settled()
+    assert len(works.link.sent) == 3
+
+
+async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(works: Works):
+    works.connect()
+    works.link.takes = True
+    await works.held("1", "wife")
+    await works.held("2", "wife")
+    await works.said("3", user="wife")
+    works.pump.releasing("wx/in/wife")
+    works.pump.releasing("wx/in/wife")
+    second = await works.journal.release("2", {})
+    works.pump.released("wx/in/wife", second)
+    first = await works.journal.release("1", {})
+    await works.said("4", user="wife")
+    await works.said("5", user="mom")
+    assert await works.ids(1) == ["5"]
+    works.pump.released("wx/in/wife", first)
+    assert await works.ids(5) == ["5", "1", "2", "3", "4"]
+    await works.all_settled()
+
+
+async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(works: Works):
+    works.connect()
+    works.link.takes = True
+    works.pump.releasing("wx/in/wife")
+    await works.said("1", user="wife")
+    await works.said("2", user="mom")
+    assert await works.ids(1) == ["2"]
+    works.pump.released("wx/in/wife", await works.journal.release("nobody knows it", {}))
+    assert await works.ids(2) == ["2", "1"]
+
+
+@pytest.mark.parametrize("end", ["reconnect", "refusal"])
+async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Works, monkeypatch, end: str):
+    monkeypatch.setattr(pump_module, "REFUSED_PAUSE", 0.05)
+    works.connect()
+    await works.said("1", user="wife")
+    await works.held("2", "wife")
+    await works.said("3", user="wife")
+    (first,) = await works.link.came(1)
+    works.pump.releasing("wx/in/wife")
+    if end == "reconnect":
+        works.hang_up()
+        works.connect()
+    else:
+        works.link.refuse(first)
+        await works.link.until(lambda: works.pump.refused)
+        async with asyncio.timeout(5):
+            while works.pump.refused:  # noqa: ASYNC110 - there is no event for the end of a pause
+                await asyncio.sleep(0.01)
+    works.link.takes = True
+    works.pump.released("wx/in/wife", await works.journal.release("2", {}))
+    assert await works.ids(4) == ["1", "1", "2", "3"]
+
+
+async def test_a_refused_chat_stays_refused_when_its_message_is_released(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_PAUSE", 0.05)
+    works.connect()
+    await works.said("1", user="wife")
+    await works.held("2", "wife")
+    await works.said("3", user="wife")
+    (refused,) = await works.link.came(1)
+    works.link.refuse(refused)
+    await works.release("2", "wife")
+    works.link.takes = True
+    assert await works.ids(4) == ["1", "1", "2", "3"]
+
+
+async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order(works: Works):
+    dice = random.Random(7)
+    works.connect()
+    works.link.takes = True
+    order: dict[str, list[str]] = defaultdict(list)
+    held: list[tuple[str, str]] = []
+    for number in range(300):
+        user, key = dice.choice(["wife", "mom", "bob"]), f"{number}"
+        order[user].append(key)
+        if dice.random() < 0.4:
+            await works.held(key, user)
+            held.append((key, user))
+        else:
+            await works.said(key, user=user)
+        while held and dice.random() < 0.45:
+            await works.release(*held.pop(dice.randrange(len(held))))
+    dice.shuffle(held)
+    await asyncio.gather(*(works.release(*one) for one in held))
+    await works.link.came(300)
+    await works.all_settled()
+    for user, keys in order.items():
+        came = [one for one in works.link.sent if one.topic == f"wx/in/{user}"]
+        assert [json.loads(one.payload)["id"] for one in came] == [f"id-{key}" for key in keys]

@@ -23,7 +23,7 @@ CREATE TABLE media (
     size INTEGER,
     blob TEXT
 ) WITHOUT ROWID;
-CREATE INDEX media_due ON media (account, due, part DESC) WHERE state = 'pending' AND due IS NOT NULL;
+CREATE INDEX media_due ON media (account, due, part DESC, seq) WHERE state = 'pending' AND due IS NOT NULL;
 CREATE INDEX media_message ON media (account, message_id) WHERE message_id <> '';
 CREATE INDEX media_avatar ON media (account, user, created) WHERE part = 'avatar';
 CREATE INDEX media_account ON media (account, id);

@@ -5,7 +5,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- next --
 -- The one that is due first, the thing itself before a small picture of it.
-SELECT * FROM media WHERE account = ? AND state = 'pending' AND due IS NOT NULL ORDER BY due, part DESC LIMIT 1;
+SELECT * FROM media WHERE account = ? AND state = 'pending' AND due IS NOT NULL ORDER BY due, part DESC, seq LIMIT 1;
 
 -- get --
 SELECT * FROM media WHERE account = ? AND id = ?;

@@ -4,17 +4,23 @@ INSERT INTO publication (account, sort, topic, created, content_type, correlatio
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- waiting --
--- The next rows in order; the index holds the topic, so that skipped ones cost little.
+-- The next rows in order; the index holds the topic, so that skipped ones cost little. What lies behind a held
+-- row of its topic waits with it.
 SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user
-FROM publication
+FROM publication AS row
 WHERE account = ?1 AND state = 0 AND id > ?2 AND topic NOT IN (SELECT value FROM json_each(?3))
+    AND NOT EXISTS (
+        SELECT 1 FROM publication AS held
+        WHERE held.account = ?1 AND held.state = 4 AND held.topic = row.topic AND held.id < row.id
+    )
 ORDER BY id LIMIT ?4;
 
 -- waiting_in --
--- The next rows of a topic that may go again.
+-- The next rows of a topic that may go again, up to one that is held.
 SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user
 FROM publication
 WHERE account = ?1 AND state = 0 AND id > ?2 AND id <= ?3 AND topic = ?4
+    AND id < ifnull((SELECT min(id) FROM publication WHERE account = ?1 AND state = 4 AND topic = ?4), ?3 + 1)
 ORDER BY id LIMIT ?5;
 
 -- published --
