@@ -14,14 +14,19 @@ from tests.scenarios.test_webwx import Account, account_on
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import (
     AcceptFriend,
+    AddMembers,
     Attachment,
     Blob,
+    ChatKind,
     Contact,
+    CreateGroup,
     Draft,
     Event,
     Kind,
     MarkRead,
     Recall,
+    RemoveMembers,
+    RenameGroup,
     SendKey,
     SetRemark,
 )
@@ -323,7 +328,17 @@ async def test_a_recall_whose_answer_is_lost_may_have_been_done(online: Account)
         await online.gateway.act(Recall(chat=wife, message_id=message_id), key())
 
 
+async def test_what_is_too_old_is_not_withdrawn(online: Account) -> None:
+    wife = (await online.names())["wife"]
+    message_id = await online.send("oh")
+    await online.phone.post("settings", recall_within=0.0)
+    with pytest.raises(Rejected):
+        await online.gateway.act(Recall(chat=wife, message_id=message_id), key())
+    assert not (await online.phone.get("feed"))["lines"][-1]["recalled"]
+
+
 async def test_a_chat_is_marked_as_read(online: Account) -> None:
+    await online.phone.say("wife", "hello")
     await online.gateway.act(MarkRead(chat=(await online.names())["wife"]), key())
     assert await calls(online, "webwxstatusnotify") == 2  # one belongs to the login
 
@@ -352,9 +367,9 @@ async def test_a_friend_request_of_another_login_is_refused(online: Account) -> 
     (event,) = await online.items()
     assert isinstance(event, Event)
     await online.log_in()
-    with pytest.raises(Rejected):
+    with pytest.raises(Rejected) as refused:
         await online.gateway.act(AcceptFriend(request=event.private), key())
-    assert await forgiven(online) == ["webwxverifyuser"]
+    assert refused.value.code == "unknown_id"
 
 
 async def test_too_many_remarks_slow_down(online: Account) -> None:
@@ -367,3 +382,69 @@ async def test_too_many_remarks_slow_down(online: Account) -> None:
         pauses.append(slow.value.retry_after)
     assert pauses == [60, 120]
     await online.gateway.act(SetRemark(person=mom, remark="x"), key())
+
+
+# groups
+
+
+async def members(account: Account, group: str) -> set[str]:
+    """Who is in a group, by the world's names."""
+    names = {handle: name for name, handle in (await account.names()).items()}
+    return {names[one.handle] for one in await account.gateway.members((await account.names())[group])}
+
+
+async def test_a_group_is_made_and_comes_with_its_members(online: Account) -> None:
+    await online.phone.post("people", set={"id": "lilei", "deleted_me": True})
+    names = await online.names()
+    wanted = tuple(names[name] for name in ("wife", "mom", "lilei"))
+    done = await online.gateway.act(CreateGroup(members=wanted, name="周末 <3"), key())
+    assert done.refused == (names["lilei"],)
+    assert done.group is not None
+    assert (done.group.kind, done.group.nickname) == (ChatKind.GROUP, "周末 <3")
+    assert {one.handle for one in done.group.members or ()} >= {names["wife"], names["mom"]}
+    draft = Draft(chat=done.group.handle, kind=Kind.TEXT, text="hi")
+    await online.gateway.send(draft, key(1))
+    assert len(await online.phone.sent(1)) == 1
+
+
+async def test_a_group_is_changed(online: Account) -> None:
+    names = await online.names()
+    made = await online.gateway.act(CreateGroup(members=(names["wife"], names["mom"]), name="a"), key())
+    assert made.group is not None
+    group = made.group.handle
+    done = await online.gateway.act(AddMembers(group=group, members=(names["lilei"],)), key(1))
+    assert done.refused == ()
+    await online.gateway.act(RemoveMembers(group=group, members=(names["mom"],)), key(2))
+    await online.gateway.act(RenameGroup(group=group, name="新名字"), key(3))
+    level = next(name for name, handle in (await online.names()).items() if handle == group)
+    assert await members(online, level) == {"me", "wife", "lilei"}
+    changed: list[Contact] = []
+    while "新名字" not in {one.nickname for one in changed}:
+        changed += (await online.next()).contacts
+
+
+async def test_into_a_large_group_people_are_invited(online: Account) -> None:
+    await online.phone.post("people", groups=1, members=45)
+    await online.people()
+    names = await online.names()
+    group = next(name for name in names if name not in {"family", "work"} and names[name].startswith("@@"))
+    before = await members(online, group)
+    await online.gateway.act(AddMembers(group=names[group], members=(names["lilei"],)), key())
+    assert await members(online, group) == before
+
+
+async def test_only_the_owner_of_a_group_takes_people_out(online: Account) -> None:
+    names = await online.names()
+    with pytest.raises(Rejected):
+        await online.gateway.act(RemoveMembers(group=names["work"], members=(names["lilei"],)), key())
+    assert await forgiven(online) == ["webwxupdatechatroom"]
+
+
+async def test_groups_may_be_switched_off(online: Account) -> None:
+    """As Tencent did on 2018-06-27 (webwx 2.19)."""
+    await online.phone.post("settings", allow_groups=False)
+    names = await online.names()
+    with pytest.raises(Rejected):
+        await online.gateway.act(CreateGroup(members=(names["wife"], names["mom"])), key())
+    with pytest.raises(Rejected):
+        await online.gateway.act(AddMembers(group=names["family"], members=(names["lilei"],)), key(1))

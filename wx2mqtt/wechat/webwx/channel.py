@@ -33,8 +33,12 @@ FIRST_PAUSE = 60.0  # seconds after a first "too often", doubled with each furth
 LONGEST_PAUSE = 1800.0  # the server's own lock lasts some 30 minutes (webwx 6.1)
 
 
-class NotAFriend(Rejected):
-    """WeChat does not deliver to this person or group."""
+class Refused(Rejected):
+    """WeChat refused what was asked, with this Ret."""
+
+    def __init__(self, message: str, ret: int) -> None:
+        super().__init__(message)
+        self.ret = ret
 
 
 class Channel:
@@ -117,7 +121,7 @@ class Channel:
         """The answer to a call that brings or changes something, once it is Ret 0.
 
         Any other Ret says that nothing was done (webwx 1.3, 2.12): what is over in time or with the login
-        raises as `refusal` does, the rest `Rejected` with the sentence that `refusal` names.
+        raises as `refusal` does, the rest `Refused` with the sentence that `refusal` names.
         """
         answer, ret = await self.ask_anyway(request)
         if ret == Ret.OK:
@@ -125,10 +129,10 @@ class Channel:
         if ret in SESSION_ENDED or ret in LATER or ret == Ret.TOO_OFTEN:
             raise self.refusal(ret, request.endpoint)
         if ret == Ret.NOT_A_FRIEND:
-            raise NotAFriend(self.words("not_a_friend"))
+            raise Refused(self.words("not_a_friend"), ret)
         said = responses.message_of(answer)
         sentence = self.words(refusal, ret=ret)
-        raise Rejected(f"{sentence}: {said}" if said else sentence)
+        raise Refused(f"{sentence}: {said}" if said else sentence, ret)
 
     def must_be_current(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
         """Raise `BadAnswer` for a "session over" that may only mean that our keys were old.

@@ -24,8 +24,8 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.wechat.webwx import action_requests, responses
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
-from wx2mqtt.wechat.webwx.channel import Channel
-from wx2mqtt.wechat.webwx.codes import INVITED_FROM
+from wx2mqtt.wechat.webwx.channel import Channel, Refused
+from wx2mqtt.wechat.webwx.codes import INVITED_FROM, Ret
 from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.requests import Request
 from wx2mqtt.wechat.webwx.roster import Roster
@@ -48,7 +48,7 @@ class Deeds:
             request = self._request(action, key)
         except UnicodeEncodeError:
             raise Rejected(self._channel.words("bad_characters"), code="bad_command") from None
-        answer = await self._channel.deliver(request, "not_done")
+        answer = await self._done(action, request)
         match action:
             case CreateGroup():
                 group = await self._new_group(answer, action.name)
@@ -57,6 +57,14 @@ class Deeds:
                 return Done(refused=responses.refused_members(answer))
             case _:
                 return Done()
+
+    async def _done(self, action: Action, request: Request) -> Entry:
+        try:
+            return await self._channel.deliver(request, "not_done")
+        except Refused as why:
+            if isinstance(action, AcceptFriend) and why.ret == Ret.TICKET_ERROR:
+                raise self._old_request() from None
+            raise
 
     def _request(self, action: Action, key: SendKey) -> Request:
         channel = self._channel
@@ -91,7 +99,10 @@ class Deeds:
 
     def _must_be_answerable(self, action: AcceptFriend) -> None:
         if not action.request.get("username") or not action.request.get("ticket"):
-            raise Rejected(self._channel.words("old_request"), code="unknown_id")
+            raise self._old_request()
+
+    def _old_request(self) -> Rejected:
+        return Rejected(self._channel.words("old_request"), code="unknown_id")
 
     def _must_be_a_group(self, action: CreateGroup) -> None:
         if len(action.members) < 2:

@@ -12,7 +12,8 @@ from wx2mqtt.model import Attachment, Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.wechat.webwx import send_requests
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
 from wx2mqtt.wechat.webwx.capabilities import CAPABILITIES
-from wx2mqtt.wechat.webwx.channel import Channel, NotAFriend
+from wx2mqtt.wechat.webwx.channel import Channel, Refused
+from wx2mqtt.wechat.webwx.codes import Ret
 from wx2mqtt.wechat.webwx.contacts import is_group
 from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.roster import Roster
@@ -78,9 +79,9 @@ class Outbox:
         request = send_requests.send_media(channel.site, session, draft, key, uploaded)
         try:
             return _receipt(await channel.deliver(request, "not_taken"))
-        except NotAFriend:
-            raise
-        except Rejected as why:
+        except Refused as why:
+            if why.ret == Ret.NOT_A_FRIEND:
+                raise  # which says nothing of the file
             self._uploader.forget(draft)
             if not uploaded.reused:
                 raise

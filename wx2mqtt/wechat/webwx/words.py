@@ -120,8 +120,8 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     "no_member": ("somebody who is mentioned is not in this group", "被提及的人不在此群中"),
     "no_mention": ("only in a group can somebody be mentioned", "只有在群聊中才能提及别人"),
     "old_request": (
-        "the friend request holds nothing to answer it with; it may be too old",
-        "此好友请求缺少应答所需的内容,可能已过期",
+        "this friend request is too old or of an earlier login; answer it on the phone",
+        "此好友请求已过期或属于先前的登录;请在手机上处理",
     ),
     "few_members": ("a group needs at least two others", "群聊至少需要另外两人"),
     "kind_unsupported": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),

@@ -125,6 +125,13 @@ async def test_what_cannot_be_done_is_not_tried(
     assert len(world.server.requests) == before
 
 
+async def test_a_request_whose_ticket_is_over_is_an_old_one(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxverifyuser", answer(-14))
+    with pytest.raises(Rejected, match="too old") as refused:
+        await world.gateway.act(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
+    assert refused.value.code == "unknown_id"
+
+
 # groups
 
 
