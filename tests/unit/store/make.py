@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from wx2mqtt.model import ChatKind, Command, Handle, Json, PersonId, Result, SendKey, Status
-from wx2mqtt.store.journal import DeliveryMark, NewCommand, NewEvent, NewMessage, NewPublication, Reply
+from wx2mqtt.model import (
+    Blob,
+    ChatKind,
+    Command,
+    Handle,
+    Json,
+    MediaRef,
+    PersonId,
+    Result,
+    SendKey,
+    Status,
+)
+from wx2mqtt.store.journal import (
+    DeliveryMark,
+    NewCommand,
+    NewEvent,
+    NewMedia,
+    NewMessage,
+    NewPublication,
+    Part,
+    Reply,
+)
 from wx2mqtt.store.people import Person
 
 
@@ -21,6 +42,37 @@ def message(key: str, *, user: str = "wife", text: str = "开灯 ☀", topic: st
         text=text,
         body={"id": f"id-{key}", "user": user, "text": text},
     )
+
+
+def picture(
+    key: str, *media: NewMedia, held: bool = False, user: str = "wife", kind: str = "image"
+) -> NewMessage:
+    """A message with bytes."""
+    return NewMessage(
+        key=key,
+        id=f"id-{key}",
+        topic=f"wx/in/{user}",
+        user=user,
+        kind=kind,
+        sender=user,
+        time=1_795_600_000_000,
+        text="[Image]",
+        body={"id": f"id-{key}", "kind": kind, kind: {"state": "pending", "url": "/media/x"}},
+        media=media,
+        held=held,
+    )
+
+
+def media(media_id: str, due: int | None = 100, part: Part = Part.WHOLE) -> NewMedia:
+    ref = MediaRef(locator={"MsgID": "1", "秘": "密"}, mime="image/jpeg", size=3, name="a.jpg")
+    return NewMedia(id=media_id, part=part, kind="image", ref=ref, due=due)
+
+
+def blob(content: str, size: int = 10) -> Blob:
+    """A blob without a file."""
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    path = f"media/{sha256[:2]}/{sha256}.jpg"
+    return Blob(sha256=sha256, size=size, mime="image/jpeg", path=path, width=4, height=3)
 
 
 def event(key: str, **private: str) -> NewEvent:
@@ -48,6 +100,7 @@ def command(
     expires: int | None = 600_000,
     settled: Result | None = None,
     publications: tuple[NewPublication, ...] = (),
+    blob: Blob | None = None,
 ) -> NewCommand:
     return NewCommand(
         command=Command(user="wife", text=text, id=command_id, mention=("bob",)),
@@ -62,6 +115,7 @@ def command(
         duplicate_possible=False,
         result=settled,
         publications=publications,
+        blob=blob,
     )
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import command, mark, publication, reply, result
+from tests.unit.store.make import blob, command, mark, message, picture, publication, reply, result
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import PersonId, SendKey, Status
+from wx2mqtt.model import Blob, PersonId, SendKey, Status
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import (
     AlreadySettled,
@@ -19,6 +19,7 @@ from wx2mqtt.store.journal import (
     NewCommand,
     Outcome,
 )
+from wx2mqtt.store.people import NO_CHANGES
 
 
 async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:
@@ -398,3 +399,68 @@ async def test_the_time_of_settling_is_the_stores(journal: Journal, clock: Clock
     await journal.settle(row.id, replace(result("a"), time=1), [])
     pruned = await journal.prune(clock.now + 1000, 0, 500)
     assert pruned.commands == 1
+
+
+async def test_a_file_goes_with_its_command(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a", blob=blob("x")))
+    assert row.blob == blob("x")
+    assert await journal.due(9) == [row]
+    (plain,) = await _accept(journal, command("b"))
+    assert plain.blob is None
+
+
+async def test_a_file_that_was_fetched_later_is_attached(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a"))
+    await journal.attach(row.id, blob("x"))
+    assert (await _row(journal, "a")).blob == blob("x")
+    await journal.settle(row.id, result("a"), [])
+    with pytest.raises(AlreadySettled):
+        await journal.attach(row.id, blob("y"))
+    assert (await _row(journal, "a")).blob == blob("x")
+
+
+async def test_a_command_that_is_tried_once_more_sends_the_same_file(journal: Journal) -> None:
+    (row,) = await _accept(journal, command("a", blob=blob("x")))
+    await journal.settle(row.id, result("a", Status.FAILED), [])
+    assert (await journal.retry("a", 5000, SendKey("1"))).blob == blob("x")
+
+
+async def test_who_keeps_the_files_hears_of_what_was_accepted_and_attached(
+    database: Database, clock: Clock
+) -> None:
+    told: list[Blob] = []
+    journal = Journal(database, "home", clock, told.append)
+    await journal.open()
+    rows = await _accept(journal, command("a", blob=blob("x")), command("b"), command("a", blob=blob("x")))
+    assert told == [blob("x"), blob("x")], "also of a repeat, whose row has its own"
+    await journal.attach(rows[1].id, blob("y"))
+    assert told[2:] == [blob("y")]
+
+
+async def test_an_own_message_is_whose_it_was_sent_to(journal: Journal, clock: Clock) -> None:
+    sent, failed, _ = await _accept(journal, command("a"), command("b"), command("c"))
+    clock.now += 5
+    await journal.settle(sent.id, result("a", message_id="77"), [])
+    await journal.settle(failed.id, result("b", Status.UNCERTAIN, message_id="78"), [])
+    clock.now += 5
+    assert await journal.whose("77") == ("wife", clock.now - 5)
+    assert await journal.whose("78") is None
+    assert await journal.whose("79") is None
+
+
+async def test_an_own_message_of_the_phone_is_known_and_a_strangers_is_not(journal: Journal) -> None:
+    own = replace(message("1", user="mom"), body={"sender": {"name": "me", "self": True}})
+    theirs = replace(message("2"), body={"sender": {"user": "wife", "self": False}})
+    system = replace(message("3"), body={"sender": None})
+    await journal.record([own, theirs, system, picture("4")], NO_CHANGES, None, "")
+    assert await journal.whose("1") == ("mom", own.time)
+    for other in ("2", "3", "4", "5", "\ud83d"):
+        assert await journal.whose(other) is None
+
+
+async def test_what_another_account_sent_is_no_own_message(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    (row,) = await _accept(journal, command("a"))
+    await journal.settle(row.id, result("a", message_id="77"), [])
+    assert await Journal(database, "work", clock).whose("77") is None

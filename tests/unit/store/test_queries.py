@@ -57,6 +57,28 @@ FREQUENT = [
     ("upkeep", "passing"),
     ("upkeep", "remove_commands"),
     ("upkeep", "stats"),
+    ("commands", "whose"),
+    ("commands", "by_key"),
+    ("upkeep", "remove_deeds"),
+    ("media", "next"),
+    ("media", "get"),
+    ("media", "of_messages"),
+    ("media", "avatar"),
+    ("media", "ready"),
+    ("media", "held"),
+    ("media", "held_one"),
+    ("media_upkeep", "before"),
+    ("media_upkeep", "oldest"),
+    ("media_upkeep", "total"),
+    ("media_upkeep", "take_away"),
+    ("media_upkeep", "needed"),
+    ("media_upkeep", "page"),
+    ("history", "edges"),
+    ("history", "first"),
+    ("history", "newest"),
+    ("history", "first_of"),
+    ("history", "newest_of"),
+    ("deeds", "known"),
     ("people", "two_owners"),
     ("people", "free_levels"),
 ]
@@ -68,14 +90,26 @@ async def test_no_frequent_statement_reads_a_whole_table(database: Database, top
     scans = [
         step
         for step in plan
-        if step.startswith("SCAN") and "json_each" not in step and "CONSTANT" not in step
+        if step.startswith("SCAN") and not re.search("json_each|CONSTANT|VIRTUAL TABLE", step)
         and not re.fullmatch(r"SCAN \(?subquery.*", step, re.IGNORECASE)
     ]  # fmt: skip
     assert not scans, plan
 
 
 async def test_what_waits_is_read_in_order_without_sorting(database: Database) -> None:
-    for topic, name in [("publications", "waiting"), ("commands", "due")]:
+    sorted_by_index = [
+        ("publications", "waiting"),
+        ("commands", "due"),
+        ("media", "next"),
+        ("media", "avatar"),
+        ("media_upkeep", "before"),
+        ("media_upkeep", "oldest"),
+        ("media_upkeep", "oldest_of_all"),
+        ("media_upkeep", "page"),
+        ("history", "first"),
+        ("history", "newest"),
+    ]
+    for topic, name in sorted_by_index:
         plan = await database.read(partial(_plan, statement=queries(topic)[name]))
         assert not [step for step in plan if "TEMP B-TREE" in step], plan
 
