@@ -216,7 +216,8 @@ class Inbound:
         fields: Mapping[str, Json],
         private: Mapping[str, str],
     ) -> NewEvent:
-        body = event_body(name, event_id=key, account=self._account, time=time, user=user, fields=fields)
+        event_id = str(fields.get("id", key))  # of a recall the withdrawn message's, which came with an id
+        body = event_body(name, event_id=event_id, account=self._account, time=time, user=user, fields=fields)
         return NewEvent(
             key=key,
             topic=self._topics.event(name),

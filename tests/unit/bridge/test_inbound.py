@@ -233,6 +233,16 @@ def test_an_event_names_its_chat_and_who_did_it():
     at_home(story)
 
 
+def test_a_recall_has_the_id_of_the_message_that_was_withdrawn():
+    async def story(house: House) -> None:
+        recall = Event(key="e3", name="recall", time=1, fields={"id": "9", "message_id": "9", "text": "x"})
+        body = await house.body(recall)
+        assert (body["id"], body["message_id"], house.journal.items[-1].key) == ("9", "9", "e3")
+        assert (await house.body(IN_GROUP))["id"] == "e2"
+
+    at_home(story)
+
+
 def test_people_in_an_event_are_told_by_their_topics_and_else_by_name():
     turnover = Event(
         key="e3",

@@ -132,8 +132,10 @@ class AppType(IntEnum):
     CHANNELS = 51
     GROUP_NOTE = 53
     QUOTE = 57
+    PAT = 62
     CHANNELS_LIVE = 63
     ANNOUNCEMENT = 87
+    GIFT = 115
     TRANSFER = 2000
     RED_PACKET = 2001
     READER = 100001

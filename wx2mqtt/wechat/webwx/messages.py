@@ -13,23 +13,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message, Owner
-from wx2mqtt.wechat.webwx.appmsg import app_message, reader_message
+from wx2mqtt.wechat.webwx.appmsg import app_message
 from wx2mqtt.wechat.webwx.codes import CALL_STATES, LOCATION_SUBTYPE, NEVER_SHOWN, MsgType, Notify
 from wx2mqtt.wechat.webwx.contacts import is_group
-from wx2mqtt.wechat.webwx.content import (
-    Content,
-    Reader,
-    card,
-    image,
-    location,
-    message_id,
-    sticker,
-    text_message,
-    unsupported,
-    video,
-    voice,
-)
-from wx2mqtt.wechat.webwx.fields import Entry, number, text
+from wx2mqtt.wechat.webwx.content import Content, Reader, card, text_message, unsupported
+from wx2mqtt.wechat.webwx.fields import Entry, message_id, number, text
+from wx2mqtt.wechat.webwx.links import reader_message
 from wx2mqtt.wechat.webwx.notices import (
     Recall,
     friend_request,
@@ -38,6 +27,8 @@ from wx2mqtt.wechat.webwx.notices import (
     system_xml,
     told,
 )
+from wx2mqtt.wechat.webwx.places import location
+from wx2mqtt.wechat.webwx.recordings import image, sticker, video, voice
 from wx2mqtt.words import Language
 
 # `<sender>:<br/>`; clear wxids do occur (webwx 3.5).
@@ -182,6 +173,7 @@ def _message(entry: Entry, frame: Frame, content: Content, view: View, now: int)
         time=_time(entry, now),
         detail=content.detail,
         media=content.media,
+        thumbnail=content.thumbnail,
     )
 
 
@@ -225,7 +217,7 @@ def _friend_request(entry: Entry, frame: Frame, _view: View, _language: Language
         key=key_of(entry),
         name="friend_request",
         time=_time(entry, now),
-        fields={"id": key_of(entry), **request_fields(entry, request)},
+        fields={"id": key_of(entry), **request_fields(request)},
         private={"ticket": request.ticket, "username": request.username},
     )
 
@@ -255,7 +247,7 @@ def _system_xml(
         time=_time(entry, now),
         chat=Handle(frame.chat),
         actor=_revoker(found, frame, view.owner),
-        fields=recall_fields(found),
+        fields=recall_fields(found, view.owner),
     )
 
 

@@ -5,21 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from wx2mqtt.model import Json, Kind
-from wx2mqtt.wechat.webwx.content import Content, facts, message_id
+from wx2mqtt.model import Json, Kind, Owner
+from wx2mqtt.wechat.webwx.content import Content, facts
 from wx2mqtt.wechat.webwx.fields import Entry, inner, number, text
-from wx2mqtt.wechat.webwx.text import line, name, system_text
+from wx2mqtt.wechat.webwx.money import money_told
+from wx2mqtt.wechat.webwx.text import LINE, line, name, system_text
 from wx2mqtt.wechat.webwx.words import placeholder
 from wx2mqtt.wechat.webwx.xml import NOTHING, Node, parse
 from wx2mqtt.words import Language
 
-# The web shows no red packet, only a text that one came or went (webwx 3.10); matched loosely, in three
-# scripts.
-_RED_PACKET = re.compile(
-    r"[收发發]到?出?(?:了一?个)?[红紅]包"
-    r"|\bred packet\b.*\b(?:phone|view)\b|\b(?:received|sent) (?:an? )?red packet\b",
-    re.IGNORECASE,
-)
 _SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
 _QUOTED_NAME = re.compile(r"[\"“「](.+?)[\"”」]")
 _OWN = re.compile(r"\s*(?:你|您|You\b)", re.IGNORECASE)
@@ -53,9 +47,7 @@ class FriendRequest:
 def told(_entry: Entry, content: str, language: Language) -> Content:
     """A system text."""
     said = system_text(content)
-    if _RED_PACKET.search(said):
-        return Content(kind=Kind.RED_PACKET, text=said)
-    return Content(kind=Kind.SYSTEM, text=said or placeholder(language, Kind.SYSTEM))
+    return money_told(said) or Content(kind=Kind.SYSTEM, text=said or placeholder(language, Kind.SYSTEM))
 
 
 def system_xml(content: str) -> Recall | Content | None:
@@ -82,19 +74,20 @@ def friend_request(entry: Entry, content: str) -> FriendRequest:
     )
 
 
-def recall_fields(recall: Recall) -> dict[str, Json]:
-    """What is published of a recall."""
-    return facts(message_id=recall.message_id, by=recall.by, text=recall.text)
+def recall_fields(recall: Recall, owner: Owner) -> dict[str, Json]:
+    """What is published of a recall: the withdrawn message is its `id`."""
+    by = owner.nickname if recall.own else recall.by
+    return facts(id=recall.message_id, message_id=recall.message_id, by=by, text=recall.text)
 
 
-def request_fields(entry: Entry, request: FriendRequest) -> dict[str, Json]:
+def request_fields(request: FriendRequest) -> dict[str, Json]:
     """What is published of a friend request; never the ticket."""
-    return facts(id=message_id(entry), name=request.name, text=request.text, source=request.source)
+    return facts(name=request.name, text=request.text, source=request.source)
 
 
 def _recall(xml: Node) -> Recall:
     said = system_text(xml.text("replacemsg"))
-    by = _QUOTED_NAME.search(said)
+    by = _QUOTED_NAME.search(said[:LINE])
     ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
     withdrawn = next((found for found in ids if found.isascii() and found.isdigit() and found.strip("0")), "")
     own = bool(_OWN.match(said))

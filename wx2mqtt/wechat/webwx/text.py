@@ -14,6 +14,7 @@ _EMOJI = re.compile(r'<span class="emoji emoji([0-9a-fA-F]{2,40})">\s*</span>?')
 # One pass over all entities is the same as `&amp;` last: what it yields is not looked at again.
 _ENTITY = re.compile(r"&(lt|gt|quot|apos|amp|#0*39|#[xX]0*27);")
 _ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "amp": "&"}
+_COMMON = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&#39;", "'"))
 # Markup of system texts; anything else between angle brackets was typed by a person.
 _MARKUP = re.compile(r"</?(?:a|img|_wc_custom_link_)\b[^<>]*>", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
@@ -40,7 +41,7 @@ _CORRECTIONS = {
 def plain(content: str) -> str:
     """The text that a person wrote."""
     if "<" in content:
-        content = emoji_undone(_BREAK.sub("\n", content))
+        content = emoji_undone(breaks_undone(content))
     return entities_undone(content) if "&" in content else content
 
 
@@ -69,7 +70,7 @@ def said_by_server(message: str) -> str:
 
 def xml_of(content: str) -> str:
     """The XML in a message's content: escaped once, with `<br/>` between its lines (webwx 3.3)."""
-    content = emoji_undone(_BREAK.sub("\n", content)) if "<" in content else content
+    content = emoji_undone(breaks_undone(content)) if "<" in content else content
     stripped = content.lstrip()
     # Some servers send it without the escaping; then its own entities must stay.
     return stripped if stripped.startswith("<") else entities_undone(stripped)
@@ -85,6 +86,12 @@ def well_formed(text: str) -> str:
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
+def breaks_undone(content: str) -> str:
+    """`<br/>` as a line's end."""
+    content = content.replace("<br/>", "\n")
+    return _BREAK.sub("\n", content) if "<br" in content else content
+
+
 def emoji_undone(content: str) -> str:
     """Emoji spans as characters."""
     return _EMOJI.sub(lambda span: _characters(span[1]), content) if "<span" in content else content
@@ -92,7 +99,12 @@ def emoji_undone(content: str) -> str:
 
 def entities_undone(content: str) -> str:
     """`&lt; &gt; &quot; &#39; &amp;` as characters, each once."""
-    return _ENTITY.sub(lambda entity: _ENTITIES.get(entity[1], "'"), content)
+    common = content
+    for entity, character in _COMMON:
+        common = common.replace(entity, character)
+    if "&#" in common:  # a number in another spelling, which one pass over all of them finds
+        return _ENTITY.sub(lambda entity: _ENTITIES.get(entity[1], "'"), content)
+    return common.replace("&amp;", "&")
 
 
 def _characters(digits: str) -> str:

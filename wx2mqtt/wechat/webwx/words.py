@@ -22,6 +22,15 @@ _KINDS: dict[Kind, tuple[str, str]] = {
     Kind.UNSUPPORTED: ("[a message that web WeChat cannot show]", "[网页版微信无法显示的消息]"),
 }
 
+# games and their results (webwx 3.2)
+_GAMES: dict[str, tuple[str, str]] = {
+    "dice": ("dice", "骰子"),
+    "rock_paper_scissors": ("rock paper scissors", "猜拳"),
+    "rock": ("rock", "石头"),
+    "paper": ("paper", "布"),
+    "scissors": ("scissors", "剪刀"),
+}
+
 _SENTENCES: dict[str, tuple[str, str]] = {
     # why a login is over (webwx 1.3, 5.2): the numbers are used inconsistently, so the words say what is
     # likely
@@ -138,3 +147,9 @@ def placeholder(language: Language, kind: Kind, what: str = "") -> str:
     """The line for a message whose kind has no text of its own: `[file] report.pdf`."""
     label = _KINDS[kind][language == "zh"]
     return f"{label} {what}" if what else label
+
+
+def outcome(language: Language, game: str, result: str) -> str:
+    """A game and its result in words: `dice: 4`; empty where there is no game."""
+    said = [_GAMES.get(word, (word, word))[language == "zh"] for word in (game, result) if word]
+    return ": ".join(said)

@@ -1,17 +1,22 @@
-"""XML from strangers: through defusedxml, bounded in size and number of elements; never an exception."""
+"""XML from strangers: no DTD, bounded in size and number of elements; never an exception.
+
+Without a DTD there are no entities to expand and no files or addresses to fetch. The parser of the standard
+library in C is asked, since it costs half of what defusedxml's does, and most messages are XML.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element, ParseError, fromstring
 
 from wx2mqtt.wechat.webwx.text import mended_xml, xml_of
 
 LIMIT = 1 << 20  # characters; a forwarded history of a hundred messages has some 100,000
 ELEMENTS = 20_000  # this also bounds the depth
+
+# What may stand before a DTD; possessive, so that nothing is looked at twice.
+_DTD = re.compile(r"\ufeff?(?>\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)
 
 
 class Node:
@@ -31,7 +36,8 @@ class Node:
 
     def at(self, path: str) -> Node:
         """The first element at a path of tags."""
-        return Node(None if self._element is None else self._element.find(path))
+        found = None if self._element is None else self._element.find(path)
+        return NOTHING if found is None else Node(found)
 
     def text(self, path: str) -> str:
         """The text of the first element at a path."""
@@ -65,9 +71,10 @@ def parse_plain(source: str) -> Node:
 
 
 def _parsed(source: str) -> Node:
+    if "<!DOCTYPE" in source and _DTD.match(source):
+        return NOTHING
     try:
-        return Node(fromstring(source, forbid_dtd=True))
-    # Besides the parser's own errors: characters that cannot be encoded, and a declared encoding that is
-    # unknown.
-    except (ParseError, DefusedXmlException, ValueError, LookupError):
+        return Node(fromstring(source))  # noqa: S314
+    # Besides the parser's own errors: characters that cannot be encoded.
+    except (ParseError, ValueError):
         return NOTHING

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
+from wx2mqtt.wechat.webwx.appmsg import app_message
+from wx2mqtt.wechat.webwx.content import Content
 from wx2mqtt.wechat.webwx.roster import Roster
 
 ME = Handle("@" + "e" * 32)
@@ -51,6 +53,22 @@ def escaped(xml: str) -> str:
 def appmsg(inside: str, after: str = "") -> str:
     """The Content of a message 49."""
     return escaped(f'<msg>\n<appmsg appid="" sdkver="0">\n{inside}\n</appmsg>\n{after}</msg>')
+
+
+def app(inside: str, after: str = "", **fields: Any) -> Content:
+    """A message 49 as it is read, from what stands in its `appmsg` and behind it."""
+    content = appmsg(inside, after)
+    return app_message(entry(MsgType=49, Content=content, **fields), content, "en")
+
+
+def app_of_type(number: int, more: str = "", **fields: Any) -> Content:
+    """A message 49 of a type, called T."""
+    return app(f"<title>T</title><type>{number}</type>{more}", **fields)
+
+
+def bare_app(content: str = "", **fields: Any) -> Content:
+    """A message 49 with this content, or with none."""
+    return app_message(entry(MsgType=49, Content=content, **fields), content, "en")
 
 
 def roster() -> Roster:

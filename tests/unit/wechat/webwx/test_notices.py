@@ -4,38 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.wechat.webwx.entries import entry, escaped
+from tests.unit.wechat.webwx.entries import OWNER, entry, escaped
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx import notices
 from wx2mqtt.wechat.webwx.content import Content
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "收到红包，请在手机上查看",
-        "发出红包，请在手机上查看",
-        "收到紅包，請在手機上查看",
-        "發出紅包，請在手機上查看",
-        "Red packet received. View on phone.",
-        "You sent a red packet",
-    ],
-)
-def test_red_packets(words: str) -> None:
-    assert notices.told(entry(), words, "en").kind is Kind.RED_PACKET
+def test_system_texts_are_told_without_their_markup() -> None:
+    words = '"A"领取了你的&lt;a href="weixin://x"&gt;红包&lt;/a&gt;'
+    assert notices.told(entry(), words, "en") == Content(kind=Kind.SYSTEM, text='"A"领取了你的红包')
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        '"A"领取了你的红包',
-        "你发的红包已超过24小时未被领取",
-        "位置共享已经结束",
-        "收到转账0.10元，请在手机上查看",
-    ],
-)
-def test_other_system_texts(words: str) -> None:
-    assert notices.told(entry(), words, "en") == Content(kind=Kind.SYSTEM, text=words)
+def test_money_that_is_told() -> None:
+    assert (
+        notices.told(entry(), '<img src="hongbao.png"/>收到红包，请在手机上查看', "en").kind
+        is Kind.RED_PACKET
+    )
+    assert notices.told(entry(), "收到转账0.10元，请在手机上查看", "en").detail["amount"] == "0.10"
 
 
 def test_a_system_text_that_is_only_markup() -> None:
@@ -67,7 +52,7 @@ def test_which_message_was_withdrawn(ids: str, message_id: str) -> None:
 
 
 def test_a_recall_without_anything_known() -> None:
-    assert notices.recall_fields(recall("")) == {}
+    assert notices.recall_fields(recall(""), OWNER) == {}
 
 
 def test_sentences_of_system_xml() -> None:
