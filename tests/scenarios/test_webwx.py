@@ -21,8 +21,21 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
-from wx2mqtt.model import ChatKind, Contact, Cursor, Draft, Event, Handle, Kind, Message, SendKey
+from wx2mqtt.model import (
+    Attachment,
+    Blob,
+    ChatKind,
+    Contact,
+    Cursor,
+    Draft,
+    Event,
+    Handle,
+    Kind,
+    Message,
+    SendKey,
+)
 from wx2mqtt.simulator.kinds import all_kinds
+from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.speech import Speech, say
 from wx2mqtt.wechat.gateway import (
@@ -515,6 +528,7 @@ KINDS: dict[str, Kind | str | None] = {
     ),
     **dict.fromkeys(("pat", "member_joined", "member_removed", "group_todo", "system"), Kind.SYSTEM),
     "app_transfer": Kind.TRANSFER,
+    "system:transfer": Kind.TRANSFER,
     "card": Kind.CARD,
     "file": Kind.FILE,
     "friend_request": "friend_request",
@@ -528,7 +542,6 @@ KINDS: dict[str, Kind | str | None] = {
 async def test_every_kind_of_message_arrives_as_what_it_is(online: Account, language: str) -> None:
     await online.phone.post("settings", language=language)
     kinds = all_kinds()
-    "system:transfer": Kind.TRANSFER,
     found: dict[str, Kind | str | None] = {}
     for kind in kinds:
         await online.phone.post("say", kind=kind, text="" if kind.startswith("system:") else "words")
@@ -651,6 +664,15 @@ async def led_to(port: int) -> AsyncIterator[tuple[str, list[str]]]:
         await asyncio.sleep(0)  # lets the closed transports go
 
 
+def picture_in(folder: Path) -> Draft:
+    """A picture for oneself."""
+    content = sample("image.jpg")
+    (folder / "picture").write_bytes(content)
+    blob = Blob(sha256="5e", size=len(content), mime="image/jpeg", path="picture")
+    attachment = Attachment(file=folder / "picture", name="a.jpg", blob=blob)
+    return Draft(chat=Handle("filehelper"), kind=Kind.IMAGE, attachment=attachment)
+
+
 @pytest.mark.parametrize("base", ["wx.qq.com", "wx2.qq.com", "web2.wechat.com"])
 async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_certificates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, base: str
@@ -670,8 +692,10 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
             say(sim.wechat, Speech(sender="wife", to="me", text="hello"))
             batch = await gateway.receive(login.cursor)
             await gateway.send(TO_MYSELF, SendKey("17000000000000001"))
+            await gateway.send(picture_in(tmp_path), SendKey("17000000000000002"))
             await gateway.logout()
         await gateway.close()
         assert [item.text for item in batch.items if isinstance(item, Message)] == ["hello"]
-        assert {f"{base}:443", f"webpush.{base}:443", "login.wx.qq.com:443"} <= set(asked)
+        assert {f"{base}:443", f"webpush.{base}:443", f"file.{base}:443"} <= set(asked)
+        assert "login.wx.qq.com:443" in asked
         assert sim.wechat.violations.list() == []
