@@ -186,11 +186,22 @@ async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
 
 
 async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
-    """The phone's lines from number `after`, for the page; with `wait` seconds until there is more."""
-    after = int(_number(request, "after", 0))
+    """The phone's lines from number `after`, for the page; with `wait` seconds until there is more.
+
+    `recalled` are the ids of messages taken back, without the first `recalls` of them.
+    """
+    after, recalls = int(_number(request, "after", 0)), int(_number(request, "recalls", 0))
     phone = wechat.phone
-    await phone.bell.wait_for(lambda: phone.count > after, min(_number(request, "wait", 0), LONGEST_WAIT))
-    return {"count": phone.count, "lines": [asdict(line) for line in phone.lines if line.n > after]}
+    await phone.bell.wait_for(
+        lambda: phone.count > after or len(phone.recalled) > recalls,
+        min(_number(request, "wait", 0), LONGEST_WAIT),
+    )
+    return {
+        "count": phone.count,
+        "lines": [asdict(line) for line in phone.lines if line.n > after],
+        "recalls": len(phone.recalled),
+        "recalled": phone.recalled[recalls:],
+    }
 
 
 async def violations(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:

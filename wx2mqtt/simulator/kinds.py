@@ -256,9 +256,20 @@ def _system(saying: Saying) -> Fields:
     return {"MsgType": 10000, "Content": wire.text(saying.text)}
 
 
+_SAID_BY_WECHAT = {
+    "recall": "recalled",
+    "pat": "pat",
+    "member_joined": "joined",
+    "group_todo": "todo",
+    "member_removed": "removed",
+}
+
+
 def on_the_phone(kind: str, text: str, author: Contact, asked: Asked) -> str:
     """What the phone shows of a message: WeChat's own words where nobody wrote any."""
     variant = kind.removeprefix("system:")
+    if not text and kind in _SAID_BY_WECHAT:
+        return phrase(asked.language, _SAID_BY_WECHAT[kind]).format(a=author.nickname)
     if text or variant not in SYSTEM_TEXTS:
         return text
     return _words(variant, author, asked)

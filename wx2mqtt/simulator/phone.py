@@ -62,6 +62,7 @@ class Phone:
         self.sent: list[Sent] = []
         self.count = 0
         self.unread: Counter[str] = Counter()
+        self.recalled: list[str] = []
 
     def show(
         self,
@@ -107,8 +108,9 @@ class Phone:
     def recall(self, msg_id: str) -> None:
         """A message was taken back."""
         line = self.find(msg_id)
-        if line is not None:
+        if line is not None and not line.recalled:
             line.recalled = True
+            self.recalled.append(msg_id)
 
     def took(
         self,

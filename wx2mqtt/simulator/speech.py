@@ -92,7 +92,7 @@ def _one(wechat: WeChat, speech: Speech, place: _Place, number: int) -> _One:
 
 def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[_One]) -> None:
     if speech.kind == "recall":
-        take_back(wechat, str(speech.detail.get("msg_id")))
+        take_back(wechat, str(speech.detail.get("msg_id", "")))
     asked, now = kinds.Asked(language=wechat.settings.language, detail=speech.detail), time.time()
     for one in said:
         wechat.phone.show(

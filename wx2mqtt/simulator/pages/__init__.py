@@ -1,4 +1,4 @@
-"""The phone page: three plain files, served with a policy that allows no script but theirs."""
+"""The phone page: four plain files, served with a policy that allows no script but theirs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from wx2mqtt.simulator.exchange import Answer, Request
 _FILES = {
     "/sim": ("phone.html", "text/html; charset=utf-8"),
     "/sim/phone.css": ("phone.css", "text/css; charset=utf-8"),
+    "/sim/kinds.js": ("kinds.js", "text/javascript; charset=utf-8"),
     "/sim/phone.js": ("phone.js", "text/javascript; charset=utf-8"),
 }
 
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 _HEADERS = (

@@ -5,7 +5,8 @@ const WORDS = {
   en: {
     title: 'WeChat, simulated', logout: 'Log out on the phone', login: 'Log in to web WeChat?', scan: 'Scan', confirm: 'Confirm',
     cancel: 'Cancel', chats: 'Chats', search: 'Search', back: 'Back', messages: 'Messages', empty: 'Nothing said yet.',
-    as: 'Write as', kind: 'Kind', write: 'Write a message', send: 'Send', online: 'Web WeChat is logged in',
+    as: 'Write as', kinds: 'Send something else', pick: 'Choose files…', quote: 'Quote', recall: 'Recall',
+    quoting: 'Quoting', unquote: 'Do not quote', large: 'The page takes files of at most 20 MB.', stranger: 'New friend', unread: 'unread', write: 'Write a message', send: 'Send', online: 'Web WeChat is logged in',
     offline: 'No web WeChat is logged in', waiting: 'A program shows this code. Scan it as the phone would.',
     asked: 'A program asks to log in again.', scanned: 'Scanned. Do you want to log in there?', me: 'me, on this phone',
     web: 'by web WeChat', recalled: 'recalled', more: 'and {n} more: search', qr: 'QR code of the login', gone: 'The simulator does not answer.',
@@ -13,16 +14,12 @@ const WORDS = {
   },
   zh: {
     title: '模拟微信', logout: '在手机上退出网页登录', login: '登录网页微信？', scan: '扫一扫', confirm: '确认登录', cancel: '取消',
-    chats: '聊天', search: '搜索', back: '返回', messages: '消息', empty: '还没有消息。', as: '发送人', kind: '类型', write: '输入消息',
+    chats: '聊天', search: '搜索', back: '返回', messages: '消息', empty: '还没有消息。', as: '发送人', kinds: '发送其他内容', pick: '选择文件…', quote: '引用', recall: '撤回', quoting: '引用',
+    unquote: '取消引用', large: '网页最多发送 20 MB 的文件。', stranger: '新朋友', unread: '未读', write: '输入消息',
     send: '发送', online: '网页微信已登录', offline: '没有网页微信登录', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
     asked: '有程序请求再次登录。', scanned: '已扫描，确认在那里登录吗？', me: '我（这部手机）', web: '网页微信发送', recalled: '已撤回',
     more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。'
   }
-}
-const KINDS = {
-  text: ['Text', '文字'], image: ['Picture', '图片'], voice: ['Voice', '语音'], video: ['Video', '视频'], sticker: ['Sticker', '表情'],
-  location: ['Location', '位置'], link: ['Link', '链接'], file: ['File', '文件'], card: ['Card', '名片'], mini_program: ['Mini program', '小程序'],
-  quote: ['Quote', '引用'], app_transfer: ['Transfer', '转账'], 'system:red_packet': ['Red packet', '红包'], call: ['Call', '通话']
 }
 const SHOWN = 200
 
@@ -36,6 +33,8 @@ const lines = []
 const last = new Map()
 let open = null
 let code = null
+let quoted = null
+let unread = {}
 const wanted = /^\/l\/(.+)$/.exec(decodeURIComponent(location.pathname))?.[1]
 
 const get = async path => {
@@ -56,7 +55,12 @@ function translate () {
   for (const one of document.querySelectorAll('[data-t-placeholder]')) one.placeholder = words[one.dataset.tPlaceholder]
   for (const one of document.querySelectorAll('[data-t-label]')) one.setAttribute('aria-label', words[one.dataset.tLabel])
   $('qr').alt = words.qr
-  for (const [kind, names] of Object.entries(KINDS)) $('kind').append(new Option(names[language === 'zh' ? 1 : 0], kind))
+  for (const kind of Object.keys(KINDS).filter(one => one !== 'text')) {
+    const button = element('button', '', kindName(kind))
+    button.dataset.kind = kind
+    button.addEventListener('click', () => kind === 'friend_request' ? askAsFriend() : say(toSay(kind, takeText())))
+    $('kinds').append(button)
+  }
 }
 
 const nameOf = id => {
@@ -70,8 +74,6 @@ const element = (tag, className, text) => {
   return made
 }
 const clock = seconds => new Date(seconds * 1000).toLocaleTimeString(language === 'zh' ? 'zh-CN' : 'en', { hour: '2-digit', minute: '2-digit' })
-const summary = line => line.kind === 'text' || line.via === 'system' ? line.text : `[${kindName(line.kind)}] ${line.text}`
-const kindName = kind => KINDS[kind] ? KINDS[kind][language === 'zh' ? 1 : 0] : kind
 
 function face (id) {
   let sum = 0
@@ -83,7 +85,7 @@ function face (id) {
 
 function showChats () {
   const looked = $('search').value.trim().toLowerCase()
-  const all = [...people.values()].filter(one => one.kind !== 'stranger' && one.id !== 'me')
+  const all = [...people.values()].filter(one => (one.kind !== 'stranger' || last.has(one.id)) && one.id !== 'me')
   const found = all.filter(one => !looked || `${one.id} ${one.remark} ${one.nickname}`.toLowerCase().includes(looked))
   found.sort((a, b) => (last.get(b.id)?.n || 0) - (last.get(a.id)?.n || 0))
   $('chats').replaceChildren(...found.slice(0, SHOWN).map(chatItem))
@@ -97,6 +99,7 @@ function chatItem (person) {
   if (person.id === open) button.setAttribute('aria-current', 'true')
   button.append(face(person.id), element('span', 'name', nameOf(person.id)), element('span', 'when', line ? clock(line.time) : ''))
   button.append(element('span', 'last', line ? summary(line) : ''))
+  if (unread[person.id] && person.id !== open) button.append(element('span', 'unread', `${unread[person.id]} ${words.unread}`))
   button.addEventListener('click', () => openChat(person.id))
   const item = document.createElement('li')
   item.append(button)
@@ -112,6 +115,8 @@ function authors (chat) {
 
 function openChat (id) {
   open = id
+  quote(null)
+  if (unread[id]) order('/sim/read', { chat: id })
   $('main').classList.add('open')
   $('chat-name').textContent = nameOf(id)
   $('author').replaceChildren(...authors(people.get(id)))
@@ -131,11 +136,41 @@ function showEmpty () {
 function bubble (line) {
   const mine = line.sender === 'me'
   const item = element('li', line.via === 'system' ? 'system' : mine ? 'mine' : 'theirs')
+  item.dataset.id = line.msg_id
   if (line.recalled) item.classList.add('recalled')
   const said = line.via === 'web' ? words.web : mine ? '' : nameOf(line.sender)
   if (line.via !== 'system') item.append(element('span', 'who', [said, clock(line.time), line.recalled ? words.recalled : ''].filter(Boolean).join(' · ')))
-  item.append(element('span', 'bubble', summary(line)))
+  const media = shown(line)
+  if (media) item.append(media)
+  if (!media || (line.text && line.kind !== 'file')) item.append(element('span', 'bubble', summary(line)))
+  if (line.via !== 'system' && !line.recalled) item.append(acts(line))
   return item
+}
+
+function acts (line) {
+  const made = element('span', 'acts')
+  const press = (word, what) => {
+    const button = element('button', 'small', words[word])
+    button.addEventListener('click', what)
+    made.append(button)
+  }
+  press('quote', () => quote(line))
+  press('recall', () => order('/sim/say', { from: line.sender, to: receiver(line.sender), kind: 'recall', detail: { msg_id: line.msg_id } }))
+  return made
+}
+
+function quote (line) {
+  quoted = line
+  $('quoting').hidden = !line
+  $('quoted').textContent = line ? `${words.quoting}: ${nameOf(line.sender)}: ${summary(line)}` : ''
+  if (line) $('text').focus()
+}
+
+function recall (ids) {
+  for (const line of lines.filter(one => ids.includes(one.msg_id))) {
+    line.recalled = true
+    for (const item of $('lines').children) if (item.dataset.id === line.msg_id) item.replaceWith(bubble(line))
+  }
 }
 
 function add (line) {
@@ -148,18 +183,38 @@ function add (line) {
   showEmpty()
 }
 
+const receiver = from => from === 'me' || people.get(open).kind === 'group' ? open : 'me'
+const say = values => order('/sim/say', { from: $('author').value, to: receiver($('author').value), ...values })
+
+function takeText () {
+  const text = $('text').value.trim()
+  $('text').value = ''
+  return text
+}
+
 async function send (event) {
   event.preventDefault()
   const text = $('text').value
-  const from = $('author').value
-  const kind = $('kind').value
-  if (!open || (kind === 'text' && !text.trim())) return
-  const group = people.get(open).kind === 'group'
-  const to = from === 'me' || group ? open : 'me'
-  if (await order('/sim/say', { from, to, text, kind })) {
-    $('text').value = ''
-    $('kind').value = 'text'
+  if (!open || !text.trim()) return
+  const values = quoted ? { kind: 'quote', text, detail: quoteOf(quoted) } : { kind: 'text', text }
+  if (!await say(values)) return
+  $('text').value = ''
+  quote(null)
+}
+
+async function sendFiles (files) {
+  for (const file of files) {
+    if (file.size > LARGEST) $('problem').textContent = words.large
+    else await say(await fileToSay(file))
   }
+  $('file').value = ''
+}
+
+async function askAsFriend () {
+  const id = `new${Date.now()}`
+  const text = takeText()
+  await order('/sim/people', { add: { id, nickname: words.stranger, kind: 'stranger', contact_flag: 0 } })
+  await order('/sim/say', { from: id, to: 'me', kind: 'friend_request', text })
 }
 
 function showLogin (state) {
@@ -178,11 +233,18 @@ function showLogin (state) {
   $('login-text').textContent = chosen.state === 'scanned' ? words.scanned : chosen.push ? words.asked : words.waiting
 }
 
+function showUnread (now) {
+  const changed = JSON.stringify(now) !== JSON.stringify(unread)
+  unread = now
+  if (changed) showChats()
+}
+
 async function watchState () {
   for (;;) {
     try {
       const state = await get('/sim/state')
       showLogin(state)
+      showUnread(state.unread)
       if (state.people + 1 !== people.size) await readPeople()
     } catch { $('web-text').textContent = words.gone }
     await new Promise(resolve => setTimeout(resolve, 1000))
@@ -191,12 +253,15 @@ async function watchState () {
 
 async function watchLines () {
   let seen = 0
+  let recalls = 0
   for (;;) {
     try {
-      const feed = await get(`/sim/feed?after=${seen}&wait=25`)
-      if (feed.count < seen) { lines.length = 0; last.clear(); seen = 0; continue }
+      const feed = await get(`/sim/feed?after=${seen}&recalls=${recalls}&wait=25`)
+      if (feed.count < seen) { lines.length = 0; last.clear(); seen = recalls = 0; continue }
       feed.lines.forEach(add)
+      recall(feed.recalled)
       seen = feed.count
+      recalls = feed.recalls
       if (feed.lines.length) showChats()
     } catch { await new Promise(resolve => setTimeout(resolve, 2000)) }
   }
@@ -220,6 +285,13 @@ async function start () {
   $('back').addEventListener('click', () => $('main').classList.remove('open'))
   $('search').addEventListener('input', showChats)
   $('compose').addEventListener('submit', send)
+  $('unquote').addEventListener('click', () => quote(null))
+  $('more-kinds').addEventListener('click', () => {
+    $('kinds').hidden = !$('kinds').hidden
+    $('more-kinds').setAttribute('aria-expanded', String(!$('kinds').hidden))
+  })
+  $('pick').addEventListener('click', () => $('file').click())
+  $('file').addEventListener('change', () => sendFiles([...$('file').files]))
   $('text').addEventListener('keydown', event => {
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) $('compose').requestSubmit()
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) event.preventDefault()
