@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.model import ChatKind, Handle, Kind, Message, Result, Status
+from wx2mqtt.model import ChatKind, Handle, Json, Kind, Message, Result, Status
 from wx2mqtt.mqtt.payloads import (
     LAST_TEXT,
     answer_error,
@@ -25,6 +25,7 @@ TIME = 1_795_600_000_123
 TEXTS = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from('"\\\n\x01灯☀👨‍👩‍👧'), max_size=3000
 )
+SMALL: dict[str, Json] = {"thumbnail": {"state": "pending", "url": "/media/a"}}
 DETAILS = st.dictionaries(st.sampled_from(["url", "title", "name"]), st.text(max_size=200))
 
 
@@ -33,7 +34,7 @@ def message(text="开灯 ☀", kind=Kind.TEXT, **more):
     return Message(**{**values, "sender": Handle("@1"), "kind": kind, "text": text, "time": TIME, **more})
 
 
-def payload(text="开灯 ☀", kind=Kind.TEXT, **more):
+def payload(text="开灯 ☀", kind=Kind.TEXT, *, media=None, **more):
     """A message as the journal publishes it."""
     body = message_body(
         message(text, kind, **more),
@@ -42,6 +43,7 @@ def payload(text="开灯 ☀", kind=Kind.TEXT, **more):
         chat_name="老婆",
         sender={"user": "wife", "name": "老婆", "self": False},
         trusted=True,
+        media=media or {},
     )
     return encode({"schema": 1, "stream": "k3v9qa", "seq": 1042, **body})
 
@@ -66,8 +68,8 @@ def test_a_message_is_what_the_contract_shows():
 
 def test_a_kind_adds_an_object_of_its_name_and_a_system_text_has_no_sender():
     place = message("天安门", Kind.LOCATION, detail={"lat": 39.9, "lon": 116.4, "label": "天安门"})
-    body = message_body(place, account="a", user="u", chat_name="", sender=None, trusted=False)
-    assert body["location"] == {"lat": 39.9, "lon": 116.4, "label": "天安门"}
+    body = message_body(place, account="a", user="u", chat_name="", sender=None, trusted=False, media=SMALL)
+    assert body["location"] == {"lat": 39.9, "lon": 116.4, "label": "天安门", **SMALL}
     assert body["text"] == "天安门"
     assert "sender" not in body
     assert not any(value is None for value in body.values())
@@ -84,7 +86,7 @@ def test_any_text_becomes_utf_8_without_escapes_of_what_needs_none(text):
 def test_a_kind_of_which_nothing_is_known_has_an_empty_object_and_a_text_none():
     for kind, there in ((Kind.IMAGE, True), (Kind.STICKER, True), (Kind.SYSTEM, True), (Kind.TEXT, False)):
         body = message_body(
-            message("", kind), account="a", user="u", chat_name="", sender=None, trusted=False
+            message("", kind), account="a", user="u", chat_name="", sender=None, trusted=False, media={}
         )
         assert (body.get(str(kind)) == {}) is there
 
@@ -157,6 +159,13 @@ def test_last_of_a_message_without_a_text_is_that_message(body):
     assert json.loads(last_body(encode(body))) == body
 
 
+def test_last_has_none_of_the_bytes_of_its_message():
+    shown = {"state": "ready", "url": "/media/a"}
+    last = json.loads(last_body(payload("[图片]", Kind.IMAGE, media={**shown, "data": "QUJD"})))
+    assert last["image"] == shown
+    assert "truncated" not in last
+
+
 # a message that the broker takes only in part
 
 
@@ -193,6 +202,15 @@ def test_long_details_go_before_the_text():
     body = json.loads(smaller)
     assert body["text"] == "the line that a person reads"
     assert "link" not in body
+
+
+def test_the_bytes_of_a_message_go_before_all_else():
+    facts = {"state": "ready", "url": "/media/a", "path": "media/ab/abc.jpg", "width": 640}
+    large = payload("[图片]", Kind.IMAGE, media={**facts, "data": "QUJD" * 1000})
+    smaller = cut(large, 1000)
+    assert smaller is not None
+    body, whole = json.loads(smaller), json.loads(large)
+    assert body == {**whole, "image": facts, "truncated": True}
 
 
 def test_what_has_no_text_cannot_be_cut_further():

@@ -1,0 +1,33 @@
+"""Rows and messages with bytes, with as little said as a test needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wx2mqtt.model import Blob, MediaRef
+from wx2mqtt.store.rows import MediaRow, MediaState, Part
+
+NOW = 1_795_600_000_000
+REF = MediaRef(locator={"call": "image", "msgid": "77"}, mime="image/jpeg", size=5, name="a.jpg")
+BLOB = Blob(sha256="ab12", size=1234, mime="image/png", path="media/ab/ab12.png", width=640, height=480)
+
+
+def row(**more: Any) -> MediaRow:
+    """Bytes of a picture that are still to be fetched."""
+    values: dict[str, Any] = {
+        "id": "m1",
+        "part": Part.WHOLE,
+        "kind": "image",
+        "message_id": "77",
+        "user": "wife",
+        "ref": REF,
+        "state": MediaState.PENDING,
+        "tries": 0,
+        "empty": 0,
+        "due": NOW,
+        "created": NOW,
+        "why": "",
+        "blob": None,
+        "fetched": None,
+    }
+    return MediaRow(**{**values, **more})

@@ -1,0 +1,278 @@
+"""A media room at work: the store is real, WeChat and the broker are on paper."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.paper_link import PaperLink
+from tests.unit.bridge.outgoing import PEOPLE
+from tests.unit.bridge.talk import message
+from tests.unit.store.conftest import Clock
+from wx2mqtt.bridge.media.fetcher import Around
+from wx2mqtt.bridge.media.jobs import is_held, jobs_of
+from wx2mqtt.bridge.media.room import MediaRoom
+from wx2mqtt.bridge.media.rules import MediaRules
+from wx2mqtt.bridge.media.shown import in_message
+from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.people.identity import Identity
+from wx2mqtt.bridge.pump import Pump
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import LoggedOut, StoreFull, Wx2MqttError
+from wx2mqtt.model import Blob, Cursor, Handle, Kind, MediaRef, Message
+from wx2mqtt.mqtt.payloads import message_body
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal, MediaRow, MediaState, NewMessage
+from wx2mqtt.store.people import NO_CHANGES
+
+PATIENCE = 5.0
+PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006ef8d1b1")
+Step = bytes | Exception | asyncio.Event
+
+
+class PaperFiles:
+    """The gateway's downloads: what each id is answered with, in turn; after that always the last answer.
+
+    An answer is what happens piece by piece: bytes, an event that is waited for, an error.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[Sequence[Step]]] = {}
+        self.asked: list[str] = []
+        self.avatars: dict[str, MediaRef] = {}
+        self.open = self.most_open = 0
+        self.changed: Callable[[], None] = lambda: None
+
+    def answer(self, name: str, *answers: Sequence[Step]) -> None:
+        self.answers[name] = list(answers)
+
+    async def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+        name = media.locator["msgid"]
+        self.asked.append(name)
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        self.changed()
+        try:
+            answers = self.answers.get(name, [[PNG + name.encode()]])
+            for step in answers.pop(0) if len(answers) > 1 else answers[0]:
+                if isinstance(step, Exception):
+                    raise step
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                    continue
+                yield step
+        finally:
+            self.open -= 1
+
+    def avatar(self, handle: Handle) -> MediaRef | None:
+        return self.avatars.get(handle)
+
+
+class SlowToStore(Journal):
+    """A journal that fails as often as `troubles` says, and tells when something was done."""
+
+    def __init__(
+        self, database: Database, clock: Clock, told: Callable[[], None], referred: Callable[[Blob], None]
+    ) -> None:
+        super().__init__(database, "home", clock, referred)
+        self.troubles: list[str] = []
+        self._told = told
+
+    async def _do(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        if name in self.troubles:
+            self.troubles.remove(name)
+            raise StoreFull
+        done = await work()
+        self._told()
+        return done
+
+    async def media_next(self) -> Any:
+        return await self._do("media_next", lambda: Journal.media_next(self))
+
+    async def media_ready(self, *args: Any) -> Any:
+        return await self._do("media_ready", lambda: Journal.media_ready(self, *args))
+
+    async def media_over(self, *args: Any) -> Any:
+        return await self._do("media_over", lambda: Journal.media_over(self, *args))
+
+    async def media_postpone(self, *args: Any, **more: Any) -> Any:
+        return await self._do("media_postpone", lambda: Journal.media_postpone(self, *args, **more))
+
+    async def release(self, *args: Any) -> Any:
+        return await self._do("release", lambda: Journal.release(self, *args))
+
+
+class Works:
+    """The room, and the test as WeChat, the broker, the login and the disk around it."""
+
+    def __init__(self, folder: Path, database: Database, rules: MediaRules) -> None:
+        self.folder = folder
+        self.link = PaperLink(takes=True)
+        self.files = PaperFiles()
+        self.files.changed = self.link.tell
+        self.clock = Clock(now_ms())
+        self.blobs = Blobs(folder)
+        self.journal = SlowToStore(database, self.clock, self.link.tell, self.blobs.referred)
+        self.pump = Pump(self.journal, Outlet(self.link), lambda *_: None)
+        self.online, self.full = True, False
+        self.logged_out: list[LoggedOut] = []
+        self.beats: list[float | None] = []
+        self.rules = rules
+        self._number = 0
+        self.room = MediaRoom(
+            account="home",
+            topics=Topics("wx"),
+            journal=self.journal,
+            gateway=self.files,  # type: ignore[arg-type]
+            identity=Identity(PEOPLE, {one.level: one.id for one in PEOPLE}, {}),
+            blobs=self.blobs,
+            rules=rules,
+            language="en",
+            pump=self.pump,
+            around=Around(
+                online=lambda: self.online,
+                full=lambda: self.full,
+                logged_out=self._log_out,
+                published=self.pump.wake,
+                beat=self._beat,
+            ),
+        )
+
+    def _log_out(self, gone: LoggedOut) -> None:
+        self.online = False
+        self.logged_out.append(gone)
+        self.link.tell()
+
+    def _beat(self, limit: float | None) -> None:
+        self.beats.append(limit)
+        self.link.tell()
+
+    def put(self, *, online: bool | None = None, full: bool | None = None) -> None:
+        """The login or the room in the store changes."""
+        self.online = self.online if online is None else online
+        self.full = self.full if full is None else full
+        self.room.wake()
+
+    def apply(self, rules: MediaRules) -> None:
+        self.rules = rules
+        self.room.apply(rules, "en")
+
+    async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
+        """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""
+        rows = [self._row(self._message(key, kind, **more), user) for key in keys]
+        await self.journal.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
+        self.room.stored([row for row in rows if row.media])
+        self.pump.wake()
+
+    def _message(self, key: str, kind: Kind, **more: Any) -> Message:
+        ref = None if kind is Kind.TEXT else MediaRef(locator={"msgid": key})
+        return message(key, f"[{key}]", **{"kind": kind, "media": ref, **more})
+
+    def _row(self, one: Message, user: str) -> NewMessage:
+        jobs = jobs_of(one, self.rules, self.clock.now)
+        body = message_body(
+            one,
+            account="home",
+            user=user,
+            chat_name=user,
+            sender=None,
+            trusted=False,
+            media=in_message(one, jobs, self.rules),
+        )
+        return NewMessage(
+            key=one.key,
+            id=one.id,
+            topic=f"wx/in/{user}",
+            user=user,
+            kind=str(one.kind),
+            sender=user,
+            time=one.time,
+            text=one.text,
+            body=body,
+            media=jobs,
+            held=is_held(jobs, self.rules),
+        )
+
+    # what became of it
+
+    async def row(self, key: str) -> MediaRow:
+        return (await self.journal.media_of([key]))[0]
+
+    async def is_in(self, key: str, *states: MediaState) -> MediaRow:
+        """The row of a message's bytes, once it is in one of these states."""
+        async with asyncio.timeout(PATIENCE):
+            while (row := await self.row(key)).state not in states:
+                await self._something()
+        return row
+
+    async def when(self, holds: Callable[[MediaRow], bool], key: str) -> MediaRow:
+        """The row of a message's bytes, once that is so."""
+        async with asyncio.timeout(PATIENCE):
+            while not holds(row := await self.row(key)):
+                await self._something()
+        return row
+
+    async def _something(self) -> None:
+        changed = self.link._changed
+        try:
+            async with asyncio.timeout(0.05):
+                await changed.wait()
+        except TimeoutError:
+            return
+
+    async def asked(self, count: int) -> list[str]:
+        """What WeChat was asked for, in order, once it was so often."""
+        await self.link.until(lambda: len(self.files.asked) >= count)
+        return self.files.asked
+
+    async def published(self, count: int) -> list[tuple[str, Any]]:
+        """All that ever was published, once it is so much: the topic without its base, the body."""
+        sent = await self.link.came(count)
+        return [(one.topic.removeprefix("wx/"), json.loads(one.payload)) for one in sent]
+
+    def on_disk(self) -> list[Path]:
+        """Every file in the media folder."""
+        return [file for file in (self.folder / "media").rglob("*") if file.is_file()]
+
+    async def find(self, key: str, wait: float = PATIENCE) -> MediaRow:
+        found = await self.room.shelf.find((await self.row(key)).id, wait)
+        assert found is not None
+        return found
+
+    async def ask(self, room: int | None = None, **fields: Any) -> Any:
+        return await self.room.request.answer(fields, room)
+
+
+@asynccontextmanager
+async def working(
+    folder: Path, rules: MediaRules | None = None, *, runs: bool = True
+) -> AsyncIterator[Works]:
+    """A room over the store in a folder; with `runs` false only the pump is at work."""
+    database = await Database.open(folder / "wx2mqtt.db")
+    works = Works(folder, database, rules or MediaRules())
+    await works.journal.open()
+    await works.blobs.open()
+    works.link.connect()
+    works.pump.connected()
+    jobs = [works.pump.run(), *([works.room.run()] if runs else [])]
+    running = [asyncio.create_task(job) for job in jobs]
+    try:
+        yield works
+        for task in running:
+            assert not task.done(), task.exception()
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+        await database.close()
+
+
+def trouble(error: type[Wx2MqttError], *arguments: Any, **more: Any) -> list[Step]:
+    """An answer that is nothing but this error."""
+    return [error(*arguments, **more)]
