@@ -223,7 +223,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "WeChat never answered: it may be done or not; look before you ask again",
         "微信没有回应:可能已执行,也可能没有;再次请求前请先确认",
     ),
-    "no_contact": ("'{user}' is no person but a group, or yourself", "“{user}”是群或自己,不是联系人"),
+    "no_friend": ("'{user}' is none of your friends on WeChat", "“{user}”不是你的微信好友"),
     "no_group": ("'{user}' is no group", "“{user}”不是群"),
     "nobody_allowed": (
         "send.allow names people, and this one has no name yet; accept on the phone, or allow '*'",

@@ -108,7 +108,7 @@ class Inbound:
     async def _row_or_none(self, item: Message | Event) -> NewMessage | NewEvent | None:
         try:
             if isinstance(item, Event):
-                return self._event(item)
+                return self._event(item, await self._who_did(item))
             return await self._message(item)
         except StoreError:  # not the message's fault: it must be received again
             raise
@@ -177,7 +177,19 @@ class Inbound:
         name = person.remark or message.sender_name or person.nickname  # (webwx 4.4)
         return {"user": person.level, "name": name, "self": False}, person.trusted
 
-    def _event(self, event: Event) -> NewEvent | None:
+    async def _who_did(self, event: Event) -> str:
+        """A topic level where there is one, else the name that WeChat tells; empty where it tells none.
+
+        In a group it tells a recall by name only; but who wrote a message is who can withdraw it.
+        """
+        told, withdrawn = str(event.fields.get("by", "")), str(event.fields.get("message_id", ""))
+        if event.actor is None and event.name == "recall" and withdrawn:
+            author = self._identity.by_level(await self._journal.author(withdrawn))
+            if author is not None:
+                return author.level
+        return self._identity.called(event.actor, told)
+
+    def _event(self, event: Event, by: str) -> NewEvent | None:
         person = None if event.chat is None else self._identity.by_handle(event.chat)
         user = None if person is None else person.level
         if person is not None and not self._hears(person):
@@ -186,7 +198,7 @@ class Inbound:
         fields = dict(event.fields)
         for key, members in event.people.items():
             fields[key] = [self._identity.called(one.handle, one.shown) for one in members]
-        if by := self._identity.called(event.actor, str(fields.get("by", ""))):
+        if by:
             fields["by"] = by
         return self._new_event(event.name, event.key, user, event.time, fields, self._private(event))
 

@@ -68,6 +68,13 @@ class Publications(Lane):
         found = await self._database.read(lambda db: db.execute(_SQL["event_private"], values).fetchone())
         return None if found is None else dict(json.loads(found[0] or "{}"))
 
+    async def author(self, key: str) -> str:
+        """The topic level of who wrote a message, as it was then; empty where nobody has one."""
+        values = (self._account, storable(key))
+        found = await self._database.read(lambda db: db.execute(_SQL["author"], values).fetchone())
+        sender = json.loads(found[0]).get("sender", {}) if found else {}
+        return str(sender.get("user", ""))
+
     async def publish(self, new: Sequence[NewPublication]) -> None:
         """Put these behind all that waits."""
         await self._database.write("publish", lambda db: self._publish(db, new))

@@ -181,6 +181,11 @@ class PaperJournal:
     async def sent(self, message_id: str) -> bool:
         return False
 
+    async def author(self, key: str) -> str:
+        found = next((one for one in self.messages() if one.key == key), None)
+        sender = found.body["sender"] if found else {}
+        return str(sender.get("user", "")) if isinstance(sender, dict) else ""
+
     def events(self, name: str) -> list[NewEvent]:
         return [item for item in self.items if isinstance(item, NewEvent) and item.name == name]
 

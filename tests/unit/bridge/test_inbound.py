@@ -283,6 +283,19 @@ def test_whoever_did_it_and_has_no_topic_is_told_by_name():
     at_home(story)
 
 
+def test_whoever_wrote_a_message_in_a_group_is_who_withdrew_it():
+    async def story(house: House) -> None:
+        await house.take(message("8", sender=MOM.handle, sender_name="平安是福", **IN_FAMILY))
+        await house.take(message("9", sender=Handle("@eve"), sender_name="三姨", **IN_FAMILY))
+        for number, by in (("8", "妈妈"), ("9", "三姨"), ("7", "三姨")):
+            fields = {"id": number, "message_id": number, "by": "三姨"}
+            recall = Event(key=f"r{number}", name="recall", time=1, chat=FAMILY.handle, fields=fields)
+            body = await house.body(recall)
+            assert (body["id"], body["by"]) == (number, by)
+
+    at_home(story)
+
+
 def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published():
     async def story(house: House) -> None:
         request = Event(

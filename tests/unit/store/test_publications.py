@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import message, publication
+from tests.unit.store.make import event, message, publication
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal, NewPublication, Row
 from wx2mqtt.store.people import NO_CHANGES
@@ -140,3 +142,24 @@ async def test_many_are_published_at_once(journal: Journal, count: int) -> None:
     assert [row.topic for row in rows] == [f"t/{number}" for number in range(count)]
     await journal.published([row.id for row in rows])
     assert await _waiting(journal) == []
+
+
+async def test_what_an_event_keeps_for_the_backend_is_found_by_its_name_and_id(journal: Journal) -> None:
+    await journal.record([event("7", ticket="v2")], NO_CHANGES, None, "")
+    await journal.record([message("8"), event("9")], NO_CHANGES, None, "")
+    assert await journal.event_private("recall", "7") == {"ticket": "v2"}
+    assert await journal.event_private("recall", "9") == {}
+    for name, key in (("friend_request", "7"), ("recall", "8"), ("recall", "\ud800"), ("text", "8")):
+        assert await journal.event_private(name, key) is None
+
+
+async def test_who_wrote_a_message_is_found_by_its_key(journal: Journal) -> None:
+    senders = [{"user": "wife", "name": "老婆"}, {"name": "三姨"}]
+    for number, sender in enumerate(senders):
+        said = message(f"m{number}")
+        await journal.record([replace(said, body={**said.body, "sender": sender})], NO_CHANGES, None, "")
+    await journal.record([message("m2"), event("e1")], NO_CHANGES, None, "")
+    assert [await journal.author(key) for key in ("m0", "m1", "m2", "e1", "x", "\ud800")] == [
+        "wife",
+        *[""] * 5,
+    ]

@@ -58,10 +58,10 @@ class Whom:
         return target
 
     def contact(self, user: str) -> Target:
-        """A person who may be acted on: no group, not the owner."""
+        """A friend who may be acted on."""
         target = self.allowed(user)
-        if target.person.kind not in {ChatKind.FRIEND, ChatKind.OFFICIAL}:
-            raise BadCommand("bad_request", "no_contact", user=user)
+        if target.person.kind is not ChatKind.FRIEND or target.person.stranger:
+            raise BadCommand("bad_request", "no_friend", user=user)
         return target
 
     def group(self, user: str) -> Target:

@@ -49,3 +49,7 @@ UPDATE account SET dropped = dropped + ? WHERE name = ?;
 -- event_private --
 -- What an event keeps for the backend; `kind` is its name.
 SELECT private FROM publication WHERE account = ? AND key = ? AND sort = 'event' AND kind = ?;
+
+-- author --
+-- A message, by what WeChat calls it.
+SELECT payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL;

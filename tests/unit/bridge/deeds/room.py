@@ -49,6 +49,7 @@ PEOPLE = (
     FAMILY,
     person(7, "news", kind=ChatKind.OFFICIAL),
     person(8, "lilei", remark="", nickname="李雷"),
+    person(9, "stranger", remark="", stranger=True),
 )
 MEMBERS = (
     Member(handle=OWNER.handle, nickname="我"),

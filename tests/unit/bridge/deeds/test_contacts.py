@@ -85,8 +85,8 @@ async def test_whom_nobody_knows_nothing_is_done_to(room, name, user, code):
     assert await refused(room, name, user=user, **more) == code
 
 
-@pytest.mark.parametrize("user", ["family", "filehelper"])
-async def test_only_a_person_can_have_a_remark(room, user):
+@pytest.mark.parametrize("user", ["family", "filehelper", "news", "stranger"])
+async def test_only_a_friend_can_have_a_remark(room, user):
     assert await refused(room, "set_remark", user=user, remark="x") == "bad_request"
 
 

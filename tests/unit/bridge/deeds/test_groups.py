@@ -93,6 +93,7 @@ async def test_a_group_needs_two_others(room, members):
         ("nobody", "unknown_user"),
         ("gone", "unknown_user"),
         ("family", "bad_request"),
+        ("stranger", "bad_request"),
         ("filehelper", "bad_request"),
     ],
 )
