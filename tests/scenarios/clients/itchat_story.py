@@ -1,7 +1,11 @@
-"""itchat as its readme shows it: log in, list people, receive, answer. Tells what it sees as lines of JSON."""
+"""itchat as its readme shows it: log in, list people, receive, answer, fetch and send media.
+
+Tells what it sees as lines of JSON. Each line that it reads lets it go on: first to send, then to the end.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import threading
@@ -47,6 +51,20 @@ def other(message):
     tell(what=message["Type"], text=message["Text"])
 
 
+@itchat.msg_register(
+    [itchat.content.PICTURE, itchat.content.RECORDING, itchat.content.ATTACHMENT, itchat.content.VIDEO]
+)
+def media(message):
+    data = message["Text"]()
+    tell(what=message["Type"], name=message["FileName"], sha256=hashlib.sha256(data).hexdigest())
+
+
+@itchat.msg_register(itchat.content.FRIENDS)
+def friend_request(message):
+    itchat.add_friend(**message["Text"])
+    tell(what="befriended")
+
+
 itchat.login(qrCallback=lambda **_: None, loginCallback=lambda: None)
 tell(
     what="people",
@@ -56,6 +74,15 @@ tell(
 )
 itchat.run(blockThread=False)
 tell(what="running")
+sys.stdin.readline()
+wife = itchat.search_friends(remarkName="老婆")[0]["UserName"]
+for order in json.loads(sys.argv[1]):
+    sent = itchat.send(order, toUserName=wife)
+    tell(what="media", ret=sent["BaseResponse"]["Ret"])
+sent = itchat.send("falsch", toUserName=wife)
+taken_back = itchat.revoke(sent["MsgID"], wife)
+picture = itchat.get_head_img(userName=wife)
+tell(what="done", ret=taken_back["BaseResponse"]["Ret"], picture=picture[:3].hex())
 sys.stdin.readline()
 sent = itchat.send("再见", toUserName="filehelper")
 tell(what="sent", ret=sent["BaseResponse"]["Ret"])

@@ -1,4 +1,5 @@
-"""Other people's clients, as they are published, log in, list people, receive and send, without a violation.
+"""Other people's clients, as they are published, log in, list people, receive and send texts and media, befriend
+and take back, without a violation.
 
 They look up WeChat's real names and check certificates: only the resolver and the trusted CA lead them here.
 """
@@ -6,6 +7,7 @@ They look up WeChat's real names and check certificates: only the resolver and t
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
@@ -16,8 +18,10 @@ from typing import Any
 import pytest
 
 from tests.support.clients import CLIENTS
+from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.speech import Speech, say
+from wx2mqtt.simulator.world import PersonKind
 
 HERE = Path(__file__).parents[1] / "clients"
 PATIENCE = 30.0
@@ -100,12 +104,60 @@ def sent(sim: Simulator) -> list[tuple[str, str]]:
     return [(one.to, one.text) for one in sim.wechat.phone.sent]
 
 
+FILES = {
+    "图片 1.jpg": sample("image.jpg"),
+    "动图.gif": sample("sticker.gif"),
+    "视频.mp4": sample("video.mp4"),
+    "报告.txt": b"text",
+    "大.bin": bytes(range(256)) * 3000,
+}
+"""What the clients send; the last one in two parts."""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Their names; they lie where the clients run."""
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    return list(FILES)
+
+
+def arrived(sim: Simulator, names: list[str]) -> bool:
+    """Whether these files came, byte by byte and in that order, and the message after them was taken back."""
+    media = [one for one in sim.wechat.phone.sent if one.media]
+    kinds = {"jpg": "image", "gif": "sticker", "mp4": "video"}
+    assert [one.kind for one in media] == [kinds.get(name.rpartition(".")[2], "file") for name in names]
+    assert [one.sha256 for one in media] == [hashlib.sha256(FILES[name]).hexdigest() for name in names]
+    assert [one.text for one in media if one.kind == "file"] == [n for n in names if n[-3:] in ("txt", "bin")]
+    assert [line.recalled for line in sim.wechat.phone.lines if line.text == "falsch"] == [True]
+    return True
+
+
+def say_media(sim: Simulator, kind: str, name: str = "") -> str:
+    """Somebody sends a file of that kind; its SHA-256."""
+    [msg_id] = say(sim.wechat, Speech(sender="wife", to="me", kind=kind, text=name))
+    found = sim.wechat.media.find(msg_id)
+    assert found is not None
+    assert found.content is not None
+    return found.content.sha256
+
+
+def ask_as_friend(sim: Simulator) -> None:
+    """A stranger wants to be a friend."""
+    say(sim.wechat, Speech(sender="aunt", to="me", kind="friend_request"))
+
+
+SIGNS = {"jpg": "@img@", "gif": "@img@", "mp4": "@vid@"}
+"""How itchat is told what to send a file as."""
+
+
 @pytest.mark.parametrize("name", ["itchat", "itchat-uos"])
-async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Any, name: str):
+async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Any, files: list[str], name: str):
     folder = installed(name)
     story = await start(
         sys.executable,
         str(HERE / "itchat_story.py"),
+        json.dumps([SIGNS.get(file[-3:], "@fil@") + file for file in files]),
         PYTHONPATH=str(folder),
         PYTHONWARNINGS="ignore",
     )
@@ -133,20 +185,39 @@ async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Any, name: s
     assert (await story.until("Note"))["text"] == "收到红包，请在手机上查看"
     say(sim.wechat, Speech(sender="wife", to="me", kind="link", text="标题"))
     assert (await story.until("Sharing"))["text"] == "标题"
+    for kind, told in (
+        ("image", "Picture"),
+        ("sticker", "Picture"),
+        ("voice", "Recording"),
+        ("video", "Video"),
+    ):
+        sha256 = say_media(sim, kind)
+        assert (await story.until(told))["sha256"] == sha256
+    sha256 = say_media(sim, "file", "说明书.pdf")
+    assert await story.until("Attachment") == {"what": "Attachment", "name": "说明书.pdf", "sha256": sha256}
+    ask_as_friend(sim)
+    await story.until("befriended")
+    assert sim.wechat.world.person("aunt").kind is PersonKind.FRIEND
+    story.go_on()
+    assert [(await story.until("media"))["ret"] for _ in files] == [0] * len(files)
+    assert await story.until("done") == {"what": "done", "ret": 0, "picture": "ffd8ff"}
+    assert arrived(sim, files)
     story.go_on()
     await story.until("gone")
-    assert sent(sim) == [("wife", "好的 ☀"), ("filehelper", "再见")]
+    texts = [(to, text) for to, text in sent(sim) if text and text not in files]
+    assert texts == [("wife", "好的 ☀"), ("wife", "falsch"), ("filehelper", "再见")]
     assert sim.wechat.session is None, "it has logged out"
     assert sim.wechat.violations.list() == []
 
 
-async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Any):
+async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Any, files: list[str]):
     folder = installed("wechat4u")
     story = await start(
         "node",
         "--require",
         str(HERE / "led_here.cjs"),
         str(HERE / "wechat4u_story.cjs"),
+        json.dumps(files),
         NODE_PATH=str(folder / "node_modules"),
     )
     assert {"老婆", "[群] 相亲相爱一家人", "王小明"} <= set((await story.until("people"))["people"])
@@ -156,6 +227,15 @@ async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Any):
     say(sim.wechat, Speech(sender="lilei", to="work", text="开会"))
     assert (await story.until("message"))["name"] == "[群] 项目组"
     assert (await story.until("answered"))["ret"] == 0
+    for kind in ("image", "sticker", "voice", "video", "file"):
+        sha256 = say_media(sim, kind)
+        assert (await story.until("media"))["sha256"] == sha256
+    ask_as_friend(sim)
+    await story.until("befriended")
+    story.go_on()
+    assert [(await story.until("sent"))["ret"] for _ in files] == [0] * len(files)
+    assert (await story.until("done"))["picture"] == "ffd8ff"
+    assert arrived(sim, files)
     story.go_on()
     await story.until("gone")
     assert {("wife", "好的 ☀"), ("work", "好的 ☀")} <= set(sent(sim))
