@@ -11,6 +11,7 @@ import pytest
 import typer
 
 from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.deeds.table import Deeds
 from wx2mqtt.bridge.session import CODES
 from wx2mqtt.bridge.state import NEEDS
 from wx2mqtt.cli import exits
@@ -93,8 +94,10 @@ def test_every_code_of_an_answer_is_told_and_no_other():
 
 
 def test_every_request_is_told_and_no_other():
-    assert sorted(name for name, *_ in rows(section("Requests"))) == sorted(
-        {*Account._handlers(MagicMock()), "send"}
+    account = MagicMock()
+    account._deeds.works.return_value = Deeds.works(MagicMock())
+    assert sorted({name for name, *_ in rows(section("Requests"))}) == sorted(
+        {*Account._handlers(account), "send"}
     )
 
 
@@ -111,7 +114,7 @@ def test_every_status_and_every_kind_is_told():
 
 
 def test_the_message_that_is_shown_has_the_keys_of_one():
-    body = message_body(MESSAGE, account="", user="", chat_name="", sender={}, trusted=False)
+    body = message_body(MESSAGE, account="", user="", chat_name="", sender={}, trusted=False, media={})
     shown = example("A message")
     assert shown.keys() == {"schema", "stream", "seq", *body}
     assert isinstance(body["chat"], dict)

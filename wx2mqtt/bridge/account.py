@@ -18,6 +18,7 @@ from wx2mqtt.bridge.board import Board
 from wx2mqtt.bridge.deeds.table import Deeds
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
+from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.judge import Judge
@@ -383,6 +384,7 @@ class Account:
             identity=self.identity,
             save=self.save_people,
             health=self.health,
+            history=History(self.journal, self.identity, self.topics.contacts),
         )
         return {
             **asked.handlers(),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.people.directory import search
 from wx2mqtt.bridge.people.identity import Changes, Identity
-from wx2mqtt.bridge.requests import Handler
+from wx2mqtt.bridge.requests import Filling, Work
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
@@ -24,14 +25,16 @@ class Asked:
         identity: Identity,
         save: Callable[[Changes], Awaitable[None]],
         health: Callable[[], Awaitable[dict[str, Json]]],
+        history: History,
     ) -> None:
         self._account = account
         self._session = session
         self._identity = identity
         self._save = save
         self._health = health
+        self._past = history
 
-    def handlers(self) -> dict[str, Handler]:
+    def handlers(self) -> dict[str, Work]:
         """By name."""
         return {
             "login": self._log_in,
@@ -39,6 +42,7 @@ class Asked:
             "contacts": self._contacts,
             "assign": self._assign,
             "health": self._tell_health,
+            "history": Filling(self._past.answer),
         }
 
     async def _log_in(self, _fields: dict[str, Json]) -> Json:

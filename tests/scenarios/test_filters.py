@@ -1,0 +1,181 @@
+"""What of WeChat is published (DESIGN 3, `receive`): what is not is counted, not stored, and takes no seq."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.scenarios.signing_in import calls
+from tests.support.home import PEOPLE, Home
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GROUPS = {"family": {"group": "相亲相爱一家人"}}
+
+
+@asynccontextmanager
+async def receiving(home: Home, **receive: Any):
+    """The bridge with these filters; afterwards with the usual ones."""
+    home.bridge.configure(home.settings({"contacts": PEOPLE, "receive": receive}))
+    assert (await home.ask("reload"))["status"] == "ok"
+    try:
+        yield
+    finally:
+        home.bridge.configure(home.settings())
+        await home.ask("reload")
+
+
+async def filtered(home: Home) -> int:
+    """How many were filtered so far."""
+    health = (await home.ask("health"))["data"]
+    return int(health["messages"].get("filtered", 0))
+
+
+async def passes(home: Home, *said: tuple[str, str, str], **more: Any) -> list[str]:
+    """Which of these (who, to, text) are published; of the others is no trace but a number."""
+    since, before = home.ear.count, await filtered(home)
+    for who, to, text in (*said, ("me", "filehelper", f"end {since}")):
+        await home.phone.say(who, text, to=to, **more)
+    last = await home.body("wx/in/filehelper", text=f"end {since}", since=since)
+    heard = [one.body for one in home.ear.heard[since:] if one.topic.startswith("wx/in/")]
+    texts = [body["text"] for body in heard]
+    assert [body["seq"] for body in heard] == list(range(last["seq"] - len(heard) + 1, last["seq"] + 1))
+    assert await filtered(home) - before == len(said) + 1 - len(heard)
+    history = (await home.ask("history", {"since": last["seq"] - len(heard)}))["data"]["messages"]
+    assert [body["text"] for body in history] == texts
+    return texts[:-1]
+
+
+EVERYBODY = (
+    ("wife", "me", "from wife"),
+    ("mom", "me", "from mom"),
+    ("lilei", "me", "from lilei"),
+    ("news", "me", "from news"),
+    ("mom", "family", "in family"),
+    ("lilei", "work", "in work"),
+)
+FAMILY, WORK = "in family", "in work"
+
+
+def texts(*left_out: str) -> list[str]:
+    return [text for *_, text in EVERYBODY if text not in left_out]
+
+
+async def test_everybody_is_heard_unless_the_owner_says_otherwise(shared_home: Home):
+    assert await passes(shared_home, *EVERYBODY) == texts()
+
+
+@pytest.mark.parametrize(
+    ("receive", "heard"),
+    [
+        ({"allow": ["wife"]}, ["from wife"]),
+        ({"allow": ["wife", "family"]}, ["from wife", FAMILY]),
+        ({"allow": ["妈*", "李?"]}, ["from mom", "from lilei"]),
+        ({"allow": []}, []),
+        ({"deny": ["wife"]}, texts("from wife")),
+        ({"deny": ["中国*"]}, texts("from news")),
+        ({"deny": ["*"]}, []),
+        ({"allow": ["wife", "妈妈"], "deny": ["wife"]}, ["from mom"]),
+        ({"groups": "none"}, texts(FAMILY, WORK)),
+        ({"groups": "listed"}, texts(WORK)),
+        ({"groups": "mentions"}, texts(FAMILY, WORK)),
+        ({"groups": "listed", "allow": ["wife"]}, ["from wife"]),
+    ],
+    ids=str,
+)
+async def test_names_and_globs_and_groups_choose(
+    shared_home: Home, receive: dict[str, Any], heard: list[str]
+):
+    async with receiving(shared_home, **receive):
+        assert await passes(shared_home, *EVERYBODY) == heard
+
+
+async def test_with_mentions_only_what_speaks_to_the_owner_is_heard_in_groups(shared_home: Home):
+    await shared_home.phone.post("people", display={"group": "family", "id": "me", "name": "老王"})
+    await shared_home.phone.post(
+        "people", join={"group": "family", "id": "hanmeimei"}
+    )  # so that WeChat tells
+    async with receiving(shared_home, groups="mentions"):
+        said = (
+            ("mom", "family", "吃饭了"),
+            ("mom", "family", "@老王\u2005吃饭了"),
+            ("mom", "family", "@王小明\u2005吃饭了"),
+            ("mom", "family", "@所有人\u2005吃饭了"),
+            ("mom", "family", "@老王头\u2005吃饭了"),
+            ("mom", "family", "老王 吃饭了"),
+            ("lilei", "work", "@老王\u2005开会"),
+            ("lilei", "work", "@王小明\u2005开会"),
+            ("wife", "me", "no group"),
+        )
+        assert await passes(shared_home, *said) == [
+            said[1][2],
+            said[2][2],
+            said[3][2],
+            said[7][2],
+            said[8][2],
+        ]
+
+
+async def test_what_the_owner_writes_on_the_phone_is_heard_when_asked_for(shared_home: Home):
+    own = (("me", "wife", "own to wife"), ("me", "family", "own to family"))
+    assert await passes(shared_home, *own) == []
+    async with receiving(shared_home, own=True):
+        since = shared_home.ear.count
+        assert await passes(shared_home, *own) == ["own to wife", "own to family"]
+        body = await shared_home.body("wx/in/wife", since=since)
+        assert (body["sender"]["self"], body["trusted"]) == (True, True)
+    async with receiving(shared_home, own=True, deny=["wife"]):
+        assert await passes(shared_home, *own) == ["own to family"]
+
+
+async def test_the_file_helper_is_heard_whatever_the_filters(shared_home: Home):
+    async with receiving(shared_home, allow=[], deny=["*"], groups="none", own=False):
+        said = (("me", "filehelper", "开灯"), ("wife", "me", "关灯"))
+        assert await passes(shared_home, *said) == ["开灯"]
+
+
+async def test_of_what_is_filtered_no_bytes_are_fetched(shared_home: Home):
+    home = shared_home
+    async with receiving(home, deny=["妈妈"]):
+        before = await calls(home, "webwxgetmsgimg")
+        since = home.ear.count
+        await home.phone.say("mom", kind="image")
+        await home.phone.say("mom", kind="link")
+        await home.phone.say("wife", kind="image")
+        picture = await home.body("wx/in/wife", since=since, kind="image")
+        await home.body("wx/event/media", since=since, message_id=picture["id"], state="ready")
+        assert {one.body["user"] for one in home.ear.heard[since:] if one.topic == "wx/event/media"} == {
+            "wife"
+        }
+        assert 1 <= await calls(home, "webwxgetmsgimg") - before <= 2, "the picture and a small one of it"
+
+
+async def test_events_are_filtered_too_but_never_those_about_topics(shared_home: Home):
+    home = shared_home
+    async with receiving(home, deny=["妈妈", "family", "李雷"]):
+        since, before = home.ear.count, await filtered(home)
+        await home.phone.say("mom", kind="call")
+        await home.phone.post("people", join={"group": "family", "id": "uncle"})
+        await home.phone.post("people", remark={"id": "lilei", "remark": "李先生"})
+        await home.phone.say("wife", kind="call")
+        call = await home.body("wx/event/call", since=since)
+        assert call["user"] == "wife"
+        told = {one.topic for one in home.ear.heard[since:] if one.topic.startswith("wx/event/")}
+        assert told == {"wx/event/call"}
+        assert await filtered(home) - before >= 3
+        pins = {**PEOPLE, "lilei": {"remark": "李先生"}}
+        home.bridge.configure(home.settings({"contacts": pins, "receive": {"deny": ["李雷", "lilei"]}}))
+        await home.ask("reload")
+        changed = await home.body("wx/event/topic_changed", since=since)
+        assert (changed["user"], changed["from"]) == ("lilei", "李雷")
+
+
+async def test_a_name_in_the_filters_is_the_topic_of_now(shared_home: Home):
+    """Whoever got another topic is filtered by it."""
+    home = shared_home
+    pins = {**PEOPLE, "mother": {"remark": "妈妈"}}
+    home.bridge.configure(home.settings({"contacts": pins, "receive": {"deny": ["mother"]}}))
+    await home.ask("reload")
+    assert await passes(home, ("mom", "me", "not heard"), ("wife", "me", "heard")) == ["heard"]
