@@ -1,0 +1,196 @@
+"""Fetches, sends, prunes and does deeds until it is killed, and says what it was told is on the disk.
+
+Run as `python -m tests.crash.media_child FOLDER POINT COUNT`, as `journal_child`. Besides the points around each
+commit there are `before:` and `after:` `write`, `fsync`, `rename` and `folder` of a file of bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.crash.journal_child import TOO_LONG, Killer, say
+from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
+from wx2mqtt.store import blobs as blobs_module
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import (
+    DeliveryMark,
+    Journal,
+    MediaState,
+    NewCommand,
+    NewMedia,
+    NewMessage,
+    NewPublication,
+    Part,
+)
+from wx2mqtt.store.media_upkeep import MediaUpkeep
+from wx2mqtt.store.people import NO_CHANGES
+
+BATCH = 4
+SIZE = 700_000  # bytes: several writes
+KEPT = 10 * SIZE
+
+
+def data(number: int) -> bytes:
+    """The bytes of a picture; of two in a row they are the same."""
+    return (b"%08d" % (number // 2)) * (SIZE // 8)
+
+
+def mark(number: int, *, dup: bool = False) -> DeliveryMark:
+    digest = b"%d" % number
+    return DeliveryMark(session=1, mid=number, topic="wx/bridge/request/group", digest=digest, dup=dup)
+
+
+def told(**facts: object) -> NewPublication:
+    payload = json.dumps(facts).encode()
+    return NewPublication(topic="wx/x", payload=payload, sort="event", content_type="application/json")
+
+
+def picture(number: int) -> NewMessage:
+    """The even ones are held."""
+    return NewMessage(
+        key=f"p{number}",
+        id=f"p{number}",
+        topic=f"wx/in/{number}",
+        user=f"{number}",
+        kind="image",
+        sender="wife",
+        time=1,
+        text="[Image]",
+        body={"id": f"p{number}", "image": {"state": "pending"}},
+        media=(
+            NewMedia(id=f"m{number}", part=Part.WHOLE, kind="image", ref=MediaRef(locator={}), due=number),
+        ),
+        held=number % 2 == 0,
+    )
+
+
+class Life:
+    """Everything at once on one store."""
+
+    def __init__(self, database: Database, folder: Path) -> None:
+        self.blobs = Blobs(folder)
+        self.journal = Journal(database, "home", referred=self.blobs.referred)
+        self.upkeep = MediaUpkeep(database, self.blobs)
+
+    async def receive(self) -> None:
+        """Messages whose bytes are to be fetched, and the fetching: one fails, one is put off, most are ready."""
+        number = 0
+        while True:
+            batch = [picture(number + index) for index in range(BATCH)]
+            await self.journal.record(batch, NO_CHANGES, Cursor(str(number)), "login")
+            say("recorded", numbers=[number + index for index in range(BATCH)])
+            number += BATCH
+            while row := await self.journal.media_next():
+                await self._fetch(int(row.id[1:]), row.tries)
+
+    async def _fetch(self, number: int, tries: int) -> None:
+        media_id = f"m{number}"
+        if number % 4 == 1 and not tries:
+            await self.journal.media_postpone(media_id, number, empty=1, why="nothing came")
+            say("postponed", number=number)
+            return
+        if number % 4 == 3:
+            await self.journal.media_over(media_id, MediaState.FAILED, "no", [told(media=number)])
+            say("failed", number=number)
+        else:
+            blob = await self.blobs.take(data(number), SIZE)
+            await self.journal.media_ready(media_id, blob, [told(media=number)])
+            say("ready", number=number)
+        if number % 2 == 0:
+            await self.journal.release(f"p{number}", {"state": "over"})
+            say("released", number=number)
+
+    async def send(self) -> None:
+        """Commands with files; of two one gets its file later."""
+        number = 0
+        while True:
+            number += 1
+            blob = await self.blobs.take(data(-number), SIZE)
+            early = number % 2 == 0
+            (accepted,) = await self.journal.accept([_command(number, blob if early else None)])
+            assert accepted.row is not None
+            if not early:
+                await self.journal.attach(accepted.row.id, blob)
+            say("accepted", number=number)
+            if number > 3:
+                await self._settle(number - 3)
+
+    async def _settle(self, number: int) -> None:
+        row = await self.journal.get(f"c{number}")
+        assert row is not None
+        result = Result(id=f"c{number}", user="wife", status=Status.SENT, code="ok", time=1)
+        await self.journal.settle(row.id, result, ())
+        say("settled", number=number)
+
+    async def deeds(self) -> None:
+        """Requests that change something."""
+        number = 0
+        while True:
+            number += 1
+            await self.journal.deed_begin(mark(number))
+            say("begun", number=number)
+            await self.journal.deed_end(mark(number), [told(deed=number)])
+            say("ended", number=number)
+
+    async def prune(self) -> None:
+        """Little room: what was fetched first goes again."""
+        while True:
+            await self.upkeep.bound("home", KEPT)
+            await self.upkeep.sweep(0.0)
+
+
+def _command(number: int, blob: Blob | None) -> NewCommand:
+    return NewCommand(
+        command=Command(user="wife", kind="image"),
+        command_id=f"c{number}",
+        fingerprint="x",
+        person=None,
+        key=SendKey("1"),
+        accepted=1,
+        expires=None,
+        replies=(),
+        blob=blob,
+    )
+
+
+def _deadly(killer: Killer, holder: Any, name: str, point: str) -> None:
+    real: Callable[..., Any] = getattr(holder, name)
+
+    def watched(*arguments: Any) -> Any:
+        killer(f"before:{point}")
+        result = real(*arguments)
+        killer(f"after:{point}")
+        return result
+
+    setattr(holder, name, watched)
+
+
+async def main(folder: Path, point: str, count: int) -> None:
+    """All of it until death."""
+    signal.alarm(TOO_LONG)
+    killer = Killer(point, count)
+    for holder, name, step in [
+        (os, "write", "write"),
+        (os, "fsync", "fsync"),
+        (Path, "replace", "rename"),
+        (blobs_module, "sync_folder", "folder"),
+    ]:
+        _deadly(killer, holder, name, step)
+    database = await Database.open(folder / "wx2mqtt.db", killer)
+    life = Life(database, folder)
+    await life.blobs.open()
+    await life.journal.open()
+    say("open")
+    await asyncio.gather(life.receive(), life.send(), life.deeds(), life.prune())
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,178 @@
+"""SIGKILL around every commit of media and deeds, and at every step of a file: no job lost, no file by half."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.crash.media_child import data, mark
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import CommandRow, CommandState, DeedState, Journal, MediaRow, MediaState
+from wx2mqtt.store.media_upkeep import MediaUpkeep
+
+COMMITS = [
+    "record", "media_postpone", "media_over", "media_ready", "release", "accept", "attach", "settle",
+    "deed_begin", "deed_end", "media_prune", "media_remove",
+]  # fmt: skip
+STEPS = ["write", "fsync", "rename", "folder"]
+
+
+@dataclass
+class Told:
+    """What the killed process had been told is on the disk: numbers, by what became of them."""
+
+    of: dict[str, set[int]] = field(default_factory=dict)
+
+    def add(self, line: str) -> None:
+        facts = json.loads(line)
+        numbers = facts.get("numbers", [facts["number"]] if "number" in facts else [])
+        self.of.setdefault(facts["what"], set()).update(numbers)
+
+    def __call__(self, what: str) -> set[int]:
+        return self.of.get(what, set())
+
+
+@dataclass
+class Left:
+    """What is in the store after the kill."""
+
+    rows: dict[int, MediaRow]
+    commands: dict[int, CommandRow]
+    deeds: dict[int, DeedState]
+    held: set[int]
+    events: Counter[int]
+    answers: Counter[int]
+    files: dict[Path, bytes]
+    blobs: Blobs
+
+
+def _start(folder: Path, point: str, count: int) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-m", "tests.crash.media_child", str(folder), point, str(count)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def _listen(process: subprocess.Popen[str], told: Told) -> Told:
+    assert process.stdout is not None
+    for line in process.stdout:
+        told.add(line)
+    with process:
+        assert process.wait() == -signal.SIGKILL
+    return told
+
+
+async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
+    """What is there; and which files are, once what nobody needs was swept away."""
+    database = await Database.open(folder / "wx2mqtt.db")
+    assert database.set_aside is None
+    blobs, journal = Blobs(folder), Journal(database, "home")
+    await blobs.open()
+    with closing(sqlite3.connect(folder / "wx2mqtt.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        ids = [media_id for (media_id,) in connection.execute("SELECT id FROM media")]
+        payloads = [json.loads(text) for (text,) in connection.execute("SELECT payload FROM publication")]
+    commands = await journal.commands(limit=100_000)
+    deeds = {number: (await journal.deed_begin(mark(number, dup=True))).state for number in told("begun")}
+    files = {file: file.read_bytes() for file in _files(folder)}
+    left = Left(
+        rows={int(one[1:]): row for one in ids if (row := await journal.media_get(one))},
+        commands={int(row.command_id[1:]): row for row in commands},
+        deeds=deeds,
+        held={int(key[1:]) for key, _, _ in await journal.held()},
+        events=Counter(payload["media"] for payload in payloads if "media" in payload),
+        answers=Counter(payload["deed"] for payload in payloads if "deed" in payload),
+        files=files,
+        blobs=blobs,
+    )
+    await MediaUpkeep(database, blobs).sweep(0.0)
+    await database.close()
+    return left, _files(folder)
+
+
+def _files(folder: Path) -> set[Path]:
+    return {file for file in (folder / "media").rglob("*") if file.is_file()}
+
+
+def _check(folder: Path, told: Told) -> None:
+    left, swept = asyncio.run(_left(folder, told))
+    _check_files(left, swept)
+    _check_jobs(told, left)
+    _check_commands(told, left)
+    for number in told("begun"):
+        answered = left.deeds[number] is DeedState.ANSWERED
+        assert left.deeds[number] is not DeedState.FRESH
+        assert left.answers[number] == answered
+        assert answered or number not in told("ended")
+
+
+def _check_files(left: Left, swept: set[Path]) -> None:
+    """Each file is what its name says, each row has its file, and no other file outlives the sweep."""
+    for file, content in left.files.items():
+        assert file.name.partition(".")[0] == hashlib.sha256(content).hexdigest()
+    waiting = [row for row in left.commands.values() if row.state is CommandState.WAITING]
+    blobs = [*(row.blob for row in left.rows.values()), *(row.blob for row in waiting)]
+    needed = {blob for blob in blobs if blob}
+    for blob in needed:
+        assert left.blobs.has(blob)
+    assert swept == {left.blobs.file(blob) for blob in needed}
+
+
+def _check_jobs(told: Told, left: Left) -> None:
+    """A job is there with its message, and what became of it with its event, once."""
+    assert told("recorded") <= left.rows.keys()
+    assert len(left.rows) <= len(told("recorded")) + 4
+    for number, row in left.rows.items():
+        assert left.events[number] == (row.state is not MediaState.PENDING)
+        assert row.blob is None or row.blob.sha256 == hashlib.sha256(data(number)).hexdigest()
+        assert (row.due is None) == (row.state is not MediaState.PENDING)
+        assert number % 2 == 0 or number not in left.held
+    assert all(left.rows[number].state in {MediaState.READY, MediaState.GONE} for number in told("ready"))
+    assert all(left.rows[number].state is MediaState.FAILED for number in told("failed"))
+    assert all(left.rows[number].tries == 1 for number in told("postponed"))
+    assert not told("released") & left.held
+    over = {number for number, row in left.rows.items() if row.state is not MediaState.PENDING}
+    even = {number for number in left.rows if number % 2 == 0}
+    assert even - over <= left.held
+
+
+def _check_commands(told: Told, left: Left) -> None:
+    assert told("accepted") <= left.commands.keys()
+    for number in told("accepted"):
+        blob = left.commands[number].blob
+        assert blob is not None
+        assert blob.sha256 == hashlib.sha256(data(-number)).hexdigest()
+    for number in told("settled"):
+        assert left.commands[number].state is CommandState.SETTLED
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("point", [*COMMITS, *STEPS])
+def test_killed_around_a_commit_and_at_each_step_of_a_file(tmp_path: Path, point: str, when: str) -> None:
+    told = _listen(_start(tmp_path, f"{when}:{point}", 7), Told())
+    assert told.of, "it lived long enough to be told something"
+    _check(tmp_path, told)
+
+
+def test_killed_at_random_moments(tmp_path: Path) -> None:
+    dice = random.Random(20261126)
+    for attempt in range(8):
+        folder = tmp_path / str(attempt)
+        folder.mkdir()
+        process, told = _start(folder, "-", 0), Told()
+        assert process.stdout is not None
+        for _ in range(dice.randrange(1, 300)):
+            told.add(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+        _check(folder, _listen(process, told))
