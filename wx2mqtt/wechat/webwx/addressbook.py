@@ -32,6 +32,8 @@ STEPS = (10, 5, 1)  # a slice that fails is asked for again in smaller ones (web
 FAILURES = 10  # calls in a row, until it is the server and not a name
 PATIENCE = 5.0  # seconds that messages wait for a name
 ASK_AGAIN = 600.0  # seconds until somebody who stayed unknown is asked for again
+DOUBTS = 3  # times that a group is looked up whose name or list is said to be another, until it answers
+DOUBT_AGAIN = 10.0  # seconds between them
 ASKED = 2048  # names that are remembered for it
 
 
@@ -45,6 +47,7 @@ class AddressBook:
         self._asked: OrderedDict[str, float] = OrderedDict()
         self._unread = 0
         self._sizes: dict[str, int] = {}
+        self._doubted: dict[str, int] = {}
         self._known = self._readable(known)
 
     def take_unread(self) -> int:
@@ -69,21 +72,27 @@ class AddressBook:
             yield self._learned(page)
             progress(len(seen))
 
+    def doubt(self, groups: Iterable[str]) -> None:
+        """What is known of these is old: they are looked up again, with whoever is looked up next."""
+        self._doubted.update((group, DOUBTS) for group in groups)
+
     async def look_up(self, names: Iterable[str]) -> tuple[Contact, ...]:
         """Up to 50 of these people and groups, each asked for once in a while. Failing, it knows nobody."""
         now = self._timing.monotonic()
-        wanted = [name for name in dict.fromkeys(names) if self._may_ask(name, now)][:BATCH]
+        wanted = [name for name in dict.fromkeys([*self._doubted, *names]) if self._may_ask(name, now)]
         if not wanted:
             return ()
-        for name in wanted:
+        for name in wanted[:BATCH]:
             self._note_asked(name, now)
         try:
             async with asyncio.timeout(PATIENCE):
-                found = await self._asked_for(wanted)
+                found = await self._asked_for(wanted[:BATCH])
         except (GatewayError, TimeoutError) as why:
             # What failed here shows in the next poll as well; a message must not wait for a name.
             log.info("people not looked up", count=len(wanted), reason=str(why))
             return ()
+        for one in found:
+            self._doubted.pop(one.handle, None)
         return self._learned(found)
 
     async def members(self, group: Handle) -> tuple[Member, ...]:
@@ -190,13 +199,18 @@ class AddressBook:
 
     def _may_ask(self, name: str, now: float) -> bool:
         asked = self._asked.get(name)
-        return name != FILE_HELPER and (asked is None or now - asked >= ASK_AGAIN)
+        again = DOUBT_AGAIN if name in self._doubted else ASK_AGAIN
+        return name != FILE_HELPER and (asked is None or now - asked >= again)
 
     def _note_asked(self, name: str, now: float) -> None:
         self._asked.pop(name, None)
         self._asked[name] = now
         if len(self._asked) > ASKED:
             self._asked.popitem(last=False)
+        if name in self._doubted:
+            self._doubted[name] -= 1
+            if not self._doubted[name]:
+                del self._doubted[name]
 
 
 def _slices(names: list[str], size: int) -> Iterator[list[str]]:

@@ -18,11 +18,12 @@ from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import Ret
 from wx2mqtt.wechat.webwx.contacts import contact, handles_in, is_group, new_nickname, owner_contact
 from wx2mqtt.wechat.webwx.fields import Entry
-from wx2mqtt.wechat.webwx.messages import chats_told, key_of, membership, read
+from wx2mqtt.wechat.webwx.messages import chats_told, key_of, read
 from wx2mqtt.wechat.webwx.position import Position
 from wx2mqtt.wechat.webwx.responses import Synced, Unreadable
 from wx2mqtt.wechat.webwx.roster import Roster
 from wx2mqtt.wechat.webwx.sync import Pace, Verdict, judge, moved
+from wx2mqtt.wechat.webwx.turnover import Turnover, changed_by, news_in
 
 log = structlog.get_logger(__name__)
 
@@ -50,13 +51,14 @@ class Inbox:
         self._recent: dict[str, None] = {}
         self._doubtful = False
         self._latest: tuple[str, ...] = ()
-        self._told: tuple[Cursor, tuple[Event, ...]] = Cursor(""), ()
+        self._turnover = Turnover(roster)
 
     async def receive(self, cursor: Cursor) -> Batch:
         """As `Gateway.receive`."""
-        told = await self._recent_chats()
-        if told:
-            return Batch(cursor=cursor, contacts=told, unread=self._people.take_unread())
+        found = await self._recent_chats()
+        if found:
+            events = self._turnover.events(cursor, [], self._timing.now)
+            return Batch(cursor=cursor, items=events, contacts=found, unread=self._people.take_unread())
         # A cursor that is not ours would be the place before everything; the login knows a better one.
         position = Position.of(cursor)
         if not position.sync:
@@ -117,33 +119,20 @@ class Inbox:
         for handle in removed:
             self._roster.forget(handle)
         contacts = [*self._own_profile(answer.profile), *self._changed(answer.changed)]
-        turnover = self._turnover(cursor, contacts)
         self._roster.learn(contacts)
         self._note_recent(answer.messages)
         reading = self._read(answer.messages)
-        if reading.unknown:
-            found = await self._people.look_up(reading.unknown)
-            contacts += found
-            reading = self._read(answer.messages) if found else reading
+        told = news_in(reading.items)
+        self._people.doubt(changed_by(told) - {one.handle for one in contacts if one.members is not None})
+        found = await self._people.look_up(reading.unknown)
+        reading = self._read(answer.messages) if found else reading
         return Batch(
             cursor=after.cursor(),
-            items=(*turnover, *reading.items),
-            contacts=tuple(contacts),
+            items=(*self._turnover.events(cursor, told, self._timing.now), *reading.items),
+            contacts=(*contacts, *found),
             removed=removed,
-            unread=answer.unread + reading.unread + self._people.take_unread(),
+            unread=reading.unread + answer.unread + self._people.take_unread(),
         )
-
-    def _turnover(self, cursor: Cursor, contacts: list[Contact]) -> tuple[Event, ...]:
-        """Who came into groups and who left; kept for this cursor, since the roster knows it from then on."""
-        told = self._told[1] if self._told[0] == cursor else ()
-        fresh = [
-            membership(contact, added, removed, cursor, self._timing.now)
-            for contact in contacts
-            for added, removed in [self._roster.turnover(contact)]
-            if added or removed
-        ]
-        self._told = cursor, (*told, *fresh)
-        return self._told[1]
 
     def _own_profile(self, profile: Entry) -> Iterator[Contact]:
         nickname = new_nickname(profile)
@@ -195,11 +184,13 @@ class Inbox:
                     self._recent[name] = None
 
     async def _recent_chats(self) -> tuple[Contact, ...]:
-        """A slice of the phone's recent chats that no list had (webwx 3.9); one call in each `receive`."""
+        """A slice of the phone's recent chats that no list had (webwx 3.9), and groups that changed.
+
+        One call in each `receive`.
+        """
         names = [name for name in self._recent if not self._roster.knows(name)][: requests.BATCH]
         if not names:
             self._recent.clear()
-            return ()
         for name in names:
             del self._recent[name]
         return await self._people.look_up(names)

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
-from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message, Owner
+from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message, Owner
 from wx2mqtt.wechat.webwx.appmsg import app_message
 from wx2mqtt.wechat.webwx.codes import CALL_STATES, LOCATION_SUBTYPE, NEVER_SHOWN, MsgType, Notify
 from wx2mqtt.wechat.webwx.contacts import is_group
@@ -194,21 +194,6 @@ def _time(entry: Entry, now: int) -> int:
     """WeChat counts in seconds; an absurd time is replaced by ours."""
     seconds = number(entry, "CreateTime")
     return seconds * 1000 if 0 < seconds < 10_000_000_000 else now
-
-
-def membership(
-    group: Contact, added: tuple[Member, ...], removed: tuple[Member, ...], cursor: Cursor, now: int
-) -> Event:
-    """Another list of a group's members; equal for the same place in the stream. Names no UserName."""
-    place = hashlib.blake2b(f"{cursor}{group.handle}".encode(), digest_size=12).hexdigest()
-    return Event(
-        key=f"members:{place}",
-        name="group_members",
-        time=now,
-        chat=group.handle,
-        fields={"count": len(group.members or ())},
-        people={"added": added, "removed": removed},
-    )
 
 
 def _friend_request(entry: Entry, frame: Frame, _view: View, _language: Language, now: int) -> Event:

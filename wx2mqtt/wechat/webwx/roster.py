@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.webwx.contacts import kind_of_name
@@ -44,6 +45,18 @@ class _Group:
         return self._names.decode().split("\n")[at]
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Who is new in a group and who is no longer there.
+
+    Of whoever is gone and was not known outside of the group only the name is left.
+    """
+
+    group: Handle
+    added: tuple[Member, ...]
+    removed: tuple[Member, ...]
+
+
 class Roster:
     """Everybody that this login has told us of."""
 
@@ -53,6 +66,7 @@ class Roster:
         self._accounts: set[int] = set()
         self._avatars: dict[int, int] = {}
         self._groups: dict[str, _Group] = {}
+        self._turns: list[Turn] = []
         self._lately: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def learn(self, contacts: Iterable[Contact]) -> None:
@@ -117,19 +131,17 @@ class Roster:
         names = (roster.own_name if roster else "", self.owner.nickname)
         return tuple(dict.fromkeys(filter(None, names)))
 
-    def turnover(self, group: Contact) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
-        """Who is new in a group and who is no longer there; nobody where that cannot be told.
+    def take_turns(self) -> list[Turn]:
+        """What came about in groups that were known before, since this was asked last."""
+        turns, self._turns = self._turns, []
+        return turns
 
-        Of whoever is gone and was not known outside of the group only the name is left.
-        """
-        known = self._groups.get(group.handle)
-        if known is None or group.members is None:
-            return (), ()
-        before, now = known.all(), {hash(member.handle): member for member in group.members}
-        return (
-            tuple(member for number, member in now.items() if number not in before),
-            tuple(self._gone(number, name) for number, name in before.items() if number not in now),
-        )
+    def _note_turn(self, group: Handle, before: _Group, members: tuple[Member, ...]) -> None:
+        were, are = before.all(), {hash(member.handle): member for member in members}
+        added = tuple(member for number, member in are.items() if number not in were)
+        removed = tuple(self._gone(number, name) for number, name in were.items() if number not in are)
+        if added or removed:
+            self._turns.append(Turn(group, added, removed))
 
     def _gone(self, number: int, name: str) -> Member:
         own = self.owner.handle if number == hash(self.owner.handle) else Handle("")
@@ -138,6 +150,9 @@ class Roster:
     def _learn_group(self, contact: Contact) -> None:
         if contact.members is None:
             return
+        before = self._groups.get(contact.handle)
+        if before is not None:
+            self._note_turn(contact.handle, before, contact.members)
         self._groups[contact.handle] = _Group(contact.members, self.owner.handle)
         for key in [key for key in self._lately if key[0] == contact.handle]:
             del self._lately[key]
