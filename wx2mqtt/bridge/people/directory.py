@@ -10,6 +10,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.payloads import encode
 
 LARGEST = 256_000  # bytes; above it, or the broker's limit, only the people whom the owner named are in it
+SMALLEST = 80  # bytes of a line, at least: so many that it cannot be whole are not written to be counted
 
 
 def entry_body(entry: Entry) -> dict[str, Json]:
@@ -33,8 +34,7 @@ def entry_body(entry: Entry) -> dict[str, Json]:
 
 def directory(entries: list[Entry], *, named: Collection[str], room: int) -> bytes:
     """The payload of `contacts` in at most `room` bytes: whole, else as many of those in `named` as fit."""
-    whole = _payload(entries, complete=True)
-    if len(whole) <= room:
+    if len(entries) * SMALLEST <= room and len(whole := _payload(entries, complete=True)) <= room:
         return whole
     chosen = [entry for entry in entries if entry.user in named]
     while len(payload := _payload(chosen, complete=False)) > room and chosen:

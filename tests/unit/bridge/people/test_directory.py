@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.bridge.people.directory import LARGEST, directory, search
+from wx2mqtt.bridge.people.directory import LARGEST, SMALLEST, directory, entry_body, search
 from wx2mqtt.bridge.people.identity import Entry
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
@@ -57,6 +57,12 @@ def test_what_the_broker_would_not_take_is_cut_to_those_whom_the_owner_named():
     assert json.loads(whole)["complete"] is True
     assert json.loads(directory(people[:50], named=(), room=len(whole)))["complete"] is True
     assert json.loads(directory(people[:50], named=(), room=len(whole) - 1))["complete"] is False
+
+
+def test_no_line_is_shorter_than_is_taken_for_granted():
+    shortest = entry("a", matched_by="id", kind=ChatKind.SELF, name="a")
+    line = json.dumps(entry_body(shortest), separators=(",", ":"))
+    assert SMALLEST <= len(line) < SMALLEST + 10
 
 
 @pytest.mark.parametrize("room", [100, 1000, 5000])
