@@ -199,7 +199,7 @@ async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next
     works.put(online=False)
     await works.comes("1")
     await works.published(1)
-    assert works.beats[-1] is None
+    await works.link.until(lambda: works.beats[-1] is None)
     assert works.files.asked == []
     works.put(online=True)
     await works.is_in("1", READY)
@@ -279,7 +279,7 @@ async def test_a_restart_in_the_middle_of_a_download_loses_no_job_and_leaves_no_
     async with working(tmp_path) as works:
         works.files.answer("1", [PNG, b"x" * 600_000, asyncio.Event()])
         await works.comes("1")
-        await works.link.until(lambda: works.files.open and len(works.beats) > 3)
+        await works.link.until(lambda: works.files.stuck)
     async with working(tmp_path) as works:
         works.files.answer("1", [PNG])
         row = await works.is_in("1", READY)

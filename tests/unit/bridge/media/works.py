@@ -47,6 +47,7 @@ class PaperFiles:
         self.asked: list[str] = []
         self.avatars: dict[str, MediaRef] = {}
         self.open = self.most_open = 0
+        self.stuck = False  # some download has come to a place where it waits
         self.changed: Callable[[], None] = lambda: None
 
     def answer(self, name: str, *answers: Sequence[Step]) -> None:
@@ -64,6 +65,8 @@ class PaperFiles:
                 if isinstance(step, Exception):
                     raise step
                 if isinstance(step, asyncio.Event):
+                    self.stuck = True
+                    self.changed()
                     await step.wait()
                     continue
                 yield step
