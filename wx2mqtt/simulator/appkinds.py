@@ -58,8 +58,11 @@ _QUOTE = AppKind(
 )
 
 _HISTORY = (
-    '<recorditem><![CDATA[<recordinfo><title>聊天记录</title><desc>李雷: 好</desc><datalist count="1">'
-    '<dataitem datatype="1"><datadesc>好</datadesc><sourcename>李雷</sourcename></dataitem></datalist>'
+    "<recorditem><![CDATA[<recordinfo><title>聊天记录</title><desc>李雷: 好&#x0A;韩梅梅: [图片]</desc>"
+    '<datalist count="2"><dataitem datatype="1" dataid="1"><datadesc>好</datadesc>'
+    "<sourcename>李雷</sourcename><sourcetime>2026-11-25 08:00:00</sourcetime></dataitem>"
+    '<dataitem datatype="2" dataid="2"><datafmt>jpg</datafmt><datasize>1404</datasize>'
+    "<sourcename>韩梅梅</sourcename><sourcetime>2026-11-25 08:01:00</sourcetime></dataitem></datalist>"
     "</recordinfo>]]></recorditem>"
 )
 
@@ -130,7 +133,7 @@ APP_KINDS: dict[str, AppKind] = {
     "coupon": AppKind(type=16, title="优惠券"),
     "live_location": AppKind(type=17, phrase="live_location"),
     "chat_history": AppKind(
-        type=19, outer=0, phrase="chat_history", des="李雷: 好\n韩梅梅: 行", extra=_HISTORY
+        type=19, outer=0, phrase="chat_history", des="李雷: 好\n韩梅梅: [图片]", extra=_HISTORY
     ),
     "note": AppKind(type=24, outer=0, title="笔记", extra=_HISTORY),
     "mini_program": _MINI_PROGRAM,
@@ -158,6 +161,14 @@ APP_KINDS: dict[str, AppKind] = {
         extra=_CHANNELS,
         defaults=(("author", "主播"), ("about", "直播中")),
     ),
+    "announcement": AppKind(
+        type=87,
+        outer=0,
+        title="群公告",
+        extra="<textannouncement>{announced}</textannouncement>",
+        defaults=(("announced", "今晚八点开会"),),
+    ),
+    "gift": AppKind(type=115, outer=0, title="送你一份礼物"),
     "app_transfer": AppKind(
         type=2000,
         phrase="transfer",

@@ -6,60 +6,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
-from wx2mqtt.simulator import wire
+from wx2mqtt.simulator import sysmsg, wire
 from wx2mqtt.simulator.appkinds import APP_KINDS, app
 from wx2mqtt.simulator.media import Attachment
 from wx2mqtt.simulator.messages import recommend
 from wx2mqtt.simulator.phrases import SYSTEM_TEXTS, phrase
-from wx2mqtt.simulator.settings import Language
+from wx2mqtt.simulator.saying import Asked, Builder, Fields, Saying
+from wx2mqtt.simulator.sysmsg import SYSMSG_KINDS
 from wx2mqtt.simulator.world import Contact
-
-Fields = dict[str, object]
 
 
 class UnknownKind(ValueError):
     """No such kind of message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a kind may need: details from whoever asked, user names and people of this login."""
-
-    language: Language
-    detail: Mapping[str, object] = field(default_factory=dict)
-    name: Callable[[str], str] = str
-
-    def text(self, key: str, default: str = "") -> str:
-        """A detail as text."""
-        return str(self.detail.get(key, default))
-
-    def number(self, key: str, default: int) -> int:
-        """A detail as a whole number."""
-        value = self.detail.get(key, default)
-        return value if isinstance(value, int) else default
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Saying:
-    """One message to build."""
-
-    text: str
-    msg_id: int
-    author: Contact
-    asked: Asked
-    media: Attachment | None = None
-
-    @property
-    def length(self) -> int:
-        """How many bytes the thing itself has."""
-        content = self.media and self.media.content
-        return content.size if content else 0
-
-
-Builder = Callable[[Saying], Fields]
 
 
 def build(
@@ -95,14 +54,7 @@ def file_name(kind: str, text: str) -> str:
 
 def is_system(kind: str) -> bool:
     """Whether WeChat itself says it: no member's prefix in a group (webwx 3.10, 3.11)."""
-    return kind.partition(":")[0] in (
-        "system",
-        "recall",
-        "pat",
-        "member_joined",
-        "group_todo",
-        "member_removed",
-    )
+    return kind.partition(":")[0] == "system" or kind in SYSMSG_KINDS
 
 
 def _text(saying: Saying) -> Fields:
@@ -256,20 +208,11 @@ def _system(saying: Saying) -> Fields:
     return {"MsgType": 10000, "Content": wire.text(saying.text)}
 
 
-_SAID_BY_WECHAT = {
-    "recall": "recalled",
-    "pat": "pat",
-    "member_joined": "joined",
-    "group_todo": "todo",
-    "member_removed": "removed",
-}
-
-
 def on_the_phone(kind: str, text: str, author: Contact, asked: Asked) -> str:
     """What the phone shows of a message: WeChat's own words where nobody wrote any."""
     variant = kind.removeprefix("system:")
-    if not text and kind in _SAID_BY_WECHAT:
-        return phrase(asked.language, _SAID_BY_WECHAT[kind]).format(a=author.nickname)
+    if kind in SYSMSG_KINDS:
+        return text or sysmsg.words(kind, author, asked)
     if text or variant not in SYSTEM_TEXTS:
         return text
     return _words(variant, author, asked)
@@ -289,49 +232,6 @@ def _words(variant: str, author: Contact, asked: Asked) -> str:
 def _system_text(saying: Saying, variant: str) -> Fields:
     text = saying.text or _words(variant, saying.author, saying.asked)
     return {"MsgType": 10000, "Content": wire.text(text)}
-
-
-def _sysmsg(inner: str, kind: str) -> Fields:
-    return {"MsgType": 10002, "Content": wire.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
-
-
-def _recall(saying: Saying) -> Fields:
-    msg_id = saying.asked.text("msg_id", "0")
-    words = saying.text or phrase(saying.asked.language, "recalled").format(a=saying.author.nickname)
-    inner = (
-        f"<revokemsg><session>{saying.asked.name(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
-        f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{words}]]></replacemsg></revokemsg>"
-    )
-    return _sysmsg(inner, "revokemsg")
-
-
-def _pat(saying: Saying) -> Fields:
-    words = saying.text or phrase(saying.asked.language, "pat").format(a=saying.author.nickname)
-    inner = (
-        f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>"
-        f"<template><![CDATA[{words}]]></template></pat>"
-    )
-    return _sysmsg(inner, "pat")
-
-
-def _member_joined(saying: Saying) -> Fields:
-    words = saying.text or phrase(saying.asked.language, "joined").format(a=saying.author.nickname)
-    inner = (
-        f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>'
-        f"<template><![CDATA[{words}]]></template></content_template></sysmsgtemplate>"
-    )
-    return _sysmsg(inner, "sysmsgtemplate")
-
-
-def _group_todo(saying: Saying) -> Fields:
-    words = saying.text or phrase(saying.asked.language, "todo")
-    return _sysmsg(f"<todo><op>0</op><title><![CDATA[{words}]]></title></todo>", "roomtoolstips")
-
-
-def _member_removed(saying: Saying) -> Fields:
-    words = saying.text or phrase(saying.asked.language, "removed").format(a=saying.author.nickname)
-    inner = f"<delchatroommember><plain><![CDATA[{words}]]></plain></delchatroommember>"
-    return _sysmsg(inner, "delchatroommember")
 
 
 _BUILDERS: dict[str, Builder] = {
@@ -363,9 +263,5 @@ _BUILDERS: dict[str, Builder] = {
     "status": _status,
     "notice": _plain(9999),
     "system": _system,
-    "recall": _recall,
-    "pat": _pat,
-    "member_joined": _member_joined,
-    "group_todo": _group_todo,
-    "member_removed": _member_removed,
+    **SYSMSG_KINDS,
 }

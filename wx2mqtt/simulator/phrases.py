@@ -54,6 +54,7 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "recalled": ('"{a}" 撤回了一条消息', '"{a}" recalled a message'),
     "pat": ('"{a}" 拍了拍我', '"{a}" tickled me'),
     "joined": ('"{a}"加入了群聊', '"{a}" joined the group chat'),
+    "invited": ('"{a}"邀请"{b}"加入了群聊', '"{a}" invited "{b}" to the group chat'),
     "removed": ('"{a}"被移出群聊', '"{a}" was removed from the group chat'),
     "todo": ("群待办", "Group todo"),
     "unsupported": (

@@ -11,6 +11,7 @@ from wx2mqtt.simulator.content import Content
 from wx2mqtt.simulator.media import Attachment
 from wx2mqtt.simulator.messages import Route, render
 from wx2mqtt.simulator.phone import Via
+from wx2mqtt.simulator.saying import Asked
 from wx2mqtt.simulator.session import Session
 from wx2mqtt.simulator.synclog import Entry
 from wx2mqtt.simulator.wechat import FriendRequest, WeChat
@@ -93,7 +94,7 @@ def _one(wechat: WeChat, speech: Speech, place: _Place, number: int) -> _One:
 def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[_One]) -> None:
     if speech.kind == "recall":
         take_back(wechat, str(speech.detail.get("msg_id", "")))
-    asked, now = kinds.Asked(language=wechat.settings.language, detail=speech.detail), time.time()
+    asked, now = Asked(language=wechat.settings.language, detail=speech.detail), time.time()
     for one in said:
         wechat.phone.show(
             chat=place.chat.id,
@@ -137,7 +138,7 @@ def _place(wechat: WeChat, speech: Speech) -> _Place:
 
 def _put(wechat: WeChat, session: Session, speech: Speech, place: _Place, said: list[_One]) -> None:
     route = _route(wechat, session, place)
-    asked = kinds.Asked(
+    asked = Asked(
         language=wechat.settings.language,
         detail=speech.detail,
         name=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
@@ -190,7 +191,7 @@ def echo(wechat: WeChat, session: Session, to: Contact, msg_id: int, kind: str, 
     if kind == "location":  # sent as it came: its XML is all there is (webwx 2.12)
         values: Fields = {"MsgType": 48, "Content": wire.xml(text)}
     else:
-        asked = kinds.Asked(language=wechat.settings.language)
+        asked = Asked(language=wechat.settings.language)
         attachment = wechat.media.find(str(msg_id))
         values = kinds.build(kind, text, msg_id, wechat.world.owner, asked, media=attachment)
     session.log.append(Entry.MESSAGE, render(msg_id, route, values))

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from wx2mqtt.simulator import kinds
 from wx2mqtt.simulator.appkinds import APP_KINDS
-from wx2mqtt.simulator.kinds import Asked, UnknownKind, build, is_system
+from wx2mqtt.simulator.kinds import UnknownKind, build, is_system
+from wx2mqtt.simulator.saying import Asked
 from wx2mqtt.simulator.world import Person
 
 WORDS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=40)
@@ -36,6 +37,7 @@ XML_KINDS = sorted(
         "recall",
         "pat",
         "member_joined",
+        "member_invited",
         "group_todo",
         "member_removed",
         *APP_KINDS,
@@ -99,6 +101,14 @@ def test_wechats_own_words_are_what_the_phone_shows():
     )
     assert kinds.on_the_phone("system:invited", "mine", AUTHOR, asked) == "mine"
     assert kinds.on_the_phone("image", "", AUTHOR, asked) == ""
+    assert kinds.on_the_phone("recall", "", AUTHOR, asked) == f'"{AUTHOR.nickname}" recalled a message'
+    assert kinds.on_the_phone("recall", "mine", AUTHOR, asked) == "mine"
+
+
+def test_an_invitation_has_its_members_beside_the_sentence():
+    message = xml_of(build("member_invited", "", 77, AUTHOR, Asked(language="zh_CN", detail={"b": "甲、乙"})))
+    names = [[one.findtext("nickname") for one in link.iter("member")] for link in message.iter("link")]
+    assert names == [[AUTHOR.nickname], ["甲", "乙"]]
 
 
 def test_what_wechat_itself_says_is_known():

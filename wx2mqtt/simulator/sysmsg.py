@@ -1,0 +1,102 @@
+"""Messages of type 10002: XML in which WeChat itself tells something (webwx 3.11). Pure."""
+
+from __future__ import annotations
+
+from wx2mqtt.simulator import wire
+from wx2mqtt.simulator.phrases import phrase
+from wx2mqtt.simulator.saying import Asked, Builder, Fields, Saying
+from wx2mqtt.simulator.world import Contact
+
+
+def words(kind: str, author: Contact, asked: Asked) -> str:
+    """What the phone shows of it where nobody wrote anything."""
+    return phrase(asked.language, _PHRASES[kind]).format(a=author.nickname, b=asked.text("b", "李四"))
+
+
+def _said(kind: str, saying: Saying) -> str:
+    return (saying.text or words(kind, saying.author, saying.asked)).replace("]]>", "")
+
+
+def _sysmsg(inner: str, kind: str) -> Fields:
+    return {"MsgType": 10002, "Content": wire.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
+
+
+def _recall(saying: Saying) -> Fields:
+    msg_id = saying.asked.text("msg_id", "0")
+    said = _said("recall", saying)
+    inner = (
+        f"<revokemsg><session>{saying.asked.name(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
+        f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{said}]]></replacemsg></revokemsg>"
+    )
+    return _sysmsg(inner, "revokemsg")
+
+
+def _pat(saying: Saying) -> Fields:
+    said = _said("pat", saying)
+    inner = (
+        f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>"
+        f"<template><![CDATA[{said}]]></template></pat>"
+    )
+    return _sysmsg(inner, "pat")
+
+
+def _member_joined(saying: Saying) -> Fields:
+    said = _said("member_joined", saying)
+    inner = (
+        f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>'
+        f"<template><![CDATA[{said}]]></template></content_template></sysmsgtemplate>"
+    )
+    return _sysmsg(inner, "sysmsgtemplate")
+
+
+def _group_todo(saying: Saying) -> Fields:
+    said = _said("group_todo", saying)
+    return _sysmsg(f"<todo><op>0</op><title><![CDATA[{said}]]></title></todo>", "roomtoolstips")
+
+
+def _member_removed(saying: Saying) -> Fields:
+    said = _said("member_removed", saying)
+    inner = f"<delchatroommember><plain><![CDATA[{said}]]></plain></delchatroommember>"
+    return _sysmsg(inner, "delchatroommember")
+
+
+def _member_invited(saying: Saying) -> Fields:
+    """Who invites whom, with the members beside the sentence instead of in it."""
+    template = _escaped(saying.asked.text("template", '"$username$"邀请"$names$"加入了群聊'))
+    by, others = saying.asked.text("a", saying.author.nickname), saying.asked.text("b", "李四").split("、")
+    inner = (
+        '<sysmsgtemplate><content_template type="tmpl_type_profile"><plain><![CDATA[]]></plain>'
+        f"<template>{template}</template><link_list>"
+        f'<link name="username" type="link_profile"><memberlist>{_member(by)}</memberlist></link>'
+        f'<link name="names" type="link_profile"><memberlist>{"".join(map(_member, others))}</memberlist>'
+        "<separator><![CDATA[、]]></separator></link></link_list></content_template></sysmsgtemplate>"
+    )
+    return _sysmsg(inner, "sysmsgtemplate")
+
+
+def _member(nickname: str) -> str:
+    name = _escaped(nickname)
+    return f"<member><username><![CDATA[wxid_member]]></username><nickname>{name}</nickname></member>"
+
+
+def _escaped(text: str) -> str:
+    return f"<![CDATA[{text.replace(']]>', '')}]]>"
+
+
+SYSMSG_KINDS: dict[str, Builder] = {
+    "recall": _recall,
+    "pat": _pat,
+    "member_joined": _member_joined,
+    "member_invited": _member_invited,
+    "group_todo": _group_todo,
+    "member_removed": _member_removed,
+}
+
+_PHRASES = {
+    "recall": "recalled",
+    "pat": "pat",
+    "member_joined": "joined",
+    "member_invited": "invited",
+    "group_todo": "todo",
+    "member_removed": "removed",
+}
