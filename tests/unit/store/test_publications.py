@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import event, message, publication
+from wx2mqtt.model import Json
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal, NewPublication, Row
 from wx2mqtt.store.people import NO_CHANGES
@@ -154,7 +155,7 @@ async def test_what_an_event_keeps_for_the_backend_is_found_by_its_name_and_id(j
 
 
 async def test_who_wrote_a_message_is_found_by_its_key(journal: Journal) -> None:
-    senders = [{"user": "wife", "name": "老婆"}, {"name": "三姨"}]
+    senders: list[dict[str, Json]] = [{"user": "wife", "name": "老婆"}, {"name": "三姨"}]
     for number, sender in enumerate(senders):
         said = message(f"m{number}")
         await journal.record([replace(said, body={**said.body, "sender": sender})], NO_CHANGES, None, "")

@@ -35,7 +35,8 @@ log = structlog.get_logger(__name__)
 LONGEST = 20.0  # seconds within which a request is answered
 T = TypeVar("T")
 
-_MAY_COME_BACK = frozenset({LoginState.STARTING, LoginState.INTERRUPTED, LoginState.ONLINE})
+_NOT_KNOWN = frozenset({LoginState.STARTING})
+_MAY_COME_BACK = _NOT_KNOWN | {LoginState.INTERRUPTED}
 
 
 class Doer:
@@ -105,15 +106,17 @@ class Doer:
                 raise BadCommand("no_answer", "not_done") from None
 
     async def _must_be_logged_in(self, attempt: Attempt | None, until: float) -> None:
-        """Say at once that it is not; but what an earlier life began waits for its login to come back."""
+        """Say at once that it is not, once that is known: a saved login may just be looked at.
+
+        What an earlier life began waits longer for its login to come back.
+        """
         in_doubt = attempt is not None and attempt.in_doubt
         if self._stopping:
             await asyncio.Event().wait()
-        if in_doubt:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(until):
-                    while not self._standing() and self._state() in _MAY_COME_BACK:
-                        await self._changed.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                while not self._standing() and self._state() in (_MAY_COME_BACK if in_doubt else _NOT_KNOWN):
+                    await self._changed.wait()
         if not self._standing():
             raise BadCommand("no_answer", "perhaps_done") if in_doubt else _not_logged_in()
 

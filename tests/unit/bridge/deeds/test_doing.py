@@ -30,7 +30,9 @@ async def mark_read(room: Room) -> dict[str, Any]:
     return await room.ask("mark_read", user="wife")
 
 
-@pytest.mark.parametrize("state", [LoginState.STARTING, LoginState.WAITING_FOR_SCAN, LoginState.LOGGED_OUT])
+@pytest.mark.parametrize(
+    "state", [LoginState.INTERRUPTED, LoginState.WAITING_FOR_SCAN, LoginState.LOGGED_OUT]
+)
 async def test_without_a_login_it_is_said_at_once(room, state):
     room.standing, room.state = False, state
     answer = await mark_read(room)

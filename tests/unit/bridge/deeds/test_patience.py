@@ -127,6 +127,23 @@ def test_a_limit_that_the_first_one_meets_holds_for_those_who_wait():
     play(story())
 
 
+def test_what_comes_at_the_start_waits_until_it_is_known_whether_the_saved_login_stands():
+    async def story() -> None:
+        desk = Desk()
+        for state, answer in (
+            (LoginState.ONLINE, "ok"),
+            (LoginState.WAITING_FOR_SCAN, "logged_out not_logged_in"),
+        ):
+            desk.log_in(now=False, state=LoginState.STARTING)
+            asking = asyncio.ensure_future(desk.do())
+            await asyncio.sleep(3)
+            assert not asking.done()
+            desk.log_in(now=state is LoginState.ONLINE, state=state)
+            assert await asking == answer
+
+    play(story())
+
+
 def test_what_a_crash_cut_off_is_repeated_where_that_is_harmless():
     async def story() -> None:
         desk = Desk()
