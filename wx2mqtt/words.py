@@ -101,6 +101,93 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
     # files to send
+    "text_with_file": (
+        "'{key}' goes with kind image, video or file, and WeChat has no captions: send text and file as two commands",
+        "“{key}”需要 kind 为 image、video 或 file;微信没有图片说明,文字和文件请分两条命令发送",
+    ),
+    "text_and_kind": (
+        "kind '{kind}' takes no text (WeChat has no captions); send the text as a command of its own",
+        "类型“{kind}”不能带文字(微信没有图片说明);文字请另发一条命令",
+    ),
+    "mention_without_text": (
+        "only a text can mention people; send one with 'mention' as a command of its own",
+        "只有文字可以提到他人;请另发一条带“mention”的文字命令",
+    ),
+    "mention_no_group": (
+        "'mention' is for groups, and '{user}' is none; leave it out",
+        "“mention”只用于群聊,而“{user}”不是群;请去掉",
+    ),
+    "mention_nobody": (
+        "nobody called '{name}' is in '{user}'; request/group lists the names of its members",
+        "“{user}”中没有名为“{name}”的成员;可用 request/group 查看成员名字",
+    ),
+    "mention_several": (
+        "several members of '{user}' are called '{name}'; use a topic name from request/group",
+        "“{user}”中有多名成员叫“{name}”;请用 request/group 中的主题名",
+    ),
+    "one_source": (
+        "kind '{kind}' needs exactly one of path, url and data",
+        "类型“{kind}”需要 path、url、data 中的一个,且只能有一个",
+    ),
+    "the id of a message": (
+        "the message_id of a result, or the id of an own message",
+        "结果中的 message_id,或自己消息的 id",
+    ),
+    "no_bytes": ("there are no bytes to send; the file is empty", "没有内容可发送;文件是空的"),
+    "bad_base64": (
+        "'data' is no whole base64; encode the file with the standard alphabet and its = at the end",
+        "“data”不是完整的 base64;请用标准字母表编码,并保留结尾的 =",
+    ),
+    "bad_name": (
+        "a file name holds no / or \\, no control or direction marks, and is not . or ..; give a plain one",
+        "文件名不能含 / 或 \\、控制字符或方向标记,也不能是 . 或 ..;请换一个普通的名字",
+    ),
+    "name_too_long": (
+        "the file name has more than {limit} bytes; give a shorter one",
+        "文件名超过 {limit} 字节;请缩短",
+    ),
+    "unsupported_sort": (
+        "WeChat takes no {mime} as {kind}, only {known}; convert it, or send it as kind file",
+        "微信不接受把 {mime} 作为 {kind} 发送,只接受 {known};请转换,或以 file 类型发送",
+    ),
+    "not_that_kind": (
+        "this is no {kind} but {mime}; a {kind} is one of {known}; send anything else as kind file",
+        "这不是 {kind},而是 {mime};{kind} 只能是 {known};其他内容请以 file 类型发送",
+    ),
+    "file_too_large": (
+        "it is larger than the {limit} bytes that WeChat takes as {kind}; make it smaller",
+        "超过微信对 {kind} 的上限 {limit} 字节;请缩小",
+    ),
+    "file_too_slow": (
+        "the file could not be read in time; look after the disk it is on",
+        "未能及时读完文件;请检查它所在的磁盘",
+    ),
+    "file_lost": (
+        "the file that was to be sent is no longer in the store; send it again",
+        "要发送的文件已不在存储中;请重新发送",
+    ),
+    "no_room_for_file": (
+        "the store has no room for this file; raise storage.max_size or free space",
+        "存储空间不足以放下此文件;请调大 storage.max_size 或清理空间",
+    ),
+    # recall
+    "unknown_message": (
+        "no own message in '{user}' has the id '{message_id}'; take the message_id of its result",
+        "“{user}”中没有 id 为“{message_id}”的自己的消息;请使用其结果中的 message_id",
+    ),
+    "unknown_message_anywhere": (
+        "no own message has the id '{message_id}'; take the message_id of its result",
+        "没有 id 为“{message_id}”的自己的消息;请使用其结果中的 message_id",
+    ),
+    "too_late": (
+        "WeChat lets a message be withdrawn within {within} seconds; this one is {age} seconds old",
+        "微信只允许在 {within} 秒内撤回;此消息已过 {age} 秒",
+    ),
+    "recalled": ("WeChat withdrew the message", "微信已撤回该消息"),
+    "expired_fetch": (
+        "not fetched within its time ({ttl} s): {why}",
+        "未能在时限({ttl} 秒)内取得文件:{why}",
+    ),
     "path_no_folder": (
         "no file may be sent by path; name a folder in media.send_from",
         "不允许按路径发送文件;请在 media.send_from 中写明文件夹",
@@ -186,6 +273,39 @@ WORDS: dict[str, tuple[str, str]] = {
     "fetch_packed": (
         "the server sends it compressed although nobody asked for that; give another address",
         "服务器擅自压缩了内容;请换一个地址",
+    ),
+    # bytes of messages
+    "media_gone": ("WeChat does not have it any more", "微信上已不存在"),
+    "media_nothing": (
+        "WeChat has no bytes of it; stickers of its shop, for one, are not handed over",
+        "微信没有提供内容;例如商店表情无法获取",
+    ),
+    "media_too_large": (
+        "it has more than media.max_size ({limit}); raise that for what comes later",
+        "超过 media.max_size({limit});调大后对之后的内容生效",
+    ),
+    "media_refused": ("WeChat refused to hand it over: {why}", "微信拒绝提供:{why}"),
+    "media_failed": ("it could not be fetched within a day: {why}", "一天之内未能获取:{why}"),
+    "media_slow": ("the bytes came too slowly", "下载过慢"),
+    "media_silent": ("no byte came for {limit} s", "{limit} 秒内没有收到任何数据"),
+    "media_which": (
+        "name one of message_id, id (of media) and avatar, and no more",
+        "请只写 message_id、id(媒体编号)、avatar 其中一个",
+    ),
+    "media_unknown": (
+        "nothing is known of bytes of '{id}'; message_id is the id of a message, id is a media_id",
+        "没有“{id}”的内容;message_id 是消息的 id,id 是 media_id",
+    ),
+    "media_not_ready": (
+        "the bytes are not there yet; event/media tells when they are, or ask again",
+        "内容尚未取得;取得后会有 event/media,也可稍后再请求",
+    ),
+    "media_not_to_be_had": ("there are no bytes: {why}", "没有内容:{why}"),
+    "media_nobody": ("nobody is called '{user}'", "没有名为“{user}”的联系人"),
+    "no_avatar": ("WeChat shows no picture of '{user}'", "微信没有“{user}”的头像"),
+    "media_not_inline": (
+        "the file has {size} bytes and an answer takes {limit}; fetch it from {where}",
+        "文件有 {size} 字节,回答最多放 {limit};请从 {where} 获取",
     ),
     # requests
     "bad_request": ("the request is no JSON object ({problem})", "请求不是 JSON 对象({problem})"),

@@ -32,6 +32,7 @@ class Desk:
         identity: Identity,
         results: Results,
         check: Callable[[Command], object],
+        is_whole: Callable[[CommandRow], bool],
         language: Callable[[], Language],
         retried: Callable[[CommandRow], None],
         dropped: Callable[[CommandRow], None],
@@ -42,6 +43,7 @@ class Desk:
         self._identity = identity
         self._results = results
         self._check = check
+        self._is_whole = is_whole
         self._language = language
         self._retried = retried
         self._dropped = dropped
@@ -85,6 +87,8 @@ class Desk:
             return {"row": number}
         row = await self._row(fields)
         self._check(row.command)
+        if not self._is_whole(row):
+            raise BadCommand("bad_file", "file_lost")
         again = await self._journal.retry(row.command_id, now_ms(), new_key())
         self._retried(again)
         return _line(again)

@@ -96,9 +96,11 @@ class App:
         self._around = around
         self._reloading = asyncio.Lock()
         self.pulse = Pulse(asyncio.get_running_loop().time)
-        self.upkeep = Upkeep(folder, MediaUpkeep(database, self._blobs), loaded.settings.storage.max_size)
+        self._media = MediaUpkeep(database, self._blobs)
+        self.upkeep = Upkeep(folder, self._media, loaded.settings.storage.max_size)
         self.accounts: list[Account] = []
         self._desks: dict[str, dict[str, Operation]] = {}
+        self.web: Server | None = None
 
     async def open_accounts(self) -> None:
         """Wire every account of the settings; each keeps the base topic that it first used (DESIGN 4.3)."""
@@ -161,6 +163,8 @@ class App:
     def _house(self) -> House:
         return House(
             pulse=self.pulse,
+            blobs=self._blobs,
+            discard=self._media.discard,
             store_size=lambda: self.upkeep.size,
             store_limit=lambda: self.upkeep.limit,
             log_level=self._on_log_level,
@@ -175,6 +179,7 @@ class App:
             identity=account.identity,
             results=Results(account.name, account.topics),
             check=account.judge.check,
+            is_whole=account.errands.is_whole,
             language=lambda: self._loaded.settings.language,
             retried=account.sender.add,
             dropped=account.sender.forget,

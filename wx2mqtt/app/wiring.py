@@ -8,8 +8,10 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from wx2mqtt.bridge.expected import Expected
+from wx2mqtt.bridge.files.taking import Reach
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.judge import Rules
+from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.model import Json
@@ -18,7 +20,7 @@ from wx2mqtt.mqtt.options import Options, TlsFiles, WantedProtocol
 from wx2mqtt.mqtt.topics import TEXT, Topics
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Account as AccountSettings
-from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.schema import Settings, Web
 from wx2mqtt.wechat.gateway import Gateway, Vault
 from wx2mqtt.wechat.webwx.gateway import WebWx
 from wx2mqtt.wechat.webwx.requests import Desktop
@@ -38,12 +40,19 @@ def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...]) -> Wishes:
             discovery_prefix=settings.homeassistant.prefix,
             language=settings.language,
             size_limit=f"{settings.storage.max_size / 1_000_000:g} MB",
+            reach=Reach(send_from=account.media.send_from, allow_hosts=account.media.allow_hosts),
         ),
         filters=Filters(
             allow=account.receive.allow,
             deny=account.receive.deny,
             groups=account.receive.groups,
             own=account.receive.own,
+        ),
+        media=MediaRules(
+            download=account.media.download,
+            max_size=account.media.max_size,
+            inline_below=account.media.inline_below,
+            base=media_base(settings.web),
         ),
         per_minute=account.send.per_minute,
         burst=account.send.burst,
@@ -77,11 +86,15 @@ def pins_of(account: AccountSettings) -> dict[str, Pin]:
     }
 
 
+MEDIA_SHOWN = {"download", "max_size", "keep", "max_total", "inline_below"}
+"""Not the folders and hosts from which files may be sent: they say how the house is built."""
+
+
 def public_settings(account: AccountSettings) -> dict[str, Json]:
     """The settings that `bridge/info` shows: nothing that is, holds or leads to a secret."""
     chosen = {"backend", "topic_names", "receive", "send", "history", "plain"}
     shown: dict[str, Json] = account.model_dump(mode="json", include=chosen)
-    return shown
+    return {**shown, "media": account.media.model_dump(mode="json", include=MEDIA_SHOWN)}
 
 
 def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe) -> Gateway:
@@ -89,7 +102,7 @@ def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe) ->
     account = settings.accounts[name]
     desktop = account.webwx.desktop
     version, spam = desktop.client_version, desktop.extspam
-    wanted = Desktop(client_version=version, extspam=_plain(spam) or "") if version and spam else None
+    wanted = Desktop(client_version=version, extspam=plain(spam) or "") if version and spam else None
     return WebWx(
         vault, endpoint=account.endpoint, desktop=wanted, language=settings.language, observe=observe
     )
@@ -107,7 +120,7 @@ def options_of(
         urls=mqtt.url if embedded is None else (embedded[0],),
         client_id=settings.client_ids()[name],
         username=mqtt.username,
-        password=_plain(mqtt.password),
+        password=plain(mqtt.password),
         protocol=mqtt.protocol if embedded is None else embedded[1],
         keepalive=mqtt.keepalive,
         tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(files) else None,
@@ -116,5 +129,15 @@ def options_of(
     )
 
 
-def _plain(secret: SecretStr | None) -> str | None:
+def media_base(web: Web) -> str | None:
+    """What the url of media begins with: our address from outside, else the path below which we are; None
+    where there is no server.
+    """
+    if not web.enabled:
+        return None
+    return web.url or web.base_path.rstrip("/")
+
+
+def plain(secret: SecretStr | None) -> str | None:
+    """A secret, for whoever needs it."""
     return None if secret is None else secret.get_secret_value()

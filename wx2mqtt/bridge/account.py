@@ -6,7 +6,7 @@ It owns no rule of its own; each lives in the room that it wires.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,18 +17,24 @@ from wx2mqtt.bridge.asked import Asked
 from wx2mqtt.bridge.board import Board
 from wx2mqtt.bridge.deeds.table import Deeds
 from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.files.taking import Files
 from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
 from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.judge import Judge
+from wx2mqtt.bridge.loading import Loading
+from wx2mqtt.bridge.media.fetcher import Around
+from wx2mqtt.bridge.media.room import MediaRoom
+from wx2mqtt.bridge.media.shelf import Shelf
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.pump import Pump
-from wx2mqtt.bridge.requests import Handler, Requests, Work
+from wx2mqtt.bridge.requests import Filling, Handler, Requests, Work
 from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.sending.errands import Errands
 from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.bridge.session import Session
@@ -36,10 +42,12 @@ from wx2mqtt.bridge.state import Login
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import Json
+from wx2mqtt.model import Blob, Json, LoginState
 from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Link
 from wx2mqtt.mqtt.payloads import encode, event_body
 from wx2mqtt.mqtt.topics import JSON, Topics
+from wx2mqtt.outside.fetching import Fetcher
+from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.journal import Journal, NewPublication, Opened, Recorded
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.wechat.gateway import Gateway, Progress
@@ -56,6 +64,8 @@ class House:
     """What all accounts share."""
 
     pulse: Pulse
+    blobs: Blobs
+    discard: Callable[[Blob], Awaitable[None]]
     store_size: Callable[[], int]
     store_limit: Callable[[], int]
     log_level: Handler
@@ -98,6 +108,7 @@ class Account:
         self._people_changed = asyncio.Event()
         self._events: asyncio.Queue[NewPublication] = asyncio.Queue()
         self._talking: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Task[None] | None = None
         self._wire()
         self._first_words()
         house.pulse.watch(f"broker:{name}", lambda: link.moves_by)
@@ -110,6 +121,7 @@ class Account:
         self._announcer = Announcer(self._outlet, self.topics.state)
         self._board = Board(self.name, self.topics, self._announcer, self._outlet)
         self._pump = Pump(self.journal, self._outlet, self._topic_dropped)
+        self._media = self._media_room()
         self.inbound = Inbound(
             account=self.name,
             topics=self.topics,
@@ -117,13 +129,19 @@ class Account:
             identity=self.identity,
             echoes=echoes,
             filters=wishes.filters,
+            media=wishes.media,
             stored=self._stored,
+            to_fetch=self._media.stored,
             people_changed=self.people_changed,
+        )
+        files = self._files()
+        self.errands = Errands(
+            journal=self.journal, gateway=self.gateway, identity=self.identity, files=files
         )
         self.sender = Sender(
             journal=self.journal,
             gateway=self.gateway,
-            identity=self.identity,
+            errands=self.errands,
             echoes=echoes,
             results=results,
             bucket=Bucket.full(wishes.per_minute, wishes.burst, loop.time()),
@@ -141,7 +159,7 @@ class Account:
             language=wishes.language,
             shown=self._show,
             store_full=self._full,
-            beat=self._beat,
+            beat=lambda limit: self._beat("receive", limit),
             progress=self._house.progress,
         )
         self.judge = Judge(
@@ -159,6 +177,7 @@ class Account:
             link=self._link,
             outlet=self._outlet,
             judge=self.judge,
+            loading=Loading(self.judge, files, self.journal),
             results=results,
             answer=lambda *asked: self._requests.answer(*asked),  # noqa: PLW0108 - made below
             accepted=self.sender.add,
@@ -184,6 +203,37 @@ class Account:
             clear=self._outbound.clear,
         )
 
+    def _files(self) -> Files:
+        house = self._house
+        return Files(
+            blobs=house.blobs,
+            discard=house.discard,
+            media=self.gateway.capabilities.media,
+            reach=lambda: self._wishes.rules.reach,
+            room=lambda: house.store_limit() - house.store_size(),
+            fetcher=Fetcher(),
+        )
+
+    def _media_room(self) -> MediaRoom:
+        return MediaRoom(
+            account=self.name,
+            topics=self.topics,
+            journal=self.journal,
+            gateway=self.gateway,
+            identity=self.identity,
+            blobs=self._house.blobs,
+            rules=self._wishes.media,
+            language=self._wishes.language,
+            pump=self._pump,
+            around=Around(
+                online=lambda: self.session.login.state is LoginState.ONLINE,
+                full=lambda: bool(self._full()),
+                logged_out=lambda gone: self.session.logged_out(gone),  # noqa: PLW0108 - made later
+                published=self._pump.wake,
+                beat=lambda limit: self._beat("media", limit),
+            ),
+        )
+
     def _first_words(self) -> None:
         """What stands before anything has happened; `last` and the people are those of before."""
         known = self.identity.knows(self._opened.login_id)
@@ -203,6 +253,7 @@ class Account:
             tasks.create_task(self._publish_events())
             tasks.create_task(self._publish_directory())
             tasks.create_task(self._publish_health())
+            self._fetching = tasks.create_task(self._media.run())
             self._talking = tasks.create_task(self._talk())
 
     async def _talk(self) -> None:
@@ -212,9 +263,11 @@ class Account:
     async def stop(self) -> None:
         """Stop in order: hear no more, end what is under way, say goodbye. Takes at most about 3 s."""
         self._deeds.doer.stop()
-        if self._talking is not None:
-            self._talking.cancel()
-            await asyncio.wait({self._talking})
+        hearing = {task for task in (self._talking, self._fetching) if task is not None}
+        for task in hearing:
+            task.cancel()
+        if hearing:
+            await asyncio.wait(hearing)
         await asyncio.gather(self.sender.drain(DRAIN), self._deeds.doer.drain(DRAIN))
         self.session.stop()
         self._board.state(b"offline")
@@ -273,11 +326,12 @@ class Account:
     def _show(self, login: Login, url: str) -> None:
         self._board.login(login, url, self._wishes.language)
         self._news.set()
+        self._media.wake()
         self._deeds.doer.changed()
         self._house.status(self.name, login, url)
 
-    def _beat(self, limit: float | None) -> None:
-        name = f"receive:{self.name}"
+    def _beat(self, loop: str, limit: float | None) -> None:
+        name = f"{loop}:{self.name}"
         if limit is None:
             self._house.pulse.rest(name)
         else:
@@ -336,13 +390,13 @@ class Account:
 
     async def health(self) -> dict[str, Json]:
         """The body of `bridge/health` as of now. Raises `StoreError`."""
-        current = self._link.current
+        current, stats = self._link.current, await self.journal.stats()
         return health_body(
             Seen(
                 now=now_ms(),
                 login=self.session.login,
                 last_answer=self.session.last_answer,
-                stats=await self.journal.stats(),
+                stats=stats,
                 counters=self.counters,
                 received=self.inbound.counts,
                 published=self._pump.published,
@@ -359,6 +413,7 @@ class Account:
                 store_limit=self._house.store_limit(),
                 stuck=self._house.pulse.stuck(),
                 unresolved=self.identity.closed,
+                extra={"media": self._media.health(stats.pending_media)},
             ),
             self.name,
         )
@@ -389,6 +444,7 @@ class Account:
         return {
             **asked.handlers(),
             **self._deeds.works(),
+            "media": Filling(self._media.request.answer),
             "log_level": self._house.log_level,
             "reload": self._house.reload,
         }
@@ -405,6 +461,11 @@ class Account:
         """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
         body = self.session.login.body(self.name)
         return {**body, "url": self._board.url, "qr_topic": self.topics.login_qr}
+
+    @property
+    def shelf(self) -> Shelf:
+        """Where the bytes of messages are found."""
+        return self._media.shelf
 
     @property
     def broker_connected(self) -> bool:
@@ -424,6 +485,8 @@ class Account:
         """Take over what the owner changed."""
         self._wishes = wishes
         self.judge.rules, self.inbound.filters = wishes.rules, wishes.filters
+        self.inbound.media = wishes.media
+        self._media.apply(wishes.media, wishes.language)
         self.sender.language = self.session.language = wishes.language
         now = asyncio.get_running_loop().time()
         self.sender.bucket = self.sender.bucket.resized(wishes.per_minute, wishes.burst, now)

@@ -1,9 +1,10 @@
 """Telling what the bridge sent from what the owner wrote on the phone (DESIGN 4.2).
 
 WeChat may hand back what we sent, even before it answers the send (webwx 2.12). Such an echo is never
-published. It is known by the id that the send was answered with; while a send to that chat is open we wait
-for that id; and where no id ever came, an own message with the same text in the same chat, written at about
-that time, is that send.
+published. It is known by the id that the send was answered with; while a send of that kind to that chat is
+open we wait for that id; and where no id ever came, an own message of the same kind and text in the same
+chat, written at about that time, is that send. What is not text comes back with words of WeChat's own: there
+the kind must do.
 """
 
 from __future__ import annotations
@@ -11,21 +12,22 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from wx2mqtt.model import Handle, Message
+from wx2mqtt.model import Handle, Kind, Message
 
 REMEMBERED = 2000  # ids of the last sends; older ones are looked up in the journal
 WAIT = 20.0  # seconds; a send is cut before that, so its id or its failure is known by then
 SLACK = 600_000  # milliseconds that WeChat's clock and ours may differ
 
-Sent = tuple[Handle, str]
+Sent = tuple[Handle, Kind, str]
+"""Where something went, as what, and its text."""
 
 
 class Echoes:
-    """What was sent lately, by id; what is being sent, by chat; what was never answered, by chat and text."""
+    """What was sent lately, by id; what is being sent; what was never answered."""
 
     def __init__(self) -> None:
         self._ids: OrderedDict[str, None] = OrderedDict()
-        self._open: dict[Handle, set[asyncio.Event]] = {}
+        self._open: dict[tuple[Handle, Kind], set[asyncio.Event]] = {}
         self._doubtful: dict[Sent, list[range]] = {}
         self._recovered = asyncio.Event()
         self._recovered.set()
@@ -38,30 +40,31 @@ class Echoes:
         """All attempts of the last life that nobody answered have been told with `doubt`."""
         self._recovered.set()
 
-    def begin(self, chat: Handle) -> asyncio.Event:
+    def begin(self, chat: Handle, kind: Kind) -> asyncio.Event:
         """An attempt is about to be written; the event must be given to `end`."""
         ended = asyncio.Event()
-        self._open.setdefault(chat, set()).add(ended)
+        self._open.setdefault((chat, kind), set()).add(ended)
         return ended
 
-    def end(self, chat: Handle, ended: asyncio.Event, message_id: str) -> None:
+    def end(self, chat: Handle, kind: Kind, ended: asyncio.Event, message_id: str) -> None:
         """The attempt is over; `message_id` is empty where WeChat gave none."""
-        events = self._open[chat]
+        events = self._open[chat, kind]
         events.discard(ended)
         if not events:
-            del self._open[chat]
+            del self._open[chat, kind]
         if message_id:
             self._remember(message_id)
         ended.set()
 
-    def doubt(self, chat: Handle, text: str, since: int, until: int) -> None:
-        """An attempt between these times, in milliseconds, got no id: its echo must be known by its text."""
-        self._doubtful.setdefault((chat, _comparable(text)), []).append(range(since - SLACK, until + SLACK))
+    def doubt(self, chat: Handle, kind: Kind, text: str, since: int, until: int) -> None:
+        """An attempt between these times, in milliseconds, got no id: its echo must be known by its looks."""
+        sent = chat, kind, _comparable(text)
+        self._doubtful.setdefault(sent, []).append(range(since - SLACK, until + SLACK))
 
     async def settle(self, message: Message) -> None:
         """Wait until no open attempt could be this message. Its text says nothing: WeChat may change it."""
         await self._recovered.wait()
-        for ended in tuple(self._open.get(message.chat, ())):
+        for ended in tuple(self._open.get((message.chat, message.kind), ())):
             try:
                 async with asyncio.timeout(WAIT):
                     await ended.wait()
@@ -72,7 +75,8 @@ class Echoes:
         """Whether this own message is one that we sent; an unanswered attempt is used up by it."""
         if message.id in self._ids:
             return True
-        attempts = self._doubtful.get((message.chat, _comparable(message.text)), [])
+        text = message.text if message.kind is Kind.TEXT else ""
+        attempts = self._doubtful.get((message.chat, message.kind, _comparable(text)), [])
         fitting = next((attempt for attempt in attempts if message.time in attempt), None)
         if fitting is None:
             return False

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.insist import insist, nobody_asks
+from wx2mqtt.bridge.media.jobs import is_held, jobs_of
+from wx2mqtt.bridge.media.rules import MediaRules
+from wx2mqtt.bridge.media.shown import in_message
 from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
@@ -45,7 +49,9 @@ class Inbound:
         identity: Identity,
         echoes: Echoes,
         filters: Filters,
+        media: MediaRules,
         stored: Callable[[Recorded], None],
+        to_fetch: Callable[[Sequence[NewMessage]], None],
         people_changed: Callable[[], None],
     ) -> None:
         self._account = account
@@ -54,11 +60,12 @@ class Inbound:
         self._identity = identity
         self._echoes = echoes
         self._stored = stored
+        self._to_fetch = to_fetch
         self._people_changed = people_changed
         self._unsaved = NO_CHANGES
         self._untold: list[NewEvent] = []
         self._one_commit = asyncio.Lock()
-        self.filters = filters
+        self.filters, self.media = filters, media
         self.owner: Owner | None = None
         self.counts: Counter[str] = Counter()
 
@@ -101,6 +108,8 @@ class Inbound:
                 self._unsaved, self._untold = people.joined(self._unsaved), [*untold, *self._untold]
                 raise
         self.counts["repeated"] += recorded.repeated
+        if with_media := [row for row in rows if isinstance(row, NewMessage) and row.media]:
+            self._to_fetch(with_media)
         self._stored(recorded)
         if people != NO_CHANGES:
             self._people_changed()
@@ -127,8 +136,10 @@ class Inbound:
             return None
         if not person.wrote:
             self._note(self._identity.mark_wrote(person))
+        message = await self._with_quoted(message)
         sender, trusted = self._sender(message, person)
         name = person.remark or person.nickname or person.level
+        jobs = jobs_of(message, self.media, now_ms())
         body = message_body(
             message,
             account=self._account,
@@ -136,6 +147,7 @@ class Inbound:
             chat_name=name,
             sender=sender,
             trusted=trusted,
+            media=in_message(message, jobs, self.media),
         )
         return NewMessage(
             key=message.key,
@@ -147,11 +159,17 @@ class Inbound:
             time=message.time,
             text=message.text,
             body=body,
+            media=jobs,
+            held=is_held(jobs, self.media),
         )
 
+    async def _with_quoted(self, message: Message) -> Message:
+        """A quote tells by topic too whom it answers, where their message is still known."""
+        quoted = str(message.detail.get("id", "")) if message.kind is Kind.QUOTE else ""
+        author = self._identity.by_level(await self._journal.author(quoted)) if quoted else None
+        return message if author is None else replace(message, detail={**message.detail, "user": author.level})
+
     async def _is_echo(self, message: Message) -> bool:
-        if message.kind is not Kind.TEXT:
-            return await self._journal.sent(message.id)
         await self._echoes.settle(message)
         return self._echoes.knows(message) or await self._journal.sent(message.id)
 

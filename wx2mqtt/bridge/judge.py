@@ -11,30 +11,40 @@ import random
 import secrets
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
+from wx2mqtt.bridge.attempt import mark_of
+from wx2mqtt.bridge.files.names import check_name
+from wx2mqtt.bridge.files.taking import SENT_AS_FILES, Reach
 from wx2mqtt.bridge.filters import FILEHELPER, fits
 from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.results import Results, result_of
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import Command, Json, SendKey, Status
+from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, SendKey, Status
 from wx2mqtt.mqtt.commands import command_from, read_command, read_request
 from wx2mqtt.mqtt.link import Delivery
 from wx2mqtt.mqtt.topics import OutBytes, OutText, OutUnknown, Topics, is_level, response_topic_allowed
-from wx2mqtt.store.journal import DeliveryMark, NewCommand, Reply
+from wx2mqtt.outside.fetching import check_url
+from wx2mqtt.store.journal import NewCommand, Reply
 from wx2mqtt.store.people import Person
 from wx2mqtt.wechat.gateway import Capabilities
 from wx2mqtt.words import Language, explain, say
 
 log = structlog.get_logger(__name__)
 
+COMMANDS = frozenset({"send", "recall"})
+"""Requests that are commands: they wait for their turn, and have a result."""
+
+AT_ONCE = 1 << 20
+"""Bytes of a delivery whose checksum is made at once; that of a larger one would hold the loop."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What the owner allows (DESIGN 3, `send`); `ttl` in seconds. `bases` are those of every account."""
+    """What the owner allows (DESIGN 3); `ttl` in seconds. `bases` are those of every account."""
 
     allow: tuple[str, ...]
     ttl: float
@@ -42,6 +52,7 @@ class Rules:
     discovery_prefix: str
     language: Language
     size_limit: str = ""
+    reach: Reach = field(default_factory=Reach)
 
 
 def new_key() -> SendKey:
@@ -75,7 +86,7 @@ class Judge:
         self, delivery: Delivery, incoming: OutText | OutBytes | OutUnknown, session: int
     ) -> NewCommand:
         """The row for a delivery on `out/…`."""
-        replies = [self._results.own_reply(incoming.user), *self._response_topic(delivery, "result", None)]
+        replies = [self._results.own_reply(incoming.user), *self._response_topic(delivery)]
         command = Command(user=incoming.user)
         try:
             self._must_not_be_retained(delivery)
@@ -84,59 +95,80 @@ class Judge:
                     command = read_command(user, delivery.payload, delivery.content_type)
                 case OutBytes(user, kind, name):
                     command = Command(user=user, kind=kind, name=name)
+                    if not delivery.payload:
+                        raise BadCommand("empty", "no_bytes")
                 case OutUnknown(user):
                     raise BadCommand("bad_command", "unsupported_topic", user=user)
             return self._row(command, delivery, replies, session)
         except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
             return self._refusal(command, _refused_for(trouble), delivery, replies, session)
 
-    def send_request(self, delivery: Delivery, session: int) -> NewCommand:
-        """The row for a delivery on `bridge/request/send`: a command whose result is also an answer."""
+    def request(self, name: str, delivery: Delivery, session: int, chat: str = "") -> NewCommand:
+        """The row for a delivery on `bridge/request/send` or `…/recall`: its result is also an answer.
+
+        `chat` is in whose chat the message is that is to be withdrawn, for a request that does not say it.
+        """
         command, transaction = Command(user=""), None
         reply: list[Reply] = []
         try:
             self._must_not_be_retained(delivery)
             fields = read_request(delivery.payload)
             transaction = fields.pop("transaction", None)
-            user = fields.pop("user", "")
-            if not isinstance(user, str) or not is_level(user):
-                raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
+            user = self._user(fields, name, chat)
             command = Command(user=user)
             reply = [self._results.own_reply(user)]
             command = command_from(user, fields)
-            replies = [*reply, *self._answers(delivery, transaction)]
+            replies = [*reply, *self._answers(delivery, name, transaction)]
             return self._row(command, delivery, replies, session)
         except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
-            replies = [*reply, *self._answers(delivery, transaction)]
+            replies = [*reply, *self._answers(delivery, name, transaction)]
             return self._refusal(command, _refused_for(trouble), delivery, replies, session)
+
+    def _user(self, fields: dict[str, Json], name: str, chat: str) -> str:
+        """Takes the user out of a request, and makes a command of a recall."""
+        user = fields.pop("user", chat)
+        if name == "recall":
+            if fields.setdefault("kind", name) != name:
+                raise BadCommand("bad_command", "unknown_kind", kind=fields["kind"], known=name)
+            if not user and isinstance(fields.get("message_id"), str):
+                raise BadCommand(
+                    "unknown_message", "unknown_message_anywhere", message_id=fields["message_id"]
+                )
+        if not isinstance(user, str) or not is_level(user):
+            raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
+        return user
+
+    def with_file(self, new: NewCommand, blob: Blob) -> NewCommand:
+        """The row of a command whose file is on the disk: what is asked for is its content."""
+        return replace(new, blob=blob, fingerprint=fingerprint(new.command, blob.sha256))
+
+    def refused(self, new: NewCommand, trouble: Exception, content: str) -> NewCommand:
+        """The row of a command whose file is not to be had; `content` is a checksum of what came instead."""
+        bad = _refused_for(trouble)
+        new = replace(new, fingerprint=fingerprint(new.command, content))
+        return self._settled(new, Status.REJECTED, bad.code, explain(self.rules.language, bad))
 
     def reused(self, new: NewCommand) -> NewCommand:
         """The refusal of a command whose id belongs to another one."""
         return self._settled(new, Status.REJECTED, "id_reused", say(self.rules.language, "id_reused"))
 
-    def _answers(self, delivery: Delivery, transaction: Json) -> list[Reply]:
+    def _answers(self, delivery: Delivery, name: str, transaction: Json) -> list[Reply]:
         answer = Reply(
-            topic=self._topics.response("send"),
+            topic=self._topics.response(name),
             correlation=None,
             shape="response",
-            name="send",
+            name=name,
             transaction=transaction,
         )
-        return [answer, *self._response_topic(delivery, "response", transaction)]
+        more = self._response_topic(delivery)
+        return [answer, *(replace(answer, topic=one.topic, correlation=one.correlation) for one in more)]
 
-    def _response_topic(self, delivery: Delivery, shape: str, transaction: Json) -> list[Reply]:
+    def _response_topic(self, delivery: Delivery) -> list[Reply]:
         topic = delivery.response_topic
         if not topic or not self._may_answer_on(topic):
             return []
-        return [
-            Reply(
-                topic=topic,
-                correlation=delivery.correlation,
-                shape=shape,
-                name="send" if shape == "response" else "",
-                transaction=transaction,
-            )
-        ]
+        correlation = delivery.correlation
+        return [Reply(topic=topic, correlation=correlation, shape="result", name="", transaction=None)]
 
     def _may_answer_on(self, topic: str) -> bool:
         return response_topic_allowed(topic, self.rules.bases, self.rules.discovery_prefix)
@@ -182,16 +214,31 @@ class Judge:
         person = self._person(command.user)
         if not self._is_allowed(command.user, person):
             raise BadCommand("not_allowed", "not_allowed", user=command.user)
-        if command.kind != "text":
+        self._must_be_possible(command, person)
+        if self._store_full():
+            raise BadCommand("storage_full", "storage_full", limit=self.rules.size_limit)
+        return person
+
+    def _must_be_possible(self, command: Command, person: Person | None) -> None:
+        able = self._capabilities
+        if command.kind == "text":
+            self._must_be_a_text(command, person)
+        elif command.kind in SENT_AS_FILES and command.kind in able.media:
+            if command.name:
+                check_name(command.name)
+            if command.url:
+                check_url(command.url)
+        elif command.kind != "recall" or Recall not in able.actions:
             raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
+
+    def _must_be_a_text(self, command: Command, person: Person | None) -> None:
         if not command.text.strip():
             raise BadCommand("empty", "empty")
         size, limit = len(command.text.encode()), self._capabilities.text_limit
         if size > limit:
             raise BadCommand("too_long", "too_long", size=size, limit=limit)
-        if self._store_full():
-            raise BadCommand("storage_full", "storage_full", limit=self.rules.size_limit)
-        return person
+        if command.mention and person is not None and person.kind is not ChatKind.GROUP:
+            raise BadCommand("bad_command", "mention_no_group", user=command.user)
 
     def _is_allowed(self, user: str, person: Person | None) -> bool:
         """Whoever may be written to may be by each of their names."""
@@ -224,13 +271,7 @@ class Judge:
             accepted=now,
             expires=now + int(self.rules.ttl * 1000),
             replies=tuple(replies),
-            delivery=DeliveryMark(
-                session=session,
-                mid=delivery.mid,
-                topic=delivery.topic,
-                digest=hashlib.sha256(delivery.payload + b"\0" + (delivery.correlation or b"")).digest(),
-                dup=delivery.dup,
-            ),
+            delivery=mark_of(delivery, session) if len(delivery.payload) <= AT_ONCE else None,
             duplicate_possible=False,
             result=None,
             publications=(),
@@ -248,9 +289,17 @@ def _refused_for(trouble: Exception) -> BadCommand:
     return BadCommand("internal", "internal")
 
 
-def fingerprint(command: Command) -> str:
-    """Equal for commands that ask for the same, whatever their ttl and priority (DESIGN 4.2)."""
+def asks_for_file(command: Command) -> bool:
+    """Whether it brings its bytes along, or a path to them; those of a url are fetched later."""
+    return command.kind in SENT_AS_FILES and not command.url
+
+
+def fingerprint(command: Command, content: str = "") -> str:
+    """Equal for commands that ask for the same, whatever their ttl and priority (DESIGN 4.2).
+
+    `content` is a checksum of the bytes that go along.
+    """
     user = unicodedata.normalize("NFC", command.user)
-    asked = (command.kind, command.text, command.path, command.url, command.data, command.name)
+    asked = (command.kind, command.text, command.path, command.url, content, command.name)
     text = json.dumps([user, *asked, command.message_id, *command.mention])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -9,12 +9,15 @@ import asyncio
 import secrets
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.judge import Judge
+from wx2mqtt.bridge.judge import COMMANDS, Judge
+from wx2mqtt.bridge.loading import Loading, Turn, Turns
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.results import Results
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.mqtt.commands import read_request
 from wx2mqtt.mqtt.link import Connected, Delivery, Link, Publication
 from wx2mqtt.mqtt.topics import Incoming, RequestTo, Topics
 from wx2mqtt.store.journal import Accepted, CommandRow, Journal, NewCommand
@@ -45,6 +48,7 @@ class Outbound:
         link: Link,
         outlet: Outlet,
         judge: Judge,
+        loading: Loading,
         results: Results,
         answer: Answer,
         accepted: Callable[[CommandRow], None],
@@ -55,6 +59,8 @@ class Outbound:
         self._link = link
         self._outlet = outlet
         self._judge = judge
+        self._loading = loading
+        self._turns = Turns()
         self._results = results
         self._answer = answer
         self._accepted = accepted
@@ -105,19 +111,35 @@ class Outbound:
 
     async def _accept_gathered(self, tasks: asyncio.TaskGroup) -> None:
         slots = [self._waiting.popleft() for _ in range(min(GATHERED, len(self._waiting)))]
-        commands: list[tuple[Slot, NewCommand]] = []
+        at_once: list[tuple[Slot, NewCommand]] = []
+        gathered = asyncio.Event()
         for slot in slots:
             match self._asked(slot.delivery):
                 case None:
                     self._finish(slot)
-                case RequestTo(name) if name != "send":
+                case RequestTo(name) if name not in COMMANDS:
                     tasks.create_task(self._carry_out(name, slot))
                 case incoming:
-                    commands.append((slot, self._command(slot.delivery, incoming)))
-        if commands:
-            await insist(lambda: self._commit([new for _, new in commands]))
-            for slot, _ in commands:
+                    new = await self._command(slot.delivery, incoming)
+                    if self._loading.is_needed(new) or self._turns.must_wait(new):
+                        turn = self._turns.take(new, gathered)
+                        tasks.create_task(self._accept_later(slot, new, turn, self._session))
+                    else:
+                        at_once.append((slot, new))
+        if at_once:
+            await insist(lambda: self._commit([new for _, new in at_once]))
+            for slot, _ in at_once:
                 self._finish(slot)
+        gathered.set()
+
+    async def _accept_later(self, slot: Slot, new: NewCommand, turn: Turn, session: int) -> None:
+        """Its bytes first; what does not depend on it passes meanwhile."""
+        with self._turns.until_over(turn):
+            new = await self._loading.complete(new, slot.delivery, session)
+            slot.delivery = replace(slot.delivery, payload=b"")  # it may wait long for its acknowledgement
+            await turn.comes()
+            await insist(lambda: self._commit([new]))
+        self._finish(slot)
 
     def _asked(self, delivery: Delivery) -> Incoming | None:
         """What a delivery asks for; nothing, where it is our own clearing that comes back."""
@@ -126,12 +148,22 @@ class Outbound:
             return None
         return self._topics.parse(delivery.topic)
 
-    def _command(self, delivery: Delivery, incoming: Incoming) -> NewCommand:
+    async def _command(self, delivery: Delivery, incoming: Incoming) -> NewCommand:
         if delivery.retain:
             self.clear(delivery.topic)
-        if isinstance(incoming, RequestTo):
-            return self._judge.send_request(delivery, self._session)
-        return self._judge.command(delivery, incoming, self._session)
+        if not isinstance(incoming, RequestTo):
+            return self._judge.command(delivery, incoming, self._session)
+        chat = await self._chat_of_message(delivery) if incoming.name == "recall" else ""
+        return self._judge.request(incoming.name, delivery, self._session, chat)
+
+    async def _chat_of_message(self, delivery: Delivery) -> str:
+        """To whom the message went that a request names; empty when nobody knows."""
+        try:
+            message_id = read_request(delivery.payload).get("message_id")
+        except BadCommand:
+            return ""
+        known = await insist(lambda: self._journal.whose(str(message_id)))
+        return known[0] if known else ""
 
     def clear(self, topic: str) -> None:
         """Take a retained command out of the broker's store, so that it does not come at every start.
@@ -150,8 +182,10 @@ class Outbound:
     async def _commit(self, new: list[NewCommand]) -> None:
         await self.keep_session()
         self.commands += len(new)
-        for given, accepted in zip(new, await self._journal.accept(new), strict=True):
+        stored = [_without_data(one) for one in new]
+        for given, accepted in zip(stored, await self._journal.accept(stored), strict=True):
             await self._accept_one(given, accepted)
+            await self._loading.accepted(given, accepted)
         self._published()
 
     async def _accept_one(self, new: NewCommand, accepted: Accepted) -> None:
@@ -176,3 +210,8 @@ class Outbound:
         slot.done = True
         while self._unacknowledged and self._unacknowledged[0].done:
             self._link.acknowledge(self._unacknowledged.popleft().delivery)
+
+
+def _without_data(new: NewCommand) -> NewCommand:
+    """The bytes of a command are in its file."""
+    return replace(new, command=replace(new.command, data="")) if new.command.data else new

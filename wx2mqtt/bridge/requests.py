@@ -11,7 +11,7 @@ import structlog
 
 from wx2mqtt.bridge.attempt import Attempt, mark_of
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.judge import Rules
+from wx2mqtt.bridge.judge import COMMANDS, Rules
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import read_request
@@ -45,7 +45,7 @@ Work = Handler | Filling | Changing
 
 
 class Requests:
-    """Answers what is asked of one account. `send` is not among the handlers: it is a command (`Judge`)."""
+    """Answers what is asked of one account, but for `send` and `recall`: those are commands (`Judge`)."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Requests:
     def _handler(self, name: str) -> Work:
         handler = self._handlers.get(name)
         if handler is None:
-            known = ", ".join(sorted({*self._handlers, "send"}))
+            known = ", ".join(sorted({*self._handlers, *COMMANDS}))
             raise BadCommand("unknown_request", "unknown_request", name=name, known=known)
         return handler
 

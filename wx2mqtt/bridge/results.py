@@ -68,9 +68,14 @@ def uncertain(row: CommandRow, language: Language) -> Result:
 
 
 def expired(
-    row: CommandRow, language: Language, code: str, word: str, retry_after: float | None = None
+    row: CommandRow,
+    language: Language,
+    code: str,
+    word: str,
+    retry_after: float | None = None,
+    **facts: object,
 ) -> Result:
     """The end of a command that was not sent in its time; `word` says why, `retry_after` is in seconds."""
     ttl = ((row.expires or row.accepted) - row.accepted) / 1000
-    result = ended(row, Status.EXPIRED, code, say(language, word, ttl=f"{ttl:g}"))
+    result = ended(row, Status.EXPIRED, code, say(language, word, ttl=f"{ttl:g}", **facts))
     return result if retry_after is None else replace(result, retry_after=round(retry_after, 1))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.judge import Rules
+from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
 from wx2mqtt.model import Json
 from wx2mqtt.words import Language
@@ -19,6 +20,7 @@ class Wishes:
 
     rules: Rules
     filters: Filters
+    media: MediaRules
     per_minute: float
     burst: int
     pins: Mapping[str, Pin]

@@ -11,6 +11,8 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command, Json
 
 KINDS = ("text", "image", "video", "file", "recall")
+FILES = ("image", "video", "file")
+SOURCES = ("path", "url", "data")
 PRIORITIES = ("high", "normal", "low")
 KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
@@ -70,8 +72,7 @@ def _checked(user: str, command_id: str, fields: Mapping[str, Json]) -> Command:
     kind = fields.get("kind", "text")
     if not isinstance(kind, str) or kind not in KINDS:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(KINDS))
-    if kind == "text" and not _text(fields, "text").strip():
-        raise BadCommand("empty", "empty")
+    _must_be_whole(kind, fields)
     return Command(
         user=user,
         kind=kind,
@@ -89,6 +90,33 @@ def _checked(user: str, command_id: str, fields: Mapping[str, Json]) -> Command:
         urgent=_switch(fields, "urgent", default=False),
         also_wechat=_switch(fields, "also_wechat", default=False),
     )
+
+
+def _must_be_whole(kind: str, fields: Mapping[str, Json]) -> None:
+    """Each kind has what it needs, and nothing that would be left out in silence."""
+    given = [key for key in SOURCES if key in fields]
+    if kind == "text":
+        if given:
+            raise BadCommand("bad_command", "text_with_file", key=given[0])
+        if not _text(fields, "text").strip():
+            raise BadCommand("empty", "empty")
+    elif _text(fields, "text"):
+        raise BadCommand("bad_command", "text_and_kind", kind=kind)
+    elif _names(fields):
+        raise BadCommand("bad_command", "mention_without_text")
+    elif kind in FILES:
+        _must_have_bytes(kind, given, fields)
+    elif not _text(fields, "message_id"):
+        raise _bad_value("message_id", "the id of a message")
+
+
+def _must_have_bytes(kind: str, given: list[str], fields: Mapping[str, Json]) -> None:
+    if len(given) != 1:
+        raise BadCommand("bad_command", "one_source", kind=kind)
+    if not _text(fields, given[0]).strip():
+        if given == ["data"]:
+            raise BadCommand("empty", "no_bytes")
+        raise _bad_value(given[0], "a text")
 
 
 def _id_of(fields: Mapping[str, Json]) -> str:

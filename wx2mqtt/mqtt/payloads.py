@@ -40,8 +40,12 @@ def message_body(
     chat_name: str,
     sender: Mapping[str, Json] | None,
     trusted: bool,
+    media: Mapping[str, Json],
 ) -> dict[str, Json]:
-    """A message as published, but for `schema`, `stream` and `seq`, which the journal gives at the commit."""
+    """A message as published, but for `schema`, `stream` and `seq`, which the journal gives at the commit.
+
+    `media` is what its object says of its bytes.
+    """
     body: dict[str, Json] = {
         "id": message.id,
         "account": account,
@@ -56,7 +60,7 @@ def message_body(
     if sender is not None:
         body["sender"] = dict(sender)
     if message.kind is not Kind.TEXT or message.detail:
-        body[str(message.kind)] = dict(message.detail)
+        body[str(message.kind)] = {**message.detail, **media}
     return body
 
 
@@ -104,12 +108,12 @@ def _answer(body: dict[str, Json], transaction: Json) -> bytes:
 
 
 def last_body(payload: bytes) -> bytes:
-    """`last` from a message's payload: the same, with its text cut to 1,000 characters."""
+    """`last` from a message's payload: without its bytes, and its text cut to 1,000 characters."""
     body: dict[str, Json] = json.loads(payload)
-    text = body.get("text")
+    had_bytes, text = _lose_bytes(body), body.get("text")
     if isinstance(text, str) and len(text) > LAST_TEXT:
         return encode({**body, "text": text[:LAST_TEXT], "truncated": True})
-    return payload
+    return encode(body) if had_bytes else payload
 
 
 def cut(payload: bytes, limit: int) -> bytes | None:
@@ -117,11 +121,13 @@ def cut(payload: bytes, limit: int) -> bytes | None:
 
     None when even that would not do.
 
-    Long details go first, then the text; ids, names and times stay.
+    The bytes in it go first, then long details, then the text; ids, names and times stay.
     """
     body: dict[str, Json] = json.loads(payload)
     body["truncated"] = True
     kind = body.get("kind")
+    if _lose_bytes(body) and len(smaller := encode(body)) <= limit:
+        return smaller
     if isinstance(kind, str) and kind != "text":  # the details of a text are the text
         body.pop(kind, None)
     smaller = encode(body)
@@ -136,6 +142,12 @@ def cut(payload: bytes, limit: int) -> bytes | None:
     # Escapes may double a character, so the text is cut by what its JSON takes, not by its own bytes.
     body["text"] = _fit(text, room)
     return encode(body)
+
+
+def _lose_bytes(body: dict[str, Json]) -> bool:
+    """Take the `data` out of a message (`media.inline_below`); whether there was any."""
+    shown = body.get(str(body.get("kind")))
+    return isinstance(shown, dict) and shown.pop("data", None) is not None
 
 
 def _fit(text: str, room: int) -> str:

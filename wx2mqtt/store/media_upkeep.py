@@ -90,6 +90,10 @@ class MediaUpkeep:
         files = await self._blobs.older(older)
         return sum([await self._remove(chunk) for chunk in _chunks(files, CHUNK)])
 
+    async def discard(self, blob: Blob) -> None:
+        """Remove a file that whoever took it does not want, unless somebody needs it."""
+        await self._remove([self._blobs.file(blob)])
+
     async def _total(self, account: str) -> int:
         (total,) = await self._database.read(lambda db: db.execute(_SQL["total"], (account,)).fetchone())
         return int(total)

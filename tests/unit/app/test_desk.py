@@ -32,6 +32,7 @@ def do(house):
         identity=house.identity,
         results=Results("home", Topics("wx")),
         check=house.judge.check,
+        is_whole=house.errands.is_whole,
         language=lambda: "en",
         retried=house.sender.add,
         dropped=house.sender.forget,
@@ -122,7 +123,7 @@ async def test_only_what_ended_badly_is_sent_again(house, do):
 @pytest.mark.parametrize(
     ("body", "why"),
     [
-        ({"kind": "image"}, "cannot send 'image'"),
+        ({"kind": "image", "data": "AAAA"}, "no longer in the store"),
         ({"text": "x" * 200}, "200 bytes"),
         ({"text": "x", "ttl": -1}, "no text"),
     ],

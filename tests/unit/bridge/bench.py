@@ -16,27 +16,32 @@ from wx2mqtt.mqtt.payloads import RESULT_CODES
 from wx2mqtt.mqtt.topics import RequestTo, Topics
 from wx2mqtt.store.journal import NewCommand
 from wx2mqtt.store.people import Person
+from wx2mqtt.wechat.gateway import Capabilities
 
 TOPICS = Topics("wx")
 
 
 class Bench:
-    """A judge; `full` and `people_known` are what it is told of the rest of the house."""
+    """A judge; `full` and `people_known` are what it is told of the rest of the house.
+
+    `chat` is to whom the messages went that are to be recalled.
+    """
 
     def __init__(
         self,
         rules: Rules = RULES,
         people: Iterable[Person] = PEOPLE,
         pins: Mapping[str, Pin] | None = None,
+        capabilities: Capabilities = CAPABILITIES,
     ) -> None:
-        self.full, self.people_known = False, True
+        self.full, self.people_known, self.chat = False, True, ""
         people = tuple(people)
         identity = Identity(people, {one.level: one.id for one in people}, pins or {})
         self.judge = Judge(
             topics=TOPICS,
             identity=identity,
             results=Results("home", TOPICS),
-            capabilities=CAPABILITIES,
+            capabilities=capabilities,
             rules=rules,
             store_full=lambda: self.full,
             people_known=lambda: self.people_known,
@@ -47,11 +52,10 @@ class Bench:
         values: dict[str, Any] = {"mid": 1, "dup": False, "retain": False, "connection": 1}
         data = payload if isinstance(payload, bytes) else payload.encode()
         delivery = Delivery(topic=topic, payload=data, **{**values, **more})
-        if topic == "wx/bridge/request/send":
-            return self.judge.send_request(delivery, 1)
         incoming = TOPICS.parse(topic)
         assert incoming is not None
-        assert not isinstance(incoming, RequestTo)
+        if isinstance(incoming, RequestTo):
+            return self.judge.request(incoming.name, delivery, 1, self.chat)
         return self.judge.command(delivery, incoming, 1)
 
     def refused(self, payload: str | bytes, topic: str = "wx/out/wife", **more: Any) -> Result:
@@ -62,6 +66,6 @@ class Bench:
         assert new.result.message
         return new.result
 
-    def ask(self, **body: Any) -> NewCommand:
-        """The row for a request to send."""
-        return self.new(json.dumps(body), "wx/bridge/request/send")
+    def ask(self, name: str = "send", **body: Any) -> NewCommand:
+        """The row for a request to send, or to recall."""
+        return self.new(json.dumps(body), f"wx/bridge/request/{name}")

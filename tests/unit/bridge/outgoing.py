@@ -12,30 +12,62 @@ from pathlib import Path
 from typing import Any
 
 from wx2mqtt.bridge.echo import Echoes
+from wx2mqtt.bridge.files.taking import Files
 from wx2mqtt.bridge.judge import Judge, Rules
+from wx2mqtt.bridge.loading import Loading
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.bridge.pump import Pump
 from wx2mqtt.bridge.requests import Requests, Work
 from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.sending.errands import Errands
 from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.errors import LoggedOut, NotConnected
-from wx2mqtt.model import ChatKind, Contact, Draft, Handle, Owner, PersonId, Receipt, SendKey
+from wx2mqtt.model import (
+    Action,
+    ChatKind,
+    Contact,
+    Done,
+    Draft,
+    Handle,
+    Member,
+    Owner,
+    PersonId,
+    Recall,
+    Receipt,
+    SendKey,
+)
 from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication
 from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.outside.fetching import Fetcher
+from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import CommandRow, Journal
+from wx2mqtt.store.media_upkeep import MediaUpkeep
 from wx2mqtt.store.people import Person
-from wx2mqtt.wechat.gateway import Capabilities
+from wx2mqtt.wechat.gateway import Capabilities, Sendable
 
 PATIENCE = 5.0
 OWNER = Owner(handle=Handle("@me"), nickname="我", uin="1")
 NAMES = ("wife", "mom", "filehelper")
 RULES = Rules(allow=("*",), ttl=600.0, bases=("wx", "other"), discovery_prefix="homeassistant", language="en")
 CAPABILITIES = Capabilities(
-    backend="webwx", contacts=True, groups=True, start_chat=True, new_handles=True, text_limit=100
+    backend="webwx",
+    contacts=True,
+    groups=True,
+    start_chat=True,
+    new_handles=True,
+    text_limit=100,
+    media={
+        "image": Sendable(largest=2000, mimes=frozenset({"image/jpeg", "image/png", "image/bmp"})),
+        "video": Sendable(largest=3000, mimes=frozenset({"video/mp4"})),
+        "file": Sendable(largest=1_000_000),
+        "sticker": Sendable(largest=1000, mimes=frozenset({"image/gif"})),
+    },
+    actions=frozenset({Recall}),
+    recall_within=120.0,
 )
 
 Outcome = Receipt | Exception
@@ -80,13 +112,19 @@ class News:
 
 
 class WeChat:
-    """The gateway's send. Answers are scripted by text, in order; without a script it takes the message.
+    """What sends at the gateway. Answers are scripted by text, by the name of a file or by the id of a message
+    that is recalled, in order; without a script it takes it.
 
-    `held` texts wait until `release`.
+    `held` ones wait until `release`. `drafts` are what came, with the bytes of their files in `files`.
     """
+
+    capabilities = CAPABILITIES
 
     def __init__(self, news: News) -> None:
         self.sent: list[tuple[str, str, str]] = []
+        self.drafts: list[Draft | Recall] = []
+        self.files: list[bytes] = []
+        self.people: tuple[Member, ...] = ()
         self.answers: dict[str, deque[Outcome]] = {}
         self._held: dict[str, asyncio.Event] = {}
         self._news = news
@@ -101,12 +139,27 @@ class WeChat:
         self._held.pop(text).set()
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        self.drafts.append(draft)
+        if draft.attachment is not None:
+            self.files.append(draft.attachment.file.read_bytes())
+        return await self._take(draft.chat, draft.attachment.name if draft.attachment else draft.text, key)
+
+    async def act(self, action: Action, key: SendKey) -> Done:
+        assert isinstance(action, Recall)
+        self.drafts.append(action)
+        await self._take(action.chat, action.message_id, key)
+        return Done()
+
+    async def members(self, _group: Handle) -> tuple[Member, ...]:
+        return self.people
+
+    async def _take(self, chat: Handle, text: str, key: SendKey) -> Receipt:
         number = len(self.sent) + 1
-        self.sent.append((draft.chat, draft.text, key))
+        self.sent.append((chat, text, key))
         self._news.tell()
-        if draft.text in self._held:
-            await self._held[draft.text].wait()
-        script = self.answers.get(draft.text)
+        if text in self._held:
+            await self._held[text].wait()
+        script = self.answers.get(text)
         outcome = script.popleft() if script else Receipt(message_id=f"m{number}")
         if isinstance(outcome, Exception):
             raise outcome
@@ -148,8 +201,8 @@ class Broker:
 class Slow(Journal):
     """A journal on which a test may do something just before or after an operation."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database, "home")
+    def __init__(self, database: Database, blobs: Blobs) -> None:
+        super().__init__(database, "home", referred=blobs.referred)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], Awaitable[None]]] = {}
 
@@ -184,14 +237,18 @@ class House:
     identity: Identity
     echoes: Echoes
     judge: Judge
+    errands: Errands
     outbound: Outbound
     sender: Sender
     pump: Pump
     news: News
+    blobs: Blobs
+    folder: Path
     session: int = 0
     logged_out: list[LoggedOut] = field(default_factory=list)
     full: bool = False
     people_known: bool = True
+    room: int = 10**9
     _mid: int = 0
 
     def connect(self, *, session_present: bool = False) -> None:
@@ -264,6 +321,11 @@ class House:
         await self.news.until(lambda: len(self.wechat.sent) >= count)
         return self.wechat.texts()
 
+    @property
+    def media(self) -> list[Path]:
+        """Every file in the store that holds bytes of a command, or the beginning of them."""
+        return [one for one in (self.folder / "media").rglob("*") if one.is_file()]
+
     async def rows(self) -> list[CommandRow]:
         """All commands, oldest first."""
         return (await self.journal.commands(limit=100_000))[::-1]
@@ -280,6 +342,7 @@ class House:
 
 def make(
     database: Database,
+    folder: Path,
     *,
     people: Iterable[Person] = PEOPLE,
     pins: dict[str, Pin] | None = None,
@@ -288,9 +351,11 @@ def make(
     burst: int = 5,
     protocol: str = "5",
     handlers: Mapping[str, Work] | None = None,
+    fetcher: Fetcher | None = None,
 ) -> House:
     """The rooms wired as `bridge/account.py` wires them."""
-    news, journal, topics = News(), Slow(database), Topics("wx")
+    blobs = Blobs(folder)
+    news, journal, topics = News(), Slow(database, blobs), Topics("wx")
     broker, wechat = Broker(news, protocol), WeChat(news)
     outlet, results, echoes = Outlet(broker), Results("home", topics), Echoes()
     persons = tuple(people)
@@ -298,10 +363,24 @@ def make(
     pump = Pump(journal, outlet, lambda *_: None)
     house: House  # made below
     requests: Requests
-    sender = Sender(
+    files = Files(
+        blobs=blobs,
+        discard=MediaUpkeep(database, blobs).discard,
+        media=CAPABILITIES.media,
+        reach=lambda: judge.rules.reach,
+        room=lambda: house.room,
+        fetcher=fetcher or Fetcher(),
+    )
+    errands = Errands(
         journal=journal,
         gateway=wechat,  # type: ignore[arg-type]
         identity=identity,
+        files=files,
+    )
+    sender = Sender(
+        journal=journal,
+        gateway=wechat,  # type: ignore[arg-type]
+        errands=errands,
         echoes=echoes,
         results=results,
         bucket=Bucket.full(per_minute, burst, asyncio.get_running_loop().time()),
@@ -324,6 +403,7 @@ def make(
         link=broker,
         outlet=outlet,
         judge=judge,
+        loading=Loading(judge, files, journal),
         results=results,
         answer=lambda *asked: requests.answer(*asked),  # noqa: PLW0108
         accepted=sender.add,
@@ -344,10 +424,13 @@ def make(
         identity=identity,
         echoes=echoes,
         judge=judge,
+        errands=errands,
         outbound=outbound,
         sender=sender,
         pump=pump,
         news=news,
+        blobs=blobs,
+        folder=folder,
     )
     return house
 
@@ -356,7 +439,7 @@ def make(
 async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIterator[House]:
     """A house in which everything runs, on the store in `folder`; connected, and logged in if `online`."""
     database = await Database.open(folder / "wx2mqtt.db")
-    house = make(database, **how)
+    house = make(database, folder, **how)
     opened = await house.journal.open()
     house.session = opened.session
     house.connect(session_present=bool(opened.session))

@@ -12,6 +12,7 @@ from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.judge import new_key
 from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.sending.errands import Errands
 from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.errors import GatewayError
@@ -74,7 +75,12 @@ class Room:
         self.sender = Sender(
             journal=self.journal,
             gateway=self.wire,  # type: ignore[arg-type]
-            identity=self.phone.identity,
+            errands=Errands(
+                journal=self.journal,
+                gateway=self.wire,  # type: ignore[arg-type]
+                identity=self.phone.identity,
+                files=None,  # type: ignore[arg-type]  # nothing is sent here but text
+            ),
             echoes=self.echoes,
             results=Results("home", Topics("wx")),
             bucket=Bucket.full(self.per_minute, self.burst, asyncio.get_running_loop().time()),

@@ -11,6 +11,7 @@ from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.bridge.state import Login
@@ -224,12 +225,14 @@ class Talk:
     expected: Expected = field(default_factory=Expected)
     identity: Identity = field(default_factory=lambda: Identity([], {}, {}))
     filters: Filters = field(default_factory=Filters)
+    media: MediaRules = field(default_factory=MediaRules)
     full: str = ""
 
     def __post_init__(self) -> None:
         self.shown: list[Shown] = []
         self.beats: list[tuple[float, float | None]] = []
         self.stored: list[Recorded] = []
+        self.to_fetch: list[NewMessage] = []
         self.people_changes = 0
         self.sender = PaperSender()
         self.inbound = Inbound(
@@ -239,7 +242,9 @@ class Talk:
             identity=self.identity,
             echoes=Echoes(),
             filters=self.filters,
+            media=self.media,
             stored=self.stored.append,
+            to_fetch=self.to_fetch.extend,
             people_changed=self._people_changed,
         )
         self.session = Session(

@@ -10,10 +10,11 @@ from wx2mqtt.bridge.echo import REMEMBERED, SLACK, Echoes
 from wx2mqtt.model import ChatKind, Handle, Kind, Message
 
 CHAT, OTHER = Handle("filehelper"), Handle("@mom")
+TEXT = Kind.TEXT
 NOW = 1_795_600_000_000
 
 
-def own(message_id, text="开灯", *, chat=CHAT, time=NOW):
+def own(message_id, text="开灯", *, chat=CHAT, time=NOW, kind=TEXT):
     return Message(
         key=message_id,
         id=message_id,
@@ -21,7 +22,7 @@ def own(message_id, text="开灯", *, chat=CHAT, time=NOW):
         chat_kind=ChatKind.SELF,
         sender=Handle("@me"),
         from_self=True,
-        kind=Kind.TEXT,
+        kind=kind,
         text=text,
         time=time,
     )
@@ -33,7 +34,7 @@ def echoes():
 
 
 def send(echoes, message_id, chat=CHAT):
-    echoes.end(chat, echoes.begin(chat), message_id)
+    echoes.end(chat, TEXT, echoes.begin(chat, TEXT), message_id)
 
 
 def test_an_echo_is_known_by_its_id_however_often_it_comes(echoes):
@@ -48,64 +49,64 @@ def test_the_owners_equal_text_has_another_id_and_is_no_echo(echoes):
 
 
 async def test_an_echo_that_comes_before_the_answer_waits_for_it(echoes):
-    ended = echoes.begin(CHAT)
+    ended = echoes.begin(CHAT, TEXT)
     waiting = asyncio.create_task(echoes.settle(own("m1", "WeChat changed the text")))
     await asyncio.sleep(0)
     assert not waiting.done()
-    echoes.end(CHAT, ended, "m1")
+    echoes.end(CHAT, TEXT, ended, "m1")
     await asyncio.wait_for(waiting, 5)
     assert echoes.knows(own("m1", "WeChat changed the text"))
 
 
 async def test_own_messages_in_other_chats_do_not_wait(echoes):
-    echoes.begin(CHAT)
+    echoes.begin(CHAT, TEXT)
     await asyncio.wait_for(echoes.settle(own("m2", chat=OTHER)), 5)
 
 
 async def test_all_open_attempts_of_a_chat_are_awaited(echoes):
-    first, second = echoes.begin(CHAT), echoes.begin(CHAT)
+    first, second = echoes.begin(CHAT, TEXT), echoes.begin(CHAT, TEXT)
     waiting = asyncio.create_task(echoes.settle(own("m2")))
-    echoes.end(CHAT, first, "m1")
+    echoes.end(CHAT, TEXT, first, "m1")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not waiting.done()
-    echoes.end(CHAT, second, "m2")
+    echoes.end(CHAT, TEXT, second, "m2")
     await asyncio.wait_for(waiting, 5)
 
 
 async def test_an_attempt_that_never_ends_holds_reception_up_for_a_while_only(echoes, monkeypatch):
     monkeypatch.setattr("wx2mqtt.bridge.echo.WAIT", 0.01)
-    echoes.begin(CHAT)
+    echoes.begin(CHAT, TEXT)
     await asyncio.wait_for(echoes.settle(own("m1")), 5)
 
 
 @pytest.mark.parametrize("changed", ["开灯", "开灯\n", " 开灯"])
 def test_the_echo_of_an_unanswered_attempt_is_known_by_its_text_once(echoes, changed):
-    echoes.doubt(CHAT, "开灯", NOW, NOW)
+    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
     assert echoes.knows(own("m1", changed))
     assert not echoes.knows(own("m2"))
 
 
 def test_line_ends_that_wechat_changes_make_no_difference(echoes):
-    echoes.doubt(CHAT, "a\r\nb", NOW, NOW)
+    echoes.doubt(CHAT, TEXT, "a\r\nb", NOW, NOW)
     assert echoes.knows(own("m1", "a\nb"))
 
 
 def test_an_equal_text_elsewhere_is_no_echo_of_it(echoes):
-    echoes.doubt(CHAT, "开灯", NOW, NOW)
+    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
     assert not echoes.knows(own("m1", chat=OTHER))
     assert not echoes.knows(own("m1", "关灯"))
 
 
 def test_what_the_owner_writes_long_before_or_after_the_attempt_is_no_echo_of_it(echoes):
-    echoes.doubt(CHAT, "开灯", NOW, NOW + 5)
+    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW + 5)
     assert not echoes.knows(own("m1", time=NOW + 5 + SLACK))
     assert not echoes.knows(own("m1", time=NOW - SLACK - 1))
     assert echoes.knows(own("m2", time=NOW - SLACK))
 
 
 def test_an_echo_that_was_known_by_its_text_is_known_when_it_is_handed_over_again(echoes):
-    echoes.doubt(CHAT, "开灯", NOW, NOW)
+    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
     assert echoes.knows(own("m1"))
     assert echoes.knows(own("m1"))
     assert not echoes.knows(own("m2"))
@@ -121,8 +122,8 @@ async def test_nothing_is_told_before_the_attempts_of_the_last_life_are_known(ec
 
 
 def test_two_unanswered_attempts_have_two_echoes(echoes):
-    echoes.doubt(CHAT, "开灯", NOW, NOW)
-    echoes.doubt(CHAT, "开灯", NOW, NOW)
+    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
+    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
     assert [echoes.knows(own(f"m{number}")) for number in range(3)] == [True, True, False]
 
 

@@ -296,6 +296,18 @@ def test_whoever_wrote_a_message_in_a_group_is_who_withdrew_it():
     at_home(story)
 
 
+def test_a_quote_tells_by_topic_whom_it_answers_where_that_is_known():
+    async def story(house: House) -> None:
+        await house.take(message("8", sender=MOM.handle, sender_name="平安是福", **IN_FAMILY))
+        for number, user in (("8", "妈妈"), ("7", None)):
+            quote = {"id": number, "kind": "text", "text": "?", "sender": "平安是福"}
+            answer = message(f"q{number}", kind=Kind.QUOTE, detail=quote, sender=WIFE.handle, **IN_FAMILY)
+            shown = (await house.body(answer))["quote"]
+            assert (shown.get("user"), shown["sender"]) == (user, "平安是福")
+
+    at_home(story)
+
+
 def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published():
     async def story(house: House) -> None:
         request = Event(

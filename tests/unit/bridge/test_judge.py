@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.unit.bridge.bench import Bench
-from tests.unit.bridge.outgoing import PEOPLE, RULES, person
-from wx2mqtt.bridge.judge import fingerprint, new_key
+from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES, person
+from wx2mqtt.bridge.judge import AT_ONCE, fingerprint, new_key
 from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import Command, PersonId, Status
+from wx2mqtt.model import ChatKind, Command, PersonId, Status
 from wx2mqtt.mqtt.payloads import RESULT_CODES
 
 
@@ -119,9 +119,13 @@ def test_a_decomposed_name_is_allowed_by_its_composed_one():
 @pytest.mark.parametrize(
     ("sub", "payload", "code"),
     [
-        ("image", b"\x89PNG", "unsupported"),
-        ("video", b"", "unsupported"),
-        ("file/a.txt", b"x", "unsupported"),
+        ("image", b"", "empty"),
+        ("video", b"", "empty"),
+        ("file/a.txt", b"", "empty"),
+        ("file/..", b"x", "bad_command"),
+        ("file/a\\b", b"x", "bad_command"),
+        ("file/a\u202eb", b"x", "bad_command"),
+        ("file/" + "a" * 300, b"x", "bad_command"),
         ("file/+ # /..", b"x", "bad_command"),
         ("file", b"x", "bad_command"),
         ("file/", b"x", "bad_command"),
@@ -136,11 +140,119 @@ def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(bench, sub
     assert [one.topic for one in new.publications] == ["wx/result/wife"]
 
 
-@pytest.mark.parametrize("kind", ["image", "video", "file", "recall"])
-def test_a_kind_that_the_backend_cannot_send_is_unsupported(bench, kind):
-    result = bench.refused(json.dumps({"kind": kind, "id": "a"}))
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "image", "url": "https://h/x"},
+        {"kind": "video", "path": "/x"},
+        {"kind": "file", "data": "AA=="},
+        {"kind": "recall", "message_id": "1"},
+    ],
+)
+def test_a_kind_that_the_backend_cannot_send_is_unsupported(body):
+    poor = Bench(capabilities=replace(CAPABILITIES, media={}, actions=frozenset()))
+    result = poor.refused(json.dumps({**body, "id": "a"}))
     assert (result.id, *outcome(result)) == ("a", REJECTED, "unsupported")
-    assert kind in result.message
+    assert body["kind"] in result.message
+
+
+@pytest.mark.parametrize(
+    ("sub", "name"), [("image", ""), ("video", ""), ("file/Bericht 1.pdf", "Bericht 1.pdf")]
+)
+def test_bytes_are_a_command_with_the_name_of_the_topic(bench, sub, name):
+    new = bench.new(b"{bytes}", f"wx/out/wife/{sub}")
+    assert new.result is None
+    assert (new.command.kind, new.command.name, new.command.text) == (sub.partition("/")[0], name, "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/b",
+        "/etc/passwd",
+        "..",
+        ".",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "\x1b[2J",
+        "a\u202egpj.exe",
+        "\u2066x",
+        "\u200fx",
+    ],
+)
+def test_a_name_that_is_no_plain_file_name_is_refused(bench, name):
+    result = bench.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": name}))
+    assert outcome(result) == (REJECTED, "bad_command")
+    assert "name" in result.message
+
+
+def test_a_name_that_is_too_long_is_refused(bench):
+    result = bench.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": "x" * 300}))
+    assert outcome(result) == (REJECTED, "bad_command")
+    assert "240" in result.message
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/x", "h/x", "http://"])
+def test_only_http_addresses_are_accepted(bench, url):
+    result = bench.refused(json.dumps({"kind": "file", "url": url}))
+    assert outcome(result) == (REJECTED, "bad_command")
+    assert "https" in result.message
+
+
+def test_people_can_be_mentioned_in_groups_only():
+    bench = Bench(people=(*PEOPLE, person(9, "family", kind=ChatKind.GROUP)))
+    asked = json.dumps({"text": "hi", "mention": ["mom"]})
+    assert bench.new(asked, "wx/out/family").command.mention == ("mom",)
+    refused = bench.refused(asked)
+    assert outcome(refused) == (REJECTED, "bad_command")
+    assert "mention" in refused.message
+
+
+def test_the_checksum_of_a_large_delivery_is_left_to_those_who_do_not_hold_the_loop(bench):
+    assert bench.new(bytes(AT_ONCE), "wx/out/wife/file/a").delivery is not None
+    assert bench.new(bytes(AT_ONCE + 1), "wx/out/wife/file/a").delivery is None
+
+
+# recalls as requests
+
+
+def test_a_request_to_recall_is_a_command_for_whoever_got_the_message(bench):
+    bench.chat = "wife"
+    new = bench.ask("recall", message_id="1")
+    assert (new.result, new.command.kind, new.command.user, new.command.message_id) == (
+        None,
+        "recall",
+        "wife",
+        "1",
+    )
+    assert [one.topic for one in new.replies] == ["wx/result/wife", "wx/bridge/response/recall"]
+
+
+def test_who_is_named_counts(bench):
+    bench.chat = "wife"
+    assert bench.ask("recall", message_id="1", user="mom", kind="recall").command.user == "mom"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"message_id": "1"}, "unknown_message"),
+        ({"message_id": ""}, "unknown_message"),
+        ({}, "bad_command"),
+        ({"message_id": 1}, "bad_command"),
+        ({"message_id": "1", "user": "wife", "kind": "image"}, "bad_command"),
+        ({"message_id": "1", "user": "wife", "text": "x"}, "bad_command"),
+        ({"message_id": "1", "user": "a/b"}, "bad_command"),
+        ({"user": "wife"}, "bad_command"),
+        ({"user": "nobody", "message_id": "1"}, "unknown_user"),
+    ],
+)
+def test_a_request_to_recall_that_names_no_message_of_ours_is_answered(bench, body, code):
+    new = bench.ask("recall", **body)
+    assert outcome(new.result) == (REJECTED, code)
+    (answer,) = [one for one in new.publications if one.topic == "wx/bridge/response/recall"]
+    assert json.loads(answer.payload)["code"] == code
 
 
 def test_a_text_may_be_as_long_as_wechat_takes_in_bytes(bench):
@@ -273,6 +385,9 @@ def test_content_is_what_is_asked_for_and_of_whom():
     assert not same({"text": "x"}, {"text": "x", "user": "mom"})
     assert not same({"text": "x"}, {"text": "x", "mention": ("mom",)})
     assert not same({"kind": "file", "path": "a"}, {"kind": "file", "url": "a"})
+    assert fingerprint(Command(user="wife", kind="file"), "aa") != fingerprint(
+        Command(user="wife", kind="file"), "bb"
+    )
     assert not same({"kind": "recall", "message_id": "1"}, {"kind": "recall", "message_id": "2"})
 
 

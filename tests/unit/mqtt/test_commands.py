@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command, Result, Status
-from wx2mqtt.mqtt.commands import KEYS, KINDS, LONGEST_TTL, read_command, read_request
+from wx2mqtt.mqtt.commands import FILES, KEYS, LONGEST_TTL, read_command, read_request
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES, answer_error, answer_ok, encode, result_body
 from wx2mqtt.words import explain
 
@@ -140,9 +140,52 @@ def test_an_unknown_kind_is_named_with_those_that_are_known():
     assert "recall" in sentence('{"kind": "voice"}')
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "text"])
-def test_other_kinds_need_no_text(kind):
-    assert read(json.dumps({"kind": kind, "id": "a"})).kind == kind
+WHOLE = [
+    {"kind": "image", "path": "/a"},
+    {"kind": "video", "url": "https://h/a"},
+    {"kind": "file", "data": "AA==", "name": "a"},
+    {"kind": "recall", "message_id": "1"},
+    {"kind": "image", "path": "/a", "text": "", "mention": []},
+]
+
+
+@pytest.mark.parametrize("body", WHOLE)
+def test_other_kinds_need_no_text(body):
+    command = read(json.dumps({**body, "id": "a"}))
+    assert (command.kind, command.text) == (body["kind"], "")
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize(
+    "given", [{}, {"path": "/a", "url": "b"}, {"data": "", "path": "/a"}, {"path": "", "url": ""}]
+)
+def test_a_file_comes_in_exactly_one_way(kind, given):
+    assert refused(json.dumps({"kind": kind, **given}))[:2] == ("bad_command", "one_source")
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "word"),
+    [
+        ({"kind": "image", "data": ""}, "empty", "no_bytes"),
+        ({"kind": "image", "data": " \n"}, "empty", "no_bytes"),
+        ({"kind": "image", "path": ""}, "bad_command", "bad_value"),
+        ({"kind": "image", "url": ""}, "bad_command", "bad_value"),
+        ({"kind": "recall"}, "bad_command", "bad_value"),
+        ({"kind": "recall", "message_id": ""}, "bad_command", "bad_value"),
+        ({"kind": "image", "path": "/a", "text": "look"}, "bad_command", "text_and_kind"),
+        ({"kind": "recall", "message_id": "1", "text": "x"}, "bad_command", "text_and_kind"),
+        ({"kind": "file", "path": "/a", "mention": ["mom"]}, "bad_command", "mention_without_text"),
+        ({"text": "look", "path": "/a"}, "bad_command", "text_with_file"),
+        ({"text": "look", "kind": "text", "data": "AA=="}, "bad_command", "text_with_file"),
+    ],
+)
+def test_what_would_be_left_out_in_silence_is_refused(body, code, word):
+    assert refused(json.dumps({**body, "id": "a"}))[:2] == (code, word)
+
+
+def test_a_caption_is_refused_with_a_hint():
+    assert "two commands" in sentence('{"text": "look", "path": "/a"}')
+    assert "captions" in sentence('{"kind": "image", "path": "/a", "text": "look"}')
 
 
 BAD_VALUES: list[tuple[str, list[Any]]] = [

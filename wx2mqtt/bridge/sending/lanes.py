@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from wx2mqtt.clock import now_ms, steady
 from wx2mqtt.model import PersonId
+from wx2mqtt.outside.trouble import NotNow
 from wx2mqtt.retry import Backoff
 from wx2mqtt.store.journal import CommandRow, Reply
 
@@ -30,7 +31,8 @@ class Lane:
     """The commands of one chat, oldest first.
 
     `pause` is a time of the loop's clock, in seconds. `begun` is the row whose attempt is marked already.
-    `more`: there is more of this chat on disk, behind these rows.
+    `more`: there is more of this chat on disk, behind these rows. `trouble` is why the file of row `fetching`
+    could not be fetched the last time, of `failures` times in a row.
     """
 
     rows: deque[CommandRow] = field(default_factory=deque)
@@ -39,6 +41,14 @@ class Lane:
     begun: int = 0
     working: bool = False
     more: bool = False
+    fetching: int = 0
+    trouble: NotNow | None = None
+    failures: int = 0
+
+    def fetch_failed(self, row_id: int, trouble: NotNow) -> None:
+        """The file of a row could not be fetched."""
+        self.failures = self.failures + 1 if self.fetching == row_id else 1
+        self.fetching, self.trouble = row_id, trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +92,29 @@ class Lanes:
 
     def replies(self, row: CommandRow) -> tuple[Reply, ...]:
         """Who waits for the result of a command in memory, by now."""
-        place = self._places.get(row.id)
-        return () if place is None else next(one.replies for one in place.lane.rows if one.id == row.id)
+        return self._row(row.id).replies if row.id in self._places else ()
 
     def add(self, row: CommandRow) -> None:
         """A command that was just accepted, or got another place to answer to."""
-        place = self._places.get(row.id)
-        if place is not None:
-            at = next(at for at, other in enumerate(place.lane.rows) if other.id == row.id)
-            place.lane.rows[at] = replace(place.lane.rows[at], replies=row.replies)
+        if row.id in self._places:
+            self.change(replace(self._row(row.id), replies=row.replies))
         elif (lane := self._lane_of(row)) is not None:
             self._append(lane, row)
         elif self._filling or self.behind:
             self.behind = True  # behind what waits on disk: the order stays
         else:
             self._append(self._new_lane(row), row)
+
+    def change(self, row: CommandRow) -> None:
+        """More is known of a command; nothing happens to one that needs nothing any more."""
+        if (place := self._places.get(row.id)) is not None:
+            rows = place.lane.rows
+            place.lane.rows = deque(row if other.id == row.id else other for other in rows)
+
+    def fetch_trouble(self, row: CommandRow) -> NotNow | None:
+        """Why the file of a command in memory is not there yet, where that was tried."""
+        lane = self._places[row.id].lane
+        return lane.trouble if lane.fetching == row.id and row.blob is None else None
 
     def forget(self, row: CommandRow) -> None:
         """A command needs nothing any more."""
@@ -140,6 +158,9 @@ class Lanes:
         when it hears the right one, and nothing that waits may expire, or live longer, for that.
         """
         return self._places[row.id].ends - steady()
+
+    def _row(self, row_id: int) -> CommandRow:
+        return next(one for one in self._places[row_id].lane.rows if one.id == row_id)
 
     def _take(self, rows: Iterable[CommandRow]) -> None:
         known = set(self._lanes)

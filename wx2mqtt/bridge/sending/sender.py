@@ -8,34 +8,48 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.results import Results, ended, expired, uncertain
-from wx2mqtt.bridge.sending.lanes import Key, Lane, Lanes
+from wx2mqtt.bridge.sending.endings import Endings
+from wx2mqtt.bridge.sending.errands import Errand, Errands
+from wx2mqtt.bridge.sending.lanes import Lane, Lanes
 from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
-from wx2mqtt.model import Draft, Kind, Receipt, Result, Status
+from wx2mqtt.errors import (
+    BadCommand,
+    GatewayError,
+    LoggedOut,
+    OutcomeUnknown,
+    Rejected,
+    StoreError,
+    Throttled,
+)
+from wx2mqtt.model import Done, Recall, Receipt, Result, Status
+from wx2mqtt.outside.trouble import Broken, NotNow
 from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
-from wx2mqtt.store.people import Person
 from wx2mqtt.wechat.gateway import Gateway
-from wx2mqtt.words import Language, say
+from wx2mqtt.words import Language, explain, say
 
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 4  # chats that are sent to side by side
+FILES_AT_ONCE = 3  # besides those: a file takes its time, and must not hold the texts of others
+FETCHES_AT_ONCE = 8
+FETCHES = 3  # of a url whose answers break off
 ATTEMPTS = 2  # that may stay unanswered (DESIGN 4.2)
 SECOND_CHANCE = (60.0, 600.0)  # seconds after its ttl in which an unanswered attempt may be repeated: as long
 # as the ttl was, since who wanted it at once does not want it much later; but WeChat gets time to come back
 ECHOES_COME = 86_400_000  # milliseconds after which no login that was away has echoes for us any more
+
+Answer = TypeVar("Answer")
 
 
 class Sender:
@@ -46,7 +60,7 @@ class Sender:
         *,
         journal: Journal,
         gateway: Gateway,
-        identity: Identity,
+        errands: Errands,
         echoes: Echoes,
         results: Results,
         bucket: Bucket,
@@ -56,13 +70,15 @@ class Sender:
     ) -> None:
         self._journal = journal
         self._gateway = gateway
-        self._identity = identity
+        self._errands = errands
         self._echoes = echoes
-        self._results = results
         self._logged_out = logged_out
         self._published = published
-        self._lanes = Lanes(self._lane_of)
+        self._lanes = Lanes(errands.lane_of)
+        self._endings = Endings(journal=journal, lanes=self._lanes, results=results, published=published)
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._file_places = asyncio.Semaphore(FILES_AT_ONCE)
+        self._fetches = asyncio.Semaphore(FETCHES_AT_ONCE)
         self._changed = asyncio.Event()
         self._fresh = asyncio.Event()
         self._online = False
@@ -70,7 +86,7 @@ class Sender:
         self._throttled_until = 0.0
         self.bucket = bucket
         self.language = language
-        self.results: Counter[tuple[str, str]] = Counter()
+        self.results = self._endings.counts
         echoes.wait_for_recovery()
 
     @property
@@ -127,8 +143,9 @@ class Sender:
         self.changed()
         try:
             async with asyncio.timeout(seconds):
-                for _ in range(AT_ONCE):
-                    await self._places.acquire()
+                for places, count in ((self._places, AT_ONCE), (self._file_places, FILES_AT_ONCE)):
+                    for _ in range(count):
+                        await places.acquire()
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
         await self._unmark()
@@ -146,8 +163,13 @@ class Sender:
 
     async def _work(self, lane: Lane) -> None:
         while lane.rows:
-            if await self._may_send(lane):
-                async with self._places:
+            if not await self._may_send(lane):
+                break
+            if self._errands.must_fetch(lane.rows[0]):
+                await self._fetch(lane)
+            else:
+                has_file = self._errands.has_file(lane.rows[0])
+                async with self._file_places if has_file else self._places:
                     await self._send_first(lane)
         self._lanes.close(lane)
         self._fresh.set()
@@ -173,11 +195,36 @@ class Sender:
 
     async def _send_first(self, lane: Lane) -> None:
         """Send the first row, if it still may be: the lane has waited for its place."""
-        if not lane.rows or self._hindrance(lane) > 0:
-            return
-        if lane.begun != lane.rows[0].id:
-            self.bucket = self.bucket.take(_clock())
-        await self._attempt(lane)
+        if lane.rows and self._hindrance(lane) <= 0 and not self._errands.must_fetch(lane.rows[0]):
+            await self._attempt(lane)
+
+    async def _fetch(self, lane: Lane) -> None:
+        """Get the file of the first row; nothing of its attempt has begun."""
+        row = lane.rows[0]
+        try:
+            async with self._fetches:
+                fetched = await self._errands.fetch(row, self._left(row))
+        except AlreadySettled:
+            await self._endings.was_settled(row)
+        except NotNow as trouble:
+            lane.fetch_failed(row.id, trouble)
+            if isinstance(trouble, Broken) and lane.failures >= FETCHES:
+                await self._reject(lane, row, trouble)
+            else:
+                self._pause(lane)
+        except BadCommand as bad:
+            await self._reject(lane, row, bad)
+        except StoreError as trouble:
+            log.error("store does not take a file yet", problem=str(trouble))
+            self._pause(lane)
+        else:
+            self._lanes.change(fetched)
+            lane.backoff = lane.backoff.reset()
+
+    async def _reject(self, lane: Lane, row: CommandRow, bad: BadCommand) -> None:
+        """It cannot be carried out as it stands; in doubt it stays where an attempt may have arrived."""
+        rejected = ended(row, Status.REJECTED, bad.code, explain(self.language, bad))
+        await self._settle(lane, row, uncertain(row, self.language) if row.unknown else rejected)
 
     def _over(self, row: CommandRow) -> Result | None:
         """The result of a command that is not sent any more."""
@@ -193,10 +240,11 @@ class Sender:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
         if lane.begun == lane.rows[0].id and not self._stopping:
             return 0.0
-        if not self._online or self._stopping or self._is_looked_for(lane.rows[0]):
+        if not self._online or self._stopping or self._errands.is_looked_for(lane.rows[0]):
             return float("inf")
         now = _clock()
-        return max(self._throttled_until - now, lane.pause - now, self.bucket.wait(now))
+        own_limit = 0.0 if self._errands.is_recall(lane.rows[0]) else self.bucket.wait(now)
+        return max(self._throttled_until - now, lane.pause - now, own_limit)
 
     async def _wait(self, seconds: float) -> None:
         changed = self._changed
@@ -208,38 +256,60 @@ class Sender:
 
     async def _attempt(self, lane: Lane) -> None:
         row = lane.rows[0]
-        draft = self._draft(row)
-        if draft is None:
-            await self._settle(lane, row, self._nobody(row))
-            return
+        chat = self._errands.chat(row)
         try:
-            if lane.begun != row.id:
-                await insist(lambda: self._journal.begin(row.id))
+            if chat is None:
+                raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
+            errand = await self._errands.of(row, chat)
+            if not await self._begin(lane, row):
+                return
+        except BadCommand as bad:
+            await self._reject(lane, row, bad)
+        except GatewayError as error:
+            self._hold(lane, error)
         except AlreadySettled:
-            await self._was_settled(row)
-            return
+            await self._endings.was_settled(row)
+        else:
+            await self._outcome(lane, row, await self._try(errand, row))
+
+    async def _begin(self, lane: Lane, row: CommandRow) -> bool:
+        """Mark the attempt on the disk; False where it may not be made any more."""
+        if lane.begun != row.id:
+            if row not in lane.rows or self._hindrance(lane) > 0:
+                return False  # something has happened while the errand was made ready
+            if not self._errands.is_recall(row):
+                self.bucket = self.bucket.take(_clock())
+            await insist(lambda: self._journal.begin(row.id))
         lane.begun = 0
-        ended = self._echoes.begin(draft.chat)
+        return True
+
+    async def _try(self, errand: Errand, row: CommandRow) -> Receipt | Done | GatewayError:
+        if isinstance(errand, Recall):
+            return await self._answer_to(self._gateway.act(errand, row.key), row)
+        ended = self._echoes.begin(errand.chat, errand.kind)
         message_id = ""
         try:
-            outcome = await self._try(draft, row)
+            outcome = await self._answer_to(self._gateway.send(errand, row.key), row)
             if isinstance(outcome, Receipt):
                 message_id = outcome.message_id
         finally:
-            self._echoes.end(draft.chat, ended, message_id)
-        await self._outcome(lane, row, outcome)
+            self._echoes.end(errand.chat, errand.kind, ended, message_id)
+        return outcome
 
-    async def _try(self, draft: Draft, row: CommandRow) -> Receipt | GatewayError:
+    async def _answer_to(self, asked: Awaitable[Answer], row: CommandRow) -> Answer | GatewayError:
         try:
-            return await self._gateway.send(draft, row.key)
+            return await asked
         except GatewayError as error:
             return error
         except Exception:  # a fault of ours: whether the request was written is not known
             log.exception("send failed", command=row.command_id)
             return OutcomeUnknown()
 
-    async def _outcome(self, lane: Lane, row: CommandRow, outcome: Receipt | GatewayError) -> None:
+    async def _outcome(self, lane: Lane, row: CommandRow, outcome: Receipt | Done | GatewayError) -> None:
         match outcome:
+            case Done():
+                lane.backoff = lane.backoff.reset()
+                await self._settle(lane, row, ended(row, Status.SENT, "ok", say(self.language, "recalled")))
             case Receipt(message_id=message_id):
                 lane.backoff = lane.backoff.reset()
                 if not message_id:
@@ -277,93 +347,36 @@ class Sender:
         lane.pause = _clock() + lane.backoff.wait(random.random())
 
     async def _settle(self, lane: Lane, row: CommandRow, result: Result) -> None:
-        row = replace(row, replies=self._lanes.replies(row))  # by now there may be more
         following = self._following(lane) if result.status is Status.SENT else None
-        begun = following is not None and await self._end(row, result, following.id)
-        if not begun and not await self._end(row, result, None):
-            await self._was_settled(row)
-            return
-        await self._answer_late(row, result)
-        self._lanes.forget(row)
-        if following is not None and begun:
+        if await self._endings.settle(row, result, following) and following is not None:
             lane.begun = following.id
-        self.results[str(result.status), result.code] += 1
-        self._published()
-
-    async def _end(self, row: CommandRow, result: Result, begin: int | None) -> bool:
-        """Store the end of a command and the begin of the next; False where the owner has dropped either."""
-        publications = self._results.publications(result, row.replies)
-        try:
-            await insist(lambda: self._journal.settle(row.id, result, publications, begin))
-        except AlreadySettled:
-            return False
-        return True
-
-    async def _was_settled(self, row: CommandRow) -> None:
-        """It was dropped in this very moment, or repeated and told to us after its end."""
-        log.info("command has its result already", command=row.command_id)
-        stored = await insist(lambda: self._journal.get(row.command_id))
-        if stored is not None and stored.result is not None:
-            await self._answer_late(replace(row, replies=()), stored.result)
-        self._lanes.forget(row)
-        self._published()
-
-    async def _answer_late(self, row: CommandRow, result: Result) -> None:
-        """Tell the result where it was asked for while it was being stored; `row` has those who know."""
-        late = [one for one in self._lanes.replies(row) if one not in row.replies]
-        if late:
-            publications = self._results.publications(result, late)
-            await insist(lambda: self._journal.publish(publications))
 
     def _following(self, lane: Lane) -> CommandRow | None:
         """The next row, if nothing keeps it: its attempt is marked in the commit that settles this one."""
         if len(lane.rows) < 2 or not self._online or self._stopping or self._throttled_until > _clock():
             return None
         row = lane.rows[1]
-        if self.bucket.wait(_clock()) > 0 or self._over(row) is not None or self._draft(row) is None:
+        if not self._errands.is_simple(row) or self._errands.chat(row) is None:
+            return None
+        if self.bucket.wait(_clock()) > 0 or self._over(row) is not None:
             return None
         self.bucket = self.bucket.take(_clock())
         return row
 
-    def _person(self, row: CommandRow) -> Person | None:
-        """For whom it is; nobody, where somebody was named before the first login and is not known yet."""
-        known = None if row.person is None else self._identity.get(row.person)
-        return known or self._identity.by_level(row.command.user)
-
-    def _lane_of(self, row: CommandRow) -> Key:
-        """One person has one lane, by whatever name and whenever they were written to."""
-        person = self._person(row)
-        return row.command.user if person is None else person.id
-
-    def _is_looked_for(self, row: CommandRow) -> bool:
-        """Whether the contacts of this login, which are not all there yet, may still bring the person."""
-        person = self._person(row)
-        found = person is not None and (person.closed or person.handle is not None)
-        return not found and not self._identity.complete
-
-    def _draft(self, row: CommandRow) -> Draft | None:
-        person = self._person(row)
-        if person is None or person.closed or person.handle is None:
-            return None
-        return Draft(chat=person.handle, kind=Kind.TEXT, text=row.command.text)
-
     def _doubt_echo(self, row: CommandRow) -> None:
         """The echo of an attempt that nobody answered may still come, with a time of about then."""
-        draft = self._draft(row)
-        if draft is not None:
+        chat, seen = self._errands.chat(row), self._errands.seen(row)
+        if chat is not None and seen is not None:
             ended = row.result.time if row.result else now_ms()
-            self._echoes.doubt(draft.chat, draft.text, row.accepted, ended)
-
-    def _nobody(self, row: CommandRow) -> Result:
-        if row.unknown:
-            return uncertain(row, self.language)
-        words = say(self.language, "unresolved_user", user=row.command.user)
-        return ended(row, Status.REJECTED, "unresolved_user", words)
+            self._echoes.doubt(chat, *seen, row.accepted, ended)
 
     def _too_late(self, row: CommandRow) -> Result:
         """Expired, and what kept it from being sent."""
         if row.unknown:
             return uncertain(row, self.language)
+        if (trouble := self._lanes.fetch_trouble(row)) is not None:
+            why = explain(self.language, trouble)
+            return expired(row, self.language, trouble.code, "expired_fetch", why=why)
         if (wait := self.throttled) > 0:
             return expired(row, self.language, "rate_limited", "expired_rate_limited", wait)
         if not self._online and not self._stopping:
