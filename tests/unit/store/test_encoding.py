@@ -7,7 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.store.encoding import listed, storable, written
+from tests.unit.store.make import blob
+from wx2mqtt.store.encoding import blob_of, blob_text, listed, storable, written
 
 anything = st.text(st.characters())  # with single surrogates
 
@@ -38,3 +39,13 @@ def test_half_a_pair_becomes_a_question_mark() -> None:
 
 def test_a_list_is_json() -> None:
     assert json.loads(listed(number for number in (1, 2))) == [1, 2]
+
+
+def test_a_blob_is_read_as_it_was_written() -> None:
+    assert blob_of(blob_text(blob("x"))) == blob("x")
+    assert blob_of(blob_text(None)) is None
+
+
+def test_what_a_newer_version_knows_of_a_blob_is_left_out() -> None:
+    text = json.dumps({**json.loads(blob_text(blob("x")) or ""), "colours": 3})
+    assert blob_of(text) == blob("x")

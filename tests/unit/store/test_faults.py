@@ -19,6 +19,7 @@ PATH = Path("/store/wx2mqtt.db")
     [
         (errno.ENOSPC, StoreFull, "no room"),
         (errno.EDQUOT, StoreFull, "no room"),
+        (errno.EFBIG, StoreFull, "ulimit"),
         (errno.EACCES, StoreError, "rights"),
         (errno.EROFS, StoreError, "read-only"),
         (errno.EIO, StoreError, "disk"),

@@ -174,6 +174,16 @@ def test_size_counts_everything_below(tmp_path: Path) -> None:
     folder.close()
 
 
+def test_size_leaves_out_one_folder_on_demand(tmp_path: Path) -> None:
+    folder = Folder.open(tmp_path)
+    before = folder.size()
+    for name in ("media", "other/media"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "picture").write_bytes(bytes(5000))
+    assert folder.size(without="media") == before + 5000
+    folder.close()
+
+
 def test_free_is_what_the_disk_has_for_us(tmp_path: Path) -> None:
     folder = Folder.open(tmp_path)
     disk = os.statvfs(tmp_path)

@@ -1,0 +1,231 @@
+"""Whatever happens to media in whatever order, killed at any moment: every row that says so has its file, and no
+file stays that nobody needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import command, media, picture, publication, result
+from wx2mqtt.model import Blob
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import AlreadySettled, CommandState, Journal, MediaState, Outcome
+from wx2mqtt.store.media_upkeep import MediaUpkeep
+from wx2mqtt.store.people import NO_CHANGES
+
+DAY = 86_400_000
+numbers = st.integers(0, 7)
+contents = st.sampled_from([b"", b"one", b"two two", b"three" * 20, bytes(300)])
+
+
+@dataclass
+class Model:
+    """What must be known: the state of each job, the messages that are held, the commands that wait."""
+
+    jobs: dict[int, MediaState] = field(default_factory=dict)
+    held: set[int] = field(default_factory=set)
+    told: int = 0
+    waiting: set[int] = field(default_factory=set)
+    settled: set[int] = field(default_factory=set)
+
+
+class MediaMachine(RuleBasedStateMachine):
+    """One account, one folder, many lives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
+        self.life = 0
+        self.clock = Clock()
+        self.model = Model()
+
+    @initialize()
+    def begin_life(self) -> None:
+        self.runner.run(self._open())
+
+    async def _open(self) -> None:
+        path = self.folder / str(self.life)
+        path.mkdir(exist_ok=True)
+        self.database = await Database.open(path / "wx2mqtt.db")
+        self.blobs = Blobs(path)
+        await self.blobs.open()
+        self.journal = Journal(self.database, "home", self.clock, self.blobs.referred)
+        await self.journal.open()
+        self.upkeep = MediaUpkeep(self.database, self.blobs)
+
+    def teardown(self) -> None:
+        self.runner.run(self.database.close())
+        self.runner.close()
+        shutil.rmtree(self.folder)
+
+    def _take(self, content: bytes) -> Blob:
+        return self.runner.run(self.blobs.take(content, 1000))
+
+    @rule(number=numbers, held=st.booleans())
+    def receive(self, number: int, held: bool) -> None:
+        item = picture(str(number), media(f"m{number}"), held=held)
+        self.clock.now += 1
+        recorded = self.runner.run(self.journal.record([item], NO_CHANGES, None, ""))
+        assert recorded.messages == (number not in self.model.jobs)
+        if recorded.messages:
+            self.model.jobs[number] = MediaState.PENDING
+            self.model.held |= {number} if held else set()
+
+    @rule(number=numbers, content=contents)
+    def ready(self, number: int, content: bytes) -> None:
+        taken = self._take(content)
+        self.runner.run(self.journal.media_ready(f"m{number}", taken, [publication()]))
+        if self.model.jobs.get(number, MediaState.READY) is not MediaState.READY:
+            self.model.jobs[number] = MediaState.READY
+            self.model.told += 1
+
+    @rule(number=numbers, state=st.sampled_from([MediaState.FAILED, MediaState.GONE, MediaState.TOO_LARGE]))
+    def over(self, number: int, state: MediaState) -> None:
+        self.runner.run(self.journal.media_over(f"m{number}", state, "", [publication()]))
+        if self.model.jobs.get(number) in {MediaState.PENDING, MediaState.READY}:
+            self.model.jobs[number] = state
+            self.model.told += 1
+
+    @rule(number=numbers)
+    def ask(self, number: int) -> None:
+        self.runner.run(self.journal.media_ask(f"m{number}", 5))
+        if self.model.jobs.get(number) is MediaState.FAILED:
+            self.model.jobs[number] = MediaState.PENDING
+
+    @rule(number=numbers)
+    def lose(self, number: int) -> None:
+        self.runner.run(self.journal.media_lost(f"m{number}", 5))
+        if self.model.jobs.get(number) is MediaState.READY:
+            self.model.jobs[number] = MediaState.PENDING
+
+    @rule(number=numbers)
+    def release(self, number: int) -> None:
+        self.runner.run(self.journal.release(str(number), {"n": 1}))
+        self.model.held.discard(number)
+
+    @rule(number=numbers, content=st.none() | contents)
+    def accept(self, number: int, content: bytes | None) -> None:
+        blob = None if content is None else self._take(content)
+        (accepted,) = self.runner.run(self.journal.accept([command(f"c{number}", blob=blob)]))
+        if accepted.outcome is Outcome.NEW:
+            self.model.waiting.add(number)
+
+    @rule(number=numbers, content=contents)
+    def attach(self, number: int, content: bytes) -> None:
+        row = self.runner.run(self.journal.get(f"c{number}"))
+        if row is None:
+            return
+        blob = self._take(content)
+        if number in self.model.waiting:
+            self.runner.run(self.journal.attach(row.id, blob))
+        else:
+            with pytest.raises(AlreadySettled):
+                self.runner.run(self.journal.attach(row.id, blob))
+            self.blobs.referred(blob)
+
+    @rule(number=numbers)
+    def settle(self, number: int) -> None:
+        row = self.runner.run(self.journal.get(f"c{number}"))
+        if row and row.state is CommandState.WAITING:
+            self.runner.run(self.journal.settle(row.id, result(f"c{number}"), ()))
+            self.model.waiting.remove(number)
+            self.model.settled.add(number)
+
+    @rule(content=contents)
+    def take_and_forget(self, content: bytes) -> None:
+        self.blobs.referred(self._take(content))
+
+    @rule(total=st.integers(0, 400))
+    def bound(self, total: int) -> None:
+        self.runner.run(self.upkeep.bound("home", total))
+        self._note_gone()
+
+    @rule(wanted=st.integers(1, 400))
+    def make_room(self, wanted: int) -> None:
+        before = self.upkeep.size
+        freed = self.runner.run(self.upkeep.make_room(wanted))
+        assert self.upkeep.size == before - freed
+        self._note_gone()
+
+    @rule(days=st.integers(0, 3))
+    def prune(self, days: int) -> None:
+        self.clock.now += days * DAY
+        self.runner.run(self.upkeep.prune("home", self.clock.now + 1, 2 * DAY))
+        self._note_gone()
+
+    def _note_gone(self) -> None:
+        """What upkeep takes away was ready."""
+        for number, state in self.model.jobs.items():
+            row = self.runner.run(self.journal.media_get(f"m{number}"))
+            assert row is not None
+            if row.state is MediaState.GONE and state is MediaState.READY:
+                self.model.jobs[number] = MediaState.GONE
+
+    @rule()
+    def sweep(self) -> None:
+        self.runner.run(self.upkeep.sweep(0))
+        assert set(self._files()) == {self.blobs.file(blob) for blob in self._needed()}
+
+    @rule()
+    def crash(self) -> None:
+        """The next life begins with the files as they lie, beside a half one."""
+        before = self.folder / str(self.life)
+        self.life += 1
+        shutil.copytree(before, self.folder / str(self.life))
+        (self.folder / str(self.life) / "media" / ".part-dead").write_bytes(b"half")
+        self.runner.run(self.database.close())
+        self.begin_life()
+
+    def _files(self) -> list[Path]:
+        found = (self.folder / str(self.life) / "media").rglob("*")
+        return [file for file in found if file.is_file()]
+
+    def _needed(self) -> list[Blob]:
+        rows = [self.runner.run(self.journal.media_get(f"m{number}")) for number in self.model.jobs]
+        waiting = self.runner.run(self.journal.due(100))
+        blobs = [*(row.blob for row in rows if row), *(row.blob for row in waiting)]
+        return [blob for blob in blobs if blob]
+
+    @invariant()
+    def files_are_what_they_say_and_all_are_there_that_are_needed(self) -> None:
+        if not hasattr(self, "database"):
+            return
+        for file in self._files():
+            assert file.name.partition(".")[0] == hashlib.sha256(file.read_bytes()).hexdigest()
+        assert all(self.blobs.has(blob) for blob in self._needed())
+        assert self.blobs.size == sum(file.stat().st_size for file in self._files())
+
+    @invariant()
+    def jobs_are_as_they_should_be(self) -> None:
+        if not hasattr(self, "database"):
+            return
+        for number, state in self.model.jobs.items():
+            row = self.runner.run(self.journal.media_get(f"m{number}"))
+            assert row is not None
+            assert (row.state, row.blob is not None) == (state, state is MediaState.READY)
+            assert (row.due is not None) == (state is MediaState.PENDING)
+        assert {int(key) for key, _, _ in self.runner.run(self.journal.held())} == self.model.held
+        waiting = self.runner.run(self.journal.waiting(0, 10_000))
+        assert sum(row.sort == "result" for row in waiting) == self.model.told
+
+
+TestMedia = MediaMachine.TestCase
+TestMedia.settings = settings(
+    max_examples=40,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
