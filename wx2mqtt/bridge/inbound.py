@@ -167,7 +167,8 @@ class Inbound:
         """A quote tells by topic too whom it answers, where their message is still known."""
         quoted = str(message.detail.get("id", "")) if message.kind is Kind.QUOTE else ""
         author = self._identity.by_level(await self._journal.author(quoted)) if quoted else None
-        return message if author is None else replace(message, detail={**message.detail, "user": author.level})
+        named = {} if author is None else {"user": author.level}
+        return replace(message, detail={**message.detail, **named}) if named else message
 
     async def _is_echo(self, message: Message) -> bool:
         await self._echoes.settle(message)
