@@ -10,9 +10,9 @@ from unittest.mock import MagicMock
 import pytest
 import typer
 
+from wx2mqtt.bridge import judge
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.deeds.table import Deeds
-from wx2mqtt.bridge.judge import COMMANDS
 from wx2mqtt.bridge.session import CODES
 from wx2mqtt.bridge.state import NEEDS
 from wx2mqtt.cli import exits
@@ -98,7 +98,7 @@ def test_every_request_is_told_and_no_other():
     account = MagicMock()
     account._deeds.works.return_value = Deeds.works(MagicMock())
     assert sorted({name for name, *_ in rows(section("Requests"))}) == sorted(
-        {*Account._handlers(account), *COMMANDS}
+        {*Account._handlers(account), *judge.COMMANDS}
     )
 
 

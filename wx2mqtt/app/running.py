@@ -100,7 +100,6 @@ class App:
         self.upkeep = Upkeep(folder, self._media, loaded.settings.storage.max_size)
         self.accounts: list[Account] = []
         self._desks: dict[str, dict[str, Operation]] = {}
-        self.web: Server | None = None
 
     async def open_accounts(self) -> None:
         """Wire every account of the settings; each keeps the base topic that it first used (DESIGN 4.3)."""

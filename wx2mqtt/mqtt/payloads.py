@@ -98,7 +98,7 @@ def answer_ok(data: Json, transaction: Json) -> bytes:
 
 
 def answer_error(code: str, error: str, transaction: Json, retry_after: float | None = None) -> bytes:
-    """An answer that says why a request was not carried out, and in how many seconds it may be asked again."""
+    """An answer that says why a request was not carried out, and in how many seconds to ask again."""
     later: dict[str, Json] = {} if retry_after is None else {"retry_after": retry_after}
     return _answer({"status": "error", "code": code, "error": error, **later}, transaction)
 
