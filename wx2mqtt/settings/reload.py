@@ -14,8 +14,6 @@ LIVE: tuple[str, ...] = (
     "accounts.*.receive.*",
     "accounts.*.media.*",
     "accounts.*.history.keep",
-    "accounts.*.media.keep",
-    "accounts.*.media.max_total",
     "log.level",
     "language",
     "storage.max_size",
