@@ -34,7 +34,7 @@ async def event(home: Home, kind: str, *, since: int, **wanted: Any) -> dict[str
     [
         ("wife", "me", "wife", "wife"),
         ("mom", "family", "family", "妈妈"),
-        ("aunt", "family", "family", "三姨"),
+        ("aunt", "family", "family", "三姨🌼"),
     ],
 )
 async def test_a_recall_names_the_message_the_chat_and_who_did_it(

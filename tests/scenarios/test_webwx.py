@@ -527,6 +527,8 @@ KINDS: dict[str, Kind | str | None] = {
         ("mail", "qq", "push_system", "qq_image", "possible_friend", "status", "notice"),
     ),
     **dict.fromkeys(("pat", "member_joined", "member_removed", "group_todo", "system"), Kind.SYSTEM),
+    "announcement": Kind.TEXT,
+    "gift": Kind.LINK,
     "app_transfer": Kind.TRANSFER,
     "system:transfer": Kind.TRANSFER,
     "card": Kind.CARD,

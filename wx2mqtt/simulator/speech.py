@@ -94,7 +94,8 @@ def _one(wechat: WeChat, speech: Speech, place: _Place, number: int) -> _One:
 def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[_One]) -> None:
     if speech.kind == "recall":
         take_back(wechat, str(speech.detail.get("msg_id", "")))
-    asked, now = Asked(language=wechat.settings.language, detail=speech.detail), time.time()
+    asked = Asked(language=wechat.settings.language, detail=_detail(speech, place))
+    now = time.time()
     for one in said:
         wechat.phone.show(
             chat=place.chat.id,
@@ -114,6 +115,13 @@ def take_back(wechat: WeChat, msg_id: str) -> None:
     attachment = wechat.media.find(msg_id)
     if attachment is not None:
         attachment.gone = "empty"
+
+
+def _detail(speech: Speech, place: _Place) -> Mapping[str, object]:
+    """WeChat's own words (`a`) call a member as the group does."""
+    if not isinstance(place.chat, Group) or not place.chat.display_names.get(place.author.id):
+        return speech.detail
+    return {"a": place.chat.display_names[place.author.id], **speech.detail}
 
 
 def _numbered(speech: Speech, number: int) -> str:
@@ -140,7 +148,7 @@ def _put(wechat: WeChat, session: Session, speech: Speech, place: _Place, said: 
     route = _route(wechat, session, place)
     asked = Asked(
         language=wechat.settings.language,
-        detail=speech.detail,
+        detail=_detail(speech, place),
         name=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
     )
     built = [

@@ -10,7 +10,8 @@ from wx2mqtt.simulator.world import Contact
 
 def words(kind: str, author: Contact, asked: Asked) -> str:
     """What the phone shows of it where nobody wrote anything."""
-    return phrase(asked.language, _PHRASES[kind]).format(a=author.nickname, b=asked.text("b", "李四"))
+    names = {"a": asked.text("a", author.nickname), "b": asked.text("b", "李四")}
+    return phrase(asked.language, _PHRASES[kind]).format_map(names)
 
 
 def _said(kind: str, saying: Saying) -> str:

@@ -129,6 +129,13 @@ async def test_a_recall_names_the_message_and_marks_it_on_the_phone(online: WebC
     assert [line["recalled"] for line in lines] == [True, False]
 
 
+async def test_in_a_group_wechats_own_words_call_a_member_as_the_group_does(online: WebClient):
+    recall = await said(online, kind="recall", **{"from": "mom", "to": "family"})
+    assert '"老妈" 撤回了一条消息' in html.unescape(recall["Content"])
+    recall = await said(online, kind="recall", **{"from": "mom"})
+    assert '"平安是福" 撤回了一条消息' in html.unescape(recall["Content"])
+
+
 async def test_fields_of_a_message_can_be_overridden(online: WebClient):
     await online.control("say", text="a", raw={"MsgId": "5", "MsgType": 777, "CreateTime": 1})
     await online.control("say", text="a", raw={"MsgId": "5"})

@@ -199,4 +199,4 @@ async def test_a_person_quotes_and_takes_back_and_reads(
     assert recall["MsgType"] == 10002
     assert f"&lt;msgid&gt;{first}&lt;/msgid&gt;" in recall["Content"]
     words = await visit(chromium.run, f"return {LINE}[2].textContent")
-    assert words == '"平安是福" 撤回了一条消息'
+    assert words == '"老妈" 撤回了一条消息'
