@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.outside.trouble import TooLarge
 
 PIECE = 256 * 1024
 
@@ -31,8 +32,11 @@ _SORTS = (
 )
 
 
-async def read_file(path: str, folders: Sequence[Path]) -> AsyncGenerator[bytes, None]:
-    """The bytes of a file, in pieces. Raises `BadCommand` with `bad_file`, `not_allowed` or `bad_command`."""
+async def read_file(path: str, folders: Sequence[Path], limit: int) -> AsyncGenerator[bytes, None]:
+    """The bytes of a file, in pieces. Raises `BadCommand` with `bad_file`, `not_allowed` or `bad_command`.
+
+    And `TooLarge` for what has more than `limit` bytes when it is opened; it may grow.
+    """
     opening = asyncio.ensure_future(asyncio.to_thread(open_file, path, folders))
     try:
         descriptor = await asyncio.shield(opening)
@@ -40,6 +44,8 @@ async def read_file(path: str, folders: Sequence[Path]) -> AsyncGenerator[bytes,
         opening.add_done_callback(_close_late)
         raise
     try:
+        if os.fstat(descriptor).st_size > limit:
+            raise TooLarge
         while piece := await asyncio.to_thread(os.read, descriptor, PIECE):
             yield piece
     except OSError as error:

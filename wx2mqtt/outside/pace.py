@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 class Pace:
     """At least `least` bytes within every `window`; by `next_look` they must have come."""
 
-    window: float = 15.0
-    least: int = 15_000
+    window: float = 10.0
+    least: int = 10_000
     got: int = 0
     next_look: float = 0.0
 

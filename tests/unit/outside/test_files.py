@@ -13,7 +13,10 @@ import pytest
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.outside import files
 from wx2mqtt.outside.files import PIECE, read_file
+from wx2mqtt.outside.trouble import TooLarge
 from wx2mqtt.words import explain
+
+LIMIT = 10**7
 
 
 @pytest.fixture
@@ -27,8 +30,8 @@ def house(tmp_path):
     return tmp_path
 
 
-async def read(path, *folders):
-    async with aclosing(read_file(str(path), folders)) as pieces:
+async def read(path, *folders, limit=LIMIT):
+    async with aclosing(read_file(str(path), folders, limit)) as pieces:
         return b"".join([piece async for piece in pieces])
 
 
@@ -61,8 +64,14 @@ async def test_what_is_below_a_folder_is_read(house, path, content):
 
 async def test_a_large_one_comes_in_pieces(house):
     (house / "open/large").write_bytes(bytes(3 * PIECE + 1))
-    sizes = [len(one) async for one in read_file(str(house / "open/large"), [house / "open"])]
+    sizes = [len(one) async for one in read_file(str(house / "open/large"), [house / "open"], LIMIT)]
     assert sizes == [PIECE, PIECE, PIECE, 1]
+
+
+async def test_one_that_is_too_large_is_not_even_begun(house):
+    assert await read(house / "open/picture.jpg", house / "open", limit=7) == b"picture"
+    with pytest.raises(TooLarge):
+        await read(house / "open/picture.jpg", house / "open", limit=6)
 
 
 async def test_a_link_to_what_is_inside_is_followed_and_so_is_one_to_the_folder(house):
@@ -187,7 +196,7 @@ async def test_what_is_swapped_between_the_look_and_the_opening_is_not_read(hous
 
 async def test_who_stops_reading_leaves_nothing_open(house):
     before = descriptors()
-    async with aclosing(read_file(str(house / "open/picture.jpg"), [house / "open"])) as pieces:
+    async with aclosing(read_file(str(house / "open/picture.jpg"), [house / "open"], LIMIT)) as pieces:
         await anext(pieces)
         assert descriptors() == before + 1
     assert descriptors() == before

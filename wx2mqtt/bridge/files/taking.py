@@ -63,7 +63,7 @@ class Files:
         """The bytes of `path` or `data`, else the payload. Raises `BadCommand`, and then leaves nothing."""
         pieces = _payload(payload)
         if command.path:
-            pieces = read_file(command.path, self._reach().send_from)
+            pieces = read_file(command.path, self._reach().send_from, largest(command.kind, self._media))
         elif command.data:
             pieces = _decoded(command.data)
         try:
