@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wx2mqtt.app.wiring import exposed, pins_of, public_settings, wishes_of
+from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Settings
@@ -16,6 +17,13 @@ WHOLE = {
             "expect": {"uin": "211722515"},
             "receive": {"allow": ["w*"], "deny": ["news"], "groups": "mentions", "own": True},
             "send": {"allow": ["wife"], "per_minute": 5, "burst": 2, "ttl": "90s"},
+            "media": {
+                "download": False,
+                "max_size": "1MB",
+                "inline_below": "10kB",
+                "send_from": ["/srv/secret"],
+                "allow_hosts": ["secret.lan"],
+            },
             "fallback": {"urls": ["tgram://bot-secret/chat"]},
             "webwx": {"desktop": {"client_version": "2.0.0", "extspam": "spam-secret"}},
         },
@@ -43,6 +51,7 @@ def test_everything_that_the_owner_wants_of_an_account_is_handed_on(settings: Se
     assert (wishes.expected.uin, wishes.expected.nickname) == ("211722515", "")
     assert wishes.language == wishes.rules.language == "zh"
     assert wishes.named == {"wife", "me", "family", "everywhere"}
+    assert wishes.media == MediaRules(download=False, max_size=1_000_000, inline_below=10_000, base="")
 
 
 def test_pins_are_taken_as_they_stand(settings: Settings):
@@ -61,5 +70,6 @@ def test_whom_home_assistant_is_to_know_belongs_to_an_account(settings: Settings
 def test_what_everybody_may_read_holds_no_secret(settings: Settings):
     shown = str(public_settings(settings.accounts["home"]))
     assert "per_minute" in shown
+    assert "'max_size': 1000000" in shown
     for secret in ("secret", "211722515", "老婆"):
         assert secret not in shown

@@ -11,9 +11,10 @@ from tests.support.hurry import hurry
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
 from wx2mqtt.bridge.filters import Filters
 from wx2mqtt.bridge.inbound import Inbound
+from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.identity import Identity, Pin
 from wx2mqtt.errors import StoreError, StoreFull
-from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member
+from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, MediaRef, Member
 from wx2mqtt.wechat.gateway import Batch
 
 MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")
@@ -351,3 +352,43 @@ def test_whoever_is_not_heard_is_not_told_of_but_a_topic_that_changes_is():
         assert [one.body["user"] for one in house.journal.events("topic_changed")] == ["mother"]
 
     at_home(story, Filters(deny=("妈妈", "mother")))
+
+
+# bytes
+
+
+PICTURE = {"kind": Kind.IMAGE, "media": MediaRef(locator={"msgid": "7"}, name="a.jpg")}
+
+
+def test_a_message_with_bytes_says_where_they_will_be_and_has_them_fetched():
+    async def story(house: House) -> None:
+        body = await house.body(message("7", "[图片]", **PICTURE))
+        (stored,) = house.talk.to_fetch
+        (job,) = stored.media
+        assert body["image"] == {"name": "a.jpg", "state": "pending", "url": f"/media/{job.id}"}
+        assert stored.held is False
+        await house.take(message("8"))
+        assert house.talk.to_fetch == [stored]
+
+    at_home(story)
+
+
+def test_what_is_filtered_or_not_stored_is_not_fetched():
+    async def story(house: House) -> None:
+        await house.take(message("7", **PICTURE))
+        house.inbound.filters = Filters()
+        house.journal.troubles.append(StoreFull())
+        with pytest.raises(StoreFull):
+            await house.take(message("8", **PICTURE))
+        assert house.talk.to_fetch == []
+
+    at_home(story, Filters(deny=("wife",)))
+
+
+def test_where_small_ones_stand_in_the_message_it_is_held():
+    async def story(house: House) -> None:
+        house.inbound.media = MediaRules(inline_below=1000)
+        await house.take(message("7", **PICTURE), message("8"))
+        assert [one.held for one in house.journal.messages()] == [True, False]
+
+    at_home(story)
