@@ -80,7 +80,7 @@ async def test_a_fault_of_ours_is_answered_and_stops_nothing(house):
 async def test_an_unknown_request_names_those_that_are_known(house, name):
     answer = await ask(house, name)
     assert (answer["status"], answer["code"]) == ("error", "unknown_request")
-    assert "broken, cannot, echo, send" in answer["error"]
+    assert "broken, cannot, echo, recall, send" in answer["error"]
 
 
 @pytest.mark.parametrize("payload", ["[]", "x", "{", '"a"', b"\xff", "1"])
