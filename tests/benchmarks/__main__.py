@@ -21,6 +21,7 @@ from tests.benchmarks.measures import (
     latency,
     start,
 )
+from tests.benchmarks.media import pictures, video
 
 MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "burst": burst,
@@ -30,6 +31,8 @@ MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "start": start,
     "idle": idle,
     "killed": killed,
+    "pictures": pictures,
+    "video": video,
 }
 
 

@@ -107,7 +107,7 @@ async def latency(folder: Path) -> list[Row]:
             heard = await here.hear(ear.wait, "wx/in/wife", since=since)
             took.append(heard.at - began)
     return [
-        Row("one message, phone to MQTT subscriber (two polls in it)", _spread(took), "p50 5 ms, p99 15 ms")
+        Row("one message, phone to MQTT subscriber (two polls in it)", spread(took), "p50 5 ms, p99 15 ms")
     ]
 
 
@@ -142,7 +142,7 @@ async def calm_command(folder: Path) -> list[Row]:
                 publisher.client.publish("wx/out/wife", f"{number}", qos=1)
                 heard = await here.hear(ear.wait, "wx/result/wife", since=since)
                 took.append(heard.at - began)
-    return [Row("a command, calm, publish to its result", _spread(took), "p50 5 ms")]
+    return [Row("a command, calm, publish to its result", spread(took), "p50 5 ms")]
 
 
 async def start(folder: Path) -> list[Row]:
@@ -169,9 +169,7 @@ async def idle(folder: Path) -> list[Row]:
             before, began = _cpu(here.bridge.pid), time.monotonic()
             await asyncio.sleep(60)
             cpu = (_cpu(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
-            rows.append(
-                Row(f"idle with {friends} contacts, resident", f"{_rss(here.bridge.pid):.0f} MB", aim)
-            )
+            rows.append(Row(f"idle with {friends} contacts, resident", f"{rss(here.bridge.pid):.0f} MB", aim))
             rows.append(Row(f"idle with {friends} contacts, CPU a minute", f"{cpu:.2f} s", "0.2 s"))
     return rows
 
@@ -274,7 +272,8 @@ class _Counter:
         self.seconds = float(lines[-1][0]) - float(lines[0][0])
 
 
-def _spread(seconds: list[float]) -> str:
+def spread(seconds: list[float]) -> str:
+    """The middle and the worst but for one in a hundred."""
     ordered = sorted(one * 1000 for one in seconds)
     return f"p50 {statistics.median(ordered):.1f}, p99 {ordered[int(len(ordered) * 0.99) - 1]:.1f} ms"
 
@@ -285,7 +284,7 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def _rss(pid: int) -> float:
+def rss(pid: int) -> float:
     """Resident megabytes."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
