@@ -224,6 +224,27 @@ def test_the_port_of_the_embedded_broker_in_use_ends_with_75(tmp_path: Path):
     assert_one_clear_line(done, f"port {port}", "in use", "mqtt.url")
 
 
+def test_the_port_of_the_web_server_in_use_ends_with_75(terminal: Terminal):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        terminal.file(
+            f"mqtt: {{url: mqtt://127.0.0.1:{free_port()}}}\nweb: {{listen: 127.0.0.1:{port}}}\n"
+            "storage: {path: store}\n"
+        )
+        del terminal.env["WX2MQTT_WEB__LISTEN"]
+        done = terminal.run("run")
+    assert done.code == 75
+    assert_one_clear_line(done, f"port {port}", "in use", "web.listen")
+
+
+def test_an_address_that_others_reach_needs_a_password_else_78(terminal: Terminal):
+    terminal.env["WX2MQTT_WEB__LISTEN"] = "0.0.0.0:0"
+    terminal.file("web: {token: abc}\nstorage: {path: store}\n")
+    done = terminal.run("run")
+    assert done.code == 78
+    assert "web.password_file" in done.err
+
+
 @pytest.mark.parametrize("command", ["run", "login", "journal list", "people list"])
 def test_a_store_that_another_process_has_ends_with_75_and_names_it(terminal: Terminal, command: str):
     embedded(terminal)
@@ -383,6 +404,9 @@ def assert_conversation(done: Done) -> None:
         assert what in line, line
 
 
+FREE = ("--simulator-port", "0", "--mqtt-port", "0", "--web-port", "0")
+
+
 def assert_nothing_left(terminal: Terminal) -> None:
     assert list(terminal.temporary.iterdir()) == []
     assert processes_that_name(terminal.temporary) == []
@@ -392,7 +416,7 @@ def assert_nothing_left(terminal: Terminal) -> None:
 def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
     terminal: Terminal, how: signal.Signals
 ):
-    with terminal.running("demo", "--simulator-port", "0", "--mqtt-port", "0") as demo:
+    with terminal.running("demo", *FREE) as demo:
         phone = address(demo)
         broker = re.search(r"mqtt://127\.0\.0\.1:(\d+)", demo.until("mqtt://"))
         assert broker
@@ -400,6 +424,9 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
         assert any(f"-p {broker[1]}" in line for line in demo.said)
         assert httpx.get(phone, trust_env=False, follow_redirects=True).status_code == 200
         socket.create_connection(("127.0.0.1", int(broker[1]))).close()
+        media = re.search(r"http://\S+/media/", demo.until("/media/"))
+        assert media
+        assert httpx.get(f"{media[0]}nothing", trust_env=False).status_code == 404
         if find_mosquitto():
             assert processes_that_name(terminal.temporary)
         began = time.monotonic()
@@ -410,7 +437,7 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
 
 
 def test_the_demo_leaves_no_broker_behind_when_it_is_killed(terminal: Terminal):
-    with terminal.running("demo", "--simulator-port", "0", "--mqtt-port", "0") as demo:
+    with terminal.running("demo", *FREE) as demo:
         port = re.search(r"mqtt://127\.0\.0\.1:(\d+)", demo.until("mqtt://"))
         assert port
         with socket.create_connection(("127.0.0.1", int(port[1]))) as connection:
@@ -419,12 +446,11 @@ def test_the_demo_leaves_no_broker_behind_when_it_is_killed(terminal: Terminal):
             assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("option", ["--simulator-port", "--mqtt-port"])
+@pytest.mark.parametrize("option", ["--simulator-port", "--mqtt-port", "--web-port"])
 def test_a_port_of_the_demo_in_use_ends_with_75_and_names_the_option(terminal: Terminal, option: str):
-    other = "--mqtt-port" if option == "--simulator-port" else "--simulator-port"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = terminal.run("demo", option, port, other, "0")
+        done = terminal.run("demo", *FREE, option, port)
     assert done.code == 75
     assert_one_clear_line(done, port, option)
     assert_nothing_left(terminal)

@@ -39,7 +39,12 @@ class Chromium:
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._port()}", timeout=30, trust_env=False)
         options = {
             "binary": BROWSER,
-            "args": [*_ARGUMENTS, f"--window-size={width},{height}", f"--lang={language}"],
+            "args": [
+                *_ARGUMENTS,
+                f"--window-size={width},{height}",
+                f"--lang={language}",
+                f"--accept-lang={language}",
+            ],
         }
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         session = self._call("POST", "/session", capabilities={"alwaysMatch": wanted})["sessionId"]

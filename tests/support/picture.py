@@ -25,7 +25,7 @@ def main(target: Path) -> None:
     """Play the story on the demo and save what the phone shows."""
     phone, broker = free_port(), free_port()
     command = [sys.executable, "-m", "wx2mqtt", "demo"]
-    ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker)]
+    ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker), "--web-port", "0"]
     demo = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True)
     try:
         assert demo.stdout is not None

@@ -48,6 +48,7 @@ class BridgeProcess:
         whole = {
             "storage": {"path": str(self.store)},
             "log": {"level": "debug", "format": "json"},
+            "web": {"listen": "127.0.0.1:0"},
             **settings,
         }
         self.config.write_text(yaml.safe_dump(whole, allow_unicode=True))

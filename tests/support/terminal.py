@@ -93,6 +93,7 @@ class Terminal:
         kept = ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
         self.env = {name: os.environ[name] for name in kept if name in os.environ}
         self.env |= {"HOME": str(folder), "TMPDIR": str(self.temporary), "PYTHONWARNINGS": "error"}
+        self.env |= {"WX2MQTT_WEB__LISTEN": "127.0.0.1:0"}  # anybody on this machine may have 8099
 
     def file(self, text: str, name: str = "wx2mqtt.yaml") -> Path:
         """Write a configuration."""

@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import structlog
 
 from wx2mqtt.app.desk import Desk, Operation
 from wx2mqtt.app.upkeep import DATABASE, Keep, Upkeep
 from wx2mqtt.app.watch import Watch
+from wx2mqtt.app.web import serving
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
 from wx2mqtt.bridge.account import Account, House
 from wx2mqtt.bridge.people.identity import Identity
@@ -43,6 +44,9 @@ from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.sessions import SessionFile
 from wx2mqtt.wechat.gateway import Progress
 from wx2mqtt.words import explain
+
+if TYPE_CHECKING:
+    from wx2mqtt.web.server import Server  # loaded only where it is wanted
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +104,7 @@ class App:
         self.upkeep = Upkeep(folder, self._media, loaded.settings.storage.max_size)
         self.accounts: list[Account] = []
         self._desks: dict[str, dict[str, Operation]] = {}
+        self.web: Server | None = None
 
     async def open_accounts(self) -> None:
         """Wire every account of the settings; each keeps the base topic that it first used (DESIGN 4.3)."""
@@ -212,6 +217,8 @@ class App:
                 async with asyncio.TaskGroup() as tasks:
                     for account in self.accounts:
                         tasks.create_task(account.stop())
+                    if self.web is not None:
+                        tasks.create_task(self.web.stop())
         except TimeoutError:
             log.warning("the stop took too long; what was under way is in doubt at the next start")
         running.cancel()
@@ -278,12 +285,12 @@ class App:
             raise BadCommand("bad_request", "reload_failed", problems=problems) from None
         applied, _ = reload_diff(self._loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._begun_with.settings, loaded.settings)
-        self._loaded = loaded
+        self._loaded, served = loaded, self._begun_with.settings.web
         logs.set_level(loaded.settings.log.level)
         self.upkeep.limit = loaded.settings.storage.max_size
         for account in self.accounts:
             if account.name in loaded.settings.accounts:
-                await account.apply(wishes_of(loaded, account.name, self._all_bases))
+                await account.apply(wishes_of(loaded, account.name, self._all_bases, served))
         self._keep_history()
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
         return applied, needs_restart
@@ -323,12 +330,13 @@ async def _ended(running: asyncio.Task[None]) -> None:
 
 
 @asynccontextmanager
-async def opened(loaded: Loaded, around: Surroundings, *, broker: bool = True) -> AsyncGenerator[App, None]:
+async def opened(loaded: Loaded, around: Surroundings, *, serve: bool = True) -> AsyncGenerator[App, None]:
     """Everything that a run needs, opened in order and closed in the opposite one.
 
-    Without `broker` the embedded one is not started: for what needs the store only.
+    Without `serve` neither the embedded broker nor the web server is started: for what needs the store only.
 
-    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, and `PortInUse` of the embedded broker.
+    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, `PortInUse` of the embedded broker, and
+    `CannotListen` of the web server.
     """
     settings = loaded.settings
     path, said = resolve(None if settings.storage.path is None else Path(settings.storage.path), around.env)
@@ -344,13 +352,16 @@ async def opened(loaded: Loaded, around: Surroundings, *, broker: bool = True) -
         if settings.mqtt.url == (EMBEDDED,):
             port = around.embedded_port
             embedded = f"mqtt://127.0.0.1:{port}", "auto"
-            if broker:
+            if serve:
                 own = await stack.enter_async_context(Embedded(folder.path, port=port))
                 embedded = own.url, own.protocol
         app = App(loaded, folder, database, embedded, around)
         await app.open_accounts()
         for account in app.accounts:
             stack.push_async_callback(account.close)
+        if serve:
+            shelves = [account.shelf for account in app.accounts]
+            app.web = await stack.enter_async_context(serving(settings, shelves))
         yield app
 
 

@@ -28,8 +28,11 @@ from wx2mqtt.wechat.webwx.requests import Desktop
 Observe = Callable[[str, str, float], None]
 
 
-def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...]) -> Wishes:
-    """What the owner wants of one account and may change while the bridge runs."""
+def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...], web: Web | None = None) -> Wishes:
+    """What the owner wants of one account and may change while the bridge runs.
+
+    `web` are the settings with which the web server runs, where a reload has brought others.
+    """
     settings = loaded.settings
     account = settings.accounts[name]
     return Wishes(
@@ -52,7 +55,7 @@ def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...]) -> Wishes:
             download=account.media.download,
             max_size=account.media.max_size,
             inline_below=account.media.inline_below,
-            base=media_base(settings.web),
+            base=media_base(web or settings.web),
         ),
         per_minute=account.send.per_minute,
         burst=account.send.burst,

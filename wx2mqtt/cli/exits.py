@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, Wx2MqttError
 from wx2mqtt.mqtt.embedded import PortInUse
+from wx2mqtt.web.options import CannotListen
 
 WELL = 0
 UNEXPECTED = 1
@@ -26,7 +27,7 @@ def exit_code(error: Wx2MqttError, say: Say) -> int:
         case StoreTooNew():
             say(str(error))
             return CONFIGURATION
-        case StoreError() | PortInUse():
+        case StoreError() | PortInUse() | CannotListen():
             say(str(error))
             return TEMPORARY
         case _:

@@ -38,7 +38,7 @@ async def login(loaded: Loaded, around: Surroundings, name: str | None, out: Tex
     try:
         before = await ask("login.state")
     except control.NotRunning:
-        async with opened(loaded, around, broker=False) as app:
+        async with opened(loaded, around, serve=False) as app:
             await _by_ourselves(app.account(name), out, language)
         return
     try:

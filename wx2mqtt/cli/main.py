@@ -197,6 +197,9 @@ def demo(
     mqtt_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="The broker, else 1883; 0 finds a free port.")
     ] = None,
+    web_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Our web server, else 8099; 0 finds a free port.")
+    ] = None,
     language: Annotated[
         Literal["en", "zh"], typer.Option(help="The language of the words for people.")
     ] = "en",
@@ -205,12 +208,13 @@ def demo(
     from wx2mqtt.demo.stage import Choices, play  # noqa: PLC0415
 
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
-    usual = Choices(simulator_port=0, mqtt_port=0) if once else Choices()
+    usual = Choices(simulator_port=0, mqtt_port=0, web_port=0) if once else Choices()
     play(
         Choices(
             once=once,
             simulator_port=usual.simulator_port if simulator_port is None else simulator_port,
             mqtt_port=usual.mqtt_port if mqtt_port is None else mqtt_port,
+            web_port=usual.web_port if web_port is None else web_port,
             language=language,
         )
     )

@@ -27,5 +27,5 @@ async def do(loaded: Loaded, around: Surroundings, name: str, fields: Mapping[st
     except control.NotRunning:
         if not folder.is_dir():
             raise Wx2MqttError(f"There is no store at {folder} yet; start the bridge once.") from None
-    async with opened(loaded, around, broker=False) as app:
+    async with opened(loaded, around, serve=False) as app:
         return await app.do(name, fields)

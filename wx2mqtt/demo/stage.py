@@ -15,10 +15,10 @@ from typing import Literal
 from wx2mqtt.app.running import App, Surroundings, opened
 from wx2mqtt.demo.story import tell
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.mqtt.embedded import Embedded, PortInUse
+from wx2mqtt.mqtt.embedded import Embedded, PortInUse, take_port
 from wx2mqtt.service.systemd import Notifier
 from wx2mqtt.settings.load import Loaded
-from wx2mqtt.settings.schema import Account, Mqtt, Pin, Send, Settings, Storage
+from wx2mqtt.settings.schema import Account, Mqtt, Pin, Send, Settings, Storage, Web
 from wx2mqtt.simulator.server import Simulator
 
 
@@ -40,6 +40,7 @@ class Choices:
     once: bool = False
     simulator_port: int = 8070
     mqtt_port: int = 1883
+    web_port: int = 8099
     language: Literal["en", "zh"] = "en"
 
 
@@ -102,8 +103,12 @@ async def stage(choices: Choices, folder: Path) -> AsyncGenerator[Stage, None]:
             broker = await stack.enter_async_context(Embedded(folder / "broker", port=choices.mqtt_port))
         except PortInUse as error:
             raise DemoPortInUse(choices.mqtt_port, "--mqtt-port") from error
+        try:
+            web = f"127.0.0.1:{take_port('127.0.0.1', choices.web_port)}"
+        except PortInUse as error:
+            raise DemoPortInUse(choices.web_port, "--web-port") from error
         around = Surroundings(env=_environment(), notifier=Notifier({}), stop=stop)
-        loaded = _loaded(choices, simulator.url, broker.url, folder)
+        loaded = _loaded(choices, simulator.url, broker.url, web, folder)
         app = await stack.enter_async_context(opened(loaded, around))
         yield Stage(simulator, broker, app, stop)
 
@@ -112,11 +117,12 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
 
 
-def _loaded(choices: Choices, simulator: str, broker: str, folder: Path) -> Loaded:
+def _loaded(choices: Choices, simulator: str, broker: str, web: str, folder: Path) -> Loaded:
     account = Account(endpoint=simulator, contacts=PEOPLE, send=Send(per_minute=0))
     settings = Settings(
         mqtt=Mqtt(url=(broker,)),
         accounts={"home": account},
+        web=Web(listen=web, url=f"http://{web}"),
         storage=Storage(path=str(folder / "store")),
         language=choices.language,
     )
@@ -126,11 +132,13 @@ def _loaded(choices: Choices, simulator: str, broker: str, folder: Path) -> Load
 def _explain(everything: Stage) -> None:
     simulator, broker = everything.simulator.url, everything.broker.url
     host, _, port = broker.removeprefix("mqtt://").partition(":")
+    assert everything.app.web is not None
     print(
         f"""wx2mqtt demo: nothing leaves this machine.
 
   the phone       {simulator}/      scan the code there, then write as one of the people
   the broker      {broker}
+  pictures, files {everything.app.web.url}/media/…    as the messages name them
   what happens    mosquitto_sub -h {host} -p {port} -t 'wx/#' -F '%t  %p'
   write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/wife -m 'Dinner is ready'
 

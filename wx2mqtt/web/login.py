@@ -61,6 +61,7 @@ _PAGE = """<!doctype html>
 
 _ASK = """<form method="post" action="{prefix}/login">
 <input type="hidden" name="next" value="{after}">
+<input name="username" autocomplete="username" value="wx2mqtt" hidden>
 <label for="password">{password}</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required autofocus>
 <button>{log_in}</button>

@@ -22,7 +22,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.rows import MediaRow, MediaState
-from wx2mqtt.web.disposition import content_type, disposition, file_name
+from wx2mqtt.web.disposition import SHOWN, content_type, disposition, file_name
 from wx2mqtt.web.files import FileAnswer
 from wx2mqtt.web.ranges import Span, Unsatisfiable, has_it, wanted
 from wx2mqtt.web.visit import Visit, visit_of
@@ -35,6 +35,7 @@ PATIENCE = 25.0  # seconds that a request waits for bytes that are under way
 AGAIN = 5  # seconds after which a client may ask again, where nothing better is known
 LATEST = 300
 
+_PLAYED = ("audio/", "video/")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _WAIT = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _PREFERRED = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9.]{1,12})\"?\s*(?:$|[,;])", re.ASCII | re.IGNORECASE)
@@ -47,7 +48,8 @@ _STATUS = {
 }
 
 SANDBOX = "default-src 'none'; sandbox"
-_PDF = "default-src 'none'; object-src 'self'; plugin-types application/pdf"
+PLAYED = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
+"""For sound and video: browsers play them in a page that they make themselves, and not in a sandbox."""
 
 
 class Shelf(Protocol):
@@ -137,7 +139,7 @@ def _headers(row: MediaRow, blob: Blob, etag: str, changed: int) -> dict[str, st
     return {
         "content-type": mime,
         "content-disposition": disposition(mime, name),
-        "content-security-policy": _PDF if mime == "application/pdf" else SANDBOX,
+        "content-security-policy": PLAYED if mime in SHOWN and mime.startswith(_PLAYED) else SANDBOX,
         "cache-control": "private, no-cache",  # asked for again each time: somebody may log out
         "accept-ranges": "bytes",
         "etag": etag,

@@ -22,7 +22,8 @@ from wx2mqtt.web.site import site
 log = structlog.get_logger(__name__)
 
 GRACE = 2.0  # seconds that answers under way get at the stop
-BACKLOG = 64  # connections that may wait; asyncio takes up to as many at once
+AT_ONCE = 64  # connections that are taken in one turn of the loop, before anything else gets its turn
+QUEUE = 512  # those that the kernel holds until then; they cost no file descriptor
 
 
 class Server:
@@ -68,10 +69,13 @@ class Server:
                 lambda: Connection(self._config, self._state, self._room),
                 self._options.host,
                 self._options.port,
-                backlog=BACKLOG,
+                backlog=AT_ONCE,
             )
         except OSError as error:
             raise CannotListen(_sentence(self._options, error)) from error
+        for listening in self._server.sockets:
+            with listening.dup() as same:
+                same.listen(QUEUE)  # asyncio has one number for both
         self.port = self._server.sockets[0].getsockname()[1]
         log.info("web server runs", url=self.url)
         return self

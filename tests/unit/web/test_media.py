@@ -58,6 +58,17 @@ async def test_what_could_run_is_only_saved(shelf, mime):
     assert "sandbox" in answer.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize("mime", ["video/mp4", "audio/mpeg"])
+async def test_what_a_browser_plays_is_played_and_loads_nothing_else(shelf, mime):
+    shelf.put("a1", b"x", mime=mime)
+    async with on_paper(shelf) as http:
+        answer = await http.get("/media/a1")
+    policy = answer.headers["content-security-policy"]
+    assert policy == "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
+    assert answer.headers["content-disposition"].startswith("inline;")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
 async def test_the_head_alone_tells_the_same(shelf):
     shelf.put("a1", PNG)
     async with on_paper(shelf) as http:
