@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from wx2mqtt.bridge import fields as read
 from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.people.directory import search
 from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.requests import Filling, Work
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 
 
@@ -58,17 +58,10 @@ class Asked:
 
     async def _assign(self, fields: dict[str, Json]) -> Json:
         """The owner says that the closed `user` is whoever is called `to` now."""
-        user, to = _name(fields, "user"), _name(fields, "to")
+        user, to = read.text(fields, "user"), read.text(fields, "to")
         changes = self._identity.assign(user, to, now_ms())
         await self._save(changes)
         return {"user": user, "changed": [person.level for person in changes.people.persons]}
 
     async def _tell_health(self, _fields: dict[str, Json]) -> Json:
         return await self._health()
-
-
-def _name(fields: dict[str, Json], key: str) -> str:
-    value = fields.get(key)
-    if not isinstance(value, str) or not value:
-        raise BadCommand("bad_request", "bad_value", key=key, expected="a text")
-    return value

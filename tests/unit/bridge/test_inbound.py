@@ -26,7 +26,7 @@ FAMILY = Contact(
 )
 HELPER = Contact(handle=Handle("filehelper"), kind=ChatKind.SELF, permanent_id="filehelper")
 PINS = {"wife": Pin(remark="老婆"), "family": Pin(group="一家人")}
-IN_FAMILY = {"chat": FAMILY.handle, "chat_kind": ChatKind.GROUP}
+IN_FAMILY: dict[str, Any] = {"chat": FAMILY.handle, "chat_kind": ChatKind.GROUP}
 
 
 class House:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.bridge.outgoing import RULES, running
-from wx2mqtt.bridge.requests import Requests
+from wx2mqtt.bridge.requests import Filling, Requests
 from wx2mqtt.errors import BadCommand, StoreFull
 from wx2mqtt.mqtt.link import Delivery
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
@@ -143,6 +143,42 @@ async def test_an_answer_that_cannot_be_stored_is_tried_again_before_the_broker_
     monkeypatch.setattr(house.journal, "publish", full_at_first)
     assert (await ask(house, "echo"))["status"] == "ok"
     assert tries == [[], []]
+
+
+@pytest.mark.parametrize(("limit", "room"), [(None, None), (3_000, 3_000)])
+async def test_what_fills_its_room_is_told_how_much_there_is(limit, room):
+    pad, told = Pad(), []
+
+    async def fill(_fields, space):
+        told.append(space)
+        return "x" * (100 if space is None else space - 2)
+
+    requests = Requests(
+        Topics("wx"),
+        pad,  # type: ignore[arg-type]
+        {"history": Filling(fill)},
+        rules=lambda: RULES,
+        payload_limit=lambda topic: None if limit is None else limit - len(topic),
+        clear=lambda _: None,
+    )
+    asked = Delivery(
+        topic="wx/bridge/request/history",
+        payload=b'{"transaction": "t1"}',
+        mid=1,
+        dup=False,
+        retain=False,
+        connection=1,
+        response_topic="answers/" + "x" * 100,
+        correlation=b"12345678",
+    )
+    await requests.answer("history", asked, 1)
+    assert json.loads(pad.taken[0].payload)["status"] == "ok"
+    if room is None:
+        assert told == [None]
+    else:
+        assert 0 <= limit - len(asked.response_topic) - 8 - len(pad.taken[1].payload) < 5, (
+            "filled, and no more"
+        )
 
 
 class Pad:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from wx2mqtt.bridge import fields as read
 from wx2mqtt.bridge.people.identity import Entry
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import Json
+from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt.payloads import encode
 
 LARGEST = 256_000  # bytes; above it, or the broker's limit, only the people whom the owner named are in it
@@ -52,18 +53,14 @@ def search(entries: Iterable[Entry], fields: Mapping[str, Json]) -> Json:
 
     Raises `BadCommand`.
     """
-    query, kind = fields.get("query", ""), fields.get("kind", "")
-    limit, offset = fields.get("limit"), fields.get("offset", 0)
-    for key, value in (("query", query), ("kind", kind)):
-        if not isinstance(value, str):
-            raise BadCommand("bad_request", "bad_value", key=key, expected="a text")
-    for key, number in (("limit", limit), ("offset", offset)):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 0):
-            raise BadCommand("bad_request", "bad_value", key=key, expected="a whole number")
-    bodies = [body for body in map(entry_body, entries) if _matches(body, str(query), str(kind))]
-    start = offset if isinstance(offset, int) else 0
-    end = start + limit if isinstance(limit, int) else None
-    contacts: list[Json] = list(bodies[start:end])
+    read.only(fields, "query", "kind", "limit", "offset")
+    query, kind = read.text(fields, "query", ""), read.text(fields, "kind", "")
+    if kind and kind not in list(ChatKind):
+        raise BadCommand("bad_request", "unknown_kind", kind=kind, known=", ".join(ChatKind))
+    limit, offset = read.whole(fields, "limit"), read.whole(fields, "offset", 0) or 0
+    bodies = [body for body in map(entry_body, entries) if _matches(body, query, kind)]
+    end = None if limit is None else offset + limit
+    contacts: list[Json] = list(bodies[offset:end])
     return {"count": len(bodies), "contacts": contacts}
 
 
