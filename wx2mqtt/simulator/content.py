@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
+import os
 import random
 import tempfile
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 PIECE = 65536
 _IN_MEMORY = 1024 * 1024
@@ -101,29 +104,43 @@ class MadeUp(Content):
 
 
 class Uploaded(Content):
-    """Bytes that come in parts; what is large lies on the disk until nobody refers to it."""
+    """Bytes that come in parts; what is large lies in a file without a reader until nobody refers to it."""
 
     def __init__(self) -> None:
         super().__init__(0)
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115  closed below
+        self._start = bytearray()
+        self._file: Path | None = None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
-        weakref.finalize(self, self._file.close)
 
     def append(self, part: bytes) -> None:
         """Another part."""
-        self._file.seek(self.size)
-        self._file.write(part)
+        if self._file is None and self.size + len(part) <= _IN_MEMORY:
+            self._start += part
+        else:
+            with (self._file or self._move()).open("ab") as file:
+                file.write(part)
         self._md5.update(part)
         self._sha256.update(part)
         self.size += len(part)
 
+    def _move(self) -> Path:
+        """From memory to a file, which goes when this goes."""
+        number, name = tempfile.mkstemp(prefix="wx2mqtt-simulator-")
+        self._file = Path(name)
+        weakref.finalize(self, self._file.unlink, missing_ok=True)
+        with os.fdopen(number, "wb") as file:
+            file.write(self._start)
+        self._start.clear()
+        return self._file
+
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Read from the file."""
+        """Slices, or read from the file."""
         end = self.size if stop is None else min(stop, self.size)
-        for place in range(start, end, PIECE):
-            self._file.seek(place)
-            yield self._file.read(min(PIECE, end - place))
+        with self._file.open("rb") if self._file else io.BytesIO(self._start) as file:
+            for place in range(start, end, PIECE):
+                file.seek(place)
+                yield file.read(min(PIECE, end - place))
 
     @functools.cached_property
     def sha256(self) -> str:

@@ -12,6 +12,9 @@ from wx2mqtt.simulator.settings import Gone
 STORE_STICKER = "store_sticker"
 """Comes without anything to fetch (webwx 2.16)."""
 
+KEPT = 20_000
+"""So many messages with bytes are kept."""
+
 _MARK = 64
 _KINDS = {
     "image": "image",
@@ -114,8 +117,10 @@ class Shelf:
         self.most = 0
 
     def put(self, msg_id: str, attachment: Attachment) -> None:
-        """Keep what a message brings."""
+        """Keep what a message brings; of very many the oldest go."""
         self._all[msg_id] = attachment
+        if len(self._all) > KEPT:
+            del self._all[next(iter(self._all))]
 
     def find(self, msg_id: str) -> Attachment | None:
         """What a message brings."""

@@ -10,6 +10,8 @@ from typing import Literal
 from wx2mqtt.simulator.content import Content, Uploaded
 
 PART = 524_288
+KEPT = 1000
+"""So many finished uploads are kept."""
 
 MediaType = Literal["pic", "video", "doc"]
 MEDIA_TYPES: tuple[MediaType, ...] = ("pic", "video", "doc")
@@ -119,6 +121,8 @@ class Uploads:
             signature=signature,
         )
         self._ready[ready.media_id] = ready
+        if len(self._ready) > KEPT:
+            del self._ready[next(iter(self._ready))]
         return ready
 
     def take(self, announced: Announced, number: int, part: bytes) -> Upload:
@@ -132,6 +136,7 @@ class Uploads:
             upload.parts, upload.last = number + 1, digest
             if upload.parts == announced.parts:
                 _check_whole(announced, upload.content)
+                self._forget_old()
                 upload.ready = self.add(
                     announced.name, announced.media_type, upload.content, announced.signature
                 )
@@ -139,6 +144,12 @@ class Uploads:
             del self._begun[announced.key]
             raise
         return upload
+
+    def _forget_old(self) -> None:
+        """Of the uploads that ended some are kept, for parts that come again."""
+        ended = [key for key, upload in self._begun.items() if upload.ready]
+        for key in ended[:-10]:
+            del self._begun[key]
 
     def _begin(self, announced: Announced, number: int) -> Upload:
         upload = self._begun.get(announced.key)

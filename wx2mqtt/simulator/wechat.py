@@ -22,6 +22,9 @@ from wx2mqtt.simulator.synclog import Entry
 from wx2mqtt.simulator.violations import Violations
 from wx2mqtt.simulator.world import Contact
 
+KNOWN_FILES = 1000
+"""So many uploaded files are known by their MD5."""
+
 ELSEWHERE = 1101
 """What the old client is told when another web client logs in (webwx 1.3)."""
 
@@ -114,6 +117,12 @@ class WeChat:
         parts = self.settings.notify_lists
         for part in range(parts):
             self.notify_status(session, 4, ",".join(names[part::parts]))
+
+    def know(self, content: Content) -> None:
+        """Remember a file that was uploaded (webwx 2.13); of very many the oldest goes."""
+        self.files[content.md5, content.size] = content
+        if len(self.files) > KNOWN_FILES:
+            del self.files[next(iter(self.files))]
 
     # what goes into the log of the living login
 

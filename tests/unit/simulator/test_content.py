@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import itertools
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -80,3 +83,15 @@ def test_every_kind_has_a_real_file_and_no_two_messages_the_same(kind: str, mime
 def test_what_nobody_knows_is_octets():
     assert Given(b"text").mime == "application/octet-stream"
     assert Given(samples.sample("image.png")).mime == "image/png"
+
+
+def test_what_is_large_lies_in_a_file_that_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    small, large = uploaded(bytes(1000)), uploaded(bytes(2**21))
+    [file] = tmp_path.iterdir()
+    assert file.stat().st_size == 2**21
+    assert sum(map(len, large.pieces())) == 2**21
+    assert sum(map(len, small.pieces())) == 1000
+    del large
+    gc.collect()
+    assert [*tmp_path.iterdir()] == []

@@ -82,3 +82,13 @@ def test_parts_that_say_other_things_are_refused():
 )
 def test_what_may_go_as_what(name: str, media_type: uploads.MediaType, fits: bool):
     assert uploads.fits(name, media_type) is fits
+
+
+def test_of_very_many_the_oldest_go():
+    all_of_it, media_ids = Uploads(random.Random(1)), []
+    for number in range(uploads.KEPT + 1):
+        upload = all_of_it.take(announced(key=str(number), size=1, md5="", parts=1), 0, b"a")
+        assert upload.ready is not None
+        media_ids.append(upload.ready.media_id)
+    assert all_of_it.find(media_ids[0]) is None
+    assert all_of_it.find(media_ids[1]) is not None

@@ -60,7 +60,7 @@ async def webwxuploadmedia(call: Call) -> Answer:
 
 def _taken(call: Call, received: int, ready: Ready | None) -> Answer:
     if ready is not None:
-        call.wechat.files[ready.content.md5, ready.content.size] = ready.content
+        call.wechat.know(ready.content)
     return answers.json(
         0,
         _CORS,
