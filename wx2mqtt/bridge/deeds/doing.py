@@ -80,9 +80,15 @@ class Doer:
                     async with turn:
                         pass
 
-    async def do(self, sort: str, action: Action, attempt: Attempt, *, again: bool) -> Done:
+    def deadline(self) -> float:
+        """When a request that comes now is answered at the latest, by the clock of the loop."""
+        return asyncio.get_running_loop().time() + LONGEST
+
+    async def do(
+        self, sort: str, action: Action, attempt: Attempt, *, again: bool, until: float | None = None
+    ) -> Done:
         """Do it. `again`: doing it twice is as doing it once. Raises `BadCommand`, `StoreError`."""
-        until = _clock() + LONGEST
+        until = until or self.deadline()
         if type(action) not in self._gateway.capabilities.actions:
             raise BadCommand("unsupported", "unsupported_action", name=sort)
         if attempt.in_doubt and not again:
@@ -92,9 +98,9 @@ class Doer:
             await attempt.begin()
             return await self._attempts(sort, action, until, again=again)
 
-    async def ask(self, sort: str, work: Callable[[], Awaitable[T]]) -> T:
+    async def ask(self, sort: str, work: Callable[[], Awaitable[T]], *, until: float | None = None) -> T:
         """Ask WeChat for something that changes nothing. Raises `BadCommand`."""
-        until = _clock() + LONGEST
+        until = until or self.deadline()
         await self._must_be_logged_in(None, until)
         async with self._turn(sort, until):
             try:
@@ -129,9 +135,10 @@ class Doer:
                 await turn.acquire()
         except TimeoutError:
             raise BadCommand("no_answer", "not_done") from None
+        if self._stopping:
+            turn.release()
+            await asyncio.Event().wait()
         try:
-            if self._stopping:
-                await asyncio.Event().wait()
             if (wait := self._not_before.get(sort, 0.0) - _clock()) > 0:
                 raise _too_often(wait)
             yield

@@ -72,7 +72,7 @@ class Groups:
         limit, offset = read.whole(fields, "limit"), read.whole(fields, "offset", 0) or 0
         group = self._whom.anybody(user)
         self._whom.must_be_group(group, user)
-        members = await self._members_of(group)
+        members = await self._members_of(group, self._doer.deadline())
         end = None if limit is None else offset + limit
         shown: list[Json] = [self._described(one) for one in members[offset:end]]
         return {"user": group.level, "count": len(members), "members": shown}
@@ -105,11 +105,11 @@ class Groups:
     async def _remove(self, fields: dict[str, Json], attempt: Attempt) -> Json:
         read.only(fields, "user", "action", "members")
         group = self._whom.group(read.level(fields, "user"))
-        names = read.names(fields, "members")
-        members = await self._members_of(group)
+        names, until = read.names(fields, "members"), self._doer.deadline()
+        members = await self._members_of(group, until)
         handles = tuple(self._member(name, members) for name in names)
         action = RemoveMembers(group=group.handle, members=handles)
-        await self._doer.do(GROUP, action, attempt, again=False)
+        await self._doer.do(GROUP, action, attempt, again=False, until=until)
         return {"user": group.level, "removed": list(names)}
 
     async def _rename(self, fields: dict[str, Json], attempt: Attempt) -> Json:
@@ -123,8 +123,8 @@ class Groups:
         person = self._identity.get(group.person.id)
         return {"user": group.level if person is None else person.level, "name": name}
 
-    async def _members_of(self, group: Target) -> tuple[Member, ...]:
-        members = await self._doer.ask(GROUP, lambda: self._gateway.members(group.handle))
+    async def _members_of(self, group: Target, until: float) -> tuple[Member, ...]:
+        members = await self._doer.ask(GROUP, lambda: self._gateway.members(group.handle), until=until)
         if not members:
             raise BadCommand("refused_by_wechat", "members_unknown", user=group.level)
         return members

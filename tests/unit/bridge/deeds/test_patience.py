@@ -210,6 +210,7 @@ def test_at_a_stop_what_is_under_way_may_end_and_nothing_is_begun():
         late = asyncio.ensure_future(desk.do())
         asyncio.get_running_loop().call_later(1, held.set)
         await desk.doer.drain(2)
+        assert clock() == pytest.approx(2), "no longer than what is under way"
         assert under_way.done()
         assert under_way.result() == "ok"
         await asyncio.sleep(100)
