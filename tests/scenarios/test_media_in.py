@@ -255,6 +255,20 @@ async def test_killed_in_the_middle_of_a_download_no_job_is_lost_and_no_half_fil
     assert len({one.body["seq"] for one in home.ear.on("wx/in/wife")}) == 2
 
 
+async def test_a_stop_does_not_wait_for_a_download_and_the_next_start_begins_it_anew(home: Home):
+    await home.log_in()
+    await home.phone.post("fault", endpoint=PICTURE, kind="stall", times=1)
+    message_id = await say(home, bytes_of=600_000)
+    await message(home, message_id)
+    await home.phone.wait(f"calls:{PICTURE}:1")
+    began = asyncio.get_running_loop().time()
+    await home.hear(home.bridge.stop)
+    assert asyncio.get_running_loop().time() - began < 4
+    assert files(home) == []
+    await home.restart()
+    assert stored(home, await told(home, message_id)) == await true_bytes(home, message_id)
+
+
 async def test_pictures_that_came_while_nobody_could_fetch_them_come_after_the_next_start(home: Home):
     await home.log_in()
     await home.phone.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable
 
 from wx2mqtt.bridge.media.rules import MediaRules
-from wx2mqtt.model import MediaRef, Message
+from wx2mqtt.model import Kind, MediaRef, Message
 from wx2mqtt.store.rows import NewMedia, Part
 
 AFTER_THE_WHOLE = 5_000  # milliseconds: in a burst the pictures themselves come before the small ones
@@ -19,7 +19,12 @@ def new_id() -> str:
 
 
 def jobs_of(message: Message, rules: MediaRules, now: int) -> tuple[NewMedia, ...]:
-    """What is to be fetched for a message, the thing itself first; `now` in milliseconds."""
+    """What is to be fetched for a message, the thing itself first; `now` in milliseconds.
+
+    A text has no object that could say where its bytes are.
+    """
+    if message.kind is Kind.TEXT:
+        return ()
     parts = ((Part.WHOLE, message.media, now), (Part.THUMBNAIL, message.thumbnail, now + AFTER_THE_WHOLE))
     return tuple(
         _job(part, message, ref, due if rules.download else None)

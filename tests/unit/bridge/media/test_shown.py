@@ -78,8 +78,9 @@ def test_a_sticker_without_any_bytes_has_no_url():
     assert shown(picture(kind=Kind.STICKER, media=None, thumbnail=None)) == {"state": "gone"}
 
 
-def test_a_text_has_nothing_of_the_kind():
+def test_a_text_has_nothing_of_the_kind_whatever_a_backend_says():
     assert shown(message("1")) == {}
+    assert jobs_of(message("1", media=REF), RULES, NOW) == ()
 
 
 @pytest.mark.parametrize(
