@@ -22,6 +22,7 @@ from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES, message_body, res
 from wx2mqtt.mqtt.topics import TABLE
 from wx2mqtt.settings.load import load
 from wx2mqtt.settings.schema import Send
+from wx2mqtt.web.media import STATUS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -125,6 +126,11 @@ def test_the_message_that_is_shown_has_the_keys_of_one():
 def test_the_result_that_is_shown_has_the_keys_of_one():
     result = Result(id="", user="", status=Status.SENT, code="ok", time=0)
     assert list(example("Sending")) == list(result_body(result, ""))
+
+
+def test_every_status_of_media_is_told():
+    told = {int(status): says.partition(":")[0] for status, says in rows(section("The web server"))}
+    assert told == {404: told[404], **{int(status): str(state) for state, status in STATUS.items()}}
 
 
 def test_every_command_is_told():

@@ -40,7 +40,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _WAIT = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _PREFERRED = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9.]{1,12})\"?\s*(?:$|[,;])", re.ASCII | re.IGNORECASE)
 
-_STATUS = {
+STATUS = {
     MediaState.PENDING: HTTPStatus.SERVICE_UNAVAILABLE,
     MediaState.FAILED: HTTPStatus.BAD_GATEWAY,
     MediaState.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -90,7 +90,7 @@ class Media:
         if row.state is MediaState.READY and row.blob is not None:
             return _ready(request, row, row.blob, shelf.file(row))
         after = _after(row) if row.state is MediaState.PENDING else None
-        return _in_words(visit, _STATUS[row.state], row.state, why=_why(row), after=after)
+        return _in_words(visit, STATUS[row.state], row.state, why=_why(row), after=after)
 
     async def _find(self, media_id: str, wait: float) -> tuple[Shelf, MediaRow] | None:
         for shelf in self._shelves:
