@@ -102,7 +102,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "high, normal or low": ("high, normal or low", "high、normal 或 low"),
     # files to send
     "text_with_file": (
-        "'{key}' goes with kind image, video or file, and WeChat has no captions: send text and file as two commands",
+        "'{key}' goes with kind image, video or file, and WeChat has no captions; send text and file as two commands",
         "“{key}”需要 kind 为 image、video 或 file;微信没有图片说明,文字和文件请分两条命令发送",
     ),
     "text_and_kind": (

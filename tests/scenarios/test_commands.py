@@ -126,8 +126,8 @@ async def test_at_every_quality_of_service(shared_home, qos):
         ('{"text": "x", "ttl": 0}', "bad_command", "'ttl'"),
         ('{"text": "x", "ttl": 1e400}', "bad_command", "too large"),
         ('{"kind": "voice"}', "bad_command", "'voice'"),
-        ('{"kind": "image", "path": "/etc/passwd"}', "unsupported", "'image'"),
-        ('{"kind": "recall", "message_id": "1"}', "unsupported", "'recall'"),
+        ('{"kind": "image", "path": "/etc/passwd"}', "not_allowed", "media.send_from"),
+        ('{"kind": "recall", "message_id": "1"}', "unknown_message", "'1'"),
         ("界" * 5462, "too_long", "16386"),
     ],
 )
@@ -159,9 +159,9 @@ async def test_an_empty_level_is_nobody(shared_home):
 @pytest.mark.parametrize(
     ("sub", "code"),
     [
-        ("image", "unsupported"),
-        ("video", "unsupported"),
-        ("file/a.pdf", "unsupported"),
+        ("image", "bad_file"),
+        ("video", "bad_file"),
+        ("file/..", "bad_command"),
         ("file", "bad_command"),
         ("picture", "bad_command"),
         ("image/x", "bad_command"),

@@ -79,7 +79,8 @@ async def test_a_send_is_answered_with_its_result(shared_home):
         ({"user": "wife", "tetx": "x"}, "bad_command"),
         ({"user": "#", "text": "x"}, "bad_command"),
         ({"user": "a/b", "text": "x"}, "bad_command"),
-        ({"user": "wife", "kind": "image"}, "unsupported"),
+        ({"user": "wife", "kind": "image"}, "bad_command"),
+        ({"user": "wife", "kind": "image", "data": "AAAA"}, "bad_file"),
     ],
 )
 async def test_a_send_that_cannot_be_is_an_error(shared_home, fields, code):

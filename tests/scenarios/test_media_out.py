@@ -1,0 +1,446 @@
+"""Pictures, videos and files from MQTT to WeChat on the whole bridge: every way in, and everything that is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.file_server import Server, leads, ok, says, server
+from tests.support.home import Home, at_home
+from wx2mqtt.simulator.samples import sample
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PNG, JPEG, GIF, MP4, PDF = map(sample, ("image.png", "image.jpg", "sticker.gif", "video.mp4", "file.pdf"))
+MEGABYTE = 1 << 20
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    """A home whose bridge may send what is below `<folder>/open`, and fetch from 127.0.0.1 but not localhost."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "open").mkdir()
+    (folder / "closed").mkdir()
+    async with at_home(folder, DURABLE) as home:
+        media = {"send_from": [str(folder / "open")], "allow_hosts": ["127.0.0.1"], "download": False}
+        home.bridge.configure(home.settings({"media": media, "receive": {"own": True}}))
+        await home.log_in()
+        await home.phone.post("settings", echo=True)
+        yield home
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+def held(home: Home) -> set[Path]:
+    """Every file that holds bytes."""
+    return {one for one in (home.bridge.store / "media").rglob("*") if one.is_file()}
+
+
+async def arrived(home: Home, result: dict[str, Any]) -> dict[str, Any]:
+    """What WeChat took with the message id of a result."""
+    assert (result["status"], result["code"]) == ("sent", "ok"), result
+    (line,) = [one for one in await home.phone.get("sent") if one["msg_id"] == result["message_id"]]
+    return dict(line)
+
+
+def facts(line: dict[str, Any]) -> tuple[str, str, str, str]:
+    return line["to"], line["kind"], line["media"]["name"], line["sha256"]
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def put(home: Home, name: str, data: bytes) -> str:
+    file = home.folder / "open" / name
+    file.write_bytes(data)
+    return str(file)
+
+
+# the ways
+
+
+@pytest.mark.parametrize(
+    ("sub", "data", "kind", "name"),
+    [
+        ("image", PNG, "image", "image.png"),
+        ("image", JPEG, "image", "image.jpg"),
+        ("image", GIF, "sticker", "image.gif"),
+        ("video", MP4, "video", "video.mp4"),
+        ("file/报告 1.pdf", PDF, "file", "报告 1.pdf"),
+        ("file/picture", PNG, "file", "picture.png"),
+        ("file/notes.txt", b'{"text": "no command"}', "file", "notes.txt"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("user", "to"), [("wife", "wife"), ("family", "family"), ("filehelper", "filehelper")]
+)
+async def test_bytes_arrive_as_what_they_are(shared_home, user, to, sub, data, kind, name):
+    line = await arrived(shared_home, await shared_home.tell(f"{user}/{sub}", data))
+    assert facts(line) == (to, kind, name, sha256(data))
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "sent_as"),
+    [("image", PNG, "image"), ("image", GIF, "sticker"), ("video", MP4, "video"), ("file", PDF, "file")],
+)
+@pytest.mark.parametrize("way", ["path", "url", "data", "request"])
+async def test_a_command_says_where_the_bytes_are(shared_home, way, kind, data, sent_as):
+    data += way.encode()  # else WeChat would know them, with their first name
+    command: dict[str, Any] = {"kind": kind, "id": f"{way}-{kind}-{sent_as}"}
+    if way == "url":
+        async with server(ok(data)) as house:
+            line = await arrived(
+                shared_home, await shared_home.tell("wife", {**command, "url": f"{house.url}/a%20b.x"})
+            )
+        assert facts(line) == ("wife", sent_as, line["media"]["name"], sha256(data))
+        assert line["media"]["name"].startswith("a b.x")
+    elif way == "path":
+        line = await arrived(
+            shared_home, await shared_home.tell("wife", {**command, "path": put(shared_home, "x y", data)})
+        )
+        assert line["media"]["name"].startswith("x y.")
+    elif way == "data":
+        text = "\n".join(encoded(data)[at : at + 76] for at in range(0, len(encoded(data)), 76))
+        line = await arrived(
+            shared_home, await shared_home.tell("wife", {**command, "data": text, "name": "名 1"})
+        )
+        assert line["media"]["name"].startswith("名 1.")
+    else:
+        answer = await shared_home.ask(
+            "send", {**command, "user": "wife", "data": encoded(data), "transaction": 7}
+        )
+        assert (answer["status"], answer["transaction"]) == ("ok", 7)
+        line = await arrived(shared_home, answer["data"])
+    assert (line["kind"], line["sha256"]) == (sent_as, sha256(data))
+
+
+async def test_ten_megabytes_and_the_text_behind_them_arrive_in_order(shared_home):
+    data = os.urandom(10 * MEGABYTE)
+    await shared_home.publish("wx/out/wife/file/large.bin", data)
+    await shared_home.publish("wx/out/wife", {"text": "behind the large one", "id": "behind"})
+    await shared_home.body("wx/result/wife", id="behind", status="sent")
+    lines = [one for one in await shared_home.phone.get("sent") if one["to"] == "wife"][-2:]
+    assert [one["text"] for one in lines] == ["large.bin", "behind the large one"]
+    assert lines[0]["sha256"] == sha256(data)
+
+
+async def test_texts_to_others_pass_a_long_upload(shared_home):
+    await shared_home.phone.post("fault", endpoint="webwxuploadmedia", kind="delay", value=3.0)
+    await shared_home.publish("wx/out/wife", {"kind": "file", "data": encoded(PDF), "id": "long"})
+    await shared_home.tell("family", "quick")
+    assert [one for one in shared_home.ear.on("wx/result/wife") if one.body["id"] == "long"] == []
+    assert (await shared_home.body("wx/result/wife", id="long"))["status"] == "sent"
+
+
+async def test_the_same_id_and_bytes_are_sent_once_and_other_bytes_are_refused(shared_home):
+    command = {"kind": "image", "data": encoded(PNG), "id": "once"}
+    first = await shared_home.tell("wife", command)
+    assert await shared_home.tell("wife", {**command, "ttl": 5}) == first
+    files = held(shared_home)
+    other = await shared_home.tell("wife", {**command, "data": encoded(JPEG[:-1] + b"x")})
+    assert (other["status"], other["code"]) == ("rejected", "id_reused")
+    assert (
+        len([one for one in await shared_home.phone.get("sent") if one["msg_id"] == first["message_id"]]) == 1
+    )
+    await gone(shared_home, files)
+
+
+async def gone(home: Home, before: set[Path]) -> None:
+    """Wait until nothing is there that was not there before."""
+    async with asyncio.timeout(5):
+        while held(home) - before:  # noqa: ASYNC110 - nobody tells when a file goes
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("sub", ["image", "video", "file/a.pdf"])
+async def test_what_the_bridge_sent_does_not_come_back_as_a_message(shared_home, sub):
+    data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
+    since = shared_home.ear.count
+    await arrived(shared_home, await shared_home.tell(f"filehelper/{sub}", data))
+    mark = f"mark {since}"
+    await shared_home.phone.say("me", mark, to="filehelper")
+    await shared_home.body("wx/in/filehelper", text=mark, since=since)
+    heard = [one.body["text"] for one in shared_home.ear.heard[since:] if one.topic == "wx/in/filehelper"]
+    assert heard == [mark]
+
+
+SENDS = {"image": "webwxsendmsgimg", "video": "webwxsendvideomsg", "file/a.pdf": "webwxsendappmsg"}
+
+
+@pytest.mark.parametrize("sub", SENDS)
+async def test_nor_does_what_was_never_answered(shared_home, sub):
+    data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
+    since = shared_home.ear.count
+    await shared_home.phone.post("fault", endpoint=SENDS[sub], kind="drop_answer")
+    result = await shared_home.tell(f"filehelper/{sub}", data)
+    assert (result["status"], result["duplicate_possible"]) == ("sent", True)
+    mark = f"mark {since}"
+    await shared_home.phone.say("me", mark, to="filehelper")
+    await shared_home.body("wx/in/filehelper", text=mark, since=since)
+    heard = [one.body["text"] for one in shared_home.ear.heard[since:] if one.topic == "wx/in/filehelper"]
+    assert heard == [mark]
+
+
+async def test_a_picture_that_the_owner_sends_from_the_phone_is_a_message(shared_home):
+    await arrived(shared_home, await shared_home.tell("filehelper/image", PNG))
+    since = shared_home.ear.count
+    (message_id,) = await shared_home.phone.say("me", to="filehelper", kind="image")
+    heard = await shared_home.body("wx/in/filehelper", id=message_id, since=since)
+    assert (heard["kind"], heard["sender"]["self"]) == ("image", True)
+
+
+# recall and mention
+
+
+async def test_a_message_is_withdrawn_by_command_and_by_request(shared_home):
+    for way in ("command", "request"):
+        sent = await shared_home.tell("wife", f"oops {way}")
+        if way == "command":
+            result = await shared_home.tell(
+                "wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r1"}
+            )
+        else:
+            answer = await shared_home.ask("recall", {"message_id": sent["message_id"], "transaction": "t"})
+            assert (answer["status"], answer["transaction"]) == ("ok", "t")
+            result = answer["data"]
+        assert (result["status"], result["code"]) == ("sent", "ok")
+        assert sent["message_id"] in (await shared_home.phone.get("feed"))["recalled"]
+
+
+async def test_a_picture_can_be_withdrawn_too(shared_home):
+    sent = await shared_home.tell("wife/image", PNG)
+    result = await shared_home.tell("wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r2"})
+    assert result["status"] == "sent"
+
+
+async def test_what_wechat_does_not_withdraw_any_more_is_failed(shared_home):
+    await shared_home.phone.post("settings", recall_within=0.0)
+    sent = await shared_home.tell("wife", "too late to take back")
+    result = await shared_home.tell("wife", {"kind": "recall", "message_id": sent["message_id"], "id": "r3"})
+    await shared_home.phone.post("settings", recall_within=120.0)
+    assert (result["status"], result["code"]) == ("failed", "refused_by_wechat")
+
+
+async def test_members_of_a_group_are_mentioned(shared_home):
+    result = await shared_home.tell("family", {"text": "dinner", "mention": ["wife"], "id": "m1"})
+    assert result["status"] == "sent"
+    (line,) = [one for one in await shared_home.phone.get("sent") if one["msg_id"] == result["message_id"]]
+    assert line["text"].startswith("@")
+    assert line["text"].endswith("\u2005dinner")
+
+
+# what is refused: code and cure, nothing sent, nothing left on disk
+
+NAMES = [
+    "a/b.png",
+    "/etc/passwd",
+    "..",
+    "a\0b.png",
+    "x" * 300 + ".png",
+    "\u202egnp.exe",
+    "\u2066a.png",
+    "a\nb.png",
+]
+
+BAD: list[tuple[str, str, Any, str]] = [
+    *[
+        (f"name {name[:12]!r}", "wife", {"kind": "image", "data": encoded(PNG), "name": name}, "bad_command")
+        for name in NAMES
+    ],
+    ("name by topic", "wife/file/..", PNG, "bad_command"),
+    ("name by topic, 300", f"wife/file/{'x' * 300}", PNG, "bad_command"),
+    ("name by topic, bidi", "wife/file/\u202egnp.exe", PNG, "bad_command"),
+    ("empty image", "wife/image", b"", "empty"),
+    ("empty video", "wife/video", b"", "empty"),
+    ("empty file", "wife/file/a", b"", "empty"),
+    ("empty base64", "wife", {"kind": "image", "data": ""}, "empty"),
+    ("blank base64", "wife", {"kind": "image", "data": " \n "}, "empty"),
+    ("truncated base64", "wife", {"kind": "image", "data": encoded(PNG)[:-3]}, "bad_command"),
+    ("garbage as base64", "wife", {"kind": "file", "data": "no base64!"}, "bad_command"),
+    ("base64 behind its end", "wife", {"kind": "file", "data": "AA==AA=="}, "bad_command"),
+    ("a picture that is none", "wife/image", b"this is no picture", "bad_file"),
+    ("a picture that only begins like one", "wife/image", PNG[:12], "bad_file"),
+    ("a page as a picture", "wife/image", b"<html><body>404</body></html>", "bad_file"),
+    ("a picture as a video", "wife/video", PNG, "bad_file"),
+    ("a picture of another sort", "wife/image", b"RIFF$\0\0\0WEBPVP8 " + bytes(40), "unsupported"),
+    ("20 MB as a picture", "wife/image", PNG + bytes(20 * MEGABYTE), "too_large"),
+    ("5 MB as a sticker", "wife/image", GIF + bytes(5 * MEGABYTE), "too_large"),
+    ("a caption", "wife", {"kind": "image", "data": encoded(PNG), "text": "look"}, "bad_command"),
+    ("a caption the other way", "wife", {"text": "look", "path": "/x"}, "bad_command"),
+    ("two ways at once", "wife", {"kind": "image", "data": encoded(PNG), "path": "/x"}, "bad_command"),
+    ("no way at all", "wife", {"kind": "file", "name": "a"}, "bad_command"),
+    ("nobody", "nobody/image", PNG, "unknown_user"),
+    ("path outside", "wife", {"kind": "file", "path": "/etc/passwd"}, "not_allowed"),
+    ("path outside by ..", "wife", {"kind": "file", "path": "{open}/../closed/secret"}, "not_allowed"),
+    ("path by a link out", "wife", {"kind": "file", "path": "{open}/link"}, "not_allowed"),
+    ("path by a linked folder out", "wife", {"kind": "file", "path": "{open}/linked/secret"}, "not_allowed"),
+    ("path that is not there", "wife", {"kind": "file", "path": "{open}/nothing"}, "bad_file"),
+    ("path of a folder", "wife", {"kind": "file", "path": "{open}"}, "bad_file"),
+    ("path of a pipe", "wife", {"kind": "file", "path": "{open}/pipe"}, "bad_file"),
+    ("path of a socket", "wife", {"kind": "file", "path": "{open}/socket"}, "bad_file"),
+    ("path of a device", "wife", {"kind": "file", "path": "{open}/device"}, "not_allowed"),
+    ("path of an empty file", "wife", {"kind": "file", "path": "{open}/empty"}, "empty"),
+    ("path of 300 MB", "wife", {"kind": "file", "path": "{open}/huge"}, "too_large"),
+    ("relative path", "wife", {"kind": "file", "path": "open/x"}, "bad_command"),
+    ("file: url", "wife", {"kind": "file", "url": "file:///etc/passwd"}, "bad_command"),
+    ("ftp: url", "wife", {"kind": "file", "url": "ftp://127.0.0.1/x"}, "bad_command"),
+    ("no url", "wife", {"kind": "file", "url": "http://"}, "bad_command"),
+    ("url to loopback", "wife", {"kind": "file", "url": "http://127.0.0.2/x"}, "not_allowed"),
+    ("url to loopback by name", "wife", {"kind": "file", "url": "http://localhost:{port}/x"}, "not_allowed"),
+    (
+        "url to loopback as a number",
+        "wife",
+        {"kind": "file", "url": "http://2130706433:{port}/x"},
+        "not_allowed",
+    ),
+    ("url to loopback, IPv6", "wife", {"kind": "file", "url": "http://[::1]:{port}/x"}, "not_allowed"),
+    (
+        "url to loopback, mapped",
+        "wife",
+        {"kind": "file", "url": "http://[::ffff:127.0.0.2]:{port}/x"},
+        "not_allowed",
+    ),
+    ("url to the house", "wife", {"kind": "file", "url": "http://192.168.1.1/x"}, "not_allowed"),
+    ("url to metadata", "wife", {"kind": "file", "url": "http://169.254.169.254/latest"}, "not_allowed"),
+    ("url by redirect to loopback", "wife", {"kind": "file", "url": "{url}/to-loopback"}, "not_allowed"),
+    ("url by redirect to file:", "wife", {"kind": "file", "url": "{url}/to-file"}, "fetch_failed"),
+    ("url that redirects for ever", "wife", {"kind": "file", "url": "{url}/for-ever"}, "fetch_failed"),
+    ("url that is not there", "wife", {"kind": "file", "url": "{url}/missing"}, "fetch_failed"),
+    ("url without an end", "wife", {"kind": "image", "url": "{url}/endless"}, "too_large"),
+    ("url that announces 300 MB", "wife", {"kind": "file", "url": "{url}/announced"}, "too_large"),
+    ("url with a wrong length", "wife", {"kind": "file", "url": "{url}/short"}, "fetch_failed"),
+    ("url that drips", "wife", {"kind": "file", "url": "{url}/drip"}, "fetch_failed"),
+    ("url of nothing", "wife", {"kind": "file", "url": "{url}/empty"}, "empty"),
+    ("url of a page", "wife", {"kind": "image", "url": "{url}/page"}, "bad_file"),
+    (
+        "recall of a stranger's message",
+        "wife",
+        {"kind": "recall", "message_id": "{theirs}"},
+        "unknown_message",
+    ),
+    ("recall of nothing", "wife", {"kind": "recall", "message_id": "1"}, "unknown_message"),
+    ("recall in another chat", "family", {"kind": "recall", "message_id": "{ours}"}, "unknown_message"),
+    ("recall without an id", "wife", {"kind": "recall"}, "bad_command"),
+    ("mention in no group", "wife", {"text": "x", "mention": ["mom"]}, "bad_command"),
+    ("mention of nobody", "family", {"text": "x", "mention": ["nobody"]}, "bad_command"),
+    ("mention by a file", "family", {"kind": "file", "data": "AAAA", "mention": ["wife"]}, "bad_command"),
+]
+
+
+async def misbehaves(head: bytes, writer: asyncio.StreamWriter) -> None:
+    """A server of everything that a server should not do."""
+    path = head.split(b" ")[1].decode()
+    port = writer.get_extra_info("sockname")[1]
+    scripts = {
+        "/to-loopback": leads(f"http://localhost:{port}/x"),
+        "/to-file": leads("file:///etc/passwd"),
+        "/for-ever": leads("/for-ever"),
+        "/missing": says(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"),
+        "/announced": says(b"HTTP/1.1 200 OK\r\nContent-Length: 314572800\r\n\r\n", bytes(1000)),
+        "/short": says(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort"),
+        "/empty": ok(b""),
+        "/page": ok(b"<html><body>login</body></html>"),
+    }
+    if path in scripts:
+        await scripts[path](head, writer)
+        return
+    writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + (PNG if path == "/endless" else b""))
+    while True:
+        writer.write(bytes(65536) if path == "/endless" else b"x")
+        await writer.drain()
+        if path == "/drip":
+            await asyncio.sleep(0.1)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bad_house(shared_home: Home) -> AsyncIterator[tuple[Server, dict[str, str]]]:
+    """The server, and what fills the gaps in the table."""
+    opened, closed = shared_home.folder / "open", shared_home.folder / "closed"
+    (closed / "secret").write_bytes(b"secret")
+    (opened / "link").symlink_to(closed / "secret")
+    (opened / "linked").symlink_to(closed)
+    (opened / "device").symlink_to("/dev/zero")
+    (opened / "empty").touch()
+    os.mkfifo(opened / "pipe")
+    os.mknod(opened / "socket", 0o140600)
+    with (opened / "huge").open("wb") as huge:
+        huge.truncate(300 * 1000**2)
+    (theirs,) = await shared_home.phone.say("wife", "mine")
+    ours = (await shared_home.tell("wife", "ours"))["message_id"]
+    async with server(misbehaves) as house:
+        port = house.url.rpartition(":")[2]
+        yield house, {"open": str(opened), "port": port, "url": house.url, "theirs": theirs, "ours": ours}
+
+
+def filled(payload: Any, gaps: dict[str, str]) -> Any:
+    if not isinstance(payload, dict):
+        return payload
+    text = json.dumps(payload)
+    for name, value in gaps.items():
+        text = text.replace(f"{{{name}}}", value)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize(("to", "payload", "code"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_or_kept(
+    shared_home, bad_house, to, payload, code
+):
+    _, gaps = bad_house
+    sent, files = len(await shared_home.phone.get("sent")), held(shared_home)
+    payload = filled(payload, gaps)
+    if isinstance(payload, dict):
+        payload["id"] = hashlib.sha256(json.dumps([to, payload]).encode()).hexdigest()[:16]
+    since = shared_home.ear.count
+    await shared_home.publish(f"wx/out/{to}", payload)
+    user = to.partition("/")[0]
+    result = await shared_home.hear(shared_home.ear.wait_body, f"wx/result/{user}", since=since, timeout=40.0)
+    assert (result["status"], result["code"]) == ("rejected", code), result
+    assert len(result["message"]) > 20
+    assert any(sign in result["message"] for sign in (";", "must", "needs")) or code == "empty", result[
+        "message"
+    ]
+    assert "secret" not in result["message"].replace("closed/secret", "").replace("linked/secret", "")
+    assert len(await shared_home.phone.get("sent")) == sent
+    await gone(shared_home, files)
+    assert len([one for one in shared_home.ear.heard[since:] if one.topic == f"wx/result/{user}"]) == 1
+
+
+async def test_the_bridge_goes_on_as_if_nothing_had_been(shared_home):
+    line = await arrived(shared_home, await shared_home.tell("wife/image", JPEG))
+    assert line["sha256"] == sha256(JPEG)
+
+
+async def test_without_a_folder_or_host_nothing_of_this_machine_is_sent_and_a_reload_changes_that(
+    shared_home,
+):
+    with_media = shared_home.settings({"media": {}, "receive": {"own": True}})
+    shared_home.bridge.configure(with_media)
+    assert (await shared_home.ask("reload"))["status"] == "ok"
+    path = put(shared_home, "picture.png", PNG)
+    async with server(ok(PNG)) as house:
+        for number, way in enumerate(({"path": path}, {"url": f"{house.url}/x.png"})):
+            refused = await shared_home.tell("wife", {"kind": "image", "id": f"none-{number}", **way})
+            assert (refused["status"], refused["code"]) == ("rejected", "not_allowed")
+        assert house.requests == []
+        media = {"send_from": [str(shared_home.folder / "open")], "allow_hosts": ["127.0.0.1"]}
+        shared_home.bridge.configure(shared_home.settings({"media": media, "receive": {"own": True}}))
+        answer = await shared_home.ask("reload")
+        assert {"accounts.home.media.send_from", "accounts.home.media.allow_hosts"} <= set(
+            answer["data"]["applied"]
+        )
+        for number, way in enumerate(({"path": path}, {"url": f"{house.url}/x.png"})):
+            sent = await shared_home.tell("wife", {"kind": "image", "id": f"some-{number}", **way})
+            assert sent["status"] == "sent"
