@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.web import PNG, Hand, PaperShelf, on_paper, options
 from wx2mqtt.web.gate import BODY
+from wx2mqtt.web.site import site
 from wx2mqtt.web.tries import FREE
 
 GUARDED = options(host="0.0.0.0", password="geheim", token="t0ken")
@@ -190,6 +195,63 @@ async def test_a_client_cannot_wait_in_somebody_elses_name(shelf):
             headers = {"authorization": "Bearer x", "x-forwarded-for": f"203.0.113.{number}"}
             answer = await http.get("/media/a1", headers=headers)
     assert answer.status_code == 429
+
+
+async def asked(app, path, headers=()):
+    """The status of a request for a path that nobody has tidied up: after percent signs were decoded."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode("utf-8", "surrogatepass"),
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), *headers],
+        "client": ("127.0.0.1", 1),
+    }
+    statuses: list[int] = []
+
+    async def receive():
+        return {"type": "http.request", "body": b""} if not statuses else {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app(scope, receive, send)
+    (status,) = statuses
+    return status
+
+
+parts = st.sampled_from(
+    ["/", "..", ".", "media", "a1", "%2e", "%00", "\x00", "\\", "wechat", "login", "é", "\ud800"]
+)
+paths = st.lists(parts | st.text(max_size=5), max_size=8).map(lambda some: "/" + "".join(some))
+
+
+@given(paths)
+def test_whatever_path_is_asked_for_only_an_id_is_looked_up(tmp_path_factory, path):
+    shelf = PaperShelf(tmp_path_factory.getbasetemp())
+
+    async def ask():
+        app = site(options(prefix="/wechat"), [shelf], asyncio.Event(), Hand())
+        return await asked(app, path)
+
+    assert asyncio.run(ask()) in {200, 404, 405}
+    for media_id, _ in shelf.asked:
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", media_id)
+        assert path in {f"/media/{media_id}", f"/wechat/media/{media_id}"}
+
+
+@given(paths)
+def test_whatever_path_is_asked_for_a_stranger_gets_only_the_form(tmp_path_factory, path):
+    shelf = PaperShelf(tmp_path_factory.getbasetemp())
+
+    async def ask():
+        app = site(GUARDED, [shelf], asyncio.Event(), Hand())
+        return await asked(app, path)
+
+    assert asyncio.run(ask()) == (200 if path == "/login" else 401)
+    assert shelf.asked == []
 
 
 async def test_a_fault_of_ours_ends_one_request_with_words_and_without_its_secrets(shelf, monkeypatch):
