@@ -108,6 +108,7 @@ async def the_story(home: Home) -> str:
         await home.phone.post("fault", endpoint="webwxsendmsg", kind=fault)
         await home.hear(home.ear.say, "wx/out/wife", {"text": WRITTEN, "id": fault})
         await home.body("wx/result/wife", id=fault)
+    await fetched_files(home)
     await home.hear(home.ear.publish, "wx/out/wife", f'{{"text": "{WRITTEN}", "nonsense": 1}}')
     for name in ("contacts", "health", "reload"):
         await ask(home, name)
@@ -118,6 +119,16 @@ async def the_story(home: Home) -> str:
         await home.body("wx/in/wife", text=f"after {fault}")
     await refused_logins(home)
     return said
+
+
+async def fetched_files(home: Home) -> None:
+    """Each download begins with a failure; its address holds every key of the session."""
+    for fault in ("garbage", "html", "truncate", "status", "reset", "bad_status_line"):
+        for kind, endpoint in (("file", "webwxgetmedia"), ("image", "webwxgetmsgimg")):
+            await home.phone.post("fault", endpoint=endpoint, kind=fault)
+            (message_id,) = await home.phone.say("wife", kind=kind)
+            await home.body("wx/event/media", message_id=message_id)
+    await home.ask("media", {"avatar": "wife", "inline": True})
 
 
 async def refused_logins(home: Home) -> None:
