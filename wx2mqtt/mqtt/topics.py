@@ -165,11 +165,17 @@ class Topics:
     def message(self, user: str) -> str:
         return f"{self.base}/in/{user}"
 
+    def out(self, user: str) -> str:
+        return f"{self.base}/out/{user}"
+
     def result(self, user: str) -> str:
         return f"{self.base}/result/{user}"
 
     def event(self, kind: str) -> str:
         return f"{self.base}/event/{kind}"
+
+    def request(self, name: str) -> str:
+        return f"{self.base}/bridge/request/{name}"
 
     def response(self, name: str) -> str:
         return f"{self.base}/bridge/response/{name}"

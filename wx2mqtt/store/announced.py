@@ -17,9 +17,9 @@ _SQL = queries("announced")
 class Announced:
     """What may stand at the broker for one account.
 
-    `topic` is where, empty where nothing does. `components` has the platform of each by its key, also of those
-    that were taken back. `ids` has the id of each person by the level under which they were first exposed; it
-    stays for ever, so that a person who comes back is the same one.
+    `topic` is where, empty where nothing does. `components` has the platform of each by its key, also of
+    those that were taken back. `ids` has the id of each person by the level under which they were first
+    exposed; it stays for ever, so that a person who comes back is the same one.
     """
 
     topic: str = ""

@@ -1,8 +1,8 @@
 """The journal of one account: both directions and the cursor, each fact in one commit.
 
-Its parts: `inbound` (from WeChat), `media` (the bytes of that), `publications` (to the broker), `announced` (to
-Home Assistant), `history`, `commands` and `deeds` (to WeChat), `upkeep`. When a method returns, its work is on
-the disk; when it raises, nothing was changed.
+Its parts: `inbound` (from WeChat), `media` (the bytes of that), `publications` (to the broker), `announced`
+(to Home Assistant), `history`, `commands` and `deeds` (to WeChat), `upkeep`. When a method returns, its work
+is on the disk; when it raises, nothing was changed.
 """
 
 from __future__ import annotations

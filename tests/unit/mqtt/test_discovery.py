@@ -1,0 +1,211 @@
+"""What Home Assistant is told: every rule of it kept, the same ids for ever, one message that fits."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.discovery_rules import faults
+from wx2mqtt.model import Kind, LoginState
+from wx2mqtt.mqtt.discovery import (
+    LONGEST_NAME,
+    Device,
+    Target,
+    announcement,
+    birth_topic,
+    config_topic,
+    new_id,
+    shown_names,
+)
+from wx2mqtt.mqtt.topics import Topics
+
+TOPIC = config_topic("homeassistant", "home")
+WIFE = Target(user="wife", id="wife", name="老婆")
+ZHANG = Target(user="张三", id=new_id("张三"), name="张三")
+
+
+def device(*targets: Target, **more: Any) -> Device:
+    wanted = {"backend": "webwx", "version": "1.2.3", "language": "en", **more}
+    return Device(account="home", topics=Topics("wx"), targets=targets, **wanted)
+
+
+def body(one: Device, room: int | None = None) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(announcement(one, room).payload)
+    return value
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("url", ["", "https://house.example/wx/"])
+def test_home_assistant_has_nothing_to_complain_about(language: str, url: str) -> None:
+    one = device(WIFE, ZHANG, language=language, url=url, before={"to_gone": "notify", "old": "sensor"})
+    assert faults(TOPIC, announcement(one).payload) == []
+
+
+LEVELS = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters="/+#"), min_size=1, max_size=30
+)
+
+
+@given(LEVELS, st.text(max_size=300))
+def test_whatever_people_are_called_home_assistant_takes_it(level: str, name: str) -> None:
+    shown = shown_names({level: name, "other": name})[level]
+    made = announcement(device(Target(user=level, id=new_id(level), name=shown)))
+    assert faults(TOPIC, made.payload) == []
+    assert len(shown) <= LONGEST_NAME + len(f" ({level})")
+
+
+def test_the_topics() -> None:
+    assert TOPIC == "homeassistant/device/wx2mqtt_home/config"
+    assert birth_topic("ha") == "ha/status"
+
+
+def test_every_entity_of_the_issue_is_there() -> None:
+    found = {(key, one["platform"]) for key, one in body(device(WIFE, ZHANG))["components"].items()}
+    assert found == {
+        ("qr", "image"),
+        ("login", "sensor"),
+        ("connected", "binary_sensor"),
+        ("message", "event"),
+        ("last", "sensor"),
+        ("log_in", "button"),
+        ("log_out", "button"),
+        ("queue", "sensor"),
+        ("failed", "sensor"),
+        ("age", "sensor"),
+        ("to_wife", "notify"),
+        (f"to_{ZHANG.id}", "notify"),
+    }
+
+
+def test_every_login_state_and_kind_of_message_is_known() -> None:
+    components = body(device())["components"]
+    assert components["login"]["options"] == list(LoginState)
+    assert components["message"]["event_types"] == list(Kind)
+
+
+def test_what_needs_wechat_is_there_only_while_one_may_send() -> None:
+    components = body(device(WIFE))["components"]
+    for key in ("to_wife", "log_out"):
+        bridge, wechat = components[key]["availability"]
+        assert (bridge, wechat["topic"]) == ({"topic": "wx/bridge/state"}, "wx/login/state")
+    assert "availability" not in components["qr"]  # that of the whole device
+    assert body(device())["availability"] == [{"topic": "wx/bridge/state"}]
+
+
+def test_a_text_goes_out_as_a_command_with_an_expiry() -> None:
+    notify = body(device(WIFE, expiry=90))["components"]["to_wife"]
+    assert notify["command_topic"] == "wx/out/wife"
+    assert notify["command_template"] == "{{ {'text': value} | to_json }}"
+    assert (notify["qos"], notify["message_expiry_interval"]) == (1, 90)
+
+
+def test_the_page_is_named_only_when_it_has_an_address() -> None:
+    assert "configuration_url" not in body(device())["device"]
+    assert body(device(url="http://h:1/"))["device"]["configuration_url"] == "http://h:1/"
+
+
+def test_names_are_in_the_owners_language_and_ids_are_not() -> None:
+    english, chinese = (body(device(ZHANG, language=one))["components"] for one in ("en", "zh"))
+    assert (english["qr"]["name"], chinese["qr"]["name"]) == ("Login QR", "登录二维码")
+    for key, one in english.items():
+        assert one["unique_id"] == chinese[key]["unique_id"]
+        assert one["default_entity_id"] == chinese[key]["default_entity_id"]
+
+
+def test_chinese_names_get_ids_in_pinyin() -> None:
+    assert new_id("老婆").startswith("lao_po_")
+    notify = body(device(ZHANG))["components"][f"to_{ZHANG.id}"]
+    assert notify["default_entity_id"] == "notify.wechat_home_zhang_san"
+    assert notify["command_topic"] == "wx/out/张三"
+
+
+def test_a_plain_level_is_its_own_id() -> None:
+    assert new_id("wife") == "wife"
+    assert new_id("friend_1") == "friend_1"
+
+
+@pytest.mark.parametrize("level", ["Wife", "a-b", "a.b", "_a", "a__b", "😀", "  ", "张三", "é", "\ud83d"])
+def test_any_other_level_gets_digits_of_its_own(level: str) -> None:
+    made = new_id(level)
+    assert made != level
+    assert made.rpartition("_")[2] == new_id(level).rpartition("_")[2]
+
+
+def test_nobody_can_take_over_an_id_by_their_name() -> None:
+    """A stranger who calls himself what 老婆 is spelled as gets another id."""
+    assert new_id(new_id("老婆")) != new_id("老婆")
+    assert new_id("deadbeef") != "deadbeef"
+
+
+def test_an_id_that_is_taken_is_given_to_nobody_else() -> None:
+    taken = {new_id("老婆")}
+    assert new_id("老婆", taken) not in taken
+    assert new_id("wife", {"wife"}) != "wife"
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=20))
+def test_no_two_people_have_the_same_id(levels: list[str]) -> None:
+    ids: dict[str, str] = {}
+    for level in levels:
+        ids[level] = new_id(level, ids.values())
+    assert len(set(ids.values())) == len(levels)
+
+
+def test_people_who_are_called_alike_are_told_apart() -> None:
+    names = shown_names({"a": "张三", "b": "张三", "c": "李四", "d": " \n", "e": "a\u202eb\nc"})
+    assert names == {"a": "张三 (a)", "b": "张三 (b)", "c": "李四", "d": "d", "e": "ab c"}
+
+
+def test_what_is_no_longer_exposed_is_taken_back() -> None:
+    first = announcement(device(WIFE, ZHANG))
+    second = announcement(device(WIFE, before=first.components))
+    components = json.loads(second.payload)["components"]
+    assert components[f"to_{ZHANG.id}"] == {"platform": "notify"}
+    assert components["to_wife"]["command_topic"] == "wx/out/wife"
+    assert second.components == first.components  # it is taken back in every announcement to come
+
+
+def test_who_comes_back_is_the_same_one() -> None:
+    first = announcement(device(ZHANG))
+    without = announcement(device(before=first.components))
+    assert body(device(ZHANG, before=without.components)) == body(device(ZHANG))
+
+
+MANY = [Target(user=f"好友{n}", id=new_id(f"好友{n}"), name=f"好友{n}") for n in range(500)]
+
+
+def test_500_people_are_one_message_made_in_less_than_a_second() -> None:
+    one = device(*MANY)
+    begun = time.perf_counter()
+    made = announcement(one)
+    assert time.perf_counter() - begun < 1
+    assert faults(TOPIC, made.payload) == []
+    assert made.left_out == ()
+
+
+@pytest.mark.parametrize("room", [9_000, 20_000, 128_000, 250_000])
+def test_as_many_as_fit_are_announced_and_the_others_are_named(room: int) -> None:
+    made = announcement(device(*MANY, before={"to_gone": "notify"}), room)
+    kept = len(MANY) - len(made.left_out)
+    assert room - 800 < len(made.payload) <= room
+    assert made.left_out == tuple(one.user for one in MANY[kept:])
+    assert faults(TOPIC, made.payload) == []
+    assert {f"to_{one.id}" for one in MANY} < made.components.keys()
+
+
+def test_what_fits_to_the_byte_is_announced_whole() -> None:
+    one = device(*MANY[:20])
+    size = len(announcement(one).payload)
+    assert announcement(one, size).left_out == ()
+    assert announcement(one, size - 1).left_out == (MANY[19].user,)
+
+
+def test_without_room_for_anybody_the_account_itself_is_announced() -> None:
+    made = announcement(device(*MANY[:3]), 10)
+    assert len(made.left_out) == 3
+    assert json.loads(made.payload) == body(device())
