@@ -357,7 +357,7 @@ def test_whoever_is_not_heard_is_not_told_of_but_a_topic_that_changes_is():
 # bytes
 
 
-PICTURE = {"kind": Kind.IMAGE, "media": MediaRef(locator={"msgid": "7"}, name="a.jpg")}
+PICTURE: dict[str, Any] = {"kind": Kind.IMAGE, "media": MediaRef(locator={"msgid": "7"}, name="a.jpg")}
 
 
 def test_a_message_with_bytes_says_where_they_will_be_and_has_them_fetched():
