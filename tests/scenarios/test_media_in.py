@@ -40,15 +40,8 @@ async def told(home: Home, message_id: str) -> dict[str, Any]:
     return await home.body("wx/event/media", message_id=message_id)
 
 
-async def true_bytes(home: Home, message_id: str, part: str = "") -> bytes:
-    """What the phone has of it."""
-    answer = await home.phone._http.get(f"/sim/media/{message_id}", params={part: ""} if part else None)
-    assert answer.status_code == 200
-    return answer.content
-
-
 def stored(home: Home, told_of_it: dict[str, Any]) -> bytes:
-    return (home.bridge.store / told_of_it["path"]).read_bytes()
+    return (home.bridge.store / str(told_of_it["path"])).read_bytes()
 
 
 def files(home: Home) -> list[Path]:
@@ -77,7 +70,7 @@ async def test_the_bytes_of_every_kind_come_as_they_were_sent(shared_home: Home,
     message_id = await say(home, said)
     body = await message(home, message_id)
     event = await told(home, message_id)
-    truth = await true_bytes(home, message_id)
+    truth = await home.phone.content(message_id)
     assert (body["kind"], body[kind]["state"]) == (kind, "pending")
     assert body[kind]["url"] == event["url"] == f"/media/{event['media_id']}"
     assert (event["state"], event["user"], event["mime"], event["size"]) == (
@@ -97,7 +90,9 @@ async def test_a_small_picture_and_a_whole_one_in_an_answer(shared_home: Home):
     message_id = await say(home)
     for part in ("", "thumbnail"):
         answer = await home.ask("media", {"message_id": message_id, "thumbnail": bool(part), "inline": True})
-        assert base64.b64decode(answer["data"]["data"]) == await true_bytes(home, message_id, part)
+        assert base64.b64decode(answer["data"]["data"]) == await home.phone.content(
+            message_id, thumbnail=bool(part)
+        )
     shown = (await message(home, message_id))["image"]["thumbnail"]
     assert shown["url"].endswith(answer["data"]["media_id"])
 
@@ -120,7 +115,7 @@ async def test_a_place_has_a_small_picture_only(shared_home: Home):
     whole = await home.ask("media", {"message_id": message_id})
     assert whole["code"] == "unknown_message"
     small = await home.ask("media", {"message_id": message_id, "thumbnail": True})
-    assert stored(home, small["data"]) == await true_bytes(home, message_id, "thumbnail")
+    assert stored(home, small["data"]) == await home.phone.content(message_id, thumbnail=True)
 
 
 @shared
@@ -159,7 +154,7 @@ async def test_a_download_that_breaks_off_is_tried_again_by_itself(shared_home: 
     home = shared_home
     async with fault(home, trouble):
         message_id = await say(home)
-        assert stored(home, await told(home, message_id)) == await true_bytes(home, message_id)
+        assert stored(home, await told(home, message_id)) == await home.phone.content(message_id)
 
 
 @shared
@@ -207,7 +202,7 @@ async def test_without_download_nothing_is_fetched_but_what_is_asked_for(home: H
     first, second = await say(home), await say(home)
     await message(home, second)
     answer = await home.ask("media", {"message_id": second})
-    assert stored(home, answer["data"]) == await true_bytes(home, second)
+    assert stored(home, answer["data"]) == await home.phone.content(second)
     assert len(files(home)) == 1
     assert not [one for one in home.ear.on("wx/event/media") if one.body["message_id"] == first]
 
@@ -217,7 +212,7 @@ async def test_small_pictures_stand_in_the_message_and_only_their_chat_waits(hom
     await home.log_in()
     message_id = await say(home)
     body = await message(home, message_id)
-    assert base64.b64decode(body["image"]["data"]) == await true_bytes(home, message_id)
+    assert base64.b64decode(body["image"]["data"]) == await home.phone.content(message_id)
     assert body["image"]["state"] == "ready"
 
     large = await say(home, bytes_of=2_000_000)
@@ -249,7 +244,7 @@ async def test_killed_in_the_middle_of_a_download_no_job_is_lost_and_no_half_fil
     await home.hear(home.bridge.kill)
     await home.restart()
     for one in (message_id, behind):
-        assert stored(home, await told(home, one)) == await true_bytes(home, one)
+        assert stored(home, await told(home, one)) == await home.phone.content(one)
     await home.ask("media", {"message_id": behind, "thumbnail": True})
     assert not [file for file in files(home) if file.name.startswith(".")]
     assert len({one.body["seq"] for one in home.ear.on("wx/in/wife")}) == 2
@@ -266,7 +261,7 @@ async def test_a_stop_does_not_wait_for_a_download_and_the_next_start_begins_it_
     assert asyncio.get_running_loop().time() - began < 4
     assert files(home) == []
     await home.restart()
-    assert stored(home, await told(home, message_id)) == await true_bytes(home, message_id)
+    assert stored(home, await told(home, message_id)) == await home.phone.content(message_id)
 
 
 async def test_pictures_that_came_while_nobody_could_fetch_them_come_after_the_next_start(home: Home):
@@ -278,7 +273,7 @@ async def test_pictures_that_came_while_nobody_could_fetch_them_come_after_the_n
     await home.phone.post("fault/clear")
     await home.restart()
     for one in ids:
-        assert stored(home, await told(home, one)) == await true_bytes(home, one)
+        assert stored(home, await told(home, one)) == await home.phone.content(one)
 
 
 async def test_never_two_downloads_at_a_time(home: Home):
@@ -287,7 +282,7 @@ async def test_never_two_downloads_at_a_time(home: Home):
     ids = await home.phone.say("wife", kind="image", count=20)
     for one in ids:
         event = await told(home, one)
-        assert event["sha256"] == hashlib.sha256(await true_bytes(home, one)).hexdigest()
+        assert event["sha256"] == hashlib.sha256(await home.phone.content(one)).hexdigest()
     assert (await home.phone.get("state"))["downloads"]["most"] == 1
 
 

@@ -49,6 +49,13 @@ class Phone:
         answer = await self.post("say", **{"from": who, "to": to, "text": text, **more})
         return list(answer["msg_ids"])
 
+    async def content(self, message_id: str, *, thumbnail: bool = False) -> bytes:
+        """The bytes of a message, or of the small picture of it, as the phone has them."""
+        query = {"thumbnail": ""} if thumbnail else {}
+        answer = await self._http.get(f"/sim/media/{message_id}", params=query)
+        assert answer.status_code == 200, f"{message_id}: {answer.status_code} {answer.text}"
+        return bytes(answer.content)
+
     async def sent(self, count: int, seconds: float = 15) -> list[dict[str, Any]]:
         """What the bridge sent and WeChat took, once there is `count` of it."""
         async with asyncio.timeout(seconds):
