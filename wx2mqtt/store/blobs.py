@@ -64,13 +64,13 @@ class Blobs:
         """
         part = Part(self._media, self._grow)
         try:
-            if isinstance(pieces, bytes):
-                await self._write(part, pieces, limit)
-            else:
-                await self._gather(part, pieces, limit)
-            return await asyncio.to_thread(part.finish, self._put)
-        finally:
+            rest = pieces if isinstance(pieces, bytes) else await self._gather(part, pieces, limit)
+            if part.size + len(rest) > limit:
+                raise TooMuch(limit)
+            return await asyncio.to_thread(part.finish, rest, self._put)
+        except BaseException:
             await asyncio.to_thread(part.discard)
+            raise
 
     def file(self, blob: Blob) -> Path:
         """Where it lies."""
@@ -96,20 +96,18 @@ class Blobs:
         """All files that were taken longer ago than that; `size` is counted anew."""
         return await asyncio.to_thread(self._older, seconds)
 
-    async def _gather(self, part: Part, pieces: AsyncIterable[bytes], limit: int) -> None:
+    async def _gather(self, part: Part, pieces: AsyncIterable[bytes], limit: int) -> bytes:
+        """Write what comes, in few trips to the disk; returns what was not worth one."""
         waiting, count = [], 0
         async for piece in pieces:
             waiting.append(piece)
             count += len(piece)
-            if count >= GATHERED or part.size + count > limit:
-                await self._write(part, b"".join(waiting), limit)
+            if part.size + count > limit:
+                raise TooMuch(limit)
+            if count >= GATHERED:
+                await asyncio.to_thread(part.write, b"".join(waiting))
                 waiting, count = [], 0
-        await self._write(part, b"".join(waiting), limit)
-
-    async def _write(self, part: Part, data: bytes, limit: int) -> None:
-        if part.size + len(data) > limit:
-            raise TooMuch(limit)
-        await asyncio.to_thread(part.write, data)
+        return b"".join(waiting)
 
     def _grow(self, count: int) -> None:
         with self._lock:

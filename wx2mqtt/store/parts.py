@@ -47,10 +47,10 @@ class Part:
         with self._lock:
             self._translated(lambda: self._write(data))
 
-    def finish(self, put: Callable[[Path, Blob], None]) -> Blob:
-        """Force all to the disk, see what it is, and let `put` give the file its name."""
+    def finish(self, data: bytes, put: Callable[[Path, Blob], None]) -> Blob:
+        """Write the last bytes, force all to the disk, see what it is; `put` gives the file its name."""
         with self._lock:
-            return self._translated(lambda: self._finish(put))
+            return self._translated(lambda: self._finish(data, put))
 
     def discard(self) -> None:
         """Leave nothing behind, unless it was finished. What cannot be taken away goes at the next start."""
@@ -62,8 +62,9 @@ class Part:
         handle, self._handle = self._handle, None
         if handle is not None:
             os.close(handle)
-        if self._path is not None and not self._named:
-            self._path.unlink(missing_ok=True)
+        path, self._path = self._path, None
+        if path is not None and not self._named:
+            path.unlink(missing_ok=True)
             self._grew(-self.size)
 
     def _write(self, data: bytes) -> None:
@@ -76,12 +77,14 @@ class Part:
         self.size += len(data)
         self._grew(len(data))
 
-    def _finish(self, put: Callable[[Path, Blob], None]) -> Blob:
+    def _finish(self, data: bytes, put: Callable[[Path, Blob], None]) -> Blob:
+        self._write(data)
         os.fsync(self._open())
         assert self._path is not None
         blob = self._blob()
         put(self._path, blob)
         self._named = True
+        self._let_go()
         return blob
 
     def _blob(self) -> Blob:

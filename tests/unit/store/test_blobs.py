@@ -187,10 +187,10 @@ async def test_cancelled_while_a_thread_writes_leaves_no_half_file(
     go_on = threading.Event()
     real = getattr(parts.Part, place)
 
-    def slow(part: parts.Part, argument: object) -> object:
+    def slow(part: parts.Part, *arguments: object) -> object:
         loop.call_soon_threadsafe(reached.set)
         go_on.wait(10)
-        return real(part, argument)
+        return real(part, *arguments)
 
     monkeypatch.setattr(parts.Part, place, slow)
     task = asyncio.create_task(blobs.take(b"hello", MUCH))
