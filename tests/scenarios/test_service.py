@@ -205,7 +205,7 @@ async def test_a_container_is_told_whether_the_bridge_is_well_or_at_least_lives(
 
 async def test_info_says_what_the_bridge_is_and_shows_no_secret(home: Home):
     home.broker.configure("allow_anonymous false\npassword_file {folder}/passwords")
-    settings = home.settings(web={"password": "page-secret-4711"})
+    settings = home.settings(web={"token": "page-secret-4711"})
     settings["mqtt"] |= {"username": "bridge", "password": "broker-secret-4711"}
     home.bridge.configure(settings)
     home.bridge.start()
@@ -217,7 +217,7 @@ async def test_info_says_what_the_bridge_is_and_shows_no_secret(home: Home):
     assert info["capabilities"]["groups"] is True
     assert info["settings"]["send"]["per_minute"] == 0
     assert "4711" not in str(info)
-    assert any("web" in warning for warning in info["warnings"])
+    assert any("web.token" in warning for warning in info["warnings"])
 
 
 async def test_the_log_level_changes_while_it_runs(home: Home):

@@ -48,8 +48,8 @@ class BridgeProcess:
         whole = {
             "storage": {"path": str(self.store)},
             "log": {"level": "debug", "format": "json"},
-            "web": {"listen": "127.0.0.1:0"},
             **settings,
+            "web": {"listen": "127.0.0.1:0", **settings.get("web", {})},  # anybody may have 8099
         }
         self.config.write_text(yaml.safe_dump(whole, allow_unicode=True))
 
