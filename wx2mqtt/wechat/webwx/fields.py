@@ -34,7 +34,10 @@ def integer(digits: str) -> int:
 
 def message_id(entry: Entry) -> str:
     """The id as text: MsgId, else the same number from NewMsgId; empty when there is none (webwx 3.1)."""
-    return next((found for key in ("MsgId", "NewMsgId") if (found := text(entry, key)).strip("0")), "")
+    found = text(entry, "MsgId")
+    if not found.strip("0"):
+        found = text(entry, "NewMsgId")
+    return found if found.strip("0") else ""
 
 
 def inner(entry: Entry, key: str) -> Entry:

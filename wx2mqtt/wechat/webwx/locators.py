@@ -38,7 +38,7 @@ def of_message(entry: Entry, call: Call, *, mime: str = "", size: int = 0, name:
     msgid = message_id(entry)
     if not msgid:
         return None
-    locator = {"call": str(call), "msgid": msgid}
+    locator = {"call": call.value, "msgid": msgid}
     if call is Call.FILE:
         locator |= {
             "sender": text(entry, "FromUserName"),

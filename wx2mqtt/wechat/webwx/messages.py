@@ -110,13 +110,16 @@ def chats_told(entry: Entry) -> tuple[str, ...]:
 
 def mentions(said: str, names: tuple[str, ...]) -> bool:
     """Whether a name stands behind an `@`; no field tells, so the text is searched (webwx 3.4.3)."""
-    at = said.find("@")
+    return any(_is_called(said, f"@{name}") for name in (*names, *_EVERYBODY))
+
+
+def _is_called(said: str, name: str) -> bool:
+    at = said.find(name)
     while at >= 0:
-        for name in (*names, *_EVERYBODY):
-            end = at + 1 + len(name)
-            if said.startswith(name, at + 1) and said[end : end + 1] in _AFTER_NAME:
-                return True
-        at = said.find("@", at + 1)
+        end = at + len(name)
+        if said[end : end + 1] in _AFTER_NAME:
+            return True
+        at = said.find(name, end)
     return False
 
 

@@ -100,7 +100,8 @@ def _sentence(xml: Node) -> str:
         said = part.text("plain") or part.text("text") or _filled(part.text("template"), part)
         if said:
             return said
-    return xml.text("title")
+    # A todo of the group has a title; an announcement is `content`, which elsewhere holds what is for phones.
+    return xml.text("title") or (xml.text("content") if "announ" in xml.tag else "")
 
 
 def _filled(template: str, xml: Node) -> str:

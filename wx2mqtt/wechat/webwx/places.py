@@ -26,8 +26,7 @@ def location(entry: Entry, content: str, language: Language) -> Content:
     if (lat is None or lon is None) and (found := _COORDINATES.search(text(entry, "Url"))):
         lat, lon = _degrees(found[1], 90), _degrees(found[2], 180)
     address, spot = place.attribute("label"), place.attribute("poiname")
-    told = "" if "<location" in content or "&lt;location" in content else _told(content)
-    label = (spot if spot not in _NO_NAMES else "") or told or address
+    label = (spot if spot not in _NO_NAMES else "") or _told(content) or address
     detail = facts(lat=lat, lon=lon, label=label, address=address)
     if not detail:
         return unsupported(entry, content, language)
@@ -44,7 +43,9 @@ def _xml(source: str) -> Node:
 
 
 def _told(content: str) -> str:
-    """`<place>:<br/>/cgi-bin/…`: the place is what stands on the first line."""
+    """`<place>:<br/>/cgi-bin/…`: the place is what stands on the first line; XML is no place."""
+    if content.lstrip().startswith(("<", "&lt;")):
+        return ""
     found = _PLACE.match(content)
     return plain(found[1] if found else content).strip()
 

@@ -10,17 +10,22 @@ import re
 
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.content import Content, facts
-from wx2mqtt.wechat.webwx.fields import Entry, integer, number
+from wx2mqtt.wechat.webwx.fields import Entry, number
 from wx2mqtt.wechat.webwx.locators import Call, of_message
 from wx2mqtt.wechat.webwx.words import outcome, placeholder
-from wx2mqtt.wechat.webwx.xml import NOTHING, Node, parse
 from wx2mqtt.words import Language
 
-# One number is wanted of XML that stands here escaped or not, or of a token; parsing would cost much more.
-_NUMBER = r"\b%s\s*=\s*(?:\"|&quot;)(\d{1,9})\b"
-_LENGTH = re.compile(_NUMBER % "length", re.ASCII)
-_PLAYED = re.compile(_NUMBER % "playlength", re.ASCII)
-_SPOKEN = re.compile(_NUMBER % "voicelength", re.ASCII)
+# Numbers are wanted of XML that stands here escaped or not, or of a token: parsing would cost several times
+# as much, and these are most of what people send besides texts. They begin with a blank, which is found fast.
+_QUOTE = '(?:"|&quot;)'
+_NUMBER = rf" %s\s*=\s*{_QUOTE}(\d{{1,9}})\b"
+_LENGTH, _PLAYED, _SPOKEN = (
+    re.compile(_NUMBER % name, re.ASCII) for name in ("length", "playlength", "voicelength")
+)
+_WIDTH, _HEIGHT, _LEN = (re.compile(_NUMBER % name, re.ASCII) for name in ("width", "height", "len"))
+_GAME = re.compile(
+    rf"gameext\s+type\s*=\s*{_QUOTE}(\d{{1,9}}){_QUOTE}\s+content\s*=\s*{_QUOTE}(\d{{1,9}})\b", re.ASCII
+)
 
 # `gameext` as clients write it: the game by its type, and the number that stands for its first result. The
 # reference leaves open which number means what (webwx 3.2).
@@ -70,33 +75,27 @@ def sticker(entry: Entry, content: str, language: Language) -> Content:
     Of those from the store the web gets nothing at all (webwx 2.16).
     """
     from_store = number(entry, "HasProductId") != 0 and not content
-    xml = parse(content) if "emoji" in content else NOTHING
-    picture = xml.at("emoji")
-    game, result = _game(xml.at("gameext"))
+    game, result = _game(content)
     return Content(
         kind=Kind.STICKER,
         text=placeholder(language, Kind.STICKER, outcome(language, game, result)),
         detail=facts(
-            width=_digits(picture, "width") or None,
-            height=_digits(picture, "height") or None,
+            width=_first(_WIDTH, content) or None,
+            height=_first(_HEIGHT, content) or None,
             game=game,
             result=result,
         ),
-        media=None if from_store else of_message(entry, Call.STICKER, size=_digits(picture, "len")),
+        media=None if from_store else of_message(entry, Call.STICKER, size=_first(_LEN, content)),
     )
 
 
-def _game(xml: Node) -> tuple[str, str]:
+def _game(content: str) -> tuple[str, str]:
     """The name of a game and its result; empty where there is none or it is not known."""
-    name, first = _GAMES.get(_digits(xml, "type"), ("", 0))
+    found = _GAME.search(content)
+    name, first = _GAMES.get(int(found[1]), ("", 0)) if found else ("", 0)
     results = _RESULTS.get(name, ())
-    place = _digits(xml, "content") - first
+    place = int(found[2]) - first if found else -1
     return name, results[place] if 0 <= place < len(results) else ""
-
-
-def _digits(xml: Node, attribute: str) -> int:
-    value = integer(xml.attribute(attribute))
-    return value if 0 <= value < 1_000_000_000 else 0
 
 
 def _first(pattern: re.Pattern[str], content: str) -> int:

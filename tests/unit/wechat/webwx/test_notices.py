@@ -73,6 +73,13 @@ def test_sentences_of_system_xml() -> None:
     )
 
 
+def test_an_announcement_of_the_group_is_told() -> None:
+    sort = "mmchatroombarannouncememt"  # as WeChat spells it
+    found = sysmsg(sort, f"<{sort}><content><![CDATA[群公告: 明天停水]]></content></{sort}>")
+    assert found == Content(kind=Kind.SYSTEM, text="群公告: 明天停水")
+    assert sysmsg("x", "<x><content>for phones</content></x>") is None
+
+
 @pytest.mark.parametrize("inside", ["", "<x/>", "<x><y><plain>p</plain></y></x>", "plain"])
 def test_system_xml_that_tells_nothing(inside: str) -> None:
     assert sysmsg("x", inside) is None

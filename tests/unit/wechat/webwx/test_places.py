@@ -55,3 +55,9 @@ def test_coordinates_of_the_map() -> None:
 
 def test_nothing_known_of_a_location() -> None:
     assert read("").kind is Kind.UNSUPPORTED
+
+
+def test_xml_without_a_location_is_no_place() -> None:
+    said = escaped("<msg><fromusername>wxid_x</fromusername></msg>")
+    assert read(said, MsgType=48).kind is Kind.UNSUPPORTED
+    assert read(said, OriContent=PLACE % "").detail["label"] == "Main & 5"

@@ -1,0 +1,190 @@
+"""Nothing that is published of a message or an event is a UserName, an id of WeChat's or a ticket.
+
+Such names are put wherever the protocol has a place for them, and others where it has none; then what is
+published is searched. Stored and not published are the locators of bytes and what accepts a friend request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
+from tests.unit.wechat.webwx.server import World, answer
+from tests.unit.wechat.webwx.test_inbox import know, news
+from wx2mqtt.model import Cursor, Event, Message
+from wx2mqtt.wechat.webwx import messages
+from wx2mqtt.wechat.webwx.codes import AppType, MsgType
+
+HANDLES = (ME, WIFE, BOB, FAMILY)
+SECRET = "@5ec2e7"  # every other name holds this
+TICKET = f"v2_{SECRET}@stranger"
+
+# Names of elements and attributes that carry ids (webwx 3.2, 3.6, 3.11), and whole families of others.
+IDS = (
+    *("fromusername", "tousername", "username", "encryptusername", "ticket", "sourceusername", "fromusr"),
+    *(
+        "chatusr",
+        "session",
+        "pattedusername",
+        "aeskey",
+        "cdnthumbaeskey",
+        "attachid",
+        "hashusername",
+        "dataid",
+    ),
+    *("transferid", "transcationid", "paymsgid", "receiver_username", "payer_username", "appid", "mediaid"),
+    *(
+        "bigheadimgurl",
+        "smallheadimgurl",
+        "fullpy",
+        "shortpy",
+        "qqnum",
+        "openid",
+        "objectId",
+        "avatar",
+        "md5",
+    ),
+)
+SHOWN = ("title", "des", "nickname", "displayname", "feedesc", "pay_memo", "sourcename", "datadesc", "label")
+
+ids = st.just(list(IDS)) | st.lists(st.sampled_from(IDS), max_size=8, unique=True)
+shown = st.lists(st.sampled_from(SHOWN), max_size=6, unique=True)
+
+
+def attributes(names: list[str]) -> str:
+    return " ".join(f'{name}="{SECRET}"' for name in names)
+
+
+def elements(hidden: list[str], told: list[str]) -> str:
+    return "".join(f"<{name}>{SECRET}</{name}>" for name in hidden) + "".join(
+        f"<{name}>words</{name}>" for name in told
+    )
+
+
+@st.composite
+def app_xml(draw: st.DrawFn) -> str:
+    """An app message with ids in every part that any reader looks into."""
+    number = draw(st.sampled_from([*AppType, 4711]))
+    parts = "".join(
+        f"<{part} {attributes(draw(ids))}>{elements(draw(ids), draw(shown))}</{part}>"
+        for part in (
+            "refermsg",
+            "weappinfo",
+            "appattach",
+            "wcpayinfo",
+            "finderFeed",
+            "carditem",
+            "patinfo",
+            "mmreader",
+        )
+    )
+    item = f'<dataitem datatype="1" {attributes(draw(ids))}>{elements(draw(ids), draw(shown))}</dataitem>'
+    record = f"<recorditem><![CDATA[<recordinfo><datalist>{item}</datalist></recordinfo>]]></recorditem>"
+    inside = f"<type>{number}</type>{elements(draw(ids), draw(shown))}{parts}{record}"
+    return f"<msg><appmsg {attributes(draw(ids))}>{inside}</appmsg>{elements(draw(ids), [])}</msg>"
+
+
+@st.composite
+def other_xml(draw: st.DrawFn) -> str:
+    """What other kinds hold: attributes of one element."""
+    tag = draw(st.sampled_from(["img", "voicemsg", "videomsg", "emoji", "gameext", "location", "op"]))
+    return f"<msg {attributes(draw(ids))}><{tag} {attributes(draw(ids))}/>{elements(draw(ids), [])}</msg>"
+
+
+@st.composite
+def system_xml(draw: st.DrawFn) -> str:
+    """A recall, or a sentence as a template with ids for names."""
+    sort = draw(st.sampled_from(["revokemsg", "pat", "sysmsgtemplate", "delchatroommember", "other"]))
+    template = f'<template>"${{{SECRET}}}" 拍了拍 "$username$"</template>'
+    member = f"<memberlist><member>{elements(draw(ids), [])}</member></memberlist>"
+    links = f'<link_list><link name="username">{member}</link></link_list>'
+    said = draw(st.sampled_from([template, f"<content_template>{template}{links}</content_template>"]))
+    revoked = '<msgid>5</msgid><replacemsg>"words" 撤回了一条消息</replacemsg>'
+    return (
+        f'<sysmsg type="{sort}"><{sort}>{said}{elements(draw(ids), draw(shown))}{revoked}</{sort}></sysmsg>'
+    )
+
+
+def hostile(sort: int, xml: str, writer: str, *, plain: bool) -> dict[str, Any]:
+    prefix = f"{BOB}:<br/>" if writer == FAMILY and sort not in {10000, 10002} else ""
+    person = {"UserName": SECRET, "Ticket": TICKET, "NickName": "words", "Content": "words", "QQNum": 5}
+    return entry(
+        MsgType=sort,
+        FromUserName=writer,
+        Content=prefix + (xml if plain else escaped(xml)),
+        MediaId=SECRET,
+        EncryFileName=SECRET,
+        Ticket=TICKET,
+        StatusNotifyUserName=SECRET,
+        RecommendInfo=person,
+        AppInfo={"AppID": SECRET},
+        ImgStatus=2,
+    )
+
+
+def published(item: Message | Event) -> str:
+    if isinstance(item, Message):
+        return str([item.id, item.key, item.text, item.detail, item.sender_name, item.kind])
+    people = [member.shown for members in item.people.values() for member in members]
+    return str([item.key, item.name, item.fields, people])
+
+
+def must_be_clean(item: Message | Event | None) -> None:
+    said = "" if item is None else published(item)
+    for secret in (SECRET, TICKET, *HANDLES):
+        assert secret not in said
+
+
+# Not those in which a person or WeChat typed all that stands there.
+SORTS = sorted({*MsgType, 66, 77} - {1, 2, 11, 12, 10000})
+
+
+@settings(max_examples=500)
+@given(
+    st.tuples(st.just(49), app_xml())
+    | st.tuples(st.just(10002), system_xml())
+    | st.tuples(st.sampled_from(SORTS), other_xml()),
+    st.sampled_from([WIFE, FAMILY, ME]),
+    st.booleans(),
+)
+def test_no_message_and_no_event_carries_one(told: tuple[int, str], writer: str, plain: bool) -> None:
+    sort, xml = told
+    must_be_clean(messages.read(hostile(sort, xml, writer, plain=plain), roster(), "en", 0))
+
+
+@pytest.mark.parametrize("writer", [WIFE, FAMILY, ME])
+@pytest.mark.parametrize("number", AppType)
+def test_every_app_type_with_ids_everywhere(number: int, writer: str) -> None:
+    everything = elements(list(IDS), ["title", "nickname"])
+    parts = "".join(f"<{part}>{everything}</{part}>" for part in ("refermsg", "weappinfo", "wcpayinfo"))
+    xml = f"<msg {attributes(list(IDS))}><appmsg><type>{number}</type>{everything}{parts}</appmsg></msg>"
+    for plain in (True, False):
+        found = messages.read(hostile(49, xml, writer, plain=plain), roster(), "zh", 0)
+        assert isinstance(found, Message)
+        must_be_clean(found)
+
+
+def test_a_friend_request_keeps_its_ticket_for_the_backend() -> None:
+    found = messages.read(hostile(37, "<msg/>", "fmessage", plain=True), roster(), "en", 0)
+    assert isinstance(found, Event)
+    must_be_clean(found)
+    assert found.private == {"ticket": TICKET, "username": SECRET}
+
+
+async def test_news_of_groups_name_nobody_by_an_id(world: World, cursor: Cursor) -> None:
+    def group(*members: str) -> dict[str, Any]:
+        listed = [{"UserName": one, "NickName": f"name {n}"} for n, one in enumerate(members)]
+        return {"UserName": FAMILY, "NickName": "g", "MemberCount": len(members), "MemberList": listed}
+
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[group(ME, SECRET, WIFE)]))
+    await know(world, group(ME, SECRET, WIFE))
+    told = entry(MsgId="9", MsgType=10000, FromUserName=FAMILY, Content='你将"name 1"移出了群聊')
+    news(world, told, ModContactList=[group(ME, WIFE)])
+    items = (await world.gateway.receive(cursor)).items
+    assert [type(item) for item in items] == [Event, Message]
+    for item in items:
+        must_be_clean(item)
