@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.benchmarks.decoding import decoding
 from tests.benchmarks.measures import (
     Row,
     burst,
@@ -24,6 +25,7 @@ from tests.benchmarks.measures import (
 from tests.benchmarks.media import pictures, video
 
 MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
+    "decoding": decoding,
     "burst": burst,
     "latency": latency,
     "commands": command_burst,
