@@ -74,6 +74,9 @@ class PaperLink:
     def acknowledge(self, delivery: Delivery) -> None:
         """Nothing is ever delivered."""
 
+    def pause(self, *, paused: bool) -> None:
+        """Nothing is ever delivered."""
+
     async def run(self, listener: object) -> None:
         """The test connects and hangs up."""
 

@@ -23,6 +23,7 @@ from wx2mqtt.mqtt.topics import Incoming, RequestTo, Topics
 from wx2mqtt.store.journal import Accepted, CommandRow, Journal, NewCommand
 
 GATHERED = 100  # deliveries accepted in one commit
+IN_HAND = 64 << 20  # bytes of deliveries that are not on the disk, from which on the broker keeps the rest
 
 
 @dataclass(slots=True)
@@ -31,6 +32,11 @@ class Slot:
 
     delivery: Delivery
     done: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes that it holds."""
+        return len(self.delivery.payload)
 
 
 Answer = Callable[[str, Delivery, int], Awaitable[None]]
@@ -72,6 +78,7 @@ class Outbound:
         self._hears_itself = False
         self._session = 0
         self._session_is_new = False
+        self._in_hand = 0
         self.commands = 0
 
     def begin_session(self) -> None:
@@ -96,6 +103,7 @@ class Outbound:
     def delivered(self, delivery: Delivery) -> None:
         """A message came in; called by the link on the loop."""
         slot = Slot(delivery)
+        self._weigh(slot.size)
         self._unacknowledged.append(slot)
         self._waiting.append(slot)
         self._more.set()
@@ -136,7 +144,8 @@ class Outbound:
         """Its bytes first; what does not depend on it passes meanwhile."""
         with self._turns.until_over(turn):
             new = await self._loading.complete(new, slot.delivery, session)
-            slot.delivery = replace(slot.delivery, payload=b"")  # it may wait long for its acknowledgement
+            new = _without_data(new)
+            self._lighten(slot)  # it may wait long for its acknowledgement
             await turn.comes()
             await insist(lambda: self._commit([new]))
         self._finish(slot)
@@ -206,7 +215,18 @@ class Outbound:
         self._published()
         self._finish(slot)
 
+    def _weigh(self, change: int) -> None:
+        """A hundred large files at once would not fit into the memory of a small machine."""
+        before, self._in_hand = self._in_hand, self._in_hand + change
+        if (before > IN_HAND) != (self._in_hand > IN_HAND):
+            self._link.pause(paused=self._in_hand > IN_HAND)
+
+    def _lighten(self, slot: Slot) -> None:
+        self._weigh(-slot.size)
+        slot.delivery = replace(slot.delivery, payload=b"")
+
     def _finish(self, slot: Slot) -> None:
+        self._lighten(slot)
         slot.done = True
         while self._unacknowledged and self._unacknowledged[0].done:
             self._link.acknowledge(self._unacknowledged.popleft().delivery)

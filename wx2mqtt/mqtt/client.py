@@ -37,6 +37,7 @@ class MqttLink:
         self._chance = chance
         self._plan = Plan(addresses=tuple(map(read_url, options.urls)), wanted=options.protocol)
         self._conversation: Conversation | None = None
+        self._paused = False
         self._wakes_at = time.monotonic()
         self._told = ""
 
@@ -74,6 +75,12 @@ class MqttLink:
         if self._conversation is not None:
             self._conversation.acknowledge(delivery)
 
+    def pause(self, *, paused: bool) -> None:
+        """As `Link.pause`."""
+        self._paused = paused
+        if self._conversation is not None:
+            self._conversation.pause(paused=paused)
+
     async def _converse(self, attempt: Attempt, listener: Listener) -> Ended:
         conversation = Conversation(
             self._options,
@@ -83,6 +90,7 @@ class MqttLink:
             stands=partial(self._stands, listener),
             delivered=listener.delivered,
         )
+        conversation.pause(paused=self._paused)
         before, self._conversation = self.connects, conversation
         try:
             return await conversation.hold()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import cast
 
@@ -36,6 +37,7 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._stream: Stream | None = None
         self._attached = self._flushing = self._writing = False
+        self._listening = True
         self._wire = Wire(options, attempt, hears, self._open_stream)
         self._wire.on_socket_register_write = lambda *_: self._flush_soon()
         self._wire.on_socket_close = lambda *_: self._detach()
@@ -54,7 +56,7 @@ class Connection:
             raise
         except ValueError as error:  # from ssl and idna
             raise OSError(0, "the host name is not valid") from error
-        self._attached = True
+        self._attached = self._listening = True
         self._loop.add_reader(self.stream.fileno(), self._readable)
         self._flush()
 
@@ -75,6 +77,18 @@ class Connection:
     def ping(self) -> None:
         """Ask for a sign of life."""
         self.send(short_packet(PINGREQ))
+
+    def listen(self, *, on: bool) -> None:
+        """Read what the broker sends, or leave it in the kernel; what was read in part stays as it is."""
+        if on == self._listening or not self._attached:
+            return
+        self._listening = on
+        if on:
+            self.stream.heard_at = time.monotonic()  # the silence was ours
+            self._loop.add_reader(self.stream.fileno(), self._readable)
+            self._loop.call_soon(self._readable)  # a part of it may be here already
+        else:
+            self._loop.remove_reader(self.stream.fileno())
 
     def say_goodbye(self) -> None:
         """DISCONNECT: the session stays, the will is dropped; then the broker closes."""
@@ -108,7 +122,7 @@ class Connection:
     # on the loop
 
     def _readable(self) -> None:
-        if self.stream.closed:
+        if self.stream.closed or not self._listening:
             return
         try:
             self._take_in()
@@ -118,10 +132,10 @@ class Connection:
     def _take_in(self) -> None:
         stream = self.stream
         for _ in range(ROUNDS):
-            more = stream.fill()
-            while stream.readable and not stream.closed:
+            more = stream.readable or stream.fill()
+            while stream.readable and not stream.closed and self._listening:
                 self._wire.loop_read()
-            if stream.closed or not more:
+            if stream.closed or not more or not self._listening:
                 return
         self._loop.call_soon(self._readable)
 

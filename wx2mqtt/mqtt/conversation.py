@@ -96,7 +96,7 @@ class Conversation:
         self._asked = self._up_at = 0.0
         self._early: list[Delivery] = []
         self._at_qos_2: set[int] = set()
-        self._leaving = False
+        self._leaving = self._paused = False
 
     async def hold(self) -> Ended:
         """Connect and stay; how it ended. To cancel it says goodbye to the broker first."""
@@ -139,6 +139,12 @@ class Conversation:
         """As `Link.acknowledge`; nothing is due at QoS 0, where `mid` is 0."""
         if delivery.connection == self._number and delivery.mid and not self._ended.done():
             self._settle(delivery.mid)
+
+    def pause(self, *, paused: bool) -> None:
+        """As `Link.pause`; the greeting is heard all the same."""
+        self._paused = paused
+        if self.current is not None:
+            self._connection.listen(on=not paused)
 
     def _send(self, publication: Publication, current: Connected) -> int:
         """The packet id. Raises PublishRefused where it can be known, and NotConnected."""
@@ -279,6 +285,7 @@ class Conversation:
             session_expiry=session_expiry if self._v5 else None,
         )
         tell(self._stands, self.current)
+        self._connection.listen(on=not self._paused)
         early, self._early = self._early, []
         for delivery in early:
             tell(self._delivered, delivery)
@@ -296,6 +303,8 @@ class Conversation:
             return
         self._check_pulse(now)
         self._subscribing.retry(now)
+        if self._paused:
+            return  # its acknowledgements may be waiting unread
         if not self._connection.stream.behind and not self._window.give_back_overdue(now):
             self._finish(End.LOST, f"{self._attempt.address.endpoint} acknowledges nothing")
 
@@ -317,8 +326,9 @@ class Conversation:
 
     def _check_pulse(self, now: float) -> None:
         stream = self._connection.stream
+        heard = now if self._paused else stream.heard_at  # who does not listen cannot call the other one dead
         sign = self._pulse.check(
-            now, heard=stream.heard_at, sent=stream.sent_at, drained=stream.drained_at, asked=self._asked
+            now, heard=heard, sent=stream.sent_at, drained=stream.drained_at, asked=self._asked
         )
         if sign is Sign.PING:
             self._asked = now

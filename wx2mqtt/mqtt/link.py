@@ -124,6 +124,12 @@ class Link(Protocol):
     def acknowledge(self, delivery: Delivery) -> None:
         """PUBACK. Dropped when its connection is gone. Must be called in the order of delivery."""
 
+    def pause(self, *, paused: bool) -> None:
+        """Take nothing more in, or go on: what the broker has for us stays with it, and the connection lives.
+
+        For whoever has more deliveries in hand than there is memory for; it holds for later connections too.
+        """
+
     @property
     def current(self) -> Connected | None:
         """The connection that stands, or None."""

@@ -28,7 +28,8 @@ class Options:
 
     `urls` are tried in turn and may carry `user:password@`; `username` and `password` win over that.
     `keepalive` and `session_expiry` in seconds. `receive_maximum` is how many deliveries may wait for their
-    acknowledgement, `packet_limit` the largest packet in bytes that the broker may send (MQTT 5).
+    acknowledgement, `packet_limit` the largest packet in bytes that the broker may send (MQTT 5). What
+    is larger it drops without a word: the largest file that WeChat takes must pass, with topic and properties.
     """
 
     urls: tuple[str, ...] = field(repr=False)
@@ -42,4 +43,4 @@ class Options:
     will: Publication
     subscriptions: tuple[Subscription, ...] = ()
     receive_maximum: int = 200
-    packet_limit: int = 64 * 1024 * 1024
+    packet_limit: int = 101 * 1024 * 1024

@@ -107,18 +107,17 @@ def _counted(data: bytes) -> bytes:
 
 def read_publish(header: int, body: bytes | bytearray, *, properties: bool) -> Incoming:
     """A PUBLISH packet without its fixed header; `header` is its first byte. Raises Unreadable."""
-    data = bytes(body)
-    topic, at = _take(data, 0)
+    topic, at = _take(body, 0)
     qos, mid = header >> 1 & 3, 0
     if qos:
-        mid, at = _integer(data, at, 2)
+        mid, at = _integer(body, at, 2)
     found: dict[int, bytes] = {}
     if properties:
-        found, at = _properties(data, at, mid)
+        found, at = _properties(body, at, mid)
     correlation = found.get(CORRELATION)
     return Incoming(
         topic=_topic(topic),
-        payload=data[at:],
+        payload=bytes(memoryview(body)[at:]),  # the only copy: it may be a file
         mid=mid,
         qos=qos,
         dup=bool(header & 8),
@@ -163,7 +162,7 @@ def _text(data: bytes) -> str:
         return ""
 
 
-def _properties(data: bytes, at: int, mid: int) -> tuple[dict[int, bytes], int]:
+def _properties(data: bytes | bytearray, at: int, mid: int) -> tuple[dict[int, bytes], int]:
     """The properties at this place by their identifier, and where they end."""
     found: dict[int, bytes] = {}
     try:
@@ -189,7 +188,7 @@ def _property(data: bytes, at: int, name: int) -> tuple[bytes, int]:
     raise Unreadable
 
 
-def _number(data: bytes, at: int) -> tuple[int, int]:
+def _number(data: bytes | bytearray, at: int) -> tuple[int, int]:
     value = 0
     for place in range(4):
         byte, at = _integer(data, at, 1)
@@ -199,17 +198,17 @@ def _number(data: bytes, at: int) -> tuple[int, int]:
     raise Unreadable
 
 
-def _take(data: bytes, at: int) -> tuple[bytes, int]:
+def _take(data: bytes | bytearray, at: int) -> tuple[bytes, int]:
     length, at = _integer(data, at, 2)
     return _cut(data, at, length)
 
 
-def _integer(data: bytes, at: int, size: int) -> tuple[int, int]:
+def _integer(data: bytes | bytearray, at: int, size: int) -> tuple[int, int]:
     found, at = _cut(data, at, size)
     return int.from_bytes(found, "big"), at
 
 
-def _cut(data: bytes, at: int, size: int) -> tuple[bytes, int]:
+def _cut(data: bytes | bytearray, at: int, size: int) -> tuple[bytes, int]:
     if at + size > len(data):
         raise Unreadable
-    return data[at : at + size], at + size
+    return bytes(data[at : at + size]), at + size

@@ -178,6 +178,7 @@ class Broker:
         self.published: list[Publication] = []
         self.acknowledged: list[int] = []
         self.connections = 0
+        self.paused = False
         self.moves_by = 0.0
         self._news = news
 
@@ -193,6 +194,9 @@ class Broker:
         if delivery.connection == self.connections and self.current is not None:
             self.acknowledged.append(delivery.mid)
             self._news.tell()
+
+    def pause(self, *, paused: bool) -> None:
+        self.paused = paused
 
     async def run(self, listener: object) -> None:
         """Not needed here."""

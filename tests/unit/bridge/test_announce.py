@@ -33,6 +33,9 @@ class PaperLink:
     def acknowledge(self, delivery: Delivery) -> None:
         raise NotImplementedError
 
+    def pause(self, *, paused: bool) -> None:
+        raise NotImplementedError
+
     def publish(self, publication: Publication, acknowledged: Acknowledged) -> None:
         if self.current is None:
             acknowledged(NotConnected())

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.bridge.outgoing import RULES, person, running
+from wx2mqtt.bridge import outbound
 from wx2mqtt.bridge.files.taking import Reach
 from wx2mqtt.bridge.judge import AT_ONCE
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
@@ -167,6 +168,40 @@ async def test_long_uploads_do_not_hold_the_texts_of_others(tmp_path):
         await house.hear("wx/result/p11", 2)
         house.wechat.release("slow.txt")
         await house.hear("wx/result/p10")
+
+
+async def test_more_than_there_is_memory_for_stays_with_the_broker(house, monkeypatch):
+    monkeypatch.setattr(outbound, "IN_HAND", 1000)
+    gate = gated(house)
+    for number in range(3):
+        assert not house.broker.paused
+        house.deliver(bytes(500), f"wife/file/{number}")
+    assert house.broker.paused
+    house.disconnect()
+    house.connect(session_present=True)
+    gate.set()
+    await house.sent(3)
+    await house.news.until(lambda: len(house.heard("wx/result/wife")) == 3)
+    assert not house.broker.paused
+
+
+async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback_waits(house, monkeypatch):
+    monkeypatch.setattr(outbound, "IN_HAND", 1000)
+    gate, take = asyncio.Event(), house.blobs.take
+
+    async def waits_for_the_first(pieces, limit):
+        data = b"".join([piece async for piece in pieces])
+        if data == b"first":
+            await gate.wait()
+        return await take(data, limit)
+
+    house.blobs.take = waits_for_the_first
+    house.deliver(b"first", "mom/file/a")
+    house.deliver(bytes(2000), "wife/file/b")
+    await house.hear("wx/result/wife")
+    assert (house.broker.paused, house.broker.acknowledged) == (False, [])
+    gate.set()
+    await house.hear("wx/result/mom")
 
 
 # again
