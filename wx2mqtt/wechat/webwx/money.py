@@ -7,6 +7,8 @@ import re
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.wechat.webwx.app import App
 from wx2mqtt.wechat.webwx.content import Content, facts
+from wx2mqtt.wechat.webwx.text import line
+from wx2mqtt.wechat.webwx.words import placeholder
 
 # `paysubtype`, as far as clients agree; the reference has no list (webwx 3.6). Others say nothing.
 _STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "accepted", "9": "returned"}
@@ -35,14 +37,14 @@ def transfer(app: App) -> Content:
     told = pay.text("feedesc")
     state = _STATES.get(pay.text("paysubtype"), "")
     detail = _money(told) | facts(note=pay.text("pay_memo"), state=state)
-    return app.as_kind(Kind.TRANSFER, told or app.title, detail)
+    return _money_of(app, Kind.TRANSFER, told or app.title, detail)
 
 
 def red_packet(app: App) -> Content:
     """Money in an envelope; how much is in it nobody is told."""
     pay = app.xml.at("wcpayinfo")
     note = pay.text("sendertitle") or pay.text("receivertitle") or app.title
-    return app.as_kind(Kind.RED_PACKET, note, facts(note=note))
+    return _money_of(app, Kind.RED_PACKET, note, facts(note=note))
 
 
 def money_told(said: str) -> Content | None:
@@ -54,6 +56,11 @@ def money_told(said: str) -> Content | None:
     if _TRANSFER.search(said):
         return Content(kind=Kind.TRANSFER, text=said, detail=_money(said))
     return None
+
+
+def _money_of(app: App, kind: Kind, what: str, detail: dict[str, Json]) -> Content:
+    """Its thumbnail would be the same picture of an envelope or a coin each time."""
+    return Content(kind=kind, text=placeholder(app.language, kind, line(what)), detail=detail)
 
 
 def _money(told: str) -> dict[str, Json]:

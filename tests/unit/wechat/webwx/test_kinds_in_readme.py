@@ -1,0 +1,95 @@
+"""README's table of kinds is true: what is decoded of each, and what can be sent."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.unit.wechat.webwx.entries import WIFE, entry, roster
+from wx2mqtt.model import Kind, Message
+from wx2mqtt.simulator.kinds import all_kinds, build
+from wx2mqtt.simulator.saying import Asked
+from wx2mqtt.simulator.world import Person
+from wx2mqtt.wechat.webwx import messages
+from wx2mqtt.wechat.webwx.capabilities import CAPABILITIES
+from wx2mqtt.wechat.webwx.locators import Call
+
+README = (Path(__file__).parents[4] / "README.md").read_text()
+FROM_THE_BRIDGE = {("quote", "user")}
+
+# What the simulator says only when it is asked to.
+DETAILS: dict[str, dict[str, object]] = {
+    "sticker": {"game": 2, "result": 5},
+    "app_transfer": {"memo": "rent"},
+    "location": {"poi": "Café"},
+    "file": {"size": "482133"},
+}
+
+
+def table() -> dict[str, list[str]]:
+    found = re.search(r"^### Kinds\n(.*?)^### ", README, re.MULTILINE | re.DOTALL)
+    assert found
+    lines = [line for line in found[1].splitlines() if line.startswith("| `")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return {row[0].strip("` "): row for row in cells}
+
+
+def every_message() -> list[Message]:
+    """One of each kind that the simulator can say."""
+    found = []
+    for number, kind in enumerate(all_kinds()):
+        said = "" if kind.startswith("system") else "words"
+        asked = Asked(language="zh_CN", detail=DETAILS.get(kind, {}))
+        fields = build(kind, said, 7615282929538795099 + number, Person(id="wife", nickname="老婆"), asked)
+        told = entry(**{"FromUserName": WIFE, "ImgStatus": 2, **fields})
+        item = messages.read(told, roster(), "en", 0)
+        if isinstance(item, Message):
+            found.append(item)
+    return found
+
+
+ALL = every_message()
+
+
+def test_every_kind_has_a_row_and_comes() -> None:
+    assert set(table()) == set(Kind) == {message.kind for message in ALL}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_object_of_each_kind_has_the_keys_that_are_told(kind: Kind) -> None:
+    told = set(re.findall(r"`(\w+)`", table()[kind][2]))
+    known: set[str] = set()
+    for message in ALL:
+        if message.kind is kind:
+            known |= set(message.detail)
+    assert known == {key for key in told if (kind, key) not in FROM_THE_BRIDGE}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_has_bytes_is_told(kind: Kind) -> None:
+    told = table()[kind][3]
+    whole = {message.media is not None for message in ALL if message.kind is kind}
+    small = {message.thumbnail is not None for message in ALL if message.kind is kind}
+    assert (True in whole) is ("whole" in told or "MP3" in told)
+    assert (True in small) is ("`thumbnail`" in told)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_what_can_be_sent_is_told(kind: Kind) -> None:
+    told = table()[kind][4]
+    sendable = kind is Kind.TEXT or kind in CAPABILITIES.media
+    assert sendable is (told not in {"", "as a file"})
+    for mime in CAPABILITIES.media[kind].mimes if kind in CAPABILITIES.media else ():
+        assert mime.rpartition("/")[2].upper().replace("X-MS-BMP", "BMP") in told
+
+
+def test_every_way_to_fetch_bytes_is_used() -> None:
+    calls = defaultdict(set)
+    for message in ALL:
+        for ref in (message.media, message.thumbnail):
+            if ref is not None:
+                calls[ref.locator["call"]].add(message.kind)
+    assert set(calls) == {str(call) for call in Call} - {"avatar", "group_avatar"}
