@@ -116,15 +116,13 @@ class Fetcher:
 
     async def _step(self) -> float | None:
         """Fetch one thing that is due; in how many seconds there may be more, None: when we are told."""
-        if not self._around.online():
+        row = await insist(self._journal.media_next, self._not_stored)
+        if row is None or row.due is None or not self._around.online():
             return None
         if self._around.full():
             return STANDSTILL
         if (pause := self._not_before - _clock()) > 0:
             return pause
-        row = await insist(self._journal.media_next, self._not_stored)
-        if row is None or row.due is None:
-            return None
         if (early := row.due - now_ms()) > 0:
             return min(early / 1000, ASLEEP)
         await self._fetch(row)

@@ -33,12 +33,13 @@ class Shelf:
         waiting.append(over)
         try:
             row = await self._ask(media_id)
-            if row is None or row.state is not MediaState.PENDING or wait <= 0:
-                return row
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
-                    await over.wait()
-            return await self._journal.media_get(media_id)
+                    while row is not None and row.state is MediaState.PENDING:
+                        await over.wait()
+                        over.clear()  # what ended may be the try before the one that was asked for
+                        row = await self._journal.media_get(media_id)
+            return row
         finally:
             waiting.remove(over)
             if not waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +88,23 @@ async def test_what_was_given_up_is_tried_once_more_when_somebody_wants_it(works
     await works.comes("1")
     await works.is_in("1", FAILED)
     assert (await works.find("1")).state is READY
+
+
+async def test_the_end_of_the_try_before_is_not_that_of_the_one_that_was_asked_for(
+    works: Works, at_once: None, monkeypatch: pytest.MonkeyPatch
+):
+    media_over, finding = works.journal.media_over, []
+
+    async def over_and_asked_for(*given: Any) -> None:
+        await media_over(*given)
+        finding.append(asyncio.create_task(works.find("1")))
+        await works.when(lambda row: row.state is PENDING, "1")
+
+    monkeypatch.setattr(works.journal, "media_over", over_and_asked_for)
+    works.files.answer("1", trouble(Rejected, "not now"), [PNG])
+    await works.comes("1")
+    await works.link.until(lambda: finding)
+    assert (await finding[0]).state is READY
 
 
 async def test_who_asks_again_and_again_makes_no_storm(works: Works):
