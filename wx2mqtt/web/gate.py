@@ -123,7 +123,7 @@ class Gate:
 
 def _unwelcome(scope: Scope, headers: Headers, visit: Visit, judged: Judged) -> Response:
     if judged.verdict is Verdict.TOO_OFTEN:
-        return too_often(visit, judged.wait)
+        return _too_often(visit, judged.wait)
     if judged.verdict is Verdict.STRANGER and _navigates(scope, headers):
         asked = scope["path"] + (
             f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
@@ -137,7 +137,7 @@ def _unwelcome(scope: Scope, headers: Headers, visit: Visit, judged: Judged) -> 
     return answer
 
 
-def too_often(visit: Visit, wait: float) -> Response:
+def _too_often(visit: Visit, wait: float) -> Response:
     """The answer to who guessed too often."""
     seconds = math.ceil(wait)
     answer = _words(visit, HTTPStatus.TOO_MANY_REQUESTS, "too_often", seconds=seconds)
@@ -176,7 +176,7 @@ def _head_bytes(scope: Scope) -> int:
 
 
 def _too_large(length: str) -> bool:
-    return not length.isdecimal() or int(length) > BODY
+    return not length.isdecimal() or len(length) > 12 or int(length) > BODY
 
 
 def _words(visit: Visit, status: int, word: str, **facts: object) -> Response:
