@@ -34,7 +34,7 @@ class Tries:
     def wait(self, address: str) -> float:
         """Seconds until this address may try again; 0 when it may now."""
         record = self._records.get(_house(address))
-        return 0.0 if record is None else max(0.0, record.until - self._clock())
+        return 0.0 if record is None else min(LONGEST, max(0.0, record.until - self._clock()))
 
     def wrong(self, address: str) -> None:
         """It tried, and was wrong."""
