@@ -322,3 +322,14 @@ async def test_many_at_once_do_not_disturb_one_another(blobs: Blobs, tmp_path: P
     assert [blobs.file(blob).read_bytes() for blob in taken] == data
     assert len(below(tmp_path)) == 10
     assert blobs.size == 500_000
+
+
+async def test_a_thread_that_comes_too_late_writes_nothing(tmp_path: Path) -> None:
+    """Its waiter was cancelled while it still waited for its turn."""
+    part = parts.Part(tmp_path, lambda _: None)
+    part.write(b"hello")
+    part.discard()
+    part.discard()
+    with pytest.raises(StoreError, match="nobody waits"):
+        part.write(b"more")
+    assert below(tmp_path) == []
