@@ -1,0 +1,172 @@
+"""The bridge killed while files go out: each command ends in one result, and no half of a file stays."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.arena import Arena
+from tests.crash.conftest import MakeArena
+from tests.support.file_server import ok, server
+from wx2mqtt.simulator.samples import sample
+
+PNG, MP4, PDF = sample("image.png"), sample("video.mp4"), sample("file.pdf")
+USERS = ("wife", "mom", "filehelper")
+SOON = 5.0
+
+
+class Asked:
+    """Commands that the broker took, by id: what each was to bring to WeChat. Their bytes are unlike others."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+        self.files: dict[str, str] = {}
+
+    async def ask(self, user: str, way: str, data: bytes, url: str = "") -> None:
+        """One file by one of the ways; bytes on a topic have an id of their own, so they count by content."""
+        number = len(self.files)
+        data = data + b"%d" % number
+        self.files[f"c{number}"] = hashlib.sha256(data).hexdigest()
+        body: dict[str, Any] = {"kind": "file", "id": f"c{number}", "name": f"{number}.bin"}
+        if way == "data":
+            body["data"] = base64.b64encode(data).decode()
+        elif way == "path":
+            file = self.arena.folder / "open" / f"{number}"
+            await asyncio.to_thread(file.write_bytes, data)
+            body["path"] = str(file)
+        elif way == "url":
+            body["url"] = f"{url}/{number}"
+        await self.arena.hear(self.arena.ear.publish, f"wx/out/{user}", json.dumps(body))
+
+    async def all_ended(self) -> None:
+        """Each has one result that is true, and nothing of a file is left by half."""
+        for command_id in self.files:
+            await self.arena.hear(self._result, command_id)
+        results: dict[str, list[dict[str, Any]]] = {}
+        for one in self.arena.ear.on("wx/result/#"):
+            results.setdefault(one.body["id"], []).append(one.body)
+        delivered = Counter(one["sha256"] for one in await self.arena.phone.get("sent") if one["delivered"])
+        for command_id, sha256 in self.files.items():
+            first, *others = results[command_id]
+            assert all(other == first for other in others), "two results"
+            times = delivered[sha256]
+            assert first["status"] in ("sent", "uncertain"), first
+            assert times or first["status"] == "uncertain", (first, times)  # two lives ended in its attempts
+            assert times <= 1 + first["duplicate_possible"], (first, times)
+        assert set(delivered) <= set(self.files.values())
+        assert whole(self.arena)
+
+    def _result(self, command_id: str) -> None:
+        """Wait for the first one."""
+        ear = self.arena.ear
+        assert ear.wait_until(
+            lambda heard: any(
+                one.topic.startswith("wx/result/") and one.body["id"] == command_id for one in heard
+            )
+        ), command_id
+
+
+def whole(arena: Arena) -> bool:
+    files = [file for file in (Path(arena.bridge.store) / "media").rglob("*") if file.is_file()]
+    return all(file.name.partition(".")[0] == hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+
+
+def arena_with_folder(make_arena: MakeArena, seed: int):
+    return make_arena(seed, media={"send_from": "/", "allow_hosts": ["127.0.0.1"], "download": False})
+
+
+async def first_life(arena: Arena) -> Asked:
+    (arena.folder / "open").mkdir()
+    await arena.begin()
+    arena.lives.kill()
+    return Asked(arena)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_killed_at_every_commit_of_a_file(make_arena: MakeArena, when: str):
+    async with arena_with_folder(make_arena, 1) as arena, server(numbered) as house:
+        asked = await first_life(arena)
+        reached = set()
+        for job in ("accept", "attach", "begin", "settle", "published", "accept", "settle"):
+            arena.lives.start(f"{when}:{job}")
+            for user, way in zip((*USERS, "family"), ("data", "path", "url", "url"), strict=True):
+                await asked.ask(user, way, PDF if way != "url" else b"", house.url)
+            if await arena.lives.dies(SOON):
+                reached.add(job)
+            else:
+                arena.lives.kill()
+        assert reached == {"accept", "attach", "begin", "settle", "published"}
+        await arena.begin()
+        await asked.all_ended()
+        await arena.lives.stop()
+
+
+async def numbered(head: bytes, writer: asyncio.StreamWriter) -> None:
+    """What lies at `/<number>` is that number."""
+    await ok(head.split(b" ")[1][1:])(head, writer)
+
+
+@pytest.mark.parametrize("endpoint", ["webwxuploadmedia", "webwxsendappmsg"])
+@pytest.mark.parametrize("kind", ["hang", "delay", "late"])
+async def test_killed_in_the_middle_of_an_upload_and_between_upload_and_send(
+    make_arena: MakeArena, endpoint: str, kind: str
+):
+    async with arena_with_folder(make_arena, 1) as arena:
+        asked = await first_life(arena)
+        for _ in range(2):
+            calls = (await arena.phone.get("state"))["calls"].get(endpoint, 0)
+            await arena.begin()
+            await arena.phone.post("fault", endpoint=endpoint, kind=kind, value=10.0, times=3)
+            for user, way in zip(USERS, ("data", "path", "data"), strict=True):
+                await asked.ask(user, way, PDF + os.urandom(1_200_000))
+            await arena.phone.wait(f"calls:{endpoint}:{calls + 3}")
+            arena.lives.kill()
+            await arena.phone.post("fault/clear")
+        await arena.begin()
+        await asked.all_ended()
+        await arena.lives.stop()
+
+
+async def test_killed_while_bytes_come_in_and_go_to_the_disk(make_arena: MakeArena):
+    async with arena_with_folder(make_arena, 1) as arena:
+        asked = await first_life(arena)
+        for number in range(12):
+            arena.lives.start()
+            await arena.lives.lasts(0.02 * number)
+            await asked.ask(USERS[number % 3], "data", os.urandom(5_000_000))
+            await arena.lives.lasts(0.02 * number)
+            arena.lives.kill()
+        await arena.begin()
+        await asked.all_ended()
+        await arena.lives.stop()
+
+
+async def test_killed_while_a_file_is_fetched(make_arena: MakeArena):
+    asked_for = asyncio.Event()
+    gate = asyncio.Event()
+
+    async def slow(head: bytes, writer: asyncio.StreamWriter) -> None:
+        asked_for.set()
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await writer.drain()
+        await gate.wait()
+        writer.write(head.split(b" ")[1][1:])
+
+    async with arena_with_folder(make_arena, 1) as arena, server(slow) as house:
+        asked = await first_life(arena)
+        await arena.begin()
+        await asked.ask("wife", "url", b"", house.url)
+        await asyncio.wait_for(asked_for.wait(), SOON)
+        arena.lives.kill()
+        gate.set()
+        await arena.begin()
+        await asked.all_ended()
+        await arena.lives.stop()
