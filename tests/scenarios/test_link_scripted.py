@@ -69,7 +69,7 @@ async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
     properties = body[11 : 11 + body[10]]
     assert b"\x11" + (7 * 24 * 3600).to_bytes(4, "big") in properties
     assert b"\x21\x00\xc8" in properties
-    assert b"\x27" + (64 * 1024 * 1024).to_bytes(4, "big") in properties
+    assert b"\x27" + (101 * 1024 * 1024).to_bytes(4, "big") in properties
     assert b"\x17\x01" in properties
     rest = body[11 + body[10] :]
     assert rest.startswith(counted("wx2mqtt-test"))
