@@ -15,7 +15,17 @@ from wx2mqtt.model import Kind, MediaRef, Message
 from wx2mqtt.simulator.server import Simulator
 
 WITH_BYTES = ["image", "voice", "video", "micro_video", "sticker", "file", "app_image", "app_sticker"]
-WITH_THUMBNAIL = ["image", "video", "location", "location_48"]
+WITH_THUMBNAIL = [
+    "image",
+    "video",
+    "link",
+    "articles",
+    "music",
+    "mini_program",
+    "channels",
+    "location",
+    "location_48",
+]
 PICTURE = "webwxgetmsgimg"
 
 

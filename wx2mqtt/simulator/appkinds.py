@@ -185,6 +185,14 @@ APP_KINDS: dict[str, AppKind] = {
 }
 
 
+PICTURED = frozenset(
+    {"link", "articles", "music", "video_link", "mini_program", "mini_program_36", "channels", "live"}
+)
+"""App messages that have a small picture, which their entries say (webwx 3.1)."""
+
+_PICTURE = {"ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
+
+
 def app(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fields:
     """The fields of an app message; `text` is its title where one is given."""
     shape = APP_KINDS[kind]
@@ -201,7 +209,7 @@ def app(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fiel
         "Url": wire.escape(url),
         "Content": wire.xml(_xml(shape, title, str(detail.get("des", shape.des)), url, values)),
     }
-    return {**fields, **_file(kind, msg_id, values)}
+    return {**fields, **(_PICTURE if kind in PICTURED else {}), **_file(kind, msg_id, values)}
 
 
 def _file(kind: str, msg_id: int, values: dict[str, str]) -> Fields:

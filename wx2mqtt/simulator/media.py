@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator import samples
+from wx2mqtt.simulator import appkinds, samples
 from wx2mqtt.simulator.content import Content, Given, MadeUp
 from wx2mqtt.simulator.settings import Gone
 
@@ -19,6 +19,7 @@ _MARK = 64
 _KINDS = {
     "image": "image",
     "image_token": "image",
+    "private_image": "image",
     "voice": "voice",
     "video": "video",
     "iphone_video": "video",
@@ -30,8 +31,8 @@ _KINDS = {
 }
 _PICTURED = frozenset(
     {
-        *("image", "image_token", "video", "iphone_video", "micro_video", "app_image"),
-        *("link", "articles", "music", "video_link", "mini_program", "mini_program_36", "channels", "live"),
+        *("image", "image_token", "private_image", "video", "iphone_video", "micro_video", "app_image"),
+        *appkinds.PICTURED,
         *("location", "location_48"),
     }
 )

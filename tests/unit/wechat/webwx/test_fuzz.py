@@ -83,7 +83,7 @@ def element(inside: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.builds(written, st.sampled_from(TAGS), ATTRIBUTES, inside)
 
 
-TREES = st.recursive(VALUES, lambda inner: element(st.lists(inner, max_size=4).map("".join)), max_leaves=15)
+TREES = st.recursive(VALUES, lambda inner: element(st.lists(inner, max_size=4).map("".join)), max_leaves=8)
 APPS = st.builds(
     "<msg><appmsg><type>{}</type>{}</appmsg></msg>".format, st.sampled_from([*AppType, 4711]), TREES
 )
@@ -102,7 +102,7 @@ def must_be_writable(item: Message | Event | Content | None) -> None:
         assert len(number) <= 20
 
 
-@settings(max_examples=600)
+@settings(max_examples=400)
 @given(
     st.sampled_from([*MsgType, 66, 77]),
     CONTENTS,
