@@ -10,11 +10,13 @@ from pydantic import SecretStr
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.files.taking import Reach
 from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.homeassistant import Exposure
 from wx2mqtt.bridge.judge import Rules
 from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.model import Json
+from wx2mqtt.mqtt.discovery import birth_topic
 from wx2mqtt.mqtt.link import Publication, Subscription
 from wx2mqtt.mqtt.options import Options, TlsFiles, WantedProtocol
 from wx2mqtt.mqtt.topics import TEXT, Topics
@@ -60,18 +62,32 @@ def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...], web: Web | None
         per_minute=account.send.per_minute,
         burst=account.send.burst,
         pins=pins_of(account),
-        named=frozenset(account.contacts) | exposed(settings, name),
+        named=frozenset(account.contacts) | frozenset(exposed(settings, name)),
         language=settings.language,
         expected=Expected(uin=account.expect.uin or "", nickname=account.expect.nickname or ""),
+        exposure=exposure_of(settings, name),
         public=public_settings(account),
         warnings=tuple(map(str, loaded.warnings)),
     )
 
 
-def exposed(settings: Settings, name: str) -> frozenset[str]:
+def exposure_of(settings: Settings, name: str) -> Exposure:
+    """What Home Assistant is to see of one account; the page only where it has an address for others."""
+    wanted, web = settings.homeassistant, settings.web
+    return Exposure(
+        enabled=wanted.enabled,
+        prefix=wanted.prefix,
+        expose=exposed(settings, name),
+        url=web.url or "" if web.enabled else "",
+        expiry=max(1, int(settings.accounts[name].send.ttl)),
+        language=settings.language,
+    )
+
+
+def exposed(settings: Settings, name: str) -> tuple[str, ...]:
     """The names of one account that Home Assistant is to know; `account/name` where there are several."""
     split = (one.rpartition("/") for one in settings.homeassistant.expose)
-    return frozenset(user for account, _, user in split if account in ("", name))
+    return tuple(dict.fromkeys(user for account, _, user in split if account in ("", name)))
 
 
 def pins_of(account: AccountSettings) -> dict[str, Pin]:
@@ -117,6 +133,8 @@ def options_of(
     """What the link of one account is told; `embedded` is where our own broker is and what it speaks."""
     mqtt = settings.mqtt
     tls = mqtt.tls
+    home = settings.homeassistant
+    births = (birth_topic(home.prefix),) if home.enabled else ()
     files = (tls.ca_file, tls.cert_file, tls.key_file)
     ca, cert, key = (None if file is None else Path(file) for file in files)
     return Options(
@@ -128,7 +146,7 @@ def options_of(
         keepalive=mqtt.keepalive,
         tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(files) else None,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT),
-        subscriptions=tuple(Subscription(filter=one) for one in topics.subscriptions),
+        subscriptions=tuple(Subscription(filter=one) for one in (*topics.subscriptions, *births)),
     )
 
 

@@ -20,6 +20,7 @@ from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.files.taking import Files
 from wx2mqtt.bridge.health import EVERY, Counters, Seen, health_body, info_body
 from wx2mqtt.bridge.history import History
+from wx2mqtt.bridge.homeassistant import HomeAssistant
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.judge import Judge
@@ -122,6 +123,7 @@ class Account:
         self._board = Board(self.name, self.topics, self._announcer, self._outlet)
         self._pump = Pump(self.journal, self._outlet, self._topic_dropped)
         self._media = self._media_room()
+        self._at_home = self._home_assistant()
         self.inbound = Inbound(
             account=self.name,
             topics=self.topics,
@@ -234,6 +236,18 @@ class Account:
             ),
         )
 
+    def _home_assistant(self) -> HomeAssistant:
+        return HomeAssistant(
+            account=self.name,
+            topics=self.topics,
+            backend=self.gateway.capabilities.backend,
+            journal=self.journal,
+            announcer=self._announcer,
+            outlet=self._outlet,
+            identity=self.identity,
+            exposure=self._wishes.exposure,
+        )
+
     def _first_words(self) -> None:
         """What stands before anything has happened; `last` and the people are those of before."""
         known = self.identity.knows(self._opened.login_id)
@@ -247,7 +261,7 @@ class Account:
     async def run(self) -> None:
         """Bridge until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._pump, self._outbound, self.sender):
+            for work in (self._pump, self._outbound, self.sender, self._at_home):
                 tasks.create_task(work.run())
             tasks.create_task(self._link.run(self))
             tasks.create_task(self._publish_events())
@@ -297,6 +311,7 @@ class Account:
             self._event("session_lost", {"broker": connection.url})
         self._outbound.connected(connection, self._opened.session)
         self._say_info(connection)
+        self._at_home.connected(connection)
         self._board.connected(connection)
         self._pump.connected()
         self._people_changed.set()
@@ -313,6 +328,7 @@ class Account:
 
     def delivered(self, delivery: Delivery) -> None:
         """See `Listener`."""
+        self._at_home.delivered(delivery)
         self._outbound.delivered(delivery)
 
     # what the rooms tell
@@ -413,7 +429,8 @@ class Account:
                 store_limit=self._house.store_limit(),
                 stuck=self._house.pulse.stuck(),
                 unresolved=self.identity.closed,
-                extra={"media": self._media.health(stats.pending_media)},
+                discovery_cut=self._at_home.too_large,
+                extra={"media": self._media.health(stats.pending_media), **self._at_home.health()},
             ),
             self.name,
         )
@@ -479,6 +496,7 @@ class Account:
     def people_changed(self) -> None:
         """Somebody has another name, trust or place now: the directory and waiting commands follow."""
         self._people_changed.set()
+        self._at_home.changed()
         self.sender.changed()
 
     async def apply(self, wishes: Wishes) -> None:
@@ -487,6 +505,7 @@ class Account:
         self.judge.rules, self.inbound.filters = wishes.rules, wishes.filters
         self.inbound.media = wishes.media
         self._media.apply(wishes.media, wishes.language)
+        self._at_home.apply(wishes.exposure)
         self.sender.language = self.session.language = wishes.language
         now = asyncio.get_running_loop().time()
         self.sender.bucket = self.sender.bucket.resized(wishes.per_minute, wishes.burst, now)

@@ -75,6 +75,11 @@ class Announcer:
         if self._connected:
             self._publish(topic)
 
+    def again(self, topic: str) -> None:
+        """Say once more what stands on `topic`: somebody has just come who may have missed it."""
+        if self._connected and topic in self._topics:
+            self._publish(topic)
+
     def withdraw(self, topic: str) -> None:
         """Nothing is known of `topic` until it is said anew; what the broker has of it stays there."""
         self._topics.pop(topic, None)

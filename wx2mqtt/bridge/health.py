@@ -48,6 +48,7 @@ class Seen:
     store_limit: int = 0
     stuck: tuple[str, ...] = ()
     unresolved: int = 0
+    discovery_cut: bool = False
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -62,6 +63,7 @@ def well(seen: Seen) -> tuple[str, ...]:
         "store_full": seen.store_size >= seen.store_limit > 0,
         "loops_stuck": bool(seen.stuck),
         "messages_set_aside": seen.stats.set_aside > 0,
+        "discovery_too_large": seen.discovery_cut,
     }
     return tuple(name for name, wrong in problems.items() if wrong)
 
@@ -82,7 +84,11 @@ def health_body(seen: Seen, account: str) -> dict[str, Json]:
         "broker": _broker(seen),
         "queues": _queues(seen),
         "messages": _counts(seen.received),
-        "commands": {"accepted": seen.commands, "results": _results(seen.results)},
+        "commands": {
+            "accepted": seen.commands,
+            "results": _results(seen.results),
+            "failed_today": seen.stats.failed_today,
+        },
         "store": _known(
             {"size": seen.store_size, "limit": seen.store_limit, "trouble": seen.stats.trouble or None}
         ),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
+from wx2mqtt.bridge.homeassistant import Exposure
 from wx2mqtt.bridge.judge import Rules
 from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
@@ -27,5 +28,6 @@ class Wishes:
     named: frozenset[str]  # who stays in a directory that is too large for the broker
     language: Language
     expected: Expected
+    exposure: Exposure
     public: Mapping[str, Json]
     warnings: tuple[str, ...] = ()

@@ -269,12 +269,14 @@ def _notify(device: Device, target: Target) -> Component:
 def _component(
     device: Device, key: str, platform: str, what: Mapping[str, Json], icon: str | None = None
 ) -> Component:
-    """A component with its ids; `default_entity_id` is for 2025.10 on, older ones make it of the names."""
+    """A component with its ids. Before 2025.10 Home Assistant knows no `default_entity_id` and makes the same
+    one of the English names, so that what is written for one holds for the other.
+    """
     english, chinese = _NAMES.get(key, ("", ""))
     body: dict[str, Json] = {
         "platform": platform,
         "unique_id": f"{ORIGIN}_{device.account}_{key}",
-        "default_entity_id": f"{platform}.wechat_{device.account}_{key}",
+        "default_entity_id": f"{platform}.wechat_{device.account}_{english.lower().replace(' ', '_')}",
         "name": chinese if device.language == "zh" else english,
         "qos": 1,
         **what,
@@ -295,7 +297,7 @@ def _wechat(device: Device) -> dict[str, Json]:
 def _spelled(level: str) -> str:
     from anyascii import anyascii  # noqa: PLC0415 - loaded only where somebody has such a name
 
-    latin = _SYLLABLE.sub("_", anyascii(level)).lower()
+    latin = level.lower() if level.isascii() else _SYLLABLE.sub("_", anyascii(level)).lower()
     return _NO_ID.sub("_", latin)[:LONGEST_ID].strip("_") or "user"
 
 

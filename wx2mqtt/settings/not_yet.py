@@ -19,7 +19,6 @@ NOT_YET: tuple[str, ...] = (
     "accounts.*.hold",
     "accounts.*.fallback",
     "accounts.*.plain",
-    "homeassistant",
 )
 
 

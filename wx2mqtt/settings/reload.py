@@ -14,6 +14,7 @@ LIVE: tuple[str, ...] = (
     "accounts.*.receive.*",
     "accounts.*.media.*",
     "accounts.*.history.keep",
+    "homeassistant.expose",
     "log.level",
     "language",
     "storage.max_size",

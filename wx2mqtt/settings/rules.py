@@ -23,6 +23,8 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield from account_findings(name, account)
     yield from base_topic_findings(settings)
     yield from _web(settings.web)
+    if settings.homeassistant.enabled:
+        yield from _exposed(settings)
 
 
 def _broker(mqtt: Mqtt) -> Iterator[Finding]:
@@ -73,6 +75,21 @@ def _web(web: Web) -> Iterator[Finding]:
             f" write {path}",
             warning=True,
         )
+
+
+def _exposed(settings: Settings) -> Iterator[Finding]:
+    """Only which account is meant can be known here; who is called so, the running bridge knows."""
+    known = ", ".join(settings.accounts)
+    for place, name in enumerate(settings.homeassistant.expose):
+        path = ("homeassistant", "expose", place)
+        account, slash, user = name.rpartition("/")
+        if slash and account not in settings.accounts:
+            told = f"names nobody: there is no account '{account}', only {known}"
+            yield Finding(path, told, warning=True)
+        elif not slash and len(settings.accounts) > 1:
+            example = f"{next(iter(settings.accounts))}/{user}"
+            told = f"is ambiguous: write with the account, such as {example}; now each shows its own"
+            yield Finding(path, told, warning=True)
 
 
 def _given(secret: SecretStr | None) -> bool:

@@ -17,12 +17,12 @@ _SQL = queries("announced")
 class Announced:
     """What may stand at the broker for one account.
 
-    `topic` is where, empty where nothing does. `components` has the platform of each by its key, also of
+    `topics` are where. `components` has the platform of each by its key, also of
     those that were taken back. `ids` has the id of each person by the level under which they were first
     exposed; it stays for ever, so that a person who comes back is the same one.
     """
 
-    topic: str = ""
+    topics: tuple[str, ...] = ()
     components: Mapping[str, str] = field(default_factory=dict)
     ids: Mapping[str, str] = field(default_factory=dict)
 
@@ -33,7 +33,10 @@ class Announcements(Lane):
     async def announced(self) -> Announced:
         """What was announced last; nothing before the first time."""
         row = await self._database.read(lambda db: db.execute(_SQL["announced"], (self._account,)).fetchone())
-        return Announced(**json.loads(row[0])) if row is not None and row[0] else Announced()
+        if row is None or not row[0]:
+            return Announced()
+        kept = json.loads(row[0])
+        return Announced(**{**kept, "topics": tuple(kept["topics"])})
 
     async def announce(self, announced: Announced) -> None:
         """Write down what is about to be announced."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from wx2mqtt.app.wiring import exposed, pins_of, public_settings, wishes_of
+from wx2mqtt.app.wiring import exposed, exposure_of, options_of, pins_of, public_settings, wishes_of
+from wx2mqtt.bridge.homeassistant import Exposure
 from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
+from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Settings
 
@@ -63,8 +65,34 @@ def test_pins_are_taken_as_they_stand(settings: Settings):
 
 
 def test_whom_home_assistant_is_to_know_belongs_to_an_account(settings: Settings):
-    assert exposed(settings, "home") == {"wife", "everywhere"}
-    assert exposed(settings, "work") == {"boss", "everywhere"}
+    assert exposed(settings, "home") == ("wife", "everywhere")
+    assert exposed(settings, "work") == ("boss", "everywhere")
+
+
+@pytest.mark.parametrize(
+    ("web", "url"),
+    [
+        ({}, ""),
+        ({"url": "https://h.example/wx"}, "https://h.example/wx"),
+        ({"enabled": False, "url": "https://h"}, ""),
+    ],
+)
+def test_home_assistant_leads_to_the_page_only_where_that_has_an_address(web: dict[str, object], url: str):
+    wanted = {"enabled": True, "prefix": "ha", "expose": ["home/wife", "work/boss"]}
+    whole = Settings.model_validate({**WHOLE, "homeassistant": wanted, "web": {**web}})
+    assert exposure_of(whole, "home") == Exposure(
+        enabled=True, prefix="ha", expose=("wife",), url=url, expiry=90, language="zh"
+    )
+
+
+def test_the_birth_of_home_assistant_is_heard_only_where_it_is_wanted(settings: Settings):
+    def heard(settings: Settings) -> list[str]:
+        options = options_of(settings, "home", Topics("wx"), None)
+        return [one.filter for one in options.subscriptions]
+
+    assert heard(settings) == ["wx/out/#", "wx/bridge/request/#"]
+    on = Settings.model_validate({**WHOLE, "homeassistant": {"enabled": True, "prefix": "ha"}})
+    assert heard(on) == ["wx/out/#", "wx/bridge/request/#", "ha/status"]
 
 
 def test_what_everybody_may_read_holds_no_secret(settings: Settings):

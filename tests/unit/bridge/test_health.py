@@ -83,6 +83,7 @@ def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
         ({"stats": replace(STATS, trouble="there is no room on the disk")}, "store_trouble"),
         ({"stuck": ("receive:home",)}, "loops_stuck"),
         ({"stats": replace(STATS, set_aside=1)}, "messages_set_aside"),
+        ({"discovery_cut": True}, "discovery_too_large"),
     ],
 )
 def test_each_thing_that_is_wrong_has_its_word(more: dict[str, Any], problem: str):
@@ -116,7 +117,7 @@ def test_queues_say_how_much_waits_and_since_when():
 def test_results_are_counted_by_status_and_what_never_happened_is_left_out():
     results = {("sent", "ok"): 5, ("sent", "unconfirmed"): 1, ("rejected", "empty"): 2, ("failed", "x"): 0}
     body: dict[str, Any] = health_body(seen(results=results, received={"echoes": 3, "filtered": 0}), "home")
-    assert body["commands"] == {"accepted": 3, "results": {"rejected": 2, "sent": 6}}
+    assert body["commands"] == {"accepted": 3, "results": {"rejected": 2, "sent": 6}, "failed_today": 0}
     assert body["messages"] == {"echoes": 3}
 
 

@@ -256,6 +256,20 @@ def test_relative_paths_count_from_the_folder_of_the_file(loaded, tmp_path, monk
     assert loaded(WX2MQTT_STORAGE__PATH="x").settings.storage.path == Path("/x")
 
 
+@pytest.mark.parametrize(
+    ("accounts", "told"),
+    [
+        ("{home: {}}", ["1 homeassistant.expose[1] names nobody"]),
+        ("{home: {}, work: {}}", ["1 homeassistant.expose[0] is ambiguous"]),
+    ],
+)
+def test_whose_people_are_exposed_must_be_clear(loaded, accounts, told):
+    wanted = "homeassistant: {enabled: true, expose: [wife, work/boss, home/wife]}"
+    got = loaded(f"{wanted}\naccounts: {accounts}")
+    assert [f"{w.line} {w.key} {w.message.partition(':')[0]}" for w in got.warnings] == told
+    assert loaded(f"{wanted.replace('true', 'false')}\naccounts: {accounts}").warnings == ()
+
+
 def test_warnings_name_what_has_no_effect(loaded):
     got = loaded(
         """\
@@ -266,7 +280,6 @@ def test_warnings_name_what_has_no_effect(loaded):
             hold: {max: 5}
             contacts: {me: {owner: true}}
             ilink: {typing: true}
-        homeassistant: {prefix: ha}
         """
     )
     assert [(w.line, w.key, w.message.partition(":")[0]) for w in got.warnings] == [
@@ -276,7 +289,6 @@ def test_warnings_name_what_has_no_effect(loaded):
         (5, "accounts.home.hold.max", "has no effect yet"),
         (6, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
         (7, "accounts.home.ilink.typing", "has no effect yet"),
-        (8, "homeassistant.prefix", "has no effect yet"),
     ]
 
 

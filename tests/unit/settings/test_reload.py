@@ -21,6 +21,7 @@ def test_an_unchanged_file_changes_nothing():
     [
         ({"log": {"level": "debug"}}, ["log.level"]),
         ({"language": "zh"}, ["language"]),
+        ({"homeassistant": {"expose": ["wife"]}}, ["homeassistant.expose"]),
         ({"storage": {"max_size": "1GB"}}, ["storage.max_size"]),
         (
             {"accounts": {"home": {"send": {"per_minute": 1, "ttl": "1h"}}}},
@@ -44,6 +45,8 @@ def test_these_keys_count_at_once(changed, applied):
     [
         ({"mqtt": {"url": "mqtt://a"}}, ["mqtt.url"]),
         ({"mqtt": {"password": "a"}}, ["mqtt.password"]),
+        ({"homeassistant": {"enabled": True}}, ["homeassistant.enabled"]),
+        ({"homeassistant": {"prefix": "ha"}}, ["homeassistant.prefix"]),
         ({"log": {"format": "json"}}, ["log.format"]),
         ({"storage": {"path": "/x"}}, ["storage.path"]),
         ({"accounts": {"home": {"endpoint": "http://a"}}}, ["accounts.home.endpoint"]),

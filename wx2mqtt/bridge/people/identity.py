@@ -5,6 +5,7 @@ All in memory: no I/O, no clock. What changed comes back as `Changes`, to be sto
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -114,6 +115,11 @@ class Identity:
     def is_pinned(self, level: str) -> bool:
         """Whether the owner gave this name to somebody."""
         return level in self._pinning
+
+    def pin_problem(self, level: str) -> str:
+        """Why the pin of this name means nobody; empty where nothing is wrong with it."""
+        problem = self._pinning.problems.get(unicodedata.normalize("NFC", level))
+        return "" if problem is None else problem.reason
 
     @property
     def closed(self) -> int:

@@ -1,0 +1,411 @@
+"""One account at Home Assistant: who is shown, what is announced and when, what is taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.support.discovery_rules import faults
+from tests.support.paper_link import PATIENCE, PaperLink, Sent
+from tests.unit.bridge.outgoing import OWNER, person
+from wx2mqtt.bridge import homeassistant
+from wx2mqtt.bridge.announce import Announcer
+from wx2mqtt.bridge.homeassistant import Exposure, HomeAssistant, after_birth
+from wx2mqtt.bridge.outlet import Outlet
+from wx2mqtt.bridge.people.identity import Identity, Pin
+from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
+from wx2mqtt.mqtt.discovery import new_id
+from wx2mqtt.mqtt.link import Delivery
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Announced, Journal
+from wx2mqtt.store.people import Person
+
+TOPIC = "homeassistant/device/wx2mqtt_home/config"
+ON = Exposure(enabled=True, expose=("wife", "张三"))
+PEOPLE = (
+    person(1, "wife", remark="老婆"),
+    person(2, "张三", remark="张三"),
+    person(3, "gone", removed=True),
+    person(4, "lost", handle=None, closed=True),
+)
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two announcements follow each other without the pause that the real Home Assistant needs."""
+    monkeypatch.setattr(homeassistant, "PAUSE", 0)
+
+
+class Stage:
+    """An account on a paper broker; `runs` is one life of the bridge on the same store."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.link = PaperLink(takes=True)
+        self.identity = Identity(PEOPLE, {}, {})
+        self.home: HomeAssistant
+
+    @asynccontextmanager
+    async def runs(
+        self, exposure: Exposure = ON, *, backend: str = "webwx", **broker: Any
+    ) -> AsyncIterator[None]:
+        outlet = Outlet(self.link)
+        self.announcer = Announcer(outlet, "wx/bridge/state")
+        self.home = HomeAssistant(
+            account="home",
+            topics=Topics("wx"),
+            backend=backend,
+            journal=self.journal,
+            announcer=self.announcer,
+            outlet=outlet,
+            identity=self.identity,
+            exposure=exposure,
+            wait=lambda: 0.0,
+        )
+        self.connect(**broker)
+        task = asyncio.create_task(self.home.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            self.hang_up()
+
+    def connect(self, **broker: Any) -> None:
+        connection = self.link.connect(**broker)
+        self.home.connected(connection)
+        self.announcer.connected(connection)
+
+    def hang_up(self) -> None:
+        self.link.hang_up()
+        self.announcer.disconnected()
+
+    def people(self, persons: Iterable[Person], levels: dict[str, PersonId] | None = None) -> None:
+        """The people are others; `levels` are earlier names of theirs."""
+        self.identity = self.home._identity = Identity(persons, levels or {}, {})
+        self.home.changed()
+
+    async def announced(self, count: int = 1, topic: str = TOPIC) -> Sent:
+        """What was said `count`th on the topic."""
+        await self.link.until(lambda: len(self._on(topic)) >= count)
+        return self._on(topic)[count - 1]
+
+    async def components(self, count: int = 1) -> dict[str, Any]:
+        sent = await self.announced(count)
+        assert faults(TOPIC, sent.payload) == []
+        found: dict[str, Any] = json.loads(sent.payload)["components"]
+        return found
+
+    async def people_shown(self, count: int = 1) -> dict[str, str]:
+        """Topic and name of whom Home Assistant may write to."""
+        found = (await self.components(count)).values()
+        return {
+            one["command_topic"]: one["name"]
+            for one in found
+            if one["platform"] == "notify" and "name" in one
+        }
+
+    async def forgotten(self, topic: str) -> None:
+        """The store knows no more that something stands there."""
+        async with asyncio.timeout(PATIENCE):
+            while topic in (await self.journal.announced()).topics:  # each look waits for the store
+                pass
+
+    def _on(self, topic: str) -> list[Sent]:
+        return [one for one in self.link.sent if one.topic == topic]
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    database = await Database.open(tmp_path / "wx2mqtt.db")
+    journal = Journal(database, "home")
+    await journal.open()
+    yield Stage(journal)
+    await database.close()
+
+
+async def test_who_is_exposed_is_announced_retained_and_the_file_helper_always(stage: Stage) -> None:
+    async with stage.runs():
+        sent = await stage.announced()
+        assert (sent.publication.retain, sent.publication.content_type) == (True, "application/json")
+        assert await stage.people_shown() == {
+            "wx/out/filehelper": "File helper",
+            "wx/out/wife": "老婆",
+            "wx/out/张三": "张三",
+        }
+        assert stage.home.health() == {"homeassistant": {"exposed": 3, "problems": {}, "left_out": 0}}
+
+
+async def test_on_another_backend_there_is_no_file_helper(stage: Stage) -> None:
+    async with stage.runs(backend="ilink"):
+        assert set(await stage.people_shown()) == {"wx/out/wife", "wx/out/张三"}
+
+
+async def test_it_is_off_unless_the_owner_wants_it(stage: Stage) -> None:
+    async with stage.runs(Exposure()):
+        stage.announcer.say("wx/last", b"x", "text/plain")
+        await stage.link.came(1)
+        assert stage.link.topics == ["wx/last"]
+        assert stage.home.health() == {}
+
+
+async def test_what_is_announced_is_written_down_before(stage: Stage) -> None:
+    async with stage.runs():
+        await stage.announced()
+        kept = await stage.journal.announced()
+        assert kept.topics == (TOPIC,)
+        assert kept.components["to_wife"] == "notify"
+        assert kept.ids == {"filehelper": "filehelper", "wife": "wife", "张三": new_id("张三")}
+
+
+async def test_at_every_connect_it_is_said_again(stage: Stage) -> None:
+    async with stage.runs():
+        first = await stage.announced()
+        stage.hang_up()
+        stage.connect()
+        assert (await stage.announced(2)).payload == first.payload
+
+
+async def test_a_name_that_changes_is_announced_with_the_same_ids(stage: Stage) -> None:
+    async with stage.runs():
+        before = await stage.components()
+        stage.people([replace(PEOPLE[0], remark="亲爱的"), PEOPLE[1]])
+        after = await stage.components(2)
+        assert after["to_wife"]["name"] == "亲爱的"
+        assert after["to_wife"]["unique_id"] == before["to_wife"]["unique_id"]
+        assert after["to_wife"]["default_entity_id"] == before["to_wife"]["default_entity_id"]
+
+
+async def test_a_person_whose_topic_got_another_name_keeps_their_id(stage: Stage) -> None:
+    async with stage.runs():
+        key = f"to_{new_id('张三')}"
+        assert (await stage.components())[key]["command_topic"] == "wx/out/张三"
+        stage.people([PEOPLE[0], replace(PEOPLE[1], level="boss")], {"张三": PEOPLE[1].id})
+        after = await stage.components(2)
+        assert after[key]["command_topic"] == "wx/out/boss"
+        assert "to_boss" not in after
+
+
+async def test_two_names_of_one_person_are_one_entity(stage: Stage) -> None:
+    stage.identity = Identity(PEOPLE, {"老婆": PEOPLE[0].id}, {})
+    async with stage.runs(replace(ON, expose=("wife", "老婆"))):
+        assert set(await stage.people_shown()) == {"wx/out/filehelper", "wx/out/wife"}
+
+
+async def test_what_is_no_longer_exposed_is_taken_back_at_once(stage: Stage) -> None:
+    async with stage.runs():
+        await stage.announced()
+        stage.home.apply(replace(ON, expose=("wife",)))
+        assert (await stage.components(2))[f"to_{new_id('张三')}"] == {"platform": "notify"}
+
+
+async def test_what_was_dropped_while_the_bridge_was_down_is_taken_back(stage: Stage) -> None:
+    async with stage.runs():
+        await stage.announced()
+    async with stage.runs(replace(ON, expose=())):
+        assert (await stage.components(2))["to_wife"] == {"platform": "notify"}
+    async with stage.runs(ON):
+        assert (await stage.components(3))["to_wife"]["unique_id"] == "wx2mqtt_home_to_wife"
+
+
+@pytest.mark.parametrize("now", [Exposure(), replace(ON, prefix="ha")])
+async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
+    stage: Stage, now: Exposure
+) -> None:
+    async with stage.runs():
+        await stage.announced()
+    async with stage.runs(now):
+        cleared = await stage.announced(2)
+        assert (cleared.payload, cleared.publication.retain) == (b"", True)
+        await stage.forgotten(TOPIC)
+    seen = len(stage.link.sent)
+    async with stage.runs(now):  # and not again at the next start
+        stage.announcer.say("wx/last", b"x", "text/plain")
+        await stage.link.came(seen + 1)
+        assert TOPIC not in stage.link.topics[seen:]
+
+
+async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: Stage) -> None:
+    await stage.journal.announce(Announced(topics=(TOPIC,)))
+    stage.link.takes = False
+    async with stage.runs(Exposure()):
+        await stage.announced()
+        stage.hang_up()
+        stage.connect()
+        await stage.announced(2)
+        with capture_logs() as logs:
+            stage.link.refuse(*stage.link.open)
+        assert [one["event"] for one in logs] == ["broker refuses to take back"]
+        assert (await stage.journal.announced()).topics == (TOPIC,)
+        stage.link.takes = True
+        stage.hang_up()
+        stage.connect()
+        await stage.announced(3)
+        await stage.forgotten(TOPIC)
+
+
+async def test_a_broker_that_keeps_nothing_is_not_asked_to_clear(stage: Stage) -> None:
+    await stage.journal.announce(Announced(topics=("old/topic",)))
+    async with stage.runs(retain_available=False):
+        sent = await stage.announced()
+        assert not sent.publication.retain
+        assert stage.link.topics == [TOPIC]
+
+
+def birth(payload: bytes = b"online", topic: str = "homeassistant/status") -> Delivery:
+    return Delivery(topic=topic, payload=payload, mid=0, dup=False, retain=False, connection=1)
+
+
+async def test_home_assistant_is_told_again_when_it_has_started(stage: Stage) -> None:
+    async with stage.runs():
+        first = await stage.announced()
+        for _ in range(3):  # it may be born thrice while we wait
+            stage.home.delivered(birth())
+        assert (await stage.announced(2)).payload == first.payload
+        stage.home.delivered(birth())
+        await stage.announced(3)
+        assert stage.link.topics == [TOPIC] * 3
+
+
+@pytest.mark.parametrize(
+    "other", [birth(b"offline"), birth(topic="homeassistant/statu"), birth(topic="wx/out/x")]
+)
+async def test_nothing_else_is_a_birth(stage: Stage, other: Delivery) -> None:
+    async with stage.runs():
+        await stage.announced()
+        stage.home.delivered(other)
+        assert stage.home._answering is None
+
+
+async def test_an_answer_to_a_birth_waits_while_nobody_is_there(stage: Stage) -> None:
+    async with stage.runs():
+        await stage.announced()
+        stage.hang_up()
+        stage.home._answer()
+        assert len(stage.link.sent) == 1
+
+
+def test_the_answer_to_a_birth_comes_within_ten_seconds() -> None:
+    assert {1 <= after_birth() <= 10 for _ in range(200)} == {True}
+
+
+async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage: Stage) -> None:
+    stage.link.takes = False
+    async with stage.runs():
+        sent = await stage.announced()
+        with capture_logs() as logs:
+            stage.link.refuse(sent)
+        assert [one["event"] for one in logs] == ["broker refuses topic"]
+        assert stage.announcer.refused == (TOPIC,)
+        stage.home.delivered(birth())
+        stage.people(PEOPLE[:1])
+        stage.announcer.say("wx/last", b"x", "text/plain")
+        await stage.link.came(2)
+        assert stage.link.topics == [TOPIC, "wx/last"]
+
+
+# who cannot be shown
+
+
+def login(identity: Identity, *contacts: Contact) -> None:
+    identity.adopt(contacts, "next", OWNER, 1, complete=True)
+
+
+def contact(number: int, **more: Any) -> Contact:
+    return Contact(handle=Handle(f"@{number}"), kind=ChatKind.FRIEND, listed=True, **more)
+
+
+async def test_a_name_that_nobody_has_is_told_once_people_are_known_and_the_rest_works(stage: Stage) -> None:
+    stage.identity = Identity((), {}, {})
+    with capture_logs() as logs:
+        async with stage.runs(replace(ON, expose=("wife", "nobody"))):
+            assert await stage.people_shown() == {"wx/out/filehelper": "File helper"}
+            assert stage.home.health()["homeassistant"]["problems"] == {}  # type: ignore[call-overload, index]
+            login(stage.identity, contact(1, remark="wife"))
+            stage.home.changed()
+            assert await stage.people_shown(2) == {"wx/out/filehelper": "File helper", "wx/out/wife": "wife"}
+            assert stage.home.health() == {
+                "homeassistant": {"exposed": 2, "problems": {"nobody": "unknown"}, "left_out": 0}
+            }
+            stage.home.apply(replace(ON, expose=("nobody", "wife", "x")))
+            stage.home.apply(replace(ON, expose=("nobody",)))
+            await stage.announced(3)
+    assert [one["name"] for one in logs if one["log_level"] == "warning"] == ["nobody"]
+
+
+async def test_a_pin_that_fits_two_people_shows_none_and_says_why(stage: Stage) -> None:
+    stage.identity = Identity((), {}, {"wife": Pin(nickname="小明")})
+    login(stage.identity, contact(1, nickname="小明"), contact(2, nickname="小明"))
+    async with stage.runs():
+        assert "wx/out/wife" not in await stage.people_shown()
+        problems = stage.home.health()["homeassistant"]["problems"]  # type: ignore[call-overload, index]
+        assert problems == {"wife": "pin_fits_several", "张三": "unknown"}
+
+
+async def test_who_is_no_longer_a_contact_is_taken_back_and_who_is_unsure_stays(stage: Stage) -> None:
+    async with stage.runs(replace(ON, expose=("wife", "gone", "lost", "filehelper"))):
+        assert set(await stage.people_shown()) == {"wx/out/filehelper", "wx/out/wife", "wx/out/lost"}
+        problems = stage.home.health()["homeassistant"]["problems"]  # type: ignore[call-overload, index]
+        assert problems == {"gone": "removed", "lost": "unresolved"}
+        stage.people([replace(PEOPLE[0], removed=True)])
+        assert (await stage.components(2))["to_wife"] == {"platform": "notify"}
+
+
+async def test_who_was_shown_before_stays_until_it_is_certain_that_nobody_is_called_so(stage: Stage) -> None:
+    """After a lost store, say: the entity is not thrown away for the minute until people are known."""
+    async with stage.runs():
+        await stage.announced()
+    stage.identity = Identity((), {}, {})
+    async with stage.runs():
+        assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife", "wx/out/张三"}
+        login(stage.identity, contact(1, remark="张三"))
+        stage.home.changed()
+        assert set(await stage.people_shown(3)) == {"wx/out/filehelper", "wx/out/张三"}
+
+
+# a broker that takes little
+
+
+async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_told(stage: Stage) -> None:
+    names = tuple(f"friend_{number}" for number in range(100))
+    stage.identity = Identity([person(number, name) for number, name in enumerate(names, 1)], {}, {})
+    with capture_logs() as logs:
+        async with stage.runs(replace(ON, expose=names), packet_limit=20_000):
+            sent = await stage.announced()
+            assert len(sent.payload) + len(TOPIC) < 20_000
+            assert stage.home.too_large
+            left_out = 101 - len(await stage.people_shown())
+            assert stage.home.health()["homeassistant"]["left_out"] == left_out > 0  # type: ignore[call-overload, index]
+            stage.hang_up()
+            stage.connect(packet_limit=10_000)  # another node takes less
+            assert len((await stage.announced(2)).payload) < 10_000
+            stage.hang_up()
+            stage.connect()
+            assert len(await stage.people_shown(3)) == 101
+            assert not stage.home.too_large
+    assert [one["log_level"] for one in logs] == ["warning", "warning"]
+
+
+async def test_500_people_are_announced_in_one_message_in_less_than_a_second(stage: Stage) -> None:
+    names = tuple(f"好友{number}" for number in range(500))
+    stage.identity = Identity([person(number, name) for number, name in enumerate(names, 1)], {}, {})
+    begun = asyncio.get_running_loop().time()
+    async with stage.runs(replace(ON, expose=names)):
+        assert len(await stage.people_shown()) == 501
+        assert asyncio.get_running_loop().time() - begun < 1
+        assert stage.link.topics == [TOPIC]
+
+
+async def test_another_switch_or_prefix_counts_at_the_next_start_only(stage: Stage) -> None:
+    async with stage.runs():
+        await stage.announced()
+        stage.home.apply(Exposure(prefix="ha", expose=("wife",)))
+        assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife"}
