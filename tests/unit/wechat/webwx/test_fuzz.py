@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.wechat.webwx.entries import FAMILY, ME, WIFE, entry, escaped, roster
@@ -102,7 +102,7 @@ def must_be_writable(item: Message | Event | Content | None) -> None:
         assert len(number) <= 20
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from([*MsgType, 66, 77]),
     CONTENTS,

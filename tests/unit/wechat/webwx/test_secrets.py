@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
@@ -144,7 +144,7 @@ def must_be_clean(item: Message | Event | None) -> None:
 SORTS = sorted({*MsgType, 66, 77} - {1, 2, 11, 12, 10000})
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.tuples(st.just(49), app_xml())
     | st.tuples(st.just(10002), system_xml())
