@@ -9,8 +9,9 @@ from typing import cast
 
 import structlog
 
+from wx2mqtt.apart import apart
 from wx2mqtt.mqtt.attempts import Attempt
-from wx2mqtt.mqtt.opening import apart, is_near, open_socket, resolves_near
+from wx2mqtt.mqtt.opening import is_near, open_socket, resolves_near
 from wx2mqtt.mqtt.options import Options
 from wx2mqtt.mqtt.packets import DISCONNECT, PINGREQ, short_packet
 from wx2mqtt.mqtt.stream import Raw, Stream

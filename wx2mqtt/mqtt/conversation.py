@@ -11,12 +11,12 @@ from functools import partial
 
 import structlog
 
+from wx2mqtt.apart import apart
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.addresses import read_references
 from wx2mqtt.mqtt.attempts import Attempt, End, Ended, end_of
 from wx2mqtt.mqtt.connection import Connection
 from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication
-from wx2mqtt.mqtt.opening import apart
 from wx2mqtt.mqtt.options import Options
 from wx2mqtt.mqtt.packets import LARGEST, PUBACK, PUBREC, Incoming, pack_properties, short_packet, wire_size
 from wx2mqtt.mqtt.probe import refuses_mqtt_5

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import socket
 import ssl
 import sys
-import threading
-from collections.abc import Callable
-from functools import partial
-from typing import TypeVar
 
 from wx2mqtt.mqtt.addresses import Address
 from wx2mqtt.mqtt.options import TlsFiles
-
-T = TypeVar("T")
 
 CONNECT_TIMEOUT = 5.0
 """Seconds for each address of a name, and again for the TLS handshake."""
@@ -30,12 +23,17 @@ def open_socket(address: Address, tls: TlsFiles | None, patience: float) -> sock
     `patience` is how many seconds sent bytes may stay unacknowledged before the kernel gives up (Linux).
     """
     context = tls_context(tls) if address.tls else None
-    plain = _unix(address) if address.unix else _tcp(address, patience)
+    plain = connect(address, patience)
     try:
-        return _secured(context, plain, address.host) if context else plain
+        return secure(context, plain, address.host) if context else plain
     except BaseException:
         plain.close()
         raise
+
+
+def connect(address: Address, patience: float = CONNECT_TIMEOUT) -> socket.socket:
+    """Connected, and nothing more. Raises OSError."""
+    return _unix(address) if address.unix else _tcp(address, patience)
 
 
 def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
@@ -90,7 +88,8 @@ def _tcp(address: Address, patience: float) -> socket.socket:
     return plain
 
 
-def _secured(context: ssl.SSLContext, plain: socket.socket, host: str) -> ssl.SSLSocket:
+def secure(context: ssl.SSLContext, plain: socket.socket, host: str) -> ssl.SSLSocket:
+    """TLS on a connected socket, which is closed where that fails. Raises OSError (of ssl)."""
     secured = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
     try:
         secured.settimeout(CONNECT_TIMEOUT)
@@ -99,31 +98,3 @@ def _secured(context: ssl.SSLContext, plain: socket.socket, host: str) -> ssl.SS
         secured.close()
         raise
     return secured
-
-
-async def apart(work: Callable[[], T], undo: Callable[[], None] = lambda: None) -> T:
-    """Run blocking work in a daemon thread; `undo` what it did if nobody waits for it any more.
-
-    Not an executor: the program would wait at its end for a name server that does not answer.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(outcome: Callable[[], None]) -> None:
-        if done.cancelled():
-            undo()
-        else:
-            outcome()
-
-    def run() -> None:
-        try:
-            outcome = partial(done.set_result, work())
-        except BaseException as error:  # noqa: BLE001 - it goes to the one who waits
-            outcome = partial(done.set_exception, error)
-        try:
-            loop.call_soon_threadsafe(settle, outcome)
-        except RuntimeError:  # the loop is closed: the program is at its end
-            undo()
-
-    threading.Thread(target=run, name="mqtt-connect", daemon=True).start()
-    return await done

@@ -29,7 +29,7 @@ class Options:
     `urls` are tried in turn and may carry `user:password@`; `username` and `password` win over that.
     `keepalive` and `session_expiry` in seconds. `receive_maximum` is how many deliveries may wait for their
     acknowledgement, `packet_limit` the largest packet in bytes that the broker may send (MQTT 5). What
-    is larger it drops without a word: the largest file that WeChat takes must pass, with topic and properties.
+    is larger it drops without a word: the largest file that WeChat takes must pass, with all around it.
     """
 
     urls: tuple[str, ...] = field(repr=False)

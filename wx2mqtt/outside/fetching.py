@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 
+from wx2mqtt.apart import apart
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.outside.door import (
     Answer,
@@ -38,7 +39,7 @@ Lookup = Callable[[str, int], Awaitable[list[str]]]
 
 async def look_up(host: str, port: int) -> list[str]:
     """As the system does it."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = await apart(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     return [str(address[0]) for *_, address in found]
 
 

@@ -6,13 +6,13 @@ a link, and the file that is open is looked at. Whoever swaps a part of it meanw
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import stat
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
+from wx2mqtt.apart import apart
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.outside.trouble import TooLarge
 
@@ -37,21 +37,30 @@ async def read_file(path: str, folders: Sequence[Path], limit: int) -> AsyncGene
 
     And `TooLarge` for what has more than `limit` bytes when it is opened; it may grow.
     """
-    opening = asyncio.ensure_future(asyncio.to_thread(open_file, path, folders))
-    try:
-        descriptor = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(_close_late)
-        raise
+    descriptor = await _opened(path, folders)
     try:
         if os.fstat(descriptor).st_size > limit:
             raise TooLarge
-        while piece := await asyncio.to_thread(os.read, descriptor, PIECE):
+        while piece := await apart(lambda: os.read(descriptor, PIECE)):
             yield piece
     except OSError as error:
         raise _unreadable(error, path) from None
     finally:
         os.close(descriptor)
+
+
+async def _opened(path: str, folders: Sequence[Path]) -> int:
+    opened: list[int] = []
+
+    def work() -> int:
+        opened.append(open_file(path, folders))
+        return opened[0]
+
+    def undo() -> None:
+        for one in opened:
+            os.close(one)
+
+    return await apart(work, undo)
 
 
 def open_file(path: str, folders: Sequence[Path]) -> int:
@@ -110,8 +119,3 @@ def _unreadable(error: OSError, path: str) -> BadCommand:
         case errno.ELOOP | errno.ENOTDIR:
             return BadCommand("bad_file", "path_changed", path=path)
     return BadCommand("bad_file", "path_unreadable", path=path, problem=error.strerror)
-
-
-def _close_late(opening: asyncio.Future[int]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        os.close(opening.result())
