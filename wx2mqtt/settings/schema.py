@@ -173,8 +173,12 @@ class Media(Section):
     keep: Duration = Field(7 * _DAY, description="how long they stay on disk")
     max_total: Size = Field(_GB, description="all together; the oldest go first")
     inline_below: Size = Field(0, description="smaller ones stand in the message itself; 0: none")
-    send_from: Folders = Field((), description="folders from which files may be sent by path")
-    allow_hosts: Hosts = Field((), description="hosts in the house from which files may be sent by url")
+    send_from: Folders = Field(
+        (), description="folders from which files may be sent by path; links are resolved first"
+    )
+    allow_hosts: Hosts = Field(
+        (), description="hosts in the house, without port, from which files may be sent by url"
+    )
 
 
 class History(Section):

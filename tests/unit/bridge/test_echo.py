@@ -132,3 +132,31 @@ def test_what_is_remembered_has_a_limit(echoes):
         send(echoes, f"m{number}")
     assert not echoes.knows(own("m0"))
     assert echoes.knows(own(f"m{REMEMBERED}"))
+
+
+# pictures, videos and files
+
+
+def test_what_is_no_text_is_known_by_its_kind_since_wechat_says_it_in_words_of_its_own(echoes):
+    echoes.doubt(CHAT, Kind.IMAGE, "", NOW, NOW)
+    assert not echoes.knows(own("m1", "[Photo]", kind=Kind.VIDEO))
+    assert not echoes.knows(own("m2", "", kind=TEXT))
+    assert not echoes.knows(own("m3", "[Photo]", kind=Kind.IMAGE, chat=OTHER))
+    assert not echoes.knows(own("m4", "[Photo]", kind=Kind.IMAGE, time=NOW + SLACK + 1))
+    assert echoes.knows(own("m5", "[图片]", kind=Kind.IMAGE))
+    assert not echoes.knows(own("m6", "[图片]", kind=Kind.IMAGE))
+
+
+async def test_a_text_from_the_phone_does_not_wait_for_the_upload_of_a_picture(echoes):
+    echoes.begin(CHAT, Kind.IMAGE)
+    await asyncio.wait_for(echoes.settle(own("m1")), 5)
+
+
+async def test_a_picture_from_the_phone_waits_for_that_of_ours(echoes):
+    ended = echoes.begin(CHAT, Kind.IMAGE)
+    waiting = asyncio.create_task(echoes.settle(own("m1", kind=Kind.IMAGE)))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    echoes.end(CHAT, Kind.IMAGE, ended, "m1")
+    await asyncio.wait_for(waiting, 5)
+    assert echoes.knows(own("m1", kind=Kind.IMAGE))
