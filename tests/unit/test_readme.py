@@ -97,9 +97,9 @@ def test_every_code_of_an_answer_is_told_and_no_other():
 
 def test_every_request_is_told_and_no_other():
     account = MagicMock()
-    account._deeds.works.return_value = Deeds.works(MagicMock())
+    account.rooms.deeds.works.return_value = Deeds.works(MagicMock())
     assert sorted({name for name, *_ in rows(section("Requests"))}) == sorted(
-        {*Account._handlers(account), *judge.COMMANDS}
+        {*Account._works(account), *judge.COMMANDS}
     )
 
 

@@ -17,10 +17,10 @@ from wx2mqtt.app.upkeep import DATABASE, Keep, Upkeep
 from wx2mqtt.app.watch import Watch
 from wx2mqtt.app.web import serving
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
-from wx2mqtt.bridge.account import Account, House
+from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.pulse import Pulse
-from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.rooms import Ground, House
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.errors import BadCommand, SettingsError, Wx2MqttError
 from wx2mqtt.model import Json
@@ -149,7 +149,7 @@ class App:
         sessions = self._folder.path / "sessions"
         sessions.mkdir(mode=0o700, exist_ok=True)
         vault = SessionFile(sessions / f"{name}.json")
-        account = Account(
+        ground = Ground(
             name=name,
             topics=topics,
             link=MqttLink(options_of(settings, name, topics, self._embedded)),
@@ -158,9 +158,9 @@ class App:
             people_copy=self._people_copy,
             identity=identity,
             opened=opened,
-            wishes=wishes,
             house=self._house(),
         )
+        account = Account(ground, wishes)
         self.accounts.append(account)
         self._desks[name] = self._desk(account, journal).operations()
 
@@ -178,17 +178,18 @@ class App:
         )
 
     def _desk(self, account: Account, journal: Journal) -> Desk:
+        rooms = account.rooms
         return Desk(
             journal=journal,
             identity=account.identity,
-            results=Results(account.name, account.topics),
-            check=account.judge.check,
-            is_whole=account.errands.is_whole,
+            results=rooms.results,
+            check=rooms.judge.check,
+            is_whole=rooms.errands.is_whole,
             language=lambda: self._loaded.settings.language,
-            retried=account.sender.add,
-            dropped=account.sender.forget,
-            save=account.save_people,
-            brought_back=account.publish_again,
+            retried=rooms.sender.add,
+            dropped=rooms.sender.forget,
+            save=rooms.save_people,
+            brought_back=rooms.pump.connected,
         )
 
     async def run(self) -> None:
@@ -240,7 +241,7 @@ class App:
             case "health":
                 return await account.health()
             case "login":
-                account.session.ask()
+                account.rooms.session.ask()
                 return account.login_shown()
             case "login.state":
                 return account.login_shown()
@@ -310,7 +311,7 @@ class App:
         except BadCommand:
             return  # it has been logged, and nothing was changed
         for account in self.accounts:
-            account.session.ask_if_resting()
+            account.rooms.session.ask_if_resting()
 
 
 def _keep(settings: AccountSettings) -> Keep:

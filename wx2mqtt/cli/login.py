@@ -114,7 +114,7 @@ def _sentence(step: LoginStep, language: Language) -> str:
 async def _keep(account: Account, step: LoggedIn) -> None:
     """The backend has saved the session; the journal must know where receiving begins."""
     try:
-        account.session.must_be_expected(step.owner)
+        account.rooms.session.must_be_expected(step.owner)
     except WrongAccount:
         await account.gateway.logout()
         raise
