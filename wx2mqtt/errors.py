@@ -9,6 +9,7 @@
     │  ├─ Throttled(retry_after)        certainly not delivered; slow everything down
     │  ├─ LoggedOut(reason)             a person must log in
     │  ├─ LoginRefused(reason)          WeChat refuses this account on this backend; do not try again
+    │  ├─ WindowClosed(code)            certainly not delivered; wait until the person writes
     │  ├─ Rejected(code)                certainly not delivered, and trying again is no use
     │  ├─ OutcomeUnknown                perhaps delivered: one more attempt with the same key
     │  └─ ProtocolViolation             they sent what we do not know
@@ -114,6 +115,17 @@ class Rejected(GatewayError):
     """WeChat refused the message."""
 
     def __init__(self, message: str | None = None, *, code: str = "refused_by_wechat") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class WindowClosed(GatewayError):
+    """WeChat takes no message until the person writes.
+
+    `code` is window_closed, or quota_used where too many went out since the person last wrote.
+    """
+
+    def __init__(self, message: str | None = None, *, code: str = "window_closed") -> None:
         super().__init__(message)
         self.code = code
 

@@ -286,6 +286,22 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Whether WeChat takes messages to a person now (ilink 10.1).
+
+    `until` is when it closes, or where it is shut when it opens by itself, in milliseconds since 1970; None
+    where nobody knows. `left` is how many messages it still takes, None where that is not known. `why` says
+    what shuts it: never_wrote, too_long_ago, quota_used, rate_limited (the only one that opens by itself),
+    new_binding; empty while it is open.
+    """
+
+    open: bool
+    until: int | None = None
+    left: int | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
     """What somebody asked for on `out/<user>`, checked for form only.
 

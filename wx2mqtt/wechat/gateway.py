@@ -24,6 +24,7 @@ from wx2mqtt.model import (
     Owner,
     Receipt,
     SendKey,
+    Window,
 )
 
 
@@ -41,7 +42,10 @@ class Capabilities:
 
     `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent (image, video, file,
     sticker) and what each takes. `actions` are what `act` can do. `recall_within` is how long a message can
-    be withdrawn, in seconds. `new_handles` is true where every login gives everybody a new handle.
+    be withdrawn, in seconds. `new_handles` is true where every login gives everybody a new handle. `window`
+    is true where WeChat takes messages only for a while after a person wrote (`Gateway.window`).
+    `part_limit` is how many characters of a text are one message where longer ones must be split; None
+    where they are not.
     """
 
     backend: str
@@ -53,6 +57,8 @@ class Capabilities:
     media: Mapping[str, Sendable] = field(default_factory=dict)
     actions: frozenset[type[Action]] = frozenset()
     recall_within: float = 0.0
+    window: bool = False
+    part_limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,13 @@ class Scanned:
     """The code was scanned; the person must confirm on the phone. `avatar` holds a picture or is empty."""
 
     avatar: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskCode:
+    """The phone shows a number, which must be given with `give_code`; `wrong`: the last one was not it."""
+
+    wrong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +119,7 @@ class LoggedIn:
     cursor: Cursor
 
 
-LoginStep = ShowQr | AskPhone | Scanned | CodeOver | Unanswered | Answered | LoggedIn
+LoginStep = ShowQr | AskPhone | Scanned | AskCode | CodeOver | Unanswered | Answered | LoggedIn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +135,21 @@ class Batch:
     contacts: tuple[Contact, ...] = ()
     removed: tuple[Handle, ...] = ()
     unread: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knock:
+    """What became of one request to one of WeChat's hosts that asked for nothing: can it be reached at all?
+
+    `outcome` is ok no_name no_connection certificate no_tls no_answer or broken_answer; `why` says more where
+    there is more. `ahead` is by how many seconds our clock is ahead of the host's, None where it does not tell.
+    """
+
+    host: str
+    outcome: str
+    seconds: float
+    why: str = ""
+    ahead: float | None = None
 
 
 class Vault(Protocol):
@@ -156,6 +184,9 @@ class Gateway(Protocol):
         saved.
         """
 
+    def give_code(self, code: str) -> None:
+        """The number that `AskCode` asked for. Ignored while no login waits for one."""
+
     def people(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """The whole address book of this login, page by page; groups come with their members."""
 
@@ -186,6 +217,13 @@ class Gateway(Protocol):
         """Who is in a group now, the owner too; nobody where WeChat does not say.
 
         Raises `LoggedOut`, `Unreachable`, `Throttled`.
+        """
+
+    def window(self, handle: Handle) -> Window | None:
+        """Whether WeChat would take a message to this person now, as far as is known; None: it always would.
+
+        It changes with what is received and sent, and with time. What it says is no promise: `send` may still
+        raise `WindowClosed`.
         """
 
     def avatar(self, handle: Handle) -> MediaRef | None:

@@ -38,6 +38,7 @@ from wx2mqtt.model import (
     Recall,
     Receipt,
     SendKey,
+    Window,
 )
 from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication
 from wx2mqtt.mqtt.topics import Topics
@@ -127,6 +128,7 @@ class WeChat:
         self.people: tuple[Member, ...] = ()
         self.answers: dict[str, deque[Outcome]] = {}
         self._held: dict[str, asyncio.Event] = {}
+        self.windows: dict[Handle, Window] = {}
         self._news = news
 
     def answer(self, text: str, *outcomes: Outcome) -> None:
@@ -149,6 +151,9 @@ class WeChat:
         self.drafts.append(action)
         await self._take(action.chat, action.message_id, key)
         return Done()
+
+    def window(self, handle: Handle) -> Window | None:
+        return self.windows.get(handle)
 
     async def members(self, _group: Handle) -> tuple[Member, ...]:
         return self.people

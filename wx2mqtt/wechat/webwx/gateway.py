@@ -20,6 +20,7 @@ from wx2mqtt.model import (
     Member,
     Receipt,
     SendKey,
+    Window,
 )
 from wx2mqtt.wechat.gateway import Batch, LoggedIn, LoginStep, Progress, Vault
 from wx2mqtt.wechat.webwx import requests
@@ -128,6 +129,13 @@ class WebWx:
         if self._people is None:
             raise LoggedOut(self._channel.words("no_login"))
         return await self._people.members(group)
+
+    def give_code(self, code: str) -> None:
+        """As `Gateway.give_code`: no login here asks for a number."""
+
+    def window(self, handle: Handle) -> Window | None:  # noqa: ARG002 - the seam's
+        """As `Gateway.window`: web WeChat has none."""
+        return None
 
     def avatar(self, handle: Handle) -> MediaRef | None:
         """As `Gateway.avatar`."""
