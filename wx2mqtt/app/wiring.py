@@ -59,6 +59,7 @@ def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...], web: Web | None
             inline_below=account.media.inline_below,
             base=media_base(web or settings.web),
         ),
+        plain=account.plain,
         per_minute=account.send.per_minute,
         burst=account.send.burst,
         pins=pins_of(account),

@@ -22,9 +22,9 @@ from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Cursor, Event, Json, Kind, Message, Owner
-from wx2mqtt.mqtt.payloads import event_body, message_body
-from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.journal import Journal, NewEvent, NewMessage, Recorded
+from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
+from wx2mqtt.mqtt.topics import TEXT, Topics
+from wx2mqtt.store.journal import Journal, NewEvent, NewMessage, NewPublication, Recorded
 from wx2mqtt.store.people import NO_CHANGES, Person
 from wx2mqtt.wechat.gateway import Batch
 
@@ -50,6 +50,7 @@ class Inbound:
         echoes: Echoes,
         filters: Filters,
         media: MediaRules,
+        plain: bool,
         stored: Callable[[Recorded], None],
         to_fetch: Callable[[Sequence[NewMessage]], None],
         people_changed: Callable[[], None],
@@ -65,7 +66,7 @@ class Inbound:
         self._unsaved = NO_CHANGES
         self._untold: list[NewEvent] = []
         self._one_commit = asyncio.Lock()
-        self.filters, self.media = filters, media
+        self.filters, self.media, self.plain = filters, media, plain
         self.owner: Owner | None = None
         self.counts: Counter[str] = Counter()
 
@@ -161,7 +162,15 @@ class Inbound:
             body=body,
             media=jobs,
             held=is_held(jobs, self.media),
+            plain=self._plain(person, message.text) if trusted else None,
         )
+
+    def _plain(self, person: Person, text: str) -> NewPublication | None:
+        """For devices that cannot look for `trusted` in JSON: they hear nobody else."""
+        if not self.plain or not text:
+            return None
+        topic = self._topics.text(person.level)
+        return NewPublication(topic=topic, payload=plain_text(text), sort="plain", content_type=TEXT)
 
     async def _with_quoted(self, message: Message) -> Message:
         """A quote tells by topic too whom it answers, where their message is still known."""

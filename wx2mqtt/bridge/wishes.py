@@ -22,6 +22,7 @@ class Wishes:
     rules: Rules
     filters: Filters
     media: MediaRules
+    plain: bool
     per_minute: float
     burst: int
     pins: Mapping[str, Pin]

@@ -25,6 +25,7 @@ REQUEST_CODES = RESULT_CODES | {
 """Every `code` of an answer to a request (DESIGN 4.2)."""
 
 LAST_TEXT = 1000  # characters of text in `last` (DESIGN 4)
+PLAIN_TEXT = 200  # bytes on `text/<user>`: what small devices have a buffer for (DESIGN 3)
 
 
 def encode(value: Mapping[str, Json]) -> bytes:
@@ -114,6 +115,11 @@ def last_body(payload: bytes) -> bytes:
     if isinstance(text, str) and len(text) > LAST_TEXT:
         return encode({**body, "text": text[:LAST_TEXT], "truncated": True})
     return encode(body) if had_bytes else payload
+
+
+def plain_text(text: str) -> bytes:
+    """The bare text for small devices: as many whole characters as go into 200 bytes."""
+    return text.encode("utf-8", "replace")[:PLAIN_TEXT].decode("utf-8", "ignore").encode()
 
 
 def cut(payload: bytes, limit: int) -> bytes | None:

@@ -57,6 +57,13 @@ TABLE: tuple[Topic, ...] = (
         meaning="what happened and is no message",
     ),
     Topic(
+        pattern="text/<user>",
+        by_bridge=True,
+        retained=False,
+        content_type=TEXT,
+        meaning="with plain: what somebody trusted wrote, as bare text",
+    ),
+    Topic(
         pattern="login/state",
         by_bridge=True,
         retained=True,
@@ -173,6 +180,9 @@ class Topics:
 
     def event(self, kind: str) -> str:
         return f"{self.base}/event/{kind}"
+
+    def text(self, user: str) -> str:
+        return f"{self.base}/text/{user}"
 
     def request(self, name: str) -> str:
         return f"{self.base}/bridge/request/{name}"

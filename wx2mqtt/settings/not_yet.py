@@ -18,7 +18,6 @@ NOT_YET: tuple[str, ...] = (
     "accounts.*.ilink",
     "accounts.*.hold",
     "accounts.*.fallback",
-    "accounts.*.plain",
 )
 
 

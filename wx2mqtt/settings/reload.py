@@ -14,6 +14,7 @@ LIVE: tuple[str, ...] = (
     "accounts.*.receive.*",
     "accounts.*.media.*",
     "accounts.*.history.keep",
+    "accounts.*.plain",
     "homeassistant.expose",
     "log.level",
     "language",

@@ -102,6 +102,7 @@ class Inbound(Lane):
         rows, messages, last = self._rows(fresh, seq)
         insert(connection, _SQL["add"], rows)
         insert(connection, MEDIA["add"], self._media(fresh, seq))
+        self._publish(connection, (one.plain for one in fresh if isinstance(one, NewMessage) and one.plain))
         connection.execute(_SQL["advance"], (seq + messages, cursor, login_id, self._account))
         return Recorded(
             messages=messages,

@@ -70,7 +70,8 @@ class MediaRow:
 class NewMessage:
     """A message from WeChat. `body` is what is published, but for `schema`, `stream` and `seq`.
 
-    `media` are the jobs that fetch its bytes. A `held` one is not published before `release`.
+    `media` are the jobs that fetch its bytes. A `held` one is not published before `release`. `plain` goes
+    out beside it, whenever that is.
     """
 
     key: str
@@ -84,6 +85,7 @@ class NewMessage:
     body: Mapping[str, Json]
     media: tuple[NewMedia, ...] = ()
     held: bool = False
+    plain: NewPublication | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class NewPublication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A publication that waits. `sort` is message, event, result or response."""
+    """A publication that waits. `sort` is message, event, plain, result or response."""
 
     id: int
     topic: str

@@ -32,6 +32,7 @@ from wx2mqtt.model import (
     Owner,
     Receipt,
     SendKey,
+    Window,
 )
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.journal import NewEvent, NewMessage, Recorded
@@ -86,6 +87,8 @@ class PaperGateway:
         self.asked: list[bool] = []  # `resume` of each login
         self.cursors: list[str] = []
         self.logouts = 0
+        self.given: list[str] = []  # the numbers that `AskCode` asked for
+        self.windows: dict[Handle, Window] = {}
 
     async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         self.asked.append(resume)
@@ -97,6 +100,9 @@ class PaperGateway:
             else:
                 yield step
         await asyncio.sleep(10**9)
+
+    def give_code(self, code: str) -> None:
+        self.given.append(code)
 
     async def people(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:
         page = self.directory.popleft() if self.directory else (WIFE,)
@@ -123,6 +129,9 @@ class PaperGateway:
 
     async def members(self, group: Handle) -> tuple[Member, ...]:
         raise NotImplementedError
+
+    def window(self, handle: Handle) -> Window | None:
+        return self.windows.get(handle)
 
     def avatar(self, handle: Handle) -> MediaRef | None:
         raise NotImplementedError
@@ -226,6 +235,7 @@ class Talk:
     identity: Identity = field(default_factory=lambda: Identity([], {}, {}))
     filters: Filters = field(default_factory=Filters)
     media: MediaRules = field(default_factory=MediaRules)
+    plain: bool = False
     full: str = ""
 
     def __post_init__(self) -> None:
@@ -243,6 +253,7 @@ class Talk:
             echoes=Echoes(),
             filters=self.filters,
             media=self.media,
+            plain=self.plain,
             stored=self.stored.append,
             to_fetch=self.to_fetch.extend,
             people_changed=self._people_changed,

@@ -392,3 +392,60 @@ def test_where_small_ones_stand_in_the_message_it_is_held():
         assert [one.held for one in house.journal.messages()] == [True, False]
 
     at_home(story)
+
+
+# bare text for small devices
+
+
+def plains(house: House) -> list[tuple[str, str]]:
+    """Topic and payload of what goes out as bare text."""
+    found = (one.plain for one in house.journal.messages())
+    return [(one.topic, one.payload.decode()) for one in found if one is not None]
+
+
+def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
+    async def story(house: House) -> None:
+        house.inbound.plain = True
+        note = message(
+            "2", "开门", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True
+        )
+        await house.take(
+            message("1"),
+            note,
+            message("3", "on", sender=WIFE.handle, sender_name="晓梅", **IN_FAMILY),
+            message("4", "[图片]", **PICTURE),
+        )
+        assert plains(house) == [
+            ("wx/text/wife", "开灯 ☀"),
+            ("wx/text/filehelper", "开门"),
+            ("wx/text/family", "on"),
+            ("wx/text/wife", "[图片]"),
+        ]
+        (first, *_) = house.journal.messages()
+        assert first.plain is not None
+        assert (first.plain.content_type, first.plain.expiry) == ("text/plain", None)
+
+    at_home(story)
+
+
+def test_nobody_else_gets_onto_the_topics_of_bare_text():
+    async def story(house: House) -> None:
+        house.inbound.plain = True
+        await house.take(
+            message("1", "on", chat=MOM.handle, sender=MOM.handle),
+            message("2", "on", sender=Handle("@eve"), sender_name="老婆", **IN_FAMILY),
+            message("3", "on", kind=Kind.SYSTEM, sender=None),
+            message("4", ""),
+        )
+        assert len(house.journal.messages()) == 4
+        assert plains(house) == []
+
+    at_home(story)
+
+
+def test_without_plain_there_is_no_bare_text():
+    async def story(house: House) -> None:
+        await house.take(message("1"))
+        assert plains(house) == []
+
+    at_home(story)

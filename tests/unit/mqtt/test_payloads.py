@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, Message, Result, Status
 from wx2mqtt.mqtt.payloads import (
     LAST_TEXT,
+    PLAIN_TEXT,
     answer_error,
     answer_ok,
     cut,
@@ -18,6 +19,7 @@ from wx2mqtt.mqtt.payloads import (
     event_body,
     last_body,
     message_body,
+    plain_text,
     result_body,
 )
 
@@ -215,3 +217,16 @@ def test_the_bytes_of_a_message_go_before_all_else():
 
 def test_what_has_no_text_cannot_be_cut_further():
     assert cut(encode({"id": "x" * 100}), 50) is None
+
+
+@given(TEXTS)
+def test_the_bare_text_is_as_much_as_goes_into_200_bytes_and_ends_with_a_whole_character(text):
+    plain = plain_text(text).decode()
+    assert text.startswith(plain)
+    assert len(plain.encode()) <= PLAIN_TEXT == 200
+    following = text[len(plain) : len(plain) + 1]
+    assert not following or len((plain + following).encode()) > PLAIN_TEXT
+
+
+def test_half_a_character_from_a_stranger_does_not_stop_the_bare_text():
+    assert plain_text("on\ud83d") == b"on?"

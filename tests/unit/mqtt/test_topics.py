@@ -27,6 +27,7 @@ MADE = {
     "in/<user>": Topics("wx").message("<user>"),
     "result/<user>": Topics("wx").result("<user>"),
     "event/<kind>": Topics("wx").event("<kind>"),
+    "text/<user>": Topics("wx").text("<user>"),
     "login/state": Topics("wx").login_state,
     "login/qr": Topics("wx").login_qr,
     "login/url": Topics("wx").login_url,

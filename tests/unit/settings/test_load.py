@@ -276,7 +276,6 @@ def test_warnings_name_what_has_no_effect(loaded):
         mqtt: {url: embedded, username: me, tls: {ca_file: wx2mqtt.yaml}}
         accounts:
           home:
-            plain: true
             hold: {max: 5}
             contacts: {me: {owner: true}}
             ilink: {typing: true}
@@ -285,10 +284,9 @@ def test_warnings_name_what_has_no_effect(loaded):
     assert [(w.line, w.key, w.message.partition(":")[0]) for w in got.warnings] == [
         (1, "mqtt.username", "has no effect"),
         (1, "mqtt.tls", "has no effect"),
-        (4, "accounts.home.plain", "has no effect yet"),
-        (5, "accounts.home.hold.max", "has no effect yet"),
-        (6, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
-        (7, "accounts.home.ilink.typing", "has no effect yet"),
+        (4, "accounts.home.hold.max", "has no effect yet"),
+        (5, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
+        (6, "accounts.home.ilink.typing", "has no effect yet"),
     ]
 
 

@@ -13,7 +13,7 @@ from tests.unit.store.make import event, message, person
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import Cursor, PersonId
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import Journal, Opened, Recorded
+from wx2mqtt.store.journal import Journal, NewPublication, Opened, Recorded, Wanted
 from wx2mqtt.store.people import NO_CHANGES, People, PeopleChanges
 
 C1, C2 = Cursor("cursor 1"), Cursor("cursor 2")
@@ -194,3 +194,23 @@ async def test_an_empty_batch_moves_the_cursor(journal: Journal) -> None:
     recorded = await journal.record([], NO_CHANGES, C1, "login")
     assert recorded == Recorded(messages=0, events=0, repeated=0, last=None, seq=0)
     assert (await journal.open()).cursor == C1
+
+
+async def test_bare_text_goes_out_in_the_commit_of_its_message_once_and_is_no_message(
+    database: Database, clock: Clock
+) -> None:
+    journal = Journal(database, "home", clock)
+    await journal.open()
+    bare = NewPublication(
+        topic="wx/text/wife", payload="开灯 ☀".encode(), sort="plain", content_type="text/plain"
+    )
+    for _ in range(2):  # WeChat hands it over twice
+        await journal.record([replace(message("a"), plain=bare), message("b")], NO_CHANGES, C1, "login")
+
+    rows = [(row.topic, row.sort, row.content_type) for row in await journal.waiting(0, 10)]
+    assert sorted(rows) == [
+        ("wx/in/wife", "message", "application/json"),
+        ("wx/in/wife", "message", "application/json"),
+        ("wx/text/wife", "plain", "text/plain"),
+    ]
+    assert len((await journal.history(Wanted()))[0]) == 2
