@@ -60,8 +60,8 @@ class Watch:
 def status_line(accounts: list[Account]) -> str:
     """One line for `systemctl status`: each account, its login and its broker."""
     return "; ".join(
-        f"{account.name}: {account.rooms.session.login.state}"
-        + (f" ({account.rooms.session.login.reason})" if account.rooms.session.login.reason else "")
+        f"{account.name}: {account.login.state}"
+        + (f" ({account.login.reason})" if account.login.reason else "")
         + (
             ""
             if account.broker_connected

@@ -14,6 +14,7 @@ from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.media.shelf import Shelf
 from wx2mqtt.bridge.requests import Filling, Requests, Work
 from wx2mqtt.bridge.rooms import Ground, Rooms
+from wx2mqtt.bridge.state import Login
 from wx2mqtt.bridge.telling import Telling
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.clock import now_ms
@@ -172,9 +173,14 @@ class Account:
         """The body of `bridge/health` as of now. Raises `StoreError`."""
         return await self._telling.health()
 
+    @property
+    def login(self) -> Login:
+        """The login as it stands."""
+        return self.rooms.session.login
+
     def login_shown(self) -> Json:
         """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
-        body = self.rooms.session.login.body(self.name)
+        body = self.login.body(self.name)
         return {**body, "url": self.rooms.board.url, "qr_topic": self.topics.login_qr}
 
     @property

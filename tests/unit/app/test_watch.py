@@ -48,8 +48,8 @@ class PaperAccount:
     tried: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def session(self) -> Any:
-        return SimpleNamespace(login=SimpleNamespace(state=self.state, reason=self.reason))
+    def login(self) -> Any:
+        return SimpleNamespace(state=self.state, reason=self.reason)
 
     @property
     def counters(self) -> Any:
