@@ -65,9 +65,9 @@ class Connection:
         """As `Wire.send_publish`."""
         return self._wire.send_publish(topic, payload, retain=retain, properties=properties)
 
-    def subscribe(self, filters: Sequence[str]) -> int:
+    def subscribe(self, filters: Sequence[str], *, everything: bool = False) -> int:
         """As `Wire.send_subscribe`."""
-        return self._wire.send_subscribe(filters)
+        return self._wire.send_subscribe(filters, everything=everything)
 
     def send(self, packet: bytes) -> None:
         """A packet of our own making, such as an acknowledgement."""

@@ -30,6 +30,7 @@ class Options:
     `keepalive` and `session_expiry` in seconds. `receive_maximum` is how many deliveries may wait for their
     acknowledgement, `packet_limit` the largest packet in bytes that the broker may send (MQTT 5). What
     is larger it drops without a word: the largest file that WeChat takes must pass, with all around it.
+    `clean` has the broker forget what it kept of this client.
     """
 
     urls: tuple[str, ...] = field(repr=False)
@@ -40,7 +41,8 @@ class Options:
     keepalive: int = 30
     tls: TlsFiles | None = None
     session_expiry: int = WEEK
-    will: Publication
+    will: Publication | None = None
     subscriptions: tuple[Subscription, ...] = ()
     receive_maximum: int = 200
     packet_limit: int = 101 * 1024 * 1024
+    clean: bool = False

@@ -86,7 +86,7 @@ class Wire(paho.Client):
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
-            clean_session=None if self._v5 else False,
+            clean_session=None if self._v5 else options.clean,
             protocol=MQTTProtocolVersion.MQTTv5 if self._v5 else MQTTProtocolVersion.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,
@@ -103,7 +103,7 @@ class Wire(paho.Client):
         host, port = address.host or "localhost", address.port or 1  # not used: the socket is ours
         if self._v5:
             properties = _connect_properties(options)
-            self.connect(host, port, options.keepalive, clean_start=False, properties=properties)
+            self.connect(host, port, options.keepalive, clean_start=options.clean, properties=properties)
         else:
             self.connect(host, port, options.keepalive)
 
@@ -120,14 +120,19 @@ class Wire(paho.Client):
             raise NotConnected
         return info.mid
 
-    def send_subscribe(self, filters: Sequence[str]) -> int:
-        """QoS 1; on MQTT 5 No Local, Retain Handling 2, no Retain As Published. The packet id."""
+    def send_subscribe(self, filters: Sequence[str], *, everything: bool = False) -> int:
+        """QoS 1; on MQTT 5 No Local, Retain Handling 2, no Retain As Published. The packet id.
+
+        With `everything` also what we publish ourselves, and what is retained.
+        """
         if self._v5:
             wish = SubscribeOptions(
                 qos=1,
-                noLocal=True,
+                noLocal=not everything,
                 retainAsPublished=False,
-                retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND,
+                retainHandling=SubscribeOptions.RETAIN_SEND_ON_SUBSCRIBE
+                if everything
+                else SubscribeOptions.RETAIN_DO_NOT_SEND,
             )
             return self.subscribe([(name, wish) for name in filters])[1] or 0
         return self.subscribe([(name, 1) for name in filters])[1] or 0
@@ -138,6 +143,8 @@ class Wire(paho.Client):
         password = options.password if options.password is not None else address.password
         if username is not None:
             self.username_pw_set(username, password)
+        if will is None:
+            return
         properties = _will_properties(will.content_type) if self._v5 else None
         self.will_set(will.topic, will.payload, 1, will.retain and attempt.retained_will, properties)
 

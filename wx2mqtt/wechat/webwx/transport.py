@@ -1,4 +1,4 @@
-"""The only door to httpx: a request goes out, a whole answer comes back, or an error that says what to do.
+"""The door to httpx: a request goes out, a whole answer comes back, or an error that says what to do.
 
 No redirect is followed, every answer has a limit in size and time, and nothing that is secret gets into a
 log.
@@ -218,7 +218,7 @@ class Transport:
     def _take_cookies(self, request: Request, response: httpx.Response) -> None:
         lines = response.headers.get_list("set-cookie")
         if lines:
-            now = _date(response.headers.get("date", "")) or self._timing.wall()
+            now = date_of(response.headers.get("date", "")) or self._timing.wall()
             self.cookies = self.cookies.after(host_of(request.url), lines, now)
 
     def _accepted(self, endpoint: Endpoint, answer: Answer) -> Answer:
@@ -257,9 +257,9 @@ def _client(endpoint: str | None, door: httpx.AsyncBaseTransport | None) -> http
         keepalive_expiry=KEEP_ALIVE,
     )
     if door is not None or endpoint is not None:
-        return _Direct(door or httpx.AsyncHTTPTransport(verify=_trust(endpoint), limits=limits))
+        return _Direct(door or httpx.AsyncHTTPTransport(verify=trust_for(endpoint), limits=limits))
     return httpx.AsyncClient(
-        verify=_trust(endpoint),
+        verify=trust_for(endpoint),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # ours are kept in `Cookies`
         headers=HEADERS,
         limits=limits,
@@ -295,14 +295,15 @@ class _Direct:
         await self._door.aclose()
 
 
-def _trust(endpoint: str | None) -> ssl.SSLContext:
+def trust_for(endpoint: str | None) -> ssl.SSLContext:
     """Certificates as httpx finds them (SSL_CERT_FILE); none are loaded for an address without TLS."""
     if endpoint is not None and endpoint.startswith("http:"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return httpx.create_ssl_context()
 
 
-def _date(written: str) -> float | None:
+def date_of(written: str) -> float | None:
+    """The seconds since 1970 of a date in a header; None where it is none."""
     try:
         return parsedate_to_datetime(written).timestamp()
     except (ValueError, OverflowError, IndexError):

@@ -196,9 +196,9 @@ async def test_no_address_and_no_key_gets_into_a_log(caplog: pytest.LogCaptureFi
 
 
 def test_certificates_are_loaded_only_where_there_is_tls() -> None:
-    assert transport._trust("http://127.0.0.1:1").get_ca_certs() == []
-    assert transport._trust("https://127.0.0.1:1").verify_mode is ssl.CERT_REQUIRED
-    assert transport._trust(None).verify_mode is ssl.CERT_REQUIRED
+    assert transport.trust_for("http://127.0.0.1:1").get_ca_certs() == []
+    assert transport.trust_for("https://127.0.0.1:1").verify_mode is ssl.CERT_REQUIRED
+    assert transport.trust_for(None).verify_mode is ssl.CERT_REQUIRED
 
 
 async def test_proxies_of_the_environment_are_used_for_wechat_itself_only(
