@@ -1,0 +1,32 @@
+"""What the tests of the flows share: Node-RED is there, and a house that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.node_red.house import House, at_house
+from tests.node_red.installed import install
+from tests.support.broker import PROGRAM
+
+
+@pytest.fixture(scope="session")
+def node_red() -> None:
+    """Skips where Node-RED or mosquitto cannot be had."""
+    if problem := install():
+        pytest.skip(problem)
+    if PROGRAM is None:
+        pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(node_red: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    """One house for all tests of a module. They need the loop of the module:
+    `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Each loads its own flows and leaves the rest as it
+    was. At the end Node-RED must have complained of nothing.
+    """
+    async with at_house(tmp_path_factory.mktemp("house")) as house:
+        yield house
+        assert house.red.complaints() == []

@@ -1,0 +1,102 @@
+"""A home in which a real Node-RED runs the flows of deploy/node-red."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.node_red.red import NodeRed, Nodes
+from tests.support.broker import DURABLE
+from tests.support.home import Home, at_home
+
+FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
+NAMES = sorted(path.stem for path in FLOWS.glob("*.json"))
+
+CONTACTS = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "family": {"group": "相亲相爱一家人"}}
+
+
+class House:
+    """Simulated WeChat, a broker, the bridge and Node-RED."""
+
+    def __init__(self, home: Home, red: NodeRed) -> None:
+        self.home = home
+        self.red = red
+        self.flow: Nodes = []
+
+    async def load(self, *names: str, every: float | None = None, **env: Any) -> None:
+        """Deploy these flows as they are, but for the broker's address, values of their tabs, and the seconds
+        after which their buttons press themselves. Returns once all is subscribed.
+        """
+        merged = {node["id"]: node for name in names for node in read(name)}
+        self.flow = [self._fitted(node, every, env) for node in merged.values()]
+        seen = len(self.home.broker.log)
+        await self.home.hear(self.red.deploy, self.flow)
+        await self.home.hear(self._subscribed, seen)
+
+    async def press(self, name: str) -> None:
+        """Press the button whose name begins so."""
+        (button,) = [one for one in self.flow if one["type"] == "inject" and one["name"].startswith(name)]
+        await self.home.hear(self.red.push, button["id"])
+
+    async def shown(self, name: str, text: str = "", *, since: int = 0) -> str:
+        """The first that the debug node of this name shows with `text` in it."""
+        return await self.home.hear(self.red.shown, name, text, since=since)
+
+    async def sent(self, *texts: str, since: int) -> None:
+        """Wait until WeChat took texts with these in them, in this order, after the first `since`; and no more."""
+        lines = (await self.home.phone.sent(since + len(texts)))[since:]
+        found = [f"{line['to']}: {line['text']}" for line in lines]
+        assert len(found) == len(texts), found
+        for line, text in zip(found, texts, strict=True):
+            assert text in line, found
+
+    async def count(self) -> int:
+        """How much WeChat took from the bridge so far."""
+        return len(await self.home.phone.get("sent"))
+
+    async def restart(self) -> None:
+        """Stop Node-RED in order, and start it again on what it keeps; returns once all is subscribed."""
+        await self.home.hear(self.red.stop)
+        await self.start()
+
+    async def start(self) -> None:
+        seen = len(self.home.broker.log)
+        await self.home.hear(self.red.start)
+        await self.home.hear(self._subscribed, seen)
+
+    def _subscribed(self, seen: int) -> None:
+        log = self.home.broker.log
+        for _ in {one["topic"] for one in self.flow if one["type"] == "mqtt in"}:
+            line = self.home.broker.wait_for_log("Sending SUBACK to nodered", since=seen)
+            seen = log.index(line, seen) + 1
+
+    def _fitted(self, node: dict[str, Any], every: float | None, env: dict[str, Any]) -> dict[str, Any]:
+        node = copy.deepcopy(node)
+        if node["type"] == "mqtt-broker":
+            node["port"] = self.home.broker.port
+        if node["type"] == "tab":
+            for one in node["env"]:
+                one["value"] = str(env.get(one["name"], one["value"]))
+        if every is not None and node.get("repeat"):
+            node["repeat"] = str(every)
+        return node
+
+
+def read(name: str) -> Nodes:
+    """The nodes of one file."""
+    nodes: Nodes = json.loads((FLOWS / f"{name}.json").read_text())
+    return nodes
+
+
+@asynccontextmanager
+async def at_house(folder: Path) -> AsyncIterator[House]:
+    """A house that is logged in."""
+    async with at_home(folder, DURABLE) as home:
+        home.bridge.configure(home.settings({"contacts": CONTACTS}))
+        with NodeRed(folder / "node-red") as red:
+            await home.log_in()
+            yield House(home, red)

@@ -1,0 +1,132 @@
+"""The flow that misses nothing: each message once and in order, through deploys, restarts and another store."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.node_red.house import House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+NAME = "each once, in order"
+
+
+async def came(house: House, last: str, since: int) -> list[dict[str, Any]]:
+    """The messages that came out of the flow, up to the one with this text."""
+    await house.shown(NAME, f'"text":"{last}"', since=since)
+    return [json.loads(text) for text in house.red.all_shown(NAME, since=since)]
+
+
+def texts(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["text"] for message in messages]
+
+
+def numbered(messages: list[dict[str, Any]]) -> bool:
+    """Whether their numbers follow each other."""
+    first = messages[0]["seq"]
+    return [message["seq"] for message in messages] == list(range(first, first + len(messages)))
+
+
+async def test_the_first_time_it_begins_with_now(house: House):
+    home, since = house.home, len(house.red.told)
+    await home.phone.say("wife", "of before {n}", count=3)
+    await home.body("wx/in/wife", text="of before 3")
+    await house.load("history")
+    await home.body("wx/bridge/response/history")
+    await home.phone.say("wife", "new")
+    assert texts(await came(house, "new", since)) == ["new"]
+
+
+async def test_what_came_while_node_red_was_away_comes_once_and_in_order(house: House):
+    home, since = house.home, len(house.red.told)
+    await house.load("history")
+    await home.phone.say("wife", "a {n}", count=3)
+    await came(house, "a 3", since)
+    await home.hear(house.red.stop)
+    await home.phone.say("mom", "b {n}", count=3)
+    await home.phone.say("wife", "c {n}", count=3)
+    await home.body("wx/in/wife", text="c 3")
+    await house.start()
+    await home.phone.say("wife", "d {n}", count=3)
+    messages = await came(house, "d 3", since)
+    assert sorted(texts(messages)) == sorted(f"{word} {n}" for word in "abcd" for n in (1, 2, 3))
+    assert numbered(messages)
+
+
+async def test_more_than_one_answer_holds(house: House):
+    home, since, heard = house.home, len(house.red.told), house.home.ear.count
+    await house.load("history")
+    await home.phone.say("wife", "before")
+    await came(house, "before", since)
+    await home.hear(house.red.stop)
+    await home.phone.say("wife", "many {n}", count=700)
+    await home.body("wx/in/wife", text="many 700")
+    await house.start()
+    messages = await came(house, "many 700", since)
+    assert texts(messages) == ["before", *(f"many {n}" for n in range(1, 701))]
+    asked = [one.body for one in home.ear.heard[heard:] if one.topic == "wx/bridge/request/history"]
+    assert len(asked) > 2
+
+
+async def test_deploys_while_messages_come_lose_none_and_double_none(house: House):
+    home, since = house.home, len(house.red.told)
+    await house.load("history")
+    for round_ in range(5):
+        await home.phone.say("wife", f"deploy {round_} {{n}}", count=20)
+        await house.load("history", "echo")
+    await home.phone.say("mom", "after")
+    messages = await came(house, "after", since)
+    assert len(messages) == 101
+    assert numbered(messages)
+
+
+async def test_what_is_published_again_or_was_lost_on_the_way_is_seen_by_its_number(house: House):
+    home, since, heard = house.home, len(house.red.told), house.home.ear.count
+    await house.load("history")
+    await home.phone.say("wife", "first")
+    (first,) = await came(house, "first", since)
+    published = await home.hear(home.ear.wait, "wx/in/wife", lambda one: one.body["text"] == "first")
+    await home.publish("wx/in/wife", published.payload)
+    await home.hear(house.red.stop)
+    await home.phone.say("wife", "lost by a broker")
+    await home.body("wx/in/wife", text="lost by a broker", since=heard)
+    await home.hear(home.bridge.stop)  # so that nobody asks when Node-RED starts
+    await house.start()
+    later = {**first, "seq": first["seq"] + 2, "text": "later"}
+    await home.publish("wx/in/wife", json.dumps(later))
+    await home.restart()
+    await home.phone.say("wife", "last")
+    assert texts(await came(house, "last", since)) == ["first", "lost by a broker", "last"]
+
+
+async def test_a_number_that_is_missing_is_asked_for(house: House):
+    """As when a broker with a full queue drops one: what follows shows it."""
+    home, since, heard = house.home, len(house.red.told), house.home.ear.count
+    await house.load("history")
+    await home.phone.say("wife", "one")
+    (one,) = await came(house, "one", since)
+    await home.hear(home.ear.wait, "wx/bridge/response/history", since=heard)
+    asked = home.ear.count
+    await home.publish("wx/in/wife", json.dumps({**one, "seq": one["seq"] + 5}))
+    await home.hear(home.ear.wait, "wx/bridge/response/history", since=asked)
+    await home.phone.say("wife", "two")
+    assert texts(await came(house, "two", since)) == ["one", "two"]
+
+
+async def test_another_store_begins_anew_and_all_of_it_is_new(house: House):
+    home, since = house.home, len(house.red.told)
+    await house.load("history")
+    await home.phone.say("wife", "of the old store")
+    (old,) = await came(house, "of the old store", since)
+    await home.hear(home.bridge.stop)
+    shutil.rmtree(home.bridge.store)
+    await home.log_in()
+    await home.phone.say("wife", "of the new store {n}", count=3)
+    messages = await came(house, "of the new store 3", since)
+    assert texts(messages) == ["of the old store", *(f"of the new store {n}" for n in (1, 2, 3))]
+    assert messages[-1]["stream"] != old["stream"]
+    assert messages[-1]["seq"] == 3
