@@ -1,0 +1,114 @@
+"""A home with everything in it and a real Home Assistant. `make test-home` says which Python has it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.home.house import HouseProcess
+from tests.support.broker import DURABLE, PROGRAM, free_port
+from tests.support.home import Home, at_home
+
+PYTHON = os.environ.get("HOME_ASSISTANT_PYTHON", "")
+BLUEPRINTS = Path(__file__).parents[2] / "deploy/home-assistant/blueprints"
+DISCOVERY = "homeassistant/device/wx2mqtt_home/config"
+WEB = {"listen": "127.0.0.1:0", "url": "http://wechat.example:8099"}
+
+collect_ignore_glob = [] if PYTHON else ["test_*.py"]  # this is `make test-home`, not `make test`
+
+
+class Scene:
+    """The home, and Home Assistant in it; blocking calls of the latter go through `do`, `until`, `call`."""
+
+    def __init__(self, home: Home, house: HouseProcess) -> None:
+        self.home = home
+        self.house = house
+
+    def settings(self, *expose: str, enabled: bool = True, **more: Any) -> dict[str, Any]:
+        """A configuration that shows these people."""
+        shown = {"enabled": enabled, "expose": list(expose)}
+        account = {"media": {"allow_hosts": ["127.0.0.1"]}}
+        return self.home.settings(account, homeassistant=shown, web=WEB, **more)
+
+    async def do(self, order: str, **fields: Any) -> Any:
+        """An order of the driver."""
+        return await asyncio.to_thread(self.house.do, order, **fields)
+
+    async def until(self, template: str) -> None:
+        """Wait until a template is true."""
+        await asyncio.to_thread(self.house.until, template)
+
+    async def lives(self, entity: str) -> None:
+        """Wait until it is there and available; a state that nobody has is `unknown` as well."""
+        await self.until(f"expand('{entity}') | rejectattr('state', 'eq', 'unavailable') | list | count == 1")
+
+    async def call(self, action: str, data: dict[str, Any] | None = None, **target: Any) -> None:
+        """Call an action."""
+        await asyncio.to_thread(self.house.call, action, data, **target)
+
+    async def state(self, entity: str) -> dict[str, Any]:
+        """State and attributes."""
+        found: dict[str, Any] = (await self.do("states"))[entity]
+        return found
+
+    async def publish(self, topic: str, body: Any, *, retain: bool = True) -> None:
+        """Something of another device in the house."""
+        payload = body if isinstance(body, (str, bytes)) else json.dumps(body)
+        await self.home.publish(topic, payload, retain=retain)
+
+    async def listens(self, topic: str, since: int = 0) -> None:
+        """Home Assistant has subscribed to it, and the broker has said yes."""
+        await self.home.broker.logged(f"{topic} (QoS 1)", since=since)
+        await self.home.broker.logged("Sending SUBACK", since=self._place(f"{topic} (QoS 1)", since))
+
+    def _place(self, text: str, since: int) -> int:
+        log = self.home.broker.log
+        return next(place for place, line in enumerate(log) if place >= since and text in line)
+
+    async def reload(self, *expose: str) -> None:
+        """The owner shows other people, and has the file read again."""
+        self.home.bridge.configure(self.settings(*expose))
+        answer = await self.home.ask("reload")
+        assert answer["status"] == "ok"
+
+    async def join(self) -> None:
+        """Add MQTT in Home Assistant, as one does on its page, and wait until the account is there."""
+        port = self.home.broker.port
+        added = await self.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": port})
+        assert added == {"type": "create_entry", "errors": None}
+        await self.until("states('sensor.wechat_home_login_state') == 'online'")
+        await self.listens("wx/in/+")
+
+
+@asynccontextmanager
+async def scene_in(folder: Path, **configuration: Any) -> AsyncIterator[Scene]:
+    """Everything runs, and the phone is logged in; not a line at warning or above was logged at the end."""
+    async with at_home(folder, DURABLE) as home:
+        house = HouseProcess(PYTHON, folder / "house", port=free_port(), configuration=configuration)
+        scene = Scene(home, house)
+        shutil.copytree(BLUEPRINTS, house.folder / "blueprints/automation/wx2mqtt")
+        await home.phone.post("people", friends=500)
+        home.bridge.configure(scene.settings("wife", "妈妈"))
+        await asyncio.gather(asyncio.to_thread(house.start), home.log_in())
+        try:
+            await scene.join()
+            yield scene
+        finally:
+            await asyncio.to_thread(house.stop)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """One for all tests of a module, which run in order."""
+    assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
+    async with scene_in(tmp_path_factory.mktemp("house")) as scene:
+        yield scene
