@@ -141,6 +141,11 @@ class House:
         await self.hass.async_add_executor_job(ha_yaml.save_yaml, path, order["automations"])
         await self.hass.services.async_call("automation", "reload", blocking=True)
 
+    async def notes(self, _order: dict[str, Any]) -> Any:
+        """What notifications on the page say, by id."""
+        kept = self.hass.data.get("persistent_notification", {})
+        return {key: one["message"] for key, one in kept.items()}
+
     async def traces(self, _order: dict[str, Any]) -> Any:
         """How the runs of each automation ended, oldest first."""
         kept = self.hass.data.get("trace", {})

@@ -1,0 +1,353 @@
+"""The blueprints of `deploy/home-assistant`: loaded by Home Assistant, and their automations run to the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+import yaml
+
+from tests.home.conftest import BLUEPRINTS, Scene
+from tests.home.test_entities import complaints
+from wx2mqtt.bridge.qr import placeholder
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+
+MESSAGE = "event.wechat_home_message"
+CARD = BLUEPRINTS.parent / "dashboard.yaml"
+HOUSE = {"device": {"identifiers": ["house"], "name": "House"}}
+THINGS: dict[str, dict[str, Any]] = {
+    "camera/door": {"topic": "house/camera", "name": "Door"},
+    "event/bell": {
+        "state_topic": "house/bell",
+        "event_types": ["ring"],
+        "device_class": "doorbell",
+        "name": "Bell",
+    },
+    "binary_sensor/water": {"state_topic": "house/water", "device_class": "moisture", "name": "Water"},
+    "switch/siren": {"command_topic": "house/siren", "state_topic": "house/siren", "name": "Siren"},
+    "binary_sensor/home": {"state_topic": "house/home", "device_class": "presence", "name": "Somebody"},
+    "switch/lamp": {"command_topic": "house/lamp", "state_topic": "house/lamp", "name": "Lamp"},
+}
+
+
+def automation(blueprint: str, name: str = "", **chosen: Any) -> dict[str, Any]:
+    """An automation as the page makes it."""
+    used = {"path": f"wx2mqtt/{blueprint}.yaml", "input": chosen}
+    return {"id": name or blueprint.replace("-", "_"), "alias": name or blueprint, "use_blueprint": used}
+
+
+@pytest.fixture(scope="module")
+def automations(scene: Scene) -> list[dict[str, Any]]:
+    """All of them, in a house with a doorbell, a camera, a water sensor, a siren and a lamp."""
+    lamp = {"target": {"entity_id": "switch.house_lamp"}}
+    question = {
+        "presence": "binary_sensor.house_somebody",
+        "state": "off",
+        "lasting": {"seconds": 0},
+        "message": MESSAGE,
+        "people": ["wife"],
+        "question": "Off?",
+        "on_yes": [{"action": "switch.turn_off", **lamp}],
+        "on_no": [{"action": "switch.turn_on", **lamp}],
+    }
+    return [
+        automation(
+            "doorbell",
+            doorbell="event.house_bell",
+            camera="camera.house_door",
+            people=["wife", "filehelper"],
+            text="Ding 叮",
+            house=scene.house.url,
+            quiet=0,
+        ),
+        automation(
+            "water-alarm",
+            sensors=["binary_sensor.house_water"],
+            sirens=["switch.house_siren"],
+            message=MESSAGE,
+            people=["wife", "family"],
+            text="Water!",
+            every=1,
+            times=3,
+        ),
+        automation("presence-question", **question),
+        automation(
+            "login-qr",
+            login="sensor.wechat_home_login_state",
+            qr="image.wechat_home_login_qr",
+            file=str(scene.house.folder / "media/login.png"),
+            actions=[
+                {
+                    "action": "mqtt.publish",
+                    "data": {
+                        "topic": "other/notifier",
+                        "payload": "{{ {'text': text, 'picture': picture} | to_json }}",
+                    },
+                },
+            ],
+        ),
+        automation(
+            "login-qr", "by_default", login="sensor.wechat_home_login_state", qr="image.wechat_home_login_qr"
+        ),
+        automation(
+            "trusted-command",
+            message=MESSAGE,
+            words=["开灯", "Light"],
+            actions=[{"action": "switch.turn_on", **lamp}],
+        ),
+        automation(
+            "trusted-command",
+            "only_mom",
+            message=MESSAGE,
+            words=["open"],
+            people=["妈妈"],
+            groups=True,
+            answer="",
+            actions=[
+                {
+                    "action": "mqtt.publish",
+                    "data": {"topic": "house/door", "payload": "{{ name }} {{ user }} {{ text }}"},
+                }
+            ],
+        ),
+    ]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
+async def in_use(scene: Scene, automations: list[dict[str, Any]]) -> None:
+    """The things are found, the automations loaded, and nobody waits for anything yet."""
+    for place, thing in THINGS.items():
+        unique = f"house_{place.replace('/', '_')}"
+        await scene.publish(
+            f"homeassistant/{place}/config", {**thing, **HOUSE, "unique_id": unique, "qos": 1}
+        )
+    for topic in ("house/bell", "house/camera", "house/water", "house/siren", "house/lamp", "house/home"):
+        await scene.listens(topic)
+    for topic, state in (
+        ("house/water", "OFF"),
+        ("house/siren", "OFF"),
+        ("house/lamp", "OFF"),
+        ("house/home", "ON"),
+    ):
+        await scene.publish(topic, state)
+    (scene.house.folder / "media").mkdir()
+    await scene.do("automations", automations=automations)
+    for one in automations:
+        await scene.until(f"states('automation.{one['alias'].replace('-', '_')}') == 'on'")
+
+
+async def sent(scene: Scene, count: int, before: int) -> list[tuple[str, str]]:
+    """What reached WeChat since: to whom, and the text."""
+    lines = (await scene.home.phone.sent(before + count))[before:]
+    return [(one["to"], one["text"]) for one in lines]
+
+
+async def so_far(scene: Scene) -> int:
+    return len(await scene.home.phone.get("sent"))
+
+
+async def ended(scene: Scene, name: str, runs: int) -> list[dict[str, Any]]:
+    """The runs of an automation, once so many are over; none failed."""
+    entity = f"automation.{name.replace('-', '_')}"
+    await scene.until(
+        f"state_attr('{entity}', 'current') == 0 and state_attr('{entity}', 'last_triggered') is not none"
+    )
+    found: list[dict[str, Any]] = (await scene.do("traces")).get(entity, [])
+    assert [one.get("error") for one in found if one.get("error")] == []
+    finished = [one for one in found if one["script_execution"] == "finished"]
+    assert len(finished) >= runs, found
+    return finished
+
+
+async def test_each_of_them_is_loaded(scene: Scene) -> None:
+    loaded = await scene.do("blueprints")
+    names = {
+        f"wx2mqtt/{path.name}": yaml.load(path.read_text(), Loader=Loose)["blueprint"]["name"]
+        for path in BLUEPRINTS.glob("*.yaml")
+    }
+    assert loaded == names
+    assert len(names) == 5
+    assert complaints(scene) == []
+
+
+class Loose(yaml.SafeLoader):
+    """Reads Home Assistant's tags as what stands behind them."""
+
+
+Loose.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))  # type: ignore[arg-type]
+
+
+async def test_who_rings_is_seen_in_wechat(scene: Scene) -> None:
+    picture = placeholder("en", needed=False)
+    await scene.publish("house/camera", picture, retain=False)
+    await scene.until("state_attr('camera.house_door', 'entity_picture') is not none")
+    before = await so_far(scene)
+    await scene.publish("house/bell", {"event_type": "ring"}, retain=False)
+    lines = (await scene.home.phone.sent(before + 4))[before:]
+    assert {(one["to"], one["kind"]) for one in lines} == {
+        ("wife", "text"),
+        ("wife", "image"),
+        ("filehelper", "text"),
+        ("filehelper", "image"),
+    }
+    assert {one["text"] for one in lines if one["kind"] == "text"} == {"Ding 叮"}
+    image = next(one for one in lines if one["kind"] == "image")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        seen = await client.get(f"{scene.home.simulator.url}/sim/media/{image['msg_id']}")
+    assert seen.content == picture
+    await ended(scene, "doorbell", 1)
+
+
+async def test_an_old_ring_that_comes_back_with_a_restart_is_none(scene: Scene) -> None:
+    before = await so_far(scene)
+    await scene.do("reload", domain="mqtt")
+    await scene.until("states('event.house_bell') not in ('unknown', 'unavailable')")
+    await scene.until("states('sensor.wechat_home_login_state') == 'online'")
+    await scene.until(f"states('{MESSAGE}') != 'unavailable'")
+    await scene.listens("wx/in/+")
+    assert await so_far(scene) == before
+
+
+async def test_water_is_told_until_somebody_says_good(scene: Scene) -> None:
+    before = await so_far(scene)
+    alarm = "Water! House Water → 好 / ok"
+    await scene.publish("house/water", "ON")
+    await scene.until("states('switch.house_siren') == 'on'")
+    assert await sent(scene, 4, before) == [("wife", alarm), ("family", alarm)] * 2
+    await scene.home.phone.say("lilei", "好")  # trusted is not enough: nobody asked him
+    await scene.home.phone.say("wife", "什么?")
+    await scene.until(f"state_attr('{MESSAGE}', 'text') == '什么?'")
+    assert (await scene.state("switch.house_siren"))["state"] == "on"
+    await scene.home.phone.say("wife", " 好 ")
+    await scene.until("states('switch.house_siren') == 'off'")
+    told = "Silenced by 老婆. 已由老婆解除。"
+    while (last := (await scene.home.phone.get("sent"))[-1])["text"] != told or last["to"] != "family":
+        await scene.home.phone.sent(await so_far(scene) + 1)
+    await ended(scene, "water-alarm", 1)
+
+
+async def test_the_answer_to_the_last_alarm_does_not_silence_the_next(scene: Scene) -> None:
+    await scene.publish("house/water", "OFF")
+    await scene.until("states('binary_sensor.house_water') == 'off'")
+    before = await so_far(scene)
+    await scene.publish("house/water", "ON")
+    await scene.until("states('switch.house_siren') == 'on'")
+    lines = await sent(scene, 8, before)  # three times to two people, and then nobody had answered
+    assert [text for _, text in lines].count("Water! House Water → 好 / ok") == 6
+    assert lines[-1][1].startswith("Nobody answered")
+    assert (await scene.state("switch.house_siren"))["state"] == "on"
+    await ended(scene, "water-alarm", 2)
+
+
+async def test_when_it_is_dry_again_the_alarm_ends(scene: Scene) -> None:
+    await scene.publish("house/water", "OFF")
+    await scene.until("states('binary_sensor.house_water') == 'off'")
+    await scene.publish("house/water", "ON")
+    await scene.until("state_attr('automation.water_alarm', 'current') == 1")
+    await scene.publish("house/water", "OFF")
+    await scene.until("states('switch.house_siren') == 'off'")
+    await ended(scene, "water-alarm", 3)
+
+
+@pytest.mark.parametrize(("answer", "lamp"), [("否", "on"), ("YES", "off")])
+async def test_a_question_is_asked_and_the_answer_is_done(scene: Scene, answer: str, lamp: str) -> None:
+    await scene.publish("house/home", "ON")
+    await scene.until("states('binary_sensor.house_somebody') == 'on'")
+    before = await so_far(scene)
+    await scene.publish("house/home", "OFF")
+    assert await sent(scene, 1, before) == [("wife", "Off?")]
+    await scene.until("state_attr('automation.presence_question', 'current') == 1")
+    await scene.home.phone.say("wife", answer)
+    await scene.until(f"states('switch.house_lamp') == '{lamp}'")
+    await ended(scene, "presence-question", 1)
+
+
+async def test_only_a_trusted_person_switches_the_light(scene: Scene) -> None:
+    before = await so_far(scene)
+    await scene.home.phone.say("hanmeimei", "开灯")  # nobody whom the owner named
+    await scene.until(
+        f"state_attr('{MESSAGE}', 'text') == '开灯' and state_attr('{MESSAGE}', 'trusted') == false"
+    )
+    await scene.home.phone.say("mom", "开灯", to="family")  # trusted, but groups do not count
+    await scene.until(f"state_attr('{MESSAGE}', 'chat') == 'group'")
+    assert (await scene.state("switch.house_lamp"))["state"] == "off"
+    assert await so_far(scene) == before
+    await scene.home.phone.say("wife", "light ")
+    await scene.until("states('switch.house_lamp') == 'on'")
+    assert await sent(scene, 1, before) == [("wife", "Done. 已完成。")]
+    await ended(scene, "trusted-command", 1)
+
+
+async def test_what_the_owner_writes_to_the_file_helper_is_a_command(scene: Scene) -> None:
+    await scene.publish("house/lamp", "OFF")
+    await scene.until("states('switch.house_lamp') == 'off'")
+    before = await so_far(scene)
+    await scene.home.phone.say("me", "开灯", to="filehelper")
+    await scene.until("states('switch.house_lamp') == 'on'")
+    assert await sent(scene, 1, before) == [("filehelper", "Done. 已完成。")]
+
+
+async def test_a_message_that_is_published_again_is_one_command(scene: Scene) -> None:
+    """After a crash the broker may get a message twice, with the same id and seq."""
+    again = scene.home.ear.on("wx/in/filehelper")[-1].payload
+    await scene.publish("house/lamp", "OFF")
+    await scene.until("states('switch.house_lamp') == 'off'")
+    stamp = (await scene.state(MESSAGE))["state"]
+    await scene.publish("wx/in/filehelper", again, retain=False)
+    await scene.until(f"states('{MESSAGE}') != '{stamp}'")
+    assert (await scene.state("switch.house_lamp"))["state"] == "off"
+
+
+async def test_the_qr_code_comes_by_another_notifier(scene: Scene) -> None:
+    said = scene.home.ear.count
+    await scene.home.ask("logout")
+    await scene.home.hear(
+        scene.home.ear.wait, "other/notifier", lambda one: "logged out" in one.body["text"], since=said
+    )
+    await scene.home.ask("login")
+    heard = await scene.home.hear(
+        scene.home.ear.wait, "other/notifier", lambda one: "scan this code" in one.body["text"], since=said
+    )
+    code = scene.home.ear.on("wx/login/qr")[-1].payload
+    async with httpx.AsyncClient(trust_env=False) as client:  # with the token in it: no login is needed
+        shown = await client.get(f"{scene.house.url}{heard.body['picture']}")
+    assert shown.content == code
+    assert (scene.house.folder / "media/login.png").read_bytes() == code
+    await ended(scene, "login-qr", 2)
+    await ended(scene, "by_default", 2)
+    note = (await scene.do("notes"))["wechat_login"]
+    assert "![QR](/api/image_proxy/image.wechat_home_login_qr?token=" in note
+    await scene.home.phone.post("scan")
+    await scene.home.phone.post("confirm")
+    await scene.until("states('sensor.wechat_home_login_state') == 'online'")
+
+
+async def test_the_card_shows_only_what_there_is(scene: Scene) -> None:
+    states = await scene.do("states")
+    assert named(yaml.safe_load(CARD.read_text())) <= states.keys()
+    for text in texts(yaml.safe_load(CARD.read_text())):
+        assert await scene.do("render", template=text)
+    assert complaints(scene) == []
+
+
+def named(card: Any) -> set[str]:
+    """Every entity that a card names."""
+    if isinstance(card, dict):
+        found = {one for one in card.get("entities", []) if isinstance(one, str)}
+        return (
+            found | {card["entity"]}
+            if "entity" in card and not card.get("cards")
+            else found.union(*map(named, card.values()))
+        )
+    return set().union(*map(named, card)) if isinstance(card, list) else set()
+
+
+def texts(card: Any) -> list[str]:
+    """Every template of a card."""
+    if isinstance(card, dict):
+        own = [card["content"]] if card.get("type") == "markdown" else []
+        return own + [one for value in card.values() for one in texts(value)]
+    return [one for value in card for one in texts(value)] if isinstance(card, list) else []
