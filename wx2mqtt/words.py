@@ -381,6 +381,107 @@ WORDS: dict[str, tuple[str, str]] = {
     "command_waits": ("command '{id}' is still under way", "命令“{id}”仍在处理中"),
     "command_sent": ("command '{id}' was sent", "命令“{id}”已发送"),
     "row_unknown": ("no message {row} was set aside", "没有被搁置的消息 {row}"),
+    # backup, restore, purge
+    "backup_done": (
+        "{file}: the store of {accounts}, {messages} messages, {media} files of media. It holds the saved login: who has it can read and write as you. Keep it like a password",
+        "{file}:{accounts} 的存储,{messages} 条消息,{media} 个媒体文件。其中含有已保存的登录:得到它的人可以以你的身份收发消息。请像密码一样保管",
+    ),
+    "backup_exists": (
+        "{file} exists already; name another one, or write over it with --force",
+        "{file} 已存在;请换一个名字,或用 --force 覆盖",
+    ),
+    "backup_not_written": ("{file} cannot be written: {why}", "无法写入 {file}:{why}"),
+    "backup_terminal": (
+        "a backup is no text for a terminal; send it on, as in: wx2mqtt backup - > FILE",
+        "备份不是可显示的文字;请重定向,例如:wx2mqtt backup - > FILE",
+    ),
+    "backup_no_store": (
+        "there is no store at {folder} yet; start the bridge once",
+        "{folder} 还没有存储;请先启动一次桥接程序",
+    ),
+    "backup_not_read": ("{file} cannot be read: {why}", "无法读取 {file}:{why}"),
+    "backup_none": (
+        "this is no backup; name a file that 'wx2mqtt backup' wrote",
+        "这不是备份;请使用 wx2mqtt backup 写出的文件",
+    ),
+    "backup_damaged": (
+        "the backup is damaged or cut off; use another one",
+        "备份已损坏或不完整;请使用另一份",
+    ),
+    "backup_incomplete": (
+        "the backup lacks {name}; use another one",
+        "备份中缺少 {name};请使用另一份",
+    ),
+    "backup_strange": (
+        "the backup holds '{name}', which belongs into no store; it was not made by 'wx2mqtt backup'",
+        "备份中有不属于存储的“{name}”;它不是由 wx2mqtt backup 生成的",
+    ),
+    "backup_newer": (
+        "the backup was made by wx2mqtt {version}, in a form that this one does not know; install that one",
+        "备份由 wx2mqtt {version} 生成,此版本不认识其格式;请安装该版本",
+    ),
+    "restore_not_empty": (
+        "there is a store at {folder} already; with --force it is put aside and the backup takes its place",
+        "{folder} 已有存储;加上 --force 会把它移到一旁,由备份取代",
+    ),
+    "restore_done": (
+        "{folder} is the store of {made} now; its new name (stream) is {stream}",
+        "{folder} 现在是 {made} 的存储;新的名称(stream)为 {stream}",
+    ),
+    "restore_aside": (
+        "what was there before is in {replaced}, secrets included; remove it when all is well",
+        "之前的内容在 {replaced}(含机密);确认无误后请删除",
+    ),
+    "restore_doubt": (
+        "the bridge ran while this backup was made, so it may have sent since what waits in it: nothing of that is sent again, and the results say 'uncertain'",
+        "备份时桥接程序正在运行,其中等待发送的命令此后可能已发出:不会再次发送,其结果为 uncertain",
+    ),
+    "purge_configured": (
+        "account '{account}' is still in the configuration; take it out there and restart the bridge first",
+        "账号“{account}”仍在配置中;请先从配置中删除并重启桥接程序",
+    ),
+    "purge_running": (
+        "the bridge still runs account '{account}'; take it out of the configuration and restart the bridge first",
+        "桥接程序仍在运行账号“{account}”;请先从配置中删除并重启桥接程序",
+    ),
+    "purge_unknown": (
+        "the store knows no account '{account}'; those that are no longer configured: {known}",
+        "存储中没有账号“{account}”;已不在配置中的账号:{known}",
+    ),
+    "purge_store": (
+        "in the store: {messages} messages, {commands} commands, {people} people, {media} files of media, saved login: {login}",
+        "存储中:{messages} 条消息、{commands} 条命令、{people} 个联系人、{media} 个媒体文件,已保存的登录:{login}",
+    ),
+    "purge_broker": (
+        "at the broker: {count} retained topics below {base}, and the session of {clients}",
+        "代理上:{base} 下的 {count} 个保留主题,以及 {clients} 的会话",
+    ),
+    "purge_session": ("at the broker: the session of {clients}", "代理上:{clients} 的会话"),
+    "purge_device": (
+        "at Home Assistant: the device that {topic} announces",
+        "Home Assistant 中:由 {topic} 声明的设备",
+    ),
+    "purge_taken": (
+        "the topics below {base} stay: they are those of account '{other}' now",
+        "{base} 下的主题保留:它们现在属于账号“{other}”",
+    ),
+    "purge_ask": (
+        "take all of this away for good?",
+        "确定永久删除以上全部内容?",
+    ),
+    "purge_unasked": (
+        "nobody can be asked here; add --yes to go on without",
+        "此处无法询问;如要直接继续,请加上 --yes",
+    ),
+    "purge_refused": (
+        "the broker does not let us clear {topics}; give the bridge's user the right, or leave the broker as it is with --no-broker",
+        "代理不允许清除 {topics};请授予桥接用户权限,或用 --no-broker 跳过代理",
+    ),
+    "purge_no_broker": (
+        "the broker cannot be reached ({why}), and nothing was taken away; try again, or leave the broker as it is with --no-broker",
+        "无法连接代理({why}),未删除任何内容;请重试,或用 --no-broker 跳过代理",
+    ),
+    "purge_done": ("account '{account}' is gone", "账号“{account}”已清除"),
     # login
     "starting": ("starting", "正在启动"),
     "scan": ("scan the QR code with WeChat on the phone", "请用手机微信扫描二维码"),

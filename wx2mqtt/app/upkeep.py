@@ -13,13 +13,12 @@ import structlog
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.blobs import MEDIA
-from wx2mqtt.store.folder import Folder
+from wx2mqtt.store.folder import DATABASE, Folder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_upkeep import MediaUpkeep
 
 log = structlog.get_logger(__name__)
 
-DATABASE = "wx2mqtt.db"  # below the folder, with its -wal and -shm
 LOOK = 15.0  # seconds between two looks at the size
 PRUNE = 3600.0  # seconds between two rounds of pruning
 COMMANDS_KEPT = 7 * 86_400_000  # milliseconds; an idempotency key is remembered for 7 days (DESIGN 4.2)

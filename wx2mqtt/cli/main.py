@@ -14,7 +14,9 @@ import structlog
 import typer
 
 from wx2mqtt import __version__
+from wx2mqtt.cli import stores
 from wx2mqtt.cli.exits import UNEXPECTED, WELL, exit_code
+from wx2mqtt.cli.options import Config
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.lean import one_arena
 from wx2mqtt.model import Json
@@ -40,10 +42,6 @@ app.add_typer(journal, name="journal")
 app.add_typer(people, name="people")
 app.add_typer(schema, name="schema")
 
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The file; else ./wx2mqtt.yaml, then /etc/wx2mqtt/wx2mqtt.yaml."),
-]
 Tls = Annotated[
     Path | None,
     typer.Option(help="A folder for a CA and certificates; serves HTTPS."),
@@ -144,11 +142,25 @@ def _warn(loaded: Loaded) -> None:
 
 
 @app.command()
-def check(config: Config = None) -> None:
+def check(
+    config: Config = None,
+    connect: Annotated[
+        bool,
+        typer.Option("--connect", help="Also what the broker and WeChat do for us, by trying; see README."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --connect: what is found, as JSON.")] = False,
+) -> None:
     """All problems of the file at once, each with its line and cure."""
+    if as_json and not connect:
+        raise typer.BadParameter("--json goes with --connect")
     loaded = _loaded(config, log_to_terminal=True)
     _warn(loaded)
-    print(f"{loaded.path or 'no file: the defaults'}: no problems")
+    if not as_json:
+        print(f"{loaded.path or 'no file: the defaults'}: no problems", flush=True)
+    if connect:
+        from wx2mqtt.cli.check import connect as examine  # noqa: PLC0415
+
+        raise typer.Exit(WELL if examine(loaded, os.environ, machine=as_json) else UNEXPECTED)
 
 
 @app.command()
@@ -312,6 +324,9 @@ def schema_config() -> None:
     from wx2mqtt.settings.schema import json_schema  # noqa: PLC0415
 
     print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+
+
+stores.add_to(app, lambda config: _loaded(config, log_to_terminal=True))
 
 
 def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 JSON = "application/json"
@@ -221,6 +222,13 @@ class Topics:
     @property
     def health(self) -> str:
         return f"{self.base}/bridge/health"
+
+    def retained(self, users: Iterable[str]) -> tuple[str, ...]:
+        """Every topic that may be retained, where these are all users who ever were."""
+        patterns = [f"{self.base}/{topic.pattern}" for topic in TABLE if topic.retained]
+        of_users = [pattern for pattern in patterns if "<user>" in pattern]
+        fixed = [pattern for pattern in patterns if "<" not in pattern]
+        return (*fixed, *(pattern.replace("<user>", user) for user in users for pattern in of_users))
 
     @property
     def subscriptions(self) -> tuple[str, str]:

@@ -12,10 +12,14 @@ from pathlib import Path
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store.faults import file_trouble
 from wx2mqtt.store.files import PRIVATE
+from wx2mqtt.store.replacing import finish
 
 NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / NAME
 LOCK = "lock"
+DATABASE = "wx2mqtt.db"  # with its -wal and -shm
+PEOPLE = "people.json"
+SESSIONS = "sessions"
 _OWN_ONLY = 0o700
 _TRIES = 5  # `holder` takes the lock for a moment; that must not keep a start out
 _PAUSE = 0.02  # seconds between two tries
@@ -64,7 +68,7 @@ class Folder:
 
     @classmethod
     def open(cls, path: Path) -> Folder:
-        """Create the folder (mode 0700) where there is none and lock it.
+        """Create the folder (mode 0700) where there is none, lock it, and finish a restore that was cut off.
 
         Raises `StoreLocked` (its message names who has it), `StoreFull`, `StoreError`.
         """
@@ -75,6 +79,7 @@ class Folder:
             raise file_trouble(error, path) from error
         try:
             _take(lock, path)
+            _ready(lock, path)
         except BaseException:
             os.close(lock)
             raise
@@ -108,6 +113,16 @@ def _take(lock: int, path: Path) -> None:
             return _sign(lock, path)
     process, command = _holder(lock)
     raise StoreLocked(f"{path} is in use by process {process or 'unknown'} ({command}); stop it first.")
+
+
+def _ready(lock: int, path: Path) -> None:
+    try:
+        if os.geteuid() == 0:  # a lock that root made must not keep the service's own user out
+            owner = path.stat()
+            os.fchown(lock, owner.st_uid, owner.st_gid)
+        finish(path)
+    except OSError as error:
+        raise file_trouble(error, path) from error
 
 
 def _sign(lock: int, path: Path) -> None:

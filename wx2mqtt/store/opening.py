@@ -85,10 +85,9 @@ def _refuse_newer(path: Path) -> None:
 
 
 def _compare(version: int) -> None:
-    newest = len(_migrations())
-    if version > newest:
+    if version > newest():
         raise StoreTooNew(
-            f"The store has version {version}, this wx2mqtt knows {newest}; install the newer one again."
+            f"The store has version {version}, this wx2mqtt knows {newest()}; install the newer one again."
         )
 
 
@@ -171,6 +170,11 @@ def _make_private(path: Path) -> None:
 
 def _mark(path: Path) -> Path:
     return path.with_name(path.name + SUSPECT)
+
+
+def newest() -> int:
+    """The version of the stores that this wx2mqtt makes."""
+    return len(_migrations())
 
 
 def _migrations() -> list[str]:

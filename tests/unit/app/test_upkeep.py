@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import structlog
 
-from wx2mqtt.app.upkeep import DATABASE, Keep, Upkeep
+from wx2mqtt.app.upkeep import Keep, Upkeep
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, SendKey
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import Folder
+from wx2mqtt.store.folder import DATABASE, Folder
 from wx2mqtt.store.journal import Journal, MediaState, NewCommand, NewMedia, NewMessage, Part
 from wx2mqtt.store.media_upkeep import NO_ROOM, MediaUpkeep
 from wx2mqtt.store.people import PeopleChanges
