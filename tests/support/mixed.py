@@ -69,7 +69,7 @@ def _cost(kinds: Sequence[str], count: int) -> float:
     view.learn([Contact(handle=Handle(FRIEND), kind=ChatKind.FRIEND, nickname="老婆")])
     began = time.process_time()
     for answer in answers:
-        for entry in responses.synced(responses.parsed(answer)).messages:
+        for entry in responses.synced(parsed(answer)).messages:
             messages.read(entry, view, "zh", 0)
     return (time.process_time() - began) / count * 1e6
 

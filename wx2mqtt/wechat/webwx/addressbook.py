@@ -10,16 +10,16 @@ import structlog
 
 from wx2mqtt.errors import GatewayError
 from wx2mqtt.model import Contact, Handle, Member
+from wx2mqtt.wechat.fields import Entry, number, text
 from wx2mqtt.wechat.gateway import Progress
+from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.webwx import requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import FILE_HELPER
 from wx2mqtt.wechat.webwx.contacts import contact, file_helper, is_group, owner_contact
-from wx2mqtt.wechat.webwx.fields import Entry, number, text
 from wx2mqtt.wechat.webwx.requests import BATCH
 from wx2mqtt.wechat.webwx.responses import ContactPage
 from wx2mqtt.wechat.webwx.roster import Roster
-from wx2mqtt.wechat.webwx.transport import BadAnswer
 
 log = structlog.get_logger(__name__)
 

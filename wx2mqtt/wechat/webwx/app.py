@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wx2mqtt.model import Json, Kind, MediaRef
+from wx2mqtt.wechat.fields import Entry, integer, number, text
 from wx2mqtt.wechat.webwx.content import Content
-from wx2mqtt.wechat.webwx.fields import Entry, integer, number, text
 from wx2mqtt.wechat.webwx.locators import Call, of_message
 from wx2mqtt.wechat.webwx.text import entities_undone, line, name
 from wx2mqtt.wechat.webwx.words import placeholder

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.fields import Entry, integer, number, text
 from wx2mqtt.wechat.webwx import links
 from wx2mqtt.wechat.webwx.app import App
 from wx2mqtt.wechat.webwx.codes import AppType
 from wx2mqtt.wechat.webwx.content import Content, facts, unsupported
-from wx2mqtt.wechat.webwx.fields import Entry, integer, number, text
 from wx2mqtt.wechat.webwx.locators import Call, of_message
 from wx2mqtt.wechat.webwx.money import red_packet, transfer
 from wx2mqtt.wechat.webwx.quotes import quote

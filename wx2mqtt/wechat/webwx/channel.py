@@ -12,18 +12,20 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.errors import GatewayError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
+from wx2mqtt.wechat import answers
+from wx2mqtt.wechat.answers import Unreadable
+from wx2mqtt.wechat.fields import Entry
 from wx2mqtt.wechat.gateway import Vault
+from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.timing import Timing
 from wx2mqtt.wechat.webwx import responses
 from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
 from wx2mqtt.wechat.webwx.cookies import Cookies
 from wx2mqtt.wechat.webwx.endpoints import FIRST_BASE, Endpoint, everything_at, host_of, hosts_of
-from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.position import Position
 from wx2mqtt.wechat.webwx.requests import Desktop, Request, Site
-from wx2mqtt.wechat.webwx.responses import Unreadable
 from wx2mqtt.wechat.webwx.session import Session, from_saved, to_saved
-from wx2mqtt.wechat.webwx.timing import Timing
-from wx2mqtt.wechat.webwx.transport import BadAnswer, Transport
+from wx2mqtt.wechat.webwx.transport import Transport
 from wx2mqtt.wechat.webwx.words import say
 from wx2mqtt.words import Language
 
@@ -108,7 +110,7 @@ class Channel:
         skey = self._skey
         reply = await self.transport.call(request)
         try:
-            answer = responses.parsed(reply.body)
+            answer = answers.parsed(reply.body)
             ret = responses.ret_of(answer)
         except Unreadable:
             raise self.unreadable(request.endpoint) from None

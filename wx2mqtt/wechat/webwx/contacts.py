@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
+from wx2mqtt.wechat.fields import Entry, inner, number, objects, text
 from wx2mqtt.wechat.webwx.codes import FILE_HELPER, HIDDEN_SUFFIXES, SPECIAL_ACCOUNTS, ContactFlag, VerifyFlag
-from wx2mqtt.wechat.webwx.fields import Entry, inner, number, objects, text
 from wx2mqtt.wechat.webwx.text import name
 
 _SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")

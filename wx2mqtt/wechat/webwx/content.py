@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from wx2mqtt.model import Json, Kind, MediaRef
-from wx2mqtt.wechat.webwx.fields import Entry, inner, number, text
+from wx2mqtt.wechat.fields import Entry, inner, number, text
 from wx2mqtt.wechat.webwx.text import line, name, plain
 from wx2mqtt.wechat.webwx.words import placeholder
 from wx2mqtt.wechat.webwx.xml import NOTHING, parse

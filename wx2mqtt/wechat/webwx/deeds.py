@@ -22,11 +22,11 @@ from wx2mqtt.model import (
     SendKey,
     SetRemark,
 )
+from wx2mqtt.wechat.fields import Entry, text
 from wx2mqtt.wechat.webwx import action_requests, responses
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
 from wx2mqtt.wechat.webwx.channel import Channel, Refused
 from wx2mqtt.wechat.webwx.codes import INVITED_FROM, Ret
-from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.requests import Request
 from wx2mqtt.wechat.webwx.roster import Roster
 

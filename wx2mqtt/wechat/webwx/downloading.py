@@ -11,14 +11,16 @@ from contextlib import aclosing
 
 from wx2mqtt.errors import GatewayError, NothingYet, Rejected
 from wx2mqtt.model import MediaRef
+from wx2mqtt.wechat import answers
+from wx2mqtt.wechat.answers import Unreadable
+from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.webwx import responses
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import LATER, SESSION_ENDED, Ret
 from wx2mqtt.wechat.webwx.locators import Call, call_of
 from wx2mqtt.wechat.webwx.media_requests import fetch
 from wx2mqtt.wechat.webwx.requests import Request
-from wx2mqtt.wechat.webwx.responses import Unreadable
-from wx2mqtt.wechat.webwx.transport import BadAnswer, Stream
+from wx2mqtt.wechat.webwx.transport import Stream
 
 WORDS = 64 << 10  # bytes; no refusal is longer
 ABOUT_ALL_CALLS = SESSION_ENDED | LATER | {Ret.TOO_OFTEN}
@@ -120,6 +122,6 @@ class _Meaning:
 def _ret(head: bytes) -> int | None:
     """The Ret in an answer of WeChat; None where this is none."""
     try:
-        return responses.ret_of(responses.parsed(head))
+        return responses.ret_of(answers.parsed(head))
     except Unreadable:
         return None

@@ -10,11 +10,11 @@ from typing import TypeVar
 import structlog
 
 from wx2mqtt.errors import GatewayError, LoginRefused, Unreachable
+from wx2mqtt.wechat.fields import Entry
 from wx2mqtt.wechat.webwx import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import Ret
 from wx2mqtt.wechat.webwx.contacts import owner_in
-from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.login import session_from
 from wx2mqtt.wechat.webwx.position import Position
 from wx2mqtt.wechat.webwx.responses import Init, NewLogin

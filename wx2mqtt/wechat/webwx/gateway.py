@@ -22,7 +22,10 @@ from wx2mqtt.model import (
     SendKey,
     Window,
 )
+from wx2mqtt.wechat.fields import Entry
 from wx2mqtt.wechat.gateway import Batch, LoggedIn, LoginStep, Progress, Vault
+from wx2mqtt.wechat.http import Observe
+from wx2mqtt.wechat.timing import Timing
 from wx2mqtt.wechat.webwx import requests
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
 from wx2mqtt.wechat.webwx.capabilities import CAPABILITIES
@@ -30,15 +33,13 @@ from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.deeds import Deeds
 from wx2mqtt.wechat.webwx.downloading import download
 from wx2mqtt.wechat.webwx.entrance import Entrance
-from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.inbox import Inbox
 from wx2mqtt.wechat.webwx.locators import of_person
 from wx2mqtt.wechat.webwx.outbox import Outbox
 from wx2mqtt.wechat.webwx.requests import Desktop
 from wx2mqtt.wechat.webwx.roster import Roster
 from wx2mqtt.wechat.webwx.signin import SignIn
-from wx2mqtt.wechat.webwx.timing import Timing
-from wx2mqtt.wechat.webwx.transport import Observe, Transport
+from wx2mqtt.wechat.webwx.transport import Transport
 from wx2mqtt.words import Language
 
 log = structlog.get_logger(__name__)

@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 import structlog
 
 from wx2mqtt.model import Contact, Cursor, Event, Message
+from wx2mqtt.wechat.answers import Unreadable
+from wx2mqtt.wechat.fields import Entry
 from wx2mqtt.wechat.gateway import Batch
 from wx2mqtt.wechat.webwx import requests, responses
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import Ret
 from wx2mqtt.wechat.webwx.contacts import contact, handles_in, is_group, new_nickname, owner_contact
-from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.messages import chats_told, key_of, read
 from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.responses import Synced, Unreadable
+from wx2mqtt.wechat.webwx.responses import Synced
 from wx2mqtt.wechat.webwx.roster import Roster
 from wx2mqtt.wechat.webwx.sync import Pace, Verdict, judge, moved
 from wx2mqtt.wechat.webwx.turnover import Turnover, changed_by, news_in

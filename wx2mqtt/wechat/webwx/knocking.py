@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 import httpx
 
 from wx2mqtt.wechat.gateway import Knock
+from wx2mqtt.wechat.http import date_of, trust_for
 from wx2mqtt.wechat.webwx.endpoints import START, Hosts, everything_at, hosts_of
 from wx2mqtt.wechat.webwx.session import from_saved
-from wx2mqtt.wechat.webwx.transport import HEADERS, date_of, trust_for
+from wx2mqtt.wechat.webwx.transport import HEADERS
 
 PATIENCE = 10.0
 """Seconds for one host, its name and its certificate included."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wx2mqtt.model import Json, Kind
+from wx2mqtt.wechat.fields import Entry
 from wx2mqtt.wechat.webwx.app import App
 from wx2mqtt.wechat.webwx.content import Content, facts
-from wx2mqtt.wechat.webwx.fields import Entry
 from wx2mqtt.wechat.webwx.xml import Node
 from wx2mqtt.words import Language
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from wx2mqtt.model import MediaRef
+from wx2mqtt.wechat.fields import Entry, text
 from wx2mqtt.wechat.webwx.contacts import is_group
-from wx2mqtt.wechat.webwx.fields import Entry, message_id, text
+from wx2mqtt.wechat.webwx.fields import message_id
 
 
 class Call(StrEnum):

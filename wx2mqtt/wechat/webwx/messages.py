@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message, Owner
+from wx2mqtt.wechat.fields import Entry, number, text
 from wx2mqtt.wechat.webwx.appmsg import app_message
 from wx2mqtt.wechat.webwx.codes import CALL_STATES, LOCATION_SUBTYPE, NEVER_SHOWN, MsgType, Notify
 from wx2mqtt.wechat.webwx.contacts import is_group
 from wx2mqtt.wechat.webwx.content import Content, Reader, card, text_message, unsupported
-from wx2mqtt.wechat.webwx.fields import Entry, message_id, number, text
+from wx2mqtt.wechat.webwx.fields import message_id
 from wx2mqtt.wechat.webwx.links import reader_message
 from wx2mqtt.wechat.webwx.notices import (
     Recall,

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from wx2mqtt.model import Json, Kind, Owner
+from wx2mqtt.wechat.fields import Entry, inner, number, text
 from wx2mqtt.wechat.webwx.content import Content, facts
-from wx2mqtt.wechat.webwx.fields import Entry, inner, number, text
 from wx2mqtt.wechat.webwx.money import money_told
 from wx2mqtt.wechat.webwx.text import LINE, line, name, system_text
 from wx2mqtt.wechat.webwx.words import placeholder

@@ -9,15 +9,15 @@ from dataclasses import replace
 
 from wx2mqtt.errors import Rejected
 from wx2mqtt.model import Attachment, Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.wechat.fields import Entry, text
+from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.webwx import send_requests
 from wx2mqtt.wechat.webwx.addressbook import AddressBook
 from wx2mqtt.wechat.webwx.capabilities import CAPABILITIES
 from wx2mqtt.wechat.webwx.channel import Channel, Refused
 from wx2mqtt.wechat.webwx.codes import Ret
 from wx2mqtt.wechat.webwx.contacts import is_group
-from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.roster import Roster
-from wx2mqtt.wechat.webwx.transport import BadAnswer
 from wx2mqtt.wechat.webwx.uploading import Uploader
 
 

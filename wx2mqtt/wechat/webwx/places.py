@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.fields import Entry, text
 from wx2mqtt.wechat.webwx.content import Content, facts, unsupported
-from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.locators import Call, of_message
 from wx2mqtt.wechat.webwx.text import line, plain
 from wx2mqtt.wechat.webwx.words import placeholder

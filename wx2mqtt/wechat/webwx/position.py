@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from wx2mqtt.model import Cursor
-from wx2mqtt.wechat.webwx.fields import Entry, number, objects
+from wx2mqtt.wechat.fields import Entry, number, objects
 
 Keys = tuple[tuple[int, int], ...]
 """The pairs of a SyncKey: what is counted, and how far."""

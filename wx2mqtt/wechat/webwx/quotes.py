@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.fields import integer
 from wx2mqtt.wechat.webwx.app import App
 from wx2mqtt.wechat.webwx.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.content import Content, facts
-from wx2mqtt.wechat.webwx.fields import integer
 from wx2mqtt.wechat.webwx.text import line, name, plain
 from wx2mqtt.wechat.webwx.words import placeholder
 from wx2mqtt.wechat.webwx.xml import parse

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.fields import Entry, number
 from wx2mqtt.wechat.webwx.content import Content, facts
-from wx2mqtt.wechat.webwx.fields import Entry, number
 from wx2mqtt.wechat.webwx.locators import Call, of_message
 from wx2mqtt.wechat.webwx.words import outcome, placeholder
 from wx2mqtt.words import Language

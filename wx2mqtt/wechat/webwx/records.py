@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.model import Json, Kind
+from wx2mqtt.wechat.fields import integer
 from wx2mqtt.wechat.webwx.app import App
 from wx2mqtt.wechat.webwx.content import Content, facts
-from wx2mqtt.wechat.webwx.fields import integer
 from wx2mqtt.wechat.webwx.text import line
 from wx2mqtt.wechat.webwx.words import placeholder
 from wx2mqtt.wechat.webwx.xml import Node, parse_plain

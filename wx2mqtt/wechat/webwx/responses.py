@@ -7,23 +7,18 @@ Taken leniently; an answer that cannot be read at all is an `Unreadable`.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from dataclasses import dataclass, field
-from typing import Any
 
-from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Handle
+from wx2mqtt.wechat import answers
+from wx2mqtt.wechat.answers import Unreadable
+from wx2mqtt.wechat.fields import Entry, inner, integer, number, objects, text
 from wx2mqtt.wechat.webwx.codes import SCAN_CODES, MemberStatus, Scan
-from wx2mqtt.wechat.webwx.fields import Entry, inner, integer, number, objects, text
 from wx2mqtt.wechat.webwx.position import Keys, keys_in
-from wx2mqtt.wechat.webwx.text import entities_undone, said_by_server, well_formed
+from wx2mqtt.wechat.webwx.text import entities_undone, said_by_server
 
 AVATAR_LIMIT = 1 << 20  # characters of base64
-
-
-class Unreadable(Wx2MqttError):
-    """The answer cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +114,6 @@ _ELEMENTS = {
     for name in ("ret", "message", "skey", "wxsid", "wxuin", "pass_ticket", "redirecturl")
 }
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def qr_code(body: bytes) -> QrCode:
@@ -161,7 +155,7 @@ def new_login(body: bytes) -> NewLogin:
 
 def push_login(body: bytes) -> str:
     """The uuid of a push login; empty when WeChat does not offer one (webwx 2.5)."""
-    answer = parsed(body)
+    answer = answers.parsed(body)
     return text(answer, "uuid") if "ret" in answer and number(answer, "ret") == 0 else ""
 
 
@@ -172,19 +166,6 @@ def check(body: bytes) -> Check:
     if script is None or retcode is None:
         raise Unreadable
     return Check(retcode=retcode, selector=_number(_SELECTOR, script[1]) or 0)
-
-
-def parsed(body: bytes) -> Entry:
-    """A JSON object."""
-    try:
-        answer = _DECODER.decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
-        if _LONE_SURROGATE.search(body):
-            answer = _scrubbed(answer)
-    except (ValueError, RecursionError):
-        raise Unreadable from None
-    if not isinstance(answer, dict):
-        raise Unreadable
-    return answer
 
 
 def ret_of(answer: Entry) -> int:
@@ -250,25 +231,6 @@ def synced(answer: Entry) -> Synced:
         more=number(answer, "ContinueFlag") != 0,
         unread=bad_messages + bad_changed + bad_deleted,
     )
-
-
-def _refused_constant(_: str) -> None:
-    """NaN and Infinity are no numbers of anything here."""
-
-
-# Not strict: control characters inside strings must not cost a whole batch.
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_refused_constant)
-
-
-def _scrubbed(value: Any) -> Any:
-    """Without halves of surrogate pairs, which could not be written anywhere."""
-    if isinstance(value, str):
-        return well_formed(value)
-    if isinstance(value, list):
-        return [_scrubbed(element) for element in value]
-    if isinstance(value, dict):
-        return {well_formed(key): _scrubbed(element) for key, element in value.items()}
-    return value
 
 
 def _text(body: bytes) -> str:

@@ -13,6 +13,7 @@ import structlog
 
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.retry import Backoff
+from wx2mqtt.wechat.answers import Unreadable
 from wx2mqtt.wechat.gateway import (
     Answered,
     AskPhone,
@@ -23,18 +24,17 @@ from wx2mqtt.wechat.gateway import (
     ShowQr,
     Unanswered,
 )
+from wx2mqtt.wechat.silence import Silence
 from wx2mqtt.wechat.webwx import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.channel import Channel
 from wx2mqtt.wechat.webwx.codes import SESSION_ENDED, Ret, Scan
 from wx2mqtt.wechat.webwx.entrance import Entrance
-from wx2mqtt.wechat.webwx.responses import Unreadable
 from wx2mqtt.wechat.webwx.session import Session
 
 log = structlog.get_logger(__name__)
 
 APART = 1.0  # seconds between the beginnings of polls that bring nothing (webwx 5.1)
 CONFIRM_TIME = 120.0  # seconds that a person who has scanned may take to confirm
-PATIENCE = 5.0  # seconds of failing polls before they are told
 STRANGE_ANSWERS = 3  # polls in a row without a code, until the QR code is given up
 
 
@@ -46,25 +46,6 @@ class Confirmed:
 
 
 PollStep = Scanned | Unanswered | Answered | Confirmed
-
-
-class Silence:
-    """How long WeChat has not answered a poll: one lost answer is no news, `PATIENCE` is. Seconds."""
-
-    def __init__(self, now: float) -> None:
-        self._heard = now
-        self._told = False
-
-    def goes_on(self, now: float) -> bool:
-        """A poll failed. True once, when it has gone on long enough to be told."""
-        news = not self._told and now - self._heard >= PATIENCE
-        self._told = self._told or news
-        return news
-
-    def ends(self, now: float) -> bool:
-        """WeChat answered. True when a silence had been told."""
-        told, self._told, self._heard = self._told, False, now
-        return told
 
 
 class SignIn:

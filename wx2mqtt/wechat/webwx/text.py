@@ -20,7 +20,6 @@ _MARKUP = re.compile(r"</?(?:a|img|_wc_custom_link_)\b[^<>]*>", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 LINE = 500  # characters of a line for people; longer titles are cut
 
@@ -79,11 +78,6 @@ def xml_of(content: str) -> str:
 def mended_xml(source: str) -> str:
     """XML that does not parse, its common faults put right: bare ampersands, control characters."""
     return _BARE_AMPERSAND.sub("&amp;", _NOT_XML.sub("", source))
-
-
-def well_formed(text: str) -> str:
-    """Text that can be written as UTF-8: halves of surrogate pairs become replacement characters."""
-    return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def breaks_undone(content: str) -> str:

@@ -21,11 +21,11 @@ import structlog
 
 from wx2mqtt.errors import Rejected
 from wx2mqtt.model import Draft, Kind
+from wx2mqtt.wechat.fields import Entry, text
+from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.webwx import filenames, send_requests
 from wx2mqtt.wechat.webwx.channel import Channel
-from wx2mqtt.wechat.webwx.fields import Entry, text
 from wx2mqtt.wechat.webwx.send_requests import CHECKED, PART, Upload, Uploaded
-from wx2mqtt.wechat.webwx.transport import BadAnswer
 
 log = structlog.get_logger(__name__)
 

@@ -3,24 +3,10 @@
 from __future__ import annotations
 
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.words import KINDS, said
 from wx2mqtt.words import Language
 
-_KINDS: dict[Kind, tuple[str, str]] = {
-    Kind.IMAGE: ("[image]", "[图片]"),
-    Kind.VOICE: ("[voice]", "[语音]"),
-    Kind.VIDEO: ("[video]", "[视频]"),
-    Kind.STICKER: ("[sticker]", "[表情]"),
-    Kind.FILE: ("[file]", "[文件]"),
-    Kind.LINK: ("[link]", "[链接]"),
-    Kind.MINI_PROGRAM: ("[mini program]", "[小程序]"),
-    Kind.LOCATION: ("[location]", "[位置]"),
-    Kind.CARD: ("[contact card]", "[名片]"),
-    Kind.CHAT_HISTORY: ("[chat history]", "[聊天记录]"),
-    Kind.TRANSFER: ("[transfer]", "[转账]"),
-    Kind.RED_PACKET: ("[red packet]", "[红包]"),
-    Kind.SYSTEM: ("[system message]", "[系统消息]"),
-    Kind.UNSUPPORTED: ("[a message that web WeChat cannot show]", "[网页版微信无法显示的消息]"),
-}
+_UNSUPPORTED = ("[a message that web WeChat cannot show]", "[网页版微信无法显示的消息]")
 
 # games and their results (webwx 3.2)
 _GAMES: dict[str, tuple[str, str]] = {
@@ -50,7 +36,6 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "WeChat ended the login (1103); what this number means is not certain",
         "微信已结束登录(1103);此编号的含义尚不确定",
     ),
-    "no_login": ("there is no login at WeChat", "尚未登录微信"),
     # why a login does not come about (webwx 2.4)
     "refused": ("WeChat refuses this login ({ret}): {message}", "微信拒绝登录({ret}):{message}"),
     "refused_silently": (
@@ -74,53 +59,22 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "微信没有给出二维码({code});可能封锁了此网络地址",
     ),
     # why a call brought nothing
-    "no_connection": ("no connection to WeChat ({call})", "无法连接微信({call})"),
-    "no_answer": ("WeChat did not answer in time ({call})", "微信未在时限内回应({call})"),
-    "broken_answer": ("WeChat's answer broke off ({call})", "微信的回应中断({call})"),
-    "status": (
-        "WeChat's server answered with HTTP status {status} ({call})",
-        "微信服务器返回 HTTP {status}({call})",
-    ),
-    "too_large": ("WeChat's answer is too large ({call})", "微信的回应过大({call})"),
-    "unreadable": ("WeChat's answer cannot be read ({call})", "无法读取微信的回应({call})"),
     "later": ("WeChat says to try later ({ret}, {call})", "微信要求稍后再试({ret},{call})"),
     "stale": (
         "WeChat renewed our keys while it was asked ({ret}, {call})",
         "请求途中微信更新了密钥({ret},{call})",
     ),
-    "too_often": (
-        "WeChat says that this was too often ({ret}, {call})",
-        "微信提示操作过于频繁({ret},{call})",
-    ),
-    "failed": ("WeChat did not do it ({ret}, {call})", "微信未执行({ret},{call})"),
-    # why there are no bytes
-    "nothing_yet": ("WeChat sent no bytes ({call})", "微信没有返回任何内容({call})"),
-    "gone": ("WeChat no longer has the bytes ({call})", "微信已没有此内容({call})"),
-    "no_locator": ("it is not known where these bytes are", "不知道此内容在何处"),
     # why a message was not taken
     "not_a_friend": (
         "WeChat does not deliver to this person or group (1204): no friend, or not allowed",
         "微信无法发送给对方(1204):不是好友或不允许",
     ),
-    "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息({ret})"),
-    "not_uploaded": ("WeChat refused the file ({ret})", "微信拒绝了此文件({ret})"),
     "not_done": ("WeChat refused to do this ({ret})", "微信拒绝了此操作({ret})"),
     "no_group": ("WeChat made no group and said no reason", "微信没有建立群聊,也未说明原因"),
     "no_media_id": ("WeChat took the file and gave it no name", "微信收到了文件,但没有给出编号"),
-    "another_login": ("another login began meanwhile", "期间已开始另一次登录"),
     "media_forgotten": (
         "WeChat no longer takes a file that was uploaded before ({why})",
         "微信不再接受先前上传的文件({why})",
-    ),
-    "bad_file": ("the file cannot be read", "无法读取此文件"),
-    "empty_file": ("the file is empty", "文件为空"),
-    "file_too_large": (
-        "the file has {size} bytes; WeChat takes at most {limit} as '{kind}'",
-        "文件有 {size} 字节;微信作为“{kind}”最多接受 {limit} 字节",
-    ),
-    "file_unsupported": (
-        "WeChat takes no '{mime}' as '{kind}'; send it as a file",
-        "微信不接受以“{kind}”发送“{mime}”;请作为文件发送",
     ),
     "text_too_long": (
         "with the names of those mentioned the text is longer than {limit} bytes",
@@ -133,23 +87,21 @@ _SENTENCES: dict[str, tuple[str, str]] = {
         "此好友请求已过期或属于先前的登录;请在手机上处理",
     ),
     "few_members": ("a group needs at least two others", "群聊至少需要另外两人"),
-    "kind_unsupported": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
-    "bad_characters": ("the text holds characters that cannot be sent", "文字包含无法发送的字符"),
 }
 
 
 def say(language: Language, key: str, /, **facts: object) -> str:
     """The sentence for `key` with its facts."""
-    return _SENTENCES[key][language == "zh"].format_map(facts)
+    return said(_SENTENCES, language, key, **facts)
 
 
 def placeholder(language: Language, kind: Kind, what: str = "") -> str:
     """The line for a message whose kind has no text of its own: `[file] report.pdf`."""
-    label = _KINDS[kind][language == "zh"]
+    label = KINDS.get(kind, _UNSUPPORTED)[language == "zh"]
     return f"{label} {what}" if what else label
 
 
 def outcome(language: Language, game: str, result: str) -> str:
     """A game and its result in words: `dice: 4`; empty where there is no game."""
-    said = [_GAMES.get(word, (word, word))[language == "zh"] for word in (game, result) if word]
-    return ": ".join(said)
+    parts = [_GAMES.get(word, (word, word))[language == "zh"] for word in (game, result) if word]
+    return ": ".join(parts)

@@ -13,9 +13,9 @@ import httpx
 
 from tests.unit.wechat.webwx.entries import ME, OWNER
 from wx2mqtt.errors import StoreError
+from wx2mqtt.wechat.timing import Timing
 from wx2mqtt.wechat.webwx.gateway import WebWx
 from wx2mqtt.wechat.webwx.requests import Desktop
-from wx2mqtt.wechat.webwx.timing import Timing
 from wx2mqtt.words import Language
 
 ENDPOINT = "http://wechat.test/p"

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.wechat.test_fields import ANYTHING
 from tests.unit.wechat.webwx.entries import FAMILY, ME, WIFE, entry, escaped, roster
-from tests.unit.wechat.webwx.test_fields import ANYTHING
 from tests.unit.wechat.webwx.test_media_requests import SESSION, SITE
 from wx2mqtt.model import Event, Message
 from wx2mqtt.wechat.webwx import downloading, locators, messages, text, turnover

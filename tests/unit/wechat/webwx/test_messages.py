@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.wechat.test_fields import ANYTHING
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, NEWS, WIFE, appmsg, entry, escaped, roster
-from tests.unit.wechat.webwx.test_fields import ANYTHING
 from wx2mqtt.model import ChatKind, Event, Kind, Message
 from wx2mqtt.wechat.webwx import messages
 

@@ -94,8 +94,3 @@ def test_xml_is_unescaped_once_and_has_its_lines_back() -> None:
 
 def test_xml_that_is_not_escaped_keeps_its_own_entities() -> None:
     assert text.xml_of("  <a>x &amp;lt;<br/></a>") == "<a>x &amp;lt;\n</a>"
-
-
-def test_halves_of_surrogate_pairs_are_replaced() -> None:
-    assert text.well_formed("a\ud83d☀") == "a\ufffd☀"
-    assert text.well_formed("plain") == "plain"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 
 from tests.unit.wechat.webwx.server import ENDPOINT, Clock, text
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
-from wx2mqtt.wechat.webwx import endpoints, transport
+from wx2mqtt.wechat.webwx import endpoints
 from wx2mqtt.wechat.webwx.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.requests import Request
 from wx2mqtt.wechat.webwx.transport import Transport
@@ -193,21 +192,3 @@ async def test_no_address_and_no_key_gets_into_a_log(caplog: pytest.LogCaptureFi
     assert "SECRET" not in caplog.text
     assert "SECRET" not in str(failure.value)
     assert "SECRET" not in repr(failure.value)
-
-
-def test_certificates_are_loaded_only_where_there_is_tls() -> None:
-    assert transport.trust_for("http://127.0.0.1:1").get_ca_certs() == []
-    assert transport.trust_for("https://127.0.0.1:1").verify_mode is ssl.CERT_REQUIRED
-    assert transport.trust_for(None).verify_mode is ssl.CERT_REQUIRED
-
-
-async def test_proxies_of_the_environment_are_used_for_wechat_itself_only(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
-    wechat, own = transport._client(None, None), transport._client(ENDPOINT, None)
-    assert isinstance(wechat, httpx.AsyncClient)
-    assert any(mount is not None for mount in wechat._mounts.values())
-    assert isinstance(own, transport._Direct)  # goes to the address itself
-    await wechat.aclose()
-    await own.aclose()

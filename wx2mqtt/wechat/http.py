@@ -1,0 +1,281 @@
+"""The door to httpx for every backend: connections, limits in size and time, and what each trouble means.
+
+No redirect is followed, and nothing that is secret gets into a log or an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Protocol, cast
+
+import httpx
+
+from wx2mqtt.errors import GatewayError, OutcomeUnknown, Unreachable
+from wx2mqtt.wechat.timing import Timing
+
+Observe = Callable[[str, str, float], None]
+"""Told of every exchange: name of the call, outcome in one word, seconds."""
+
+Body = bytes | AsyncIterable[bytes] | None
+
+CONNECT = 10.0  # seconds
+KEEP_ALIVE = 4.0  # seconds; below the usual five of servers, so that no request meets a closing socket
+CONNECTIONS = 20
+
+# These two write whole addresses and headers, that is every key of the login, into the log.
+for _name in ("httpx", "httpcore"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+# Nothing of the request was written when one of these is raised; after any other, who knows.
+_NOT_WRITTEN = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+_TOO_LATE = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
+
+
+class Call(Protocol):
+    """What trouble with an exchange depends on.
+
+    After one that `delivers` a lost answer leaves the outcome unknown; one that `polls` is held by the
+    server.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def delivers(self) -> bool: ...
+    @property
+    def polls(self) -> bool: ...
+
+
+class BadAnswer(Unreachable):
+    """WeChat answered, but not with what was asked for."""
+
+
+class _TooLarge(Exception):
+    """The answer has passed its limit."""
+
+
+class Seen:
+    """What became of an exchange, in one word."""
+
+    outcome = "cancelled"
+
+
+class Response:
+    """An answer that is under way: its body is taken once, whole or in pieces."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.status = response.status_code
+        self._response = response
+
+    def header(self, name: str) -> str:
+        """A header's value, stripped; empty where there is none."""
+        return str(self._response.headers.get(name, "")).strip()
+
+    def headers(self, name: str) -> list[str]:
+        """The values of a header that may come several times."""
+        return self._response.headers.get_list(name)
+
+    async def whole(self, limit: int) -> bytes:
+        """The body, at most `limit` bytes of it, unpacked."""
+        chunks, size = [], 0
+        async for chunk in self._response.aiter_bytes():
+            size += len(chunk)
+            if size > limit:
+                raise _TooLarge
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def pieces(self, silence: float) -> AsyncGenerator[bytes, None]:
+        """The bytes as they come, none of them empty; a body cut short is an error.
+
+        `silence` is how many seconds may pass without one.
+        """
+        if self.header("Content-Encoding").lower() not in {"", "identity"}:
+            raise httpx.DecodingError("packed")  # unpacked it could be a thousand times as large
+        received = 0
+        # Typed by httpx as an iterator, but it is a generator, and to be closed as one.
+        chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
+        async with aclosing(chunks):
+            while chunk := await _next(chunks, silence):
+                received += len(chunk)
+                yield chunk
+        if self.header("Content-Length") not in {"", str(received)}:
+            raise httpx.RemoteProtocolError("cut short")
+
+
+async def _next(chunks: AsyncIterator[bytes], silence: float) -> bytes:
+    async with asyncio.timeout(silence):
+        while (chunk := await anext(chunks, None)) is not None:
+            if chunk:
+                return chunk
+    return b""
+
+
+class Line:
+    """The connections of one account to WeChat. `endpoint` is one address that stands for all its hosts.
+
+    `observe` is told of every exchange, `say` makes a sentence of a word and the name of a call, `door`
+    replaces the network.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None,
+        headers: Mapping[str, str],
+        timing: Timing,
+        observe: Observe,
+        say: Callable[[str, str], str],
+        door: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._timing = timing
+        self._observe = observe
+        self._say = say
+        self._client = client(endpoint, headers, door)
+
+    @contextmanager
+    def observed(self, call: Call) -> Iterator[Seen]:
+        """Tell how an exchange ended, and raise what its trouble means."""
+        seen, began = Seen(), self._timing.monotonic()
+        try:
+            yield seen
+        except _NOT_WRITTEN:
+            seen.outcome = "no_connection"
+            raise Unreachable(self._say("no_connection", call.name)) from None
+        except _TOO_LATE:
+            seen.outcome = "no_answer"
+            raise self._lost(call, "no_answer") from None
+        except httpx.HTTPError:
+            seen.outcome = "broken_answer"
+            raise self._lost(call, "broken_answer") from None
+        except _TooLarge:
+            seen.outcome = "too_large"
+            raise self._lost(call, "too_large") from None
+        finally:
+            self._observe(call.name, seen.outcome, self._timing.monotonic() - began)
+
+    @asynccontextmanager
+    async def opened(
+        self, url: str, headers: Mapping[str, str], body: Body, limit: float
+    ) -> AsyncIterator[Response]:
+        """One request, POST where there is a body; within `limit` seconds its answer must begin."""
+        timeout = {"connect": min(CONNECT, limit), "read": limit, "write": limit, "pool": limit}
+        request = self._client.build_request(
+            "GET" if body is None else "POST",
+            url,
+            content=body,
+            headers=headers,
+            extensions={"timeout": timeout},
+        )
+        async with asyncio.timeout(limit):
+            response = await self._client.send(request, stream=True)
+        try:
+            yield Response(response)
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        await self._client.aclose()
+
+    def _lost(self, call: Call, word: str) -> GatewayError:
+        message = self._say(word, call.name)
+        if call.delivers:
+            return OutcomeUnknown(message)
+        if word == "too_large":
+            return BadAnswer(message)
+        return Unreachable(message, hung=call.polls and word == "no_answer")
+
+
+def client(
+    endpoint: str | None, headers: Mapping[str, str], door: httpx.AsyncBaseTransport | None
+) -> httpx.AsyncClient | Direct:
+    """With an address of one's own the environment's proxies are not asked: it stands in their place."""
+    limits = httpx.Limits(
+        max_connections=CONNECTIONS,
+        max_keepalive_connections=CONNECTIONS,
+        keepalive_expiry=KEEP_ALIVE,
+    )
+    if door is not None or endpoint is not None:
+        door = door or httpx.AsyncHTTPTransport(verify=trust_for(endpoint), limits=limits)
+        return Direct(door, headers)
+    return httpx.AsyncClient(
+        verify=trust_for(endpoint),
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no backend leaves its cookies to httpx
+        headers=headers,
+        limits=limits,
+    )
+
+
+class Direct:
+    """What we need of a client, without proxies, redirects and cookies of its own: a fifth less work."""
+
+    def __init__(self, door: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
+        self._door = door
+        self._headers = headers
+
+    def build_request(
+        self,
+        method: str,
+        url: str,
+        *,
+        content: Body,
+        headers: Mapping[str, str],
+        extensions: Mapping[str, object],
+    ) -> httpx.Request:
+        return httpx.Request(
+            method, url, content=content, headers={**self._headers, **headers}, extensions=dict(extensions)
+        )
+
+    async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
+        assert stream
+        response = await self._door.handle_async_request(request)
+        response.request = request
+        return response
+
+    async def aclose(self) -> None:
+        await self._door.aclose()
+
+
+def trust_for(endpoint: str | None) -> ssl.SSLContext:
+    """Certificates as httpx finds them (SSL_CERT_FILE); none are loaded for an address without TLS.
+
+    All accounts share one list of them: it takes a megabyte.
+    """
+    if endpoint is not None and endpoint.startswith("http:"):
+        return _no_trust()
+    return _trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=1)
+def _no_trust() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@lru_cache(maxsize=1)
+def _trust(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
+
+
+def date_of(written: str) -> float | None:
+    """The seconds since 1970 of a date in a header; None where it is none."""
+    try:
+        return parsedate_to_datetime(written).timestamp()
+    except (ValueError, OverflowError, IndexError):
+        return None
