@@ -8,12 +8,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from wx2mqtt.simulator import kinds, mediacontrol, peoplecontrol, speech, wire
+from wx2mqtt.simulator.adjustable import BadSetting
 from wx2mqtt.simulator.exchange import Answer, Request
 from wx2mqtt.simulator.faults import BadFault
+from wx2mqtt.simulator.ilink import codes as ilink_codes
+from wx2mqtt.simulator.ilink import control as ilink
+from wx2mqtt.simulator.ilink import speech as ilink_speech
 from wx2mqtt.simulator.login import OPEN, Act, CannotDo, Code, State
 from wx2mqtt.simulator.mediacontrol import BadMedia, UnknownMessage
 from wx2mqtt.simulator.routes import ENDPOINTS
-from wx2mqtt.simulator.settings import BadSetting
 from wx2mqtt.simulator.speech import CannotSay, Speech
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import BadPerson, UnknownPerson
@@ -32,15 +35,19 @@ class Conflict(ValueError):
     """Not possible now."""
 
 
+_NOT_NOW = (CannotDo, CannotSay, Conflict, ilink_codes.CannotDo, ilink_speech.CannotSay)
+_WRONG = (BadControl, BadMedia, BadFault, BadSetting, BadPerson, kinds.UnknownKind, ilink.BadOrder)
+
+
 async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
     """Carry out an order; errors become a JSON object with `error`."""
     try:
         result = await handler(wechat, request, _order(request))
-    except (CannotDo, CannotSay, Conflict) as error:
+    except _NOT_NOW as error:
         return _json({"error": str(error)}, 409)
     except (UnknownPerson, UnknownMessage) as error:
         return _json({"error": str(error)}, 404)
-    except (BadControl, BadMedia, BadFault, BadSetting, BadPerson, kinds.UnknownKind) as error:
+    except _WRONG as error:
         return _json({"error": str(error)}, 400)
     return result if isinstance(result, Answer) else _json(result, 200)
 
@@ -143,6 +150,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
         "violations": wechat.violations.count,
         "faults": [asdict(fault) for fault in wechat.faults.list()],
         "settings": wechat.settings.values(),
+        "ilink": ilink.overview(wechat.ilink),
     }
 
 
@@ -301,7 +309,15 @@ async def reset(wechat: WeChat, _: Request, __: Fields) -> Fields:
     return {}
 
 
+def _of_ilink(handler: ilink.Handler) -> Handler:
+    async def carried_out(wechat: WeChat, request: Request, order: Fields) -> object:
+        return await handler(wechat.ilink, request, order)
+
+    return carried_out
+
+
 HANDLERS: dict[tuple[str, str], Handler] = {
+    **{place: _of_ilink(handler) for place, handler in ilink.HANDLERS.items()},
     ("GET", "/sim/state"): state,
     ("GET", "/sim/wait"): wait,
     ("GET", "/sim/sent"): sent,

@@ -1,4 +1,4 @@
-"""One table: the calls of web WeChat, where they are, who answers, and how a refusal of each looks."""
+"""One table: the calls of both halves, where they are, who answers, and how a refusal of each looks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call, Refused
 from wx2mqtt.simulator.endpoints import actions, avatars, download, groups, login, people, send, sync, upload
 from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.ilink import answers as ilink_answers
+from wx2mqtt.simulator.ilink import checks as ilink_checks
+from wx2mqtt.simulator.ilink import routes as ilink
 
 PREFIX = "/cgi-bin/mmwebwx-bin/"
 
@@ -91,12 +94,25 @@ _TABLE = (
     Endpoint(name="webwxlogout", handler=actions.webwxlogout, refused=_goodbye),
 )
 
-ENDPOINTS = {endpoint.name: endpoint for endpoint in _TABLE}
+
+def _of_ilink(name: str, handler: ilink.Handler) -> Endpoint:
+    async def carried_out(call: Call) -> Answer:
+        return await ilink.carry_out(handler, ilink_checks.Call(name, call.request, call.wechat.ilink))
+
+    return Endpoint(name=name, handler=carried_out, refused=ilink_answers.refused)
+
+
+_ILINK = {path: _of_ilink(*found) for path, found in ilink.PATHS.items()}
+
+ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values())}
 
 _OUTSIDE = frozenset({"jslogin", "qrcode"})
 """Only these lie outside the prefix (webwx 1.2)."""
 
-_PATHS = {("/" if name in _OUTSIDE else PREFIX) + name: endpoint for name, endpoint in ENDPOINTS.items()}
+_PATHS = {
+    **{("/" if one.name in _OUTSIDE else PREFIX) + one.name: one for one in _TABLE},
+    **_ILINK,
+}
 
 
 async def carry_out(endpoint: Endpoint, call: Call) -> Answer:

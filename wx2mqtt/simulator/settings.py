@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from dataclasses import dataclass
+from typing import Literal
+
+from wx2mqtt.simulator.adjustable import Adjustable
 
 PushLogin = Literal["ok", "args", "antispam", "invalid"]
 Cancel = Literal["202", "408"]
@@ -12,12 +14,8 @@ Gone = Literal["", "json", "html", "empty"]
 """What the servers answer instead of bytes that they do not have any more (webwx 3.7)."""
 
 
-class BadSetting(ValueError):
-    """A setting that does not exist, or a value that it cannot have."""
-
-
 @dataclass(slots=True, kw_only=True)
-class Settings:
+class Settings(Adjustable):
     """Times in seconds, sizes in entries."""
 
     # login (webwx 2.1 to 2.5)
@@ -70,26 +68,3 @@ class Settings:
     # all
     language: Language = "zh_CN"
     strict: bool = False  # what WeChat tolerates counts as a violation, too
-
-    def change(self, values: dict[str, object]) -> None:
-        """Set some; nothing is changed when one of them is wrong."""
-        checked = {key: _checked(key, value) for key, value in values.items()}
-        for key, value in checked.items():
-            setattr(self, key, value)
-
-    def values(self) -> dict[str, object]:
-        """All of them."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-
-def _checked(key: str, value: object) -> object:
-    kind = get_type_hints(Settings).get(key)
-    if kind is None:
-        raise BadSetting(f"no setting is named {key!r}; there are: {', '.join(get_type_hints(Settings))}")
-    if kind is float and type(value) is int:
-        value = float(value)
-    choices = get_args(kind)
-    if value not in choices if choices else type(value) is not kind:
-        wanted = " or ".join(map(repr, choices)) if choices else kind.__name__
-        raise BadSetting(f"{key} must be {wanted}, not {value!r}")
-    return value

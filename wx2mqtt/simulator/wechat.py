@@ -11,6 +11,7 @@ from wx2mqtt.simulator.bell import Bell
 from wx2mqtt.simulator.cast import fresh_world
 from wx2mqtt.simulator.content import Content
 from wx2mqtt.simulator.faults import Faults
+from wx2mqtt.simulator.ilink.network import Network
 from wx2mqtt.simulator.login import Act, Code, Codes
 from wx2mqtt.simulator.media import Shelf
 from wx2mqtt.simulator.messages import Ids, Route, render
@@ -64,11 +65,18 @@ class WeChat:
         self.sends = LastMinute()
         self.acts = LastMinute()
         self.friend_requests: dict[str, FriendRequest] = {}
+        self.ilink = Network(
+            world=self.world,
+            violations=self.violations,
+            strict=lambda: self.settings.strict,
+            seed=self._seed,
+        )
 
     def reset(self) -> None:
         """A fresh world with default settings; nobody is logged in, and the old logins are forgotten."""
         for session in self.sessions.values():
             session.end(1100)
+        self.ilink.end()
         phone = self.phone
         self.settings = Settings()
         self._fill()

@@ -1,0 +1,45 @@
+"""The shapes of iLink's answers (ilink 3 to 10)."""
+
+from __future__ import annotations
+
+from wx2mqtt.simulator import wire
+from wx2mqtt.simulator.exchange import HTML, Answer, Headers
+
+JSON = "application/json"
+STALE = -14
+
+
+class Refusal(Exception):
+    """The call ends with this answer."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+def json(**values: object) -> Answer:
+    """A JSON answer."""
+    return Answer(body=wire.dump(values), content_type=JSON)
+
+
+def nothing() -> Answer:
+    """Status 200 and no body."""
+    return Answer(content_type=JSON)
+
+
+def stale() -> Answer:
+    """The token is dead: no `ret` (ilink 4.2)."""
+    return json(errcode=STALE, errmsg="session timeout")
+
+
+def refused(ret: int) -> Answer:
+    """A refusal with a number and no word."""
+    return stale() if ret == STALE else json(ret=ret)
+
+
+def page(status: int, headers: Headers = ()) -> Answer:
+    """A web page of the gateway."""
+    text = (
+        f"<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\n"
+    )
+    return Answer(body=text.encode(), content_type=HTML, status=status, headers=headers)

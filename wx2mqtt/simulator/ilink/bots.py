@@ -1,0 +1,119 @@
+"""A bot: what belongs to one binding of one person. Its token, what waits for it, the person's window."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wx2mqtt.simulator.bell import Bell
+from wx2mqtt.simulator.ilink.chat import Sent
+
+KNOWN_IDS = 100_000
+"""So many client ids of a bot are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Messages between two positions, rendered."""
+
+    end: int
+    messages: Sequence[bytes]
+
+
+class Bot:
+    """One binding. `place` is the address (scheme and host) that the program uses, for links to media.
+
+    `last_in` is when the person wrote last (seconds of the servers' clock), None before they did; `replies`
+    counts what the bot sent since.
+    """
+
+    def __init__(self, dice: random.Random, *, person: str, user_id: str, place: str) -> None:
+        self._dice = dice
+        self.person = person
+        self.user_id = user_id
+        self.place = place
+        self.bot_id = f"{dice.getrandbits(48):012x}@im.bot"
+        self.token = f"{self.bot_id}:06{dice.getrandbits(248):062x}"
+        self.alive = True
+        self.started = False
+        self.last_in: float | None = None
+        self.replies = 0
+        self.polls: set[asyncio.Transport] = set()
+        self.idle: deque[float] = deque(maxlen=100)
+        self.answers = 0
+        self.bell = Bell()
+        self.context_tokens: list[str] = []
+        self.typing_ticket = base64.b64encode(dice.randbytes(60)).decode()
+        self.typing = False
+        self.last_uin = ""
+        self.seen = 0
+        self.planned: set[bytes] = set()
+        self.client_ids: dict[str, Sent] = {}
+        self._log: list[bytes] = []
+        self._cursors: dict[str, int] = {"": 0}
+
+    @property
+    def polling(self) -> bool:
+        """Whether a getupdates is open; those that the program left do not count."""
+        return any(not transport.is_closing() for transport in self.polls)
+
+    @property
+    def head(self) -> int:
+        """The position after everything that was written."""
+        return len(self._log)
+
+    def kill(self) -> None:
+        """The token is worth nothing any more (ilink 9); whoever polls is told."""
+        self.alive = False
+        self.bell.ring()
+
+    def new_context_token(self) -> str:
+        """Another one; the older ones stay good."""
+        token = "AARzJW" + base64.urlsafe_b64encode(self._dice.randbytes(97)).decode().rstrip("=")
+        self.context_tokens.append(token)
+        return token
+
+    def append(self, *messages: bytes) -> None:
+        """The person wrote."""
+        self._log += messages
+        self.bell.ring()
+
+    def find(self, msg_id: str) -> bytes | None:
+        """The message with that id, or without one the newest."""
+        if not msg_id:
+            return self._log[-1] if self._log else None
+        mark = f'"message_id": {msg_id},'.encode()
+        return next((one for one in reversed(self._log) if mark in one), None)
+
+    def remember(self, client_id: str, sent: Sent) -> None:
+        """What came under a client id first; of very many the oldest go."""
+        self.client_ids.setdefault(client_id, sent)
+        if len(self.client_ids) > KNOWN_IDS:
+            del self.client_ids[next(iter(self.client_ids))]
+
+    def position(self, cursor: str) -> int | None:
+        """The position that a cursor names; None when this bot was never given it."""
+        return self._cursors.get(cursor)
+
+    def acknowledge(self, position: int) -> None:
+        """What lies before that position has arrived (ilink 4.4)."""
+        self.seen = max(self.seen, position)
+
+    def after(self, position: int, most: int) -> Part:
+        """At most `most` messages after a position."""
+        end = min(position + most, self.head)
+        return Part(end=end, messages=self._log[position:end])
+
+    def cursor(self, position: int) -> str:
+        """A new cursor for a position."""
+        text = base64.b64encode(self._dice.randbytes(48)).decode()
+        self._cursors[text] = position
+        return text
+
+    def is_open(self, now: float, hours: float) -> bool:
+        """Whether the person wrote, and not too long ago (ilink 10.1)."""
+        return self.last_in is not None and now - self.last_in <= hours * 3600

@@ -1,0 +1,182 @@
+"""Is a call as iLink wants it? Wrong calls are refused and recorded (ilink 2).
+
+What the servers are known to tolerate, since public clients live on it, is an *oddity*: it passes, and counts
+as a violation only in strict mode.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from dataclasses import dataclass
+
+from wx2mqtt.simulator.exchange import Answer, Request
+from wx2mqtt.simulator.hosts import name_of
+from wx2mqtt.simulator.ilink import answers, places
+from wx2mqtt.simulator.ilink.answers import Refusal
+from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.network import Network
+
+Fields = dict[str, object]
+
+_NAME = r"[A-Za-z0-9_.-]{1,32}"
+_AGENT = re.compile(rf"{_NAME}/[A-Za-z0-9_.+-]{{1,32}}( \([ -'*-~]{{1,64}}\))?")
+_AGENTS = re.compile(rf"({_AGENT.pattern})( {_AGENT.pattern})*")
+_OPENCLAW = "OpenClaw"
+"""The official default has no version (ilink 2.2)."""
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of a program: what came, and where it is judged."""
+
+    endpoint: str
+    request: Request
+    network: Network
+
+    def violation(self, what: str) -> None:
+        """Record that this call is wrong."""
+        self.network.violations.add(self.endpoint, what)
+
+    def oddity(self, what: str) -> None:
+        """Record what the servers tolerate, in strict mode."""
+        if self.network.strict():
+            self.violation(f"tolerated, but: {what}")
+
+    def refuse(self, answer: Answer, what: str) -> Refusal:
+        """Record that this call is wrong; raise what is returned."""
+        self.violation(what)
+        return Refusal(answer)
+
+    def invalid(self, what: str) -> Refusal:
+        """Record that an argument is wrong; raise what is returned."""
+        return self.refuse(answers.json(ret=-2, errmsg="invalid arguments"), what)
+
+
+def method(call: Call, *wanted: str) -> None:
+    """The HTTP method is one of these."""
+    got = call.request.method
+    if got not in wanted:
+        raise call.refuse(answers.page(404), f"{got} instead of {wanted[0]}")
+
+
+def host(call: Call, *, cdn: bool = False) -> None:
+    """The call came to a host that serves it; a name that is not Tencent's serves everything."""
+    name = name_of(call.request.host)
+    if not places.fits(name, cdn=cdn, redirect=call.network.settings.redirect_host):
+        raise call.refuse(answers.page(404), f"{name} does not serve this")
+
+
+def app(call: Call) -> list[str]:
+    """What is wrong with the two headers of the app."""
+    headers = call.request.headers
+    wrong = []
+    if headers.get("ilink-app-id") != "bot":
+        wrong.append("iLink-App-Id is not bot")
+    if not re.fullmatch("[0-9]{1,9}", headers.get("ilink-app-clientversion", "")):
+        wrong.append("iLink-App-ClientVersion is no decimal number")
+    return wrong
+
+
+def posted(call: Call) -> Fields:
+    """The JSON object of a POST, with the headers that each has."""
+    headers = call.request.headers
+    if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise call.invalid("Content-Type is not application/json")
+    if headers.get("authorizationtype") != "ilink_bot_token":
+        raise call.invalid("AuthorizationType is not ilink_bot_token")
+    if uin(headers.get("x-wechat-uin", "")) is None:
+        raise call.invalid("X-WECHAT-UIN is not the base64 of the digits of a number below 2^32")
+    return body(call)
+
+
+def uin(text: str) -> int | None:
+    """The number in an X-WECHAT-UIN; None when there is none."""
+    try:
+        digits = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    if not re.fullmatch(b"0|[1-9][0-9]{0,9}", digits) or int(digits) >= 2**32:
+        return None
+    return int(digits)
+
+
+def body(call: Call) -> Fields:
+    """The JSON object in the body."""
+    try:
+        value = json.loads(call.request.body)
+    except (ValueError, RecursionError):
+        raise call.invalid("the body is no JSON in UTF-8") from None
+    if not isinstance(value, dict):
+        raise call.invalid("the body is no JSON object")
+    return value
+
+
+def signed(call: Call) -> tuple[Bot, Fields]:
+    """The living bot and the body of a call that needs a token, everything about them checked."""
+    method(call, "POST")
+    host(call)
+    for wrong in app(call):
+        raise call.refuse(answers.stale(), wrong)
+    bot = _bot(call)
+    fields = posted(call)
+    _new_uin(call, bot)
+    base_info(call, fields)
+    return bot, fields
+
+
+def _bot(call: Call) -> Bot:
+    kind, _, token = call.request.headers.get("authorization", "").partition(" ")
+    if kind != "Bearer" or not token:
+        raise call.refuse(answers.stale(), "Authorization is not Bearer and a token")
+    bot = call.network.bots.get(token)
+    if bot is None or not bot.alive:
+        raise Refusal(answers.stale())
+    return bot
+
+
+def _new_uin(call: Call, bot: Bot) -> None:
+    sent = call.request.headers["x-wechat-uin"]
+    if sent == bot.last_uin:
+        call.oddity("X-WECHAT-UIN is that of the call before")
+    bot.last_uin = sent
+
+
+def base_info(call: Call, fields: Fields) -> None:
+    """Who the program says it is (ilink 2.2)."""
+    info = fields.get("base_info")
+    if not isinstance(info, dict):
+        raise call.invalid("base_info is missing")
+    version, agent = info.get("channel_version"), info.get("bot_agent")
+    if not isinstance(version, str) or not version:
+        raise call.invalid("base_info.channel_version is missing")
+    if version_number(version) != call.request.headers.get("ilink-app-clientversion"):
+        call.oddity("iLink-App-ClientVersion is not that of base_info.channel_version")
+    if agent is None:
+        call.oddity("no base_info.bot_agent")
+    elif not isinstance(agent, str) or not is_agent(agent):
+        call.violation("base_info.bot_agent is not Name/Version (comment)")
+    for name in sorted(info.keys() - {"channel_version", "bot_agent"}):
+        call.oddity(f"base_info.{name} is not known")
+
+
+def version_number(version: str) -> str:
+    """iLink-App-ClientVersion for a version; empty when it is none."""
+    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)([-+.].*)?", version)
+    if found is None:
+        return ""
+    major, minor, patch = (int(found[group]) & 0xFF for group in (1, 2, 3))
+    return str(major << 16 | minor << 8 | patch)
+
+
+def is_agent(text: str) -> bool:
+    """Whether it has the form of a bot_agent."""
+    return text == _OPENCLAW or (len(text.encode()) <= 256 and _AGENTS.fullmatch(text) is not None)
+
+
+def person(call: Call, bot: Bot, value: object) -> None:
+    """The one person whom this bot can reach (ilink 9)."""
+    if value != bot.user_id:
+        raise call.invalid("that person is not the one who bound this bot")

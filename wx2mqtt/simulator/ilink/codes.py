@@ -1,0 +1,137 @@
+"""QR codes and what a phone does with them: the states behind the status poll (ilink 3.2)."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from wx2mqtt.simulator.bell import Bell
+
+
+class Status(StrEnum):
+    """Where a code stands, in the words of the protocol."""
+
+    WAIT = "wait"
+    SCANED = "scaned"
+    NEED_VERIFYCODE = "need_verifycode"
+    VERIFY_CODE_BLOCKED = "verify_code_blocked"
+    BINDED_REDIRECT = "binded_redirect"
+    CONFIRMED = "confirmed"
+    EXPIRED = "expired"
+
+
+OPEN = frozenset({Status.WAIT, Status.SCANED, Status.NEED_VERIFYCODE})
+
+
+class CannotDo(ValueError):
+    """The phone cannot do this with this code now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a confirmed code brings."""
+
+    bot_token: str
+    ilink_bot_id: str
+    ilink_user_id: str
+
+
+class Code:
+    """One QR code. `tokens` are those that the program holds; `person` is the id of who scanned it.
+
+    `number` stands on the phone while the program must send it; `wrong` counts what it sent instead.
+    """
+
+    def __init__(self, handle: str, tokens: tuple[str, ...], *, lifetime: float, place: str) -> None:
+        self.handle = handle
+        self.tokens = tokens
+        self.place = place
+        self.status = Status.WAIT
+        self.told = Status.WAIT
+        self.person = ""
+        self.number = ""
+        self.wrong = 0
+        self.tries = 0
+        self.redirect = ""
+        self.redirected = False
+        self.credentials: Credentials | None = None
+        self.made = time.time()
+        self.bell = Bell()
+        self._end = time.monotonic() + lifetime
+
+    def left(self) -> float:
+        """Seconds until it expires by itself."""
+        return max(0.0, self._end - time.monotonic())
+
+    def look(self) -> Status:
+        """The status now; a code whose time is over expires."""
+        if self.status in OPEN and not self.left():
+            self.move(Status.EXPIRED)
+        return self.status
+
+    def move(self, status: Status) -> None:
+        """Go on to another status, and wake whoever polls."""
+        self.status = status
+        self.bell.ring()
+
+    def scan(self, person: str, *, number: str, tries: int, redirect: str) -> None:
+        """Somebody scans it; raises `CannotDo` when it is not waiting."""
+        self._only(Status.WAIT, "scan")
+        self.person, self.number, self.tries, self.redirect = person, number, tries, redirect
+        self.move(Status.NEED_VERIFYCODE if number else Status.SCANED)
+
+    def verify(self, number: str) -> None:
+        """A number came from the program."""
+        if self.status is not Status.NEED_VERIFYCODE:
+            return
+        if number == self.number:
+            self.number = ""
+            self.move(Status.SCANED)
+            return
+        self.wrong += 1
+        if self.wrong >= self.tries:
+            self.move(Status.VERIFY_CODE_BLOCKED)
+
+    def confirm(self, credentials: Credentials | None) -> None:
+        """The person confirms; without credentials the program is told that it is bound already."""
+        self._only(Status.SCANED, "confirm")
+        self.credentials = credentials
+        self.move(Status.CONFIRMED if credentials else Status.BINDED_REDIRECT)
+
+    def expire(self) -> None:
+        """Its time is over; raises `CannotDo` when it has come to an end already."""
+        if self.look() not in OPEN:
+            raise CannotDo(f"cannot expire a code that is {self.status}")
+        self.move(Status.EXPIRED)
+
+    def _only(self, status: Status, act: str) -> None:
+        if self.look() is not status:
+            raise CannotDo(f"cannot {act} a code that is {self.status}")
+
+
+class Codes:
+    """All codes, newest last."""
+
+    def __init__(self, dice: random.Random) -> None:
+        self._dice = dice
+        self._codes: dict[str, Code] = {}
+
+    def __iter__(self) -> Iterator[Code]:
+        return iter(self._codes.values())
+
+    def new(self, tokens: tuple[str, ...], *, lifetime: float, place: str) -> Code:
+        """A fresh code; its handle is 32 hex characters (ilink 3.1)."""
+        code = Code(f"{self._dice.getrandbits(128):032x}", tokens, lifetime=lifetime, place=place)
+        self._codes[code.handle] = code
+        return code
+
+    def find(self, handle: str) -> Code | None:
+        """The code with that handle."""
+        return self._codes.get(handle)
+
+    def newest(self) -> Code | None:
+        """The code that was made last."""
+        return next(reversed(self._codes.values()), None)

@@ -1,0 +1,274 @@
+"""The HTTP control of iLink, `/sim/ilink/…`: what people and their phones do, settings, what was seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+from wx2mqtt.simulator.exchange import Request
+from wx2mqtt.simulator.ilink import redelivery, speech
+from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.codes import OPEN, CannotDo, Code, Status
+from wx2mqtt.simulator.ilink.network import Network, user_id_of
+from wx2mqtt.simulator.ilink.speech import CannotSay, Speech
+from wx2mqtt.simulator.world import OWNER, Person, PersonKind
+
+Fields = dict[str, object]
+Handler = Callable[[Network, Request, Fields], Awaitable[object]]
+
+LONGEST_WAIT = 60.0
+
+
+class BadOrder(ValueError):
+    """The order cannot be carried out as it stands."""
+
+
+def _number(request: Request, name: str, default: float) -> float:
+    try:
+        return float(request.query.get(name, default))
+    except ValueError:
+        raise BadOrder(f"{name} must be a number") from None
+
+
+def _text(order: Fields, name: str, default: str) -> str:
+    value = order.get(name, default)
+    if not isinstance(value, str):
+        raise BadOrder(f"{name} must be text")
+    return value
+
+
+# login
+
+
+def _code(network: Network, order: Fields) -> Code:
+    handle = order.get("qrcode")
+    code = network.codes.newest() if handle is None else network.codes.find(str(handle))
+    if code is None:
+        raise CannotDo("there is no such QR code")
+    code.look()
+    return code
+
+
+def _told(code: Code) -> Fields:
+    return {
+        "qrcode": code.handle,
+        "status": code.look(),
+        "person": code.person,
+        "number": code.number,
+        "age": time.time() - code.made,
+    }
+
+
+async def scan(network: Network, _: Request, order: Fields) -> Fields:
+    """A person scans a code."""
+    code = _code(network, order)
+    network.scan(code, _text(order, "person", OWNER))
+    return _told(code)
+
+
+async def confirm(network: Network, _: Request, order: Fields) -> Fields:
+    """The person who scanned presses Connect."""
+    code = _code(network, order)
+    network.confirm(code)
+    return _told(code)
+
+
+async def expire(network: Network, _: Request, order: Fields) -> Fields:
+    """A code's time is over."""
+    code = _code(network, order)
+    code.expire()
+    network.changed()
+    return _told(code)
+
+
+async def kill(network: Network, _: Request, order: Fields) -> Fields:
+    """A person was bound somewhere else: -14."""
+    if not network.kill(_text(order, "person", OWNER)):
+        raise CannotDo("they have no bot")
+    return {}
+
+
+# what is seen
+
+
+def overview(network: Network) -> Fields:
+    """Everything at a glance."""
+    bots = {bot.person: bot for bot in network.bots.values() if bot.alive}
+    return {
+        "codes": [_told(code) for code in network.codes],
+        "bots": {name: _bot(network, bot) for name, bot in bots.items()},
+        "bindings": len(network.bots),
+        "muted": sorted(network.muted),
+        "lines": network.chats.count,
+        "sent": len(network.chats.sent),
+        "ahead": network.clock.ahead,
+    }
+
+
+def _bot(network: Network, bot: Bot) -> Fields:
+    return {
+        "bot_id": bot.bot_id,
+        "started": bot.started,
+        "polling": bot.polling,
+        "last_in": bot.last_in,
+        "open": bot.is_open(network.clock.now(), network.settings.window_hours),
+        "left": max(0, network.settings.quota - bot.replies),
+        "messages": bot.head,
+        "seen": bot.seen,
+        "typing": bot.typing,
+    }
+
+
+async def state(network: Network, _: Request, __: Fields) -> Fields:
+    """Everything at a glance, the settings, and the ids of all people."""
+    everybody = [one for one in (network.world.owner, *network.world) if isinstance(one, Person)]
+    people = {one.id: user_id_of(one.id) for one in everybody if one.kind in _HUMAN}
+    return {**overview(network), "user_ids": people, "settings": network.settings.values()}
+
+
+_HUMAN = (PersonKind.FRIEND, PersonKind.STRANGER)
+
+
+def _conditions(network: Network, person: str) -> dict[str, Callable[[], bool]]:
+    def code_is(*statuses: Status) -> Callable[[], bool]:
+        return lambda: (code := network.codes.newest()) is not None and code.look() in statuses
+
+    def bot_has(what: Callable[[Bot], bool]) -> Callable[[], bool]:
+        return lambda: (bot := network.bot_of(person)) is not None and what(bot)
+
+    return {
+        "code": code_is(*OPEN),
+        "scaned": code_is(Status.SCANED),
+        "number": code_is(Status.NEED_VERIFYCODE),
+        "bound": bot_has(lambda _: True),
+        "unbound": lambda: network.bot_of(person) is None,
+        "started": bot_has(lambda bot: bot.started),
+        "polling": bot_has(lambda bot: bot.polling),
+        "seen": bot_has(lambda bot: bot.seen == bot.head),
+        "typing": bot_has(lambda bot: bot.typing),
+    }
+
+
+async def wait(network: Network, request: Request, _: Fields) -> Fields:
+    """Wait for one of `_conditions` (of `person`), at most `seconds`."""
+    conditions = _conditions(network, request.query.get("person", OWNER))
+    ready = conditions.get(request.query.get("for", ""))
+    if ready is None:
+        raise BadOrder(f"for must be one of {', '.join(conditions)}")
+    seconds = min(_number(request, "seconds", 10.0), LONGEST_WAIT)
+    return {"ready": await network.bell.wait_for(ready, seconds)}
+
+
+async def sent(network: Network, request: Request, _: Fields) -> list[Fields]:
+    """What bots sent and the servers took, from number `after`; with `wait` seconds until there is more."""
+    after = int(_number(request, "after", 0))
+    seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
+    chats = network.chats
+    if seconds:
+        await chats.bell.wait_for(lambda: len(chats.sent) > after, seconds)
+    return [asdict(one) for one in chats.sent[after:]]
+
+
+async def feed(network: Network, request: Request, _: Fields) -> Fields:
+    """The phones' lines from number `after`; with `wait` seconds until there is more."""
+    after = int(_number(request, "after", 0))
+    chats = network.chats
+    seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
+    await chats.bell.wait_for(lambda: chats.count > after, seconds)
+    return {"count": chats.count, "lines": [asdict(line) for line in chats.lines if line.n > after]}
+
+
+# what happens
+
+
+_SPEECH: dict[str, type] = {"from": str, "text": str, "kind": str, "count": int, "detail": dict, "raw": dict}
+
+
+async def say(network: Network, _: Request, order: Fields) -> Fields:
+    """A person writes to their bot; answers the message ids."""
+    for key, value in order.items():
+        if key not in _SPEECH:
+            raise BadOrder(f"unknown: {key}; known: {', '.join(_SPEECH)}")
+        if not isinstance(value, _SPEECH[key]) or (isinstance(value, int) and value < 0):
+            raise BadOrder(f"{key} must be {_SPEECH[key].__name__}")
+    values = {"person": order.get("from", OWNER), **{key: order[key] for key in order if key != "from"}}
+    return {"msg_ids": speech.say(network, Speech(**values))}  # type: ignore[arg-type]
+
+
+async def raw(network: Network, _: Request, order: Fields) -> Fields:
+    """Put exactly these messages into the queue of a person's bot."""
+    messages = order.get("messages")
+    if not isinstance(messages, list):
+        raise BadOrder("messages must be a list")
+    speech.put_raw(network, _text(order, "from", OWNER), messages)
+    return {}
+
+
+async def redeliver(network: Network, _: Request, order: Fields) -> Fields:
+    """A message comes again, under a new id; without `msg_id` the newest."""
+    bot = speech.bot_of(network, _text(order, "person", OWNER))
+    shift = order.get("shift_ms", 0)
+    if not isinstance(shift, int):
+        raise BadOrder("shift_ms must be a whole number")
+    message = bot.find(_text(order, "msg_id", ""))
+    if message is None:
+        raise CannotSay("there is no such message")
+    return {"msg_id": redelivery.again(network, bot, message, shift)}
+
+
+async def clock(network: Network, _: Request, order: Fields) -> Fields:
+    """The servers' clock goes on by `forward` seconds, or is `ahead` of the machine's by so many."""
+    values = {key: value for key, value in order.items() if isinstance(value, int | float)}
+    if len(values) != len(order) or not values.keys() <= {"forward", "ahead"}:
+        raise BadOrder("forward and ahead are seconds")
+    network.clock.ahead = values.get("ahead", network.clock.ahead) + values.get("forward", 0)
+    network.changed()
+    return {"ahead": network.clock.ahead}
+
+
+async def mute(network: Network, _: Request, order: Fields) -> Fields:
+    """A person is muted, or with `on` false no more (ilink 10.1: 5)."""
+    person = network.world.person(_text(order, "person", OWNER)).id
+    if order.get("on", True):
+        network.muted.add(person)
+    else:
+        network.muted.discard(person)
+    return {}
+
+
+async def window(network: Network, _: Request, order: Fields) -> Fields:
+    """How many `replies` a bot has sent since its person wrote, and how many seconds `ago` (null: never)."""
+    bot = speech.bot_of(network, _text(order, "person", OWNER))
+    replies, ago = order.get("replies", bot.replies), order.get("ago", bot)
+    if not isinstance(replies, int) or not (ago is None or ago is bot or isinstance(ago, int | float)):
+        raise BadOrder("replies must be a whole number, ago seconds or null")
+    bot.replies = replies
+    if ago is None or isinstance(ago, int | float):
+        bot.last_in = None if ago is None else network.clock.now() - ago
+    return _bot(network, bot)
+
+
+async def settings(network: Network, _: Request, order: Fields) -> Fields:
+    """Change settings; answers all of them."""
+    network.settings.change(order)
+    return network.settings.values()
+
+
+HANDLERS: dict[tuple[str, str], Handler] = {
+    ("GET", "/sim/ilink/state"): state,
+    ("GET", "/sim/ilink/wait"): wait,
+    ("GET", "/sim/ilink/sent"): sent,
+    ("GET", "/sim/ilink/feed"): feed,
+    ("POST", "/sim/ilink/scan"): scan,
+    ("POST", "/sim/ilink/confirm"): confirm,
+    ("POST", "/sim/ilink/expire"): expire,
+    ("POST", "/sim/ilink/kill"): kill,
+    ("POST", "/sim/ilink/say"): say,
+    ("POST", "/sim/ilink/raw"): raw,
+    ("POST", "/sim/ilink/redeliver"): redeliver,
+    ("POST", "/sim/ilink/clock"): clock,
+    ("POST", "/sim/ilink/mute"): mute,
+    ("POST", "/sim/ilink/window"): window,
+    ("POST", "/sim/ilink/settings"): settings,
+}

@@ -1,0 +1,106 @@
+"""The simulated iLink as a whole: its codes, its bots, its chats. Knows nothing of HTTP."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import random
+from collections.abc import Callable
+
+from wx2mqtt.simulator.bell import Bell
+from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.chat import Chats
+from wx2mqtt.simulator.ilink.clock import Clock
+from wx2mqtt.simulator.ilink.codes import CannotDo, Code, Codes, Credentials
+from wx2mqtt.simulator.ilink.settings import ILinkSettings
+from wx2mqtt.simulator.messages import Ids
+from wx2mqtt.simulator.pace import LastMinute
+from wx2mqtt.simulator.violations import Violations
+from wx2mqtt.simulator.world import World
+
+
+def user_id_of(person: str) -> str:
+    """A person's id: the same over all logins and all runs (ilink 9)."""
+    digest = hashlib.sha256(f"ilink user {person}".encode()).digest()
+    return f"o9cq80{base64.urlsafe_b64encode(digest).decode()[:22]}@im.wechat"
+
+
+class Network:
+    """Everything that the servers know. `strict` says whether what they tolerate is a violation, too."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        violations: Violations,
+        strict: Callable[[], bool],
+        seed: int | None = None,
+    ) -> None:
+        self.dice = random.Random(seed)
+        self.world = world
+        self.violations = violations
+        self.strict = strict
+        self.settings = ILinkSettings()
+        self.clock = Clock()
+        self.bell = Bell()
+        self.codes = Codes(self.dice)
+        self.chats = Chats()
+        self.ids = Ids(self.dice)
+        self.bots: dict[str, Bot] = {}
+        self.muted: set[str] = set()
+        self.sends = LastMinute()
+
+    def changed(self) -> None:
+        """Tell everybody who waits for a state."""
+        self.bell.ring()
+
+    def end(self) -> None:
+        """Nobody is bound any more."""
+        for bot in self.bots.values():
+            bot.kill()
+        self.chats.bell.ring()
+        self.changed()
+
+    def bot_of(self, person: str) -> Bot | None:
+        """The living bot of somebody."""
+        return next((bot for bot in reversed(self.bots.values()) if bot.person == person and bot.alive), None)
+
+    # what the phone does with a code
+
+    def scan(self, code: Code, person: str) -> None:
+        """Somebody scans it; raises `CannotDo`, and `UnknownPerson`."""
+        settings = self.settings
+        self.world.person(person)
+        if settings.refuse_bind:
+            raise CannotDo("network error, says the phone; the code stays as it was")
+        number = f"{self.dice.randrange(10**6):06d}" if settings.verify_code else ""
+        code.scan(person, number=number, tries=settings.code_tries, redirect=settings.redirect_host)
+        self.changed()
+
+    def confirm(self, code: Code) -> None:
+        """The person confirms: a new bot, and their older one dies (ilink 9); none if it is bound still."""
+        if self._is_bound(code):
+            code.confirm(None)
+        else:
+            code.confirm(self._bind(code))
+        self.changed()
+
+    def _is_bound(self, code: Code) -> bool:
+        living = self.bot_of(code.person)
+        return self.settings.binded_redirect and living is not None and living.token in code.tokens
+
+    def _bind(self, code: Code) -> Credentials:
+        user_id = user_id_of(code.person)
+        bot = Bot(self.dice, person=code.person, user_id=user_id, place=code.place)
+        self.kill(code.person)
+        self.bots[bot.token] = bot
+        return Credentials(bot_token=bot.token, ilink_bot_id=bot.bot_id, ilink_user_id=user_id)
+
+    def kill(self, person: str) -> bool:
+        """The person was bound elsewhere: their token is dead. Says whether there was one."""
+        bot = self.bot_of(person)
+        if bot is None:
+            return False
+        bot.kill()
+        self.changed()
+        return True

@@ -1,0 +1,32 @@
+"""One table: the calls of iLink, where they are, and who answers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.ilink import login, sending, updates
+from wx2mqtt.simulator.ilink.answers import Refusal
+from wx2mqtt.simulator.ilink.checks import Call
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+_BOT = "/ilink/bot/"
+
+PATHS: dict[str, tuple[str, Handler]] = {
+    f"{_BOT}get_bot_qrcode": ("get_bot_qrcode", login.get_bot_qrcode),
+    f"{_BOT}get_qrcode_status": ("get_qrcode_status", login.get_qrcode_status),
+    f"{_BOT}msg/notifystart": ("notifystart", updates.notifystart),
+    f"{_BOT}msg/notifystop": ("notifystop", updates.notifystop),
+    f"{_BOT}getupdates": ("getupdates", updates.getupdates),
+    f"{_BOT}sendmessage": ("sendmessage", sending.sendmessage),
+}
+"""Name and handler by path."""
+
+
+async def carry_out(handler: Handler, call: Call) -> Answer:
+    """Answer a call; a refusal is an answer, too."""
+    try:
+        return await handler(call)
+    except Refusal as refusal:
+        return refusal.answer

@@ -1,0 +1,209 @@
+"""Sending: sendmessage, with everything that the servers look at, in their order (ilink 6, 10, 12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.ilink import answers, checks, items
+from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.chat import Sent
+from wx2mqtt.simulator.ilink.checks import Call, Fields
+from wx2mqtt.simulator.ilink.items import BadItem, Item
+
+PREPARE_FAILED = "prepare failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Message:
+    """What came, its form checked."""
+
+    client_id: str
+    context_token: str
+    item: Item
+
+
+async def sendmessage(call: Call) -> Answer:
+    """Take a message of a bot, or say why not."""
+    bot, fields = checks.signed(call)
+    message = _message(call, bot, fields)
+    _not_too_long(call, message.item)
+    if bot.person in call.network.muted:
+        return _took(call, bot, message, delivered=False, confirmed=False)
+    before = bot.client_ids.get(message.client_id)
+    if before is not None and call.network.settings.drop_repeats:
+        return _repeated(call, bot, message, before)
+    words = _not_now(call, bot, message)
+    if words is not None:
+        return _refused(call, words)
+    bot.replies += 1
+    return _took(call, bot, message, delivered=message.item.visible, confirmed=True)
+
+
+# its form
+
+
+def _message(call: Call, bot: Bot, fields: Fields) -> _Message:
+    msg = fields.get("msg")
+    if not isinstance(msg, dict):
+        raise call.invalid("msg is missing")
+    checks.person(call, bot, msg.get("to_user_id"))
+    if msg.get("from_user_id") != "":
+        call.oddity("from_user_id is not the empty text")
+    if msg.get("message_type") != 2:
+        raise call.invalid("message_type is not 2")
+    if msg.get("message_state") != 2:
+        call.oddity("message_state is not 2")
+    for name in sorted(msg.keys() - _KNOWN):
+        call.oddity(f"msg.{name} is not known")
+    return _Message(
+        client_id=_text(call, msg, "client_id"),
+        context_token=_text(call, msg, "context_token", needed=False),
+        item=_item(call, msg),
+    )
+
+
+_KNOWN = {
+    *("from_user_id", "to_user_id", "client_id", "message_type", "message_state"),
+    *("item_list", "context_token", "run_id"),
+}
+
+
+def _text(call: Call, msg: Fields, name: str, *, needed: bool = True) -> str:
+    value = msg.get(name)
+    if value is None and not needed:
+        return ""
+    if not isinstance(value, str) or not value:
+        raise call.invalid(f"{name} is no text")
+    return value
+
+
+def _item(call: Call, msg: Fields) -> Item:
+    sent = msg.get("item_list")
+    if not isinstance(sent, list) or len(sent) != 1:
+        raise call.invalid("item_list has not exactly one item")
+    try:
+        return items.read(sent[0])
+    except BadItem as error:
+        raise call.invalid(str(error)) from None
+
+
+def _not_too_long(call: Call, item: Item) -> None:
+    if item.kind == "text" and len(item.text.encode()) > call.network.settings.text_limit:
+        raise call.refuse(_refused(call, ""), "the text is longer than the servers take")
+
+
+# whether it goes out now
+
+
+def _not_now(call: Call, bot: Bot, message: _Message) -> str | None:
+    """Why it is refused, in the servers' words; None when it is not."""
+    network, settings = call.network, call.network.settings
+    if not bot.is_open(network.clock.now(), settings.window_hours):
+        return PREPARE_FAILED
+    if bot.replies >= settings.quota:
+        return ""
+    if network.sends.full(settings.rate_limit):
+        return settings.rate_words
+    if (words := _token_refused(call, bot, message)) is not None:
+        return words
+    if message.item.fault:
+        call.violation(message.item.fault)
+        return PREPARE_FAILED
+    return None
+
+
+def _token_refused(call: Call, bot: Bot, message: _Message) -> str | None:
+    settings, token = call.network.settings, message.context_token
+    if not token:
+        call.oddity("no context_token")
+        return PREPARE_FAILED if settings.need_token else None
+    if token not in bot.context_tokens:
+        call.violation("context_token is none of this bot")
+        return "unknown error"
+    if token != bot.context_tokens[-1]:
+        call.oddity("context_token is not the newest")
+    return settings.refuse_tokens or None
+
+
+def _refused(call: Call, words: str) -> Answer:
+    where = call.network.settings.code_in
+    code = {"ret": -2} if where != "errcode" else {}
+    if where != "ret":
+        code["errcode"] = -2
+    return answers.json(**code, **({"errmsg": words} if words else {}))
+
+
+# it was accepted
+
+
+def _repeated(call: Call, bot: Bot, message: _Message, before: Sent) -> Answer:
+    if (before.kind, before.text, before.sha256) != (
+        message.item.kind,
+        message.item.text,
+        message.item.sha256,
+    ):
+        call.violation("client_id is that of another message")
+    return _took(call, bot, message, delivered=False, confirmed=before.confirmed, before=before)
+
+
+def _took(
+    call: Call, bot: Bot, message: _Message, *, delivered: bool, confirmed: bool, before: Sent | None = None
+) -> Answer:
+    network = call.network
+    answer = network.settings.answer if confirmed else "ret"
+    repeat = message.client_id in bot.client_ids
+    msg_id = before.msg_id if before else str(network.ids.next())
+    sent = Sent(
+        n=len(network.chats.sent) + 1,
+        person=bot.person,
+        bot_id=bot.bot_id,
+        kind=message.item.kind,
+        text=message.item.text,
+        client_id=message.client_id,
+        msg_id=msg_id,
+        token=_which(bot, message.context_token),
+        time=network.clock.now(),
+        repeat=repeat,
+        delivered=delivered,
+        confirmed=answer in ("id", "only_id"),
+        media=message.item.media,
+        sha256=message.item.sha256,
+    )
+    bot.remember(message.client_id, sent)
+    if delivered:
+        _show(call, bot, message.item, sent)
+    network.chats.took(sent)
+    network.changed()
+    return _accepted(answer, msg_id)
+
+
+def _which(bot: Bot, token: str) -> Literal["newest", "older", "none"]:
+    if not token:
+        return "none"
+    return "newest" if bot.context_tokens[-1:] == [token] else "older"
+
+
+def _show(call: Call, bot: Bot, item: Item, sent: Sent) -> None:
+    bot.typing = False
+    call.network.chats.show(
+        person=bot.person,
+        by="bot",
+        kind=item.kind,
+        text=item.text,
+        msg_id=sent.msg_id,
+        time=sent.time,
+        media=item.media,
+    )
+
+
+def _accepted(answer: str, msg_id: str) -> Answer:
+    if answer == "empty":
+        return answers.nothing()
+    if answer == "object":
+        return answers.json()
+    fields: Fields = {} if answer == "only_id" else {"ret": 0}
+    if answer != "ret":
+        fields["message_id"] = int(msg_id)
+    return answers.json(**fields)

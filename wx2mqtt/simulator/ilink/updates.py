@@ -1,0 +1,106 @@
+"""Receiving: getupdates, notifystart, notifystop (ilink 4)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from wx2mqtt.simulator import wire
+from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.ilink import answers, checks, redelivery
+from wx2mqtt.simulator.ilink.answers import JSON, Refusal
+from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.checks import Call
+from wx2mqtt.simulator.ilink.settings import Often
+
+
+async def notifystart(call: Call) -> Answer:
+    """The program says that it is there (ilink 4.7)."""
+    bot, _ = checks.signed(call)
+    bot.started = True
+    call.network.changed()
+    return answers.json(ret=0)
+
+
+async def notifystop(call: Call) -> Answer:
+    """The program says that it goes."""
+    bot, _ = checks.signed(call)
+    bot.started = False
+    call.network.changed()
+    return answers.json(ret=0)
+
+
+async def getupdates(call: Call) -> Answer:
+    """The long poll: holds until there is something after the cursor (ilink 4.2 to 4.4)."""
+    bot, fields = checks.signed(call)
+    position = _position(call, bot, fields)
+    with _alone(call, bot):
+        bot.acknowledge(position)
+        call.network.changed()
+        await bot.bell.wait_for(
+            lambda: not bot.alive or bot.head > position, call.network.settings.hold_updates
+        )
+    if not bot.alive:
+        return answers.stale()
+    if call.request.transport.is_closing():
+        return answers.json()
+    part = bot.after(position, call.network.settings.updates_batch)
+    redelivery.plan(call.network, bot, part.messages)
+    return _answer(call, bot, part.messages, str(fields["get_updates_buf"]), part.end)
+
+
+def _position(call: Call, bot: Bot, fields: checks.Fields) -> int:
+    if "sync_buf" in fields:
+        call.oddity("sync_buf, which is dead")
+    cursor = fields.get("get_updates_buf")
+    if not isinstance(cursor, str):
+        raise call.invalid("get_updates_buf is no text")
+    position = bot.position(cursor)
+    if position is None:
+        raise call.invalid("get_updates_buf is none that this bot was given")
+    if cursor == "" and call.network.settings.empty_cursor == "all":
+        return 0
+    return max(position, bot.seen)  # forward only: what was acknowledged does not come again
+
+
+@contextmanager
+def _alone(call: Call, bot: Bot) -> Iterator[None]:
+    """One poller for each token (ilink 4.3)."""
+    if bot.polling:
+        call.violation("another getupdates of this bot is still open")
+        if call.network.settings.second_poll == "refuse":
+            raise Refusal(answers.page(403))
+    mine = call.request.transport
+    bot.polls.add(mine)
+    try:
+        yield
+    finally:
+        bot.polls.discard(mine)
+
+
+def _answer(call: Call, bot: Bot, messages: Sequence[bytes], cursor: str, end: int) -> Answer:
+    settings = call.network.settings
+    bot.answers += 1
+    if not messages:
+        if _too_often(bot, settings.poll_limit):
+            call.violation("a busy loop of getupdates")
+            return answers.page(503)
+        if _now(settings.empty_answer, bot.answers):
+            return answers.json()
+    fields: dict[str, object] = {"ret": 0} if _now(settings.tell_ret, bot.answers) else {}
+    fields["get_updates_buf"] = bot.cursor(end) if messages else cursor
+    if settings.told_hold and _now(settings.tell_hold, bot.answers):
+        fields["longpolling_timeout_ms"] = settings.told_hold
+    head = wire.dump(fields)[:-1]
+    return Answer(body=head + b', "msgs": [' + b", ".join(messages) + b"]}", content_type=JSON)
+
+
+def _now(often: Often, number: int) -> bool:
+    return often == "always" or (often == "sometimes" and number % 2 == 1)
+
+
+def _too_often(bot: Bot, limit: int) -> bool:
+    now = time.monotonic()
+    bot.idle.append(now)
+    return bool(limit) and sum(one > now - 1.0 for one in bot.idle) > limit
