@@ -12,6 +12,7 @@ from wx2mqtt.model import ChatKind, Contact, Handle, Owner
 from wx2mqtt.simulator.kinds import all_kinds, build
 from wx2mqtt.simulator.saying import Asked
 from wx2mqtt.simulator.world import Person
+from wx2mqtt.wechat.answers import parsed
 from wx2mqtt.wechat.webwx import messages, responses
 from wx2mqtt.wechat.webwx.roster import Roster
 
