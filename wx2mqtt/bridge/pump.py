@@ -18,7 +18,7 @@ from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, WINDOW, Outlet
 from wx2mqtt.clock import steady
 from wx2mqtt.errors import HungUp, PublishRefused, StoreError
 from wx2mqtt.mqtt.link import Publication
-from wx2mqtt.mqtt.payloads import cut
+from wx2mqtt.mqtt.payloads import cut, without_bytes
 from wx2mqtt.store.journal import Journal, Row
 
 log = structlog.get_logger(__name__)
@@ -59,7 +59,8 @@ class Pump:
         self._put_by: set[int] = set()
         self._cut: dict[int, int] = {}
         self._chores: deque[Callable[[], Awaitable[None]]] = deque()
-        self._head = 0
+        self._bare: set[int] = set()  # messages that go out without the bytes in them
+        self._head: Row | None = None
         self._head_disconnects = 0
         self.published = 0
         self.set_aside = 0
@@ -134,9 +135,9 @@ class Pump:
         """
         since = _clock() - HUNG_UP_FOR_IT
         self._refused = {topic: at for topic, at in self._refused.items() if at > since}
-        if self._head_disconnects >= HEAD_DISCONNECTS:
+        if self._head is not None and self._head_disconnects >= HEAD_DISCONNECTS:
             self._head_disconnects = 0
-            self._put_aside(self._head, "the broker hung up on it three times in a row")
+            self._relieve(self._head)
 
     async def run(self) -> None:
         """Publish and settle until cancelled."""
@@ -248,11 +249,13 @@ class Pump:
             return False
         return row_id not in self._settling and row_id not in self._put_by
 
-    def _publish(self, row: Row, payload: bytes | None = None) -> None:
+    def _publish(self, row: Row, smaller: bytes | None = None) -> None:
         self._open[row.id] = row
+        if smaller is None and row.id in self._bare:
+            smaller = without_bytes(row.payload)
         publication = Publication(
             topic=row.topic,
-            payload=row.payload if payload is None else payload,
+            payload=row.payload if smaller is None else smaller,
             content_type=row.content_type,
             correlation=row.correlation,
             expiry=row.expiry,
@@ -264,6 +267,7 @@ class Pump:
         self._answered.set()
         if error is None:
             self._cut.pop(row.id, None)
+            self._bare.discard(row.id)
             self._refused_since.pop(row.topic, None)
             self._acknowledged[row.id] = None
             self.published += 1
@@ -274,12 +278,22 @@ class Pump:
             self._refuse(row, error)
             self._more.set()
         elif isinstance(error, HungUp):
-            self._count_head(row.id)
+            self._count_head(row)
 
-    def _count_head(self, row_id: int) -> None:
+    def _count_head(self, row: Row) -> None:
         """A message that the broker answers by hanging up would hold all others for ever (DESIGN 4.3)."""
-        self._head_disconnects = self._head_disconnects + 1 if row_id == self._head else 1
-        self._head = row_id
+        again = self._head is not None and row.id == self._head.id
+        self._head_disconnects = self._head_disconnects + 1 if again else 1
+        self._head = row
+
+    def _relieve(self, row: Row) -> None:
+        """The broker hangs up on this one: with MQTT 3.1.1 that is all it can say of what is too large."""
+        bare = without_bytes(row.payload) if row.sort == "message" and row.id not in self._bare else None
+        if bare is None:
+            self._put_aside(row.id, "the broker hung up on it three times in a row")
+        else:
+            log.warning("broker hangs up on a message with its bytes in it; sent without", row=row.id)
+            self._bare.add(row.id)
 
     def _refuse(self, row: Row, error: PublishRefused) -> None:
         if error.too_large:
@@ -326,6 +340,7 @@ class Pump:
     def _put_aside(self, row_id: int, why: str) -> None:
         log.error("message set aside", row=row_id, reason=why)
         self._put_by.add(row_id)
+        self._bare.discard(row_id)
         self.set_aside += 1
 
         async def chore() -> None:

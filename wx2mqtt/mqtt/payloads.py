@@ -122,6 +122,12 @@ def plain_text(text: str) -> bytes:
     return text.encode("utf-8", "replace")[:PLAIN_TEXT].decode("utf-8", "ignore").encode()
 
 
+def without_bytes(payload: bytes) -> bytes | None:
+    """A message without the bytes in it (`media.inline_below`), marked as `cut` does; None: it holds none."""
+    body: dict[str, Json] = json.loads(payload)
+    return encode({**body, "truncated": True}) if _lose_bytes(body) else None
+
+
 def cut(payload: bytes, limit: int) -> bytes | None:
     """A message cut to `limit` bytes, the most that the broker takes, with `truncated: true`.
 

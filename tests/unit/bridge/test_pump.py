@@ -546,6 +546,44 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
     assert works.pump.set_aside == 1
 
 
+async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(works: Works):
+    """With MQTT 3.1.1 a broker cannot say that a message is too large; once it was set aside for that."""
+    shown = {"state": "ready", "sha256": "c1f0", "data": "QUJD" * 1000}
+    picture = message("1", text="[图片]")
+    picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
+    await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
+    works.pump.wake()
+    for count in range(1, HEAD_DISCONNECTS + 1):
+        works.connect()
+        await works.link.came(count)
+        works.hang_up()
+    works.connect()
+    (*_, whole, bare) = await works.link.came(HEAD_DISCONNECTS + 1)
+    body = json.loads(whole.payload)
+    assert json.loads(bare.payload) == {
+        **body,
+        "image": {"state": "ready", "sha256": "c1f0"},
+        "truncated": True,
+    }
+    works.link.take()
+    await works.all_settled()
+    assert works.pump.set_aside == 0
+
+
+async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_set_aside(works: Works):
+    picture = message("1", text="[图片]")
+    shown = {"state": "ready", "data": "QUJD"}
+    picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
+    await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
+    works.pump.wake()
+    for count in range(1, 2 * HEAD_DISCONNECTS + 1):
+        works.connect()
+        await works.link.came(count)
+        works.hang_up()
+    row, why = await works.one_aside()
+    assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it three times in a row")
+
+
 async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_one_is_taken_for_it(
     works: Works,
 ):
