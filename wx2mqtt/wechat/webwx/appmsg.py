@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.fields import Entry, integer, number, text
-from wx2mqtt.wechat.webwx import links
+from wx2mqtt.wechat.webwx import filenames, links
 from wx2mqtt.wechat.webwx.app import App
 from wx2mqtt.wechat.webwx.codes import AppType
 from wx2mqtt.wechat.webwx.content import Content, facts, unsupported
@@ -58,7 +58,7 @@ def _sticker(app: App) -> Content:
 
 def _file(app: App) -> Content:
     size = number(app.entry, "FileSize") or integer(app.xml.at("appattach").text("totallen"))
-    title = name(text(app.entry, "FileName")) or app.title
+    title = filenames.received(name(text(app.entry, "FileName")) or app.title)
     return Content(
         kind=Kind.FILE,
         text=placeholder(app.language, Kind.FILE, line(title)),

@@ -23,6 +23,7 @@ _MIMES = {
     "video/mp4": ("mp4",),
 }
 _FOR_PATHS = re.compile(r'[\\/:*?"<>|]')
+_SEPARATORS = re.compile(r"[\\/]")
 _EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{EXTENSION}}})$")
 _JOINER = "\u200d"  # holds composed emoji together; every other mark without a shape goes
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -36,6 +37,12 @@ def title(name: str, kind: Kind, mime: str) -> str:
 def uploaded(name: str, kind: Kind, mime: str) -> str:
     """The name that goes along with an upload, which has to be shorter."""
     return _cut(_named(name, kind, mime), UPLOADED, _percent_encoded)
+
+
+def received(name: str) -> str:
+    """What a sender calls a file: a plain name that leads into no other folder; may be empty."""
+    plain = _SEPARATORS.sub("_", "".join(filter(_shows, name))).strip()
+    return "" if plain in {".", ".."} else _cut(plain, TITLE, _utf8)
 
 
 def extension(name: str) -> str:

@@ -48,7 +48,7 @@ def image(entry: Entry, content: str, language: Language) -> Content:
 
 def voice(entry: Entry, content: str, language: Language) -> Content:
     """MP3, whatever the phone recorded; the size that is announced is the recording's (webwx 2.16)."""
-    milliseconds = number(entry, "VoiceLength") or _first(_SPOKEN, content)
+    milliseconds = max(0, number(entry, "VoiceLength")) or _first(_SPOKEN, content)
     return Content(
         kind=Kind.VOICE,
         text=placeholder(language, Kind.VOICE),
@@ -59,7 +59,7 @@ def voice(entry: Entry, content: str, language: Language) -> Content:
 
 def video(entry: Entry, content: str, language: Language) -> Content:
     """A video, or a micro video."""
-    seconds = number(entry, "PlayLength") or _first(_PLAYED, content)
+    seconds = max(0, number(entry, "PlayLength")) or _first(_PLAYED, content)
     return Content(
         kind=Kind.VIDEO,
         text=placeholder(language, Kind.VIDEO),

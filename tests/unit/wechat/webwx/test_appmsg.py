@@ -82,6 +82,15 @@ def test_a_file_whose_entry_says_nothing() -> None:
     assert app("<title>x</title><type>6</type>", FileSize="-5").detail == {"name": "x"}
 
 
+def test_a_file_has_a_name_under_which_it_can_be_saved() -> None:
+    """Who saves it as it is called must not write elsewhere, nor open what looks like another sort of file."""
+    found = bare_app(AppMsgType=6, FileName="../../.ssh/a\u202egpj.exe")
+    assert (found.text, found.detail) == ("[file] .._.._.ssh_agpj.exe", {"name": ".._.._.ssh_agpj.exe"})
+    assert found.media is not None
+    assert found.media.name == ".._.._.ssh_agpj.exe"
+    assert bare_app(AppMsgType=6, FileName="..").detail == {}
+
+
 def test_images_and_stickers_of_apps_have_bytes() -> None:
     image, sticker = app_of_type(2), app_of_type(8)
     assert image.media is not None

@@ -36,6 +36,19 @@ def test_every_name_becomes_one_that_can_be_sent(name: str, sort: tuple[Kind, st
         assert make(made, *sort) == made
 
 
+@given(name=ANY)
+def test_every_name_that_comes_in_becomes_one_that_leads_nowhere(name: str) -> None:
+    received = filenames.received(name)
+    assert len(received.encode()) <= TITLE
+    assert not set(received) & set("\\/\r\n\0\u202e\u200f")
+    assert received not in {".", ".."}
+
+
+@pytest.mark.parametrize("name", ["季度报告 (1) & <x>.pdf", ".hidden", "Makefile", "e\u0301?.txt", ""])
+def test_a_name_that_does_no_harm_comes_in_as_it_is(name: str) -> None:
+    assert filenames.received(name) == name
+
+
 @pytest.mark.parametrize(
     ("name", "made"),
     [

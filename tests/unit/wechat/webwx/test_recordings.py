@@ -41,6 +41,7 @@ def test_an_image_and_its_thumbnail_are_found_by_its_id(said: str, size: int | N
         ('<msg><voicemsg length="9" voicelength = "2000"/></msg>', 0, {"duration": 2.0}),
         ("@token", 0, {}),
         (escaped('<msg><voicemsg voicelength="-2"/></msg>'), 0, {}),
+        ("@token", -1500, {}),
         ("<broken", 0, {}),
     ],
 )
@@ -53,6 +54,7 @@ def test_voice(said: str, length: int, duration: dict[str, float]) -> None:
 
 def test_video() -> None:
     assert read(recordings.video, PlayLength=7).detail == {"duration": 7}
+    assert read(recordings.video, PlayLength=-5).detail == {}
     found = read(
         recordings.video,
         escaped('<msg><videomsg cdnthumbwidth="224" length="1204932" playlength="9"/></msg>'),
