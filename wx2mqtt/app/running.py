@@ -19,6 +19,8 @@ from wx2mqtt.app.web import serving
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.identity import Identity
+from wx2mqtt.bridge.bell import Bell
+from wx2mqtt.bridge.calls import Calls
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.rooms import Ground, House
 from wx2mqtt.bridge.state import Login
@@ -100,6 +102,7 @@ class App:
         self._around = around
         self._reloading = asyncio.Lock()
         self.pulse = Pulse(asyncio.get_running_loop().time)
+        self.bell = Bell()
         self._media = MediaUpkeep(database, self._blobs)
         self.upkeep = Upkeep(folder, self._media, loaded.settings.storage.max_size)
         self.accounts: list[Account] = []
@@ -153,9 +156,11 @@ class App:
             name=name,
             topics=topics,
             link=MqttLink(options_of(settings, name, topics, self._embedded)),
-            gateway=gateway_of(settings, name, vault, lambda *_: None),
+            gateway=gateway_of(settings, name, vault, calls.observe),
+            calls=calls,
             journal=journal,
             people_copy=self._people_copy,
+        calls = Calls()
             identity=identity,
             opened=opened,
             house=self._house(),
@@ -174,6 +179,7 @@ class App:
             log_level=self._on_log_level,
             reload=self._on_reload,
             progress=self._around.progress,
+            bell=self.bell,
             status=self._around.status,
         )
 

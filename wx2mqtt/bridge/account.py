@@ -16,6 +16,7 @@ from wx2mqtt.bridge.requests import Filling, Requests, Work
 from wx2mqtt.bridge.rooms import Ground, Rooms
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.bridge.telling import Telling
+from wx2mqtt.bridge.view import View
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
@@ -47,6 +48,7 @@ class Account:
             answer=lambda *asked: self._requests.answer(*asked),  # noqa: PLW0108 - made below
         )
         self._telling = Telling(self.rooms, self.counters)
+        self.view = self._view()
         self._requests = Requests(
             self.topics,
             self.journal,
@@ -57,6 +59,21 @@ class Account:
         )
         self._first_words()
         ground.house.pulse.watch(f"broker:{ground.name}", lambda: ground.link.moves_by)
+
+    def _view(self) -> View:
+        ground, rooms = self._ground, self.rooms
+        return View(
+            account=self.name,
+            topics=self.topics,
+            session=rooms.session,
+            board=rooms.board,
+            identity=self.identity,
+            journal=self.journal,
+            outbound=rooms.outbound,
+            history=History(self.journal, self.identity, self.topics.contacts),
+            calls=ground.calls,
+            seen=self._telling.seen,
+        )
 
     def _works(self) -> dict[str, Work]:
         """What can be asked of the account, by the name of the request."""

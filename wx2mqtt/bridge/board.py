@@ -46,6 +46,11 @@ class Board:
         """The text in the QR code that stands there; empty without one."""
         return (self._announcer.holds(self._topics.login_url) or b"").decode()
 
+    @property
+    def code(self) -> bytes:
+        """The picture of that QR code; empty without one."""
+        return (self._announcer.holds(self._topics.login_qr) or b"") if self.url else b""
+
     def last(self, payload: bytes) -> None:
         """`last`: the newest message, as much of it as the broker takes."""
         self._last, body = payload, last_body(payload)

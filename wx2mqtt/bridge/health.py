@@ -10,7 +10,7 @@ from wx2mqtt import __version__
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.model import Json, LoginState
-from wx2mqtt.store.journal import Stats
+from wx2mqtt.store.journal import MediaState, Stats
 from wx2mqtt.wechat.gateway import Capabilities
 
 EVERY = 30.0  # seconds between two healths; the contract says at least every 60
@@ -30,7 +30,11 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Everything that a health is made of, as it stands now."""
+    """Everything that a health is made of, as it stands now, and what else is counted since the start.
+
+    `kinds` are messages by direction (`in`, `out`) and kind, `media` what became of bytes, by state;
+    `media_bytes` came since the start, `media_stored` are on the disk, those of all accounts.
+    """
 
     now: int
     login: Login
@@ -49,13 +53,22 @@ class Seen:
     stuck: tuple[str, ...] = ()
     unresolved: int = 0
     discovery_cut: bool = False
+    kinds: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    media: Mapping[MediaState, int] = field(default_factory=dict)
+    media_bytes: int = 0
+    media_stored: int = 0
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
 def well(seen: Seen) -> tuple[str, ...]:
     """What is not as it should be, as short words for machines; empty when all is well."""
-    problems = {
-        f"login_{seen.login.state}": seen.login.state is not LoginState.ONLINE,
+    login = () if seen.login.state is LoginState.ONLINE else (f"login_{seen.login.state}",)
+    return (*login, *(name for name, wrong in problems(seen).items() if wrong))
+
+
+def problems(seen: Seen) -> dict[str, bool]:
+    """What may be wrong besides the login, and whether it is."""
+    return {
         "broker_away": not seen.broker,
         "broker_refuses_topics": bool(seen.refused),
         "standby": seen.counters.standby,
@@ -65,19 +78,18 @@ def well(seen: Seen) -> tuple[str, ...]:
         "messages_set_aside": seen.stats.set_aside > 0,
         "discovery_too_large": seen.discovery_cut,
     }
-    return tuple(name for name, wrong in problems.items() if wrong)
 
 
 def health_body(seen: Seen, account: str) -> dict[str, Json]:
     """The payload of `bridge/health`."""
-    problems = well(seen)
+    wrong = well(seen)
     return {
         "schema": 1,
         "account": account,
         "time": rfc3339(seen.now),
         "next_before": rfc3339(seen.now + int(2 * EVERY * 1000)),
-        "healthy": not problems,
-        "problems": list(problems),
+        "healthy": not wrong,
+        "problems": list(wrong),
         "state": str(seen.login.state),
         "uptime": _age(seen.now, seen.counters.started),
         "wechat": _known({"last_answer_age": _age(seen.now, seen.last_answer), "throttled": seen.throttled}),

@@ -69,6 +69,7 @@ class Inbound:
         self.filters, self.media, self.plain = filters, media, plain
         self.owner: Owner | None = None
         self.counts: Counter[str] = Counter()
+        self.kinds: Counter[str] = Counter()  # of messages that were taken in
 
     async def people(self, changes: Changes, told: Callable[[StoreError], None] = nobody_asks) -> None:
         """Store who is who after a login or an owner's decision, and tell what changed.
@@ -109,6 +110,7 @@ class Inbound:
                 self._unsaved, self._untold = people.joined(self._unsaved), [*untold, *self._untold]
                 raise
         self.counts["repeated"] += recorded.repeated
+        self.kinds.update(recorded.kinds)
         if with_media := [row for row in rows if isinstance(row, NewMessage) and row.media]:
             self._to_fetch(with_media)
         self._stored(recorded)

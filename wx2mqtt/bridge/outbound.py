@@ -17,9 +17,10 @@ from wx2mqtt.bridge.loading import Loading, Turn, Turns
 from wx2mqtt.bridge.outlet import Outlet
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import Status
 from wx2mqtt.mqtt.commands import read_request
 from wx2mqtt.mqtt.link import Connected, Delivery, Link, Publication
-from wx2mqtt.mqtt.topics import Incoming, RequestTo, Topics
+from wx2mqtt.mqtt.topics import Incoming, OutText, RequestTo, Topics
 from wx2mqtt.store.journal import Accepted, CommandRow, Journal, NewCommand
 
 GATHERED = 100  # deliveries accepted in one commit
@@ -80,6 +81,7 @@ class Outbound:
         self._session_is_new = False
         self._in_hand = 0
         self.commands = 0
+        self.refused: Counter[tuple[str, str]] = Counter()  # results without an attempt, by status and code
 
     def begin_session(self) -> None:
         """The broker keeps nothing of us: equal packet ids mean other messages from now on."""
@@ -107,6 +109,11 @@ class Outbound:
         self._unacknowledged.append(slot)
         self._waiting.append(slot)
         self._more.set()
+
+    async def take(self, delivery: Delivery, incoming: OutText) -> None:
+        """Accept a command that no broker delivered, nor will again. Raises `StoreError`."""
+        new = self._judge.command(delivery, incoming, self._session)
+        await self._commit([replace(new, delivery=None)])
 
     async def run(self) -> None:
         """Accept what comes until cancelled."""
@@ -199,6 +206,7 @@ class Outbound:
 
     async def _accept_one(self, new: NewCommand, accepted: Accepted) -> None:
         row = accepted.row
+        self._count_refused(new, accepted)
         match accepted.outcome:
             case "new" | "repeat" if row is not None and row.state == "waiting":
                 self._accepted(row)
@@ -208,6 +216,12 @@ class Outbound:
                 await self._journal.publish(self._judge.reused(new).publications)
             case _:
                 pass  # settled at once, or the same delivery again
+
+    def _count_refused(self, new: NewCommand, accepted: Accepted) -> None:
+        if accepted.outcome == "reused":
+            self.refused[str(Status.REJECTED), "id_reused"] += 1
+        elif accepted.outcome == "new" and new.result is not None:
+            self.refused[str(new.result.status), new.result.code] += 1
 
     async def _carry_out(self, name: str, slot: Slot) -> None:
         await insist(self.keep_session)

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from wx2mqtt.bridge.announce import Announcer
+from wx2mqtt.bridge.bell import Bell
 from wx2mqtt.bridge.board import Board
+from wx2mqtt.bridge.calls import Calls
 from wx2mqtt.bridge.deeds.table import Deeds
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.files.taking import Files
@@ -46,6 +48,7 @@ class House:
     """What all accounts share."""
 
     pulse: Pulse
+    bell: Bell
     blobs: Blobs
     discard: Callable[[Blob], Awaitable[None]]
     store_size: Callable[[], int]
@@ -69,6 +72,7 @@ class Ground:
     topics: Topics
     link: Link
     gateway: Gateway
+    calls: Calls
     journal: Journal
     people_copy: PeopleCopy
     identity: Identity
@@ -177,7 +181,7 @@ class Rooms:
             bucket=Bucket.full(wishes.per_minute, wishes.burst, loop.time()),
             language=wishes.language,
             logged_out=self._logged_out,
-            published=self.pump.wake,
+            published=self._published,
         )
 
     def _make_session(self) -> Session:
@@ -220,7 +224,7 @@ class Rooms:
             results=self.results,
             answer=answer,
             accepted=self.sender.add,
-            published=self.pump.wake,
+            published=self._published,
         )
 
     def _make_deeds(self) -> Deeds:
@@ -243,6 +247,7 @@ class Rooms:
         """The login is another one; `url` is the text of the QR code that is to be scanned, else empty."""
         self.board.login(login, url, self.wishes.language)
         self.news.set()
+        self.ground.house.bell.ring()
         self.media.wake()
         self.deeds.doer.changed()
         self.ground.house.status(self.ground.name, login, url)
@@ -261,7 +266,12 @@ class Rooms:
         if recorded.last is not None:
             self.board.last(recorded.last)
         if recorded.messages or recorded.events:
-            self.pump.wake()
+            self._published()
+
+    def _published(self) -> None:
+        """Something was committed that the broker is to hear of."""
+        self.pump.wake()
+        self.ground.house.bell.ring()
 
     def _logged_out(self, gone: LoggedOut) -> None:
         self.session.logged_out(gone)

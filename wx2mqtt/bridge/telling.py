@@ -74,9 +74,10 @@ class Telling:
 
     async def health(self) -> dict[str, Json]:
         """The body of `bridge/health` as of now. Raises `StoreError`."""
-        return health_body(await self._seen(), self._ground.name)
+        return health_body(await self.seen(), self._ground.name)
 
-    async def _seen(self) -> Seen:
+    async def seen(self) -> Seen:
+        """How the account does as of now. Raises `StoreError`."""
         rooms, house = self._rooms, self._ground.house
         current, stats = self._ground.link.current, await self._ground.journal.stats()
         refused = (*rooms.announcer.refused, *rooms.pump.refused, *(current.refused if current else ()))
@@ -88,7 +89,7 @@ class Telling:
             counters=self._counters,
             received=rooms.inbound.counts,
             published=rooms.pump.published,
-            results=rooms.sender.results,
+            results=rooms.sender.results + rooms.outbound.refused,
             commands=rooms.outbound.commands,
             throttled=round(rooms.sender.throttled, 1),
             refused=refused,
@@ -98,6 +99,10 @@ class Telling:
             stuck=house.pulse.stuck(),
             unresolved=self._ground.identity.closed,
             discovery_cut=rooms.home_assistant.too_large,
+            kinds=_kinds(rooms),
+            media=rooms.media.ended,
+            media_bytes=rooms.media.fetched,
+            media_stored=rooms.media.on_disk,
             extra={"media": rooms.media.health(stats.pending_media), **rooms.home_assistant.health()},
         )
 
@@ -131,7 +136,14 @@ class Telling:
             else:
                 rooms.board.health(body)
                 self._ground.house.pulse.beat(f"store:{self._ground.name}", 4 * EVERY)
+                self._ground.house.bell.ring()
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
                     await rooms.news.wait()
             await asyncio.sleep(HEALTH_PAUSE)
+
+
+def _kinds(rooms: Rooms) -> dict[tuple[str, str], int]:
+    """Messages that were taken in and that were sent, by direction and kind."""
+    both = (("in", rooms.inbound.kinds), ("out", rooms.sender.sent))
+    return {(direction, kind): count for direction, kinds in both for kind, count in kinds.items()}

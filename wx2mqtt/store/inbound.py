@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 import sqlite3
 from collections.abc import Mapping, Sequence
 
@@ -107,6 +108,7 @@ class Inbound(Lane):
         return Recorded(
             messages=messages,
             events=len(fresh) - messages,
+            kinds=Counter(item.kind for item in fresh if isinstance(item, NewMessage)),
             repeated=len(items) - len(fresh),
             last=last,
             seq=seq + messages,

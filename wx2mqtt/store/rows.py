@@ -145,13 +145,17 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What one commit took in. `last` is the payload of its newest message, None when there was none."""
+    """What one commit took in. `last` is the payload of its newest message, None when there was none.
+
+    `kinds` are its messages by kind.
+    """
 
     messages: int
     events: int
     repeated: int
     last: bytes | None
     seq: int
+    kinds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,10 @@ async def test_an_event_is_published_as_it_is_and_takes_no_seq(journal: Journal)
 
 async def test_what_was_recorded_is_counted(journal: Journal) -> None:
     recorded = await journal.record([message("a"), event("b"), message("c")], NO_CHANGES, C1, "login")
-    assert replace(recorded, last=None) == Recorded(messages=2, events=1, repeated=0, last=None, seq=2)
+    assert recorded.kinds == {"text": 2}
+    assert replace(recorded, last=None, kinds={}) == Recorded(
+        messages=2, events=1, repeated=0, last=None, seq=2
+    )
     assert json.loads(recorded.last or b"")["id"] == "id-c"
 
 

@@ -62,7 +62,7 @@ class Fetcher:
     """The one who downloads for one account.
 
     `over` is told the id of what needs no more waiting for. `ended` counts what became of all since the
-    start.
+    start, `fetched` the bytes that came.
     """
 
     def __init__(
@@ -91,6 +91,7 @@ class Fetcher:
         self._not_before = 0.0
         self._failures = 0  # in a row, whatever was to be fetched
         self.ended: Counter[MediaState] = Counter()
+        self.fetched = 0
         self.rules = rules
         self.language = language
 
@@ -173,6 +174,7 @@ class Fetcher:
         await self._holding.over(known)  # first the message, then what happened to it
         events = self._events(known)
         await insist(lambda: self._journal.media_ready(row.id, blob, events), self._not_stored)
+        self.fetched += blob.size
         self._tell(known)
 
     async def _failed(self, row: MediaRow, trouble: Exception) -> None:

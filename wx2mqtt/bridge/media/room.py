@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from wx2mqtt.bridge.media.fetcher import MOVES, Around, Fetcher
 from wx2mqtt.bridge.media.holding import Holding
@@ -15,7 +15,7 @@ from wx2mqtt.bridge.pump import Pump
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.journal import Journal, NewMessage
+from wx2mqtt.store.journal import Journal, MediaState, NewMessage
 from wx2mqtt.wechat.gateway import Gateway
 from wx2mqtt.words import Language
 
@@ -80,6 +80,21 @@ class MediaRoom:
         self._fetcher.rules = self._holding.rules = rules
         self._fetcher.language = language
         self.wake()
+
+    @property
+    def ended(self) -> Mapping[MediaState, int]:
+        """What became of bytes since the start."""
+        return self._fetcher.ended
+
+    @property
+    def fetched(self) -> int:
+        """Bytes that came since the start."""
+        return self._fetcher.fetched
+
+    @property
+    def on_disk(self) -> int:
+        """Bytes on the disk, those of all accounts."""
+        return self._blobs.size
 
     def health(self, pending: int) -> dict[str, Json]:
         """What is still to be fetched, what became of the rest since the start, and the bytes on the disk."""

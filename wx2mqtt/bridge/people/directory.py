@@ -58,13 +58,19 @@ def search(entries: Iterable[Entry], fields: Mapping[str, Json]) -> Json:
     if kind and kind not in list(ChatKind):
         raise BadCommand("bad_request", "unknown_kind", kind=kind, known=", ".join(ChatKind))
     limit, offset = read.whole(fields, "limit"), read.whole(fields, "offset", 0) or 0
-    bodies = [body for body in map(entry_body, entries) if _matches(body, query, kind)]
+    found = matching(entries, query, kind)
     end = None if limit is None else offset + limit
-    contacts: list[Json] = list(bodies[offset:end])
-    return {"count": len(bodies), "contacts": contacts}
+    contacts: list[Json] = [entry_body(entry) for entry in found[offset:end]]
+    return {"count": len(found), "contacts": contacts}
 
 
-def _matches(body: Mapping[str, Json], query: str, kind: str) -> bool:
-    texts = (body.get("user"), body.get("name"), body.get("remark"), body.get("nickname"))
-    named = any(query.casefold() in str(text).casefold() for text in texts if text)
-    return (not kind or body["kind"] == kind) and (not query or named)
+def matching(entries: Iterable[Entry], query: str, kind: str = "") -> list[Entry]:
+    """Those of a kind in one of whose names the query stands; an empty one means all."""
+    wanted = query.casefold()
+    return [one for one in entries if (not kind or one.kind == kind) and (not wanted or _named(one, wanted))]
+
+
+def _named(entry: Entry, wanted: str) -> bool:
+    return any(
+        wanted in name.casefold() for name in (entry.user, entry.name, entry.remark, entry.nickname) if name
+    )

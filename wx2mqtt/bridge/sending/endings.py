@@ -11,14 +11,14 @@ import structlog
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.bridge.sending.lanes import Lanes
-from wx2mqtt.model import Result
+from wx2mqtt.model import Result, Status
 from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
 
 log = structlog.get_logger(__name__)
 
 
 class Endings:
-    """Settles the commands that are in the lanes. `counts` are by status and code."""
+    """Settles the commands that are in the lanes. `counts` are by status and code, `sent` by kind."""
 
     def __init__(
         self, *, journal: Journal, lanes: Lanes, results: Results, published: Callable[[], None]
@@ -28,6 +28,7 @@ class Endings:
         self._results = results
         self._published = published
         self.counts: Counter[tuple[str, str]] = Counter()
+        self.sent: Counter[str] = Counter()
 
     async def settle(self, row: CommandRow, result: Result, following: CommandRow | None) -> bool:
         """Store the end of a command, and in the same commit the mark of the attempt that follows.
@@ -42,6 +43,7 @@ class Endings:
         await self._answer_late(row, result)
         self._lanes.forget(row)
         self.counts[str(result.status), result.code] += 1
+        self.sent[row.command.kind] += result.status is Status.SENT
         self._published()
         return begun
 

@@ -86,7 +86,7 @@ class Sender:
         self._throttled_until = 0.0
         self.bucket = bucket
         self.language = language
-        self.results = self._endings.counts
+        self.results, self.sent = self._endings.counts, self._endings.sent
         echoes.wait_for_recovery()
 
     @property

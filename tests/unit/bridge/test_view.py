@@ -1,0 +1,185 @@
+"""What somebody sees who looks on, and what they can do: the same way as on MQTT."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.bridge.outgoing import House
+from tests.unit.bridge.test_health import seen
+from wx2mqtt.bridge.calls import Calls
+from wx2mqtt.bridge.history import History
+from wx2mqtt.bridge.people.directory import matching
+from wx2mqtt.bridge.state import Login
+from wx2mqtt.bridge.view import View
+from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Owner
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.journal import NewMessage
+from wx2mqtt.store.people import NO_CHANGES
+
+
+class Session:
+    """Only what a person may do with it."""
+
+    login = Login(since=1)
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def ask(self) -> None:
+        self.asked.append("login")
+
+    async def log_out(self) -> None:
+        self.asked.append("logout")
+
+
+@pytest.fixture
+def view(house: House) -> View:
+    async def as_of_now():
+        return seen()
+
+    rooms: dict[str, Any] = {"session": Session(), "board": SimpleNamespace(code=b"png")}
+    return View(
+        account="home",
+        topics=Topics("wx"),
+        identity=house.identity,
+        journal=house.journal,
+        outbound=house.outbound,
+        history=History(house.journal, house.identity, "wx/contacts"),
+        calls=Calls(),
+        seen=as_of_now,
+        **rooms,
+    )
+
+
+def message(number: int, kind: str = "text", **body: Any) -> NewMessage:
+    whole = {
+        "id": str(number), "user": "wife", "chat": {"kind": "friend", "name": "老婆"}, "kind": kind,
+        "sender": {"user": "wife", "name": "老婆", "self": False}, "text": f"{number}", "time": f"t{number}",
+        **body,
+    }  # fmt: skip
+    return NewMessage(
+        key=str(number),
+        id=str(number),
+        topic="wx/in/wife",
+        user="wife",
+        kind=kind,
+        sender="wife",
+        time=number,
+        text=f"{number}",
+        body=whole,
+    )
+
+
+async def store(house: House, *messages: NewMessage) -> None:
+    await house.journal.record(messages, NO_CHANGES, Cursor("1"), "login")
+
+
+async def test_the_newest_messages_come_first(house, view):
+    await store(house, *(message(number) for number in range(1, 6)))
+    assert [line.text for line in await view.lines(3)] == ["5", "4", "3"]
+
+
+async def test_a_line_says_who_wrote_what_where(house, view):
+    group = {"chat": {"kind": "group", "name": "家"}, "sender": {"name": "我", "self": True}}
+    await store(house, message(1), message(2, **group), message(3, "system", sender=None, chat=None))
+    system, own, friend = await view.lines(10)
+    assert (friend.user, friend.chat, friend.sender, friend.group, friend.own) == (
+        "wife", "老婆", "老婆", False, False,
+    )  # fmt: skip
+    assert (own.chat, own.sender, own.group, own.own) == ("家", "我", True, True)
+    assert (system.kind, system.sender, system.chat) == ("system", "", "")
+
+
+@pytest.mark.parametrize(
+    ("shown", "media"),
+    [
+        ({"url": "/media/a1"}, "a1"),
+        ({"url": "https://home.example/wechat/media/a-1_b"}, "a-1_b"),
+        ({"url": ""}, ""),
+        ({}, ""),
+    ],
+)
+async def test_of_a_picture_it_says_where_its_bytes_are(house, view, shown, media):
+    await store(house, message(1, "image", image=shown))
+    (line,) = await view.lines(10)
+    assert (line.kind, line.media) == ("image", media)
+
+
+async def test_the_address_of_an_article_is_no_file_of_ours(house, view):
+    await store(house, message(1, "link", link={"url": "https://example.com/read"}))
+    (line,) = await view.lines(10)
+    assert line.media == ""
+
+
+async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(house: House, view: View):
+    await view.send("wife", "开灯", "page-1")
+    result = await house.result("page-1")
+    assert (result["status"], result["code"]) == ("sent", "ok")
+    assert await house.sent(1) == ["开灯"]
+    (row,) = await view.commands(10)
+    assert (row.command_id, row.command.user, row.command.text) == ("page-1", "wife", "开灯")
+
+
+async def test_the_same_form_sent_twice_is_sent_once(house: House, view: View):
+    for _ in range(2):
+        await view.send("wife", "开灯", "page-1")
+    await view.send("wife", "the last", "page-2")
+    assert await house.sent(2) == ["开灯", "the last"]
+
+
+async def test_what_is_not_allowed_is_refused_in_words_and_counted(house: House, view: View):
+    await view.send("nobody-at-all", "hi", "page-1")
+    result = await house.result("page-1", "nobody-at-all")
+    assert (result["status"], result["code"]) == ("rejected", "unknown_user")
+    assert house.outbound.refused == {("rejected", "unknown_user"): 1}
+
+
+async def test_an_id_of_another_command_is_refused_and_counted(house: House, view: View):
+    await view.send("wife", "one", "page-1")
+    await view.send("wife", "two", "page-1")
+    await house.news.until(lambda: len(house.heard("wx/result/wife")) == 2)
+    assert house.outbound.refused == {("rejected", "id_reused"): 1}
+
+
+async def test_what_was_sent_is_counted_by_kind(house: House, view: View):
+    await view.send("wife", "one", "page-1")
+    await house.result("page-1")
+    assert house.sender.sent == {"text": 1}
+
+
+async def test_the_login_is_asked_for_and_ended_as_by_request(view: View):
+    view.log_in()
+    await view.log_out()
+    assert view._session.asked == ["login", "logout"]  # type: ignore[attr-defined]
+    assert view.login is Session.login
+    assert view.code == b"png"
+    assert (await view.seen()).commands == 3
+
+
+def crowd(house: House) -> None:
+    contacts = [
+        Contact(handle=Handle(f"@{number}"), kind=ChatKind.FRIEND, nickname=f"Friend {number:02}")
+        for number in range(30)
+    ]
+    house.identity.adopt(contacts, "login-2", Owner(handle=Handle("@me"), uin="1", nickname="me"), 0)
+
+
+async def test_people_are_found_by_any_of_their_names_page_by_page(house: House, view: View):
+    crowd(house)
+    found = view.people("friend 1", 0, 4)
+    assert found.count == 10
+    assert [one.nickname for one in found.entries] == ["Friend 10", "Friend 11", "Friend 12", "Friend 13"]
+    assert [one.nickname for one in view.people("FRIEND 1", 8, 4).entries] == ["Friend 18", "Friend 19"]
+    assert view.people("x-nobody", 0, 4).count == 0
+    assert view.people("friend", 10**9, 4).entries == []
+
+
+async def test_who_needs_a_decision_comes_first(house: House, view: View):
+    crowd(house)
+    everybody = view.people("", 0, 1000).entries
+    assert {one.user for one in everybody} == {one.user for one in matching(house.identity.directory(), "")}
+    ranks = [one.closed or bool(one.problem) for one in everybody]
+    assert ranks == sorted(ranks, reverse=True)
