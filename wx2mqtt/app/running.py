@@ -152,6 +152,7 @@ class App:
         sessions = self._folder.path / "sessions"
         sessions.mkdir(mode=0o700, exist_ok=True)
         vault = SessionFile(sessions / f"{name}.json")
+        calls = Calls()
         ground = Ground(
             name=name,
             topics=topics,
@@ -160,7 +161,6 @@ class App:
             calls=calls,
             journal=journal,
             people_copy=self._people_copy,
-        calls = Calls()
             identity=identity,
             opened=opened,
             house=self._house(),
@@ -172,6 +172,7 @@ class App:
     def _house(self) -> House:
         return House(
             pulse=self.pulse,
+            bell=self.bell,
             blobs=self._blobs,
             discard=self._media.discard,
             store_size=lambda: self.upkeep.size,
@@ -179,7 +180,6 @@ class App:
             log_level=self._on_log_level,
             reload=self._on_reload,
             progress=self._around.progress,
-            bell=self.bell,
             status=self._around.status,
         )
 
