@@ -15,6 +15,7 @@ from wx2mqtt.words import WORDS, explain, say
 
 PACKAGE = Path(wx2mqtt.__file__).parent
 TREES = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") if path.name != "words.py"}
+APART = {path.parent for path in PACKAGE.rglob("*/words.py")} - {PACKAGE}  # these have words of their own
 
 
 def facts(sentence):
@@ -24,7 +25,7 @@ def facts(sentence):
 def calls(*names):
     """Calls of these functions: where, what stands at each place (None unless a text), the keywords."""
     for path, tree in TREES.items():
-        if "webwx" in path.parts:  # it has words of its own
+        if APART.intersection(path.parents):
             continue
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:

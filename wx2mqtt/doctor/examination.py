@@ -29,8 +29,9 @@ async def examine(
     chart = Chart(settings.language, told)
     arrived = await examine_brokers(patient, chart)
     if arrived is not None:
-        await Keeping(patient, arrived, chart).examine()
-        await _rights(patient, arrived, folder, chart)
+        keeping = Keeping(patient, arrived, chart)
+        await keeping.examine()
+        await _rights(patient, arrived, folder, chart, silent=keeping.silent)
     await examine_wechat(patient, chart)
     return chart
 
@@ -52,8 +53,10 @@ async def examine_brokers(patient: Patient, chart: Chart) -> Arrived | None:
     return next((one for one in found if one is not None), None)
 
 
-async def _rights(patient: Patient, arrived: Arrived, folder: Path, chart: Chart) -> None:
+async def _rights(
+    patient: Patient, arrived: Arrived, folder: Path, chart: Chart, *, silent: bool
+) -> None:
     for account in patient.accounts:
         standing = await standing_of(folder, account.name)
-        async with Line(patient.options, arrived.attempt) as line:
+        async with Line(patient.options, arrived.attempt, given_up=silent) as line:
             await Rights(patient, account, standing, line, chart).examine()

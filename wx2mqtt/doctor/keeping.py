@@ -27,7 +27,10 @@ STRANGE = "a.b*c"
 
 
 class Keeping:
-    """Examines the first broker that let us in, by the topics of the first account."""
+    """Examines the first broker that let us in, by the topics of the first account.
+
+    Afterwards `silent` says whether it answers nothing at all: then nobody need ask on.
+    """
 
     def __init__(self, patient: Patient, arrived: Arrived, chart: Chart) -> None:
         self._patient = patient
@@ -36,6 +39,7 @@ class Keeping:
         self._subject = arrived.attempt.address.endpoint
         self._above = patient.accounts[0].topics.message("").rstrip("/")
         self._looking_at = "delay"
+        self.silent = False
 
     async def examine(self) -> None:
         """All rows; those that need to hear what we publish are 'not known' where we may not."""
@@ -45,6 +49,9 @@ class Keeping:
         except Gone as gone:
             self._chart.failed(self._looking_at, self._subject, "lost", "lost_cure", why=str(gone))
         self._looking_at = "session"
+        if self.silent:
+            self._chart.not_known("session", self._subject, "given_up", "given_up_cure")
+            return
         try:
             await self._session(hears=hears)
         except Gone as gone:
@@ -57,6 +64,8 @@ class Keeping:
         """Whether what we publish below `in/` comes back, and what follows from that."""
         async with Enquiry(self._client(), self._arrived.attempt) as enquiry:
             hears = await self._delay(enquiry)
+            if not hears and self.silent:
+                return False
             if not hears:
                 for check in ("rewriting", "retained", "wildcard"):
                     self._chart.not_known(check, self._subject, "deaf", "deaf_cure", topic=self._above)
@@ -64,10 +73,7 @@ class Keeping:
             self._looking_at = "rewriting"
             await self._rewriting(enquiry)
             self._looking_at = "retained"
-            try:
-                await self._retained(enquiry)
-            finally:
-                await self._clean_up()
+            await self._retained(enquiry)
             return True
 
     def _client(self, *, second: bool = False, clean: bool = True, keeps: int = 0) -> Options:
@@ -78,9 +84,9 @@ class Keeping:
 
     async def _delay(self, enquiry: Enquiry) -> bool:
         topic = self._topic()
-        await enquiry.subscribe(f"{topic}/#")  # it matches the level above, too
-        answer = await enquiry.publish(topic)
-        back = await enquiry.hear(lambda one: one.topic == topic, PATIENCE)
+        subscribed = await enquiry.subscribe(f"{topic}/#")  # it matches the level above, too
+        self.silent = subscribed.silent
+        answer = subscribed if self.silent else await enquiry.publish(topic)
         facts = {"ms": max(1, round(answer.seconds * 1000))}
         if answer.silent:
             self._chart.failed("delay", self._subject, "delay_none", "delay_cure")
@@ -88,7 +94,7 @@ class Keeping:
             self._chart.warning("delay", self._subject, "delay_slow", "delay_cure", **facts)
         else:
             self._chart.ok("delay", self._subject, "delay_ok", **facts)
-        return back is not None
+        return answer.yes and await enquiry.hear(lambda one: one.topic == topic, PATIENCE) is not None
 
     async def _rewriting(self, enquiry: Enquiry) -> None:
         topic, since = self._topic(STRANGE), len(enquiry.heard)
@@ -108,12 +114,19 @@ class Keeping:
         if not self._arrived.grant.retain_available:
             self._chart.failed("retained", self._subject, "retained_refused", "retained_cure")
             return
-        answer = await enquiry.publish(self._topic("retained"), PAYLOAD, retain=True)
-        if not answer.yes:
-            self._chart.failed(
-                "retained", self._subject, "retained_not_taken", "retained_cure", why=answer.why
-            )
-            return
+        refused = False
+        try:
+            answer = await enquiry.publish(self._topic("retained"), PAYLOAD, retain=True)
+            refused = not answer.yes and not answer.silent
+            if answer.yes:
+                await self._handed_over(enquiry)
+            else:
+                self._chart.failed("retained", self._subject, "retained_not", "retained_cure", why=answer.why)
+        finally:
+            if not refused:
+                await self._clean_up()
+
+    async def _handed_over(self, enquiry: Enquiry) -> None:
         if not await self._is_delivered(enquiry, self._topic("retained")):
             self._chart.failed("retained", self._subject, "retained_lost", "retained_cure")
             return

@@ -20,12 +20,12 @@ LOSSES = 12
 class Line:
     """`async with Line(options, attempt) as line`. It connects when something is asked first."""
 
-    def __init__(self, options: Options, attempt: Attempt) -> None:
+    def __init__(self, options: Options, attempt: Attempt, *, given_up: bool = False) -> None:
         self._options = options
         self._attempt = attempt
         self._stack = AsyncExitStack()
         self._enquiry: Enquiry | None = None
-        self._silences = self._losses = 0
+        self._silences, self._losses = SILENCES if given_up else 0, 0
         self._heard: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -57,17 +57,21 @@ class Line:
         """As `Enquiry.publish`; the end of the connection is an answer too, with its code."""
         try:
             enquiry = await self.enquiry()
-            return self._noted(await enquiry.publish(topic, payload, retain=retain))
+            answer = await enquiry.publish(topic, payload, retain=retain)
         except Gone as gone:
             return self._lost(gone)
+        self._silences = self._silences + 1 if answer.silent else 0
+        return answer
 
     async def subscribe(self, topic_filter: str) -> Answer:
         """As `Enquiry.subscribe`; the end of the connection is an answer too."""
         try:
             enquiry = await self.enquiry()
-            return self._noted(await enquiry.subscribe(topic_filter))
+            answer = await enquiry.subscribe(topic_filter)
         except Gone as gone:
             return self._lost(gone)
+        self._silences += answer.silent
+        return answer
 
     async def hear(self, topics: Collection[str], seconds: float) -> set[str]:
         """Which of these topics were heard by then."""
@@ -81,10 +85,6 @@ class Line:
         """The topics of all that came, on every connection."""
         now = () if self._enquiry is None else self._enquiry.heard
         return {*self._heard, *(one.topic for one in now if one.topic is not None)}
-
-    def _noted(self, answer: Answer) -> Answer:
-        self._silences = self._silences + 1 if answer.silent else 0
-        return answer
 
     def _lost(self, gone: Gone) -> Answer:
         self._losses += 1

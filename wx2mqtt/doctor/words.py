@@ -199,7 +199,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "retained_ok": ("kept and delivered", "已保留并送达"),
     "retained_refused": ("the broker keeps none", "代理不保留"),
-    "retained_not_taken": ("not taken: {why}", "未被接受:{why}"),
+    "retained_not": ("not taken: {why}", "未被接受:{why}"),
     "retained_lost": ("taken, and not delivered to whoever comes later", "已接受,但未送达后来的订阅者"),
     "retained_cure": (
         "without them nobody finds QR code, state and people; allow them (mosquitto: retain_available true)",
