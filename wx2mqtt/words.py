@@ -458,8 +458,8 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "purge_session": ("at the broker: the session of {clients}", "代理上:{clients} 的会话"),
     "purge_device": (
-        "at Home Assistant: the device that {topic} announces",
-        "Home Assistant 中:由 {topic} 声明的设备",
+        "at Home Assistant: the device that {topics} announces",
+        "Home Assistant 中:由 {topics} 声明的设备",
     ),
     "purge_taken": (
         "the topics below {base} stay: they are those of account '{other}' now",

@@ -54,7 +54,7 @@ class Purging:
             "base": remains.base,
             "taken_by": taken_by,
             "topics": topics,
-            "announced": remains.announced,
+            "announced": list(remains.announced),
             "messages": remains.messages,
             "commands": remains.commands,
             "people": remains.people,

@@ -31,11 +31,11 @@ from wx2mqtt.words import Language, say
 class Plan:
     """What is to go: topics at the broker, sessions of these clients, and what was `found` in the store.
 
-    `announced`, the one of them that Home Assistant reads, is empty where there is none.
+    `announced` are those of the topics that Home Assistant reads.
     """
 
     topics: tuple[str, ...]
-    announced: str
+    announced: tuple[str, ...]
     clients: tuple[str, ...]
     found: dict[str, Json]
 
@@ -83,14 +83,14 @@ def told(plan: Plan, language: Language, *, broker: bool) -> list[str]:
 
 def _told_of_broker(plan: Plan, language: Language) -> list[str]:
     base, clients = plan.found["base"], ", ".join(plan.clients)
-    count = sum(topic != plan.announced for topic in plan.topics)
+    count = len(plan.topics) - len(plan.announced)
     lines = [
         say(language, "purge_broker", count=count, base=base, clients=clients)
         if count
         else say(language, "purge_session", clients=clients)
     ]
     if plan.announced:
-        lines.append(say(language, "purge_device", topic=plan.announced))
+        lines.append(say(language, "purge_device", topics=", ".join(plan.announced)))
     if plan.found["taken_by"]:
         lines.append(say(language, "purge_taken", base=base, other=plan.found["taken_by"]))
     return lines
@@ -99,10 +99,9 @@ def _told_of_broker(plan: Plan, language: Language) -> list[str]:
 async def _plan(loaded: Loaded, around: Surroundings, account: str) -> Plan:
     found = await do(loaded, around, "purge.look", {"account": account})
     assert isinstance(found, dict)
-    topics = found["topics"] if isinstance(found["topics"], list) else []
-    announced = str(found["announced"])
+    announced = _texts(found["announced"])
     return Plan(
-        topics=tuple(map(str, (*topics, *([announced] if announced else [])))),
+        topics=(*_texts(found["topics"]), *announced),
         announced=announced,
         clients=former_clients(loaded.settings, account),
         found=found,
@@ -154,3 +153,7 @@ async def _way_to_broker(loaded: Loaded, around: Surroundings) -> AsyncIterator[
     else:
         url = f"mqtt://127.0.0.1:{around.embedded_port}"
         yield options_of(settings, name, Topics(base), (url, "auto"))
+
+
+def _texts(value: Json) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()

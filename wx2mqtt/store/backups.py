@@ -14,13 +14,12 @@ from typing import IO
 from wx2mqtt import __version__
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import StoreError, StoreFull, StoreLocked, StoreTooNew
-from wx2mqtt.store.archive import BadBackup, Head, measured, pack, unpack
+from wx2mqtt.store.archive import BadBackup, Head, belongs, measured, pack, unpack
 from wx2mqtt.store.blobs import MEDIA
 from wx2mqtt.store.faults import file_trouble
 from wx2mqtt.store.files import read_whole
 from wx2mqtt.store.folder import DATABASE, PEOPLE, SESSIONS, Folder
 from wx2mqtt.store.opening import newest
-from wx2mqtt.store.parts import PREFIX
 from wx2mqtt.store.replacing import forget, gather, parts, replace
 from wx2mqtt.store.snapshot import Snapshot, go_on_from, look, take
 
@@ -49,10 +48,10 @@ def back_up(path: Path, out: IO[bytes], work: Path, *, media: bool) -> Backed:
     Without `media` only those files go along that are still to be sent. Raises `BadBackup`, `StoreError`,
     and `OSError` where `out` or `work` takes no more.
     """
-    if not (path / DATABASE).is_file():
-        raise BadBackup("backup_no_store", folder=path)
-    folder = _locked(path)
+    folder = _locked(path) if path.is_dir() else None
     try:
+        if not (path / DATABASE).is_file():
+            raise BadBackup("backup_no_store", folder=path)
         return _back_up(path, out, work, media=media, running=folder is None)
     finally:
         if folder is not None:
@@ -108,21 +107,24 @@ def _back_up(path: Path, out: IO[bytes], work: Path, *, media: bool, running: bo
 
 def _small_files(path: Path, near: Path) -> dict[str, Path]:
     """Copies, since a running bridge may write new ones while we pack."""
-    names = [PEOPLE, *(f"{SESSIONS}/{file.name}" for file in sorted((path / SESSIONS).glob("*.json")))]
+    sessions = sorted(f"{SESSIONS}/{file.name}" for file in (path / SESSIONS).glob("*.json"))
+    names = [PEOPLE, *filter(belongs, sessions)]
     (near / SESSIONS).mkdir(mode=0o700)
     copies: dict[str, Path] = {}
     for name in names:
         data = read_whole(path / name)
         if data is not None:  # a logout takes its session away
             copies[name] = near / name
+            copies[name].touch(mode=0o600)
             copies[name].write_bytes(data)
     return copies
 
 
 def _media(path: Path) -> Iterator[tuple[str, Path]]:
     for file in sorted((path / MEDIA).glob("*/*")):
-        if not file.name.startswith(PREFIX):
-            yield str(file.relative_to(path)), file
+        name = str(file.relative_to(path))
+        if belongs(name) and file.is_file():
+            yield name, file
 
 
 def _unsent(path: Path, found: Snapshot) -> Iterator[tuple[str, Path]]:

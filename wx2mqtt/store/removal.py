@@ -21,10 +21,10 @@ _ROWS = ("messages", "publications", "commands", "keys", "deeds", "media", "give
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remains:
-    """What there is of an account. `base` and `announced` (a topic) are empty where nothing was ever said."""
+    """What there is of an account. `announced` are topics; with `base` empty where nothing was ever said."""
 
     base: str = ""
-    announced: str = ""
+    announced: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
     messages: int = 0
     commands: int = 0
@@ -65,7 +65,7 @@ def _remains(account: str, connection: sqlite3.Connection) -> Remains:
     messages, commands, people, media = connection.execute(_SQL["counts"], (account,)).fetchone()
     return Remains(
         base=row[0] or "",
-        announced=json.loads(row[1]).get("topic", "") if row[1] else "",
+        announced=tuple(json.loads(row[1])["topics"]) if row[1] else (),
         levels=tuple(level for (level,) in connection.execute(_SQL["levels"], (account,))),
         messages=messages,
         commands=commands,

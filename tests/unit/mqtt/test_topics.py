@@ -54,6 +54,12 @@ def test_what_is_retained_is_only_the_bridges_and_has_one_place():
     assert all(topic.by_bridge and "<" not in topic.pattern for topic in retained)
 
 
+def test_all_that_may_be_retained_is_known_by_name():
+    names = Topics("wx").retained(["wife", "老婆"])
+    assert set(names) == {f"wx/{topic.pattern}" for topic in TABLE if topic.retained}
+    assert len(names) == len(set(names))
+
+
 @pytest.mark.parametrize(
     ("topic", "meant"),
     [

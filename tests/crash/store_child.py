@@ -1,0 +1,87 @@
+"""Backs up, restores or purges until it is killed at one of its steps.
+
+A step is a call that changes what a disk holds, or the moment before or after a commit; at the wanted one it
+kills itself. With 0 it lives, and writes down how many steps it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from wx2mqtt.app.purging import Purging
+from wx2mqtt.store import files
+from wx2mqtt.store.backups import back_up, restore
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.files import writing_whole
+from wx2mqtt.store.folder import DATABASE, PEOPLE, Folder
+from wx2mqtt.store.media_upkeep import MediaUpkeep
+from wx2mqtt.store.people_copy import PeopleCopy
+
+
+class Steps:
+    """Counts them, and ends this process without any goodbye at the wanted one."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.count = 0
+
+    def __call__(self, *_: object) -> None:
+        self.count += 1
+        if self.count == self.wanted:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def around(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The same work with a step before it."""
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            self()
+            return work(*arguments, **named)
+
+        return counted
+
+
+def watch(steps: Steps) -> None:
+    """Every call that changes what a disk holds is a step."""
+    for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
+        setattr(os, name, steps.around(getattr(os, name)))
+    os.fsync = steps.around(os.fsync)
+    for name in ("rename", "replace", "unlink", "mkdir", "rmdir"):
+        setattr(Path, name, steps.around(getattr(Path, name)))
+    files.sync_folder = steps.around(files.sync_folder)
+
+
+async def purge(path: Path, steps: Steps) -> None:
+    """Take the account `gone` away."""
+    folder = Folder.open(path)
+    database = await Database.open(path / DATABASE, steps)
+    blobs = Blobs(path)
+    await blobs.open()
+    watch(steps)
+    upkeep = MediaUpkeep(database, blobs)
+    purging = Purging(path, database, upkeep, PeopleCopy(database, path / PEOPLE), lambda: {"home": "wx"})
+    await purging.operations()["purge"]({"account": "gone"})
+    await database.close()
+    folder.close()
+
+
+def main(work: str, folder: Path, step: int, file: Path, took: Path) -> None:
+    """In a process of its own."""
+    steps = Steps(step)
+    match work:
+        case "purge":
+            asyncio.run(purge(folder, steps))
+        case "backup":
+            watch(steps)
+            with writing_whole(file) as out:
+                back_up(folder, out, file.parent, media=True)
+        case "restore":
+            watch(steps)
+            with file.open("rb") as source:
+                restore(folder, source, force=True)
+    took.write_text(str(steps.count))

@@ -1,0 +1,196 @@
+"""SIGKILL at every step of backup, restore and purge: a whole file or none, the old store or the new one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.crash.lives import CONTEXT
+from tests.crash.store_child import main
+from tests.unit.store.test_backups import House
+from tests.unit.store.test_removal import fill
+from wx2mqtt.store.archive import unpack
+from wx2mqtt.store.backups import back_up
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.folder import DATABASE, PEOPLE, SESSIONS, Folder
+from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.replacing import REPLACED
+
+State = dict[str, object]
+PATIENCE = 30.0
+
+
+def killed(work: str, folder: Path, step: int, file: Path) -> bool:
+    """Do it in a process that is killed at this step; whether it got there."""
+    process = CONTEXT.Process(target=main, args=(work, folder, step, file, file.with_name("took")))
+    process.start()
+    process.join(PATIENCE)
+    code = process.exitcode
+    process.close()
+    assert code in (0, -signal.SIGKILL)
+    return code != 0
+
+
+def steps_of(work: str, folder: Path, file: Path) -> int:
+    """Do it, and tell how many steps it takes."""
+    assert not killed(work, folder, 0, file)
+    return int(file.with_name("took").read_text())
+
+
+def some(count: int) -> list[int]:
+    """Every step of a few; of many the first, the last, and others in between."""
+    return sorted(
+        {
+            *range(1, min(count, 12) + 1),
+            *range(1, count, max(1, count // 14)),
+            *range(max(1, count - 8), count + 1),
+        }
+    )
+
+
+async def _live(path: Path, text: str) -> None:
+    house = await House.open(path)
+    await house.live()
+    await house.database.write("mark", lambda db: db.execute("UPDATE account SET login_id = ?", (text,)))
+    (path / SESSIONS / "home.json").write_text(json.dumps({"skey": text}))
+    await house.close()
+
+
+def living(path: Path, text: str) -> Path:
+    """A closed store whose every part says `text`."""
+    asyncio.run(_live(path, text))
+    data = text.encode()
+    name = hashlib.sha256(data).hexdigest()
+    (path / "media" / name[:2]).mkdir(exist_ok=True)
+    (path / "media" / name[:2] / f"{name}.txt").write_bytes(data)
+    return path
+
+
+def state(path: Path) -> State:
+    """What a bridge that starts would find: opened as it does that."""
+    Folder.open(path).close()
+    with closing(sqlite3.connect(path / DATABASE)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        (login,) = connection.execute("SELECT login_id FROM account").fetchone()
+        count = connection.execute("SELECT count(*) FROM publication").fetchone()
+    media = sorted(file.read_text() for file in (path / "media").glob("*/*.txt"))
+    return {
+        "login": login,
+        "session": json.loads((path / SESSIONS / "home.json").read_bytes()),
+        "people": (path / PEOPLE).exists(),
+        "media": media,
+        "count": count,
+    }
+
+
+def copied(source: Path, target: Path) -> Path:
+    shutil.copytree(source, target)
+    return target
+
+
+def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one(tmp_path: Path) -> None:
+    old, other = living(tmp_path / "old", "old"), living(tmp_path / "other", "new")
+    file = tmp_path / "backup"
+    with file.open("wb") as out:
+        back_up(other, out, tmp_path, media=True)
+    before = state(copied(old, tmp_path / "before"))
+    count = steps_of("restore", whole := copied(old, tmp_path / "whole"), file)
+    after = state(whole)
+    assert (before["login"], after["login"]) == ("old", "new")
+    found = []
+    for step in range(1, count + 1):
+        folder = copied(old, tmp_path / f"at-{step}")
+        assert killed("restore", folder, step, file)
+        found.append(left := state(folder))
+        assert left in (before, after), f"a mixture at step {step}"
+        assert not list(folder.glob("restore.*"))
+        if left == after:
+            (kept,) = folder.glob(f"{REPLACED}*")
+            assert state(kept) == before
+        shutil.rmtree(folder)
+    assert found[0] == before
+    assert found[-1] == after
+    assert found == sorted(found, key=lambda one: one == after), "once it is the new one it stays so"
+
+
+def test_a_backup_that_is_killed_leaves_a_whole_file_or_none_and_the_store_as_it_is(tmp_path: Path) -> None:
+    store = living(tmp_path / "store", "text")
+    before = state(store)
+    (there := tmp_path / "there").mkdir()
+    count = steps_of("backup", store, there / "backup")
+    for step in some(count):
+        target = tmp_path / f"at-{step}"
+        target.mkdir()
+        assert killed("backup", store, step, target / "backup")
+        if (target / "backup").exists():
+            (target / "to").mkdir()
+            unpack(io.BytesIO((target / "backup").read_bytes()), target / "to", lambda _: None)
+        left = [path for path in target.rglob("*") if path.is_file() and path.name not in {"backup", "took"}]
+        assert all(path.stat().st_mode & 0o077 == 0 for path in left), "the secrets in it are nobody else's"
+        assert state(store) == before
+
+
+async def _two(path: Path) -> None:
+    folder = Folder.open(path)
+    database = await Database.open(path / DATABASE)
+    house = House(path, folder, database)
+    await house.blobs.open()
+    (path / SESSIONS).mkdir(mode=0o700)
+    for account in ("gone", "home"):
+        await fill(database, account, 600)
+        (path / SESSIONS / f"{account}.json").write_text("{}")
+    await house.blobs.take(b"%PDF nobody's", 1000)
+    await PeopleCopy(database, path / PEOPLE).write()
+    await house.close()
+
+
+def rows(path: Path, account: str) -> int:
+    """How many an account has in all tables."""
+    columns = {"account": "name"}
+    tables = ("account", "publication", "command", "person", "level", "media", "deed")
+    counts = (
+        f"(SELECT count(*) FROM {table} WHERE {columns.get(table, 'account')} = :account)" for table in tables
+    )
+    with closing(sqlite3.connect(path / DATABASE)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        found = connection.execute(f"SELECT {' + '.join(counts)}", {"account": account}).fetchone()
+    return int(found[0])
+
+
+def test_a_purge_that_is_killed_can_be_done_again_and_takes_nothing_of_others(tmp_path: Path) -> None:
+    asyncio.run(_two(tmp_path / "store"))
+    whole = copied(tmp_path / "store", tmp_path / "whole")
+    count = steps_of("purge", whole, tmp_path / "-")
+    others = rows(whole, "home")
+    assert others == rows(tmp_path / "store", "home") > 600
+    for step in some(count):
+        folder = copied(tmp_path / "store", tmp_path / f"at-{step}")
+        assert killed("purge", folder, step, tmp_path / "-")
+        assert rows(folder, "home") == others
+        if rows(folder, "gone"):
+            assert not killed("purge", folder, 0, tmp_path / "-")
+        assert rows(folder, "gone") == 0
+        assert [file.name for file in (folder / SESSIONS).iterdir()] == ["home.json"]
+        assert json.loads((folder / PEOPLE).read_bytes())["accounts"].keys() == {"home"}
+        assert rows(folder, "home") == others
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("work", ["backup", "restore", "purge"])
+def test_the_steps_are_really_counted(work: str, tmp_path: Path) -> None:
+    if work == "purge":
+        asyncio.run(_two(tmp_path / "store"))
+    else:
+        living(tmp_path / "store", "text")
+    with (tmp_path / "b").open("wb") as out:
+        back_up(tmp_path / "store", out, tmp_path, media=False)
+    assert steps_of(work, tmp_path / "store", tmp_path / ("b" if work == "restore" else "new")) > 5

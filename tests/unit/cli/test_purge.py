@@ -1,0 +1,65 @@
+"""Which sessions at the broker a removed account may have, and what is told before anything goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.cli.purge import Plan, former_clients, told
+from wx2mqtt.model import Json
+from wx2mqtt.settings.schema import Settings
+
+
+@pytest.mark.parametrize(
+    ("client_id", "accounts", "clients"),
+    [
+        (None, ["home"], ("wx2mqtt-old",)),
+        (None, ["home", "work"], ("wx2mqtt-old",)),
+        ("kitchen", ["home"], ("kitchen-old",)),  # kitchen is home's now
+        ("kitchen", ["home", "work"], ("kitchen-old", "kitchen")),
+    ],
+)
+def test_no_session_of_an_account_of_today_is_ended(client_id, accounts, clients):
+    settings = Settings.model_validate(
+        {"mqtt": {"client_id": client_id}, "accounts": {name: {} for name in accounts}}
+    )
+    assert former_clients(settings, "old") == clients
+    assert not set(clients) & set(settings.client_ids().values())
+
+
+def plan(**found):
+    usual: dict[str, Json] = {
+        "messages": 3,
+        "commands": 2,
+        "people": 1,
+        "media": 0,
+        "login": True,
+        "base": "wx",
+        "taken_by": "",
+    }
+    announced = found.pop("announced", ())
+    topics = found.pop("topics", ("wx/last", "wx/contacts"))
+    return Plan(
+        topics=(*topics, *announced),
+        announced=announced,
+        clients=("wx2mqtt-old",),
+        found={**usual, **found},
+    )
+
+
+def test_all_that_goes_is_told():
+    device = "homeassistant/device/wx2mqtt_old/config"
+    lines = "\n".join(told(plan(announced=(device,)), "en", broker=True))
+    assert "3 messages, 2 commands, 1 people" in lines
+    assert "2 retained topics below wx, and the session of wx2mqtt-old" in lines
+    assert device in lines
+
+
+def test_topics_that_stay_are_told_with_whose_they_are():
+    lines = "\n".join(told(plan(topics=(), taken_by="home"), "en", broker=True))
+    assert "the topics below wx stay: they are those of account 'home' now" in lines
+    assert "the session of wx2mqtt-old" in lines
+    assert "retained" not in lines
+
+
+def test_without_the_broker_only_the_store_is_told():
+    assert len(told(plan(), "zh", broker=False)) == 1
