@@ -16,6 +16,7 @@ from wx2mqtt.store.rows import MediaRow, MediaState, Part
 from wx2mqtt.web.options import Options
 from wx2mqtt.web.server import Server
 from wx2mqtt.web.site import site
+from wx2mqtt.web.views import Bridge
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z
@@ -106,21 +107,24 @@ def on_paper(
     client: str = "127.0.0.1",
     closing: asyncio.Event | None = None,
     clock: Hand | None = None,
+    bridge: Bridge | None = None,
     **http: Any,
 ) -> httpx.AsyncClient:
     """A client of the application itself: no socket, the same answers. `client` is its address."""
     shelves = shelf if isinstance(shelf, list) else [shelf]
-    app = site(wanted or options(), shelves, closing or asyncio.Event(), clock or Hand())
+    app = site(wanted or options(), shelves, closing or asyncio.Event(), clock or Hand(), bridge)
     transport = httpx.ASGITransport(app=app, client=(client, 40_000), raise_app_exceptions=False)
     usual: dict[str, Any] = {"base_url": "http://127.0.0.1:8099", "trust_env": False}
     return httpx.AsyncClient(transport=transport, **{**usual, **http})
 
 
 @asynccontextmanager
-async def served(shelf: PaperShelf, **more: Any) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
+async def served(
+    shelf: PaperShelf | None = None, bridge: Bridge | None = None, **more: Any
+) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
     """A running server, and a client of it."""
     async with (
-        Server(options(**more), [shelf]) as server,
+        Server(options(**more), [] if shelf is None else [shelf], bridge) as server,
         httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http,
     ):
         yield server, http

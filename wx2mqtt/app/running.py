@@ -24,7 +24,7 @@ from wx2mqtt.bridge.calls import Calls
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.rooms import Ground, House
 from wx2mqtt.bridge.state import Login
-from wx2mqtt.errors import BadCommand, SettingsError, Wx2MqttError
+from wx2mqtt.errors import BadCommand, Problem, SettingsError, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.client import MqttLink
 from wx2mqtt.mqtt.embedded import Embedded
@@ -44,6 +44,7 @@ from wx2mqtt.store.media_upkeep import MediaUpkeep
 from wx2mqtt.store.people import People
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.sessions import SessionFile
+from wx2mqtt.web.views import Bridge
 from wx2mqtt.wechat.gateway import Progress
 from wx2mqtt.words import explain
 
@@ -107,6 +108,7 @@ class App:
         self.upkeep = Upkeep(folder, self._media, loaded.settings.storage.max_size)
         self.accounts: list[Account] = []
         self._desks: dict[str, dict[str, Operation]] = {}
+        self.file_problems: tuple[Problem, ...] = ()
         self.web: Server | None = None
 
     async def open_accounts(self) -> None:
@@ -287,11 +289,13 @@ class App:
         try:
             loaded = load(self._loaded.path, self._around.env)
         except SettingsError as wrong:
+            self._file_is(wrong.problems)
             log.error("reload refused", problems=[str(problem) for problem in wrong.problems])
             problems = "; ".join(map(str, wrong.problems))
             raise BadCommand("bad_request", "reload_failed", problems=problems) from None
         applied, _ = reload_diff(self._loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._begun_with.settings, loaded.settings)
+        self._file_is(())
         self._loaded, served = loaded, self._begun_with.settings.web
         logs.set_level(loaded.settings.log.level)
         self.upkeep.limit = loaded.settings.storage.max_size
@@ -301,6 +305,11 @@ class App:
         self._keep_history()
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
         return applied, needs_restart
+
+    def _file_is(self, problems: tuple[Problem, ...]) -> None:
+        """What is wrong with the file as it is now, for whoever looks on."""
+        self.file_problems = problems
+        self.bell.ring()
 
     def _keep_history(self) -> None:
         accounts = self._loaded.settings.accounts
@@ -368,7 +377,13 @@ async def opened(loaded: Loaded, around: Surroundings, *, serve: bool = True) ->
             stack.push_async_callback(account.close)
         if serve:
             shelves = [account.shelf for account in app.accounts]
-            app.web = await stack.enter_async_context(serving(settings, shelves))
+            seen = Bridge(
+                views=[account.view for account in app.accounts],
+                bell=app.bell,
+                stuck=app.pulse.stuck,
+                problems=lambda: app.file_problems,
+            )
+            app.web = await stack.enter_async_context(serving(settings, shelves, seen))
         yield app
 
 

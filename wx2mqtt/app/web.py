@@ -15,17 +15,20 @@ from wx2mqtt.web.options import Options
 if TYPE_CHECKING:
     from wx2mqtt.web.media import Shelf
     from wx2mqtt.web.server import Server
+    from wx2mqtt.web.views import Bridge
 
 
 @asynccontextmanager
-async def serving(settings: Settings, shelves: Sequence[Shelf]) -> AsyncGenerator[Server | None, None]:
+async def serving(
+    settings: Settings, shelves: Sequence[Shelf], bridge: Bridge | None = None
+) -> AsyncGenerator[Server | None, None]:
     """The server, which answers from here on; None where none is wanted. Raises `CannotListen`."""
     if not settings.web.enabled:
         yield None
         return
     from wx2mqtt.web.server import Server  # noqa: PLC0415 - starlette and uvicorn: 2 MB
 
-    async with Server(web_options_of(settings), shelves) as server:
+    async with Server(web_options_of(settings), shelves, bridge) as server:
         yield server
 
 

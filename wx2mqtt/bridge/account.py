@@ -67,6 +67,7 @@ class Account:
             topics=self.topics,
             session=rooms.session,
             board=rooms.board,
+            inbound=rooms.inbound,
             identity=self.identity,
             journal=self.journal,
             outbound=rooms.outbound,

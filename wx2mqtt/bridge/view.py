@@ -14,6 +14,7 @@ from wx2mqtt.bridge.board import Board
 from wx2mqtt.bridge.calls import Calls
 from wx2mqtt.bridge.health import Seen
 from wx2mqtt.bridge.history import History
+from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.outbound import Outbound
 from wx2mqtt.bridge.people.directory import matching
 from wx2mqtt.bridge.people.identity import Entry, Identity
@@ -61,6 +62,7 @@ class View:
         topics: Topics,
         session: Session,
         board: Board,
+        inbound: Inbound,
         identity: Identity,
         journal: Journal,
         outbound: Outbound,
@@ -73,6 +75,7 @@ class View:
         self.calls = calls
         self._session = session
         self._board = board
+        self._inbound = inbound
         self._identity = identity
         self._journal = journal
         self._outbound = outbound
@@ -83,6 +86,12 @@ class View:
     def login(self) -> Login:
         """How the login stands."""
         return self._session.login
+
+    @property
+    def owner(self) -> str:
+        """What the person is called whose account it is; empty before a login."""
+        owner = self._inbound.owner
+        return "" if owner is None else owner.nickname
 
     @property
     def code(self) -> bytes:

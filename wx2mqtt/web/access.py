@@ -47,11 +47,15 @@ class Access:
 
     def visit(self, *, session: str, token: str | None, address: str) -> Judged:
         """May a request be served that carries this session's key, or this token (None: no token counts)?"""
-        if not self.asks or (session and self._sessions.known(session)):
+        if self.stands(session):
             return Judged(verdict=Verdict.WELCOME)
         if token is None:
             return Judged(verdict=Verdict.STRANGER)
         return self._tried(self._tokens, token, self._token, address)
+
+    def stands(self, session: str) -> bool:
+        """Whether who was let in with this session's key still may be here."""
+        return not self.asks or self._sessions.known(session)
 
     def log_in(self, password: str, address: str) -> Judged:
         """Begin a session for who knows the password."""

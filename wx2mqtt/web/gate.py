@@ -7,6 +7,7 @@ ends one request and is logged; it never reaches the bridge.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from urllib.parse import quote
@@ -20,7 +21,7 @@ from wx2mqtt.web import visit as visits
 from wx2mqtt.web.access import Access, Judged, Verdict
 from wx2mqtt.web.hosts import Hosts
 from wx2mqtt.web.options import Options
-from wx2mqtt.web.visit import Visit
+from wx2mqtt.web.visit import LANGUAGE, Visit
 from wx2mqtt.web.visitors import visitor
 from wx2mqtt.web.words import say, spoken
 
@@ -28,9 +29,12 @@ log = structlog.get_logger(__name__)
 
 COOKIE = "wx2mqtt"
 LOGIN = "/login"
+STATIC = "/static/"
+LIVE, HEALTH, METRICS = "/livez", "/healthz", "/metrics"
 HEAD_BYTES = 32 * 1024  # of a request; other servers on this host may have left their cookies
 BODY = 16 * 1024  # bytes; no form of ours comes near
-FOR_MACHINES = ("/media/",)  # what the token opens, for reading
+FOR_MACHINES = ("/media/", HEALTH, METRICS)  # what the token opens, for reading
+FOR_STRANGERS = (LOGIN, STATIC, LIVE, HEALTH)  # open to everybody; of the health only whether it is good
 
 _READING = frozenset({"GET", "HEAD"})
 _SAFE = _READING | {"OPTIONS"}
@@ -75,27 +79,34 @@ class Gate:
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = self._visit(scope)
         inside = {**scope, "path": self._path(scope["path"], visit), "root_path": ""}
-        visits.put(inside, visit)
         refusal = self._refusal(inside, visit)
+        if refusal is None:
+            judged = self._judged(inside, visit)
+            visit = replace(visit, welcome=judged.verdict is Verdict.WELCOME)
+            refusal = self._unwelcome(inside, visit, judged) or _beside(scope["path"], inside)
+        visits.put(inside, visit)
         await (self._inner if refusal is None else refusal)(inside, receive, send)
 
     def _visit(self, scope: Scope) -> Visit:
         headers = Headers(scope=scope)
-        client = scope.get("client")
+        client, cookies = scope.get("client"), headers.get("cookie", "")
+        chosen = _cookie(cookies, LANGUAGE)
+        spoken_here = spoken(headers.get("accept-language", ""), self._options.language)
         return Visit(
             visitor=visitor(client[0] if client else "", headers, self._options),
-            language=spoken(headers.get("accept-language", ""), self._options.language),
-            session=_cookie(headers.get("cookie", "")),
+            language="zh" if chosen == "zh" else "en" if chosen == "en" else spoken_here,
+            session=_cookie(cookies, COOKIE),
         )
 
     def _path(self, path: str, visit: Visit) -> str:
         """Without the prefix, which some proxies take away and others do not."""
         for prefix in (visit.visitor.prefix, self._options.prefix):
             if prefix and (path == prefix or path.startswith(f"{prefix}/")):
-                return path[len(prefix) :] or "/"
+                return path[len(prefix) :]
         return path
 
     def _refusal(self, scope: Scope, visit: Visit) -> Response | None:
+        """What is wrong with a request, whoever sent it."""
         headers, method = Headers(scope=scope), scope["method"]
         if _head_bytes(scope) > HEAD_BYTES:
             return _words(visit, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
@@ -105,12 +116,16 @@ class Gate:
             return _words(visit, HTTPStatus.FORBIDDEN, "foreign_host")
         if method not in _SAFE and not self._own_page(headers):
             return _words(visit, HTTPStatus.FORBIDDEN, "foreign_origin")
-        if scope["path"] == LOGIN:
+        return None
+
+    def _judged(self, scope: Scope, visit: Visit) -> Judged:
+        token = _token(scope, Headers(scope=scope))
+        return self._access.visit(session=visit.session, token=token, address=visit.visitor.address)
+
+    def _unwelcome(self, scope: Scope, visit: Visit, judged: Judged) -> Response | None:
+        if visit.welcome or (judged.verdict is Verdict.STRANGER and _fits(scope["path"], FOR_STRANGERS)):
             return None
-        judged = self._access.visit(
-            session=visit.session, token=_token(scope, headers), address=visit.visitor.address
-        )
-        return None if judged.verdict is Verdict.WELCOME else _unwelcome(scope, headers, visit, judged)
+        return _refused(scope, Headers(scope=scope), visit, judged)
 
     def _own_page(self, headers: Headers) -> bool:
         """Whether no page of another site sent this; programs send no such headers and are no danger here."""
@@ -121,7 +136,15 @@ class Gate:
         return origin is None or self._hosts.own_page(origin, headers.get("host", ""))
 
 
-def _unwelcome(scope: Scope, headers: Headers, visit: Visit, judged: Judged) -> Response:
+def _beside(asked: str, scope: Scope) -> Response | None:
+    """Relative addresses in the page count from a `/` at the end of the prefix."""
+    if scope["path"]:
+        return None
+    query = scope["query_string"].decode("latin-1")
+    return RedirectResponse(f"{asked}/{'?' if query else ''}{query}", HTTPStatus.TEMPORARY_REDIRECT)
+
+
+def _refused(scope: Scope, headers: Headers, visit: Visit, judged: Judged) -> Response:
     if judged.verdict is Verdict.TOO_OFTEN:
         return _too_often(visit, judged.wait)
     if judged.verdict is Verdict.STRANGER and _navigates(scope, headers):
@@ -156,15 +179,20 @@ def _navigates(scope: Scope, headers: Headers) -> bool:
 def _token(scope: Scope, headers: Headers) -> str | None:
     """The Bearer token, where it counts."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    counts = scope["method"] in _READING and scope["path"].startswith(FOR_MACHINES)
+    counts = scope["method"] in _READING and _fits(scope["path"], FOR_MACHINES)
     return token.strip() if counts and scheme.lower() == "bearer" else None
 
 
-def _cookie(header: str) -> str:
-    """The key of the session; of several cookies of that name the first, which has the longest path."""
+def _fits(path: str, known: tuple[str, ...]) -> bool:
+    """Whether a path is one of these, or below one that ends with `/`."""
+    return any(path.startswith(one) if one.endswith("/") else path == one for one in known)
+
+
+def _cookie(header: str, wanted: str) -> str:
+    """The value of a cookie; of several of that name the first, which has the longest path."""
     for part in header.split(";"):
         name, _, value = part.strip().partition("=")
-        if name == COOKIE:
+        if name == wanted:
             return value
     return ""
 

@@ -18,6 +18,7 @@ from wx2mqtt.web.media import Shelf
 from wx2mqtt.web.options import CannotListen, Options
 from wx2mqtt.web.room import Room
 from wx2mqtt.web.site import site
+from wx2mqtt.web.views import Bridge
 
 log = structlog.get_logger(__name__)
 
@@ -32,14 +33,14 @@ class Server:
     `stop` before it lets answers under way come to their end. Port 0 takes a free one. Raises `CannotListen`.
     """
 
-    def __init__(self, options: Options, shelves: Sequence[Shelf]) -> None:
+    def __init__(self, options: Options, shelves: Sequence[Shelf], bridge: Bridge | None = None) -> None:
         self._options = options
         self._closing = asyncio.Event()
         self._room = Room()
         self._state = ServerState()
         clock = asyncio.get_running_loop().time
         self._config = Config(
-            site(options, shelves, self._closing, clock),
+            site(options, shelves, self._closing, clock, bridge),
             http="h11",
             ws="none",
             lifespan="off",

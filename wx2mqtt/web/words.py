@@ -51,6 +51,16 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "logged_in": ("You are logged in.", "您已登录。"),
     "no_password": ("No password is needed here.", "此处不需要密码。"),
+    "to_page": ("To the page", "进入页面"),
+    # the page
+    "unknown_account": ("there is no account of that name", "没有这个名称的账号"),
+    "no_code": ("no code is to be scanned now", "目前没有需要扫描的二维码"),
+    "nothing_here": ("there is nothing of this name", "没有这个名称的文件"),
+    "not_stored": ("the store does not take it; nothing was sent", "存储无法写入;未发送任何内容"),
+    "too_many_viewers": (
+        "too many look on already; reload the page to see what is new",
+        "同时查看的人过多;请刷新页面查看最新内容",
+    ),
 }
 
 _WISH = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)

@@ -40,7 +40,11 @@ def view(house: House) -> View:
     async def as_of_now():
         return seen()
 
-    rooms: dict[str, Any] = {"session": Session(), "board": SimpleNamespace(code=b"png")}
+    rooms: dict[str, Any] = {
+        "session": Session(),
+        "board": SimpleNamespace(code=b"png"),
+        "inbound": SimpleNamespace(owner=None),
+    }
     return View(
         account="home",
         topics=Topics("wx"),
@@ -83,7 +87,7 @@ async def test_the_newest_messages_come_first(house, view):
 
 
 async def test_a_line_says_who_wrote_what_where(house, view):
-    group = {"chat": {"kind": "group", "name": "家"}, "sender": {"name": "我", "self": True}}
+    group: dict[str, Any] = {"chat": {"kind": "group", "name": "家"}, "sender": {"name": "我", "self": True}}
     await store(house, message(1), message(2, **group), message(3, "system", sender=None, chat=None))
     system, own, friend = await view.lines(10)
     assert (friend.user, friend.chat, friend.sender, friend.group, friend.own) == (
@@ -156,6 +160,9 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(view: View):
     assert view._session.asked == ["login", "logout"]  # type: ignore[attr-defined]
     assert view.login is Session.login
     assert view.code == b"png"
+    assert view.owner == ""
+    view._inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")
+    assert view.owner == "王小明"
     assert (await view.seen()).commands == 3
 
 

@@ -14,6 +14,7 @@ from tests.support.web import PNG, Hand, PaperShelf, on_paper, options
 from wx2mqtt.web.gate import BODY
 from wx2mqtt.web.site import site
 from wx2mqtt.web.tries import FREE
+from wx2mqtt.web.visit import LANGUAGE
 
 GUARDED = options(host="0.0.0.0", password="geheim", token="t0ken")
 BEARER = {"authorization": "Bearer t0ken"}
@@ -111,11 +112,41 @@ async def test_a_machine_needs_the_token(shelf):
     assert right.content == PNG
 
 
-async def test_the_token_opens_media_and_nothing_else(shelf):
+async def test_the_token_opens_media_metrics_and_health_for_reading_and_nothing_else(shelf):
     async with on_paper(shelf, GUARDED, headers=BEARER) as http:
-        assert (await http.get("/")).status_code == 401
-        assert (await http.post("/logout")).status_code == 401
-        assert (await http.post("/media/a1")).status_code == 401
+        assert (await http.get("/metrics")).status_code == 200
+        assert "reasons" in (await http.get("/healthz")).json()
+        for path in ("/", "/events", "/accounts/home/qr.png", "/metricsx", "/metrics/", "/healthz/x"):
+            assert (await http.get(path)).status_code == 401, path
+        for path in ("/logout", "/media/a1", "/metrics", "/accounts/home/login", "/language"):
+            assert (await http.post(path)).status_code == 401, path
+
+
+async def test_what_is_open_to_strangers_tells_them_nothing(shelf):
+    async with on_paper(shelf, GUARDED) as http:
+        answers = {path: await http.get(path) for path in ("/livez", "/healthz", "/static/none")}
+        assert (await http.get("/metrics")).status_code == 401
+    assert answers["/livez"].json() == {"alive": True}
+    assert answers["/healthz"].json() == {"healthy": False}
+    assert answers["/static/none"].status_code == 404
+
+
+async def test_a_wrong_token_is_refused_also_where_strangers_may_ask(shelf):
+    async with on_paper(shelf, GUARDED, headers={"authorization": "Bearer x"}) as http:
+        for _ in range(FREE):
+            assert (await http.get("/healthz")).status_code == 401
+        assert (await http.get("/healthz")).status_code == 429
+        assert (await http.get("/livez")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("cookie", "wanted", "language"),
+    [("zh", "en", "zh-CN"), ("en", "zh", "en"), ("fr", "zh", "zh-CN"), ("", "en", "en"), ('zh"', "en", "en")],
+)
+async def test_the_language_that_was_chosen_here_goes_before_the_browsers(shelf, cookie, wanted, language):
+    headers = {"accept-language": wanted, "cookie": f"a=b; {LANGUAGE}={cookie}"}
+    async with on_paper(shelf, headers=headers) as http:
+        assert f'<html lang="{language}">' in (await http.get("/")).text
 
 
 async def test_a_stranger_does_not_learn_what_exists(shelf):
@@ -158,14 +189,25 @@ async def test_below_a_path_both_kinds_of_proxies_are_served(shelf, path):
 
 async def test_what_looks_like_the_path_and_is_not_leads_nowhere(shelf):
     async with on_paper(shelf, options(prefix="/wechat")) as http:
-        for path in (
-            "/wechatmedia/a1",
-            "/wechat",
-            "/wechat/",
-            "/wechat/wechat/media/a1",
-            "/wechat//media/a1",
-        ):
+        for path in ("/wechatmedia/a1", "/wechat/wechat/media/a1", "/wechat//media/a1"):
             assert (await http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize(("asked", "led"), [("/wechat", "/wechat/"), ("/wechat?texts=1", "/wechat/?texts=1")])
+async def test_the_path_itself_leads_to_where_relative_addresses_are_right(shelf, asked, led):
+    async with on_paper(shelf, options(prefix="/wechat")) as http:
+        answer = await http.get(asked)
+        assert (answer.status_code, answer.headers["location"]) == (307, led)
+        assert (await http.get(led)).status_code == 200
+
+
+async def test_a_stranger_at_the_path_itself_is_led_to_the_form(shelf):
+    wanted = options(password="geheim", prefix="/wechat")
+    async with on_paper(shelf, wanted, headers={"accept": "text/html"}) as http:
+        led = (await http.get("/wechat")).headers["location"]
+        entered = await http.post("/wechat/login", data={"password": "geheim", "next": ""})
+    assert led == "/wechat/login?next="
+    assert entered.headers["location"] == "/wechat/"
 
 
 async def test_the_path_that_a_trusted_proxy_tells_is_used(shelf):
@@ -236,7 +278,7 @@ def test_whatever_path_is_asked_for_only_an_id_is_looked_up(tmp_path_factory, pa
         app = site(options(prefix="/wechat"), [shelf], asyncio.Event(), Hand())
         return await asked(app, path)
 
-    assert asyncio.run(ask()) in {200, 404, 405}
+    assert asyncio.run(ask()) in {200, 307, 404, 405}
     for media_id, _ in shelf.asked:
         assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", media_id)
         assert path in {f"/media/{media_id}", f"/wechat/media/{media_id}"}
@@ -250,7 +292,7 @@ def test_whatever_path_is_asked_for_a_stranger_gets_only_the_form(tmp_path_facto
         app = site(GUARDED, [shelf], asyncio.Event(), Hand())
         return await asked(app, path)
 
-    assert asyncio.run(ask()) == (200 if path == "/login" else 401)
+    assert asyncio.run(ask()) == (200 if path == "/login" else 404 if path.startswith("/static/") else 401)
     assert shelf.asked == []
 
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.web import PNG, Hand, PaperShelf, on_paper, options
-from wx2mqtt.web import login as module
-from wx2mqtt.web.gate import BODY, LOGIN
+from wx2mqtt.web import forms
+from wx2mqtt.web.gate import BODY
 from wx2mqtt.web.login import _ours
 from wx2mqtt.web.tries import FREE
 
@@ -106,7 +106,7 @@ async def test_a_body_of_unknown_length_is_counted(shelf):
 
 
 async def test_a_form_that_never_ends_is_not_waited_for(shelf, monkeypatch):
-    monkeypatch.setattr(module, "TIME", 0.01)
+    monkeypatch.setattr(forms, "TIME", 0.01)
 
     async def body():
         yield b"password="
@@ -142,7 +142,7 @@ async def test_where_no_password_is_set_none_is_asked_for(shelf):
 async def test_nobody_is_led_out_of_the_server(shelf, path):
     async with on_paper(shelf, GUARDED) as http:
         answer = await http.post("/login", data={**RIGHT, "next": path})
-    assert answer.headers["location"] == LOGIN
+    assert answer.headers["location"] == "/"
 
 
 @given(st.text(max_size=80) | st.text("/\\.:@?%aé\r\n\t", max_size=12).map(lambda end: f"/{end}"))
@@ -185,16 +185,20 @@ async def test_the_page_speaks_the_language_of_the_person(shelf, language, title
     page = Form(text)
     assert page.one("html")["lang"] == language
     assert f"wx2mqtt · {title}" in text
-    assert f"<button>{button}</button>" in text
+    assert f'<button class="main">{button}</button>' in text
     assert page.one("label")["for"] == page.one("input", type="password")["id"]
     assert page.one("input", type="password")["autocomplete"] == "current-password"
 
 
-async def test_the_page_loads_and_runs_nothing(shelf):
+async def test_the_page_runs_nothing_and_loads_only_what_is_ours_and_open(shelf):
     async with on_paper(shelf, GUARDED) as http:
         answer = await http.get("/login")
-    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in Form(answer.text).tags}
+        links = [attrs["href"] for name, attrs in Form(answer.text).tags if name == "link"]
+        for link in links:
+            assert (await http.get(f"/{link}")).status_code == 200
+    assert len(links) == 2
+    assert not {"script", "style", "img", "iframe"} & {tag for tag, _ in Form(answer.text).tags}
     policy = answer.headers["content-security-policy"]
-    assert "script-src" not in policy
+    assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
     assert answer.headers["cache-control"] == "no-store"

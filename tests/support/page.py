@@ -1,0 +1,206 @@
+"""The bridge as the page sees it, on paper: a test says what stands there, and reads what was done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+from wx2mqtt.bridge.calls import Calls
+from wx2mqtt.bridge.health import Counters, Seen
+from wx2mqtt.bridge.people.identity import Entry
+from wx2mqtt.bridge.state import NEEDS, Login
+from wx2mqtt.bridge.view import Found, Line
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import ChatKind, Command, LoginState, Result, SendKey, Status
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.rows import CommandRow, CommandState, Stats
+from wx2mqtt.web.views import Bridge
+
+NOW = 1_795_600_800_000  # 2026-11-25T10:00:00Z
+STATS = Stats(
+    waiting_publications=0,
+    oldest_publication=None,
+    waiting_commands=0,
+    oldest_command=None,
+    set_aside=0,
+    dropped=0,
+    messages=3,
+    failed_today=0,
+)
+
+
+def seen(**more: Any) -> Seen:
+    """How an account does that does well; `stats` may be a mapping over the usual ones."""
+    values: dict[str, Any] = {
+        "now": NOW,
+        "login": login(),
+        "last_answer": NOW - 1500,
+        "counters": Counters(started=NOW - 60_000, connects=1),
+        "received": {},
+        "published": 7,
+        "results": {},
+        "commands": 3,
+        "throttled": 0.0,
+        "refused": (),
+        "broker": "5",
+        "store_size": 205_000,
+        "store_limit": 2_000_000_000,
+        **more,
+    }
+    stats = values.pop("stats", {})
+    return Seen(stats=replace(STATS, **stats), **values)
+
+
+def login(state: LoginState = LoginState.ONLINE, **more: Any) -> Login:
+    """A login in that state."""
+    return Login(**{"state": state, "needs": NEEDS[state], "since": NOW - 60_000, **more})
+
+
+def line(**more: Any) -> Line:
+    """A text of 老婆."""
+    usual: dict[str, Any] = {
+        "time": "2026-11-25T09:59:00.000Z", "user": "wife", "chat": "老婆", "group": False, "sender": "老婆",
+        "own": False, "kind": "text", "text": "开灯 ☀", "media": "",
+    }  # fmt: skip
+    return Line(**{**usual, **more})
+
+
+def command(result: Result | None = None, text: str = "Dinner is ready", **more: Any) -> CommandRow:
+    """A command for 老婆, with its result where there is one."""
+    values: dict[str, Any] = {
+        "id": 1, "command": Command(user="wife", text=text), "command_id": "c1", "fingerprint": "", "person": None,
+        "key": SendKey("1"), "accepted": NOW - 5000, "expires": None, "replies": (), "open": False, "unknown": 0,
+        "attempts": 0, "duplicate_possible": False, "result": result,
+        "state": CommandState.WAITING if result is None else CommandState.SETTLED,
+    }  # fmt: skip
+    return CommandRow(**{**values, **more})
+
+
+def result(
+    status: Status = Status.SENT, code: str = "ok", message: str = "WeChat took the message"
+) -> Result:
+    """How a command ended."""
+    return Result(id="c1", user="wife", status=status, code=code, message=message, time=NOW)
+
+
+def entry(user: str = "wife", **more: Any) -> Entry:
+    """One of the people."""
+    values: dict[str, Any] = {
+        "user": user, "kind": ChatKind.FRIEND, "name": user, "remark": "", "nickname": user, "matched_by": "remark",
+        "trusted": False, "removed": False, "closed": False,
+    }  # fmt: skip
+    return Entry(**{**values, **more})
+
+
+class PaperView:
+    """A `View` that knows what a test says. `done` is what it was asked to do."""
+
+    def __init__(self, name: str = "home", base: str = "wx") -> None:
+        self.name = name
+        self.topics = Topics(base)
+        self.calls = Calls()
+        self.login = login()
+        self.owner = "王小明"
+        self.code = b""
+        self.facts: Seen | Exception = seen()
+        self.messages: list[Line] = []
+        self.rows: list[CommandRow] = []
+        self.everybody: list[Entry] = []
+        self.done: list[tuple[str, ...]] = []
+        self.reads = 0
+        self.hangs: Callable[[], Awaitable[object]] | None = None
+        self.broken: Exception | None = None
+
+    async def seen(self) -> Seen:
+        await self._read()
+        if isinstance(self.facts, Exception):
+            raise self.facts
+        return replace(self.facts, login=self.login)
+
+    async def lines(self, limit: int) -> list[Line]:
+        await self._read()
+        return self.messages[:limit]
+
+    async def commands(self, limit: int) -> list[CommandRow]:
+        await self._read()
+        return self.rows[:limit]
+
+    def people(self, query: str, offset: int, limit: int) -> Found:
+        found = [one for one in self.everybody if query.casefold() in one.name.casefold()]
+        return Found(count=len(found), entries=found[offset : offset + limit])
+
+    async def send(self, user: str, text: str, command_id: str) -> None:
+        await self._read()
+        self.done.append(("send", user, text, command_id))
+
+    def log_in(self) -> None:
+        self.done.append(("login",))
+
+    async def log_out(self) -> None:
+        self.done.append(("logout",))
+        if self.hangs is not None:
+            await self.hangs()
+
+    async def _read(self) -> None:
+        self.reads += 1
+        if self.broken is not None:
+            raise self.broken
+        if self.hangs is not None:
+            await self.hangs()
+
+    def breaks(self) -> None:
+        """The store does not answer any more."""
+        self.broken = StoreError("the disk is away")
+
+
+def bridge(*views: PaperView, **more: Any) -> Bridge:
+    """A bridge of these accounts."""
+    return Bridge(views=views, **more)
+
+
+async def never() -> None:
+    """Does not end."""
+    await asyncio.Event().wait()
+
+
+class Elements(HTMLParser):
+    """The elements of a page: name, attributes, and the text inside, in the order of their beginnings."""
+
+    VOID = frozenset({"meta", "link", "input", "img", "br", "hr"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self._open: list[int] = []
+        self.feed(text)
+        assert not self._open, f"never closed: {[self.found[one][0] for one in self._open]}"
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs), []))
+        if tag not in self.VOID:
+            self._open.append(len(self.found) - 1)
+
+    def handle_endtag(self, tag):
+        opened = self.found[self._open.pop()][0]
+        assert opened == tag, f"<{opened}> is closed by </{tag}>"
+
+    def handle_data(self, data):
+        for one in self._open:
+            self.found[one][2].append(data)
+
+    def all(self, tag: str, **wanted: str) -> list[tuple[dict[str, str | None], str]]:
+        """Attributes and text of the elements with these attributes; `class_` for class, `_` for `-`."""
+        asked = {name.removesuffix("_").replace("_", "-"): value for name, value in wanted.items()}
+        return [
+            (attributes, "".join(text))
+            for name, attributes, text in self.found
+            if name == tag and asked.items() <= attributes.items()
+        ]
+
+    def text(self, tag: str, **wanted: str) -> str:
+        """The text of the one such element."""
+        ((_, text),) = self.all(tag, **wanted)
+        return text
