@@ -8,11 +8,11 @@ TESTS ?= tests
 # Most tests wait for something, so three run side by side on two cores; the tests of one file stay together.
 WORKERS ?= 3
 
-.PHONY: help venv demo run test unit lint bench check lock clean
+.PHONY: help venv demo run test test-node-red unit lint bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile
 
 venv: .venv/ready  ## the environment of its own, in .venv
 
@@ -37,6 +37,10 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 
 test: .venv/ready  ## all tests, with coverage; TESTS=path and ARGS=... narrow it down
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(filter tests,$(TESTS)),--cov --cov-report=term) $(TESTS) $(ARGS)
+
+test-node-red: .venv/ready  ## only deploy/node-red, in a real Node-RED (npm, once, into .cache); `make test` does it too
+	@$(BIN)/python -m tests.node_red.installed
+	@$(BIN)/python -m pytest tests/node_red tests/unit/test_node_red.py $(ARGS)
 
 unit: .venv/ready  ## the tests that open no socket
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

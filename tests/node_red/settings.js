@@ -12,7 +12,7 @@ module.exports = {
     uiHost: "127.0.0.1",
     flowFile: "flows.json",
     credentialSecret: "of a test",
-    editorTheme: { projects: { enabled: false } },
+    editorTheme: { projects: { enabled: false }, tours: false },
     disableEditor: process.env.WITH_EDITOR !== "1",
     telemetry: { enabled: false, updateNotification: false },
     externalModules: { autoInstall: false, palette: { allowInstall: false }, modules: { allowInstall: false } },

@@ -1,0 +1,70 @@
+"""The files as people import them: one after the other, through the editor in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.node_red.house import FLOWS, NAMES, read
+from tests.node_red.red import NodeRed
+from tests.support.chromium import MISSING, Chromium
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.usefixtures("node_red")
+def test_who_imports_one_after_the_other_in_the_editor_has_one_broker(tmp_path: Path):
+    """From the second on the editor asks, since the broker is there already; README says what to choose."""
+    with NodeRed(tmp_path, editor=True) as red, Chromium(1280, 800) as editor:
+        editor.open(red.url)
+        editor.until("window.RED && RED.nodes && RED.nodes.registry.getNodeType('mqtt in')", 20)
+        editor.until(
+            "RED.workspaces.active() && RED.actions.list().some((a) => a.id === 'core:show-import-dialog')",
+            20,
+        )
+        for number, name in enumerate(NAMES):
+            _import(editor, name, copy=number > 0)
+        assert (
+            editor.run(
+                "const bad = []; RED.nodes.eachNode((n) => { if (!n.valid) bad.push(n.name) }); return bad"
+            )
+            == []
+        )
+        editor.run("RED.actions.invoke('core:deploy-flows')")
+        editor.until("!RED.nodes.dirty()")
+        _one_whole(red.http.get("/flows").json())
+
+
+def _import(editor: Chromium, name: str, *, copy: bool) -> None:
+    editor.run("RED.actions.invoke('core:show-import-dialog')")
+    editor.until("document.querySelector('#red-ui-clipboard-dialog-import-text')?.offsetParent")
+    editor.run(
+        "$('#red-ui-clipboard-dialog-import-text').val(arguments[0]).trigger('keyup').trigger('input')",
+        (FLOWS / f"{name}.json").read_text(),
+    )
+    editor.until("!$('#red-ui-clipboard-dialog-ok').button('option', 'disabled')")
+    editor.run("$('#red-ui-clipboard-dialog-ok').click()")
+    if copy:
+        asked = "[...document.querySelectorAll('.red-ui-notification button')].find((b) => b.textContent === 'Import copy')"
+        editor.until(f"Boolean({asked})")
+        editor.run(f"{asked}.click()")
+        editor.until(f"!{asked}")
+    label = read(name)[0]["label"]
+    editor.until(
+        f"(() => {{ let there = false; RED.nodes.eachWorkspace((w) => {{ there ||= w.label === {label!r} }}); return there }})()"
+    )
+
+
+def _one_whole(nodes: list[dict[str, Any]]) -> None:
+    """Everything is there once, and what names another node names one that is there."""
+    ids = {node["id"] for node in nodes}
+    (broker,) = [node for node in nodes if node["type"] == "mqtt-broker"]
+    assert broker["protocolVersion"] == 5
+    wanted = sorted(node["type"] for name in NAMES for node in read(name) if node["type"] != "mqtt-broker")
+    made = [node for node in nodes if node.get("label") != "Flow 1" and node["type"] != "mqtt-broker"]
+    assert sorted(node["type"] for node in made) == wanted
+    for node in made:
+        assert node.get("broker", broker["id"]) == broker["id"], node
+        assert {one for exit_ in node.get("wires", []) for one in exit_} <= ids, node
+        assert set(node.get("scope") or []) <= ids, node

@@ -1,0 +1,162 @@
+"""The flows of deploy/node-red are what they claim to be, as far as it can be seen without running them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from wx2mqtt.mqtt.topics import TABLE
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "node-red"
+FILES = sorted(FOLDER.glob("*.json"))
+FLOWS = {path.stem: json.loads(path.read_text()) for path in FILES}
+NODES = [node for flow in FLOWS.values() for node in flow]
+FUNCTIONS = [node for node in NODES if node["type"] == "function"]
+
+BEGIN = {"comment", "inject", "mqtt in", "http in", "status"}
+GO_ON = {"function", "change", "http request"}
+END = {"mqtt out", "http response", "debug"}
+CORE = BEGIN | GO_ON | END | {"tab", "mqtt-broker"}
+"""Types of nodes that are used, all of which come with Node-RED."""
+
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+each = pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+
+
+def of_type(nodes, *types):
+    return [node for node in nodes if node["type"] in types]
+
+
+def one(nodes, kind):
+    (node,) = of_type(nodes, kind)
+    return node
+
+
+def is_known(topic):
+    """Whether the bridge knows such a topic; `+`, `${…}` and an open end stand for any level."""
+    concrete = re.sub(r"\$\{[^}]+\}|\+|(?<=/)$", "any", topic)
+    patterns = [*(known.pattern for known in TABLE), "out/<user>/image"]
+    return any(re.fullmatch("wx/" + re.sub("<[^>]+>", "[^/]+", pattern), concrete) for pattern in patterns)
+
+
+def test_there_are_at_least_seven():
+    assert len(FLOWS) >= 7
+
+
+@pytest.mark.parametrize("path", FILES, ids=FLOWS)
+def test_a_file_is_written_as_node_red_exports_it(path):
+    text = path.read_text()
+    assert text == json.dumps(json.loads(text), indent=4, ensure_ascii=False) + "\n"
+
+
+def test_ids_are_generated_and_no_two_nodes_share_one_but_for_the_broker():
+    ids = Counter(node["id"] for node in NODES)
+    assert all(re.fullmatch(r"[0-9a-f]{16}", one_id) for one_id in ids)
+    shared = {one_id for one_id, count in ids.items() if count > 1}
+    assert shared == {node["id"] for node in of_type(NODES, "mqtt-broker")}
+    assert len(shared) == 1
+
+
+def test_the_broker_is_the_same_everywhere_and_speaks_mqtt_5():
+    first, *others = [one(flow, "mqtt-broker") for flow in FLOWS.values()]
+    assert all(other == first for other in others)
+    assert (first["protocolVersion"], first["cleansession"], first["clientid"]) == (5, True, "")
+
+
+def test_only_nodes_that_come_with_node_red():
+    assert {node["type"] for node in NODES} <= CORE
+
+
+def test_nothing_secret_and_no_module_of_others():
+    for node in NODES:
+        assert not {"credentials", "user", "password"} & node.keys(), node
+        assert not node.get("tls"), node
+    for node in FUNCTIONS:
+        assert node["libs"] == []
+        assert not re.search(r"\brequire\b|\bimport\b|\bprocess\b|global\.get", node["func"]), node["name"]
+
+
+@each
+def test_all_nodes_stand_on_the_tab_of_their_file_and_wires_lead_to_nodes_that_take_them(flow):
+    tab = one(flow, "tab")
+    inside = {node["id"]: node for node in flow if node["type"] not in {"tab", "mqtt-broker"}}
+    assert {node["z"] for node in inside.values()} == {tab["id"]}
+    reached = set()
+    for node in inside.values():
+        exits = node["wires"]
+        assert len(exits) == node.get("outputs", 0 if node["type"] in {*END, "comment"} else 1), node["name"]
+        reached |= {target for exit_ in exits for target in exit_}
+        assert set(node.get("scope", [])) <= inside.keys()
+    takers = {node["id"] for node in of_type(inside.values(), *GO_ON, *END)}
+    assert reached == takers, [inside[lost]["name"] for lost in reached ^ takers]
+
+
+@each
+def test_a_comment_says_in_both_languages_what_to_change(flow):
+    comment = one(flow, "comment")
+    english, chinese = comment["name"].split(r" \n ")
+    assert not CHINESE.search(english)
+    assert len(CHINESE.findall(chinese)) > 5
+    first, second = comment["info"].split("\n\n")
+    assert not CHINESE.search(re.sub("`[^`]+`", "", first))
+    assert CHINESE.search(second)
+    assert CHINESE.search(one(flow, "tab")["info"])
+    told = [{*re.findall(r"\*\*([A-Z]+)\*\*", paragraph)} for paragraph in (first, second)]
+    assert told[0] == told[1] <= {entry["name"] for entry in one(flow, "tab")["env"]}
+
+
+@each
+def test_what_can_be_set_on_the_tab_is_used_and_what_is_used_can_be_set(flow):
+    text = json.dumps(flow)
+    used = {*re.findall(r"env\.get\('([A-Z]+)'\)", text), *re.findall(r"\$\{([A-Z]+)\}", text)}
+    assert used == {entry["name"] for entry in one(flow, "tab")["env"]}
+
+
+def test_topics_are_those_of_the_bridge():
+    heard = {node["topic"] for node in of_type(NODES, "mqtt in")}
+    said = {topic for node in FUNCTIONS for topic in re.findall(r"[`'](wx/[^`']+)[`']", node["func"])}
+    assert len(said) > 5
+    assert [topic for topic in heard | said if topic.startswith("wx/") and not is_known(topic)] == []
+
+
+def test_nothing_is_retained_and_nothing_gets_lost():
+    for node in of_type(NODES, "mqtt out"):
+        assert (node["retain"], node["qos"], node["topic"]) == ("false", "1", "")
+    assert {node["qos"] for node in of_type(NODES, "mqtt in")} == {"1"}
+
+
+def test_all_flows_can_share_a_client_of_the_broker():
+    """Node-RED asks once for a filter: all must ask alike, retained ones only once, and none may overlap."""
+    asked: dict[str, tuple[object, ...]] = {}
+    for node in of_type(NODES, "mqtt in"):
+        options = tuple(node[key] for key in ("qos", "nl", "rap", "rh"))
+        assert asked.setdefault(node["topic"], options) == options, node["topic"]
+    retained = {f"wx/{topic.pattern}" for topic in TABLE if topic.retained}
+    often = Counter(node["topic"] for node in of_type(NODES, "mqtt in"))
+    assert not {topic for topic, count in often.items() if count > 1 and topic in retained}
+    for a, b in itertools.combinations(asked, 2):
+        pairs = itertools.zip_longest(a.split("/"), b.split("/"))
+        assert any("+" not in pair and pair[0] != pair[1] for pair in pairs), (a, b)
+        assert "#" not in a + b
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node is missing (Debian: apt-get install nodejs)")
+def test_every_function_and_script_is_javascript(tmp_path):
+    program = "\n".join(f"async function f{n}(msg) {{\n{one['func']}\n}}" for n, one in enumerate(FUNCTIONS))
+    scripts = re.findall(r"<script[^>]*>(.*?)</script>", program, re.DOTALL)
+    assert scripts
+    (file := tmp_path / "all.js").write_text("\n".join([program, *(f"{{{script}}}" for script in scripts)]))
+    done = subprocess.run(["node", "--check", str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh.md"])
+def test_the_readme_tells_of_every_flow(readme):
+    assert sorted(re.findall(r"\]\(([\w-]+)\.json\)", (FOLDER / readme).read_text())) == sorted(FLOWS)
