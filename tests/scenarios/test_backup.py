@@ -1,0 +1,184 @@
+"""`wx2mqtt backup` and `restore` as people use them: beside the bridge, onto another machine, after a mishap."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import tarfile
+from typing import Any
+
+import pytest
+
+from tests.support.home import Home, at_home
+from tests.support.process import BridgeProcess
+
+UNTIL = 30.0
+
+
+async def wx2mqtt(
+    bridge: BridgeProcess, *arguments: str, data: bytes | None = None
+) -> tuple[int, bytes, str]:
+    """The command line on the bridge's configuration: exit code, standard output, standard error."""
+    command = [sys.executable, "-m", "wx2mqtt", *arguments, "-c", str(bridge.config)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, input=data, capture_output=True, timeout=UNTIL, check=False
+    )
+    return done.returncode, done.stdout, done.stderr.decode()
+
+
+@pytest.fixture
+async def home(tmp_path):
+    async with at_home(tmp_path) as home:
+        yield home
+
+
+async def hear(home: Home, text: str) -> dict[str, Any]:
+    await home.phone.say("wife", text)
+    return await home.body("wx/in/wife", text=text)
+
+
+async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(home, tmp_path):
+    await home.log_in()
+    before = await hear(home, "one")
+    await home.tell("wife", {"text": "hello", "id": "a"})
+    assert home.bridge.stop() == 0
+    code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "store.tar.gz"))
+    assert code == 0
+    assert "like a password" in said
+    assert (tmp_path / "store.tar.gz").stat().st_mode & 0o777 == 0o600
+
+    home.bridge = BridgeProcess(tmp_path / "other machine", home.settings())
+    code, _, said = await wx2mqtt(home.bridge, "restore", str(tmp_path / "store.tar.gz"))
+    assert (code, "uncertain" in said) == (0, False)
+    await home.restart()  # online at once: no new scan
+    after = await hear(home, "two")
+    assert (after["seq"], after["user"]) == (before["seq"] + 1, "wife")
+    assert after["stream"] != before["stream"]
+    again = await home.tell("wife", {"text": "hello", "id": "a"})
+    assert again["status"] == "sent"
+    assert [one["text"] for one in await home.phone.get("sent")] == ["hello"], "its id is still known"
+
+
+async def test_consumers_notice_and_catch_up(home, tmp_path):
+    await home.log_in()
+    one = await hear(home, "one")
+    code, *_ = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    assert code == 0
+    lost = await hear(home, "two, and lost")
+    home.bridge.kill()
+    code, _, said = await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / "b"))
+    assert code == 0
+    assert "replaced-" in said
+    await home.restart()
+    await hear(home, "three")
+    answer = await home.ask("history", {"since": lost["seq"], "stream": one["stream"]})
+    assert answer["code"] == "stream_changed"
+    whole = await home.ask("history", {})
+    texts = [message["text"] for message in whole["data"]["messages"]]
+    assert (texts[0], texts[-1]) == ("one", "three")
+    assert {message["stream"] for message in whole["data"]["messages"]} == {
+        one["stream"],
+        whole["data"]["stream"],
+    }
+
+
+async def test_what_was_sent_after_the_backup_is_not_sent_again(home, tmp_path):
+    """WeChat is away while the backup is made, so that a command waits in it; then it is sent."""
+    await home.log_in()
+    await home.wechat_goes()
+    await home.publish("wx/out/wife", {"text": "only once", "id": "x", "ttl": 600})
+    await home.hear(home.bridge.wait_for_log, "interrupted")
+    code, *_ = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    assert code == 0
+    await home.wechat_returns()
+    assert (await home.body("wx/result/wife", id="x"))["status"] == "sent"
+    home.bridge.kill()
+    code, _, said = await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / "b"))
+    assert code == 0
+    assert "uncertain" in said
+    since = home.ear.count
+    await home.restart()
+    result = await home.body("wx/result/wife", id="x", since=since)
+    assert (result["status"], result["duplicate_possible"]) == ("uncertain", True)
+    assert [one["text"] for one in await home.phone.get("sent")] == ["only once"]
+    code, out, _ = await wx2mqtt(home.bridge, "journal", "retry", "x")  # a person knows better
+    assert (code, json.loads(out)["id"]) == (0, "x~1")
+    await home.phone.sent(2)
+
+
+async def test_what_waits_when_a_stopped_bridge_moves_is_sent_once(home, tmp_path):
+    await home.log_in()
+    await home.wechat_goes()
+    await home.publish("wx/out/wife", {"text": "later", "id": "y", "ttl": 600})
+    await home.hear(home.bridge.wait_for_log, "interrupted")
+    home.bridge.stop()
+    await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    await home.wechat_returns()
+    home.bridge = BridgeProcess(tmp_path / "other", home.settings())
+    code, *_ = await wx2mqtt(home.bridge, "restore", str(tmp_path / "b"))
+    assert code == 0
+    since = home.ear.count
+    home.bridge.start()
+    result = await home.body("wx/result/wife", id="y", since=since)
+    assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+    assert [one["text"] for one in await home.phone.get("sent")] == ["later"]
+
+
+async def test_through_a_pipe_as_in_a_container(home, tmp_path):
+    await home.log_in()
+    await hear(home, "one")
+    code, data, said = await wx2mqtt(home.bridge, "backup", "-", "--media")
+    assert code == 0
+    assert "like a password" in said
+    assert data.startswith(b"\x1f\x8b"), "nothing but the backup is on standard output"
+    home.bridge.stop()
+    code, out, said = await wx2mqtt(home.bridge, "restore", "-", "--force", data=data)
+    assert (code, out) == (0, b"")
+    await home.restart()
+
+
+async def test_a_running_bridge_is_never_restored_over(home, tmp_path):
+    await home.log_in()
+    await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    for arguments in (["restore"], ["restore", "--force"]):
+        code, _, said = await wx2mqtt(home.bridge, *arguments, str(tmp_path / "b"))
+        assert code == 75
+        assert "in use by process" in said
+    await hear(home, "still here")
+
+
+async def test_mistakes_are_told_and_change_nothing(home, tmp_path):
+    home.bridge.configure({**home.settings(), "language": "zh"})
+    code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    assert (code, "还没有存储" in said) == (1, True)
+    await home.log_in()
+    home.bridge.stop()
+    (tmp_path / "b").write_text("precious")
+    code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    assert (code, (tmp_path / "b").read_text()) == (1, "precious")
+    assert "已存在" in said
+    code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "nowhere" / "b"))
+    assert (code, "无法写入" in said) == (1, True)
+    for name in ("b", "missing"):
+        code, _, said = await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / name))
+        assert code == 1
+        assert "Traceback" not in said
+    code, *_ = await wx2mqtt(home.bridge, "backup", "--force", str(tmp_path / "b"))
+    assert code == 0
+    await home.restart()
+
+
+async def test_no_secret_is_told_and_all_of_them_are_in_the_file(home, tmp_path):
+    await home.log_in()
+    session = json.loads((home.bridge.store / "sessions" / "home.json").read_text())
+    code, out, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    assert code == 0
+    with tarfile.open(tmp_path / "b") as tar:
+        kept = tar.extractfile("sessions/home.json")
+        assert kept is not None
+        assert json.loads(kept.read()) == session
+    secrets = [value for value in session.values() if isinstance(value, str) and len(value) > 5]
+    assert secrets
+    assert not [one for one in secrets if one in said or one.encode() in out]
