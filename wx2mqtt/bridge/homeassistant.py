@@ -39,7 +39,7 @@ from wx2mqtt.words import Language
 
 log = structlog.get_logger(__name__)
 
-PAUSE = 5.0
+PAUSE = 2.0
 """Seconds between two announcements: while Home Assistant works on one, it drops parts of the next."""
 
 BORN = b"online"
@@ -82,6 +82,7 @@ class HomeAssistant:
         outlet: Outlet,
         identity: Identity,
         exposure: Exposure,
+        news: Callable[[], None],
         wait: Callable[[], float] = after_birth,
     ) -> None:
         self._account = account
@@ -92,6 +93,7 @@ class HomeAssistant:
         self._outlet = outlet
         self._identity = identity
         self._exposure = exposure
+        self._news = news
         self._wait = wait
         self._topic = config_topic(exposure.prefix, account) if exposure.enabled else ""
         self._birth = birth_topic(exposure.prefix) if exposure.enabled else ""
@@ -269,6 +271,8 @@ class HomeAssistant:
         for name, problem in problems.items():
             if self._problems.get(name) != problem:
                 log.warning("homeassistant.expose names somebody who cannot be shown", name=name, why=problem)
+        if problems != self._problems:
+            self._news()
         self._problems = problems
 
     def _say_left_out(self, left_out: tuple[str, ...]) -> None:
@@ -278,4 +282,6 @@ class HomeAssistant:
                 left_out=len(left_out),
                 limit=self._outlet.payload_limit(self._topic),
             )
+        if left_out != self._left_out:
+            self._news()
         self._left_out = left_out

@@ -141,6 +141,7 @@ class Rooms:
             outlet=self.outlet,
             identity=ground.identity,
             exposure=self.wishes.exposure,
+            news=self.news.set,
         )
 
     def _make_files(self) -> Files:

@@ -53,6 +53,7 @@ class Stage:
         self.link = PaperLink(takes=True)
         self.identity = Identity(PEOPLE, {}, {})
         self.home: HomeAssistant
+        self.news: list[bool] = []
 
     @asynccontextmanager
     async def runs(
@@ -69,6 +70,7 @@ class Stage:
             outlet=outlet,
             identity=self.identity,
             exposure=exposure,
+            news=lambda: self.news.append(True),
             wait=lambda: 0.0,
         )
         self.connect(**broker)
@@ -339,6 +341,7 @@ async def test_a_name_that_nobody_has_is_told_once_people_are_known_and_the_rest
             stage.home.apply(replace(ON, expose=("nobody",)))
             await stage.announced(3)
     assert [one["name"] for one in logs if one["log_level"] == "warning"] == ["nobody"]
+    assert stage.news  # so that health tells at once
 
 
 async def test_a_pin_that_fits_two_people_shows_none_and_says_why(stage: Stage) -> None:
