@@ -151,7 +151,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "微信不接受把 {mime} 作为 {kind} 发送,只接受 {known};请转换,或以 file 类型发送",
     ),
     "not_that_kind": (
-        "this is no {kind} but {mime}; a {kind} is one of {known}; send anything else as kind file",
+        "this is no {kind} but {mime}; WeChat takes {known} as {kind}; send anything else as kind file",
         "这不是 {kind},而是 {mime};{kind} 只能是 {known};其他内容请以 file 类型发送",
     ),
     "file_too_large": (

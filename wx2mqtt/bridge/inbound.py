@@ -203,8 +203,9 @@ class Inbound:
         in_group = message.chat_kind is ChatKind.GROUP
         person = self._identity.by_handle(message.sender) if in_group else chat
         if person is None:
-            return {"name": message.sender_name, "self": False}, False
-        name = person.remark or message.sender_name or person.nickname  # (webwx 4.4)
+            known: dict[str, Json] = {"name": message.sender_name} if message.sender_name else {}
+            return {**known, "self": False}, False
+        name = person.remark or message.sender_name or person.nickname or person.level  # (webwx 4.4)
         return {"user": person.level, "name": name, "self": False}, person.trusted
 
     async def _who_did(self, event: Event) -> str:

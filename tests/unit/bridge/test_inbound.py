@@ -126,6 +126,16 @@ def test_somebody_whom_no_list_named_gets_a_topic_and_keeps_it():
     at_home(story)
 
 
+def test_a_name_that_nobody_tells_is_absent_and_never_empty():
+    async def story(house: House) -> None:
+        member = await house.body(message("1", sender=Handle("@nobody"), **IN_FAMILY))
+        assert member["sender"] == {"self": False}
+        stranger = await house.body(message("2", chat=Handle("@new"), sender=Handle("@new"), sender_name=""))
+        assert stranger["sender"] == {"user": stranger["user"], "name": stranger["user"], "self": False}
+
+    at_home(story)
+
+
 def test_a_store_that_cannot_be_read_skips_nobody(monkeypatch: pytest.MonkeyPatch):
     async def broken(_message_id: str) -> bool:
         raise StoreError("the disk has a bad sector")
