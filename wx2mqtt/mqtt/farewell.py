@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
-from wx2mqtt.errors import LinkError, NotConnected
+from wx2mqtt.errors import NotConnected
 from wx2mqtt.mqtt.client import MqttLink
 from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Publication
 from wx2mqtt.mqtt.options import Options
@@ -21,25 +21,39 @@ class _Visitor:
     """A `Listener` that wants nothing but a connection."""
 
     def __init__(self) -> None:
-        self.stands: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.answered = asyncio.Event()
         self.reason = ""
+        self.hopeless = False
 
     async def session_begins(self) -> None:
         """See `Listener`."""
 
     def connected(self, _connection: Connected) -> None:
         """See `Listener`."""
-        if not self.stands.done():
-            self.stands.set_result(None)
+        self.reason = ""
+        self.answered.set()
 
     def disconnected(self, gone: Disconnected) -> None:
         """See `Listener`."""
         self.reason = gone.reason
-        if gone.code in HOPELESS and not self.stands.done():
-            self.stands.set_exception(NotConnected(gone.reason))
+        self.hopeless = gone.code in HOPELESS
+        if self.hopeless:
+            self.answered.set()
+        else:
+            self.answered.clear()
 
     def delivered(self, _delivery: Delivery) -> None:
         """See `Listener`; nothing is subscribed."""
+
+    async def stands(self) -> None:
+        """Wait for a connection. Raises `NotConnected`."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.answered.wait()
+        except TimeoutError:
+            raise NotConnected(self.reason or "the broker does not answer") from None
+        if self.hopeless:
+            raise NotConnected(self.reason)
 
 
 async def forget(options: Options, topics: Sequence[str]) -> list[str]:
@@ -47,37 +61,37 @@ async def forget(options: Options, topics: Sequence[str]) -> list[str]:
 
     Returns the topics that the broker does not let us clear. Raises `NotConnected` with the reason.
     """
-    async with _connected(options) as link:
-        return [topic for topic in topics if not await _cleared(link, topic)]
-
-
-@asynccontextmanager
-async def _connected(options: Options) -> AsyncIterator[MqttLink]:
     clean = replace(options, clean=True, session_expiry=0, will=None, subscriptions=())
     link, visitor = MqttLink(clean), _Visitor()
     running = asyncio.create_task(link.run(visitor))
     try:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                await visitor.stands
-        except TimeoutError:
-            raise NotConnected(visitor.reason or "the broker does not answer") from None
-        yield link
+        await visitor.stands()
+        return [topic for topic in topics if not await _cleared(link, visitor, topic)]
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
 
 
-async def _cleared(link: MqttLink, topic: str) -> bool:
-    """Nothing is retained there any more; an empty message takes away what was."""
+async def _cleared(link: MqttLink, visitor: _Visitor, topic: str) -> bool:
+    """Nothing is retained there any more; an empty message takes away what was.
+
+    Mosquitto with `max_queued_messages 0` hangs up instead of refusing: twice in a row is no.
+    """
+    for _ in range(2):
+        error = await _answer(link, topic)
+        if not isinstance(error, NotConnected):
+            return error is None
+        visitor.answered.clear()
+        await visitor.stands()
+    return False
+
+
+async def _answer(link: MqttLink, topic: str) -> Exception | None:
     done: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
     link.publish(Publication(topic=topic, payload=b"", retain=True), done.set_result)
     try:
         async with asyncio.timeout(PATIENCE):
-            error = await done
+            return await done
     except TimeoutError:
         raise NotConnected("the broker does not acknowledge") from None
-    if isinstance(error, NotConnected):
-        raise error
-    return not isinstance(error, LinkError)

@@ -1,0 +1,115 @@
+"""Somebody at the broker with a name and a password: what they may do is found by doing it."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+PATIENCE = 10.0
+DAY = 86_400
+
+
+class Guest:
+    """An MQTT 5 client. Use as a context manager; `refusal` is why it was not let in, else empty.
+
+    With `stays` the broker keeps its session; `session_present` tells whether it had one.
+    """
+
+    def __init__(
+        self, port: int, username: str = "", password: str = "", *, client_id: str = "", stays: bool = False
+    ) -> None:
+        self.refusal = ""
+        self.session_present = False
+        self.heard: list[tuple[str, bytes, bool]] = []  # topic, payload, retained
+        self._more = threading.Condition()
+        self._port = port
+        self._stays = stays
+        self._codes: dict[int, int] = {}
+        self._in = threading.Event()
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        if username:
+            self._client.username_pw_set(username, password)
+        self._client.on_connect = self._connected
+        self._client.on_message = self._came
+        self._client.on_publish = self._answered
+        self._client.on_subscribe = self._granted
+
+    def __enter__(self) -> Self:
+        wanted = Properties(PacketTypes.CONNECT)
+        wanted.SessionExpiryInterval = DAY if self._stays else 0
+        self._client.connect("127.0.0.1", self._port, 30, clean_start=not self._stays, properties=wanted)
+        self._client.loop_start()
+        assert self._in.wait(PATIENCE), "the broker says nothing"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def publish(self, topic: str, payload: bytes | str = b"x", *, retain: bool = False) -> int:
+        """The reason code of the PUBACK: 0 or 16 for yes, 135 for not authorized."""
+        info = self._client.publish(topic, payload, 1, retain)
+        info.wait_for_publish(PATIENCE)
+        return self._code(info.mid)
+
+    def subscribe(self, *filters: str) -> None:
+        """Mosquitto grants what may not be read, and delivers nothing of it."""
+        _, mid = self._client.subscribe([(one, 1) for one in filters])
+        assert mid is not None
+        self._code(mid)
+
+    def wait(self, topic: str, payload: bytes) -> None:
+        """Wait until this has come; all that was delivered before it has come by then, too."""
+        with self._more:
+            found = self._more.wait_for(
+                lambda: any(one[:2] == (topic, payload) for one in self.heard), PATIENCE
+            )
+        assert found, f"{payload!r} did not come on {topic}"
+
+    def _code(self, mid: int) -> int:
+        with self._more:
+            assert self._more.wait_for(lambda: mid in self._codes, PATIENCE), "no answer"
+            return self._codes[mid]
+
+    def _connected(
+        self, _c: object, _d: object, flags: paho.ConnectFlags, code: ReasonCode, _p: object
+    ) -> None:
+        self.refusal = str(code) if code.is_failure else ""
+        self.session_present = flags.session_present
+        self._in.set()
+
+    def _came(self, _c: object, _d: object, message: paho.MQTTMessage) -> None:
+        with self._more:
+            self.heard.append((message.topic, bytes(message.payload), message.retain))
+            self._more.notify_all()
+
+    def _answered(self, _c: object, _d: object, mid: int, code: ReasonCode, _p: object) -> None:
+        self._note(mid, code.value)
+
+    def _granted(self, _c: object, _d: object, mid: int, codes: list[ReasonCode], _p: object) -> None:
+        self._note(mid, max(code.value for code in codes))
+
+    def _note(self, mid: int, code: int) -> None:
+        with self._more:
+            self._codes[mid] = code
+            self._more.notify_all()
+
+
+def session_present(port: int, client_id: str) -> bool:
+    """Whether the broker kept a session for this client; looking does not end it."""
+    with Guest(port, client_id=client_id, stays=True) as guest:
+        return guest.session_present
