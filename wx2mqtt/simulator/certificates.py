@@ -27,11 +27,18 @@ _YEARS = 800 * _DAY
 
 def server_context(folder: Path) -> ssl.SSLContext:
     """The server's side of TLS with the certificate in `folder`; made first where there is none."""
-    if not all((folder / name).exists() for name in (CA, CHAIN, KEY)):
+    if not all((folder / name).exists() for name in (CA, CHAIN, KEY)) or not _covers(folder / CHAIN):
         make(folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(folder / CHAIN, folder / KEY)
     return context
+
+
+def _covers(chain: Path) -> bool:
+    """Whether the certificate has all names; one of an earlier version may lack some."""
+    certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return set(ALL_HOSTS) <= set(names.get_values_for_type(x509.DNSName))
 
 
 def make(folder: Path) -> None:

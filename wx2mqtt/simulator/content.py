@@ -25,6 +25,7 @@ _MAGIC = (
     (0, b"\xff\xfb", "audio/mpeg"),
     (0, b"\xff\xf3", "audio/mpeg"),
     (0, b"%PDF-", "application/pdf"),
+    (0, b"\x02#!SILK_V3", "audio/silk"),
 )
 _HEAD = 16
 

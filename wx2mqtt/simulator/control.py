@@ -11,9 +11,8 @@ from wx2mqtt.simulator import kinds, mediacontrol, peoplecontrol, speech, wire
 from wx2mqtt.simulator.adjustable import BadSetting
 from wx2mqtt.simulator.exchange import Answer, Request
 from wx2mqtt.simulator.faults import BadFault
-from wx2mqtt.simulator.ilink import codes as ilink_codes
 from wx2mqtt.simulator.ilink import control as ilink
-from wx2mqtt.simulator.ilink import speech as ilink_speech
+from wx2mqtt.simulator.ilink import mediacontrol as ilink_media
 from wx2mqtt.simulator.login import OPEN, Act, CannotDo, Code, State
 from wx2mqtt.simulator.mediacontrol import BadMedia, UnknownMessage
 from wx2mqtt.simulator.routes import ENDPOINTS
@@ -35,8 +34,9 @@ class Conflict(ValueError):
     """Not possible now."""
 
 
-_NOT_NOW = (CannotDo, CannotSay, Conflict, ilink_codes.CannotDo, ilink_speech.CannotSay)
-_WRONG = (BadControl, BadMedia, BadFault, BadSetting, BadPerson, kinds.UnknownKind, ilink.BadOrder)
+_NOT_NOW = (CannotDo, CannotSay, Conflict, *ilink.NOT_NOW)
+_UNKNOWN = (UnknownPerson, UnknownMessage, ilink_media.UnknownMessage)
+_WRONG = (BadControl, BadMedia, BadFault, BadSetting, BadPerson, kinds.UnknownKind, *ilink.WRONG)
 
 
 async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
@@ -45,7 +45,7 @@ async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
         result = await handler(wechat, request, _order(request))
     except _NOT_NOW as error:
         return _json({"error": str(error)}, 409)
-    except (UnknownPerson, UnknownMessage) as error:
+    except _UNKNOWN as error:
         return _json({"error": str(error)}, 404)
     except _WRONG as error:
         return _json({"error": str(error)}, 400)
@@ -56,6 +56,8 @@ def find(request: Request) -> Handler | None:
     """Who carries out a request to the control."""
     if request.path.startswith(mediacontrol.PREFIX):
         return mediacontrol.fetch
+    if request.path.startswith(ilink_media.PREFIX):
+        return _of_ilink(ilink_media.fetch)
     return HANDLERS.get((request.method, request.path))
 
 

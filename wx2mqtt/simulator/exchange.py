@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
+from wx2mqtt.simulator.content import Content, Given, Uploaded
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -20,17 +22,20 @@ PLAIN = "text/plain"
 HTML = "text/html; charset=utf-8"
 
 BODY_LIMIT = 32 * 1024 * 1024
+BULKY = frozenset({"/c2c/upload"})
+"""Bodies that may be of any size: they are not kept in memory (`Request.content`)."""
 _DROP = 0.1  # seconds between the drops of a slow body
 
 
 class Request:
     """What came. Header names are in lower case; the query is decoded once."""
 
-    def __init__(self, scope: Scope, body: bytes) -> None:
+    def __init__(self, scope: Scope, body: bytes, content: Content | None = None) -> None:
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.scheme: str = scope["scheme"]
         self.body = body
+        self.content = content or Given(body)
         self.transport: asyncio.Transport = scope["state"]["transport"]
         self.headers: dict[str, str] = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
@@ -129,18 +134,22 @@ class TooLarge(Exception):
 async def read(scope: Scope, receive: Receive) -> Request | None:
     """The whole request; None when the client went away before it was complete."""
     parts: list[bytes] = []
+    content, bulky = Uploaded(), scope["path"] in BULKY
     size = 0
     while True:
         message = await receive()
         if message["type"] != "http.request":
             return None
         part = message.get("body", b"")
-        parts.append(part)
         size += len(part)
-        if size > BODY_LIMIT:
+        if bulky:
+            content.append(part)
+        elif size > BODY_LIMIT:
             raise TooLarge
+        else:
+            parts.append(part)
         if not message.get("more_body"):
-            return Request(scope, b"".join(parts))
+            return Request(scope, b"".join(parts), content if bulky else None)
 
 
 async def until_gone(receive: Receive, seconds: float | None = None) -> None:

@@ -24,6 +24,9 @@ class FaultKind(StrEnum):
     EMPTY = "empty"  # status 200 and no body
     BAD_STATUS_LINE = "bad_status_line"
     STUCK = "stuck"  # webwxsync brings nothing and the key stays
+    HUGE = "huge"  # value: bytes of JSON that come (none: 200 MB)
+    DEEP = "deep"  # value: how deep the JSON is nested (none: 100,000)
+    DIGITS = "digits"  # value: how many digits a number in the JSON has (none: 1,000,000)
 
     DROP_ANSWER = "drop_answer"  # closes without an answer
     TRUNCATE = "truncate"  # value: bytes of the body that come (none: half), then closes

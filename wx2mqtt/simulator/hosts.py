@@ -1,4 +1,4 @@
-"""The host names of web WeChat and what each is for (webwx 1.1). A table and look-ups, nothing else."""
+"""The host names of WeChat and what each is for (webwx 1.1, ilink 1). A table and look-ups, nothing else."""
 
 from __future__ import annotations
 
@@ -44,8 +44,15 @@ LOGIN_HOSTS = frozenset({"login.weixin.qq.com", *(cluster.login for cluster in C
 
 _RELIC = "webpush.weixin.qq.com"  # the default of the official table, looked up before a login
 
-ALL_HOSTS = tuple(
-    sorted({_RELIC, *LOGIN_HOSTS, *(c.host(role) for c in CLUSTERS.values() for role in Role)}),
+ILINK_API, ILINK_CDN = "ilinkai.weixin.qq.com", "novac2c.cdn.weixin.qq.com"
+ILINK_LANDING = "liteapp.weixin.qq.com"
+"""What iLink's QR codes say (ilink 1)."""
+ILINK_OTHER = "ilinkai2.weixin.qq.com"
+"""Another data centre of iLink. The name is made up: no real one is public (ilink 16)."""
+
+ALL_HOSTS = (
+    *sorted({_RELIC, *LOGIN_HOSTS, *(c.host(role) for c in CLUSTERS.values() for role in Role)}),
+    *(ILINK_API, ILINK_CDN, ILINK_LANDING, ILINK_OTHER),
 )
 """Every name that a client may look up: for certificates and for host mapping."""
 

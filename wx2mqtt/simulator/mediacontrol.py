@@ -5,18 +5,17 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import get_args
-from urllib.parse import quote
 
 from wx2mqtt.simulator import media
 from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.exchange import Answer, Request, Stream
+from wx2mqtt.simulator.exchange import Answer, Request
 from wx2mqtt.simulator.media import Attachment
 from wx2mqtt.simulator.settings import Gone
+from wx2mqtt.simulator.showing import shown_bytes
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import OWNER
 
 PREFIX = "/sim/media/"
-_SHOWN_IN_A_PAGE = ("image/", "audio/", "video/")
 
 Fields = dict[str, object]
 
@@ -53,17 +52,7 @@ async def fetch(wechat: WeChat, request: Request, _: Fields) -> Answer:
     content = found.thumbnail if "thumbnail" in request.query else found.content
     if content is None:
         raise UnknownMessage(request.path.removeprefix(PREFIX))
-    shown = content.mime.startswith(_SHOWN_IN_A_PAGE)
-    disposition = f"{'inline' if shown else 'attachment'}; filename*=UTF-8''{quote(found.name)}"
-    return Answer(
-        stream=Stream(size=content.size, pieces=content.pieces()),
-        content_type=content.mime,
-        headers=(
-            ("x-content-type-options", "nosniff"),
-            ("content-security-policy", "default-src 'none'; sandbox"),
-            ("content-disposition", disposition),
-        ),
-    )
+    return shown_bytes(content, found.name)
 
 
 async def change(wechat: WeChat, _: Request, order: Fields) -> Fields:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import socket
 import struct
 from collections.abc import Callable
 
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call
+from wx2mqtt.simulator.content import PIECE
 from wx2mqtt.simulator.endpoints import sync
-from wx2mqtt.simulator.exchange import Answer, Manner, Receive, until_gone
+from wx2mqtt.simulator.exchange import Answer, Manner, Receive, Stream, until_gone
 from wx2mqtt.simulator.faults import Fault, FaultKind
 from wx2mqtt.simulator.routes import Endpoint, carry_out
 
@@ -89,6 +91,26 @@ def _garbage(fault: Fault, _: Endpoint) -> Answer:
     return Answer(body=str(fault.value or "\x00\x01{<garbage").encode())
 
 
+def _huge(fault: Fault, _: Endpoint) -> Answer:
+    """JSON that is right, and too much of it."""
+    size = _number(fault, 200 * 1024 * 1024)
+    head, tail = b'{"ret": 0, "errmsg": "', b'"}'
+    filling = max(0, size - len(head) - len(tail))
+    pieces = (b" " * min(PIECE, filling - place) for place in range(0, filling, PIECE))
+    body = Stream(size=len(head) + filling + len(tail), pieces=itertools.chain((head,), pieces, (tail,)))
+    return Answer(stream=body, content_type="application/json")
+
+
+def _deep(fault: Fault, _: Endpoint) -> Answer:
+    depth = _number(fault, 100_000)
+    return Answer(body=b'{"msgs": ' + b"[" * depth + b"]" * depth + b"}", content_type="application/json")
+
+
+def _digits(fault: Fault, _: Endpoint) -> Answer:
+    number = b"9" * _number(fault, 1_000_000)
+    return Answer(body=b'{"ret": 0, "message_id": ' + number + b"}", content_type="application/json")
+
+
 _STRANGE: dict[FaultKind, Strange] = {
     FaultKind.STATUS: _status,
     FaultKind.RET: lambda fault, endpoint: endpoint.refused(_number(fault, 1)),
@@ -98,6 +120,9 @@ _STRANGE: dict[FaultKind, Strange] = {
     FaultKind.GARBAGE: _garbage,
     FaultKind.HTML: lambda _, __: answers.page("Web WeChat"),
     FaultKind.EMPTY: lambda _, __: Answer(),
+    FaultKind.HUGE: _huge,
+    FaultKind.DEEP: _deep,
+    FaultKind.DIGITS: _digits,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.ilink_client import ILinkClient
 from tests.support.web_client import WebClient
 from wx2mqtt.simulator.server import Simulator
 
@@ -31,3 +32,27 @@ async def online(browser: WebClient) -> WebClient:
     await browser.log_in()
     assert await browser.all_new() == []
     return browser
+
+
+@pytest.fixture
+async def program(sim: Simulator) -> AsyncIterator[ILinkClient]:
+    """A program that is bound to nobody; waiting is short."""
+    sim.wechat.ilink.settings.hold_updates = 0.05
+    sim.wechat.ilink.settings.hold_status = 0.05
+    async with ILinkClient(sim.url) as client:
+        yield client
+
+
+@pytest.fixture
+async def bound(program: ILinkClient) -> ILinkClient:
+    """A program that is bound to the owner, who has not written yet."""
+    await program.log_in()
+    return program
+
+
+@pytest.fixture
+async def talking(bound: ILinkClient) -> ILinkClient:
+    """A program to which the owner has written."""
+    await bound.control("say", text="hi")
+    assert [message["item_list"][0]["text_item"]["text"] for message in await bound.new()] == ["hi"]
+    return bound

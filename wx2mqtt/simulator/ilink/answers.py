@@ -37,6 +37,11 @@ def refused(ret: int) -> Answer:
     return stale() if ret == STALE else json(ret=ret)
 
 
+def cdn_error(message: str, code: str = "-5102001") -> Answer:
+    """The CDN refuses: status 400, the reason in headers (ilink 8.2)."""
+    return Answer(status=400, headers=(("x-error-message", message), ("x-error-code", code)))
+
+
 def page(status: int, headers: Headers = ()) -> Answer:
     """A web page of the gateway."""
     text = (

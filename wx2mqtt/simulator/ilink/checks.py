@@ -69,6 +69,14 @@ def host(call: Call, *, cdn: bool = False) -> None:
         raise call.refuse(answers.page(404), f"{name} does not serve this")
 
 
+def cdn(call: Call) -> None:
+    """The call came to the CDN, and has nothing with it that is only for the API."""
+    host(call, cdn=True)
+    for header in ("authorization", "authorizationtype", "x-wechat-uin", "cookie"):
+        if header in call.request.headers:
+            call.violation(f"the header {header} goes to the CDN")
+
+
 def app(call: Call) -> list[str]:
     """What is wrong with the two headers of the app."""
     headers = call.request.headers

@@ -6,9 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
+from wx2mqtt.simulator.content import Given
 from wx2mqtt.simulator.exchange import Request
-from wx2mqtt.simulator.ilink import redelivery, speech
+from wx2mqtt.simulator.ilink import kinds, mediacontrol, redelivery, speech
 from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.bringing import BadDetail
 from wx2mqtt.simulator.ilink.codes import OPEN, CannotDo, Code, Status
 from wx2mqtt.simulator.ilink.network import Network, user_id_of
 from wx2mqtt.simulator.ilink.speech import CannotSay, Speech
@@ -22,6 +24,10 @@ LONGEST_WAIT = 60.0
 
 class BadOrder(ValueError):
     """The order cannot be carried out as it stands."""
+
+
+WRONG = (BadOrder, BadDetail, kinds.UnknownKind)
+NOT_NOW = (CannotDo, CannotSay)
 
 
 def _number(request: Request, name: str, default: float) -> float:
@@ -182,7 +188,16 @@ async def feed(network: Network, request: Request, _: Fields) -> Fields:
 # what happens
 
 
-_SPEECH: dict[str, type] = {"from": str, "text": str, "kind": str, "count": int, "detail": dict, "raw": dict}
+_SPEECH: dict[str, type] = {
+    "from": str,
+    "text": str,
+    "kind": str,
+    "count": int,
+    "detail": dict,
+    "raw": dict,
+    "data": str,
+    "bytes_of": int,
+}
 
 
 async def say(network: Network, _: Request, order: Fields) -> Fields:
@@ -193,6 +208,8 @@ async def say(network: Network, _: Request, order: Fields) -> Fields:
         if not isinstance(value, _SPEECH[key]) or (isinstance(value, int) and value < 0):
             raise BadOrder(f"{key} must be {_SPEECH[key].__name__}")
     values = {"person": order.get("from", OWNER), **{key: order[key] for key in order if key != "from"}}
+    if "data" in values:
+        values["data"] = Given(kinds.decode(str(values["data"])))
     return {"msg_ids": speech.say(network, Speech(**values))}  # type: ignore[arg-type]
 
 
@@ -265,6 +282,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "/sim/ilink/expire"): expire,
     ("POST", "/sim/ilink/kill"): kill,
     ("POST", "/sim/ilink/say"): say,
+    ("POST", "/sim/ilink/media"): mediacontrol.change,
     ("POST", "/sim/ilink/raw"): raw,
     ("POST", "/sim/ilink/redeliver"): redeliver,
     ("POST", "/sim/ilink/clock"): clock,

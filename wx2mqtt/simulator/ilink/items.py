@@ -1,10 +1,13 @@
-"""The one item of a message that a bot sends (ilink 5.2, 6.1)."""
+"""The one item of a message that a bot sends (ilink 5.2, 6.1, 8.2). Its form is checked, its file found."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator.ilink.storage import File, Storage
 from wx2mqtt.simulator.media import Shown
 
 Fields = dict[str, object]
@@ -16,13 +19,21 @@ class BadItem(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What was sent. `visible`: the phone shows it. `fault` is why the servers cannot prepare it."""
+    """What was sent. `visible`: the phone shows it.
+
+    `fault` is why the servers cannot prepare it; `wrong` is what they take, though nobody sees it then;
+    `odd` is what the official client does not send.
+    """
 
     kind: str
     text: str = ""
     visible: bool = True
     fault: str = ""
+    wrong: str = ""
+    odd: tuple[str, ...] = ()
     content: Content | None = None
+    file: File | None = None
+    sent: Fields = field(default_factory=dict)
 
     @property
     def media(self) -> Shown | None:
@@ -37,18 +48,104 @@ class Item:
         return self.content.sha256 if self.content else ""
 
 
-def read(value: object) -> Item:
+def read(value: object, storage: Storage, person: str) -> Item:
     """What an item says; raises `BadItem`."""
     if not isinstance(value, dict):
         raise BadItem("the item is no object")
-    if value.get("type") == 1:
-        return _text(value)
-    raise BadItem("the item's type is none that can be sent")
+    reader = _READERS.get(value.get("type"))
+    if reader is None:
+        raise BadItem("the item's type is none that can be sent")
+    item = reader(value, storage, person)
+    extra = sorted(value.keys() & {"create_time_ms", "update_time_ms", "is_completed"})
+    fault = f"a media item with {', '.join(extra)}" if item.content is not None and extra else item.fault
+    return replace(item, fault=fault, visible=item.visible and not item.wrong, sent=value)
 
 
-def _text(value: Fields) -> Item:
-    sub = value.get("text_item")
-    text = sub.get("text") if isinstance(sub, dict) else None
+def _sub(value: Fields, name: str) -> Fields:
+    sub = value.get(name)
+    if not isinstance(sub, dict):
+        raise BadItem(f"{name} is missing")
+    return sub
+
+
+def _text(value: Fields, _: Storage, __: str) -> Item:
+    text = _sub(value, "text_item").get("text")
     if not isinstance(text, str) or not text:
         raise BadItem("text_item.text is no text")
     return Item(kind="text", text=text)
+
+
+def _voice(_: Fields, __: Storage, ___: str) -> Item:
+    """Accepted, and never shown (ilink 8.5)."""
+    return Item(kind="voice", visible=False, odd=("a voice, which no phone shows",))
+
+
+def _progress(_: Fields, __: Storage, ___: str) -> Item:
+    """Notes of an agent's tools: dropped without a word (ilink 5.2)."""
+    return Item(kind="progress", visible=False)
+
+
+# files
+
+
+def _image(value: Fields, storage: Storage, person: str) -> Item:
+    sub = _sub(value, "image_item")
+    item = _file(Item(kind="image"), sub, storage, person, 1)
+    return _told(item, sub, "mid_size", "aeskey")
+
+
+def _video(value: Fields, storage: Storage, person: str) -> Item:
+    sub = _sub(value, "video_item")
+    item = _file(Item(kind="video"), sub, storage, person, 2)
+    return _told(item, sub, "video_size")
+
+
+def _document(value: Fields, storage: Storage, person: str) -> Item:
+    sub = _sub(value, "file_item")
+    name, length = sub.get("file_name"), sub.get("len")
+    if not isinstance(name, str) or not name:
+        raise BadItem("file_item.file_name is no text")
+    item = _file(Item(kind="file", text=name), sub, storage, person, 3)
+    if item.content is not None and length != str(item.content.size):
+        return replace(item, wrong="file_item.len is not the text of the file's size")
+    return item
+
+
+def _file(item: Item, sub: Fields, storage: Storage, person: str, media_type: int) -> Item:
+    """The file that `media` names, and whatever is wrong with the way it is named."""
+    media = _sub(sub, "media")
+    file = storage.files.get(str(media.get("encrypt_query_param")))
+    if file is None or file.slot is None or file.plain is None or file.slot.person != person:
+        return replace(item, fault="encrypt_query_param is that of no file uploaded for them")
+    item = replace(item, content=file.plain, file=file)
+    if media.get("encrypt_type") != 1:
+        return replace(item, fault="encrypt_type is not 1")
+    if strange := sorted(media.keys() - {"encrypt_query_param", "aes_key", "encrypt_type"}):
+        return replace(item, fault=f"media has {', '.join(strange)}")
+    if media.get("aes_key") != base64.b64encode(file.slot.key.hex().encode()).decode():
+        item = replace(item, wrong="aes_key is not the base64 of the 32 hex characters: a grey box")
+    if file.slot.media_type != media_type or file.slot.thumb:
+        item = replace(item, wrong="the file was uploaded as something else")
+    return item
+
+
+def _told(item: Item, sub: Fields, size: str, *unwanted: str) -> Item:
+    """The size is that of the ciphertext; fields that only come, and are never sent, are refused."""
+    if item.file is None:
+        return item
+    if strange := [name for name in unwanted if name in sub]:
+        return replace(item, fault=f"an item with {', '.join(strange)}")
+    if sub.get(size) != item.file.given.size:
+        return replace(item, odd=(f"{size} is not the size of the ciphertext",))
+    return item
+
+
+_READERS: dict[object, Callable[[Fields, Storage, str], Item]] = {
+    1: _text,
+    2: _image,
+    3: _voice,
+    4: _document,
+    5: _video,
+    11: _progress,
+    12: _progress,
+}

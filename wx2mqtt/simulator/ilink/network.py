@@ -13,6 +13,7 @@ from wx2mqtt.simulator.ilink.chat import Chats
 from wx2mqtt.simulator.ilink.clock import Clock
 from wx2mqtt.simulator.ilink.codes import CannotDo, Code, Codes, Credentials
 from wx2mqtt.simulator.ilink.settings import ILinkSettings
+from wx2mqtt.simulator.ilink.storage import Attachments, Storage
 from wx2mqtt.simulator.messages import Ids
 from wx2mqtt.simulator.pace import LastMinute
 from wx2mqtt.simulator.violations import Violations
@@ -45,6 +46,8 @@ class Network:
         self.bell = Bell()
         self.codes = Codes(self.dice)
         self.chats = Chats()
+        self.storage = Storage(self.dice)
+        self.attachments = Attachments()
         self.ids = Ids(self.dice)
         self.bots: dict[str, Bot] = {}
         self.muted: set[str] = set()

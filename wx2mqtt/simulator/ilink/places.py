@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from wx2mqtt.simulator.exchange import Request
-from wx2mqtt.simulator.hosts import is_wechat, name_of
-
-API = "ilinkai.weixin.qq.com"
-OTHER = "ilinkai2.weixin.qq.com"
-"""Another data centre, for `redirect_host`. The name is made up: no real one is public (ilink 16)."""
-CDN = "novac2c.cdn.weixin.qq.com"
-LANDING = "liteapp.weixin.qq.com"
-
-HOSTS = (API, OTHER, CDN, LANDING)
+from wx2mqtt.simulator.hosts import ILINK_API, ILINK_CDN, ILINK_OTHER, is_wechat, name_of
 
 
 def fits(name: str, *, cdn: bool, redirect: str) -> bool:
     """Whether a call may come to the host `name`. A name that is not Tencent's fits everything."""
     if not is_wechat(name):
         return True
-    return name == CDN if cdn else name in (API, OTHER, redirect)
+    return name == ILINK_CDN if cdn else name in (ILINK_API, ILINK_OTHER, redirect)
 
 
 def here(request: Request) -> str:
     """The address under which the program reaches this: scheme and host."""
     if is_wechat(name_of(request.host)):
-        return f"https://{API}"
+        return f"https://{ILINK_API}"
     return f"{request.scheme}://{request.host}"
 
 
 def cdn_of(place: str) -> str:
     """The CDN for a program that reaches the API at `place`."""
-    return f"https://{CDN}/c2c" if place == f"https://{API}" else f"{place}/c2c"
+    return f"https://{ILINK_CDN}/c2c" if place == f"https://{ILINK_API}" else f"{place}/c2c"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.ilink import login, sending, updates
+from wx2mqtt.simulator.ilink import downloads, login, presence, sending, updates, uploads
 from wx2mqtt.simulator.ilink.answers import Refusal
 from wx2mqtt.simulator.ilink.checks import Call
 
@@ -20,6 +20,11 @@ PATHS: dict[str, tuple[str, Handler]] = {
     f"{_BOT}msg/notifystop": ("notifystop", updates.notifystop),
     f"{_BOT}getupdates": ("getupdates", updates.getupdates),
     f"{_BOT}sendmessage": ("sendmessage", sending.sendmessage),
+    f"{_BOT}getconfig": ("getconfig", presence.getconfig),
+    f"{_BOT}sendtyping": ("sendtyping", presence.sendtyping),
+    f"{_BOT}getuploadurl": ("getuploadurl", uploads.getuploadurl),
+    "/c2c/upload": ("cdn_upload", uploads.cdn_upload),
+    "/c2c/download": ("cdn_download", downloads.cdn_download),
 }
 """Name and handler by path."""
 

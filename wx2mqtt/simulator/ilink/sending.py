@@ -60,7 +60,7 @@ def _message(call: Call, bot: Bot, fields: Fields) -> _Message:
     return _Message(
         client_id=_text(call, msg, "client_id"),
         context_token=_text(call, msg, "context_token", needed=False),
-        item=_item(call, msg),
+        item=_item(call, bot, msg),
     )
 
 
@@ -79,12 +79,12 @@ def _text(call: Call, msg: Fields, name: str, *, needed: bool = True) -> str:
     return value
 
 
-def _item(call: Call, msg: Fields) -> Item:
+def _item(call: Call, bot: Bot, msg: Fields) -> Item:
     sent = msg.get("item_list")
     if not isinstance(sent, list) or len(sent) != 1:
         raise call.invalid("item_list has not exactly one item")
     try:
-        return items.read(sent[0])
+        return items.read(sent[0], call.network.storage, bot.person)
     except BadItem as error:
         raise call.invalid(str(error)) from None
 
@@ -111,6 +111,10 @@ def _not_now(call: Call, bot: Bot, message: _Message) -> str | None:
     if message.item.fault:
         call.violation(message.item.fault)
         return PREPARE_FAILED
+    if message.item.wrong:
+        call.violation(message.item.wrong)
+    for what in message.item.odd:
+        call.oddity(what)
     return None
 
 
@@ -196,6 +200,9 @@ def _show(call: Call, bot: Bot, item: Item, sent: Sent) -> None:
         time=sent.time,
         media=item.media,
     )
+    call.network.attachments.sent(sent.msg_id, item.sent)
+    if item.content is not None:
+        call.network.attachments.put(sent.msg_id, item.content)
 
 
 def _accepted(answer: str, msg_id: str) -> Answer:

@@ -50,3 +50,10 @@ class ILinkSettings(Adjustable):
     answer: Literal["id", "only_id", "ret", "object", "empty"] = "id"  # ret, object, empty: no message_id
     code_in: Literal["ret", "errcode", "both"] = "ret"  # where the number of a refusal stands
     drop_repeats: bool = True  # a known client_id is answered and not delivered again
+    # media (ilink 8)
+    media_limit: int = 0  # bytes of a file of a bot; 0: no limit is known
+    upload_url: Literal["both", "full", "param", "none"] = "both"
+    own_url_limit: int = 98_304  # bytes; more than these by a URL of one's own: HTTP 500; 0: no limit
+    upload_answer: Literal["ok", "refuse", "no_header"] = "ok"
+    full_urls: Often = "always"  # whether what comes has a full_url
+    own_urls: bool = True  # a URL of one's own leads to what has a full_url, too

@@ -10,6 +10,7 @@ _FOLDER = Path(__file__).parent
 _FILES = {
     "image": "image.jpg",
     "voice": "voice.mp3",
+    "silk": "voice.silk",
     "video": "video.mp4",
     "sticker": "sticker.gif",
     "file": "file.pdf",
@@ -23,5 +24,5 @@ def sample(name: str) -> bytes:
 
 
 def of_kind(kind: str) -> bytes:
-    """What a message of that kind brings: image, voice, video, sticker or file."""
+    """What a message of that kind brings: image, voice, silk, video, sticker or file."""
     return sample(_FILES[kind])

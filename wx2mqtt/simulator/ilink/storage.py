@@ -1,0 +1,101 @@
+"""What lies on the CDN: files under the texts that name them, and places for uploads (ilink 8)."""
+
+from __future__ import annotations
+
+import base64
+import random
+from dataclasses import dataclass, field
+
+from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator.ilink.aes import Opened, Sealed
+
+KEPT = 20_000
+"""So many files and so many places are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A place for an upload, as `getuploadurl` was asked for it. `thumb`: for the small picture."""
+
+    param: str
+    filekey: str
+    media_type: int
+    person: str
+    key: bytes
+    size: int
+    md5: str
+    sealed_size: int
+    thumb: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class File:
+    """What the CDN gives out for a text. `slot` and `plain` are there when a bot uploaded it.
+
+    `gone`: it is not to be had any more; `linked_only`: only the full URL leads to it.
+    """
+
+    given: Content
+    slot: Slot | None = None
+    plain: Opened | None = None
+    gone: bool = False
+    linked_only: bool = False
+
+
+@dataclass(slots=True)
+class Storage:
+    """All files and places."""
+
+    dice: random.Random
+    files: dict[str, File] = field(default_factory=dict)
+    slots: dict[str, Slot] = field(default_factory=dict)
+
+    def new_param(self) -> str:
+        """An opaque text; with characters that a query must encode."""
+        return base64.b64encode(b"\xfb\xef\xff" + self.dice.randbytes(90)).decode()
+
+    def key(self) -> bytes:
+        """A key for AES."""
+        return self.dice.randbytes(16)
+
+    def put(self, file: File) -> str:
+        """Keep a file; returns the text that names it. Of very many the oldest go."""
+        param = self.new_param()
+        self.files[param] = file
+        if len(self.files) > KEPT:
+            del self.files[next(iter(self.files))]
+        return param
+
+    def seal(self, plain: Content) -> tuple[str, bytes]:
+        """Keep a file encrypted; returns the text that names it, and the key."""
+        key = self.key()
+        return self.put(File(given=Sealed(plain, key))), key
+
+    def reserve(self, slot: Slot) -> None:
+        """Keep a place; of very many the oldest go."""
+        self.slots[slot.param] = slot
+        if len(self.slots) > KEPT:
+            del self.slots[next(iter(self.slots))]
+
+
+@dataclass(slots=True)
+class Attachments:
+    """The files of messages in either direction, in plain, by message id; and where they lie on the CDN."""
+
+    plain: dict[str, Content] = field(default_factory=dict)
+    files: dict[str, list[File]] = field(default_factory=dict)
+    items: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    def sent(self, msg_id: str, item: dict[str, object]) -> None:
+        """Keep the item that a bot sent, for quotes; of very many the oldest go."""
+        self.items[msg_id] = item
+        if len(self.items) > KEPT:
+            del self.items[next(iter(self.items))]
+
+    def put(self, msg_id: str, plain: Content, *files: File) -> None:
+        """Keep what a message brings; of very many the oldest go."""
+        self.plain[msg_id] = plain
+        self.files[msg_id] = [*files]
+        if len(self.plain) > KEPT:
+            oldest = next(iter(self.plain))
+            del self.plain[oldest], self.files[oldest]
