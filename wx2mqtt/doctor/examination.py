@@ -13,9 +13,10 @@ from wx2mqtt.doctor.line import Line
 from wx2mqtt.doctor.patient import Patient, patient_of
 from wx2mqtt.doctor.rights import Rights
 from wx2mqtt.doctor.standing import standing_of
-from wx2mqtt.doctor.way import Arrived, Way
+from wx2mqtt.doctor.way import Way
 from wx2mqtt.doctor.wechat import examine_wechat
 from wx2mqtt.settings.load import Loaded
+from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.folder import resolve
 
 
@@ -23,17 +24,33 @@ async def examine(
     loaded: Loaded, env: Mapping[str, str], told: Callable[[Row], None] = lambda _row: None
 ) -> Chart:
     """Everything that can be tried beside a bridge that runs. `told` hears of each row at once."""
-    settings, storage = loaded.settings, loaded.settings.storage.path
+    storage = loaded.settings.storage.path
     folder = resolve(None if storage is None else Path(storage), env)[0]
-    patient = patient_of(settings, _saved_logins(folder, settings.accounts))
-    chart = Chart(settings.language, told)
-    arrived = await examine_brokers(patient, chart)
-    if arrived is not None:
-        keeping = Keeping(patient, arrived, chart)
-        await keeping.examine()
-        await _rights(patient, arrived, folder, chart, silent=keeping.silent)
+    chart = Chart(loaded.settings.language, told)
+    patient = patient_of(loaded.settings, _saved_logins(folder, loaded.settings.accounts))
+    await _examine_broker(patient, chart, folder)
     await examine_wechat(patient, chart)
     return chart
+
+
+async def examine_broker(settings: Settings, chart: Chart) -> bool:
+    """Only what concerns the broker, before there is a bridge. Whether a broker let us in."""
+    return await _examine_broker(patient_of(settings, {}), chart, None)
+
+
+async def _examine_broker(patient: Patient, chart: Chart, folder: Path | None) -> bool:
+    """The way to each broker of the list; then what the first does that let us in."""
+    ways = [await Way(patient, address, chart).go() for address in patient.addresses]
+    arrived = next((one for one in ways if one is not None), None)
+    if arrived is None:
+        return False
+    keeping = Keeping(patient, arrived, chart)
+    await keeping.examine()
+    for account in patient.accounts:
+        standing = None if folder is None else await standing_of(folder, account.name)
+        async with Line(patient.options, arrived.attempt, given_up=keeping.silent) as line:
+            await Rights(patient, account, standing, line, chart).examine()
+    return True
 
 
 def _saved_logins(folder: Path, accounts: Iterable[str]) -> dict[str, Mapping[str, object]]:
@@ -45,18 +62,3 @@ def _saved_logins(folder: Path, accounts: Iterable[str]) -> dict[str, Mapping[st
             if isinstance(saved, dict):
                 found[name] = saved
     return found
-
-
-async def examine_brokers(patient: Patient, chart: Chart) -> Arrived | None:
-    """The way to each broker of the list; the first that let us in."""
-    found = [await Way(patient, address, chart).go() for address in patient.addresses]
-    return next((one for one in found if one is not None), None)
-
-
-async def _rights(
-    patient: Patient, arrived: Arrived, folder: Path, chart: Chart, *, silent: bool
-) -> None:
-    for account in patient.accounts:
-        standing = await standing_of(folder, account.name)
-        async with Line(patient.options, arrived.attempt, given_up=silent) as line:
-            await Rights(patient, account, standing, line, chart).examine()

@@ -26,11 +26,16 @@ STYLES = {
 def lines(chart: Chart) -> Iterator[str]:
     """One line for each row, one for its cure, and one that says how it is in all."""
     for row in chart.rows:
-        verdict = say(chart.language, str(row.verdict))
-        yield one_line(f"{MARKS[row.verdict]} {verdict}: {heading(row, chart.language)}: {row.found}")
-        if row.cure:
-            yield one_line(f"  {say(chart.language, 'cure', cure=row.cure)}")
+        yield from row_lines(row, chart.language)
     yield summary(chart)
+
+
+def row_lines(row: Row, language: Language) -> Iterator[str]:
+    """What was found, and below it the cure."""
+    verdict = say(language, str(row.verdict))
+    yield one_line(f"{MARKS[row.verdict]} {verdict}: {heading(row, language)}: {row.found}")
+    if row.cure:
+        yield one_line(f"  {say(language, 'cure', cure=row.cure)}")
 
 
 def table(chart: Chart) -> Table:

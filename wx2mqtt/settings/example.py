@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import yaml
 
 from wx2mqtt.settings.schema import FIRST_ACCOUNT, Pin, Section, Settings
-from wx2mqtt.settings.shape import LISTS, Key, Kind, keys
+from wx2mqtt.settings.shape import LISTS, Key, KeyPath, Kind, keys
 from wx2mqtt.settings.units import write_duration, write_size
 
 WIDTH = 110
@@ -36,25 +37,61 @@ _PINS = {
 
 def example() -> str:
     """The whole example file; loading it gives the defaults."""
-    return HEAD + "\n".join(_lines(Settings, 0)) + "\n"
+    return HEAD + "\n".join(_lines(Settings, (), _Page())) + "\n"
 
 
-def _lines(model: type[Section], depth: int) -> Iterator[str]:
+def composed(chosen: Mapping[KeyPath, object], head: str) -> str:
+    """A file with these values; every other key stands in it as a comment, with its default.
+
+    `head` is comment lines for its beginning. Loading it gives just these values.
+    """
+    return head + "\n".join(_lines(Settings, (), _Page(chosen))) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What of the schema is alive: the `chosen` keys and the sections that lead to them; without any, all."""
+
+    chosen: Mapping[KeyPath, object] | None = None
+
+    def lives(self, path: KeyPath) -> bool:
+        return self.chosen is None or any(one[: len(path)] == path for one in self.chosen)
+
+    def below(self, path: KeyPath) -> Iterator[tuple[KeyPath, object]]:
+        """The chosen keys below a path, each from there on."""
+        for one, value in (self.chosen or {}).items():
+            if len(one) > len(path) and one[: len(path)] == path:
+                yield one[len(path) :], value
+
+    def line(self, path: KeyPath, text: str, comment: str, depth: int) -> Iterator[str]:
+        yield from _line(text if self.lives(path) else f"# {text}", comment, depth)
+
+    def value(self, path: KeyPath, key: Key) -> str:
+        if self.chosen is None or path not in self.chosen:
+            return _written(key)
+        value = self.chosen[path]
+        return _flow(value) if isinstance(value, (list, tuple)) else _scalar(value)
+
+
+def _lines(model: type[Section], above: KeyPath, page: _Page, depth: int = 0) -> Iterator[str]:
     for key in keys(model).values():
-        if depth == 0:
+        path = (*above, key.name)
+        if not above:
             yield ""
         if key.kind is Kind.SECTION and key.model is not None:
-            yield from _line(f"{key.name}:", key.description, depth)
-            yield from _lines(key.model, depth + 1)
+            yield from page.line(path, f"{key.name}:", key.description, depth)
+            yield from _lines(key.model, path, page, depth + 1)
         elif key.model is Pin:
-            yield from _line(f"{key.name}:", f"{key.description}, as in:", depth)
+            yield from page.line(path, f"{key.name}:", f"{key.description}, as in:", depth)
+            for (name, kind, *_), value in page.below(path):
+                yield f"{'  ' * (depth + 1)}{_scalar(name)}: {_flow({kind: value})}"
             yield from _pins(depth + 1)
         elif key.model is not None:
-            yield from _line(f"{key.name}:", "", depth)
-            yield from _line(f"{FIRST_ACCOUNT}:", key.description, depth + 1)
-            yield from _lines(key.model, depth + 2)
+            yield from page.line(path, f"{key.name}:", "", depth)
+            yield from page.line(path, f"{FIRST_ACCOUNT}:", key.description, depth + 1)
+            yield from _lines(key.model, (*path, FIRST_ACCOUNT), page, depth + 2)
         else:
-            yield from _line(f"{key.name}: {_written(key)}", key.description, depth)
+            yield from page.line(path, f"{key.name}: {page.value(path, key)}", key.description, depth)
 
 
 def _pins(depth: int) -> Iterator[str]:
@@ -94,6 +131,25 @@ def _written(key: Key) -> str:
 
 
 def _scalar(value: object) -> str:
-    if isinstance(value, str) and yaml.safe_load(value) == value:
+    if isinstance(value, str) and _is_plain(value, value):
         return value
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _flow(value: object) -> str:
+    """A list or mapping on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(key)}: {_flow(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_flow, value)) + "]"
+    if isinstance(value, str) and _is_plain(f"[{value}]", [value]) and _is_plain(value, value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_plain(written: str, value: object) -> bool:
+    """Whether a text can stand in the file as it is, without quotes."""
+    try:
+        return bool(yaml.safe_load(written) == value)
+    except yaml.YAMLError:
+        return False
