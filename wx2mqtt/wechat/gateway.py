@@ -6,7 +6,7 @@ each conversation. All errors are leaves of `GatewayError`. No method logs a sec
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -164,6 +164,21 @@ class Vault(Protocol):
     async def clear(self) -> None:
         """Forget it: the login is over."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a message said, as a quote of it tells: `kind` as in `Kind`.
+
+    `command` is the id of the command that sent it; empty for what somebody else wrote.
+    """
+
+    kind: str
+    text: str
+    command: str = ""
+
+
+Lookup = Callable[[str], Awaitable[Said | None]]
+"""What was said in the message with this id, be it theirs or ours; None where it is not known (any more)."""
 
 Progress = Callable[[int], None]
 """Called with how many contacts have come so far."""

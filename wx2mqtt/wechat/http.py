@@ -172,9 +172,18 @@ class Line:
 
     @asynccontextmanager
     async def opened(
-        self, url: str, headers: Mapping[str, str], body: Body, limit: float
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: Body,
+        limit: float,
+        *,
+        longest: float | None = None,
     ) -> AsyncIterator[Response]:
-        """One request, POST where there is a body; within `limit` seconds its answer must begin."""
+        """One request, POST where there is a body; within `limit` seconds its answer must begin.
+
+        Where `longest` is given, it may take so long, and `limit` is how long nothing may move.
+        """
         timeout = {"connect": min(CONNECT, limit), "read": limit, "write": limit, "pool": limit}
         request = self._client.build_request(
             "GET" if body is None else "POST",
@@ -183,7 +192,7 @@ class Line:
             headers=headers,
             extensions={"timeout": timeout},
         )
-        async with asyncio.timeout(limit):
+        async with asyncio.timeout(longest or limit):
             response = await self._client.send(request, stream=True)
         try:
             yield Response(response)
