@@ -22,8 +22,10 @@ def shown(home: Home, *expose: str, **more: Any) -> dict[str, Any]:
     return home.settings(homeassistant={"enabled": True, "expose": list(expose), **more})
 
 
-async def announced(home: Home, since: int = 0, topic: str = TOPIC, **wanted: Any) -> dict[str, Any]:
-    """The components of the first announcement in which these are (a platform alone: taken back)."""
+async def announced(
+    home: Home, wanted: dict[str, bool], since: int = 0, topic: str = TOPIC
+) -> dict[str, Any]:
+    """The components of the first announcement in which these are there, or taken back (False)."""
 
     def fits(components: dict[str, Any]) -> bool:
         sizes = ((len(components.get(key, {})), there) for key, there in wanted.items())
@@ -41,18 +43,18 @@ async def test_what_is_shown_follows_the_file_and_what_is_not_any_more_is_taken_
     home.bridge.configure(shown(home, "wife", "妈妈", "nobody"))
     await home.log_in()
     mom = f"to_{new_id('妈妈')}"
-    await announced(home, to_wife=True, **{mom: True})
+    await announced(home, {"to_wife": True, mom: True})
     line = await home.hear(home.bridge.wait_for_log, "who cannot be shown")
     assert "nobody" in line
     said = home.ear.count
     home.bridge.configure(shown(home, "妈妈"))
     assert (await home.ask("reload"))["data"]["applied"] == ["homeassistant.expose"]
-    await announced(home, said, to_wife=False, **{mom: True})
+    await announced(home, {"to_wife": False, mom: True}, said)
     said = home.ear.count
     await home.hear(home.bridge.stop)
     home.bridge.configure(shown(home, "wife"))  # while it is down
     await home.restart()
-    await announced(home, said, to_wife=True, **{mom: False})
+    await announced(home, {"to_wife": True, mom: False}, said)
     health = await home.body("wx/bridge/health", since=said, state="online")
     assert health["homeassistant"] == {"exposed": 2, "problems": {}, "left_out": 0}
     assert health["commands"]["failed_today"] == 0
@@ -62,23 +64,23 @@ async def test_what_is_shown_follows_the_file_and_what_is_not_any_more_is_taken_
 async def test_what_stood_where_nothing_is_announced_any_more_is_cleared(home: Home, now: dict[str, Any]):
     home.bridge.configure(shown(home, "wife"))
     await home.log_in()
-    await announced(home, to_wife=True)
+    await announced(home, {"to_wife": True})
     await home.hear(home.bridge.stop)
     said = home.ear.count
     home.bridge.configure(shown(home, "wife", **now))
     await home.restart()
     await home.hear(home.ear.wait, TOPIC, lambda one: not one.payload, since=said)
     if "prefix" in now:
-        await announced(home, said, topic=f"ha/{TOPIC.partition('/')[2]}", to_wife=True)
+        await announced(home, {"to_wife": True}, said, f"ha/{TOPIC.partition('/')[2]}")
 
 
 async def test_the_birth_of_home_assistant_is_answered(home: Home):
     home.bridge.configure(shown(home, "wife"))
     await home.log_in()
-    await announced(home, to_wife=True)
+    await announced(home, {"to_wife": True})
     said = home.ear.count
     await home.publish("homeassistant/status", "online", qos=0)
-    await announced(home, said, to_wife=True)
+    await announced(home, {"to_wife": True}, said)
 
 
 @pytest.mark.parametrize("how", ["", DURABLE])  # with the latter mosquitto hangs up after each refusal
@@ -110,7 +112,7 @@ async def test_at_a_broker_that_takes_little_as_many_are_shown_as_fit(small: Hom
     names = [f"{'备注' if number % 2 else '好友'}{number}" for number in range(1, 61)]
     small.bridge.configure(shown(small, "wife", *names))
     await small.log_in()
-    components = await announced(small, to_wife=True)
+    components = await announced(small, {"to_wife": True})
     assert 12 < len(components) < 40
     health = await small.body("wx/bridge/health", problems=["discovery_too_large"])
     assert health["homeassistant"]["left_out"] > 0
@@ -127,7 +129,7 @@ async def test_two_accounts_are_two_devices_with_their_own_people(home: Home):
     home.bridge.configure(whole)
     home.bridge.start()
     mine, other = await asyncio.gather(
-        announced(home), announced(home, topic="homeassistant/device/wx2mqtt_work/config")
+        announced(home, {}), announced(home, {}, topic="homeassistant/device/wx2mqtt_work/config")
     )
     assert mine["login"]["state_topic"] == "wx/login/state"
     assert other["login"]["state_topic"] == "job/login/state"
