@@ -26,6 +26,7 @@ class Metric:
     values: Callable[[Seen], Values]
 
 
+LEFT_OUT = ("filtered", "repeated", "echoes", "unread", "unreadable")
 SENDABLE = ("text", "image", "video", "file", "recall")
 
 
@@ -90,7 +91,7 @@ METRICS: tuple[Metric, ...] = (
         type="counter",
         help="Messages that were not published: filtered, repeated, our own echoes, not to be read",
         labels=("why",),
-        values=lambda seen: (((why,), count) for why, count in seen.received.items()),
+        values=lambda seen: (((why,), seen.received.get(why, 0)) for why in LEFT_OUT),
     ),
     Metric(
         name="results",

@@ -13,7 +13,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "lost": ("The bridge does not answer; trying again.", "无法连接到桥接程序,正在重试。"),
     "to_content": ("To the content", "跳到内容"),
     "log_out_here": ("Leave this page", "退出本页面"),
-    "accounts": ("Accounts", "账号"),
     # after a form
     "said_test": ("The test is on its way; its result stands below.", "测试已提交;结果见下方。"),
     "said_login": ("A code was asked for.", "已请求新的二维码。"),
@@ -68,7 +67,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "failed_today": ("Commands that failed today", "今天失败的命令"),
     "messages": ("Messages ever published", "累计消息数"),
     "store": ("Store", "存储"),
-    "of_limit": ("{size} of {limit}", "{size} / {limit}"),
+    "of_limit": ("{size} of {limit}", "{size},上限 {limit}"),
     "started": ("Running since", "启动时间"),
     # messages
     "last_messages": ("Last messages", "最近的消息"),

@@ -30,7 +30,7 @@ function tick(element) {
 function take(parts) {
   for (const [name, html] of Object.entries(parts)) {
     const box = boxes.get(name)
-    if (!box) continue
+    if (!box) return location.reload() // there is more to see than when the page was made
     const next = box.cloneNode(false)
     next.innerHTML = html
     const plain = next.innerHTML

@@ -1,0 +1,211 @@
+"""What changes, as it comes to whoever looks on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import aclosing, asynccontextmanager
+
+import pytest
+
+from tests.support.page import PaperView, bridge, line, login
+from wx2mqtt.bridge.bell import Bell
+from wx2mqtt.errors import Problem
+from wx2mqtt.model import LoginState
+from wx2mqtt.web.page import live as module
+from wx2mqtt.web.page.facts import Look
+from wx2mqtt.web.page.live import VIEWERS, Live
+
+EN, ZH = Look("en"), Look("zh")
+
+
+@pytest.fixture(autouse=True)
+def _in_no_time(monkeypatch):
+    monkeypatch.setattr(module, "PERIOD", 0.0)
+
+
+class Viewer:
+    """Somebody who looks on."""
+
+    def __init__(self, events):
+        self._events = events
+
+    async def next(self):
+        """The next event: its parts, or what else it is."""
+        async with asyncio.timeout(5):
+            event = (await anext(self._events)).decode()
+        assert event.endswith("\n\n")
+        return json.loads(event[6:]) if event.startswith("data: ") else event.strip()
+
+    async def over(self):
+        """Whether nothing more comes."""
+        async with asyncio.timeout(5):
+            return await anext(self._events, None) is None
+
+
+@asynccontextmanager
+async def looking(live, look=EN, welcome=lambda: True):
+    async with aclosing(live.follow(look, welcome)) as events:
+        viewer = Viewer(events)
+        assert await viewer.next() == "retry: 3000"
+        yield viewer
+
+
+def rung(*views, **more):
+    bell = Bell()
+    return bell, Live(bridge(*views, bell=bell, **more))
+
+
+async def test_first_comes_everything_then_only_what_is_different():
+    view = PaperView()
+    bell, live = rung(view)
+    async with looking(live) as viewer:
+        assert {"file", "home.state", "home.messages"} <= {*(await viewer.next())}
+        view.messages = [line()]
+        bell.ring()
+        assert list(await viewer.next()) == ["home.messages"]
+        view.login = login(LoginState.LOGGED_OUT)
+        bell.ring()
+        changed = await viewer.next()
+    assert list(changed) == ["home.state", "home.acts"]
+    assert "Logged out" in changed["home.state"]
+
+
+async def test_a_bell_that_means_nothing_is_not_passed_on():
+    view = PaperView()
+    bell, live = rung(view)
+    async with looking(live) as viewer:
+        await viewer.next()
+        bell.ring()
+        waiting = asyncio.create_task(viewer.next())
+        while view.reads < 6:  # noqa: ASYNC110 - it passes on nothing that could be waited for
+            await asyncio.sleep(0)
+        view.messages = [line()]
+        bell.ring()
+        assert list(await waiting) == ["home.messages"]
+
+
+async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them():
+    view = PaperView()
+    view.messages = [line(text="geheim")]
+    _, live = rung(view)
+    async with (
+        looking(live, EN) as one,
+        looking(live, ZH) as two,
+        looking(live, Look("zh", texts=True)) as three,
+    ):
+        english, chinese, whole = await one.next(), await two.next(), await three.next()
+    assert "Online" in english["home.state"]
+    assert "在线" in chinese["home.state"]
+    assert "geheim" not in english["home.messages"] + chinese["home.messages"]
+    assert "geheim" in whole["home.messages"]
+
+
+async def test_what_many_see_is_made_once():
+    view = PaperView()
+    bell, live = rung(view)
+    async with looking(live) as one, looking(live) as two, looking(live) as three:
+        viewers = (one, two, three)
+        await asyncio.gather(*(viewer.next() for viewer in viewers))
+        assert view.reads == 3
+        view.messages = [line()]
+        bell.ring()
+        await asyncio.gather(*(viewer.next() for viewer in viewers))
+        assert view.reads == 6
+
+
+async def test_however_often_the_bell_rings_the_bridge_is_not_looked_at_more_often_than_that(monkeypatch):
+    monkeypatch.setattr(module, "PERIOD", 0.2)
+    view = PaperView()
+    bell, live = rung(view)
+    loop = asyncio.get_running_loop()
+    async with looking(live) as viewer:
+        await viewer.next()
+        began = loop.time()
+        for number in range(3):
+            view.messages = [line(user=f"{number}", sender=f"{number}")]
+            bell.ring()
+            await viewer.next()
+        assert loop.time() - began > 0.55
+        assert view.reads == 12
+
+
+async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    view = PaperView()
+    bell, live = rung(view)
+    async with looking(live) as viewer:
+        await viewer.next()
+        assert await viewer.next() == ":"
+        assert await viewer.next() == ":"
+        view.messages = [line()]
+        bell.ring()
+        while (event := await viewer.next()) == ":":
+            pass
+    assert list(event) == ["home.messages"]
+    assert view.reads == 6
+
+
+async def test_who_may_no_longer_look_is_told_nothing_more(monkeypatch):
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    welcome = True
+    _, live = rung(PaperView())
+    async with looking(live, welcome=lambda: welcome) as viewer:
+        await viewer.next()
+        welcome = False
+        while not await viewer.over():
+            pass
+
+
+async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch):
+    monkeypatch.setattr(module, "LONGEST", 0.05)
+    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    _, live = rung(PaperView())
+    async with looking(live) as viewer:
+        await viewer.next()
+        while not await viewer.over():
+            pass
+
+
+async def test_only_so_many_are_followed_for():
+    _, live = rung(PaperView())
+    streams = [live.follow(EN, lambda: True) for _ in range(VIEWERS)]
+    for stream in streams:
+        assert not live.full
+        await anext(stream)
+    assert live.full
+    for stream in streams:
+        await stream.aclose()
+    assert not live.full
+
+
+async def test_what_nobody_sees_is_not_kept():
+    _, live = rung(PaperView())
+    async with looking(live) as viewer:
+        await viewer.next()
+        assert live._made
+    assert not live._made
+    assert not live._making
+
+
+async def test_problems_of_the_file_come_and_go():
+    problems = [Problem("wx2mqtt.yaml", 1, "mqtt", "is wrong")]
+    bell, live = rung(PaperView(), problems=lambda: tuple(problems))
+    async with looking(live) as viewer:
+        assert "is wrong" in (await viewer.next())["file"]
+        problems.clear()
+        bell.ring()
+        assert await viewer.next() == {"file": ""}
+
+
+async def test_a_store_that_breaks_does_not_end_it():
+    view = PaperView()
+    bell, live = rung(view)
+    async with looking(live) as viewer:
+        await viewer.next()
+        view.breaks()
+        bell.ring()
+        assert "cannot be written" in (await viewer.next())["home.problems"]
+        view.broken = None
+        bell.ring()
+        assert "Nothing is wrong" in (await viewer.next())["home.problems"]
