@@ -18,7 +18,17 @@ from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.mqtt.embedded import Embedded, PortInUse, take_port
 from wx2mqtt.service.systemd import Notifier
 from wx2mqtt.settings.load import Loaded
-from wx2mqtt.settings.schema import Account, Mqtt, Pin, Send, Settings, Storage, Web
+from wx2mqtt.settings.schema import (
+    Account,
+    HomeAssistant,
+    Media,
+    Mqtt,
+    Pin,
+    Send,
+    Settings,
+    Storage,
+    Web,
+)
 from wx2mqtt.simulator.server import Simulator
 
 
@@ -118,10 +128,12 @@ def _environment() -> dict[str, str]:
 
 
 def _loaded(choices: Choices, simulator: str, broker: str, web: str, folder: Path) -> Loaded:
-    account = Account(endpoint=simulator, contacts=PEOPLE, send=Send(per_minute=0))
+    local = Media(allow_hosts=("127.0.0.1", "localhost"))
+    account = Account(endpoint=simulator, contacts=PEOPLE, send=Send(per_minute=0), media=local)
     settings = Settings(
         mqtt=Mqtt(url=(broker,)),
         accounts={"home": account},
+        homeassistant=HomeAssistant(enabled=True, expose=tuple(PEOPLE)),
         web=Web(listen=web, url=f"http://{web}"),
         storage=Storage(path=str(folder / "store")),
         language=choices.language,
@@ -140,6 +152,7 @@ def _explain(everything: Stage) -> None:
   the broker      {broker}
   pictures, files {everything.app.web.url}/media/…    as the messages name them
   what happens    mosquitto_sub -h {host} -p {port} -t 'wx/#' -F '%t  %p'
+  Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
   write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/wife -m 'Dinner is ready'
 
 Stop with Ctrl-C.""",

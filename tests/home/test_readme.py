@@ -1,0 +1,86 @@
+"""The ten minutes of `deploy/home-assistant/README.md`, as somebody would spend them, on the running demo."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.home.conftest import BLUEPRINTS, PYTHON
+from tests.home.house import HouseProcess
+from tests.support.broker import free_port
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "deploy/home-assistant/README.md").read_text(encoding="utf-8")
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def demo() -> Iterator[tuple[str, int]]:
+    """`make demo`: the address of the phone, the port of the broker."""
+    phone, broker = free_port(), free_port()
+    command = [sys.executable, "-m", "wx2mqtt", "demo", "--web-port", "0"]
+    ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker)]
+    with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        next(line for line in running.stdout if "Stop with" in line)
+        yield f"http://127.0.0.1:{phone}", broker
+        running.terminate()
+
+
+def pub(line: str, broker: int) -> None:
+    """A `mosquitto_pub` of the README, at the demo's own port."""
+    program, *rest = shlex.split(line)
+    subprocess.run([program, "-p", str(broker), *rest], cwd=ROOT, check=True, timeout=20)
+
+
+def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, demo: tuple[str, int]) -> None:
+    phone, broker = demo
+    with (
+        HouseProcess(PYTHON, tmp_path / "house", port=free_port()) as house,
+        httpx.Client(base_url=phone, trust_env=False, timeout=40) as http,
+    ):
+        added = house.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": broker})
+        assert added["type"] == "create_entry"
+        house.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
+        assert house.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
+        for step in ("scan", "confirm"):
+            assert http.post(f"/sim/{step}", json={}).status_code == 200
+        house.until("states('sensor.wechat_home_login_state') == 'online'")
+        house.until("expand('notify.wechat_home_wife', 'notify.wechat_home_family') | count == 2")
+        shutil.copytree(BLUEPRINTS, house.folder / "blueprints/automation/wx2mqtt")
+        block = re.search(r"<!-- doorbell.*?-->(.*?)<!-- /doorbell -->", README, re.DOTALL)
+        assert block is not None
+        for line in re.findall(r"mosquitto_pub .*", block[1]):
+            pub(line, broker)
+        house.until("expand('event.demo_bell', 'camera.demo_door') | count == 2")
+        chosen: dict[str, Any] = {
+            "doorbell": "event.demo_bell",
+            "camera": "camera.demo_door",
+            "house": house.url,
+        }
+        use = {"path": "wx2mqtt/doorbell.yaml", "input": chosen}
+        house.do("automations", automations=[{"id": "door", "alias": "door", "use_blueprint": use}])
+        house.until("states('automation.door') == 'on'")
+        ring = re.search(r"`(mosquitto_pub -t demo/bell .*?)`", README)
+        assert ring is not None
+        lines: list[dict[str, Any]] = []
+        while len(lines) < 2:
+            if not lines:  # who rings before Home Assistant has subscribed rings again
+                pub(ring[1], broker)
+            lines += http.get("/sim/sent", params={"after": len(lines), "wait": 2}).json()
+        assert [(one["to"], one["kind"]) for one in lines] == [
+            ("filehelper", "text"),
+            ("filehelper", "image"),
+        ]
+        seen = http.get(f"/sim/media/{lines[1]['msg_id']}").content
+        assert seen == (ROOT / "deploy/phone.png").read_bytes()

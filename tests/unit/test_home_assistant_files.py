@@ -1,0 +1,127 @@
+"""`deploy/home-assistant` without Home Assistant: read by its rules, in both languages, true to what is announced."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from wx2mqtt.mqtt.discovery import Device, announcement
+from wx2mqtt.mqtt.topics import TABLE, Topics
+
+FOLDER = Path(__file__).parents[2] / "deploy/home-assistant"
+BLUEPRINTS = sorted((FOLDER / "blueprints").glob("*.yaml"))
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+ENTITY = re.compile(r"\b(?:image|sensor|binary_sensor|event|button|notify)\.wechat_home_\w+")
+
+
+class Input(str):
+    """What stands behind `!input`."""
+
+    __slots__ = ()
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with Home Assistant's `!input`, and no other tag."""
+
+
+def _input(loader: yaml.SafeLoader, node: yaml.Node) -> Input:
+    assert isinstance(node, yaml.ScalarNode)
+    return Input(loader.construct_scalar(node))
+
+
+Loader.add_constructor("!input", _input)
+
+
+def load(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+    return found
+
+
+def inputs(value: Any) -> set[str]:
+    """Every input that is used."""
+    if isinstance(value, Input):
+        return {str(value)}
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return set().union(*map(inputs, inner))
+
+
+def texts(value: Any) -> list[str]:
+    """Every text."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [one for part in inner for one in texts(part)]
+
+
+def announced() -> set[str]:
+    """The entity ids of the account `home`, without those of people."""
+    device = Device(account="home", topics=Topics("wx"), backend="webwx", version="1", language="en")
+    components = json.loads(announcement(device).payload)["components"]
+    return {one["default_entity_id"] for one in components.values()}
+
+
+def test_there_are_the_five_of_which_the_readme_speaks() -> None:
+    names = {path.stem for path in BLUEPRINTS}
+    assert names == {"doorbell", "water-alarm", "presence-question", "login-qr", "trusted-command"}
+    for readme in ("README.md", "README.zh.md"):
+        text = (FOLDER / readme).read_text(encoding="utf-8")
+        assert [name for name in names if f"blueprints/{name}.yaml" not in text] == []
+
+
+@pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
+class TestBlueprint:
+    def test_it_is_a_blueprint_for_every_home_assistant_from_2024_11(self, path: Path) -> None:
+        whole = load(path)
+        head = whole.pop("blueprint")
+        assert (head["domain"], head["homeassistant"]) == ("automation", {"min_version": "2024.11.0"})
+        assert (
+            {"triggers", "actions", "mode"}
+            <= whole.keys()
+            <= {"triggers", "conditions", "actions", "variables", "mode", "max", "max_exceeded"}
+        )
+        assert "description" in head
+
+    def test_every_input_is_used_and_every_used_one_is_asked_for(self, path: Path) -> None:
+        whole = load(path)
+        asked = whole.pop("blueprint")["input"]
+        assert inputs(whole) == asked.keys()
+        assert [key for key, one in asked.items() if "selector" not in one] == []
+
+    def test_whoever_fills_it_in_reads_english_or_chinese(self, path: Path) -> None:
+        head = load(path)["blueprint"]
+        said = [head["name"], head["description"]]
+        said += [one[key] for one in head["input"].values() for key in ("name", "description") if key in one]
+        assert [one for one in said if not re.search(r"[a-z]{2}", one) or not CHINESE.search(one)] == []
+
+    def test_braces_are_closed(self, path: Path) -> None:
+        for text in texts(load(path)):
+            assert text.count("{{") == text.count("}}")
+            assert text.count("{%") == text.count("%}")
+
+    def test_it_speaks_only_on_the_topics_of_the_contract(self, path: Path) -> None:
+        topics = [one for one in texts(load(path)) if re.fullmatch(r"\{\{ base \}\}/\S.*", one)]
+        assert set(topics) <= {
+            "{{ base }}/out/{{ repeat.item }}",
+            "{{ base }}/out/{{ trigger.to_state.attributes.user }}",
+        }
+        assert any(row.pattern == "out/<user>" and not row.by_bridge for row in TABLE)
+
+
+@pytest.mark.parametrize("name", ["dashboard.yaml", "README.md", "README.zh.md"])
+def test_only_entities_that_are_announced_are_named(name: str) -> None:
+    text = (FOLDER / name).read_text(encoding="utf-8")
+    named = {one for one in ENTITY.findall(text) if not one.startswith("notify.")}
+    assert named
+    assert named <= announced()
+
+
+def test_the_card_is_yaml_that_shows_the_code_only_while_one_is_wanted() -> None:
+    card = yaml.safe_load((FOLDER / "dashboard.yaml").read_text(encoding="utf-8"))
+    conditional = card["cards"][0]
+    assert conditional["card"]["entity"] == "image.wechat_home_login_qr"
+    assert conditional["conditions"][0]["state"] == ["waiting_for_scan", "waiting_for_confirm"]
