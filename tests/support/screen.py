@@ -28,11 +28,17 @@ class Screen:
         self._env = {**os.environ, **(env or {}), "COLUMNS": "120"}
         self._more = threading.Condition()
         self.text = ""
+        self._seen = 0
 
     def __enter__(self) -> Self:
         self._screen, terminal = pty.openpty()
         self._process = subprocess.Popen(
-            self._command, stdin=terminal, stdout=terminal, stderr=terminal, env=self._env
+            self._command,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env=self._env,
+            start_new_session=True,  # or a password would be asked for at the terminal of whoever runs the tests
         )
         os.close(terminal)
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -52,6 +58,19 @@ class Screen:
         """Wait until the text is on the screen."""
         with self._more:
             assert self._more.wait_for(lambda: text in self.text, timeout), f"no {text!r} in {self.text!r}"
+
+    def next(self, text: str, timeout: float = PATIENCE) -> None:
+        """Wait until the text is on the screen once more, behind where it was seen last."""
+        with self._more:
+            seen = self._seen
+            assert self._more.wait_for(lambda: text in self.text[seen:], timeout), (
+                f"no {text!r} in {self.text!r}"
+            )
+            self._seen = self.text.index(text, seen) + len(text)
+
+    def type(self, line: str) -> None:
+        """What a person types, with the key at its end."""
+        os.write(self._screen, f"{line}\n".encode())
 
     def scan(self, count: int = 1, timeout: float = PATIENCE) -> list[str]:
         """What a phone reads on the screen, once there are so many codes."""

@@ -112,7 +112,7 @@ def _set_up(given: Given, place: Place, *, yes: bool) -> None:
     found = asyncio.run(find_brokers(os.environ))
     if yes and given.host is None and not given.embedded and not found:
         raise typer.BadParameter(say(language, "no_broker_found"))
-    asyncio.run(House(place, asker, language).set_up(given, found))
+    House(place, asker, language).set_up(given, found)
 
 
 def spoken(env: Mapping[str, str]) -> Language:

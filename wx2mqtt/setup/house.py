@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -45,12 +46,12 @@ class House:
         self._asker = asker
         self._language = language
 
-    async def set_up(self, given: Given, found: Iterable[Found]) -> None:
+    def set_up(self, given: Given, found: Iterable[Found]) -> None:
         """Everything, with what comes next told at the end."""
         self._language = given.language or self._language
         if not self._may_write(self._place.config):
             raise GaveUp(self._say("not_overwritten", path=self._place.config))
-        answers = await Talk(given, self._asker, self._language, [*found], self._tried).answers()
+        answers = Talk(given, self._asker, self._language, [*found], self._tried).answers()
         if answers is None:
             raise GaveUp(self._say("broker_bad"))
         self._language = answers.language
@@ -70,14 +71,14 @@ class House:
 
     # trying
 
-    async def _tried(self, answers: Answers) -> bool:
+    def _tried(self, answers: Answers) -> bool:
         """What the doctor says of the broker with these answers; whether it lets us in."""
         self._language = answers.language
         self._tell("trying", url=answers.broker.url)
         with tempfile.TemporaryDirectory(prefix="wx2mqtt-setup-") as folder:
             settings = _settings(Path(folder), answers)
         chart = Chart(answers.language)
-        lets_us_in = await examine_broker(settings, chart)
+        lets_us_in = asyncio.run(examine_broker(settings, chart))  # none runs while a person is asked
         for row in chart.rows:
             if row.verdict is not Verdict.OK:
                 for line in row_lines(row, answers.language):

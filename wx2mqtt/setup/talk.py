@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from wx2mqtt.words import Language
 
 PLAIN_PORT, TLS_PORT = 1883, 8883
 
-Try = Callable[[Answers], Awaitable[bool]]
+Try = Callable[[Answers], bool]
 """Tries the broker and tells what is found; whether one can go on with it."""
 
 
@@ -62,7 +62,7 @@ class Talk:
         self._found = found
         self._tries = tries
 
-    async def answers(self) -> Answers | None:
+    def answers(self) -> Answers | None:
         """All of them; None when the broker cannot be used and the owner gives up."""
         self._language = self._given.language or self._which_language()
         answers = Answers(
@@ -72,7 +72,7 @@ class Talk:
             people=self._given.people or {},
             password_file=self._given.password_file,
         )
-        while self._given.tries and answers.broker.host and not await self._tries(answers):
+        while self._given.tries and answers.broker.host and not self._tries(answers):
             if not self._asker.agrees(self._say("again"), proposal=False):
                 return None
             answers = replace(answers, broker=self._corrected(answers.broker))
