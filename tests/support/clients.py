@@ -1,4 +1,4 @@
-"""Other people's clients of web WeChat, as they are published: installed once into `.cache/clients`.
+"""Other people's clients of web WeChat and of iLink, as they are published: installed once into `.cache/clients`.
 
 `python -m tests.support.clients` installs all of them beforehand; else a test does it when it needs one.
 """
@@ -26,12 +26,16 @@ def _pip(folder: Path, packages: tuple[str, ...]) -> list[str]:
 
 
 def _npm(folder: Path, packages: tuple[str, ...]) -> list[str]:
-    return ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), *packages]
+    """Without the hosts that a plugin names as peers: they are large, and a test has its own."""
+    return [
+        *("npm", "install", "--silent", "--no-audit", "--no-fund", "--legacy-peer-deps"),
+        *("--prefix", str(folder), *packages),
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """One client. `packages` are pinned; those of Python with all that they need."""
+    """One client. `packages` are pinned; those of Python with all that they need and this project does not."""
 
     name: str
     program: str
@@ -79,6 +83,24 @@ CLIENTS = {
             name="itchat-uos", program="python3", command=_pip, packages=("itchat-uos==1.4.1", *_REQUESTS)
         ),
         Client(name="wechat4u", program="npm", command=_npm, packages=("wechat4u@0.7.14",)),
+        Client(
+            name="openclaw-weixin",
+            program="npm",
+            command=_npm,
+            packages=("@tencent-weixin/openclaw-weixin@2.4.9", "silk-wasm@3.7.1"),
+        ),
+        Client(
+            name="weixin-ilink-client",
+            program="python3",
+            command=_pip,
+            packages=("weixin-ilink-client==0.1.3",),
+        ),
+        Client(
+            name="weixin-ilink",
+            program="python3",
+            command=_pip,
+            packages=("weixin-ilink==0.3.5", *_REQUESTS),
+        ),
     )
 }
 

@@ -1,4 +1,4 @@
-"""Leads a client of WeChat to the simulator without changing the client: only names resolve elsewhere.
+"""Leads a client of WeChat to the simulator without changing the client: only names and one port lead elsewhere.
 
 Also gives back what Python 3.9 took from the standard library and these old clients still use.
 """
@@ -12,14 +12,20 @@ import random
 import socket
 
 _resolve = socket.getaddrinfo
+_connect = socket.socket.connect
 
 
-def _led_here(host, port, *args, **kwargs):
-    if str(host).endswith((".qq.com", ".wechat.com")):
-        host, port = "127.0.0.1", int(os.environ["SIMULATOR_PORT"])
-    return _resolve(host, port, *args, **kwargs)
+def _led_here(host, *args, **kwargs):
+    name = host.decode() if isinstance(host, bytes) else str(host)
+    return _resolve("127.0.0.1" if name.endswith((".qq.com", ".wechat.com")) else host, *args, **kwargs)
+
+
+def _connected(self, address):
+    here = ("127.0.0.1", int(os.environ["SIMULATOR_PORT"]))
+    return _connect(self, here if address == ("127.0.0.1", 443) else address)
 
 
 socket.getaddrinfo = _led_here
+socket.socket.connect = _connected  # type: ignore[method-assign]
 html.parser.HTMLParser.unescape = staticmethod(html.unescape)  # type: ignore[attr-defined]
 random.seed(7)  # one in a hundred of its DeviceIDs has 14 digits

@@ -6,25 +6,19 @@ They look up WeChat's real names and check certificates: only the resolver and t
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.clients import CLIENTS
+from tests.support.story import PROGRAMS, Start, installed, starting
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.speech import Speech, say
 from wx2mqtt.simulator.world import PersonKind
-
-HERE = Path(__file__).parents[1] / "clients"
-PATIENCE = 30.0
 
 pytestmark = pytest.mark.timeout(300)  # the first run installs them
 
@@ -37,67 +31,11 @@ async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:
         yield simulator
 
 
-class Story:
-    """A client's program and what it tells, one JSON object a line."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def until(self, what: str) -> dict[str, Any]:
-        """What it tells next of that kind."""
-        assert self._process.stdout is not None
-        while True:
-            line = (await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)).decode()
-            assert line, f"it ended before it told of {what!r}"
-            start = line.find("{")
-            told: dict[str, Any] = json.loads(line[start:]) if start >= 0 else {}
-            assert told.get("what") != "error", told
-            if told.get("what") == what:
-                return told
-
-    def go_on(self) -> None:
-        """Let it come to its end."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(b"\n")
-
-
-def installed(name: str) -> Path:
-    """The client's folder; skips, by name, when it is not to be had."""
-    problem = CLIENTS[name].install()
-    if problem:
-        pytest.skip(problem)
-    return CLIENTS[name].folder
-
-
 @pytest.fixture
-async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Any]:
+async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
     """Starts a program that is led to the simulator; ends it with the test."""
-    started: list[asyncio.subprocess.Process] = []
-
-    async def run(*command: str, **environment: str) -> Story:
-        ca = str(tmp_path / "tls" / "ca.pem")
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            cwd=tmp_path,
-            env={
-                **os.environ,
-                "SIMULATOR_PORT": str(sim.port),
-                "REQUESTS_CA_BUNDLE": ca,
-                "NODE_EXTRA_CA_CERTS": ca,
-                **environment,
-            },
-        )
-        started.append(process)
-        return Story(process)
-
-    yield run
-    for process in started:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    async with starting(sim.port, tmp_path) as run:
+        yield run
 
 
 def sent(sim: Simulator) -> list[tuple[str, str]]:
@@ -152,11 +90,11 @@ SIGNS = {"jpg": "@img@", "gif": "@img@", "mp4": "@vid@"}
 
 
 @pytest.mark.parametrize("name", ["itchat", "itchat-uos"])
-async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Any, files: list[str], name: str):
+async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Start, files: list[str], name: str):
     folder = installed(name)
     story = await start(
         sys.executable,
-        str(HERE / "itchat_story.py"),
+        str(PROGRAMS / "itchat_story.py"),
         json.dumps([SIGNS.get(file[-3:], "@fil@") + file for file in files]),
         PYTHONPATH=str(folder),
         PYTHONWARNINGS="ignore",
@@ -210,13 +148,13 @@ async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Any, files: 
     assert sim.wechat.violations.list() == []
 
 
-async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Any, files: list[str]):
+async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Start, files: list[str]):
     folder = installed("wechat4u")
     story = await start(
         "node",
         "--require",
-        str(HERE / "led_here.cjs"),
-        str(HERE / "wechat4u_story.cjs"),
+        str(PROGRAMS / "led_here.cjs"),
+        str(PROGRAMS / "wechat4u_story.cjs"),
         json.dumps(files),
         NODE_PATH=str(folder / "node_modules"),
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from wx2mqtt.simulator import samples
-from wx2mqtt.simulator.content import Content, MadeUp
+from wx2mqtt.simulator.content import Content, Given, MadeUp
 from wx2mqtt.simulator.ilink import places
 from wx2mqtt.simulator.ilink.aes import Sealed
 from wx2mqtt.simulator.ilink.bots import Bot
@@ -41,8 +41,10 @@ class Brought:
 
 
 def made_up(kind: str, seed: str, size: int | None = None) -> Content:
-    """A file of that kind that no other message has; without a `size` it is small."""
+    """A file of that kind that no other message has (but a voice); without a `size` it is small."""
     head = samples.of_kind(_HEADS[kind])
+    if kind == "voice" and size is None:
+        return Given(head)  # decoders of SILK stumble over what follows its last frame
     return MadeUp(head, len(head) + _MARK if size is None else size, seed)
 
 

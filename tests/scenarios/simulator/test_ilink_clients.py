@@ -1,0 +1,222 @@
+"""Other people's clients of iLink, as they are published, log in, receive, answer, fetch and send files.
+
+The official one runs as its host runs it. They look up Tencent's real names and check certificates: only the
+resolver and the trusted CA lead them here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.story import PROGRAMS, Start, Story, installed, starting
+from wx2mqtt.simulator.ilink.codes import Status
+from wx2mqtt.simulator.ilink.kinds import partial_text
+from wx2mqtt.simulator.ilink.network import user_id_of
+from wx2mqtt.simulator.ilink.speech import Speech, say
+from wx2mqtt.simulator.samples import sample
+from wx2mqtt.simulator.server import Simulator
+
+pytestmark = pytest.mark.timeout(300)  # the first run installs them
+
+FILES = {
+    "图片 1.jpg": sample("image.jpg"),
+    "视频.mp4": sample("video.mp4"),
+    "大.bin": bytes(range(256)) * 3000,
+}
+BASE = "https://ilinkai.weixin.qq.com"
+GREETING = "开灯 ☀ <3\n第二行"
+
+
+@pytest.fixture
+async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:
+    """A simulator with TLS."""
+    async with Simulator(tls=tmp_path / "tls") as simulator:
+        yield simulator
+
+
+@pytest.fixture
+async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
+    """Starts a program that is led to the simulator; ends it with the test."""
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    async with starting(sim.port, tmp_path) as run:
+        yield run
+
+
+async def scan(sim: Simulator, status: Status) -> None:
+    """The owner scans the code that a program shows; ends at that status."""
+    network = sim.wechat.ilink
+    assert await network.bell.wait_for(lambda: network.codes.newest() is not None, 20)
+    code = network.codes.newest()
+    assert code is not None
+    network.scan(code, "me")
+    assert await network.bell.wait_for(lambda: code.told is status, 20)
+
+
+async def give_number(sim: Simulator, story: Story) -> None:
+    """The number that stands on the phone goes to the program, after a wrong one."""
+    network = sim.wechat.ilink
+    code = network.codes.newest()
+    assert code is not None
+    story.go_on("12345678")
+    assert await network.bell.wait_for(lambda: code.wrong == 1, 20)
+    story.go_on(code.number)
+    assert await network.bell.wait_for(lambda: code.told is Status.SCANED, 20)
+    network.confirm(code)
+
+
+def say_file(sim: Simulator, kind: str, text: str = "") -> str:
+    """The owner sends a file of that kind; its SHA-256."""
+    network = sim.wechat.ilink
+    [msg_id] = say(network, Speech(person="me", kind=kind, text=text))
+    return network.attachments.plain[msg_id].sha256
+
+
+def arrived(sim: Simulator) -> None:
+    """The files are on the phone, byte by byte, and in their order."""
+    sent = [one for one in sim.wechat.ilink.chats.sent if one.media]
+    assert [one.kind for one in sent] == ["image", "video", "file"]
+    assert [one.sha256 for one in sent] == [hashlib.sha256(data).hexdigest() for data in FILES.values()]
+    assert all(one.delivered and one.token == "newest" for one in sent)
+
+
+async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start: Start, tmp_path: Path):
+    folder = installed("openclaw-weixin")
+    network = sim.wechat.ilink
+    sim.wechat.settings.strict = True
+    network.settings.verify_code, network.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
+    story = await start(
+        "node",
+        *("--no-warnings", "--require", str(PROGRAMS / "led_here.cjs")),
+        *("--import", (PROGRAMS / "openclaw_hooks.mjs").as_uri(), str(PROGRAMS / "openclaw_story.mjs")),
+        str(folder / "node_modules" / "@tencent-weixin" / "openclaw-weixin"),
+        json.dumps([*FILES]),
+        OPENCLAW_STATE_DIR=str(tmp_path / "state"),
+        OPENCLAW_TMP=str(tmp_path / "tmp"),
+    )
+    await scan(sim, Status.NEED_VERIFYCODE)
+    await give_number(sim, story)
+    told = await story.until("logged in")
+    bot = network.bot_of("me")
+    assert bot is not None
+    assert (told["account"], told["base"]) == (bot.bot_id.replace("@", "-").replace(".", "-"), BASE)
+    await story.until("running")
+    say(network, Speech(person="me", text=GREETING))
+    message = await story.until("message")
+    assert (message["from"], message["text"]) == (user_id_of("me"), GREETING)
+    await story.until("answered")
+    for kind in ("image", "image_24", "image_plain", "file", "video"):
+        sha256 = say_file(sim, kind, "说明书.pdf" if kind == "file" else "")
+        assert (await story.until("media"))["sha256"] == sha256
+    say_file(sim, "voice")
+    voice = await story.until("media")
+    assert (voice["type"], voice["head"]) == ("audio/wav", "RIFF"), "it can decode the SILK"
+    say(network, Speech(person="me", kind="voice", text="关灯"))
+    assert [(await story.until("message"))["text"] for _ in range(2)] == ["[语音]", "关灯"]
+    story.go_on()
+    assert all([(await story.until("sent"))["id"] for _ in FILES])
+    last = await story.until("done")
+    arrived(sim)
+    assert last["id"] == network.chats.sent[-1].client_id
+    say(network, Speech(person="me", kind="quote", text="danke"))
+    message = await story.until("message")
+    assert (message["text"], message["quoted"]) == ("danke", "完成 one two one | 完成 one two one")
+    story.go_on()
+    await story.until("gone")
+    assert [one.kind for one in network.chats.sent][:3] == ["progress", "progress", "text"]
+    assert not bot.started
+    assert sim.wechat.violations.list() == []
+
+
+async def test_the_official_client_finds_every_part_that_a_phone_quotes():
+    folder = installed("openclaw-weixin")
+    whole = "Fenster offen, Tür offen, 灯开着, ☀ a aa a"
+    cases = [
+        (part, occurrence, relative)
+        for part, count in (("offen", 2), (whole, 1), ("Tür offen", 1), ("灯开着", 1), ("en", 3), ("☀ a", 1))
+        for occurrence in range(count)
+        for relative in (False, True)
+    ]
+    asked = [partial_text(whole, part, occurrence, relative=relative) for part, occurrence, relative in cases]
+    file = folder / "node_modules/@tencent-weixin/openclaw-weixin/dist/src/messaging/partial-quote.js"
+    program = (
+        f"import {{resolvePartialQuote as find}} from {json.dumps(file.as_uri())};"
+        "const [whole, asked] = JSON.parse(process.argv[1]);"
+        "console.log(JSON.stringify(asked.map(one => find(whole, one).resolved)))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *("node", "--input-type=module", "-e", program, json.dumps([whole, asked])),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await process.communicate()
+    assert json.loads(told) == [part for part, _, _ in cases]
+
+
+async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start: Start):
+    folder = installed("weixin-ilink-client")
+    network = sim.wechat.ilink
+    sim.wechat.settings.strict = True
+    network.settings.verify_code, network.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
+    story = await start(
+        sys.executable,
+        str(PROGRAMS / "weixin_ilink_client_story.py"),
+        json.dumps([*FILES]),
+        PYTHONPATH=str(folder),
+    )
+    await scan(sim, Status.NEED_VERIFYCODE)
+    await give_number(sim, story)
+    told = await story.until("logged in")
+    assert (told["user"], told["base"]) == (user_id_of("me"), BASE)
+    await story.until("running")
+    [msg_id] = say(network, Speech(person="me", text=GREETING))
+    message = await story.until("message")
+    assert (message["id"], message["text"]) == (msg_id, GREETING)
+    await story.until("answered")
+    for kind in ("image", "image_24", "image_plain", "file", "video", "voice"):
+        sha256 = say_file(sim, kind)
+        assert (await story.until("media"))["sha256"] == sha256
+    story.go_on()
+    for _ in FILES:
+        await story.until("sent")
+    arrived(sim)
+    story.go_on()
+    await story.until("gone")
+    assert network.chats.sent[0].text == "好的 ☀"
+    assert sim.wechat.violations.list() == []
+
+
+async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: Start):
+    """An older one: it gets its code by GET and knows no number; outside of strict mode nothing is wrong with it."""
+    folder = installed("weixin-ilink")
+    network = sim.wechat.ilink
+    story = await start(
+        sys.executable,
+        str(PROGRAMS / "weixin_ilink_story.py"),
+        json.dumps([*FILES]),
+        PYTHONPATH=str(folder),
+    )
+    code = await story.until("code")
+    assert code["content"].startswith("https://liteapp.weixin.qq.com/q/TEST01?qrcode=")
+    await scan(sim, Status.SCANED)
+    newest = network.codes.newest()
+    assert newest is not None
+    network.confirm(newest)
+    assert (await story.until("logged in"))["user"] == user_id_of("me")
+    await story.until("running")
+    say(network, Speech(person="me", text=GREETING))
+    assert (await story.until("message"))["text"] == GREETING
+    await story.until("answered")
+    for kind in ("image", "file", "video", "voice"):
+        sha256 = say_file(sim, kind)
+        assert (await story.until("media"))["sha256"] == sha256
+    story.go_on()
+    await story.until("done")
+    arrived(sim)
+    assert sim.wechat.violations.list() == []
