@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from wx2mqtt.app.desk import Desk, Operation
-from wx2mqtt.app.upkeep import DATABASE, Keep, Upkeep
+from wx2mqtt.app.purging import Purging
+from wx2mqtt.app.upkeep import Keep, Upkeep
 from wx2mqtt.app.watch import Watch
 from wx2mqtt.app.web import serving
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
@@ -38,7 +39,7 @@ from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.settings.schema import Account as AccountSettings
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import Folder, resolve
+from wx2mqtt.store.folder import DATABASE, PEOPLE, SESSIONS, Folder, resolve
 from wx2mqtt.store.journal import Journal, Opened
 from wx2mqtt.store.media_upkeep import MediaUpkeep
 from wx2mqtt.store.people import People
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-PEOPLE = "people.json"
 EMBEDDED_PORT = 1883
 STOP = 5.0  # seconds that an orderly stop may take (DESIGN 2)
 
@@ -107,6 +107,13 @@ class App:
         self._media = MediaUpkeep(database, self._blobs)
         self.upkeep = Upkeep(folder, self._media, loaded.settings.storage.max_size)
         self.accounts: list[Account] = []
+        self._purging = Purging(
+            folder.path,
+            database,
+            self._media,
+            self._people_copy,
+            lambda: {account.name: account.topics.base for account in self.accounts},
+        )
         self._desks: dict[str, dict[str, Operation]] = {}
         self.file_problems: tuple[Problem, ...] = ()
         self.web: Server | None = None
@@ -151,7 +158,7 @@ class App:
             naming=settings.accounts[name].topic_names,
             next_id=people.next_id,
         )
-        sessions = self._folder.path / "sessions"
+        sessions = self._folder.path / SESSIONS
         sessions.mkdir(mode=0o700, exist_ok=True)
         vault = SessionFile(sessions / f"{name}.json")
         calls = Calls()
@@ -238,13 +245,11 @@ class App:
         """One operation of the control socket (see `Desk`); `account` says which, the first by default."""
         if name == "accounts":
             return [account.name for account in self.accounts]
+        if (purging := self._purging.operations().get(name)) is not None:
+            return await self._operate(purging, fields)
         account = self.account(str(fields.get("account") or ""))
-        operation = self._desks[account.name].get(name)
-        if operation is not None:
-            try:
-                return await operation(fields)
-            except BadCommand as bad:
-                raise Wx2MqttError(explain(self._loaded.settings.language, bad)) from None
+        if (operation := self._desks[account.name].get(name)) is not None:
+            return await self._operate(operation, fields)
         match name:
             case "health":
                 return await account.health()
@@ -254,6 +259,12 @@ class App:
             case "login.state":
                 return account.login_shown()
         raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
+
+    async def _operate(self, operation: Operation, fields: Mapping[str, Json]) -> Json:
+        try:
+            return await operation(fields)
+        except BadCommand as bad:
+            raise Wx2MqttError(explain(self._loaded.settings.language, bad)) from None
 
     def account(self, name: str | None) -> Account:
         """The account of that name, the first one without any; raises `Wx2MqttError`."""
