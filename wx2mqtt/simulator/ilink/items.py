@@ -52,7 +52,8 @@ def read(value: object, storage: Storage, person: str) -> Item:
     """What an item says; raises `BadItem`."""
     if not isinstance(value, dict):
         raise BadItem("the item is no object")
-    reader = _READERS.get(value.get("type"))
+    number = value.get("type")
+    reader = _READERS.get(number) if type(number) is int else None
     if reader is None:
         raise BadItem("the item's type is none that can be sent")
     item = reader(value, storage, person)
@@ -140,7 +141,7 @@ def _told(item: Item, sub: Fields, size: str, *unwanted: str) -> Item:
     return item
 
 
-_READERS: dict[object, Callable[[Fields, Storage, str], Item]] = {
+_READERS: dict[int, Callable[[Fields, Storage, str], Item]] = {
     1: _text,
     2: _image,
     3: _voice,

@@ -1,0 +1,90 @@
+"""The values that every call carries (ilink 2), and the hosts (ilink 1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.simulator import hosts
+from wx2mqtt.simulator.adjustable import BadSetting
+from wx2mqtt.simulator.ilink import checks, places
+from wx2mqtt.simulator.ilink.settings import ILinkSettings
+
+
+@pytest.mark.parametrize(
+    ("version", "number"),
+    [
+        ("2.4.9", "132105"),
+        ("2.4.6", "132102"),
+        ("2.1.8", "131336"),
+        ("1.0.2", "65538"),
+        ("2.4.9-beta.0", "132105"),
+        ("2.4", ""),
+        ("x", ""),
+    ],
+)
+def test_a_version_as_a_number(version, number):
+    assert checks.version_number(version) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("MzA1NDE5ODk2", 305419896),
+        ("NDI5NDk2NzI5NQ==", 4294967295),
+        ("NDI5NDk2NzI5Ng==", None),  # 2^32
+        ("MDE=", None),  # 01
+        ("", None),
+        ("%", None),
+        ("ä", None),
+    ],
+)
+def test_the_random_number_of_a_call(text, number):
+    assert checks.uin(text) == number
+
+
+@pytest.mark.parametrize(
+    "text", ["OpenClaw", "wx2mqtt/0.1", "A/1 (x, y) B-b/2.0+c", "A/1 B/2", "x" * 32 + "/" + "1" * 32]
+)
+def test_names_of_programs(text):
+    assert checks.is_agent(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "A", "A/", "/1", "A/1 ", "A/1 (", "A/1 ()", "A/1 (ä)", "A/1 " * 70 + "A/1"]
+)
+def test_no_names_of_programs(text):
+    assert not checks.is_agent(text)
+
+
+def test_every_host_serves_what_it_is_for():
+    for name in (hosts.ILINK_API, hosts.ILINK_OTHER, "x.weixin.qq.com"):
+        assert places.fits(name, cdn=False, redirect="x.weixin.qq.com")
+        assert not places.fits(name, cdn=True, redirect="x.weixin.qq.com")
+    assert places.fits(hosts.ILINK_CDN, cdn=True, redirect="")
+    assert not places.fits(hosts.ILINK_CDN, cdn=False, redirect="")
+    assert places.fits("localhost", cdn=True, redirect="")
+
+
+def test_the_cdn_of_a_program_lies_where_it_found_the_api():
+    assert places.cdn_of("https://ilinkai.weixin.qq.com") == "https://novac2c.cdn.weixin.qq.com/c2c"
+    assert places.cdn_of("http://127.0.0.1:8070") == "http://127.0.0.1:8070/c2c"
+
+
+def test_every_host_is_in_the_certificate():
+    assert {hosts.ILINK_API, hosts.ILINK_CDN, hosts.ILINK_OTHER, hosts.ILINK_LANDING} <= set(hosts.ALL_HOSTS)
+
+
+def test_settings_take_only_what_they_can_have():
+    settings = ILinkSettings()
+    settings.change({"quota": 3, "hold_updates": 1})
+    assert (settings.quota, settings.hold_updates) == (3, 1.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"quota": "3"}, {"answer": "maybe"}, {"colour": 1}, {"quota": 5, "verify_code": 1}]
+)
+def test_a_setting_that_cannot_be_changes_nothing(wrong):
+    settings = ILinkSettings()
+    with pytest.raises(BadSetting):
+        settings.change(wrong)
+    assert settings == ILinkSettings()

@@ -1,0 +1,122 @@
+"""The item that a bot sends (ilink 5.2, 8.2)."""
+
+from __future__ import annotations
+
+import base64
+import random
+
+import pytest
+
+from wx2mqtt.simulator.content import Given
+from wx2mqtt.simulator.ilink.aes import Sealed, opened, sealed_size
+from wx2mqtt.simulator.ilink.items import BadItem, read
+from wx2mqtt.simulator.ilink.storage import KEPT, Attachments, File, Slot, Storage
+
+KEY = bytes(range(16))
+DATA = b"\xff\xd8\xff picture"
+
+
+@pytest.fixture
+def storage():
+    return Storage(random.Random(1))
+
+
+def uploaded(storage, media_type=1, *, thumb=False):
+    cipher = Sealed(Given(DATA), KEY)
+    slot = Slot(
+        param=storage.new_param(),
+        filekey="0" * 32,
+        media_type=media_type,
+        person="me",
+        key=KEY,
+        size=len(DATA),
+        md5=Given(DATA).md5,
+        sealed_size=cipher.size,
+        thumb=thumb,
+    )
+    storage.reserve(slot)
+    param = storage.put(File(given=cipher, slot=slot, plain=opened(cipher, KEY)))
+    return {
+        "encrypt_query_param": param,
+        "aes_key": base64.b64encode(KEY.hex().encode()).decode(),
+        "encrypt_type": 1,
+    }
+
+
+def image(media, **fields):
+    return {"type": 2, "image_item": {"media": media, "mid_size": sealed_size(len(DATA)), **fields}}
+
+
+def test_a_text_is_what_it_says(storage):
+    item = read({"type": 1, "text_item": {"text": "x"}}, storage, "me")
+    assert (item.kind, item.text, item.visible, item.media, item.sha256) == ("text", "x", True, None, "")
+
+
+def test_a_picture_brings_its_file(storage):
+    item = read(image(uploaded(storage)), storage, "me")
+    assert (item.kind, item.visible, item.fault, item.wrong, item.odd) == ("image", True, "", "", ())
+    assert item.sha256 == Given(DATA).sha256
+    assert (item.media.size, item.media.mime) == (len(DATA), "image/jpeg")
+
+
+def test_it_belongs_to_the_person_it_was_uploaded_for(storage):
+    media = uploaded(storage)
+    assert read(image(media), storage, "me").fault == ""
+    assert read(image(media), storage, "wife").fault
+
+
+def test_what_came_from_a_person_is_not_what_a_bot_uploaded(storage):
+    param, _ = storage.seal(Given(DATA))
+    assert read(image({**uploaded(storage), "encrypt_query_param": param}), storage, "me").fault
+
+
+@pytest.mark.parametrize("media_type", [2, 3])
+def test_as_another_kind_nobody_sees_it(storage, media_type):
+    item = read(image(uploaded(storage, media_type)), storage, "me")
+    assert (item.visible, item.fault) == (False, "")
+    assert item.wrong
+
+
+def test_the_small_picture_is_not_the_picture(storage):
+    assert read(image(uploaded(storage, thumb=True)), storage, "me").wrong
+
+
+def test_a_video_and_a_file(storage):
+    media = uploaded(storage, 2)
+    video = {"type": 5, "video_item": {"media": media, "video_size": sealed_size(len(DATA))}}
+    assert read(video, storage, "me").visible
+    told = {"media": uploaded(storage, 3), "file_name": "a", "len": str(len(DATA))}
+    assert read({"type": 4, "file_item": told}, storage, "me").text == "a"
+    assert not read({"type": 4, "file_item": {**told, "len": len(DATA)}}, storage, "me").visible
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        {},
+        {"type": "1"},
+        {"type": [1]},
+        {"type": 1, "text_item": "x"},
+        {"type": 2, "image_item": {}},
+        {"type": 4, "file_item": {"media": {}}},
+    ],
+)
+def test_what_is_no_item(storage, value):
+    with pytest.raises(BadItem):
+        read(value, storage, "me")
+
+
+def test_of_very_many_files_places_and_items_the_oldest_go(storage):
+    attachments = Attachments()
+    first = storage.put(File(given=Given(b"")))
+    for number in range(KEPT):
+        storage.put(File(given=Given(b"")))
+        attachments.put(str(number), Given(b""))
+        attachments.sent(str(number), {})
+    attachments.put("last", Given(b""))
+    attachments.sent("last", {})
+    assert first not in storage.files
+    assert "0" not in attachments.plain
+    assert "0" not in attachments.items
+    assert len(storage.files) == len(attachments.plain) == len(attachments.files) == KEPT

@@ -1,0 +1,122 @@
+"""Bots, their people and their windows (ilink 9, 10)."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.simulator.ilink.bringing import BadDetail
+from wx2mqtt.simulator.ilink.kinds import partial_text
+from wx2mqtt.simulator.ilink.network import user_id_of
+from wx2mqtt.simulator.ilink.speech import CannotSay, Speech, put_raw, say
+from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.world import UnknownPerson
+
+
+@pytest.fixture
+def network():
+    return WeChat(seed=1).ilink
+
+
+def bind(network, person="me"):
+    code = network.codes.new((), lifetime=60, place="http://x")
+    network.scan(code, person)
+    network.confirm(code)
+    return network.bot_of(person)
+
+
+def test_a_person_is_the_same_for_ever_and_a_bot_is_new_each_time(network):
+    first = bind(network)
+    second = bind(network)
+    assert first.user_id == second.user_id == user_id_of("me")
+    assert first.bot_id != second.bot_id
+    assert (first.alive, second.alive) == (False, True)
+    assert network.bot_of("wife") is None
+
+
+def test_only_a_person_can_scan(network):
+    code = network.codes.new((), lifetime=60, place="")
+    for name in ("nobody", "family"):
+        with pytest.raises(UnknownPerson):
+            network.scan(code, name)
+
+
+def test_the_window_opens_with_their_message_and_ends_with_the_last_second(network):
+    bot = bind(network)
+    assert not bot.is_open(network.clock.now(), 24)
+    say(network, Speech(person="me", text="hi"))
+    wrote = bot.last_in
+    assert bot.is_open(wrote, 24)
+    assert bot.is_open(wrote + 24 * 3600, 24)
+    assert not bot.is_open(wrote + 24 * 3600 + 1, 24)
+
+
+def test_a_new_binding_begins_without_a_window(network):
+    bind(network)
+    say(network, Speech(person="me", text="hi"))
+    assert bind(network).last_in is None
+
+
+def test_what_they_write_gives_the_whole_quota_back(network):
+    bot = bind(network)
+    bot.replies = 10
+    put_raw(network, "me", [{}])
+    assert bot.replies == 0
+
+
+def test_nobody_writes_to_a_bot_that_is_not_there(network):
+    with pytest.raises(CannotSay):
+        say(network, Speech(person="wife", text="hi"))
+
+
+def test_the_clock_can_be_ahead(network):
+    before = network.clock.now_ms()
+    network.clock.ahead = 3600
+    assert network.clock.now_ms() - before >= 3_600_000
+
+
+def test_a_cursor_names_a_position_of_its_own_bot_only(network):
+    bot, other = bind(network, "me"), bind(network, "wife")
+    cursor = bot.cursor(3)
+    assert (bot.position(cursor), other.position(cursor), bot.position("")) == (3, None, 0)
+
+
+def test_every_cursor_and_every_context_token_is_new(network):
+    bot = bind(network)
+    assert bot.cursor(1) != bot.cursor(1)
+    assert bot.new_context_token() != bot.new_context_token()
+
+
+def test_a_message_is_found_by_its_id_or_as_the_newest(network):
+    bot = bind(network)
+    first, second = say(network, Speech(person="me", text="{n}", count=2))
+    assert b'"text": "1"' in bot.find(first)
+    assert bot.find(second) == bot.find("")
+    assert bot.find("5") is None
+
+
+@pytest.mark.parametrize(
+    ("part", "occurrence", "relative", "told"),
+    [
+        ("offen", 0, False, ("of", "en", 0, 1)),
+        ("offen", 1, False, ("of", "en", 1, 2)),
+        ("offen", 1, True, ("of", "en", 1, 0)),
+        ("☀", 0, False, ("☀", "☀", 0, 0)),
+    ],
+)
+def test_a_part_is_told_by_its_ends_and_their_number(part, occurrence, relative, told):
+    found = partial_text("Fenster offen, Tür offen ☀", part, occurrence, relative=relative)
+    assert (found["start"], found["end"], found["startindex"], found["endindex"]) == told
+
+
+@pytest.mark.parametrize(("part", "occurrence"), [("", 0), ("zu", 0), ("offen", 2)])
+def test_what_is_no_part_cannot_be_quoted(part, occurrence):
+    with pytest.raises(BadDetail):
+        partial_text("Fenster offen, Tür offen", part, occurrence, relative=False)
+
+
+def test_a_reset_kills_every_bot_and_keeps_the_ids_of_people():
+    wechat = WeChat(seed=1)
+    bot = bind(wechat.ilink)
+    wechat.reset()
+    assert not bot.alive
+    assert bind(wechat.ilink).user_id == bot.user_id
