@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import secrets
-from collections import Counter
 import sqlite3
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from wx2mqtt.model import Cursor, Json
@@ -18,14 +17,13 @@ from wx2mqtt.store.media_rows import MEDIA, media_values
 from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, apply_changes
 from wx2mqtt.store.queries import queries
 from wx2mqtt.store.rows import NewEvent, NewMessage, Opened, Recorded
+from wx2mqtt.store.stream import new_stream
 
 _SQL = queries("inbound")
 
 JSON_TYPE = "application/json"
 SCHEMA = 1
 WAITING, HELD = 0, 4  # states of a publication
-_STREAM_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-_STREAM_LENGTH = 6
 
 
 class Inbound(Lane):
@@ -73,8 +71,7 @@ class Inbound(Lane):
         return await self._database.write("record", job)
 
     def _open(self, connection: sqlite3.Connection) -> tuple[str, Opened]:
-        stream = "".join(secrets.choice(_STREAM_LETTERS) for _ in range(_STREAM_LENGTH))
-        connection.execute(_SQL["new_stream"], (stream,))
+        connection.execute(_SQL["new_stream"], (new_stream(),))
         connection.execute(_SQL["new_account"], (self._account,))
         (stream,) = connection.execute(_SQL["stream"]).fetchone()
         base, session, login_id, cursor, seq = connection.execute(
@@ -108,10 +105,10 @@ class Inbound(Lane):
         return Recorded(
             messages=messages,
             events=len(fresh) - messages,
-            kinds=Counter(item.kind for item in fresh if isinstance(item, NewMessage)),
             repeated=len(items) - len(fresh),
             last=last,
             seq=seq + messages,
+            kinds=Counter(item.kind for item in fresh if isinstance(item, NewMessage)),
         )
 
     def _fresh(
