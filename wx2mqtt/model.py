@@ -160,6 +160,20 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a message said, as far as it is still known, for those who answer it.
+
+    `user` is the topic level of who wrote it; of our own it is empty, and `command` is the id of the command
+    that sent it.
+    """
+
+    kind: Kind
+    text: str
+    user: str = ""
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What happened and is no message: a recall, a friend request, a call (DESIGN 4).
 

@@ -491,10 +491,31 @@ WORDS: dict[str, tuple[str, str]] = {
         "{why};请用手机微信扫描二维码",
     ),
     "confirm": ("confirm the login on the phone", "请在手机上确认登录"),
+    "type_code": (
+        "type the number that WeChat shows on the phone: request/login with code, or on the status page",
+        "请输入手机微信上显示的数字:用 request/login 的 code 字段,或在状态页上输入",
+    ),
+    "wrong_code": (
+        "that was not the number; type the one that WeChat shows on the phone now",
+        "数字不符;请输入手机微信现在显示的数字",
+    ),
+    "no_terminal_code": (
+        "WeChat asks for a number that is shown on the phone; log in at a terminal, or by the running bridge",
+        "微信要求输入手机上显示的数字;请在终端中登录,或通过正在运行的桥接程序登录",
+    ),
+    "no_code_asked": (
+        "no number is asked for now; without code, request/login shows a QR code",
+        "现在不需要输入数字;不带 code 的 request/login 会显示二维码",
+    ),
+    "1 to 12 digits": (
+        "1 to 12 digits, in quotes where they begin with 0",
+        "1 到 12 位数字;以 0 开头时请加引号",
+    ),
     "ask_phone": (
         "WeChat asks on the phone whether to log in; confirm there",
         "手机微信会询问是否登录,请确认",
     ),
+    "online_unnamed": ("logged in", "已登录"),
     "online": ("logged in as {name}", "已登录:{name}"),
     "interrupted": ("WeChat does not answer: {why}; trying again", "微信没有回应:{why};正在重试"),
     "too_many_codes": (

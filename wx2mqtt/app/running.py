@@ -19,9 +19,9 @@ from wx2mqtt.app.watch import Watch
 from wx2mqtt.app.web import serving
 from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.bell import Bell
 from wx2mqtt.bridge.calls import Calls
+from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.pulse import Pulse
 from wx2mqtt.bridge.rooms import Ground, House
 from wx2mqtt.bridge.state import Login
@@ -166,7 +166,7 @@ class App:
             name=name,
             topics=topics,
             link=MqttLink(options_of(settings, name, topics, self._embedded)),
-            gateway=gateway_of(settings, name, vault, calls.observe),
+            gateway=gateway_of(settings, name, vault, calls.observe, journal.said),
             calls=calls,
             journal=journal,
             people_copy=self._people_copy,
@@ -253,11 +253,8 @@ class App:
         match name:
             case "health":
                 return await account.health()
-            case "login":
-                account.rooms.session.ask()
-                return account.login_shown()
-            case "login.state":
-                return account.login_shown()
+            case "login" | "login.code" | "login.state":
+                return account.asked_about_login(name, str(fields.get("code") or ""))
         raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
 
     async def _operate(self, operation: Operation, fields: Mapping[str, Json]) -> Json:

@@ -23,7 +23,8 @@ from wx2mqtt.mqtt.topics import TEXT, Topics
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Account as AccountSettings
 from wx2mqtt.settings.schema import Settings, Web
-from wx2mqtt.wechat.gateway import Gateway, Vault
+from wx2mqtt.wechat.gateway import Gateway, Lookup, Vault
+from wx2mqtt.wechat.ilink.gateway import ILink
 from wx2mqtt.wechat.webwx.gateway import WebWx
 from wx2mqtt.wechat.webwx.requests import Desktop
 
@@ -65,7 +66,11 @@ def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...], web: Web | None
         pins=pins_of(account),
         named=frozenset(account.contacts) | frozenset(exposed(settings, name)),
         language=settings.language,
-        expected=Expected(uin=account.expect.uin or "", nickname=account.expect.nickname or ""),
+        expected=Expected(
+            uin=account.expect.uin or "",
+            nickname=account.expect.nickname or "",
+            ilink=account.expect.ilink or "",
+        ),
         exposure=exposure_of(settings, name),
         public=public_settings(account),
         warnings=tuple(map(str, loaded.warnings)),
@@ -117,9 +122,19 @@ def public_settings(account: AccountSettings) -> dict[str, Json]:
     return {**shown, "media": account.media.model_dump(mode="json", include=MEDIA_SHOWN)}
 
 
-def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe) -> Gateway:
-    """The backend of one account."""
+def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe, said: Lookup) -> Gateway:
+    """The backend of one account; `said` tells what a message said."""
     account = settings.accounts[name]
+    if account.backend == "ilink":
+        return ILink(
+            vault,
+            endpoint=account.endpoint,
+            hosts=account.ilink.hosts,
+            typing=account.ilink.typing,
+            said=said,
+            language=settings.language,
+            observe=observe,
+        )
     desktop = account.webwx.desktop
     version, spam = desktop.client_version, desktop.extspam
     wanted = Desktop(client_version=version, extspam=plain(spam) or "") if version and spam else None

@@ -196,6 +196,14 @@ class Account:
         """The login as it stands."""
         return self.rooms.session.login
 
+    def asked_about_login(self, what: str, code: str) -> Json:
+        """`login` wants a QR code, `login.code` brings the number that the phone shows; how it stands."""
+        if what == "login":
+            self.rooms.session.ask()
+        elif what == "login.code":
+            self.rooms.session.give_code(code)
+        return self.login_shown()
+
     def login_shown(self) -> Json:
         """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
         body = self.login.body(self.name)

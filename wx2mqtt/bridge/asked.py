@@ -11,6 +11,7 @@ from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.requests import Filling, Work
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Json
 
 
@@ -45,8 +46,12 @@ class Asked:
             "history": Filling(self._past.answer),
         }
 
-    async def _log_in(self, _fields: dict[str, Json]) -> Json:
-        self._session.ask()
+    async def _log_in(self, fields: dict[str, Json]) -> Json:
+        """A QR code is wanted; or here is the number that the phone shows."""
+        if "code" not in fields:
+            self._session.ask()
+        elif not self._session.give_code(read.digits(fields, "code")):
+            raise BadCommand("bad_request", "no_code_asked")
         return self._session.login.body(self._account)
 
     async def _log_out(self, _fields: dict[str, Json]) -> Json:

@@ -12,6 +12,7 @@ from wx2mqtt.mqtt.topics import is_level
 Fields = Mapping[str, Json]
 
 LONGEST_NAME = 100  # characters of a remark or of a group's name; WeChat itself takes about 18 (webwx 6.1)
+MOST_DIGITS = 12
 _NO_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})  # control characters, line ends, halves of characters
 
 
@@ -56,6 +57,17 @@ def whole(fields: Fields, key: str, default: int | None = None, *, least: int = 
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise _wrong(key, "a whole number" if not least else "a whole number above 0")
     return value
+
+
+def digits(fields: Fields, key: str) -> str:
+    """A few digits that somebody reads and types; a number is taken as its text."""
+    value = fields.get(key)
+    typed = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(typed, str) or not (typed.strip().isascii() and typed.strip().isdigit()):
+        raise _wrong(key, "1 to 12 digits")
+    if len(typed.strip()) > MOST_DIGITS:
+        raise _wrong(key, "1 to 12 digits")
+    return typed.strip()
 
 
 def names(fields: Fields, key: str) -> tuple[str, ...]:

@@ -13,21 +13,24 @@ from contextlib import aclosing
 
 import structlog
 
+from wx2mqtt.bridge.away import TROUBLE, is_news, pause_after
 from wx2mqtt.bridge.demands import Demands, LoginAsked, LogoutAsked
 from wx2mqtt.bridge.expected import Expected, WrongAccount
 from wx2mqtt.bridge.inbound import Inbound
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.people_of_login import PeopleOfLogin
+from wx2mqtt.bridge.phone import asked_by
 from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreError, Throttled, Unreachable
+from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreError
 from wx2mqtt.model import Cursor, LoginState, Needs, Owner
 from wx2mqtt.retry import Backoff
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.wechat.gateway import (
     Answered,
+    AskCode,
     AskPhone,
     Batch,
     CodeOver,
@@ -54,10 +57,6 @@ ROOM_CHECK = 5.0  # seconds between looks at a store that is full
 
 class TooManyCodes(Exception):
     """Nobody scanned."""
-
-
-_TROUBLE = (Unreachable, Throttled, ProtocolViolation, StoreError)
-"""What is tried again by itself."""
 
 
 Shown = Callable[[Login, str], None]
@@ -123,6 +122,13 @@ class Session:
         """Somebody wants to log in: show a QR code now, unless a login stands (DESIGN 4.3)."""
         self._demands.ask()
 
+    def give_code(self, code: str) -> bool:
+        """The number that the phone shows; False where none is asked for."""
+        if self.login.needs is not Needs.CODE:
+            return False
+        self._gateway.give_code(code)
+        return True
+
     def ask_if_resting(self) -> None:
         """SIGHUP: try anew where nobody was expected to come any more."""
         self._demands.ask_if_resting()
@@ -146,10 +152,10 @@ class Session:
         while True:
             try:
                 await self._until_demanded(self._converse(resume=resume, why=why, pause=pause))
-            except _TROUBLE as trouble:
+            except TROUBLE as trouble:
                 backoff = backoff.failed()
                 self._interrupted(trouble)
-                pause = _pause_after(trouble, backoff)
+                pause = pause_after(trouble, backoff, random.random())
                 resume = resume and not self._phone_asked  # once is enough (DESIGN 4.3)
                 continue
             except LoggedOut as gone:  # said first; the new code that follows says what to do
@@ -237,11 +243,10 @@ class Session:
                 match step:
                     case ShowQr(url=url, lifetime=lifetime):
                         self._show_code(url, lifetime, why)
-                    case AskPhone():
-                        self._phone_asked = True
-                        self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "ask_phone"))
-                    case Scanned():
-                        self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, "confirm"))
+                    case AskPhone() | Scanned() | AskCode():
+                        self._phone_asked = self._phone_asked or isinstance(step, AskPhone)
+                        word, needs = asked_by(step)
+                        self._move(LoginState.WAITING_FOR_CONFIRM, say(self.language, word), needs=needs)
                     case CodeOver():
                         self._take_code_away()
                     case Unanswered(why=trouble):
@@ -267,7 +272,7 @@ class Session:
         return asked
 
     def _ask_again(self, asked: Login) -> None:
-        self._move(asked.state, asked.reason, qr_expires=asked.qr_expires, url=self._url)
+        self._move(asked.state, asked.reason, needs=asked.needs, qr_expires=asked.qr_expires, url=self._url)
 
     def _show_code(self, url: str, lifetime: float, why: str) -> None:
         if self._codes >= CODES:
@@ -279,9 +284,7 @@ class Session:
 
     def must_be_expected(self, owner: Owner) -> None:
         """Raise `WrongAccount` for anybody but whom the configuration expects."""
-        key = self._expected.refuses(owner)
-        if key:
-            raise WrongAccount(say(self.language, "wrong_account", found=owner.nickname, key=key))
+        self._expected.check(owner, self.language)
 
     def _knows_people_of(self, step: LoggedIn) -> bool:
         """Whether the handles in the store are those of this login."""
@@ -317,7 +320,9 @@ class Session:
         self._sender.changed()
 
     def _online(self, owner: Owner) -> None:
-        self._move(LoginState.ONLINE, say(self.language, "online", name=owner.nickname))
+        named = {"name": owner.nickname} if owner.nickname else {}
+        word = "online" if named else "online_unnamed"
+        self._move(LoginState.ONLINE, say(self.language, word, **named))
         self._sender.online(now=True)
 
     async def _receive(self, owner: Owner) -> None:
@@ -330,11 +335,11 @@ class Session:
                 batch = await self._gateway.receive(self._cursor)
                 self.last_answer = now_ms()
                 await self._take(batch)
-            except _TROUBLE as trouble:
+            except TROUBLE as trouble:
                 failing_since = _clock() if failing_since is None else failing_since
                 backoff = backoff.failed()
-                pause = _pause_after(trouble, backoff)
-                if _is_news(trouble) or max(pause, _clock() - failing_since) >= PATIENCE:
+                pause = pause_after(trouble, backoff, random.random())
+                if is_news(trouble) or max(pause, _clock() - failing_since) >= PATIENCE:
                     self._interrupted(trouble)
                 await self._pause(pause)
             else:
@@ -383,16 +388,6 @@ class Session:
         if state is not before.state:
             log.info("login", state=str(state), needs=str(self.login.needs), reason=reason)
         self._shown(self.login, url)
-
-
-def _is_news(trouble: Exception) -> bool:
-    """Whether it is more than an answer that got lost: a poll was cut at its limit, or the store fails."""
-    return isinstance(trouble, StoreError) or (isinstance(trouble, Unreachable) and trouble.hung)
-
-
-def _pause_after(trouble: Exception, backoff: Backoff) -> float:
-    """Seconds until it is tried again; WeChat may have said that it must be longer."""
-    return max(backoff.wait(random.random()), getattr(trouble, "retry_after", 0.0))
 
 
 def _clock() -> float:

@@ -5,6 +5,7 @@ Names and texts come from strangers: nothing in them may move the cursor or look
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import sys
@@ -46,6 +47,22 @@ def show_login(account: str, login: Login, url: str) -> None:
     if url:
         draw_qr(url, sys.stderr)
     print(one_line(f"{account}: {login.state}: {login.reason}"), file=sys.stderr, flush=True)
+
+
+async def typed_line() -> str:
+    """The next line that a person types at the terminal. No thread stays behind where it is cancelled."""
+    loop, fd = asyncio.get_running_loop(), sys.stdin.fileno()
+    typed: asyncio.Future[str] = loop.create_future()
+
+    def read() -> None:
+        if not typed.done():
+            typed.set_result(sys.stdin.readline())
+
+    loop.add_reader(fd, read)
+    try:
+        return (await typed).strip()
+    finally:
+        loop.remove_reader(fd)
 
 
 def contacts_progress() -> Progress:

@@ -21,7 +21,9 @@ SECRET_KEYS = frozenset(
         *("skey", "sid", "uin", "wxsid", "wxuin", "passticket", "ticket", "uuid", "synckey", "extspam"),
         *("webwxdataticket", "webwxauthticket", "webwxuvid", "deviceid"),
         # iLink
-        *("bottoken", "contexttoken", "aeskey", "getupdatesbuf"),
+        *("bottoken", "contexttoken", "aeskey", "getupdatesbuf", "localtokenlist", "verifycode"),
+        *("fullurl", "uploadfullurl", "uploadparam", "encryptqueryparam", "xencryptedparam", "filekey"),
+        *("qrcodeimgcontent", "locator"),
         # the QR code's content
         *("qr", "qrcode", "qrurl", "loginurl"),
         # HTTP, MQTT, everybody
@@ -38,7 +40,8 @@ TEXT_KEYS = frozenset({"text", "content", "body", "payload", "quote", "digest"})
 
 _NAMES = (
     r"(?<![a-z])(skey|sid|uin|wxsid|wxuin|pass_?ticket|webwx_data_ticket|webwx_auth_ticket|webwxuvid|ticket|uuid"
-    r"|extspam|deviceid|bot_?token|context_?token|access_?token|token|aes_?key|password|passwd|secret|api_?key)"
+    r"|extspam|deviceid|bot_?token|context_?token|access_?token|token|aes_?key|password|passwd|secret|api_?key"
+    r"|encrypt(?:ed)?_query_param|upload_param|filekey|taskid|get_updates_buf|verify_?code|qrcode|full_?url)"
 )
 _VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;,<>)}\]]+)"
 
@@ -50,6 +53,9 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"{_NAMES}([\"']?\s*=\s*|[\"']\s*:\s*|:){_VALUE}", re.IGNORECASE), rf"\1\2{HIDDEN}"),
     (re.compile(r"\b((?:set-)?cookie|authorization)\s*:\s*.*", re.IGNORECASE), rf"\1: {HIDDEN}"),
     (re.compile(r"(/l/|/qrcode/)[\w=-]{6,}", re.ASCII), rf"\1{HIDDEN}"),
+    (re.compile(r"(@im\.bot:)[\w+/=.~-]+", re.ASCII), rf"\1{HIDDEN}"),
+    (re.compile(r"(/c2c/(?:down|up)load)\?[^\s\"'<>]+"), rf"\1?{HIDDEN}"),
+    (re.compile(r"(\bliteapp\.weixin\.qq\.com/q/)[^\s\"'<>]+"), rf"\1{HIDDEN}"),
     (re.compile(r"://[^\s/@]+@"), f"://{HIDDEN}@"),
     (re.compile(r"\b(Bearer|Basic)\s+[\w+/=.~-]{4,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
 )

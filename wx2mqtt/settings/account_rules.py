@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from wx2mqtt.settings import names
 from wx2mqtt.settings.finding import Finding
-from wx2mqtt.settings.schema import Account, Pin, Settings
+from wx2mqtt.settings.schema import Account, ILink, Pin, Settings, WebWx
 
 _ILINK_ONLY = frozenset({"ilink", "owner"})
 PIN_KINDS = ", ".join(Pin.model_fields)
@@ -17,11 +17,7 @@ def account_findings(name: str, account: Account) -> Iterator[Finding]:
     path = ("accounts", name)
     if fault := names.account_fault(name):
         yield Finding(path, fault)
-    if account.backend == "ilink":
-        yield Finding(
-            (*path, "backend"),
-            "this version cannot run iLink accounts yet; write webwx, or take the account away",
-        )
+    yield from _of_the_other(path, account)
     yield from _pins((*path, "contacts"), account)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
@@ -62,3 +58,20 @@ def _pins(path: tuple[str, ...], account: Account) -> Iterator[Finding]:
             yield Finding(here, f"names the same {kind} as '{first}'; keep one of the two")
         if account.backend == "webwx" and kind in _ILINK_ONLY:
             yield Finding(here, f"{kind} exists only on iLink; on webwx nobody will match", warning=True)
+        if account.backend == "ilink" and kind not in _ILINK_ONLY:
+            yield Finding(here, f"iLink tells no {kind}; write owner: true, or ilink: <id>", warning=True)
+
+
+def _of_the_other(path: tuple[str, ...], account: Account) -> Iterator[Finding]:
+    """What only the other backend knows has no effect here, or would refuse everybody."""
+    expect = account.expect
+    foreign = {"uin": expect.uin, "nickname": expect.nickname}
+    other, is_set = "webwx", account.webwx != WebWx()
+    if account.backend == "webwx":
+        foreign, other, is_set = {"ilink": expect.ilink}, "ilink", account.ilink != ILink()
+    for key, value in foreign.items():
+        if value is not None:
+            why = f"{account.backend} does not tell it, so everybody would be refused; take it away"
+            yield Finding((*path, "expect", key), why)
+    if is_set:
+        yield Finding((*path, other), f"has no effect: the backend is {account.backend}", warning=True)

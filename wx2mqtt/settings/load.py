@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ from wx2mqtt.settings.validate import validate
 HERE = Path("wx2mqtt.yaml")
 SYSTEM = Path("/etc/wx2mqtt/wx2mqtt.yaml")
 LARGEST_FILE = 1_000_000  # bytes; some twenty thousand contacts
+
+_OF_THE_PAGE = re.compile(r"(?:^|\()(?:web|language)(?:\.|\)|$)")  # a key, or a variable with its key in ( )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,29 @@ def load(path: Path | None, env: Mapping[str, str]) -> Loaded:
     `WX2MQTT_…` variables and systemd's `CREDENTIALS_DIRECTORY`.
     """
     report = Report()
+    settings = _gather(path, env, report)
+    if report.problems:
+        raise SettingsError(_in_order(report.problems))
+    return Loaded(settings=settings, path=path, warnings=_in_order(report.warnings))
+
+
+def page_of(path: Path | None, env: Mapping[str, str]) -> Settings | None:
+    """Settings of which only `web` and `language` count: where to show what is wrong with the rest.
+
+    None where nothing is to be shown: `web` itself has a problem. A file that cannot be read at all leaves
+    the defaults, which are on loopback.
+    """
+    report = Report()
+    try:
+        settings = _gather(path, env, report)
+    except SettingsError:
+        settings = Settings()
+    faulty = any(_OF_THE_PAGE.search(problem.key) for problem in report.problems)
+    return None if faulty or not settings.web.enabled else settings
+
+
+def _gather(path: Path | None, env: Mapping[str, str], report: Report) -> Settings:
+    """Everything that the settings come from; what has a problem is left out of them."""
     tree = _defaults() if path is None else _read(path, report)
     if folder := env.get("CREDENTIALS_DIRECTORY"):
         add_credentials(tree, Path(folder))
@@ -58,9 +84,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Loaded:
     for finding in (*findings(settings), *not_yet_findings(settings)):
         found = report.warnings if finding.warning else report.problems
         found.append(tree.problem(finding.path, finding.message))
-    if report.problems:
-        raise SettingsError(_in_order(report.problems))
-    return Loaded(settings=settings, path=path, warnings=_in_order(report.warnings))
+    return settings
 
 
 def _defaults() -> Tree:

@@ -14,8 +14,6 @@ from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.values import flatten
 
 NOT_YET: tuple[str, ...] = (
-    "accounts.*.expect.ilink",
-    "accounts.*.ilink",
     "accounts.*.hold",
     "accounts.*.fallback",
 )

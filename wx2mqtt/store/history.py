@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from functools import partial
 from string import ascii_lowercase, ascii_uppercase
 
+from wx2mqtt.model import Kind, Said
 from wx2mqtt.store.encoding import storable
 from wx2mqtt.store.lane import Lane
 from wx2mqtt.store.queries import queries
@@ -34,6 +36,11 @@ class History(Lane):
         kept = found[: wanted.limit]
         return (kept if _forward(wanted) else kept[::-1]), len(found) > wanted.limit
 
+    async def said(self, message_id: str) -> Said | None:
+        """What a message said, be it theirs or ours; None where that is not known (any more)."""
+        values = self._account, storable(message_id)
+        return await self._database.read(lambda db: _said(db, values))
+
     def _edges(self, connection: sqlite3.Connection, wanted: Wanted) -> tuple[int, int]:
         """The first and the last seq that may fit; there are none when the first is larger."""
         first, last = connection.execute(_SQL["edges"], (self._account,)).fetchone()
@@ -54,6 +61,16 @@ class History(Lane):
         rows = (row for user in users for row in connection.execute(_SQL[of_chat], (*facts, user)))
         kept = sorted((_kept(*row) for row in rows), key=lambda one: one.seq, reverse=not _forward(wanted))
         return kept[:room]
+
+
+def _said(connection: sqlite3.Connection, values: tuple[str, str]) -> Said | None:
+    ours = connection.execute(_SQL["said_by_us"], values).fetchone()
+    if ours is not None:
+        sent = json.loads(ours[1])
+        text = str(sent.get("text") or sent.get("name") or "")
+        return Said(kind=Kind(sent["kind"]), text=text, command=ours[0])
+    theirs = connection.execute(_SQL["said"], values).fetchone()
+    return None if theirs is None else Said(kind=Kind(theirs[0]), text=theirs[1] or "", user=theirs[2])
 
 
 def _forward(wanted: Wanted) -> bool:

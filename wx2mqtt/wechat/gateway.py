@@ -23,6 +23,7 @@ from wx2mqtt.model import (
     Message,
     Owner,
     Receipt,
+    Said,
     SendKey,
     Window,
 )
@@ -163,18 +164,6 @@ class Vault(Protocol):
 
     async def clear(self) -> None:
         """Forget it: the login is over."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
-    """What a message said, as a quote of it tells: `kind` as in `Kind`.
-
-    `command` is the id of the command that sent it; empty for what somebody else wrote.
-    """
-
-    kind: str
-    text: str
-    command: str = ""
 
 
 Lookup = Callable[[str], Awaitable[Said | None]]

@@ -141,7 +141,6 @@ def test_every_problem_is_told_at_once_with_line_key_and_cure(faults):
         "wx2mqtt.yaml:19: accounts.home.receive.allow[2]: must be one text: neither empty nor a list nor a section",
         "wx2mqtt.yaml:19: accounts.home.receive.groups: 'mention' must be all, mentions, listed or none, did you mean 'mentions'?",
         "wx2mqtt.yaml:19: accounts.home.receive.own: 'maybe' must be true or false",
-        "wx2mqtt.yaml:20: accounts.work.backend: this version cannot run iLink accounts yet; write webwx, or take the account away",
         "wx2mqtt.yaml:20: accounts.work.base_topic: 'wx/in' meets the topics of account home ('wx'); choose another",
         "wx2mqtt.yaml:21: accounts.login.base_topic: holds a wildcard (+ or #); a topic for publishing must be concrete",
         "wx2mqtt.yaml:21: accounts.login: 'login' is the name of a topic and cannot be an account; choose another",
@@ -286,7 +285,39 @@ def test_warnings_name_what_has_no_effect(loaded):
         (1, "mqtt.tls", "has no effect"),
         (4, "accounts.home.hold.max", "has no effect yet"),
         (5, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
-        (6, "accounts.home.ilink.typing", "has no effect yet"),
+        (6, "accounts.home.ilink", "has no effect"),
+    ]
+
+
+def test_what_only_the_other_backend_knows_is_named(loaded):
+    got = loaded(
+        """\
+        accounts:
+          home:
+            backend: ilink
+            expect: {ilink: o9cq80x@im.wechat}
+            webwx: {desktop: {client_version: "1", extspam: x}}
+            ilink: {hosts: [relay.example], typing: true}
+            contacts: {me: {owner: true}, wife: {remark: 老婆}}
+        """
+    )
+    assert [(w.line, w.key, w.message.partition(";")[0]) for w in got.warnings] == [
+        (5, "accounts.home.webwx", "has no effect: the backend is ilink"),
+        (7, "accounts.home.contacts.wife", "iLink tells no remark"),
+    ]
+
+
+def test_to_expect_what_the_backend_does_not_tell_would_refuse_everybody(faults):
+    assert faults(
+        """\
+        accounts:
+          home: {backend: ilink, expect: {uin: "1", nickname: x}}
+          work: {expect: {ilink: o9cq80x@im.wechat}}
+        """
+    ) == [
+        "wx2mqtt.yaml:2: accounts.home.expect.uin: ilink does not tell it, so everybody would be refused; take it away",
+        "wx2mqtt.yaml:2: accounts.home.expect.nickname: ilink does not tell it, so everybody would be refused; take it away",
+        "wx2mqtt.yaml:3: accounts.work.expect.ilink: webwx does not tell it, so everybody would be refused; take it away",
     ]
 
 

@@ -20,6 +20,7 @@ from wx2mqtt.store.people import Person
 
 __all__ = ["Changes", "Entry", "Identity", "MatchedBy", "PeopleEvent", "Pin"]
 
+OWNER = "owner"  # the level of who has scanned, where nothing better is known
 FORGET_AFTER = 30 * 24 * 3600 * 1000  # milliseconds that a newcomer who never wrote is kept
 
 _CLEAR_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
@@ -281,7 +282,8 @@ class Identity:
     def _level_for(self, person: Person) -> str:
         if person.permanent_id == FILEHELPER:
             return FILEHELPER
-        names = (person.remark, person.nickname)
+        owner = OWNER if person.permanent_id == self._attendance.handle else ""
+        names = (person.remark, person.nickname, owner)
         return level_for(names, person.kind, self._naming, self._is_taken, self._hints)
 
     def _is_taken(self, level: str) -> bool:

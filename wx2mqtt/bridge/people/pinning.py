@@ -49,7 +49,9 @@ class Pinning:
         return unicodedata.normalize("NFC", level) in self.pins
 
     def concerns(self, one: Traits, owner: Handle | None) -> bool:
-        """Whether a pin may mean this one; quick, and sometimes wrongly true."""
+        """Whether a pin may mean this one, or it is the owner; quick, and sometimes wrongly true."""
+        if owner is not None and one.permanent_id == owner:
+            return True
         return bool(self._index) and any(clue in self._index for clue in _clues(one, owner))
 
     def fitting(self, people: Iterable[One], owner: Handle | None) -> dict[str, list[One]]:
@@ -72,7 +74,8 @@ class Pinning:
         pinned = {person: key for key, person in chosen.items()}
         for one in list(roster.persons.values()):
             pin = pinned.get(one.id) or self._kept(roster, one)
-            trusted = one.kind is ChatKind.SELF or (one.id in pinned and self.pins[pin].strong)
+            strong = one.id in pinned and self.pins[pin].strong
+            trusted = one.kind is ChatKind.SELF or strong or _has_scanned(one, owner)
             if (one.pin, one.trusted) != (pin, trusted):
                 roster.change(one.id, pin=pin, trusted=trusted)
 
@@ -136,6 +139,13 @@ class Pinning:
         if person.handle is None and person.pin in self.pins and roster.levels.get(person.pin) == person.id:
             return person.pin
         return ""
+
+
+def _has_scanned(person: Person, owner: Handle | None) -> bool:
+    """Whether this is the owner, who writes to a bot of their own; as before, between start and login."""
+    if owner is None:
+        return person.trusted and not person.pin and bool(person.permanent_id)
+    return person.permanent_id == owner
 
 
 def _clue(pin: Pin) -> tuple[str, str]:

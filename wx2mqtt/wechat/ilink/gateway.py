@@ -18,10 +18,11 @@ from wx2mqtt.model import (
     MediaRef,
     Member,
     Receipt,
+    Said,
     SendKey,
     Window,
 )
-from wx2mqtt.wechat.gateway import Batch, LoggedIn, LoginStep, Lookup, Progress, Said, Vault
+from wx2mqtt.wechat.gateway import Batch, LoggedIn, LoginStep, Lookup, Progress, Vault
 from wx2mqtt.wechat.http import Observe
 from wx2mqtt.wechat.ilink.capabilities import CAPABILITIES
 from wx2mqtt.wechat.ilink.channel import Channel

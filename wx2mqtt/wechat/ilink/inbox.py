@@ -11,7 +11,7 @@ from functools import partial
 
 import structlog
 
-from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Json, Kind, Message
+from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Json, Message
 from wx2mqtt.wechat.fields import Entry
 from wx2mqtt.wechat.gateway import Batch, Lookup
 from wx2mqtt.wechat.ilink import requests, responses
@@ -103,9 +103,10 @@ class Inbox:
         if said is None:
             return quote.detail()
         if not quote.text:
-            quote = replace(quote, kind=Kind(said.kind), text=said.text)
+            quote = replace(quote, kind=said.kind, text=said.text)
+        author: dict[str, Json] = {"user": said.user} if said.user else {}
         ours: dict[str, Json] = {"self": True, "command_id": said.command} if said.command else {}
-        return {**quote.detail(), **ours}
+        return {**quote.detail(), **author, **ours}
 
 
 def contact(user: Handle) -> Contact:
