@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -29,9 +30,12 @@ _READY = re.compile(r"started successfully on port (\d+)")
 
 
 class Chromium:
-    """One browser window of that size; `run` executes JavaScript, `console` gives what the page complained of."""
+    """One browser window of that size; `run` executes JavaScript, `console` gives what the page complained of.
 
-    def __init__(self, width: int, height: int, language: str = "en") -> None:
+    With `watch` the network is watched, for `requested`.
+    """
+
+    def __init__(self, width: int, height: int, language: str = "en", *, watch: bool = False) -> None:
         assert DRIVER
         self._driver = subprocess.Popen(
             [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -46,7 +50,8 @@ class Chromium:
                 f"--accept-lang={language}",
             ],
         }
-        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        kept = {"browser": "ALL", **({"performance": "ALL"} if watch else {})}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": kept}
         session = self._call("POST", "/session", capabilities={"alwaysMatch": wanted})["sessionId"]
         self._session = f"/session/{session}"
         self._narrow(width, height)
@@ -54,9 +59,20 @@ class Chromium:
     def _narrow(self, width: int, height: int) -> None:
         """A window cannot be narrower than 500 pixels; what the page sees can."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        self._call(
-            "POST", f"{self._session}/goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=size
-        )
+        self.devtools("Emulation.setDeviceMetricsOverride", **size)
+
+    def devtools(self, command: str, **parameters: Any) -> Any:
+        """A command of the Chrome DevTools Protocol."""
+        return self._call("POST", f"{self._session}/goog/cdp/execute", cmd=command, params=parameters)
+
+    def prefer(self, scheme: str) -> None:
+        """See pages as somebody does who prefers `light` or `dark`."""
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self.devtools("Emulation.setEmulatedMedia", features=features)
+
+    def whole(self) -> None:
+        """Make the window as high as the page."""
+        self._narrow(*self.run("return [innerWidth, document.documentElement.scrollHeight]"))
 
     def _port(self) -> str:
         assert self._driver.stdout
@@ -101,6 +117,27 @@ class Chromium:
         value = self._call("POST", f"{self._session}/execute/async", script=script, args=[seconds])
         assert value, f"never true: {expression}"
         return value
+
+    def promise(self, expression: str) -> Any:
+        """What a promise in the page comes to."""
+        script = f"const done = arguments[arguments.length - 1]; ({expression}).then(done, why => done(`${{why}}`))"
+        return self._call("POST", f"{self._session}/execute/async", script=script, args=[])
+
+    def press(self, *keys: str) -> None:
+        """Press and let go keys, one after the other, where the focus is; see W3C WebDriver 17.4.2 for special ones."""
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        sources = [{"type": "key", "id": "keyboard", "actions": actions}]
+        self._call("POST", f"{self._session}/actions", actions=sources)
+
+    def requested(self) -> list[str]:
+        """The addresses that were asked for since the last time, in whatever page."""
+        entries = self._call("POST", f"{self._session}/se/log", type="performance")
+        messages = [json.loads(entry["message"])["message"] for entry in entries]
+        return [
+            one["params"]["request"]["url"]
+            for one in messages
+            if one["method"] == "Network.requestWillBeSent"
+        ]
 
     def screenshot(self) -> str:
         """What the window shows: a PNG in base64."""

@@ -47,6 +47,10 @@ Tls = Annotated[
     typer.Option(help="A folder for a CA and certificates; serves HTTPS."),
 ]
 Which = Annotated[str, typer.Option("--account", help="The account; the first one by default.")]
+Explain = Annotated[
+    bool,
+    typer.Option("--explain", help="Show the problems of the file on the page, too, until it has none."),
+]
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -80,6 +84,19 @@ def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> Loaded:
     return loaded
 
 
+def _usable(config: Path | None, *, explain: bool, log_to_terminal: bool = False) -> Loaded:
+    """As `_loaded`; with `explain` a file with problems is waited for, and they stand on the page."""
+    try:
+        return _loaded(config, log_to_terminal=log_to_terminal)
+    except SettingsError as wrong:
+        if not explain:
+            raise
+        from wx2mqtt.cli.explain import wait_until_usable  # noqa: PLC0415
+
+        wait_until_usable(config or find(Path.cwd()), wrong, _complain)
+    return _loaded(config, log_to_terminal=log_to_terminal)
+
+
 def _do(config: Path | None, name: str, fields: Mapping[str, Json], which: str) -> Json:
     from wx2mqtt.app.running import Surroundings  # noqa: PLC0415
     from wx2mqtt.cli.offline import do  # noqa: PLC0415
@@ -108,14 +125,14 @@ def _all(
 
 
 @app.command("run")
-def run_bridge(config: Config = None) -> None:
+def run_bridge(config: Config = None, explain: Explain = False) -> None:
     """The bridge. Without a file: web WeChat, and an embedded broker on 127.0.0.1:1883."""
     from wx2mqtt.app.running import Surroundings, run  # noqa: PLC0415
     from wx2mqtt.cli.terminal import contacts_progress, show_login  # noqa: PLC0415
     from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
 
     one_arena()
-    loaded = _loaded(config)
+    loaded = _usable(config, explain=explain)
     _warn(loaded)
 
     async def bridge() -> None:
@@ -149,11 +166,12 @@ def check(
         typer.Option("--connect", help="Also what the broker and WeChat do for us, by trying; see README."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --connect: what is found, as JSON.")] = False,
+    explain: Explain = False,
 ) -> None:
     """All problems of the file at once, each with its line and cure."""
     if as_json and not connect:
         raise typer.BadParameter("--json goes with --connect")
-    loaded = _loaded(config, log_to_terminal=True)
+    loaded = _usable(config, explain=explain, log_to_terminal=True)
     _warn(loaded)
     if not as_json:
         print(f"{loaded.path or 'no file: the defaults'}: no problems", flush=True)

@@ -1,0 +1,146 @@
+"""A file that cannot be used, shown on the page until it can: for whoever sees no terminal."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.chromium import MISSING, Chromium
+from tests.support.terminal import Running, Terminal
+
+GOOD = "mqtt: {url: 'mqtt://127.0.0.1:1'}\nstorage: {path: store}\n"
+BAD = GOOD + "accounts: {home: {send: {per_minute: viele}, endpoint: nowhere}}\n"
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    return Terminal(tmp_path)
+
+
+def page_of(running: Running) -> str:
+    """Where it says that the page is."""
+    found = re.search(r"shown on (http://\S+) until", running.until("shown on"))
+    assert found
+    return found[1]
+
+
+def get(url: str, **more: str) -> httpx.Response:
+    with httpx.Client(trust_env=False, timeout=10) as http:
+        return http.get(url, headers=more)
+
+
+def test_check_shows_every_problem_until_the_file_has_none(terminal: Terminal):
+    file = terminal.file(BAD)
+    with terminal.running("check", "--explain") as running:
+        running.until("accounts.home.send.per_minute: 'viele' is not a whole number")
+        url = page_of(running)
+        page = get(url, **{"accept-language": "zh"})
+        assert page.status_code == 200
+        for text in (
+            "配置无法使用",
+            "accounts.home.send.per_minute",
+            "accounts.home.endpoint",
+            "wx2mqtt.yaml:3",
+        ):
+            assert text in page.text
+        health = get(f"{url}healthz")
+        assert (health.status_code, health.json()["reasons"]) == (503, ["configuration"])
+        assert get(f"{url}livez").status_code == 200
+        file.write_text(GOOD)
+        assert running.end() == 0
+        assert running.said[-1].endswith("wx2mqtt.yaml: no problems")
+
+
+def test_run_begins_as_soon_as_the_file_can_be_used(terminal: Terminal):
+    file = terminal.file(BAD)
+    with terminal.running("run", "--explain") as running:
+        page_of(running)
+        file.write_text(GOOD)
+        running.until("web server runs")
+        assert running.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_who_stops_waiting_gets_78(terminal: Terminal, command: str, how: signal.Signals):
+    terminal.file(BAD)
+    with terminal.running(command, "--explain") as running:
+        page_of(running)
+        assert running.end(how) == 78
+        assert sum("per_minute" in line for line in running.said) == 1
+
+
+def test_other_problems_take_the_place_of_those_that_were_mended(terminal: Terminal):
+    file = terminal.file(BAD)
+    with terminal.running("check", "--explain") as running, httpx.Client(trust_env=False, timeout=20) as http:
+        url = page_of(running)
+        with http.stream("GET", f"{url}events") as events:
+            lines = events.iter_lines()
+            next(line for line in lines if "per_minute" in line)
+            file.write_text("mqtt: [\n")
+            told = next(line for line in lines if line.startswith("data:"))
+        assert "per_minute" not in told
+        assert "wx2mqtt.yaml:" in told
+
+
+@pytest.mark.parametrize(
+    "web", ["{listen: nowhere}", "{enabled: false}", "{listen: '127.0.0.1:0', base_path: nowhere}"]
+)
+def test_where_there_is_no_page_to_show_it_on_it_ends_as_ever(terminal: Terminal, web: str):
+    del terminal.env["WX2MQTT_WEB__LISTEN"]
+    terminal.file(f"{BAD}web: {web}\n")
+    done = terminal.run("run", "--explain")
+    assert (done.code, done.out) == (78, "")
+    assert any("per_minute" in line for line in done.complaints)
+
+
+def test_a_port_that_somebody_has_is_said_and_it_ends_as_ever(terminal: Terminal):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        terminal.env["WX2MQTT_WEB__LISTEN"] = f"127.0.0.1:{taken.getsockname()[1]}"
+        terminal.file(BAD)
+        done = terminal.run("run", "--explain")
+    assert done.code == 78
+    assert any("is in use" in line for line in done.complaints)
+    assert any("per_minute" in line for line in done.complaints)
+
+
+def test_a_stranger_is_told_nothing(terminal: Terminal):
+    (password := terminal.folder / "password").write_text("geheim")
+    password.chmod(0o600)
+    terminal.env["WX2MQTT_WEB__LISTEN"] = "0.0.0.0:0"
+    terminal.file(f"{BAD}web: {{password_file: password}}\n")
+    with terminal.running("check", "--explain") as running:
+        url = page_of(running).replace("0.0.0.0", "127.0.0.1")
+        assert get(url).status_code == 401
+        assert get(f"{url}healthz").json() == {"healthy": False}
+        with httpx.Client(base_url=url, trust_env=False) as http:
+            http.post("/login", data={"password": "geheim"})
+            assert "per_minute" in http.get("/").text
+
+
+def test_without_the_option_nothing_waits(terminal: Terminal):
+    terminal.file(BAD)
+    for command in ("check", "run"):
+        assert terminal.run(command, seconds=10).code == 78
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_a_browser_that_shows_the_problems_shows_the_bridge_once_it_runs(terminal: Terminal):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    terminal.env["WX2MQTT_WEB__LISTEN"] = listen
+    file = terminal.file(BAD)
+    with terminal.running("run", "--explain") as running, Chromium(360, 700) as browser:
+        browser.open(page_of(running))
+        browser.until("document.body.textContent.includes('per_minute')")
+        assert browser.run("return document.documentElement.scrollWidth") <= 360
+        file.write_text(GOOD)
+        browser.until("document.querySelector('h2')?.textContent === 'home'", 20)

@@ -1,0 +1,184 @@
+"""The page's server on a real socket: many who look on, who leave, who take nothing; and what comes to them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.scenarios.test_web_wire import HOST, drained, line
+from tests.support.page import PaperView, bridge, entry, login
+from tests.support.page import line as message
+from tests.support.web import served
+from wx2mqtt.bridge.bell import Bell
+from wx2mqtt.model import LoginState
+from wx2mqtt.web import connections
+from wx2mqtt.web.page import live
+from wx2mqtt.web.page.live import VIEWERS
+
+
+@pytest.fixture
+def view():
+    return PaperView()
+
+
+@pytest.fixture
+def bell():
+    return Bell()
+
+
+async def event(lines):
+    """The parts of the next event that brings some."""
+    async with asyncio.timeout(10):
+        async for one in lines:
+            if one.startswith("data: "):
+                return json.loads(one[6:])
+    raise AssertionError("it ended")
+
+
+async def until(true):
+    """Until it is so; nobody tells."""
+    async with asyncio.timeout(20):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, bell):
+    async with served(bridge=bridge(view, bell=bell)) as (_, http), http.stream("GET", "/events") as answer:
+        assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert answer.headers["x-accel-buffering"] == "no"
+        assert "content-length" not in answer.headers
+        lines = answer.aiter_lines()
+        assert "home.state" in await event(lines)
+        await asyncio.sleep(live.PERIOD)  # quiet since: what comes now need not wait
+        began = asyncio.get_running_loop().time()
+        view.login = login(LoginState.LOGGED_OUT)
+        bell.ring()
+        assert "Logged out" in (await event(lines))["home.state"]
+        assert asyncio.get_running_loop().time() - began < 0.5
+
+
+async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
+    async with served(bridge=bridge(view)) as (_, http):
+        for _ in range(3 * VIEWERS):
+            answer = await http.head("/events")
+            assert (answer.status_code, answer.content) == (200, b"")
+    assert view.reads == 0
+
+
+async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(view, bell):
+    async with served(bridge=bridge(view, bell=bell)) as (server, http), AsyncExitStack() as stack:
+        for _ in range(VIEWERS):
+            client = await stack.enter_async_context(line(server))
+            client.say("GET /events HTTP/1.1", HOST)
+            await client.reader.readuntil(b"data: ")
+        refused = await http.get("/events")
+        assert refused.status_code == 503
+        assert refused.headers["retry-after"] == "15"
+        assert (await http.get("/")).status_code == 200
+        client.writer.transport.abort()
+        async with asyncio.timeout(10):
+            while (await http.head("/events")).status_code != 200:
+                bell.ring()
+
+
+async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
+    async with served(bridge=bridge(view)) as (server, http):
+        for _ in range(50):
+            async with AsyncExitStack() as stack:
+                for _ in range(20):
+                    client = await stack.enter_async_context(line(server))
+                    client.say("GET /events HTTP/1.1", HOST)
+        await until(lambda: not server._room.guests)
+        await drained(server)
+        async with http.stream("GET", "/events") as answer:
+            assert answer.status_code == 200
+
+
+async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, bell, monkeypatch):
+    monkeypatch.setattr(connections, "STALL", 0.3)
+    monkeypatch.setattr(live, "PERIOD", 0.0)
+    async with (
+        served(bridge=bridge(view, bell=bell)) as (server, http),
+        line(server) as slow,
+        http.stream("GET", "/events?texts=1") as answer,
+    ):
+        lines = answer.aiter_lines()
+        await event(lines)
+        slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        slow.say("GET /events?texts=1 HTTP/1.1", HOST)
+        await until(lambda: len(server._room.guests) == 2)
+        number = 0
+        while len(server._room.guests) == 2:
+            number += 1
+            view.messages = [message(text=f"{number} {'a' * 300_000}")]
+            bell.ring()
+            assert f"{number} aaa" in (await event(lines))["home.messages"]
+            assert number < 500
+
+
+async def test_at_the_stop_nobody_is_waited_for(view):
+    async with served(bridge=bridge(view)) as (server, _), line(server) as client:
+        client.say("GET /events HTTP/1.1", HOST)
+        await client.reader.readuntil(b"data: ")
+        async with asyncio.timeout(1.5):
+            await server.stop()
+            await client.over()
+
+
+@pytest.mark.parametrize(
+    "path", ["/accounts/home/test", "/accounts/home/login", "/accounts/home/logout", "/language"]
+)
+async def test_a_huge_form_is_refused_before_it_is_read(view, path):
+    async with served(bridge=bridge(view)) as (server, http):
+        async with line(server) as client:
+            client.say(f"POST {path} HTTP/1.1", HOST, f"content-length: {10**9}")
+            assert await client.status() == 413
+        async with line(server) as client:
+            client.say("POST /accounts/home/test HTTP/1.1", HOST, "transfer-encoding: chunked")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(1000):
+                    client.writer.write(b"4000\r\n" + b"a" * 0x4000 + b"\r\n")
+                    await client.writer.drain()
+            client.writer.transport.abort()
+        assert (await http.get("/")).status_code == 200
+    assert view.done == []
+
+
+TRICKS = [
+    "/accounts/../accounts/home/login",
+    "/accounts//login",
+    "/accounts/home/login/",
+    "/accounts/%68ome/qr.png/..",
+    "/static/../page.py",
+    "/static/%2e%2e/words.py",
+    "/static/page.css%00",
+    "/metrics/",
+    "/metrics%00",
+    "//",
+    "/./",
+    "/index.html",
+    "/accounts/home",
+]
+
+
+@pytest.mark.parametrize("path", TRICKS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_no_trick_with_the_path_leads_anywhere(view, path, method):
+    async with served(bridge=bridge(view)) as (server, _), line(server) as client:
+        client.say(f"{method} {path} HTTP/1.1", HOST, "content-length: 0")
+        assert await client.status() in {404, 405}
+    assert view.done == []
+
+
+async def test_the_page_of_five_thousand_contacts_is_there_at_once(view):
+    view.everybody = [entry(f"f{number}", name=f"Friend {number:04}") for number in range(5000)]
+    async with served(bridge=bridge(view)) as (_, http):
+        await http.get("/")
+        began = asyncio.get_running_loop().time()
+        for _ in range(10):
+            assert (await http.get("/")).status_code == 200
+        assert (asyncio.get_running_loop().time() - began) / 10 < 0.2
