@@ -34,18 +34,22 @@ def entry_body(entry: Entry) -> dict[str, Json]:
 
 
 def directory(entries: list[Entry], *, named: Collection[str], room: int) -> bytes:
-    """The payload of `contacts` in at most `room` bytes: whole, else as many of those in `named` as fit."""
-    if len(entries) * SMALLEST <= room and len(whole := _payload(entries, complete=True)) <= room:
+    """The payload of `contacts` in at most `room` bytes: whole, else as many of those in `named` as fit.
+
+    `count` is always that of all: who is told less sees how much there is to ask for.
+    """
+    count = len(entries)
+    if count * SMALLEST <= room and len(whole := _payload(entries, count)) <= room:
         return whole
     chosen = [entry for entry in entries if entry.user in named]
-    while len(payload := _payload(chosen, complete=False)) > room and chosen:
+    while len(payload := _payload(chosen, count)) > room and chosen:
         chosen = chosen[: len(chosen) * 3 // 4]
     return payload
 
 
-def _payload(entries: list[Entry], *, complete: bool) -> bytes:
-    contacts: list[Json] = [entry_body(entry) for entry in entries]
-    return encode({"schema": 1, "complete": complete, "count": len(entries), "contacts": contacts})
+def _payload(shown: list[Entry], count: int) -> bytes:
+    contacts: list[Json] = [entry_body(entry) for entry in shown]
+    return encode({"schema": 1, "complete": len(shown) == count, "count": count, "contacts": contacts})
 
 
 def search(entries: Iterable[Entry], fields: Mapping[str, Json]) -> Json:
