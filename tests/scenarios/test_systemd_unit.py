@@ -1,4 +1,4 @@
-"""The shipped unit, examined by systemd's own tools."""
+"""The shipped units, examined by systemd's own tools."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 
 from wx2mqtt.settings.shape import Kind, dotted, walk
 
-UNIT = Path(__file__).parents[2] / "deploy" / "systemd" / "wx2mqtt.service"
+FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
+UNITS = {"wx2mqtt.service": "wx2mqtt.service", "wx2mqtt@.service": "wx2mqtt@home.service"}
+"""What is shipped, and as what it is started."""
 ANALYZE = shutil.which("systemd-analyze")
 MOST_EXPOSED = 1.5
 
@@ -21,11 +23,17 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(params=UNITS)
+def text(request):
+    """What is shipped."""
+    return (FOLDER / request.param).read_text()
+
+
 @pytest.fixture
-def unit(tmp_path):
-    """The unit with a program that exists on every machine."""
-    path = tmp_path / UNIT.name
-    path.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text()))
+def unit(request, text, tmp_path):
+    """The unit as it is started, with a program that exists on every machine."""
+    path = tmp_path / UNITS[request.node.callspec.params["text"]]
+    path.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))
     return path
 
 
@@ -59,20 +67,46 @@ def test_the_service_is_hardly_exposed(unit):
     assert float(found[1]) < MOST_EXPOSED, done.stdout
 
 
-def test_the_unit_keeps_the_contract():
-    text = UNIT.read_text()
+def settings_of(text):
+    """What counts in a unit: neither comments nor empty lines."""
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def test_the_unit_keeps_the_contract(text):
     assert values(text, "Type") == ["notify"]
     assert values(text, "RestartPreventExitStatus") == ["78"]
-    assert values(text, "StateDirectory") == ["wx2mqtt"]
+    (state,) = values(text, "StateDirectory")
+    assert state in {"wx2mqtt", "wx2mqtt-%i"}
+    assert f"/var/lib/{state}," in text
     assert values(text, "StateDirectoryMode") == ["0700"]
+    assert values(text, "DynamicUser") == ["yes"]
     assert values(text, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
     assert int(values(text, "WatchdogSec")[0]) >= 30
 
 
-def test_the_credentials_named_in_the_unit_are_secrets_of_the_schema():
+def test_the_credentials_named_in_the_unit_are_secrets_of_the_schema(text):
     secrets = {
         dotted(path).replace("*", "home") for path, key in walk() if key.kind in {Kind.SECRET, Kind.SECRETS}
     }
-    named = re.findall(r"(?m)^#LoadCredential\w*=([^:]+):", UNIT.read_text())
+    named = re.findall(r"(?m)^#LoadCredential\w*=([^:]+):", text)
     assert len(named) >= 3
     assert set(named) - secrets == {"broker.key"}
+
+
+def test_with_its_credentials_the_unit_is_as_good(text, unit):
+    unit.write_text(re.sub(r"(?m)^#(LoadCredential|Environment)", r"\1", unit.read_text()))
+    done = analyze("verify", unit)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert values(unit.read_text(), "LoadCredential")
+
+
+def test_the_template_is_the_unit_once_for_each_configuration():
+    """The same sandbox; only names differ, and each instance has its own of each."""
+    one, each = ((FOLDER / name).read_text() for name in UNITS)
+    differing = [pair for pair in zip(settings_of(one), settings_of(each), strict=True) if pair[0] != pair[1]]
+    assert [pair[0].partition("=")[0] for pair in differing] == ["Description", "ExecStart", "StateDirectory"]
+    assert all("%i" in pair[1] for pair in differing)
+    assert "%i" not in one
+    paths = re.findall(r"(?m)^#LoadCredential\w*=[^:]+:(\S+)", each)
+    assert paths
+    assert all("%i" in path for path in paths)
