@@ -23,6 +23,7 @@ from tests.benchmarks.measures import (
     start,
 )
 from tests.benchmarks.media import pictures, video
+from tests.benchmarks.page import page
 
 MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "decoding": decoding,
@@ -35,6 +36,7 @@ MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "killed": killed,
     "pictures": pictures,
     "video": video,
+    "page": page,
 }
 
 

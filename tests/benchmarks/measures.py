@@ -82,12 +82,12 @@ async def burst(folder: Path) -> list[Row]:
     async with home(folder) as (here, _):
         bare = await asyncio.to_thread(_bare_rate, here.broker)
         await here.log_in()
-        before = _cpu(here.bridge.pid)
+        before = cpu_of(here.bridge.pid)
         with _Counter(here.broker, BURST) as counter:
             await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
             await asyncio.to_thread(counter.wait)
         rate = (BURST - 1) / counter.seconds
-        cpu = (_cpu(here.bridge.pid) - before) / BURST * 1e6
+        cpu = (cpu_of(here.bridge.pid) - before) / BURST * 1e6
     return [
         Row("a bare paho QoS 1 publisher, the same broker", f"{bare:,.0f}/s", ""),
         Row(f"{BURST:,} texts waiting in answers of 50, to MQTT", f"{rate:,.0f}/s", f"{bare / 4:,.0f}/s"),
@@ -166,9 +166,9 @@ async def idle(folder: Path) -> list[Row]:
             await here.phone.post("people", friends=friends)
             await here.log_in()
             await asyncio.sleep(20)  # the work of the login is done by then; this is a measure, not a test
-            before, began = _cpu(here.bridge.pid), time.monotonic()
+            before, began = cpu_of(here.bridge.pid), time.monotonic()
             await asyncio.sleep(60)
-            cpu = (_cpu(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
+            cpu = (cpu_of(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
             rows.append(Row(f"idle with {friends} contacts, resident", f"{rss(here.bridge.pid):.0f} MB", aim))
             rows.append(Row(f"idle with {friends} contacts, CPU a minute", f"{cpu:.2f} s", "0.2 s"))
     return rows
@@ -278,7 +278,7 @@ def spread(seconds: list[float]) -> str:
     return f"p50 {statistics.median(ordered):.1f}, p99 {ordered[int(len(ordered) * 0.99) - 1]:.1f} ms"
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """Seconds of CPU, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICK

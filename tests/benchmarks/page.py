@@ -1,0 +1,109 @@
+"""What the page costs: to load, to keep open, and for machines that ask."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.benchmarks.measures import Row, cpu_of, home, rss, spread
+from tests.support.broker import free_port
+from tests.support.chromium import MISSING, Chromium
+from tests.support.home import Home
+
+OFTEN = 100
+VIEWERS = 5
+MINUTE = 60.0
+
+
+async def page(folder: Path) -> list[Row]:
+    """Everything about it, with 500 contacts, online."""
+    port = free_port()
+    async with home(folder) as (here, _):
+        web = {"listen": f"127.0.0.1:{port}"}
+        here.bridge.configure(here.settings(web=web, log={"level": "warning", "format": "json"}))
+        await here.phone.post("people", friends=500)
+        await here.log_in()
+        url = f"http://127.0.0.1:{port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+            return [*await _asked(http, url), *await _followed(here, http), *_size(here)]
+
+
+async def _asked(http: httpx.AsyncClient, url: str) -> list[Row]:
+    rows = []
+    for path, aim in (
+        ("/", "200 ms"),
+        ("/metrics", "20 ms"),
+        ("/healthz", ""),
+        ("/accounts/home/contacts?q=a", ""),
+    ):
+        took = []
+        for _ in range(OFTEN):
+            began = time.monotonic()
+            assert (await http.get(path)).status_code == 200
+            took.append(time.monotonic() - began)
+            await asyncio.sleep(0.02)
+        rows.append(Row(f"GET {path}", spread(took), aim))
+    if not MISSING:
+        loaded = await asyncio.to_thread(_in_a_browser, url)
+        rows.append(Row("the page in a browser, to its last file", f"{loaded:.0f} ms", "200 ms"))
+    return rows
+
+
+def _in_a_browser(url: str) -> float:
+    """Milliseconds until everything was there, the best of three."""
+    with Chromium(1100, 800) as browser:
+        took = []
+        for _ in range(3):
+            browser.open(f"{url}/")
+            browser.until("performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
+            took.append(browser.run("return performance.getEntriesByType('navigation')[0].duration"))
+        return float(min(took))
+
+
+async def _followed(here: Home, http: httpx.AsyncClient) -> list[Row]:
+    """The bridge's CPU in a minute in which nothing happens, and in one with a message every 2 s."""
+    alone = await _minute(here)
+    async with _viewers(http):
+        calm = await _minute(here)
+    busy_alone = await _minute(here, every=2.0)
+    async with _viewers(http):
+        busy = await _minute(here, every=2.0)
+    return [
+        Row(f"{VIEWERS} viewers, nothing happens: CPU a minute more", f"{calm - alone:.2f} s", "0.1 s"),
+        Row(f"{VIEWERS} viewers, a message every 2 s: CPU a minute more", f"{busy - busy_alone:.2f} s", ""),
+    ]
+
+
+async def _minute(here: Home, every: float = 0.0) -> float:
+    before, ends = cpu_of(here.bridge.pid), time.monotonic() + MINUTE
+    while (left := ends - time.monotonic()) > 0:
+        if every:
+            await here.phone.post("say", **{"from": "wife", "text": "hi"})
+        await asyncio.sleep(min(left, every or left))
+    return cpu_of(here.bridge.pid) - before
+
+
+@asynccontextmanager
+async def _viewers(http: httpx.AsyncClient) -> AsyncIterator[None]:
+    async def look() -> None:
+        async with http.stream("GET", "/events") as answer:
+            async for _ in answer.aiter_raw():
+                pass
+
+    looking = [asyncio.create_task(look()) for _ in range(VIEWERS)]
+    await asyncio.sleep(2)  # what they get at first is not counted
+    try:
+        yield
+    finally:
+        for one in looking:
+            one.cancel()
+        await asyncio.gather(*looking, return_exceptions=True)
+
+
+def _size(here: Home) -> list[Row]:
+    return [Row("resident, 500 contacts, after all of this", f"{rss(here.bridge.pid):.0f} MB", "75 MB")]
