@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +29,11 @@ _ARGUMENTS = [
     "--hide-scrollbars",
 ]
 _READY = re.compile(r"started successfully on port (\d+)")
+
+
+def visit(call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
+    """A call of the browser while the loop goes on."""
+    return asyncio.to_thread(call, *arguments)
 
 
 class Chromium:

@@ -56,8 +56,9 @@ def find(request: Request) -> Handler | None:
     """Who carries out a request to the control."""
     if request.path.startswith(mediacontrol.PREFIX):
         return mediacontrol.fetch
-    if request.path.startswith(ilink_media.PREFIX):
-        return _of_ilink(ilink_media.fetch)
+    for prefix, handler in _OF_ILINK:
+        if request.path.startswith(prefix):
+            return handler
     return HANDLERS.get((request.method, request.path))
 
 
@@ -317,6 +318,11 @@ def _of_ilink(handler: ilink.Handler) -> Handler:
 
     return carried_out
 
+
+_OF_ILINK = (
+    (ilink_media.PREFIX, _of_ilink(ilink_media.fetch)),
+    ("/sim/ilink/qrcode/", _of_ilink(ilink.qrcode)),
+)
 
 HANDLERS: dict[tuple[str, str], Handler] = {
     **{place: _of_ilink(handler) for place, handler in ilink.HANDLERS.items()},

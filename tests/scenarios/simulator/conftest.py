@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from tests.support.chromium import Chromium
 from tests.support.ilink_client import ILinkClient
 from tests.support.web_client import WebClient
 from wx2mqtt.simulator.server import Simulator
@@ -56,3 +57,13 @@ async def talking(bound: ILinkClient) -> ILinkClient:
     await bound.control("say", text="hi")
     assert [message["item_list"][0]["text_item"]["text"] for message in await bound.new()] == ["hi"]
     return bound
+
+
+@pytest.fixture(params=[(360, "zh"), (1000, "en")], ids=["phone-zh", "desk-en"])
+def chromium(request: pytest.FixtureRequest) -> Iterator[Chromium]:
+    """A browser of either size and language; at its end nothing stuck out and nothing was complained of."""
+    width, language = request.param
+    with Chromium(width, 740, language) as browser:
+        yield browser
+        assert browser.run("return document.documentElement.scrollWidth") <= width
+        assert browser.console() == []

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
-from tests.support.chromium import MISSING, Chromium
+from tests.support.chromium import MISSING, Chromium, visit
 from tests.support.web_client import WebClient, client_msg_id
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
@@ -18,20 +17,6 @@ OPEN_CHAT = (
     "[...document.querySelectorAll('#chats button')].find(b => b.textContent.includes(arguments[0])).click()"
 )
 BUBBLES = "[...document.querySelectorAll('.bubble')].map(b => b.textContent)"
-
-
-def visit(call, *arguments):
-    return asyncio.to_thread(call, *arguments)
-
-
-@pytest.fixture(params=[(360, "zh"), (1000, "en")], ids=["phone-zh", "desk-en"])
-def chromium(request: pytest.FixtureRequest) -> Iterator[Chromium]:
-    """A browser of either size and language; at its end nothing stuck out and nothing was complained of."""
-    width, language = request.param
-    with Chromium(width, 740, language) as browser:
-        yield browser
-        assert browser.run("return document.documentElement.scrollWidth") <= width
-        assert browser.console() == []
 
 
 async def test_a_person_scans_confirms_reads_and_writes(

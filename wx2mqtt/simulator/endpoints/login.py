@@ -8,7 +8,7 @@ import io
 import time
 from urllib.parse import quote
 
-from wx2mqtt.simulator import answers, checks, hosts, wire
+from wx2mqtt.simulator import answers, checks, hosts, qrpicture, wire
 from wx2mqtt.simulator.answers import script
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.exchange import Answer
@@ -18,7 +18,6 @@ from wx2mqtt.simulator.session import Session
 
 APPID = "wx782c26e4c19acffb"
 
-_QR_PIXELS = 10  # a module
 _NO_CODE = 'window.QRLogin.code = 400; window.QRLogin.uuid = "";'
 
 
@@ -48,22 +47,7 @@ async def qrcode(call: Call) -> Answer:
     uuid = call.request.path.rpartition("/")[2]
     if call.wechat.codes.find(uuid) is None:
         return answers.page("404 Not Found", status=404)
-    return Answer(body=_picture(f"https://login.weixin.qq.com/l/{uuid}"), content_type="image/jpeg")
-
-
-def _picture(text: str) -> bytes:
-    import qrcode as library  # noqa: PLC0415 - rarely needed
-    from PIL import Image  # noqa: PLC0415 - heavy, rarely needed
-
-    code = library.QRCode(border=4)
-    code.add_data(text)
-    modules = code.get_matrix()
-    picture = Image.new("L", (len(modules), len(modules)), 255)
-    picture.putdata([0 if dark else 255 for row in modules for dark in row])
-    file = io.BytesIO()
-    scale = _QR_PIXELS * len(modules)
-    picture.resize((scale, scale), Image.Resampling.NEAREST).convert("RGB").save(file, "JPEG")
-    return file.getvalue()
+    return Answer(body=qrpicture.draw(f"https://login.weixin.qq.com/l/{uuid}"), content_type="image/jpeg")
 
 
 @functools.cache

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wx2mqtt.simulator.bell import Bell
+from wx2mqtt.simulator.hosts import ILINK_LANDING
+
+LANDING_ID = "TEST01"
 
 
 class Status(StrEnum):
@@ -61,6 +64,11 @@ class Code:
         self.made = time.time()
         self.bell = Bell()
         self._end = time.monotonic() + lifetime
+
+    @property
+    def content(self) -> str:
+        """What the QR code says (ilink 3.1)."""
+        return f"https://{ILINK_LANDING}/q/{LANDING_ID}?qrcode={self.handle}&bot_type=3"
 
     def left(self) -> float:
         """Seconds until it expires by itself."""

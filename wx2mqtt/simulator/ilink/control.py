@@ -6,8 +6,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
+from wx2mqtt.simulator import qrpicture
 from wx2mqtt.simulator.content import Given
-from wx2mqtt.simulator.exchange import Request
+from wx2mqtt.simulator.exchange import Answer, Request
 from wx2mqtt.simulator.ilink import kinds, mediacontrol, redelivery, speech
 from wx2mqtt.simulator.ilink.bots import Bot
 from wx2mqtt.simulator.ilink.bringing import BadDetail
@@ -73,6 +74,14 @@ async def scan(network: Network, _: Request, order: Fields) -> Fields:
     return _told(code)
 
 
+async def qrcode(network: Network, request: Request, _: Fields) -> Answer:
+    """The picture of a code, for the phone page; the real servers draw none (ilink 3.1)."""
+    code = network.codes.find(request.path.rpartition("/")[2])
+    if code is None:
+        raise CannotDo("there is no such QR code")
+    return Answer(body=qrpicture.draw(code.content), content_type="image/jpeg")
+
+
 async def confirm(network: Network, _: Request, order: Fields) -> Fields:
     """The person who scanned presses Connect."""
     code = _code(network, order)
@@ -118,6 +127,7 @@ def _bot(network: Network, bot: Bot) -> Fields:
         "started": bot.started,
         "polling": bot.polling,
         "last_in": bot.last_in,
+        "until": None if bot.last_in is None else bot.last_in + network.settings.window_hours * 3600,
         "open": bot.is_open(network.clock.now(), network.settings.window_hours),
         "left": max(0, network.settings.quota - bot.replies),
         "messages": bot.head,

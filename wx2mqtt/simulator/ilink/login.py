@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.hosts import ILINK_LANDING, is_wechat, name_of
+from wx2mqtt.simulator.hosts import is_wechat, name_of
 from wx2mqtt.simulator.ilink import answers, checks, places
 from wx2mqtt.simulator.ilink.checks import Call
 from wx2mqtt.simulator.ilink.codes import Code, Status
 
-LANDING_ID = "TEST01"
 _MOST_TOKENS = 10
 
 
@@ -27,8 +26,7 @@ async def get_bot_qrcode(call: Call) -> Answer:
         _tokens(call), lifetime=network.settings.qr_lifetime, place=places.here(call.request)
     )
     network.changed()
-    content = f"https://{ILINK_LANDING}/q/{LANDING_ID}?qrcode={code.handle}&bot_type=3"
-    return answers.json(ret=0, qrcode=code.handle, qrcode_img_content=content)
+    return answers.json(ret=0, qrcode=code.handle, qrcode_img_content=code.content)
 
 
 def _tokens(call: Call) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The phone page: four plain files, served with a policy that allows no script but theirs."""
+"""The phone page: five plain files, served with a policy that allows no script but theirs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _FILES = {
     "/sim": ("phone.html", "text/html; charset=utf-8"),
     "/sim/phone.css": ("phone.css", "text/css; charset=utf-8"),
     "/sim/kinds.js": ("kinds.js", "text/javascript; charset=utf-8"),
+    "/sim/ilink.js": ("ilink.js", "text/javascript; charset=utf-8"),
     "/sim/phone.js": ("phone.js", "text/javascript; charset=utf-8"),
 }
 
@@ -28,8 +29,9 @@ _HEADERS = (
 
 
 def find(request: Request) -> Answer | None:
-    """A file of the page; `/`, `/sim/` and `/l/<uuid>` are the page itself."""
-    path = "/sim" if request.path in ("/", "/sim/") or request.path.startswith("/l/") else request.path
+    """A file of the page; `/`, `/sim/` and what QR codes say (`/l/<uuid>`, `/q/…`) are the page itself."""
+    itself = request.path in ("/", "/sim/") or request.path.startswith(("/l/", "/q/"))
+    path = "/sim" if itself else request.path
     if request.method not in ("GET", "HEAD") or path not in _FILES:
         return None
     name, content_type = _FILES[path]

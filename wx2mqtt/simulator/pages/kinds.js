@@ -27,6 +27,7 @@ const OTHERS = { quote: ['Quote', '引用'], store_sticker: ['Store sticker', '�
 const REFERS = { image: 3, voice: 34, video: 43, sticker: 47, location: 48, text: 1 }
 const LARGEST = 20 * 1024 * 1024
 
+const mediaPath = line => line.path || `/sim/media/${line.msg_id}`
 const kindName = kind => (KINDS[kind]?.names || OTHERS[kind] || [kind, kind])[language === 'zh' ? 1 : 0]
 const toSay = (kind, text) => ({ kind, ...(KINDS[kind].say || (() => ({ text })))(text) })
 
@@ -56,18 +57,18 @@ function player (tag, line) {
   const made = element(tag, 'media')
   made.controls = true
   made.preload = 'none'
-  made.src = `/sim/media/${line.msg_id}`
-  if (tag === 'video') made.poster = `/sim/media/${line.msg_id}?thumbnail`
+  made.src = mediaPath(line)
+  if (tag === 'video' && !line.path) made.poster = `${mediaPath(line)}?thumbnail`
   made.setAttribute('aria-label', summary(line))
   return made
 }
 
 function shown (line) {
   if (!line.media || line.recalled) return null
-  const type = line.media.mime.split('/')[0]
+  const type = line.media.mime === 'audio/silk' ? 'file' : line.media.mime.split('/')[0]
   if (type === 'audio' || type === 'video') return player(type, line)
-  const link = element('a', 'media', type === 'image' ? undefined : `${line.media.name || line.msg_id} · ${sizeText(line.media.size)}`)
-  link.href = `/sim/media/${line.msg_id}`
+  const link = element('a', 'media', type === 'image' ? undefined : `${line.media.name || kindName(line.kind)} · ${sizeText(line.media.size)}`)
+  link.href = mediaPath(line)
   link.target = '_blank'
   if (type !== 'image') {
     link.download = line.media.name

@@ -10,7 +10,11 @@ const WORDS = {
     offline: 'No web WeChat is logged in', waiting: 'A program shows this code. Scan it as the phone would.',
     asked: 'A program asks to log in again.', scanned: 'Scanned. Do you want to log in there?', me: 'me, on this phone',
     web: 'by web WeChat', recalled: 'recalled', more: 'and {n} more: search', qr: 'QR code of the login', gone: 'The simulator does not answer.',
-    choose: 'Choose a chat.'
+    choose: 'Choose a chat.', bind: 'Connect somebody with a bot?', binder: 'Whose phone', connect: 'Connect', expire: 'Let it expire',
+    unbind: 'Bind elsewhere', bot: 'bot of {name}', bindWaiting: 'A program shows this code. Scan it with somebody’s phone.',
+    bindNumber: 'Scanned by {name}. The program must be given this number:', bindScanned: 'Scanned by {name}. Connect them with the bot there?',
+    bindQr: 'QR code of the bot', unbound: 'not connected any more', never: 'may not write before {name} has', closed: 'may not write until {name} does',
+    left: 'may write {n} more, until {time}', typing: 'is typing …', quotes: 'quotes', ofBot: 'by the bot'
   },
   zh: {
     title: '模拟微信', logout: '在手机上退出网页登录', login: '登录网页微信？', scan: '扫一扫', confirm: '确认登录', cancel: '取消',
@@ -18,7 +22,11 @@ const WORDS = {
     unquote: '取消引用', large: '网页最多发送 20 MB 的文件。', stranger: '新朋友', unread: '未读', write: '输入消息',
     send: '发送', online: '网页微信已登录', offline: '没有网页微信登录', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
     asked: '有程序请求再次登录。', scanned: '已扫描，确认在那里登录吗？', me: '我（这部手机）', web: '网页微信发送', recalled: '已撤回',
-    more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。'
+    more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。', bind: '连接机器人？', binder: '使用谁的手机', connect: '连接',
+    expire: '让它过期', unbind: '在别处绑定', bot: '{name} 的机器人', bindWaiting: '有程序显示了这个二维码，请用某人的手机扫描。',
+    bindNumber: '{name} 已扫描，请在程序中输入这个数字：', bindScanned: '{name} 已扫描，要连接那里的机器人吗？',
+    bindQr: '机器人的二维码', unbound: '已断开连接', never: '{name} 先发消息后机器人才能回复', closed: '{name} 再次发消息前不能回复',
+    left: '{time} 之前还能发 {n} 条', typing: '正在输入…', quotes: '引用', ofBot: '机器人发送'
   }
 }
 const SHOWN = 200
@@ -55,6 +63,7 @@ function translate () {
   for (const one of document.querySelectorAll('[data-t-placeholder]')) one.placeholder = words[one.dataset.tPlaceholder]
   for (const one of document.querySelectorAll('[data-t-label]')) one.setAttribute('aria-label', words[one.dataset.tLabel])
   $('qr').alt = words.qr
+  $('bind-qr').alt = words.bindQr
   for (const kind of Object.keys(KINDS).filter(one => one !== 'text')) {
     const button = element('button', '', kindName(kind))
     button.dataset.kind = kind
@@ -67,6 +76,8 @@ const nameOf = id => {
   const person = people.get(id)
   return person ? person.remark || person.nickname : id
 }
+const isBot = id => people.get(id)?.kind === 'bot'
+
 const element = (tag, className, text) => {
   const made = document.createElement(tag)
   made.className = className
@@ -107,6 +118,7 @@ function chatItem (person) {
 }
 
 function authors (chat) {
+  if (chat.kind === 'bot') return [new Option(nameOf(chat.person), chat.person)]
   const options = chat.kind === 'group' ? chat.members.filter(id => id !== 'me') : chat.kind === 'special' ? [] : [chat.id]
   const made = options.map(id => new Option(nameOf(id), id))
   made.push(new Option(words.me, 'me'))
@@ -122,6 +134,8 @@ function openChat (id) {
   $('author').replaceChildren(...authors(people.get(id)))
   $('lines').replaceChildren(...lines.filter(line => line.chat === id).map(bubble))
   $('compose').hidden = false
+  for (const button of $('kinds').querySelectorAll('[data-kind], [data-bot-kind]')) button.hidden = 'botKind' in button.dataset !== isBot(id)
+  showBot()
   showEmpty()
   $('lines').scrollTop = $('lines').scrollHeight
   showChats()
@@ -134,14 +148,15 @@ function showEmpty () {
 }
 
 function bubble (line) {
-  const mine = line.sender === 'me'
+  const mine = line.mine ?? line.sender === 'me'
   const item = element('li', line.via === 'system' ? 'system' : mine ? 'mine' : 'theirs')
   item.dataset.id = line.msg_id
   if (line.recalled) item.classList.add('recalled')
-  const said = line.via === 'web' ? words.web : mine ? '' : nameOf(line.sender)
+  const said = { web: words.web, bot: words.ofBot }[line.via] ?? (mine ? '' : nameOf(line.sender))
   if (line.via !== 'system') item.append(element('span', 'who', [said, clock(line.time), line.recalled ? words.recalled : ''].filter(Boolean).join(' · ')))
   const media = shown(line)
   if (media) item.append(media)
+  if (line.quoted) item.append(element('span', 'quote', `${words.quotes}: ${line.quoted}`))
   if (!media || (line.text && line.kind !== 'file')) item.append(element('span', 'bubble', summary(line)))
   if (line.via !== 'system' && !line.recalled) item.append(acts(line))
   return item
@@ -154,7 +169,9 @@ function acts (line) {
     button.addEventListener('click', what)
     made.append(button)
   }
-  press('quote', () => quote(line))
+  if (line.path) made.addEventListener('pointerdown', mark)
+  press('quote', () => quote(line.path ? { ...line, part: marked(line) } : line))
+  if (line.path) return made
   press('recall', () => order('/sim/say', { from: line.sender, to: receiver(line.sender), kind: 'recall', detail: { msg_id: line.msg_id } }))
   return made
 }
@@ -162,9 +179,11 @@ function acts (line) {
 function quote (line) {
   quoted = line
   $('quoting').hidden = !line
-  $('quoted').textContent = line ? `${words.quoting}: ${nameOf(line.sender)}: ${summary(line)}` : ''
+  $('quoted').textContent = line ? `${words.quoting}: ${nameOf(line.sender)}: ${line.part || summary(line)}` : ''
   if (line) $('text').focus()
 }
+
+const quoteToSay = (line, text) => ({ kind: 'quote', text, detail: quoteOf(line) })
 
 function recall (ids) {
   for (const line of lines.filter(one => ids.includes(one.msg_id))) {
@@ -184,7 +203,7 @@ function add (line) {
 }
 
 const receiver = from => from === 'me' || people.get(open).kind === 'group' ? open : 'me'
-const say = values => order('/sim/say', { from: $('author').value, to: receiver($('author').value), ...values })
+const say = values => isBot(open) ? sayToBot(values) : order('/sim/say', { from: $('author').value, to: receiver($('author').value), ...values })
 
 function takeText () {
   const text = $('text').value.trim()
@@ -196,7 +215,7 @@ async function send (event) {
   event.preventDefault()
   const text = $('text').value
   if (!open || !text.trim()) return
-  const values = quoted ? { kind: 'quote', text, detail: quoteOf(quoted) } : { kind: 'text', text }
+  const values = quoted ? (isBot(open) ? quoteToBot : quoteToSay)(quoted, text) : { kind: 'text', text }
   if (!await say(values)) return
   $('text').value = ''
   quote(null)
@@ -245,7 +264,8 @@ async function watchState () {
       const state = await get('/sim/state')
       showLogin(state)
       showUnread(state.unread)
-      if (state.people + 1 !== people.size) await readPeople()
+      if (state.people + 1 !== [...people.keys()].filter(id => !isBot(id)).length) await readPeople()
+      showBots(state.ilink)
     } catch { $('web-text').textContent = words.gone }
     await new Promise(resolve => setTimeout(resolve, 1000))
   }
@@ -268,8 +288,9 @@ async function watchLines () {
 }
 
 async function readPeople () {
-  people.clear()
-  for (const person of await get('/sim/people')) people.set(person.id, person)
+  const found = await get('/sim/people')
+  for (const id of people.keys()) if (!isBot(id)) people.delete(id)
+  for (const person of found) people.set(person.id, person)
   showChats()
 }
 
@@ -296,10 +317,12 @@ async function start () {
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) $('compose').requestSubmit()
     if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) event.preventDefault()
   })
+  startBots()
   await readPeople()
   if (wanted) await order('/sim/scan', { uuid: wanted })
   watchState()
   watchLines()
+  watchBotLines()
 }
 
 start()

@@ -1,0 +1,182 @@
+"""The phone page in a real browser: a person connects with a bot, writes to it, quotes it and sees what it says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.chromium import MISSING, Chromium, visit
+from tests.support.ilink_client import ILinkClient, text
+from wx2mqtt.simulator.samples import sample
+from wx2mqtt.simulator.server import Simulator
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+
+CHATS = "document.querySelectorAll('#chats button')"
+BOT = f"[...{CHATS}].find(b => /bot of|的机器人/.test(b.textContent))"
+LINE = "document.querySelectorAll('#lines li')"
+WRITE = (
+    "document.getElementById('text').value = arguments[0]; document.getElementById('compose').requestSubmit()"
+)
+PRESS = """
+document.getElementById('text').value = arguments[1]
+document.querySelector(`[data-bot-kind="${arguments[0]}"]`).click()
+"""
+
+
+async def at(chromium: Chromium, sim: Simulator, path: str = "/sim") -> None:
+    await visit(chromium.open, sim.url + path)
+    await visit(chromium.until, f"{CHATS}.length > 5")
+
+
+async def press(chromium: Chromium, name: str) -> None:
+    await visit(chromium.until, f"document.getElementById('{name}')?.offsetParent")
+    await visit(chromium.run, f"document.getElementById('{name}').click()")
+
+
+async def open_bot(chromium: Chromium) -> None:
+    await visit(chromium.until, f"!!{BOT}")
+    await visit(chromium.run, f"{BOT}.click()")
+
+
+def state_is(words: str) -> str:
+    return f"/{words}/.test(document.getElementById('bot-state').textContent)"
+
+
+async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
+    sim: Simulator, program: ILinkClient, chromium: Chromium
+):
+    sim.wechat.ilink.settings.verify_code = True
+    await at(chromium, sim)
+    handle = (await program.qrcode())["qrcode"]
+    await visit(chromium.until, "document.getElementById('bind-qr').naturalWidth > 0")
+    await visit(chromium.run, "document.getElementById('binder').value = 'wife'")
+    await press(chromium, "bind-scan")
+    await visit(chromium.until, "/^[0-9]{6}$/.test(document.getElementById('number').textContent)")
+    number = await visit(chromium.run, "return document.getElementById('number').textContent")
+    assert (await program.status(handle, verify_code=number))["status"] == "scaned"
+    await press(chromium, "bind-confirm")
+    assert await sim.wechat.ilink.bell.wait_for(lambda: sim.wechat.ilink.bot_of("wife") is not None, 10)
+    told = await program.status(handle)
+    program.token, program.user_id = told["bot_token"], told["ilink_user_id"]
+
+    await open_bot(chromium)
+    await visit(chromium.until, state_is("may not write before|先发消息后"))
+    await visit(chromium.run, WRITE, "开灯 <b>☀</b>")
+    await visit(chromium.until, f"{LINE}.length === 1")
+    [message] = await program.new()
+    assert message["item_list"] == [text("开灯 <b>☀</b>")]
+    await visit(chromium.until, state_is("more|还能发 10"))
+    await program.send(text("好的 <i>"))
+    await visit(chromium.until, f"{LINE}.length === 2")
+    assert await visit(chromium.run, f"return {LINE}[1].querySelector('.bubble').textContent") == "好的 <i>"
+    assert await visit(chromium.run, f"return [{LINE}[0].className, {LINE}[1].className]") == [
+        "mine",
+        "theirs",
+    ]
+    await visit(chromium.until, state_is("9"))
+
+    config = await program.call("getconfig", ilink_user_id=program.user_id)
+    typing = {"ilink_user_id": program.user_id, "typing_ticket": config["typing_ticket"], "status": 1}
+    await program.call("sendtyping", **typing)
+    await visit(chromium.until, state_is("typing|正在输入"))
+    await press(chromium, "unbind")
+    await visit(chromium.until, state_is("not connected|已断开"))
+    assert (await program.call("msg/notifystart"))["errcode"] == -14
+    assert await program.violations() == []
+
+
+async def test_a_code_that_is_opened_by_its_link_is_the_one_that_is_scanned(
+    sim: Simulator, program: ILinkClient, chromium: Chromium
+):
+    first = await program.qrcode()
+    await program.qrcode()
+    path = first["qrcode_img_content"].removeprefix("https://liteapp.weixin.qq.com")
+    await at(chromium, sim, path)
+    await press(chromium, "bind-scan")
+    code = sim.wechat.ilink.codes.find(first["qrcode"])
+    assert code is not None
+    assert await sim.wechat.ilink.bell.wait_for(lambda: code.person == "me", 10)
+    await press(chromium, "bind-confirm")
+    assert (await program.status(first["qrcode"]))["status"] in ("scaned", "confirmed")
+
+
+async def test_a_person_lets_a_code_expire(sim: Simulator, program: ILinkClient, chromium: Chromium):
+    handle = (await program.qrcode())["qrcode"]
+    await at(chromium, sim)
+    await press(chromium, "bind-expire")
+    await visit(chromium.until, "document.getElementById('bind').hidden")
+    assert (await program.status(handle))["status"] == "expired"
+
+
+async def test_a_person_sends_every_kind_and_picks_files(
+    sim: Simulator, talking: ILinkClient, chromium: Chromium
+):
+    await at(chromium, sim)
+    await open_bot(chromium)
+    await press(chromium, "more-kinds")
+    shown = "[...document.querySelectorAll('#kinds [data-kind], [data-bot-kind]')].filter(b => !b.hidden)"
+    kinds = await visit(chromium.run, f"return {shown}.map(b => b.dataset.botKind)")
+    assert kinds == ["image", "voice", "video", "file"]
+    for kind in kinds:
+        await visit(chromium.run, PRESS, kind, "关灯")
+    await visit(chromium.until, f"{LINE}.length === 5")
+    picture, voice, video, file = [message["item_list"][0] for message in await talking.new()]
+    assert voice["voice_item"]["text"] == "关灯"
+    assert file["file_item"]["file_name"] == "关灯.pdf"
+    assert (picture["type"], video["type"]) == (2, 5)
+    await visit(chromium.until, f"{LINE}[1].querySelector('img')?.naturalWidth > 0")
+    assert await visit(chromium.run, f"return !!{LINE}[2].querySelector('a[download]')"), (
+        "no browser plays SILK"
+    )
+    data = {"image/gif": sample("sticker.gif"), "application/pdf": sample("file.pdf")}
+    pick = f"""
+        const data = new DataTransfer()
+        for (const [type, bytes] of Object.entries({json.dumps({k: [*v] for k, v in data.items()})}))
+          data.items.add(new File([new Uint8Array(bytes)], 'a <b>.x', {{ type }}))
+        document.getElementById('file').files = data.files
+        document.getElementById('file').dispatchEvent(new Event('change'))
+    """
+    await visit(chromium.run, pick)
+    await visit(chromium.until, f"{LINE}.length === 7")
+    picture, file = [message["item_list"][0] for message in await talking.new()]
+    assert file["file_item"]["file_name"] == "a <b>.x"
+    assert await talking.download(file["file_item"]["media"]) == sample("file.pdf")
+
+
+async def test_a_person_quotes_the_bot_whole_and_in_part(
+    sim: Simulator, talking: ILinkClient, chromium: Chromium
+):
+    told = await talking.send(text("Fenster offen, Tür offen"))
+    await at(chromium, sim)
+    await open_bot(chromium)
+    await visit(chromium.until, f"{LINE}.length === 2")
+    quote = f"{LINE}[1].querySelector('.acts button').click()"
+    await visit(chromium.run, quote)
+    await visit(chromium.run, WRITE, "schließen")
+    await visit(chromium.until, f"{LINE}[2]?.querySelector('.quote')")
+    mark = f"""
+        const range = document.createRange(), words = {LINE}[1].querySelector('.bubble').firstChild
+        range.setStart(words, 15)
+        range.setEnd(words, 18)
+        getSelection().removeAllRanges()
+        getSelection().addRange(range)
+    """
+    await visit(chromium.run, mark + quote)
+    await visit(chromium.run, WRITE, "die")
+    await visit(chromium.until, f"{LINE}[3]?.querySelector('.quote')?.textContent.endsWith('Tür')")
+    whole, part = [message["item_list"][0]["ref_msg"] for message in await talking.new()]
+    assert whole == {"svr_id": told["message_id"]}
+    assert part["partial_text"]["start"] == "T"
+    assert await talking.violations() == []
+
+
+async def test_what_the_bot_sends_is_shown(sim: Simulator, talking: ILinkClient, chromium: Chromium):
+    await at(chromium, sim)
+    await open_bot(chromium)
+    data = sample("image.jpg")
+    media = await talking.upload(data, "image")
+    item = {"type": 2, "image_item": {"media": media, "mid_size": len(data) // 16 * 16 + 16}}
+    await talking.send(item)
+    await visit(chromium.until, f"{LINE}[1]?.querySelector('img')?.naturalWidth === 160")
