@@ -125,7 +125,7 @@ class Rooms:
                 online=lambda: self.session.login.state is LoginState.ONLINE,
                 full=lambda: bool(ground.house.full()),
                 logged_out=self._logged_out,
-                published=self.pump.wake,
+                published=self._published,
                 beat=lambda limit: self._beat("media", limit),
             ),
         )

@@ -136,7 +136,7 @@ class Telling:
             else:
                 rooms.board.health(body)
                 self._ground.house.pulse.beat(f"store:{self._ground.name}", 4 * EVERY)
-                self._ground.house.bell.ring()
+            self._ground.house.bell.ring()
             with suppress(TimeoutError):
                 async with asyncio.timeout(EVERY):
                     await rooms.news.wait()
