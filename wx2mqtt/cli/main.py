@@ -233,6 +233,9 @@ def demo(
     language: Annotated[
         Literal["en", "zh"], typer.Option(help="The language of the words for people.")
     ] = "en",
+    backend: Annotated[
+        Literal["webwx", "ilink"], typer.Option(help="Web WeChat, or iLink: a bot of one's own.")
+    ] = "webwx",
 ) -> None:
     """Everything on this machine with no account: simulated WeChat, broker, bridge."""
     from wx2mqtt.demo.stage import Choices, play  # noqa: PLC0415
@@ -246,6 +249,7 @@ def demo(
             mqtt_port=usual.mqtt_port if mqtt_port is None else mqtt_port,
             web_port=usual.web_port if web_port is None else web_port,
             language=language,
+            backend=backend,
         )
     )
 

@@ -40,7 +40,12 @@ class DemoPortInUse(PortInUse):
         self.args = (f"port {port} cannot be had: choose another with {option}, or 0 for any that is free",)
 
 
-PEOPLE = {"wife": Pin(remark="老婆"), "family": Pin(group="相亲相爱一家人")}
+Backend = Literal["webwx", "ilink"]
+
+PEOPLE: dict[Backend, dict[str, Pin]] = {
+    "webwx": {"wife": Pin(remark="老婆"), "family": Pin(group="相亲相爱一家人")},
+    "ilink": {"me": Pin(owner=True)},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,7 @@ class Choices:
     mqtt_port: int = 1883
     web_port: int = 8099
     language: Literal["en", "zh"] = "en"
+    backend: Backend = "webwx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,7 @@ class Stage:
     broker: Embedded
     app: App
     stop: asyncio.Event
+    backend: Backend
 
 
 def play(choices: Choices) -> None:
@@ -87,7 +94,8 @@ async def _play(choices: Choices) -> None:
 
 async def _tell(everything: Stage, running: asyncio.Task[None]) -> None:
     """The conversation, for as long as the bridge runs: whoever stops it need not wait for the rest."""
-    telling = asyncio.create_task(tell(everything.simulator.url, everything.broker.url))
+    story = tell(everything.simulator.url, everything.broker.url, everything.backend)
+    telling = asyncio.create_task(story)
     await asyncio.wait({telling, running}, return_when=asyncio.FIRST_COMPLETED)
     if telling.done():
         return await telling
@@ -120,7 +128,7 @@ async def stage(choices: Choices, folder: Path) -> AsyncGenerator[Stage, None]:
         around = Surroundings(env=_environment(), notifier=Notifier({}), stop=stop)
         loaded = _loaded(choices, simulator.url, broker.url, web, folder)
         app = await stack.enter_async_context(opened(loaded, around))
-        yield Stage(simulator, broker, app, stop)
+        yield Stage(simulator, broker, app, stop, choices.backend)
 
 
 def _environment() -> dict[str, str]:
@@ -129,11 +137,18 @@ def _environment() -> dict[str, str]:
 
 def _loaded(choices: Choices, simulator: str, broker: str, web: str, folder: Path) -> Loaded:
     local = Media(allow_hosts=("127.0.0.1", "localhost"))
-    account = Account(endpoint=simulator, contacts=PEOPLE, send=Send(per_minute=0), media=local)
+    people = PEOPLE[choices.backend]
+    account = Account(
+        backend=choices.backend,
+        endpoint=simulator,
+        contacts=people,
+        send=Send(per_minute=0),
+        media=local,
+    )
     settings = Settings(
         mqtt=Mqtt(url=(broker,)),
         accounts={"home": account},
-        homeassistant=HomeAssistant(enabled=True, expose=tuple(PEOPLE)),
+        homeassistant=HomeAssistant(enabled=True, expose=tuple(people)),
         web=Web(listen=web, url=f"http://{web}"),
         storage=Storage(path=str(folder / "store")),
         language=choices.language,
@@ -145,15 +160,17 @@ def _explain(everything: Stage) -> None:
     simulator, broker = everything.simulator.url, everything.broker.url
     host, _, port = broker.removeprefix("mqtt://").partition(":")
     assert everything.app.web is not None
+    ilink, reached = everything.backend == "ilink", next(iter(PEOPLE[everything.backend]))
+    write = "write to the bot" if ilink else "write as one of the people"
     print(
         f"""wx2mqtt demo: nothing leaves this machine.
 
-  the phone       {simulator}/      scan the code there, then write as one of the people
+  the phone       {simulator}/      scan the code there, then {write}
   the broker      {broker}
   pictures, files {everything.app.web.url}/media/…    as the messages name them
   what happens    mosquitto_sub -h {host} -p {port} -t 'wx/#' -F '%t  %p'
   Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
-  write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/wife -m 'Dinner is ready'
+  write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/{reached} -m 'Dinner is ready'
 
 Stop with Ctrl-C.""",
         flush=True,

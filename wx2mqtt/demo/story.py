@@ -66,14 +66,14 @@ class Audience:
                 return body
 
 
-async def tell(simulator: str, broker: str) -> None:
+async def tell(simulator: str, broker: str, backend: str) -> None:
     """Play the conversation; raises `Wx2MqttError` when it does not go as it must."""
     audience = Audience(broker)
     listening = asyncio.create_task(audience.link.run(audience))
     try:
         async with asyncio.timeout(LIMIT), httpx.AsyncClient(base_url=simulator, trust_env=False) as phone:
             await audience.there.wait()
-            await _converse(audience, phone)
+            await (_converse_with_bot if backend == "ilink" else _converse)(audience, phone)
     except TimeoutError:
         raise Wx2MqttError(f"The conversation did not come to its end within {LIMIT:g} s.") from None
     finally:
@@ -81,13 +81,18 @@ async def tell(simulator: str, broker: str) -> None:
         await asyncio.wait({listening})
 
 
-async def _converse(audience: Audience, phone: httpx.AsyncClient) -> None:
+async def _log_in(audience: Audience, phone: httpx.AsyncClient, half: str = "") -> None:
+    """Scan and confirm; `half` is the part of the simulator's control."""
     state = await audience.until("wx/login/state", state="waiting_for_scan")
     _line("bridge", "wx/login/state", state)
-    await _phone(phone, "scan")
+    await _phone(phone, f"{half}scan")
     _line("bridge", "wx/login/state", await audience.until("wx/login/state", state="waiting_for_confirm"))
-    await _phone(phone, "confirm")
+    await _phone(phone, f"{half}confirm")
     _line("bridge", "wx/login/state", await audience.until("wx/login/state", state="online"))
+
+
+async def _converse(audience: Audience, phone: httpx.AsyncClient) -> None:
+    await _log_in(audience, phone)
     await _phone(phone, "say", {"from": "wife", "to": "me", "text": "我快到家了,开灯 ☀"})
     _line("WeChat", "wx/in/wife", await audience.until("wx/in/wife"))
     await audience.publish("wx/out/wife", "灯已打开。欢迎回家!")
@@ -95,6 +100,18 @@ async def _converse(audience: Audience, phone: httpx.AsyncClient) -> None:
     _line("bridge", "wx/result/wife", await audience.until("wx/result/wife"))
     sent = (await phone.get("/sim/sent", params={"after": 0, "wait": 5})).json()
     print(f"phone   ←  from the owner:  {sent[-1]['text']}", flush=True)
+
+
+async def _converse_with_bot(audience: Audience, phone: httpx.AsyncClient) -> None:
+    """iLink: the owner writes first, for before that nothing may be sent (ilink 10.1)."""
+    await _log_in(audience, phone, "ilink/")
+    await _phone(phone, "ilink/say", {"from": "me", "text": "我快到家了,开灯 ☀"})
+    _line("WeChat", "wx/in/me", await audience.until("wx/in/me"))
+    await audience.publish("wx/out/me", "灯已打开。欢迎回家!")
+    print("you     →  wx/out/me        灯已打开。欢迎回家!")
+    _line("bridge", "wx/result/me", await audience.until("wx/result/me"))
+    sent = (await phone.get("/sim/ilink/sent", params={"after": 0, "wait": 5})).json()
+    print(f"phone   ←  from the bot:    {sent[-1]['text']}", flush=True)
 
 
 async def _phone(phone: httpx.AsyncClient, act: str, body: dict[str, str] | None = None) -> None:

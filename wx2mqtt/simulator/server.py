@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from wx2mqtt.simulator.announcement import SimulatorOptions, announcement
 from wx2mqtt.simulator.app import App
 from wx2mqtt.simulator.wechat import WeChat
+from wx2mqtt.simulator.world import OWNER
 
 
 class _Protocol(H11Protocol):
@@ -145,6 +146,7 @@ def _no_certificates(folder: Path) -> str:
 async def _run(options: SimulatorOptions) -> None:
     async with Simulator(options.host, options.port, tls=options.tls) as simulator:
         simulator.wechat.settings.autoscan = options.autoscan
+        simulator.wechat.ilink.settings.autoscan = OWNER if options.autoscan else ""
         simulator.wechat.world.populate(friends=options.friends)
         sys.stdout.write(announcement(simulator.url, options))
         sys.stdout.flush()
