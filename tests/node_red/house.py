@@ -16,6 +16,9 @@ from tests.support.home import Home, at_home
 FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
 NAMES = sorted(path.stem for path in FLOWS.glob("*.json"))
 
+HOPS = 8
+"""More nodes than any flow has between what it hears and what it says."""
+
 CONTACTS = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "family": {"group": "相亲相爱一家人"}}
 
 
@@ -32,6 +35,9 @@ class House:
         after which their buttons press themselves. Returns once all is subscribed.
         """
         merged = {node["id"]: node for name in names for node in read(name)}
+        if names:
+            broker = next(node["id"] for node in merged.values() if node["type"] == "mqtt-broker")
+            merged |= {node["id"]: node for node in _long_way(broker)}
         self.flow = [self._fitted(node, every, env) for node in merged.values()]
         seen = len(self.home.broker.log)
         await self.home.hear(self.red.deploy, self.flow)
@@ -53,6 +59,12 @@ class House:
         assert len(found) == len(texts), found
         for line, text in zip(found, texts, strict=True):
             assert text in line, found
+
+    async def settled(self) -> None:
+        """Wait until Node-RED has said all that it has to say to what was published before."""
+        since = self.home.ear.count
+        await self.home.publish("test/settle", str(since))
+        await self.home.hear(self.home.ear.wait, "test/settled", since=since)
 
     async def count(self) -> int:
         """How much WeChat took from the bridge so far."""
@@ -84,6 +96,29 @@ class House:
         if every is not None and node.get("repeat"):
             node["repeat"] = str(every)
         return node
+
+
+def _long_way(broker: str) -> Nodes:
+    """A tab of our own: what comes in on `test/settle` goes out on `test/settled`, over more nodes than elsewhere."""
+    tab = {"id": "7e57" * 4, "type": "tab", "label": "test", "disabled": False, "info": "", "env": []}
+    ids = [f"7e57{number:012}" for number in range(HOPS)]
+    usual = {"z": tab["id"], "broker": broker, "qos": "1", "x": 0, "y": 0}
+    begin = {"type": "mqtt in", "topic": "test/settle", "datatype": "utf8", "rh": 2, "inputs": 0}
+    end = {"type": "mqtt out", "topic": "test/settled", "retain": "false"}
+    between = {
+        "type": "function",
+        "func": "return msg",
+        "outputs": 1,
+        "libs": [],
+        "initialize": "",
+        "finalize": "",
+    }
+    parts: list[dict[str, Any]] = [begin, *[between] * (HOPS - 2), end]
+    wires = [[[target]] for target in ids[1:]] + [[]]
+    return [
+        tab,
+        *({**usual, **part, "id": one, "wires": to} for one, part, to in zip(ids, parts, wires, strict=True)),
+    ]
 
 
 def read(name: str) -> Nodes:

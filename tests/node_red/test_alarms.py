@@ -125,7 +125,11 @@ async def test_an_answer_stops_the_alarm_and_others_do_not(house: House, calm: N
     await home.phone.say("lilei", "好")
     await home.phone.say("mom", "好")
     await home.phone.say("wife", "好吧,又怎么了?")
-    await home.hear(home.ear.wait, "wx/in/wife", since=since_ear)
+    hers = await home.body("wx/in/wife", since=since_ear)
+    await home.publish("wx/in/wife", {**hers, "text": "好", "trusted": False})
+    await home.publish("wx/in/wife", {**hers, "text": "好", "time": "2026-01-01T00:00:00.000Z"})
+    await home.publish("wx/in/wife", {**hers, "text": "不好"})
+    await house.settled()
     assert house.red.all_shown("answered", since=since) == []
     await home.phone.say("wife", "好的!")
     assert await house.shown("answered", since=since) == "✅ 老婆 sees to it"
@@ -160,6 +164,9 @@ async def test_when_nobody_answers_it_says_so_in_the_end_and_is_quiet(house: Hou
     await house.press("try it")
     assert await house.shown("nobody answered", since=since) == "Nobody answered: 💧 Water!"
     assert len(await house.home.phone.sent(before + 3)) == before + 3
+    await house.press("try it")  # it is over: another one can begin
+    await house.sent("wife: 💧 Water!", since=before + 3)
+    assert len(house.red.all_shown("nobody answered", since=since)) == 1
 
 
 async def test_off_ends_the_alarm_and_says_so(house: House, calm: None):
@@ -183,7 +190,10 @@ async def test_a_deploy_stops_no_alarm_and_what_was_answered_does_not_begin_agai
     await home.phone.say("wife", "收到")
     await house.shown("answered", since=since)
     await home.phone.sent(before + 5)
+    heard = home.ear.count
     await house.load("alarm", **QUICK, WAIT=3, every=0.1)
-    assert (await home.tell("filehelper", "after"))["status"] == "sent"
-    assert await house.count() == before + 6
+    await house.settled()
+    assert [one for one in home.ear.heard[heard:] if one.topic.startswith("wx/out/")] == []
+    await home.publish("home/water/alarm", "ON")  # but water does
+    await house.sent("wife: 💧 Water!", since=before + 5)
     await home.publish("home/water/alarm", "", retain=True)

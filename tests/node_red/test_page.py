@@ -158,8 +158,10 @@ async def test_a_code_that_has_expired_is_not_shown_though_nobody_took_it_away(h
     home = house.home
     await house.load("qr-page")
     await with_a_code(house)
-    stale = {**home.ear.on("wx/login/state")[-1].body, "qr_expires": "2026-01-01T00:00:00.000Z"}
-    await home.publish("wx/login/state", stale)
+    fresh = home.ear.on("wx/login/state")[-1].body
+    await home.publish("wx/login/state", {**fresh, "state": "waiting_for_confirm"})
+    assert await state(house, code=False, say="Confirm on the phone.")
+    await home.publish("wx/login/state", {**fresh, "qr_expires": "2026-01-01T00:00:00.000Z"})
     assert await state(house, code=False, say="A code is on its way.")
     assert (await get(house, "/wechat/qr.png")).status_code == NO_CODE
     await back_online(house)

@@ -150,15 +150,12 @@ async def test_nobody_else_switches_anything_and_people_who_may_are_not_answered
     await home.phone.say("mom", "light on")
     await home.phone.say("lilei", "light on")
     await home.phone.say("wife", "light on", to="family")
+    other = await home.body("wx/in/mom", since=since)
+    await home.publish("wx/in/wife", {**other, "user": "wife", "trusted": False})
     await home.phone.say("wife", "在干嘛?")
-    await home.hear(home.ear.wait, "wx/in/wife", since=since)
-    stranger = {
-        **(await home.hear(home.ear.wait, "wx/in/wife", since=since)).body,
-        "seq": 0,
-        "trusted": False,
-        "text": "light on",
-    }
-    await home.publish("wx/in/wife", json.dumps(stranger))
+    await home.body("wx/in/wife", text="在干嘛?", since=since)
+    await house.settled()
+    assert [one for one in home.ear.heard[since:] if one.topic.startswith("wx/out/")] == []
     await home.phone.say("wife", "light off")
     await house.sent("wife: OK, light off", since=before)
     switched = [one.payload for one in home.ear.heard[since:] if one.topic == "home/light/set"]

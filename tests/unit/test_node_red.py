@@ -126,6 +126,12 @@ def test_topics_are_those_of_the_bridge():
     assert [topic for topic in heard | said if topic.startswith("wx/") and not is_known(topic)] == []
 
 
+def test_another_base_topic_can_be_put_in_by_replacing_text():
+    """As the README says: `wx` stands nowhere but in topics."""
+    for path in FILES:
+        assert re.findall(r"\bwx(?!/|2mqtt)", path.read_text()) == [], path
+
+
 def test_nothing_is_retained_and_nothing_gets_lost():
     for node in of_type(NODES, "mqtt out"):
         assert (node["retain"], node["qos"], node["topic"]) == ("false", "1", "")
