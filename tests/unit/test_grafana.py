@@ -1,0 +1,212 @@
+"""The dashboard and the alerts ask for what the bridge counts, by the names under which it counts."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.page import PaperView, bridge, seen
+from wx2mqtt.bridge.health import problems
+from wx2mqtt.model import LoginState, Status
+from wx2mqtt.web.metrics.families import PREFIX, write
+from wx2mqtt.web.metrics.reading import read
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
+DASHBOARD: dict[str, Any] = json.loads((FOLDER / "wx2mqtt.json").read_text())
+RULES = [
+    rule
+    for group in yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
+    for rule in group["rules"]
+]
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+ASKED = [target["expr"] for panel in PANELS for target in panel["targets"]]
+ALL = [*ASKED, *(rule["expr"] for rule in RULES)]
+OF_EVERYBODY = {"instance", "job"}  # what Prometheus adds
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(
+    PROMTOOL is None, reason="promtool is not installed (Debian: apt-get install promtool)"
+)
+
+
+async def exposition() -> str:
+    """What `/metrics` says of a bridge to which everything has happened once."""
+    view = PaperView()
+    view.calls.observe("webwxsync", "200", 0.1)
+    view.facts = seen(results={("sent", "ok"): 1}, received={"echoes": 1})
+    return write(await read(bridge(view)), "")[0].decode()
+
+
+@pytest.fixture
+async def counted() -> dict[str, set[str]]:
+    """The labels of each sample by its name."""
+    labels: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(await exposition()):
+        for one in family.samples:
+            labels.setdefault(one.name, set()).update(one.labels)
+    return labels
+
+
+def names(expression: str) -> set[str]:
+    return set(re.findall(rf"\b(?:{PREFIX}|process_)\w+", expression))
+
+
+@pytest.mark.parametrize("expression", ALL)
+async def test_what_is_asked_for_is_counted_under_that_name(expression, counted):
+    asked = names(expression)
+    assert asked or expression.startswith("up{")
+    assert asked <= counted.keys()
+
+
+@pytest.mark.parametrize("expression", ALL)
+async def test_and_with_those_labels(expression, counted):
+    known = OF_EVERYBODY.union(*(counted[name] for name in names(expression)))
+    for selector in re.findall(r"\{(.*?)\}", expression):
+        assert {*re.findall(r"(\w+)\s*[=!]", selector)} <= known
+    for grouped in re.findall(r"\b(?:by|on)\s*\((.*?)\)", expression):
+        assert {*re.split(r",\s*", grouped)} <= known
+
+
+async def test_the_legends_name_labels_that_there_are(counted):
+    for panel in PANELS:
+        for target in panel["targets"]:
+            known = OF_EVERYBODY.union(*(counted[name] for name in names(target["expr"])))
+            assert {*re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])} <= known, panel["title"]
+
+
+async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
+    shown = set().union(*map(names, ALL))
+    hidden = {name for name in counted if name.startswith(PREFIX)} - shown
+    ours = {name.removesuffix("_count").removesuffix("_sum") for name in hidden}
+    assert ours - {"wx2mqtt_wechat_request_seconds"} == {
+        "wx2mqtt_commands_total",
+        "wx2mqtt_published_total",
+        "wx2mqtt_start_timestamp_seconds",
+        "wx2mqtt_store_answers",
+        "wx2mqtt_unresolved_people",
+        "wx2mqtt_wechat_throttled_seconds",
+    }
+
+
+def test_values_that_are_asked_for_exist():
+    values = {
+        "state": {str(one) for one in LoginState},
+        "status": {str(one) for one in Status},
+        "problem": set(problems(seen())),
+        "direction": {"in", "out"},
+    }
+    for expression in ALL:
+        for label, value in re.findall(r'(\w+)(?:=|!=|=~|!~)"([^"$]*)"', expression):
+            assert label not in values or {*value.split("|")} <= values[label], expression
+
+
+def test_no_panel_is_on_another_and_each_has_its_number():
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len({*ids}) == len(ids)
+    taken: dict[tuple[int, int], str] = {}
+    for panel in DASHBOARD["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        for x in range(place["x"], place["x"] + place["w"]):
+            for y in range(place["y"], place["y"] + place["h"]):
+                assert taken.setdefault((x, y), panel["title"]) == panel["title"]
+
+
+def test_it_can_be_imported_anywhere():
+    variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
+    assert variables.keys() == {"datasource", "account"}
+    for panel in PANELS:
+        for place in (panel, *panel["targets"]):
+            assert place["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert names(variables["account"]["query"]["query"]) == {"wx2mqtt_login_state"}
+
+
+def test_people_can_read_it_in_both_languages():
+    words = [panel["title"] for panel in DASHBOARD["panels"]] + [one["description"] for one in PANELS]
+    for text in filter(None, words):
+        assert re.search("[a-z]", text), text
+        assert re.search("[\u4e00-\u9fff]", text), text
+    for rule in RULES:
+        assert re.search("[a-z]", rule["annotations"]["summary"])
+        assert re.search("[\u4e00-\u9fff]", rule["annotations"]["summary_zh"])
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+
+
+def promtool(*arguments: str | Path, text: str = "") -> None:
+    assert PROMTOOL is not None
+    done = subprocess.run([PROMTOOL, *arguments], input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+async def test_prometheus_own_tool_finds_nothing_wrong_with_the_metrics():
+    promtool("check", "metrics", text=await exposition())
+
+
+@needs_promtool
+def test_nor_with_the_alerts_and_what_the_dashboard_asks(tmp_path):
+    promtool("check", "rules", "--lint=all", "--lint-fatal", FOLDER / "alerts.yaml")
+    plain = [one.replace("$account", ".*").replace("$__rate_interval", "5m") for one in ASKED]
+    rules = [{"record": f"panel:{number}", "expr": one} for number, one in enumerate(plain)]
+    (tmp_path / "asked.yaml").write_text(yaml.safe_dump({"groups": [{"name": "asked", "rules": rules}]}))
+    promtool("check", "rules", tmp_path / "asked.yaml")
+
+
+HOME = 'account="home", instance="a", job="wx2mqtt"'
+STORY = {
+    "Wx2mqttDown": {'up{instance="a", job="wx2mqtt"}': "1 0x20"},
+    "Wx2mqttNeedsPerson": {f"wx2mqtt_login_needs_person{{{HOME}}}": "0 1x20"},
+    "Wx2mqttInterrupted": {f'wx2mqtt_login_state{{{HOME}, state="interrupted"}}': "0 1x20"},
+    "Wx2mqttBrokerAway": {f"wx2mqtt_broker_connected{{{HOME}}}": "1 0x20"},
+    "Wx2mqttProblem": {f'wx2mqtt_problem{{{HOME}, problem="standby"}}': "0 1x20"},
+    "Wx2mqttWaitsTooLong": {
+        f'wx2mqtt_queue_oldest_seconds{{{HOME}, queue="to_wechat"}}': "0+100x20",
+        f'wx2mqtt_login_state{{{HOME}, state="online"}}': "1x20",
+    },
+    "Wx2mqttFailing": {f'wx2mqtt_results_total{{{HOME}, code="x", status="failed"}}': "0+1x20"},
+    "Wx2mqttReconnects": {f"wx2mqtt_broker_disconnects_total{{{HOME}}}": "0+1x20"},
+    "Wx2mqttStoreNearlyFull": {
+        'wx2mqtt_store_bytes{instance="a", job="wx2mqtt"}': "90x60",
+        'wx2mqtt_store_limit_bytes{instance="a", job="wx2mqtt"}': "100x60",
+    },
+    "Wx2mqttStuck": {'wx2mqtt_loops_stuck{instance="a", job="wx2mqtt"}': "0 1x20"},
+}
+"""What makes each alert sound, minute by minute, from a quiet beginning."""
+
+
+def test_every_alert_has_its_story():
+    assert [rule["alert"] for rule in RULES] == list(STORY)
+    assert all(before["alert"] != after["alert"] for before, after in pairwise(RULES))
+
+
+@needs_promtool
+@pytest.mark.parametrize("alert", STORY)
+def test_each_alert_sounds_when_it_should_and_not_at_once(tmp_path, alert):
+    """Which labels it has then is Prometheus' affair; that it sounds is the alert's."""
+    series = [{"series": name, "values": values} for name, values in STORY[alert].items()]
+    sounds = f'count(ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    tests = {
+        "rule_files": [str(FOLDER / "alerts.yaml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": series,
+                "promql_expr_test": [
+                    {"expr": sounds, "eval_time": "0m", "exp_samples": []},
+                    {"expr": sounds, "eval_time": "31m" if "Nearly" in alert else "18m",
+                     "exp_samples": [{"labels": "{}", "value": 1}]},
+                ],
+            }
+        ],
+    }  # fmt: skip
+    (tmp_path / "story.yaml").write_text(yaml.safe_dump(tests))
+    promtool("test", "rules", tmp_path / "story.yaml")
