@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
@@ -16,6 +17,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 PATIENCE = 15.0
+EARS: WeakSet[Ear] = WeakSet()
+"""All that there are: what they hear is compared with the schemas (`conform`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,7 @@ class Ear:
         keeps: int = 0,
     ) -> None:
         self.heard: list[Heard] = []
+        self.looked_at = 0  # how much of it was compared
         self._more = threading.Condition()
         self._filters = filters or ("#",)
         self._port = port
@@ -62,6 +66,7 @@ class Ear:
         self._client.on_subscribe = self._subscribed
         self._client.on_message = self._came
         self._ready = threading.Event()
+        EARS.add(self)
 
     def __enter__(self) -> Self:
         self._client.connect_async("127.0.0.1", self._port, keepalive=10, **self._session())

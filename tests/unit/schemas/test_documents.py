@@ -1,0 +1,145 @@
+"""The two documents: whole, right by their own rules, made of the program's tables, the same each time."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from wx2mqtt.bridge import judge
+from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.deeds.table import Deeds
+from wx2mqtt.model import Kind
+from wx2mqtt.mqtt.topics import JSON, TABLE, OutBytes, Topics
+from wx2mqtt.schemas.documents import (
+    FILES,
+    PAYLOADS,
+    definitions,
+    messages_document,
+    payload_names,
+    topics_document,
+)
+from wx2mqtt.schemas.events import EVENTS
+from wx2mqtt.schemas.messages import DETAILS
+from wx2mqtt.schemas.requests import LEVELS, REQUESTS
+from wx2mqtt.schemas.shape import strict
+from wx2mqtt.service import logs
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+
+
+def references(value):
+    """Every `$ref` in a document."""
+    if isinstance(value, dict):
+        yield from ([value["$ref"]] if "$ref" in value else [])
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from references(one)
+
+
+def followed(document, reference):
+    """What stands where a reference leads."""
+    for step in reference.removeprefix("#/").split("/"):
+        document = document[step]
+    return document
+
+
+@pytest.mark.parametrize("document", [messages_document, topics_document])
+def test_every_reference_leads_somewhere_and_the_same_bytes_are_made_each_time(document):
+    made = document()
+    found = set(references(made))
+    assert len(found) > 50
+    for reference in found:
+        assert followed(made, reference)
+    assert json.dumps(made) == json.dumps(document())
+
+
+def test_the_schemas_are_json_schema_2020_12():
+    Draft202012Validator.check_schema(messages_document())
+    closed: Any = strict(messages_document())
+    Draft202012Validator.check_schema(closed)
+    assert messages_document()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+def test_every_row_of_the_table_of_topics_has_its_payload():
+    for topic in TABLE:
+        by_name = topic.pattern.endswith("/<name>")
+        if topic.content_type == JSON:
+            assert by_name or topic.pattern in PAYLOADS, topic.pattern
+        if topic.pattern in PAYLOADS:
+            assert PAYLOADS[topic.pattern] in payload_names()
+    assert set(payload_names()) <= definitions().keys()
+
+
+def test_the_topics_are_those_of_the_table():
+    document: Any = topics_document()
+    addresses = {channel["address"]: key for key, channel in document["channels"].items()}
+    for topic in TABLE:
+        pattern = topic.pattern.replace("<", "{").replace(">", "}")
+        names = list(REQUESTS) if "{name}" in pattern else [""]
+        for name in names:
+            key = addresses[f"wx/{pattern.replace('{name}', name)}"]
+            (operation,) = [
+                one
+                for one in document["operations"].values()
+                if one["channel"]["$ref"] == f"#/channels/{key}"
+            ]
+            assert operation["action"] == ("send" if topic.by_bridge else "receive")
+            assert operation["bindings"]["mqtt"]["retain"] is topic.retained
+    assert len(addresses) == len(TABLE) + 2 * (len(REQUESTS) - 1) + len(FILES)
+
+
+def test_a_channel_names_its_parameters_and_a_request_its_answer():
+    document: Any = topics_document()
+    for channel in document["channels"].values():
+        assert set(re.findall(r"{(\w+)}", channel["address"])) == set(channel.get("parameters", {}))
+        assert channel["messages"]
+    reply = document["operations"]["take_bridge_request_history"]["reply"]
+    assert reply["channel"]["$ref"] == "#/channels/bridge_response_history"
+
+
+def test_the_topics_for_bytes_are_those_that_the_program_reads():
+    for pattern in FILES:
+        topic = f"wx/{pattern}".replace("<user>", "wife").replace("<name>", "a.pdf")
+        assert isinstance(Topics("wx").parse(topic), OutBytes)
+
+
+def test_every_kind_and_every_request_is_described():
+    assert list(DETAILS) == list(Kind)
+    account = MagicMock()
+    account.rooms.deeds.works.return_value = Deeds.works(MagicMock())
+    assert set(REQUESTS) == {*Account._works(account), *judge.COMMANDS}
+
+
+def test_every_event_that_readme_tells_is_described():
+    table = re.search(r"^\| event \|.*?\n\n", README, re.MULTILINE | re.DOTALL)
+    assert table
+    told = {
+        name
+        for cell in re.findall(r"^\| (`.+?`) \|", table[0], re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", cell)
+    }
+    assert len(told) > 10
+    assert told <= set(EVENTS)
+
+
+def test_the_levels_are_those_of_the_log():
+    assert set(LEVELS) == set(logs.LEVELS)
+
+
+def test_no_text_of_a_schema_is_left_empty():
+    def descriptions(value):
+        if isinstance(value, dict):
+            yield from ([value["description"]] if isinstance(value.get("description"), str) else [])
+            value = list(value.values())
+        if isinstance(value, list):
+            for one in value:
+                yield from descriptions(one)
+
+    assert all(descriptions(messages_document()))
