@@ -251,6 +251,25 @@ def settle(running: Mosquitto) -> None:
     running.wait_for_log("Saving in-memory database", since=since)
 
 
+def test_it_goes_beside_debians_own_configuration(tmp_path):
+    """As /etc/mosquitto/mosquitto.conf of Debian 12 and 13 is, which includes conf.d."""
+    shipped = broker(tmp_path)
+    (tmp_path / "conf.d").mkdir()
+    text = (tmp_path / "mosquitto.conf").read_text().replace(f"persistence_location {tmp_path}/\n", "")
+    ours = text[text.index("# Mosquitto for wx2mqtt") :]
+    (tmp_path / "conf.d" / "wx2mqtt.conf").write_text(ours)
+    debian = f"persistence true\npersistence_location {tmp_path}/\nlog_dest stderr\ninclude_dir {tmp_path}/conf.d\n"
+    shipped.configure(debian)
+    shipped.start()
+    try:
+        with guest(shipped, "bridge") as one:
+            assert one.publish("wx/in/wife") in {0, 16}
+        with Guest(shipped.port) as one:
+            assert one.refusal
+    finally:
+        shipped.stop()
+
+
 async def test_the_bridge_needs_no_more_than_its_rights(tmp_path):
     """A whole conversation over the shipped broker, each with the user that is theirs."""
     shipped = broker(tmp_path / "shipped").start()

@@ -73,6 +73,7 @@ def _set_aside(folder: Path, replaced: Path) -> None:
     old = parts(folder)
     if old:
         replaced.mkdir(mode=0o700, exist_ok=True)
+        _harden(replaced, folder)
     for part in old:
         part.rename(replaced / part.name)
     if old:
