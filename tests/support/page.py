@@ -14,7 +14,7 @@ from wx2mqtt.bridge.people.identity import Entry
 from wx2mqtt.bridge.state import NEEDS, Login
 from wx2mqtt.bridge.view import Found, Line
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import ChatKind, Command, LoginState, Result, SendKey, Status
+from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.rows import CommandRow, CommandState, Stats
 from wx2mqtt.web.views import Bridge
@@ -104,6 +104,7 @@ class PaperView:
         self.calls = Calls()
         self.login = login()
         self.owner = "王小明"
+        self.oneself = "filehelper"
         self.code = b""
         self.facts: Seen | Exception = seen()
         self.messages: list[Line] = []
@@ -138,6 +139,10 @@ class PaperView:
 
     def log_in(self) -> None:
         self.done.append(("login",))
+
+    def give_number(self, number: str) -> bool:
+        self.done.append(("number", number))
+        return self.login.needs is Needs.CODE
 
     async def log_out(self) -> None:
         self.done.append(("logout",))

@@ -73,6 +73,7 @@ class Account:
             outbound=rooms.outbound,
             history=History(self.journal, self.identity, self.topics.contacts),
             calls=ground.calls,
+            contacts=self.gateway.capabilities.contacts,
             seen=self._telling.seen,
         )
 

@@ -12,6 +12,7 @@ from typing import cast
 
 from wx2mqtt.bridge.board import Board
 from wx2mqtt.bridge.calls import Calls
+from wx2mqtt.bridge.filters import FILEHELPER
 from wx2mqtt.bridge.health import Seen
 from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.inbound import Inbound
@@ -53,7 +54,7 @@ class Found:
 
 
 class View:
-    """One account, as somebody sees it who looks on."""
+    """One account, as somebody sees it who looks on. `contacts`: its backend has an address book."""
 
     def __init__(
         self,
@@ -68,6 +69,7 @@ class View:
         outbound: Outbound,
         history: History,
         calls: Calls,
+        contacts: bool,
         seen: Callable[[], Awaitable[Seen]],
     ) -> None:
         self.name = account
@@ -80,6 +82,7 @@ class View:
         self._journal = journal
         self._outbound = outbound
         self._history = history
+        self._contacts = contacts
         self._seen = seen
 
     @property
@@ -92,6 +95,15 @@ class View:
         """What the person is called whose account it is; empty before a login."""
         owner = self._inbound.owner
         return "" if owner is None else owner.nickname
+
+    @property
+    def oneself(self) -> str:
+        """Who gets a test: the chat with oneself, else whose account it is; empty before that is known."""
+        if self._contacts:
+            return FILEHELPER
+        handle = self._identity.owner_handle
+        person = None if handle is None else self._identity.by_handle(handle)
+        return "" if person is None else person.level
 
     @property
     def code(self) -> bytes:
@@ -135,6 +147,10 @@ class View:
     def log_in(self) -> None:
         """As `request/login`: show a QR code, unless a login stands."""
         self._session.ask()
+
+    def give_number(self, number: str) -> bool:
+        """As `request/login` with a `code`: the number that the phone shows. False when none is asked for."""
+        return self._session.give_code(number)
 
     async def log_out(self) -> None:
         """As `request/logout`; returns when the bridge rests."""

@@ -52,6 +52,7 @@ def _page(page: Page) -> list[Route]:
         Route(f"{account}/qr.png", page.code, methods=["GET"]),
         Route(f"{account}/contacts", page.contacts, methods=["GET"]),
         Route(f"{account}/login", page.log_in, methods=["POST"]),
+        Route(f"{account}/number", page.number, methods=["POST"]),
         Route(f"{account}/logout", page.ask, methods=["GET"]),
         Route(f"{account}/logout", page.log_out, methods=["POST"]),
         Route(f"{account}/test", page.test, methods=["POST"]),

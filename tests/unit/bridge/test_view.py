@@ -31,6 +31,10 @@ class Session:
     def ask(self) -> None:
         self.asked.append("login")
 
+    def give_code(self, code: str) -> bool:
+        self.asked.append(code)
+        return True
+
     async def log_out(self) -> None:
         self.asked.append("logout")
 
@@ -53,6 +57,7 @@ def view(house: House) -> View:
         outbound=house.outbound,
         history=History(house.journal, house.identity, "wx/contacts"),
         calls=Calls(),
+        contacts=True,
         seen=as_of_now,
         **rooms,
     )
@@ -157,7 +162,8 @@ async def test_what_was_sent_is_counted_by_kind(house: House, view: View):
 async def test_the_login_is_asked_for_and_ended_as_by_request(view: View):
     view.log_in()
     await view.log_out()
-    assert view._session.asked == ["login", "logout"]  # type: ignore[attr-defined]
+    assert view.give_number("123456")
+    assert view._session.asked == ["login", "logout", "123456"]  # type: ignore[attr-defined]
     assert view.login is Session.login
     assert view.code == b"png"
     assert view.owner == ""
@@ -172,6 +178,15 @@ def crowd(house: House) -> None:
         for number in range(30)
     ]
     house.identity.adopt(contacts, "login-2", Owner(handle=Handle("@me"), uin="1", nickname="me"), 0)
+
+
+async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(house: House, view: View):
+    assert view.oneself == "filehelper"
+    view._contacts = False
+    assert view.oneself == ""
+    crowd(house)
+    house.identity.place(Handle("@me"), ChatKind.FRIEND, "王小明", 0)
+    assert view.oneself == "王小明"
 
 
 async def test_people_are_found_by_any_of_their_names_page_by_page(house: House, view: View):

@@ -15,7 +15,6 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from wx2mqtt.bridge.filters import FILEHELPER
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.web.access import Access
@@ -28,7 +27,7 @@ from wx2mqtt.web.page.events import Events
 from wx2mqtt.web.page.facts import Look, facts_of
 from wx2mqtt.web.page.live import Live
 from wx2mqtt.web.page.page import LONGEST_TEST, Shown, Wanted, question, whole
-from wx2mqtt.web.page.parts import file_problems
+from wx2mqtt.web.page.parts import LONGEST_NUMBER, file_problems
 from wx2mqtt.web.page.words import Say
 from wx2mqtt.web.views import Bridge, View
 from wx2mqtt.web.visit import LANGUAGE, visit_of
@@ -110,6 +109,17 @@ class Page:
         view.log_in()
         return _back("login", view.name, "wechat")
 
+    async def number(self, request: Request) -> Response:
+        """POST /accounts/<account>/number with `number`, which the phone shows."""
+        if (view := self._view(request)) is None:
+            return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
+        try:
+            number = (await form(request)).get("number", "").strip()
+        except (TooLargeError, TooSlowError):
+            number = ""
+        digits = number.isascii() and number.isdecimal() and len(number) <= LONGEST_NUMBER
+        return _back("number" if digits and view.give_number(number) else "no_number", view.name, "wechat")
+
     async def ask(self, request: Request) -> Response:
         """GET /accounts/<account>/logout: whether it is meant."""
         if (view := self._view(request)) is None:
@@ -129,12 +139,13 @@ class Page:
 
     async def test(self, request: Request) -> Response:
         """POST /accounts/<account>/test with `text`: to the chat with oneself; and `token`, see `Wanted`."""
-        if (view := self._view(request)) is None:
+        view = self._view(request)
+        if view is None or not view.oneself:
             return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
         try:
             fields = await form(request)
             text = fields.get("text", "")[:LONGEST_TEST]
-            await view.send(FILEHELPER, text, _command_id(fields.get("token", ""), text))
+            await view.send(view.oneself, text, _command_id(fields.get("token", ""), text))
         except TooLargeError:
             return _words(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
         except TooSlowError:

@@ -13,9 +13,10 @@ from wx2mqtt.web.page.contacts import LONGEST
 from wx2mqtt.web.page.facts import Facts, Look
 from wx2mqtt.web.page.parts import parts
 from wx2mqtt.web.page.words import Say
+from wx2mqtt.web.views import View
 
 LONGEST_TEST = 500  # characters
-SAID = frozenset({"test", "login", "logout"})
+SAID = frozenset({"test", "login", "logout", "number", "no_number"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +113,7 @@ def _account(shown: Shown, wanted: Wanted, say: Say) -> Html:
         _card(name, "problems", say, part("problems", role="status")),
         _card(name, "figures", say, part("figures"), kind="figures"),
         _card(name, "last_messages", say, part("messages"), _texts(name, wanted.look, say)),
-        _card(name, "last_commands", say, part("commands"), _test(name, wanted.token, say)),
+        _card(name, "last_commands", say, part("commands"), _test(shown.facts.view, wanted.token, say)),
         _contacts(shown, say),
     )
     heading = tag("h2", name, id=f"{name}-title")
@@ -142,11 +143,14 @@ def _texts(account: str, look: Look, say: Say) -> Html:
     return tag("p", hidden, " " if hidden else None, way, class_="after")
 
 
-def _test(account: str, token: str, say: Say) -> Html:
-    key = f"{account}-test"
+def _test(view: View, token: str, say: Say) -> Html:
+    """Nothing, as long as there is nobody whom it could go to."""
+    if not view.oneself:
+        return Html()
+    key = f"{view.name}-test"
     return tag(
         "form",
-        tag("label", say("test_label"), for_=key),
+        tag("label", say("test_label", user=view.oneself), for_=key),
         tag("input", type="hidden", name="token", value=token),
         tag(
             "div",
@@ -164,7 +168,7 @@ def _test(account: str, token: str, say: Say) -> Html:
             class_="row",
         ),
         method="post",
-        action=f"accounts/{account}/test",
+        action=f"accounts/{view.name}/test",
         class_="after",
     )
 

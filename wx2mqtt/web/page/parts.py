@@ -12,7 +12,7 @@ from wx2mqtt.bridge.health import Seen, well
 from wx2mqtt.bridge.view import Line
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import Problem
-from wx2mqtt.model import LoginState, Status
+from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.rows import CommandRow
 from wx2mqtt.web.html import Html, tag, together
 from wx2mqtt.web.page.cures import cure
@@ -21,6 +21,7 @@ from wx2mqtt.web.page.words import WORDS, Say
 from wx2mqtt.words import say as bridge_says
 
 GOOD, WAITS, BAD = "good", "waits", "bad"
+LONGEST_NUMBER = 12  # digits; iLink's have six
 
 MOOD: Mapping[LoginState, str] = {
     LoginState.STARTING: WAITS,
@@ -64,6 +65,8 @@ def state(facts: Facts, say: Say) -> Html:
     """How the login stands, and what a person must do now."""
     login = facts.login
     what, todo = cure(f"login_{login.state}", say.language)
+    if login.needs is Needs.CODE:
+        what, todo = say("number_what"), say("number_todo")
     title = tag("strong", say(f"state_{login.state}"), class_=f"state {MOOD[login.state]}")
     since = tag("small", say.html("since", time=when(login.since)))
     if login.state is LoginState.ONLINE:
@@ -91,10 +94,34 @@ def code(facts: Facts, say: Say) -> Html:
 def acts(facts: Facts, say: Say) -> Html:
     """The buttons that fit the state."""
     here, now = f"accounts/{facts.view.name}", facts.login.state
+    if facts.login.needs is Needs.CODE:
+        return _number(facts.view.name, say)
     if now in ASKS:
         main = "main" if ASKS[now] == "log_in" else None
         return tag("form", tag("button", say(ASKS[now]), class_=main), method="post", action=f"{here}/login")
     return tag("a", say("log_out"), href=f"{here}/logout", class_="button") if now in ENDS else Html()
+
+
+def _number(account: str, say: Say) -> Html:
+    key = f"{account}-number"
+    field = tag(
+        "input",
+        id=key,
+        name="number",
+        type="text",
+        inputmode="numeric",
+        pattern="[0-9]*",
+        maxlength=LONGEST_NUMBER,
+        required=True,
+        autocomplete="off",
+    )
+    return tag(
+        "form",
+        tag("label", say("number_label"), for_=key),
+        tag("div", field, tag("button", say("send"), class_="main"), class_="row"),
+        method="post",
+        action=f"accounts/{account}/number",
+    )
 
 
 def problems(facts: Facts, say: Say) -> Html:

@@ -15,6 +15,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "log_out_here": ("Leave this page", "退出本页面"),
     # after a form
     "said_test": ("The test is on its way; its result stands below.", "测试已提交;结果见下方。"),
+    "said_number": ("The number was handed on.", "数字已提交。"),
+    "said_no_number": ("No number is asked for now.", "目前不需要输入数字。"),
     "said_login": ("A code was asked for.", "已请求新的二维码。"),
     "said_logout": ("The bridge logs out.", "正在退出微信登录。"),
     # the login
@@ -33,6 +35,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "code": ("QR code: scan it with WeChat on the phone", "登录二维码:请用手机微信扫描"),
     "good_until": ("Good until {time}.", "有效期至 {time}。"),
     "left": ("{time} left, then a new one comes.", "剩余 {time},之后自动更新。"),
+    "number_what": ("WeChat asks for a number.", "微信要求输入数字。"),
+    "number_todo": ("Enter here the number that the phone shows.", "请在此输入手机上显示的数字。"),
+    "number_label": ("Number on the phone", "手机上的数字"),
     "log_in": ("Log in", "登录"),
     "new_code": ("Another code", "换一个二维码"),
     "log_out": ("Log out of WeChat…", "退出微信登录…"),
@@ -106,7 +111,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "status_expired": ("expired", "已过期"),
     "status_rejected": ("rejected", "已拒绝"),
     "status_uncertain": ("uncertain", "不确定"),
-    "test_label": ("Send a test to yourself (filehelper)", "给自己(文件传输助手)发一条测试消息"),
+    "test_label": ("Send a test to yourself ({user})", "给自己({user})发一条测试消息"),
     "test_text": ("Test from wx2mqtt", "来自 wx2mqtt 的测试"),
     "send": ("Send", "发送"),
     # contacts

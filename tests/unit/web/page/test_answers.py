@@ -12,7 +12,7 @@ import structlog.testing
 from tests.support.page import Elements, PaperView, bridge, entry, line, login, never
 from tests.support.web import on_paper, options
 from wx2mqtt.errors import Problem
-from wx2mqtt.model import LoginState
+from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.web.page import answers as module
 from wx2mqtt.web.page.contacts import AT_ONCE
 from wx2mqtt.web.page.page import LONGEST_TEST
@@ -106,7 +106,7 @@ async def test_messages_are_hidden_unless_wanted_for_this_view(http, view):
     assert "geheimer Text" not in (await http.get("/?texts=yes")).text
 
 
-@pytest.mark.parametrize(("language", "words"), [("zh", "文件传输助手"), ("en", "Send a test to yourself")])
+@pytest.mark.parametrize(("language", "words"), [("zh", "测试消息"), ("en", "Send a test to yourself")])
 async def test_it_speaks_the_language_of_who_looks(http, language, words):
     page = await http.get("/", headers={"accept-language": language})
     assert words in page.text
@@ -199,6 +199,43 @@ async def test_a_test_has_an_end(http, view):
     assert view.done[0][2] == "a" * LONGEST_TEST
 
 
+async def test_where_there_is_nobody_for_a_test_there_is_no_form(http, view):
+    view.oneself = ""
+    page = await page_of(http)
+    assert [one["action"] for one, _ in page.all("form") if "test" in str(one.get("action"))] == [
+        "accounts/work/test"
+    ]
+    assert (await http.post("/accounts/home/test", data={"text": "x"})).status_code == 404
+    view.oneself = "me <3"
+    assert "Send a test to yourself (me <3)" in (await page_of(http)).text("main")
+
+
+async def test_a_number_that_the_phone_shows_is_handed_on(http, view):
+    view.login = login(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
+    page = await page_of(http)
+    assert "Enter here the number" in page.text("div", data_part="home.state")
+    ((form, _),) = page.all("form", action="accounts/home/number")
+    ((field, _),) = page.all("input", name="number")
+    assert (field["inputmode"], field["pattern"]) == ("numeric", "[0-9]*")
+    answer = await http.post(f"/{form['action']}", data={"number": " 012345 "})
+    assert urljoin("/accounts/home/number", answer.headers["location"]) == "/?said=number#home-wechat"
+    assert view.done == [("number", "012345")]
+
+
+@pytest.mark.parametrize("number", ["", "abc", "1" * 13, "1 2", "٣", "-1"])
+async def test_what_is_no_number_is_not_handed_on(http, view, number):
+    view.login = login(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
+    answer = await http.post("/accounts/home/number", data={"number": number})
+    assert "said=no_number" in answer.headers["location"]
+    assert view.done == []
+
+
+async def test_a_number_that_nobody_asks_for_any_more_is_said(http):
+    answer = await http.post("/accounts/home/number", data={"number": "1"})
+    page = await page_of(http, urljoin("/accounts/home/number", answer.headers["location"]))
+    assert page.text("p", class_="notice", role="status") == "No number is asked for now."
+
+
 async def test_a_test_that_cannot_be_stored_is_said(http, view):
     view.breaks()
     with structlog.testing.capture_logs() as logs:
@@ -260,7 +297,7 @@ async def test_a_long_query_is_cut(http, view):
     assert field["value"] == "<" * 100
 
 
-ACTS = ["/accounts/{}/login", "/accounts/{}/logout", "/accounts/{}/test"]
+ACTS = [f"/accounts/{{}}/{act}" for act in ("login", "logout", "test", "number")]
 
 
 @pytest.mark.parametrize("path", ACTS)
