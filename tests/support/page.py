@@ -163,7 +163,7 @@ class PaperView:
 
 def bridge(*views: PaperView, **more: Any) -> Bridge:
     """A bridge of these accounts."""
-    return Bridge(views=views, **more)
+    return Bridge(accounts=lambda: views, **more)
 
 
 async def never() -> None:

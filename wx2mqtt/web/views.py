@@ -48,16 +48,22 @@ class View(Protocol):
 class Bridge:
     """The bridge as the web server sees it.
 
-    `bell` rings when something may be different. `stuck` are loops that do not move. `problems` are those of
-    the file as it is now: of a reload that was refused, or, without any account, why the bridge does not run.
+    `accounts` may be others after a while. `bell` rings when something may be different. `stuck` are loops
+    that do not move. `problems` are those of the file as it is now: of a reload that was refused, or, without
+    any account, why the bridge does not run.
     """
 
-    views: Sequence[View] = ()
+    accounts: Callable[[], Sequence[View]] = tuple
     bell: Bell = field(default_factory=Bell)
     stuck: Callable[[], tuple[str, ...]] = tuple
     problems: Callable[[], tuple[Problem, ...]] = tuple
 
     @property
+    def views(self) -> Sequence[View]:
+        """The accounts as of now."""
+        return self.accounts()
+
+    @property
     def by_name(self) -> Mapping[str, View]:
-        """The accounts."""
+        """The same by name."""
         return {view.name: view for view in self.views}

@@ -112,6 +112,16 @@ CURES: Mapping[str, Cure] = {
             "请调大 storage.max_size,或减小 history.keep 和 media.keep。",
         ),
     ),
+    "account_failed": Cure(
+        (
+            "A fault of the bridge itself ended this account; the others go on.",
+            "桥接程序自身出错,此账号已停止;其他账号不受影响。",
+        ),
+        (
+            "It is begun again by itself, at the latest after five minutes. Please report what the log says.",
+            "它会自动重新启动,最迟五分钟后。请反馈日志中的内容。",
+        ),
+    ),
     "loops_stuck": Cure(
         ("A part of the bridge does not move any more.", "桥接程序的某一部分停止了运转。"),
         (
@@ -137,6 +147,16 @@ CURES: Mapping[str, Cure] = {
         (
             "Name fewer people in homeassistant.expose, or raise the broker's packet limit.",
             "请减少 homeassistant.expose 中的联系人,或调大代理的数据包上限。",
+        ),
+    ),
+    "account_failed": Cure(
+        (
+            "A fault of the bridge ended this account; it is begun again by itself.",
+            "桥接程序的错误使该账号停止;它会自动重新开始。",
+        ),
+        (
+            "If it happens again, report it with what the log says of 'account failed'.",
+            "若再次发生,请附上日志中“account failed”的内容进行反馈。",
         ),
     ),
     "unresolved_people": Cure(
