@@ -106,12 +106,12 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRef:
-    """Where a backend finds the bytes of a message again; `locator` is opaque to all others.
+    """Where a backend finds the bytes of a message again; `locator` is opaque to all others, and secret.
 
     `size` in bytes and `mime` are what was announced: nothing may be compared with them.
     """
 
-    locator: Mapping[str, str]
+    locator: Mapping[str, str] = field(repr=False)
     mime: str = ""
     size: int | None = None
     name: str = ""
@@ -352,7 +352,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The one result of a command; `code` is of the list in `mqtt/payloads.py`. `time` in milliseconds."""
+    """The one result of a command; `code` is of the list in `mqtt/payloads.py`. `time` in milliseconds.
+
+    `parts` and `parts_sent` count the messages of a text that was split, None where it was not. `fallback` is
+    what became of its other way: sent, failed or uncertain; empty where it took none.
+    """
 
     id: str
     user: str
@@ -363,6 +367,9 @@ class Result:
     time: int
     retry_after: float | None = None
     duplicate_possible: bool = False
+    parts: int | None = None
+    parts_sent: int | None = None
+    fallback: str = ""
 
 
 class LoginState(StrEnum):

@@ -201,10 +201,18 @@ class Gateway(Protocol):
         Raises `LoggedOut`, `Unreachable`, `Throttled`, `ProtocolViolation`.
         """
 
+    async def prepare(self, draft: Draft) -> None:
+        """Bring the attachment of a draft to WeChat, so that `send` has less to do. Nothing is delivered.
+
+        Without one nothing is done; what was brought a moment ago is not brought again. Raises what `send`
+        would, but never `OutcomeUnknown`.
+        """
+
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """Send once; no retry inside. Raises any leaf of `GatewayError`.
 
-        An attachment is uploaded first; what goes wrong until then is certainly not delivered.
+        An attachment that was not prepared is uploaded first; what goes wrong until then is certainly not
+        delivered.
         """
 
     async def act(self, action: Action, key: SendKey) -> Done:

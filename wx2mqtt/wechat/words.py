@@ -49,6 +49,7 @@ COMMON: Sentences = {
     # why a message was not taken
     "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息({ret})"),
     "not_uploaded": ("WeChat refused the file ({ret})", "微信拒绝了此文件({ret})"),
+    "no_media_id": ("WeChat took the file and gave it no name", "微信收到了文件,但没有给出编号"),
     "another_login": ("another login began meanwhile", "期间已开始另一次登录"),
     "bad_file": ("the file cannot be read", "无法读取此文件"),
     "empty_file": ("the file is empty", "文件为空"),

@@ -184,10 +184,16 @@ def _video(video: Entry, language: Language) -> _Content:
     return _Content(
         kind=Kind.VIDEO,
         text=placeholder(language, Kind.VIDEO),
-        detail=_seconds(video, "play_length"),
+        detail=_length(video),
         media=locators.of_file(video, told),
         thumbnail=locators.of_picture(video, "thumb_media"),
     )
+
+
+def _length(video: Entry) -> dict[str, Json]:
+    """How long a video is. Nobody says in which unit; none is shorter than a second (ilink 5.3)."""
+    length = number(video, "play_length")
+    return {"duration": float(length)} if 0 < length < 1000 else _seconds(video, "play_length")
 
 
 def _seconds(entry: Entry, key: str) -> dict[str, Json]:

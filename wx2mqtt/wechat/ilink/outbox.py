@@ -30,15 +30,24 @@ class Outbox:
         self._indicator = indicator
         self._uploader = Uploader(channel)
 
+    async def prepare(self, draft: Draft) -> None:
+        """As `Gateway.prepare`."""
+        if draft.attachment is not None:
+            self._must_be_possible(draft)
+            await self._uploader.uploaded(draft)
+
+    def _must_be_possible(self, draft: Draft) -> None:
+        if draft.kind not in CAPABILITIES.media or draft.attachment is None:
+            raise self._rejected("unsupported", "kind_unsupported", kind=draft.kind)
+        self._must_be_taken(draft.kind, draft.attachment)
+
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Gateway.send`."""
         if draft.kind is Kind.TEXT:
             item = self._text(draft)
             async with self._indicator.shown(draft.chat):
                 return await self._sent(draft.chat, item, key)
-        if draft.kind not in CAPABILITIES.media or draft.attachment is None:
-            raise self._rejected("unsupported", "kind_unsupported", kind=draft.kind)
-        self._must_be_taken(draft.kind, draft.attachment)
+        self._must_be_possible(draft)
         async with self._indicator.shown(draft.chat):
             item = await self._uploader.uploaded(draft)
             try:

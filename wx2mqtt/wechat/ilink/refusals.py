@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from wx2mqtt.wechat.ilink.codes import BUSY, LOGGED_OUT, OFTEN, REFUSED
-from wx2mqtt.wechat.ilink.window import Chat
+from wx2mqtt.wechat.ilink.window import QUOTA, Chat
 
 
 class Meaning(StrEnum):
@@ -54,4 +54,5 @@ def _of_window(chat: Chat, now: int, *, with_token: bool, has_file: bool) -> Mea
             return Meaning.AGAIN
         if has_file and chat.is_fresh(now):
             return Meaning.REJECTED
-    return Meaning.WINDOW if chat.is_old(now) or chat.is_open(now) else Meaning.QUOTA
+    used = len(chat.sent) >= QUOTA and not chat.is_old(now)
+    return Meaning.QUOTA if used else Meaning.WINDOW

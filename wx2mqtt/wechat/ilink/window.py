@@ -98,8 +98,3 @@ class Chat:
 def anew(chat: Chat) -> Chat:
     """The same person with a new bot: nothing that was said to the old one counts (ilink 10.1)."""
     return Chat(before=chat.before or bool(chat.wrote))
-
-
-def newer(one: Chat, other: Chat) -> Chat:
-    """Of two memories of the same chat the one that heard more lately; the first where they are equal."""
-    return other if other.wrote > one.wrote else one

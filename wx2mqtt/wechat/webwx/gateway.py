@@ -113,6 +113,12 @@ class WebWx:
             raise LoggedOut(self._channel.words("no_login"))
         return await self._inbox.receive(cursor)
 
+    async def prepare(self, draft: Draft) -> None:
+        """As `Gateway.prepare`."""
+        if self._outbox is None:
+            raise LoggedOut(self._channel.words("no_login"))
+        await self._outbox.prepare(draft)
+
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Gateway.send`."""
         if self._outbox is None:

@@ -31,14 +31,23 @@ class Outbox:
         self._people = people
         self._uploader = Uploader(channel)
 
+    async def prepare(self, draft: Draft) -> None:
+        """As `Gateway.prepare`."""
+        if draft.attachment is not None:
+            self._must_be_possible(draft)
+            await self._uploader.prepare(draft)
+
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Gateway.send`."""
         if draft.kind is Kind.TEXT:
             return await self._send_text(draft, key)
+        self._must_be_possible(draft)
+        return await self._send_media(draft, key)
+
+    def _must_be_possible(self, draft: Draft) -> None:
         if draft.kind not in CAPABILITIES.media or draft.attachment is None:
             raise self._rejected("unsupported", "kind_unsupported", kind=draft.kind)
         self._must_be_taken(draft.kind, draft.attachment)
-        return await self._send_media(draft, key)
 
     async def _send_text(self, draft: Draft, key: SendKey) -> Receipt:
         if draft.mention:

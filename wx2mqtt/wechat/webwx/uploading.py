@@ -46,18 +46,27 @@ class Uploader:
         self._kept: OrderedDict[_Key, Uploaded] = OrderedDict()
         self._under_way: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
+    async def prepare(self, draft: Draft) -> None:
+        """Bring the attachment of a draft, unless it is there. Raises as `uploaded`."""
+        await self._there(_key(draft), draft)
+
     async def uploaded(self, draft: Draft) -> Uploaded:
         """The attachment of a draft at WeChat; two drafts with the same one upload it once.
 
         Raises `Rejected` with code `bad_file` when it cannot be read.
         """
         key = _key(draft)
+        found = await self._there(key, draft)
+        self._kept[key] = replace(found, reused=True)  # from the next one on it is no fresh one
+        return found
+
+    async def _there(self, key: _Key, draft: Draft) -> Uploaded:
         lock = self._under_way.setdefault(key, asyncio.Lock())
         async with lock:
             known = self._kept.get(key)
             if known is not None:
                 self._kept.move_to_end(key)
-                return replace(known, reused=True)
+                return known
             fresh = await self._brought(draft)
             self._kept[key] = fresh
             if len(self._kept) > KEPT:

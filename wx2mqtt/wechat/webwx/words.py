@@ -71,7 +71,6 @@ _SENTENCES: dict[str, tuple[str, str]] = {
     ),
     "not_done": ("WeChat refused to do this ({ret})", "微信拒绝了此操作({ret})"),
     "no_group": ("WeChat made no group and said no reason", "微信没有建立群聊,也未说明原因"),
-    "no_media_id": ("WeChat took the file and gave it no name", "微信收到了文件,但没有给出编号"),
     "media_forgotten": (
         "WeChat no longer takes a file that was uploaded before ({why})",
         "微信不再接受先前上传的文件({why})",

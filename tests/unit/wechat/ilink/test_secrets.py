@@ -1,0 +1,87 @@
+"""Nothing secret of iLink gets into a log, an error or a repr, whatever the servers do (DESIGN P6)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.wechat.ilink.entries import BOT, KEY, ME, entry, image, text
+from tests.unit.wechat.ilink.files import draft
+from tests.unit.wechat.ilink.server import DEAD, World, answer, query, raw, scan
+from wx2mqtt.errors import GatewayError
+from wx2mqtt.model import Draft, Handle, Kind, SendKey
+from wx2mqtt.wechat.gateway import LoggedIn
+
+TROUBLES: list[Any] = [
+    raw(b"SECRET", 500),
+    raw(b"SECRET", 403),
+    raw(b'{"ret": -2, "errmsg": "SECRET'),
+    answer(ret=-5),
+    answer(**DEAD),
+    httpx.ReadError("SECRET"),
+    httpx.ConnectError("SECRET"),
+    httpx.ReadTimeout("SECRET"),
+]
+
+
+def secrets_of(world: World) -> set[str]:
+    """What went over the line and is nobody's business."""
+    found = {"SECRET", KEY.hex()}
+    for request in world.server.requests:
+        found |= {value for value in query(request).values() if len(value) > 5}
+        found |= {request.headers.get("Authorization", "").removeprefix("Bearer ")}
+    for body in world.server.bodies("getuploadurl"):
+        found |= {body["aeskey"], body["filekey"]}
+    return found - {""}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=[str(number) for number in range(len(TROUBLES))])
+async def test_no_trouble_brings_a_secret_out(
+    trouble: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The log is not redacted here: what is not in it cannot be forgotten to be.
+    world, told = World(typing=True), []
+    world.server.put(
+        "get_qrcode_status",
+        trouble,
+        scan("wait"),
+        answer(status="confirmed", bot_token="a:SECRET1234567", ilink_bot_id=BOT, ilink_user_id=ME),
+    )
+    async for step in world.gateway.login(resume=False):
+        told.append(repr(step)) if isinstance(step, LoggedIn) else None
+    cursor = (await world.log_in()).cursor
+    batch = await world.hear(cursor, entry(text(), image()))
+    told.append(repr(batch.items))
+    for call in (
+        "getupdates",
+        "sendmessage",
+        "getuploadurl",
+        "upload",
+        "download",
+        "getconfig",
+        "notifystop",
+    ):
+        world.server.put(call, trouble)
+    drafts = [Draft(chat=Handle(ME), kind=Kind.TEXT, text="ok"), draft(tmp_path)]
+    for number, one in enumerate(drafts):
+        try:
+            told.append(repr(await world.gateway.send(one, SendKey(str(number)))))
+        except GatewayError as error:
+            told.append(f"{error!r} {error}")
+    try:
+        told.append(repr(await world.gateway.receive(cursor)))
+    except GatewayError as error:
+        told.append(f"{error!r} {error}")
+    try:
+        async for _ in world.gateway.download(batch.items[1].media):
+            pass
+    except GatewayError as error:
+        told.append(f"{error!r} {error}")
+    await world.gateway.logout()
+    await world.gateway.close()
+    shown = "".join((*told, *capsys.readouterr()))
+    for secret in secrets_of(world):
+        assert secret not in shown
