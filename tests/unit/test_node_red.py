@@ -126,6 +126,26 @@ def test_topics_are_those_of_the_bridge():
     assert [topic for topic in heard | said if topic.startswith("wx/") and not is_known(topic)] == []
 
 
+def test_the_rights_in_deploy_mosquitto_are_enough_for_all_of_them():
+    acl = (FOLDER.parent / "mosquitto" / "acl").read_text().replace("@BASE@", "wx")
+    rights = re.findall(
+        r"(?m)^topic (read|write|readwrite) (\S+)$", acl.split("user node-red\n")[1].split("\nuser ")[0]
+    )
+
+    def may(do, topic):
+        forms = [
+            re.escape(form).replace(r"\+", "[^/]+").replace(r"/\#", "(/.*)?")
+            for how, form in rights
+            if do in how
+        ]
+        concrete = re.sub(r"\$\{[^}]+\}|\+", "any", topic)
+        return any(re.fullmatch(form, concrete) for form in forms)
+
+    topics = {topic for node in FUNCTIONS for topic in re.findall(r"topic: [`']([^`']+)[`']", node["func"])}
+    assert [topic for topic in topics if not topic.startswith("wx/in/") and not may("write", topic)] == []
+    assert [node["topic"] for node in of_type(NODES, "mqtt in") if not may("read", node["topic"])] == []
+
+
 def test_another_base_topic_can_be_put_in_by_replacing_text():
     """As the README says: `wx` stands nowhere but in topics."""
     for path in FILES:
