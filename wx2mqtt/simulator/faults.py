@@ -23,7 +23,7 @@ class FaultKind(StrEnum):
     HTML = "html"  # a web page with status 200
     EMPTY = "empty"  # status 200 and no body
     BAD_STATUS_LINE = "bad_status_line"
-    STUCK = "stuck"  # webwxsync brings nothing and the key stays
+    STUCK = "stuck"  # webwxsync or getupdates brings nothing, and the key or cursor stays
     HUGE = "huge"  # value: bytes of JSON that come (none: 200 MB)
     DEEP = "deep"  # value: how deep the JSON is nested (none: 100,000)
     DIGITS = "digits"  # value: how many digits a number in the JSON has (none: 1,000,000)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.content import PIECE
-from wx2mqtt.simulator.endpoints import sync
 from wx2mqtt.simulator.exchange import Answer, Manner, Receive, Stream, until_gone
 from wx2mqtt.simulator.faults import Fault, FaultKind
 from wx2mqtt.simulator.routes import Endpoint, carry_out
@@ -39,8 +38,8 @@ async def happen(fault: Fault, endpoint: Endpoint, call: Call, receive: Receive)
         return _STRANGE[fault.kind](fault, endpoint)
     if fault.kind is FaultKind.DELAY:
         await until_gone(receive, float(fault.value or 0))
-    if fault.kind is FaultKind.STUCK:
-        endpoint = dataclasses.replace(endpoint, handler=sync.stuck)
+    if fault.kind is FaultKind.STUCK and endpoint.stuck:
+        endpoint = dataclasses.replace(endpoint, handler=endpoint.stuck)
     answer = await carry_out(endpoint, call)
     if fault.kind is FaultKind.LATE:
         await until_gone(receive, float(fault.value or 0))

@@ -20,11 +20,12 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One call. `refused` makes the answer for a Ret."""
+    """One call. `refused` makes the answer for a Ret; `stuck` is what it does when nothing goes on."""
 
     name: str
     handler: Handler
     refused: Callable[[int], Answer]
+    stuck: Handler | None = None
 
 
 def _json(ret: int) -> Answer:
@@ -70,7 +71,7 @@ _TABLE = (
     Endpoint(name="webwxbatchgetcontact", handler=people.webwxbatchgetcontact, refused=_json),
     Endpoint(name="webwxoplog", handler=actions.webwxoplog, refused=_json),
     Endpoint(name="synccheck", handler=sync.synccheck, refused=_retcode),
-    Endpoint(name="webwxsync", handler=sync.webwxsync, refused=_json),
+    Endpoint(name="webwxsync", handler=sync.webwxsync, refused=_json, stuck=sync.stuck),
     Endpoint(name="webwxsendmsg", handler=send.webwxsendmsg, refused=_json),
     Endpoint(name="webwxcheckupload", handler=upload.webwxcheckupload, refused=_json),
     Endpoint(name="webwxuploadmedia", handler=upload.webwxuploadmedia, refused=_json),
@@ -95,11 +96,21 @@ _TABLE = (
 )
 
 
-def _of_ilink(name: str, handler: ilink.Handler) -> Endpoint:
+def _carried_out(name: str, handler: ilink.Handler) -> Handler:
     async def carried_out(call: Call) -> Answer:
         return await ilink.carry_out(handler, ilink_checks.Call(name, call.request, call.wechat.ilink))
 
-    return Endpoint(name=name, handler=carried_out, refused=ilink_answers.refused)
+    return carried_out
+
+
+def _of_ilink(name: str, handler: ilink.Handler) -> Endpoint:
+    stuck = ilink.STUCK.get(name)
+    return Endpoint(
+        name=name,
+        handler=_carried_out(name, handler),
+        refused=ilink_answers.refused,
+        stuck=stuck and _carried_out(name, stuck),
+    )
 
 
 _ILINK = {path: _of_ilink(*found) for path, found in ilink.PATHS.items()}

@@ -174,6 +174,48 @@ async def test_a_busy_loop_is_stopped(sim: Simulator, bound: ILinkClient):
     assert await bound.violations() == ["getupdates: a busy loop of getupdates"]
 
 
+async def test_polls_that_are_held_to_their_end_are_no_busy_loop(sim: Simulator, bound: ILinkClient):
+    await bound.control("settings", hold_updates=0.001, poll_limit=3)
+    for _ in range(5):
+        assert await bound.new() == []
+    assert await bound.violations() == []
+
+
+async def test_polls_that_the_program_leaves_at_once_are_one(sim: Simulator, bound: ILinkClient):
+    sim.wechat.ilink.settings.poll_limit = 2
+    bot = sim.wechat.ilink.bot_of("me")
+    assert bot is not None
+    for number in range(1, 3):
+        poll = await held(sim, bound)
+        poll.cancel()
+        await asyncio.gather(poll, return_exceptions=True)
+        await bound.control("say", text="x")  # wakes what was left
+        assert await sim.wechat.ilink.bell.wait_for(lambda n=number: len(bot.idle) == n, 5)  # type: ignore[misc]
+        assert number == 2 or texts(await bound.new()) == ["x"]
+    assert (await bound.post("getupdates", get_updates_buf="")).status_code == 503
+
+
+async def test_stuck_servers_bring_nothing_and_the_same_cursor(bound: ILinkClient):
+    await bound.control("say", text="x")
+    for name in ("getupdates", "sendmessage"):
+        await bound.http.post("/sim/fault", json={"endpoint": name, "kind": "stuck"})
+    assert await bound.poll() == {"ret": 0, "msgs": [], "get_updates_buf": ""}
+    assert texts(await bound.new()) == ["x"]
+    assert "message_id" in await bound.send({"type": 1, "text_item": {"text": "sends are never stuck"}})
+
+
+@pytest.mark.parametrize(
+    ("where", "answer"),
+    [("ret", {"ret": -14}), ("both", {"ret": -14, "errcode": -14})],
+)
+async def test_the_number_of_a_dead_token_may_stand_elsewhere(
+    bound: ILinkClient, where: str, answer: dict[str, int]
+):
+    await bound.control("settings", stale_in=where)
+    await bound.control("kill")
+    assert await bound.poll() == {**answer, "errmsg": "session timeout"}
+
+
 async def test_the_control_tells_when_everything_has_arrived(bound: ILinkClient):
     await bound.control("say", text="x")
     assert await bound.seen("wait", **{"for": "seen", "seconds": 0}) == {"ready": False}

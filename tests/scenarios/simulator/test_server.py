@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.web_client import PREFIX, WebClient
+from wx2mqtt.simulator import certificates
 from wx2mqtt.simulator.announcement import SimulatorOptions
 from wx2mqtt.simulator.hosts import ALL_HOSTS
 from wx2mqtt.simulator.server import Simulator, run_simulator
@@ -68,6 +69,19 @@ async def test_tls_has_a_certificate_for_every_name_of_wechat(tmp_path: Path):
                 answer = await client.get(url, headers={"Host": host}, extensions=options)
                 assert answer.status_code == 200, host
     assert (tmp_path / "tls" / "server.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_certificate_of_an_earlier_version_that_lacks_names_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(certificates, "ALL_HOSTS", ALL_HOSTS[:3])
+        certificates.server_context(tmp_path)
+    before = (tmp_path / "server.pem").read_bytes()
+    certificates.server_context(tmp_path)
+    after = (tmp_path / "server.pem").read_bytes()
+    certificates.server_context(tmp_path)
+    assert before != after == (tmp_path / "server.pem").read_bytes()
 
 
 async def test_a_client_that_trusts_the_ca_trusts_the_next_run_too(tmp_path: Path):

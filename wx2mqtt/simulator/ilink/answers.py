@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wx2mqtt.simulator import wire
 from wx2mqtt.simulator.exchange import HTML, Answer, Headers
+from wx2mqtt.simulator.ilink.settings import Where
 
 JSON = "application/json"
 STALE = -14
@@ -27,9 +28,15 @@ def nothing() -> Answer:
     return Answer(content_type=JSON)
 
 
-def stale() -> Answer:
-    """The token is dead: no `ret` (ilink 4.2)."""
-    return json(errcode=STALE, errmsg="session timeout")
+def stale(where: Where = "errcode") -> Answer:
+    """The token is dead; mostly there is no `ret` (ilink 4.2)."""
+    return json(**coded(STALE, where), errmsg="session timeout")
+
+
+def coded(number: int, where: Where) -> dict[str, int]:
+    """The number of a refusal: in `ret`, in `errcode`, or in both (ilink 10.3)."""
+    names = {"ret": ("ret",), "errcode": ("errcode",), "both": ("ret", "errcode")}[where]
+    return dict.fromkeys(names, number)
 
 
 def refused(ret: int) -> Answer:

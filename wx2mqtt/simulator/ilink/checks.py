@@ -55,6 +55,11 @@ class Call:
         return self.refuse(answers.json(ret=-2, errmsg="invalid arguments"), what)
 
 
+def stale(call: Call) -> Answer:
+    """The token is dead."""
+    return answers.stale(call.network.settings.stale_in)
+
+
 def method(call: Call, *wanted: str) -> None:
     """The HTTP method is one of these."""
     got = call.request.method
@@ -127,7 +132,7 @@ def signed(call: Call) -> tuple[Bot, Fields]:
     method(call, "POST")
     host(call)
     for wrong in app(call):
-        raise call.refuse(answers.stale(), wrong)
+        raise call.refuse(stale(call), wrong)
     bot = _bot(call)
     fields = posted(call)
     _new_uin(call, bot)
@@ -138,10 +143,10 @@ def signed(call: Call) -> tuple[Bot, Fields]:
 def _bot(call: Call) -> Bot:
     kind, _, token = call.request.headers.get("authorization", "").partition(" ")
     if kind != "Bearer" or not token:
-        raise call.refuse(answers.stale(), "Authorization is not Bearer and a token")
+        raise call.refuse(stale(call), "Authorization is not Bearer and a token")
     bot = call.network.bots.get(token)
     if bot is None or not bot.alive:
-        raise Refusal(answers.stale())
+        raise Refusal(stale(call))
     return bot
 
 

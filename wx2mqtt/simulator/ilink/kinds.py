@@ -140,7 +140,7 @@ def _video(asked: Asked) -> Built:
     item = {
         "media": brought.media,
         "video_size": asked.number("size", brought.sealed_size),
-        "play_length": asked.number("seconds", 3),
+        "play_length": asked.number("seconds", 3) * 1000,
         "video_md5": str(asked.detail.get("md5", brought.plain.md5)),
         **thumb.fields,
     }

@@ -28,6 +28,9 @@ PATHS: dict[str, tuple[str, Handler]] = {
 }
 """Name and handler by path."""
 
+STUCK: dict[str, Handler] = {"getupdates": updates.stuck}
+"""What a call does while it is stuck."""
+
 
 async def carry_out(handler: Handler, call: Call) -> Answer:
     """Answer a call; a refusal is an answer, too."""

@@ -132,10 +132,7 @@ def _token_refused(call: Call, bot: Bot, message: _Message) -> str | None:
 
 
 def _refused(call: Call, words: str) -> Answer:
-    where = call.network.settings.code_in
-    code = {"ret": -2} if where != "errcode" else {}
-    if where != "ret":
-        code["errcode"] = -2
+    code = answers.coded(-2, call.network.settings.code_in)
     return answers.json(**code, **({"errmsg": words} if words else {}))
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from wx2mqtt.simulator.adjustable import Adjustable
 
+Where = Literal["ret", "errcode", "both"]
 Often = Literal["sometimes", "always", "never"]
 """`sometimes`: in every other answer, beginning with the first."""
 
@@ -38,7 +39,7 @@ class ILinkSettings(Adjustable):
     redeliver_after: float = (
         0.0  # each message comes again under a new id so long after it was given; 0: never
     )
-    poll_limit: int = 10  # answers with no news in a second, then HTTP 503 and a violation; 0: no limit
+    poll_limit: int = 10  # polls that ended at once with nothing, in a second; then HTTP 503; 0: no limit
     # sending (ilink 6, 10)
     window_hours: float = 24.0
     quota: int = 10  # messages for each of the person's
@@ -48,7 +49,8 @@ class ILinkSettings(Adjustable):
     refuse_tokens: str = ""  # sends with a context token: -2 with these words, those without one pass
     need_token: bool = False  # sends without a context token: prepare failed
     answer: Literal["id", "only_id", "ret", "object", "empty"] = "id"  # ret, object, empty: no message_id
-    code_in: Literal["ret", "errcode", "both"] = "ret"  # where the number of a refusal stands
+    stale_in: Where = "errcode"  # where the -14 of a dead token stands
+    code_in: Where = "ret"  # where the number of a refusal stands
     drop_repeats: bool = True  # a known client_id is answered and not delivered again
     # media (ilink 8)
     media_limit: int = 0  # bytes of a file of a bot; 0: no limit is known

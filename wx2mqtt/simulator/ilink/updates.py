@@ -34,20 +34,30 @@ async def notifystop(call: Call) -> Answer:
 async def getupdates(call: Call) -> Answer:
     """The long poll: holds until there is something after the cursor (ilink 4.2 to 4.4)."""
     bot, fields = checks.signed(call)
+    _not_too_often(call, bot)
     position = _position(call, bot, fields)
+    settings = call.network.settings
     with _alone(call, bot):
         bot.acknowledge(position)
         call.network.changed()
-        await bot.bell.wait_for(
-            lambda: not bot.alive or bot.head > position, call.network.settings.hold_updates
-        )
+        news = await bot.bell.wait_for(lambda: not bot.alive or bot.head > position, settings.hold_updates)
     if not bot.alive:
-        return answers.stale()
+        return checks.stale(call)
     if call.request.transport.is_closing():
+        bot.idle.append(time.monotonic())
+        call.network.changed()
         return answers.json()
-    part = bot.after(position, call.network.settings.updates_batch)
+    if not news and not settings.hold_updates:
+        bot.idle.append(time.monotonic())
+    part = bot.after(position, settings.updates_batch)
     redelivery.plan(call.network, bot, part.messages)
     return _answer(call, bot, part.messages, str(fields["get_updates_buf"]), part.end)
+
+
+async def stuck(call: Call) -> Answer:
+    """A fault: nothing is new, and the cursor stays."""
+    _, fields = checks.signed(call)
+    return answers.json(ret=0, msgs=[], get_updates_buf=fields.get("get_updates_buf"))
 
 
 def _position(call: Call, bot: Bot, fields: checks.Fields) -> int:
@@ -82,12 +92,8 @@ def _alone(call: Call, bot: Bot) -> Iterator[None]:
 def _answer(call: Call, bot: Bot, messages: Sequence[bytes], cursor: str, end: int) -> Answer:
     settings = call.network.settings
     bot.answers += 1
-    if not messages:
-        if _too_often(bot, settings.poll_limit):
-            call.violation("a busy loop of getupdates")
-            return answers.page(503)
-        if _now(settings.empty_answer, bot.answers):
-            return answers.json()
+    if not messages and _now(settings.empty_answer, bot.answers):
+        return answers.json()
     fields: dict[str, object] = {"ret": 0} if _now(settings.tell_ret, bot.answers) else {}
     fields["get_updates_buf"] = bot.cursor(end) if messages else cursor
     if settings.told_hold and _now(settings.tell_hold, bot.answers):
@@ -100,7 +106,8 @@ def _now(often: Often, number: int) -> bool:
     return often == "always" or (often == "sometimes" and number % 2 == 1)
 
 
-def _too_often(bot: Bot, limit: int) -> bool:
-    now = time.monotonic()
-    bot.idle.append(now)
-    return bool(limit) and sum(one > now - 1.0 for one in bot.idle) > limit
+def _not_too_often(call: Call, bot: Bot) -> None:
+    """A busy loop: polls that the program left, or that were answered at once with nothing."""
+    limit, second = call.network.settings.poll_limit, time.monotonic() - 1.0
+    if limit and sum(one > second for one in bot.idle) >= limit:
+        raise call.refuse(answers.page(503), "a busy loop of getupdates")
