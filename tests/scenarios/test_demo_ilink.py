@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.ilink_client import APP
 from tests.support.terminal import Terminal
 
 FREE = ("--simulator-port", "0", "--mqtt-port", "0", "--web-port", "0")
@@ -58,3 +59,13 @@ def test_it_shows_the_code_on_the_phone_page_and_says_how_to_go_on(terminal: Ter
 
 def test_a_backend_that_is_none_ends_with_2(terminal: Terminal):
     assert terminal.run("demo", "--backend", "telex").code == 2
+
+
+def test_a_simulator_that_scans_by_itself_binds_the_owner(terminal: Terminal):
+    with terminal.running("simulate", "--port", "0", "--autoscan") as simulator:
+        url = re.search(r"http://[\d.:]+", simulator.until("/sim is the phone"))
+        assert url
+        with httpx.Client(base_url=f"{url[0]}/ilink/bot/", headers=APP, trust_env=False) as program:
+            code = program.get("get_bot_qrcode", params={"bot_type": "3"}).json()["qrcode"]
+            told = [program.get("get_qrcode_status", params={"qrcode": code}).json() for _ in range(2)]
+    assert [one["status"] for one in told] == ["scaned", "confirmed"]
