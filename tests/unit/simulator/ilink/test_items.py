@@ -56,6 +56,7 @@ def test_a_picture_brings_its_file(storage):
     item = read(image(uploaded(storage)), storage, "me")
     assert (item.kind, item.visible, item.fault, item.wrong, item.odd) == ("image", True, "", "", ())
     assert item.sha256 == Given(DATA).sha256
+    assert item.media is not None
     assert (item.media.size, item.media.mime) == (len(DATA), "image/jpeg")
 
 
