@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.scenarios.test_backup import wx2mqtt
-from tests.support.broker import DURABLE
+from tests.support.broker import DURABLE, free_port
 from tests.support.ear import Ear
-from tests.support.guest import session_present
+from tests.support.guest import Guest, session_present
 from tests.support.home import Home, at_home
+from tests.unit.store.test_removal import fill
+from wx2mqtt.app.running import Surroundings, opened
+from wx2mqtt.cli.purge import purge
+from wx2mqtt.mqtt.embedded import Embedded
+from wx2mqtt.service import control
+from wx2mqtt.service.systemd import Notifier
+from wx2mqtt.settings.load import load
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.folder import DATABASE, Folder
 
 DEVICE = "homeassistant/device/wx2mqtt_old/config"
 
@@ -137,3 +149,66 @@ async def test_topics_that_another_account_has_by_now_stay(home):
     assert (code, b"those of account 'renamed' now" in out) == (0, True)
     assert "wx/bridge/state" in await home.hear(retained, home)
     assert not await home.hear(session_present, home.broker.port, "wx2mqtt-home")
+
+
+async def _fill(store: Path) -> None:
+    folder = Folder.open(store)
+    database = await Database.open(store / DATABASE)
+    await fill(database, "old")
+    await database.close()
+    folder.close()
+
+
+def embedded(store: Path, port: int, use: Callable[[int], object]) -> object:
+    """Something done at the embedded broker, which runs meanwhile."""
+
+    async def whole() -> object:
+        async with Embedded(store, port=port) as own:
+            assert own.kind == "mosquitto"
+            return await asyncio.to_thread(use, own.port)
+
+    return asyncio.run(whole())
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running):
+    store, port = tmp_path / "store", free_port()
+    asyncio.run(_fill(store))
+
+    def say(port: int) -> None:
+        with Guest(port, client_id="wx2mqtt-old", stays=True) as one:
+            one.subscribe("base/old/out/#")
+            one.publish("base/old/bridge/state", b"offline", retain=True)
+
+    embedded(store, port, say)
+    (tmp_path / "wx2mqtt.yaml").write_text(
+        f"mqtt: {{url: embedded}}\nstorage: {{path: {store}}}\naccounts: {{new: {{}}}}\n"
+    )
+    loaded = load(tmp_path / "wx2mqtt.yaml", {})
+    around = Surroundings(env={}, notifier=Notifier({}), embedded_port=port)
+
+    def take_away(_: int = 0) -> None:
+        purge(loaded, around, "old", yes=True, broker=True)
+
+    async def beside() -> None:
+        async with (
+            opened(loaded, around, serve=False) as app,
+            control.serve(store, app.do),
+            Embedded(store, port=port),
+        ):
+            await asyncio.to_thread(take_away)
+
+    if running:
+        asyncio.run(beside())
+    else:
+        take_away()
+
+    def left(port: int) -> tuple[list[str], bool]:
+        with Guest(port) as one:
+            one.subscribe("base/old/#", "end")
+            one.publish("end", b"")
+            one.wait("end", b"")
+            topics = [topic for topic, *_ in one.heard if topic != "end"]
+        return topics, session_present(port, "wx2mqtt-old")
+
+    assert embedded(store, port, left) == ([], False)
