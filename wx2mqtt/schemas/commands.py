@@ -20,6 +20,7 @@ from wx2mqtt.schemas.shape import (
     text,
     thing,
     to,
+    whole,
 )
 
 _NOT_BLANK = {"pattern": r"\S"}
@@ -101,5 +102,10 @@ def _result() -> Schema:
             "time": moment(""),
             "retry_after": nothing_known(number("seconds", minimum=0)),
             "duplicate_possible": flag("an attempt was never answered: it may have arrived twice"),
+        },
+        {
+            "parts": whole("messages that a long text became", 1),
+            "parts_sent": nothing_known(whole("of them")),
+            "fallback": filled("what became of the other way"),
         },
     )

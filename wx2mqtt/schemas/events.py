@@ -73,8 +73,12 @@ EVENTS: Mapping[str, Event] = {
     ),
     "held": Event(
         "a command waits for a chance to be sent",
-        must={"command_id": filled(), "reason": filled("what it waits for, in one word")},
-        may={"until": moment("when it is given up"), "message": text("in words")},
+        must={
+            "command_id": filled(),
+            "until": moment("when it is given up"),
+            "why": filled("what it waits for, in one word"),
+            "hint": text("what a person can do"),
+        },
     ),
     "session_lost": Event(
         "the broker forgot our session: commands that it had not delivered are gone",

@@ -90,6 +90,7 @@ def _health() -> Schema:
         "problems": many(filled(), "what is not as it should be, in single words"),
         "state": one_of(LoginState),
         "uptime": number("seconds", minimum=0),
+        "faults": whole("faults of the bridge itself that ended the account; it was begun again"),
         "wechat": thing(
             "",
             {"throttled": number("seconds for which WeChat wants to be left alone", minimum=0)},
