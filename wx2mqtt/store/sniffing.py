@@ -17,6 +17,7 @@ _SIGNATURE = 8192  # bytes in which `filetype` looks for signatures, and we for 
 
 ANYTHING = "application/octet-stream"
 _TEXTUAL = (b"%PDF-", b"{\\rtf", b"%!PS")  # their heads may be all text, and they are none
+_SILK = (b"#!SILK", b"\x02#!SILK")  # voices of iLink: Tencent's form of it has a byte before its name
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _BEFORE = {"<?": "?>", "<!--": "-->"}  # what may stand before the first tag, and how it ends
 _HTML = re.compile(r"<(?:!doctype\s+html|html|head|body|script|title)\b", re.IGNORECASE)
@@ -30,6 +31,7 @@ _ENDINGS = {
     "application/json": ".json",
     "video/mp4": ".mp4",
     "audio/mpeg": ".mp3",
+    "audio/silk": ".silk",
     ANYTHING: ".bin",
 }
 
@@ -107,4 +109,6 @@ def _binary(signature: bytes) -> Sort:
     known = filetype.guess(signature)
     if known is not None:
         return Sort(known.mime, _ENDINGS.get(known.mime, f".{known.extension}"))
+    if signature.startswith(_SILK):
+        return _own("audio/silk")
     return _own("video/mp4" if signature[4:8] == b"ftyp" else ANYTHING)

@@ -143,7 +143,7 @@ class Knock:
     """What became of one request to one of WeChat's hosts that asked for nothing: can it be reached at all?
 
     `outcome` is ok no_name no_connection certificate no_tls no_answer or broken_answer; `why` says more where
-    there is more. `ahead` is by how many seconds our clock is ahead of the host's, None where it does not tell.
+    there is more. `ahead` is by how many seconds our clock is ahead of the host's, None where it tells none.
     """
 
     host: str

@@ -33,6 +33,8 @@ def mime(data: bytes) -> str:
         (picture("WEBP"), "image/webp", ".webp"),
         (b"\xff\xf3\x40\xc4" + bytes(100), "audio/mpeg", ".mp3"),
         (b"ID3\x03\x00" + bytes(100), "audio/mpeg", ".mp3"),
+        (b"\x02#!SILK_V3\x0c\x00" + bytes(100), "audio/silk", ".silk"),
+        (b"#!SILK_V3\x0c\x00" + bytes(100), "audio/silk", ".silk"),
         (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(100), "video/mp4", ".mp4"),
         (b"\x00\x00\x00\x18ftypiso6\x00\x00\x00\x00iso6avc1" + bytes(100), "video/mp4", ".mp4"),
         (b"PK\x03\x04" + bytes(100), "application/zip", ".zip"),

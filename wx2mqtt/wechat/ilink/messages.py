@@ -133,8 +133,8 @@ def _read(item: Entry, language: Language) -> _Content:
             return _file(inner(item, "file_item"), language)
         case Item.VIDEO:
             return _video(inner(item, "video_item"), language)
-    number_ = text(item, "type")[:20]
-    detail: dict[str, Json] = {"type": number_} if number_ else {}
+    told = item.get("type")
+    detail: dict[str, Json] = {"type": told} if type(told) is int else {}
     return _Content(kind=Kind.UNSUPPORTED, text=placeholder(language, Kind.UNSUPPORTED), detail=detail)
 
 

@@ -1,0 +1,269 @@
+"""An account on iLink through the whole bridge: login, messages, files, answers, and the end of a login."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.scanner import codes_in
+
+SAMPLES = Path(__file__).parents[2] / "wx2mqtt" / "simulator" / "samples"
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]:
+    async with at_ilink_home(tmp_path, DURABLE) as home:
+        yield home
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(with_mosquitto: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILinkHome]:
+    """One home for the tests that leave it as it was; the person has written to the bot."""
+    async with at_ilink_home(tmp_path_factory.mktemp("ilink"), DURABLE) as home:
+        await home.log_in()
+        await home.bot.write("hello")
+        await home.body("wx/in/me", text="hello")
+        yield home
+
+
+of_module = pytest.mark.asyncio(loop_scope="module")
+
+
+def login(home: ILinkHome, **wanted: Any) -> Any:
+    return home.body("wx/login/state", **wanted)
+
+
+# login
+
+
+async def test_a_login_from_the_code_to_the_first_message(home: ILinkHome):
+    home.bridge.start()
+    state = await login(home, state="waiting_for_scan")
+    assert state["needs"] == "scan"
+    assert "qr_expires" in state
+    url = (await home.hear(home.ear.wait, "wx/login/url")).payload.decode()
+    picture = await home.hear(home.ear.wait, "wx/login/qr", lambda one: codes_in(one.payload) == [url])
+    assert url.startswith("https://liteapp.weixin.qq.com/q/")
+    assert picture
+    await home.bot.wait("code")
+    await home.bot.post("ilink/scan")
+    assert (await login(home, state="waiting_for_confirm"))["needs"] == "confirm"
+    await home.bot.post("ilink/confirm")
+    assert await login(home, state="online", reason="logged in", needs="nothing")
+    message_id = await home.bot.write("开灯 ☀")
+    body = await home.body("wx/in/me", id=message_id)
+    assert body["chat"] == {"kind": "friend", "name": "me"}
+    assert body["sender"] == {"user": "me", "name": "", "self": False} or body["sender"]["self"] is False
+    assert (body["trusted"], body["kind"], body["text"]) == (True, "text", "开灯 ☀")
+
+
+async def test_without_a_name_of_the_owner_s_it_is_called_owner(home: ILinkHome):
+    home.bridge.configure(home.settings({"contacts": {}}))
+    await home.log_in()
+    await home.bot.write("hello")
+    assert (await home.body("wx/in/owner", text="hello"))["trusted"] is True
+    contacts = await home.body("wx/contacts", count=1)
+    assert [one["user"] for one in contacts["contacts"]] == ["owner"]
+
+
+async def test_the_number_on_the_phone_is_typed_by_request(home: ILinkHome):
+    await home.phone.post("ilink/settings", verify_code=True)
+    home.bridge.start()
+    await home.bot.wait("code")
+    await home.bot.post("ilink/scan")
+    state = await login(home, state="waiting_for_confirm", needs="code")
+    assert "number" in state["reason"]
+    await home.bot.wait("number")
+    number = (await home.phone.get("ilink/state"))["codes"][-1]["number"]
+    wrong = "000000" if number != "000000" else "111111"
+    assert (await home.ask("login", {"code": wrong}))["status"] == "ok"
+    await login(
+        home, needs="code", reason="that was not the number; type the one that WeChat shows on the phone now"
+    )
+    assert (await home.ask("login", {"code": number}))["status"] == "ok"
+    await login(home, state="waiting_for_confirm", needs="confirm")
+    await home.bot.post("ilink/confirm")
+    await login(home, state="online")
+    assert (await home.ask("login", {"code": "123456"}))["code"] == "bad_request"
+    assert (await home.ask("login", {"code": "12x"}))["code"] == "bad_request"
+
+
+async def test_another_person_than_expected_is_refused(home: ILinkHome):
+    home.bridge.configure(home.settings({"expect": {"ilink": "o9cq80somebody@im.wechat"}}))
+    home.bridge.start()
+    await home.scan()
+    state = await login(home, state="refused")
+    assert state["needs"] == "relogin"
+    assert "expect.ilink" in state["reason"]
+    assert "o9cq80" not in state["reason"]
+
+
+async def test_a_restart_needs_no_scan_and_loses_nothing(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("before")
+    await home.body("wx/in/me", text="before")
+    await home.hear(home.bridge.kill)
+    await home.bot.write("while away")
+    await home.restart()
+    assert (await home.body("wx/in/me", text="while away"))["seq"] == 2
+    assert (await home.tell("me", "welcome back"))["status"] == "sent"
+    assert [one["token"] for one in await home.bot.bot_sent(1)] == ["newest"]
+
+
+async def test_a_login_that_ends_says_why_and_a_new_one_keeps_the_topic(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("one")
+    await home.body("wx/in/me", text="one")
+    since = home.ear.count
+    await home.bot.post("ilink/kill")
+    state = await login(home, state="logged_out", since=since)
+    assert state["needs"] == "relogin"
+    assert "somewhere else" in state["reason"]
+    scan = await login(home, state="waiting_for_scan", since=since)
+    assert "somewhere else" in scan["reason"]
+    await home.scan()
+    await login(home, state="online", since=since)
+    await home.bot.write("two")
+    assert (await home.body("wx/in/me", text="two"))["seq"] == 2
+
+
+async def test_whoever_logs_out_and_scans_again_needs_no_new_bot(home: ILinkHome):
+    await home.log_in()
+    assert (await home.ask("logout"))["status"] == "ok"
+    await login(home, state="logged_out")
+    since = home.ear.count
+    await home.ask("login")
+    await home.scan()
+    await login(home, state="online", since=since)  # it was bound to us all the time
+    assert (await home.phone.get("ilink/state"))["bindings"] == 1
+
+
+async def test_a_message_that_comes_again_under_a_new_id_is_dropped(home: ILinkHome):
+    await home.log_in()
+    first = await home.bot.write("toggle")
+    await home.body("wx/in/me", id=first)
+    again = await home.bot.post("ilink/redeliver")
+    await home.bot.write("after")
+    assert (await home.body("wx/in/me", text="after"))["seq"] == 2
+    heard = [json.loads(one.payload) for one in home.ear.heard if one.topic == "wx/in/me"]
+    assert again["msg_id"] not in {one["id"] for one in heard}
+
+
+# what comes in
+
+
+@of_module
+@pytest.mark.parametrize(
+    ("kind", "mime"),
+    [("image", "image/jpeg"), ("voice", "audio/silk"), ("file", "application/pdf"), ("video", "video/mp4")],
+)
+async def test_bytes_come_as_they_were_sent(shared: ILinkHome, kind: str, mime: str):
+    message_id = await shared.bot.write("a.pdf" if kind == "file" else "said", kind=kind)
+    body = await shared.body("wx/in/me", id=message_id)
+    event = await shared.body("wx/event/media", message_id=message_id)
+    truth = (await shared.bot._http.get(f"/sim/ilink/media/{message_id}")).content
+    assert body["kind"] == kind
+    assert (event["state"], event["size"], event["sha256"]) == (
+        "ready",
+        len(truth),
+        hashlib.sha256(truth).hexdigest(),
+    )
+    assert (shared.bridge.store / event["path"]).read_bytes() == truth
+    assert event["mime"] == mime
+
+
+@of_module
+@pytest.mark.parametrize("key", ["hex", "24", "44", "both", "none"])
+async def test_a_picture_opens_with_every_form_of_its_key(shared: ILinkHome, key: str):
+    message_id = await shared.bot.write(kind="image", detail={"key": key})
+    event = await shared.body("wx/event/media", message_id=message_id)
+    assert event["state"] == "ready"
+
+
+@of_module
+@pytest.mark.parametrize(("key", "state"), [("wrong", "failed"), ("bad", "gone")])
+async def test_a_picture_whose_key_is_wrong_is_said_to_be(shared: ILinkHome, key: str, state: str):
+    message_id = await shared.bot.write(kind="image", detail={"key": key})
+    body = await shared.body("wx/in/me", id=message_id)
+    if state == "gone":
+        assert body["image"]["state"] == "gone"
+    else:
+        assert (await shared.body("wx/event/media", message_id=message_id))["state"] == "failed"
+
+
+@of_module
+async def test_what_wechat_heard_in_a_voice_is_its_text(shared: ILinkHome):
+    message_id = await shared.bot.write("开灯", kind="voice")
+    body = await shared.body("wx/in/me", id=message_id)
+    assert body["text"] == "开灯"
+    assert body["voice"]["transcript"] is True
+
+
+@of_module
+async def test_an_answer_to_what_we_said_names_the_command(shared: ILinkHome):
+    result = await shared.tell("me", {"text": "door open, window shut", "id": "alarm-7"})
+    message_id = await shared.bot.write("close it", kind="quote_id", detail={"msg_id": result["message_id"]})
+    body = await shared.body("wx/in/me", id=message_id)
+    assert (body["kind"], body["text"]) == ("quote", "close it")
+    assert body["quote"] == {
+        "id": result["message_id"],
+        "kind": "text",
+        "text": "door open, window shut",
+        "self": True,
+        "command_id": "alarm-7",
+    }
+
+
+@of_module
+async def test_a_new_kind_of_item_is_told_as_one(shared: ILinkHome):
+    await shared.bot.post("ilink/raw", messages=[_raw({"type": 99, "new_item": {}}), _raw({"type": 1})])
+    body = await shared.body("wx/in/friend", kind="unsupported")
+    assert (body["unsupported"], body["trusted"]) == ({"type": 99}, False)
+
+
+def _raw(item: dict[str, Any]) -> dict[str, Any]:
+    return {"message_type": 1, "message_state": 2, "item_list": [item], "from_user_id": "o9cq80x@im.wechat"}
+
+
+# what goes out
+
+
+@of_module
+@pytest.mark.parametrize(("kind", "sample"), [("image", "image.jpg"), ("file", "file.pdf")])
+async def test_files_go_out_as_what_they_are(shared: ILinkHome, kind: str, sample: str):
+    plain = next(SAMPLES.glob(f"{sample.partition('.')[0]}*")).read_bytes()
+    before = len(await shared.bot.bot_sent(0))
+    data = base64.b64encode(plain).decode()
+    await shared.bot.write("more")  # which makes room for ten
+    result = await shared.tell("me", {"kind": kind, "data": data, "name": sample})
+    assert result["status"] == "sent"
+    last = (await shared.bot.bot_sent(before + 1))[-1]
+    assert (last["kind"], last["sha256"]) == (kind, hashlib.sha256(plain).hexdigest())
+
+
+@of_module
+async def test_no_secret_gets_out(shared: ILinkHome):
+    """Not on any topic, nor into the log of the bridge at its most talkative."""
+    saved = json.loads(next((shared.bridge.store / "sessions").glob("*.json")).read_text())
+    (bot,) = saved["bots"]
+    secrets = {
+        bot["token"],
+        bot["token"].partition(":")[2],
+        *(chat["token"] for chat in bot["chats"].values()),
+    }
+    heard = b"".join(one.topic.encode() + one.payload for one in shared.ear.heard)
+    log = "\n".join(shared.bridge.log)
+    for secret in secrets - {""}:
+        assert secret.encode() not in heard
+        assert secret not in log
+    assert b"encrypted_query_param" not in heard
+    assert "encrypted_query_param=" not in log.replace("encrypted_query_param=***", "")

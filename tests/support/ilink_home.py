@@ -1,0 +1,94 @@
+"""A home whose account is a bot on iLink: its simulated servers, a real mosquitto, the bridge, an ear."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.broker import mosquitto
+from tests.support.ear import Ear
+from tests.support.home import Home, Phone
+from wx2mqtt.simulator.server import Simulator
+
+PEOPLE = {"me": {"owner": True}}
+
+
+class BotPhone(Phone):
+    """The phone of who talks with a bot; `wait`, `say` and `sent` are of iLink."""
+
+    async def wait(self, what: str, seconds: float = 15, **query: Any) -> None:
+        """Wait until iLink's servers have seen it (`code`, `scaned`, `number`, `polling`, `typing` …)."""
+        ready = await self.get("ilink/wait", **{"for": what, "seconds": seconds, **query})
+        assert ready["ready"], f"the simulator never saw {what}"
+
+    async def write(self, text: str = "", **more: Any) -> str:
+        """The person writes to the bot; the message id."""
+        answer = await self.post("ilink/say", text=text, **more)
+        return str(answer["msg_ids"][0])
+
+    async def bot_sent(self, count: int, seconds: float = 15) -> list[dict[str, Any]]:
+        """What the bot sent and WeChat took, once there is `count` of it."""
+        lines: list[dict[str, Any]] = []
+        while len(lines) < count:
+            more = await self.get("ilink/sent", after=len(lines), wait=seconds)
+            assert more, f"only {len(lines)} of {count} were sent"
+            lines += more
+        return lines
+
+
+class ILinkHome(Home):
+    """See the module; the account is `home`, the person who scans is `me`."""
+
+    def __init__(self, folder: Path, simulator: Simulator, broker: Any, ear: Ear) -> None:
+        super().__init__(folder, simulator, broker, ear)
+        self.bot = BotPhone(simulator.url)
+
+    def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
+        """As `Home.settings`."""
+        usual = {"backend": "ilink", "contacts": PEOPLE}
+        return super().settings({**usual, **(account or {})}, **top)
+
+    async def scan(self) -> None:
+        """The person scans the code and presses Connect."""
+        await self.bot.wait("code")
+        await self.bot.post("ilink/scan")
+        await self.bot.post("ilink/confirm")
+
+    async def log_in(self) -> None:
+        """Start the bridge, scan and confirm; returns when it is online and polls."""
+        since = self.ear.count
+        self.bridge.start()
+        await self.scan()
+        await self.body("wx/login/state", state="online", since=since)
+        await self.bot.wait("polling")
+
+    async def restart(self) -> None:
+        """Start the bridge again on its store; returns when it is online."""
+        since = self.ear.count
+        self.bridge.start()
+        await self.body("wx/login/state", state="online", since=since)
+        await self.bot.wait("polling")
+
+    async def close(self) -> None:
+        await super().close()
+        await self.bot.close()
+
+
+@asynccontextmanager
+async def at_ilink_home(folder: Path, broker_config: str = "") -> AsyncIterator[ILinkHome]:
+    """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
+    async with Simulator() as simulator:
+        with mosquitto(folder / "mosquitto", broker_config) as broker, Ear(broker.port) as ear:
+            home = ILinkHome(folder, simulator, broker, ear)
+            await home.phone.post("settings", strict=True)
+            await home.phone.post("ilink/settings", hold_updates=5.0, hold_status=5.0)
+            try:
+                yield home
+                assert await home.phone.get("violations") == []
+            except BaseException:
+                print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
+                raise
+            finally:
+                await home.close()
