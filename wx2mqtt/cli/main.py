@@ -17,6 +17,7 @@ from wx2mqtt import __version__
 from wx2mqtt.cli import stores
 from wx2mqtt.cli.exits import UNEXPECTED, WELL, exit_code
 from wx2mqtt.cli.options import Config
+from wx2mqtt.cli.setup import setup
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.lean import one_arena
 from wx2mqtt.model import Json
@@ -38,6 +39,7 @@ people = typer.Typer(
     help="Who has which topic; settle what the bridge would not guess.", no_args_is_help=True
 )
 schema = typer.Typer(help="Schemas for machines.", no_args_is_help=True)
+app.command()(setup)
 app.add_typer(journal, name="journal")
 app.add_typer(people, name="people")
 app.add_typer(schema, name="schema")
@@ -346,6 +348,22 @@ def schema_config() -> None:
     from wx2mqtt.settings.schema import json_schema  # noqa: PLC0415
 
     print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
+
+
+@schema.command("messages")
+def schema_messages() -> None:
+    """JSON Schemas of all payloads, by name."""
+    from wx2mqtt.schemas.documents import messages_document  # noqa: PLC0415
+
+    print(json.dumps(messages_document(), ensure_ascii=False, indent=2))
+
+
+@schema.command("topics")
+def schema_topics() -> None:
+    """The topics as an AsyncAPI 3 document."""
+    from wx2mqtt.schemas.documents import topics_document  # noqa: PLC0415
+
+    print(json.dumps(topics_document(), ensure_ascii=False, indent=2))
 
 
 stores.add_to(app, lambda config: _loaded(config, log_to_terminal=True))
