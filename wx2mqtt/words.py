@@ -565,3 +565,7 @@ def explain(language: Language, bad: BadCommand) -> str:
     expected = bad.facts.get("expected")
     facts = bad.facts if expected is None else {**bad.facts, "expected": say(language, str(expected))}
     return say(language, bad.word, **facts)
+    "account_failed": (
+        "a fault of the bridge itself ended this account; it is begun again by itself, and the log says more",
+        "桥接程序自身出错,此账号已停止;它会自动重新启动,详情见日志",
+    ),

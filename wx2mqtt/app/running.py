@@ -13,24 +13,22 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from wx2mqtt.app.desk import Desk, Operation
+from wx2mqtt.app.living import Living
+from wx2mqtt.app.opening import Opening, Stores
 from wx2mqtt.app.purging import Purging
 from wx2mqtt.app.upkeep import Keep, Upkeep
 from wx2mqtt.app.watch import Watch
 from wx2mqtt.app.web import serving
-from wx2mqtt.app.wiring import gateway_of, options_of, wishes_of
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.bell import Bell
-from wx2mqtt.bridge.calls import Calls
-from wx2mqtt.bridge.people.identity import Identity
+from wx2mqtt.bridge.media.shelf import Shelf
 from wx2mqtt.bridge.pulse import Pulse
-from wx2mqtt.bridge.rooms import Ground, House
+from wx2mqtt.bridge.rooms import House
 from wx2mqtt.bridge.state import Login
 from wx2mqtt.errors import BadCommand, Problem, SettingsError, Wx2MqttError
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.client import MqttLink
 from wx2mqtt.mqtt.embedded import Embedded
 from wx2mqtt.mqtt.options import WantedProtocol
-from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.service import control, logs
 from wx2mqtt.service.systemd import Notifier
 from wx2mqtt.settings.addresses import EMBEDDED
@@ -39,12 +37,10 @@ from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.settings.schema import Account as AccountSettings
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE, PEOPLE, SESSIONS, Folder, resolve
-from wx2mqtt.store.journal import Journal, Opened
+from wx2mqtt.store.folder import DATABASE, PEOPLE, Folder, resolve
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_upkeep import MediaUpkeep
-from wx2mqtt.store.people import People
 from wx2mqtt.store.people_copy import PeopleCopy
-from wx2mqtt.store.sessions import SessionFile
 from wx2mqtt.web.views import Bridge
 from wx2mqtt.wechat.gateway import Progress
 from wx2mqtt.words import explain
@@ -84,7 +80,11 @@ class Surroundings:
 
 
 class App:
-    """A bridge with all its accounts, opened and ready to run."""
+    """A bridge with all its accounts, opened and ready to run.
+
+    `accounts` and `shelves` have one place for each account, in which the next one stands where a
+    fault of ours has ended it.
+    """
 
     def __init__(
         self,
@@ -96,22 +96,27 @@ class App:
     ) -> None:
         self._loaded = self._begun_with = loaded
         self._folder = folder
-        self._database = database
-        self._blobs = Blobs(folder.path)
-        self._people_copy = PeopleCopy(database, folder.path / PEOPLE)
-        self._embedded = embedded
         self._around = around
         self._reloading = asyncio.Lock()
         self.pulse = Pulse(asyncio.get_running_loop().time)
         self.bell = Bell()
-        self._media = MediaUpkeep(database, self._blobs)
+        self._stores = Stores(
+            folder=folder,
+            database=database,
+            blobs=Blobs(folder.path),
+            people_copy=PeopleCopy(database, folder.path / PEOPLE),
+        )
+        self._media = MediaUpkeep(database, self._stores.blobs)
         self.upkeep = Upkeep(folder, self._media, loaded.settings.storage.max_size)
+        self._opening = Opening(loaded, lambda: self._loaded, self._stores, self._house(), embedded)
+        self._lives: list[Living] = []
         self.accounts: list[Account] = []
+        self.shelves: list[Shelf] = []
         self._purging = Purging(
             folder.path,
             database,
             self._media,
-            self._people_copy,
+            self._stores.people_copy,
             lambda: {account.name: account.topics.base for account in self.accounts},
         )
         self._desks: dict[str, dict[str, Operation]] = {}
@@ -119,70 +124,39 @@ class App:
         self.web: Server | None = None
 
     async def open_accounts(self) -> None:
-        """Wire every account of the settings; each keeps the base topic that it first used (DESIGN 4.3)."""
-        settings = self._loaded.settings
-        for name, count in (await self._people_copy.restore(settings.accounts)).items():
+        """Wire every account of the settings. Raises `SettingsError` where base topics meet."""
+        names = self._loaded.settings.accounts
+        for name, count in (await self._stores.people_copy.restore(names)).items():
             log.warning("people restored from their copy", account=name, count=count)
-        await self._blobs.open()
-        journals = {name: self._journal(name) for name in settings.accounts}
-        opened = {name: await journal.open() for name, journal in journals.items()}
-        bases = await self._bases(journals, opened)
-        self._all_bases = tuple(bases.values())
-        for name, base in bases.items():
-            await self._open_account(name, Topics(base), journals[name], opened[name])
+        await self._stores.blobs.open()
+        await self._opening.settle_bases()
+        for name in names:
+            account = await self._opening.account(name)
+            self._lives.append(Living(account, self._opening.account, self._begun, self.pulse))
+            self.accounts.append(account)
+            self.shelves.append(account.shelf)
+            self._desks[name] = self._desk(account, account.journal).operations()
         self._keep_history()
 
-    def _journal(self, name: str) -> Journal:
-        return Journal(self._database, name, referred=self._blobs.referred)
+    def _begun(self, account: Account) -> None:
+        """A new one has taken the place of one that a fault of ours ended."""
+        place = [one.name for one in self.accounts].index(account.name)
+        self.accounts[place] = account
+        self.shelves[place] = account.shelf
+        self._desks[account.name] = self._desk(account, account.journal).operations()
+        self._keep_history()
+        self.bell.ring()
 
-    async def _bases(self, journals: Mapping[str, Journal], opened: Mapping[str, Opened]) -> dict[str, str]:
-        settings = self._loaded.settings
-        bases: dict[str, str] = {}
-        for name, base in settings.base_topics().items():
-            kept = opened[name].base_topic
-            chosen = settings.accounts[name].base_topic or kept or base
-            if chosen != kept:
-                await journals[name].set_base_topic(chosen)
-            bases[name] = chosen
-        return bases
-
-    async def _open_account(self, name: str, topics: Topics, journal: Journal, opened: Opened) -> None:
-        settings = self._loaded.settings
-        people = People(self._database, name)
-        persons, levels = await people.load()
-        wishes = wishes_of(self._loaded, name, self._all_bases)
-        identity = Identity(
-            persons,
-            levels,
-            wishes.pins,
-            naming=settings.accounts[name].topic_names,
-            next_id=people.next_id,
-        )
-        sessions = self._folder.path / SESSIONS
-        sessions.mkdir(mode=0o700, exist_ok=True)
-        vault = SessionFile(sessions / f"{name}.json")
-        calls = Calls()
-        ground = Ground(
-            name=name,
-            topics=topics,
-            link=MqttLink(options_of(settings, name, topics, self._embedded)),
-            gateway=gateway_of(settings, name, vault, calls.observe, journal.said),
-            calls=calls,
-            journal=journal,
-            people_copy=self._people_copy,
-            identity=identity,
-            opened=opened,
-            house=self._house(),
-        )
-        account = Account(ground, wishes)
-        self.accounts.append(account)
-        self._desks[name] = self._desk(account, journal).operations()
+    async def close(self) -> None:
+        """Let go of all connections to WeChat."""
+        for living in self._lives:
+            await living.close()
 
     def _house(self) -> House:
         return House(
             pulse=self.pulse,
             bell=self.bell,
-            blobs=self._blobs,
+            blobs=self._stores.blobs,
             discard=self._media.discard,
             store_size=lambda: self.upkeep.size,
             store_limit=lambda: self.upkeep.limit,
@@ -220,8 +194,8 @@ class App:
 
     async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for account in self.accounts:
-                tasks.create_task(account.run())
+            for living in self._lives:
+                tasks.create_task(living.run())
             tasks.create_task(self.upkeep.run())
             tasks.create_task(Watch(self._around.notifier, self.pulse, self.accounts).run())
 
@@ -231,8 +205,8 @@ class App:
         try:
             async with asyncio.timeout(STOP - 0.5):
                 async with asyncio.TaskGroup() as tasks:
-                    for account in self.accounts:
-                        tasks.create_task(account.stop())
+                    for living in self._lives:
+                        tasks.create_task(living.stop())
                     if self.web is not None:
                         tasks.create_task(self.web.stop())
         except TimeoutError:
@@ -304,12 +278,12 @@ class App:
         applied, _ = reload_diff(self._loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._begun_with.settings, loaded.settings)
         self._file_is(())
-        self._loaded, served = loaded, self._begun_with.settings.web
+        self._loaded = loaded
         logs.set_level(loaded.settings.log.level)
         self.upkeep.limit = loaded.settings.storage.max_size
         for account in self.accounts:
             if account.name in loaded.settings.accounts:
-                await account.apply(wishes_of(loaded, account.name, self._all_bases, served))
+                await account.apply(self._opening.wishes(account.name))
         self._keep_history()
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
         return applied, needs_restart
@@ -380,18 +354,16 @@ async def opened(loaded: Loaded, around: Surroundings, *, serve: bool = True) ->
                 own = await stack.enter_async_context(Embedded(folder.path, port=port))
                 embedded = own.url, own.protocol
         app = App(loaded, folder, database, embedded, around)
+        stack.push_async_callback(app.close)
         await app.open_accounts()
-        for account in app.accounts:
-            stack.push_async_callback(account.close)
         if serve:
-            shelves = [account.shelf for account in app.accounts]
             seen = Bridge(
                 accounts=lambda: [account.view for account in app.accounts],
                 bell=app.bell,
                 stuck=app.pulse.stuck,
                 problems=lambda: app.file_problems,
             )
-            app.web = await stack.enter_async_context(serving(settings, shelves, seen))
+            app.web = await stack.enter_async_context(serving(settings, app.shelves, seen))
         yield app
 
 

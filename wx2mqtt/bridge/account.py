@@ -8,7 +8,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+import structlog
+
 from wx2mqtt.bridge.asked import Asked
+from wx2mqtt.bridge.crew import Crew
 from wx2mqtt.bridge.health import Counters
 from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.media.shelf import Shelf
@@ -23,8 +26,16 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected
 
+log = structlog.get_logger(__name__)
+
 DRAIN = 2.0  # seconds that attempts under way get at the stop; the goodbyes after it take up to 2 more
 GOODBYE = 1.0  # seconds for the last retained words
+GIVE_UP = 6.0  # seconds for the same after a fault, which may have hit what says goodbye
+END = 15.0  # seconds until loops that were cancelled are gone; then it is the watchdog's turn
+
+
+class Failed(Exception):
+    """A fault of ours has ended the account; the log has it."""
 
 
 class Account:
@@ -41,6 +52,7 @@ class Account:
         self._ground = ground
         self._talking: asyncio.Task[None] | None = None
         self._fetching: asyncio.Task[None] | None = None
+        self._stopping = False
         self.rooms = Rooms(
             ground,
             wishes,
@@ -108,21 +120,54 @@ class Account:
         rooms.people.set()
 
     async def run(self) -> None:
-        """Bridge until cancelled."""
+        """Bridge until cancelled. A fault of ours in one room ends all of them, in order: raises `Failed`."""
         rooms = self.rooms
-        async with asyncio.TaskGroup() as tasks:
+        crew = Crew(self._stuck)
+        try:
             for work in (rooms.pump, rooms.outbound, rooms.sender, rooms.home_assistant, self._telling):
-                tasks.create_task(work.run())
-            tasks.create_task(self._ground.link.run(self))
-            self._fetching = tasks.create_task(rooms.media.run())
-            self._talking = tasks.create_task(self._talk())
+                crew.begin(work.run())
+            crew.begin(self._ground.link.run(self))
+            self._fetching = crew.begin(rooms.media.run())
+            self._talking = crew.begin(self._talk())
+            fault = await crew.fault()
+            await self._give_up(fault)
+        finally:
+            await crew.end()
+        raise Failed from fault
+
+    def _stuck(self) -> tuple[str, ...]:
+        """Loops that another beginning may move. A store that does not move is nobody's own."""
+        stuck = self._ground.house.pulse.stuck(self.name)
+        return tuple(loop for loop in stuck if not loop.startswith("store:"))
+
+    async def _give_up(self, fault: BaseException) -> None:
+        """Stop as far as the fault lets us, and say why. Others must not hear of it but here."""
+        log.error("account failed", account=self.name, exc_info=fault)
+        self.tried.set()
+        self.counters.failed = True
+        self.counters.faults += 1
+        pulse = self._ground.house.pulse
+        pulse.forget(self.name)
+        pulse.beat(f"end:{self.name}", END)
+        if self._stopping:  # on its way already, and to be cancelled at the end of it
+            await asyncio.Event().wait()
+        try:
+            async with asyncio.timeout(GIVE_UP):
+                await self.stop("account_failed")
+        except Exception as error:  # noqa: BLE001 - what is at fault may not stop in order either
+            log.warning("account did not stop in order", account=self.name, error=type(error).__name__)
+        pulse.forget(self.name)
+        pulse.beat(f"end:{self.name}", END)
 
     async def _talk(self) -> None:
         with suppress(asyncio.CancelledError):  # the stop ends this one first, the others after it
             await self.rooms.session.run()
 
-    async def stop(self) -> None:
-        """Stop in order: hear no more, end what is under way, say goodbye. Takes at most about 3 s."""
+    async def stop(self, why: str = "stopped") -> None:
+        """Stop in order: hear no more, end what is under way, say goodbye, and `why`. Takes about 3 s."""
+        if self._stopping:
+            return
+        self._stopping = True
         rooms = self.rooms
         rooms.deeds.doer.stop()
         hearing = {task for task in (self._talking, self._fetching) if task is not None}
@@ -131,12 +176,19 @@ class Account:
         if hearing:
             await asyncio.wait(hearing)
         await asyncio.gather(rooms.sender.drain(DRAIN), rooms.deeds.doer.drain(DRAIN))
-        rooms.session.stop()
+        rooms.session.stop(why)
         rooms.board.state(b"offline")
+        await self._last_health()
         await rooms.announcer.all_said(GOODBYE)
         with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
             await rooms.pump.finish(GOODBYE)
         await self._telling.finish()
+
+    async def _last_health(self) -> None:
+        """Why it went, for whoever looks later; an orderly end needs no such word."""
+        if self.counters.failed:
+            with suppress(StoreError):
+                self.rooms.board.health(await self.health())
 
     async def close(self) -> None:
         """Let go of the connections to WeChat."""

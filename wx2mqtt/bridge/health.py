@@ -26,6 +26,8 @@ class Counters:
     sessions_lost: int = 0
     broker_reason: str = ""
     standby: bool = False
+    faults: int = 0  # of ours, each of which ended the account; it was begun again
+    failed: bool = False  # such a one has just ended it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +71,7 @@ def well(seen: Seen) -> tuple[str, ...]:
 def problems(seen: Seen) -> dict[str, bool]:
     """What may be wrong besides the login, and whether it is."""
     return {
+        "account_failed": seen.counters.failed,
         "broker_away": not seen.broker,
         "broker_refuses_topics": bool(seen.refused),
         "standby": seen.counters.standby,
@@ -92,6 +95,7 @@ def health_body(seen: Seen, account: str) -> dict[str, Json]:
         "problems": list(wrong),
         "state": str(seen.login.state),
         "uptime": _age(seen.now, seen.counters.started),
+        "faults": seen.counters.faults,
         "wechat": _known({"last_answer_age": _age(seen.now, seen.last_answer), "throttled": seen.throttled}),
         "broker": _broker(seen),
         "queues": _queues(seen),

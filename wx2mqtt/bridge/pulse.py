@@ -1,6 +1,6 @@
 """Whether each loop has moved within its own deadline (DESIGN 4.3): what watchdog and health go by.
 
-Pure; the clock is an argument.
+A loop is named `<loop>:<account>`. Pure; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -28,8 +28,19 @@ class Pulse:
         """The loop has nothing to do until somebody asks; it owes no beat."""
         self._deadlines.pop(name, None)
 
-    def stuck(self) -> tuple[str, ...]:
-        """Loops that are past their deadline."""
+    def forget(self, account: str) -> None:
+        """None of its loops runs any more."""
+        for loops in (self._deadlines, self._watched):
+            for name in [name for name in loops if _is_of(name, account)]:
+                del loops[name]
+
+    def stuck(self, account: str = "") -> tuple[str, ...]:
+        """Loops that are past their deadline: those of one account, or all."""
         now = self._clock()
         watched = {name: moves_by() for name, moves_by in self._watched.items()}
-        return tuple(name for name, deadline in {**self._deadlines, **watched}.items() if deadline < now)
+        late = (name for name, deadline in {**self._deadlines, **watched}.items() if deadline < now)
+        return tuple(name for name in late if not account or _is_of(name, account))
+
+
+def _is_of(name: str, account: str) -> bool:
+    return name.rpartition(":")[2] == account

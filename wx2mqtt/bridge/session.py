@@ -142,9 +142,9 @@ class Session:
         if self.standing:
             self._demands.logged_out(error)
 
-    def stop(self) -> None:
-        """The bridge stops; the login goes on at the next start."""
-        self._move(LoginState.STOPPED, say(self.language, "stopped"))
+    def stop(self, why: str = "stopped") -> None:
+        """The account stops, `why` as a word; the login goes on at the next start."""
+        self._move(LoginState.STOPPED, say(self.language, why))
 
     async def run(self) -> None:
         """Log in and receive until cancelled."""

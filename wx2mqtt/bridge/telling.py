@@ -96,7 +96,7 @@ class Telling:
             broker="" if current is None else current.protocol,
             store_size=house.store_size(),
             store_limit=house.store_limit(),
-            stuck=house.pulse.stuck(),
+            stuck=house.pulse.stuck(self._ground.name),
             unresolved=self._ground.identity.closed,
             discovery_cut=rooms.home_assistant.too_large,
             kinds=_kinds(rooms),

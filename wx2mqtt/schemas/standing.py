@@ -105,7 +105,8 @@ def _health() -> Schema:
         "unresolved_people": whole("of whom it is not certain who they are"),
         "media": anything("bytes of messages: how many wait, are there, failed, and how large they are"),
     }
-    return {"title": "health", **thing("how the bridge does; at least every 60 s", must)}
+    may = {"homeassistant": anything("where it is announced: how many are exposed, and whose pins fail")}
+    return {"title": "health", **thing("how the bridge does; at least every 60 s", must, may)}
 
 
 def _broker() -> Schema:

@@ -38,3 +38,17 @@ def test_a_loop_that_knows_itself_is_asked():
     assert pulse.stuck() == ("broker",)
     due = 20.0
     assert pulse.stuck() == ()
+
+
+def test_the_loops_of_one_account_are_asked_for_and_forgotten_alone():
+    now = 0.0
+    pulse = Pulse(lambda: now)
+    pulse.beat("receive:home", 10)
+    pulse.beat("receive:home_2", 10)
+    pulse.watch("broker:home", lambda: 5.0)
+    now = 100.0
+    assert pulse.stuck("home") == ("receive:home", "broker:home")
+    assert pulse.stuck("home_2") == ("receive:home_2",)
+    pulse.forget("home")
+    assert pulse.stuck("home") == ()
+    assert pulse.stuck() == ("receive:home_2",)
