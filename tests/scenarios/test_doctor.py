@@ -618,7 +618,7 @@ async def test_a_broker_that_goes_away_meanwhile_fails_what_was_looked_at(tmp_pa
 
 
 async def test_a_host_that_never_answers_ends_its_row_in_time(mosquitto: Mosquitto, tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.wechat.webwx.knocking.PATIENCE", 1.0)
+    monkeypatch.setattr("wx2mqtt.wechat.knocking.PATIENCE", 1.0)
     async with hanging() as port:
         chart = await examined(tmp_path, mosquitto.url, f"http://127.0.0.1:{port}")
     assert row(chart, "wechat").verdict == "failed"

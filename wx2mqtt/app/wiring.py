@@ -24,9 +24,6 @@ from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import Account as AccountSettings
 from wx2mqtt.settings.schema import Settings, Web
 from wx2mqtt.wechat.gateway import Gateway, Lookup, Vault
-from wx2mqtt.wechat.ilink.gateway import ILink
-from wx2mqtt.wechat.webwx.gateway import WebWx
-from wx2mqtt.wechat.webwx.requests import Desktop
 
 Observe = Callable[[str, str, float], None]
 
@@ -123,9 +120,11 @@ def public_settings(account: AccountSettings) -> dict[str, Json]:
 
 
 def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe, said: Lookup) -> Gateway:
-    """The backend of one account; `said` tells what a message said."""
+    """The backend of one account; `said` tells what a message said. Loads no other."""
     account = settings.accounts[name]
     if account.backend == "ilink":
+        from wx2mqtt.wechat.ilink.gateway import ILink  # noqa: PLC0415 - see above
+
         return ILink(
             vault,
             endpoint=account.endpoint,
@@ -135,6 +134,9 @@ def gateway_of(settings: Settings, name: str, vault: Vault, observe: Observe, sa
             language=settings.language,
             observe=observe,
         )
+    from wx2mqtt.wechat.webwx.gateway import WebWx  # noqa: PLC0415 - see above
+    from wx2mqtt.wechat.webwx.requests import Desktop  # noqa: PLC0415 - see above
+
     desktop = account.webwx.desktop
     version, spam = desktop.client_version, desktop.extspam
     wanted = Desktop(client_version=version, extspam=plain(spam) or "") if version and spam else None

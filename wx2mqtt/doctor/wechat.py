@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from wx2mqtt.doctor.chart import Chart
 from wx2mqtt.doctor.patient import Account, Patient
 from wx2mqtt.wechat.gateway import Knock
-from wx2mqtt.wechat.webwx.knocking import knock
+from wx2mqtt.wechat.ilink.knocking import knock as knock_at_ilink
+from wx2mqtt.wechat.webwx.knocking import knock as knock_at_webwx
 
 Knocking = Callable[[str | None, Mapping[str, object] | None], Awaitable[Sequence[Knock]]]
 
-BACKENDS: Mapping[str, Knocking] = {"webwx": knock}
+BACKENDS: Mapping[str, Knocking] = {"webwx": knock_at_webwx, "ilink": knock_at_ilink}
 """Who knows the hosts of a backend."""
 TOLERANCE = 5.0
 """Seconds between two clocks that are taken for right."""
