@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.chromium import MISSING, Chromium
+from tests.support.manager import ServiceManager
 from tests.support.terminal import Running, Terminal
 
 GOOD = "mqtt: {url: 'mqtt://127.0.0.1:1'}\nstorage: {path: store}\n"
@@ -123,6 +124,23 @@ def test_a_stranger_is_told_nothing(terminal: Terminal):
         with httpx.Client(base_url=url, trust_env=False) as http:
             http.post("/login", data={"password": "geheim"})
             assert "per_minute" in http.get("/").text
+
+
+def test_a_service_manager_hears_that_it_lives_and_is_no_bridge(terminal: Terminal):
+    file = terminal.file(BAD)
+    with ServiceManager(terminal.folder, watchdog=1.0) as manager:
+        terminal.env |= manager.env
+        with terminal.running("run", "--explain") as running:
+            manager.wait("READY")
+            url = page_of(running)
+            assert manager.wait("STATUS") == f"the file has 2 problems; no bridge runs: see {url}"
+            for _ in range(2):
+                manager.wait("WATCHDOG", since=len(manager.heard))
+            since = len(manager.heard)
+            file.write_text(GOOD)
+            assert "home: " in manager.wait("STATUS", "home: ", since=since)
+            assert running.end(signal.SIGTERM) == 0
+            manager.wait("STOPPING")
 
 
 def test_without_the_option_nothing_waits(terminal: Terminal):

@@ -285,6 +285,7 @@ async def machine(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_health_follows_what_happens(home: Home):
     await started(home)
+    await home.hear(home.ear.wait, "wx/bridge/state")
     async with machine(home) as http:
         waits = await http.get("/healthz")
         assert (waits.status_code, waits.json()["reasons"]) == (503, ["home: login_waiting_for_scan"])

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
@@ -28,6 +29,9 @@ _ARGUMENTS = [
     "--disable-dev-shm-usage",
     "--hide-scrollbars",
 ]
+AT_A_TIME = 2.0  # seconds; what waits in a page that is loaded anew is never told so
+USUALLY = 30_000  # milliseconds that a script may take
+
 _READY = re.compile(r"started successfully on port (\d+)")
 
 
@@ -115,15 +119,23 @@ class Chromium:
         return self._call("POST", f"{self._session}/execute/sync", script=script, args=list(arguments))
 
     def until(self, expression: str, seconds: float = 10) -> Any:
-        """Wait in the page until an expression is true; returns its value."""
+        """Wait in the page until an expression is true, also through a reload; returns its value."""
         script = (
             "const done = arguments[arguments.length - 1], end = Date.now() + arguments[0] * 1000;"
             f"const look = () => {{ const value = ({expression});"
             "if (value || Date.now() > end) done(value); else requestAnimationFrame(look) }; look()"
         )
-        value = self._call("POST", f"{self._session}/execute/async", script=script, args=[seconds])
-        assert value, f"never true: {expression}"
-        return value
+        ends, trouble = time.monotonic() + seconds, ""
+        self._call("POST", f"{self._session}/timeouts", script=int(2000 * AT_A_TIME))
+        while (left := ends - time.monotonic()) > 0:
+            waiting = {"script": script, "args": [min(left, AT_A_TIME)]}
+            answer = self._http.post(f"{self._session}/execute/async", json=waiting)
+            value = answer.json()["value"] if answer.status_code == 200 else None
+            if value:
+                self._call("POST", f"{self._session}/timeouts", script=USUALLY)
+                return value
+            trouble = "" if answer.status_code == 200 else answer.text
+        raise AssertionError(f"never true: {expression} {trouble}")
 
     def promise(self, expression: str) -> Any:
         """What a promise in the page comes to."""

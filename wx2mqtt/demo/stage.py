@@ -167,7 +167,7 @@ def _explain(everything: Stage) -> None:
 
   the phone       {simulator}/      scan the code there, then {write}
   the broker      {broker}
-  pictures, files {everything.app.web.url}/media/…    as the messages name them
+  the page        {everything.app.web.url}/      the code, how the bridge does, people and their topics
   what happens    mosquitto_sub -h {host} -p {port} -t 'wx/#' -F '%t  %p'
   Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
   write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/{reached} -m 'Dinner is ready'

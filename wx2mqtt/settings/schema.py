@@ -228,7 +228,7 @@ class HomeAssistant(Section):
 
 
 class Web(Section):
-    """Our web server: the media of messages, at /media/<id>"""
+    """Our web server: the page, the media of messages, /metrics, /livez and /healthz"""
 
     enabled: bool = Field(default=True, description="run it")
     listen: Listen = Field("127.0.0.1:8099", description="other addresses than loopback need a password")
@@ -243,7 +243,7 @@ class Web(Section):
     )
     token: Secret | None = Field(None, description="better in token_file")
     token_file: FilePath | None = Field(
-        None, description="a file that holds the Bearer token with which programs read /media"
+        None, description="a file with the Bearer token for /media, /metrics and the reasons of /healthz"
     )
     trusted_proxies: Networks = Field((), description="addresses or networks whose X-Forwarded headers count")
 

@@ -149,16 +149,6 @@ CURES: Mapping[str, Cure] = {
             "请减少 homeassistant.expose 中的联系人,或调大代理的数据包上限。",
         ),
     ),
-    "account_failed": Cure(
-        (
-            "A fault of the bridge ended this account; it is begun again by itself.",
-            "桥接程序的错误使该账号停止;它会自动重新开始。",
-        ),
-        (
-            "If it happens again, report it with what the log says of 'account failed'.",
-            "若再次发生,请附上日志中“account failed”的内容进行反馈。",
-        ),
-    ),
     "unresolved_people": Cure(
         (
             "Since the last login it is not certain who some people are; their topics are closed.",

@@ -74,6 +74,8 @@ class Live:
         yield f"retry: {RETRY}\n\n".encode()
         while _clock() < ends and welcome():
             rung, now = await self.parts(look)
+            if not welcome():  # to make them takes its time
+                return
             if news := {name: html for name, html in now.items() if known.get(name) != html}:
                 yield _event(news)
             known = dict(now)

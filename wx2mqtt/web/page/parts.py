@@ -72,8 +72,9 @@ def state(facts: Facts, say: Say) -> Html:
     if login.state is LoginState.ONLINE:
         return together([title, tag("p", say.html("logged_in_as", name=_bdi(facts.view.owner))), since])
     reason = None if login.reason in _PLAIN_REASONS else say.html("said_by_bridge", reason=_bdi(login.reason))
+    gap = "" if say.language == "zh" else " "
     return together(
-        [title, tag("p", what, " ", todo), None if reason is None else tag("p", reason, class_="soft"), since]
+        [title, tag("p", what, gap, todo), None if reason is None else tag("p", reason, class_="soft"), since]
     )
 
 

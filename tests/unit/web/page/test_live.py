@@ -157,6 +157,21 @@ async def test_who_may_no_longer_look_is_told_nothing_more(monkeypatch):
             pass
 
 
+async def test_nor_what_was_being_made_when_that_changed():
+    welcome = True
+    view = PaperView()
+    bell, live = rung(view)
+    async with looking(live, welcome=lambda: welcome) as viewer:
+        await viewer.next()
+        view.messages = [line()]
+        bell.ring()
+        waiting = asyncio.create_task(viewer.over())
+        while view.reads < 6:  # noqa: ASYNC110 - nobody tells that it is being made
+            await asyncio.sleep(0)
+        welcome = False
+        assert await waiting
+
+
 async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch):
     monkeypatch.setattr(module, "LONGEST", 0.05)
     monkeypatch.setattr(module, "HEARTBEAT", 0.01)
