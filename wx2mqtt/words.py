@@ -61,6 +61,64 @@ WORDS: dict[str, tuple[str, str]] = {
         "not sent within its time ({ttl} s): WeChat says this is too often",
         "未能在时限({ttl} 秒)内发送:微信提示操作过于频繁",
     ),
+    "expired_shut": (
+        "not sent within its time ({ttl} s): {why}",
+        "未能在时限({ttl} 秒)内发送:{why}",
+    ),
+    "shut_never_wrote": (
+        "WeChat takes no message before '{user}' has written to the bot",
+        "“{user}”还没有给机器人发过消息,微信不接受消息",
+    ),
+    "shut_new_binding": (
+        "WeChat takes no message before '{user}' has written to the bot of this login",
+        "“{user}”还没有给本次登录的机器人发过消息,微信不接受消息",
+    ),
+    "shut_too_long_ago": (
+        "WeChat takes messages only within 24 hours after '{user}' wrote",
+        "微信只在“{user}”发来消息后的 24 小时内接受消息",
+    ),
+    "shut_quota_used": (
+        "WeChat takes about ten messages for each one that '{user}' writes, and they are used up",
+        "“{user}”每发来一条消息,微信大约只接受十条,现已用完",
+    ),
+    "shut_rate_limited": (
+        "WeChat says that this was too often; it wants a pause before the next message to '{user}'",
+        "微信提示操作过于频繁;再次发给“{user}”之前需要暂停",
+    ),
+    "displaced": (
+        "it gave way to what is more important or newer: hold.max ({most}) commands wait for this person",
+        "等待发给此人的命令已达 hold.max({most}),它被更重要或更新的命令取代",
+    ),
+    "hint_never_wrote": (
+        "'{user}' must write to the bot in WeChat once; then it is sent",
+        "请“{user}”在微信中给机器人发一条消息,随后即会发送",
+    ),
+    "hint_new_binding": (
+        "this login has a new bot: '{user}' must write to it in WeChat once; then it is sent",
+        "本次登录是新的机器人:请“{user}”在微信中给它发一条消息,随后即会发送",
+    ),
+    "hint_too_long_ago": (
+        "'{user}' wrote more than 24 hours ago: they must write to the bot in WeChat again; then it is sent",
+        "“{user}”上次发消息已超过 24 小时:请再给机器人发一条消息,随后即会发送",
+    ),
+    "hint_quota_used": (
+        "WeChat takes no more until '{user}' writes to the bot again; then it is sent",
+        "在“{user}”再给机器人发一条消息之前,微信不再接受;发来后即会发送",
+    ),
+    "hint_rate_limited": (
+        "nothing is to be done: WeChat wants a pause, and then it is sent to '{user}'",
+        "无需操作:微信要求暂停,稍后即会发给“{user}”",
+    ),
+    "fallback_sent": ("it went by the other way (fallback)", "已通过备用途径(fallback)发出"),
+    "fallback_failed": (
+        "the other way (fallback) failed as well; the log says why",
+        "备用途径(fallback)也失败了;原因见日志",
+    ),
+    "fallback_uncertain": (
+        "it went by the other way (fallback), and whether it arrived, once or twice, is not known",
+        "已尝试备用途径(fallback),但不确定是否送达,也可能送达两次",
+    ),
+    "fallback_title": ("wx2mqtt {account}: to {user}", "wx2mqtt {account}:发给 {user}"),
     "expired_own_limit": (
         "not sent within its time ({ttl} s): send.per_minute lets no more through",
         "未能在时限({ttl} 秒)内发送:已达到 send.per_minute 的上限",
@@ -544,6 +602,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "扫码的账号({found})与配置中的 expect.{key} 不符;已退出该账号",
     ),
     "stopped": ("the bridge was stopped", "桥接程序已停止"),
+    "account_failed": (
+        "a fault of the bridge itself ended this account; it is begun again by itself, and the log says more",
+        "桥接程序自身出错,此账号已停止;它会自动重新启动,详情见日志",
+    ),
     "storage_full_state": (
         "the store is full ({limit}); nothing more is received until there is room",
         "存储已满({limit});腾出空间前不再接收消息",
@@ -565,7 +627,3 @@ def explain(language: Language, bad: BadCommand) -> str:
     expected = bad.facts.get("expected")
     facts = bad.facts if expected is None else {**bad.facts, "expected": say(language, str(expected))}
     return say(language, bad.word, **facts)
-    "account_failed": (
-        "a fault of the bridge itself ended this account; it is begun again by itself, and the log says more",
-        "桥接程序自身出错,此账号已停止;它会自动重新启动,详情见日志",
-    ),

@@ -282,7 +282,8 @@ class Account:
         rooms.home_assistant.apply(wishes.exposure)
         rooms.sender.language = rooms.session.language = wishes.language
         now = asyncio.get_running_loop().time()
-        rooms.sender.bucket = rooms.sender.bucket.resized(wishes.per_minute, wishes.burst, now)
+        conditions = rooms.sender.conditions
+        conditions.bucket = conditions.bucket.resized(wishes.per_minute, wishes.burst, now)
         await rooms.inbound.people(self.identity.set_pins(wishes.pins, now_ms()))
         rooms.people_changed()
         if (connection := self._ground.link.current) is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import Command, Result, Status
-from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, result_body
+from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import JSON, Topics
 from wx2mqtt.store.journal import CommandRow, NewPublication, Reply
 from wx2mqtt.words import Language, say
@@ -17,7 +17,7 @@ class Results:
     """Makes the publications of one account's results."""
 
     def __init__(self, account: str, topics: Topics) -> None:
-        self._account = account
+        self.account = account
         self._topics = topics
 
     def own_reply(self, user: str) -> Reply:
@@ -30,6 +30,15 @@ class Results:
         """One publication for each place where the result is awaited."""
         return tuple(self._publication(result, reply) for reply in replies)
 
+    def event(
+        self, name: str, user: str, event_id: str, time: int, fields: Mapping[str, Json]
+    ) -> NewPublication:
+        """An event that tells of a command before it has its result."""
+        body = event_body(name, event_id=event_id, account=self.account, time=time, user=user, fields=fields)
+        return NewPublication(
+            topic=self._topics.event(name), payload=encode(body), sort="event", content_type=JSON
+        )
+
     def _publication(self, result: Result, reply: Reply) -> NewPublication:
         payload = self._answer(result, reply) if reply.shape == "response" else self._plain(result)
         return NewPublication(
@@ -41,13 +50,13 @@ class Results:
         )
 
     def _plain(self, result: Result) -> bytes:
-        return encode(result_body(result, self._account))
+        return encode(result_body(result, self.account))
 
     def _answer(self, result: Result, reply: Reply) -> bytes:
         """`request/send` answers with the result; what was refused before anything was sent is an error."""
         if result.status is Status.REJECTED:
             return answer_error(result.code, result.message, reply.transaction)
-        return answer_ok(result_body(result, self._account), reply.transaction)
+        return answer_ok(result_body(result, self.account), reply.transaction)
 
 
 def result_of(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
@@ -67,15 +76,30 @@ def uncertain(row: CommandRow, language: Language) -> Result:
     return replace(result, duplicate_possible=True)
 
 
+def in_parts(row: CommandRow, result: Result, parts: int) -> Result:
+    """The result of a text that went out in so many messages, or in fewer than all: that is no mere delay."""
+    if parts < 2:
+        return result
+    sent = parts if result.status is Status.SENT else row.parts_sent
+    status = result.status
+    if sent and status in (Status.EXPIRED, Status.REJECTED):
+        status = Status.FAILED
+    return replace(result, status=status, parts=parts, parts_sent=sent)
+
+
 def expired(
     row: CommandRow,
     language: Language,
     code: str,
     word: str,
+    seconds: float | None = None,
     retry_after: float | None = None,
     **facts: object,
 ) -> Result:
-    """The end of a command that was not sent in its time; `word` says why, `retry_after` is in seconds."""
-    ttl = ((row.expires or row.accepted) - row.accepted) / 1000
+    """The end of a command that was not sent in its time; `word` says why, `retry_after` is in seconds.
+
+    `seconds` is its time, where that is not all that it has.
+    """
+    ttl = ((row.expires or row.accepted) - row.accepted) / 1000 if seconds is None else seconds
     result = ended(row, Status.EXPIRED, code, say(language, word, ttl=f"{ttl:g}", **facts))
     return result if retry_after is None else replace(result, retry_after=round(retry_after, 1))

@@ -91,7 +91,7 @@ class Telling:
             published=rooms.pump.published,
             results=rooms.sender.results + rooms.outbound.refused,
             commands=rooms.outbound.commands,
-            throttled=round(rooms.sender.throttled, 1),
+            throttled=round(rooms.sender.conditions.throttled, 1),
             refused=refused,
             broker="" if current is None else current.protocol,
             store_size=house.store_size(),

@@ -77,8 +77,8 @@ def event_body(
 
 
 def result_body(result: Result, account: str) -> dict[str, Json]:
-    """A result: all keys, null where nothing is known."""
-    return {
+    """A result: all keys, null where nothing is known; but the last ones only where they apply."""
+    body: dict[str, Json] = {
         "schema": 1,
         "account": account,
         "id": result.id,
@@ -91,6 +91,9 @@ def result_body(result: Result, account: str) -> dict[str, Json]:
         "retry_after": result.retry_after,
         "duplicate_possible": result.duplicate_possible,
     }
+    if result.parts is not None:
+        body |= {"parts": result.parts, "parts_sent": result.parts_sent}
+    return {**body, "fallback": result.fallback} if result.fallback else body
 
 
 def answer_ok(data: Json, transaction: Json) -> bytes:

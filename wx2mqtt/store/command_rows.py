@@ -79,6 +79,9 @@ def command_row(row: sqlite3.Row) -> CommandRow:
         state=CommandState.WAITING if row["status"] is None else CommandState.SETTLED,
         result=None if row["result"] is None else _result(row["result"]),
         blob=blob_of(row["blob"]),
+        held=row["held"],
+        parts_sent=row["parts_sent"],
+        fallback=row["fallback"],
     )
 
 

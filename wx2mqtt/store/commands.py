@@ -88,6 +88,37 @@ class Commands(Lane):
 
         await self._database.write("settle", job)
 
+    async def hold(
+        self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
+    ) -> None:
+        """These wait for a chance: row, why, until when at most (ms); and what tells of it. One commit."""
+
+        def job(connection: sqlite3.Connection) -> None:
+            facts = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
+            connection.executemany(_SQL["hold"], facts)
+            self._publish(connection, publications)
+
+        await self._database.write("hold", job)
+
+    async def part_sent(self, row_id: int) -> None:
+        """WeChat took the next part of a long text. Raises `AlreadySettled`."""
+        await self._mark("part_sent", row_id)
+
+    async def fallback(self, row_id: int, state: str) -> None:
+        """How its other way stands: `begun` before anything goes out there. Raises `AlreadySettled`."""
+        await self._database.write("fallback", lambda db: self._change(db, "fallback", row_id, state))
+
+    async def urgent(self) -> list[CommandRow]:
+        """What is not settled and may go another way."""
+        return await self._read("urgent")
+
+    async def last_codes(self, count: int) -> list[str]:
+        """The codes of what was sent last, the newest first."""
+        rows = await self._database.read(
+            lambda db: db.execute(_SQL["newest_sent"], (self._account, count)).fetchall()
+        )
+        return [str(json.loads(text)["code"]) for (text,) in rows]
+
     async def attach(self, row_id: int, blob: Blob) -> None:
         """The file that the command had still to fetch is there. Raises `AlreadySettled`."""
         facts = (blob.sha256, blob_text(blob))

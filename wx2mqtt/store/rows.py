@@ -214,7 +214,9 @@ class CommandRow:
     """A command as the journal knows it.
 
     `open` is true from the mark of an attempt until its end is known; `unknown` counts attempts that nobody
-    answered, `attempts` all.
+    answered, `attempts` all. `held` says why WeChat took no message when it was first to be sent, empty where
+    it did. `parts_sent` counts the parts of a long text that are out; `unknown` is then of the next one.
+    `fallback` is begun, sent, failed or uncertain, empty while no other way was needed.
     """
 
     id: int
@@ -233,6 +235,9 @@ class CommandRow:
     state: CommandState
     result: Result | None
     blob: Blob | None = None
+    held: str = ""
+    parts_sent: int = 0
+    fallback: str = ""
 
 
 class Outcome(StrEnum):

@@ -140,6 +140,9 @@ class WeChat:
     def release(self, text: str) -> None:
         self._held.pop(text).set()
 
+    async def prepare(self, draft: Draft) -> None:
+        pass
+
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         self.drafts.append(draft)
         if draft.attachment is not None:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.echo import Echoes
 from wx2mqtt.bridge.judge import new_key
 from wx2mqtt.bridge.results import Results
 from wx2mqtt.bridge.sending.errands import Errands
+from wx2mqtt.bridge.sending.fallback import FallbackRules
+from wx2mqtt.bridge.sending.holding import HoldRules
 from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.bridge.sending.sender import Sender
-from wx2mqtt.errors import GatewayError
-from wx2mqtt.model import ChatKind, Command, Draft, Handle, Kind, Message, Receipt, Result, SendKey
+from wx2mqtt.errors import GatewayError, WindowClosed
+from wx2mqtt.model import ChatKind, Command, Draft, Handle, Kind, Message, Receipt, Result, SendKey, Window
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal, NewCommand
@@ -31,14 +36,21 @@ Deed = GatewayError | Callable[[Draft], None] | None
 class Wire:
     """A gateway that can only send. `deeds` come in turn; `gate` holds every send while it is cleared."""
 
+    capabilities = CAPABILITIES
+
     def __init__(self) -> None:
         self.deeds: deque[Deed] = deque()
+        self.receipts: deque[Receipt] = deque()
+        self.windows: dict[Handle, Window] = {}
         self.drafts: list[Draft] = []
         self.keys: list[SendKey] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.stuck: set[Handle] = set()
         self.began = asyncio.Event()
+
+    async def prepare(self, draft: Draft) -> None:
+        pass
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         self.drafts.append(draft)
@@ -52,7 +64,10 @@ class Wire:
             raise deed
         if deed is not None:
             deed(draft)
-        return Receipt(message_id=f"sent-{len(self.drafts)}")
+        return self.receipts.popleft() if self.receipts else Receipt(message_id=f"sent-{len(self.drafts)}")
+
+    def window(self, handle: Handle) -> Window | None:
+        return self.windows.get(handle)
 
 
 class Room:
@@ -64,6 +79,7 @@ class Room:
         self.wire = Wire()
         self.echoes = Echoes()
         self.per_minute, self.burst = 0.0, 1
+        self.hold, self.fallback = HoldRules(), FallbackRules()
         self.sender: Sender
         self._settled = asyncio.Event()
         self._numbers = 0
@@ -87,6 +103,9 @@ class Room:
             language="en",
             logged_out=lambda _: None,
             published=self._settled.set,
+            hold=lambda: self.hold,
+            fallback=lambda: self.fallback,
+            used=self._settled.set,
         )
         self.sender.online(now=online)
         running = asyncio.create_task(self.sender.run())
@@ -132,6 +151,32 @@ class Room:
                 if row is not None and row.result is not None:
                     return row.result
                 await self._settled.wait()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Until it does; looked at whenever something has happened, and often."""
+        async with asyncio.timeout(PATIENCE):
+            while not holds():  # noqa: ASYNC110 - there is no event for everything
+                await asyncio.sleep(0.01)
+
+    async def unsettled(self) -> list[str]:
+        """The ids of what waits, oldest first."""
+        return [row.command_id for row in await self.journal.due(1000)]
+
+    async def events(self, name: str, count: int) -> list[dict[str, Any]]:
+        """The events of a name, once there are so many."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self._settled.clear()
+                rows = await self.journal.waiting(0, 10_000, ())
+                found = [json.loads(row.payload) for row in rows if row.topic == f"wx/event/{name}"]
+                if len(found) >= count:
+                    return found
+                await self._settled.wait()
+
+    def refuse(self, window: Window, code: str) -> None:
+        """WeChat says that its window is shut."""
+        self.wire.windows = dict.fromkeys(self.wire.windows, window)
+        raise WindowClosed(code=code)
 
     async def sends(self, count: int) -> list[str]:
         """The texts of the sends, once there are so many."""

@@ -121,6 +121,9 @@ class PaperGateway:
                 raise answer
             return answer
 
+    async def prepare(self, draft: Draft) -> None:
+        pass
+
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.results import Results, in_parts
 from wx2mqtt.bridge.sending.lanes import Lanes
 from wx2mqtt.model import Result, Status
 from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
@@ -18,12 +18,22 @@ log = structlog.get_logger(__name__)
 
 
 class Endings:
-    """Settles the commands that are in the lanes. `counts` are by status and code, `sent` by kind."""
+    """Settles the commands that are in the lanes. `counts` are by status and code, `sent` by kind.
+
+    `parts` says in how many messages a command goes out.
+    """
 
     def __init__(
-        self, *, journal: Journal, lanes: Lanes, results: Results, published: Callable[[], None]
+        self,
+        *,
+        journal: Journal,
+        lanes: Lanes,
+        results: Results,
+        parts: Callable[[CommandRow], int],
+        published: Callable[[], None],
     ) -> None:
         self._journal = journal
+        self._parts = parts
         self._lanes = lanes
         self._results = results
         self._published = published
@@ -36,6 +46,7 @@ class Endings:
         Whether that is marked: the owner may have dropped it in this moment.
         """
         row = replace(row, replies=self._lanes.replies(row))  # by now there may be more
+        result = in_parts(row, result, self._parts(row))
         begun = following is not None and await self._end(row, result, following.id)
         if not begun and not await self._end(row, result, None):
             await self.was_settled(row)

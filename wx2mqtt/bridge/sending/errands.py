@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 
@@ -12,9 +13,10 @@ from wx2mqtt.bridge.files.taking import SENT_AS_FILES, Files
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.sending.lanes import Key
+from wx2mqtt.bridge.sending.splitting import parts_of
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Draft, Handle, Kind, Member, Recall
+from wx2mqtt.model import Draft, Handle, Kind, Member, Recall, SendKey
 from wx2mqtt.store.journal import AlreadySettled, CommandRow, Journal
 from wx2mqtt.store.people import Person
 from wx2mqtt.wechat.gateway import Gateway
@@ -90,6 +92,16 @@ class Errands:
             return Kind.TEXT, row.command.text
         return self._files.kind(row.command, row.blob), ""
 
+    def parts(self, row: CommandRow) -> tuple[str, ...]:
+        """The messages in which its text goes out; one but for a long text where those must be split."""
+        return parts_of(row.command.text, self._gateway.capabilities.part_limit)
+
+    def key(self, row: CommandRow) -> SendKey:
+        """What names the message that goes out next; each part of a text has its own."""
+        if len(self.parts(row)) == 1:
+            return row.key
+        return SendKey(f"{row.key}{row.parts_sent + 1:02d}")
+
     async def of(self, row: CommandRow, chat: Handle) -> Errand:
         """What is to be asked for. Raises `BadCommand`, and `GatewayError` of the members of a group."""
         if self.is_recall(row):
@@ -97,7 +109,9 @@ class Errands:
         if self.has_file(row):
             return self._file(row, chat)
         mention = await self._mentioned(row, chat) if row.command.mention else ()
-        return Draft(chat=chat, kind=Kind.TEXT, text=row.command.text, mention=mention)
+        parts = self.parts(row)
+        text = parts[min(row.parts_sent, len(parts) - 1)]
+        return Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention)
 
     async def fetch(self, row: CommandRow, seconds: float) -> CommandRow:
         """The row with the file of its url. Raises `BadCommand`, `StoreError` and `AlreadySettled`."""
@@ -114,6 +128,12 @@ class Errands:
             await self._files.let_go(blob, taken=True)
             raise
         return replace(row, blob=blob)
+
+    def file(self, row: CommandRow) -> Path | None:
+        """The file that a command sends, where it is there."""
+        if row.blob is None or not self.is_whole(row):
+            return None
+        return self._files.attachment(row.command, row.blob).file
 
     def _file(self, row: CommandRow, chat: Handle) -> Draft:
         if row.blob is None or not self.is_whole(row):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from wx2mqtt.clock import now_ms, steady
 from wx2mqtt.model import PersonId
@@ -18,6 +19,9 @@ from wx2mqtt.store.journal import CommandRow, Reply
 PER_CHAT = 50  # commands of one chat
 IN_MEMORY = 2000  # commands of all chats from which on no further chat is taken from the disk
 CHUNK = 200  # rows read from the disk at a time
+EVERYTHING = 10_000  # rows, where the most important one must be known
+
+RANKS = {"high": 0, "normal": 1, "low": 2}
 
 Key = PersonId | str
 """Whose lane it is: a person, or the name on the topic of somebody who is not known yet."""
@@ -62,11 +66,13 @@ class Place:
 class Lanes:
     """All lanes. `behind` says that chats without a lane have commands on disk.
 
-    `key_of` says whose lane a command belongs to; its answer may change while the command waits.
+    `key_of` says whose lane a command belongs to; its answer may change while the command waits. With
+    `by_priority` what is more important goes first, and all is in memory.
     """
 
-    def __init__(self, key_of: Callable[[CommandRow], Key]) -> None:
+    def __init__(self, key_of: Callable[[CommandRow], Key], *, by_priority: bool = False) -> None:
         self._key_of = key_of
+        self.by_priority = by_priority
         self.behind = True
         self._filling = False
         self._lanes: dict[Key, Lane] = {}
@@ -80,7 +86,7 @@ class Lanes:
     @property
     def wants(self) -> bool:
         """Whether something is on disk that there is room for."""
-        return self.behind and self.waiting < IN_MEMORY
+        return self.behind and (self.by_priority or self.waiting < IN_MEMORY)
 
     def all(self) -> list[Lane]:
         """Every lane."""
@@ -94,13 +100,17 @@ class Lanes:
         """Who waits for the result of a command in memory, by now."""
         return self._row(row.id).replies if row.id in self._places else ()
 
+    def current(self, row: CommandRow) -> CommandRow:
+        """What is known of a command by now."""
+        return self._row(row.id) if row.id in self._places else row
+
     def add(self, row: CommandRow) -> None:
         """A command that was just accepted, or got another place to answer to."""
         if row.id in self._places:
             self.change(replace(self._row(row.id), replies=row.replies))
         elif (lane := self._lane_of(row)) is not None:
             self._append(lane, row)
-        elif self._filling or self.behind:
+        elif not self.by_priority and (self._filling or self.behind):
             self.behind = True  # behind what waits on disk: the order stays
         else:
             self._append(self._new_lane(row), row)
@@ -108,8 +118,16 @@ class Lanes:
     def change(self, row: CommandRow) -> None:
         """More is known of a command; nothing happens to one that needs nothing any more."""
         if (place := self._places.get(row.id)) is not None:
-            rows = place.lane.rows
-            place.lane.rows = deque(row if other.id == row.id else other for other in rows)
+            lane = place.lane
+            lane.rows = deque(row if other.id == row.id else other for other in lane.rows)
+            if self.by_priority:
+                lane.rows = deque(sorted(lane.rows, key=partial(_rank, lane)))
+
+    def extend(self, row: CommandRow) -> None:
+        """A command waits until another time than was said."""
+        if (place := self._places.get(row.id)) is not None:
+            self._places[row.id] = Place(place.lane, steady() + _life(row, now_ms()))
+            self.change(row)
 
     def fetch_trouble(self, row: CommandRow) -> NotNow | None:
         """Why the file of a command in memory is not there yet, where that was tried."""
@@ -136,6 +154,9 @@ class Lanes:
 
     async def fill(self, due: Due) -> None:
         """Take from the disk what there is room for."""
+        if self.by_priority:
+            await self._fill_whole(due)
+            return
         self.behind, self._filling = False, True
         complete, skipped = False, self._persons()
         try:
@@ -150,6 +171,14 @@ class Lanes:
         finally:
             self._filling = False
             self.behind |= not complete
+
+    async def _fill_whole(self, due: Due) -> None:
+        self.behind = False
+        rows = await due(EVERYTHING, ())
+        for row in rows:
+            if row.id not in self._places:
+                self._append(self._lane_of(row) or self._new_lane(row), row)
+        self.behind |= len(rows) == EVERYTHING
 
     def left(self, row: CommandRow) -> float:
         """Seconds until the time of a command in memory is over.
@@ -180,11 +209,14 @@ class Lanes:
                 place.lane.more = True
 
     def _append(self, lane: Lane, row: CommandRow) -> None:
-        if lane.more or len(lane.rows) >= PER_CHAT:
+        if not self.by_priority and (lane.more or len(lane.rows) >= PER_CHAT):
             lane.more = True
-        else:
-            lane.rows.append(row)
-            self._places[row.id] = Place(lane, steady() + _life(row, now_ms()))
+            return
+        last = lane.rows[-1] if lane.rows else row
+        lane.rows.append(row)
+        if self.by_priority and _rank(lane, row) < _rank(lane, last):
+            lane.rows = deque(sorted(lane.rows, key=partial(_rank, lane)))
+        self._places[row.id] = Place(lane, steady() + _life(row, now_ms()))
 
     def _lane_of(self, row: CommandRow) -> Lane | None:
         key = self._key_of(row)
@@ -199,6 +231,12 @@ class Lanes:
         return {row.person for lane in self._lanes.values() for row in lane.rows} | {
             None if isinstance(key, str) else key for key in self._lanes
         }
+
+
+def _rank(lane: Lane, row: CommandRow) -> tuple[bool, int, int]:
+    """What has begun is brought to its end first: a doubt, or a text of which a part is out."""
+    begun = bool(row.unknown or row.parts_sent) or lane.begun == row.id
+    return not begun, RANKS.get(row.command.priority, 1), row.id
 
 
 def _life(row: CommandRow, now: int) -> float:

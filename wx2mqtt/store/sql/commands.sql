@@ -17,6 +17,27 @@ UPDATE command SET open = 0 WHERE account = ? AND id = ? AND status IS NULL;
 UPDATE command SET open = 0, unknown = unknown + 1, duplicate_possible = 1
 WHERE account = ? AND id = ? AND status IS NULL;
 
+-- hold --
+-- It waits for a chance to be sent, and until then at most.
+UPDATE command SET held = ?3, expires = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
+
+-- part_sent --
+-- One part of a long text is out; of the next one nothing is known yet.
+UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1
+WHERE account = ? AND id = ? AND status IS NULL;
+
+-- fallback --
+UPDATE command SET fallback = ?3 WHERE account = ?1 AND id = ?2 AND status IS NULL;
+
+-- urgent --
+-- What is not settled and may go another way.
+SELECT * FROM command
+WHERE account = ? AND status IS NULL AND json_extract(command, '$.urgent') ORDER BY id;
+
+-- newest_sent --
+-- The results of what was sent last.
+SELECT result FROM command WHERE account = ?1 AND status = 'sent' ORDER BY settled DESC LIMIT ?2;
+
 -- settle --
 UPDATE command SET open = 0, settled = ?3, status = ?4, message_id = ?5, result = ?6
 WHERE account = ?1 AND id = ?2 AND status IS NULL;

@@ -11,6 +11,7 @@ import pytest
 from tests.unit.bridge.sending_room import Room, room
 from wx2mqtt.bridge.sending import lanes
 from wx2mqtt.bridge.sending import sender as sending
+from wx2mqtt.bridge.sending.lateness import second_chance
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
 from wx2mqtt.model import Command, SendKey, Status
@@ -259,4 +260,4 @@ async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(he
 def test_an_unanswered_attempt_may_be_repeated_for_as_long_as_its_command_was_good(ttl: int, chance: int):
     """Who gave 5 seconds does not want it 10 minutes later; WeChat gets at least one minute to come back."""
     row = unanswered_row(accepted=1_000_000, expires=1_000_000 + ttl * 1000)
-    assert sending._second_chance(row) == chance
+    assert second_chance(row) == chance
