@@ -1,0 +1,76 @@
+"""`wx2mqtt login` with an account on iLink: the code on the screen, and the number that the phone shows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.screen import Screen
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]:
+    async with at_ilink_home(tmp_path, DURABLE) as home:
+        yield home
+
+
+async def at_a_screen(home: ILinkHome, story: Callable[[Screen], Awaitable[None]]) -> int:
+    """Run `wx2mqtt login`, let the story happen, and give the exit code."""
+    screen = Screen([sys.executable, "-m", "wx2mqtt", "login", "-c", str(home.bridge.config)])
+    await home.hear(screen.__enter__)
+    try:
+        await story(screen)
+        return await home.hear(screen.wait)
+    finally:
+        await home.hear(screen.__exit__, None, None, None)
+
+
+async def number(home: ILinkHome) -> str:
+    await home.bot.wait("number")
+    return str((await home.phone.get("ilink/state"))["codes"][-1]["number"])
+
+
+async def test_the_number_is_typed_where_the_code_was_scanned(home: ILinkHome):
+    await home.phone.post("ilink/settings", verify_code=True)
+
+    async def story(screen: Screen) -> None:
+        (url,) = await home.hear(screen.scan)
+        assert url.startswith("https://liteapp.weixin.qq.com/q/")
+        await home.bot.post("ilink/scan")
+        await home.hear(screen.until, "type the number")
+        right = await number(home)
+        await home.hear(screen.type, "000000" if right != "000000" else "111111")
+        await home.hear(screen.until, "that was not the number")
+        await home.hear(screen.type, right)
+        await home.hear(screen.until, "confirm the login")
+        await home.bot.post("ilink/confirm")
+        await home.hear(screen.until, "logged in")
+
+    assert await at_a_screen(home, story) == 0
+    await home.bot.write("before the bridge")
+    await home.restart()
+    assert (await home.body("wx/in/me", text="before the bridge"))["seq"] == 1
+
+
+async def test_beside_the_running_bridge_the_number_goes_to_the_bridge(home: ILinkHome):
+    await home.phone.post("ilink/settings", verify_code=True)
+    home.bridge.start()
+    await home.bot.wait("code")
+
+    async def story(screen: Screen) -> None:
+        await home.hear(screen.scan)
+        await home.bot.wait("code")
+        await home.bot.post("ilink/scan")
+        await home.hear(screen.until, "type the number")
+        await home.hear(screen.type, await number(home))
+        await home.hear(screen.until, "confirm the login")
+        await home.bot.post("ilink/confirm")
+        await home.hear(screen.until, "logged in")
+
+    assert await at_a_screen(home, story) == 0
+    await home.body("wx/login/state", state="online")

@@ -1,0 +1,55 @@
+"""What a message said, for those who answer it by its id: theirs from the history, ours from the commands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.store.make import command, event, message, picture, result
+from wx2mqtt.model import Kind, Said
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import NO_CHANGES
+
+
+async def test_theirs_is_known_with_its_author(journal: Journal) -> None:
+    await journal.record([message("a", text="door?"), picture("b")], NO_CHANGES, None, "")
+    assert await journal.said("id-a") == Said(kind=Kind.TEXT, text="door?", user="wife")
+    assert await journal.said("id-b") == Said(kind=Kind.IMAGE, text="[Image]", user="wife")
+
+
+async def test_ours_is_known_with_its_command(journal: Journal) -> None:
+    rows = await journal.accept([command("alarm-7", text="door open"), command("alarm-8")])
+    assert rows[0].row is not None
+    await journal.begin(rows[0].row.id)
+    await journal.settle(rows[0].row.id, result("alarm-7", message_id="555"), ())
+    assert await journal.said("555") == Said(kind=Kind.TEXT, text="door open", command="alarm-7")
+
+
+async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
+    new = command("snap")
+    sent = replace(new, command=replace(new.command, kind="image", text="", name="door.jpg"))
+    (row,) = await journal.accept([sent])
+    assert row.row is not None
+    await journal.begin(row.row.id)
+    await journal.settle(row.row.id, result("snap", message_id="556"), ())
+    assert await journal.said("556") == Said(kind=Kind.IMAGE, text="door.jpg", command="snap")
+
+
+async def test_what_is_not_known_is_none(journal: Journal) -> None:
+    await journal.record([message("a"), event("e")], NO_CHANGES, None, "")
+    for unknown in ("", "id-x", "e", "id-a' OR 1", "\ud800"):
+        assert await journal.said(unknown) is None
+
+
+async def test_of_two_with_one_id_the_newer_counts(journal: Journal) -> None:
+    first, second = message("a", text="old"), message("b", text="new")
+    await journal.record([first, replace(second, id=first.id)], NO_CHANGES, None, "")
+    said = await journal.said(first.id)
+    assert said is not None
+    assert said.text == "new"
+
+
+async def test_another_account_s_is_not_known(journal: Journal) -> None:
+    await journal.record([message("a")], NO_CHANGES, None, "")
+    other = Journal(journal._database, "work")
+    await other.open()
+    assert await other.said("id-a") is None
