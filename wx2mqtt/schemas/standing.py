@@ -20,6 +20,7 @@ from wx2mqtt.schemas.shape import (
     to,
     whole,
 )
+from wx2mqtt.store.rows import MediaState
 
 _ACCOUNT = filled("of the configuration")
 
@@ -103,10 +104,26 @@ def _health() -> Schema:
         "store": _store(),
         "stuck": many(filled(), "loops that do not move"),
         "unresolved_people": whole("of whom it is not certain who they are"),
-        "media": anything("bytes of messages: how many wait, are there, failed, and how large they are"),
+        "media": _media(),
     }
-    may = {"homeassistant": anything("where it is announced: how many are exposed, and whose pins fail")}
+    may = {"homeassistant": _home_assistant()}
     return {"title": "health", **thing("how the bridge does; at least every 60 s", must, may)}
+
+
+def _media() -> Schema:
+    must = {"pending": whole("still to be fetched"), "size": whole("bytes on the disk")}
+    ended = {str(state): whole("since the start") for state in MediaState if state is not MediaState.PENDING}
+    return thing("bytes of messages", must, ended)
+
+
+def _home_assistant() -> Schema:
+    problems = {"description": "of exposed names, in single words", "type": "object"}
+    must = {
+        "exposed": whole("people who are shown"),
+        "problems": {**problems, "additionalProperties": filled()},
+        "left_out": whole("people for whom the broker had no room"),
+    }
+    return thing("what is announced to Home Assistant; absent where it is off", must)
 
 
 def _broker() -> Schema:

@@ -32,6 +32,7 @@ from wx2mqtt.schemas.messages import DETAILS
 from wx2mqtt.wechat.gateway import Capabilities
 
 NOW = 1_795_600_000_000
+MEDIA: dict[str, Any] = {"pending": 1, "size": 0, "ready": 2}
 SAMPLES = {"string": "text", "integer": 1, "number": 1.5, "boolean": True, "array": [], "object": {}}
 
 
@@ -137,8 +138,10 @@ def test_every_state_of_the_login(state):
 
 
 def test_health_and_info():
-    assert of("health", {**health_body(seen(), "home"), "media": {}}) == []
-    assert of("response_health", json.loads(answer_ok({**health_body(seen(), "home"), "media": {}}, 1))) == []
+    assert of("health", {**health_body(seen(), "home"), "media": MEDIA}) == []
+    assert (
+        of("response_health", json.loads(answer_ok({**health_body(seen(), "home"), "media": MEDIA}, 1))) == []
+    )
     capabilities = Capabilities(
         backend="webwx", contacts=True, groups=True, start_chat=True, new_handles=True, text_limit=1
     )
