@@ -117,7 +117,7 @@ def _media() -> Schema:
 
 
 def _home_assistant() -> Schema:
-    problems = {"description": "of exposed names, in single words", "type": "object"}
+    problems: Schema = {"description": "of exposed names, in single words", "type": "object"}
     must = {
         "exposed": whole("people who are shown"),
         "problems": {**problems, "additionalProperties": filled()},
