@@ -51,7 +51,7 @@ class BridgeProcess:
             **settings,
             "web": {"listen": "127.0.0.1:0", **settings.get("web", {})},  # anybody may have 8099
         }
-        self.config.write_text(yaml.safe_dump(whole, allow_unicode=True))
+        self.config.write_text(yaml.safe_dump(whole, allow_unicode=True, sort_keys=False))
 
     def __enter__(self) -> Self:
         return self.start()

@@ -26,7 +26,8 @@ LIVE: tuple[str, ...] = (
 def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     """The changed keys, as (applied at once, in need of a restart); each list is sorted.
 
-    An account that came, went or changed its place among the others is one entry, `accounts.<name>`.
+    An account that came or went, or is to have another base topic or client id, is one entry,
+    `accounts.<name>`. Its place in the file means nothing: it keeps the base that it first used.
     """
     changed = _changed(old, new)
     return sorted(key for key in changed if _live(key)), sorted(key for key in changed if not _live(key))
@@ -37,11 +38,15 @@ def _changed(old: Settings, new: Settings) -> set[str]:
     moved = {
         f"accounts.{name}"
         for name in {*old.accounts, *new.accounts}
-        if old.base_topics().get(name) != new.base_topics().get(name)
-        or old.client_ids().get(name) != new.client_ids().get(name)
+        if _base(old, name) != _base(new, name) or old.client_ids().get(name) != new.client_ids().get(name)
     }
     differing = {key for key in {*before, *after} if before.get(key) != after.get(key)}
     return moved | {key for key in differing if not any(key.startswith(f"{account}.") for account in moved)}
+
+
+def _base(settings: Settings, name: str) -> str | None:
+    account = settings.accounts.get(name)
+    return None if account is None else account.base_topic
 
 
 def _flat(settings: Settings) -> dict[str, object]:

@@ -64,3 +64,17 @@ def test_these_keys_need_a_restart(changed, restart):
 def test_a_changed_secret_is_named_and_not_shown():
     old, new = of(mqtt={"password": "alt"}), of(mqtt={"password": "neu"}, log={"level": "debug"})
     assert reload_diff(old, new) == (["log.level"], ["mqtt.password"])
+
+
+def test_an_account_that_comes_before_the_others_moves_none_of_them():
+    old = of(accounts={"home": {}, "club": {}})
+    new = of(accounts={"office": {}, "club": {}, "home": {}})
+    assert reload_diff(old, new) == ([], ["accounts.office"])
+    assert reload_diff(new, old) == ([], ["accounts.office"])
+    assert reload_diff(old, of(accounts={"club": {}, "home": {}})) == ([], [])
+
+
+def test_with_a_client_id_of_ones_own_a_second_account_changes_that_of_the_first():
+    old = of(mqtt={"client_id": "x"}, accounts={"home": {}})
+    new = of(mqtt={"client_id": "x"}, accounts={"home": {}, "office": {}})
+    assert reload_diff(old, new) == ([], ["accounts.home", "accounts.office"])

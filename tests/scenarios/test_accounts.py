@@ -1,0 +1,184 @@
+"""Several accounts in one process: each is its own, and the trouble of one is nobody else's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.faulty import POISON
+from tests.support.process import BridgeProcess
+from tests.support.town import BASES, FAULTY, Town, in_town
+
+REFUSES_OFFICE = """
+allow_anonymous true
+acl_file {folder}/acl
+"""
+ACL = """
+topic readwrite #
+topic deny wx/office/in/#
+topic deny wx/office/result/#
+"""
+
+
+@pytest.fixture
+async def town(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[Town]:
+    async with in_town(tmp_path) as town:
+        yield town
+
+
+async def test_each_has_its_topics_its_login_its_health_and_all_come_back_without_a_scan(town: Town):
+    await town.log_in()
+    await town.is_well("home", "one")
+    await town.is_well("office", "one")
+    await town.bot.write("from the bot's person")
+    await town.body("wx/bot/in/me", text="from the bot's person", account="bot", seq=1)
+    for name, base in BASES.items():
+        assert (await town.body(f"{base}/bridge/info"))["account"] == name
+        assert (await town.body(f"{base}/login/state", state="online"))["account"] == name
+    since = town.ear.count
+    assert await town.hear(town.bridge.stop) == 0
+    for base in BASES.values():
+        await town.hear(
+            town.ear.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
+        )
+    since = town.ear.count
+    town.bridge.start()
+    await town.all_online(since)
+    await town.is_well("home", "two")
+    await town.is_well("office", "two")
+    assert {(await phone.get("state"))["calls"]["jslogin"] for phone in town.phones.values()} == {1}
+
+
+async def test_a_fault_of_ours_ends_one_account_alone_which_says_so_and_begins_again(town: Town):
+    town.bridge = BridgeProcess(town.folder / "bridge", town.of(*BASES), program=FAULTY)
+    await town.log_in()
+    await town.is_well("home", "before")
+    since = town.ear.count
+    await town.office.say("wife", POISON)
+    gone = await town.hear(
+        town.ear.wait, "wx/office/bridge/state", lambda one: one.payload == b"offline", since=since
+    )
+    assert gone.retain is False
+    said = await town.body("wx/office/login/state", state="stopped", since=since)
+    assert "fault" in said["reason"]
+    health = await town.hear(
+        town.ear.wait,
+        "wx/office/bridge/health",
+        lambda one: "account_failed" in one.body["problems"],
+        since=since,
+    )
+    assert health.body["faults"] == 1
+    await town.all_online(since, "office")
+    await town.body("wx/office/in/wife", text=POISON, since=since)
+    await town.is_well("office", "after")
+    await town.is_well("home", "after")
+    assert (await town.asked("office", "health"))["faults"] == 1
+    assert (await town.asked("home", "health"))["faults"] == 0
+    assert town.states("home", since) == []
+    assert (await town.office.get("state"))["calls"]["jslogin"] == 1
+    assert sum("account failed" in line for line in town.bridge.log) == 1
+    assert POISON not in "\n".join(town.bridge.log)
+
+
+async def test_what_was_accepted_before_the_fault_is_sent_after_it_once(town: Town):
+    town.bridge = BridgeProcess(town.folder / "bridge", town.of(*BASES), program=FAULTY)
+    await town.log_in()
+    since = town.ear.count
+    await town.office.post("fault", endpoint="webwxsendmsg", kind="status", value=503)
+    await town.publish("wx/office/out/wife", {"text": "it waits", "id": "w"})
+    await town.office.wait("calls:webwxsendmsg:1")
+    await town.office.say("wife", POISON)
+    await town.body("wx/office/result/wife", id="w", status="sent", since=since)
+    await town.is_well("office", "after")
+    assert [one["text"] for one in await town.office.sent(2)] == ["it waits", "after out"]
+
+
+async def test_a_stop_while_one_account_is_down_is_in_order(town: Town):
+    town.bridge = BridgeProcess(town.folder / "bridge", town.of(*BASES), program=FAULTY)
+    await town.log_in()
+    since = town.ear.count
+    await town.office.say("wife", POISON)
+    await town.hear(town.bridge.wait_for_log, "account is begun again")
+    assert await town.hear(town.bridge.stop) == 0
+    for base in BASES.values():
+        await town.hear(
+            town.ear.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
+        )
+
+
+async def test_a_login_that_is_refused_is_nobody_elses(town: Town):
+    await town.office.post("settings", refuse_login="refused")
+    since = town.ear.count
+    town.bridge.start()
+    await town.scan_all()
+    await town.body("wx/office/login/state", state="refused", since=since)
+    await town.all_online(since, "home", "bot")
+    await town.is_well("home", "still")
+    assert "login_refused" in (await town.asked("office", "health"))["problems"]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"endpoint": "*", "kind": "hang"},
+        {"endpoint": "*", "kind": "status", "value": 503},
+        {"endpoint": "webwxsync", "kind": "garbage"},
+    ],
+    ids=["hangs", "fails", "talks nonsense"],
+)
+async def test_servers_in_trouble_are_those_of_one_account(town: Town, fault: dict[str, object]):
+    await town.log_in()
+    since = town.ear.count
+    await town.office.post("fault", times=0, **fault)
+    await town.publish("wx/office/out/wife", {"text": "it waits", "id": "w"})
+    for number in range(3):
+        await town.is_well("home", f"meanwhile {number}")
+    assert town.states("home", since) == []
+    await town.office.post("fault/clear")
+
+
+async def test_a_broker_that_refuses_the_topics_of_one_takes_those_of_the_others(
+    with_mosquitto: None, tmp_path: Path
+):
+    (tmp_path / "mosquitto").mkdir()
+    (tmp_path / "mosquitto" / "acl").write_text(ACL)
+    async with in_town(tmp_path, REFUSES_OFFICE) as town:
+        await town.log_in()
+        await town.office.say("wife", "nobody hears it")
+        for number in range(3):
+            await town.is_well("home", f"well {number}")
+        health = await town.hear(
+            town.ear.wait,
+            "wx/office/bridge/health",
+            lambda one: "broker_refuses_topics" in one.body["problems"],
+        )
+        assert health.body["broker"]["refused_topics"] == ["wx/office/in/wife"]
+
+
+async def test_who_is_added_moves_nobody_and_a_reload_says_what_needs_a_restart(town: Town):
+    town.bridge.configure(town.of("home"))
+    since = town.ear.count
+    town.bridge.start()
+    await town.phone.wait("code")
+    await town.phone.post("scan")
+    await town.phone.post("confirm")
+    await town.all_online(since, "home")
+    town.bridge.configure(town.of("office", "home"))
+    assert await town.asked("home", "reload") == {"applied": [], "needs_restart": ["accounts.office"]}
+    await town.is_well("home", "one")
+    await town.hear(town.bridge.stop)
+    since = town.ear.count
+    town.bridge.start()
+    await town.office.wait("code")
+    await town.body("wx/office/login/state", state="waiting_for_scan", account="office", since=since)
+    await town.all_online(since, "home")
+    await town.is_well("home", "two")
+    assert (await town.asked("office", "log_level", {"level": "info"})) == {"level": "info"}
+    town.bridge.configure(town.of("home", "office", language="zh"))
+    assert await town.asked("office", "reload") == {"applied": ["language"], "needs_restart": []}
+    town.bridge.configure(town.of("home"))
+    assert (await town.asked("office", "reload"))["needs_restart"] == ["accounts.office"]
+    assert json.loads(town.ear.on("wx/bridge/info")[-1].payload)["account"] == "home"

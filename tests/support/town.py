@@ -1,0 +1,115 @@
+"""Several accounts in one bridge: two on web WeChat, each with its own simulated servers, and one on iLink."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.support.broker import mosquitto
+from tests.support.ear import Ear
+from tests.support.home import PEOPLE, Home, Phone
+from tests.support.ilink_home import BotPhone
+from wx2mqtt.simulator.server import Simulator
+
+FAULTY = [sys.executable, "-m", "tests.support.faulty"]
+WEB = {"home": "wx", "office": "wx/office"}
+BASES = {**WEB, "bot": "wx/bot"}
+
+
+class Town(Home):
+    """`phone` is that of `home`; `simulator` and what `Home` does with it are home's too."""
+
+    def __init__(self, folder: Path, simulators: dict[str, Simulator], broker: Any, ear: Ear) -> None:
+        self.simulators = simulators
+        super().__init__(folder, simulators["home"], broker, ear)
+        self.office = Phone(simulators["office"].url)
+        self.bot = BotPhone(simulators["bot"].url)
+        self.phones = {"home": self.phone, "office": self.office}
+        self.bridge.configure(self.of(*BASES))
+
+    def of(self, *names: str, **top: Any) -> dict[str, Any]:
+        """A configuration of these accounts, in this order."""
+        accounts: dict[str, Any] = {}
+        for name in names:
+            there = {"endpoint": self.simulators[name].url, "send": {"per_minute": 0}}
+            people = {"me": {"owner": True}} if name == "bot" else PEOPLE
+            backend = "ilink" if name == "bot" else "webwx"
+            accounts[name] = {**there, "contacts": people, "backend": backend}
+        return {"mqtt": {"url": self.broker.url}, "accounts": accounts, **top}
+
+    async def scan_all(self) -> None:
+        """Whoever shows a code is scanned and confirmed."""
+        for phone in self.phones.values():
+            await phone.wait("code")
+            await phone.post("scan")
+            await phone.post("confirm")
+        await self.bot.wait("code")
+        await self.bot.post("ilink/scan")
+        await self.bot.post("ilink/confirm")
+
+    async def all_online(self, since: int = 0, *names: str) -> None:
+        """Each of them says so, and polls."""
+        for name in names or BASES:
+            await self.body(f"{BASES[name]}/login/state", state="online", since=since)
+            await {**self.phones, "bot": self.bot}[name].wait("polling")
+
+    async def log_in(self) -> None:
+        """Start the bridge and scan for all accounts; returns when all are online and poll."""
+        since = self.ear.count
+        self.bridge.start()
+        await self.scan_all()
+        await self.all_online(since)
+
+    async def is_well(self, name: str, word: str) -> None:
+        """One of web WeChat takes a message in, sends one, and has no problem."""
+        base, since = BASES[name], self.ear.count
+        await self.phones[name].say("wife", f"{word} in")
+        await self.body(f"{base}/in/wife", text=f"{word} in", account=name, since=since)
+        await self.publish(f"{base}/out/wife", {"text": f"{word} out", "id": word})
+        await self.body(f"{base}/result/wife", id=word, status="sent", account=name, since=since)
+        health = await self.asked(name, "health")
+        assert (health["account"], health["healthy"], health["problems"]) == (name, True, [])
+
+    async def asked(self, name: str, request: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
+        """What an account answers to a request."""
+        since = self.ear.count
+        await self.publish(f"{BASES[name]}/bridge/request/{request}", fields or {})
+        answer = await self.body(f"{BASES[name]}/bridge/response/{request}", since=since)
+        assert answer["status"] == "ok", answer
+        data: dict[str, Any] = answer["data"]
+        return data
+
+    def states(self, name: str, since: int) -> list[str]:
+        """What an account said of its login since."""
+        told = self.ear.heard[since:]
+        return [one.body["state"] for one in told if one.topic == f"{BASES[name]}/login/state"]
+
+    async def close(self) -> None:
+        await super().close()
+        await self.office.close()
+        await self.bot.close()
+
+
+@asynccontextmanager
+async def in_town(folder: Path, broker_config: str = "") -> AsyncIterator[Town]:
+    """A town whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
+    async with AsyncExitStack() as stack:
+        simulators = {name: await stack.enter_async_context(Simulator()) for name in BASES}
+        broker = stack.enter_context(mosquitto(folder / "mosquitto", broker_config))
+        town = Town(folder, simulators, broker, stack.enter_context(Ear(broker.port)))
+        stack.push_async_callback(town.close)
+        for phone in (*town.phones.values(), town.bot):
+            await phone.post("settings", strict=True)
+        for phone in town.phones.values():
+            await phone.post("settings", hold_sync=2)
+        await town.bot.post("ilink/settings", hold_updates=5.0, hold_status=5.0)
+        try:
+            yield town
+            for phone in (*town.phones.values(), town.bot):
+                assert await phone.get("violations") == []
+        except BaseException:
+            print("\n".join(town.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
+            raise
