@@ -424,9 +424,10 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
         assert any(f"-p {broker[1]}" in line for line in demo.said)
         assert httpx.get(phone, trust_env=False, follow_redirects=True).status_code == 200
         socket.create_connection(("127.0.0.1", int(broker[1]))).close()
-        media = re.search(r"http://\S+/media/", demo.until("/media/"))
-        assert media
-        assert httpx.get(f"{media[0]}nothing", trust_env=False).status_code == 404
+        page = re.search(r"http://\S+/", demo.until("the page"))
+        assert page
+        assert "Scan the code" in httpx.get(page[0], trust_env=False).text
+        assert httpx.get(f"{page[0]}media/nothing", trust_env=False).status_code == 404
         if find_mosquitto():
             assert processes_that_name(terminal.temporary)
         began = time.monotonic()
