@@ -14,6 +14,8 @@ from wx2mqtt.bridge.homeassistant import Exposure
 from wx2mqtt.bridge.judge import Rules
 from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
+from wx2mqtt.bridge.sending.fallback import FallbackRules
+from wx2mqtt.bridge.sending.holding import HoldRules
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.discovery import birth_topic
@@ -71,18 +73,24 @@ def wishes_of(loaded: Loaded, name: str, bases: tuple[str, ...], web: Web | None
         exposure=exposure_of(settings, name),
         public=public_settings(account),
         warnings=tuple(map(str, loaded.warnings)),
+        hold=HoldRules(most=account.hold.max, ttl=account.hold.ttl),
+        fallback=FallbackRules(
+            after=account.fallback.after, urls=tuple(url.get_secret_value() for url in account.fallback.urls)
+        ),
     )
 
 
 def exposure_of(settings: Settings, name: str) -> Exposure:
     """What Home Assistant is to see of one account; the page only where it has an address for others."""
-    wanted, web = settings.homeassistant, settings.web
+    wanted, web, account = settings.homeassistant, settings.web, settings.accounts[name]
+    # With a window a message may wait for the person, and not only for the login.
+    waits = account.hold.ttl if account.backend == "ilink" else account.send.ttl
     return Exposure(
         enabled=wanted.enabled,
         prefix=wanted.prefix,
         expose=exposed(settings, name),
         url=web.url or "" if web.enabled else "",
-        expiry=max(1, int(settings.accounts[name].send.ttl)),
+        expiry=max(1, int(waits)),
         language=settings.language,
     )
 
@@ -114,7 +122,7 @@ MEDIA_SHOWN = {"download", "max_size", "keep", "max_total", "inline_below"}
 
 def public_settings(account: AccountSettings) -> dict[str, Json]:
     """The settings that `bridge/info` shows: nothing that is, holds or leads to a secret."""
-    chosen = {"backend", "topic_names", "receive", "send", "history", "plain"}
+    chosen = {"backend", "topic_names", "receive", "send", "hold", "history", "plain"}
     shown: dict[str, Json] = account.model_dump(mode="json", include=chosen)
     return {**shown, "media": account.media.model_dump(mode="json", include=MEDIA_SHOWN)}
 

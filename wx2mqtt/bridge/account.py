@@ -81,6 +81,7 @@ class Account:
             board=rooms.board,
             inbound=rooms.inbound,
             identity=self.identity,
+            directory=rooms.windows.entries,
             journal=self.journal,
             outbound=rooms.outbound,
             history=History(self.journal, self.identity, self.topics.contacts),
@@ -96,6 +97,7 @@ class Account:
             account=self.name,
             session=rooms.session,
             identity=self.identity,
+            directory=rooms.windows.entries,
             save=rooms.save_people,
             health=self.health,
             history=History(self.journal, self.identity, self.topics.contacts),
@@ -124,7 +126,14 @@ class Account:
         rooms = self.rooms
         crew = Crew(self._stuck)
         try:
-            for work in (rooms.pump, rooms.outbound, rooms.sender, rooms.home_assistant, self._telling):
+            for work in (
+                rooms.pump,
+                rooms.outbound,
+                rooms.sender,
+                rooms.home_assistant,
+                rooms.windows,
+                self._telling,
+            ):
                 crew.begin(work.run())
             crew.begin(self._ground.link.run(self))
             self._fetching = crew.begin(rooms.media.run())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from wx2mqtt.bridge import fields as read
 from wx2mqtt.bridge.history import History
 from wx2mqtt.bridge.people.directory import search
-from wx2mqtt.bridge.people.identity import Changes, Identity
+from wx2mqtt.bridge.people.identity import Changes, Entry, Identity
 from wx2mqtt.bridge.requests import Filling, Work
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.clock import now_ms
@@ -24,6 +24,7 @@ class Asked:
         account: str,
         session: Session,
         identity: Identity,
+        directory: Callable[[], Iterable[Entry]],
         save: Callable[[Changes], Awaitable[None]],
         health: Callable[[], Awaitable[dict[str, Json]]],
         history: History,
@@ -31,6 +32,7 @@ class Asked:
         self._account = account
         self._session = session
         self._identity = identity
+        self._directory = directory
         self._save = save
         self._health = health
         self._past = history
@@ -59,7 +61,7 @@ class Asked:
         return self._session.login.body(self._account)
 
     async def _contacts(self, fields: dict[str, Json]) -> Json:
-        return search(self._identity.directory(), fields)
+        return search(self._directory(), fields)
 
     async def _assign(self, fields: dict[str, Json]) -> Json:
         """The owner says that the closed `user` is whoever is called `to` now."""

@@ -35,7 +35,9 @@ class Seen:
     """Everything that a health is made of, as it stands now, and what else is counted since the start.
 
     `kinds` are messages by direction (`in`, `out`) and kind, `media` what became of bytes, by state;
-    `media_bytes` came since the start, `media_stored` are on the disk, those of all accounts.
+    `media_bytes` came since the start, `media_stored` are on the disk, those of all accounts. `muted`:
+    perhaps nobody sees what WeChat takes. `held` is how many commands wait for a chance; None where none
+    ever does.
     """
 
     now: int
@@ -59,6 +61,8 @@ class Seen:
     media: Mapping[MediaState, int] = field(default_factory=dict)
     media_bytes: int = 0
     media_stored: int = 0
+    muted: bool = False
+    held: int | None = None
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -80,6 +84,7 @@ def problems(seen: Seen) -> dict[str, bool]:
         "loops_stuck": bool(seen.stuck),
         "messages_set_aside": seen.stats.set_aside > 0,
         "discovery_too_large": seen.discovery_cut,
+        "muted_suspected": seen.muted,
     }
 
 
@@ -138,6 +143,7 @@ def _queues(seen: Seen) -> dict[str, Json]:
         "to_wechat": _queue(stats.waiting_commands, seen.now, stats.oldest_command),
         "set_aside": stats.set_aside,
         "dropped": stats.dropped,
+        **({} if seen.held is None else {"held": seen.held}),
     }
 
 

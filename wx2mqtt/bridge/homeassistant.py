@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -83,6 +83,7 @@ class HomeAssistant:
         identity: Identity,
         exposure: Exposure,
         news: Callable[[], None],
+        windows: Callable[[], Collection[str]] = tuple,
         wait: Callable[[], float] = after_birth,
     ) -> None:
         self._account = account
@@ -94,6 +95,7 @@ class HomeAssistant:
         self._identity = identity
         self._exposure = exposure
         self._news = news
+        self._windows = windows
         self._wait = wait
         self._topic = config_topic(exposure.prefix, account) if exposure.enabled else ""
         self._birth = birth_topic(exposure.prefix) if exposure.enabled else ""
@@ -207,6 +209,8 @@ class HomeAssistant:
         ids = dict(self._announced.ids)
         names = shown_names(people)
         targets = [Target(user=user, id=self._id(user, ids), name=name) for user, name in names.items()]
+        called = shown_names({user: self._called(user) for user in self._windows()})
+        windows = [Target(user=user, id=self._id(user, ids), name=name) for user, name in called.items()]
         self._shown = len(targets)
         device = Device(
             account=self._account,
@@ -215,11 +219,16 @@ class HomeAssistant:
             version=__version__,
             language=exposure.language,
             targets=targets,
+            windows=windows,
             url=exposure.url,
             expiry=exposure.expiry,
             before=self._announced.components,
         )
         return announcement(device, self._outlet.payload_limit(self._topic)), ids
+
+    def _called(self, user: str) -> str:
+        person = self._identity.by_level(user)
+        return "" if person is None else person.remark or person.nickname
 
     def _id(self, user: str, ids: dict[str, str]) -> str:
         """The id of a person, by whichever of their names first had one; else a new one, put in `ids`."""

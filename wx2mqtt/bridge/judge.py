@@ -10,7 +10,7 @@ import json
 import random
 import secrets
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -21,6 +21,7 @@ from wx2mqtt.bridge.files.taking import SENT_AS_FILES, Reach
 from wx2mqtt.bridge.filters import FILEHELPER, fits
 from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.results import Results, result_of
+from wx2mqtt.bridge.splitting import parts_of
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, SendKey, Status
@@ -37,6 +38,9 @@ log = structlog.get_logger(__name__)
 
 COMMANDS = frozenset({"send", "recall"})
 """Requests that are commands: they wait for their turn, and have a result."""
+
+MOST_PARTS = 99
+"""Messages in which one text goes out at the most: their number has two digits (`Errands.key`)."""
 
 AT_ONCE = 1 << 20
 """Bytes of a delivery whose checksum is made at once; that of a larger one would hold the loop."""
@@ -92,7 +96,9 @@ class Judge:
             self._must_not_be_retained(delivery)
             match incoming:
                 case OutText(user):
-                    command = read_command(user, delivery.payload, delivery.content_type)
+                    command = read_command(
+                        user, delivery.payload, delivery.content_type, self._must_be_offered
+                    )
                 case OutBytes(user, kind, name):
                     command = Command(user=user, kind=kind, name=name)
                     if not delivery.payload:
@@ -114,6 +120,7 @@ class Judge:
             self._must_not_be_retained(delivery)
             fields = read_request(delivery.payload)
             transaction = fields.pop("transaction", None)
+            self._must_be_offered({**fields, "kind": name} if name == "recall" else fields)
             user = self._user(fields, name, chat)
             command = Command(user=user)
             reply = [self._results.own_reply(user)]
@@ -123,6 +130,15 @@ class Judge:
         except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
             replies = [*reply, *self._answers(delivery, name, transaction)]
             return self._refusal(command, _refused_for(trouble), delivery, replies, session)
+
+    def _must_be_offered(self, fields: Mapping[str, Json]) -> None:
+        """What this backend cannot do at all is refused as that, whatever else is wrong with it."""
+        kind, able = fields.get("kind", "text"), self._capabilities
+        is_offered = Recall in able.actions if kind == "recall" else kind in able.media
+        if kind in (*SENT_AS_FILES, "recall") and not is_offered:
+            raise BadCommand("unsupported", "unsupported_kind", kind=kind)
+        if "mention" in fields and not able.groups:
+            raise BadCommand("unsupported", "unsupported_action", name="mention")
 
     def _user(self, fields: dict[str, Json], name: str, chat: str) -> str:
         """Takes the user out of a request, and makes a command of a recall."""
@@ -188,9 +204,13 @@ class Judge:
         new = self._new(command, delivery, replies, session)
         if delivery.expiry == 0:
             return self._settled(new, Status.EXPIRED, "expired", say(self.rules.language, "expired_delivery"))
-        ttl = min((one for one in (command.ttl, delivery.expiry) if one is not None), default=self.rules.ttl)
+        own = min((one for one in (command.ttl, delivery.expiry) if one is not None), default=None)
+        ttl = self.rules.ttl if own is None else own
         return replace(
-            new, person=None if person is None else person.id, expires=new.accepted + int(ttl * 1000)
+            new,
+            command=replace(command, ttl=own),  # what has a time of its own is not held for longer
+            person=None if person is None else person.id,
+            expires=new.accepted + int(ttl * 1000),
         )
 
     def _person(self, user: str) -> Person | None:
@@ -234,11 +254,20 @@ class Judge:
     def _must_be_a_text(self, command: Command, person: Person | None) -> None:
         if not command.text.strip():
             raise BadCommand("empty", "empty")
-        size, limit = len(command.text.encode()), self._capabilities.text_limit
+        size, limit = len(command.text.encode()), self._longest(command.text)
         if size > limit:
             raise BadCommand("too_long", "too_long", size=size, limit=limit)
         if command.mention and person is not None and person.kind is not ChatKind.GROUP:
             raise BadCommand("bad_command", "mention_no_group", user=command.user)
+
+    def _longest(self, text: str) -> int:
+        """Bytes that this text may have: in one message, or in several one after the other."""
+        able = self._capabilities
+        if able.part_limit is None:
+            return able.text_limit
+        most = MOST_PARTS * able.part_limit
+        fits = len(text) <= most and len(parts_of(text, able.part_limit)) <= MOST_PARTS
+        return len(text.encode()) if fits else most
 
     def _is_allowed(self, user: str, person: Person | None) -> bool:
         """Whoever may be written to may be by each of their names."""

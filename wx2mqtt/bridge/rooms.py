@@ -31,6 +31,7 @@ from wx2mqtt.bridge.sending.limits import Bucket
 from wx2mqtt.bridge.sending.sender import Sender
 from wx2mqtt.bridge.session import Session
 from wx2mqtt.bridge.state import Login
+from wx2mqtt.bridge.windows import Windows
 from wx2mqtt.bridge.wishes import Wishes
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.model import Blob, LoginState
@@ -108,6 +109,7 @@ class Rooms:
         self.judge = self._make_judge()
         self.outbound = self._make_outbound(files, answer)
         self.deeds = self._make_deeds()
+        self.windows = self._make_windows()
 
     def _make_media(self) -> MediaRoom:
         ground = self.ground
@@ -142,6 +144,7 @@ class Rooms:
             identity=ground.identity,
             exposure=self.wishes.exposure,
             news=self.news.set,
+            windows=lambda: self.windows.users,
         )
 
     def _make_files(self) -> Files:
@@ -183,6 +186,21 @@ class Rooms:
             language=wishes.language,
             logged_out=self._logged_out,
             published=self._published,
+            hold=lambda: self.wishes.hold,
+            fallback=lambda: self.wishes.fallback,
+            used=lambda: self.windows.changed(),  # noqa: PLW0108 - made later
+        )
+
+    def _make_windows(self) -> Windows:
+        ground = self.ground
+        return Windows(
+            account=ground.name,
+            topics=ground.topics,
+            gateway=ground.gateway,
+            identity=ground.identity,
+            announcer=self.announcer,
+            state=lambda: self.session.login.state,
+            told=self._windows_told,
         )
 
     def _make_session(self) -> Session:
@@ -251,6 +269,7 @@ class Rooms:
         self.ground.house.bell.ring()
         self.media.wake()
         self.deeds.doer.changed()
+        self.windows.changed()
         self.ground.house.status(self.ground.name, login, url)
 
     def people_changed(self) -> None:
@@ -258,6 +277,7 @@ class Rooms:
         self.people.set()
         self.home_assistant.changed()
         self.sender.changed()
+        self.windows.changed()
 
     async def save_people(self, changes: Changes) -> None:
         """Store what the owner decided, and let it show."""
@@ -268,6 +288,16 @@ class Rooms:
             self.board.last(recorded.last)
         if recorded.messages or recorded.events:
             self._published()
+            if self.windows.are_there:  # whoever writes lets us write
+                self.sender.changed()
+                self.windows.changed()
+
+    def _windows_told(self) -> None:
+        """WeChat takes messages where it took none, or the other way round."""
+        self.board.contacts(self.windows.entries(), self.wishes.named)
+        self.home_assistant.changed()
+        self.sender.changed()
+        self.ground.house.bell.ring()
 
     def _published(self) -> None:
         """Something was committed that the broker is to hear of."""

@@ -103,6 +103,8 @@ class Telling:
             media=rooms.media.ended,
             media_bytes=rooms.media.fetched,
             media_stored=rooms.media.on_disk,
+            muted=rooms.sender.trying.muted,
+            held=rooms.sender.holding.count if rooms.windows.are_there else None,
             extra={"media": rooms.media.health(stats.pending_media), **rooms.home_assistant.health()},
         )
 
@@ -119,7 +121,7 @@ class Telling:
             await rooms.people.wait()
             rooms.people.clear()
             self._copied = False
-            rooms.board.contacts(self._ground.identity.directory(), rooms.wishes.named)
+            rooms.board.contacts(rooms.windows.entries(), rooms.wishes.named)
             await insist(self._ground.people_copy.write)
             self._copied = True
             rooms.news.set()

@@ -56,7 +56,7 @@ class Found:
 class View:
     """One account, as somebody sees it who looks on. `contacts`: its backend has an address book."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that a person may see
         self,
         *,
         account: str,
@@ -65,6 +65,7 @@ class View:
         board: Board,
         inbound: Inbound,
         identity: Identity,
+        directory: Callable[[], Sequence[Entry]],
         journal: Journal,
         outbound: Outbound,
         history: History,
@@ -79,6 +80,7 @@ class View:
         self._board = board
         self._inbound = inbound
         self._identity = identity
+        self._directory = directory
         self._journal = journal
         self._outbound = outbound
         self._history = history
@@ -127,7 +129,7 @@ class View:
 
     def people(self, query: str, offset: int, limit: int) -> Found:
         """Those who fit, who need a decision first and who are gone last."""
-        fitting = sorted(matching(self._identity.directory(), query), key=_rank)
+        fitting = sorted(matching(self._directory(), query), key=_rank)
         return Found(count=len(fitting), entries=fitting[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:

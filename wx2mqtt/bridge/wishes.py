@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wx2mqtt.bridge.expected import Expected
 from wx2mqtt.bridge.filters import Filters
@@ -11,6 +11,8 @@ from wx2mqtt.bridge.homeassistant import Exposure
 from wx2mqtt.bridge.judge import Rules
 from wx2mqtt.bridge.media.rules import MediaRules
 from wx2mqtt.bridge.people.evidence import Pin
+from wx2mqtt.bridge.sending.fallback import FallbackRules
+from wx2mqtt.bridge.sending.holding import HoldRules
 from wx2mqtt.model import Json
 from wx2mqtt.words import Language
 
@@ -32,3 +34,5 @@ class Wishes:
     exposure: Exposure
     public: Mapping[str, Json]
     warnings: tuple[str, ...] = ()
+    hold: HoldRules = field(default_factory=HoldRules)
+    fallback: FallbackRules = field(default_factory=FallbackRules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Self
 
 from wx2mqtt.errors import BadCommand
@@ -37,13 +37,21 @@ class Written(float):
         return number
 
 
-def read_command(user: str, payload: bytes, content_type: str) -> Command:
+Offered = Callable[[Mapping[str, Json]], None]
+"""Raises `BadCommand` for what cannot be done at all, whatever else stands in the JSON object."""
+
+
+def anything_goes(_fields: Mapping[str, Json]) -> None:
+    """All is offered."""
+
+
+def read_command(user: str, payload: bytes, content_type: str, offered: Offered = anything_goes) -> Command:
     """A command from a payload on `out/<user>`; raises `BadCommand`, with the command's id if any."""
     media_type = content_type.partition(";")[0].strip().lower()
     is_object = payload.lstrip()[:1] == b"{" if media_type != "application/json" else True
     if media_type == "text/plain" or not is_object:
         return _text_command(user, payload)
-    return command_from(user, _object(payload, "bad_json"))
+    return command_from(user, _object(payload, "bad_json"), offered)
 
 
 def _text_command(user: str, payload: bytes) -> Command:
@@ -53,10 +61,11 @@ def _text_command(user: str, payload: bytes) -> Command:
     return Command(user=user, text=text)
 
 
-def command_from(user: str, fields: Mapping[str, Json]) -> Command:
+def command_from(user: str, fields: Mapping[str, Json], offered: Offered = anything_goes) -> Command:
     """A command from a JSON object (also of `request/send`); every problem names its key."""
     command_id = _id_of(fields)
     try:
+        offered(fields)
         return _checked(user, command_id, fields)
     except BadCommand as bad:
         bad.command_id = command_id

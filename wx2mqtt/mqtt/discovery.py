@@ -54,6 +54,9 @@ _NAMES: dict[str, tuple[str, str]] = {
     "queue": ("Queue depth", "排队数量"),
     "failed": ("Failures today", "今日失败"),
     "age": ("Last answer of WeChat", "微信上次应答"),
+    "window": ("Would take a message", "现在可发送"),
+    "left": ("Messages left", "剩余条数"),
+    "until": ("Window until", "可发送至"),
 }
 
 Component = tuple[str, dict[str, Json]]
@@ -74,7 +77,8 @@ class Device:
     """One account as Home Assistant is to see it.
 
     `url` is the address of the page from outside, empty without one. `expiry` is how many seconds a message
-    may wait at the broker. `before` has the platforms of components that were announced earlier, by key.
+    may wait at the broker. `windows` are those to whom WeChat takes messages only for a while. `before` has
+    the platforms of components that were announced earlier, by key.
     """
 
     account: str
@@ -83,6 +87,7 @@ class Device:
     version: str
     language: Language
     targets: Sequence[Target] = ()
+    windows: Sequence[Target] = ()
     url: str = ""
     expiry: int = 600
     before: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +138,8 @@ def announcement(device: Device, room: int | None = None) -> Announcement:
     A component that was announced before and is no longer wanted is named with its platform alone, which
     removes it; leaving it out would not (measured on 2026.2).
     """
-    fixed = dict((*_login(device), *_messages(device), *_buttons(device), *_diagnostics(device)))
+    windows = (one for target in device.windows for one in _window(device, target))
+    fixed = dict((*_login(device), *_messages(device), *_buttons(device), *_diagnostics(device), *windows))
     notify = dict(_notify(device, target) for target in device.targets)
     wanted = {**fixed, **notify}
     platforms = {**device.before, **{key: str(body["platform"]) for key, body in wanted.items()}}
@@ -251,6 +257,42 @@ def _figure(device: Device, key: str, template: str, more: Mapping[str, Json]) -
         **more,
     }
     return _component(device, key, "sensor", what)
+
+
+def _window(device: Device, target: Target) -> Iterable[Component]:
+    """Whether WeChat would take the next message to somebody. While it is not logged in it takes none."""
+    topic = device.topics.window(target.user)
+    is_open: dict[str, Json] = {
+        "value_template": "{{ 'ON' if value_json.open else 'OFF' }}",
+        "json_attributes_topic": topic,
+    }
+    yield _of_window(device, target, "window", "binary_sensor", is_open, "mdi:message-arrow-right")
+    left: dict[str, Json] = {
+        "value_template": "{{ value_json.get('left') }}",
+        "state_class": "measurement",
+    }
+    yield _of_window(device, target, "left", "sensor", left, "mdi:counter")
+    until: dict[str, Json] = {
+        "value_template": "{{ value_json.get('until') }}",
+        "device_class": "timestamp",
+    }
+    yield _of_window(device, target, "until", "sensor", until, "mdi:timer-sand")
+
+
+def _of_window(
+    device: Device, target: Target, key: str, platform: str, what: Mapping[str, Json], icon: str
+) -> Component:
+    english, chinese = _NAMES[key]
+    name = chinese if device.language == "zh" else english
+    several = len(device.windows) > 1
+    spelled = f"{english.lower().replace(' ', '_')}_{_DIGITS.sub('', target.id)}"
+    body: dict[str, Json] = {
+        "name": f"{name} ({target.name})" if several else name,
+        "default_entity_id": f"{platform}.wechat_{device.account}_{spelled}",
+        "state_topic": device.topics.window(target.user),
+        **what,
+    }
+    return _component(device, f"{key}_{target.id}", platform, body, icon)
 
 
 def _notify(device: Device, target: Target) -> Component:

@@ -92,6 +92,13 @@ TABLE: tuple[Topic, ...] = (
         content_type=JSON,
         meaning="the directory of topic names",
     ),
+    Topic(
+        pattern="window/<user>",
+        by_bridge=True,
+        retained=True,
+        content_type=JSON,
+        meaning="iLink: whether WeChat would take a message to them now",
+    ),
     Topic(pattern="last", by_bridge=True, retained=True, content_type=JSON, meaning="the newest message"),
     Topic(
         pattern="bridge/state",
@@ -206,6 +213,9 @@ class Topics:
     @property
     def contacts(self) -> str:
         return f"{self.base}/contacts"
+
+    def window(self, user: str) -> str:
+        return f"{self.base}/window/{user}"
 
     @property
     def last(self) -> str:

@@ -23,6 +23,25 @@ from wx2mqtt.schemas.shape import (
 from wx2mqtt.store.rows import MediaState
 
 _ACCOUNT = filled("of the configuration")
+WINDOW: dict[str, Schema] = {
+    "open": flag("WeChat would take a message now"),
+    "why": one_of(
+        (
+            "",
+            "never_wrote",
+            "too_long_ago",
+            "quota_used",
+            "rate_limited",
+            "new_binding",
+            "logged_out",
+        ),
+        "what shuts it; empty while it is open",
+    ),
+}
+_MAY_OF_WINDOW: dict[str, Schema] = {
+    "until": moment("when it closes, or opens again by itself"),
+    "left": whole("messages that WeChat still takes"),
+}
 
 
 def definitions() -> dict[str, Schema]:
@@ -77,6 +96,7 @@ def _person() -> Schema:
         "stranger": always(value=True, meaning="seen in a group or a list, no contact"),
         "unresolved": always(value=True, meaning="it is not certain who this is; see request/assign"),
         "problem": filled("what is wrong with the owner's pin"),
+        "window": thing("iLink: would WeChat take a message now", WINDOW, _MAY_OF_WINDOW),
     }
     return thing("somebody with a topic", must, may)
 
@@ -149,6 +169,7 @@ def _queues() -> Schema:
             "set_aside": whole("messages that the broker does not take"),
             "dropped": whole("messages that were given up"),
         },
+        {"held": whole("iLink: commands that wait until the person writes")},
     )
 
 
@@ -200,10 +221,11 @@ def _info() -> Schema:
 
 
 def _window() -> Schema:
-    must = {"schema": always(1), "account": _ACCOUNT, "user": filled("the topic name"), "open": flag("")}
-    may = {
-        "until": moment("when it closes"),
-        "left": whole("messages that may still be sent"),
-        "why": text("in words"),
+    must = {
+        "schema": always(1),
+        "account": _ACCOUNT,
+        "user": filled("the topic name"),
+        **WINDOW,
+        "time": moment("when it came to this"),
     }
-    return {"title": "the window", **thing("iLink: would WeChat take a message now", must, may)}
+    return {"title": "the window", **thing("iLink: would WeChat take a message now", must, _MAY_OF_WINDOW)}

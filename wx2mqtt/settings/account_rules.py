@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 from wx2mqtt.settings import names
 from wx2mqtt.settings.finding import Finding
-from wx2mqtt.settings.schema import Account, ILink, Pin, Settings, WebWx
+from wx2mqtt.settings.schema import Account, Hold, ILink, Pin, Settings, WebWx
 
 _ILINK_ONLY = frozenset({"ilink", "owner"})
 PIN_KINDS = ", ".join(Pin.model_fields)
@@ -19,6 +20,9 @@ def account_findings(name: str, account: Account) -> Iterator[Finding]:
         yield Finding(path, fault)
     yield from _of_the_other(path, account)
     yield from _pins((*path, "contacts"), account)
+    if account.fallback.urls and find_spec("apprise") is None:
+        why = "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'"
+        yield Finding((*path, "fallback", "urls"), why, warning=True)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
         given = "extspam" if desktop.client_version is None else "client_version"
@@ -73,5 +77,7 @@ def _of_the_other(path: tuple[str, ...], account: Account) -> Iterator[Finding]:
         if value is not None:
             why = f"{account.backend} does not tell it, so everybody would be refused; take it away"
             yield Finding((*path, "expect", key), why)
+    if account.backend == "webwx" and account.hold != Hold():
+        yield Finding((*path, "hold"), "has no effect: only iLink has a window", warning=True)
     if is_set:
         yield Finding((*path, other), f"has no effect: the backend is {account.backend}", warning=True)

@@ -13,10 +13,7 @@ from wx2mqtt.settings.layers import FILE_SUFFIX
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.values import flatten
 
-NOT_YET: tuple[str, ...] = (
-    "accounts.*.hold",
-    "accounts.*.fallback",
-)
+NOT_YET: tuple[str, ...] = ()
 
 
 def not_yet_findings(settings: Settings) -> Iterator[Finding]:

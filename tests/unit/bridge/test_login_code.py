@@ -28,6 +28,7 @@ def asked(talk: Talk) -> Asked:
         account="home",
         session=talk.session,
         identity=talk.identity,
+        directory=talk.identity.directory,
         save=nothing,
         health=nothing,
         history=SimpleNamespace(answer=nothing),

@@ -53,6 +53,7 @@ def view(house: House) -> View:
         account="home",
         topics=Topics("wx"),
         identity=house.identity,
+        directory=house.identity.directory,
         journal=house.journal,
         outbound=house.outbound,
         history=History(house.journal, house.identity, "wx/contacts"),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wx2mqtt.errors import SettingsError
+from wx2mqtt.settings import account_rules
 from wx2mqtt.settings.load import LARGEST_FILE, find, load
 from wx2mqtt.settings.schema import Settings
 
@@ -283,7 +284,7 @@ def test_warnings_name_what_has_no_effect(loaded):
     assert [(w.line, w.key, w.message.partition(":")[0]) for w in got.warnings] == [
         (1, "mqtt.username", "has no effect"),
         (1, "mqtt.tls", "has no effect"),
-        (4, "accounts.home.hold.max", "has no effect yet"),
+        (4, "accounts.home.hold", "has no effect"),
         (5, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
         (6, "accounts.home.ilink", "has no effect"),
     ]
@@ -450,3 +451,14 @@ def test_whatever_a_file_holds_loads_or_says_what_is_wrong(tmp_path, value):
     except SettingsError as error:
         assert error.problems
         assert all(problem.message and "\n" not in str(problem) for problem in error.problems)
+
+
+def test_a_fallback_without_what_it_goes_by_is_told_and_its_addresses_are_not(loaded, monkeypatch):
+    text = 'accounts: {home: {fallback: {urls: ["tgram://123456:secret/42"]}}}'
+    monkeypatch.setattr(account_rules, "find_spec", lambda _: None)
+    (warning,) = loaded(text).warnings
+    assert warning.key == "accounts.home.fallback.urls"
+    assert "wx2mqtt[fallback]" in warning.message
+    assert "secret" not in str(warning)
+    monkeypatch.setattr(account_rules, "find_spec", lambda _: object())
+    assert loaded(text).warnings == ()

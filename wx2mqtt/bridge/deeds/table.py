@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+from wx2mqtt.bridge.attempt import Attempt
 from wx2mqtt.bridge.deeds.contacts import Contacts
 from wx2mqtt.bridge.deeds.doing import Doer
 from wx2mqtt.bridge.deeds.groups import Groups
@@ -11,8 +13,8 @@ from wx2mqtt.bridge.deeds.whom import Whom
 from wx2mqtt.bridge.judge import Rules
 from wx2mqtt.bridge.people.identity import Changes, Identity
 from wx2mqtt.bridge.requests import Changing
-from wx2mqtt.errors import LoggedOut
-from wx2mqtt.model import LoginState
+from wx2mqtt.errors import BadCommand, LoggedOut
+from wx2mqtt.model import AcceptFriend, Json, LoginState, MarkRead, SetRemark
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.wechat.gateway import Gateway
 
@@ -33,6 +35,7 @@ class Deeds:
         logged_out: Callable[[LoggedOut], None],
         save: Callable[[Changes], Awaitable[None]],
     ) -> None:
+        self._able = gateway.capabilities
         whom = Whom(identity, rules, directory)
         self.doer = Doer(gateway, standing=standing, state=state, logged_out=logged_out)
         self._contacts = Contacts(doer=self.doer, whom=whom, identity=identity, journal=journal, save=save)
@@ -40,9 +43,19 @@ class Deeds:
 
     def works(self) -> dict[str, Changing]:
         """By name of the request."""
-        return {
-            "mark_read": Changing(self._contacts.mark_read),
-            "set_remark": Changing(self._contacts.set_remark),
-            "accept_friend": Changing(self._contacts.accept_friend),
-            "group": Changing(self._groups.group),
+        able = self._able
+        works = {
+            "mark_read": (self._contacts.mark_read, MarkRead in able.actions),
+            "set_remark": (self._contacts.set_remark, SetRemark in able.actions),
+            "accept_friend": (self._contacts.accept_friend, AcceptFriend in able.actions),
+            "group": (self._groups.group, able.groups),
         }
+        return {
+            name: Changing(work if offered else partial(_refuse, name))
+            for name, (work, offered) in works.items()
+        }
+
+
+async def _refuse(name: str, _fields: dict[str, Json], _attempt: Attempt) -> Json:
+    """What this backend cannot do at all is refused before anybody looks at what was asked."""
+    raise BadCommand("unsupported", "unsupported_action", name=name)

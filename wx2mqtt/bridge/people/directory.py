@@ -30,6 +30,8 @@ def entry_body(entry: Entry) -> dict[str, Json]:
         body["unresolved"] = True
     if entry.problem:
         body["problem"] = str(entry.problem)
+    if entry.window:
+        body["window"] = dict(entry.window)
     return body
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wx2mqtt.bridge.people.attendance import Attendance, shown
 from wx2mqtt.bridge.people.evidence import Facts, MatchedBy, Pin, tidy
@@ -15,7 +15,7 @@ from wx2mqtt.bridge.people.naming import FILEHELPER, Style, level_for
 from wx2mqtt.bridge.people.pinning import Pinning
 from wx2mqtt.bridge.people.roster import NOTHING, Changes, PeopleEvent, Roster
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import ChatKind, Contact, Handle, Owner, PersonId
+from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.store.people import Person
 
 __all__ = ["Changes", "Entry", "Identity", "MatchedBy", "PeopleEvent", "Pin"]
@@ -28,7 +28,10 @@ _CLEAR_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of the directory. `problem` names what is wrong with a pin that may mean this entry."""
+    """One line of the directory. `problem` names what is wrong with a pin that may mean this entry.
+
+    `window` says whether WeChat would take a message now, as it is published; empty where it always would.
+    """
 
     user: str
     kind: ChatKind
@@ -41,6 +44,7 @@ class Entry:
     closed: bool
     stranger: bool = False
     problem: str = ""
+    window: Mapping[str, Json] = field(default_factory=dict)
 
 
 class Identity:
@@ -126,6 +130,10 @@ class Identity:
     def closed(self) -> int:
         """How many wait for the owner's decision."""
         return sum(one.closed for one in self._roster.persons.values())
+
+    def here(self) -> list[Person]:
+        """Who can be written to in this login."""
+        return [one for one in self._roster.persons.values() if one.handle is not None and one.level]
 
     def directory(self) -> list[Entry]:
         """Everybody, by level."""

@@ -13,7 +13,7 @@ from wx2mqtt.bridge.files.taking import SENT_AS_FILES, Files
 from wx2mqtt.bridge.insist import insist
 from wx2mqtt.bridge.people.identity import Identity
 from wx2mqtt.bridge.sending.lanes import Key
-from wx2mqtt.bridge.sending.splitting import parts_of
+from wx2mqtt.bridge.splitting import parts_of
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Draft, Handle, Kind, Member, Recall, SendKey

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.bridge.sending_room import Room, room
 from wx2mqtt.bridge.sending.holding import Holding, HoldRules
 from wx2mqtt.bridge.sending.lanes import Lane, Lanes
-from wx2mqtt.bridge.sending.splitting import parts_of
+from wx2mqtt.bridge.splitting import parts_of
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.model import Command, PersonId, Receipt, SendKey, Status, Window

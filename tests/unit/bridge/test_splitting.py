@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.sending.splitting import parts_of
+from wx2mqtt.bridge.splitting import parts_of
 
 SIGNS = st.sampled_from(
     [

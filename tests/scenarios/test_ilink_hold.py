@@ -1,0 +1,177 @@
+"""iLink's window through the whole bridge: what waits, what is told of it, what goes out when the person writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]:
+    async with at_ilink_home(tmp_path, DURABLE) as home:
+        yield home
+
+
+def window(home: ILinkHome, **wanted: Any) -> Any:
+    return home.body("wx/window/me", **wanted)
+
+
+async def texts(home: ILinkHome, count: int) -> list[str]:
+    return [one["text"] for one in await home.bot.bot_sent(count)]
+
+
+async def send(home: ILinkHome, **command: Any) -> None:
+    await home.publish("wx/out/me", command)
+
+
+async def test_before_the_person_wrote_commands_wait_and_then_go_alarms_first(home: ILinkHome):
+    await home.log_in()
+    state = await window(home, open=False)
+    assert (state["why"], state["user"], state["account"]) == ("never_wrote", "me", "home")
+    for name, priority in (("a", "low"), ("b", "normal"), ("c", "high")):
+        await send(home, text=name, id=name, priority=priority)
+        held = await home.body("wx/event/held", command_id=name)
+        assert held["why"] == "never_wrote"
+        assert "'me'" in held["hint"]
+    await home.bot.write("hello")
+    assert await texts(home, 3) == ["c", "b", "a"]
+    for name in "abc":
+        assert (await home.body("wx/result/me", id=name))["status"] == "sent"
+    state = await window(home, left=7)
+    assert state["open"] is True
+    assert state["until"].endswith("Z")
+
+
+async def test_a_killed_bridge_still_knows_what_waits(home: ILinkHome):
+    await home.log_in()
+    await send(home, text="waits", id="a")
+    await home.body("wx/event/held", command_id="a")
+    await home.hear(home.bridge.kill)
+    since = home.ear.count
+    await home.restart()
+    await home.bot.write("hello")
+    assert await texts(home, 1) == ["waits"]
+    assert (await home.body("wx/result/me", id="a", since=since))["status"] == "sent"
+    assert len(home.ear.on("wx/event/held")) == 1
+
+
+async def test_the_quota_is_counted_by_parts_and_what_it_does_not_let_through_waits(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("hello")
+    await window(home, open=True)
+    for number in range(9):
+        await send(home, text=f"{number}", id=f"n{number}")
+    await home.body("wx/result/me", id="n8")
+    await send(home, text=("A sentence of the text. " * 100 + "\n\n") * 2, id="long")
+    held = await home.body("wx/event/held", command_id="long")
+    assert held["why"] == "quota_used"
+    assert (await window(home, open=False, why="quota_used"))["left"] == 0
+    await home.bot.write("more")
+    result = await home.body("wx/result/me", id="long")
+    assert result["parts"] == result["parts_sent"]
+    assert result["parts"] > 1
+    sent = await home.bot.bot_sent(9 + result["parts"])
+    assert "".join("".join(one["text"].split()) for one in sent[9:]) == "Asentenceofthetext." * 200
+    assert result["message_id"] == sent[-1]["msg_id"]
+
+
+async def test_without_patience_the_answer_comes_at_once(home: ILinkHome):
+    await home.log_in()
+    result = await home.tell("me", {"text": "now", "id": "a", "hold": False})
+    assert (result["status"], result["code"]) == ("failed", "window_closed")
+
+
+async def test_the_word_of_the_server_counts_more_than_ours(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("hello")
+    await window(home, open=True)
+    await home.bot.post("ilink/window", replies=10)
+    await send(home, text="hi", id="a")
+    held = await home.body("wx/event/held", command_id="a")
+    assert held["why"] == "quota_used"
+    await home.bot.write("again")
+    assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
+
+
+async def test_after_a_new_binding_commands_wait_for_the_person(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("hello")
+    await window(home, open=True)
+    since = home.ear.count
+    await home.bot.post("ilink/kill")
+    await home.body("wx/login/state", state="waiting_for_scan", since=since)
+    assert (await window(home, open=False, since=since))["why"] == "logged_out"
+    await send(home, text="waits", id="a")
+    await home.scan()
+    held = await home.body("wx/event/held", command_id="a")
+    assert held["why"] == "new_binding"
+    assert (await window(home, why="new_binding", since=since))["open"] is False
+    await home.bot.write("here I am")
+    assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
+
+
+async def test_the_directory_and_health_know_it(home: ILinkHome):
+    await home.log_in()
+    await send(home, text="waits", id="a")
+    await home.body("wx/event/held", command_id="a")
+    health = await home.ask("health")
+    assert health["data"]["queues"]["held"] == 1
+    await home.bot.write("hello")
+    await home.body("wx/result/me", id="a")
+    await window(home, left=9)
+    answer = await home.ask("contacts")
+    (entry,) = answer["data"]["contacts"]
+    assert entry["window"]["open"] is True
+    assert entry["window"]["left"] == 9
+
+    def told(heard: Any) -> bool:
+        people = json.loads(heard.payload or b"{}").get("contacts", [])
+        return bool(people) and people[0].get("window", {}).get("left") == 9
+
+    await home.hear(home.ear.wait, "wx/contacts", told)
+
+
+async def test_three_messages_without_a_number_make_the_owner_suspicious(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("hello")
+    await window(home, open=True)
+    await home.bot.post("ilink/mute", on=True)
+    for number in range(3):
+        result = await home.tell("me", {"text": "x", "id": f"n{number}"})
+        assert (result["status"], result["code"]) == ("sent", "unconfirmed")
+    health = await home.ask("health")
+    assert "muted_suspected" in health["data"]["problems"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload"),
+    [
+        ("wx/out/me", {"kind": "recall"}),
+        ("wx/out/me", {"kind": "recall", "message_id": 5, "nonsense": 1}),
+        ("wx/out/nobody", {"kind": "recall", "message_id": "1"}),
+        ("wx/out/me", {"text": "x", "mention": 7}),
+        ("wx/bridge/request/recall", {}),
+        ("wx/bridge/request/recall", {"user": 7}),
+        ("wx/bridge/request/group", {}),
+        ("wx/bridge/request/set_remark", {}),
+        ("wx/bridge/request/mark_read", {"x": 1}),
+        ("wx/bridge/request/accept_friend", {"id": 5}),
+    ],
+)
+async def test_what_it_cannot_do_is_unsupported_whatever_stands_beside_it(
+    home: ILinkHome, topic: str, payload: dict[str, Any]
+):
+    await home.log_in()
+    await home.publish(topic, payload)
+    place = topic.replace("/out/", "/result/").replace("/request/", "/response/")
+    answer = await home.body(place)
+    assert answer["code"] == "unsupported"
+    assert answer["status"] in ("rejected", "error")
