@@ -173,6 +173,26 @@ async def test_a_person_is_led_through_a_login_and_back(
 
 
 @needs_browser
+@pytest.mark.parametrize(("width", "language"), SIZES)
+async def test_whoever_must_log_in_can(home: Home, with_axe: None, tmp_path: Path, width: int, language: str):
+    (password := tmp_path / "password").write_text("geheim")
+    password.chmod(0o600)
+    url = await started(home, listen="0.0.0.0:0", password_file=str(password))
+    browser = await do(Chromium, width, 800, language)
+    try:
+        await do(browser.open, f"{url.replace('0.0.0.0', '127.0.0.1')}/")
+        await do(browser.until, "document.activeElement.id === 'password'")
+        await must_be_usable_by_all(browser)
+        await do(browser.press, *"geheim", "\ue007")
+        await has(browser, WORDS[language]["scan"])
+        await do(browser.until, f"{CODE}?.naturalWidth > 0")
+        await must_be_usable_by_all(browser)
+        assert await do(browser.console) == []
+    finally:
+        await do(browser.__exit__, None, None, None)
+
+
+@needs_browser
 async def test_axe_would_find_it(home: Home, with_axe: None):
     url = await started(home)
     with await do(Chromium, 500, 500) as page:

@@ -13,8 +13,11 @@ POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self';"
     " form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
 )
-HEADERS = {"cache-control": "no-store", "content-security-policy": POLICY}
-"""Of every page: it loads and runs what is ours and nothing else, and nobody keeps it."""
+OURS = {"cache-control": "no-store", "cross-origin-resource-policy": "same-origin"}
+"""Of what nobody keeps, and no page of another site may show."""
+
+HEADERS = {**OURS, "content-security-policy": POLICY}
+"""Of every page: it loads and runs what is ours and nothing else."""
 
 
 def document(

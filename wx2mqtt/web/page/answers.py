@@ -19,7 +19,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.web.access import Access
 from wx2mqtt.web.assets import Assets
-from wx2mqtt.web.document import HEADERS
+from wx2mqtt.web.document import HEADERS, OURS
 from wx2mqtt.web.forms import TooLargeError, TooSlowError, form
 from wx2mqtt.web.html import Html
 from wx2mqtt.web.page.contacts import AT_ONCE, FARTHEST, LONGEST, people
@@ -72,7 +72,12 @@ class Page:
         return HTMLResponse(whole(shown, wanted, self._assets), headers=HEADERS)
 
     async def events(self, request: Request) -> Response:
-        """GET /events: what changes; HEAD says whether one may have them."""
+        """GET /events: what changes; HEAD says whether one may have them.
+
+        Another site could not read them, but it could take the places of those who may.
+        """
+        if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
+            return _words(request, HTTPStatus.FORBIDDEN, "foreign_origin")
         if self._live.full:
             return _words(
                 request, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_viewers", **{"retry-after": f"{AGAIN}"}
@@ -99,7 +104,7 @@ class Page:
         view = self._view(request)
         if view is None or not view.code:
             return _words(request, HTTPStatus.NOT_FOUND, "no_code")
-        return Response(view.code, media_type="image/png", headers={"cache-control": "no-store"})
+        return Response(view.code, media_type="image/png", headers=OURS)
 
     async def log_in(self, request: Request) -> Response:
         """POST /accounts/<account>/login."""

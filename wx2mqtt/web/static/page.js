@@ -45,13 +45,18 @@ function take(parts) {
 
 // What changes comes by itself.
 const lost = document.getElementById('lost')
+let missing = 0
 
 function listen() {
   const source = new EventSource(document.body.dataset.events)
-  source.onopen = () => { lost.hidden = true }
+  source.onopen = () => {
+    clearTimeout(missing)
+    missing = 0
+    lost.hidden = true
+  }
   source.onmessage = event => take(JSON.parse(event.data))
   source.onerror = () => {
-    lost.hidden = false
+    missing ||= setTimeout(() => { lost.hidden = false }, LATER) // now and then it ends, and begins anew by itself
     if (source.readyState === EventSource.CLOSED) setTimeout(again, LATER)
   }
 }
@@ -95,6 +100,11 @@ function search(area) {
     show({ q: form.q.value, from }).then(() => list.focus())
   })
 }
+
+// What a form did was said once; a reload says what is.
+const here = new URL(location.href)
+here.searchParams.delete('said')
+history.replaceState(null, '', here)
 
 dress(document.body)
 setInterval(() => tick(document.body), 1000)

@@ -135,6 +135,12 @@ async def test_the_code_is_there_while_one_is_to_be_scanned(http, view):
     answer = await http.get("/accounts/home/qr.png?1")
     assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+async def test_another_site_takes_nobodys_place(http):
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        assert (await http.head("/events", headers={"sec-fetch-site": site})).status_code == status
 
 
 async def test_to_log_in_is_a_button(http, view):
