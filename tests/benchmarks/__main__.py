@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.benchmarks.accounts import accounts
 from tests.benchmarks.decoding import decoding
 from tests.benchmarks.measures import (
     Row,
@@ -37,6 +38,7 @@ MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "pictures": pictures,
     "video": video,
     "page": page,
+    "accounts": accounts,
 }
 
 

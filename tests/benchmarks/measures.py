@@ -83,7 +83,7 @@ async def burst(folder: Path) -> list[Row]:
         bare = await asyncio.to_thread(_bare_rate, here.broker)
         await here.log_in()
         before = cpu_of(here.bridge.pid)
-        with _Counter(here.broker, BURST) as counter:
+        with Counter(here.broker, BURST) as counter:
             await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
             await asyncio.to_thread(counter.wait)
         rate = (BURST - 1) / counter.seconds
@@ -136,7 +136,7 @@ async def calm_command(folder: Path) -> list[Row]:
     async with home(folder) as (here, ear):
         await here.log_in()
         took: list[float] = []
-        with _Publisher(here.broker) as publisher:
+        with Publisher(here.broker) as publisher:
             for number in range(ONE_BY_ONE):
                 since, began = ear.count, time.monotonic()
                 publisher.client.publish("wx/out/wife", f"{number}", qos=1)
@@ -209,7 +209,7 @@ def _people(listed: Any) -> list[dict[str, Any]]:
     return listed if isinstance(listed, list) else listed["people"]
 
 
-class _Publisher:
+class Publisher:
     """A plain paho client with its thread."""
 
     def __init__(self, broker: Mosquitto) -> None:
@@ -228,7 +228,7 @@ class _Publisher:
 
 
 def _publish_all(broker: Mosquitto, users: list[str]) -> None:
-    with _Publisher(broker) as publisher:
+    with Publisher(broker) as publisher:
         last = [publisher.client.publish(f"wx/out/{user}", f"{n}", qos=1) for n, user in enumerate(users)]
         for info in last:
             info.wait_for_publish(30)
@@ -237,14 +237,14 @@ def _publish_all(broker: Mosquitto, users: list[str]) -> None:
 def _bare_rate(broker: Mosquitto) -> float:
     """Publishes of the same size by paho alone, window 100, to the last PUBACK."""
     payload = b"x" * 300
-    with _Publisher(broker) as publisher:
+    with Publisher(broker) as publisher:
         began = time.perf_counter()
         infos = [publisher.client.publish("bare/in/wife", payload, qos=1) for _ in range(BURST)]
         infos[-1].wait_for_publish(60)
         return BURST / (time.perf_counter() - began)
 
 
-class _Counter:
+class Counter:
     """`mosquitto_sub`, which costs less than a client of ours, counting and timing what comes."""
 
     def __init__(self, broker: Mosquitto, count: int) -> None:

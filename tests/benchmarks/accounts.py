@@ -1,0 +1,109 @@
+"""What many accounts in one process cost, and how much one of them feels of another's burst."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from tests.benchmarks.measures import (
+    BURST,
+    PLAIN,
+    Counter,
+    Publisher,
+    RemoteSimulator,
+    Row,
+    cpu_of,
+    rss,
+    spread,
+)
+from tests.support.broker import mosquitto
+from tests.support.ear import Ear
+from tests.support.home import PEOPLE, Home, Phone
+
+MANY = 20
+COMMANDS = 100
+
+
+async def accounts(folder: Path) -> list[Row]:
+    """See the module."""
+    return [*await _idle(folder / "idle"), *await _beside_a_burst(folder / "burst")]
+
+
+async def _idle(folder: Path) -> list[Row]:
+    names = [f"a{number}" for number in range(MANY)]
+    async with _street(folder, names) as (here, _):
+        await asyncio.sleep(20)  # the work of the logins is done by then; this is a measure, not a test
+        before, began = cpu_of(here.bridge.pid), time.monotonic()
+        await asyncio.sleep(60)
+        cpu = (cpu_of(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
+        size = rss(here.bridge.pid)
+    return [
+        Row(f"idle with {MANY} accounts, resident", f"{size:.0f} MB", "150 MB"),
+        Row(f"idle with {MANY} accounts, CPU a minute", f"{cpu:.2f} s", "1 s"),
+    ]
+
+
+async def _beside_a_burst(folder: Path) -> list[Row]:
+    async with _street(folder, ["a", "b"]) as (here, phones):
+        with Publisher(here.broker) as publisher:
+
+            async def command() -> float:
+                topic, since, began = f"{here.bases['b']}/{{}}/wife", here.ear.count, time.monotonic()
+                publisher.client.publish(topic.format("out"), f"{began}", qos=1)
+                heard = await here.hear(here.ear.wait, topic.format("result"), since=since)
+                return heard.at - began
+
+            calm = [await command() for _ in range(COMMANDS)]
+            with Counter(here.broker, BURST) as counter:
+                await phones["a"].post("say", **{"from": "wife", "text": "{n}", "count": BURST})
+                receiving = asyncio.create_task(asyncio.to_thread(counter.wait))
+                busy: list[float] = []
+                while not receiving.done():
+                    busy.append(await command())
+                await receiving
+    return [
+        Row("a command of one account, publish to its result", spread(calm), ""),
+        Row(f"  {len(busy)} of them while another receives {BURST:,} texts", spread(busy), "p99 50 ms"),
+    ]
+
+
+class Street(Home):
+    """A home with several accounts, `bases` says below which topic each is."""
+
+    bases: dict[str, str]
+
+
+@asynccontextmanager
+async def _street(folder: Path, names: list[str]) -> AsyncIterator[tuple[Street, dict[str, Phone]]]:
+    """All accounts online, each at a simulator of its own."""
+    async with AsyncExitStack() as stack:
+        simulators = [RemoteSimulator() for _ in names]
+        for simulator in simulators:
+            stack.callback(simulator.close)
+        broker = stack.enter_context(
+            mosquitto(folder / "broker", PLAIN, log="information\nlog_type notice\nlog_type subscribe")
+        )
+        filters = ("+/login/state", "+/+/login/state", "+/result/#", "+/+/result/#")
+        ear = stack.enter_context(Ear(broker.port, *filters))
+        here = Street(folder, simulators[0], broker, ear)  # type: ignore[arg-type]
+        stack.push_async_callback(here.close)
+        phones = {name: Phone(one.url) for name, one in zip(names, simulators, strict=True)}
+        for phone in phones.values():
+            stack.push_async_callback(phone.close)
+            await phone.post("settings", autoscan=True)
+            await phone.post("people", friends=100)
+        accounts = {
+            name: {"endpoint": one.url, "send": {"per_minute": 0}, "contacts": PEOPLE}
+            for name, one in zip(names, simulators, strict=True)
+        }
+        here.bases = {name: "wx" if number == 0 else f"wx/{name}" for number, name in enumerate(names)}
+        settings = {"mqtt": {"url": broker.url}, "accounts": accounts}
+        here.bridge.configure({**settings, "log": {"level": "warning", "format": "json"}})
+        here.bridge.start()
+        for name in names:
+            await here.hear(ear.wait_body, f"{here.bases[name]}/login/state", state="online", timeout=60)
+            await phones[name].wait("polling")
+        yield here, phones
