@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Json, Message
+from wx2mqtt.retry import Backoff
 from wx2mqtt.wechat.fields import Entry
 from wx2mqtt.wechat.gateway import Batch, Lookup
 from wx2mqtt.wechat.ilink import requests, responses
@@ -24,6 +25,9 @@ from wx2mqtt.wechat.ilink.window import Chat
 
 log = structlog.get_logger(__name__)
 
+AT_ONCE = 0.2  # seconds; a poll that brings nothing is held for longer
+FRUITLESS = 3  # such answers at once in a row, until we slow down
+AT_FIRST, AT_MOST = 0.5, 10.0  # seconds between two polls then
 CARRIED = 20  # chats whose tokens stand in a cursor
 
 
@@ -34,6 +38,8 @@ class Inbox:
         self._channel = channel
         self._said = said
         self._hold = HOLD
+        self._fruitless = Backoff(first=AT_FIRST, cap=AT_MOST)
+        self._latest: tuple[str, ...] = ()
         self._met: set[Handle] = set()
 
     async def receive(self, cursor: Cursor) -> Batch:
@@ -43,10 +49,13 @@ class Inbox:
             channel.change(user, partial(_also_heard, wrote=chat.wrote, token=chat.token))
         channel.reached(cursor)
         await channel.save_now_and_then()
+        await self._pause()
+        began = channel.timing.monotonic()
         fields, limit = requests.updates(position.buf), self._hold + AFTER_HOLD
         found = responses.updates(await channel.ask(GET_UPDATES, fields, limit=limit))
         self._hold = found.hold or HOLD
         letters, unread = self._read(found.messages)
+        self._note(letters, channel.timing.monotonic() - began)
         if not letters and found.buf in {"", position.buf}:
             return Batch(cursor=cursor, unread=unread + found.unread)
         for one in letters:
@@ -62,6 +71,19 @@ class Inbox:
             contacts=tuple(self._strangers(letters)),
             unread=unread + found.unread,
         )
+
+    async def _pause(self) -> None:
+        """A server that answers at once and has nothing new, again and again, is asked less often."""
+        failures = self._fruitless.failures - FRUITLESS
+        if failures > 0:
+            timing = self._channel.timing
+            await timing.sleep(replace(self._fruitless, failures=failures).wait(timing.chance()))
+
+    def _note(self, letters: list[Letter], seconds: float) -> None:
+        """Whether a poll brought anything, or the server should have held it."""
+        before, self._latest = self._latest, tuple(m.key for one in letters for m in one.messages)
+        fruitless = seconds < AT_ONCE and self._latest in {(), before}
+        self._fruitless = self._fruitless.failed() if fruitless else self._fruitless.reset()
 
     def _read(self, entries: list[Entry]) -> tuple[list[Letter], int]:
         bot, language, now = self._channel.bot.id, self._channel.language, self._channel.timing.now

@@ -303,3 +303,38 @@ async def test_pictures_have_their_keys_in_the_locator_and_nowhere_else(world: W
     assert message.media.locator["key"]
     assert message.media.locator["key"] not in json.dumps(dict(message.detail))
     assert message.media.locator["key"] not in batch.cursor
+
+
+async def test_a_server_that_has_nothing_and_answers_at_once_is_asked_less_and_less(
+    world: World, cursor: Cursor
+) -> None:
+    world.server.put("getupdates", answer(ret=0))
+    began = world.clock.time
+    for _ in range(20):
+        await world.gateway.receive(cursor)
+    assert world.clock.slept[:3] == [0.375, 0.75, 1.5]
+    assert max(world.clock.slept) <= 10
+    assert world.clock.time - began > 60
+    await world.hear(cursor, entry())
+    world.clock.slept.clear()
+    await world.hear(cursor, entry(number=2, create_time_ms=WROTE + 1))
+    assert world.clock.slept == []
+
+
+async def test_a_server_that_is_stuck_with_the_same_messages_is_asked_less_and_less(
+    world: World, cursor: Cursor
+) -> None:
+    for _ in range(10):
+        await world.hear(cursor, entry())
+    assert world.clock.slept == [0.375, 0.75, 1.5, 3.0, 6.0]
+
+
+async def test_a_poll_that_is_held_is_followed_at_once(world: World, cursor: Cursor) -> None:
+    def hold(_request: httpx.Request) -> httpx.Response:
+        world.clock.time += 35
+        return answer(ret=0)
+
+    world.server.put("getupdates", hold)
+    for _ in range(10):
+        await world.gateway.receive(cursor)
+    assert world.clock.slept == []
