@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from wx2mqtt.model import Status
 from wx2mqtt.mqtt.commands import FILES, LONGEST_ID, PRIORITIES, SOURCES
 from wx2mqtt.mqtt.payloads import RESULT_CODES
@@ -46,19 +48,33 @@ def keys() -> dict[str, Schema]:
 
 def definitions() -> dict[str, Schema]:
     """By name."""
-    shapes = {"command_text": _text(), "command_file": _file(), "command_recall": _recall()}
+    found = shapes()
     return {
-        "command": {"title": "a command", "anyOf": [to(name) for name in shapes]},
-        **{name: _closed(shape) for name, shape in shapes.items()},
+        "command": {"title": "a command", "anyOf": [to(name) for name in found]},
+        **{name: closed(shape) for name, shape in found.items()},
         "result": {"title": "a result", **_result()},
     }
 
 
-def _closed(shape: Schema) -> Schema:
+def shapes() -> dict[str, Schema]:
+    """The ways to write one, by name; open."""
+    return {"command_text": _text(), "command_file": _file(), "command_recall": _recall()}
+
+
+def closed(shape: Schema) -> Schema:
     """A key that nobody knows is refused: a misspelt one must not be ignored."""
-    closed = strict(shape)
-    assert isinstance(closed, dict)
-    return closed
+    found = strict(shape)
+    assert isinstance(found, dict)
+    return found
+
+
+def with_keys(shape: Schema, more: Mapping[str, Schema], *needed: str) -> Schema:
+    """The same with further keys, of which some are always there."""
+    properties, required = shape["properties"], shape.get("required", [])
+    assert isinstance(properties, dict)
+    assert isinstance(required, list)
+    whole_one: Schema = {**shape, "properties": {**properties, **more}}
+    return {**whole_one, "required": [*required, *needed]} if required or needed else whole_one
 
 
 def _text() -> Schema:

@@ -9,6 +9,8 @@ from wx2mqtt.bridge.fields import LONGEST_NAME, MOST_DIGITS
 from wx2mqtt.bridge.history import MOST
 from wx2mqtt.model import ChatKind, Json, Kind
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
+from wx2mqtt.schemas import commands
+from wx2mqtt.schemas.commands import closed, with_keys
 from wx2mqtt.schemas.messages import BYTES
 from wx2mqtt.schemas.shape import (
     Schema,
@@ -20,7 +22,6 @@ from wx2mqtt.schemas.shape import (
     many,
     number,
     one_of,
-    strict,
     text,
     thing,
     to,
@@ -104,7 +105,7 @@ REQUESTS: Mapping[str, Request] = {
     "send": Request(
         "send, and answer with the result",
         to("result"),
-        must={"user": filled("the topic name")},
+        shapes=tuple(with_keys(shape, _USER, "user") for shape in commands.shapes().values()),
     ),
     "recall": Request(
         "withdraw an own message within two minutes, and answer with the result",
@@ -178,7 +179,7 @@ def definitions() -> dict[str, Schema]:
     """`request_<name>`, `response_<name>`, and `error` for what was not carried out."""
     found: dict[str, Schema] = {"error": _error()}
     for name, request in REQUESTS.items():
-        found[f"request_{name}"] = {"title": f"request {name}", **_asked(name, request)}
+        found[f"request_{name}"] = {"title": f"request {name}", **_asked(request)}
         found[f"response_{name}"] = {
             "title": f"answer to {name}",
             "anyOf": [thing("", {"status": always("ok"), "data": request.data}, _TRANSACTION), to("error")],
@@ -196,23 +197,10 @@ def _error() -> Schema:
     return {"title": "an answer that says no", **thing("why it was not carried out", must, may)}
 
 
-def _asked(name: str, request: Request) -> Schema:
-    if name == "send":  # a command, and to whom
-        return {"description": request.meaning, **thing("", request.must, _TRANSACTION)}
-    if request.shapes:
-        shapes: list[Json] = [_closed(_with_transaction(shape)) for shape in request.shapes]
+def _asked(request: Request) -> Schema:
+    ways = request.shapes
+    if ways:
+        shapes: list[Json] = [closed(with_keys(shape, _TRANSACTION)) for shape in ways]
         return {"description": request.meaning, "anyOf": shapes}
     shape = thing(request.meaning, request.must, {**request.may, **_TRANSACTION})
-    return shape if request.open else _closed(shape)
-
-
-def _with_transaction(shape: Schema) -> Schema:
-    properties = shape["properties"]
-    assert isinstance(properties, dict)
-    return {**shape, "properties": {**properties, **_TRANSACTION}}
-
-
-def _closed(shape: Schema) -> Schema:
-    closed = strict(shape)
-    assert isinstance(closed, dict)
-    return closed
+    return shape if request.open else closed(shape)

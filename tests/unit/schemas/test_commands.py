@@ -64,6 +64,8 @@ def taken(fields) -> bool:
 @given(st.one_of(USUAL, LIKELY))
 def test_the_schema_and_the_program_agree(fields):
     assert (of("command", fields) == []) is taken(fields), fields
+    asked = {**fields, "user": "wife", "transaction": 1}
+    assert (of("request_send", asked) == []) is taken(fields), "request/send takes what out/<user> takes"
 
 
 @pytest.mark.parametrize(
