@@ -149,6 +149,10 @@ def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_wit
         ("--host b --embedded", "--embedded"),
         ("--embedded --person wife", "NAME=REMARK"),
         ("--embedded --person a/b=x", "topic level"),
+        ("--embedded --person wife=a --person wife=b", "wife is named twice"),
+        ("--host mqtt://broker.lan --no-try", "no host name"),
+        ("--host broker.lan:1883 --no-try", "no host name"),
+        ("--host= --no-try", "no host name"),
         ("--embedded --password-file /nowhere", "/nowhere"),
         ("--host b --tls --ca-file /nowhere", "/nowhere"),
         ("--host b --password-file -", "standard input is empty"),
@@ -158,11 +162,29 @@ def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_wit
 )
 def test_options_that_cannot_be_meant_end_with_2_and_say_why(tmp_path, line, word):
     here = terminal(tmp_path)
-    done = here.run("setup", "--yes", *line.split())
+    done = here.run("setup", "-c", "a.yaml", "--yes", *line.split())
     assert done.code == 2
     assert word in done.err
     assert "Traceback" not in done.err
     assert_nothing_written(here)
+
+
+def test_what_would_not_pass_the_check_is_not_written(tmp_path):
+    here = terminal(tmp_path)
+    for line in (["--embedded", "--person", "x=a\nb"], ["--host", "b", "--no-try", "--user", "a\x01b"]):
+        done = here.run("setup", "-c", "a.yaml", "--yes", "--no-unit", *line)
+        assert done.code == 78
+        assert f"{tmp_path}/a.yaml: " in done.err
+        assert "control characters" in done.err
+        assert_nothing_written(here)
+
+
+def test_an_ipv6_address_may_stand_in_brackets(tmp_path):
+    here = terminal(tmp_path)
+    for host in ("::1", "[::1]"):
+        line = ["setup", "-c", "a.yaml", "--host", host, "--no-try", "--yes", "--no-unit", "--overwrite"]
+        assert here.run(*line).code == 0
+        assert "mqtt://[::1]:1883" in (tmp_path / "a.yaml").read_text()
 
 
 def test_what_is_there_is_never_overwritten_unasked_and_then_it_stays_beside(tmp_path):

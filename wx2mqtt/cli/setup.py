@@ -78,7 +78,7 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     if host is not None and embedded:
         raise typer.BadParameter("take one of --host and --embedded")
     given = Given(
-        host=host,
+        host=None if host is None else _host(host),
         port=port,
         tls=tls,
         ca_file=None if ca_file is None else _readable("--ca-file", ca_file),
@@ -132,8 +132,19 @@ def people_of(written: Sequence[str]) -> dict[str, str] | None:
             raise typer.BadParameter(f"{one!r}: write NAME=REMARK, such as --person wife=老婆")
         if fault := level_fault(name):
             raise typer.BadParameter(f"{one!r}: {fault}")
+        if name in people:
+            raise typer.BadParameter(f"{one!r}: {name} is named twice; take one of them out")
         people[name] = remark.strip()
     return people or None
+
+
+def _host(written: str) -> str:
+    from wx2mqtt.settings.addresses import host_name  # noqa: PLC0415
+
+    try:
+        return host_name(written).strip("[]")
+    except ValueError as fault:
+        raise typer.BadParameter(f"--host: {written!r} {fault} (--port)") from None
 
 
 def _readable(option: str, path: Path) -> Path:

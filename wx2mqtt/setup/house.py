@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wx2mqtt.doctor.chart import Chart, Verdict
 from wx2mqtt.doctor.examination import examine_broker
 from wx2mqtt.doctor.table import row_lines
-from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.errors import SettingsError, Wx2MqttError
 from wx2mqtt.settings.load import load
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.setup import unit as service
@@ -75,8 +75,7 @@ class House:
         """What the doctor says of the broker with these answers; whether it lets us in."""
         self._language = answers.language
         self._tell("trying", url=answers.broker.url)
-        with tempfile.TemporaryDirectory(prefix="wx2mqtt-setup-") as folder:
-            settings = _settings(Path(folder), answers)
+        settings = _settings(self._place.config, answers)
         chart = Chart(answers.language)
         lets_us_in = asyncio.run(examine_broker(settings, chart))  # none runs while a person is asked
         for row in chart.rows:
@@ -90,6 +89,7 @@ class House:
     # writing
 
     def _write(self, answers: Answers) -> None:
+        _settings(self._place.config, answers)  # before anything is there
         config, password = self._place.config, self._password(answers)
         self._put(config, configuration(answers))
         load(config, {})  # raises what `check` would say
@@ -133,8 +133,15 @@ class House:
         return True
 
 
-def _settings(folder: Path, answers: Answers) -> Settings:
-    """What would be read of these answers."""
-    put(folder / PASSWORD, answers.broker.password + "\n", PRIVATE)
-    put(folder / "wx2mqtt.yaml", configuration(answers), OPEN)
-    return load(folder / "wx2mqtt.yaml", {}).settings
+def _settings(config: Path, answers: Answers) -> Settings:
+    """What would be read of these answers. Raises `SettingsError` with what `check` would say of `config`."""
+    with tempfile.TemporaryDirectory(prefix="wx2mqtt-setup-") as folder:
+        trial = Path(folder) / "wx2mqtt.yaml"
+        put(trial.with_name(PASSWORD), answers.broker.password + "\n", PRIVATE)
+        put(trial, configuration(answers), OPEN)
+        try:
+            return load(trial, {}).settings
+        except SettingsError as wrong:
+            # it is not there yet, and has no lines
+            problems = (replace(one, file=str(config), line=0) for one in wrong.problems)
+            raise SettingsError(tuple(problems)) from None
