@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.faulty import POISON
 from tests.support.process import BridgeProcess
+from tests.support.terminal import Terminal
 from tests.support.town import BASES, FAULTY, Town, in_town
 
 REFUSES_OFFICE = """
@@ -182,3 +183,55 @@ async def test_who_is_added_moves_nobody_and_a_reload_says_what_needs_a_restart(
     town.bridge.configure(town.of("home"))
     assert (await town.asked("office", "reload"))["needs_restart"] == ["accounts.office"]
     assert json.loads(town.ear.on("wx/bridge/info")[-1].payload)["account"] == "home"
+
+
+async def test_the_command_line_reaches_each_account_beside_the_bridge_and_without_it(
+    town: Town, tmp_path: Path
+):
+    folder = tmp_path / "terminal"
+    folder.mkdir()
+    terminal = Terminal(folder)
+
+    async def run(*arguments: str, code: int = 0) -> str:
+        done = await town.hear(terminal.run, *arguments, "-c", str(town.bridge.config))
+        assert done.code == code, done
+        return str(done.out) + str(done.err)
+
+    await town.log_in()
+    await town.office.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    await town.publish("wx/office/out/wife", {"text": "x", "id": "failed"})
+    await town.body("wx/office/result/wife", id="failed", status="failed")
+    for _ in ("beside it", "without it"):
+        assert json.loads(await run("journal", "list", "--json"))["commands"] == []
+        (listed,) = json.loads(await run("journal", "list", "--json", "--account", "office"))["commands"]
+        assert listed["id"] == "failed"
+        people = json.loads(await run("people", "list", "--json", "--account", "bot"))["people"]
+        assert [one["user"] for one in people] == ["me"]
+        assert "home, office, bot" in await run("people", "list", "--account", "garden", code=1)
+        if town.bridge.running:
+            await run("healthcheck")
+            assert "logged in" in await run("login", "office")
+            await town.office.post("logout")
+            await town.body("wx/office/login/state", state="waiting_for_scan")
+            assert "office: login_waiting_for_scan" in await run("healthcheck", code=1)
+            await run("healthcheck", "--account", "home")
+            await run("healthcheck", "--live")
+            await town.hear(town.bridge.stop)
+
+
+async def test_one_that_was_taken_out_is_purged_and_the_others_stay(town: Town, tmp_path: Path):
+    folder = tmp_path / "terminal"
+    folder.mkdir()
+    await town.log_in()
+    await town.hear(town.bridge.stop)
+    town.bridge.configure(town.of("home", "bot"))
+    since = town.ear.count
+    town.bridge.start()
+    await town.all_online(since, "home", "bot")
+    since = town.ear.count
+    command = ("purge", "office", "--yes", "-c", str(town.bridge.config))
+    assert (await town.hear(Terminal(folder).run, *command)).code == 0
+    cleared = {one.topic for one in town.ear.heard[since:] if not one.payload}
+    assert "wx/office/bridge/state" in cleared
+    assert all(topic.startswith("wx/office/") for topic in cleared)
+    await town.is_well("home", "still")
