@@ -1,0 +1,103 @@
+"""Without an endpoint the real names are used, by TLS, through the proxy of the environment (HTTPS_PROXY,
+SSL_CERT_FILE): of both backends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.broker import mosquitto
+from tests.support.ear import Ear
+from tests.support.home import Home
+from tests.support.ilink_home import ILinkHome
+from tests.support.tunnel import Tunnel, tunnel
+from wx2mqtt.simulator.server import Simulator
+
+
+def by_tls(phone: Any, url: str, ca: Path) -> None:
+    """Let a phone speak to the simulator by TLS."""
+    context = ssl.create_default_context(cafile=ca)
+    context.check_hostname = False
+    phone._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, verify=context)
+
+
+@asynccontextmanager
+async def far_away(folder: Path, kind: type[Home]) -> AsyncIterator[tuple[Home, Tunnel, dict[str, str]]]:
+    """A home whose WeChat is where it is in truth, behind a proxy; and the environment that leads there."""
+    tls = folder / "tls"
+    async with Simulator(tls=tls) as simulator, tunnel(simulator.port) as proxy:
+        with mosquitto(folder / "mosquitto") as broker, Ear(broker.port) as ear:
+            home = kind(folder, simulator, broker, ear)
+            for phone in (home.phone, getattr(home, "bot", None)):
+                if phone is not None:
+                    await phone.close()
+                    by_tls(phone, simulator.url, tls / "ca.pem")
+            await home.phone.post("settings", strict=True)
+            settings = home.settings()
+            del settings["accounts"]["home"]["endpoint"]
+            home.bridge.configure(settings)
+            env = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(tls / "ca.pem"), "NO_PROXY": ""}
+            try:
+                yield home, proxy, env
+                assert await home.phone.get("violations") == []
+            except BaseException:
+                print("\n".join(home.bridge.log[-60:]))  # noqa: T201 - pytest shows it with the failure
+                raise
+            finally:
+                await home.close()
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_ilink_by_its_real_names(tmp_path: Path):
+    async with far_away(tmp_path, ILinkHome) as (home, proxy, env):
+        assert isinstance(home, ILinkHome)
+        await home.bot.post(
+            "ilink/settings", hold_updates=5.0, hold_status=5.0, redirect_host="ilinkai2.weixin.qq.com"
+        )
+        home.bridge.start(**env)
+        await home.scan()
+        await home.body("wx/login/state", state="online")
+        message_id = await home.bot.write("a picture", kind="image")
+        event = await home.body("wx/event/media", message_id=message_id)
+        assert event["state"] == "ready"
+        assert (await home.tell("me", "seen"))["status"] == "sent"
+        file = await home.tell("me/file/a.txt", b"hello " * 1000)
+        assert file["status"] == "sent"
+        assert (await home.bot.bot_sent(2))[-1]["sha256"] == hashlib.sha256(b"hello " * 1000).hexdigest()
+        assert set(proxy.hosts) == {
+            "ilinkai.weixin.qq.com",
+            "ilinkai2.weixin.qq.com",
+            "novac2c.cdn.weixin.qq.com",
+        }
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_web_wechat_by_its_real_names(tmp_path: Path):
+    async with far_away(tmp_path, Home) as (home, proxy, env):
+        home.bridge.start(**env)
+        await home.phone.wait("code")
+        await home.phone.post("scan")
+        await home.phone.post("confirm")
+        await home.body("wx/login/state", state="online")
+        await home.phone.say("wife", "开灯")
+        await home.body("wx/in/wife", text="开灯")
+        assert (await home.tell("wife", "on"))["status"] == "sent"
+        assert all(host.endswith((".qq.com", ".wechat.com")) for host in proxy.hosts)
+        assert len(set(proxy.hosts)) >= 3
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+async def test_without_the_right_certificates_nothing_is_said(tmp_path: Path):
+    async with far_away(tmp_path, ILinkHome) as (home, _, env):
+        home.bridge.start(**{**env, "SSL_CERT_FILE": ""})
+        state = await home.body("wx/login/state", state="interrupted")
+        assert "no connection to WeChat" in state["reason"]
+        assert (await home.phone.get("ilink/state"))["codes"] == []

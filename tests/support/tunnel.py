@@ -1,0 +1,64 @@
+"""An HTTP proxy that only tunnels (CONNECT): whatever name is asked for, it leads to one port of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+
+class Tunnel:
+    """`hosts` are the names that were asked for, in order."""
+
+    def __init__(self, port: int) -> None:
+        self.hosts: list[str] = []
+        self.url = ""
+        self._port = port
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One more client."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            method, target, _ = head.split(" ", 2)
+            assert method == "CONNECT", head
+            self.hosts.append(target.rpartition(":")[0])
+            there, back = await asyncio.open_connection("127.0.0.1", self._port)
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            ways = [asyncio.create_task(_copy(reader, back)), asyncio.create_task(_copy(there, writer))]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            back.close()
+        writer.close()
+
+    async def end(self) -> None:
+        """Cut all."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+
+
+@contextlib.asynccontextmanager
+async def tunnel(port: int) -> AsyncIterator[Tunnel]:
+    """A proxy that leads to `port`."""
+    made = Tunnel(port)
+    server = await asyncio.start_server(made.meet, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield made
+    finally:
+        server.close()
+        await made.end()
