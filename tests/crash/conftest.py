@@ -20,3 +20,10 @@ def make_arena(tmp_path: Path) -> MakeArena:
     if PROGRAM is None:
         pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
     return lambda seed, *args, **settings: arena(tmp_path, seed, *args, **settings)
+
+
+@pytest.fixture
+def with_mosquitto() -> None:
+    """Skip where there is none."""
+    if PROGRAM is None:
+        pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")

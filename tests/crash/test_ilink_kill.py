@@ -1,0 +1,93 @@
+"""A bot's bridge is killed at every commit of what waits, of long texts and of the other way; nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.lives import Lives
+from tests.support.broker import DURABLE
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.receiver import Receiver
+
+LONG = ("A sentence of the text. " * 100 + "\n\n") * 2
+
+
+@contextlib.asynccontextmanager
+async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, Lives]]:
+    """A home whose bridge dies where the test says."""
+    async with at_ilink_home(folder, DURABLE) as home:
+        home.bridge.configure(home.settings(account))
+        await home.phone.post("ilink/settings", autoscan="me")
+        with contextlib.closing(Lives(home.bridge.config, folder / "log")) as lives:
+            yield home, lives
+
+
+async def live(home: ILinkHome, lives: Lives) -> None:
+    since = home.ear.count
+    lives.start()
+    await home.body("wx/login/state", state="online", since=since)
+    await home.bot.wait("polling")
+
+
+async def dies_with(home: ILinkHome, lives: Lives, point: str, command: dict[str, Any]) -> None:
+    """A life gets the command and ends at this point."""
+    since = home.ear.count
+    lives.start(point)
+    await home.body("wx/login/state", state="online", since=since)
+    await home.bot.wait("polling")
+    await home.publish("wx/out/me", command)
+    assert await lives.dies(15.0)
+
+
+@pytest.mark.parametrize("point", ["before:hold", "after:hold"])
+async def test_killed_when_something_is_held(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await live(home, lives)
+        lives.kill()
+        await dies_with(home, lives, point, {"text": "waits", "id": "a"})
+        await live(home, lives)
+        await home.body("wx/event/held", command_id="a")
+        await home.bot.write("hello")
+        assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
+        assert [one["text"] for one in await home.bot.bot_sent(1)] == ["waits"]
+        ids = {one.body["id"] for one in home.ear.on("wx/event/held")}
+        assert len(ids) == 1
+
+
+@pytest.mark.parametrize("point", ["before:part_sent", "after:part_sent", "before:settle", "after:begin"])
+async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto: None, point: str):
+    async with house(tmp_path) as (home, lives):
+        await live(home, lives)
+        await home.bot.write("hello")
+        await home.body("wx/window/me", open=True)
+        lives.kill()
+        await dies_with(home, lives, point, {"text": LONG, "id": "a"})
+        await live(home, lives)
+        result = await home.body("wx/result/me", id="a")
+        assert (result["status"], result["parts_sent"]) == ("sent", result["parts"])
+        sent = [one for one in await home.bot.bot_sent(result["parts"]) if one["delivered"]]
+        assert "".join("".join(one["text"].split()) for one in sent) == "".join(LONG.split())
+
+
+@pytest.mark.parametrize(
+    ("point", "said", "times"),
+    [("before:fallback", {"sent"}, {1}), ("after:fallback", {"uncertain"}, {1})],
+)
+async def test_killed_at_the_mark_of_the_other_way(
+    tmp_path: Path, with_mosquitto: None, point: str, said: set[str], times: set[int]
+):
+    with Receiver() as service:
+        wanted = {"fallback": {"after": "100ms", "urls": [service.url]}}
+        async with house(tmp_path, **wanted) as (home, lives):
+            await live(home, lives)
+            lives.kill()
+            await dies_with(home, lives, point, {"text": "smoke", "id": "a", "urgent": True})
+            await live(home, lives)
+            result = await home.body("wx/result/me", id="a")
+            assert result["fallback"] in said
+            assert len(service.got) in times

@@ -1,0 +1,112 @@
+"""What must not wait, by a real service, on either backend; its address is nowhere to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.home import Home, at_home
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.receiver import Receiver
+
+
+@pytest.fixture
+def service() -> Iterator[Receiver]:
+    with Receiver() as service:
+        yield service
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path, service: Receiver) -> AsyncIterator[Home]:
+    async with at_home(tmp_path, DURABLE) as home:
+        home.bridge.configure(home.settings(wanted(service)))
+        yield home
+
+
+@pytest_asyncio.fixture
+async def ilink(with_mosquitto: None, tmp_path: Path, service: Receiver) -> AsyncIterator[ILinkHome]:
+    async with at_ilink_home(tmp_path, DURABLE) as home:
+        home.bridge.configure(home.settings(wanted(service)))
+        yield home
+
+
+def wanted(service: Receiver) -> dict[str, Any]:
+    return {"fallback": {"after": "200ms", "urls": [service.url]}}
+
+
+def nothing_leaked(home: Home) -> bool:
+    told = b"".join(one.topic.encode() + one.payload for one in home.ear.heard)
+    return b"s3cr3t" not in told and "s3cr3t" not in "\n".join(home.bridge.log)
+
+
+async def test_an_alarm_that_web_wechat_cannot_take_goes_the_other_way(home: Home, service: Receiver):
+    await home.log_in()
+    since = home.ear.count
+    await home.phone.post("logout")
+    await home.body("wx/login/state", state="waiting_for_scan", since=since)
+    result = await home.tell("wife", {"text": "smoke in the kitchen", "id": "a", "urgent": True})
+    assert (result["status"], result["code"], result["fallback"]) == ("expired", "logged_out", "sent")
+    (got,) = await home.hear(service.wait, 1)
+    assert got["message"] == "smoke in the kitchen"
+    assert got["title"] == "wx2mqtt home: to wife"
+    assert nothing_leaked(home)
+
+
+async def test_what_wechat_takes_goes_there_alone(home: Home, service: Receiver):
+    await home.log_in()
+    result = await home.tell("wife", {"text": "smoke", "id": "a", "urgent": True})
+    assert result["status"] == "sent"
+    assert "fallback" not in result
+    assert not service.got
+
+
+async def test_a_service_that_refuses_is_told_and_its_address_is_not(home: Home, service: Receiver):
+    service.status = 500
+    await home.log_in()
+    since = home.ear.count
+    await home.phone.post("logout")
+    await home.body("wx/login/state", state="waiting_for_scan", since=since)
+    result = await home.tell("wife", {"text": "smoke", "id": "a", "urgent": True})
+    assert result["fallback"] == "failed"
+    assert nothing_leaked(home)
+
+
+async def test_an_alarm_outside_of_the_window_goes_the_other_way(ilink: ILinkHome, service: Receiver):
+    await ilink.log_in()
+    result = await ilink.tell("me", {"text": "smoke", "id": "a", "urgent": True})
+    assert (result["status"], result["code"], result["fallback"]) == ("expired", "window_closed", "sent")
+    await ilink.bot.write("hello")
+    assert (await ilink.tell("me", {"text": "other", "id": "b"}))["status"] == "sent"
+    assert [one["text"] for one in await ilink.bot.bot_sent(1)] == ["other"]
+    assert len(service.got) == 1
+
+
+async def test_and_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, service: Receiver):
+    await ilink.log_in()
+    command = {"text": "smoke", "id": "a", "urgent": True, "also_wechat": True}
+    await ilink.publish("wx/out/me", command)
+    await ilink.hear(service.wait, 1)
+    await ilink.bot.write("hello")
+    result = await ilink.body("wx/result/me", id="a")
+    assert (result["status"], result["fallback"]) == ("sent", "sent")
+    assert len(service.got) == 1
+
+
+async def test_a_kill_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
+    ilink: ILinkHome, service: Receiver
+):
+    await ilink.log_in()
+    service.gate.clear()
+    await ilink.publish("wx/out/me", {"text": "smoke", "id": "a", "urgent": True})
+    await ilink.hear(service.wait, 1)
+    await ilink.hear(ilink.bridge.kill)
+    service.gate.set()
+    await ilink.restart()
+    result = await ilink.body("wx/result/me", id="a")
+    assert result["fallback"] == "uncertain"
+    assert len(await ilink.hear(service.wait, 2)) == 2
