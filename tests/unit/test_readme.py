@@ -167,8 +167,11 @@ def test_every_link_leads_somewhere(target):
         assert (ROOT / target).exists(), target
 
 
+FILES = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+
+
 def test_the_first_file_can_be_used_as_it_stands(tmp_path):
-    (text,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    text = FILES[0]
     (password := tmp_path / "password").write_text("secret")
     password.chmod(0o600)
     file = tmp_path / "wx2mqtt.yaml"
@@ -177,6 +180,14 @@ def test_the_first_file_can_be_used_as_it_stands(tmp_path):
     assert loaded.warnings == ()
     assert loaded.settings.mqtt.password is not None
     assert list(loaded.settings.accounts["home"].contacts) == ["wife", "family"]
+
+
+@pytest.mark.parametrize("text", FILES[1:])
+def test_so_can_the_others_which_say_accounts_only(text, tmp_path):
+    (file := tmp_path / "wx2mqtt.yaml").write_text(text)
+    loaded = load(file, {})
+    assert loaded.warnings == ()
+    assert loaded.settings.base_topics() == {"home": "wx", "office": "wx/office"}
 
 
 def test_every_target_of_make_that_is_told_exists():
