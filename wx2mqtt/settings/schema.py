@@ -192,7 +192,7 @@ class Account(Section):
 
     backend: Literal["webwx", "ilink"] = Field("webwx", description="webwx | ilink")
     base_topic: Topic | None = Field(
-        None, description="null: the one of before; at first wx, for later accounts wx/<account>"
+        None, description="null: the one it first had; wx for the first, else wx/<account>"
     )
     endpoint: BaseUrl | None = Field(
         None, description="one base URL for every WeChat host (simulator, test server, proxy)"
