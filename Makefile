@@ -10,7 +10,7 @@ TESTS ?= tests
 # Most tests wait for something, so three run side by side on two cores; the tests of one file stay together.
 WORKERS ?= 3
 
-.PHONY: help venv demo run test test-home test-node-red unit lint bench check lock clean
+.PHONY: help venv demo run test coverage test-home test-node-red unit lint bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -37,8 +37,11 @@ demo: .venv/ready  ## everything on this machine, with a simulated WeChat and no
 run: .venv/ready  ## the real bridge; without a configuration with an embedded broker on 127.0.0.1:1883
 	@$(BIN)/wx2mqtt run $(ARGS)
 
-test: .venv/ready  ## all tests, with coverage; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(if $(filter tests,$(TESTS)),--cov --cov-report=term) $(TESTS) $(ARGS)
+test: .venv/ready  ## all tests; TESTS=path and ARGS=... narrow it down
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS) $(ARGS)
+
+coverage: .venv/ready  ## the same, and what they did not reach (a third slower)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term $(TESTS) $(ARGS)
 
 test-node-red: .venv/ready  ## only deploy/node-red, in a real Node-RED (npm, once, into .cache); `make test` does it too
 	@$(BIN)/python -m tests.node_red.installed
