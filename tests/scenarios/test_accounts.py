@@ -141,6 +141,20 @@ async def test_servers_in_trouble_are_those_of_one_account(town: Town, fault: di
     await town.office.post("fault/clear")
 
 
+async def test_a_quota_that_is_used_up_is_that_of_one_account(town: Town):
+    await town.bot.post("ilink/settings", quota=2)
+    await town.log_in()
+    await town.bot.write("hello")
+    await town.body("wx/bot/in/me", text="hello")
+    since = town.ear.count
+    for number in range(5):
+        await town.publish("wx/bot/out/me", f"{number}")
+    assert len(await town.bot.bot_sent(2)) == 2
+    await town.is_well("home", "one")
+    await town.is_well("office", "one")
+    assert [town.states(name, since) for name in BASES] == [[], [], []]
+
+
 async def test_a_broker_that_refuses_the_topics_of_one_takes_those_of_the_others(
     with_mosquitto: None, tmp_path: Path
 ):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
 from wx2mqtt.app.running import Surroundings, run
 from wx2mqtt.bridge.inbound import Inbound
@@ -21,12 +20,12 @@ def poison() -> None:
     """It does not come again, so that what it held up is seen to go on."""
     sound, poisoned = Inbound.take, False
 
-    async def take(inbound: Inbound, batch: Batch, *more: Any) -> None:
+    async def take(self: Inbound, batch: Batch, login_id: str) -> None:
         nonlocal poisoned
         if not poisoned and any(getattr(item, "text", "") == POISON for item in batch.items):
             poisoned = True
             raise RuntimeError("ours")
-        await sound(inbound, batch, *more)
+        await sound(self, batch, login_id)
 
     Inbound.take = take  # type: ignore[method-assign]
 

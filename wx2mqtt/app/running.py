@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EMBEDDED_PORT = 1883
+THREADS = 32  # at most, begun as they are wanted: a name that is looked up may hold one for half a minute,
+# and that of one account must not hold up the files of another (a small machine would have six)
 STOP = 5.0  # seconds that an orderly stop may take (DESIGN 2)
 
 
@@ -372,6 +375,7 @@ async def run(loaded: Loaded, around: Surroundings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):  # first: to open may take a while, and ends in order too
         loop.add_signal_handler(number, around.stop.set)
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, "work"))
     async with opened(loaded, around) as app:
         reloads: set[asyncio.Task[None]] = set()
 
