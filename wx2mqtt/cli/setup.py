@@ -102,16 +102,16 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
 def _set_up(given: Given, place: Place, *, yes: bool) -> None:
     from wx2mqtt.service import logs  # noqa: PLC0415
+    from wx2mqtt.setup import words  # noqa: PLC0415
     from wx2mqtt.setup.finding import find_brokers  # noqa: PLC0415
     from wx2mqtt.setup.house import House  # noqa: PLC0415
-    from wx2mqtt.setup.words import say  # noqa: PLC0415
 
     logs.configure(level="error", format="auto", stream=sys.stderr, message_text=False)
     language = given.language or spoken(os.environ)
     asker = _asker(given, yes=yes, language=language)
     found = asyncio.run(find_brokers(os.environ))
     if yes and given.host is None and not given.embedded and not found:
-        raise typer.BadParameter(say(language, "no_broker_found"))
+        raise typer.BadParameter(words.say(language, "no_broker_found"))
     House(place, asker, language).set_up(given, found)
 
 
@@ -163,13 +163,13 @@ def _from_stdin() -> str:
 
 
 def _asker(given: Given, *, yes: bool, language: Language) -> Asker:
+    from wx2mqtt.setup import words  # noqa: PLC0415
     from wx2mqtt.setup.asking import Nobody  # noqa: PLC0415
-    from wx2mqtt.setup.words import say  # noqa: PLC0415
 
     if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
         return Person()
     if given.missing and not yes:
-        raise typer.BadParameter(say(language, "missing", options=", ".join(given.missing)))
+        raise typer.BadParameter(words.say(language, "missing", options=", ".join(given.missing)))
     return Nobody(_print)
 
 
