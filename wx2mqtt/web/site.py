@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
+from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
 from wx2mqtt.web.access import Access
 from wx2mqtt.web.assets import Assets
@@ -18,6 +21,8 @@ from wx2mqtt.web.metrics.answer import Metrics
 from wx2mqtt.web.options import Options
 from wx2mqtt.web.page.answers import Page
 from wx2mqtt.web.views import Bridge
+from wx2mqtt.web.visit import visit_of
+from wx2mqtt.web.words import say
 
 
 def site(
@@ -39,7 +44,14 @@ def site(
         *_page(Page(bridge, access, assets, closing)),
         *_machines(Health(bridge), Metrics(bridge)),
     ]
-    return Gate(Router(routes, redirect_slashes=False), options, Hosts(options), access)
+    router = Router(routes, redirect_slashes=False, default=_nothing_here)
+    return Gate(router, options, Hosts(options), access)
+
+
+async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
+    text = say(visit_of(scope).language, "nothing_here")
+    answer = PlainTextResponse(f"{text}\n", HTTPStatus.NOT_FOUND, {"cache-control": "no-store"})
+    await answer(scope, receive, send)
 
 
 def _page(page: Page) -> list[Route]:

@@ -318,3 +318,11 @@ async def test_every_answer_carries_what_keeps_browsers_careful(shelf):
             assert headers["referrer-policy"] == "no-referrer"
             assert "default-src 'none'" in headers["content-security-policy"]
             assert "date" in headers
+
+
+async def test_who_asks_for_what_is_not_there_is_told_so_in_their_language(shelf):
+    async with on_paper(shelf) as http:
+        for language, word in (("zh", "没有"), ("en", "nothing")):
+            answer = await http.get("/wher", headers={"accept-language": language})
+            assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+            assert word in answer.text
