@@ -540,6 +540,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "无法连接代理({why}),未删除任何内容;请重试,或用 --no-broker 跳过代理",
     ),
     "purge_done": ("account '{account}' is gone", "账号“{account}”已清除"),
+    "purge_aside": (
+        "what a restore put aside may still hold it: {folder}; remove that when all is well",
+        "恢复时保留的旧内容可能仍含该账号:{folder};确认无误后请删除",
+    ),
     # login
     "starting": ("starting", "正在启动"),
     "scan": ("scan the QR code with WeChat on the phone", "请用手机微信扫描二维码"),

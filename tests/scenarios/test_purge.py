@@ -128,6 +128,15 @@ async def test_what_the_broker_refuses_to_clear_is_told_and_the_store_stays(home
     assert rows(home, "old") == 0
 
 
+async def test_what_a_restore_put_aside_is_named_since_it_may_hold_the_account_too(home):
+    await leave(home)
+    (aside := home.bridge.store / "replaced-20261125T080000.000000Z").mkdir()
+    code, out, _ = await wx2mqtt(home.bridge, "purge", "old", "--yes", "--no-broker")
+    assert code == 0
+    assert str(aside) in out.decode()
+    assert aside.is_dir()
+
+
 async def test_who_is_still_wanted_is_refused(home):
     await leave(home)
     code, _, said = await wx2mqtt(home.bridge, "purge", "new", "--yes")

@@ -24,6 +24,7 @@ from wx2mqtt.service.redaction import one_line
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.load import Loaded
 from wx2mqtt.settings.schema import PROGRAM, Settings
+from wx2mqtt.store.replacing import REPLACED
 from wx2mqtt.words import Language, say
 
 
@@ -52,6 +53,8 @@ def purge(loaded: Loaded, around: Surroundings, account: str, *, yes: bool, brok
         _must_be_wanted(language)
     asyncio.run(_carry_out(loaded, around, plan, broker=broker))
     print(one_line(say(language, "purge_done", account=account)), flush=True)
+    for aside in sorted(store_of(loaded, around.env).glob(f"{REPLACED}*")):
+        print(one_line(say(language, "purge_aside", folder=aside)), flush=True)
 
 
 def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
