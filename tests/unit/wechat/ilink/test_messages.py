@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -273,3 +275,22 @@ def test_no_items_make_it_fail(items: list[dict[str, Any]]) -> None:
 def test_no_item_makes_it_fail(number: int, sub: dict[str, Any]) -> None:
     names = ["text_item", "image_item", "voice_item", "file_item", "video_item"]
     only(json.loads(json.dumps(entry({"type": number, names[number - 1]: sub}))))
+
+
+README = (Path(__file__).parents[4] / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("item", "keys"),
+    [
+        (voice(), {"duration", "transcript"}),
+        (video(), {"duration"}),
+        (file(), {"name", "size"}),
+        (text(ref_msg={"svr_id": 5, "message_item": text()}), {"id", "kind", "text"}),
+        ({"type": 99}, {"type"}),
+    ],
+)
+def test_what_is_told_of_each_kind_stands_in_the_readme(item: dict[str, Any], keys: set[str]) -> None:
+    message = only(entry(item))
+    (row,) = re.findall(rf"^\| `{message.kind}` \|.*$", README, re.MULTILINE)
+    assert set(message.detail) == keys <= set(re.findall(r"`(\w+)`", row))

@@ -181,6 +181,57 @@ async def test_a_fresh_upload_that_is_refused_is_a_refusal(
     assert len(receiver.files) == 2
 
 
+# what is brought along before
+
+
+async def test_what_was_prepared_is_sent_without_its_bytes(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    for _ in range(2):
+        await world.gateway.prepare(pack(b"same"))
+    assert len(receiver.files) == 1
+    assert not world.server.asked("webwxsendappmsg")
+    await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 1
+
+
+async def test_a_text_needs_no_preparation(world: World, receiver: Receiver) -> None:
+    await world.gateway.prepare(Draft(chat=WIFE, kind=Kind.TEXT, text="x"))
+    assert not receiver.files
+
+
+async def test_what_wechat_would_refuse_is_refused_before(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    with pytest.raises(Rejected):
+        await world.gateway.prepare(pack(b""))
+    assert not receiver.files
+
+
+async def test_a_fresh_upload_that_was_prepared_and_is_refused_is_a_refusal(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    world.server.put("webwxsendappmsg", answer(1))
+    await world.gateway.prepare(pack(b"same"))
+    with pytest.raises(Rejected):
+        await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 1
+
+
+async def test_an_old_upload_that_is_refused_is_prepared_anew_once(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    await world.gateway.send(pack(b"same"), KEY)
+    world.server.put("webwxsendappmsg", answer(1), answer(1))
+    await world.gateway.prepare(pack(b"same"))
+    with pytest.raises(Unreachable, match="no longer"):
+        await world.gateway.send(pack(b"same"), KEY)
+    await world.gateway.prepare(pack(b"same"))
+    with pytest.raises(Rejected):
+        await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 2
+
+
 async def test_whoever_is_no_friend_says_nothing_of_the_file(
     world: World, receiver: Receiver, pack: Pack
 ) -> None:
