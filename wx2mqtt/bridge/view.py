@@ -94,9 +94,9 @@ class View:
 
     @property
     def owner(self) -> str:
-        """What the person is called whose account it is; empty before a login."""
+        """What the person is called whose account it is, else their topic; empty before a login."""
         owner = self._inbound.owner
-        return "" if owner is None else owner.nickname
+        return "" if owner is None else owner.nickname or self.oneself
 
     @property
     def oneself(self) -> str:
