@@ -33,9 +33,7 @@ LEAST = """\
 topic write wx/in/#
 topic write wx/result/#
 topic write wx/event/#
-topic write wx/text/#
 topic write wx/login/#
-topic write wx/window/#
 topic write wx/contacts
 topic write wx/last
 topic write wx/bridge/state
@@ -69,9 +67,11 @@ async def test_where_all_is_well_nothing_fails_and_nothing_stays_unknown(mosquit
 
 async def test_every_class_of_topics_is_tried(mosquitto: Mosquitto, tmp_path):
     async with wechat() as endpoint:
-        chart = await examined(tmp_path, mosquitto.url, endpoint)
+        chart = await examined(tmp_path, mosquitto.url, endpoint, account={"plain": True})
     tried = {one.subject.removesuffix("/#") for one in chart.rows if one.check in RIGHTS}
     for topic in TABLE:
+        if topic.pattern == "window/<user>":  # of iLink
+            continue
         whole = f"wx/{topic.pattern}"
         assert any(whole == one or whole.startswith(f"{one}/") for one in tried), whole
 
@@ -207,7 +207,7 @@ async def test_with_the_least_rights_nothing_fails_and_what_cannot_be_known_is_s
         chart = await examined(tmp_path, broker.url, endpoint)
     found = verdicts(chart)
     assert chart.well
-    for levels in ("in", "result", "event", "text", "login", "bridge/response"):
+    for levels in ("in", "result", "event", "login", "bridge/response"):
         assert found[f"publish wx/{levels}/#"] == "ok"
     assert found["publish wx/contacts"] == "not_known", "the probe lies below"
     assert found["receive wx/out/#"] == "not_known", "mosquitto grants every subscription"

@@ -12,6 +12,7 @@ from wx2mqtt.mqtt.addresses import Address, read_url
 from wx2mqtt.mqtt.options import Options
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
+from wx2mqtt.settings.schema import Account as AccountSettings
 from wx2mqtt.settings.schema import Settings
 
 PROBE = "wx2mqtt-probe"
@@ -23,13 +24,17 @@ OUR_OWN = "mqtt://127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """One account: its topics, where its WeChat is, and the saved login, if we may read one."""
+    """One account: its topics, where its WeChat is, and the saved login, if we may read one.
+
+    `unused` are rows of the table of topics to which nothing of it ever goes.
+    """
 
     name: str
     topics: Topics
     backend: str
     endpoint: str | None
     saved: Mapping[str, object] | None = field(default=None, repr=False)
+    unused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +85,21 @@ def patient_of(
                 backend=account.backend,
                 endpoint=account.endpoint,
                 saved=saved.get(name),
+                unused=_unused(account),
             )
             for name, account in settings.accounts.items()
         ),
         nonce=nonce,
         discovery=settings.homeassistant.prefix if settings.homeassistant.enabled else "",
         embedded=embedded,
+    )
+
+
+def _unused(account: AccountSettings) -> frozenset[str]:
+    """A right that is missing and not needed is no failure."""
+    return frozenset(
+        [
+            *([] if account.plain else ["text/<user>"]),
+            *([] if account.backend == "ilink" else ["window/<user>"]),
+        ]
     )

@@ -38,7 +38,7 @@ def published(account: Account) -> Iterator[Class]:
     exact: dict[str, list[str]] = {}
     for topic in TABLE:
         above, _, last = topic.pattern.rpartition("/")
-        if not topic.by_bridge:
+        if not topic.by_bridge or topic.pattern in account.unused:
             continue
         if last.startswith("<"):
             whole = f"{account.topics.base}/{above}"

@@ -31,6 +31,15 @@ def test_every_topic_that_the_bridge_publishes_belongs_to_one_class():
         assert len(homes) == int(topic.by_bridge), whole
 
 
+def test_a_class_that_an_account_does_not_use_needs_no_right():
+    def rules(**more):
+        (found,) = patient(accounts={"home": AccountSettings(**more)}).accounts
+        return {one.rule for one in published(found)}
+
+    assert not {"wx/text/#", "wx/window/#"} & rules()
+    assert rules(plain=True, backend="ilink") - rules() == {"wx/text/#", "wx/window/#"}
+
+
 def test_what_is_retained_is_never_the_probe_itself():
     probed = {patient().probe(one.above) for one in published(account())}
     retained = {f"wx/{topic.pattern}" for topic in TABLE if topic.retained}
