@@ -43,6 +43,11 @@ def test_a_place_where_nothing_can_be_written_is_told_with_its_cure(tmp_path):
         put(tmp_path / "file" / "a.yaml", "text", OPEN)
 
 
+def test_the_service_that_goes_along_is_the_one_in_deploy():
+    along = Path(unit.__file__).with_name("wx2mqtt.service")
+    assert along.read_text() == SHIPPED.read_text(), f"cp {SHIPPED} {along}"
+
+
 def test_the_service_is_the_shipped_one_with_our_paths():
     text = unit.unit(Path("/etc/w/a.yaml"), Path("/etc/w/mqtt.password"), "/opt/w/bin/wx2mqtt")
     assert "ExecStart=/opt/w/bin/wx2mqtt run -c /etc/w/a.yaml\n" in text
