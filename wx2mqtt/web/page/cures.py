@@ -112,6 +112,18 @@ CURES: Mapping[str, Cure] = {
             "请调大 storage.max_size,或减小 history.keep 和 media.keep。",
         ),
     ),
+    "muted_suspected": Cure(
+        (
+            "WeChat takes messages but gives them no number: perhaps it delivers none of them.",
+            "微信接收了消息但没有返回编号:可能一条都没有送达。",
+        ),
+        (
+            "Look at the phone. If nothing arrives, WeChat mutes this person for some time (weeks were seen);"
+            " give alarms another way: accounts.<name>.fallback.",
+            "请查看手机。如果什么也没收到,说明微信暂时屏蔽了此人(有时长达数周);"
+            "请为告警设置另一条途径:accounts.<name>.fallback。",
+        ),
+    ),
     "account_failed": Cure(
         (
             "A fault of the bridge itself ended this account; the others go on.",
