@@ -16,6 +16,8 @@ import trustme
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.scenarios.conftest import StartMosquitto
+from tests.scenarios.test_mosquitto_rights import broker as shipped
+from tests.scenarios.test_mosquitto_rights import password
 from tests.support.broker import Mosquitto, free_port
 from tests.support.ear import Ear
 from tests.support.home import Home
@@ -216,6 +218,29 @@ async def test_with_the_least_rights_nothing_fails_and_what_cannot_be_known_is_s
     assert "wx2mqtt-probe" in row(chart, "retained").cure
 
 
+@pytest.mark.parametrize("user", ["bridge", "homeassistant"])
+async def test_on_the_shipped_broker_all_is_known_of_the_bridge_and_of_others_that_they_are_not_it(
+    tmp_path, user
+):
+    broker = shipped(tmp_path / "mosquitto").start()
+    try:
+        (secret := tmp_path / "password").write_text(password(user))
+        secret.chmod(0o600)
+        mqtt = {"username": user, "password_file": str(secret)}
+        more = {"homeassistant": {"enabled": True}, "mqtt": mqtt}
+        async with wechat() as endpoint:
+            chart = await examined(tmp_path, broker.url, endpoint, **more)
+    finally:
+        broker.stop()
+    unknown = {one.subject for one in chart.rows if one.verdict == "not_known"}
+    failed = {one.subject for one in chart.rows if one.verdict == "failed"}
+    if user == "bridge":
+        assert failed == set()
+        assert unknown == {"homeassistant/device/wx2mqtt_home/config", "homeassistant/status"}
+    else:
+        assert failed >= {"wx/in/#", "wx/result/#", "wx/event/#", "wx/bridge/response/#"}
+
+
 @pytest.mark.parametrize("missing", ["in", "bridge/response"])
 async def test_a_right_to_publish_that_is_missing_is_named_with_its_cure(start_mosquitto, tmp_path, missing):
     rules = "\n".join(line for line in LEAST.splitlines() if f"wx/{missing}/" not in line)
@@ -406,6 +431,8 @@ async def test_a_password_that_is_not_accepted_is_told_and_not_shown(start_mosqu
         chart = await examined(tmp_path, broker.url, endpoint, mqtt=mqtt)
         nobody = await examined(tmp_path, broker.url, endpoint)
     assert row(chart, "login").verdict == "failed"
+    assert row(chart, "login").found == "user name or password are not accepted"
+    assert row(nobody, "login").found == "not without a user name"
     assert "password_file" in row(chart, "login").cure
     assert "geheim" not in str(chart.rows)
     assert "wants a user" in row(nobody, "login").cure
