@@ -185,10 +185,9 @@ class Way:
 
     def _not_let_in(self, gone: Gone) -> None:
         named = self._patient.options.username is not None
-        cure = _LOGIN_CURES.get(gone.code, "login_other_cure")
+        word, cure = "login_other", _LOGIN_CURES.get(gone.code, "login_other_cure")
         if gone.code in REFUSALS:
-            cure = "login_cure" if named else "login_nobody_cure"
-        word = "login_refused" if gone.code in REFUSALS else "login_other"
+            word, cure = ("login_refused", "login_cure") if named else ("login_nobody", "login_nobody_cure")
         client = self._patient.options.client_id
         self._chart.failed("login", self._subject, word, cure, why=str(gone), client=client)
 

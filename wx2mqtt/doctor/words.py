@@ -111,7 +111,8 @@ WORDS: dict[str, tuple[str, str]] = {
     # login, version, limits
     "login_ok": ("as {user}, after {ms} ms", "用户 {user},{ms} 毫秒"),
     "login_anonymous": ("without a user name, after {ms} ms", "无需用户名,{ms} 毫秒"),
-    "login_refused": ("{why}", "代理拒绝登录:{why}"),
+    "login_refused": ("user name or password are not accepted", "用户名或密码未被接受"),
+    "login_nobody": ("not without a user name", "没有用户名不能登录"),
     "login_cure": (
         "check mqtt.username and mqtt.password_file; at the broker: mosquitto_passwd FILE USER, then reload it",
         "请检查 mqtt.username 和 mqtt.password_file;代理端:mosquitto_passwd 文件 用户,然后重新加载",
