@@ -133,6 +133,8 @@ async def test_killed_in_the_middle_of_an_upload_and_between_upload_and_send(
         await arena.begin()
         await asked.all_ended()
         await arena.lives.stop()
+        ends = {one.body["status"] for one in arena.ear.on("wx/result/#")}
+        assert endpoint != "webwxuploadmedia" or ends == {"sent"}, "an upload delivers nothing"
 
 
 async def test_killed_while_bytes_come_in_and_go_to_the_disk(make_arena: MakeArena):

@@ -130,6 +130,10 @@ class WeChat:
         self._held: dict[str, asyncio.Event] = {}
         self.windows: dict[Handle, Window] = {}
         self._news = news
+        self.prepared: list[str] = []
+        self.refusals: deque[Exception] = deque()  # of files, before anything is sent
+        self.uploads = asyncio.Event()
+        self.uploads.set()
 
     def answer(self, text: str, *outcomes: Outcome) -> None:
         self.answers.setdefault(text, deque()).extend(outcomes)
@@ -141,7 +145,13 @@ class WeChat:
         self._held.pop(text).set()
 
     async def prepare(self, draft: Draft) -> None:
-        pass
+        assert draft.attachment is not None
+        self.prepared.append(draft.attachment.name)
+        self._news.tell()
+        await self.uploads.wait()
+        outcome = self.refusals.popleft() if self.refusals else None
+        if outcome is not None:
+            raise outcome
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         self.drafts.append(draft)

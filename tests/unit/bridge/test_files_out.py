@@ -204,6 +204,40 @@ async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback
     await house.hear("wx/result/mom")
 
 
+# before the attempt
+
+
+async def test_a_file_is_brought_along_before_its_attempt_is_marked(house):
+    house.wechat.uploads.clear()
+    house.deliver(b"x", "wife/file/a.txt")
+    await house.news.until(lambda: house.wechat.prepared)
+    (row,) = await house.rows()
+    assert (row.open, row.attempts) == (False, 0)
+    assert not house.wechat.sent
+    house.wechat.uploads.set()
+    await house.sent(1)
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+
+
+async def test_a_file_that_wechat_does_not_want_at_all_is_never_attempted(house):
+    house.wechat.refusals.append(Rejected("no", code="too_large"))
+    house.deliver(b"x", "wife/file/a.txt")
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"]) == ("failed", "too_large")
+    assert not house.wechat.sent
+
+
+async def test_a_file_that_cannot_be_brought_now_is_brought_later(house):
+    house.wechat.refusals += [Unreachable()]
+    house.deliver(b"x", "wife/file/a.txt")
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+    assert house.wechat.prepared == ["a.txt", "a.txt"]
+    (row,) = await house.rows()
+    assert row.attempts == 1
+
+
 # again
 
 
