@@ -72,7 +72,6 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     yes: Yes = False,
 ) -> None:
     """Write a first configuration: find or ask for the broker, try it, name the people, offer the service."""
-    from wx2mqtt.setup.house import Place  # noqa: PLC0415
     from wx2mqtt.setup.talk import Given  # noqa: PLC0415
 
     if host is not None and embedded:
@@ -91,13 +90,14 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         language=language,
         tries=not no_try,
     )
-    place = Place(
-        config=(config or _usual()).absolute(),
-        overwrite=overwrite,
-        unit=None if no_unit else unit or _usual_unit(),
-        asks=unit is None,
-    )
-    _set_up(given, place, yes=yes)
+    wanted = None if no_unit else unit or _usual_unit()
+    _set_up(given, _place(config, wanted, overwrite=overwrite, asks=unit is None), yes=yes)
+
+
+def _place(config: Path | None, unit: Path | None, *, overwrite: bool, asks: bool) -> Place:
+    from wx2mqtt.setup.house import Place  # noqa: PLC0415
+
+    return Place(config=(config or _usual()).absolute(), unit=unit, overwrite=overwrite, asks=asks)
 
 
 def _set_up(given: Given, place: Place, *, yes: bool) -> None:
