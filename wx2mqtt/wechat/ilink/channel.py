@@ -26,7 +26,7 @@ from wx2mqtt.wechat.ilink.requests import Body, Request
 from wx2mqtt.wechat.ilink.servertime import ServerTime
 from wx2mqtt.wechat.ilink.session import Bot
 from wx2mqtt.wechat.ilink.transport import Refusal, Transport
-from wx2mqtt.wechat.ilink.window import Chat
+from wx2mqtt.wechat.ilink.window import Chat, anew
 from wx2mqtt.wechat.ilink.words import say
 from wx2mqtt.wechat.timing import Timing
 from wx2mqtt.words import Language
@@ -34,7 +34,6 @@ from wx2mqtt.words import Language
 log = structlog.get_logger(__name__)
 
 SAVED_AT_MOST = 2.0  # seconds between two savings of what a crash may take: counts, and a copy of the cursor
-ANOTHER = 30.0  # seconds after a sign that somebody else receives with our token
 
 
 class Channel:
@@ -102,7 +101,8 @@ class Channel:
     async def leave(self) -> None:
         """Somebody logged out. The login itself is kept: WeChat may give no other one (ilink 3.5)."""
         await self.load()
-        self._bots = tuple(replace(bot, over=True) for bot in self._bots)
+        ours = self.held()
+        self._bots = tuple(replace(bot, over=True) if bot in ours else bot for bot in self._bots)
         self._id, self._unsaved = None, True
         await self.save_if_possible()
 
@@ -115,7 +115,10 @@ class Channel:
     def window(self, user: Handle) -> Window:
         """Whether WeChat would take a message to somebody, in our own time."""
         bots = sorted(self._bots, key=lambda bot: bot.id != self._id)
-        chat = next((bot.chats[user] for bot in bots if user in bot.chats), Chat())
+        bot = next((bot for bot in bots if user in bot.chats), None)
+        chat = Chat() if bot is None else bot.chats[user]
+        if bot is not None and self._id not in {None, bot.id}:
+            chat = anew(chat)  # what they wrote to another bot opens nothing here
         window = chat.window(self.clock.now())
         return window if window.until is None else replace(window, until=self.clock.ours(window.until))
 
@@ -174,12 +177,7 @@ class Channel:
 
     async def answered(self, request: Request, *, limit: float | None = None) -> Entry:
         """A JSON object, or `{}` where a call that delivers was answered with nothing (ilink 6.2)."""
-        try:
-            body = await self.transport.call(request, limit=limit)
-        except Refusal as why:
-            if why.status == 403 and request.endpoint is endpoints.GET_UPDATES:
-                raise Throttled(self.words("second_poller"), retry_after=ANOTHER) from None
-            raise
+        body = await self.transport.call(request, limit=limit)
         if request.endpoint.delivers and not body.strip():
             return {}
         try:

@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from wx2mqtt.errors import Throttled
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Json, Message
 from wx2mqtt.retry import Backoff
 from wx2mqtt.wechat.fields import Entry
@@ -21,10 +22,13 @@ from wx2mqtt.wechat.ilink.endpoints import AFTER_HOLD, GET_UPDATES, HOLD
 from wx2mqtt.wechat.ilink.messages import Letter, letter
 from wx2mqtt.wechat.ilink.position import Position
 from wx2mqtt.wechat.ilink.quotes import Quote
+from wx2mqtt.wechat.ilink.requests import Body
+from wx2mqtt.wechat.ilink.transport import Refusal
 from wx2mqtt.wechat.ilink.window import Chat
 
 log = structlog.get_logger(__name__)
 
+FORBIDDEN = 403
 AT_ONCE = 0.2  # seconds; a poll that brings nothing is held for longer
 FRUITLESS = 3  # such answers at once in a row, until we slow down
 AT_FIRST, AT_MOST = 0.5, 10.0  # seconds between two polls then
@@ -39,6 +43,7 @@ class Inbox:
         self._said = said
         self._hold = HOLD
         self._fruitless = Backoff(first=AT_FIRST, cap=AT_MOST)
+        self._another = Backoff(first=5.0, cap=30.0)
         self._latest: tuple[str, ...] = ()
         self._met: set[Handle] = set()
 
@@ -52,7 +57,7 @@ class Inbox:
         await self._pause()
         began = channel.timing.monotonic()
         fields, limit = requests.updates(position.buf), self._hold + AFTER_HOLD
-        found = responses.updates(await channel.ask(GET_UPDATES, fields, limit=limit))
+        found = responses.updates(await self._asked(fields, limit))
         self._hold = found.hold or HOLD
         letters, unread = self._read(found.messages)
         self._note(letters, channel.timing.monotonic() - began)
@@ -71,6 +76,19 @@ class Inbox:
             contacts=tuple(self._strangers(letters)),
             unread=unread + found.unread,
         )
+
+    async def _asked(self, fields: Body, limit: float) -> Entry:
+        """403 is said to who polls while a poll is open: another program's, or ours of before a crash."""
+        try:
+            answer = await self._channel.ask(GET_UPDATES, fields, limit=limit)
+        except Refusal as why:
+            if why.status != FORBIDDEN:
+                raise
+            self._another = self._another.failed()
+            pause = self._another.wait(1.0)
+            raise Throttled(self._channel.words("second_poller"), retry_after=pause) from None
+        self._another = self._another.reset()
+        return answer
 
     async def _pause(self) -> None:
         """A server that answers at once and has nothing new, again and again, is asked less often."""

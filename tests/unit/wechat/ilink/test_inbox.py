@@ -219,10 +219,15 @@ async def test_minus_14_is_a_logout_with_its_reason_and_the_login_is_kept(
 
 
 async def test_a_second_program_with_our_login_is_told_and_not_fought(world: World, cursor: Cursor) -> None:
-    world.server.put("getupdates", raw(b"", 403))
-    with pytest.raises(Throttled, match="another program") as told:
+    world.server.put("getupdates", *[raw(b"", 403)] * 5, answer(), raw(b"", 403))
+    for pause in (5, 10, 20, 30, 30):
+        with pytest.raises(Throttled, match="another program") as told:
+            await world.gateway.receive(cursor)
+        assert told.value.retry_after == pause
+    await world.gateway.receive(cursor)
+    with pytest.raises(Throttled) as told:
         await world.gateway.receive(cursor)
-    assert told.value.retry_after == 30
+    assert told.value.retry_after == 5
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.wechat.ilink.entries import ME, WROTE, entry
+from tests.unit.wechat.ilink.entries import ME, OTHER, WROTE, entry
 from tests.unit.wechat.ilink.files import draft
 from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
 from wx2mqtt.errors import (
@@ -260,5 +260,17 @@ async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: World
     await talking.log_in()
     assert window(talking) == Window(open=False, left=0, why="new_binding")
     talking.restarted()
+    await talking.log_in(resume=True)
+    assert window(talking) == Window(open=False, left=0, why="new_binding")
+
+
+async def test_to_whom_another_bot_talked_nothing_goes_out_through_this_one(talking: World) -> None:
+    """Somebody else has scanned: the window stands at the bot of before, which is not the one that would send."""
+    assert window(talking).open
+    confirmed = answer(
+        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=OTHER
+    )
+    talking.server.put("notifystart", answer(**DEAD), answer(ret=0))
+    talking.server.put("get_qrcode_status", confirmed)
     await talking.log_in(resume=True)
     assert window(talking) == Window(open=False, left=0, why="new_binding")

@@ -416,3 +416,18 @@ async def test_a_vault_that_fails_does_not_stop_a_login(world: World) -> None:
     world.clock.time += 5
     await world.gateway.receive(step.cursor)
     assert world.vault.content is not None
+
+
+async def test_who_logs_out_at_one_endpoint_is_logged_out_there_only(world: World) -> None:
+    elsewhere = World(endpoint="http://other.test")
+    elsewhere.server.put("get_qrcode_status", answer(**{**CONFIRMED, "ilink_bot_id": "2@im.bot"}))
+    await elsewhere.log_in()
+    world.vault.content = elsewhere.vault.content
+    await world.log_in()
+    await world.gateway.logout()
+    assert world.vault.content is not None
+    assert [(bot["endpoint"], bot["over"]) for bot in world.vault.content["bots"]] == [
+        (ENDPOINT, True),
+        ("http://other.test", False),
+    ]
+    await elsewhere.gateway.close()
