@@ -118,10 +118,8 @@ CURES: Mapping[str, Cure] = {
             "微信接收了消息但没有返回编号:可能一条都没有送达。",
         ),
         (
-            "Look at the phone. If nothing arrives, WeChat mutes this person for some time (weeks were seen);"
-            " give alarms another way: accounts.<name>.fallback.",
-            "请查看手机。如果什么也没收到,说明微信暂时屏蔽了此人(有时长达数周);"
-            "请为告警设置另一条途径:accounts.<name>.fallback。",
+            "Look at the phone. If nothing arrives, give alarms another way: accounts.<name>.fallback.",
+            "请查看手机。如果什么也没收到,请为告警设置另一条途径:accounts.<name>.fallback。",
         ),
     ),
     "account_failed": Cure(
