@@ -33,6 +33,7 @@ AT_ONCE = 0.2  # seconds; a poll that brings nothing is held for longer
 FRUITLESS = 3  # such answers at once in a row, until we slow down
 AT_FIRST, AT_MOST = 0.5, 10.0  # seconds between two polls then
 CARRIED = 20  # chats whose tokens stand in a cursor
+AHEAD = 60_000  # milliseconds that a message may come before its time; one of next year shuts no window till then
 
 
 class Inbox:
@@ -63,8 +64,9 @@ class Inbox:
         self._note(letters, channel.timing.monotonic() - began)
         if not letters and found.buf in {"", position.buf}:
             return Batch(cursor=cursor, unread=unread + found.unread)
+        now = channel.clock.now()
         for one in letters:
-            when = one.time or channel.clock.now()
+            when = one.time if 0 < one.time < now + AHEAD else now
             channel.change(one.sender, partial(_also_heard, wrote=when, token=one.token))
         items: dict[str, Message] = {}
         for one in letters:

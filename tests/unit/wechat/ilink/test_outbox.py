@@ -140,6 +140,18 @@ async def test_ten_go_out_and_then_they_must_write(talking: World) -> None:
     assert window(talking) == Window(open=False, left=0, why="quota_used")
 
 
+async def test_a_message_of_the_future_is_one_of_now(talking: World, cursor: Cursor) -> None:
+    """Else none that they write until then would open the window again."""
+    now = int(talking.clock.wall() * 1000)
+    await talking.hear(cursor, entry(create_time_ms=now + 400 * OPEN_FOR))
+    assert window(talking).until == now + OPEN_FOR
+    for number in range(10):
+        await talking.gateway.send(text(), SendKey(str(number)))
+    talking.clock.time += 60
+    await talking.hear(cursor, entry(create_time_ms=now + 50_000))
+    assert window(talking).left == 10
+
+
 async def test_the_server_s_word_beats_our_count(talking: World) -> None:
     talking.server.put("sendmessage", refused())
     with pytest.raises(WindowClosed) as told:
