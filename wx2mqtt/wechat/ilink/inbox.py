@@ -33,7 +33,7 @@ AT_ONCE = 0.2  # seconds; a poll that brings nothing is held for longer
 FRUITLESS = 3  # such answers at once in a row, until we slow down
 AT_FIRST, AT_MOST = 0.5, 10.0  # seconds between two polls then
 CARRIED = 20  # chats whose tokens stand in a cursor
-AHEAD = 60_000  # milliseconds that a message may come before its time; one of next year shuts no window till then
+AHEAD = 60_000  # milliseconds that a message may come before its time; a later time is none
 
 
 class Inbox:
