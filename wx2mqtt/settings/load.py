@@ -13,7 +13,6 @@ from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.files import UnreadableError, read_text
 from wx2mqtt.settings.finding import Report
 from wx2mqtt.settings.layers import add_credentials, add_environment, paths_of
-from wx2mqtt.settings.not_yet import not_yet_findings
 from wx2mqtt.settings.rules import findings
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.secret_files import read_secrets, warn_of_clear_text
@@ -81,7 +80,7 @@ def _gather(path: Path | None, env: Mapping[str, str], report: Report) -> Settin
     read_secrets(tree, report)
     settings, faults = validate(tree)
     report.problems += faults
-    for finding in (*findings(settings), *not_yet_findings(settings)):
+    for finding in findings(settings):
         found = report.warnings if finding.warning else report.problems
         found.append(tree.problem(finding.path, finding.message))
     return settings
