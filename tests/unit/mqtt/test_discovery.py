@@ -209,3 +209,25 @@ def test_without_room_for_anybody_the_account_itself_is_announced() -> None:
     made = announcement(device(*MANY[:3]), 10)
     assert len(made.left_out) == 3
     assert json.loads(made.payload) == body(device())
+
+
+# the window of iLink
+
+
+@pytest.mark.parametrize("windows", [(WIFE,), (WIFE, ZHANG)])
+def test_who_takes_messages_only_for_a_while_has_sensors_for_it(windows: tuple[Target, ...]) -> None:
+    one = device(WIFE, ZHANG, backend="ilink", windows=windows)
+    assert faults(TOPIC, announcement(one).payload) == []
+    components = body(one)["components"]
+    for target in windows:
+        would, left, until = (components[f"{key}_{target.id}"] for key in ("window", "left", "until"))
+        assert [one["platform"] for one in (would, left, until)] == ["binary_sensor", "sensor", "sensor"]
+        assert {one["state_topic"] for one in (would, left, until)} == {f"wx/window/{target.user}"}
+        several = f" ({target.name})" if len(windows) > 1 else ""
+        assert would["name"] == f"Would take a message{several}"
+
+
+def test_where_there_is_no_window_nothing_is_said_of_one() -> None:
+    assert not [
+        key for key in body(device(WIFE))["components"] if key.startswith(("window", "left", "until"))
+    ]
