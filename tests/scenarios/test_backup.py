@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import os
+import random
+import signal
 import subprocess
 import sys
 import tarfile
@@ -137,6 +141,31 @@ async def test_through_a_pipe_as_in_a_container(home, tmp_path):
     code, out, said = await wx2mqtt(home.bridge, "restore", "-", "--force", data=data)
     assert (code, out) == (0, b"")
     await home.restart()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+async def test_who_ends_a_backup_leaves_no_copy_of_the_store_behind(home, tmp_path, how):
+    await home.log_in()
+    home.bridge.stop()
+    data = random.Random(1).randbytes(4_000_000)  # more than a pipe holds
+    name = hashlib.sha256(data).hexdigest()
+    (media := home.bridge.store / "media" / name[:2]).mkdir(parents=True, exist_ok=True)
+    (media / name).write_bytes(data)
+    (work := tmp_path / "work").mkdir()
+    command = [sys.executable, "-m", "wx2mqtt", "backup", "-", "--media", "-c", str(home.bridge.config)]
+
+    def begun_and_ended() -> int:
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, env={**os.environ, "TMPDIR": str(work)}
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.read(100)
+            assert any(work.iterdir())
+            process.send_signal(how)
+        return process.returncode
+
+    assert await asyncio.to_thread(begun_and_ended) != 0
+    assert not any(work.iterdir())
 
 
 async def test_a_running_bridge_is_never_restored_over(home, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ def back_up(loaded: Loaded, env: Mapping[str, str], file: Path, *, media: bool, 
     language = loaded.settings.language
     store = store_of(loaded, env)
     work = Path(tempfile.gettempdir()) if file == STREAM else file.absolute().parent
-    with _in_words(language), _written(file, language, force=force) as out:
+    with _in_words(language), _cleaned_up(), _written(file, language, force=force) as out:
         made = backups.back_up(store, out, work, media=media)
     accounts = ", ".join(made.head.accounts)
     _tell(
@@ -39,7 +40,7 @@ def restore(loaded: Loaded, env: Mapping[str, str], file: Path, *, force: bool) 
     """Let what is in `file` be the store. Raises `Wx2MqttError`; then nothing was changed."""
     language = loaded.settings.language
     store = store_of(loaded, env)
-    with _in_words(language), _read(file, language) as source:
+    with _in_words(language), _cleaned_up(), _read(file, language) as source:
         done = backups.restore(store, source, force=force)
     _tell(say(language, "restore_done", folder=store, made=done.head.made, stream=done.stream))
     if done.head.running:
@@ -54,6 +55,20 @@ def _in_words(language: Language) -> Iterator[None]:
         yield
     except BadBackup as bad:
         raise Wx2MqttError(say(language, bad.word, **bad.facts)) from bad
+
+
+@contextmanager
+def _cleaned_up() -> Iterator[None]:
+    """Whoever ends us, a copy of the store with its secrets is not left behind."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
+    for one, how in before.items():
+        if how is not signal.SIG_IGN:  # nohup
+            signal.signal(one, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        for one, how in before.items():
+            signal.signal(one, how)
 
 
 @contextmanager
