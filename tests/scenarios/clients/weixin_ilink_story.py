@@ -27,7 +27,7 @@ def tell(**values):
 credentials = login_with_qr(lambda content: tell(what="code", content=content))
 tell(what="logged in", user=credentials.user_id, bot=credentials.account_id, base=credentials.base_url)
 client = ILinkClient(credentials.base_url, credentials.bot_token)
-latest = {}
+latest: dict[str, object] = {}
 
 
 def receive():

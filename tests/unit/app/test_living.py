@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from types import SimpleNamespace
+from typing import Any
 
 from tests.support.hurry import hurry
 from wx2mqtt.app import living
@@ -39,13 +40,14 @@ class Stage:
         monkeypatch.setattr(living, "steady", self.loop.time)
         self.lives = list(lives)
         self.began: list[float] = []
-        self.accounts: list[PaperAccount] = []
+        self.accounts: list[Any] = []
         self.pulse = Pulse(self.loop.time)
         self.last = asyncio.Event()
-        self.first = PaperAccount(self.lives.pop(0))
-        self.living = Living(self.first, self.begin, self.accounts.append, self.pulse)
+        first: Any = PaperAccount(self.lives.pop(0))
+        self.first = first
+        self.living = Living(first, self.begin, self.accounts.append, self.pulse)
 
-    async def begin(self, name):
+    async def begin(self, name) -> Any:
         self.began.append(self.loop.time())
         life = self.lives.pop(0)
         if not self.lives:
@@ -98,7 +100,8 @@ def test_one_that_cannot_be_begun_is_tried_again(monkeypatch):
 def test_a_beginning_that_hangs_starves_the_watchdog(monkeypatch):
     async def story():
         stage = Stage(monkeypatch, 0.0, 0.0)
-        stage.living._begin = lambda _: asyncio.Event().wait()
+        never: Any = asyncio.Event().wait
+        stage.living._begin = lambda _: never()
         running = asyncio.create_task(stage.living.run())
         await asyncio.sleep(1.0)
         assert stage.pulse.stuck() == ()

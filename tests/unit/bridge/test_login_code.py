@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,8 @@ def asked(talk: Talk) -> Asked:
     async def nothing(*_args):
         return {}
 
+    no_history: Any = SimpleNamespace(answer=nothing)
+
     return Asked(
         account="home",
         session=talk.session,
@@ -31,7 +34,7 @@ def asked(talk: Talk) -> Asked:
         directory=talk.identity.directory,
         save=nothing,
         health=nothing,
-        history=SimpleNamespace(answer=nothing),
+        history=no_history,
     )
 
 
@@ -56,7 +59,7 @@ def test_the_state_asks_for_the_number_and_for_another_one():
 def test_a_number_goes_to_the_gateway_while_it_is_asked_for():
     async def story(talk: Talk) -> None:
         talk.gateway.logins.append([CODE, Wait(5), AskCode(), Wait(5), logged_in()])
-        handlers = asked(talk).handlers()
+        handlers: dict[str, Any] = dict(asked(talk).handlers())
         await talk.after(1)
         with pytest.raises(BadCommand, match="no_code_asked"):
             await handlers["login"]({"code": "1"})

@@ -23,7 +23,7 @@ from wx2mqtt.bridge.outlet import HEAD_DISCONNECTS, WINDOW, Outlet
 from wx2mqtt.bridge.pump import REFUSED_TOO_LONG, Pump
 from wx2mqtt.clock import now_ms, steady
 from wx2mqtt.errors import StoreFull
-from wx2mqtt.model import Cursor
+from wx2mqtt.model import Cursor, Json
 from wx2mqtt.mqtt.link import Publication
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal, NewPublication, Row
@@ -548,7 +548,7 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
 
 async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(works: Works):
     """With MQTT 3.1.1 a broker cannot say that a message is too large; once it was set aside for that."""
-    shown = {"state": "ready", "sha256": "c1f0", "data": "QUJD" * 1000}
+    shown: dict[str, Json] = {"state": "ready", "sha256": "c1f0", "data": "QUJD" * 1000}
     picture = message("1", text="[图片]")
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
     await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
@@ -572,7 +572,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
 
 async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_set_aside(works: Works):
     picture = message("1", text="[图片]")
-    shown = {"state": "ready", "data": "QUJD"}
+    shown: dict[str, Json] = {"state": "ready", "data": "QUJD"}
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
     await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
     works.pump.wake()
