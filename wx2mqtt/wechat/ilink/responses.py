@@ -5,6 +5,7 @@ The number that says how it went may stand in `ret`, in `errcode`, in both, or n
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from wx2mqtt.wechat.fields import Entry, number, objects, text
@@ -13,6 +14,10 @@ from wx2mqtt.wechat.ilink.endpoints import LONGEST_HOLD
 
 LONGEST_CODE = 2000  # characters that a QR code can hold, and some
 LONGEST_WORDS = 100  # characters of what the server says
+LONGEST_READ = 10_000  # characters of it that are looked at
+
+_OPAQUE = re.compile(r"[!-~]{24,}")
+"""No words are so long, and no secret is shorter."""
 
 _SCANS = {str(scan): scan for scan in Scan}
 
@@ -63,8 +68,9 @@ def words_of(answer: Entry) -> str:
 
 
 def shown(said: str) -> str:
-    """What a server says, fit for a line of ours."""
-    return "".join(mark if mark.isprintable() else " " for mark in said[:LONGEST_WORDS]).strip()
+    """What a server says, fit for a line of ours: short, and without what may be a token, key or address."""
+    bare = _OPAQUE.sub("…", said[:LONGEST_READ])
+    return "".join(mark if mark.isprintable() else " " for mark in bare[:LONGEST_WORDS]).strip()
 
 
 def qr_code(answer: Entry) -> QrCode:

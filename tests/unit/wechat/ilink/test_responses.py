@@ -36,11 +36,28 @@ def test_the_number_counts_wherever_it_stands(answer: dict[str, Any], code: int)
 
 def test_what_the_server_says_is_one_short_line() -> None:
     assert responses.words_of({"errmsg": " prepare\n failed\x1b[31m "}) == "prepare  failed [31m"
-    assert len(responses.words_of({"errmsg": "x" * 5000})) == 100
+    assert len(responses.words_of({"errmsg": "too much " * 500})) == 99
     assert responses.words_of({"errmsg": {"a": 1}}) == ""
 
 
 GOOD = {"ret": 0, "qrcode": "5f1c", "qrcode_img_content": "https://liteapp.weixin.qq.com/q/7?qrcode=5f1c"}
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "0123456789ab@im.bot:06aa5e07f11d4ab0",
+        "AARzJW" + "k9" * 65,
+        "00112233445566778899aabbccddeeff",
+        "ABEiM0RVZneImaq7zN3u/w==",
+        "https://novac2c.cdn.weixin.qq.com/c2c/upload?encrypted_query_param=a1",
+        "x1" * 3000,
+    ],
+)
+def test_what_the_server_says_of_a_secret_is_not_repeated(secret: str) -> None:
+    said = f"bad token {secret} for 0123456789ab@im.bot"
+    assert responses.words_of({"errmsg": said}) == "bad token … for 0123456789ab@im.bot"
+    assert responses.scan_answer({"status": secret}).status == "…"
 
 
 def test_a_code() -> None:
