@@ -36,7 +36,7 @@ def test_the_number_counts_wherever_it_stands(answer: dict[str, Any], code: int)
 
 def test_what_the_server_says_is_one_short_line() -> None:
     assert responses.words_of({"errmsg": " prepare\n failed\x1b[31m "}) == "prepare  failed [31m"
-    assert len(responses.words_of({"errmsg": "too much " * 500})) == 99
+    assert len(responses.words_of({"errmsg": "too much " * 500})) == 100
     assert responses.words_of({"errmsg": {"a": 1}}) == ""
 
 
