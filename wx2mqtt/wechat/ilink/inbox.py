@@ -59,7 +59,7 @@ class Inbox:
         began = channel.timing.monotonic()
         fields, limit = requests.updates(position.buf), self._hold + AFTER_HOLD
         found = responses.updates(await self._asked(fields, limit))
-        self._hold = found.hold or HOLD
+        self._hold = found.hold or max(HOLD, self._hold)  # not every answer tells it
         letters, unread = self._read(found.messages)
         self._note(letters, channel.timing.monotonic() - began)
         if not letters and found.buf in {"", position.buf}:

@@ -203,6 +203,21 @@ async def test_a_poll_is_given_as_long_as_the_server_says_and_some(world: World,
     assert limits == [43.0, 28.0, 43.0]
 
 
+async def test_a_poll_is_not_cut_short_because_news_alone_tell_how_long_it_may_take(
+    world: World, cursor: Cursor
+) -> None:
+    limits: list[float] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        limits.append(request.extensions["timeout"]["read"])
+        return answer()
+
+    world.server.put("getupdates", answer(longpolling_timeout_ms=46_000), note)
+    for _ in range(3):
+        await world.gateway.receive(cursor)
+    assert limits == [54.0, 54.0]
+
+
 @pytest.mark.parametrize(
     "dead", [answer(**DEAD), answer(ret=-14), answer(ret=0, errcode=-14), answer(ret=-1, errcode=-14)]
 )
