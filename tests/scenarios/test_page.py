@@ -139,6 +139,7 @@ async def test_a_person_is_led_through_a_login_and_back(
         assert not await do(page.run, f"return Boolean({CODE})")
         await home.phone.post("confirm")
         await has(page, words["online"])
+        await has(page, "wx/out/wife", "#home-contacts .found")
 
         await home.phone.wait("polling")
         await home.phone.say("wife", "我快到家了 <b>☀</b>")

@@ -54,7 +54,10 @@ function listen() {
     missing = 0
     lost.hidden = true
   }
-  source.onmessage = event => take(JSON.parse(event.data))
+  source.onmessage = event => {
+    take(JSON.parse(event.data))
+    for (const fill of lists) fill()
+  }
   source.onerror = () => {
     missing ||= setTimeout(() => { lost.hidden = false }, LATER) // now and then it ends, and begins anew by itself
     if (source.readyState === EventSource.CLOSED) setTimeout(again, LATER)
@@ -69,7 +72,9 @@ async function again() {
   listen()
 }
 
-// The contacts are searched while one types.
+// The contacts are searched while one types, and come by themselves with the first login.
+const lists = []
+
 function search(area) {
   const form = area.querySelector('form'), list = area.querySelector('.found'), count = area.querySelector('[role=status]')
   let asked = 0
@@ -80,9 +85,11 @@ function search(area) {
       const html = await answer.text()
       if (!answer.ok || mine !== asked) return
       list.innerHTML = html
-      count.textContent = list.querySelector('p').textContent
+      const told = list.querySelector('p').textContent
+      if (count.textContent !== told) count.textContent = told // else a screen reader may say it again
     } catch { /* it is away, which is said above */ }
   }
+  lists.push(() => { if (!form.q.value && !list.querySelector('.people')) show({ q: '' }) })
   let soon
   form.q.addEventListener('input', () => {
     clearTimeout(soon)
