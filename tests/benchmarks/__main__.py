@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.benchmarks.accounts import accounts
 from tests.benchmarks.decoding import decoding
+from tests.benchmarks.ilink import ilink
 from tests.benchmarks.measures import (
     Row,
     burst,
@@ -39,6 +40,7 @@ MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "video": video,
     "page": page,
     "accounts": accounts,
+    "ilink": ilink,
 }
 
 

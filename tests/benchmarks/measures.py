@@ -9,11 +9,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -27,6 +27,8 @@ ONE_BY_ONE = 300
 COMMANDS = 200
 PLAIN = "max_queued_messages 0"  # nothing dropped; what the broker does to its disk is not measured here
 TICK = os.sysconf("SC_CLK_TCK")
+
+H = TypeVar("H", bound=Home)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,16 @@ class RemoteSimulator:
 
 @asynccontextmanager
 async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[Home, Ear]]:
-    """A home whose bridge is logged in, logging warnings only, with a broker that drops nothing."""
+    """A home on web WeChat; see `furnished`."""
+    async with furnished(Home, folder, filters, account) as (here, ear):
+        yield here, ear
+
+
+@asynccontextmanager
+async def furnished(
+    kind: Callable[..., H], folder: Path, filters: Sequence[str], account: Mapping[str, Any]
+) -> AsyncIterator[tuple[H, Ear]]:
+    """A home whose bridge does not run yet and logs warnings only, with a broker that drops nothing."""
     simulator = RemoteSimulator()
     try:
         with (
@@ -66,8 +77,8 @@ async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tup
             ) as broker,
             Ear(broker.port, *(filters or ("wx/login/#", "wx/result/#"))) as ear,
         ):
-            here = Home(folder, simulator, broker, ear)  # type: ignore[arg-type]
-            settings = here.settings(account, log={"level": "warning", "format": "json"})
+            here = kind(folder, simulator, broker, ear)
+            settings = here.settings(dict(account), log={"level": "warning", "format": "json"})
             here.bridge.configure(settings)
             try:
                 yield here, ear
@@ -80,7 +91,7 @@ async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tup
 async def burst(folder: Path) -> list[Row]:
     """Texts that wait in answers of 50, to the last one at a subscriber; and a bare publisher beside it."""
     async with home(folder) as (here, _):
-        bare = await asyncio.to_thread(_bare_rate, here.broker)
+        bare = await asyncio.to_thread(bare_rate, here.broker)
         await here.log_in()
         before = cpu_of(here.bridge.pid)
         with Counter(here.broker, BURST) as counter:
@@ -234,14 +245,14 @@ def _publish_all(broker: Mosquitto, users: list[str]) -> None:
             info.wait_for_publish(30)
 
 
-def _bare_rate(broker: Mosquitto) -> float:
+def bare_rate(broker: Mosquitto, count: int = BURST) -> float:
     """Publishes of the same size by paho alone, window 100, to the last PUBACK."""
     payload = b"x" * 300
     with Publisher(broker) as publisher:
         began = time.perf_counter()
-        infos = [publisher.client.publish("bare/in/wife", payload, qos=1) for _ in range(BURST)]
+        infos = [publisher.client.publish("bare/in/wife", payload, qos=1) for _ in range(count)]
         infos[-1].wait_for_publish(60)
-        return BURST / (time.perf_counter() - began)
+        return count / (time.perf_counter() - began)
 
 
 class Counter:
