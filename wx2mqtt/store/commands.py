@@ -100,9 +100,10 @@ class Commands(Lane):
 
         await self._database.write("hold", job)
 
-    async def part_sent(self, row_id: int) -> None:
-        """WeChat took the next part of a long text. Raises `AlreadySettled`."""
-        await self._mark("part_sent", row_id)
+    async def part_sent(self, row_id: int, message_id: str) -> None:
+        """WeChat took the next part of a long text, under this number or none. Raises `AlreadySettled`."""
+        named = f"{message_id} " if message_id else ""
+        await self._database.write("part_sent", lambda db: self._change(db, "part_sent", row_id, named))
 
     async def fallback(self, row_id: int, state: str) -> None:
         """How its other way stands: `begun` before anything goes out there. Raises `AlreadySettled`."""

@@ -24,6 +24,20 @@ async def test_ours_is_known_with_its_command(journal: Journal) -> None:
     assert await journal.said("555") == Said(kind=Kind.TEXT, text="door open", command="alarm-7")
 
 
+async def test_each_part_of_a_long_text_of_ours_is_known_with_its_command(journal: Journal) -> None:
+    (one,) = await journal.accept([command("long", text="a very long text")])
+    assert one.row is not None
+    for number in ("551", "", "552"):
+        await journal.begin(one.row.id)
+        await journal.part_sent(one.row.id, number)
+    await journal.begin(one.row.id)
+    await journal.settle(one.row.id, result("long", message_id="553"), ())
+    whole = Said(kind=Kind.TEXT, text="a very long text", command="long")
+    assert [await journal.said(number) for number in ("551", "552", "553")] == [whole] * 3
+    for unknown in ("", " ", "55", "51", "1"):
+        assert await journal.said(unknown) is None
+
+
 async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
     new = command("snap")
     sent = replace(new, command=replace(new.command, kind="image", text="", name="door.jpg"))

@@ -351,7 +351,7 @@ class Sender:
         if not message_id:
             self.trying.doubt_echo(row)
         if row.parts_sent + 1 < len(self._errands.parts(row)):
-            await insist(lambda: self._journal.part_sent(row.id))
+            await insist(lambda: self._journal.part_sent(row.id, message_id))
             now = self._lanes.current(row)
             self._lanes.change(replace(now, parts_sent=row.parts_sent + 1, unknown=0))
             return

@@ -22,9 +22,9 @@ WHERE account = ? AND id = ? AND status IS NULL;
 UPDATE command SET held = ?3, expires = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
 -- part_sent --
--- One part of a long text is out; of the next one nothing is known yet.
-UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1
-WHERE account = ? AND id = ? AND status IS NULL;
+-- One part of a long text is out, as the message ?3; of the next one nothing is known yet.
+UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1, part_ids = part_ids || ?3
+WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
 -- fallback --
 UPDATE command SET fallback = ?3 WHERE account = ?1 AND id = ?2 AND status IS NULL;

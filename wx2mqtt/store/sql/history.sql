@@ -36,4 +36,7 @@ SELECT kind, text, user FROM publication
 WHERE account = ?1 AND seq IS NOT NULL AND message_id = ?2 ORDER BY seq DESC LIMIT 1;
 
 -- said_by_us --
-SELECT command_id, command FROM command WHERE account = ?1 AND message_id = ?2 LIMIT 1;
+SELECT command_id, command FROM command WHERE account = ?1 AND message_id = ?2
+UNION ALL
+SELECT command_id, command FROM command
+WHERE account = ?1 AND part_ids <> ' ' AND instr(part_ids, ' ' || ?2 || ' ') LIMIT 1;

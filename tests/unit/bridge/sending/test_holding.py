@@ -329,6 +329,8 @@ async def test_a_long_text_goes_out_in_parts_with_one_result(here: Windowed):
     assert (result.parts, result.parts_sent) == (3, 3)
     (row,) = await here.journal.commands()
     assert here.wire.keys == [f"{row.key}{n:02d}" for n in (1, 2, 3)]
+    answered = [await here.journal.said(f"sent-{n}") for n in (1, 2, 3)]
+    assert [one and one.command for one in answered] == ["c1"] * 3
 
 
 async def test_a_short_text_says_nothing_of_parts(here: Windowed):
