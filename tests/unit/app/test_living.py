@@ -10,8 +10,10 @@ from typing import Any
 from tests.support.hurry import hurry
 from wx2mqtt.app import living
 from wx2mqtt.app.living import BEGINNING, LONGEST, SOUND, Living
-from wx2mqtt.bridge.account import Failed
+from wx2mqtt.app.running import STOP
+from wx2mqtt.bridge.account import DRAIN, GOODBYE, Failed
 from wx2mqtt.bridge.pulse import Pulse
+from wx2mqtt.wechat.ilink.endpoints import NOTIFY_STOP
 
 
 @dataclass
@@ -110,3 +112,8 @@ def test_a_beginning_that_hangs_starves_the_watchdog(monkeypatch):
         running.cancel()
 
     hurry(story())
+
+
+def test_a_stop_at_which_nobody_answers_is_within_its_time():
+    """Attempts are drained, the broker hears two goodbyes, iLink one (DESIGN 2)."""
+    assert DRAIN + 2 * GOODBYE + NOTIFY_STOP.timeout <= STOP

@@ -36,7 +36,7 @@ GET_STATUS = Endpoint(
     name="get_qrcode_status", path="/ilink/bot/get_qrcode_status", timeout=HOLD + AFTER_HOLD, polls=True
 )
 NOTIFY_START = _bot("notifystart", "msg/notifystart")
-NOTIFY_STOP = _bot("notifystop", "msg/notifystop", timeout=3)
+NOTIFY_STOP = _bot("notifystop", "msg/notifystop", timeout=1)  # a stop has no more time
 GET_UPDATES = Endpoint(
     name="getupdates",
     path="/ilink/bot/getupdates",
