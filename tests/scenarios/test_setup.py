@@ -130,12 +130,30 @@ def test_without_a_broker_the_embedded_one_is_taken(tmp_path):
     assert here.run("check", "-c", "a.yaml").code == 0
 
 
+@pytest.mark.parametrize(
+    ("options", "contacts"), [("--backend ilink", ""), ("--backend ilink --owner me", "me: {owner: true}")]
+)
+def test_ilink_by_options_passes_its_check_without_a_warning(tmp_path, options, contacts):
+    here = terminal(tmp_path)
+    line = f"setup -c a.yaml --embedded {options} --home-assistant --language en --no-unit"
+    done = here.run(*line.split())
+    assert (done.code, done.err) == (0, "")
+    assert "write to the bot once" in done.out
+    text = (tmp_path / "a.yaml").read_text()
+    assert "\n    backend: ilink" in text
+    assert f"\n      {contacts}\n" in text or not contacts
+    checked = here.run("check", "-c", "a.yaml")
+    assert (checked.code, checked.err) == (0, "")
+    assert "warning" not in checked.out
+
+
 def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_with_2(tmp_path):
     here = terminal(tmp_path)
     done = here.run("setup", "--language", "en")
     assert done.code == 2
     assert "--host" in done.err
     assert "--home-assistant" in done.err
+    assert "--backend" in done.err
     assert "--language" not in done.err.partition("Error")[2]
     nothing = here.run("setup", "--yes")
     assert nothing.code == 2
@@ -157,6 +175,11 @@ def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_wit
         ("--host b --tls --ca-file /nowhere", "/nowhere"),
         ("--host b --password-file -", "standard input is empty"),
         ("--embedded --language fr", "fr"),
+        ("--embedded --backend qq", "qq"),
+        ("--embedded --backend ilink --person wife=老婆", "--owner"),
+        ("--embedded --owner me --person wife=老婆", "--owner"),
+        ("--embedded --backend webwx --owner me", "--person"),
+        ("--embedded --owner a/b", "topic level"),
         ("--host b --port 0", "--port"),
     ],
 )
@@ -365,6 +388,7 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
         for question, answer in [
             ("which language", "3"),  # there is no third
             ("1, 2", "1"),
+            ("Which backend", "1"),
             ("Which MQTT broker", "1"),
             ("name or address", "127.0.0.1"),
             ("With TLS", ""),
@@ -393,6 +417,26 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
     assert "expose: [wife]" in text
     assert (tmp_path / "mqtt.password").read_text() == "geheim\n"
     assert (tmp_path / "w.service").exists()
+    assert here.run("check", "-c", "a.yaml").code == 0
+
+
+def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
+    here = terminal(tmp_path)
+    command = [*here._program, "setup", "-c", str(tmp_path / "a.yaml"), "--embedded", "--no-unit"]
+    with Screen(command, {**here.env, "LANG": "C.UTF-8", "LC_ALL": ""}) as screen:
+        screen.next("which language")
+        screen.type("1")
+        screen.next("choose ilink")
+        for question, answer in [
+            ("Which backend", "2"),
+            ("Home Assistant?", "n"),
+            ("Your own name", "me"),
+        ]:
+            screen.next(question)
+            screen.type(answer)
+        assert screen.wait() == 0
+        assert "remark" not in screen.text
+    assert "me: {owner: true}" in (tmp_path / "a.yaml").read_text()
     assert here.run("check", "-c", "a.yaml").code == 0
 
 

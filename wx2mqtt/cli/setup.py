@@ -39,9 +39,16 @@ Embedded = Annotated[bool, typer.Option("--embedded", help="No broker: the bridg
 HomeAssistant = Annotated[
     bool | None, typer.Option("--home-assistant/--no-home-assistant", help="Show the account there.")
 ]
+Backend = Annotated[
+    Literal["webwx", "ilink"] | None,
+    typer.Option(help="webwx: web WeChat, everybody; ilink: Tencent's bot API, yourself alone."),
+]
+Owner = Annotated[str | None, typer.Option(help="iLink: your own topic name; empty, it is owner.")]
 Persons = Annotated[
     list[str] | None,
-    typer.Option("--person", help="NAME=REMARK: a topic name for whoever has this remark. May be repeated."),
+    typer.Option(
+        "--person", help="webwx: NAME=REMARK, a topic name for whoever has this remark. May be repeated."
+    ),
 ]
 Spoken = Annotated[Literal["en", "zh"] | None, typer.Option(help="The language of the words for people.")]
 Unit = Annotated[Path | None, typer.Option(help="Write the systemd service there, unasked.")]
@@ -63,7 +70,9 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     password_file: PasswordFile = None,
     embedded: Embedded = False,
     home_assistant: HomeAssistant = None,
+    backend: Backend = None,
     person: Persons = None,
+    owner: Owner = None,
     language: Spoken = None,
     unit: Unit = None,
     no_unit: NoUnit = False,
@@ -71,11 +80,12 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     overwrite: Overwrite = False,
     yes: Yes = False,
 ) -> None:
-    """Write a first configuration: find or ask for the broker, try it, name the people, offer the service."""
+    """Write a first configuration: the backend, the broker (found, tried), the people, the service."""
     from wx2mqtt.setup.talk import Given  # noqa: PLC0415
 
     if host is not None and embedded:
         raise typer.BadParameter("take one of --host and --embedded")
+    _one_backend(backend, person or (), owner)
     given = Given(
         host=None if host is None else _host(host),
         port=port,
@@ -86,7 +96,9 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         password_file=None if password_file in (None, STDIN) else _readable("--password-file", password_file),
         embedded=embedded,
         home_assistant=home_assistant,
+        backend=backend,
         people=people_of(person or ()),
+        owner=None if owner is None else _owner(owner),
         language=language,
         tries=not no_try,
     )
@@ -136,6 +148,22 @@ def people_of(written: Sequence[str]) -> dict[str, str] | None:
             raise typer.BadParameter(f"{one!r}: {name} is named twice; take one of them out")
         people[name] = remark.strip()
     return people or None
+
+
+def _one_backend(backend: str | None, people: Sequence[str], owner: str | None) -> None:
+    """Raises `typer.BadParameter` for what belongs to different ones."""
+    if people and (backend == "ilink" or owner is not None):
+        raise typer.BadParameter("--person needs the backend webwx: iLink knows its owner alone (--owner)")
+    if owner is not None and backend == "webwx":
+        raise typer.BadParameter("--owner needs the backend ilink: on webwx name people by --person")
+
+
+def _owner(name: str) -> str:
+    from wx2mqtt.settings.names import level_fault  # noqa: PLC0415
+
+    if name and (fault := level_fault(name)):
+        raise typer.BadParameter(f"--owner {name!r}: {fault}")
+    return name
 
 
 def _host(written: str) -> str:

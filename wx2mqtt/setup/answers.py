@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.example import composed
 from wx2mqtt.settings.schema import FIRST_ACCOUNT
 from wx2mqtt.settings.shape import KeyPath
 from wx2mqtt.words import Language
+
+Backend = Literal["webwx", "ilink"]
+
+OWNER = "owner"
+"""The topic name of an owner without one."""
 
 PASSWORD = "mqtt.password"  # noqa: S105 - the name of a file
 """The file beside the configuration; systemd knows a credential by this name, too."""
@@ -45,13 +51,23 @@ class Broker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """All of them. `people` are remarks by topic name. `password_file` is one that exists already."""
+    """All of them. `password_file` is one that exists already.
+
+    Web WeChat has `people`, remarks by topic name; iLink has its `owner`, a topic name or empty.
+    """
 
     broker: Broker
     language: Language
     home_assistant: bool
-    people: Mapping[str, str]
+    backend: Backend = "webwx"
+    people: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
     password_file: Path | None = None
+
+    @property
+    def named(self) -> list[str]:
+        """The topic names that are known before anybody wrote."""
+        return [self.owner or OWNER] if self.backend == "ilink" else [*self.people]
 
 
 def configuration(answers: Answers) -> str:
@@ -60,7 +76,7 @@ def configuration(answers: Answers) -> str:
 
 
 def _chosen(answers: Answers) -> dict[KeyPath, object]:
-    broker, people = answers.broker, answers.people
+    broker = answers.broker
     chosen: dict[KeyPath, object] = {("mqtt", "url"): broker.url, ("language",): answers.language}
     if broker.username:
         chosen["mqtt", "username"] = broker.username
@@ -70,9 +86,12 @@ def _chosen(answers: Answers) -> dict[KeyPath, object]:
         chosen["mqtt", "password_file"] = PASSWORD
     if broker.tls and broker.ca_file is not None:
         chosen["mqtt", "tls", "ca_file"] = str(broker.ca_file)
-    for name, remark in people.items():
+    chosen["accounts", FIRST_ACCOUNT, "backend"] = answers.backend
+    for name, remark in answers.people.items():
         chosen["accounts", FIRST_ACCOUNT, "contacts", name, "remark"] = remark
+    if answers.owner:
+        chosen["accounts", FIRST_ACCOUNT, "contacts", answers.owner, "owner"] = True
     chosen["homeassistant", "enabled"] = answers.home_assistant
-    if answers.home_assistant and people:
-        chosen["homeassistant", "expose"] = list(people)
+    if answers.home_assistant and answers.named:
+        chosen["homeassistant", "expose"] = answers.named
     return chosen

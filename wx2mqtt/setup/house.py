@@ -97,6 +97,8 @@ class House:
         unit = self._unit(password)
         self._tell("next_unit" if unit else "next_run", path=config)
         self._tell("next_scan", path=config)
+        if answers.backend == "ilink":
+            self._tell("next_write")
 
     def _put(self, path: Path, text: str) -> None:
         aside = put(path, text, OPEN)

@@ -10,7 +10,7 @@ from wx2mqtt.settings.addresses import broker as broker_url
 from wx2mqtt.settings.addresses import host_name
 from wx2mqtt.settings.files import check_readable
 from wx2mqtt.settings.names import level_fault
-from wx2mqtt.setup.answers import Answers, Broker
+from wx2mqtt.setup.answers import Answers, Backend, Broker
 from wx2mqtt.setup.asking import Asker
 from wx2mqtt.setup.finding import Found
 from wx2mqtt.setup.words import say
@@ -35,14 +35,24 @@ class Given:
     password_file: Path | None = None
     embedded: bool = False
     home_assistant: bool | None = None
+    backend: Backend | None = None
     people: Mapping[str, str] | None = None
+    owner: str | None = None
     language: Language | None = None
     tries: bool = True
+
+    @property
+    def implied(self) -> Backend | None:
+        """The backend that is named, or that alone has what is given."""
+        if self.backend is None and self.people is not None:
+            return "webwx"
+        return "ilink" if self.backend is None and self.owner is not None else self.backend
 
     @property
     def missing(self) -> list[str]:
         """The options of questions for which nobody can be asked."""
         asked = {
+            "--backend": self.implied is None,
             "--host": self.host is None and not self.embedded,
             "--home-assistant": self.home_assistant is None,
             "--language": self.language is None,
@@ -65,18 +75,22 @@ class Talk:
     def answers(self) -> Answers | None:
         """All of them; None when the broker cannot be used and the owner gives up."""
         self._language = self._given.language or self._which_language()
+        backend = self._given.implied or self._which_backend()
         answers = Answers(
             broker=self._broker(),
             language=self._language,
             home_assistant=False,
-            people=self._given.people or {},
+            backend=backend,
             password_file=self._given.password_file,
         )
         while self._given.tries and answers.broker.host and not self._tries(answers):
             if not self._asker.agrees(self._say("again"), proposal=False):
                 return None
             answers = replace(answers, broker=self._corrected(answers.broker))
-        return replace(answers, home_assistant=self._home_assistant(answers.broker), people=self._people())
+        answers = replace(answers, home_assistant=self._home_assistant(answers.broker))
+        if backend == "ilink":
+            return replace(answers, owner=self._owner())
+        return replace(answers, people=self._people())
 
     def _say(self, word: str, /, **facts: object) -> str:
         return say(self._language, word, **facts)
@@ -85,6 +99,12 @@ class Talk:
         languages: list[Language] = ["zh", "en"] if self._language == "zh" else ["en", "zh"]
         names = [say(one, "this_language") for one in languages]
         return languages[self._asker.choose(self._say("which_language"), names)]
+
+    def _which_backend(self) -> Backend:
+        backends: list[Backend] = ["webwx", "ilink"]
+        self._asker.tell(self._say("backends"))
+        names = [self._say(f"is_{one}") for one in backends]
+        return backends[self._asker.choose(self._say("which_backend"), names)]
 
     # the broker
 
@@ -160,6 +180,12 @@ class Talk:
             return self._given.home_assistant
         likely = any(one.by == "supervisor" and one.broker.host == broker.host for one in self._found)
         return self._asker.agrees(self._say("home_assistant"), proposal=likely)
+
+    def _owner(self) -> str:
+        """iLink knows nobody else."""
+        if self._given.owner is not None:
+            return self._given.owner
+        return self._asker.text(self._say("owner"), "", lambda one: one and level_fault(one))
 
     def _people(self) -> Mapping[str, str]:
         if self._given.people is not None:

@@ -8,6 +8,13 @@ WORDS: dict[str, tuple[str, str]] = {
     # questions
     "this_language": ("English", "中文"),
     "which_language": ("In which language shall the bridge speak?", "桥接程序使用哪种语言?"),
+    "backends": (
+        "For alarms, and commands to your home, choose ilink: low risk, but it knows you alone, and takes messages for a day after you wrote. For friends and groups choose webwx, which is against WeChat's rules and lets few accounts in.",
+        "自己收告警、给家里发指令,请选 ilink:风险低,但只认识您一人,且只在您发过消息后的一天内能送达。需要好友和群聊,请选 webwx:它违反微信规则,且只有少数账号能登录。",
+    ),
+    "which_backend": ("Which backend?", "使用哪种后端?"),
+    "is_webwx": ("webwx: web WeChat, your own account", "webwx:网页微信,您自己的账号"),
+    "is_ilink": ("ilink: Tencent's bot API, a bot of your own", "ilink:腾讯的机器人接口,您自己的机器人"),
     "which_broker": ("Which MQTT broker?", "使用哪个 MQTT 代理?"),
     "found_supervisor": (
         "Home Assistant's own, {host}:{port}, with its user and password",
@@ -38,6 +45,10 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "person": ("Name for the topic (empty: enough)", "主题名(留空:结束)"),
     "remark": ("The remark of {name} in WeChat", "{name} 在微信中的备注"),
+    "owner": (
+        "Your own name for the topic (empty: it is owner)",
+        "您自己的主题名(留空:owner)",
+    ),
     "overwrite": (
         "{path} is there. Write another one? The old one stays beside it.",
         "{path} 已存在。另写一份?旧文件会保留。",
@@ -81,6 +92,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "next_scan": (
         "then scan the QR code: wx2mqtt login -c {path}, or the picture on the topic wx/login/qr",
         "然后扫描二维码:wx2mqtt login -c {path},或主题 wx/login/qr 上的图片",
+    ),
+    "next_write": (
+        "and write to the bot once: before that WeChat takes nothing for you",
+        "再给机器人写一条消息:在此之前微信不接收发给您的内容",
     ),
 }
 

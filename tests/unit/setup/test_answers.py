@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wx2mqtt.bridge.people import identity
 from wx2mqtt.settings.example import WIDTH, composed, example
 from wx2mqtt.settings.load import load
 from wx2mqtt.settings.names import level_fault
@@ -43,6 +44,15 @@ def test_all_answers_are_in_it(tmp_path):
     assert settings.accounts["home"].contacts["wife"].remark == "老婆"
     assert (settings.homeassistant.enabled, settings.homeassistant.expose) == (True, ("wife",))
     assert settings.language == "zh"
+
+
+@pytest.mark.parametrize(("name", "topic"), [("me", "me"), ("", identity.OWNER)])
+def test_on_ilink_the_owner_alone_is_known(tmp_path, name, topic):
+    settings = loaded(tmp_path, answers(backend="ilink", people={}, owner=name))
+    account = settings.accounts["home"]
+    assert account.backend == "ilink"
+    assert {one: pin.owner for one, pin in account.contacts.items()} == ({name: True} if name else {})
+    assert settings.homeassistant.expose == (topic,)
 
 
 def test_the_password_is_not_in_it():
@@ -86,6 +96,11 @@ def test_every_key_stands_in_it_once_with_its_explanation():
     head = sum(line.startswith("#") for line in example().splitlines())
     explained, shown = bare(example())[head:], bare(configuration(EMBEDDED))
     assert [line for line in explained if line not in shown] == ["url: mqtt://localhost:1883"]
+
+
+def test_the_backend_that_was_chosen_stands_in_it():
+    data = yaml.safe_load(configuration(EMBEDDED))
+    assert data["accounts"] == {"home": {"backend": "webwx"}}
 
 
 @pytest.mark.parametrize("made", [EMBEDDED, answers()])

@@ -126,6 +126,45 @@ def test_people_are_named_until_it_is_enough_and_their_names_are_topic_levels():
     assert any("topic level" in line for line in asker.told)
 
 
+def test_of_ilink_only_the_owner_is_asked_for_a_name():
+    asker = Scripted(which_backend="ilink", which_broker="none", owner="a/b|me")
+    found = talk(asker)
+    assert found is not None
+    assert (found.backend, found.owner, found.people) == ("ilink", "me", {})
+    assert say("en", "backends") in asker.told, "which to choose is said before"
+    assert say("en", "person") not in asker.asked
+    assert any("topic level" in line for line in asker.told)
+
+
+def test_the_owner_needs_no_name_and_on_webwx_is_not_asked_for_one():
+    nameless = talk(Scripted(which_backend="ilink", which_broker="none"))
+    assert nameless is not None
+    assert nameless.owner == ""
+    asker = Scripted(which_broker="none")
+    found = talk(asker)
+    assert found is not None
+    assert found.backend == "webwx"
+    assert say("en", "owner") not in asker.asked
+
+
+@pytest.mark.parametrize(
+    ("given", "backend"),
+    [
+        ({"people": {"wife": "老婆"}}, "webwx"),
+        ({"owner": "me"}, "ilink"),
+        ({"owner": ""}, "ilink"),
+        ({"backend": "ilink"}, "ilink"),
+        ({"backend": "webwx"}, "webwx"),
+    ],
+)
+def test_the_backend_is_not_asked_where_the_options_tell_it(given, backend):
+    asker = Scripted(which_broker="none")
+    found = talk(asker, **given)
+    assert found is not None
+    assert found.backend == backend
+    assert say("en", "which_backend") not in asker.asked
+
+
 def test_after_the_language_is_chosen_it_is_spoken():
     asker = Scripted(which_language="中文")
     asker._script["使用哪个"] = ["没有"]
@@ -189,9 +228,10 @@ def test_it_is_written_untried_where_that_is_wanted():
 @pytest.mark.parametrize(
     ("given", "missing"),
     [
-        ({}, ["--host", "--home-assistant", "--language"]),
-        ({"embedded": True, "language": "en"}, ["--home-assistant"]),
-        ({"host": "b", "home_assistant": False, "language": "zh"}, []),
+        ({}, ["--backend", "--host", "--home-assistant", "--language"]),
+        ({"backend": "ilink", "embedded": True, "language": "en"}, ["--home-assistant"]),
+        ({"owner": "me", "host": "b", "home_assistant": False, "language": "zh"}, []),
+        ({"people": {"wife": "老婆"}, "host": "b", "home_assistant": False, "language": "zh"}, []),
     ],
 )
 def test_what_cannot_be_asked_is_named_by_its_option(given, missing):
@@ -206,4 +246,4 @@ def test_every_word_is_used():
     folder = Path(__file__).parents[3] / "wx2mqtt"
     code = "".join(path.read_text() for path in [*folder.glob("setup/*.py"), folder / "cli" / "setup.py"])
     for word in WORDS:
-        assert code.count(f'"{word}"') > 1 or word.startswith("found_"), word
+        assert code.count(f'"{word}"') > 1 or word.startswith(("found_", "is_")), word
