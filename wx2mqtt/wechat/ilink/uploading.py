@@ -6,20 +6,18 @@ Whatever goes wrong here, nothing was delivered: a file that was uploaded and ne
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from errno import EIO
+from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
 
 from wx2mqtt.errors import GatewayError, Rejected, Unreachable
 from wx2mqtt.model import Draft, Handle, Kind
+from wx2mqtt.wechat import disk
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.ilink import requests, responses
 from wx2mqtt.wechat.ilink.channel import Channel
@@ -36,7 +34,6 @@ PAUSE = 1.0  # seconds between them
 KEPT = 32  # files whose place at the CDN is remembered
 GOOD_FOR = 600.0  # seconds; how long a place lives is not known (ilink 8.2)
 
-_Read = TypeVar("_Read")
 _Key = tuple[str, Kind, Handle, str]  # what is in it, as what, for whom, its name
 
 
@@ -87,7 +84,7 @@ class Uploader:
             to=draft.chat,
             name=attachment.name,
             size=attachment.blob.size,
-            md5=await self._read(partial(_md5, attachment.file)),
+            md5=await disk.read(partial(disk.md5, attachment.file), self._channel.words("bad_file")),
             key=secrets.token_bytes(16),
             filekey=secrets.token_hex(16),
         )
@@ -137,18 +134,12 @@ class Uploader:
         """The file as it goes out. It must be as long as was told."""
         cipher, place = Encryptor(upload.key), 0
         while place < upload.size:
-            piece = await self._read(partial(_piece, file, place, upload.size))
+            piece = await disk.read(
+                partial(disk.piece, file, place, upload.size, PIECE), self._channel.words("bad_file")
+            )
             place += len(piece)
             yield cipher.update(piece)
         yield cipher.end()
-
-    async def _read(self, reader: Callable[[], _Read]) -> _Read:
-        """What a reader of the disk gives, read beside the loop."""
-        try:
-            return await asyncio.to_thread(reader)
-        except OSError as why:
-            log.error("file cannot be read", reason=why.strerror)
-            raise Rejected(self._channel.words("bad_file"), code="bad_file") from None
 
 
 def _key(draft: Draft) -> _Key:
@@ -159,19 +150,3 @@ def _key(draft: Draft) -> _Key:
 def _file(draft: Draft) -> Path:
     assert draft.attachment is not None
     return draft.attachment.file
-
-
-def _md5(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _piece(file: Path, start: int, size: int) -> bytes:
-    """What stands in a file of `size` bytes from `start` on, at most one piece. Raises `OSError`."""
-    wanted = min(PIECE, size - start)
-    with file.open("rb") as opened:
-        opened.seek(start)
-        content = opened.read(wanted)
-    if len(content) != wanted:
-        raise OSError(EIO, "it is shorter than it was")
-    return content

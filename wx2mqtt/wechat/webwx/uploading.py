@@ -6,21 +6,16 @@ Whatever goes wrong here, nothing was delivered: a file that was uploaded and ne
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import replace
-from errno import EIO
 from functools import partial
 from itertools import count
-from pathlib import Path
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
 
-from wx2mqtt.errors import Rejected
 from wx2mqtt.model import Draft, Kind
+from wx2mqtt.wechat import disk
 from wx2mqtt.wechat.fields import Entry, text
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.webwx import filenames, send_requests
@@ -31,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 KEPT = 512  # files whose MediaId is remembered
 
-_Read = TypeVar("_Read")
 _Key = tuple[str, Kind]  # what is in it, and as what it is sent
 
 
@@ -98,7 +92,7 @@ class Uploader:
             name=filenames.uploaded(attachment.name, draft.kind, blob.mime),
             mime=blob.mime,
             size=blob.size,
-            md5=await self._read(partial(_md5, attachment.file)),
+            md5=await disk.read(partial(disk.md5, attachment.file), self._channel.words("bad_file")),
             to=draft.chat,
         )
 
@@ -129,38 +123,15 @@ class Uploader:
     async def _part(self, draft: Draft, upload: Upload, index: int) -> Entry:
         """One part, with the keys of this moment: a sync may have renewed them since the part before."""
         assert draft.attachment is not None
-        content = await self._read(partial(_piece, draft.attachment.file, index * PART, upload.size))
         channel = self._channel
+        part = partial(disk.piece, draft.attachment.file, index * PART, upload.size, PART)
+        content = await disk.read(part, channel.words("bad_file"))
         session = channel.of_login(self._login_id)
         ticket = channel.transport.cookies.value("webwx_data_ticket")
         request = send_requests.upload_part(channel.site, session, upload, index, content, ticket)
         return await channel.deliver(request, "not_uploaded")
 
-    async def _read(self, reader: Callable[[], _Read]) -> _Read:
-        """What a reader of the disk gives, read beside the loop."""
-        try:
-            return await asyncio.to_thread(reader)
-        except OSError as why:
-            log.error("file cannot be read", reason=why.strerror)
-            raise Rejected(self._channel.words("bad_file"), code="bad_file") from None
-
 
 def _key(draft: Draft) -> _Key:
     assert draft.attachment is not None
     return draft.attachment.blob.sha256, draft.kind
-
-
-def _md5(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _piece(file: Path, start: int, size: int) -> bytes:
-    """What stands in a file of `size` bytes from `start` on, at most one part. Raises `OSError`."""
-    wanted = min(PART, size - start)
-    with file.open("rb") as opened:
-        opened.seek(start)
-        content = opened.read(wanted)
-    if len(content) != wanted:
-        raise OSError(EIO, "it is shorter than it was")
-    return content
