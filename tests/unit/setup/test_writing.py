@@ -71,7 +71,8 @@ def test_without_a_password_none_is_loaded():
     [
         (["/etc/wx2mqtt/a.yaml", "/opt/w/bin/wx2mqtt"], None),
         (["/home/me/a.yaml", "/opt/w/bin/wx2mqtt"], "/home/me/a.yaml"),
-        (["/etc/a.yaml", "/root/.venv/bin/wx2mqtt"], "/root/.venv/bin/wx2mqtt"),
+        (["/etc/a.yaml", "/run/user/0/wx2mqtt"], "/run/user/0/wx2mqtt"),
+        (["/etc/a.yaml", "/root"], "/root"),
         (["/tmp/a.yaml"], "/tmp/a.yaml"),
         (["/homes/a.yaml"], None),
     ],

@@ -27,7 +27,7 @@ def view():
 
 @pytest.fixture
 async def http(view):
-    async with on_paper([], bridge=bridge(view, PaperView("work", "wx/work"))) as http:
+    async with on_paper([], bridge=bridge(view, PaperView("office", "wx/office"))) as http:
         yield http
 
 
@@ -39,7 +39,7 @@ async def page_of(http, path="/", **more):
 
 async def test_all_accounts_stand_on_the_page_in_their_order(http):
     page = await page_of(http)
-    assert [told for _, told in page.all("h2")] == ["home", "work"]
+    assert [told for _, told in page.all("h2")] == ["home", "office"]
     assert page.text("title") == "wx2mqtt"
     ids = [one["id"] for _, one, _ in page.found if "id" in one]
     assert len({*ids}) == len(ids)
@@ -49,13 +49,13 @@ async def test_every_part_has_its_place(http):
     page = await page_of(http)
     parts = [one["data-part"] for one, _ in page.all("div") if "data-part" in one]
     names = ("state", "code", "acts", "problems", "figures", "messages", "commands")
-    assert parts == ["file", *(f"{account}.{name}" for account in ("home", "work") for name in names)]
+    assert parts == ["file", *(f"{account}.{name}" for account in ("home", "office") for name in names)]
 
 
 async def test_who_listens_hears_of_the_login_and_of_what_is_wrong(http):
     page = await page_of(http)
     live = [one["data-part"] for one, _ in page.all("div", role="status")]
-    assert live == ["home.state", "home.problems", "work.state", "work.problems"]
+    assert live == ["home.state", "home.problems", "office.state", "office.problems"]
 
 
 async def test_nothing_is_loaded_run_or_sent_but_what_is_ours(http, view):
@@ -209,7 +209,7 @@ async def test_where_there_is_nobody_for_a_test_there_is_no_form(http, view):
     view.oneself = ""
     page = await page_of(http)
     assert [one["action"] for one, _ in page.all("form") if "test" in str(one.get("action"))] == [
-        "accounts/work/test"
+        "accounts/office/test"
     ]
     assert (await http.post("/accounts/home/test", data={"text": "x"})).status_code == 404
     view.oneself = "me <3"
@@ -286,7 +286,7 @@ async def test_without_a_script_the_search_is_a_form(http, view):
     assert "Bert" not in names
     ((field, _),) = page.all("input", id="home-contacts-q")
     assert field["value"] == "ann"
-    ((other, _),) = page.all("input", id="work-contacts-q")
+    ((other, _),) = page.all("input", id="office-contacts-q")
     assert other["value"] == ""
 
 
