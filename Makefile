@@ -19,6 +19,8 @@ help:  ## this list
 
 venv: .venv/ready  ## the environment of its own, in .venv
 
+# The lock is complete (tests/unit/test_lock.py), so nothing is resolved: pips before 24 take a newer release than the
+# locked one for an extra, and fail. Wheels only: what a build from sources needs is not in the lock.
 # Debian's python3 comes without what makes environments: said in one line, with the cure.
 .venv/ready: tests/requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3 python3-venv"; exit 1; }
@@ -28,7 +30,9 @@ venv: .venv/ready  ## the environment of its own, in .venv
 	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(MAKECMDGOALS))"; exit 1; }
 	@echo "building .venv with $$($(PYTHON) -V) (once, about a minute)"
 	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r tests/requirements.lock
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+	    -r tests/requirements.lock || \
+	{ echo "not installed: a 'No matching distribution' above means no wheel for $$($(PYTHON) -V) on this machine: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -60,14 +64,22 @@ lint: .venv/ready  ## form, faults, types and floors; all four, also when one fi
 	exit $$bad
 
 # A real Home Assistant, in an environment of its own: half a gigabyte, under a minute to install.
-.venv-home/ready: tests/home/requirements.lock
+# Three of its packages come as sources only, and are built with the locked setuptools and a C compiler.
+HOME_SOURCES := lru-dict,pyric,pyturbojpeg
+.venv-home/ready: tests/home/requirements.lock tests/home/build.lock
 	@$(HOME_PYTHON) -c 'import sys; sys.exit(not (3, 13, 2) <= sys.version_info[:3] < (3, 14))' 2>/dev/null || \
 	{ echo "Python 3.13.2 or newer (not 3.14) is needed: make HOME_PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
 	@$(HOME_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(MAKECMDGOALS))"; exit 1; }
+	@command -v cc >/dev/null && $(HOME_PYTHON) -c \
+	'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || \
+	{ echo "a C compiler for Python is missing: apt-get install gcc python3-dev (and then again: make $(MAKECMDGOALS))"; exit 1; }
 	@echo "building .venv-home with Home Assistant (once, about a minute)"
 	@$(HOME_PYTHON) -m venv --clear .venv-home
-	@.venv-home/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r $<
+	@.venv-home/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+	    -r tests/home/build.lock
+	@.venv-home/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: \
+	    --no-binary=$(HOME_SOURCES) --no-build-isolation --require-hashes -r tests/home/requirements.lock
 	@touch $@
 
 test-home: .venv/ready .venv-home/ready  ## the announcement and the blueprints in a real Home Assistant (Python 3.13)
@@ -87,6 +99,8 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    --extra dev -c deploy/requirements.lock -o tests/requirements.lock pyproject.toml
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/requirements.lock tests/home/requirements.in
+	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
+	    -o tests/home/build.lock tests/home/build.in
 
 clean:  ## what was built here
 	@rm -rf .venv .venv-home build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,140 @@
+"""A lock is complete and fits pyproject.toml, and pip installs it as it is: nothing is resolved, nothing is built."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from tests.support.lock import Closure, Package, Pin, applies, parsed, read_lock
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+RUNS = PROJECT["dependencies"]
+DEVELOPMENT = RUNS + PROJECT["optional-dependencies"]["dev"] + PYPROJECT["build-system"]["requires"]
+LOCKS = [("deploy/requirements.lock", RUNS), ("tests/requirements.lock", DEVELOPMENT)]
+OPTIONS = {"--no-deps", "--require-hashes", "--only-binary=:all:"}
+MACHINES = [
+    {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "implementation_version": f"{python}.0",
+        "sys_platform": system,
+        "platform_system": {"linux": "Linux", "darwin": "Darwin"}[system],
+        "platform_machine": machine,
+    }
+    for python, (system, machine) in product(
+        ["3.11", "3.12", "3.13", "3.14", "3.15"],
+        [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64")],
+    )
+]
+
+
+def name_of(machine: dict[str, str]) -> str:
+    return " ".join(machine[key] for key in ("python_version", "sys_platform", "platform_machine"))
+
+
+def lock_installs() -> Iterator[tuple[str, str]]:
+    """Yields file and command for every `pip install -r` in the repository, except for those in Python."""
+    command = ["git", "grep", "-lI", "--untracked", "pip install", "--", ".", ":!*.py"]
+    for name in subprocess.check_output(command, cwd=ROOT, text=True).splitlines():
+        text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
+        for install in re.findall(r"pip install [^|&;\n]*", text):
+            if re.search(r" (-r|--requirement)\b", install):
+                yield name, install
+
+
+def test_every_install_of_a_lock_takes_it_as_it_is_and_only_wheels_with_their_hashes():
+    commands = list(lock_installs())
+    assert {name for name, _ in commands} >= {"Makefile", "deploy/docker/Dockerfile"}
+    lacking = [(name, command) for name, command in commands if OPTIONS - set(command.split())]
+    assert not lacking
+
+
+@pytest.mark.parametrize(("lock", "wanted"), LOCKS)
+def test_the_lock_holds_every_dependency_in_a_version_that_fits_with_its_hashes(lock, wanted):
+    pins = read_lock(ROOT / lock)
+    closure = Closure(pins, parsed(wanted))
+    assert not closure.problems, "run make lock, then make venv"
+    assert all(pin.hashes for pin in pins.values())
+
+
+@pytest.mark.parametrize("machine", MACHINES, ids=name_of)
+@pytest.mark.parametrize(("lock", "wanted"), LOCKS)
+def test_the_lock_is_complete_on_other_machines_too(lock, wanted, machine):
+    assert not Closure(read_lock(ROOT / lock), parsed(wanted), machine).problems
+
+
+@pytest.mark.parametrize(("lock", "wanted"), LOCKS)
+def test_nothing_is_locked_that_nothing_needs(lock, wanted):
+    pins = read_lock(ROOT / lock)
+    here = {name for name, pin in pins.items() if applies(pin.requirement, {})}
+    assert here == Closure(pins, parsed(wanted)).reached
+
+
+def test_both_locks_name_the_same_versions():
+    tests = read_lock(ROOT / "tests/requirements.lock")
+    for name, pin in read_lock(ROOT / "deploy/requirements.lock").items():
+        assert tests[name].version == pin.version
+
+
+def test_what_runs_needs_nothing_that_is_only_for_developers():
+    assert not {"pytest", "mypy", "ruff"} & read_lock(ROOT / "deploy/requirements.lock").keys()
+
+
+# the check itself
+
+
+def pinned(*lines: str) -> dict[str, Pin]:
+    pins = {}
+    for line in lines:
+        requirement = Requirement(line)
+        (specifier,) = requirement.specifier
+        pins[requirement.name] = Pin(requirement=requirement, version=specifier.version, hashes=1)
+    return pins
+
+
+PACKAGES = {
+    "cov": Package(version="7.1", requires=parsed(["coverage[toml]>=7.10"])),
+    "coverage": Package(
+        version="7.17", requires=parsed(["tomli>=1; extra=='toml' and python_version<'3.12'"])
+    ),
+    "tomli": Package(version="2.0", requires=()),
+}
+
+
+@pytest.mark.parametrize(
+    ("pins", "python", "problems"),
+    [
+        (["cov==7.1", "coverage==7.17", "tomli==2.0"], "3.11", []),
+        (["cov==7.1", "coverage==7.17"], "3.13", []),
+        (["cov==7.1", "coverage==7.17"], "3.11", ["tomli is not locked"]),
+        (
+            ["cov==7.1", "coverage==7.17", "tomli==2.0 ; python_version >= '3.12'"],
+            "3.11",
+            ["tomli is not locked"],
+        ),
+        (["cov==7.1"], "3.13", ["coverage is not locked"]),
+        (["cov==7.1", "coverage==7.9"], "3.13", ["coverage 7.9 is locked", "coverage 7.17 is installed"]),
+        (["cov==7.1", "coverage==7.17", "tomli==1.0"], "3.11", ["tomli 2.0 is installed"]),
+    ],
+)
+def test_a_lock_that_lacks_something_or_has_the_wrong_version_is_recognized(pins, python, problems):
+    closure = Closure(pinned(*pins), parsed(["cov"]), {"python_version": python}, PACKAGES.get)
+    assert len(closure.problems) == len(problems)
+    assert all(found.startswith(said) for found, said in zip(closure.problems, problems, strict=True))
+
+
+def test_a_requirement_without_an_exact_version_is_no_pin(tmp_path):
+    (lock := tmp_path / "lock").write_text(
+        "one==1 \\\n    --hash=sha256:00\ntwo>=2 \\\n    --hash=sha256:00\n"
+    )
+    with pytest.raises(ValueError, match="two>=2 is not pinned"):
+        read_lock(lock)
