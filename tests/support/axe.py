@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.chromium import Chromium
-from tests.support.clients import Client, _npm
+from tests.support.clients import Client, npm
 
-AXE = Client(name="axe-core", program="npm", command=_npm, packages=("axe-core@4.14.1",))
+AXE = Client(name="axe-core", program="npm", command=npm)
 SERIOUS = frozenset({"serious", "critical"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import tomllib
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from tests.support.axe import AXE
+from tests.support.clients import CLIENTS, npm
 from tests.support.lock import Closure, Package, Pin, applies, parsed, read_lock
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +23,7 @@ PROJECT = PYPROJECT["project"]
 RUNS = PROJECT["dependencies"]
 DEVELOPMENT = RUNS + PROJECT["optional-dependencies"]["dev"] + PYPROJECT["build-system"]["requires"]
 LOCKS = [("deploy/requirements.lock", RUNS), ("tests/requirements.lock", DEVELOPMENT)]
+NPM_LOCKS = sorted((ROOT / "tests").rglob("package-lock.json"))
 OPTIONS = {"--no-deps", "--require-hashes", "--only-binary=:all:"}
 MACHINES = [
     {
@@ -43,7 +47,7 @@ def name_of(machine: dict[str, str]) -> str:
 
 def lock_installs() -> Iterator[tuple[str, str]]:
     """Yields file and command for every `pip install -r` in the repository, except for those in Python."""
-    command = ["git", "grep", "-lI", "--untracked", "pip install", "--", ".", ":!*.py"]
+    command = ["git", "grep", "-lI", "--no-index", "--exclude-standard", "pip install", "--", ".", ":!*.py"]
     for name in subprocess.check_output(command, cwd=ROOT, text=True).splitlines():
         text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", " ")
         for install in re.findall(r"pip install [^|&;\n]*", text):
@@ -56,6 +60,28 @@ def test_every_install_of_a_lock_takes_it_as_it_is_and_only_wheels_with_their_ha
     assert {name for name, _ in commands} >= {"Makefile", "deploy/docker/Dockerfile"}
     lacking = [(name, command) for name, command in commands if OPTIONS - set(command.split())]
     assert not lacking
+
+
+@pytest.mark.parametrize("client", [*CLIENTS.values(), AXE], ids=lambda client: client.name)
+def test_clients_of_other_people_are_installed_from_a_lock_in_the_same_way(client):
+    command = client.command(client.folder)
+    if client.command is npm:
+        assert command[:2] == ["npm", "ci"]
+        assert [file.name for file in client.locks] == ["package-lock.json", "package.json"]
+    else:
+        assert set(command) >= OPTIONS
+        (lock,) = client.locks
+        assert all(pin.hashes for pin in read_lock(lock).values())
+
+
+@pytest.mark.parametrize("lock", NPM_LOCKS, ids=lambda lock: lock.parent.name)
+def test_npm_packages_are_pinned_with_their_hashes_and_match_what_is_asked_for(lock):
+    content = json.loads(lock.read_text(encoding="utf-8"))
+    root, *packages = content["packages"].values()
+    assert packages
+    assert all("integrity" in package or package.get("inBundle") for package in packages)
+    wanted = json.loads((lock.parent / "package.json").read_text(encoding="utf-8"))
+    assert root["dependencies"] == wanted["dependencies"]
 
 
 @pytest.mark.parametrize(("lock", "wanted"), LOCKS)
