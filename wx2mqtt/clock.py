@@ -1,4 +1,4 @@
-"""The time of day, in milliseconds since 1970, how it is written on topics (DESIGN 4.1); time that passes."""
+"""The time of day, in milliseconds since 1970, how it is written on topics; time that passes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def steady() -> float:
+def monotonic() -> float:
     """Seconds that only rise, whatever is done to the clock on the wall; on Linux with its sleep."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 

@@ -68,34 +68,34 @@ class BadCommand(Wx2MqttError):
     `code` is the result's code; `word` and `facts` make the sentence (`words.explain`).
     """
 
-    def __init__(self, code: str, word: str, /, *, command_id: str = "", **facts: object) -> None:
-        super().__init__(f"{code}: {word}")
+    def __init__(self, code: str, message_key: str, /, *, command_id: str = "", **facts: object) -> None:
+        super().__init__(f"{code}: {message_key}")
         self.code = code
-        self.word = word
+        self.message_key = message_key
         self.command_id = command_id
         self.facts = facts
 
 
-class GatewayError(Wx2MqttError):
+class BackendError(Wx2MqttError):
     """WeChat did not do what was asked."""
 
 
-class Unreachable(GatewayError):
+class Unreachable(BackendError):
     """WeChat does not answer.
 
     `hung` is true when a long poll was cut at its own limit: no answer, and yet the loop has moved.
     """
 
-    def __init__(self, message: str | None = None, *, hung: bool = False) -> None:
+    def __init__(self, message: str | None = None, *, poll_timed_out: bool = False) -> None:
         super().__init__(message)
-        self.hung = hung
+        self.poll_timed_out = poll_timed_out
 
 
-class NothingYet(Unreachable):
+class NoContentYet(Unreachable):
     """WeChat has no bytes for this (yet)."""
 
 
-class Throttled(GatewayError):
+class Throttled(BackendError):
     """WeChat says that this was too often."""
 
     def __init__(self, message: str | None = None, *, retry_after: float) -> None:
@@ -103,15 +103,15 @@ class Throttled(GatewayError):
         self.retry_after = retry_after
 
 
-class LoggedOut(GatewayError):
+class LoggedOut(BackendError):
     """WeChat has ended the login."""
 
 
-class LoginRefused(GatewayError):
+class LoginRefused(BackendError):
     """WeChat does not let this account in."""
 
 
-class Rejected(GatewayError):
+class Rejected(BackendError):
     """WeChat refused the message."""
 
     def __init__(self, message: str | None = None, *, code: str = "refused_by_wechat") -> None:
@@ -119,7 +119,7 @@ class Rejected(GatewayError):
         self.code = code
 
 
-class WindowClosed(GatewayError):
+class WindowClosed(BackendError):
     """WeChat takes no message until the person writes.
 
     `code` is window_closed, or quota_used where too many went out since the person last wrote.
@@ -130,27 +130,27 @@ class WindowClosed(GatewayError):
         self.code = code
 
 
-class OutcomeUnknown(GatewayError):
+class OutcomeUnknown(BackendError):
     """The request was written and no complete answer came."""
 
 
-class ProtocolViolation(GatewayError):
+class ProtocolViolation(BackendError):
     """WeChat's answer cannot be understood."""
 
 
-class LinkError(Wx2MqttError):
+class BrokerError(Wx2MqttError):
     """The broker did not do what was asked."""
 
 
-class NotConnected(LinkError):
+class NotConnected(BrokerError):
     """There is no connection to the broker."""
 
 
-class HungUp(NotConnected):
+class ConnectionDropped(NotConnected):
     """The connection ended while this was the oldest message without an answer."""
 
 
-class PublishRefused(LinkError):
+class PublishRefused(BrokerError):
     """The broker refused the message.
 
     `code` is MQTT 5's reason code, 0 where none came.

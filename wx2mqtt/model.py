@@ -18,7 +18,7 @@ Cursor = NewType("Cursor", str)
 """How far a backend has received; opaque text made by the backend, kept by the journal."""
 
 SendKey = NewType("SendKey", str)
-"""Decimal digits that name one command towards WeChat; the same on each attempt (webwx 2.12)."""
+"""Decimal digits that name one command towards WeChat; the same on each attempt (webwx 2.12.1, 2.12.2)."""
 
 PersonId = NewType("PersonId", int)
 """The row of a person or group in the store; the same for ever."""
@@ -27,7 +27,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 class ChatKind(StrEnum):
-    """What a chat is (DESIGN 4)."""
+    """Kind of a chat (README, "A message")."""
 
     FRIEND = "friend"
     GROUP = "group"
@@ -37,7 +37,7 @@ class ChatKind(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a message is (DESIGN 4)."""
+    """Kind of a message (README, "Kinds")."""
 
     TEXT = "text"
     IMAGE = "image"
@@ -66,8 +66,8 @@ class Member:
     display_name: str = ""
 
     @property
-    def shown(self) -> str:
-        """The name that the group shows (webwx 4.4)."""
+    def shown_name(self) -> str:
+        """The name that the group shows (webwx 4.4.2)."""
         return self.display_name or self.nickname
 
 
@@ -77,7 +77,7 @@ class Contact:
 
     `permanent_id` is an id that never changes and nobody can choose: `filehelper` and the other special
     accounts of web WeChat, a person's id on iLink; empty where there is none. `avatar` is the number of
-    the picture (webwx 4.1: the same at the next login, changes with the picture); empty when unknown.
+    the picture (webwx 4.1.1: the same at the next login, changes with the picture); empty when unknown.
     `profile` holds further facts, empty ones left out (`sex`, `province`, `city`, `attributes`).
     `members` is None while a group's list is unknown. `listed` says whether the owner has it among the
     contacts, and not only met it somewhere; None where nobody says.
@@ -160,7 +160,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class QuotedMessage:
     """What a message said, as far as it is still known, for those who answer it.
 
     `user` is the topic level of who wrote it; of our own it is empty, and `command` is the id of the command
@@ -170,12 +170,12 @@ class Said:
     kind: Kind
     text: str
     user: str = ""
-    command: str = ""
+    command_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What happened and is no message: a recall, a friend request, a call (DESIGN 4).
+    """Something that happened and is no message: a recall, a friend request, a call (README, "Events").
 
     `chat` and `actor` are None where nobody known is meant. `fields` are published, and so are `people`, each
     as a topic level where there is one, else as they are shown (their `handle` may be empty). `private` is
@@ -285,11 +285,11 @@ Action = Recall | MarkRead | SetRemark | AcceptFriend | CreateGroup | AddMembers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class ActionResult:
     """WeChat did it. `group` is the new one of a `CreateGroup`, `refused` those who could not be taken in."""
 
     group: Contact | None = None
-    refused: tuple[Handle, ...] = ()
+    refused_members: tuple[Handle, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +300,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class ReplyWindow:
     """Whether WeChat takes messages to a person now (ilink 10.1).
 
     `until` is when it closes, or where it is shut when it opens by itself, in milliseconds since 1970; None
@@ -311,8 +311,8 @@ class Window:
 
     open: bool
     until: int | None = None
-    left: int | None = None
-    why: str = ""
+    remaining: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,7 +341,7 @@ class Command:
 
 
 class Status(StrEnum):
-    """How a command ended (DESIGN 4)."""
+    """How a command ended (README, "Sending")."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -373,7 +373,7 @@ class Result:
 
 
 class LoginState(StrEnum):
-    """What `login/state` says (DESIGN 4)."""
+    """States of a login, on `login/state` (README, "The login")."""
 
     STARTING = "starting"
     WAITING_FOR_SCAN = "waiting_for_scan"
@@ -386,7 +386,7 @@ class LoginState(StrEnum):
 
 
 class Needs(StrEnum):
-    """What a person must do next (DESIGN 4)."""
+    """The next step for a person, on `login/state` (README, "The login")."""
 
     NOTHING = "nothing"
     SCAN = "scan"

@@ -14,16 +14,7 @@ from pathlib import Path
 from tests.benchmarks.accounts import accounts
 from tests.benchmarks.decoding import decoding
 from tests.benchmarks.ilink import ilink
-from tests.benchmarks.measures import (
-    Row,
-    burst,
-    calm_command,
-    command_burst,
-    idle,
-    killed,
-    latency,
-    start,
-)
+from tests.benchmarks.measures import Row, burst, calm_command, command_burst, idle, killed, latency, start
 from tests.benchmarks.media import pictures, video
 from tests.benchmarks.page import page
 

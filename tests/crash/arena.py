@@ -85,4 +85,4 @@ async def arena(
 
 
 KEEPALIVE = 4
-"""Seconds; a broker that hangs must be found out within one and a half times that (DESIGN 4.3)."""
+"""Seconds; a broker that hangs must be found out within one and a half times that."""

@@ -15,15 +15,9 @@ from pathlib import Path
 
 from wx2mqtt.model import ChatKind, Command, Cursor, PersonId, Result, SendKey, Status
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import (
-    Journal,
-    NewCommand,
-    NewEvent,
-    NewMessage,
-    NewPublication,
-    Reply,
-)
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import PeopleChanges, Person
+from wx2mqtt.store.records import NewCommand, NewEvent, NewMessage, NewPublication, ReplyTarget
 
 ROUNDS = 2000
 TOO_LONG = 60  # seconds after which it ends by another signal, which its test takes for a failure
@@ -100,10 +94,10 @@ async def command(journal: Journal) -> None:
         first, second = (one.row for one in accepted)
         assert first is not None
         assert second is not None
-        await journal.begin(first.id)
+        await journal.mark_started(first.id)
         say("begun", name=names[0])
         if number % 6 == 0:
-            await journal.doubt(first.id)
+            await journal.mark_uncertain(first.id)
             say("doubted", name=names[0])
         await journal.settle(first.id, _sent(names[0]), [told(names[0])], second.id)
         say("settled", name=names[0])
@@ -115,13 +109,13 @@ async def publish(journal: Journal) -> None:
     """The journal to the broker."""
     after = 0
     while True:
-        rows = await journal.waiting(after, 7)
+        rows = await journal.list_waiting(after, 7)
         if not rows:
-            await journal.publish([told("by itself")])
+            await journal.enqueue([told("by itself")])
             continue
         after = rows[-1].id
         await journal.set_aside([rows[0].id], "for the test")
-        await journal.published([row.id for row in rows[1:]])
+        await journal.mark_published([row.id for row in rows[1:]])
         say("published", rows=[row.id for row in rows[1:]])
 
 
@@ -134,7 +128,9 @@ def _command(name: str) -> NewCommand:
         key=SendKey(name[1:]),
         accepted=1,
         expires=None,
-        replies=(Reply(topic="wx/result/wife", correlation=None, shape="result", name="", transaction=None),),
+        replies=(
+            ReplyTarget(topic="wx/result/wife", correlation=None, shape="result", name="", transaction=None),
+        ),
     )
 
 

@@ -20,18 +20,18 @@ from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Stat
 from wx2mqtt.store import blobs as blobs_module
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import (
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import (
     DeliveryMark,
-    Journal,
+    MediaPart,
     MediaState,
     NewCommand,
     NewMedia,
     NewMessage,
     NewPublication,
-    Part,
 )
-from wx2mqtt.store.media_upkeep import MediaUpkeep
-from wx2mqtt.store.people import NO_CHANGES
 
 BATCH = 4
 SIZE = 700_000  # bytes: several writes
@@ -45,7 +45,7 @@ def data(number: int) -> bytes:
 
 def mark(number: int, *, dup: bool = False) -> DeliveryMark:
     digest = b"%d" % number
-    return DeliveryMark(session=1, mid=number, topic="wx/bridge/request/group", digest=digest, dup=dup)
+    return DeliveryMark(broker_session=1, mid=number, topic="wx/bridge/request/group", digest=digest, dup=dup)
 
 
 def told(**facts: object) -> NewPublication:
@@ -66,7 +66,9 @@ def picture(number: int) -> NewMessage:
         text="[Image]",
         body={"id": f"p{number}", "image": {"state": "pending"}},
         media=(
-            NewMedia(id=f"m{number}", part=Part.WHOLE, kind="image", ref=MediaRef(locator={}), due=number),
+            NewMedia(
+                id=f"m{number}", part=MediaPart.WHOLE, kind="image", ref=MediaRef(locator={}), due=number
+            ),
         ),
         held=number % 2 == 0,
     )
@@ -77,8 +79,8 @@ class Life:
 
     def __init__(self, database: Database, folder: Path) -> None:
         self.blobs = Blobs(folder)
-        self.journal = Journal(database, "home", referred=self.blobs.referred)
-        self.upkeep = MediaUpkeep(database, self.blobs)
+        self.journal = Journal(database, "home", on_referenced=self.blobs.mark_referenced)
+        self.upkeep = MediaRetention(database, self.blobs)
 
     async def receive(self) -> None:
         """Messages whose bytes are to be fetched, and the fetching: one fails, one is put off, most are ready."""
@@ -88,24 +90,24 @@ class Life:
             await self.journal.record(batch, NO_CHANGES, Cursor(str(number)), "login")
             say("recorded", numbers=[number + index for index in range(BATCH)])
             number += BATCH
-            while row := await self.journal.media_next():
+            while row := await self.journal.next_media():
                 await self._fetch(int(row.id[1:]), row.tries)
 
     async def _fetch(self, number: int, tries: int) -> None:
         media_id = f"m{number}"
         if number % 4 == 1 and not tries:
-            await self.journal.media_postpone(media_id, number, empty=1, why="nothing came")
+            await self.journal.postpone_media(media_id, number, empty=1, why="nothing came")
             say("postponed", number=number)
             return
         if number % 4 == 3:
-            await self.journal.media_over(media_id, MediaState.FAILED, "no", [told(media=number)])
+            await self.journal.mark_media_unavailable(media_id, MediaState.FAILED, "no", [told(media=number)])
             say("failed", number=number)
         else:
-            blob = await self.blobs.take(data(number), SIZE)
-            await self.journal.media_ready(media_id, blob, [told(media=number)])
+            blob = await self.blobs.store(data(number), SIZE)
+            await self.journal.mark_media_ready(media_id, blob, [told(media=number)])
             say("ready", number=number)
         if number % 2 == 0:
-            await self.journal.release(f"p{number}", {"state": "over"})
+            await self.journal.release_message(f"p{number}", {"state": "over"})
             say("released", number=number)
 
     async def send(self) -> None:
@@ -113,18 +115,18 @@ class Life:
         number = 0
         while True:
             number += 1
-            blob = await self.blobs.take(data(-number), SIZE)
+            blob = await self.blobs.store(data(-number), SIZE)
             early = number % 2 == 0
             (accepted,) = await self.journal.accept([_command(number, blob if early else None)])
             assert accepted.row is not None
             if not early:
-                await self.journal.attach(accepted.row.id, blob)
+                await self.journal.attach_file(accepted.row.id, blob)
             say("accepted", number=number)
             if number > 3:
                 await self._settle(number - 3)
 
     async def _settle(self, number: int) -> None:
-        row = await self.journal.get(f"c{number}")
+        row = await self.journal.get_command(f"c{number}")
         assert row is not None
         result = Result(id=f"c{number}", user="wife", status=Status.SENT, code="ok", time=1)
         await self.journal.settle(row.id, result, ())
@@ -135,16 +137,16 @@ class Life:
         number = 0
         while True:
             number += 1
-            await self.journal.deed_begin(mark(number))
+            await self.journal.start_request(mark(number))
             say("begun", number=number)
-            await self.journal.deed_end(mark(number), [told(deed=number)])
+            await self.journal.finish_request(mark(number), [told(deed=number)])
             say("ended", number=number)
 
     async def prune(self) -> None:
         """Little room: what was fetched first goes again."""
         while True:
-            await self.upkeep.bound("home", KEPT)
-            await self.upkeep.sweep(0.0)
+            await self.upkeep.enforce_limit("home", KEPT)
+            await self.upkeep.remove_orphans(0.0)
 
 
 def _command(number: int, blob: Blob | None) -> NewCommand:

@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from wx2mqtt.app.running import Surroundings, run
-from wx2mqtt.service import logs
-from wx2mqtt.service.systemd import Notifier
-from wx2mqtt.settings.load import Loaded, load
+from wx2mqtt.app import logs
+from wx2mqtt.app.application import RunEnvironment, run
+from wx2mqtt.app.systemd import SystemdNotifier
+from wx2mqtt.settings.loader import LoadedSettings, load
 
 POINT, AT = "CRASH_POINT", "CRASH_AT"
 """Environment: the point, and which time it is reached, from 1."""
@@ -45,8 +45,8 @@ def live(config: Path, env: Mapping[str, str]) -> None:
     asyncio.run(_bridge(loaded, env))
 
 
-async def _bridge(loaded: Loaded, env: Mapping[str, str]) -> None:
-    await run(loaded, Surroundings(env={}, notifier=Notifier({}), on_point=deadly(env)))
+async def _bridge(loaded: LoadedSettings, env: Mapping[str, str]) -> None:
+    await run(loaded, RunEnvironment(env={}, notifier=SystemdNotifier({}), on_commit_point=deadly(env)))
 
 
 if __name__ == "__main__":

@@ -13,14 +13,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wx2mqtt.app.purging import Purging
+from wx2mqtt.app.admin import PurgeOperations
 from wx2mqtt.store import files
-from wx2mqtt.store.backups import back_up, restore
+from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import writing_whole
-from wx2mqtt.store.folder import DATABASE, PEOPLE, Folder
-from wx2mqtt.store.media_upkeep import MediaUpkeep
+from wx2mqtt.store.files import atomic_writer
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, StoreFolder
+from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 
 
@@ -58,13 +58,15 @@ def watch(steps: Steps) -> None:
 
 async def purge(path: Path, steps: Steps) -> None:
     """Take the account `gone` away."""
-    folder = Folder.open(path)
-    database = await Database.open(path / DATABASE, steps)
+    folder = StoreFolder.open(path)
+    database = await Database.open(path / DATABASE_NAME, steps)
     blobs = Blobs(path)
     await blobs.open()
     watch(steps)
-    upkeep = MediaUpkeep(database, blobs)
-    purging = Purging(path, database, upkeep, PeopleCopy(database, path / PEOPLE), lambda: {"home": "wx"})
+    upkeep = MediaRetention(database, blobs)
+    purging = PurgeOperations(
+        path, database, upkeep, PeopleCopy(database, path / PEOPLE_COPY_NAME), lambda: {"home": "wx"}
+    )
     await purging.operations()["purge"]({"account": "gone"})
     await database.close()
     folder.close()
@@ -78,10 +80,10 @@ def main(work: str, folder: Path, step: int, file: Path, took: Path) -> None:
             asyncio.run(purge(folder, steps))
         case "backup":
             watch(steps)
-            with writing_whole(file) as out:
-                back_up(folder, out, file.parent, media=True)
+            with atomic_writer(file) as out:
+                create_backup(folder, out, file.parent, media=True)
         case "restore":
             watch(steps)
             with file.open("rb") as source:
-                restore(folder, source, force=True)
+                restore_store(folder, source, force=True)
     took.write_text(str(steps.count))

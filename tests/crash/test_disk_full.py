@@ -11,7 +11,7 @@ from typing import Any
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
 from tests.support.traffic import USERS, WRITERS, all_through
-from wx2mqtt.service.control import ask
+from wx2mqtt.app.control_socket import ask_bridge
 
 
 @contextlib.contextmanager
@@ -79,4 +79,4 @@ async def test_a_disk_that_takes_no_commands_is_told_though_nothing_comes_in(mak
 
 async def said(arena: Arena) -> Any:
     """The health as the control socket tells it."""
-    return await ask(arena.bridge.store, "health")
+    return await ask_bridge(arena.bridge.store, "health")

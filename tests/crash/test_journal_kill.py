@@ -20,8 +20,9 @@ import pytest
 
 from tests.crash.journal_child import BATCH
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import CommandRow, Journal, Opened
-from wx2mqtt.store.people import People
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.records import AccountState, CommandRow
 
 POINTS = ["record", "accept", "begin", "doubt", "settle", "published", "publish", "set_aside"]
 
@@ -55,7 +56,7 @@ class Told:
 class Left:
     """What is in the store after the kill."""
 
-    opened: Opened
+    opened: AccountState
     seqs: list[int]
     keys: set[str]
     states: dict[int, int]
@@ -89,9 +90,9 @@ async def _left(folder: Path) -> Left:
     assert database.set_aside is None
     journal = Journal(database, "home")
     opened = await journal.open()
-    doubtful = {row.command_id for row in await journal.recover()}
-    commands = {row.command_id: row for row in await journal.commands(limit=100_000)}
-    persons, _ = await People(database, "home").load()
+    doubtful = {row.command_id for row in await journal.recover_attempts()}
+    commands = {row.command_id: row for row in await journal.list_commands(limit=100_000)}
+    persons, _ = await StoredPeople(database, "home").load()
     await database.close()
     with closing(sqlite3.connect(folder / "wx2mqtt.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

@@ -20,8 +20,9 @@ import pytest
 from tests.crash.media_child import data, mark
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import CommandRow, CommandState, DeedState, Journal, MediaRow, MediaState
-from wx2mqtt.store.media_upkeep import MediaUpkeep
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.records import CommandRow, CommandState, MediaRow, MediaState, RequestState
 
 COMMITS = [
     "record", "media_postpone", "media_over", "media_ready", "release", "accept", "attach", "settle",
@@ -51,7 +52,7 @@ class Left:
 
     rows: dict[int, MediaRow]
     commands: dict[int, CommandRow]
-    deeds: dict[int, DeedState]
+    deeds: dict[int, RequestState]
     held: set[int]
     events: Counter[int]
     answers: Counter[int]
@@ -83,20 +84,20 @@ async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         ids = [media_id for (media_id,) in connection.execute("SELECT id FROM media")]
         payloads = [json.loads(text) for (text,) in connection.execute("SELECT payload FROM publication")]
-    commands = await journal.commands(limit=100_000)
-    deeds = {number: (await journal.deed_begin(mark(number, dup=True))).state for number in told("begun")}
+    commands = await journal.list_commands(limit=100_000)
+    deeds = {number: (await journal.start_request(mark(number, dup=True))).state for number in told("begun")}
     files = {file: file.read_bytes() for file in _files(folder)}
     left = Left(
-        rows={int(one[1:]): row for one in ids if (row := await journal.media_get(one))},
+        rows={int(one[1:]): row for one in ids if (row := await journal.get_media(one))},
         commands={int(row.command_id[1:]): row for row in commands},
         deeds=deeds,
-        held={int(key[1:]) for key, _, _ in await journal.held()},
+        held={int(key[1:]) for key, _, _ in await journal.held_messages()},
         events=Counter(payload["media"] for payload in payloads if "media" in payload),
         answers=Counter(payload["deed"] for payload in payloads if "deed" in payload),
         files=files,
         blobs=blobs,
     )
-    await MediaUpkeep(database, blobs).sweep(0.0)
+    await MediaRetention(database, blobs).remove_orphans(0.0)
     await database.close()
     return left, _files(folder)
 
@@ -111,8 +112,8 @@ def _check(folder: Path, told: Told) -> None:
     _check_jobs(told, left)
     _check_commands(told, left)
     for number in told("begun"):
-        answered = left.deeds[number] is DeedState.ANSWERED
-        assert left.deeds[number] is not DeedState.FRESH
+        answered = left.deeds[number] is RequestState.ANSWERED
+        assert left.deeds[number] is not RequestState.FRESH
         assert left.answers[number] == answered
         assert answered or number not in told("ended")
 
@@ -125,8 +126,8 @@ def _check_files(left: Left, swept: set[Path]) -> None:
     blobs = [*(row.blob for row in left.rows.values()), *(row.blob for row in waiting)]
     needed = {blob for blob in blobs if blob}
     for blob in needed:
-        assert left.blobs.has(blob)
-    assert swept == {left.blobs.file(blob) for blob in needed}
+        assert left.blobs.exists(blob)
+    assert swept == {left.blobs.path_of(blob) for blob in needed}
 
 
 def _check_jobs(told: Told, left: Left) -> None:

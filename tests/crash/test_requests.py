@@ -1,4 +1,4 @@
-"""A request that changes something at WeChat, cut off by a kill at each of its steps (DESIGN 4.2)."""
+"""A request that changes something at WeChat, cut off by a kill at each of its steps."""
 
 from __future__ import annotations
 

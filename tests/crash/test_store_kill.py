@@ -16,14 +16,13 @@ import pytest
 
 from tests.crash.lives import CONTEXT
 from tests.crash.store_child import main
-from tests.unit.store.test_backups import House
-from tests.unit.store.test_removal import fill
-from wx2mqtt.store.archive import unpack
-from wx2mqtt.store.backups import back_up
+from tests.unit.store.test_backup import House
+from tests.unit.store.test_retention import fill
+from wx2mqtt.store.archive import REPLACED_PREFIX, read_archive
+from wx2mqtt.store.backup import create_backup
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE, PEOPLE, SESSIONS, Folder
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.people_copy import PeopleCopy
-from wx2mqtt.store.replacing import REPLACED
 
 State = dict[str, object]
 PATIENCE = 30.0
@@ -61,7 +60,7 @@ async def _live(path: Path, text: str) -> None:
     house = await House.open(path)
     await house.live()
     await house.database.write("mark", lambda db: db.execute("UPDATE account SET login_id = ?", (text,)))
-    (path / SESSIONS / "home.json").write_text(json.dumps({"skey": text}))
+    (path / SESSIONS_FOLDER / "home.json").write_text(json.dumps({"skey": text}))
     await house.close()
 
 
@@ -77,16 +76,16 @@ def living(path: Path, text: str) -> Path:
 
 def state(path: Path) -> State:
     """What a bridge that starts would find: opened as it does that."""
-    Folder.open(path).close()
-    with closing(sqlite3.connect(path / DATABASE)) as connection:
+    StoreFolder.open(path).close()
+    with closing(sqlite3.connect(path / DATABASE_NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         (login,) = connection.execute("SELECT login_id FROM account").fetchone()
         count = connection.execute("SELECT count(*) FROM publication").fetchone()
     media = sorted(file.read_text() for file in (path / "media").glob("*/*.txt"))
     return {
         "login": login,
-        "session": json.loads((path / SESSIONS / "home.json").read_bytes()),
-        "people": (path / PEOPLE).exists(),
+        "session": json.loads((path / SESSIONS_FOLDER / "home.json").read_bytes()),
+        "people": (path / PEOPLE_COPY_NAME).exists(),
         "media": media,
         "count": count,
     }
@@ -101,7 +100,7 @@ def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one(tmp_path: 
     old, other = living(tmp_path / "old", "old"), living(tmp_path / "other", "new")
     file = tmp_path / "backup"
     with file.open("wb") as out:
-        back_up(other, out, tmp_path, media=True)
+        create_backup(other, out, tmp_path, media=True)
     before = state(copied(old, tmp_path / "before"))
     count = steps_of("restore", whole := copied(old, tmp_path / "whole"), file)
     after = state(whole)
@@ -114,7 +113,7 @@ def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new_one(tmp_path: 
         assert left in (before, after), f"a mixture at step {step}"
         assert not list(folder.glob("restore.*"))
         if left == after:
-            (kept,) = folder.glob(f"{REPLACED}*")
+            (kept,) = folder.glob(f"{REPLACED_PREFIX}*")
             assert state(kept) == before
         shutil.rmtree(folder)
     assert found[0] == before
@@ -133,23 +132,23 @@ def test_a_backup_that_is_killed_leaves_a_whole_file_or_none_and_the_store_as_it
         assert killed("backup", store, step, target / "backup")
         if (target / "backup").exists():
             (target / "to").mkdir()
-            unpack(io.BytesIO((target / "backup").read_bytes()), target / "to", lambda _: None)
+            read_archive(io.BytesIO((target / "backup").read_bytes()), target / "to", lambda _: None)
         left = [path for path in target.rglob("*") if path.is_file() and path.name not in {"backup", "took"}]
         assert all(path.stat().st_mode & 0o077 == 0 for path in left), "the secrets in it are nobody else's"
         assert state(store) == before
 
 
 async def _two(path: Path) -> None:
-    folder = Folder.open(path)
-    database = await Database.open(path / DATABASE)
+    folder = StoreFolder.open(path)
+    database = await Database.open(path / DATABASE_NAME)
     house = House(path, folder, database)
     await house.blobs.open()
-    (path / SESSIONS).mkdir(mode=0o700)
+    (path / SESSIONS_FOLDER).mkdir(mode=0o700)
     for account in ("gone", "home"):
         await fill(database, account, 600)
-        (path / SESSIONS / f"{account}.json").write_text("{}")
-    await house.blobs.take(b"%PDF nobody's", 1000)
-    await PeopleCopy(database, path / PEOPLE).write()
+        (path / SESSIONS_FOLDER / f"{account}.json").write_text("{}")
+    await house.blobs.store(b"%PDF nobody's", 1000)
+    await PeopleCopy(database, path / PEOPLE_COPY_NAME).write()
     await house.close()
 
 
@@ -160,7 +159,7 @@ def rows(path: Path, account: str) -> int:
     counts = (
         f"(SELECT count(*) FROM {table} WHERE {columns.get(table, 'account')} = :account)" for table in tables
     )
-    with closing(sqlite3.connect(path / DATABASE)) as connection:
+    with closing(sqlite3.connect(path / DATABASE_NAME)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         found = connection.execute(f"SELECT {' + '.join(counts)}", {"account": account}).fetchone()
     return int(found[0])
@@ -179,8 +178,8 @@ def test_a_purge_that_is_killed_can_be_done_again_and_takes_nothing_of_others(tm
         if rows(folder, "gone"):
             assert not killed("purge", folder, 0, tmp_path / "-")
         assert rows(folder, "gone") == 0
-        assert [file.name for file in (folder / SESSIONS).iterdir()] == ["home.json"]
-        assert json.loads((folder / PEOPLE).read_bytes())["accounts"].keys() == {"home"}
+        assert [file.name for file in (folder / SESSIONS_FOLDER).iterdir()] == ["home.json"]
+        assert json.loads((folder / PEOPLE_COPY_NAME).read_bytes())["accounts"].keys() == {"home"}
         assert rows(folder, "home") == others
         shutil.rmtree(folder)
 
@@ -192,5 +191,5 @@ def test_the_steps_are_really_counted(work: str, tmp_path: Path) -> None:
     else:
         living(tmp_path / "store", "text")
     with (tmp_path / "b").open("wb") as out:
-        back_up(tmp_path / "store", out, tmp_path, media=False)
+        create_backup(tmp_path / "store", out, tmp_path, media=False)
     assert steps_of(work, tmp_path / "store", tmp_path / ("b" if work == "restore" else "new")) > 5

@@ -11,7 +11,7 @@ import yaml
 
 from tests.home.conftest import BLUEPRINTS, Scene
 from tests.home.test_entities import complaints
-from wx2mqtt.bridge.qr import placeholder
+from wx2mqtt.bridge.status_topics import placeholder_picture
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 
@@ -188,7 +188,7 @@ Loose.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_
 
 
 async def test_who_rings_is_seen_in_wechat(scene: Scene) -> None:
-    picture = placeholder("en", needed=False)
+    picture = placeholder_picture("en", needed=False)
     await scene.publish("house/camera", picture, retain=False)
     await scene.until("state_attr('camera.house_door', 'entity_picture') is not none")
     before = await so_far(scene)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.home.conftest import DISCOVERY, Scene
 from tests.support.discovery_rules import faults
-from wx2mqtt.bridge.homeassistant import PAUSE
+from wx2mqtt.bridge.homeassistant import GATHER_SECONDS
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
@@ -255,7 +255,7 @@ async def test_with_500_people_it_is_one_message_and_home_assistant_takes_it(sce
     begun = asyncio.get_running_loop().time()
     await scene.until(f"states.notify | count >= {len(names)}")
     assert len(names) > 500
-    assert asyncio.get_running_loop().time() - begun < PAUSE + 15
+    assert asyncio.get_running_loop().time() - begun < GATHER_SECONDS + 15
     announced = [one for one in scene.home.ear.heard[said:] if one.topic == DISCOVERY]
     assert len(announced) == 1
     assert faults(DISCOVERY, announced[0].payload) == []

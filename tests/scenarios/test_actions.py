@@ -1,4 +1,4 @@
-"""What is done at WeChat by request: read marks, remarks, friends, groups (DESIGN 4.2; webwx 2.15-2.19)."""
+"""What is done at WeChat by request: read marks, remarks, friends, groups (webwx 2.15 to 2.19)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Brokers that restart, forget, freeze, refuse and hang up while both ends go on (DESIGN 1, 4.3)."""
+"""Brokers that restart, forget, freeze, refuse and hang up while both ends go on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support.ledger import repeats
 from tests.support.proxy import proxy
 from tests.support.seed import SEEDED
 from tests.support.traffic import WRITERS, all_through
-from wx2mqtt.bridge.pump import HUNG_UP_FOR_IT
-from wx2mqtt.service.control import ask
+from wx2mqtt.app.control_socket import ask_bridge
+from wx2mqtt.bridge.publisher import REFUSAL_DISCONNECT_SECONDS
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"
@@ -244,7 +244,7 @@ async def test_a_chat_that_is_refused_waits_while_the_others_go_on(tmp_path: Pat
             assert "broker_refuses_topics" in body["problems"]
             await home.hear(home.ear.wait_count, "wx/in/mom", 5)
             await asyncio.sleep(
-                HUNG_UP_FOR_IT
+                REFUSAL_DISCONNECT_SECONDS
             )  # what was refused just now is not asked for at the next connection
         assert not home.ear.on("wx/in/wife")
         allow(home)
@@ -261,7 +261,7 @@ async def test_a_second_program_with_our_client_id_makes_us_stand_by_and_say_so(
         await home.begin()
         with Ear(home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT):  # comes back after a second
             await home.hear(home.lives.wait_for_log, "standing by")
-            body: Any = await ask(home.bridge.store, "health")
+            body: Any = await ask_bridge(home.bridge.store, "health")
         assert body["broker"]["standby"] is True
         assert "is the bridge running twice?" in body["broker"]["reason"]
         assert {"standby", "broker_away"} <= {*body["problems"]}

@@ -1,4 +1,4 @@
-"""The whole bridge at brokers that are strict or hang up, packet by packet (DESIGN 4.3)."""
+"""The whole bridge at brokers that are strict or hang up, packet by packet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from tests.support.home import Phone
 from tests.support.process import BridgeProcess
 from tests.support.scripted import DISCONNECT, PUBACK, PUBLISH, Packet, Peer, receive_maximum, scripted
-from wx2mqtt.service.control import ask
+from wx2mqtt.app.control_socket import ask_bridge
 from wx2mqtt.simulator.server import Simulator
 
 PATIENCE = 20.0
@@ -149,7 +149,7 @@ class Place:
 
     async def health(self) -> Any:
         """As the control socket tells it: beside the broker."""
-        return await ask(self.bridge.store, "health")
+        return await ask_bridge(self.bridge.store, "health")
 
 
 @contextlib.asynccontextmanager

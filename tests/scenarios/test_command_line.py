@@ -27,7 +27,7 @@ from tests.support.broker import free_port
 from tests.support.terminal import Done, Running, Terminal
 from wx2mqtt.cli.main import app
 from wx2mqtt.mqtt.embedded import find_mosquitto
-from wx2mqtt.store.folder import Folder
+from wx2mqtt.store.folder import StoreFolder
 
 ROOT = Path(__file__).parents[2]
 CONVERSATION = [
@@ -213,8 +213,8 @@ def test_the_port_of_the_embedded_broker_in_use_ends_with_75(tmp_path: Path):
         port = other.getsockname()[1]
         # 1883 itself may be in use by anybody on this machine, or be let go of at any moment
         program = (
-            "from wx2mqtt.app.running import Surroundings\n"
-            f"Surroundings.__init__.__kwdefaults__['embedded_port'] = {port}\n"
+            "from wx2mqtt.app.application import RunEnvironment\n"
+            f"RunEnvironment.__init__.__kwdefaults__['embedded_port'] = {port}\n"
             "from wx2mqtt.__main__ import main; main()"
         )
         terminal = Terminal(tmp_path, (sys.executable, "-c", program))
@@ -248,7 +248,7 @@ def test_an_address_that_others_reach_needs_a_password_else_78(terminal: Termina
 @pytest.mark.parametrize("command", ["run", "login", "journal list", "people list"])
 def test_a_store_that_another_process_has_ends_with_75_and_names_it(terminal: Terminal, command: str):
     embedded(terminal)
-    folder = Folder.open(terminal.folder / "store")
+    folder = StoreFolder.open(terminal.folder / "store")
     try:
         done = terminal.run(*command.split())
     finally:
@@ -311,7 +311,7 @@ def test_a_bridge_that_nobody_answers_runs_on_and_ends_in_order(terminal: Termin
 
 def test_an_unexpected_failure_is_in_the_log_without_its_secrets(tmp_path: Path):
     program = (
-        "import wx2mqtt.app.running as running\n"
+        "import wx2mqtt.app.application as running\n"
         "async def run(*_): raise RuntimeError('https://wx.qq.com/?skey=@crypt_5ca1ab1e_0123456789abcdef')\n"
         "running.run = run\n"
         "from wx2mqtt.__main__ import main; main()"

@@ -1,4 +1,4 @@
-"""MQTT to WeChat on the whole bridge: what people publish, and the one result that each of it gets (DESIGN 4, 4.2)."""
+"""MQTT to WeChat on the whole bridge: what people publish, and the one result that each of it gets."""
 
 from __future__ import annotations
 

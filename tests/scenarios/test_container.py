@@ -16,7 +16,7 @@ import yaml
 from tests.support.broker import Mosquitto, free_port
 from tests.support.guest import Guest
 from tests.support.process import BridgeProcess
-from wx2mqtt.settings.load import load
+from wx2mqtt.settings.loader import load
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy" / "docker"

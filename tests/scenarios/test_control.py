@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from wx2mqtt.app import control_socket
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.service import control
 
 
 async def do(name: str, fields: Any) -> Any:
@@ -31,13 +31,13 @@ async def do(name: str, fields: Any) -> Any:
 
 @pytest_asyncio.fixture
 async def folder(tmp_path: Path) -> AsyncIterator[Path]:
-    async with control.serve(tmp_path, do):
+    async with control_socket.serve_operations(tmp_path, do):
         yield tmp_path
 
 
 async def raw(folder: Path, data: bytes) -> bytes:
     """What comes back for these bytes, to the end."""
-    reader, writer = await asyncio.open_unix_connection(folder / control.NAME)
+    reader, writer = await asyncio.open_unix_connection(folder / control_socket.SOCKET_NAME)
     writer.write(data)
     writer.write_eof()
     try:
@@ -47,23 +47,23 @@ async def raw(folder: Path, data: bytes) -> bytes:
 
 
 async def test_an_operation_gets_its_fields_and_its_answer_comes_back(folder: Path):
-    assert await control.ask(folder, "give back", {"a": [1, "界"]}) == {"a": [1, "界"]}
-    assert await control.ask(folder, "wait") is None
+    assert await control_socket.ask_bridge(folder, "give back", {"a": [1, "界"]}) == {"a": [1, "界"]}
+    assert await control_socket.ask_bridge(folder, "wait") is None
 
 
 async def test_the_name_of_the_operation_is_no_field_of_the_callers(folder: Path):
-    assert await control.ask(folder, "give back", {"do": "refuse"}) == {}
+    assert await control_socket.ask_bridge(folder, "give back", {"do": "refuse"}) == {}
 
 
 async def test_what_is_refused_is_said_in_the_same_words(folder: Path):
     with pytest.raises(Wx2MqttError, match="not today"):
-        await control.ask(folder, "refuse")
+        await control_socket.ask_bridge(folder, "refuse")
 
 
 async def test_a_fault_of_the_bridge_says_where_to_look_and_ends_nothing(folder: Path):
     with pytest.raises(Wx2MqttError, match="its log says why"):
-        await control.ask(folder, "fall over")
-    assert await control.ask(folder, "give back") == {}
+        await control_socket.ask_bridge(folder, "fall over")
+    assert await control_socket.ask_bridge(folder, "give back") == {}
 
 
 @pytest.mark.parametrize(
@@ -82,59 +82,63 @@ async def test_a_fault_of_the_bridge_says_where_to_look_and_ends_nothing(folder:
 )
 async def test_a_line_that_means_nothing_is_answered_with_an_error(folder: Path, line: bytes):
     assert "error" in json.loads(await raw(folder, line))
-    assert await control.ask(folder, "give back") == {}
+    assert await control_socket.ask_bridge(folder, "give back") == {}
 
 
 @pytest.mark.parametrize("data", [b"", b"no end of line", b'{"do": "give back"}'])
 async def test_who_says_nothing_whole_is_answered_nothing(folder: Path, data: bytes):
     assert await raw(folder, data) == b""
-    assert await control.ask(folder, "give back") == {}
+    assert await control_socket.ask_bridge(folder, "give back") == {}
 
 
 async def test_a_large_answer_comes_whole(folder: Path):
     large: list[Any] = ["x" * 1000] * 3000
-    assert await control.ask(folder, "give back", {"large": large}) == {"large": large}
+    assert await control_socket.ask_bridge(folder, "give back", {"large": large}) == {"large": large}
 
 
 async def test_a_line_beyond_the_limit_is_dropped(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    reader, writer = await asyncio.open_unix_connection(folder / control.NAME)
-    writer.write(b"x" * (control.LIMIT + 1_000_000))
+    reader, writer = await asyncio.open_unix_connection(folder / control_socket.SOCKET_NAME)
+    writer.write(b"x" * (control_socket.MAX_LINE_BYTES + 1_000_000))
     with pytest.raises(ConnectionError):
         while await asyncio.wait_for(reader.read(1 << 20), 20) or True:
             writer.write(b"x")
             await writer.drain()
     writer.close()
-    assert await control.ask(folder, "give back") == {}
+    assert await control_socket.ask_bridge(folder, "give back") == {}
 
 
 async def test_many_may_ask_at_once(folder: Path):
-    answers = await asyncio.gather(*(control.ask(folder, "give back", {"n": number}) for number in range(50)))
+    answers = await asyncio.gather(
+        *(control_socket.ask_bridge(folder, "give back", {"n": number}) for number in range(50))
+    )
     assert answers == [{"n": number} for number in range(50)]
 
 
 async def test_a_deep_folder_has_a_socket_too(tmp_path: Path):
     deep = tmp_path / ("long" * 20) / ("longer" * 20)
     deep.mkdir(parents=True)
-    async with control.serve(deep, do):
-        assert (deep / control.NAME).is_socket()
-        assert await control.ask(deep, "give back", {"a": 1}) == {"a": 1}
-    assert not (deep / control.NAME).exists()
+    async with control_socket.serve_operations(deep, do):
+        assert (deep / control_socket.SOCKET_NAME).is_socket()
+        assert await control_socket.ask_bridge(deep, "give back", {"a": 1}) == {"a": 1}
+    assert not (deep / control_socket.SOCKET_NAME).exists()
 
 
 async def test_without_a_bridge_nobody_answers(tmp_path: Path):
-    with pytest.raises(control.NotRunning):
-        await control.ask(tmp_path, "give back")
-    (tmp_path / control.NAME).touch()
-    with pytest.raises(control.NotRunning):
-        await control.ask(tmp_path, "give back")
+    with pytest.raises(control_socket.BridgeNotRunning):
+        await control_socket.ask_bridge(tmp_path, "give back")
+    (tmp_path / control_socket.SOCKET_NAME).touch()
+    with pytest.raises(control_socket.BridgeNotRunning):
+        await control_socket.ask_bridge(tmp_path, "give back")
 
 
 async def test_a_bridge_that_goes_away_in_the_middle_may_have_done_it(tmp_path: Path):
     async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.close()
 
-    server = await asyncio.start_unix_server(hang_up, tmp_path / control.NAME)
+    server = await asyncio.start_unix_server(hang_up, tmp_path / control_socket.SOCKET_NAME)
     async with server:
         with pytest.raises(Wx2MqttError, match="went away") as caught:
-            await control.ask(tmp_path, "give back")
-        assert not isinstance(caught.value, control.NotRunning), "the store must not be opened instead"
+            await control_socket.ask_bridge(tmp_path, "give back")
+        assert not isinstance(caught.value, control_socket.BridgeNotRunning), (
+            "the store must not be opened instead"
+        )

@@ -26,8 +26,8 @@ from tests.support.patient import examined, hanging, row, verdicts, wechat
 from tests.support.process import BridgeProcess
 from tests.support.scripted import Peer, packet_limit, receive_maximum, scripted
 from tests.support.terminal import Terminal
-from wx2mqtt.doctor import way
-from wx2mqtt.mqtt.topics import TABLE
+from wx2mqtt.diagnostics import connection
+from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 RIGHTS = ("publish", "receive")
 
@@ -61,8 +61,8 @@ async def test_where_all_is_well_nothing_fails_and_nothing_stays_unknown(mosquit
     async with wechat() as endpoint:
         chart = await examined(tmp_path, mosquitto.url, endpoint)
     assert set(verdicts(chart).values()) == {"ok"}
-    assert chart.well
-    checks = {one.check for one in chart.rows}
+    assert chart.is_passed
+    checks = {one.check for one in chart.results}
     assert checks >= {"tcp", "login", "version", "in_flight", "packet", "delay", "rewriting"}
     assert checks >= {"retained", "wildcard", "session", "wechat", "clock", *RIGHTS}
 
@@ -70,8 +70,8 @@ async def test_where_all_is_well_nothing_fails_and_nothing_stays_unknown(mosquit
 async def test_every_class_of_topics_is_tried(mosquitto: Mosquitto, tmp_path):
     async with wechat() as endpoint:
         chart = await examined(tmp_path, mosquitto.url, endpoint, account={"plain": True})
-    tried = {one.subject.removesuffix("/#") for one in chart.rows if one.check in RIGHTS}
-    for topic in TABLE:
+    tried = {one.subject.removesuffix("/#") for one in chart.results if one.check in RIGHTS}
+    for topic in TOPIC_TABLE:
         if topic.pattern == "window/<user>":  # of iLink
             continue
         whole = f"wx/{topic.pattern}"
@@ -130,7 +130,7 @@ async def test_several_accounts_are_tried_each_on_its_own_topics(mosquitto: Mosq
     found = verdicts(chart)
     assert found["receive wx/out/#"] == found["receive wx/office/out/#"] == "ok"
     assert found["publish wx/office/in/#"] == "ok"
-    assert len([one for one in chart.rows if one.check == "wechat"]) == 1, "each host once"
+    assert len([one for one in chart.results if one.check == "wechat"]) == 1, "each host once"
 
 
 async def test_home_assistants_topics_are_tried_where_it_is_enabled(mosquitto: Mosquitto, tmp_path):
@@ -147,16 +147,16 @@ async def test_each_broker_of_a_cluster_is_looked_at_and_one_that_is_away_is_tol
     away = free_port()
     async with wechat() as endpoint:
         chart = await examined(tmp_path, [f"mqtt://127.0.0.1:{away}", mosquitto.url], endpoint)
-    assert row(chart, "tcp", f"127.0.0.1:{away}").verdict == "failed"
-    assert row(chart, "tcp", f"127.0.0.1:{mosquitto.port}").verdict == "ok"
-    assert row(chart, "session").verdict == "ok"
-    assert not chart.well
+    assert row(chart, "tcp", f"127.0.0.1:{away}").status == "failed"
+    assert row(chart, "tcp", f"127.0.0.1:{mosquitto.port}").status == "ok"
+    assert row(chart, "session").status == "ok"
+    assert not chart.is_passed
 
 
 async def test_what_is_found_is_said_in_the_owners_language(mosquitto: Mosquitto, tmp_path):
     async with wechat() as endpoint:
         chart = await examined(tmp_path, mosquitto.url, endpoint, language="zh")
-    assert row(chart, "retained").found == "已保留并送达"
+    assert row(chart, "retained").finding == "已保留并送达"
 
 
 # --- a bridge that runs ---
@@ -186,16 +186,16 @@ async def test_the_running_bridge_knows_what_no_probe_can_tell(with_mosquitto, t
     broker = allowing(start_mosquitto, tmp_path, LEAST.replace("login/#", "login/state"))
     async with wechat() as endpoint:
         alone = await examined(tmp_path, broker.url, endpoint)
-        assert row(alone, "publish", "wx/login/#").verdict == "not_known"
+        assert row(alone, "publish", "wx/login/#").status == "not_known"
         settings = {"mqtt": {"url": broker.url}, "accounts": {"home": {"endpoint": endpoint}}}
         settings["storage"] = {"path": str(tmp_path / "store")}
         bridge = BridgeProcess(tmp_path / "bridge", settings)
         with bridge:
             await asyncio.to_thread(bridge.wait_for_log, "wx/login/url")
             beside = await examined(tmp_path, broker.url, endpoint)
-    assert row(beside, "publish", "wx/login/qr").verdict == "failed"
-    assert "wx/login/qr" in row(beside, "publish", "wx/login/qr").cure
-    assert row(beside, "publish", "wx/contacts").verdict == "ok"
+    assert row(beside, "publish", "wx/login/qr").status == "failed"
+    assert "wx/login/qr" in row(beside, "publish", "wx/login/qr").remedy
+    assert row(beside, "publish", "wx/contacts").status == "ok"
 
 
 # --- rights ---
@@ -208,14 +208,14 @@ async def test_with_the_least_rights_nothing_fails_and_what_cannot_be_known_is_s
     async with wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
     found = verdicts(chart)
-    assert chart.well
+    assert chart.is_passed
     for levels in ("in", "result", "event", "login", "bridge/response"):
         assert found[f"publish wx/{levels}/#"] == "ok"
     assert found["publish wx/contacts"] == "not_known", "the probe lies below"
     assert found["receive wx/out/#"] == "not_known", "mosquitto grants every subscription"
     assert {found[one] for one in ("rewriting", "retained", "wildcard")} == {"not_known"}
     assert (found["session"], found["delay"]) == ("ok", "ok")
-    assert "wx2mqtt-probe" in row(chart, "retained").cure
+    assert "wx2mqtt-probe" in row(chart, "retained").remedy
 
 
 @pytest.mark.parametrize("user", ["bridge", "homeassistant"])
@@ -232,8 +232,8 @@ async def test_on_the_shipped_broker_all_is_known_of_the_bridge_and_of_others_th
             chart = await examined(tmp_path, broker.url, endpoint, **more)
     finally:
         broker.stop()
-    unknown = {one.subject for one in chart.rows if one.verdict == "not_known"}
-    failed = {one.subject for one in chart.rows if one.verdict == "failed"}
+    unknown = {one.subject for one in chart.results if one.status == "not_known"}
+    failed = {one.subject for one in chart.results if one.status == "failed"}
     if user == "bridge":
         assert failed == set()
         assert unknown == {"homeassistant/device/wx2mqtt_home/config", "homeassistant/status"}
@@ -248,9 +248,9 @@ async def test_a_right_to_publish_that_is_missing_is_named_with_its_cure(start_m
     async with wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
     found = row(chart, "publish", f"wx/{missing}/#")
-    assert (found.verdict, chart.well) == ("failed", False)
-    assert f"topic write wx/{missing}/#" in found.cure
-    assert [one.subject for one in chart.rows if one.verdict == "failed"] == [f"wx/{missing}/#"]
+    assert (found.status, chart.is_passed) == ("failed", False)
+    assert f"topic write wx/{missing}/#" in found.remedy
+    assert [one.subject for one in chart.results if one.status == "failed"] == [f"wx/{missing}/#"]
 
 
 async def test_home_assistants_prefix_without_rights_is_told(start_mosquitto, tmp_path):
@@ -258,9 +258,9 @@ async def test_home_assistants_prefix_without_rights_is_told(start_mosquitto, tm
     async with wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint, homeassistant={"enabled": True})
     found = row(chart, "publish", "homeassistant/device/wx2mqtt_home/config")
-    assert found.verdict == "not_known", "a rule may name just that topic"
-    assert row(chart, "receive", "wx/out/#").verdict == "ok", "everything else below wx comes back"
-    assert row(chart, "receive", "homeassistant/status").verdict == "not_known"
+    assert found.status == "not_known", "a rule may name just that topic"
+    assert row(chart, "receive", "wx/out/#").status == "ok", "everything else below wx comes back"
+    assert row(chart, "receive", "homeassistant/status").status == "not_known"
 
 
 async def test_a_broker_that_refuses_subscriptions_says_so_and_is_believed(tmp_path):
@@ -269,9 +269,9 @@ async def test_a_broker_that_refuses_subscriptions_says_so_and_is_believed(tmp_p
     odd = Odd(judges=lambda name: not name.startswith(allowed))
     async with odd_broker(odd) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert row(chart, "receive", "wx/out/#").verdict == "failed"
-    assert "topic read wx/out/#" in row(chart, "receive", "wx/out/#").cure
-    assert row(chart, "receive", "wx/bridge/request/#").verdict == "ok"
+    assert row(chart, "receive", "wx/out/#").status == "failed"
+    assert "topic read wx/out/#" in row(chart, "receive", "wx/out/#").remedy
+    assert row(chart, "receive", "wx/bridge/request/#").status == "ok"
 
 
 async def test_a_broker_that_hangs_up_at_what_it_forbids_is_examined_to_the_end(tmp_path):
@@ -302,62 +302,62 @@ async def test_each_probe_is_published_once_never_on_out_and_never_retained_else
 
 
 async def test_topics_that_the_broker_changes_are_told(tmp_path):
-    """RabbitMQ: routing keys (broker-clusters)."""
+    """RabbitMQ: routing keys (mqtt 5.1)."""
     odd = Odd(rewrites=lambda topic: topic.replace(".", "/").replace("*", "+"))
     async with odd_broker(odd) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
     found = row(chart, "rewriting")
-    assert found.verdict == "warning"
-    assert "a/b+c" in found.found
-    assert "RabbitMQ" in found.cure
-    assert chart.well
+    assert found.status == "warning"
+    assert "a/b+c" in found.finding
+    assert "RabbitMQ" in found.remedy
+    assert chart.is_passed
 
 
 async def test_retained_messages_that_are_lost_or_not_found_by_wildcard_are_told(tmp_path):
     async with odd_broker(Odd(retains=False)) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert row(chart, "retained").verdict == "failed"
+    assert row(chart, "retained").status == "failed"
     async with odd_broker(Odd(retains_for_wildcards=False)) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert (row(chart, "retained").verdict, row(chart, "wildcard").verdict) == ("ok", "warning")
+    assert (row(chart, "retained").status, row(chart, "wildcard").status) == ("ok", "warning")
 
 
 async def test_a_broker_that_keeps_no_retained_messages_is_told(start_mosquitto, tmp_path):
     broker = start_mosquitto("retain_available false\n")
     async with wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert row(chart, "retained").verdict == "failed"
-    assert "retain_available" in row(chart, "retained").cure
+    assert row(chart, "retained").status == "failed"
+    assert "retain_available" in row(chart, "retained").remedy
 
 
 async def test_a_session_that_is_not_kept_or_kept_empty_is_told(tmp_path):
     for odd in (Odd(keeps_sessions=False), Odd(keeps_messages=False)):
         async with odd_broker(odd) as broker, wechat() as endpoint:
             chart = await examined(tmp_path, broker.url, endpoint)
-        assert row(chart, "session").verdict == "failed"
-        assert not chart.well
+        assert row(chart, "session").status == "failed"
+        assert not chart.is_passed
 
 
 async def test_a_session_that_is_kept_for_minutes_is_told(tmp_path):
     odd = Odd(properties=b"\x11" + (600).to_bytes(4, "big"))
     async with odd_broker(odd) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert row(chart, "session").verdict == "warning"
-    assert "10 minutes" in row(chart, "session").found
+    assert row(chart, "session").status == "warning"
+    assert "10 minutes" in row(chart, "session").finding
 
 
 async def test_small_limits_are_told(tmp_path):
     odd = Odd(properties=receive_maximum(1) + packet_limit(100_000))
     async with odd_broker(odd) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert (row(chart, "in_flight").verdict, row(chart, "packet").verdict) == ("warning", "warning")
-    assert "100000 bytes" in row(chart, "packet").found
+    assert (row(chart, "in_flight").status, row(chart, "packet").status) == ("warning", "warning")
+    assert "100000 bytes" in row(chart, "packet").finding
 
 
 async def test_a_broker_of_qos_0_only_is_of_no_use(tmp_path):
     async with odd_broker(Odd(properties=b"\x24\0")) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert row(chart, "qos").verdict == "failed"
+    assert row(chart, "qos").status == "failed"
 
 
 # --- MQTT 3.1.1 ---
@@ -398,8 +398,8 @@ async def test_a_broker_that_speaks_only_3_1_1_is_examined_by_reading_back(tmp_p
 async def test_where_5_is_wanted_3_1_1_is_a_failure(tmp_path, amqtt):
     async with wechat() as endpoint:
         chart = await examined(tmp_path, amqtt, endpoint, mqtt={"protocol": "5"})
-    assert row(chart, "version").verdict == "failed"
-    assert "mqtt.protocol" in row(chart, "version").cure
+    assert row(chart, "version").status == "failed"
+    assert "mqtt.protocol" in row(chart, "version").remedy
 
 
 async def test_on_3_1_1_a_refusal_is_not_known_since_nobody_says_it(start_mosquitto, tmp_path):
@@ -410,7 +410,7 @@ async def test_on_3_1_1_a_refusal_is_not_known_since_nobody_says_it(start_mosqui
     assert found["publish wx/in/#"] == "ok"
     assert found["publish wx/result/#"] == found["publish wx/event/#"] == "not_known"
     assert found["session"] == found["retained"] == "ok"
-    assert "MQTT 5" in row(chart, "publish", "wx/result/#").cure
+    assert "MQTT 5" in row(chart, "publish", "wx/result/#").remedy
 
 
 # --- the way there ---
@@ -430,13 +430,13 @@ async def test_a_password_that_is_not_accepted_is_told_and_not_shown(start_mosqu
     async with wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint, mqtt=mqtt)
         nobody = await examined(tmp_path, broker.url, endpoint)
-    assert row(chart, "login").verdict == "failed"
-    assert row(chart, "login").found == "user name or password are not accepted"
-    assert row(nobody, "login").found == "not without a user name"
-    assert "password_file" in row(chart, "login").cure
-    assert "geheim" not in str(chart.rows)
-    assert "wants a user" in row(nobody, "login").cure
-    assert not [one for one in chart.rows if one.check in RIGHTS]
+    assert row(chart, "login").status == "failed"
+    assert row(chart, "login").finding == "user name or password are not accepted"
+    assert row(nobody, "login").finding == "not without a user name"
+    assert "password_file" in row(chart, "login").remedy
+    assert "geheim" not in str(chart.results)
+    assert "wants a user" in row(nobody, "login").remedy
+    assert not [one for one in chart.results if one.check in RIGHTS]
 
 
 async def test_a_name_that_nobody_knows_ends_at_the_name(tmp_path):
@@ -448,18 +448,18 @@ async def test_a_name_that_nobody_knows_ends_at_the_name(tmp_path):
 async def test_a_name_is_resolved_and_shown(mosquitto: Mosquitto, tmp_path):
     async with wechat() as endpoint:
         chart = await examined(tmp_path, f"mqtt://localhost:{mosquitto.port}", endpoint)
-    assert "127.0.0.1" in row(chart, "name").found
+    assert "127.0.0.1" in row(chart, "name").finding
 
 
 async def test_the_embedded_broker_is_there_only_while_the_bridge_is(tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.doctor.patient.OUR_OWN", "mqtt://127.0.0.1")
-    monkeypatch.setattr("wx2mqtt.doctor.patient.EMBEDDED_PORT", 0)
+    monkeypatch.setattr("wx2mqtt.diagnostics.target.EMBEDDED_BROKER_URL", "mqtt://127.0.0.1")
+    monkeypatch.setattr("wx2mqtt.diagnostics.target.EMBEDDED_PORT", 0)
     port = free_port()
-    monkeypatch.setattr("wx2mqtt.doctor.patient.patient_of.__defaults__", (port,))
+    monkeypatch.setattr("wx2mqtt.diagnostics.target.diagnostic_target.__defaults__", (port,))
     async with wechat() as endpoint:
         chart = await examined(tmp_path, "embedded", endpoint)
-    assert row(chart, "tcp").verdict == "not_known"
-    assert chart.well
+    assert row(chart, "tcp").status == "not_known"
+    assert chart.is_passed
 
 
 async def test_a_unix_socket_is_examined_too(start_mosquitto, tmp_path):
@@ -467,9 +467,9 @@ async def test_a_unix_socket_is_examined_too(start_mosquitto, tmp_path):
     start_mosquitto(f"listener 0 {path}\nallow_anonymous true\n", listener=False)
     async with wechat() as endpoint:
         chart = await examined(tmp_path, f"unix://{path}", endpoint)
-        assert chart.well, chart.rows
+        assert chart.is_passed, chart.results
         gone = await examined(tmp_path, f"unix://{path}.not", endpoint)
-    assert row(gone, "tcp").verdict == "failed"
+    assert row(gone, "tcp").status == "failed"
 
 
 async def test_a_websocket_is_examined_too(start_mosquitto, tmp_path):
@@ -477,7 +477,7 @@ async def test_a_websocket_is_examined_too(start_mosquitto, tmp_path):
     broker = start_mosquitto(config, listener=False)
     async with wechat() as endpoint:
         chart = await examined(tmp_path, f"ws://127.0.0.1:{broker.port}/mqtt", endpoint)
-    assert chart.well, chart.rows
+    assert chart.is_passed, chart.results
 
 
 # --- TLS ---
@@ -518,7 +518,7 @@ TLS = ("tls", "dates", "names", "authority")
 
 
 def tls_verdicts(chart) -> dict[str, str]:
-    return {one.check: str(one.verdict) for one in chart.rows if one.check in TLS}
+    return {one.check: str(one.status) for one in chart.results if one.check in TLS}
 
 
 async def test_a_certificate_in_order_is_told_by_dates_names_and_authority(authority, tmp_path):
@@ -526,7 +526,7 @@ async def test_a_certificate_in_order_is_told_by_dates_names_and_authority(autho
     async with wechat() as endpoint:
         chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert tls_verdicts(chart) == dict.fromkeys(TLS, "ok")
-    assert chart.well, chart.rows
+    assert chart.is_passed, chart.results
 
 
 async def test_an_expired_certificate_is_told_apart_from_who_signed_it(authority, tmp_path):
@@ -535,8 +535,8 @@ async def test_an_expired_certificate_is_told_apart_from_who_signed_it(authority
     async with wechat() as endpoint:
         chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert tls_verdicts(chart) == {"tls": "ok", "dates": "failed", "names": "ok", "authority": "ok"}
-    assert past.strftime("%Y-%m-%d") in row(chart, "dates").found
-    assert not [one for one in chart.rows if one.check == "login"]
+    assert past.strftime("%Y-%m-%d") in row(chart, "dates").finding
+    assert not [one for one in chart.results if one.check == "login"]
 
 
 async def test_a_certificate_that_ends_soon_or_begins_later_is_told(authority, tmp_path):
@@ -544,12 +544,12 @@ async def test_a_certificate_that_ends_soon_or_begins_later_is_told(authority, t
     async with wechat() as endpoint:
         url = authority.broker("localhost", not_after=soon)
         chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
-        assert row(chart, "dates").verdict == "warning"
-        assert chart.well
+        assert row(chart, "dates").status == "warning"
+        assert chart.is_passed
         url = authority.broker("localhost", not_before=later)
         chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
-    assert row(chart, "dates").verdict == "failed"
-    assert "clock" in row(chart, "dates").cure
+    assert row(chart, "dates").status == "failed"
+    assert "clock" in row(chart, "dates").remedy
 
 
 async def test_a_certificate_for_another_name_is_told_with_its_names(authority, tmp_path):
@@ -557,7 +557,7 @@ async def test_a_certificate_for_another_name_is_told_with_its_names(authority, 
     async with wechat() as endpoint:
         chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
     assert tls_verdicts(chart) == {"tls": "ok", "dates": "ok", "names": "failed", "authority": "ok"}
-    assert "broker.example.org, 192.0.2.7" in row(chart, "names").found
+    assert "broker.example.org, 192.0.2.7" in row(chart, "names").finding
 
 
 async def test_an_authority_that_nobody_knows_is_told_with_its_cure(authority, tmp_path):
@@ -565,7 +565,7 @@ async def test_an_authority_that_nobody_knows_is_told_with_its_cure(authority, t
     async with wechat() as endpoint:
         chart = await examined(tmp_path, url, endpoint)
     assert tls_verdicts(chart) == {"tls": "ok", "dates": "ok", "names": "ok", "authority": "failed"}
-    assert "mqtt.tls.ca_file" in row(chart, "authority").cure
+    assert "mqtt.tls.ca_file" in row(chart, "authority").remedy
 
 
 async def test_no_tls_where_it_is_expected_and_tls_where_none_is(authority, mosquitto: Mosquitto, tmp_path):
@@ -573,16 +573,16 @@ async def test_no_tls_where_it_is_expected_and_tls_where_none_is(authority, mosq
     async with wechat() as endpoint:
         plain = await examined(tmp_path, f"mqtts://localhost:{mosquitto.port}", endpoint)
         secured = await examined(tmp_path, url.replace("mqtts", "mqtt"), endpoint)
-    assert row(plain, "tls").verdict == "failed"
-    assert row(secured, "login").verdict == "failed"
-    assert "TLS" in row(secured, "login").found
+    assert row(plain, "tls").status == "failed"
+    assert row(secured, "login").status == "failed"
+    assert "TLS" in row(secured, "login").finding
 
 
 async def test_a_broker_that_wants_a_certificate_of_ours_is_told(authority, tmp_path):
     url = authority.broker("localhost", more="require_certificate true\n")
     async with wechat() as endpoint:
         chart = await examined(tmp_path, url, endpoint, mqtt=authority.trusted)
-    assert row(chart, "login").verdict == "failed" or row(chart, "tls").verdict == "failed"
+    assert row(chart, "login").status == "failed" or row(chart, "tls").status == "failed"
 
 
 # --- what hangs ---
@@ -595,13 +595,13 @@ async def test_a_broker_that_says_nothing_ends_its_row_in_time(tmp_path, scheme)
         chart = await examined(tmp_path, f"{scheme}://127.0.0.1:{port}", endpoint)
         took = time.monotonic() - began
     check = "tls" if scheme == "mqtts" else "login"
-    assert row(chart, check).verdict == "failed"
+    assert row(chart, check).status == "failed"
     assert took < 15
-    assert row(chart, "wechat").verdict == "ok", "the rest is examined all the same"
+    assert row(chart, "wechat").status == "ok", "the rest is examined all the same"
 
 
 async def test_a_broker_that_acknowledges_nothing_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.mqtt.enquiry.ANSWER", 1.5)
+    monkeypatch.setattr("wx2mqtt.diagnostics.probe.PROBE_ANSWER_TIMEOUT_SECONDS", 1.5)
     odd = Odd(silent_on=lambda _: True)
     async with odd_broker(odd) as broker, wechat() as endpoint:
         began = time.monotonic()
@@ -615,7 +615,7 @@ async def test_a_broker_that_acknowledges_nothing_is_given_up(tmp_path, monkeypa
 
 
 async def test_a_broker_that_hangs_after_the_greeting_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.mqtt.enquiry.ANSWER", 1.5)
+    monkeypatch.setattr("wx2mqtt.diagnostics.probe.PROBE_ANSWER_TIMEOUT_SECONDS", 1.5)
 
     async def script(peer: Peer) -> None:
         await peer.accept()
@@ -625,7 +625,7 @@ async def test_a_broker_that_hangs_after_the_greeting_is_given_up(tmp_path, monk
         began = time.monotonic()
         chart = await examined(tmp_path, broker.url, endpoint)
         assert time.monotonic() - began < 10
-    assert not chart.well
+    assert not chart.is_passed
     assert verdicts(chart)["publish wx/in/#"] == "not_known"
 
 
@@ -640,17 +640,17 @@ async def test_a_broker_that_goes_away_meanwhile_fails_what_was_looked_at(tmp_pa
 
     async with scripted(good, bad) as broker, wechat() as endpoint:
         chart = await examined(tmp_path, broker.url, endpoint)
-    assert row(chart, "delay").verdict == "failed"
-    assert row(chart, "session").verdict == "failed"
+    assert row(chart, "delay").status == "failed"
+    assert row(chart, "session").status == "failed"
 
 
 async def test_a_host_that_never_answers_ends_its_row_in_time(mosquitto: Mosquitto, tmp_path, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.wechat.knocking.PATIENCE", 1.0)
+    monkeypatch.setattr("wx2mqtt.diagnostics.wechat.HOST_CHECK_TIMEOUT_SECONDS", 1.0)
     async with hanging() as port:
         chart = await examined(tmp_path, mosquitto.url, f"http://127.0.0.1:{port}")
-    assert row(chart, "wechat").verdict == "failed"
-    assert row(chart, "wechat").found == "no answer"
-    assert row(chart, "clock").verdict == "not_known"
+    assert row(chart, "wechat").status == "failed"
+    assert row(chart, "wechat").finding == "no answer"
+    assert row(chart, "clock").status == "not_known"
 
 
 # --- WeChat ---
@@ -663,17 +663,17 @@ async def test_a_host_that_never_answers_ends_its_row_in_time(mosquitto: Mosquit
 async def test_our_clock_is_compared_with_theirs(mosquitto: Mosquitto, tmp_path, ahead, verdict, word):
     async with wechat(ahead) as endpoint:
         chart = await examined(tmp_path, mosquitto.url, endpoint)
-    assert row(chart, "clock").verdict == verdict
-    assert word in row(chart, "clock").found
+    assert row(chart, "clock").status == verdict
+    assert word in row(chart, "clock").finding
 
 
 async def test_a_host_without_a_clock_or_without_http_is_told(mosquitto: Mosquitto, tmp_path):
     async with wechat(None) as endpoint:
         chart = await examined(tmp_path, mosquitto.url, endpoint)
-    assert (row(chart, "wechat").verdict, row(chart, "clock").verdict) == ("ok", "not_known")
+    assert (row(chart, "wechat").status, row(chart, "clock").status) == ("ok", "not_known")
     async with wechat(answer=b"SSH-2.0-x\r\n") as endpoint:
         chart = await examined(tmp_path, mosquitto.url, endpoint)
-    assert row(chart, "wechat").verdict == "failed"
+    assert row(chart, "wechat").status == "failed"
 
 
 async def test_without_an_endpoint_each_host_of_the_cluster_is_tried(
@@ -686,11 +686,11 @@ async def test_without_an_endpoint_each_host_of_the_cluster_is_tried(
     saved = dict.fromkeys(("login_id", "uin", "sid", "skey", "handle"), "x") | {"base": "wx2.qq.com"}
     (sessions / "home.json").write_text(json.dumps({**saved, "version": 1, "endpoint": None}))
     chart = await examined(tmp_path, mosquitto.url, "http://127.0.0.1:1", account={"endpoint": None})
-    hosts = {one.subject: str(one.verdict) for one in chart.rows if one.check == "wechat"}
+    hosts = {one.subject: str(one.status) for one in chart.results if one.check == "wechat"}
     assert hosts == dict.fromkeys(
         ["login.wx2.qq.com", "wx2.qq.com", "webpush.wx2.qq.com", "file.wx2.qq.com"], "failed"
     )
-    assert "HTTPS_PROXY" in row(chart, "wechat", "wx2.qq.com").cure
+    assert "HTTPS_PROXY" in row(chart, "wechat", "wx2.qq.com").remedy
 
 
 # --- the command ---
@@ -751,4 +751,4 @@ def test_json_without_connect_is_a_wrong_line(tmp_path):
 
 
 def test_way_is_patient_with_days_that_nobody_can_write():
-    assert way._day(-1) == "1970-01-01"
+    assert connection._day(-1) == "1970-01-01"

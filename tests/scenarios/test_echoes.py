@@ -1,4 +1,4 @@
-"""What the bridge sent never comes back as a message, though WeChat echoes it; what the owner wrote does (DESIGN 4.2)."""
+"""What the bridge sent never comes back as a message, though WeChat echoes it; what the owner wrote does."""
 
 from __future__ import annotations
 

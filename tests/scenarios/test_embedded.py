@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.linked import linked, message
 from wx2mqtt.mqtt import embedded
-from wx2mqtt.mqtt.embedded import Embedded, PortInUse, find_mosquitto
+from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, find_mosquitto
 
 needs_mosquitto = pytest.mark.skipif(find_mosquitto() is None, reason="mosquitto is not installed")
 
@@ -57,8 +57,8 @@ async def exchange(url: str, protocol: str) -> None:
 
 @needs_mosquitto
 async def test_it_is_mosquitto_where_there_is_one(tmp_path: Path):
-    async with Embedded(tmp_path, port=0) as broker:
-        assert broker.kind == "mosquitto"
+    async with EmbeddedBroker(tmp_path, port=0) as broker:
+        assert broker.implementation == "mosquitto"
         assert broker.url == f"mqtt://127.0.0.1:{broker.port}"
         await exchange(broker.url, "5")
     assert [p for p in psutil.Process().children(recursive=True) if p.name() == "mosquitto"] == []
@@ -66,21 +66,21 @@ async def test_it_is_mosquitto_where_there_is_one(tmp_path: Path):
 
 async def test_it_is_amqtt_where_there_is_none(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(embedded, "find_mosquitto", lambda: None)
-    async with Embedded(tmp_path, port=0) as broker:
-        assert broker.kind == "amqtt"
+    async with EmbeddedBroker(tmp_path, port=0) as broker:
+        assert broker.implementation == "amqtt"
         await exchange(broker.url, "3.1.1")
 
 
 async def test_it_is_amqtt_where_mosquitto_does_not_start(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(embedded, "find_mosquitto", lambda: "/bin/false")
-    async with Embedded(tmp_path, port=0) as broker:
-        assert broker.kind == "amqtt"
+    async with EmbeddedBroker(tmp_path, port=0) as broker:
+        assert broker.implementation == "amqtt"
 
 
 @needs_mosquitto
 @pytest.mark.parametrize("name", ["with space", "微信"])
 async def test_the_folder_may_have_any_name(tmp_path: Path, name):
-    async with Embedded(tmp_path / name, port=0) as broker, linked(broker.url) as told:
+    async with EmbeddedBroker(tmp_path / name, port=0) as broker, linked(broker.url) as told:
         await told.connection()
         await told.published(message("wx/login/state", retain=True))
     assert (tmp_path / name / "broker.db").stat().st_size > 0
@@ -93,7 +93,7 @@ async def test_a_port_in_use_is_one_line_with_the_port_and_the_cure(tmp_path: Pa
         other.listen()
         port = other.getsockname()[1]
         with pytest.raises(PortInUse) as caught:
-            await Embedded(tmp_path, port=port).__aenter__()
+            await EmbeddedBroker(tmp_path, port=port).__aenter__()
     assert str(port) in str(caught.value)
     assert f"mqtt.url: mqtt://localhost:{port}" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -101,13 +101,13 @@ async def test_a_port_in_use_is_one_line_with_the_port_and_the_cure(tmp_path: Pa
 
 def test_it_does_not_leave_loopback(tmp_path: Path):
     with pytest.raises(ValueError, match="loopback"):
-        Embedded(tmp_path, host="0.0.0.0")
+        EmbeddedBroker(tmp_path, host="0.0.0.0")
 
 
 @needs_mosquitto
 async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tmp_path: Path):
     """mosquitto acknowledges some milliseconds before it writes; the test waits for the writing."""
-    async with Embedded(tmp_path, port=0) as broker:
+    async with EmbeddedBroker(tmp_path, port=0) as broker:
         async with linked(broker.url) as told:
             await told.connection()
         async with linked(broker.url, client_id="phone", filters=()) as phone:
@@ -127,7 +127,7 @@ async def test_killed_it_comes_back_with_its_sessions_and_what_waits_for_them(tm
 
 @needs_mosquitto
 async def test_more_than_mosquitto_s_thousand_wait_for_a_client_that_is_away(tmp_path: Path):
-    async with Embedded(tmp_path, port=0) as broker:
+    async with EmbeddedBroker(tmp_path, port=0) as broker:
         async with linked(broker.url, client_id="reader", filters=("wx/in/#",)) as reader:
             await reader.connection()
         async with linked(broker.url, client_id="writer", filters=()) as writer:
@@ -146,8 +146,8 @@ async def test_more_than_mosquitto_s_thousand_wait_for_a_client_that_is_away(tmp
 @needs_mosquitto
 async def test_a_damaged_database_is_set_aside_and_kept(tmp_path: Path):
     (tmp_path / "broker.db").write_bytes(b"damaged" * 100)
-    async with Embedded(tmp_path, port=0) as broker:
-        assert broker.kind == "mosquitto"
+    async with EmbeddedBroker(tmp_path, port=0) as broker:
+        assert broker.implementation == "mosquitto"
         await exchange(broker.url, "5")
     assert [holds(file, b"damaged" * 100) for file in set_aside(tmp_path)] == [True]
 
@@ -156,7 +156,7 @@ HOLD = """
 import asyncio, sys
 from pathlib import Path
 import psutil
-from wx2mqtt.mqtt.embedded import Embedded
+from wx2mqtt.mqtt.embedded import EmbeddedBroker
 
 async def main():
     async with Embedded(Path(sys.argv[1]), port=0):
@@ -185,13 +185,13 @@ async def test_it_ends_when_we_are_killed(tmp_path: Path, how):
 @needs_mosquitto
 async def test_a_key_press_that_interrupts_us_does_not_reach_it(tmp_path: Path):
     """We have to publish 'offline' on it first."""
-    async with Embedded(tmp_path, port=0):
+    async with EmbeddedBroker(tmp_path, port=0):
         assert os.getpgid(child().pid) != os.getpgid(0)
 
 
 @needs_mosquitto
 async def test_one_that_hangs_does_not_hold_up_our_end(tmp_path: Path):
-    async with Embedded(tmp_path, port=0):
+    async with EmbeddedBroker(tmp_path, port=0):
         hung = child()
         hung.suspend()
         start = time.monotonic()
@@ -201,7 +201,7 @@ async def test_one_that_hangs_does_not_hold_up_our_end(tmp_path: Path):
 
 @needs_mosquitto
 async def test_killed_again_and_again_it_comes_back_again_and_again(tmp_path: Path):
-    async with Embedded(tmp_path, port=0) as broker, linked(broker.url) as told:
+    async with EmbeddedBroker(tmp_path, port=0) as broker, linked(broker.url) as told:
         for _ in range(3):
             await told.connection()
             child().kill()

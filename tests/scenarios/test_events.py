@@ -1,4 +1,4 @@
-"""What is no message: recalls, requests, calls, people who come, go and change (DESIGN 4, 4.1)."""
+"""What is no message: recalls, requests, calls, people who come, go and change."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def test_a_group_with_another_name_is_told(shared_home: Home):
 
 
 async def test_many_changes_at_once_are_one_directory(shared_home: Home):
-    """Published once per change of the whole, not per contact (DESIGN 4.1)."""
+    """Published once per change of the whole, not per contact."""
     home, since = shared_home, shared_home.ear.count
     many = [{"id": f"many{n}", "nickname": f"Many {n}"} for n in range(200)]
     await home.phone.post("people", add=many)

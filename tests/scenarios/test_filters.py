@@ -1,4 +1,4 @@
-"""What of WeChat is published (DESIGN 3, `receive`): what is not is counted, not stored, and takes no seq."""
+"""`receive`: a message that is not published is counted, not stored, and takes no seq."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever was away asks for what they missed, and gets each message once (DESIGN 4.2)."""
+"""Whoever was away asks for what they missed, and gets each message once."""
 
 from __future__ import annotations
 

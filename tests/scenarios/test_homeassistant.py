@@ -13,7 +13,7 @@ import pytest
 from tests.support.broker import DURABLE
 from tests.support.discovery_rules import faults
 from tests.support.home import Home, at_home
-from wx2mqtt.mqtt.discovery import new_id
+from wx2mqtt.mqtt.discovery import entity_id
 
 TOPIC = "homeassistant/device/wx2mqtt_home/config"
 
@@ -42,7 +42,7 @@ async def announced(
 async def test_what_is_shown_follows_the_file_and_what_is_not_any_more_is_taken_back(home: Home):
     home.bridge.configure(shown(home, "wife", "妈妈", "nobody"))
     await home.log_in()
-    mom = f"to_{new_id('妈妈')}"
+    mom = f"to_{entity_id('妈妈')}"
     await announced(home, {"to_wife": True, mom: True})
     line = await home.hear(home.bridge.wait_for_log, "who cannot be shown")
     assert "nobody" in line

@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.ilink_home import BotPhone
 from wx2mqtt.errors import (
-    GatewayError,
+    BackendError,
     LoggedOut,
     OutcomeUnknown,
     Rejected,
@@ -23,11 +23,11 @@ from wx2mqtt.errors import (
     Unreachable,
     WindowClosed,
 )
-from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, SendKey, Window
+from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, ReplyWindow, SendKey
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.wechat.gateway import CodeOver, LoggedIn, Scanned, ShowQr
-from wx2mqtt.wechat.ilink.gateway import ILink
-from wx2mqtt.wechat.ilink.window import OPEN_FOR
+from wx2mqtt.wechat.backend import LoggedIn, QrExpired, Scanned, ShowQr
+from wx2mqtt.wechat.ilink.backend import ILinkBackend
+from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 
 QUICK = {
     "get_qrcode_status": 1.5,
@@ -85,8 +85,8 @@ class Bot:
         self.me = Handle("")
         self._keys = 0
 
-    def again(self, **more: Any) -> ILink:
-        self.gateway = ILink(self.vault, endpoint=self._url, timeouts=QUICK, **more)
+    def again(self, **more: Any) -> ILinkBackend:
+        self.gateway = ILinkBackend(self.vault, endpoint=self._url, timeouts=QUICK, **more)
         return self.gateway
 
     async def log_in(self, *, resume: bool = False) -> LoggedIn:
@@ -128,8 +128,8 @@ class Bot:
     async def fault(self, call: str, kind: str, **more: Any) -> None:
         await self.phone.post("fault", endpoint=call, kind=kind, **more)
 
-    def window(self) -> Window:
-        found = self.gateway.window(self.me)
+    def window(self) -> ReplyWindow:
+        found = self.gateway.reply_window(self.me)
         assert found is not None
         return found
 
@@ -185,11 +185,11 @@ async def test_an_old_code_is_followed_by_a_new_one(bot: Bot):
     await bot.phone.post("ilink/settings", qr_lifetime=0.3)
     shown = []
     async for step in bot.gateway.login(resume=False):
-        if isinstance(step, ShowQr | CodeOver):
+        if isinstance(step, ShowQr | QrExpired):
             shown.append(type(step))
         if len(shown) == 4:
             break
-    assert shown == [ShowQr, CodeOver, ShowQr, CodeOver]
+    assert shown == [ShowQr, QrExpired, ShowQr, QrExpired]
 
 
 async def test_a_login_is_taken_up_after_a_restart(talking: Bot):
@@ -209,7 +209,7 @@ async def test_bound_elsewhere_is_a_logout_and_a_new_scan_a_new_bot(talking: Bot
             await work
     step = await talking.log_in()
     assert not step.resumed
-    assert talking.window() == Window(open=False, left=0, why="new_binding")
+    assert talking.window() == ReplyWindow(open=False, remaining=0, reason="new_binding")
     await talking.said()
     assert (await talking.send()).message_id
 
@@ -276,24 +276,24 @@ async def test_a_gateway_that_fails_has_delivered_nothing(talking: Bot, status: 
 
 async def test_what_is_sent_goes_as_far_as_the_rules(talking: Bot):
     for number in range(10):
-        assert talking.window().left == 10 - number
+        assert talking.window().remaining == 10 - number
         await talking.send(str(number))
-    assert talking.window().why == "quota_used"
+    assert talking.window().reason == "quota_used"
     await talking.said("again")
-    assert talking.window().left == 10
+    assert talking.window().remaining == 10
 
 
 async def test_the_servers_word_is_believed(talking: Bot):
     await talking.phone.post("ilink/window", replies=10)
     with pytest.raises(WindowClosed) as told:
         await talking.send()
-    assert told.value.code == talking.window().why == "quota_used"
+    assert told.value.code == talking.window().reason == "quota_used"
     await talking.said()
     await talking.phone.post("ilink/clock", forward=25 * 3600)
     with pytest.raises(WindowClosed) as told:
         await talking.send()
     assert told.value.code == "window_closed"
-    assert talking.window().why == "too_long_ago"
+    assert talking.window().reason == "too_long_ago"
 
 
 async def test_the_window_follows_the_servers_clock(talking: Bot):
@@ -320,7 +320,7 @@ async def test_too_often_slows_down(talking: Bot):
     with pytest.raises(Throttled) as told:
         await talking.send()
     assert told.value.retry_after == 30
-    assert talking.window().why == "rate_limited"
+    assert talking.window().reason == "rate_limited"
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ async def test_bytes_that_break_off_are_no_bytes(talking: Bot, kind: str):
     batch = await talking.said(kind="file", bytes_of=500_000)
     media = batch.items[0].media
     await talking.fault("cdn_download", kind)
-    with pytest.raises(GatewayError):
+    with pytest.raises(BackendError):
         async for _ in talking.gateway.download(media):
             pass
     size = 0
@@ -430,4 +430,4 @@ async def test_that_we_type_is_shown_where_it_is_wanted(bot: Bot):
 
 
 def test_the_window_is_a_day_long():
-    assert OPEN_FOR == 86_400_000
+    assert WINDOW_OPEN_MS == 86_400_000

@@ -1,4 +1,4 @@
-"""`wx2mqtt journal` and `healthcheck`, beside the running bridge and without it (DESIGN 2)."""
+"""`wx2mqtt journal` and `healthcheck`, beside the running bridge and without it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from tests.support.home import Home
 from tests.support.terminal import Done, Terminal
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import Journal, NewPublication
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import NewPublication
 
 
 @pytest.fixture
@@ -135,10 +136,10 @@ async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: 
     database = await Database.open(home.bridge.store / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
-    await journal.publish(
+    await journal.enqueue(
         [NewPublication(topic="wx/result/wife", payload=b'{"id": "aside"}', sort="result", content_type="")]
     )
-    (row,) = await journal.waiting(0, 10)
+    (row,) = await journal.list_waiting(0, 10)
     await journal.set_aside([row.id], "larger than the broker takes")
     await database.close()
     await home.restart()

@@ -16,7 +16,7 @@ from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import DURABLE, Mosquitto, free_port
 from tests.support.linked import Told, linked, message
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.link import Disconnected
+from wx2mqtt.mqtt.broker import Disconnected
 
 BOTH = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 
@@ -24,8 +24,8 @@ BOTH = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 class Quick(Told):
     """Acknowledges at once."""
 
-    def delivered(self, delivery):
-        super().delivered(delivery)
+    def on_delivery(self, delivery):
+        super().on_delivery(delivery)
         self.link.acknowledge(delivery)
 
 
@@ -66,7 +66,7 @@ async def test_a_connection_says_what_the_broker_allows(start_mosquitto: StartMo
     assert connection.retain_available
     assert not connection.session_present
     assert connection.session_expiry == 7 * 24 * 3600
-    assert connection.refused == ()
+    assert connection.refused_filters == ()
 
 
 async def test_a_shorter_session_of_the_broker_is_told(start_mosquitto: StartMosquitto):
@@ -81,7 +81,7 @@ async def test_a_broker_without_retained_messages_gets_none(start_mosquitto: Sta
         connection = await told.connection()
         assert not connection.retain_available
         assert await told.published(message(retain=True)) is None
-    assert told.link.disconnects == 1
+    assert told.link.disconnect_count == 1
 
 
 async def test_older_mqtt_is_spoken_where_it_is_asked_for(mosquitto: Mosquitto):
@@ -97,7 +97,7 @@ async def test_a_broker_is_found_when_it_comes_up_later(start_mosquitto: StartMo
     async with linked(f"mqtt://127.0.0.1:{port}") as told:
         gone = await told.end()
         assert (gone.code, gone.reason) == ("unreachable", f"nobody listens on 127.0.0.1:{port}")
-        assert told.link.current is None
+        assert told.link.connection is None
         start_mosquitto(port=port)
         await told.connection()
 
@@ -145,7 +145,7 @@ async def test_to_stop_while_connecting_takes_no_time():
 
 @BOTH
 async def test_ten_times_the_broker_s_queue_arrive_whole_and_in_order(mosquitto: Mosquitto, protocol):
-    """Finding 1: what paho sends without a window, mosquitto acknowledges and drops."""
+    """paho without a window: mosquitto acknowledges everything and drops a part (mqtt 0.1)."""
     async with (
         linked(mosquitto.url, client_id="reader", filters=("wx/in/#",), listener=Quick()) as reader,
         linked(mosquitto.url, client_id="writer", protocol=protocol) as writer,
@@ -158,7 +158,7 @@ async def test_ten_times_the_broker_s_queue_arrive_whole_and_in_order(mosquitto:
 
 
 async def test_without_a_connection_nothing_is_kept_for_later(start_mosquitto: StartMosquitto):
-    """Findings 1 and 3: paho says 'no connection' and sends it all the same, later."""
+    """paho says 'no connection' and sends the message all the same, later (mqtt 0.1, 0.3)."""
     port = free_port()
     async with linked(f"mqtt://127.0.0.1:{port}") as told:
         await told.end()
@@ -173,7 +173,7 @@ async def test_without_a_connection_nothing_is_kept_for_later(start_mosquitto: S
 async def test_a_broker_that_is_killed_in_the_middle_leaves_every_publish_told_once(
     start_mosquitto: StartMosquitto,
 ):
-    """Finding 3. The future of each publish fails when it is told twice."""
+    """The outcome of each publish is reported once: its future fails at a second report (mqtt 0.3)."""
     broker = start_mosquitto(DURABLE)
     async with linked(broker.url) as told:
         await told.connection()
@@ -190,7 +190,7 @@ async def test_a_broker_that_is_killed_in_the_middle_leaves_every_publish_told_o
         broker.start()
         await told.connection()
         assert await told.published(message()) is None
-    assert (told.link.connects, told.link.disconnects) == (2, 2)
+    assert (told.link.connect_count, told.link.disconnect_count) == (2, 2)
 
 
 async def test_what_the_broker_forbids_is_refused_with_its_reason_and_the_others_go_on(
@@ -227,7 +227,7 @@ async def test_a_message_above_the_packet_limit_is_refused_before_it_is_sent(sta
         assert isinstance(refusal, PublishRefused)
         assert (refusal.too_large, refusal.code) == (True, 0x95)
         assert await told.published(message(payload=b"x" * (1000 - head))) is None
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 async def test_a_limit_that_the_broker_did_not_tell_is_told_by_its_refusal(start_mosquitto: StartMosquitto):
@@ -239,7 +239,7 @@ async def test_a_limit_that_the_broker_did_not_tell_is_told_by_its_refusal(start
         assert isinstance(refusal, PublishRefused)
         assert (refusal.too_large, refusal.code) == (True, 0x95)
         assert await told.published(message()) is None
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 @BOTH
@@ -254,7 +254,7 @@ async def test_an_impossible_topic_is_refused_and_ends_nothing(mosquitto: Mosqui
 
 
 async def test_properties_arrive_as_they_were_given(mosquitto: Mosquitto):
-    """Finding 8, and what DESIGN 4.1 promises of every payload."""
+    """Expiry and all other properties reach the reader (mqtt 0.8)."""
     async with (
         linked(mosquitto.url, client_id="reader", filters=("wx/in/#",)) as reader,
         linked(mosquitto.url) as writer,
@@ -300,14 +300,14 @@ async def test_what_was_published_while_we_were_away_is_delivered_after_the_conn
         assert (await told.connection()).session_present
         deliveries = [await told.delivery() for _ in range(5)]
         assert [delivery.payload for delivery in deliveries] == [b"0", b"1", b"2", b"3", b"4"]
-        assert told.events[0] == told.link.current
+        assert told.events[0] == told.link.connection
         if protocol == "5":
             assert all(590 < (delivery.expiry or 0) <= 600 for delivery in deliveries)
 
 
 @BOTH
 async def test_only_what_was_acknowledged_is_not_delivered_again(mosquitto: Mosquitto, protocol):
-    """Finding 5 and DESIGN P2: the acknowledgement is ours to give."""
+    """The acknowledgement is sent by the bridge, not by paho (mqtt 0.5.1)."""
     async with (
         linked(mosquitto.url, protocol=protocol) as told,
         linked(mosquitto.url, client_id="phone", filters=()) as phone,
@@ -339,7 +339,7 @@ async def test_only_what_was_acknowledged_is_not_delivered_again(mosquitto: Mosq
 
 
 async def test_a_session_that_the_broker_lost_is_told(mosquitto: Mosquitto):
-    """Finding 6: nothing but this says that retained topics and commands are gone."""
+    """Nothing else says that retained topics and commands are gone (mqtt 0.6.2)."""
     async with linked(mosquitto.url) as told:
         await told.connection()
         mosquitto.kill()
@@ -353,7 +353,7 @@ async def test_a_session_that_the_broker_lost_is_told(mosquitto: Mosquitto):
 
 
 async def test_a_retained_command_is_not_delivered_and_a_live_one_shows_no_retain_flag(mosquitto: Mosquitto):
-    """Finding 7."""
+    """A retained command would be sent again at each restart (mqtt 0.7)."""
     async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
         await phone.connection()
         await phone.published(message("wx/out/wife", b"old", retain=True))
@@ -398,11 +398,11 @@ async def test_a_publish_at_qos_2_comes_at_qos_1(mosquitto: Mosquitto):
 
 
 async def test_a_listener_that_raises_ends_nothing(mosquitto: Mosquitto):
-    """Finding 4: paho's thread is dead for good, and it says that it is connected."""
+    """paho's own thread would end for good while paho says that it is connected (mqtt 0.4)."""
 
     class Raising(Told):
-        def delivered(self, delivery):
-            super().delivered(delivery)
+        def on_delivery(self, delivery):
+            super().on_delivery(delivery)
             if delivery.payload == b"poison":
                 raise RuntimeError("on purpose")
 
@@ -415,7 +415,7 @@ async def test_a_listener_that_raises_ends_nothing(mosquitto: Mosquitto):
         for payload in (b"poison", b"good"):
             await phone.published(message("wx/out/wife", payload))
         assert [(await told.delivery()).payload for _ in range(2)] == [b"poison", b"good"]
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 async def test_a_publisher_that_raises_when_it_is_told_ends_nothing(mosquitto: Mosquitto):
@@ -427,7 +427,7 @@ async def test_a_publisher_that_raises_when_it_is_told_ends_nothing(mosquitto: M
 
         told.link.publish(message(), raises)
         assert await told.published(message()) is None
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 @BOTH
@@ -496,7 +496,7 @@ async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto)
             for told in (second, first, second):
                 await told.connection()
             ends = [await told.end() for told in (first, second, first)]
-            assert second.link.current is not None
+            assert second.link.connection is not None
     assert [gone.code for gone in ends] == ["taken_over"] * 3
     assert [gone.standby for gone in ends] == [False, False, True]
     assert ends[-1].retry_in == 300
@@ -523,8 +523,8 @@ async def test_a_broker_that_falls_silent_is_seen_within_one_and_a_half_keepaliv
 async def test_the_kernel_too_gives_up_on_a_broker_that_takes_nothing(mosquitto: Mosquitto):
     async with linked(mosquitto.url, keepalive=20) as told:
         await told.connection()
-        assert told.link._conversation is not None
-        raw = told.link._conversation._connection.stream._raw
+        assert told.link._connection is not None
+        raw = told.link._connection._transport.socket._raw
         assert isinstance(raw, socket.socket)
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 25_000
         assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
@@ -533,15 +533,15 @@ async def test_the_kernel_too_gives_up_on_a_broker_that_takes_nothing(mosquitto:
 async def test_a_quiet_connection_is_kept_alive(mosquitto: Mosquitto):
     async with linked(mosquitto.url, keepalive=1) as told:
         await told.connection()
-        due = told.link.moves_by
+        due = told.link.progress_deadline
         seen = len(mosquitto.log)
         for _ in range(3):
             await mosquitto.logged("Sending PINGRESP to wx2mqtt-test", since=seen)
             seen = len(mosquitto.log)
-            await asyncio.wait_for(_until(lambda before=due: told.link.moves_by > before), 5)
-            due = told.link.moves_by
+            await asyncio.wait_for(_until(lambda before=due: told.link.progress_deadline > before), 5)
+            due = told.link.progress_deadline
             assert due > time.monotonic()
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 async def _until(condition) -> None:
@@ -568,7 +568,7 @@ async def test_while_the_broker_is_away_the_link_still_promises_its_next_step(mo
         mosquitto.stop()
         for _ in range(3):
             await told.end()
-            assert told.link.moves_by > time.monotonic()
+            assert told.link.progress_deadline > time.monotonic()
 
 
 async def test_a_hundred_connections_leave_nothing_open(mosquitto: Mosquitto):
@@ -586,8 +586,8 @@ async def test_the_listener_may_note_a_new_session_before_it_can_get_anything(mo
     class Slow(Told):
         noted = asyncio.Event()
 
-        async def session_begins(self):
-            await super().session_begins()
+        async def on_session_start(self):
+            await super().on_session_start()
             await self.noted.wait()
 
     told = Slow()
@@ -611,7 +611,7 @@ async def test_a_listener_that_cannot_note_a_new_session_does_not_keep_the_conne
     mosquitto: Mosquitto,
 ):
     class Full(Told):
-        async def session_begins(self):
+        async def on_session_start(self):
             raise OSError("no room on the disk")
 
     async with linked(mosquitto.url, listener=Full()) as told:

@@ -11,8 +11,8 @@ import pytest
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.linked import Told, linked, message
 from tests.support.proxy import proxy
-from wx2mqtt.mqtt import attempts
-from wx2mqtt.mqtt.link import Delivery
+from wx2mqtt.mqtt import reconnect
+from wx2mqtt.mqtt.broker import Delivery
 
 MESSAGES = 2000
 WINDOW = 15
@@ -28,13 +28,13 @@ class Pump(Told):
         self.acknowledged: set[int] = set()
         self.all = asyncio.Event()
 
-    def connected(self, connection):
-        super().connected(connection)
+    def on_connected(self, connection):
+        super().on_connected(connection)
         self.waiting.sort()
         self.send()
 
     def send(self) -> None:
-        while self.waiting and self.open < WINDOW and self.link.current is not None:
+        while self.waiting and self.open < WINDOW and self.link.connection is not None:
             number = self.waiting.pop(0)
             self.open += 1
             self.link.publish(message(payload=b"%d" % number), partial(self.told, number))
@@ -59,7 +59,7 @@ class Reader(Told):
         self.numbers: list[int] = []
         self.last = asyncio.Event()
 
-    def delivered(self, delivery: Delivery) -> None:
+    def on_delivery(self, delivery: Delivery) -> None:
         self.numbers.append(int(delivery.payload))
         self.link.acknowledge(delivery)
         if self.numbers[-1] == MESSAGES - 1:
@@ -69,7 +69,7 @@ class Reader(Told):
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken line is tried again at once: the waits have tests of their own."""
-    monkeypatch.setattr(attempts, "NEAR_CAP", 0.01)
+    monkeypatch.setattr(reconnect, "MAX_NEAR_DELAY_SECONDS", 0.01)
 
 
 def first_seen(numbers: list[int]) -> list[int]:

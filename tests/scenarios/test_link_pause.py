@@ -28,19 +28,19 @@ async def test_nothing_comes_while_it_pauses_and_all_of_it_afterwards_in_order(
     async with linked(broker.url, keepalive=2, protocol=protocol) as told:
         await told.connection()
         with Ear(broker.port, "none") as way:
-            told.link.pause(paused=True)
+            told.link.set_paused(paused=True)
             for number in range(20):
                 await asyncio.to_thread(way.publish, "wx/out/wife", b"%d" % number + bytes(MEGABYTE))
             await quiet_for(broker, 3)
             assert told._delivered.empty()
-            assert told.link.current is not None
-            told.link.pause(paused=False)
+            assert told.link.connection is not None
+            told.link.set_paused(paused=False)
             for number in range(20):
                 delivery = await told.delivery()
                 assert delivery.payload == b"%d" % number + bytes(MEGABYTE)
                 told.link.acknowledge(delivery)
         assert await told.published(message()) is None
-        assert told.link.disconnects == 0
+        assert told.link.disconnect_count == 0
 
 
 async def test_a_pause_in_the_middle_of_a_packet_loses_nothing(start_mosquitto: StartMosquitto):
@@ -50,9 +50,9 @@ async def test_a_pause_in_the_middle_of_a_packet_loses_nothing(start_mosquitto: 
         with Ear(broker.port, "none") as way:
             large = asyncio.create_task(asyncio.to_thread(way.publish, "wx/out/wife", b"x" * (30 * MEGABYTE)))
             for _ in range(50):
-                told.link.pause(paused=True)
+                told.link.set_paused(paused=True)
                 await asyncio.sleep(0)
-                told.link.pause(paused=False)
+                told.link.set_paused(paused=False)
                 await asyncio.sleep(0.002)
             assert (await told.delivery()).payload == b"x" * (30 * MEGABYTE)
             await large
@@ -64,13 +64,13 @@ async def test_it_pauses_on_the_next_connection_too_and_hears_its_greeting(start
         await told.connection()
         broker.kill()
         await told.end()
-        told.link.pause(paused=True)
+        told.link.set_paused(paused=True)
         broker.start()
         await told.connection()
         with Ear(broker.port, "none") as way:
             await asyncio.to_thread(way.publish, "wx/out/wife", b"later")
         assert told._delivered.empty()
-        told.link.pause(paused=False)
+        told.link.set_paused(paused=False)
         assert (await told.delivery()).payload == b"later"
 
 

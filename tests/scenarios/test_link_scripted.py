@@ -29,9 +29,9 @@ from tests.support.scripted import (
     server_reference,
 )
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt import conversation, subscribing, window
-from wx2mqtt.mqtt.client import MqttLink
-from wx2mqtt.mqtt.wire import Wire
+from wx2mqtt.mqtt import connection, unacked
+from wx2mqtt.mqtt.client import MqttClient
+from wx2mqtt.mqtt.paho_codec import PahoCodec
 
 SERVER_KEEPALIVE_1 = b"\x13\0\1"
 MAXIMUM_QOS_0 = b"\x24\0"
@@ -130,7 +130,7 @@ async def test_a_broker_that_does_not_hear_our_leave_keeps_us_no_longer_than_a_s
 
 
 async def test_the_broker_s_receive_maximum_is_passed_on_and_is_enough_for_the_window():
-    """Finding 2: paho sends a hundred where five are allowed."""
+    """paho sends a hundred where five are allowed (mqtt 0.2.1)."""
     waiting: list[int] = []
 
     async def script(peer):
@@ -256,7 +256,7 @@ async def test_mqtt_3_follows_a_refusal_of_the_version_in_whatever_form(answer):
 
 async def test_a_broker_that_waits_for_more_of_our_greeting_is_asked_apart_for_its_version(monkeypatch):
     """So does amqtt with a CONNECT of MQTT 5 that has properties and a will."""
-    monkeypatch.setattr(conversation, "PROBING", 0.1)
+    monkeypatch.setattr(connection, "VERSION_PROBE_DELAY_SECONDS", 0.1)
     levels: list[tuple[int, int]] = []
 
     async def script(peer):
@@ -277,8 +277,8 @@ async def test_a_broker_that_waits_for_more_of_our_greeting_is_asked_apart_for_i
 
 
 async def test_a_broker_that_says_nothing_at_all_is_not_spoken_to_in_mqtt_3(monkeypatch):
-    monkeypatch.setattr(conversation, "PROBING", 0.1)
-    monkeypatch.setattr(conversation, "GREETING", 0.3)
+    monkeypatch.setattr(connection, "VERSION_PROBE_DELAY_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "HANDSHAKE_IDLE_SECONDS", 0.3)
     levels: list[int] = []
 
     async def silent(peer):
@@ -429,7 +429,7 @@ async def test_to_be_taken_over_twice_means_to_stand_by():
         first, second = await told.end(), await told.end()
         assert (first.standby, second.standby, second.retry_in) == (False, True, 300)
         assert isinstance(await told.published(message()), NotConnected)
-        assert told.link.moves_by > time.monotonic() + 250
+        assert told.link.progress_deadline > time.monotonic() + 250
     assert broker.connections == 2
 
 
@@ -452,7 +452,7 @@ async def test_an_error_puback_of_whatever_code_is_told_and_ends_nothing(code):
         assert (error.code, error.too_large) == (code, code == 0x95)
         assert error.reason.startswith("the broker ")
         assert await taken is None
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
@@ -469,7 +469,7 @@ async def test_a_puback_for_nothing_and_a_second_one_are_ignored():
         await told.connection()
         assert await told.published(message()) is None
         assert await told.published(message()) is None
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begin_again():
@@ -483,8 +483,8 @@ async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begi
     async with scripted(script) as broker, linked(broker.url) as told:
         await told.connection()
         told.publish(message())
-        assert told.link._conversation is not None
-        told.link._conversation._connection._wire._last_mid = 65_534
+        assert told.link._connection is not None
+        told.link._connection._transport._codec._last_mid = 65_534
         for _ in range(3):
             told.publish(message())
         await broker.done()
@@ -492,8 +492,8 @@ async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begi
 
 
 async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_go_on(monkeypatch):
-    """What RabbitMQ does for a topic whose reader's node is gone (broker-clusters)."""
-    monkeypatch.setattr(window, "PATIENCE", 0.2)
+    """What RabbitMQ does for a topic whose reader's node is gone (mqtt 5.2.2)."""
+    monkeypatch.setattr(unacked, "PUBACK_TIMEOUT_SECONDS", 0.2)
 
     async def script(peer):
         await peer.welcome(receive_maximum(20))
@@ -509,11 +509,11 @@ async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others
         assert isinstance(refusal, PublishRefused)
         assert "not acknowledged" in refusal.reason
         assert await told.published(message()) is None
-    assert told.link.connects == 1
+    assert told.link.connect_count == 1
 
 
 async def test_a_broker_that_acknowledges_nothing_is_left(monkeypatch):
-    monkeypatch.setattr(window, "PATIENCE", 0.2)
+    monkeypatch.setattr(unacked, "PUBACK_TIMEOUT_SECONDS", 0.2)
 
     async def script(peer):
         await peer.welcome(receive_maximum(4))
@@ -544,17 +544,17 @@ async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it
 
     async with scripted(script) as broker, linked(broker.url) as told:
         await broker.done()
-        assert told.link.current is None
+        assert told.link.connection is None
         assert isinstance(await told.published(message()), NotConnected)
         release.set()
         delivery = await told.delivery()
-        assert told.events == [told.link.current, delivery]
+        assert told.events == [told.link.connection, delivery]
         told.link.acknowledge(delivery)
         await broker.done()
 
 
 async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_asked_for_again(monkeypatch):
-    monkeypatch.setattr(subscribing, "AGAIN", 0.1)
+    monkeypatch.setattr(connection, "REFUSED_FILTER_RETRY_SECONDS", 0.1)
     asked = []
 
     async def script(peer):
@@ -566,17 +566,17 @@ async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_ask
         await peer.until_closed()
 
     async with scripted(script) as broker, linked(broker.url, filters=("a", "b"), keepalive=1) as told:
-        assert (await told.connection()).refused == ("b",)
+        assert (await told.connection()).refused_filters == ("b",)
         await told.delivery()
-        assert told.link.current is not None
-        assert told.link.current.refused == ()
+        assert told.link.connection is not None
+        assert told.link.connection.refused_filters == ()
     assert [counted("b") in body and counted("a") not in body for body in asked] == [True, True]
 
 
 @pytest.mark.parametrize("say", ["connack", "suback"])
 async def test_a_broker_that_does_not_answer_the_greeting_is_given_up(monkeypatch, say):
     """Seen of RabbitMQ when the node of a session is gone: no CONNACK within 30 s."""
-    monkeypatch.setattr(conversation, "GREETING", 0.3)
+    monkeypatch.setattr(connection, "HANDSHAKE_IDLE_SECONDS", 0.3)
 
     async def silent(peer):
         if say == "suback":
@@ -622,11 +622,11 @@ async def test_what_no_other_client_survives_is_dropped_and_acknowledged_and_the
             told.link.acknowledge(delivery)
         await broker.done()
     assert payloads == [b"bom", b"content type", b"good"]
-    assert (told.link.connects, told.link.dropped) == (1, 3)
+    assert (told.link.connect_count, told.link.dropped_count) == (1, 3)
 
 
 async def test_an_acknowledgement_of_an_earlier_connection_is_not_sent():
-    """Finding 5: there its packet id means another message."""
+    """On the new connection its packet id means another message (mqtt 0.5.2)."""
 
     async def first(peer):
         await peer.welcome()
@@ -654,7 +654,7 @@ async def test_an_acknowledgement_of_an_earlier_connection_is_not_sent():
 
 
 async def test_a_pubrel_for_nothing_is_answered():
-    """Finding 5: with manual_ack paho never answers, and the broker's slot is stuck."""
+    """With manual_ack paho never answers, and the broker's place stays taken (mqtt 0.5.4)."""
 
     async def script(peer):
         await peer.welcome()
@@ -787,7 +787,7 @@ async def test_a_broker_that_stops_reading_gets_the_rest_when_it_reads_again():
 async def test_no_fault_inside_ends_the_link(monkeypatch):
     """The supervisor: whatever a library raises, the next attempt comes."""
     attempts = 0
-    original = conversation.Conversation.hold
+    original = connection.MqttConnection.run
 
     async def hold(self):
         nonlocal attempts
@@ -796,7 +796,7 @@ async def test_no_fault_inside_ends_the_link(monkeypatch):
             raise ZeroDivisionError("geheim")
         return await original(self)
 
-    monkeypatch.setattr(conversation.Conversation, "hold", hold)
+    monkeypatch.setattr(connection.MqttConnection, "hold", hold)
     async with scripted(stay) as broker, linked(broker.url) as told:
         assert (await told.end()).reason == "internal error: ZeroDivisionError"
         await told.connection()
@@ -804,16 +804,16 @@ async def test_no_fault_inside_ends_the_link(monkeypatch):
 
 async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(monkeypatch):
     failed = False
-    original = Wire.loop_read
+    original = PahoCodec.loop_read
 
     def loop_read(self, max_packets=1):
         nonlocal failed
-        if not failed and told.link.current is not None:
+        if not failed and told.link.connection is not None:
             failed = True
             raise IndexError("geheim")
         return original(self, max_packets)
 
-    monkeypatch.setattr(Wire, "loop_read", loop_read)
+    monkeypatch.setattr(PahoCodec, "loop_read", loop_read)
     async with scripted(stay) as broker, linked(broker.url) as told:
         await told.connection()
         assert isinstance(await told.published(message()), NotConnected)
@@ -824,7 +824,7 @@ async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(m
 
 def test_a_url_that_is_none_is_said_at_once():
     with pytest.raises(ValueError, match="begins with one of"):
-        MqttLink(options("http://broker"))
+        MqttClient(options("http://broker"))
 
 
 def test_the_options_show_no_secret():

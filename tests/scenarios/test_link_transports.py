@@ -75,7 +75,7 @@ async def exchange(url: str, **more) -> None:
         answers = [writer.publish(message(payload=b"%d" % n)) for n in range(15)]
         assert await asyncio.wait_for(asyncio.gather(*answers), 10) == [None] * 15
         assert [(await reader.delivery()).payload for _ in range(15)] == [b"%d" % n for n in range(15)]
-    assert (reader.link.connects, writer.link.connects) == (1, 1)
+    assert (reader.link.connect_count, writer.link.connect_count) == (1, 1)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])

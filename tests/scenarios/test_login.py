@@ -1,4 +1,4 @@
-"""Logging in through the whole bridge: codes, confirmations, refusals, restarts, logouts (DESIGN 4, 4.3)."""
+"""Logging in through the whole bridge: codes, confirmations, refusals, restarts, logouts."""
 
 from __future__ import annotations
 

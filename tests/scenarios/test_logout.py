@@ -1,4 +1,4 @@
-"""Logins that end: by the phone, by a send, by request; and what comes after (DESIGN 4, 4.3)."""
+"""Logins that end: by the phone, by a send, by request; and what comes after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, re
     waiting = await home.body(STATE, state="waiting_for_scan", since=since)
     assert gone["reason"] in waiting["reason"]
     await url_after(home, since)
-    assert await calls(home, "webwxpushloginurl") == 0, "only at the start (DESIGN 4.3)"
+    assert await calls(home, "webwxpushloginurl") == 0, "only at the start"
     await home.phone.post("scan")
     await home.phone.post("confirm")
     await home.body(STATE, state="online", since=since)

@@ -12,7 +12,7 @@ import pytest
 from tests.support.broker import Mosquitto, free_port
 from tests.support.guest import Guest
 from tests.support.home import at_home
-from wx2mqtt.mqtt.topics import TABLE
+from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 USERS = ("bridge", "homeassistant", "node-red", "reader")
@@ -31,12 +31,12 @@ def topics(base: str) -> dict[str, str]:
         one.pattern: f"{base}/{one.pattern}".replace("<user>", "老婆")
         .replace("<kind>", "recall")
         .replace("<name>", "login")
-        for one in TABLE
+        for one in TOPIC_TABLE
     }
 
 
-BRIDGE_SAYS = {one.pattern for one in TABLE if one.by_bridge}
-PEOPLE_SAY = {one.pattern for one in TABLE if not one.by_bridge}
+BRIDGE_SAYS = {one.pattern for one in TOPIC_TABLE if one.by_bridge}
+PEOPLE_SAY = {one.pattern for one in TOPIC_TABLE if not one.by_bridge}
 LOOKS = {
     *("in/<user>", "text/<user>", "event/<kind>", "last", "contacts", "login/state"),
     *("bridge/state", "bridge/info", "bridge/health"),

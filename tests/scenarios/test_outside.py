@@ -12,19 +12,22 @@ import trustme
 
 from tests.support.file_server import leads, ok, says, server
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.outside import fetching
-from wx2mqtt.outside.door import Door
-from wx2mqtt.outside.fetching import HOPS, Fetcher, check_url, name_in
-from wx2mqtt.outside.pace import Pace
-from wx2mqtt.outside.trouble import Broken, NotNow, TooLarge
-from wx2mqtt.words import explain
+from wx2mqtt.external import url_fetch
+from wx2mqtt.external.http import (
+    DeclaredSizeTooLarge,
+    PinnedHttpClient,
+    TemporarilyUnavailable,
+    TransferBroken,
+)
+from wx2mqtt.external.url_fetch import MAX_REDIRECTS, MinimumRate, UrlFetcher, check_url, filename_in
+from wx2mqtt.i18n.bridge import rejection_text
 
 HOME = ("127.0.0.1",)
 SECONDS = 20.0
 
 
 async def fetch(url: str, *, allowed=HOME, limit=1_000_000, seconds=SECONDS, fetcher=None) -> bytes:
-    it = (fetcher or Fetcher()).fetch(url, limit=limit, allowed=allowed, seconds=seconds)
+    it = (fetcher or UrlFetcher()).fetch(url, max_bytes=limit, allowed_hosts=allowed, timeout_seconds=seconds)
     async with aclosing(it) as pieces:
         return b"".join([piece async for piece in pieces])
 
@@ -33,11 +36,11 @@ async def refused(url: str, **how) -> tuple[type, str, str]:
     async with asyncio.timeout(SECONDS):
         with pytest.raises(BadCommand) as refusal:
             await fetch(url, **how)
-    assert explain("en", refusal.value) != explain("zh", refusal.value)
-    return type(refusal.value), refusal.value.code, refusal.value.word
+    assert rejection_text("en", refusal.value) != rejection_text("zh", refusal.value)
+    return type(refusal.value), refusal.value.code, refusal.value.message_key
 
 
-def book(**names: str) -> fetching.Lookup:
+def book(**names: str) -> url_fetch.ResolveHost:
     """A name service that knows these; `asked` counts."""
 
     async def look_up(host: str, port: int) -> list[str]:
@@ -80,7 +83,7 @@ async def test_the_name_is_asked_for_once_and_goes_into_host_though_the_connecti
 
     async with server(ok(b"picture")) as house:
         port = house.url.rpartition(":")[2]
-        fetcher = Fetcher(lookup=changes_its_mind)
+        fetcher = UrlFetcher(resolve=changes_its_mind)
         assert (
             await fetch(f"http://Camera.Home:{port}/x", fetcher=fetcher, allowed=["camera.home"])
             == b"picture"
@@ -96,8 +99,8 @@ async def test_the_certificate_is_checked_for_the_name_and_not_for_the_address()
     authority.configure_trust(trusting)
     names: list[str] = []
     serving.sni_callback = lambda _socket, name, _context: names.append(name)
-    fetcher = Fetcher(lookup=book(camera_home="127.0.0.1", other_home="127.0.0.1"))
-    fetcher._door = Door(idle=5.0, trust=trusting)
+    fetcher = UrlFetcher(resolve=book(camera_home="127.0.0.1", other_home="127.0.0.1"))
+    fetcher._http = PinnedHttpClient(idle_timeout=5.0, ssl_context=trusting)
     async with server(ok(b"picture"), serving) as house:
         port = house.url.rpartition(":")[2]
         allowed = ("camera.home", "other.home", "127.0.0.1")
@@ -106,7 +109,7 @@ async def test_the_certificate_is_checked_for_the_name_and_not_for_the_address()
         wrong = await refused(f"https://other.home:{port}/", fetcher=fetcher, allowed=allowed)
         assert wrong == (BadCommand, "fetch_failed", "fetch_certificate")
         unknown = await refused(
-            f"https://camera.home:{port}/", fetcher=Fetcher(lookup=fetcher._lookup), allowed=allowed
+            f"https://camera.home:{port}/", fetcher=UrlFetcher(resolve=fetcher._resolve), allowed=allowed
         )
         assert unknown == (BadCommand, "fetch_failed", "fetch_certificate")
 
@@ -164,7 +167,7 @@ async def test_nothing_is_even_connected_to():
 
 @pytest.mark.parametrize("answer", ["127.0.0.1", "1.1.1.1 127.0.0.1", "::1", "1.1.1.1 ::ffff:10.0.0.1"])
 async def test_a_name_that_leads_into_the_house_is_refused_also_if_only_one_of_its_addresses_does(answer):
-    fetcher = Fetcher(lookup=book(evil_example=answer))
+    fetcher = UrlFetcher(resolve=book(evil_example=answer))
     found = await refused("http://evil.example/", fetcher=fetcher, allowed=("127.0.0.1",))
     assert found == (BadCommand, "not_allowed", "fetch_private")
 
@@ -211,9 +214,9 @@ async def test_after_five_redirects_it_is_enough():
         await (ok(b"picture") if count > ends else leads("/again"))(head, writer)
 
     async with server(script) as house:
-        ends = HOPS
+        ends = MAX_REDIRECTS
         assert await fetch(house.url) == b"picture"
-        count, ends = 0, HOPS + 1
+        count, ends = 0, MAX_REDIRECTS + 1
         assert await refused(house.url) == (BadCommand, "fetch_failed", "fetch_hops")
 
 
@@ -256,21 +259,23 @@ async def test_an_endless_body_can_be_ended_and_an_announced_one_is_not_begun():
 
     async with server(endless) as house:
         got = 0
-        async with aclosing(Fetcher().fetch(house.url, limit=10, allowed=HOME, seconds=SECONDS)) as pieces:
+        async with aclosing(
+            UrlFetcher().fetch(house.url, max_bytes=10, allowed_hosts=HOME, timeout_seconds=SECONDS)
+        ) as pieces:
             async for piece in pieces:
                 got += len(piece)
                 if got > 1_000_000:
                     break
     async with server(says(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n")) as house:
-        with pytest.raises(TooLarge):
+        with pytest.raises(DeclaredSizeTooLarge):
             await fetch(house.url, limit=10)
     huge = b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 19 + b"\r\n\r\n"
     async with server(says(huge)) as house:
-        with pytest.raises((TooLarge, Broken)):
+        with pytest.raises((DeclaredSizeTooLarge, TransferBroken)):
             await fetch(house.url)
 
 
-BROKEN = (Broken, "fetch_failed", "fetch_cut_off")
+BROKEN = (TransferBroken, "fetch_failed", "fetch_cut_off")
 
 
 @pytest.mark.parametrize(
@@ -291,7 +296,7 @@ async def test_an_answer_that_ends_too_early_is_no_file(answer):
 )
 async def test_what_is_no_http_is_no_file(answer):
     async with server(says(answer)) as house:
-        assert await refused(house.url) == (Broken, "fetch_failed", "fetch_no_answer")
+        assert await refused(house.url) == (TransferBroken, "fetch_failed", "fetch_no_answer")
 
 
 async def drips(_head: bytes, writer: asyncio.StreamWriter) -> None:
@@ -319,20 +324,20 @@ async def is_silent(_head: bytes, writer: asyncio.StreamWriter) -> None:
 
 async def test_a_drip_is_ended():
     async with server(drips) as house:
-        fetcher = Fetcher(pace=Pace(window=0.3, least=1000))
+        fetcher = UrlFetcher(minimum_rate=MinimumRate(window_seconds=0.3, min_bytes=1000))
         assert await refused(house.url, fetcher=fetcher) == (BadCommand, "fetch_failed", "fetch_too_slow")
 
 
 async def test_silence_is_ended():
     async with server(is_silent) as house:
-        found = await refused(house.url, fetcher=Fetcher(idle=0.2))
+        found = await refused(house.url, fetcher=UrlFetcher(idle_timeout=0.2))
         assert found == (BadCommand, "fetch_failed", "fetch_too_slow")
 
 
 async def test_a_head_that_drips_is_ended(monkeypatch):
-    monkeypatch.setattr(fetching, "GREETING", 0.3)
+    monkeypatch.setattr(url_fetch, "RESPONSE_TIMEOUT_SECONDS", 0.3)
     async with server(drips_its_head) as house:
-        assert await refused(house.url) == (Broken, "fetch_failed", "fetch_no_answer")
+        assert await refused(house.url) == (TransferBroken, "fetch_failed", "fetch_no_answer")
 
 
 @pytest.mark.parametrize("script", [drips, drips_its_head, is_silent])
@@ -343,8 +348,10 @@ async def test_all_of_it_has_its_time(script):
 
 async def test_a_slow_disk_is_not_taken_for_a_slow_server():
     async with server(ok(bytes(200_000))) as house:
-        fetcher, got = Fetcher(pace=Pace(window=0.2, least=150_000)), 0
-        async with aclosing(fetcher.fetch(house.url, limit=10**6, allowed=HOME, seconds=SECONDS)) as pieces:
+        fetcher, got = UrlFetcher(minimum_rate=MinimumRate(window_seconds=0.2, min_bytes=150_000)), 0
+        async with aclosing(
+            fetcher.fetch(house.url, max_bytes=10**6, allowed_hosts=HOME, timeout_seconds=SECONDS)
+        ) as pieces:
             async for piece in pieces:
                 if not got:
                     await asyncio.sleep(0.4)
@@ -359,9 +366,9 @@ async def test_a_slow_disk_is_not_taken_for_a_slow_server():
         (403, BadCommand),
         (410, BadCommand),
         (304, BadCommand),
-        (503, NotNow),
-        (429, NotNow),
-        (500, NotNow),
+        (503, TemporarilyUnavailable),
+        (429, TemporarilyUnavailable),
+        (500, TemporarilyUnavailable),
     ],
 )
 async def test_an_answer_that_is_no_file_says_whether_to_come_again(status, kind):
@@ -377,15 +384,15 @@ async def test_what_is_compressed_unasked_is_no_file():
 async def test_nobody_there_may_be_there_later_and_a_name_that_is_unknown_hardly():
     async with server(ok(b"")) as house:
         gone = house.url
-    assert await refused(gone) == (NotNow, "fetch_failed", "fetch_no_connection")
-    assert await refused("http://nowhere.invalid/") == (Broken, "fetch_failed", "fetch_no_name")
-    assert await refused(f"http://{'a' * 70}.b/") == (Broken, "fetch_failed", "fetch_no_name")
+    assert await refused(gone) == (TemporarilyUnavailable, "fetch_failed", "fetch_no_connection")
+    assert await refused("http://nowhere.invalid/") == (TransferBroken, "fetch_failed", "fetch_no_name")
+    assert await refused(f"http://{'a' * 70}.b/") == (TransferBroken, "fetch_failed", "fetch_no_name")
 
 
 async def test_where_one_address_is_dead_the_next_one_is_tried():
     async with server(ok(b"picture")) as house:
         port = house.url.rpartition(":")[2]
-        fetcher = Fetcher(lookup=book(two_homes="127.0.0.9 127.0.0.1"))
+        fetcher = UrlFetcher(resolve=book(two_homes="127.0.0.9 127.0.0.1"))
         assert await fetch(f"http://two.homes:{port}/", fetcher=fetcher, allowed=["two.homes"]) == b"picture"
 
 
@@ -404,4 +411,4 @@ async def test_where_one_address_is_dead_the_next_one_is_tried():
     ],
 )
 def test_the_name_of_a_file_is_the_last_part_of_its_path(url, name):
-    assert name_in(url) == name
+    assert filename_in(url) == name

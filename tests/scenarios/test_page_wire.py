@@ -13,11 +13,11 @@ from tests.scenarios.test_web_wire import HOST, drained, line
 from tests.support.page import PaperView, bridge, entry, login
 from tests.support.page import line as message
 from tests.support.web import served
-from wx2mqtt.bridge.bell import Bell
+from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.model import LoginState
-from wx2mqtt.web import connections
+from wx2mqtt.web import http_limits
 from wx2mqtt.web.page import live
-from wx2mqtt.web.page.live import VIEWERS
+from wx2mqtt.web.page.live import MAX_VIEWERS
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def view():
 
 @pytest.fixture
 def bell():
-    return Bell()
+    return ChangeNotifier()
 
 
 async def event(lines):
@@ -53,17 +53,17 @@ async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, b
         assert "content-length" not in answer.headers
         lines = answer.aiter_lines()
         assert "home.state" in await event(lines)
-        await asyncio.sleep(live.PERIOD)  # quiet since: what comes now need not wait
+        await asyncio.sleep(live.MIN_REFRESH_SECONDS)  # quiet since: what comes now need not wait
         began = asyncio.get_running_loop().time()
         view.login = login(LoginState.LOGGED_OUT)
-        bell.ring()
+        bell.notify()
         assert "Logged out" in (await event(lines))["home.state"]
         assert asyncio.get_running_loop().time() - began < 0.5
 
 
 async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
     async with served(bridge=bridge(view)) as (_, http):
-        for _ in range(3 * VIEWERS):
+        for _ in range(3 * MAX_VIEWERS):
             answer = await http.head("/events")
             assert (answer.status_code, answer.content) == (200, b"")
     assert view.reads == 0
@@ -71,7 +71,7 @@ async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
 
 async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(view, bell):
     async with served(bridge=bridge(view, bell=bell)) as (server, http), AsyncExitStack() as stack:
-        for _ in range(VIEWERS):
+        for _ in range(MAX_VIEWERS):
             client = await stack.enter_async_context(line(server))
             client.say("GET /events HTTP/1.1", HOST)
             await client.reader.readuntil(b"data: ")
@@ -82,7 +82,7 @@ async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(vie
         client.writer.transport.abort()
         async with asyncio.timeout(10):
             while (await http.head("/events")).status_code != 200:
-                bell.ring()
+                bell.notify()
 
 
 async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
@@ -92,15 +92,15 @@ async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
                 for _ in range(20):
                     client = await stack.enter_async_context(line(server))
                     client.say("GET /events HTTP/1.1", HOST)
-        await until(lambda: not server._room.guests)
+        await until(lambda: not server._limiter.connections)
         await drained(server)
         async with http.stream("GET", "/events") as answer:
             assert answer.status_code == 200
 
 
 async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, bell, monkeypatch):
-    monkeypatch.setattr(connections, "STALL", 0.3)
-    monkeypatch.setattr(live, "PERIOD", 0.0)
+    monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.3)
+    monkeypatch.setattr(live, "MIN_REFRESH_SECONDS", 0.0)
     async with (
         served(bridge=bridge(view, bell=bell)) as (server, http),
         line(server) as slow,
@@ -110,12 +110,12 @@ async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, bell,
         await event(lines)
         slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
         slow.say("GET /events?texts=1 HTTP/1.1", HOST)
-        await until(lambda: len(server._room.guests) == 2)
+        await until(lambda: len(server._limiter.connections) == 2)
         number = 0
-        while len(server._room.guests) == 2:
+        while len(server._limiter.connections) == 2:
             number += 1
             view.messages = [message(text=f"{number} {'a' * 300_000}")]
-            bell.ring()
+            bell.notify()
             assert f"{number} aaa" in (await event(lines))["home.messages"]
             assert number < 500
 

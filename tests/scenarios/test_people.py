@@ -1,4 +1,4 @@
-"""Who has which topic, through logins, renames, attacks and losses (P3; DESIGN 4, 4.1)."""
+"""Who has which topic, through logins, renames, attacks and losses."""
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ from tests.support.broker import DURABLE, free_port
 from tests.support.ear import Ear
 from tests.support.guest import Guest, session_present
 from tests.support.home import Home, at_home
-from tests.unit.store.test_removal import fill
-from wx2mqtt.app.running import Surroundings, opened
+from tests.unit.store.test_retention import fill
+from wx2mqtt.app import control_socket
+from wx2mqtt.app.application import RunEnvironment, open_application
+from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.purge import purge
-from wx2mqtt.mqtt.embedded import Embedded
-from wx2mqtt.service import control
-from wx2mqtt.service.systemd import Notifier
-from wx2mqtt.settings.load import load
+from wx2mqtt.mqtt.embedded import EmbeddedBroker
+from wx2mqtt.settings.loader import load
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE, Folder
+from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 
 DEVICE = "homeassistant/device/wx2mqtt_old/config"
 
@@ -161,8 +161,8 @@ async def test_topics_that_another_account_has_by_now_stay(home):
 
 
 async def _fill(store: Path) -> None:
-    folder = Folder.open(store)
-    database = await Database.open(store / DATABASE)
+    folder = StoreFolder.open(store)
+    database = await Database.open(store / DATABASE_NAME)
     await fill(database, "old")
     await database.close()
     folder.close()
@@ -172,8 +172,8 @@ def embedded(store: Path, port: int, use: Callable[[int], object]) -> object:
     """Something done at the embedded broker, which runs meanwhile."""
 
     async def whole() -> object:
-        async with Embedded(store, port=port) as own:
-            assert own.kind == "mosquitto"
+        async with EmbeddedBroker(store, port=port) as own:
+            assert own.implementation == "mosquitto"
             return await asyncio.to_thread(use, own.port)
 
     return asyncio.run(whole())
@@ -194,16 +194,16 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
         f"mqtt: {{url: embedded}}\nstorage: {{path: {store}}}\naccounts: {{new: {{}}}}\n"
     )
     loaded = load(tmp_path / "wx2mqtt.yaml", {})
-    around = Surroundings(env={}, notifier=Notifier({}), embedded_port=port)
+    around = RunEnvironment(env={}, notifier=SystemdNotifier({}), embedded_port=port)
 
     def take_away(_: int = 0) -> None:
-        purge(loaded, around, "old", yes=True, broker=True)
+        purge(loaded, around, "old", yes=True, include_broker=True)
 
     async def beside() -> None:
         async with (
-            opened(loaded, around, serve=False) as app,
-            control.serve(store, app.do),
-            Embedded(store, port=port),
+            open_application(loaded, around, serve=False) as app,
+            control_socket.serve_operations(store, app.run_operation),
+            EmbeddedBroker(store, port=port),
         ):
             await asyncio.to_thread(take_away)
 

@@ -1,4 +1,4 @@
-"""What the owner wants to receive, and does not (DESIGN 3, `receive`); changed while it runs."""
+"""`receive`: which messages the owner wants; changed while the bridge runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A broker that lost our PUBACK delivers again: once is once, and what cannot be known is said (DESIGN 4.2)."""
+"""A broker that lost our PUBACK delivers again: once is once, and what cannot be known is said."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Node:
         await self.until(lambda: self.connections >= number)
 
     async def results(self, count: int) -> list[dict[str, Any]]:
-        """The first results; after a crash one may come twice, and is the same (DESIGN 4.2)."""
+        """The first results; after a crash one may come twice, and is the same."""
         await self.until(lambda: len(self._results()) >= count)
         return [*self._results().values()]
 

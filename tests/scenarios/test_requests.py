@@ -1,4 +1,4 @@
-"""`bridge/request/<name>` on the whole bridge: everything that can be asked, and what is wrongly asked (DESIGN 4.2)."""
+"""`bridge/request/<name>` on the whole bridge: everything that can be asked, and what is wrongly asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retained commands: what comes from the broker's store is refused, told once and cleared; what is live is done (DESIGN 4.2)."""
+"""Retained commands: what comes from the broker's store is refused, told once and cleared; what is live is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A whole story at the most talkative log level, and then a search for every secret in all that came out (P6)."""
+"""A whole story at the most talkative log level, and then a search for every secret in all that came out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What WeChat and the network do to a send, on the whole bridge: sent again, slowed down, or told (DESIGN 4.2)."""
+"""What WeChat and the network do to a send, on the whole bridge: sent again, slowed down, or told."""
 
 from __future__ import annotations
 

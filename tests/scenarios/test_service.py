@@ -1,4 +1,4 @@
-"""The bridge as a service: ready, alive, stopped in order, and what the others see of it (DESIGN 2, 4.1, 4.3)."""
+"""The bridge as a service: ready, alive, stopped in order, and what the others see of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.manager import ServiceManager
 from tests.support.terminal import Terminal
 
 BRIDGE, HEALTH, INFO = "wx/bridge/state", "wx/bridge/health", "wx/bridge/info"
-STOPS_WITHIN = 5.0  # seconds (DESIGN 2)
+STOPS_WITHIN = 5.0  # seconds that an orderly stop may take
 
 
 def rfc3339(text: str) -> float:

@@ -17,7 +17,7 @@ from tests.support.broker import Mosquitto, free_port
 from tests.support.patient import hanging
 from tests.support.screen import Screen
 from tests.support.terminal import Done, Terminal
-from wx2mqtt.setup.finding import Found, find_brokers
+from wx2mqtt.setup.discover import FoundBroker, find_brokers
 
 # root would write to /etc, and a terminal of tests lies where a service cannot see it
 PROGRAM = """
@@ -323,7 +323,7 @@ async def supervisor(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
     writer.close()
 
 
-async def found_with(data: object, token: str = "token", port: int = 1) -> list[Found]:
+async def found_with(data: object, token: str = "token", port: int = 1) -> list[FoundBroker]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await supervisor(reader, writer, data)
 
@@ -337,7 +337,7 @@ GIVEN = {"host": "core-mosquitto", "port": 1883, "ssl": False, "username": "addo
 
 async def test_home_assistants_supervisor_tells_its_broker():
     (found,) = await found_with(GIVEN)
-    assert found.by == "supervisor"
+    assert found.source == "supervisor"
     assert (found.broker.url, found.broker.username) == ("mqtt://core-mosquitto:1883", "addons")
     assert found.broker.password == "geheim"
 
@@ -354,7 +354,7 @@ async def test_without_the_right_token_nothing_is_asked_or_told():
 
 async def test_a_broker_on_this_machine_is_found(mosquitto: Mosquitto):
     found = await find_brokers({}, "http://127.0.0.1:1", mosquitto.port)
-    assert [(one.by, one.broker.port) for one in found] == [("here", mosquitto.port)]
+    assert [(one.source, one.broker.port) for one in found] == [("here", mosquitto.port)]
     assert await find_brokers({}, "http://127.0.0.1:1", free_port()) == []
 
 

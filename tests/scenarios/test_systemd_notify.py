@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from wx2mqtt.service.systemd import Notifier
+from wx2mqtt.app.systemd import SystemdNotifier
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -30,7 +30,7 @@ def heard(listening):
 
 def test_every_word_arrives_as_systemd_expects_it(manager):
     listening, name = manager
-    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": name})
     before = time.monotonic_ns() // 1000
     for say, expected in (
         (notifier.ready, {"READY": "1"}),
@@ -48,7 +48,7 @@ def test_every_word_arrives_as_systemd_expects_it(manager):
 
 def test_a_status_of_several_lines_cannot_say_anything_else(manager):
     listening, name = manager
-    Notifier({"NOTIFY_SOCKET": name}).status("a\nWATCHDOG=1\nREADY=1 " + "x" * 1000)
+    SystemdNotifier({"NOTIFY_SOCKET": name}).status("a\nWATCHDOG=1\nREADY=1 " + "x" * 1000)
     said = heard(listening)
     assert said.keys() == {"STATUS"}
     assert len(said["STATUS"]) == 300
@@ -56,7 +56,7 @@ def test_a_status_of_several_lines_cannot_say_anything_else(manager):
 
 def test_a_manager_that_does_not_listen_or_read_stops_nobody(manager):
     listening, name = manager
-    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier = SystemdNotifier({"NOTIFY_SOCKET": name})
     for _ in range(2000):
         notifier.watchdog()  # more than any socket holds
     listening.close()

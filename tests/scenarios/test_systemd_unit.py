@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.settings.shape import Kind, dotted, walk
+from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
 UNITS = {"wx2mqtt.service": "wx2mqtt.service", "wx2mqtt@.service": "wx2mqtt@home.service"}
@@ -86,7 +86,9 @@ def test_the_unit_keeps_the_contract(text):
 
 def test_the_credentials_named_in_the_unit_are_secrets_of_the_schema(text):
     secrets = {
-        dotted(path).replace("*", "home") for path, key in walk() if key.kind in {Kind.SECRET, Kind.SECRETS}
+        dotted(path).replace("*", "home")
+        for path, key in walk()
+        if key.kind in {KeyKind.SECRET, KeyKind.SECRETS}
     }
     named = re.findall(r"(?m)^#LoadCredential\w*=([^:]+):", text)
     assert len(named) >= 3

@@ -1,4 +1,4 @@
-"""`wx2mqtt login` and `wx2mqtt run` at a terminal: a person scans the screen (DESIGN 2, P6)."""
+"""`wx2mqtt login` and `wx2mqtt run` at a terminal: a person scans the screen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that must wait: for the first login, for the next one, for the broker, for WeChat's patience (DESIGN 4.2)."""
+"""Commands that must wait: for the first login, for the next one, for the broker, for WeChat's patience."""
 
 from __future__ import annotations
 

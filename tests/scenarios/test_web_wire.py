@@ -13,13 +13,13 @@ import psutil
 import pytest
 
 from tests.support.web import PNG, PaperShelf, options, served
-from wx2mqtt.store.rows import MediaState
-from wx2mqtt.web import connections
+from wx2mqtt.store.records import MediaState
+from wx2mqtt.web import http_limits
 from wx2mqtt.web import server as module
-from wx2mqtt.web.gate import HEAD_BYTES
+from wx2mqtt.web.http_limits import MAX_CONNECTIONS
 from wx2mqtt.web.options import CannotListen
-from wx2mqtt.web.room import MOST
-from wx2mqtt.web.server import Server
+from wx2mqtt.web.request import MAX_HEAD_BYTES
+from wx2mqtt.web.server import WebServer
 
 LARGE = 100_000_000
 HOST = "host: localhost"
@@ -67,7 +67,7 @@ class Line:
 
 
 @asynccontextmanager
-async def line(server: Server) -> AsyncIterator[Line]:
+async def line(server: WebServer) -> AsyncIterator[Line]:
     """A connection to it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
@@ -183,7 +183,7 @@ async def test_a_head_without_end_ends_the_connection(shelf, begun):
         assert shelf.asked == [("a1", 25.0)]
 
 
-@pytest.mark.parametrize("lines", [(HOST, f"x: {'a' * HEAD_BYTES}"), (HOST, *["x: y"] * 7000)])
+@pytest.mark.parametrize("lines", [(HOST, f"x: {'a' * MAX_HEAD_BYTES}"), (HOST, *["x: y"] * 7000)])
 async def test_a_large_head_that_comes_at_once_is_refused(shelf, lines):
     async with served(shelf) as (server, _), line(server) as client:
         client.say("GET /media/a1 HTTP/1.1", *lines)
@@ -251,7 +251,7 @@ async def drained(server):
 
 
 async def test_a_head_that_drips_is_not_waited_for(shelf, monkeypatch):
-    monkeypatch.setattr(connections, "HEAD", 0.2)
+    monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.2)
     async with served(shelf) as (server, _), line(server) as client:
         over = asyncio.create_task(client.over())
         while not over.done():
@@ -262,7 +262,7 @@ async def test_a_head_that_drips_is_not_waited_for(shelf, monkeypatch):
 
 @pytest.mark.parametrize("begun", [b"", b"GET /media/a1 HTTP/1.1\r\nhost: localhost\r\n\r\n"])
 async def test_a_connection_on_which_nobody_asks_ends(shelf, monkeypatch, begun):
-    monkeypatch.setattr(connections, "HEAD", 0.1)
+    monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.1)
     async with served(shelf) as (server, _), line(server) as client:
         client.writer.write(begun)
         answer = await client.over()
@@ -270,7 +270,7 @@ async def test_a_connection_on_which_nobody_asks_ends(shelf, monkeypatch, begun)
 
 
 async def test_a_body_without_end_after_its_answer_ends_the_connection(shelf, monkeypatch):
-    monkeypatch.setattr(connections, "HEAD", 0.3)
+    monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.3)
     async with served(shelf) as (server, _), line(server) as client:
         client.say("POST /nothing HTTP/1.1", HOST, f"content-length: {10**15}")
         assert await client.status() == 413
@@ -285,13 +285,13 @@ async def test_a_body_without_end_after_its_answer_ends_the_connection(shelf, mo
 
 
 async def test_a_client_that_takes_nothing_is_cut_off(large, monkeypatch):
-    monkeypatch.setattr(connections, "STALL", 0.3)
+    monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.3)
     async with served(large) as (server, _), line(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         client.say("GET /media/large HTTP/1.1", HOST)
         await _until_one_is_busy(server)
         await drained(server)
-    assert server._room.guests == []
+    assert server._limiter.connections == []
 
 
 async def _until_one_is_busy(server):
@@ -301,8 +301,8 @@ async def _until_one_is_busy(server):
 
 
 async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(shelf, monkeypatch):
-    monkeypatch.setattr(connections, "STALL", 0.5)
-    monkeypatch.setattr(connections, "HEAD", 0.1)
+    monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.5)
+    monkeypatch.setattr(http_limits, "HEAD_TIMEOUT_SECONDS", 0.1)
     size = 3_000_000
     row = shelf.put("slow", b"", mime="video/mp4")
     os.truncate(shelf.file(row), size)
@@ -323,20 +323,20 @@ async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(sh
 
 async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(shelf):
     async with served(shelf) as (server, http), contextlib.AsyncExitStack() as stack:
-        lines = [await stack.enter_async_context(line(server)) for _ in range(3 * MOST)]
-        for client in lines[:MOST]:
+        lines = [await stack.enter_async_context(line(server)) for _ in range(3 * MAX_CONNECTIONS)]
+        for client in lines[:MAX_CONNECTIONS]:
             assert await client.over() == b""
         assert (await http.get("/media/a1")).status_code == 200
-        assert len(server._room.guests) <= MOST
+        assert len(server._limiter.connections) <= MAX_CONNECTIONS
 
 
 async def test_who_comes_when_everybody_is_busy_is_told_so(shelf):
     shelf.without("p1", MediaState.PENDING)
     async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
-        for _ in range(MOST):
+        for _ in range(MAX_CONNECTIONS):
             client = await stack.enter_async_context(line(server))
             client.say("GET /media/p1 HTTP/1.1", HOST)
-        await shelf.waited_for(MOST)
+        await shelf.waited_for(MAX_CONNECTIONS)
         async with line(server) as late:
             assert (await late.over()).startswith(b"HTTP/1.1 503 ")
         shelf.put("p1", PNG)
@@ -361,18 +361,18 @@ async def test_a_port_that_is_taken_is_said_with_its_cure(shelf, address):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(CannotListen, match=f"port {port} on {address} is in use: choose another"):
-            async with Server(options(host=address, port=port), [shelf]):
+            async with WebServer(options(host=address, port=port), [shelf]):
                 pass
 
 
 async def test_an_address_that_is_not_ours_is_said(shelf):
     with pytest.raises(CannotListen, match="cannot be had"):
-        async with Server(options(host="192.0.2.1"), [shelf]):
+        async with WebServer(options(host="192.0.2.1"), [shelf]):
             pass
 
 
 async def test_on_ipv6_it_says_where_it_is(shelf):
-    async with Server(options(host="::1"), [shelf]) as server:
+    async with WebServer(options(host="::1"), [shelf]) as server:
         assert server.url == f"http://[::1]:{server.port}"
 
 
@@ -390,7 +390,7 @@ async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large)
 
 
 async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
-    monkeypatch.setattr(module, "GRACE", 0.2)
+    monkeypatch.setattr(module, "STOP_GRACE_SECONDS", 0.2)
     async with served(large) as (server, _), line(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         client.say("GET /media/large HTTP/1.1", HOST)
@@ -398,7 +398,7 @@ async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
         async with asyncio.timeout(5):
             await server.stop()
         assert server._state.tasks == set()
-        assert server._room.guests == []
+        assert server._limiter.connections == []
 
 
 async def test_at_the_stop_who_waits_is_told_to_come_again(shelf):

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.home import Phone
 from wx2mqtt.errors import (
-    GatewayError,
+    BackendError,
     LoggedOut,
     LoginRefused,
     OutcomeUnknown,
@@ -21,6 +21,7 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
+from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import (
     Attachment,
     Blob,
@@ -37,22 +38,25 @@ from wx2mqtt.model import (
 from wx2mqtt.simulator.kinds import all_kinds
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.simulator.speech import Speech, say
-from wx2mqtt.wechat.gateway import (
-    Answered,
-    AskPhone,
+from wx2mqtt.simulator.speech import SpeechOrder, say
+from wx2mqtt.wechat.backend import (
     Batch,
-    CodeOver,
+    ConfirmOnPhone,
     LoggedIn,
     LoginStep,
+    PollFailing,
+    PollRecovered,
+    QrExpired,
     Scanned,
     ShowQr,
-    Unanswered,
 )
-from wx2mqtt.wechat.webwx.gateway import WebWx
-from wx2mqtt.words import Language
+from wx2mqtt.wechat.webwx.backend import WebWxBackend
 
-IN_BETWEEN = (CodeOver, Unanswered, Answered)  # steps that tell how it goes, and have tests of their own
+IN_BETWEEN = (
+    QrExpired,
+    PollFailing,
+    PollRecovered,
+)  # steps that tell how it goes, and have tests of their own
 PATIENCE = 20.0  # seconds, for what comes at once
 TO_MYSELF = Draft(chat=Handle("filehelper"), kind=Kind.TEXT, text="too late")
 QUICK = {"login": 3.0, "synccheck": 3.0, "webwxsync": 1.0, "webwxsendmsg": 1.0, "webwxbatchgetcontact": 3.0}
@@ -83,12 +87,12 @@ class Account:
         self.vault = Paper()
         self.cursor = Cursor("")
         self.login: LoggedIn | None = None
-        self.gateways: list[WebWx] = []
+        self.gateways: list[WebWxBackend] = []
         self.gateway = self.fresh()
 
-    def fresh(self, language: Language = "en") -> WebWx:
+    def fresh(self, language: Language = "en") -> WebWxBackend:
         """A gateway as after a start, on the same vault; the old one is left as a killed one would be."""
-        self.gateway = WebWx(self.vault, endpoint=self.sim.url, language=language, timeouts=QUICK)
+        self.gateway = WebWxBackend(self.vault, endpoint=self.sim.url, language=language, timeouts=QUICK)
         self.gateways.append(self.gateway)
         return self.gateway
 
@@ -107,7 +111,9 @@ class Account:
 
     async def people(self) -> dict[str, Contact]:
         """Everybody by the world's name."""
-        contacts = {one.handle: one async for page in self.gateway.people(lambda _: None) for one in page}
+        contacts = {
+            one.handle: one async for page in self.gateway.list_contacts(lambda _: None) for one in page
+        }
         return {name: contacts[handle] for name, handle in (await self.names()).items() if handle in contacts}
 
     async def names(self) -> dict[str, Handle]:
@@ -132,7 +138,7 @@ class Account:
                 except Unreachable:
                     continue
                 self.cursor = batch.cursor
-                assert batch.unread == 0
+                assert batch.unreadable_count == 0
                 found += batch.items
         return found
 
@@ -324,7 +330,7 @@ async def test_a_login_that_ended_meanwhile_is_asked_for_on_the_phone(online: Ac
     await online.phone.post("logout", retcode=retcode)
     online.fresh()
     steps = await online.log_in(resume=True)
-    assert [type(step) for step in steps] in ([AskPhone, LoggedIn], [AskPhone, Scanned, LoggedIn])
+    assert [type(step) for step in steps] in ([ConfirmOnPhone, LoggedIn], [ConfirmOnPhone, Scanned, LoggedIn])
     assert await online.texts(0) == []
 
 
@@ -352,7 +358,7 @@ async def test_everybody_is_there_once_with_the_right_kind(account: Account) -> 
     await account.phone.post("settings", page_size=50, empty_contacts=1)
     await account.log_in()
     counts: list[int] = []
-    pages = [page async for page in account.gateway.people(counts.append)]
+    pages = [page async for page in account.gateway.list_contacts(counts.append)]
     contacts = [contact for page in pages for contact in page]
     handles = [contact.handle for contact in contacts]
     assert len(handles) == len(set(handles)) == counts[-1]
@@ -470,7 +476,7 @@ async def test_a_poll_that_hangs_is_given_up(online: Account) -> None:
     await online.phone.post("fault", endpoint="synccheck", kind="hang")
     with pytest.raises(Unreachable) as cut:
         await online.next()
-    assert cut.value.hung
+    assert cut.value.poll_timed_out
 
 
 async def test_groups_senders_and_mentions(online: Account) -> None:
@@ -590,7 +596,7 @@ async def test_texts_arrive_as_they_were_written(online: Account, text: str) -> 
     ids=lambda value: value["kind"] if isinstance(value, dict) else value.__name__,
 )
 async def test_what_a_fault_says_of_a_text(
-    online: Account, fault: dict[str, Any], error: type[GatewayError]
+    online: Account, fault: dict[str, Any], error: type[BackendError]
 ) -> None:
     await online.phone.post("fault", endpoint="webwxsendmsg", **fault)
     with pytest.raises(error):
@@ -621,7 +627,7 @@ async def test_sends_go_on_beside_a_poll(online: Account) -> None:
 
 
 async def test_nothing_answers_where_nobody_listens(tmp_path: Path, unused_tcp_port: int) -> None:
-    gateway = WebWx(Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
+    gateway = WebWxBackend(Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
     with pytest.raises(Unreachable, match="no connection"):
         async for _ in gateway.login(resume=True):
             pass
@@ -686,12 +692,12 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         sim.wechat.settings.change({"autoscan": True})
-        gateway = WebWx(Paper(), timeouts=QUICK)
+        gateway = WebWxBackend(Paper(), timeouts=QUICK)
         async with asyncio.timeout(PATIENCE):
             (*_, login) = [step async for step in gateway.login(resume=False)]
             assert isinstance(login, LoggedIn)
-            assert [page async for page in gateway.people(lambda _: None)]
-            say(sim.wechat, Speech(sender="wife", to="me", text="hello"))
+            assert [page async for page in gateway.list_contacts(lambda _: None)]
+            say(sim.wechat, SpeechOrder(sender="wife", to="me", text="hello"))
             batch = await gateway.receive(login.cursor)
             await gateway.send(TO_MYSELF, SendKey("17000000000000001"))
             await gateway.send(picture_in(tmp_path), SendKey("17000000000000002"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.test_webwx import QUICK, Account, account_on
-from wx2mqtt.errors import GatewayError, LoggedOut, NothingYet, Rejected, Throttled, Unreachable
+from wx2mqtt.errors import BackendError, LoggedOut, NoContentYet, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Kind, MediaRef, Message
 from wx2mqtt.simulator.server import Simulator
 
@@ -108,9 +108,9 @@ async def test_a_large_one_comes_in_pieces(online: Account) -> None:
         ("bad_status_line", None, Unreachable),
         ("status", 302, Unreachable),
         ("status", 503, Unreachable),
-        ("status", 404, NothingYet),
+        ("status", 404, NoContentYet),
         ("status", 410, Rejected),
-        ("empty", None, NothingYet),
+        ("empty", None, NoContentYet),
         ("html", None, Rejected),
         ("ret", 1, Rejected),
         ("ret", -1, Unreachable),
@@ -119,13 +119,13 @@ async def test_a_large_one_comes_in_pieces(online: Account) -> None:
     ],
 )
 async def test_trouble_says_what_to_do_and_the_next_try_succeeds(
-    online: Account, fault: str, value: int | None, error: type[GatewayError]
+    online: Account, fault: str, value: int | None, error: type[BackendError]
 ) -> None:
     message = await said(online, "image", bytes_of=100_000)
     await online.phone.post("fault", endpoint=PICTURE, kind=fault, value=value)
     with pytest.raises(error) as trouble:
         await fetched(online, message.media)
-    assert isinstance(trouble.value, NothingYet) is (error is NothingYet)
+    assert isinstance(trouble.value, NoContentYet) is (error is NoContentYet)
     assert getattr(trouble.value, "code", "gone") == "gone"
     assert await fetched(online, message.media) == await online.phone.content(message.id)
 
@@ -156,7 +156,7 @@ async def test_bytes_of_an_earlier_login_are_tried_and_fail_cleanly(online: Acco
     assert message.media is not None
     try:
         content = await fetched(online, message.media)
-    except GatewayError as why:
+    except BackendError as why:
         assert not isinstance(why, LoggedOut)
     else:
         assert content == await online.phone.content(message.id)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.home import Home, at_home
 
-SAID_WITHIN = 45.0  # seconds of failing answers (DESIGN 4.3)
+SAID_WITHIN = 45.0  # seconds of failing answers after which the state must say so
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ autosave_interval 1
 autosave_on_changes true
 max_queued_messages 0
 """
-"""Survives kill -9 with its sessions, queues and retained messages (mqtt-bridges 0.6)."""
+"""Survives kill -9 with its sessions, queues and retained messages (mqtt 0.6.1)."""
 
 
 def free_port() -> int:

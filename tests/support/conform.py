@@ -12,9 +12,9 @@ from weakref import WeakSet
 from jsonschema import Draft202012Validator
 
 from tests.support.ear import EARS, Ear, Heard
-from wx2mqtt.mqtt.topics import TABLE, Topic
-from wx2mqtt.schemas.documents import PAYLOADS, definitions
-from wx2mqtt.schemas.shape import strict
+from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topic
+from wx2mqtt.schemas.documents import TOPIC_SCHEMAS, all_definitions
+from wx2mqtt.schemas.json_schema import strict
 
 MOST = 200
 """Payloads of one row of the table that are looked at in one test, and people of one directory: the rest is alike."""
@@ -22,7 +22,7 @@ PNG = b"\x89PNG\r\n"
 
 _PATTERNS = [  # the longest first: bridge/response/contacts is not contacts
     (topic, re.compile("(?:.+)/" + re.sub("<.+?>", "([^/]+)", topic.pattern)))
-    for topic in sorted(TABLE, key=lambda one: -one.pattern.count("/"))
+    for topic in sorted(TOPIC_TABLE, key=lambda one: -one.pattern.count("/"))
     if topic.by_bridge
 ]
 
@@ -83,7 +83,7 @@ def faults(topic: Topic, heard: Heard) -> list[str]:
     except UnicodeDecodeError:
         return ["is not UTF-8"]
     if topic.content_type == "text/plain":
-        name = PAYLOADS.get(topic.pattern)
+        name = TOPIC_SCHEMAS.get(topic.pattern)
         return of(name, said) if name else []
     return of(_name(topic, heard.topic, body := json.loads(said)), _less(body))
 
@@ -98,7 +98,7 @@ def _name(topic: Topic, written: str, body: Any) -> str:
         case "bridge/response/<name>":
             name = f"response_{written.rpartition('/')[2]}"
             return name if name in definitions_now() else "error"
-    return PAYLOADS[topic.pattern]
+    return TOPIC_SCHEMAS[topic.pattern]
 
 
 def _less(body: Any) -> Any:
@@ -125,7 +125,7 @@ def _said(error: Any) -> str:
 @cache
 def definitions_now() -> dict[str, Any]:
     """All schemas, closed: a key that nobody described is a fault of ours."""
-    closed = strict({**definitions()})
+    closed = strict({**all_definitions()})
     assert isinstance(closed, dict)
     return closed
 

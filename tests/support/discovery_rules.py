@@ -1,4 +1,4 @@
-"""What Home Assistant demands of a device discovery payload, as measured on the real one (mqtt-bridges 2).
+"""What Home Assistant demands of a device discovery payload, as measured on the real one (mqtt 2).
 
 Stricter than it where it would only drop a key in silence: here such a key is a fault.
 """

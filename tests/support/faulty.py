@@ -6,28 +6,28 @@ import asyncio
 import sys
 from pathlib import Path
 
-from wx2mqtt.app.running import Surroundings, run
-from wx2mqtt.bridge.inbound import Inbound
-from wx2mqtt.service import logs
-from wx2mqtt.service.systemd import Notifier
-from wx2mqtt.settings.load import load
-from wx2mqtt.wechat.gateway import Batch
+from wx2mqtt.app import logs
+from wx2mqtt.app.application import RunEnvironment, run
+from wx2mqtt.app.systemd import SystemdNotifier
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.settings.loader import load
+from wx2mqtt.wechat.backend import Batch
 
 POISON = "a fault of ours"
 
 
 def poison() -> None:
     """It does not come again, so that what it held up is seen to go on."""
-    sound, poisoned = Inbound.take, False
+    sound, poisoned = InboundMessages.store, False
 
-    async def take(self: Inbound, batch: Batch, login_id: str) -> None:
+    async def take(self: InboundMessages, batch: Batch, login_id: str) -> None:
         nonlocal poisoned
         if not poisoned and any(getattr(item, "text", "") == POISON for item in batch.items):
             poisoned = True
             raise RuntimeError("ours")
         await sound(self, batch, login_id)
 
-    Inbound.take = take  # type: ignore[method-assign]
+    InboundMessages.store = take  # type: ignore[method-assign]
 
 
 def main(config: Path) -> None:
@@ -35,7 +35,7 @@ def main(config: Path) -> None:
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
     poison()
-    asyncio.run(run(loaded, Surroundings(env={}, notifier=Notifier({}))))
+    asyncio.run(run(loaded, RunEnvironment(env={}, notifier=SystemdNotifier({}))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What went in at both ends and what came out: every broken promise as a sentence. Pure (DESIGN 1, P1 and P2).
+"""Each broken promise (README, "What it promises") as a sentence, from what went in and came out. Pure.
 
 Texts must be unlike each other: `<chat>/<number>` from WeChat, anything from MQTT.
 """
@@ -53,7 +53,7 @@ class Ledger:
     # WeChat to MQTT
 
     def wrong_messages(self, heard: Sequence[Heard]) -> Iterator[str]:
-        """P1: each published, in order per chat, with the same id and seq if it is published again."""
+        """Yields messages that are lost, out of order in their chat, or repeated with another id or seq."""
         firsts: dict[int, Heard] = {}
         for one in self._on(heard, "in/"):
             first = firsts.setdefault(one.body["seq"], one)
@@ -83,7 +83,7 @@ class Ledger:
     # MQTT to WeChat
 
     def wrong_commands(self, heard: Sequence[Heard], sent: Sequence[Sent]) -> Iterator[str]:
-        """P2: one result each, delivered once unless it says otherwise, in order per chat."""
+        """Yields commands without one result, sent twice without saying so, or out of order."""
         results: dict[str, dict[str, Any]] = {}
         for one in self._on(heard, "result/"):
             first = results.setdefault(one.body["id"], one.body)

@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from wx2mqtt.mqtt.client import MqttLink
-from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected, Publication, Subscription
-from wx2mqtt.mqtt.options import Options
+from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication, Subscription
+from wx2mqtt.mqtt.client import MqttClient
+from wx2mqtt.mqtt.options import MqttOptions
 
 PATIENCE = 10.0
 WILL = Publication(topic="wx/bridge/state", payload=b"offline", retain=True, content_type="text/plain")
@@ -21,23 +21,23 @@ class Told:
     def __init__(self) -> None:
         self.events: list[object] = []
         self.sessions = 0
-        self.link: MqttLink
+        self.link: MqttClient
         self._connected: asyncio.Queue[Connected] = asyncio.Queue()
         self._disconnected: asyncio.Queue[Disconnected] = asyncio.Queue()
         self._delivered: asyncio.Queue[Delivery] = asyncio.Queue()
 
-    async def session_begins(self) -> None:
+    async def on_session_start(self) -> None:
         self.sessions += 1
 
-    def connected(self, connection: Connected) -> None:
+    def on_connected(self, connection: Connected) -> None:
         self.events.append(connection)
         self._connected.put_nowait(connection)
 
-    def disconnected(self, gone: Disconnected) -> None:
+    def on_disconnected(self, gone: Disconnected) -> None:
         self.events.append(gone)
         self._disconnected.put_nowait(gone)
 
-    def delivered(self, delivery: Delivery) -> None:
+    def on_delivery(self, delivery: Delivery) -> None:
         self.events.append(delivery)
         self._delivered.put_nowait(delivery)
 
@@ -64,21 +64,21 @@ class Told:
         return await asyncio.wait_for(self.publish(publication), PATIENCE)
 
 
-def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -> Options:
+def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -> MqttOptions:
     """Options with what most tests do not care for."""
     wanted: dict[str, Any] = {
         "client_id": "wx2mqtt-test",
         "will": WILL,
         "subscriptions": tuple(Subscription(filter=name) for name in filters),
     } | more
-    return Options(urls=urls, **wanted)
+    return MqttOptions(urls=urls, **wanted)
 
 
 @contextlib.asynccontextmanager
 async def linked(*urls: str, listener: Told | None = None, **more: Any) -> AsyncIterator[Told]:
     """A running link to these URLs; it is cancelled at the end, as the bridge does it."""
     told = listener or Told()
-    told.link = MqttLink(options(*urls, **more), chance=lambda: 0.0)
+    told.link = MqttClient(options(*urls, **more), chance=lambda: 0.0)
     task = asyncio.create_task(told.link.run(told))
     try:
         yield told

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Owner
 from wx2mqtt.simulator.kinds import all_kinds, build
-from wx2mqtt.simulator.saying import Asked
-from wx2mqtt.simulator.world import Person
-from wx2mqtt.wechat.answers import parsed
-from wx2mqtt.wechat.webwx import messages, responses
-from wx2mqtt.wechat.webwx.roster import Roster
+from wx2mqtt.simulator.message_request import MessageDetails
+from wx2mqtt.simulator.world import WorldPerson
+from wx2mqtt.wechat.json_reader import parse_json
+from wx2mqtt.wechat.webwx.groups import GroupMembers
+from wx2mqtt.wechat.webwx.protocol import messages, responses
 
 # Of a hundred messages; the rest are texts. The kinds are the simulator's.
 SHARES = {
@@ -66,12 +66,12 @@ def cost_of_each(count: int) -> Cost:
 
 def _cost(kinds: Sequence[str], count: int) -> float:
     answers = _answers(kinds, count)
-    view = Roster(OWNER)
-    view.learn([Contact(handle=Handle(FRIEND), kind=ChatKind.FRIEND, nickname="老婆")])
+    view = GroupMembers(OWNER)
+    view.update([Contact(handle=Handle(FRIEND), kind=ChatKind.FRIEND, nickname="老婆")])
     began = time.process_time()
     for answer in answers:
-        for entry in responses.synced(parsed(answer)).messages:
-            messages.read(entry, view, "zh", 0)
+        for entry in responses.read_sync(parse_json(answer)).messages:
+            messages.read_message(entry, view, "zh", 0)
     return (time.process_time() - began) / count * 1e6
 
 
@@ -129,5 +129,7 @@ def _entry(kind: str, number: int) -> dict[str, object]:
         "HasProductId": 0,
         **nothing,
         **zero,
-        **build(kind, said, number, Person(id="wife", nickname="老婆"), Asked(language="zh_CN")),
+        **build(
+            kind, said, number, WorldPerson(id="wife", nickname="老婆"), MessageDetails(language="zh_CN")
+        ),
     }

@@ -8,19 +8,18 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
-from wx2mqtt.bridge.calls import Calls
-from wx2mqtt.bridge.health import Counters, Seen
-from wx2mqtt.bridge.people.identity import Entry
-from wx2mqtt.bridge.state import NEEDS, Login
-from wx2mqtt.bridge.view import Found, Line
+from wx2mqtt.bridge.health import BrokerCounters, CallStatistics, HealthSnapshot
+from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
+from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.view import MessageLine, PeoplePage
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.rows import CommandRow, CommandState, Stats
-from wx2mqtt.web.views import Bridge
+from wx2mqtt.store.records import CommandRow, CommandState, JournalStats
+from wx2mqtt.web.views import BridgeState
 
 NOW = 1_795_600_800_000  # 2026-11-25T10:00:00Z
-STATS = Stats(
+STATS = JournalStats(
     waiting_publications=0,
     oldest_publication=None,
     waiting_commands=0,
@@ -32,13 +31,13 @@ STATS = Stats(
 )
 
 
-def seen(**more: Any) -> Seen:
+def seen(**more: Any) -> HealthSnapshot:
     """How an account does that does well; `stats` may be a mapping over the usual ones."""
     values: dict[str, Any] = {
         "now": NOW,
         "login": login(),
         "last_answer": NOW - 1500,
-        "counters": Counters(started=NOW - 60_000, connects=1),
+        "counters": BrokerCounters(started=NOW - 60_000, connects=1),
         "received": {},
         "published": 7,
         "results": {},
@@ -51,21 +50,21 @@ def seen(**more: Any) -> Seen:
         **more,
     }
     stats = values.pop("stats", {})
-    return Seen(stats=replace(STATS, **stats), **values)
+    return HealthSnapshot(stats=replace(STATS, **stats), **values)
 
 
-def login(state: LoginState = LoginState.ONLINE, **more: Any) -> Login:
+def login(state: LoginState = LoginState.ONLINE, **more: Any) -> LoginStatus:
     """A login in that state."""
-    return Login(**{"state": state, "needs": NEEDS[state], "since": NOW - 60_000, **more})
+    return LoginStatus(**{"state": state, "needs": NEEDS[state], "since": NOW - 60_000, **more})
 
 
-def line(**more: Any) -> Line:
+def line(**more: Any) -> MessageLine:
     """A text of 老婆."""
     usual: dict[str, Any] = {
         "time": "2026-11-25T09:59:00.000Z", "user": "wife", "chat": "老婆", "group": False, "sender": "老婆",
         "own": False, "kind": "text", "text": "开灯 ☀", "media": "",
     }  # fmt: skip
-    return Line(**{**usual, **more})
+    return MessageLine(**{**usual, **more})
 
 
 def command(result: Result | None = None, text: str = "Dinner is ready", **more: Any) -> CommandRow:
@@ -86,13 +85,13 @@ def result(
     return Result(id="c1", user="wife", status=status, code=code, message=message, time=NOW)
 
 
-def entry(user: str = "wife", **more: Any) -> Entry:
+def entry(user: str = "wife", **more: Any) -> DirectoryEntry:
     """One of the people."""
     values: dict[str, Any] = {
         "user": user, "kind": ChatKind.FRIEND, "name": user, "remark": "", "nickname": user, "matched_by": "remark",
         "trusted": False, "removed": False, "closed": False,
     }  # fmt: skip
-    return Entry(**{**values, **more})
+    return DirectoryEntry(**{**values, **more})
 
 
 class PaperView:
@@ -101,47 +100,47 @@ class PaperView:
     def __init__(self, name: str = "home", base: str = "wx") -> None:
         self.name = name
         self.topics = Topics(base)
-        self.calls = Calls()
+        self.calls = CallStatistics()
         self.login = login()
-        self.owner = "王小明"
-        self.oneself = "filehelper"
-        self.code = b""
-        self.facts: Seen | Exception = seen()
-        self.messages: list[Line] = []
+        self.owner_name = "王小明"
+        self.test_recipient = "filehelper"
+        self.qr_png = b""
+        self.facts: HealthSnapshot | Exception = seen()
+        self.messages: list[MessageLine] = []
         self.rows: list[CommandRow] = []
-        self.everybody: list[Entry] = []
+        self.everybody: list[DirectoryEntry] = []
         self.done: list[tuple[str, ...]] = []
         self.reads = 0
         self.hangs: Callable[[], Awaitable[object]] | None = None
         self.broken: Exception | None = None
 
-    async def seen(self) -> Seen:
+    async def snapshot(self) -> HealthSnapshot:
         await self._read()
         if isinstance(self.facts, Exception):
             raise self.facts
         return replace(self.facts, login=self.login)
 
-    async def lines(self, limit: int) -> list[Line]:
+    async def recent_messages(self, limit: int) -> list[MessageLine]:
         await self._read()
         return self.messages[:limit]
 
-    async def commands(self, limit: int) -> list[CommandRow]:
+    async def recent_commands(self, limit: int) -> list[CommandRow]:
         await self._read()
         return self.rows[:limit]
 
-    def people(self, query: str, offset: int, limit: int) -> Found:
+    def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         found = [one for one in self.everybody if query.casefold() in one.name.casefold()]
-        return Found(count=len(found), entries=found[offset : offset + limit])
+        return PeoplePage(count=len(found), entries=found[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
         await self._read()
         self.done.append(("send", user, text, command_id))
 
-    def log_in(self) -> None:
+    def request_login(self) -> None:
         self.done.append(("login",))
 
-    def give_number(self, number: str) -> bool:
-        self.done.append(("number", number))
+    def enter_verification_code(self, code: str) -> bool:
+        self.done.append(("number", code))
         return self.login.needs is Needs.CODE
 
     async def log_out(self) -> None:
@@ -161,9 +160,9 @@ class PaperView:
         self.broken = StoreError("the disk is away")
 
 
-def bridge(*views: PaperView, **more: Any) -> Bridge:
+def bridge(*views: PaperView, **more: Any) -> BridgeState:
     """A bridge of these accounts."""
-    return Bridge(accounts=lambda: views, **more)
+    return BridgeState(accounts=lambda: views, **more)
 
 
 async def never() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication
+from wx2mqtt.mqtt.broker import Connected, Delivery, Publication, PublishCallback
 
 PATIENCE = 5.0
 
@@ -22,7 +22,7 @@ def connected(number: int = 1, **more: Any) -> Connected:
         "receive_maximum": 100,
         "packet_limit": None,
         "retain_available": True,
-        "connection": number,
+        "connection_number": number,
     }
     return Connected(**{**values, **more})
 
@@ -32,7 +32,7 @@ class Sent:
     """One publish as it reached the broker, and how to answer it."""
 
     publication: Publication
-    acknowledged: Acknowledged
+    acknowledged: PublishCallback
 
     @property
     def topic(self) -> str:
@@ -44,26 +44,26 @@ class Sent:
 
 
 class PaperLink:
-    """A `Link` whose broker is the test. `sent` is all that ever came, `open` what has no answer yet.
+    """A `BrokerClient` whose broker is the test. `sent` is all that ever came, `open` what has no answer yet.
 
     With `takes` true it acknowledges at once.
     """
 
     def __init__(self, *, takes: bool = False) -> None:
         self.takes = takes
-        self.current: Connected | None = None
+        self.connection: Connected | None = None
         self.sent: list[Sent] = []
         self.open: list[Sent] = []
         self.most_open = 0
-        self.moves_by = 0.0
+        self.progress_deadline = 0.0
         self._changed = asyncio.Event()
         self._connections = 0
 
-    def publish(self, publication: Publication, acknowledged: Acknowledged) -> None:
-        if self.current is None:
-            acknowledged(NotConnected())
+    def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
+        if self.connection is None:
+            on_acknowledged(NotConnected())
             return
-        one = Sent(publication, acknowledged)
+        one = Sent(publication, on_acknowledged)
         self.sent.append(one)
         self.open.append(one)
         self.most_open = max(self.most_open, len(self.open))
@@ -74,7 +74,7 @@ class PaperLink:
     def acknowledge(self, delivery: Delivery) -> None:
         """Nothing is ever delivered."""
 
-    def pause(self, *, paused: bool) -> None:
+    def set_paused(self, *, paused: bool) -> None:
         """Nothing is ever delivered."""
 
     async def run(self, listener: object) -> None:
@@ -85,12 +85,12 @@ class PaperLink:
     def connect(self, **more: Any) -> Connected:
         """Let the bridge in; whoever listens must be told by the test."""
         self._connections += 1
-        self.current = connected(self._connections, **more)
-        return self.current
+        self.connection = connected(self._connections, **more)
+        return self.connection
 
     def hang_up(self) -> None:
         """The connection is gone; every open publish is told so."""
-        self.current = None
+        self.connection = None
         gone, self.open = self.open, []
         for one in gone:
             one.acknowledged(NotConnected())

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from wx2mqtt.doctor.chart import Chart, Row
-from wx2mqtt.doctor.examination import examine
-from wx2mqtt.settings.load import load
+from wx2mqtt.diagnostics.report import CheckReport, CheckResult
+from wx2mqtt.diagnostics.runner import run_checks
+from wx2mqtt.settings.loader import load
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +52,7 @@ async def hanging() -> AsyncIterator[int]:
         await server.wait_closed()
 
 
-async def examined(folder: Path, url: str | list[str], endpoint: str, **more: Any) -> Chart:
+async def examined(folder: Path, url: str | list[str], endpoint: str, **more: Any) -> CheckReport:
     """What the doctor finds with this configuration; `mqtt`, `account` and others are laid over the usual."""
     mqtt, account = more.pop("mqtt", {}), more.pop("account", {})
     settings = {
@@ -63,19 +63,19 @@ async def examined(folder: Path, url: str | list[str], endpoint: str, **more: An
     }
     file = folder / "wx2mqtt.yaml"
     file.write_text(yaml.safe_dump(settings, allow_unicode=True))
-    return await examine(load(file, {}), {})
+    return await run_checks(load(file, {}), {})
 
 
-def verdicts(chart: Chart, *but: str) -> dict[str, str]:
+def verdicts(chart: CheckReport, *but: str) -> dict[str, str]:
     """By check; of rights also their subject. Without those named in `but`."""
     return {
-        f"{row.check} {row.subject}" if row.check in ("publish", "receive") else row.check: str(row.verdict)
-        for row in chart.rows
+        f"{row.check} {row.subject}" if row.check in ("publish", "receive") else row.check: str(row.status)
+        for row in chart.results
         if row.check not in but
     }
 
 
-def row(chart: Chart, check: str, subject: str = "") -> Row:
+def row(chart: CheckReport, check: str, subject: str = "") -> CheckResult:
     """The one row of this check, of this subject if one is named."""
-    (found,) = [one for one in chart.rows if one.check == check and subject in ("", one.subject)]
+    (found,) = [one for one in chart.results if one.check == check and subject in ("", one.subject)]
     return found

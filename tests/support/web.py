@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 
 from wx2mqtt.model import Blob, MediaRef
-from wx2mqtt.store.rows import MediaRow, MediaState, Part
-from wx2mqtt.web.options import Options
-from wx2mqtt.web.server import Server
-from wx2mqtt.web.site import site
-from wx2mqtt.web.views import Bridge
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
+from wx2mqtt.web.options import WebOptions
+from wx2mqtt.web.routes import web_application
+from wx2mqtt.web.server import WebServer
+from wx2mqtt.web.views import BridgeState
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z
@@ -52,7 +52,7 @@ class PaperShelf:
     def without(self, media_id: str, state: MediaState, *, name: str = "", **more: Any) -> MediaRow:
         """Bytes that are not there."""
         usual: dict[str, Any] = {
-            "part": Part.WHOLE, "kind": "image", "message_id": "1", "user": "wife", "tries": 0, "empty": 0,
+            "part": MediaPart.WHOLE, "kind": "image", "message_id": "1", "user": "wife", "tries": 0, "empty": 0,
             "due": None, "created": FETCHED - 1000, "why": "", "blob": None, "fetched": FETCHED,
         }  # fmt: skip
         row = MediaRow(
@@ -95,24 +95,24 @@ class Hand:
         return self.now
 
 
-def options(**more: Any) -> Options:
+def options(**more: Any) -> WebOptions:
     """Those of a server on loopback; `more` over them."""
-    return Options(**{"host": "127.0.0.1", "port": 0, **more})
+    return WebOptions(**{"host": "127.0.0.1", "port": 0, **more})
 
 
 def on_paper(
     shelf: PaperShelf | list[PaperShelf],
-    wanted: Options | None = None,
+    wanted: WebOptions | None = None,
     *,
     client: str = "127.0.0.1",
     closing: asyncio.Event | None = None,
     clock: Hand | None = None,
-    bridge: Bridge | None = None,
+    bridge: BridgeState | None = None,
     **http: Any,
 ) -> httpx.AsyncClient:
     """A client of the application itself: no socket, the same answers. `client` is its address."""
     shelves = shelf if isinstance(shelf, list) else [shelf]
-    app = site(wanted or options(), shelves, closing or asyncio.Event(), clock or Hand(), bridge)
+    app = web_application(wanted or options(), shelves, closing or asyncio.Event(), clock or Hand(), bridge)
     transport = httpx.ASGITransport(app=app, client=(client, 40_000), raise_app_exceptions=False)
     usual: dict[str, Any] = {"base_url": "http://127.0.0.1:8099", "trust_env": False}
     return httpx.AsyncClient(transport=transport, **{**usual, **http})
@@ -120,11 +120,11 @@ def on_paper(
 
 @asynccontextmanager
 async def served(
-    shelf: PaperShelf | None = None, bridge: Bridge | None = None, **more: Any
-) -> AsyncIterator[tuple[Server, httpx.AsyncClient]]:
+    shelf: PaperShelf | None = None, bridge: BridgeState | None = None, **more: Any
+) -> AsyncIterator[tuple[WebServer, httpx.AsyncClient]]:
     """A running server, and a client of it."""
     async with (
-        Server(options(**more), [] if shelf is None else [shelf], bridge) as server,
+        WebServer(options(**more), [] if shelf is None else [shelf], bridge) as server,
         httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http,
     ):
         yield server, http

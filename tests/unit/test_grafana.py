@@ -15,10 +15,10 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.page import PaperView, bridge, seen
-from wx2mqtt.bridge.health import problems
+from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.model import LoginState, Status
-from wx2mqtt.web.metrics.families import PREFIX, write
-from wx2mqtt.web.metrics.reading import read
+from wx2mqtt.web.metrics_exposition import METRIC_PREFIX, encode_metrics
+from wx2mqtt.web.metrics_snapshot import read_metrics
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "wx2mqtt.json").read_text())
@@ -42,7 +42,7 @@ async def exposition() -> str:
     view = PaperView()
     view.calls.observe("webwxsync", "200", 0.1)
     view.facts = seen(results={("sent", "ok"): 1}, received={"echoes": 1})
-    return write(await read(bridge(view)), "")[0].decode()
+    return encode_metrics(await read_metrics(bridge(view)), "")[0].decode()
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def counted() -> dict[str, set[str]]:
 
 
 def names(expression: str) -> set[str]:
-    return set(re.findall(rf"\b(?:{PREFIX}|process_)\w+", expression))
+    return set(re.findall(rf"\b(?:{METRIC_PREFIX}|process_)\w+", expression))
 
 
 @pytest.mark.parametrize("expression", ALL)
@@ -84,7 +84,7 @@ async def test_the_legends_name_labels_that_there_are(counted):
 
 async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
     shown = set().union(*map(names, ALL))
-    hidden = {name for name in counted if name.startswith(PREFIX)} - shown
+    hidden = {name for name in counted if name.startswith(METRIC_PREFIX)} - shown
     ours = {name.removesuffix("_count").removesuffix("_sum") for name in hidden}
     assert ours - {"wx2mqtt_wechat_request_seconds"} == {
         "wx2mqtt_commands_total",
@@ -100,7 +100,7 @@ def test_values_that_are_asked_for_exist():
     values = {
         "state": {str(one) for one in LoginState},
         "status": {str(one) for one in Status},
-        "problem": set(problems(seen())),
+        "problem": set(health_problems(seen())),
         "direction": {"in", "out"},
     }
     for expression in ALL:

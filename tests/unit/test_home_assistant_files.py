@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from wx2mqtt.mqtt.discovery import Device, announcement
-from wx2mqtt.mqtt.topics import TABLE, Topics
+from wx2mqtt.mqtt.discovery import Device, discovery_config
+from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
 
 FOLDER = Path(__file__).parents[2] / "deploy/home-assistant"
 BLUEPRINTS = sorted((FOLDER / "blueprints").glob("*.yaml"))
@@ -61,7 +61,7 @@ def texts(value: Any) -> list[str]:
 def announced() -> set[str]:
     """The entity ids of the account `home`, without those of people."""
     device = Device(account="home", topics=Topics("wx"), backend="webwx", version="1", language="en")
-    components = json.loads(announcement(device).payload)["components"]
+    components = json.loads(discovery_config(device).payload)["components"]
     return {one["default_entity_id"] for one in components.values()}
 
 
@@ -109,7 +109,7 @@ class TestBlueprint:
             "{{ base }}/out/{{ repeat.item }}",
             "{{ base }}/out/{{ trigger.to_state.attributes.user }}",
         }
-        assert any(row.pattern == "out/<user>" and not row.by_bridge for row in TABLE)
+        assert any(row.pattern == "out/<user>" and not row.by_bridge for row in TOPIC_TABLE)
 
 
 @pytest.mark.parametrize("name", ["dashboard.yaml", "README.md", "README.zh.md"])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.mqtt.topics import TABLE
+from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "node-red"
 FILES = sorted(FOLDER.glob("*.json"))
@@ -42,7 +42,7 @@ def one(nodes, kind):
 def is_known(topic):
     """Whether the bridge knows such a topic; `+`, `${…}` and an open end stand for any level."""
     concrete = re.sub(r"\$\{[^}]+\}|\+|(?<=/)$", "any", topic)
-    patterns = [*(known.pattern for known in TABLE), "out/<user>/image"]
+    patterns = [*(known.pattern for known in TOPIC_TABLE), "out/<user>/image"]
     return any(re.fullmatch("wx/" + re.sub("<[^>]+>", "[^/]+", pattern), concrete) for pattern in patterns)
 
 
@@ -164,7 +164,7 @@ def test_all_flows_can_share_a_client_of_the_broker():
     for node in of_type(NODES, "mqtt in"):
         options = tuple(node[key] for key in ("qos", "nl", "rap", "rh"))
         assert asked.setdefault(node["topic"], options) == options, node["topic"]
-    retained = {f"wx/{topic.pattern}" for topic in TABLE if topic.retained}
+    retained = {f"wx/{topic.pattern}" for topic in TOPIC_TABLE if topic.retained}
     often = Counter(node["topic"] for node in of_type(NODES, "mqtt in"))
     assert not {topic for topic, count in often.items() if count > 1 and topic in retained}
     for a, b in itertools.combinations(asked, 2):

@@ -10,19 +10,19 @@ from unittest.mock import MagicMock
 import pytest
 import typer
 
-from wx2mqtt.bridge import judge
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.deeds.table import Deeds
-from wx2mqtt.bridge.session import CODES
-from wx2mqtt.bridge.state import NEEDS
-from wx2mqtt.cli import exits
+from wx2mqtt.bridge.commands import validation
+from wx2mqtt.bridge.login_state import NEEDS
+from wx2mqtt.bridge.requests.actions import ActionRequests
+from wx2mqtt.bridge.session import MAX_QR_CODES
+from wx2mqtt.cli import operations
 from wx2mqtt.cli.main import app
 from wx2mqtt.model import ChatKind, Handle, Kind, LoginState, Message, Result, Status
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES, message_body, result_body
-from wx2mqtt.mqtt.topics import TABLE
-from wx2mqtt.settings.load import load
+from wx2mqtt.mqtt.topics import TOPIC_TABLE
+from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Send
-from wx2mqtt.web.media import STATUS
+from wx2mqtt.web.media import STATUS_BY_STATE
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -77,7 +77,7 @@ def test_the_table_of_topics_is_the_programs():
             "yes" if topic.retained else "no",
             topic.meaning,
         ]
-        for topic in TABLE
+        for topic in TOPIC_TABLE
     ]
 
 
@@ -97,9 +97,9 @@ def test_every_code_of_an_answer_is_told_and_no_other():
 
 def test_every_request_is_told_and_no_other():
     account = MagicMock()
-    account.rooms.deeds.works.return_value = Deeds.works(MagicMock())
+    account.rooms.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
     assert sorted({name for name, *_ in rows(section("Requests"))}) == sorted(
-        {*Account._works(account), *judge.COMMANDS}
+        {*Account._request_handlers(account), *validation.COMMAND_REQUESTS}
     )
 
 
@@ -128,7 +128,7 @@ def test_the_result_that_is_shown_has_the_keys_of_one():
 
 def test_every_status_of_media_is_told():
     told = {int(status): says.partition(":")[0] for status, says in rows(section("The web server"))}
-    assert told == {404: told[404], **{int(status): str(state) for state, status in STATUS.items()}}
+    assert told == {404: told[404], **{int(status): str(state) for state, status in STATUS_BY_STATE.items()}}
 
 
 def test_every_command_is_told():
@@ -150,14 +150,20 @@ def test_every_option_that_is_told_exists():
 def test_the_exit_codes_are_the_programs():
     told = re.search(r"Exit codes: (.*?)\. Once", section("Commands"), re.DOTALL)
     assert told
-    named = {exits.WELL, exits.UNEXPECTED, exits.USAGE, exits.TEMPORARY, exits.CONFIGURATION}
+    named = {
+        operations.EXIT_OK,
+        operations.EXIT_UNEXPECTED,
+        operations.EXIT_USAGE,
+        operations.EXIT_TEMPORARY,
+        operations.EXIT_CONFIGURATION,
+    }
     assert {int(code) for code in re.findall(r"\b\d+\b", told[1])} == named
 
 
 def test_the_numbers_that_are_promised_are_the_defaults():
     assert f"{Send().per_minute} messages a minute" in README
     assert f"{Send().ttl / 60:g} minutes" in section("Sending")
-    assert CODES == 10
+    assert MAX_QR_CODES == 10
     assert "ten times" in section("The login")
 
 

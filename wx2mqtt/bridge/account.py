@@ -10,290 +10,301 @@ from contextlib import suppress
 
 import structlog
 
-from wx2mqtt.bridge.asked import Asked
-from wx2mqtt.bridge.crew import Crew
-from wx2mqtt.bridge.health import Counters
-from wx2mqtt.bridge.history import History
-from wx2mqtt.bridge.media.shelf import Shelf
-from wx2mqtt.bridge.requests import Filling, Requests, Work
-from wx2mqtt.bridge.rooms import Ground, Rooms
-from wx2mqtt.bridge.state import Login
-from wx2mqtt.bridge.telling import Telling
-from wx2mqtt.bridge.view import View
-from wx2mqtt.bridge.wishes import Wishes
+from wx2mqtt.bridge.account_settings import AccountSettings
+from wx2mqtt.bridge.context import AccountContext, Rooms
+from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.reporter import StatusReporter
+from wx2mqtt.bridge.requests.account import AccountRequests
+from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
+from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.bridge.supervisor import TaskSupervisor
+from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.link import Connected, Delivery, Disconnected
+from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected
 
 log = structlog.get_logger(__name__)
 
-DRAIN = 2.0  # seconds that attempts under way get at the stop; the goodbyes after it take up to 2 more
-GOODBYE = 1.0  # seconds for the last retained words
-GIVE_UP = 6.0  # seconds for the same after a fault, which may have hit what says goodbye
-END = 15.0  # seconds until loops that were cancelled are gone; then it is the watchdog's turn
+DRAIN_TIMEOUT_SECONDS = (
+    2.0  # seconds that attempts under way get at the stop; the goodbyes after it take up to 2 more
+)
+OFFLINE_PUBLISH_TIMEOUT_SECONDS = 1.0  # seconds for the last retained words
+FAILED_STOP_TIMEOUT_SECONDS = 6.0  # seconds for the same after a fault, which may have hit what says goodbye
+TASK_CANCEL_TIMEOUT_SECONDS = (
+    15.0  # seconds until loops that were cancelled are gone; then it is the watchdog's turn
+)
 
 
-class Failed(Exception):
+class AccountFailed(Exception):
     """A fault of ours has ended the account; the log has it."""
 
 
 class Account:
-    """Runs one account. It is the `Listener` of its link."""
+    """Runs one account. It is the `BrokerListener` of its link."""
 
-    def __init__(self, ground: Ground, wishes: Wishes) -> None:
-        self.name = ground.name
-        self.topics = ground.topics
-        self.gateway = ground.gateway
-        self.journal = ground.journal
-        self.identity = ground.identity
-        self.counters = Counters(started=now_ms())
-        self.tried = asyncio.Event()  # the first attempt to reach the broker is over
-        self._ground = ground
-        self._talking: asyncio.Task[None] | None = None
-        self._fetching: asyncio.Task[None] | None = None
+    def __init__(self, ctx: AccountContext, settings: AccountSettings) -> None:
+        self.name = ctx.name
+        self.topics = ctx.topics
+        self.backend = ctx.backend
+        self.journal = ctx.journal
+        self.registry = ctx.registry
+        self.counters = BrokerCounters(started=now_ms())
+        self.connect_attempted = asyncio.Event()  # the first attempt to reach the broker is over
+        self._ctx = ctx
+        self._session_task: asyncio.Task[None] | None = None
+        self._media_task: asyncio.Task[None] | None = None
         self._stopping = False
         self.rooms = Rooms(
-            ground,
-            wishes,
-            dropped=self._topic_dropped,
-            answer=lambda *asked: self._requests.answer(*asked),  # noqa: PLW0108 - made below
+            ctx,
+            settings,
+            dropped=self._on_topic_dropped,
+            answer=lambda *asked: self._requests.dispatch(*asked),  # noqa: PLW0108 - made below
         )
-        self._telling = Telling(self.rooms, self.counters)
+        self._reporter = StatusReporter(self.rooms, self.counters)
         self.view = self._view()
-        self._requests = Requests(
+        self._requests = RequestDispatcher(
             self.topics,
             self.journal,
-            self._works(),
-            rules=lambda: self.rooms.wishes.rules,
-            payload_limit=self.rooms.outlet.payload_limit,
-            clear=self.rooms.outbound.clear,
+            self._request_handlers(),
+            rules=lambda: self.rooms.settings.send,
+            payload_limit=self.rooms.inflight.payload_limit,
+            clear=self.rooms.intake.clear_retained,
         )
-        self._first_words()
-        ground.house.pulse.watch(f"broker:{ground.name}", lambda: ground.link.moves_by)
+        self._publish_initial_state()
+        ctx.shared.watchdog.watch(f"broker:{ctx.name}", lambda: ctx.broker.progress_deadline)
 
-    def _view(self) -> View:
-        ground, rooms = self._ground, self.rooms
-        return View(
+    def _view(self) -> AccountView:
+        ground, rooms = self._ctx, self.rooms
+        return AccountView(
             account=self.name,
             topics=self.topics,
             session=rooms.session,
-            board=rooms.board,
+            status_topics=rooms.status,
             inbound=rooms.inbound,
-            identity=self.identity,
-            directory=rooms.windows.entries,
+            registry=self.registry,
+            directory=rooms.windows.directory_entries,
             journal=self.journal,
-            outbound=rooms.outbound,
-            history=History(self.journal, self.identity, self.topics.contacts),
+            intake=rooms.intake,
+            history=HistoryRequest(self.journal, self.registry, self.topics.contacts),
             calls=ground.calls,
-            contacts=self.gateway.capabilities.contacts,
-            seen=self._telling.seen,
+            contacts=self.backend.capabilities.has_contacts,
+            snapshot=self._reporter.snapshot,
         )
 
-    def _works(self) -> dict[str, Work]:
+    def _request_handlers(self) -> dict[str, Handler]:
         """What can be asked of the account, by the name of the request."""
-        rooms, house = self.rooms, self._ground.house
-        asked = Asked(
+        rooms, house = self.rooms, self._ctx.shared
+        asked = AccountRequests(
             account=self.name,
             session=rooms.session,
-            identity=self.identity,
-            directory=rooms.windows.entries,
+            registry=self.registry,
+            directory=rooms.windows.directory_entries,
             save=rooms.save_people,
             health=self.health,
-            history=History(self.journal, self.identity, self.topics.contacts),
+            history=HistoryRequest(self.journal, self.registry, self.topics.contacts),
         )
         return {
             **asked.handlers(),
-            **rooms.deeds.works(),
-            "media": Filling(rooms.media.request.answer),
+            **rooms.actions.handlers(),
+            "media": SizedHandler(rooms.media.request.answer),
             "log_level": house.log_level,
             "reload": house.reload,
         }
 
-    def _first_words(self) -> None:
+    def _publish_initial_state(self) -> None:
         """What stands before anything has happened; `last` and the people are those of before."""
-        opened, rooms = self._ground.opened, self.rooms
-        known = self.identity.knows(opened.login_id)
-        rooms.session.opened(opened.cursor, opened.login_id, people_known=known)
-        rooms.board.state(b"online")
-        rooms.show(rooms.session.login, "")
-        if opened.last is not None:
-            rooms.board.last(opened.last)
-        rooms.people.set()
+        opened, rooms = self._ctx.saved_state, self.rooms
+        known = self.registry.is_current_login(opened.login_id)
+        rooms.session.restore(opened.cursor, opened.login_id, people_known=known)
+        rooms.status.show_state(b"online")
+        rooms.show_login(rooms.session.login, "")
+        if opened.last_payload is not None:
+            rooms.status.show_last(opened.last_payload)
+        rooms.directory_changed.set()
 
     async def run(self) -> None:
-        """Bridge until cancelled. A fault of ours in one room ends all of them, in order: raises `Failed`."""
+        """Bridge until cancelled. A fault of ours in one room ends all of them, in order: raises
+        `AccountFailed`.
+        """
         rooms = self.rooms
-        crew = Crew(self._stuck)
+        crew = TaskSupervisor(self._overdue_loops)
         try:
             for work in (
-                rooms.pump,
-                rooms.outbound,
+                rooms.publisher,
+                rooms.intake,
                 rooms.sender,
                 rooms.home_assistant,
                 rooms.windows,
-                self._telling,
+                self._reporter,
             ):
-                crew.begin(work.run())
-            crew.begin(self._ground.link.run(self))
-            self._fetching = crew.begin(rooms.media.run())
-            self._talking = crew.begin(self._talk())
-            fault = await crew.fault()
+                crew.start(work.run())
+            crew.start(self._ctx.broker.run(self))
+            self._media_task = crew.start(rooms.media.run())
+            self._session_task = crew.start(self._run_session())
+            fault = await crew.wait_for_fault()
             await self._give_up(fault)
         finally:
-            await crew.end()
-        raise Failed from fault
+            await crew.cancel_all()
+        raise AccountFailed from fault
 
-    def _stuck(self) -> tuple[str, ...]:
+    def _overdue_loops(self) -> tuple[str, ...]:
         """Loops that another beginning may move. A store that does not move is nobody's own."""
-        stuck = self._ground.house.pulse.stuck(self.name)
+        stuck = self._ctx.shared.watchdog.overdue(self.name)
         return tuple(loop for loop in stuck if not loop.startswith("store:"))
 
     async def _give_up(self, fault: BaseException) -> None:
         """Stop as far as the fault lets us, and say why. Others must not hear of it but here."""
         log.error("account failed", account=self.name, exc_info=fault)
-        self.tried.set()
+        self.connect_attempted.set()
         self.counters.failed = True
         self.counters.faults += 1
-        pulse = self._ground.house.pulse
-        pulse.forget(self.name)
-        pulse.beat(f"end:{self.name}", END)
+        pulse = self._ctx.shared.watchdog
+        pulse.remove(self.name)
+        pulse.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
         if self._stopping:  # on its way already, and to be cancelled at the end of it
             await asyncio.Event().wait()
         try:
-            async with asyncio.timeout(GIVE_UP):
+            async with asyncio.timeout(FAILED_STOP_TIMEOUT_SECONDS):
                 await self.stop("account_failed")
         except Exception as error:  # noqa: BLE001 - what is at fault may not stop in order either
             log.warning("account did not stop in order", account=self.name, error=type(error).__name__)
-        pulse.forget(self.name)
-        pulse.beat(f"end:{self.name}", END)
+        pulse.remove(self.name)
+        pulse.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
 
-    async def _talk(self) -> None:
+    async def _run_session(self) -> None:
         with suppress(asyncio.CancelledError):  # the stop ends this one first, the others after it
             await self.rooms.session.run()
 
-    async def stop(self, why: str = "stopped") -> None:
+    async def stop(self, reason_key: str = "stopped") -> None:
         """Stop in order: hear no more, end what is under way, say goodbye, and `why`. Takes about 3 s."""
         if self._stopping:
             return
         self._stopping = True
         rooms = self.rooms
-        rooms.deeds.doer.stop()
-        hearing = {task for task in (self._talking, self._fetching) if task is not None}
+        rooms.actions.runner.stop()
+        hearing = {task for task in (self._session_task, self._media_task) if task is not None}
         for task in hearing:
             task.cancel()
         if hearing:
             await asyncio.wait(hearing)
-        await asyncio.gather(rooms.sender.drain(DRAIN), rooms.deeds.doer.drain(DRAIN))
-        rooms.session.stop(why)
-        rooms.board.state(b"offline")
-        await self._last_health()
-        await rooms.announcer.all_said(GOODBYE)
+        await asyncio.gather(
+            rooms.sender.drain(DRAIN_TIMEOUT_SECONDS), rooms.actions.runner.drain(DRAIN_TIMEOUT_SECONDS)
+        )
+        rooms.session.stop(reason_key)
+        rooms.status.show_state(b"offline")
+        await self._publish_final_health()
+        await rooms.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
         with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
-            await rooms.pump.finish(GOODBYE)
-        await self._telling.finish()
+            await rooms.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
+        await self._reporter.flush_people_copy()
 
-    async def _last_health(self) -> None:
+    async def _publish_final_health(self) -> None:
         """Why it went, for whoever looks later; an orderly end needs no such word."""
         if self.counters.failed:
             with suppress(StoreError):
-                self.rooms.board.health(await self.health())
+                self.rooms.status.show_health(await self.health())
 
     async def close(self) -> None:
         """Let go of the connections to WeChat."""
-        await self.gateway.close()
+        await self.backend.close()
 
     # what the broker does
 
-    async def session_begins(self) -> None:
-        """See `Listener`."""
-        self.rooms.outbound.begin_session()
-        await self.rooms.outbound.keep_session()
+    async def on_session_start(self) -> None:
+        """See `BrokerListener`."""
+        self.rooms.intake.start_session()
+        await self.rooms.intake.store_session()
 
-    def connected(self, connection: Connected) -> None:
-        """See `Listener`. What was kept by the broker and what was not is known from here on."""
-        counters, rooms, session = self.counters, self.rooms, self._ground.opened.session
+    def on_connected(self, connection: Connected) -> None:
+        """See `BrokerListener`. What was kept by the broker and what was not is known from here on."""
+        counters, rooms, session = self.counters, self.rooms, self._ctx.saved_state.broker_session
         lost = not connection.session_present and bool(session or counters.connects)
-        self.tried.set()
+        self.connect_attempted.set()
         counters.connects += 1
         counters.standby, counters.broker_reason = False, ""
         if lost:
             counters.sessions_lost += 1
-            self._telling.event("session_lost", {"broker": connection.url})
-        rooms.outbound.connected(connection, session)
-        self._telling.info(connection)
-        rooms.home_assistant.connected(connection)
-        rooms.board.connected(connection)
-        rooms.pump.connected()
-        rooms.people.set()
-        rooms.news.set()
+            self._reporter.publish_event("session_lost", {"broker": connection.url})
+        rooms.intake.on_connected(connection, session)
+        self._reporter.publish_info(connection)
+        rooms.home_assistant.on_connected(connection)
+        rooms.status.on_connected(connection)
+        rooms.publisher.on_connected()
+        rooms.directory_changed.set()
+        rooms.health_changed.set()
 
-    def disconnected(self, gone: Disconnected) -> None:
-        """See `Listener`."""
+    def on_disconnected(self, disconnect: Disconnected) -> None:
+        """See `BrokerListener`."""
         counters, rooms = self.counters, self.rooms
-        self.tried.set()
-        counters.disconnects += gone.code == "lost"
-        counters.broker_reason, counters.standby = gone.reason, gone.standby
-        rooms.announcer.disconnected()
-        rooms.pump.disconnected()
-        rooms.news.set()
+        self.connect_attempted.set()
+        counters.disconnects += disconnect.code == "lost"
+        counters.broker_reason, counters.standby = disconnect.reason, disconnect.standby
+        rooms.retained.on_disconnected()
+        rooms.publisher.on_disconnected()
+        rooms.health_changed.set()
 
-    def delivered(self, delivery: Delivery) -> None:
-        """See `Listener`."""
-        self.rooms.home_assistant.delivered(delivery)
-        self.rooms.outbound.delivered(delivery)
+    def on_delivery(self, delivery: Delivery) -> None:
+        """See `BrokerListener`."""
+        self.rooms.home_assistant.on_delivery(delivery)
+        self.rooms.intake.on_delivery(delivery)
 
-    def _topic_dropped(self, topic: str, count: int) -> None:
+    def _on_topic_dropped(self, topic: str, count: int) -> None:
         reason = "refused by the broker for 7 days"
-        self._telling.event("dropped", {"topic": topic, "count": count, "reason": reason})
+        self._reporter.publish_event("dropped", {"topic": topic, "count": count, "reason": reason})
 
     # what others ask for
 
     async def health(self) -> dict[str, Json]:
         """The body of `bridge/health` as of now. Raises `StoreError`."""
-        return await self._telling.health()
+        return await self._reporter.health()
 
     @property
-    def login(self) -> Login:
+    def login(self) -> LoginStatus:
         """The login as it stands."""
         return self.rooms.session.login
 
-    def asked_about_login(self, what: str, code: str) -> Json:
+    def run_login_operation(self, operation: str, verification_code: str) -> Json:
         """`login` wants a QR code, `login.code` brings the number that the phone shows; how it stands."""
-        if what == "login":
-            self.rooms.session.ask()
-        elif what == "login.code":
-            self.rooms.session.give_code(code)
-        return self.login_shown()
+        if operation == "login":
+            self.rooms.session.request_login()
+        elif operation == "login.code":
+            self.rooms.session.enter_verification_code(verification_code)
+        return self.login_details()
 
-    def login_shown(self) -> Json:
+    def login_details(self) -> Json:
         """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
         body = self.login.body(self.name)
-        return {**body, "url": self.rooms.board.url, "qr_topic": self.topics.login_qr}
+        return {**body, "url": self.rooms.status.qr_url, "qr_topic": self.topics.login_qr}
 
     @property
-    def shelf(self) -> Shelf:
+    def media_library(self) -> MediaLibrary:
         """Where the bytes of messages are found."""
-        return self.rooms.media.shelf
+        return self.rooms.media.library
 
     @property
     def broker_connected(self) -> bool:
         """Whether the broker is there."""
-        return self._ground.link.current is not None
+        return self._ctx.broker.connection is not None
 
-    async def apply(self, wishes: Wishes) -> None:
+    async def apply_settings(self, settings: AccountSettings) -> None:
         """Take over what the owner changed."""
         rooms = self.rooms
-        rooms.wishes = wishes
-        rooms.judge.rules, rooms.inbound.filters = wishes.rules, wishes.filters
-        rooms.inbound.media, rooms.inbound.plain = wishes.media, wishes.plain
-        rooms.media.apply(wishes.media, wishes.language)
-        rooms.home_assistant.apply(wishes.exposure)
-        rooms.sender.language = rooms.session.language = wishes.language
+        rooms.settings = settings
+        rooms.validator.rules, rooms.inbound.receive_filter = settings.send, settings.receive
+        rooms.inbound.media_rules, rooms.inbound.publish_plain_text = (
+            settings.media,
+            settings.publish_plain_text,
+        )
+        rooms.media.apply_settings(settings.media, settings.language)
+        rooms.home_assistant.apply_settings(settings.home_assistant)
+        rooms.sender.language = rooms.session.language = settings.language
         now = asyncio.get_running_loop().time()
         conditions = rooms.sender.conditions
-        conditions.bucket = conditions.bucket.resized(wishes.per_minute, wishes.burst, now)
-        await rooms.inbound.people(self.identity.set_pins(wishes.pins, now_ms()))
+        conditions.bucket = conditions.bucket.resized(settings.per_minute, settings.burst, now)
+        await rooms.inbound.apply_people(self.registry.set_pins(settings.pins, now_ms()))
         rooms.people_changed()
-        if (connection := self._ground.link.current) is not None:
-            self._telling.info(connection)
+        if (connection := self._ctx.broker.connection) is not None:
+            self._reporter.publish_info(connection)

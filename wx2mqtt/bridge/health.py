@@ -1,23 +1,63 @@
-"""`bridge/health` and `bridge/info`: how the bridge does, and what it is (DESIGN 4, 4.1). Pure."""
+"""What was asked of WeChat and how long it took: counted as it happens, told when somebody asks.
+
+`bridge/health` and `bridge/info`: how the bridge does, and what it is. Pure.
+"""
 
 from __future__ import annotations
 
 import platform
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from wx2mqtt import __version__
-from wx2mqtt.bridge.state import Login
+from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.model import Json, LoginState
-from wx2mqtt.store.journal import MediaState, Stats
-from wx2mqtt.wechat.gateway import Capabilities
+from wx2mqtt.store.records import JournalStats, MediaState
+from wx2mqtt.wechat.backend import Capabilities
 
-EVERY = 30.0  # seconds between two healths; the contract says at least every 60
+BUCKET_BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Seconds; a long poll that brings nothing takes 25 (webwx 2.10.3)."""
+
+
+_STATUSES = {str(int(status)) for status in HTTPStatus}
+
+
+@dataclass(slots=True)
+class LatencyHistogram:
+    """How long the exchanges of one call took: how many up to each of `BUCKET_BOUNDS_SECONDS` and
+    above, and all together.
+    """
+
+    bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS_SECONDS) + 1))
+    total_seconds: float = 0.0
+
+
+class CallStatistics:
+    """Those of one account. `ended` counts by call and outcome, which is an HTTP status or a word."""
+
+    def __init__(self) -> None:
+        self.outcome_counts: Counter[tuple[str, str]] = Counter()
+        self.latencies: dict[str, LatencyHistogram] = {}
+
+    def observe(self, call: str, outcome: str, seconds: float) -> None:
+        """One exchange is over."""
+        if outcome.isdecimal() and outcome not in _STATUSES:
+            outcome = "other_status"  # there are a thousand, and it is not ours to say which come
+        self.outcome_counts[call, outcome] += 1
+        took = self.latencies.setdefault(call, LatencyHistogram())
+        took.bucket_counts[bisect_left(BUCKET_BOUNDS_SECONDS, seconds)] += 1
+        took.total_seconds += seconds
+
+
+HEALTH_INTERVAL_SECONDS = 30.0  # seconds between two healths; readers may count on one every 60
 
 
 @dataclass(slots=True, kw_only=True)
-class Counters:
+class BrokerCounters:
     """What happened since the start; ages are counted from times in milliseconds."""
 
     started: int
@@ -31,7 +71,7 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class HealthSnapshot:
     """Everything that a health is made of, as it stands now, and what else is counted since the start.
 
     `kinds` are messages by direction (`in`, `out`) and kind, `media` what became of bytes, by state;
@@ -41,10 +81,10 @@ class Seen:
     """
 
     now: int
-    login: Login
+    login: LoginStatus
     last_answer: int | None
-    stats: Stats
-    counters: Counters
+    stats: JournalStats
+    counters: BrokerCounters
     received: Mapping[str, int]
     published: int
     results: Mapping[tuple[str, str], int]
@@ -66,84 +106,90 @@ class Seen:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
-def well(seen: Seen) -> tuple[str, ...]:
+def is_healthy(snapshot: HealthSnapshot) -> tuple[str, ...]:
     """What is not as it should be, as short words for machines; empty when all is well."""
-    login = () if seen.login.state is LoginState.ONLINE else (f"login_{seen.login.state}",)
-    return (*login, *(name for name, wrong in problems(seen).items() if wrong))
+    login = () if snapshot.login.state is LoginState.ONLINE else (f"login_{snapshot.login.state}",)
+    return (*login, *(name for name, wrong in health_problems(snapshot).items() if wrong))
 
 
-def problems(seen: Seen) -> dict[str, bool]:
+def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
     """What may be wrong besides the login, and whether it is."""
     return {
-        "account_failed": seen.counters.failed,
-        "broker_away": not seen.broker,
-        "broker_refuses_topics": bool(seen.refused),
-        "standby": seen.counters.standby,
-        "store_trouble": bool(seen.stats.trouble),
-        "store_full": seen.store_size >= seen.store_limit > 0,
-        "loops_stuck": bool(seen.stuck),
-        "messages_set_aside": seen.stats.set_aside > 0,
-        "discovery_too_large": seen.discovery_cut,
-        "muted_suspected": seen.muted,
+        "account_failed": snapshot.counters.failed,
+        "broker_away": not snapshot.broker,
+        "broker_refuses_topics": bool(snapshot.refused),
+        "standby": snapshot.counters.standby,
+        "store_trouble": bool(snapshot.stats.trouble),
+        "store_full": snapshot.store_size >= snapshot.store_limit > 0,
+        "loops_stuck": bool(snapshot.stuck),
+        "messages_set_aside": snapshot.stats.set_aside > 0,
+        "discovery_too_large": snapshot.discovery_cut,
+        "muted_suspected": snapshot.muted,
     }
 
 
-def health_body(seen: Seen, account: str) -> dict[str, Json]:
+def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
     """The payload of `bridge/health`."""
-    wrong = well(seen)
+    wrong = is_healthy(snapshot)
     return {
         "schema": 1,
         "account": account,
-        "time": rfc3339(seen.now),
-        "next_before": rfc3339(seen.now + int(2 * EVERY * 1000)),
+        "time": rfc3339(snapshot.now),
+        "next_before": rfc3339(snapshot.now + int(2 * HEALTH_INTERVAL_SECONDS * 1000)),
         "healthy": not wrong,
         "problems": list(wrong),
-        "state": str(seen.login.state),
-        "uptime": _age(seen.now, seen.counters.started),
-        "faults": seen.counters.faults,
-        "wechat": _known({"last_answer_age": _age(seen.now, seen.last_answer), "throttled": seen.throttled}),
-        "broker": _broker(seen),
-        "queues": _queues(seen),
-        "messages": _counts(seen.received),
+        "state": str(snapshot.login.state),
+        "uptime": _age(snapshot.now, snapshot.counters.started),
+        "faults": snapshot.counters.faults,
+        "wechat": _known(
+            {"last_answer_age": _age(snapshot.now, snapshot.last_answer), "throttled": snapshot.throttled}
+        ),
+        "broker": _broker(snapshot),
+        "queues": _queues(snapshot),
+        "messages": _counts(snapshot.received),
         "commands": {
-            "accepted": seen.commands,
-            "results": _results(seen.results),
-            "failed_today": seen.stats.failed_today,
+            "accepted": snapshot.commands,
+            "results": _results(snapshot.results),
+            "failed_today": snapshot.stats.failed_today,
         },
         "store": _known(
-            {"size": seen.store_size, "limit": seen.store_limit, "trouble": seen.stats.trouble or None}
+            {
+                "size": snapshot.store_size,
+                "limit": snapshot.store_limit,
+                "trouble": snapshot.stats.trouble or None,
+            }
         ),
-        "stuck": list(seen.stuck),
-        "unresolved_people": seen.unresolved,
-        **seen.extra,
+        "stuck": list(snapshot.stuck),
+        "unresolved_people": snapshot.unresolved,
+        **snapshot.extra,
     }
 
 
-def _broker(seen: Seen) -> dict[str, Json]:
-    counters = seen.counters
+def _broker(snapshot: HealthSnapshot) -> dict[str, Json]:
+    counters = snapshot.counters
     return _known(
         {
-            "connected": bool(seen.broker),
-            "protocol": seen.broker or None,
+            "connected": bool(snapshot.broker),
+            "protocol": snapshot.broker or None,
             "connects": counters.connects,
             "disconnects": counters.disconnects,
             "sessions_lost": counters.sessions_lost,
-            "published": seen.published,
+            "published": snapshot.published,
             "standby": counters.standby,
             "reason": counters.broker_reason or None,
-            "refused_topics": list(seen.refused),
+            "refused_topics": list(snapshot.refused),
         }
     )
 
 
-def _queues(seen: Seen) -> dict[str, Json]:
-    stats = seen.stats
+def _queues(snapshot: HealthSnapshot) -> dict[str, Json]:
+    stats = snapshot.stats
     return {
-        "to_mqtt": _queue(stats.waiting_publications, seen.now, stats.oldest_publication),
-        "to_wechat": _queue(stats.waiting_commands, seen.now, stats.oldest_command),
+        "to_mqtt": _queue(stats.waiting_publications, snapshot.now, stats.oldest_publication),
+        "to_wechat": _queue(stats.waiting_commands, snapshot.now, stats.oldest_command),
         "set_aside": stats.set_aside,
         "dropped": stats.dropped,
-        **({} if seen.held is None else {"held": seen.held}),
+        **({} if snapshot.held is None else {"held": snapshot.held}),
     }
 
 
@@ -191,9 +237,9 @@ def info_body(
         "started": rfc3339(started),
         "mqtt_protocol": broker,
         "capabilities": {
-            "contacts": capabilities.contacts,
-            "groups": capabilities.groups,
-            "start_chat": capabilities.start_chat,
+            "contacts": capabilities.has_contacts,
+            "groups": capabilities.has_groups,
+            "start_chat": capabilities.can_start_chat,
             "text_limit": capabilities.text_limit,
         },
         "settings": dict(settings),

@@ -1,4 +1,4 @@
-"""Shows one account to Home Assistant: who is exposed, what is announced, what taken back (mqtt-bridges 2).
+"""Shows one account to Home Assistant: who is exposed, what is announced, what taken back (mqtt 2).
 
 It only ever says what there is; what Home Assistant sends comes as everybody's commands and requests do.
 """
@@ -9,66 +9,52 @@ import asyncio
 import random
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from wx2mqtt import __version__
-from wx2mqtt.bridge.announce import Announcer
-from wx2mqtt.bridge.insist import insist
-from wx2mqtt.bridge.outlet import Outlet
-from wx2mqtt.bridge.people.identity import Identity
-from wx2mqtt.bridge.people.naming import FILEHELPER
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.account_settings import HomeAssistantSettings
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.people.topic_names import FILEHELPER
+from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.errors import NotConnected
+from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import Json
+from wx2mqtt.mqtt.broker import Connected, Delivery, Publication
 from wx2mqtt.mqtt.discovery import (
-    Announcement,
     Device,
-    Target,
-    announcement,
+    DiscoveryConfig,
+    NotifyTarget,
     birth_topic,
     config_topic,
-    new_id,
-    shown_names,
+    discovery_config,
+    display_names,
+    entity_id,
 )
-from wx2mqtt.mqtt.link import Connected, Delivery, Publication
-from wx2mqtt.mqtt.topics import JSON, Topics
-from wx2mqtt.store.journal import Announced, Journal
+from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.people import Person
-from wx2mqtt.words import Language
 
 log = structlog.get_logger(__name__)
 
-PAUSE = 2.0
+GATHER_SECONDS = 2.0
 """Seconds between two announcements: while Home Assistant works on one, it drops parts of the next."""
 
-BORN = b"online"
-WITH_FILEHELPER = "webwx"  # the backend on which it always exists (DESIGN 4)
+BIRTH_PAYLOAD = b"online"
+FILEHELPER_BACKEND = "webwx"  # the backend on which it always exists
 _FILEHELPER_NAMES: Mapping[Language, str] = {"en": "File helper", "zh": "文件传输助手"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
-    """What Home Assistant is to see of one account. Of `expose` the last are left out first, if some must be.
-
-    `url` is the address of the page from outside, empty without one. `expiry` is how many seconds a message
-    may wait at the broker.
-    """
-
-    enabled: bool = False
-    prefix: str = "homeassistant"
-    expose: tuple[str, ...] = ()
-    url: str = ""
-    expiry: int = 600
-    language: Language = "en"
-
-
-def after_birth() -> float:
-    """Seconds until the answer to a birth: everybody else answers it as well (mqtt-bridges 2.5)."""
+def birth_delay_seconds() -> float:
+    """Seconds until the answer to a birth: everybody else answers it as well (mqtt 2.5.3)."""
     return random.uniform(1, 10)
 
 
-class HomeAssistant:
+class HomeAssistantDiscovery:
     """Keeps what stands at Home Assistant for one account as it should be."""
 
     def __init__(
@@ -76,207 +62,221 @@ class HomeAssistant:
         *,
         account: str,
         topics: Topics,
-        backend: str,
+        backend_name: str,
         journal: Journal,
-        announcer: Announcer,
-        outlet: Outlet,
-        identity: Identity,
-        exposure: Exposure,
+        retained: RetainedPublisher,
+        inflight: InflightWindow,
+        registry: PeopleRegistry,
+        settings: HomeAssistantSettings,
         news: Callable[[], None],
         windows: Callable[[], Collection[str]] = tuple,
-        wait: Callable[[], float] = after_birth,
+        birth_delay: Callable[[], float] = birth_delay_seconds,
     ) -> None:
         self._account = account
         self._topics = topics
-        self._backend = backend
+        self._backend_name = backend_name
         self._journal = journal
-        self._announcer = announcer
-        self._outlet = outlet
-        self._identity = identity
-        self._exposure = exposure
+        self._retained = retained
+        self._inflight = inflight
+        self._registry = registry
+        self._settings = settings
         self._news = news
         self._windows = windows
-        self._wait = wait
-        self._topic = config_topic(exposure.prefix, account) if exposure.enabled else ""
-        self._birth = birth_topic(exposure.prefix) if exposure.enabled else ""
-        self._announced = Announced()
-        self._changed = asyncio.Event()
-        self._changed.set()
-        self._answering: asyncio.TimerHandle | None = None
-        self._retains = False  # whether there is a broker that keeps what it is told
+        self._birth_delay = birth_delay
+        self._config_topic = config_topic(settings.prefix, account) if settings.enabled else ""
+        self._birth_topic = birth_topic(settings.prefix) if settings.enabled else ""
+        self._record = DiscoveryRecord()
+        self._refresh_requested = asyncio.Event()
+        self._refresh_requested.set()
+        self._republish_timer: asyncio.TimerHandle | None = None
+        self._broker_retains = False  # whether there is a broker that keeps what it is told
         self._clearing: set[str] = set()
         self._cleared: set[str] = set()
         self._problems: Mapping[str, str] = {}
         self._left_out: tuple[str, ...] = ()
-        self._shown = 0
+        self._exposed_count = 0
 
     async def run(self) -> None:
         """Announce and take back until cancelled."""
-        self._announced = await insist(self._journal.announced)
+        self._record = await retry_until_stored(self._journal.load_discovery)
         while True:
-            await self._changed.wait()
-            self._changed.clear()
-            await self._look()
-            await asyncio.sleep(PAUSE)
+            await self._refresh_requested.wait()
+            self._refresh_requested.clear()
+            await self._update()
+            await asyncio.sleep(GATHER_SECONDS)
 
     # what happens around it
 
-    def changed(self) -> None:
+    def refresh(self) -> None:
         """People are others, or are called otherwise."""
-        self._changed.set()
+        self._refresh_requested.set()
 
-    def apply(self, exposure: Exposure) -> None:
+    def apply_settings(self, settings: HomeAssistantSettings) -> None:
         """Other wishes. Whether and where to announce is decided at the start: a topic is heard for it."""
-        start = self._exposure
-        self._exposure = replace(exposure, enabled=start.enabled, prefix=start.prefix)
-        self.changed()
+        start = self._settings
+        self._settings = replace(settings, enabled=start.enabled, prefix=start.prefix)
+        self.refresh()
 
-    def connected(self, connection: Connected) -> None:
+    def on_connected(self, connection: Connected) -> None:
         """A broker is there, which may take less than the last one. Call it before `Announcer.connected`."""
-        self._retains = connection.retain_available
+        self._broker_retains = connection.retain_available
         self._clearing.clear()
-        limit, stands = self._outlet.payload_limit(self._topic), self._announcer.holds(self._topic)
+        limit, stands = (
+            self._inflight.payload_limit(self._config_topic),
+            self._retained.value_of(self._config_topic),
+        )
         too_large = limit is not None and stands is not None and len(stands) > limit
         if too_large or self._left_out:  # so that the one for this broker is the only one
-            self._announcer.withdraw(self._topic)
-        self.changed()
+            self._retained.discard_state(self._config_topic)
+        self.refresh()
 
-    def delivered(self, delivery: Delivery) -> None:
+    def on_delivery(self, delivery: Delivery) -> None:
         """Home Assistant has started: it is told again, once, a little later."""
-        if self._birth and delivery.topic == self._birth and delivery.payload == BORN and not self._answering:
-            self._answering = asyncio.get_running_loop().call_later(self._wait(), self._answer)
+        if (
+            self._birth_topic
+            and delivery.topic == self._birth_topic
+            and delivery.payload == BIRTH_PAYLOAD
+            and not self._republish_timer
+        ):
+            self._republish_timer = asyncio.get_running_loop().call_later(
+                self._birth_delay(), self._republish
+            )
 
-    def _answer(self) -> None:
-        self._answering = None
-        self._announcer.again(self._topic)
+    def _republish(self) -> None:
+        self._republish_timer = None
+        self._retained.republish(self._config_topic)
 
-    def health(self) -> dict[str, Json]:
+    def health_fields(self) -> dict[str, Json]:
         """What `bridge/health` says of it; nothing where it is off."""
-        if not self._topic:
+        if not self._config_topic:
             return {}
         seen: dict[str, Json] = {
-            "exposed": self._shown,
+            "exposed": self._exposed_count,
             "problems": dict(self._problems),
             "left_out": len(self._left_out),
         }
         return {"homeassistant": seen}
 
     @property
-    def too_large(self) -> bool:
+    def is_truncated(self) -> bool:
         """Whether the broker takes too little for all who are exposed."""
         return bool(self._left_out)
 
     # what stands
 
-    async def _look(self) -> None:
-        stale = [topic for topic in self._announced.topics if topic not in {self._topic, *self._cleared}]
-        if not self._topic:
-            await self._keep(replace(self._announced, topics=tuple(stale)))
+    async def _update(self) -> None:
+        stale = [topic for topic in self._record.topics if topic not in {self._config_topic, *self._cleared}]
+        if not self._config_topic:
+            await self._store_record(replace(self._record, topics=tuple(stale)))
         else:
-            made, ids = self._made()
-            topics = (*stale, self._topic)
-            await self._keep(Announced(topics=topics, components=made.components, ids=ids))
-            self._announcer.say(self._topic, made.payload, JSON)
-            self._say_left_out(made.left_out)
+            made, ids = self._build_config()
+            topics = (*stale, self._config_topic)
+            await self._store_record(DiscoveryRecord(topics=topics, components=made.components, ids=ids))
+            self._retained.set(self._config_topic, made.payload, JSON_TYPE)
+            self._report_left_out(made.omitted)
         for topic in stale:
-            self._take_back(topic)
+            self._clear_topic(topic)
 
-    async def _keep(self, announced: Announced) -> None:
+    async def _store_record(self, record: DiscoveryRecord) -> None:
         """Written down before it is said: what nobody knows of can never be taken back."""
-        announced = announced if announced.topics else Announced(ids=announced.ids)
-        if announced != self._announced:
-            await insist(lambda: self._journal.announce(announced))
-            self._announced = announced
+        record = record if record.topics else DiscoveryRecord(ids=record.ids)
+        if record != self._record:
+            await retry_until_stored(lambda: self._journal.save_discovery(record))
+            self._record = record
 
-    def _take_back(self, topic: str) -> None:
+    def _clear_topic(self, topic: str) -> None:
         """Clear what stands where nothing is announced any more; again at each connect until it is done."""
-        if not self._retains or topic in self._clearing:
+        if not self._broker_retains or topic in self._clearing:
             return
 
         def heard(error: Exception | None) -> None:
             if error is None:
                 self._cleared.add(topic)
-                self.changed()
+                self.refresh()
             elif not isinstance(error, NotConnected):
                 log.warning("broker refuses to take back", topic=topic, reason=str(error))
 
         self._clearing.add(topic)
-        self._outlet.publish_first(Publication(topic=topic, payload=b"", retain=True), heard)
+        self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), heard)
 
-    def _made(self) -> tuple[Announcement, Mapping[str, str]]:
-        exposure = self._exposure
-        people = self._people()
-        ids = dict(self._announced.ids)
-        names = shown_names(people)
-        targets = [Target(user=user, id=self._id(user, ids), name=name) for user, name in names.items()]
-        called = shown_names({user: self._called(user) for user in self._windows()})
-        windows = [Target(user=user, id=self._id(user, ids), name=name) for user, name in called.items()]
-        self._shown = len(targets)
+    def _build_config(self) -> tuple[DiscoveryConfig, Mapping[str, str]]:
+        exposure = self._settings
+        people = self._exposed_people()
+        ids = dict(self._record.ids)
+        names = display_names(people)
+        targets = [
+            NotifyTarget(user=user, id=self._entity_id(user, ids), name=name) for user, name in names.items()
+        ]
+        called = display_names({user: self._display_name(user) for user in self._windows()})
+        windows = [
+            NotifyTarget(user=user, id=self._entity_id(user, ids), name=name) for user, name in called.items()
+        ]
+        self._exposed_count = len(targets)
         device = Device(
             account=self._account,
             topics=self._topics,
-            backend=self._backend,
+            backend=self._backend_name,
             version=__version__,
             language=exposure.language,
             targets=targets,
             windows=windows,
             url=exposure.url,
             expiry=exposure.expiry,
-            before=self._announced.components,
+            previous_components=self._record.components,
         )
-        return announcement(device, self._outlet.payload_limit(self._topic)), ids
+        return discovery_config(device, self._inflight.payload_limit(self._config_topic)), ids
 
-    def _called(self, user: str) -> str:
-        person = self._identity.by_level(user)
+    def _display_name(self, user: str) -> str:
+        person = self._registry.by_level(user)
         return "" if person is None else person.remark or person.nickname
 
-    def _id(self, user: str, ids: dict[str, str]) -> str:
+    def _entity_id(self, user: str, ids: dict[str, str]) -> str:
         """The id of a person, by whichever of their names first had one; else a new one, put in `ids`."""
         if user not in ids:
-            person = self._identity.by_level(user) if ids else None
-            levels = () if person is None else self._identity.levels(person.id)
+            person = self._registry.by_level(user) if ids else None
+            levels = () if person is None else self._registry.levels_of(person.id)
             known = next((ids[level] for level in levels if level in ids), None)
             if known is not None:
                 return known
-            ids[user] = new_id(user, ids.values())
+            ids[user] = entity_id(user, ids.values())
         return ids[user]
 
     # who is exposed
 
-    def _people(self) -> dict[str, str]:
+    def _exposed_people(self) -> dict[str, str]:
         """Whom Home Assistant may write to, by topic level, and what they are called."""
         people: dict[str, str] = {}
         problems: dict[str, str] = {}
-        if self._backend == WITH_FILEHELPER:
-            people[FILEHELPER] = _FILEHELPER_NAMES[self._exposure.language]
-        for name in self._exposure.expose:
-            person = self._identity.by_level(name)
+        if self._backend_name == FILEHELPER_BACKEND:
+            people[FILEHELPER] = _FILEHELPER_NAMES[self._settings.language]
+        for name in self._settings.expose:
+            person = self._registry.by_level(name)
             if person is not None and not person.removed:
                 people.setdefault(person.level, person.remark or person.nickname)
-            elif person is None and self._may_come(name):
+            elif person is None and self._may_reappear(name):
                 people.setdefault(unicodedata.normalize("NFC", name), "")
-            problem = self._problem(name, person)
+            problem = self._problem_of(name, person)
             if problem:
                 problems[name] = problem
-        self._say_problems(problems)
+        self._report_problems(problems)
         return people
 
-    def _may_come(self, name: str) -> bool:
+    def _may_reappear(self, name: str) -> bool:
         """Somebody who was shown before, and is not known yet in this login: their entity stays."""
-        return name in self._announced.ids and not self._identity.complete
+        return name in self._record.ids and not self._registry.is_complete
 
-    def _problem(self, name: str, person: Person | None) -> str:
+    def _problem_of(self, name: str, person: Person | None) -> str:
         """What is wrong with an exposed name, in one word; empty when nothing is."""
-        if name == FILEHELPER and self._backend == WITH_FILEHELPER:
+        if name == FILEHELPER and self._backend_name == FILEHELPER_BACKEND:
             return ""
         if person is None:
-            unknown = "unknown" if self._identity.complete else ""
-            return self._identity.pin_problem(name) or unknown
+            unknown = "unknown" if self._registry.is_complete else ""
+            return self._registry.pin_problem(name) or unknown
         if person.removed:
             return "removed"
         return "unresolved" if person.closed else ""
 
-    def _say_problems(self, problems: Mapping[str, str]) -> None:
+    def _report_problems(self, problems: Mapping[str, str]) -> None:
         for name, problem in problems.items():
             if self._problems.get(name) != problem:
                 log.warning("homeassistant.expose names somebody who cannot be shown", name=name, why=problem)
@@ -284,12 +284,12 @@ class HomeAssistant:
             self._news()
         self._problems = problems
 
-    def _say_left_out(self, left_out: tuple[str, ...]) -> None:
+    def _report_left_out(self, left_out: tuple[str, ...]) -> None:
         if left_out and left_out != self._left_out:
             log.warning(
                 "the broker takes no larger announcement: fewer people are shown to Home Assistant",
                 left_out=len(left_out),
-                limit=self._outlet.payload_limit(self._topic),
+                limit=self._inflight.payload_limit(self._config_topic),
             )
         if left_out != self._left_out:
             self._news()

@@ -10,28 +10,28 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from wx2mqtt.bridge.board import Board
-from wx2mqtt.bridge.calls import Calls
-from wx2mqtt.bridge.filters import FILEHELPER
-from wx2mqtt.bridge.health import Seen
-from wx2mqtt.bridge.history import History
-from wx2mqtt.bridge.inbound import Inbound
-from wx2mqtt.bridge.outbound import Outbound
-from wx2mqtt.bridge.people.directory import matching
-from wx2mqtt.bridge.people.identity import Entry, Identity
-from wx2mqtt.bridge.session import Session
-from wx2mqtt.bridge.state import Login
+from wx2mqtt.bridge.account_settings import FILEHELPER
+from wx2mqtt.bridge.commands.intake import CommandIntake
+from wx2mqtt.bridge.health import CallStatistics, HealthSnapshot
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.people.directory import matching_entries
+from wx2mqtt.bridge.people.registry import DirectoryEntry, PeopleRegistry
+from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.model import ChatKind, Json
-from wx2mqtt.mqtt.link import Delivery
+from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import JSON, OutText, Topics
-from wx2mqtt.store.journal import CommandRow, Journal
+from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic, Topics
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import CommandRow
 
 _MEDIA = "/media/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class MessageLine:
     """A message that came in. `time` as in RFC 3339; `media` is the id of its bytes, empty without any."""
 
     time: str
@@ -46,14 +46,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class PeoplePage:
     """Some of the people who fit; `count` is how many there are in all."""
 
     count: int
-    entries: Sequence[Entry]
+    entries: Sequence[DirectoryEntry]
 
 
-class View:
+class AccountView:
     """One account, as somebody sees it who looks on. `contacts`: its backend has an address book."""
 
     def __init__(  # noqa: PLR0913 - all that a person may see
@@ -61,76 +61,76 @@ class View:
         *,
         account: str,
         topics: Topics,
-        session: Session,
-        board: Board,
-        inbound: Inbound,
-        identity: Identity,
-        directory: Callable[[], Sequence[Entry]],
+        session: LoginSession,
+        status_topics: StatusTopics,
+        inbound: InboundMessages,
+        registry: PeopleRegistry,
+        directory: Callable[[], Sequence[DirectoryEntry]],
         journal: Journal,
-        outbound: Outbound,
-        history: History,
-        calls: Calls,
+        intake: CommandIntake,
+        history: HistoryRequest,
+        calls: CallStatistics,
         contacts: bool,
-        seen: Callable[[], Awaitable[Seen]],
+        snapshot: Callable[[], Awaitable[HealthSnapshot]],
     ) -> None:
         self.name = account
         self.topics = topics
         self.calls = calls
         self._session = session
-        self._board = board
+        self._status_topics = status_topics
         self._inbound = inbound
-        self._identity = identity
+        self._registry = registry
         self._directory = directory
         self._journal = journal
-        self._outbound = outbound
+        self._intake = intake
         self._history = history
         self._contacts = contacts
-        self._seen = seen
+        self._snapshot = snapshot
 
     @property
-    def login(self) -> Login:
+    def login(self) -> LoginStatus:
         """How the login stands."""
         return self._session.login
 
     @property
-    def owner(self) -> str:
+    def owner_name(self) -> str:
         """What the person is called whose account it is, else their topic; empty before a login."""
         owner = self._inbound.owner
-        return "" if owner is None else owner.nickname or self.oneself
+        return "" if owner is None else owner.nickname or self.test_recipient
 
     @property
-    def oneself(self) -> str:
+    def test_recipient(self) -> str:
         """Who gets a test: the chat with oneself, else whose account it is; empty before that is known."""
         if self._contacts:
             return FILEHELPER
-        handle = self._identity.owner_handle
-        person = None if handle is None else self._identity.by_handle(handle)
+        handle = self._registry.owner_handle
+        person = None if handle is None else self._registry.by_handle(handle)
         return "" if person is None else person.level
 
     @property
-    def code(self) -> bytes:
+    def qr_png(self) -> bytes:
         """The QR code that is to be scanned now, a PNG; empty where none is."""
-        return self._board.code
+        return self._status_topics.qr_png
 
-    async def seen(self) -> Seen:
+    async def snapshot(self) -> HealthSnapshot:
         """What health is made of. Raises `StoreError`."""
-        return await self._seen()
+        return await self._snapshot()
 
-    async def lines(self, limit: int) -> list[Line]:
+    async def recent_messages(self, limit: int) -> list[MessageLine]:
         """The newest messages, the newest first. Raises `StoreError`."""
         answer = cast(
             "Mapping[str, list[dict[str, Json]]]", await self._history.answer({"limit": limit}, None)
         )
         return [_line(body) for body in reversed(answer["messages"])]
 
-    async def commands(self, limit: int) -> list[CommandRow]:
+    async def recent_commands(self, limit: int) -> list[CommandRow]:
         """The newest commands, the newest first. Raises `StoreError`."""
-        return await self._journal.commands(limit=limit)
+        return await self._journal.list_commands(limit=limit)
 
-    def people(self, query: str, offset: int, limit: int) -> Found:
+    def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         """Those who fit, who need a decision first and who are gone last."""
-        fitting = sorted(matching(self._directory(), query), key=_rank)
-        return Found(count=len(fitting), entries=fitting[offset : offset + limit])
+        fitting = sorted(matching_entries(self._directory(), query), key=_rank)
+        return PeoplePage(count=len(fitting), entries=fitting[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
         """Send a text as a command on `out/<user>` would; its result comes there too. Raises `StoreError`."""
@@ -141,25 +141,25 @@ class View:
             mid=0,
             dup=False,
             retain=False,
-            connection=0,
-            content_type=JSON,
+            connection_number=0,
+            content_type=JSON_TYPE,
         )
-        await self._outbound.take(delivery, OutText(user))
+        await self._intake.accept(delivery, TextTopic(user))
 
-    def log_in(self) -> None:
+    def request_login(self) -> None:
         """As `request/login`: show a QR code, unless a login stands."""
-        self._session.ask()
+        self._session.request_login()
 
-    def give_number(self, number: str) -> bool:
+    def enter_verification_code(self, code: str) -> bool:
         """As `request/login` with a `code`: the number that the phone shows. False when none is asked for."""
-        return self._session.give_code(number)
+        return self._session.enter_verification_code(code)
 
     async def log_out(self) -> None:
         """As `request/logout`; returns when the bridge rests."""
         await self._session.log_out()
 
 
-def _rank(entry: Entry) -> int:
+def _rank(entry: DirectoryEntry) -> int:
     if entry.closed or entry.problem:
         return 0
     if entry.removed or entry.stranger:
@@ -167,11 +167,11 @@ def _rank(entry: Entry) -> int:
     return 1 if entry.trusted else 2
 
 
-def _line(body: Mapping[str, Json]) -> Line:
+def _line(body: Mapping[str, Json]) -> MessageLine:
     """Of a message as it was published."""
     chat, sender = _object(body.get("chat")), _object(body.get("sender"))
     url = str(_object(body.get(str(body.get("kind")))).get("url") or "")
-    return Line(
+    return MessageLine(
         time=str(body.get("time", "")),
         user=str(body.get("user", "")),
         chat=str(chat.get("name", "")),

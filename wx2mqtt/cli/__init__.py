@@ -1,1 +1,1 @@
-"""The command line: what people type, and the exit codes (DESIGN 2)."""
+"""The command line: what people type, and the exit codes."""

@@ -14,16 +14,15 @@ import structlog
 import typer
 
 from wx2mqtt import __version__
-from wx2mqtt.cli import stores
-from wx2mqtt.cli.exits import UNEXPECTED, WELL, exit_code
-from wx2mqtt.cli.options import Config
+from wx2mqtt.app import logs
+from wx2mqtt.app.redaction import one_line
+from wx2mqtt.cli import backup
+from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, ConfigOption, exit_code
 from wx2mqtt.cli.setup import setup
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
-from wx2mqtt.lean import one_arena
+from wx2mqtt.memory import tune_malloc
 from wx2mqtt.model import Json
-from wx2mqtt.service import logs
-from wx2mqtt.service.redaction import one_line
-from wx2mqtt.settings.load import Loaded, find, load
+from wx2mqtt.settings.loader import LoadedSettings, find_config, load
 
 log = structlog.get_logger(__name__)
 
@@ -44,12 +43,12 @@ app.add_typer(journal, name="journal")
 app.add_typer(people, name="people")
 app.add_typer(schema, name="schema")
 
-Tls = Annotated[
+TlsFolderOption = Annotated[
     Path | None,
     typer.Option(help="A folder for a CA and certificates; serves HTTPS."),
 ]
-Which = Annotated[str, typer.Option("--account", help="The account; the first one by default.")]
-Explain = Annotated[
+AccountOption = Annotated[str, typer.Option("--account", help="The account; the first one by default.")]
+ExplainOption = Annotated[
     bool,
     typer.Option("--explain", help="Show the problems of the file on the page, too, until it has none."),
 ]
@@ -60,19 +59,19 @@ def run(arguments: Sequence[str]) -> int:
     try:
         app(list(arguments), prog_name="wx2mqtt")
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else UNEXPECTED
+        return ended.code if isinstance(ended.code, int) else EXIT_UNEXPECTED
     except Wx2MqttError as error:
         return exit_code(error, _complain)
-    return WELL
+    return EXIT_OK
 
 
 def _complain(line: str) -> None:
     print(one_line(line), file=sys.stderr)
 
 
-def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> Loaded:
+def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:
     """The settings, with their warnings told; raises `SettingsError`."""
-    path = config or find(Path.cwd())
+    path = config or find_config(Path.cwd())
     if config is not None and not config.exists():
         raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
     loaded = load(path, os.environ)
@@ -86,29 +85,31 @@ def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> Loaded:
     return loaded
 
 
-def _usable(config: Path | None, *, explain: bool, log_to_terminal: bool = False) -> Loaded:
+def _usable(config: Path | None, *, explain: bool, log_to_terminal: bool = False) -> LoadedSettings:
     """As `_loaded`; with `explain` a file with problems is waited for, and they stand on the page."""
     try:
         return _loaded(config, log_to_terminal=log_to_terminal)
     except SettingsError as wrong:
         if not explain:
             raise
-        from wx2mqtt.cli.explain import wait_until_usable  # noqa: PLC0415
+        from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
 
-        wait_until_usable(config or find(Path.cwd()), wrong, _complain)
+        wait_until_usable(config or find_config(Path.cwd()), wrong, _complain)
     return _loaded(config, log_to_terminal=log_to_terminal)
 
 
 def _do(config: Path | None, name: str, fields: Mapping[str, Json], which: str) -> Json:
-    from wx2mqtt.app.running import Surroundings  # noqa: PLC0415
-    from wx2mqtt.cli.offline import do  # noqa: PLC0415
-    from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
+    from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
+    from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
+    from wx2mqtt.cli.operations import run_operation  # noqa: PLC0415
 
     loaded = _loaded(config, log_to_terminal=True)
     given = {key: value for key, value in {**fields, "account": which}.items() if value != ""}
 
     async def ask() -> Json:
-        return await do(loaded, Surroundings(env=os.environ, notifier=Notifier({})), name, given)
+        return await run_operation(
+            loaded, RunEnvironment(env=os.environ, notifier=SystemdNotifier({})), name, given
+        )
 
     return asyncio.run(ask())
 
@@ -127,22 +128,22 @@ def _all(
 
 
 @app.command("run")
-def run_bridge(config: Config = None, explain: Explain = False) -> None:
+def run_bridge(config: ConfigOption = None, explain: ExplainOption = False) -> None:
     """The bridge. Without a file: web WeChat, and an embedded broker on 127.0.0.1:1883."""
-    from wx2mqtt.app.running import Surroundings, run  # noqa: PLC0415
+    from wx2mqtt.app.application import RunEnvironment, run  # noqa: PLC0415
+    from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.terminal import contacts_progress, show_login  # noqa: PLC0415
-    from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
 
-    one_arena()
+    tune_malloc()
     loaded = _usable(config, explain=explain)
     _warn(loaded)
 
     async def bridge() -> None:
-        around = Surroundings(
+        around = RunEnvironment(
             env=os.environ,
-            notifier=Notifier(os.environ),
-            progress=contacts_progress(),
-            status=show_login,
+            notifier=SystemdNotifier(os.environ),
+            on_progress=contacts_progress(),
+            on_login_status=show_login,
         )
         await run(loaded, around)
 
@@ -150,25 +151,25 @@ def run_bridge(config: Config = None, explain: Explain = False) -> None:
         asyncio.run(bridge())
     except Wx2MqttError:
         raise
-    except Exception:  # through the log, which redacts: a traceback may quote a request (P6)
+    except Exception:  # through the log, which redacts: a traceback may quote a request
         log.critical("the bridge failed", exc_info=True)
-        raise typer.Exit(UNEXPECTED) from None
+        raise typer.Exit(EXIT_UNEXPECTED) from None
 
 
-def _warn(loaded: Loaded) -> None:
+def _warn(loaded: LoadedSettings) -> None:
     for warning in loaded.warnings:
         _complain(f"warning: {warning}")
 
 
 @app.command()
 def check(
-    config: Config = None,
+    config: ConfigOption = None,
     connect: Annotated[
         bool,
         typer.Option("--connect", help="Also what the broker and WeChat do for us, by trying; see README."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --connect: what is found, as JSON.")] = False,
-    explain: Explain = False,
+    explain: ExplainOption = False,
 ) -> None:
     """All problems of the file at once, each with its line and cure."""
     if as_json and not connect:
@@ -178,44 +179,44 @@ def check(
     if not as_json:
         print(f"{loaded.path or 'no file: the defaults'}: no problems", flush=True)
     if connect:
-        from wx2mqtt.cli.check import connect as examine  # noqa: PLC0415
+        from wx2mqtt.cli.check import check_connections as examine  # noqa: PLC0415
 
-        raise typer.Exit(WELL if examine(loaded, os.environ, machine=as_json) else UNEXPECTED)
+        raise typer.Exit(EXIT_OK if examine(loaded, os.environ, machine=as_json) else EXIT_UNEXPECTED)
 
 
 @app.command()
 def login(
     account: Annotated[str | None, typer.Argument(help="The account; the first one by default.")] = None,
-    config: Config = None,
+    config: ConfigOption = None,
 ) -> None:
     """Log in once at the terminal, save the session, exit."""
-    from wx2mqtt.app.running import Surroundings  # noqa: PLC0415
+    from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
+    from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.login import login as log_in  # noqa: PLC0415
-    from wx2mqtt.service.systemd import Notifier  # noqa: PLC0415
 
     loaded = _loaded(config, log_to_terminal=True)
 
     async def once() -> None:
-        await log_in(loaded, Surroundings(env=os.environ, notifier=Notifier({})), account)
+        await log_in(loaded, RunEnvironment(env=os.environ, notifier=SystemdNotifier({})), account)
 
     asyncio.run(once())
 
 
 @app.command()
 def healthcheck(
-    config: Config = None,
+    config: ConfigOption = None,
     live: Annotated[
         bool, typer.Option("--live", help="Well if it lives, also while it waits for a scan.")
     ] = False,
-    account: Which = "",
+    account: AccountOption = "",
 ) -> None:
     """Exit 0 if the running bridge is well."""
-    from wx2mqtt.cli.health import well  # noqa: PLC0415
+    from wx2mqtt.cli.check import is_healthy  # noqa: PLC0415
 
     loaded = _loaded(config, log_to_terminal=True)
-    problems = asyncio.run(well(loaded, os.environ, live=live, account=account))
+    problems = asyncio.run(is_healthy(loaded, os.environ, live=live, account=account))
     print(one_line("; ".join(problems)) or "well")
-    raise typer.Exit(UNEXPECTED if problems else WELL)
+    raise typer.Exit(EXIT_UNEXPECTED if problems else EXIT_OK)
 
 
 @app.command()
@@ -240,12 +241,12 @@ def demo(
     ] = "webwx",
 ) -> None:
     """Everything on this machine with no account: simulated WeChat, broker, bridge."""
-    from wx2mqtt.demo.stage import Choices, play  # noqa: PLC0415
+    from wx2mqtt.demo.environment import DemoOptions, run_demo  # noqa: PLC0415
 
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
-    usual = Choices(simulator_port=0, mqtt_port=0, web_port=0) if once else Choices()
-    play(
-        Choices(
+    usual = DemoOptions(simulator_port=0, mqtt_port=0, web_port=0) if once else DemoOptions()
+    run_demo(
+        DemoOptions(
             once=once,
             simulator_port=usual.simulator_port if simulator_port is None else simulator_port,
             mqtt_port=usual.mqtt_port if mqtt_port is None else mqtt_port,
@@ -262,7 +263,7 @@ def simulate(
         str, typer.Option(help="Where to listen; beyond loopback only if you say so.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free port.")] = 8070,
-    tls: Tls = None,
+    tls: TlsFolderOption = None,
     friends: Annotated[int, typer.Option(help="So many friends more.")] = 0,
     autoscan: Annotated[bool, typer.Option("--autoscan", help="Scan and confirm every QR code.")] = False,
 ) -> None:
@@ -276,8 +277,8 @@ def simulate(
 
 @journal.command("list")
 def journal_list(
-    config: Config = None,
-    account: Which = "",
+    config: ConfigOption = None,
+    account: AccountOption = "",
     everything: Annotated[bool, typer.Option("--all", help="Also what was sent or rejected.")] = False,
     as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
@@ -294,7 +295,7 @@ def journal_list(
 
 
 @journal.command("show")
-def journal_show(command_id: str, config: Config = None, account: Which = "") -> None:
+def journal_show(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """One command whole, its text included."""
     _print(_do(config, "journal.show", {"id": command_id}, account), True, {})
 
@@ -304,8 +305,8 @@ def journal_retry(
     command_id: Annotated[
         str, typer.Argument(help="A command's id, or the row of a message that was set aside.")
     ],
-    config: Config = None,
-    account: Which = "",
+    config: ConfigOption = None,
+    account: AccountOption = "",
     row: Annotated[bool, typer.Option("--row", help="It is a row of a message that was set aside.")] = False,
 ) -> None:
     """Send a command once more, as <id>~1; or publish a message that was set aside."""
@@ -316,14 +317,16 @@ def journal_retry(
 
 
 @journal.command("drop")
-def journal_drop(command_id: str, config: Config = None, account: Which = "") -> None:
+def journal_drop(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """Give a waiting command up; its result says `dropped`."""
     _print(_do(config, "journal.drop", {"id": command_id}, account), True, {})
 
 
 @people.command("list")
 def people_list(
-    config: Config = None, account: Which = "", as_json: Annotated[bool, typer.Option("--json")] = False
+    config: ConfigOption = None,
+    account: AccountOption = "",
+    as_json: Annotated[bool, typer.Option("--json")] = False,
 ) -> None:
     """Who has which topic, and how that was found."""
     columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")
@@ -331,13 +334,13 @@ def people_list(
 
 
 @people.command("assign")
-def people_assign(user: str, to: str, config: Config = None, account: Which = "") -> None:
+def people_assign(user: str, to: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """USER, who could not be found again, is the one who is called TO now."""
     _print(_do(config, "people.assign", {"user": user, "to": to}, account), True, {})
 
 
 @people.command("merge")
-def people_merge(user: str, other: str, config: Config = None, account: Which = "") -> None:
+def people_merge(user: str, other: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """USER and OTHER are one person; both names lead to USER from now on."""
     _print(_do(config, "people.merge", {"user": user, "other": other}, account), True, {})
 
@@ -366,12 +369,12 @@ def schema_topics() -> None:
     print(json.dumps(topics_document(), ensure_ascii=False, indent=2))
 
 
-stores.add_to(app, lambda config: _loaded(config, log_to_terminal=True))
+backup.add_commands(app, lambda config: _loaded(config, log_to_terminal=True))
 
 
 def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:
-    from wx2mqtt.cli.terminal import as_json as written  # noqa: PLC0415
-    from wx2mqtt.cli.terminal import table  # noqa: PLC0415
+    from wx2mqtt.cli.terminal import format_json as written  # noqa: PLC0415
+    from wx2mqtt.cli.terminal import format_table  # noqa: PLC0415
 
     if as_json or not isinstance(answer, dict):
         print(written(answer))
@@ -379,6 +382,6 @@ def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> 
     for name, columns in tables.items():
         rows = answer.get(name)
         if isinstance(rows, list) and rows:
-            print(table(rows, columns))
+            print(format_table(rows, columns))
         elif name != "set_aside":
             print(f"no {name}")

@@ -10,51 +10,53 @@ from dataclasses import dataclass, replace
 
 import typer
 
-from wx2mqtt.app.running import Surroundings
-from wx2mqtt.app.wiring import options_of
-from wx2mqtt.cli.offline import do, store_of
+from wx2mqtt.app import control_socket
+from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.app.redaction import one_line
+from wx2mqtt.app.settings_mapping import mqtt_options
+from wx2mqtt.cli.operations import run_operation, store_folder
 from wx2mqtt.errors import NotConnected, Wx2MqttError
+from wx2mqtt.i18n.bridge import Language, bridge_text
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.embedded import Embedded
-from wx2mqtt.mqtt.farewell import forget
-from wx2mqtt.mqtt.options import Options
+from wx2mqtt.mqtt.cleanup import clear_client
+from wx2mqtt.mqtt.embedded import EmbeddedBroker
+from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.service import control
-from wx2mqtt.service.redaction import one_line
 from wx2mqtt.settings.addresses import EMBEDDED
-from wx2mqtt.settings.load import Loaded
+from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import PROGRAM, Settings
-from wx2mqtt.store.replacing import REPLACED
-from wx2mqtt.words import Language, say
+from wx2mqtt.store.archive import REPLACED_PREFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class PurgePlan:
     """What is to go: topics at the broker, sessions of these clients, and what was `found` in the store.
 
     `announced` are those of the topics that Home Assistant reads.
     """
 
     topics: tuple[str, ...]
-    announced: tuple[str, ...]
-    clients: tuple[str, ...]
-    found: dict[str, Json]
+    discovery_topics: tuple[str, ...]
+    client_ids: tuple[str, ...]
+    stored_data: dict[str, Json]
 
 
-def purge(loaded: Loaded, around: Surroundings, account: str, *, yes: bool, broker: bool) -> None:
+def purge(
+    loaded: LoadedSettings, environment: RunEnvironment, account: str, *, yes: bool, include_broker: bool
+) -> None:
     """Tell what will go, ask unless `yes`, take it away; with `broker` there, too. Raises `Wx2MqttError`."""
     settings, language = loaded.settings, loaded.settings.language
     if account in settings.accounts:
-        raise Wx2MqttError(say(language, "purge_configured", account=account))
-    plan = asyncio.run(_plan(loaded, around, account))
-    for line in told(plan, language, broker=broker):
+        raise Wx2MqttError(bridge_text(language, "purge_configured", account=account))
+    plan = asyncio.run(_plan(loaded, environment, account))
+    for line in describe_plan(plan, language, include_broker=include_broker):
         print(one_line(line), flush=True)
     if not yes:
         _must_be_wanted(language)
-    asyncio.run(_carry_out(loaded, around, plan, broker=broker))
-    print(one_line(say(language, "purge_done", account=account)), flush=True)
-    for aside in sorted(store_of(loaded, around.env).glob(f"{REPLACED}*")):
-        print(one_line(say(language, "purge_aside", folder=aside)), flush=True)
+    asyncio.run(_carry_out(loaded, environment, plan, include_broker=include_broker))
+    print(one_line(bridge_text(language, "purge_done", account=account)), flush=True)
+    for aside in sorted(store_folder(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):
+        print(one_line(bridge_text(language, "purge_aside", folder=aside)), flush=True)
 
 
 def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
@@ -67,11 +69,11 @@ def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
     return tuple(name for name in names if name not in settings.client_ids().values())
 
 
-def told(plan: Plan, language: Language, *, broker: bool) -> list[str]:
+def describe_plan(plan: PurgePlan, language: Language, *, include_broker: bool) -> list[str]:
     """What will go, in words."""
-    found = plan.found
+    found = plan.stored_data
     lines = [
-        say(
+        bridge_text(
             language,
             "purge_store",
             messages=found["messages"],
@@ -81,81 +83,83 @@ def told(plan: Plan, language: Language, *, broker: bool) -> list[str]:
             login="✓" if found["login"] else "-",
         )
     ]
-    return [*lines, *_told_of_broker(plan, language)] if broker else lines
+    return [*lines, *_told_of_broker(plan, language)] if include_broker else lines
 
 
-def _told_of_broker(plan: Plan, language: Language) -> list[str]:
-    base, clients = plan.found["base"], ", ".join(plan.clients)
-    count = len(plan.topics) - len(plan.announced)
+def _told_of_broker(plan: PurgePlan, language: Language) -> list[str]:
+    base, clients = plan.stored_data["base"], ", ".join(plan.client_ids)
+    count = len(plan.topics) - len(plan.discovery_topics)
     lines = [
-        say(language, "purge_broker", count=count, base=base, clients=clients)
+        bridge_text(language, "purge_broker", count=count, base=base, clients=clients)
         if count
-        else say(language, "purge_session", clients=clients)
+        else bridge_text(language, "purge_session", clients=clients)
     ]
-    if plan.announced:
-        lines.append(say(language, "purge_device", topics=", ".join(plan.announced)))
-    if plan.found["taken_by"]:
-        lines.append(say(language, "purge_taken", base=base, other=plan.found["taken_by"]))
+    if plan.discovery_topics:
+        lines.append(bridge_text(language, "purge_device", topics=", ".join(plan.discovery_topics)))
+    if plan.stored_data["taken_by"]:
+        lines.append(bridge_text(language, "purge_taken", base=base, other=plan.stored_data["taken_by"]))
     return lines
 
 
-async def _plan(loaded: Loaded, around: Surroundings, account: str) -> Plan:
-    found = await do(loaded, around, "purge.look", {"account": account})
+async def _plan(loaded: LoadedSettings, environment: RunEnvironment, account: str) -> PurgePlan:
+    found = await run_operation(loaded, environment, "purge.look", {"account": account})
     assert isinstance(found, dict)
     announced = _texts(found["announced"])
-    return Plan(
+    return PurgePlan(
         topics=(*_texts(found["topics"]), *announced),
-        announced=announced,
-        clients=former_clients(loaded.settings, account),
-        found=found,
+        discovery_topics=announced,
+        client_ids=former_clients(loaded.settings, account),
+        stored_data=found,
     )
 
 
 def _must_be_wanted(language: Language) -> None:
     if not sys.stdin.isatty():
-        raise Wx2MqttError(say(language, "purge_unasked"))
-    typer.confirm(say(language, "purge_ask"), abort=True)
+        raise Wx2MqttError(bridge_text(language, "purge_unasked"))
+    typer.confirm(bridge_text(language, "purge_ask"), abort=True)
 
 
-async def _carry_out(loaded: Loaded, around: Surroundings, plan: Plan, *, broker: bool) -> None:
+async def _carry_out(
+    loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan, *, include_broker: bool
+) -> None:
     """The broker first: what stands there is found by what stands in the store."""
     language = loaded.settings.language
-    if broker:
+    if include_broker:
         try:
-            refused = await _say_goodbye(loaded, around, plan)
+            refused = await _say_goodbye(loaded, environment, plan)
         except NotConnected as away:
-            raise Wx2MqttError(say(language, "purge_no_broker", why=away)) from None
+            raise Wx2MqttError(bridge_text(language, "purge_no_broker", why=away)) from None
         if refused:
-            raise Wx2MqttError(say(language, "purge_refused", topics=", ".join(refused)))
-    await do(loaded, around, "purge", {"account": plan.found["account"]})
+            raise Wx2MqttError(bridge_text(language, "purge_refused", topics=", ".join(refused)))
+    await run_operation(loaded, environment, "purge", {"account": plan.stored_data["account"]})
 
 
-async def _say_goodbye(loaded: Loaded, around: Surroundings, plan: Plan) -> list[str]:
-    async with _way_to_broker(loaded, around) as options:
-        first, *others = plan.clients
-        refused = await forget(replace(options, client_id=first), plan.topics)
+async def _say_goodbye(loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan) -> list[str]:
+    async with _way_to_broker(loaded, environment) as options:
+        first, *others = plan.client_ids
+        refused = await clear_client(replace(options, client_id=first), plan.topics)
         for client in others:
-            await forget(replace(options, client_id=client), ())
+            await clear_client(replace(options, client_id=client), ())
     return refused
 
 
 @asynccontextmanager
-async def _way_to_broker(loaded: Loaded, around: Surroundings) -> AsyncIterator[Options]:
+async def _way_to_broker(loaded: LoadedSettings, environment: RunEnvironment) -> AsyncIterator[MqttOptions]:
     """How the bridge reaches its broker; the embedded one is started where no bridge runs that has it."""
     settings = loaded.settings
     name, base = next(iter(settings.base_topics().items()))
     if settings.mqtt.url != (EMBEDDED,):
-        yield options_of(settings, name, Topics(base), None)
+        yield mqtt_options(settings, name, Topics(base), None)
         return
-    folder = store_of(loaded, around.env)
+    folder = store_folder(loaded, environment.env)
     try:
-        await control.ask(folder, "accounts")
-    except control.NotRunning:
-        async with Embedded(folder, port=around.embedded_port) as own:
-            yield options_of(settings, name, Topics(base), (own.url, own.protocol))
+        await control_socket.ask_bridge(folder, "accounts")
+    except control_socket.BridgeNotRunning:
+        async with EmbeddedBroker(folder, port=environment.embedded_port) as own:
+            yield mqtt_options(settings, name, Topics(base), (own.url, own.protocol))
     else:
-        url = f"mqtt://127.0.0.1:{around.embedded_port}"
-        yield options_of(settings, name, Topics(base), (url, "auto"))
+        url = f"mqtt://127.0.0.1:{environment.embedded_port}"
+        yield mqtt_options(settings, name, Topics(base), (url, "auto"))
 
 
 def _texts(value: Json) -> tuple[str, ...]:

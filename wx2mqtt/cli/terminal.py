@@ -1,6 +1,6 @@
-"""What a person at a terminal sees: the QR code, progress, tables. Nothing of it goes into a log (P6).
+"""What a person at a terminal sees: the QR code, progress, tables. Nothing of it goes into a log.
 
-Names and texts come from strangers: nothing in them may move the cursor or look like a line of ours (P5).
+Names and texts come from strangers: nothing in them may move the cursor or look like a line of ours.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
-from wx2mqtt.bridge.state import Login
-from wx2mqtt.lean import without
+from wx2mqtt.app.redaction import one_line
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
-from wx2mqtt.service.redaction import one_line
-from wx2mqtt.wechat.gateway import Progress
+from wx2mqtt.wechat.backend import OnProgress
 
 _OBEYED = re.compile("[\x7f-\x9f]")  # JSON escapes the lower ones by itself
 
@@ -25,11 +25,11 @@ _OBEYED = re.compile("[\x7f-\x9f]")  # JSON escapes the lower ones by itself
 def draw_qr(url: str, stream: TextIO) -> bool:
     """The QR code in half blocks, dark on light whatever the terminal's colours.
 
-    False where `stream` is no terminal: nothing is drawn then, nor is the text of the code shown (P6).
+    False where `stream` is no terminal: nothing is drawn then, nor is the text of the code shown.
     """
     if not stream.isatty():
         return False
-    with without("PIL"):
+    with block_imports("PIL"):
         import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
 
     code = qrcode.QRCode(border=2)
@@ -40,7 +40,7 @@ def draw_qr(url: str, stream: TextIO) -> bool:
     return True
 
 
-def show_login(account: str, login: Login, url: str) -> None:
+def show_login(account: str, login: LoginStatus, url: str) -> None:
     """The login of `wx2mqtt run` at a terminal: what to do, and the code when there is one."""
     if not sys.stderr.isatty():
         return
@@ -49,7 +49,7 @@ def show_login(account: str, login: Login, url: str) -> None:
     print(one_line(f"{account}: {login.state}: {login.reason}"), file=sys.stderr, flush=True)
 
 
-async def typed_line() -> str:
+async def read_line() -> str:
     """The next line that a person types at the terminal. No thread stays behind where it is cancelled."""
     loop, fd = asyncio.get_running_loop(), sys.stdin.fileno()
     typed: asyncio.Future[str] = loop.create_future()
@@ -65,7 +65,7 @@ async def typed_line() -> str:
         loop.remove_reader(fd)
 
 
-def contacts_progress() -> Progress:
+def contacts_progress() -> OnProgress:
     """Tells how many contacts have come; a moving line at a terminal, nothing elsewhere."""
     if not sys.stderr.isatty():
         return lambda _count: None
@@ -91,7 +91,7 @@ def contacts_progress() -> Progress:
     return show
 
 
-def table(rows: Sequence[Json], columns: Iterable[str]) -> str:
+def format_table(rows: Sequence[Json], columns: Iterable[str]) -> str:
     """Rows of text in columns as wide as they must be; what a row does not have is empty."""
     names = list(columns)
     lines = [names, *([_cell(row, name) for name in names] for row in rows)]
@@ -104,7 +104,7 @@ def table(rows: Sequence[Json], columns: Iterable[str]) -> str:
     )
 
 
-def as_json(value: Json) -> str:
+def format_json(value: Json) -> str:
     """JSON for people and machines, with nothing in it that a terminal would obey."""
     written = json.dumps(value, ensure_ascii=False, indent=2)
     return _OBEYED.sub(lambda sign: f"\\u{ord(sign[0]):04x}", written)

@@ -1,4 +1,4 @@
-"""Home Assistant's MQTT device discovery: one retained payload per account (mqtt-bridges 2). Pure.
+"""Home Assistant's MQTT device discovery: one retained payload per account (mqtt 2). Pure.
 
 Ids are made once from the topic level, which means the same person for ever; names may change. Only keys that
 Home Assistant 2024.11 and every later version take without a warning.
@@ -13,15 +13,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import Json, Kind, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.words import Language
 
-ORIGIN = "wx2mqtt"
-LONGEST_TEXT = 2000  # characters of a message in an attribute; the recorder drops sets above 16 kB
-LONGEST_NAME = 100  # characters of a person's name
-LONGEST_ID = 40  # characters of a spelled level
+ORIGIN_NAME = "wx2mqtt"
+MAX_ATTRIBUTE_CHARACTERS = (
+    2000  # characters of a message in an attribute; the recorder drops sets above 16 kB
+)
+MAX_DISPLAY_NAME_CHARACTERS = 100  # characters of a person's name
+MAX_ENTITY_ID_CHARACTERS = 40  # characters of a spelled level
 
 _PLAIN = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 _MADE = re.compile(r"(?:.*_)?[0-9a-f]{8,}")  # looks as if it were made of another level
@@ -35,7 +37,7 @@ _OBJECT = "(value_json.get(value_json.kind) if value_json.kind != 'text' else No
 _SENDER = "(value_json.get('sender') or {})"
 _ATTRIBUTES = (
     f"'user': value_json.user, 'name': {_SENDER}.get('name') or value_json.chat.name, "
-    f"'text': (value_json.get('text') or '')[:{LONGEST_TEXT}], 'kind': value_json.kind, "
+    f"'text': (value_json.get('text') or '')[:{MAX_ATTRIBUTE_CHARACTERS}], 'kind': value_json.kind, "
     "'trusted': value_json.trusted, 'id': value_json.id, 'seq': value_json.seq, "
     f"'url': ({_OBJECT}).get('url'), 'chat': value_json.chat.kind, "
     f"'sender': {_SENDER}.get('user'), 'self': {_SENDER}.get('self', false)"
@@ -64,7 +66,7 @@ Component = tuple[str, dict[str, Json]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class NotifyTarget:
     """Somebody to whom Home Assistant may send: topic level, id at Home Assistant, and the name to show."""
 
     user: str
@@ -86,25 +88,25 @@ class Device:
     backend: str
     version: str
     language: Language
-    targets: Sequence[Target] = ()
-    windows: Sequence[Target] = ()
+    targets: Sequence[NotifyTarget] = ()
+    windows: Sequence[NotifyTarget] = ()
     url: str = ""
     expiry: int = 600
-    before: Mapping[str, str] = field(default_factory=dict)
+    previous_components: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+class DiscoveryConfig:
     """What is to stand, the platform of each component by its key, and the users for whom no room was."""
 
     payload: bytes
     components: Mapping[str, str]
-    left_out: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
 
 
 def config_topic(prefix: str, account: str) -> str:
     """Where the payload stands, retained."""
-    return f"{prefix}/device/{ORIGIN}_{account}/config"
+    return f"{prefix}/device/{ORIGIN_NAME}_{account}/config"
 
 
 def birth_topic(prefix: str) -> str:
@@ -112,27 +114,27 @@ def birth_topic(prefix: str) -> str:
     return f"{prefix}/status"
 
 
-def new_id(level: str, taken: Collection[str] = ()) -> str:
+def entity_id(level: str, used_ids: Collection[str] = ()) -> str:
     """The id of a person in Home Assistant: `[a-z0-9_]`, none of `taken`.
 
     A plain level is its own id. Any other one is spelled in Latin letters and gets digits of its own, since
     two may be spelled alike; and so does a level that looks as if it were made in this way.
     """
-    if _PLAIN.fullmatch(level) and not _MADE.fullmatch(level) and level not in taken:
+    if _PLAIN.fullmatch(level) and not _MADE.fullmatch(level) and level not in used_ids:
         return level
     digest, spelled = hashlib.sha256(level.encode("utf-8", "replace")).hexdigest(), _spelled(level)
     ids = (f"{spelled}_{digest[:length]}" for length in range(8, len(digest) + 1))
-    return next(one for one in ids if one not in taken)
+    return next(one for one in ids if one not in used_ids)
 
 
-def shown_names(names: Mapping[str, str]) -> dict[str, str]:
+def display_names(names: Mapping[str, str]) -> dict[str, str]:
     """What to call people (by level): one line each, and the level beside it where two are called alike."""
     lines = {level: _line(name) or level for level, name in names.items()}
     times = Counter(lines.values())
     return {level: line if times[line] == 1 else f"{line} ({level})" for level, line in lines.items()}
 
 
-def announcement(device: Device, room: int | None = None) -> Announcement:
+def discovery_config(device: Device, max_bytes: int | None = None) -> DiscoveryConfig:
     """What to announce in at most `room` bytes; of `targets` the last are left out first.
 
     A component that was announced before and is no longer wanted is named with its platform alone, which
@@ -142,40 +144,40 @@ def announcement(device: Device, room: int | None = None) -> Announcement:
     fixed = dict((*_login(device), *_messages(device), *_buttons(device), *_diagnostics(device), *windows))
     notify = dict(_notify(device, target) for target in device.targets)
     wanted = {**fixed, **notify}
-    platforms = {**device.before, **{key: str(body["platform"]) for key, body in wanted.items()}}
+    platforms = {**device.previous_components, **{key: str(body["platform"]) for key, body in wanted.items()}}
     gone: dict[str, Json] = {key: {"platform": one} for key, one in platforms.items() if key not in wanted}
     payload = _payload(device, {**wanted, **gone})
-    if room is None or len(payload) <= room:
-        return Announcement(payload=payload, components=platforms)
-    kept = _fitting(notify, room - len(_payload(device, fixed)))
-    return Announcement(
+    if max_bytes is None or len(payload) <= max_bytes:
+        return DiscoveryConfig(payload=payload, components=platforms)
+    kept = _fitting(notify, max_bytes - len(_payload(device, fixed)))
+    return DiscoveryConfig(
         payload=_payload(device, {**fixed, **dict(list(notify.items())[:kept])}),
         components=platforms,
-        left_out=tuple(target.user for target in device.targets[kept:]),
+        omitted=tuple(target.user for target in device.targets[kept:]),
     )
 
 
-def _fitting(notify: Mapping[str, dict[str, Json]], room: int) -> int:
+def _fitting(notify: Mapping[str, dict[str, Json]], max_bytes: int) -> int:
     """How many of these fit, each with a comma before it."""
     for count, (key, body) in enumerate(notify.items()):
-        room -= len(encode({key: body})) - 1
-        if room < 0:
+        max_bytes -= len(encode({key: body})) - 1
+        if max_bytes < 0:
             return count
     return len(notify)
 
 
 def _payload(device: Device, components: Mapping[str, Json]) -> bytes:
     about: dict[str, Json] = {
-        "identifiers": [f"{ORIGIN}_{device.account}"],
+        "identifiers": [f"{ORIGIN_NAME}_{device.account}"],
         "name": f"{'微信' if device.language == 'zh' else 'WeChat'} {device.account}",
-        "manufacturer": ORIGIN,
+        "manufacturer": ORIGIN_NAME,
         "model": "Tencent iLink" if device.backend == "ilink" else "WeChat",
         "sw_version": device.version,
     }
     return encode(
         {
             "device": {**about, "configuration_url": device.url} if device.url else about,
-            "origin": {"name": ORIGIN, "sw_version": device.version},
+            "origin": {"name": ORIGIN_NAME, "sw_version": device.version},
             "availability": [_bridge(device)],
             "availability_mode": "all",
             "components": dict(components),
@@ -259,7 +261,7 @@ def _figure(device: Device, key: str, template: str, more: Mapping[str, Json]) -
     return _component(device, key, "sensor", what)
 
 
-def _window(device: Device, target: Target) -> Iterable[Component]:
+def _window(device: Device, target: NotifyTarget) -> Iterable[Component]:
     """Whether WeChat would take the next message to somebody. While it is not logged in it takes none."""
     topic = device.topics.window(target.user)
     is_open: dict[str, Json] = {
@@ -280,7 +282,7 @@ def _window(device: Device, target: Target) -> Iterable[Component]:
 
 
 def _of_window(
-    device: Device, target: Target, key: str, platform: str, what: Mapping[str, Json], icon: str
+    device: Device, target: NotifyTarget, key: str, platform: str, what: Mapping[str, Json], icon: str
 ) -> Component:
     english, chinese = _NAMES[key]
     name = chinese if device.language == "zh" else english
@@ -295,7 +297,7 @@ def _of_window(
     return _component(device, f"{key}_{target.id}", platform, body, icon)
 
 
-def _notify(device: Device, target: Target) -> Component:
+def _notify(device: Device, target: NotifyTarget) -> Component:
     what: dict[str, Json] = {
         "name": target.name,
         "default_entity_id": f"notify.wechat_{device.account}_{_DIGITS.sub('', target.id)}",
@@ -317,7 +319,7 @@ def _component(
     english, chinese = _NAMES.get(key, ("", ""))
     body: dict[str, Json] = {
         "platform": platform,
-        "unique_id": f"{ORIGIN}_{device.account}_{key}",
+        "unique_id": f"{ORIGIN_NAME}_{device.account}_{key}",
         "default_entity_id": f"{platform}.wechat_{device.account}_{english.lower().replace(' ', '_')}",
         "name": chinese if device.language == "zh" else english,
         "qos": 1,
@@ -340,12 +342,12 @@ def _spelled(level: str) -> str:
     from anyascii import anyascii  # noqa: PLC0415 - loaded only where somebody has such a name
 
     latin = level.lower() if level.isascii() else _SYLLABLE.sub("_", anyascii(level)).lower()
-    return _NO_ID.sub("_", latin)[:LONGEST_ID].strip("_") or "user"
+    return _NO_ID.sub("_", latin)[:MAX_ENTITY_ID_CHARACTERS].strip("_") or "user"
 
 
 def _line(name: str) -> str:
     """A name on one line; what nobody can see goes."""
     seen = "".join(" " if sign.isspace() else sign for sign in name)
     return " ".join("".join(sign for sign in seen if unicodedata.category(sign) not in _NO_NAME).split())[
-        :LONGEST_NAME
+        :MAX_DISPLAY_NAME_CHARACTERS
     ]

@@ -1,13 +1,21 @@
-"""The broker that comes along: mosquitto where there is one, else amqtt. On loopback, for anybody there."""
+"""A mosquitto of our own as a child process: started, watched, started again, and gone when we are gone.
+
+The broker that comes along: mosquitto where there is one, else amqtt. On loopback, for anybody there.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
 import os
+import pwd
+import random
 import shutil
 import socket
+import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -15,13 +23,196 @@ from typing import Literal, Self
 
 import structlog
 
-from wx2mqtt.errors import LinkError
-from wx2mqtt.mqtt.mosquitto import Mosquitto, NotStarted
+from wx2mqtt.backoff import Backoff
+from wx2mqtt.errors import BrokerError
 
 log = structlog.get_logger(__name__)
 
 
-class PortInUse(LinkError):
+START_TIMEOUT_SECONDS = 10.0
+"""Seconds until it accepts connections; a large database takes a while to read."""
+
+
+STOP_TIMEOUT_SECONDS = 3.0
+
+
+CONFIG_TEMPLATE = """\
+# written by wx2mqtt at each start; changes are lost
+listener {port} {host}
+allow_anonymous true
+set_tcp_nodelay true
+persistence true
+persistence_location {folder}/
+persistence_file broker.db
+# written with every change, some milliseconds after it was acknowledged; by default only every half hour
+autosave_interval 1
+autosave_on_changes true
+# by default what a client that is away should get is dropped above 1,000 messages, although acknowledged
+max_queued_messages 0
+persistent_client_expiration 14d
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+log_timestamp false
+"""
+
+
+# The kernel ends it when we end, however that comes about. Not with `preexec_fn`: between fork and exec of a
+# process with threads no Python should run
+PARENT_DEATH_WRAPPER = (
+    "import ctypes, os, sys;"
+    "ctypes.CDLL(None).prctl(1, 15);"
+    "os.getppid() == int(sys.argv[1]) or sys.exit(1);"
+    "os.execv(sys.argv[2], sys.argv[2:])"
+)
+
+
+class BrokerNotStarted(BrokerError):
+    """Our broker did not start."""
+
+
+class MosquittoProcess:
+    """One process on one loopback port, with its configuration and database in `folder`."""
+
+    def __init__(self, program: str, folder: Path, host: str, port: int) -> None:
+        self._program = program
+        self._folder = folder.resolve()
+        self._host = host
+        self._port = port
+        self._last_error = ""
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader_task: asyncio.Task[None] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the process that runs, if one does."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Run it until it accepts connections. Raises NotStarted, with its own last complaint."""
+        self._configure()
+        try:
+            await self._run()
+        except BrokerNotStarted:
+            if not self._set_database_aside():
+                raise
+            await self._run()
+        self._watch_task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """End it in order; it saves what it keeps."""
+        if self._watch_task is not None:
+            self._watch_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch_task
+        await self._terminate()
+
+    def _configure(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = CONFIG_TEMPLATE.format(folder=self._folder, host=self._host, port=self._port)
+        if os.geteuid() == 0:
+            # started as root it would become another user, who has no right to our folder
+            text += f"user {pwd.getpwuid(0).pw_name}\n"
+        self._config.write_text(text)
+
+    @property
+    def _config(self) -> Path:
+        return self._folder / "broker.conf"
+
+    async def _run(self) -> None:
+        self._last_error = ""
+        self._process = await asyncio.create_subprocess_exec(
+            *_guarded([self._program, "-c", str(self._config)]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for us: we have yet to say on it that we go offline
+        )
+        self._reader_task = asyncio.create_task(self._read(self._process))
+        try:
+            await asyncio.wait_for(self._wait_until_accepting(self._process), START_TIMEOUT_SECONDS)
+        except (TimeoutError, BrokerNotStarted):
+            await self._terminate()
+            raise BrokerNotStarted(self._last_error or "mosquitto does not accept connections") from None
+        except BaseException:
+            await self._terminate()
+            raise
+
+    async def _wait_until_accepting(self, process: asyncio.subprocess.Process) -> None:
+        while True:
+            if process.returncode is not None:
+                raise BrokerNotStarted
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(self._host, self._port)
+                writer.close()
+                await writer.wait_closed()
+                return
+            await asyncio.sleep(0.02)
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for raw in process.stderr:
+            line = raw.decode(errors="replace").strip()
+            if line.startswith("Error: "):
+                self._last_error = line.removeprefix("Error: ")
+                log.warning("embedded broker complains", line=line)
+            else:
+                log.debug("embedded broker", line=line)
+
+    async def _watch(self) -> None:
+        """Start it again whenever it dies."""
+        backoff = Backoff(first=0.2, cap=30.0)
+        while True:
+            assert self._process is not None
+            began = time.monotonic()
+            code = await self._process.wait()
+            backoff = (
+                backoff.reset().after_failure()
+                if time.monotonic() - began > backoff.cap
+                else backoff.after_failure()
+            )
+            log.warning("embedded broker died", code=code)
+            await self._terminate()
+            await asyncio.sleep(backoff.wait(random.random()))
+            try:
+                await self._run()
+            except (BrokerNotStarted, OSError) as error:
+                log.warning("embedded broker does not start", reason=str(error))
+
+    async def _terminate(self) -> None:
+        process, reading = self._process, self._reader_task
+        if process is None or reading is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        finally:
+            await reading
+
+    def _set_database_aside(self) -> bool:
+        """A database that it cannot read keeps it from starting; one more try without it. Never deleted."""
+        database = self._folder / "broker.db"
+        if "database" not in self._last_error or not database.exists():
+            return False
+        aside = database.with_name(f"broker.db.damaged-{time.time_ns()}")
+        database.rename(aside)
+        log.error("database of the embedded broker is damaged; it begins with an empty one", aside=str(aside))
+        return True
+
+
+def _guarded(command: list[str]) -> list[str]:
+    if sys.platform != "linux":
+        return command
+    return [sys.executable, "-I", "-S", "-c", PARENT_DEATH_WRAPPER, str(os.getpid()), *command]
+
+
+class PortInUse(BrokerError):
     """The port cannot be had."""
 
     def __init__(self, host: str, port: int, *, forbidden: bool = False) -> None:
@@ -34,17 +225,17 @@ class PortInUse(LinkError):
         self.port = port
 
 
-class Embedded:
+class EmbeddedBroker:
     """`async with Embedded(folder) as broker` runs it; `port` 0 takes a free one. Raises PortInUse.
 
     `kind` is "mosquitto" or "amqtt". The latter speaks only MQTT 3.1.1, keeps nothing over a restart and
-    shows retained messages to everybody (mqtt-bridges 7.3): good enough for a demonstration.
+    shows retained messages to everybody (mqtt 7.3): good enough for a demonstration.
     """
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 1883) -> None:
         if not ipaddress.ip_address(host).is_loopback:
             raise ValueError("the embedded broker asks nobody for a password and stays on loopback")
-        self.kind = ""
+        self.implementation = ""
         self.host = host
         self.port = port
         self._folder = folder
@@ -59,13 +250,13 @@ class Embedded:
     @property
     def protocol(self) -> Literal["5", "3.1.1"]:
         """The newest MQTT that it speaks. Asking amqtt for more costs a second."""
-        return "3.1.1" if self.kind == "amqtt" else "5"
+        return "3.1.1" if self.implementation == "amqtt" else "5"
 
     async def __aenter__(self) -> Self:
-        self.port = take_port(self.host, self.port)
+        self.port = available_port(self.host, self.port)
         if not await self._start_mosquitto():
             await self._start_amqtt()
-        log.info("embedded broker runs", kind=self.kind, url=self.url)
+        log.info("embedded broker runs", kind=self.implementation, url=self.url)
         return self
 
     async def __aexit__(
@@ -78,15 +269,15 @@ class Embedded:
         program = find_mosquitto()
         if program is None:
             return False
-        broker = Mosquitto(program, self._folder, self.host, self.port)
+        broker = MosquittoProcess(program, self._folder, self.host, self.port)
         try:
             await broker.start()
-        except (NotStarted, OSError) as error:
+        except (BrokerNotStarted, OSError) as error:
             if "in use" in str(error):
                 raise PortInUse(self.host, self.port) from error
             log.warning("mosquitto does not start; amqtt takes its place", reason=str(error))
             return False
-        self.kind, self._stop = "mosquitto", broker.stop
+        self.implementation, self._stop = "mosquitto", broker.stop
         return True
 
     async def _start_amqtt(self) -> None:
@@ -102,7 +293,7 @@ class Embedded:
             }
         )
         await broker.start()
-        self.kind, self._stop = "amqtt", broker.shutdown
+        self.implementation, self._stop = "amqtt", broker.shutdown
 
 
 def find_mosquitto() -> str | None:
@@ -110,7 +301,7 @@ def find_mosquitto() -> str | None:
     return shutil.which("mosquitto", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
 
 
-def take_port(host: str, port: int) -> int:
+def available_port(host: str, port: int) -> int:
     """The port if nobody listens there, or a free one for 0. Raises PortInUse."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:

@@ -10,20 +10,53 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from wx2mqtt.mqtt.link import Publication
+from wx2mqtt.mqtt.broker import Publication
 
 PUBACK, PUBREC, PUBCOMP, PINGREQ, DISCONNECT = 0x40, 0x50, 0x70, 0xC0, 0xE0
-LARGEST = 268_435_455 + 5
+MAX_PACKET_BYTES = 268_435_455 + 5
 """Bytes of the largest packet that MQTT can carry."""
 
-FORMAT, EXPIRY, CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION, REASON = 1, 2, 3, 8, 9, 31
-FIXED = {1: 1, 2: 4, 17: 4, 19: 2, 23: 1, 24: 4, 25: 1, 33: 2, 34: 2, 35: 2, 36: 1, 37: 1, 39: 4}
-FIXED |= {40: 1, 41: 1, 42: 1}
-TEXTS = frozenset({CONTENT_TYPE, RESPONSE_TOPIC, CORRELATION, 18, 21, 22, 26, 28, REASON})
-PAIRS, NUMBERS = frozenset({38}), frozenset({11})
+(
+    PAYLOAD_FORMAT_PROPERTY,
+    EXPIRY_PROPERTY,
+    CONTENT_TYPE_PROPERTY,
+    RESPONSE_TOPIC_PROPERTY,
+    CORRELATION_PROPERTY,
+    REASON_PROPERTY,
+) = 1, 2, 3, 8, 9, 31
+FIXED_PROPERTY_SIZES = {
+    1: 1,
+    2: 4,
+    17: 4,
+    19: 2,
+    23: 1,
+    24: 4,
+    25: 1,
+    33: 2,
+    34: 2,
+    35: 2,
+    36: 1,
+    37: 1,
+    39: 4,
+}
+FIXED_PROPERTY_SIZES |= {40: 1, 41: 1, 42: 1}
+TEXT_PROPERTIES = frozenset(
+    {
+        CONTENT_TYPE_PROPERTY,
+        RESPONSE_TOPIC_PROPERTY,
+        CORRELATION_PROPERTY,
+        18,
+        21,
+        22,
+        26,
+        28,
+        REASON_PROPERTY,
+    }
+)
+PAIR_PROPERTIES, VARINT_PROPERTIES = frozenset({38}), frozenset({11})
 
 
-class Unreadable(ValueError):
+class MalformedPacket(ValueError):
     """A packet that ends too early or holds an unknown property; `mid` is its packet id where it was read."""
 
     def __init__(self, mid: int = 0) -> None:
@@ -31,7 +64,7 @@ class Unreadable(ValueError):
         self.mid = mid
 
 
-class Incoming(NamedTuple):
+class PublishPacket(NamedTuple):
     """A PUBLISH as it came. `topic` is None if it is no UTF-8 or not allowed by MQTT; `mid` is 0 at QoS 0."""
 
     topic: str | None
@@ -58,19 +91,19 @@ def pack_properties(publication: Publication) -> bytes:
     """The properties of MQTT 5 with their length in front."""
     body = _described(publication.content_type)
     if publication.expiry is not None:
-        body += bytes((EXPIRY,)) + max(0, min(publication.expiry, 0xFFFFFFFF)).to_bytes(4, "big")
+        body += bytes((EXPIRY_PROPERTY,)) + max(0, min(publication.expiry, 0xFFFFFFFF)).to_bytes(4, "big")
     if publication.correlation is not None:
-        body += bytes((CORRELATION,)) + _counted(publication.correlation)
-    return number(len(body)) + body
+        body += bytes((CORRELATION_PROPERTY,)) + _counted(publication.correlation)
+    return read_varint(len(body)) + body
 
 
 def wire_size(topic: bytes, payload: bytes, properties: bytes) -> int:
     """Bytes of the whole PUBLISH at QoS 1; `properties` is empty for MQTT 3.1.1."""
     rest = 2 + len(topic) + 2 + len(properties) + len(payload)
-    return 1 + len(number(rest)) + rest
+    return 1 + len(read_varint(rest)) + rest
 
 
-def number(value: int) -> bytes:
+def read_varint(value: int) -> bytes:
     """A variable byte integer (MQTT 5 1.5.5)."""
     packed = bytearray()
     while value > 0x7F:
@@ -90,8 +123,8 @@ def _described(content_type: str) -> bytes:
     if not content_type:
         return b""
     return (
-        (bytes((FORMAT, 1)) if is_text(content_type) else b"")
-        + bytes((CONTENT_TYPE,))
+        (bytes((PAYLOAD_FORMAT_PROPERTY, 1)) if is_text(content_type) else b"")
+        + bytes((CONTENT_TYPE_PROPERTY,))
         + _counted(content_type.encode())
     )
 
@@ -105,7 +138,7 @@ def _counted(data: bytes) -> bytes:
 # --- what comes ---
 
 
-def read_publish(header: int, body: bytes | bytearray, *, properties: bool) -> Incoming:
+def read_publish(header: int, body: bytes | bytearray, *, properties: bool) -> PublishPacket:
     """A PUBLISH packet without its fixed header; `header` is its first byte. Raises Unreadable."""
     topic, at = _take(body, 0)
     qos, mid = header >> 1 & 3, 0
@@ -114,25 +147,25 @@ def read_publish(header: int, body: bytes | bytearray, *, properties: bool) -> I
     found: dict[int, bytes] = {}
     if properties:
         found, at = _properties(body, at, mid)
-    correlation = found.get(CORRELATION)
-    return Incoming(
+    correlation = found.get(CORRELATION_PROPERTY)
+    return PublishPacket(
         topic=_topic(topic),
         payload=bytes(memoryview(body)[at:]),  # the only copy: it may be a file
         mid=mid,
         qos=qos,
         dup=bool(header & 8),
         retain=bool(header & 1),
-        content_type=_text(found.get(CONTENT_TYPE, b"")),
-        response_topic=_text(found.get(RESPONSE_TOPIC, b"")),
+        content_type=_text(found.get(CONTENT_TYPE_PROPERTY, b"")),
+        response_topic=_text(found.get(RESPONSE_TOPIC_PROPERTY, b"")),
         correlation=correlation,
-        expiry=int.from_bytes(found[EXPIRY], "big") if EXPIRY in found else None,
+        expiry=int.from_bytes(found[EXPIRY_PROPERTY], "big") if EXPIRY_PROPERTY in found else None,
     )
 
 
 def read_puback(body: bytes | bytearray) -> tuple[int, int, str]:
     """Packet id, reason code, and the reason in the broker's own words. Raises Unreadable."""
     if len(body) < 2:
-        raise Unreadable
+        raise MalformedPacket
     mid = body[0] << 8 | body[1]
     if len(body) == 2:
         return mid, 0, ""
@@ -142,8 +175,8 @@ def read_puback(body: bytes | bytearray) -> tuple[int, int, str]:
 
 def _reason(data: bytes, at: int) -> str:
     try:
-        return _text(_properties(data, at, 0)[0].get(REASON, b""))
-    except Unreadable:
+        return _text(_properties(data, at, 0)[0].get(REASON_PROPERTY, b""))
+    except MalformedPacket:
         return ""
 
 
@@ -171,21 +204,21 @@ def _properties(data: bytes | bytearray, at: int, mid: int) -> tuple[dict[int, b
         while at < end:
             name, at = _number(head, at)
             found[name], at = _property(head, at, name)
-    except Unreadable:
-        raise Unreadable(mid) from None
+    except MalformedPacket:
+        raise MalformedPacket(mid) from None
     return found, end
 
 
 def _property(data: bytes, at: int, name: int) -> tuple[bytes, int]:
-    if name in FIXED:
-        return _cut(data, at, FIXED[name])
-    if name in TEXTS:
+    if name in FIXED_PROPERTY_SIZES:
+        return _cut(data, at, FIXED_PROPERTY_SIZES[name])
+    if name in TEXT_PROPERTIES:
         return _take(data, at)
-    if name in PAIRS:
+    if name in PAIR_PROPERTIES:
         return _take(data, _take(data, at)[1])
-    if name in NUMBERS:
+    if name in VARINT_PROPERTIES:
         return b"", _number(data, at)[1]
-    raise Unreadable
+    raise MalformedPacket
 
 
 def _number(data: bytes | bytearray, at: int) -> tuple[int, int]:
@@ -195,7 +228,7 @@ def _number(data: bytes | bytearray, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << 7 * place
         if not byte & 0x80:
             return value, at
-    raise Unreadable
+    raise MalformedPacket
 
 
 def _take(data: bytes | bytearray, at: int) -> tuple[bytes, int]:
@@ -210,5 +243,5 @@ def _integer(data: bytes | bytearray, at: int, size: int) -> tuple[int, int]:
 
 def _cut(data: bytes | bytearray, at: int, size: int) -> tuple[bytes, int]:
     if at + size > len(data):
-        raise Unreadable
+        raise MalformedPacket
     return bytes(data[at : at + size]), at + size

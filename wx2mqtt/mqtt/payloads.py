@@ -1,4 +1,4 @@
-"""Payloads as bytes: commands in, messages, results and answers out (DESIGN 4, 4.1, 4.2). Pure."""
+"""Payloads as bytes: commands in, messages, results and answers out. Pure."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ RESULT_CODES = frozenset(
         *("bad_file", "fetch_failed", "unknown_message", "too_late"),
     }
 )
-"""Every `code` of a result (DESIGN 4)."""
+"""Every `code` of a result (README, "Sending")."""
 
 REQUEST_CODES = RESULT_CODES | {
     *("unknown_request", "bad_request", "stream_changed", "unknown_id", "gone", "not_ready")
 }
-"""Every `code` of an answer to a request (DESIGN 4.2)."""
+"""Every `code` of an answer to a request (README, "Requests")."""
 
-LAST_TEXT = 1000  # characters of text in `last` (DESIGN 4)
-PLAIN_TEXT = 200  # bytes on `text/<user>`: what small devices have a buffer for (DESIGN 3)
+MAX_LAST_TEXT_CHARACTERS = 1000  # characters of text in `last`
+MAX_PLAIN_TEXT_BYTES = 200  # bytes on `text/<user>`: what small devices have a buffer for
 
 
 def encode(value: Mapping[str, Json]) -> bytes:
-    """Compact JSON, real UTF-8. A lone surrogate becomes `?`: one bad character stops nothing (P5)."""
+    """Compact JSON, real UTF-8. A lone surrogate becomes `?`: one bad character stops nothing."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -68,7 +68,7 @@ def message_body(
 def event_body(
     name: str, *, event_id: str, account: str, time: int, user: str | None, fields: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """An event (DESIGN 4.1); `user` is absent where nobody known is meant."""
+    """An event; `user` is absent where nobody known is meant."""
     body: dict[str, Json] = {"schema": 1, "event": name, "id": event_id, "account": account}
     if user is not None:
         body["user"] = user
@@ -115,23 +115,25 @@ def last_body(payload: bytes) -> bytes:
     """`last` from a message's payload: without its bytes, and its text cut to 1,000 characters."""
     body: dict[str, Json] = json.loads(payload)
     had_bytes, text = _lose_bytes(body), body.get("text")
-    if isinstance(text, str) and len(text) > LAST_TEXT:
-        return encode({**body, "text": text[:LAST_TEXT], "truncated": True})
+    if isinstance(text, str) and len(text) > MAX_LAST_TEXT_CHARACTERS:
+        return encode({**body, "text": text[:MAX_LAST_TEXT_CHARACTERS], "truncated": True})
     return encode(body) if had_bytes else payload
 
 
 def plain_text(text: str) -> bytes:
     """The bare text for small devices: as many whole characters as go into 200 bytes."""
-    return text.encode("utf-8", "replace")[:PLAIN_TEXT].decode("utf-8", "ignore").encode()
+    return text.encode("utf-8", "replace")[:MAX_PLAIN_TEXT_BYTES].decode("utf-8", "ignore").encode()
 
 
 def without_bytes(payload: bytes) -> bytes | None:
-    """A message without the bytes in it (`media.inline_below`), marked as `cut` does; None: it holds none."""
+    """A message without the bytes in it (`media.inline_below`), marked as `cut_payload` does; None:
+    it holds none.
+    """
     body: dict[str, Json] = json.loads(payload)
     return encode({**body, "truncated": True}) if _lose_bytes(body) else None
 
 
-def cut(payload: bytes, limit: int) -> bytes | None:
+def cut_payload(payload: bytes, limit: int) -> bytes | None:
     """A message cut to `limit` bytes, the most that the broker takes, with `truncated: true`.
 
     None when even that would not do.

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from wx2mqtt import __version__
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.topics import JSON, TABLE, Topic
-from wx2mqtt.schemas import commands, events, messages, requests, standing
-from wx2mqtt.schemas.shape import DIALECT, Schema, to
+from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, Topic
+from wx2mqtt.schemas import messages, requests, status
+from wx2mqtt.schemas.json_schema import DIALECT, Schema, ref
 
-BASE = "wx"
-BYTES = "application/octet-stream"
-PAYLOADS: Mapping[str, str] = {
+EXAMPLE_BASE = "wx"
+BINARY_TYPE = "application/octet-stream"
+TOPIC_SCHEMAS: Mapping[str, str] = {
     "in/<user>": "message",
     "result/<user>": "result",
     "event/<kind>": "event",
@@ -32,31 +32,31 @@ PAYLOADS: Mapping[str, str] = {
 Those that are missing here are bytes or plain text, or come by name: requests and their answers.
 """
 
-FILES = ("out/<user>/image", "out/<user>/video", "out/<user>/file/<name>")
+FILE_TOPICS = ("out/<user>/image", "out/<user>/video", "out/<user>/file/<name>")
 """Topics below one of the table, for bytes."""
 
 _REQUEST, _RESPONSE = "bridge/request/<name>", "bridge/response/<name>"
 _BY_NAME = {_REQUEST: "request", _RESPONSE: "response"}
 
 
-def definitions() -> dict[str, Schema]:
+def all_definitions() -> dict[str, Schema]:
     """Every schema by its name."""
     return {
-        **messages.definitions(),
-        **events.definitions(),
-        **commands.definitions(),
-        **standing.definitions(),
-        **requests.definitions(),
+        **messages.message_definitions(),
+        **messages.event_definitions(),
+        **requests.command_definitions(),
+        **status.status_definitions(),
+        **requests.request_definitions(),
     }
 
 
 def payload_names() -> list[str]:
     """The schemas of whole payloads, in the order of the table of topics."""
     names: list[str] = []
-    for topic in TABLE:
+    for topic in TOPIC_TABLE:
         if topic.pattern in _BY_NAME:
-            names += [f"{_BY_NAME[topic.pattern]}_{name}" for name in requests.REQUESTS]
-        elif name := PAYLOADS.get(topic.pattern):
+            names += [f"{_BY_NAME[topic.pattern]}_{name}" for name in requests.REQUEST_SCHEMAS]
+        elif name := TOPIC_SCHEMAS.get(topic.pattern):
             names.append(name)
     return list(dict.fromkeys(names))
 
@@ -67,8 +67,8 @@ def messages_document() -> Schema:
         "$schema": DIALECT,
         "title": "wx2mqtt: payloads",
         "description": f"What wx2mqtt {__version__} publishes and takes. Ignore keys that are not here.",
-        "anyOf": [to(name) for name in payload_names()],
-        "$defs": {**definitions()},
+        "anyOf": [ref(name) for name in payload_names()],
+        "$defs": {**all_definitions()},
     }
 
 
@@ -86,32 +86,32 @@ def topics_document() -> Schema:
             "title": "wx2mqtt",
             "version": __version__,
             "description": "A bridge between a personal WeChat account and MQTT. Topics lie below the base "
-            f"topic of the account, {BASE} for the first one. All are QoS 1.",
+            f"topic of the account, {EXAMPLE_BASE} for the first one. All are QoS 1.",
             "license": {"name": "MIT"},
         },
-        "defaultContentType": JSON,
+        "defaultContentType": JSON_TYPE,
         "servers": {"broker": {"host": "localhost:1883", "protocol": "mqtt", "description": "see mqtt.url"}},
         "channels": channels,
         "operations": operations,
-        "components": {"messages": _components(), "schemas": _moved(definitions())},
+        "components": {"messages": _components(), "schemas": _moved(all_definitions())},
     }
 
 
 def _topics() -> Iterator[Topic]:
     """The table, and below what is sent as text the topics for bytes."""
-    for topic in TABLE:
+    for topic in TOPIC_TABLE:
         yield topic
-        for pattern in FILES:
+        for pattern in FILE_TOPICS:
             if pattern.startswith(f"{topic.pattern}/"):
                 kind = pattern.split("/")[2]
                 yield replace(
-                    topic, pattern=pattern, content_type=BYTES, meaning=f"the bytes of a {kind} to send"
+                    topic, pattern=pattern, content_type=BINARY_TYPE, meaning=f"the bytes of a {kind} to send"
                 )
 
 
 def _names(topic: Topic) -> list[str]:
     """A channel for each request and answer, since each has a payload of its own; else one."""
-    return list(requests.REQUESTS) if topic.pattern in _BY_NAME else [""]
+    return list(requests.REQUEST_SCHEMAS) if topic.pattern in _BY_NAME else [""]
 
 
 def _channel_id(topic: Topic, name: str) -> str:
@@ -121,9 +121,9 @@ def _channel_id(topic: Topic, name: str) -> str:
 
 def _channel(topic: Topic, name: str) -> Schema:
     address = topic.pattern.replace("<name>", name) if name else topic.pattern
-    meaning = requests.REQUESTS[name].meaning if name else topic.meaning
+    meaning = requests.REQUEST_SCHEMAS[name].description if name else topic.meaning
     channel: Schema = {
-        "address": f"{BASE}/{address.replace('<', '{').replace('>', '}')}",
+        "address": f"{EXAMPLE_BASE}/{address.replace('<', '{').replace('>', '}')}",
         "description": meaning,
         "messages": {one: {"$ref": f"#/components/messages/{one}"} for one in _messages(topic, name)},
     }
@@ -134,7 +134,7 @@ def _channel(topic: Topic, name: str) -> Schema:
 
 def _parameter(name: str) -> Schema:
     if name == "kind":
-        return {"description": "the name of the event", "enum": [*events.EVENTS]}
+        return {"description": "the name of the event", "enum": [*messages.EVENT_SCHEMAS]}
     if name == "name":
         return {"description": "the name of the file, as the receiver sees it"}
     return {"description": "the topic name of a person or group, as in contacts"}
@@ -143,13 +143,13 @@ def _parameter(name: str) -> Schema:
 def _messages(topic: Topic, name: str) -> list[str]:
     if name:
         return [f"{_BY_NAME[topic.pattern]}_{name}"]
-    known = PAYLOADS.get(topic.pattern)
+    known = TOPIC_SCHEMAS.get(topic.pattern)
     if topic.pattern == "out/<user>":
         return ["text", "command"]
     if topic.pattern == "in/<user>":
-        return [name for name in messages.definitions() if name.startswith("message_")]
+        return [name for name in messages.message_definitions() if name.startswith("message_")]
     if topic.pattern == "event/<kind>":
-        return [f"event_{event}" for event in events.EVENTS]
+        return [f"event_{event}" for event in messages.EVENT_SCHEMAS]
     return [known] if known else [_channel_id(topic, "")]
 
 
@@ -187,9 +187,9 @@ def _components() -> Schema:
 
 
 def _message(topic: Topic, name: str) -> Schema:
-    schemas = definitions()
+    schemas = all_definitions()
     if name in schemas:
-        content_type = topic.content_type if topic.by_bridge else JSON
+        content_type = topic.content_type if topic.by_bridge else JSON_TYPE
         return {
             "name": name,
             "title": str(schemas[name].get("title", name)),

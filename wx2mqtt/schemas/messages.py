@@ -1,164 +1,291 @@
-"""Messages: one schema for each kind (DESIGN 4). Pure."""
+"""Messages: one schema for each kind. Pure.
+
+Events: one schema for each, by its name. Pure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from wx2mqtt.model import ChatKind, Kind
-from wx2mqtt.schemas.shape import (
+from wx2mqtt.schemas.json_schema import (
     Schema,
-    always,
-    filled,
-    flag,
-    many,
-    moment,
+    array,
+    boolean,
+    constant,
+    enumeration,
+    integer,
+    nonempty_string,
     number,
-    one_of,
-    text,
-    thing,
-    to,
-    whole,
+    object_of,
+    ref,
+    string,
+    timestamp,
 )
-from wx2mqtt.store.rows import MediaState
+from wx2mqtt.store.records import MediaState
 
-BYTES: Mapping[str, Schema] = {
-    "state": one_of(MediaState, "whether the bytes are there; `event/media` tells when that changes"),
-    "url": filled("where they are on the bridge's web server; a whole address with web.url"),
-    "mime": filled("what they are: by their content once they are there, as announced before"),
-    "size": whole("bytes; announced until they are there"),
-    "name": text("of the file"),
-    "path": filled("where they lie below the folder of the store"),
-    "sha256": text("in hex", pattern="^[0-9a-f]{64}$"),
-    "width": whole("pixels", 1),
-    "height": whole("pixels", 1),
-    "data": text("base64 of small ones (media.inline_below)", contentEncoding="base64"),
+MEDIA_KEYS: Mapping[str, Schema] = {
+    "state": enumeration(MediaState, "whether the bytes are there; `event/media` tells when that changes"),
+    "url": nonempty_string("where they are on the bridge's web server; a whole address with web.url"),
+    "mime": nonempty_string("what they are: by their content once they are there, as announced before"),
+    "size": integer("bytes; announced until they are there"),
+    "name": string("of the file"),
+    "path": nonempty_string("where they lie below the folder of the store"),
+    "sha256": string("in hex", pattern="^[0-9a-f]{64}$"),
+    "width": integer("pixels", 1),
+    "height": integer("pixels", 1),
+    "data": string("base64 of small ones (media.inline_below)", contentEncoding="base64"),
 }
 """What is said of bytes, wherever there are some."""
 
-THUMBNAIL: Mapping[str, Schema] = {"thumbnail": to("bytes")}
-_ARTICLE = {"title": text(), "description": text(), "url": text()}
 
-DETAILS: Mapping[Kind, Mapping[str, Schema]] = {
+THUMBNAIL_KEYS: Mapping[str, Schema] = {"thumbnail": ref("bytes")}
+
+
+_ARTICLE = {"title": string(), "description": string(), "url": string()}
+
+
+KIND_KEYS: Mapping[Kind, Mapping[str, Schema]] = {
     Kind.TEXT: {},
-    Kind.IMAGE: {**BYTES, **THUMBNAIL},
+    Kind.IMAGE: {**MEDIA_KEYS, **THUMBNAIL_KEYS},
     Kind.VOICE: {
-        **BYTES,
+        **MEDIA_KEYS,
         "duration": number("seconds", minimum=0),
-        "transcript": flag("the text is what WeChat heard, in writing"),
+        "transcript": boolean("the text is what WeChat heard, in writing"),
     },
-    Kind.VIDEO: {**BYTES, **THUMBNAIL, "duration": number("seconds", minimum=0)},
+    Kind.VIDEO: {**MEDIA_KEYS, **THUMBNAIL_KEYS, "duration": number("seconds", minimum=0)},
     Kind.STICKER: {
-        **BYTES,
-        "game": one_of(("dice", "rock_paper_scissors"), "a sticker that rolls a result"),
-        "result": one_of(("1", "2", "3", "4", "5", "6", "rock", "paper", "scissors")),
+        **MEDIA_KEYS,
+        "game": enumeration(("dice", "rock_paper_scissors"), "a sticker that rolls a result"),
+        "result": enumeration(("1", "2", "3", "4", "5", "6", "rock", "paper", "scissors")),
     },
-    Kind.FILE: dict(BYTES),
+    Kind.FILE: dict(MEDIA_KEYS),
     Kind.LINK: {
         **_ARTICLE,
-        **THUMBNAIL,
-        "source": text("who published it"),
-        "audio": text("the song itself"),
-        "items": many(thing("", {}, _ARTICLE), "further articles of the same message"),
+        **THUMBNAIL_KEYS,
+        "source": string("who published it"),
+        "audio": string("the song itself"),
+        "items": array(object_of("", {}, _ARTICLE), "further articles of the same message"),
     },
     Kind.MINI_PROGRAM: {
-        **THUMBNAIL,
-        "title": text(),
-        "url": text("what is shown where there are no mini programs"),
-        "app": text("its name"),
-        "page": text("the page within it"),
+        **THUMBNAIL_KEYS,
+        "title": string(),
+        "url": string("what is shown where there are no mini programs"),
+        "app": string("its name"),
+        "page": string("the page within it"),
     },
     Kind.LOCATION: {
-        **THUMBNAIL,
+        **THUMBNAIL_KEYS,
         "lat": number("degrees", minimum=-90, maximum=90),
         "lon": number("degrees", minimum=-180, maximum=180),
-        "label": text("what the place is called"),
-        "address": text(),
-        "live": flag("it moves; the phone shows where"),
+        "label": string("what the place is called"),
+        "address": string(),
+        "live": boolean("it moves; the phone shows where"),
     },
-    Kind.CARD: {"name": text(), "alias": text("WeChat ID"), "province": text(), "city": text()},
+    Kind.CARD: {"name": string(), "alias": string("WeChat ID"), "province": string(), "city": string()},
     Kind.QUOTE: {
-        "id": text("of the message that is answered"),
-        "kind": one_of(Kind),
-        "text": text("a line of it"),
-        "sender": text("a name"),
-        "user": text("the topic name of who wrote it, where that is known"),
-        "self": flag("it was one of ours"),
-        "command_id": text("the id of the command that sent it"),
+        "id": string("of the message that is answered"),
+        "kind": enumeration(Kind),
+        "text": string("a line of it"),
+        "sender": string("a name"),
+        "user": string("the topic name of who wrote it, where that is known"),
+        "self": boolean("it was one of ours"),
+        "command_id": string("the id of the command that sent it"),
     },
     Kind.CHAT_HISTORY: {
-        **THUMBNAIL,
-        "title": text(),
-        "items": many(
-            thing(
+        **THUMBNAIL_KEYS,
+        "title": string(),
+        "items": array(
+            object_of(
                 "",
-                {"kind": one_of(Kind)},
-                {"sender": text("a name"), "text": text(), "time": moment("when")},
+                {"kind": enumeration(Kind)},
+                {"sender": string("a name"), "text": string(), "time": timestamp("when")},
             ),
             "what was forwarded",
         ),
     },
     Kind.TRANSFER: {
-        **THUMBNAIL,
-        "amount": text("a decimal number", pattern=r"^\d+(\.\d+)?$"),
-        "currency": text("such as CNY"),
-        "note": text(),
-        "state": one_of(("pending", "accepted", "returned")),
+        **THUMBNAIL_KEYS,
+        "amount": string("a decimal number", pattern=r"^\d+(\.\d+)?$"),
+        "currency": string("such as CNY"),
+        "note": string(),
+        "state": enumeration(("pending", "accepted", "returned")),
     },
     Kind.RED_PACKET: {
-        **THUMBNAIL,
-        "note": text(),
-        "amount": text(pattern=r"^\d+(\.\d+)?$"),
-        "currency": text(),
+        **THUMBNAIL_KEYS,
+        "note": string(),
+        "amount": string(pattern=r"^\d+(\.\d+)?$"),
+        "currency": string(),
     },
     Kind.SYSTEM: {},
     Kind.UNSUPPORTED: {
         "type": {"description": "WeChat's number for it", "type": "integer"},
         "app": {"description": "its number among app messages", "type": "integer"},
-        "length": whole("characters of what could not be read"),
+        "length": integer("characters of what could not be read"),
     },
 }
 """What the object named like the kind may hold. A key that is not known is absent."""
 
+
 _FRAME: Mapping[str, Schema] = {
-    "schema": always(1),
-    "stream": filled("names the store; numbers count within it"),
-    "seq": whole("rises without gaps in the order of storing; the same if it is published again", 1),
-    "id": filled("WeChat's"),
-    "account": filled("of the configuration"),
-    "user": filled("the topic name of the chat: of a person or a group"),
-    "chat": thing("", {"kind": one_of(ChatKind), "name": text("as people see it")}),
-    "trusted": flag("the sender is the owner, or somebody whom the owner named by more than a nickname"),
-    "mentioned": flag("the owner was mentioned in a group"),
-    "text": text("always a line that a person can read"),
-    "time": moment("when it was sent"),
+    "schema": constant(1),
+    "stream": nonempty_string("names the store; numbers count within it"),
+    "seq": integer("rises without gaps in the order of storing; the same if it is published again", 1),
+    "id": nonempty_string("WeChat's"),
+    "account": nonempty_string("of the configuration"),
+    "user": nonempty_string("the topic name of the chat: of a person or a group"),
+    "chat": object_of("", {"kind": enumeration(ChatKind), "name": string("as people see it")}),
+    "trusted": boolean("the sender is the owner, or somebody whom the owner named by more than a nickname"),
+    "mentioned": boolean("the owner was mentioned in a group"),
+    "text": string("always a line that a person can read"),
+    "time": timestamp("when it was sent"),
 }
+
+
 _MAY: Mapping[str, Schema] = {
-    "sender": to("sender"),
-    "truncated": always(value=True, meaning="it was larger than the broker takes, and was cut"),
+    "sender": ref("sender"),
+    "truncated": constant(value=True, description="it was larger than the broker takes, and was cut"),
 }
 
 
-def definitions() -> dict[str, Schema]:
+def message_definitions() -> dict[str, Schema]:
     """`message` is any of them, `message_<kind>` one of its kind."""
     return {
         "message": {
             "title": "a message",
-            "oneOf": [to(f"message_{kind}") for kind in Kind],
+            "oneOf": [ref(f"message_{kind}") for kind in Kind],
         },
         **{f"message_{kind}": _message(kind) for kind in Kind},
-        "sender": thing(
+        "sender": object_of(
             "who wrote it",
-            {"name": text("as people see it"), "self": flag("it was the owner, on another device")},
-            {"user": filled("the topic name, for those who have one")},
+            {"name": string("as people see it"), "self": boolean("it was the owner, on another device")},
+            {"user": nonempty_string("the topic name, for those who have one")},
         ),
-        "bytes": thing("what is known of bytes", {}, BYTES),
+        "bytes": object_of("what is known of bytes", {}, MEDIA_KEYS),
     }
 
 
 def _message(kind: Kind) -> Schema:
-    detail = thing(f"what is known of the {kind.replace('_', ' ')}", {}, DETAILS[kind])
+    detail = object_of(f"what is known of the {kind.replace('_', ' ')}", {}, KIND_KEYS[kind])
     own: dict[str, Schema] = {} if kind is Kind.TEXT else {str(kind): detail}
-    whole_one = thing("", {**_FRAME, "kind": always(str(kind))}, {**_MAY, **own})
+    whole_one = object_of("", {**_FRAME, "kind": constant(str(kind))}, {**_MAY, **own})
     if own:  # what was cut may have lost it
         whole_one["anyOf"] = [{"required": [str(kind)]}, {"required": ["truncated"]}]
     return {"title": f"a message of kind {kind}", **whole_one}
+
+
+_NAMES = array(string(), "topic names of those who have one, else names as WeChat shows them")
+
+
+_BY = {"by": string("who did it: a topic name, else a name as WeChat shows it")}
+
+
+@dataclass(frozen=True, slots=True)
+class EventSchema:
+    """What one says besides what all say: keys that are always there, and keys that may be."""
+
+    description: str
+    required: Mapping[str, Schema] = field(default_factory=dict)
+    optional: Mapping[str, Schema] = field(default_factory=dict)
+
+
+EVENT_SCHEMAS: Mapping[str, EventSchema] = {
+    "recall": EventSchema(
+        "a message was withdrawn; where it is known which, the event's id is that message's",
+        optional={
+            **_BY,
+            "message_id": nonempty_string("the withdrawn one"),
+            "text": string("WeChat's words"),
+        },
+    ),
+    "friend_request": EventSchema(
+        "somebody wants to become a friend; say yes with request/accept_friend and the event's id",
+        optional={
+            "name": string(),
+            "text": string("what they write"),
+            "source": string("how they found the owner"),
+        },
+    ),
+    "call": EventSchema(
+        "a voice or video call", required={"state": nonempty_string("what became of it")}, optional=_BY
+    ),
+    "contact_added": EventSchema(
+        "who became a contact",
+        required={"kind": enumeration(ChatKind)},
+        optional={"name": string("as people see it")},
+    ),
+    "contact_removed": EventSchema(
+        "who is no longer one",
+        required={"kind": enumeration(ChatKind)},
+        optional={"name": string("as people saw it")},
+    ),
+    "contact_renamed": EventSchema(
+        "who is called otherwise now", required={"from": string(), "to": string()}
+    ),
+    "group_members": EventSchema(
+        "who came into a group and who left it",
+        optional={**_BY, "added": _NAMES, "removed": _NAMES, "count": integer("members by now", 1)},
+    ),
+    "topic_changed": EventSchema(
+        "a person's topic is another one; the old one still works for sending",
+        required={"from": nonempty_string(), "to": nonempty_string()},
+    ),
+    "unresolved": EventSchema(
+        "it is not certain who somebody is; decide with request/assign",
+        required={"reason": nonempty_string("in one word")},
+        optional={
+            "pin": nonempty_string("the name in the configuration"),
+            "candidates": array(string(), "topic names"),
+        },
+    ),
+    "media": EventSchema(
+        "bytes of a message are there, or are not to be had",
+        required={
+            "message_id": nonempty_string(),
+            "media_id": nonempty_string("for request/media"),
+            "state": MEDIA_KEYS["state"],
+        },
+        optional={
+            **{key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name", "data")},
+            "reason": string("why there are none"),
+        },
+    ),
+    "held": EventSchema(
+        "a command waits for a chance to be sent",
+        required={
+            "command_id": nonempty_string(),
+            "until": timestamp("when it is given up"),
+            "why": nonempty_string("what it waits for, in one word"),
+            "hint": string("what a person can do"),
+        },
+    ),
+    "session_lost": EventSchema(
+        "the broker forgot our session: commands that it had not delivered are gone",
+        required={"broker": nonempty_string()},
+    ),
+    "dropped": EventSchema(
+        "the broker refused a topic for seven days; its waiting messages were given up",
+        required={"topic": nonempty_string(), "count": integer(""), "reason": string()},
+    ),
+}
+
+
+def event_definitions() -> dict[str, Schema]:
+    """`event` is any of them, `event_<name>` that of its name."""
+    return {
+        "event": {"title": "an event", "oneOf": [ref(f"event_{name}") for name in EVENT_SCHEMAS]},
+        **{f"event_{name}": _event(name, event) for name, event in EVENT_SCHEMAS.items()},
+    }
+
+
+def _event(name: str, event: EventSchema) -> Schema:
+    frame: dict[str, Schema] = {
+        "schema": constant(1),
+        "event": constant(name),
+        "id": nonempty_string("the same if it is published again"),
+        "account": nonempty_string("of the configuration"),
+        "time": timestamp("when it happened"),
+    }
+    may: dict[str, Schema] = {"user": string("the topic name of whom it is about"), **event.optional}
+    return {"title": f"event {name}", **object_of(event.description, {**frame, **event.required}, may)}

@@ -1,206 +1,354 @@
-"""Requests to the bridge and their answers, by name (DESIGN 4, 4.2). Pure."""
+"""Commands and their results. Pure.
+
+Requests to the bridge and their answers, by name. Pure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.bridge.fields import LONGEST_NAME, MOST_DIGITS
-from wx2mqtt.bridge.history import MOST
-from wx2mqtt.model import ChatKind, Json, Kind
-from wx2mqtt.mqtt.payloads import REQUEST_CODES
-from wx2mqtt.schemas import commands
-from wx2mqtt.schemas.commands import closed, with_keys
-from wx2mqtt.schemas.messages import BYTES
-from wx2mqtt.schemas.shape import (
-    Schema,
-    always,
-    anything,
-    either,
-    filled,
-    flag,
-    many,
-    number,
-    one_of,
-    text,
-    thing,
-    to,
-    whole,
+from wx2mqtt.bridge.requests.history import MAX_HISTORY_MESSAGES
+from wx2mqtt.model import ChatKind, Json, Kind, Status
+from wx2mqtt.mqtt.commands import (
+    FILE_KINDS,
+    FILE_SOURCES,
+    MAX_CODE_DIGITS,
+    MAX_ID_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    PRIORITIES,
 )
+from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
+from wx2mqtt.schemas.json_schema import (
+    Schema,
+    any_of,
+    any_value,
+    array,
+    boolean,
+    constant,
+    enumeration,
+    integer,
+    nonempty_string,
+    nullable,
+    number,
+    object_of,
+    ref,
+    strict,
+    string,
+    timestamp,
+)
+from wx2mqtt.schemas.messages import MEDIA_KEYS
 
-LEVELS = ("debug", "info", "warning", "error")
-_USER = {"user": filled("the topic name")}
-_NAME = text("one line", maxLength=LONGEST_NAME)
-_PEOPLE = many(filled(), "topic names, or names as the group shows them", minItems=1)
-_LEVELS = many(filled(), "topic names")
-_PART: Mapping[str, Schema] = {"limit": whole("at most so many"), "offset": whole("from this one on")}
+_NOT_BLANK = {"pattern": r"\S"}
+
+
+def command_keys() -> dict[str, Schema]:
+    """What every command may have."""
+    return {
+        "id": any_of(
+            string("", minLength=1, maxLength=MAX_ID_CHARACTERS),
+            {"type": "number"},
+            description="sent once however often it is published; remembered for 7 days",
+        ),
+        "ttl": number("seconds that it may wait", exclusiveMinimum=0),
+        "hold": boolean("it may wait for a chance to be sent (iLink)"),
+        "priority": enumeration(PRIORITIES),
+        "urgent": boolean("it may go another way when WeChat takes too long"),
+        "also_wechat": boolean("and to WeChat all the same"),
+        "name": string("of the file, as the receiver sees it"),
+        "message_id": string("of what is to be withdrawn"),
+    }
+
+
+def command_definitions() -> dict[str, Schema]:
+    """By name."""
+    found = command_shapes()
+    return {
+        "command": {"title": "a command", "anyOf": [ref(name) for name in found]},
+        **{name: closed_shape(shape) for name, shape in found.items()},
+        "result": {"title": "a result", **_result()},
+    }
+
+
+def command_shapes() -> dict[str, Schema]:
+    """The ways to write one, by name; open."""
+    return {"command_text": _text(), "command_file": _file(), "command_recall": _recall()}
+
+
+def closed_shape(shape: Schema) -> Schema:
+    """A key that nobody knows is refused: a misspelt one must not be ignored."""
+    found = strict(shape)
+    assert isinstance(found, dict)
+    return found
+
+
+def with_keys(shape: Schema, extra_keys: Mapping[str, Schema], *needed: str) -> Schema:
+    """The same with further keys, of which some are always there."""
+    properties, required = shape["properties"], shape.get("required", [])
+    assert isinstance(properties, dict)
+    assert isinstance(required, list)
+    whole_one: Schema = {**shape, "properties": {**properties, **extra_keys}}
+    return {**whole_one, "required": [*required, *needed]} if required or needed else whole_one
+
+
+def _text() -> Schema:
+    may = {
+        "kind": constant("text"),
+        "mention": array(string(), "in a group: topic names, or names as the group shows them"),
+    }
+    return object_of("a text", {"text": string("", **_NOT_BLANK)}, {**may, **command_keys()})
+
+
+def _file() -> Schema:
+    sources = {
+        "path": string("on the bridge's machine, below a folder of media.send_from", **_NOT_BLANK),
+        "url": string("http or https", **_NOT_BLANK),
+        "data": string("base64", contentEncoding="base64", **_NOT_BLANK),
+    }
+    empty: dict[str, Schema] = {"text": constant(""), "mention": {"type": "array", "maxItems": 0}}
+    shape = object_of(
+        "a picture, a video or a file",
+        {"kind": enumeration(FILE_KINDS)},
+        {**sources, **empty, **command_keys()},
+    )
+    return {**shape, "oneOf": [{"required": [source]} for source in FILE_SOURCES]}
+
+
+def _recall() -> Schema:
+    must = {"kind": constant("recall"), "message_id": nonempty_string("of a result, or of an own message")}
+    may = {key: value for key, value in command_keys().items() if key != "message_id"}
+    empty: dict[str, Schema] = {"text": constant(""), "mention": {"type": "array", "maxItems": 0}}
+    return object_of(
+        "withdraw a message", must, {**may, **empty, **{source: string() for source in FILE_SOURCES}}
+    )
+
+
+def _result() -> Schema:
+    return object_of(
+        "the one result of a command; equal (account, id) is the same result",
+        {
+            "schema": constant(1),
+            "account": nonempty_string("of the configuration"),
+            "id": string("of the command"),
+            "user": string("as it was written"),
+            "status": enumeration(Status),
+            "code": enumeration(sorted(RESULT_CODES)),
+            "message": string("in words"),
+            "message_id": nullable(nonempty_string("WeChat's")),
+            "time": timestamp(""),
+            "retry_after": nullable(number("seconds", minimum=0)),
+            "duplicate_possible": boolean("an attempt was never answered: it may have arrived twice"),
+        },
+        {
+            "parts": integer("messages that a long text became", 1),
+            "parts_sent": nullable(integer("of them")),
+            "fallback": nonempty_string("what became of the other way"),
+        },
+    )
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+_USER = {"user": nonempty_string("the topic name")}
+
+
+_NAME = string("one line", maxLength=MAX_NAME_CHARACTERS)
+
+
+_PEOPLE = array(nonempty_string(), "topic names, or names as the group shows them", minItems=1)
+
+
+_LEVELS = array(nonempty_string(), "topic names")
+
+
+_PART: Mapping[str, Schema] = {"limit": integer("at most so many"), "offset": integer("from this one on")}
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RequestSchema:
     """What one does: fields that it needs, fields that it may have, and the `data` of its answer.
 
     `shapes` replace the two where there are several ways to ask.
     """
 
-    meaning: str
+    description: str
     data: Schema
-    must: Mapping[str, Schema] = field(default_factory=dict)
-    may: Mapping[str, Schema] = field(default_factory=dict)
+    required: Mapping[str, Schema] = field(default_factory=dict)
+    optional: Mapping[str, Schema] = field(default_factory=dict)
     shapes: tuple[Schema, ...] = ()
-    open: bool = False
+    allows_other_keys: bool = False
 
 
-def _group() -> Request:
+def _group() -> RequestSchema:
     shapes = (
-        thing("the members", dict(_USER), {"action": always("members"), **_PART}),
-        thing("a new group", {"action": always("create"), "members": _PEOPLE}, {"name": _NAME}),
-        thing("more members", {"action": always("add"), **_USER, "members": _PEOPLE}),
-        thing("fewer members", {"action": always("remove"), **_USER, "members": _PEOPLE}),
-        thing("another name", {"action": always("rename"), **_USER, "name": {**_NAME, "pattern": r"\S"}}),
+        object_of("the members", dict(_USER), {"action": constant("members"), **_PART}),
+        object_of("a new group", {"action": constant("create"), "members": _PEOPLE}, {"name": _NAME}),
+        object_of("more members", {"action": constant("add"), **_USER, "members": _PEOPLE}),
+        object_of("fewer members", {"action": constant("remove"), **_USER, "members": _PEOPLE}),
+        object_of(
+            "another name", {"action": constant("rename"), **_USER, "name": {**_NAME, "pattern": r"\S"}}
+        ),
     )
-    member = thing("", {"name": text(), "self": flag("the owner")}, {"user": filled("the topic name")})
+    member = object_of(
+        "", {"name": string(), "self": boolean("the owner")}, {"user": nonempty_string("the topic name")}
+    )
     answers = (
-        thing("", {**_USER, "count": whole("all of them"), "members": many(member)}),
-        thing("", {"name": text(), "refused": _LEVELS}, {"user": text("the topic name of the new group")}),
-        thing("", {**_USER, "added": _LEVELS, "refused": _LEVELS}),
-        thing("", {**_USER, "removed": _PEOPLE}),
-        thing("", {**_USER, "name": text()}),
+        object_of("", {**_USER, "count": integer("all of them"), "members": array(member)}),
+        object_of(
+            "", {"name": string(), "refused": _LEVELS}, {"user": string("the topic name of the new group")}
+        ),
+        object_of("", {**_USER, "added": _LEVELS, "refused": _LEVELS}),
+        object_of("", {**_USER, "removed": _PEOPLE}),
+        object_of("", {**_USER, "name": string()}),
     )
-    return Request("the members of a group, and what can be done to it", either(*answers), shapes=shapes)
+    return RequestSchema(
+        "the members of a group, and what can be done to it", any_of(*answers), shapes=shapes
+    )
 
 
-def _media() -> Request:
-    what = {"thumbnail": flag("the small picture"), "inline": flag("the bytes too, up to 1 MB")}
-    some_id: Schema = {"anyOf": [filled(), {"type": "integer"}]}
-    shapes = tuple(thing("", {key: some_id}, what) for key in ("message_id", "id", "avatar"))
-    known = {key: value for key, value in BYTES.items() if key not in ("state", "name")}
-    data = thing(
+def _media() -> RequestSchema:
+    what = {"thumbnail": boolean("the small picture"), "inline": boolean("the bytes too, up to 1 MB")}
+    some_id: Schema = {"anyOf": [nonempty_string(), {"type": "integer"}]}
+    shapes = tuple(object_of("", {key: some_id}, what) for key in ("message_id", "id", "avatar"))
+    known = {key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name")}
+    data = object_of(
         "where the bytes are and what they are",
-        {"media_id": filled(), "path": BYTES["path"], "mime": BYTES["mime"], "size": BYTES["size"]},
-        {**known, "sha256": BYTES["sha256"], "message_id": text()},
+        {
+            "media_id": nonempty_string(),
+            "path": MEDIA_KEYS["path"],
+            "mime": MEDIA_KEYS["mime"],
+            "size": MEDIA_KEYS["size"],
+        },
+        {**known, "sha256": MEDIA_KEYS["sha256"], "message_id": string()},
     )
-    return Request("the bytes of a message, or somebody's picture", data, shapes=shapes)
+    return RequestSchema("the bytes of a message, or somebody's picture", data, shapes=shapes)
 
 
-REQUESTS: Mapping[str, Request] = {
-    "login": Request(
+REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
+    "login": RequestSchema(
         "show a QR code, or take the digits that the phone shows; when a login stands, just tell its state",
-        to("login"),
-        may={
-            "code": either(
-                text("", pattern=rf"^\s*\d{{1,{MOST_DIGITS}}}\s*$"),
-                whole(""),
-                meaning="what the phone shows (needs: code)",
+        ref("login"),
+        optional={
+            "code": any_of(
+                string("", pattern=rf"^\s*\d{{1,{MAX_CODE_DIGITS}}}\s*$"),
+                integer(""),
+                description="what the phone shows (needs: code)",
             )
         },
-        open=True,
+        allows_other_keys=True,
     ),
-    "logout": Request("end the login and rest", to("login"), open=True),
-    "contacts": Request(
+    "logout": RequestSchema("end the login and rest", ref("login"), allows_other_keys=True),
+    "contacts": RequestSchema(
         "the directory, or a part of it",
-        thing("", {"count": whole("how many fit"), "contacts": many(to("person"))}),
-        may={"query": text("in any of their names"), "kind": one_of(("", *ChatKind)), **_PART},
+        object_of("", {"count": integer("how many fit"), "contacts": array(ref("person"))}),
+        optional={"query": string("in any of their names"), "kind": enumeration(("", *ChatKind)), **_PART},
     ),
-    "send": Request(
+    "send": RequestSchema(
         "send, and answer with the result",
-        to("result"),
-        shapes=tuple(with_keys(shape, _USER, "user") for shape in commands.shapes().values()),
+        ref("result"),
+        shapes=tuple(with_keys(shape, _USER, "user") for shape in command_shapes().values()),
     ),
-    "recall": Request(
+    "recall": RequestSchema(
         "withdraw an own message within two minutes, and answer with the result",
-        to("result"),
-        must={"message_id": filled()},
-        may={"user": filled("the topic name")},
+        ref("result"),
+        required={"message_id": nonempty_string()},
+        optional={"user": nonempty_string("the topic name")},
     ),
-    "assign": Request(
-        "the closed topic `user` is whoever is called `to` now",
-        thing("", {"user": filled(), "changed": _LEVELS}),
-        must={"user": filled(), "to": filled()},
-        open=True,
+    "assign": RequestSchema(
+        "the closed topic `user` is whoever is called `ref` now",
+        object_of("", {"user": nonempty_string(), "changed": _LEVELS}),
+        required={"user": nonempty_string(), "to": nonempty_string()},
+        allows_other_keys=True,
     ),
-    "history": Request(
+    "history": RequestSchema(
         "messages of before, in the order of seq",
-        thing(
+        object_of(
             "",
             {
-                "messages": many(to("message"), "as they were published", maxItems=MOST),
-                "more": flag("there are others"),
-                "stream": filled("of these numbers"),
+                "messages": array(ref("message"), "as they were published", maxItems=MAX_HISTORY_MESSAGES),
+                "more": boolean("there are others"),
+                "stream": nonempty_string("of these numbers"),
             },
         ),
-        may={
-            "since": whole("the first ones after this seq"),
-            "before": whole("only those before this seq"),
-            "user": text("any name that the person ever had"),
-            "kind": one_of(("", *Kind)),
-            "text": text("found anywhere in it"),
-            "limit": whole("at most so many; 100 without", 1),
-            "stream": text("refuse if the store is another one"),
+        optional={
+            "since": integer("the first ones after this seq"),
+            "before": integer("only those before this seq"),
+            "user": string("any name that the person ever had"),
+            "kind": enumeration(("", *Kind)),
+            "text": string("found anywhere in it"),
+            "limit": integer("at most so many; 100 without", 1),
+            "stream": string("refuse if the store is another one"),
         },
     ),
     "media": _media(),
-    "mark_read": Request("the chat is read, on the phone too", thing("", dict(_USER)), must=dict(_USER)),
-    "set_remark": Request(
-        "another remark for a person; an empty one takes it away",
-        thing("", {**_USER, "remark": text()}),
-        must={**_USER, "remark": _NAME},
+    "mark_read": RequestSchema(
+        "the chat is read, on the phone too", object_of("", dict(_USER)), required=dict(_USER)
     ),
-    "accept_friend": Request(
+    "set_remark": RequestSchema(
+        "another remark for a person; an empty one takes it away",
+        object_of("", {**_USER, "remark": string()}),
+        required={**_USER, "remark": _NAME},
+    ),
+    "accept_friend": RequestSchema(
         "say yes to the friend request of that event",
-        thing("", {"id": filled("of the event")}),
-        must={"id": filled("of the event")},
+        object_of("", {"id": nonempty_string("of the event")}),
+        required={"id": nonempty_string("of the event")},
     ),
     "group": _group(),
-    "health": Request("what bridge/health says, as of now", to("health"), open=True),
-    "log_level": Request(
+    "health": RequestSchema("what bridge/health says, as of now", ref("health"), allows_other_keys=True),
+    "log_level": RequestSchema(
         "how much is logged, until the next start",
-        thing("", {"level": one_of(LEVELS)}),
-        must={"level": one_of(LEVELS)},
-        open=True,
+        object_of("", {"level": enumeration(LOG_LEVELS)}),
+        required={"level": enumeration(LOG_LEVELS)},
+        allows_other_keys=True,
     ),
-    "reload": Request(
+    "reload": RequestSchema(
         "read the file again; a bad one changes nothing",
-        thing(
+        object_of(
             "",
             {
-                "applied": many(filled(), "keys that count now"),
-                "needs_restart": many(filled(), "keys that count after a restart"),
+                "applied": array(nonempty_string(), "keys that count now"),
+                "needs_restart": array(nonempty_string(), "keys that count after a restart"),
             },
         ),
-        open=True,
+        allows_other_keys=True,
     ),
 }
 
-_TRANSACTION: Mapping[str, Schema] = {"transaction": anything("echoed in the answer")}
+
+_TRANSACTION: Mapping[str, Schema] = {"transaction": any_value("echoed in the answer")}
 
 
-def definitions() -> dict[str, Schema]:
+def request_definitions() -> dict[str, Schema]:
     """`request_<name>`, `response_<name>`, and `error` for what was not carried out."""
     found: dict[str, Schema] = {"error": _error()}
-    for name, request in REQUESTS.items():
+    for name, request in REQUEST_SCHEMAS.items():
         found[f"request_{name}"] = {"title": f"request {name}", **_asked(request)}
         found[f"response_{name}"] = {
             "title": f"answer to {name}",
-            "anyOf": [thing("", {"status": always("ok"), "data": request.data}, _TRANSACTION), to("error")],
+            "anyOf": [
+                object_of("", {"status": constant("ok"), "data": request.data}, _TRANSACTION),
+                ref("error"),
+            ],
         }
     return found
 
 
 def _error() -> Schema:
     must = {
-        "status": always("error"),
-        "code": one_of(sorted(REQUEST_CODES)),
-        "error": text("in words"),
+        "status": constant("error"),
+        "code": enumeration(sorted(REQUEST_CODES)),
+        "error": string("in words"),
     }
     may = {"retry_after": number("seconds", minimum=0), **_TRANSACTION}
-    return {"title": "an answer that says no", **thing("why it was not carried out", must, may)}
+    return {"title": "an answer that says no", **object_of("why it was not carried out", must, may)}
 
 
-def _asked(request: Request) -> Schema:
+def _asked(request: RequestSchema) -> Schema:
     ways = request.shapes
     if ways:
-        shapes: list[Json] = [closed(with_keys(shape, _TRANSACTION)) for shape in ways]
-        return {"description": request.meaning, "anyOf": shapes}
-    shape = thing(request.meaning, request.must, {**request.may, **_TRANSACTION})
-    return shape if request.open else closed(shape)
+        shapes: list[Json] = [closed_shape(with_keys(shape, _TRANSACTION)) for shape in ways]
+        return {"description": request.description, "anyOf": shapes}
+    shape = object_of(request.description, request.required, {**request.optional, **_TRANSACTION})
+    return shape if request.allows_other_keys else closed_shape(shape)

@@ -17,7 +17,7 @@ TLS_SCHEMES = ("mqtts", "wss")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?", re.ASCII)
 
 
-def broker(url: str) -> str:
+def validate_broker_url(url: str) -> str:
     """The URL of a broker, or `embedded`."""
     if url == EMBEDDED:
         return url
@@ -41,7 +41,7 @@ def broker(url: str) -> str:
     return url
 
 
-def base_url(url: str) -> str:
+def validate_base_url(url: str) -> str:
     """An http or https URL below which things are found; without the / at its end."""
     parts = _split(url)
     if parts.scheme not in {"http", "https"}:
@@ -54,14 +54,14 @@ def base_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def host_name(host: str) -> str:
+def validate_host_name(host: str) -> str:
     """A host name or address, without port."""
     if _is_address(host.strip("[]")) or _HOST.fullmatch(host):
         return host
     raise ValueError("is no host name; write the name alone, without http:// and port")
 
 
-def network(text: str) -> str:
+def validate_network(text: str) -> str:
     """One address or a network such as 192.168.1.0/24."""
     try:
         ipaddress.ip_network(text)
@@ -70,9 +70,9 @@ def network(text: str) -> str:
     return text
 
 
-def listen(text: str) -> str:
+def validate_listen_address(text: str) -> str:
     """`host:port`, the host an address or localhost."""
-    host, port = listen_parts(text)
+    host, port = split_listen_address(text)
     if host != "localhost" and not _is_address(host):
         raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
     if port > 65535:
@@ -80,7 +80,7 @@ def listen(text: str) -> str:
     return text
 
 
-def listen_parts(text: str) -> tuple[str, int]:
+def split_listen_address(text: str) -> tuple[str, int]:
     """Host (without brackets) and port of `host:port`."""
     host, _, port = text.rpartition(":")
     if (
@@ -97,7 +97,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
-def url_path(path: str) -> str:
+def validate_url_path(path: str) -> str:
     """Where a page lies on its server: begins with a slash, ends without one."""
     if not path.startswith("/") or path.startswith("//") or re.search(r"[\s?#\\]|\.\.", path):
         raise ValueError("must be a path that begins with one /, such as / or /wechat")

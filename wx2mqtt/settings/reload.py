@@ -1,13 +1,34 @@
-"""What a changed file changes: which keys a running bridge takes over at once, and which need a restart."""
+"""Settings as a flat list of keys and values.
+
+What a changed file changes: which keys a running bridge takes over at once, and which need a restart.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from wx2mqtt.settings.schema import Settings
-from wx2mqtt.settings.values import flatten
+from wx2mqtt.settings.key_tree import ConfigKey, KeyKind, keys_of
+from wx2mqtt.settings.schema import Section, Settings
 
-LIVE: tuple[str, ...] = (
+
+def flatten(
+    section: Section, parent_path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], ConfigKey, object]]:
+    """Every key that holds a value, with its path; sections and entries of maps are gone into."""
+    for name, key in keys_of(type(section)).items():
+        value = getattr(section, key.attribute)
+        path = (*parent_path, name)
+        if key.kind is KeyKind.SECTION:
+            yield from flatten(value, path)
+        elif key.kind is KeyKind.MAP:
+            for entry, content in value.items():
+                yield from flatten(content, (*path, entry))
+        else:
+            yield path, key, value
+
+
+LIVE_KEYS: tuple[str, ...] = (
     "accounts.*.contacts",
     "accounts.*.send.*",
     "accounts.*.hold.*",
@@ -60,4 +81,4 @@ def _flat(settings: Settings) -> dict[str, object]:
 
 
 def _live(key: str) -> bool:
-    return any(fnmatchcase(key, row) for row in LIVE)
+    return any(fnmatchcase(key, row) for row in LIVE_KEYS)

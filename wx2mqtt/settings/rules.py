@@ -1,21 +1,105 @@
-"""What the keys say together: checked on whole settings, all findings at once (DESIGN 3, 4.1)."""
+"""The rules for accounts: their names, base topics, and the people that the owner named.
+
+What the keys say together: checked on whole settings, all findings at once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from wx2mqtt.settings.account_rules import account_findings, base_topic_findings
-from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, listen_parts
-from wx2mqtt.settings.files import check_readable
-from wx2mqtt.settings.finding import Finding
-from wx2mqtt.settings.schema import Mqtt, Settings, Web
+from wx2mqtt.settings import formats
+from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
+from wx2mqtt.settings.problems import SettingsFinding, check_readable
+from wx2mqtt.settings.schema import Account, Hold, ILink, Mqtt, Pin, Settings, Web, WebWx
+
+_ILINK_ONLY = frozenset({"ilink", "owner"})
 
 
-def findings(settings: Settings) -> Iterator[Finding]:
+PIN_KIND_NAMES = ", ".join(Pin.model_fields)
+
+
+def account_findings(name: str, account: Account) -> Iterator[SettingsFinding]:
+    """What is wrong within one account."""
+    path = ("accounts", name)
+    if fault := formats.account_fault(name):
+        yield SettingsFinding(path, fault)
+    yield from _of_the_other(path, account)
+    yield from _pins((*path, "contacts"), account)
+    if account.fallback.urls and find_spec("apprise") is None:
+        why = "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'"
+        yield SettingsFinding((*path, "fallback", "urls"), why, is_warning=True)
+    desktop = account.webwx.desktop
+    if (desktop.client_version is None) != (desktop.extspam is None):
+        given = "extspam" if desktop.client_version is None else "client_version"
+        yield SettingsFinding(
+            (*path, "webwx", "desktop", given),
+            "client_version and extspam belong together: give both or none",
+        )
+
+
+def base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
+    """No account's topics may meet another's, nor Home Assistant's."""
+    bases = settings.base_topics()
+    prefix = settings.homeassistant.prefix
+    for place, (name, base) in enumerate(bases.items()):
+        path = ("accounts", name, "base_topic")
+        for other, taken in list(bases.items())[:place]:
+            if formats.is_within(base, taken) or formats.is_within(taken, base):
+                yield SettingsFinding(
+                    path, f"'{base}' meets the topics of account {other} ('{taken}'); choose another"
+                )
+        if settings.homeassistant.enabled and f"{base}/".startswith(f"{prefix}/"):
+            yield SettingsFinding(path, f"lies inside homeassistant.prefix ('{prefix}'); choose another")
+
+
+def _pins(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
+    taken: dict[tuple[str, str], str] = {}
+    for name, pin in account.contacts.items():
+        here = (*path, name)
+        if fault := formats.level_fault(name):
+            yield SettingsFinding(here, fault)
+        if len(pin.facts) != 1:
+            yield SettingsFinding(here, f"needs exactly one of {PIN_KIND_NAMES}; it has {len(pin.facts)}")
+            continue
+        kind = pin.facts[0][0]
+        first = taken.setdefault(pin.facts[0], name)
+        if first != name:
+            yield SettingsFinding(here, f"names the same {kind} as '{first}'; keep one of the two")
+        if account.backend == "webwx" and kind in _ILINK_ONLY:
+            yield SettingsFinding(
+                here, f"{kind} exists only on iLink; on webwx nobody will match", is_warning=True
+            )
+        if account.backend == "ilink" and kind not in _ILINK_ONLY:
+            yield SettingsFinding(
+                here, f"iLink tells no {kind}; write owner: true, or ilink: <id>", is_warning=True
+            )
+
+
+def _of_the_other(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
+    """What only the other backend knows has no effect here, or would refuse everybody."""
+    expect = account.expect
+    foreign = {"uin": expect.uin, "nickname": expect.nickname}
+    other, is_set = "webwx", account.webwx != WebWx()
+    if account.backend == "webwx":
+        foreign, other, is_set = {"ilink": expect.ilink}, "ilink", account.ilink != ILink()
+    for key, value in foreign.items():
+        if value is not None:
+            why = f"{account.backend} does not tell it, so everybody would be refused; take it away"
+            yield SettingsFinding((*path, "expect", key), why)
+    if account.backend == "webwx" and account.hold != Hold():
+        yield SettingsFinding((*path, "hold"), "has no effect: only iLink has a window", is_warning=True)
+    if is_set:
+        yield SettingsFinding(
+            (*path, other), f"has no effect: the backend is {account.backend}", is_warning=True
+        )
+
+
+def rule_findings(settings: Settings) -> Iterator[SettingsFinding]:
     """Every rule that is broken, and every hint."""
     yield from _broker(settings.mqtt)
     yield from _tls(settings.mqtt)
@@ -27,57 +111,63 @@ def findings(settings: Settings) -> Iterator[Finding]:
         yield from _exposed(settings)
 
 
-def _broker(mqtt: Mqtt) -> Iterator[Finding]:
+def _broker(mqtt: Mqtt) -> Iterator[SettingsFinding]:
     path = ("mqtt", "url")
     if EMBEDDED in mqtt.url and len(mqtt.url) > 1:
-        yield Finding(path, "embedded stands alone: it is a broker of its own, not one of a cluster")
+        yield SettingsFinding(path, "embedded stands alone: it is a broker of its own, not one of a cluster")
     if len(set(mqtt.url)) < len(mqtt.url):
-        yield Finding(path, "names the same broker twice; take one away")
+        yield SettingsFinding(path, "names the same broker twice; take one away")
     if mqtt.password is not None and mqtt.username is None:
-        yield Finding(
+        yield SettingsFinding(
             ("mqtt", "password"), "a password needs mqtt.username: MQTT 3.1.1 sends none without it"
         )
     if mqtt.username is not None and mqtt.url == (EMBEDDED,):
-        yield Finding(("mqtt", "username"), "has no effect: the embedded broker asks nobody", warning=True)
+        yield SettingsFinding(
+            ("mqtt", "username"), "has no effect: the embedded broker asks nobody", is_warning=True
+        )
 
 
-def _tls(mqtt: Mqtt) -> Iterator[Finding]:
+def _tls(mqtt: Mqtt) -> Iterator[SettingsFinding]:
     tls, path = mqtt.tls, ("mqtt", "tls")
     if (tls.cert_file is None) != (tls.key_file is None):
         given, missing = ("key_file", "cert_file") if tls.cert_file is None else ("cert_file", "key_file")
-        yield Finding((*path, given), f"needs {missing} beside it: a certificate and its key belong together")
+        yield SettingsFinding(
+            (*path, given), f"needs {missing} beside it: a certificate and its key belong together"
+        )
     for name, file in tls:
         if isinstance(file, Path) and (fault := check_readable(file)):
-            yield Finding((*path, name), fault)
+            yield SettingsFinding((*path, name), fault)
     encrypted = any(url.startswith(tuple(f"{scheme}:" for scheme in TLS_SCHEMES)) for url in mqtt.url)
     if not encrypted and any(file is not None for _, file in tls):
-        yield Finding(path, "has no effect: no mqtt.url is mqtts or wss", warning=True)
+        yield SettingsFinding(path, "has no effect: no mqtt.url is mqtts or wss", is_warning=True)
 
 
-def _web(web: Web) -> Iterator[Finding]:
-    host, _ = listen_parts(web.listen)
+def _web(web: Web) -> Iterator[SettingsFinding]:
+    host, _ = split_listen_address(web.listen)
     asks = _given(web.password) or web.password_file is not None
     if not web.enabled:
         return
     if not is_loopback(host) and not asks:
-        yield Finding(
+        yield SettingsFinding(
             ("web", "listen"),
             "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
         )
     if web.token is not None and not asks:
-        yield Finding(
-            ("web", "token"), "has no effect: without web.password_file nobody is asked for it", warning=True
+        yield SettingsFinding(
+            ("web", "token"),
+            "has no effect: without web.password_file nobody is asked for it",
+            is_warning=True,
         )
     if web.url is not None and (path := urlsplit(web.url).path or "/") != web.base_path:
-        yield Finding(
+        yield SettingsFinding(
             ("web", "base_path"),
             f"is {web.base_path}, and web.url leads to {path}; unless your proxy sends X-Forwarded-Prefix,"
             f" write {path}",
-            warning=True,
+            is_warning=True,
         )
 
 
-def _exposed(settings: Settings) -> Iterator[Finding]:
+def _exposed(settings: Settings) -> Iterator[SettingsFinding]:
     """Only which account is meant can be known here; who is called so, the running bridge knows."""
     known = ", ".join(settings.accounts)
     for place, name in enumerate(settings.homeassistant.expose):
@@ -85,11 +175,11 @@ def _exposed(settings: Settings) -> Iterator[Finding]:
         account, slash, user = name.rpartition("/")
         if slash and account not in settings.accounts:
             told = f"names nobody: there is no account '{account}', only {known}"
-            yield Finding(path, told, warning=True)
+            yield SettingsFinding(path, told, is_warning=True)
         elif not slash and len(settings.accounts) > 1:
             example = f"{next(iter(settings.accounts))}/{user}"
             told = f"is ambiguous: write with the account, such as {example}; now each shows its own"
-            yield Finding(path, told, warning=True)
+            yield SettingsFinding(path, told, is_warning=True)
 
 
 def _given(secret: SecretStr | None) -> bool:

@@ -1,4 +1,6 @@
-"""The configuration as values: every key, its default and the one line that says what it is for (DESIGN 3).
+"""The kinds of values that the configuration has besides sizes and durations; each checks one value alone.
+
+The configuration as values: every key, its default and the one line that says what it is for.
 
 What a single value must look like is said by its kind; what several keys say together is checked in
 `rules`. Sizes are bytes, durations seconds. No representation of these values shows a secret.
@@ -6,38 +8,156 @@ What a single value must look like is said by its kind; what several keys say to
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
-from wx2mqtt.settings.kinds import (
-    BaseUrl,
-    Brokers,
-    ClientId,
-    Count,
-    Digits,
-    FilePath,
-    Folders,
-    Hosts,
-    Listen,
-    Networks,
-    Positive,
-    Seconds16,
-    Secret,
-    Secrets,
-    Text,
-    Texts,
-    Topic,
-    UrlPath,
-)
-from wx2mqtt.settings.units import Duration, Size
+from wx2mqtt.settings import addresses, formats
+from wx2mqtt.settings.formats import Duration, Size
 
-FIRST_BASE = "wx"
-FIRST_ACCOUNT = "home"
+MAX_CLIENT_ID_CHARACTERS = 200
+
+
+def _one_or_many(value: object) -> object:
+    """A list of one thing may be written as that thing."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _count(value: object) -> object:
+    """A whole number in plain decimal; `010` is eight for YAML and ten for people."""
+    if isinstance(value, str):
+        if not re.fullmatch(r"0|[1-9][0-9]{0,17}", value, re.ASCII):
+            raise ValueError("is not a whole number (plain decimal digits, no leading zero)")
+        return int(value)
+    if isinstance(value, bool):
+        raise ValueError("is not a whole number (plain decimal digits, no leading zero)")  # noqa: TRY004
+    return value
+
+
+def _topic(value: str) -> str:
+    if fault := formats.topic_fault(value):
+        raise ValueError(fault)
+    return value
+
+
+def _client_id(value: str) -> str:
+    if not 1 <= len(value) <= MAX_CLIENT_ID_CHARACTERS or not value.isprintable():
+        raise ValueError(f"must have 1 to {MAX_CLIENT_ID_CHARACTERS} printable characters")
+    return value
+
+
+def _digits(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,20}", value, re.ASCII):
+        raise ValueError("is a number that WeChat gives; write its digits")
+    return value
+
+
+def _filled(value: str) -> str:
+    if not value.strip():
+        raise ValueError("is empty; write a text, or leave the key out")
+    if any(formats.unprintable(mark) for mark in value):
+        raise ValueError("holds control characters; take them out")
+    return value
+
+
+def _speakable(value: SecretStr) -> SecretStr:
+    """A lone surrogate cannot be sent to anybody."""
+    try:
+        value.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a surrogate); write the whole one") from None
+    return value
+
+
+def _path(value: object) -> object:
+    """An empty path would mean the working folder."""
+    if value == "":
+        raise ValueError("is empty; write a path, or leave the key out")
+    return value
+
+
+_TEXTS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+
+
+Text = Annotated[str, AfterValidator(_filled)]
+
+
+Secret = Annotated[SecretStr, AfterValidator(_speakable)]
+
+
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_one_or_many), _TEXTS]
+
+
+FilePath = Annotated[Path, BeforeValidator(_path)]
+
+
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), _TEXTS]
+
+
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), _TEXTS]
+
+
+Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
+
+
+Positive = Annotated[int, BeforeValidator(_count), Field(ge=1)]
+
+
+Seconds16 = Annotated[int, BeforeValidator(_count), Field(ge=1, le=65535)]
+"""Whole seconds as MQTT's keep-alive holds them."""
+
+
+Topic = Annotated[str, AfterValidator(_topic)]
+
+
+ClientId = Annotated[str, AfterValidator(_client_id)]
+
+
+Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
+
+
+BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
+
+
+Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
+
+
+UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
+
+
+_Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
+
+
+_Network = Annotated[str, AfterValidator(addresses.validate_network)]
+
+
+_Broker = Annotated[str, AfterValidator(addresses.validate_broker_url)]
+
+
+Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_one_or_many), _TEXTS]
+
+
+Networks = Annotated[tuple[_Network, ...], BeforeValidator(_one_or_many), _TEXTS]
+
+
+Brokers = Annotated[tuple[_Broker, ...], BeforeValidator(_one_or_many), Field(min_length=1), _TEXTS]
+
+
+DEFAULT_BASE_TOPIC = "wx"
+
+
+DEFAULT_ACCOUNT = "home"
+
+
 PROGRAM = "wx2mqtt"
 
+
 _KB, _MB, _GB = 1000, 1000**2, 1000**3
+
+
 _MINUTE, _DAY = 60.0, 86400.0
 
 
@@ -275,7 +395,7 @@ class Settings(Section):
         Mapping[str, Account],
         Field(min_length=1, json_schema_extra={"propertyNames": {"pattern": "^[a-z0-9_]{1,32}$"}}),
     ] = Field(
-        default_factory=lambda: {FIRST_ACCOUNT: Account()},
+        default_factory=lambda: {DEFAULT_ACCOUNT: Account()},
         description="the name of an account: 1 to 32 characters of a-z, 0-9 and _",
     )
     homeassistant: HomeAssistant = Field(default_factory=HomeAssistant)
@@ -287,7 +407,7 @@ class Settings(Section):
     def base_topics(self) -> dict[str, str]:
         """The base topic of each account: as written, else the default by its place in the file."""
         return {
-            name: account.base_topic or (FIRST_BASE if place == 0 else f"{FIRST_BASE}/{name}")
+            name: account.base_topic or (DEFAULT_BASE_TOPIC if place == 0 else f"{DEFAULT_BASE_TOPIC}/{name}")
             for place, (name, account) in enumerate(self.accounts.items())
         }
 

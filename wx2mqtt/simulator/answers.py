@@ -1,13 +1,13 @@
-"""The shapes of WeChat's answers (webwx 1.2, appendix B)."""
+"""The shapes of WeChat's answers (webwx 1.2, 9)."""
 
 from __future__ import annotations
 
 import time
 from email.utils import formatdate
 
-from wx2mqtt.simulator import hosts, wire
-from wx2mqtt.simulator.exchange import HTML, JAVASCRIPT, Answer, Headers, Request
-from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator import hosts, messages
+from wx2mqtt.simulator.http_messages import HTML, JAVASCRIPT, Headers, Request, SimulatedAnswer
+from wx2mqtt.simulator.session import SimulatedSession
 
 _MESSAGES = {0: "", 402: "check the file first", 1205: "too often"}
 
@@ -17,23 +17,23 @@ def base_response(ret: int) -> dict[str, object]:
     return {"BaseResponse": {"Ret": ret, "ErrMsg": _MESSAGES.get(ret, "")}}
 
 
-def json(ret: int, headers: Headers = (), /, **values: object) -> Answer:
-    """A JSON answer: text/plain without a charset, raw UTF-8 (webwx 1.2)."""
-    return Answer(body=wire.dump({**base_response(ret), **values}), headers=headers)
+def json(ret: int, headers: Headers = (), /, **values: object) -> SimulatedAnswer:
+    """A JSON answer: text/plain without a charset, raw UTF-8 (webwx 1.2.4)."""
+    return SimulatedAnswer(body=messages.dump({**base_response(ret), **values}), headers=headers)
 
 
-def script(text: str) -> Answer:
+def script(text: str) -> SimulatedAnswer:
     """A script, as jslogin, login and synccheck answer."""
-    return Answer(body=text.encode(), content_type=JAVASCRIPT)
+    return SimulatedAnswer(body=text.encode(), content_type=JAVASCRIPT)
 
 
-def page(title: str, *, status: int = 200, headers: Headers = ()) -> Answer:
+def page(title: str, *, status: int = 200, headers: Headers = ()) -> SimulatedAnswer:
     """A web page where a client expects something else."""
     text = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
-    return Answer(body=text.encode(), content_type=HTML, status=status, headers=headers)
+    return SimulatedAnswer(body=text.encode(), content_type=HTML, status=status, headers=headers)
 
 
-def synccheck(retcode: int, selector: int) -> Answer:
+def synccheck(retcode: int, selector: int) -> SimulatedAnswer:
     """The answer of the long poll."""
     return script(f'window.synccheck={{retcode:"{retcode}",selector:"{selector}"}}')
 
@@ -47,8 +47,8 @@ def _line(request: Request, name: str, value: str, *, shared: bool, days: float)
     return "set-cookie", f"{name}={value};{domain} Path=/; Expires={expires}"
 
 
-def sync_cookies(request: Request, session: Session) -> Headers:
-    """Those that webwxsync issues again (webwx 2.4.2: lifetimes)."""
+def sync_cookies(request: Request, session: SimulatedSession) -> Headers:
+    """Those that webwxsync issues again (webwx 2.4.2.2: lifetimes)."""
     return (
         _line(request, "wxuin", str(session.uin), shared=False, days=3),
         _line(request, "wxsid", session.sid, shared=False, days=0.5),
@@ -57,7 +57,7 @@ def sync_cookies(request: Request, session: Session) -> Headers:
     )
 
 
-def login_cookies(request: Request, session: Session, language: str) -> Headers:
+def login_cookies(request: Request, session: SimulatedSession, language: str) -> Headers:
     """All cookies of a login; no Domain where the host is not WeChat's, so that a strict jar keeps them."""
     return (
         *sync_cookies(request, session),

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from wx2mqtt.simulator import answers, control, mishaps, pages
+from wx2mqtt.simulator import answers, control, fault_effects, pages
 from wx2mqtt.simulator.checks import Call
-from wx2mqtt.simulator.exchange import (
-    Answer,
+from wx2mqtt.simulator.http_messages import (
+    BodyTooLarge,
     Receive,
     Request,
     Scope,
     Send,
-    TooLarge,
+    SimulatedAnswer,
     read,
     until_gone,
     write,
@@ -21,7 +21,7 @@ from wx2mqtt.simulator.routes import Endpoint, carry_out, find
 from wx2mqtt.simulator.wechat import WeChat
 
 
-class App:
+class SimulatorApp:
     """WeChat's servers, the phone page and the control on one port."""
 
     def __init__(self, wechat: WeChat) -> None:
@@ -31,7 +31,7 @@ class App:
         """Answer one request."""
         try:
             await self._serve(scope, receive, send)
-        except TooLarge:
+        except BodyTooLarge:
             answer = answers.page("413 Content Too Large", status=413)
             await write(answer, scope["state"]["transport"], receive, send)
         except asyncio.CancelledError:
@@ -47,7 +47,7 @@ class App:
         else:
             await write(answer, request.transport, receive, send)
 
-    async def _answer(self, request: Request, receive: Receive) -> Answer | None:
+    async def _answer(self, request: Request, receive: Receive) -> SimulatedAnswer | None:
         """The answer; None when the transport was taken over and there will be none."""
         endpoint = find(request.path)
         if endpoint is not None:
@@ -57,12 +57,12 @@ class App:
             return await control.answer(self.wechat, request, handler)
         return pages.find(request) or answers.page("404 Not Found", status=404)
 
-    async def _call(self, endpoint: Endpoint, request: Request, receive: Receive) -> Answer | None:
+    async def _call(self, endpoint: Endpoint, request: Request, receive: Receive) -> SimulatedAnswer | None:
         wechat = self.wechat
         wechat.calls[endpoint.name] += 1
-        wechat.changed()
+        wechat.notify_changed()
         call = Call(endpoint.name, request, wechat)
-        fault = wechat.faults.meet(endpoint.name)
+        fault = wechat.faults.next_fault(endpoint.name)
         if fault is None:
             return await carry_out(endpoint, call)
-        return await mishaps.happen(fault, endpoint, call, receive)
+        return await fault_effects.happen(fault, endpoint, call, receive)

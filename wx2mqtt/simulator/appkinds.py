@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wx2mqtt.simulator import wire
+from wx2mqtt.simulator import messages
 from wx2mqtt.simulator.phrases import phrase
 
 Fields = dict[str, object]
@@ -188,7 +188,7 @@ APP_KINDS: dict[str, AppKind] = {
 PICTURED = frozenset(
     {"link", "articles", "music", "video_link", "mini_program", "mini_program_36", "channels", "live"}
 )
-"""App messages that have a small picture, which their entries say (webwx 3.1)."""
+"""App messages that have a small picture, which their entries say (webwx 3.1.3)."""
 
 _PICTURE = {"ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
 
@@ -205,9 +205,9 @@ def app(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fiel
     fields: Fields = {
         "MsgType": 49,
         "AppMsgType": shape.type if shape.outer is None else shape.outer,
-        "FileName": wire.name(title),
-        "Url": wire.escape(url),
-        "Content": wire.xml(_xml(shape, title, str(detail.get("des", shape.des)), url, values)),
+        "FileName": messages.name(title),
+        "Url": messages.escape(url),
+        "Content": messages.xml(_xml(shape, title, str(detail.get("des", shape.des)), url, values)),
     }
     return {**fields, **(_PICTURE if kind in PICTURED else {}), **_file(kind, msg_id, values)}
 
@@ -229,14 +229,14 @@ def encrypted_name(msg_id: int) -> str:
 
 
 def _xml(shape: AppKind, title: str, des: str, url: str, values: dict[str, str]) -> str:
-    escaped = {key: wire.escape(value) for key, value in values.items()}
+    escaped = {key: messages.escape(value) for key, value in values.items()}
     as_is = {f"{key}_as_is": value.replace("]]>", "") for key, value in values.items()}
     extra = shape.extra.format_map(escaped | as_is)
     return (
         '<?xml version="1.0"?>\n<msg>\n\t<appmsg appid="" sdkver="0">\n'
-        f"\t\t<title>{wire.escape(title)}</title>\n"
-        f"\t\t<des>{wire.escape(des)}</des>\n\t\t<action />\n\t\t<type>{shape.type}</type>\n"
-        f"\t\t<url>{wire.escape(url)}</url>\n\t\t{extra}\n\t</appmsg>\n"
+        f"\t\t<title>{messages.escape(title)}</title>\n"
+        f"\t\t<des>{messages.escape(des)}</des>\n\t\t<action />\n\t\t<type>{shape.type}</type>\n"
+        f"\t\t<url>{messages.escape(url)}</url>\n\t\t{extra}\n\t</appmsg>\n"
         f"\t<fromusername>wxid_from</fromusername>\n"
         f"\t<appinfo>\n\t\t<version>1</version>\n\t\t<appname>{shape.app}</appname>\n\t</appinfo>\n</msg>\n"
     )

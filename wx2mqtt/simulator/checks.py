@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from wx2mqtt.simulator import hosts
-from wx2mqtt.simulator.exchange import Request
 from wx2mqtt.simulator.hosts import Role
-from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator.http_messages import Request
+from wx2mqtt.simulator.session import SimulatedSession
 from wx2mqtt.simulator.wechat import WeChat
 
 PARAMETER_ERROR = 1
@@ -32,7 +32,7 @@ _BASE_REQUEST = ("Uin", "Sid", "Skey", "DeviceID")
 Fields = dict[str, object]
 
 
-class Refused(Exception):
+class CallRefused(Exception):
     """The call ends with this Ret."""
 
     def __init__(self, ret: int) -> None:
@@ -57,10 +57,10 @@ class Call:
         if self.wechat.settings.strict:
             self.violation(f"tolerated, but: {what}")
 
-    def refuse(self, ret: int, what: str) -> Refused:
+    def refuse(self, ret: int, what: str) -> CallRefused:
         """Record that this call is wrong; raise what is returned."""
         self.violation(what)
-        return Refused(ret)
+        return CallRefused(ret)
 
 
 def method(call: Call, *wanted: str, tolerated: str = "") -> None:
@@ -75,7 +75,7 @@ def method(call: Call, *wanted: str, tolerated: str = "") -> None:
 
 
 def host(call: Call, role: Role, base: str) -> None:
-    """The call came to the host that serves this role for this account (webwx 1.1)."""
+    """The call came to the host that serves this role for this account (webwx 1.1.5)."""
     name = hosts.name_of(call.request.host)
     if not hosts.fits(name, role, base):
         raise call.refuse(NO_SESSION, f"{name} is not the {role} host of an account on {base}")
@@ -93,7 +93,7 @@ def json_body(call: Call) -> Fields:
 
 
 def _literal(call: Call, body: bytes) -> bytes:
-    r"""`\u4f60` and `\/` in a body arrive as these characters, not as what they mean (webwx 1.2)."""
+    r"""`\u4f60` and `\/` in a body arrive as these characters, not as what they mean (webwx 1.2.3)."""
     if b"\\u" not in body and b"\\/" not in body:
         return body
     literal = _ESCAPED.sub(lambda m: b"\\" + m[0] if m[1] else m[0], body)
@@ -102,7 +102,7 @@ def _literal(call: Call, body: bytes) -> bytes:
     return literal
 
 
-def signed_body(call: Call) -> tuple[Session, Fields]:
+def signed_body(call: Call) -> tuple[SimulatedSession, Fields]:
     """The session and the body of a JSON post, everything about them checked."""
     method(call, "POST")
     body = json_body(call)
@@ -111,7 +111,7 @@ def signed_body(call: Call) -> tuple[Session, Fields]:
     return session, body
 
 
-def base_request(call: Call, body: Fields, role: Role = Role.BASE) -> Session:
+def base_request(call: Call, body: Fields, role: Role = Role.BASE) -> SimulatedSession:
     """The living session that BaseRequest names; the call came to the host of that role."""
     base = body.get("BaseRequest")
     if not isinstance(base, dict):
@@ -128,19 +128,19 @@ def base_request(call: Call, body: Fields, role: Role = Role.BASE) -> Session:
     return session
 
 
-def living(call: Call, sid: str) -> Session:
+def living(call: Call, sid: str) -> SimulatedSession:
     """The session with that sid; a session that is over, or was forgotten, is no violation."""
     if not sid:
         raise call.refuse(NO_SESSION, "sid is missing")
     session = call.wechat.sessions.get(sid)
     if session is None:
-        raise Refused(NO_SESSION)
-    if session.over is not None:
-        raise Refused(session.over)
+        raise CallRefused(NO_SESSION)
+    if session.ended_with is not None:
+        raise CallRefused(session.ended_with)
     return session
 
 
-def cookie_session(call: Call, role: Role = Role.BASE) -> Session:
+def cookie_session(call: Call, role: Role = Role.BASE) -> SimulatedSession:
     """The living session of a call that has no BaseRequest and no sid in its query."""
     sid = call.request.cookies.get("wxsid", "")
     if not sid:
@@ -151,13 +151,13 @@ def cookie_session(call: Call, role: Role = Role.BASE) -> Session:
     return session
 
 
-def uin(call: Call, session: Session, value: object) -> None:
-    """The account's number; a number or its text (webwx 8, question 7)."""
+def uin(call: Call, session: SimulatedSession, value: object) -> None:
+    """The account's number; a number or its text (webwx 8.7, question 7)."""
     if str(value) != str(session.uin):
         raise call.refuse(NO_SESSION, "uin is not the account's")
 
 
-def skey(call: Call, session: Session, value: object) -> None:
+def skey(call: Call, session: SimulatedSession, value: object) -> None:
     """A skey that this login was given; old ones stay good (itchat never takes a new one)."""
     if value in session.skeys:
         if value == session.skeys[0] != session.skey and session.inits:
@@ -169,7 +169,7 @@ def skey(call: Call, session: Session, value: object) -> None:
     raise call.refuse(SESSION_INVALID, "skey was never given to this login")
 
 
-def device_id(call: Call, session: Session, value: object) -> None:
+def device_id(call: Call, session: SimulatedSession, value: object) -> None:
     """`e` and 15 digits."""
     if isinstance(value, str) and _DEVICE_ID.fullmatch(value):
         return
@@ -190,21 +190,21 @@ def parse_json(call: Call, text: bytes, where: str) -> Fields:
     return value
 
 
-def data_ticket(call: Call, session: Session, value: str | None) -> None:
+def data_ticket(call: Call, session: SimulatedSession, value: str | None) -> None:
     """The newest webwx_data_ticket, or an older one that is still good."""
     made = session.data_tickets.get(value or "")
     if made is None or made < time.time() - call.wechat.settings.ticket_life:
         raise call.refuse(TICKET_ERROR, "webwx_data_ticket is missing, wrong or too old")
 
 
-def own_name(call: Call, session: Session, value: object) -> None:
+def own_name(call: Call, session: SimulatedSession, value: object) -> None:
     """The account's user name in this login."""
     if value != session.user_name(call.wechat.world.owner):
         raise call.refuse(PARAMETER_ERROR, "FromUserName is not the account's name in this login")
 
 
-def pass_ticket(call: Call, session: Session) -> None:
-    """The pass_ticket in the query: as the XML has it, hence already encoded (webwx 1.2)."""
+def pass_ticket(call: Call, session: SimulatedSession) -> None:
+    """The pass_ticket in the query: as the XML has it, hence already encoded (webwx 1.2.6)."""
     value = call.request.query.get("pass_ticket")
     if value == session.pass_ticket:
         return
@@ -218,8 +218,8 @@ def pass_ticket(call: Call, session: Session) -> None:
         raise call.refuse(TICKET_ERROR, "pass_ticket is not this login's")
 
 
-def cookies(call: Call, session: Session) -> None:
-    """wxuin, wxsid and a webwx_data_ticket that is not too old; else 1102 (webwx 2.4.2)."""
+def cookies(call: Call, session: SimulatedSession) -> None:
+    """wxuin, wxsid and a webwx_data_ticket that is not too old; else 1102 (webwx 2.4.2.1)."""
     sent = call.request.cookies
     wanted = {"wxuin": str(session.uin), "wxsid": session.sid}
     wrong = [name for name, value in wanted.items() if sent.get(name) != value]
@@ -231,8 +231,8 @@ def cookies(call: Call, session: Session) -> None:
 
 
 @contextmanager
-def alone(call: Call, session: Session) -> Iterator[None]:
-    """Never two synccheck or webwxsync at once: that makes duplicates (webwx 2.10)."""
+def alone(call: Call, session: SimulatedSession) -> Iterator[None]:
+    """Never two synccheck or webwxsync at once: that makes duplicates (webwx 2.10.8)."""
     if session.polling:
         call.violation("another synccheck or webwxsync of this login is still open")
     mine = call.request.transport

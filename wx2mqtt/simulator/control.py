@@ -7,16 +7,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
-from wx2mqtt.simulator import kinds, mediacontrol, peoplecontrol, speech, wire
-from wx2mqtt.simulator.adjustable import BadSetting
-from wx2mqtt.simulator.exchange import Answer, Request
+from wx2mqtt.simulator import kinds, mediacontrol, messages, peoplecontrol, speech
 from wx2mqtt.simulator.faults import BadFault
+from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 from wx2mqtt.simulator.ilink import control as ilink
-from wx2mqtt.simulator.ilink import mediacontrol as ilink_media
-from wx2mqtt.simulator.login import OPEN, Act, CannotDo, Code, State
+from wx2mqtt.simulator.ilink import control as ilink_media
+from wx2mqtt.simulator.login import OPEN, CannotDo, Code, CodeAction, CodeState
 from wx2mqtt.simulator.mediacontrol import BadMedia, UnknownMessage
 from wx2mqtt.simulator.routes import ENDPOINTS
-from wx2mqtt.simulator.speech import CannotSay, Speech
+from wx2mqtt.simulator.settings import BadSetting
+from wx2mqtt.simulator.speech import CannotSay, SpeechOrder
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import BadPerson, UnknownPerson
 
@@ -39,7 +39,7 @@ _UNKNOWN = (UnknownPerson, UnknownMessage, ilink_media.UnknownMessage)
 _WRONG = (BadControl, BadMedia, BadFault, BadSetting, BadPerson, kinds.UnknownKind, *ilink.WRONG)
 
 
-async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
+async def answer(wechat: WeChat, request: Request, handler: Handler) -> SimulatedAnswer:
     """Carry out an order; errors become a JSON object with `error`."""
     try:
         result = await handler(wechat, request, _order(request))
@@ -49,7 +49,7 @@ async def answer(wechat: WeChat, request: Request, handler: Handler) -> Answer:
         return _json({"error": str(error)}, 404)
     except _WRONG as error:
         return _json({"error": str(error)}, 400)
-    return result if isinstance(result, Answer) else _json(result, 200)
+    return result if isinstance(result, SimulatedAnswer) else _json(result, 200)
 
 
 def find(request: Request) -> Handler | None:
@@ -62,9 +62,9 @@ def find(request: Request) -> Handler | None:
     return HANDLERS.get((request.method, request.path))
 
 
-def _json(value: object, status: int) -> Answer:
-    return Answer(
-        body=wire.dump(value),
+def _json(value: object, status: int) -> SimulatedAnswer:
+    return SimulatedAnswer(
+        body=messages.dump(value),
         status=status,
         content_type="application/json",
         headers=(("cache-control", "no-store"),),
@@ -98,15 +98,15 @@ def _code(wechat: WeChat, order: Fields) -> Code:
     code = wechat.codes.newest() if uuid is None else wechat.codes.find(str(uuid))
     if code is None:
         raise Conflict("there is no such QR code")
-    code.look()
+    code.current_state()
     return code
 
 
-def _phone_does(act: Act) -> Handler:
+def _phone_does(act: CodeAction) -> Handler:
     async def handler(wechat: WeChat, _: Request, order: Fields) -> Fields:
         code = _code(wechat, order)
-        code.do(act)
-        wechat.changed()
+        code.apply(act)
+        wechat.notify_changed()
         return {"uuid": code.uuid, "state": code.state}
 
     return handler
@@ -132,7 +132,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
         "logins": [
             {
                 "uuid": c.uuid,
-                "state": c.look(),
+                "state": c.current_state(),
                 "push": c.push,
                 "desktop": c.desktop,
                 "age": time.time() - c.made,
@@ -149,7 +149,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
         "sent": len(wechat.phone.sent),
         "lines": wechat.phone.count,
         "unread": dict(wechat.phone.unread),
-        "downloads": {"now": len(wechat.media.under_way), "most": wechat.media.most},
+        "downloads": {"now": len(wechat.media.active_downloads), "most": wechat.media.max_concurrent},
         "violations": wechat.violations.count,
         "faults": [asdict(fault) for fault in wechat.faults.list()],
         "settings": wechat.settings.values(),
@@ -158,12 +158,12 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
 
 
 def _conditions(wechat: WeChat) -> dict[str, Callable[[], bool]]:
-    def code_is(*states: State) -> Callable[[], bool]:
-        return lambda: (code := wechat.codes.newest()) is not None and code.look() in states
+    def code_is(*states: CodeState) -> Callable[[], bool]:
+        return lambda: (code := wechat.codes.newest()) is not None and code.current_state() in states
 
     return {
         "code": code_is(*OPEN),
-        "scanned": code_is(State.SCANNED),
+        "scanned": code_is(CodeState.SCANNED),
         "online": lambda: wechat.session is not None and wechat.session.inits > 0,
         "offline": lambda: wechat.session is None,
         "polling": lambda: wechat.session is not None and wechat.session.polling,
@@ -175,7 +175,7 @@ async def wait(wechat: WeChat, request: Request, _: Fields) -> Fields:
     name = request.query.get("for", "")
     ready = _conditions(wechat).get(name) or _calls(wechat, name)
     seconds = min(_number(request, "seconds", 10.0), LONGEST_WAIT)
-    return {"ready": await wechat.bell.wait_for(ready, seconds)}
+    return {"ready": await wechat.changes.wait_for(ready, seconds)}
 
 
 def _calls(wechat: WeChat, name: str) -> Callable[[], bool]:
@@ -192,7 +192,7 @@ async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
     seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
     phone = wechat.phone
     if seconds:
-        await phone.bell.wait_for(lambda: len(phone.sent) > after, seconds)
+        await phone.changes.wait_for(lambda: len(phone.sent) > after, seconds)
     return [asdict(one) for one in phone.sent[after:]]
 
 
@@ -203,7 +203,7 @@ async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
     """
     after, recalls = int(_number(request, "after", 0)), int(_number(request, "recalls", 0))
     phone = wechat.phone
-    await phone.bell.wait_for(
+    await phone.changes.wait_for(
         lambda: phone.count > after or len(phone.recalled) > recalls,
         min(_number(request, "wait", 0), LONGEST_WAIT),
     )
@@ -243,7 +243,7 @@ async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
     return {"msg_ids": speech.say(wechat, _speech(order))}
 
 
-def _speech(order: Fields) -> Speech:
+def _speech(order: Fields) -> SpeechOrder:
     known = {
         "from": "sender",
         "to": "to",
@@ -267,11 +267,11 @@ def _speech(order: Fields) -> Speech:
         raise BadControl("count and bytes_of cannot be negative")
     if "data" in values:
         values["data"] = mediacontrol.decode(values["data"])
-    return Speech(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]
+    return SpeechOrder(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]
 
 
 async def read(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """The owner opens a chat on the phone; the web client is told (webwx 3.9)."""
+    """The owner opens a chat on the phone; the web client is told (webwx 3.9.1)."""
     contact = wechat.world.find(str(order.get("chat")))
     wechat.phone.read(contact.id)
     if wechat.session is not None:
@@ -296,7 +296,7 @@ async def settings(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 async def fault(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """Order a fault."""
-    wechat.faults.order(order, frozenset(ENDPOINTS))
+    wechat.faults.add(order, frozenset(ENDPOINTS))
     return {}
 
 
@@ -335,10 +335,10 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/sim/people"): peoplecontrol.listing,
     ("POST", "/sim/people"): peoplecontrol.change,
     ("POST", "/sim/violations/clear"): clear_violations,
-    ("POST", "/sim/scan"): _phone_does(Act.SCAN),
-    ("POST", "/sim/confirm"): _phone_does(Act.CONFIRM),
-    ("POST", "/sim/cancel"): _phone_does(Act.CANCEL),
-    ("POST", "/sim/expire"): _phone_does(Act.EXPIRE),
+    ("POST", "/sim/scan"): _phone_does(CodeAction.SCAN),
+    ("POST", "/sim/confirm"): _phone_does(CodeAction.CONFIRM),
+    ("POST", "/sim/cancel"): _phone_does(CodeAction.CANCEL),
+    ("POST", "/sim/expire"): _phone_does(CodeAction.EXPIRE),
     ("POST", "/sim/logout"): logout,
     ("POST", "/sim/say"): say,
     ("POST", "/sim/media"): mediacontrol.change,

@@ -59,11 +59,11 @@ class Faults:
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
 
-    def order(self, values: dict[str, object], known: frozenset[str]) -> None:
+    def add(self, values: dict[str, object], known_endpoints: frozenset[str]) -> None:
         """Take an order as the control has it; raises `BadFault`."""
-        self._waiting.append(_fault(values, known))
+        self._waiting.append(_fault(values, known_endpoints))
 
-    def meet(self, endpoint: str) -> Fault | None:
+    def next_fault(self, endpoint: str) -> Fault | None:
         """The fault that this call meets, counted down."""
         for fault in self._waiting:
             if fault.endpoint not in (endpoint, "*"):
@@ -71,11 +71,11 @@ class Faults:
             if fault.skip:
                 fault.skip -= 1
                 continue
-            self._count(fault)
+            self._count_down(fault)
             return fault
         return None
 
-    def _count(self, fault: Fault) -> None:
+    def _count_down(self, fault: Fault) -> None:
         if fault.left is not None:
             fault.left -= 1
             if not fault.left:
@@ -110,10 +110,10 @@ def _known_charset(name: str) -> str:
         raise BadFault(f"no charset is named {name!r}") from None
 
 
-def _fault(values: dict[str, object], known: frozenset[str]) -> Fault:
+def _fault(values: dict[str, object], known_endpoints: frozenset[str]) -> Fault:
     endpoint, kind = values.get("endpoint"), values.get("kind")
-    if endpoint != "*" and endpoint not in known:
-        raise BadFault(f"endpoint must be * or one of {', '.join(sorted(known))}, not {endpoint!r}")
+    if endpoint != "*" and endpoint not in known_endpoints:
+        raise BadFault(f"endpoint must be * or one of {', '.join(sorted(known_endpoints))}, not {endpoint!r}")
     if kind not in [*FaultKind]:
         raise BadFault(f"kind must be one of {', '.join(FaultKind)}, not {kind!r}")
     times, skip = values.get("times", 1), values.get("skip", 0)

@@ -40,15 +40,15 @@ CLUSTERS = {
 }
 
 LOGIN_HOSTS = frozenset({"login.weixin.qq.com", *(cluster.login for cluster in CLUSTERS.values())})
-"""Before a login any of these works (webwx 1.1)."""
+"""Before a login any of these works (webwx 1.1.4)."""
 
 _RELIC = "webpush.weixin.qq.com"  # the default of the official table, looked up before a login
 
 ILINK_API, ILINK_CDN = "ilinkai.weixin.qq.com", "novac2c.cdn.weixin.qq.com"
 ILINK_LANDING = "liteapp.weixin.qq.com"
-"""What iLink's QR codes say (ilink 1)."""
+"""What iLink's QR codes say (ilink 1.2)."""
 ILINK_OTHER = "ilinkai2.weixin.qq.com"
-"""Another data centre of iLink. The name is made up: no real one is public (ilink 16)."""
+"""Another data centre of iLink. The name is made up: no real one is public (ilink 1.7, 16.8)."""
 
 ALL_HOSTS = (
     *sorted({_RELIC, *LOGIN_HOSTS, *(c.host(role) for c in CLUSTERS.values() for role in Role)}),
@@ -69,7 +69,7 @@ def is_wechat(name: str) -> bool:
 
 
 def cookie_domain(name: str) -> str:
-    """The domain that the shared cookies get on this host; empty: leave the attribute out (webwx 2.4.2)."""
+    """The domain that the shared cookies get on this host; empty: leave the attribute out (webwx 2.4.2.4)."""
     for domain in (".qq.com", ".wechat.com"):
         if name.endswith(domain):
             return domain

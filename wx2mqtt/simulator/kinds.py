@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import functools
 
-from wx2mqtt.simulator import sysmsg, wire
+from wx2mqtt.simulator import messages, sysmsg
 from wx2mqtt.simulator.appkinds import APP_KINDS, app
-from wx2mqtt.simulator.media import Attachment
+from wx2mqtt.simulator.media import MessageMedia
+from wx2mqtt.simulator.message_request import Builder, Fields, MessageDetails, MessageRequest
 from wx2mqtt.simulator.messages import recommend
 from wx2mqtt.simulator.phrases import SYSTEM_TEXTS, phrase
-from wx2mqtt.simulator.saying import Asked, Builder, Fields, Saying
 from wx2mqtt.simulator.sysmsg import SYSMSG_KINDS
-from wx2mqtt.simulator.world import Contact
+from wx2mqtt.simulator.world import WorldContact
 
 
 class UnknownKind(ValueError):
@@ -22,15 +22,21 @@ class UnknownKind(ValueError):
 
 
 def build(
-    kind: str, text: str, msg_id: int, author: Contact, asked: Asked, *, media: Attachment | None = None
+    kind: str,
+    text: str,
+    msg_id: int,
+    author: WorldContact,
+    details: MessageDetails,
+    *,
+    media: MessageMedia | None = None,
 ) -> Fields:
     """The fields of a message of that kind; raises `UnknownKind`."""
-    saying = Saying(text=text, msg_id=msg_id, author=author, asked=asked, media=media)
+    saying = MessageRequest(text=text, msg_id=msg_id, author=author, details=details, media=media)
     check(kind)
     if kind.startswith("system:"):
         return _system_text(saying, kind.removeprefix("system:"))
     if kind in APP_KINDS:
-        values = {"size": saying.length, **asked.detail, "language": asked.language}
+        values = {"size": saying.length, **details.values, "language": details.language}
         return app(kind, text, msg_id, values)
     return _BUILDERS[kind](saying)
 
@@ -53,45 +59,45 @@ def file_name(kind: str, text: str) -> str:
 
 
 def is_system(kind: str) -> bool:
-    """Whether WeChat itself says it: no member's prefix in a group (webwx 3.10, 3.11)."""
+    """Whether WeChat itself says it: no member's prefix in a group (webwx 3.5.3)."""
     return kind.partition(":")[0] == "system" or kind in SYSMSG_KINDS
 
 
-def _text(saying: Saying) -> Fields:
-    return {"MsgType": 1, "Content": wire.text(saying.text)}
+def _text(saying: MessageRequest) -> Fields:
+    return {"MsgType": 1, "Content": messages.text(saying.text)}
 
 
-def _image(saying: Saying) -> Fields:
+def _image(saying: MessageRequest) -> Fields:
     content = (
         f'<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" '
         f'length="{saying.length}" md5="0cc175b9c0f1b6a831c399e269772661" '
         f'hdlength="{saying.length * 6}" />\n</msg>\n'
     )
-    return {"MsgType": 3, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
+    return {"MsgType": 3, "Content": messages.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
 
 
-def _image_token(_: Saying) -> Fields:
+def _image_token(_: MessageRequest) -> Fields:
     return {"MsgType": 3, "Content": "@" + "5f" * 32, "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
 
 
-def _voice(saying: Saying) -> Fields:
-    length = saying.asked.number("milliseconds", 3200)
+def _voice(saying: MessageRequest) -> Fields:
+    length = saying.details.number("milliseconds", 3200)
     content = (
         f'<msg><voicemsg endflag="1" length="{saying.length}" voicelength="{length}" voiceformat="4" /></msg>'
     )
-    return {"MsgType": 34, "Content": wire.xml(content), "VoiceLength": length}
+    return {"MsgType": 34, "Content": messages.xml(content), "VoiceLength": length}
 
 
 def _video(msg_type: int) -> Builder:
-    def fields(saying: Saying) -> Fields:
-        seconds = saying.asked.number("seconds", 9)
+    def fields(saying: MessageRequest) -> Fields:
+        seconds = saying.details.number("seconds", 9)
         content = (
             f'<?xml version="1.0"?>\n<msg>\n\t<videomsg aeskey="a1" cdnthumbwidth="224" cdnthumbheight="398" '
             f'length="{saying.length}" playlength="{seconds}" />\n</msg>\n'
         )
         return {
             "MsgType": msg_type,
-            "Content": wire.xml(content),
+            "Content": messages.xml(content),
             "PlayLength": seconds,
             "ImgStatus": 2,
             "ImgWidth": 224,
@@ -101,34 +107,40 @@ def _video(msg_type: int) -> Builder:
     return fields
 
 
-def _sticker(saying: Saying) -> Fields:
-    game = saying.asked.number("game", 0)
+def _sticker(saying: MessageRequest) -> Fields:
+    game = saying.details.number("game", 0)
     known = saying.media and saying.media.content
     content = (
         f'<msg><emoji fromusername = "a" tousername = "b" type="2" md5="{known.md5 if known else ""}" '
         f'len = "{saying.length}" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" '
         'productid="" />'
-        f'<gameext type="{game}" content="{saying.asked.number("result", 0)}" /></msg>'
+        f'<gameext type="{game}" content="{saying.details.number("result", 0)}" /></msg>'
     )
-    return {"MsgType": 47, "Content": wire.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
+    return {
+        "MsgType": 47,
+        "Content": messages.xml(content),
+        "ImgStatus": 2,
+        "ImgWidth": 120,
+        "ImgHeight": 120,
+    }
 
 
-def _store_sticker(_: Saying) -> Fields:
+def _store_sticker(_: MessageRequest) -> Fields:
     return {"MsgType": 47, "Content": "", "HasProductId": 1}
 
 
-def _card(saying: Saying) -> Fields:
-    nickname = saying.asked.text("nickname", "李四")
-    alias = saying.asked.text("alias", "lisi")
+def _card(saying: MessageRequest) -> Fields:
+    nickname = saying.details.text("nickname", "李四")
+    alias = saying.details.text("alias", "lisi")
     content = (
         f'<?xml version="1.0"?>\n<msg bigheadimgurl="http://wx.qlogo.cn/x" username="wxid_card" '
-        f'nickname="{wire.escape(nickname)}" alias="{alias}" province="北京" city="海淀" sign="" sex="1" '
+        f'nickname="{messages.escape(nickname)}" alias="{alias}" province="北京" city="海淀" sign="" sex="1" '
         'certflag="0" />\n'
     )
     person = recommend(
         {
-            "UserName": saying.asked.text("user_name", "@" + "c4" * 32),
-            "NickName": wire.name(nickname),
+            "UserName": saying.details.text("user_name", "@" + "c4" * 32),
+            "NickName": messages.name(nickname),
             "Alias": alias,
             "Province": "北京",
             "City": "海淀",
@@ -136,45 +148,46 @@ def _card(saying: Saying) -> Fields:
             "Sex": 1,
         }
     )
-    return {"MsgType": 42, "Content": wire.xml(content), "RecommendInfo": person}
+    return {"MsgType": 42, "Content": messages.xml(content), "RecommendInfo": person}
 
 
-def _location(saying: Saying) -> Fields:
-    lat, lon = saying.asked.text("lat", "39.9087"), saying.asked.text("lon", "116.3975")
-    place = saying.text or saying.asked.text("label", "北京市东城区东长安街")
+def _location(saying: MessageRequest) -> Fields:
+    lat, lon = saying.details.text("lat", "39.9087"), saying.details.text("lon", "116.3975")
+    place = saying.text or saying.details.text("label", "北京市东城区东长安街")
     path = f"/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={saying.msg_id}&pictype=location"
-    poi = saying.asked.text("poi", "[位置]")
+    poi = saying.details.text("poi", "[位置]")
     origin = (
         f'<?xml version="1.0"?>\n<msg>\n\t<location x="{lat}" y="{lon}" scale="16" '
-        f'label="{wire.escape(place)}" maptype="0" poiname="{wire.escape(poi)}" />\n</msg>\n'
+        f'label="{messages.escape(place)}" maptype="0" poiname="{messages.escape(poi)}" />\n</msg>\n'
     )
     return {
         "MsgType": 1,
         "SubMsgType": 48,
         "OriContent": origin,
         "Url": f"http://apis.map.qq.com/uri/v1/geocoder?coord={lat},{lon}",
-        "Content": f"{wire.text(place)}:<br/>{path}",
+        "Content": f"{messages.text(place)}:<br/>{path}",
     }
 
 
-def _location_48(saying: Saying) -> Fields:
+def _location_48(saying: MessageRequest) -> Fields:
     return {**_location(saying), "MsgType": 48, "SubMsgType": 0}
 
 
-def _friend_request(saying: Saying) -> Fields:
+def _friend_request(saying: MessageRequest) -> Fields:
     person = saying.author
-    nickname, greeting = person.nickname, saying.text or phrase(saying.asked.language, "greeting")
+    nickname, greeting = person.nickname, saying.text or phrase(saying.details.language, "greeting")
     ticket = f"v2_{saying.msg_id:x}@stranger"
     content = (
         f'<msg fromusername="wxid_new" encryptusername="v1_{saying.msg_id:x}@stranger" '
-        f'fromnickname="{wire.escape(nickname)}" content="{wire.escape(greeting)}" sex="0" scene="30" '
+        f'fromnickname="{messages.escape(nickname)}" content="{messages.escape(greeting)}" '
+        'sex="0" scene="30" '
         f'ticket="{ticket}" />'
     )
     info = recommend(
         {
-            "UserName": saying.asked.name(person.id),
-            "NickName": wire.name(nickname),
-            "Content": wire.text(greeting),
+            "UserName": saying.details.user_name_of(person.id),
+            "NickName": messages.name(nickname),
+            "Content": messages.text(greeting),
             "Scene": 30,
             "Ticket": ticket,
             "OpCode": 2,
@@ -183,55 +196,55 @@ def _friend_request(saying: Saying) -> Fields:
     return {
         "MsgType": 37,
         "FromUserName": "fmessage",
-        "Content": wire.xml(content),
+        "Content": messages.xml(content),
         "RecommendInfo": info,
         "Ticket": ticket,
     }
 
 
 def _plain(msg_type: int) -> Builder:
-    return lambda saying: {"MsgType": msg_type, "Content": wire.text(saying.text)}
+    return lambda saying: {"MsgType": msg_type, "Content": messages.text(saying.text)}
 
 
 def _call(msg_type: int) -> Builder:
     content = "<voipinvitemsg><roomid>1</roomid><key>2</key><status>1</status></voipinvitemsg>"
-    return lambda _: {"MsgType": msg_type, "Content": wire.xml(content)}
+    return lambda _: {"MsgType": msg_type, "Content": messages.xml(content)}
 
 
-def _status(saying: Saying) -> Fields:
-    code = saying.asked.number("code", 2)
-    who = saying.asked.text("names") or saying.asked.name(saying.author.id)
+def _status(saying: MessageRequest) -> Fields:
+    code = saying.details.number("code", 2)
+    who = saying.details.text("names") or saying.details.user_name_of(saying.author.id)
     return {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": who}
 
 
-def _system(saying: Saying) -> Fields:
-    return {"MsgType": 10000, "Content": wire.text(saying.text)}
+def _system(saying: MessageRequest) -> Fields:
+    return {"MsgType": 10000, "Content": messages.text(saying.text)}
 
 
-def on_the_phone(kind: str, text: str, author: Contact, asked: Asked) -> str:
+def on_the_phone(kind: str, text: str, author: WorldContact, details: MessageDetails) -> str:
     """What the phone shows of a message: WeChat's own words where nobody wrote any."""
     variant = kind.removeprefix("system:")
     if kind in SYSMSG_KINDS:
-        return text or sysmsg.words(kind, author, asked)
+        return text or sysmsg.words(kind, author, details)
     if text or variant not in SYSTEM_TEXTS:
         return text
-    return _words(variant, author, asked)
+    return _words(variant, author, details)
 
 
-def _words(variant: str, author: Contact, asked: Asked) -> str:
+def _words(variant: str, author: WorldContact, details: MessageDetails) -> str:
     chinese, english = SYSTEM_TEXTS[variant]
-    words = chinese if asked.language == "zh_CN" else english
+    words = chinese if details.language == "zh_CN" else english
     named = {
-        "a": asked.text("a", author.nickname),
-        "b": asked.text("b", "李四"),
-        "t": asked.text("t", "新群名"),
+        "a": details.text("a", author.nickname),
+        "b": details.text("b", "李四"),
+        "t": details.text("t", "新群名"),
     }
     return words.format_map(named)
 
 
-def _system_text(saying: Saying, variant: str) -> Fields:
-    text = saying.text or _words(variant, saying.author, saying.asked)
-    return {"MsgType": 10000, "Content": wire.text(text)}
+def _system_text(saying: MessageRequest, variant: str) -> Fields:
+    text = saying.text or _words(variant, saying.author, saying.details)
+    return {"MsgType": 10000, "Content": messages.text(text)}
 
 
 _BUILDERS: dict[str, Builder] = {

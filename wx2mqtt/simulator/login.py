@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 
-from wx2mqtt.simulator.bell import Bell
+from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 
-class State(StrEnum):
+class CodeState(StrEnum):
     """Where a code stands."""
 
     WAITING = "waiting"
@@ -22,7 +22,7 @@ class State(StrEnum):
     EXPIRED = "expired"
 
 
-class Act(StrEnum):
+class CodeAction(StrEnum):
     """What a person or the clock does."""
 
     SCAN = "scan"
@@ -32,16 +32,24 @@ class Act(StrEnum):
     USE = "use"
 
 
-_MOVES: dict[State, dict[Act, State]] = {
-    State.WAITING: {Act.SCAN: State.SCANNED, Act.EXPIRE: State.EXPIRED, Act.CANCEL: State.CANCELLED},
-    State.SCANNED: {Act.CONFIRM: State.CONFIRMED, Act.CANCEL: State.CANCELLED, Act.EXPIRE: State.EXPIRED},
-    State.CONFIRMED: {Act.USE: State.USED, Act.EXPIRE: State.EXPIRED},
-    State.USED: {},
-    State.CANCELLED: {Act.SCAN: State.SCANNED, Act.EXPIRE: State.EXPIRED},
-    State.EXPIRED: {},
+_MOVES: dict[CodeState, dict[CodeAction, CodeState]] = {
+    CodeState.WAITING: {
+        CodeAction.SCAN: CodeState.SCANNED,
+        CodeAction.EXPIRE: CodeState.EXPIRED,
+        CodeAction.CANCEL: CodeState.CANCELLED,
+    },
+    CodeState.SCANNED: {
+        CodeAction.CONFIRM: CodeState.CONFIRMED,
+        CodeAction.CANCEL: CodeState.CANCELLED,
+        CodeAction.EXPIRE: CodeState.EXPIRED,
+    },
+    CodeState.CONFIRMED: {CodeAction.USE: CodeState.USED, CodeAction.EXPIRE: CodeState.EXPIRED},
+    CodeState.USED: {},
+    CodeState.CANCELLED: {CodeAction.SCAN: CodeState.SCANNED, CodeAction.EXPIRE: CodeState.EXPIRED},
+    CodeState.EXPIRED: {},
 }
 
-OPEN = frozenset({State.WAITING, State.SCANNED, State.CONFIRMED})
+OPEN = frozenset({CodeState.WAITING, CodeState.SCANNED, CodeState.CONFIRMED})
 
 
 class CannotDo(ValueError):
@@ -49,38 +57,38 @@ class CannotDo(ValueError):
 
 
 class Code:
-    """One uuid. A `push` code needs no scan: the phone shows a question by itself (webwx 2.5)."""
+    """One uuid. A `push` code needs no scan: the phone shows a question by itself (webwx 2.5.4)."""
 
     def __init__(self, uuid: str, *, desktop: bool, push: bool, ticket: str, lifetime: float) -> None:
         self.uuid = uuid
         self.desktop = desktop
         self.push = push
         self.ticket = ticket
-        self.state = State.WAITING
-        self.told: State = State.WAITING
+        self.state = CodeState.WAITING
+        self.last_answered: CodeState = CodeState.WAITING
         self.made = time.time()
-        self.bell = Bell()
+        self.changes = WaitingCondition()
         self.session_sid = ""
         self._end = time.monotonic() + lifetime
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until the code expires by itself."""
         return max(0.0, self._end - time.monotonic())
 
-    def do(self, act: Act) -> None:
+    def apply(self, act: CodeAction) -> None:
         """Move on; raises `CannotDo` when this is not possible from here."""
         moves = _MOVES[self.state]
-        if self.push and self.state is State.WAITING:
-            moves = {**moves, Act.CONFIRM: State.CONFIRMED}
+        if self.push and self.state is CodeState.WAITING:
+            moves = {**moves, CodeAction.CONFIRM: CodeState.CONFIRMED}
         if act not in moves:
             raise CannotDo(f"cannot {act} a code that is {self.state}")
         self.state = moves[act]
-        self.bell.ring()
+        self.changes.notify()
 
-    def look(self) -> State:
+    def current_state(self) -> CodeState:
         """The state now; a code whose time is over expires."""
-        if self.state in OPEN and not self.left():
-            self.do(Act.EXPIRE)
+        if self.state in OPEN and not self.seconds_left():
+            self.apply(CodeAction.EXPIRE)
         return self.state
 
 
@@ -95,7 +103,7 @@ class Codes:
         return iter(self._codes.values())
 
     def new(self, *, desktop: bool, lifetime: float, push: bool = False) -> Code:
-        """A fresh uuid: 12 characters, base64-like, ending in == (webwx 2.1)."""
+        """A fresh uuid: 12 characters, base64-like, ending in == (webwx 2.1.4)."""
         uuid = base64.urlsafe_b64encode(self._dice.randbytes(7)).decode()
         ticket = base64.urlsafe_b64encode(self._dice.randbytes(18)).decode() + "@qrticket_0"
         code = Code(uuid, desktop=desktop, push=push, ticket=ticket, lifetime=lifetime)

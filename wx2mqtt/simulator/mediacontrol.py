@@ -7,11 +7,10 @@ import binascii
 from typing import get_args
 
 from wx2mqtt.simulator import media
-from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.exchange import Answer, Request
-from wx2mqtt.simulator.media import Attachment
-from wx2mqtt.simulator.settings import Gone
-from wx2mqtt.simulator.showing import shown_bytes
+from wx2mqtt.simulator.file_view import shown_bytes
+from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
+from wx2mqtt.simulator.media import ByteSource, MessageMedia
+from wx2mqtt.simulator.settings import GoneAnswer
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import OWNER
 
@@ -31,7 +30,7 @@ class UnknownMessage(KeyError):
         return f"no message {self.args[0]!r} has a file"
 
 
-def decode(value: object) -> Content:
+def decode(value: object) -> ByteSource:
     """Bytes as an order has them, in base64; raises `BadMedia`."""
     try:
         return media.given(base64.b64decode(str(value), validate=True))
@@ -39,14 +38,14 @@ def decode(value: object) -> Content:
         raise BadMedia(f"data is no base64: {error}") from None
 
 
-def _attachment(wechat: WeChat, msg_id: str) -> Attachment:
+def _attachment(wechat: WeChat, msg_id: str) -> MessageMedia:
     found = wechat.media.find(msg_id)
     if found is None:
         raise UnknownMessage(msg_id)
     return found
 
 
-async def fetch(wechat: WeChat, request: Request, _: Fields) -> Answer:
+async def fetch(wechat: WeChat, request: Request, _: Fields) -> SimulatedAnswer:
     """The bytes of a message for the phone page and for tests, whatever WeChat's servers say of them."""
     found = _attachment(wechat, request.path.removeprefix(PREFIX))
     content = found.thumbnail if "thumbnail" in request.query else found.content
@@ -61,8 +60,8 @@ async def change(wechat: WeChat, _: Request, order: Fields) -> Fields:
     if strange:
         raise BadMedia(f"unknown: {', '.join(strange)}; known: msg_id kind data bytes_of empty gone")
     msg_id, gone, empty = str(order.get("msg_id")), order.get("gone", ""), order.get("empty")
-    if gone not in get_args(Gone) or not (empty is None or type(empty) is int):
-        raise BadMedia(f"gone must be one of {', '.join(map(repr, get_args(Gone)))}, empty a number")
+    if gone not in get_args(GoneAnswer) or not (empty is None or type(empty) is int):
+        raise BadMedia(f"gone must be one of {', '.join(map(repr, get_args(GoneAnswer)))}, empty a number")
     content = _content(msg_id, order)
     if content is not None:
         found = media.attach(str(order.get("kind", "file")), msg_id, OWNER, content)
@@ -73,7 +72,7 @@ async def change(wechat: WeChat, _: Request, order: Fields) -> Fields:
     return {}
 
 
-def _content(msg_id: str, order: Fields) -> Content | None:
+def _content(msg_id: str, order: Fields) -> ByteSource | None:
     if "data" in order:
         return decode(order["data"])
     size, kind = order.get("bytes_of"), str(order.get("kind", "file"))

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 
-from wx2mqtt.simulator.exchange import Request
+from wx2mqtt.simulator.http_messages import Request
 from wx2mqtt.simulator.wechat import WeChat
-from wx2mqtt.simulator.world import (
-    BadPerson,
-    Contact,
-    Group,
-    make_group,
-    make_person,
-)
+from wx2mqtt.simulator.world import BadPerson, WorldContact, WorldGroup, make_group, make_person
 
 Fields = dict[str, object]
 
@@ -23,8 +17,8 @@ async def listing(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
     return [_shown(contact) for contact in (wechat.world.owner, *wechat.world)]
 
 
-def _shown(contact: Contact) -> Fields:
-    kind: Fields = {"kind": "group"} if isinstance(contact, Group) else {}
+def _shown(contact: WorldContact) -> Fields:
+    kind: Fields = {"kind": "group"} if isinstance(contact, WorldGroup) else {}
     return {**asdict(contact), **kind}
 
 
@@ -124,7 +118,7 @@ def _leave(wechat: WeChat, order: Fields) -> None:
 
 
 def _display(wechat: WeChat, order: Fields) -> None:
-    """A member's name in a group; no event tells of it (webwx 4.5)."""
+    """A member's name in a group; no event tells of it (webwx 4.5.4)."""
     group = wechat.world.group(_text(order, "group"))
     group.display_names[_text(order, "id")] = _text(order, "name")
 

@@ -9,8 +9,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal
 
-from wx2mqtt.simulator.bell import Bell
-from wx2mqtt.simulator.media import Shown
+from wx2mqtt.simulator.media import ShownFile
+from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 KEPT = 5_000
 
@@ -18,7 +18,7 @@ Via = Literal["friend", "phone", "web", "system"]
 
 
 @dataclass(slots=True, kw_only=True)
-class Line:
+class PhoneLine:
     """A message as the phone shows it. `chat` and `sender` are ids of the world; `time` in seconds."""
 
     n: int
@@ -30,11 +30,11 @@ class Line:
     msg_id: str
     time: float
     recalled: bool = False
-    media: Shown | None = None
+    media: ShownFile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class ClientMessage:
     """A message that a web client sent and WeChat took. A repeat has a ClientMsgId that was known.
 
     `text` of a file is its name; `media` and `sha256` (hex) are there when it brought bytes.
@@ -49,7 +49,7 @@ class Sent:
     time: float
     repeat: bool
     delivered: bool
-    media: Shown | None = None
+    media: ShownFile | None = None
     sha256: str = ""
 
 
@@ -57,9 +57,9 @@ class Phone:
     """The newest lines, and everything that was sent."""
 
     def __init__(self) -> None:
-        self.bell = Bell()
-        self.lines: deque[Line] = deque(maxlen=KEPT)
-        self.sent: list[Sent] = []
+        self.changes = WaitingCondition()
+        self.lines: deque[PhoneLine] = deque(maxlen=KEPT)
+        self.sent: list[ClientMessage] = []
         self.count = 0
         self.unread: Counter[str] = Counter()
         self.recalled: list[str] = []
@@ -74,7 +74,7 @@ class Phone:
         text: str,
         msg_id: str,
         time: float,
-        media: Shown | None = None,
+        media: ShownFile | None = None,
     ) -> None:
         """Another message in a chat."""
         self.count += 1
@@ -83,7 +83,7 @@ class Phone:
         elif via == "phone":
             self.unread.pop(chat, None)
         self.lines.append(
-            Line(
+            PhoneLine(
                 n=self.count,
                 chat=chat,
                 sender=sender,
@@ -96,14 +96,14 @@ class Phone:
             ),
         )
 
-    def find(self, msg_id: str) -> Line | None:
+    def find(self, msg_id: str) -> PhoneLine | None:
         """The message with that id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
     def read(self, chat: str) -> None:
         """A chat was read: nothing in it is unread any more."""
         self.unread.pop(chat, None)
-        self.bell.ring()
+        self.changes.notify()
 
     def recall(self, msg_id: str) -> None:
         """A message was taken back."""
@@ -112,7 +112,7 @@ class Phone:
             line.recalled = True
             self.recalled.append(msg_id)
 
-    def took(
+    def record_sent(
         self,
         *,
         to: str,
@@ -123,12 +123,12 @@ class Phone:
         time: float,
         repeat: bool,
         delivered: bool,
-        media: Shown | None = None,
+        media: ShownFile | None = None,
         sha256: str = "",
     ) -> None:
         """A web client sent something."""
         self.sent.append(
-            Sent(
+            ClientMessage(
                 n=len(self.sent) + 1,
                 to=to,
                 text=text,
@@ -142,8 +142,8 @@ class Phone:
                 sha256=sha256,
             )
         )
-        self.bell.ring()
+        self.changes.notify()
 
-    def changed(self) -> None:
+    def notify_changed(self) -> None:
         """Tell whoever reads."""
-        self.bell.ring()
+        self.changes.notify()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wx2mqtt.simulator.settings import Language
+from wx2mqtt.simulator.settings import ClientLanguage
 
 _VERIFY = '<a href="weixin://findfriend/verifycontact">%s</a>'
 
@@ -69,7 +69,7 @@ _PHRASES: dict[str, tuple[str, str]] = {
 }
 
 
-def phrase(language: Language, name: str) -> str:
+def phrase(language: ClientLanguage, name: str) -> str:
     """A phrase in a language."""
     chinese, english = _PHRASES[name]
     return chinese if language == "zh_CN" else english

@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from wx2mqtt.simulator import answers
-from wx2mqtt.simulator.checks import Call, Refused
-from wx2mqtt.simulator.endpoints import actions, avatars, download, groups, login, people, send, sync, upload
-from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.checks import Call, CallRefused
+from wx2mqtt.simulator.endpoints import actions, download, groups, login, people, send, sync, upload
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.ilink import answers as ilink_answers
 from wx2mqtt.simulator.ilink import checks as ilink_checks
 from wx2mqtt.simulator.ilink import routes as ilink
 
 PREFIX = "/cgi-bin/mmwebwx-bin/"
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[SimulatedAnswer]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,39 +24,39 @@ class Endpoint:
 
     name: str
     handler: Handler
-    refused: Callable[[int], Answer]
+    refused: Callable[[int], SimulatedAnswer]
     stuck: Handler | None = None
 
 
-def _json(ret: int) -> Answer:
+def _json(ret: int) -> SimulatedAnswer:
     return answers.json(ret)
 
 
-def _retcode(ret: int) -> Answer:
+def _retcode(ret: int) -> SimulatedAnswer:
     return answers.synccheck(ret, 0)
 
 
-def _no_uuid(_: int) -> Answer:
+def _no_uuid(_: int) -> SimulatedAnswer:
     return answers.script('window.QRLogin.code = 400; window.QRLogin.uuid = "";')
 
 
-def _no_code(_: int) -> Answer:
+def _no_code(_: int) -> SimulatedAnswer:
     return answers.script("window.code=400;")
 
 
-def _no_page(_: int) -> Answer:
+def _no_page(_: int) -> SimulatedAnswer:
     return answers.page("404 Not Found", status=404)
 
 
-def _xml(ret: int) -> Answer:
-    return Answer(body=f"<error><ret>{ret}</ret><message></message></error>".encode())
+def _xml(ret: int) -> SimulatedAnswer:
+    return SimulatedAnswer(body=f"<error><ret>{ret}</ret><message></message></error>".encode())
 
 
-def _push(ret: int) -> Answer:
-    return Answer(body=f'{{"ret":"{ret}","msg":""}}'.encode())
+def _push(ret: int) -> SimulatedAnswer:
+    return SimulatedAnswer(body=f'{{"ret":"{ret}","msg":""}}'.encode())
 
 
-def _goodbye(_: int) -> Answer:
+def _goodbye(_: int) -> SimulatedAnswer:
     return answers.page("Moved", status=301, headers=(("location", "/"),))
 
 
@@ -84,8 +84,8 @@ _TABLE = (
     Endpoint(name="webwxgetvideo", handler=download.webwxgetvideo, refused=_json),
     Endpoint(name="webwxgetmedia", handler=download.webwxgetmedia, refused=_json),
     Endpoint(name="webwxgetpubliclinkimg", handler=download.webwxgetpubliclinkimg, refused=_json),
-    Endpoint(name="webwxgeticon", handler=avatars.webwxgeticon, refused=_json),
-    Endpoint(name="webwxgetheadimg", handler=avatars.webwxgetheadimg, refused=_json),
+    Endpoint(name="webwxgeticon", handler=people.webwxgeticon, refused=_json),
+    Endpoint(name="webwxgetheadimg", handler=people.webwxgetheadimg, refused=_json),
     Endpoint(name="webwxstatusnotify", handler=actions.webwxstatusnotify, refused=_json),
     Endpoint(name="webwxrevokemsg", handler=actions.webwxrevokemsg, refused=_json),
     Endpoint(name="webwxverifyuser", handler=actions.webwxverifyuser, refused=_json),
@@ -97,7 +97,7 @@ _TABLE = (
 
 
 def _carried_out(name: str, handler: ilink.Handler) -> Handler:
-    async def carried_out(call: Call) -> Answer:
+    async def carried_out(call: Call) -> SimulatedAnswer:
         return await ilink.carry_out(handler, ilink_checks.Call(name, call.request, call.wechat.ilink))
 
     return carried_out
@@ -118,7 +118,7 @@ _ILINK = {path: _of_ilink(*found) for path, found in ilink.PATHS.items()}
 ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values())}
 
 _OUTSIDE = frozenset({"jslogin", "qrcode"})
-"""Only these lie outside the prefix (webwx 1.2)."""
+"""Only these lie outside the prefix (webwx 1.2.1)."""
 
 _PATHS = {
     **{("/" if one.name in _OUTSIDE else PREFIX) + one.name: one for one in _TABLE},
@@ -126,11 +126,11 @@ _PATHS = {
 }
 
 
-async def carry_out(endpoint: Endpoint, call: Call) -> Answer:
+async def carry_out(endpoint: Endpoint, call: Call) -> SimulatedAnswer:
     """Answer a call; a refusal takes the endpoint's own shape."""
     try:
         return await endpoint.handler(call)
-    except Refused as refused:
+    except CallRefused as refused:
         return endpoint.refused(refused.ret)
 
 

@@ -1,11 +1,16 @@
-"""Runs the simulator: in the current event loop, or alone until it is told to stop."""
+"""What `wx2mqtt simulate` was asked, and what it tells a person. Words only.
+
+Runs the simulator: in the current event loop, or alone until it is told to stop.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import signal
 import ssl
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,10 +19,46 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from wx2mqtt.simulator.announcement import SimulatorOptions, announcement
-from wx2mqtt.simulator.app import App
+from wx2mqtt.simulator.app import SimulatorApp
+from wx2mqtt.simulator.hosts import ALL_HOSTS
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import OWNER
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorOptions:
+    """What was asked. `tls` is a folder for the CA and the certificate; `friends` are added to the cast."""
+
+    host: str = "127.0.0.1"
+    port: int = 8070
+    tls: Path | None = None
+    friends: int = 0
+    autoscan: bool = False
+
+
+def announcement(url: str, options: SimulatorOptions) -> str:
+    """What to do now, for a person: the page, the endpoint, how to lead a client with fixed names here."""
+    lines = [
+        f"WeChat, simulated: {url}/sim is the phone (scan, confirm, read, write).",
+        f"wx2mqtt: set accounts.<name>.endpoint to {url}",
+    ]
+    if not _is_loopback(options.host):
+        lines.append("It has no password: everybody who reaches this address can use it.")
+    if options.tls is not None:
+        lines += [
+            f"Another client, unmodified: let it trust {options.tls / 'ca.pem'}",
+            "(REQUESTS_CA_BUNDLE for Python's requests, NODE_EXTRA_CA_CERTS for node, SSL_CERT_FILE for Go),",
+            "start this with --port 443, and put this line into /etc/hosts of its machine or container:",
+            f"{options.host} {' '.join(ALL_HOSTS)}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class _Protocol(H11Protocol):
@@ -68,7 +109,7 @@ class Simulator:
 
     async def __aenter__(self) -> Self:
         config = Config(
-            App(self.wechat),
+            SimulatorApp(self.wechat),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -112,8 +153,6 @@ class Simulator:
 
         return certificates.server_context(self._tls)
 
-
-__all__ = ["Simulator", "SimulatorOptions", "run_simulator"]
 
 _USED_UP, _CANNOT_SERVE = 75, 78
 """Exit codes: the address may be free later; the folder for the certificates cannot be used."""

@@ -1,4 +1,9 @@
-"""One login of a web client: its secrets, its user names, its log. Decides nothing.
+"""What has happened in one login, in order, and the keys that name a place in it (webwx 2.10, 2.11).
+
+A key names a position; what followed that position is sent again whenever the key is used again. Entries
+are rendered when they happen, so that an answer is a join of bytes.
+
+One login of a web client: its secrets, its user names, its log. Decides nothing.
 
 All that a client must send back was made here, so that a wrong value can be told from an old one.
 """
@@ -9,17 +14,127 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
 from urllib.parse import quote
 
-from wx2mqtt.simulator.synclog import SyncLog
+from wx2mqtt.simulator import messages
 from wx2mqtt.simulator.uploads import Uploads
-from wx2mqtt.simulator.world import Contact, Group, Person, PersonKind
+from wx2mqtt.simulator.waiting_condition import WaitingCondition
+from wx2mqtt.simulator.world import PersonKind, WorldContact, WorldGroup, WorldPerson
+
+KeyList = tuple[tuple[int, int], ...]
+
+
+class EntryKind(IntEnum):
+    """What an entry is, and the selector that synccheck answers for it."""
+
+    MESSAGE = 2
+    CHANGED = 4
+    DELETED = 6
+    PHONE = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Entries between two positions."""
+
+    start: int
+    end: int
+    messages: Sequence[bytes]
+    changed: Sequence[bytes]
+    deleted: Sequence[bytes]
+    more: bool
+
+
+def key_text(keys: KeyList) -> str:
+    """Keys as the query of synccheck carries them."""
+    return "|".join(f"{key}_{value}" for key, value in keys)
+
+
+def key_json(keys: KeyList) -> bytes:
+    """Keys as a JSON body carries them."""
+    return messages.dump({"Count": len(keys), "List": [{"Key": key, "Val": value} for key, value in keys]})
+
+
+class SyncLog:
+    """All entries of a login. `born` is the time of the login in seconds."""
+
+    def __init__(self, *, born: int) -> None:
+        self.changes = WaitingCondition()
+        self._born = born
+        self._kinds = bytearray()
+        self._entries: list[bytes] = []
+        self._issued: dict[str, int] = {}
+
+    @property
+    def head(self) -> int:
+        """The position after everything that has happened."""
+        return len(self._entries)
+
+    def append(self, kind: EntryKind, *entries: bytes) -> None:
+        """Add entries of one kind and wake whoever waits."""
+        self._entries += entries
+        self._kinds += bytes([kind]) * len(entries)
+        self.changes.notify()
+
+    def sync_key(self, position: int) -> KeyList:
+        """The SyncKey for a position; it counts as issued from now on."""
+        base = self._born - 860_000_000
+        keys = ((1, base), (2, base + position), (3, base - 44), (1000, self._born))
+        return self._issue(keys, position)
+
+    def check_key(self, position: int) -> KeyList:
+        """The SyncCheckKey for a position: more keys than the SyncKey, and never equal to it."""
+        base = self._born - 860_000_000
+        keys = (
+            (1, base),
+            (2, base + position),
+            (3, base - 44),
+            (11, base - 91),
+            (201, self._born + position),
+            (1000, self._born),
+            (1001, self._born - 8956),
+        )
+        return self._issue(keys, position)
+
+    def _issue(self, keys: KeyList, position: int) -> KeyList:
+        self._issued[key_text(keys)] = position
+        return keys
+
+    def position(self, key: str) -> int | None:
+        """The position that a key names; None when it was never issued."""
+        return self._issued.get(key)
+
+    def selector(self, position: int) -> int:
+        """What synccheck says about the entries after a position; 0 when there are none."""
+        kinds = self._kinds[position:]
+        if not kinds:
+            return 0
+        return min(kinds)
+
+    def after(self, position: int, max_entries: int) -> Slice:
+        """At most `most` entries after a position."""
+        end = min(position + max_entries, self.head)
+        kinds, entries = self._kinds[position:end], self._entries[position:end]
+        if EntryKind.CHANGED not in kinds and EntryKind.DELETED not in kinds:
+            messages, changed, deleted = entries, [], []
+        else:
+            pairs = [*zip(kinds, entries, strict=True)]
+            messages = [e for kind, e in pairs if kind in (EntryKind.MESSAGE, EntryKind.PHONE)]
+            changed = [e for kind, e in pairs if kind == EntryKind.CHANGED]
+            deleted = [e for kind, e in pairs if kind == EntryKind.DELETED]
+        return Slice(
+            start=position, end=end, messages=messages, changed=changed, deleted=deleted, more=end < self.head
+        )
+
 
 _SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
-class Session:
-    """A login. `over` is None while it lives, else the retcode that every call gets (webwx 1.3)."""
+class SimulatedSession:
+    """A login. `over` is None while it lives, else the retcode that every call gets (webwx 1.3.1)."""
 
     def __init__(self, dice: random.Random, *, uin: int, desktop: bool, base: str) -> None:
         self._dice = dice
@@ -35,7 +150,7 @@ class Session:
         self.data_tickets = {f"gS{self._text(22)}": self.load_time + 0.0}
         self.log = SyncLog(born=self.load_time)
         self.uploads = Uploads(dice)
-        self.over: int | None = None
+        self.ended_with: int | None = None
         self.inits = 0
         self.empty_contacts_given = 0
         self.polls: set[asyncio.Transport] = set()
@@ -76,14 +191,14 @@ class Session:
         self.data_tickets[f"gS{self._text(22)}"] = time.time()
         return self.data_ticket
 
-    def end(self, retcode: int) -> None:
+    def end_with(self, retcode: int) -> None:
         """The login is over; whoever waits is told."""
-        if self.over is None:
-            self.over = retcode
-        self.log.bell.ring()
+        if self.ended_with is None:
+            self.ended_with = retcode
+        self.log.changes.notify()
 
-    def user_name(self, contact: Contact) -> str:
-        """Somebody's name in this login (webwx 4.1): new in each, clear for the special accounts."""
+    def user_name(self, contact: WorldContact) -> str:
+        """Somebody's name in this login (webwx 4.1.1): new in each, clear for the special accounts."""
         known = self._names.get(contact.id)
         return known or self._give_name(contact)
 
@@ -95,20 +210,20 @@ class Session:
         """Whose name in this login that is."""
         return self._ids.get(user_name)
 
-    def room_id(self, group: Group) -> str:
+    def room_id(self, group: WorldGroup) -> str:
         """The group's EncryChatRoomId in this login."""
         if group.id not in self._rooms:
             self._rooms[group.id] = "@" + self._hex(32)
         return self._rooms[group.id]
 
     def is_room(self, value: str) -> bool:
-        """Whether an EncryChatRoomId is a group's; its user name does as well (webwx 2.9)."""
+        """Whether an EncryChatRoomId is a group's; its user name does as well (webwx 2.9.5)."""
         return value in self._rooms.values() or value in self._ids
 
-    def _give_name(self, contact: Contact) -> str:
-        if isinstance(contact, Person) and contact.kind is PersonKind.SPECIAL:
+    def _give_name(self, contact: WorldContact) -> str:
+        if isinstance(contact, WorldPerson) and contact.kind is PersonKind.SPECIAL:
             name = contact.id
-        elif isinstance(contact, Group):
+        elif isinstance(contact, WorldGroup):
             name = "@@" + self._hex(64)
         else:
             name = "@" + self._hex(32 if len(self._names) % 2 else 64)

@@ -1,24 +1,68 @@
-"""How the simulated servers behave; every field can be changed while they run (`POST /sim/settings`)."""
+"""Settings that can be changed while servers run: `change` and `values` for a dataclass of plain values.
+
+How the simulated servers behave; every field can be changed while they run (`POST /sim/settings`).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args, get_type_hints
 
-from wx2mqtt.simulator.adjustable import Adjustable
+
+class BadSetting(ValueError):
+    """A setting that does not exist, or a value that it cannot have."""
+
+
+class AdjustableSettings:
+    """What the settings of each half of the simulator can do."""
+
+    __slots__ = ()
+
+    def change(self, values: dict[str, object]) -> None:
+        """Set some; nothing is changed when one of them is wrong."""
+        kinds = get_type_hints(type(self))
+        checked = {key: _checked(kinds, key, value) for key, value in values.items()}
+        for key, value in checked.items():
+            setattr(self, key, value)
+
+    def values(self) -> dict[str, object]:
+        """All of them."""
+        itself: Any = self
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(itself)}
+
+
+def _checked(kinds: dict[str, Any], key: str, value: object) -> object:
+    kind = kinds.get(key)
+    if kind is None:
+        raise BadSetting(f"no setting is named {key!r}; there are: {', '.join(kinds)}")
+    if kind is float and type(value) is int:
+        value = float(value)
+    choices = get_args(kind)
+    if value not in choices if choices else type(value) is not kind:
+        wanted = " or ".join(map(repr, choices)) if choices else kind.__name__
+        raise BadSetting(f"{key} must be {wanted}, not {value!r}")
+    return value
+
 
 PushLogin = Literal["ok", "args", "antispam", "invalid"]
+
+
 Cancel = Literal["202", "408"]
-Language = Literal["zh_CN", "en_US"]
-Gone = Literal["", "json", "html", "empty"]
-"""What the servers answer instead of bytes that they do not have any more (webwx 3.7)."""
+
+
+ClientLanguage = Literal["zh_CN", "en_US"]
+
+
+GoneAnswer = Literal["", "json", "html", "empty"]
+"""What the servers answer instead of bytes that they do not have any more (webwx 3.7.3)."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Settings(Adjustable):
+class SimulatorSettings(AdjustableSettings):
     """Times in seconds, sizes in entries."""
 
-    # login (webwx 2.1 to 2.5)
+    # login
     hold_login: float = 25.0
     qr_lifetime: float = 300.0
     autoscan: bool = False  # a person who scans and confirms at once
@@ -55,16 +99,16 @@ class Settings(Adjustable):
     action_limit: int = 0  # changes of remarks, friends and groups in a minute, then Ret 1205; 0: no limit
     request_life: float = 259_200.0  # after that a friend request cannot be accepted any more
     allow_groups: bool = True  # groups can be made, members added and removed (off since 2018: Ret 1)
-    # uploading (webwx 2.13, 2.14), in bytes
+    # uploading, in bytes
     media_limit: int = 20 * 1024 * 1024  # pictures and videos must be smaller
     file_limit: int = 100 * 1024 * 1024  # other files may not be larger
     check_above: int = 25 * 1024 * 1024  # larger ones need webwxcheckupload first, else Ret 402
     name_limit: int = 255  # bytes of a file's name
     instant_upload: bool = True  # webwxcheckupload knows a file that came before
-    # downloading (webwx 2.16)
+    # downloading
     empty_downloads: int = 0  # so many first answers for each message have 0 bytes
-    gone_media: Gone = ""  # nothing is to be had any more
+    gone_media: GoneAnswer = ""  # nothing is to be had any more
     mix_downloads: bool = False  # of two downloads at once the later one gets the bytes of the other
     # all
-    language: Language = "zh_CN"
+    language: ClientLanguage = "zh_CN"
     strict: bool = False  # what WeChat tolerates counts as a violation, too

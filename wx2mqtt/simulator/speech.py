@@ -6,16 +6,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator import kinds, media, wire
-from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.media import Attachment
+from wx2mqtt.simulator import kinds, media, messages
+from wx2mqtt.simulator.media import ByteSource, MessageMedia
+from wx2mqtt.simulator.message_request import MessageDetails
 from wx2mqtt.simulator.messages import Route, render
 from wx2mqtt.simulator.phone import Via
-from wx2mqtt.simulator.saying import Asked
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.synclog import Entry
+from wx2mqtt.simulator.session import EntryKind, SimulatedSession
 from wx2mqtt.simulator.wechat import FriendRequest, WeChat
-from wx2mqtt.simulator.world import OWNER, Contact, Group, Person
+from wx2mqtt.simulator.world import OWNER, WorldContact, WorldGroup, WorldPerson
 
 Fields = dict[str, object]
 
@@ -25,7 +23,7 @@ class CannotSay(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speech:
+class SpeechOrder:
     """`sender` and `to` are ids of the world. `{n}` in the text counts from 1 when `count` is above 1.
 
     `detail` feeds the kind (`lat`, `title`, …); `raw` overrides fields of the finished entry. `data` are the
@@ -40,14 +38,14 @@ class Speech:
     count: int = 1
     detail: Mapping[str, object] = field(default_factory=dict)
     raw: Fields = field(default_factory=dict)
-    data: Content | None = None
+    data: ByteSource | None = None
     bytes_of: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    chat: Contact
-    author: Contact
+class _ChatAndAuthor:
+    chat: WorldContact
+    author: WorldContact
     via: Via
 
     @property
@@ -57,16 +55,16 @@ class _Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _One:
+class _SpokenMessage:
     """One of the messages of a speech."""
 
     msg_id: int
     text: str
-    media: Attachment | None
+    media: MessageMedia | None
 
 
-def say(wechat: WeChat, speech: Speech) -> list[str]:
-    """Say it; returns the message ids. Without a living login only the phone knows (webwx 2.11)."""
+def say(wechat: WeChat, speech: SpeechOrder) -> list[str]:
+    """Say it; returns the message ids. Without a living login only the phone knows (webwx 2.11.10)."""
     kinds.check(speech.kind)
     if (speech.data or speech.bytes_of is not None) and not media.has_bytes(speech.kind):
         raise CannotSay(f"a message of kind {speech.kind} brings no bytes")
@@ -75,34 +73,36 @@ def say(wechat: WeChat, speech: Speech) -> list[str]:
     _show(wechat, speech, place, said)
     if wechat.session is not None:
         _put(wechat, wechat.session, speech, place, said)
-    wechat.phone.changed()
+    wechat.phone.notify_changed()
     return [str(one.msg_id) for one in said]
 
 
-def _one(wechat: WeChat, speech: Speech, place: _Place, number: int) -> _One:
+def _one(wechat: WeChat, speech: SpeechOrder, participants: _ChatAndAuthor, number: int) -> _SpokenMessage:
     msg_id, content = wechat.ids.next(), speech.data
     if content is None and speech.bytes_of is not None:
         content = media.made_up(speech.kind, str(msg_id), speech.bytes_of)
-    attachment = media.attach(speech.kind, str(msg_id), place.side, content)
+    attachment = media.attach(speech.kind, str(msg_id), participants.side, content)
     text = _numbered(speech, number)
     if attachment is not None:
         attachment.name = kinds.file_name(speech.kind, text)
         wechat.media.put(str(msg_id), attachment)
-    return _One(msg_id=msg_id, text=text, media=attachment)
+    return _SpokenMessage(msg_id=msg_id, text=text, media=attachment)
 
 
-def _show(wechat: WeChat, speech: Speech, place: _Place, said: list[_One]) -> None:
+def _show(
+    wechat: WeChat, speech: SpeechOrder, participants: _ChatAndAuthor, messages: list[_SpokenMessage]
+) -> None:
     if speech.kind == "recall":
         take_back(wechat, str(speech.detail.get("msg_id", "")))
-    asked = Asked(language=wechat.settings.language, detail=_detail(speech, place))
+    asked = MessageDetails(language=wechat.settings.language, values=_detail(speech, participants))
     now = time.time()
-    for one in said:
+    for one in messages:
         wechat.phone.show(
-            chat=place.chat.id,
-            sender=place.author.id,
-            via=place.via,
+            chat=participants.chat.id,
+            sender=participants.author.id,
+            via=participants.via,
             kind=speech.kind,
-            text=kinds.on_the_phone(speech.kind, one.text, place.author, asked),
+            text=kinds.on_the_phone(speech.kind, one.text, participants.author, asked),
             msg_id=str(one.msg_id),
             time=now,
             media=media.shown(one.media),
@@ -117,67 +117,79 @@ def take_back(wechat: WeChat, msg_id: str) -> None:
         attachment.gone = "empty"
 
 
-def _detail(speech: Speech, place: _Place) -> Mapping[str, object]:
+def _detail(speech: SpeechOrder, participants: _ChatAndAuthor) -> Mapping[str, object]:
     """WeChat's own words (`a`) call a member as the group does."""
-    if not isinstance(place.chat, Group) or not place.chat.display_names.get(place.author.id):
+    if not isinstance(participants.chat, WorldGroup) or not participants.chat.display_names.get(
+        participants.author.id
+    ):
         return speech.detail
-    return {"a": place.chat.display_names[place.author.id], **speech.detail}
+    return {"a": participants.chat.display_names[participants.author.id], **speech.detail}
 
 
-def _numbered(speech: Speech, number: int) -> str:
+def _numbered(speech: SpeechOrder, number: int) -> str:
     return speech.text.replace("{n}", str(number)) if speech.count > 1 else speech.text
 
 
-def _place(wechat: WeChat, speech: Speech) -> _Place:
+def _place(wechat: WeChat, speech: SpeechOrder) -> _ChatAndAuthor:
     author, target = wechat.world.find(speech.sender), wechat.world.find(speech.to)
-    via: Via = "system" if kinds.is_system(speech.kind) or isinstance(author, Group) else "friend"
-    if isinstance(author, Group):
-        return _Place(chat=author, author=author, via=via)
+    via: Via = "system" if kinds.is_system(speech.kind) or isinstance(author, WorldGroup) else "friend"
+    if isinstance(author, WorldGroup):
+        return _ChatAndAuthor(chat=author, author=author, via=via)
     if author.id == OWNER:
-        return _Place(chat=target, author=author, via="phone" if via == "friend" else via)
-    if isinstance(target, Group):
+        return _ChatAndAuthor(chat=target, author=author, via="phone" if via == "friend" else via)
+    if isinstance(target, WorldGroup):
         if author.id not in target.members:
             raise CannotSay(f"{author.id} is not in {target.id}")
-        return _Place(chat=target, author=author, via=via)
+        return _ChatAndAuthor(chat=target, author=author, via=via)
     if target.id != OWNER:
         raise CannotSay("a person writes to me, to a group that they are in, or is me")
-    return _Place(chat=author, author=author, via=via)
+    return _ChatAndAuthor(chat=author, author=author, via=via)
 
 
-def _put(wechat: WeChat, session: Session, speech: Speech, place: _Place, said: list[_One]) -> None:
-    route = _route(wechat, session, place)
-    asked = Asked(
+def _put(
+    wechat: WeChat,
+    session: SimulatedSession,
+    speech: SpeechOrder,
+    participants: _ChatAndAuthor,
+    messages: list[_SpokenMessage],
+) -> None:
+    route = _route(wechat, session, participants)
+    asked = MessageDetails(
         language=wechat.settings.language,
-        detail=_detail(speech, place),
-        name=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
+        values=_detail(speech, participants),
+        user_name_of=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
     )
     built = [
-        kinds.build(speech.kind, one.text, one.msg_id, place.author, asked, media=one.media) for one in said
+        kinds.build(speech.kind, one.text, one.msg_id, participants.author, asked, media=one.media)
+        for one in messages
     ]
-    _remember_requests(wechat, session, place, built)
+    _remember_requests(wechat, session, participants, built)
     entries = [
-        render(one.msg_id, route, {**fields, **speech.raw}) for one, fields in zip(said, built, strict=True)
+        render(one.msg_id, route, {**fields, **speech.raw})
+        for one, fields in zip(messages, built, strict=True)
     ]
-    session.log.append(Entry.MESSAGE, *entries)
+    session.log.append(EntryKind.MESSAGE, *entries)
 
 
-def _remember_requests(wechat: WeChat, session: Session, place: _Place, built: list[Fields]) -> None:
-    """The ticket of a friend request must come back when it is accepted (webwx 2.17)."""
+def _remember_requests(
+    wechat: WeChat, session: SimulatedSession, participants: _ChatAndAuthor, built: list[Fields]
+) -> None:
+    """The ticket of a friend request must come back when it is accepted (webwx 2.17.2)."""
     for fields in built:
         ticket = str(fields.get("Ticket", ""))
         if ticket:
             wechat.friend_requests[ticket] = FriendRequest(
-                person=place.author.id, sid=session.sid, time=time.time()
+                person=participants.author.id, sid=session.sid, time=time.time()
             )
 
 
-def _route(wechat: WeChat, session: Session, place: _Place) -> Route:
+def _route(wechat: WeChat, session: SimulatedSession, participants: _ChatAndAuthor) -> Route:
     me = session.user_name(wechat.world.owner)
-    chat = session.user_name(place.chat)
-    if place.via == "phone":
+    chat = session.user_name(participants.chat)
+    if participants.via == "phone":
         return Route(sender=me, receiver=chat)
-    if isinstance(place.chat, Group) and place.via == "friend":
-        return Route(sender=chat, receiver=me, member=session.user_name(place.author))
+    if isinstance(participants.chat, WorldGroup) and participants.via == "friend":
+        return Route(sender=chat, receiver=me, member=session.user_name(participants.author))
     return Route(sender=chat, receiver=me)
 
 
@@ -186,26 +198,32 @@ def put_raw(wechat: WeChat, lists: dict[str, list[object]]) -> None:
     session = wechat.session
     if session is None:
         raise CannotSay("nobody is logged in")
-    places = {"AddMsgList": Entry.MESSAGE, "ModContactList": Entry.CHANGED, "DelContactList": Entry.DELETED}
+    places = {
+        "AddMsgList": EntryKind.MESSAGE,
+        "ModContactList": EntryKind.CHANGED,
+        "DelContactList": EntryKind.DELETED,
+    }
     for name, entries in lists.items():
         if name not in places:
             raise CannotSay(f"no list is named {name!r}; there are: {', '.join(places)}")
-        session.log.append(places[name], *map(wire.dump, entries))
+        session.log.append(places[name], *map(messages.dump, entries))
 
 
-def echo(wechat: WeChat, session: Session, to: Contact, msg_id: int, kind: str, text: str) -> None:
-    """What a web client sent comes back to it (webwx 3.12)."""
+def echo(
+    wechat: WeChat, session: SimulatedSession, to: WorldContact, msg_id: int, kind: str, text: str
+) -> None:
+    """What a web client sent comes back to it (webwx 2.12.5)."""
     route = Route(sender=session.user_name(wechat.world.owner), receiver=session.user_name(to))
-    if kind == "location":  # sent as it came: its XML is all there is (webwx 2.12)
-        values: Fields = {"MsgType": 48, "Content": wire.xml(text)}
+    if kind == "location":  # sent as it came: its XML is all there is (webwx 2.12.6)
+        values: Fields = {"MsgType": 48, "Content": messages.xml(text)}
     else:
-        asked = Asked(language=wechat.settings.language)
+        asked = MessageDetails(language=wechat.settings.language)
         attachment = wechat.media.find(str(msg_id))
         values = kinds.build(kind, text, msg_id, wechat.world.owner, asked, media=attachment)
-    session.log.append(Entry.MESSAGE, render(msg_id, route, values))
+    session.log.append(EntryKind.MESSAGE, render(msg_id, route, values))
 
 
-def answer_for(wechat: WeChat, person: Person) -> None:
-    """What WeChat itself says after a message that did not arrive (webwx 2.12, 3.10)."""
+def answer_for(wechat: WeChat, person: WorldPerson) -> None:
+    """What WeChat itself says after a message that did not arrive (webwx 2.12.11, 3.10.5)."""
     kind = "system:not_friends" if person.deleted_me else "system:blocked"
-    say(wechat, Speech(sender=person.id, to=OWNER, kind=kind))
+    say(wechat, SpeechOrder(sender=person.id, to=OWNER, kind=kind))

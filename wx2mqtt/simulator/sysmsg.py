@@ -1,38 +1,38 @@
-"""Messages of type 10002: XML in which WeChat itself tells something (webwx 3.11). Pure."""
+"""Messages of type 10002: XML in which WeChat itself tells something (webwx 3.11.1). Pure."""
 
 from __future__ import annotations
 
-from wx2mqtt.simulator import wire
+from wx2mqtt.simulator import messages
+from wx2mqtt.simulator.message_request import Builder, Fields, MessageDetails, MessageRequest
 from wx2mqtt.simulator.phrases import phrase
-from wx2mqtt.simulator.saying import Asked, Builder, Fields, Saying
-from wx2mqtt.simulator.world import Contact
+from wx2mqtt.simulator.world import WorldContact
 
 
-def words(kind: str, author: Contact, asked: Asked) -> str:
+def words(kind: str, author: WorldContact, details: MessageDetails) -> str:
     """What the phone shows of it where nobody wrote anything."""
-    names = {"a": asked.text("a", author.nickname), "b": asked.text("b", "李四")}
-    return phrase(asked.language, _PHRASES[kind]).format_map(names)
+    names = {"a": details.text("a", author.nickname), "b": details.text("b", "李四")}
+    return phrase(details.language, _PHRASES[kind]).format_map(names)
 
 
-def _said(kind: str, saying: Saying) -> str:
-    return (saying.text or words(kind, saying.author, saying.asked)).replace("]]>", "")
+def _said(kind: str, saying: MessageRequest) -> str:
+    return (saying.text or words(kind, saying.author, saying.details)).replace("]]>", "")
 
 
 def _sysmsg(inner: str, kind: str) -> Fields:
-    return {"MsgType": 10002, "Content": wire.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
+    return {"MsgType": 10002, "Content": messages.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
 
 
-def _recall(saying: Saying) -> Fields:
-    msg_id = saying.asked.text("msg_id", "0")
+def _recall(saying: MessageRequest) -> Fields:
+    msg_id = saying.details.text("msg_id", "0")
     said = _said("recall", saying)
     inner = (
-        f"<revokemsg><session>{saying.asked.name(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
+        f"<revokemsg><session>{saying.details.user_name_of(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
         f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{said}]]></replacemsg></revokemsg>"
     )
     return _sysmsg(inner, "revokemsg")
 
 
-def _pat(saying: Saying) -> Fields:
+def _pat(saying: MessageRequest) -> Fields:
     said = _said("pat", saying)
     inner = (
         f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>"
@@ -41,7 +41,7 @@ def _pat(saying: Saying) -> Fields:
     return _sysmsg(inner, "pat")
 
 
-def _member_joined(saying: Saying) -> Fields:
+def _member_joined(saying: MessageRequest) -> Fields:
     said = _said("member_joined", saying)
     inner = (
         f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>'
@@ -50,21 +50,24 @@ def _member_joined(saying: Saying) -> Fields:
     return _sysmsg(inner, "sysmsgtemplate")
 
 
-def _group_todo(saying: Saying) -> Fields:
+def _group_todo(saying: MessageRequest) -> Fields:
     said = _said("group_todo", saying)
     return _sysmsg(f"<todo><op>0</op><title><![CDATA[{said}]]></title></todo>", "roomtoolstips")
 
 
-def _member_removed(saying: Saying) -> Fields:
+def _member_removed(saying: MessageRequest) -> Fields:
     said = _said("member_removed", saying)
     inner = f"<delchatroommember><plain><![CDATA[{said}]]></plain></delchatroommember>"
     return _sysmsg(inner, "delchatroommember")
 
 
-def _member_invited(saying: Saying) -> Fields:
+def _member_invited(saying: MessageRequest) -> Fields:
     """Who invites whom, with the members beside the sentence instead of in it."""
-    template = _escaped(saying.asked.text("template", '"$username$"邀请"$names$"加入了群聊'))
-    by, others = saying.asked.text("a", saying.author.nickname), saying.asked.text("b", "李四").split("、")
+    template = _escaped(saying.details.text("template", '"$username$"邀请"$names$"加入了群聊'))
+    by, others = (
+        saying.details.text("a", saying.author.nickname),
+        saying.details.text("b", "李四").split("、"),
+    )
     inner = (
         '<sysmsgtemplate><content_template type="tmpl_type_profile"><plain><![CDATA[]]></plain>'
         f"<template>{template}</template><link_list>"

@@ -1,25 +1,166 @@
-"""The uploads of one login: parts in their order, and what came of them (webwx 2.13, 2.14). Knows no HTTP."""
+"""The XML of a file that a client sends with webwxsendappmsg (webwx 2.12.10). Pure.
+
+The form of an upload, read as strictly as WeChat's file servers do (webwx 2.14). Pure.
+
+The uploads of one login: parts in their order, and what came of them (webwx 2.13, 2.14). Knows no HTTP.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
+import re
 from dataclasses import dataclass
 from typing import Literal
+from xml.etree.ElementTree import Element, ParseError
 
-from wx2mqtt.simulator.content import Content, Uploaded
+from defusedxml import DefusedXmlException, ElementTree
+
+from wx2mqtt.simulator.media import ByteSource, UploadedBytes
+
+APPID = "wxeb7ec651dd0aefa9"
+
+
+_CHILDREN = ("title", "des", "action", "type", "content", "url", "lowurl", "appattach", "extinfo")
+
+
+_ATTACHED = ("totallen", "attachid", "fileext")
+
+
+class BadAppFile(ValueError):
+    """The XML is not that of a file; says why, and repeats no value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppFile:
+    """What the XML says."""
+
+    appid: str
+    title: str
+    size: int
+    media_id: str
+    extension: str
+
+
+def read(content: object) -> AppFile:
+    """Read it; raises `BadAppFile`."""
+    root = _root(content)
+    _check_shape(root)
+    size = root.findtext("appattach/totallen", "")
+    if not size.isdecimal() or not size.isascii():
+        raise BadAppFile("totallen is no number")
+    return AppFile(
+        appid=root.get("appid", ""),
+        title=root.findtext("title", ""),
+        size=int(size[:20]),
+        media_id=root.findtext("appattach/attachid", ""),
+        extension=root.findtext("appattach/fileext", "").lower(),
+    )
+
+
+def _root(content: object) -> Element:
+    try:
+        root: Element = ElementTree.fromstring(str(content))
+    except (ParseError, DefusedXmlException, ValueError):
+        raise BadAppFile("Content is no XML: a name must be escaped") from None
+    return root
+
+
+def _check_shape(root: Element) -> None:
+    if root.tag != "appmsg" or "appid" not in root.keys() or "sdkver" not in root.keys():  # noqa: SIM118
+        raise BadAppFile("the root is not appmsg with appid and sdkver")
+    attached = root.find("appattach")
+    missing = [name for name in _CHILDREN if root.find(name) is None]
+    if attached is None or missing or any(attached.find(name) is None for name in _ATTACHED):
+        raise BadAppFile("appmsg or appattach lacks a child")
+    if root.findtext("type") != "6":
+        raise BadAppFile("type is not 6")
+    if not root.findtext("title"):
+        raise BadAppFile("title is empty")
+
+
+_BOUNDARY = re.compile(
+    r'multipart/form-data;\s*(?:charset=[^;]+;\s*)?boundary="?([^";]{1,200})"?', re.IGNORECASE
+)
+
+
+_DISPOSITION = re.compile(r"content-disposition:\s*form-data(;.*)", re.IGNORECASE)
+
+
+_PARAMETER = re.compile(r';\s*([a-z]+\*?)=(?:"([^"]*)"|([^;\s]*))', re.IGNORECASE)
+
+
+class BadForm(ValueError):
+    """The body is no form that WeChat reads; says why, and repeats no value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedField:
+    """One field; `filename` is None where it is no file."""
+
+    name: str
+    filename: str | None
+    content: bytes
+
+
+def parse(content_type: str, body: bytes) -> dict[str, ReceivedField]:
+    """The fields by name, in their order; raises `BadForm`."""
+    found = _BOUNDARY.match(content_type)
+    if found is None:
+        raise BadForm("the body is no multipart/form-data")
+    first, *parts = (b"\r\n" + body).split(b"\r\n--" + found[1].encode())
+    if first or not parts or parts.pop().strip(b"\r\n") != b"--":
+        raise BadForm("the form does not begin and end with its boundary")
+    fields: dict[str, ReceivedField] = {}
+    for part in map(_part, parts):
+        if part.name in fields:
+            raise BadForm("a field comes twice")
+        fields[part.name] = part
+    return fields
+
+
+def _part(raw: bytes) -> ReceivedField:
+    head, blank, content = raw.partition(b"\r\n\r\n")
+    if not blank or not head.startswith(b"\r\n"):
+        raise BadForm("a part has no head")
+    parameters = _parameters(head[2:])
+    if "filename*" in parameters:
+        raise BadForm("filename* (RFC 2231); WeChat reads only filename in plain UTF-8")
+    if "name" not in parameters:
+        raise BadForm("a part has no name")
+    return ReceivedField(name=parameters["name"], filename=parameters.get("filename"), content=content)
+
+
+def _parameters(head: bytes) -> dict[str, str]:
+    try:
+        lines = head.decode().split("\r\n")
+    except UnicodeDecodeError:
+        raise BadForm("the head of a part is no UTF-8") from None
+    found = [match[1] for line in lines if (match := _DISPOSITION.fullmatch(line))]
+    if len(found) != 1:
+        raise BadForm("a part has no Content-Disposition")
+    return {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(found[0])}
+
 
 PART = 524_288
+
+
 KEPT = 1000
 """So many finished uploads are kept."""
 
+
 MediaType = Literal["pic", "video", "doc"]
+
+
 MEDIA_TYPES: tuple[MediaType, ...] = ("pic", "video", "doc")
+
 
 _EXTENSIONS: dict[MediaType, frozenset[str]] = {
     "pic": frozenset({"jpg", "jpeg", "png", "bmp"}),
     "video": frozenset({"mp4"}),
 }
+
+
 _CONTENTS: dict[MediaType, frozenset[str]] = {
     "pic": frozenset({"image/jpeg", "image/png", "image/bmp"}),
     "video": frozenset({"video/mp4"}),
@@ -31,7 +172,7 @@ class BadUpload(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Announced:
+class UploadDeclaration:
     """What an upload says of itself, the same with each part. `md5` is empty where a client leaves it out."""
 
     key: str
@@ -44,18 +185,18 @@ class Announced:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class FinishedUpload:
     """A file that can be sent: `media_id` is good in its login, for any number of receivers."""
 
     media_id: str
     name: str
     media_type: MediaType
-    content: Content
+    content: ByteSource
     signature: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Permit:
+class UploadPermit:
     """What webwxcheckupload gave for a file of that size."""
 
     size: int
@@ -67,13 +208,13 @@ class Permit:
 class Upload:
     """One that has begun: `parts` have come; `ready` once it is whole."""
 
-    announced: Announced
-    content: Uploaded
+    declaration: UploadDeclaration
+    content: UploadedBytes
     parts: int = 0
     last: bytes = b""
-    ready: Ready | None = None
+    ready: FinishedUpload | None = None
 
-    def repeats(self, number: int, digest: bytes) -> bool:
+    def is_repeated(self, number: int, digest: bytes) -> bool:
         """Whether that part came last already: its answer was lost."""
         return number == self.parts - 1 and digest == self.last
 
@@ -93,27 +234,29 @@ class Uploads:
 
     def __init__(self, dice: random.Random) -> None:
         self._dice = dice
-        self._begun: dict[str, Upload] = {}
-        self._ready: dict[str, Ready] = {}
-        self._permits: dict[str, Permit] = {}
+        self._started: dict[str, Upload] = {}
+        self._ready: dict[str, FinishedUpload] = {}
+        self._permits: dict[str, UploadPermit] = {}
 
-    def permit(self, md5: str, size: int) -> Permit:
+    def permit(self, md5: str, size: int) -> UploadPermit:
         """Allow a large file."""
-        made = Permit(size=size, aes_key=self._hex(32), signature=self._hex(160))
+        made = UploadPermit(size=size, aes_key=self._hex(32), signature=self._hex(160))
         self._permits[md5] = made
         return made
 
-    def permitted(self, md5: str) -> Permit | None:
+    def permit_for(self, md5: str) -> UploadPermit | None:
         """What was allowed for a file."""
         return self._permits.get(md5)
 
-    def find(self, media_id: str) -> Ready | None:
+    def find(self, media_id: str) -> FinishedUpload | None:
         """The file with that MediaId."""
         return self._ready.get(media_id)
 
-    def add(self, name: str, media_type: MediaType, content: Content, signature: str = "") -> Ready:
+    def add(
+        self, name: str, media_type: MediaType, content: ByteSource, signature: str = ""
+    ) -> FinishedUpload:
         """A file that WeChat has whole."""
-        ready = Ready(
+        ready = FinishedUpload(
             media_id=f"@crypt_{self._hex(8)}_{self._hex(128)}",
             name=name,
             media_type=media_type,
@@ -125,39 +268,39 @@ class Uploads:
             del self._ready[next(iter(self._ready))]
         return ready
 
-    def take(self, announced: Announced, number: int, part: bytes) -> Upload:
+    def accept_part(self, declaration: UploadDeclaration, number: int, part: bytes) -> Upload:
         """Another part; one that comes again changes nothing. Raises `BadUpload`, and the upload is over."""
-        upload, digest = self._begin(announced, number), hashlib.sha256(part).digest()
-        if upload.repeats(number, digest):
+        upload, digest = self._start(declaration, number), hashlib.sha256(part).digest()
+        if upload.is_repeated(number, digest):
             return upload
         try:
             _check_part(upload, number, part)
             upload.content.append(part)
             upload.parts, upload.last = number + 1, digest
-            if upload.parts == announced.parts:
-                _check_whole(announced, upload.content)
-                self._forget_old()
+            if upload.parts == declaration.parts:
+                _check_whole(declaration, upload.content)
+                self._remove_old()
                 upload.ready = self.add(
-                    announced.name, announced.media_type, upload.content, announced.signature
+                    declaration.name, declaration.media_type, upload.content, declaration.signature
                 )
         except BadUpload:
-            del self._begun[announced.key]
+            del self._started[declaration.key]
             raise
         return upload
 
-    def _forget_old(self) -> None:
+    def _remove_old(self) -> None:
         """Of the uploads that ended some are kept, for parts that come again."""
-        ended = [key for key, upload in self._begun.items() if upload.ready]
+        ended = [key for key, upload in self._started.items() if upload.ready]
         for key in ended[:-10]:
-            del self._begun[key]
+            del self._started[key]
 
-    def _begin(self, announced: Announced, number: int) -> Upload:
-        upload = self._begun.get(announced.key)
+    def _start(self, declaration: UploadDeclaration, number: int) -> Upload:
+        upload = self._started.get(declaration.key)
         if upload is None or (number == 0 and upload.parts > 1):
             if number:
                 raise BadUpload("chunk 0 must come first")
-            upload = self._begun[announced.key] = Upload(announced, Uploaded())
-        if upload.announced != announced:
+            upload = self._started[declaration.key] = Upload(declaration, UploadedBytes())
+        if upload.declaration != declaration:
             raise BadUpload("the parts of one upload say different things of it")
         return upload
 
@@ -166,7 +309,7 @@ class Uploads:
 
 
 def _check_part(upload: Upload, number: int, part: bytes) -> None:
-    announced = upload.announced
+    announced = upload.declaration
     if number != upload.parts:
         raise BadUpload("the chunks do not come in their order")
     last = number == announced.parts - 1
@@ -174,9 +317,9 @@ def _check_part(upload: Upload, number: int, part: bytes) -> None:
         raise BadUpload("a chunk is not of 524288 bytes, or the last one not of what is left")
 
 
-def _check_whole(announced: Announced, content: Uploaded) -> None:
-    if announced.md5 and announced.md5 != content.md5:
+def _check_whole(declaration: UploadDeclaration, content: UploadedBytes) -> None:
+    if declaration.md5 and declaration.md5 != content.md5:
         raise BadUpload("FileMd5 is not the MD5 of what came")
-    wanted = _CONTENTS.get(announced.media_type)
+    wanted = _CONTENTS.get(declaration.media_type)
     if wanted is not None and content.mime not in wanted:
-        raise BadUpload(f"what came is no {'picture' if announced.media_type == 'pic' else 'video'}")
+        raise BadUpload(f"what came is no {'picture' if declaration.media_type == 'pic' else 'video'}")

@@ -6,28 +6,24 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from wx2mqtt.simulator import contacts, wire
-from wx2mqtt.simulator.bell import Bell
-from wx2mqtt.simulator.cast import fresh_world
-from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator import contacts, messages
 from wx2mqtt.simulator.faults import Faults
 from wx2mqtt.simulator.ilink.network import Network
-from wx2mqtt.simulator.login import Act, Code, Codes
-from wx2mqtt.simulator.media import Shelf
+from wx2mqtt.simulator.login import Code, CodeAction, Codes
+from wx2mqtt.simulator.media import ByteSource, MediaStore
 from wx2mqtt.simulator.messages import Ids, Route, render
-from wx2mqtt.simulator.pace import LastMinute
 from wx2mqtt.simulator.phone import Phone
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.settings import Settings
-from wx2mqtt.simulator.synclog import Entry
+from wx2mqtt.simulator.session import EntryKind, SimulatedSession
+from wx2mqtt.simulator.settings import SimulatorSettings
 from wx2mqtt.simulator.violations import Violations
-from wx2mqtt.simulator.world import Contact
+from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
+from wx2mqtt.simulator.world import WorldContact, fresh_world
 
 KNOWN_FILES = 1000
 """So many uploaded files are known by their MD5."""
 
 ELSEWHERE = 1101
-"""What the old client is told when another web client logs in (webwx 1.3)."""
+"""What the old client is told when another web client logs in (webwx 1.3.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +40,8 @@ class WeChat:
 
     def __init__(self, *, seed: int | None = None) -> None:
         self._seed = seed
-        self.settings = Settings()
-        self.bell = Bell()
+        self.settings = SimulatorSettings()
+        self.changes = WaitingCondition()
         self._fill()
 
     def _fill(self) -> None:
@@ -55,15 +51,15 @@ class WeChat:
         self.faults = Faults()
         self.violations = Violations()
         self.phone = Phone()
-        self.media = Shelf()
-        self.files: dict[tuple[str, int], Content] = {}
+        self.media = MediaStore()
+        self.files: dict[tuple[str, int], ByteSource] = {}
         self.ids = Ids(self.dice)
-        self.sessions: dict[str, Session] = {}
-        self.session: Session | None = None
+        self.sessions: dict[str, SimulatedSession] = {}
+        self.session: SimulatedSession | None = None
         self.calls: Counter[str] = Counter()
         self.seen_client_ids: dict[tuple[str, str], str] = {}
         self.sends = LastMinute()
-        self.acts = LastMinute()
+        self.actions = LastMinute()
         self.friend_requests: dict[str, FriendRequest] = {}
         self.ilink = Network(
             world=self.world,
@@ -75,31 +71,31 @@ class WeChat:
     def reset(self) -> None:
         """A fresh world with default settings; nobody is logged in, and the old logins are forgotten."""
         for session in self.sessions.values():
-            session.end(1100)
-        self.ilink.end()
+            session.end_with(1100)
+        self.ilink.end_all_bots()
         phone = self.phone
-        self.settings = Settings()
+        self.settings = SimulatorSettings()
         self._fill()
-        phone.changed()
-        self.changed()
+        phone.notify_changed()
+        self.notify_changed()
 
-    def changed(self) -> None:
+    def notify_changed(self) -> None:
         """Tell everybody who waits for a state."""
-        self.bell.ring()
+        self.changes.notify()
 
     # logins
 
-    def log_in(self, code: Code, *, base: str, desktop: bool) -> Session:
-        """The session of a confirmed code; the same when its ticket comes again (webwx 2.4: retries)."""
+    def log_in(self, code: Code, *, base: str, desktop: bool) -> SimulatedSession:
+        """The session of a confirmed code; the same when its ticket comes again (webwx 2.4.3.3: retries)."""
         if code.session_sid:
             return self.sessions[code.session_sid]
         self.end_session(ELSEWHERE)
-        session = Session(self.dice, uin=self.world.uin, desktop=desktop, base=base)
+        session = SimulatedSession(self.dice, uin=self.world.uin, desktop=desktop, base=base)
         self.sessions[session.sid] = session
         self.session = session
         code.session_sid = session.sid
-        code.do(Act.USE)
-        self.changed()
+        code.apply(CodeAction.USE)
+        self.notify_changed()
         return session
 
     def end_session(self, retcode: int) -> bool:
@@ -107,49 +103,49 @@ class WeChat:
         session, self.session = self.session, None
         if session is None:
             return False
-        session.end(retcode)
-        self.changed()
+        session.end_with(retcode)
+        self.notify_changed()
         return True
 
-    def begin(self, session: Session) -> int:
+    def start_session(self, session: SimulatedSession) -> int:
         """A webwxinit; the phone's recent chats follow the first. Returns the position to start from."""
         session.inits += 1
         if session.inits > 1:
             return session.log.head
         self._recent_chats(session)
-        self.changed()
+        self.notify_changed()
         return 0
 
-    def _recent_chats(self, session: Session) -> None:
+    def _recent_chats(self, session: SimulatedSession) -> None:
         names = [session.user_name(contact) for contact in self.world.chats()][-300:]
         parts = self.settings.notify_lists
         for part in range(parts):
             self.notify_status(session, 4, ",".join(names[part::parts]))
 
-    def know(self, content: Content) -> None:
-        """Remember a file that was uploaded (webwx 2.13); of very many the oldest goes."""
+    def register_upload(self, content: ByteSource) -> None:
+        """Remember a file that was uploaded (webwx 2.13.2); of very many the oldest goes."""
         self.files[content.md5, content.size] = content
         if len(self.files) > KNOWN_FILES:
             del self.files[next(iter(self.files))]
 
     # what goes into the log of the living login
 
-    def notify_status(self, session: Session, code: int, names: str) -> None:
-        """A message of type 51 (webwx 3.9)."""
+    def notify_status(self, session: SimulatedSession, code: int, names: str) -> None:
+        """A message of type 51 (webwx 3.9.1)."""
         me = session.user_name(self.world.owner)
         values = {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": names}
         message = render(self.ids.next(), Route(sender=me, receiver=me), values)
-        session.log.append(Entry.PHONE, message)
+        session.log.append(EntryKind.PHONE, message)
 
-    def contact_changed(self, contact: Contact) -> None:
+    def contact_changed(self, contact: WorldContact) -> None:
         """Tell the living login that somebody is new or changed."""
         if self.session is not None:
             self.session.rendered.clear()
             entry = contacts.changed(self.world, self.session, contact)
-            self.session.log.append(Entry.CHANGED, wire.dump(entry))
+            self.session.log.append(EntryKind.CHANGED, messages.dump(entry))
 
-    def contact_deleted(self, contact: Contact) -> None:
+    def contact_deleted(self, contact: WorldContact) -> None:
         """Tell the living login that a friend is gone or a group was left."""
         if self.session is not None:
             self.session.rendered.clear()
-            self.session.log.append(Entry.DELETED, wire.dump(contacts.deleted(self.session, contact)))
+            self.session.log.append(EntryKind.DELETED, messages.dump(contacts.deleted(self.session, contact)))

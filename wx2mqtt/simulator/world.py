@@ -1,6 +1,8 @@
 """Who exists: the account's owner, friends, groups. Stays the same across logins and knows no session.
 
 Ids are chosen by whoever sets the world up (`wife`, `family`); WeChat's own user names belong to a login.
+
+The people of a fresh world: few, but with every trait that a client must cope with.
 """
 
 from __future__ import annotations
@@ -13,12 +15,13 @@ from typing import TypeVar
 
 OWNER = "me"
 
+
 INVITE_FROM = 40
-"""InviteStartCount: from so many members on people are invited to a group, not added (webwx 2.19)."""
+"""InviteStartCount: from so many members on people are invited to a group, not added (webwx 2.19.3)."""
 
 
 class PersonKind(StrEnum):
-    """What an entry of the address book is (webwx 4.3)."""
+    """What an entry of the address book is (webwx 4.3.1)."""
 
     FRIEND = "friend"
     OFFICIAL = "official"
@@ -38,11 +41,11 @@ class BadPerson(ValueError):
 
 
 @dataclass(slots=True, kw_only=True)
-class Person:
+class WorldPerson:
     """Somebody in the address book, or a stranger in a group.
 
     `avatar` is the picture's number, the same in every login. `deleted_me` and `blocked_me` decide what
-    comes back when the owner writes to them (webwx 3.10).
+    comes back when the owner writes to them (webwx 3.10.5).
     """
 
     id: str
@@ -66,7 +69,7 @@ class Person:
 
 
 @dataclass(slots=True, kw_only=True)
-class Group:
+class WorldGroup:
     """A group chat. `saved` ones are in the address book; the others only appear when something happens.
 
     `members` are ids and include the owner; `display_names` are the names that members chose for this group.
@@ -83,23 +86,25 @@ class Group:
     founder: str = OWNER
 
 
-Contact = Person | Group
-T = TypeVar("T", Person, Group)
+WorldContact = WorldPerson | WorldGroup
+
+
+T = TypeVar("T", WorldPerson, WorldGroup)
 
 
 class World:
     """Everybody, by id, in the order of their arrival."""
 
-    def __init__(self, owner: Person, *, uin: int) -> None:
+    def __init__(self, owner: WorldPerson, *, uin: int) -> None:
         self.owner = owner
         self.uin = uin
-        self.contacts: dict[str, Contact] = {}
+        self.contacts: dict[str, WorldContact] = {}
         self._avatars = itertools.count(620_000_001)
 
-    def __iter__(self) -> Iterator[Contact]:
+    def __iter__(self) -> Iterator[WorldContact]:
         return iter(self.contacts.values())
 
-    def find(self, contact_id: str) -> Contact:
+    def find(self, contact_id: str) -> WorldContact:
         """The owner, a person or a group; raises `UnknownPerson`."""
         if contact_id == OWNER:
             return self.owner
@@ -108,34 +113,34 @@ class World:
         except KeyError:
             raise UnknownPerson(contact_id) from None
 
-    def person(self, person_id: str) -> Person:
+    def person(self, person_id: str) -> WorldPerson:
         """The owner or a person; raises `UnknownPerson`."""
         contact = self.find(person_id)
-        if not isinstance(contact, Person):
+        if not isinstance(contact, WorldPerson):
             raise UnknownPerson(person_id)
         return contact
 
-    def group(self, group_id: str) -> Group:
+    def group(self, group_id: str) -> WorldGroup:
         """A group; raises `UnknownPerson`."""
         contact = self.find(group_id)
-        if not isinstance(contact, Group):
+        if not isinstance(contact, WorldGroup):
             raise UnknownPerson(group_id)
         return contact
 
-    def chats(self) -> list[Contact]:
+    def chats(self) -> list[WorldContact]:
         """Everybody with whom there may be a chat: not those whom only a group knows."""
-        return [c for c in self if isinstance(c, Group) or c.kind is not PersonKind.STRANGER]
+        return [c for c in self if isinstance(c, WorldGroup) or c.kind is not PersonKind.STRANGER]
 
-    def groups_of(self, person_id: str) -> list[Group]:
+    def groups_of(self, person_id: str) -> list[WorldGroup]:
         """The groups that somebody is in."""
-        return [c for c in self if isinstance(c, Group) and person_id in c.members]
+        return [c for c in self if isinstance(c, WorldGroup) and person_id in c.members]
 
-    def add(self, contact: Contact) -> Contact:
+    def add(self, contact: WorldContact) -> WorldContact:
         """Add or replace somebody; an avatar number is given to those who have none."""
         if contact.id == OWNER:
             raise BadPerson("the owner is there already")
         contact.avatar = contact.avatar or next(self._avatars)
-        if isinstance(contact, Group):
+        if isinstance(contact, WorldGroup):
             self._check_members(contact)
         self.contacts[contact.id] = contact
         return contact
@@ -144,26 +149,26 @@ class World:
         """An id that nobody has: `name` and a number."""
         return next(one for number in itertools.count(1) if (one := f"{name}{number}") not in self.contacts)
 
-    def remove(self, contact_id: str) -> Contact:
+    def remove(self, contact_id: str) -> WorldContact:
         """Take somebody away; a friend who is in a group stays there as a stranger."""
         contact = self.find(contact_id)
-        if isinstance(contact, Person) and self.groups_of(contact_id):
+        if isinstance(contact, WorldPerson) and self.groups_of(contact_id):
             contact.kind, contact.contact_flag = PersonKind.STRANGER, 0
         else:
             self.contacts.pop(contact_id, None)
         return contact
 
-    def change(self, contact_id: str, values: Mapping[str, object]) -> Contact:
+    def change(self, contact_id: str, values: Mapping[str, object]) -> WorldContact:
         """Set fields of somebody; raises `BadPerson` for a field or value that cannot be."""
         contact = self.find(contact_id)
         checked = {key: _checked(contact, key, value) for key, value in values.items()}
         for key, value in checked.items():
             setattr(contact, key, value)
-        if isinstance(contact, Group):
+        if isinstance(contact, WorldGroup):
             self._check_members(contact)
         return contact
 
-    def new_avatar(self, contact_id: str) -> Contact:
+    def new_avatar(self, contact_id: str) -> WorldContact:
         """Give somebody another picture."""
         contact = self.find(contact_id)
         contact.avatar = next(self._avatars)
@@ -178,19 +183,19 @@ class World:
             if f"group{number}" not in self.contacts:
                 self.add(self._made_up_group(number, members))
 
-    def _made_up_group(self, number: int, members: int) -> Group:
-        people = [c.id for c in self if isinstance(c, Person) and c.kind is PersonKind.FRIEND]
+    def _made_up_group(self, number: int, members: int) -> WorldGroup:
+        people = [c.id for c in self if isinstance(c, WorldPerson) and c.kind is PersonKind.FRIEND]
         start = number % max(1, len(people))
         chosen = [*people[start:], *people[:start]][: max(0, members - 1)]
-        return Group(id=f"group{number}", nickname=f"群聊{number}", members=[OWNER, *chosen])
+        return WorldGroup(id=f"group{number}", nickname=f"群聊{number}", members=[OWNER, *chosen])
 
-    def _check_members(self, group: Group) -> None:
+    def _check_members(self, group: WorldGroup) -> None:
         for member in group.members:
             self.person(member)
 
 
-def _made_up(number: int) -> Person:
-    return Person(
+def _made_up(number: int) -> WorldPerson:
+    return WorldPerson(
         id=f"friend{number}",
         nickname=f"好友{number}",
         remark=f"备注{number}" if number % 2 else "",
@@ -202,7 +207,7 @@ def _made_up(number: int) -> Person:
     )
 
 
-def _checked(contact: Contact, key: str, value: object) -> object:
+def _checked(contact: WorldContact, key: str, value: object) -> object:
     if key == "id" or key not in {f.name for f in fields(contact)}:
         raise BadPerson(f"{type(contact).__name__} has no field {key!r} that can be set")
     if key == "kind":
@@ -212,14 +217,14 @@ def _checked(contact: Contact, key: str, value: object) -> object:
     return value
 
 
-def make_person(values: Mapping[str, object]) -> Person:
+def make_person(values: Mapping[str, object]) -> WorldPerson:
     """A person from plain values (`id` and `nickname` are needed)."""
-    return _made(Person(id=_id(values), nickname=_id(values)), values)
+    return _made(WorldPerson(id=_id(values), nickname=_id(values)), values)
 
 
-def make_group(values: Mapping[str, object]) -> Group:
+def make_group(values: Mapping[str, object]) -> WorldGroup:
     """A group from plain values (`id` is needed; without members there is the owner alone)."""
-    return _made(Group(id=_id(values), nickname=_id(values), members=[OWNER]), values)
+    return _made(WorldGroup(id=_id(values), nickname=_id(values), members=[OWNER]), values)
 
 
 def _id(values: Mapping[str, object]) -> str:
@@ -234,3 +239,142 @@ def _made(contact: T, values: Mapping[str, object]) -> T:
         if key != "id":
             setattr(contact, key, _checked(contact, key, value))
     return contact
+
+
+UIN = 211722515
+
+
+_FRIENDS = (
+    WorldPerson(
+        id="wife",
+        nickname="晓梅🌸",
+        remark="老婆",
+        wxid="wxid_xiaomei",
+        sex=2,
+        province="北京",
+        city="朝阳",
+        signature="☀ 一定会找到🌛",
+        attr_status=111719,
+    ),
+    WorldPerson(
+        id="mom",
+        nickname="平安是福",
+        remark="妈妈",
+        wxid="wxid_mama",
+        sex=2,
+        province="山东",
+        city="青岛",
+        attr_status=2359303,
+    ),
+    WorldPerson(
+        id="lilei",
+        nickname="李雷",
+        alias="lilei_1986",
+        wxid="wxid_lilei",
+        sex=1,
+        province="北京",
+        city="平谷",
+        attr_status=103467,
+    ),
+    WorldPerson(
+        id="hanmeimei",
+        nickname="Han Meimei & Co <3",
+        wxid="wxid_hmm",
+        sex=2,
+        province="Jakarta Raya",
+        attr_status=233_509,
+    ),
+    WorldPerson(
+        id="twin1",
+        nickname="小明",
+        wxid="wxid_twin1",
+        sex=1,
+        province="上海",
+        city="浦东新区",
+        attr_status=4_129_895,
+    ),
+    WorldPerson(
+        id="twin2",
+        nickname="小明",
+        wxid="wxid_twin2",
+        sex=1,
+        province="上海",
+        city="徐汇",
+        attr_status=4_129_911,
+    ),
+)
+
+
+_STRANGERS = (
+    WorldPerson(
+        id="aunt", nickname="三姨", kind=PersonKind.STRANGER, wxid="wxid_aunt", contact_flag=0, sex=2
+    ),
+    WorldPerson(
+        id="uncle", nickname="Uncle Bob", kind=PersonKind.STRANGER, wxid="wxid_uncle", contact_flag=0, sex=1
+    ),
+)
+
+
+_ACCOUNTS = (
+    WorldPerson(
+        id="news",
+        nickname="中国日报双语新闻",
+        kind=PersonKind.OFFICIAL,
+        wxid="gh_news",
+        verify_flag=24,
+        sns_flag=0,
+    ),
+    WorldPerson(
+        id="filehelper", nickname="文件传输助手", kind=PersonKind.SPECIAL, contact_flag=1, sns_flag=0
+    ),
+    WorldPerson(
+        id="weixin", nickname="微信团队", kind=PersonKind.SPECIAL, verify_flag=56, contact_flag=1, sns_flag=0
+    ),
+    WorldPerson(id="fmessage", nickname="朋友推荐消息", kind=PersonKind.SPECIAL, contact_flag=1, sns_flag=0),
+    WorldPerson(id="medianote", nickname="语音记事本", kind=PersonKind.SPECIAL, contact_flag=1, sns_flag=0),
+)
+
+
+_GROUPS = (
+    WorldGroup(
+        id="family",
+        nickname="相亲相爱一家人",
+        members=[OWNER, "wife", "mom", "aunt"],
+        display_names={"mom": "老妈", "aunt": "三姨🌼"},
+    ),
+    WorldGroup(
+        id="work",
+        nickname="项目组",
+        members=["lilei", OWNER, "hanmeimei", "uncle"],
+        saved=False,
+        founder="lilei",
+    ),
+)
+
+
+def fresh_world() -> World:
+    """The owner (`me`), six friends, two strangers, five accounts, two groups (one of them not saved)."""
+    owner = WorldPerson(
+        id=OWNER,
+        nickname="王小明",
+        wxid="wxid_me",
+        avatar=1_730_335_888,
+        sex=1,
+        signature="这里是签名",
+        contact_flag=0,
+    )
+    world = World(owner, uin=UIN)
+    for contact in (*_ACCOUNTS, *_FRIENDS, *_STRANGERS):
+        world.add(_copy(contact))
+    for group in _GROUPS:
+        world.add(_copy_group(group))
+    return world
+
+
+def _copy(person: WorldPerson) -> WorldPerson:
+    return WorldPerson(**{name: getattr(person, name) for name in WorldPerson.__slots__})
+
+
+def _copy_group(group: WorldGroup) -> WorldGroup:
+    values = {name: getattr(group, name) for name in WorldGroup.__slots__}
+    return WorldGroup(**{**values, "members": [*group.members], "display_names": {**group.display_names}})

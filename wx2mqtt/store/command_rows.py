@@ -9,20 +9,20 @@ from dataclasses import fields
 from typing import Any
 
 from wx2mqtt.model import Command, Json, Result, Status
-from wx2mqtt.store.encoding import blob_of, blob_text, compact, storable
-from wx2mqtt.store.rows import CommandRow, CommandState, NewCommand, Reply
+from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
+from wx2mqtt.store.records import CommandRow, CommandState, NewCommand, ReplyTarget
 
 _COMMAND = tuple(item.name for item in fields(Command))
 _RESULT = tuple(item.name for item in fields(Result))
 
 
-def values(new: NewCommand, now: int) -> tuple[object, ...]:
+def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
     """The columns of a new row, in the order of the statement `add` behind row and account."""
     result, mark = new.result, new.delivery
     settled = (now, str(result.status), result.message_id) if result else (None, None, None)
-    delivery = (mark.session, mark.mid, mark.topic, mark.digest) if mark else (None, None, None, None)
+    delivery = (mark.broker_session, mark.mid, mark.topic, mark.digest) if mark else (None, None, None, None)
     return (
-        storable(new.command_id),
+        storable_text(new.command_id),
         new.fingerprint,
         new.person,
         new.key,
@@ -32,14 +32,14 @@ def values(new: NewCommand, now: int) -> tuple[object, ...]:
         *settled,
         *delivery,
         new.blob.sha256 if new.blob else None,
-        blob_text(new.blob),
+        blob_to_text(new.blob),
         replies_text(new.replies),
         result_text(result) if result else None,
         _text({name: getattr(new.command, name) for name in _COMMAND}),
     )
 
 
-def replies_text(replies: Iterable[Reply]) -> str:
+def replies_text(replies: Iterable[ReplyTarget]) -> str:
     """Replies as JSON, the correlation data in hex."""
     return _text(
         [
@@ -78,7 +78,7 @@ def command_row(row: sqlite3.Row) -> CommandRow:
         duplicate_possible=bool(row["duplicate_possible"]),
         state=CommandState.WAITING if row["status"] is None else CommandState.SETTLED,
         result=None if row["result"] is None else _result(row["result"]),
-        blob=blob_of(row["blob"]),
+        blob=blob_from_text(row["blob"]),
         held=row["held"],
         parts_sent=row["parts_sent"],
         fallback=row["fallback"],
@@ -90,7 +90,7 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
     return CommandRow(
         id=row_id,
         command=new.command,
-        command_id=storable(new.command_id),
+        command_id=storable_text(new.command_id),
         fingerprint=new.fingerprint,
         person=new.person,
         key=new.key,
@@ -108,7 +108,7 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
 
 
 def _text(value: Json | Any) -> str:
-    return storable(compact(value))
+    return storable_text(compact(value))
 
 
 def _command(text: str) -> Command:
@@ -122,6 +122,8 @@ def _result(text: str) -> Result:
     return Result(**{**known, "status": Status(known["status"])})
 
 
-def _reply(one: dict[str, Any]) -> Reply:
-    correlation = one["correlation"]
-    return Reply(**{**one, "correlation": None if correlation is None else bytes.fromhex(correlation)})
+def _reply(fields: dict[str, Any]) -> ReplyTarget:
+    correlation = fields["correlation"]
+    return ReplyTarget(
+        **{**fields, "correlation": None if correlation is None else bytes.fromhex(correlation)}
+    )

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wx2mqtt.errors import StoreError
-from wx2mqtt.store.faults import database_trouble, is_damage
-from wx2mqtt.store.opening import OpenFile, open_file, suspect
+from wx2mqtt.store.files import database_error, is_damage
+from wx2mqtt.store.migrations import OpenDatabase, mark_suspect, open_file
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
-OnPoint = Callable[[str], None]
+OnCommitPoint = Callable[[str], None]
 
-GROUP = 256  # jobs in one commit at most: a failing one must not take a whole day with it
+MAX_JOBS_PER_COMMIT = 256  # jobs in one commit at most: a failing one must not take a whole day with it
 
 
 def _nothing(_point: str) -> None:
@@ -36,7 +36,7 @@ class _Task:
     name: str
     job: Job[Any]
     future: asyncio.Future[Any]
-    alone: bool = False  # outside of any transaction
+    outside_transaction: bool = False  # outside of any transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,14 @@ class _Outcome:
     error: Exception | None = None
 
 
-Perform = Callable[[Sequence[_Task]], list[_Outcome]]
+RunTasks = Callable[[Sequence[_Task]], list[_Outcome]]
 
 
 class _Worker:
     """A thread that takes all tasks that wait, performs them and tells the loop once."""
 
-    def __init__(self, name: str, perform: Perform, close: Callable[[], None]) -> None:
-        self._perform = perform
+    def __init__(self, name: str, run_tasks: RunTasks, close: Callable[[], None]) -> None:
+        self._run_tasks = run_tasks
         self._close = close
         self._loop = asyncio.get_running_loop()
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -62,9 +62,9 @@ class _Worker:
         self._closed: asyncio.Future[Any] = self._loop.create_future()
         self._thread.start()
 
-    def submit(self, name: str, job: Job[T], *, alone: bool = False) -> asyncio.Future[T]:
+    def submit(self, name: str, job: Job[T], *, outside_transaction: bool = False) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self._loop.create_future()
-        self._tasks.put(_Task(name, job, future, alone))
+        self._tasks.put(_Task(name, job, future, outside_transaction))
         return future
 
     async def close(self) -> None:
@@ -77,25 +77,25 @@ class _Worker:
         more = True
         try:
             while more:
-                tasks, more = self._take()
+                tasks, more = self._next_tasks()
                 if tasks:
-                    self._tell(self._perform(tasks))
+                    self._deliver(self._run_tasks(tasks))
             self._close()
         finally:
-            self._tell([_Outcome(self._closed)])
+            self._deliver([_Outcome(self._closed)])
 
-    def _take(self) -> tuple[list[_Task], bool]:
+    def _next_tasks(self) -> tuple[list[_Task], bool]:
         """What waits, at least one; and whether there may be more."""
         task = self._tasks.get()
         tasks: list[_Task] = []
         while task is not None:
             tasks.append(task)
-            if len(tasks) == GROUP or self._tasks.empty():
+            if len(tasks) == MAX_JOBS_PER_COMMIT or self._tasks.empty():
                 return tasks, True
             task = self._tasks.get()
         return tasks, False
 
-    def _tell(self, outcomes: list[_Outcome]) -> None:
+    def _deliver(self, outcomes: list[_Outcome]) -> None:
         try:
             self._loop.call_soon_threadsafe(_resolve, outcomes)
         except RuntimeError:  # the loop was closed before the store: nobody is left to be told
@@ -118,27 +118,27 @@ class Database:
     `trouble` is why the last commit failed; empty when it did not.
     """
 
-    def __init__(self, path: Path, opened: OpenFile, on_point: OnPoint) -> None:
+    def __init__(self, path: Path, opened: OpenDatabase, on_commit_point: OnCommitPoint) -> None:
         self.path = path
         self.set_aside = opened.set_aside
-        self.fresh = opened.fresh
-        self._writing = opened.writer
-        self._reading = opened.reader
-        self.trouble = ""
-        self._on_point = on_point
+        self.is_new = opened.fresh
+        self._write_connection = opened.writer
+        self._read_connection = opened.reader
+        self.last_error = ""
+        self._on_commit_point = on_commit_point
         self._closed = False
-        self._writer = _Worker("store-write", self._serve, opened.writer.close)
-        self._reader = _Worker("store-read", self._look, opened.reader.close)
+        self._writer = _Worker("store-write", self._run_writes, opened.writer.close)
+        self._reader = _Worker("store-read", self._run_reads, opened.reader.close)
 
     @classmethod
-    async def open(cls, path: Path, on_point: OnPoint = _nothing) -> Database:
+    async def open(cls, path: Path, on_commit_point: OnCommitPoint = _nothing) -> Database:
         """Open or create the file, mode 0600.
 
         A damaged file is set aside (`set_aside` says where) and a new one begun; `fresh` tells that nothing
         was there. `on_point` is called in the writing thread around every commit, for tests of crashes.
         Raises `StoreTooNew`, `StoreFull`, `StoreError`.
         """
-        return cls(path, await asyncio.to_thread(open_file, path), on_point)
+        return cls(path, await asyncio.to_thread(open_file, path), on_commit_point)
 
     async def write(self, name: str, job: Job[T]) -> T:
         """Run `job` in a transaction; when this returns, what it wrote is on the disk.
@@ -147,23 +147,25 @@ class Database:
         is raised here, and nothing that it did remains. Raises `StoreFull` and `StoreError` when SQLite does.
         Cancelling the wait does not undo the write.
         """
-        self._refuse_closed()
+        self._check_open()
         return await self._writer.submit(name, job)
 
     async def read(self, job: Job[T]) -> T:
         """Run `job`, which must only read, on what is committed, in another thread."""
-        self._refuse_closed()
+        self._check_open()
         return await self._reader.submit("read", job)
 
     async def vacuum(self, pages: int) -> int:
         """Let go of up to `pages` free pages at the end of the file; returns how many are still free."""
-        self._refuse_closed()
-        return await self._writer.submit("vacuum", lambda connection: _vacuum(connection, pages), alone=True)
+        self._check_open()
+        return await self._writer.submit(
+            "vacuum", lambda connection: _vacuum(connection, pages), outside_transaction=True
+        )
 
     async def checkpoint(self) -> None:
         """Move the WAL into the file, so that a database that lost rows takes less room."""
-        self._refuse_closed()
-        await self._writer.submit("checkpoint", _checkpoint, alone=True)
+        self._check_open()
+        await self._writer.submit("checkpoint", _checkpoint, outside_transaction=True)
 
     async def close(self) -> None:
         """Do what waits, move the WAL into the file and let go of it."""
@@ -173,73 +175,79 @@ class Database:
         await self._reader.close()  # first, so that the writer is the last one and removes the WAL
         await self._writer.close()
 
-    def _refuse_closed(self) -> None:
+    def _check_open(self) -> None:
         if self._closed:
             raise StoreError("The store is closed.")
 
-    def _serve(self, tasks: Sequence[_Task]) -> list[_Outcome]:
-        together = [task for task in tasks if not task.alone]
+    def _run_writes(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+        together = [task for task in tasks if not task.outside_transaction]
         outcomes = self._commit(together) if together else []
         if together:
             troubles = (str(one.error) for one in outcomes if isinstance(one.error, StoreError))
-            self.trouble = next(troubles, "")
-        return outcomes + [self._run(task, self._writing) for task in tasks if task.alone]
+            self.last_error = next(troubles, "")
+        return outcomes + [
+            self._run_safely(task, self._write_connection) for task in tasks if task.outside_transaction
+        ]
 
     def _commit(self, tasks: Sequence[_Task]) -> list[_Outcome]:
         try:
-            self._writing.execute("BEGIN IMMEDIATE")
-            outcomes = [self._attempt(task) for task in tasks] if len(tasks) > 1 else [self._only(tasks[0])]
+            self._write_connection.execute("BEGIN IMMEDIATE")
+            outcomes = (
+                [self._run_in_savepoint(task) for task in tasks]
+                if len(tasks) > 1
+                else [self._run_job(tasks[0])]
+            )
             written = [task.name for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.error]
-            self._reach("before", written)
-            self._writing.execute("COMMIT")
+            self._report_points("before", written)
+            self._write_connection.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this thread
             self._roll_back()
-            return [_Outcome(task.future, error=self._translated(error)) for task in tasks]
-        self._reach("after", written)
+            return [_Outcome(task.future, error=self._translate(error)) for task in tasks]
+        self._report_points("after", written)
         return outcomes
 
-    def _only(self, task: _Task) -> _Outcome:
-        return _Outcome(task.future, task.job(self._writing))
+    def _run_job(self, task: _Task) -> _Outcome:
+        return _Outcome(task.future, task.job(self._write_connection))
 
-    def _attempt(self, task: _Task) -> _Outcome:
+    def _run_in_savepoint(self, task: _Task) -> _Outcome:
         """One job of several: when it fails, the others go on."""
-        self._writing.execute("SAVEPOINT job")
+        self._write_connection.execute("SAVEPOINT job")
         try:
-            outcome = self._only(task)
+            outcome = self._run_job(task)
         except Exception as error:
-            if not self._writing.in_transaction:
+            if not self._write_connection.in_transaction:
                 raise  # SQLite gave up the whole transaction (a full disk): nobody's job is in it
-            self._writing.execute("ROLLBACK TO job")
-            outcome = _Outcome(task.future, error=self._translated(error))
-        self._writing.execute("RELEASE job")
+            self._write_connection.execute("ROLLBACK TO job")
+            outcome = _Outcome(task.future, error=self._translate(error))
+        self._write_connection.execute("RELEASE job")
         return outcome
 
-    def _look(self, tasks: Sequence[_Task]) -> list[_Outcome]:
-        return [self._run(task, self._reading) for task in tasks]
+    def _run_reads(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+        return [self._run_safely(task, self._read_connection) for task in tasks]
 
-    def _run(self, task: _Task, connection: sqlite3.Connection) -> _Outcome:
+    def _run_safely(self, task: _Task, connection: sqlite3.Connection) -> _Outcome:
         try:
             return _Outcome(task.future, task.job(connection))
         except Exception as error:  # noqa: BLE001 - it belongs to the caller, not to this thread
-            return _Outcome(task.future, error=self._translated(error))
+            return _Outcome(task.future, error=self._translate(error))
 
-    def _reach(self, when: str, names: Sequence[str]) -> None:
+    def _report_points(self, when: str, names: Sequence[str]) -> None:
         for name in names:
-            self._on_point(f"{when}:{name}")
+            self._on_commit_point(f"{when}:{name}")
 
     def _roll_back(self) -> None:
         """A disk that does not even roll back fails the next BEGIN too, and then this is tried again."""
         with suppress(sqlite3.Error):
-            if self._writing.in_transaction:
-                self._writing.execute("ROLLBACK")
+            if self._write_connection.in_transaction:
+                self._write_connection.execute("ROLLBACK")
 
-    def _translated(self, error: Exception) -> Exception:
+    def _translate(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
         if is_damage(error):
             with suppress(OSError):  # a disk that takes no mark: the damage shows again
-                suspect(self.path)
-        trouble = database_trouble(error, self.path)
+                mark_suspect(self.path)
+        trouble = database_error(error, self.path)
         trouble.__cause__ = error
         return trouble
 

@@ -1,32 +1,51 @@
-"""The folder of the store: which one it is, that it is ours alone, and how much room is left."""
+"""The folder of the store: which one it is, that it is ours alone, and how much room is left.
+
+The name of a store, by which consumers see that the numbers of its messages begin anew.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.faults import file_trouble
-from wx2mqtt.store.files import PRIVATE
-from wx2mqtt.store.replacing import finish
+from wx2mqtt.store.archive import finish_replacement
+from wx2mqtt.store.files import PRIVATE_MODE, file_error
 
-NAME = "wx2mqtt"
-SYSTEM_FOLDER = Path("/var/lib") / NAME
-LOCK = "lock"
-DATABASE = "wx2mqtt.db"  # with its -wal and -shm
-PEOPLE = "people.json"
-SESSIONS = "sessions"
+PROGRAM_NAME = "wx2mqtt"
+
+
+SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
+
+
+LOCK_NAME = "lock"
+
+
+DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
+
+
+PEOPLE_COPY_NAME = "people.json"
+
+
+SESSIONS_FOLDER = "sessions"
+
+
 _OWN_ONLY = 0o700
-_TRIES = 5  # `holder` takes the lock for a moment; that must not keep a start out
+
+
+_TRIES = 5  # `store_holder` takes the lock for a moment; that must not keep a start out
+
+
 _PAUSE = 0.02  # seconds between two tries
 
 
-def resolve(path: Path | None, env: Mapping[str, str]) -> tuple[Path, str]:
-    """The folder of the store, and a sentence that says by which rule (DESIGN 2)."""
+def resolve_store_path(path: Path | None, env: Mapping[str, str]) -> tuple[Path, str]:
+    """The folder of the store, and a sentence that says by which rule."""
     if path is not None:
         return path.expanduser(), f"The store is {path}, as storage.path says."
     state = env.get("STATE_DIRECTORY", "").partition(":")[0]
@@ -34,7 +53,7 @@ def resolve(path: Path | None, env: Mapping[str, str]) -> tuple[Path, str]:
         return Path(state), f"The store is {state}, as $STATE_DIRECTORY says."
     if SYSTEM_FOLDER.is_dir():
         return SYSTEM_FOLDER, f"The store is {SYSTEM_FOLDER}, since that folder exists."
-    data = _data_folder(env) / NAME
+    data = _data_folder(env) / PROGRAM_NAME
     return data, f"The store is {data}, in the user's data folder."
 
 
@@ -43,10 +62,10 @@ def _data_folder(env: Mapping[str, str]) -> Path:
     return Path(home) if home.startswith("/") else Path(env.get("HOME") or Path.home()) / ".local" / "share"
 
 
-def holder(path: Path) -> int | None:
+def store_holder(path: Path) -> int | None:
     """The process that has the store at `path` open, or None when nobody has."""
     try:
-        handle = os.open(path / LOCK, os.O_RDONLY)
+        handle = os.open(path / LOCK_NAME, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -59,7 +78,7 @@ def holder(path: Path) -> int | None:
         os.close(handle)
 
 
-class Folder:
+class StoreFolder:
     """An open store folder; no other process has it while this one does."""
 
     def __init__(self, path: Path, lock: int) -> None:
@@ -67,16 +86,16 @@ class Folder:
         self._lock: int | None = lock
 
     @classmethod
-    def open(cls, path: Path) -> Folder:
+    def open(cls, path: Path) -> StoreFolder:
         """Create the folder (mode 0700) where there is none, lock it, and finish a restore that was cut off.
 
         Raises `StoreLocked` (its message names who has it), `StoreFull`, `StoreError`.
         """
         try:
             path.mkdir(mode=_OWN_ONLY, parents=True, exist_ok=True)
-            lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, PRIVATE)
+            lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
         except OSError as error:
-            raise file_trouble(error, path) from error
+            raise file_error(error, path) from error
         try:
             _take(lock, path)
             _ready(lock, path)
@@ -85,11 +104,11 @@ class Folder:
             raise
         return cls(path, lock)
 
-    def size(self, without: str = "") -> int:
+    def size_bytes(self, excluded: str = "") -> int:
         """Bytes of everything below, but for one folder in it."""
-        return sum(_size(file) for file in _below(self.path, without))
+        return sum(_size(file) for file in _below(self.path, excluded))
 
-    def free(self) -> int:
+    def free_bytes(self) -> int:
         """Bytes that this user may still write on the disk."""
         disk = os.statvfs(self.path)
         return disk.f_bavail * disk.f_frsize
@@ -120,9 +139,9 @@ def _ready(lock: int, path: Path) -> None:
         if os.geteuid() == 0:  # a lock that root made must not keep the service's own user out
             owner = path.stat()
             os.fchown(lock, owner.st_uid, owner.st_gid)
-        finish(path)
+        finish_replacement(path)
     except OSError as error:
-        raise file_trouble(error, path) from error
+        raise file_error(error, path) from error
 
 
 def _sign(lock: int, path: Path) -> None:
@@ -131,7 +150,7 @@ def _sign(lock: int, path: Path) -> None:
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n{command}\n".encode("utf-8", "replace"), 0)
     except OSError as error:
-        raise file_trouble(error, path) from error
+        raise file_error(error, path) from error
 
 
 def _holder(lock: int) -> tuple[int | None, str]:
@@ -139,10 +158,10 @@ def _holder(lock: int) -> tuple[int | None, str]:
     return int(number) if number.isdigit() else None, command.strip() or "starting"
 
 
-def _below(path: Path, without: str) -> Iterator[Path]:
+def _below(path: Path, excluded: str) -> Iterator[Path]:
     for folder, folders, names in os.walk(path):
-        if Path(folder) == path and without in folders:
-            folders.remove(without)
+        if Path(folder) == path and excluded in folders:
+            folders.remove(excluded)
         yield from (Path(folder) / name for name in names)
 
 
@@ -151,3 +170,14 @@ def _size(file: Path) -> int:
         return file.lstat().st_size
     except OSError:  # went away while we looked
         return 0
+
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+_LENGTH = 6
+
+
+def new_stream_id() -> str:
+    """A name that no store had before."""
+    return "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))

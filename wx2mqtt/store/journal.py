@@ -7,70 +7,23 @@ is on the disk; when it raises, nothing was changed.
 
 from __future__ import annotations
 
-from wx2mqtt.store.announced import Announced, Announcements
-from wx2mqtt.store.commands import AlreadySettled, Commands
-from wx2mqtt.store.deeds import Deeds
-from wx2mqtt.store.history import History
-from wx2mqtt.store.inbound import Inbound
-from wx2mqtt.store.media import Media
-from wx2mqtt.store.publications import Publications
-from wx2mqtt.store.rows import (
-    Accepted,
-    CommandRow,
-    CommandState,
-    Deed,
-    DeedState,
-    DeliveryMark,
-    Kept,
-    MediaRow,
-    MediaState,
-    NewCommand,
-    NewEvent,
-    NewMedia,
-    NewMessage,
-    NewPublication,
-    Opened,
-    Outcome,
-    Part,
-    Pruned,
-    Recorded,
-    Reply,
-    Row,
-    Stats,
-    Wanted,
-)
-from wx2mqtt.store.upkeep import Upkeep
+from wx2mqtt.store.commands import JournaledCommands
+from wx2mqtt.store.history import HistoryQueries
+from wx2mqtt.store.media import MediaJobs
+from wx2mqtt.store.outbox import DiscoveryState, Outbox
+from wx2mqtt.store.received import ReceivedMessages
+from wx2mqtt.store.requests import JournaledRequests
+from wx2mqtt.store.retention import JournalRetention
 
 
-class Journal(Inbound, Media, Publications, Announcements, History, Commands, Deeds, Upkeep):
+class Journal(
+    ReceivedMessages,
+    MediaJobs,
+    Outbox,
+    DiscoveryState,
+    HistoryQueries,
+    JournaledCommands,
+    JournaledRequests,
+    JournalRetention,
+):
     """What happened and is not to be forgotten, for one account. Several journals share one database."""
-
-
-__all__ = [
-    "Accepted",
-    "AlreadySettled",
-    "Announced",
-    "CommandRow",
-    "CommandState",
-    "Deed",
-    "DeedState",
-    "DeliveryMark",
-    "Journal",
-    "Kept",
-    "MediaRow",
-    "MediaState",
-    "NewCommand",
-    "NewEvent",
-    "NewMedia",
-    "NewMessage",
-    "NewPublication",
-    "Opened",
-    "Outcome",
-    "Part",
-    "Pruned",
-    "Recorded",
-    "Reply",
-    "Row",
-    "Stats",
-    "Wanted",
-]

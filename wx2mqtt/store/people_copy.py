@@ -17,18 +17,24 @@ import structlog
 
 from wx2mqtt.model import Json, PersonId
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.encoding import written
-from wx2mqtt.store.files import WholeFile, put_aside, read_whole
-from wx2mqtt.store.people import apply_changes, levels_of, next_id_of
-from wx2mqtt.store.persons import PeopleChanges, from_json, from_row, to_json
-from wx2mqtt.store.queries import queries
+from wx2mqtt.store.files import AtomicFile, quarantine, read_file
+from wx2mqtt.store.people import (
+    PeopleChanges,
+    apply_changes,
+    levels_of,
+    next_id_of,
+    person_from_json,
+    person_from_row,
+    person_to_json,
+)
+from wx2mqtt.store.queries import encode_payload, load_queries
 
 log = structlog.get_logger(__name__)
 
-_SQL = queries("people")
+_SQL = load_queries("people")
 _PAGE = 500  # persons that are read at a time
 
-Copied = tuple[int, PeopleChanges]
+CopiedPeople = tuple[int, PeopleChanges]
 """The next number of an account, and all its people and levels."""
 
 
@@ -37,14 +43,14 @@ class PeopleCopy:
 
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
-        self._file = WholeFile(path)
-        self._one_at_a_time = asyncio.Lock()
+        self._file = AtomicFile(path)
+        self._lock = asyncio.Lock()
 
     async def write(self) -> None:
         """Write it anew. It is read page by page, so that messages pass in between. Raises `StoreError`."""
-        async with self._one_at_a_time:  # else one that was read earlier could be written later
+        async with self._lock:  # else one that was read earlier could be written later
             names = await self._database.read(_accounts)
-            parts = [await self._part(name) for name in names]
+            parts = [await self._account_json(name) for name in names]
             await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
 
     async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
@@ -58,7 +64,7 @@ class PeopleCopy:
         restored = await self._database.write("restore", lambda connection: _restore(connection, copied))
         return {account: count for account, count in restored.items() if count}
 
-    async def _part(self, account: str) -> bytes:
+    async def _account_json(self, account: str) -> bytes:
         lines: list[bytes] = []
         after = 0
         while page := await self._database.read(partial(_page, account, after)):
@@ -75,15 +81,15 @@ def _accounts(connection: sqlite3.Connection) -> list[str]:
 
 def _page(account: str, after: int, connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
     rows = connection.execute(_SQL["persons"], (account, after, _PAGE))
-    return [(one.id, written(to_json(one))) for one in map(from_row, rows)]
+    return [(one.id, encode_payload(person_to_json(one))) for one in map(person_from_row, rows)]
 
 
 def _head(account: str, connection: sqlite3.Connection) -> bytes:
     levels = dict[str, Json](levels_of(connection, account))
-    return written({"next_id": next_id_of(connection, account), "levels": levels})
+    return encode_payload({"next_id": next_id_of(connection, account), "levels": levels})
 
 
-def _restore(connection: sqlite3.Connection, copied: dict[str, Copied]) -> dict[str, int]:
+def _restore(connection: sqlite3.Connection, copied: dict[str, CopiedPeople]) -> dict[str, int]:
     restored: dict[str, int] = {}
     for account, (next_id, changes) in copied.items():
         if next_id_of(connection, account) == 1:
@@ -93,21 +99,21 @@ def _restore(connection: sqlite3.Connection, copied: dict[str, Copied]) -> dict[
     return restored
 
 
-def _read(path: Path) -> dict[str, Copied]:
+def _read(path: Path) -> dict[str, CopiedPeople]:
     """What is in the copy; nothing when there is none that can be read."""
-    data = read_whole(path)
+    data = read_file(path)
     if data is None:
         return {}
     try:
         return {account: _parsed(part) for account, part in json.loads(data)["accounts"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        log.error("copy of people damaged, set aside", set_aside=str(put_aside(path)))
+        log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))
         return {}
 
 
-def _parsed(part: dict[str, Any]) -> Copied:
+def _parsed(part: dict[str, Any]) -> CopiedPeople:
     changes = PeopleChanges(
-        persons=tuple(from_json(one) for one in part["persons"]),
+        persons=tuple(person_from_json(one) for one in part["persons"]),
         levels=tuple((str(level), PersonId(int(owner))) for level, owner in part["levels"].items()),
     )
     return int(part["next_id"]), changes

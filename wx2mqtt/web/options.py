@@ -1,4 +1,4 @@
-"""What the web server is told. Values; what each must look like was checked with the settings."""
+"""Options of the web server. Values only; the settings have checked them."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.words import Language
+from wx2mqtt.i18n.bridge import Language
 
-Network = IPv4Network | IPv6Network
+IpNetwork = IPv4Network | IPv6Network
 
 
 class CannotListen(Wx2MqttError):
@@ -16,7 +16,7 @@ class CannotListen(Wx2MqttError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class WebOptions:
     """`prefix` is the path below which a reverse proxy shows the server: empty, or `/wechat`.
 
     `url` is its address from outside, empty when unknown. Without a `password` everybody who reaches the
@@ -31,5 +31,5 @@ class Options:
     prefix: str = ""
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
-    proxies: tuple[Network, ...] = ()
+    proxies: tuple[IpNetwork, ...] = ()
     language: Language = "en"

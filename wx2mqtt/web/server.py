@@ -12,35 +12,38 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from wx2mqtt.web.connections import HEAD, Connection
-from wx2mqtt.web.gate import HEAD_BYTES
-from wx2mqtt.web.media import Shelf
-from wx2mqtt.web.options import CannotListen, Options
-from wx2mqtt.web.room import Room
-from wx2mqtt.web.site import site
-from wx2mqtt.web.views import Bridge
+from wx2mqtt.web.http_limits import HEAD_TIMEOUT_SECONDS, ConnectionLimiter, HttpConnection
+from wx2mqtt.web.media import MediaSource
+from wx2mqtt.web.options import CannotListen, WebOptions
+from wx2mqtt.web.request import MAX_HEAD_BYTES
+from wx2mqtt.web.routes import web_application
+from wx2mqtt.web.views import BridgeState
 
 log = structlog.get_logger(__name__)
 
-GRACE = 2.0  # seconds that answers under way get at the stop
-AT_ONCE = 64  # connections that are taken in one turn of the loop, before anything else gets its turn
-QUEUE = 512  # those that the kernel holds until then; they cost no file descriptor
+STOP_GRACE_SECONDS = 2.0  # seconds that answers under way get at the stop
+MAX_ACCEPTS_PER_TURN = (
+    64  # connections that are taken in one turn of the loop, before anything else gets its turn
+)
+LISTEN_BACKLOG = 512  # those that the kernel holds until then; they cost no file descriptor
 
 
-class Server:
+class WebServer:
     """`async with Server(options, shelves) as server` serves at `server.url`; the end is at once.
 
     `stop` before it lets answers under way come to their end. Port 0 takes a free one. Raises `CannotListen`.
     """
 
-    def __init__(self, options: Options, shelves: Sequence[Shelf], bridge: Bridge | None = None) -> None:
+    def __init__(
+        self, options: WebOptions, media_sources: Sequence[MediaSource], bridge: BridgeState | None = None
+    ) -> None:
         self._options = options
         self._closing = asyncio.Event()
-        self._room = Room()
+        self._limiter = ConnectionLimiter()
         self._state = ServerState()
         clock = asyncio.get_running_loop().time
         self._config = Config(
-            site(options, shelves, self._closing, clock, bridge),
+            web_application(options, media_sources, self._closing, clock, bridge),
             http="h11",
             ws="none",
             lifespan="off",
@@ -50,8 +53,8 @@ class Server:
             proxy_headers=False,  # see visitors.py
             server_header=False,
             date_header=False,  # the gate sets it; here it would need a task
-            timeout_keep_alive=int(HEAD),
-            h11_max_incomplete_event_size=HEAD_BYTES,
+            timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         self._server: asyncio.Server | None = None
         self.port = options.port
@@ -67,16 +70,16 @@ class Server:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: Connection(self._config, self._state, self._room),
+                lambda: HttpConnection(self._config, self._state, self._limiter),
                 self._options.host,
                 self._options.port,
-                backlog=AT_ONCE,
+                backlog=MAX_ACCEPTS_PER_TURN,
             )
         except OSError as error:
             raise CannotListen(_sentence(self._options, error)) from error
         for listening in self._server.sockets:
             with listening.dup() as same:
-                same.listen(QUEUE)  # asyncio has one number for both
+                same.listen(LISTEN_BACKLOG)  # asyncio has one number for both
         self.port = self._server.sockets[0].getsockname()[1]
         log.info("web server runs", url=self.url)
         return self
@@ -84,24 +87,26 @@ class Server:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._end()
+        await self._close_all()
 
     async def stop(self) -> None:
-        """Take no more requests, let what is under way come to its end for `GRACE` seconds, then end it."""
+        """Take no more requests, let what is under way come to its end for `STOP_GRACE_SECONDS`
+        seconds, then end it.
+        """
         assert self._server is not None
         self._server.close()
         self._closing.set()
-        for guest in self._room.guests:
-            assert isinstance(guest, Connection)
-            guest.retire()
+        for guest in self._limiter.connections:
+            assert isinstance(guest, HttpConnection)
+            guest.close_after_response()
         try:
-            async with asyncio.timeout(GRACE):
-                await self._room.empty.wait()
+            async with asyncio.timeout(STOP_GRACE_SECONDS):
+                await self._limiter.empty.wait()
         except TimeoutError:
-            log.info("answers cut off", count=len(self._room.guests))
-        await self._end()
+            log.info("answers cut off", count=len(self._limiter.connections))
+        await self._close_all()
 
-    async def _end(self) -> None:
+    async def _close_all(self) -> None:
         assert self._server is not None
         self._server.close()
         self._closing.set()
@@ -111,10 +116,10 @@ class Server:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._room.empty.wait()
+        await self._limiter.empty.wait()
 
 
-def _sentence(options: Options, error: OSError) -> str:
+def _sentence(options: WebOptions, error: OSError) -> str:
     """Why the address cannot be had, and how to mend it."""
     where = f"port {options.port} on {options.host}"
     if isinstance(error, PermissionError):

@@ -1,4 +1,6 @@
-"""The door to httpx for every backend: connections, limits in size and time, and what each trouble means.
+"""Time and chance as one value, so that tests can hold both in their hands.
+
+The door to httpx for every backend: connections, limits in size and time, and what each trouble means.
 
 No redirect is followed, and nothing that is secret gets into a log or an error.
 """
@@ -8,9 +10,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import random
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
+import time
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -18,21 +31,56 @@ from typing import Protocol, cast
 
 import httpx
 
-from wx2mqtt.errors import GatewayError, OutcomeUnknown, Unreachable
-from wx2mqtt.wechat.timing import Timing
+from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 
-Observe = Callable[[str, str, float], None]
+
+def _ticking() -> float:
+    """Seconds that pass also while the machine sleeps, and whatever its clock is set to."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere the monotonic clock must do
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """`wall` in seconds since 1970, `monotonic`, `ticking` and `sleep` in seconds, `chance` in [0, 1).
+
+    `ticking` goes on while the machine sleeps.
+    """
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    ticking: Callable[[], float] = _ticking
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+    @property
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+        return int(self.wall() * 1000)
+
+
+CallObserver = Callable[[str, str, float], None]
 """Told of every exchange: name of the call, outcome in one word, seconds."""
 
-Body = bytes | AsyncIterable[bytes] | None
 
-CONNECT = 10.0  # seconds
-KEEP_ALIVE = 4.0  # seconds; below the usual five of servers, so that no request meets a closing socket
-CONNECTIONS = 20
+RequestBody = bytes | AsyncIterable[bytes] | None
+
+
+CONNECT_TIMEOUT_SECONDS = 10.0  # seconds
+
+
+KEEP_ALIVE_SECONDS = (
+    4.0  # seconds; below the usual five of servers, so that no request meets a closing socket
+)
+
+
+MAX_CONNECTIONS = 20
+
 
 # These two write whole addresses and headers, that is every key of the login, into the log.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
+
 
 # Nothing of the request was written when one of these is raised; after any other, who knows.
 _NOT_WRITTEN = (
@@ -44,10 +92,12 @@ _NOT_WRITTEN = (
     httpx.LocalProtocolError,
     httpx.InvalidURL,
 )
+
+
 _TOO_LATE = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
 
 
-class Call(Protocol):
+class CallSpec(Protocol):
     """What trouble with an exchange depends on.
 
     After one that `delivers` a lost answer leaves the outcome unknown; one that `polls` is held by the
@@ -57,9 +107,9 @@ class Call(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def delivers(self) -> bool: ...
+    def is_delivery(self) -> bool: ...
     @property
-    def polls(self) -> bool: ...
+    def is_long_poll(self) -> bool: ...
 
 
 class BadAnswer(Unreachable):
@@ -70,13 +120,13 @@ class _TooLarge(Exception):
     """The answer has passed its limit."""
 
 
-class Seen:
+class ExchangeOutcome:
     """What became of an exchange, in one word."""
 
     outcome = "cancelled"
 
 
-class Response:
+class StreamedResponse:
     """An answer that is under way: its body is taken once, whole or in pieces."""
 
     def __init__(self, response: httpx.Response) -> None:
@@ -91,7 +141,7 @@ class Response:
         """The values of a header that may come several times."""
         return self._response.headers.get_list(name)
 
-    async def whole(self, limit: int) -> bytes:
+    async def read(self, limit: int) -> bytes:
         """The body, at most `limit` bytes of it, unpacked."""
         chunks, size = [], 0
         async for chunk in self._response.aiter_bytes():
@@ -101,7 +151,7 @@ class Response:
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def pieces(self, silence: float) -> AsyncGenerator[bytes, None]:
+    async def iter_bytes(self, idle_timeout: float) -> AsyncGenerator[bytes, None]:
         """The bytes as they come, none of them empty; a body cut short is an error.
 
         `silence` is how many seconds may pass without one.
@@ -112,22 +162,22 @@ class Response:
         # Typed by httpx as an iterator, but it is a generator, and to be closed as one.
         chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         async with aclosing(chunks):
-            while chunk := await _next(chunks, silence):
+            while chunk := await _next(chunks, idle_timeout):
                 received += len(chunk)
                 yield chunk
         if self.header("Content-Length") not in {"", str(received)}:
             raise httpx.RemoteProtocolError("cut short")
 
 
-async def _next(chunks: AsyncIterator[bytes], silence: float) -> bytes:
-    async with asyncio.timeout(silence):
+async def _next(chunks: AsyncIterator[bytes], idle_timeout: float) -> bytes:
+    async with asyncio.timeout(idle_timeout):
         while (chunk := await anext(chunks, None)) is not None:
             if chunk:
                 return chunk
     return b""
 
 
-class Line:
+class HttpClient:
     """The connections of one account to WeChat. `endpoint` is one address that stands for all its hosts.
 
     `observe` is told of every exchange, `say` makes a sentence of a word and the name of a call, `door`
@@ -139,52 +189,57 @@ class Line:
         *,
         endpoint: str | None,
         headers: Mapping[str, str],
-        timing: Timing,
-        observe: Observe,
-        say: Callable[[str, str], str],
-        door: httpx.AsyncBaseTransport | None = None,
+        timing: Clock,
+        observe: CallObserver,
+        text: Callable[[str, str], str],
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._timing = timing
         self._observe = observe
-        self._say = say
-        self._client = client(endpoint, headers, door)
+        self._text = text
+        self._client = create_client(endpoint, headers, transport)
 
     @contextmanager
-    def observed(self, call: Call) -> Iterator[Seen]:
+    def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
         """Tell how an exchange ended, and raise what its trouble means."""
-        seen, began = Seen(), self._timing.monotonic()
+        seen, began = ExchangeOutcome(), self._timing.monotonic()
         try:
             yield seen
         except _NOT_WRITTEN:
             seen.outcome = "no_connection"
-            raise Unreachable(self._say("no_connection", call.name)) from None
+            raise Unreachable(self._text("no_connection", call.name)) from None
         except _TOO_LATE:
             seen.outcome = "no_answer"
-            raise self._lost(call, "no_answer") from None
+            raise self._error_for(call, "no_answer") from None
         except httpx.HTTPError:
             seen.outcome = "broken_answer"
-            raise self._lost(call, "broken_answer") from None
+            raise self._error_for(call, "broken_answer") from None
         except _TooLarge:
             seen.outcome = "too_large"
-            raise self._lost(call, "too_large") from None
+            raise self._error_for(call, "too_large") from None
         finally:
             self._observe(call.name, seen.outcome, self._timing.monotonic() - began)
 
     @asynccontextmanager
-    async def opened(
+    async def stream(
         self,
         url: str,
         headers: Mapping[str, str],
-        body: Body,
-        limit: float,
+        body: RequestBody,
+        answer_timeout: float,
         *,
-        longest: float | None = None,
-    ) -> AsyncIterator[Response]:
+        total_timeout: float | None = None,
+    ) -> AsyncIterator[StreamedResponse]:
         """One request, POST where there is a body; within `limit` seconds its answer must begin.
 
         Where `longest` is given, it may take so long, and `limit` is how long nothing may move.
         """
-        timeout = {"connect": min(CONNECT, limit), "read": limit, "write": limit, "pool": limit}
+        timeout = {
+            "connect": min(CONNECT_TIMEOUT_SECONDS, answer_timeout),
+            "read": answer_timeout,
+            "write": answer_timeout,
+            "pool": answer_timeout,
+        }
         request = self._client.build_request(
             "GET" if body is None else "POST",
             url,
@@ -192,10 +247,10 @@ class Line:
             headers=headers,
             extensions={"timeout": timeout},
         )
-        async with asyncio.timeout(longest or limit):
+        async with asyncio.timeout(total_timeout or answer_timeout):
             response = await self._client.send(request, stream=True)
         try:
-            yield Response(response)
+            yield StreamedResponse(response)
         finally:
             await response.aclose()
 
@@ -203,27 +258,27 @@ class Line:
         """Let go of all connections."""
         await self._client.aclose()
 
-    def _lost(self, call: Call, word: str) -> GatewayError:
-        message = self._say(word, call.name)
-        if call.delivers:
+    def _error_for(self, call: CallSpec, outcome: str) -> BackendError:
+        message = self._text(outcome, call.name)
+        if call.is_delivery:
             return OutcomeUnknown(message)
-        if word == "too_large":
+        if outcome == "too_large":
             return BadAnswer(message)
-        return Unreachable(message, hung=call.polls and word == "no_answer")
+        return Unreachable(message, poll_timed_out=call.is_long_poll and outcome == "no_answer")
 
 
-def client(
-    endpoint: str | None, headers: Mapping[str, str], door: httpx.AsyncBaseTransport | None
-) -> httpx.AsyncClient | Direct:
+def create_client(
+    endpoint: str | None, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None
+) -> httpx.AsyncClient | DirectClient:
     """With an address of one's own the environment's proxies are not asked: it stands in their place."""
     limits = httpx.Limits(
-        max_connections=CONNECTIONS,
-        max_keepalive_connections=CONNECTIONS,
-        keepalive_expiry=KEEP_ALIVE,
+        max_connections=MAX_CONNECTIONS,
+        max_keepalive_connections=MAX_CONNECTIONS,
+        keepalive_expiry=KEEP_ALIVE_SECONDS,
     )
-    if door is not None or endpoint is not None:
-        door = door or httpx.AsyncHTTPTransport(verify=trust_for(endpoint), limits=limits)
-        return Direct(door, headers)
+    if transport is not None or endpoint is not None:
+        transport = transport or httpx.AsyncHTTPTransport(verify=trust_for(endpoint), limits=limits)
+        return DirectClient(transport, headers)
     return httpx.AsyncClient(
         verify=trust_for(endpoint),
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no backend leaves its cookies to httpx
@@ -232,11 +287,11 @@ def client(
     )
 
 
-class Direct:
+class DirectClient:
     """What we need of a client, without proxies, redirects and cookies of its own: a fifth less work."""
 
-    def __init__(self, door: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
-        self._door = door
+    def __init__(self, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
+        self._transport = transport
         self._headers = headers
 
     def build_request(
@@ -244,7 +299,7 @@ class Direct:
         method: str,
         url: str,
         *,
-        content: Body,
+        content: RequestBody,
         headers: Mapping[str, str],
         extensions: Mapping[str, object],
     ) -> httpx.Request:
@@ -254,12 +309,12 @@ class Direct:
 
     async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
         assert stream
-        response = await self._door.handle_async_request(request)
+        response = await self._transport.handle_async_request(request)
         response.request = request
         return response
 
     async def aclose(self) -> None:
-        await self._door.aclose()
+        await self._transport.aclose()
 
 
 def trust_for(endpoint: str | None) -> ssl.SSLContext:
@@ -282,7 +337,7 @@ def _trust(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def date_of(written: str) -> float | None:
+def parse_date(written: str) -> float | None:
     """The seconds since 1970 of a date in a header; None where it is none."""
     try:
         return parsedate_to_datetime(written).timestamp()

@@ -5,7 +5,6 @@ Also gives back what Python 3.9 took from the standard library and these old cli
 
 from __future__ import annotations
 
-import html
 import html.parser
 import os
 import random

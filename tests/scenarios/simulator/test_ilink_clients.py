@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.story import PROGRAMS, Start, Story, installed, starting
-from wx2mqtt.simulator.ilink.codes import Status
+from wx2mqtt.simulator.ilink.codes import CodeStatus
 from wx2mqtt.simulator.ilink.kinds import partial_text
 from wx2mqtt.simulator.ilink.network import user_id_of
-from wx2mqtt.simulator.ilink.speech import Speech, say
+from wx2mqtt.simulator.ilink.speech import SpeechOrder, say
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 
@@ -50,14 +50,14 @@ async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
         yield run
 
 
-async def scan(sim: Simulator, status: Status) -> None:
+async def scan(sim: Simulator, status: CodeStatus) -> None:
     """The owner scans the code that a program shows; ends at that status."""
     network = sim.wechat.ilink
-    assert await network.bell.wait_for(lambda: network.codes.newest() is not None, 20)
+    assert await network.changes.wait_for(lambda: network.codes.newest() is not None, 20)
     code = network.codes.newest()
     assert code is not None
     network.scan(code, "me")
-    assert await network.bell.wait_for(lambda: code.told is status, 20)
+    assert await network.changes.wait_for(lambda: code.last_answered is status, 20)
 
 
 async def give_number(sim: Simulator, story: Story) -> None:
@@ -66,16 +66,16 @@ async def give_number(sim: Simulator, story: Story) -> None:
     code = network.codes.newest()
     assert code is not None
     story.go_on("12345678")
-    assert await network.bell.wait_for(lambda: code.wrong == 1, 20)
+    assert await network.changes.wait_for(lambda: code.wrong == 1, 20)
     story.go_on(code.number)
-    assert await network.bell.wait_for(lambda: code.told is Status.SCANED, 20)
+    assert await network.changes.wait_for(lambda: code.last_answered is CodeStatus.SCANED, 20)
     network.confirm(code)
 
 
 def say_file(sim: Simulator, kind: str, text: str = "") -> str:
     """The owner sends a file of that kind; its SHA-256."""
     network = sim.wechat.ilink
-    [msg_id] = say(network, Speech(person="me", kind=kind, text=text))
+    [msg_id] = say(network, SpeechOrder(person="me", kind=kind, text=text))
     return network.attachments.plain[msg_id].sha256
 
 
@@ -101,14 +101,14 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
         OPENCLAW_STATE_DIR=str(tmp_path / "state"),
         OPENCLAW_TMP=str(tmp_path / "tmp"),
     )
-    await scan(sim, Status.NEED_VERIFYCODE)
+    await scan(sim, CodeStatus.NEED_VERIFYCODE)
     await give_number(sim, story)
     told = await story.until("logged in")
     bot = network.bot_of("me")
     assert bot is not None
     assert (told["account"], told["base"]) == (bot.bot_id.replace("@", "-").replace(".", "-"), BASE)
     await story.until("running")
-    say(network, Speech(person="me", text=GREETING))
+    say(network, SpeechOrder(person="me", text=GREETING))
     message = await story.until("message")
     assert (message["from"], message["text"]) == (user_id_of("me"), GREETING)
     await story.until("answered")
@@ -118,14 +118,14 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
     say_file(sim, "voice")
     voice = await story.until("media")
     assert (voice["type"], voice["head"]) == ("audio/wav", "RIFF"), "it can decode the SILK"
-    say(network, Speech(person="me", kind="voice", text="关灯"))
+    say(network, SpeechOrder(person="me", kind="voice", text="关灯"))
     assert [(await story.until("message"))["text"] for _ in range(2)] == ["[语音]", "关灯"]
     story.go_on()
     assert all([(await story.until("sent"))["id"] for _ in FILES])
     last = await story.until("done")
     arrived(sim)
     assert last["id"] == network.chats.sent[-1].client_id
-    say(network, Speech(person="me", kind="quote", text="danke"))
+    say(network, SpeechOrder(person="me", kind="quote", text="danke"))
     message = await story.until("message")
     assert (message["text"], message["quoted"]) == ("danke", "完成 one two one | 完成 one two one")
     story.go_on()
@@ -170,12 +170,12 @@ async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start:
         json.dumps([*FILES]),
         PYTHONPATH=str(folder),
     )
-    await scan(sim, Status.NEED_VERIFYCODE)
+    await scan(sim, CodeStatus.NEED_VERIFYCODE)
     await give_number(sim, story)
     told = await story.until("logged in")
     assert (told["user"], told["base"]) == (user_id_of("me"), BASE)
     await story.until("running")
-    [msg_id] = say(network, Speech(person="me", text=GREETING))
+    [msg_id] = say(network, SpeechOrder(person="me", text=GREETING))
     message = await story.until("message")
     assert (message["id"], message["text"]) == (msg_id, GREETING)
     await story.until("answered")
@@ -204,13 +204,13 @@ async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: Start)
     )
     code = await story.until("code")
     assert code["content"].startswith("https://liteapp.weixin.qq.com/q/TEST01?qrcode=")
-    await scan(sim, Status.SCANED)
+    await scan(sim, CodeStatus.SCANED)
     newest = network.codes.newest()
     assert newest is not None
     network.confirm(newest)
     assert (await story.until("logged in"))["user"] == user_id_of("me")
     await story.until("running")
-    say(network, Speech(person="me", text=GREETING))
+    say(network, SpeechOrder(person="me", text=GREETING))
     assert (await story.until("message"))["text"] == GREETING
     await story.until("answered")
     for kind in ("image", "file", "video", "voice"):

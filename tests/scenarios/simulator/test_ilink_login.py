@@ -43,7 +43,7 @@ async def test_a_poll_is_held_until_something_happens(sim: Simulator, program: I
     sim.wechat.ilink.settings.hold_status = 30.0
     handle = (await program.qrcode())["qrcode"]
     poll = asyncio.create_task(program.status(handle))
-    await sim.wechat.bell.wait_for(lambda: sim.wechat.calls["get_qrcode_status"] == 1, 5)
+    await sim.wechat.changes.wait_for(lambda: sim.wechat.calls["get_qrcode_status"] == 1, 5)
     await program.control("scan")
     assert (await asyncio.wait_for(poll, 5))["status"] == "scaned"
 
@@ -218,7 +218,7 @@ async def test_the_status_poll_carries_no_secret(bound: ILinkClient):
 async def test_after_a_reset_old_tokens_are_dead_also_in_a_held_poll(sim: Simulator, bound: ILinkClient):
     sim.wechat.ilink.settings.hold_updates = 30.0
     poll = asyncio.create_task(bound.poll())
-    await sim.wechat.bell.wait_for(lambda: sim.wechat.calls["getupdates"] == 1, 5)
+    await sim.wechat.changes.wait_for(lambda: sim.wechat.calls["getupdates"] == 1, 5)
     await bound.http.post("/sim/reset")
     assert (await asyncio.wait_for(poll, 5))["errcode"] == -14
     assert (await bound.call("msg/notifystart"))["errcode"] == -14

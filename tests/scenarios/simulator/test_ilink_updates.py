@@ -22,7 +22,7 @@ async def held(sim: Simulator, client: ILinkClient) -> asyncio.Task[dict[str, ob
     sim.wechat.ilink.settings.hold_updates = 30.0
     poll = asyncio.create_task(client.poll())
     bot = next(iter(sim.wechat.ilink.bots.values()))
-    assert await sim.wechat.ilink.bell.wait_for(lambda: bot.polling, 5)
+    assert await sim.wechat.ilink.changes.wait_for(lambda: bot.polling, 5)
     return poll
 
 
@@ -190,7 +190,7 @@ async def test_polls_that_the_program_leaves_at_once_are_one(sim: Simulator, bou
         poll.cancel()
         await asyncio.gather(poll, return_exceptions=True)
         await bound.control("say", text="x")  # wakes what was left
-        assert await sim.wechat.ilink.bell.wait_for(lambda n=number: len(bot.idle) == n, 5)  # type: ignore[misc]
+        assert await sim.wechat.ilink.changes.wait_for(lambda n=number: len(bot.idle) == n, 5)  # type: ignore[misc]
         assert number == 2 or texts(await bound.new()) == ["x"]
     assert (await bound.post("getupdates", get_updates_buf="")).status_code == 503
 

@@ -16,9 +16,8 @@ import pytest
 
 from tests.support.web_client import PREFIX, WebClient
 from wx2mqtt.simulator import certificates
-from wx2mqtt.simulator.announcement import SimulatorOptions
 from wx2mqtt.simulator.hosts import ALL_HOSTS
-from wx2mqtt.simulator.server import Simulator, run_simulator
+from wx2mqtt.simulator.server import Simulator, SimulatorOptions, run_simulator
 
 
 async def test_it_stops_at_once_although_a_poll_is_held(caplog: pytest.LogCaptureFixture):

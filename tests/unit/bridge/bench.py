@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES
-from wx2mqtt.bridge.judge import Judge, Rules
-from wx2mqtt.bridge.people.identity import Identity, Pin
-from wx2mqtt.bridge.results import Results
+from wx2mqtt.bridge.account_settings import SendRules
+from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.model import Result
-from wx2mqtt.mqtt.link import Delivery
+from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import RESULT_CODES
-from wx2mqtt.mqtt.topics import RequestTo, Topics
-from wx2mqtt.store.journal import NewCommand
+from wx2mqtt.mqtt.topics import RequestTopic, Topics
 from wx2mqtt.store.people import Person
-from wx2mqtt.wechat.gateway import Capabilities
+from wx2mqtt.store.records import NewCommand
+from wx2mqtt.wechat.backend import Capabilities
 
 TOPICS = Topics("wx")
 
@@ -29,18 +31,18 @@ class Bench:
 
     def __init__(
         self,
-        rules: Rules = RULES,
+        rules: SendRules = RULES,
         people: Iterable[Person] = PEOPLE,
-        pins: Mapping[str, Pin] | None = None,
+        pins: Mapping[str, ContactPin] | None = None,
         capabilities: Capabilities = CAPABILITIES,
     ) -> None:
         self.full, self.people_known, self.chat = False, True, ""
         people = tuple(people)
-        identity = Identity(people, {one.level: one.id for one in people}, pins or {})
-        self.judge = Judge(
+        identity = PeopleRegistry(people, {one.level: one.id for one in people}, pins or {})
+        self.judge = CommandValidator(
             topics=TOPICS,
-            identity=identity,
-            results=Results("home", TOPICS),
+            registry=identity,
+            results=ResultPublications("home", TOPICS),
             capabilities=capabilities,
             rules=rules,
             store_full=lambda: self.full,
@@ -49,14 +51,14 @@ class Bench:
 
     def new(self, payload: str | bytes, topic: str = "wx/out/wife", **more: Any) -> NewCommand:
         """The row for a delivery."""
-        values: dict[str, Any] = {"mid": 1, "dup": False, "retain": False, "connection": 1}
+        values: dict[str, Any] = {"mid": 1, "dup": False, "retain": False, "connection_number": 1}
         data = payload if isinstance(payload, bytes) else payload.encode()
         delivery = Delivery(topic=topic, payload=data, **{**values, **more})
         incoming = TOPICS.parse(topic)
         assert incoming is not None
-        if isinstance(incoming, RequestTo):
-            return self.judge.request(incoming.name, delivery, 1, self.chat)
-        return self.judge.command(delivery, incoming, 1)
+        if isinstance(incoming, RequestTopic):
+            return self.judge.validate_request(incoming.name, delivery, 1, self.chat)
+        return self.judge.validate_command(delivery, incoming, 1)
 
     def refused(self, payload: str | bytes, topic: str = "wx/out/wife", **more: Any) -> Result:
         """The result of a refusal, as it is published."""

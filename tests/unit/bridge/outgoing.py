@@ -11,25 +11,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from wx2mqtt.bridge.echo import Echoes
-from wx2mqtt.bridge.files.taking import Files
-from wx2mqtt.bridge.judge import Judge, Rules
-from wx2mqtt.bridge.loading import Loading
-from wx2mqtt.bridge.outbound import Outbound
-from wx2mqtt.bridge.outlet import Outlet
-from wx2mqtt.bridge.people.identity import Identity, Pin
-from wx2mqtt.bridge.pump import Pump
-from wx2mqtt.bridge.requests import Requests, Work
-from wx2mqtt.bridge.results import Results
-from wx2mqtt.bridge.sending.errands import Errands
-from wx2mqtt.bridge.sending.limits import Bucket
-from wx2mqtt.bridge.sending.sender import Sender
+from wx2mqtt.bridge.account_settings import SendRules
+from wx2mqtt.bridge.attachments import Attachments
+from wx2mqtt.bridge.commands.intake import AttachmentIntake, CommandIntake
+from wx2mqtt.bridge.commands.rate_limit import TokenBucket
+from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.echo import EchoFilter
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.publisher import Publisher
+from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher
 from wx2mqtt.errors import LoggedOut, NotConnected
+from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.model import (
     Action,
+    ActionResult,
     ChatKind,
     Contact,
-    Done,
     Draft,
     Handle,
     Member,
@@ -37,38 +39,40 @@ from wx2mqtt.model import (
     PersonId,
     Recall,
     Receipt,
+    ReplyWindow,
     SendKey,
-    Window,
 )
-from wx2mqtt.mqtt.link import Acknowledged, Connected, Delivery, Publication
+from wx2mqtt.mqtt.broker import Connected, Delivery, Publication, PublishCallback
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.outside.fetching import Fetcher
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import CommandRow, Journal
-from wx2mqtt.store.media_upkeep import MediaUpkeep
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people import Person
-from wx2mqtt.wechat.gateway import Capabilities, Sendable
+from wx2mqtt.store.records import CommandRow
+from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
 PATIENCE = 5.0
 OWNER = Owner(handle=Handle("@me"), nickname="我", uin="1")
 NAMES = ("wife", "mom", "filehelper")
-RULES = Rules(allow=("*",), ttl=600.0, bases=("wx", "other"), discovery_prefix="homeassistant", language="en")
+RULES = SendRules(
+    allow=("*",), ttl=600.0, base_topics=("wx", "other"), discovery_prefix="homeassistant", language="en"
+)
 CAPABILITIES = Capabilities(
     backend="webwx",
-    contacts=True,
-    groups=True,
-    start_chat=True,
-    new_handles=True,
+    has_contacts=True,
+    has_groups=True,
+    can_start_chat=True,
+    handles_change_at_login=True,
     text_limit=100,
     media={
-        "image": Sendable(largest=2000, mimes=frozenset({"image/jpeg", "image/png", "image/bmp"})),
-        "video": Sendable(largest=3000, mimes=frozenset({"video/mp4"})),
-        "file": Sendable(largest=1_000_000),
-        "sticker": Sendable(largest=1000, mimes=frozenset({"image/gif"})),
+        "image": MediaLimits(max_bytes=2000, mime_types=frozenset({"image/jpeg", "image/png", "image/bmp"})),
+        "video": MediaLimits(max_bytes=3000, mime_types=frozenset({"video/mp4"})),
+        "file": MediaLimits(max_bytes=1_000_000),
+        "sticker": MediaLimits(max_bytes=1000, mime_types=frozenset({"image/gif"})),
     },
     actions=frozenset({Recall}),
-    recall_within=120.0,
+    recall_seconds=120.0,
 )
 
 Outcome = Receipt | Exception
@@ -128,7 +132,7 @@ class WeChat:
         self.people: tuple[Member, ...] = ()
         self.answers: dict[str, deque[Outcome]] = {}
         self._held: dict[str, asyncio.Event] = {}
-        self.windows: dict[Handle, Window] = {}
+        self.windows: dict[Handle, ReplyWindow] = {}
         self._news = news
         self.prepared: list[str] = []
         self.refusals: deque[Exception] = deque()  # of files, before anything is sent
@@ -159,16 +163,16 @@ class WeChat:
             self.files.append(draft.attachment.file.read_bytes())
         return await self._take(draft.chat, draft.attachment.name if draft.attachment else draft.text, key)
 
-    async def act(self, action: Action, key: SendKey) -> Done:
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:
         assert isinstance(action, Recall)
         self.drafts.append(action)
         await self._take(action.chat, action.message_id, key)
-        return Done()
+        return ActionResult()
 
-    def window(self, handle: Handle) -> Window | None:
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)
 
-    async def members(self, _group: Handle) -> tuple[Member, ...]:
+    async def list_members(self, _group: Handle) -> tuple[Member, ...]:
         return self.people
 
     async def _take(self, chat: Handle, text: str, key: SendKey) -> Receipt:
@@ -191,29 +195,29 @@ class Broker:
     """The link: acknowledges what is published at once, keeps what comes back."""
 
     def __init__(self, news: News, protocol: str = "5") -> None:
-        self.current: Connected | None = None
+        self.connection: Connected | None = None
         self.protocol = protocol
         self.published: list[Publication] = []
         self.acknowledged: list[int] = []
         self.connections = 0
         self.paused = False
-        self.moves_by = 0.0
+        self.progress_deadline = 0.0
         self._news = news
 
-    def publish(self, publication: Publication, acknowledged: Acknowledged) -> None:
-        if self.current is None:
-            acknowledged(NotConnected())
+    def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
+        if self.connection is None:
+            on_acknowledged(NotConnected())
             return
         self.published.append(publication)
         self._news.tell()
-        acknowledged(None)
+        on_acknowledged(None)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        if delivery.connection == self.connections and self.current is not None:
+        if delivery.connection_number == self.connections and self.connection is not None:
             self.acknowledged.append(delivery.mid)
             self._news.tell()
 
-    def pause(self, *, paused: bool) -> None:
+    def set_paused(self, *, paused: bool) -> None:
         self.paused = paused
 
     async def run(self, listener: object) -> None:
@@ -224,7 +228,7 @@ class Slow(Journal):
     """A journal on which a test may do something just before or after an operation."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
-        super().__init__(database, "home", referred=blobs.referred)
+        super().__init__(database, "home", on_referenced=blobs.mark_referenced)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], Awaitable[None]]] = {}
 
@@ -239,11 +243,11 @@ class Slow(Journal):
     async def accept(self, *args: Any) -> Any:
         return await self._around("accept", super().accept, *args)
 
-    async def due(self, *args: Any) -> Any:
-        return await self._around("due", super().due, *args)
+    async def list_due(self, *args: Any) -> Any:
+        return await self._around("due", super().list_due, *args)
 
-    async def begin(self, *args: Any) -> Any:
-        return await self._around("begin", super().begin, *args)
+    async def mark_started(self, *args: Any) -> Any:
+        return await self._around("begin", super().mark_started, *args)
 
     async def settle(self, *args: Any) -> Any:
         return await self._around("settle", super().settle, *args)
@@ -256,13 +260,13 @@ class House:
     journal: Slow
     wechat: WeChat
     broker: Broker
-    identity: Identity
-    echoes: Echoes
-    judge: Judge
-    errands: Errands
-    outbound: Outbound
-    sender: Sender
-    pump: Pump
+    identity: PeopleRegistry
+    echoes: EchoFilter
+    judge: CommandValidator
+    errands: CommandResolver
+    outbound: CommandIntake
+    sender: CommandSender
+    pump: Publisher
     news: News
     blobs: Blobs
     folder: Path
@@ -276,24 +280,24 @@ class House:
     def connect(self, *, session_present: bool = False) -> None:
         """The broker is there, again."""
         self.broker.connections += 1
-        self.broker.current = Connected(
+        self.broker.connection = Connected(
             url="mqtt://broker",
             protocol=self.broker.protocol,
             session_present=session_present,
             receive_maximum=100,
             packet_limit=None,
             retain_available=True,
-            connection=self.broker.connections,
+            connection_number=self.broker.connections,
         )
         if not session_present:
-            self.outbound.begin_session()
-        self.outbound.connected(self.broker.current, self.session)
-        self.pump.connected()
+            self.outbound.start_session()
+        self.outbound.on_connected(self.broker.connection, self.session)
+        self.pump.on_connected()
 
     def disconnect(self) -> None:
         """The broker goes."""
-        self.broker.current = None
-        self.pump.disconnected()
+        self.broker.connection = None
+        self.pump.on_disconnected()
 
     def deliver(self, payload: str | bytes, user: str = "wife", **more: Any) -> Delivery:
         """The broker delivers on `out/<user>`, or on the `topic` that is named."""
@@ -304,16 +308,16 @@ class House:
             "mid": self._mid,
             "dup": False,
             "retain": False,
-            "connection": self.broker.connections,
+            "connection_number": self.broker.connections,
         }
         delivery = Delivery(**{**values, **more})
-        self.outbound.delivered(delivery)
+        self.outbound.on_delivery(delivery)
         return delivery
 
     def again(self, delivery: Delivery, **more: Any) -> None:
         """The broker delivers the same once more, as MQTT demands after a new connection."""
-        changed = replace(delivery, dup=True, connection=self.broker.connections)
-        self.outbound.delivered(replace(changed, **more))
+        changed = replace(delivery, dup=True, connection_number=self.broker.connections)
+        self.outbound.on_delivery(replace(changed, **more))
 
     def say(self, user: str = "wife", **body: Any) -> Delivery:
         """A command as JSON."""
@@ -350,7 +354,7 @@ class House:
 
     async def rows(self) -> list[CommandRow]:
         """All commands, oldest first."""
-        return (await self.journal.commands(limit=100_000))[::-1]
+        return (await self.journal.list_commands(limit=100_000))[::-1]
 
     def adopt(self, login_id: str, *names: str) -> None:
         """A new login in which these people are present, or nobody is known yet."""
@@ -358,8 +362,8 @@ class House:
             Contact(handle=Handle(f"@{name}2"), kind=ChatKind.FRIEND, nickname=name, remark=name)
             for name in names
         ]
-        self.identity.adopt(contacts, login_id, OWNER, 0, complete=bool(names))
-        self.sender.changed()
+        self.identity.apply_directory(contacts, login_id, OWNER, 0, complete=bool(names))
+        self.sender.recheck()
 
 
 def make(
@@ -367,77 +371,77 @@ def make(
     folder: Path,
     *,
     people: Iterable[Person] = PEOPLE,
-    pins: dict[str, Pin] | None = None,
-    rules: Rules = RULES,
+    pins: dict[str, ContactPin] | None = None,
+    rules: SendRules = RULES,
     per_minute: float = 0,
     burst: int = 5,
     protocol: str = "5",
-    handlers: Mapping[str, Work] | None = None,
-    fetcher: Fetcher | None = None,
+    handlers: Mapping[str, Handler] | None = None,
+    fetcher: UrlFetcher | None = None,
 ) -> House:
     """The rooms wired as `bridge/account.py` wires them."""
     blobs = Blobs(folder)
     news, journal, topics = News(), Slow(database, blobs), Topics("wx")
     broker, wechat = Broker(news, protocol), WeChat(news)
-    outlet, results, echoes = Outlet(broker), Results("home", topics), Echoes()
+    outlet, results, echoes = InflightWindow(broker), ResultPublications("home", topics), EchoFilter()
     persons = tuple(people)
-    identity = Identity(persons, {one.level: one.id for one in persons}, pins or {})
-    pump = Pump(journal, outlet, lambda *_: None)
+    identity = PeopleRegistry(persons, {one.level: one.id for one in persons}, pins or {})
+    pump = Publisher(journal, outlet, lambda *_: None)
     house: House  # made below
-    requests: Requests
-    files = Files(
+    requests: RequestDispatcher
+    files = Attachments(
         blobs=blobs,
-        discard=MediaUpkeep(database, blobs).discard,
-        media=CAPABILITIES.media,
-        reach=lambda: judge.rules.reach,
-        room=lambda: house.room,
-        fetcher=fetcher or Fetcher(),
+        discard=MediaRetention(database, blobs).remove_unneeded,
+        limits=CAPABILITIES.media,
+        sources=lambda: judge.rules.attachment_sources,
+        free_bytes=lambda: house.room,
+        fetcher=fetcher or UrlFetcher(),
     )
-    errands = Errands(
+    errands = CommandResolver(
         journal=journal,
-        gateway=wechat,  # type: ignore[arg-type]
-        identity=identity,
-        files=files,
+        backend=wechat,  # type: ignore[arg-type]
+        registry=identity,
+        attachments=files,
     )
-    sender = Sender(
+    sender = CommandSender(
         journal=journal,
-        gateway=wechat,  # type: ignore[arg-type]
-        errands=errands,
+        backend=wechat,  # type: ignore[arg-type]
+        resolver=errands,
         echoes=echoes,
         results=results,
-        bucket=Bucket.full(per_minute, burst, asyncio.get_running_loop().time()),
+        bucket=TokenBucket.full(per_minute, burst, asyncio.get_running_loop().time()),
         language=rules.language,
         logged_out=lambda gone: house.logged_out.append(gone),  # noqa: PLW0108
         published=pump.wake,
     )
-    judge = Judge(
+    judge = CommandValidator(
         topics=topics,
-        identity=identity,
+        registry=identity,
         results=results,
         capabilities=CAPABILITIES,
         rules=rules,
         store_full=lambda: house.full,
         people_known=lambda: house.people_known,
     )
-    outbound = Outbound(
+    outbound = CommandIntake(
         topics=topics,
         journal=journal,
-        link=broker,
-        outlet=outlet,
-        judge=judge,
-        loading=Loading(judge, files, journal),
+        broker=broker,
+        inflight=outlet,
+        validator=judge,
+        attachment_intake=AttachmentIntake(judge, files, journal),
         results=results,
-        answer=lambda *asked: requests.answer(*asked),  # noqa: PLW0108
+        answer=lambda *asked: requests.dispatch(*asked),  # noqa: PLW0108
         accepted=sender.add,
         published=pump.wake,
     )
-    requests = Requests(
+    requests = RequestDispatcher(
         topics,
         journal,
         {} if handlers is None else handlers,
         rules=lambda: judge.rules,
         payload_limit=lambda _: None,
-        clear=outbound.clear,
+        clear=outbound.clear_retained,
     )
     house = House(
         journal=journal,
@@ -463,9 +467,9 @@ async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIter
     database = await Database.open(folder / "wx2mqtt.db")
     house = make(database, folder, **how)
     opened = await house.journal.open()
-    house.session = opened.session
-    house.connect(session_present=bool(opened.session))
-    house.sender.online(now=online)
+    house.session = opened.broker_session
+    house.connect(session_present=bool(opened.broker_session))
+    house.sender.set_online(online=online)
     rooms = (house.pump, house.outbound, house.sender)
     tasks = [asyncio.create_task(room.run()) for room in rooms]
     try:

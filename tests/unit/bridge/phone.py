@@ -7,7 +7,9 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from wx2mqtt.bridge.people.identity import Changes, Identity, Pin
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner, PersonId
 from wx2mqtt.store.people import Person
 
@@ -17,7 +19,7 @@ DAY = 24 * 3600 * 1000
 class Phone:
     """An address book, and the bridge's memory (as a store would keep it) beside it."""
 
-    def __init__(self, pins: Mapping[str, Pin] | None = None, **options: Any) -> None:
+    def __init__(self, pins: Mapping[str, ContactPin] | None = None, **options: Any) -> None:
         self.book: dict[str, Contact] = {}
         self.login = 0
         self.now = 0
@@ -71,42 +73,44 @@ class Phone:
     def owner(self) -> Owner:
         return Owner(handle=Handle(f"@me-{self.login}"), nickname="Me", uin="42")
 
-    def log_in(self, *, without: tuple[str, ...] = (), complete: bool = True) -> Changes:
+    def log_in(self, *, without: tuple[str, ...] = (), complete: bool = True) -> PeopleUpdate:
         """A new login and its directory."""
         self.login += 1
         return self.refresh(without=without, complete=complete)
 
-    def refresh(self, *, without: tuple[str, ...] = (), complete: bool = True) -> Changes:
+    def refresh(self, *, without: tuple[str, ...] = (), complete: bool = True) -> PeopleUpdate:
         """The directory of this login."""
         contacts = [self.contact(who) for who in self.book if who not in without]
         return self.keep(
-            self.identity.adopt(contacts, f"login-{self.login}", self.owner, self.now, complete=complete)
+            self.identity.apply_directory(
+                contacts, f"login-{self.login}", self.owner, self.now, complete=complete
+            )
         )
 
-    def tell(self, *people: str) -> Changes:
+    def tell(self, *people: str) -> PeopleUpdate:
         """WeChat tells that these have changed, in a batch."""
-        return self.keep(self.identity.update([self.contact(who) for who in people], (), self.now))
+        return self.keep(self.identity.apply_update([self.contact(who) for who in people], (), self.now))
 
-    def drop(self, who: str) -> Changes:
+    def drop(self, who: str) -> PeopleUpdate:
         """WeChat tells that somebody is no contact any more."""
         handle = self.handle(who)
         del self.book[who]
-        return self.keep(self.identity.update((), (handle,), self.now))
+        return self.keep(self.identity.apply_update((), (handle,), self.now))
 
-    def writes(self, who: str, kind: ChatKind = ChatKind.FRIEND, name: str = "") -> Changes:
+    def writes(self, who: str, kind: ChatKind = ChatKind.FRIEND, name: str = "") -> PeopleUpdate:
         """A message comes from somebody."""
-        return self.keep(self.identity.place(self.handle(who), kind, name, self.now))
+        return self.keep(self.identity.add_unlisted(self.handle(who), kind, name, self.now))
 
-    def keep(self, changes: Changes) -> Changes:
+    def keep(self, changes: PeopleUpdate) -> PeopleUpdate:
         """Store changes as the store does."""
         self.persons |= {one.id: one for one in changes.people.persons}
         self.levels |= dict(changes.people.levels) | {one.level: one.id for one in changes.people.persons}
-        for gone in changes.people.forgotten:
+        for gone in changes.people.removed:
             del self.persons[gone]
             self.levels = {level: owner for level, owner in self.levels.items() if owner != gone}
         return changes
 
-    def restart(self, pins: Mapping[str, Pin] | None = None) -> None:
+    def restart(self, pins: Mapping[str, ContactPin] | None = None) -> None:
         """The bridge starts again with what was stored."""
         self.pins = self.pins if pins is None else dict(pins)
         self.identity = self._new_identity()
@@ -140,8 +144,8 @@ class Phone:
         person = self.identity.by_handle(self.handle(who))
         return person is not None and person.trusted
 
-    def _new_identity(self) -> Identity:
-        return Identity(self.persons.values(), self.levels, self.pins, **self.options)
+    def _new_identity(self) -> PeopleRegistry:
+        return PeopleRegistry(self.persons.values(), self.levels, self.pins, **self.options)
 
 
 def _members(names: Iterable[str] | None) -> tuple[Member, ...] | None:
@@ -150,6 +154,6 @@ def _members(names: Iterable[str] | None) -> tuple[Member, ...] | None:
     return tuple(Member(handle=Handle(f"@{name}"), nickname=name) for name in names)
 
 
-def events(changes: Changes) -> list[tuple[str, str]]:
+def events(changes: PeopleUpdate) -> list[tuple[str, str]]:
     """Names and users of what happened."""
     return [(event.name, event.user) for event in changes.events]

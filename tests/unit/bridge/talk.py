@@ -7,21 +7,19 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from wx2mqtt.bridge.echo import Echoes
-from wx2mqtt.bridge.expected import Expected
-from wx2mqtt.bridge.filters import Filters
-from wx2mqtt.bridge.inbound import Inbound
-from wx2mqtt.bridge.media.rules import MediaRules
-from wx2mqtt.bridge.people.identity import Identity
-from wx2mqtt.bridge.session import Session
-from wx2mqtt.bridge.state import Login
+from wx2mqtt.bridge.account_settings import ExpectedAccount, MediaRules, ReceiveFilter
+from wx2mqtt.bridge.echo import EchoFilter
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import (
     Action,
+    ActionResult,
     ChatKind,
     Contact,
     Cursor,
-    Done,
     Draft,
     Handle,
     Kind,
@@ -31,13 +29,13 @@ from wx2mqtt.model import (
     Message,
     Owner,
     Receipt,
+    ReplyWindow,
     SendKey,
-    Window,
 )
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.journal import NewEvent, NewMessage, Recorded
 from wx2mqtt.store.people import PeopleChanges
-from wx2mqtt.wechat.gateway import Batch, Capabilities, LoggedIn, LoginStep, Progress, ShowQr
+from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
+from wx2mqtt.wechat.backend import Batch, Capabilities, LoggedIn, LoginStep, OnProgress, ShowQr
 
 OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
 WIFE = Contact(handle=Handle("@wife"), kind=ChatKind.FRIEND, nickname="晓梅", remark="老婆")
@@ -77,7 +75,12 @@ class PaperGateway:
     """`logins` and `answers` are what each call of `login` and `receive` does, in turn; then it waits."""
 
     capabilities = Capabilities(
-        backend="paper", contacts=True, groups=True, start_chat=True, new_handles=True, text_limit=100
+        backend="paper",
+        has_contacts=True,
+        has_groups=True,
+        can_start_chat=True,
+        handles_change_at_login=True,
+        text_limit=100,
     )
 
     def __init__(self) -> None:
@@ -87,8 +90,8 @@ class PaperGateway:
         self.asked: list[bool] = []  # `resume` of each login
         self.cursors: list[str] = []
         self.logouts = 0
-        self.given: list[str] = []  # the numbers that `AskCode` asked for
-        self.windows: dict[Handle, Window] = {}
+        self.given: list[str] = []  # the numbers that `CodeRequired` asked for
+        self.windows: dict[Handle, ReplyWindow] = {}
 
     async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         self.asked.append(resume)
@@ -101,10 +104,10 @@ class PaperGateway:
                 yield step
         await asyncio.sleep(10**9)
 
-    def give_code(self, code: str) -> None:
+    def enter_verification_code(self, code: str) -> None:
         self.given.append(code)
 
-    async def people(self, progress: Progress) -> AsyncGenerator[tuple[Contact, ...], None]:
+    async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         page = self.directory.popleft() if self.directory else (WIFE,)
         if isinstance(page, Exception):
             raise page
@@ -127,13 +130,13 @@ class PaperGateway:
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         raise NotImplementedError
 
-    async def act(self, action: Action, key: SendKey) -> Done:
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:
         raise NotImplementedError
 
-    async def members(self, group: Handle) -> tuple[Member, ...]:
+    async def list_members(self, group: Handle) -> tuple[Member, ...]:
         raise NotImplementedError
 
-    def window(self, handle: Handle) -> Window | None:
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:
         return self.windows.get(handle)
 
     def avatar(self, handle: Handle) -> MediaRef | None:
@@ -174,7 +177,7 @@ class PaperJournal:
         people: PeopleChanges,
         cursor: Cursor | None,
         login_id: str,
-    ) -> Recorded:
+    ) -> RecordResult:
         if self.meanwhile is not None and items:
             asyncio.get_running_loop().call_later(0.005, self.meanwhile)
             self.meanwhile = None
@@ -183,18 +186,20 @@ class PaperJournal:
         if trouble is not None:
             raise trouble
         self.items += items
-        self.people = self.people.joined(people)
+        self.people = self.people.merged(people)
         if cursor is not None:
             self.cursors.append((login_id, cursor))
         messages = sum(isinstance(item, NewMessage) for item in items)
         self.seq += messages
         last = b"{}" if messages else None
-        return Recorded(messages=messages, events=len(items) - messages, repeated=0, last=last, seq=self.seq)
+        return RecordResult(
+            messages=messages, events=len(items) - messages, repeated=0, last_payload=last, seq=self.seq
+        )
 
-    async def sent(self, message_id: str) -> bool:
+    async def is_sent_message(self, message_id: str) -> bool:
         return False
 
-    async def author(self, key: str) -> str:
+    async def message_author(self, key: str) -> str:
         found = next((one for one in self.messages() if one.key == key), None)
         sender = found.body["sender"] if found else {}
         return str(sender.get("user", "")) if isinstance(sender, dict) else ""
@@ -212,10 +217,10 @@ class PaperSender:
     def __init__(self) -> None:
         self.is_online = False
 
-    def online(self, *, now: bool) -> None:
-        self.is_online = now
+    def set_online(self, *, online: bool) -> None:
+        self.is_online = online
 
-    def changed(self) -> None:
+    def recheck(self) -> None:
         pass
 
 
@@ -224,7 +229,7 @@ class Shown:
     """One `login/state`, and when it was said."""
 
     at: float
-    login: Login
+    login: LoginStatus
     url: str
 
 
@@ -234,9 +239,9 @@ class Talk:
 
     gateway: PaperGateway = field(default_factory=PaperGateway)
     journal: PaperJournal = field(default_factory=PaperJournal)
-    expected: Expected = field(default_factory=Expected)
-    identity: Identity = field(default_factory=lambda: Identity([], {}, {}))
-    filters: Filters = field(default_factory=Filters)
+    expected: ExpectedAccount = field(default_factory=ExpectedAccount)
+    identity: PeopleRegistry = field(default_factory=lambda: PeopleRegistry([], {}, {}))
+    filters: ReceiveFilter = field(default_factory=ReceiveFilter)
     media: MediaRules = field(default_factory=MediaRules)
     plain: bool = False
     full: str = ""
@@ -244,28 +249,28 @@ class Talk:
     def __post_init__(self) -> None:
         self.shown: list[Shown] = []
         self.beats: list[tuple[float, float | None]] = []
-        self.stored: list[Recorded] = []
+        self.stored: list[RecordResult] = []
         self.to_fetch: list[NewMessage] = []
         self.people_changes = 0
         self.sender = PaperSender()
-        self.inbound = Inbound(
+        self.inbound = InboundMessages(
             account="home",
             topics=Topics("wx"),
             journal=self.journal,  # type: ignore[arg-type]
-            identity=self.identity,
-            echoes=Echoes(),
-            filters=self.filters,
-            media=self.media,
-            plain=self.plain,
+            registry=self.identity,
+            echoes=EchoFilter(),
+            receive_filter=self.filters,
+            media_rules=self.media,
+            publish_plain_text=self.plain,
             stored=self.stored.append,
             to_fetch=self.to_fetch.extend,
             people_changed=self._people_changed,
         )
-        self.session = Session(
-            gateway=self.gateway,
+        self.session = LoginSession(
+            backend=self.gateway,
             journal=self.journal,  # type: ignore[arg-type]
             inbound=self.inbound,
-            identity=self.identity,
+            registry=self.identity,
             sender=self.sender,  # type: ignore[arg-type]
             expected=self.expected,
             language="en",

@@ -1,4 +1,4 @@
-"""What the bridge sent is never taken for a message; what the owner wrote always is (DESIGN 4.2)."""
+"""What the bridge sent is never taken for a message; what the owner wrote always is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from wx2mqtt.bridge.echo import REMEMBERED, SLACK, Echoes
+from wx2mqtt.bridge.echo import CLOCK_TOLERANCE_MS, SENT_CACHE_SIZE, EchoFilter
 from wx2mqtt.model import ChatKind, Handle, Kind, Message
 
 CHAT, OTHER = Handle("filehelper"), Handle("@mom")
@@ -30,133 +30,133 @@ def own(message_id, text="开灯", *, chat=CHAT, time=NOW, kind=TEXT):
 
 @pytest.fixture
 def echoes():
-    return Echoes()
+    return EchoFilter()
 
 
 def send(echoes, message_id, chat=CHAT):
-    echoes.end(chat, TEXT, echoes.begin(chat, TEXT), message_id)
+    echoes.mark_finished(chat, TEXT, echoes.mark_started(chat, TEXT), message_id)
 
 
 def test_an_echo_is_known_by_its_id_however_often_it_comes(echoes):
     send(echoes, "m1")
-    assert echoes.knows(own("m1"))
-    assert echoes.knows(own("m1", "WeChat changed the text"))
+    assert echoes.is_echo(own("m1"))
+    assert echoes.is_echo(own("m1", "WeChat changed the text"))
 
 
 def test_the_owners_equal_text_has_another_id_and_is_no_echo(echoes):
     send(echoes, "m1")
-    assert not echoes.knows(own("m2"))
+    assert not echoes.is_echo(own("m2"))
 
 
 async def test_an_echo_that_comes_before_the_answer_waits_for_it(echoes):
-    ended = echoes.begin(CHAT, TEXT)
-    waiting = asyncio.create_task(echoes.settle(own("m1", "WeChat changed the text")))
+    ended = echoes.mark_started(CHAT, TEXT)
+    waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1", "WeChat changed the text")))
     await asyncio.sleep(0)
     assert not waiting.done()
-    echoes.end(CHAT, TEXT, ended, "m1")
+    echoes.mark_finished(CHAT, TEXT, ended, "m1")
     await asyncio.wait_for(waiting, 5)
-    assert echoes.knows(own("m1", "WeChat changed the text"))
+    assert echoes.is_echo(own("m1", "WeChat changed the text"))
 
 
 async def test_own_messages_in_other_chats_do_not_wait(echoes):
-    echoes.begin(CHAT, TEXT)
-    await asyncio.wait_for(echoes.settle(own("m2", chat=OTHER)), 5)
+    echoes.mark_started(CHAT, TEXT)
+    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m2", chat=OTHER)), 5)
 
 
 async def test_all_open_attempts_of_a_chat_are_awaited(echoes):
-    first, second = echoes.begin(CHAT, TEXT), echoes.begin(CHAT, TEXT)
-    waiting = asyncio.create_task(echoes.settle(own("m2")))
-    echoes.end(CHAT, TEXT, first, "m1")
+    first, second = echoes.mark_started(CHAT, TEXT), echoes.mark_started(CHAT, TEXT)
+    waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m2")))
+    echoes.mark_finished(CHAT, TEXT, first, "m1")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert not waiting.done()
-    echoes.end(CHAT, TEXT, second, "m2")
+    echoes.mark_finished(CHAT, TEXT, second, "m2")
     await asyncio.wait_for(waiting, 5)
 
 
 async def test_an_attempt_that_never_ends_holds_reception_up_for_a_while_only(echoes, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.bridge.echo.WAIT", 0.01)
-    echoes.begin(CHAT, TEXT)
-    await asyncio.wait_for(echoes.settle(own("m1")), 5)
+    monkeypatch.setattr("wx2mqtt.bridge.echo.ECHO_WAIT_SECONDS", 0.01)
+    echoes.mark_started(CHAT, TEXT)
+    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), 5)
 
 
 @pytest.mark.parametrize("changed", ["开灯", "开灯\n", " 开灯"])
 def test_the_echo_of_an_unanswered_attempt_is_known_by_its_text_once(echoes, changed):
-    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
-    assert echoes.knows(own("m1", changed))
-    assert not echoes.knows(own("m2"))
+    echoes.add_unanswered(CHAT, TEXT, "开灯", NOW, NOW)
+    assert echoes.is_echo(own("m1", changed))
+    assert not echoes.is_echo(own("m2"))
 
 
 def test_line_ends_that_wechat_changes_make_no_difference(echoes):
-    echoes.doubt(CHAT, TEXT, "a\r\nb", NOW, NOW)
-    assert echoes.knows(own("m1", "a\nb"))
+    echoes.add_unanswered(CHAT, TEXT, "a\r\nb", NOW, NOW)
+    assert echoes.is_echo(own("m1", "a\nb"))
 
 
 def test_an_equal_text_elsewhere_is_no_echo_of_it(echoes):
-    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
-    assert not echoes.knows(own("m1", chat=OTHER))
-    assert not echoes.knows(own("m1", "关灯"))
+    echoes.add_unanswered(CHAT, TEXT, "开灯", NOW, NOW)
+    assert not echoes.is_echo(own("m1", chat=OTHER))
+    assert not echoes.is_echo(own("m1", "关灯"))
 
 
 def test_what_the_owner_writes_long_before_or_after_the_attempt_is_no_echo_of_it(echoes):
-    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW + 5)
-    assert not echoes.knows(own("m1", time=NOW + 5 + SLACK))
-    assert not echoes.knows(own("m1", time=NOW - SLACK - 1))
-    assert echoes.knows(own("m2", time=NOW - SLACK))
+    echoes.add_unanswered(CHAT, TEXT, "开灯", NOW, NOW + 5)
+    assert not echoes.is_echo(own("m1", time=NOW + 5 + CLOCK_TOLERANCE_MS))
+    assert not echoes.is_echo(own("m1", time=NOW - CLOCK_TOLERANCE_MS - 1))
+    assert echoes.is_echo(own("m2", time=NOW - CLOCK_TOLERANCE_MS))
 
 
 def test_an_echo_that_was_known_by_its_text_is_known_when_it_is_handed_over_again(echoes):
-    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
-    assert echoes.knows(own("m1"))
-    assert echoes.knows(own("m1"))
-    assert not echoes.knows(own("m2"))
+    echoes.add_unanswered(CHAT, TEXT, "开灯", NOW, NOW)
+    assert echoes.is_echo(own("m1"))
+    assert echoes.is_echo(own("m1"))
+    assert not echoes.is_echo(own("m2"))
 
 
 async def test_nothing_is_told_before_the_attempts_of_the_last_life_are_known(echoes):
-    echoes.wait_for_recovery()
-    waiting = asyncio.create_task(echoes.settle(own("m1")))
+    echoes.require_recovery()
+    waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1")))
     await asyncio.sleep(0)
     assert not waiting.done()
-    echoes.recovered()
+    echoes.mark_recovered()
     await asyncio.wait_for(waiting, 5)
 
 
 def test_two_unanswered_attempts_have_two_echoes(echoes):
-    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
-    echoes.doubt(CHAT, TEXT, "开灯", NOW, NOW)
-    assert [echoes.knows(own(f"m{number}")) for number in range(3)] == [True, True, False]
+    echoes.add_unanswered(CHAT, TEXT, "开灯", NOW, NOW)
+    echoes.add_unanswered(CHAT, TEXT, "开灯", NOW, NOW)
+    assert [echoes.is_echo(own(f"m{number}")) for number in range(3)] == [True, True, False]
 
 
 def test_what_is_remembered_has_a_limit(echoes):
-    for number in range(REMEMBERED + 1):
+    for number in range(SENT_CACHE_SIZE + 1):
         send(echoes, f"m{number}")
-    assert not echoes.knows(own("m0"))
-    assert echoes.knows(own(f"m{REMEMBERED}"))
+    assert not echoes.is_echo(own("m0"))
+    assert echoes.is_echo(own(f"m{SENT_CACHE_SIZE}"))
 
 
 # pictures, videos and files
 
 
 def test_what_is_no_text_is_known_by_its_kind_since_wechat_says_it_in_words_of_its_own(echoes):
-    echoes.doubt(CHAT, Kind.IMAGE, "", NOW, NOW)
-    assert not echoes.knows(own("m1", "[Photo]", kind=Kind.VIDEO))
-    assert not echoes.knows(own("m2", "", kind=TEXT))
-    assert not echoes.knows(own("m3", "[Photo]", kind=Kind.IMAGE, chat=OTHER))
-    assert not echoes.knows(own("m4", "[Photo]", kind=Kind.IMAGE, time=NOW + SLACK + 1))
-    assert echoes.knows(own("m5", "[图片]", kind=Kind.IMAGE))
-    assert not echoes.knows(own("m6", "[图片]", kind=Kind.IMAGE))
+    echoes.add_unanswered(CHAT, Kind.IMAGE, "", NOW, NOW)
+    assert not echoes.is_echo(own("m1", "[Photo]", kind=Kind.VIDEO))
+    assert not echoes.is_echo(own("m2", "", kind=TEXT))
+    assert not echoes.is_echo(own("m3", "[Photo]", kind=Kind.IMAGE, chat=OTHER))
+    assert not echoes.is_echo(own("m4", "[Photo]", kind=Kind.IMAGE, time=NOW + CLOCK_TOLERANCE_MS + 1))
+    assert echoes.is_echo(own("m5", "[图片]", kind=Kind.IMAGE))
+    assert not echoes.is_echo(own("m6", "[图片]", kind=Kind.IMAGE))
 
 
 async def test_a_text_from_the_phone_does_not_wait_for_the_upload_of_a_picture(echoes):
-    echoes.begin(CHAT, Kind.IMAGE)
-    await asyncio.wait_for(echoes.settle(own("m1")), 5)
+    echoes.mark_started(CHAT, Kind.IMAGE)
+    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), 5)
 
 
 async def test_a_picture_from_the_phone_waits_for_that_of_ours(echoes):
-    ended = echoes.begin(CHAT, Kind.IMAGE)
-    waiting = asyncio.create_task(echoes.settle(own("m1", kind=Kind.IMAGE)))
+    ended = echoes.mark_started(CHAT, Kind.IMAGE)
+    waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1", kind=Kind.IMAGE)))
     await asyncio.sleep(0)
     assert not waiting.done()
-    echoes.end(CHAT, Kind.IMAGE, ended, "m1")
+    echoes.mark_finished(CHAT, Kind.IMAGE, ended, "m1")
     await asyncio.wait_for(waiting, 5)
-    assert echoes.knows(own("m1", kind=Kind.IMAGE))
+    assert echoes.is_echo(own("m1", kind=Kind.IMAGE))

@@ -1,4 +1,7 @@
-"""What `bridge/health` and `bridge/info` say: the truth, in words for machines (DESIGN 4, 4.1)."""
+"""What was asked of WeChat, counted.
+
+What `bridge/health` and `bridge/info` say: the truth, in words for machines.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,61 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import wx2mqtt
-from wx2mqtt.bridge.health import Counters, Seen, health_body, info_body, well
-from wx2mqtt.bridge.state import Login
+from wx2mqtt.bridge.health import (
+    BUCKET_BOUNDS_SECONDS,
+    BrokerCounters,
+    CallStatistics,
+    HealthSnapshot,
+    health_body,
+    info_body,
+    is_healthy,
+)
+from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.model import LoginState
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.store.journal import Stats
-from wx2mqtt.wechat.gateway import Capabilities
+from wx2mqtt.store.records import JournalStats
+from wx2mqtt.wechat.backend import Capabilities
+
+
+def test_each_exchange_is_counted_by_how_it_ended_and_how_long_it_took():
+    calls = CallStatistics()
+    for outcome, seconds in (("200", 0.05), ("200", 0.051), ("no_answer", 35.0), ("200", 61.0)):
+        calls.observe("synccheck", outcome, seconds)
+    assert calls.outcome_counts == {("synccheck", "200"): 3, ("synccheck", "no_answer"): 1}
+    took = calls.latencies["synccheck"]
+    assert took.bucket_counts == [1, 1, *[0] * 7, 1, 1]
+    assert took.total_seconds == 96.101
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6), max_size=50))
+def test_nothing_is_lost_whatever_it_took(seconds):
+    calls = CallStatistics()
+    for one in seconds:
+        calls.observe("login", "200", one)
+    assert sum(calls.outcome_counts.values()) == len(seconds)
+    counted = calls.latencies["login"].bucket_counts if seconds else []
+    assert sum(counted) == len(seconds)
+    for edge, count in zip(BUCKET_BOUNDS_SECONDS, counted, strict=False):
+        assert sum(counted[: BUCKET_BOUNDS_SECONDS.index(edge) + 1]) >= count
+
+
+def test_a_server_cannot_make_counters_without_end():
+    calls = CallStatistics()
+    for status in range(1000):
+        calls.observe("login", str(status), 0.1)
+    assert len(calls.outcome_counts) < 80
+    assert calls.outcome_counts["login", "other_status"] > 900
+    assert calls.outcome_counts["login", "404"] == 1
+
 
 NOW = 1_795_600_000_000
-STATS = Stats(
+
+
+STATS = JournalStats(
     waiting_publications=0,
     oldest_publication=None,
     waiting_commands=0,
@@ -30,13 +77,13 @@ STATS = Stats(
 )
 
 
-def seen(**more: Any) -> Seen:
+def seen(**more: Any) -> HealthSnapshot:
     values: dict[str, Any] = {
         "now": NOW,
-        "login": Login(state=LoginState.ONLINE, since=1),
+        "login": LoginStatus(state=LoginState.ONLINE, since=1),
         "last_answer": NOW - 1500,
         "stats": STATS,
-        "counters": Counters(started=NOW - 60_000, connects=2, disconnects=1),
+        "counters": BrokerCounters(started=NOW - 60_000, connects=2, disconnects=1),
         "received": {},
         "published": 7,
         "results": {},
@@ -47,7 +94,7 @@ def seen(**more: Any) -> Seen:
         "store_size": 10,
         "store_limit": 100,
     }
-    return Seen(**{**values, **more})
+    return HealthSnapshot(**{**values, **more})
 
 
 def test_when_all_is_well_it_says_so():
@@ -70,7 +117,7 @@ def test_when_all_is_well_it_says_so():
 
 @pytest.mark.parametrize("state", [one for one in LoginState if one is not LoginState.ONLINE])
 def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
-    assert well(seen(login=Login(state=state, since=1))) == (f"login_{state}",)
+    assert is_healthy(seen(login=LoginStatus(state=state, since=1))) == (f"login_{state}",)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +125,7 @@ def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
     [
         ({"broker": ""}, "broker_away"),
         ({"refused": ("wx/last",)}, "broker_refuses_topics"),
-        ({"counters": Counters(started=NOW, standby=True)}, "standby"),
+        ({"counters": BrokerCounters(started=NOW, standby=True)}, "standby"),
         ({"store_size": 100}, "store_full"),
         ({"stats": replace(STATS, trouble="there is no room on the disk")}, "store_trouble"),
         ({"stuck": ("receive:home",)}, "loops_stuck"),
@@ -92,7 +139,7 @@ def test_each_thing_that_is_wrong_has_its_word(more: dict[str, Any], problem: st
 
 
 def test_a_store_without_a_limit_is_never_full():
-    assert well(seen(store_size=10**12, store_limit=0)) == ()
+    assert is_healthy(seen(store_size=10**12, store_limit=0)) == ()
 
 
 def test_the_next_one_comes_within_a_minute():
@@ -123,13 +170,13 @@ def test_results_are_counted_by_status_and_what_never_happened_is_left_out():
 
 def test_what_is_not_known_is_absent_and_no_age_is_below_nothing():
     body: dict[str, Any] = health_body(
-        seen(broker="", last_answer=None, counters=Counters(started=NOW + 5000)), "home"
+        seen(broker="", last_answer=None, counters=BrokerCounters(started=NOW + 5000)), "home"
     )
     assert "last_answer_age" not in body["wechat"]
     assert "protocol" not in body["broker"]
     assert "reason" not in body["broker"]
     assert body["uptime"] == 0.0
-    reason = Counters(started=NOW, broker_reason="connection refused")
+    reason = BrokerCounters(started=NOW, broker_reason="connection refused")
     away: dict[str, Any] = health_body(seen(broker="", counters=reason), "home")
     assert away["broker"]["reason"] == "connection refused"
 
@@ -139,7 +186,12 @@ def test_the_info_says_what_the_bridge_is():
         account="home",
         stream="k3v9qa",
         capabilities=Capabilities(
-            backend="webwx", contacts=True, groups=True, start_chat=True, new_handles=True, text_limit=100
+            backend="webwx",
+            has_contacts=True,
+            has_groups=True,
+            can_start_chat=True,
+            handles_change_at_login=True,
+            text_limit=100,
         ),
         broker="5",
         started=NOW,

@@ -17,20 +17,23 @@ from tests.support.discovery_rules import faults
 from tests.support.paper_link import PATIENCE, PaperLink, Sent
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant
-from wx2mqtt.bridge.announce import Announcer
-from wx2mqtt.bridge.homeassistant import Exposure, HomeAssistant, after_birth
-from wx2mqtt.bridge.outlet import Outlet
-from wx2mqtt.bridge.people.identity import Identity, Pin
+from wx2mqtt.bridge.account_settings import HomeAssistantSettings
+from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery, birth_delay_seconds
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
-from wx2mqtt.mqtt.discovery import new_id
-from wx2mqtt.mqtt.link import Delivery
+from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.discovery import entity_id
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import Announced, Journal
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.people import Person
 
 TOPIC = "homeassistant/device/wx2mqtt_home/config"
-ON = Exposure(enabled=True, expose=("wife", "张三"))
+ON = HomeAssistantSettings(enabled=True, expose=("wife", "张三"))
 PEOPLE = (
     person(1, "wife", remark="老婆"),
     person(2, "张三", remark="张三"),
@@ -42,7 +45,7 @@ PEOPLE = (
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two announcements follow each other without the pause that the real Home Assistant needs."""
-    monkeypatch.setattr(homeassistant, "PAUSE", 0)
+    monkeypatch.setattr(homeassistant, "GATHER_SECONDS", 0)
 
 
 class Stage:
@@ -51,27 +54,27 @@ class Stage:
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
         self.link = PaperLink(takes=True)
-        self.identity = Identity(PEOPLE, {}, {})
-        self.home: HomeAssistant
+        self.identity = PeopleRegistry(PEOPLE, {}, {})
+        self.home: HomeAssistantDiscovery
         self.news: list[bool] = []
 
     @asynccontextmanager
     async def runs(
-        self, exposure: Exposure = ON, *, backend: str = "webwx", **broker: Any
+        self, exposure: HomeAssistantSettings = ON, *, backend: str = "webwx", **broker: Any
     ) -> AsyncIterator[None]:
-        outlet = Outlet(self.link)
-        self.announcer = Announcer(outlet, "wx/bridge/state")
-        self.home = HomeAssistant(
+        outlet = InflightWindow(self.link)
+        self.announcer = RetainedPublisher(outlet, "wx/bridge/state")
+        self.home = HomeAssistantDiscovery(
             account="home",
             topics=Topics("wx"),
-            backend=backend,
+            backend_name=backend,
             journal=self.journal,
-            announcer=self.announcer,
-            outlet=outlet,
-            identity=self.identity,
-            exposure=exposure,
+            retained=self.announcer,
+            inflight=outlet,
+            registry=self.identity,
+            settings=exposure,
             news=lambda: self.news.append(True),
-            wait=lambda: 0.0,
+            birth_delay=lambda: 0.0,
         )
         self.connect(**broker)
         task = asyncio.create_task(self.home.run())
@@ -83,17 +86,17 @@ class Stage:
 
     def connect(self, **broker: Any) -> None:
         connection = self.link.connect(**broker)
-        self.home.connected(connection)
-        self.announcer.connected(connection)
+        self.home.on_connected(connection)
+        self.announcer.on_connected(connection)
 
     def hang_up(self) -> None:
         self.link.hang_up()
-        self.announcer.disconnected()
+        self.announcer.on_disconnected()
 
     def people(self, persons: Iterable[Person], levels: dict[str, PersonId] | None = None) -> None:
         """The people are others; `levels` are earlier names of theirs."""
-        self.identity = self.home._identity = Identity(persons, levels or {}, {})
-        self.home.changed()
+        self.identity = self.home._registry = PeopleRegistry(persons, levels or {}, {})
+        self.home.refresh()
 
     async def announced(self, count: int = 1, topic: str = TOPIC) -> Sent:
         """What was said `count`th on the topic."""
@@ -118,7 +121,7 @@ class Stage:
     async def forgotten(self, topic: str) -> None:
         """The store knows no more that something stands there."""
         async with asyncio.timeout(PATIENCE):
-            while topic in (await self.journal.announced()).topics:  # each look waits for the store
+            while topic in (await self.journal.load_discovery()).topics:  # each look waits for the store
                 pass
 
     def _on(self, topic: str) -> list[Sent]:
@@ -143,7 +146,7 @@ async def test_who_is_exposed_is_announced_retained_and_the_file_helper_always(s
             "wx/out/wife": "老婆",
             "wx/out/张三": "张三",
         }
-        assert stage.home.health() == {"homeassistant": {"exposed": 3, "problems": {}, "left_out": 0}}
+        assert stage.home.health_fields() == {"homeassistant": {"exposed": 3, "problems": {}, "left_out": 0}}
 
 
 async def test_on_another_backend_there_is_no_file_helper(stage: Stage) -> None:
@@ -152,20 +155,20 @@ async def test_on_another_backend_there_is_no_file_helper(stage: Stage) -> None:
 
 
 async def test_it_is_off_unless_the_owner_wants_it(stage: Stage) -> None:
-    async with stage.runs(Exposure()):
-        stage.announcer.say("wx/last", b"x", "text/plain")
+    async with stage.runs(HomeAssistantSettings()):
+        stage.announcer.set("wx/last", b"x", "text/plain")
         await stage.link.came(1)
         assert stage.link.topics == ["wx/last"]
-        assert stage.home.health() == {}
+        assert stage.home.health_fields() == {}
 
 
 async def test_what_is_announced_is_written_down_before(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        kept = await stage.journal.announced()
+        kept = await stage.journal.load_discovery()
         assert kept.topics == (TOPIC,)
         assert kept.components["to_wife"] == "notify"
-        assert kept.ids == {"filehelper": "filehelper", "wife": "wife", "张三": new_id("张三")}
+        assert kept.ids == {"filehelper": "filehelper", "wife": "wife", "张三": entity_id("张三")}
 
 
 async def test_at_every_connect_it_is_said_again(stage: Stage) -> None:
@@ -188,7 +191,7 @@ async def test_a_name_that_changes_is_announced_with_the_same_ids(stage: Stage) 
 
 async def test_a_person_whose_topic_got_another_name_keeps_their_id(stage: Stage) -> None:
     async with stage.runs():
-        key = f"to_{new_id('张三')}"
+        key = f"to_{entity_id('张三')}"
         assert (await stage.components())[key]["command_topic"] == "wx/out/张三"
         stage.people([PEOPLE[0], replace(PEOPLE[1], level="boss")], {"张三": PEOPLE[1].id})
         after = await stage.components(2)
@@ -197,7 +200,7 @@ async def test_a_person_whose_topic_got_another_name_keeps_their_id(stage: Stage
 
 
 async def test_two_names_of_one_person_are_one_entity(stage: Stage) -> None:
-    stage.identity = Identity(PEOPLE, {"老婆": PEOPLE[0].id}, {})
+    stage.identity = PeopleRegistry(PEOPLE, {"老婆": PEOPLE[0].id}, {})
     async with stage.runs(replace(ON, expose=("wife", "老婆"))):
         assert set(await stage.people_shown()) == {"wx/out/filehelper", "wx/out/wife"}
 
@@ -205,8 +208,8 @@ async def test_two_names_of_one_person_are_one_entity(stage: Stage) -> None:
 async def test_what_is_no_longer_exposed_is_taken_back_at_once(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.home.apply(replace(ON, expose=("wife",)))
-        assert (await stage.components(2))[f"to_{new_id('张三')}"] == {"platform": "notify"}
+        stage.home.apply_settings(replace(ON, expose=("wife",)))
+        assert (await stage.components(2))[f"to_{entity_id('张三')}"] == {"platform": "notify"}
 
 
 async def test_what_was_dropped_while_the_bridge_was_down_is_taken_back(stage: Stage) -> None:
@@ -218,9 +221,9 @@ async def test_what_was_dropped_while_the_bridge_was_down_is_taken_back(stage: S
         assert (await stage.components(3))["to_wife"]["unique_id"] == "wx2mqtt_home_to_wife"
 
 
-@pytest.mark.parametrize("now", [Exposure(), replace(ON, prefix="ha")])
+@pytest.mark.parametrize("now", [HomeAssistantSettings(), replace(ON, prefix="ha")])
 async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
-    stage: Stage, now: Exposure
+    stage: Stage, now: HomeAssistantSettings
 ) -> None:
     async with stage.runs():
         await stage.announced()
@@ -230,15 +233,15 @@ async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
         await stage.forgotten(TOPIC)
     seen = len(stage.link.sent)
     async with stage.runs(now):  # and not again at the next start
-        stage.announcer.say("wx/last", b"x", "text/plain")
+        stage.announcer.set("wx/last", b"x", "text/plain")
         await stage.link.came(seen + 1)
         assert TOPIC not in stage.link.topics[seen:]
 
 
 async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: Stage) -> None:
-    await stage.journal.announce(Announced(topics=(TOPIC,)))
+    await stage.journal.save_discovery(DiscoveryRecord(topics=(TOPIC,)))
     stage.link.takes = False
-    async with stage.runs(Exposure()):
+    async with stage.runs(HomeAssistantSettings()):
         await stage.announced()
         stage.hang_up()
         stage.connect()
@@ -246,7 +249,7 @@ async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: S
         with capture_logs() as logs:
             stage.link.refuse(*stage.link.open)
         assert [one["event"] for one in logs] == ["broker refuses to take back"]
-        assert (await stage.journal.announced()).topics == (TOPIC,)
+        assert (await stage.journal.load_discovery()).topics == (TOPIC,)
         stage.link.takes = True
         stage.hang_up()
         stage.connect()
@@ -255,7 +258,7 @@ async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: S
 
 
 async def test_a_broker_that_keeps_nothing_is_not_asked_to_clear(stage: Stage) -> None:
-    await stage.journal.announce(Announced(topics=("old/topic",)))
+    await stage.journal.save_discovery(DiscoveryRecord(topics=("old/topic",)))
     async with stage.runs(retain_available=False):
         sent = await stage.announced()
         assert not sent.publication.retain
@@ -263,16 +266,16 @@ async def test_a_broker_that_keeps_nothing_is_not_asked_to_clear(stage: Stage) -
 
 
 def birth(payload: bytes = b"online", topic: str = "homeassistant/status") -> Delivery:
-    return Delivery(topic=topic, payload=payload, mid=0, dup=False, retain=False, connection=1)
+    return Delivery(topic=topic, payload=payload, mid=0, dup=False, retain=False, connection_number=1)
 
 
 async def test_home_assistant_is_told_again_when_it_has_started(stage: Stage) -> None:
     async with stage.runs():
         first = await stage.announced()
         for _ in range(3):  # it may be born thrice while we wait
-            stage.home.delivered(birth())
+            stage.home.on_delivery(birth())
         assert (await stage.announced(2)).payload == first.payload
-        stage.home.delivered(birth())
+        stage.home.on_delivery(birth())
         await stage.announced(3)
         assert stage.link.topics == [TOPIC] * 3
 
@@ -283,20 +286,20 @@ async def test_home_assistant_is_told_again_when_it_has_started(stage: Stage) ->
 async def test_nothing_else_is_a_birth(stage: Stage, other: Delivery) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.home.delivered(other)
-        assert stage.home._answering is None
+        stage.home.on_delivery(other)
+        assert stage.home._republish_timer is None
 
 
 async def test_an_answer_to_a_birth_waits_while_nobody_is_there(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
         stage.hang_up()
-        stage.home._answer()
+        stage.home._republish()
         assert len(stage.link.sent) == 1
 
 
 def test_the_answer_to_a_birth_comes_within_ten_seconds() -> None:
-    assert {1 <= after_birth() <= 10 for _ in range(200)} == {True}
+    assert {1 <= birth_delay_seconds() <= 10 for _ in range(200)} == {True}
 
 
 async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage: Stage) -> None:
@@ -306,10 +309,10 @@ async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage
         with capture_logs() as logs:
             stage.link.refuse(sent)
         assert [one["event"] for one in logs] == ["broker refuses topic"]
-        assert stage.announcer.refused == (TOPIC,)
-        stage.home.delivered(birth())
+        assert stage.announcer.refused_topics == (TOPIC,)
+        stage.home.on_delivery(birth())
         stage.people(PEOPLE[:1])
-        stage.announcer.say("wx/last", b"x", "text/plain")
+        stage.announcer.set("wx/last", b"x", "text/plain")
         await stage.link.came(2)
         assert stage.link.topics == [TOPIC, "wx/last"]
 
@@ -317,8 +320,8 @@ async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage
 # who cannot be shown
 
 
-def login(identity: Identity, *contacts: Contact) -> None:
-    identity.adopt(contacts, "next", OWNER, 1, complete=True)
+def login(identity: PeopleRegistry, *contacts: Contact) -> None:
+    identity.apply_directory(contacts, "next", OWNER, 1, complete=True)
 
 
 def contact(number: int, **more: Any) -> Contact:
@@ -326,37 +329,37 @@ def contact(number: int, **more: Any) -> Contact:
 
 
 async def test_a_name_that_nobody_has_is_told_once_people_are_known_and_the_rest_works(stage: Stage) -> None:
-    stage.identity = Identity((), {}, {})
+    stage.identity = PeopleRegistry((), {}, {})
     with capture_logs() as logs:
         async with stage.runs(replace(ON, expose=("wife", "nobody"))):
             assert await stage.people_shown() == {"wx/out/filehelper": "File helper"}
-            assert stage.home.health()["homeassistant"]["problems"] == {}  # type: ignore[call-overload, index]
+            assert stage.home.health_fields()["homeassistant"]["problems"] == {}  # type: ignore[call-overload, index]
             login(stage.identity, contact(1, remark="wife"))
-            stage.home.changed()
+            stage.home.refresh()
             assert await stage.people_shown(2) == {"wx/out/filehelper": "File helper", "wx/out/wife": "wife"}
-            assert stage.home.health() == {
+            assert stage.home.health_fields() == {
                 "homeassistant": {"exposed": 2, "problems": {"nobody": "unknown"}, "left_out": 0}
             }
-            stage.home.apply(replace(ON, expose=("nobody", "wife", "x")))
-            stage.home.apply(replace(ON, expose=("nobody",)))
+            stage.home.apply_settings(replace(ON, expose=("nobody", "wife", "x")))
+            stage.home.apply_settings(replace(ON, expose=("nobody",)))
             await stage.announced(3)
     assert [one["name"] for one in logs if one["log_level"] == "warning"] == ["nobody"]
     assert stage.news  # so that health tells at once
 
 
 async def test_a_pin_that_fits_two_people_shows_none_and_says_why(stage: Stage) -> None:
-    stage.identity = Identity((), {}, {"wife": Pin(nickname="小明")})
+    stage.identity = PeopleRegistry((), {}, {"wife": ContactPin(nickname="小明")})
     login(stage.identity, contact(1, nickname="小明"), contact(2, nickname="小明"))
     async with stage.runs():
         assert "wx/out/wife" not in await stage.people_shown()
-        problems = stage.home.health()["homeassistant"]["problems"]  # type: ignore[call-overload, index]
+        problems = stage.home.health_fields()["homeassistant"]["problems"]  # type: ignore[call-overload, index]
         assert problems == {"wife": "pin_fits_several", "张三": "unknown"}
 
 
 async def test_who_is_no_longer_a_contact_is_taken_back_and_who_is_unsure_stays(stage: Stage) -> None:
     async with stage.runs(replace(ON, expose=("wife", "gone", "lost", "filehelper"))):
         assert set(await stage.people_shown()) == {"wx/out/filehelper", "wx/out/wife", "wx/out/lost"}
-        problems = stage.home.health()["homeassistant"]["problems"]  # type: ignore[call-overload, index]
+        problems = stage.home.health_fields()["homeassistant"]["problems"]  # type: ignore[call-overload, index]
         assert problems == {"gone": "removed", "lost": "unresolved"}
         stage.people([replace(PEOPLE[0], removed=True)])
         assert (await stage.components(2))["to_wife"] == {"platform": "notify"}
@@ -366,11 +369,11 @@ async def test_who_was_shown_before_stays_until_it_is_certain_that_nobody_is_cal
     """After a lost store, say: the entity is not thrown away for the minute until people are known."""
     async with stage.runs():
         await stage.announced()
-    stage.identity = Identity((), {}, {})
+    stage.identity = PeopleRegistry((), {}, {})
     async with stage.runs():
         assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife", "wx/out/张三"}
         login(stage.identity, contact(1, remark="张三"))
-        stage.home.changed()
+        stage.home.refresh()
         assert set(await stage.people_shown(3)) == {"wx/out/filehelper", "wx/out/张三"}
 
 
@@ -379,27 +382,27 @@ async def test_who_was_shown_before_stays_until_it_is_certain_that_nobody_is_cal
 
 async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_told(stage: Stage) -> None:
     names = tuple(f"friend_{number}" for number in range(100))
-    stage.identity = Identity([person(number, name) for number, name in enumerate(names, 1)], {}, {})
+    stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
     with capture_logs() as logs:
         async with stage.runs(replace(ON, expose=names), packet_limit=20_000):
             sent = await stage.announced()
             assert len(sent.payload) + len(TOPIC) < 20_000
-            assert stage.home.too_large
+            assert stage.home.is_truncated
             left_out = 101 - len(await stage.people_shown())
-            assert stage.home.health()["homeassistant"]["left_out"] == left_out > 0  # type: ignore[call-overload, index]
+            assert stage.home.health_fields()["homeassistant"]["left_out"] == left_out > 0  # type: ignore[call-overload, index]
             stage.hang_up()
             stage.connect(packet_limit=10_000)  # another node takes less
             assert len((await stage.announced(2)).payload) < 10_000
             stage.hang_up()
             stage.connect()
             assert len(await stage.people_shown(3)) == 101
-            assert not stage.home.too_large
+            assert not stage.home.is_truncated
     assert [one["log_level"] for one in logs] == ["warning", "warning"]
 
 
 async def test_500_people_are_announced_in_one_message_in_less_than_a_second(stage: Stage) -> None:
     names = tuple(f"好友{number}" for number in range(500))
-    stage.identity = Identity([person(number, name) for number, name in enumerate(names, 1)], {}, {})
+    stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
     begun = asyncio.get_running_loop().time()
     async with stage.runs(replace(ON, expose=names)):
         assert len(await stage.people_shown()) == 501
@@ -410,5 +413,5 @@ async def test_500_people_are_announced_in_one_message_in_less_than_a_second(sta
 async def test_another_switch_or_prefix_counts_at_the_next_start_only(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.home.apply(Exposure(prefix="ha", expose=("wife",)))
+        stage.home.apply_settings(HomeAssistantSettings(prefix="ha", expose=("wife",)))
         assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife"}

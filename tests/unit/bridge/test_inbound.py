@@ -9,13 +9,13 @@ import pytest
 
 from tests.support.hurry import hurry
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
-from wx2mqtt.bridge.filters import Filters
-from wx2mqtt.bridge.inbound import Inbound
-from wx2mqtt.bridge.media.rules import MediaRules
-from wx2mqtt.bridge.people.identity import Identity, Pin
+from wx2mqtt.bridge.account_settings import MediaRules, ReceiveFilter
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, MediaRef, Member
-from wx2mqtt.wechat.gateway import Batch
+from wx2mqtt.wechat.backend import Batch
 
 MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")
 FAMILY = Contact(
@@ -25,27 +25,27 @@ FAMILY = Contact(
     members=(Member(handle=WIFE.handle, nickname="晓梅"), Member(handle=Handle("@eve"), nickname="老婆")),
 )
 HELPER = Contact(handle=Handle("filehelper"), kind=ChatKind.SELF, permanent_id="filehelper")
-PINS = {"wife": Pin(remark="老婆"), "family": Pin(group="一家人")}
+PINS = {"wife": ContactPin(remark="老婆"), "family": ContactPin(group="一家人")}
 IN_FAMILY: dict[str, Any] = {"chat": FAMILY.handle, "chat_kind": ChatKind.GROUP}
 
 
 class House:
     """An inbound whose people are known."""
 
-    def __init__(self, filters: Filters | None = None) -> None:
-        self.talk = Talk(identity=Identity([], {}, PINS), filters=filters or Filters())
-        self.inbound: Inbound = self.talk.inbound
+    def __init__(self, filters: ReceiveFilter | None = None) -> None:
+        self.talk = Talk(identity=PeopleRegistry([], {}, PINS), filters=filters or ReceiveFilter())
+        self.inbound: InboundMessages = self.talk.inbound
         self.inbound.owner = OWNER
         self.journal: PaperJournal = self.talk.journal
 
     async def meet(self, *contacts: Contact) -> None:
         people = contacts or (WIFE, MOM, FAMILY, HELPER)
-        changes = self.talk.identity.adopt(people, "login-1", OWNER, 1, complete=True)
-        await self.inbound.people(changes)
+        changes = self.talk.identity.apply_directory(people, "login-1", OWNER, 1, complete=True)
+        await self.inbound.apply_people(changes)
 
     async def take(self, *items: object, **more: object) -> None:
         values: dict[str, Any] = {"cursor": Cursor("c"), "items": items, **more}
-        await self.inbound.take(Batch(**values), "login-1")
+        await self.inbound.store(Batch(**values), "login-1")
 
     async def body(self, item: object) -> dict[str, Any]:
         before = len(self.journal.items)
@@ -54,7 +54,7 @@ class House:
         return dict(self.journal.items[-1].body)
 
 
-def at_home(story, filters: Filters | None = None) -> None:
+def at_home(story, filters: ReceiveFilter | None = None) -> None:
     async def whole() -> None:
         house = House(filters)
         await house.meet()
@@ -141,7 +141,7 @@ def test_a_store_that_cannot_be_read_skips_nobody(monkeypatch: pytest.MonkeyPatc
         raise StoreError("the disk has a bad sector")
 
     async def story(house: House) -> None:
-        monkeypatch.setattr(house.journal, "sent", broken)
+        monkeypatch.setattr(house.journal, "is_sent_message", broken)
         note = message("1", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True)
         with pytest.raises(StoreError):
             await house.take(note)
@@ -180,8 +180,8 @@ def test_what_happened_among_people_is_told_even_if_the_disk_was_full_at_first()
 def test_a_decision_of_the_owner_is_insisted_on_and_told_once():
     async def story(house: House) -> None:
         house.journal.troubles += [StoreFull(), StoreFull()]
-        changes = house.talk.identity.set_pins({**PINS, "mother": Pin(remark="妈妈")}, 1)
-        await house.inbound.people(changes)
+        changes = house.talk.identity.set_pins({**PINS, "mother": ContactPin(remark="妈妈")}, 1)
+        await house.inbound.apply_people(changes)
         assert len(house.journal.events("topic_changed")) == 1
 
     at_home(story)
@@ -193,8 +193,8 @@ def test_two_who_store_at_the_same_time_lose_nothing_of_each_other():
         renamed = Contact(handle=MOM.handle, kind=ChatKind.FRIEND, nickname="平安", remark="老妈")
 
         async def decided() -> None:
-            await house.inbound.people(
-                house.talk.identity.set_pins({**PINS, "mother": Pin(remark="老妈")}, 1)
+            await house.inbound.apply_people(
+                house.talk.identity.set_pins({**PINS, "mother": ContactPin(remark="老妈")}, 1)
             )
 
         async def received() -> None:
@@ -225,7 +225,7 @@ def test_the_directory_is_told_of_changes_and_not_of_messages():
 
 def test_a_batch_without_anything_still_moves_the_cursor():
     async def story(house: House) -> None:
-        await house.inbound.take(batch(7), "login-1")
+        await house.inbound.store(batch(7), "login-1")
         assert house.journal.cursors == [("login-1", "login-1:7")]
 
     at_home(story)
@@ -335,14 +335,14 @@ def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published()
 @pytest.mark.parametrize(
     ("filters", "heard"),
     [
-        (Filters(), 2),
-        (Filters(deny=("wife",)), 1),
-        (Filters(groups="none"), 1),
-        (Filters(groups="listed"), 2),
-        (Filters(allow=("mom",)), 0),
+        (ReceiveFilter(), 2),
+        (ReceiveFilter(deny=("wife",)), 1),
+        (ReceiveFilter(groups="none"), 1),
+        (ReceiveFilter(groups="listed"), 2),
+        (ReceiveFilter(allow=("mom",)), 0),
     ],
 )
-def test_events_go_through_the_filters_as_messages_do(filters: Filters, heard: int):
+def test_events_go_through_the_filters_as_messages_do(filters: ReceiveFilter, heard: int):
     async def story(house: House) -> None:
         before = len(house.journal.items)
         await house.take(RECALL, IN_GROUP)
@@ -358,10 +358,12 @@ def test_whoever_is_not_heard_is_not_told_of_but_a_topic_that_changes_is():
         assert house.journal.events("contact_renamed") == []
         assert house.journal.events("contact_removed") == []
         await house.take(contacts=(renamed,))
-        await house.inbound.people(house.talk.identity.set_pins({"mother": Pin(remark="老妈")}, 1))
+        await house.inbound.apply_people(
+            house.talk.identity.set_pins({"mother": ContactPin(remark="老妈")}, 1)
+        )
         assert [one.body["user"] for one in house.journal.events("topic_changed")] == ["mother"]
 
-    at_home(story, Filters(deny=("妈妈", "mother")))
+    at_home(story, ReceiveFilter(deny=("妈妈", "mother")))
 
 
 # bytes
@@ -386,18 +388,18 @@ def test_a_message_with_bytes_says_where_they_will_be_and_has_them_fetched():
 def test_what_is_filtered_or_not_stored_is_not_fetched():
     async def story(house: House) -> None:
         await house.take(message("7", **PICTURE))
-        house.inbound.filters = Filters()
+        house.inbound.receive_filter = ReceiveFilter()
         house.journal.troubles.append(StoreFull())
         with pytest.raises(StoreFull):
             await house.take(message("8", **PICTURE))
         assert house.talk.to_fetch == []
 
-    at_home(story, Filters(deny=("wife",)))
+    at_home(story, ReceiveFilter(deny=("wife",)))
 
 
 def test_where_small_ones_stand_in_the_message_it_is_held():
     async def story(house: House) -> None:
-        house.inbound.media = MediaRules(inline_below=1000)
+        house.inbound.media_rules = MediaRules(inline_below=1000)
         await house.take(message("7", **PICTURE), message("8"))
         assert [one.held for one in house.journal.messages()] == [True, False]
 
@@ -415,7 +417,7 @@ def plains(house: House) -> list[tuple[str, str]]:
 
 def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
     async def story(house: House) -> None:
-        house.inbound.plain = True
+        house.inbound.publish_plain_text = True
         note = message(
             "2", "开门", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True
         )
@@ -440,7 +442,7 @@ def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
 
 def test_nobody_else_gets_onto_the_topics_of_bare_text():
     async def story(house: House) -> None:
-        house.inbound.plain = True
+        house.inbound.publish_plain_text = True
         await house.take(
             message("1", "on", chat=MOM.handle, sender=MOM.handle),
             message("2", "on", sender=Handle("@eve"), sender_name="老婆", **IN_FAMILY),

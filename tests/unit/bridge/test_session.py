@@ -9,19 +9,12 @@ import pytest
 
 from tests.support.hurry import hurry
 from tests.unit.bridge.talk import CODE, OWNER, WIFE, Talk, Wait, batch, code, logged_in, message
-from wx2mqtt.bridge.expected import Expected
-from wx2mqtt.bridge.session import CODES
-from wx2mqtt.errors import (
-    LoggedOut,
-    LoginRefused,
-    ProtocolViolation,
-    StoreFull,
-    Throttled,
-    Unreachable,
-)
+from wx2mqtt.bridge.account_settings import ExpectedAccount
+from wx2mqtt.bridge.session import MAX_QR_CODES
+from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreFull, Throttled, Unreachable
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs, Owner
-from wx2mqtt.wechat.gateway import Answered, AskPhone, CodeOver, LoginStep, Scanned, Unanswered
+from wx2mqtt.wechat.backend import ConfirmOnPhone, LoginStep, PollFailing, PollRecovered, QrExpired, Scanned
 
 Story = Callable[[Talk], Awaitable[None]]
 
@@ -58,7 +51,7 @@ def test_a_scan_leads_online():
 
 def test_a_code_that_is_over_is_taken_away_at_once():
     async def story(talk: Talk) -> None:
-        talk.gateway.logins.append([CODE, Wait(10), CodeOver(), Wait(30), code(2)])
+        talk.gateway.logins.append([CODE, Wait(10), QrExpired(), Wait(30), code(2)])
         await talk.after(20)
         assert talk.shown[-1].url == ""
         assert talk.shown[-1].login.qr_expires is None
@@ -71,9 +64,9 @@ def test_a_code_that_is_over_is_taken_away_at_once():
 
 def test_after_the_tenth_code_none_is_asked_for():
     async def story(talk: Talk) -> None:
-        talk.gateway.logins.append([step for n in range(30) for step in (code(n), Wait(300), CodeOver())])
+        talk.gateway.logins.append([step for n in range(30) for step in (code(n), Wait(300), QrExpired())])
         await talk.after(24 * 3600)
-        assert len({one.url for one in talk.shown if one.url}) == CODES
+        assert len({one.url for one in talk.shown if one.url}) == MAX_QR_CODES
         assert talk.state == S.LOGGED_OUT
 
     told(story)
@@ -81,7 +74,7 @@ def test_after_the_tenth_code_none_is_asked_for():
 
 def test_a_code_that_cannot_be_polled_stays_while_the_state_says_interrupted():
     async def story(talk: Talk) -> None:
-        silence: list[LoginStep | Wait] = [Unanswered(why="no answer"), Wait(60), Answered()]
+        silence: list[LoginStep | Wait] = [PollFailing(reason="no answer"), Wait(60), PollRecovered()]
         talk.gateway.logins.append([CODE, Wait(10), *silence, Wait(30), logged_in()])
         await talk.after(20)
         assert talk.state == S.INTERRUPTED
@@ -101,13 +94,13 @@ def test_ten_codes_are_shown_and_then_it_rests_until_somebody_asks():
         talk.gateway.logins.append([step for n in range(30) for step in (code(n), Wait(300))])
         await talk.after(24 * 3600)
         codes = [one for one in talk.shown if one.url]
-        assert len(codes) == CODES
+        assert len(codes) == MAX_QR_CODES
         assert talk.state == S.LOGGED_OUT
         assert talk.session.login.needs is Needs.RELOGIN
         assert talk.gateway.asked == [True]
         assert talk.silence(24 * 3600) == []  # who rests is not stuck
         talk.gateway.logins.append([CODE])
-        talk.session.ask()
+        talk.session.request_login()
         await talk.after(1)
         assert talk.state == S.WAITING_FOR_SCAN
         assert talk.gateway.asked == [True, False]
@@ -120,9 +113,9 @@ def test_a_request_while_a_code_is_shown_gives_a_new_one_and_ten_more():
         talk.gateway.logins.append([step for n in range(9) for step in (code(n), Wait(300))])
         await talk.after(8.5 * 300)
         talk.gateway.logins.append([step for n in range(10, 40) for step in (code(n), Wait(300))])
-        talk.session.ask()
+        talk.session.request_login()
         await talk.after(24 * 3600)
-        assert sum(bool(one.url) for one in talk.shown) == 9 + CODES
+        assert sum(bool(one.url) for one in talk.shown) == 9 + MAX_QR_CODES
 
     told(story)
 
@@ -139,7 +132,7 @@ def test_a_person_may_take_her_time_to_confirm_and_nothing_counts_as_stuck():
 
 def test_a_phone_that_is_asked_may_take_its_time_too():
     async def story(talk: Talk) -> None:
-        talk.gateway.logins.append([AskPhone(), Wait(299), logged_in()])
+        talk.gateway.logins.append([ConfirmOnPhone(), Wait(299), logged_in()])
         await talk.after(300)
         assert talk.states == ["waiting_for_confirm", "online"]
         assert talk.silence(300) == []
@@ -149,7 +142,7 @@ def test_a_phone_that_is_asked_may_take_its_time_too():
 
 def test_the_phone_is_asked_once_even_when_the_line_breaks_behind_its_answer():
     async def story(talk: Talk) -> None:
-        talk.gateway.logins += [[AskPhone(), Wait(5), Unreachable()], [CODE]]
+        talk.gateway.logins += [[ConfirmOnPhone(), Wait(5), Unreachable()], [CODE]]
         await talk.after(120)
         assert talk.gateway.asked == [True, False]
         assert talk.states == ["waiting_for_confirm", "interrupted", "waiting_for_scan"]
@@ -178,7 +171,7 @@ def test_a_request_does_not_wait_for_the_next_try():
         tries = len(talk.gateway.asked)
         talk.gateway.logins.clear()
         talk.gateway.logins.append([CODE])
-        talk.session.ask()
+        talk.session.request_login()
         await talk.after(0.5)
         assert talk.gateway.asked[tries:] == [False]
         assert talk.state == S.WAITING_FOR_SCAN
@@ -204,9 +197,9 @@ def test_a_request_in_the_moment_of_the_login_leaves_the_login_alone(when: float
         talk.gateway.logins.append([CODE, Wait(10), logged_in()])
         talk.start()
         loop = asyncio.get_running_loop()
-        loop.call_at(10 - when, talk.session.ask)
-        loop.call_at(10.0, talk.session.ask)
-        loop.call_at(10.015, talk.session.ask)
+        loop.call_at(10 - when, talk.session.request_login)
+        loop.call_at(10.0, talk.session.request_login)
+        loop.call_at(10.015, talk.session.request_login)
         talk.gateway.logins.append([CODE])
         await talk.after(60)
         assert talk.state in (S.ONLINE, S.WAITING_FOR_SCAN)
@@ -218,7 +211,7 @@ def test_a_request_while_online_changes_nothing():
     async def story(talk: Talk) -> None:
         online(talk)
         await talk.after(10)
-        talk.session.ask()
+        talk.session.request_login()
         await talk.after(10)
         assert talk.state == S.ONLINE
         assert talk.gateway.asked == [True]
@@ -247,7 +240,7 @@ def test_a_logout_told_to_a_send_ends_the_conversation_as_well():
         online(talk)
         talk.gateway.logins.append([CODE])
         await talk.after(10)
-        talk.session.logged_out(LoggedOut("over"))
+        talk.session.handle_logged_out(LoggedOut("over"))
         await talk.after(1)
         assert talk.states[-2:] == ["logged_out", "waiting_for_scan"]
 
@@ -289,7 +282,7 @@ def test_another_account_is_logged_out_again_and_its_number_told_to_nobody():
         for number in ("666", "211722515"):
             assert number not in str(login.body("home"))
 
-    told(story, expected=Expected(uin="211722515"))
+    told(story, expected=ExpectedAccount(uin="211722515"))
 
 
 def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
@@ -302,7 +295,7 @@ def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
         await talk.after(24 * 3600)
         assert talk.gateway.asked == [True]
         await talk.session.log_out()  # once more: there is nothing to end, and it returns
-        talk.session.ask_if_resting()
+        talk.session.request_login_if_idle()
         await talk.after(1)
         assert talk.state == S.WAITING_FOR_SCAN
 
@@ -311,7 +304,12 @@ def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
 
 @pytest.mark.parametrize(
     "trouble",
-    [Unreachable("503"), ProtocolViolation(), Throttled("too often", retry_after=5), Unreachable(hung=True)],
+    [
+        Unreachable("503"),
+        ProtocolViolation(),
+        Throttled("too often", retry_after=5),
+        Unreachable(poll_timed_out=True),
+    ],
     ids=repr,
 )
 def test_answers_that_fail_are_said_within_45_seconds_and_an_answer_ends_it(trouble: Exception):
@@ -434,7 +432,7 @@ def test_a_batch_that_is_being_stored_when_the_login_ends_is_told_all_the_same()
     async def story(talk: Talk) -> None:
         online(talk)
         talk.gateway.answers += [Wait(5), batch(1, message("1"))]
-        talk.journal.meanwhile = lambda: talk.session.logged_out(LoggedOut("over"))
+        talk.journal.meanwhile = lambda: talk.session.handle_logged_out(LoggedOut("over"))
         await talk.after(60)
         assert "logged_out" in talk.states
         assert [one.id for one in talk.journal.messages()] == ["1"]
@@ -462,9 +460,9 @@ async def test_who_is_ended_while_a_conversation_ends_has_ended():
         finally:
             await slow.wait()
 
-    ending = asyncio.create_task(talk.session._until_demanded(conversation()))
+    ending = asyncio.create_task(talk.session._run_until_interrupted(conversation()))
     await asyncio.sleep(0)
-    talk.session.ask()
+    talk.session.request_login()
     for _ in range(5):
         await asyncio.sleep(0)
     ending.cancel()

@@ -9,29 +9,29 @@ import pytest
 
 from tests.unit.bridge.outgoing import House
 from tests.unit.bridge.test_health import seen
-from wx2mqtt.bridge.calls import Calls
-from wx2mqtt.bridge.history import History
-from wx2mqtt.bridge.people.directory import matching
-from wx2mqtt.bridge.state import Login
-from wx2mqtt.bridge.view import View
+from wx2mqtt.bridge.health import CallStatistics
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.people.directory import matching_entries
+from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Owner
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.journal import NewMessage
 from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import NewMessage
 
 
 class Session:
     """Only what a person may do with it."""
 
-    login = Login(since=1)
+    login = LoginStatus(since=1)
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def ask(self) -> None:
+    def request_login(self) -> None:
         self.asked.append("login")
 
-    def give_code(self, code: str) -> bool:
+    def enter_verification_code(self, code: str) -> bool:
         self.asked.append(code)
         return True
 
@@ -40,26 +40,26 @@ class Session:
 
 
 @pytest.fixture
-def view(house: House) -> View:
+def view(house: House) -> AccountView:
     async def as_of_now():
         return seen()
 
     rooms: dict[str, Any] = {
         "session": Session(),
-        "board": SimpleNamespace(code=b"png"),
+        "status_topics": SimpleNamespace(qr_png=b"png"),
         "inbound": SimpleNamespace(owner=None),
     }
-    return View(
+    return AccountView(
         account="home",
         topics=Topics("wx"),
-        identity=house.identity,
+        registry=house.identity,
         directory=house.identity.directory,
         journal=house.journal,
-        outbound=house.outbound,
-        history=History(house.journal, house.identity, "wx/contacts"),
-        calls=Calls(),
+        intake=house.outbound,
+        history=HistoryRequest(house.journal, house.identity, "wx/contacts"),
+        calls=CallStatistics(),
         contacts=True,
-        seen=as_of_now,
+        snapshot=as_of_now,
         **rooms,
     )
 
@@ -89,13 +89,13 @@ async def store(house: House, *messages: NewMessage) -> None:
 
 async def test_the_newest_messages_come_first(house, view):
     await store(house, *(message(number) for number in range(1, 6)))
-    assert [line.text for line in await view.lines(3)] == ["5", "4", "3"]
+    assert [line.text for line in await view.recent_messages(3)] == ["5", "4", "3"]
 
 
 async def test_a_line_says_who_wrote_what_where(house, view):
     group: dict[str, Any] = {"chat": {"kind": "group", "name": "家"}, "sender": {"name": "我", "self": True}}
     await store(house, message(1), message(2, **group), message(3, "system", sender=None, chat=None))
-    system, own, friend = await view.lines(10)
+    system, own, friend = await view.recent_messages(10)
     assert (friend.user, friend.chat, friend.sender, friend.group, friend.own) == (
         "wife", "老婆", "老婆", False, False,
     )  # fmt: skip
@@ -114,63 +114,63 @@ async def test_a_line_says_who_wrote_what_where(house, view):
 )
 async def test_of_a_picture_it_says_where_its_bytes_are(house, view, shown, media):
     await store(house, message(1, "image", image=shown))
-    (line,) = await view.lines(10)
+    (line,) = await view.recent_messages(10)
     assert (line.kind, line.media) == ("image", media)
 
 
 async def test_the_address_of_an_article_is_no_file_of_ours(house, view):
     await store(house, message(1, "link", link={"url": "https://example.com/read"}))
-    (line,) = await view.lines(10)
+    (line,) = await view.recent_messages(10)
     assert line.media == ""
 
 
-async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(house: House, view: View):
+async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(house: House, view: AccountView):
     await view.send("wife", "开灯", "page-1")
     result = await house.result("page-1")
     assert (result["status"], result["code"]) == ("sent", "ok")
     assert await house.sent(1) == ["开灯"]
-    (row,) = await view.commands(10)
+    (row,) = await view.recent_commands(10)
     assert (row.command_id, row.command.user, row.command.text) == ("page-1", "wife", "开灯")
 
 
-async def test_the_same_form_sent_twice_is_sent_once(house: House, view: View):
+async def test_the_same_form_sent_twice_is_sent_once(house: House, view: AccountView):
     for _ in range(2):
         await view.send("wife", "开灯", "page-1")
     await view.send("wife", "the last", "page-2")
     assert await house.sent(2) == ["开灯", "the last"]
 
 
-async def test_what_is_not_allowed_is_refused_in_words_and_counted(house: House, view: View):
+async def test_what_is_not_allowed_is_refused_in_words_and_counted(house: House, view: AccountView):
     await view.send("nobody-at-all", "hi", "page-1")
     result = await house.result("page-1", "nobody-at-all")
     assert (result["status"], result["code"]) == ("rejected", "unknown_user")
-    assert house.outbound.refused == {("rejected", "unknown_user"): 1}
+    assert house.outbound.refused_counts == {("rejected", "unknown_user"): 1}
 
 
-async def test_an_id_of_another_command_is_refused_and_counted(house: House, view: View):
+async def test_an_id_of_another_command_is_refused_and_counted(house: House, view: AccountView):
     await view.send("wife", "one", "page-1")
     await view.send("wife", "two", "page-1")
     await house.news.until(lambda: len(house.heard("wx/result/wife")) == 2)
-    assert house.outbound.refused == {("rejected", "id_reused"): 1}
+    assert house.outbound.refused_counts == {("rejected", "id_reused"): 1}
 
 
-async def test_what_was_sent_is_counted_by_kind(house: House, view: View):
+async def test_what_was_sent_is_counted_by_kind(house: House, view: AccountView):
     await view.send("wife", "one", "page-1")
     await house.result("page-1")
-    assert house.sender.sent == {"text": 1}
+    assert house.sender.sent_counts == {"text": 1}
 
 
-async def test_the_login_is_asked_for_and_ended_as_by_request(view: View):
-    view.log_in()
+async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView):
+    view.request_login()
     await view.log_out()
-    assert view.give_number("123456")
+    assert view.enter_verification_code("123456")
     assert view._session.asked == ["login", "logout", "123456"]  # type: ignore[attr-defined]
     assert view.login is Session.login
-    assert view.code == b"png"
-    assert view.owner == ""
+    assert view.qr_png == b"png"
+    assert view.owner_name == ""
     view._inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")
-    assert view.owner == "王小明"
-    assert (await view.seen()).commands == 3
+    assert view.owner_name == "王小明"
+    assert (await view.snapshot()).commands == 3
 
 
 def crowd(house: House) -> None:
@@ -178,31 +178,38 @@ def crowd(house: House) -> None:
         Contact(handle=Handle(f"@{number}"), kind=ChatKind.FRIEND, nickname=f"Friend {number:02}")
         for number in range(30)
     ]
-    house.identity.adopt(contacts, "login-2", Owner(handle=Handle("@me"), uin="1", nickname="me"), 0)
+    house.identity.apply_directory(
+        contacts, "login-2", Owner(handle=Handle("@me"), uin="1", nickname="me"), 0
+    )
 
 
-async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(house: House, view: View):
-    assert view.oneself == "filehelper"
+async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(house: House, view: AccountView):
+    assert view.test_recipient == "filehelper"
     view._contacts = False
-    assert view.oneself == ""
+    assert view.test_recipient == ""
     crowd(house)
-    house.identity.place(Handle("@me"), ChatKind.FRIEND, "王小明", 0)
-    assert view.oneself == "王小明"
+    house.identity.add_unlisted(Handle("@me"), ChatKind.FRIEND, "王小明", 0)
+    assert view.test_recipient == "王小明"
 
 
-async def test_people_are_found_by_any_of_their_names_page_by_page(house: House, view: View):
+async def test_people_are_found_by_any_of_their_names_page_by_page(house: House, view: AccountView):
     crowd(house)
-    found = view.people("friend 1", 0, 4)
+    found = view.search_people("friend 1", 0, 4)
     assert found.count == 10
     assert [one.nickname for one in found.entries] == ["Friend 10", "Friend 11", "Friend 12", "Friend 13"]
-    assert [one.nickname for one in view.people("FRIEND 1", 8, 4).entries] == ["Friend 18", "Friend 19"]
-    assert view.people("x-nobody", 0, 4).count == 0
-    assert view.people("friend", 10**9, 4).entries == []
+    assert [one.nickname for one in view.search_people("FRIEND 1", 8, 4).entries] == [
+        "Friend 18",
+        "Friend 19",
+    ]
+    assert view.search_people("x-nobody", 0, 4).count == 0
+    assert view.search_people("friend", 10**9, 4).entries == []
 
 
-async def test_who_needs_a_decision_comes_first(house: House, view: View):
+async def test_who_needs_a_decision_comes_first(house: House, view: AccountView):
     crowd(house)
-    everybody = view.people("", 0, 1000).entries
-    assert {one.user for one in everybody} == {one.user for one in matching(house.identity.directory(), "")}
+    everybody = view.search_people("", 0, 1000).entries
+    assert {one.user for one in everybody} == {
+        one.user for one in matching_entries(house.identity.directory(), "")
+    }
     ranks = [one.closed or bool(one.problem) for one in everybody]
     assert ranks == sorted(ranks, reverse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from wx2mqtt.cli.purge import Plan, former_clients, told
+from wx2mqtt.cli.purge import PurgePlan, describe_plan, former_clients
 from wx2mqtt.model import Json
 from wx2mqtt.settings.schema import Settings
 
@@ -38,28 +38,28 @@ def plan(**found):
     }
     announced = found.pop("announced", ())
     topics = found.pop("topics", ("wx/last", "wx/contacts"))
-    return Plan(
+    return PurgePlan(
         topics=(*topics, *announced),
-        announced=announced,
-        clients=("wx2mqtt-old",),
-        found={**usual, **found},
+        discovery_topics=announced,
+        client_ids=("wx2mqtt-old",),
+        stored_data={**usual, **found},
     )
 
 
 def test_all_that_goes_is_told():
     device = "homeassistant/device/wx2mqtt_old/config"
-    lines = "\n".join(told(plan(announced=(device,)), "en", broker=True))
+    lines = "\n".join(describe_plan(plan(announced=(device,)), "en", include_broker=True))
     assert "3 messages, 2 commands, 1 people" in lines
     assert "2 retained topics below wx, and the session of wx2mqtt-old" in lines
     assert device in lines
 
 
 def test_topics_that_stay_are_told_with_whose_they_are():
-    lines = "\n".join(told(plan(topics=(), taken_by="home"), "en", broker=True))
+    lines = "\n".join(describe_plan(plan(topics=(), taken_by="home"), "en", include_broker=True))
     assert "the topics below wx stay: they are those of account 'home' now" in lines
     assert "the session of wx2mqtt-old" in lines
     assert "retained" not in lines
 
 
 def test_without_the_broker_only_the_store_is_told():
-    assert len(told(plan(), "zh", broker=False)) == 1
+    assert len(describe_plan(plan(), "zh", include_broker=False)) == 1

@@ -10,10 +10,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Command, Result, Status
-from wx2mqtt.mqtt.commands import FILES, KEYS, LONGEST_TTL, read_command, read_request
+from wx2mqtt.mqtt.commands import COMMAND_KEYS, FILE_KINDS, MAX_TTL_SECONDS, read_command, read_request
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES, answer_error, answer_ok, encode, result_body
-from wx2mqtt.words import explain
 
 TYPES = ("", "text/plain", "application/json", "application/octet-stream", "text/plain; charset=utf-8")
 json_values = st.recursive(
@@ -21,7 +21,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
     max_leaves=8,
 )
-commands = st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=6), json_values, max_size=5)
+commands = st.dictionaries(st.sampled_from(COMMAND_KEYS) | st.text(max_size=6), json_values, max_size=5)
 payloads = st.binary(max_size=60) | st.text(max_size=60).map(lambda text: text.encode("utf-8", "replace"))
 payloads |= commands.map(lambda body: json.dumps(body).encode())
 
@@ -35,15 +35,15 @@ def refused(payload, content_type=""):
     with pytest.raises(BadCommand) as caught:
         read(payload, content_type)
     bad = caught.value
-    assert explain("en", bad)
-    assert explain("zh", bad)
-    return bad.code, bad.word, bad.facts
+    assert rejection_text("en", bad)
+    assert rejection_text("zh", bad)
+    return bad.code, bad.message_key, bad.facts
 
 
 def sentence(payload, content_type=""):
     with pytest.raises(BadCommand) as caught:
         read(payload, content_type)
-    return explain("en", caught.value)
+    return rejection_text("en", caught.value)
 
 
 # text
@@ -155,7 +155,7 @@ def test_other_kinds_need_no_text(body):
     assert (command.kind, command.text) == (body["kind"], "")
 
 
-@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("kind", FILE_KINDS)
 @pytest.mark.parametrize(
     "given", [{}, {"path": "/a", "url": "b"}, {"data": "", "path": "/a"}, {"path": "", "url": ""}]
 )
@@ -243,7 +243,7 @@ def test_a_number_too_large_to_mean_anything_is_refused(ttl):
 
 @pytest.mark.parametrize("ttl", ["1e308", "1" + "0" * 400, "1e10"])
 def test_a_ttl_beyond_ten_years_is_ten_years(ttl):
-    assert read(f'{{"text": "x", "ttl": {ttl}}}').ttl == LONGEST_TTL
+    assert read(f'{{"text": "x", "ttl": {ttl}}}').ttl == MAX_TTL_SECONDS
 
 
 # requests
@@ -261,7 +261,7 @@ def test_a_request_must_be_a_json_object(payload):
     with pytest.raises(BadCommand) as caught:
         read_request(payload)
     assert caught.value.code == "bad_request"
-    assert explain("en", caught.value)
+    assert rejection_text("en", caught.value)
 
 
 @pytest.mark.parametrize("depth", [50, 150, 400, 900, 2000, 100_000])
@@ -296,7 +296,7 @@ def test_any_payload_is_a_command_or_a_bad_command_that_can_be_told(payload, con
                 status=Status.REJECTED,
                 code=bad.code,
                 time=0,
-                message=explain(language, bad),
+                message=rejection_text(language, bad),
             )
             assert json.loads(encode(result_body(result, "home")))["message"]
     else:
@@ -316,7 +316,7 @@ def test_any_request_has_fields_that_can_be_echoed_or_is_a_bad_request_that_can_
         fields = read_request(payload)
     except BadCommand as bad:
         assert bad.code in REQUEST_CODES
-        answer = answer_error(bad.code, explain("zh", bad), None)
+        answer = answer_error(bad.code, rejection_text("zh", bad), None)
     else:
         answer = answer_ok(fields, fields)
     assert json.loads(answer, parse_constant=no_constant)["status"] in ("ok", "error")

@@ -13,37 +13,39 @@ from hypothesis import strategies as st
 from tests.support.discovery_rules import faults
 from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.mqtt.discovery import (
-    LONGEST_NAME,
+    MAX_DISPLAY_NAME_CHARACTERS,
     Device,
-    Target,
-    announcement,
+    NotifyTarget,
     birth_topic,
     config_topic,
-    new_id,
-    shown_names,
+    discovery_config,
+    display_names,
+    entity_id,
 )
 from wx2mqtt.mqtt.topics import Topics
 
 TOPIC = config_topic("homeassistant", "home")
-WIFE = Target(user="wife", id="wife", name="老婆")
-ZHANG = Target(user="张三", id=new_id("张三"), name="张三")
+WIFE = NotifyTarget(user="wife", id="wife", name="老婆")
+ZHANG = NotifyTarget(user="张三", id=entity_id("张三"), name="张三")
 
 
-def device(*targets: Target, **more: Any) -> Device:
+def device(*targets: NotifyTarget, **more: Any) -> Device:
     wanted = {"backend": "webwx", "version": "1.2.3", "language": "en", **more}
     return Device(account="home", topics=Topics("wx"), targets=targets, **wanted)
 
 
 def body(one: Device, room: int | None = None) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(announcement(one, room).payload)
+    value: dict[str, Any] = json.loads(discovery_config(one, room).payload)
     return value
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("url", ["", "https://house.example/wx/"])
 def test_home_assistant_has_nothing_to_complain_about(language: str, url: str) -> None:
-    one = device(WIFE, ZHANG, language=language, url=url, before={"to_gone": "notify", "old": "sensor"})
-    assert faults(TOPIC, announcement(one).payload) == []
+    one = device(
+        WIFE, ZHANG, language=language, url=url, previous_components={"to_gone": "notify", "old": "sensor"}
+    )
+    assert faults(TOPIC, discovery_config(one).payload) == []
 
 
 LEVELS = st.text(
@@ -53,10 +55,10 @@ LEVELS = st.text(
 
 @given(LEVELS, st.text(max_size=300))
 def test_whatever_people_are_called_home_assistant_takes_it(level: str, name: str) -> None:
-    shown = shown_names({level: name, "other": name})[level]
-    made = announcement(device(Target(user=level, id=new_id(level), name=shown)))
+    shown = display_names({level: name, "other": name})[level]
+    made = discovery_config(device(NotifyTarget(user=level, id=entity_id(level), name=shown)))
     assert faults(TOPIC, made.payload) == []
-    assert len(shown) <= LONGEST_NAME + len(f" ({level})")
+    assert len(shown) <= MAX_DISPLAY_NAME_CHARACTERS + len(f" ({level})")
 
 
 def test_the_topics() -> None:
@@ -118,52 +120,52 @@ def test_names_are_in_the_owners_language_and_ids_are_not() -> None:
 
 
 def test_chinese_names_get_ids_in_pinyin() -> None:
-    assert new_id("老婆").startswith("lao_po_")
+    assert entity_id("老婆").startswith("lao_po_")
     notify = body(device(ZHANG))["components"][f"to_{ZHANG.id}"]
     assert notify["default_entity_id"] == "notify.wechat_home_zhang_san"
     assert notify["command_topic"] == "wx/out/张三"
 
 
 def test_a_plain_level_is_its_own_id() -> None:
-    assert new_id("wife") == "wife"
-    assert new_id("friend_1") == "friend_1"
+    assert entity_id("wife") == "wife"
+    assert entity_id("friend_1") == "friend_1"
 
 
 @pytest.mark.parametrize("level", ["Wife", "a-b", "a.b", "_a", "a__b", "😀", "  ", "张三", "é", "\ud83d"])
 def test_any_other_level_gets_digits_of_its_own(level: str) -> None:
-    made = new_id(level)
+    made = entity_id(level)
     assert made != level
-    assert made.rpartition("_")[2] == new_id(level).rpartition("_")[2]
+    assert made.rpartition("_")[2] == entity_id(level).rpartition("_")[2]
 
 
 def test_nobody_can_take_over_an_id_by_their_name() -> None:
     """A stranger who calls himself what 老婆 is spelled as gets another id."""
-    assert new_id(new_id("老婆")) != new_id("老婆")
-    assert new_id("deadbeef") != "deadbeef"
+    assert entity_id(entity_id("老婆")) != entity_id("老婆")
+    assert entity_id("deadbeef") != "deadbeef"
 
 
 def test_an_id_that_is_taken_is_given_to_nobody_else() -> None:
-    taken = {new_id("老婆")}
-    assert new_id("老婆", taken) not in taken
-    assert new_id("wife", {"wife"}) != "wife"
+    taken = {entity_id("老婆")}
+    assert entity_id("老婆", taken) not in taken
+    assert entity_id("wife", {"wife"}) != "wife"
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=20))
 def test_no_two_people_have_the_same_id(levels: list[str]) -> None:
     ids: dict[str, str] = {}
     for level in levels:
-        ids[level] = new_id(level, ids.values())
+        ids[level] = entity_id(level, ids.values())
     assert len(set(ids.values())) == len(levels)
 
 
 def test_people_who_are_called_alike_are_told_apart() -> None:
-    names = shown_names({"a": "张三", "b": "张三", "c": "李四", "d": " \n", "e": "a\u202eb\nc"})
+    names = display_names({"a": "张三", "b": "张三", "c": "李四", "d": " \n", "e": "a\u202eb\nc"})
     assert names == {"a": "张三 (a)", "b": "张三 (b)", "c": "李四", "d": "d", "e": "ab c"}
 
 
 def test_what_is_no_longer_exposed_is_taken_back() -> None:
-    first = announcement(device(WIFE, ZHANG))
-    second = announcement(device(WIFE, before=first.components))
+    first = discovery_config(device(WIFE, ZHANG))
+    second = discovery_config(device(WIFE, previous_components=first.components))
     components = json.loads(second.payload)["components"]
     assert components[f"to_{ZHANG.id}"] == {"platform": "notify"}
     assert components["to_wife"]["command_topic"] == "wx/out/wife"
@@ -171,43 +173,43 @@ def test_what_is_no_longer_exposed_is_taken_back() -> None:
 
 
 def test_who_comes_back_is_the_same_one() -> None:
-    first = announcement(device(ZHANG))
-    without = announcement(device(before=first.components))
-    assert body(device(ZHANG, before=without.components)) == body(device(ZHANG))
+    first = discovery_config(device(ZHANG))
+    without = discovery_config(device(previous_components=first.components))
+    assert body(device(ZHANG, previous_components=without.components)) == body(device(ZHANG))
 
 
-MANY = [Target(user=f"好友{n}", id=new_id(f"好友{n}"), name=f"好友{n}") for n in range(500)]
+MANY = [NotifyTarget(user=f"好友{n}", id=entity_id(f"好友{n}"), name=f"好友{n}") for n in range(500)]
 
 
 def test_500_people_are_one_message_made_in_less_than_a_second() -> None:
     one = device(*MANY)
     begun = time.perf_counter()
-    made = announcement(one)
+    made = discovery_config(one)
     assert time.perf_counter() - begun < 1
     assert faults(TOPIC, made.payload) == []
-    assert made.left_out == ()
+    assert made.omitted == ()
 
 
 @pytest.mark.parametrize("room", [9_000, 20_000, 128_000, 250_000])
 def test_as_many_as_fit_are_announced_and_the_others_are_named(room: int) -> None:
-    made = announcement(device(*MANY, before={"to_gone": "notify"}), room)
-    kept = len(MANY) - len(made.left_out)
+    made = discovery_config(device(*MANY, previous_components={"to_gone": "notify"}), room)
+    kept = len(MANY) - len(made.omitted)
     assert room - 800 < len(made.payload) <= room
-    assert made.left_out == tuple(one.user for one in MANY[kept:])
+    assert made.omitted == tuple(one.user for one in MANY[kept:])
     assert faults(TOPIC, made.payload) == []
     assert {f"to_{one.id}" for one in MANY} < made.components.keys()
 
 
 def test_what_fits_to_the_byte_is_announced_whole() -> None:
     one = device(*MANY[:20])
-    size = len(announcement(one).payload)
-    assert announcement(one, size).left_out == ()
-    assert announcement(one, size - 1).left_out == (MANY[19].user,)
+    size = len(discovery_config(one).payload)
+    assert discovery_config(one, size).omitted == ()
+    assert discovery_config(one, size - 1).omitted == (MANY[19].user,)
 
 
 def test_without_room_for_anybody_the_account_itself_is_announced() -> None:
-    made = announcement(device(*MANY[:3]), 10)
-    assert len(made.left_out) == 3
+    made = discovery_config(device(*MANY[:3]), 10)
+    assert len(made.omitted) == 3
     assert json.loads(made.payload) == body(device())
 
 
@@ -215,9 +217,9 @@ def test_without_room_for_anybody_the_account_itself_is_announced() -> None:
 
 
 @pytest.mark.parametrize("windows", [(WIFE,), (WIFE, ZHANG)])
-def test_who_takes_messages_only_for_a_while_has_sensors_for_it(windows: tuple[Target, ...]) -> None:
+def test_who_takes_messages_only_for_a_while_has_sensors_for_it(windows: tuple[NotifyTarget, ...]) -> None:
     one = device(WIFE, ZHANG, backend="ilink", windows=windows)
-    assert faults(TOPIC, announcement(one).payload) == []
+    assert faults(TOPIC, discovery_config(one).payload) == []
     components = body(one)["components"]
     for target in windows:
         would, left, until = (components[f"{key}_{target.id}"] for key in ("window", "left", "until"))

@@ -12,13 +12,13 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from wx2mqtt.mqtt.link import Publication
+from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import (
-    Unreadable,
-    number,
+    MalformedPacket,
     pack_properties,
     read_puback,
     read_publish,
+    read_varint,
     short_packet,
     wire_size,
 )
@@ -33,7 +33,7 @@ def counted(data: bytes) -> bytes:
 
 
 def publish(topic: bytes, mid: int, properties: bytes, payload: bytes) -> bytes:
-    return counted(topic) + mid.to_bytes(2, "big") + number(len(properties)) + properties + payload
+    return counted(topic) + mid.to_bytes(2, "big") + read_varint(len(properties)) + properties + payload
 
 
 @given(
@@ -61,7 +61,7 @@ def test_a_correlation_that_no_packet_can_hold_is_refused():
 
 @given(st.integers(0, 268_435_455))
 def test_a_number_has_the_length_that_mqtt_gives_it(value):
-    packed = number(value)
+    packed = read_varint(value)
     assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(packed)) == value
     assert len(packed) == 1 + (value > 127) + (value > 16383) + (value > 2097151)
 
@@ -70,7 +70,7 @@ def test_a_number_has_the_length_that_mqtt_gives_it(value):
 def test_the_size_is_that_of_the_whole_packet(payload):
     properties = pack_properties(Publication(topic="t", payload=b"", content_type="text/plain"))
     body = counted(b"wx/in/a") + b"\0\1" + properties + b"x" * payload
-    assert wire_size(b"wx/in/a", b"x" * payload, properties) == 1 + len(number(len(body))) + len(body)
+    assert wire_size(b"wx/in/a", b"x" * payload, properties) == 1 + len(read_varint(len(body))) + len(body)
 
 
 @given(
@@ -142,14 +142,14 @@ def test_an_impossible_topic_is_none(topic):
     ],
 )
 def test_damaged_properties_leave_the_packet_id(body):
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(MalformedPacket) as caught:
         read_publish(0x32, body, properties=True)
     assert caught.value.mid == 5
 
 
 @given(st.integers(0, 15), st.binary(max_size=60), st.booleans())
 def test_no_bytes_raise_anything_but_unreadable(flags, body, properties):
-    with contextlib.suppress(Unreadable):
+    with contextlib.suppress(MalformedPacket):
         read_publish(0x30 | flags, body, properties=properties)
 
 
@@ -157,7 +157,7 @@ def test_no_bytes_raise_anything_but_unreadable(flags, body, properties):
 def test_a_puback_is_read_or_unreadable(body):
     try:
         mid, code, said = read_puback(body)
-    except Unreadable:
+    except MalformedPacket:
         assert len(body) < 2
     else:
         assert mid == int.from_bytes(body[:2], "big")
@@ -167,7 +167,7 @@ def test_a_puback_is_read_or_unreadable(body):
 
 def test_a_puback_that_says_no_says_why():
     reason = b"\x1f" + counted(b"no right")
-    assert read_puback(b"\0\5\x87" + number(len(reason)) + reason) == (5, 0x87, "no right")
+    assert read_puback(b"\0\5\x87" + read_varint(len(reason)) + reason) == (5, 0x87, "no right")
     assert read_puback(b"\0\5\x87\x09") == (5, 0x87, "")
 
 

@@ -1,4 +1,4 @@
-"""What is published, byte for byte (DESIGN 4, 4.1)."""
+"""What is published, byte for byte."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, Message, Result, Status
 from wx2mqtt.mqtt.payloads import (
-    LAST_TEXT,
-    PLAIN_TEXT,
+    MAX_LAST_TEXT_CHARACTERS,
+    MAX_PLAIN_TEXT_BYTES,
     answer_error,
     answer_ok,
-    cut,
+    cut_payload,
     encode,
     event_body,
     last_body,
@@ -151,8 +151,8 @@ def test_without_a_transaction_there_is_none():
 @given(TEXTS)
 def test_last_is_the_message_with_its_text_cut_to_a_thousand_characters(text):
     whole, last = json.loads(payload(text)), json.loads(last_body(payload(text)))
-    assert last["text"] == text[:LAST_TEXT]
-    assert last.get("truncated", False) is (len(text) > LAST_TEXT)
+    assert last["text"] == text[:MAX_LAST_TEXT_CHARACTERS]
+    assert last.get("truncated", False) is (len(text) > MAX_LAST_TEXT_CHARACTERS)
     assert {**last, "text": text} | {"truncated": True} == whole | {"truncated": True}
 
 
@@ -174,7 +174,7 @@ def test_last_has_none_of_the_bytes_of_its_message():
 @given(TEXTS, st.sampled_from([Kind.TEXT, Kind.LINK]), DETAILS, st.integers(0, 6000))
 def test_what_is_cut_fits_is_marked_and_keeps_who_wrote_what_and_when(text, kind, detail, limit):
     large = payload(text, kind, detail=detail if kind is Kind.LINK else {})
-    smaller = cut(large, limit)
+    smaller = cut_payload(large, limit)
     if smaller is None:
         assert limit < 500  # what names a message needs no more
         return
@@ -188,7 +188,7 @@ def test_what_is_cut_fits_is_marked_and_keeps_who_wrote_what_and_when(text, kind
 
 @given(TEXTS, st.integers(600, 6000))
 def test_no_more_of_a_text_is_cut_away_than_must_be(text, limit):
-    smaller = cut(payload(text), limit)
+    smaller = cut_payload(payload(text), limit)
     assert smaller is not None
     kept = json.loads(smaller)["text"]
     if kept == text:
@@ -199,7 +199,7 @@ def test_no_more_of_a_text_is_cut_away_than_must_be(text, limit):
 
 def test_long_details_go_before_the_text():
     large = payload("the line that a person reads", Kind.LINK, detail={"url": "x" * 5000})
-    smaller = cut(large, 2000)
+    smaller = cut_payload(large, 2000)
     assert smaller is not None
     body = json.loads(smaller)
     assert body["text"] == "the line that a person reads"
@@ -209,23 +209,23 @@ def test_long_details_go_before_the_text():
 def test_the_bytes_of_a_message_go_before_all_else():
     facts = {"state": "ready", "url": "/media/a", "path": "media/ab/abc.jpg", "width": 640}
     large = payload("[图片]", Kind.IMAGE, media={**facts, "data": "QUJD" * 1000})
-    smaller = cut(large, 1000)
+    smaller = cut_payload(large, 1000)
     assert smaller is not None
     body, whole = json.loads(smaller), json.loads(large)
     assert body == {**whole, "image": facts, "truncated": True}
 
 
 def test_what_has_no_text_cannot_be_cut_further():
-    assert cut(encode({"id": "x" * 100}), 50) is None
+    assert cut_payload(encode({"id": "x" * 100}), 50) is None
 
 
 @given(TEXTS)
 def test_the_bare_text_is_as_much_as_goes_into_200_bytes_and_ends_with_a_whole_character(text):
     plain = plain_text(text).decode()
     assert text.startswith(plain)
-    assert len(plain.encode()) <= PLAIN_TEXT == 200
+    assert len(plain.encode()) <= MAX_PLAIN_TEXT_BYTES == 200
     following = text[len(plain) : len(plain) + 1]
-    assert not following or len((plain + following).encode()) > PLAIN_TEXT
+    assert not following or len((plain + following).encode()) > MAX_PLAIN_TEXT_BYTES
 
 
 def test_half_a_character_from_a_stranger_does_not_stop_the_bare_text():

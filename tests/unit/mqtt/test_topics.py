@@ -1,4 +1,4 @@
-"""One table of topics, read and written by the same hand (DESIGN 4)."""
+"""One table of topics, read and written by the same hand."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx2mqtt.mqtt.topics import (
-    LONGEST_LEVEL,
-    RESERVED,
-    TABLE,
-    OutBytes,
-    OutText,
-    OutUnknown,
-    RequestTo,
+    MAX_LEVEL_BYTES,
+    RESERVED_LEVELS,
+    TOPIC_TABLE,
+    FileTopic,
+    RequestTopic,
+    TextTopic,
     Topics,
+    UnknownTopic,
     is_level,
     response_topic_allowed,
 )
@@ -43,22 +43,22 @@ MADE = {
 
 def test_every_topic_that_is_made_stands_in_the_table():
     assert {pattern: f"wx/{pattern}" for pattern in MADE} == MADE
-    assert [topic.pattern for topic in TABLE if topic.by_bridge] == list(MADE)
+    assert [topic.pattern for topic in TOPIC_TABLE if topic.by_bridge] == list(MADE)
 
 
 def test_every_topic_begins_with_a_level_that_no_account_may_have():
-    assert {topic.pattern.split("/")[0] for topic in TABLE} <= RESERVED
+    assert {topic.pattern.split("/")[0] for topic in TOPIC_TABLE} <= RESERVED_LEVELS
 
 
 def test_what_is_retained_is_only_the_bridges_and_has_one_place():
-    retained = [topic for topic in TABLE if topic.retained]
+    retained = [topic for topic in TOPIC_TABLE if topic.retained]
     assert all(topic.by_bridge for topic in retained)
     assert {topic.pattern for topic in retained if "<" in topic.pattern} == {"window/<user>"}
 
 
 def test_all_that_may_be_retained_is_known_by_name():
     names = Topics("wx").retained(["wife", "老婆"])
-    fixed = {f"wx/{topic.pattern}" for topic in TABLE if topic.retained and "<" not in topic.pattern}
+    fixed = {f"wx/{topic.pattern}" for topic in TOPIC_TABLE if topic.retained and "<" not in topic.pattern}
     assert set(names) == {*fixed, "wx/window/wife", "wx/window/老婆"}
     assert len(names) == len(set(names))
 
@@ -66,23 +66,23 @@ def test_all_that_may_be_retained_is_known_by_name():
 @pytest.mark.parametrize(
     ("topic", "meant"),
     [
-        ("wx/out/wife", OutText("wife")),
-        ("wx/out/老婆", OutText("老婆")),
-        ("wx/out/ a b ", OutText(" a b ")),
-        ("wx/out/", OutText("")),
-        ("wx/out/wife/image", OutBytes("wife", "image")),
-        ("wx/out/wife/video", OutBytes("wife", "video")),
-        ("wx/out/wife/file/plan.pdf", OutBytes("wife", "file", "plan.pdf")),
-        ("wx/out/wife/file/..", OutBytes("wife", "file", "..")),
-        ("wx/out/wife/file", OutUnknown("wife")),
-        ("wx/out/wife/file/", OutUnknown("wife")),
-        ("wx/out/wife/file/a/b", OutUnknown("wife")),
-        ("wx/out/wife/Image", OutUnknown("wife")),
-        ("wx/out/wife/", OutUnknown("wife")),
-        ("wx/out/image", OutText("image")),
-        ("wx/bridge/request/login", RequestTo("login")),
-        ("wx/bridge/request/", RequestTo("")),
-        ("wx/bridge/request/a/b", RequestTo("a/b")),
+        ("wx/out/wife", TextTopic("wife")),
+        ("wx/out/老婆", TextTopic("老婆")),
+        ("wx/out/ a b ", TextTopic(" a b ")),
+        ("wx/out/", TextTopic("")),
+        ("wx/out/wife/image", FileTopic("wife", "image")),
+        ("wx/out/wife/video", FileTopic("wife", "video")),
+        ("wx/out/wife/file/plan.pdf", FileTopic("wife", "file", "plan.pdf")),
+        ("wx/out/wife/file/..", FileTopic("wife", "file", "..")),
+        ("wx/out/wife/file", UnknownTopic("wife")),
+        ("wx/out/wife/file/", UnknownTopic("wife")),
+        ("wx/out/wife/file/a/b", UnknownTopic("wife")),
+        ("wx/out/wife/Image", UnknownTopic("wife")),
+        ("wx/out/wife/", UnknownTopic("wife")),
+        ("wx/out/image", TextTopic("image")),
+        ("wx/bridge/request/login", RequestTopic("login")),
+        ("wx/bridge/request/", RequestTopic("")),
+        ("wx/bridge/request/a/b", RequestTopic("a/b")),
         ("wx/out", None),
         ("wx/bridge/request", None),
         ("wx/in/wife", None),
@@ -98,9 +98,9 @@ def test_what_a_topic_asks_for(topic, meant):
 @given(BASES, LEVELS, LEVELS)
 def test_a_user_is_read_as_it_was_written(base, user, name):
     topics = Topics(base)
-    assert topics.parse(f"{base}/out/{user}") == OutText(user)
-    assert topics.parse(f"{base}/out/{user}/file/{name}") == OutBytes(user, "file", name)
-    assert topics.parse(f"{base}/bridge/request/{name}") == RequestTo(name)
+    assert topics.parse(f"{base}/out/{user}") == TextTopic(user)
+    assert topics.parse(f"{base}/out/{user}/file/{name}") == FileTopic(user, "file", name)
+    assert topics.parse(f"{base}/bridge/request/{name}") == RequestTopic(name)
 
 
 @given(BASES, TOPICS)
@@ -110,15 +110,15 @@ def test_no_topic_of_anybody_is_a_fault(base, topic):
 
 @given(LEVELS)
 def test_a_name_of_a_level_is_one_unless_it_is_too_long(name):
-    assert is_level(name) is (len(name.encode()) <= LONGEST_LEVEL)
+    assert is_level(name) is (len(name.encode()) <= MAX_LEVEL_BYTES)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (LONGEST_LEVEL + 1)])
+@pytest.mark.parametrize("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (MAX_LEVEL_BYTES + 1)])
 def test_what_can_be_no_level(name):
     assert not is_level(name)
 
 
-# response topics (DESIGN 4.2)
+# response topics
 
 
 @pytest.mark.parametrize(

@@ -11,24 +11,23 @@ from unittest.mock import MagicMock
 import pytest
 from jsonschema import Draft202012Validator
 
-from wx2mqtt.bridge import judge
+from wx2mqtt.app import logs
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.deeds.table import Deeds
+from wx2mqtt.bridge.commands import validation
+from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.model import Kind
-from wx2mqtt.mqtt.topics import JSON, TABLE, OutBytes, Topics
+from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, FileTopic, Topics
 from wx2mqtt.schemas.documents import (
-    FILES,
-    PAYLOADS,
-    definitions,
+    FILE_TOPICS,
+    TOPIC_SCHEMAS,
+    all_definitions,
     messages_document,
     payload_names,
     topics_document,
 )
-from wx2mqtt.schemas.events import EVENTS
-from wx2mqtt.schemas.messages import DETAILS
-from wx2mqtt.schemas.requests import LEVELS, REQUESTS
-from wx2mqtt.schemas.shape import strict
-from wx2mqtt.service import logs
+from wx2mqtt.schemas.json_schema import strict
+from wx2mqtt.schemas.messages import EVENT_SCHEMAS, KIND_KEYS
+from wx2mqtt.schemas.requests import LOG_LEVELS, REQUEST_SCHEMAS
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
 
@@ -68,21 +67,21 @@ def test_the_schemas_are_json_schema_2020_12():
 
 
 def test_every_row_of_the_table_of_topics_has_its_payload():
-    for topic in TABLE:
+    for topic in TOPIC_TABLE:
         by_name = topic.pattern.endswith("/<name>")
-        if topic.content_type == JSON:
-            assert by_name or topic.pattern in PAYLOADS, topic.pattern
-        if topic.pattern in PAYLOADS:
-            assert PAYLOADS[topic.pattern] in payload_names()
-    assert set(payload_names()) <= definitions().keys()
+        if topic.content_type == JSON_TYPE:
+            assert by_name or topic.pattern in TOPIC_SCHEMAS, topic.pattern
+        if topic.pattern in TOPIC_SCHEMAS:
+            assert TOPIC_SCHEMAS[topic.pattern] in payload_names()
+    assert set(payload_names()) <= all_definitions().keys()
 
 
 def test_the_topics_are_those_of_the_table():
     document: Any = topics_document()
     addresses = {channel["address"]: key for key, channel in document["channels"].items()}
-    for topic in TABLE:
+    for topic in TOPIC_TABLE:
         pattern = topic.pattern.replace("<", "{").replace(">", "}")
-        names = list(REQUESTS) if "{name}" in pattern else [""]
+        names = list(REQUEST_SCHEMAS) if "{name}" in pattern else [""]
         for name in names:
             key = addresses[f"wx/{pattern.replace('{name}', name)}"]
             (operation,) = [
@@ -92,7 +91,7 @@ def test_the_topics_are_those_of_the_table():
             ]
             assert operation["action"] == ("send" if topic.by_bridge else "receive")
             assert operation["bindings"]["mqtt"]["retain"] is topic.retained
-    assert len(addresses) == len(TABLE) + 2 * (len(REQUESTS) - 1) + len(FILES)
+    assert len(addresses) == len(TOPIC_TABLE) + 2 * (len(REQUEST_SCHEMAS) - 1) + len(FILE_TOPICS)
 
 
 def test_a_channel_names_its_parameters_and_a_request_its_answer():
@@ -105,16 +104,16 @@ def test_a_channel_names_its_parameters_and_a_request_its_answer():
 
 
 def test_the_topics_for_bytes_are_those_that_the_program_reads():
-    for pattern in FILES:
+    for pattern in FILE_TOPICS:
         topic = f"wx/{pattern}".replace("<user>", "wife").replace("<name>", "a.pdf")
-        assert isinstance(Topics("wx").parse(topic), OutBytes)
+        assert isinstance(Topics("wx").parse(topic), FileTopic)
 
 
 def test_every_kind_and_every_request_is_described():
-    assert list(DETAILS) == list(Kind)
+    assert list(KIND_KEYS) == list(Kind)
     account = MagicMock()
-    account.rooms.deeds.works.return_value = Deeds.works(MagicMock())
-    assert set(REQUESTS) == {*Account._works(account), *judge.COMMANDS}
+    account.rooms.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
+    assert set(REQUEST_SCHEMAS) == {*Account._request_handlers(account), *validation.COMMAND_REQUESTS}
 
 
 def test_every_event_that_readme_tells_is_described():
@@ -126,11 +125,11 @@ def test_every_event_that_readme_tells_is_described():
         for name in re.findall(r"`(\w+)`", cell)
     }
     assert len(told) > 10
-    assert told <= set(EVENTS)
+    assert told <= set(EVENT_SCHEMAS)
 
 
 def test_the_levels_are_those_of_the_log():
-    assert set(LEVELS) == set(logs.LEVELS)
+    assert set(LOG_LEVELS) == set(logs.LEVEL_NUMBERS)
 
 
 def test_no_text_of_a_schema_is_left_empty():

@@ -9,9 +9,9 @@ from textwrap import dedent
 import pytest
 
 from wx2mqtt.errors import SettingsError
-from wx2mqtt.settings.load import Loaded, load
+from wx2mqtt.settings.loader import LoadedSettings, load
 
-Load = Callable[..., Loaded]
+Load = Callable[..., LoadedSettings]
 Faults = Callable[..., list[str]]
 
 
@@ -32,7 +32,7 @@ def config(tmp_path: Path) -> Callable[[str], Path]:
 def loaded(config: Callable[[str], Path]) -> Load:
     """Loads a text, with `WX2MQTT_` variables as keywords."""
 
-    def run(text: str = "", **env: str) -> Loaded:
+    def run(text: str = "", **env: str) -> LoadedSettings:
         return load(config(text), env)
 
     return run

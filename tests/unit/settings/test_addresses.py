@@ -24,7 +24,7 @@ from wx2mqtt.settings import addresses
     ],
 )
 def test_a_broker_may_be_this(written, used):
-    assert addresses.broker(written) == used
+    assert addresses.validate_broker_url(written) == used
 
 
 @pytest.mark.parametrize(
@@ -55,18 +55,18 @@ def test_a_broker_may_be_this(written, used):
 )
 def test_a_broker_may_not_be_this(written, words):
     with pytest.raises(ValueError, match=words.replace(".", r"\.").replace("?", r"\?")) as caught:
-        addresses.broker(written)
+        addresses.validate_broker_url(written)
     assert "geheim" not in str(caught.value)
 
 
 @given(st.text() | st.from_regex(r"(mqtt|ws|unix|http)://[ -~]*", fullmatch=True))
 def test_whatever_is_written_is_taken_or_refused_in_words(written):
     for check in (
-        addresses.broker,
-        addresses.base_url,
-        addresses.host_name,
-        addresses.listen,
-        addresses.network,
+        addresses.validate_broker_url,
+        addresses.validate_base_url,
+        addresses.validate_host_name,
+        addresses.validate_listen_address,
+        addresses.validate_network,
     ):
         try:
             check(written)
@@ -80,17 +80,17 @@ def test_whatever_is_written_is_taken_or_refused_in_words(written):
     [("http://a", "http://a"), ("https://a:1/x/", "https://a:1/x"), ("http://[::1]:8", "http://[::1]:8")],
 )
 def test_a_base_url_loses_its_last_slash(written, used):
-    assert addresses.base_url(written) == used
+    assert addresses.validate_base_url(written) == used
 
 
 @pytest.mark.parametrize("written", ["a", "ftp://a", "http://u:p@a", "http://", "http://a?b", "http://a:x"])
 def test_what_is_no_base_url_is_refused(written):
     with pytest.raises(ValueError, match=r"\w"):
-        addresses.base_url(written)
+        addresses.validate_base_url(written)
 
 
 def test_a_network_is_an_address_or_a_range():
-    assert [addresses.network(n) for n in ("10.0.0.1", "10.0.0.0/8", "fd00::/8")] == [
+    assert [addresses.validate_network(n) for n in ("10.0.0.1", "10.0.0.0/8", "fd00::/8")] == [
         "10.0.0.1",
         "10.0.0.0/8",
         "fd00::/8",
@@ -98,9 +98,12 @@ def test_a_network_is_an_address_or_a_range():
 
 
 def test_where_to_listen_is_an_address_and_a_port():
-    assert addresses.listen_parts(addresses.listen("127.0.0.1:8099")) == ("127.0.0.1", 8099)
-    assert addresses.listen_parts(addresses.listen("[::1]:0")) == ("::1", 0)
-    assert addresses.listen("localhost:1") == "localhost:1"
+    assert addresses.split_listen_address(addresses.validate_listen_address("127.0.0.1:8099")) == (
+        "127.0.0.1",
+        8099,
+    )
+    assert addresses.split_listen_address(addresses.validate_listen_address("[::1]:0")) == ("::1", 0)
+    assert addresses.validate_listen_address("localhost:1") == "localhost:1"
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,7 @@ def test_where_to_listen_is_an_address_and_a_port():
 )
 def test_what_is_no_place_to_listen_is_refused(written):
     with pytest.raises(ValueError, match=r"\w"):
-        addresses.listen(written)
+        addresses.validate_listen_address(written)
 
 
 def test_only_this_machine_reaches_loopback():
@@ -117,10 +120,10 @@ def test_only_this_machine_reaches_loopback():
 
 
 def test_the_path_of_a_page_begins_with_a_slash_and_ends_without():
-    assert [addresses.url_path(p) for p in ("/", "/a", "/a/b/")] == ["/", "/a", "/a/b"]
+    assert [addresses.validate_url_path(p) for p in ("/", "/a", "/a/b/")] == ["/", "/a", "/a/b"]
 
 
 @pytest.mark.parametrize("written", ["", "a", "//a", "/a b", "/a?b", "/../a", "/a\\b"])
 def test_what_is_no_path_of_a_page_is_refused(written):
     with pytest.raises(ValueError, match="must be a path"):
-        addresses.url_path(written)
+        addresses.validate_url_path(written)

@@ -9,16 +9,16 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from wx2mqtt.settings.example import WIDTH, example
-from wx2mqtt.settings.load import load
+from wx2mqtt.settings.example import LINE_WIDTH, example_text
+from wx2mqtt.settings.key_tree import walk
+from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings, json_schema
-from wx2mqtt.settings.shape import walk
 
 SHIPPED = Path(__file__).parents[3] / "config" / "wx2mqtt.yaml"
 
 
 def test_the_shipped_example_is_what_the_schema_says():
-    assert SHIPPED.read_text() == example(), "write it anew: see `example` in settings/example.py"
+    assert SHIPPED.read_text() == example_text(), "write it anew: see `example_text` in settings/example.py"
 
 
 def test_loading_the_example_gives_exactly_the_defaults():
@@ -28,11 +28,11 @@ def test_loading_the_example_gives_exactly_the_defaults():
 
 
 def test_the_example_holds_every_key_with_a_line_that_explains_it():
-    tree = yaml.safe_load(example())
+    tree = yaml.safe_load(example_text())
     for path, key in walk():
         assert key.description, path
         if "contacts" in path:
-            assert re.search(rf"# \S+: {{{key.name}: .+}} +# ", example()) or key.name == "contacts"
+            assert re.search(rf"# \S+: {{{key.name}: .+}} +# ", example_text()) or key.name == "contacts"
             continue
         here = tree
         for part in path:
@@ -40,11 +40,11 @@ def test_the_example_holds_every_key_with_a_line_that_explains_it():
 
 
 def test_no_line_of_the_example_is_too_long():
-    assert all(len(line) <= WIDTH for line in example().splitlines())
+    assert all(len(line) <= LINE_WIDTH for line in example_text().splitlines())
 
 
 def test_the_commented_contacts_work_when_the_mark_is_taken_away(tmp_path):
-    text = re.sub(r"^( +)# (\w+: \{.+\})", r"\1\2", example(), flags=re.MULTILINE)
+    text = re.sub(r"^( +)# (\w+: \{.+\})", r"\1\2", example_text(), flags=re.MULTILINE)
     path = tmp_path / "c.yaml"
     path.write_text(text)
     contacts = load(path, {}).settings.accounts["home"].contacts
@@ -61,7 +61,7 @@ def test_the_commented_contacts_work_when_the_mark_is_taken_away(tmp_path):
 def test_the_json_schema_is_one_and_takes_the_example():
     schema = json_schema()
     Draft202012Validator.check_schema(schema)
-    data = yaml.safe_load(example())
+    data = yaml.safe_load(example_text())
     Draft202012Validator(schema).validate(data)
     data["accounts"]["home"]["contacts"] = {"wife": {"remark": "老婆"}}
     data["mqtt"]["protocol"] = 5

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from wx2mqtt.simulator import kinds
 from wx2mqtt.simulator.appkinds import APP_KINDS
 from wx2mqtt.simulator.kinds import UnknownKind, build, is_system
-from wx2mqtt.simulator.saying import Asked
-from wx2mqtt.simulator.world import Person
+from wx2mqtt.simulator.message_request import MessageDetails
+from wx2mqtt.simulator.world import WorldPerson
 
 WORDS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=40)
-AUTHOR = Person(id="a", nickname='李 "雷" & <b>')
+AUTHOR = WorldPerson(id="a", nickname='李 "雷" & <b>')
 
 
 def xml_of(fields):
@@ -49,12 +49,12 @@ XML_KINDS = sorted(
 @pytest.mark.parametrize("kind", XML_KINDS)
 @pytest.mark.parametrize("text", ["", "a < b & \"c\" 'd'"])
 def test_xml_is_well_formed_whatever_was_written(kind: str, language, text: str):
-    xml_of(build(kind, text, 77, AUTHOR, Asked(language=language)))
+    xml_of(build(kind, text, 77, AUTHOR, MessageDetails(language=language)))
 
 
 @pytest.mark.parametrize("kind", sorted(APP_KINDS))
 def test_an_app_message_has_its_title_in_the_xml_and_in_the_entry(kind: str):
-    fields = build(kind, "a & <b>", 77, AUTHOR, Asked(language="zh_CN"))
+    fields = build(kind, "a & <b>", 77, AUTHOR, MessageDetails(language="zh_CN"))
     assert fields["FileName"] == "a &amp; &lt;b&gt;"
     message = xml_of(fields).find("appmsg")
     assert message.findtext("title") == "a & <b>"
@@ -64,7 +64,9 @@ def test_an_app_message_has_its_title_in_the_xml_and_in_the_entry(kind: str):
 @given(WORDS, WORDS, WORDS)
 def test_a_quote_keeps_all_that_people_wrote(text: str, name: str, quoted: str):
     detail = {"refer_name": name, "refer_text": quoted}
-    message = xml_of(build("quote", text, 77, AUTHOR, Asked(language="zh_CN", detail=detail))).find("appmsg")
+    message = xml_of(build("quote", text, 77, AUTHOR, MessageDetails(language="zh_CN", values=detail))).find(
+        "appmsg"
+    )
     assert message.findtext("title") == text
     assert message.findtext("refermsg/displayname") == name
     assert message.findtext("refermsg/content") == quoted
@@ -72,29 +74,29 @@ def test_a_quote_keeps_all_that_people_wrote(text: str, name: str, quoted: str):
 
 @given(WORDS)
 def test_a_transfer_keeps_its_memo_within_cdata(memo: str):
-    fields = build("app_transfer", "", 77, AUTHOR, Asked(language="zh_CN", detail={"memo": memo}))
+    fields = build("app_transfer", "", 77, AUTHOR, MessageDetails(language="zh_CN", values={"memo": memo}))
     assert xml_of(fields).findtext("appmsg/wcpayinfo/pay_memo") == memo.replace("]]>", "")
 
 
 def test_a_file_has_what_is_needed_to_fetch_it():
-    fields = build("file", "报告.pdf", 77, AUTHOR, Asked(language="zh_CN", detail={"size": 12}))
+    fields = build("file", "报告.pdf", 77, AUTHOR, MessageDetails(language="zh_CN", values={"size": 12}))
     assert (fields["FileName"], fields["FileSize"]) == ("报告.pdf", "12")
     assert fields["MediaId"]
     assert fields["EncryFileName"]
 
 
 def test_a_store_sticker_has_no_content():
-    assert build("store_sticker", "", 1, AUTHOR, Asked(language="zh_CN"))["Content"] == ""
+    assert build("store_sticker", "", 1, AUTHOR, MessageDetails(language="zh_CN"))["Content"] == ""
 
 
 def test_an_unknown_kind_is_refused_with_the_list_of_all():
     for kind in ("strange", "system:strange"):
         with pytest.raises(UnknownKind, match=r"there are: .*app_text.*text"):
-            build(kind, "", 1, AUTHOR, Asked(language="zh_CN"))
+            build(kind, "", 1, AUTHOR, MessageDetails(language="zh_CN"))
 
 
 def test_wechats_own_words_are_what_the_phone_shows():
-    asked = Asked(language="en_US", detail={"b": "Bob"})
+    asked = MessageDetails(language="en_US", values={"b": "Bob"})
     assert (
         kinds.on_the_phone("system:invited", "", AUTHOR, asked)
         == f'"{AUTHOR.nickname}" invited "Bob" to the group chat'
@@ -106,7 +108,9 @@ def test_wechats_own_words_are_what_the_phone_shows():
 
 
 def test_an_invitation_has_its_members_beside_the_sentence():
-    message = xml_of(build("member_invited", "", 77, AUTHOR, Asked(language="zh_CN", detail={"b": "甲、乙"})))
+    message = xml_of(
+        build("member_invited", "", 77, AUTHOR, MessageDetails(language="zh_CN", values={"b": "甲、乙"}))
+    )
     names = [[one.findtext("nickname") for one in link.iter("member")] for link in message.iter("link")]
     assert names == [[AUTHOR.nickname], ["甲", "乙"]]
 

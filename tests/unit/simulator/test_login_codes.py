@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator.login import OPEN, Act, CannotDo, Code, Codes, State
+from wx2mqtt.simulator.login import OPEN, CannotDo, Code, CodeAction, Codes, CodeState
 
 
 def a_code(*, push: bool = False, lifetime: float = 60) -> Code:
@@ -17,53 +17,65 @@ def a_code(*, push: bool = False, lifetime: float = 60) -> Code:
 
 def test_scan_confirm_use():
     code = a_code()
-    for act, state in ((Act.SCAN, State.SCANNED), (Act.CONFIRM, State.CONFIRMED), (Act.USE, State.USED)):
-        code.do(act)
-        assert code.look() is state
+    for act, state in (
+        (CodeAction.SCAN, CodeState.SCANNED),
+        (CodeAction.CONFIRM, CodeState.CONFIRMED),
+        (CodeAction.USE, CodeState.USED),
+    ):
+        code.apply(act)
+        assert code.current_state() is state
 
 
-@pytest.mark.parametrize("acts", [[Act.CONFIRM], [Act.USE], [Act.SCAN, Act.SCAN], [Act.EXPIRE, Act.SCAN]])
-def test_what_cannot_be_is_refused_and_changes_nothing(acts: list[Act]):
+@pytest.mark.parametrize(
+    "acts",
+    [
+        [CodeAction.CONFIRM],
+        [CodeAction.USE],
+        [CodeAction.SCAN, CodeAction.SCAN],
+        [CodeAction.EXPIRE, CodeAction.SCAN],
+    ],
+)
+def test_what_cannot_be_is_refused_and_changes_nothing(acts: list[CodeAction]):
     code = a_code()
     for act in acts[:-1]:
-        code.do(act)
+        code.apply(act)
     before = code.state
     with pytest.raises(CannotDo, match=f"cannot {acts[-1]} a code that is {before}"):
-        code.do(acts[-1])
+        code.apply(acts[-1])
     assert code.state is before
 
 
 def test_a_push_code_is_confirmed_without_a_scan():
     code = a_code(push=True)
-    code.do(Act.CONFIRM)
-    assert code.look() is State.CONFIRMED
+    code.apply(CodeAction.CONFIRM)
+    assert code.current_state() is CodeState.CONFIRMED
 
 
 def test_a_cancelled_code_can_be_scanned_again():
     code = a_code()
-    for act in (Act.SCAN, Act.CANCEL, Act.SCAN):
-        code.do(act)
-    assert code.look() is State.SCANNED
+    for act in (CodeAction.SCAN, CodeAction.CANCEL, CodeAction.SCAN):
+        code.apply(act)
+    assert code.current_state() is CodeState.SCANNED
 
 
 def test_a_code_expires_by_itself_while_it_is_open():
     code = a_code(lifetime=0)
-    assert code.look() is State.EXPIRED
-    assert code.left() == 0
+    assert code.current_state() is CodeState.EXPIRED
+    assert code.seconds_left() == 0
 
 
-@given(st.lists(st.sampled_from([*Act])))
-def test_a_used_or_expired_code_never_lives_again(acts: list[Act]):
+@given(st.lists(st.sampled_from([*CodeAction])))
+def test_a_used_or_expired_code_never_lives_again(acts: list[CodeAction]):
     code = a_code()
     ended = False
     for act in acts:
         try:
-            code.do(act)
+            code.apply(act)
         except CannotDo:
             continue
         assert not ended
-        ended = code.state in (State.USED, State.EXPIRED)
-    assert (code.state in OPEN) or ended or code.state is State.CANCELLED
+        ended = code.state in (CodeState.USED, CodeState.EXPIRED)
+    assert (code.state in OPEN) or ended or code.state is CodeState.CANCELLED
 
 
 def test_codes_are_found_and_the_newest_is_last():

@@ -1,16 +1,22 @@
-"""The names and secrets of one login."""
+"""The names and secrets of one login.
+
+Keys name places in what happened (webwx 2.10, 2.11).
+"""
 
 from __future__ import annotations
 
 import random
 import re
 
-from wx2mqtt.simulator.cast import fresh_world
-from wx2mqtt.simulator.session import Session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.simulator.session import EntryKind, SimulatedSession, SyncLog, key_json, key_text
+from wx2mqtt.simulator.world import fresh_world
 
 
-def a_session(seed: int = 1) -> Session:
-    return Session(random.Random(seed), uin=7, desktop=False, base="wx.qq.com")
+def a_session(seed: int = 1) -> SimulatedSession:
+    return SimulatedSession(random.Random(seed), uin=7, desktop=False, base="wx.qq.com")
 
 
 def test_names_have_wechats_forms_and_stay_within_the_login():
@@ -54,6 +60,69 @@ def test_new_secrets_do_not_make_the_old_ones_unknown():
 
 def test_a_login_ends_once_and_for_the_first_reason():
     session = a_session()
-    session.end(1101)
-    session.end(1100)
-    assert session.over == 1101
+    session.end_with(1101)
+    session.end_with(1100)
+    assert session.ended_with == 1101
+
+
+KINDS = st.lists(st.sampled_from([*EntryKind]), max_size=60)
+
+
+def filled(kinds: list[EntryKind]) -> SyncLog:
+    log = SyncLog(born=1_700_000_000)
+    for number, kind in enumerate(kinds):
+        log.append(kind, b"%d" % number)
+    return log
+
+
+def test_keys_are_written_in_both_forms():
+    log = SyncLog(born=1_700_000_000)
+    assert key_text(log.sync_key(0)) == "1_840000000|2_840000000|3_839999956|1000_1700000000"
+    assert key_json(((1, 2),)) == b'{"Count": 1, "List": [{"Key": 1, "Val": 2}]}'
+
+
+def test_only_keys_that_were_issued_are_known():
+    log = filled([EntryKind.MESSAGE] * 3)
+    text = key_text(log.sync_key(2))
+    assert log.position(text) == 2
+    assert log.position(key_text(SyncLog(born=1_700_000_000).sync_key(1))) is None
+    assert log.position("") is None
+
+
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_no_two_places_share_a_key_and_the_two_kinds_of_key_differ(one: int, other: int):
+    log = SyncLog(born=1_700_000_000)
+    keys = {log.sync_key(one), log.check_key(one), log.sync_key(other), log.check_key(other)}
+    assert len(keys) == (2 if one == other else 4)
+
+
+@given(KINDS, st.integers(1, 20))
+def test_following_the_keys_brings_everything_once_and_in_order(kinds: list[EntryKind], most: int):
+    log = filled(kinds)
+    place, seen = 0, []
+    while True:
+        found = log.after(place, most)
+        assert found.start == place
+        assert found.more is (found.end < log.head)
+        seen += [*found.messages, *found.changed, *found.deleted]
+        place = found.end
+        if not found.more:
+            break
+    assert sorted(seen, key=int) == [b"%d" % number for number in range(len(kinds))]
+    assert log.selector(place) == 0
+
+
+@given(KINDS, st.integers(0, 60), st.integers(1, 20))
+def test_the_same_key_brings_the_same_again(kinds: list[EntryKind], place: int, most: int):
+    log = filled(kinds)
+    before = log.after(place, most)
+    again = log.after(place, most)
+    assert before == again
+
+
+def test_the_selector_says_what_is_waiting():
+    assert filled([EntryKind.PHONE]).selector(0) == 7
+    assert filled([EntryKind.PHONE, EntryKind.CHANGED]).selector(0) == 4
+    assert filled([EntryKind.CHANGED, EntryKind.MESSAGE]).selector(0) == 2
+    assert filled([EntryKind.DELETED]).selector(0) == 6
+    assert filled([]).selector(0) == 0

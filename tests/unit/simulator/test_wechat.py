@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.simulator.login import Act
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.speech import CannotSay, Speech, put_raw, say
+from wx2mqtt.simulator.login import CodeAction
+from wx2mqtt.simulator.session import SimulatedSession
+from wx2mqtt.simulator.speech import CannotSay, SpeechOrder, put_raw, say
 from wx2mqtt.simulator.wechat import WeChat
 
 
@@ -18,14 +18,14 @@ def wechat() -> WeChat:
     return WeChat(seed=1)
 
 
-def log_in(wechat: WeChat) -> Session:
+def log_in(wechat: WeChat) -> SimulatedSession:
     code = wechat.codes.new(desktop=False, lifetime=60)
-    code.do(Act.SCAN)
-    code.do(Act.CONFIRM)
+    code.apply(CodeAction.SCAN)
+    code.apply(CodeAction.CONFIRM)
     return wechat.log_in(code, base="wx.qq.com", desktop=False)
 
 
-def messages(session: Session) -> list[dict[str, Any]]:
+def messages(session: SimulatedSession) -> list[dict[str, Any]]:
     return [json.loads(entry) for entry in session.log.after(0, 10_000).messages]
 
 
@@ -37,7 +37,7 @@ def test_a_ticket_that_comes_again_gets_the_same_login(wechat: WeChat):
 
 def test_ids_are_above_what_a_double_can_hold_and_rise(wechat: WeChat):
     session = log_in(wechat)
-    ids = say(wechat, Speech(sender="wife", to="me", text="{n}", count=100))
+    ids = say(wechat, SpeechOrder(sender="wife", to="me", text="{n}", count=100))
     assert [message["MsgId"] for message in messages(session)] == ids
     numbers = [int(one) for one in ids]
     assert numbers == sorted(set(numbers))
@@ -47,23 +47,23 @@ def test_ids_are_above_what_a_double_can_hold_and_rise(wechat: WeChat):
 
 def test_a_count_numbers_its_texts_and_one_alone_keeps_its_braces(wechat: WeChat):
     session = log_in(wechat)
-    say(wechat, Speech(sender="wife", to="me", text="n{n}", count=2))
-    say(wechat, Speech(sender="wife", to="me", text="n{n}"))
+    say(wechat, SpeechOrder(sender="wife", to="me", text="n{n}", count=2))
+    say(wechat, SpeechOrder(sender="wife", to="me", text="n{n}"))
     assert [message["Content"] for message in messages(session)] == ["n1", "n2", "n{n}"]
 
 
 def test_the_recent_chats_follow_the_first_init_only(wechat: WeChat):
     session = log_in(wechat)
-    assert wechat.begin(session) == 0
+    assert wechat.start_session(session) == 0
     assert session.log.head == 3
-    assert wechat.begin(session) == 3
+    assert wechat.start_session(session) == 3
     assert session.log.head == 3
 
 
 def test_an_unknown_kind_reaches_nobody(wechat: WeChat):
     log_in(wechat)
     with pytest.raises(ValueError, match="no kind is named"):
-        say(wechat, Speech(sender="wife", to="me", kind="strange"))
+        say(wechat, SpeechOrder(sender="wife", to="me", kind="strange"))
     assert wechat.phone.count == 0
 
 
@@ -73,8 +73,8 @@ def test_raw_entries_need_somebody_who_is_logged_in(wechat: WeChat):
 
 
 def test_the_rate_is_counted_over_a_minute(wechat: WeChat):
-    assert [wechat.sends.full(2) for _ in range(3)] == [False, False, True]
-    assert not wechat.sends.full(0)
+    assert [wechat.sends.is_exhausted(2) for _ in range(3)] == [False, False, True]
+    assert not wechat.sends.is_exhausted(0)
 
 
 def test_the_same_seed_gives_the_same_secrets():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from wx2mqtt.simulator.cast import fresh_world
 from wx2mqtt.simulator.world import (
     BadPerson,
-    Group,
-    Person,
     PersonKind,
     UnknownPerson,
+    WorldGroup,
+    WorldPerson,
+    fresh_world,
     make_group,
     make_person,
 )
@@ -82,6 +82,6 @@ def test_people_and_groups_are_made_from_plain_values():
 def test_the_owner_cannot_be_added_and_a_group_needs_members_that_exist():
     world = fresh_world()
     with pytest.raises(BadPerson):
-        world.add(Person(id="me", nickname="another"))
+        world.add(WorldPerson(id="me", nickname="another"))
     with pytest.raises(UnknownPerson):
-        world.add(Group(id="g", nickname="g", members=["nobody"]))
+        world.add(WorldGroup(id="g", nickname="g", members=["nobody"]))

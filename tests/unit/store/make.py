@@ -5,29 +5,18 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from wx2mqtt.model import (
-    Blob,
-    ChatKind,
-    Command,
-    Handle,
-    Json,
-    MediaRef,
-    PersonId,
-    Result,
-    SendKey,
-    Status,
-)
-from wx2mqtt.store.journal import (
+from wx2mqtt.model import Blob, ChatKind, Command, Handle, Json, MediaRef, PersonId, Result, SendKey, Status
+from wx2mqtt.store.people import Person
+from wx2mqtt.store.records import (
     DeliveryMark,
+    MediaPart,
     NewCommand,
     NewEvent,
     NewMedia,
     NewMessage,
     NewPublication,
-    Part,
-    Reply,
+    ReplyTarget,
 )
-from wx2mqtt.store.people import Person
 
 
 def message(key: str, *, user: str = "wife", text: str = "开灯 ☀", topic: str = "") -> NewMessage:
@@ -63,7 +52,7 @@ def picture(
     )
 
 
-def media(media_id: str, due: int | None = 100, part: Part = Part.WHOLE) -> NewMedia:
+def media(media_id: str, due: int | None = 100, part: MediaPart = MediaPart.WHOLE) -> NewMedia:
     ref = MediaRef(locator={"MsgID": "1", "秘": "密"}, mime="image/jpeg", size=3, name="a.jpg")
     return NewMedia(id=media_id, part=part, kind="image", ref=ref, due=due)
 
@@ -86,8 +75,10 @@ def publication(topic: str = "wx/result/wife", payload: bytes = b'{"id":"a"}') -
     return NewPublication(topic=topic, payload=payload, sort="result", content_type="application/json")
 
 
-def reply(topic: str = "wx/result/wife", *, correlation: bytes | None = None, shape: str = "result") -> Reply:
-    return Reply(topic=topic, correlation=correlation, shape=shape, name="", transaction=None)
+def reply(
+    topic: str = "wx/result/wife", *, correlation: bytes | None = None, shape: str = "result"
+) -> ReplyTarget:
+    return ReplyTarget(topic=topic, correlation=correlation, shape=shape, name="", transaction=None)
 
 
 def command(
@@ -96,7 +87,7 @@ def command(
     text: str = "你好",
     person: int | None = 7,
     delivery: DeliveryMark | None = None,
-    replies: tuple[Reply, ...] | None = None,
+    replies: tuple[ReplyTarget, ...] | None = None,
     expires: int | None = 600_000,
     settled: Result | None = None,
     publications: tuple[NewPublication, ...] = (),
@@ -120,7 +111,9 @@ def command(
 
 
 def mark(mid: int, *, dup: bool = False, session: int = 1, content: str = "a") -> DeliveryMark:
-    return DeliveryMark(session=session, mid=mid, topic="wx/out/wife", digest=content.encode(), dup=dup)
+    return DeliveryMark(
+        broker_session=session, mid=mid, topic="wx/out/wife", digest=content.encode(), dup=dup
+    )
 
 
 def result(command_id: str, status: Status = Status.SENT, message_id: str | None = None) -> Result:

@@ -1,4 +1,7 @@
-"""A backup as a file: what is in it comes out again, and of what is not whole or not ours nothing counts."""
+"""A backup as a file: what is in it comes out again, and of what is not whole or not ours nothing counts.
+
+One store in the place of another: whoever opens the folder finds the old one or the new one, whole.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,37 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.make import modes
-from wx2mqtt.store.archive import FORMAT, HEAD, BadBackup, Entry, Head, measured, pack, unpack
+from wx2mqtt.store import archive
+from wx2mqtt.store.archive import (
+    DECIDED_PREFIX,
+    FORMAT_VERSION,
+    GATHERING_FOLDER,
+    HEADER_NAME,
+    MOVING_FOLDER,
+    REPLACED_PREFIX,
+    ArchiveEntry,
+    ArchiveHeader,
+    BadBackup,
+    discard_replacement,
+    measure_file,
+    read_archive,
+    replace_store,
+    start_replacement,
+    store_parts,
+    write_archive,
+)
+from wx2mqtt.store.folder import StoreFolder
 
 PICTURE = b"\xff\xd8\xff a picture"
+
+
 SHA256 = hashlib.sha256(PICTURE).hexdigest()
+
+
 MEDIA = f"media/{SHA256[:2]}/{SHA256}.jpg"
 
 
-def head(files: Mapping[str, Entry], **more: object) -> Head:
+def head(files: Mapping[str, ArchiveEntry], **more: object) -> ArchiveHeader:
     values: dict[str, object] = {
         "version": "1.2.3",
         "store": 3,
@@ -31,7 +57,7 @@ def head(files: Mapping[str, Entry], **more: object) -> Head:
         "media": True,
         "files": files,
     }
-    return Head(**{**values, **more})  # type: ignore[arg-type]
+    return ArchiveHeader(**{**values, **more})  # type: ignore[arg-type]
 
 
 def backup(folder: Path, media: bool = True) -> bytes:
@@ -43,9 +69,9 @@ def backup(folder: Path, media: bool = True) -> bytes:
     (folder / "a.jpg").write_bytes(PICTURE)
     out = io.BytesIO()
     paths = {name: folder / name for name in files}
-    count = pack(
+    count = write_archive(
         out,
-        head({name: measured(path) for name, path in paths.items()}),
+        head({name: measure_file(path) for name, path in paths.items()}),
         paths,
         [(MEDIA, folder / "a.jpg"), ("media/00/gone.jpg", folder / "gone")] if media else [],
     )
@@ -53,16 +79,18 @@ def backup(folder: Path, media: bool = True) -> bytes:
     return out.getvalue()
 
 
-def taken(data: bytes, folder: Path) -> Head:
+def taken(data: bytes, folder: Path) -> ArchiveHeader:
     folder.mkdir(mode=0o700)
-    return unpack(io.BytesIO(data), folder, lambda _: None)
+    return read_archive(io.BytesIO(data), folder, lambda _: None)
 
 
 def crafted(*members: tuple[tarfile.TarInfo | str, bytes], told: object = None) -> bytes:
     """A tar in gzip that says whatever a test wants."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
-        for member, data in ((HEAD, json.dumps(told).encode()), *members) if told is not None else members:
+        for member, data in (
+            ((HEADER_NAME, json.dumps(told).encode()), *members) if told is not None else members
+        ):
             named = tarfile.TarInfo(member) if isinstance(member, str) else member
             named.size = len(data)
             tar.addfile(named, io.BytesIO(data))
@@ -72,7 +100,7 @@ def crafted(*members: tuple[tarfile.TarInfo | str, bytes], told: object = None) 
 def telling(**more: object) -> dict[str, object]:
     """The head of a backup without files."""
     values = {"version": "9.9", "store": 3, "stream": "a", "made": "", "running": False, "media": False}
-    return {"program": "wx2mqtt", "format": FORMAT, **values, "accounts": [], "files": {}, **more}
+    return {"program": "wx2mqtt", "format": FORMAT_VERSION, **values, "accounts": [], "files": {}, **more}
 
 
 def refusal(data: bytes, folder: Path) -> BadBackup:
@@ -98,32 +126,32 @@ def test_what_goes_in_comes_out_and_is_nobody_elses(tmp_path: Path) -> None:
 
 
 def test_the_head_is_seen_before_anything_is_written(tmp_path: Path) -> None:
-    def refuse(_: Head) -> None:
+    def refuse(_: ArchiveHeader) -> None:
         raise KeyError
 
     (tmp_path / "to").mkdir()
     with pytest.raises(KeyError):
-        unpack(io.BytesIO(backup(tmp_path / "from")), tmp_path / "to", refuse)
+        read_archive(io.BytesIO(backup(tmp_path / "from")), tmp_path / "to", refuse)
     assert list((tmp_path / "to").iterdir()) == []
 
 
 def test_cut_off_anywhere_it_is_refused(tmp_path: Path) -> None:
     data = backup(tmp_path / "from")
     for number, length in enumerate([0, 1, 5, 20, *range(40, len(data), 23), len(data) - 1]):
-        assert refusal(data[:length], tmp_path / str(number)).word in {"backup_damaged", "backup_none"}
+        assert refusal(data[:length], tmp_path / str(number)).key in {"backup_damaged", "backup_none"}
 
 
 def test_with_any_byte_changed_it_is_refused(tmp_path: Path) -> None:
     data = bytearray(backup(tmp_path / "from"))
     for number, place in enumerate(range(10, len(data), 17)):
         data[place] ^= 0x55
-        assert refusal(bytes(data), tmp_path / str(number)).word.startswith("backup_")
+        assert refusal(bytes(data), tmp_path / str(number)).key.startswith("backup_")
         data[place] ^= 0x55
     taken(bytes(data), tmp_path / "whole")
 
 
 def test_what_follows_the_end_makes_it_suspicious(tmp_path: Path) -> None:
-    assert refusal(backup(tmp_path / "from") + b"more", tmp_path / "to").word == "backup_damaged"
+    assert refusal(backup(tmp_path / "from") + b"more", tmp_path / "to").key == "backup_damaged"
 
 
 @pytest.mark.parametrize(
@@ -139,7 +167,7 @@ def test_what_follows_the_end_makes_it_suspicious(tmp_path: Path) -> None:
     ids=["nothing", "text", "gzip", "zeros", "no head", "another program"],
 )
 def test_what_is_no_backup_is_told_so(data: bytes, tmp_path: Path) -> None:
-    assert refusal(data, tmp_path / "to").word in {"backup_none", "backup_damaged"}
+    assert refusal(data, tmp_path / "to").key in {"backup_none", "backup_damaged"}
 
 
 @pytest.mark.parametrize(
@@ -157,12 +185,12 @@ def test_what_is_no_backup_is_told_so(data: bytes, tmp_path: Path) -> None:
     ],
 )
 def test_a_head_that_cannot_be_read_is_damage(told: object, tmp_path: Path) -> None:
-    assert refusal(crafted(told=told), tmp_path / "to").word == "backup_damaged"
+    assert refusal(crafted(told=told), tmp_path / "to").key == "backup_damaged"
 
 
 def test_a_newer_form_is_named_with_the_version_that_made_it(tmp_path: Path) -> None:
-    newer = refusal(crafted(told=telling(format=FORMAT + 1)), tmp_path / "to")
-    assert (newer.word, newer.facts) == ("backup_newer", {"version": "9.9"})
+    newer = refusal(crafted(told=telling(format=FORMAT_VERSION + 1)), tmp_path / "to")
+    assert (newer.key, newer.facts) == ("backup_newer", {"version": "9.9"})
 
 
 def info(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
@@ -195,13 +223,13 @@ ENTRY = {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
         info("wx2mqtt.db", tarfile.FIFOTYPE),
         info("wx2mqtt.db", tarfile.CHRTYPE),
         info("people.json"),  # the head does not name it
-        info(HEAD),
+        info(HEADER_NAME),
     ],
 )
 def test_nothing_lands_where_it_does_not_belong(member: tarfile.TarInfo, tmp_path: Path) -> None:
-    names = {member.name, "wx2mqtt.db"} - {"people.json", HEAD}
+    names = {member.name, "wx2mqtt.db"} - {"people.json", HEADER_NAME}
     data = crafted((member, b""), told=telling(files=dict.fromkeys(names, ENTRY)))
-    assert refusal(data, tmp_path / "to").word == "backup_strange"
+    assert refusal(data, tmp_path / "to").key == "backup_strange"
     assert [path.name for path in tmp_path.iterdir()] == ["to"]
     assert [path for path in (tmp_path / "to").rglob("*") if path.is_file()] == []
 
@@ -210,16 +238,16 @@ def test_the_same_file_twice_is_refused(tmp_path: Path) -> None:
     once = crafted(("wx2mqtt.db", b"x"), told=telling(files={"wx2mqtt.db": ENTRY}))
     taken(once, tmp_path / "once")
     twice = crafted(("wx2mqtt.db", b"x"), ("wx2mqtt.db", b"y"), told=telling(files={"wx2mqtt.db": ENTRY}))
-    assert refusal(twice, tmp_path / "twice").word == "backup_strange"
+    assert refusal(twice, tmp_path / "twice").key == "backup_strange"
     media = crafted((MEDIA, PICTURE), (MEDIA, PICTURE), told=telling())
-    assert refusal(media, tmp_path / "media").word == "backup_strange"
+    assert refusal(media, tmp_path / "media").key == "backup_strange"
 
 
 def test_bytes_that_are_not_what_they_should_be_are_damage(tmp_path: Path) -> None:
     other = crafted(("wx2mqtt.db", b"y"), told=telling(files={"wx2mqtt.db": ENTRY}))
-    assert refusal(other, tmp_path / "other").word == "backup_damaged"
+    assert refusal(other, tmp_path / "other").key == "backup_damaged"
     longer = crafted(("wx2mqtt.db", b"x"), told=telling(files={"wx2mqtt.db": {**ENTRY, "size": 2}}))
-    assert refusal(longer, tmp_path / "longer").word == "backup_damaged"
+    assert refusal(longer, tmp_path / "longer").key == "backup_damaged"
 
 
 def test_a_picture_that_was_damaged_before_is_left_out_and_keeps_nothing_else(tmp_path: Path) -> None:
@@ -232,4 +260,129 @@ def test_a_picture_that_was_damaged_before_is_left_out_and_keeps_nothing_else(tm
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     bad = refusal(crafted(told=telling(files={"wx2mqtt.db": ENTRY})), tmp_path / "to")
-    assert (bad.word, bad.facts) == ("backup_incomplete", {"name": "wx2mqtt.db"})
+    assert (bad.key, bad.facts) == ("backup_incomplete", {"name": "wx2mqtt.db"})
+
+
+OLD = {
+    "wx2mqtt.db": "old",
+    "wx2mqtt.db-wal": "old wal",
+    "wx2mqtt.db-shm": "old shm",
+    "wx2mqtt.db.suspect": "",
+    "people.json": "old",
+    "sessions/home.json": "old",
+    "sessions/gone.json": "old",
+    "media/aa/aa.jpg": "old",
+}
+
+
+NEW = {"wx2mqtt.db": "new", "sessions/home.json": "new", "media/bb/bb.jpg": "new"}
+
+
+OTHERS = {"lock": "", "broker.db": "the broker's", "notes.txt": "mine"}
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def read(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+def store(folder: Path) -> dict[str, str]:
+    """What a bridge would find."""
+    return {
+        name: text
+        for name, text in read(folder).items()
+        if not name.startswith((REPLACED_PREFIX, "restore."))
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path, {**OLD, **OTHERS})
+    return tmp_path
+
+
+def test_the_new_store_takes_the_place_and_the_old_one_is_kept_aside(folder: Path) -> None:
+    write(start_replacement(folder), NEW)
+    replaced = replace_store(folder)
+    assert replaced is not None
+    assert store(folder) == {**NEW, **OTHERS}
+    assert read(replaced) == OLD
+    assert replaced.stat().st_mode & 0o777 == 0o700
+    assert not list(folder.glob("restore.*"))
+
+
+def test_where_there_was_none_nothing_is_kept(tmp_path: Path) -> None:
+    write(tmp_path, OTHERS)
+    write(start_replacement(tmp_path), NEW)
+    assert replace_store(tmp_path) is None
+    assert read(tmp_path) == {**NEW, **OTHERS}
+
+
+def test_what_is_not_decided_is_forgotten_at_the_next_opening(folder: Path) -> None:
+    write(start_replacement(folder), NEW)
+    StoreFolder.open(folder).close()
+    assert {**read(folder), "lock": ""} == {**OLD, **OTHERS}
+
+
+def test_to_gather_again_begins_with_nothing(folder: Path) -> None:
+    write(start_replacement(folder), NEW)
+    assert list(start_replacement(folder).iterdir()) == []
+    discard_replacement(folder)
+    assert not (folder / GATHERING_FOLDER).exists()
+
+
+def test_what_belongs_to_others_is_no_part_of_a_store(tmp_path: Path) -> None:
+    write(tmp_path, OTHERS)
+    assert store_parts(tmp_path) == []
+
+
+class Cut(BaseException):
+    """A power cut."""
+
+
+@pytest.mark.parametrize("steps", range(1, 40))
+def test_cut_off_after_any_step_the_next_opening_finds_one_of_both(
+    folder: Path, steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps are renames; the crash tests kill a process at each, and at each fsync."""
+    left = steps
+    rename = Path.rename
+
+    def counted(self: Path, target: Path) -> Path:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise Cut
+        return rename(self, target)
+
+    write(start_replacement(folder), NEW)
+    monkeypatch.setattr(Path, "rename", counted)
+    try:
+        replace_store(folder)
+    except Cut:
+        pass
+    else:
+        assert left > 0
+    monkeypatch.undo()
+    StoreFolder.open(folder).close()
+    found = store(folder)
+    del found["lock"], found["broker.db"], found["notes.txt"]
+    assert found == (OLD if steps == 1 else NEW)
+    assert not list(folder.glob("restore.*"))
+    kept = [read(one) for one in folder.glob(f"{REPLACED_PREFIX}*")]
+    assert kept == ([] if steps == 1 else [OLD])
+
+
+@pytest.mark.parametrize("state", [DECIDED_PREFIX + "20261125T080000Z", MOVING_FOLDER])
+def test_a_bridge_that_starts_carries_out_what_was_decided(folder: Path, state: str) -> None:
+    if state == MOVING_FOLDER:
+        for part in archive.store_parts(folder):
+            part.rename(folder.parent / f"{folder.name}-{part.name}")
+    write(folder / state, NEW)
+    StoreFolder.open(folder).close()
+    assert {**store(folder), "lock": ""} == {**NEW, **OTHERS}

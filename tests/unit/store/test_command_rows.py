@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.unit.store.make import command, reply, result
 from wx2mqtt.model import Command, Status
-from wx2mqtt.store.command_rows import command_row, new_row, replies_text, result_text, values
-from wx2mqtt.store.journal import CommandState, NewCommand, Reply
-from wx2mqtt.store.queries import queries
+from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
+from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.records import CommandState, NewCommand, ReplyTarget
 
-COLUMNS = queries("acceptance")["add"].partition("(")[2].partition(")")[0].replace("\n", "").split(",")
+COLUMNS = load_queries("acceptance")["add"].partition("(")[2].partition(")")[0].replace("\n", "").split(",")
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
@@ -23,7 +23,7 @@ json_values = st.recursive(
     max_leaves=5,
 )
 replies = st.builds(
-    Reply,
+    ReplyTarget,
     topic=st.text(),
     correlation=st.none() | st.binary(),
     shape=st.sampled_from(["result", "response"]),
@@ -47,7 +47,7 @@ def _read(new: NewCommand) -> sqlite3.Row:
     connection.row_factory = sqlite3.Row
     names = [name.strip() for name in COLUMNS]
     more = ["open", "unknown", "attempts", "held", "parts_sent", "fallback"]
-    row = (1, "home", *values(new, 5000), 0, 0, 0, "", 0, "")
+    row = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "")
     marks = ", ".join(f"? AS {name}" for name in [*names, *more])
     found: sqlite3.Row = connection.execute(f"SELECT {marks}", row).fetchone()
     connection.close()
@@ -55,7 +55,7 @@ def _read(new: NewCommand) -> sqlite3.Row:
 
 
 @given(commands, st.lists(replies, max_size=3).map(tuple))
-def test_what_is_read_is_what_was_written(asked: Command, wait: tuple[Reply, ...]) -> None:
+def test_what_is_read_is_what_was_written(asked: Command, wait: tuple[ReplyTarget, ...]) -> None:
     new = replace(command("a"), command=asked, replies=wait)
     assert command_row(_read(new)) == new_row(1, new)
 
@@ -69,7 +69,7 @@ def test_a_command_that_is_settled_at_once_is_settled() -> None:
 
 
 def test_every_field_of_a_command_is_written() -> None:
-    written = json.loads(str(values(command("a"), 0)[-1]))
+    written = json.loads(str(command_values(command("a"), 0)[-1]))
     assert set(written) == {item.name for item in fields(Command)}
 
 
@@ -83,5 +83,5 @@ def test_what_a_newer_version_wrote_is_left_out_and_what_is_missing_has_its_defa
 
 
 def test_half_a_surrogate_pair_can_be_stored() -> None:
-    assert values(command("a\ud83d", text="b\ud83d"), 0)[0] == "a?"
+    assert command_values(command("a\ud83d", text="b\ud83d"), 0)[0] == "a?"
     assert replies_text([reply("t\ud83d")]).encode()

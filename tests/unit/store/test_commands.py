@@ -10,16 +10,11 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, mark, message, picture, publication, reply, result
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Blob, PersonId, SendKey, Status
+from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import (
-    AlreadySettled,
-    CommandRow,
-    CommandState,
-    Journal,
-    NewCommand,
-    Outcome,
-)
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import AcceptOutcome, CommandRow, CommandState, NewCommand
 
 
 async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:
@@ -29,21 +24,21 @@ async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:
 
 
 async def _row(journal: Journal, command_id: str) -> CommandRow:
-    row = await journal.get(command_id)
+    row = await journal.get_command(command_id)
     assert row is not None
     return row
 
 
 async def _topics(journal: Journal) -> list[str]:
-    return [row.topic for row in await journal.waiting(0, 1000)]
+    return [row.topic for row in await journal.list_waiting(0, 1000)]
 
 
 async def test_an_accepted_command_is_what_was_given(journal: Journal) -> None:
     new = command("a", delivery=mark(1))
     (accepted,) = await journal.accept([new])
-    assert accepted.outcome is Outcome.NEW
+    assert accepted.outcome is AcceptOutcome.NEW
     assert accepted.row is not None
-    assert accepted.row == await journal.get("a")
+    assert accepted.row == await journal.get_command("a")
     assert (accepted.row.command, accepted.row.key, accepted.row.replies) == (
         new.command,
         new.key,
@@ -57,7 +52,7 @@ async def test_many_are_accepted_in_their_order(journal: Journal) -> None:
     rows = await _accept(journal, *(command(f"c{number}") for number in range(100)))
     assert [row.command_id for row in rows] == [f"c{number}" for number in range(100)]
     assert [row.id for row in rows] == sorted({row.id for row in rows})
-    assert await journal.due(1000) == rows
+    assert await journal.list_due(1000) == rows
 
 
 async def test_nothing_is_accepted_of_nothing(journal: Journal) -> None:
@@ -67,9 +62,9 @@ async def test_nothing_is_accepted_of_nothing(journal: Journal) -> None:
 async def test_the_same_id_and_content_is_a_repeat_of_the_row(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
     (again,) = await journal.accept([command("a")])
-    assert again.outcome is Outcome.REPEAT
+    assert again.outcome is AcceptOutcome.REPEAT
     assert again.row == row
-    assert len(await journal.due(10)) == 1
+    assert len(await journal.list_due(10)) == 1
 
 
 async def test_a_repeat_of_a_settled_command_brings_its_result(journal: Journal) -> None:
@@ -96,7 +91,7 @@ async def test_repeats_inside_of_one_commit_are_repeats(journal: Journal) -> Non
         [command("a"), command("a", replies=(other,)), command("a", text="x"), command("a", replies=(third,))]
     )
     assert [one.outcome for one in accepted] == [
-        Outcome.NEW, Outcome.REPEAT, Outcome.REUSED, Outcome.REPEAT
+        AcceptOutcome.NEW, AcceptOutcome.REPEAT, AcceptOutcome.REUSED, AcceptOutcome.REPEAT
     ]  # fmt: skip
     assert (await _row(journal, "a")).replies == (reply(), other, third)
 
@@ -104,7 +99,7 @@ async def test_repeats_inside_of_one_commit_are_repeats(journal: Journal) -> Non
 async def test_the_same_id_with_other_content_changes_nothing(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
     (again,) = await journal.accept([command("a", text="other", replies=(reply("x"),))])
-    assert (again.outcome, again.row) == (Outcome.REUSED, row)
+    assert (again.outcome, again.row) == (AcceptOutcome.REUSED, row)
     assert await _row(journal, "a") == row
 
 
@@ -113,8 +108,8 @@ async def test_two_accounts_may_use_the_same_id(database: Database, journal: Jou
     await other.open()
     await _accept(journal, command("a"))
     (accepted,) = await other.accept([command("a", text="other")])
-    assert accepted.outcome is Outcome.NEW
-    assert len(await journal.due(10)) == len(await other.due(10)) == 1
+    assert accepted.outcome is AcceptOutcome.NEW
+    assert len(await journal.list_due(10)) == len(await other.list_due(10)) == 1
     assert accepted.row is not None
     with pytest.raises(AlreadySettled):
         await journal.settle(accepted.row.id, result("a"), [])
@@ -125,7 +120,7 @@ async def test_a_command_that_is_settled_at_once_brings_its_publications(journal
     (row,) = await _accept(journal, command("a", settled=rejected, publications=(publication("r"),)))
     assert row.state is CommandState.SETTLED
     assert row.result == rejected
-    assert await journal.due(10) == []
+    assert await journal.list_due(10) == []
     assert await _topics(journal) == ["r"]
 
 
@@ -139,23 +134,23 @@ async def test_the_publications_of_a_repeat_are_left_to_the_caller(journal: Jour
 async def test_a_redelivery_of_a_row_is_that_row(journal: Journal) -> None:
     (row,) = await _accept(journal, command("made 1", delivery=mark(5)))
     (again,) = await journal.accept([command("made 2", delivery=mark(5, dup=True))])
-    assert (again.outcome, again.row) == (Outcome.SAME_DELIVERY, row)
-    assert len(await journal.due(10)) == 1
+    assert (again.outcome, again.row) == (AcceptOutcome.SAME_DELIVERY, row)
+    assert len(await journal.list_due(10)) == 1
 
 
 async def test_a_redelivery_in_the_same_commit_is_known_too(journal: Journal) -> None:
     first, again = await journal.accept(
         [command("made 1", delivery=mark(5)), command("made 2", delivery=mark(5, dup=True))]
     )
-    assert first.outcome is Outcome.NEW
-    assert again.outcome is Outcome.SAME_DELIVERY
+    assert first.outcome is AcceptOutcome.NEW
+    assert again.outcome is AcceptOutcome.SAME_DELIVERY
     assert again.row is not None
     assert again.row.command_id == "made 1"
 
 
 async def test_two_equal_deliveries_without_the_mark_are_two_commands(journal: Journal) -> None:
     accepted = await journal.accept([command("1", delivery=mark(5)), command("2", delivery=mark(5))])
-    assert [one.outcome for one in accepted] == [Outcome.NEW, Outcome.NEW]
+    assert [one.outcome for one in accepted] == [AcceptOutcome.NEW, AcceptOutcome.NEW]
     assert not any(one.row.duplicate_possible for one in accepted if one.row)
 
 
@@ -167,7 +162,7 @@ async def test_two_equal_deliveries_without_the_mark_are_two_commands(journal: J
 async def test_a_redelivery_of_something_else_is_new(journal: Journal, delivery: object) -> None:
     await _accept(journal, command("1", delivery=mark(5)))
     (accepted,) = await journal.accept([command("2", delivery=delivery)])  # type: ignore[arg-type]
-    assert accepted.outcome is Outcome.NEW
+    assert accepted.outcome is AcceptOutcome.NEW
     assert accepted.row is not None
     assert not accepted.row.duplicate_possible
 
@@ -175,7 +170,7 @@ async def test_a_redelivery_of_something_else_is_new(journal: Journal, delivery:
 async def test_a_redelivery_with_another_packet_id_is_executed_and_says_so(journal: Journal) -> None:
     await _accept(journal, command("1", delivery=mark(5)))
     (accepted,) = await journal.accept([command("2", delivery=mark(6, dup=True))])
-    assert accepted.outcome is Outcome.NEW
+    assert accepted.outcome is AcceptOutcome.NEW
     assert accepted.row is not None
     assert accepted.row.duplicate_possible
     assert (await _row(journal, "2")).duplicate_possible
@@ -185,7 +180,7 @@ async def test_a_packet_id_that_was_used_again_is_no_longer_the_older_row(journa
     """The broker used 5 for other content, so it had our acknowledgement of the first: this one is new."""
     await _accept(journal, command("1", delivery=mark(5)), command("2", delivery=mark(5, content="b")))
     (accepted,) = await journal.accept([command("3", delivery=mark(5, dup=True))])
-    assert accepted.outcome is Outcome.NEW
+    assert accepted.outcome is AcceptOutcome.NEW
     assert accepted.row is not None
     assert accepted.row.duplicate_possible
 
@@ -193,7 +188,7 @@ async def test_a_packet_id_that_was_used_again_is_no_longer_the_older_row(journa
 async def test_a_redelivery_with_an_id_is_a_repeat_by_its_id(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a", delivery=mark(5)))
     (again,) = await journal.accept([command("a", delivery=mark(6, dup=True))])
-    assert (again.outcome, again.row) == (Outcome.REPEAT, row)
+    assert (again.outcome, again.row) == (AcceptOutcome.REPEAT, row)
 
 
 async def test_what_is_due_comes_in_order_without_those_that_are_stuck(journal: Journal) -> None:
@@ -204,41 +199,41 @@ async def test_what_is_due_comes_in_order_without_those_that_are_stuck(journal: 
         command("c", person=2),
         command("d", person=1),
     )
-    assert await journal.due(10) == rows
-    assert await journal.due(2) == rows[:2]
-    assert [row.command_id for row in await journal.due(10, {PersonId(1)})] == ["b", "c"]
-    assert [row.command_id for row in await journal.due(10, {None, PersonId(2)})] == ["a", "d"]
+    assert await journal.list_due(10) == rows
+    assert await journal.list_due(2) == rows[:2]
+    assert [row.command_id for row in await journal.list_due(10, {PersonId(1)})] == ["b", "c"]
+    assert [row.command_id for row in await journal.list_due(10, {None, PersonId(2)})] == ["a", "d"]
 
 
 async def test_an_attempt_is_marked_and_its_end_too(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
-    await journal.begin(row.id)
+    await journal.mark_started(row.id)
     row = await _row(journal, "a")
     assert (row.open, row.attempts, row.unknown) == (True, 1, 0)
-    await journal.not_delivered(row.id)
+    await journal.mark_not_delivered(row.id)
     row = await _row(journal, "a")
     assert (row.open, row.attempts, row.unknown, row.duplicate_possible) == (False, 1, 0, False)
-    await journal.begin(row.id)
-    await journal.doubt(row.id)
+    await journal.mark_started(row.id)
+    await journal.mark_uncertain(row.id)
     row = await _row(journal, "a")
     assert (row.open, row.attempts, row.unknown, row.duplicate_possible) == (False, 2, 1, True)
 
 
 async def test_a_settled_command_has_its_result_and_its_publications(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
-    await journal.begin(row.id)
+    await journal.mark_started(row.id)
     await journal.settle(row.id, result("a", message_id="77"), [publication("r"), publication("s")])
     row = await _row(journal, "a")
     assert row.state is CommandState.SETTLED
     assert row.result == result("a", message_id="77")
     assert not row.open
-    assert await journal.due(10) == []
+    assert await journal.list_due(10) == []
     assert await _topics(journal) == ["r", "s"]
 
 
 async def test_settling_may_mark_the_next_attempt_in_the_same_commit(journal: Journal) -> None:
     a, b = await _accept(journal, command("a"), command("b"))
-    await journal.settle(a.id, result("a"), [], begin=b.id)
+    await journal.settle(a.id, result("a"), [], next_row_id=b.id)
     assert (await _row(journal, "b")).open
 
 
@@ -246,7 +241,7 @@ async def test_settling_twice_changes_nothing(journal: Journal) -> None:
     a, b = await _accept(journal, command("a"), command("b"))
     await journal.settle(a.id, result("a", message_id="1"), [publication("r")])
     with pytest.raises(AlreadySettled):
-        await journal.settle(a.id, result("a", Status.FAILED), [publication("s")], begin=b.id)
+        await journal.settle(a.id, result("a", Status.FAILED), [publication("s")], next_row_id=b.id)
     assert (await _row(journal, "a")).result == result("a", message_id="1")
     assert not (await _row(journal, "b")).open
     assert await _topics(journal) == ["r"]
@@ -256,12 +251,12 @@ async def test_a_settling_whose_next_attempt_is_settled_already_changes_nothing(
     a, b = await _accept(journal, command("a"), command("b"))
     await journal.settle(b.id, result("b"), [])
     with pytest.raises(AlreadySettled):
-        await journal.settle(a.id, result("a"), [publication("r")], begin=b.id)
+        await journal.settle(a.id, result("a"), [publication("r")], next_row_id=b.id)
     assert (await _row(journal, "a")).state is CommandState.WAITING
     assert await _topics(journal) == []
 
 
-@pytest.mark.parametrize("change", ["begin", "not_delivered", "doubt"])
+@pytest.mark.parametrize("change", ["mark_started", "mark_not_delivered", "mark_uncertain"])
 async def test_a_settled_command_has_no_more_attempts(journal: Journal, change: str) -> None:
     (row,) = await _accept(journal, command("a"))
     await journal.settle(row.id, result("a"), [])
@@ -275,17 +270,18 @@ async def test_a_settled_command_has_no_more_attempts(journal: Journal, change: 
 async def test_a_start_after_a_crash_finds_what_is_in_doubt(journal: Journal) -> None:
     rows = await _accept(journal, *(command(name) for name in "abcd"))
     a, b, c, _ = (row.id for row in rows)
-    await journal.begin(a)
-    await journal.begin(b)
-    await journal.doubt(b)
-    await journal.begin(c)
-    await journal.not_delivered(c)
+    await journal.mark_started(a)
+    await journal.mark_started(b)
+    await journal.mark_uncertain(b)
+    await journal.mark_started(c)
+    await journal.mark_not_delivered(c)
     found = {
-        row.command_id: (row.unknown, row.open, row.duplicate_possible) for row in await journal.recover()
+        row.command_id: (row.unknown, row.open, row.duplicate_possible)
+        for row in await journal.recover_attempts()
     }
     assert found == {"a": (1, False, True), "b": (1, False, True)}
-    assert [row.command_id for row in await journal.recover()] == ["a", "b"]
-    assert [row.command_id for row in await journal.due(10)] == ["a", "b", "c", "d"]
+    assert [row.command_id for row in await journal.recover_attempts()] == ["a", "b"]
+    assert [row.command_id for row in await journal.list_due(10)] == ["a", "b", "c", "d"]
 
 
 async def test_what_nobody_answered_is_known_for_a_while_after_its_end(
@@ -293,19 +289,19 @@ async def test_what_nobody_answered_is_known_for_a_while_after_its_end(
 ) -> None:
     waiting, settled, _ = await _accept(journal, *(command(name) for name in "abc"))
     for row in (waiting, settled):
-        await journal.begin(row.id)
-        await journal.doubt(row.id)
+        await journal.mark_started(row.id)
+        await journal.mark_uncertain(row.id)
     await journal.settle(settled.id, result("b", Status.UNCERTAIN), [])
-    assert [row.command_id for row in await journal.unanswered(clock.now - 1)] == ["a", "b"]
-    assert [row.command_id for row in await journal.unanswered(clock.now)] == ["a"]
+    assert [row.command_id for row in await journal.list_unanswered(clock.now - 1)] == ["a", "b"]
+    assert [row.command_id for row in await journal.list_unanswered(clock.now)] == ["a"]
 
 
 async def test_a_second_unanswered_attempt_is_counted(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
-    await journal.begin(row.id)
-    await journal.recover()
-    await journal.begin(row.id)
-    (row,) = await journal.recover()
+    await journal.mark_started(row.id)
+    await journal.recover_attempts()
+    await journal.mark_started(row.id)
+    (row,) = await journal.recover_attempts()
     assert (row.unknown, row.attempts) == (2, 2)
 
 
@@ -313,44 +309,44 @@ async def test_what_was_sent_is_known_by_the_id_that_wechat_gave(
     database: Database, journal: Journal
 ) -> None:
     (row,) = await _accept(journal, command("a"))
-    assert not await journal.sent("77")
+    assert not await journal.is_sent_message("77")
     await journal.settle(row.id, result("a", message_id="77"), [])
-    assert await journal.sent("77")
-    assert not await Journal(database, "work").sent("77")
+    assert await journal.is_sent_message("77")
+    assert not await Journal(database, "work").is_sent_message("77")
 
 
 async def test_an_unknown_id_is_nothing(journal: Journal) -> None:
-    assert await journal.get("nobody") is None
+    assert await journal.get_command("nobody") is None
 
 
 async def test_commands_are_listed_newest_first_and_in_pages(journal: Journal) -> None:
     rows = await _accept(journal, *(command(name) for name in "abcd"))
     await journal.settle(rows[1].id, result("b"), [])
-    assert [row.command_id for row in await journal.commands()] == list("dcba")
-    assert [row.command_id for row in await journal.commands("waiting")] == list("dca")
-    assert [row.command_id for row in await journal.commands(CommandState.SETTLED)] == ["b"]
-    page = await journal.commands(limit=3)
+    assert [row.command_id for row in await journal.list_commands()] == list("dcba")
+    assert [row.command_id for row in await journal.list_commands("waiting")] == list("dca")
+    assert [row.command_id for row in await journal.list_commands(CommandState.SETTLED)] == ["b"]
+    page = await journal.list_commands(limit=3)
     assert [row.command_id for row in page] == list("dcb")
-    assert [row.command_id for row in await journal.commands(before=page[-1].id)] == ["a"]
+    assert [row.command_id for row in await journal.list_commands(before=page[-1].id)] == ["a"]
 
 
 async def test_a_retry_is_a_new_command_with_its_own_key_and_time(journal: Journal) -> None:
     asked = (reply(), reply("answers/x", correlation=b"\1"), reply("resp", shape="response"))
     (row,) = await _accept(journal, command("a", replies=asked))
     await journal.settle(row.id, result("a", Status.UNCERTAIN), [])
-    again = await journal.retry("a", 50_000, SendKey("99"))
+    again = await journal.retry_command("a", 50_000, SendKey("99"))
     assert (again.command_id, again.command.id, again.key) == ("a~1", "a~1", "99")
     assert (again.accepted, again.expires) == (50_000, 50_000 + 600_000 - 1000)
     assert again.replies == (reply(),)
     assert again.state is CommandState.WAITING
-    assert await journal.due(10) == [again]
+    assert await journal.list_due(10) == [again]
     assert (await _row(journal, "a")).result == result("a", Status.UNCERTAIN)
 
 
 async def test_each_retry_gets_the_next_number(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a", expires=None))
     await journal.settle(row.id, result("a", Status.FAILED), [])
-    names = [(await journal.retry("a", 1, SendKey("9"))).command_id for _ in range(3)]
+    names = [(await journal.retry_command("a", 1, SendKey("9"))).command_id for _ in range(3)]
     assert names == ["a~1", "a~2", "a~3"]
     assert (await _row(journal, "a~1")).expires is None
 
@@ -360,14 +356,14 @@ async def test_only_what_ended_badly_is_tried_again(journal: Journal) -> None:
     await journal.settle(sent.id, result("sent"), [])
     for name, why in [("sent", "command_sent"), ("waiting", "command_waits"), ("nobody", "command_unknown")]:
         with pytest.raises(BadCommand, match=why):
-            await journal.retry(name, 1, SendKey("9"))
-    assert len(await journal.commands()) == 2
+            await journal.retry_command(name, 1, SendKey("9"))
+    assert len(await journal.list_commands()) == 2
 
 
 async def test_a_dropped_command_has_the_given_result(journal: Journal) -> None:
     await _accept(journal, command("a"))
     failed = result("a", Status.FAILED)
-    await journal.drop("a", failed, [publication("r")])
+    await journal.drop_command("a", failed, [publication("r")])
     assert (await _row(journal, "a")).result == failed
     assert await _topics(journal) == ["r"]
 
@@ -375,21 +371,21 @@ async def test_a_dropped_command_has_the_given_result(journal: Journal) -> None:
 async def test_only_what_waits_can_be_dropped(journal: Journal) -> None:
     settled, sending = await _accept(journal, command("settled"), command("sending"))
     await journal.settle(settled.id, result("settled"), [])
-    await journal.begin(sending.id)
+    await journal.mark_started(sending.id)
     for name, why in [
         ("settled", "command_settled"),
         ("sending", "command_in_flight"),
         ("nobody", "command_unknown"),
     ]:
         with pytest.raises(BadCommand, match=why):
-            await journal.drop(name, result(name, Status.FAILED), [publication("r")])
+            await journal.drop_command(name, result(name, Status.FAILED), [publication("r")])
     assert await _topics(journal) == []
 
 
 async def test_half_a_surrogate_pair_in_an_id_is_one_id(journal: Journal) -> None:
     await _accept(journal, command("a\ud83d"))
     (again,) = await journal.accept([command("a\ud83d")])
-    assert again.outcome is Outcome.REPEAT
+    assert again.outcome is AcceptOutcome.REPEAT
     assert (await _row(journal, "a\ud83d")).command_id == "a?"
 
 
@@ -404,25 +400,25 @@ async def test_the_time_of_settling_is_the_stores(journal: Journal, clock: Clock
 async def test_a_file_goes_with_its_command(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a", blob=blob("x")))
     assert row.blob == blob("x")
-    assert await journal.due(9) == [row]
+    assert await journal.list_due(9) == [row]
     (plain,) = await _accept(journal, command("b"))
     assert plain.blob is None
 
 
 async def test_a_file_that_was_fetched_later_is_attached(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
-    await journal.attach(row.id, blob("x"))
+    await journal.attach_file(row.id, blob("x"))
     assert (await _row(journal, "a")).blob == blob("x")
     await journal.settle(row.id, result("a"), [])
     with pytest.raises(AlreadySettled):
-        await journal.attach(row.id, blob("y"))
+        await journal.attach_file(row.id, blob("y"))
     assert (await _row(journal, "a")).blob == blob("x")
 
 
 async def test_a_command_that_is_tried_once_more_sends_the_same_file(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a", blob=blob("x")))
     await journal.settle(row.id, result("a", Status.FAILED), [])
-    assert (await journal.retry("a", 5000, SendKey("1"))).blob == blob("x")
+    assert (await journal.retry_command("a", 5000, SendKey("1"))).blob == blob("x")
 
 
 async def test_who_keeps_the_files_hears_of_what_was_accepted_and_attached(
@@ -433,7 +429,7 @@ async def test_who_keeps_the_files_hears_of_what_was_accepted_and_attached(
     await journal.open()
     rows = await _accept(journal, command("a", blob=blob("x")), command("b"), command("a", blob=blob("x")))
     assert told == [blob("x"), blob("x")], "also of a repeat, whose row has its own"
-    await journal.attach(rows[1].id, blob("y"))
+    await journal.attach_file(rows[1].id, blob("y"))
     assert told[2:] == [blob("y")]
 
 
@@ -443,9 +439,9 @@ async def test_an_own_message_is_whose_it_was_sent_to(journal: Journal, clock: C
     await journal.settle(sent.id, result("a", message_id="77"), [])
     await journal.settle(failed.id, result("b", Status.UNCERTAIN, message_id="78"), [])
     clock.now += 5
-    assert await journal.whose("77") == ("wife", clock.now - 5)
-    assert await journal.whose("78") is None
-    assert await journal.whose("79") is None
+    assert await journal.sent_message_target("77") == ("wife", clock.now - 5)
+    assert await journal.sent_message_target("78") is None
+    assert await journal.sent_message_target("79") is None
 
 
 async def test_an_own_message_of_the_phone_is_known_and_a_strangers_is_not(journal: Journal) -> None:
@@ -453,9 +449,9 @@ async def test_an_own_message_of_the_phone_is_known_and_a_strangers_is_not(journ
     theirs = replace(message("2"), body={"sender": {"user": "wife", "self": False}})
     system = replace(message("3"), body={"sender": None})
     await journal.record([own, theirs, system, picture("4")], NO_CHANGES, None, "")
-    assert await journal.whose("1") == ("mom", own.time)
+    assert await journal.sent_message_target("1") == ("mom", own.time)
     for other in ("2", "3", "4", "5", "\ud83d"):
-        assert await journal.whose(other) is None
+        assert await journal.sent_message_target(other) is None
 
 
 async def test_what_another_account_sent_is_no_own_message(
@@ -463,4 +459,4 @@ async def test_what_another_account_sent_is_no_own_message(
 ) -> None:
     (row,) = await _accept(journal, command("a"))
     await journal.settle(row.id, result("a", message_id="77"), [])
-    assert await Journal(database, "work", clock).whose("77") is None
+    assert await Journal(database, "work", clock).sent_message_target("77") is None

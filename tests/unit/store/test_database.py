@@ -123,7 +123,7 @@ async def test_the_loop_is_told_once_for_a_whole_group(
 async def test_a_group_has_a_limit(
     watched: Database, points: Points, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database_module, "GROUP", 3)
+    monkeypatch.setattr(database_module, "MAX_JOBS_PER_COMMIT", 3)
     first = await _held(watched, points)
     more = [asyncio.create_task(watched.write("note", note(str(number)))) for number in range(4)]
     await asyncio.sleep(0)
@@ -204,10 +204,10 @@ async def test_a_full_disk_fails_the_write_and_the_next_one_works_when_there_is_
     with pytest.raises(StoreFull, match="room"):
         await watched.write("note", note("x" * 100_000))
     assert await watched.read(notes) == ["before"]
-    assert "room" in watched.trouble
+    assert "room" in watched.last_error
     await _make_room(watched)
     await watched.write("note", note("after"))
-    assert watched.trouble == ""
+    assert watched.last_error == ""
     assert await watched.read(notes) == ["before", "after"]
 
 

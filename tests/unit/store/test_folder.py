@@ -13,29 +13,29 @@ import pytest
 from tests.unit.store.conftest import unprivileged
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store import folder as folder_module
-from wx2mqtt.store.folder import Folder, holder, resolve
+from wx2mqtt.store.folder import StoreFolder, resolve_store_path, store_holder
 
 
 def test_the_configured_folder_wins() -> None:
-    path, why = resolve(Path("/srv/wx"), {"STATE_DIRECTORY": "/var/lib/other"})
+    path, why = resolve_store_path(Path("/srv/wx"), {"STATE_DIRECTORY": "/var/lib/other"})
     assert path == Path("/srv/wx")
     assert "storage.path" in why
 
 
 def test_a_configured_folder_may_begin_with_the_home_sign() -> None:
-    path, _ = resolve(Path("~/wx"), {})
+    path, _ = resolve_store_path(Path("~/wx"), {})
     assert path == Path.home() / "wx"
 
 
 def test_systemds_folder_comes_next_and_the_first_of_several_counts() -> None:
-    path, why = resolve(None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"})
+    path, why = resolve_store_path(None, {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"})
     assert path == Path("/var/lib/a")
     assert "STATE_DIRECTORY" in why
 
 
 def test_then_an_existing_system_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path)
-    path, why = resolve(None, {"HOME": "/home/a"})
+    path, why = resolve_store_path(None, {"HOME": "/home/a"})
     assert path == tmp_path
     assert "exists" in why
 
@@ -53,13 +53,13 @@ def test_last_the_users_data_folder(
     env: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path / "none")
-    path, why = resolve(None, env)
+    path, why = resolve_store_path(None, env)
     assert path == Path(expected)
     assert "data folder" in why
 
 
 def test_a_new_folder_and_its_lock_are_for_the_owner_only(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path / "a" / "b")
+    folder = StoreFolder.open(tmp_path / "a" / "b")
     assert folder.path.stat().st_mode & 0o777 == 0o700
     assert (folder.path / "lock").stat().st_mode & 0o777 == 0o600
     folder.close()
@@ -68,35 +68,35 @@ def test_a_new_folder_and_its_lock_are_for_the_owner_only(tmp_path: Path) -> Non
 def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.mkdir(mode=0o750)
-    Folder.open(path).close()
+    StoreFolder.open(path).close()
     assert path.stat().st_mode & 0o777 == 0o750
 
 
 def test_it_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path)
+    folder = StoreFolder.open(tmp_path)
     folder.close()
     folder.close()
-    Folder.open(tmp_path).close()
+    StoreFolder.open(tmp_path).close()
 
 
 def test_nobody_holds_a_store_that_is_not_open(tmp_path: Path) -> None:
-    assert holder(tmp_path) is None
-    Folder.open(tmp_path).close()
-    assert holder(tmp_path) is None
+    assert store_holder(tmp_path) is None
+    StoreFolder.open(tmp_path).close()
+    assert store_holder(tmp_path) is None
 
 
 def test_the_holder_is_known_and_asking_does_not_take_the_lock(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path)
-    assert holder(tmp_path) == os.getpid()
-    assert holder(tmp_path) == os.getpid()
+    folder = StoreFolder.open(tmp_path)
+    assert store_holder(tmp_path) == os.getpid()
+    assert store_holder(tmp_path) == os.getpid()
     folder.close()
 
 
 HOLDS = """
 import sys
 from pathlib import Path
-from wx2mqtt.store.folder import Folder
-folder = Folder.open(Path(sys.argv[2]))
+from wx2mqtt.store.folder import StoreFolder
+folder = StoreFolder.open(Path(sys.argv[2]))
 print("open", flush=True)
 sys.stdin.read()
 """
@@ -116,78 +116,78 @@ def _other_process(path: Path) -> subprocess.Popen[str]:
 
 def test_a_second_process_is_told_who_has_the_store(tmp_path: Path) -> None:
     with _other_process(tmp_path) as other:
-        assert holder(tmp_path) == other.pid
+        assert store_holder(tmp_path) == other.pid
         with pytest.raises(StoreLocked, match=rf"process {other.pid} \(-c run\); stop it first"):
-            Folder.open(tmp_path)
+            StoreFolder.open(tmp_path)
         other.communicate()
-    Folder.open(tmp_path).close()
+    StoreFolder.open(tmp_path).close()
 
 
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     with _other_process(tmp_path) as other:
         other.send_signal(signal.SIGKILL)
         other.wait(10)
-        assert holder(tmp_path) is None
-        Folder.open(tmp_path).close()
+        assert store_holder(tmp_path) is None
+        StoreFolder.open(tmp_path).close()
 
 
 def test_a_holder_that_has_not_signed_yet_is_still_a_holder(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path)
+    folder = StoreFolder.open(tmp_path)
     (tmp_path / "lock").write_bytes(b"")
-    assert holder(tmp_path) is None
+    assert store_holder(tmp_path) is None
     with pytest.raises(StoreLocked, match="process unknown"):
-        Folder.open(tmp_path)
+        StoreFolder.open(tmp_path)
     folder.close()
 
 
 def test_a_folder_without_write_right_says_how_to_mend_it(guarded: Path) -> None:
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path") as caught:
-        Folder.open(guarded)
+        StoreFolder.open(guarded)
     assert str(guarded) in str(caught.value)
 
 
 def test_a_folder_that_cannot_be_made_says_how_to_mend_it(guarded: Path) -> None:
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
-        Folder.open(guarded / "new")
+        StoreFolder.open(guarded / "new")
 
 
 def test_a_file_in_the_way_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="a file where a folder should be"):
-        Folder.open(tmp_path / "file" / "store")
+        StoreFolder.open(tmp_path / "file" / "store")
 
 
 def test_the_folder_itself_may_not_be_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match="a file where a folder should be"):
-        Folder.open(tmp_path / "file")
+        StoreFolder.open(tmp_path / "file")
 
 
 def test_size_counts_everything_below(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path)
-    before = folder.size()
+    folder = StoreFolder.open(tmp_path)
+    before = folder.size_bytes()
     (tmp_path / "media" / "a").mkdir(parents=True)
     (tmp_path / "media" / "a" / "picture").write_bytes(bytes(5000))
     (tmp_path / "media" / "gone").symlink_to(tmp_path / "nowhere")
     link = (tmp_path / "media" / "gone").lstat().st_size
-    assert folder.size() == before + 5000 + link
+    assert folder.size_bytes() == before + 5000 + link
     folder.close()
 
 
 def test_size_leaves_out_one_folder_on_demand(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path)
-    before = folder.size()
+    folder = StoreFolder.open(tmp_path)
+    before = folder.size_bytes()
     for name in ("media", "other/media"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "picture").write_bytes(bytes(5000))
-    assert folder.size(without="media") == before + 5000
+    assert folder.size_bytes(excluded="media") == before + 5000
     folder.close()
 
 
 def test_free_is_what_the_disk_has_for_us(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path)
+    folder = StoreFolder.open(tmp_path)
     disk = os.statvfs(tmp_path)
-    assert folder.free() == pytest.approx(disk.f_bavail * disk.f_frsize, rel=0.5)
+    assert folder.free_bytes() == pytest.approx(disk.f_bavail * disk.f_frsize, rel=0.5)
     folder.close()
 
 

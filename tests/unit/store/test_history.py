@@ -16,9 +16,10 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import event, message, picture
 from wx2mqtt.store import history
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import Journal, Kept, NewMessage, Wanted
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.queries import queries
+from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.records import HistoryQuery, HistoryRow, NewMessage
 
 
 async def _record(journal: Journal, *items: NewMessage) -> None:
@@ -26,7 +27,7 @@ async def _record(journal: Journal, *items: NewMessage) -> None:
 
 
 async def _seqs(journal: Journal, **wanted: object) -> tuple[list[int], bool]:
-    kept, more = await journal.history(Wanted(**wanted))  # type: ignore[arg-type]
+    kept, more = await journal.find_messages(HistoryQuery(**wanted))  # type: ignore[arg-type]
     return [one.seq for one in kept], more
 
 
@@ -39,14 +40,17 @@ async def ten(journal: Journal) -> Journal:
 
 
 async def test_an_empty_store_has_no_history(journal: Journal) -> None:
-    assert await journal.history(Wanted()) == ([], False)
-    assert await journal.history(Wanted(since=0)) == ([], False)
+    assert await journal.find_messages(HistoryQuery()) == ([], False)
+    assert await journal.find_messages(HistoryQuery(since=0)) == ([], False)
 
 
 async def test_a_message_is_as_it_was_published(journal: Journal) -> None:
     await _record(journal, message("a"))
-    (row,) = await journal.waiting(0, 9)
-    assert await journal.history(Wanted()) == ([Kept(seq=1, message_id="id-a", payload=row.payload)], False)
+    (row,) = await journal.list_waiting(0, 9)
+    assert await journal.find_messages(HistoryQuery()) == (
+        [HistoryRow(seq=1, message_id="id-a", payload=row.payload)],
+        False,
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,12 +119,12 @@ async def test_what_was_given_up_or_is_held_is_history_too(journal: Journal) -> 
     """History cures what a broker refused; the seq must have no gaps."""
     await _record(journal, message("a"), message("b", user="mom"), picture("c", held=True))
     await journal.drop_topic("wx/in/wife", "refused")
-    await journal.set_aside([row.id for row in await journal.waiting(0, 9)], "too large")
+    await journal.set_aside([row.id for row in await journal.list_waiting(0, 9)], "too large")
     assert await _seqs(journal, since=0) == ([1, 2, 3], False)
 
 
 async def test_pruned_history_is_not_missed(ten: Journal, clock: Clock) -> None:
-    await ten.published([row.id for row in await ten.waiting(0, 5)])
+    await ten.mark_published([row.id for row in await ten.list_waiting(0, 5)])
     clock.now += 10**10
     await ten.prune(clock.now, 1, 1)
     assert await _seqs(ten, since=0, limit=2) == ([6, 7], True)
@@ -131,16 +135,16 @@ async def test_pruned_history_is_not_missed(ten: Journal, clock: Clock) -> None:
 async def test_a_search_through_many_lets_others_read_in_between(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, since: int | None
 ) -> None:
-    monkeypatch.setattr(history, "STRIDE", 10)
+    monkeypatch.setattr(history, "SCAN_BATCH_ROWS", 10)
     await _record(journal, *(message(f"k{n}", text="needle" if n in {4, 95} else "hay") for n in range(100)))
     reads = []
-    found = Journal._found
+    found = Journal._scan
 
-    def counted(journal: Journal, *arguments: object) -> list[Kept]:
+    def counted(journal: Journal, *arguments: object) -> list[HistoryRow]:
         reads.append(arguments)
         return found(journal, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Journal, "_found", counted)
+    monkeypatch.setattr(Journal, "_scan", counted)
     assert await _seqs(journal, text="needle", since=since) == ([5, 96], False)
     assert len(reads) == 10
     reads.clear()
@@ -173,7 +177,7 @@ said = st.builds(
     text=st.text("aAbä%_", max_size=4),
 )
 wanted = st.builds(
-    Wanted,
+    HistoryQuery,
     since=st.none() | st.integers(-1, 40),
     before=st.none() | st.integers(-1, 40),
     users=st.lists(st.sampled_from(["wife", "mom", "x"]), max_size=2).map(tuple),
@@ -183,7 +187,7 @@ wanted = st.builds(
 )
 
 
-def _expected(stored: list[Said], asked: Wanted) -> tuple[list[int], bool]:
+def _expected(stored: list[Said], asked: HistoryQuery) -> tuple[list[int], bool]:
     fits = [
         seq
         for seq, one in enumerate(stored, 1)
@@ -200,7 +204,7 @@ def _expected(stored: list[Said], asked: Wanted) -> tuple[list[int], bool]:
 @settings(deadline=None, max_examples=60)
 @given(st.lists(said, max_size=30), st.lists(wanted, min_size=1, max_size=8), st.integers(1, 7))
 def test_it_finds_what_reading_all_would_find(
-    tmp_path_factory: pytest.TempPathFactory, stored: list[Said], asked: list[Wanted], stride: int
+    tmp_path_factory: pytest.TempPathFactory, stored: list[Said], asked: list[HistoryQuery], stride: int
 ) -> None:
     async def check(folder: Path) -> None:
         database = await Database.open(folder / "wx2mqtt.db")
@@ -212,18 +216,18 @@ def test_it_finds_what_reading_all_would_find(
         ]
         await _record(journal, *items)
         for one in asked:
-            kept, more = await journal.history(one)
+            kept, more = await journal.find_messages(one)
             assert ([row.seq for row in kept], more) == _expected(stored, one)
         await database.close()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(history, "STRIDE", stride)
+        patch.setattr(history, "SCAN_BATCH_ROWS", stride)
         asyncio.run(check(tmp_path_factory.mktemp("history")))
 
 
 def _plan(connection: sqlite3.Connection, name: str) -> Iterator[str]:
     arguments = ["home", 1, 9, "", "", 5, *["wife"] * name.endswith("_of")]
-    statement = queries("history")[name]
+    statement = load_queries("history")[name]
     return (row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", arguments))
 
 
@@ -242,7 +246,7 @@ async def test_an_index_leads_to_what_is_asked_for(database: Database, name: str
 
 
 async def test_the_edges_are_found_without_reading_all(database: Database) -> None:
-    statement = queries("history")["edges"]
+    statement = load_queries("history")["edges"]
     plan = await database.read(
         lambda db: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", ["home"])]
     )

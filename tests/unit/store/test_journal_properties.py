@@ -17,9 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, event, mark, message, publication, result
 from wx2mqtt.model import Cursor, Status
+from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import AlreadySettled, Journal, NewCommand, NewPublication, Outcome
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import AcceptOutcome, NewCommand, NewPublication
 
 DAY = 86_400_000
 keys = st.lists(st.sampled_from([f"k{number}" for number in range(9)]), max_size=6)
@@ -112,11 +114,11 @@ class JournalMachine(RuleBasedStateMachine):
             known = self.model.commands.get(name)
             if known is None:
                 self.model.commands[name] = Asked(text)
-                assert outcome.outcome is Outcome.NEW
+                assert outcome.outcome is AcceptOutcome.NEW
             elif known.text == text:
-                assert outcome.outcome is Outcome.REPEAT
+                assert outcome.outcome is AcceptOutcome.REPEAT
             else:
-                assert outcome.outcome is Outcome.REUSED
+                assert outcome.outcome is AcceptOutcome.REUSED
             assert outcome.row is not None
             assert outcome.row.command_id == name
 
@@ -129,7 +131,7 @@ class JournalMachine(RuleBasedStateMachine):
         self.model.commands[name] = Asked("on")
         self.crash()
         (again,) = self.runner.run(self.journal.accept([self._delivered(f"{name} again", mid, dup=True)]))
-        assert again.outcome is Outcome.SAME_DELIVERY
+        assert again.outcome is AcceptOutcome.SAME_DELIVERY
         assert again.row is not None
         assert again.row.command_id == name
 
@@ -140,7 +142,7 @@ class JournalMachine(RuleBasedStateMachine):
         return names[place % len(names)]
 
     def _row(self, name: str) -> int:
-        row = self.runner.run(self.journal.get(name))
+        row = self.runner.run(self.journal.get_command(name))
         assert row is not None
         return row.id
 
@@ -148,7 +150,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(place=places)
     def begin(self, place: int) -> None:
         name = self._pick(self.model.unsettled, place)
-        self.runner.run(self.journal.begin(self._row(name)))
+        self.runner.run(self.journal.mark_started(self._row(name)))
         self.model.commands[name].open = True
         self.model.commands[name].attempts += 1
 
@@ -156,7 +158,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(place=places, lost=st.booleans())
     def end_attempt(self, place: int, lost: bool) -> None:
         name = self._pick(self.model.unsettled, place)
-        change = self.journal.doubt if lost else self.journal.not_delivered
+        change = self.journal.mark_uncertain if lost else self.journal.mark_not_delivered
         self.runner.run(change(self._row(name)))
         self.model.commands[name].open = False
         self.model.commands[name].unknown += lost
@@ -188,8 +190,8 @@ class JournalMachine(RuleBasedStateMachine):
         """PUBACKs come in any order."""
         start %= len(self.model.waiting) or 1
         names = self.model.waiting[start : start + count]
-        rows = self.runner.run(self.journal.waiting(0, 1000))[start : start + count]
-        self.runner.run(self.journal.published([row.id for row in rows]))
+        rows = self.runner.run(self.journal.list_waiting(0, 1000))[start : start + count]
+        self.runner.run(self.journal.mark_published([row.id for row in rows]))
         self.model.waiting = [name for name in self.model.waiting if name not in names]
 
     @rule(batch=keys, name=ids, wait=st.booleans())
@@ -201,10 +203,10 @@ class JournalMachine(RuleBasedStateMachine):
                 self.other.record([message(key) for key in batch], NO_CHANGES, Cursor("x"), "other"),
                 self.other.accept([command(name)]),
                 self.journal.stats(),
-                self.other.publish([publication("other")]),
+                self.other.enqueue([publication("other")]),
             )
             if wait:
-                await self.other.published([row.id for row in await self.other.waiting(0, 1000)])
+                await self.other.mark_published([row.id for row in await self.other.list_waiting(0, 1000)])
 
         self.runner.run(together())
 
@@ -237,7 +239,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._recover()
 
     def _recover(self) -> None:
-        doubtful = self.runner.run(self.journal.recover())
+        doubtful = self.runner.run(self.journal.recover_attempts())
         for one in self.model.commands.values():
             if one.open:
                 one.open, one.unknown = False, one.unknown + 1
@@ -247,7 +249,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_is_in_order_and_has_its_seq(self) -> None:
-        rows = self.runner.run(self.journal.waiting(0, 1000))
+        rows = self.runner.run(self.journal.list_waiting(0, 1000))
         assert [_name(row.payload) for row in rows] == self.model.waiting
         assert [row.id for row in rows] == sorted(row.id for row in rows)
         for row in rows:
@@ -257,9 +259,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_command_is_as_the_model_says(self) -> None:
-        due = self.runner.run(self.journal.due(1000))
+        due = self.runner.run(self.journal.list_due(1000))
         assert [row.command_id for row in due] == self.model.unsettled
-        for row in self.runner.run(self.journal.commands(limit=1000)):
+        for row in self.runner.run(self.journal.list_commands(limit=1000)):
             known = self.model.commands[row.command_id]
             assert (row.open, row.unknown, row.attempts) == (known.open, known.unknown, known.attempts)
             assert (row.result.status if row.result else None) == known.status

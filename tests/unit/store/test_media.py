@@ -12,8 +12,9 @@ from tests.unit.store.make import blob, event, media, message, picture, publicat
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import Journal, MediaRow, MediaState, NewEvent, NewMessage, Part
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewEvent, NewMessage
 
 
 async def _record(journal: Journal, *items: NewMessage | NewEvent) -> None:
@@ -21,20 +22,20 @@ async def _record(journal: Journal, *items: NewMessage | NewEvent) -> None:
 
 
 async def _row(journal: Journal, media_id: str) -> MediaRow:
-    row = await journal.media_get(media_id)
+    row = await journal.get_media(media_id)
     assert row is not None
     return row
 
 
 async def _waiting(journal: Journal) -> list[bytes]:
-    return [row.payload for row in await journal.waiting(0, 100)]
+    return [row.payload for row in await journal.list_waiting(0, 100)]
 
 
 async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) -> None:
     await _record(journal, picture("a", media("m", due=7)))
-    assert await journal.media_get("m") == MediaRow(
+    assert await journal.get_media("m") == MediaRow(
         id="m",
-        part=Part.WHOLE,
+        part=MediaPart.WHOLE,
         kind="image",
         message_id="id-a",
         user="wife",
@@ -53,14 +54,14 @@ async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) 
 async def test_a_message_that_comes_again_brings_no_second_job(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     await _record(journal, picture("a", media("n")))
-    assert [row.id for row in await journal.media_of(["id-a"])] == ["m"]
+    assert [row.id for row in await journal.media_of_messages(["id-a"])] == ["m"]
 
 
 async def test_a_batch_that_fails_leaves_no_job(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     with pytest.raises(StoreError):
         await _record(journal, picture("b", media("n")), picture("c", media("m")))
-    assert await journal.media_get("n") is None
+    assert await journal.get_media("n") is None
     assert (await journal.open()).seq == 1
 
 
@@ -71,13 +72,13 @@ async def test_half_a_letter_in_a_locator_does_not_stop_the_batch(journal: Journ
 
 
 async def test_the_first_that_is_due_is_next(journal: Journal) -> None:
-    small = media("t", due=50, part=Part.THUMBNAIL)
+    small = media("t", due=50, part=MediaPart.THUMBNAIL)
     await _record(journal, event("e"), picture("a", media("late", due=90), small), message("b"))
     await _record(journal, picture("c", media("early", due=50), media("never", due=None)))
     order = []
-    while row := await journal.media_next():
+    while row := await journal.next_media():
         order.append(row.id)
-        await journal.media_over(row.id, MediaState.FAILED, "no", ())
+        await journal.mark_media_unavailable(row.id, MediaState.FAILED, "no", ())
     assert order == ["early", "t", "late"]
 
 
@@ -85,38 +86,38 @@ async def test_an_account_sees_its_own(database: Database, journal: Journal, clo
     other = Journal(database, "work", clock)
     await other.open()
     await _record(journal, picture("a", media("m")))
-    assert await other.media_next() is None
-    assert await other.media_get("m") is None
-    assert await other.media_of(["id-a"]) == []
-    await other.media_ready("m", blob("x"), [publication()])
+    assert await other.next_media() is None
+    assert await other.get_media("m") is None
+    assert await other.media_of_messages(["id-a"]) == []
+    await other.mark_media_ready("m", blob("x"), [publication()])
     assert (await _row(journal, "m")).state is MediaState.PENDING
     assert await _waiting(other) == []
 
 
 async def test_bytes_are_found_by_message_the_thing_itself_first(journal: Journal) -> None:
-    await _record(journal, picture("a", media("ta", part=Part.THUMBNAIL), media("wa")))
-    await _record(journal, picture("b", media("wb"), media("tb", part=Part.THUMBNAIL)))
-    assert [row.id for row in await journal.media_of(["id-b", "id-x", "id-a", "id-b"])] == [
+    await _record(journal, picture("a", media("ta", part=MediaPart.THUMBNAIL), media("wa")))
+    await _record(journal, picture("b", media("wb"), media("tb", part=MediaPart.THUMBNAIL)))
+    assert [row.id for row in await journal.media_of_messages(["id-b", "id-x", "id-a", "id-b"])] == [
         "wb", "tb", "wa", "ta",
     ]  # fmt: skip
-    assert await journal.media_of([]) == []
+    assert await journal.media_of_messages([]) == []
 
 
 async def test_an_avatar_is_found_by_its_person_the_newest(journal: Journal, clock: Clock) -> None:
-    assert await journal.media_avatar("wife") is None
-    first = await journal.media_keep(media("a1", part=Part.AVATAR), "wife")
+    assert await journal.newest_avatar("wife") is None
+    first = await journal.add_media(media("a1", part=MediaPart.AVATAR), "wife")
     clock.now += 1
-    second = await journal.media_keep(media("a2", part=Part.AVATAR), "wife")
+    second = await journal.add_media(media("a2", part=MediaPart.AVATAR), "wife")
     assert (first.message_id, first.user, first.state) == ("", "wife", MediaState.PENDING)
-    assert await journal.media_avatar("wife") == second
-    assert await journal.media_avatar("mom") is None
-    assert await journal.media_of([""]) == []
+    assert await journal.newest_avatar("wife") == second
+    assert await journal.newest_avatar("mom") is None
+    assert await journal.media_of_messages([""]) == []
 
 
 async def test_a_try_that_failed_is_counted_and_put_off(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=10)))
-    await journal.media_postpone("m", 20, empty=1, why="nothing came")
-    await journal.media_postpone("m", 30, empty=0, why="WeChat does not answer")
+    await journal.postpone_media("m", 20, empty=1, why="nothing came")
+    await journal.postpone_media("m", 30, empty=0, why="WeChat does not answer")
     row = await _row(journal, "m")
     assert (row.tries, row.empty, row.due, row.why) == (2, 0, 30, "WeChat does not answer")
 
@@ -124,17 +125,17 @@ async def test_a_try_that_failed_is_counted_and_put_off(journal: Journal) -> Non
 async def test_who_waits_brings_it_forward_and_never_puts_it_off(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=100), media("n", due=None)))
     for due, expected in [(200, 100), (50, 50), (60, 50)]:
-        await journal.media_ask("m", due)
+        await journal.request_media("m", due)
         assert (await _row(journal, "m")).due == expected
-    await journal.media_ask("n", 70)
+    await journal.request_media("n", 70)
     assert (await _row(journal, "n")).due == 70
 
 
 async def test_what_was_given_up_is_tried_anew_when_somebody_asks(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
-    await journal.media_postpone("m", 20, empty=3, why="nothing came")
-    await journal.media_over("m", MediaState.FAILED, "a day is over", ())
-    await journal.media_ask("m", 500)
+    await journal.postpone_media("m", 20, empty=3, why="nothing came")
+    await journal.mark_media_unavailable("m", MediaState.FAILED, "a day is over", ())
+    await journal.request_media("m", 500)
     row = await _row(journal, "m")
     assert (row.state, row.due, row.tries, row.empty) == (MediaState.PENDING, 500, 0, 0)
 
@@ -142,45 +143,45 @@ async def test_what_was_given_up_is_tried_anew_when_somebody_asks(journal: Journ
 @pytest.mark.parametrize("state", [MediaState.GONE, MediaState.TOO_LARGE])
 async def test_what_cannot_come_is_not_tried_again(journal: Journal, state: MediaState) -> None:
     await _record(journal, picture("a", media("m")))
-    await journal.media_over("m", state, "because", ())
-    await journal.media_ask("m", 500)
+    await journal.mark_media_unavailable("m", state, "because", ())
+    await journal.request_media("m", 500)
     row = await _row(journal, "m")
     assert (row.state, row.due, row.why) == (state, None, "because")
-    assert await journal.media_next() is None
+    assert await journal.next_media() is None
 
 
 async def test_ready_and_its_event_are_one_commit(journal: Journal, clock: Clock) -> None:
     await _record(journal, picture("a", media("m")))
-    await journal.media_postpone("m", 20, empty=1, why="nothing came")
+    await journal.postpone_media("m", 20, empty=1, why="nothing came")
     clock.now += 5
-    await journal.media_ready("m", blob("x"), [publication(payload=b"ready")])
+    await journal.mark_media_ready("m", blob("x"), [publication(payload=b"ready")])
     row = await _row(journal, "m")
     assert (row.state, row.blob, row.fetched) == (MediaState.READY, blob("x"), clock.now)
     assert (row.due, row.why) == (None, "")
     assert (await _waiting(journal))[1:] == [b"ready"]
-    assert await journal.media_next() is None
+    assert await journal.next_media() is None
 
 
 async def test_what_is_told_is_told_once(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n")))
     for _ in range(2):
-        await journal.media_ready("m", blob("x"), [publication(payload=b"ready")])
-        await journal.media_over("n", MediaState.GONE, "gone", [publication(payload=b"gone")])
+        await journal.mark_media_ready("m", blob("x"), [publication(payload=b"ready")])
+        await journal.mark_media_unavailable("n", MediaState.GONE, "gone", [publication(payload=b"gone")])
     assert (await _waiting(journal))[1:] == [b"ready", b"gone"]
 
 
 async def test_nothing_is_told_of_bytes_that_nobody_knows(journal: Journal) -> None:
-    await journal.media_ready("m", blob("x"), [publication()])
-    await journal.media_over("m", MediaState.GONE, "", [publication()])
+    await journal.mark_media_ready("m", blob("x"), [publication()])
+    await journal.mark_media_unavailable("m", MediaState.GONE, "", [publication()])
     assert await _waiting(journal) == []
 
 
 async def test_ready_bytes_whose_file_is_gone_are_fetched_again_or_are_over(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n")))
     for one in ("m", "n"):
-        await journal.media_ready(one, blob("x"), ())
-    await journal.media_lost("m", 500)
-    await journal.media_over("n", MediaState.GONE, "the file is not there", ())
+        await journal.mark_media_ready(one, blob("x"), ())
+    await journal.mark_media_lost("m", 500)
+    await journal.mark_media_unavailable("n", MediaState.GONE, "the file is not there", ())
     m, n = await _row(journal, "m"), await _row(journal, "n")
     assert (m.state, m.due, m.blob) == (MediaState.PENDING, 500, None)
     assert (n.state, n.due, n.blob) == (MediaState.GONE, None, None)
@@ -191,11 +192,11 @@ async def test_who_keeps_the_files_hears_when_a_row_refers_to_one(database: Data
     journal = Journal(database, "home", clock, told.append)
     await journal.open()
     await _record(journal, picture("a", media("m")))
-    await journal.media_ready("m", blob("x"), ())
+    await journal.mark_media_ready("m", blob("x"), ())
     assert told == [blob("x")]
     await database.close()
     with pytest.raises(StoreError):
-        await journal.media_ready("m", blob("y"), ())
+        await journal.mark_media_ready("m", blob("y"), ())
     assert told == [blob("x")]
 
 
@@ -203,51 +204,57 @@ async def test_a_held_message_is_not_published_and_the_others_are(journal: Journ
     await _record(journal, message("a"), picture("b", media("m"), held=True), message("c", user="mom"))
     ids = [json.loads(payload)["id"] for payload in await _waiting(journal)]
     assert ids == ["id-a", "id-c"]
-    assert await journal.held() == [("b", "wx/in/wife", clock.now)]
+    assert await journal.held_messages() == [("b", "wx/in/wife", clock.now)]
 
 
 async def test_what_lies_behind_a_held_message_of_its_chat_waits_with_it(journal: Journal) -> None:
     await _record(journal, message("a"), picture("b", held=True), message("c"))
-    for rows in (await journal.waiting(0, 9), await journal.waiting_in("wx/in/wife", 0, 99, 9)):
+    for rows in (
+        await journal.list_waiting(0, 9),
+        await journal.list_waiting_in_topic("wx/in/wife", 0, 99, 9),
+    ):
         assert [json.loads(row.payload)["id"] for row in rows] == ["id-a"]
-    await journal.release("b", {})
-    for rows in (await journal.waiting(0, 9), await journal.waiting_in("wx/in/wife", 0, 99, 9)):
+    await journal.release_message("b", {})
+    for rows in (
+        await journal.list_waiting(0, 9),
+        await journal.list_waiting_in_topic("wx/in/wife", 0, 99, 9),
+    ):
         assert [json.loads(row.payload)["id"] for row in rows] == ["id-a", "id-b", "id-c"]
 
 
 async def test_a_held_message_has_its_seq_and_stands_in_the_history_of_last(journal: Journal) -> None:
     await _record(journal, message("a"), picture("b", media("m"), held=True))
-    assert json.loads((await journal.open()).last or b"")["seq"] == 2
+    assert json.loads((await journal.open()).last_payload or b"")["seq"] == 2
 
 
 async def test_a_message_is_let_go_with_what_came(journal: Journal) -> None:
     await _record(journal, picture("b", media("m"), held=True), message("c"))
-    await journal.release("b", {"state": "ready", "data": "aGk="})
-    first, _ = await journal.waiting(0, 100)
+    await journal.release_message("b", {"state": "ready", "data": "aGk="})
+    first, _ = await journal.list_waiting(0, 100)
     assert (first.id, first.topic) == (1, "wx/in/wife")
     body = json.loads(first.payload)
     assert body["image"] == {"state": "ready", "url": "/media/x", "data": "aGk="}
     assert list(body)[:3] == ["schema", "stream", "seq"]
-    assert await journal.held() == []
+    assert await journal.held_messages() == []
 
 
 async def test_a_message_is_let_go_unchanged(journal: Journal) -> None:
     await _record(journal, picture("b", held=True), picture("c"))
-    await journal.release("b", {})
+    await journal.release_message("b", {})
     first, second = (json.loads(payload) for payload in await _waiting(journal))
     assert first["image"] == second["image"]
 
 
 async def test_what_is_not_held_is_not_touched(journal: Journal) -> None:
     await _record(journal, picture("b", held=True))
-    await journal.release("b", {"n": 1})
-    row = (await journal.waiting(0, 9))[0]
-    await journal.published([row.id])
-    await journal.release("b", {"n": 2})
-    await journal.release("x", {"n": 2})
+    await journal.release_message("b", {"n": 1})
+    row = (await journal.list_waiting(0, 9))[0]
+    await journal.mark_published([row.id])
+    await journal.release_message("b", {"n": 2})
+    await journal.release_message("x", {"n": 2})
     assert await _waiting(journal) == []
     await _record(journal, message("z"))
-    await journal.release("z", {"n": 2})
+    await journal.release_message("z", {"n": 2})
     assert "text" not in {
         type(json.loads(payload).get("text")).__name__ for payload in await _waiting(journal)
     }
@@ -259,22 +266,22 @@ async def test_held_messages_are_held_by_the_next_life(database: Database, clock
     await _record(first, picture("b", media("m"), held=True))
     second = Journal(database, "home", clock)
     await second.open()
-    assert [key for key, _, _ in await second.held()] == ["b"]
-    await second.release("b", {})
+    assert [key for key, _, _ in await second.held_messages()] == ["b"]
+    await second.release_message("b", {})
     assert len(await _waiting(second)) == 1
 
 
 async def test_a_held_message_is_not_pruned(journal: Journal, clock: Clock) -> None:
     await _record(journal, picture("b", held=True), message("c"))
-    await journal.published([row.id for row in await journal.waiting(0, 9)])
+    await journal.mark_published([row.id for row in await journal.list_waiting(0, 9)])
     clock.now += 10**12
     assert (await journal.prune(clock.now, 0, 0)).messages == 0
     assert await journal.prune_history(0) == 0
-    assert len(await journal.held()) == 1
+    assert len(await journal.held_messages()) == 1
 
 
 async def test_what_is_to_be_fetched_is_counted(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n"), media("o", due=None)))
     assert (await journal.stats()).pending_media == 2
-    await journal.media_ready("m", blob("x"), ())
+    await journal.mark_media_ready("m", blob("x"), ())
     assert (await journal.stats()).pending_media == 1

@@ -20,10 +20,12 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, media, picture, publication, result
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import AlreadySettled, CommandState, Journal, MediaState, Outcome
-from wx2mqtt.store.media_upkeep import MediaUpkeep
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import AcceptOutcome, CommandState, MediaState
 
 DAY = 86_400_000
 numbers = st.integers(0, 7)
@@ -62,9 +64,9 @@ class MediaMachine(RuleBasedStateMachine):
         self.database = await Database.open(path / "wx2mqtt.db")
         self.blobs = Blobs(path)
         await self.blobs.open()
-        self.journal = Journal(self.database, "home", self.clock, self.blobs.referred)
+        self.journal = Journal(self.database, "home", self.clock, self.blobs.mark_referenced)
         await self.journal.open()
-        self.upkeep = MediaUpkeep(self.database, self.blobs)
+        self.upkeep = MediaRetention(self.database, self.blobs)
 
     def teardown(self) -> None:
         self.runner.run(self.database.close())
@@ -72,7 +74,7 @@ class MediaMachine(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
     def _take(self, content: bytes) -> Blob:
-        return self.runner.run(self.blobs.take(content, 1000))
+        return self.runner.run(self.blobs.store(content, 1000))
 
     @rule(number=numbers, held=st.booleans())
     def receive(self, number: int, held: bool) -> None:
@@ -87,58 +89,58 @@ class MediaMachine(RuleBasedStateMachine):
     @rule(number=numbers, content=contents)
     def ready(self, number: int, content: bytes) -> None:
         taken = self._take(content)
-        self.runner.run(self.journal.media_ready(f"m{number}", taken, [publication()]))
+        self.runner.run(self.journal.mark_media_ready(f"m{number}", taken, [publication()]))
         if self.model.jobs.get(number, MediaState.READY) is not MediaState.READY:
             self.model.jobs[number] = MediaState.READY
             self.model.told += 1
 
     @rule(number=numbers, state=st.sampled_from([MediaState.FAILED, MediaState.GONE, MediaState.TOO_LARGE]))
     def over(self, number: int, state: MediaState) -> None:
-        self.runner.run(self.journal.media_over(f"m{number}", state, "", [publication()]))
+        self.runner.run(self.journal.mark_media_unavailable(f"m{number}", state, "", [publication()]))
         if self.model.jobs.get(number) in {MediaState.PENDING, MediaState.READY}:
             self.model.jobs[number] = state
             self.model.told += 1
 
     @rule(number=numbers)
     def ask(self, number: int) -> None:
-        self.runner.run(self.journal.media_ask(f"m{number}", 5))
+        self.runner.run(self.journal.request_media(f"m{number}", 5))
         if self.model.jobs.get(number) is MediaState.FAILED:
             self.model.jobs[number] = MediaState.PENDING
 
     @rule(number=numbers)
     def lose(self, number: int) -> None:
-        self.runner.run(self.journal.media_lost(f"m{number}", 5))
+        self.runner.run(self.journal.mark_media_lost(f"m{number}", 5))
         if self.model.jobs.get(number) is MediaState.READY:
             self.model.jobs[number] = MediaState.PENDING
 
     @rule(number=numbers)
     def release(self, number: int) -> None:
-        self.runner.run(self.journal.release(str(number), {"n": 1}))
+        self.runner.run(self.journal.release_message(str(number), {"n": 1}))
         self.model.held.discard(number)
 
     @rule(number=numbers, content=st.none() | contents)
     def accept(self, number: int, content: bytes | None) -> None:
         blob = None if content is None else self._take(content)
         (accepted,) = self.runner.run(self.journal.accept([command(f"c{number}", blob=blob)]))
-        if accepted.outcome is Outcome.NEW:
+        if accepted.outcome is AcceptOutcome.NEW:
             self.model.waiting.add(number)
 
     @rule(number=numbers, content=contents)
     def attach(self, number: int, content: bytes) -> None:
-        row = self.runner.run(self.journal.get(f"c{number}"))
+        row = self.runner.run(self.journal.get_command(f"c{number}"))
         if row is None:
             return
         blob = self._take(content)
         if number in self.model.waiting:
-            self.runner.run(self.journal.attach(row.id, blob))
+            self.runner.run(self.journal.attach_file(row.id, blob))
         else:
             with pytest.raises(AlreadySettled):
-                self.runner.run(self.journal.attach(row.id, blob))
-            self.blobs.referred(blob)
+                self.runner.run(self.journal.attach_file(row.id, blob))
+            self.blobs.mark_referenced(blob)
 
     @rule(number=numbers)
     def settle(self, number: int) -> None:
-        row = self.runner.run(self.journal.get(f"c{number}"))
+        row = self.runner.run(self.journal.get_command(f"c{number}"))
         if row and row.state is CommandState.WAITING:
             self.runner.run(self.journal.settle(row.id, result(f"c{number}"), ()))
             self.model.waiting.remove(number)
@@ -146,17 +148,17 @@ class MediaMachine(RuleBasedStateMachine):
 
     @rule(content=contents)
     def take_and_forget(self, content: bytes) -> None:
-        self.blobs.referred(self._take(content))
+        self.blobs.mark_referenced(self._take(content))
 
     @rule(total=st.integers(0, 400))
     def bound(self, total: int) -> None:
-        self.runner.run(self.upkeep.bound("home", total))
+        self.runner.run(self.upkeep.enforce_limit("home", total))
         self._note_gone()
 
     @rule(wanted=st.integers(1, 400))
     def make_room(self, wanted: int) -> None:
         before = self.upkeep.size
-        freed = self.runner.run(self.upkeep.make_room(wanted))
+        freed = self.runner.run(self.upkeep.free_space(wanted))
         assert self.upkeep.size == before - freed
         self._note_gone()
 
@@ -169,15 +171,15 @@ class MediaMachine(RuleBasedStateMachine):
     def _note_gone(self) -> None:
         """What upkeep takes away was ready."""
         for number, state in self.model.jobs.items():
-            row = self.runner.run(self.journal.media_get(f"m{number}"))
+            row = self.runner.run(self.journal.get_media(f"m{number}"))
             assert row is not None
             if row.state is MediaState.GONE and state is MediaState.READY:
                 self.model.jobs[number] = MediaState.GONE
 
     @rule()
     def sweep(self) -> None:
-        self.runner.run(self.upkeep.sweep(0))
-        assert set(self._files()) == {self.blobs.file(blob) for blob in self._needed()}
+        self.runner.run(self.upkeep.remove_orphans(0))
+        assert set(self._files()) == {self.blobs.path_of(blob) for blob in self._needed()}
 
     @rule()
     def crash(self) -> None:
@@ -194,8 +196,8 @@ class MediaMachine(RuleBasedStateMachine):
         return [file for file in found if file.is_file()]
 
     def _needed(self) -> list[Blob]:
-        rows = [self.runner.run(self.journal.media_get(f"m{number}")) for number in self.model.jobs]
-        waiting = self.runner.run(self.journal.due(100))
+        rows = [self.runner.run(self.journal.get_media(f"m{number}")) for number in self.model.jobs]
+        waiting = self.runner.run(self.journal.list_due(100))
         blobs = [*(row.blob for row in rows if row), *(row.blob for row in waiting)]
         return [blob for blob in blobs if blob]
 
@@ -205,7 +207,7 @@ class MediaMachine(RuleBasedStateMachine):
             return
         for file in self._files():
             assert file.name.partition(".")[0] == hashlib.sha256(file.read_bytes()).hexdigest()
-        assert all(self.blobs.has(blob) for blob in self._needed())
+        assert all(self.blobs.exists(blob) for blob in self._needed())
         assert self.blobs.size == sum(file.stat().st_size for file in self._files())
 
     @invariant()
@@ -213,12 +215,12 @@ class MediaMachine(RuleBasedStateMachine):
         if not hasattr(self, "database"):
             return
         for number, state in self.model.jobs.items():
-            row = self.runner.run(self.journal.media_get(f"m{number}"))
+            row = self.runner.run(self.journal.get_media(f"m{number}"))
             assert row is not None
             assert (row.state, row.blob is not None) == (state, state is MediaState.READY)
             assert (row.due is not None) == (state is MediaState.PENDING)
-        assert {int(key) for key, _, _ in self.runner.run(self.journal.held())} == self.model.held
-        waiting = self.runner.run(self.journal.waiting(0, 10_000))
+        assert {int(key) for key, _, _ in self.runner.run(self.journal.held_messages())} == self.model.held
+        waiting = self.runner.run(self.journal.list_waiting(0, 10_000))
         assert sum(row.sort == "result" for row in waiting) == self.model.told
 
 

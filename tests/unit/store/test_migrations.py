@@ -13,10 +13,11 @@ import pytest
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, contents, mark, media, message, picture
 from wx2mqtt.errors import StoreTooNew
-from wx2mqtt.store import opening
+from wx2mqtt.store import migrations
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import DeedState, Journal, Outcome, Wanted
-from wx2mqtt.store.people import NO_CHANGES, People
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import NO_CHANGES, StoredPeople
+from wx2mqtt.store.records import AcceptOutcome, HistoryQuery, RequestState
 
 OLD = Path(__file__).with_name("version_1.sql")
 
@@ -35,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def journal(path: Path, clock: Clock) -> AsyncIterator[Journal]:
     database = await Database.open(path)
-    assert not database.fresh
+    assert not database.is_new
     assert database.set_aside is None
     yield Journal(database, "home", clock)
     await database.close()
@@ -43,19 +44,19 @@ async def journal(path: Path, clock: Clock) -> AsyncIterator[Journal]:
 
 async def test_a_store_of_version_1_keeps_all_that_is_in_it(journal: Journal) -> None:
     opened = await journal.open()
-    assert (opened.cursor, opened.seq, opened.base_topic, opened.session) == ("c1", 2, "wx", 3)
-    assert json.loads(opened.last or b"")["text"] == "二"
-    waiting = await journal.waiting(0, 9)
+    assert (opened.cursor, opened.seq, opened.base_topic, opened.broker_session) == ("c1", 2, "wx", 3)
+    assert json.loads(opened.last_payload or b"")["text"] == "二"
+    waiting = await journal.list_waiting(0, 9)
     assert [(row.id, row.sort) for row in waiting] == [(3, "message"), (5, "result"), (6, "result")]
-    assert [row.id for row, _ in await journal.aside()] == [2]
-    assert [(row.command_id, row.open, row.blob) for row in await journal.due(9)] == [
+    assert [row.id for row, _ in await journal.list_set_aside()] == [2]
+    assert [(row.command_id, row.open, row.blob) for row in await journal.list_due(9)] == [
         ("w", False, None),
         ("o", True, None),
     ]
-    assert await journal.whose("77") == ("wife", 1_795_600_000_000)
-    kept, more = await journal.history(Wanted(since=0))
+    assert await journal.sent_message_target("77") == ("wife", 1_795_600_000_000)
+    kept, more = await journal.find_messages(HistoryQuery(since=0))
     assert ([one.seq for one in kept], more) == ([1, 2], False)
-    persons, levels = await People(journal._database, "home").load()
+    persons, levels = await StoredPeople(journal._database, "home").load()
     assert ([one.level for one in persons], dict(levels)) == (["wife"], {"wife": 1})
 
 
@@ -66,11 +67,11 @@ async def test_what_came_before_is_known_again_and_what_comes_is_stored(journal:
     )
     assert (recorded.messages, recorded.repeated, recorded.seq) == (1, 1, 3)
     again, new = await journal.accept([command("w"), command("n", blob=blob("x"))])
-    assert (again.outcome, new.outcome) == (Outcome.REPEAT, Outcome.NEW)
+    assert (again.outcome, new.outcome) == (AcceptOutcome.REPEAT, AcceptOutcome.NEW)
     assert new.row is not None
     assert (new.row.id, new.row.blob) == (5, blob("x"))
-    assert (await journal.media_next()) == await journal.media_get("m")
-    assert (await journal.deed_begin(mark(1))).state is DeedState.FRESH
+    assert (await journal.next_media()) == await journal.get_media("m")
+    assert (await journal.start_request(mark(1))).state is RequestState.FRESH
 
 
 async def test_an_old_store_is_as_a_new_one(path: Path, tmp_path: Path) -> None:
@@ -95,8 +96,8 @@ async def test_a_bridge_of_version_1_refuses_the_store_and_leaves_it_alone(
     database = await Database.open(path)
     await database.close()
     before = contents(path.parent)
-    first = opening._migrations()[:1]
-    monkeypatch.setattr(opening, "_migrations", lambda: first)
+    first = migrations._migrations()[:1]
+    monkeypatch.setattr(migrations, "_migrations", lambda: first)
     with pytest.raises(StoreTooNew, match=r"version \d+, this wx2mqtt knows 1"):
         await Database.open(path)
     assert contents(path.parent) == before
@@ -105,11 +106,11 @@ async def test_a_bridge_of_version_1_refuses_the_store_and_leaves_it_alone(
 async def test_a_migration_that_is_cut_off_is_done_by_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = opening._migrations()
-    monkeypatch.setattr(opening, "_migrations", lambda: [real[0], real[1] + "; SELECT * FROM nowhere"])
+    real = migrations._migrations()
+    monkeypatch.setattr(migrations, "_migrations", lambda: [real[0], real[1] + "; SELECT * FROM nowhere"])
     with pytest.raises(Exception, match="refused"):
         await Database.open(path)
-    monkeypatch.setattr(opening, "_migrations", lambda: real)
+    monkeypatch.setattr(migrations, "_migrations", lambda: real)
     database = await Database.open(path)
     assert (await Journal(database, "home").open()).seq == 2
     await database.close()

@@ -13,8 +13,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, PersonId
 from wx2mqtt.store import people as people_module
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.people import NO_CHANGES, People, PeopleChanges
-from wx2mqtt.store.persons import FIELDS
+from wx2mqtt.store.people import NO_CHANGES, PERSON_FIELDS, PeopleChanges, StoredPeople
 
 WIFE = person(
     1,
@@ -40,8 +39,8 @@ BOB = person(2, "bob")
 
 
 @pytest.fixture
-def people(database: Database, tmp_path: Path) -> People:
-    return People(database, "home")
+def people(database: Database, tmp_path: Path) -> StoredPeople:
+    return StoredPeople(database, "home")
 
 
 def _changes(*persons: object, **more: object) -> PeopleChanges:
@@ -49,18 +48,18 @@ def _changes(*persons: object, **more: object) -> PeopleChanges:
     return PeopleChanges(persons=persons, levels=levels, **more)  # type: ignore[arg-type]
 
 
-async def test_a_new_account_knows_nobody(people: People) -> None:
+async def test_a_new_account_knows_nobody(people: StoredPeople) -> None:
     assert await people.load() == ([], {})
     assert people.next_id == 1
 
 
-async def test_people_come_back_as_they_were(people: People) -> None:
+async def test_people_come_back_as_they_were(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
     assert await people.load() == ([WIFE, BOB], {"wife": 1, "bob": 2})
     assert people.next_id == 3
 
 
-async def test_a_change_replaces_the_person(people: People) -> None:
+async def test_a_change_replaces_the_person(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
     newer = person(2, "bob", nickname="Bobby", wrote=True)
     await people.save(PeopleChanges(persons=(newer,)))
@@ -68,13 +67,13 @@ async def test_a_change_replaces_the_person(people: People) -> None:
     assert persons == [WIFE, newer]
 
 
-async def test_a_renamed_topic_keeps_the_old_level_for_its_person(people: People) -> None:
+async def test_a_renamed_topic_keeps_the_old_level_for_its_person(people: StoredPeople) -> None:
     await people.save(_changes(BOB))
     await people.save(_changes(person(2, "bobby")))
     assert (await people.load())[1] == {"bob": 2, "bobby": 2}
 
 
-async def test_a_level_is_a_persons_own_even_when_nobody_says_so(people: People) -> None:
+async def test_a_level_is_a_persons_own_even_when_nobody_says_so(people: StoredPeople) -> None:
     await people.save(PeopleChanges(persons=(BOB,)))
     assert (await people.load())[1] == {"bob": 2}
 
@@ -88,48 +87,48 @@ async def test_a_level_is_a_persons_own_even_when_nobody_says_so(people: People)
     ],
     ids=["takes", "is given", "is given as a second one"],
 )
-async def test_nobody_takes_a_level_that_is_somebodys(people: People, thief: PeopleChanges) -> None:
+async def test_nobody_takes_a_level_that_is_somebodys(people: StoredPeople, thief: PeopleChanges) -> None:
     await people.save(_changes(BOB))
     with pytest.raises(StoreError, match="level"):
         await people.save(thief)
     assert await people.load() == ([BOB], {"bob": 2})
 
 
-async def test_an_old_level_moves_when_two_persons_are_joined(people: People) -> None:
+async def test_an_old_level_moves_when_two_persons_are_joined(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, person(3, "newcomer", wrote=True)))
-    await people.save(PeopleChanges(levels=(("newcomer", WIFE.id),), forgotten=(PersonId(3),)))
+    await people.save(PeopleChanges(levels=(("newcomer", WIFE.id),), removed=(PersonId(3),)))
     assert await people.load() == ([WIFE], {"wife": 1, "newcomer": 1})
 
 
-async def test_who_never_wrote_is_forgotten_with_their_level(people: People) -> None:
+async def test_who_never_wrote_is_forgotten_with_their_level(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
-    await people.save(PeopleChanges(forgotten=(BOB.id,)))
+    await people.save(PeopleChanges(removed=(BOB.id,)))
     assert await people.load() == ([WIFE], {"wife": 1})
 
 
-async def test_the_level_of_somebody_who_wrote_outlives_them(people: People) -> None:
+async def test_the_level_of_somebody_who_wrote_outlives_them(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
-    await people.save(PeopleChanges(forgotten=(WIFE.id,)))
+    await people.save(PeopleChanges(removed=(WIFE.id,)))
     assert await people.load() == ([BOB], {"wife": 1, "bob": 2})
 
 
-async def test_a_number_is_never_given_again(people: People) -> None:
+async def test_a_number_is_never_given_again(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, BOB))
-    await people.save(PeopleChanges(forgotten=(BOB.id,)))
+    await people.save(PeopleChanges(removed=(BOB.id,)))
     await people.load()
     assert people.next_id == 3
 
 
-async def test_accounts_have_their_own_people(database: Database, people: People) -> None:
-    other = People(database, "work")
+async def test_accounts_have_their_own_people(database: Database, people: StoredPeople) -> None:
+    other = StoredPeople(database, "work")
     await people.save(_changes(WIFE, BOB))
     await other.save(_changes(person(1, "bob")))
-    await other.save(PeopleChanges(forgotten=(PersonId(2),)))
+    await other.save(PeopleChanges(removed=(PersonId(2),)))
     assert (await other.load())[1] == {"bob": 1}
     assert (await people.load())[1] == {"wife": 1, "bob": 2}
 
 
-async def test_a_name_that_no_encoding_can_hold_is_stored_all_the_same(people: People) -> None:
+async def test_a_name_that_no_encoding_can_hold_is_stored_all_the_same(people: StoredPeople) -> None:
     await people.save(_changes(person(1, "a", nickname="x\ud83d", profile={"city": "y\ud83d"})))
     ((found,), _) = await people.load()
     assert (found.nickname, found.profile) == ("x?", {"city": "y?"})
@@ -138,7 +137,7 @@ async def test_a_name_that_no_encoding_can_hold_is_stored_all_the_same(people: P
 numbers = st.integers(1, 4)
 some_changes = st.builds(
     lambda persons, forgotten: PeopleChanges(
-        persons=tuple({one.id: one for one in persons}.values()), forgotten=tuple(forgotten)
+        persons=tuple({one.id: one for one in persons}.values()), removed=tuple(forgotten)
     ),
     st.lists(st.builds(lambda n, name: person(n, f"p{n}", nickname=name), numbers, st.sampled_from("abc"))),
     st.just(()),
@@ -148,16 +147,16 @@ some_changes = st.builds(
 @given(some_changes, some_changes)
 def test_joined_changes_are_one_after_the_other(first: PeopleChanges, later: PeopleChanges) -> None:
     expected = {one.id: one for one in (*first.persons, *later.persons)}
-    assert {one.id: one for one in first.joined(later).persons} == expected
+    assert {one.id: one for one in first.merged(later).persons} == expected
 
 
 def test_who_is_forgotten_later_is_not_stored_before() -> None:
-    joined = _changes(WIFE, BOB).joined(PeopleChanges(forgotten=(BOB.id,)))
+    joined = _changes(WIFE, BOB).merged(PeopleChanges(removed=(BOB.id,)))
     assert joined.persons == (WIFE,)
-    assert joined.forgotten == (BOB.id,)
-    assert NO_CHANGES.joined(NO_CHANGES) == NO_CHANGES
+    assert joined.removed == (BOB.id,)
+    assert NO_CHANGES.merged(NO_CHANGES) == NO_CHANGES
 
 
 def test_the_columns_are_the_fields() -> None:
     columns = people_module._SQL["persons"].partition("SELECT")[2].partition("FROM")[0]
-    assert tuple(name.strip() for name in columns.split(",")) == FIELDS
+    assert tuple(name.strip() for name in columns.split(",")) == PERSON_FIELDS

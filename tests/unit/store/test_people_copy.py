@@ -14,7 +14,7 @@ from tests.unit.store.make import names, person
 from wx2mqtt.model import PersonId
 from wx2mqtt.store import people_copy as people_copy_module
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.people import People, PeopleChanges
+from wx2mqtt.store.people import PeopleChanges, StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
 
 WIFE, BOB, GONE = person(1, "wife", remark="老婆"), person(2, "bob"), person(3, "gone", wrote=True)
@@ -25,13 +25,13 @@ def changes(*persons: Any) -> PeopleChanges:
 
 
 @pytest.fixture
-def home(database: Database) -> People:
-    return People(database, "home")
+def home(database: Database) -> StoredPeople:
+    return StoredPeople(database, "home")
 
 
 @pytest.fixture
-def work(database: Database) -> People:
-    return People(database, "work")
+def work(database: Database) -> StoredPeople:
+    return StoredPeople(database, "work")
 
 
 @pytest.fixture
@@ -73,10 +73,10 @@ def put(path: Path, content: bytes) -> None:
 
 
 async def test_it_is_for_its_owner_only_and_has_every_account(
-    home: People, work: People, copy: PeopleCopy, path: Path
+    home: StoredPeople, work: StoredPeople, copy: PeopleCopy, path: Path
 ) -> None:
     await home.save(changes(WIFE, BOB, GONE))
-    await home.save(PeopleChanges(forgotten=(GONE.id,)))
+    await home.save(PeopleChanges(removed=(GONE.id,)))
     await work.save(changes(person(1, "boss")))
     await copy.write()
     assert mode(path) == 0o600
@@ -89,14 +89,14 @@ async def test_it_is_for_its_owner_only_and_has_every_account(
     assert [one["level"] for one in part["persons"]] == ["wife", "bob"]
 
 
-async def test_every_person_has_a_line(home: People, copy: PeopleCopy, path: Path) -> None:
+async def test_every_person_has_a_line(home: StoredPeople, copy: PeopleCopy, path: Path) -> None:
     await home.save(changes(WIFE, BOB))
     await copy.write()
     assert lines_of_people(path) == 2
 
 
 async def test_many_are_read_in_pages(
-    home: People, copy: PeopleCopy, path: Path, monkeypatch: pytest.MonkeyPatch
+    home: StoredPeople, copy: PeopleCopy, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(people_copy_module, "_PAGE", 3)
     await home.save(changes(*(person(number, f"p{number}") for number in range(1, 8))))
@@ -106,7 +106,7 @@ async def test_many_are_read_in_pages(
 
 
 async def test_a_copy_that_is_written_twice_at_once_is_the_newer_one(
-    home: People, copy: PeopleCopy, path: Path
+    home: StoredPeople, copy: PeopleCopy, path: Path
 ) -> None:
     await home.save(changes(WIFE))
 
@@ -119,27 +119,29 @@ async def test_a_copy_that_is_written_twice_at_once_is_the_newer_one(
 
 
 async def test_names_survive_a_lost_database(
-    home: People, work: People, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, work: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(WIFE, BOB, GONE))
-    await home.save(PeopleChanges(forgotten=(GONE.id,)))
+    await home.save(PeopleChanges(removed=(GONE.id,)))
     await work.save(changes(person(1, "boss")))
     await copy.write()
     assert await PeopleCopy(fresh, path).restore(["home"]) == {"home": 2, "work": 1}
     for account, before in (("home", home), ("work", work)):
-        restored = People(fresh, account)
+        restored = StoredPeople(fresh, account)
         assert await restored.load() == await before.load()
         assert restored.next_id == before.next_id
 
 
-async def test_a_copy_that_nobody_needs_is_not_read(home: People, copy: PeopleCopy, path: Path) -> None:
+async def test_a_copy_that_nobody_needs_is_not_read(home: StoredPeople, copy: PeopleCopy, path: Path) -> None:
     await home.save(changes(WIFE))
     put(path, b"nonsense")
     assert await copy.restore(["home"]) == {}
     assert raw(path) == b"nonsense"
 
 
-async def test_who_is_there_is_never_overwritten(home: People, work: People, copy: PeopleCopy) -> None:
+async def test_who_is_there_is_never_overwritten(
+    home: StoredPeople, work: StoredPeople, copy: PeopleCopy
+) -> None:
     await home.save(changes(WIFE))
     await copy.write()
     await home.save(changes(BOB))
@@ -148,15 +150,15 @@ async def test_who_is_there_is_never_overwritten(home: People, work: People, cop
 
 
 async def test_an_account_that_lost_its_people_gets_them_beside_one_that_has_some(
-    home: People, work: People, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, work: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(WIFE))
     await work.save(changes(person(1, "boss")))
     await copy.write()
-    await People(fresh, "work").save(changes(person(1, "other")))
+    await StoredPeople(fresh, "work").save(changes(person(1, "other")))
     assert await PeopleCopy(fresh, path).restore(["work"]) == {}, "nobody misses anybody"
     assert await PeopleCopy(fresh, path).restore(["home", "work"]) == {"home": 1}
-    assert (await People(fresh, "work").load())[1] == {"other": 1}
+    assert (await StoredPeople(fresh, "work").load())[1] == {"other": 1}
 
 
 async def test_nobody_at_all_is_copied_and_read(copy: PeopleCopy, path: Path) -> None:
@@ -184,7 +186,7 @@ async def test_a_damaged_copy_is_set_aside(
 
 
 async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
-    home: People, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(BOB))
     await copy.write()
@@ -192,16 +194,16 @@ async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
     whole["accounts"]["home"]["persons"][0]["colour"] = "red"
     put(path, json.dumps(whole).encode())
     assert await PeopleCopy(fresh, path).restore(["home"]) == {"home": 1}
-    assert (await People(fresh, "home").load())[0] == [BOB]
+    assert (await StoredPeople(fresh, "home").load())[0] == [BOB]
 
 
 async def test_a_number_that_was_given_is_not_given_again_after_a_loss(
-    home: People, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(WIFE, BOB))
-    await home.save(PeopleChanges(forgotten=(PersonId(2),)))
+    await home.save(PeopleChanges(removed=(PersonId(2),)))
     await copy.write()
     await PeopleCopy(fresh, path).restore(["home"])
-    restored = People(fresh, "home")
+    restored = StoredPeople(fresh, "home")
     await restored.load()
     assert restored.next_id == 3

@@ -1,21 +1,109 @@
-"""The SQL files: every statement has a name, is used, and is one that SQLite understands."""
+"""Many rows with few statements.
+
+Text from strangers, as rows can hold it.
+
+The SQL files: every statement has a name, is used, and is one that SQLite understands.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.unit.store.make import blob
 from wx2mqtt import store
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.queries import queries
+from wx2mqtt.store.queries import (
+    blob_from_text,
+    blob_to_text,
+    encode_payload,
+    insert_rows,
+    json_list,
+    load_queries,
+    storable_text,
+)
+
+STATEMENT = "INSERT INTO pair (a, b)\nVALUES (?, ?)"
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE pair (a, b)")
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 31, 32, 33, 50, 100])
+def test_all_rows_go_in_in_their_order(connection: sqlite3.Connection, count: int) -> None:
+    rows = [(number, str(number)) for number in range(count)]
+    insert_rows(connection, STATEMENT, rows)
+    assert connection.execute("SELECT a, b FROM pair ORDER BY rowid").fetchall() == rows
+
+
+def test_few_statements_are_enough(connection: sqlite3.Connection) -> None:
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    insert_rows(connection, STATEMENT, [(number, "") for number in range(50)])
+    assert len(statements) <= 5
+
+
+anything = st.text(st.characters())  # with single surrogates
+
+
+@given(anything)
+def test_every_text_can_be_stored(text: str) -> None:
+    assert len(storable_text(text).encode()) >= len(text)
+
+
+@given(st.text())
+def test_text_that_utf8_can_hold_is_not_changed(text: str) -> None:
+    assert storable_text(text) == text
+
+
+@given(anything)
+def test_every_body_can_be_written_and_is_json(text: str) -> None:
+    assert set(json.loads(encode_payload({"text": text}))) == {"text"}
+
+
+def test_a_body_is_compact_utf8() -> None:
+    assert encode_payload({"a": "开灯", "b": 1}) == '{"a":"开灯","b":1}'.encode()
+
+
+def test_half_a_pair_becomes_a_question_mark() -> None:
+    assert storable_text("a\ud83d") == "a?"
+    assert encode_payload({"a": "\ud83d"}) == b'{"a":"?"}'
+
+
+def test_a_list_is_json() -> None:
+    assert json.loads(json_list(number for number in (1, 2))) == [1, 2]
+
+
+def test_a_blob_is_read_as_it_was_written() -> None:
+    assert blob_from_text(blob_to_text(blob("x"))) == blob("x")
+    assert blob_from_text(blob_to_text(None)) is None
+
+
+def test_what_a_newer_version_knows_of_a_blob_is_left_out() -> None:
+    text = json.dumps({**json.loads(blob_to_text(blob("x")) or ""), "colours": 3})
+    assert blob_from_text(text) == blob("x")
+
 
 FOLDER = files("wx2mqtt.store") / "sql"
+
+
 TOPICS = sorted(entry.name[:-4] for entry in FOLDER.iterdir() if not entry.name[0].isdigit())
+
+
 CODE = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
 
 
@@ -27,13 +115,13 @@ def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
 
 @pytest.mark.parametrize("topic", TOPICS)
 async def test_sqlite_understands_every_statement(database: Database, topic: str) -> None:
-    for statement in queries(topic).values():
+    for statement in load_queries(topic).values():
         await database.read(partial(_plan, statement=statement))
 
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_every_statement_is_used(topic: str) -> None:
-    for name in queries(topic):
+    for name in load_queries(topic):
         assert f'"{name}"' in CODE or name.startswith("newest_"), f"{topic}: {name}"
 
 
@@ -86,7 +174,7 @@ FREQUENT = [
 
 @pytest.mark.parametrize(("topic", "name"), FREQUENT)
 async def test_no_frequent_statement_reads_a_whole_table(database: Database, topic: str, name: str) -> None:
-    plan = await database.read(lambda connection: _plan(connection, queries(topic)[name]))
+    plan = await database.read(lambda connection: _plan(connection, load_queries(topic)[name]))
     scans = [
         step
         for step in plan
@@ -110,9 +198,9 @@ async def test_what_waits_is_read_in_order_without_sorting(database: Database) -
         ("history", "newest"),
     ]
     for topic, name in sorted_by_index:
-        plan = await database.read(partial(_plan, statement=queries(topic)[name]))
+        plan = await database.read(partial(_plan, statement=load_queries(topic)[name]))
         assert not [step for step in plan if "TEMP B-TREE" in step], plan
 
 
 def test_the_plain_sentences_are_left_out() -> None:
-    assert all("--" not in statement for topic in TOPICS for statement in queries(topic).values())
+    assert all("--" not in statement for topic in TOPICS for statement in load_queries(topic).values())

@@ -1,13 +1,50 @@
-"""HTML in which no text becomes markup."""
+"""The files of our pages.
+
+HTML in which no text becomes markup.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from html.parser import HTMLParser
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.web.html import Html, tag, together
+from tests.support.web import on_paper
+from wx2mqtt.web.html import ASSET_TYPES, Assets, Html, join_html, tag
+
+ASSETS = Assets()
+
+
+@pytest.mark.parametrize("file", ["page.css", "page.js", "icon.svg"])
+async def test_a_file_is_served_under_a_name_that_changes_with_it_and_kept_for_ever(file):
+    name = ASSETS.served_name(file)
+    async with on_paper([]) as http:
+        answer = await http.get(f"/static/{name}")
+    assert answer.status_code == 200
+    assert hashlib.sha256(answer.content).hexdigest()[:12] in name
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert answer.headers["content-type"] == ASSET_TYPES[f".{file.rpartition('.')[2]}"]
+
+
+@pytest.mark.parametrize("name", ["page.css", "page.000000000000.css", "../page.css", "%2e%2e", "x/y"])
+async def test_another_name_leads_nowhere(name):
+    async with on_paper([]) as http:
+        answer = await http.get(f"/static/{name}")
+    assert answer.status_code == 404
+
+
+def test_they_name_nobody_else():
+    for asset in ASSETS.by_served_name.values():
+        addresses = re.findall(rb"(?:https?:)?//[a-z0-9.-]+\.[a-z]+[^\s\"']*", asset.data)
+        assert set(addresses) <= {b"http://www.w3.org/2000/svg"}
+
+
+def test_they_are_small():
+    assert sum(len(asset.data) for asset in ASSETS.by_served_name.values()) < 20_000
 
 
 def test_elements_stand_in_one_another():
@@ -24,7 +61,7 @@ def test_what_has_no_inside_has_no_end():
 
 
 def test_what_is_html_goes_in_as_it_is_and_all_else_is_escaped():
-    assert together([Html("<i>"), "<i>", None]) == "<i>&lt;i&gt;"
+    assert join_html([Html("<i>"), "<i>", None]) == "<i>&lt;i&gt;"
 
 
 class Read(HTMLParser):

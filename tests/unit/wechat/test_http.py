@@ -20,9 +20,9 @@ async def test_proxies_of_the_environment_are_used_for_wechat_itself_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
-    wechat, own = http.client(None, {}, None), http.client("http://wechat.test", {}, None)
+    wechat, own = http.create_client(None, {}, None), http.create_client("http://wechat.test", {}, None)
     assert isinstance(wechat, httpx.AsyncClient)
     assert any(mount is not None for mount in wechat._mounts.values())
-    assert isinstance(own, http.Direct)  # goes to the address itself
+    assert isinstance(own, http.DirectClient)  # goes to the address itself
     await wechat.aclose()
     await own.aclose()

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Protocol
 from zlib import crc32
 
-from wx2mqtt.bridge.people.naming import FILEHELPER
+from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 
 
@@ -63,7 +63,7 @@ class Traits(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class ContactFacts:
     """A contact in the form that is compared and kept: NFC, unknown values empty, members as checksums."""
 
     handle: Handle
@@ -77,9 +77,9 @@ class Facts:
     members: bytes = b""
     listed: bool | None = None
 
-    def with_news(self, later: Facts) -> Facts:
+    def merged_with(self, later: ContactFacts) -> ContactFacts:
         """Both descriptions in one; where both say something, the later."""
-        return Facts(
+        return ContactFacts(
             handle=self.handle,
             kind=later.kind,
             permanent_id=later.permanent_id or self.permanent_id,
@@ -94,7 +94,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pin:
+class ContactPin:
     """Whom a name chosen by the owner means: everything that is given must fit."""
 
     remark: str = ""
@@ -105,46 +105,46 @@ class Pin:
     owner: bool = False
 
     @property
-    def strong(self) -> bool:
+    def is_strong(self) -> bool:
         """Whether nobody but the owner, or nobody at all, can choose what this pin goes by. Gives trust."""
         return bool(self.remark or self.alias or self.ilink or self.owner)
 
-    def fits(self, one: Traits, owner: Handle | None) -> bool:
+    def matches(self, traits: Traits, owner: Handle | None) -> bool:
         """Whether this pin means `one`; `owner` is the account's own handle."""
-        return all(self._tests(one, owner)) and self != Pin()
+        return all(self._checks(traits, owner)) and self != ContactPin()
 
-    def _tests(self, one: Traits, owner: Handle | None) -> tuple[bool, ...]:
-        person, group = one.kind is not ChatKind.GROUP, one.kind is ChatKind.GROUP
+    def _checks(self, traits: Traits, owner: Handle | None) -> tuple[bool, ...]:
+        person, group = traits.kind is not ChatKind.GROUP, traits.kind is ChatKind.GROUP
         return (
-            not self.remark or (person and one.remark == tidy(self.remark)),
-            not self.alias or (person and one.alias == tidy(self.alias)),
-            not self.nickname or (person and one.nickname == tidy(self.nickname)),
-            not self.group or (group and tidy(self.group) in {one.nickname, one.remark}),
-            not self.ilink or one.permanent_id == self.ilink,
-            not self.owner or (owner is not None and owner in {one.handle, one.permanent_id}),
+            not self.remark or (person and traits.remark == normalize_text(self.remark)),
+            not self.alias or (person and traits.alias == normalize_text(self.alias)),
+            not self.nickname or (person and traits.nickname == normalize_text(self.nickname)),
+            not self.group or (group and normalize_text(self.group) in {traits.nickname, traits.remark}),
+            not self.ilink or traits.permanent_id == self.ilink,
+            not self.owner or (owner is not None and owner in {traits.handle, traits.permanent_id}),
         )
 
 
-def facts_of(contact: Contact, *, owner: Handle | None, uin: str) -> Facts:
+def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> ContactFacts:
     """A contact as it is compared. The account's own entry is known by its `uin` for ever."""
     permanent_id = contact.permanent_id
     if contact.handle == owner and not permanent_id and uin:
         permanent_id = f"uin:{uin}"
-    return Facts(
+    return ContactFacts(
         handle=contact.handle,
         kind=ChatKind.SELF if permanent_id == FILEHELPER else contact.kind,
         permanent_id=permanent_id,
-        alias=tidy(contact.alias),
-        remark=tidy(contact.remark),
-        nickname=tidy(contact.nickname),
-        avatar="" if contact.avatar == "0" else contact.avatar,  # all default pictures share 0 (webwx 4.2)
+        alias=normalize_text(contact.alias),
+        remark=normalize_text(contact.remark),
+        nickname=normalize_text(contact.nickname),
+        avatar="" if contact.avatar == "0" else contact.avatar,  # all default pictures share 0 (webwx 4.2.2)
         profile=_profile(contact.profile),
         members=checksums(contact.members or (), owner),
         listed=contact.listed,
     )
 
 
-def tidy(text: str) -> str:
+def normalize_text(text: str) -> str:
     """`text` in NFC, trimmed; halves of characters, which no file can hold, become `?`."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text.encode(errors="replace").decode())
@@ -166,7 +166,7 @@ def member_set(members: bytes) -> frozenset[int]:
 
 
 def _profile(profile: Mapping[str, str]) -> Mapping[str, str]:
-    known = ((key, tidy(value)) for key, value in profile.items() if value)
+    known = ((key, normalize_text(value)) for key, value in profile.items() if value)
     return _shared(tuple(sorted((key, value) for key, value in known if value not in {"", "0"})))
 
 

@@ -6,29 +6,29 @@ import re
 import time
 
 from wx2mqtt.simulator import answers, checks, speech
-from wx2mqtt.simulator.checks import PARAMETER_ERROR, TICKET_ERROR, Call, Fields, Refused
-from wx2mqtt.simulator.endpoints.outgoing import TOO_OFTEN
-from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, TICKET_ERROR, Call, CallRefused, Fields
+from wx2mqtt.simulator.endpoints.send import TOO_OFTEN
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.phrases import phrase
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.world import OWNER, Contact, Group, Person, PersonKind
+from wx2mqtt.simulator.session import SimulatedSession
+from wx2mqtt.simulator.world import OWNER, PersonKind, WorldContact, WorldGroup, WorldPerson
 
 _CODES = (1, 2, 3, 4, 5)
 _READ = 1
 _REMARK, _PIN = 2, 3
-_PINNED = 2048  # the bit in ContactFlag (webwx 4.1)
+_PINNED = 2048  # the bit in ContactFlag (webwx 4.1.2)
 _ACCEPT = 3
 _REMARKABLE = (PersonKind.FRIEND, PersonKind.OFFICIAL)
 
 
 def not_too_often(call: Call) -> None:
-    """Remarks, friends and groups can be changed so often only: Ret 1205 (webwx 6.1)."""
-    if call.wechat.acts.full(call.wechat.settings.action_limit):
-        raise Refused(TOO_OFTEN)
+    """Remarks, friends and groups can be changed so often only: Ret 1205 (webwx 6.1.1)."""
+    if call.wechat.actions.is_exhausted(call.wechat.settings.action_limit):
+        raise CallRefused(TOO_OFTEN)
 
 
-async def webwxstatusnotify(call: Call) -> Answer:
-    """A client is ready (3), or a chat was read (1), opened (2), left (5) (webwx 2.7)."""
+async def webwxstatusnotify(call: Call) -> SimulatedAnswer:
+    """A client is ready (3), or a chat was read (1), opened (2), left (5) (webwx 2.7.1)."""
     session, body = checks.signed_body(call)
     if body.get("Code") not in _CODES or "ClientMsgId" not in body:
         raise call.refuse(PARAMETER_ERROR, "Code or ClientMsgId is wrong")
@@ -41,8 +41,8 @@ async def webwxstatusnotify(call: Call) -> Answer:
     return answers.json(0, MsgID=str(call.wechat.ids.next()))
 
 
-async def webwxrevokemsg(call: Call) -> Answer:
-    """Take back an own message within two minutes (webwx 2.15)."""
+async def webwxrevokemsg(call: Call) -> SimulatedAnswer:
+    """Take back an own message within two minutes (webwx 2.15.2)."""
     session, body = checks.signed_body(call)
     wechat, line = call.wechat, call.wechat.phone.find(str(body.get("SvrMsgId")))
     if not re.fullmatch(r"[0-9]{10,20}", str(body.get("ClientMsgId"))):
@@ -50,15 +50,15 @@ async def webwxrevokemsg(call: Call) -> Answer:
     if line is None or line.sender != OWNER or session.id_of(str(body.get("ToUserName"))) != line.chat:
         raise call.refuse(PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
     if time.time() - line.time > wechat.settings.recall_within:
-        raise Refused(PARAMETER_ERROR)
+        raise CallRefused(PARAMETER_ERROR)
     speech.take_back(wechat, line.msg_id)
-    wechat.phone.changed()
+    wechat.phone.notify_changed()
     words = phrase(wechat.settings.language, "i_recalled")
     return answers.json(0, Introduction="", SysWording=words)
 
 
-async def webwxverifyuser(call: Call) -> Answer:
-    """Accept a friend request (Opcode 3): the stranger becomes a friend (webwx 2.17)."""
+async def webwxverifyuser(call: Call) -> SimulatedAnswer:
+    """Accept a friend request (Opcode 3): the stranger becomes a friend (webwx 2.17.1)."""
     session, body = checks.signed_body(call)
     asked = body.get("VerifyUserList")
     first = asked[0] if isinstance(asked, list) and len(asked) == 1 else None
@@ -72,11 +72,11 @@ async def webwxverifyuser(call: Call) -> Answer:
     if person.kind is PersonKind.STRANGER:
         person.kind, person.contact_flag = PersonKind.FRIEND, 3
         call.wechat.contact_changed(person)
-        speech.say(call.wechat, speech.Speech(sender=person.id, to=OWNER, kind="system:friend_added"))
+        speech.say(call.wechat, speech.SpeechOrder(sender=person.id, to=OWNER, kind="system:friend_added"))
     return answers.json(0)
 
 
-def _who_asked(call: Call, session: Session, body: Fields, first: Fields) -> Person:
+def _who_asked(call: Call, session: SimulatedSession, body: Fields, first: Fields) -> WorldPerson:
     """The person whose request that ticket is; a request of an earlier login or an old one is refused."""
     ticket, name = str(first.get("VerifyUserTicket") or ""), str(first.get("Value"))
     if not ticket and body.get("VerifyContent"):
@@ -87,23 +87,23 @@ def _who_asked(call: Call, session: Session, body: Fields, first: Fields) -> Per
         raise call.refuse(TICKET_ERROR, "VerifyUserTicket was never given")
     person = call.wechat.world.contacts.get(request.person)
     if request.sid != session.sid or time.time() - request.time > call.wechat.settings.request_life:
-        raise Refused(TICKET_ERROR)
-    if not isinstance(person, Person) or session.id_of(name) != person.id:
+        raise CallRefused(TICKET_ERROR)
+    if not isinstance(person, WorldPerson) or session.id_of(name) != person.id:
         raise call.refuse(PARAMETER_ERROR, "Value is not who asked with that ticket")
     return person
 
 
-async def webwxoplog(call: Call) -> Answer:
+async def webwxoplog(call: Call) -> SimulatedAnswer:
     """Set a remark (CmdId 2) or pin a chat (CmdId 3)."""
     session, body = checks.signed_body(call)
     contact = _known(call, session, body.get("UserName"))
-    remark = body.get("RemarkName", "")  # without one, pinning wipes it (webwx 2.18)
+    remark = body.get("RemarkName", "")  # without one, pinning wipes it (webwx 2.18.2)
     command = body.get("CmdId")
     if command not in (_REMARK, _PIN) or not isinstance(remark, str):
         raise call.refuse(PARAMETER_ERROR, "CmdId or RemarkName is wrong")
     if command == _PIN and body.get("OP") not in (0, 1):
         raise call.refuse(PARAMETER_ERROR, "OP is not 0 or 1")
-    if command == _REMARK and (isinstance(contact, Group) or contact.kind not in _REMARKABLE):
+    if command == _REMARK and (isinstance(contact, WorldGroup) or contact.kind not in _REMARKABLE):
         raise call.refuse(PARAMETER_ERROR, "only friends and official accounts can have a remark")
     not_too_often(call)
     if command == _PIN:
@@ -113,26 +113,26 @@ async def webwxoplog(call: Call) -> Answer:
     return answers.json(0)
 
 
-def _pin(contact: Contact, *, on: bool) -> None:
-    if isinstance(contact, Person):
+def _pin(contact: WorldContact, *, on: bool) -> None:
+    if isinstance(contact, WorldPerson):
         contact.contact_flag = contact.contact_flag | _PINNED if on else contact.contact_flag & ~_PINNED
 
 
-def _known(call: Call, session: Session, name: object) -> Contact:
+def _known(call: Call, session: SimulatedSession, name: object) -> WorldContact:
     contact = call.wechat.world.contacts.get(session.id_of(str(name)) or "")
     if contact is None:
         raise call.refuse(PARAMETER_ERROR, "UserName is unknown in this login")
     return contact
 
 
-async def webwxstatreport(call: Call) -> Answer:
-    """Telemetry of the official page: taken, not kept (webwx 2.20)."""
+async def webwxstatreport(call: Call) -> SimulatedAnswer:
+    """Telemetry of the official page: taken, not kept (webwx 2.20.3)."""
     checks.signed_body(call)
     return answers.json(0)
 
 
-async def webwxlogout(call: Call) -> Answer:
-    """The client logs out; afterwards its cookies are dead: 1102 (webwx 2.20). itchat uses GET."""
+async def webwxlogout(call: Call) -> SimulatedAnswer:
+    """The client logs out; afterwards its cookies are dead: 1102 (webwx 2.20.2). itchat uses GET."""
     checks.method(call, "POST", tolerated="GET")
     session = checks.cookie_session(call)
     checks.skey(call, session, call.request.query.get("skey", ""))

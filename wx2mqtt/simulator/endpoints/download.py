@@ -7,19 +7,18 @@ import re
 from collections.abc import Iterator
 
 from wx2mqtt.simulator import answers, appkinds, checks
-from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Refused
-from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.exchange import Answer, Headers, Stream
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused
 from wx2mqtt.simulator.hosts import Role
-from wx2mqtt.simulator.media import STORE_STICKER, Attachment
-from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator.http_messages import BodyStream, Headers, SimulatedAnswer
+from wx2mqtt.simulator.media import STORE_STICKER, ByteSource, MessageMedia
+from wx2mqtt.simulator.session import SimulatedSession
 
 _VIDEOS = frozenset({"video", "iphone_video", "micro_video"})
 _STICKERS = frozenset({"sticker", "app_sticker", STORE_STICKER})
 _RANGE = re.compile(r"bytes=([0-9]{1,15})?-([0-9]{1,15})?")
 
 
-async def webwxgetmsgimg(call: Call) -> Answer:
+async def webwxgetmsgimg(call: Call) -> SimulatedAnswer:
     """A picture: whole, small (type=slave, also of videos and links), or a sticker (type=big)."""
     _session(call)
     attachment = _attachment(call, "MsgID")
@@ -34,24 +33,24 @@ async def webwxgetmsgimg(call: Call) -> Answer:
     return give(call, attachment, attachment.content, "", mime)
 
 
-async def webwxgetvoice(call: Call) -> Answer:
+async def webwxgetvoice(call: Call) -> SimulatedAnswer:
     """A voice message: MP3 whatever the phone recorded."""
     _session(call)
     attachment = _attachment(call, "msgid", "voice")
     return give(call, attachment, attachment.content, "", "audio/mp3")
 
 
-async def webwxgetvideo(call: Call) -> Answer:
+async def webwxgetvideo(call: Call) -> SimulatedAnswer:
     """A video; without a Range header there are 0 bytes."""
     _session(call)
     attachment = _attachment(call, "msgid", *_VIDEOS)
     if "range" not in call.request.headers:
         call.violation("a video without a Range header")
-        return Answer(content_type="video/mp4")
+        return SimulatedAnswer(content_type="video/mp4")
     return give(call, attachment, attachment.content, "", "video/mp4")
 
 
-async def webwxgetmedia(call: Call) -> Answer:
+async def webwxgetmedia(call: Call) -> SimulatedAnswer:
     """A file, from the file host."""
     session = checks.cookie_session(call, Role.FILE)
     _method(call)
@@ -65,8 +64,8 @@ async def webwxgetmedia(call: Call) -> Answer:
 _LINE_ENDS = {ord("\r"): None, ord("\n"): None, 0: None}
 
 
-async def webwxgetpubliclinkimg(call: Call) -> Answer:
-    """The map of a place: the path stands in the message (webwx 3.8)."""
+async def webwxgetpubliclinkimg(call: Call) -> SimulatedAnswer:
+    """The map of a place: the path stands in the message (webwx 3.8.4)."""
     _session(call, skey=False)
     if call.request.query.get("pictype") != "location":
         raise call.refuse(PARAMETER_ERROR, "pictype is not location")
@@ -83,7 +82,7 @@ def _method(call: Call) -> None:
         call.oddity("no Referer (itchat, wechat4u)")
 
 
-def _session(call: Call, *, skey: bool = True) -> Session:
+def _session(call: Call, *, skey: bool = True) -> SimulatedSession:
     session = checks.cookie_session(call)
     _method(call)
     if skey:
@@ -91,7 +90,7 @@ def _session(call: Call, *, skey: bool = True) -> Session:
     return session
 
 
-def _attachment(call: Call, name: str, *kinds: str) -> Attachment:
+def _attachment(call: Call, name: str, *kinds: str) -> MessageMedia:
     query = call.request.query
     msg_id = query.get(name)
     if msg_id is None:
@@ -104,7 +103,7 @@ def _attachment(call: Call, name: str, *kinds: str) -> Attachment:
     return attachment
 
 
-def _file(call: Call) -> tuple[Attachment, int]:
+def _file(call: Call) -> tuple[MessageMedia, int]:
     text = call.request.query.get("mediaid", "").removeprefix("@crypt_")
     msg_id = int(text, 16) if re.fullmatch("[0-9a-f]{1,16}", text) else 0
     attachment = call.wechat.media.find(str(msg_id))
@@ -113,12 +112,12 @@ def _file(call: Call) -> tuple[Attachment, int]:
     return attachment, msg_id
 
 
-def _file_query(call: Call, session: Session, attachment: Attachment, msg_id: int) -> None:
+def _file_query(call: Call, session: SimulatedSession, attachment: MessageMedia, msg_id: int) -> None:
     query, owner = call.request.query, session.user_name(call.wechat.world.owner)
     sender = query.get("sender", "")
     if sender != session.known_name(attachment.side):
         if any(other.id_of(sender) for other in call.wechat.sessions.values() if other is not session):
-            raise Refused(PARAMETER_ERROR)  # the MediaId, too, belongs to that login
+            raise CallRefused(PARAMETER_ERROR)  # the MediaId, too, belongs to that login
         raise call.refuse(PARAMETER_ERROR, "sender is not the message's FromUserName")
     if query.get("fromuser") == owner:
         call.oddity("the user name as fromuser (wechat4u)")
@@ -140,26 +139,26 @@ def _file_query(call: Call, session: Session, attachment: Attachment, msg_id: in
 
 def give(
     call: Call,
-    attachment: Attachment,
-    content: Content | None,
+    attachment: MessageMedia,
+    content: ByteSource | None,
     which: str,
     mime: str,
     headers: Headers = (),
-) -> Answer:
+) -> SimulatedAnswer:
     """The bytes, or what the servers say instead of them."""
     empty = call.wechat.settings.empty_downloads if attachment.empty is None else attachment.empty
     attachment.given[which] += 1
     gone = attachment.gone or call.wechat.settings.gone_media
     if content is None or not content.size or gone == "empty" or attachment.given[which] <= empty:
-        return Answer(content_type=mime, headers=headers)
+        return SimulatedAnswer(content_type=mime, headers=headers)
     if gone == "json":
         return answers.json(PARAMETER_ERROR)
     if gone == "html":
         return answers.page("The file has expired")
-    return _stream(call, content, Answer(content_type=mime, headers=headers))
+    return _stream(call, content, SimulatedAnswer(content_type=mime, headers=headers))
 
 
-def _stream(call: Call, content: Content, answer: Answer) -> Answer:
+def _stream(call: Call, content: ByteSource, answer: SimulatedAnswer) -> SimulatedAnswer:
     found = _range(call, content.size)
     if found is None:
         headers = (("content-range", f"bytes */{content.size}"),)
@@ -186,27 +185,27 @@ def _range(call: Call, size: int) -> tuple[int, int] | None:
     return (start, stop) if start < stop else None
 
 
-def _counted(call: Call, content: Content, start: int, stop: int) -> Stream:
-    """Count the download as long as it lasts; two at once may get each other's bytes (webwx 2.16)."""
+def _counted(call: Call, content: ByteSource, start: int, stop: int) -> BodyStream:
+    """Count the download as long as it lasts; two at once may get each other's bytes (webwx 2.16.9)."""
     shelf, settings = call.wechat.media, call.wechat.settings
-    others = [*shelf.under_way]
+    others = [*shelf.active_downloads]
     if others:
         call.oddity("another download is under way")
     pieces = content.pieces(start, stop)
     if others and settings.mix_downloads:
         pieces = _mixed(others[-1], start, stop)
-    shelf.begin(content)
+    shelf.start_download(content)
     over: list[bool] = []
 
     def done() -> None:
         if not over:
             over.append(True)
-            shelf.end(content)
+            shelf.finish_download(content)
 
-    return Stream(size=stop - start, pieces=pieces, done=done)
+    return BodyStream(size=stop - start, pieces=pieces, on_done=done)
 
 
-def _mixed(other: Content, start: int, stop: int) -> Iterator[bytes]:
+def _mixed(other: ByteSource, start: int, stop: int) -> Iterator[bytes]:
     """So many bytes, but another message's."""
     left = stop - start
     while left:

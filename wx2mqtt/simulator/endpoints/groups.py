@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wx2mqtt.simulator import answers, checks, speech, wire
-from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Fields, Refused
+from wx2mqtt.simulator import answers, checks, messages, speech
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused, Fields
 from wx2mqtt.simulator.endpoints.actions import not_too_often
-from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.world import INVITE_FROM, OWNER, Group, Person, PersonKind
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.session import SimulatedSession
+from wx2mqtt.simulator.world import INVITE_FROM, OWNER, PersonKind, WorldGroup, WorldPerson
 
 _DELETED_ME = 4  # MemberStatus
 
 
-async def webwxcreatechatroom(call: Call) -> Answer:
+async def webwxcreatechatroom(call: Call) -> SimulatedAnswer:
     """A new group of the owner and at least two others; those who deleted the owner do not come."""
     session, body = checks.signed_body(call)
     asked, topic = body.get("MemberList"), body.get("Topic", "")
@@ -26,13 +26,13 @@ async def webwxcreatechatroom(call: Call) -> Answer:
     _allowed(call)
     world = call.wechat.world
     coming = [person.id for person in people if not person.deleted_me]
-    group = Group(id=world.free_id("webgroup"), nickname=topic, members=[OWNER, *coming], saved=False)
+    group = WorldGroup(id=world.free_id("webgroup"), nickname=topic, members=[OWNER, *coming], saved=False)
     world.add(group)
     call.wechat.contact_changed(group)
     _tell(call, group, "i_invited", b=_names(people))
     return answers.json(
         0,
-        Topic=wire.name(topic),
+        Topic=messages.name(topic),
         PYInitial="",
         QuanPin="",
         MemberCount=len(people),
@@ -42,17 +42,17 @@ async def webwxcreatechatroom(call: Call) -> Answer:
     )
 
 
-async def webwxupdatechatroom(call: Call) -> Answer:
+async def webwxupdatechatroom(call: Call) -> SimulatedAnswer:
     """`fun` says what: addmember, invitemember, delmember, modtopic, quitchatroom."""
     session, body = checks.signed_body(call)
     change = _CHANGES.get(call.request.query.get("fun", ""))
     if change is None:
         raise call.refuse(PARAMETER_ERROR, f"fun is not one of {', '.join(_CHANGES)}")
     group = call.wechat.world.contacts.get(session.id_of(str(body.get("ChatRoomName"))) or "")
-    if not isinstance(group, Group):
+    if not isinstance(group, WorldGroup):
         raise call.refuse(PARAMETER_ERROR, "ChatRoomName is no group of this login")
     if OWNER not in group.members:
-        raise Refused(PARAMETER_ERROR)
+        raise CallRefused(PARAMETER_ERROR)
     people = change(call, session, group, body)
     return answers.json(0, MemberCount=len(people), MemberList=_entries(session, people))
 
@@ -60,11 +60,11 @@ async def webwxupdatechatroom(call: Call) -> Answer:
 def _allowed(call: Call) -> None:
     """Tencent can switch this off, as it did on 2018-06-27; and it can be too often."""
     if not call.wechat.settings.allow_groups:
-        raise Refused(PARAMETER_ERROR)
+        raise CallRefused(PARAMETER_ERROR)
     not_too_often(call)
 
 
-def _add(call: Call, session: Session, group: Group, body: Fields) -> list[Person]:
+def _add(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     people = _people(call, session, body, "AddMemberList")
     if len(group.members) >= INVITE_FROM:
         raise call.refuse(PARAMETER_ERROR, "from 40 members on people must be invited")
@@ -77,7 +77,7 @@ def _add(call: Call, session: Session, group: Group, body: Fields) -> list[Perso
     return people
 
 
-def _invite(call: Call, session: Session, group: Group, body: Fields) -> list[Person]:
+def _invite(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     """They get an invitation; nothing changes until they say yes (`/sim/people` join)."""
     people = _people(call, session, body, "InviteMemberList")
     if len(group.members) < INVITE_FROM:
@@ -86,7 +86,7 @@ def _invite(call: Call, session: Session, group: Group, body: Fields) -> list[Pe
     return people
 
 
-def _remove(call: Call, session: Session, group: Group, body: Fields) -> list[Person]:
+def _remove(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     people = _people(call, session, body, "DelMemberList", strangers=True)
     if group.founder != OWNER:
         raise call.refuse(PARAMETER_ERROR, "only the owner of a group removes members")
@@ -99,7 +99,7 @@ def _remove(call: Call, session: Session, group: Group, body: Fields) -> list[Pe
     return people
 
 
-def _rename(call: Call, _: Session, group: Group, body: Fields) -> list[Person]:
+def _rename(call: Call, _: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     topic = body.get("NewTopic")
     if not isinstance(topic, str) or not topic:
         raise call.refuse(PARAMETER_ERROR, "NewTopic is empty or no text")
@@ -110,14 +110,14 @@ def _rename(call: Call, _: Session, group: Group, body: Fields) -> list[Person]:
     return []
 
 
-def _quit(call: Call, _: Session, group: Group, __: Fields) -> list[Person]:
+def _quit(call: Call, _: SimulatedSession, group: WorldGroup, __: Fields) -> list[WorldPerson]:
     not_too_often(call)
     call.wechat.contact_deleted(group)
     call.wechat.world.remove(group.id)
     return []
 
 
-_CHANGES: dict[str, Callable[[Call, Session, Group, Fields], list[Person]]] = {
+_CHANGES: dict[str, Callable[[Call, SimulatedSession, WorldGroup, Fields], list[WorldPerson]]] = {
     "addmember": _add,
     "invitemember": _invite,
     "delmember": _remove,
@@ -126,28 +126,30 @@ _CHANGES: dict[str, Callable[[Call, Session, Group, Fields], list[Person]]] = {
 }
 
 
-def _people(call: Call, session: Session, body: Fields, key: str, *, strangers: bool = False) -> list[Person]:
+def _people(
+    call: Call, session: SimulatedSession, body: Fields, key: str, *, strangers: bool = False
+) -> list[WorldPerson]:
     names = body.get(key)
     if not isinstance(names, str) or not names:
         raise call.refuse(PARAMETER_ERROR, f"{key} is missing or no text")
     return [_person(call, session, name, strangers=strangers) for name in names.split(",")]
 
 
-def _person(call: Call, session: Session, name: object, *, strangers: bool = False) -> Person:
+def _person(call: Call, session: SimulatedSession, name: object, *, strangers: bool = False) -> WorldPerson:
     person = call.wechat.world.contacts.get(session.id_of(str(name)) or "")
-    if not isinstance(person, Person):
+    if not isinstance(person, WorldPerson):
         raise call.refuse(PARAMETER_ERROR, "a member is unknown in this login")
     if person.kind is not PersonKind.FRIEND and not strangers:
         raise call.refuse(PARAMETER_ERROR, "only friends can be brought into a group")
     return person
 
 
-def _entries(session: Session, people: list[Person]) -> list[Fields]:
+def _entries(session: SimulatedSession, people: list[WorldPerson]) -> list[Fields]:
     return [
         {
             "Uin": 0,
             "UserName": session.user_name(person),
-            "NickName": wire.name(person.nickname),
+            "NickName": messages.name(person.nickname),
             "AttrStatus": 0,
             "PYInitial": "",
             "PYQuanPin": "",
@@ -161,10 +163,10 @@ def _entries(session: Session, people: list[Person]) -> list[Fields]:
     ]
 
 
-def _names(people: list[Person]) -> str:
+def _names(people: list[WorldPerson]) -> str:
     return "、".join(person.nickname for person in people)
 
 
-def _tell(call: Call, group: Group, text: str, **names: str) -> None:
-    said = speech.Speech(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
+def _tell(call: Call, group: WorldGroup, text: str, **names: str) -> None:
+    said = speech.SpeechOrder(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
     speech.say(call.wechat, said)

@@ -8,13 +8,13 @@ import io
 import time
 from urllib.parse import quote
 
-from wx2mqtt.simulator import answers, checks, hosts, qrpicture, wire
+from wx2mqtt.simulator import answers, checks, hosts, messages, qr_image
 from wx2mqtt.simulator.answers import script
 from wx2mqtt.simulator.checks import Call
-from wx2mqtt.simulator.exchange import Answer
 from wx2mqtt.simulator.hosts import Role
-from wx2mqtt.simulator.login import Act, Code, State
-from wx2mqtt.simulator.session import Session
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.login import Code, CodeAction, CodeState
+from wx2mqtt.simulator.session import SimulatedSession
 
 APPID = "wx782c26e4c19acffb"
 
@@ -25,7 +25,7 @@ def _login_host(call: Call) -> None:
     checks.host(call, Role.LOGIN, call.wechat.settings.base_host)
 
 
-async def jslogin(call: Call) -> Answer:
+async def jslogin(call: Call) -> SimulatedAnswer:
     """A new uuid. POST is what wechat4u does; the redirect_uri is left out by itchat."""
     checks.method(call, "GET", tolerated="POST")
     _login_host(call)
@@ -38,16 +38,18 @@ async def jslogin(call: Call) -> Answer:
         call.oddity("no redirect_uri (itchat)")
     settings = call.wechat.settings
     code = call.wechat.codes.new(desktop="mod=desktop" in redirect, lifetime=settings.qr_lifetime)
-    call.wechat.changed()
+    call.wechat.notify_changed()
     return script(f'window.QRLogin.code = 200; window.QRLogin.uuid = "{code.uuid}";')
 
 
-async def qrcode(call: Call) -> Answer:
-    """The picture of a code: a JPEG that says `https://login.weixin.qq.com/l/<uuid>` (webwx 2.2)."""
+async def qrcode(call: Call) -> SimulatedAnswer:
+    """The picture of a code: a JPEG that says `https://login.weixin.qq.com/l/<uuid>` (webwx 2.2.1, 2.2.2)."""
     uuid = call.request.path.rpartition("/")[2]
     if call.wechat.codes.find(uuid) is None:
         return answers.page("404 Not Found", status=404)
-    return Answer(body=qrpicture.draw(f"https://login.weixin.qq.com/l/{uuid}"), content_type="image/jpeg")
+    return SimulatedAnswer(
+        body=qr_image.draw(f"https://login.weixin.qq.com/l/{uuid}"), content_type="image/jpeg"
+    )
 
 
 @functools.cache
@@ -59,8 +61,8 @@ def _avatar() -> str:
     return base64.b64encode(file.getvalue()).decode()
 
 
-async def login(call: Call) -> Answer:
-    """The poll: holds until the code moves on, then says where it stands (webwx 2.3)."""
+async def login(call: Call) -> SimulatedAnswer:
+    """The poll: holds until the code moves on, then says where it stands (webwx 2.3.2, 2.3.3)."""
     checks.method(call, "GET")
     _login_host(call)
     uuid = call.request.query.get("uuid", "")
@@ -71,32 +73,32 @@ async def login(call: Call) -> Answer:
         return script("window.code=400;")
     if call.wechat.settings.autoscan:
         _scan_by_itself(code)
-    hold = min(call.wechat.settings.hold_login, code.left())
-    await code.bell.wait_for(lambda: code.look() is not code.told, hold)
+    hold = min(call.wechat.settings.hold_login, code.seconds_left())
+    await code.changes.wait_for(lambda: code.current_state() is not code.last_answered, hold)
     if call.request.transport.is_closing():
         return script("")  # nobody hears it: the next poll is told
     return _say_state(call, code)
 
 
 def _scan_by_itself(code: Code) -> None:
-    if code.look() is State.WAITING:
-        code.do(Act.SCAN)
-    elif code.state is State.SCANNED and code.told is State.SCANNED:
-        code.do(Act.CONFIRM)
+    if code.current_state() is CodeState.WAITING:
+        code.apply(CodeAction.SCAN)
+    elif code.state is CodeState.SCANNED and code.last_answered is CodeState.SCANNED:
+        code.apply(CodeAction.CONFIRM)
 
 
-def _say_state(call: Call, code: Code) -> Answer:
-    before, state = code.told, code.look()
-    code.told = state
-    call.wechat.changed()
-    if state is State.CONFIRMED:
-        code.told = before  # the answer may be lost: it is given again
+def _say_state(call: Call, code: Code) -> SimulatedAnswer:
+    before, state = code.last_answered, code.current_state()
+    code.last_answered = state
+    call.wechat.notify_changed()
+    if state is CodeState.CONFIRMED:
+        code.last_answered = before  # the answer may be lost: it is given again
         return script(f'window.code=200;\nwindow.redirect_uri="{_redirect_uri(call, code)}";')
     if state is before:
         return script("window.code=408;")
-    if state is State.SCANNED:
+    if state is CodeState.SCANNED:
         return script(_scanned(call))
-    if state is State.CANCELLED:
+    if state is CodeState.CANCELLED:
         return script(f"window.code={_cancelled(call, code)};")
     return script("window.code=400;")
 
@@ -111,7 +113,7 @@ def _scanned(call: Call) -> str:
 def _cancelled(call: Call, code: Code) -> str:
     answer = call.wechat.settings.cancel_code
     if answer == "202":
-        code.do(Act.EXPIRE)
+        code.apply(CodeAction.EXPIRE)
     return answer
 
 
@@ -125,13 +127,17 @@ def _redirect_uri(call: Call, code: Code) -> str:
     return f"{place}/cgi-bin/mmwebwx-bin/webwxnewloginpage?{query}"
 
 
-async def webwxnewloginpage(call: Call) -> Answer:
-    """The ticket is exchanged for a session: XML, status 301 without `version=v2` (webwx 2.4)."""
+async def webwxnewloginpage(call: Call) -> SimulatedAnswer:
+    """The ticket is exchanged for a session: XML, status 301 without `version=v2` (webwx 2.4.3.2)."""
     checks.method(call, "GET")
     settings, query = call.wechat.settings, call.request.query
     checks.host(call, Role.BASE, settings.base_host)
     code = call.wechat.codes.find(query.get("uuid", ""))
-    if code is None or code.ticket != query.get("ticket") or code.state not in (State.CONFIRMED, State.USED):
+    if (
+        code is None
+        or code.ticket != query.get("ticket")
+        or code.state not in (CodeState.CONFIRMED, CodeState.USED)
+    ):
         call.violation("ticket and uuid are not those of a confirmed code")
         return _xml(call, {"ret": "1", "message": "ticket error"})
     if query.get("fun") != "new":
@@ -145,7 +151,7 @@ async def webwxnewloginpage(call: Call) -> Answer:
     return _login_answer(call, session)
 
 
-def _login_answer(call: Call, session: Session) -> Answer:
+def _login_answer(call: Call, session: SimulatedSession) -> SimulatedAnswer:
     settings = call.wechat.settings
     values = {
         "ret": "0",
@@ -160,13 +166,13 @@ def _login_answer(call: Call, session: Session) -> Answer:
         del values["wxsid"], values["wxuin"]
     answer = _xml(call, values)
     cookies = answers.login_cookies(call.request, session, settings.language)
-    return Answer(body=answer.body, status=answer.status, headers=cookies)
+    return SimulatedAnswer(body=answer.body, status=answer.status, headers=cookies)
 
 
-def _xml(call: Call, values: dict[str, str]) -> Answer:
+def _xml(call: Call, values: dict[str, str]) -> SimulatedAnswer:
     v2 = call.request.query.get("version") == "v2" and not call.wechat.settings.answer_301
-    body = "".join(f"<{name}>{wire.escape(value)}</{name}>" for name, value in values.items())
-    return Answer(body=f"<error>{body}</error>".encode(), status=200 if v2 else 301)
+    body = "".join(f"<{name}>{messages.escape(value)}</{name}>" for name, value in values.items())
+    return SimulatedAnswer(body=f"<error>{body}</error>".encode(), status=200 if v2 else 301)
 
 
 _PUSH_REFUSALS = {
@@ -176,8 +182,8 @@ _PUSH_REFUSALS = {
 }
 
 
-async def webwxpushloginurl(call: Call) -> Answer:
-    """A code that asks the phone of an earlier login (webwx 2.5). itchat asks the login host."""
+async def webwxpushloginurl(call: Call) -> SimulatedAnswer:
+    """A code that asks the phone of an earlier login (webwx 2.5.1). itchat asks the login host."""
     checks.method(call, "GET")
     settings = call.wechat.settings
     if not _may_push(call):
@@ -187,9 +193,9 @@ async def webwxpushloginurl(call: Call) -> Answer:
     else:
         desktop = call.request.query.get("mod") == "desktop"
         code = call.wechat.codes.new(desktop=desktop, lifetime=settings.qr_lifetime, push=True)
-        call.wechat.changed()
-        return Answer(body=f'{{"ret":"0","msg":"all ok","uuid":"{code.uuid}"}}'.encode())
-    return Answer(body=f'{{"ret":"{ret}","msg":"{message}"}}'.encode())
+        call.wechat.notify_changed()
+        return SimulatedAnswer(body=f'{{"ret":"0","msg":"all ok","uuid":"{code.uuid}"}}'.encode())
+    return SimulatedAnswer(body=f'{{"ret":"{ret}","msg":"{message}"}}'.encode())
 
 
 def _may_push(call: Call) -> bool:

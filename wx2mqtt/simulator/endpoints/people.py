@@ -1,26 +1,70 @@
-"""Who there is: webwxinit, webwxgetcontact, webwxbatchgetcontact (webwx 2.6, 2.8, 2.9)."""
+"""The pictures of people and groups: webwxgeticon and webwxgetheadimg (webwx 2.16, 4.1).
+
+Who there is: webwxinit, webwxgetcontact, webwxbatchgetcontact (webwx 2.6, 2.8, 2.9).
+"""
 
 from __future__ import annotations
 
 import time
 
-from wx2mqtt.simulator import answers, checks, contacts, wire
-from wx2mqtt.simulator.checks import Call, Fields
-from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.synclog import KeyList
-from wx2mqtt.simulator.world import INVITE_FROM, Contact, Group, Person, PersonKind
+from wx2mqtt.simulator import answers, checks, contacts, messages
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Fields
+from wx2mqtt.simulator.endpoints.download import give
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.session import KeyList, SimulatedSession
+from wx2mqtt.simulator.world import INVITE_FROM, OWNER, PersonKind, WorldContact, WorldGroup, WorldPerson
+
+
+async def webwxgeticon(call: Call) -> SimulatedAnswer:
+    """Somebody's picture; `seq` is the number in their HeadImgUrl."""
+    return _picture(call, _contact(call))
+
+
+async def webwxgetheadimg(call: Call) -> SimulatedAnswer:
+    """A group's picture."""
+    contact = _contact(call)
+    if not isinstance(contact, WorldGroup):
+        raise call.refuse(PARAMETER_ERROR, "webwxgetheadimg is for groups")
+    return _picture(call, contact)
+
+
+def _contact(call: Call) -> WorldContact:
+    session, query = checks.cookie_session(call), call.request.query
+    checks.method(call, "GET")
+    if skey := query.get("skey"):  # empty in the answers of webwxbatchgetcontact: the cookies do
+        checks.skey(call, session, skey)
+    name = query.get("username")
+    if name is None and "userName" in query:
+        call.oddity("userName instead of username (itchat)")
+        name = query["userName"]
+    contact_id = session.id_of(name or "")
+    world = call.wechat.world
+    contact = world.owner if contact_id == OWNER else world.contacts.get(contact_id or "")
+    if contact is None:
+        raise call.refuse(PARAMETER_ERROR, "username is unknown in this login")
+    room = query.get("chatroomid")
+    if room and not session.is_room(room):
+        raise call.refuse(PARAMETER_ERROR, "chatroomid is no group's of this login")
+    return contact
+
+
+def _picture(call: Call, contact: WorldContact) -> SimulatedAnswer:
+    attachment = call.wechat.media.avatar(contact.id, contact.avatar)
+    return give(call, attachment, attachment.content, "", "image/jpeg")
+
 
 BATCH_LIMIT = 50
+
+
 _RECENT = 10
 
 
-async def webwxinit(call: Call) -> Answer:
+async def webwxinit(call: Call) -> SimulatedAnswer:
     """The account, the first SyncKey, the recent chats."""
     session, _ = checks.signed_body(call)
     wechat = call.wechat
     first = session.inits == 0
-    position = wechat.begin(session)
+    position = wechat.start_session(session)
     if first and wechat.settings.new_skey:
         session.new_skey()
     recent = _recent(call)
@@ -48,16 +92,18 @@ def _keys(keys: KeyList) -> Fields:
     return {"Count": len(keys), "List": [{"Key": key, "Val": value} for key, value in keys]}
 
 
-def _recent(call: Call) -> list[Contact]:
+def _recent(call: Call) -> list[WorldContact]:
     """The file helper, then groups, then the others: hollow groups are what trips clients up."""
-    order = {Group: 1, Person: 2}
+    order = {WorldGroup: 1, WorldPerson: 2}
     return sorted(call.wechat.world.chats(), key=lambda c: 0 if c.id == "filehelper" else order[type(c)])[
         :_RECENT
     ]
 
 
-def _articles(call: Call, session: Session) -> Fields:
-    accounts = [c for c in call.wechat.world if isinstance(c, Person) and c.kind is PersonKind.OFFICIAL][:1]
+def _articles(call: Call, session: SimulatedSession) -> Fields:
+    accounts = [c for c in call.wechat.world if isinstance(c, WorldPerson) and c.kind is PersonKind.OFFICIAL][
+        :1
+    ]
     articles = [
         {
             "Title": "解码新时代",
@@ -72,14 +118,14 @@ def _articles(call: Call, session: Session) -> Fields:
             "MPArticleCount": 1,
             "MPArticleList": articles,
             "Time": session.load_time,
-            "NickName": wire.name(account.nickname),
+            "NickName": messages.name(account.nickname),
         }
         for account in accounts
     ]
     return {"MPSubscribeMsgCount": len(pushes), "MPSubscribeMsgList": pushes}
 
 
-async def webwxgetcontact(call: Call) -> Answer:
+async def webwxgetcontact(call: Call) -> SimulatedAnswer:
     """The address book, a page an answer: `Seq` is what to ask with next, 0 at the end."""
     checks.method(call, "GET", tolerated="POST")
     session = checks.cookie_session(call)
@@ -110,21 +156,21 @@ def _start(call: Call) -> int:
     return start
 
 
-def _page(call: Call, session: Session, people: list[Contact], *, seq: int) -> Answer:
+def _page(call: Call, session: SimulatedSession, people: list[WorldContact], *, seq: int) -> SimulatedAnswer:
     entries = b", ".join(_rendered(call, session, contact) for contact in people)
-    head = wire.dump({**answers.base_response(0), "MemberCount": len(people)})[:-1]
-    return Answer(body=b'%s, "MemberList": [%s], "Seq": %d}' % (head, entries, seq))
+    head = messages.dump({**answers.base_response(0), "MemberCount": len(people)})[:-1]
+    return SimulatedAnswer(body=b'%s, "MemberList": [%s], "Seq": %d}' % (head, entries, seq))
 
 
-def _rendered(call: Call, session: Session, contact: Contact) -> bytes:
+def _rendered(call: Call, session: SimulatedSession, contact: WorldContact) -> bytes:
     known = session.rendered.get(contact.id)
     if known is None:
-        known = wire.dump(contacts.full(call.wechat.world, session, contact, skey=session.skey))
+        known = messages.dump(contacts.full(call.wechat.world, session, contact, skey=session.skey))
         session.rendered[contact.id] = known
     return known
 
 
-async def webwxbatchgetcontact(call: Call) -> Answer:
+async def webwxbatchgetcontact(call: Call) -> SimulatedAnswer:
     """Groups with their members, people, or members of a group; at most 50; unknown names are left out."""
     session, body = checks.signed_body(call)
     if call.request.query.get("type") != "ex":
@@ -139,7 +185,7 @@ async def webwxbatchgetcontact(call: Call) -> Answer:
     return answers.json(0, Count=len(entries), ContactList=entries)
 
 
-def _asked(call: Call, session: Session, one: object) -> Contact | None:
+def _asked(call: Call, session: SimulatedSession, one: object) -> WorldContact | None:
     name = one.get("UserName") if isinstance(one, dict) else None
     if not isinstance(one, dict) or not isinstance(name, str):
         raise call.refuse(checks.PARAMETER_ERROR, "an entry of List has no UserName")

@@ -1,22 +1,178 @@
-"""What a client says: texts, and media that it uploaded before (webwx 2.12)."""
+"""What all messages of a web client have in common: frame, receiver, repeats, delivery (webwx 2.12).
+
+What a client says: texts, and media that it uploaded before (webwx 2.12).
+"""
 
 from __future__ import annotations
 
-from wx2mqtt.simulator import appfile, checks
-from wx2mqtt.simulator.appfile import AppFile, BadAppFile
-from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Refused
-from wx2mqtt.simulator.endpoints.outgoing import Outgoing, Said, deliver, take
-from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.media import Attachment, attach
-from wx2mqtt.simulator.uploads import MediaType, Ready, extension
-from wx2mqtt.simulator.world import OWNER
+import re
+import time
+from dataclasses import dataclass
+
+from wx2mqtt.simulator import answers, checks, speech, uploads
+from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused, Fields
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.media import MessageMedia, attach, shown
+from wx2mqtt.simulator.session import SimulatedSession
+from wx2mqtt.simulator.uploads import AppFile, BadAppFile, FinishedUpload, MediaType, extension
+from wx2mqtt.simulator.world import OWNER, WorldContact, WorldGroup, WorldPerson
+
+NOT_A_FRIEND = 1204
+
+
+TOO_OFTEN = 1205
+
+
+_WANTED = ("Type", "FromUserName", "ToUserName", "LocalID", "ClientMsgId")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisplayedText:
+    """What a message says, as the phone shows it: `text` is the name of a file."""
+
+    kind: str
+    text: str
+    media: MessageMedia | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """A message with a good frame."""
+
+    call: Call
+    session: SimulatedSession
+    fields: Fields
+    to: WorldContact
+
+    @property
+    def client_id(self) -> str:
+        """The client's own id, the same when it sends the message again."""
+        return str(self.fields["ClientMsgId"])
+
+    @property
+    def type(self) -> object:
+        """The message's Type."""
+        return self.fields["Type"]
+
+    def refuse(self, what: str) -> CallRefused:
+        """The message is wrong: Ret 1."""
+        return self.call.refuse(checks.PARAMETER_ERROR, what)
+
+
+def take(call: Call, session: SimulatedSession, body: Fields) -> OutgoingMessage:
+    """The message in a body, its frame checked."""
+    message = body.get("Msg")
+    if not isinstance(message, dict) or "Scene" not in body:
+        raise call.refuse(checks.PARAMETER_ERROR, "Msg or Scene is missing")
+    missing = [key for key in _WANTED if key not in message]
+    if missing:
+        raise call.refuse(checks.PARAMETER_ERROR, f"Msg lacks {', '.join(missing)}")
+    checks.own_name(call, session, message["FromUserName"])
+    _client_id(call, message)
+    return OutgoingMessage(call=call, session=session, fields=message, to=_receiver(call, session, message))
+
+
+def _client_id(call: Call, message: Fields) -> None:
+    local, client = message["LocalID"], message["ClientMsgId"]
+    if not re.fullmatch(r"[0-9]{10,20}", str(client)):
+        raise call.refuse(checks.PARAMETER_ERROR, "ClientMsgId is not 10 to 20 digits")
+    if local == client and isinstance(client, str):
+        return
+    if isinstance(local, int) and isinstance(client, int) and abs(local - client) <= 1:
+        call.oddity("LocalID and ClientMsgId as numbers, each from the clock (itchat)")
+        return
+    raise call.refuse(checks.PARAMETER_ERROR, "LocalID is not equal to ClientMsgId")
+
+
+def _receiver(call: Call, session: SimulatedSession, message: Fields) -> WorldContact:
+    name, world = str(message["ToUserName"]), call.wechat.world
+    contact_id = session.id_of(name) or next((c.id for c in world if _is_wxid(c, name)), None)
+    if contact_id == OWNER:
+        if call.wechat.settings.refuse_self:
+            raise CallRefused(NOT_A_FRIEND)
+        return world.owner
+    contact = world.contacts.get(contact_id or "")
+    if contact is None:
+        old = any(other.id_of(name) for other in call.wechat.sessions.values() if other is not session)
+        raise call.refuse(checks.PARAMETER_ERROR, f"ToUserName is {'of another login' if old else 'unknown'}")
+    if isinstance(contact, WorldGroup) and OWNER not in contact.members:
+        raise CallRefused(NOT_A_FRIEND)
+    return contact
+
+
+def _is_wxid(contact: WorldContact, name: str) -> bool:
+    """A clear wxid is accepted, too (webwx 2.12.1)."""
+    return isinstance(contact, WorldPerson) and contact.wxid == name != ""
+
+
+def deliver(message: OutgoingMessage, displayed: DisplayedText) -> SimulatedAnswer:
+    """Deliver it and name it; a ClientMsgId that is known is answered and not delivered again."""
+    wechat = message.call.wechat
+    known = wechat.seen_client_ids.get((message.to.id, message.client_id))
+    if known is None and wechat.sends.is_exhausted(wechat.settings.rate_limit):
+        raise CallRefused(TOO_OFTEN)
+    if known is not None and wechat.settings.drop_repeats:
+        _note(message, displayed, known, repeat=True, delivered=False)
+        return _sent(message, known)
+    msg_id = str(wechat.ids.next())
+    wechat.seen_client_ids[message.to.id, message.client_id] = msg_id
+    _show(message, displayed, msg_id)
+    _note(message, displayed, msg_id, repeat=known is not None, delivered=True)
+    if wechat.settings.echo:
+        speech.echo(wechat, message.session, message.to, int(msg_id), displayed.kind, displayed.text)
+    if isinstance(message.to, WorldPerson) and (message.to.deleted_me or message.to.blocked_me):
+        speech.answer_for(wechat, message.to)
+    return _sent(message, msg_id)
+
+
+def _show(message: OutgoingMessage, displayed: DisplayedText, msg_id: str) -> None:
+    wechat = message.call.wechat
+    if displayed.media is not None:
+        wechat.media.put(msg_id, displayed.media)
+    wechat.phone.show(
+        chat=message.to.id,
+        sender=OWNER,
+        via="web",
+        kind=displayed.kind,
+        text=displayed.text,
+        msg_id=msg_id,
+        time=time.time(),
+        media=shown(displayed.media),
+    )
+
+
+def _note(
+    message: OutgoingMessage, displayed: DisplayedText, msg_id: str, *, repeat: bool, delivered: bool
+) -> None:
+    content = displayed.media and displayed.media.content
+    message.call.wechat.phone.record_sent(
+        to=message.to.id,
+        text=displayed.text,
+        kind=displayed.kind,
+        client_msg_id=message.client_id,
+        msg_id=msg_id,
+        time=time.time(),
+        repeat=repeat,
+        delivered=delivered,
+        media=shown(displayed.media),
+        sha256=content.sha256 if content else "",
+    )
+
+
+def _sent(message: OutgoingMessage, msg_id: str) -> SimulatedAnswer:
+    return answers.json(0, MsgID=msg_id, LocalID=str(message.fields["LocalID"]))
+
 
 _TEXT, _IMAGE, _FILE, _STICKER, _LOCATION = 1, 3, 6, 47, 48
+
+
 _VIDEO, _MICRO_VIDEO = 43, 62
+
+
 _EMOJI_FLAG = 2
 
 
-async def webwxsendmsg(call: Call) -> Answer:
+async def webwxsendmsg(call: Call) -> SimulatedAnswer:
     """A text, or a location that came."""
     session, body = checks.signed_body(call)
     message = take(call, session, body)
@@ -27,23 +183,23 @@ async def webwxsendmsg(call: Call) -> Answer:
         raise message.refuse("Content is empty")
     limit = call.wechat.settings.text_limit
     if limit and len(content.encode()) > limit:
-        raise Refused(PARAMETER_ERROR)
-    return deliver(message, Said(kind="text" if message.type == _TEXT else "location", text=content))
+        raise CallRefused(PARAMETER_ERROR)
+    return deliver(message, DisplayedText(kind="text" if message.type == _TEXT else "location", text=content))
 
 
-async def webwxsendmsgimg(call: Call) -> Answer:
+async def webwxsendmsgimg(call: Call) -> SimulatedAnswer:
     """A picture."""
     message = _media(call, types=(_IMAGE,))
     return deliver(message, _said("image", _uploaded(message, "pic")))
 
 
-async def webwxsendvideomsg(call: Call) -> Answer:
+async def webwxsendvideomsg(call: Call) -> SimulatedAnswer:
     """A video."""
     message = _media(call, types=(_VIDEO, _MICRO_VIDEO))
     return deliver(message, _said("video", _uploaded(message, "video")))
 
 
-async def webwxsendemoticon(call: Call) -> Answer:
+async def webwxsendemoticon(call: Call) -> SimulatedAnswer:
     """An animated picture of one's own, or a sticker that came, by its MD5."""
     message = _media(call, types=(_STICKER,), fun="sys")
     if message.fields.get("EmojiFlag") != _EMOJI_FLAG:
@@ -56,7 +212,7 @@ async def webwxsendemoticon(call: Call) -> Answer:
     return deliver(message, _said("sticker", ready))
 
 
-async def webwxsendappmsg(call: Call) -> Answer:
+async def webwxsendappmsg(call: Call) -> SimulatedAnswer:
     """A file: its XML names what was uploaded."""
     message = _media(call, types=(_FILE,))
     file = _app_file(message)
@@ -74,13 +230,13 @@ async def webwxsendappmsg(call: Call) -> Answer:
     return deliver(message, _said("file", ready, file.title))
 
 
-def _app_file(message: Outgoing) -> AppFile:
+def _app_file(message: OutgoingMessage) -> AppFile:
     try:
-        file = appfile.read(message.fields.get("Content"))
+        file = uploads.read(message.fields.get("Content"))
     except BadAppFile as bad:
         raise message.refuse(str(bad)) from None
     desktop = message.session.desktop
-    if file.appid not in (appfile.APPID, ""):
+    if file.appid not in (uploads.APPID, ""):
         raise message.refuse("appid is not that of files")
     if (file.appid == "") is not desktop:
         message.call.oddity("the appid of files is empty in desktop logins, and only there (itchat-uos)")
@@ -92,7 +248,7 @@ def _app_file(message: Outgoing) -> AppFile:
 # media
 
 
-def _media(call: Call, *, types: tuple[int, ...], fun: str = "async") -> Outgoing:
+def _media(call: Call, *, types: tuple[int, ...], fun: str = "async") -> OutgoingMessage:
     session, body = checks.signed_body(call)
     query = call.request.query
     if query.get("fun") != fun or (fun == "async" and query.get("f") != "json"):
@@ -103,7 +259,7 @@ def _media(call: Call, *, types: tuple[int, ...], fun: str = "async") -> Outgoin
     return message
 
 
-def _uploaded(message: Outgoing, media_type: MediaType) -> Ready:
+def _uploaded(message: OutgoingMessage, media_type: MediaType) -> FinishedUpload:
     ready = message.session.uploads.find(str(message.fields.get("MediaId")))
     if ready is None:
         others = [s for s in message.call.wechat.sessions.values() if s is not message.session]
@@ -116,17 +272,17 @@ def _uploaded(message: Outgoing, media_type: MediaType) -> Ready:
     return ready
 
 
-def _said(kind: str, ready: Ready, name: str = "") -> Said:
+def _said(kind: str, ready: FinishedUpload, name: str = "") -> DisplayedText:
     attachment = attach(kind, ready.media_id, OWNER, ready.content)
     assert attachment is not None
     attachment.name = name or ready.name
-    return Said(kind=kind, text=name, media=attachment)
+    return DisplayedText(kind=kind, text=name, media=attachment)
 
 
-def _again(message: Outgoing) -> Said:
-    """A sticker that came; those of the store cannot be sent (webwx 2.12)."""
+def _again(message: OutgoingMessage) -> DisplayedText:
+    """A sticker that came; those of the store cannot be sent (webwx 2.12.7)."""
     known = message.call.wechat.media.sticker(str(message.fields["EMoticonMd5"]))
     if known is None:
         raise message.refuse("EMoticonMd5 is that of no sticker that came")
-    again = Attachment(kind="sticker", side=OWNER, name=known.name, content=known.content)
-    return Said(kind="sticker", text="", media=again)
+    again = MessageMedia(kind="sticker", side=OWNER, name=known.name, content=known.content)
+    return DisplayedText(kind="sticker", text="", media=again)

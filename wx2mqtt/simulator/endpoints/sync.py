@@ -6,16 +6,15 @@ import time
 
 from wx2mqtt.simulator import answers, checks
 from wx2mqtt.simulator.checks import Call, Fields
-from wx2mqtt.simulator.exchange import Answer
 from wx2mqtt.simulator.hosts import Role
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.synclog import Slice, key_json
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.session import SimulatedSession, Slice, key_json
 
 _NEW_MESSAGE = 2
 _TOO_FAST_WITHIN = 1.0
 
 
-async def synccheck(call: Call) -> Answer:
+async def synccheck(call: Call) -> SimulatedAnswer:
     """Holds until something is new or the hold is over; the answer is a script with two numbers."""
     checks.method(call, "GET")
     query = call.request.query
@@ -34,8 +33,8 @@ async def synccheck(call: Call) -> Answer:
         return await _hold(call, session, position)
 
 
-def _position(call: Call, session: Session) -> int | None:
-    """None for a key that is missing or was never issued: the server then never holds (webwx 2.10)."""
+def _position(call: Call, session: SimulatedSession) -> int | None:
+    """None for a key that is missing or was never issued: the server then never holds (webwx 2.10.1)."""
     text = call.request.query.get("synckey")
     position = None if text is None else session.log.position(text)
     if position is None:
@@ -43,14 +42,14 @@ def _position(call: Call, session: Session) -> int | None:
     return position
 
 
-def _at_once(call: Call, session: Session, selector: int) -> Answer:
+def _at_once(call: Call, session: SimulatedSession, selector: int) -> SimulatedAnswer:
     if _too_fast(call, session):
         return answers.page("503 Service Unavailable", status=503)
     return answers.synccheck(0, selector)
 
 
-def _too_fast(call: Call, session: Session) -> bool:
-    """A busy loop: too many answers in a second that were not held and brought nothing (webwx 2.10)."""
+def _too_fast(call: Call, session: SimulatedSession) -> bool:
+    """A busy loop: too many answers in a second that were not held and brought nothing (webwx 2.10.7)."""
     limit = call.wechat.settings.poll_limit
     times, now = session.idle[call.endpoint], time.monotonic()
     times.append(now)
@@ -60,19 +59,19 @@ def _too_fast(call: Call, session: Session) -> bool:
     return too_fast
 
 
-async def _hold(call: Call, session: Session, position: int) -> Answer:
+async def _hold(call: Call, session: SimulatedSession, position: int) -> SimulatedAnswer:
     log = session.log
-    call.wechat.changed()
-    await log.bell.wait_for(
-        lambda: log.head > position or session.over is not None,
+    call.wechat.notify_changed()
+    await log.changes.wait_for(
+        lambda: log.head > position or session.ended_with is not None,
         call.wechat.settings.hold_sync,
     )
-    if session.over is not None:
-        return answers.synccheck(session.over, 0)
+    if session.ended_with is not None:
+        return answers.synccheck(session.ended_with, 0)
     return answers.synccheck(0, log.selector(position))
 
 
-async def webwxsync(call: Call) -> Answer:
+async def webwxsync(call: Call) -> SimulatedAnswer:
     """What followed a key, and the keys of the place after it. An old key brings the same again."""
     session, body = checks.signed_body(call)
     query = call.request.query
@@ -91,7 +90,7 @@ async def webwxsync(call: Call) -> Answer:
         return _answer(call, session, found)
 
 
-def _brought_something(session: Session) -> None:
+def _brought_something(session: SimulatedSession) -> None:
     for times in session.idle.values():
         times.clear()
 
@@ -105,18 +104,18 @@ def _posted_key(call: Call, body: Fields) -> str:
     return "|".join(f"{key}_{value}" for key, value in pairs)
 
 
-def _answer(call: Call, session: Session, found: Slice) -> Answer:
+def _answer(call: Call, session: SimulatedSession, found: Slice) -> SimulatedAnswer:
     settings = call.wechat.settings
     if settings.rotate_tickets:
         session.new_data_ticket()
     skey = session.new_skey() if settings.sync_skey else ""
     more = int(settings.continue_flag and found.more)
     body = _body(session, found, more=more, skey=skey, check_key=settings.check_key)
-    return Answer(body=body, headers=answers.sync_cookies(call.request, session))
+    return SimulatedAnswer(body=body, headers=answers.sync_cookies(call.request, session))
 
 
-def nothing(session: Session, position: int) -> bytes:
-    """An answer that brings nothing and does not move the key (webwx 2.10, stuck states)."""
+def nothing(session: SimulatedSession, position: int) -> bytes:
+    """An answer that brings nothing and does not move the key (webwx 2.10.9, stuck states)."""
     none = Slice(start=position, end=position, messages=(), changed=(), deleted=(), more=False)
     return _body(session, none, more=0, skey="", check_key=True)
 
@@ -132,7 +131,7 @@ _BODY = (
 )
 
 
-def _body(session: Session, found: Slice, *, more: int, skey: str, check_key: bool) -> bytes:
+def _body(session: SimulatedSession, found: Slice, *, more: int, skey: str, check_key: bool) -> bytes:
     check = b', "SyncCheckKey": ' + key_json(session.log.check_key(found.end)) if check_key else b""
     return _BODY % (
         len(found.messages),
@@ -148,10 +147,12 @@ def _body(session: Session, found: Slice, *, more: int, skey: str, check_key: bo
     )
 
 
-async def stuck(call: Call) -> Answer:
+async def stuck(call: Call) -> SimulatedAnswer:
     """The answer of a server that brings nothing for ever: the fault `stuck`."""
     session, body = checks.signed_body(call)
     position = session.log.position(_posted_key(call, body))
     if _too_fast(call, session):
         return answers.page("503 Service Unavailable", status=503)
-    return Answer(body=nothing(session, position or 0), headers=answers.sync_cookies(call.request, session))
+    return SimulatedAnswer(
+        body=nothing(session, position or 0), headers=answers.sync_cookies(call.request, session)
+    )

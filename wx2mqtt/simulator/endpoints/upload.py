@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 
-from wx2mqtt.simulator import answers, checks, multipart, uploads
+from wx2mqtt.simulator import answers, checks, uploads
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Fields
-from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.exchange import Answer, Headers
 from wx2mqtt.simulator.hosts import Role
-from wx2mqtt.simulator.multipart import BadForm, Part
-from wx2mqtt.simulator.session import Session
-from wx2mqtt.simulator.uploads import MEDIA_TYPES, PART, Announced, BadUpload, MediaType, Ready
+from wx2mqtt.simulator.http_messages import Headers, SimulatedAnswer
+from wx2mqtt.simulator.media import ByteSource
+from wx2mqtt.simulator.session import SimulatedSession
+from wx2mqtt.simulator.uploads import (
+    MEDIA_TYPES,
+    PART,
+    BadForm,
+    BadUpload,
+    FinishedUpload,
+    MediaType,
+    ReceivedField,
+    UploadDeclaration,
+)
 
 CHECK_FIRST = 402
 
@@ -37,10 +45,10 @@ _MD5 = re.compile("[0-9a-f]{32}")
 _LARGE_FILE = 7  # FileType of webwxcheckupload
 
 
-async def webwxuploadmedia(call: Call) -> Answer:
+async def webwxuploadmedia(call: Call) -> SimulatedAnswer:
     """One part of a file, or all of a small one. MediaId is in the answer of the last part only."""
     if call.request.method == "OPTIONS":
-        return Answer(headers=_CORS)
+        return SimulatedAnswer(headers=_CORS)
     checks.method(call, "POST")
     if call.request.query.get("f") != "json":
         call.oddity("no f=json")
@@ -52,15 +60,15 @@ async def webwxuploadmedia(call: Call) -> Answer:
     announced = _announced(call, form, asked)
     _sizes(call, session, announced, asked)
     try:
-        upload = session.uploads.take(announced, _number(form, "chunk") or 0, form["filename"].content)
+        upload = session.uploads.accept_part(announced, _number(form, "chunk") or 0, form["filename"].content)
     except BadUpload as bad:
         raise call.refuse(PARAMETER_ERROR, str(bad)) from None
     return _taken(call, upload.content.size, upload.ready)
 
 
-def _taken(call: Call, received: int, ready: Ready | None) -> Answer:
+def _taken(call: Call, received: int, ready: FinishedUpload | None) -> SimulatedAnswer:
     if ready is not None:
-        call.wechat.know(ready.content)
+        call.wechat.register_upload(ready.content)
     return answers.json(
         0,
         _CORS,
@@ -75,9 +83,9 @@ def _taken(call: Call, received: int, ready: Ready | None) -> Answer:
 # the form
 
 
-def _form(call: Call) -> dict[str, Part]:
+def _form(call: Call) -> dict[str, ReceivedField]:
     try:
-        form = multipart.parse(call.request.headers.get("content-type", ""), call.request.body)
+        form = uploads.parse(call.request.headers.get("content-type", ""), call.request.body)
     except BadForm as bad:
         raise call.refuse(PARAMETER_ERROR, str(bad)) from None
     missing = [name for name in _WANTED if name not in form]
@@ -89,7 +97,7 @@ def _form(call: Call) -> dict[str, Part]:
     return form
 
 
-def _small_fields(call: Call, form: dict[str, Part]) -> None:
+def _small_fields(call: Call, form: dict[str, ReceivedField]) -> None:
     if "id" not in form:
         call.oddity("no id (wechat4u)")
     elif not re.fullmatch(rb"WU_FILE_[0-9]+", form["id"].content):
@@ -100,12 +108,12 @@ def _small_fields(call: Call, form: dict[str, Part]) -> None:
         call.oddity("name is not the filename of the file part")
 
 
-def _number(form: dict[str, Part], name: str) -> int | None:
+def _number(form: dict[str, ReceivedField], name: str) -> int | None:
     part = form.get(name)
     return int(part.content) if part and re.fullmatch(rb"[0-9]{1,12}", part.content) else None
 
 
-def _tickets(call: Call, session: Session, form: dict[str, Part]) -> None:
+def _tickets(call: Call, session: SimulatedSession, form: dict[str, ReceivedField]) -> None:
     checks.data_ticket(call, session, form["webwx_data_ticket"].content.decode("latin-1"))
     if form["pass_ticket"].content.decode("latin-1") != session.pass_ticket:
         call.oddity("the pass_ticket of the form is not the decoded one (itchat, wechat4u)")
@@ -114,13 +122,13 @@ def _tickets(call: Call, session: Session, form: dict[str, Part]) -> None:
 # uploadmediarequest
 
 
-def _people(call: Call, session: Session, asked: Fields) -> None:
+def _people(call: Call, session: SimulatedSession, asked: Fields) -> None:
     checks.own_name(call, session, asked.get("FromUserName"))
     if session.id_of(str(asked.get("ToUserName"))) is None:
         raise call.refuse(PARAMETER_ERROR, "ToUserName is unknown in this login")
 
 
-def _announced(call: Call, form: dict[str, Part], asked: Fields) -> Announced:
+def _announced(call: Call, form: dict[str, ReceivedField], asked: Fields) -> UploadDeclaration:
     wrong = [key for key, value in _FIXED.items() if asked.get(key) != value]
     if wrong or not re.fullmatch(r"[0-9]{10,20}", str(asked.get("ClientMediaId"))):
         raise call.refuse(
@@ -130,7 +138,7 @@ def _announced(call: Call, form: dict[str, Part], asked: Fields) -> Announced:
     if size is None or asked.get("TotalLen") != size or asked.get("DataLen") != size:
         raise call.refuse(PARAMETER_ERROR, "size, TotalLen and DataLen are not the same number")
     media_type = _media_type(call, form, name)
-    return Announced(
+    return UploadDeclaration(
         key=str(asked["ClientMediaId"]),
         name=name,
         size=size,
@@ -141,7 +149,7 @@ def _announced(call: Call, form: dict[str, Part], asked: Fields) -> Announced:
     )
 
 
-def _media_type(call: Call, form: dict[str, Part], name: str) -> MediaType:
+def _media_type(call: Call, form: dict[str, ReceivedField], name: str) -> MediaType:
     said = form["mediatype"].content.decode("latin-1")
     found = next((one for one in MEDIA_TYPES if one == said), None)
     if found is None or not uploads.fits(form["filename"].filename or name, found):
@@ -159,7 +167,7 @@ def _md5(call: Call, asked: Fields) -> str:
     return md5
 
 
-def _parts(call: Call, form: dict[str, Part], size: int) -> int:
+def _parts(call: Call, form: dict[str, ReceivedField], size: int) -> int:
     """How many parts there are; without chunks and chunk it is one, of at most 512 KiB."""
     needed = max(1, -(-size // PART))
     if "chunks" not in form and "chunk" not in form:
@@ -174,24 +182,24 @@ def _parts(call: Call, form: dict[str, Part], size: int) -> int:
     return needed
 
 
-def _sizes(call: Call, session: Session, announced: Announced, asked: Fields) -> None:
-    settings, size = call.wechat.settings, announced.size
+def _sizes(call: Call, session: SimulatedSession, declaration: UploadDeclaration, asked: Fields) -> None:
+    settings, size = call.wechat.settings, declaration.size
     if not size:
         raise call.refuse(PARAMETER_ERROR, "an empty file")
-    if len(announced.name.encode()) > settings.name_limit:
+    if len(declaration.name.encode()) > settings.name_limit:
         raise call.refuse(PARAMETER_ERROR, "the name is too long")
     too_large = size > settings.file_limit
-    if announced.media_type != "doc":
+    if declaration.media_type != "doc":
         too_large = size >= settings.media_limit
     if too_large:
         raise call.refuse(PARAMETER_ERROR, "the file is too large")
     if size > settings.check_above:
-        _permitted(call, session, announced, asked)
+        _permitted(call, session, declaration, asked)
 
 
-def _permitted(call: Call, session: Session, announced: Announced, asked: Fields) -> None:
-    permit = session.uploads.permitted(announced.md5)
-    if permit is None or permit.size != announced.size:
+def _permitted(call: Call, session: SimulatedSession, declaration: UploadDeclaration, asked: Fields) -> None:
+    permit = session.uploads.permit_for(declaration.md5)
+    if permit is None or permit.size != declaration.size:
         raise call.refuse(CHECK_FIRST, "a large file without webwxcheckupload")
     if (asked.get("AESKey"), asked.get("Signature")) != (permit.aes_key, permit.signature):
         raise call.refuse(CHECK_FIRST, "AESKey and Signature are not those of webwxcheckupload")
@@ -200,7 +208,7 @@ def _permitted(call: Call, session: Session, announced: Announced, asked: Fields
 # webwxcheckupload
 
 
-async def webwxcheckupload(call: Call) -> Answer:
+async def webwxcheckupload(call: Call) -> SimulatedAnswer:
     """Does WeChat have that file? Then its MediaId; else what a large upload must carry."""
     session, body = checks.signed_body(call)
     _people(call, session, body)
@@ -221,5 +229,7 @@ async def webwxcheckupload(call: Call) -> Answer:
     )
 
 
-def _instant(session: Session, name: str, known: Content | None, signature: str) -> Ready | None:
+def _instant(
+    session: SimulatedSession, name: str, known: ByteSource | None, signature: str
+) -> FinishedUpload | None:
     return session.uploads.add(name, "doc", known, signature) if known else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator.media import ByteSource
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import Cipher
@@ -25,10 +25,10 @@ def _cipher(key: bytes) -> Cipher[ECB]:
     return Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the protocol's choice
 
 
-class Sealed(Content):
+class EncryptedBytes(ByteSource):
     """The ciphertext of a file; made when it is asked for."""
 
-    def __init__(self, plain: Content, key: bytes) -> None:
+    def __init__(self, plain: ByteSource, key: bytes) -> None:
         super().__init__(sealed_size(plain.size))
         self._plain = plain
         self._key = key
@@ -45,7 +45,7 @@ class Sealed(Content):
             place += len(made)
 
 
-def _padded(plain: Content, start: int) -> Iterator[bytes]:
+def _padded(plain: ByteSource, start: int) -> Iterator[bytes]:
     """The plaintext from a block's border on, in whole blocks, with its padding."""
     rest = b""
     for piece in plain.pieces(start):
@@ -62,10 +62,10 @@ class BadPadding(ValueError):
     """The key does not fit, or it was not encrypted so."""
 
 
-class Opened(Content):
+class DecryptedBytes(ByteSource):
     """The plaintext of a ciphertext; `size` is known beforehand."""
 
-    def __init__(self, cipher: Content, key: bytes, size: int) -> None:
+    def __init__(self, cipher: ByteSource, key: bytes, size: int) -> None:
         super().__init__(size)
         self._cipher = cipher
         self._key = key
@@ -80,12 +80,12 @@ class Opened(Content):
             place += len(made)
 
 
-def opened(cipher: Content, key: bytes) -> Opened:
+def opened(cipher: ByteSource, key: bytes) -> DecryptedBytes:
     """The plaintext of a whole ciphertext; raises `BadPadding` when its last block does not say its size."""
     if not cipher.size or cipher.size % BLOCK:
         raise BadPadding(f"{cipher.size} bytes are no whole blocks")
-    last = b"".join(Opened(cipher, key, cipher.size).pieces(cipher.size - BLOCK))
+    last = b"".join(DecryptedBytes(cipher, key, cipher.size).pieces(cipher.size - BLOCK))
     fill = last[-1]
     if not 1 <= fill <= BLOCK or last[-fill:] != bytes([fill]) * fill:
         raise BadPadding("the padding is wrong: another key, or not PKCS#7")
-    return Opened(cipher, key, cipher.size - fill)
+    return DecryptedBytes(cipher, key, cipher.size - fill)

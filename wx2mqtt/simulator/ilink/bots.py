@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wx2mqtt.simulator.bell import Bell
-from wx2mqtt.simulator.ilink.chat import Sent
+from wx2mqtt.simulator.ilink.chat import BotMessage
+from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 KNOWN_IDS = 100_000
 """So many client ids of a bot are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class MessageSlice:
     """Messages between two positions, rendered."""
 
     end: int
@@ -31,11 +31,11 @@ class Bot:
     counts what the bot sent since.
     """
 
-    def __init__(self, dice: random.Random, *, person: str, user_id: str, place: str) -> None:
+    def __init__(self, dice: random.Random, *, person: str, user_id: str, address: str) -> None:
         self._dice = dice
         self.person = person
         self.user_id = user_id
-        self.place = place
+        self.address = address
         self.bot_id = f"{dice.getrandbits(48):012x}@im.bot"
         self.token = f"{self.bot_id}:06{dice.getrandbits(248):062x}"
         self.alive = True
@@ -45,14 +45,14 @@ class Bot:
         self.polls: set[asyncio.Transport] = set()
         self.idle: deque[float] = deque(maxlen=100)
         self.answers = 0
-        self.bell = Bell()
+        self.changes = WaitingCondition()
         self.context_tokens: list[str] = []
         self.typing_ticket = base64.b64encode(dice.randbytes(60)).decode()
         self.typing = False
         self.last_uin = ""
-        self.seen = 0
+        self.acknowledged_position = 0
         self.planned: set[bytes] = set()
-        self.client_ids: dict[str, Sent] = {}
+        self.client_ids: dict[str, BotMessage] = {}
         self._log: list[bytes] = []
         self._cursors: dict[str, int] = {"": 0}
 
@@ -66,10 +66,10 @@ class Bot:
         """The position after everything that was written."""
         return len(self._log)
 
-    def kill(self) -> None:
-        """The token is worth nothing any more (ilink 9); whoever polls is told."""
+    def invalidate(self) -> None:
+        """The token is worth nothing any more (ilink 9.4); whoever polls is told."""
         self.alive = False
-        self.bell.ring()
+        self.changes.notify()
 
     def new_context_token(self) -> str:
         """Another one; the older ones stay good."""
@@ -80,7 +80,7 @@ class Bot:
     def append(self, *messages: bytes) -> None:
         """The person wrote."""
         self._log += messages
-        self.bell.ring()
+        self.changes.notify()
 
     def find(self, msg_id: str) -> bytes | None:
         """The message with that id, or without one the newest."""
@@ -89,7 +89,7 @@ class Bot:
         mark = f'"message_id": {msg_id},'.encode()
         return next((one for one in reversed(self._log) if mark in one), None)
 
-    def remember(self, client_id: str, sent: Sent) -> None:
+    def remember(self, client_id: str, sent: BotMessage) -> None:
         """What came under a client id first; of very many the oldest go."""
         self.client_ids.setdefault(client_id, sent)
         if len(self.client_ids) > KNOWN_IDS:
@@ -100,13 +100,13 @@ class Bot:
         return self._cursors.get(cursor)
 
     def acknowledge(self, position: int) -> None:
-        """What lies before that position has arrived (ilink 4.4)."""
-        self.seen = max(self.seen, position)
+        """What lies before that position has arrived (ilink 4.4.2)."""
+        self.acknowledged_position = max(self.acknowledged_position, position)
 
-    def after(self, position: int, most: int) -> Part:
+    def after(self, position: int, max_messages: int) -> MessageSlice:
         """At most `most` messages after a position."""
-        end = min(position + most, self.head)
-        return Part(end=end, messages=self._log[position:end])
+        end = min(position + max_messages, self.head)
+        return MessageSlice(end=end, messages=self._log[position:end])
 
     def cursor(self, position: int) -> str:
         """A new cursor for a position."""
@@ -114,6 +114,6 @@ class Bot:
         self._cursors[text] = position
         return text
 
-    def is_open(self, now: float, hours: float) -> bool:
+    def is_window_open(self, now: float, hours: float) -> bool:
         """Whether the person wrote, and not too long ago (ilink 10.1)."""
         return self.last_in is not None and now - self.last_in <= hours * 3600

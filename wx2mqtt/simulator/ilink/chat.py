@@ -6,14 +6,14 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from wx2mqtt.simulator.bell import Bell
-from wx2mqtt.simulator.media import Shown
+from wx2mqtt.simulator.media import ShownFile
+from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 KEPT = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ChatLine:
     """A message in the chat of a person (an id of the world) with their bot. `quoted` is what it answers."""
 
     n: int
@@ -24,11 +24,11 @@ class Line:
     msg_id: str
     time: float
     quoted: str = ""
-    media: Shown | None = None
+    media: ShownFile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
+class BotMessage:
     """A message of a bot that the servers accepted.
 
     `delivered`: the phone shows it (not: a repeat, a muted person, a voice). `confirmed`: the answer had its
@@ -47,7 +47,7 @@ class Sent:
     repeat: bool
     delivered: bool
     confirmed: bool
-    media: Shown | None = None
+    media: ShownFile | None = None
     sha256: str = ""
 
 
@@ -55,9 +55,9 @@ class Chats:
     """The newest lines, and everything that was sent."""
 
     def __init__(self) -> None:
-        self.bell = Bell()
-        self.lines: deque[Line] = deque(maxlen=KEPT)
-        self.sent: list[Sent] = []
+        self.changes = WaitingCondition()
+        self.lines: deque[ChatLine] = deque(maxlen=KEPT)
+        self.sent: list[BotMessage] = []
         self.count = 0
 
     def show(
@@ -70,12 +70,12 @@ class Chats:
         msg_id: str,
         time: float,
         quoted: str = "",
-        media: Shown | None = None,
+        media: ShownFile | None = None,
     ) -> None:
         """Another line."""
         self.count += 1
         self.lines.append(
-            Line(
+            ChatLine(
                 n=self.count,
                 person=person,
                 by=by,
@@ -88,11 +88,11 @@ class Chats:
             )
         )
 
-    def find(self, msg_id: str) -> Line | None:
+    def find(self, msg_id: str) -> ChatLine | None:
         """The message with that id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
-    def took(self, sent: Sent) -> None:
+    def record_sent(self, sent: BotMessage) -> None:
         """A bot sent something."""
         self.sent.append(sent)
-        self.bell.ring()
+        self.changes.notify()

@@ -12,9 +12,9 @@ import json
 import re
 from dataclasses import dataclass
 
-from wx2mqtt.simulator.exchange import Answer, Request
 from wx2mqtt.simulator.hosts import name_of
-from wx2mqtt.simulator.ilink import answers, places
+from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
+from wx2mqtt.simulator.ilink import answers, host_rules
 from wx2mqtt.simulator.ilink.answers import Refusal
 from wx2mqtt.simulator.ilink.bots import Bot
 from wx2mqtt.simulator.ilink.network import Network
@@ -25,7 +25,7 @@ _NAME = r"[A-Za-z0-9_.-]{1,32}"
 _AGENT = re.compile(rf"{_NAME}/[A-Za-z0-9_.+-]{{1,32}}( \([ -'*-~]{{1,64}}\))?")
 _AGENTS = re.compile(rf"({_AGENT.pattern})( {_AGENT.pattern})*")
 _OPENCLAW = "OpenClaw"
-"""The official default has no version (ilink 2.2)."""
+"""The official default has no version (ilink 2.2.3)."""
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Call:
         if self.network.strict():
             self.violation(f"tolerated, but: {what}")
 
-    def refuse(self, answer: Answer, what: str) -> Refusal:
+    def refuse(self, answer: SimulatedAnswer, what: str) -> Refusal:
         """Record that this call is wrong; raise what is returned."""
         self.violation(what)
         return Refusal(answer)
@@ -55,7 +55,7 @@ class Call:
         return self.refuse(answers.json(ret=-2, errmsg="invalid arguments"), what)
 
 
-def stale(call: Call) -> Answer:
+def stale(call: Call) -> SimulatedAnswer:
     """The token is dead."""
     return answers.stale(call.network.settings.stale_in)
 
@@ -70,7 +70,7 @@ def method(call: Call, *wanted: str) -> None:
 def host(call: Call, *, cdn: bool = False) -> None:
     """The call came to a host that serves it; a name that is not Tencent's serves everything."""
     name = name_of(call.request.host)
-    if not places.fits(name, cdn=cdn, redirect=call.network.settings.redirect_host):
+    if not host_rules.fits(name, cdn=cdn, redirect=call.network.settings.redirect_host):
         raise call.refuse(answers.page(404), f"{name} does not serve this")
 
 
@@ -190,6 +190,6 @@ def is_agent(text: str) -> bool:
 
 
 def person(call: Call, bot: Bot, value: object) -> None:
-    """The one person whom this bot can reach (ilink 9)."""
+    """The one person whom this bot can reach (ilink 9.3)."""
     if value != bot.user_id:
         raise call.invalid("that person is not the one who bound this bot")

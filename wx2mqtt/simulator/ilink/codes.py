@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wx2mqtt.simulator.bell import Bell
 from wx2mqtt.simulator.hosts import ILINK_LANDING
+from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 LANDING_ID = "TEST01"
 
 
-class Status(StrEnum):
+class CodeStatus(StrEnum):
     """Where a code stands, in the words of the protocol."""
 
     WAIT = "wait"
@@ -26,7 +26,7 @@ class Status(StrEnum):
     EXPIRED = "expired"
 
 
-OPEN = frozenset({Status.WAIT, Status.SCANED, Status.NEED_VERIFYCODE})
+OPEN = frozenset({CodeStatus.WAIT, CodeStatus.SCANED, CodeStatus.NEED_VERIFYCODE})
 
 
 class CannotDo(ValueError):
@@ -48,12 +48,12 @@ class Code:
     `number` stands on the phone while the program must send it; `wrong` counts what it sent instead.
     """
 
-    def __init__(self, handle: str, tokens: tuple[str, ...], *, lifetime: float, place: str) -> None:
+    def __init__(self, handle: str, tokens: tuple[str, ...], *, lifetime: float, address: str) -> None:
         self.handle = handle
         self.tokens = tokens
-        self.place = place
-        self.status = Status.WAIT
-        self.told = Status.WAIT
+        self.address = address
+        self.status = CodeStatus.WAIT
+        self.last_answered = CodeStatus.WAIT
         self.person = ""
         self.number = ""
         self.wrong = 0
@@ -62,61 +62,61 @@ class Code:
         self.redirected = False
         self.credentials: Credentials | None = None
         self.made = time.time()
-        self.bell = Bell()
+        self.changes = WaitingCondition()
         self._end = time.monotonic() + lifetime
 
     @property
     def content(self) -> str:
-        """What the QR code says (ilink 3.1)."""
+        """What the QR code says (ilink 3.1.4)."""
         return f"https://{ILINK_LANDING}/q/{LANDING_ID}?qrcode={self.handle}&bot_type=3"
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until it expires by itself."""
         return max(0.0, self._end - time.monotonic())
 
-    def look(self) -> Status:
+    def current_status(self) -> CodeStatus:
         """The status now; a code whose time is over expires."""
-        if self.status in OPEN and not self.left():
-            self.move(Status.EXPIRED)
+        if self.status in OPEN and not self.seconds_left():
+            self.set_status(CodeStatus.EXPIRED)
         return self.status
 
-    def move(self, status: Status) -> None:
+    def set_status(self, status: CodeStatus) -> None:
         """Go on to another status, and wake whoever polls."""
         self.status = status
-        self.bell.ring()
+        self.changes.notify()
 
     def scan(self, person: str, *, number: str, tries: int, redirect: str) -> None:
         """Somebody scans it; raises `CannotDo` when it is not waiting."""
-        self._only(Status.WAIT, "scan")
+        self._require_status(CodeStatus.WAIT, "scan")
         self.person, self.number, self.tries, self.redirect = person, number, tries, redirect
-        self.move(Status.NEED_VERIFYCODE if number else Status.SCANED)
+        self.set_status(CodeStatus.NEED_VERIFYCODE if number else CodeStatus.SCANED)
 
     def verify(self, number: str) -> None:
         """A number came from the program."""
-        if self.status is not Status.NEED_VERIFYCODE:
+        if self.status is not CodeStatus.NEED_VERIFYCODE:
             return
         if number == self.number:
             self.number = ""
-            self.move(Status.SCANED)
+            self.set_status(CodeStatus.SCANED)
             return
         self.wrong += 1
         if self.wrong >= self.tries:
-            self.move(Status.VERIFY_CODE_BLOCKED)
+            self.set_status(CodeStatus.VERIFY_CODE_BLOCKED)
 
     def confirm(self, credentials: Credentials | None) -> None:
         """The person confirms; without credentials the program is told that it is bound already."""
-        self._only(Status.SCANED, "confirm")
+        self._require_status(CodeStatus.SCANED, "confirm")
         self.credentials = credentials
-        self.move(Status.CONFIRMED if credentials else Status.BINDED_REDIRECT)
+        self.set_status(CodeStatus.CONFIRMED if credentials else CodeStatus.BINDED_REDIRECT)
 
     def expire(self) -> None:
         """Its time is over; raises `CannotDo` when it has come to an end already."""
-        if self.look() not in OPEN:
+        if self.current_status() not in OPEN:
             raise CannotDo(f"cannot expire a code that is {self.status}")
-        self.move(Status.EXPIRED)
+        self.set_status(CodeStatus.EXPIRED)
 
-    def _only(self, status: Status, act: str) -> None:
-        if self.look() is not status:
+    def _require_status(self, status: CodeStatus, act: str) -> None:
+        if self.current_status() is not status:
             raise CannotDo(f"cannot {act} a code that is {self.status}")
 
 
@@ -130,9 +130,9 @@ class Codes:
     def __iter__(self) -> Iterator[Code]:
         return iter(self._codes.values())
 
-    def new(self, tokens: tuple[str, ...], *, lifetime: float, place: str) -> Code:
-        """A fresh code; its handle is 32 hex characters (ilink 3.1)."""
-        code = Code(f"{self._dice.getrandbits(128):032x}", tokens, lifetime=lifetime, place=place)
+    def new(self, tokens: tuple[str, ...], *, lifetime: float, address: str) -> Code:
+        """A fresh code; its handle is 32 hex characters (ilink 3.1.4)."""
+        code = Code(f"{self._dice.getrandbits(128):032x}", tokens, lifetime=lifetime, address=address)
         self._codes[code.handle] = code
         return code
 

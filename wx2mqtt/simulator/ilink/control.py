@@ -1,4 +1,7 @@
-"""The HTTP control of iLink, `/sim/ilink/…`: what people and their phones do, settings, what was seen."""
+"""Control over the files of messages: `/sim/ilink/media`.
+
+The HTTP control of iLink, `/sim/ilink/…`: what people and their phones do, settings, what was seen.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,54 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
-from wx2mqtt.simulator import qrpicture
-from wx2mqtt.simulator.content import Given
-from wx2mqtt.simulator.exchange import Answer, Request
-from wx2mqtt.simulator.ilink import kinds, mediacontrol, redelivery, speech
+from wx2mqtt.simulator import qr_image
+from wx2mqtt.simulator.file_view import shown_bytes
+from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
+from wx2mqtt.simulator.ilink import kinds, speech
 from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.bringing import BadDetail
-from wx2mqtt.simulator.ilink.codes import OPEN, CannotDo, Code, Status
+from wx2mqtt.simulator.ilink.codes import OPEN, CannotDo, Code, CodeStatus
+from wx2mqtt.simulator.ilink.file_from_person import BadDetail
 from wx2mqtt.simulator.ilink.network import Network, user_id_of
-from wx2mqtt.simulator.ilink.speech import CannotSay, Speech
-from wx2mqtt.simulator.world import OWNER, Person, PersonKind
+from wx2mqtt.simulator.ilink.speech import CannotSay, SpeechOrder
+from wx2mqtt.simulator.media import GivenBytes
+from wx2mqtt.simulator.world import OWNER, PersonKind, WorldPerson
+
+PREFIX = "/sim/ilink/media/"
+
 
 Fields = dict[str, object]
+
+
+class UnknownMessage(KeyError):
+    """No message of that id brought anything."""
+
+    def __str__(self) -> str:
+        return f"no message {self.args[0]!r} has a file"
+
+
+async def fetch(network: Network, request: Request, _: Fields) -> SimulatedAnswer:
+    """The file of a message, in plain."""
+    msg_id = request.path.removeprefix(PREFIX)
+    content = network.attachments.plain.get(msg_id)
+    if content is None:
+        raise UnknownMessage(msg_id)
+    line = network.chats.find(msg_id)
+    return shown_bytes(content, line.media.name if line and line.media else "")
+
+
+async def change(network: Network, _: Request, order: Fields) -> Fields:
+    """The CDN does not have the files of a message any more, or with `gone` false has them again."""
+    msg_id = str(order.get("msg_id"))
+    files = network.attachments.files.get(msg_id)
+    if files is None:
+        raise UnknownMessage(msg_id)
+    for file in files:
+        file.gone = order.get("gone", True) is True
+    return {}
+
+
 Handler = Callable[[Network, Request, Fields], Awaitable[object]]
+
 
 LONGEST_WAIT = 60.0
 
@@ -28,6 +66,8 @@ class BadOrder(ValueError):
 
 
 WRONG = (BadOrder, BadDetail, kinds.UnknownKind)
+
+
 NOT_NOW = (CannotDo, CannotSay)
 
 
@@ -53,14 +93,14 @@ def _code(network: Network, order: Fields) -> Code:
     code = network.codes.newest() if handle is None else network.codes.find(str(handle))
     if code is None:
         raise CannotDo("there is no such QR code")
-    code.look()
+    code.current_status()
     return code
 
 
 def _told(code: Code) -> Fields:
     return {
         "qrcode": code.handle,
-        "status": code.look(),
+        "status": code.current_status(),
         "person": code.person,
         "number": code.number,
         "age": time.time() - code.made,
@@ -74,12 +114,12 @@ async def scan(network: Network, _: Request, order: Fields) -> Fields:
     return _told(code)
 
 
-async def qrcode(network: Network, request: Request, _: Fields) -> Answer:
-    """The picture of a code, for the phone page; the real servers draw none (ilink 3.1)."""
+async def qrcode(network: Network, request: Request, _: Fields) -> SimulatedAnswer:
+    """The picture of a code, for the phone page; the real servers draw none (ilink 3.1.4)."""
     code = network.codes.find(request.path.rpartition("/")[2])
     if code is None:
         raise CannotDo("there is no such QR code")
-    return Answer(body=qrpicture.draw(code.content), content_type="image/jpeg")
+    return SimulatedAnswer(body=qr_image.draw(code.content), content_type="image/jpeg")
 
 
 async def confirm(network: Network, _: Request, order: Fields) -> Fields:
@@ -93,7 +133,7 @@ async def expire(network: Network, _: Request, order: Fields) -> Fields:
     """A code's time is over."""
     code = _code(network, order)
     code.expire()
-    network.changed()
+    network.notify_changed()
     return _told(code)
 
 
@@ -128,17 +168,17 @@ def _bot(network: Network, bot: Bot) -> Fields:
         "polling": bot.polling,
         "last_in": bot.last_in,
         "until": None if bot.last_in is None else bot.last_in + network.settings.window_hours * 3600,
-        "open": bot.is_open(network.clock.now(), network.settings.window_hours),
+        "open": bot.is_window_open(network.clock.now(), network.settings.window_hours),
         "left": max(0, network.settings.quota - bot.replies),
         "messages": bot.head,
-        "seen": bot.seen,
+        "seen": bot.acknowledged_position,
         "typing": bot.typing,
     }
 
 
 async def state(network: Network, _: Request, __: Fields) -> Fields:
     """Everything at a glance, the settings, and the ids of all people."""
-    everybody = [one for one in (network.world.owner, *network.world) if isinstance(one, Person)]
+    everybody = [one for one in (network.world.owner, *network.world) if isinstance(one, WorldPerson)]
     people = {one.id: user_id_of(one.id) for one in everybody if one.kind in _HUMAN}
     return {**overview(network), "user_ids": people, "settings": network.settings.values()}
 
@@ -147,21 +187,21 @@ _HUMAN = (PersonKind.FRIEND, PersonKind.STRANGER)
 
 
 def _conditions(network: Network, person: str) -> dict[str, Callable[[], bool]]:
-    def code_is(*statuses: Status) -> Callable[[], bool]:
-        return lambda: (code := network.codes.newest()) is not None and code.look() in statuses
+    def code_is(*statuses: CodeStatus) -> Callable[[], bool]:
+        return lambda: (code := network.codes.newest()) is not None and code.current_status() in statuses
 
     def bot_has(what: Callable[[Bot], bool]) -> Callable[[], bool]:
         return lambda: (bot := network.bot_of(person)) is not None and what(bot)
 
     return {
         "code": code_is(*OPEN),
-        "scaned": code_is(Status.SCANED),
-        "number": code_is(Status.NEED_VERIFYCODE),
+        "scaned": code_is(CodeStatus.SCANED),
+        "number": code_is(CodeStatus.NEED_VERIFYCODE),
         "bound": bot_has(lambda _: True),
         "unbound": lambda: network.bot_of(person) is None,
         "started": bot_has(lambda bot: bot.started),
         "polling": bot_has(lambda bot: bot.polling),
-        "seen": bot_has(lambda bot: bot.seen == bot.head),
+        "seen": bot_has(lambda bot: bot.acknowledged_position == bot.head),
         "typing": bot_has(lambda bot: bot.typing),
     }
 
@@ -173,7 +213,7 @@ async def wait(network: Network, request: Request, _: Fields) -> Fields:
     if ready is None:
         raise BadOrder(f"for must be one of {', '.join(conditions)}")
     seconds = min(_number(request, "seconds", 10.0), LONGEST_WAIT)
-    return {"ready": await network.bell.wait_for(ready, seconds)}
+    return {"ready": await network.changes.wait_for(ready, seconds)}
 
 
 async def sent(network: Network, request: Request, _: Fields) -> list[Fields]:
@@ -182,7 +222,7 @@ async def sent(network: Network, request: Request, _: Fields) -> list[Fields]:
     seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
     chats = network.chats
     if seconds:
-        await chats.bell.wait_for(lambda: len(chats.sent) > after, seconds)
+        await chats.changes.wait_for(lambda: len(chats.sent) > after, seconds)
     return [asdict(one) for one in chats.sent[after:]]
 
 
@@ -191,7 +231,7 @@ async def feed(network: Network, request: Request, _: Fields) -> Fields:
     after = int(_number(request, "after", 0))
     chats = network.chats
     seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
-    await chats.bell.wait_for(lambda: chats.count > after, seconds)
+    await chats.changes.wait_for(lambda: chats.count > after, seconds)
     return {"count": chats.count, "lines": [asdict(line) for line in chats.lines if line.n > after]}
 
 
@@ -219,8 +259,8 @@ async def say(network: Network, _: Request, order: Fields) -> Fields:
             raise BadOrder(f"{key} must be {_SPEECH[key].__name__}")
     values = {"person": order.get("from", OWNER), **{key: order[key] for key in order if key != "from"}}
     if "data" in values:
-        values["data"] = Given(kinds.decode(str(values["data"])))
-    return {"msg_ids": speech.say(network, Speech(**values))}  # type: ignore[arg-type]
+        values["data"] = GivenBytes(kinds.decode(str(values["data"])))
+    return {"msg_ids": speech.say(network, SpeechOrder(**values))}  # type: ignore[arg-type]
 
 
 async def raw(network: Network, _: Request, order: Fields) -> Fields:
@@ -241,7 +281,7 @@ async def redeliver(network: Network, _: Request, order: Fields) -> Fields:
     message = bot.find(_text(order, "msg_id", ""))
     if message is None:
         raise CannotSay("there is no such message")
-    return {"msg_id": redelivery.again(network, bot, message, shift)}
+    return {"msg_id": speech.again(network, bot, message, shift)}
 
 
 async def clock(network: Network, _: Request, order: Fields) -> Fields:
@@ -250,12 +290,12 @@ async def clock(network: Network, _: Request, order: Fields) -> Fields:
     if len(values) != len(order) or not values.keys() <= {"forward", "ahead"}:
         raise BadOrder("forward and ahead are seconds")
     network.clock.ahead = values.get("ahead", network.clock.ahead) + values.get("forward", 0)
-    network.changed()
+    network.notify_changed()
     return {"ahead": network.clock.ahead}
 
 
 async def mute(network: Network, _: Request, order: Fields) -> Fields:
-    """A person is muted, or with `on` false no more (ilink 10.1: 5)."""
+    """A person is muted, or with `on` false no more (ilink 10.1.5)."""
     person = network.world.person(_text(order, "person", OWNER)).id
     if order.get("on", True):
         network.muted.add(person)
@@ -292,7 +332,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "/sim/ilink/expire"): expire,
     ("POST", "/sim/ilink/kill"): kill,
     ("POST", "/sim/ilink/say"): say,
-    ("POST", "/sim/ilink/media"): mediacontrol.change,
+    ("POST", "/sim/ilink/media"): change,
     ("POST", "/sim/ilink/raw"): raw,
     ("POST", "/sim/ilink/redeliver"): redeliver,
     ("POST", "/sim/ilink/clock"): clock,

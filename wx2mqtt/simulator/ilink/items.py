@@ -6,9 +6,8 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.ilink.storage import File, Storage
-from wx2mqtt.simulator.media import Shown
+from wx2mqtt.simulator.ilink.storage import CdnFile, CdnStorage
+from wx2mqtt.simulator.media import ByteSource, ShownFile
 
 Fields = dict[str, object]
 
@@ -18,7 +17,7 @@ class BadItem(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class SentItem:
     """What was sent. `visible`: the phone shows it.
 
     `fault` is why the servers cannot prepare it; `wrong` is what they take, though nobody sees it then;
@@ -31,16 +30,16 @@ class Item:
     fault: str = ""
     wrong: str = ""
     odd: tuple[str, ...] = ()
-    content: Content | None = None
-    file: File | None = None
+    content: ByteSource | None = None
+    file: CdnFile | None = None
     sent: Fields = field(default_factory=dict)
 
     @property
-    def media(self) -> Shown | None:
+    def media(self) -> ShownFile | None:
         """What the phone says of the file."""
         if self.content is None:
             return None
-        return Shown(name=self.text, size=self.content.size, mime=self.content.mime)
+        return ShownFile(name=self.text, size=self.content.size, mime=self.content.mime)
 
     @property
     def sha256(self) -> str:
@@ -48,7 +47,7 @@ class Item:
         return self.content.sha256 if self.content else ""
 
 
-def read(value: object, storage: Storage, person: str) -> Item:
+def read(value: object, storage: CdnStorage, person: str) -> SentItem:
     """What an item says; raises `BadItem`."""
     if not isinstance(value, dict):
         raise BadItem("the item is no object")
@@ -69,50 +68,50 @@ def _sub(value: Fields, name: str) -> Fields:
     return sub
 
 
-def _text(value: Fields, _: Storage, __: str) -> Item:
+def _text(value: Fields, _: CdnStorage, __: str) -> SentItem:
     text = _sub(value, "text_item").get("text")
     if not isinstance(text, str) or not text:
         raise BadItem("text_item.text is no text")
-    return Item(kind="text", text=text)
+    return SentItem(kind="text", text=text)
 
 
-def _voice(_: Fields, __: Storage, ___: str) -> Item:
-    """Accepted, and never shown (ilink 8.5)."""
-    return Item(kind="voice", visible=False, odd=("a voice, which no phone shows",))
+def _voice(_: Fields, __: CdnStorage, ___: str) -> SentItem:
+    """Accepted, and never shown (ilink 8.5.3)."""
+    return SentItem(kind="voice", visible=False, odd=("a voice, which no phone shows",))
 
 
-def _progress(_: Fields, __: Storage, ___: str) -> Item:
-    """Notes of an agent's tools: dropped without a word (ilink 5.2)."""
-    return Item(kind="progress", visible=False)
+def _progress(_: Fields, __: CdnStorage, ___: str) -> SentItem:
+    """Notes of an agent's tools: dropped without a word (ilink 5.2.1)."""
+    return SentItem(kind="progress", visible=False)
 
 
 # files
 
 
-def _image(value: Fields, storage: Storage, person: str) -> Item:
+def _image(value: Fields, storage: CdnStorage, person: str) -> SentItem:
     sub = _sub(value, "image_item")
-    item = _file(Item(kind="image"), sub, storage, person, 1)
+    item = _file(SentItem(kind="image"), sub, storage, person, 1)
     return _told(item, sub, "mid_size", "aeskey")
 
 
-def _video(value: Fields, storage: Storage, person: str) -> Item:
+def _video(value: Fields, storage: CdnStorage, person: str) -> SentItem:
     sub = _sub(value, "video_item")
-    item = _file(Item(kind="video"), sub, storage, person, 2)
+    item = _file(SentItem(kind="video"), sub, storage, person, 2)
     return _told(item, sub, "video_size")
 
 
-def _document(value: Fields, storage: Storage, person: str) -> Item:
+def _document(value: Fields, storage: CdnStorage, person: str) -> SentItem:
     sub = _sub(value, "file_item")
     name, length = sub.get("file_name"), sub.get("len")
     if not isinstance(name, str) or not name:
         raise BadItem("file_item.file_name is no text")
-    item = _file(Item(kind="file", text=name), sub, storage, person, 3)
+    item = _file(SentItem(kind="file", text=name), sub, storage, person, 3)
     if item.content is not None and length != str(item.content.size):
         return replace(item, wrong="file_item.len is not the text of the file's size")
     return item
 
 
-def _file(item: Item, sub: Fields, storage: Storage, person: str, media_type: int) -> Item:
+def _file(item: SentItem, sub: Fields, storage: CdnStorage, person: str, media_type: int) -> SentItem:
     """The file that `media` names, and whatever is wrong with the way it is named."""
     media = _sub(sub, "media")
     file = storage.files.get(str(media.get("encrypt_query_param")))
@@ -130,7 +129,7 @@ def _file(item: Item, sub: Fields, storage: Storage, person: str, media_type: in
     return item
 
 
-def _told(item: Item, sub: Fields, size: str, *unwanted: str) -> Item:
+def _told(item: SentItem, sub: Fields, size: str, *unwanted: str) -> SentItem:
     """The size is that of the ciphertext; fields that only come, and are never sent, are refused."""
     if item.file is None:
         return item
@@ -141,7 +140,7 @@ def _told(item: Item, sub: Fields, size: str, *unwanted: str) -> Item:
     return item
 
 
-_READERS: dict[int, Callable[[Fields, Storage, str], Item]] = {
+_READERS: dict[int, Callable[[Fields, CdnStorage, str], SentItem]] = {
     1: _text,
     2: _image,
     3: _voice,

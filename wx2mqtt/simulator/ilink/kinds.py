@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator.content import Content
 from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.bringing import BadDetail, Brought, bring, made_up, thumbnail
-from wx2mqtt.simulator.ilink.chat import Line
+from wx2mqtt.simulator.ilink.chat import ChatLine
+from wx2mqtt.simulator.ilink.file_from_person import BadDetail, FileFromPerson, bring, made_up, thumbnail
 from wx2mqtt.simulator.ilink.network import Network
-from wx2mqtt.simulator.ilink.storage import File
+from wx2mqtt.simulator.ilink.storage import CdnFile
+from wx2mqtt.simulator.media import ByteSource
 
 Fields = dict[str, object]
 
@@ -23,7 +23,7 @@ class UnknownKind(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ItemRequest:
     """One message to build. `content` are the bytes of its file, None where it gets some of its own."""
 
     network: Network
@@ -32,7 +32,7 @@ class Asked:
     kind: str
     text: str
     detail: Mapping[str, object]
-    content: Content | None
+    content: ByteSource | None
 
     def number(self, key: str, default: int) -> int:
         """A detail as a whole number."""
@@ -43,26 +43,26 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
+class BuiltItems:
     """The items, fields of the message that are not usual, and what the phone shows."""
 
     items: tuple[Fields, ...]
     fields: Fields = field(default_factory=dict)
-    brought: Brought | None = None
+    brought: FileFromPerson | None = None
     name: str = ""
     quoted: str = ""
 
 
-Builder = Callable[[Asked], Built]
+Builder = Callable[[ItemRequest], BuiltItems]
 
 
-def build(asked: Asked) -> Built:
+def build(request: ItemRequest) -> BuiltItems:
     """The message; raises `UnknownKind` and `BadDetail`."""
     try:
-        builder = _BUILDERS[asked.kind]
+        builder = _BUILDERS[request.kind]
     except KeyError:
-        raise UnknownKind(f"no kind is named {asked.kind!r}; there are: {', '.join(_BUILDERS)}") from None
-    return builder(asked)
+        raise UnknownKind(f"no kind is named {request.kind!r}; there are: {', '.join(_BUILDERS)}") from None
+    return builder(request)
 
 
 def brings_bytes(kind: str) -> str:
@@ -78,35 +78,35 @@ def text_item(text: str, **more: object) -> Fields:
     return {"type": 1, "text_item": {"text": text}, **more}
 
 
-def _text(asked: Asked) -> Built:
-    return Built(items=(text_item(asked.text),))
+def _text(request: ItemRequest) -> BuiltItems:
+    return BuiltItems(items=(text_item(request.text),))
 
 
-def _bot(asked: Asked) -> Built:
-    return Built(items=(text_item(asked.text),), fields={"message_type": 2})
+def _bot(request: ItemRequest) -> BuiltItems:
+    return BuiltItems(items=(text_item(request.text),), fields={"message_type": 2})
 
 
-def _unknown(asked: Asked) -> Built:
-    return Built(items=({"type": 99, "new_item": {"text": asked.text}},))
+def _unknown(request: ItemRequest) -> BuiltItems:
+    return BuiltItems(items=({"type": 99, "new_item": {"text": request.text}},))
 
 
-def _empty(_: Asked) -> Built:
-    return Built(items=())
+def _empty(_: ItemRequest) -> BuiltItems:
+    return BuiltItems(items=())
 
 
 # files
 
 
-def _brought(asked: Asked, kind: str, key: str) -> Brought:
-    content = asked.content
+def _brought(request: ItemRequest, kind: str, key: str) -> FileFromPerson:
+    content = request.content
     if content is None:
-        content = made_up(kind, str(asked.msg_id))
-    form = asked.detail.get("key", key)
-    return bring(asked.network, asked.bot, content, str(form), asked.detail)
+        content = made_up(kind, str(request.msg_id))
+    form = request.detail.get("key", key)
+    return bring(request.network, request.bot, content, str(form), request.detail)
 
 
 def _image(key: str) -> Builder:
-    def builder(asked: Asked) -> Built:
+    def builder(asked: ItemRequest) -> BuiltItems:
         brought = _brought(asked, "image", key)
         thumb = _thumb(asked)
         item: Fields = {"media": brought.media, "mid_size": brought.sealed_size, **thumb.fields}
@@ -114,13 +114,13 @@ def _image(key: str) -> Builder:
             item["aeskey"] = brought.aeskey
         if thumb.file:
             brought = _with(brought, thumb.file)
-        return Built(items=({"type": 2, "image_item": item},), brought=brought)
+        return BuiltItems(items=({"type": 2, "image_item": item},), brought=brought)
 
     return builder
 
 
 def _file(key: str) -> Builder:
-    def builder(asked: Asked) -> Built:
+    def builder(asked: ItemRequest) -> BuiltItems:
         brought = _brought(asked, "file", key)
         name = asked.text or "说明书.pdf"
         item = {
@@ -129,57 +129,57 @@ def _file(key: str) -> Builder:
             "md5": str(asked.detail.get("md5", brought.plain.md5)),
             "len": str(asked.number("size", brought.plain.size)),
         }
-        return Built(items=({"type": 4, "file_item": item},), brought=brought, name=name)
+        return BuiltItems(items=({"type": 4, "file_item": item},), brought=brought, name=name)
 
     return builder
 
 
-def _video(asked: Asked) -> Built:
-    brought = _brought(asked, "video", "44")
-    thumb = _thumb(asked)
+def _video(request: ItemRequest) -> BuiltItems:
+    brought = _brought(request, "video", "44")
+    thumb = _thumb(request)
     item = {
         "media": brought.media,
-        "video_size": asked.number("size", brought.sealed_size),
-        "play_length": asked.number("seconds", 3) * 1000,
-        "video_md5": str(asked.detail.get("md5", brought.plain.md5)),
+        "video_size": request.number("size", brought.sealed_size),
+        "play_length": request.number("seconds", 3) * 1000,
+        "video_md5": str(request.detail.get("md5", brought.plain.md5)),
         **thumb.fields,
     }
     if thumb.file:
         brought = _with(brought, thumb.file)
-    return Built(items=({"type": 5, "video_item": item},), brought=brought)
+    return BuiltItems(items=({"type": 5, "video_item": item},), brought=brought)
 
 
-def _voice(asked: Asked) -> Built:
-    """encode_type and sample_rate are wrong, as they were seen: it is SILK (ilink 8.5)."""
-    brought = _brought(asked, "voice", "44")
+def _voice(request: ItemRequest) -> BuiltItems:
+    """encode_type and sample_rate are wrong, as they were seen: it is SILK (ilink 8.5.1)."""
+    brought = _brought(request, "voice", "44")
     item = {
         "media": brought.media,
-        "encode_type": asked.number("encode_type", 4),
+        "encode_type": request.number("encode_type", 4),
         "bits_per_sample": 16,
         "sample_rate": 16000,
-        "playtime": asked.number("milliseconds", 2320),
+        "playtime": request.number("milliseconds", 2320),
     }
-    if asked.text:
-        item["text"] = asked.text
-    return Built(items=({"type": 3, "voice_item": item},), brought=brought)
+    if request.text:
+        item["text"] = request.text
+    return BuiltItems(items=({"type": 3, "voice_item": item},), brought=brought)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Thumb:
+class _Thumbnail:
     fields: Fields
-    file: File | None = None
+    file: CdnFile | None = None
 
 
-def _thumb(asked: Asked) -> _Thumb:
-    if asked.detail.get("thumb") is False:
-        return _Thumb(fields={})
-    small = bring(asked.network, asked.bot, thumbnail(str(asked.msg_id)), "44", {})
+def _thumb(request: ItemRequest) -> _Thumbnail:
+    if request.detail.get("thumb") is False:
+        return _Thumbnail(fields={})
+    small = bring(request.network, request.bot, thumbnail(str(request.msg_id)), "44", {})
     sizes = {"thumb_size": small.sealed_size, "thumb_height": 120, "thumb_width": 90}
-    return _Thumb(fields={"thumb_media": small.media, **sizes}, file=small.files[0])
+    return _Thumbnail(fields={"thumb_media": small.media, **sizes}, file=small.files[0])
 
 
-def _with(brought: Brought, file: File) -> Brought:
-    return Brought(
+def _with(brought: FileFromPerson, file: CdnFile) -> FileFromPerson:
+    return FileFromPerson(
         plain=brought.plain,
         media=brought.media,
         aeskey=brought.aeskey,
@@ -188,67 +188,67 @@ def _with(brought: Brought, file: File) -> Brought:
     )
 
 
-def _several(asked: Asked) -> Built:
-    """More than one item in one message: a text and a picture (ilink 5.5)."""
-    picture = _image("both")(asked)
-    return Built(items=(text_item(asked.text), *picture.items), brought=picture.brought)
+def _several(request: ItemRequest) -> BuiltItems:
+    """More than one item in one message: a text and a picture (ilink 5.5.2)."""
+    picture = _image("both")(request)
+    return BuiltItems(items=(text_item(request.text), *picture.items), brought=picture.brought)
 
 
 # quotes (ilink 5.4)
 
 
-def _line(asked: Asked) -> Line | None:
+def _line(request: ItemRequest) -> ChatLine | None:
     """The message that is quoted: `msg_id`, else the bot's newest. Those of other times have no line."""
-    chats, msg_id = asked.network.chats, asked.detail.get("msg_id")
+    chats, msg_id = request.network.chats, request.detail.get("msg_id")
     if msg_id is not None:
         return chats.find(str(msg_id))
-    own = (one for one in reversed(chats.lines) if one.person == asked.bot.person and one.by == "bot")
+    own = (one for one in reversed(chats.lines) if one.person == request.bot.person and one.by == "bot")
     return next(own, None)
 
 
-def _quoted_id(asked: Asked, line: Line | None) -> int:
-    msg_id = line.msg_id if line else str(asked.detail.get("msg_id", ""))
+def _quoted_id(request: ItemRequest, line: ChatLine | None) -> int:
+    msg_id = line.msg_id if line else str(request.detail.get("msg_id", ""))
     if not msg_id.isdecimal():
         raise BadDetail("msg_id must be that of a message: the bot has sent none yet")
     return int(msg_id)
 
 
-def _quote(asked: Asked) -> Built:
+def _quote(request: ItemRequest) -> BuiltItems:
     """An older phone: the quoted item itself."""
-    line = _line(asked)
-    msg_id = _quoted_id(asked, line)
+    line = _line(request)
+    msg_id = _quoted_id(request, line)
     shown = line.text if line else ""
-    item = _item(asked, str(msg_id)) or text_item(shown)
+    item = _item(request, str(msg_id)) or text_item(shown)
     ref: Fields = {"title": shown, "message_item": {**item, "msg_id": str(msg_id), "is_completed": True}}
-    return Built(items=(text_item(asked.text, ref_msg=ref),), quoted=shown)
+    return BuiltItems(items=(text_item(request.text, ref_msg=ref),), quoted=shown)
 
 
-def _item(asked: Asked, msg_id: str) -> Fields | None:
+def _item(request: ItemRequest, msg_id: str) -> Fields | None:
     """The quoted message's first item, so that its file can be had again."""
-    if (sent := asked.network.attachments.items.get(msg_id)) is not None:
+    if (sent := request.network.attachments.items.get(msg_id)) is not None:
         return sent
-    message = asked.bot.find(msg_id)
+    message = request.bot.find(msg_id)
     items = json.loads(message)["item_list"] if message else []
     return items[0] if items else None
 
 
-def _quote_id(asked: Asked) -> Built:
+def _quote_id(request: ItemRequest) -> BuiltItems:
     """A newer one: only its id."""
-    line = _line(asked)
-    ref: Fields = {"svr_id": _quoted_id(asked, line)}
-    return Built(items=(text_item(asked.text, ref_msg=ref),), quoted=line.text if line else "")
+    line = _line(request)
+    ref: Fields = {"svr_id": _quoted_id(request, line)}
+    return BuiltItems(items=(text_item(request.text, ref_msg=ref),), quoted=line.text if line else "")
 
 
-def _quote_partial(asked: Asked) -> Built:
+def _quote_partial(request: ItemRequest) -> BuiltItems:
     """A part of it: `part` is the text that was chosen, `occurrence` which of several (0 is the first)."""
-    line = _line(asked)
+    line = _line(request)
     whole = line.text if line else ""
-    part, occurrence = str(asked.detail.get("part", whole)), asked.number("occurrence", 0)
+    part, occurrence = str(request.detail.get("part", whole)), request.number("occurrence", 0)
     ref: Fields = {
-        "svr_id": _quoted_id(asked, line),
-        "partial_text": partial_text(whole, part, occurrence, relative=bool(asked.detail.get("relative"))),
+        "svr_id": _quoted_id(request, line),
+        "partial_text": partial_text(whole, part, occurrence, relative=bool(request.detail.get("relative"))),
     }
-    return Built(items=(text_item(asked.text, ref_msg=ref),), quoted=part)
+    return BuiltItems(items=(text_item(request.text, ref_msg=ref),), quoted=part)
 
 
 def partial_text(whole: str, part: str, occurrence: int, *, relative: bool) -> Fields:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from wx2mqtt.simulator.exchange import Answer
 from wx2mqtt.simulator.hosts import is_wechat, name_of
-from wx2mqtt.simulator.ilink import answers, checks, places
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.ilink import answers, checks, host_rules
 from wx2mqtt.simulator.ilink.checks import Call
-from wx2mqtt.simulator.ilink.codes import Code, Status
+from wx2mqtt.simulator.ilink.codes import Code, CodeStatus
 
 _MOST_TOKENS = 10
 
 
-async def get_bot_qrcode(call: Call) -> Answer:
-    """A new code. GET without a list of tokens is what releases before 2.3.1 did (ilink 3.1)."""
+async def get_bot_qrcode(call: Call) -> SimulatedAnswer:
+    """A new code. GET without a list of tokens is what releases before 2.3.1 did (ilink 3.1.3)."""
     checks.method(call, "POST", "GET")
     checks.host(call)
     for wrong in checks.app(call):
@@ -23,9 +23,9 @@ async def get_bot_qrcode(call: Call) -> Answer:
         call.oddity("a token before there is one")
     network = call.network
     code = network.codes.new(
-        _tokens(call), lifetime=network.settings.qr_lifetime, place=places.here(call.request)
+        _tokens(call), lifetime=network.settings.qr_lifetime, address=host_rules.here(call.request)
     )
-    network.changed()
+    network.notify_changed()
     return answers.json(ret=0, qrcode=code.handle, qrcode_img_content=code.content)
 
 
@@ -44,7 +44,7 @@ def _tokens(call: Call) -> tuple[str, ...]:
     return tuple(tokens)
 
 
-async def get_qrcode_status(call: Call) -> Answer:
+async def get_qrcode_status(call: Call) -> SimulatedAnswer:
     """The poll: holds until the code moves on, then says where it stands (ilink 3.2)."""
     checks.method(call, "GET")
     checks.host(call)
@@ -56,14 +56,14 @@ async def get_qrcode_status(call: Call) -> Answer:
     code = call.network.codes.find(call.request.query.get("qrcode", ""))
     if code is None:
         call.violation("qrcode is none that was handed out")
-        return answers.json(ret=0, status=Status.EXPIRED)
+        return answers.json(ret=0, status=CodeStatus.EXPIRED)
     if (gone := _from_old_host(call, code)) is not None:
         return gone
     answered = _take_number(call, code)
     _scan_by_itself(call, code)
     if not answered:
-        hold = min(call.network.settings.hold_status, code.left())
-        await code.bell.wait_for(lambda: code.look() is not code.told, hold)
+        hold = min(call.network.settings.hold_status, code.seconds_left())
+        await code.changes.wait_for(lambda: code.current_status() is not code.last_answered, hold)
     return _say(call, code)
 
 
@@ -72,22 +72,22 @@ def _take_number(call: Call, code: Code) -> bool:
     number = call.request.query.get("verify_code")
     if number is None:
         return False
-    if code.status is Status.WAIT:
+    if code.status is CodeStatus.WAIT:
         call.oddity("a verify_code that nobody asked for")
     code.verify(number)
-    call.network.changed()
+    call.network.notify_changed()
     return True
 
 
 def _scan_by_itself(call: Call, code: Code) -> None:
     person = call.network.settings.autoscan
-    if person and code.look() is Status.WAIT:
+    if person and code.current_status() is CodeStatus.WAIT:
         call.network.scan(code, person)
-    elif person and code.status is Status.SCANED is code.told:
+    elif person and code.status is CodeStatus.SCANED is code.last_answered:
         call.network.confirm(code)
 
 
-def _from_old_host(call: Call, code: Code) -> Answer | None:
+def _from_old_host(call: Call, code: Code) -> SimulatedAnswer | None:
     """What the first host says of a code that was sent on; only Tencent's names can tell the hosts apart."""
     name = name_of(call.request.host)
     if not code.redirected or not is_wechat(name) or name == code.redirect:
@@ -95,18 +95,20 @@ def _from_old_host(call: Call, code: Code) -> Answer | None:
     call.violation("polled at the old host after scaned_but_redirect")
     if call.network.settings.old_host == "missing":
         return answers.page(404)
-    return answers.json(ret=0, status=Status.EXPIRED)
+    return answers.json(ret=0, status=CodeStatus.EXPIRED)
 
 
-def _say(call: Call, code: Code) -> Answer:
+def _say(call: Call, code: Code) -> SimulatedAnswer:
     if call.request.transport.is_closing():
         return answers.json()  # nobody hears it: the next poll is told
-    status = code.look()
-    if code.redirect and not code.redirected and status is not Status.WAIT:
+    status = code.current_status()
+    if code.redirect and not code.redirected and status is not CodeStatus.WAIT:
         code.redirected = True
         return answers.json(ret=0, status="scaned_but_redirect", redirect_host=code.redirect)
-    code.told = Status.WAIT if status is Status.CONFIRMED else status  # a lost answer is given again
-    call.network.changed()
+    code.last_answered = (
+        CodeStatus.WAIT if status is CodeStatus.CONFIRMED else status
+    )  # a lost answer is given again
+    call.network.notify_changed()
     if code.credentials is None:
         return answers.json(ret=0, status=status)
     brought = code.credentials
@@ -122,4 +124,4 @@ def _say(call: Call, code: Code) -> Answer:
 
 def _baseurl(call: Call, code: Code) -> str:
     wanted = call.network.settings.baseurl
-    return code.place if wanted == "here" else wanted
+    return code.address if wanted == "here" else wanted

@@ -7,21 +7,19 @@ import hashlib
 import random
 from collections.abc import Callable
 
-from wx2mqtt.simulator.bell import Bell
 from wx2mqtt.simulator.ilink.bots import Bot
 from wx2mqtt.simulator.ilink.chat import Chats
-from wx2mqtt.simulator.ilink.clock import Clock
 from wx2mqtt.simulator.ilink.codes import CannotDo, Code, Codes, Credentials
-from wx2mqtt.simulator.ilink.settings import ILinkSettings
-from wx2mqtt.simulator.ilink.storage import Attachments, Storage
+from wx2mqtt.simulator.ilink.settings import ILinkSettings, SimulatedClock
+from wx2mqtt.simulator.ilink.storage import CdnStorage, MessageFiles
 from wx2mqtt.simulator.messages import Ids
-from wx2mqtt.simulator.pace import LastMinute
 from wx2mqtt.simulator.violations import Violations
+from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
 from wx2mqtt.simulator.world import World
 
 
 def user_id_of(person: str) -> str:
-    """A person's id: the same over all logins and all runs (ilink 9)."""
+    """A person's id: the same over all logins and all runs (ilink 9.1)."""
     digest = hashlib.sha256(f"ilink user {person}".encode()).digest()
     return f"o9cq80{base64.urlsafe_b64encode(digest).decode()[:22]}@im.wechat"
 
@@ -42,27 +40,27 @@ class Network:
         self.violations = violations
         self.strict = strict
         self.settings = ILinkSettings()
-        self.clock = Clock()
-        self.bell = Bell()
+        self.clock = SimulatedClock()
+        self.changes = WaitingCondition()
         self.codes = Codes(self.dice)
         self.chats = Chats()
-        self.storage = Storage(self.dice)
-        self.attachments = Attachments()
+        self.storage = CdnStorage(self.dice)
+        self.attachments = MessageFiles()
         self.ids = Ids(self.dice)
         self.bots: dict[str, Bot] = {}
         self.muted: set[str] = set()
         self.sends = LastMinute()
 
-    def changed(self) -> None:
+    def notify_changed(self) -> None:
         """Tell everybody who waits for a state."""
-        self.bell.ring()
+        self.changes.notify()
 
-    def end(self) -> None:
+    def end_all_bots(self) -> None:
         """Nobody is bound any more."""
         for bot in self.bots.values():
-            bot.kill()
-        self.chats.bell.ring()
-        self.changed()
+            bot.invalidate()
+        self.chats.changes.notify()
+        self.notify_changed()
 
     def bot_of(self, person: str) -> Bot | None:
         """The living bot of somebody."""
@@ -78,15 +76,15 @@ class Network:
             raise CannotDo("network error, says the phone; the code stays as it was")
         number = f"{self.dice.randrange(10**6):06d}" if settings.verify_code else ""
         code.scan(person, number=number, tries=settings.code_tries, redirect=settings.redirect_host)
-        self.changed()
+        self.notify_changed()
 
     def confirm(self, code: Code) -> None:
-        """The person confirms: a new bot, and their older one dies (ilink 9); none if it is bound still."""
+        """The person confirms: a new bot, and their older one dies (ilink 9.4); none if it is bound still."""
         if self._is_bound(code):
             code.confirm(None)
         else:
             code.confirm(self._bind(code))
-        self.changed()
+        self.notify_changed()
 
     def _is_bound(self, code: Code) -> bool:
         living = self.bot_of(code.person)
@@ -94,7 +92,7 @@ class Network:
 
     def _bind(self, code: Code) -> Credentials:
         user_id = user_id_of(code.person)
-        bot = Bot(self.dice, person=code.person, user_id=user_id, place=code.place)
+        bot = Bot(self.dice, person=code.person, user_id=user_id, address=code.address)
         self.kill(code.person)
         self.bots[bot.token] = bot
         return Credentials(bot_token=bot.token, ilink_bot_id=bot.bot_id, ilink_user_id=user_id)
@@ -104,6 +102,6 @@ class Network:
         bot = self.bot_of(person)
         if bot is None:
             return False
-        bot.kill()
-        self.changed()
+        bot.invalidate()
+        self.notify_changed()
         return True

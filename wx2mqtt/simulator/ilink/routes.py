@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.ilink import downloads, login, presence, sending, updates, uploads
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.ilink import login, sending, updates, uploads
 from wx2mqtt.simulator.ilink.answers import Refusal
 from wx2mqtt.simulator.ilink.checks import Call
 
-Handler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[Call], Awaitable[SimulatedAnswer]]
 
 _BOT = "/ilink/bot/"
 
@@ -20,11 +20,11 @@ PATHS: dict[str, tuple[str, Handler]] = {
     f"{_BOT}msg/notifystop": ("notifystop", updates.notifystop),
     f"{_BOT}getupdates": ("getupdates", updates.getupdates),
     f"{_BOT}sendmessage": ("sendmessage", sending.sendmessage),
-    f"{_BOT}getconfig": ("getconfig", presence.getconfig),
-    f"{_BOT}sendtyping": ("sendtyping", presence.sendtyping),
+    f"{_BOT}getconfig": ("getconfig", updates.getconfig),
+    f"{_BOT}sendtyping": ("sendtyping", updates.sendtyping),
     f"{_BOT}getuploadurl": ("getuploadurl", uploads.getuploadurl),
     "/c2c/upload": ("cdn_upload", uploads.cdn_upload),
-    "/c2c/download": ("cdn_download", downloads.cdn_download),
+    "/c2c/download": ("cdn_download", uploads.cdn_download),
 }
 """Name and handler by path."""
 
@@ -32,7 +32,7 @@ STUCK: dict[str, Handler] = {"getupdates": updates.stuck}
 """What a call does while it is stuck."""
 
 
-async def carry_out(handler: Handler, call: Call) -> Answer:
+async def carry_out(handler: Handler, call: Call) -> SimulatedAnswer:
     """Answer a call; a refusal is an answer, too."""
     try:
         return await handler(call)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from wx2mqtt.simulator.exchange import Answer
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.ilink import answers, checks, items
 from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.chat import Sent
+from wx2mqtt.simulator.ilink.chat import BotMessage
 from wx2mqtt.simulator.ilink.checks import Call, Fields
-from wx2mqtt.simulator.ilink.items import BadItem, Item
+from wx2mqtt.simulator.ilink.items import BadItem, SentItem
 
 PREPARE_FAILED = "prepare failed"
 
@@ -21,10 +21,10 @@ class _Message:
 
     client_id: str
     context_token: str
-    item: Item
+    item: SentItem
 
 
-async def sendmessage(call: Call) -> Answer:
+async def sendmessage(call: Call) -> SimulatedAnswer:
     """Take a message of a bot, or say why not."""
     bot, fields = checks.signed(call)
     message = _message(call, bot, fields)
@@ -79,7 +79,7 @@ def _text(call: Call, msg: Fields, name: str, *, needed: bool = True) -> str:
     return value
 
 
-def _item(call: Call, bot: Bot, msg: Fields) -> Item:
+def _item(call: Call, bot: Bot, msg: Fields) -> SentItem:
     sent = msg.get("item_list")
     if not isinstance(sent, list) or len(sent) != 1:
         raise call.invalid("item_list has not exactly one item")
@@ -89,7 +89,7 @@ def _item(call: Call, bot: Bot, msg: Fields) -> Item:
         raise call.invalid(str(error)) from None
 
 
-def _not_too_long(call: Call, item: Item) -> None:
+def _not_too_long(call: Call, item: SentItem) -> None:
     if item.kind == "text" and len(item.text.encode()) > call.network.settings.text_limit:
         raise call.refuse(_refused(call, ""), "the text is longer than the servers take")
 
@@ -100,11 +100,11 @@ def _not_too_long(call: Call, item: Item) -> None:
 def _not_now(call: Call, bot: Bot, message: _Message) -> str | None:
     """Why it is refused, in the servers' words; None when it is not."""
     network, settings = call.network, call.network.settings
-    if not bot.is_open(network.clock.now(), settings.window_hours):
+    if not bot.is_window_open(network.clock.now(), settings.window_hours):
         return PREPARE_FAILED
     if bot.replies >= settings.quota:
         return ""
-    if network.sends.full(settings.rate_limit):
+    if network.sends.is_exhausted(settings.rate_limit):
         return settings.rate_words
     if (words := _token_refused(call, bot, message)) is not None:
         return words
@@ -131,7 +131,7 @@ def _token_refused(call: Call, bot: Bot, message: _Message) -> str | None:
     return settings.refuse_tokens or None
 
 
-def _refused(call: Call, words: str) -> Answer:
+def _refused(call: Call, words: str) -> SimulatedAnswer:
     code = answers.coded(-2, call.network.settings.code_in)
     return answers.json(**code, **({"errmsg": words} if words else {}))
 
@@ -139,7 +139,7 @@ def _refused(call: Call, words: str) -> Answer:
 # it was accepted
 
 
-def _repeated(call: Call, bot: Bot, message: _Message, before: Sent) -> Answer:
+def _repeated(call: Call, bot: Bot, message: _Message, before: BotMessage) -> SimulatedAnswer:
     if (before.kind, before.text, before.sha256) != (
         message.item.kind,
         message.item.text,
@@ -150,13 +150,19 @@ def _repeated(call: Call, bot: Bot, message: _Message, before: Sent) -> Answer:
 
 
 def _took(
-    call: Call, bot: Bot, message: _Message, *, delivered: bool, confirmed: bool, before: Sent | None = None
-) -> Answer:
+    call: Call,
+    bot: Bot,
+    message: _Message,
+    *,
+    delivered: bool,
+    confirmed: bool,
+    before: BotMessage | None = None,
+) -> SimulatedAnswer:
     network = call.network
     answer = network.settings.answer if confirmed else "ret"
     repeat = message.client_id in bot.client_ids
     msg_id = before.msg_id if before else str(network.ids.next())
-    sent = Sent(
+    sent = BotMessage(
         n=len(network.chats.sent) + 1,
         person=bot.person,
         bot_id=bot.bot_id,
@@ -175,8 +181,8 @@ def _took(
     bot.remember(message.client_id, sent)
     if delivered:
         _show(call, bot, message.item, sent)
-    network.chats.took(sent)
-    network.changed()
+    network.chats.record_sent(sent)
+    network.notify_changed()
     return _accepted(answer, msg_id)
 
 
@@ -186,7 +192,7 @@ def _which(bot: Bot, token: str) -> Literal["newest", "older", "none"]:
     return "newest" if bot.context_tokens[-1:] == [token] else "older"
 
 
-def _show(call: Call, bot: Bot, item: Item, sent: Sent) -> None:
+def _show(call: Call, bot: Bot, item: SentItem, sent: BotMessage) -> None:
     bot.typing = False
     call.network.chats.show(
         person=bot.person,
@@ -202,7 +208,7 @@ def _show(call: Call, bot: Bot, item: Item, sent: Sent) -> None:
         call.network.attachments.put(sent.msg_id, item.content)
 
 
-def _accepted(answer: str, msg_id: str) -> Answer:
+def _accepted(answer: str, msg_id: str) -> SimulatedAnswer:
     if answer == "empty":
         return answers.nothing()
     if answer == "object":

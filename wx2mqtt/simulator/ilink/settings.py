@@ -1,19 +1,41 @@
-"""How the simulated iLink behaves; every field can be changed while it runs (`POST /sim/ilink/settings`)."""
+"""The servers' clock: the machine's, and as far ahead as somebody asked.
+
+How the simulated iLink behaves; every field can be changed while it runs (`POST /sim/ilink/settings`).
+"""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Literal
 
-from wx2mqtt.simulator.adjustable import Adjustable
+from wx2mqtt.simulator.settings import AdjustableSettings
+
+
+class SimulatedClock:
+    """Seconds and milliseconds since 1970."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def now(self) -> float:
+        """Seconds."""
+        return time.time() + self.ahead
+
+    def now_ms(self) -> int:
+        """Milliseconds."""
+        return int(self.now() * 1000)
+
 
 Where = Literal["ret", "errcode", "both"]
+
+
 Often = Literal["sometimes", "always", "never"]
 """`sometimes`: in every other answer, beginning with the first."""
 
 
 @dataclass(slots=True, kw_only=True)
-class ILinkSettings(Adjustable):
+class ILinkSettings(AdjustableSettings):
     """Times in seconds. The defaults are what was seen of the real servers, where anything was."""
 
     # login (ilink 3)
@@ -25,7 +47,7 @@ class ILinkSettings(Adjustable):
     redirect_host: str = ""  # scanned codes are sent on to this host
     old_host: Literal["expired", "missing"] = "expired"  # what the first host says of such a code
     binded_redirect: bool = True  # a token of the list that is good still: no new credentials
-    refuse_bind: bool = False  # the phone says network error; the code stays as it was (ilink 3.5)
+    refuse_bind: bool = False  # the phone says network error; the code stays as it was (ilink 3.5.2)
     baseurl: str = "here"  # `here`: where the code was asked; empty: none; else this text
     # receiving (ilink 4)
     hold_updates: float = 35.0

@@ -1,18 +1,52 @@
-"""A person writes to their bot on the phone (ilink 5)."""
+"""The same message comes again under a new id (ilink 4.5.1).
+
+A person writes to their bot on the phone (ilink 5).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator import wire
-from wx2mqtt.simulator.content import Content
+from wx2mqtt.simulator import messages
+from wx2mqtt.simulator import messages as messages_module
 from wx2mqtt.simulator.ilink import kinds
 from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.bringing import BadDetail, made_up
-from wx2mqtt.simulator.ilink.kinds import Asked, Built
+from wx2mqtt.simulator.ilink.file_from_person import BadDetail, made_up
+from wx2mqtt.simulator.ilink.kinds import BuiltItems, ItemRequest
 from wx2mqtt.simulator.ilink.network import Network
-from wx2mqtt.simulator.media import Shown
+from wx2mqtt.simulator.media import ByteSource, ShownFile
+
+
+def plan(network: Network, bot: Bot, messages: Sequence[bytes]) -> None:
+    """See that what is given now comes again later, if the setting asks for it; once for each message."""
+    seconds = network.settings.redeliver_after
+    if not seconds:
+        return
+    loop = asyncio.get_running_loop()
+    for message in messages:
+        if message not in bot.planned:
+            bot.planned.add(message)
+            loop.call_later(seconds, again, network, bot, message)
+
+
+def again(network: Network, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
+    """Put a message into the queue once more: a new id, a new context token, the rest as it was.
+
+    `shift_ms` moves its time. Returns the new id.
+    """
+    values = json.loads(message)
+    values["message_id"] = network.ids.next()
+    values["seq"] = bot.head + 1
+    values["context_token"] = bot.new_context_token()
+    values["create_time_ms"] += shift_ms
+    copy = messages.dump(values)
+    bot.planned.add(copy)
+    bot.append(copy)
+    return str(values["message_id"])
+
 
 Fields = dict[str, object]
 
@@ -22,7 +56,7 @@ class CannotSay(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Speech:
+class SpeechOrder:
     """`person` is an id of the world. `{n}` in the text counts from 1 when `count` is above 1.
 
     `detail` feeds the kind; `raw` overrides fields of the finished message. `data` are the bytes of a file,
@@ -35,11 +69,11 @@ class Speech:
     count: int = 1
     detail: Mapping[str, object] = field(default_factory=dict)
     raw: Fields = field(default_factory=dict)
-    data: Content | None = None
+    data: ByteSource | None = None
     bytes_of: int | None = None
 
 
-def say(network: Network, speech: Speech) -> list[str]:
+def say(network: Network, speech: SpeechOrder) -> list[str]:
     """Say it; returns the message ids. Raises `CannotSay`, and `UnknownKind` and `BadDetail` of the kinds."""
     bot = bot_of(network, speech.person)
     if (speech.data or speech.bytes_of is not None) and not kinds.brings_bytes(speech.kind):
@@ -63,23 +97,23 @@ def bot_of(network: Network, person: str) -> Bot:
 def put_raw(network: Network, person: str, messages: list[object]) -> None:
     """Put exactly these messages into the queue of somebody's bot; raises `CannotSay`."""
     bot = bot_of(network, person)
-    bot.append(*map(wire.dump, messages))
+    bot.append(*map(messages_module.dump, messages))
     _wrote(network, bot)
 
 
 def _wrote(network: Network, bot: Bot) -> None:
     """The person's window is open again, and full (ilink 10.1)."""
     bot.last_in, bot.replies = network.clock.now(), 0
-    network.chats.bell.ring()
-    network.changed()
+    network.chats.changes.notify()
+    network.notify_changed()
 
 
-def _one(network: Network, bot: Bot, speech: Speech, number: int) -> str:
+def _one(network: Network, bot: Bot, speech: SpeechOrder, number: int) -> str:
     msg_id, content = network.ids.next(), speech.data
     if content is None and speech.bytes_of is not None:
         content = made_up(kinds.brings_bytes(speech.kind), str(msg_id), speech.bytes_of)
     text = speech.text.replace("{n}", str(number)) if speech.count > 1 else speech.text
-    asked = Asked(
+    asked = ItemRequest(
         network=network,
         bot=bot,
         msg_id=msg_id,
@@ -90,7 +124,7 @@ def _one(network: Network, bot: Bot, speech: Speech, number: int) -> str:
     )
     built = kinds.build(asked)
     message = {**envelope(network, bot, msg_id), **built.fields, "item_list": built.items, **speech.raw}
-    bot.append(wire.dump(message))
+    bot.append(messages.dump(message))
     _show(network, bot, asked, built)
     return str(msg_id)
 
@@ -115,18 +149,18 @@ def envelope(network: Network, bot: Bot, msg_id: int) -> Fields:
     }
 
 
-def _show(network: Network, bot: Bot, asked: Asked, built: Built) -> None:
+def _show(network: Network, bot: Bot, request: ItemRequest, built: BuiltItems) -> None:
     media = None
     if built.brought:
         plain = built.brought.plain
-        media = Shown(name=built.name, size=plain.size, mime=plain.mime)
-        network.attachments.put(str(asked.msg_id), plain, *built.brought.files)
+        media = ShownFile(name=built.name, size=plain.size, mime=plain.mime)
+        network.attachments.put(str(request.msg_id), plain, *built.brought.files)
     network.chats.show(
         person=bot.person,
         by="person",
-        kind=asked.kind,
-        text=built.name or asked.text,
-        msg_id=str(asked.msg_id),
+        kind=request.kind,
+        text=built.name or request.text,
+        msg_id=str(request.msg_id),
         time=network.clock.now(),
         quoted=built.quoted,
         media=media,

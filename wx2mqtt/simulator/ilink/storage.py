@@ -6,15 +6,15 @@ import base64
 import random
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.ilink.aes import Opened, Sealed
+from wx2mqtt.simulator.ilink.aes import DecryptedBytes, EncryptedBytes
+from wx2mqtt.simulator.media import ByteSource
 
 KEPT = 20_000
 """So many files and so many places are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slot:
+class UploadSlot:
     """A place for an upload, as `getuploadurl` was asked for it. `thumb`: for the small picture."""
 
     param: str
@@ -29,26 +29,26 @@ class Slot:
 
 
 @dataclass(slots=True, kw_only=True)
-class File:
+class CdnFile:
     """What the CDN gives out for a text. `slot` and `plain` are there when a bot uploaded it.
 
     `gone`: it is not to be had any more; `linked_only`: only the full URL leads to it.
     """
 
-    given: Content
-    slot: Slot | None = None
-    plain: Opened | None = None
+    given: ByteSource
+    slot: UploadSlot | None = None
+    plain: DecryptedBytes | None = None
     gone: bool = False
     linked_only: bool = False
 
 
 @dataclass(slots=True)
-class Storage:
+class CdnStorage:
     """All files and places."""
 
     dice: random.Random
-    files: dict[str, File] = field(default_factory=dict)
-    slots: dict[str, Slot] = field(default_factory=dict)
+    files: dict[str, CdnFile] = field(default_factory=dict)
+    slots: dict[str, UploadSlot] = field(default_factory=dict)
 
     def new_param(self) -> str:
         """An opaque text; with characters that a query must encode."""
@@ -58,7 +58,7 @@ class Storage:
         """A key for AES."""
         return self.dice.randbytes(16)
 
-    def put(self, file: File) -> str:
+    def put(self, file: CdnFile) -> str:
         """Keep a file; returns the text that names it. Of very many the oldest go."""
         param = self.new_param()
         self.files[param] = file
@@ -66,12 +66,12 @@ class Storage:
             del self.files[next(iter(self.files))]
         return param
 
-    def seal(self, plain: Content) -> tuple[str, bytes]:
+    def seal(self, plain: ByteSource) -> tuple[str, bytes]:
         """Keep a file encrypted; returns the text that names it, and the key."""
         key = self.key()
-        return self.put(File(given=Sealed(plain, key))), key
+        return self.put(CdnFile(given=EncryptedBytes(plain, key))), key
 
-    def reserve(self, slot: Slot) -> None:
+    def reserve(self, slot: UploadSlot) -> None:
         """Keep a place; of very many the oldest go."""
         self.slots[slot.param] = slot
         if len(self.slots) > KEPT:
@@ -79,11 +79,11 @@ class Storage:
 
 
 @dataclass(slots=True)
-class Attachments:
+class MessageFiles:
     """The files of messages in either direction, in plain, by message id; and where they lie on the CDN."""
 
-    plain: dict[str, Content] = field(default_factory=dict)
-    files: dict[str, list[File]] = field(default_factory=dict)
+    plain: dict[str, ByteSource] = field(default_factory=dict)
+    files: dict[str, list[CdnFile]] = field(default_factory=dict)
     items: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def sent(self, msg_id: str, item: dict[str, object]) -> None:
@@ -92,7 +92,7 @@ class Attachments:
         if len(self.items) > KEPT:
             del self.items[next(iter(self.items))]
 
-    def put(self, msg_id: str, plain: Content, *files: File) -> None:
+    def put(self, msg_id: str, plain: ByteSource, *files: CdnFile) -> None:
         """Keep what a message brings; of very many the oldest go."""
         self.plain[msg_id] = plain
         self.files[msg_id] = [*files]

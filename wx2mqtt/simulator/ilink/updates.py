@@ -1,4 +1,7 @@
-"""Receiving: getupdates, notifystart, notifystop (ilink 4)."""
+"""The typing indicator: getconfig, sendtyping (ilink 7).
+
+Receiving: getupdates, notifystart, notifystop (ilink 4).
+"""
 
 from __future__ import annotations
 
@@ -6,32 +9,59 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from wx2mqtt.simulator import wire
-from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.ilink import answers, checks, redelivery
+from wx2mqtt.simulator import messages as messages_module
+from wx2mqtt.simulator.http_messages import SimulatedAnswer
+from wx2mqtt.simulator.ilink import answers, checks, speech
 from wx2mqtt.simulator.ilink.answers import JSON, Refusal
 from wx2mqtt.simulator.ilink.bots import Bot
 from wx2mqtt.simulator.ilink.checks import Call
 from wx2mqtt.simulator.ilink.settings import Often
 
+_TYPING, _STOP = 1, 2
 
-async def notifystart(call: Call) -> Answer:
+
+async def getconfig(call: Call) -> SimulatedAnswer:
+    """The ticket for the indicator; there is none before the person has written."""
+    bot, fields = checks.signed(call)
+    checks.person(call, bot, fields.get("ilink_user_id"))
+    token = fields.get("context_token")
+    if token is not None and token not in bot.context_tokens:
+        call.oddity("context_token is none of this bot")
+    if bot.last_in is None:
+        return answers.json(ret=-4, errmsg="GetTypingTicket rpc failed")
+    return answers.json(ret=0, typing_ticket=bot.typing_ticket)
+
+
+async def sendtyping(call: Call) -> SimulatedAnswer:
+    """The phone shows that the bot types, or no more."""
+    bot, fields = checks.signed(call)
+    checks.person(call, bot, fields.get("ilink_user_id"))
+    if fields.get("typing_ticket") != bot.typing_ticket:
+        raise call.invalid("typing_ticket is not this bot's")
+    if fields.get("status") not in (_TYPING, _STOP):
+        raise call.invalid("status is not 1 or 2")
+    bot.typing = fields["status"] == _TYPING
+    call.network.notify_changed()
+    return answers.json(ret=0)
+
+
+async def notifystart(call: Call) -> SimulatedAnswer:
     """The program says that it is there (ilink 4.7)."""
     bot, _ = checks.signed(call)
     bot.started = True
-    call.network.changed()
+    call.network.notify_changed()
     return answers.json(ret=0)
 
 
-async def notifystop(call: Call) -> Answer:
+async def notifystop(call: Call) -> SimulatedAnswer:
     """The program says that it goes."""
     bot, _ = checks.signed(call)
     bot.started = False
-    call.network.changed()
+    call.network.notify_changed()
     return answers.json(ret=0)
 
 
-async def getupdates(call: Call) -> Answer:
+async def getupdates(call: Call) -> SimulatedAnswer:
     """The long poll: holds until there is something after the cursor (ilink 4.2 to 4.4)."""
     bot, fields = checks.signed(call)
     _not_too_often(call, bot)
@@ -39,22 +69,22 @@ async def getupdates(call: Call) -> Answer:
     settings = call.network.settings
     with _alone(call, bot):
         bot.acknowledge(position)
-        call.network.changed()
-        news = await bot.bell.wait_for(lambda: not bot.alive or bot.head > position, settings.hold_updates)
+        call.network.notify_changed()
+        news = await bot.changes.wait_for(lambda: not bot.alive or bot.head > position, settings.hold_updates)
     if not bot.alive:
         return checks.stale(call)
     if call.request.transport.is_closing():
         bot.idle.append(time.monotonic())
-        call.network.changed()
+        call.network.notify_changed()
         return answers.json()
     if not news and not settings.hold_updates:
         bot.idle.append(time.monotonic())
     part = bot.after(position, settings.updates_batch)
-    redelivery.plan(call.network, bot, part.messages)
+    speech.plan(call.network, bot, part.messages)
     return _answer(call, bot, part.messages, str(fields["get_updates_buf"]), part.end)
 
 
-async def stuck(call: Call) -> Answer:
+async def stuck(call: Call) -> SimulatedAnswer:
     """A fault: nothing is new, and the cursor stays."""
     _, fields = checks.signed(call)
     return answers.json(ret=0, msgs=[], get_updates_buf=fields.get("get_updates_buf"))
@@ -71,12 +101,12 @@ def _position(call: Call, bot: Bot, fields: checks.Fields) -> int:
         raise call.invalid("get_updates_buf is none that this bot was given")
     if cursor == "" and call.network.settings.empty_cursor == "all":
         return 0
-    return max(position, bot.seen)  # forward only: what was acknowledged does not come again
+    return max(position, bot.acknowledged_position)  # forward only: what was acknowledged does not come again
 
 
 @contextmanager
 def _alone(call: Call, bot: Bot) -> Iterator[None]:
-    """One poller for each token (ilink 4.3)."""
+    """One poller for each token (ilink 4.3.3)."""
     if bot.polling:
         call.violation("another getupdates of this bot is still open")
         if call.network.settings.second_poll == "refuse":
@@ -89,7 +119,7 @@ def _alone(call: Call, bot: Bot) -> Iterator[None]:
         bot.polls.discard(mine)
 
 
-def _answer(call: Call, bot: Bot, messages: Sequence[bytes], cursor: str, end: int) -> Answer:
+def _answer(call: Call, bot: Bot, messages: Sequence[bytes], cursor: str, end: int) -> SimulatedAnswer:
     settings = call.network.settings
     bot.answers += 1
     if not messages and _now(settings.empty_answer, bot.answers):
@@ -98,8 +128,8 @@ def _answer(call: Call, bot: Bot, messages: Sequence[bytes], cursor: str, end: i
     fields["get_updates_buf"] = bot.cursor(end) if messages else cursor
     if settings.told_hold and _now(settings.tell_hold, bot.answers):
         fields["longpolling_timeout_ms"] = settings.told_hold
-    head = wire.dump(fields)[:-1]
-    return Answer(body=head + b', "msgs": [' + b", ".join(messages) + b"]}", content_type=JSON)
+    head = messages_module.dump(fields)[:-1]
+    return SimulatedAnswer(body=head + b', "msgs": [' + b", ".join(messages) + b"]}", content_type=JSON)
 
 
 def _now(often: Often, number: int) -> bool:

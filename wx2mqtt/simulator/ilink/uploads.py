@@ -1,25 +1,47 @@
-"""Files of a bot on their way to a person: getuploadurl, and the CDN's upload (ilink 8.2)."""
+"""Files on their way to a bot: the CDN's download (ilink 8.4).
+
+Files of a bot on their way to a person: getuploadurl, and the CDN's upload (ilink 8.2).
+"""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import quote
 
-from wx2mqtt.simulator.content import Content
-from wx2mqtt.simulator.exchange import Answer
-from wx2mqtt.simulator.ilink import answers, checks, places
+from wx2mqtt.simulator.http_messages import BodyStream, SimulatedAnswer
+from wx2mqtt.simulator.ilink import answers, checks, host_rules
 from wx2mqtt.simulator.ilink.aes import BadPadding, opened, sealed_size
 from wx2mqtt.simulator.ilink.answers import Refusal
 from wx2mqtt.simulator.ilink.bots import Bot
 from wx2mqtt.simulator.ilink.checks import Call, Fields
-from wx2mqtt.simulator.ilink.storage import File, Slot
+from wx2mqtt.simulator.ilink.storage import CdnFile, UploadSlot
+from wx2mqtt.simulator.media import ByteSource
+
+
+async def cdn_download(call: Call) -> SimulatedAnswer:
+    """The bytes for a text, encrypted as they lie there."""
+    checks.method(call, "GET")
+    checks.cdn(call)
+    query = call.request.query
+    file = call.network.storage.files.get(query.get("encrypted_query_param", ""))
+    if file is None:
+        raise call.refuse(answers.cdn_error("invalid encrypted_query_param"), "there is no such file")
+    if file.gone or (file.linked_only and "taskid" not in query):
+        return answers.cdn_error("file expired")
+    stream = BodyStream(size=file.given.size, pieces=file.given.pieces())
+    return SimulatedAnswer(stream=stream, content_type="application/octet-stream")
+
 
 _HEX = re.compile("[0-9a-fA-F]{32}")
+
+
 _MEDIA_TYPES = range(1, 5)
+
+
 _BAD_DATA = "-5102031"
 
 
-async def getuploadurl(call: Call) -> Answer:
+async def getuploadurl(call: Call) -> SimulatedAnswer:
     """A place for a file."""
     bot, fields = checks.signed(call)
     if fields.get("to_user_id") != bot.user_id:
@@ -33,7 +55,7 @@ async def getuploadurl(call: Call) -> Answer:
     return answers.json(ret=0, **links)
 
 
-def _slot(call: Call, bot: Bot, fields: Fields, part: str = "") -> Slot:
+def _slot(call: Call, bot: Bot, fields: Fields, part: str = "") -> UploadSlot:
     size, filesize = fields.get(f"{part}rawsize"), fields.get(f"{part}filesize")
     if type(size) is not int or type(filesize) is not int or size < 0 or filesize != sealed_size(size):
         raise call.invalid(f"{part}filesize is not {part}rawsize filled up to the next 16 bytes")
@@ -43,7 +65,7 @@ def _slot(call: Call, bot: Bot, fields: Fields, part: str = "") -> Slot:
     limit = call.network.settings.media_limit
     if limit and size > limit:
         raise call.refuse(answers.json(ret=-1, errmsg="file too large"), "the file is too large")
-    slot = Slot(
+    slot = UploadSlot(
         param=call.network.storage.new_param(),
         filekey=_hex(call, fields, "filekey"),
         media_type=int(str(media_type)),
@@ -72,13 +94,15 @@ def _no_thumb(call: Call, fields: Fields) -> bool:
     return not wanted
 
 
-def _links(call: Call, bot: Bot, slot: Slot, name: str) -> Fields:
+def _links(call: Call, bot: Bot, slot: UploadSlot, name: str) -> Fields:
     """As the setting says: the whole URL, the text for a URL of one's own, both, or none."""
     wanted = call.network.settings.upload_url
     query = f"encrypted_query_param={quote(slot.param, safe='')}&filekey={slot.filekey}"
     links: Fields = {}
     if wanted in ("full", "both"):
-        links[f"{name}_full_url"] = f"{places.cdn_of(bot.place)}/upload?{query}&taskid={slot.filekey[:12]}"
+        links[f"{name}_full_url"] = (
+            f"{host_rules.cdn_of(bot.address)}/upload?{query}&taskid={slot.filekey[:12]}"
+        )
     if wanted in ("param", "both"):
         links[f"{name}_param"] = slot.param
     return links
@@ -87,7 +111,7 @@ def _links(call: Call, bot: Bot, slot: Slot, name: str) -> Fields:
 # the CDN
 
 
-async def cdn_upload(call: Call) -> Answer:
+async def cdn_upload(call: Call) -> SimulatedAnswer:
     """Take the ciphertext; the header of the answer names it from now on."""
     checks.method(call, "POST")
     checks.cdn(call)
@@ -106,10 +130,10 @@ async def cdn_upload(call: Call) -> Answer:
         return answers.cdn_error("upload refused", _BAD_DATA)
     if settings.upload_answer == "no_header":
         return answers.nothing()
-    return Answer(headers=(("x-encrypted-param", storage.put(file)),))
+    return SimulatedAnswer(headers=(("x-encrypted-param", storage.put(file)),))
 
 
-def _checked(call: Call, slot: Slot, content: Content) -> File:
+def _checked(call: Call, slot: UploadSlot, content: ByteSource) -> CdnFile:
     if content.size != slot.sealed_size:
         raise bad(call, "the body has not filesize bytes")
     try:
@@ -118,7 +142,7 @@ def _checked(call: Call, slot: Slot, content: Content) -> File:
         raise bad(call, str(error)) from None
     if plain.size != slot.size or plain.md5 != slot.md5:
         raise bad(call, "what comes out has not rawsize bytes, or not rawfilemd5")
-    return File(given=content, slot=slot, plain=plain)
+    return CdnFile(given=content, slot=slot, plain=plain)
 
 
 def bad(call: Call, what: str) -> Refusal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from importlib import resources
 
-from wx2mqtt.simulator.exchange import Answer, Request
+from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 
 _FILES = {
     "/sim": ("phone.html", "text/html; charset=utf-8"),
@@ -28,14 +28,14 @@ _HEADERS = (
 )
 
 
-def find(request: Request) -> Answer | None:
+def find(request: Request) -> SimulatedAnswer | None:
     """A file of the page; `/`, `/sim/` and what QR codes say (`/l/<uuid>`, `/q/…`) are the page itself."""
     itself = request.path in ("/", "/sim/") or request.path.startswith(("/l/", "/q/"))
     path = "/sim" if itself else request.path
     if request.method not in ("GET", "HEAD") or path not in _FILES:
         return None
     name, content_type = _FILES[path]
-    return Answer(body=_read(name), content_type=content_type, headers=_HEADERS)
+    return SimulatedAnswer(body=_read(name), content_type=content_type, headers=_HEADERS)
 
 
 @functools.cache

@@ -1,4 +1,9 @@
-"""A request goes out to iLink, a whole answer comes back, or an error that says what to do."""
+"""What time it is at WeChat: the window is counted there, and our own clock may be wrong or jump.
+
+Each answer tells it to the second; in between the ticking of the machine goes on from there.
+
+A request goes out to iLink, a whole answer comes back, or an error that says what to do.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +15,65 @@ from dataclasses import dataclass, field
 import httpx
 
 from wx2mqtt import __version__
-from wx2mqtt.wechat.http import BadAnswer, Line, Observe, Response
-from wx2mqtt.wechat.ilink.endpoints import DOWNLOAD, UPLOAD, Endpoint
-from wx2mqtt.wechat.ilink.requests import Request
-from wx2mqtt.wechat.ilink.servertime import ServerTime
-from wx2mqtt.wechat.ilink.words import say
-from wx2mqtt.wechat.timing import Timing
-from wx2mqtt.words import Language
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n.wechat import ilink_text
+from wx2mqtt.wechat.http import BadAnswer, CallObserver, Clock, HttpClient, StreamedResponse, parse_date
+from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, UPLOAD, Endpoint
+from wx2mqtt.wechat.ilink.protocol.requests import Request
 
-HEADERS = {
+CLOCK_TOLERANCE_MS = 2_000  # milliseconds: an answer takes its time, and tells whole seconds
+
+
+MEAN_ROUNDING_MS = 500  # milliseconds that a told second is behind on average
+
+
+class ServerClock:
+    """WeChat's clock. Until an answer has told it, ours is taken for it. All in milliseconds since 1970."""
+
+    def __init__(self, timing: Clock) -> None:
+        self._timing = timing
+        self._reference: tuple[int, float] | None = None
+        self._local_offset = 0
+
+    def update(self, date: str) -> None:
+        """The `Date` of an answer; empty or unreadable ones tell nothing."""
+        found = parse_date(date)
+        if found is None:
+            return
+        at = int(found * 1000) + MEAN_ROUNDING_MS
+        if self._reference is None or abs(at - self.now()) > CLOCK_TOLERANCE_MS:
+            self._reference = at, self._timing.ticking()
+
+    def now(self) -> int:
+        """Now, at WeChat."""
+        if self._reference is None:
+            return self._timing.now
+        at, ticks = self._reference
+        return at + int((self._timing.ticking() - ticks) * 1000)
+
+    def to_local(self, time: int) -> int:
+        """A time of WeChat's by our clock; the same each time, as long as no clock is set."""
+        ahead = self._timing.now - self.now()
+        if abs(ahead - self._local_offset) > CLOCK_TOLERANCE_MS:
+            self._local_offset = ahead
+        return time + self._local_offset
+
+
+ILINK_HEADERS = {
     "User-Agent": f"wx2mqtt/{__version__}",
     "Accept": "application/json, */*",
     "Accept-Encoding": "gzip, deflate",
     "Connection": "keep-alive",
 }
-LONGEST = 1800.0  # seconds that a file may take on its way to the CDN
-BARE = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be packed
 
 
-class Refusal(BadAnswer):
+MAX_UPLOAD_SECONDS = 1800.0  # seconds that a file may take on its way to the CDN
+
+
+UNCOMPRESSED = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be packed
+
+
+class HttpStatusError(BadAnswer):
     """The server answered with a status that is none of success."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -42,7 +87,7 @@ class Uploaded:
 
     status: int
     param: str = field(repr=False)
-    words: str = ""
+    errmsg: str = ""
 
 
 class Transport:
@@ -53,77 +98,82 @@ class Transport:
         *,
         endpoint: str | None,
         language: Language,
-        timing: Timing,
-        clock: ServerTime,
-        observe: Observe,
+        timing: Clock,
+        server_clock: ServerClock,
+        observe: CallObserver,
         timeouts: Mapping[str, float],
-        door: httpx.AsyncBaseTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._language = language
-        self._clock = clock
+        self._server_clock = server_clock
         self._timeouts = timeouts
-        self._line = Line(
+        self._http = HttpClient(
             endpoint=endpoint,
-            headers=HEADERS,
+            headers=ILINK_HEADERS,
             timing=timing,
             observe=observe,
-            say=lambda word, call: say(language, word, call=call),
-            door=door,
+            text=lambda word, call: ilink_text(language, word, call=call),
+            transport=transport,
         )
 
     async def call(self, request: Request, *, limit: float | None = None) -> bytes:
         """Make one exchange, within `limit` seconds instead of the call's own.
 
-        Raises `Unreachable`, with a status `Refusal`, or `OutcomeUnknown` where it may have been delivered.
+        Raises `Unreachable`, with a status `HttpStatusError`, or `OutcomeUnknown` where it may have been
+        delivered.
         """
-        seconds = self._limit(request.endpoint, limit)
-        with self._line.observed(request.endpoint) as seen:
+        seconds = self._timeout_for(request.endpoint, limit)
+        with self._http.track_exchange(request.endpoint) as seen:
             # The whole exchange is bounded: a server that drips one byte a second must not hold it for ever.
             async with (
                 asyncio.timeout(seconds),
-                self._line.opened(request.url, request.headers, request.body, seconds) as response,
+                self._http.stream(request.url, request.headers, request.body, seconds) as response,
             ):
-                body = await response.whole(request.endpoint.limit)
+                body = await response.read(request.endpoint.limit)
             seen.outcome = str(response.status)
-            self._clock.told(response.header("date"))
-            self._must_be_good(request.endpoint, response.status)
+            self._server_clock.update(response.header("date"))
+            self._check_status(request.endpoint, response.status)
             return body
 
     @asynccontextmanager
-    async def download(self, url: str) -> AsyncIterator[Response]:
+    async def download(self, url: str) -> AsyncIterator[StreamedResponse]:
         """An answer, whatever its status, whose bytes are taken piece by piece. Raises as `call` does."""
-        with self._line.observed(DOWNLOAD) as seen:
-            async with self._line.opened(url, BARE, None, self._limit(DOWNLOAD)) as response:
+        with self._http.track_exchange(DOWNLOAD) as seen:
+            async with self._http.stream(url, UNCOMPRESSED, None, self._timeout_for(DOWNLOAD)) as response:
                 seen.outcome = str(response.status)
                 yield response
 
-    async def upload(self, url: str, pieces: AsyncIterable[bytes], size: int) -> Uploaded:
+    async def upload(self, url: str, chunks: AsyncIterable[bytes], size: int) -> Uploaded:
         """Bring `size` bytes to the CDN as they come. Raises as `call` does."""
-        limit = self._limit(UPLOAD)
-        headers = {**BARE, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        with self._line.observed(UPLOAD) as seen:
-            async with self._line.opened(url, headers, pieces, limit, longest=LONGEST) as response:
+        limit = self._timeout_for(UPLOAD)
+        headers = {**UNCOMPRESSED, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        with self._http.track_exchange(UPLOAD) as seen:
+            async with self._http.stream(
+                url, headers, chunks, limit, total_timeout=MAX_UPLOAD_SECONDS
+            ) as response:
                 seen.outcome = str(response.status)
                 async with asyncio.timeout(limit):
-                    await response.whole(UPLOAD.limit)
+                    await response.read(UPLOAD.limit)
             return Uploaded(
                 status=response.status,
                 param=response.header("x-encrypted-param"),
-                words=response.header("x-error-message"),
+                errmsg=response.header("x-error-message"),
             )
 
-    def silence(self) -> float:
+    def idle_timeout(self) -> float:
         """Seconds that a download may be silent."""
-        return self._limit(DOWNLOAD)
+        return self._timeout_for(DOWNLOAD)
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await self._line.close()
+        await self._http.close()
 
-    def _limit(self, endpoint: Endpoint, wanted: float | None = None) -> float:
-        return self._timeouts.get(endpoint.name, wanted or endpoint.timeout)
+    def _timeout_for(self, endpoint: Endpoint, requested: float | None = None) -> float:
+        return self._timeouts.get(endpoint.name, requested or endpoint.timeout)
 
-    def _must_be_good(self, endpoint: Endpoint, status: int) -> None:
-        """Anything but 2xx did nothing; no redirect is part of the protocol (ilink 1)."""
+    def _check_status(self, endpoint: Endpoint, status: int) -> None:
+        """Anything but 2xx did nothing; no redirect is part of the protocol (ilink 1.4)."""
         if not 200 <= status < 300:
-            raise Refusal(say(self._language, "status", status=status, call=endpoint.name), status)
+            raise HttpStatusError(
+                ilink_text(self._language, "status", status=status, call=endpoint.name), status
+            )

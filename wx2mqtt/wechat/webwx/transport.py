@@ -12,15 +12,14 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from wx2mqtt.wechat.http import BadAnswer, Line, Observe, Response, date_of
-from wx2mqtt.wechat.timing import Timing
-from wx2mqtt.wechat.webwx.cookies import Cookies
-from wx2mqtt.wechat.webwx.endpoints import USER_AGENT, Endpoint, host_of
-from wx2mqtt.wechat.webwx.requests import Request
-from wx2mqtt.wechat.webwx.words import say
-from wx2mqtt.words import Language
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n.wechat import webwx_text
+from wx2mqtt.wechat.http import BadAnswer, CallObserver, Clock, HttpClient, StreamedResponse, parse_date
+from wx2mqtt.wechat.webwx.protocol.endpoints import USER_AGENT, Endpoint, host_of
+from wx2mqtt.wechat.webwx.protocol.requests import Request
+from wx2mqtt.wechat.webwx.protocol.session import Cookies
 
-HEADERS = {
+WEBWX_HEADERS = {
     "User-Agent": USER_AGENT,
     "Accept": "application/json, text/plain, */*",
     "Accept-Encoding": "gzip, deflate",
@@ -29,7 +28,7 @@ HEADERS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Answer:
+class HttpAnswer:
     """A complete answer. `stale`: other answers renewed the cookies while this one was under way."""
 
     status: int
@@ -37,22 +36,22 @@ class Answer:
     stale: bool = False
 
 
-class Stream:
-    """An answer that is under way. `stale` as in `Answer`."""
+class StreamedAnswer:
+    """An answer that is under way. `stale` as in `HttpAnswer`."""
 
-    def __init__(self, response: Response, silence: float, *, stale: bool) -> None:
+    def __init__(self, response: StreamedResponse, idle_timeout: float, *, stale: bool) -> None:
         self.status = response.status
         self.stale = stale
         self._response = response
-        self._silence = silence
+        self._idle_timeout = idle_timeout
 
     def header(self, name: str) -> str:
         """A header's value, stripped; empty where there is none."""
         return self._response.header(name)
 
-    def pieces(self) -> AsyncGenerator[bytes, None]:
+    def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """The bytes as they come, none of them empty; a body cut short is an error. To be asked once."""
-        return self._response.pieces(self._silence)
+        return self._response.iter_bytes(self._idle_timeout)
 
 
 class Transport:
@@ -63,81 +62,81 @@ class Transport:
         *,
         endpoint: str | None,
         language: Language,
-        timing: Timing,
-        observe: Observe,
+        timing: Clock,
+        observe: CallObserver,
         timeouts: Mapping[str, float],
-        door: httpx.AsyncBaseTransport | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.cookies = Cookies.none(anywhere=endpoint is not None)
+        self.cookies = Cookies.empty(any_host=endpoint is not None)
         self._language = language
         self._timing = timing
         self._timeouts = timeouts
-        self._line = Line(
+        self._http = HttpClient(
             endpoint=endpoint,
-            headers=HEADERS,
+            headers=WEBWX_HEADERS,
             timing=timing,
             observe=observe,
-            say=lambda word, call: say(language, word, call=call),
-            door=door,
+            text=lambda word, call: webwx_text(language, word, call=call),
+            transport=transport,
         )
 
-    async def call(self, request: Request) -> Answer:
+    async def call(self, request: Request) -> HttpAnswer:
         """Make one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
-        with self._line.observed(request.endpoint) as seen:
+        with self._http.track_exchange(request.endpoint) as seen:
             answer = await self._exchange(request)
             seen.outcome = str(answer.status)
-            return self._accepted(request.endpoint, answer)
+            return self._check_status(request.endpoint, answer)
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[Stream]:
+    async def stream(self, request: Request) -> AsyncIterator[StreamedAnswer]:
         """An answer, whatever its status, whose bytes are then taken piece by piece. Raises as `call` does.
 
         The endpoint's timeout is the longest silence; a whole answer may take as long as it likes.
         """
-        limit = self._limit(request.endpoint)
-        with self._line.observed(request.endpoint) as seen:
+        limit = self._timeout_for(request.endpoint)
+        with self._http.track_exchange(request.endpoint) as seen:
             before = self.cookies
-            async with self._opened(request, limit) as response:
+            async with self._open_response(request, limit) as response:
                 seen.outcome = str(response.status)
                 stale = self.cookies != before
-                self._take_cookies(request, response)
-                yield Stream(response, limit, stale=stale)
+                self._store_cookies(request, response)
+                yield StreamedAnswer(response, limit, stale=stale)
 
     async def close(self) -> None:
         """Let go of all connections."""
-        await self._line.close()
+        await self._http.close()
 
-    def _limit(self, endpoint: Endpoint) -> float:
+    def _timeout_for(self, endpoint: Endpoint) -> float:
         return self._timeouts.get(endpoint.name, endpoint.timeout)
 
-    async def _exchange(self, request: Request) -> Answer:
-        limit = self._limit(request.endpoint)
+    async def _exchange(self, request: Request) -> HttpAnswer:
+        limit = self._timeout_for(request.endpoint)
         # The whole exchange is bounded too: a server that drips one byte a second must not hold it for ever.
         async with asyncio.timeout(limit):
             before = self.cookies
-            async with self._opened(request, limit) as response:
+            async with self._open_response(request, limit) as response:
                 stale = self.cookies != before
-                self._take_cookies(request, response)
-                body = await response.whole(request.endpoint.limit)
-                return Answer(status=response.status, body=body, stale=stale)
+                self._store_cookies(request, response)
+                body = await response.read(request.endpoint.limit)
+                return HttpAnswer(status=response.status, body=body, stale=stale)
 
     @asynccontextmanager
-    async def _opened(self, request: Request, limit: float) -> AsyncIterator[Response]:
+    async def _open_response(self, request: Request, limit: float) -> AsyncIterator[StreamedResponse]:
         cookies = self.cookies.for_host(host_of(request.url)) | dict(request.cookies)
         headers = dict(request.headers)
         if cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
-        async with self._line.opened(request.url, headers, request.body, limit) as response:
+        async with self._http.stream(request.url, headers, request.body, limit) as response:
             yield response
 
-    def _take_cookies(self, request: Request, response: Response) -> None:
+    def _store_cookies(self, request: Request, response: StreamedResponse) -> None:
         lines = response.headers("set-cookie")
         if lines:
-            now = date_of(response.header("date")) or self._timing.wall()
-            self.cookies = self.cookies.after(host_of(request.url), lines, now)
+            now = parse_date(response.header("date")) or self._timing.wall()
+            self.cookies = self.cookies.with_response(host_of(request.url), lines, now)
 
-    def _accepted(self, endpoint: Endpoint, answer: Answer) -> Answer:
+    def _check_status(self, endpoint: Endpoint, answer: HttpAnswer) -> HttpAnswer:
         """2xx, and redirects where the protocol has them; the rest did nothing and may be tried later."""
-        if 200 <= answer.status < 300 or (endpoint.redirects and answer.status < 400):
+        if 200 <= answer.status < 300 or (endpoint.allows_redirect and answer.status < 400):
             return answer
-        raise BadAnswer(say(self._language, "status", status=answer.status, call=endpoint.name))
+        raise BadAnswer(webwx_text(self._language, "status", status=answer.status, call=endpoint.name))

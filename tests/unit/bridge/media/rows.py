@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from wx2mqtt.model import Blob, MediaRef
-from wx2mqtt.store.rows import MediaRow, MediaState, Part
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 
 NOW = 1_795_600_000_000
 REF = MediaRef(locator={"call": "image", "msgid": "77"}, mime="image/jpeg", size=5, name="a.jpg")
@@ -16,7 +16,7 @@ def row(**more: Any) -> MediaRow:
     """Bytes of a picture that are still to be fetched."""
     values: dict[str, Any] = {
         "id": "m1",
-        "part": Part.WHOLE,
+        "part": MediaPart.WHOLE,
         "kind": "image",
         "message_id": "77",
         "user": "wife",

@@ -13,14 +13,13 @@ from tests.support.paper_link import PaperLink
 from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.talk import message
 from tests.unit.store.conftest import Clock
-from wx2mqtt.bridge.media.fetcher import Around
-from wx2mqtt.bridge.media.jobs import is_held, jobs_of
-from wx2mqtt.bridge.media.room import MediaRoom
-from wx2mqtt.bridge.media.rules import MediaRules
-from wx2mqtt.bridge.media.shown import in_message
-from wx2mqtt.bridge.outlet import Outlet
-from wx2mqtt.bridge.people.identity import Identity
-from wx2mqtt.bridge.pump import Pump
+from wx2mqtt.bridge.account_settings import MediaRules
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.media.downloader import Around
+from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
+from wx2mqtt.bridge.media.service import MediaService
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import LoggedOut, StoreFull, Wx2MqttError
 from wx2mqtt.model import Blob, Cursor, Handle, Kind, MediaRef, Message
@@ -28,8 +27,9 @@ from wx2mqtt.mqtt.payloads import message_body
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.journal import Journal, MediaRow, MediaState, NewMessage
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import MediaRow, MediaState, NewMessage
 
 PATIENCE = 5.0
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006ef8d1b1")
@@ -95,20 +95,20 @@ class SlowToStore(Journal):
         self._told()
         return done
 
-    async def media_next(self) -> Any:
-        return await self._do("media_next", lambda: Journal.media_next(self))
+    async def next_media(self) -> Any:
+        return await self._do("media_next", lambda: Journal.next_media(self))
 
-    async def media_ready(self, *args: Any) -> Any:
-        return await self._do("media_ready", lambda: Journal.media_ready(self, *args))
+    async def mark_media_ready(self, *args: Any) -> Any:
+        return await self._do("media_ready", lambda: Journal.mark_media_ready(self, *args))
 
-    async def media_over(self, *args: Any) -> Any:
-        return await self._do("media_over", lambda: Journal.media_over(self, *args))
+    async def mark_media_unavailable(self, *args: Any) -> Any:
+        return await self._do("media_over", lambda: Journal.mark_media_unavailable(self, *args))
 
-    async def media_postpone(self, *args: Any, **more: Any) -> Any:
-        return await self._do("media_postpone", lambda: Journal.media_postpone(self, *args, **more))
+    async def postpone_media(self, *args: Any, **more: Any) -> Any:
+        return await self._do("media_postpone", lambda: Journal.postpone_media(self, *args, **more))
 
-    async def release(self, *args: Any) -> Any:
-        return await self._do("release", lambda: Journal.release(self, *args))
+    async def release_message(self, *args: Any) -> Any:
+        return await self._do("release", lambda: Journal.release_message(self, *args))
 
 
 class Works:
@@ -121,23 +121,23 @@ class Works:
         self.files.changed = self.link.tell
         self.clock = Clock(now_ms())
         self.blobs = Blobs(folder)
-        self.journal = SlowToStore(database, self.clock, self.link.tell, self.blobs.referred)
-        self.pump = Pump(self.journal, Outlet(self.link), lambda *_: None)
+        self.journal = SlowToStore(database, self.clock, self.link.tell, self.blobs.mark_referenced)
+        self.pump = Publisher(self.journal, InflightWindow(self.link), lambda *_: None)
         self.online, self.full = True, False
         self.logged_out: list[LoggedOut] = []
         self.beats: list[float | None] = []
         self.rules = rules
         self._number = 0
-        self.room = MediaRoom(
+        self.room = MediaService(
             account="home",
             topics=Topics("wx"),
             journal=self.journal,
-            gateway=self.files,  # type: ignore[arg-type]
-            identity=Identity(PEOPLE, {one.level: one.id for one in PEOPLE}, {}),
+            backend=self.files,  # type: ignore[arg-type]
+            registry=PeopleRegistry(PEOPLE, {one.level: one.id for one in PEOPLE}, {}),
             blobs=self.blobs,
             rules=rules,
             language="en",
-            pump=self.pump,
+            publisher=self.pump,
             around=Around(
                 online=lambda: self.online,
                 full=lambda: self.full,
@@ -164,13 +164,13 @@ class Works:
 
     def apply(self, rules: MediaRules) -> None:
         self.rules = rules
-        self.room.apply(rules, "en")
+        self.room.apply_settings(rules, "en")
 
     async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
         """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""
         rows = [self._row(self._message(key, kind, **more), user) for key in keys]
         await self.journal.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
-        self.room.stored([row for row in rows if row.media])
+        self.room.enqueue([row for row in rows if row.media])
         self.pump.wake()
 
     def _message(self, key: str, kind: Kind, **more: Any) -> Message:
@@ -178,7 +178,7 @@ class Works:
         return message(key, f"[{key}]", **{"kind": kind, "media": ref, **more})
 
     def _row(self, one: Message, user: str) -> NewMessage:
-        jobs = jobs_of(one, self.rules, self.clock.now)
+        jobs = media_jobs(one, self.rules, self.clock.now)
         body = message_body(
             one,
             account="home",
@@ -186,7 +186,7 @@ class Works:
             chat_name=user,
             sender=None,
             trusted=False,
-            media=in_message(one, jobs, self.rules),
+            media=media_in_message(one, jobs, self.rules),
         )
         return NewMessage(
             key=one.key,
@@ -205,7 +205,7 @@ class Works:
     # what became of it
 
     async def row(self, key: str) -> MediaRow:
-        return (await self.journal.media_of([key]))[0]
+        return (await self.journal.media_of_messages([key]))[0]
 
     async def is_in(self, key: str, *states: MediaState) -> MediaRow:
         """The row of a message's bytes, once it is in one of these states."""
@@ -244,7 +244,7 @@ class Works:
         return [file for file in (self.folder / "media").rglob("*") if file.is_file()]
 
     async def find(self, key: str, wait: float = PATIENCE) -> MediaRow:
-        found = await self.room.shelf.find((await self.row(key)).id, wait)
+        found = await self.room.library.find((await self.row(key)).id, wait)
         assert found is not None
         return found
 
@@ -262,7 +262,7 @@ async def working(
     await works.journal.open()
     await works.blobs.open()
     works.link.connect()
-    works.pump.connected()
+    works.pump.on_connected()
     jobs = [works.pump.run(), *([works.room.run()] if runs else [])]
     running = [asyncio.create_task(job) for job in jobs]
     try:

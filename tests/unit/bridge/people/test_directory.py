@@ -7,13 +7,19 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.bridge.people.directory import LARGEST, SMALLEST, directory, entry_body, search
-from wx2mqtt.bridge.people.identity import Entry
+from wx2mqtt.bridge.people.directory import (
+    MAX_DIRECTORY_BYTES,
+    MIN_ENTRY_BYTES,
+    directory_payload,
+    entry_body,
+    search_payload,
+)
+from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
 
 
-def entry(user: str, **more: object) -> Entry:
+def entry(user: str, **more: object) -> DirectoryEntry:
     values: dict[str, object] = {
         "user": user,
         "kind": ChatKind.FRIEND,
@@ -25,14 +31,18 @@ def entry(user: str, **more: object) -> Entry:
         "removed": False,
         "closed": False,
     }
-    return Entry(**{**values, **more})  # type: ignore[arg-type]
+    return DirectoryEntry(**{**values, **more})  # type: ignore[arg-type]
 
 
 WIFE = entry("wife", name="老婆", remark="老婆", nickname="晓梅", matched_by="pin", trusted=True)
 
 
 def test_a_line_says_who_it_is_how_that_was_found_and_nothing_that_is_not_known():
-    body = json.loads(directory([WIFE, entry("bob", removed=True, closed=True)], named=(), room=LARGEST))
+    body = json.loads(
+        directory_payload(
+            [WIFE, entry("bob", removed=True, closed=True)], named=(), max_bytes=MAX_DIRECTORY_BYTES
+        )
+    )
     assert (body["schema"], body["complete"], body["count"]) == (1, True, 2)
     assert body["contacts"][0] == {
         "user": "wife",
@@ -50,32 +60,34 @@ def test_a_line_says_who_it_is_how_that_was_found_and_nothing_that_is_not_known(
 
 def test_what_the_broker_would_not_take_is_cut_to_those_whom_the_owner_named():
     people = [entry(f"friend{n:04d}") for n in range(5000)]
-    cut = json.loads(directory([*people, WIFE], named=("wife", "nobody"), room=LARGEST))
+    cut = json.loads(
+        directory_payload([*people, WIFE], named=("wife", "nobody"), max_bytes=MAX_DIRECTORY_BYTES)
+    )
     assert (cut["complete"], cut["count"]) == (False, 5001)
     assert [one["user"] for one in cut["contacts"]] == ["wife"]
-    whole = directory(people[:50], named=(), room=LARGEST)
+    whole = directory_payload(people[:50], named=(), max_bytes=MAX_DIRECTORY_BYTES)
     assert json.loads(whole)["complete"] is True
-    assert json.loads(directory(people[:50], named=(), room=len(whole)))["complete"] is True
-    assert json.loads(directory(people[:50], named=(), room=len(whole) - 1))["complete"] is False
+    assert json.loads(directory_payload(people[:50], named=(), max_bytes=len(whole)))["complete"] is True
+    assert json.loads(directory_payload(people[:50], named=(), max_bytes=len(whole) - 1))["complete"] is False
 
 
 def test_no_line_is_shorter_than_is_taken_for_granted():
     shortest = entry("a", matched_by="id", kind=ChatKind.SELF, name="a")
     line = json.dumps(entry_body(shortest), separators=(",", ":"))
-    assert SMALLEST <= len(line) < SMALLEST + 10
+    assert MIN_ENTRY_BYTES <= len(line) < MIN_ENTRY_BYTES + 10
 
 
 @pytest.mark.parametrize("room", [100, 1000, 5000])
 def test_even_those_are_as_many_as_fit(room: int):
     people = [entry(f"friend{n:04d}") for n in range(500)]
-    payload = directory(people, named={one.user for one in people}, room=room)
+    payload = directory_payload(people, named={one.user for one in people}, max_bytes=room)
     assert len(payload) <= room
     assert json.loads(payload)["complete"] is False
 
 
-def found(entries: list[Entry], **fields: Json) -> Any:
-    """What `search` answers, as a reader of JSON sees it."""
-    return json.loads(json.dumps(search(entries, fields)))
+def found(entries: list[DirectoryEntry], **fields: Json) -> Any:
+    """What `search_payload` answers, as a reader of JSON sees it."""
+    return json.loads(json.dumps(search_payload(entries, fields)))
 
 
 def test_a_request_finds_by_name_kind_and_place():
@@ -94,6 +106,6 @@ def test_a_request_finds_by_name_kind_and_place():
 )
 def test_a_request_that_cannot_be_understood_names_the_key(key: str, value: Json):
     with pytest.raises(BadCommand) as bad:
-        search([WIFE], {key: value})
+        search_payload([WIFE], {key: value})
     assert bad.value.code == "bad_request"
     assert bad.value.facts["key"] == key

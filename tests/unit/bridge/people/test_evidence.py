@@ -6,15 +6,22 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.bridge.people.evidence import Facts, Pin, checksums, facts_of, member_set, tidy
+from wx2mqtt.bridge.people.evidence import (
+    ContactFacts,
+    ContactPin,
+    checksums,
+    contact_facts,
+    member_set,
+    normalize_text,
+)
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 
 ME = Handle("@me")
 
 
-def facts(**values: Any) -> Facts:
+def facts(**values: Any) -> ContactFacts:
     values.setdefault("kind", ChatKind.FRIEND)
-    return facts_of(Contact(handle=values.pop("handle", Handle("@x")), **values), owner=ME, uin="42")
+    return contact_facts(Contact(handle=values.pop("handle", Handle("@x")), **values), owner=ME, uin="42")
 
 
 def people(*names: str) -> tuple[Member, ...]:
@@ -26,7 +33,7 @@ def test_texts_are_compared_composed_and_trimmed() -> None:
 
 
 def test_half_a_character_does_not_reach_the_store() -> None:
-    tidy("\ud83dx").encode()
+    normalize_text("\ud83dx").encode()
 
 
 def test_values_that_say_nothing_are_unknown() -> None:
@@ -63,39 +70,44 @@ def test_members_are_kept_in_ascending_order_on_any_machine() -> None:
 @pytest.mark.parametrize(
     ("pin", "one", "fits"),
     [
-        (Pin(remark="老婆"), facts(remark="老婆"), True),
-        (Pin(remark="老婆"), facts(nickname="老婆"), False),
-        (Pin(remark="老婆"), facts(remark="老婆", kind=ChatKind.GROUP), False),
-        (Pin(remark="Jose\u0301"), facts(remark="José"), True),
-        (Pin(alias="lily_1"), facts(alias="lily_1"), True),
-        (Pin(alias="lily_1"), facts(nickname="lily_1"), False),
-        (Pin(nickname="Lily"), facts(nickname="Lily"), True),
-        (Pin(nickname="Lily"), facts(nickname="Lily", kind=ChatKind.GROUP), False),
-        (Pin(group="家"), facts(nickname="家", kind=ChatKind.GROUP), True),
-        (Pin(group="家"), facts(nickname="x", remark="家", kind=ChatKind.GROUP), True),
-        (Pin(group="家"), facts(nickname="家"), False),
-        (Pin(ilink="o9@im.wechat"), facts(permanent_id="o9@im.wechat"), True),
-        (Pin(ilink="o9@im.wechat"), facts(nickname="o9@im.wechat"), False),
-        (Pin(owner=True), facts(handle=ME), True),
-        (Pin(owner=True), facts(nickname="Me"), False),
-        (Pin(remark="老婆", nickname="Lily"), facts(remark="老婆", nickname="Eve"), False),
-        (Pin(remark="老婆", nickname="Lily"), facts(remark="老婆", nickname="Lily"), True),
-        (Pin(), facts(), False),
+        (ContactPin(remark="老婆"), facts(remark="老婆"), True),
+        (ContactPin(remark="老婆"), facts(nickname="老婆"), False),
+        (ContactPin(remark="老婆"), facts(remark="老婆", kind=ChatKind.GROUP), False),
+        (ContactPin(remark="Jose\u0301"), facts(remark="José"), True),
+        (ContactPin(alias="lily_1"), facts(alias="lily_1"), True),
+        (ContactPin(alias="lily_1"), facts(nickname="lily_1"), False),
+        (ContactPin(nickname="Lily"), facts(nickname="Lily"), True),
+        (ContactPin(nickname="Lily"), facts(nickname="Lily", kind=ChatKind.GROUP), False),
+        (ContactPin(group="家"), facts(nickname="家", kind=ChatKind.GROUP), True),
+        (ContactPin(group="家"), facts(nickname="x", remark="家", kind=ChatKind.GROUP), True),
+        (ContactPin(group="家"), facts(nickname="家"), False),
+        (ContactPin(ilink="o9@im.wechat"), facts(permanent_id="o9@im.wechat"), True),
+        (ContactPin(ilink="o9@im.wechat"), facts(nickname="o9@im.wechat"), False),
+        (ContactPin(owner=True), facts(handle=ME), True),
+        (ContactPin(owner=True), facts(nickname="Me"), False),
+        (ContactPin(remark="老婆", nickname="Lily"), facts(remark="老婆", nickname="Eve"), False),
+        (ContactPin(remark="老婆", nickname="Lily"), facts(remark="老婆", nickname="Lily"), True),
+        (ContactPin(), facts(), False),
     ],
 )
-def test_whom_a_pin_means(pin: Pin, one: Facts, fits: bool) -> None:
-    assert pin.fits(one, ME) is fits
+def test_whom_a_pin_means(pin: ContactPin, one: ContactFacts, fits: bool) -> None:
+    assert pin.matches(one, ME) is fits
 
 
 def test_an_owner_pin_means_nobody_before_the_owner_is_known() -> None:
-    assert not Pin(owner=True).fits(facts(handle=ME), None)
+    assert not ContactPin(owner=True).matches(facts(handle=ME), None)
 
 
-@pytest.mark.parametrize("pin", [Pin(nickname="x"), Pin(group="x"), Pin(nickname="x", group="y"), Pin()])
-def test_what_strangers_choose_gives_no_trust(pin: Pin) -> None:
-    assert not pin.strong
+@pytest.mark.parametrize(
+    "pin",
+    [ContactPin(nickname="x"), ContactPin(group="x"), ContactPin(nickname="x", group="y"), ContactPin()],
+)
+def test_what_strangers_choose_gives_no_trust(pin: ContactPin) -> None:
+    assert not pin.is_strong
 
 
-@pytest.mark.parametrize("pin", [Pin(remark="x"), Pin(alias="x"), Pin(ilink="x"), Pin(owner=True)])
-def test_the_owners_word_gives_trust(pin: Pin) -> None:
-    assert pin.strong
+@pytest.mark.parametrize(
+    "pin", [ContactPin(remark="x"), ContactPin(alias="x"), ContactPin(ilink="x"), ContactPin(owner=True)]
+)
+def test_the_owners_word_gives_trust(pin: ContactPin) -> None:
+    assert pin.is_strong

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator.content import PIECE, Given, MadeUp
-from wx2mqtt.simulator.ilink.aes import BadPadding, Sealed, opened, sealed_size
+from wx2mqtt.simulator.ilink.aes import BadPadding, EncryptedBytes, opened, sealed_size
+from wx2mqtt.simulator.media import PIECE, GeneratedBytes, GivenBytes
 
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
 
@@ -21,7 +21,7 @@ def whole(content, *span):
 )
 def test_the_size_of_the_ciphertext(size, sealed):
     assert sealed_size(size) == sealed
-    assert len(whole(Sealed(Given(bytes(size)), KEY))) == sealed
+    assert len(whole(EncryptedBytes(GivenBytes(bytes(size)), KEY))) == sealed
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_size_of_the_ciphertext(size, sealed):
     ],
 )
 def test_the_vectors_of_the_protocol(plain, sealed):
-    cipher = Sealed(Given(plain), KEY)
+    cipher = EncryptedBytes(GivenBytes(plain), KEY)
     assert whole(cipher).hex() == sealed
     assert whole(opened(cipher, KEY)) == plain
 
@@ -44,8 +44,8 @@ def test_the_vectors_of_the_protocol(plain, sealed):
     length=st.integers(0, 200),
 )
 def test_any_part_is_the_same_as_that_part_of_the_whole(size, start, length):
-    plain = MadeUp(b"head", size, "seed")
-    cipher = Sealed(plain, KEY)
+    plain = GeneratedBytes(b"head", size, "seed")
+    cipher = EncryptedBytes(plain, KEY)
     assert whole(cipher, start, start + length) == whole(cipher)[start : start + length]
     back = opened(cipher, KEY)
     assert back.size == size
@@ -56,9 +56,9 @@ def test_any_part_is_the_same_as_that_part_of_the_whole(size, start, length):
 @pytest.mark.parametrize("data", [b"", b"x", bytes(17), bytes(16)])
 def test_what_was_not_encrypted_so_is_refused(data):
     with pytest.raises(BadPadding):
-        opened(Given(data), KEY)
+        opened(GivenBytes(data), KEY)
 
 
 def test_another_key_does_not_open_it():
     with pytest.raises(BadPadding):
-        opened(Sealed(Given(b"x" * 100), KEY), bytes(16))
+        opened(EncryptedBytes(GivenBytes(b"x" * 100), KEY), bytes(16))

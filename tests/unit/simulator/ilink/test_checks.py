@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from wx2mqtt.simulator import hosts
-from wx2mqtt.simulator.adjustable import BadSetting
-from wx2mqtt.simulator.ilink import checks, places
+from wx2mqtt.simulator.ilink import checks, host_rules
 from wx2mqtt.simulator.ilink.settings import ILinkSettings
+from wx2mqtt.simulator.settings import BadSetting
 
 
 @pytest.mark.parametrize(
@@ -58,16 +58,16 @@ def test_no_names_of_programs(text):
 
 def test_every_host_serves_what_it_is_for():
     for name in (hosts.ILINK_API, hosts.ILINK_OTHER, "x.weixin.qq.com"):
-        assert places.fits(name, cdn=False, redirect="x.weixin.qq.com")
-        assert not places.fits(name, cdn=True, redirect="x.weixin.qq.com")
-    assert places.fits(hosts.ILINK_CDN, cdn=True, redirect="")
-    assert not places.fits(hosts.ILINK_CDN, cdn=False, redirect="")
-    assert places.fits("localhost", cdn=True, redirect="")
+        assert host_rules.fits(name, cdn=False, redirect="x.weixin.qq.com")
+        assert not host_rules.fits(name, cdn=True, redirect="x.weixin.qq.com")
+    assert host_rules.fits(hosts.ILINK_CDN, cdn=True, redirect="")
+    assert not host_rules.fits(hosts.ILINK_CDN, cdn=False, redirect="")
+    assert host_rules.fits("localhost", cdn=True, redirect="")
 
 
 def test_the_cdn_of_a_program_lies_where_it_found_the_api():
-    assert places.cdn_of("https://ilinkai.weixin.qq.com") == "https://novac2c.cdn.weixin.qq.com/c2c"
-    assert places.cdn_of("http://127.0.0.1:8070") == "http://127.0.0.1:8070/c2c"
+    assert host_rules.cdn_of("https://ilinkai.weixin.qq.com") == "https://novac2c.cdn.weixin.qq.com/c2c"
+    assert host_rules.cdn_of("http://127.0.0.1:8070") == "http://127.0.0.1:8070/c2c"
 
 
 def test_every_host_is_in_the_certificate():

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from wx2mqtt.simulator.ilink.codes import CannotDo, Codes, Credentials, Status
+from wx2mqtt.simulator.ilink.codes import CannotDo, Codes, CodeStatus, Credentials
 
 CREDENTIALS = Credentials(bot_token="a:b", ilink_bot_id="a", ilink_user_id="c")
 
@@ -18,7 +18,7 @@ def codes():
 
 @pytest.fixture
 def code(codes):
-    return codes.new((), lifetime=60, place="http://x")
+    return codes.new((), lifetime=60, address="http://x")
 
 
 def scan(code, number=""):
@@ -33,9 +33,9 @@ def test_a_handle_is_32_hex_characters_and_leads_to_its_code(codes, code):
 
 def test_scan_confirm_and_no_second_time(code):
     scan(code)
-    assert (code.status, code.person) == (Status.SCANED, "me")
+    assert (code.status, code.person) == (CodeStatus.SCANED, "me")
     code.confirm(CREDENTIALS)
-    assert code.status is Status.CONFIRMED
+    assert code.status is CodeStatus.CONFIRMED
     for act in (scan, lambda c: c.confirm(CREDENTIALS), lambda c: c.expire()):
         with pytest.raises(CannotDo):
             act(code)
@@ -44,7 +44,7 @@ def test_scan_confirm_and_no_second_time(code):
 def test_who_is_bound_already_gets_no_credentials(code):
     scan(code)
     code.confirm(None)
-    assert (code.status, code.credentials) == (Status.BINDED_REDIRECT, None)
+    assert (code.status, code.credentials) == (CodeStatus.BINDED_REDIRECT, None)
 
 
 def test_nobody_confirms_what_was_not_scanned(code):
@@ -55,20 +55,20 @@ def test_nobody_confirms_what_was_not_scanned(code):
 def test_the_right_number_leads_on_and_is_wanted_once(code):
     scan(code, "123456")
     code.verify("1")
-    assert (code.status, code.wrong) == (Status.NEED_VERIFYCODE, 1)
+    assert (code.status, code.wrong) == (CodeStatus.NEED_VERIFYCODE, 1)
     code.verify("123456")
-    assert (code.status, code.number) == (Status.SCANED, "")
+    assert (code.status, code.number) == (CodeStatus.SCANED, "")
     code.verify("1")
-    assert code.status is Status.SCANED
+    assert code.status is CodeStatus.SCANED
 
 
 def test_the_third_wrong_number_is_the_end(code):
     scan(code, "123456")
     for _ in range(3):
         code.verify("1")
-    assert code.status is Status.VERIFY_CODE_BLOCKED
+    assert code.status is CodeStatus.VERIFY_CODE_BLOCKED
     code.verify("123456")
-    assert code.status is Status.VERIFY_CODE_BLOCKED
+    assert code.status is CodeStatus.VERIFY_CODE_BLOCKED
 
 
 def test_an_empty_number_is_a_wrong_one(code):
@@ -78,15 +78,15 @@ def test_an_empty_number_is_a_wrong_one(code):
 
 
 def test_it_expires_by_itself(codes):
-    code = codes.new((), lifetime=0, place="")
-    assert code.look() is Status.EXPIRED
+    code = codes.new((), lifetime=0, address="")
+    assert code.current_status() is CodeStatus.EXPIRED
     with pytest.raises(CannotDo):
         scan(code)
 
 
 def test_what_is_confirmed_does_not_expire(codes):
-    code = codes.new((), lifetime=60, place="")
+    code = codes.new((), lifetime=60, address="")
     scan(code)
     code.confirm(CREDENTIALS)
     code._end = 0
-    assert code.look() is Status.CONFIRMED
+    assert code.current_status() is CodeStatus.CONFIRMED

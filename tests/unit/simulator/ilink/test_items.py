@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from wx2mqtt.simulator.content import Given
-from wx2mqtt.simulator.ilink.aes import Sealed, opened, sealed_size
+from wx2mqtt.simulator.ilink.aes import EncryptedBytes, opened, sealed_size
 from wx2mqtt.simulator.ilink.items import BadItem, read
-from wx2mqtt.simulator.ilink.storage import KEPT, Attachments, File, Slot, Storage
+from wx2mqtt.simulator.ilink.storage import KEPT, CdnFile, CdnStorage, MessageFiles, UploadSlot
+from wx2mqtt.simulator.media import GivenBytes
 
 KEY = bytes(range(16))
 DATA = b"\xff\xd8\xff picture"
@@ -18,24 +18,24 @@ DATA = b"\xff\xd8\xff picture"
 
 @pytest.fixture
 def storage():
-    return Storage(random.Random(1))
+    return CdnStorage(random.Random(1))
 
 
 def uploaded(storage, media_type=1, *, thumb=False):
-    cipher = Sealed(Given(DATA), KEY)
-    slot = Slot(
+    cipher = EncryptedBytes(GivenBytes(DATA), KEY)
+    slot = UploadSlot(
         param=storage.new_param(),
         filekey="0" * 32,
         media_type=media_type,
         person="me",
         key=KEY,
         size=len(DATA),
-        md5=Given(DATA).md5,
+        md5=GivenBytes(DATA).md5,
         sealed_size=cipher.size,
         thumb=thumb,
     )
     storage.reserve(slot)
-    param = storage.put(File(given=cipher, slot=slot, plain=opened(cipher, KEY)))
+    param = storage.put(CdnFile(given=cipher, slot=slot, plain=opened(cipher, KEY)))
     return {
         "encrypt_query_param": param,
         "aes_key": base64.b64encode(KEY.hex().encode()).decode(),
@@ -55,7 +55,7 @@ def test_a_text_is_what_it_says(storage):
 def test_a_picture_brings_its_file(storage):
     item = read(image(uploaded(storage)), storage, "me")
     assert (item.kind, item.visible, item.fault, item.wrong, item.odd) == ("image", True, "", "", ())
-    assert item.sha256 == Given(DATA).sha256
+    assert item.sha256 == GivenBytes(DATA).sha256
     assert item.media is not None
     assert (item.media.size, item.media.mime) == (len(DATA), "image/jpeg")
 
@@ -67,7 +67,7 @@ def test_it_belongs_to_the_person_it_was_uploaded_for(storage):
 
 
 def test_what_came_from_a_person_is_not_what_a_bot_uploaded(storage):
-    param, _ = storage.seal(Given(DATA))
+    param, _ = storage.seal(GivenBytes(DATA))
     assert read(image({**uploaded(storage), "encrypt_query_param": param}), storage, "me").fault
 
 
@@ -109,13 +109,13 @@ def test_what_is_no_item(storage, value):
 
 
 def test_of_very_many_files_places_and_items_the_oldest_go(storage):
-    attachments = Attachments()
-    first = storage.put(File(given=Given(b"")))
+    attachments = MessageFiles()
+    first = storage.put(CdnFile(given=GivenBytes(b"")))
     for number in range(KEPT):
-        storage.put(File(given=Given(b"")))
-        attachments.put(str(number), Given(b""))
+        storage.put(CdnFile(given=GivenBytes(b"")))
+        attachments.put(str(number), GivenBytes(b""))
         attachments.sent(str(number), {})
-    attachments.put("last", Given(b""))
+    attachments.put("last", GivenBytes(b""))
     attachments.sent("last", {})
     assert first not in storage.files
     assert "0" not in attachments.plain

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from wx2mqtt.simulator.ilink.bringing import BadDetail
+from wx2mqtt.simulator.ilink.file_from_person import BadDetail
 from wx2mqtt.simulator.ilink.kinds import partial_text
 from wx2mqtt.simulator.ilink.network import user_id_of
-from wx2mqtt.simulator.ilink.speech import CannotSay, Speech, put_raw, say
+from wx2mqtt.simulator.ilink.speech import CannotSay, SpeechOrder, put_raw, say
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import UnknownPerson
 
@@ -18,7 +18,7 @@ def network():
 
 
 def bind(network, person="me"):
-    code = network.codes.new((), lifetime=60, place="http://x")
+    code = network.codes.new((), lifetime=60, address="http://x")
     network.scan(code, person)
     network.confirm(code)
     return network.bot_of(person)
@@ -34,7 +34,7 @@ def test_a_person_is_the_same_for_ever_and_a_bot_is_new_each_time(network):
 
 
 def test_only_a_person_can_scan(network):
-    code = network.codes.new((), lifetime=60, place="")
+    code = network.codes.new((), lifetime=60, address="")
     for name in ("nobody", "family"):
         with pytest.raises(UnknownPerson):
             network.scan(code, name)
@@ -42,17 +42,17 @@ def test_only_a_person_can_scan(network):
 
 def test_the_window_opens_with_their_message_and_ends_with_the_last_second(network):
     bot = bind(network)
-    assert not bot.is_open(network.clock.now(), 24)
-    say(network, Speech(person="me", text="hi"))
+    assert not bot.is_window_open(network.clock.now(), 24)
+    say(network, SpeechOrder(person="me", text="hi"))
     wrote = bot.last_in
-    assert bot.is_open(wrote, 24)
-    assert bot.is_open(wrote + 24 * 3600, 24)
-    assert not bot.is_open(wrote + 24 * 3600 + 1, 24)
+    assert bot.is_window_open(wrote, 24)
+    assert bot.is_window_open(wrote + 24 * 3600, 24)
+    assert not bot.is_window_open(wrote + 24 * 3600 + 1, 24)
 
 
 def test_a_new_binding_begins_without_a_window(network):
     bind(network)
-    say(network, Speech(person="me", text="hi"))
+    say(network, SpeechOrder(person="me", text="hi"))
     assert bind(network).last_in is None
 
 
@@ -65,7 +65,7 @@ def test_what_they_write_gives_the_whole_quota_back(network):
 
 def test_nobody_writes_to_a_bot_that_is_not_there(network):
     with pytest.raises(CannotSay):
-        say(network, Speech(person="wife", text="hi"))
+        say(network, SpeechOrder(person="wife", text="hi"))
 
 
 def test_the_clock_can_be_ahead(network):
@@ -88,7 +88,7 @@ def test_every_cursor_and_every_context_token_is_new(network):
 
 def test_a_message_is_found_by_its_id_or_as_the_newest(network):
     bot = bind(network)
-    first, second = say(network, Speech(person="me", text="{n}", count=2))
+    first, second = say(network, SpeechOrder(person="me", text="{n}", count=2))
     assert b'"text": "1"' in bot.find(first)
     assert bot.find(second) == bot.find("")
     assert bot.find("5") is None

@@ -9,19 +9,19 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from tests.support.page import PaperView, bridge, line, login
-from wx2mqtt.bridge.bell import Bell
+from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState
 from wx2mqtt.web.page import live as module
-from wx2mqtt.web.page.facts import Look
-from wx2mqtt.web.page.live import VIEWERS, Live
+from wx2mqtt.web.page.live import MAX_VIEWERS, LiveUpdates
+from wx2mqtt.web.views import PageOptions
 
-EN, ZH = Look("en"), Look("zh")
+EN, ZH = PageOptions("en"), PageOptions("zh")
 
 
 @pytest.fixture(autouse=True)
 def _in_no_time(monkeypatch):
-    monkeypatch.setattr(module, "PERIOD", 0.0)
+    monkeypatch.setattr(module, "MIN_REFRESH_SECONDS", 0.0)
 
 
 class Viewer:
@@ -45,15 +45,15 @@ class Viewer:
 
 @asynccontextmanager
 async def looking(live, look=EN, welcome=lambda: True):
-    async with aclosing(live.follow(look, welcome)) as events:
+    async with aclosing(live.stream(look, welcome)) as events:
         viewer = Viewer(events)
         assert await viewer.next() == "retry: 3000"
         yield viewer
 
 
 def rung(*views, **more):
-    bell = Bell()
-    return bell, Live(bridge(*views, bell=bell, **more))
+    bell = ChangeNotifier()
+    return bell, LiveUpdates(bridge(*views, changes=bell, **more))
 
 
 async def test_first_comes_everything_then_only_what_is_different():
@@ -62,10 +62,10 @@ async def test_first_comes_everything_then_only_what_is_different():
     async with looking(live) as viewer:
         assert {"file", "home.state", "home.messages"} <= {*(await viewer.next())}
         view.messages = [line()]
-        bell.ring()
+        bell.notify()
         assert list(await viewer.next()) == ["home.messages"]
         view.login = login(LoginState.LOGGED_OUT)
-        bell.ring()
+        bell.notify()
         changed = await viewer.next()
     assert list(changed) == ["home.state", "home.acts"]
     assert "Logged out" in changed["home.state"]
@@ -76,12 +76,12 @@ async def test_a_bell_that_means_nothing_is_not_passed_on():
     bell, live = rung(view)
     async with looking(live) as viewer:
         await viewer.next()
-        bell.ring()
+        bell.notify()
         waiting = asyncio.create_task(viewer.next())
         while view.reads < 6:  # noqa: ASYNC110 - it passes on nothing that could be waited for
             await asyncio.sleep(0)
         view.messages = [line()]
-        bell.ring()
+        bell.notify()
         assert list(await waiting) == ["home.messages"]
 
 
@@ -92,7 +92,7 @@ async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them
     async with (
         looking(live, EN) as one,
         looking(live, ZH) as two,
-        looking(live, Look("zh", texts=True)) as three,
+        looking(live, PageOptions("zh", show_texts=True)) as three,
     ):
         english, chinese, whole = await one.next(), await two.next(), await three.next()
     assert "Online" in english["home.state"]
@@ -109,13 +109,13 @@ async def test_what_many_see_is_made_once():
         await asyncio.gather(*(viewer.next() for viewer in viewers))
         assert view.reads == 3
         view.messages = [line()]
-        bell.ring()
+        bell.notify()
         await asyncio.gather(*(viewer.next() for viewer in viewers))
         assert view.reads == 6
 
 
 async def test_however_often_the_bell_rings_the_bridge_is_not_looked_at_more_often_than_that(monkeypatch):
-    monkeypatch.setattr(module, "PERIOD", 0.2)
+    monkeypatch.setattr(module, "MIN_REFRESH_SECONDS", 0.2)
     view = PaperView()
     bell, live = rung(view)
     loop = asyncio.get_running_loop()
@@ -124,14 +124,14 @@ async def test_however_often_the_bell_rings_the_bridge_is_not_looked_at_more_oft
         began = loop.time()
         for number in range(3):
             view.messages = [line(user=f"{number}", sender=f"{number}")]
-            bell.ring()
+            bell.notify()
             await viewer.next()
         assert loop.time() - began > 0.55
         assert view.reads == 12
 
 
 async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
-    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     view = PaperView()
     bell, live = rung(view)
     async with looking(live) as viewer:
@@ -139,7 +139,7 @@ async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
         assert await viewer.next() == ":"
         assert await viewer.next() == ":"
         view.messages = [line()]
-        bell.ring()
+        bell.notify()
         while (event := await viewer.next()) == ":":
             pass
     assert list(event) == ["home.messages"]
@@ -147,7 +147,7 @@ async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
 
 
 async def test_who_may_no_longer_look_is_told_nothing_more(monkeypatch):
-    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     welcome = True
     _, live = rung(PaperView())
     async with looking(live, welcome=lambda: welcome) as viewer:
@@ -164,7 +164,7 @@ async def test_nor_what_was_being_made_when_that_changed():
     async with looking(live, welcome=lambda: welcome) as viewer:
         await viewer.next()
         view.messages = [line()]
-        bell.ring()
+        bell.notify()
         waiting = asyncio.create_task(viewer.over())
         while view.reads < 6:  # noqa: ASYNC110 - nobody tells that it is being made
             await asyncio.sleep(0)
@@ -173,8 +173,8 @@ async def test_nor_what_was_being_made_when_that_changed():
 
 
 async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch):
-    monkeypatch.setattr(module, "LONGEST", 0.05)
-    monkeypatch.setattr(module, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(module, "MAX_STREAM_SECONDS", 0.05)
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     _, live = rung(PaperView())
     async with looking(live) as viewer:
         await viewer.next()
@@ -184,23 +184,23 @@ async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch)
 
 async def test_only_so_many_are_followed_for():
     _, live = rung(PaperView())
-    streams = [live.follow(EN, lambda: True) for _ in range(VIEWERS)]
+    streams = [live.stream(EN, lambda: True) for _ in range(MAX_VIEWERS)]
     for stream in streams:
-        assert not live.full
+        assert not live.is_full
         await anext(stream)
-    assert live.full
+    assert live.is_full
     for stream in streams:
         await stream.aclose()
-    assert not live.full
+    assert not live.is_full
 
 
 async def test_what_nobody_sees_is_not_kept():
     _, live = rung(PaperView())
     async with looking(live) as viewer:
         await viewer.next()
-        assert live._made
-    assert not live._made
-    assert not live._making
+        assert live._rendered
+    assert not live._rendered
+    assert not live._render_locks
 
 
 async def test_problems_of_the_file_come_and_go():
@@ -209,7 +209,7 @@ async def test_problems_of_the_file_come_and_go():
     async with looking(live) as viewer:
         assert "is wrong" in (await viewer.next())["file"]
         problems.clear()
-        bell.ring()
+        bell.notify()
         assert await viewer.next() == {"file": ""}
 
 
@@ -219,8 +219,8 @@ async def test_a_store_that_breaks_does_not_end_it():
     async with looking(live) as viewer:
         await viewer.next()
         view.breaks()
-        bell.ring()
+        bell.notify()
         assert "cannot be written" in (await viewer.next())["home.problems"]
         view.broken = None
-        bell.ring()
+        bell.notify()
         assert "Nothing is wrong" in (await viewer.next())["home.problems"]

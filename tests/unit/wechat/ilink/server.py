@@ -13,11 +13,11 @@ import httpx
 
 from tests.unit.wechat.ilink.entries import BOT, ME, TOKEN, Json
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import Cursor, Handle, Said
-from wx2mqtt.wechat.gateway import LoggedIn
-from wx2mqtt.wechat.ilink.gateway import ILink
-from wx2mqtt.wechat.timing import Timing
-from wx2mqtt.words import Language
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.model import Cursor, Handle, QuotedMessage
+from wx2mqtt.wechat.backend import LoggedIn
+from wx2mqtt.wechat.http import Clock
+from wx2mqtt.wechat.ilink.backend import ILinkBackend
 
 ENDPOINT = "http://ilink.test/p"
 Answer = httpx.Response | Exception | Callable[[httpx.Request], Any]
@@ -114,7 +114,7 @@ def query(request: httpx.Request) -> dict[str, str]:
     return dict(parse_qsl(request.url.query.decode(), keep_blank_values=True))
 
 
-class Clock:
+class ManualClock:
     """Time that passes only when somebody sleeps."""
 
     def __init__(self) -> None:
@@ -134,8 +134,8 @@ class Clock:
             self.time += seconds
         await asyncio.sleep(0)
 
-    def timing(self) -> Timing:
-        return Timing(
+    def timing(self) -> Clock:
+        return Clock(
             wall=self.wall, monotonic=self.now, ticking=self.now, sleep=self.sleep, chance=lambda: 0.5
         )
 
@@ -175,33 +175,33 @@ class World:
     ) -> None:
         self.server = Server()
         self.door: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
-        self.clock = Clock()
+        self.clock = ManualClock()
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
-        self.history: dict[str, Said] = {}
+        self.history: dict[str, QuotedMessage] = {}
         self._options: dict[str, Any] = {
             "endpoint": endpoint,
             "hosts": hosts,
-            "typing": typing,
+            "show_typing": typing,
             "language": language,
             "timeouts": timeouts,
         }
         self.gateway = self.restarted()
         self.me = Handle(ME)
 
-    def restarted(self) -> ILink:
+    def restarted(self) -> ILinkBackend:
         """A new gateway on the same vault and server."""
-        self.gateway = ILink(
+        self.gateway = ILinkBackend(
             self.vault,
-            said=self._said,
+            quote_lookup=self._said,
             timing=self.clock.timing(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            door=self.door,
+            http_transport=self.door,
             **self._options,
         )
         return self.gateway
 
-    async def _said(self, message_id: str) -> Said | None:
+    async def _said(self, message_id: str) -> QuotedMessage | None:
         return self.history.get(message_id)
 
     async def log_in(self, *, resume: bool = False) -> LoggedIn:

@@ -1,4 +1,4 @@
-"""Nothing secret of iLink gets into a log, an error or a repr, whatever the servers do (DESIGN P6)."""
+"""Nothing secret of iLink gets into a log, an error or a repr, whatever the servers do."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from tests.unit.wechat.ilink.entries import BOT, KEY, ME, entry, image, text
 from tests.unit.wechat.ilink.files import draft
 from tests.unit.wechat.ilink.server import DEAD, World, answer, query, raw, scan
-from wx2mqtt.errors import GatewayError
+from wx2mqtt.errors import BackendError
 from wx2mqtt.model import Draft, Handle, Kind, SendKey
-from wx2mqtt.wechat.gateway import LoggedIn
+from wx2mqtt.wechat.backend import LoggedIn
 
 TROUBLES: list[Any] = [
     raw(b"SECRET", 500),
@@ -69,16 +69,16 @@ async def test_no_trouble_brings_a_secret_out(
     for number, one in enumerate(drafts):
         try:
             told.append(repr(await world.gateway.send(one, SendKey(str(number)))))
-        except GatewayError as error:
+        except BackendError as error:
             told.append(f"{error!r} {error}")
     try:
         told.append(repr(await world.gateway.receive(cursor)))
-    except GatewayError as error:
+    except BackendError as error:
         told.append(f"{error!r} {error}")
     try:
         async for _ in world.gateway.download(batch.items[1].media):
             pass
-    except GatewayError as error:
+    except BackendError as error:
         told.append(f"{error!r} {error}")
     await world.gateway.logout()
     await world.gateway.close()

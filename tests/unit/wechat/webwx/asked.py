@@ -6,14 +6,15 @@ import json
 from urllib.parse import parse_qs, urlsplit
 
 from wx2mqtt.model import Handle
-from wx2mqtt.wechat.webwx.endpoints import hosts_of
-from wx2mqtt.wechat.webwx.position import Position
-from wx2mqtt.wechat.webwx.requests import Desktop, Request, Site
-from wx2mqtt.wechat.webwx.session import Session
+from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
+from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, DesktopClient, Request
+from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 NOW = 1700000000123
-SITE = Site(hosts=hosts_of("wx2.qq.com"), lang="zh_CN")
-DESKTOP = Site(hosts=hosts_of("wx2.qq.com"), desktop=Desktop(client_version="2.0.0", extspam="Go8F"))
+SITE = ClientProfile(hosts=hosts_of("wx2.qq.com"), lang="zh_CN")
+DESKTOP = ClientProfile(
+    hosts=hosts_of("wx2.qq.com"), desktop=DesktopClient(client_version="2.0.0", extspam="Go8F")
+)
 SESSION = Session(
     login_id="l1",
     base="wx2.qq.com",
@@ -30,7 +31,7 @@ BASE_REQUEST = {
     "Skey": "@crypt_8b4f09cc_a587",
     "DeviceID": "e123456789012345",
 }
-POSITION = Position(sync=((1, 700), (1000, 1520)), check=((1, 701), (11, 5)))
+POSITION = SyncCursor(sync=((1, 700), (1000, 1520)), check=((1, 701), (11, 5)))
 
 
 def query(request: Request) -> dict[str, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.wechat.webwx.server import World
 from wx2mqtt.model import Cursor
-from wx2mqtt.wechat.gateway import LoggedIn
+from wx2mqtt.wechat.backend import LoggedIn
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
-"""Samples as WeChat sends them (webwx appendix B and 3); the values are invented."""
+"""Samples as WeChat sends them (webwx 9, 3); the values are invented."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
-from wx2mqtt.wechat.webwx.appmsg import app_message
-from wx2mqtt.wechat.webwx.content import Content
-from wx2mqtt.wechat.webwx.roster import Roster
+from wx2mqtt.wechat.webwx.groups import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.app_messages import app_message
+from wx2mqtt.wechat.webwx.protocol.content import Content
 
 ME = Handle("@" + "e" * 32)
 WIFE = Handle("@" + "a" * 64)
@@ -71,10 +71,10 @@ def bare_app(content: str = "", **fields: Any) -> Content:
     return app_message(entry(MsgType=49, Content=content, **fields), content, "en")
 
 
-def roster() -> Roster:
+def roster() -> GroupMembers:
     """A wife, a group with her and Bob, an official account."""
-    known = Roster(OWNER)
-    known.learn(
+    known = GroupMembers(OWNER)
+    known.update(
         [
             Contact(handle=WIFE, kind=ChatKind.FRIEND, nickname="晓梅"),
             Contact(handle=NEWS, kind=ChatKind.OFFICIAL, nickname="News"),

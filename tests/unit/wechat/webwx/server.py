@@ -13,10 +13,10 @@ import httpx
 
 from tests.unit.wechat.webwx.entries import ME, OWNER
 from wx2mqtt.errors import StoreError
-from wx2mqtt.wechat.timing import Timing
-from wx2mqtt.wechat.webwx.gateway import WebWx
-from wx2mqtt.wechat.webwx.requests import Desktop
-from wx2mqtt.words import Language
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.wechat.http import Clock
+from wx2mqtt.wechat.webwx.backend import WebWxBackend
+from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
 
 ENDPOINT = "http://wechat.test/p"
 Answer = httpx.Response | Exception | Callable[[httpx.Request], Any]
@@ -139,7 +139,7 @@ def body(request: httpx.Request) -> dict[str, Any]:
     return found
 
 
-class Clock:
+class ManualClock:
     """Time that passes only when somebody sleeps."""
 
     def __init__(self) -> None:
@@ -158,8 +158,8 @@ class Clock:
             self.time += seconds
         await asyncio.sleep(0)
 
-    def timing(self) -> Timing:
-        return Timing(wall=self.wall, monotonic=self.now, sleep=self.sleep, chance=lambda: 0.5)
+    def timing(self) -> Clock:
+        return Clock(wall=self.wall, monotonic=self.now, sleep=self.sleep, chance=lambda: 0.5)
 
 
 class MemoryVault:
@@ -192,13 +192,13 @@ class World:
         self,
         *,
         endpoint: str | None = ENDPOINT,
-        desktop: Desktop | None = None,
+        desktop: DesktopClient | None = None,
         language: Language = "en",
         timeouts: Mapping[str, float] | None = None,
     ) -> None:
         self.server = Server()
         self.door: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
-        self.clock = Clock()
+        self.clock = ManualClock()
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
         self._options: dict[str, Any] = {
@@ -209,13 +209,13 @@ class World:
         }
         self.gateway = self.restarted()
 
-    def restarted(self) -> WebWx:
+    def restarted(self) -> WebWxBackend:
         """A new gateway on the same vault and server."""
-        self.gateway = WebWx(
+        self.gateway = WebWxBackend(
             self.vault,
             timing=self.clock.timing(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            door=self.door,
+            http_transport=self.door,
             **self._options,
         )
         return self.gateway

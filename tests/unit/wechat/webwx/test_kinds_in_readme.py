@@ -11,11 +11,11 @@ import pytest
 from tests.unit.wechat.webwx.entries import WIFE, entry, roster
 from wx2mqtt.model import Kind, Message
 from wx2mqtt.simulator.kinds import all_kinds, build
-from wx2mqtt.simulator.saying import Asked
-from wx2mqtt.simulator.world import Person
-from wx2mqtt.wechat.webwx import messages
-from wx2mqtt.wechat.webwx.capabilities import CAPABILITIES
-from wx2mqtt.wechat.webwx.locators import Call
+from wx2mqtt.simulator.message_request import MessageDetails
+from wx2mqtt.simulator.world import WorldPerson
+from wx2mqtt.wechat.webwx.protocol import messages
+from wx2mqtt.wechat.webwx.protocol.content import MediaCall
+from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
 
 README = (Path(__file__).parents[4] / "README.md").read_text()
 FROM_THE_BRIDGE = {("quote", "user")}
@@ -43,10 +43,12 @@ def every_message() -> list[Message]:
     found = []
     for number, kind in enumerate(all_kinds()):
         said = "" if kind.startswith("system") else "words"
-        asked = Asked(language="zh_CN", detail=DETAILS.get(kind, {}))
-        fields = build(kind, said, 7615282929538795099 + number, Person(id="wife", nickname="老婆"), asked)
+        asked = MessageDetails(language="zh_CN", values=DETAILS.get(kind, {}))
+        fields = build(
+            kind, said, 7615282929538795099 + number, WorldPerson(id="wife", nickname="老婆"), asked
+        )
         told = entry(**{"FromUserName": WIFE, "ImgStatus": 2, **fields})
-        item = messages.read(told, roster(), "en", 0)
+        item = messages.read_message(told, roster(), "en", 0)
         if isinstance(item, Message):
             found.append(item)
     return found
@@ -83,7 +85,7 @@ def test_what_can_be_sent_is_told(kind: Kind) -> None:
     told = table()[kind][4]
     sendable = kind is Kind.TEXT or kind in CAPABILITIES.media
     assert sendable is (told not in {"", "as a file"})
-    for mime in CAPABILITIES.media[kind].mimes if kind in CAPABILITIES.media else ():
+    for mime in CAPABILITIES.media[kind].mime_types if kind in CAPABILITIES.media else ():
         assert mime.rpartition("/")[2].upper().replace("X-MS-BMP", "BMP") in told
 
 
@@ -93,4 +95,4 @@ def test_every_way_to_fetch_bytes_is_used() -> None:
         for ref in (message.media, message.thumbnail):
             if ref is not None:
                 calls[ref.locator["call"]].add(message.kind)
-    assert set(calls) == {str(call) for call in Call} - {"avatar", "group_avatar"}
+    assert set(calls) == {str(call) for call in MediaCall} - {"avatar", "group_avatar"}

@@ -14,16 +14,16 @@ from hypothesis import strategies as st
 
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
 from tests.unit.wechat.webwx.server import World, answer
-from tests.unit.wechat.webwx.test_inbox import know, news
+from tests.unit.wechat.webwx.test_receiver import know, news
 from wx2mqtt.model import Cursor, Event, Message
-from wx2mqtt.wechat.webwx import messages
-from wx2mqtt.wechat.webwx.codes import AppType, MsgType
+from wx2mqtt.wechat.webwx.protocol import messages
+from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 
 HANDLES = (ME, WIFE, BOB, FAMILY)
 SECRET = "@5ec2e7"  # every other name holds this
 TICKET = f"v2_{SECRET}@stranger"
 
-# Names of elements and attributes that carry ids (webwx 3.2, 3.6, 3.11), and whole families of others.
+# Names of elements and attributes that carry ids (webwx 3.2.5), and whole families of others.
 IDS = (
     *("fromusername", "tousername", "username", "encryptusername", "ticket", "sourceusername", "fromusr"),
     *(
@@ -130,7 +130,7 @@ def hostile(sort: int, xml: str, writer: str, *, plain: bool) -> dict[str, Any]:
 def published(item: Message | Event) -> str:
     if isinstance(item, Message):
         return str([item.id, item.key, item.text, item.detail, item.sender_name, item.kind])
-    people = [member.shown for members in item.people.values() for member in members]
+    people = [member.shown_name for members in item.people.values() for member in members]
     return str([item.key, item.name, item.fields, people])
 
 
@@ -154,7 +154,7 @@ SORTS = sorted({*MsgType, 66, 77} - {1, 2, 11, 12, 10000})
 )
 def test_no_message_and_no_event_carries_one(told: tuple[int, str], writer: str, plain: bool) -> None:
     sort, xml = told
-    must_be_clean(messages.read(hostile(sort, xml, writer, plain=plain), roster(), "en", 0))
+    must_be_clean(messages.read_message(hostile(sort, xml, writer, plain=plain), roster(), "en", 0))
 
 
 @pytest.mark.parametrize("writer", [WIFE, FAMILY, ME])
@@ -164,13 +164,13 @@ def test_every_app_type_with_ids_everywhere(number: int, writer: str) -> None:
     parts = "".join(f"<{part}>{everything}</{part}>" for part in ("refermsg", "weappinfo", "wcpayinfo"))
     xml = f"<msg {attributes(list(IDS))}><appmsg><type>{number}</type>{everything}{parts}</appmsg></msg>"
     for plain in (True, False):
-        found = messages.read(hostile(49, xml, writer, plain=plain), roster(), "zh", 0)
+        found = messages.read_message(hostile(49, xml, writer, plain=plain), roster(), "zh", 0)
         assert isinstance(found, Message)
         must_be_clean(found)
 
 
 def test_a_friend_request_keeps_its_ticket_for_the_backend() -> None:
-    found = messages.read(hostile(37, "<msg/>", "fmessage", plain=True), roster(), "en", 0)
+    found = messages.read_message(hostile(37, "<msg/>", "fmessage", plain=True), roster(), "en", 0)
     assert isinstance(found, Event)
     must_be_clean(found)
     assert found.private == {"ticket": TICKET, "username": SECRET}

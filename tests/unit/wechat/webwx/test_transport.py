@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.wechat.webwx.server import ENDPOINT, Clock, text
+from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, text
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
-from wx2mqtt.wechat.webwx import endpoints
-from wx2mqtt.wechat.webwx.endpoints import Endpoint
-from wx2mqtt.wechat.webwx.requests import Request
+from wx2mqtt.wechat.webwx.protocol import endpoints
+from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
+from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.transport import Transport
 
 SEEN: list[tuple[str, str]] = []
@@ -36,10 +36,10 @@ def door(
     return Transport(
         endpoint=endpoint,
         language="en",
-        timing=Clock().timing(),
+        timing=ManualClock().timing(),
         observe=lambda call, outcome, _: SEEN.append((call, outcome)),
         timeouts=timeouts,
-        door=httpx.MockTransport(handle),
+        transport=httpx.MockTransport(handle),
     )
 
 
@@ -98,10 +98,10 @@ async def test_redirects_are_answers_where_the_protocol_has_them_and_never_follo
 async def test_a_poll_that_is_cut_says_that_it_hung() -> None:
     with pytest.raises(Unreachable) as cut:
         await door(httpx.ReadTimeout("x")).call(request(endpoints.SYNC_CHECK))
-    assert cut.value.hung
+    assert cut.value.poll_timed_out
     with pytest.raises(Unreachable) as reset:
         await door(httpx.ReadError("x")).call(request(endpoints.SYNC_CHECK))
-    assert not reset.value.hung
+    assert not reset.value.poll_timed_out
 
 
 async def never(_request: httpx.Request) -> httpx.Response:
@@ -121,7 +121,7 @@ class Drip(httpx.AsyncByteStream):
 async def test_the_whole_exchange_is_bounded() -> None:
     with pytest.raises(Unreachable) as cut:
         await door(never, synccheck=0.01).call(request(endpoints.SYNC_CHECK))
-    assert cut.value.hung
+    assert cut.value.poll_timed_out
 
     async def dripping(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=Drip())

@@ -1,0 +1,201 @@
+"""The store stays within its bounds, whatever fills it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import structlog
+
+from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Blob, Command, Cursor, MediaRef, SendKey
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.media_retention import REASON_STORE_FULL, MediaRetention
+from wx2mqtt.store.people import PeopleChanges
+from wx2mqtt.store.records import MediaPart, MediaState, NewCommand, NewMedia, NewMessage
+
+LONG_AGO = 1_000
+FOREVER = RetentionLimits(history_seconds=1e11, media_seconds=1e11, media_bytes=10**12)
+
+
+def message(number: int, *media: NewMedia, text: str = "x" * 1000) -> NewMessage:
+    return NewMessage(
+        key=str(number),
+        id=str(number),
+        topic="wx/in/wife",
+        user="wife",
+        kind="text",
+        sender="wife",
+        time=LONG_AGO,
+        text=text,
+        body={"text": text},
+        media=media,
+    )
+
+
+def picture(media_id: str) -> NewMedia:
+    return NewMedia(id=media_id, part=MediaPart.WHOLE, kind="image", ref=MediaRef(locator={}), due=1)
+
+
+def command(blob: Blob) -> NewCommand:
+    return NewCommand(
+        command=Command(user="wife", kind="image"),
+        command_id="a",
+        fingerprint="a",
+        person=None,
+        key=SendKey("1"),
+        accepted=LONG_AGO,
+        expires=None,
+        replies=(),
+        blob=blob,
+    )
+
+
+@dataclass
+class Store:
+    """A store with one account in it, whose clock stands long ago."""
+
+    folder: StoreFolder
+    database: Database
+    blobs: Blobs
+    journal: Journal
+    upkeep: StorageMaintenance
+
+    async def fetched(self, media_id: str, size: int) -> Blob:
+        """A published message whose bytes were fetched."""
+        number = int(media_id, 36)
+        await self.journal.record([message(number, picture(media_id))], PeopleChanges(), Cursor("c"), "l")
+        await self.published()
+        blob = await self.blobs.store(media_id.encode().ljust(size, b"\0"), size)
+        await self.journal.mark_media_ready(media_id, blob, ())
+        return blob
+
+    async def published(self) -> None:
+        await self.journal.mark_published([row.id for row in await self.journal.list_waiting(0, 1000)])
+
+    async def messages(self) -> int:
+        def job(connection: sqlite3.Connection) -> int:
+            return int(connection.execute("SELECT count(*) FROM publication").fetchone()[0])
+
+        return await self.database.read(job)
+
+    async def states(self, *ids: str) -> list[MediaState]:
+        rows = [await self.journal.get_media(one) for one in ids]
+        return [row.state for row in rows if row]
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    folder = StoreFolder.open(tmp_path / "store")
+    database = await Database.open(folder.path / DATABASE_NAME)
+    blobs = Blobs(folder.path)
+    await blobs.open()
+    journal = Journal(database, "home", lambda: LONG_AGO, on_referenced=blobs.mark_referenced)
+    await journal.open()
+    upkeep = StorageMaintenance(folder, MediaRetention(database, blobs), limit=1_000_000)
+    upkeep.limits_by_journal = {journal: FOREVER}
+    yield Store(folder, database, blobs, journal, upkeep)
+    await database.close()
+    folder.close()
+
+
+async def test_history_goes_when_other_files_fill_the_folder(store: Store) -> None:
+    """90 % is of everything below the folder: a small database must give way to other files."""
+    (store.folder.path / "other").write_bytes(b"\0" * 900_000)
+    items = [message(number) for number in range(100)]
+    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.published()
+
+    assert await store.upkeep.check_size(prune_due=False)
+
+    assert await store.messages() == 1  # the newest is kept for `last`
+
+
+async def test_media_go_before_history(store: Store) -> None:
+    items = [message(number) for number in range(1000, 1100)]
+    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.published()
+    ids = [chr(ord("a") + number) for number in range(8)]
+    for one in ids:
+        await store.fetched(one, 100_000)
+    store.upkeep.limit = store.upkeep.size
+
+    assert await store.upkeep.check_size(prune_due=False)
+
+    assert store.upkeep.size < 0.9 * store.upkeep.limit
+    assert await store.messages() == 108
+    states = await store.states(*ids)
+    assert states == sorted(states), "the oldest first"  # gone, then ready
+    assert 1 <= states.count(MediaState.GONE) < 8
+    assert [row.why for row in await store.journal.media_of_messages([str(int("a", 36))])] == [
+        REASON_STORE_FULL
+    ]
+
+
+async def test_what_a_command_has_still_to_send_stays_whatever_the_room(store: Store) -> None:
+    blob = await store.fetched("a", 1_000_000)
+    await store.journal.accept(
+        [command(await store.blobs.store(store.blobs.path_of(blob).read_bytes(), 10**6))]
+    )
+    other = await store.fetched("b", 100_000)
+
+    assert await store.upkeep.check_size(prune_due=True)
+
+    assert store.blobs.exists(blob)
+    assert not store.blobs.exists(other)
+    assert await store.states("a", "b") == [MediaState.READY, MediaState.GONE]
+
+
+async def test_more_media_than_an_account_may_have_go_at_the_next_look(store: Store) -> None:
+    store.upkeep.limits_by_journal = {store.journal: replace(FOREVER, media_bytes=250)}
+    ids = ["a", "b", "c", "d"]
+    for one in ids:
+        await store.fetched(one, 100)
+
+    assert not await store.upkeep.check_size(prune_due=False)
+
+    assert await store.states(*ids) == [MediaState.GONE, MediaState.GONE, MediaState.READY, MediaState.READY]
+    assert store.blobs.size == 200
+
+
+async def test_media_go_when_they_were_kept_long_enough(store: Store) -> None:
+    blob = await store.fetched("a", 100)
+    store.upkeep.limits_by_journal = {
+        store.journal: replace(FOREVER, media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)
+    }
+    await store.upkeep.check_size(prune_due=True)
+    assert store.blobs.exists(blob)
+
+    store.upkeep.limits_by_journal = {store.journal: replace(FOREVER, media_seconds=60.0)}
+    await store.upkeep.check_size(prune_due=True)
+
+    assert not store.blobs.exists(blob)
+    assert await store.states("a") == [MediaState.GONE]
+
+
+async def test_the_size_follows_database_and_media_between_two_looks(store: Store) -> None:
+    """A full store must be seen before the next message, not at the next look."""
+    (store.folder.path / "other").write_bytes(b"\0" * 5_000)
+    await store.upkeep.check_size(prune_due=False)
+    before = store.upkeep.size
+
+    items = [message(number) for number in range(200)]
+    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.blobs.store(b"\0" * 70_000, 70_000)
+
+    assert store.upkeep.size > before + 270_000
+    assert store.upkeep.size == store.folder.size_bytes()
+
+
+async def test_trouble_while_pruning_is_told_and_does_not_end_the_upkeep(store: Store) -> None:
+    await store.database.close()
+    with structlog.testing.capture_logs() as logged:
+        assert await store.upkeep.check_size(prune_due=True)
+    assert {line["event"] for line in logged} == {"store cannot be pruned"}

@@ -1,0 +1,136 @@
+"""What the settings make of the web server, and of the addresses in messages."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from wx2mqtt.app.settings_mapping import account_settings, media_base_url, running_web_server, web_options
+from wx2mqtt.errors import SettingsError
+from wx2mqtt.settings.loader import LoadedSettings, load
+from wx2mqtt.settings.schema import Settings, Web
+
+
+def settings(**web: object) -> Settings:
+    return Settings.model_validate({"web": web})
+
+
+def test_everything_that_the_owner_wants_is_handed_on():
+    options = web_options(
+        settings(
+            listen="[::]:8080",
+            url="https://home.example.org/wechat",
+            hosts=["bridge.lan"],
+            base_path="/wechat",
+            password="geheim",
+            token="t0ken",
+            trusted_proxies=["10.0.0.0/8", "::1"],
+        )
+    )
+    assert (options.host, options.port) == ("::", 8080)
+    assert options.url == "https://home.example.org/wechat"
+    assert (options.hosts, options.prefix) == (("bridge.lan",), "/wechat")
+    assert (options.password, options.token) == ("geheim", "t0ken")
+    assert options.proxies == (ip_network("10.0.0.0/8"), ip_network("::1"))
+
+
+def test_by_default_it_is_on_loopback_and_asks_nobody():
+    options = web_options(settings())
+    assert (options.host, options.port, options.prefix) == ("127.0.0.1", 8099, "")
+    assert (options.password, options.token, options.url) == ("", "", "")
+
+
+@pytest.mark.parametrize(
+    ("web", "base"),
+    [
+        ({}, ""),
+        ({"base_path": "/wechat"}, "/wechat"),
+        ({"url": "https://home.example.org/"}, "https://home.example.org"),
+        (
+            {"url": "https://home.example.org/wechat", "base_path": "/wechat"},
+            "https://home.example.org/wechat",
+        ),
+        ({"enabled": False, "url": "https://home.example.org"}, None),
+    ],
+)
+def test_messages_name_media_by_what_is_known_of_the_address(web, base):
+    assert media_base_url(Web.model_validate(web)) == base
+
+
+def test_a_reload_does_not_name_an_address_that_is_not_served_yet():
+    now = settings(url="https://old.example.org")
+    changed = LoadedSettings(settings=settings(url="https://new.example.org"), path=None)
+    wishes = account_settings(changed, "home", ("wx",), now.web)
+    assert wishes.media.url("a1") == "https://old.example.org/media/a1"
+
+
+async def test_where_it_is_not_wanted_there_is_none():
+    async with running_web_server(settings(enabled=False), []) as server:
+        assert server is None
+
+
+def test_where_it_is_not_wanted_nothing_of_it_is_loaded():
+    program = (
+        "import asyncio, sys\n"
+        "from wx2mqtt.app.application import open_application\n"
+        "from wx2mqtt.app.settings_mapping import running_web_server\n"
+        "from wx2mqtt.settings.schema import Settings\n"
+        "async def run():\n"
+        "    async with running_web_server(Settings.model_validate({'web': {'enabled': False}}), []): pass\n"
+        "asyncio.run(run())\n"
+        "sys.exit(bool({'uvicorn', 'starlette'} & {*sys.modules}))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("{listen: 0.0.0.0:8099}", "web.password_file"),
+        ("{listen: '[::]:8099', password: ''}", "web.password_file"),
+        ("{listen: 192.168.1.5:8099, token: abc}", "web.password_file"),
+    ],
+)
+def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, text, problem):
+    file = tmp_path / "wx2mqtt.yaml"
+    file.write_text(f"web: {text}\n")
+    with pytest.raises(SettingsError, match=problem):
+        load(file, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("{token: abc}", "web.token", "has no effect"),
+        ("{url: 'https://home.example.org/wechat'}", "web.base_path", "write /wechat"),
+        ("{url: 'https://home.example.org', base_path: /wechat}", "web.base_path", "write /"),
+    ],
+)
+def test_what_does_not_fit_together_is_told(tmp_path: Path, text, key, words):
+    file = tmp_path / "wx2mqtt.yaml"
+    file.write_text(f"web: {text}\n")
+    file.chmod(0o600)
+    (warning,) = load(file, {}).warnings
+    assert warning.key == key
+    assert words in warning.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{enabled: false, listen: 0.0.0.0:8099}",
+        "{listen: 0.0.0.0:8099, password: geheim, token: abc}",
+        "{url: 'https://home.example.org/wechat', base_path: /wechat}",
+        "{url: 'https://home.example.org'}",
+    ],
+)
+def test_what_fits_is_not_complained_of(tmp_path: Path, text):
+    file = tmp_path / "wx2mqtt.yaml"
+    file.write_text(f"web: {text}\n")
+    file.chmod(0o600)
+    assert load(file, {}).warnings == ()

@@ -1,0 +1,109 @@
+"""From settings to the bridge's words; nothing secret gets where everybody sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.app.settings_mapping import (
+    account_settings,
+    contact_pins,
+    home_assistant_settings,
+    is_exposed_to_home_assistant,
+    mqtt_options,
+    public_settings,
+)
+from wx2mqtt.bridge.account_settings import HomeAssistantSettings, MediaRules
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.schema import Settings
+
+WHOLE = {
+    "accounts": {
+        "home": {
+            "contacts": {"wife": {"remark": "老婆"}, "me": {"owner": True}, "family": {"group": "一家人"}},
+            "expect": {"uin": "211722515"},
+            "receive": {"allow": ["w*"], "deny": ["news"], "groups": "mentions", "own": True},
+            "send": {"allow": ["wife"], "per_minute": 5, "burst": 2, "ttl": "90s"},
+            "media": {
+                "download": False,
+                "max_size": "1MB",
+                "inline_below": "10kB",
+                "send_from": ["/srv/secret"],
+                "allow_hosts": ["secret.lan"],
+            },
+            "fallback": {"urls": ["tgram://bot-secret/chat"]},
+            "webwx": {"desktop": {"client_version": "2.0.0", "extspam": "spam-secret"}},
+        },
+        "work": {},
+    },
+    "homeassistant": {"expose": ["home/wife", "work/boss", "everywhere"]},
+    "storage": {"max_size": "5MB"},
+    "language": "zh",
+}
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings.model_validate(WHOLE)
+
+
+def test_everything_that_the_owner_wants_of_an_account_is_handed_on(settings: Settings):
+    wishes = account_settings(LoadedSettings(settings=settings, path=None), "home", ("wx", "wx/work"))
+    assert wishes.send.allow == ("wife",)
+    assert (wishes.send.ttl, wishes.per_minute, wishes.burst) == (90.0, 5, 2)
+    assert wishes.send.base_topics == ("wx", "wx/work")
+    assert wishes.send.size_limit == "5 MB"
+    assert (wishes.receive.allow, wishes.receive.deny) == (("w*",), ("news",))
+    assert (wishes.receive.groups, wishes.receive.own) == ("mentions", True)
+    assert (wishes.expected_account.uin, wishes.expected_account.nickname) == ("211722515", "")
+    assert wishes.language == wishes.send.language == "zh"
+    assert wishes.named_users == {"wife", "me", "family", "everywhere"}
+    assert wishes.media == MediaRules(download=False, max_size=1_000_000, inline_below=10_000, base_url="")
+
+
+def test_pins_are_taken_as_they_stand(settings: Settings):
+    assert contact_pins(settings.accounts["home"]) == {
+        "wife": ContactPin(remark="老婆"),
+        "me": ContactPin(owner=True),
+        "family": ContactPin(group="一家人"),
+    }
+
+
+def test_whom_home_assistant_is_to_know_belongs_to_an_account(settings: Settings):
+    assert is_exposed_to_home_assistant(settings, "home") == ("wife", "everywhere")
+    assert is_exposed_to_home_assistant(settings, "work") == ("boss", "everywhere")
+
+
+@pytest.mark.parametrize(
+    ("web", "url"),
+    [
+        ({}, ""),
+        ({"url": "https://h.example/wx"}, "https://h.example/wx"),
+        ({"enabled": False, "url": "https://h"}, ""),
+    ],
+)
+def test_home_assistant_leads_to_the_page_only_where_that_has_an_address(web: dict[str, object], url: str):
+    wanted = {"enabled": True, "prefix": "ha", "expose": ["home/wife", "work/boss"]}
+    whole = Settings.model_validate({**WHOLE, "homeassistant": wanted, "web": {**web}})
+    assert home_assistant_settings(whole, "home") == HomeAssistantSettings(
+        enabled=True, prefix="ha", expose=("wife",), url=url, expiry=90, language="zh"
+    )
+
+
+def test_the_birth_of_home_assistant_is_heard_only_where_it_is_wanted(settings: Settings):
+    def heard(settings: Settings) -> list[str]:
+        options = mqtt_options(settings, "home", Topics("wx"), None)
+        return [one.filter for one in options.subscriptions]
+
+    assert heard(settings) == ["wx/out/#", "wx/bridge/request/#"]
+    on = Settings.model_validate({**WHOLE, "homeassistant": {"enabled": True, "prefix": "ha"}})
+    assert heard(on) == ["wx/out/#", "wx/bridge/request/#", "ha/status"]
+
+
+def test_what_everybody_may_read_holds_no_secret(settings: Settings):
+    shown = str(public_settings(settings.accounts["home"]))
+    assert "per_minute" in shown
+    assert "'max_size': 1000000" in shown
+    for secret in ("secret", "211722515", "老婆"):
+        assert secret not in shown

@@ -1,0 +1,241 @@
+"""What must not wait goes another way: once, in time, marked before, and the result says what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.bridge.sender_support import Room, room
+from wx2mqtt.bridge.account_settings import FallbackRules
+from wx2mqtt.bridge.commands import fallback
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
+from wx2mqtt.external.alerts import Alert, AlertOutcome
+from wx2mqtt.model import ReplyWindow, Status
+
+SOON = 0.05
+URL = "tgram://123456:secret/42"
+
+
+class Services:
+    """What stands for apprise: keeps what it is told, and does what the test wrote down."""
+
+    def __init__(self) -> None:
+        self.told: list[Alert] = []
+        self.urls: Sequence[str] = ()
+        self.outcomes: deque[AlertOutcome] = deque()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked = asyncio.Event()
+
+    async def __call__(self, urls: Sequence[str], alarm: Alert) -> AlertOutcome:
+        self.told.append(alarm)
+        self.urls = urls
+        self.asked.set()
+        await self.gate.wait()
+        return self.outcomes.popleft() if self.outcomes else AlertOutcome.SENT
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Room]:
+    async with room(tmp_path, "wife") as made:
+        made.fallback = FallbackRules(after_seconds=SOON, urls=(URL,))
+        yield made
+
+
+@pytest.fixture
+def services(monkeypatch: pytest.MonkeyPatch) -> Services:
+    made = Services()
+    monkeypatch.setattr(fallback, "send_alert", made)
+    return made
+
+
+def asked(here: Room, text: str = "smoke", **more: Any) -> Any:
+    new = here.command("wife", text, accepted=now_ms())
+    return replace(new, command=replace(new.command, **{"urgent": True, **more}))
+
+
+async def test_what_wechat_has_not_taken_in_time_goes_the_other_way_and_not_to_wechat_later(
+    here: Room, services: Services
+):
+    async with here.running(online=False) as sender:
+        await here.accept(asked(here))
+        result = await here.result("c1")
+        sender.set_online(online=True)
+        await here.accept(here.command("wife", "other", accepted=now_ms()))
+        await here.result("c2")
+    assert (result.status, result.code, result.fallback) == (Status.EXPIRED, "logged_out", "sent")
+    assert "fallback" in result.message
+    assert [one.body for one in services.told] == ["smoke"]
+    assert services.urls == (URL,)
+    assert [draft.text for draft in here.wire.drafts] == ["other"]
+
+
+async def test_what_wechat_takes_in_time_goes_no_other_way(here: Room, services: Services):
+    async with here.running():
+        await here.accept(asked(here))
+        result = await here.result("c1")
+        await here.accept(here.command("wife", "other", accepted=now_ms()))
+        await here.result("c2")
+        assert not sender_waits(here)
+    assert (result.status, result.fallback) == (Status.SENT, "")
+    assert not services.told
+
+
+def sender_waits(here: Room) -> bool:
+    return bool(here.sender.fallback._timers)
+
+
+@pytest.mark.parametrize("more", [{"urgent": False}, {"urgent": False, "priority": "high"}])
+async def test_only_what_is_urgent_does(here: Room, services: Services, more: dict[str, Any]):
+    async with here.running(online=False):
+        await here.accept(asked(here, **more), asked(here))
+        await here.result("c2")
+        assert await here.unsettled() == ["c1"]
+    assert len(services.told) == 1
+
+
+async def test_without_an_address_urgent_ones_wait_like_all(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=SOON)
+    async with here.running(online=False) as sender:
+        await here.accept(asked(here))
+        sender.set_online(online=True)
+        result = await here.result("c1")
+    assert (result.status, result.fallback) == (Status.SENT, "")
+
+
+@pytest.mark.parametrize("outcome", list(AlertOutcome))
+async def test_the_result_says_what_became_of_it(here: Room, services: Services, outcome: AlertOutcome):
+    services.outcomes.append(outcome)
+    async with here.running(online=False):
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert (result.status, result.fallback) == (Status.EXPIRED, str(outcome))
+    assert len(services.told) == 1
+
+
+async def test_who_wants_it_on_wechat_as_well_hears_at_the_end_of_that(here: Room, services: Services):
+    async with here.running(online=False) as sender:
+        await here.accept(asked(here, also_wechat=True))
+        await services.asked.wait()
+        assert await here.unsettled() == ["c1"]
+        sender.set_online(online=True)
+        result = await here.result("c1")
+    assert (result.status, result.code, result.fallback) == (Status.SENT, "ok", "sent")
+    assert len(services.told) == 1
+
+
+async def test_a_window_that_is_shut_is_why(here: Room, services: Services):
+    here.wire.capabilities = replace(here.wire.capabilities, has_reply_window=True)
+    here.wire.windows[here.phone.handle("wife")] = ReplyWindow(open=False, reason="quota_used")
+    async with here.running():
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert (result.status, result.code, result.fallback) == (Status.EXPIRED, "quota_used", "sent")
+
+
+@pytest.mark.parametrize(
+    ("deeds", "status"),
+    [([Rejected("no")], Status.FAILED), ([OutcomeUnknown(), OutcomeUnknown()], Status.UNCERTAIN)],
+)
+async def test_what_ends_earlier_without_having_been_taken_goes_the_other_way_then(
+    here: Room, services: Services, deeds: list[Any], status: Status
+):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.wire.deeds += deeds
+    async with here.running():
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert (result.status, result.fallback) == (status, "sent")
+
+
+async def test_what_expires_earlier_does_too(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    async with here.running(online=False):
+        new = asked(here)
+        await here.accept(replace(new, expires=new.accepted + 50))
+        result = await here.result("c1")
+    assert (result.status, result.fallback) == (Status.EXPIRED, "sent")
+
+
+async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the_truth(
+    here: Room, services: Services
+):
+    here.wire.gate.clear()
+    async with here.running():
+        await here.accept(asked(here))
+        await asyncio.wait_for(services.asked.wait(), 5)
+        here.wire.gate.set()
+        result = await here.result("c1")
+    assert (result.status, result.code, result.fallback) == (Status.SENT, "ok", "sent")
+    assert len(here.wire.drafts) == 1
+
+
+async def test_its_time_counts_from_acceptance_also_over_a_restart(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=3600, urls=(URL,))
+    new = asked(here)
+    async with here.running(online=False):
+        await here.accept(replace(new, accepted=now_ms() - 3_599_900, expires=now_ms() + 10**6))
+        assert not services.told
+    async with here.running(online=False):
+        assert (await here.result("c1")).fallback == "sent"
+
+
+async def test_a_crash_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
+    here: Room, services: Services
+):
+    services.gate.clear()
+    async with here.running(online=False):
+        await here.accept(asked(here))
+        await services.asked.wait()
+    services.gate.set()
+    here.fallback = FallbackRules(after_seconds=3600, urls=(URL,))
+    async with here.running(online=False):
+        result = await here.result("c1")
+    assert (result.status, result.fallback) == (Status.EXPIRED, "uncertain")
+    assert len(services.told) == 2
+
+
+async def test_a_crash_between_its_end_and_the_result_sends_nothing_again(here: Room, services: Services):
+    async with here.running(online=False):
+        await here.accept(asked(here, also_wechat=True))
+        await services.asked.wait()
+        await here.until(lambda: not here.sender.fallback.deliveries)
+    async with here.running():
+        result = await here.result("c1")
+    assert (result.status, result.fallback) == (Status.SENT, "sent")
+    assert len(services.told) == 1
+
+
+async def test_refusals_that_pass_do_not_hold_it_up(here: Room, services: Services):
+    here.wire.deeds += [Unreachable()] * 50
+    async with here.running():
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert result.fallback == "sent"
+    assert result.status is Status.EXPIRED
+
+
+async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    async with here.running(online=False) as sender:
+        await here.accept(asked(here))
+        row = await here.journal.get_command("c1")
+        assert row is not None
+        from wx2mqtt.bridge.commands.results import final_result
+
+        await here.journal.drop_command("c1", final_result(row, Status.FAILED, "dropped", ""), [])
+        sender.remove(row)
+        sender.fallback._on_timer(row)
+        await here.until(lambda: not sender.fallback.deliveries)
+    assert not services.told
+
+
+def test_its_addresses_show_nowhere():
+    assert "secret" not in repr(FallbackRules(urls=(URL,)))

@@ -1,0 +1,452 @@
+"""What WeChat takes only after the person wrote: held, told once, the most important first, within its time."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.bridge.sender_support import Room, room
+from wx2mqtt.bridge.account_settings import HoldRules
+from wx2mqtt.bridge.commands.hold import HoldQueue
+from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
+from wx2mqtt.bridge.text_split import split_text
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
+from wx2mqtt.model import Command, PersonId, Receipt, ReplyWindow, SendKey, Status
+from wx2mqtt.store.records import CommandRow, CommandState
+
+SHUT = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
+USED = ReplyWindow(open=False, remaining=0, reason="quota_used")
+OPEN = ReplyWindow(open=True, remaining=10)
+HOUR = 3_600_000
+
+
+class Windowed(Room):
+    """A room whose WeChat has a window for the wife, shut at first, and takes texts of 20 characters."""
+
+    def __init__(self, made: Room) -> None:
+        self.__dict__.update(made.__dict__)
+        self.wire.capabilities = replace(
+            self.wire.capabilities, has_reply_window=True, part_limit=20, text_limit=10**6
+        )
+        self.window(SHUT)
+
+    def window(self, window: ReplyWindow) -> None:
+        """As WeChat tells it, when it tells it."""
+        self.wire.windows[self.phone.handle("wife")] = window
+
+    def writes(self) -> None:
+        """She writes."""
+        self.window(OPEN)
+        self.sender.recheck()
+
+    def asked(self, text: str = "", **more: Any) -> Any:
+        """A command to her."""
+        new = self.command("wife", text, accepted=now_ms())
+        return replace(new, command=replace(new.command, **more))
+
+    async def held(self, count: int) -> list[dict[str, Any]]:
+        """The events, once there are so many."""
+        return await self.events("held", count)
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Windowed]:
+    async with room(tmp_path, "wife", "mom") as made:
+        yield Windowed(made)
+
+
+# outside of the window
+
+
+async def test_outside_of_the_window_a_command_waits_and_is_sent_when_the_person_writes(here: Windowed):
+    async with here.running():
+        await here.accept(here.asked("hi"))
+        await here.held(1)
+        assert not here.wire.drafts
+        here.writes()
+        result = await here.result("c1")
+    assert (result.status, result.code) == (Status.SENT, "ok")
+
+
+async def test_a_command_that_waits_says_so_once_and_what_the_person_must_do(here: Windowed):
+    async with here.running() as sender:
+        new = here.asked("hi")
+        await here.accept(new)
+        (event,) = await here.held(1)
+        sender.recheck()
+        here.window(USED)
+        sender.recheck()
+    async with here.running():
+        await here.accept(here.asked("later"))
+        events = await here.held(2)
+    assert [one["command_id"] for one in events] == ["c1", "c2"]
+    assert (event["event"], event["user"], event["why"]) == ("held", "wife", "too_long_ago")
+    assert "'wife'" in event["hint"]
+    assert event["until"].endswith("Z")
+
+
+async def test_it_waits_as_long_as_the_owner_lets_what_waits_wait_and_not_only_as_long_as_others(
+    here: Windowed,
+):
+    here.hold = HoldRules(ttl=7200.0)
+    async with here.running():
+        new = here.asked("hi")
+        await here.accept(new)
+        await here.held(1)
+        row = await here.journal.get_command("c1")
+    assert row is not None
+    assert row.expires == new.accepted + 2 * HOUR
+    assert row.held == "too_long_ago"
+
+
+async def test_a_time_of_its_own_counts_more(here: Windowed):
+    async with here.running():
+        new = here.asked("hi", ttl=0.2)
+        await here.accept(replace(new, expires=new.accepted + 200))
+        result = await here.result("c1")
+    assert (result.status, result.code) == (Status.EXPIRED, "window_closed")
+    assert not here.wire.drafts
+
+
+@pytest.mark.parametrize(
+    ("window", "code"),
+    [
+        (ReplyWindow(open=False, reason="never_wrote"), "window_closed"),
+        (ReplyWindow(open=False, reason="new_binding"), "window_closed"),
+        (SHUT, "window_closed"),
+        (USED, "quota_used"),
+        (ReplyWindow(open=False, reason="rate_limited", until=now_ms() + HOUR), "rate_limited"),
+    ],
+)
+async def test_what_ends_unsent_says_what_kept_it(here: Windowed, window: ReplyWindow, code: str):
+    here.window(window)
+    here.hold = HoldRules(ttl=0.1)
+    async with here.running():
+        await here.accept(here.asked("hi"))
+        result = await here.result("c1")
+    assert (result.status, result.code) == (Status.EXPIRED, code)
+
+
+async def test_what_waits_while_nobody_is_logged_in_says_that(here: Windowed):
+    here.hold = HoldRules(ttl=0.3)
+    async with here.running() as sender:
+        await here.accept(here.asked("hi"))
+        await here.held(1)
+        sender.set_online(online=False)
+        assert (await here.result("c1")).code == "logged_out"
+
+
+@pytest.mark.parametrize(("window", "code"), [(SHUT, "window_closed"), (USED, "quota_used")])
+async def test_who_does_not_want_to_wait_is_told_at_once(here: Windowed, window: ReplyWindow, code: str):
+    here.window(window)
+    async with here.running():
+        await here.accept(here.asked("waits"), here.asked("hi", hold=False))
+        result = await here.result("c2")
+        assert (result.status, result.code) == (Status.FAILED, code)
+        assert await here.unsettled() == ["c1"]
+
+
+async def test_what_waits_survives_a_restart_and_is_told_of_once(here: Windowed):
+    async with here.running():
+        await here.accept(here.asked("hi"))
+        await here.held(1)
+    here.window(OPEN)
+    async with here.running():
+        assert (await here.result("c1")).status is Status.SENT
+    assert len(await here.held(1)) == 1
+
+
+async def test_a_refusal_for_the_window_is_no_attempt_and_waits(here: Windowed):
+    here.window(OPEN)
+    here.wire.deeds.append(lambda _: here.refuse(USED, "quota_used"))
+    async with here.running():
+        await here.accept(here.asked("hi"))
+        (event,) = await here.held(1)
+        assert event["why"] == "quota_used"
+        here.writes()
+        result = await here.result("c1")
+    assert (result.status, result.duplicate_possible) == (Status.SENT, False)
+    assert len(here.wire.drafts) == 2
+
+
+async def test_the_window_of_one_shuts_nobody_else_out(here: Windowed):
+    async with here.running():
+        await here.accept(here.asked("hi"), here.command("mom", accepted=now_ms()))
+        assert (await here.result("c2")).status is Status.SENT
+        assert await here.unsettled() == ["c1"]
+
+
+async def test_after_a_pause_that_wechat_wants_it_goes_on_by_itself(here: Windowed):
+    here.window(ReplyWindow(open=False, reason="rate_limited", until=now_ms() + 200))
+    async with here.running():
+        await here.accept(here.asked("hi"))
+        await here.held(1)
+        here.window(OPEN)  # nobody says so
+        assert (await here.result("c1")).status is Status.SENT
+
+
+# the order
+
+
+async def test_alarms_go_first_and_equals_in_the_order_of_acceptance(here: Windowed):
+    asked = [("a", "low"), ("b", "normal"), ("c", "high"), ("d", "low"), ("e", "high"), ("f", "normal")]
+    async with here.running():
+        await here.accept(*(here.asked(text, priority=priority) for text, priority in asked))
+        await here.held(6)
+        here.writes()
+        assert await here.sends(6) == ["c", "e", "b", "f", "a", "d"]
+
+
+async def test_the_order_is_the_same_after_a_restart(here: Windowed):
+    async with here.running(online=False):
+        await here.accept(*(here.asked(p, priority=p) for p in ("low", "normal", "high")))
+    here.window(OPEN)
+    async with here.running():
+        assert await here.sends(3) == ["high", "normal", "low"]
+
+
+async def test_what_is_in_doubt_is_brought_to_its_end_before_an_alarm(here: Windowed):
+    here.window(OPEN)
+    here.wire.deeds.append(OutcomeUnknown())
+    here.wire.gate.clear()
+    async with here.running():
+        await here.accept(here.asked("first"))
+        await here.sends(1)
+        await here.accept(here.asked("alarm", priority="high"))
+        here.wire.gate.set()
+        assert await here.sends(3) == ["first", "first", "alarm"]
+
+
+async def test_an_alarm_that_comes_while_others_wait_goes_before_them(here: Windowed):
+    async with here.running():
+        await here.accept(*(here.asked(f"{n}") for n in range(60)))
+        await here.held(60)
+        await here.accept(here.asked("alarm", priority="high"))
+        await here.held(61)
+        here.writes()
+        assert (await here.sends(2))[0] == "alarm"
+
+
+async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(here: Windowed):
+    taken = 0
+
+    def take(_: object) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == 2:
+            here.window(USED)
+
+    here.wire.deeds += [take] * 3
+    async with here.running():
+        await here.accept(*(here.asked(f"{n}") for n in range(5)))
+        await here.held(5)
+        here.writes()
+        await here.result("c2")
+        assert await here.sends(2) == ["0", "1"]
+        assert await here.unsettled() == ["c3", "c4", "c5"]
+        here.writes()
+        await here.result("c5")
+
+
+# too many
+
+
+async def test_above_the_limit_the_oldest_of_the_least_important_give_way(here: Windowed):
+    here.hold = HoldRules(max_commands=3)
+    priorities = ("low", "high", "normal", "low", "high", "normal", "high")
+    async with here.running():
+        for priority in priorities:
+            await here.accept(here.asked(priority=priority))
+        displaced = [await here.result(f"c{n}") for n in (1, 3, 4, 6)]
+        assert {(one.status, one.code) for one in displaced} == {(Status.EXPIRED, "displaced")}
+        assert await here.unsettled() == ["c2", "c5", "c7"]
+
+
+def _row(number: int, priority: str) -> CommandRow:
+    return CommandRow(
+        id=number,
+        command=Command(user="wife", text="x", priority=priority),
+        command_id=str(number),
+        fingerprint="",
+        person=PersonId(1),
+        key=SendKey("1"),
+        accepted=0,
+        expires=None,
+        replies=(),
+        open=False,
+        unknown=0,
+        attempts=0,
+        duplicate_possible=False,
+        state=CommandState.WAITING,
+        result=None,
+        held="too_long_ago",
+    )
+
+
+@given(st.lists(st.sampled_from(["high", "normal", "low"]), max_size=30), st.integers(0, 10))
+def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
+    priorities: Sequence[str], most: int
+):
+    lane = ChatQueue(rows=deque(_row(n, priority) for n, priority in enumerate(priorities, 1)))
+    holding = HoldQueue(
+        journal=None,  # type: ignore[arg-type]
+        backend=None,  # type: ignore[arg-type]
+        resolver=None,  # type: ignore[arg-type]
+        queues=ChatQueues(lambda _: PersonId(1)),
+        results=None,  # type: ignore[arg-type]
+        rules=lambda: HoldRules(max_commands=most),
+        language=lambda: "en",
+    )
+    ranks = ("high", "normal", "low")
+    while (gone := holding.find_excess(lane)) is not None:
+        lane.rows.remove(gone)
+        for kept in lane.rows:
+            assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
+            assert kept.command.priority != gone.command.priority or kept.id > gone.id
+    assert len(lane.rows) == min(most, len(priorities))
+    assert Counter(row.command.priority for row in lane.rows)["high"] == min(most, priorities.count("high"))
+
+
+# long texts
+
+LONG = "The bell rang. Somebody came. They left a parcel."
+PARTS = split_text(LONG, 20)
+
+
+async def test_a_long_text_goes_out_in_parts_with_one_result(here: Windowed):
+    here.window(OPEN)
+    async with here.running():
+        await here.accept(here.asked(LONG))
+        result = await here.result("c1")
+    assert [draft.text for draft in here.wire.drafts] == list(PARTS)
+    assert (result.status, result.message_id) == (Status.SENT, "sent-3")
+    assert (result.parts, result.parts_sent) == (3, 3)
+    (row,) = await here.journal.list_commands()
+    assert here.wire.keys == [f"{row.key}{n:02d}" for n in (1, 2, 3)]
+    answered = [await here.journal.quoted_message(f"sent-{n}") for n in (1, 2, 3)]
+    assert [one and one.command_id for one in answered] == ["c1"] * 3
+
+
+async def test_a_short_text_says_nothing_of_parts(here: Windowed):
+    here.window(OPEN)
+    async with here.running():
+        await here.accept(here.asked("short"))
+        result = await here.result("c1")
+    assert (result.parts, result.parts_sent) == (None, None)
+
+
+async def test_a_crash_between_two_parts_goes_on_with_the_next(here: Windowed):
+    here.window(OPEN)
+    here.wire.deeds += [None, lambda _: here.window(USED)]
+    async with here.running():
+        await here.accept(here.asked(LONG))
+        await here.held(1)
+    here.window(OPEN)
+    async with here.running():
+        result = await here.result("c1")
+    assert [draft.text for draft in here.wire.drafts] == list(PARTS)
+    assert (result.parts_sent, result.duplicate_possible) == (3, False)
+
+
+async def test_a_crash_within_a_part_repeats_that_part_under_its_key(here: Windowed):
+    here.window(OPEN)
+    here.wire.deeds += [None, None]
+    async with here.running():
+        await here.accept(here.asked(LONG))
+        await here.sends(1)
+        here.wire.gate.clear()
+        await here.sends(2)
+    here.wire.gate.set()
+    async with here.running():
+        result = await here.result("c1")
+    assert (result.status, result.parts_sent) == (Status.SENT, 3)
+    sent = list(dict.fromkeys(zip(here.wire.keys, (draft.text for draft in here.wire.drafts), strict=True)))
+    assert [text for _, text in sent] == list(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("deeds", "status", "code", "sent"),
+    [
+        ([None, Rejected("no")], Status.FAILED, "refused_by_wechat", 1),
+        ([None, OutcomeUnknown(), OutcomeUnknown()], Status.UNCERTAIN, "no_answer", 1),
+        ([OutcomeUnknown(), OutcomeUnknown()], Status.UNCERTAIN, "no_answer", 0),
+        ([Rejected("no")], Status.FAILED, "refused_by_wechat", 0),
+    ],
+)
+async def test_not_all_parts_is_failed_or_uncertain(
+    here: Windowed, deeds: list[Any], status: Status, code: str, sent: int
+):
+    here.window(OPEN)
+    here.wire.deeds += deeds
+    async with here.running():
+        await here.accept(here.asked(LONG))
+        result = await here.result("c1")
+    assert (result.status, result.code, result.parts, result.parts_sent) == (status, code, 3, sent)
+
+
+async def test_parts_for_which_there_was_no_room_in_time_are_no_mere_delay(here: Windowed):
+    here.window(OPEN)
+    here.hold = HoldRules(ttl=0.3)
+    here.wire.deeds += [lambda _: here.window(USED)]
+    async with here.running():
+        await here.accept(here.asked(LONG))
+        result = await here.result("c1")
+    assert (result.status, result.code, result.parts_sent) == (Status.FAILED, "quota_used", 1)
+
+
+async def test_a_doubt_about_one_part_is_over_when_the_next_one_begins(here: Windowed):
+    here.window(OPEN)
+    here.wire.deeds += [OutcomeUnknown(), None, OutcomeUnknown(), Unreachable()]
+    async with here.running():
+        await here.accept(here.asked(LONG))
+        result = await here.result("c1")
+    assert (result.status, result.parts_sent, result.duplicate_possible) == (Status.SENT, 3, True)
+
+
+async def test_no_alarm_comes_between_the_parts_of_a_text(here: Windowed):
+    here.window(OPEN)
+    here.wire.gate.clear()
+    async with here.running():
+        await here.accept(here.asked(LONG))
+        await here.sends(1)
+        await here.accept(here.asked("alarm", priority="high"))
+        here.wire.gate.set()
+        assert await here.sends(4) == [*PARTS, "alarm"]
+
+
+# messages that nobody may see
+
+
+async def test_three_messages_without_a_number_in_a_row_look_as_if_nobody_saw_them(here: Windowed):
+    here.window(OPEN)
+    here.wire.receipts += [Receipt(message_id="")] * 3
+    async with here.running() as sender:
+        await here.accept(*(here.asked(f"{n}") for n in range(3)))
+        assert (await here.result("c3")).code == "unconfirmed"
+        assert len(here.wire.drafts) == 3, "never tried again"
+        assert sender.attempts.is_muted
+    async with here.running() as sender:
+        await here.accept(here.asked("more"))
+        await here.result("c4")
+        assert not sender.attempts.is_muted
+
+
+async def test_that_is_known_after_a_restart(here: Windowed):
+    here.window(OPEN)
+    here.wire.receipts += [Receipt(message_id="")] * 3
+    async with here.running():
+        await here.accept(*(here.asked(f"{n}") for n in range(3)))
+        await here.result("c3")
+    async with here.running(online=False) as sender:
+        with contextlib.suppress(TimeoutError):
+            await here.until(lambda: sender.attempts.is_muted)
+        assert sender.attempts.is_muted

@@ -1,0 +1,744 @@
+"""Pictures, videos and files on their way out: on disk before the PUBACK, in order, and nothing stays of a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.bridge.outgoing import RULES, person, running
+from wx2mqtt.bridge.account_settings import AttachmentSources
+from wx2mqtt.bridge.commands import intake
+from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES
+from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
+from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
+from wx2mqtt.model import ChatKind, Draft, Handle, Kind, Member, Recall, Receipt
+
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
+)
+GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(40)
+WEBP = b"RIFF$\x00\x00\x00WEBPVP8 " + bytes(30)
+
+
+def encoded(data):
+    return base64.b64encode(data).decode()
+
+
+async def sent_draft(house, number=1):
+    await house.sent(number)
+    draft = house.wechat.drafts[number - 1]
+    assert isinstance(draft, Draft)
+    return draft
+
+
+# the ways
+
+
+@pytest.mark.parametrize(
+    ("sub", "payload", "kind", "name"),
+    [
+        ("image", PNG, Kind.IMAGE, "image.png"),
+        ("image", GIF, Kind.STICKER, "image.gif"),
+        ("video", MP4, Kind.VIDEO, "video.mp4"),
+        ("file/a b.txt", b"text", Kind.FILE, "a b.txt"),
+        ("file/picture", PNG, Kind.FILE, "picture.png"),
+        ("file/x", b'{"text": "no command"}', Kind.FILE, "x.json"),
+    ],
+)
+async def test_bytes_on_a_topic_go_out_with_a_name_that_fits(house, sub, payload, kind, name):
+    house.deliver(payload, f"wife/{sub}")
+    draft = await sent_draft(house)
+    assert (draft.chat, draft.kind, draft.text) == ("@wife", kind, "")
+    assert draft.attachment.name == name
+    assert house.wechat.files == [payload]
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"], result["message_id"]) == ("sent", "ok", "m1")
+
+
+@pytest.mark.parametrize("blank", ["", "\n", " "])
+async def test_base64_in_a_command(house, blank):
+    data = blank.join(encoded(PNG)[at : at + 20] for at in range(0, 200, 20))
+    house.say(kind="image", data=data, name="bell.png", id="a")
+    draft = await sent_draft(house)
+    assert (draft.attachment.name, house.wechat.files) == ("bell.png", [PNG])
+    (row,) = await house.rows()
+    assert row.command.data == ""
+    assert row.blob.size == len(PNG)
+
+
+async def test_a_path_below_a_folder_of_the_owner(tmp_path):
+    (tmp_path / "cam").mkdir()
+    (tmp_path / "cam/snap.png").write_bytes(PNG)
+    rules = replace(RULES, attachment_sources=AttachmentSources(send_from=(tmp_path / "cam",)))
+    async with running(tmp_path, rules=rules) as house:
+        house.say(kind="image", path=str(tmp_path / "cam/snap.png"))
+        assert (await sent_draft(house)).attachment.name == "snap.png"
+        assert house.wechat.files == [PNG]
+
+
+# order
+
+
+async def test_the_broker_is_told_when_the_bytes_are_on_the_disk(house):
+    on_disk = []
+
+    async def committing():
+        on_disk.append([one.read_bytes() for one in house.media])
+        assert house.broker.acknowledged == []
+
+    house.journal.before["accept"] = committing
+    delivery = house.deliver(PNG, "wife/image")
+    await house.acknowledged(delivery)
+    assert on_disk == [[PNG]]
+
+
+def gated(house, *names):
+    """Taking these bytes waits until the gate is set."""
+    gate, take = asyncio.Event(), house.blobs.store
+
+    async def waits(pieces, limit):
+        await gate.wait()
+        return await take(pieces, limit)
+
+    house.blobs.store = waits
+    return gate
+
+
+async def test_what_follows_in_the_same_chat_waits_and_others_pass_though_their_puback_does_not(house):
+    gate = gated(house)
+    picture = house.deliver(PNG, "wife/image")
+    house.deliver("after it")
+    other = house.deliver("to mom", "mom")
+    assert await house.sent(1) == ["to mom"]
+    await house.hear("wx/result/mom")
+    assert house.broker.acknowledged == []
+    gate.set()
+    assert await house.sent(3) == ["to mom", "image.png", "after it"]
+    await house.acknowledged(other)
+    assert house.broker.acknowledged == [picture.mid, picture.mid + 1, other.mid]
+
+
+async def test_an_old_name_of_the_same_person_keeps_the_order_too(tmp_path):
+    people = (person(9, "new"),)
+    async with running(tmp_path, people=people) as house:
+        house.identity._table.assign_level("old", people[0].id)
+        gate = gated(house)
+        house.deliver(PNG, "old/image")
+        house.deliver("after it", "new")
+        house.deliver("and after that", "old")
+        gate.set()
+        assert await house.sent(3) == ["image.png", "after it", "and after that"]
+
+
+async def test_what_was_accepted_at_once_stays_before_the_file_that_followed_it(house):
+    async def full():
+        raise StoreFull
+
+    house.journal.before["accept"] = full
+    house.deliver("before it")
+    house.deliver(PNG, "wife/image")
+    assert await house.sent(2) == ["before it", "image.png"]
+
+
+async def test_many_files_of_many_chats(house):
+    for number in range(30):
+        for user in ("wife", "mom", "filehelper"):
+            house.deliver(b"%d" % number, f"{user}/file/{number}.txt")
+    await house.sent(90)
+    for user in ("@wife", "@mom", "filehelper"):
+        names = [text for chat, text, _ in house.wechat.sent if chat == user]
+        assert names == [f"{number}.txt" for number in range(30)]
+
+
+async def test_long_uploads_do_not_hold_the_texts_of_others(tmp_path):
+    people = tuple(person(number, f"p{number}") for number in range(1, 12))
+    async with running(tmp_path, people=people) as house:
+        house.wechat.hold("slow.txt")
+        for number in range(1, 10):
+            house.deliver(b"x", f"p{number}/file/slow.txt")
+        house.deliver("quick", "p11")
+        await house.hear("wx/result/p11")
+        house.deliver(b"x", "p10/file/quick.txt")
+        house.deliver("quick", "p11")
+        await house.hear("wx/result/p11", 2)
+        house.wechat.release("slow.txt")
+        await house.hear("wx/result/p10")
+
+
+async def test_more_than_there_is_memory_for_stays_with_the_broker(house, monkeypatch):
+    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 1000)
+    gate = gated(house)
+    for number in range(3):
+        assert not house.broker.paused
+        house.deliver(bytes(500), f"wife/file/{number}")
+    assert house.broker.paused
+    house.disconnect()
+    house.connect(session_present=True)
+    gate.set()
+    await house.sent(3)
+    await house.news.until(lambda: len(house.heard("wx/result/wife")) == 3)
+    assert not house.broker.paused
+
+
+async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback_waits(house, monkeypatch):
+    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 1000)
+    gate, take = asyncio.Event(), house.blobs.store
+
+    async def waits_for_the_first(pieces, limit):
+        data = b"".join([piece async for piece in pieces])
+        if data == b"first":
+            await gate.wait()
+        return await take(data, limit)
+
+    house.blobs.store = waits_for_the_first
+    house.deliver(b"first", "mom/file/a")
+    house.deliver(bytes(2000), "wife/file/b")
+    await house.hear("wx/result/wife")
+    assert (house.broker.paused, house.broker.acknowledged) == (False, [])
+    gate.set()
+    await house.hear("wx/result/mom")
+
+
+# before the attempt
+
+
+async def test_a_file_is_brought_along_before_its_attempt_is_marked(house):
+    house.wechat.uploads.clear()
+    house.deliver(b"x", "wife/file/a.txt")
+    await house.news.until(lambda: house.wechat.prepared)
+    (row,) = await house.rows()
+    assert (row.open, row.attempts) == (False, 0)
+    assert not house.wechat.sent
+    house.wechat.uploads.set()
+    await house.sent(1)
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+
+
+async def test_a_file_that_wechat_does_not_want_at_all_is_never_attempted(house):
+    house.wechat.refusals.append(Rejected("no", code="too_large"))
+    house.deliver(b"x", "wife/file/a.txt")
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"]) == ("failed", "too_large")
+    assert not house.wechat.sent
+
+
+async def test_a_file_that_cannot_be_brought_now_is_brought_later(house):
+    house.wechat.refusals += [Unreachable()]
+    house.deliver(b"x", "wife/file/a.txt")
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+    assert house.wechat.prepared == ["a.txt", "a.txt"]
+    (row,) = await house.rows()
+    assert row.attempts == 1
+
+
+# again
+
+
+async def test_the_same_id_and_bytes_are_a_repeat(house):
+    house.say(kind="image", data=encoded(PNG), id="a")
+    first = await house.result("a")
+    house.say(kind="image", data=encoded(PNG), id="a", priority="high")
+    assert await house.hear("wx/result/wife", 2) == [first, first]
+    assert len(house.wechat.sent) == 1
+
+
+async def test_the_same_id_with_other_bytes_is_rejected_and_they_do_not_stay(house):
+    house.say(kind="file", data=encoded(b"one"), id="a")
+    await house.result("a")
+    house.say(kind="file", data=encoded(b"two"), id="a")
+    second = (await house.hear("wx/result/wife", 2))[1]
+    assert (second["id"], second["code"]) == ("a", "id_reused")
+    await house.news.until(lambda: b"two" not in [one.read_bytes() for one in house.media])
+    assert house.wechat.files == [b"one"]
+
+
+async def test_bytes_that_another_command_needs_stay_when_a_refusal_has_the_same(house):
+    house.sender.set_online(online=False)
+    house.say(kind="file", data=encoded(b"one"), id="a")
+    house.say(kind="file", data=encoded(b"two"), id="b")
+    house.say(kind="file", data=encoded(b"two"), id="a")
+    await house.hear("wx/result/wife")
+    assert sorted(one.read_bytes() for one in house.media) == [b"one", b"two"]
+    house.sender.set_online(online=True)
+    await house.sent(2)
+    assert house.wechat.files == [b"one", b"two"]
+
+
+async def test_a_repeat_by_path_is_one_though_the_file_has_gone(tmp_path):
+    (file := tmp_path / "cam.png").write_bytes(PNG)
+    async with running(
+        tmp_path, rules=replace(RULES, attachment_sources=AttachmentSources(send_from=(tmp_path,)))
+    ) as house:
+        command = {"kind": "image", "path": str(file), "id": "a"}
+        house.say(**command)
+        first = await house.result("a")
+        file.unlink()
+        house.say(**command)
+        assert await house.hear("wx/result/wife", 2) == [first, first]
+        house.say(**{**command, "name": "other.png"})
+        assert (await house.hear("wx/result/wife", 3))[2]["code"] == "id_reused"
+
+
+async def test_a_redelivery_is_the_same_command_also_when_it_is_large(house):
+    payload = bytes(MAX_INLINE_HASH_BYTES // 2) + b"x"
+    house.deliver(payload[: MAX_INLINE_HASH_BYTES // 2], "mom/file/a.bin")
+    large = bytes(900_000)
+    for data in (payload, large):
+        house.wechat.sent.clear()
+        delivery = house.deliver(data, "wife/file/a.bin")
+        await house.acknowledged(delivery)
+        house.disconnect()
+        house.connect(session_present=True)
+        house.again(delivery)
+        await house.news.until(lambda mid=delivery.mid: house.broker.acknowledged.count(mid) == 2)
+    assert len([row for row in await house.rows() if row.command.user == "wife"]) == 2
+
+
+async def test_a_redelivery_while_its_bytes_are_still_being_stored_is_the_same_command(house):
+    gate = gated(house)
+    delivery = house.deliver(PNG, "wife/image")
+    house.disconnect()
+    house.connect(session_present=True)
+    house.again(delivery)
+    gate.set()
+    await house.acknowledged(delivery)
+    assert len(await house.rows()) == 1
+    await house.sent(1)
+
+
+# refusals
+
+
+REFUSED = [
+    ("image", b"no picture", "bad_file"),
+    ("image", b"\x89PNG\r\n\x1a\nand no more", "bad_file"),
+    ("image", b"\xff\xd8\xff\xe0 jpeg?", "bad_file"),
+    ("image", MP4, "bad_file"),
+    ("video", PNG, "bad_file"),
+    ("image", WEBP, "unsupported"),
+    ("image", b"", "empty"),
+    ("video", b"", "empty"),
+    ("file/a", b"", "empty"),
+    ("image", PNG + bytes(2000), "too_large"),
+    ("image", GIF + bytes(1000), "too_large"),
+    ("video", MP4 + bytes(3000), "too_large"),
+    ("file/a", bytes(1_000_001), "too_large"),
+]
+
+
+@pytest.mark.parametrize(("sub", "payload", "code"), REFUSED)
+async def test_what_wechat_would_not_take_is_refused_and_nothing_of_it_stays(house, sub, payload, code):
+    delivery = house.deliver(payload, f"wife/{sub}")
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"]) == ("rejected", code)
+    await house.acknowledged(delivery)
+    assert house.media == []
+    assert house.wechat.sent == []
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ({"kind": "image", "data": "iVBORw0KGgo"}, "bad_command"),
+        ({"kind": "image", "data": encoded(PNG)[:-4]}, "sent"),
+        ({"kind": "image", "data": encoded(PNG)[:-3]}, "bad_command"),
+        ({"kind": "file", "data": "!!!!"}, "bad_command"),
+        ({"kind": "file", "data": encoded(bytes(600_000)) + "="}, "bad_command"),
+        ({"kind": "file", "data": "===="}, "bad_command"),
+        ({"kind": "file", "path": "/etc/passwd"}, "not_allowed"),
+        ({"kind": "file", "url": "http://127.0.0.1/x"}, "not_allowed"),
+        ({"kind": "file", "url": "file:///etc/passwd"}, "bad_command"),
+    ],
+)
+async def test_what_is_no_file_at_all(house, command, code):
+    house.say(**command, id="a")
+    result = await house.result("a")
+    if code != "sent":
+        assert (result["status"], result["code"]) == ("rejected", code)
+        assert house.media == []
+        assert house.wechat.sent == []
+    (row,) = await house.rows()
+    assert row.command.data == ""
+
+
+async def test_who_may_not_be_written_to_gets_no_file_either_and_no_disk_is_touched(house):
+    def never(*_args):
+        raise AssertionError
+
+    house.blobs.store = never
+    house.deliver(PNG, "nobody/image")
+    (result,) = await house.hear("wx/result/nobody")
+    assert result["code"] == "unknown_user"
+
+
+async def test_a_retained_picture_is_refused_and_cleared(house):
+    house.deliver(PNG, "wife/image", retain=True)
+    (result,) = await house.hear("wx/result/wife")
+    assert result["code"] == "retained"
+    assert house.media == []
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code"),
+    [(StoreFull(), "storage_full"), (StoreError(), "internal"), (ZeroDivisionError(), "internal")],
+)
+async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(house, trouble, code):
+    async def fails(_pieces, _limit):
+        raise trouble
+
+    house.blobs.store = fails
+    house.deliver(PNG, "wife/image")
+    house.deliver("a text")
+    first, second = await house.hear("wx/result/wife", 2)
+    assert (first["status"], first["code"], second["status"]) == ("rejected", code, "sent")
+
+
+async def test_a_file_larger_than_the_room_in_the_store_is_refused(house):
+    house.room = 100
+    house.deliver(bytes(101), "wife/file/a")
+    house.deliver(bytes(100), "wife/file/b")
+    first, second = await house.hear("wx/result/wife", 2)
+    assert (first["code"], second["status"]) == ("storage_full", "sent")
+
+
+async def test_a_caption_is_refused_with_a_hint(house):
+    house.say(kind="image", data=encoded(PNG), text="look", id="a")
+    result = await house.result("a")
+    assert (result["code"], "captions" in result["message"]) == ("bad_command", True)
+
+
+# what the attempts come to
+
+
+async def test_an_upload_that_failed_is_tried_again_and_one_that_was_not_answered_once_more(house):
+    house.wechat.answer("a.txt", Unreachable(), OutcomeUnknown(), Receipt(message_id="m9"))
+    house.deliver(b"x", "wife/file/a.txt")
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["message_id"], result["duplicate_possible"]) == ("sent", "m9", True)
+    assert house.wechat.files == [b"x"] * 3
+
+
+async def test_what_wechat_refuses_is_failed(house):
+    house.wechat.answer("a.txt", Rejected("no", code="unsupported"))
+    house.deliver(b"x", "wife/file/a.txt")
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"]) == ("failed", "unsupported")
+
+
+async def test_a_file_that_somebody_took_out_of_the_store_is_told(house):
+    house.sender.set_online(online=False)
+    delivery = house.deliver(b"x", "wife/file/a.txt")
+    await house.acknowledged(delivery)
+    (file,) = house.media
+    file.unlink()
+    house.sender.set_online(online=True)
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"]) == ("rejected", "bad_file")
+
+
+async def test_a_file_waits_on_the_disk_for_the_next_life(tmp_path):
+    async with running(tmp_path, online=False) as house:
+        await house.acknowledged(house.deliver(PNG, "wife/image"))
+    async with running(tmp_path) as house:
+        assert (await sent_draft(house)).kind is Kind.IMAGE
+        assert house.wechat.files == [PNG]
+
+
+# by url
+
+
+class Servers:
+    """A fetcher: what each url does the next times; an exception, or the bytes."""
+
+    def __init__(self, **scripts):
+        self.scripts = {f"http://h/{name}": list(script) for name, script in scripts.items()}
+        self.asked = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def fetch(self, url, *, max_bytes, allowed_hosts, timeout_seconds):
+        self.asked.append((url, max_bytes, allowed_hosts, timeout_seconds > 0))
+        await self.gate.wait()
+        script = self.scripts[url]
+        outcome = script.pop(0) if len(script) > 1 else script[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        yield outcome
+
+
+async def test_a_url_is_accepted_first_and_fetched_before_its_attempt(tmp_path):
+    servers = Servers(**{"bell.png": [PNG]})
+    rules = replace(RULES, attachment_sources=AttachmentSources(allow_hosts=("h",)))
+    async with running(tmp_path, fetcher=servers, online=False, rules=rules) as house:
+        delivery = house.say(kind="image", url="http://h/bell.png", id="a")
+        await house.acknowledged(delivery)
+        assert (servers.asked, house.media) == ([], [])
+        house.sender.set_online(online=True)
+        draft = await sent_draft(house)
+        assert (draft.attachment.name, house.wechat.files) == ("bell.png", [PNG])
+        assert servers.asked == [("http://h/bell.png", 2000, ("h",), True)]
+        assert (await house.result("a"))["status"] == "sent"
+        (row,) = await house.rows()
+        assert row.blob is not None
+        assert row.blob.size == len(PNG)
+
+
+async def test_a_slow_server_holds_its_chat_and_no_other(tmp_path):
+    servers = Servers(slow=[b"x"])
+    servers.gate.clear()
+    async with running(tmp_path, fetcher=servers) as house:
+        for number, user in enumerate(("wife", "filehelper")):
+            house.say(user, kind="file", url="http://h/slow", id=f"{number}")
+        house.deliver("after it")
+        house.deliver("to mom", "mom")
+        assert await house.sent(1) == ["to mom"]
+        servers.gate.set()
+        await house.sent(4)
+        assert house.wechat.texts("wife") == ["slow.txt", "after it"]
+
+
+REFUSAL = BadCommand("fetch_failed", "fetch_status", status=404)
+LATER = TemporarilyUnavailable("fetch_failed", "fetch_status", status=503)
+BROKEN = TransferBroken("fetch_failed", "fetch_cut_off")
+
+
+async def test_what_is_not_to_be_had_is_rejected_at_once(tmp_path):
+    servers = Servers(gone=[REFUSAL], picture=[b"no picture"], large=[PNG, PNG])
+    servers.scripts["http://h/large"] = [bytes(5000)]
+    async with running(tmp_path, fetcher=servers) as house:
+        house.say(kind="file", url="http://h/gone", id="a")
+        house.say(kind="image", url="http://h/picture", id="b")
+        house.say(kind="image", url="http://h/large", id="c")
+        codes = [(one["id"], one["status"], one["code"]) for one in await house.hear("wx/result/wife", 3)]
+        assert codes == [
+            ("a", "rejected", "fetch_failed"),
+            ("b", "rejected", "bad_file"),
+            ("c", "rejected", "bad_file"),
+        ]
+        assert (len(servers.asked), house.media, house.wechat.sent) == (3, [], [])
+
+
+async def test_what_may_pass_is_tried_again(tmp_path):
+    servers = Servers(x=[LATER, LATER, b"x"])
+    async with running(tmp_path, fetcher=servers) as house:
+        house.say(kind="file", url="http://h/x", id="a")
+        assert (await house.result("a"))["status"] == "sent"
+        assert len(servers.asked) == 3
+
+
+async def test_an_answer_that_breaks_off_is_tried_three_times(tmp_path):
+    servers = Servers(x=[BROKEN])
+    async with running(tmp_path, fetcher=servers) as house:
+        house.say(kind="file", url="http://h/x", id="a")
+        result = await house.result("a")
+        assert (result["status"], result["code"]) == ("rejected", "fetch_failed")
+        assert (len(servers.asked), house.wechat.sent) == (3, [])
+
+
+async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path):
+    async with running(tmp_path, fetcher=Servers(x=[LATER])) as house:
+        house.say(kind="file", url="http://h/x", id="a", ttl=0.3)
+        result = await house.result("a")
+        assert (result["status"], result["code"]) == ("expired", "fetch_failed")
+        assert "503" in result["message"]
+
+
+async def test_a_fault_of_ours_in_fetching_refuses_this_one(tmp_path):
+    async with running(tmp_path, fetcher=Servers(x=[ZeroDivisionError()])) as house:
+        house.say(kind="file", url="http://h/x", id="a")
+        house.deliver("others go on")
+        first, second = await house.hear("wx/result/wife", 2)
+        assert (first["code"], second["status"]) == ("internal", "sent")
+
+
+async def test_what_was_fetched_for_a_command_that_was_dropped_does_not_stay(tmp_path):
+    servers = Servers(x=[b"x"])
+    servers.gate.clear()
+    async with running(tmp_path, fetcher=servers) as house:
+        await house.acknowledged(house.say(kind="file", url="http://h/x", id="a"))
+        async with asyncio.timeout(5):
+            while not servers.asked:  # noqa: ASYNC110 - nothing else tells
+                await asyncio.sleep(0)
+        (row,) = await house.rows()
+        result = replace(_rejected(row), code="dropped")
+        await house.journal.drop_command("a", result, ())
+        house.sender.remove(row)
+        servers.gate.set()
+        house.deliver("the next one")
+        assert await house.sent(1) == ["the next one"]
+        assert house.media == []
+
+
+def _rejected(row):
+    from wx2mqtt.bridge.commands.results import final_result
+    from wx2mqtt.model import Status
+
+    return final_result(row, Status.REJECTED, "dropped", "dropped")
+
+
+# echoes
+
+
+async def test_the_echo_of_a_picture_is_known_by_its_id_and_one_without_by_kind_and_time(house):
+    house.wechat.answer("image.png", OutcomeUnknown(), OutcomeUnknown())
+    house.deliver(PNG, "wife/image")
+    (result,) = await house.hear("wx/result/wife")
+    assert result["status"] == "uncertain"
+    known = [house.echoes.is_echo(own(house, number, Kind.IMAGE)) for number in range(3)]
+    assert known == [True, True, False]
+    assert not house.echoes.is_echo(own(house, 9, Kind.VIDEO))
+    house.deliver(MP4, "wife/video")
+    await house.hear("wx/result/wife", 2)
+    assert house.echoes.is_echo(replace(own(house, 0, Kind.VIDEO), id="m3"))
+
+
+def own(house, number, kind):
+    from wx2mqtt.clock import now_ms
+    from wx2mqtt.model import Message
+
+    return Message(
+        key=f"k{number}",
+        id=f"k{number}",
+        chat=Handle("@wife"),
+        chat_kind=ChatKind.FRIEND,
+        sender=None,
+        from_self=True,
+        kind=kind,
+        text="[whatever WeChat calls it]",
+        time=now_ms(),
+    )
+
+
+# recall
+
+
+async def sent_text(house, user="wife"):
+    house.deliver("oops", user)
+    return (await house.hear(f"wx/result/{user}"))[0]["message_id"]
+
+
+async def test_an_own_message_is_withdrawn(house):
+    message_id = await sent_text(house)
+    house.say(kind="recall", message_id=message_id, id="r")
+    result = await house.result("r")
+    assert (result["status"], result["code"], result["message_id"]) == ("sent", "ok", None)
+    assert house.wechat.drafts[1] == Recall(chat=Handle("@wife"), message_id=message_id)
+
+
+async def test_a_request_to_recall_needs_no_user_and_is_answered(house):
+    message_id = await sent_text(house)
+    house.deliver(json.dumps({"message_id": message_id, "transaction": 7}), topic="wx/bridge/request/recall")
+    (answer,) = await house.hear("wx/bridge/response/recall")
+    assert (answer["status"], answer["transaction"], answer["data"]["status"]) == ("ok", 7, "sent")
+    assert len(await house.hear("wx/result/wife", 2)) == 2
+
+
+@pytest.mark.parametrize(
+    "payload", ['{"message_id": "77"}', '{"message_id": 7}', "{}", "x", '{"message_id": "\\ud800"}']
+)
+async def test_a_request_to_recall_what_is_not_ours_is_an_error(house, payload):
+    house.deliver(payload, topic="wx/bridge/request/recall")
+    (answer,) = await house.hear("wx/bridge/response/recall")
+    assert answer["status"] == "error"
+    assert house.wechat.sent == []
+
+
+async def test_a_message_that_is_not_ours_or_went_to_somebody_else_is_not_withdrawn(house):
+    message_id = await sent_text(house, "mom")
+    house.say(kind="recall", message_id="77", id="r1")
+    house.say(kind="recall", message_id=message_id, id="r2")
+    for command_id in ("r1", "r2"):
+        result = await house.result(command_id)
+        assert (result["status"], result["code"]) == ("rejected", "unknown_message")
+    assert len(house.wechat.sent) == 1
+
+
+async def test_after_two_minutes_it_is_too_late_and_wechat_is_not_even_asked(house):
+    message_id = await sent_text(house)
+    house.journal._now = lambda now=house.journal._now: now() - 121_000
+    later = await sent_old(house)
+    house.say(kind="recall", message_id=later, id="r")
+    result = await house.result("r")
+    assert (result["status"], result["code"]) == ("rejected", "too_late")
+    house.say(kind="recall", message_id=message_id, id="r2")
+    assert (await house.result("r2"))["status"] == "sent"
+
+
+async def sent_old(house):
+    house.say(text="an old one", id="old")
+    return (await house.result("old"))["message_id"]
+
+
+async def test_what_wechat_does_not_withdraw_is_failed_and_an_unanswered_recall_is_asked_for_once_more(house):
+    message_id = await sent_text(house)
+    house.wechat.answer(message_id, Rejected("too old"), OutcomeUnknown())
+    house.say(kind="recall", message_id=message_id, id="r1")
+    assert (await house.result("r1"))["code"] == "refused_by_wechat"
+    house.say(kind="recall", message_id=message_id, id="r2")
+    assert (await house.result("r2"))["status"] == "sent"
+
+
+async def test_a_recall_needs_no_place_in_the_pace(tmp_path):
+    async with running(tmp_path, per_minute=0.001, burst=1) as house:
+        message_id = await sent_text(house)
+        house.say(kind="recall", message_id=message_id, id="r")
+        assert (await house.result("r"))["status"] == "sent"
+
+
+# mentions
+
+
+FAMILY = person(9, "family", kind=ChatKind.GROUP, handle=Handle("@@family"))
+
+
+@pytest.fixture
+async def group(tmp_path):
+    async with running(
+        tmp_path, people=(*(person(n, name) for n, name in enumerate(("wife", "mom"), 1)), FAMILY)
+    ) as house:
+        house.wechat.people = (
+            Member(handle=Handle("@wife"), nickname="W"),
+            Member(handle=Handle("@x1"), nickname="Li", display_name="Li Lei"),
+            Member(handle=Handle("@x2"), nickname="Li"),
+            Member(handle=Handle("@x3"), nickname="e\u0301"),
+        )
+        yield house
+
+
+async def test_members_are_mentioned_by_topic_name_and_as_the_group_shows_them(group):
+    group.say("family", text="dinner", mention=["wife", "Li Lei", "\u00e9", "wife"])
+    draft = await sent_draft(group)
+    assert (draft.text, draft.mention) == ("dinner", ("@wife", "@x1", "@x3"))
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("mom", "nobody"), ("Han", "nobody"), ("Li", "several"), ("", "nobody")]
+)
+async def test_who_is_no_member_or_not_the_only_one_is_not_mentioned_and_nothing_is_sent(group, name, word):
+    group.say("family", text="dinner", mention=["wife", name], id="a")
+    result = await group.result("a", "family")
+    assert (result["status"], result["code"]) == ("rejected", "bad_command")
+    assert word in result["message"]
+    assert group.wechat.sent == []
+
+
+async def test_a_group_whose_members_cannot_be_asked_for_now_is_asked_again(group):
+    really, asked = group.wechat.list_members, []
+
+    async def members(chat):
+        asked.append(chat)
+        if len(asked) == 1:
+            raise Unreachable
+        return await really(chat)
+
+    group.wechat.list_members = members
+    group.say("family", text="dinner", mention=["wife"], id="a")
+    assert (await group.result("a", "family"))["status"] == "sent"
+    assert asked == ["@@family"] * 2

@@ -1,0 +1,100 @@
+"""Commands in memory and on disk: whatever comes when, each chat keeps its order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.bridge.commands.queues import ChatKey, ChatQueues
+from wx2mqtt.model import Command, PersonId, SendKey
+from wx2mqtt.store.records import CommandRow, CommandState
+
+
+def row(number: int, person: int) -> CommandRow:
+    return CommandRow(
+        id=number,
+        command=Command(user=f"user{person}", text=str(number)),
+        command_id=str(number),
+        fingerprint="",
+        person=PersonId(person),
+        key=SendKey("1"),
+        accepted=0,
+        expires=None,
+        replies=(),
+        open=False,
+        unknown=0,
+        attempts=0,
+        duplicate_possible=False,
+        state=CommandState.WAITING,
+        result=None,
+    )
+
+
+def key_of(one: CommandRow) -> ChatKey:
+    assert one.person is not None
+    return one.person
+
+
+class Disk:
+    """Holds what is committed; a read answers with what was there when it began."""
+
+    def __init__(self) -> None:
+        self.rows: list[CommandRow] = []
+        self.read = asyncio.Event()
+
+    async def list_due(self, limit: int, skip: Collection[PersonId | None]) -> list[CommandRow]:
+        found = [one for one in self.rows if one.person not in skip][:limit]
+        await self.read.wait()
+        return found
+
+
+def sent(lanes: ChatQueues, disk: Disk) -> list[CommandRow]:
+    """Send all that is in memory."""
+    done: list[CommandRow] = []
+    for lane in lanes.idle_queues():
+        while lane.rows:
+            done.append(lane.rows[0])
+            lanes.remove(lane.rows[0])
+        lanes.remove_empty(lane)
+    disk.rows = [one for one in disk.rows if one not in done]
+    return done
+
+
+@given(
+    before=st.lists(st.integers(1, 3), max_size=6),
+    meanwhile=st.lists(st.integers(1, 3), max_size=6),
+    after=st.lists(st.integers(1, 3), max_size=6),
+)
+def test_what_is_accepted_before_while_and_after_the_disk_is_read_keeps_its_order(
+    before: list[int], meanwhile: list[int], after: list[int]
+):
+    async def story() -> list[CommandRow]:
+        disk, lanes, numbers = Disk(), ChatQueues(key_of), iter(range(1, 100))
+
+        def accept(persons: list[int]) -> None:
+            for person in persons:
+                disk.rows.append(row(next(numbers), person))
+                lanes.add(disk.rows[-1])
+
+        accept(before)
+        filling = asyncio.create_task(lanes.load(disk.list_due))
+        await asyncio.sleep(0)  # it reads now
+        accept(meanwhile)
+        disk.read.set()
+        await filling
+        accept(after)
+        done = sent(lanes, disk)
+        while lanes.can_load:
+            await lanes.load(disk.list_due)
+            done += sent(lanes, disk)
+        assert not disk.rows
+        return done
+
+    done = asyncio.run(story())
+    assert len(done) == len(before) + len(meanwhile) + len(after)
+    for person in (1, 2, 3):
+        numbers = [one.id for one in done if one.person == person]
+        assert numbers == sorted(numbers)

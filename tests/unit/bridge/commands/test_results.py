@@ -1,0 +1,71 @@
+"""Where a result goes, and in which form."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from wx2mqtt.bridge.commands.results import ResultPublications, make_result
+from wx2mqtt.model import Command, Result, Status
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.records import ReplyTarget
+
+RESULTS = ResultPublications("home", Topics("wx"))
+
+
+def result(status=Status.SENT, **more):
+    return Result(id="door-17", user="wife", status=status, code="ok", time=0, **more)
+
+
+def reply(shape="result", topic="reply/here", **more):
+    values = {"correlation": b"c", "name": "send" if shape == "response" else "", "transaction": None}
+    return ReplyTarget(topic=topic, shape=shape, **{**values, **more})
+
+
+def test_a_result_goes_to_the_level_exactly_as_it_was_received():
+    for user in ("wife", "Wife", " 老婆 ", ""):
+        assert RESULTS.result_topic_reply(user).topic == f"wx/result/{user}"
+
+
+def test_each_place_gets_one_publication_with_its_correlation_data():
+    publications = RESULTS.publications(
+        result(), [RESULTS.result_topic_reply("wife"), reply(), reply("response")]
+    )
+    assert [(one.topic, one.correlation, one.sort) for one in publications] == [
+        ("wx/result/wife", None, "result"),
+        ("reply/here", b"c", "result"),
+        ("reply/here", b"c", "response"),
+    ]
+    assert {one.content_type for one in publications} == {"application/json"}
+    assert publications[0].payload == publications[1].payload
+    assert json.loads(publications[0].payload)["account"] == "home"
+
+
+@pytest.mark.parametrize("status", [Status.SENT, Status.FAILED, Status.EXPIRED, Status.UNCERTAIN])
+def test_a_request_to_send_is_answered_with_the_result_however_it_ended(status):
+    (one,) = RESULTS.publications(result(status), [reply("response", transaction="t")])
+    body = json.loads(one.payload)
+    assert (body["status"], body["transaction"]) == ("ok", "t")
+    assert (body["data"]["status"], body["data"]["id"]) == (str(status), "door-17")
+
+
+def test_a_request_that_was_refused_before_anything_was_sent_is_answered_with_an_error():
+    refused = Result(
+        id="a", user="x", status=Status.REJECTED, code="unknown_user", message="nobody is called 'x'", time=0
+    )
+    (one,) = RESULTS.publications(refused, [reply("response", transaction=[1])])
+    assert json.loads(one.payload) == {
+        "status": "error",
+        "code": "unknown_user",
+        "error": "nobody is called 'x'",
+        "transaction": [1],
+    }
+
+
+def test_a_result_without_wechat_names_the_command():
+    made = make_result(Command(user="wife", id="not this"), "this", Status.REJECTED, "empty", "why")
+    assert (made.id, made.user, made.status, made.code, made.message) == (
+        "this", "wife", Status.REJECTED, "empty", "why",
+    )  # fmt: skip
+    assert (made.message_id, made.retry_after, made.duplicate_possible) == (None, None, False)

@@ -1,0 +1,263 @@
+"""The sender: what becomes of attempts that nobody answered, of chats that are stuck, of clocks that are set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.bridge.sender_support import Room, room
+from wx2mqtt.bridge.commands import queues
+from wx2mqtt.bridge.commands import sender as sending
+from wx2mqtt.bridge.commands.expiry import expiry_grace_seconds
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import OutcomeUnknown, Unreachable
+from wx2mqtt.model import Command, SendKey, Status
+from wx2mqtt.store.records import CommandRow, CommandState
+
+HOUR = 3_600_000
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Room]:
+    async with room(tmp_path, "wife", "mom", *(f"friend{n}" for n in range(10))) as made:
+        yield made
+
+
+def unanswered_row(*, accepted: int, expires: int) -> CommandRow:
+    return CommandRow(
+        id=1,
+        command=Command(user="wife", text="hi"),
+        command_id="c1",
+        fingerprint="",
+        person=None,
+        key=SendKey("1"),
+        accepted=accepted,
+        expires=expires,
+        replies=(),
+        open=False,
+        unknown=1,
+        attempts=1,
+        duplicate_possible=True,
+        state=CommandState.WAITING,
+        result=None,
+    )
+
+
+def now(here: Room, *, ahead: int = 0) -> int:
+    return now_ms() + ahead
+
+
+# attempts that nobody answered
+
+
+async def test_after_two_crashes_in_its_attempts_a_command_is_uncertain_and_not_tried_a_third_time(
+    here: Room,
+):
+    here.wire.gate.clear()
+    async with here.running():
+        await here.accept(here.command("wife", "hi", accepted=now(here)))
+        await here.sends(1)
+    async with here.running():
+        await here.sends(2)
+    async with here.running():
+        result = await here.result("c1")
+    assert (result.status, result.duplicate_possible) == (Status.UNCERTAIN, True)
+    assert len(here.wire.drafts) == 2
+    assert len(set(here.wire.keys)) == 1
+
+
+async def test_the_echo_of_an_attempt_that_a_crash_cut_off_is_known_after_its_command_was_settled(here: Room):
+    here.wire.gate.clear()
+    async with here.running():
+        await here.accept(here.command("wife", "hi", accepted=now(here)))
+        await here.sends(1)
+    sent_at = now_ms()
+    here.wire.gate.set()
+    async with here.running():
+        assert (await here.result("c1")).status is Status.SENT
+    async with here.running(online=False):
+        await here.echoes.wait_for_open_attempts(here.own("wife", "hi", "lost", sent_at))
+        assert here.echoes.is_echo(here.own("wife", "hi", "lost", sent_at))
+        assert here.echoes.is_echo(here.own("wife", "hi", "lost", sent_at)), "handed over twice"
+
+
+async def test_what_the_owner_writes_long_after_an_unanswered_attempt_is_no_echo(here: Room):
+    here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
+    async with here.running():
+        await here.accept(here.command("wife", "hi", accepted=now(here)))
+        assert (await here.result("c1")).status is Status.UNCERTAIN
+        assert not here.echoes.is_echo(here.own("wife", "hi", "phone", now_ms() + HOUR))
+
+
+async def test_both_attempts_of_an_uncertain_command_may_echo(here: Room):
+    here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
+    async with here.running():
+        await here.accept(here.command("wife", "hi", accepted=now(here)))
+        assert (await here.result("c1")).status is Status.UNCERTAIN
+        for message_id, known in (("first", True), ("second", True), ("third", False)):
+            assert here.echoes.is_echo(here.own("wife", "hi", message_id, now_ms())) is known
+    async with here.running(online=False):
+        for message_id, known in (("first", True), ("second", True), ("third", False)):
+            echo = here.own("wife", "hi", message_id, now_ms())
+            await here.echoes.wait_for_open_attempts(echo)
+            assert here.echoes.is_echo(echo) is known, f"{message_id}, after a restart"
+
+
+async def test_no_message_is_taken_for_somebody_s_before_the_attempts_of_the_last_life_are_known(here: Room):
+    here.wire.gate.clear()
+    async with here.running():
+        await here.accept(here.command("wife", "hi", accepted=now(here)))
+        await here.sends(1)
+    echo = here.own("wife", "hi", "lost", now_ms())
+    async with here.running(online=False):
+        await asyncio.wait_for(here.echoes.wait_for_open_attempts(echo), 5)
+        assert here.echoes.is_echo(echo)
+
+
+# chats that are stuck
+
+
+async def test_a_chat_with_more_commands_than_memory_has_room_for_does_not_hold_up_another(here: Room):
+    here.wire.stuck.add(here.phone.handle("wife"))
+    many = [here.command("wife", accepted=now(here)) for _ in range(1200)]
+    async with here.running():
+        await here.accept(*many)
+        other = here.command("mom", accepted=now(here))
+        await here.accept(other)
+        assert (await here.result(other.command_id)).status is Status.SENT
+
+
+async def test_after_a_start_a_stuck_chat_does_not_hold_up_another(here: Room):
+    here.wire.stuck.add(here.phone.handle("wife"))
+    many = [here.command("wife", accepted=now(here)) for _ in range(1200)]
+    other = here.command("mom", accepted=now(here))
+    await here.journal.accept([*many, other])
+    async with here.running():
+        assert (await here.result(other.command_id)).status is Status.SENT
+
+
+async def test_more_commands_than_fit_into_memory_are_sent_in_order(here: Room):
+    many = [here.command("wife", accepted=now(here)) for _ in range(700)]
+    async with here.running():
+        for at in range(0, 700, 100):
+            await here.accept(*many[at : at + 100])
+        await here.result(many[-1].command_id)
+    assert [draft.text for draft in here.wire.drafts] == [one.command_id for one in many]
+
+
+async def test_commands_that_come_while_those_of_the_last_life_are_read_are_sent_once_and_in_order(
+    here: Room,
+):
+    many = [here.command("wife", accepted=now(here)) for _ in range(300)]
+    await here.journal.accept(many[:200])
+    async with here.running():
+        for one in many[200:]:
+            await here.accept(one)
+        await here.result(many[-1].command_id)
+    assert [draft.text for draft in here.wire.drafts] == [one.command_id for one in many]
+
+
+async def test_a_command_that_was_settled_before_its_acceptance_was_told_is_not_sent_again(here: Room):
+    command = here.command("wife", accepted=now(here))
+    (accepted,) = await here.journal.accept([command])
+    assert accepted.row is not None
+    async with here.running() as sender:
+        await here.result(command.command_id)
+        sender.add(accepted.row)
+        other = here.command("wife", accepted=now(here))
+        await here.accept(other)
+        assert (await here.result(other.command_id)).status is Status.SENT
+    assert len(here.wire.drafts) == 2
+
+
+# the stop
+
+
+async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: Room):
+    here.wire.gate.clear()
+    commands = [here.command(f"friend{n}", accepted=now(here)) for n in range(10)]
+    async with here.running() as sender:
+        await here.accept(*commands)
+        await here.sends(sending.MAX_CONCURRENT_SENDS)
+        stopping = asyncio.create_task(sender.drain(5.0))
+        await asyncio.sleep(0)
+        here.wire.gate.set()
+        await stopping
+        assert len(here.wire.drafts) == sending.MAX_CONCURRENT_SENDS
+    assert not [row for row in await here.journal.recover_attempts() if row.unknown]
+
+
+async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_no_doubt(here: Room):
+    friends = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS - 1)]
+    here.wire.stuck |= {here.phone.handle(name) for name in (*friends, "mom")}
+    here.wire.gate.clear()
+    async with here.running() as sender:
+        await here.accept(*(here.command(name, accepted=now(here)) for name in (*friends, "wife")))
+        await here.sends(sending.MAX_CONCURRENT_SENDS)
+        first, second = f"c{sending.MAX_CONCURRENT_SENDS}", here.command("wife", accepted=now(here))
+        await here.accept(here.command("mom", accepted=now(here)), second)
+        here.wire.gate.set()  # the second one of the wife is marked with the result of the first, and has no place
+        assert (await here.result(first)).status is Status.SENT
+        await here.sends(sending.MAX_CONCURRENT_SENDS + 1)
+        await sender.drain(0.05)
+    doubtful = {row.command_id for row in await here.journal.recover_attempts()}
+    assert second.command_id not in doubtful
+    assert len(doubtful) == sending.MAX_CONCURRENT_SENDS
+
+
+# clocks
+
+
+async def test_a_clock_that_is_set_ahead_does_not_expire_what_waits(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+):
+    async with here.running(online=False) as sender:
+        await here.accept(here.command("mom", ttl=0.0), here.command("wife", accepted=now(here)))
+        await here.result("c1")  # so all that waits is in memory
+        ahead = now_ms() + 24 * HOUR
+        for module in (sending, queues):
+            monkeypatch.setattr(module, "now_ms", lambda: ahead)
+        sender.recheck()
+        await here.accept(here.command("mom", ttl=0.0, accepted=ahead))
+        await here.result("c3")  # so the clock was looked at
+        sender.set_online(online=True)
+        assert (await here.result("c2")).status is Status.SENT
+
+
+async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(here: Room, monkeypatch: pytest.MonkeyPatch):
+    async with here.running(online=False):
+        await here.accept(here.command("wife", ttl=0.2, accepted=now(here)))
+        back = now_ms() - HOUR
+        for module in (sending, queues):
+            monkeypatch.setattr(module, "now_ms", lambda: back)
+        assert (await here.result("c1")).status is Status.EXPIRED
+
+
+async def test_a_clock_that_was_set_back_while_the_bridge_was_away_gives_no_more_than_a_whole_life(
+    here: Room,
+):
+    await here.journal.accept([here.command("wife", ttl=0.2, accepted=now(here, ahead=HOUR))])
+    async with here.running(online=False):
+        assert (await here.result("c1")).status is Status.EXPIRED
+
+
+# what is certainly not delivered
+
+
+async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(here: Room):
+    here.wire.deeds += [Unreachable()]
+    async with here.running():
+        await here.accept(here.command("wife", accepted=now(here)))
+        result = await here.result("c1")
+    assert (result.status, result.duplicate_possible) == (Status.SENT, False)
+    assert len(here.wire.drafts) == 2
+
+
+@pytest.mark.parametrize(("ttl", "chance"), [(5, 60), (300, 300), (86_400, 600)])
+def test_an_unanswered_attempt_may_be_repeated_for_as_long_as_its_command_was_good(ttl: int, chance: int):
+    """Who gave 5 seconds does not want it 10 minutes later; WeChat gets at least one minute to come back."""
+    row = unanswered_row(accepted=1_000_000, expires=1_000_000 + ttl * 1000)
+    assert expiry_grace_seconds(row) == chance

@@ -1,0 +1,440 @@
+"""What becomes of a delivery: accepted for whom and until when, or refused with which code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from tests.unit.bridge.bench import Bench
+from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES, person
+from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES, fingerprint, new_key
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import ChatKind, Command, PersonId, Status
+from wx2mqtt.mqtt.payloads import RESULT_CODES
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def outcome(result):
+    return result.status, result.code
+
+
+REJECTED = Status.REJECTED
+
+
+# who
+
+
+def test_a_command_is_for_the_person_of_that_name(bench):
+    new = bench.new("hello")
+    assert (new.person, new.command.user, new.command.text) == (PersonId(1), "wife", "hello")
+    assert new.result is None
+
+
+@pytest.mark.parametrize(
+    ("user", "code"),
+    [("nobody", "unknown_user"), ("", "unknown_user"), ("lost", "unresolved_user"), ("gone", "unknown_user")],
+)
+def test_who_is_not_there_gets_nothing_and_the_result_goes_to_the_level_as_received(bench, user, code):
+    new = bench.new("hello", f"wx/out/{user}")
+    assert outcome(new.result) == (REJECTED, code)
+    assert new.result.user == user
+    assert [one.topic for one in new.publications] == [f"wx/result/{user}"]
+
+
+def test_the_refusal_says_where_the_names_are(bench):
+    assert "wx/contacts" in bench.refused("hello", "wx/out/nobody").message
+
+
+def test_a_decomposed_name_is_the_same_name_and_the_result_keeps_its_form():
+    bench = Bench(people=(person(1, "\u00e9mile"),))
+    new = bench.new("hello", "wx/out/e\u0301mile")
+    assert new.person == PersonId(1)
+    assert new.replies[0].topic == "wx/result/e\u0301mile"
+
+
+@pytest.mark.parametrize("user", ["Wife", "WIFE", "wife "])
+def test_case_and_blanks_count(bench, user):
+    assert bench.refused("hello", f"wx/out/{user}").code == "unknown_user"
+
+
+def test_before_the_first_login_those_whom_the_owner_named_are_accepted_and_nobody_else():
+    bench = Bench(people=(), pins={"wife": ContactPin(remark="老婆")})
+    bench.people_known = False
+    for user in ("wife", "filehelper"):
+        new = bench.new("hello", f"wx/out/{user}")
+        assert (new.result, new.person) == (None, None)
+    assert bench.refused("hello", "wx/out/mom").code == "unknown_user"
+    bench.people_known = True
+    assert bench.refused("hello", "wx/out/wife").code == "unknown_user"
+
+
+# may they
+
+
+@pytest.mark.parametrize(
+    ("allow", "allowed"),
+    [
+        (("*",), True),
+        (("wife",), True),
+        (("w*",), True),
+        (("mom", "wi?e"), True),
+        ((), False),
+        (("mom",), False),
+    ],
+)
+def test_send_allow_says_to_whom(allow, allowed):
+    bench = Bench(replace(RULES, allow=allow))
+    assert (bench.new("hello").result is None) is allowed
+    if not allowed:
+        refused = bench.refused("hello")
+        assert outcome(refused) == (REJECTED, "not_allowed")
+        assert "send.allow" in refused.message
+
+
+@pytest.mark.parametrize(("allow", "user"), [("wife", "老婆"), ("老婆", "老婆"), ("wife", "wife")])
+def test_who_may_be_written_to_may_be_by_an_old_name(allow, user):
+    bench = Bench(replace(RULES, allow=(allow,)))
+    bench.judge._registry = PeopleRegistry(PEOPLE, {"wife": PEOPLE[0].id, "老婆": PEOPLE[0].id}, {})
+    assert bench.new("hello", f"wx/out/{user}").result is None
+
+
+def test_a_decomposed_name_is_allowed_by_its_composed_one():
+    bench = Bench(replace(RULES, allow=("\u00e9mile",)), people=(person(1, "\u00e9mile"),))
+    assert bench.new("hello", "wx/out/e\u0301mile").result is None
+
+
+# what
+
+
+@pytest.mark.parametrize(
+    ("sub", "payload", "code"),
+    [
+        ("image", b"", "empty"),
+        ("video", b"", "empty"),
+        ("file/a.txt", b"", "empty"),
+        ("file/..", b"x", "bad_command"),
+        ("file/a\\b", b"x", "bad_command"),
+        ("file/a\u202eb", b"x", "bad_command"),
+        ("file/" + "a" * 300, b"x", "bad_command"),
+        ("file/+ # /..", b"x", "bad_command"),
+        ("file", b"x", "bad_command"),
+        ("file/", b"x", "bad_command"),
+        ("picture", b"x", "bad_command"),
+        ("image/", b"x", "bad_command"),
+        ("", b"x", "bad_command"),
+    ],
+)
+def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(bench, sub, payload, code):
+    new = bench.new(payload, f"wx/out/wife/{sub}")
+    assert outcome(new.result) == (REJECTED, code)
+    assert [one.topic for one in new.publications] == ["wx/result/wife"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "image", "url": "https://h/x"},
+        {"kind": "video", "path": "/x"},
+        {"kind": "file", "data": "AA=="},
+        {"kind": "recall", "message_id": "1"},
+    ],
+)
+def test_a_kind_that_the_backend_cannot_send_is_unsupported(body):
+    poor = Bench(capabilities=replace(CAPABILITIES, media={}, actions=frozenset()))
+    result = poor.refused(json.dumps({**body, "id": "a"}))
+    assert (result.id, *outcome(result)) == ("a", REJECTED, "unsupported")
+    assert body["kind"] in result.message
+
+
+@pytest.mark.parametrize(
+    ("sub", "name"), [("image", ""), ("video", ""), ("file/Bericht 1.pdf", "Bericht 1.pdf")]
+)
+def test_bytes_are_a_command_with_the_name_of_the_topic(bench, sub, name):
+    new = bench.new(b"{bytes}", f"wx/out/wife/{sub}")
+    assert new.result is None
+    assert (new.command.kind, new.command.name, new.command.text) == (sub.partition("/")[0], name, "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/b",
+        "/etc/passwd",
+        "..",
+        ".",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "\x1b[2J",
+        "a\u202egpj.exe",
+        "\u2066x",
+        "\u200fx",
+    ],
+)
+def test_a_name_that_is_no_plain_file_name_is_refused(bench, name):
+    result = bench.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": name}))
+    assert outcome(result) == (REJECTED, "bad_command")
+    assert "name" in result.message
+
+
+def test_a_name_that_is_too_long_is_refused(bench):
+    result = bench.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": "x" * 300}))
+    assert outcome(result) == (REJECTED, "bad_command")
+    assert "240" in result.message
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/x", "h/x", "http://"])
+def test_only_http_addresses_are_accepted(bench, url):
+    result = bench.refused(json.dumps({"kind": "file", "url": url}))
+    assert outcome(result) == (REJECTED, "bad_command")
+    assert "https" in result.message
+
+
+def test_people_can_be_mentioned_in_groups_only():
+    bench = Bench(people=(*PEOPLE, person(9, "family", kind=ChatKind.GROUP)))
+    asked = json.dumps({"text": "hi", "mention": ["mom"]})
+    assert bench.new(asked, "wx/out/family").command.mention == ("mom",)
+    refused = bench.refused(asked)
+    assert outcome(refused) == (REJECTED, "bad_command")
+    assert "mention" in refused.message
+
+
+def test_the_checksum_of_a_large_delivery_is_left_to_those_who_do_not_hold_the_loop(bench):
+    assert bench.new(bytes(MAX_INLINE_HASH_BYTES), "wx/out/wife/file/a").delivery is not None
+    assert bench.new(bytes(MAX_INLINE_HASH_BYTES + 1), "wx/out/wife/file/a").delivery is None
+
+
+# recalls as requests
+
+
+def test_a_request_to_recall_is_a_command_for_whoever_got_the_message(bench):
+    bench.chat = "wife"
+    new = bench.ask("recall", message_id="1")
+    assert (new.result, new.command.kind, new.command.user, new.command.message_id) == (
+        None,
+        "recall",
+        "wife",
+        "1",
+    )
+    assert [one.topic for one in new.replies] == ["wx/result/wife", "wx/bridge/response/recall"]
+
+
+def test_who_is_named_counts(bench):
+    bench.chat = "wife"
+    assert bench.ask("recall", message_id="1", user="mom", kind="recall").command.user == "mom"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"message_id": "1"}, "unknown_message"),
+        ({"message_id": ""}, "unknown_message"),
+        ({}, "bad_command"),
+        ({"message_id": 1}, "bad_command"),
+        ({"message_id": "1", "user": "wife", "kind": "image"}, "bad_command"),
+        ({"message_id": "1", "user": "wife", "text": "x"}, "bad_command"),
+        ({"message_id": "1", "user": "a/b"}, "bad_command"),
+        ({"user": "wife"}, "bad_command"),
+        ({"user": "nobody", "message_id": "1"}, "unknown_user"),
+    ],
+)
+def test_a_request_to_recall_that_names_no_message_of_ours_is_answered(bench, body, code):
+    new = bench.ask("recall", **body)
+    assert outcome(new.result) == (REJECTED, code)
+    (answer,) = [one for one in new.publications if one.topic == "wx/bridge/response/recall"]
+    assert json.loads(answer.payload)["code"] == code
+
+
+def test_a_text_may_be_as_long_as_wechat_takes_in_bytes(bench):
+    assert bench.new("x" * 100).result is None
+    assert bench.new("界" * 33).result is None
+    result = bench.refused(json.dumps({"text": "界" * 34, "id": "a"}))
+    assert (result.id, *outcome(result)) == ("a", REJECTED, "too_long")
+    assert "102" in result.message
+    assert "100" in result.message
+
+
+def test_a_full_store_takes_no_command(bench):
+    bench.full = True
+    assert outcome(bench.refused("hello")) == (REJECTED, "storage_full")
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [("", "empty"), ("{", "bad_command"), ("{}", "bad_command"), (b"\xff", "bad_command")],
+)
+def test_what_cannot_be_read_is_refused_with_an_id_of_our_own(bench, payload, code):
+    result = bench.refused(payload)
+    assert outcome(result) == (REJECTED, code)
+    assert len(result.id) == 16
+
+
+def test_a_retained_command_is_not_even_read(bench):
+    result = bench.refused('{"text": "x", "id": "a"}', retain=True)
+    assert outcome(result) == (REJECTED, "retained")
+    assert result.id != "a"
+
+
+def test_the_words_are_in_the_chosen_language():
+    assert Bench(replace(RULES, language="zh")).refused("").message == "没有要发送的文字"
+
+
+# until when
+
+
+@pytest.mark.parametrize(
+    ("body", "expiry", "seconds"),
+    [
+        ({"text": "x"}, None, 600),
+        ({"text": "x", "ttl": 30}, None, 30),
+        ({"text": "x", "ttl": 3600}, None, 3600),
+        ({"text": "x"}, 40, 40),
+        ({"text": "x"}, 3600, 3600),
+        ({"text": "x", "ttl": 30}, 40, 30),
+        ({"text": "x", "ttl": 50}, 40, 40),
+        ({"text": "x", "ttl": 0.25}, None, 0.25),
+        ({"text": "x", "ttl": 1e300}, None, 315_360_000),
+        ({"text": "x"}, 4_294_967_295, 4_294_967_295),
+    ],
+)
+def test_the_smaller_of_ttl_and_what_mqtt_5_has_left_counts_from_acceptance(bench, body, expiry, seconds):
+    before = now_ms()
+    new = bench.new(json.dumps(body), expiry=expiry)
+    assert before <= new.accepted <= now_ms()
+    assert new.expires == new.accepted + seconds * 1000
+
+
+def test_a_delivery_with_no_life_left_is_expired_and_not_sent(bench):
+    result = bench.refused('{"text": "x", "id": "a"}', expiry=0)
+    assert (result.id, *outcome(result)) == ("a", Status.EXPIRED, "expired")
+    assert result.message == "it had expired before it came"
+
+
+def test_without_a_life_of_its_own_it_has_the_one_that_the_owner_set():
+    new = Bench(replace(RULES, ttl=7.5)).new("hello")
+    assert new.expires == new.accepted + 7500
+
+
+# where the result goes
+
+
+def test_the_result_goes_to_the_response_topic_too_with_its_correlation_data(bench):
+    new = bench.new("hello", response_topic="me/answers", correlation=b"\0\xff")
+    own, asked = new.replies
+    assert (own.topic, own.correlation, own.shape) == ("wx/result/wife", None, "result")
+    assert (asked.topic, asked.correlation, asked.shape) == ("me/answers", b"\0\xff", "result")
+
+
+def test_a_refusal_goes_to_the_response_topic_too(bench):
+    new = bench.new("", response_topic="me/answers", correlation=b"7")
+    assert [(one.topic, one.correlation) for one in new.publications] == [
+        ("wx/result/wife", None),
+        ("me/answers", b"7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "wx",
+        "wx/in/wife",
+        "wx/out/mom",
+        "other/x",
+        "homeassistant/x",
+        "homeassistant",
+        "$SYS/x",
+        "$share/g/t",
+        "a/+",
+        "#",
+    ],
+)
+def test_where_results_must_not_go_the_command_is_refused_and_only_its_own_topic_hears_of_it(bench, topic):
+    new = bench.new('{"text": "x", "id": "a"}', response_topic=topic, correlation=b"7")
+    assert (new.result.id, *outcome(new.result)) == ("a", REJECTED, "bad_response_topic")
+    assert [one.topic for one in new.publications] == ["wx/result/wife"]
+
+
+@pytest.mark.parametrize("topic", ["wxx", "wx2/in", "me", "/wx/in", "homeassistant2/x", "a/$b", "微信"])
+def test_elsewhere_they_may(bench, topic):
+    assert [one.topic for one in bench.new("x", response_topic=topic).replies] == ["wx/result/wife", topic]
+
+
+# the same content
+
+
+def same(one, other):
+    return fingerprint(Command(**{"user": "wife", **one})) == fingerprint(
+        Command(**{"user": "wife", **other})
+    )
+
+
+def test_content_is_what_is_asked_for_and_of_whom():
+    assert same({"text": "x"}, {"text": "x", "ttl": 5.0, "priority": "high", "id": "b", "urgent": True})
+    assert same({"text": "x", "user": "e\u0301"}, {"text": "x", "user": "\u00e9"})
+    assert not same({"text": "x"}, {"text": "y"})
+    assert not same({"text": "x"}, {"text": "x", "user": "mom"})
+    assert not same({"text": "x"}, {"text": "x", "mention": ("mom",)})
+    assert not same({"kind": "file", "path": "a"}, {"kind": "file", "url": "a"})
+    assert fingerprint(Command(user="wife", kind="file"), "aa") != fingerprint(
+        Command(user="wife", kind="file"), "bb"
+    )
+    assert not same({"kind": "recall", "message_id": "1"}, {"kind": "recall", "message_id": "2"})
+
+
+def test_a_key_is_digits_and_unlike_others():
+    keys = {new_key() for _ in range(20)}
+    assert all(key.isdigit() and 10 <= len(key) <= 20 for key in keys)
+    assert len(keys) > 1
+
+
+# whatever comes
+
+
+@pytest.mark.parametrize("topic", ["wx/out/wife", "wx/bridge/request/send"])
+def test_a_fault_of_ours_refuses_this_command_and_is_in_the_log(bench, topic, monkeypatch):
+    def falls_over(_user):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bench.judge, "_person", falls_over)
+    with capture_logs() as logs:
+        result = bench.refused(
+            '{"user": "wife", "text": "x"}' if "request" in topic else "secret words", topic
+        )
+    assert outcome(result) == (REJECTED, "internal")
+    assert [one["event"] for one in logs] == ["command cannot be judged"]
+    assert "secret words" not in str({**logs[0], "exc_info": None})
+
+
+@given(
+    payload=st.binary(max_size=40)
+    | st.sampled_from([b'{"text": "x"}', b"", b'{"user": "wife", "text": "x"}']),
+    level=st.text(st.characters(codec="utf-8", exclude_characters="\0+#"), max_size=12),
+    request=st.booleans(),
+    response_topic=st.text(max_size=5),
+    correlation=st.none() | st.binary(max_size=4),
+    expiry=st.none() | st.integers(0, 4_294_967_295),
+    content_type=st.sampled_from(["", "text/plain", "application/json", "\ud800"]),
+    retain=st.booleans(),
+)
+def test_every_delivery_becomes_a_row_with_at_most_one_result(request, level, payload, **more):
+    topic = "wx/bridge/request/send" if request else f"wx/out/{level}"
+    new = Bench().new(payload, topic, **more)
+    if new.result is None:
+        assert new.person is not None
+        assert new.expires is not None
+    else:
+        assert new.publications
+        assert new.result.code in RESULT_CODES | {"bad_request"}
+        for one in new.publications:
+            assert json.loads(one.payload)

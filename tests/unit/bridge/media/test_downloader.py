@@ -1,0 +1,442 @@
+"""Bytes are fetched in the background, one at a time, and what becomes of them is told; whatever goes wrong.
+
+What follows a try to fetch bytes: when the next one is, and when there is none any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.bridge.media.rows import NOW, row
+from tests.unit.bridge.media.works import PNG, Works, trouble, working
+from wx2mqtt.bridge.account_settings import MediaRules
+from wx2mqtt.bridge.media import downloader as module
+from wx2mqtt.bridge.media.downloader import (
+    GIVE_UP_AFTER_MS,
+    GiveUp,
+    RetryAt,
+    next_attempt,
+    retry_time_when_requested,
+    too_large_outcome,
+)
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import (
+    LoggedOut,
+    NoContentYet,
+    ProtocolViolation,
+    Rejected,
+    StoreError,
+    StoreFull,
+    Throttled,
+    Unreachable,
+)
+from wx2mqtt.model import Kind, MediaRef
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
+
+GONE, READY, FAILED, PENDING = MediaState.GONE, MediaState.READY, MediaState.FAILED, MediaState.PENDING
+
+
+SMALL = MediaRef(locator={"msgid": "small"})
+
+
+@pytest.fixture
+async def works(tmp_path: Path) -> AsyncIterator[Works]:
+    async with working(tmp_path) as works:
+        yield works
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes seconds takes none."""
+    for name in (
+        "DOWNLOAD_IDLE_TIMEOUT_SECONDS",
+        "STORE_FULL_POLL_SECONDS",
+        "DISK_RETRY_SECONDS",
+        "MAX_FAILURE_PAUSE_SECONDS",
+    ):
+        monkeypatch.setattr(module, name, 0.02)
+
+
+async def test_a_message_goes_out_at_once_and_its_bytes_are_told_when_they_are_there(works: Works):
+    still = asyncio.Event()
+    works.files.answer("77", [PNG, still, b"more"])
+    await works.comes("77")
+    ((topic, body),) = await works.published(1)
+    assert (topic, body["image"]["state"]) == ("in/wife", "pending")
+    still.set()
+    row = await works.is_in("77", READY)
+    _, (topic, event) = await works.published(2)
+    assert topic == "event/media"
+    assert body["image"]["url"] == event["url"] == f"/media/{row.id}"
+    assert (event["message_id"], event["user"], event["state"]) == ("77", "wife", "ready")
+    assert (event["mime"], event["size"], event["width"], event["height"]) == ("image/png", 37, 2, 3)
+    assert row.blob is not None
+    assert works.blobs.path_of(row.blob).read_bytes() == PNG + b"more"
+    assert (works.folder / event["path"]).read_bytes() == PNG + b"more"
+
+
+async def test_never_two_at_a_time_and_in_the_order_of_the_messages(works: Works):
+    keys = [f"{number}" for number in range(20)]
+    await works.comes(*keys)
+    await works.is_in("19", READY)
+    assert works.files.asked == keys
+    assert works.files.most_open == 1
+
+
+async def test_small_pictures_come_after_the_things_themselves_and_without_an_event(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("wx2mqtt.bridge.media.payloads.THUMBNAIL_DELAY_MS", 50)
+    await works.comes("1", "2", thumbnail=SMALL)
+    assert await works.asked(4) == ["1", "2", "small", "small"]
+    whole, small = await works.journal.media_of_messages(["1"])
+    assert (whole.part, small.part) == (MediaPart.WHOLE, MediaPart.THUMBNAIL)
+    await works.room.library.find(small.id, 5.0)
+    await works.comes("3", kind=Kind.TEXT)
+    sent = await works.published(5)
+    assert sorted(topic for topic, _ in sent) == ["event/media"] * 2 + ["in/wife"] * 3
+
+
+async def test_texts_pass_a_download_that_hangs(works: Works):
+    works.files.answer("1", [asyncio.Event()])
+    await works.comes("1")
+    await works.asked(1)
+    await works.comes(*map(str, range(2, 50)), kind=Kind.TEXT)
+    sent = await works.published(49)
+    assert [body["id"] for _, body in sent] == [str(number) for number in range(1, 50)]
+
+
+async def test_a_download_that_falls_silent_is_given_up_and_the_next_one_begins(
+    works: Works, impatient: None
+):
+    works.files.answer("1", [PNG, asyncio.Event()])
+    await works.comes("1", "2")
+    await works.is_in("2", READY)
+    row = await works.row("1")
+    assert (row.state, row.tries, row.why) == (PENDING, 1, "no byte came for 0.02 s")
+    assert works.files.open == 0
+    assert len(works.on_disk()) == 1
+
+
+async def test_a_trickle_does_not_keep_the_others_waiting_for_ever(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "DOWNLOAD_TIMEOUT_SECONDS", -1.0)
+    works.files.answer("1", [b"a", b"b"])
+    await works.comes("1")
+    assert (await works.when(lambda row: row.tries > 0, "1")).why == "the bytes came too slowly"
+
+
+@pytest.mark.parametrize(
+    "first", [Unreachable("cut"), ProtocolViolation("odd"), RuntimeError("a fault of ours")]
+)
+async def test_what_failed_is_tried_again_by_itself_until_it_is_there(works: Works, first: Exception):
+    works.files.answer("1", [first], [PNG])
+    await works.comes("1")
+    row = await works.is_in("1", READY)
+    assert (row.tries, row.why) == (1, "")
+    assert works.files.asked == ["1", "1"]
+
+
+async def test_while_everything_fails_there_is_no_storm(works: Works):
+    """Each message has its own back-off; a hundred of them together must not make a hundred tries a second."""
+    keys = [f"{number}" for number in range(100)]
+    for key in keys:
+        works.files.answer(key, trouble(Unreachable))
+    await works.comes(*keys)
+    await works.asked(3)
+    started = asyncio.get_running_loop().time()
+    await works.asked(4)
+    assert asyncio.get_running_loop().time() - started > 0.4
+    assert len(works.files.asked) == 4
+
+
+async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(works: Works):
+    works.files.answer("1", [], trouble(NoContentYet), [PNG])
+    await works.comes("1")
+    row = await works.when(lambda row: row.empty > 0, "1")
+    assert (row.state, row.empty) == (PENDING, 1)
+    assert works.on_disk() == []
+
+
+async def test_what_never_has_any_bytes_is_gone_and_says_so(works: Works, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("wx2mqtt.bridge.media.downloader.EMPTY_RETRY_SECONDS", (0, 0))
+    works.files.answer("1", trouble(NoContentYet))
+    await works.comes("1", kind=Kind.STICKER)
+    row = await works.is_in("1", GONE)
+    assert works.files.asked == ["1"] * 3
+    _, (topic, event) = await works.published(2)
+    assert (topic, event["state"], event["reason"]) == ("event/media", "gone", row.why)
+    assert event["media_id"] == row.id
+
+
+async def test_what_wechat_says_is_gone_is_not_asked_for_again(works: Works):
+    works.files.answer("1", trouble(Rejected, "no such message", code="gone"))
+    await works.comes("1", "2")
+    await works.is_in("2", READY)
+    assert (await works.row("1")).state is GONE
+    assert works.files.asked == ["1", "2"]
+
+
+async def test_what_is_too_large_is_broken_off_by_counting_what_comes(tmp_path: Path):
+    async with working(tmp_path, MediaRules(max_size=1_000_000)) as works:
+        endless = [b"x" * 100_000] * 10_000
+        works.files.answer("1", endless)
+        await works.comes("1", media=MediaRef(locator={"msgid": "1"}, size=5))
+        row = await works.is_in("1", MediaState.TOO_LARGE)
+        _, (_, event) = await works.published(2)
+        assert (event["state"], event["reason"]) == ("too_large", row.why)
+        assert "max_size (1 MB)" in row.why
+        assert works.on_disk() == []
+        assert works.files.open == 0
+
+
+async def test_what_is_announced_as_too_large_and_is_not_is_there(tmp_path: Path):
+    async with working(tmp_path, MediaRules(max_size=1000)) as works:
+        await works.comes("1", media=MediaRef(locator={"msgid": "1"}, size=10**9))
+        await works.is_in("1", READY)
+
+
+async def test_after_a_day_it_is_given_up_with_a_last_try(works: Works):
+    works.clock.now = now_ms() - GIVE_UP_AFTER_MS - 1000
+    works.files.answer("1", trouble(Unreachable, "the file server is away"))
+    await works.comes("1")
+    row = await works.is_in("1", FAILED)
+    _, (_, event) = await works.published(2)
+    assert event["state"] == "failed"
+    assert event["reason"] == row.why == "it could not be fetched within a day: the file server is away"
+
+
+async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next_login(works: Works):
+    works.put(online=False)
+    await works.comes("1")
+    await works.published(1)
+    await works.link.until(lambda: works.beats[-1] is None)
+    assert works.files.asked == []
+    works.put(online=True)
+    await works.is_in("1", READY)
+
+
+async def test_a_login_that_a_download_found_ended_is_told_and_is_no_try(works: Works, impatient: None):
+    works.files.answer("1", trouble(LoggedOut, "logged out on the phone"), [PNG])
+    await works.comes("1")
+    await works.link.until(lambda: works.logged_out)
+    assert (await works.row("1")).tries == 0
+    works.put(online=True)
+    await works.is_in("1", READY)
+
+
+async def test_no_try_counts_while_wechat_is_away_for_everybody(works: Works):
+    still = asyncio.Event()
+    works.files.answer("1", [still, Unreachable()], [PNG])
+    await works.comes("1")
+    await works.asked(1)
+    works.put(online=False)
+    still.set()
+    await works.link.until(lambda: works.beats[-1] is None)
+    row = await works.row("1")
+    assert (row.tries, row.state) == (0, PENDING)
+    works.put(online=True)
+    await works.is_in("1", READY)
+
+
+async def test_wechat_that_says_too_often_is_left_alone_for_as_long_as_it_says(works: Works):
+    works.files.answer("1", trouble(Throttled, retry_after=300.0))
+    await works.comes("1", "2")
+    row = await works.when(lambda row: row.tries > 0, "1")
+    assert row.due is not None
+    assert row.due >= now_ms() + 290_000
+    await works.link.until(lambda: works.beats[-1] is not None)
+    assert works.files.asked == ["1"]
+
+
+async def test_a_full_store_begins_no_download_and_goes_on_when_there_is_room(works: Works, impatient: None):
+    works.put(full=True)
+    await works.comes("1")
+    await works.published(1)
+    assert works.files.asked == []
+    works.full = False  # nobody tells: it looks again by itself
+    await works.is_in("1", READY)
+
+
+@pytest.mark.parametrize("error", [StoreFull, StoreError])
+async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
+    works: Works, impatient: None, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
+):
+    take = works.blobs.store
+    troubles = [error(), error()]
+
+    async def full_at_first(*given: Any) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return await take(*given)
+
+    monkeypatch.setattr(works.blobs, "store", full_at_first)
+    await works.comes("1")
+    row = await works.is_in("1", READY)
+    assert row.tries == 0
+
+
+@pytest.mark.parametrize("work", ["media_next", "media_ready"])
+async def test_a_journal_that_fails_delays_what_it_is_told(works: Works, work: str):
+    works.journal.troubles += [work, work]
+    await works.comes("1")
+    await works.is_in("1", READY)
+    sent = await works.published(2)
+    assert [topic for topic, _ in sent] == ["in/wife", "event/media"]
+    assert works.files.asked == ["1"]
+
+
+async def test_a_restart_in_the_middle_of_a_download_loses_no_job_and_leaves_no_half_file(tmp_path: Path):
+    async with working(tmp_path) as works:
+        works.files.answer("1", [PNG, b"x" * 600_000, asyncio.Event()])
+        await works.comes("1")
+        await works.link.until(lambda: works.files.stuck)
+    async with working(tmp_path) as works:
+        works.files.answer("1", [PNG])
+        row = await works.is_in("1", READY)
+        assert row.tries == 0
+        assert [file.name for file in works.on_disk()] == [Path(row.blob.path).name if row.blob else ""]
+
+
+async def test_without_download_nothing_is_fetched_until_somebody_asks(tmp_path: Path):
+    async with working(tmp_path, MediaRules(download=False)) as works:
+        await works.comes("1", "2")
+        await works.published(2)
+        assert works.files.asked == []
+        assert (await works.find("2")).state is READY
+        assert works.files.asked == ["2"]
+
+
+async def test_two_messages_with_the_same_bytes_share_a_file(works: Works):
+    for key in ("1", "2"):
+        works.files.answer(key, [PNG])
+    await works.comes("1", "2")
+    first, second = await works.is_in("1", READY), await works.is_in("2", READY)
+    assert first.blob == second.blob
+    assert len(works.on_disk()) == 1
+
+
+async def test_the_limit_that_counts_is_that_of_now(works: Works):
+    works.apply(MediaRules(max_size=10))
+    await works.comes("1")
+    await works.is_in("1", MediaState.TOO_LARGE)
+
+
+async def test_the_health_says_what_is_to_be_fetched_and_what_became_of_the_rest(works: Works):
+    works.files.answer("2", trouble(Rejected, code="gone"))
+    await works.comes("1", "2")
+    await works.is_in("2", GONE)
+    await works.published(4)
+    assert works.room.health_fields(3) == {"pending": 3, "ready": 1, "gone": 1, "size": 34}
+
+
+async def test_the_watchdog_hears_that_it_moves_and_owes_nothing_while_there_is_nothing_to_do(works: Works):
+    await works.link.until(lambda: works.beats and works.beats[-1] is None)
+    works.files.answer("1", [PNG, b"x", b"y"])
+    await works.comes("1")
+    await works.is_in("1", READY)
+    assert works.beats.count(module.WATCHDOG_LIMIT_SECONDS) >= 5
+
+
+async def test_no_event_is_told_twice_though_it_is_fetched_twice(works: Works):
+    await works.comes("1")
+    row = await works.is_in("1", READY)
+    await works.published(2)
+    assert row.blob is not None
+    await works.journal.mark_media_ready(row.id, row.blob, [])
+    await works.comes("2", kind=Kind.TEXT)
+    assert [json.loads(one.payload).get("event") for one in await works.link.came(3)] == [None, "media", None]
+
+
+def follows(one: MediaRow, trouble: Exception, now: int = NOW, chance: float = 0.999999) -> Any:
+    return next_attempt(one, trouble, now=now, chance=chance, language="en")
+
+
+@pytest.mark.parametrize(
+    ("tries", "seconds"), [(0, 1), (1, 2), (2, 4), (3, 8), (7, 128), (8, 256), (9, 300), (500, 300)]
+)
+def test_waits_double_up_to_five_minutes_and_have_jitter(tries, seconds):
+    longest = follows(row(tries=tries), Unreachable())
+    shortest = follows(row(tries=tries), Unreachable(), chance=0.0)
+    assert (longest.due - NOW) / 1000 == pytest.approx(seconds, rel=0.01)
+    assert (shortest.due - NOW) / 1000 == pytest.approx(seconds / 2, rel=0.01)
+
+
+@pytest.mark.parametrize("trouble", [Unreachable("the line is cut."), ProtocolViolation("the line is cut")])
+def test_what_may_pass_is_tried_again_for_a_day_and_says_why(trouble):
+    old = row(tries=300, created=NOW - GIVE_UP_AFTER_MS + 1)
+    assert follows(old, trouble).reason == "the line is cut"
+    over = follows(row(tries=300, created=NOW - GIVE_UP_AFTER_MS), trouble)
+    assert over == GiveUp(MediaState.FAILED, "it could not be fetched within a day: the line is cut")
+
+
+def test_a_fault_of_ours_is_tried_again_and_says_nothing_of_what_it_holds():
+    again = follows(row(), ValueError("skey=@crypt_secret"))
+    assert isinstance(again, RetryAt)
+    assert "secret" not in again.reason
+
+
+def test_wechat_says_itself_for_how_long_it_is_too_often():
+    assert follows(row(), Throttled(retry_after=120)).due == NOW + 120_000
+    assert follows(row(tries=20), Throttled(retry_after=1)).due == pytest.approx(NOW + 300_000, rel=0.001)
+
+
+@pytest.mark.parametrize("kind", ["image", "voice", "sticker", "link"])
+def test_bytes_that_are_not_there_are_asked_for_four_times_more(kind):
+    waits = [follows(row(kind=kind, empty=empty), NoContentYet()).due - NOW for empty in range(4)]
+    assert waits == [1_000, 3_000, 9_000, 27_000]
+    assert follows(row(kind=kind, empty=4), NoContentYet()).state is MediaState.GONE
+
+
+@pytest.mark.parametrize("kind", ["video", "file"])
+def test_what_a_phone_may_still_be_sending_gets_more_time(kind):
+    waits = [follows(row(kind=kind, empty=empty), NoContentYet()).due - NOW for empty in range(6)]
+    assert waits == [1_000, 3_000, 9_000, 27_000, 81_000, 240_000]
+    assert follows(row(kind=kind, empty=6), NoContentYet()).state is MediaState.GONE
+
+
+def test_only_tries_in_a_row_that_bring_nothing_count():
+    assert follows(row(empty=2, tries=2), NoContentYet()).empty_tries == 3
+    assert follows(row(empty=3, tries=3), Unreachable()).empty_tries == 0
+
+
+def test_what_wechat_says_is_gone_is_gone_at_once():
+    assert follows(row(), Rejected(code="gone")).state is MediaState.GONE
+
+
+def test_what_wechat_refuses_is_not_asked_for_again():
+    over = follows(row(), Rejected("not for you"))
+    assert over == GiveUp(MediaState.FAILED, "WeChat refused to hand it over: not for you")
+
+
+def test_what_is_too_large_names_the_limit():
+    assert too_large_outcome(25_000_000, "en") == GiveUp(
+        MediaState.TOO_LARGE, "it has more than media.max_size (25 MB); raise that for what comes later"
+    )
+
+
+# somebody waits for it
+
+
+def test_what_was_never_tried_goes_before_all_that_waits_for_its_turn():
+    assert retry_time_when_requested(row(due=NOW + 1), NOW) == 0
+    assert retry_time_when_requested(row(due=None), NOW) == 0
+
+
+@pytest.mark.parametrize("state", [MediaState.PENDING, MediaState.FAILED])
+def test_what_failed_is_tried_once_in_five_seconds_however_often_it_is_asked_for(state):
+    assert (
+        retry_time_when_requested(row(tries=3, why="the line is cut", due=NOW + 60_000, state=state), NOW)
+        == NOW + 5_000
+    )
+
+
+def test_nobody_shortens_the_time_that_wechat_gets_to_have_the_bytes():
+    assert retry_time_when_requested(row(tries=2, empty=2, why="nothing", due=NOW + 9_000), NOW) is None

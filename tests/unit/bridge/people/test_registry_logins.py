@@ -1,0 +1,306 @@
+"""Many logins in which anything changes: no topic ever leads to somebody else, and the store can be trusted."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tests.unit.bridge.phone import DAY, Phone
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.model import ChatKind
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.people import PeopleChanges, StoredPeople
+
+NAMES = ["Ann", "Bob", "Lily", "wife", "家"]
+CITIES = ["广州", "深圳", ""]
+PINS = {
+    "wife": ContactPin(remark="老婆"),
+    "ann": ContactPin(nickname="Ann"),
+    "family": ContactPin(group="家"),
+}
+CROWD = ["m" + str(number) for number in range(40)]
+KINDS = st.sampled_from([ChatKind.FRIEND, ChatKind.GROUP])
+NUMBERS = st.integers(0, 9)
+CHANGES = (
+    *("befriend", "rename", "copy", "copy", "steal", "steal", "unfriend", "new_picture", "no_picture"),
+    *("no_remark", "make_group", "rename_group", "copy_group", "copy_group", "silence"),
+)
+
+
+class World:
+    """What people choose is copied at will; pictures, remarks, WeChat IDs and attributes cannot be."""
+
+    def __init__(self) -> None:
+        self.phone = Phone(PINS)
+        self.phone.special("filehelper")
+        self.silent: set[str] = set()
+        self.count = 0
+        self.phone.friend("lily", "Lily", remark="老婆")
+        for name, picture in (("Ann", False), ("Ann", True), ("Bob", False), ("Lily", True)):
+            self._befriend(name, CITIES[0], picture=picture)
+        self.make_group(0, 4)
+        self.phone.log_in()
+
+    def pick(self, number: int, kind: ChatKind = ChatKind.FRIEND) -> str | None:
+        found = [who for who, contact in self.phone.book.items() if contact.kind is kind]
+        return found[number % len(found)] if found else None
+
+    def _fresh(self) -> str:
+        self.count += 1
+        return f"p{self.count}"
+
+    def _befriend(
+        self, name: str, city: str, *, picture: bool = False, remark: str = "", alias: str = ""
+    ) -> None:
+        who = self._fresh()
+        profile = {"sex": "1", "city": city, "attributes": f"1{self.count}"}
+        facts = {} if picture else {"avatar": ""}
+        self.phone.friend(who, name, remark=remark and who, alias=alias and who, profile=profile, **facts)
+
+    def befriend(self, number: int, other: int) -> None:
+        name, city = NAMES[number % 5], CITIES[other % 3]
+        self._befriend(name, city, picture=other > 5, remark="r" * (number == 9), alias="a" * (number == 8))
+
+    def rename(self, number: int, other: int) -> None:
+        if who := self.pick(number):
+            self.phone.change(who, nickname=NAMES[other % 5])
+
+    def copy(self, thief: int, victim: int) -> None:
+        """Take the name and everything else that one can choose; the picture goes, since it would tell."""
+        who, whom = self.pick(thief), self.pick(victim)
+        if who and whom and who != whom:
+            model, own = self.phone.book[whom], self.phone.book[who].profile
+            profile = {**model.profile, "attributes": own.get("attributes", "")}
+            self.phone.change(who, nickname=model.nickname, profile=profile, avatar="")
+
+    def steal(self, thief: int, victim: int) -> None:
+        """Copy somebody who goes away or changes the name at the same time."""
+        self.copy(thief, victim)
+        who, whom = self.pick(thief), self.pick(victim)
+        if who and whom and who != whom and thief % 2:
+            del self.phone.book[whom]
+        elif who != whom:
+            self.rename(victim, victim + 1)
+
+    def unfriend(self, number: int, other: int) -> None:
+        who = self.pick(number)
+        if who and other % 2:
+            self.phone.drop(who)
+        elif who:
+            del self.phone.book[who]
+
+    def new_picture(self, number: int, _other: int) -> None:
+        if who := self.pick(number):
+            self.phone.new_picture(who)
+
+    def no_picture(self, number: int, _other: int) -> None:
+        if who := self.pick(number):
+            self.phone.change(who, avatar="")
+
+    def no_remark(self, number: int, _other: int) -> None:
+        if who := self.pick(number):
+            self.phone.change(who, remark="")
+
+    def make_group(self, number: int, other: int) -> None:
+        who = self._fresh()
+        self.phone.group(who, NAMES[other % 5], *(f"{who}-{place}" for place in range(4 + number % 3)))
+
+    def rename_group(self, number: int, other: int) -> None:
+        if who := self.pick(number, ChatKind.GROUP):
+            self.phone.change(who, nickname=NAMES[other % 5])
+
+    def copy_group(self, number: int, other: int) -> None:
+        """Make a group of the same name with one of the members, while the other may be silent."""
+        if whom := self.pick(number, ChatKind.GROUP):
+            who = self._fresh()
+            member = (self.phone.book[whom].members or ())[0].nickname
+            self.phone.group(
+                who, self.phone.book[whom].nickname, member, *(f"{who}-{place}" for place in range(3))
+            )
+            self.silent |= {whom} if other % 2 else set()
+
+    def silence(self, number: int, _other: int) -> None:
+        if who := self.pick(number, ChatKind.GROUP):
+            self.silent ^= {who}
+
+
+class Logins(RuleBasedStateMachine):
+    """A world, and what must be true of the bridge in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.phone, self.pick = self.world.phone, self.world.pick
+        self.owners: dict[str, str] = {}
+
+    @rule(
+        changes=st.lists(st.tuples(st.sampled_from(CHANGES), NUMBERS, NUMBERS), max_size=5),
+        whole=st.booleans(),
+    )
+    def next_login(self, changes: list[tuple[str, int, int]], whole: bool) -> None:
+        for name, number, other in changes:
+            getattr(self.world, name)(number, other)
+        self.phone.now += DAY
+        if whole:
+            self.log_in()
+        else:
+            self.phone.log_in(without=(self.pick(0) or "", *self.world.silent), complete=False)
+
+    @rule(change=st.sampled_from(CHANGES), number=NUMBERS, other=NUMBERS)
+    def change_while_logged_in(self, change: str, number: int, other: int) -> None:
+        getattr(self.world, change)(number, other)
+
+    @rule(number=NUMBERS, kind=KINDS)
+    def tell(self, number: int, kind: ChatKind) -> None:
+        if who := self.pick(number, kind):
+            self.phone.tell(who)
+
+    @rule(number=NUMBERS, kind=KINDS)
+    def write(self, number: int, kind: ChatKind) -> None:
+        if who := self.pick(number, kind):
+            self.phone.writes(who, kind)
+            person = self.phone.whose(self.phone.handle(who))
+            self.phone.keep(self.phone.identity.mark_wrote(person))
+
+    @rule()
+    def log_in(self) -> None:
+        self.phone.log_in(without=tuple(self.world.silent))
+        self.everybody_listed_has_a_topic()
+
+    @rule()
+    def refresh(self) -> None:
+        self.phone.refresh(without=tuple(self.world.silent))
+        self.everybody_listed_has_a_topic()
+        assert self.phone.refresh(without=tuple(self.world.silent)) == PeopleUpdate()
+
+    @rule()
+    def restart(self) -> None:
+        before = self.phone.identity.directory()
+        self.phone.restart()
+        self.phone.tell()  # what the start itself found comes with the first changes
+        assert [
+            (one.user, one.trusted, one.closed, one.removed) for one in self.phone.identity.directory()
+        ] == [(one.user, one.trusted, one.closed, one.removed) for one in before]
+
+    @rule(number=NUMBERS)
+    def decide(self, number: int) -> None:
+        closed = [
+            (one.level, who)
+            for one in self.phone.persons.values()
+            if one.handle is None
+            and (who := self.owners.get(one.level)) in self.phone.book
+            and self.phone.level(who)
+        ]
+        if closed:
+            level, who = closed[number % len(closed)]
+            self.phone.keep(self.phone.identity.assign(level, str(self.phone.level(who)), self.phone.now))
+            assert self.phone.reaches(level) == who or self.phone.person(level).removed
+
+    @rule()
+    def forget(self) -> None:
+        self.phone.now += 10 * DAY
+        self.phone.keep(self.phone.identity.remove_stale(self.phone.now))
+        self.owners = {level: who for level, who in self.owners.items() if level in self.phone.levels}
+
+    def everybody_listed_has_a_topic(self) -> None:
+        listed = [who for who in self.phone.book if who not in self.world.silent]
+        if any(self.phone.book[who].kind is ChatKind.FRIEND for who in listed):
+            assert all(self.phone.level(who) for who in listed)
+
+    @invariant()
+    def a_topic_means_one_for_ever(self) -> None:
+        for who in self.phone.book:
+            level = self.phone.level(who)
+            if level is not None:
+                assert self.owners.setdefault(level, who) == who
+        for level, who in self.owners.items():
+            assert self.phone.reaches(level) in {who, None}
+
+    @invariant()
+    def trust_follows_the_owners_word(self) -> None:
+        for who in self.phone.book:
+            if self.phone.trusted(who):
+                assert who in {"lily", "filehelper"}
+
+    @invariant()
+    def the_store_knows_what_the_memory_knows(self) -> None:
+        roster = self.phone.identity._table
+        assert roster.persons == self.phone.persons
+        assert roster.levels == self.phone.levels
+        assert all(roster.levels[one.level] == one.id for one in roster.persons.values())
+        bound = [one.handle for one in roster.persons.values() if one.handle is not None]
+        assert len(bound) == len(set(bound))
+        assert not roster.is_dirty
+
+
+TestLogins = Logins.TestCase
+TestLogins.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, tmp_path: Path) -> None:
+    dice = random.Random(seed)
+    database = await Database.open(tmp_path / "wx2mqtt.db")
+    people = StoredPeople(database, "home")
+    world = World()
+    phone, keep = world.phone, world.phone.keep
+    waiting: list[PeopleUpdate] = []
+
+    def keep_both(changes: PeopleUpdate) -> PeopleUpdate:
+        waiting.append(changes)
+        return keep(changes)
+
+    phone.keep = keep_both  # type: ignore[method-assign]
+    everything = tuple(phone.persons.values()), tuple(phone.levels.items())
+    await people.save(PeopleChanges(persons=everything[0], levels=everything[1]))
+    for _ in range(60):
+        getattr(world, dice.choice(CHANGES))(dice.randrange(10), dice.randrange(10))
+        if dice.random() < 0.3:
+            phone.log_in(without=tuple(world.silent), complete=dice.random() < 0.7)
+            phone.tell(*dice.sample(sorted(phone.book), 3))
+        phone.now += 10 * DAY
+        phone.keep(phone.identity.remove_stale(phone.now))
+        for changes in waiting:
+            await people.save(changes.people)
+        waiting.clear()
+    persons, levels, *_ = await people.load()
+    assert {one.id: one for one in persons} == phone.persons
+    assert levels == phone.levels
+    await database.close()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ten_logins_with_renames_keep_every_topic_that_can_be_kept(seed: int) -> None:
+    """Everybody has a picture or a remark; at each login a third changes the name, the picture or the remark."""
+    dice = random.Random(seed)
+    phone = Phone()
+    for number in range(60):
+        remark = f"备注{number}" if number % 3 == 0 else ""
+        profile = {"city": f"c{number}", "attributes": "1"}
+        phone.friend(f"f{number}", f"N{number % 40}", remark=remark, profile=profile)
+    for number in range(10):
+        phone.group(f"g{number}", f"群{number}", *dice.sample(CROWD, 8))
+    phone.log_in()
+    topics = {who: phone.level(who) for who in phone.book}
+    for _ in range(10):
+        for who in dice.sample(sorted(topics), 23):
+            change_something(phone, who, dice)
+        phone.log_in()
+        assert {who: phone.level(who) for who in phone.book} == topics
+    assert phone.identity.closed_count == 0
+
+
+def change_something(phone: Phone, who: str, dice: random.Random) -> None:
+    contact = phone.book[who]
+    if contact.kind is ChatKind.GROUP:
+        phone.change(who, nickname=f"群{dice.randrange(1000)}")
+    elif contact.remark and dice.random() < 0.5:
+        phone.new_picture(who)
+    else:
+        phone.change(who, nickname=f"N{dice.randrange(1000)}")

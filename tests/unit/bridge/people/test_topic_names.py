@@ -1,0 +1,184 @@
+"""Topic levels made from any name that a person can choose."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.bridge.people.topic_names import MAX_LEVEL_BYTES, base_level, clean_level, cut_level, level_for
+from wx2mqtt.model import ChatKind
+
+FAMILY = "👨\u200d👩\u200d👧\u200d👦"
+
+
+def level(
+    *names: str, kind: ChatKind = ChatKind.FRIEND, taken: set[str] | None = None, style="unicode"
+) -> str:
+    return level_for(names, kind, style, (taken or set()).__contains__, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("老婆", "老婆"),
+        ("Anna Maria", "Anna_Maria"),
+        ("  Bob\n", "Bob"),
+        ("a\tb\u3000c", "a_b_c"),
+        ("/", "_"),
+        ("+", "_"),
+        ("#", "_"),
+        ("*", "_"),
+        (">", "_"),
+        ("a.b", "a_b"),
+        ("$SYS", "_SYS"),
+        ("$SYS/#", "_SYS__"),
+        ("x/../y", "x____y"),
+        ("BOB", "BOB"),
+        ("😀🎉", "😀🎉"),
+        (FAMILY, FAMILY),
+        ("❤\ufe0f\u200d🔥", "❤\ufe0f\u200d🔥"),
+        ("\u202eevil\u202c", "evil"),
+        ("\u200fדוד\u200e", "דוד"),
+        ("a\x00b\x07c\x7f", "abc"),
+        ("zero\u200bwidth\ufeff", "zerowidth"),
+        ("half\ud83d", "half"),
+        ("un\u0378assigned", "unassigned"),
+        ("Jose\u0301", "José"),
+        ("e\u200b\u0301", "é"),
+    ],
+)
+def test_a_name_becomes_one_level(name: str, expected: str) -> None:
+    assert level(name) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["Li\u200dly", "Li\u200cly", "Lily\ufe0f", "L\U000e0101ily", "\u2066Lily\u2069"]
+)
+def test_marks_that_nobody_sees_do_not_make_another_name(name: str) -> None:
+    assert clean_level(name) == "Lily"
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200b", "\u202e", "\u3164", "\u2800\u115f", "\ufe0f", "\x00"])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (ChatKind.FRIEND, "friend"),
+        (ChatKind.GROUP, "group"),
+        (ChatKind.OFFICIAL, "account"),
+        (ChatKind.SYSTEM, "account"),
+        (ChatKind.SELF, "self"),
+    ],
+)
+def test_a_name_that_shows_nothing_is_called_by_its_kind(name: str, kind: ChatKind, expected: str) -> None:
+    assert level(name, kind=kind) == expected
+
+
+def test_the_remark_goes_before_the_nickname_and_an_empty_one_does_not() -> None:
+    assert level("老婆", "Lily") == "老婆"
+    assert level("\u200b", "Lily") == "Lily"
+
+
+def test_two_with_the_same_name_get_numbers() -> None:
+    assert level("Bob", taken={"Bob"}) == "Bob-2"
+    assert level("Bob", taken={"Bob", "Bob-2"}) == "Bob-3"
+
+
+def test_thousands_of_equal_names_are_counted_on_and_not_from_the_start() -> None:
+    given_: set[str] = set()
+    hints: dict[str, int] = {}
+    for _ in range(5000):
+        given_.add(level_for(["Bob"], ChatKind.FRIEND, "unicode", given_.__contains__, hints))
+    assert len(given_) == 5000
+    assert "Bob-5000" in given_
+
+
+def test_lookalikes_are_different_names_and_case_is_kept() -> None:
+    assert len({clean_level("Anna"), clean_level("Аnna"), clean_level("anna"), clean_level("Ａnna")}) == 4
+
+
+def test_composed_and_decomposed_are_one_name() -> None:
+    assert clean_level("é") == clean_level("e\u0301") == "é"
+
+
+@pytest.mark.parametrize("style", ["unicode", "pinyin"])
+def test_only_the_file_helper_is_called_filehelper(style: str) -> None:
+    assert level("filehelper", style=style) == "filehelper-2"
+    assert level("file\u200bhelper", taken={"filehelper-2"}) == "filehelper-3"
+
+
+def test_a_long_name_is_cut_between_characters() -> None:
+    assert level("长" * 200) == "长" * 21
+    assert level(FAMILY * 5) == FAMILY * 2
+    assert level("🇨🇳" * 20) == "🇨🇳" * 8
+    assert level("a" * 63 + "e\u0301") == "a" * 63
+    assert level("👍🏽" * 9) == "👍🏽" * 8
+
+
+def test_a_long_name_leaves_room_for_its_number() -> None:
+    assert level("长" * 200, taken={"长" * 21}) == "长" * 20 + "-2"
+
+
+def test_a_character_longer_than_the_limit_is_cut_nevertheless() -> None:
+    zalgo = "a" + "\u0335" * 200
+    assert 0 < len(level(zalgo).encode()) <= MAX_LEVEL_BYTES
+
+
+def test_cutting_to_the_limit_leaves_what_fits_alone() -> None:
+    assert cut_level("a" * 64, 64) == "a" * 64
+
+
+@given(st.text(max_size=200), st.sampled_from(ChatKind), st.sets(st.sampled_from(["friend", "_", "a", "0"])))
+def test_whatever_the_name_the_level_is_one_that_a_broker_takes(
+    name: str, kind: ChatKind, taken: set[str]
+) -> None:
+    made = level(name, kind=kind, taken=taken)
+    assert made
+    assert made not in taken
+    assert len(made.encode()) <= MAX_LEVEL_BYTES
+    assert not set(made) & set("/+#.*>$")
+    assert not any(mark.isspace() or unicodedata.category(mark) in {"Cc", "Cs", "Cn"} for mark in made)
+    assert unicodedata.normalize("NFC", made) == made
+    assert base_level([made], kind, "unicode") == made or made == "filehelper-2"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("老婆", "laopo"),
+        ("重庆 老王", "chongqing_laowang"),
+        ("张三(Work) 2", "zhangsanwork_2"),
+        ("José Ñandú", "jose_nandu"),
+        ("女儿", "nver"),
+        ("$SYS/#", "_sys__"),
+        ("Ⅷ", "viii"),
+        ("😀🎉", "friend"),
+        ("Аня", "friend"),
+        ("", "friend"),
+    ],
+)
+def test_pinyin_is_plain_letters_and_falls_back(name: str, expected: str) -> None:
+    assert level(name, style="pinyin") == expected
+
+
+def test_pinyin_tries_the_nickname_when_the_remark_cannot_be_spelled() -> None:
+    assert level("😀", "小王", style="pinyin") == "xiaowang"
+
+
+@given(st.text(max_size=60))
+def test_pinyin_never_leaves_its_letters(name: str) -> None:
+    assert set(level(name, style="pinyin")) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-")
+
+
+def test_pinyin_is_not_imported_by_those_who_do_not_want_it() -> None:
+    """It costs 55 MB."""
+    code = (
+        "import sys; from wx2mqtt.bridge.people.registry import PeopleRegistry; from wx2mqtt.bridge.people.topic_names import base_level;"
+        "from wx2mqtt.model import ChatKind; base_level(['x'], ChatKind.FRIEND, 'unicode');"
+        "sys.exit('pypinyin' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

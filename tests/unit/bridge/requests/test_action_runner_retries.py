@@ -1,0 +1,273 @@
+"""A request is answered within its time, whatever WeChat does; at a stop nothing new is begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from tests.support.hurry import hurry
+from tests.unit.bridge.outgoing import News
+from tests.unit.bridge.requests.support import WeChat
+from wx2mqtt.bridge.requests.action_runner import ACTION_TIMEOUT_SECONDS, ActionRunner
+from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Throttled, Unreachable
+from wx2mqtt.model import ActionResult, CreateGroup, Handle, LoginState, MarkRead
+
+READ = MarkRead(chat=Handle("@wife"))
+CREATE = CreateGroup(members=(Handle("@a"), Handle("@b")))
+
+
+class PaperAttempt:
+    """Of which the journal says that it is in doubt, or not."""
+
+    def __init__(self, *, in_doubt: bool = False) -> None:
+        self.in_doubt = in_doubt
+        self.started_count = 0
+
+    async def mark_started(self) -> None:
+        self.started_count += 1
+
+
+class Desk:
+    """A doer, and how the login stands."""
+
+    def __init__(self) -> None:
+        self.wechat = WeChat(News())
+        self.standing, self.state = True, LoginState.ONLINE
+        self.gone: list[LoggedOut] = []
+        self.doer = ActionRunner(
+            self.wechat,  # type: ignore[arg-type]
+            standing=lambda: self.standing,
+            state=lambda: self.state,
+            logged_out=self.gone.append,
+        )
+
+    async def do(self, action: Any = READ, attempt: PaperAttempt | None = None, *, again: bool = True) -> str:
+        """`ok` or the code, and what is said to the person."""
+        try:
+            await self.doer.run_action("a", action, attempt or PaperAttempt(), repeatable=again)  # type: ignore[arg-type]
+        except BadCommand as bad:
+            return f"{bad.code} {bad.message_key}"
+        return "ok"
+
+    def log_in(self, *, now: bool, state: LoginState = LoginState.ONLINE) -> None:
+        self.standing, self.state = now, state
+        self.doer.wake()
+
+
+def play(story: Coroutine[Any, Any, None]) -> None:
+    """In no time; raises when it does not end within an hour of it."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(3600):
+            await story
+
+    hurry(bounded())
+
+
+def clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_a_call_that_hangs_is_cut_and_may_have_been_done():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.held = asyncio.Event()
+        assert await desk.do() == "no_answer perhaps_done"
+        assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
+
+    play(story())
+
+
+def test_a_wechat_that_is_away_is_asked_gently_and_given_up_in_time():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.answer(MarkRead, *[Unreachable()] * 100)
+        assert await desk.do() == "no_answer not_done"
+        assert clock() <= ACTION_TIMEOUT_SECONDS
+        assert 4 <= len(desk.wechat.done) <= 10
+
+    play(story())
+
+
+def test_away_after_an_attempt_that_was_never_answered_it_may_still_have_been_done():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.answer(MarkRead, OutcomeUnknown(), *[Unreachable()] * 100)
+        assert await desk.do() == "no_answer perhaps_done"
+
+    play(story())
+
+
+def test_whoever_waits_for_a_turn_in_vain_was_certainly_not_served():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.held = asyncio.Event()
+        second = PaperAttempt()
+        answers = await asyncio.gather(desk.do(), desk.do(attempt=second))
+        assert list(answers) == ["no_answer perhaps_done", "no_answer not_done"]
+        assert second.started_count == 0, "no mark, so it is in no doubt"
+        assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
+
+    play(story())
+
+
+def test_a_limit_that_the_first_one_meets_holds_for_those_who_wait():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.answer(MarkRead, Throttled(retry_after=60))
+        answers = await asyncio.gather(desk.do(), desk.do(), desk.do())
+        assert list(answers) == ["rate_limited too_often"] * 3
+        assert len(desk.wechat.done) == 1
+        await asyncio.sleep(60)
+        assert await desk.do() == "ok"
+
+    play(story())
+
+
+def test_what_comes_at_the_start_waits_until_it_is_known_whether_the_saved_login_stands():
+    async def story() -> None:
+        desk = Desk()
+        for state, answer in (
+            (LoginState.ONLINE, "ok"),
+            (LoginState.WAITING_FOR_SCAN, "logged_out not_logged_in"),
+        ):
+            desk.log_in(now=False, state=LoginState.STARTING)
+            asking = asyncio.ensure_future(desk.do())
+            await asyncio.sleep(3)
+            assert not asking.done()
+            desk.log_in(now=state is LoginState.ONLINE, state=state)
+            assert await asking == answer
+
+    play(story())
+
+
+def test_what_a_crash_cut_off_is_repeated_where_that_is_harmless():
+    async def story() -> None:
+        desk = Desk()
+        assert await desk.do(attempt=PaperAttempt(in_doubt=True)) == "ok"
+        assert len(desk.wechat.done) == 1
+
+    play(story())
+
+
+def test_what_a_crash_cut_off_is_never_repeated_where_it_may_be_twice():
+    async def story() -> None:
+        desk = Desk()
+        attempt = PaperAttempt(in_doubt=True)
+        assert await desk.do(CREATE, attempt, again=False) == "no_answer perhaps_done"
+        assert desk.wechat.done == []
+
+    play(story())
+
+
+def test_what_a_crash_cut_off_waits_for_the_login_that_comes_back():
+    async def story() -> None:
+        desk = Desk()
+        desk.log_in(now=False, state=LoginState.STARTING)
+        asking = asyncio.ensure_future(desk.do(attempt=PaperAttempt(in_doubt=True)))
+        await asyncio.sleep(5)
+        desk.log_in(now=False, state=LoginState.INTERRUPTED)
+        await asyncio.sleep(5)
+        assert not asking.done()
+        desk.log_in(now=True)
+        assert await asking == "ok"
+
+    play(story())
+
+
+@pytest.mark.parametrize("state", [LoginState.WAITING_FOR_SCAN, LoginState.REFUSED, LoginState.LOGGED_OUT])
+def test_it_does_not_wait_for_a_login_that_needs_a_person(state):
+    async def story() -> None:
+        desk = Desk()
+        desk.log_in(now=False, state=state)
+        assert await desk.do(attempt=PaperAttempt(in_doubt=True)) == "no_answer perhaps_done"
+        assert clock() == 0
+
+    play(story())
+
+
+def test_nor_longer_than_a_request_may_take():
+    async def story() -> None:
+        desk = Desk()
+        desk.log_in(now=False, state=LoginState.STARTING)
+        assert await desk.do(attempt=PaperAttempt(in_doubt=True)) == "no_answer perhaps_done"
+        assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
+
+    play(story())
+
+
+def test_at_a_stop_what_is_under_way_may_end_and_nothing_is_begun():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.held = held = asyncio.Event()
+        under_way = asyncio.ensure_future(desk.do())
+        waiting = asyncio.ensure_future(desk.do())
+        await asyncio.sleep(1)
+        desk.doer.stop()
+        late = asyncio.ensure_future(desk.do())
+        asyncio.get_running_loop().call_later(1, held.set)
+        await desk.doer.drain(2)
+        assert clock() == pytest.approx(2), "no longer than what is under way"
+        assert under_way.done()
+        assert under_way.result() == "ok"
+        await asyncio.sleep(100)
+        assert not waiting.done(), "it stays with the broker, unanswered"
+        assert not late.done()
+        assert len(desk.wechat.done) == 1
+        for task in (waiting, late):
+            task.cancel()
+
+    play(story())
+
+
+def test_a_stop_does_not_wait_for_ever():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.held = asyncio.Event()
+        under_way = asyncio.ensure_future(desk.do())
+        await asyncio.sleep(1)
+        desk.doer.stop()
+        await desk.doer.drain(2)
+        assert clock() == pytest.approx(3)
+        under_way.cancel()
+
+    play(story())
+
+
+def test_what_only_asks_is_bounded_too():
+    async def story() -> None:
+        desk = Desk()
+
+        async def hang() -> None:
+            await asyncio.sleep(1000)
+
+        async def away() -> None:
+            raise Unreachable
+
+        async def fine() -> int:
+            return 7
+
+        with pytest.raises(BadCommand, match="no_answer"):
+            await desk.doer.query("group", hang)
+        assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
+        with pytest.raises(BadCommand, match="no_answer"):
+            await desk.doer.query("group", away)
+        assert await desk.doer.query("group", fine) == 7
+        desk.log_in(now=False)
+        with pytest.raises(BadCommand, match="logged_out"):
+            await desk.doer.query("group", fine)
+
+    play(story())
+
+
+def test_done_is_handed_on():
+    async def story() -> None:
+        desk = Desk()
+        done = ActionResult(refused_members=(Handle("@a"),))
+        desk.wechat.answer(CreateGroup, done)
+        assert await desk.doer.run_action("a", CREATE, PaperAttempt(), repeatable=False) is done  # type: ignore[arg-type]
+
+    play(story())

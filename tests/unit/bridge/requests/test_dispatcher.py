@@ -1,0 +1,257 @@
+"""`bridge/request/<name>`: always one answer, whatever was asked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.bridge.outgoing import RULES, running
+from wx2mqtt.bridge.requests.dispatcher import RequestDispatcher, SizedHandler
+from wx2mqtt.errors import BadCommand, StoreFull
+from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.payloads import REQUEST_CODES
+from wx2mqtt.mqtt.topics import Topics
+
+
+async def give_back(fields):
+    return fields
+
+
+async def cannot(_fields):
+    raise BadCommand("bad_request", "assign_closed", user="wife")
+
+
+async def fall_over(_fields):
+    raise ZeroDivisionError
+
+
+HANDLERS = {"echo": give_back, "cannot": cannot, "broken": fall_over}
+
+
+@pytest.fixture
+async def house(tmp_path):
+    async with running(tmp_path, handlers=HANDLERS) as house:
+        yield house
+
+
+async def ask(house, name, payload="{}", **more):
+    """The answer on the usual topic."""
+    delivery = house.deliver(payload, topic=f"wx/bridge/request/{name}", **more)
+    await house.acknowledged(delivery)
+    return (await house.hear(f"wx/bridge/response/{name}"))[-1]
+
+
+async def test_what_is_asked_for_is_answered(house):
+    assert await ask(house, "echo", '{"a": [1, "界"]}') == {"status": "ok", "data": {"a": [1, "界"]}}
+
+
+async def test_an_empty_payload_is_an_empty_object(house):
+    assert await ask(house, "echo", "") == {"status": "ok", "data": {}}
+
+
+@pytest.mark.parametrize("transaction", [1, "a", 1.5, [1], {"n": None}, False, 0, ""])
+async def test_a_transaction_is_given_back_and_is_no_field(house, transaction):
+    answer = await ask(house, "echo", json.dumps({"transaction": transaction, "a": 1}))
+    assert answer == {"status": "ok", "data": {"a": 1}, "transaction": transaction}
+
+
+@pytest.mark.parametrize("name", ["echo", "cannot", "broken", "unknown"])
+async def test_it_is_given_back_with_every_error_too(house, name):
+    assert (await ask(house, name, '{"transaction": 7}'))["transaction"] == 7
+
+
+async def test_what_cannot_be_done_says_why(house):
+    assert await ask(house, "cannot") == {
+        "status": "error",
+        "code": "bad_request",
+        "error": "'wife' is not waiting for a decision",
+    }
+
+
+async def test_a_fault_of_ours_is_answered_and_stops_nothing(house):
+    assert (await ask(house, "broken"))["code"] == "internal"
+    assert (await ask(house, "echo"))["status"] == "ok"
+
+
+@pytest.mark.parametrize("name", ["what", "", "echo/more", "ECHO", "微信"])
+async def test_an_unknown_request_names_those_that_are_known(house, name):
+    answer = await ask(house, name)
+    assert (answer["status"], answer["code"]) == ("error", "unknown_request")
+    assert "broken, cannot, echo, recall, send" in answer["error"]
+
+
+@pytest.mark.parametrize("payload", ["[]", "x", "{", '"a"', b"\xff", "1"])
+async def test_what_is_no_object_is_a_bad_request(house, payload):
+    answer = await ask(house, "echo", payload)
+    assert (answer["status"], answer["code"]) == ("error", "bad_request")
+
+
+async def test_a_retained_request_is_refused_and_cleared(house):
+    answer = await ask(house, "echo", '{"transaction": 1}', retain=True)
+    assert (answer["status"], answer["code"]) == ("error", "retained")
+    assert "transaction" not in answer
+    cleared = [one for one in house.broker.published if one.topic == "wx/bridge/request/echo"]
+    assert [(one.payload, one.retain) for one in cleared] == [(b"", True)]
+
+
+async def test_the_response_topic_is_answered_too_with_its_correlation_data(house):
+    answer = await ask(house, "echo", response_topic="me/x", correlation=b"\0")
+    assert await house.hear("me/x") == [answer]
+    found = [one for one in house.broker.published if one.topic == "me/x"]
+    assert [(one.correlation, one.content_type) for one in found] == [(b"\0", "application/json")]
+
+
+@pytest.mark.parametrize("topic", ["wx/in/wife", "other/x", "homeassistant/x", "$SYS/x", "a/#"])
+async def test_where_answers_must_not_go_they_do_not_go_and_nothing_is_done(house, topic):
+    answer = await ask(house, "echo", '{"transaction": 1}', response_topic=topic)
+    assert (answer["code"], answer["transaction"]) == ("bad_response_topic", 1)
+    assert house.heard(topic) == []
+
+
+async def test_a_send_is_answered_with_the_result_when_there_is_one(house):
+    house.wechat.hold("hello")
+    asked = {"user": "wife", "text": "hello", "id": "a", "transaction": 5}
+    delivery = house.deliver(
+        json.dumps(asked), topic="wx/bridge/request/send", response_topic="me/x", correlation=b"1"
+    )
+    await house.acknowledged(delivery)
+    assert house.heard("wx/bridge/response/send") == []
+    house.wechat.release("hello")
+    (answer,) = await house.hear("wx/bridge/response/send")
+    result = await house.result("a")
+    assert answer == {"status": "ok", "data": result, "transaction": 5}
+    assert await house.hear("me/x") == [answer]
+
+
+async def test_a_send_that_is_refused_is_answered_with_the_code(house):
+    answer = await ask(house, "send", '{"user": "nobody", "text": "x", "transaction": 5}')
+    assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "unknown_user", 5)
+
+
+async def test_an_answer_that_cannot_be_stored_is_tried_again_before_the_broker_is_told(house, monkeypatch):
+    publish, tries = house.journal.enqueue, []
+
+    async def full_at_first(publications):
+        tries.append(list(house.broker.acknowledged))
+        if len(tries) == 1:
+            raise StoreFull
+        await publish(publications)
+
+    monkeypatch.setattr(house.journal, "enqueue", full_at_first)
+    assert (await ask(house, "echo"))["status"] == "ok"
+    assert tries == [[], []]
+
+
+@pytest.mark.parametrize(("limit", "room"), [(None, None), (3_000, 3_000)])
+async def test_what_fills_its_room_is_told_how_much_there_is(limit, room):
+    pad, told = Pad(), []
+
+    async def fill(_fields, space):
+        told.append(space)
+        return "x" * (100 if space is None else space - 2)
+
+    requests = RequestDispatcher(
+        Topics("wx"),
+        pad,  # type: ignore[arg-type]
+        {"history": SizedHandler(fill)},
+        rules=lambda: RULES,
+        payload_limit=lambda topic: None if limit is None else limit - len(topic),
+        clear=lambda _: None,
+    )
+    asked = Delivery(
+        topic="wx/bridge/request/history",
+        payload=b'{"transaction": "t1"}',
+        mid=1,
+        dup=False,
+        retain=False,
+        connection_number=1,
+        response_topic="answers/" + "x" * 100,
+        correlation=b"12345678",
+    )
+    await requests.dispatch("history", asked, 1)
+    assert json.loads(pad.taken[0].payload)["status"] == "ok"
+    if room is None:
+        assert told == [None]
+    else:
+        assert 0 <= limit - len(asked.response_topic) - 8 - len(pad.taken[1].payload) < 5, (
+            "filled, and no more"
+        )
+
+
+class Pad:
+    """A journal that only takes publications down."""
+
+    def __init__(self):
+        self.taken = []
+
+    async def enqueue(self, publications):
+        self.taken += publications
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=st.text(st.characters(codec="utf-8", exclude_characters="\0+#"), max_size=8)
+    | st.sampled_from([*HANDLERS]),
+    payload=st.binary(max_size=30) | st.sampled_from([b"{}", b"", b'{"transaction": "\\ud800"}']),
+    response_topic=st.text(max_size=5),
+)
+async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, payload, response_topic):
+    pad = Pad()
+    requests = RequestDispatcher(
+        Topics("wx"),
+        pad,  # type: ignore[arg-type]
+        HANDLERS,
+        rules=lambda: RULES,
+        payload_limit=lambda _: None,
+        clear=lambda _: None,
+    )
+    delivery = Delivery(
+        topic=f"wx/bridge/request/{name}",
+        payload=payload,
+        mid=1,
+        dup=False,
+        retain=False,
+        connection_number=1,
+        response_topic=response_topic,
+    )
+    await requests.dispatch(name, delivery, 1)
+    assert pad.taken[0].topic == f"wx/bridge/response/{name}"
+    answer = json.loads(pad.taken[0].payload)
+    assert answer["status"] == "ok" or answer["code"] in REQUEST_CODES
+    assert len(pad.taken) <= 2
+
+
+@pytest.mark.parametrize(("transaction", "echoed"), [("t1", True), ("t" * 5_000, False)])
+async def test_an_answer_that_the_broker_would_not_take_is_an_error_that_it_takes(transaction, echoed):
+    """An unknown size must not end in silence; a transaction that is too large itself is left out."""
+    pad = Pad()
+    handlers = {"contacts": _much}
+    requests = RequestDispatcher(
+        Topics("wx"),
+        pad,  # type: ignore[arg-type]
+        handlers,
+        rules=lambda: RULES,
+        payload_limit=lambda _topic: 3_000,
+        clear=lambda _: None,
+    )
+    payload = json.dumps({"transaction": transaction}).encode()
+    asked = Delivery(
+        topic="wx/bridge/request/contacts",
+        payload=payload,
+        mid=1,
+        dup=False,
+        retain=False,
+        connection_number=1,
+    )
+    await requests.dispatch("contacts", asked, 1)
+    answer = json.loads(pad.taken[0].payload)
+    assert (answer["status"], answer["code"]) == ("error", "too_large")
+    assert ("transaction" in answer) is echoed
+    assert len(pad.taken[0].payload) <= 3_000
+
+
+async def _much(_fields):
+    return {"contacts": ["x" * 10_000]}

@@ -1,0 +1,214 @@
+"""`request/history`: the messages of before, in order, as many as fit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from tests.unit.bridge.outgoing import person
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.requests.history import (
+    DEFAULT_HISTORY_MESSAGES,
+    MAX_ANSWER_BYTES,
+    MAX_HISTORY_MESSAGES,
+    READ_BATCH_SIZE,
+    HistoryRequest,
+)
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.model import Blob, MediaRef, PersonId
+from wx2mqtt.mqtt.payloads import encode
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import MediaPart, NewMedia, NewMessage
+
+PEOPLE = (person(1, "wife"), person(2, "mother"), person(3, "lost", handle=None, closed=True))
+LEVELS = {"wife": PersonId(1), "mother": PersonId(2), "妈妈": PersonId(2), "lost": PersonId(3)}
+BLOB = Blob(sha256="ab" * 32, size=3, mime="image/jpeg", path="media/ab/abab.jpg", width=2, height=1)
+
+
+class Past:
+    """A journal with messages in it, and what is asked of it."""
+
+    def __init__(self, database: Database) -> None:
+        self.journal = Journal(database, "home")
+        self.history = HistoryRequest(self.journal, PeopleRegistry(PEOPLE, LEVELS, {}), "wx/contacts")
+        self.count = 0
+
+    async def say(self, user: str, *texts: str, **more: Any) -> None:
+        await self.journal.record([self.message(user, text, **more) for text in texts], NO_CHANGES, None, "")
+
+    def message(self, user: str, text: str, *, kind: str = "text", **more: Any) -> NewMessage:
+        self.count += 1
+        key = str(self.count)
+        body = {"id": key, "user": user, "kind": kind, "text": text, **more.pop("body", {})}
+        values: dict[str, Any] = {"sender": user, "time": 1, "topic": f"wx/in/{user}"}
+        return NewMessage(key=key, id=key, user=user, kind=kind, text=text, body=body, **{**values, **more})
+
+    async def ask(self, *, room: int | None = None, **fields: Any) -> dict[str, Any]:
+        answer = await self.history.answer(fields, room)
+        assert isinstance(answer, dict)
+        return answer
+
+    async def seqs(self, **fields: Any) -> tuple[list[int], bool]:
+        """The seqs in the answer, and whether there is more."""
+        answer = await self.ask(**fields)
+        assert answer["stream"] == self.journal.stream
+        return [one["seq"] for one in answer["messages"]], answer["more"]
+
+
+@pytest_asyncio.fixture
+async def past(tmp_path) -> AsyncIterator[Past]:
+    database = await Database.open(tmp_path / "wx2mqtt.db")
+    past = Past(database)
+    await past.journal.open()
+    yield past
+    await database.close()
+
+
+async def test_without_anything_the_newest_come_in_ascending_order(past):
+    await past.say("wife", *(f"text {n}" for n in range(1, 251)))
+    assert await past.seqs() == (list(range(251 - DEFAULT_HISTORY_MESSAGES, 251)), True)
+    assert await past.seqs(limit=3) == ([248, 249, 250], True)
+    assert await past.seqs(limit=250) == (list(range(1, 251)), False)
+    answer = await past.ask(limit=1)
+    assert answer["messages"][0]["text"] == "text 250"
+    assert answer["messages"][0]["stream"] == past.journal.stream
+
+
+async def test_with_since_the_first_ones_after_it_come(past):
+    await past.say("wife", *(f"text {n}" for n in range(1, 251)))
+    assert await past.seqs(since=0) == (list(range(1, DEFAULT_HISTORY_MESSAGES + 1)), True)
+    assert await past.seqs(since=248) == ([249, 250], False)
+    assert await past.seqs(since=250) == ([], False)
+    assert await past.seqs(since=10**15) == ([], False)
+    assert await past.seqs(since=10, before=13) == ([11, 12], False)
+    assert await past.seqs(before=3) == ([1, 2], False)
+    assert await past.seqs(before=101, limit=2) == ([99, 100], True)
+
+
+async def test_whoever_asks_on_from_the_last_seq_gets_everything_exactly_once(past):
+    await past.say("wife", *(f"text {n}" for n in range(1, 2 * MAX_HISTORY_MESSAGES + 8)))
+    heard: list[int] = []
+    more = True
+    while more:
+        seqs, more = await past.seqs(since=heard[-1] if heard else 0, limit=10_000)
+        assert len(seqs) <= MAX_HISTORY_MESSAGES
+        heard += seqs
+    assert heard == list(range(1, 2 * MAX_HISTORY_MESSAGES + 8))
+
+
+async def test_and_backwards_too(past):
+    await past.say("wife", *(f"text {n}" for n in range(1, 238)))
+    heard: list[int] = []
+    more, place = True, dict[str, int]()
+    while more:
+        seqs, more = await past.seqs(limit=READ_BATCH_SIZE - 1, **place)
+        heard, place = [*seqs, *heard], {"before": seqs[0]}
+    assert heard == list(range(1, 238))
+
+
+async def test_a_person_is_found_by_every_name_they_had(past):
+    await past.say("妈妈", "before")
+    await past.say("wife", "between")
+    await past.say("mother", "after")
+    for name in ("mother", "妈妈"):
+        assert await past.seqs(user=name) == ([1, 3], False)
+    assert await past.seqs(user="lost") == ([], False)
+    with pytest.raises(BadCommand, match="unknown_user"):
+        await past.ask(user="nobody")
+
+
+async def test_kind_and_text_choose(past):
+    await past.say("wife", "Good morning", "good night", "晚安")
+    await past.say("wife", "[image] morning", kind="image")
+    assert await past.seqs(text="GOOD") == ([1, 2], False)
+    assert await past.seqs(text="晚") == ([3], False)
+    assert await past.seqs(text="morning", kind="image") == ([4], False)
+    assert await past.seqs(kind="text", limit=1) == ([3], True)
+    assert await past.seqs(text="%") == ([], False)
+
+
+async def test_another_stream_is_told_apart(past):
+    await past.say("wife", "a")
+    assert await past.seqs(since=0, stream=past.journal.stream) == ([1], False)
+    with pytest.raises(BadCommand) as bad:
+        await past.ask(since=0, stream="k3v9qa")
+    assert (bad.value.code, bad.value.facts) == ("stream_changed", {"stream": past.journal.stream})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"since": -1},
+        {"since": "1"},
+        {"since": 1.5},
+        {"since": True},
+        {"since": None},
+        {"before": []},
+        {"limit": 0},
+        {"limit": "all"},
+        {"user": 1},
+        {"kind": "movie"},
+        {"kind": None},
+        {"text": {}},
+        {"stream": 1},
+        {"sinse": 1},
+    ],
+)
+async def test_what_does_not_fit_is_a_bad_request(past, fields):
+    with pytest.raises(BadCommand) as bad:
+        await past.ask(**fields)
+    assert bad.value.code == "bad_request"
+
+
+@pytest.mark.parametrize("since", [0, None])
+@pytest.mark.parametrize("room", [300, 1_000, 5_000, 20_000])
+async def test_no_more_than_the_broker_takes(past, room, since):
+    await past.say("wife", *(f"{n}: {'界' * (n % 40)}" for n in range(1, 200)))
+    more, place = True, {} if since is None else {"since": since}
+    heard: list[int] = []
+    while more:
+        answer = await past.ask(room=room, limit=MAX_HISTORY_MESSAGES, **place)
+        assert len(encode(answer)) <= room
+        seqs, more = [one["seq"] for one in answer["messages"]], answer["more"]
+        assert seqs == sorted(seqs) != []
+        heard = [*heard, *seqs] if since == 0 else [*seqs, *heard]
+        place = {"since": seqs[-1]} if since == 0 else {"before": seqs[0]}
+    assert heard == list(range(1, 200))
+
+
+async def test_an_answer_is_bounded_where_the_broker_names_no_limit(past):
+    await past.say("wife", *("界" * 5_000 for _ in range(100)))
+    answer = await past.ask(limit=MAX_HISTORY_MESSAGES)
+    assert answer["more"] is True
+    assert MAX_ANSWER_BYTES - 16_000 < len(encode(answer)) <= MAX_ANSWER_BYTES
+    assert answer["messages"][-1]["seq"] == 100, "what is left out is the oldest"
+
+
+async def test_one_that_is_too_large_alone_comes_cut_so_that_one_gets_past_it(past):
+    await past.say("wife", "small", "x" * 5_000, "small again")
+    answer = await past.ask(room=1_000, since=1)
+    (cut,) = answer["messages"]
+    assert (cut["seq"], cut["truncated"], answer["more"]) == (2, True, True)
+    assert len(cut["text"]) > 500
+    assert len(encode(answer)) <= 1_000
+    assert await past.seqs(room=1_000, since=2) == ([3], False)
+
+
+async def test_media_are_told_as_they_are_now(past):
+    job = NewMedia(id="m1", part=MediaPart.WHOLE, kind="image", ref=MediaRef(locator={}), due=1)
+    shown = {"image": {"state": "pending", "url": "/media/m1"}}
+    await past.say("wife", "[image]", kind="image", media=(job,), body=shown)
+    (before,) = (await past.ask())["messages"]
+    assert before["image"] == {"state": "pending", "url": "/media/m1"}
+    await past.journal.mark_media_ready("m1", BLOB, [])
+    (after,) = (await past.ask())["messages"]
+    assert after["image"]["state"] == "ready"
+    assert after["image"]["sha256"] == BLOB.sha256
+    assert after["image"]["url"] == "/media/m1"
+    assert json.loads(json.dumps(after)) == after

@@ -1,0 +1,231 @@
+"""A sender with a real journal, and a WeChat that does at each send what the test wrote down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+from tests.unit.bridge.outgoing import CAPABILITIES
+from tests.unit.bridge.phone import Phone
+from wx2mqtt.bridge.account_settings import FallbackRules, HoldRules
+from wx2mqtt.bridge.commands.rate_limit import TokenBucket
+from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.validation import new_key
+from wx2mqtt.bridge.echo import EchoFilter
+from wx2mqtt.errors import BackendError, WindowClosed
+from wx2mqtt.model import (
+    ChatKind,
+    Command,
+    Draft,
+    Handle,
+    Kind,
+    Message,
+    Receipt,
+    ReplyWindow,
+    Result,
+    SendKey,
+)
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import NewCommand
+
+NOW = 1_795_600_000_000
+PATIENCE = 10.0
+
+Deed = BackendError | Callable[[Draft], None] | None
+"""What a send does: raises, or something and then a receipt, or just a receipt."""
+
+
+class Wire:
+    """A gateway that can only send. `deeds` come in turn; `gate` holds every send while it is cleared."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(self) -> None:
+        self.deeds: deque[Deed] = deque()
+        self.receipts: deque[Receipt] = deque()
+        self.windows: dict[Handle, ReplyWindow] = {}
+        self.drafts: list[Draft] = []
+        self.keys: list[SendKey] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.stuck: set[Handle] = set()
+        self.began = asyncio.Event()
+
+    async def prepare(self, draft: Draft) -> None:
+        pass
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        self.drafts.append(draft)
+        self.keys.append(key)
+        self.began.set()
+        if draft.chat in self.stuck:
+            await asyncio.Event().wait()
+        await self.gate.wait()
+        deed = self.deeds.popleft() if self.deeds else None
+        if isinstance(deed, BackendError):
+            raise deed
+        if deed is not None:
+            deed(draft)
+        return self.receipts.popleft() if self.receipts else Receipt(message_id=f"sent-{len(self.drafts)}")
+
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:
+        return self.windows.get(handle)
+
+
+class Room:
+    """The sender of one account and what it needs."""
+
+    def __init__(self, database: Database, phone: Phone) -> None:
+        self.phone = phone
+        self.journal = Journal(database, "home")
+        self.wire = Wire()
+        self.echoes = EchoFilter()
+        self.per_minute, self.burst = 0.0, 1
+        self.hold, self.fallback = HoldRules(), FallbackRules()
+        self.sender: CommandSender
+        self._settled = asyncio.Event()
+        self._numbers = 0
+
+    @contextlib.asynccontextmanager
+    async def running(self, *, online: bool = True) -> AsyncIterator[CommandSender]:
+        """One life of the sender; it ends as a crash would end it."""
+        self.echoes = EchoFilter()
+        self.sender = CommandSender(
+            journal=self.journal,
+            backend=self.wire,  # type: ignore[arg-type]
+            resolver=CommandResolver(
+                journal=self.journal,
+                backend=self.wire,  # type: ignore[arg-type]
+                registry=self.phone.identity,
+                attachments=None,  # type: ignore[arg-type]  # nothing is sent here but text
+            ),
+            echoes=self.echoes,
+            results=ResultPublications("home", Topics("wx")),
+            bucket=TokenBucket.full(self.per_minute, self.burst, asyncio.get_running_loop().time()),
+            language="en",
+            logged_out=lambda _: None,
+            published=self._settled.set,
+            hold=lambda: self.hold,
+            fallback=lambda: self.fallback,
+            used=self._settled.set,
+        )
+        self.sender.set_online(online=online)
+        running = asyncio.create_task(self.sender.run())
+        try:
+            yield self.sender
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    def command(self, user: str, text: str = "", *, ttl: float = 600.0, accepted: int = NOW) -> NewCommand:
+        self._numbers += 1
+        ident = f"c{self._numbers}"
+        person = self.phone.identity.by_level(user)
+        assert person is not None
+        return NewCommand(
+            command=Command(user=user, text=text or ident, id=ident),
+            command_id=ident,
+            fingerprint=text or ident,
+            person=person.id,
+            key=new_key(),
+            accepted=accepted,
+            expires=accepted + int(ttl * 1000),
+            replies=(ResultPublications("home", Topics("wx")).result_topic_reply(user),),
+            delivery=None,
+            duplicate_possible=False,
+            result=None,
+            publications=(),
+        )
+
+    async def accept(self, *commands: NewCommand) -> None:
+        """As `CommandIntake` does it."""
+        for accepted in await self.journal.accept(commands):
+            assert accepted.row is not None
+            self.sender.add(accepted.row)
+
+    async def result(self, command_id: str) -> Result:
+        """The result, once there is one."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self._settled.clear()
+                row = await self.journal.get_command(command_id)
+                if row is not None and row.result is not None:
+                    return row.result
+                await self._settled.wait()
+
+    async def until(self, holds: Callable[[], object]) -> None:
+        """Until it does; looked at whenever something has happened, and often."""
+        async with asyncio.timeout(PATIENCE):
+            while not holds():  # noqa: ASYNC110 - there is no event for everything
+                await asyncio.sleep(0.01)
+
+    async def unsettled(self) -> list[str]:
+        """The ids of what waits, oldest first."""
+        return [row.command_id for row in await self.journal.list_due(1000)]
+
+    async def events(self, name: str, count: int) -> list[dict[str, Any]]:
+        """The events of a name, once there are so many."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self._settled.clear()
+                rows = await self.journal.list_waiting(0, 10_000, ())
+                found = [json.loads(row.payload) for row in rows if row.topic == f"wx/event/{name}"]
+                if len(found) >= count:
+                    return found
+                await self._settled.wait()
+
+    def refuse(self, window: ReplyWindow, code: str) -> None:
+        """WeChat says that its window is shut."""
+        self.wire.windows = dict.fromkeys(self.wire.windows, window)
+        raise WindowClosed(code=code)
+
+    async def sends(self, count: int) -> list[str]:
+        """The texts of the sends, once there are so many."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.wire.drafts) < count:
+                self.wire.began.clear()
+                await self.wire.began.wait()
+        return [draft.text for draft in self.wire.drafts]
+
+    def own(self, user: str, text: str, message_id: str, time: int) -> Message:
+        """A message of the owner as WeChat hands it over: written on the phone, or an echo of ours."""
+        person = self.phone.identity.by_level(user)
+        assert person is not None
+        assert person.handle is not None
+        return Message(
+            key=message_id,
+            id=message_id,
+            chat=person.handle,
+            chat_kind=ChatKind.FRIEND,
+            sender=None,
+            from_self=True,
+            kind=Kind.TEXT,
+            text=text,
+            time=time,
+        )
+
+
+@contextlib.asynccontextmanager
+async def room(folder: Path, *friends: str) -> AsyncIterator[Room]:
+    """A room with these friends known to it."""
+    phone = Phone()
+    for friend in friends:
+        phone.friend(friend, friend)
+    phone.log_in()
+    database = await Database.open(folder / "wx2mqtt.db")
+    try:
+        made = Room(database, phone)
+        await made.journal.open()
+        yield made
+    finally:
+        await database.close()

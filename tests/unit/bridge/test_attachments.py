@@ -1,0 +1,290 @@
+"""Base64 in commands: every form of white space, and nothing that is not whole.
+
+The name of a file is a name: whatever a path, an address or a stranger made of it.
+
+As what a file goes out: by what is in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import unicodedata
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.unit.bridge.outgoing import CAPABILITIES
+from wx2mqtt.bridge import attachments
+from wx2mqtt.bridge.attachments import (
+    MAX_FILENAME_BYTES,
+    check_filename,
+    choose_filename,
+    clean_filename,
+    decode_base64,
+    kind_for,
+    max_bytes,
+)
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.model import Kind
+
+
+def read(data):
+    return b"".join(decode_base64(data))
+
+
+def is_refused(data):
+    with pytest.raises(BadCommand) as refusal:
+        read(data)
+    return refusal.value.code == "bad_command"
+
+
+@pytest.fixture(autouse=True, params=[4, 7, 64, 512 * 1024])
+def piece(request):
+    """Wherever the text is cut into pieces."""
+    before, attachments.BASE64_CHUNK_CHARACTERS = attachments.BASE64_CHUNK_CHARACTERS, request.param
+    yield
+    attachments.BASE64_CHUNK_CHARACTERS = before
+
+
+@given(
+    st.binary(max_size=300),
+    st.lists(st.sampled_from([" ", "\n", "\r\n", "\t", "\f"]), max_size=40),
+    st.randoms(),
+)
+def test_what_was_encoded_is_read_wherever_there_are_blanks(data, blanks, dice):
+    text = list(base64.b64encode(data).decode())
+    for blank in blanks:
+        text.insert(dice.randint(0, len(text)), blank)
+    assert read("".join(text)) == data
+
+
+@given(st.binary(min_size=1, max_size=300), st.integers(1, 400))
+def test_what_was_cut_off_is_refused_unless_whole_bytes_are_left(data, cut):
+    text = base64.b64encode(data).decode()
+    left = text[: max(0, len(text) - cut)]
+    if len(left) % 4:
+        assert is_refused(left)
+    else:
+        assert data.startswith(read(left))
+
+
+@given(st.text(max_size=40))
+def test_whatever_comes_is_read_or_refused(text):
+    try:
+        read(text)
+    except BadCommand as bad:
+        assert bad.message_key == "bad_base64"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A",
+        "AA",
+        "AAA",
+        "AA=",
+        "=",
+        "====",
+        "AA==AA==",
+        "AA== AAAA",
+        "AA==\n=",
+        "A=AA",
+        "AAAA=",
+        "AA_-",
+        "AA!A",
+        "AAÄA",
+        "\u0661AAA",
+        "data:image/png;base64,AAAA",
+        "AAAA\0",
+    ],
+)
+def test_what_is_no_base64_is_refused(text):
+    assert is_refused(text)
+
+
+def test_much_is_read_in_pieces():
+    data = bytes(range(256)) * 40
+    pieces = list(decode_base64(base64.encodebytes(data).decode()))
+    assert b"".join(pieces) == data
+    assert (len(pieces) == 1) == (attachments.BASE64_CHUNK_CHARACTERS > 64)
+
+
+ENDINGS = st.sampled_from([".jpg", ".mp4", ".bin", ".txt"])
+
+
+def is_good(name):
+    try:
+        check_filename(name)
+    except BadCommand:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("found", "name"),
+    [
+        ("/home/me/图.png", "图.png"),
+        ("C:\\Users\\me\\a.doc", "a.doc"),
+        ("/a/..", ""),
+        ("/a/.", ""),
+        ("/a/", ""),
+        ("", ""),
+        ("/a/.bashrc", ".bashrc"),
+        ("a\0b.jpg", "ab.jpg"),
+        ("a\tb\nc.jpg", "abc.jpg"),
+        ("  a   b .jpg ", "a b .jpg"),
+        ("photo\u202egpj.exe", "photogpj.exe"),
+        ("\ufeffa.txt", "a.txt"),
+        ("e\u0301.txt", "\u00e9.txt"),
+        ("👨\u200d👩\u200d👧.png", "👨\u200d👩\u200d👧.png"),
+    ],
+)
+def test_what_is_found_at_the_end_of_a_path_is_made_good(found, name):
+    assert clean_filename(found) == name
+
+
+@pytest.mark.parametrize("stem", ["x" * 300, "图" * 300, "👨\u200d👩" * 60, "x. " * 100])
+@pytest.mark.parametrize("ending", [".jpg", ".tar", ".JPEG", ""])
+def test_one_that_is_too_long_is_cut_and_keeps_its_extension(stem, ending):
+    name = clean_filename(stem + ending)
+    assert MAX_FILENAME_BYTES - 16 < len(name.encode()) <= MAX_FILENAME_BYTES
+    assert name.endswith(ending)
+    assert is_good(name)
+
+
+def test_what_looks_like_no_extension_is_cut_with_the_rest():
+    assert clean_filename("a." + "b" * 300) == "a." + "b" * (MAX_FILENAME_BYTES - 2)
+
+
+@given(st.text(max_size=400))
+@example("..")
+@example("a/..\\..")
+@example("\u202e..")
+def test_what_was_made_good_is_good_and_stays_so(found):
+    name = clean_filename(found)
+    assert is_good(name)
+    assert name not in {".", ".."}
+    assert not set(name) & {"/", "\\", "\0"}
+    assert clean_filename(name) == name
+    assert all(unicodedata.category(sign) not in {"Cc", "Zl", "Zp", "Cs"} for sign in name)
+
+
+@given(st.text(max_size=300), ENDINGS, st.sampled_from(["image", "video", "file"]))
+def test_every_file_has_a_name(found, ending, kind):
+    name = choose_filename("", found, kind, ending)
+    assert name
+    assert is_good(name)
+
+
+@pytest.mark.parametrize(
+    ("given_name", "found", "kind", "ending", "name"),
+    [
+        ("", "", "image", ".jpg", "image.jpg"),
+        ("", "", "video", ".mp4", "video.mp4"),
+        ("", "", "file", ".bin", "file.bin"),
+        ("", "/tmp/snap", "image", ".png", "snap.png"),
+        ("", "/tmp/snap.jpeg", "image", ".jpg", "snap.jpeg"),
+        ("holiday", "/tmp/snap.jpeg", "image", ".jpg", "holiday.jpg"),
+        ("holiday.jpg", "/tmp/snap.jpeg", "image", ".jpg", "holiday.jpg"),
+        ("LICENSE", "", "file", ".txt", "LICENSE.txt"),
+        ("LICENSE", "", "file", ".bin", "LICENSE"),
+        (" ", "", "file", ".txt", "file.txt"),
+        ("v1.2", "", "file", ".txt", "v1.2"),
+    ],
+)
+def test_a_name_that_is_given_wins_and_an_extension_is_added_where_there_is_none(
+    given_name, found, kind, ending, name
+):
+    assert choose_filename(given_name, found, kind, ending) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a.pdf", "Bericht 1.pdf", "图.png", "..a", "a..b", ".x", "👨\u200d👩.png", "x" * MAX_FILENAME_BYTES],
+)
+def test_a_plain_name_is_taken_as_it_is(name):
+    assert is_good(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/b",
+        "\\",
+        "..",
+        ".",
+        "a\0",
+        "a\r",
+        "\x1b",
+        "\x7f",
+        "\u202e",
+        "\u2066a",
+        "\u200ea",
+        "\u061c",
+        "\u2028",
+        "\ufeff",
+    ],
+)
+def test_one_that_hides_something_is_refused(name):
+    assert not is_good(name)
+    assert not is_good("x" * (MAX_FILENAME_BYTES + 1))
+    assert not is_good("图" * 100)
+
+
+MEDIA = CAPABILITIES.media
+
+
+@pytest.mark.parametrize(
+    ("asked", "mime", "kind"),
+    [
+        ("image", "image/jpeg", Kind.IMAGE),
+        ("image", "image/png", Kind.IMAGE),
+        ("image", "image/bmp", Kind.IMAGE),
+        ("image", "image/gif", Kind.STICKER),
+        ("video", "video/mp4", Kind.VIDEO),
+        ("file", "image/jpeg", Kind.FILE),
+        ("file", "image/gif", Kind.FILE),
+        ("file", "text/html", Kind.FILE),
+        ("file", "application/octet-stream", Kind.FILE),
+    ],
+)
+def test_what_wechat_takes(asked, mime, kind):
+    assert kind_for(asked, mime, MEDIA) is kind
+
+
+@pytest.mark.parametrize(
+    ("asked", "mime", "code"),
+    [
+        ("image", "image/webp", "unsupported"),
+        ("image", "image/heic", "unsupported"),
+        ("image", "image/svg+xml", "unsupported"),
+        ("video", "video/quicktime", "unsupported"),
+        ("video", "video/x-matroska", "unsupported"),
+        ("image", "text/plain", "bad_file"),
+        ("image", "application/octet-stream", "bad_file"),
+        ("image", "video/mp4", "bad_file"),
+        ("video", "image/gif", "bad_file"),
+        ("video", "image/jpeg", "bad_file"),
+        ("recall", "image/jpeg", "unsupported"),
+    ],
+)
+def test_what_it_does_not_take_is_refused_and_told_how_else(asked, mime, code):
+    with pytest.raises(BadCommand) as refusal:
+        kind_for(asked, mime, MEDIA)
+    assert refusal.value.code == code
+    if asked != "recall":
+        assert "as kind file" in rejection_text("en", refusal.value)
+
+
+def test_without_stickers_a_gif_is_a_picture_of_another_sort():
+    with pytest.raises(BadCommand) as refusal:
+        kind_for("image", "image/gif", {one: MEDIA[one] for one in ("image", "file")})
+    assert refusal.value.code == "unsupported"
+
+
+def test_the_largest_is_that_of_whatever_it_may_turn_out_to_be():
+    assert max_bytes("image", MEDIA) == 2000
+    assert max_bytes("image", {**MEDIA, "sticker": MEDIA["file"]}) == 1_000_000
+    assert max_bytes("voice", MEDIA) == 0

@@ -1,0 +1,916 @@
+"""The journal is emptied towards the broker: in order per topic, nothing forgotten, nothing in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paper_link import PaperLink, Sent
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import message
+from wx2mqtt.bridge import publisher as pump_module
+from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, MAX_UNACKED_PUBLISHES, InflightWindow
+from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
+from wx2mqtt.clock import monotonic, now_ms
+from wx2mqtt.errors import StoreFull
+from wx2mqtt.model import Cursor, Json
+from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import NewPublication, OutboxRow
+
+WEEK = 7 * 86_400_000
+
+
+class Watched(Journal):
+    """A journal that tells when something was done; the test may act `before` it, or `after` it found
+    something; `then`, before whoever asked for it knows.
+    """
+
+    def __init__(self, database: Database, link: PaperLink, clock: Clock) -> None:
+        super().__init__(database, "home", clock)
+        self.before: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.after: dict[str, Callable[[], None]] = {}
+        self.then: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.troubles: list[str] = []
+        self.done = 0
+        self._link = link
+
+    def more_than(self, done: int) -> bool:
+        """Whether anything was done since so much was."""
+        return self.done > done
+
+    async def _do(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        if name in self.troubles:
+            self.troubles.remove(name)
+            raise StoreFull
+        if name in self.before:
+            await self.before.pop(name)()
+        done = await work()
+        if name in self.then:
+            await self.then.pop(name)()
+        if name in self.after and done != []:
+            self.after.pop(name)()
+        self.done += 1
+        self._link.tell()
+        return done
+
+    async def list_waiting(self, *args: Any) -> Any:
+        return await self._do("waiting", lambda: Journal.list_waiting(self, *args))
+
+    async def list_waiting_in_topic(self, *args: Any) -> Any:
+        return await self._do("waiting_in", lambda: Journal.list_waiting_in_topic(self, *args))
+
+    async def mark_published(self, *args: Any) -> Any:
+        return await self._do("published", lambda: Journal.mark_published(self, *args))
+
+    async def set_aside(self, *args: Any) -> Any:
+        return await self._do("set_aside", lambda: Journal.set_aside(self, *args))
+
+    async def drop_topic(self, *args: Any) -> Any:
+        return await self._do("drop_topic", lambda: Journal.drop_topic(self, *args))
+
+
+class Works:
+    """A pump at work between a real journal and a broker on paper."""
+
+    def __init__(self, database: Database) -> None:
+        self.link = PaperLink()
+        self.clock = Clock(now_ms())
+        self.journal = Watched(database, self.link, self.clock)
+        self.dropped: list[tuple[str, int]] = []
+        self.outlet = InflightWindow(self.link)
+        self.pump = Publisher(self.journal, self.outlet, lambda *told: self.dropped.append(told))
+        self._number = 0
+
+    def connect(self, **more: Any) -> None:
+        self.link.connect(**more)
+        self.pump.on_connected()
+
+    def hang_up(self) -> None:
+        self.link.hang_up()
+        self.pump.on_disconnected()
+
+    async def publish(self, *topics: str, payload: bytes | None = None, **more: Any) -> None:
+        """Commit one row for each topic, numbered in their order."""
+        rows = []
+        for topic in topics:
+            self._number += 1
+            body = f"{self._number}".encode() if payload is None else payload
+            values = {"sort": "result", "content_type": "application/json", **more}
+            rows.append(NewPublication(topic=topic, payload=body, **values))
+        await self.journal.enqueue(rows)
+        self.pump.wake()
+
+    async def message(self, key: str, text: str) -> None:
+        """Commit a message from WeChat."""
+        await self.journal.record([message(key, text=text)], NO_CHANGES, Cursor(key), "login")
+        self.pump.wake()
+
+    async def until(self, holds: Callable[[], Awaitable[Any]]) -> Any:
+        """What the journal says at last; asked again whenever something was done to it."""
+        while True:
+            seen = self.journal.done
+            if found := await holds():
+                return found
+            await self.link.until(partial(self.journal.more_than, seen))
+
+    async def all_settled(self) -> None:
+        """Until nothing waits in the journal."""
+
+        async def nothing_waits() -> bool:
+            return not await Journal.list_waiting(self.journal, 0, 1)
+
+        await self.until(nothing_waits)
+
+    async def one_aside(self) -> tuple[OutboxRow, str]:
+        """The one row that was set aside, and why."""
+        ((row, why),) = await self.until(self.journal.list_set_aside)
+        return row, why
+
+    async def numbers(self, count: int) -> list[int]:
+        """The numbers of what was published, once there is so much."""
+        return [int(one.payload) for one in await self.link.came(count)]
+
+    async def held(self, key: str, user: str) -> None:
+        """Commit a message that is held."""
+        text = message(key, user=user)
+        picture = replace(text, held=True, kind="image", body={**text.body, "image": {"state": "pending"}})
+        await self.journal.record([picture], NO_CHANGES, Cursor(key), "login")
+        self.pump.wake()
+
+    async def said(self, *keys: str, user: str) -> None:
+        """Commit messages from WeChat in one chat."""
+        rows = [message(key, user=user) for key in keys]
+        await self.journal.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
+        self.pump.wake()
+
+    async def release(self, key: str, user: str, **patch: Any) -> None:
+        self.pump.start_release(f"wx/in/{user}")
+        row = await self.journal.release_message(key, patch)
+        assert row is not None
+        self.pump.finish_release(f"wx/in/{user}", row)
+
+    async def ids(self, count: int) -> list[str]:
+        """The ids of the messages that were published, once there are so many."""
+        return [json.loads(one.payload)["id"].removeprefix("id-") for one in await self.link.came(count)]
+
+
+@asynccontextmanager
+async def working(folder: Path) -> AsyncIterator[Works]:
+    database = await Database.open(folder / "wx2mqtt.db")
+    works = Works(database)
+    await works.journal.open()
+    running = asyncio.create_task(works.pump.run())
+    try:
+        yield works
+        assert not running.done(), running.exception()
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await database.close()
+
+
+@pytest.fixture
+async def works(tmp_path: Path) -> AsyncIterator[Works]:
+    async with working(tmp_path) as works:
+        yield works
+
+
+def on(sent: list[Sent], topic: str) -> list[int]:
+    return [int(one.payload) for one in sent if one.topic == topic]
+
+
+def first_of(numbers: list[int]) -> list[int]:
+    return list(dict.fromkeys(numbers))
+
+
+async def test_what_is_committed_goes_out_in_its_order_and_is_settled(works: Works):
+    works.connect()
+    await works.publish("a", "b", "a", "c", "a")
+    assert await works.numbers(5) == [1, 2, 3, 4, 5]
+    works.link.take(*reversed(works.link.sent))
+    await works.all_settled()
+    assert works.pump.published_count == 5
+    assert len(works.link.sent) == 5
+
+
+async def test_a_publication_goes_out_with_all_that_belongs_to_it(works: Works):
+    works.connect()
+    await works.publish("t", payload=b"{}", correlation=b"\0c", expiry=60, content_type="text/plain")
+    (sent,) = await works.link.came(1)
+    publication = sent.publication
+    assert (publication.topic, publication.payload, publication.retain) == ("t", b"{}", False)
+    assert (publication.correlation, publication.expiry) == (b"\0c", 60)
+    assert publication.content_type == "text/plain"
+
+
+async def test_nothing_goes_out_before_there_is_a_connection(works: Works):
+    await works.publish("a")
+    works.connect()
+    assert await works.numbers(1) == [1]
+
+
+async def test_never_more_is_open_than_the_broker_allows(works: Works):
+    works.connect(receive_maximum=3)
+    await works.publish(*["a"] * 30)
+    for count in range(3, 31):
+        await works.link.came(count)
+        works.link.take(works.link.open[0])
+    assert works.link.most_open == 3
+    works.link.take()
+    await works.all_settled()
+    assert on(works.link.sent, "a") == list(range(1, 31))
+
+
+async def test_never_more_is_open_or_unsettled_than_the_window(works: Works):
+    """What the broker has and the journal does not know comes again after a crash: at most a window of it."""
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        held.set()
+        await let_go.wait()
+
+    works.journal.before["published"] = hold
+    works.link.takes = True
+    works.connect()
+    await works.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
+    async with asyncio.timeout(10):
+        await held.wait()
+    await works.link.came(MAX_UNACKED_PUBLISHES)
+    await works.journal.stats()
+    assert len(works.link.sent) == MAX_UNACKED_PUBLISHES
+    let_go.set()
+    await works.all_settled()
+    assert on(works.link.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
+
+
+async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in_order(works: Works):
+    works.connect()
+    await works.publish("a", "b", "a", "b", "a")
+    await works.link.came(5)
+    works.link.take(works.link.sent[0], works.link.sent[3])
+    works.hang_up()
+    works.link.takes = True
+    works.connect()
+    await works.all_settled()
+    assert on(works.link.sent[5:], "a") == [3, 5]
+    assert on(works.link.sent[5:], "b") == [2]
+    assert works.pump.published_count == 5
+
+
+async def test_what_is_settled_while_a_new_connection_begins_is_not_published_again(
+    works: Works, monkeypatch
+):
+    monkeypatch.setattr(pump_module, "REFUSAL_DISCONNECT_SECONDS", 0.0)
+    let_go = asyncio.Event()
+
+    async def hold() -> None:
+        await let_go.wait()
+
+    works.journal.before["published"] = hold
+    works.connect()
+    await works.publish("a", "b")
+    first, second = await works.link.came(2)
+    works.link.refuse(first)
+    works.link.take(second)
+    works.hang_up()
+    works.connect(receive_maximum=1)
+    await works.link.came(3)  # both were read, and the second one waits for room
+    let_go.set()
+    settled = works.journal.done
+    await works.link.until(lambda: works.journal.done > settled)
+    works.link.takes = True
+    works.link.take()
+    await works.all_settled()
+    assert works.link.topics == ["a", "b", "a"]
+
+
+async def test_a_refused_topic_waits_and_the_others_go_on(works: Works):
+    works.connect()
+    await works.publish("a", "b")
+    first, second = await works.link.came(2)
+    works.link.refuse(first)
+    works.link.take(second)
+    await works.publish("a", "b", "a", "b")
+    assert await works.numbers(4) == [1, 2, 4, 6]
+    assert works.pump.refused_topics == ("a",)
+    works.link.take()
+    await works.journal.drop_topic("a", "for the test")
+    await works.all_settled()
+    assert works.dropped == []
+
+
+async def test_a_topic_that_is_taken_again_catches_up_in_order(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.02)
+    works.connect()
+    await works.publish(*["a", "b"] * 3)
+    sent = list(await works.link.came(6))
+    works.link.refuse(*sent[0::2])
+    works.link.takes = True
+    works.link.take()
+    await works.publish("b", "a", "b", "a")
+    await works.all_settled()
+    assert on(works.link.sent[6:], "a") == [1, 3, 5, 8, 10]
+    assert on(works.link.sent, "b") == [2, 4, 6, 7, 9]
+    assert works.pump.refused_topics == ()
+
+
+async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    works.connect(receive_maximum=1)
+    await works.publish(*["a"] * 5)
+    for count in range(1, 4):
+        await works.link.came(count)
+        works.link.refuse(works.link.open[0])
+        await works.publish("a")
+    works.link.takes = True
+    await works.link.came(4)
+    works.link.take(*works.link.open)
+    await works.all_settled()
+    assert on(works.link.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
+
+
+async def test_a_reconnect_tries_at_once_what_was_refused_long_before(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSAL_DISCONNECT_SECONDS", 0.0)
+    works.connect()
+    await works.publish("a")
+    await works.link.came(1)
+    works.link.refuse(works.link.sent[0])
+    works.hang_up()
+    works.link.takes = True
+    works.connect()
+    await works.all_settled()
+    assert works.pump.refused_topics == ()
+
+
+async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(works: Works):
+    """As mosquitto does with `max_queued_messages 0`; once the innocent ones were set aside for it."""
+    await works.publish("forbidden", "a", "b", "a")
+    for life in range(4):
+        works.connect()
+        await works.link.until(lambda: works.link.open)
+        first = works.link.open[0]
+        if first.topic != "forbidden":
+            break
+        assert life == 0
+        works.link.refuse(first)
+        works.hang_up()
+    works.link.takes = True
+    works.link.take()
+    await works.link.until(lambda: works.link.topics[-3:] == ["a", "b", "a"] and not works.link.open)
+    assert works.link.topics.count("forbidden") == 1
+    assert works.pump.refused_topics == ("forbidden",)
+    assert works.pump.set_aside_count == 0
+
+
+async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_passed_over(works: Works):
+    works.connect()
+    await works.publish("a")
+    await works.link.came(1)
+    works.link.refuse(works.link.sent[0])
+    await works.publish("b")
+    await works.link.came(2)
+    works.journal.after["waiting"] = lambda: works.pump._retry_topic("a")  # the read passed over `a`
+    works.link.takes = True
+    await works.publish("a", "b", "a")
+    works.link.take()
+    await works.all_settled()
+    assert on(works.link.sent[2:], "a") == [1, 3, 5]
+
+
+@pytest.mark.parametrize("statement", ["waiting", "waiting_in"])
+async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
+    works: Works, statement: str, monkeypatch
+):
+    monkeypatch.setattr(pump_module, "REFUSAL_DISCONNECT_SECONDS", 0.0)
+    begun = asyncio.Event()
+
+    def anew() -> None:
+        works.hang_up()
+        works.link.takes = True
+        works.connect()
+        begun.set()
+
+    works.connect(receive_maximum=2)
+    await works.publish("a", "b", "a", "a")
+    first, second = await works.link.came(2)
+    works.link.refuse(first)
+    works.journal.after[statement] = anew
+    if statement == "waiting_in":
+        works.pump._retry_topic("a")
+    works.link.take(second)
+    await works.publish("b")
+    await works.all_settled()
+    assert begun.is_set()
+    assert first_of(on(works.link.sent, "a")) == [1, 3, 4]
+
+
+async def test_a_store_that_fails_delays_and_passes_nothing_over(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    works.journal.troubles += ["waiting", "waiting_in", "published"]
+    works.connect()
+    await works.publish("a", "a", "b")
+    sent = list(await works.link.came(3))
+    works.link.takes = True
+    works.link.refuse(*sent[:2])
+    works.link.take()
+    await works.all_settled()
+    assert on(works.link.sent[3:], "a") == [1, 2]
+    assert on(works.link.sent, "b") == [3]
+    assert works.journal.troubles == []
+
+
+async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(works: Works):
+    await works.publish("a", "b")
+    works.journal.troubles += ["waiting", "waiting"]
+    works.link.takes = True
+    works.connect()
+    await works.all_settled()
+    assert works.link.topics == ["a", "b"]
+
+
+@pytest.mark.parametrize("limit", [700, None], ids=["a limit that is said", "a limit that is not said"])
+async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(works: Works, limit: int | None):
+    works.connect(packet_limit=limit)
+    await works.message("1", "长" * 3000)
+    await works.message("2", "short")
+    large, small = await works.link.came(2)
+    for _ in range(10):
+        works.link.refuse(large, too_large=True)
+        await works.link.until(lambda: len(works.link.open) == 2)
+        large = works.link.open[-1]
+        if len(large.payload) <= 700:
+            break
+    body = json.loads(large.payload)
+    whole = json.loads(works.link.sent[0].payload)
+    assert len(large.payload) <= 700
+    assert body["truncated"] is True
+    assert whole["text"].startswith(body["text"])
+    assert len(body["text"]) > 50
+    assert (body["id"], body["seq"], body["user"]) == (whole["id"], whole["seq"], whole["user"])
+    works.link.take(large, small)
+    await works.all_settled()
+
+
+async def test_what_was_cut_is_cut_anew_for_the_next_connection(works: Works):
+    await works.message("1", "x" * 3000)
+    for count in (1, 3):
+        works.connect(packet_limit=1000)
+        await works.link.came(count)
+        works.link.refuse(works.link.open[0], too_large=True)
+        await works.link.came(count + 1)
+        works.hang_up()
+    assert works.pump.set_aside_count == 0
+    works.link.takes = True
+    works.connect()
+    await works.all_settled()
+    assert len(works.link.sent[-1].payload) == len(works.link.sent[0].payload)
+
+
+async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_aside(works: Works):
+    works.connect(packet_limit=700)
+    await works.message("1", "x" * 3000)
+    await works.link.came(1)
+    while not works.pump.set_aside_count:
+        works.link.refuse(works.link.open[0], too_large=True)
+        assert len(works.link.sent) < 20
+    row, why = await works.one_aside()
+    assert why == "larger than the broker takes"
+    assert row.user == "wife"
+
+
+@pytest.mark.parametrize("sort", ["result", "response", "event"])
+async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(works: Works, sort: str):
+    works.connect(packet_limit=1000)
+    await works.publish("a", payload=b"x" * 2000, sort=sort)
+    await works.publish("a")
+    large, small = await works.link.came(2)
+    works.link.refuse(large, too_large=True)
+    works.link.take(small)
+    await works.all_settled()
+    row, why = await works.one_aside()
+    assert (row.topic, why) == ("a", "larger than the broker takes")
+    assert works.pump.set_aside_count == 1
+    assert works.pump.refused_topics == ()
+
+
+async def test_what_was_set_aside_and_is_brought_back_is_published(works: Works):
+    works.connect()
+    await works.publish("a", payload=b"1" * 2000)
+    works.link.refuse(*await works.link.came(1), too_large=True)
+    row, _ = await works.one_aside()
+    assert await works.journal.requeue_set_aside([row.id]) == 1
+    works.pump.on_connected()
+    await works.link.came(2)
+    works.link.take()
+    await works.all_settled()
+
+
+async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_and_the_others_go(
+    works: Works,
+):
+    await works.publish("a", "poison", "a", "a")
+
+    async def serve() -> bool:
+        """A broker that dies of the poison; true when all is well."""
+        works.connect()
+        seen = len(works.link.sent)
+        while True:
+            await works.link.until(lambda: works.link.open)
+            one = works.link.open[0]
+            if one.topic == "poison":
+                works.hang_up()
+                return False
+            works.link.take(one)
+            if len(on(works.link.sent[seen:], "a")) and int(one.payload) == 4:
+                return True
+
+    for _ in range(MAX_HEAD_DISCONNECTS):
+        assert not await serve()
+    assert await serve()
+    await works.all_settled()
+    row, why = await works.one_aside()
+    assert (row.topic, why) == ("poison", "the broker hung up on it three times in a row")
+    assert first_of(on(works.link.sent, "a")) == [1, 3, 4]
+    assert works.pump.set_aside_count == 1
+
+
+async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(works: Works):
+    """With MQTT 3.1.1 a broker cannot say that a message is too large; once it was set aside for that."""
+    shown: dict[str, Json] = {"state": "ready", "sha256": "c1f0", "data": "QUJD" * 1000}
+    picture = message("1", text="[图片]")
+    picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
+    await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
+    works.pump.wake()
+    for count in range(1, MAX_HEAD_DISCONNECTS + 1):
+        works.connect()
+        await works.link.came(count)
+        works.hang_up()
+    works.connect()
+    (*_, whole, bare) = await works.link.came(MAX_HEAD_DISCONNECTS + 1)
+    body = json.loads(whole.payload)
+    assert json.loads(bare.payload) == {
+        **body,
+        "image": {"state": "ready", "sha256": "c1f0"},
+        "truncated": True,
+    }
+    works.link.take()
+    await works.all_settled()
+    assert works.pump.set_aside_count == 0
+
+
+async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_set_aside(works: Works):
+    picture = message("1", text="[图片]")
+    shown: dict[str, Json] = {"state": "ready", "data": "QUJD"}
+    picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
+    await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
+    works.pump.wake()
+    for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
+        works.connect()
+        await works.link.came(count)
+        works.hang_up()
+    row, why = await works.one_aside()
+    assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it three times in a row")
+
+
+async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_one_is_taken_for_it(
+    works: Works,
+):
+    """A broker that hangs up on the second one takes the PUBACK of the first down with it."""
+    await works.publish("a", "poison", "b")
+    for _ in range(5):
+        works.connect()
+        await works.link.until(lambda: works.link.open)
+        if len(works.link.open) == 1 and works.link.open[0].topic == "a":
+            works.link.take()
+            await works.link.until(lambda: works.link.open)
+        if works.link.open[0].topic == "b":
+            break
+        works.hang_up()
+        await works.journal.stats()
+    works.link.take()
+    await works.all_settled()
+    row, _ = await works.one_aside()
+    assert row.topic == "poison"
+
+
+async def test_disconnects_with_progress_between_set_nothing_aside(works: Works):
+    await works.publish(*["a"] * 12)
+    for _ in range(10):
+        works.connect()
+        await works.link.until(lambda: works.link.open)
+        works.link.take(works.link.open[0])
+        await works.link.until(lambda: works.link.open)
+        works.hang_up()
+    works.link.takes = True
+    works.connect()
+    await works.all_settled()
+    assert works.pump.set_aside_count == 0
+    assert first_of(on(works.link.sent, "a")) == list(range(1, 13))
+
+
+async def test_connections_that_cannot_be_made_set_nothing_aside(works: Works):
+    await works.publish("a")
+    works.connect()
+    await works.link.came(1)
+    works.hang_up()
+    for _ in range(10):
+        works.pump.on_disconnected()
+    works.link.takes = True
+    works.connect()
+    await works.all_settled()
+    assert works.pump.set_aside_count == 0
+
+
+async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_told(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    await works.publish("a", "a")
+    works.connect()
+    sent = list(await works.link.came(2))
+    works.link.refuse(*sent)
+    later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
+    monkeypatch.setattr(pump_module, "monotonic", lambda: later)
+    await works.publish("b", "a")
+    await works.link.until(lambda: len(works.link.open) > 1)
+    for one in list(works.link.open):
+        works.link.refuse(one) if one.topic == "a" else works.link.take(one)
+    await works.link.until(lambda: works.dropped)
+    works.link.takes = True
+    works.link.take()
+    await works.all_settled()
+    assert works.dropped == [("a", 3)]
+    assert (await works.journal.stats()).dropped == 3
+
+
+async def test_a_topic_that_was_taken_between_begins_its_week_anew(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    await works.publish("a", "a")
+    works.connect()
+    sent = list(await works.link.came(2))
+    works.link.refuse(sent[0])
+    works.link.take(sent[1])
+    later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
+    monkeypatch.setattr(pump_module, "monotonic", lambda: later)
+    works.link.refuse((await works.link.came(3))[2])
+    await works.link.came(4)
+    works.link.take()
+    await works.all_settled()
+    assert not works.dropped
+
+
+async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is_not_dropped(works: Works):
+    works.clock.now -= 100 * WEEK
+    await works.publish("a", "a")
+    works.connect()
+    await works.link.came(2)
+    works.link.refuse(works.link.sent[0])
+    assert works.pump.refused_topics == ("a",)
+    assert len(await works.journal.list_waiting(0, 10)) == 2
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_is_lost(
+    works: Works, monkeypatch, seed: int
+):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.002)
+    dice = random.Random(seed)
+    window = dice.choice([1, 3, 100])
+    committed: dict[str, list[int]] = defaultdict(list)
+    number = 0
+    for _ in range(150):
+        match dice.choice(["publish", "take", "take", "refuse", "flap", "breathe"]):
+            case "publish":
+                topics = [dice.choice("abc") for _ in range(dice.randint(1, 6))]
+                for topic in topics:
+                    number += 1
+                    committed[topic].append(number)
+                await works.publish(*topics)
+            case "take" if works.link.open:
+                works.link.take(dice.choice(works.link.open))
+            case "refuse" if works.link.open:
+                works.link.refuse(dice.choice(works.link.open))
+            case "flap" if dice.random() < 0.3:
+                if works.link.connection is not None:
+                    works.hang_up()
+                else:
+                    works.connect(receive_maximum=window)
+            case _:
+                await works.journal.stats()
+    works.hang_up()
+    works.link.takes = True
+    works.connect(receive_maximum=window)
+    await works.all_settled()
+    assert works.link.most_open <= window
+    aside = {int(row.payload) for row, _ in await works.journal.list_set_aside()}
+    for topic, numbers in committed.items():
+        sent = on(works.link.sent, topic)
+        assert first_of(sent) == [one for one in numbers if one in sent]
+        assert set(sent) | aside == set(numbers) | aside
+
+
+async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(works: Works):
+    works.link.connect(receive_maximum=1)
+    works.outlet.publish_first(Publication(topic="wx/last", payload=b"0", retain=True), lambda _: None)
+    works.pump.on_connected()
+    await works.publish("a")
+    await works.journal.stats()
+    await works.link.came(1)
+    works.link.take()
+    assert await works.numbers(2) == [0, 1]
+
+
+async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_message(works: Works):
+    await works.publish("a", "b")
+    for _ in range(10):
+        works.link.connect()
+        works.outlet.publish_first(Publication(topic="wx/contacts", payload=b"", retain=True), lambda _: None)
+        works.pump.on_connected()
+        await works.link.until(lambda: works.link.open)
+        works.hang_up()
+    assert works.pump.set_aside_count == 0
+
+
+# messages that wait for their bytes
+
+
+async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(works: Works):
+    works.connect()
+    works.link.takes = True
+    await works.said("1", user="wife")
+    await works.held("2", "wife")
+    await works.said("3", "4", user="wife")
+    await works.said("5", user="mom")
+    assert await works.ids(2) == ["1", "5"]
+    await works.release("2", "wife", state="ready")
+    assert await works.ids(5) == ["1", "5", "2", "3", "4"]
+    await works.said("6", user="wife")
+    assert await works.ids(6) == ["1", "5", "2", "3", "4", "6"]
+    await works.all_settled()
+    assert len(works.link.sent) == 6
+
+
+async def test_what_is_known_by_then_stands_in_the_message(works: Works):
+    works.connect()
+    await works.held("1", "wife")
+    await works.release("1", "wife", state="ready", data="QUJD")
+    (sent,) = await works.link.came(1)
+    assert json.loads(sent.payload)["image"] == {"state": "ready", "data": "QUJD"}
+
+
+async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(works: Works):
+    works.connect()
+    works.link.takes = True
+    for held, said in (("1", "2"), ("3", "4"), ("5", "6")):
+        await works.held(held, "wife")
+        await works.said(said, user="wife")
+    await works.said("x", user="mom")
+    assert await works.ids(1) == ["x"]
+    await works.release("1", "wife")
+    assert await works.ids(3) == ["x", "1", "2"]
+    await works.release("5", "wife")
+    await works.said("y", user="mom")
+    assert await works.ids(4) == ["x", "1", "2", "y"]
+    await works.release("3", "wife")
+    assert await works.ids(8) == ["x", "1", "2", "y", "3", "4", "5", "6"]
+    await works.all_settled()
+    assert len(works.link.sent) == 8
+
+
+async def test_what_is_held_stays_so_over_a_reconnect(works: Works):
+    works.connect()
+    await works.held("1", "wife")
+    await works.said("2", user="wife")
+    await works.said("3", user="mom")
+    assert await works.ids(1) == ["3"]
+    works.hang_up()
+    works.link.takes = True
+    works.connect()
+    assert await works.ids(2) == ["3", "3"]
+    await works.release("1", "wife")
+    assert (await works.ids(4))[2:] == ["1", "2"]
+
+
+async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order(works: Works):
+    await works.held("1", "wife")
+    await works.said("2", user="wife")
+    await works.release("1", "wife")
+    works.link.takes = True
+    works.connect()
+    assert await works.ids(2) == ["1", "2"]
+
+
+async def test_what_is_read_while_a_message_is_released_is_not_left_out(works: Works):
+    """It was still held for the read, and is not any more when the read returns."""
+    await works.held("1", "wife")
+    await works.said("2", user="wife")
+    await works.said("3", user="mom")
+    works.journal.then["waiting"] = lambda: works.release("1", "wife")
+    works.link.takes = True
+    works.connect()
+    ids = await works.ids(3)
+    assert [one for one in ids if one != "3"] == ["1", "2"]
+    await works.all_settled()
+    assert len(works.link.sent) == 3
+
+
+async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(works: Works):
+    works.connect()
+    works.link.takes = True
+    await works.held("1", "wife")
+    await works.held("2", "wife")
+    await works.said("3", user="wife")
+    works.pump.start_release("wx/in/wife")
+    works.pump.start_release("wx/in/wife")
+    second = await works.journal.release_message("2", {})
+    works.pump.finish_release("wx/in/wife", second)
+    first = await works.journal.release_message("1", {})
+    await works.said("4", user="wife")
+    await works.said("5", user="mom")
+    assert await works.ids(1) == ["5"]
+    works.pump.finish_release("wx/in/wife", first)
+    assert await works.ids(5) == ["5", "1", "2", "3", "4"]
+    await works.all_settled()
+
+
+async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(works: Works):
+    works.connect()
+    works.link.takes = True
+    works.pump.start_release("wx/in/wife")
+    await works.said("1", user="wife")
+    await works.said("2", user="mom")
+    assert await works.ids(1) == ["2"]
+    works.pump.finish_release("wx/in/wife", await works.journal.release_message("nobody knows it", {}))
+    assert await works.ids(2) == ["2", "1"]
+
+
+@pytest.mark.parametrize("end", ["reconnect", "refusal"])
+async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Works, monkeypatch, end: str):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.05)
+    works.connect()
+    await works.said("1", user="wife")
+    await works.held("2", "wife")
+    await works.said("3", user="wife")
+    (first,) = await works.link.came(1)
+    works.pump.start_release("wx/in/wife")
+    if end == "reconnect":
+        works.hang_up()
+        works.connect()
+    else:
+        works.link.refuse(first)
+        await works.link.until(lambda: works.pump.refused_topics)
+        async with asyncio.timeout(5):
+            while works.pump.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
+                await asyncio.sleep(0.01)
+    works.link.takes = True
+    works.pump.finish_release("wx/in/wife", await works.journal.release_message("2", {}))
+    assert await works.ids(4) == ["1", "1", "2", "3"]
+
+
+async def test_a_refused_chat_stays_refused_when_its_message_is_released(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.05)
+    works.connect()
+    await works.said("1", user="wife")
+    await works.held("2", "wife")
+    await works.said("3", user="wife")
+    (refused,) = await works.link.came(1)
+    works.link.refuse(refused)
+    await works.release("2", "wife")
+    works.link.takes = True
+    assert await works.ids(4) == ["1", "1", "2", "3"]
+
+
+async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order(works: Works):
+    dice = random.Random(7)
+    works.connect()
+    works.link.takes = True
+    order: dict[str, list[str]] = defaultdict(list)
+    held: list[tuple[str, str]] = []
+    for number in range(300):
+        user, key = dice.choice(["wife", "mom", "bob"]), f"{number}"
+        order[user].append(key)
+        if dice.random() < 0.4:
+            await works.held(key, user)
+            held.append((key, user))
+        else:
+            await works.said(key, user=user)
+        while held and dice.random() < 0.45:
+            await works.release(*held.pop(dice.randrange(len(held))))
+    dice.shuffle(held)
+    await asyncio.gather(*(works.release(*one) for one in held))
+    await works.link.came(300)
+    await works.all_settled()
+    for user, keys in order.items():
+        came = [one for one in works.link.sent if one.topic == f"wx/in/{user}"]
+        assert [json.loads(one.payload)["id"] for one in came] == [f"id-{key}" for key in keys]

@@ -1,0 +1,117 @@
+"""`window/<user>`: told when it changes, never twice the same, and only where there are windows."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.bridge.outgoing import CAPABILITIES
+from tests.unit.bridge.phone import Phone
+from wx2mqtt.bridge.reply_window import ReplyWindowTopics
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Handle, LoginState, ReplyWindow
+from wx2mqtt.mqtt.topics import Topics
+
+OPEN = ReplyWindow(open=True, until=now_ms() + 10**7, remaining=9)
+
+
+class Desk:
+    """What stands around: a gateway with a window for everybody, and what was said."""
+
+    capabilities = replace(CAPABILITIES, has_reply_window=True)
+
+    def __init__(self) -> None:
+        self.phone = Phone()
+        self.phone.friend("wife", "wife")
+        self.phone.log_in()
+        self.state = LoginState.ONLINE
+        self.now = OPEN
+        self.said: list[tuple[str, bytes]] = []
+        self.told = asyncio.Event()
+        self.windows = ReplyWindowTopics(
+            account="home",
+            topics=Topics("wx"),
+            backend=self,  # type: ignore[arg-type]
+            registry=self.phone.identity,
+            retained=self,  # type: ignore[arg-type]
+            state=lambda: self.state,
+            told=self.told.set,
+        )
+
+    def reply_window(self, _handle: Handle) -> ReplyWindow:
+        return self.now
+
+    def set(self, topic: str, payload: bytes, _content_type: str) -> None:
+        self.said.append((topic, payload))
+
+    def bodies(self) -> list[dict[str, Any]]:
+        return [json.loads(payload) for topic, payload in self.said if topic == "wx/window/wife"]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+async def test_it_is_told_once_until_it_changes(desk: Desk):
+    desk.windows.publish_changes()
+    desk.windows.publish_changes()
+    desk.now = ReplyWindow(open=False, remaining=0, reason="quota_used")
+    desk.windows.publish_changes()
+    first, second = desk.bodies()
+    assert (first["open"], first["left"], first["why"], first["user"]) == (True, 9, "", "wife")
+    assert (second["open"], second["left"], second["why"]) == (False, 0, "quota_used")
+    assert "until" not in second
+
+
+async def test_while_nobody_is_logged_in_nothing_is_taken(desk: Desk):
+    desk.windows.publish_changes()
+    desk.state = LoginState.WAITING_FOR_SCAN
+    desk.windows.publish_changes()
+    assert desk.bodies()[-1]["why"] == "logged_out"
+    assert "left" not in desk.bodies()[-1]
+
+
+async def test_at_the_start_nothing_is_said_before_anything_is_known(desk: Desk):
+    for state in (LoginState.STARTING, LoginState.INTERRUPTED, LoginState.STOPPED):
+        desk.state = state
+        desk.windows.publish_changes()
+    assert not desk.said
+
+
+async def test_an_interruption_changes_nothing(desk: Desk):
+    desk.windows.publish_changes()
+    desk.state = LoginState.INTERRUPTED
+    desk.windows.publish_changes()
+    assert len(desk.bodies()) == 1
+
+
+async def test_it_closes_by_itself_at_its_time(desk: Desk):
+    desk.now = ReplyWindow(open=True, until=now_ms() + 100, remaining=9)
+    running = asyncio.create_task(desk.windows.run())
+    desk.windows.refresh()
+    try:
+        await asyncio.wait_for(desk.told.wait(), 5)
+        desk.told.clear()
+        desk.now = ReplyWindow(open=False, remaining=0, reason="too_long_ago")  # nobody says so
+        await asyncio.wait_for(desk.told.wait(), 5)
+    finally:
+        running.cancel()
+    assert desk.bodies()[-1]["why"] == "too_long_ago"
+
+
+async def test_the_directory_has_it_too(desk: Desk):
+    desk.windows.publish_changes()
+    (entry,) = [one for one in desk.windows.directory_entries() if one.user == "wife"]
+    assert entry.window["open"] is True
+
+
+async def test_where_a_backend_has_none_there_is_none(desk: Desk):
+    desk.capabilities = CAPABILITIES
+    desk.windows.publish_changes()
+    assert not desk.said
+    assert desk.windows.directory_entries() == desk.phone.identity.directory()

@@ -1,0 +1,137 @@
+"""The loops of one account: the first fault is told, none of them outlives the others.
+
+Which loops have moved in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.hurry import hurry
+from wx2mqtt.bridge.supervisor import TasksStalled, TaskSupervisor, Watchdog
+
+
+async def for_ever():
+    await asyncio.Event().wait()
+
+
+async def at_fault(error):
+    raise error
+
+
+async def in_groups(error):
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(at_fault(error))
+        tasks.create_task(for_ever())
+
+
+def crew(stuck=tuple):
+    return TaskSupervisor(stuck)
+
+
+async def test_the_fault_of_one_is_told_out_of_all_groups_and_the_others_still_run():
+    fault, here = ValueError("ours"), crew()
+    other = here.start(for_ever())
+    here.start(in_groups(fault))
+    assert await here.wait_for_fault() is fault
+    assert not other.done()
+    await here.cancel_all()
+    assert other.cancelled()
+
+
+async def test_one_that_returns_or_is_cancelled_is_no_fault():
+    here = crew()
+    here.start(asyncio.sleep(0))
+    here.start(for_ever()).cancel()
+    here.start(for_ever())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await here.wait_for_fault()
+    await here.cancel_all()
+
+
+def test_loops_that_do_not_move_are_a_fault():
+    async def story():
+        stuck: tuple[str, ...] = ()
+        here = crew(lambda: stuck)
+        here.start(for_ever())
+        asking = asyncio.create_task(here.wait_for_fault())
+        await asyncio.sleep(60)
+        assert not asking.done()
+        stuck = ("receive:home",)
+        fault = await asking
+        assert isinstance(fault, TasksStalled)
+        assert str(fault) == "receive:home"
+        await here.cancel_all()
+
+    hurry(story())
+
+
+async def test_the_end_waits_for_who_takes_its_time_and_hides_no_cancelling_of_its_own():
+    ended = False
+
+    async def slow():
+        nonlocal ended
+        try:
+            await for_ever()
+        finally:
+            await asyncio.sleep(0.01)
+            ended = True
+
+    here = crew()
+    here.start(slow())
+    await asyncio.sleep(0)
+    await here.cancel_all()
+    assert ended
+    await here.cancel_all()
+
+
+def test_a_loop_is_stuck_when_its_own_deadline_has_passed_and_well_when_it_moves_again():
+    now = 0.0
+    pulse = Watchdog(lambda: now)
+    pulse.heartbeat("receive", 10)
+    pulse.heartbeat("store", 60)
+    now = 10.0
+    assert pulse.overdue() == ()
+    now = 10.1
+    assert pulse.overdue() == ("receive",)
+    pulse.heartbeat("receive", 10)
+    assert pulse.overdue() == ()
+    now = 100.0
+    assert pulse.overdue() == ("receive", "store")
+
+
+def test_who_rests_owes_nothing():
+    now = 0.0
+    pulse = Watchdog(lambda: now)
+    pulse.heartbeat("receive", 10)
+    pulse.idle("receive")
+    pulse.idle("receive")
+    now = 1000.0
+    assert pulse.overdue() == ()
+
+
+def test_a_loop_that_knows_itself_is_asked():
+    now, due = 0.0, 5.0
+    pulse = Watchdog(lambda: now)
+    pulse.watch("broker", lambda: due)
+    now = 5.1
+    assert pulse.overdue() == ("broker",)
+    due = 20.0
+    assert pulse.overdue() == ()
+
+
+def test_the_loops_of_one_account_are_asked_for_and_forgotten_alone():
+    now = 0.0
+    pulse = Watchdog(lambda: now)
+    pulse.heartbeat("receive:home", 10)
+    pulse.heartbeat("receive:home_2", 10)
+    pulse.watch("broker:home", lambda: 5.0)
+    now = 100.0
+    assert pulse.overdue("home") == ("receive:home", "broker:home")
+    assert pulse.overdue("home_2") == ("receive:home_2",)
+    pulse.remove("home")
+    assert pulse.overdue("home") == ()
+    assert pulse.overdue() == ("receive:home_2",)

@@ -1,0 +1,93 @@
+"""Long texts in parts: nothing is lost, and the borders are where a reader would pause."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.bridge.text_split import split_text
+
+SIGNS = st.sampled_from(
+    [
+        *"ab 家中。!?,. \n\t",
+        "\n\n",
+        "e\u0301",
+        "👨\u200d👩\u200d👧",
+        "👍🏽",
+        "🇨🇳",
+        "https://example.org/a?b=c ",
+        "word ",
+    ]
+)
+TEXTS = st.lists(SIGNS, min_size=1, max_size=200).map("".join).filter(lambda text: bool(text.strip()))
+
+
+def bare(text: str) -> str:
+    return re.sub(r"\s+", "", text)
+
+
+@given(TEXTS, st.integers(min_value=20, max_value=60))
+def test_nothing_but_white_space_between_two_parts_is_lost_and_none_is_too_long_or_blank(text, limit):
+    parts = split_text(text, limit)
+    assert bare("".join(parts)) == bare(text)
+    assert all(len(part) <= limit and part.strip() for part in parts)
+    place = 0
+    for part in parts:
+        found = text.index(part, place)
+        assert not text[place:found].strip()
+        place = found + len(part)
+
+
+@given(TEXTS, st.integers(min_value=20, max_value=60))
+def test_no_part_begins_within_a_sign(text, limit):
+    for part in split_text(text, limit)[1:]:
+        assert unicodedata.category(part[0]) not in {"Mn", "Me", "Mc"}
+        assert part[0] not in "\u200d\U0001f3fd"
+
+
+@given(st.integers(min_value=1, max_value=90), st.integers(min_value=5, max_value=20))
+def test_a_flag_is_never_cut_in_two(count, limit):
+    for part in split_text("🇨🇳" * count, limit):
+        assert len(part) % 2 == 0
+
+
+@given(TEXTS)
+def test_it_is_the_same_each_time(text):
+    assert split_text(text, 30) == split_text(text, 30)
+
+
+def test_what_fits_is_one_part_as_it_was():
+    assert split_text(" x \n", 4) == (" x \n",)
+    assert split_text("x" * 5000, None) == ("x" * 5000,)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "parts"),
+    [
+        (
+            "first paragraph\n\nsecond one\nwith a line. And more",
+            30,
+            ("first paragraph", "second one\nwith a line.", "And more"),
+        ),
+        ("one line here\nanother line there", 20, ("one line here", "another line there")),
+        ("It rang. Somebody came. They left.", 26, ("It rang. Somebody came.", "They left.")),
+        ("门铃响了。有人来了!后来走了", 11, ("门铃响了。有人来了!", "后来走了")),
+        ("他说:“门开了。”然后走了出去", 11, ("他说:“门开了。”", "然后走了出去")),
+        ("several words that are long", 15, ("several words", "that are long")),
+        ("版本是 3.14 的温度传感器已经上线", 9, ("版本是 3.14", "的温度传感器已经上", "线")),
+        ("中文句子hello", 7, ("中文句子", "hello")),
+        ("see https://example.org/long/path", 30, ("see", "https://example.org/long/path")),
+        ("a" * 25, 10, ("a" * 10, "a" * 10, "a" * 5)),
+        ("first\n    indented line", 20, ("first\n    indented", "line")),
+    ],
+)
+def test_parts_end_where_a_reader_would_pause(text, limit, parts):
+    assert split_text(text, limit) == parts
+
+
+def test_a_long_text_is_split_in_a_moment():
+    assert len(split_text("门铃响了。" * 40_000, 2000)) == 100

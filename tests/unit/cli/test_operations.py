@@ -1,0 +1,48 @@
+"""Which error leads to which exit code."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.cli.operations import exit_code
+from wx2mqtt.demo.environment import DemoPortInUse
+from wx2mqtt.errors import (
+    LoginRefused,
+    Problem,
+    SettingsError,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreTooNew,
+    Wx2MqttError,
+)
+from wx2mqtt.mqtt.embedded import PortInUse
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError((Problem("a.yaml", 3, "key", "is wrong"),)), 78),
+        (StoreTooNew(), 78),
+        (StoreError(), 75),
+        (StoreFull(), 75),
+        (StoreLocked(), 75),
+        (PortInUse("127.0.0.1", 1883), 75),
+        (DemoPortInUse(1883, "--mqtt-port"), 75),
+        (LoginRefused(), 1),
+        (Wx2MqttError("something"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_each_error_has_its_exit_code_and_one_sentence(error, code):
+    said: list[str] = []
+    assert exit_code(error, said.append) == code
+    assert said == [str(error)]
+    assert said[0]
+
+
+def test_every_problem_of_a_file_is_a_line():
+    said: list[str] = []
+    problems = tuple(Problem("a.yaml", line, "key", "is wrong") for line in (1, 2, 0))
+    exit_code(SettingsError(problems), said.append)
+    assert said == ["a.yaml:1: key: is wrong", "a.yaml:2: key: is wrong", "a.yaml: key: is wrong"]

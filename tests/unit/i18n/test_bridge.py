@@ -1,0 +1,105 @@
+"""The sentences for people: each in both languages, saying the same, and one for every code that is made."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import wx2mqtt
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n.bridge import BRIDGE_MESSAGES, bridge_text, rejection_text
+from wx2mqtt.mqtt.payloads import REQUEST_CODES
+
+PACKAGE = Path(wx2mqtt.__file__).parent
+TREES = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") if path.name != "words.py"}
+APART = {path.parent for path in PACKAGE.rglob("*/words.py")} - {PACKAGE}  # these have words of their own
+
+
+def facts(sentence):
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
+
+
+def calls(*names):
+    """Calls of these functions: where, what stands at each place (None unless a text), the keywords."""
+    for path, tree in TREES.items():
+        if APART.intersection(path.parents):
+            continue
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:
+                continue
+            given = [one.value if isinstance(one, ast.Constant) else None for one in node.args]
+            yield f"{path.name}:{node.lineno}", given, {one.arg: one.value for one in node.keywords}
+
+
+def texts():
+    """Every text in the program."""
+    nodes = (node for tree in TREES.values() for node in ast.walk(tree))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+@pytest.mark.parametrize("key", BRIDGE_MESSAGES)
+def test_every_sentence_stands_in_both_languages_with_the_same_facts(key):
+    english, chinese = BRIDGE_MESSAGES[key]
+    assert facts(english) == facts(chinese)
+    assert english.isascii() or "…" in english
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in chinese)
+
+
+def test_the_language_chooses_the_sentence_and_facts_fill_it():
+    assert bridge_text("en", "removed_user", user="wife") == "'wife' is no longer a contact"
+    assert bridge_text("zh", "removed_user", user="老婆") == "“老婆”已不是联系人"
+
+
+@pytest.mark.parametrize("user", ["{user}", "{0}", "%s", "{", "}"])
+def test_what_strangers_chose_is_put_in_as_it_is(user):
+    assert user in bridge_text("en", "removed_user", user=user)
+
+
+def test_what_was_expected_is_said_in_the_language_too():
+    bad = BadCommand("bad_command", "bad_value", key="ttl", expected="a number of seconds above 0")
+    assert rejection_text("en", bad) == "'ttl' must be a number of seconds above 0"
+    assert rejection_text("zh", bad) == "“ttl”必须是大于 0 的秒数"
+
+
+def test_every_refusal_has_a_documented_code_and_a_sentence_with_all_its_facts():
+    found = [(where, *given[:2], named) for where, given, named in calls("BadCommand") if given]
+    assert len(found) > 20
+    for where, code, word, named in found:
+        assert code is None or code in REQUEST_CODES, where
+        assert word is None or word in BRIDGE_MESSAGES, where
+        if word is not None and None not in named:
+            assert facts(BRIDGE_MESSAGES[word][0]) == named.keys() - {"command_id"}, where
+
+
+def test_every_sentence_that_is_said_exists_and_has_all_its_facts():
+    found = [
+        (where, given[1], named)
+        for where, given, named in calls("bridge_text")
+        if len(given) > 1 and given[1]
+    ]
+    assert len(found) > 20
+    for where, word, named in found:
+        assert word in BRIDGE_MESSAGES, where
+        assert facts(BRIDGE_MESSAGES[word][0]) == named.keys(), where
+
+
+def test_what_is_expected_is_said_in_both_languages():
+    expected = {given[1] for _, given, _ in calls("_bad_value")}
+    for _, _, named in calls("BadCommand"):
+        if isinstance(value := named.get("expected"), ast.Constant):
+            expected.add(value.value)
+    assert len(expected) > 5
+    assert expected <= BRIDGE_MESSAGES.keys()
+
+
+def test_no_sentence_is_there_for_nothing():
+    assert BRIDGE_MESSAGES.keys() <= texts()
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_word_without_a_sentence_would_be_noticed(language):
+    with pytest.raises(KeyError):
+        bridge_text(language, "no such word")

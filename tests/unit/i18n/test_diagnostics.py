@@ -1,0 +1,75 @@
+"""The doctor's sentences: both languages, the same facts, one for each thing that is written down."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+import wx2mqtt.diagnostics
+from wx2mqtt.diagnostics.report import CheckStatus
+from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES, diagnostics_text
+
+FOLDER = Path(wx2mqtt.diagnostics.__file__).parent
+TREES = {path.name: ast.parse(path.read_text()) for path in FOLDER.glob("*.py") if path.name != "words.py"}
+CHARTED = {"ok", "warning", "failed", "not_known"}
+
+
+def facts(sentence):
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
+
+
+def texts():
+    nodes = (node for tree in TREES.values() for node in ast.walk(tree))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def charted():
+    """Every row that is written down: where, its check, its words, the names of its facts."""
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr not in CHARTED or len(node.args) < 3:
+                continue
+            given = [one.value if isinstance(one, ast.Constant) else None for one in node.args]
+            yield f"{name}:{node.lineno}", given[0], given[2:], {one.arg for one in node.keywords}
+
+
+@pytest.mark.parametrize("word", DIAGNOSTICS_MESSAGES)
+def test_both_languages_say_the_same_facts(word):
+    english, chinese = DIAGNOSTICS_MESSAGES[word]
+    assert facts(english) == facts(chinese)
+
+
+def test_every_row_has_a_title_and_its_sentences():
+    found = list(charted())
+    assert len(found) > 50
+    for where, check, words, named in found:
+        assert check is None or f"check_{check}" in DIAGNOSTICS_MESSAGES, where
+        for word in words:
+            assert word is None or word in DIAGNOSTICS_MESSAGES, where
+            if word is not None and None not in named:
+                assert facts(DIAGNOSTICS_MESSAGES[word][0]) <= named, where
+
+
+def test_every_verdict_has_a_word():
+    assert {str(verdict) for verdict in CheckStatus} <= DIAGNOSTICS_MESSAGES.keys()
+
+
+def test_no_sentence_is_there_for_nothing():
+    said = texts()
+    made = {
+        word for word in DIAGNOSTICS_MESSAGES if word.startswith(("check_", "host_"))
+    }  # with a name in them
+    assert {word.removeprefix("check_") for word in made if word.startswith("check_")} <= {
+        check for _, check, *_ in charted()
+    } | {"retained"}
+    assert DIAGNOSTICS_MESSAGES.keys() - made <= said
+
+
+def test_a_sentence_has_its_facts():
+    assert diagnostics_text("en", "tcp_ok", ms=3) == "stands after 3 ms"
+    assert diagnostics_text("zh", "tcp_ok", ms=3) == "3 毫秒内建立"

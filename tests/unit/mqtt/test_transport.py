@@ -1,0 +1,41 @@
+"""A connection that fails half-way leaves nothing open."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from wx2mqtt.mqtt import transport
+from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
+
+
+class Plain:
+    """A socket whose peer has hung up already."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = Plain()
+
+    def gone(_plain: object) -> bool:
+        raise OSError(107, "Transport endpoint is not connected")
+
+    monkeypatch.setattr(transport, "open_socket", lambda *_: plain)
+    monkeypatch.setattr(transport, "is_near", gone)
+    options = MqttOptions(urls=("mqtt://broker",), client_id="c", will=Publication(topic="t", payload=b""))
+    opening = transport.SocketTransport.__new__(transport.SocketTransport)
+    opening._address, opening._options = parse_broker_url("mqtt://broker"), options
+    opening._loop = asyncio.get_running_loop()
+
+    with pytest.raises(OSError, match="not connected"):
+        opening._open_socket()
+
+    assert plain.closed

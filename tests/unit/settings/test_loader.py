@@ -1,0 +1,464 @@
+"""Loading: what comes out, from where, and every problem at once."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wx2mqtt.errors import SettingsError
+from wx2mqtt.settings import rules
+from wx2mqtt.settings.loader import MAX_CONFIG_BYTES, find_config, load
+from wx2mqtt.settings.schema import Settings
+
+
+def test_without_a_file_web_wechat_runs_with_the_embedded_broker():
+    loaded = load(None, {})
+    assert loaded.settings == Settings.model_validate({"mqtt": {"url": "embedded"}})
+    assert list(loaded.settings.accounts) == ["home"]
+    assert loaded.settings.accounts["home"].backend == "webwx"
+    assert (loaded.path, loaded.warnings) == (None, ())
+
+
+def test_an_empty_file_means_all_defaults(loaded):
+    assert loaded("").settings == Settings()
+    assert loaded("mqtt:\naccounts:\n  home:\nweb: ~\n").settings == Settings()
+
+
+def test_the_file_in_the_working_folder_comes_before_the_system_s(tmp_path):
+    system = tmp_path / "etc" / "wx2mqtt.yaml"
+    assert find_config(tmp_path, system) is None
+    system.parent.mkdir()
+    system.touch()
+    assert find_config(tmp_path, system) == system
+    (tmp_path / "wx2mqtt.yaml").touch()
+    assert find_config(tmp_path, system) == tmp_path / "wx2mqtt.yaml"
+
+
+def test_the_example_of_the_contract_loads(loaded, tmp_path):
+    (tmp_path / "mqtt").touch(mode=0o600)
+    (tmp_path / "mqtt").write_text("geheim\n")
+    got = loaded(
+        """
+        mqtt:
+          url: mqtt://localhost:1883
+          username: bridge
+          password_file: mqtt
+          client_id: null
+          protocol: auto
+          keepalive: 30
+          tls: {ca_file: null, cert_file: null, key_file: null}
+        accounts:
+          home:
+            backend: webwx
+            base_topic: wx
+            endpoint: null
+            expect: {uin: null, nickname: null, ilink: null}
+            webwx: {desktop: {client_version: null, extspam: null}}
+            ilink: {hosts: [], typing: false}
+            contacts:
+              wife: {remark: 老婆}
+              family: {group: 相亲相爱一家人}
+              me: {owner: true}
+            topic_names: unicode
+            receive: {allow: ["*"], deny: [], groups: all, own: false}
+            send: {allow: ["*"], per_minute: 20, burst: 5, ttl: 10m}
+            hold: {max: 100, ttl: 24h}
+            fallback: {after: 30s, urls: [], for: urgent}
+            media: {download: true, max_size: 25MB, keep: 7d, max_total: 1GB, inline_below: 0, send_from: [],
+                    allow_hosts: []}
+            history: {keep: 7d}
+            plain: false
+        homeassistant: {enabled: false, prefix: homeassistant, expose: [wife, family]}
+        web: {enabled: true, listen: 127.0.0.1:8099, url: null, hosts: [], base_path: /, password_file: null,
+              token_file: null, trusted_proxies: []}
+        language: en
+        storage: {path: null, max_size: 2GB}
+        log: {level: info, format: auto, message_text: false}
+        """
+    )
+    mqtt, home = got.settings.mqtt, got.settings.accounts["home"]
+    assert mqtt.password is not None
+    assert mqtt.password.get_secret_value() == "geheim"
+    assert home.contacts["wife"].facts == (("remark", "老婆"),)
+    assert home.contacts["me"].facts == (("owner", ""),)
+    assert (home.send.ttl, home.hold.ttl, home.fallback.after) == (600.0, 86400.0, 30.0)
+    assert (home.media.max_size, got.settings.storage.max_size) == (25_000_000, 2_000_000_000)
+
+
+def test_every_problem_is_told_at_once_with_line_key_and_cure(faults):
+    assert faults(
+        """\
+        mqtt:
+          url: mqtt://me:geheim@host
+          pasword: geheim
+          keepalive: 010
+          username: yes
+          protocol: 4
+          tls: {cert_file: nowhere.pem}
+        accounts:
+          home:
+            contacts:
+              a/b: {remark: x}
+              wife: {remark: x, alias: y}
+              anna: {nickname: Anna}
+              anne: {nickname: Anna}
+              nobody:
+              x: {remrk: a}
+            send: {allow: , per_minute: -1, ttl: 10:00, burst: 0}
+            media: {max_size: 25 XB}
+            receive: {groups: mention, own: maybe, allow: [a, {b: c}, [d]]}
+          work: {base_topic: wx/in, backend: ilink}
+          login: {base_topic: a/#}
+        log: {level: inof}
+        password: geheim
+        language:
+        web: {listen: 0.0.0.0:8099}
+        storage: {max_size: 1}
+        """
+    ) == [
+        "wx2mqtt.yaml:2: mqtt.url: user name and password do not belong into the URL; put them into mqtt.username and mqtt.password_file",
+        "wx2mqtt.yaml:3: mqtt.pasword: unknown key, did you mean 'password'?",
+        "wx2mqtt.yaml:4: mqtt.keepalive: '010' is not a whole number (plain decimal digits, no leading zero)",
+        'wx2mqtt.yaml:5: mqtt.username: YAML reads yes as a truth value and a text belongs here; write "yes" in quotes if it is meant',
+        "wx2mqtt.yaml:6: mqtt.protocol: '4' must be auto, 5 or 3.1.1",
+        "wx2mqtt.yaml:7: mqtt.tls.cert_file: needs key_file beside it: a certificate and its key belong together",
+        "wx2mqtt.yaml:7: mqtt.tls.cert_file: there is no file nowhere.pem; create it, or correct the path",
+        "wx2mqtt.yaml:11: accounts.home.contacts.a/b: a topic level cannot hold /; write 'a_b'",
+        "wx2mqtt.yaml:12: accounts.home.contacts.wife: needs exactly one of remark, alias, nickname, group, ilink, owner; it has 2",
+        "wx2mqtt.yaml:14: accounts.home.contacts.anne: names the same nickname as 'anna'; keep one of the two",
+        "wx2mqtt.yaml:15: accounts.home.contacts.nobody: needs exactly one of remark, alias, nickname, group, ilink, owner; it has 0",
+        "wx2mqtt.yaml:16: accounts.home.contacts.x.remrk: unknown key, did you mean 'remark'?",
+        "wx2mqtt.yaml:17: accounts.home.send.allow: has no value; write [] for none, or take the key away for the default",
+        "wx2mqtt.yaml:17: accounts.home.send.per_minute: '-1' is not a whole number (plain decimal digits, no leading zero)",
+        "wx2mqtt.yaml:17: accounts.home.send.burst: '0' must be at least 1",
+        "wx2mqtt.yaml:17: accounts.home.send.ttl: '10:00' can be read in two ways: write 10m for ten minutes, 10h for ten hours",
+        "wx2mqtt.yaml:18: accounts.home.media.max_size: '25 XB' 'XB' is no unit of size; use B, kB, MB, GB, TB, KiB, MiB, GiB, TiB",
+        "wx2mqtt.yaml:19: accounts.home.receive.allow[1]: must be one text: neither empty nor a list nor a section",
+        "wx2mqtt.yaml:19: accounts.home.receive.allow[2]: must be one text: neither empty nor a list nor a section",
+        "wx2mqtt.yaml:19: accounts.home.receive.groups: 'mention' must be all, mentions, listed or none, did you mean 'mentions'?",
+        "wx2mqtt.yaml:19: accounts.home.receive.own: 'maybe' must be true or false",
+        "wx2mqtt.yaml:20: accounts.work.base_topic: 'wx/in' meets the topics of account home ('wx'); choose another",
+        "wx2mqtt.yaml:21: accounts.login.base_topic: holds a wildcard (+ or #); a topic for publishing must be concrete",
+        "wx2mqtt.yaml:21: accounts.login: 'login' is the name of a topic and cannot be an account; choose another",
+        "wx2mqtt.yaml:21: accounts.login.base_topic: 'wx/login' meets the topics of account home ('wx'); choose another",
+        "wx2mqtt.yaml:22: log.level: 'inof' must be debug, info, warning or error, did you mean 'info'?",
+        "wx2mqtt.yaml:23: password: unknown key, did you mean 'mqtt.password' or 'web.password'?",
+        "wx2mqtt.yaml:24: language: has no value; give one, or take the key away for the default",
+        "wx2mqtt.yaml:25: web.listen: others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
+        "wx2mqtt.yaml:26: storage.max_size: '1' must be at least 100000",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("mqtt: 5", "mqtt: must be a section"),
+        ("mqtt: [a]", "mqtt: must be a section"),
+        ("accounts: x", "accounts: must be a section"),
+        ("accounts: {}", "accounts: must have at least 1 entry"),
+        ("accounts: {home: 5}", "accounts.home: must be a section"),
+        ("accounts: {home: {contacts: [a]}}", "accounts.home.contacts: must be a section"),
+        ("accounts: {home: {contacts: {a: b}}}", "accounts.home.contacts.a: must be a section"),
+        ("accounts: {home: {plain: 1.5}}", "accounts.home.plain: '1.5' must be true or false"),
+        ("accounts: {home: {plain: [a]}}", "accounts.home.plain: must be true or false"),
+        ("mqtt: {keepalive: 0}", "mqtt.keepalive: '0' must be at least 1"),
+        ("mqtt: {keepalive: 70000}", "mqtt.keepalive: '70000' must be at most 65535"),
+        ("mqtt: {keepalive: true}", "mqtt.keepalive: 'true' is not a whole number"),
+        ("mqtt: {keepalive: [1]}", "mqtt.keepalive: must be a whole number"),
+        ("mqtt: {url: []}", "mqtt.url: must have at least 1 entry"),
+        ("mqtt: {url: {a: b}}", "mqtt.url: must be a list"),
+        ("mqtt: {url: [embedded, mqtt://a]}", "mqtt.url: embedded stands alone"),
+        ("mqtt: {url: [mqtt://a, mqtt://a]}", "mqtt.url: names the same broker twice"),
+        ("mqtt: {password: x}", "mqtt.password: a password needs mqtt.username"),
+        ("mqtt: {username: ''}", "mqtt.username: is empty"),
+        ("mqtt: {username: [a]}", "mqtt.username: must be one text"),
+        ('mqtt: {client_id: "a\\nb"}', "mqtt.client_id: must have 1 to 200 printable"),
+        ("mqtt: {tls: {ca_file: ''}}", "mqtt.tls.ca_file: is empty"),
+        ("mqtt: {tls: {ca_file: [x]}}", "mqtt.tls.ca_file: must be the path"),
+        ("storage: {path: no}", "storage.path: YAML reads no as a truth value"),
+        ("accounts: {home: {expect: {uin: me}}}", "accounts.home.expect.uin: is a number that WeChat gives"),
+        (
+            "accounts: {home: {webwx: {desktop: {client_version: 2.0}}}}",
+            "client_version and extspam belong together",
+        ),
+        ("accounts: {Home: {}}", "accounts.Home: an account's name has"),
+        ("accounts: {a: {base_topic: x}, b: {base_topic: x}}", "accounts.b.base_topic: 'x' meets"),
+        ("accounts: {a: {base_topic: x/out}, b: {base_topic: x}}", "accounts.b.base_topic: 'x' meets"),
+        (
+            "accounts: {a: {base_topic: ha/x}}\nhomeassistant: {enabled: true, prefix: ha}",
+            "lies inside homeassistant",
+        ),
+        ("mqtt: {url: 'mqtts://a', tls: {ca_file: \"a\\0\"}}", "mqtt.tls.ca_file: "),
+        ("web: {trusted_proxies: [1.2.3.4/8]}", "web.trusted_proxies[0]: is no address and no network"),
+        ("storage: {max_size: 99999999999TB}", "storage.max_size: '99999999999TB' is larger than any disk"),
+        ("homeassistent: {}", "homeassistent: unknown key, did you mean 'homeassistant'?"),
+        ("accounts: {home: {per_minute: 5}}", "did you mean 'accounts.*.send.per_minute'?"),
+        ("web: {listen: '127.0.0.1:99999'}", "web.listen: a port is a number up to 65535"),
+        ("web: {listen: 'example.org:80'}", "web.listen: must be an address and a port"),
+        ("accounts: {home: {endpoint: 'http://a?b'}}", "accounts.home.endpoint: must end with its path"),
+        ("qqq: 1", "qqq: unknown key; known here: mqtt, accounts,"),
+    ],
+)
+def test_one_wrong_thing_is_one_problem(faults, text, words):
+    found = faults(text)
+    assert len(found) == 1
+    assert words in found[0]
+
+
+def test_the_defaults_of_several_accounts_never_meet(loaded):
+    got = loaded("accounts: {home: {}, work: {}, in_: {base_topic: other/place}}").settings
+    assert got.base_topics() == {"home": "wx", "work": "wx/work", "in_": "other/place"}
+    assert got.client_ids() == {"home": "wx2mqtt-home", "work": "wx2mqtt-work", "in_": "wx2mqtt-in_"}
+
+
+def test_a_client_id_is_whole_for_one_account_and_a_prefix_for_several(loaded):
+    assert loaded("mqtt: {client_id: x}").settings.client_ids() == {"home": "x"}
+    assert loaded("mqtt: {client_id: x}\naccounts: {a: , b: }").settings.client_ids() == {
+        "a": "x-a",
+        "b": "x-b",
+    }
+
+
+def test_one_broker_may_be_written_as_a_text_and_several_as_a_list(loaded):
+    assert loaded("mqtt: {url: mqtt://a}").settings.mqtt.url == ("mqtt://a",)
+    assert loaded("mqtt: {url: [mqtt://a, wss://b/mqtt]}").settings.mqtt.url == ("mqtt://a", "wss://b/mqtt")
+
+
+def test_numbers_are_texts_where_a_text_belongs(loaded):
+    got = loaded(
+        """
+        mqtt: {username: 0123, password: 1e5, protocol: 5}
+        accounts: {home: {expect: {uin: 12345678901234567890, nickname: 2026-11-25}, contacts: {1: {remark: 1_0}}}}
+        """
+    ).settings
+    assert got.mqtt.username == "0123"
+    assert got.mqtt.password is not None
+    assert got.mqtt.password.get_secret_value() == "1e5"
+    assert got.mqtt.protocol == "5"
+    assert got.accounts["home"].expect.uin == "12345678901234567890"
+    assert got.accounts["home"].expect.nickname == "2026-11-25"
+    assert got.accounts["home"].contacts["1"].remark == "1_0"
+
+
+def test_relative_paths_count_from_the_folder_of_the_file(loaded, tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    monkeypatch.setenv("HOME", "/home/me")
+    got = loaded(
+        "storage: {path: store}\naccounts: {home: {media: {send_from: [a, /b, ~/c]}}}",
+    ).settings
+    assert got.storage.path == tmp_path / "store"
+    assert got.accounts["home"].media.send_from == (tmp_path / "a", Path("/b"), Path("/home/me/c"))
+    assert loaded(WX2MQTT_STORAGE__PATH="x").settings.storage.path == Path("/x")
+
+
+@pytest.mark.parametrize(
+    ("accounts", "told"),
+    [
+        ("{home: {}}", ["1 homeassistant.expose[1] names nobody"]),
+        ("{home: {}, work: {}}", ["1 homeassistant.expose[0] is ambiguous"]),
+    ],
+)
+def test_whose_people_are_exposed_must_be_clear(loaded, accounts, told):
+    wanted = "homeassistant: {enabled: true, expose: [wife, work/boss, home/wife]}"
+    got = loaded(f"{wanted}\naccounts: {accounts}")
+    assert [f"{w.line} {w.key} {w.message.partition(':')[0]}" for w in got.warnings] == told
+    assert loaded(f"{wanted.replace('true', 'false')}\naccounts: {accounts}").warnings == ()
+
+
+def test_warnings_name_what_has_no_effect(loaded):
+    got = loaded(
+        """\
+        mqtt: {url: embedded, username: me, tls: {ca_file: wx2mqtt.yaml}}
+        accounts:
+          home:
+            hold: {max: 5}
+            contacts: {me: {owner: true}}
+            ilink: {typing: true}
+        """
+    )
+    assert [(w.line, w.key, w.message.partition(":")[0]) for w in got.warnings] == [
+        (1, "mqtt.username", "has no effect"),
+        (1, "mqtt.tls", "has no effect"),
+        (4, "accounts.home.hold", "has no effect"),
+        (5, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
+        (6, "accounts.home.ilink", "has no effect"),
+    ]
+
+
+def test_what_only_the_other_backend_knows_is_named(loaded):
+    got = loaded(
+        """\
+        accounts:
+          home:
+            backend: ilink
+            expect: {ilink: o9cq80x@im.wechat}
+            webwx: {desktop: {client_version: "1", extspam: x}}
+            ilink: {hosts: [relay.example], typing: true}
+            contacts: {me: {owner: true}, wife: {remark: 老婆}}
+        """
+    )
+    assert [(w.line, w.key, w.message.partition(";")[0]) for w in got.warnings] == [
+        (5, "accounts.home.webwx", "has no effect: the backend is ilink"),
+        (7, "accounts.home.contacts.wife", "iLink tells no remark"),
+    ]
+
+
+def test_to_expect_what_the_backend_does_not_tell_would_refuse_everybody(faults):
+    assert faults(
+        """\
+        accounts:
+          home: {backend: ilink, expect: {uin: "1", nickname: x}}
+          work: {expect: {ilink: o9cq80x@im.wechat}}
+        """
+    ) == [
+        "wx2mqtt.yaml:2: accounts.home.expect.uin: ilink does not tell it, so everybody would be refused; take it away",
+        "wx2mqtt.yaml:2: accounts.home.expect.nickname: ilink does not tell it, so everybody would be refused; take it away",
+        "wx2mqtt.yaml:3: accounts.work.expect.ilink: webwx does not tell it, so everybody would be refused; take it away",
+    ]
+
+
+def test_a_key_set_to_its_default_gives_no_warning(loaded):
+    assert loaded("accounts: {home: {plain: no, hold: {ttl: 1d}}}\nweb: {enabled: true}").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: None, "there is no file"),
+        (lambda path: path.mkdir(), "is a folder; name the file in it"),
+        (os.mkfifo, "is no regular file"),
+        (lambda path: path.write_bytes(b"a: 1\nb: \xff\n"), "is not UTF-8 (line 2)"),
+        (lambda path: path.write_bytes(b"#" * (MAX_CONFIG_BYTES + 1)), "is larger than"),
+        (lambda path: path.symlink_to(path), "cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_problem_with_its_cure(tmp_path, make, words):
+    path = tmp_path / "c.yaml"
+    make(path)
+    with pytest.raises(SettingsError) as caught:
+        load(path, {})
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line) == (str(path), 1)
+    assert words in problem.message
+
+
+@pytest.fixture
+def nobody():
+    """An ordinary user, also where the tests run as root."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+        yield
+        os.seteuid(0)
+    else:
+        yield
+
+
+@pytest.fixture
+def forbidden(tmp_path):
+    """A folder with files that nobody may read."""
+    folder = tmp_path / "forbidden"
+    folder.mkdir()
+    (folder / "c.yaml").touch(mode=0)
+    return folder
+
+
+def test_a_file_that_may_not_be_read_is_said_so(forbidden, nobody):
+    with pytest.raises(SettingsError) as caught:
+        load(forbidden / "c.yaml", {})
+    assert "may not be read by user" in caught.value.problems[0].message
+    tls = {"WX2MQTT_MQTT__TLS__CA_FILE": str(forbidden / "c.yaml"), "WX2MQTT_MQTT__URL": "mqtts://a"}
+    with pytest.raises(SettingsError) as caught:
+        load(None, tls)
+    assert "Permission denied" in caught.value.problems[0].message
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbflanguage: zh\r\nlog: {level: debug}\r\n")
+    got = load(path, {}).settings
+    assert (got.language, got.log.level) == ("zh", "debug")
+
+
+def test_a_truth_value_is_no_number_when_settings_are_made_in_code():
+    with pytest.raises(ValueError, match="whole number"):
+        Settings.model_validate({"mqtt": {"keepalive": True}})
+
+
+def test_settings_cannot_be_changed(loaded):
+    with pytest.raises(Exception, match="frozen"):
+        loaded("").settings.language = "zh"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        r'mqtt: {username: u, password_file: "a\0b"}',
+        r'mqtt: {username: u, password_file: "\ud800"}',
+        r'mqtt: {url: mqtts://a, tls: {ca_file: "a\0b"}}',
+        r'accounts: {home: {contacts: {"\ud800\n\e[2J": {remark: a}}}}',
+        r'accounts: {home: {contacts: {"a\nb": {remark: a}, "[key]": 5}}}',
+        r'log: {level: "a\nb"}',
+        r'"a\nb": 1',
+        r'mqtt: {username: "\ud800"}',
+        r'mqtt: {username: u, password: "\ud800"}',
+        r'accounts: {home: {fallback: {urls: ["\ud800"]}}}',
+    ],
+)
+def test_what_cannot_be_printed_is_refused_in_one_line_that_can(faults, text):
+    for problem in faults(text):
+        assert problem.isprintable()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda below: (
+            st.lists(below, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    (
+                        "mqtt",
+                        "url",
+                        "tls",
+                        "accounts",
+                        "home",
+                        "contacts",
+                        "wife",
+                        "remark",
+                        "send",
+                        "allow",
+                        "for",
+                    )
+                ),
+                below,
+                max_size=4,
+            )
+        ),
+        max_leaves=12,
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+def test_whatever_a_file_holds_loads_or_says_what_is_wrong(tmp_path, value):
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(value))
+    try:
+        load(path, {})
+    except SettingsError as error:
+        assert error.problems
+        assert all(problem.message and "\n" not in str(problem) for problem in error.problems)
+
+
+def test_a_fallback_without_what_it_goes_by_is_told_and_its_addresses_are_not(loaded, monkeypatch):
+    text = 'accounts: {home: {fallback: {urls: ["tgram://123456:secret/42"]}}}'
+    monkeypatch.setattr(rules, "find_spec", lambda _: None)
+    (warning,) = loaded(text).warnings
+    assert warning.key == "accounts.home.fallback.urls"
+    assert "wx2mqtt[fallback]" in warning.message
+    assert "secret" not in str(warning)
+    monkeypatch.setattr(rules, "find_spec", lambda _: object())
+    assert loaded(text).warnings == ()

@@ -1,0 +1,143 @@
+"""The configuration that follows from answers: it means just these, and explains every other key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.bridge.people import registry
+from wx2mqtt.settings.example import LINE_WIDTH, compose, example_text
+from wx2mqtt.settings.formats import level_fault
+from wx2mqtt.settings.loader import load
+from wx2mqtt.settings.schema import Settings
+from wx2mqtt.setup.config_text import PASSWORD_FILE_NAME, BrokerAnswers, SetupAnswers, config_text
+
+EMBEDDED = SetupAnswers(broker=BrokerAnswers(), language="en", home_assistant=False, people={})
+
+
+def loaded(folder: Path, answers: SetupAnswers) -> Settings:
+    (folder / PASSWORD_FILE_NAME).write_text("geheim\n")
+    (folder / PASSWORD_FILE_NAME).chmod(0o600)
+    file = folder / "wx2mqtt.yaml"
+    file.write_text(config_text(answers))
+    found = load(file, {})
+    assert found.warnings == ()
+    return found.settings
+
+
+def answers(**more) -> SetupAnswers:
+    broker = BrokerAnswers(host="broker.lan", username="bridge", password="geheim")
+    usual = {"broker": broker, "language": "zh", "home_assistant": True, "people": {"wife": "老婆"}}
+    return SetupAnswers(**{**usual, **more})
+
+
+def test_all_answers_are_in_it(tmp_path):
+    settings = loaded(tmp_path, answers())
+    assert settings.mqtt.url == ("mqtt://broker.lan:1883",)
+    assert settings.mqtt.username == "bridge"
+    assert settings.mqtt.password is not None
+    assert settings.mqtt.password.get_secret_value() == "geheim"
+    assert settings.accounts["home"].contacts["wife"].remark == "老婆"
+    assert (settings.homeassistant.enabled, settings.homeassistant.expose) == (True, ("wife",))
+    assert settings.language == "zh"
+
+
+@pytest.mark.parametrize(("name", "topic"), [("me", "me"), ("", registry.OWNER_LEVEL)])
+def test_on_ilink_the_owner_alone_is_known(tmp_path, name, topic):
+    settings = loaded(tmp_path, answers(backend="ilink", people={}, owner=name))
+    account = settings.accounts["home"]
+    assert account.backend == "ilink"
+    assert {one: pin.owner for one, pin in account.contacts.items()} == ({name: True} if name else {})
+    assert settings.homeassistant.expose == (topic,)
+
+
+def test_the_password_is_not_in_it():
+    assert "geheim" not in config_text(answers())
+    assert "geheim" not in repr(answers())
+
+
+def test_without_any_answer_it_means_the_defaults_with_an_embedded_broker(tmp_path):
+    settings = loaded(tmp_path, EMBEDDED)
+    assert settings.mqtt.url == ("embedded",)
+    assert settings.model_copy(update={"mqtt": Settings().mqtt}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("broker", "url"),
+    [
+        (BrokerAnswers(host="broker.lan", port=8883, tls=True), "mqtts://broker.lan:8883"),
+        (BrokerAnswers(host="::1"), "mqtt://[::1]:1883"),
+        (BrokerAnswers(), "embedded"),
+    ],
+)
+def test_a_broker_has_its_url(tmp_path, broker, url):
+    assert loaded(tmp_path, answers(broker=broker)).mqtt.url == (url,)
+
+
+def test_an_authority_and_a_password_file_that_exist_are_named_where_they_are(tmp_path):
+    (ca := tmp_path / "ca.pem").write_text("")
+    (secret := tmp_path / "secret").write_text("other\n")
+    secret.chmod(0o600)
+    broker = BrokerAnswers(host="b", port=8883, tls=True, ca_file=ca, username="me")
+    settings = loaded(tmp_path, answers(broker=broker, password_file=secret))
+    assert settings.mqtt.tls.ca_file == ca
+    assert settings.mqtt.password is not None
+    assert settings.mqtt.password.get_secret_value() == "other"
+
+
+def test_every_key_stands_in_it_once_with_its_explanation():
+    def bare(text):
+        return [" ".join(line.replace("#", " ").split()) for line in text.splitlines() if line.strip()]
+
+    head = sum(line.startswith("#") for line in example_text().splitlines())
+    explained, shown = bare(example_text())[head:], bare(config_text(EMBEDDED))
+    assert [line for line in explained if line not in shown] == ["url: mqtt://localhost:1883"]
+
+
+def test_the_backend_that_was_chosen_stands_in_it():
+    data = yaml.safe_load(config_text(EMBEDDED))
+    assert data["accounts"] == {"home": {"backend": "webwx"}}
+
+
+@pytest.mark.parametrize("made", [EMBEDDED, answers()])
+def test_no_line_is_too_long(made):
+    assert all(len(line) <= LINE_WIDTH for line in config_text(made).splitlines())
+
+
+def test_a_commented_key_counts_when_its_mark_is_taken_away(tmp_path):
+    text = config_text(EMBEDDED)
+    for line in ("# web:", "  # listen: 127.0.0.1:8099"):
+        assert line in text
+        text = text.replace(line, line.replace("# ", "", 1))
+    file = tmp_path / "c.yaml"
+    file.write_text(text.replace("127.0.0.1:8099", "127.0.0.1:8100"))
+    assert load(file, {}).settings.web.listen == "127.0.0.1:8100"
+
+
+LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=30)
+
+
+@given(
+    name=LINES.filter(lambda name: not level_fault(name)),
+    remark=LINES.filter(lambda text: bool(text.strip())),
+    user=LINES.filter(lambda text: bool(text.strip())),
+)
+def test_whatever_people_are_called_it_is_read_as_it_was_meant(name, remark, user):
+    text = config_text(answers(broker=BrokerAnswers(host="b", username=user), people={name: remark}))
+    data = yaml.safe_load(text)
+    assert data["mqtt"]["username"] == user
+    assert data["accounts"]["home"]["contacts"] == {name: {"remark": remark}}
+    assert data["homeassistant"]["expose"] == [name]
+
+
+@pytest.mark.parametrize(
+    "value", ["yes", "1", "a, b", "a: b", "# x", "[x]", "{x", '"', "'", "- x", "null", "~"]
+)
+def test_a_text_that_yaml_would_read_otherwise_is_quoted(value):
+    text = compose({("mqtt", "username"): value, ("homeassistant", "expose"): [value]}, "")
+    data = yaml.safe_load(text)
+    assert data == {"mqtt": {"username": value}, "homeassistant": {"expose": [value]}}

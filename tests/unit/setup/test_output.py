@@ -1,0 +1,93 @@
+"""What is written: whole, with its mode, beside what was there; and the service."""
+
+from __future__ import annotations
+
+import re
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from wx2mqtt.setup import output
+from wx2mqtt.setup.output import PRIVATE_MODE, PUBLIC_MODE, CannotWrite, write_file
+
+SHIPPED = Path(__file__).parents[3] / "deploy" / "systemd" / "wx2mqtt.service"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_file_has_its_mode_whatever_the_umask_and_its_folder_is_made(tmp_path):
+    path = tmp_path / "etc" / "wx2mqtt" / "a.yaml"
+    assert write_file(path, "text", PRIVATE_MODE) is None
+    assert (path.read_text(), mode(path)) == ("text", PRIVATE_MODE)
+    write_file(path, "more", PUBLIC_MODE)
+    assert mode(path) == PUBLIC_MODE
+
+
+def test_what_was_there_stays_beside_it(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("old")
+    aside = write_file(path, "new", PUBLIC_MODE)
+    assert aside is not None
+    assert (aside.read_text(), path.read_text()) == ("old", "new")
+    assert write_file(path, "newer", PUBLIC_MODE, keep_old=False) is None
+    assert sorted(tmp_path.iterdir()) == sorted([path, aside])
+
+
+def test_a_place_where_nothing_can_be_written_is_told_with_its_cure(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CannotWrite, match="name another place with -c"):
+        write_file(tmp_path / "file" / "a.yaml", "text", PUBLIC_MODE)
+
+
+def test_the_service_that_goes_along_is_the_one_in_deploy():
+    along = Path(output.__file__).with_name("wx2mqtt.service")
+    assert along.read_text() == SHIPPED.read_text(), f"cp {SHIPPED} {along}"
+
+
+def test_the_service_is_the_shipped_one_with_our_paths():
+    text = output.unit_text(Path("/etc/w/a.yaml"), Path("/etc/w/mqtt.password"), "/opt/w/bin/wx2mqtt")
+    assert "ExecStart=/opt/w/bin/wx2mqtt run -c /etc/w/a.yaml\n" in text
+    assert "\nLoadCredential=mqtt.password:/etc/w/mqtt.password\n" in text
+    assert "/opt/wx2mqtt/bin/wx2mqtt" not in text
+
+    def lines(one):
+        return [
+            line for line in one.splitlines() if not re.search(r"ExecStart=|LoadCredential=mqtt|^#", line)
+        ]
+
+    assert lines(text) == lines(SHIPPED.read_text())
+
+
+def test_without_a_password_none_is_loaded():
+    assert "\nLoadCredential=" not in output.unit_text(Path("/etc/w/a.yaml"), None, "/opt/w/bin/wx2mqtt")
+
+
+@pytest.mark.parametrize(
+    ("paths", "seen"),
+    [
+        (["/etc/wx2mqtt/a.yaml", "/opt/w/bin/wx2mqtt"], None),
+        (["/home/me/a.yaml", "/opt/w/bin/wx2mqtt"], "/home/me/a.yaml"),
+        (["/etc/a.yaml", "/run/user/0/wx2mqtt"], "/run/user/0/wx2mqtt"),
+        (["/etc/a.yaml", "/root"], "/root"),
+        (["/tmp/a.yaml"], "/tmp/a.yaml"),
+        (["/homes/a.yaml"], None),
+    ],
+)
+def test_what_a_service_in_its_sandbox_cannot_see_is_noticed(paths, seen):
+    assert output.hidden_path(*map(Path, paths)) == (None if seen is None else Path(seen))
+
+
+@pytest.mark.parametrize(
+    ("started", "command"),
+    [
+        ("/opt/w/bin/wx2mqtt", "/opt/w/bin/wx2mqtt"),
+        ("/opt/w/lib/wx2mqtt/__main__.py", f"{sys.executable} -m wx2mqtt"),
+    ],
+)
+def test_the_service_starts_us_as_we_were_started(monkeypatch, started, command):
+    monkeypatch.setattr(sys, "argv", [started, "setup"])
+    assert output.program_path() == command

@@ -1,0 +1,251 @@
+"""What is asked and what is not, by somebody who answers from a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
+from wx2mqtt.setup.config_text import BrokerAnswers, SetupAnswers
+from wx2mqtt.setup.discover import FoundBroker
+from wx2mqtt.setup.questions import NonInteractive, Questions, SetupOptions
+
+SUPERVISOR = FoundBroker(
+    source="supervisor", broker=BrokerAnswers(host="core-mosquitto", username="addons", password="geheim")
+)
+HERE = FoundBroker(source="here", broker=BrokerAnswers(host="localhost"))
+
+
+class Scripted:
+    """Answers by the beginning of a question; what is not in the script takes the proposal."""
+
+    def __init__(self, **script: str) -> None:
+        self._script: dict[str, list[str]] = {
+            SETUP_MESSAGES[key][0].partition("{")[0]: value.split("|") for key, value in script.items()
+        }
+        self.asked: list[str] = []
+        self.told: list[str] = []
+
+    def ask_text(self, question: str, default: str, validate: Callable[[str], str] = lambda _: "") -> str:
+        while True:
+            answer = self._answer(question, default)
+            wrong = validate(answer)
+            if not wrong:
+                return answer
+            self.told.append(wrong)
+
+    def ask_secret(self, question: str) -> str:
+        return self._answer(question, "")
+
+    def confirm(self, question: str, *, default: bool) -> bool:
+        return self._answer(question, "yes" if default else "no") == "yes"
+
+    def choose(self, question: str, choices: Sequence[str]) -> int:
+        wanted = self._answer(question, choices[0])
+        return next(place for place, choice in enumerate(choices) if choice.startswith(wanted))
+
+    def show_line(self, line: str) -> None:
+        self.told.append(line)
+
+    def _answer(self, question: str, proposal: str) -> str:
+        self.asked.append(question)
+        waiting: list[str] = next(
+            (rest for start, rest in self._script.items() if question.startswith(start)), []
+        )
+        return waiting.pop(0) if waiting else proposal
+
+
+def talk(asker, *found: FoundBroker, tries: Sequence[bool] = (True,), **given) -> SetupAnswers | None:
+    verdicts = iter(tries)
+
+    def tried(_answers: SetupAnswers) -> bool:
+        return next(verdicts)
+
+    return Questions(SetupOptions(**given), asker, "en", found, tried).ask_all()
+
+
+def test_home_assistants_broker_is_proposed_first_with_all_that_is_known_of_it():
+    asker = Scripted()
+    found = talk(asker, SUPERVISOR, HERE)
+    assert found is not None
+    assert found.broker == SUPERVISOR.broker
+    assert found.home_assistant, "who has a Supervisor wants it in Home Assistant"
+    assert setup_text("en", "user") not in asker.asked
+
+
+def test_of_a_broker_on_this_machine_only_the_user_is_asked():
+    asker = Scripted(which_broker="the one on this machine", user="me", password="geheim")
+    found = talk(asker, HERE)
+    assert found is not None
+    assert found.broker == BrokerAnswers(host="localhost", username="me", password="geheim")
+    assert setup_text("en", "host") not in asker.asked
+
+
+def test_another_one_is_asked_for_part_by_part_and_nonsense_is_asked_again():
+    asker = Scripted(
+        which_broker="another", host="a b|broker.lan", tls="yes", port="x|0|70000|8884", ca_file=""
+    )
+    found = talk(asker, HERE)
+    assert found is not None
+    assert (found.broker.host, found.broker.port, found.broker.tls) == ("broker.lan", 8884, True)
+    assert asker.told.count(setup_text("en", "no_port")) == 3
+    assert setup_text("en", "no_host") in asker.told
+
+
+def test_with_tls_its_usual_port_is_proposed_and_a_file_that_is_not_there_refused(tmp_path):
+    (ca := tmp_path / "ca.pem").write_text("")
+    asker = Scripted(which_broker="another", host="b", tls="yes", ca_file=f"/nowhere/ca.pem|{ca}")
+    found = talk(asker)
+    assert found is not None
+    assert (found.broker.port, found.broker.ca_file) == (8883, ca)
+    assert any("/nowhere/ca.pem" in line for line in asker.told)
+
+
+def test_no_broker_at_all_is_an_answer_and_needs_no_try():
+    found = talk(Scripted(which_broker="none"), tries=())
+    assert found is not None
+    assert found.broker.url == "embedded"
+
+
+def test_a_broker_that_cannot_be_used_is_corrected_or_given_up():
+    asker = Scripted(which_broker="another", host="wrong|right", again="yes")
+    found = talk(asker, tries=(False, True))
+    assert found is not None
+    assert found.broker.host == "right"
+    assert talk(Scripted(which_broker="another", host="wrong"), tries=(False,)) is None
+
+
+def test_people_are_named_until_it_is_enough_and_their_names_are_topic_levels():
+    asker = Scripted(which_broker="none", person="a/b|wife|son|", remark="老婆|儿子")
+    found = talk(asker)
+    assert found is not None
+    assert found.people == {"wife": "老婆", "son": "儿子"}
+    assert any("topic level" in line for line in asker.told)
+
+
+def test_of_ilink_only_the_owner_is_asked_for_a_name():
+    asker = Scripted(which_backend="ilink", which_broker="none", owner="a/b|me")
+    found = talk(asker)
+    assert found is not None
+    assert (found.backend, found.owner, found.people) == ("ilink", "me", {})
+    assert setup_text("en", "backends") in asker.told, "which to choose is said before"
+    assert setup_text("en", "person") not in asker.asked
+    assert any("topic level" in line for line in asker.told)
+
+
+def test_the_owner_needs_no_name_and_on_webwx_is_not_asked_for_one():
+    nameless = talk(Scripted(which_backend="ilink", which_broker="none"))
+    assert nameless is not None
+    assert nameless.owner == ""
+    asker = Scripted(which_broker="none")
+    found = talk(asker)
+    assert found is not None
+    assert found.backend == "webwx"
+    assert setup_text("en", "owner") not in asker.asked
+
+
+@pytest.mark.parametrize(
+    ("given", "backend"),
+    [
+        ({"people": {"wife": "老婆"}}, "webwx"),
+        ({"owner": "me"}, "ilink"),
+        ({"owner": ""}, "ilink"),
+        ({"backend": "ilink"}, "ilink"),
+        ({"backend": "webwx"}, "webwx"),
+    ],
+)
+def test_the_backend_is_not_asked_where_the_options_tell_it(given, backend):
+    asker = Scripted(which_broker="none")
+    found = talk(asker, **given)
+    assert found is not None
+    assert found.backend == backend
+    assert setup_text("en", "which_backend") not in asker.asked
+
+
+def test_after_the_language_is_chosen_it_is_spoken():
+    asker = Scripted(which_language="中文")
+    asker._script["使用哪个"] = ["没有"]
+    found = talk(asker)
+    assert found is not None
+    assert found.language == "zh"
+    assert setup_text("zh", "home_assistant") in asker.asked
+
+
+def test_what_options_say_is_not_asked():
+    asker = Scripted()
+    found = talk(
+        asker,
+        SUPERVISOR,
+        host="b",
+        username="me",
+        password="geheim",
+        home_assistant=False,
+        people={"wife": "老婆"},
+        language="zh",
+    )
+    assert asker.asked == []
+    assert found == SetupAnswers(
+        broker=BrokerAnswers(host="b", username="me", password="geheim"),
+        language="zh",
+        home_assistant=False,
+        people={"wife": "老婆"},
+    )
+
+
+def test_a_wrong_user_of_an_option_can_be_corrected():
+    asker = Scripted(again="yes", user="other", password="richtig")
+    found = talk(asker, host="b", username="me", password="falsch", tries=(False, True))
+    assert found is not None
+    assert (found.broker.username, found.broker.password) == ("other", "richtig")
+
+
+def test_a_password_file_is_kept_where_it_is():
+    found = talk(NonInteractive(print), host="b", username="me", password_file=Path("/etc/secret"))
+    assert found is not None
+    assert (found.password_file, found.broker.password) == (Path("/etc/secret"), "")
+
+
+def test_nobody_takes_what_is_found_and_what_is_usual():
+    told: list[str] = []
+    found = talk(NonInteractive(told.append), SUPERVISOR, HERE)
+    assert found == SetupAnswers(broker=SUPERVISOR.broker, language="en", home_assistant=True, people={})
+    assert talk(NonInteractive(told.append), SUPERVISOR, tries=(False,)) is None
+
+
+def test_it_is_written_untried_where_that_is_wanted():
+    def never(_answers: SetupAnswers) -> bool:
+        pytest.fail("it was tried")
+
+    given = SetupOptions(host="away", try_broker=False)
+    found = Questions(given, NonInteractive(print), "en", (), never).ask_all()
+    assert found is not None
+    assert found.broker.host == "away"
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({}, ["--backend", "--host", "--home-assistant", "--language"]),
+        ({"backend": "ilink", "embedded": True, "language": "en"}, ["--home-assistant"]),
+        ({"owner": "me", "host": "b", "home_assistant": False, "language": "zh"}, []),
+        ({"people": {"wife": "老婆"}, "host": "b", "home_assistant": False, "language": "zh"}, []),
+    ],
+)
+def test_what_cannot_be_asked_is_named_by_its_option(given, missing):
+    assert SetupOptions(**given).missing_options == missing
+
+
+def test_no_password_is_in_what_is_shown():
+    assert "geheim" not in repr(SUPERVISOR) + repr(SetupOptions(password="geheim"))
+
+
+def test_every_word_is_used():
+    folder = Path(__file__).parents[3] / "wx2mqtt"
+    code = "".join(
+        path.read_text()
+        for path in [*folder.glob("setup/*.py"), folder / "cli" / "setup.py", folder / "i18n" / "setup.py"]
+    )
+    for word in SETUP_MESSAGES:
+        assert code.count(f'"{word}"') > 1 or word.startswith(("found_", "is_")), word

@@ -1,0 +1,374 @@
+"""A store goes into a file and comes back: nothing lost, nothing sent twice, nothing taken by mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.store.conftest import NOBODY
+from tests.unit.store.make import command, mark, media, message, person, picture, result
+from tests.unit.store.test_archive import crafted, telling
+from wx2mqtt.errors import StoreLocked, StoreTooNew
+from wx2mqtt.model import Cursor
+from wx2mqtt.store.archive import REPLACED_PREFIX, BadBackup, measure_file
+from wx2mqtt.store.backup import create_backup, restore_store
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.files import SavedLoginFile
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.migrations import newest_version
+from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, StoredPeople
+from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.records import CommandState, HistoryQuery
+
+C1 = Cursor("cursor 1")
+
+
+class House:
+    """A store, open as a bridge has it."""
+
+    def __init__(self, path: Path, folder: StoreFolder, database: Database) -> None:
+        self.path = path
+        self.folder = folder
+        self.database = database
+        self.blobs = Blobs(path)
+        self.journal = Journal(database, "home", on_referenced=self.blobs.mark_referenced)
+
+    @classmethod
+    async def open(cls, path: Path) -> House:
+        folder = StoreFolder.open(path)
+        house = cls(path, folder, await Database.open(path / DATABASE_NAME))
+        await house.journal.open()
+        await house.blobs.open()
+        return house
+
+    async def close(self) -> None:
+        await self.database.close()
+        self.folder.close()
+
+    async def live(self) -> None:
+        """Something of everything: messages, people, a login, a picture, commands that wait and are over."""
+        await StoredPeople(self.database, "home").save(PeopleChanges(persons=(person(1, "wife"),)))
+        await self.journal.record([message("a"), picture("b", media("m"))], NO_CHANGES, C1, "login")
+        blob = await self.blobs.store(b"\xff\xd8\xff a picture", 1000)
+        await self.journal.mark_media_ready("m", blob, [])
+        unsent = await self.blobs.store(b"%PDF-1.4 a file", 1000)
+        await self.journal.accept(
+            [
+                command("waits", delivery=mark(7)),
+                replace(command("with-file"), blob=unsent),
+                command("over", settled=result("over")),
+            ]
+        )
+        await PeopleCopy(self.database, self.path / PEOPLE_COPY_NAME).write()
+        (self.path / SESSIONS_FOLDER).mkdir(mode=0o700)
+        await SavedLoginFile(self.path / SESSIONS_FOLDER / "home.json").save({"skey": "secret"})
+
+
+Story = Callable[[House], Awaitable[None]]
+
+
+def living(path: Path) -> None:
+    """A store in which a bridge has lived, and which is closed."""
+
+    async def story() -> None:
+        house = await House.open(path)
+        await house.live()
+        await house.close()
+
+    asyncio.run(story())
+
+
+def opened(path: Path, story: Story) -> None:
+    async def whole() -> None:
+        house = await House.open(path)
+        try:
+            await story(house)
+        finally:
+            await house.close()
+
+    asyncio.run(whole())
+
+
+def packed(path: Path, *, media: bool = False) -> bytes:
+    out = io.BytesIO()
+    create_backup(path, out, path.parent, media=media)
+    return out.getvalue()
+
+
+def put(data: bytes, path: Path, *, force: bool = False) -> str:
+    return restore_store(path, io.BytesIO(data), force=force).stream
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    living(tmp_path / "old")
+    return tmp_path / "old"
+
+
+def test_a_moved_store_goes_on_where_it_was(old: Path, tmp_path: Path) -> None:
+    data = packed(old, media=True)
+    stream = put(data, tmp_path / "new")
+
+    async def story(house: House) -> None:
+        at = await house.journal.open()
+        assert (at.cursor, at.login_id, at.seq) == (C1, "login", 2)
+        assert [row.topic for row in await house.journal.list_waiting(0, 10)] == ["wx/in/wife"] * 2
+        people, levels = await StoredPeople(house.database, "home").load()
+        assert ([one.level for one in people], levels) == (["wife"], {"wife": 1})
+        assert await SavedLoginFile(house.path / SESSIONS_FOLDER / "home.json").load() == {"skey": "secret"}
+        found = await house.journal.get_media("m")
+        assert found is not None
+        assert found.blob is not None
+        assert house.blobs.exists(found.blob)
+        assert json.loads((house.path / PEOPLE_COPY_NAME).read_bytes())["accounts"].keys() == {"home"}
+        assert house.journal.stream == stream
+
+    opened(tmp_path / "new", story)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "new").rglob("*") if file.is_file()} == {
+        0o600
+    }
+
+
+def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path, tmp_path: Path) -> None:
+    """Nothing else can have sent it: the very same row, which the broker may also deliver again."""
+    put(packed(old), tmp_path / "new")
+
+    async def story(house: House) -> None:
+        rows = {
+            row.command_id: row for row in await house.journal.list_commands(CommandState.WAITING, limit=10)
+        }
+        assert rows.keys() == {"waits", "with-file"}
+        assert {(row.unknown, row.attempts, row.duplicate_possible) for row in rows.values()} == {
+            (0, 0, False)
+        }
+        blob = rows["with-file"].blob
+        assert blob is not None
+        assert house.blobs.exists(blob), "also without --media"
+        (again,) = await house.journal.accept([command("x", delivery=mark(7, dup=True))])
+        assert again.row is not None
+        assert again.row.command_id == "waits"
+
+    opened(tmp_path / "new", story)
+
+
+def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_path: Path) -> None:
+    """It may have sent them since; the sender ends what has two unknown attempts with `uncertain`."""
+    data = io.BytesIO()
+
+    async def beside(house: House) -> None:
+        made = await asyncio.to_thread(create_backup, house.path, data, tmp_path, media=False)
+        assert made.head.running is True
+
+    opened(old, beside)
+    put(data.getvalue(), tmp_path / "new")
+
+    async def story(house: House) -> None:
+        rows = await house.journal.list_commands(CommandState.WAITING, limit=10)
+        assert {(row.unknown, row.open, row.duplicate_possible) for row in rows} == {(2, False, True)}
+        assert {row.command_id for row in rows} == {"waits", "with-file"}
+        settled = await house.journal.list_commands(CommandState.SETTLED, limit=10)
+        assert [row.command_id for row in settled] == ["over"]
+        assert len(await house.journal.list_unanswered(0)) == 2, "their echoes are expected"
+
+    opened(tmp_path / "new", story)
+
+
+def test_numbers_that_are_given_again_have_another_stream(old: Path, tmp_path: Path) -> None:
+    data = packed(old)
+    streams = set()
+
+    async def lives_on(house: House) -> None:
+        await house.journal.record([message("c")], NO_CHANGES, C1, "login")
+        (newest,) = (await house.journal.find_messages(HistoryQuery(limit=1)))[0]
+        body = json.loads(newest.payload)
+        streams.add((body["stream"], body["seq"]))
+
+    opened(old, lives_on)
+    put(data, old, force=True)
+    opened(old, lives_on)
+    (one, first), (other, second) = sorted(streams)
+    assert first == second == 3
+    assert one != other
+
+
+async def _writing(house: House, stop: asyncio.Event) -> int:
+    count = 0
+    while not stop.is_set():
+        await house.journal.record(
+            [message(f"{count}-{number}") for number in range(5)], NO_CHANGES, Cursor(str(count)), "login"
+        )
+        count += 1
+    return count
+
+
+def test_a_backup_beside_a_bridge_that_writes_holds_whole_commits(tmp_path: Path) -> None:
+    datas: list[bytes] = []
+
+    async def story(house: House) -> None:
+        stop = asyncio.Event()
+        writing = asyncio.create_task(_writing(house, stop))
+        datas.extend([await asyncio.to_thread(packed, house.path) for _ in range(5)])
+        stop.set()
+        assert await writing > 5
+
+    opened(tmp_path / "old", story)
+    seqs = []
+    for number, data in enumerate(datas):
+        put(data, tmp_path / str(number))
+        with closing(sqlite3.connect(tmp_path / str(number) / DATABASE_NAME)) as connection:
+            cursor, seq = connection.execute("SELECT cursor, seq FROM account").fetchone()
+            (count,) = connection.execute("SELECT count(*) FROM publication").fetchone()
+        assert seq == count == (0 if cursor is None else 5 * (int(cursor) + 1))
+        seqs.append(seq)
+    assert seqs == sorted(seqs)
+
+
+def test_a_store_that_is_there_stays_as_it_is(old: Path, tmp_path: Path) -> None:
+    data = packed(old)
+    living(tmp_path / "new")
+    before = contents_below(tmp_path / "new")
+    with pytest.raises(BadBackup) as caught:
+        put(data, tmp_path / "new")
+    assert caught.value.key == "restore_not_empty"
+    assert contents_below(tmp_path / "new") == before
+
+
+def test_with_force_it_is_put_aside_whole(old: Path, tmp_path: Path) -> None:
+    data = packed(old)
+    living(tmp_path / "new")
+    before = contents_below(tmp_path / "new")
+    done = restore_store(tmp_path / "new", io.BytesIO(data), force=True)
+    assert done.replaced is not None
+    assert contents_below(done.replaced) == before
+
+
+def test_a_store_in_use_is_not_touched_even_with_force(old: Path, tmp_path: Path) -> None:
+    data = packed(old)
+
+    async def story(house: House) -> None:
+        before = contents_below(house.path)
+        with pytest.raises(StoreLocked):
+            await asyncio.to_thread(put, data, house.path, force=True)
+        assert contents_below(house.path) == before
+
+    opened(tmp_path / "new", story)
+
+
+def test_a_store_of_a_newer_version_can_be_backed_up_but_not_restored(old: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(old / DATABASE_NAME)) as connection:
+        connection.execute(f"PRAGMA user_version = {newest_version() + 1}")
+    data = packed(old)
+    living(tmp_path / "new")
+    before = contents_below(tmp_path / "new")
+    with pytest.raises(StoreTooNew, match="install the newer one"):
+        put(data, tmp_path / "new", force=True)
+    assert contents_below(tmp_path / "new") == before
+
+
+def test_a_store_of_the_first_version_comes_back_and_moves_forward(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    script = (Path(__file__).parent / "version_1.sql").read_text()
+    with closing(sqlite3.connect(tmp_path / "old" / DATABASE_NAME)) as connection:
+        connection.executescript(script)
+        connection.execute("PRAGMA user_version = 1")
+    data = packed(tmp_path / "old")
+    with closing(sqlite3.connect(tmp_path / "old" / DATABASE_NAME)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,), "a backup migrates nothing"
+    stream = put(data, tmp_path / "new")
+
+    async def story(house: House) -> None:
+        assert house.journal.stream == stream
+
+    opened(tmp_path / "new", story)
+    with closing(sqlite3.connect(tmp_path / "new" / DATABASE_NAME)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (newest_version(),)
+
+
+def test_a_database_that_is_none_is_refused(old: Path, tmp_path: Path) -> None:
+    living(tmp_path / "new")
+    before = contents_below(tmp_path / "new")
+    (tmp_path / "x").write_bytes(b"no database at all")
+    entry = measure_file(tmp_path / "x")
+    told = telling(files={"wx2mqtt.db": {"size": entry.size, "sha256": entry.sha256}})
+    for data, word in (
+        (crafted(("wx2mqtt.db", b"no database at all"), told=told), "backup_damaged"),
+        (crafted(told=telling()), "backup_incomplete"),
+    ):
+        with pytest.raises(BadBackup) as caught:
+            put(data, tmp_path / "new", force=True)
+        assert caught.value.key == word
+        assert contents_below(tmp_path / "new") == before
+
+
+def test_where_there_is_no_store_there_is_nothing_to_back_up(tmp_path: Path) -> None:
+    for path in (tmp_path / "nowhere", tmp_path):
+        with pytest.raises(BadBackup) as caught:
+            packed(path)
+        assert caught.value.key == "backup_no_store"
+
+
+def test_nothing_is_left_beside_the_backup(old: Path, tmp_path: Path) -> None:
+    packed(old, media=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_what_root_restores_belongs_to_whom_the_folder_belongs(old: Path, tmp_path: Path) -> None:
+    """Under systemd the store is the service's own user's, who could not open what is root's."""
+    data = packed(old, media=True)
+    living(tmp_path / "new")
+    shutil.rmtree(tmp_path / "new" / "media")
+    owner = NOBODY if os.geteuid() == 0 else os.getuid()
+    (tmp_path / "new" / "lock").unlink()
+    os.chown(tmp_path / "new", owner, -1)
+    put(data, tmp_path / "new", force=True)
+    below = [path for path in (tmp_path / "new").rglob("*") if REPLACED_PREFIX not in str(path.parent)]
+    assert len(below) > 8
+    assert {path.stat().st_uid for path in below} == {owner}
+
+
+def test_what_others_put_into_the_folder_does_not_go_along(old: Path, tmp_path: Path) -> None:
+    (old / "media" / "ab").mkdir()
+    (old / "media" / "ab" / "notes.txt").write_text("mine")
+    (old / "media" / "ab" / "folder").mkdir()
+    (old / SESSIONS_FOLDER / "Copy of home.json").write_text("{}")
+    put(packed(old, media=True), tmp_path / "new")
+    names = {file.name for file in (tmp_path / "new").rglob("*")}
+    assert not names & {"notes.txt", "folder", "Copy of home.json"}
+
+
+def test_without_media_only_what_has_still_to_be_sent_goes_along(old: Path, tmp_path: Path) -> None:
+    put(packed(old), tmp_path / "few")
+    put(packed(old, media=True), tmp_path / "all")
+    few, every = (
+        {file.name for file in path.glob("media/*/*")} for path in (tmp_path / "few", tmp_path / "all")
+    )
+    assert (len(few), len(every)) == (1, 2)
+    assert few < every
+
+
+def contents_below(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Every byte below, and when it was written; but for the lock, which says who looked last."""
+    return {
+        str(place.relative_to(folder) / name): found
+        for place in (folder, *(path for path in folder.rglob("*") if path.is_dir()))
+        for name, found in files(place).items()
+        if name != "lock"
+    }
+
+
+def files(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.iterdir() if path.is_file()
+    }

@@ -1,0 +1,156 @@
+"""What bytes are, by the bytes."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+
+from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
+
+
+def picture(sort: str, width: int = 30, height: int = 20, **more: object) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, sort, **more)
+    return file.getvalue()
+
+
+def mime(data: bytes) -> str:
+    return file_type_of(data[:SNIFFED_BYTES], len(data)).mime
+
+
+@pytest.mark.parametrize(
+    ("data", "sort", "ending"),
+    [
+        (picture("JPEG"), "image/jpeg", ".jpg"),
+        (picture("PNG"), "image/png", ".png"),
+        (picture("GIF"), "image/gif", ".gif"),
+        (picture("BMP"), "image/bmp", ".bmp"),
+        (picture("WEBP"), "image/webp", ".webp"),
+        (b"\xff\xf3\x40\xc4" + bytes(100), "audio/mpeg", ".mp3"),
+        (b"ID3\x03\x00" + bytes(100), "audio/mpeg", ".mp3"),
+        (b"\x02#!SILK_V3\x0c\x00" + bytes(100), "audio/silk", ".silk"),
+        (b"#!SILK_V3\x0c\x00" + bytes(100), "audio/silk", ".silk"),
+        (b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + bytes(100), "video/mp4", ".mp4"),
+        (b"\x00\x00\x00\x18ftypiso6\x00\x00\x00\x00iso6avc1" + bytes(100), "video/mp4", ".mp4"),
+        (b"PK\x03\x04" + bytes(100), "application/zip", ".zip"),
+        (b"%PDF-1.7\nall text so far\n", "application/pdf", ".pdf"),
+        (b"\x00\x01\x02\x03", "application/octet-stream", ".bin"),
+        (b"", "application/octet-stream", ".bin"),
+        (b"\xff\xfe\xfd", "application/octet-stream", ".bin"),
+    ],
+)
+def test_formats_are_known_by_their_signature(data: bytes, sort: str, ending: str) -> None:
+    found = file_type_of(data, len(data))
+    assert (found.mime, found.extension) == (sort, ending)
+
+
+@pytest.mark.parametrize(
+    ("text", "sort"),
+    [
+        ("hello", "text/plain"),
+        ("你好,开灯 ☀\r\n\t第二行", "text/plain"),
+        ("\ufeffwith a mark", "text/plain"),
+        ("BMW is a car, and MZ a shop, GIF a word", "text/plain"),
+        ("BMW", "text/plain"),
+        ("<3 you", "text/plain"),
+        ("I like <html> and <svg>", "text/plain"),
+        ("<!DOCTYPE html><p>", "text/html"),
+        ("\n  <HTML lang=en>", "text/html"),
+        ("<!-- hi --><?xml version='1.0'?>\n<!-- again --> <html xmlns='x'>", "text/html"),
+        ("<script>alert(1)</script>", "text/html"),
+        ("<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml"),
+        ("<?xml version='1.0'?><!-- a --><!DOCTYPE svg PUBLIC 'x'><svg/>", "image/svg+xml"),
+        ("<!-- never ended <svg>", "text/plain"),
+        ('{"a": 1}', "application/json"),
+        (' [1, "b"]', "application/json"),
+        ("{}", "application/json"),
+        ("[]", "application/json"),
+        ("[1] a remark", "text/plain"),
+        ("{curly", "text/plain"),
+        ("[" * 5000, "text/plain"),
+        ('{"a": "' + "x" * 9000, "application/json"),
+    ],
+)
+def test_texts_are_told_apart(text: str, sort: str) -> None:
+    assert mime(text.encode()) == sort
+
+
+def test_a_letter_that_the_end_of_the_head_splits_does_not_make_a_text_something_else() -> None:
+    for shift in range(4):
+        assert mime(b"x" * shift + "☀".encode() * 5000) == "text/plain"
+    assert mime("☀".encode()[:2]) == "application/octet-stream"  # but the end of the file does
+
+
+def test_a_control_character_makes_it_no_text() -> None:
+    assert mime(b"hello\x00") == "application/octet-stream"
+
+
+@pytest.mark.parametrize("sort", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_the_size_of_a_picture_is_told(sort: str) -> None:
+    data = picture(sort, 33, 21)
+    assert image_size(data, mime(data)) == (33, 21)
+
+
+def test_the_size_is_that_of_the_picture_as_it_is_shown() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    data = picture("JPEG", 40, 30, exif=exif)
+    assert image_size(data, "image/jpeg") == (30, 40)
+
+
+def test_a_size_behind_a_long_remark_is_found() -> None:
+    data = picture("JPEG", 40, 30)
+    remark = b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+    assert image_size(data[:2] + remark * 3 + data[2:], "image/jpeg") == (40, 30)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        picture("PNG")[:20],
+        picture("JPEG")[:30],
+        b"BM" + b"\xff" * 60,
+        b"GIF89a" + b"\xff" * 60,
+        b"\xff\xd8\xff\xe0" * 1000,
+    ],
+)
+def test_a_broken_picture_has_no_size(data: bytes) -> None:
+    assert image_size(data, "image/jpeg") is None
+
+
+def test_what_is_no_picture_has_no_size() -> None:
+    assert image_size(picture("PNG"), "video/mp4") is None
+    assert image_size(b"<svg width='3' height='4'/>", "image/svg+xml") is None
+
+
+SIGNATURES = [
+    b"",
+    b"\x00\x00\x00\x18ftyp",
+    b"RIFF",
+    b"BM",
+    b"PK\x03\x04",
+    b"II*\x00",
+    b"\xff\xd8\xff",
+    b"P6 ",
+]
+
+
+@given(st.sampled_from(SIGNATURES), st.binary(max_size=300))
+@example(b"<!---->" * 1000, b"x")
+@example(b"P6 ", b"9" * 8000)
+@example(b"\x00\x00\x00\x00ftypheic", b"")
+@example(b"", b"[" * 8192)
+def test_no_bytes_do_harm(head: bytes, rest: bytes) -> None:
+    data = head + rest
+    begun = time.process_time()
+    found = file_type_of(data, len(data))
+    size = image_size(data, "image/x")
+    assert time.process_time() - begun < 1
+    assert found.extension.startswith(".")
+    assert "/" in found.mime
+    assert size is None or min(size) > 0

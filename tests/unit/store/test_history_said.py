@@ -1,0 +1,73 @@
+"""What a message said, for those who answer it by its id: theirs from the history, ours from the commands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.store.make import command, event, message, picture, result
+from wx2mqtt.model import Kind, QuotedMessage
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import NO_CHANGES
+
+
+async def test_theirs_is_known_with_its_author(journal: Journal) -> None:
+    await journal.record([message("a", text="door?"), picture("b")], NO_CHANGES, None, "")
+    assert await journal.quoted_message("id-a") == QuotedMessage(kind=Kind.TEXT, text="door?", user="wife")
+    assert await journal.quoted_message("id-b") == QuotedMessage(kind=Kind.IMAGE, text="[Image]", user="wife")
+
+
+async def test_ours_is_known_with_its_command(journal: Journal) -> None:
+    rows = await journal.accept([command("alarm-7", text="door open"), command("alarm-8")])
+    assert rows[0].row is not None
+    await journal.mark_started(rows[0].row.id)
+    await journal.settle(rows[0].row.id, result("alarm-7", message_id="555"), ())
+    assert await journal.quoted_message("555") == QuotedMessage(
+        kind=Kind.TEXT, text="door open", command_id="alarm-7"
+    )
+
+
+async def test_each_part_of_a_long_text_of_ours_is_known_with_its_command(journal: Journal) -> None:
+    (one,) = await journal.accept([command("long", text="a very long text")])
+    assert one.row is not None
+    for number in ("551", "", "552"):
+        await journal.mark_started(one.row.id)
+        await journal.mark_part_sent(one.row.id, number)
+    await journal.mark_started(one.row.id)
+    await journal.settle(one.row.id, result("long", message_id="553"), ())
+    whole = QuotedMessage(kind=Kind.TEXT, text="a very long text", command_id="long")
+    assert [await journal.quoted_message(number) for number in ("551", "552", "553")] == [whole] * 3
+    for unknown in ("", " ", "55", "51", "1"):
+        assert await journal.quoted_message(unknown) is None
+
+
+async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
+    new = command("snap")
+    sent = replace(new, command=replace(new.command, kind="image", text="", name="door.jpg"))
+    (row,) = await journal.accept([sent])
+    assert row.row is not None
+    await journal.mark_started(row.row.id)
+    await journal.settle(row.row.id, result("snap", message_id="556"), ())
+    assert await journal.quoted_message("556") == QuotedMessage(
+        kind=Kind.IMAGE, text="door.jpg", command_id="snap"
+    )
+
+
+async def test_what_is_not_known_is_none(journal: Journal) -> None:
+    await journal.record([message("a"), event("e")], NO_CHANGES, None, "")
+    for unknown in ("", "id-x", "e", "id-a' OR 1", "\ud800"):
+        assert await journal.quoted_message(unknown) is None
+
+
+async def test_of_two_with_one_id_the_newer_counts(journal: Journal) -> None:
+    first, second = message("a", text="old"), message("b", text="new")
+    await journal.record([first, replace(second, id=first.id)], NO_CHANGES, None, "")
+    said = await journal.quoted_message(first.id)
+    assert said is not None
+    assert said.text == "new"
+
+
+async def test_another_account_s_is_not_known(journal: Journal) -> None:
+    await journal.record([message("a")], NO_CHANGES, None, "")
+    other = Journal(journal._database, "work")
+    await other.open()
+    assert await other.quoted_message("id-a") is None

@@ -1,0 +1,317 @@
+"""Opening: new, old, newer, damaged, out of reach."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.unit.store.conftest import unprivileged
+from tests.unit.store.make import chmod, contents, message, modes, names
+from wx2mqtt.errors import StoreError, StoreTooNew
+from wx2mqtt.store import migrations
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import NO_CHANGES
+
+MESSAGES = 300
+PAGE = 4096
+
+
+async def _written(path: Path) -> None:
+    database = await Database.open(path)
+    journal = Journal(database, "home")
+    await journal.open()
+    items = [message(f"k{number}", text="x" * 200) for number in range(MESSAGES)]
+    await journal.record(items, NO_CHANGES, None, "")
+    await database.close()
+
+
+async def _killed(path: Path) -> None:
+    """The files as a killed process leaves them: the WAL not moved into the file."""
+    other = path.parent / "other"
+    other.mkdir()
+    database = await Database.open(other / path.name)
+    journal = Journal(database, "home")
+    await journal.open()
+    await database.checkpoint()
+    items = [message(f"k{number}", text="x" * 200) for number in range(MESSAGES)]
+    await journal.record(items, NO_CHANGES, None, "")
+    for file in other.iterdir():
+        shutil.copy(file, path.parent)
+    await database.close()
+    shutil.rmtree(other)
+
+
+async def _messages(path: Path) -> tuple[int, Database]:
+    database = await Database.open(path)
+    seq = (await Journal(database, "home").open()).seq
+    await database.close()
+    return seq, database
+
+
+def _overwrite(path: Path, start: int, length: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[start : start + length] = os.urandom(length)
+    path.write_bytes(data)
+
+
+def _header(path: Path) -> None:
+    _overwrite(path, 0, 100)
+
+
+def _page(path: Path) -> None:
+    _overwrite(path, 30 * PAGE, PAGE)
+
+
+def _first_page(path: Path) -> None:
+    _overwrite(path, 0, PAGE)
+
+
+def _half(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _stump(path: Path) -> None:
+    os.truncate(path, 10)
+
+
+def _zeros(path: Path) -> None:
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(os.urandom(50_000))
+
+
+Harm = Callable[[Path], None]
+
+
+async def test_a_new_file_is_fresh_and_for_its_owner_only(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        database = await Database.open(tmp_path / "wx2mqtt.db")
+        await Journal(database, "home").open()
+        found = modes(tmp_path)
+    finally:
+        os.umask(umask)
+    assert database.is_new
+    assert database.set_aside is None
+    assert found == dict.fromkeys(("wx2mqtt.db", "wx2mqtt.db-wal", "wx2mqtt.db-shm"), 0o600)
+    await database.close()
+
+
+async def test_files_that_everybody_may_read_are_closed_to_them(tmp_path: Path) -> None:
+    await _killed(tmp_path / "wx2mqtt.db")
+    for name in names(tmp_path):
+        chmod(tmp_path / name, 0o644)
+    database = await Database.open(tmp_path / "wx2mqtt.db")
+    assert set(modes(tmp_path).values()) == {0o600}
+    await database.close()
+
+
+async def test_durable_settings_are_on(database: Database) -> None:
+    def settings(connection: sqlite3.Connection) -> dict[str, object]:
+        names = ("journal_mode", "synchronous", "foreign_keys", "auto_vacuum")
+        return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+
+    found = await database.write("settings", settings)
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "auto_vacuum": 2}
+
+
+async def test_a_second_start_finds_what_was_written(tmp_path: Path) -> None:
+    await _written(tmp_path / "wx2mqtt.db")
+    seq, database = await _messages(tmp_path / "wx2mqtt.db")
+    assert seq == MESSAGES
+    assert not database.is_new
+
+
+async def test_opening_an_up_to_date_file_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _written(path)
+    before = path.read_bytes()
+    database = await Database.open(path)
+    assert path.with_name("wx2mqtt.db-wal").stat().st_size == 0
+    await database.close()
+    assert path.read_bytes() == before
+
+
+async def test_a_killed_process_loses_nothing(tmp_path: Path) -> None:
+    await _killed(tmp_path / "wx2mqtt.db")
+    seq, database = await _messages(tmp_path / "wx2mqtt.db")
+    assert seq == MESSAGES
+    assert database.set_aside is None
+
+
+@pytest.mark.parametrize("harm", [_header, _first_page, _page, _half, _stump, _zeros, _garbage])
+async def test_a_damaged_file_is_set_aside_and_a_new_one_begun(tmp_path: Path, harm: Harm) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _written(path)
+    harm(path)
+    damaged = path.read_bytes()
+    seq, database = await _messages(path)
+    assert seq == 0
+    assert database.is_new
+    assert database.set_aside is not None
+    assert database.set_aside.name.startswith("wx2mqtt.db.damaged-")
+    assert database.set_aside.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("harm", [_half, _stump, _zeros, _garbage, _empty])
+async def test_the_wal_of_a_damaged_file_goes_with_it(tmp_path: Path, harm: Harm) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _killed(path)
+    harm(path)
+    wal = path.with_name("wx2mqtt.db-wal").read_bytes()
+    seq, database = await _messages(path)
+    assert seq == 0
+    aside = database.set_aside
+    assert aside is not None
+    assert aside.with_name(aside.name + "-wal").read_bytes() == wal
+    assert aside.with_name(aside.name + "-shm").exists()
+
+
+async def test_what_the_wal_can_heal_is_not_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _killed(path)
+    _header(path)
+    seq, database = await _messages(path)
+    assert seq == MESSAGES
+    assert database.set_aside is None
+
+
+async def test_an_empty_file_without_wal_is_a_new_one(tmp_path: Path) -> None:
+    """A disk that is full at the first start leaves one; each start would set another aside."""
+    (tmp_path / "wx2mqtt.db").touch()
+    seq, database = await _messages(tmp_path / "wx2mqtt.db")
+    assert seq == 0
+    assert database.is_new
+    assert database.set_aside is None
+
+
+async def test_a_file_that_was_only_begun_is_still_fresh(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "wx2mqtt.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    _, database = await _messages(tmp_path / "wx2mqtt.db")
+    assert database.is_new
+
+
+async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _written(path)
+    monkeypatch.setattr(
+        migrations, "FULL_CHECK_MAX_BYTES", 0
+    )  # as with a file too large to be checked each time
+    for page in range(40, 60):
+        _overwrite(path, page * PAGE, PAGE)
+    database = await Database.open(path)
+    assert database.set_aside is None
+    with pytest.raises(StoreError, match="the next start sets it aside"):
+        await Journal(database, "home").list_waiting(0, MESSAGES)
+    await database.close()
+    seq, database = await _messages(path)
+    assert seq == 0
+    assert database.set_aside is not None
+    _, database = await _messages(path)
+    assert database.set_aside is None
+
+
+async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _written(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    before = contents(tmp_path)
+    with pytest.raises(StoreTooNew, match="99"):
+        await Database.open(path)
+    assert contents(tmp_path) == before
+
+
+async def test_a_newer_version_that_only_the_wal_knows_is_refused_too(tmp_path: Path) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _written(path)
+    (tmp_path / "other").mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+        for name in names(tmp_path):
+            if name != "other":
+                shutil.copy(tmp_path / name, tmp_path / "other")
+    with pytest.raises(StoreTooNew):
+        await Database.open(tmp_path / "other" / "wx2mqtt.db")
+    with closing(sqlite3.connect(tmp_path / "other" / "wx2mqtt.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM publication").fetchone() == (MESSAGES,)
+
+
+async def test_an_older_file_is_brought_up_to_date_step_by_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _written(path)
+    steps = [*migrations._migrations(), "ALTER TABLE account ADD COLUMN two TEXT", "CREATE TABLE three (a)"]
+    monkeypatch.setattr(migrations, "_migrations", lambda: steps)
+    seq, database = await _messages(path)
+    assert seq == MESSAGES
+    assert not database.is_new
+    assert int.from_bytes(path.read_bytes()[60:64], "big") == len(steps)
+
+
+async def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await _written(path)
+    first = migrations._migrations()
+    monkeypatch.setattr(
+        migrations, "_migrations", lambda: [*first, "CREATE TABLE two (a); SELECT * FROM none"]
+    )
+    with pytest.raises(StoreError):
+        await Database.open(path)
+    monkeypatch.setattr(migrations, "_migrations", lambda: first)
+    seq, _ = await _messages(path)
+    assert seq == MESSAGES
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'two'").fetchone() == (0,)
+
+
+async def test_a_folder_without_write_right_says_how_to_mend_it(guarded: Path) -> None:
+    with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
+        await Database.open(guarded / "wx2mqtt.db")
+
+
+async def test_a_file_without_write_right_is_no_damage(guarded: Path) -> None:
+    chmod(guarded, 0o777)
+    await _written(guarded / "wx2mqtt.db")
+    chmod(guarded / "wx2mqtt.db", 0o444)
+    chmod(guarded, 0o555)
+    with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
+        await Database.open(guarded / "wx2mqtt.db")
+    assert names(guarded) == ["wx2mqtt.db"]
+
+
+async def test_a_file_system_without_wal_is_refused_in_words(tmp_path: Path) -> None:
+    """A database in memory answers as a network share does: it stays in another mode."""
+    with closing(sqlite3.connect(":memory:")) as memory, pytest.raises(StoreError, match="local disk"):
+        migrations._configure(memory, tmp_path / "none")
+
+
+async def test_a_database_that_another_program_holds_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "BUSY_TIMEOUT_SECONDS", 0.01)
+    path = tmp_path / "wx2mqtt.db"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StoreError, match="another program"):
+            await Database.open(path)
+    assert path.exists()

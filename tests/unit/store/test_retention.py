@@ -1,0 +1,401 @@
+"""An account that is no longer wanted: all of it goes, nothing of the others.
+
+Keeping small: by age, by size; what waits is never touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.store.conftest import Clock
+from tests.unit.store.make import (
+    blob,
+    command,
+    event,
+    mark,
+    media,
+    message,
+    person,
+    picture,
+    publication,
+    result,
+)
+from wx2mqtt.model import Cursor, Status
+from wx2mqtt.store import retention
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.outbox import DiscoveryRecord
+from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, StoredPeople
+from wx2mqtt.store.records import JournalStats, NewEvent, NewMessage, PruneCounts
+from wx2mqtt.store.retention import AccountRemoval, StoredData
+
+MANY = 1234  # more than two commits take away
+
+
+async def fill(database: Database, account: str, messages: int = 3) -> Journal:
+    """Something in every table."""
+    journal = Journal(database, account)
+    await journal.open()
+    await journal.set_base_topic(f"base/{account}")
+    people = PeopleChanges(persons=(person(1, "wife"), person(2, "老婆")))
+    await StoredPeople(database, account).save(people)
+    items: list[NewMessage | NewEvent] = [message(f"{number}") for number in range(messages)]
+    await journal.record([*items, event("e")], NO_CHANGES, Cursor("c"), "login")
+    await journal.record([picture("p", media(f"m-{account}"))], NO_CHANGES, Cursor("c"), "login")
+    await journal.mark_media_ready(f"m-{account}", blob(account), [publication()])
+    await journal.accept([replace(command("a"), blob=blob("x")), command("b", settled=result("b"))])
+    await journal.start_request(mark(1))
+    await journal.save_discovery(DiscoveryRecord(topics=(f"homeassistant/device/wx2mqtt_{account}/config",)))
+    return journal
+
+
+def rows(path: Path) -> dict[str, dict[str, int]]:
+    """How many rows each account has in each table."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            if name not in {"meta", "sqlite_sequence"}
+        ]
+        return {
+            name: dict(
+                connection.execute(
+                    f"SELECT {'name' if name == 'account' else 'account'}, count(*) FROM {name} GROUP BY 1"
+                )
+            )
+            for name in names
+        }
+
+
+async def test_all_rows_of_the_account_go_and_none_of_another(database: Database) -> None:
+    await fill(database, "gone", MANY)
+    await fill(database, "stays")
+    seen_before = rows(database.path)
+    await database.write(
+        "seen", lambda db: db.executemany("INSERT INTO seen VALUES (?, 'k', 1)", [("gone",), ("stays",)])
+    )
+    removal = AccountRemoval(database)
+    assert all("gone" in table for name, table in seen_before.items() if name != "seen")
+
+    await removal.delete_rows("gone")
+    left = rows(database.path)
+    assert {name for name, table in left.items() if "gone" in table} == {"account"}
+    await removal.delete_account("gone")
+    left = rows(database.path)
+    assert all("gone" not in table for table in left.values())
+    assert left == {
+        **{name: {"stays": table["stays"]} for name, table in seen_before.items() if name != "seen"},
+        "seen": {"stays": 1},
+    }
+    assert await removal.list_accounts() == ["stays"]
+
+
+async def test_what_there_is_is_told(database: Database) -> None:
+    await fill(database, "home", 5)
+    assert await AccountRemoval(database).stored_data("home") == StoredData(
+        base="base/home",
+        announced=("homeassistant/device/wx2mqtt_home/config",),
+        levels=("wife", "老婆"),
+        messages=6,
+        commands=2,
+        people=2,
+        media=1,
+    )
+    assert await AccountRemoval(database).stored_data("nobody") == StoredData()
+
+
+async def test_what_was_cut_off_is_begun_again(database: Database) -> None:
+    await fill(database, "home", MANY)
+    removal = AccountRemoval(database)
+    await removal.delete_rows("home")
+    assert await removal.list_accounts() == ["home"], "it can still be asked for"
+    await removal.delete_rows("home")
+    await removal.delete_account("home")
+    await removal.delete_account("home")
+    assert await removal.list_accounts() == []
+
+
+async def test_the_journal_of_another_account_goes_on_meanwhile(database: Database) -> None:
+    await fill(database, "gone", MANY)
+    journal = await fill(database, "stays")
+    removing = AccountRemoval(database).delete_rows("gone")
+    writing = journal.record([message("new")], NO_CHANGES, Cursor("d"), "login")
+    await asyncio.gather(removing, writing)
+    assert (await journal.open()).cursor == "d"
+
+
+@pytest.mark.parametrize("account", ["gone", "never"])
+async def test_to_remove_what_is_not_there_does_nothing(database: Database, account: str) -> None:
+    await fill(database, "stays")
+    before = rows(database.path)
+    await AccountRemoval(database).delete_rows(account)
+    await AccountRemoval(database).delete_account(account)
+    assert rows(database.path) == before
+
+
+DAY = 86_400_000
+
+
+WEEK = 7 * DAY
+
+
+async def _record(journal: Journal, *keys: str, text: str = "x") -> None:
+    await journal.record([message(key, text=text) for key in keys], NO_CHANGES, None, "")
+
+
+async def _publish_all(journal: Journal) -> None:
+    await journal.mark_published([row.id for row in await journal.list_waiting(0, 100_000)])
+
+
+async def _history(database: Database) -> list[int]:
+    def seqs(connection: sqlite3.Connection) -> list[int]:
+        found = connection.execute("SELECT seq FROM publication WHERE seq IS NOT NULL ORDER BY seq")
+        return [seq for (seq,) in found]
+
+    return await database.read(seqs)
+
+
+async def _count(database: Database, table: str) -> int:
+    (count,) = await database.read(lambda db: db.execute(f"SELECT count(*) FROM {table}").fetchone())
+    return int(count)
+
+
+async def test_published_messages_go_when_the_history_is_over(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    await _record(journal, "a", "b")
+    clock.now += DAY
+    await _record(journal, "c", "d")
+    await _publish_all(journal)
+    pruned = await journal.prune(clock.now + WEEK - 1, WEEK, WEEK)
+    assert pruned == PruneCounts(messages=2)
+    assert await _history(database) == [3, 4]
+
+
+async def test_the_newest_message_always_stays(database: Database, journal: Journal, clock: Clock) -> None:
+    """`last` must have something to say after a start, however long nobody wrote."""
+    await _record(journal, "a", "b")
+    await _publish_all(journal)
+    clock.now += 100 * WEEK
+    assert (await journal.prune(clock.now, 0, 0)).messages == 1
+    assert json.loads((await journal.open()).last_payload or b"")["id"] == "id-b"
+    assert await journal.prune_history(0) == 0
+
+
+async def test_what_waits_is_never_pruned(database: Database, journal: Journal, clock: Clock) -> None:
+    await _record(journal, *"abcd")
+    first, second, *_ = await journal.list_waiting(0, 10)
+    await journal.mark_published([second.id])
+    await journal.set_aside([first.id], "too large")
+    await journal.record([event("e")], NO_CHANGES, None, "")
+    await journal.enqueue([publication()])
+    await journal.accept([command("a")])
+    clock.now += 100 * WEEK
+    assert await journal.prune(clock.now, 0, 0) == PruneCounts(messages=1)
+    assert await journal.prune_history(0) == 0
+    assert await _history(database) == [1, 3, 4]
+    assert [row.sort for row in await journal.list_waiting(0, 10)] == [
+        "message",
+        "message",
+        "event",
+        "result",
+    ]
+    assert len(await journal.list_due(10)) == 1
+
+
+async def test_what_was_dropped_goes_with_the_history(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    await _record(journal, "a", "b")
+    await journal.drop_topic("wx/in/wife", "refused")
+    assert (await journal.prune(clock.now + WEEK - 1, WEEK, WEEK)).messages == 0
+    assert (await journal.prune(clock.now + WEEK + 1, WEEK, WEEK)).messages == 1
+    assert (await journal.stats()).dropped == 2
+
+
+async def test_published_results_and_events_go_after_a_day(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    await journal.enqueue([publication(), publication()])
+    await journal.record([event("e")], NO_CHANGES, None, "")
+    await _publish_all(journal)
+    assert (await journal.prune(clock.now + DAY, WEEK, WEEK)).publications == 0
+    assert (await journal.prune(clock.now + DAY + 1, WEEK, WEEK)).publications == 3
+    assert await _count(database, "publication") == 0
+
+
+async def test_an_event_with_facts_for_later_stays_a_week(journal: Journal, clock: Clock) -> None:
+    await journal.record([event("e", ticket="geheim")], NO_CHANGES, None, "")
+    await _publish_all(journal)
+    assert (await journal.prune(clock.now + WEEK, 0, 0)).publications == 0
+    assert (await journal.prune(clock.now + WEEK + 1, 0, 0)).publications == 1
+
+
+@pytest.mark.parametrize("items", [[message("a"), message("z")], [event("a")]], ids=["message", "event"])
+async def test_a_key_is_known_for_a_week_though_its_row_is_gone(
+    journal: Journal, clock: Clock, items: list[object]
+) -> None:
+    await journal.record(items, NO_CHANGES, None, "")  # type: ignore[arg-type]
+    await _publish_all(journal)
+    pruned = await journal.prune(clock.now + 2 * DAY, DAY, WEEK)
+    assert pruned.messages + pruned.publications == 1
+    again = await journal.record(items[:1], NO_CHANGES, None, "")  # type: ignore[arg-type]
+    assert again.repeated == 1
+    clock.now += WEEK + 1
+    await journal.enqueue([publication()])
+    await journal.prune(clock.now + 1, DAY, WEEK)
+    again = await journal.record(items[:1], NO_CHANGES, None, "")  # type: ignore[arg-type]
+    assert again.repeated == 0
+
+
+async def test_a_key_is_known_as_long_as_the_history(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    await journal.record([event("e")], NO_CHANGES, None, "")
+    await _publish_all(journal)
+    await journal.prune(clock.now + 20 * DAY, 30 * DAY, WEEK)
+    assert (await journal.record([event("e")], NO_CHANGES, None, "")).repeated == 1
+
+
+async def test_settled_commands_go_after_their_time(journal: Journal, clock: Clock) -> None:
+    accepted = await journal.accept([command("a"), command("b")])
+    assert accepted[0].row is not None
+    clock.now += WEEK
+    await journal.settle(accepted[0].row.id, result("a", message_id="77"), [])
+    assert (await journal.prune(clock.now + WEEK, WEEK, WEEK)).commands == 0
+    assert (await journal.prune(clock.now + WEEK + 1, WEEK, WEEK)).commands == 1
+    assert await journal.get_command("a") is None
+    assert await journal.get_command("b") is not None
+
+
+@pytest.mark.parametrize("behind", [0, 1, 10 * WEEK])
+async def test_nothing_is_pruned_while_the_clock_is_behind_the_newest_row(
+    journal: Journal, clock: Clock, behind: int
+) -> None:
+    await _record(journal, "a", "b")
+    clock.now += 100 * WEEK
+    await _record(journal, "c")
+    await _publish_all(journal)
+    assert await journal.prune(clock.now - behind, 0, 0) == PruneCounts()
+
+
+async def test_more_rows_than_fit_in_one_commit_go_too(
+    database: Database, journal: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PRUNE_BATCH_ROWS", 10)
+    await _record(journal, *(f"k{number}" for number in range(101)))
+    await journal.enqueue([publication()] * 35)
+    rows = [one.row for one in await journal.accept([command(f"c{number}") for number in range(30)])]
+    for row in rows:
+        assert row is not None
+        await journal.settle(row.id, result(row.command_id), [])
+    await _publish_all(journal)
+    assert await journal.prune(clock.now + 100 * WEEK, WEEK, WEEK) == PruneCounts(
+        messages=100, publications=35, commands=30
+    )
+    assert await _count(database, "seen") == 0
+
+
+async def test_rows_that_wait_among_the_oldest_do_not_hide_what_lies_behind(
+    database: Database, journal: Journal, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "PRUNE_BATCH_ROWS", 10)
+    await _record(journal, *(f"k{number}" for number in range(50)))
+    rows = await journal.list_waiting(0, 100)
+    await journal.mark_published([row.id for row in rows[25:]])
+    assert (await journal.prune(clock.now + 100 * WEEK, WEEK, WEEK)).messages == 24
+    assert await _history(database) == [*range(1, 26), 50]
+
+
+async def test_history_goes_until_there_is_room(database: Database, journal: Journal) -> None:
+    for start in range(0, 2000, 500):
+        await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
+    await _publish_all(journal)
+    await database.checkpoint()
+    before = database.path.stat().st_size
+    pruned = await journal.prune_history(before // 2)
+    assert 0 < pruned < 2000
+    assert database.path.stat().st_size <= before // 2
+    assert await _history(database) == list(range(pruned + 1, 2001))
+    assert await journal.prune_history(before // 2) == 0
+
+
+async def test_the_file_shrinks_when_much_has_gone(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    for start in range(0, 2000, 500):
+        await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
+    await _publish_all(journal)
+    await database.checkpoint()
+    before = database.path.stat().st_size
+    await journal.prune(clock.now + 100 * WEEK, WEEK, WEEK)
+    assert database.path.stat().st_size < before / 2
+
+
+async def test_other_accounts_are_left_alone(database: Database, journal: Journal, clock: Clock) -> None:
+    other = Journal(database, "work", clock)
+    await other.open()
+    for one in (journal, other):
+        await _record(one, "a", "b")
+        await one.enqueue([publication()])
+        await _publish_all(one)
+    await journal.prune(clock.now + 100 * WEEK, WEEK, WEEK)
+    assert (await other.record([message("a")], NO_CHANGES, None, "")).repeated == 1
+    assert await _history(database) == [1, 2, 2]
+
+
+async def test_an_empty_store_has_nothing_to_say(journal: Journal) -> None:
+    assert await journal.stats() == JournalStats(
+        waiting_publications=0,
+        oldest_publication=None,
+        waiting_commands=0,
+        oldest_command=None,
+        set_aside=0,
+        dropped=0,
+        messages=0,
+        failed_today=0,
+    )
+    assert await journal.prune(1, 0, 0) == PruneCounts()
+
+
+def _ids(rows: Iterable[object]) -> list[int]:
+    return [row.id for row in rows]  # type: ignore[attr-defined]
+
+
+async def test_the_figures_are_of_what_waits(database: Database, journal: Journal, clock: Clock) -> None:
+    other = Journal(database, "work", clock)
+    await other.open()
+    await _record(other, *"xyz")
+    start = clock.now
+    await _record(journal, "a")
+    clock.now += 10
+    await _record(journal, "b", "c")
+    a, b, _ = _ids(await journal.list_waiting(0, 10))
+    await journal.mark_published([a])
+    await journal.set_aside([b], "too large")
+    rows = [one.row for one in await journal.accept([command(name) for name in "defgh"])]
+    for row, status in zip(
+        rows, (Status.SENT, Status.FAILED, Status.UNCERTAIN, Status.EXPIRED), strict=False
+    ):
+        assert row is not None
+        await journal.settle(row.id, result(row.command_id, status), [])
+    assert await journal.stats() == JournalStats(
+        waiting_publications=1,
+        oldest_publication=start + 10,
+        waiting_commands=1,
+        oldest_command=1000,
+        set_aside=1,
+        dropped=0,
+        messages=3,
+        failed_today=2,
+    )
+    clock.now += DAY + 1
+    assert (await journal.stats()).failed_today == 0

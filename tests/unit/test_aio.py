@@ -1,0 +1,83 @@
+"""A bell that says that something may be different.
+
+A store that fails delays, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+
+import pytest
+
+from tests.support.hurry import hurry
+from wx2mqtt.aio import ChangeNotifier, retry_until_stored
+from wx2mqtt.errors import StoreError, StoreFull
+
+
+async def test_everybody_who_listens_hears_it():
+    bell = ChangeNotifier()
+    waiting = [asyncio.create_task(bell.wait(0)) for _ in range(3)]
+    await asyncio.sleep(0)
+    bell.notify()
+    assert await asyncio.gather(*waiting) == [1, 1, 1]
+
+
+async def test_who_comes_late_has_not_missed_it():
+    bell = ChangeNotifier()
+    bell.notify()
+    bell.notify()
+    assert await bell.wait(0) == 2
+
+
+async def test_who_has_heard_it_waits_for_the_next():
+    bell = ChangeNotifier()
+    bell.notify()
+    waiting = asyncio.create_task(bell.wait(bell.count))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    bell.notify()
+    assert await waiting == 2
+
+
+def failing(times: int, error: Exception, tries: list[float]):
+    async def work() -> str:
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) <= times:
+            raise error
+        return "done"
+
+    return work
+
+
+def test_what_the_store_takes_at_once_is_done_once():
+    tries: list[float] = []
+    assert hurry(retry_until_stored(failing(0, StoreFull(), tries))) == "done"
+    assert tries == [0.0]
+
+
+def test_what_it_does_not_take_is_tried_ever_more_rarely_and_at_least_twice_a_minute():
+    tries: list[float] = []
+    assert hurry(retry_until_stored(failing(30, StoreFull(), tries))) == "done"
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert len(pauses) == 30
+    assert 0.1 <= pauses[0] <= 0.2
+    assert all(15 <= pause <= 30 for pause in pauses[10:])
+
+
+def test_any_other_error_is_not_the_stores():
+    tries: list[float] = []
+    with pytest.raises(KeyError):
+        hurry(retry_until_stored(failing(1, KeyError("x"), tries)))
+    assert len(tries) == 1
+
+
+def test_whoever_waits_for_the_store_can_be_stopped():
+    async def story() -> None:
+        task = asyncio.create_task(retry_until_stored(failing(10**6, StoreError(), [])))
+        await asyncio.sleep(1000)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    hurry(story())

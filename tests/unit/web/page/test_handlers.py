@@ -1,0 +1,410 @@
+"""The page and its forms, as a browser without script sees them: no socket, the same answers."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from urllib.parse import urljoin
+
+import pytest
+import structlog.testing
+
+from tests.support.page import Elements, PaperView, bridge, entry, line, login, never
+from tests.support.web import on_paper, options
+from wx2mqtt.errors import Problem
+from wx2mqtt.model import LoginState, Needs
+from wx2mqtt.web.page import handlers as module
+from wx2mqtt.web.page.page import MAX_TEST_CHARACTERS, PEOPLE_PER_PAGE
+
+PNG = b"\x89PNG code"
+
+
+@pytest.fixture
+def view():
+    return PaperView()
+
+
+@pytest.fixture
+async def http(view):
+    async with on_paper([], bridge=bridge(view, PaperView("office", "wx/office"))) as http:
+        yield http
+
+
+async def page_of(http, path="/", **more):
+    answer = await http.get(path, **more)
+    assert answer.status_code == 200
+    return Elements(answer.text)
+
+
+async def test_all_accounts_stand_on_the_page_in_their_order(http):
+    page = await page_of(http)
+    assert [told for _, told in page.all("h2")] == ["home", "office"]
+    assert page.text("title") == "wx2mqtt"
+    ids = [one["id"] for _, one, _ in page.found if "id" in one]
+    assert len({*ids}) == len(ids)
+
+
+async def test_every_part_has_its_place(http):
+    page = await page_of(http)
+    parts = [one["data-part"] for one, _ in page.all("div") if "data-part" in one]
+    names = ("state", "code", "acts", "problems", "figures", "messages", "commands")
+    assert parts == ["file", *(f"{account}.{name}" for account in ("home", "office") for name in names)]
+
+
+async def test_who_listens_hears_of_the_login_and_of_what_is_wrong(http):
+    page = await page_of(http)
+    live = [one["data-part"] for one, _ in page.all("div", role="status")]
+    assert live == ["home.state", "home.problems", "office.state", "office.problems"]
+
+
+async def test_nothing_is_loaded_run_or_sent_but_what_is_ours(http, view):
+    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    answer = await http.get("/")
+    policy = dict(
+        part.strip().partition(" ")[::2] for part in answer.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == policy["base-uri"] == "'none'"
+    assert {*policy.values()} == {"'none'", "'self'"}
+    assert answer.headers["cache-control"] == "no-store"
+    page = Elements(answer.text)
+    assert not page.all("style")
+    for name, attributes, inside in page.found:
+        assert not {key for key in attributes if key.startswith("on") or key == "style"}, name
+        if name == "script":
+            assert attributes["src"]
+            assert not inside
+        for key in ("href", "src", "action"):
+            assert not re.match(r"[a-z]+:|/", attributes.get(key) or ""), "every address is relative"
+
+
+async def test_every_address_in_it_leads_somewhere(http, view):
+    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    page = await page_of(http, "/?texts=1")
+    view.messages = [line(media="a1")]
+    for name, attributes, _ in page.found:
+        for key in ("href", "src", "data-events"):
+            if address := attributes.get(key):
+                answer = await http.head(urljoin("/", address))
+                assert answer.status_code == 200, (name, address)
+
+
+async def test_a_reload_has_what_is_new(http, view):
+    assert "Online" in (await http.get("/")).text
+    view.login = login(LoginState.REFUSED)
+    assert "Refused" in (await http.get("/")).text
+
+
+async def test_messages_are_hidden_unless_wanted_for_this_view(http, view):
+    view.messages = [line(text="geheimer Text")]
+    hidden = await http.get("/")
+    (way,) = [one["href"] for one, told in Elements(hidden.text).all("a") if told == "Show what they say"][:1]
+    shown = await http.get(urljoin("/", way))
+    assert "geheimer Text" not in hidden.text
+    assert "geheimer Text" in shown.text
+    assert "Hide what they say" in shown.text
+    assert "geheimer Text" not in (await http.get("/?texts=yes")).text
+
+
+@pytest.mark.parametrize(("language", "words"), [("zh", "测试消息"), ("en", "Send a test to yourself")])
+async def test_it_speaks_the_language_of_who_looks(http, language, words):
+    page = await http.get("/", headers={"accept-language": language})
+    assert words in page.text
+
+
+async def test_the_switch_is_remembered(http):
+    answer = await http.post("/language", data={"language": "zh"})
+    assert (answer.status_code, answer.headers["location"]) == (303, "./")
+    cookie = answer.headers["set-cookie"]
+    assert cookie == "wx2mqtt_language=zh; HttpOnly; Max-Age=31536000; Path=/; SameSite=lax"
+    assert 'lang="zh-CN"' in (await http.get("/", headers={"accept-language": "en"})).text
+    await http.post("/language", data={"language": "en"})
+    assert 'lang="en"' in (await http.get("/")).text
+
+
+@pytest.mark.parametrize("data", [{}, {"language": "fr"}, {"language": "zh; Path=/evil"}])
+async def test_no_other_language_is_remembered(http, data):
+    answer = await http.post("/language", data=data)
+    assert answer.status_code == 303
+    assert "set-cookie" not in answer.headers
+
+
+async def test_the_code_is_there_while_one_is_to_be_scanned(http, view):
+    assert (await http.get("/accounts/home/qr.png")).status_code == 404
+    view.qr_png = PNG
+    answer = await http.get("/accounts/home/qr.png?1")
+    assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+async def test_another_site_takes_nobodys_place(http):
+    for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200)):
+        assert (await http.head("/events", headers={"sec-fetch-site": site})).status_code == status
+
+
+async def test_to_log_in_is_a_button(http, view):
+    view.login = login(LoginState.LOGGED_OUT)
+    page = await page_of(http)
+    ((form, _),) = [one for one in page.all("form") if str(one[0]["action"]).endswith("/login")]
+    answer = await http.post(urljoin("/", str(form["action"])))
+    assert answer.status_code == 303
+    assert urljoin("/accounts/home/login", answer.headers["location"]) == "/?said=login#home-wechat"
+    assert view.done == [("login",)]
+
+
+async def test_to_log_out_is_a_question_first(http, view):
+    page = await page_of(http)
+    ((link, _),) = [one for one in page.all("a") if one[0]["href"] == "accounts/home/logout"]
+    question = await page_of(http, f"/{link['href']}")
+    assert question.text("h1") == "Log out of WeChat?"
+    assert "home" in question.text("p")
+    assert view.done == []
+    ((form, _),) = question.all("form")
+    assert form["method"] == "post"
+    assert "action" not in form
+    assert [one["href"] for one, _ in question.all("a")] == ["../../"]
+    answer = await http.post("/accounts/home/logout")
+    assert urljoin("/accounts/home/logout", answer.headers["location"]) == "/?said=logout#home-wechat"
+    assert view.done == [("logout",)]
+
+
+async def test_a_logout_that_takes_long_is_not_waited_for(http, view, monkeypatch):
+    monkeypatch.setattr(module, "LOGOUT_WAIT_SECONDS", 0.01)
+    view.hangs = never
+    assert (await http.post("/accounts/home/logout")).status_code == 303
+
+
+async def test_a_test_goes_to_the_chat_with_oneself(http, view):
+    page = await page_of(http)
+    ((form, _),) = page.all("form", action="accounts/home/test")
+    ((token, _),) = page.all("input", name="token")[:1]
+    data = {"text": "Hallo 你好", "token": token["value"]}
+    answer = await http.post(urljoin("/", str(form["action"])), data=data)
+    assert urljoin("/accounts/home/test", answer.headers["location"]) == "/?said=test#home-last_commands"
+    ((what, user, text, command_id),) = view.done
+    assert (what, user, text) == ("send", "filehelper", "Hallo 你好")
+    assert re.fullmatch(r"page-[0-9a-f]{20}", command_id)
+
+
+async def test_the_same_form_is_the_same_command_and_another_one_is_another(http, view):
+    for token, text in (("a", "1"), ("a", "1"), ("a", "2"), ("b", "1")):
+        await http.post("/accounts/home/test", data={"token": token, "text": text})
+    ids = [done[3] for done in view.done]
+    assert ids[0] == ids[1]
+    assert len({*ids}) == 3
+
+
+async def test_a_form_of_each_page_is_one_of_its_own(http):
+    tokens = {(await page_of(http)).all("input", name="token")[0][0]["value"] for _ in range(5)}
+    assert len(tokens) == 5
+
+
+async def test_a_test_has_an_end(http, view):
+    await http.post("/accounts/home/test", data={"text": "a" * 3000})
+    assert view.done[0][2] == "a" * MAX_TEST_CHARACTERS
+
+
+async def test_where_there_is_nobody_for_a_test_there_is_no_form(http, view):
+    view.test_recipient = ""
+    page = await page_of(http)
+    assert [one["action"] for one, _ in page.all("form") if "test" in str(one.get("action"))] == [
+        "accounts/office/test"
+    ]
+    assert (await http.post("/accounts/home/test", data={"text": "x"})).status_code == 404
+    view.test_recipient = "me <3"
+    assert "Send a test to yourself (me <3)" in (await page_of(http)).text("main")
+
+
+async def test_a_number_that_the_phone_shows_is_handed_on(http, view):
+    view.login = login(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
+    page = await page_of(http)
+    assert "Enter here the number" in page.text("div", data_part="home.state")
+    ((form, _),) = page.all("form", action="accounts/home/number")
+    ((field, _),) = page.all("input", name="number")
+    assert (field["inputmode"], field["pattern"]) == ("numeric", "[0-9]*")
+    answer = await http.post(f"/{form['action']}", data={"number": " 012345 "})
+    assert urljoin("/accounts/home/number", answer.headers["location"]) == "/?said=number#home-wechat"
+    assert view.done == [("number", "012345")]
+
+
+@pytest.mark.parametrize("number", ["", "abc", "1" * 13, "1 2", "٣", "-1"])
+async def test_what_is_no_number_is_not_handed_on(http, view, number):
+    view.login = login(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
+    answer = await http.post("/accounts/home/number", data={"number": number})
+    assert "said=no_number" in answer.headers["location"]
+    assert view.done == []
+
+
+async def test_a_number_that_nobody_asks_for_any_more_is_said(http):
+    answer = await http.post("/accounts/home/number", data={"number": "1"})
+    page = await page_of(http, urljoin("/accounts/home/number", answer.headers["location"]))
+    assert page.text("p", class_="notice", role="status") == "No number is asked for now."
+
+
+async def test_a_test_that_cannot_be_stored_is_said(http, view):
+    view.breaks()
+    with structlog.testing.capture_logs() as logs:
+        answer = await http.post("/accounts/home/test", data={"text": "geheim"})
+    assert answer.status_code == 503
+    assert "nothing was sent" in answer.text
+    assert "geheim" not in str(logs)
+
+
+@pytest.mark.parametrize(
+    ("content", "status"), [(b"&" * 100, 413), (b"text=\xff\xfe\x00", 303), (b"", 303), (b"%%%", 303)]
+)
+async def test_what_is_no_form_does_no_harm(http, view, content, status):
+    assert (await http.post("/accounts/home/test", content=content)).status_code == status
+    assert all(len(done) == 4 for done in view.done)
+
+
+async def test_what_a_form_did_is_said_and_nothing_that_others_write_into_the_address(http):
+    page = await page_of(http, "/?said=test")
+    assert (
+        page.text("p", class_="notice", role="status") == "The test is on its way; its result stands below."
+    )
+    for said in ("<b>evil</b>", "state", "none", ""):
+        page = await page_of(http, "/", params={"said": said})
+        assert page.all("p", class_="notice", role="status") == []
+
+
+async def test_of_people_there_is_a_page_at_a_time(http, view):
+    view.everybody = [entry(f"f{number}", name=f"Friend {number:04}") for number in range(5000)]
+    whole = await http.get("/")
+    assert len(whole.content) < 40_000
+    assert len(Elements(whole.text).all("bdi")) < 3 * PEOPLE_PER_PAGE
+    part = await http.get("/accounts/home/contacts", params={"q": "friend 00", "from": "20"})
+    assert Elements(f"<main>{part.text}</main>").all("bdi")[0][1] == "Friend 0020"
+
+
+async def test_without_a_script_the_search_is_a_form(http, view):
+    view.everybody = [entry("f1", name="Anna"), entry("f2", name="Bert")]
+    page = await page_of(http, "/", params={"account": "home", "q": "ann", "from": "0"})
+    names = [told for _, told in page.all("bdi")]
+    assert "Anna" in names
+    assert "Bert" not in names
+    ((field, _),) = page.all("input", id="home-contacts-q")
+    assert field["value"] == "ann"
+    ((other, _),) = page.all("input", id="office-contacts-q")
+    assert other["value"] == ""
+
+
+@pytest.mark.parametrize("start", ["-1", "x", "9" * 30, "1e3", "٣", "", "10"])
+async def test_a_place_that_is_none_is_the_beginning(http, view, start):
+    view.everybody = [entry("f1", name="Anna")]
+    answer = await http.get("/accounts/home/contacts", params={"from": start})
+    assert "1 to 1 of 1" in answer.text
+
+
+async def test_a_long_query_is_cut(http, view):
+    page = await page_of(http, "/", params={"account": "home", "q": "<" * 5000})
+    ((field, _),) = page.all("input", id="home-contacts-q")
+    assert field["value"] == "<" * 100
+
+
+ACTS = [f"/accounts/{{}}/{act}" for act in ("login", "logout", "test", "number")]
+
+
+@pytest.mark.parametrize("path", ACTS)
+async def test_an_account_that_there_is_not_does_nothing(http, view, path):
+    assert (await http.post(path.format("nobody"), data={"text": "x"})).status_code == 404
+    assert view.done == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/accounts/nobody/qr.png", "/accounts/nobody/contacts", "/accounts/nobody/logout"]
+)
+async def test_of_an_account_that_there_is_not_nothing_is_shown(http, path):
+    assert (await http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize("path", [*ACTS, "/language"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"sec-fetch-site": "cross-site"},
+        {"host": "evil.example"},
+    ],
+)
+async def test_no_page_of_another_site_does_anything(http, view, path, headers):
+    answer = await http.post(path.format("home"), data={"text": "x", "language": "zh"}, headers=headers)
+    assert answer.status_code == 403
+    assert view.done == []
+
+
+@pytest.mark.parametrize("path", [path.format("home") for path in ACTS if "logout" not in path])
+async def test_to_read_an_address_does_nothing(http, view, path):
+    assert (await http.get(path)).status_code == 405
+    assert view.done == []
+
+
+@pytest.mark.parametrize(
+    "path", [*ACTS, "/language", "/", "/events", "/accounts/{}/qr.png", "/accounts/{}/contacts"]
+)
+async def test_a_stranger_sees_and_does_nothing(view, path):
+    view.qr_png = PNG
+    guarded = options(host="0.0.0.0", password="geheim", token="t0ken")
+    async with on_paper([], guarded, bridge=bridge(view)) as http:
+        for headers in ({}, {"authorization": "Bearer t0ken"}, {"cookie": "wx2mqtt=guess"}):
+            for method in ("GET", "POST"):
+                answer = await http.request(method, path.format("home"), headers=headers)
+                assert answer.status_code == 401, method
+    assert view.done == []
+    assert view.reads == 0
+
+
+async def test_who_logged_in_may_leave(view):
+    async with on_paper([], options(host="0.0.0.0", password="geheim"), bridge=bridge(view)) as http:
+        entered = await http.post("/login", data={"password": "geheim", "next": "/"})
+        page = await page_of(http, entered.headers["location"])
+        ((form, told),) = page.all("form", action="logout")
+        assert told == "Leave this page"
+        await http.post(f"/{form['action']}")
+        assert (await http.get("/")).status_code == 401
+
+
+async def test_below_a_path_every_address_is_still_right(view):
+    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    async with on_paper([], options(prefix="/wechat"), bridge=bridge(view)) as http:
+        page = await page_of(http, "/wechat/")
+        for _, attributes, _ in page.found:
+            if address := attributes.get("src") or attributes.get("href"):
+                there = urljoin("/wechat/", address)
+                assert there.startswith("/wechat/")
+                assert (await http.head(there)).status_code == 200
+        answer = await http.post("/wechat/accounts/home/login")
+        assert (
+            urljoin("/wechat/accounts/home/login", answer.headers["location"])
+            == "/wechat/?said=login#home-wechat"
+        )
+
+
+async def test_a_file_that_a_reload_refused_is_shown_and_the_bridge_goes_on(view):
+    problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
+    async with on_paper([], bridge=bridge(view, problems=lambda: (problem,))) as http:
+        page = await page_of(http)
+    assert "The changed configuration cannot be used" in [told for _, told in page.all("h2")]
+    assert "home" in [told for _, told in page.all("h2")]
+
+
+async def test_a_bridge_that_does_not_run_for_its_file_says_why():
+    problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
+    async with on_paper([], bridge=bridge(problems=lambda: (problem,))) as http:
+        page = await page_of(http)
+    assert [told for _, told in page.all("h2")] == ["The configuration cannot be used"]
+    assert "wx2mqtt.yaml:3" in page.text("main")
+
+
+async def test_a_store_that_hangs_keeps_nobody_from_the_code(view, monkeypatch):
+    monkeypatch.setattr("wx2mqtt.web.views.STORE_TIMEOUT_SECONDS", 0.01)
+    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    view.hangs = never
+    async with on_paper([], bridge=bridge(view)) as http:
+        async with asyncio.timeout(5):
+            page = await page_of(http)
+        assert (await http.get("/accounts/home/qr.png")).content == PNG
+    assert page.all("img")
+    assert "the store does not answer" not in page.text("main")
+    assert "The store cannot be written" in page.text("main")

@@ -1,0 +1,292 @@
+"""What stands on the page of one account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.page import NOW, Elements, PaperView, command, line, login, result, seen
+from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.errors import Problem
+from wx2mqtt.i18n.bridge import bridge_text as bridge_says
+from wx2mqtt.model import Command, LoginState, Status
+from wx2mqtt.web.html import PageText
+from wx2mqtt.web.page.sections import (
+    LOGOUT_STATES,
+    NEXT_STEPS,
+    STATE_STYLES,
+    file_problems_section,
+    live_sections,
+    time_tag,
+)
+from wx2mqtt.web.views import AccountSnapshot, PageOptions
+
+EN, ZH = PageText("en"), PageText("zh")
+
+
+def facts(**more):
+    values = {
+        "view": PaperView(),
+        "login": login(),
+        "has_qr_code": False,
+        "health": seen(),
+        "messages": [],
+        "commands": [],
+    }
+    return AccountSnapshot(**{**values, **more})
+
+
+def shown(look=None, **more):
+    return live_sections(facts(**more), look or PageOptions("en"))
+
+
+def text(part):
+    return (
+        Elements(f"<div>{part}</div>").text("div")
+        if "<div" not in part
+        else "".join(Elements(part).found[0][2])
+    )
+
+
+@pytest.mark.parametrize("state", LoginState)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_state_says_what_it_is_and_what_to_do(state, language):
+    part = shown(PageOptions(language), login=login(state))["state"]
+    page = Elements(f"<main>{part}</main>")
+    ((attributes, title),) = page.all("strong")
+    assert title == PageText(language)(f"state_{state}")
+    assert attributes["class"] == f"state {STATE_STYLES[state]}"
+    assert page.all("p")[0][1]
+
+
+def test_online_says_as_whom():
+    assert "Logged in as 王小明" in text(shown()["state"])
+
+
+def test_the_reason_stands_there_where_the_page_does_not_say_it_better():
+    odd = login(LoginState.INTERRUPTED, reason="WeChat does not answer: <b>no</b>")
+    part = shown(login=odd)["state"]
+    assert "The bridge says: WeChat does not answer: <b>no</b>" in text(part)
+    assert "<b>" not in part
+    plain = login(LoginState.WAITING_FOR_SCAN, reason=bridge_says("zh", "scan"))
+    assert "says" not in shown(login=plain)["state"]
+
+
+def test_a_code_is_shown_with_its_end_and_an_old_one_never_again():
+    waiting = login(LoginState.WAITING_FOR_SCAN, qr_expires=NOW + 300_000)
+    page = Elements(f"<main>{shown(login=waiting, has_qr_code=True)['code']}</main>")
+    ((picture, _),) = page.all("img")
+    assert picture["src"] == f"accounts/home/qr.png?{NOW + 300_000}"
+    assert picture["alt"]
+    ((left, _),) = page.all("p", class_="left")
+    assert left["data-until"] == f"{NOW + 300_000}"
+    assert "10:05:00 UTC" in page.text("p", class_="until")
+    assert shown(login=waiting, has_qr_code=False)["code"] == ""
+
+
+def test_a_code_without_a_known_end_is_shown_all_the_same():
+    assert shown(login=login(LoginState.INTERRUPTED), has_qr_code=True)["code"].startswith("<img")
+
+
+@pytest.mark.parametrize("state", LoginState)
+def test_the_buttons_are_those_that_mean_something(state):
+    page = Elements(f"<main>{shown(login=login(state))['acts']}</main>")
+    forms, links = page.all("form"), page.all("a")
+    assert bool(forms) == (state in NEXT_STEPS)
+    assert bool(links) == (state in LOGOUT_STATES)
+    for form, _ in forms:
+        assert form == {"method": "post", "action": "accounts/home/login"}
+    for link, _ in links:
+        assert link["href"] == "accounts/home/logout"
+
+
+def test_nothing_wrong_is_said_too():
+    assert text(shown()["problems"]) == "Nothing is wrong."
+    assert text(shown(PageOptions("zh"))["problems"]) == "一切正常。"
+
+
+def test_each_problem_stands_there_with_what_is_known_and_its_cure():
+    bad = seen(
+        broker="",
+        counters=BrokerCounters(started=NOW, broker_reason="refused <by> nobody", standby=True),
+        refused=("wx/last", "wx/contacts"),
+        stuck=("receive:home",),
+        unresolved=2,
+        discovery_cut=True,
+        store_size=2_000_000_000,
+        stats={"trouble": "disk full", "set_aside": 1},
+    )
+    page = Elements(f"<main>{shown(health=bad)['problems']}</main>")
+    items = [told for _, told in page.all("li")]
+    assert len(items) == 9
+    assert "cannot be reached" in items[0]
+    assert "refused <by> nobody" in items[0]
+    assert "mqtt.url" in items[0]
+    assert "wx/last, wx/contacts" in items[1]
+    assert any("disk full" in item for item in items)
+    assert any("receive:home" in item for item in items)
+    assert "people assign" in items[-1]
+
+
+def test_the_login_is_no_problem_twice():
+    waits = login(LoginState.WAITING_FOR_SCAN)
+    assert text(shown(login=waits, health=seen(login=waits))["problems"]) == "Nothing is wrong."
+
+
+def test_what_the_store_does_not_tell_is_said_and_the_code_stands():
+    waits = login(LoginState.WAITING_FOR_SCAN, qr_expires=NOW)
+    made = shown(login=waits, has_qr_code=True, health=None, messages=None, commands=None)
+    assert made["code"].startswith("<img")
+    assert "cannot be written" in text(made["problems"])
+    for name in ("figures", "messages", "commands"):
+        assert text(made[name]) == EN("not_known")
+
+
+def rows(made):
+    page = Elements(f"<main>{made['figures']}</main>")
+    return dict(zip([one for _, one in page.all("dt")], [one for _, one in page.all("dd")], strict=True))
+
+
+def test_figures_say_how_much_waits_and_since_when():
+    busy = seen(
+        counters=BrokerCounters(started=NOW, connects=3),
+        stats={
+            "waiting_publications": 12,
+            "oldest_publication": NOW - 60_000,
+            "pending_media": 2,
+            "failed_today": 1,
+        },
+    )
+    told = rows(shown(health=busy))
+    assert told["Broker"] == "connected, MQTT 5, reconnected 2 times since the start"
+    assert told["Waiting for the broker"] == "12, since 2026-11-25 09:59:00 UTC"
+    assert told["Waiting for WeChat"] == "nothing"
+    assert told["Files still to be fetched"] == "2"
+    assert told["Commands that failed today"] == "1"
+    assert told["Store"] == "205 kB of 2 GB"
+
+
+def test_figures_before_anything_has_happened():
+    told = rows(shown(health=seen(broker="", last_answer=None, counters=BrokerCounters(started=NOW))))
+    assert (told["Broker"], told["Last answer of WeChat"]) == ("not connected", "none yet")
+
+
+LINES = [
+    line(text="开灯 <b>☀</b>"),
+    line(group=True, chat="家", sender="妈妈", kind="image", media="a1", text="[图片]"),
+    line(own=True, kind="later_kind", text="von morgen"),
+    line(kind="system", sender="", chat="", user="family", text="joined"),
+]
+
+
+def test_messages_say_who_and_what_and_when_and_not_what_they_say():
+    page = Elements(f"<main>{shown(messages=LINES)['messages']}</main>")
+    who = [told for _, told in page.all("span", class_="who")]
+    assert who == ["老婆", "妈妈 in 家", "me", "family"]
+    assert [told for _, told in page.all("span", class_="kind")] == [
+        "text",
+        "picture",
+        "later_kind",
+        "system",
+    ]
+    assert "2026-11-25 09:59:00 UTC" in page.all("li")[0][1]
+    whole = page.text("main")
+    assert not any(one.text in whole for one in LINES)
+    assert page.all("a") == []
+
+
+def test_what_they_say_is_there_for_who_wants_it_as_text_and_nothing_else():
+    part = shown(PageOptions("en", show_texts=True), messages=LINES)["messages"]
+    page = Elements(f"<main>{part}</main>")
+    assert [told for _, told in page.all("p", class_="text")] == [one.text for one in LINES]
+    assert page.all("b") == []
+    ((link, _),) = page.all("a")
+    assert link["href"] == "media/a1"
+
+
+def test_commands_say_for_whom_and_what_became_of_them():
+    failed = result(Status.FAILED, "refused_by_wechat", "no <i>")
+    some = [
+        command(),
+        command(open=True),
+        command(result()),
+        replace(command(failed), command=Command(user="家", kind="video")),
+    ]
+    page = Elements(f"<main>{shown(commands=some)['commands']}</main>")
+    states = [(one["class"], told) for one, told in page.all("span") if "state" in str(one["class"])]
+    assert states == [
+        ("state waits", "waiting"),
+        ("state waits", "being sent"),
+        ("state good", "sent"),
+        ("state bad", "failed"),
+    ]
+    assert "refused_by_wechat no <i>" in page.all("li")[3][1]
+    assert "to 家" in page.all("li")[3][1]
+    assert "Dinner" not in page.text("main")
+    told = shown(PageOptions("en", show_texts=True), commands=some)["commands"]
+    assert "Dinner is ready" in told
+
+
+def test_before_anything_came_that_is_said():
+    assert text(shown()["messages"]) == "No message has come yet."
+    assert text(shown(PageOptions("zh"))["commands"]) == "还没有命令。"
+
+
+def test_a_file_that_cannot_be_used_says_every_line_and_cure():
+    found = [
+        Problem("wx2mqtt.yaml", 3, "mqtt.url", "<b>is</b> wrong"),
+        Problem("environment", 0, "web", "too"),
+    ]
+    page = Elements(f"<main>{file_problems_section(found, ZH, is_running=False)}</main>")
+    assert page.text("h2") == "配置无法使用"
+    items = [told for _, told in page.all("li")]
+    assert items == ["mqtt.url <b>is</b> wrongwx2mqtt.yaml:3", "web tooenvironment"]
+    assert "原来的设置" in file_problems_section(found, ZH, is_running=True)
+    assert file_problems_section([], ZH, is_running=False) == ""
+
+
+def test_a_part_stays_the_same_as_long_as_nothing_is_different():
+    later = seen(now=NOW + 60_000)
+    assert shown() == shown(health=later)
+
+
+@pytest.mark.parametrize("time", [0, NOW, 2**62, -5])
+def test_any_moment_can_be_written(time):
+    ((attributes, told),) = Elements(time_tag(time)).all("time")
+    assert str(attributes["datetime"]).endswith("Z")
+    assert told.endswith("UTC")
+
+
+names = st.text(max_size=30)
+
+
+@given(names, names, names, st.sampled_from(["text", "image", "<b>", ""]))
+def test_whatever_people_are_called_and_say_the_page_holds_together(sender, chat, said, kind):
+    lines = [line(sender=sender, chat=chat, text=said, kind=kind, time=said, group=bool(chat))]
+    waits = login(LoginState.REFUSED, reason=said)
+    some = [replace(command(result(message=said)), command=Command(user=chat, kind=kind, text=said))]
+    made = shown(PageOptions("zh", show_texts=True), messages=lines, login=waits, commands=some)
+    for part in made.values():
+        page = Elements(f"<main>{part}</main>")
+        tags = {name for name, _, _ in page.found}
+        assert tags <= {
+            *(
+                "main",
+                "strong",
+                "p",
+                "bdi",
+                "small",
+                "time",
+                "form",
+                "button",
+                "ol",
+                "li",
+                "span",
+                "a",
+                "code",
+            ),
+            *("dl", "div", "dt", "dd", "ul", "img"),
+        }

@@ -1,0 +1,156 @@
+"""Which part of a file is wanted.
+
+Waiting only as long as it is of use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from email.utils import formatdate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.web.file_response import (
+    ByteRange,
+    RangeNotSatisfiable,
+    WaitInterrupted,
+    disconnected,
+    is_not_modified,
+    requested_range,
+    run_unless,
+)
+
+ETAG, CHANGED = '"abc"', 1_795_600_800
+
+
+def part(header, size=100, **more):
+    return requested_range({"range": header, **more}, size, ETAG, CHANGED)
+
+
+@pytest.mark.parametrize(
+    ("header", "span"),
+    [
+        ("bytes=0-0", ByteRange(0, 1)),
+        ("bytes=10-19", ByteRange(10, 20)),
+        ("bytes=90-", ByteRange(90, 100)),
+        ("bytes=90-1000", ByteRange(90, 100)),
+        ("bytes=-10", ByteRange(90, 100)),
+        ("bytes=-1000", ByteRange(0, 100)),
+        ("Bytes = 0 - 4", ByteRange(0, 5)),
+    ],
+)
+def test_one_part_is_given(header, span):
+    assert part(header) == span
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes=1", "items=0-1", "bytes=0-1,5-6"),
+        *("bytes=--1", "bytes=1--2", "bytes=0x1-2", "bytes=１-２", f"bytes={'9' * 30}-"),
+    ],
+)
+def test_what_is_no_single_part_means_the_whole(header):
+    assert part(header) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "size"), [("bytes=100-", 100), ("bytes=-0", 100), ("bytes=0-", 0), ("bytes=-5", 0)]
+)
+def test_a_part_that_does_not_exist_is_refused(header, size):
+    with pytest.raises(RangeNotSatisfiable):
+        part(header, size)
+
+
+def test_a_part_of_another_version_is_not_given():
+    date = formatdate(CHANGED, usegmt=True)
+    assert part("bytes=0-4", **{"if-range": ETAG}) == ByteRange(0, 5)
+    assert part("bytes=0-4", **{"if-range": date}) == ByteRange(0, 5)
+    assert part("bytes=0-4", **{"if-range": '"other"'}) is None
+    assert part("bytes=0-4", **{"if-range": f"W/{ETAG}"}) is None
+    assert part("bytes=0-4", **{"if-range": formatdate(CHANGED - 1, usegmt=True)}) is None
+
+
+@given(
+    st.text(max_size=40) | st.from_regex(r"bytes=[0-9]{0,20}-[0-9]{0,20}", fullmatch=True),
+    st.integers(0, 2000),
+)
+def test_a_part_lies_within_the_file_whatever_is_asked(header, size):
+    try:
+        span = part(header, size)
+    except RangeNotSatisfiable:
+        return
+    if span is not None:
+        assert 0 <= span.start < span.stop <= size
+        assert span.size == span.stop - span.start
+
+
+@pytest.mark.parametrize(
+    ("headers", "has"),
+    [
+        ({}, False),
+        ({"if-none-match": ETAG}, True),
+        ({"if-none-match": f'"x", W/{ETAG}'}, True),
+        ({"if-none-match": "*"}, True),
+        ({"if-none-match": '"x"'}, False),
+        ({"if-none-match": '"x"', "if-modified-since": formatdate(CHANGED, usegmt=True)}, False),
+        ({"if-modified-since": formatdate(CHANGED, usegmt=True)}, True),
+        ({"if-modified-since": formatdate(CHANGED - 1, usegmt=True)}, False),
+        ({"if-modified-since": "yesterday"}, False),
+    ],
+)
+def test_what_a_client_has_already_is_not_sent_again(headers, has):
+    assert is_not_modified(headers, ETAG, CHANGED) is has
+
+
+@given(st.text(max_size=60))
+def test_no_date_of_any_form_breaks_it(date):
+    assert is_not_modified({"if-modified-since": date}, ETAG, CHANGED) in {True, False}
+
+
+async def test_the_work_is_done():
+    assert await run_unless(asyncio.sleep(0, "done"), asyncio.Event().wait()) == "done"
+
+
+async def test_its_error_is_told():
+    async def fail():
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await run_unless(fail(), asyncio.Event().wait())
+
+
+async def test_when_an_end_comes_first_the_work_is_cancelled_before_it_goes_on():
+    ended = []
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    with pytest.raises(WaitInterrupted):
+        await run_unless(work(), asyncio.Event().wait(), asyncio.sleep(0))
+    assert ended == [True]
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_is_cancelled_leaves_nothing_running():
+    task = asyncio.create_task(run_unless(asyncio.Event().wait(), asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(asyncio.all_tasks()) == 1
+
+
+async def test_a_client_has_left_when_it_says_so_and_not_before():
+    messages = [{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}]
+
+    async def receive():
+        return messages.pop(0)
+
+    await disconnected(receive)
+    assert messages == []

@@ -1,0 +1,327 @@
+"""What every request must pass."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.web import PNG, Hand, PaperShelf, on_paper, options
+from wx2mqtt.web.auth import FREE_ATTEMPTS
+from wx2mqtt.web.request import LANGUAGE_COOKIE, MAX_BODY_BYTES
+from wx2mqtt.web.routes import web_application
+
+GUARDED = options(host="0.0.0.0", password="geheim", token="t0ken")
+BEARER = {"authorization": "Bearer t0ken"}
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    shelf = PaperShelf(tmp_path)
+    shelf.put("a1", PNG)
+    return shelf
+
+
+async def test_a_foreign_name_is_refused_whatever_is_asked_and_says_how_to_mend_it(shelf):
+    async with on_paper(shelf, headers={"host": "evil.example"}) as http:
+        for path in ("/media/a1", "/login", "/", "/nothing"):
+            answer = await http.get(path)
+            assert answer.status_code == 403
+            assert "web.hosts" in answer.text
+    assert shelf.asked == []
+
+
+async def test_a_foreign_name_is_refused_even_with_the_token(shelf):
+    async with on_paper(shelf, GUARDED, headers={"host": "evil.example", **BEARER}) as http:
+        assert (await http.get("/media/a1")).status_code == 403
+
+
+async def test_without_a_name_nothing_is_answered(shelf):
+    async with on_paper(shelf, headers={"host": ""}) as http:
+        assert (await http.get("/media/a1")).status_code == 403
+
+
+@pytest.mark.parametrize("length", [str(MAX_BODY_BYTES + 1), "9" * 30, "9" * 5000, "-1", "x"])
+async def test_a_large_body_is_refused_before_it_is_read(shelf, length):
+    async def body():
+        raise AssertionError("it was read")
+        yield b""
+
+    async with on_paper(shelf) as http:
+        request = http.build_request("POST", "/login", content=body())
+        request.headers["content-length"] = length
+        del request.headers["transfer-encoding"]
+        answer = await http.send(request)
+    assert answer.status_code == 413
+
+
+FOREIGN = [
+    {"origin": "http://evil.example"},
+    {"origin": "null"},
+    {"origin": "http://127.0.0.1:3000"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site", "origin": "http://127.0.0.1:8099"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+@pytest.mark.parametrize("path", ["/login", "/logout"])
+async def test_a_form_of_another_site_is_refused(shelf, headers, path):
+    async with on_paper(shelf, options(password="geheim")) as http:
+        answer = await http.post(path, data={"password": "geheim"}, headers=headers)
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"origin": "http://127.0.0.1:8099"},
+        {"sec-fetch-site": "same-origin", "origin": "https://by.a.proxy"},
+    ],
+)
+async def test_our_own_form_and_a_program_are_let_through(shelf, headers):
+    async with on_paper(shelf, options(password="geheim")) as http:
+        assert (await http.post("/login", data={"password": "geheim"}, headers=headers)).status_code == 303
+
+
+async def test_a_picture_may_be_shown_by_another_site_that_knows_its_id(shelf):
+    async with on_paper(
+        shelf, headers={"origin": "http://home.example", "sec-fetch-site": "cross-site"}
+    ) as http:
+        answer = await http.get("/media/a1")
+    assert answer.status_code == 200
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_machine_needs_the_token(shelf):
+    async with on_paper(shelf, GUARDED) as http:
+        stranger = await http.get("/media/a1")
+        wrong = await http.get("/media/a1", headers={"authorization": "Bearer x"})
+        right = await http.get("/media/a1", headers=BEARER)
+        small = await http.head("/media/a1", headers={"authorization": "bearer  t0ken"})
+        basic = await http.get("/media/a1", headers={"authorization": "Basic dDBrZW46"})
+    assert [one.status_code for one in (stranger, wrong, right, small, basic)] == [401, 401, 200, 200, 401]
+    assert stranger.headers["www-authenticate"] == 'Bearer realm="wx2mqtt"'
+    assert right.content == PNG
+
+
+async def test_the_token_opens_media_metrics_and_health_for_reading_and_nothing_else(shelf):
+    async with on_paper(shelf, GUARDED, headers=BEARER) as http:
+        assert (await http.get("/metrics")).status_code == 200
+        assert "reasons" in (await http.get("/healthz")).json()
+        for path in ("/", "/events", "/accounts/home/qr.png", "/metricsx", "/metrics/", "/healthz/x"):
+            assert (await http.get(path)).status_code == 401, path
+        for path in ("/logout", "/media/a1", "/metrics", "/accounts/home/login", "/language"):
+            assert (await http.post(path)).status_code == 401, path
+
+
+async def test_what_is_open_to_strangers_tells_them_nothing(shelf):
+    async with on_paper(shelf, GUARDED) as http:
+        answers = {path: await http.get(path) for path in ("/livez", "/healthz", "/static/none")}
+        assert (await http.get("/metrics")).status_code == 401
+    assert answers["/livez"].json() == {"alive": True}
+    assert answers["/healthz"].json() == {"healthy": False}
+    assert answers["/static/none"].status_code == 404
+
+
+async def test_a_wrong_token_is_refused_also_where_strangers_may_ask(shelf):
+    async with on_paper(shelf, GUARDED, headers={"authorization": "Bearer x"}) as http:
+        for _ in range(FREE_ATTEMPTS):
+            assert (await http.get("/healthz")).status_code == 401
+        assert (await http.get("/healthz")).status_code == 429
+        assert (await http.get("/livez")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("cookie", "wanted", "language"),
+    [("zh", "en", "zh-CN"), ("en", "zh", "en"), ("fr", "zh", "zh-CN"), ("", "en", "en"), ('zh"', "en", "en")],
+)
+async def test_the_language_that_was_chosen_here_goes_before_the_browsers(shelf, cookie, wanted, language):
+    headers = {"accept-language": wanted, "cookie": f"a=b; {LANGUAGE_COOKIE}={cookie}"}
+    async with on_paper(shelf, headers=headers) as http:
+        assert f'<html lang="{language}">' in (await http.get("/")).text
+
+
+async def test_a_stranger_does_not_learn_what_exists(shelf):
+    async with on_paper(shelf, GUARDED) as http:
+        answers = [await http.get(path) for path in ("/media/a1", "/media/none", "/nothing")]
+    assert {answer.status_code for answer in answers} == {401}
+    assert len({answer.text for answer in answers}) == 1
+    assert shelf.asked == []
+
+
+async def test_a_person_at_a_browser_is_led_to_the_form_and_a_picture_in_a_page_is_not(shelf):
+    async with on_paper(shelf, GUARDED) as http:
+        person = await http.get("/media/a1?wait=1", headers={"accept": "text/html,*/*"})
+        navigating = await http.get("/media/a1", headers={"sec-fetch-mode": "navigate"})
+        picture = await http.get("/media/a1", headers={"accept": "text/html", "sec-fetch-mode": "no-cors"})
+    assert person.status_code == 303
+    assert person.headers["location"] == "/login?next=/media/a1%3Fwait%3D1"
+    assert navigating.status_code == 303
+    assert picture.status_code == 401
+
+
+async def test_guessing_the_token_is_slowed_down(shelf):
+    clock = Hand()
+    async with on_paper(shelf, GUARDED, clock=clock) as http:
+        for _ in range(FREE_ATTEMPTS):
+            assert (await http.get("/media/a1", headers={"authorization": "Bearer x"})).status_code == 401
+        answer = await http.get("/media/a1", headers=BEARER)
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == "2"
+        clock.now += 2
+        assert (await http.get("/media/a1", headers=BEARER)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/wechat/media/a1", "/media/a1"])
+async def test_below_a_path_both_kinds_of_proxies_are_served(shelf, path):
+    async with on_paper(shelf, options(prefix="/wechat")) as http:
+        assert (await http.get(path)).content == PNG
+        assert (await http.get(f"/other{path}")).status_code == 404
+
+
+async def test_what_looks_like_the_path_and_is_not_leads_nowhere(shelf):
+    async with on_paper(shelf, options(prefix="/wechat")) as http:
+        for path in ("/wechatmedia/a1", "/wechat/wechat/media/a1", "/wechat//media/a1"):
+            assert (await http.get(path)).status_code == 404
+
+
+@pytest.mark.parametrize(("asked", "led"), [("/wechat", "/wechat/"), ("/wechat?texts=1", "/wechat/?texts=1")])
+async def test_the_path_itself_leads_to_where_relative_addresses_are_right(shelf, asked, led):
+    async with on_paper(shelf, options(prefix="/wechat")) as http:
+        answer = await http.get(asked)
+        assert (answer.status_code, answer.headers["location"]) == (307, led)
+        assert (await http.get(led)).status_code == 200
+
+
+async def test_a_stranger_at_the_path_itself_is_led_to_the_form(shelf):
+    wanted = options(password="geheim", prefix="/wechat")
+    async with on_paper(shelf, wanted, headers={"accept": "text/html"}) as http:
+        led = (await http.get("/wechat")).headers["location"]
+        entered = await http.post("/wechat/login", data={"password": "geheim", "next": ""})
+    assert led == "/wechat/login?next="
+    assert entered.headers["location"] == "/wechat/"
+
+
+async def test_the_path_that_a_trusted_proxy_tells_is_used(shelf):
+    wanted = options(password="geheim", prefix="/usual", proxies=(ip_network("10.0.0.1"),))
+    told = {
+        "x-ingress-path": "/api/hassio_ingress/abc",
+        "sec-fetch-mode": "navigate",
+        "x-forwarded-proto": "https",
+    }
+    async with on_paper(
+        shelf, wanted, client="10.0.0.1", headers=told, base_url="https://127.0.0.1:8099"
+    ) as http:
+        led = await http.get("/media/a1")
+        entered = await http.post("/login", data={"password": "geheim", "next": "/media/a1"})
+        shown = await http.get("/api/hassio_ingress/abc/media/a1")
+    assert led.headers["location"] == "/api/hassio_ingress/abc/login?next=/media/a1"
+    assert entered.headers["location"] == "/api/hassio_ingress/abc/media/a1"
+    assert "Path=/api/hassio_ingress/abc;" in entered.headers["set-cookie"] + ";"
+    assert "Secure" in entered.headers["set-cookie"]
+    assert shown.content == PNG
+
+
+async def test_a_client_cannot_wait_in_somebody_elses_name(shelf):
+    """X-Forwarded-For of anybody does not count, else each guess would come from a new address."""
+    async with on_paper(shelf, GUARDED) as http:
+        for number in range(FREE_ATTEMPTS + 1):
+            headers = {"authorization": "Bearer x", "x-forwarded-for": f"203.0.113.{number}"}
+            answer = await http.get("/media/a1", headers=headers)
+    assert answer.status_code == 429
+
+
+async def asked(app, path, headers=()):
+    """The status of a request for a path that nobody has tidied up: after percent signs were decoded."""
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode("utf-8", "surrogatepass"),
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), *headers],
+        "client": ("127.0.0.1", 1),
+    }
+    statuses: list[int] = []
+
+    async def receive():
+        return {"type": "http.request", "body": b""} if not statuses else {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app(scope, receive, send)
+    (status,) = statuses
+    return status
+
+
+parts = st.sampled_from(
+    ["/", "..", ".", "media", "a1", "%2e", "%00", "\x00", "\\", "wechat", "login", "é", "\ud800"]
+)
+paths = st.lists(parts | st.text(max_size=5), max_size=8).map(lambda some: "/" + "".join(some))
+
+
+@given(paths)
+def test_whatever_path_is_asked_for_only_an_id_is_looked_up(tmp_path_factory, path):
+    shelf = PaperShelf(tmp_path_factory.getbasetemp())
+
+    async def ask():
+        app = web_application(options(prefix="/wechat"), [shelf], asyncio.Event(), Hand())
+        return await asked(app, path)
+
+    assert asyncio.run(ask()) in {200, 307, 404, 405}
+    for media_id, _ in shelf.asked:
+        assert re.fullmatch(r"[A-Za-z0-9_-]{1,64}", media_id)
+        assert path in {f"/media/{media_id}", f"/wechat/media/{media_id}"}
+
+
+@given(paths)
+def test_whatever_path_is_asked_for_a_stranger_gets_only_the_form(tmp_path_factory, path):
+    shelf = PaperShelf(tmp_path_factory.getbasetemp())
+
+    async def ask():
+        app = web_application(GUARDED, [shelf], asyncio.Event(), Hand())
+        return await asked(app, path)
+
+    assert asyncio.run(ask()) == (200 if path == "/login" else 404 if path.startswith("/static/") else 401)
+    assert shelf.asked == []
+
+
+async def test_a_fault_of_ours_ends_one_request_with_words_and_without_its_secrets(shelf, monkeypatch):
+    async def find(*_):
+        raise RuntimeError("ticket=abc")
+
+    monkeypatch.setattr(shelf, "find", find)
+    async with on_paper(shelf) as http:
+        answer = await http.get("/media/a1")
+        assert answer.status_code == 500
+        assert "ticket" not in answer.text
+        monkeypatch.undo()
+        assert (await http.get("/media/a1")).status_code == 200
+
+
+async def test_every_answer_carries_what_keeps_browsers_careful(shelf):
+    shelf.put("a2", b"<html>", mime="text/html")
+    async with on_paper(shelf) as http:
+        for path in ("/", "/login", "/media/a1", "/media/a2", "/media/none", "/media/a1/.."):
+            headers = (await http.get(path)).headers
+            assert headers["x-content-type-options"] == "nosniff"
+            assert headers["referrer-policy"] == "no-referrer"
+            assert "default-src 'none'" in headers["content-security-policy"]
+            assert "date" in headers
+
+
+async def test_who_asks_for_what_is_not_there_is_told_so_in_their_language(shelf):
+    async with on_paper(shelf) as http:
+        for language, word in (("zh", "没有"), ("en", "nothing")):
+            answer = await http.get("/wher", headers={"accept-language": language})
+            assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
+            assert word in answer.text

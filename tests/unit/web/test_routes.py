@@ -1,0 +1,96 @@
+"""Whether it lives, and whether it is well: for machines, without a login."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.page import PaperView, bridge, login, never, seen
+from tests.support.web import on_paper, options
+from wx2mqtt.errors import Problem
+from wx2mqtt.model import LoginState
+from wx2mqtt.web import routes as module
+
+GUARDED = options(host="0.0.0.0", password="geheim", token="t0ken")
+BEARER = {"authorization": "Bearer t0ken"}
+
+
+async def test_when_all_is_well_it_says_so():
+    async with on_paper([], bridge=bridge(PaperView())) as http:
+        answer = await http.get("/healthz")
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["healthy"] is True
+    assert answer.json()["accounts"] == {"home": {"healthy": True, "problems": [], "state": "online"}}
+
+
+async def test_who_waits_for_a_scan_lives_and_is_not_well():
+    view = PaperView()
+    view.login = login(LoginState.WAITING_FOR_SCAN)
+    async with on_paper([], bridge=bridge(view)) as http:
+        lives, well = await http.get("/livez"), await http.get("/healthz")
+    assert (lives.status_code, lives.json()) == (200, {"alive": True, "stuck": []})
+    assert well.status_code == 503
+    assert well.json()["reasons"] == ["home: login_waiting_for_scan"]
+
+
+async def test_one_account_that_does_badly_is_enough():
+    good, bad = PaperView("home"), PaperView("work", "wx/work")
+    bad.facts = seen(broker="", stats={"set_aside": 1})
+    async with on_paper([], bridge=bridge(good, bad)) as http:
+        answer = await http.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["work: broker_away", "work: messages_set_aside"]
+    assert answer.json()["accounts"]["home"]["healthy"] is True
+
+
+async def test_a_loop_that_does_not_move_is_no_life():
+    async with on_paper([], bridge=bridge(PaperView(), overdue=lambda: ("receive:home",))) as http:
+        answer = await http.get("/livez")
+    assert answer.status_code == 503
+    assert answer.json() == {"alive": False, "stuck": ["receive:home"]}
+
+
+async def test_a_store_that_does_not_answer_is_a_reason(monkeypatch):
+    monkeypatch.setattr(module, "HEALTH_TIMEOUT_SECONDS", 0.01)
+    broken, hanging = PaperView("home"), PaperView("work")
+    broken.breaks()
+    hanging.hangs = never
+    async with on_paper([], bridge=bridge(broken, hanging)) as http:
+        answer = await http.get("/healthz")
+        lives = await http.get("/livez")
+    assert answer.json()["reasons"] == ["home: store_trouble", "work: store_trouble"]
+    assert lives.status_code == 200
+
+
+async def test_a_bridge_that_does_not_run_for_its_file_lives_and_is_not_well():
+    problem = Problem("wx2mqtt.yaml", 1, "mqtt", "is wrong")
+    async with on_paper([], bridge=bridge(problems=lambda: (problem,))) as http:
+        assert (await http.get("/livez")).status_code == 200
+        answer = await http.get("/healthz")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["configuration"]
+
+
+async def test_a_reload_that_was_refused_makes_nobody_ill():
+    problem = Problem("wx2mqtt.yaml", 1, "mqtt", "is wrong")
+    async with on_paper([], bridge=bridge(PaperView(), problems=lambda: (problem,))) as http:
+        assert (await http.get("/healthz")).status_code == 200
+
+
+@pytest.mark.parametrize(("state", "status"), [(LoginState.ONLINE, 200), (LoginState.REFUSED, 503)])
+async def test_a_stranger_learns_only_whether_it_is_well(state, status):
+    view = PaperView()
+    view.login = login(state)
+    async with on_paper([], GUARDED, bridge=bridge(view)) as http:
+        strange = await http.get("/healthz")
+        known = await http.get("/healthz", headers=BEARER)
+    assert (strange.status_code, known.status_code) == (status, status)
+    assert strange.json() == {"healthy": status == 200}
+    assert "accounts" in known.json()
+
+
+async def test_head_is_enough_for_a_watcher():
+    async with on_paper([], bridge=bridge(PaperView())) as http:
+        for path in ("/livez", "/healthz"):
+            answer = await http.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")

@@ -1,0 +1,105 @@
+"""A token goes to Tencent's hosts, to hosts that the owner allows, or to the owner's endpoint: nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.wechat.ilink.protocol.endpoints import CDN_ORIGIN, LOGIN_ORIGIN, TrustedHosts, host_of
+
+TENCENT = TrustedHosts()
+OWN = TrustedHosts(endpoint="http://127.0.0.1:8070/")
+
+
+@pytest.mark.parametrize(
+    ("told", "base"),
+    [
+        ("", LOGIN_ORIGIN),
+        ("  ", LOGIN_ORIGIN),
+        ("https://ilinkai.weixin.qq.com", "https://ilinkai.weixin.qq.com"),
+        ("https://b.example.weixin.qq.com/", "https://b.example.weixin.qq.com"),
+        ("https://ILINK.weixin.qq.com:443/a/b/", "https://ilink.weixin.qq.com/a/b"),
+        ("http://ilinkai.weixin.qq.com", None),
+        ("https://evil.example", None),
+        ("https://weixin.qq.com.evil.example", None),
+        ("https://evilweixin.qq.com", None),
+        ("https://ilinkai.weixin.qq.com:8443", None),
+        ("https://me@ilinkai.weixin.qq.com", None),
+        ("https://ilinkai.weixin.qq.com@evil.example", None),
+        ("https://ilinkai.weixin.qq.com/?a=b", None),
+        ("https://ilinkai.weixin.qq.com/#a", None),
+        ("https://ilinkai.weixin.qq.com/a b", None),
+        ("https://evil.example\\.weixin.qq.com", None),
+        ("https://evil.example%2f.weixin.qq.com", None),
+        ("https://[::1].weixin.qq.com", None),
+        ("https://x:y:z", None),
+        ("//weixin.qq.com", None),
+        ("weixin.qq.com", None),
+        ("https://微信.weixin.qq.com", None),
+        ("https://a.weixin.qq.com\n", "https://a.weixin.qq.com"),
+        ("https://a.weixin.qq.com\r\nX: y", None),
+    ],
+)
+def test_only_tencent_s_own_hosts_are_believed(told: str, base: str | None) -> None:
+    assert TENCENT.base_url(told) == base
+
+
+def test_the_owner_may_allow_others_and_what_is_below_them() -> None:
+    hosts = TrustedHosts(extra=("relay.Example",))
+    assert hosts.base_url("https://relay.example/x") == "https://relay.example/x"
+    assert hosts.base_url("https://a.relay.example") == "https://a.relay.example"
+    assert hosts.base_url("https://arelay.example") is None
+    assert hosts.base_url("http://relay.example") is None
+    assert hosts.base_url("https://ilinkai.weixin.qq.com") == LOGIN_ORIGIN
+
+
+@pytest.mark.parametrize(
+    "told", ["evil.example", "a.weixin.qq.com:80", "me@a.weixin.qq.com", "a.weixin.qq.com/x", ""]
+)
+def test_a_login_is_sent_on_to_a_bare_host_only(told: str) -> None:
+    assert TENCENT.polling_url(told) is None
+
+
+def test_a_login_is_sent_on_to_another_host_of_tencent_s() -> None:
+    assert TENCENT.polling_url("b.weixin.qq.com") == "https://b.weixin.qq.com"
+
+
+def test_with_an_endpoint_everything_goes_there() -> None:
+    assert OWN.login == "http://127.0.0.1:8070"
+    assert OWN.cdn == "http://127.0.0.1:8070/c2c"
+    assert OWN.base_url("https://evil.example") == OWN.polling_url("evil.example") == OWN.login
+    assert OWN.media_url("https://novac2c.cdn.weixin.qq.com/c2c/download?a=%2Fb") == (
+        "http://127.0.0.1:8070/c2c/download?a=%2Fb"
+    )
+    assert OWN.media_url("http://127.0.0.1:8070/c2c/download?a=b") == "http://127.0.0.1:8070/c2c/download?a=b"
+
+
+def test_bytes_come_from_believed_hosts_only() -> None:
+    good = f"{CDN_ORIGIN}/download?encrypted_query_param=a%2Bb&taskid=1"
+    assert TENCENT.media_url(good) == good
+    for bad in (
+        "https://evil.example/c2c/download?a=b",
+        "http://novac2c.cdn.weixin.qq.com/c2c",
+        "file:///etc/passwd",
+        "https://169.254.169.254/latest",
+        "https://localhost/",
+        "https://a:b",
+    ):
+        assert TENCENT.media_url(bad) is None
+
+
+@given(st.text())
+def test_no_text_makes_it_fail_or_leaves_tencent(told: str) -> None:
+    for found in (TENCENT.base_url(told), TENCENT.polling_url(told), TENCENT.media_url(told)):
+        if found is not None:
+            assert host_of(found).endswith("weixin.qq.com")
+    OWN.media_url(told)
+    host_of(told)
+
+
+@given(st.text(alphabet="https:/@.weixinqcom?#%\\[]ev", max_size=40))
+def test_no_trick_with_the_parts_of_an_address_leaves_tencent(told: str) -> None:
+    found = TENCENT.media_url(told)
+    if found is not None:
+        assert host_of(found) == "weixin.qq.com" or host_of(found).endswith(".weixin.qq.com")

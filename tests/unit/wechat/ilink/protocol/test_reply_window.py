@@ -1,0 +1,217 @@
+"""One number, five meanings: the table of ilink 10.3.
+
+Whether WeChat would take a message now: who wrote when, how many went out, and the server's word (ilink 10.1).
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.model import ReplyWindow
+from wx2mqtt.wechat.ilink.protocol.reply_window import (
+    MAX_REPLIES_PER_MESSAGE,
+    QUOTA_USED,
+    TOO_LONG_AGO,
+    WINDOW_OPEN_MS,
+    ChatWindow,
+    RefusalMeaning,
+    chat_after_rebinding,
+    meaning_of_refusal,
+)
+
+T = 1_790_000_000_000
+
+
+NEW = ChatWindow().with_message(T, "t")
+
+
+USED = ChatWindow(last_wrote=T, sent=tuple(range(T, T + MAX_REPLIES_PER_MESSAGE)))
+
+
+STALE = ChatWindow().with_message(T - WINDOW_OPEN_MS, "t")
+
+
+QUIET = ChatWindow().with_message(T - WINDOW_OPEN_MS + 3_600_000, "t")  # open, and nothing happened for long
+
+
+def means(
+    ret: int, words: str, chat: ChatWindow, *, token: bool = True, file: bool = False
+) -> RefusalMeaning:
+    return meaning_of_refusal(ret, words, chat, T, with_token=token, has_file=file)
+
+
+@pytest.mark.parametrize(
+    ("ret", "words", "chat", "found"),
+    [
+        (-14, "session timeout", NEW, RefusalMeaning.LOGGED_OUT),
+        (-1, "", NEW, RefusalMeaning.LATER),
+        (-2, "", NEW, RefusalMeaning.QUOTA),
+        (-2, "", USED, RefusalMeaning.QUOTA),
+        (-2, "", STALE, RefusalMeaning.WINDOW),
+        (-2, "", ChatWindow(), RefusalMeaning.WINDOW),
+        (-2, "rate limited", NEW, RefusalMeaning.OFTEN),
+        (-2, "Freq Limit", NEW, RefusalMeaning.OFTEN),
+        (-2, "freq limit", STALE, RefusalMeaning.WINDOW),
+        (-12, "", NEW, RefusalMeaning.OFTEN),
+        (-2, "prepare failed", NEW, RefusalMeaning.AGAIN),
+        (-2, "unknown error", NEW, RefusalMeaning.AGAIN),
+        (-2, "prepare failed", STALE, RefusalMeaning.WINDOW),
+        (-2, "prepare failed", USED, RefusalMeaning.QUOTA),
+        (-2, "prepare failed", NEW.with_refusal(TOO_LONG_AGO), RefusalMeaning.WINDOW),
+        (-2, "prepare failed", NEW.with_refusal(QUOTA_USED), RefusalMeaning.WINDOW),
+        (-2, "prepare failed", ChatWindow(), RefusalMeaning.WINDOW),
+        (-2, "invalid arguments", NEW, RefusalMeaning.REJECTED),
+        (-2, "content not allowed", NEW, RefusalMeaning.REJECTED),
+        (-2, "content not allowed", USED, RefusalMeaning.QUOTA),
+        (-3, "", NEW, RefusalMeaning.REJECTED),
+        (1, "prepare failed", NEW, RefusalMeaning.REJECTED),
+    ],
+)
+def test_the_table(ret: int, words: str, chat: ChatWindow, found: RefusalMeaning) -> None:
+    assert means(ret, words, chat) is found
+
+
+def test_without_the_token_it_is_not_tried_a_third_time() -> None:
+    assert means(-2, "prepare failed", NEW, token=False) is RefusalMeaning.WINDOW
+
+
+def test_a_file_is_at_fault_itself_where_the_window_is_surely_open() -> None:
+    assert means(-2, "prepare failed", NEW, token=False, file=True) is RefusalMeaning.REJECTED
+    assert means(-2, "prepare failed", QUIET, token=False, file=True) is RefusalMeaning.WINDOW
+    assert means(-2, "prepare failed", NEW, file=True) is RefusalMeaning.AGAIN
+
+
+@given(
+    st.integers(-20, 20),
+    st.text(max_size=30),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from([NEW, USED, STALE, QUIET, ChatWindow()]),
+)
+def test_every_refusal_means_something(
+    ret: int, words: str, token: bool, file: bool, chat: ChatWindow
+) -> None:
+    found = means(ret, words, chat, token=token, file=file)
+    assert found is not RefusalMeaning.AGAIN or token
+
+
+HEARD = ChatWindow().with_message(T, "one")
+
+
+def shut(why: str) -> ReplyWindow:
+    return ReplyWindow(open=False, remaining=0, reason=why)
+
+
+def test_nothing_goes_out_before_they_have_written() -> None:
+    assert ChatWindow().reply_window(T) == shut("never_wrote")
+
+
+def test_a_message_opens_it_for_a_day_and_ten() -> None:
+    assert HEARD.reply_window(T) == ReplyWindow(open=True, until=T + WINDOW_OPEN_MS, remaining=10)
+    assert HEARD.reply_window(T + WINDOW_OPEN_MS - 1).open
+    assert HEARD.reply_window(T + WINDOW_OPEN_MS) == shut("too_long_ago")
+
+
+def test_each_of_ours_counts_until_they_write_again() -> None:
+    chat = HEARD
+    for sent in range(MAX_REPLIES_PER_MESSAGE):
+        assert chat.reply_window(T).remaining == MAX_REPLIES_PER_MESSAGE - sent
+        chat = chat.with_sent(T + sent + 1)
+    assert chat.reply_window(T + 20) == shut("quota_used")
+    assert chat.with_message(T + 30, "two").reply_window(T + 30) == ReplyWindow(
+        open=True, until=T + 30 + WINDOW_OPEN_MS, remaining=10
+    )
+
+
+def test_what_went_out_after_they_wrote_counts_though_we_hear_of_it_later() -> None:
+    chat = HEARD.with_sent(T + 5).with_sent(T + 15)
+    assert chat.with_message(T + 10, "two").reply_window(T + 20).remaining == 9
+
+
+def test_the_same_message_again_opens_nothing_and_may_bring_a_newer_token() -> None:
+    chat = HEARD.with_sent(T + 1).with_refusal(QUOTA_USED)
+    again = chat.with_message(T, "two")
+    assert again.reply_window(T + 2) == shut("quota_used")
+    assert again.token == "two"
+
+
+def test_an_older_message_brings_no_token() -> None:
+    assert HEARD.with_message(T - 1, "old") == HEARD
+    assert HEARD.with_message(T + 1, "").token == "one"
+
+
+def test_the_server_s_word_counts_until_they_write() -> None:
+    for why in (TOO_LONG_AGO, QUOTA_USED):
+        chat = HEARD.with_refusal(why)
+        assert chat.reply_window(T + 1) == shut(why)
+        assert chat.with_message(T + 2, "two").reply_window(T + 2).open
+
+
+def test_a_message_that_was_taken_proves_it_open() -> None:
+    assert HEARD.with_refusal(TOO_LONG_AGO).with_sent(T + 1).reply_window(T + 1).open
+
+
+def test_too_often_is_a_pause_that_grows() -> None:
+    chat, pauses = HEARD, []
+    for _ in range(7):
+        chat = chat.with_throttling(T)
+        pauses.append((chat.throttled_until - T) // 1000)
+        assert chat.reply_window(T) == ReplyWindow(
+            open=False, until=chat.throttled_until, remaining=10, reason="rate_limited"
+        )
+    assert pauses == [30, 60, 90, 300, 600, 600, 600]
+    assert chat.reply_window(chat.throttled_until).open
+    assert chat.with_sent(T).reply_window(T).open
+    assert chat.with_message(T + 1, "").reply_window(T + 1).open
+
+
+def test_a_new_bot_waits_until_they_write_to_it() -> None:
+    assert chat_after_rebinding(HEARD).reply_window(T) == shut("new_binding")
+    assert chat_after_rebinding(chat_after_rebinding(HEARD)).reply_window(T) == shut("new_binding")
+    assert chat_after_rebinding(ChatWindow()).reply_window(T) == shut("never_wrote")
+    assert chat_after_rebinding(HEARD).with_message(T + 5, "new").reply_window(T + 5).open
+
+
+def test_a_token_that_is_refused_is_forgotten() -> None:
+    assert HEARD.without_token().token == ""
+
+
+def test_it_is_fresh_for_a_while_after_something_went_well() -> None:
+    assert HEARD.is_fresh(T + 599_999)
+    assert not HEARD.is_fresh(T + 600_000)
+    assert HEARD.with_sent(T + 500_000).is_fresh(T + 1_000_000)
+    assert not HEARD.with_refusal(QUOTA_USED).is_fresh(T)
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["heard", "took", "slowed", "refused"]), st.integers(T, T + 3 * WINDOW_OPEN_MS)
+    ),
+    max_size=30,
+)
+
+
+@given(STEPS, st.integers(T, T + 4 * WINDOW_OPEN_MS))
+def test_whatever_happens_it_says_something_sensible(steps: list[tuple[str, int]], now: int) -> None:
+    chat = ChatWindow()
+    for what, time in steps:
+        match what:
+            case "heard":
+                chat = chat.with_message(time, "t")
+            case "took":
+                chat = chat.with_sent(time)
+            case "slowed":
+                chat = chat.with_throttling(time)
+            case _:
+                chat = chat.with_refusal(TOO_LONG_AGO)
+    window = chat.reply_window(now)
+    assert window.open is (window.reason == "")
+    assert window.remaining is not None
+    assert 0 <= window.remaining <= MAX_REPLIES_PER_MESSAGE
+    if window.open:
+        assert window.remaining > 0
+        assert window.until is not None
+        assert window.until > now
+    assert window.open or window.remaining == 0 or window.reason == "rate_limited"

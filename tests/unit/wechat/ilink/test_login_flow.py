@@ -1,0 +1,427 @@
+"""Signing in: every status of ilink 3.2, the number on the phone, hosts, and logins that are kept."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.wechat.ilink.entries import BOT, ME, OTHER, TOKEN, entry
+from tests.unit.wechat.ilink.server import CONFIRMED, DEAD, ENDPOINT, World, answer, query, raw, scan
+from wx2mqtt.errors import LoggedOut, LoginRefused, Unreachable
+from wx2mqtt.model import Cursor
+from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginStep, PollFailing, ShowQr
+
+DONE = answer(**CONFIRMED)
+
+
+async def steps(world: World, *, resume: bool = False, most: int = 50) -> list[LoginStep]:
+    """All steps of a login, until it stands or `most` have come."""
+    found: list[LoginStep] = []
+    async with aclosing(world.gateway.login(resume=resume)) as login:
+        async for step in login:
+            found.append(step)
+            if isinstance(step, LoggedIn) or len(found) >= most:
+                break
+    return found
+
+
+def kinds(found: list[LoginStep]) -> list[str]:
+    return [type(step).__name__ for step in found]
+
+
+def polls(world: World) -> list[dict[str, str]]:
+    return [query(request) for request in world.server.asked("get_qrcode_status")]
+
+
+async def test_a_first_login(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("wait"), scan("scaned"), scan("scaned"), DONE)
+    found = await steps(world, resume=True)
+    assert kinds(found) == ["ShowQr", "Scanned", "LoggedIn"]
+    assert isinstance(found[0], ShowQr)
+    assert found[0].url.startswith("https://liteapp.weixin.qq.com/q/")
+    step = found[-1]
+    assert isinstance(step, LoggedIn)
+    assert (step.owner.handle, step.owner.nickname, step.resumed) == (ME, "", False)
+    assert world.server.bodies("get_bot_qrcode") == [{"local_token_list": []}]
+    assert world.server.calls()[-1] == "notifystart"
+    assert world.vault.content is not None
+    assert world.vault.content["bots"][0]["token"] == TOKEN
+
+
+async def test_polls_that_bring_nothing_keep_their_distance(world: World) -> None:
+    world.server.put("get_qrcode_status", *[scan("wait")] * 5, DONE)
+    await steps(world)
+    assert world.clock.slept == [1.0] * 5
+
+
+async def test_a_code_that_expires_is_followed_by_another(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("expired"), scan("wait"), DONE)
+    found = await steps(world)
+    assert kinds(found) == ["ShowQr", "QrExpired", "ShowQr", "LoggedIn"]
+    first, second = (step for step in found if isinstance(step, ShowQr))
+    assert first.url != second.url
+
+
+async def test_a_code_of_which_nobody_hears_is_given_up(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("wait"))
+    found = await steps(world, most=3)
+    assert kinds(found) == ["ShowQr", "QrExpired", "ShowQr"]
+    assert 300 <= world.clock.time - 1000 < 310
+
+
+async def test_codes_that_are_over_at_once_come_slower_and_slower(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("expired"))
+    await steps(world, most=12)
+    assert world.clock.slept == sorted(world.clock.slept)
+    assert world.clock.slept[-1] > 10
+
+
+# the number on the phone
+
+
+async def test_the_number_on_the_phone_is_asked_for_and_sent_at_once(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("need_verifycode"), scan("scaned"), DONE)
+    found: list[LoginStep] = []
+    async for step in world.gateway.login(resume=False):
+        found.append(step)
+        if isinstance(step, CodeRequired):
+            world.gateway.enter_verification_code(" 123456\n")
+        if isinstance(step, LoggedIn):
+            break
+    assert kinds(found) == ["ShowQr", "CodeRequired", "Scanned", "LoggedIn"]
+    assert found[1] == CodeRequired(wrong=False)
+    assert [poll.get("verify_code") for poll in polls(world)] == [None, "123456", None]
+    assert world.clock.slept == [1.0]  # after `scaned`, and not after the number
+
+
+async def test_a_wrong_number_is_told_and_asked_for_again(world: World) -> None:
+    world.server.put("get_qrcode_status", *[scan("need_verifycode")] * 3, scan("scaned"), DONE)
+    asked: list[CodeRequired] = []
+    async for step in world.gateway.login(resume=False):
+        if isinstance(step, CodeRequired):
+            asked.append(step)
+            world.gateway.enter_verification_code(str(len(asked)))
+        if isinstance(step, LoggedIn):
+            break
+    assert asked == [CodeRequired(wrong=False), CodeRequired(wrong=True), CodeRequired(wrong=True)]
+    assert [poll.get("verify_code") for poll in polls(world)][:4] == [None, "1", "2", "3"]
+
+
+async def test_a_number_is_sent_again_where_the_answer_was_lost(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("need_verifycode"), httpx.ReadError("x"), scan("scaned"), DONE)
+    async for step in world.gateway.login(resume=False):
+        if isinstance(step, CodeRequired):
+            world.gateway.enter_verification_code("7")
+        if isinstance(step, LoggedIn):
+            break
+    assert [poll.get("verify_code") for poll in polls(world)] == [None, "7", "7", None]
+
+
+async def test_too_many_wrong_numbers_cost_the_code(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("verify_code_blocked"), DONE)
+    assert kinds(await steps(world)) == ["ShowQr", "QrExpired", "ShowQr", "LoggedIn"]
+
+
+async def test_a_number_that_nobody_waits_for_is_ignored(world: World) -> None:
+    world.gateway.enter_verification_code("111111")
+    world.server.put("get_qrcode_status", scan("wait"), DONE)
+    await steps(world)
+    world.gateway.enter_verification_code("222222")
+    assert all("verify_code" not in poll for poll in polls(world))
+
+
+async def test_a_number_that_comes_later_ends_the_waiting(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("need_verifycode"), DONE)
+    login = world.gateway.login(resume=False)
+    while not isinstance(await anext(login), CodeRequired):
+        pass
+    waiting = asyncio.ensure_future(anext(login))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    world.gateway.enter_verification_code("")
+    world.gateway.enter_verification_code("5")
+    assert isinstance(await asyncio.wait_for(waiting, 5), LoggedIn)
+    await login.aclose()
+
+
+# waiting
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        raw(b"<html>", 524),
+        raw(b"", 504),
+        raw(b"", 502),
+        httpx.ReadError("x"),
+        httpx.ReadTimeout("x"),
+        raw(b"<html>"),
+    ],
+)
+async def test_a_poll_that_fails_is_waiting(world: World, trouble: Any) -> None:
+    world.server.put("get_qrcode_status", trouble, trouble, scan("scaned"), DONE)
+    assert kinds(await steps(world)) == ["ShowQr", "Scanned", "LoggedIn"]
+
+
+async def test_that_nobody_answers_for_long_is_told_and_so_is_the_end_of_it(world: World) -> None:
+    world.server.put("get_qrcode_status", *[httpx.ConnectError("x")] * 12, scan("wait"), DONE)
+    found = await steps(world)
+    assert kinds(found) == ["ShowQr", "PollFailing", "PollRecovered", "LoggedIn"]
+    assert isinstance(found[1], PollFailing)
+    assert "SECRET" not in found[1].reason
+
+
+async def test_gateways_that_time_out_are_never_told(world: World) -> None:
+    world.server.put("get_qrcode_status", *[raw(b"", 524)] * 30, DONE)
+    assert kinds(await steps(world)) == ["ShowQr", "LoggedIn"]
+
+
+async def test_a_status_that_is_not_known_is_waiting(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("dancing"), answer(), scan("scaned"), DONE)
+    assert kinds(await steps(world)) == ["ShowQr", "Scanned", "LoggedIn"]
+
+
+@pytest.mark.parametrize(
+    "bad", [answer(ret=2), answer(ret=0), raw(b"<html>"), raw(b"", 500), httpx.ConnectError("x")]
+)
+async def test_without_a_code_wechat_cannot_be_reached(world: World, bad: Any) -> None:
+    world.server.put("get_bot_qrcode", bad)
+    with pytest.raises(Unreachable):
+        await steps(world)
+
+
+# hosts
+
+
+async def test_a_login_goes_on_where_the_account_lives() -> None:
+    world = World(endpoint=None)
+    world.server.put(
+        "get_qrcode_status",
+        scan("scaned_but_redirect", redirect_host="b.weixin.qq.com"),
+        scan("scaned_but_redirect"),
+        scan("scaned"),
+        answer(**{**CONFIRMED, "baseurl": "https://c.weixin.qq.com/"}),
+    )
+    assert kinds(await steps(world)) == ["ShowQr", "Scanned", "LoggedIn"]
+    assert [request.url.host for request in world.server.requests] == [
+        "ilinkai.weixin.qq.com",
+        "ilinkai.weixin.qq.com",
+        *["b.weixin.qq.com"] * 3,
+        "c.weixin.qq.com",
+    ]
+    await world.gateway.close()
+
+
+async def test_a_new_code_is_asked_for_where_codes_come_from() -> None:
+    world = World(endpoint=None)
+    redirect = scan("scaned_but_redirect", redirect_host="b.weixin.qq.com")
+    world.server.put("get_qrcode_status", redirect, scan("expired"), DONE)
+    await steps(world)
+    assert [request.url.host for request in world.server.asked("get_qrcode_status")] == [
+        "ilinkai.weixin.qq.com",
+        "b.weixin.qq.com",
+        "ilinkai.weixin.qq.com",
+    ]
+    await world.gateway.close()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        scan("scaned_but_redirect", redirect_host="evil.example"),
+        answer(**{**CONFIRMED, "baseurl": "https://evil.example"}),
+        answer(**{**CONFIRMED, "baseurl": "http://ilinkai.weixin.qq.com"}),
+    ],
+)
+async def test_a_host_that_is_not_wechat_s_gets_nothing(told: httpx.Response) -> None:
+    world = World(endpoint=None)
+    world.server.put("get_qrcode_status", told)
+    with pytest.raises(LoginRefused, match="nothing was sent there"):
+        await steps(world)
+    assert {request.url.host for request in world.server.requests} == {"ilinkai.weixin.qq.com"}
+    assert world.vault.content is None
+    await world.gateway.close()
+
+
+async def test_the_owner_may_allow_another_host() -> None:
+    world = World(endpoint=None, hosts=("relay.example",))
+    world.server.put("get_qrcode_status", answer(**{**CONFIRMED, "baseurl": "https://relay.example/ilink"}))
+    await steps(world)
+    assert world.server.requests[-1].url == "https://relay.example/ilink/ilink/bot/msg/notifystart"
+    await world.gateway.close()
+
+
+async def test_with_an_endpoint_everything_goes_there(world: World) -> None:
+    world.server.put(
+        "get_qrcode_status",
+        scan("scaned_but_redirect", redirect_host="b.weixin.qq.com"),
+        answer(**{**CONFIRMED, "baseurl": "https://c.weixin.qq.com"}),
+    )
+    step = await world.log_in()
+    await world.gateway.receive(step.cursor)
+    assert all(str(request.url).startswith(f"{ENDPOINT}/ilink/bot/") for request in world.server.requests)
+
+
+@pytest.mark.parametrize("missing", ["ilink_bot_id", "bot_token", "ilink_user_id"])
+async def test_without_id_token_and_person_it_is_no_login(world: World, missing: str) -> None:
+    world.server.put("get_qrcode_status", answer(**{**CONFIRMED, missing: ""}))
+    with pytest.raises(LoginRefused, match="gave no token"):
+        await steps(world)
+
+
+# logins that are kept
+
+
+async def test_a_restart_needs_no_scan(world: World) -> None:
+    first = await world.log_in()
+    world.restarted()
+    found = await steps(world, resume=True)
+    assert kinds(found) == ["LoggedIn"]
+    again = found[0]
+    assert isinstance(again, LoggedIn)
+    assert again.resumed
+    assert (again.login_id, again.owner) == (first.login_id, first.owner)
+
+
+async def test_whether_a_login_still_stands_is_asked_first_and_nothing_else_counts(world: World) -> None:
+    await world.log_in()
+    for said in (answer(ret=-1), answer(), raw(b"", 404)):
+        world.restarted()
+        world.server.put("notifystart", said)
+        assert kinds(await steps(world, resume=True)) == ["LoggedIn"]
+
+
+@pytest.mark.parametrize("trouble", [httpx.ConnectError("x"), raw(b"", 502), raw(b"<html>")])
+async def test_a_login_that_cannot_be_checked_stays(world: World, trouble: Any) -> None:
+    await world.log_in()
+    world.restarted()
+    world.server.put("notifystart", trouble, answer(ret=0))
+    with pytest.raises(Unreachable):
+        await steps(world, resume=True)
+    assert kinds(await steps(world, resume=True)) == ["LoggedIn"]
+
+
+async def test_a_login_that_is_over_is_offered_with_the_next_code_and_kept(world: World) -> None:
+    await world.log_in()
+    world.restarted()
+    world.server.put("notifystart", answer(**DEAD))
+    world.server.put("get_qrcode_status", scan("wait"))
+    assert kinds(await steps(world, resume=True, most=1)) == ["ShowQr"]
+    assert world.server.bodies("get_bot_qrcode")[-1] == {"local_token_list": [TOKEN]}
+    assert world.vault.content is not None
+    assert world.vault.content["bots"][0]["token"] == TOKEN
+
+
+async def test_a_person_who_is_bound_to_a_login_of_ours_needs_no_new_one(world: World) -> None:
+    first = await world.log_in()
+    await world.gateway.logout()
+    world.restarted()
+    world.server.put("get_qrcode_status", scan("scaned"), scan("binded_redirect"))
+    found = await steps(world)
+    assert kinds(found) == ["ShowQr", "Scanned", "LoggedIn"]
+    step = found[-1]
+    assert isinstance(step, LoggedIn)
+    assert (step.login_id, step.resumed) == (first.login_id, True)
+
+
+async def test_one_lost_answer_does_not_make_the_person_scan_again(world: World) -> None:
+    await world.log_in()
+    await world.gateway.logout()
+    world.restarted()
+    world.server.put("get_qrcode_status", scan("binded_redirect"))
+    world.server.put("notifystart", httpx.ReadError("x"), raw(b"", 502), answer(ret=0))
+    assert kinds(await steps(world)) == ["ShowQr", "LoggedIn"]
+
+
+async def test_a_login_that_wechat_knows_and_does_not_take_is_not_offered_again(world: World) -> None:
+    await world.log_in()
+    await world.gateway.logout()
+    world.restarted()
+    world.server.put("notifystart", answer(**DEAD))
+    world.server.put("get_qrcode_status", scan("binded_redirect"), DONE)
+    assert kinds(await steps(world)) == ["ShowQr", "QrExpired", "ShowQr", "LoggedIn"]
+    assert [body["local_token_list"] for body in world.server.bodies("get_bot_qrcode")[-2:]] == [[TOKEN], []]
+
+
+async def test_another_person_s_login_is_kept_beside(world: World) -> None:
+    await world.log_in()
+    other = {**CONFIRMED, "ilink_user_id": OTHER, "ilink_bot_id": "2@im.bot", "bot_token": "2@im.bot:x"}
+    world.server.put("get_qrcode_status", answer(**other))
+    await world.log_in()
+    assert world.vault.content is not None
+    assert [bot["id"] for bot in world.vault.content["bots"]] == ["2@im.bot", BOT]
+
+
+async def test_whoever_logs_out_is_not_logged_in_again_by_a_restart(world: World) -> None:
+    await world.log_in()
+    await world.gateway.logout()
+    assert world.server.calls()[-1] == "notifystop"
+    with pytest.raises(LoggedOut):
+        await world.gateway.receive(Cursor(""))
+    world.restarted()
+    world.server.put("get_qrcode_status", scan("wait"))
+    assert kinds(await steps(world, resume=True, most=1)) == ["ShowQr"]
+
+
+async def test_a_logout_that_nobody_hears_is_one(world: World) -> None:
+    await world.gateway.logout()  # nobody is logged in
+    await world.log_in()
+    world.server.put("notifystop", httpx.ConnectError("x"))
+    await world.gateway.logout()
+
+
+async def test_a_login_that_ended_is_looked_at_again_very_seldom(world: World) -> None:
+    step = await world.log_in()
+    world.server.put("getupdates", answer(**DEAD))
+    with pytest.raises(LoggedOut, match="connected somewhere else"):
+        await world.gateway.receive(step.cursor)
+    world.server.put("notifystart", answer(**DEAD), answer(**DEAD), answer(ret=0))
+    world.server.put("get_qrcode_status", scan("wait"))
+    before, began = len(world.server.asked("notifystart")), world.clock.time
+    found = await steps(world)
+    assert isinstance(found[-1], LoggedIn)
+    assert found[-1].resumed
+    assert len(world.server.asked("notifystart")) - before == 3
+    assert 1800 <= world.clock.time - began < 1900
+
+
+async def test_a_look_that_fails_disturbs_no_login(world: World) -> None:
+    await world.log_in()
+    world.server.put("getupdates", answer(**DEAD))
+    with pytest.raises(LoggedOut):
+        await world.hear((await world.log_in()).cursor, entry(), errcode=-14)
+    world.server.put("notifystart", httpx.ConnectError("x"))
+    world.server.put(
+        "get_qrcode_status", *[scan("wait")] * 250, scan("expired"), *[scan("wait")] * 280, scan("expired")
+    )
+    found = await steps(world, most=9)
+    assert set(kinds(found)) <= {"ShowQr", "QrExpired"}
+
+
+async def test_a_vault_that_fails_does_not_stop_a_login(world: World) -> None:
+    world.vault.broken = True
+    step = await world.log_in()
+    assert world.vault.content is None
+    world.vault.broken = False
+    world.clock.time += 5
+    await world.gateway.receive(step.cursor)
+    assert world.vault.content is not None
+
+
+async def test_who_logs_out_at_one_endpoint_is_logged_out_there_only(world: World) -> None:
+    elsewhere = World(endpoint="http://other.test")
+    elsewhere.server.put("get_qrcode_status", answer(**{**CONFIRMED, "ilink_bot_id": "2@im.bot"}))
+    await elsewhere.log_in()
+    world.vault.content = elsewhere.vault.content
+    await world.log_in()
+    await world.gateway.logout()
+    assert world.vault.content is not None
+    assert [(bot["endpoint"], bot["over"]) for bot in world.vault.content["bots"]] == [
+        (ENDPOINT, True),
+        ("http://other.test", False),
+    ]
+    await elsewhere.gateway.close()

@@ -1,0 +1,391 @@
+"""'Typing …' is a courtesy: shown where the owner wants it, and its trouble stops nothing (ilink 7).
+
+Sending: what goes out, what each answer means, and what follows for the window (ilink 6, 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.wechat.ilink.entries import ME, OTHER, WROTE, entry
+from tests.unit.wechat.ilink.files import draft
+from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
+from wx2mqtt.errors import (
+    BackendError,
+    LoggedOut,
+    OutcomeUnknown,
+    Rejected,
+    Throttled,
+    Unreachable,
+    WindowClosed,
+)
+from wx2mqtt.model import Cursor, Draft, Handle, Kind, Recall, Receipt, ReplyWindow, SendKey
+from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
+
+TEXT = Draft(chat=Handle(ME), kind=Kind.TEXT, text="ok")
+
+
+async def sent(world: World, times: int = 1) -> list[tuple[str, int]]:
+    for number in range(times):
+        await world.gateway.send(TEXT, SendKey(str(number)))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*world.gateway._typing_indicator._stop_tasks)
+    calls = world.server.calls()
+    shown = iter(body["status"] for body in world.server.bodies("sendtyping"))
+    return [(call, next(shown) if call == "sendtyping" else 0) for call in calls if call != "get_bot_qrcode"][
+        2:
+    ]
+
+
+@pytest.fixture
+async def courteous() -> Any:
+    world = World(typing=True)
+    await world.log_in()
+    yield world
+    await world.gateway.close()
+
+
+async def test_it_is_shown_before_a_message_and_ends_after_it(courteous: World) -> None:
+    assert await sent(courteous) == [
+        ("getconfig", 0),
+        ("sendtyping", 1),
+        ("sendmessage", 0),
+        ("sendtyping", 2),
+    ]
+    assert courteous.server.bodies("getconfig")[0]["ilink_user_id"] == ME
+    assert courteous.server.bodies("sendtyping")[0]["typing_ticket"] == "SECRETticket"
+
+
+async def test_a_ticket_is_used_for_a_while(courteous: World) -> None:
+    await sent(courteous, 3)
+    assert len(courteous.server.asked("getconfig")) == 1
+    courteous.clock.time += 601
+    await sent(courteous)
+    assert len(courteous.server.asked("getconfig")) == 2
+
+
+async def test_who_did_not_ask_for_it_does_not_get_it(world: World) -> None:
+    await world.log_in()
+    assert await sent(world) == [("sendmessage", 0)]
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        answer(ret=-4, errmsg="GetTypingTicket rpc failed"),
+        answer(ret=0),
+        httpx.ReadError("x"),
+        httpx.ConnectError("x"),
+    ],
+)
+async def test_without_a_ticket_the_message_goes_all_the_same(courteous: World, trouble: Any) -> None:
+    courteous.server.put("getconfig", trouble)
+    assert await sent(courteous, 3) == [("getconfig", 0), *[("sendmessage", 0)] * 3]
+    courteous.clock.time += 301
+    assert (await sent(courteous))[-2:] == [("getconfig", 0), ("sendmessage", 0)]
+
+
+async def test_a_ticket_that_is_refused_is_asked_for_anew_later(courteous: World) -> None:
+    courteous.server.put("sendtyping", answer(ret=-1))
+    assert await sent(courteous, 2) == [("getconfig", 0), ("sendtyping", 1), *[("sendmessage", 0)] * 2]
+
+
+async def test_what_takes_long_shows_it_again_and_again(courteous: World) -> None:
+    async def slow(_request: httpx.Request) -> httpx.Response:
+        async with asyncio.timeout(5):
+            await often.wait()
+        return answer(ret=0)
+
+    def shows(_request: httpx.Request) -> httpx.Response:
+        if len(courteous.server.asked("sendtyping")) == 3:
+            often.set()
+        return answer(ret=0)
+
+    often = asyncio.Event()
+    courteous.server.put("sendtyping", shows)
+    courteous.server.put("sendmessage", slow)
+    shown = [status for call, status in await sent(courteous) if call == "sendtyping"]
+    assert shown[:3] == [1, 1, 1]
+    assert shown[-1] == 2
+
+
+async def test_the_end_waits_for_nothing(courteous: World) -> None:
+    async def hang(_request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    courteous.server.put("sendtyping", answer(ret=0), hang)
+    await courteous.gateway.send(TEXT, SendKey("1"))
+    async with asyncio.timeout(5):
+        await courteous.gateway.close()
+
+
+KEY = SendKey("17900000000001")
+
+
+def text(said: str = "ok") -> Draft:
+    return Draft(chat=Handle(ME), kind=Kind.TEXT, text=said)
+
+
+def refused(words: str = "", ret: int = -2) -> httpx.Response:
+    return answer(ret=ret, **({"errmsg": words} if words else {}))
+
+
+@pytest.fixture
+async def talking(world: World, cursor: Cursor) -> World:
+    """The person has written a moment ago."""
+    world.clock.time = 1001 + (WROTE - 1_790_000_000_000) / 1000
+    await world.hear(cursor, entry(create_time_ms=int(world.clock.wall() * 1000) - 1000))
+    return world
+
+
+def window(world: World) -> ReplyWindow:
+    found = world.gateway.reply_window(world.me)
+    assert found is not None
+    return found
+
+
+def tokens(world: World) -> list[str | None]:
+    return [body["msg"].get("context_token") for body in world.server.bodies("sendmessage")]
+
+
+async def test_a_text(talking: World) -> None:
+    assert await talking.gateway.send(text("灯已打开 ☀"), KEY) == Receipt(message_id="7500000000000000201")
+    (body,) = talking.server.bodies("sendmessage")
+    assert body["msg"]["item_list"] == [{"type": 1, "text_item": {"text": "灯已打开 ☀"}}]
+    assert body["msg"]["client_id"] == "wx2mqtt:17900000000001"
+    assert body["msg"]["context_token"] == "AARzSECRET1"
+    assert body["base_info"]["channel_version"] == "2.4.9"
+
+
+async def test_each_attempt_has_the_same_client_id(talking: World) -> None:
+    talking.server.put("sendmessage", httpx.ReadTimeout("x"), answer(ret=0, message_id=5))
+    with pytest.raises(OutcomeUnknown):
+        await talking.gateway.send(text(), KEY)
+    await talking.gateway.send(text(), KEY)
+    assert len({body["msg"]["client_id"] for body in talking.server.bodies("sendmessage")}) == 1
+
+
+async def test_the_newest_token_goes_along(talking: World, cursor: Cursor) -> None:
+    later = int(talking.clock.wall() * 1000)
+    await talking.hear(cursor, entry(number=2, create_time_ms=later, context_token="AARz2"))
+    await talking.gateway.send(text(), KEY)
+    assert tokens(talking) == ["AARz2"]
+
+
+async def test_to_somebody_who_never_wrote_it_goes_without_one(world: World, cursor: Cursor) -> None:
+    world.server.put("sendmessage", refused("prepare failed"))
+    with pytest.raises(WindowClosed) as told:
+        await world.gateway.send(text(), KEY)
+    assert told.value.code == "window_closed"
+    assert tokens(world) == [None]
+
+
+@pytest.mark.parametrize(
+    ("said", "receipt"),
+    [
+        (answer(ret=0, message_id=7_500_000_000_000_000_201), "7500000000000000201"),
+        (answer(message_id="7500000000000000201"), "7500000000000000201"),
+        (answer(ret=0), ""),
+        (answer(), ""),
+        (raw(b""), ""),
+        (raw(b" \n"), ""),
+        (answer(ret=0, message_id=0), ""),
+    ],
+)
+async def test_taken_with_and_without_a_number(talking: World, said: httpx.Response, receipt: str) -> None:
+    talking.server.put("sendmessage", said)
+    assert await talking.gateway.send(text(), KEY) == Receipt(message_id=receipt)
+    assert window(talking).remaining == 9
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (httpx.ConnectError("x"), Unreachable),
+        (raw(b"", 502), Unreachable),
+        (raw(b"", 404), Unreachable),
+        (raw(b"", 302, Location="https://evil.example"), Unreachable),
+        (httpx.ReadError("x"), OutcomeUnknown),
+        (httpx.ReadTimeout("x"), OutcomeUnknown),
+        (raw(b"<html>busy"), OutcomeUnknown),
+        (raw(b'{"ret": 0, "mess'), OutcomeUnknown),
+        (raw(b"[1]"), OutcomeUnknown),
+        (answer(**DEAD), LoggedOut),
+        (refused(ret=-1), Unreachable),
+        (refused(ret=-3), Rejected),
+        (refused("invalid arguments"), Rejected),
+        (refused("text not allowed"), Rejected),
+        (refused("rate limited"), Throttled),
+        (refused(ret=-12), Throttled),
+        (refused(), WindowClosed),
+        (refused("prepare failed"), WindowClosed),
+    ],
+)
+async def test_what_each_answer_asks_for(talking: World, said: Any, error: type[BackendError]) -> None:
+    talking.server.put("sendmessage", said)
+    with pytest.raises(error) as told:
+        await talking.gateway.send(text(), KEY)
+    assert type(told.value) is error or error is Unreachable
+    assert "SECRET" not in str(told.value)
+
+
+async def test_ten_go_out_and_then_they_must_write(talking: World) -> None:
+    for number in range(10):
+        assert window(talking).remaining == 10 - number
+        await talking.gateway.send(text(), SendKey(str(number)))
+    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="quota_used")
+
+
+async def test_a_message_of_the_future_is_one_of_now(talking: World, cursor: Cursor) -> None:
+    """Else none that they write until then would open the window again."""
+    now = int(talking.clock.wall() * 1000)
+    await talking.hear(cursor, entry(create_time_ms=now + 400 * WINDOW_OPEN_MS))
+    assert window(talking).until == now + WINDOW_OPEN_MS
+    for number in range(10):
+        await talking.gateway.send(text(), SendKey(str(number)))
+    talking.clock.time += 60
+    await talking.hear(cursor, entry(create_time_ms=now + 50_000))
+    assert window(talking).remaining == 10
+
+
+async def test_the_server_s_word_beats_our_count(talking: World) -> None:
+    talking.server.put("sendmessage", refused())
+    with pytest.raises(WindowClosed) as told:
+        await talking.gateway.send(text(), KEY)
+    assert told.value.code == "quota_used"
+    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="quota_used")
+    talking.server.put("sendmessage", answer(ret=0, message_id=5))
+    await talking.gateway.send(text(), KEY)
+    assert window(talking).open
+
+
+async def test_after_a_day_a_refusal_is_the_window(talking: World) -> None:
+    talking.clock.time += WINDOW_OPEN_MS / 1000
+    for words in ("", "rate limited", "prepare failed", "freq limit"):
+        talking.server.put("sendmessage", refused(words))
+        with pytest.raises(WindowClosed) as told:
+            await talking.gateway.send(text(), KEY)
+        assert told.value.code == "window_closed"
+
+
+@pytest.mark.parametrize("words", ["prepare failed", "unknown error"])
+async def test_once_more_without_the_token_where_the_window_is_open(talking: World, words: str) -> None:
+    talking.server.put("sendmessage", refused(words), answer(ret=0, message_id=5))
+    assert (await talking.gateway.send(text(), KEY)).message_id == "5"
+    assert tokens(talking) == ["AARzSECRET1", None]
+    await talking.gateway.send(text(), SendKey("2"))
+    assert tokens(talking)[-1] is None  # it is known by now to be of no use
+    assert window(talking).remaining == 8
+
+
+async def test_and_never_a_third_time(talking: World) -> None:
+    talking.server.put("sendmessage", refused("prepare failed"))
+    with pytest.raises(WindowClosed):
+        await talking.gateway.send(text(), KEY)
+    assert tokens(talking) == ["AARzSECRET1", None]
+    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="too_long_ago")
+
+
+async def test_outside_the_window_it_is_tried_once(talking: World) -> None:
+    talking.clock.time += WINDOW_OPEN_MS / 1000
+    talking.server.put("sendmessage", refused("prepare failed"))
+    with pytest.raises(WindowClosed):
+        await talking.gateway.send(text(), KEY)
+    assert tokens(talking) == ["AARzSECRET1"]
+
+
+async def test_too_often_is_a_pause_that_grows_and_ends(talking: World) -> None:
+    talking.server.put("sendmessage", refused("rate limited"))
+    for seconds in (30, 60, 90):
+        with pytest.raises(Throttled) as told:
+            await talking.gateway.send(text(), KEY)
+        assert told.value.retry_after == seconds
+        assert window(talking).reason == "rate_limited"
+    talking.clock.time += 91
+    assert window(talking).open
+
+
+async def test_who_writes_while_we_are_refused_has_opened_the_window(talking: World, cursor: Cursor) -> None:
+    async def refuse(_request: httpx.Request) -> httpx.Response:
+        await talking.hear(cursor, entry(number=9, create_time_ms=int(talking.clock.wall() * 1000) + 5))
+        return refused()
+
+    talking.server.put("sendmessage", refuse)
+    with pytest.raises(WindowClosed):
+        await talking.gateway.send(text(), KEY)
+    assert window(talking).open
+
+
+async def test_a_refused_message_says_why_as_the_server_does(talking: World) -> None:
+    talking.server.put("sendmessage", refused("bad\nwords", ret=-7))
+    with pytest.raises(Rejected, match=r"WeChat refused the message \(-7\): bad words"):
+        await talking.gateway.send(text(), KEY)
+
+
+async def test_what_is_too_long_or_nothing_is_not_sent(talking: World) -> None:
+    for said, code in (
+        ("x" * 16385, "too_long"),
+        ("灯" * 5462, "too_long"),
+        ("", "empty"),
+        ("\ud83d", "bad_command"),
+    ):
+        with pytest.raises(Rejected) as told:
+            await talking.gateway.send(text(said), KEY)
+        assert told.value.code == code
+    assert talking.server.asked("sendmessage") == []
+    await talking.gateway.send(text("x" * 16384), KEY)
+
+
+async def test_what_a_bot_cannot_send_is_unsupported(talking: World, tmp_path: Path) -> None:
+    for bad in (Draft(chat=Handle(ME), kind=Kind.STICKER), Draft(chat=Handle(ME), kind=Kind.IMAGE)):
+        with pytest.raises(Rejected) as told:
+            await talking.gateway.send(bad, KEY)
+        assert told.value.code == "unsupported"
+    with pytest.raises(Rejected) as told:
+        await talking.gateway.send(draft(tmp_path, kind=Kind.IMAGE, mime="image/tiff"), KEY)
+    assert told.value.code == "unsupported"
+    with pytest.raises(Rejected) as told:
+        await talking.gateway.send(draft(tmp_path, b""), KEY)
+    assert told.value.code == "empty"
+
+
+async def test_a_bot_can_do_nothing_else(talking: World) -> None:
+    with pytest.raises(Rejected) as told:
+        await talking.gateway.perform(Recall(chat=Handle(ME), message_id="5"), KEY)
+    assert told.value.code == "unsupported"
+
+
+async def test_without_a_login_nothing_goes_out(world: World) -> None:
+    with pytest.raises(LoggedOut):
+        await world.gateway.send(text(), KEY)
+
+
+async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: World) -> None:
+    confirmed = answer(
+        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=ME
+    )
+    talking.server.put("get_qrcode_status", confirmed)
+    await talking.log_in()
+    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
+    talking.restarted()
+    await talking.log_in(resume=True)
+    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
+
+
+async def test_to_whom_another_bot_talked_nothing_goes_out_through_this_one(talking: World) -> None:
+    """Somebody else has scanned: the window stands at the bot of before, which is not the one that would send."""
+    assert window(talking).open
+    confirmed = answer(
+        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=OTHER
+    )
+    talking.server.put("notifystart", answer(**DEAD), answer(ret=0))
+    talking.server.put("get_qrcode_status", confirmed)
+    await talking.log_in(resume=True)
+    assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")

@@ -1,0 +1,146 @@
+"""People and groups as WeChat lists them (webwx 4.1, 4.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.wechat.test_json_reader import ANYTHING
+from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE
+from wx2mqtt.model import ChatKind, Contact, Member
+from wx2mqtt.wechat.webwx.protocol import contacts
+
+SEED = {
+    "Uin": 0,
+    "UserName": WIFE,
+    "NickName": 'Nandi <span class="emoji emoji1f31b"></span>&amp;',
+    "HeadImgUrl": f"/cgi-bin/mmwebwx-bin/webwxgeticon?seq=620986971&username={WIFE}&skey=@crypt_x",
+    "ContactFlag": 3,
+    "MemberCount": 0,
+    "MemberList": [],
+    "RemarkName": "丰哥",
+    "Sex": 1,
+    "VerifyFlag": 0,
+    "AttrStatus": 2359303,
+    "Province": "Jakarta Raya",
+    "City": "",
+    "Alias": "nandi",
+}
+
+
+def read(**fields: Any) -> Contact | None:
+    return contacts.read_contact({**SEED, **fields}, ME)
+
+
+def test_a_friend() -> None:
+    assert read() == Contact(
+        handle=WIFE,
+        kind=ChatKind.FRIEND,
+        nickname="Nandi 🌛&",
+        remark="丰哥",
+        alias="nandi",
+        avatar="620986971",
+        profile={"sex": "1", "province": "Jakarta Raya", "attributes": "2359303"},
+        listed=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "listed"), [(3, True), (2051, True), (0, False), (2, False), (None, None), ("x", False)]
+)
+def test_whether_somebody_is_a_contact_or_was_only_met(flags: object, listed: bool | None) -> None:
+    found = read(ContactFlag=flags)
+    assert found is not None
+    assert found.listed is listed
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "permanent"),
+    [
+        ({"UserName": FAMILY}, ChatKind.GROUP, ""),
+        ({"UserName": "123@chatroom"}, ChatKind.GROUP, ""),
+        ({"UserName": ME}, ChatKind.SELF, ""),
+        ({"UserName": "filehelper"}, ChatKind.SELF, "filehelper"),
+        ({"UserName": "weixin", "VerifyFlag": 56}, ChatKind.SYSTEM, "weixin"),
+        ({"UserName": "fmessage"}, ChatKind.SYSTEM, "fmessage"),
+        ({"UserName": "1234@qqim"}, ChatKind.SYSTEM, ""),
+        ({"VerifyFlag": 8}, ChatKind.OFFICIAL, ""),
+        ({"VerifyFlag": 24}, ChatKind.OFFICIAL, ""),
+        ({"VerifyFlag": 1}, ChatKind.FRIEND, ""),
+        ({"UserName": "gh_0123456789ab"}, ChatKind.OFFICIAL, ""),
+        ({"UserName": "wxid_chosen"}, ChatKind.FRIEND, ""),
+    ],
+)
+def test_kinds(fields: dict[str, Any], kind: ChatKind, permanent: str) -> None:
+    found = read(**fields)
+    assert found is not None
+    assert (found.kind, found.permanent_id) == (kind, permanent)
+
+
+@pytest.mark.parametrize("name", ["", None, 7.5, "x@lbsroom", "x@talkroom"])
+def test_who_is_nobody(name: object) -> None:
+    assert read(UserName=name) is None
+
+
+@pytest.mark.parametrize("url", ["", "/webwxgeticon?seq=0&username=x", "/webwxgeticon?username=seq", None])
+def test_no_avatar(url: object) -> None:
+    found = read(HeadImgUrl=url)
+    assert found is not None
+    assert found.avatar == ""
+
+
+def group(members: list[Any], count: int) -> tuple[Member, ...] | None:
+    found = read(UserName=FAMILY, MemberList=members, MemberCount=count)
+    assert found is not None
+    return found.members
+
+
+def test_members_of_a_group() -> None:
+    members = [
+        {"UserName": WIFE, "NickName": "a"},
+        {"UserName": BOB, "NickName": "b", "DisplayName": "&lt;B&gt;"},
+        5,
+    ]
+    assert group(members, 2) == (
+        Member(handle=WIFE, nickname="a"),
+        Member(handle=BOB, nickname="b", display_name="<B>"),
+    )
+
+
+def test_hollow_and_partial_lists_are_no_lists() -> None:
+    assert group([{"UserName": WIFE, "NickName": ""}], 1) is None
+    assert group([{"UserName": WIFE, "NickName": "a"}], 2) is None
+    assert group([], 0) is None
+
+
+def test_the_owner() -> None:
+    user = {"UserName": ME, "NickName": "王&amp;", "Uin": 211722515}
+    assert contacts.read_owner(user) == (ME, "王&", "211722515")
+    assert contacts.read_owner({}) == ("", "", "")
+    assert contacts.owner_contact(OWNER).kind is ChatKind.SELF
+
+
+def test_a_new_name_of_the_owner() -> None:
+    profile = {"BitFlag": 190, "NickName": {"Buff": "Neu&amp;"}}
+    assert contacts.new_nickname(profile) == "Neu&"
+    assert contacts.new_nickname({**profile, "BitFlag": 0}) == ""
+
+
+def test_the_file_helper_is_the_chat_with_oneself() -> None:
+    assert (contacts.file_helper_contact().kind, contacts.file_helper_contact().permanent_id) == (
+        ChatKind.SELF,
+        "filehelper",
+    )
+
+
+def test_handles_of_the_deleted() -> None:
+    assert contacts.handles_in([{"UserName": "@a"}, {}, {"UserName": 5.5}]) == ("@a",)
+
+
+@given(st.dictionaries(st.sampled_from([*SEED, "DisplayName"]), ANYTHING))
+def test_no_entry_makes_it_fail(entry: dict[str, object]) -> None:
+    contacts.read_contact(entry, ME)
+    contacts.read_contact({"UserName": FAMILY, "MemberList": [entry], **entry}, ME)

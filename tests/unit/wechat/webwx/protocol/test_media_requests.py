@@ -1,0 +1,170 @@
+"""What is asked for bytes: hosts, parameters, and that a locator holds no key of a session (webwx 2.16).
+
+Forms are read by others as they were meant, whatever is in them.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.wechat.webwx.entries import FAMILY, ME, WIFE, entry
+from tests.unit.wechat.webwx.forms import read_form
+from wx2mqtt.model import MediaRef
+from wx2mqtt.wechat.webwx.protocol import content
+from wx2mqtt.wechat.webwx.protocol.content import MediaCall, avatar_locator, message_locator
+from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
+from wx2mqtt.wechat.webwx.protocol.media_requests import FilePart, encode_form, fetch_request
+from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, Request
+from wx2mqtt.wechat.webwx.protocol.session import Session
+
+SESSION = Session(
+    login_id="1",
+    base="wx2.qq.com",
+    handle=ME,
+    nickname="",
+    uin="211722515",
+    sid="SID",
+    skey="@crypt_KEY+/=",
+    pass_ticket="a%2Bb",
+    device_id="e1",
+)
+
+
+SITE = ClientProfile(hosts=hosts_of("wx2.qq.com"))
+
+
+ID = "7615282929538795099"
+
+
+def asked(ref: MediaRef | None, ticket: str = "DT+/") -> Request:
+    assert ref is not None
+    call = content.parse_call(ref.locator)
+    assert call is not None
+    return fetch_request(SITE, SESSION, call, ref.locator, ticket)
+
+
+def query(request: Request) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(request.url).query, keep_blank_values=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "told"),
+    [
+        (MediaCall.IMAGE, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey}),
+        (MediaCall.THUMBNAIL, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey, "type": "slave"}),
+        (MediaCall.STICKER, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey, "type": "big"}),
+        (MediaCall.VOICE, "webwxgetvoice", {"msgid": ID, "skey": SESSION.skey}),
+        (MediaCall.VIDEO, "webwxgetvideo", {"msgid": ID, "skey": SESSION.skey}),
+        (MediaCall.MAP, "webwxgetpubliclinkimg", {"url": "xxx", "msgid": ID, "pictype": "location"}),
+    ],
+)
+def test_by_the_id_of_the_message(call: MediaCall, path: str, told: dict[str, str]) -> None:
+    request = asked(message_locator(entry(), call))
+    assert request.url.partition("?")[0] == f"https://wx2.qq.com/cgi-bin/mmwebwx-bin/{path}"
+    assert query(request) == told
+    assert request.body is None
+    assert request.headers["Referer"] == "https://wx2.qq.com/"
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert request.headers.get("Range") == ("bytes=0-" if call is MediaCall.VIDEO else None)
+
+
+def test_a_file_is_on_the_file_host_and_has_six_names() -> None:
+    told = entry(FromUserName=FAMILY, MediaId="@crypt_m", EncryFileName="%E6%8A%A5%2Epdf")
+    request = asked(message_locator(told, MediaCall.FILE))
+    assert urlsplit(request.url).netloc == "file.wx2.qq.com"
+    assert query(request) == {
+        "sender": FAMILY,
+        "mediaid": "@crypt_m",
+        "encryfilename": "报.pdf",
+        "fromuser": "211722515",
+        "pass_ticket": "a+b",
+        "webwx_data_ticket": "DT+/",
+    }
+    # As it came, and the ticket in its own encoding: not encoded twice.
+    assert "encryfilename=%E6%8A%A5%2Epdf&" in request.url
+    assert "&pass_ticket=a%2Bb&" in request.url
+
+
+@pytest.mark.parametrize(
+    ("handle", "seq", "path", "number"),
+    [(WIFE, "664", "webwxgeticon", "664"), (FAMILY, "", "webwxgetheadimg", "0")],
+)
+def test_avatars(handle: str, seq: str, path: str, number: str) -> None:
+    request = asked(avatar_locator(handle, seq))
+    assert urlsplit(request.url).path.endswith(path)
+    assert query(request) == {"seq": number, "username": handle, "skey": SESSION.skey}
+
+
+def test_what_is_stored_holds_no_key_of_the_session() -> None:
+    refs = [message_locator(entry(), call) for call in MediaCall] + [avatar_locator(WIFE, "1")]
+    stored = " ".join(str(ref.locator) for ref in refs if ref)
+    for secret in (SESSION.skey, SESSION.sid, SESSION.pass_ticket, SESSION.uin):
+        assert secret not in stored
+
+
+def test_a_message_without_an_id_has_no_bytes_that_could_be_asked_for() -> None:
+    assert message_locator(entry(MsgId="", NewMsgId=0), MediaCall.IMAGE) is None
+
+
+@pytest.mark.parametrize("locator", [{}, {"call": ""}, {"call": "hologram"}])
+def test_a_locator_of_another_version(locator: dict[str, str]) -> None:
+    assert content.parse_call(locator) is None
+
+
+def test_what_cannot_be_written_does_not_fail() -> None:
+    asked(MediaRef(locator={"call": "file", "sender": "\ud800", "mediaid": "&x=", "encryfilename": "#"}))
+    for call in MediaCall:
+        assert fetch_request(SITE, SESSION, call, {}, "").url.startswith("https://")
+
+
+NAMES = st.text(st.characters(exclude_characters='"\r\n', exclude_categories=["Cs"]), min_size=1)
+
+
+VALUES = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+HOSTILE = st.sampled_from(
+    [b"\r\n------WebKitFormBoundaryseed", b"\r\n", b"------WebKitFormBoundaryseed0--\r\n"]
+)
+
+
+CONTENT = st.lists(st.one_of(st.binary(max_size=50), HOSTILE), max_size=6).map(b"".join)
+
+
+@given(fields=st.lists(st.tuples(NAMES, VALUES), max_size=5), name=NAMES, content=CONTENT)
+def test_what_was_written_is_read(fields: list[tuple[str, str]], name: str, content: bytes) -> None:
+    file = FilePart(key="filename", name=name, mime="image/png", content=content)
+    form = encode_form(fields, file, "seed")
+    *found, last = read_form(form.content_type, form.body)
+    assert [(one.name, one.text) for one in found] == fields
+    assert (last.name, last.filename, last.mime, last.content) == ("filename", name, "image/png", content)
+
+
+@given(value=VALUES)
+def test_a_value_cannot_end_its_part(value: str) -> None:
+    attack = f"{value}\r\n------WebKitFormBoundaryseed--\r\n"
+    file = FilePart(key="f", name="n", mime="a/b", content=b"")
+    form = encode_form([("a", attack)], file, "seed")
+    assert [one.text for one in read_form(form.content_type, form.body)] == [attack, ""]
+
+
+def test_names_are_plain_utf8_and_cannot_end_their_header() -> None:
+    """RFC 2231 makes the upload fail (webwx 2.14.8)."""
+    file = FilePart(key="filename", name='季"度\r\n.pdf', mime="a/b", content=b"x")
+    form = encode_form([], file, "seed")
+    assert 'filename="季%22度%0D%0A.pdf"'.encode() in form.body
+    assert b"filename*" not in form.body
+
+
+def test_no_content_shows_in_a_repr() -> None:
+    file = FilePart(key="f", name="n", mime="a/b", content=b"SECRET")
+    assert "SECRET" not in repr([file, encode_form([("a", "SECRET")], file, "seed")])
+
+
+def test_text_that_is_no_unicode_cannot_be_written() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        encode_form([("a", "\ud800")], FilePart(key="f", name="n", mime="a/b", content=b""), "seed")

@@ -1,0 +1,187 @@
+"""What is done at WeChat: by which call, and what each answer means (webwx 1.3, 2.15-2.19)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.wechat.webwx.entries import BOB, FAMILY, WIFE
+from tests.unit.wechat.webwx.server import World, answer, body, check, query, synced, text
+from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
+from wx2mqtt.model import (
+    AcceptFriend,
+    Action,
+    ActionResult,
+    AddMembers,
+    ChatKind,
+    Contact,
+    CreateGroup,
+    Cursor,
+    Handle,
+    MarkRead,
+    Recall,
+    RemoveMembers,
+    RenameGroup,
+    SendKey,
+    SetRemark,
+)
+
+KEY = SendKey("17000000000001234")
+NEW = Handle("@@" + "7" * 64)
+DEEDS: list[tuple[Action, str]] = [
+    (Recall(chat=WIFE, message_id="5"), "webwxrevokemsg"),
+    (MarkRead(chat=WIFE), "webwxstatusnotify"),
+    (SetRemark(person=WIFE, remark="老婆"), "webwxoplog"),
+    (AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), "webwxverifyuser"),
+    (AddMembers(group=FAMILY, members=(BOB,)), "webwxupdatechatroom"),
+    (RemoveMembers(group=FAMILY, members=(BOB,)), "webwxupdatechatroom"),
+    (RenameGroup(group=FAMILY, name="家"), "webwxupdatechatroom"),
+]
+
+
+@pytest.mark.parametrize(("action", "call"), DEEDS, ids=lambda value: type(value).__name__)
+async def test_a_deed_is_one_call(world: World, cursor: Cursor, action: Action, call: str) -> None:
+    world.server.put(call, answer())
+    before = len(world.server.requests)
+    assert await world.gateway.perform(action, KEY) == ActionResult()
+    assert world.server.calls()[before:] == [call]
+
+
+@pytest.mark.parametrize(("action", "call"), DEEDS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    ("answered", "error"),
+    [
+        (answer(1), Rejected),
+        (answer(-14), Rejected),
+        (answer(1204), Rejected),
+        (answer(-1), Unreachable),
+        (answer(1205), Throttled),
+        (answer(1101), LoggedOut),
+        (text("", 502), Unreachable),
+        (text("<html>"), OutcomeUnknown),
+        (httpx.ConnectError("x"), Unreachable),
+        (httpx.ReadError("x"), OutcomeUnknown),
+    ],
+)
+async def test_what_an_answer_means(
+    world: World, cursor: Cursor, action: Action, call: str, answered: Any, error: type[BackendError]
+) -> None:
+    world.server.put(call, answered)
+    with pytest.raises(error) as failure:
+        await world.gateway.perform(action, KEY)
+    assert "SECRET" not in str(failure.value) + repr(failure.value)
+    assert len(world.server.asked(call)) == (2 if call == "webwxstatusnotify" else 1)  # one at the login
+
+
+async def test_too_often_asks_for_ever_longer_pauses(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxoplog", answer(1205))
+    pauses = []
+    for _ in range(7):
+        with pytest.raises(Throttled) as slow:
+            await world.gateway.perform(SetRemark(person=WIFE, remark="x"), KEY)
+        pauses.append(slow.value.retry_after)
+    assert pauses == [60, 120, 240, 480, 960, 1800, 1800]
+
+
+async def test_a_ticket_refused_that_a_sync_renewed_meanwhile_is_tried_again(
+    world: World, cursor: Cursor
+) -> None:
+    async def overtaken(_request: httpx.Request) -> httpx.Response:
+        world.server.put("synccheck", check(selector=2))
+        world.server.put("webwxsync", synced(cookies=("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)))
+        await world.gateway.receive(cursor)
+        return answer(-14)
+
+    world.server.put("webwxoplog", overtaken)
+    with pytest.raises(Unreachable):
+        await world.gateway.perform(SetRemark(person=WIFE, remark="x"), KEY)
+
+
+async def test_nothing_is_done_without_a_login(world: World) -> None:
+    with pytest.raises(LoggedOut):
+        await world.gateway.perform(MarkRead(chat=WIFE), KEY)
+    assert world.server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("action", "code"),
+    [
+        (AcceptFriend(request={"username": "@s"}), "unknown_id"),
+        (AcceptFriend(request={}), "unknown_id"),
+        (CreateGroup(members=(WIFE,)), "bad_command"),
+        (SetRemark(person=WIFE, remark="\udc00"), "bad_command"),
+        (RenameGroup(group=FAMILY, name="\udc00"), "bad_command"),
+    ],
+)
+async def test_what_cannot_be_done_is_not_tried(
+    world: World, cursor: Cursor, action: Action, code: str
+) -> None:
+    before = len(world.server.requests)
+    with pytest.raises(Rejected) as refused:
+        await world.gateway.perform(action, KEY)
+    assert refused.value.code == code
+    assert len(world.server.requests) == before
+
+
+async def test_a_request_whose_ticket_is_over_is_an_old_one(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxverifyuser", answer(-14))
+    with pytest.raises(Rejected, match="too old") as refused:
+        await world.gateway.perform(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
+    assert refused.value.code == "unknown_id"
+
+
+# groups
+
+
+def group(*members: str, handle: str = FAMILY, count: int = 0) -> dict[str, Any]:
+    listed = [{"UserName": one, "NickName": f"n{one[-1]}"} for one in members]
+    return {"UserName": handle, "NickName": "周末", "MemberCount": count or len(listed), "MemberList": listed}
+
+
+async def test_a_new_group_comes_with_its_members_and_without_those_who_refuse(
+    world: World, cursor: Cursor
+) -> None:
+    members = [{"UserName": WIFE, "MemberStatus": 0}, {"UserName": BOB, "MemberStatus": 4}]
+    made = answer(ChatRoomName=NEW, Topic="周末", MemberCount=2, MemberList=members, BlackList="@x,")
+    world.server.put("webwxcreatechatroom", made)
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[group(WIFE, "@me", handle=NEW)]))
+    done = await world.gateway.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+    assert done.refused_members == (BOB, "@x")
+    assert done.group is not None
+    assert (done.group.handle, done.group.kind, done.group.nickname) == (NEW, ChatKind.GROUP, "周末")
+    assert [one.handle for one in done.group.members or ()] == [WIFE, "@me"]
+
+
+async def test_a_new_group_that_cannot_be_looked_up_is_told_all_the_same(
+    world: World, cursor: Cursor
+) -> None:
+    world.server.put("webwxcreatechatroom", answer(ChatRoomName=NEW, Topic="", MemberList=[]))
+    world.server.put("webwxbatchgetcontact", text("", 500))
+    done = await world.gateway.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+    assert done == ActionResult(group=Contact(handle=NEW, kind=ChatKind.GROUP, nickname="周末"))
+
+
+async def test_a_group_that_was_not_made_is_a_refusal(world: World, cursor: Cursor) -> None:
+    """Tencent switched it off for many (webwx 2.19.5)."""
+    world.server.put("webwxcreatechatroom", answer(ChatRoomName=""))
+    with pytest.raises(Rejected, match="no group"):
+        await world.gateway.perform(CreateGroup(members=(WIFE, BOB)), KEY)
+
+
+@pytest.mark.parametrize(("size", "fun"), [(39, "addmember"), (40, "invitemember")])
+async def test_from_forty_members_on_people_are_invited(
+    world: World, cursor: Cursor, size: int, fun: str
+) -> None:
+    members = [f"@m{n}" for n in range(size)]
+    world.server.put("webwxgetcontact", answer(MemberList=[group(*members)], Seq=0))
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[group(*members)]))
+    async for _ in world.gateway.list_contacts(lambda _: None):
+        pass
+    world.server.put("webwxupdatechatroom", answer(MemberList=[{"UserName": BOB, "MemberStatus": 4}]))
+    done = await world.gateway.perform(AddMembers(group=FAMILY, members=(BOB,)), KEY)
+    assert done == ActionResult(refused_members=(BOB,))
+    (asked,) = world.server.asked("webwxupdatechatroom")
+    assert query(asked)["fun"] == fun
+    assert BOB in body(asked).values()

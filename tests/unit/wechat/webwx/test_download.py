@@ -1,0 +1,356 @@
+"""Fetching bytes: in pieces, whole or not at all, and what each answer means (webwx 2.16, 3.7)."""
+
+from __future__ import annotations
+
+import asyncio
+import tracemalloc
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.wechat.webwx.entries import FAMILY, WIFE
+from tests.unit.wechat.webwx.server import World, answer, query, synced, text
+from wx2mqtt.errors import BackendError, LoggedOut, NoContentYet, Rejected, Throttled, Unreachable
+from wx2mqtt.model import Cursor, Handle, MediaRef
+from wx2mqtt.wechat.webwx import download
+from wx2mqtt.wechat.webwx.protocol.content import MediaCall
+
+PICTURE = b"\xff\xd8\xff\xe0" + bytes(range(256))
+CALLS = {
+    MediaCall.IMAGE: "webwxgetmsgimg",
+    MediaCall.THUMBNAIL: "webwxgetmsgimg",
+    MediaCall.STICKER: "webwxgetmsgimg",
+    MediaCall.VOICE: "webwxgetvoice",
+    MediaCall.VIDEO: "webwxgetvideo",
+    MediaCall.FILE: "webwxgetmedia",
+    MediaCall.MAP: "webwxgetpubliclinkimg",
+    MediaCall.AVATAR: "webwxgeticon",
+    MediaCall.GROUP_AVATAR: "webwxgetheadimg",
+}
+RECORDINGS = sorted(set(CALLS) - {MediaCall.FILE})
+
+
+def ref(call: MediaCall, name: str = "", **more: str) -> MediaRef:
+    return MediaRef(locator={"call": str(call), "msgid": "5", **more}, name=name)
+
+
+async def fetched(world: World, media: MediaRef) -> bytes:
+    return b"".join([piece async for piece in world.gateway.download(media)])
+
+
+def brings(world: World, call: MediaCall, body: bytes = PICTURE, status: int = 200, **headers: Any) -> None:
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    world.server.put(CALLS[call], httpx.Response(status, content=body, headers=told))
+
+
+async def fails(world: World, call: MediaCall, error: type[BackendError], name: str = "") -> BackendError:
+    with pytest.raises(error) as failure:
+        await fetched(world, ref(call, name))
+    assert type(failure.value) is error or error is Unreachable
+    assert not isinstance(failure.value, NoContentYet) or error is NoContentYet
+    for secret in ("SECRET", "http"):
+        assert secret not in str(failure.value)
+    return failure.value
+
+
+@pytest.mark.parametrize("call", MediaCall)
+async def test_bytes_come_with_the_keys_of_now(world: World, cursor: Cursor, call: MediaCall) -> None:
+    brings(world, call)
+    assert await fetched(world, ref(call)) == PICTURE
+    (request,) = world.server.asked(CALLS[call])
+    assert request.method == "GET"
+    assert "webwx_data_ticket=SECRETdt" in request.headers["Cookie"]
+    if call is MediaCall.FILE:
+        assert query(request)["webwx_data_ticket"] == "SECRETdt"
+
+
+async def test_a_video_in_answer_to_its_range(world: World, cursor: Cursor) -> None:
+    brings(world, MediaCall.VIDEO, status=206, Content_Range=f"bytes 0-{len(PICTURE) - 1}/{len(PICTURE)}")
+    assert await fetched(world, ref(MediaCall.VIDEO)) == PICTURE
+    assert world.server.asked("webwxgetvideo")[0].headers["Range"] == "bytes=0-"
+
+
+@pytest.mark.parametrize("told", ["bytes 0-99/500", "bytes 0-499/1000"])
+async def test_a_part_is_not_the_whole(world: World, cursor: Cursor, told: str) -> None:
+    brings(world, MediaCall.VIDEO, status=206, Content_Range=told)
+    await fails(world, MediaCall.VIDEO, Unreachable)
+
+
+@pytest.mark.parametrize("call", MediaCall)
+async def test_no_bytes_mean_nothing_yet(world: World, cursor: Cursor, call: MediaCall) -> None:
+    brings(world, call, b"")
+    await fails(world, call, NoContentYet)
+
+
+@pytest.mark.parametrize(
+    ("status", "call", "error"),
+    [
+        (404, MediaCall.FILE, Rejected),
+        (410, MediaCall.FILE, Rejected),
+        (404, MediaCall.AVATAR, Rejected),
+        (410, MediaCall.IMAGE, Rejected),
+        (404, MediaCall.IMAGE, NoContentYet),
+        (404, MediaCall.VIDEO, NoContentYet),
+        (416, MediaCall.VIDEO, NoContentYet),
+        (204, MediaCall.VOICE, NoContentYet),
+        (301, MediaCall.IMAGE, Unreachable),
+        (302, MediaCall.FILE, Unreachable),
+        (403, MediaCall.FILE, Unreachable),
+        (500, MediaCall.FILE, Unreachable),
+        (502, MediaCall.IMAGE, Unreachable),
+        (503, MediaCall.VIDEO, Unreachable),
+    ],
+)
+async def test_what_a_status_means(
+    world: World, cursor: Cursor, status: int, call: MediaCall, error: type[BackendError]
+) -> None:
+    brings(world, call, PICTURE, status, Location="https://evil.example/")
+    await fails(world, call, error)
+    assert len(world.server.asked(CALLS[call])) == 1
+
+
+REFUSALS = [
+    b'{"BaseResponse": {"Ret": 1, "ErrMsg": ""}}',
+    b'{"BaseResponse": {"Ret": 0}}',
+    b'\xef\xbb\xbf\n {"BaseResponse": {"Ret": -2}}',
+]
+PAGES = [b"<html><body>expired</body></html>", b"\r\n<!DOCTYPE html>\n<html></html>"]
+
+
+@pytest.mark.parametrize("call", MediaCall)
+@pytest.mark.parametrize("body", REFUSALS)
+async def test_json_instead_of_bytes_says_that_they_are_gone(
+    world: World, cursor: Cursor, call: MediaCall, body: bytes
+) -> None:
+    brings(world, call, body, Content_Type="text/plain")
+    gone = await fails(world, call, Rejected)
+    assert isinstance(gone, Rejected)
+    assert gone.code == "gone"
+
+
+@pytest.mark.parametrize("call", MediaCall)
+@pytest.mark.parametrize("page", [*PAGES, PAGES[0] + b" " * (3 * download.MAX_REFUSAL_BYTES)])
+async def test_a_page_instead_of_bytes_says_that_they_are_gone(
+    world: World, cursor: Cursor, call: MediaCall, page: bytes
+) -> None:
+    brings(world, call, page, Content_Type="text/html; charset=utf-8")
+    assert getattr(await fails(world, call, Rejected, "report.pdf"), "code", "") == "gone"
+
+
+@pytest.mark.parametrize("call", RECORDINGS)
+async def test_no_recording_is_made_of_words(world: World, cursor: Cursor, call: MediaCall) -> None:
+    brings(world, call, b'{"some": "json"}')
+    await fails(world, call, Rejected)
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "headers"),
+    [
+        ("a.json", b'{"a": 1}', {"Content_Type": "application/json"}),
+        ("a.html", PAGES[0], {"Content_Type": "text/html"}),
+        ("a.xml", b"<msg/>", {"Content_Type": "text/html"}),
+        ("noname", PAGES[0], {"Content_Type": "application/octet-stream"}),
+        ("a.bin", REFUSALS[0], {"Content_Disposition": "attachment; filename=a.bin"}),
+        ("a.json", b"{" + b"x" * (5 * download.MAX_REFUSAL_BYTES), {}),
+    ],
+)
+async def test_a_file_may_be_made_of_words(
+    world: World, cursor: Cursor, name: str, body: bytes, headers: dict[str, Any]
+) -> None:
+    brings(world, MediaCall.FILE, body, **headers)
+    assert await fetched(world, ref(MediaCall.FILE, name)) == body
+
+
+@pytest.mark.parametrize("ret", [1100, 1101, 1102, 1103])
+async def test_a_login_that_is_over(world: World, cursor: Cursor, ret: int) -> None:
+    world.server.put("webwxgetmsgimg", answer(ret))
+    await fails(world, MediaCall.IMAGE, LoggedOut)
+
+
+async def test_too_often(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxgetmedia", answer(1205))
+    slow = await fails(world, MediaCall.FILE, Throttled)
+    assert isinstance(slow, Throttled)
+    assert slow.retry_after == 60.0
+
+
+@pytest.mark.parametrize("ret", [-1, 3])
+async def test_later(world: World, cursor: Cursor, ret: int) -> None:
+    world.server.put("webwxgetmsgimg", answer(ret))
+    await fails(world, MediaCall.IMAGE, Unreachable)
+
+
+@pytest.mark.parametrize("renewed", [{"SKey": "@crypt_NEW"}, {"cookies": ("webwx_data_ticket=NEW",)}])
+async def test_keys_that_were_renewed_meanwhile_are_no_logout(
+    world: World, cursor: Cursor, renewed: dict[str, Any]
+) -> None:
+    async def slow(_request: httpx.Request) -> httpx.Response:
+        world.server.put("synccheck", text('window.synccheck={retcode:"0",selector:"2"}'))
+        world.server.put("webwxsync", synced(**renewed))
+        await world.gateway.receive(cursor)
+        return answer(1102)
+
+    world.server.put("webwxgetmsgimg", slow)
+    await fails(world, MediaCall.IMAGE, Unreachable)
+    world.server.put("webwxgetmsgimg", answer(1102))
+    await fails(world, MediaCall.IMAGE, LoggedOut)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        httpx.ConnectError("SECRET http://x"),
+        httpx.ReadTimeout("SECRET"),
+        httpx.ReadError("SECRET"),
+        httpx.RemoteProtocolError("SECRET"),
+    ],
+)
+async def test_trouble_on_the_way(world: World, cursor: Cursor, trouble: Exception) -> None:
+    world.server.put("webwxgetvoice", trouble)
+    await fails(world, MediaCall.VOICE, Unreachable)
+
+
+async def test_nothing_is_fetched_without_a_login(world: World) -> None:
+    await fails(world, MediaCall.IMAGE, LoggedOut)
+    assert world.server.requests == []
+
+
+async def test_a_locator_that_another_version_wrote(world: World, cursor: Cursor) -> None:
+    with pytest.raises(Rejected) as unknown:
+        await fetched(world, MediaRef(locator={"call": "hologram"}))
+    assert unknown.value.code == "gone"
+
+
+async def test_a_locator_of_an_earlier_login_is_tried_with_the_keys_of_now(
+    world: World, cursor: Cursor
+) -> None:
+    old = {"sender": "@" + "0" * 32, "mediaid": "@old", "encryfilename": "a"}
+    brings(world, MediaCall.FILE, b'{"BaseResponse": {"Ret": 1}}')
+    with pytest.raises(Rejected):
+        await fetched(world, ref(MediaCall.FILE, **old))
+    assert query(world.server.asked("webwxgetmedia")[0])["fromuser"] == "211722515"
+
+
+async def test_whose_picture_it_is(world: World, cursor: Cursor) -> None:
+    gateway = world.gateway
+    icon = "/cgi-bin/mmwebwx-bin/webwxgeticon?seq=664&username=x&skey="
+    world.server.put(
+        "webwxgetcontact",
+        answer(MemberList=[{"UserName": WIFE, "NickName": "梅", "HeadImgUrl": icon}, {"UserName": FAMILY}]),
+    )
+    async for _ in gateway.list_contacts(lambda _count: None):
+        pass
+    wife, owner = gateway.avatar(WIFE), gateway.avatar(Handle("filehelper"))
+    assert wife is not None
+    assert owner is not None
+    assert (wife.locator["seq"], wife.locator["username"]) == ("664", WIFE)
+    assert owner.locator["seq"] == "0"
+    assert gateway.avatar(Handle("@nobody")) is None
+    assert World().gateway.avatar(WIFE) is None
+
+
+class Pieces(httpx.AsyncByteStream):
+    """A body in pieces; how many were taken, and whether it was let go of."""
+
+    def __init__(self, *pieces: bytes, hang: bool = False) -> None:
+        self._pieces = pieces
+        self._hang = hang
+        self.taken = 0
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._pieces:
+            self.taken += 1
+            yield piece
+        if self._hang:
+            await asyncio.Event().wait()
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Door(httpx.AsyncBaseTransport):
+    """A server whose answers are streams."""
+
+    def __init__(self, world: World, body: Pieces, headers: dict[str, str]) -> None:
+        self._world = world
+        self._body = body
+        self._headers = headers
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("webwxgetvideo"):
+            return httpx.Response(200, headers=self._headers, stream=self._body)
+        return await self._world.server.handle(request)
+
+
+async def streaming(body: Pieces, **headers: str) -> tuple[World, AsyncGenerator[bytes, None]]:
+    world = World(timeouts={"webwxgetvideo": 0.05})
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    world.door = Door(world, body, told)
+    gateway = world.restarted()
+    async for _ in gateway.login(resume=False):
+        pass
+    return world, gateway.download(ref(MediaCall.VIDEO))
+
+
+async def test_bytes_are_handed_on_as_they_come() -> None:
+    body = Pieces(b"one", b"", b"two", b"three")
+    world, pieces = await streaming(body, Content_Length="11")
+    assert await anext(pieces) == b"one"
+    assert body.taken == 1
+    assert [piece async for piece in pieces] == [b"two", b"three"]
+    assert body.closed
+    await world.gateway.close()
+
+
+async def test_whoever_has_enough_lets_go_of_the_answer() -> None:
+    body = Pieces(*[b"x" * 1000] * 1000)
+    world, pieces = await streaming(body)
+    async for _ in pieces:
+        break
+    await pieces.aclose()
+    assert (body.closed, body.taken) == (True, 1)
+    await world.gateway.close()
+
+
+@pytest.mark.parametrize("announced", ["12", "9999999", "x"])
+async def test_a_body_that_is_cut_short(announced: str) -> None:
+    world, pieces = await streaming(Pieces(b"one", b"two", b"three"), Content_Length=announced)
+    with pytest.raises(Unreachable):
+        async for _ in pieces:
+            pass
+    await world.gateway.close()
+
+
+async def test_a_silence_ends_it_and_says_so() -> None:
+    body = Pieces(b"one", hang=True)
+    world, pieces = await streaming(body)
+    assert await anext(pieces) == b"one"
+    with pytest.raises(Unreachable, match="did not answer in time"):
+        await anext(pieces)
+    assert body.closed
+    assert ("webwxgetvideo", "no_answer") in world.seen
+    await world.gateway.close()
+
+
+async def test_a_packed_answer_is_not_unpacked() -> None:
+    world, pieces = await streaming(Pieces(b"\x1f\x8b" + b"\0" * 100), Content_Encoding="gzip")
+    with pytest.raises(Unreachable):
+        await anext(pieces)
+    await world.gateway.close()
+
+
+async def test_a_large_one_is_never_whole_in_memory() -> None:
+    piece = b"x" * (1 << 16)
+    world, pieces = await streaming(Pieces(*[piece] * 1600))  # 100 MB
+    tracemalloc.start()
+    size = 0
+    async for got in pieces:
+        size += len(got)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size == 1600 << 16
+    assert peak < 1 << 20
+    await world.gateway.close()

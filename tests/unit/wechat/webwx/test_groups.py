@@ -1,0 +1,83 @@
+"""Names of senders and of the owner, in little memory."""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+
+from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, NEWS, OWNER, WIFE, roster
+from wx2mqtt.model import ChatKind, Contact, Handle, Member
+from wx2mqtt.wechat.webwx.groups import MEMBER_CACHE_SIZE, GroupMembers
+
+
+def test_members_have_the_name_that_the_group_shows() -> None:
+    known = roster()
+    assert known.member_name(FAMILY, WIFE) == "晓梅"
+    assert known.member_name(FAMILY, BOB) == "Uncle"
+    assert known.member_name(FAMILY, BOB) == "Uncle"
+    assert known.member_name(FAMILY, "@stranger") is None
+    assert known.member_name("@@unknown", BOB) is None
+
+
+def test_a_new_list_replaces_the_old_one() -> None:
+    known = roster()
+    known.member_name(FAMILY, BOB)
+    members = (Member(handle=BOB, nickname="Bob\nby"),)
+    known.update([Contact(handle=FAMILY, kind=ChatKind.GROUP, members=members)])
+    assert known.member_name(FAMILY, BOB) == "Bob by"
+    assert known.member_name(FAMILY, WIFE) is None
+
+
+def test_a_group_without_a_list_leaves_the_old_one() -> None:
+    known = roster()
+    known.update([Contact(handle=FAMILY, kind=ChatKind.GROUP)])
+    assert known.member_name(FAMILY, WIFE) == "晓梅"
+
+
+def test_who_is_known() -> None:
+    known = roster()
+    assert all(known.contains(handle) for handle in (WIFE, FAMILY, NEWS, ME, "filehelper", "weixin"))
+    assert not any(known.contains(handle) for handle in (BOB, "@@other"))
+    known.remove(WIFE)
+    known.remove(FAMILY)
+    assert not known.contains(WIFE)
+    assert not known.contains(FAMILY)
+
+
+def test_what_a_chat_is() -> None:
+    known = roster()
+    assert known.chat_kind(FAMILY) is ChatKind.GROUP
+    assert known.chat_kind(NEWS) is ChatKind.OFFICIAL
+    assert known.chat_kind("gh_123") is ChatKind.OFFICIAL
+    assert known.chat_kind(WIFE) is ChatKind.FRIEND
+    assert known.chat_kind("filehelper") is ChatKind.SELF
+
+
+def test_the_owner_may_be_mentioned_by_two_names() -> None:
+    assert roster().own_names(FAMILY) == ("Papa W", "王小明")
+    assert roster().own_names("@@unknown") == ("王小明",)
+
+
+def test_names_used_lately_are_bounded() -> None:
+    known = GroupMembers(OWNER)
+    members = tuple(Member(handle=Handle(f"@{n}"), nickname=f"n{n}") for n in range(MEMBER_CACHE_SIZE + 10))
+    known.update([Contact(handle=FAMILY, kind=ChatKind.GROUP, members=members)])
+    assert all(known.member_name(FAMILY, f"@{n}") == f"n{n}" for n in range(MEMBER_CACHE_SIZE + 10))
+    assert len(known._recent_names) == MEMBER_CACHE_SIZE
+
+
+def test_large_groups_cost_little() -> None:
+    """300 groups of 500 members would be 150,000 names; a tenth of it must stay below a megabyte."""
+    known = GroupMembers(OWNER)
+    tracemalloc.start()
+    try:
+        for group in range(30):
+            members = tuple(
+                Member(handle=Handle(f"@{group:030}{n:034}"), nickname=f"member {n}") for n in range(500)
+            )
+            known.update([Contact(handle=Handle(f"@@{group:064}"), kind=ChatKind.GROUP, members=members)])
+        del members
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 1_000_000, sys.getsizeof(known)

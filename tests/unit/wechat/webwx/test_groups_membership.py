@@ -1,0 +1,265 @@
+"""Who joined a group and who left it: an event each time that WeChat tells another list (webwx 2.11)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped
+from tests.unit.wechat.webwx.server import World, answer, check
+from tests.unit.wechat.webwx.test_receiver import know, news
+from wx2mqtt.errors import LoggedOut
+from wx2mqtt.model import Cursor, Event, Handle, Member, Message
+from wx2mqtt.wechat.backend import Batch
+
+
+def group(*members: tuple[str, str], count: int | None = None) -> dict[str, Any]:
+    listed = [{"UserName": handle, "NickName": name} for handle, name in members]
+    size = len(members) if count is None else count
+    return {"UserName": FAMILY, "NickName": "一家人", "MemberCount": size, "MemberList": listed}
+
+
+OLD = group((ME, "me"), (WIFE, "梅"))
+NEW = group((ME, "me"), (BOB, "Bob"))
+
+
+def events(batch: Batch) -> list[Event]:
+    return [item for item in batch.items if isinstance(item, Event)]
+
+
+async def changed(world: World, cursor: Cursor, *groups: dict[str, Any]) -> Batch:
+    news(world, ModContactList=list(groups))
+    return await world.gateway.receive(cursor)
+
+
+async def known(world: World) -> None:
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
+    await know(world, OLD)
+
+
+async def test_who_came_and_who_went_is_told_by_name(world: World, cursor: Cursor) -> None:
+    await known(world)
+    (event,) = events(await changed(world, cursor, NEW))
+    assert (event.name, event.chat) == ("group_members", FAMILY)
+    assert event.fields == {"count": 2}
+    assert event.people == {
+        "added": (Member(handle=BOB, nickname="Bob"),),
+        "removed": (Member(handle=Handle(""), display_name="梅"),),
+    }
+    for handle in (FAMILY, BOB, WIFE):
+        assert handle not in event.key
+
+
+async def test_whoever_left_and_is_a_contact_is_told_by_handle(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
+    await know(world, OLD, {"UserName": WIFE, "NickName": "晓梅"})
+    batch = await changed(world, cursor, group((BOB, "Bob"), (WIFE, "梅")))
+    assert [one.people["removed"] for one in events(batch)] == [(Member(handle=ME, display_name="me"),)]
+    batch = await changed(world, batch.cursor, group((BOB, "Bob")))
+    assert [one.people["removed"] for one in events(batch)] == [(Member(handle=WIFE, display_name="梅"),)]
+
+
+async def test_the_members_of_a_group_are_those_of_now_and_its_news_still_come(
+    world: World, cursor: Cursor
+) -> None:
+    await known(world)
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
+    members = await world.gateway.list_members(Handle(FAMILY))
+    assert [(one.handle, one.shown_name) for one in members] == [(ME, "me"), (BOB, "Bob")]
+    assert len(events(await changed(world, cursor, NEW))) == 1
+
+
+async def test_nobody_can_be_asked_for_without_a_login(world: World) -> None:
+    with pytest.raises(LoggedOut):
+        await world.gateway.list_members(Handle(FAMILY))
+
+
+async def test_of_a_group_that_wechat_does_not_know_nobody_is_a_member(world: World, cursor: Cursor) -> None:
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[]))
+    assert await world.gateway.list_members(Handle("@@none")) == ()
+
+
+async def test_another_name_is_no_other_member(world: World, cursor: Cursor) -> None:
+    await known(world)
+    assert events(await changed(world, cursor, group((ME, "me"), (WIFE, "小梅")))) == []
+
+
+async def test_a_list_that_is_not_whole_says_nothing(world: World, cursor: Cursor) -> None:
+    await known(world)
+    assert events(await changed(world, cursor, group((BOB, "Bob"), count=300))) == []
+    assert events(await changed(world, cursor, group())) == []
+
+
+async def test_a_group_that_was_not_known_has_no_news(world: World, cursor: Cursor) -> None:
+    await know(world)
+    assert events(await changed(world, cursor, NEW)) == []
+
+
+async def test_the_same_cursor_tells_the_same_again(world: World, cursor: Cursor) -> None:
+    await known(world)
+    first = await changed(world, cursor, NEW)
+    again = await changed(world, cursor, NEW)
+    assert events(again) == events(first) != []
+    assert events(await changed(world, again.cursor, NEW)) == []
+
+
+async def test_it_stands_before_the_messages_of_its_batch(world: World, cursor: Cursor) -> None:
+    await known(world)
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[]))
+    news(world, entry(MsgId="1"), ModContactList=[NEW])
+    batch = await world.gateway.receive(cursor)
+    assert [type(item) for item in batch.items] == [Event, Message]
+
+
+# what WeChat says of it
+
+
+INVITED = '"梅"邀请"Bob"加入了群聊'
+REMOVED = '你将"梅"移出了群聊'
+
+
+def text(said: str, **fields: Any) -> dict[str, Any]:
+    return entry(**{"MsgId": "77", **fields}, MsgType=10000, FromUserName=FAMILY, Content=said)
+
+
+def looked_up(world: World) -> int:
+    return len(world.server.asked("webwxbatchgetcontact"))
+
+
+async def test_who_did_it_is_told_by_the_text_and_the_change_once(world: World, cursor: Cursor) -> None:
+    await known(world)
+    before = looked_up(world)
+    news(world, text(INVITED), ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    batch = await world.gateway.receive(cursor)
+    (event,) = events(batch)
+    assert event.fields == {"count": 3, "by": "梅"}
+    assert event.people == {"added": (Member(handle=BOB, nickname="Bob"),), "removed": ()}
+    assert event.actor is None
+    assert looked_up(world) == before  # the list came along
+    assert [item.text for item in batch.items if isinstance(item, Message)] == [INVITED]
+
+
+async def test_what_the_owner_did(world: World, cursor: Cursor) -> None:
+    await known(world)
+    news(world, text(REMOVED), ModContactList=[group((ME, "me"))])
+    (event,) = events(await world.gateway.receive(cursor))
+    assert (event.actor, event.fields) == (ME, {"count": 1, "by": "王小明"})
+
+
+async def test_a_text_alone_has_the_group_looked_up(world: World, cursor: Cursor) -> None:
+    await known(world)
+    world.server.put(
+        "webwxbatchgetcontact", answer(ContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    )
+    news(world, text(INVITED))
+    batch = await world.gateway.receive(cursor)
+    (event,) = events(batch)
+    assert (event.fields["by"], event.people["added"]) == ("梅", (Member(handle=BOB, nickname="Bob"),))
+    assert [one.handle for one in batch.contacts] == [FAMILY]
+    news(world, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert events(await world.gateway.receive(batch.cursor)) == []
+
+
+async def test_the_new_name_of_a_group_is_looked_up(world: World, cursor: Cursor) -> None:
+    await known(world)
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
+    news(world, text('"梅"修改群名为“新家”'))
+    batch = await world.gateway.receive(cursor)
+    assert [one.nickname for one in batch.contacts] == ["新家"]
+    assert events(batch) == []
+
+
+async def test_a_group_that_does_not_answer_is_looked_up_again_but_not_for_ever(
+    world: World, cursor: Cursor
+) -> None:
+    await known(world)
+    world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
+    news(world, text('"梅"修改群名为“新家”'))
+    first = looked_up(world)
+    cursor = (await world.gateway.receive(cursor)).cursor
+    world.server.put("synccheck", check())
+    for _ in range(5):
+        await world.gateway.receive(cursor)
+    assert looked_up(world) - first == 1  # not at once
+    world.clock.time += 11
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
+    assert [one.nickname for one in (await world.gateway.receive(cursor)).contacts] == ["新家"]
+    world.clock.time += 100
+    assert (await world.gateway.receive(cursor)).contacts == ()
+    assert looked_up(world) - first == 2
+    world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
+    news(world, text('"梅"修改群名为“新家”'))
+    for _ in range(10):
+        cursor = (await world.gateway.receive(cursor)).cursor
+        world.server.put("synccheck", check())
+        world.clock.time += 100
+    assert looked_up(world) - first == 5
+
+
+async def test_what_a_late_look_up_finds_is_told_as_well(world: World, cursor: Cursor) -> None:
+    await known(world)
+    world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
+    news(world, text(INVITED))
+    batch = await world.gateway.receive(cursor)
+    assert events(batch) == []
+    world.clock.time += 11
+    world.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
+    late = await world.gateway.receive(batch.cursor)
+    assert [event.people["added"] for event in events(late)] == [(Member(handle=BOB, nickname="Bob"),)]
+    assert late.cursor == batch.cursor
+
+
+async def test_of_a_group_whose_list_nobody_knows_the_text_tells_all(world: World, cursor: Cursor) -> None:
+    await know(world)
+    news(world, text(INVITED))
+    (event,) = events(await world.gateway.receive(cursor))
+    assert event.fields == {"by": "梅"}
+    assert event.people == {"added": (Member(handle=Handle(""), display_name="Bob"),), "removed": ()}
+    assert (event.key, event.time) == ("members:77", 1700000000000)
+
+
+async def test_that_the_owner_was_sent_away_is_told_by_the_text(world: World, cursor: Cursor) -> None:
+    await known(world)
+    before = looked_up(world)
+    news(world, text('你被"梅"移出群聊'))
+    batch = await world.gateway.receive(cursor)
+    (event,) = events(batch)
+    assert event.fields == {"by": "梅"}
+    assert event.people == {"added": (), "removed": (Member(handle=ME, nickname="王小明"),)}
+    assert looked_up(world) == before
+    assert events(await changed(world, batch.cursor, group((WIFE, "梅")))) == []
+
+
+async def test_two_who_did_it_are_not_told_as_one(world: World, cursor: Cursor) -> None:
+    await known(world)
+    more = group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"), ("@c", "Carl"))
+    news(world, text(INVITED), text('你邀请"Carl"加入了群聊', MsgId="78"), ModContactList=[more])
+    (event,) = events(await world.gateway.receive(cursor))
+    assert event.fields == {"count": 4}
+
+
+async def test_a_template_names_who_came(world: World, cursor: Cursor) -> None:
+    await know(world)
+    links = (
+        '<link name="username"><memberlist><member><username>wxid_a</username><nickname>A</nickname></member>'
+        '</memberlist></link><link name="names"><memberlist><member><username>wxid_b</username>'
+        "<nickname>B</nickname></member></memberlist></link>"
+    )
+    xml = (
+        '<sysmsg type="sysmsgtemplate"><sysmsgtemplate><content_template type="tmpl_type_profile"><plain/>'
+        f'<template>"$username$"邀请"$names$"加入了群聊</template><link_list>{links}</link_list>'
+        "</content_template></sysmsgtemplate></sysmsg>"
+    )
+    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
+    (event,) = events(await world.gateway.receive(cursor))
+    assert event.fields == {"by": "A"}
+    assert event.people["added"] == (Member(handle=Handle(""), display_name="B"),)
+    assert "wxid" not in str(event)
+
+
+async def test_the_same_text_in_a_private_chat_is_about_no_group(world: World, cursor: Cursor) -> None:
+    await know(world)
+    news(world, entry(MsgType=10000, Content=INVITED))
+    assert events(await world.gateway.receive(cursor)) == []

@@ -1,0 +1,446 @@
+"""Bringing files to WeChat: parts in order from the disk, never twice what it has (webwx 2.13, 2.14)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.wechat.webwx.entries import BOB, WIFE
+from tests.unit.wechat.webwx.forms import read_form
+from tests.unit.wechat.webwx.receiver import PART, Receiver
+from tests.unit.wechat.webwx.server import World, answer, body, check, synced, text
+from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, Unreachable
+from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, SendKey
+from wx2mqtt.wechat.webwx import upload
+
+KEY = SendKey("17000000000001234")
+MEGABYTE = 1 << 20
+Pack = Callable[..., Draft]
+
+
+@pytest.fixture
+def receiver(world: World, cursor: Cursor) -> Receiver:
+    """The world is logged in and takes every file."""
+    made = Receiver()
+    world.server.put("webwxuploadmedia", made)
+    for call in ("webwxsendmsgimg", "webwxsendvideomsg", "webwxsendappmsg", "webwxsendemoticon"):
+        world.server.put(call, answer(MsgID="7"))
+    return made
+
+
+@pytest.fixture
+def pack(tmp_path: Path) -> Pack:
+    """Makes a draft of bytes that lie on the disk."""
+
+    def packed(
+        content: bytes,
+        kind: Kind = Kind.FILE,
+        mime: str = "application/pdf",
+        name: str = "季度报告.pdf",
+        to: Handle = WIFE,
+        size: int | None = None,
+    ) -> Draft:
+        sha256 = hashlib.sha256(content).hexdigest()
+        file = tmp_path / sha256
+        file.write_bytes(content)
+        blob = Blob(sha256=sha256, size=len(content) if size is None else size, mime=mime, path=sha256)
+        return Draft(chat=to, kind=kind, attachment=Attachment(file=file, name=name, blob=blob))
+
+    return packed
+
+
+def sparse(pack: Pack, size: int) -> Draft:
+    """A file of zeros, which costs no room."""
+    draft = pack(b"", size=size)
+    assert draft.attachment is not None
+    with draft.attachment.file.open("wb") as file:
+        file.truncate(size)
+    return draft
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
+@given(size=st.one_of(st.integers(1, 3 * PART), st.sampled_from([PART - 1, PART, PART + 1, 2 * PART])))
+async def test_every_size_arrives_whole_and_in_order(
+    world: World, receiver: Receiver, pack: Pack, size: int
+) -> None:
+    content = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
+    receiver.forms.clear()
+    await world.gateway.send(pack(content[:size]), KEY)
+    assert content[:size] in receiver.files.values()
+
+
+async def test_all_parts_of_a_file_say_the_same(world: World, receiver: Receiver, pack: Pack) -> None:
+    await world.gateway.send(pack(b"x" * (2 * PART + 5)), KEY)
+    assert [form.pop("chunk") for form in receiver.forms] == ["0", "1", "2"]
+    assert receiver.forms[0] == receiver.forms[1] == receiver.forms[2]
+    assert set(receiver.names) == {"季度报告.pdf"}
+
+
+async def test_each_upload_has_its_own_number(world: World, receiver: Receiver, pack: Pack) -> None:
+    for content in (b"1", b"2"):
+        await world.gateway.send(pack(content), KEY)
+    assert [form["id"] for form in receiver.forms] == ["WU_FILE_0", "WU_FILE_1"]
+
+
+async def test_a_file_that_wechat_has_is_not_uploaded_again(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    for to in (WIFE, BOB):
+        await world.gateway.send(pack(b"same", to=to, name=f"{to[1]}.pdf"), KEY)
+    assert len(receiver.forms) == 1
+    sent = [body(one)["Msg"] for one in world.server.asked("webwxsendappmsg")]
+    assert [one["ToUserName"] for one in sent] == [WIFE, BOB]
+    assert all("@crypt_SECRET0" in one["Content"] for one in sent)
+    await world.gateway.send(pack(b"same", Kind.IMAGE, "image/png", "a.png"), KEY)
+    assert [form["mediatype"] for form in receiver.forms] == ["doc", "pic"]
+
+
+async def test_two_drafts_at_once_upload_the_same_file_once(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    drafts = [pack(b"x" * (PART + 1), to=to) for to in (WIFE, BOB)]
+    await asyncio.gather(*(world.gateway.send(draft, KEY) for draft in drafts))
+    assert len(receiver.forms) == 2
+
+
+async def test_uploads_side_by_side_do_not_get_mixed_up(world: World, receiver: Receiver, pack: Pack) -> None:
+    """Begun in the same millisecond: WeChat knows the parts of a file by ClientMediaId."""
+    files = [bytes([number]) * (PART + 1) for number in range(3)]
+    await asyncio.gather(*(world.gateway.send(pack(content), KEY) for content in files))
+    assert sorted(receiver.files.values()) == files
+
+
+async def test_who_waited_for_an_upload_that_was_cancelled_makes_it(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def hanging(_request: httpx.Request) -> httpx.Response:
+        begun.set()
+        await never.wait()
+        raise AssertionError
+
+    world.server.put("webwxuploadmedia", hanging, receiver)
+    first = asyncio.create_task(world.gateway.send(pack(b"same"), KEY))
+    await begun.wait()
+    second = asyncio.create_task(world.gateway.send(pack(b"same", to=BOB), KEY))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert (await second).message_id == "7"
+    assert len(receiver.files) == 1
+
+
+async def test_only_so_many_files_are_remembered(
+    world: World, receiver: Receiver, pack: Pack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "UPLOAD_CACHE_SIZE", 2)
+    for content in (b"1", b"2", b"1", b"3", b"1", b"2"):
+        await world.gateway.send(pack(content), KEY)
+    assert [receiver.files[f"@crypt_SECRET{n}"] for n in range(4)] == [b"1", b"2", b"3", b"2"]
+    assert len(receiver.files) == 4
+
+
+async def test_a_new_login_uploads_anew(world: World, receiver: Receiver, pack: Pack) -> None:
+    await world.gateway.send(pack(b"same"), KEY)
+    assert [step async for step in world.gateway.login(resume=False)]
+    await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 2
+
+
+# refusals
+
+
+async def test_an_upload_that_is_used_again_and_refused_is_forgotten(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    await world.gateway.send(pack(b"same"), KEY)
+    world.server.put("webwxsendappmsg", answer(1), answer(MsgID="8"))
+    with pytest.raises(Unreachable, match="no longer"):
+        await world.gateway.send(pack(b"same"), KEY)
+    assert (await world.gateway.send(pack(b"same"), KEY)).message_id == "8"
+    assert len(receiver.files) == 2
+
+
+async def test_a_fresh_upload_that_is_refused_is_a_refusal(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    world.server.put("webwxsendappmsg", answer(1))
+    for _ in range(2):
+        with pytest.raises(Rejected):
+            await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 2
+
+
+# what is brought along before
+
+
+async def test_what_was_prepared_is_sent_without_its_bytes(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    for _ in range(2):
+        await world.gateway.prepare(pack(b"same"))
+    assert len(receiver.files) == 1
+    assert not world.server.asked("webwxsendappmsg")
+    await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 1
+
+
+async def test_a_text_needs_no_preparation(world: World, receiver: Receiver) -> None:
+    await world.gateway.prepare(Draft(chat=WIFE, kind=Kind.TEXT, text="x"))
+    assert not receiver.files
+
+
+async def test_what_wechat_would_refuse_is_refused_before(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    with pytest.raises(Rejected):
+        await world.gateway.prepare(pack(b""))
+    assert not receiver.files
+
+
+async def test_a_fresh_upload_that_was_prepared_and_is_refused_is_a_refusal(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    world.server.put("webwxsendappmsg", answer(1))
+    await world.gateway.prepare(pack(b"same"))
+    with pytest.raises(Rejected):
+        await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 1
+
+
+async def test_an_old_upload_that_is_refused_is_prepared_anew_once(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    await world.gateway.send(pack(b"same"), KEY)
+    world.server.put("webwxsendappmsg", answer(1), answer(1))
+    await world.gateway.prepare(pack(b"same"))
+    with pytest.raises(Unreachable, match="no longer"):
+        await world.gateway.send(pack(b"same"), KEY)
+    await world.gateway.prepare(pack(b"same"))
+    with pytest.raises(Rejected):
+        await world.gateway.send(pack(b"same"), KEY)
+    assert len(receiver.files) == 2
+
+
+async def test_whoever_is_no_friend_says_nothing_of_the_file(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    world.server.put("webwxsendappmsg", answer(1204), answer(1204), answer(MsgID="7"))
+    for _ in range(2):
+        with pytest.raises(Rejected, match="1204"):
+            await world.gateway.send(pack(b"same"), KEY)
+    await world.gateway.send(pack(b"same", to=BOB), KEY)
+    assert len(receiver.files) == 1
+
+
+@pytest.mark.parametrize(
+    ("answered", "error"),
+    [
+        (answer(1), Rejected),
+        (answer(-14), Rejected),
+        (answer(-1), Unreachable),
+        (answer(1205), Throttled),
+        (answer(1102), LoggedOut),
+        (answer(MediaId=""), Unreachable),
+        (text("", 402), Unreachable),
+        (text("", 502), Unreachable),
+        (text("<html>"), Unreachable),
+        (text('{"BaseResponse": {"Ret"'), Unreachable),
+        (httpx.ConnectError("x"), Unreachable),
+        (httpx.ReadError("x"), Unreachable),
+        (httpx.WriteTimeout("x"), Unreachable),
+    ],
+)
+@pytest.mark.parametrize("good", [0, 1])
+async def test_a_part_that_fails_was_certainly_not_delivered(
+    world: World, receiver: Receiver, pack: Pack, good: int, answered: Any, error: type[BackendError]
+) -> None:
+    draft = pack(b"x" * (PART + 1))
+    world.server.put("webwxuploadmedia", *[receiver] * good, answered)
+    with pytest.raises(error) as failure:
+        await world.gateway.send(draft, KEY)
+    assert "SECRET" not in str(failure.value)
+    assert world.server.asked("webwxsendappmsg") == []
+    world.server.put("webwxuploadmedia", receiver)
+    await world.gateway.send(draft, KEY)
+    assert [form["chunk"] for form in receiver.forms][good:] == ["0", "1"]  # all of it, again
+
+
+def form_of(request: httpx.Request) -> dict[str, str]:
+    fields = read_form(request.headers["content-type"], request.content)
+    return {one.name: one.text for one in fields}
+
+
+async def test_the_keys_of_a_part_are_those_of_its_moment(
+    world: World, receiver: Receiver, pack: Pack, cursor: Cursor
+) -> None:
+    """A sync during a long upload renews skey and tickets (webwx 2.4.2.6); old ones would end in a logout."""
+
+    async def renewing(_request: httpx.Request) -> httpx.Response:
+        fresh = ("webwx_data_ticket=NEWdt; Domain=.qq.com; Path=/",)
+        world.server.put("synccheck", check(selector=2))
+        world.server.put("webwxsync", synced(cookies=fresh, SKey="@crypt_NEW"))
+        await world.gateway.receive(cursor)
+        return answer(MediaId="")
+
+    world.server.put("webwxuploadmedia", renewing, answer(MediaId="@crypt_M"))
+    await world.gateway.send(pack(b"x" * (PART + 1)), KEY)
+    before, after = map(form_of, world.server.asked("webwxuploadmedia"))
+    assert (before["webwx_data_ticket"], after["webwx_data_ticket"]) == ("SECRETdt", "NEWdt")
+    asked = [json.loads(form["uploadmediarequest"]) for form in (before, after)]
+    assert [one["BaseRequest"]["Skey"] for one in asked] == ["@crypt_SECRET", "@crypt_NEW"]
+    assert asked[0]["ClientMediaId"] == asked[1]["ClientMediaId"]
+
+
+async def test_an_upload_refused_with_old_keys_is_no_logout(
+    world: World, receiver: Receiver, pack: Pack, cursor: Cursor
+) -> None:
+    async def overtaken(_request: httpx.Request) -> httpx.Response:
+        world.server.put("synccheck", check(selector=2))
+        world.server.put("webwxsync", synced(SKey="@crypt_NEW"))
+        await world.gateway.receive(cursor)
+        return answer(1102)
+
+    world.server.put("webwxuploadmedia", overtaken)
+    with pytest.raises(Unreachable):
+        await world.gateway.send(pack(b"x"), KEY)
+
+
+async def test_an_upload_that_outlives_its_login_is_not_sent_in_the_next_one(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    """The handle of the draft and the MediaId are of the old login."""
+
+    async def overtaken(request: httpx.Request) -> httpx.Response:
+        await world.gateway.logout()
+        assert [step async for step in world.gateway.login(resume=False)]
+        return receiver(request)
+
+    world.server.put("webwxuploadmedia", overtaken)
+    for content in (b"x", b"x" * (PART + 1)):
+        with pytest.raises(Unreachable, match="another login"):
+            await world.gateway.send(pack(content), KEY)
+    assert world.server.asked("webwxsendappmsg") == []
+    assert len(world.server.asked("webwxuploadmedia")) == 2  # and no further part of the second one
+
+
+async def test_an_upload_that_outlives_the_last_login_is_logged_out(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    async def overtaken(request: httpx.Request) -> httpx.Response:
+        await world.gateway.logout()
+        return receiver(request)
+
+    world.server.put("webwxuploadmedia", overtaken)
+    with pytest.raises(LoggedOut):
+        await world.gateway.send(pack(b"x"), KEY)
+
+
+@pytest.mark.parametrize("fault", ["gone", "shorter", "folder"])
+async def test_a_file_that_cannot_be_read_is_a_refusal_without_its_place(
+    world: World, receiver: Receiver, pack: Pack, fault: str
+) -> None:
+    draft = pack(b"x" * 10, size=11 if fault == "shorter" else None)
+    assert draft.attachment is not None
+    file = draft.attachment.file
+    if fault != "shorter":
+        file.unlink()
+    if fault == "folder":
+        file.mkdir()
+    with pytest.raises(Rejected) as refused:
+        await world.gateway.send(draft, KEY)
+    assert refused.value.code == "bad_file"
+    assert str(file) not in str(refused.value)
+    assert receiver.forms == []
+
+
+# above 25 MB
+
+
+async def test_a_large_file_is_announced_and_signed(world: World, receiver: Receiver, pack: Pack) -> None:
+    draft = sparse(pack, 25 * MEGABYTE + 1)
+    checked = answer(MediaId="", AESKey="AES", Signature="SIG", EncryFileName="x")
+    world.server.put("webwxcheckupload", checked)
+    await world.gateway.send(draft, KEY)
+    (announced,) = world.server.asked("webwxcheckupload")
+    assert body(announced)["FileSize"] == 25 * MEGABYTE + 1
+    assert len(receiver.forms) == 51
+    asked = json.loads(receiver.forms[-1]["uploadmediarequest"])
+    assert (asked["AESKey"], asked["Signature"]) == ("AES", "SIG")
+    assert asked["FileMd5"] == body(announced)["FileMd5"]
+    (sent,) = world.server.asked("webwxsendappmsg")
+    assert body(sent)["Msg"]["Signature"] == "SIG"
+
+
+async def test_25_megabytes_need_no_announcement(world: World, receiver: Receiver, pack: Pack) -> None:
+    await world.gateway.send(sparse(pack, 25 * MEGABYTE), KEY)
+    assert world.server.asked("webwxcheckupload") == []
+    assert "Signature" not in body(world.server.asked("webwxsendappmsg")[0])["Msg"]
+
+
+async def test_a_large_file_that_wechat_knows_is_not_uploaded(
+    world: World, receiver: Receiver, pack: Pack
+) -> None:
+    world.server.put("webwxcheckupload", answer(MediaId="@crypt_known", Signature="SIG"))
+    for _ in range(2):
+        await world.gateway.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
+    assert receiver.forms == []
+    assert len(world.server.asked("webwxcheckupload")) == 1
+    sent = body(world.server.asked("webwxsendappmsg")[1])["Msg"]
+    assert "@crypt_known" in sent["Content"]
+    assert sent["Signature"] == "SIG"
+
+
+async def test_a_large_file_is_never_whole_in_memory(world: World, receiver: Receiver, pack: Pack) -> None:
+    def taken(request: httpx.Request) -> httpx.Response:
+        world.server.requests.clear()  # the record of what was asked would hold all parts
+        assert len(request.content) < PART + 4096
+        return answer(MediaId="@crypt_M")
+
+    world.server.put("webwxcheckupload", answer(MediaId="", AESKey="AES", Signature="SIG"))
+    world.server.put("webwxuploadmedia", taken)
+    draft = sparse(pack, 100 * MEGABYTE)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        await world.gateway.send(draft, KEY)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 5 * MEGABYTE
+
+
+@pytest.mark.parametrize(
+    ("answered", "error"),
+    [(answer(1205), Throttled), (answer(1), Rejected), (httpx.ReadError("x"), Unreachable)],
+)
+async def test_an_announcement_that_fails_was_certainly_not_delivered(
+    world: World, receiver: Receiver, pack: Pack, answered: Any, error: type[BackendError]
+) -> None:
+    world.server.put("webwxcheckupload", answered)
+    with pytest.raises(error):
+        await world.gateway.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
+    assert receiver.forms == []
+
+
+async def test_no_log_holds_a_name_or_a_secret(
+    world: World, receiver: Receiver, pack: Pack, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await world.gateway.send(pack(b"same"), KEY)
+    world.server.put("webwxsendappmsg", text("SECRET"))
+    with pytest.raises(BackendError) as failure:
+        await world.gateway.send(pack(b"same"), KEY)
+    printed = capsys.readouterr()
+    said = printed.out + printed.err + str(failure.value)
+    assert "SECRET" not in said
+    assert "季度" not in said

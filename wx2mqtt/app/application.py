@@ -1,0 +1,400 @@
+"""The whole bridge in one process: open the store, wire each account, run, stop in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import structlog
+
+from wx2mqtt.aio import ChangeNotifier
+from wx2mqtt.app import control_socket, logs
+from wx2mqtt.app.account_factory import AccountFactory, Stores
+from wx2mqtt.app.account_runner import AccountRunner
+from wx2mqtt.app.admin import AdminOperation, AdminOperations, PurgeOperations
+from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
+from wx2mqtt.app.settings_mapping import running_web_server
+from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
+from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.context import SharedServices
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.supervisor import Watchdog
+from wx2mqtt.errors import BadCommand, Problem, SettingsError, Wx2MqttError
+from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.embedded import EmbeddedBroker
+from wx2mqtt.mqtt.options import ProtocolChoice
+from wx2mqtt.settings.addresses import EMBEDDED
+from wx2mqtt.settings.loader import LoadedSettings, load
+from wx2mqtt.settings.reload import reload_diff
+from wx2mqtt.settings.schema import Account as AccountConfig
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, StoreFolder, resolve_store_path
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.web.views import BridgeState
+from wx2mqtt.wechat.backend import OnProgress
+
+if TYPE_CHECKING:
+    from wx2mqtt.web.server import WebServer
+
+log = structlog.get_logger(__name__)
+
+EMBEDDED_PORT = 1883
+MAX_WORKER_THREADS = (
+    32  # at most, begun as they are wanted: a name that is looked up may hold one for half a minute,
+)
+# and that of one account must not hold up the files of another (a small machine would have six)
+STOP_TIMEOUT_SECONDS = 5.0  # seconds that an orderly stop may take
+
+
+def _no_point(_name: str) -> None:
+    """Crash tests hook in here."""
+
+
+def _no_progress(_count: int) -> None:
+    """Nobody watches."""
+
+
+def _no_status(_account: str, _login: LoginStatus, _url: str) -> None:
+    """Nobody watches."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnvironment:
+    """What a run needs besides its settings; tests and the demo put in their own."""
+
+    env: Mapping[str, str]
+    notifier: SystemdNotifier
+    on_progress: OnProgress = _no_progress
+    on_login_status: Callable[[str, LoginStatus, str], None] = _no_status
+    on_commit_point: Callable[[str], None] = _no_point
+    embedded_port: int = EMBEDDED_PORT
+    stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Application:
+    """A bridge with all its accounts, opened and ready to run.
+
+    `accounts` and `shelves` have one place for each account, in which the next one stands where a
+    fault of ours has ended it.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedSettings,
+        folder: StoreFolder,
+        database: Database,
+        embedded: tuple[str, ProtocolChoice] | None,
+        environment: RunEnvironment,
+    ) -> None:
+        self._loaded = self._loaded_at_start = loaded
+        self._folder = folder
+        self._environment = environment
+        self._reload_lock = asyncio.Lock()
+        self.watchdog = Watchdog(asyncio.get_running_loop().time)
+        self.changes = ChangeNotifier()
+        self._stores = Stores(
+            folder=folder,
+            database=database,
+            blobs=Blobs(folder.path),
+            people_copy=PeopleCopy(database, folder.path / PEOPLE_COPY_NAME),
+        )
+        self._media = MediaRetention(database, self._stores.blobs)
+        self.maintenance = StorageMaintenance(folder, self._media, loaded.settings.storage.max_size)
+        self._factory = AccountFactory(
+            loaded, lambda: self._loaded, self._stores, self._shared_services(), embedded
+        )
+        self._runners: list[AccountRunner] = []
+        self.accounts: list[Account] = []
+        self.media_libraries: list[MediaLibrary] = []
+        self._purge_operations = PurgeOperations(
+            folder.path,
+            database,
+            self._media,
+            self._stores.people_copy,
+            lambda: {account.name: account.topics.base for account in self.accounts},
+        )
+        self._admin_operations: dict[str, dict[str, AdminOperation]] = {}
+        self.file_problems: tuple[Problem, ...] = ()
+        self.web: WebServer | None = None
+
+    async def open_accounts(self) -> None:
+        """Wire every account of the settings. Raises `SettingsError` where base topics meet."""
+        names = self._loaded.settings.accounts
+        for name, count in (await self._stores.people_copy.restore(names)).items():
+            log.warning("people restored from their copy", account=name, count=count)
+        await self._stores.blobs.open()
+        await self._factory.assign_base_topics()
+        for name in names:
+            account = await self._factory.create(name)
+            self._runners.append(
+                AccountRunner(account, self._factory.create, self._on_account_built, self.watchdog)
+            )
+            self.accounts.append(account)
+            self.media_libraries.append(account.media_library)
+            self._admin_operations[name] = self._make_admin_operations(account, account.journal).operations()
+        self._update_retention()
+
+    def _on_account_built(self, account: Account) -> None:
+        """A new one has taken the place of one that a fault of ours ended."""
+        place = [one.name for one in self.accounts].index(account.name)
+        self.accounts[place] = account
+        self.media_libraries[place] = account.media_library
+        self._admin_operations[account.name] = self._make_admin_operations(
+            account, account.journal
+        ).operations()
+        self._update_retention()
+        self.changes.notify()
+
+    async def close(self) -> None:
+        """Let go of all connections to WeChat."""
+        for living in self._runners:
+            await living.close()
+
+    def _shared_services(self) -> SharedServices:
+        return SharedServices(
+            watchdog=self.watchdog,
+            changes=self.changes,
+            blobs=self._stores.blobs,
+            discard_blob=self._media.remove_unneeded,
+            store_size=lambda: self.maintenance.size,
+            store_limit=lambda: self.maintenance.limit,
+            log_level=self._on_log_level,
+            reload=self._on_reload,
+            on_progress=self._environment.on_progress,
+            on_login_status=self._environment.on_login_status,
+        )
+
+    def _make_admin_operations(self, account: Account, journal: Journal) -> AdminOperations:
+        rooms = account.rooms
+        return AdminOperations(
+            journal=journal,
+            registry=account.registry,
+            results=rooms.results,
+            check=rooms.validator.check,
+            is_whole=rooms.resolver.is_complete,
+            language=lambda: self._loaded.settings.language,
+            retried=rooms.sender.add,
+            dropped=rooms.sender.remove,
+            save=rooms.save_people,
+            brought_back=rooms.publisher.on_connected,
+        )
+
+    async def run(self) -> None:
+        """Bridge until `stop` is set, then stop in order."""
+        async with control_socket.serve_operations(self._folder.path, self.run_operation):
+            running = asyncio.create_task(self._run_all())
+            stopping = asyncio.create_task(self._environment.stop_requested.wait())
+            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not running.done():
+                await self._stop(running)
+            await _ended(running)
+
+    async def _run_all(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for living in self._runners:
+                tasks.create_task(living.run())
+            tasks.create_task(self.maintenance.run())
+            tasks.create_task(SystemdWatchdog(self._environment.notifier, self.watchdog, self.accounts).run())
+
+    async def _stop(self, running: asyncio.Task[None]) -> None:
+        self._environment.notifier.stopping()
+        log.info("stopping")
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS - 0.5):
+                async with asyncio.TaskGroup() as tasks:
+                    for living in self._runners:
+                        tasks.create_task(living.stop())
+                    if self.web is not None:
+                        tasks.create_task(self.web.stop())
+        except TimeoutError:
+            log.warning("the stop took too long; what was under way is in doubt at the next start")
+        running.cancel()
+
+    # what is asked of the whole process
+
+    async def run_operation(self, name: str, fields: Mapping[str, Json]) -> Json:
+        """One operation of the control socket (see `AdminOperations`); `account` says which, the
+        first by default.
+        """
+        if name == "accounts":
+            return [account.name for account in self.accounts]
+        if (purging := self._purge_operations.operations().get(name)) is not None:
+            return await self._call_operation(purging, fields)
+        account = self.account_named(str(fields.get("account") or ""))
+        if (operation := self._admin_operations[account.name].get(name)) is not None:
+            return await self._call_operation(operation, fields)
+        match name:
+            case "health":
+                return await account.health()
+            case "login" | "login.code" | "login.state":
+                return account.run_login_operation(name, str(fields.get("code") or ""))
+        raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
+
+    async def _call_operation(self, operation: AdminOperation, fields: Mapping[str, Json]) -> Json:
+        try:
+            return await operation(fields)
+        except BadCommand as bad:
+            raise Wx2MqttError(rejection_text(self._loaded.settings.language, bad)) from None
+
+    def account_named(self, name: str | None) -> Account:
+        """The account of that name, the first one without any; raises `Wx2MqttError`."""
+        if not name:
+            return self.accounts[0]
+        for account in self.accounts:
+            if account.name == name:
+                return account
+        known = ", ".join(account.name for account in self.accounts)
+        raise Wx2MqttError(f"there is no account '{name}'; the configuration has {known}")
+
+    async def _on_log_level(self, fields: dict[str, Json]) -> Json:
+        level = fields.get("level")
+        if not isinstance(level, str) or level not in logs.LEVEL_NUMBERS:
+            raise BadCommand("bad_request", "bad_value", key="level", expected="a log level")
+        logs.set_level(level)
+        return {"level": level}
+
+    async def _on_reload(self, _fields: dict[str, Json]) -> Json:
+        applied, needs_restart = await self.reload()
+        return {"applied": cast("list[Json]", applied), "needs_restart": cast("list[Json]", needs_restart)}
+
+    async def reload(self) -> tuple[list[str], list[str]]:
+        """Read the file again and take over what can be; a bad file changes nothing (raises `BadCommand`)."""
+        async with self._reload_lock:
+            self._environment.notifier.reloading()
+            try:
+                return await self._reload()
+            finally:
+                self._environment.notifier.ready()
+
+    async def _reload(self) -> tuple[list[str], list[str]]:
+        try:
+            loaded = load(self._loaded.path, self._environment.env)
+        except SettingsError as wrong:
+            self._set_file_problems(wrong.problems)
+            log.error("reload refused", problems=[str(problem) for problem in wrong.problems])
+            problems = "; ".join(map(str, wrong.problems))
+            raise BadCommand("bad_request", "reload_failed", problems=problems) from None
+        applied, _ = reload_diff(self._loaded.settings, loaded.settings)
+        _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
+        self._set_file_problems(())
+        self._loaded = loaded
+        logs.set_level(loaded.settings.log.level)
+        self.maintenance.limit = loaded.settings.storage.max_size
+        for account in self.accounts:
+            if account.name in loaded.settings.accounts:
+                await account.apply_settings(self._factory.settings_of(account.name))
+        self._update_retention()
+        log.info("reloaded", applied=applied, needs_restart=needs_restart)
+        return applied, needs_restart
+
+    def _set_file_problems(self, problems: tuple[Problem, ...]) -> None:
+        """What is wrong with the file as it is now, for whoever looks on."""
+        self.file_problems = problems
+        self.changes.notify()
+
+    def _update_retention(self) -> None:
+        accounts = self._loaded.settings.accounts
+        self.maintenance.limits_by_journal = {
+            account.journal: _keep(accounts[account.name])
+            for account in self.accounts
+            if account.name in accounts
+        }
+
+    async def on_sighup(self) -> None:
+        """SIGHUP: the file again; and whoever rests logged out may try anew."""
+        try:
+            await self.reload()
+        except BadCommand:
+            return  # it has been logged, and nothing was changed
+        for account in self.accounts:
+            account.rooms.session.request_login_if_idle()
+
+
+def _keep(settings: AccountConfig) -> RetentionLimits:
+    return RetentionLimits(
+        history_seconds=settings.history.keep,
+        media_seconds=settings.media.keep,
+        media_bytes=settings.media.max_total,
+    )
+
+
+async def _ended(running: asyncio.Task[None]) -> None:
+    try:
+        await running
+    except asyncio.CancelledError:
+        if not running.cancelled():
+            raise
+
+
+@asynccontextmanager
+async def open_application(
+    loaded: LoadedSettings, environment: RunEnvironment, *, serve: bool = True
+) -> AsyncGenerator[Application, None]:
+    """Everything that a run needs, opened in order and closed in the opposite one.
+
+    Without `serve` neither the embedded broker nor the web server is started: for what needs the store only.
+
+    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, `PortInUse` of the embedded broker, and
+    `CannotListen` of the web server.
+    """
+    settings = loaded.settings
+    path, said = resolve_store_path(
+        None if settings.storage.path is None else Path(settings.storage.path), environment.env
+    )
+    log.info(said)
+    async with AsyncExitStack() as stack:
+        folder = StoreFolder.open(path)
+        stack.callback(folder.close)
+        database = await Database.open(folder.path / DATABASE_NAME, environment.on_commit_point)
+        stack.push_async_callback(database.close)
+        if database.set_aside is not None:
+            log.error("damaged database set aside; a new one was begun", set_aside=str(database.set_aside))
+        embedded: tuple[str, ProtocolChoice] | None = None
+        if settings.mqtt.url == (EMBEDDED,):
+            port = environment.embedded_port
+            embedded = f"mqtt://127.0.0.1:{port}", "auto"
+            if serve:
+                own = await stack.enter_async_context(EmbeddedBroker(folder.path, port=port))
+                embedded = own.url, own.protocol
+        app = Application(loaded, folder, database, embedded, environment)
+        stack.push_async_callback(app.close)
+        await app.open_accounts()
+        if serve:
+            seen = BridgeState(
+                accounts=lambda: [account.view for account in app.accounts],
+                changes=app.changes,
+                overdue=app.watchdog.overdue,
+                problems=lambda: app.file_problems,
+            )
+            app.web = await stack.enter_async_context(running_web_server(settings, app.media_libraries, seen))
+        yield app
+
+
+async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
+    """`wx2mqtt run`: until SIGTERM or SIGINT; SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):  # first: to open may take a while, and ends in order too
+        loop.add_signal_handler(number, environment.stop_requested.set)
+    loop.set_default_executor(ThreadPoolExecutor(MAX_WORKER_THREADS, "work"))
+    async with open_application(loaded, environment) as app:
+        reloads: set[asyncio.Task[None]] = set()
+
+        def hangup() -> None:
+            task = loop.create_task(app.on_sighup())
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, hangup)
+        await app.run()

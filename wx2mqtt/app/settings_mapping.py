@@ -1,0 +1,249 @@
+"""From settings to the bridge's own words: the one place that knows both. Makes values, starts nothing.
+
+The web server of a run: told what the settings say, and loaded only where it is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from wx2mqtt.bridge.account_settings import (
+    AccountSettings,
+    AttachmentSources,
+    ExpectedAccount,
+    FallbackRules,
+    HoldRules,
+    HomeAssistantSettings,
+    MediaRules,
+    ReceiveFilter,
+    SendRules,
+)
+from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.broker import Publication, Subscription
+from wx2mqtt.mqtt.discovery import birth_topic
+from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
+from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics
+from wx2mqtt.settings.addresses import split_listen_address
+from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.schema import Account as AccountConfig
+from wx2mqtt.settings.schema import Settings, Web
+from wx2mqtt.web.options import WebOptions
+from wx2mqtt.wechat.backend import Backend, CredentialStore, QuoteLookup
+
+if TYPE_CHECKING:
+    from wx2mqtt.web.media import MediaSource
+    from wx2mqtt.web.server import WebServer
+    from wx2mqtt.web.views import BridgeState
+
+BackendCallObserver = Callable[[str, str, float], None]
+
+
+def account_settings(
+    loaded: LoadedSettings, name: str, bases: tuple[str, ...], web: Web | None = None
+) -> AccountSettings:
+    """What the owner wants of one account and may change while the bridge runs.
+
+    `web` are the settings with which the web server runs, where a reload has brought others.
+    """
+    settings = loaded.settings
+    account = settings.accounts[name]
+    return AccountSettings(
+        send=SendRules(
+            allow=account.send.allow,
+            ttl=account.send.ttl,
+            base_topics=bases,
+            discovery_prefix=settings.homeassistant.prefix,
+            language=settings.language,
+            size_limit=f"{settings.storage.max_size / 1_000_000:g} MB",
+            attachment_sources=AttachmentSources(
+                send_from=account.media.send_from, allow_hosts=account.media.allow_hosts
+            ),
+        ),
+        receive=ReceiveFilter(
+            allow=account.receive.allow,
+            deny=account.receive.deny,
+            groups=account.receive.groups,
+            own=account.receive.own,
+        ),
+        media=MediaRules(
+            download=account.media.download,
+            max_size=account.media.max_size,
+            inline_below=account.media.inline_below,
+            base_url=media_base_url(web or settings.web),
+        ),
+        publish_plain_text=account.plain,
+        per_minute=account.send.per_minute,
+        burst=account.send.burst,
+        pins=contact_pins(account),
+        named_users=frozenset(account.contacts) | frozenset(is_exposed_to_home_assistant(settings, name)),
+        language=settings.language,
+        expected_account=ExpectedAccount(
+            uin=account.expect.uin or "",
+            nickname=account.expect.nickname or "",
+            ilink=account.expect.ilink or "",
+        ),
+        home_assistant=home_assistant_settings(settings, name),
+        public_settings=public_settings(account),
+        warnings=tuple(map(str, loaded.warnings)),
+        hold=HoldRules(max_commands=account.hold.max, ttl=account.hold.ttl),
+        fallback=FallbackRules(
+            after_seconds=account.fallback.after,
+            urls=tuple(url.get_secret_value() for url in account.fallback.urls),
+        ),
+    )
+
+
+def home_assistant_settings(settings: Settings, name: str) -> HomeAssistantSettings:
+    """What Home Assistant is to see of one account; the page only where it has an address for others."""
+    wanted, web, account = settings.homeassistant, settings.web, settings.accounts[name]
+    # With a window a message may wait for the person, and not only for the login.
+    waits = account.hold.ttl if account.backend == "ilink" else account.send.ttl
+    return HomeAssistantSettings(
+        enabled=wanted.enabled,
+        prefix=wanted.prefix,
+        expose=is_exposed_to_home_assistant(settings, name),
+        url=web.url or "" if web.enabled else "",
+        expiry=max(1, int(waits)),
+        language=settings.language,
+    )
+
+
+def is_exposed_to_home_assistant(settings: Settings, name: str) -> tuple[str, ...]:
+    """The names of one account that Home Assistant is to know; `account/name` where there are several."""
+    split = (one.rpartition("/") for one in settings.homeassistant.expose)
+    return tuple(dict.fromkeys(user for account, _, user in split if account in ("", name)))
+
+
+def contact_pins(account: AccountConfig) -> dict[str, ContactPin]:
+    """Whom the owner named."""
+    return {
+        level: ContactPin(
+            remark=pin.remark or "",
+            alias=pin.alias or "",
+            nickname=pin.nickname or "",
+            group=pin.group or "",
+            ilink=pin.ilink or "",
+            owner=pin.owner,
+        )
+        for level, pin in account.contacts.items()
+    }
+
+
+PUBLIC_MEDIA_KEYS = {"download", "max_size", "keep", "max_total", "inline_below"}
+"""Not the folders and hosts from which files may be sent: they say how the house is built."""
+
+
+def public_settings(account: AccountConfig) -> dict[str, Json]:
+    """The settings that `bridge/info` shows: nothing that is, holds or leads to a secret."""
+    chosen = {"backend", "topic_names", "receive", "send", "hold", "history", "plain"}
+    shown: dict[str, Json] = account.model_dump(mode="json", include=chosen)
+    return {**shown, "media": account.media.model_dump(mode="json", include=PUBLIC_MEDIA_KEYS)}
+
+
+def create_backend(
+    settings: Settings,
+    name: str,
+    credentials: CredentialStore,
+    observe: BackendCallObserver,
+    quote_lookup: QuoteLookup,
+) -> Backend:
+    """The backend of one account; `said` tells what a message said. Loads no other."""
+    account = settings.accounts[name]
+    if account.backend == "ilink":
+        from wx2mqtt.wechat.ilink.backend import ILinkBackend  # noqa: PLC0415 - see above
+
+        return ILinkBackend(
+            credentials,
+            endpoint=account.endpoint,
+            hosts=account.ilink.hosts,
+            show_typing=account.ilink.typing,
+            quote_lookup=quote_lookup,
+            language=settings.language,
+            observe=observe,
+        )
+    from wx2mqtt.wechat.webwx.backend import WebWxBackend  # noqa: PLC0415 - see above
+    from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient  # noqa: PLC0415 - see above
+
+    desktop = account.webwx.desktop
+    version, spam = desktop.client_version, desktop.extspam
+    wanted = (
+        DesktopClient(client_version=version, extspam=secret_value(spam) or "") if version and spam else None
+    )
+    return WebWxBackend(
+        credentials, endpoint=account.endpoint, desktop=wanted, language=settings.language, observe=observe
+    )
+
+
+def mqtt_options(
+    settings: Settings, name: str, topics: Topics, embedded: tuple[str, ProtocolChoice] | None
+) -> MqttOptions:
+    """What the link of one account is told; `embedded` is where our own broker is and what it speaks."""
+    mqtt = settings.mqtt
+    tls = mqtt.tls
+    home = settings.homeassistant
+    births = (birth_topic(home.prefix),) if home.enabled else ()
+    files = (tls.ca_file, tls.cert_file, tls.key_file)
+    ca, cert, key = (None if file is None else Path(file) for file in files)
+    return MqttOptions(
+        urls=mqtt.url if embedded is None else (embedded[0],),
+        client_id=settings.client_ids()[name],
+        username=mqtt.username,
+        password=secret_value(mqtt.password),
+        protocol=mqtt.protocol if embedded is None else embedded[1],
+        keepalive=mqtt.keepalive,
+        tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(files) else None,
+        will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
+        subscriptions=tuple(Subscription(filter=one) for one in (*topics.subscriptions, *births)),
+    )
+
+
+def media_base_url(web: Web) -> str | None:
+    """What the url of media begins with: our address from outside, else the path below which we are; None
+    where there is no server.
+    """
+    if not web.enabled:
+        return None
+    return web.url or web.base_path.rstrip("/")
+
+
+def secret_value(secret: SecretStr | None) -> str | None:
+    """A secret, for whoever needs it."""
+    return None if secret is None else secret.get_secret_value()
+
+
+@asynccontextmanager
+async def running_web_server(
+    settings: Settings, media_sources: Sequence[MediaSource], bridge: BridgeState | None = None
+) -> AsyncGenerator[WebServer | None, None]:
+    """The server, which answers from here on; None where none is wanted. Raises `CannotListen`."""
+    if not settings.web.enabled:
+        yield None
+        return
+    from wx2mqtt.web.server import WebServer  # noqa: PLC0415 - starlette and uvicorn: 2 MB
+
+    async with WebServer(web_options(settings), media_sources, bridge) as server:
+        yield server
+
+
+def web_options(settings: Settings) -> WebOptions:
+    """What the server is told."""
+    web = settings.web
+    host, port = split_listen_address(web.listen)
+    return WebOptions(
+        host=host,
+        port=port,
+        url=web.url or "",
+        hosts=web.hosts,
+        prefix=web.base_path.rstrip("/"),
+        password=secret_value(web.password) or "",
+        token=secret_value(web.token) or "",
+        proxies=tuple(ip_network(proxy) for proxy in web.trusted_proxies),
+        language=settings.language,
+    )

@@ -1,0 +1,1 @@
+"""Commands: from an MQTT delivery to WeChat, and the result back."""

@@ -1,0 +1,109 @@
+"""Results on their way back: to the result topic, to response topics, as answers to `request/send`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from wx2mqtt.clock import now_ms
+from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
+from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
+from wx2mqtt.store.records import CommandRow, NewPublication, ReplyTarget
+
+
+class ResultPublications:
+    """Makes the publications of one account's results."""
+
+    def __init__(self, account: str, topics: Topics) -> None:
+        self.account = account
+        self._topics = topics
+
+    def result_topic_reply(self, user: str) -> ReplyTarget:
+        """Every command is answered on `result/` and the level exactly as received."""
+        return ReplyTarget(
+            topic=self._topics.result(user), correlation=None, shape="result", name="", transaction=None
+        )
+
+    def publications(self, result: Result, replies: Iterable[ReplyTarget]) -> tuple[NewPublication, ...]:
+        """One publication for each place where the result is awaited."""
+        return tuple(self._publication(result, reply) for reply in replies)
+
+    def event_publication(
+        self, name: str, user: str, event_id: str, time: int, fields: Mapping[str, Json]
+    ) -> NewPublication:
+        """An event that tells of a command before it has its result."""
+        body = event_body(name, event_id=event_id, account=self.account, time=time, user=user, fields=fields)
+        return NewPublication(
+            topic=self._topics.event(name), payload=encode(body), sort="event", content_type=JSON_TYPE
+        )
+
+    def _publication(self, result: Result, reply: ReplyTarget) -> NewPublication:
+        payload = (
+            self._answer_payload(result, reply) if reply.shape == "response" else self._plain_payload(result)
+        )
+        return NewPublication(
+            topic=reply.topic,
+            payload=payload,
+            sort="response" if reply.shape == "response" else "result",
+            content_type=JSON_TYPE,
+            correlation=reply.correlation,
+        )
+
+    def _plain_payload(self, result: Result) -> bytes:
+        return encode(result_body(result, self.account))
+
+    def _answer_payload(self, result: Result, reply: ReplyTarget) -> bytes:
+        """`request/send` answers with the result; what was refused before anything was sent is an error."""
+        if result.status is Status.REJECTED:
+            return answer_error(result.code, result.message, reply.transaction)
+        return answer_ok(result_body(result, self.account), reply.transaction)
+
+
+def make_result(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
+    """A result that needs nothing of WeChat."""
+    return Result(id=command_id, user=command.user, status=status, code=code, message=message, time=now_ms())
+
+
+def final_result(row: CommandRow, status: Status, code: str, message: str) -> Result:
+    """The result of a command that was accepted; it says whether an attempt may have arrived before."""
+    result = make_result(row.command, row.command_id, status, code, message)
+    return replace(result, duplicate_possible=row.duplicate_possible or row.unknown > 0)
+
+
+def uncertain_result(row: CommandRow, language: Language) -> Result:
+    """The end of a command of which no attempt was ever answered."""
+    result = final_result(row, Status.UNCERTAIN, "no_answer", bridge_text(language, "uncertain"))
+    return replace(result, duplicate_possible=True)
+
+
+def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
+    """The result of a text that went out in so many messages, or in fewer than all: that is no mere delay."""
+    if parts < 2:
+        return result
+    sent = parts if result.status is Status.SENT else row.parts_sent
+    status = result.status
+    if sent and status in (Status.EXPIRED, Status.REJECTED):
+        status = Status.FAILED
+    return replace(result, status=status, parts=parts, parts_sent=sent)
+
+
+def expired_result(
+    row: CommandRow,
+    language: Language,
+    code: str,
+    message_key: str,
+    seconds: float | None = None,
+    retry_after: float | None = None,
+    **facts: object,
+) -> Result:
+    """The end of a command that was not sent in its time; `word` says why, `retry_after` is in seconds.
+
+    `seconds` is its time, where that is not all that it has.
+    """
+    ttl = ((row.expires or row.accepted) - row.accepted) / 1000 if seconds is None else seconds
+    result = final_result(
+        row, Status.EXPIRED, code, bridge_text(language, message_key, ttl=f"{ttl:g}", **facts)
+    )
+    return result if retry_after is None else replace(result, retry_after=round(retry_after, 1))

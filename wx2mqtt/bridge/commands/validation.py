@@ -1,0 +1,330 @@
+"""What becomes of a delivery on `out/…` or `request/send`: a command to carry out, or a refusal.
+
+Decides and writes nothing; what it makes is committed before the broker gets its PUBACK.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import secrets
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import structlog
+
+from wx2mqtt.bridge.account_settings import FILEHELPER, SendRules, matches_any
+from wx2mqtt.bridge.attachments import FILE_KINDS, check_filename
+from wx2mqtt.bridge.commands.results import ResultPublications, make_result
+from wx2mqtt.bridge.journaled import delivery_mark
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.text_split import split_text
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.external.url_fetch import check_url
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
+from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, SendKey, Status
+from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.commands import command_from, read_command, read_request
+from wx2mqtt.mqtt.topics import FileTopic, TextTopic, Topics, UnknownTopic, is_level, response_topic_allowed
+from wx2mqtt.store.people import Person
+from wx2mqtt.store.records import NewCommand, ReplyTarget
+from wx2mqtt.wechat.backend import Capabilities
+
+log = structlog.get_logger(__name__)
+
+COMMAND_REQUESTS = frozenset({"send", "recall"})
+"""Requests that are commands: they wait for their turn, and have a result."""
+
+MAX_TEXT_PARTS = 99
+"""Messages in which one text goes out at the most: their number has two digits (`Errands.key`)."""
+
+MAX_INLINE_HASH_BYTES = 1 << 20
+"""Bytes of a delivery whose checksum is made at once; that of a larger one would hold the loop."""
+
+
+def new_key() -> SendKey:
+    """Milliseconds and four random digits, as the official client makes LocalID (webwx 2.12.1)."""
+    return SendKey(f"{now_ms()}{random.randrange(10_000):04d}")
+
+
+class CommandValidator:
+    """Reads deliveries of one account."""
+
+    def __init__(
+        self,
+        *,
+        topics: Topics,
+        registry: PeopleRegistry,
+        results: ResultPublications,
+        capabilities: Capabilities,
+        rules: SendRules,
+        store_full: Callable[[], bool],
+        people_known: Callable[[], bool],
+    ) -> None:
+        self._topics = topics
+        self._registry = registry
+        self._results = results
+        self._capabilities = capabilities
+        self._store_full = store_full
+        self._people_known = people_known
+        self.rules = rules
+
+    def validate_command(
+        self, delivery: Delivery, incoming: TextTopic | FileTopic | UnknownTopic, session: int
+    ) -> NewCommand:
+        """The row for a delivery on `out/…`."""
+        replies = [self._results.result_topic_reply(incoming.user), *self._response_target(delivery)]
+        command = Command(user=incoming.user)
+        try:
+            self._require_not_retained(delivery)
+            match incoming:
+                case TextTopic(user):
+                    command = read_command(
+                        user, delivery.payload, delivery.content_type, self._require_supported
+                    )
+                case FileTopic(user, kind, name):
+                    command = Command(user=user, kind=kind, name=name)
+                    if not delivery.payload:
+                        raise BadCommand("empty", "no_bytes")
+                case UnknownTopic(user):
+                    raise BadCommand("bad_command", "unsupported_topic", user=user)
+            return self._validated_command(command, delivery, replies, session)
+        except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
+            return self._refused_command(command, _refused_for(trouble), delivery, replies, session)
+
+    def validate_request(self, name: str, delivery: Delivery, session: int, chat: str = "") -> NewCommand:
+        """The row for a delivery on `bridge/request/send` or `…/recall`: its result is also an answer.
+
+        `chat` is in whose chat the message is that is to be withdrawn, for a request that does not say it.
+        """
+        command, transaction = Command(user=""), None
+        reply: list[ReplyTarget] = []
+        try:
+            self._require_not_retained(delivery)
+            fields = read_request(delivery.payload)
+            transaction = fields.pop("transaction", None)
+            self._require_supported({**fields, "kind": name} if name == "recall" else fields)
+            user = self._pop_user(fields, name, chat)
+            command = Command(user=user)
+            reply = [self._results.result_topic_reply(user)]
+            command = command_from(user, fields)
+            replies = [*reply, *self._reply_targets(delivery, name, transaction)]
+            return self._validated_command(command, delivery, replies, session)
+        except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
+            replies = [*reply, *self._reply_targets(delivery, name, transaction)]
+            return self._refused_command(command, _refused_for(trouble), delivery, replies, session)
+
+    def _require_supported(self, fields: Mapping[str, Json]) -> None:
+        """What this backend cannot do at all is refused as that, whatever else is wrong with it."""
+        kind, able = fields.get("kind", "text"), self._capabilities
+        is_offered = Recall in able.actions if kind == "recall" else kind in able.media
+        if kind in (*FILE_KINDS, "recall") and not is_offered:
+            raise BadCommand("unsupported", "unsupported_kind", kind=kind)
+        if "mention" in fields and not able.has_groups:
+            raise BadCommand("unsupported", "unsupported_action", name="mention")
+
+    def _pop_user(self, fields: dict[str, Json], name: str, chat: str) -> str:
+        """Takes the user out of a request, and makes a command of a recall."""
+        user = fields.pop("user", chat)
+        if name == "recall":
+            if fields.setdefault("kind", name) != name:
+                raise BadCommand("bad_command", "unknown_kind", kind=fields["kind"], known=name)
+            if not user and isinstance(fields.get("message_id"), str):
+                raise BadCommand(
+                    "unknown_message", "unknown_message_anywhere", message_id=fields["message_id"]
+                )
+        if not isinstance(user, str) or not is_level(user):
+            raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
+        return user
+
+    def with_file(self, new: NewCommand, blob: Blob) -> NewCommand:
+        """The row of a command whose file is on the disk: what is asked for is its content."""
+        return replace(new, blob=blob, fingerprint=fingerprint(new.command, blob.sha256))
+
+    def reject(self, new: NewCommand, error: Exception, content: str) -> NewCommand:
+        """The row of a command whose file is not to be had; `content` is a checksum of what came instead."""
+        bad = _refused_for(error)
+        new = replace(new, fingerprint=fingerprint(new.command, content))
+        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self.rules.language, bad))
+
+    def reject_reused_id(self, new: NewCommand) -> NewCommand:
+        """The refusal of a command whose id belongs to another one."""
+        return self._with_result(
+            new, Status.REJECTED, "id_reused", bridge_text(self.rules.language, "id_reused")
+        )
+
+    def _reply_targets(self, delivery: Delivery, name: str, transaction: Json) -> list[ReplyTarget]:
+        answer = ReplyTarget(
+            topic=self._topics.response(name),
+            correlation=None,
+            shape="response",
+            name=name,
+            transaction=transaction,
+        )
+        more = self._response_target(delivery)
+        return [answer, *(replace(answer, topic=one.topic, correlation=one.correlation) for one in more)]
+
+    def _response_target(self, delivery: Delivery) -> list[ReplyTarget]:
+        topic = delivery.response_topic
+        if not topic or not self._may_answer_on(topic):
+            return []
+        correlation = delivery.correlation
+        return [ReplyTarget(topic=topic, correlation=correlation, shape="result", name="", transaction=None)]
+
+    def _may_answer_on(self, topic: str) -> bool:
+        return response_topic_allowed(topic, self.rules.base_topics, self.rules.discovery_prefix)
+
+    def _require_not_retained(self, delivery: Delivery) -> None:
+        if delivery.retain:
+            raise BadCommand("retained", "retained")
+
+    def _validated_command(
+        self, command: Command, delivery: Delivery, replies: list[ReplyTarget], session: int
+    ) -> NewCommand:
+        if delivery.response_topic and not self._may_answer_on(delivery.response_topic):
+            raise BadCommand("bad_response_topic", "bad_response_topic", command_id=command.id)
+        try:
+            person = self.check(command)
+        except BadCommand as bad:
+            bad.command_id = command.id
+            raise
+        new = self._new_command(command, delivery, replies, session)
+        if delivery.expiry == 0:
+            return self._with_result(
+                new, Status.EXPIRED, "expired", bridge_text(self.rules.language, "expired_delivery")
+            )
+        own = min((one for one in (command.ttl, delivery.expiry) if one is not None), default=None)
+        ttl = self.rules.ttl if own is None else own
+        return replace(
+            new,
+            command=replace(command, ttl=own),  # what has a time of its own is not held for longer
+            person=None if person is None else person.id,
+            expires=new.accepted + int(ttl * 1000),
+        )
+
+    def _person(self, user: str) -> Person | None:
+        person = self._registry.by_level(user)
+        if person is None:
+            # Before the first login nobody is known yet; whom the owner named will be.
+            if not self._people_known() and (user == FILEHELPER or self._registry.is_pinned(user)):
+                return None
+            raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._topics.contacts)
+        if person.closed:
+            raise BadCommand("unresolved_user", "unresolved_user", user=user)
+        if person.removed:
+            raise BadCommand("unknown_user", "removed_user", user=user)
+        return person
+
+    def check(self, command: Command) -> Person | None:
+        """For whom a command is, None where that is known only later.
+
+        Raises `BadCommand` for what must not be sent.
+        """
+        person = self._person(command.user)
+        if not self._is_allowed(command.user, person):
+            raise BadCommand("not_allowed", "not_allowed", user=command.user)
+        self._require_possible(command, person)
+        if self._store_full():
+            raise BadCommand("storage_full", "storage_full", limit=self.rules.size_limit)
+        return person
+
+    def _require_possible(self, command: Command, person: Person | None) -> None:
+        able = self._capabilities
+        if command.kind == "text":
+            self._require_valid_text(command, person)
+        elif command.kind in FILE_KINDS and command.kind in able.media:
+            if command.name:
+                check_filename(command.name)
+            if command.url:
+                check_url(command.url)
+        elif command.kind != "recall" or Recall not in able.actions:
+            raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
+
+    def _require_valid_text(self, command: Command, person: Person | None) -> None:
+        if not command.text.strip():
+            raise BadCommand("empty", "empty")
+        size, limit = len(command.text.encode()), self._max_text_bytes(command.text)
+        if size > limit:
+            raise BadCommand("too_long", "too_long", size=size, limit=limit)
+        if command.mention and person is not None and person.kind is not ChatKind.GROUP:
+            raise BadCommand("bad_command", "mention_no_group", user=command.user)
+
+    def _max_text_bytes(self, text: str) -> int:
+        """Bytes that this text may have: in one message, or in several one after the other."""
+        able = self._capabilities
+        if able.part_limit is None:
+            return able.text_limit
+        most = MAX_TEXT_PARTS * able.part_limit
+        fits = len(text) <= most and len(split_text(text, able.part_limit)) <= MAX_TEXT_PARTS
+        return len(text.encode()) if fits else most
+
+    def _is_allowed(self, user: str, person: Person | None) -> bool:
+        """Whoever may be written to may be by each of their names."""
+        names = {unicodedata.normalize("NFC", user), *((person.level,) if person else ())}
+        return any(matches_any(name, self.rules.allow) for name in names)
+
+    def _refused_command(
+        self, command: Command, bad: BadCommand, delivery: Delivery, replies: list[ReplyTarget], session: int
+    ) -> NewCommand:
+        new = self._new_command(replace(command, id=bad.command_id or command.id), delivery, replies, session)
+        if (
+            bad.command_id and not command.id
+        ):  # it could not be read: only the very same bytes ask for the same
+            new = replace(new, fingerprint=hashlib.sha256(delivery.payload).hexdigest())
+        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self.rules.language, bad))
+
+    def _with_result(self, new: NewCommand, status: Status, code: str, message: str) -> NewCommand:
+        """A command that gets its result without an attempt."""
+        result = make_result(new.command, new.command_id, status, code, message)
+        return replace(new, result=result, publications=self._results.publications(result, new.replies))
+
+    def _new_command(
+        self, command: Command, delivery: Delivery, replies: list[ReplyTarget], session: int
+    ) -> NewCommand:
+        now = now_ms()
+        return NewCommand(
+            command=command,
+            command_id=command.id or secrets.token_hex(8),
+            fingerprint=fingerprint(command),
+            person=None,
+            key=new_key(),
+            accepted=now,
+            expires=now + int(self.rules.ttl * 1000),
+            replies=tuple(replies),
+            delivery=delivery_mark(delivery, session)
+            if len(delivery.payload) <= MAX_INLINE_HASH_BYTES
+            else None,
+            duplicate_possible=False,
+            result=None,
+            publications=(),
+        )
+
+
+def _refused_for(error: Exception) -> BadCommand:
+    """Why a command is refused.
+
+    A fault of ours refuses this one and stops no other; else the broker would deliver it again for ever.
+    """
+    if isinstance(error, BadCommand):
+        return error
+    log.error("command cannot be judged", exc_info=error)
+    return BadCommand("internal", "internal")
+
+
+def asks_for_file(command: Command) -> bool:
+    """Whether it brings its bytes along, or a path to them; those of a url are fetched later."""
+    return command.kind in FILE_KINDS and not command.url
+
+
+def fingerprint(command: Command, content: str = "") -> str:
+    """Equal for commands that ask for the same, whatever their ttl and priority.
+
+    `content` is a checksum of the bytes that go along.
+    """
+    user = unicodedata.normalize("NFC", command.user)
+    asked = (command.kind, command.text, command.path, command.url, content, command.name)
+    text = json.dumps([user, *asked, command.message_id, *command.mention])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

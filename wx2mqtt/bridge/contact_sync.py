@@ -1,0 +1,83 @@
+"""Who everybody is in a login: the address book fetched, compared with who was known, and stored."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import aclosing
+
+import structlog
+
+from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
+from wx2mqtt.model import Contact
+from wx2mqtt.wechat.backend import Backend, LoggedIn, OnProgress
+
+log = structlog.get_logger(__name__)
+
+MAX_FETCH_ATTEMPTS = 3  # before a login goes on with the people it has
+
+
+class ContactSync:
+    """Fetches them. `heard` is told of every answer, `known` when they are in the store, `not_stored` of
+    each time that the store would not take them.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        registry: PeopleRegistry,
+        inbound: InboundMessages,
+        progress: OnProgress,
+        heard: Callable[[], None],
+        known: Callable[[], None],
+        not_stored: Callable[[StoreError], None],
+    ) -> None:
+        self._backend = backend
+        self._registry = registry
+        self._inbound = inbound
+        self._progress = progress
+        self._heard = heard
+        self._known = known
+        self._not_stored = not_stored
+
+    async def start_login(self, step: LoggedIn) -> None:
+        """A new login stands: no handle of an earlier one means anybody from now on."""
+        old_handles_end = self._registry.apply_directory(
+            (), step.login_id, step.owner, now_ms(), complete=False
+        )
+        await self._inbound.apply_people(old_handles_end, self._not_stored)
+
+    async def fetch(self, step: LoggedIn) -> bool:
+        """Learn who everybody is; False when WeChat would not say. Raises `LoggedOut`."""
+        backoff = Backoff()
+        for _ in range(MAX_FETCH_ATTEMPTS):
+            try:
+                contacts = await self._fetch_contacts()
+            except (Unreachable, Throttled, ProtocolViolation) as trouble:
+                log.warning("contacts cannot be fetched yet", problem=str(trouble))
+                backoff = backoff.after_failure()
+                await asyncio.sleep(backoff.wait(random.random()))
+            else:
+                await self._store_contacts(contacts, step)
+                return True
+        return False
+
+    async def _fetch_contacts(self) -> list[Contact]:
+        contacts: list[Contact] = []
+        async with aclosing(self._backend.list_contacts(self._progress)) as pages:
+            async for page in pages:
+                contacts.extend(page)
+                self._heard()
+        return contacts
+
+    async def _store_contacts(self, contacts: list[Contact], step: LoggedIn) -> None:
+        changes = self._registry.apply_directory(contacts, step.login_id, step.owner, now_ms(), complete=True)
+        await self._inbound.apply_people(changes, self._not_stored)
+        await self._inbound.apply_people(self._registry.remove_stale(now_ms()), self._not_stored)
+        self._known()

@@ -1,1 +1,0 @@
-"""The files that commands send: from where they come, what they are, how they are called."""

@@ -1,0 +1,119 @@
+"""What a login asks of the person with the phone. Pure.
+
+What `login/state` says: a table of states, and the one value that stands. Pure.
+
+Whose account may log in (`expect`): a stranger who scans must not get these topics. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from wx2mqtt.clock import rfc3339
+from wx2mqtt.model import Json, LoginState, Needs
+from wx2mqtt.wechat.backend import CodeRequired, ConfirmOnPhone, Scanned
+
+PhoneStep = ConfirmOnPhone | Scanned | CodeRequired
+
+
+def required_of_person(step: PhoneStep) -> tuple[str, Needs]:
+    """The word for what is to be done, and what that is."""
+    match step:
+        case ConfirmOnPhone():
+            return "ask_phone", Needs.CONFIRM
+        case Scanned():
+            return "confirm", Needs.CONFIRM
+        case CodeRequired(wrong=wrong):
+            return ("wrong_code" if wrong else "type_code"), Needs.CODE
+
+
+S = LoginState
+
+
+TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
+    S.STARTING: frozenset(
+        {
+            S.WAITING_FOR_SCAN,
+            S.WAITING_FOR_CONFIRM,
+            S.ONLINE,
+            S.INTERRUPTED,
+            S.LOGGED_OUT,
+            S.REFUSED,
+            S.STOPPED,
+        }
+    ),
+    S.WAITING_FOR_SCAN: frozenset(
+        {S.WAITING_FOR_CONFIRM, S.ONLINE, S.INTERRUPTED, S.LOGGED_OUT, S.REFUSED, S.STARTING, S.STOPPED}
+    ),
+    S.WAITING_FOR_CONFIRM: frozenset(
+        {S.WAITING_FOR_SCAN, S.ONLINE, S.INTERRUPTED, S.LOGGED_OUT, S.REFUSED, S.STARTING, S.STOPPED}
+    ),
+    S.ONLINE: frozenset({S.INTERRUPTED, S.LOGGED_OUT, S.STOPPED}),
+    S.INTERRUPTED: frozenset(
+        {S.ONLINE, S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.LOGGED_OUT, S.REFUSED, S.STARTING, S.STOPPED}
+    ),
+    S.LOGGED_OUT: frozenset(
+        {S.STARTING, S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.INTERRUPTED, S.REFUSED, S.STOPPED}
+    ),
+    S.REFUSED: frozenset({S.STARTING, S.WAITING_FOR_SCAN, S.INTERRUPTED, S.LOGGED_OUT, S.STOPPED}),
+    S.STOPPED: frozenset({S.STARTING}),
+}
+"""From which state which others follow; a state always follows itself (a new code, another reason)."""
+
+
+NEEDS: dict[LoginState, Needs] = {
+    S.STARTING: Needs.NOTHING,
+    S.WAITING_FOR_SCAN: Needs.SCAN,
+    S.WAITING_FOR_CONFIRM: Needs.CONFIRM,
+    S.ONLINE: Needs.NOTHING,
+    S.INTERRUPTED: Needs.NOTHING,
+    S.LOGGED_OUT: Needs.RELOGIN,
+    S.REFUSED: Needs.OTHER_BACKEND,
+    S.STOPPED: Needs.NOTHING,
+}
+"""What a person must do, unless the one who moves the state knows better."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginStatus:
+    """The login as it stands. `since` and `qr_expires` in milliseconds; no expiry while there is no code."""
+
+    state: LoginState = LoginState.STARTING
+    needs: Needs = Needs.NOTHING
+    reason: str = ""
+    since: int
+    qr_expires: int | None = None
+
+    def transition(
+        self,
+        state: LoginState,
+        reason: str,
+        now: int,
+        *,
+        needs: Needs | None = None,
+        qr_expires: int | None = None,
+    ) -> LoginStatus:
+        """The login after a step; raises `ValueError` for one that is not in the table."""
+        if state is not self.state and state not in TRANSITIONS[self.state]:
+            msg = f"no way from {self.state} to {state}"
+            raise ValueError(msg)
+        return replace(
+            self,
+            state=state,
+            needs=needs or NEEDS[state],
+            reason=reason,
+            since=self.since if state is self.state else now,
+            qr_expires=qr_expires,
+        )
+
+    def body(self, account: str) -> dict[str, Json]:
+        """The payload of `login/state`."""
+        body: dict[str, Json] = {
+            "schema": 1,
+            "state": str(self.state),
+            "needs": str(self.needs),
+            "reason": self.reason,
+            "since": rfc3339(self.since),
+            "account": account,
+        }
+        return body if self.qr_expires is None else {**body, "qr_expires": rfc3339(self.qr_expires)}

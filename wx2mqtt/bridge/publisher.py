@@ -1,0 +1,371 @@
+"""The one loop that empties the journal towards MQTT: take, publish, await the PUBACK, settle.
+
+Order is kept per topic; a topic that the broker refuses waits while the others go on. Nothing is
+forgotten but what the journal says is settled: after a reconnect all that has no PUBACK goes out again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import structlog
+
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, MAX_UNACKED_PUBLISHES, InflightWindow
+from wx2mqtt.clock import monotonic
+from wx2mqtt.errors import ConnectionDropped, PublishRefused, StoreError
+from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.payloads import cut_payload, without_bytes
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import OutboxRow
+
+log = structlog.get_logger(__name__)
+
+ACK_GATHER_SECONDS = 0.005  # seconds in which acknowledgements are gathered for one commit
+READ_BATCH_ROWS = 200  # rows read from the journal at a time
+REFUSED_RETRY_SECONDS = 300.0  # seconds until a refused topic is tried again
+REFUSED_GIVE_UP_SECONDS = (
+    7 * 86_400.0
+)  # seconds of nothing but refusals after which rows of a topic are dropped
+REFUSAL_DISCONNECT_SECONDS = (
+    10.0  # a broker that hangs up within so many seconds of a refusal may do so because of it
+)
+
+DropListener = Callable[[str, int], None]
+"""Told of a topic that was refused for seven days and of how many rows were dropped."""
+
+
+class Publisher:
+    """Publishes what waits in one account's journal."""
+
+    def __init__(self, journal: Journal, inflight: InflightWindow, dropped: DropListener) -> None:
+        self._journal = journal
+        self._inflight = inflight
+        self._dropped = dropped
+        inflight.capacity = self._on_capacity
+        self._wake_event = asyncio.Event()
+        self._settle_event = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._finishing = False
+        self._read_up_to = 0
+        self._exhausted = False  # nothing lies in the journal behind what was read
+        self._read_generation = 0  # counts what makes a read of the journal that is under way useless
+        self._unacknowledged: dict[int, OutboxRow] = {}
+        self._acknowledged: dict[int, None] = {}
+        self._settling: frozenset[int] = frozenset()
+        self._refused_at: dict[str, float] = {}
+        self._refused_since: dict[str, float] = {}
+        self._read_rows: deque[OutboxRow] = deque()
+        self._catch_up: deque[tuple[str, int, int]] = deque()
+        self._releasing: dict[str, tuple[int, int]] = {}  # from where on unread, and how many releases
+        self._quarantined: set[int] = set()
+        self._truncated_sizes: dict[int, int] = {}
+        self._journal_tasks: deque[Callable[[], Awaitable[None]]] = deque()
+        self._without_bytes: set[int] = set()  # messages that go out without the bytes in them
+        self._suspect_row: OutboxRow | None = None
+        self._suspect_disconnects = 0
+        self.published_count = 0
+        self.set_aside_count = 0
+
+    @property
+    def refused_topics(self) -> tuple[str, ...]:
+        """Topics that the broker does not take."""
+        return tuple(self._refused_at)
+
+    def wake(self) -> None:
+        """Something new was committed."""
+        self._exhausted = False
+        self._wake_event.set()
+
+    def start_release(self, topic: str) -> None:
+        """A message of this topic that is held is about to be let go; `released` must follow.
+
+        In between nothing more of the topic is read: it would overtake what is let go.
+        """
+        begin, count = self._releasing.get(topic, (self._read_up_to, 0))
+        self._releasing[topic] = min(begin, self._pop_catch_up(topic)), count + 1
+        self._read_generation += 1
+
+    def finish_release(self, topic: str, row_id: int | None) -> None:
+        """It goes out now, and what waited behind it; None: it was not held any more."""
+        begin, count = self._releasing.pop(topic)
+        if row_id is not None:
+            begin = min(begin, row_id - 1)
+        if count > 1:
+            self._releasing[topic] = begin, count - 1
+        else:
+            self._reread(topic, begin)
+
+    def _pop_catch_up(self, topic: str) -> int:
+        """From where on the topic is unread."""
+        known = next((one for one in self._catch_up if one[0] == topic), None)
+        if known is None:
+            return self._read_up_to
+        self._catch_up.remove(known)
+        return known[1]
+
+    def _reread(self, topic: str, after_id: int) -> None:
+        """What lies behind `begin` was left out of what was read of a topic."""
+        after_id = min(after_id, self._pop_catch_up(topic))
+        self._read_generation += 1
+        self._exhausted = False
+        if after_id < self._read_up_to:
+            self._catch_up.append((topic, after_id, self._read_up_to))
+        self._wake_event.set()
+
+    def _on_capacity(self) -> None:
+        """There is room again, of which the retained topics had their share."""
+        self._wake_event.set()
+
+    def on_connected(self) -> None:
+        """A new connection: all that has no PUBACK goes out again, in its old order."""
+        self._read_generation += 1
+        self._read_up_to = 0
+        self._exhausted = False
+        self._settling = frozenset(self._acknowledged)
+        self._truncated_sizes.clear()  # this broker may take more
+        self._read_rows.clear()
+        self._catch_up.clear()
+        self._releasing = {topic: (0, count) for topic, (_, count) in self._releasing.items()}
+        self._wake_event.set()
+
+    def on_disconnected(self) -> None:
+        """The connection is gone; what was open has been told so and waits in the journal.
+
+        The next one may allow what this one refused. But mosquitto with `max_queued_messages 0` hangs up
+        after each refusal: what was refused just now keeps its pause, or the others would never get a turn.
+        """
+        since = _clock() - REFUSAL_DISCONNECT_SECONDS
+        self._refused_at = {topic: at for topic, at in self._refused_at.items() if at > since}
+        if self._suspect_row is not None and self._suspect_disconnects >= MAX_HEAD_DISCONNECTS:
+            self._suspect_disconnects = 0
+            self._shrink_or_quarantine(self._suspect_row)
+
+    async def run(self) -> None:
+        """Publish and settle until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish_all())
+            tasks.create_task(self._settle_all())
+
+    async def _publish_all(self) -> None:
+        while True:
+            await self._wake_event.wait()
+            self._wake_event.clear()
+            await retry_until_stored(self._publish_waiting)
+
+    async def _settle_all(self) -> None:
+        while True:
+            await self._settle_event.wait()
+            if len(self._acknowledged) < MAX_UNACKED_PUBLISHES // 2:
+                await asyncio.sleep(ACK_GATHER_SECONDS)
+            self._settle_event.clear()
+            await retry_until_stored(self._settle_gathered)
+
+    async def finish(self, seconds: float) -> None:
+        """At an orderly stop: take no more, and wait for what is open, so that none of it need come again.
+
+        Raises `StoreError`.
+        """
+        self._finishing = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._unacknowledged:
+                    self._answered.clear()
+                    await self._answered.wait()
+        await self._settle_gathered()
+
+    async def _publish_waiting(self) -> None:
+        while (room := self._free_slots) > 0:
+            if self._read_rows:
+                self._publish_ready(room)
+            elif self._exhausted and not self._catch_up:
+                return
+            else:
+                await self._read_ahead()
+
+    def _publish_ready(self, free_slots: int) -> None:
+        for _ in range(min(free_slots, len(self._read_rows))):
+            if not self._read_rows:
+                return  # a publish that ended the connection has emptied it
+            row = self._read_rows.popleft()
+            if row.topic not in self._refused_at and self._is_fresh(row):
+                self._publish(row)
+
+    @property
+    def _free_slots(self) -> int:
+        """How many more may go out now.
+
+        What is acknowledged but not settled counts too: it would be published again after a crash, and that
+        should never be more than a window. After a disconnect the first one goes alone: then we know whether
+        the broker hangs up on it, and no PUBACK of an innocent one can go down with the connection.
+        """
+        if self._finishing:
+            return 0
+        window = 1 if self._suspect_disconnects else MAX_UNACKED_PUBLISHES
+        return min(self._inflight.free_slots, window - len(self._unacknowledged) - len(self._acknowledged))
+
+    async def _settle_gathered(self) -> None:
+        while self._journal_tasks:
+            await self._journal_tasks[0]()
+            self._journal_tasks.popleft()
+        ids = list(self._acknowledged)
+        if ids:
+            await self._journal.mark_published(ids)
+            for row_id in ids:
+                self._acknowledged.pop(row_id, None)
+            self._wake_event.set()
+
+    async def _read_ahead(self) -> None:
+        """The next rows: first of topics that may go again, then what comes after the last one taken."""
+        turn, catching_up = self._read_generation, bool(self._catch_up)
+        if catching_up:
+            topic, begin, upto = self._catch_up[0]
+            rows = await self._journal.list_waiting_in_topic(topic, begin, upto, READ_BATCH_ROWS)
+        else:
+            rows = await self._next_rows()
+        if turn != self._read_generation:
+            self._exhausted = False
+            return  # what is to be read is another thing by now
+        if catching_up:
+            del self._catch_up[0]
+            if rows:
+                self._catch_up.appendleft((topic, rows[-1].id, upto))
+        elif rows:
+            self._read_up_to = rows[-1].id
+        self._read_rows.extend(rows)
+
+    async def _next_rows(self) -> list[OutboxRow]:
+        self._exhausted = True  # unless there is a full chunk, or something is committed meanwhile
+        try:
+            rows = await self._journal.list_waiting(
+                self._read_up_to, READ_BATCH_ROWS, [*self._refused_at, *self._releasing]
+            )
+        except StoreError:
+            self._exhausted = False
+            raise
+        self._exhausted = self._exhausted and len(rows) < READ_BATCH_ROWS
+        return rows
+
+    def _is_fresh(self, row: OutboxRow) -> bool:
+        """Rows were read a moment ago, or by a connection that is gone; what is known since counts."""
+        row_id = row.id
+        if row_id in self._unacknowledged or row_id in self._acknowledged:
+            return False
+        return row_id not in self._settling and row_id not in self._quarantined
+
+    def _publish(self, row: OutboxRow, smaller: bytes | None = None) -> None:
+        self._unacknowledged[row.id] = row
+        if smaller is None and row.id in self._without_bytes:
+            smaller = without_bytes(row.payload)
+        publication = Publication(
+            topic=row.topic,
+            payload=row.payload if smaller is None else smaller,
+            content_type=row.content_type,
+            correlation=row.correlation,
+            expiry=row.expiry,
+        )
+        self._inflight.publish(publication, lambda error: self._on_acknowledged(row, error))
+
+    def _on_acknowledged(self, row: OutboxRow, error: Exception | None) -> None:
+        del self._unacknowledged[row.id]
+        self._answered.set()
+        if error is None:
+            self._truncated_sizes.pop(row.id, None)
+            self._without_bytes.discard(row.id)
+            self._refused_since.pop(row.topic, None)
+            self._acknowledged[row.id] = None
+            self.published_count += 1
+            self._suspect_disconnects = 0
+            self._settle_event.set()
+            self._wake_event.set()
+        elif isinstance(error, PublishRefused):
+            self._on_refused(row, error)
+            self._wake_event.set()
+        elif isinstance(error, ConnectionDropped):
+            self._count_disconnect(row)
+
+    def _count_disconnect(self, row: OutboxRow) -> None:
+        """A message that the broker answers by hanging up would hold all others for ever."""
+        again = self._suspect_row is not None and row.id == self._suspect_row.id
+        self._suspect_disconnects = self._suspect_disconnects + 1 if again else 1
+        self._suspect_row = row
+
+    def _shrink_or_quarantine(self, row: OutboxRow) -> None:
+        """The broker hangs up on this one: with MQTT 3.1.1 that is all it can say of what is too large."""
+        bare = (
+            without_bytes(row.payload)
+            if row.sort == "message" and row.id not in self._without_bytes
+            else None
+        )
+        if bare is None:
+            self._quarantine(row.id, "the broker hung up on it three times in a row")
+        else:
+            log.warning("broker hangs up on a message with its bytes in it; sent without", row=row.id)
+            self._without_bytes.add(row.id)
+
+    def _on_refused(self, row: OutboxRow, error: PublishRefused) -> None:
+        if error.too_large:
+            self._publish_truncated(row)
+        elif monotonic() - self._refused_since.setdefault(row.topic, monotonic()) > REFUSED_GIVE_UP_SECONDS:
+            self._drop_topic(row.topic)
+        else:
+            log.warning("broker refuses topic", topic=row.topic, reason=str(error))
+            self._refused_at[row.topic] = _clock()
+            asyncio.get_running_loop().call_later(REFUSED_RETRY_SECONDS, self._retry_topic, row.topic)
+
+    def _publish_truncated(self, row: OutboxRow) -> None:
+        """The broker takes less than this; where it does not say how much, the half is tried, and again."""
+        before = self._truncated_sizes.get(row.id, len(row.payload))
+        limit = self._inflight.payload_limit(row.topic)
+        room = before // 2 if limit is None else limit
+        smaller = cut_payload(row.payload, room) if row.sort == "message" and room > 0 else None
+        if smaller is not None and len(smaller) < before:
+            self._truncated_sizes[row.id] = len(smaller)
+            self._publish(row, smaller)
+        else:
+            self._quarantine(row.id, "larger than the broker takes")
+
+    def _retry_topic(self, topic: str) -> None:
+        if topic in self._refused_at:
+            del self._refused_at[topic]
+            self._read_rows = deque(
+                row for row in self._read_rows if row.topic != topic
+            )  # they are caught up with
+            if topic in self._releasing:
+                self._releasing[topic] = 0, self._releasing[topic][1]
+            else:
+                self._reread(topic, 0)
+
+    def _drop_topic(self, topic: str) -> None:
+        del self._refused_since[topic]  # what comes from now on has its own week
+
+        async def chore() -> None:
+            count = await self._journal.drop_topic(topic, "refused by the broker for 7 days")
+            if count:  # each of its rows that were under way is refused as well
+                self._dropped(topic, count)
+
+        self._journal_tasks.append(chore)
+        self._settle_event.set()
+
+    def _quarantine(self, row_id: int, reason: str) -> None:
+        log.error("message set aside", row=row_id, reason=reason)
+        self._quarantined.add(row_id)
+        self._without_bytes.discard(row_id)
+        self.set_aside_count += 1
+
+        async def chore() -> None:
+            await self._journal.set_aside([row_id], reason)
+            self._read_generation += 1
+            self._exhausted = False  # its later rows were left out of what was read
+            self._read_rows = deque(row for row in self._read_rows if row.id != row_id)
+            self._quarantined.discard(row_id)  # who brings it back finds it waiting
+
+        self._journal_tasks.append(chore)
+        self._settle_event.set()
+
+
+def _clock() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,1 @@
+"""Requests to the bridge by name, and their answers."""

@@ -1,0 +1,176 @@
+"""`bridge/request/<name>`: a table of what can be asked of the bridge, and the answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.account_settings import SendRules
+from wx2mqtt.bridge.commands.validation import COMMAND_REQUESTS
+from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
+from wx2mqtt.errors import BadCommand, StoreError
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.commands import read_request
+from wx2mqtt.mqtt.payloads import answer_error, answer_ok
+from wx2mqtt.mqtt.topics import JSON_TYPE, Topics, response_topic_allowed
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import NewPublication
+
+log = structlog.get_logger(__name__)
+
+PlainHandler = Callable[[dict[str, Json]], Awaitable[Json]]
+"""Carries one request out: fields in, the answer's data out. Raises `BadCommand` for what cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizedHandler:
+    """Carries out a request whose data fill the room that the broker leaves: `work` is told it, in bytes."""
+
+    work: Callable[[dict[str, Json], int | None], Awaitable[Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class ActionHandler:
+    """Carries out a request that changes something at WeChat; `work` begins the attempt right before."""
+
+    work: Callable[[dict[str, Json], RequestAttempt], Awaitable[Json]]
+
+
+Handler = PlainHandler | SizedHandler | ActionHandler
+
+
+class RequestDispatcher:
+    """Answers what is asked of one account, but for `send` and `recall`: those are commands
+    (`CommandValidator`).
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        journal: Journal,
+        handlers: Mapping[str, Handler],
+        *,
+        rules: Callable[[], SendRules],
+        payload_limit: Callable[[str], int | None],
+        clear: Callable[[str], None],
+    ) -> None:
+        self._topics = topics
+        self._journal = journal
+        self._handlers = handlers
+        self._rules = rules
+        self._payload_limit = payload_limit
+        self._clear = clear
+        self._in_progress: dict[tuple[int, int, str, bytes], asyncio.Event] = {}
+
+    async def dispatch(self, name: str, delivery: Delivery, session: int) -> None:
+        """Carry out one request and commit its answer; raises only `StoreError`.
+
+        `session` is the broker's, as the bridge counts it.
+        """
+        attempt = RequestAttempt(self._journal, delivery_mark(delivery, session))
+        async with self._exclusive(delivery, session):
+            answered = (
+                await attempt.stored_answer() if isinstance(self._handlers.get(name), ActionHandler) else ()
+            )
+            if answered:  # the broker never got our acknowledgement of it
+                await self._journal.enqueue(answered)
+                return
+            payload = await self._answer_payload(name, delivery, attempt)
+            publications = self._publications(name, delivery, payload)
+            await retry_until_stored(lambda: attempt.finish(publications))
+
+    @asynccontextmanager
+    async def _exclusive(self, delivery: Delivery, session: int) -> AsyncIterator[None]:
+        """Wait for the end of the same delivery: a lost connection brings it again while it is under way."""
+        key = session, delivery.mid, delivery.topic, delivery.payload
+        while earlier := self._in_progress.get(key):
+            await earlier.wait()
+        self._in_progress[key] = ended = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._in_progress[key]
+            ended.set()
+
+    async def _answer_payload(self, name: str, delivery: Delivery, attempt: RequestAttempt) -> bytes:
+        transaction: Json = None
+        try:
+            if delivery.retain:
+                self._clear(delivery.topic)
+                raise BadCommand("retained", "request_retained")
+            fields = read_request(delivery.payload)
+            transaction = fields.pop("transaction", None)
+            self._check_response_topic(delivery)
+            room = self._max_data_bytes(name, delivery, transaction)
+            payload = answer_ok(await self._answer_data(name, fields, room, attempt), transaction)
+        except BadCommand as bad:
+            words, later = rejection_text(self._rules().language, bad), bad.facts.get("retry_after")
+            payload = answer_error(bad.code, words, transaction, later if isinstance(later, float) else None)
+        except StoreError:
+            raise
+        except Exception:  # a fault of ours must not leave the caller without an answer
+            log.exception("request failed", name=name)
+            sentence = bridge_text(self._rules().language, "request_failed")
+            payload = answer_error("internal", sentence, transaction)
+        return self._fit_payload(name, delivery, payload, transaction)
+
+    async def _answer_data(
+        self, name: str, fields: dict[str, Json], max_bytes: int | None, attempt: RequestAttempt
+    ) -> Json:
+        match self._find_handler(name):
+            case SizedHandler(work):
+                return await work(fields, max_bytes)
+            case ActionHandler(work):
+                return await work(fields, attempt)
+            case handler:
+                return await handler(fields)
+
+    def _max_data_bytes(self, name: str, delivery: Delivery, transaction: Json) -> int | None:
+        """Bytes that the data of an answer may have; None without a limit."""
+        limit = self._payload_limit_of(name, delivery)
+        return None if limit is None else limit - len(answer_ok("", transaction))
+
+    def _payload_limit_of(self, name: str, delivery: Delivery) -> int | None:
+        limit = self._payload_limit(max(self._topics.response(name), delivery.response_topic, key=len))
+        return None if limit is None else limit - len(delivery.correlation or b"")
+
+    def _fit_payload(self, name: str, delivery: Delivery, payload: bytes, transaction: Json) -> bytes:
+        """An answer that the broker would not take is an error that it takes: never silence."""
+        room = self._payload_limit_of(name, delivery)
+        if room is None or len(payload) <= room:
+            return payload
+        sentence = bridge_text(self._rules().language, "answer_too_large", size=len(payload), limit=room)
+        smaller = answer_error("too_large", sentence, transaction)
+        return smaller if len(smaller) <= room else answer_error("too_large", sentence, None)
+
+    def _find_handler(self, name: str) -> Handler:
+        handler = self._handlers.get(name)
+        if handler is None:
+            known = ", ".join(sorted({*self._handlers, *COMMAND_REQUESTS}))
+            raise BadCommand("unknown_request", "unknown_request", name=name, known=known)
+        return handler
+
+    def _check_response_topic(self, delivery: Delivery) -> None:
+        if delivery.response_topic and not self._may_answer_on(delivery.response_topic):
+            raise BadCommand("bad_response_topic", "bad_response_topic")
+
+    def _may_answer_on(self, topic: str) -> bool:
+        return response_topic_allowed(topic, self._rules().base_topics, self._rules().discovery_prefix)
+
+    def _publications(self, name: str, delivery: Delivery, payload: bytes) -> tuple[NewPublication, ...]:
+        topics: list[tuple[str, bytes | None]] = [(self._topics.response(name), None)]
+        if delivery.response_topic and self._may_answer_on(delivery.response_topic):
+            topics.append((delivery.response_topic, delivery.correlation))
+        return tuple(
+            NewPublication(
+                topic=topic, payload=payload, sort="response", content_type=JSON_TYPE, correlation=correlation
+            )
+            for topic, correlation in topics
+        )

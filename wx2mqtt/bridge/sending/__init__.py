@@ -1,1 +1,0 @@
-"""MQTT to WeChat, second half: lanes, pace and attempts."""

@@ -1,0 +1,84 @@
+"""Exit codes, and which error leads to which.
+
+`journal` and `people`: through the running bridge where there is one, else on the store itself.
+
+Options that several commands have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wx2mqtt.app import control_socket
+from wx2mqtt.app.application import RunEnvironment, open_application
+from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, Wx2MqttError
+from wx2mqtt.model import Json
+from wx2mqtt.mqtt.embedded import PortInUse
+from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.store.folder import resolve_store_path
+from wx2mqtt.web.options import CannotListen
+
+EXIT_OK = 0
+
+
+EXIT_UNEXPECTED = 1
+
+
+EXIT_USAGE = 2
+
+
+EXIT_TEMPORARY = 75  # a port in use, a store that is locked or full: try again later
+
+
+EXIT_CONFIGURATION = 78  # the file, or a file that it names: systemd must not restart on it
+
+
+WriteLine = Callable[[str], None]
+
+
+def exit_code(error: Wx2MqttError, write_line: WriteLine) -> int:
+    """Tell what went wrong, one line each and no traceback, and how to exit."""
+    match error:
+        case SettingsError(problems=problems):
+            for problem in problems:
+                write_line(str(problem))
+            return EXIT_CONFIGURATION
+        case StoreTooNew():
+            write_line(str(error))
+            return EXIT_CONFIGURATION
+        case StoreError() | PortInUse() | CannotListen():
+            write_line(str(error))
+            return EXIT_TEMPORARY
+        case _:
+            write_line(str(error))
+            return EXIT_UNEXPECTED
+
+
+def store_folder(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
+    """The folder of the store that these settings mean."""
+    path = loaded.settings.storage.path
+    return resolve_store_path(None if path is None else Path(path), env)[0]
+
+
+async def run_operation(
+    loaded: LoadedSettings, environment: RunEnvironment, operation: str, fields: Mapping[str, Json]
+) -> Json:
+    """One operation, beside the running bridge or without it. Raises `Wx2MqttError`."""
+    folder = store_folder(loaded, environment.env)
+    try:
+        return await control_socket.ask_bridge(folder, operation, fields)
+    except control_socket.BridgeNotRunning:
+        if not folder.is_dir():
+            raise Wx2MqttError(f"There is no store at {folder} yet; start the bridge once.") from None
+    async with open_application(loaded, environment, serve=False) as app:
+        return await app.run_operation(operation, fields)
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The file; else ./wx2mqtt.yaml, then /etc/wx2mqtt/wx2mqtt.yaml."),
+]

@@ -1,0 +1,1 @@
+"""`wx2mqtt check --connect`: examines the broker and the WeChat hosts."""

@@ -1,0 +1,633 @@
+"""Every sentence that the bridge says to people on MQTT, in English and Chinese.
+
+Automations go by `kind`, `code` and `state`; these words may change at any time.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from wx2mqtt.errors import BadCommand
+
+Language = Literal["en", "zh"]
+
+BRIDGE_MESSAGES: dict[str, tuple[str, str]] = {
+    # results
+    "ok": ("WeChat took the message", "微信已接收消息"),
+    "unconfirmed": ("WeChat took the message but gave it no number", "微信已接收消息,但没有返回编号"),
+    "unknown_user": (
+        "nobody is called '{user}'; the names are in {contacts}",
+        "没有名为“{user}”的联系人;名单见 {contacts}",
+    ),
+    "unresolved_user": (
+        "since the last login it is not certain who '{user}' is; decide with request/assign",
+        "上次登录后无法确定“{user}”是谁;请用 request/assign 指定",
+    ),
+    "removed_user": ("'{user}' is no longer a contact", "“{user}”已不是联系人"),
+    "retained": (
+        "a retained message is no command; it was cleared, publish without the retain flag",
+        "保留消息不会被当作命令;已清除,请不带 retain 标志重新发布",
+    ),
+    "not_allowed": ("send.allow does not name '{user}'", "send.allow 中没有“{user}”"),
+    "unsupported_kind": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
+    "unsupported_topic": (
+        "there is no such topic below out/{user}; text goes to out/{user}",
+        "out/{user} 之下没有这个主题;文字请发到 out/{user}",
+    ),
+    "too_long": (
+        "the text has {size} bytes; WeChat takes {limit}; send it in parts",
+        "文字有 {size} 字节,微信最多 {limit};请分段发送",
+    ),
+    "too_large": ("the payload has {size} bytes, more than {limit}", "内容有 {size} 字节,超过 {limit}"),
+    "storage_full": (
+        "the store is full ({limit}); raise storage.max_size or free space",
+        "存储已满({limit});请调大 storage.max_size 或清理空间",
+    ),
+    "id_reused": (
+        "this id was used for another command; choose a new one",
+        "这个 id 已用于另一条命令;请换一个",
+    ),
+    "bad_response_topic": (
+        "the response topic must be concrete, not begin with $ and lie outside the bridge's own topics",
+        "响应主题必须具体、不以 $ 开头,并且不在本桥的主题之内",
+    ),
+    "expired": ("not sent within its time ({ttl} s)", "未能在时限({ttl} 秒)内发送"),
+    "expired_delivery": ("it had expired before it came", "到达时已过期"),
+    "expired_logged_out": (
+        "not sent within its time ({ttl} s): WeChat is not logged in",
+        "未能在时限({ttl} 秒)内发送:微信未登录",
+    ),
+    "expired_rate_limited": (
+        "not sent within its time ({ttl} s): WeChat says this is too often",
+        "未能在时限({ttl} 秒)内发送:微信提示操作过于频繁",
+    ),
+    "expired_shut": (
+        "not sent within its time ({ttl} s): {why}",
+        "未能在时限({ttl} 秒)内发送:{why}",
+    ),
+    "shut_never_wrote": (
+        "WeChat takes no message before '{user}' has written to the bot",
+        "“{user}”还没有给机器人发过消息,微信不接受消息",
+    ),
+    "shut_new_binding": (
+        "WeChat takes no message before '{user}' has written to the bot of this login",
+        "“{user}”还没有给本次登录的机器人发过消息,微信不接受消息",
+    ),
+    "shut_too_long_ago": (
+        "WeChat takes messages only within 24 hours after '{user}' wrote",
+        "微信只在“{user}”发来消息后的 24 小时内接受消息",
+    ),
+    "shut_quota_used": (
+        "WeChat takes about ten messages for each one that '{user}' writes, and they are used up",
+        "“{user}”每发来一条消息,微信大约只接受十条,现已用完",
+    ),
+    "shut_rate_limited": (
+        "WeChat says that this was too often; it wants a pause before the next message to '{user}'",
+        "微信提示操作过于频繁;再次发给“{user}”之前需要暂停",
+    ),
+    "displaced": (
+        "it gave way to what is more important or newer: hold.max ({most}) commands wait for this person",
+        "等待发给此人的命令已达 hold.max({most}),它被更重要或更新的命令取代",
+    ),
+    "hint_never_wrote": (
+        "'{user}' must write to the bot in WeChat once; then it is sent",
+        "请“{user}”在微信中给机器人发一条消息,随后即会发送",
+    ),
+    "hint_new_binding": (
+        "this login has a new bot: '{user}' must write to it in WeChat once; then it is sent",
+        "本次登录是新的机器人:请“{user}”在微信中给它发一条消息,随后即会发送",
+    ),
+    "hint_too_long_ago": (
+        "'{user}' wrote more than 24 hours ago: they must write to the bot in WeChat again; then it is sent",
+        "“{user}”上次发消息已超过 24 小时:请再给机器人发一条消息,随后即会发送",
+    ),
+    "hint_quota_used": (
+        "WeChat takes no more until '{user}' writes to the bot again; then it is sent",
+        "在“{user}”再给机器人发一条消息之前,微信不再接受;发来后即会发送",
+    ),
+    "hint_rate_limited": (
+        "nothing is to be done: WeChat wants a pause, and then it is sent to '{user}'",
+        "无需操作:微信要求暂停,稍后即会发给“{user}”",
+    ),
+    "fallback_sent": ("it went by the other way (fallback)", "已通过备用途径(fallback)发出"),
+    "fallback_failed": (
+        "the other way (fallback) failed as well; the log says why",
+        "备用途径(fallback)也失败了;原因见日志",
+    ),
+    "fallback_uncertain": (
+        "it went by the other way (fallback), and whether it arrived, once or twice, is not known",
+        "已尝试备用途径(fallback),但不确定是否送达,也可能送达两次",
+    ),
+    "fallback_title": ("wx2mqtt {account}: to {user}", "wx2mqtt {account}:发给 {user}"),
+    "expired_own_limit": (
+        "not sent within its time ({ttl} s): send.per_minute lets no more through",
+        "未能在时限({ttl} 秒)内发送:已达到 send.per_minute 的上限",
+    ),
+    "uncertain": (
+        "it was sent, perhaps twice, and WeChat never answered",
+        "已发送(可能两次),但微信没有回应",
+    ),
+    "internal": ("the bridge could not do it; the log says why", "桥接程序出错;原因见日志"),
+    "dropped": ("dropped by hand", "已手动取消"),
+    # commands that cannot be read
+    "not_utf8": ("the payload is not valid UTF-8", "内容不是有效的 UTF-8"),
+    "bad_json": (
+        'it begins with {{ and is no JSON object ({problem}); as text send it as {{"text": "…"}} or text/plain',
+        '以 {{ 开头,但不是 JSON 对象({problem});要作为文字发送请用 {{"text": "…"}} 或 text/plain',
+    ),
+    "no_text_no_kind": (
+        'the JSON object has neither text nor kind; to send JSON use {{"text": "…"}} or content type text/plain',
+        'JSON 对象没有 text 也没有 kind;要把 JSON 作为文字发送请用 {{"text": "…"}} 或内容类型 text/plain',
+    ),
+    "unknown_key": ("unknown key '{key}'; known are {known}", "未知的键“{key}”;可用的有 {known}"),
+    "bad_value": ("'{key}' must be {expected}", "“{key}”必须是{expected}"),
+    "unknown_kind": ("kind '{kind}' is unknown; known are {known}", "未知的类型“{kind}”;可用的有 {known}"),
+    "empty": ("there is no text to send", "没有要发送的文字"),
+    "a text": ("a text", "文字"),
+    "a topic level": ("a name as in contacts, without / + #", "contacts 中的名字,不含 / + #"),
+    "a number of seconds above 0": ("a number of seconds above 0", "大于 0 的秒数"),
+    "1 to 128 characters": ("a text of 1 to 128 characters, or a number", "1 到 128 个字符的文字,或数字"),
+    "true or false": ("true or false", "true 或 false"),
+    "a list of names": ("a list of names", "名字列表"),
+    "a log level": ("debug, info, warning or error", "debug、info、warning 或 error"),
+    "a whole number": ("a whole number, 0 or more", "不小于 0 的整数"),
+    "a whole number above 0": ("a whole number, 1 or more", "不小于 1 的整数"),
+    "a group action": ("members, create, add, remove or rename", "members、create、add、remove 或 rename"),
+    "one line of at most 100 characters": (
+        "one line of at most 100 characters",
+        "不超过 100 个字符的一行文字",
+    ),
+    "high, normal or low": ("high, normal or low", "high、normal 或 low"),
+    # files to send
+    "text_with_file": (
+        "'{key}' goes with kind image, video or file, and WeChat has no captions; send text and file as two commands",
+        "“{key}”需要 kind 为 image、video 或 file;微信没有图片说明,文字和文件请分两条命令发送",
+    ),
+    "text_and_kind": (
+        "kind '{kind}' takes no text (WeChat has no captions); send the text as a command of its own",
+        "类型“{kind}”不能带文字(微信没有图片说明);文字请另发一条命令",
+    ),
+    "mention_without_text": (
+        "only a text can mention people; send one with 'mention' as a command of its own",
+        "只有文字可以提到他人;请另发一条带“mention”的文字命令",
+    ),
+    "mention_no_group": (
+        "'mention' is for groups, and '{user}' is none; leave it out",
+        "“mention”只用于群聊,而“{user}”不是群;请去掉",
+    ),
+    "mention_nobody": (
+        "nobody called '{name}' is in '{user}'; request/group lists the names of its members",
+        "“{user}”中没有名为“{name}”的成员;可用 request/group 查看成员名字",
+    ),
+    "mention_several": (
+        "several members of '{user}' are called '{name}'; use a topic name from request/group",
+        "“{user}”中有多名成员叫“{name}”;请用 request/group 中的主题名",
+    ),
+    "one_source": (
+        "kind '{kind}' needs exactly one of path, url and data",
+        "类型“{kind}”需要 path、url、data 中的一个,且只能有一个",
+    ),
+    "the id of a message": (
+        "the message_id of a result, or the id of an own message",
+        "结果中的 message_id,或自己消息的 id",
+    ),
+    "no_bytes": ("there are no bytes to send; the file is empty", "没有内容可发送;文件是空的"),
+    "bad_base64": (
+        "'data' is no whole base64; encode the file with the standard alphabet and its = at the end",
+        "“data”不是完整的 base64;请用标准字母表编码,并保留结尾的 =",
+    ),
+    "bad_name": (
+        "a file name holds no / or \\, no control or direction marks, and is not . or ..; give a plain one",
+        "文件名不能含 / 或 \\、控制字符或方向标记,也不能是 . 或 ..;请换一个普通的名字",
+    ),
+    "name_too_long": (
+        "the file name has more than {limit} bytes; give a shorter one",
+        "文件名超过 {limit} 字节;请缩短",
+    ),
+    "unsupported_sort": (
+        "WeChat takes no {mime} as {kind}, only {known}; convert it, or send it as kind file",
+        "微信不接受把 {mime} 作为 {kind} 发送,只接受 {known};请转换,或以 file 类型发送",
+    ),
+    "not_that_kind": (
+        "this is no {kind} but {mime}; WeChat takes {known} as {kind}; send anything else as kind file",
+        "这不是 {kind},而是 {mime};{kind} 只能是 {known};其他内容请以 file 类型发送",
+    ),
+    "file_too_large": (
+        "it is larger than the {limit} bytes that WeChat takes as {kind}; make it smaller",
+        "超过微信对 {kind} 的上限 {limit} 字节;请缩小",
+    ),
+    "file_too_slow": (
+        "the file could not be read in time; look after the disk it is on",
+        "未能及时读完文件;请检查它所在的磁盘",
+    ),
+    "file_lost": (
+        "the file that was to be sent is no longer in the store; send it again",
+        "要发送的文件已不在存储中;请重新发送",
+    ),
+    "no_room_for_file": (
+        "the store has no room for this file; raise storage.max_size or free space",
+        "存储空间不足以放下此文件;请调大 storage.max_size 或清理空间",
+    ),
+    # recall
+    "unknown_message": (
+        "no own message in '{user}' has the id '{message_id}'; take the message_id of its result",
+        "“{user}”中没有 id 为“{message_id}”的自己的消息;请使用其结果中的 message_id",
+    ),
+    "unknown_message_anywhere": (
+        "no own message has the id '{message_id}'; take the message_id of its result",
+        "没有 id 为“{message_id}”的自己的消息;请使用其结果中的 message_id",
+    ),
+    "too_late": (
+        "WeChat lets a message be withdrawn within {within} seconds; this one is {age} seconds old",
+        "微信只允许在 {within} 秒内撤回;此消息已过 {age} 秒",
+    ),
+    "recalled": ("WeChat withdrew the message", "微信已撤回该消息"),
+    "expired_fetch": (
+        "not fetched within its time ({ttl} s): {why}",
+        "未能在时限({ttl} 秒)内取得文件:{why}",
+    ),
+    "path_no_folder": (
+        "no file may be sent by path; name a folder in media.send_from",
+        "不允许按路径发送文件;请在 media.send_from 中写明文件夹",
+    ),
+    "path_relative": (
+        "'path' must be the absolute path of a file, beginning with /",
+        "“path”必须是以 / 开头的绝对路径",
+    ),
+    "path_outside": (
+        "{path} is outside of the folders of media.send_from (links are followed); add its folder there",
+        "{path} 不在 media.send_from 的文件夹之内(符号链接会被解析);请在那里加上它的文件夹",
+    ),
+    "path_missing": ("there is no file {path}; correct the path", "文件 {path} 不存在;请更正路径"),
+    "path_folder": ("{path} is a folder; name a file in it", "{path} 是文件夹;请写明其中的文件"),
+    "path_pipe": (
+        "{path} is a pipe; only regular files can be sent",
+        "{path} 是管道;只能发送普通文件",
+    ),
+    "path_socket": (
+        "{path} is a socket; only regular files can be sent",
+        "{path} 是套接字;只能发送普通文件",
+    ),
+    "path_device": (
+        "{path} is a device; only regular files can be sent",
+        "{path} 是设备;只能发送普通文件",
+    ),
+    "path_forbidden": (
+        "the bridge may not read {path}; change its owner or mode",
+        "桥接程序无权读取 {path};请更改其所有者或权限",
+    ),
+    "path_changed": (
+        "{path} changed while it was opened; send it again",
+        "{path} 在打开时发生了变化;请重新发送",
+    ),
+    "path_unreadable": (
+        "{path} cannot be read ({problem}); correct the path, or mend the disk",
+        "无法读取 {path}({problem});请更正路径或检查磁盘",
+    ),
+    "fetch_bad_url": (
+        "'url' must be an http or https address, such as https://host/picture.jpg",
+        "“url”必须是 http 或 https 地址,例如 https://host/picture.jpg",
+    ),
+    "fetch_bad_redirect": (
+        "{host} sends us on to what is no http or https address; give the address where the file is",
+        "{host} 跳转到的不是 http 或 https 地址;请给出文件所在的地址",
+    ),
+    "fetch_hops": (
+        "more than {most} redirects; give the address where the file is",
+        "重定向超过 {most} 次;请给出文件所在的地址",
+    ),
+    "fetch_private": (
+        "{host} is {address}, in the house or for special use; to allow it name the host in media.allow_hosts",
+        "{host} 是 {address},属于内部或特殊地址;如要允许,请把该主机写入 media.allow_hosts",
+    ),
+    "fetch_no_name": (
+        "nobody knows the name {host}; correct it, or mend the name service",
+        "无法解析主机名 {host};请更正,或检查域名服务",
+    ),
+    "fetch_no_connection": (
+        "{host} takes no connection; check the address, and that it is up",
+        "无法连接 {host};请检查地址以及它是否在运行",
+    ),
+    "fetch_certificate": (
+        "{host} has no certificate that is trusted; mend it, or use http in the house",
+        "{host} 的证书不受信任;请修正证书,或在内网使用 http",
+    ),
+    "fetch_no_answer": (
+        "{host} took the connection and gave no HTTP answer; check the address",
+        "{host} 接受了连接,但没有 HTTP 应答;请检查地址",
+    ),
+    "fetch_too_slow": (
+        "it came too slowly and was given up; use a faster server, or send the bytes",
+        "下载过慢,已放弃;请换更快的服务器,或直接发送内容",
+    ),
+    "fetch_cut_off": (
+        "the answer ended before it was complete; mend the server, or send the bytes",
+        "应答不完整就结束了;请检查服务器,或直接发送内容",
+    ),
+    "fetch_status": (
+        "the server answered {status} instead of the file; check the address in a browser",
+        "服务器应答 {status},而不是文件;请用浏览器检查地址",
+    ),
+    "fetch_packed": (
+        "the server sends it compressed although nobody asked for that; give another address",
+        "服务器擅自压缩了内容;请换一个地址",
+    ),
+    # bytes of messages
+    "media_gone": ("WeChat does not have it any more", "微信上已不存在"),
+    "media_nothing": (
+        "WeChat has no bytes of it; stickers of its shop, for one, are not handed over",
+        "微信没有提供内容;例如商店表情无法获取",
+    ),
+    "media_too_large": (
+        "it has more than media.max_size ({limit}); raise that for what comes later",
+        "超过 media.max_size({limit});调大后对之后的内容生效",
+    ),
+    "media_refused": ("WeChat refused to hand it over: {why}", "微信拒绝提供:{why}"),
+    "media_failed": ("it could not be fetched within a day: {why}", "一天之内未能获取:{why}"),
+    "media_slow": ("the bytes came too slowly", "下载过慢"),
+    "media_silent": ("no byte came for {limit} s", "{limit} 秒内没有收到任何数据"),
+    "media_which": (
+        "name one of message_id, id (of media) and avatar, and no more",
+        "请只写 message_id、id(媒体编号)、avatar 其中一个",
+    ),
+    "media_unknown": (
+        "nothing is known of bytes of '{id}'; message_id is the id of a message, id is a media_id",
+        "没有“{id}”的内容;message_id 是消息的 id,id 是 media_id",
+    ),
+    "media_not_ready": (
+        "the bytes are not there yet; event/media tells when they are, or ask again",
+        "内容尚未取得;取得后会有 event/media,也可稍后再请求",
+    ),
+    "media_not_to_be_had": ("there are no bytes: {why}", "没有内容:{why}"),
+    "media_nobody": ("nobody is called '{user}'", "没有名为“{user}”的联系人"),
+    "no_avatar": ("WeChat shows no picture of '{user}'", "微信没有“{user}”的头像"),
+    "media_not_inline": (
+        "the file has {size} bytes and an answer takes {limit}; fetch it from {where}",
+        "文件有 {size} 字节,回答最多放 {limit};请从 {where} 获取",
+    ),
+    # requests
+    "bad_request": ("the request is no JSON object ({problem})", "请求不是 JSON 对象({problem})"),
+    "unknown_request": ("unknown request '{name}'; known are {known}", "未知的请求“{name}”;可用的有 {known}"),
+    "request_retained": (
+        "a retained request is refused; it was cleared, publish without the retain flag",
+        "保留的请求会被拒绝;已清除,请不带 retain 标志重新发布",
+    ),
+    "answer_too_large": (
+        "the answer has {size} bytes and the broker takes {limit}; ask for less (limit, offset)",
+        "回答有 {size} 字节,代理最多接受 {limit};请缩小范围(limit、offset)",
+    ),
+    "request_failed": ("the bridge could not do it; the log says why", "桥接程序出错;原因见日志"),
+    "assign_closed": ("'{user}' is not waiting for a decision", "“{user}”不需要指定"),
+    "assign_unknown": ("nobody is called '{user}'", "没有名为“{user}”的联系人"),
+    "stream_changed": (
+        "this store is another one ({stream}), with numbers of its own; ask without since, or with its stream",
+        "存储已更换({stream}),编号重新开始;请不带 since 查询,或使用它的 stream",
+    ),
+    "unsupported_action": ("this backend cannot do '{name}'", "此后端不支持“{name}”"),
+    "not_logged_in": (
+        "WeChat is not logged in; ask again when login/state says online",
+        "微信未登录;请在 login/state 为 online 后再试",
+    ),
+    "too_often": (
+        "WeChat says that this was too often; ask again in {retry_after:g} s",
+        "微信提示操作过于频繁;请在 {retry_after:g} 秒后再试",
+    ),
+    "not_taken": ("WeChat did not do it: {why}", "微信没有执行:{why}"),
+    "not_done": (
+        "WeChat does not answer, and nothing was changed; ask again later",
+        "微信没有回应,未作任何改动;请稍后再试",
+    ),
+    "perhaps_done": (
+        "WeChat never answered: it may be done or not; look before you ask again",
+        "微信没有回应:可能已执行,也可能没有;再次请求前请先确认",
+    ),
+    "no_friend": ("'{user}' is none of your friends on WeChat", "“{user}”不是你的微信好友"),
+    "no_group": ("'{user}' is no group", "“{user}”不是群"),
+    "nobody_allowed": (
+        "send.allow names people, and this one has no name yet; accept on the phone, or allow '*'",
+        "send.allow 只列出了指定的人,而对方还没有名字;请在手机上接受,或允许“*”",
+    ),
+    "unknown_request_id": (
+        "no friend request has the id '{id}'; it stands in the event friend_request",
+        "没有 id 为“{id}”的好友申请;它在 friend_request 事件中",
+    ),
+    "old_request_id": (
+        "the friend request '{id}' came in an earlier login and is void here; accept it on the phone",
+        "好友申请“{id}”来自以前的登录,此处已失效;请在手机上接受",
+    ),
+    "group_too_small": ("a group needs {fewest} others at least", "建群至少需要另外 {fewest} 人"),
+    "members_unknown": ("WeChat does not say who is in '{user}'", "微信没有给出“{user}”的成员"),
+    "no_member": ("'{user}' is not in this group", "“{user}”不在此群中"),
+    "several_members": (
+        "several in this group are called '{user}'; name them by their topics",
+        "此群中有多人名为“{user}”;请使用主题名",
+    ),
+    "reload_failed": (
+        "the file has problems and nothing was changed: {problems}",
+        "文件有误,未作任何改动:{problems}",
+    ),
+    # journal
+    "command_unknown": (
+        "no command has the id '{id}'; 'wx2mqtt journal list --all' shows them",
+        "没有 id 为“{id}”的命令;可用 wx2mqtt journal list --all 查看",
+    ),
+    "command_settled": ("command '{id}' has its result already", "命令“{id}”已有结果"),
+    "command_in_flight": (
+        "command '{id}' is being sent; its result comes",
+        "命令“{id}”正在发送;结果随后就到",
+    ),
+    "command_waits": ("command '{id}' is still under way", "命令“{id}”仍在处理中"),
+    "command_sent": ("command '{id}' was sent", "命令“{id}”已发送"),
+    "row_unknown": ("no message {row} was set aside", "没有被搁置的消息 {row}"),
+    # backup, restore, purge
+    "backup_done": (
+        "{file}: the store of {accounts}, {messages} messages, {media} files of media. It holds the saved login: who has it can read and write as you. Keep it like a password",
+        "{file}:{accounts} 的存储,{messages} 条消息,{media} 个媒体文件。其中含有已保存的登录:得到它的人可以以你的身份收发消息。请像密码一样保管",
+    ),
+    "backup_exists": (
+        "{file} exists already; name another one, or write over it with --force",
+        "{file} 已存在;请换一个名字,或用 --force 覆盖",
+    ),
+    "backup_not_written": ("{file} cannot be written: {why}", "无法写入 {file}:{why}"),
+    "backup_terminal": (
+        "a backup is no text for a terminal; send it on, as in: wx2mqtt backup - > FILE",
+        "备份不是可显示的文字;请重定向,例如:wx2mqtt backup - > FILE",
+    ),
+    "backup_no_store": (
+        "there is no store at {folder} yet; start the bridge once",
+        "{folder} 还没有存储;请先启动一次桥接程序",
+    ),
+    "backup_not_read": ("{file} cannot be read: {why}", "无法读取 {file}:{why}"),
+    "backup_none": (
+        "this is no backup; name a file that 'wx2mqtt backup' wrote",
+        "这不是备份;请使用 wx2mqtt backup 写出的文件",
+    ),
+    "backup_damaged": (
+        "the backup is damaged or cut off; use another one",
+        "备份已损坏或不完整;请使用另一份",
+    ),
+    "backup_incomplete": (
+        "the backup lacks {name}; use another one",
+        "备份中缺少 {name};请使用另一份",
+    ),
+    "backup_strange": (
+        "the backup holds '{name}', which belongs into no store; it was not made by 'wx2mqtt backup'",
+        "备份中有不属于存储的“{name}”;它不是由 wx2mqtt backup 生成的",
+    ),
+    "backup_newer": (
+        "the backup was made by wx2mqtt {version}, in a form that this one does not know; install that one",
+        "备份由 wx2mqtt {version} 生成,此版本不认识其格式;请安装该版本",
+    ),
+    "restore_not_empty": (
+        "there is a store at {folder} already; with --force it is put aside and the backup takes its place",
+        "{folder} 已有存储;加上 --force 会把它移到一旁,由备份取代",
+    ),
+    "restore_done": (
+        "{folder} is the store of {made} now; its new name (stream) is {stream}",
+        "{folder} 现在是 {made} 的存储;新的名称(stream)为 {stream}",
+    ),
+    "restore_aside": (
+        "what was there before is in {replaced}, secrets included; remove it when all is well",
+        "之前的内容在 {replaced}(含机密);确认无误后请删除",
+    ),
+    "restore_doubt": (
+        "the bridge ran while this backup was made, so it may have sent since what waits in it: nothing of that is sent again, and the results say 'uncertain'",
+        "备份时桥接程序正在运行,其中等待发送的命令此后可能已发出:不会再次发送,其结果为 uncertain",
+    ),
+    "purge_configured": (
+        "account '{account}' is still in the configuration; take it out there and restart the bridge first",
+        "账号“{account}”仍在配置中;请先从配置中删除并重启桥接程序",
+    ),
+    "purge_running": (
+        "the bridge still runs account '{account}'; take it out of the configuration and restart the bridge first",
+        "桥接程序仍在运行账号“{account}”;请先从配置中删除并重启桥接程序",
+    ),
+    "purge_unknown": (
+        "the store knows no account '{account}'; those that are no longer configured: {known}",
+        "存储中没有账号“{account}”;已不在配置中的账号:{known}",
+    ),
+    "purge_store": (
+        "in the store: {messages} messages, {commands} commands, {people} people, {media} files of media, saved login: {login}",
+        "存储中:{messages} 条消息、{commands} 条命令、{people} 个联系人、{media} 个媒体文件,已保存的登录:{login}",
+    ),
+    "purge_broker": (
+        "at the broker: {count} retained topics below {base}, and the session of {clients}",
+        "代理上:{base} 下的 {count} 个保留主题,以及 {clients} 的会话",
+    ),
+    "purge_session": ("at the broker: the session of {clients}", "代理上:{clients} 的会话"),
+    "purge_device": (
+        "at Home Assistant: the device that {topics} announces",
+        "Home Assistant 中:由 {topics} 声明的设备",
+    ),
+    "purge_taken": (
+        "the topics below {base} stay: they are those of account '{other}' now",
+        "{base} 下的主题保留:它们现在属于账号“{other}”",
+    ),
+    "purge_ask": (
+        "take all of this away for good?",
+        "确定永久删除以上全部内容?",
+    ),
+    "purge_unasked": (
+        "nobody can be asked here; add --yes to go on without",
+        "此处无法询问;如要直接继续,请加上 --yes",
+    ),
+    "purge_refused": (
+        "the broker does not let us clear {topics}; give the bridge's user the right, or leave the broker as it is with --no-broker",
+        "代理不允许清除 {topics};请授予桥接用户权限,或用 --no-broker 跳过代理",
+    ),
+    "purge_no_broker": (
+        "the broker cannot be reached ({why}), and nothing was taken away; try again, or leave the broker as it is with --no-broker",
+        "无法连接代理({why}),未删除任何内容;请重试,或用 --no-broker 跳过代理",
+    ),
+    "purge_done": ("account '{account}' is gone", "账号“{account}”已清除"),
+    "purge_aside": (
+        "what a restore put aside may still hold it: {folder}; remove that when all is well",
+        "恢复时保留的旧内容可能仍含该账号:{folder};确认无误后请删除",
+    ),
+    # login
+    "starting": ("starting", "正在启动"),
+    "scan": ("scan the QR code with WeChat on the phone", "请用手机微信扫描二维码"),
+    "code_over": ("the QR code has expired; a new one is fetched", "二维码已过期,正在获取新的二维码"),
+    "scan_again": (
+        "{why}; scan the QR code with WeChat on the phone",
+        "{why};请用手机微信扫描二维码",
+    ),
+    "confirm": ("confirm the login on the phone", "请在手机上确认登录"),
+    "type_code": (
+        "type the number that WeChat shows on the phone: request/login with code, or on the status page",
+        "请输入手机微信上显示的数字:用 request/login 的 code 字段,或在状态页上输入",
+    ),
+    "wrong_code": (
+        "that was not the number; type the one that WeChat shows on the phone now",
+        "数字不符;请输入手机微信现在显示的数字",
+    ),
+    "no_terminal_code": (
+        "WeChat asks for a number that is shown on the phone; log in at a terminal, or by the running bridge",
+        "微信要求输入手机上显示的数字;请在终端中登录,或通过正在运行的桥接程序登录",
+    ),
+    "no_code_asked": (
+        "no number is asked for now; without code, request/login shows a QR code",
+        "现在不需要输入数字;不带 code 的 request/login 会显示二维码",
+    ),
+    "1 to 12 digits": (
+        "1 to 12 digits, in quotes where they begin with 0",
+        "1 到 12 位数字;以 0 开头时请加引号",
+    ),
+    "ask_phone": (
+        "WeChat asks on the phone whether to log in; confirm there",
+        "手机微信会询问是否登录,请确认",
+    ),
+    "online_unnamed": ("logged in", "已登录"),
+    "online": ("logged in as {name}", "已登录:{name}"),
+    "interrupted": ("WeChat does not answer: {why}; trying again", "微信没有回应:{why};正在重试"),
+    "too_many_codes": (
+        "{count} QR codes expired and nobody scanned; ask for a new one with request/login",
+        "{count} 个二维码已过期,无人扫描;请用 request/login 重新获取",
+    ),
+    "too_many_codes_here": (
+        "{count} QR codes expired and nobody scanned; run 'wx2mqtt login' again",
+        "{count} 个二维码已过期,无人扫描;请重新运行 wx2mqtt login",
+    ),
+    "nobody_came": ("nobody logged in within an hour", "一小时内无人登录"),
+    "code_elsewhere": (
+        "this is no terminal, so no code is drawn here; it is on {topic}",
+        "这里不是终端,无法显示二维码;二维码在主题 {topic} 上",
+    ),
+    "no_terminal": (
+        "the code is drawn on a terminal only; run 'wx2mqtt login' on one, or 'wx2mqtt run' and scan {topic}",
+        "二维码只在终端上显示;请在终端运行 wx2mqtt login,或运行 wx2mqtt run 并扫描主题 {topic}",
+    ),
+    "logged_out_by_request": (
+        "logged out as asked; log in again with request/login",
+        "已按请求退出登录;请用 request/login 重新登录",
+    ),
+    "wrong_account": (
+        "another account scanned ({found}) than expect.{key} names; it was logged out again",
+        "扫码的账号({found})与配置中的 expect.{key} 不符;已退出该账号",
+    ),
+    "stopped": ("the bridge was stopped", "桥接程序已停止"),
+    "account_failed": (
+        "a fault of the bridge itself ended this account; it is begun again by itself, and the log says more",
+        "桥接程序自身出错,此账号已停止;它会自动重新启动,详情见日志",
+    ),
+    "storage_full_state": (
+        "the store is full ({limit}); nothing more is received until there is room",
+        "存储已满({limit});腾出空间前不再接收消息",
+    ),
+    "storage_trouble": (
+        "what comes in cannot be stored: {why}; nothing more is received until it can",
+        "无法写入存储:{why};恢复前不再接收消息",
+    ),
+}
+
+
+def bridge_text(language: Language, key: str, /, **facts: object) -> str:
+    """The sentence for `key` with its facts, in `language`."""
+    return BRIDGE_MESSAGES[key][language == "zh"].format_map(facts)
+
+
+def rejection_text(language: Language, bad: BadCommand) -> str:
+    """Why a command was not carried out."""
+    expected = bad.facts.get("expected")
+    facts = bad.facts if expected is None else {**bad.facts, "expected": bridge_text(language, str(expected))}
+    return bridge_text(language, bad.message_key, **facts)

@@ -1,0 +1,412 @@
+"""What the problems of `bridge/health` mean and how each is mended, in English and Chinese.
+
+THE table: each problem that the bridge can name, what is wrong then, and what a person does about it.
+
+Every sentence of the page, in English and Chinese. Those for problems are in `cures`.
+
+Every sentence that the web server says, in English and Chinese; machines go by the status.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wx2mqtt.i18n.bridge import Language
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """`what` is wrong and `remedy_for`, each in English and Chinese."""
+
+    problem: tuple[str, str]
+    remedy: tuple[str, str]
+
+    def in_language(self, language: Language) -> tuple[str, str]:
+        """Both in one language."""
+        place = 1 if language == "zh" else 0
+        return self.problem[place], self.remedy[place]
+
+
+REMEDIES: Mapping[str, Remedy] = {
+    "login_starting": Remedy(
+        ("The bridge talks to WeChat.", "正在连接微信。"),
+        ("Wait a moment.", "请稍候。"),
+    ),
+    "login_waiting_for_scan": Remedy(
+        ("WeChat is not logged in.", "微信尚未登录。"),
+        (
+            "Open WeChat on the phone, tap + and then Scan, and point the camera at the code.",
+            "打开手机微信,点右上角“+”,选择“扫一扫”,对准二维码。",
+        ),
+    ),
+    "login_waiting_for_confirm": Remedy(
+        ("WeChat asks the phone.", "微信正在手机上询问。"),
+        ("Tap “Log in” on the phone.", "请在手机上点“登录”。"),
+    ),
+    "login_interrupted": Remedy(
+        ("WeChat does not answer, or the bridge cannot store.", "微信没有响应,或桥接程序无法存储。"),
+        (
+            "The bridge tries again by itself. If it lasts, look at this machine's network, clock and disk.",
+            "桥接程序会自动重试。若持续存在,请检查本机的网络、时钟和磁盘。",
+        ),
+    ),
+    "login_logged_out": Remedy(
+        ("Nobody is logged in.", "没有登录。"),
+        ("Ask for a code and scan it with the phone.", "请获取二维码并用手机扫描。"),
+    ),
+    "login_refused": Remedy(
+        (
+            "This login was refused; the bridge does not try again by itself.",
+            "登录被拒绝;桥接程序不会自动重试。",
+        ),
+        (
+            "Not every account may use WeChat on the web. Was it the one that accounts.<name>.expect names?",
+            "并非所有账号都能使用网页版微信。是否用了 accounts.<name>.expect 中指定的账号扫描?",
+        ),
+    ),
+    "login_stopped": Remedy(
+        ("The bridge stops.", "桥接程序正在停止。"),
+        ("Start it again when you want it.", "需要时请重新启动。"),
+    ),
+    "broker_away": Remedy(
+        (
+            "The MQTT broker cannot be reached. What comes from WeChat is kept until it can.",
+            "无法连接 MQTT 代理。微信消息会保留,直到恢复连接。",
+        ),
+        (
+            "See that it runs, and that mqtt.url and its password fit; 'wx2mqtt check --connect' tries.",
+            "请确认代理正在运行,并且 mqtt.url 及其密码正确;可用“wx2mqtt check --connect”测试。",
+        ),
+    ),
+    "broker_refuses_topics": Remedy(
+        ("The broker refuses topics of the bridge.", "MQTT 代理拒绝了部分主题。"),
+        (
+            "Let the bridge's user publish and subscribe below its base; it tries again every 5 minutes.",
+            "请允许桥接程序的用户在其基础主题下发布和订阅。每 5 分钟自动重试一次。",
+        ),
+    ),
+    "standby": Remedy(
+        (
+            "Another client took over our client id twice, so this bridge stands by.",
+            "另一个客户端两次占用了同一 client id,本桥接程序转为待命。",
+        ),
+        (
+            "Stop the other bridge, or give this one another mqtt.client_id.",
+            "请停止另一个桥接程序,或为本程序设置不同的 mqtt.client_id。",
+        ),
+    ),
+    "store_trouble": Remedy(
+        (
+            "The store cannot be written; nothing is acknowledged meanwhile.",
+            "存储无法写入;期间不会确认任何消息。",
+        ),
+        (
+            "Look at the disk: is it full, read-only or broken, and whose are the files?",
+            "请检查磁盘:是否已满、只读或损坏,以及文件的所有者。",
+        ),
+    ),
+    "store_full": Remedy(
+        (
+            "The store has reached its limit; nothing more is received.",
+            "存储已达到上限,不再接收消息。",
+        ),
+        (
+            "Raise storage.max_size, or lower history.keep and media.keep.",
+            "请调大 storage.max_size,或减小 history.keep 和 media.keep。",
+        ),
+    ),
+    "muted_suspected": Remedy(
+        (
+            "WeChat takes messages but gives them no number: perhaps it delivers none of them.",
+            "微信接收了消息但没有返回编号:可能一条都没有送达。",
+        ),
+        (
+            "Look at the phone. If nothing arrives, give alarms another way: accounts.<name>.fallback.",
+            "请查看手机。如果什么也没收到,请为告警设置另一条途径:accounts.<name>.fallback。",
+        ),
+    ),
+    "account_failed": Remedy(
+        (
+            "A fault of the bridge itself ended this account; the others go on.",
+            "桥接程序自身出错,此账号已停止;其他账号不受影响。",
+        ),
+        (
+            "It is begun again by itself, at the latest after five minutes. Please report what the log says.",
+            "它会自动重新启动,最迟五分钟后。请反馈日志中的内容。",
+        ),
+    ),
+    "loops_stuck": Remedy(
+        ("A part of the bridge does not move any more.", "桥接程序的某一部分停止了运转。"),
+        (
+            "Start it anew; under systemd the watchdog does. The log says what it last did.",
+            "请重新启动;在 systemd 下看门狗会自动重启。日志中有最后的操作。",
+        ),
+    ),
+    "messages_set_aside": Remedy(
+        (
+            "The broker hangs up on some messages, so they were set aside.",
+            "MQTT 代理遇到某些消息会断开,这些消息已被搁置。",
+        ),
+        (
+            "'wx2mqtt journal list' shows them, 'wx2mqtt journal retry --row' publishes one again.",
+            "可用“wx2mqtt journal list”查看,用“wx2mqtt journal retry --row”重新发布。",
+        ),
+    ),
+    "discovery_too_large": Remedy(
+        (
+            "What Home Assistant is to know is more than the broker takes, so people are left out.",
+            "给 Home Assistant 的配置超过 MQTT 代理的上限,部分联系人未包含在内。",
+        ),
+        (
+            "Name fewer people in homeassistant.expose, or raise the broker's packet limit.",
+            "请减少 homeassistant.expose 中的联系人,或调大代理的数据包上限。",
+        ),
+    ),
+    "unresolved_people": Remedy(
+        (
+            "Since the last login it is not certain who some people are; their topics are closed.",
+            "上次登录后无法确定部分联系人是谁;他们的主题已关闭。",
+        ),
+        (
+            "Find them among the contacts below and decide with 'wx2mqtt people assign'.",
+            "请在下方联系人中找到他们,并用“wx2mqtt people assign”指定。",
+        ),
+    ),
+}
+
+
+def remedy_for(problem: str, language: Language) -> tuple[str, str]:
+    """What is wrong and how to mend it; a name that is not in the table stands for itself."""
+    known = REMEDIES.get(problem)
+    return (problem, "") if known is None else known.in_language(language)
+
+
+PAGE_MESSAGES: Mapping[str, tuple[str, str]] = {
+    # the frame
+    "no_script": ("Reload the page to see what is new.", "刷新页面可查看最新内容。"),
+    "lost": ("The bridge does not answer; trying again.", "无法连接到桥接程序,正在重试。"),
+    "to_content": ("To the content", "跳到内容"),
+    "log_out_here": ("Leave this page", "退出本页面"),
+    # after a form
+    "said_test": ("The test is on its way; its result stands below.", "测试已提交;结果见下方。"),
+    "said_number": ("The number was handed on.", "数字已提交。"),
+    "said_no_number": ("No number is asked for now.", "目前不需要输入数字。"),
+    "said_login": ("A code was asked for.", "已请求新的二维码。"),
+    "said_logout": ("The bridge logs out.", "正在退出微信登录。"),
+    # the login
+    "wechat": ("WeChat", "微信"),
+    "state_starting": ("Starting", "正在启动"),
+    "state_waiting_for_scan": ("Scan the code", "请扫描二维码"),
+    "state_waiting_for_confirm": ("Confirm on the phone", "请在手机上确认"),
+    "state_online": ("Online", "在线"),
+    "state_interrupted": ("Interrupted", "连接中断"),
+    "state_logged_out": ("Logged out", "已退出登录"),
+    "state_refused": ("Refused", "登录被拒绝"),
+    "state_stopped": ("Stopped", "已停止"),
+    "logged_in_as": ("Logged in as {name}", "已登录:{name}"),
+    "since": ("since {time}", "自 {time} 起"),
+    "said_by_bridge": ("The bridge says: {reason}", "桥接程序:{reason}"),
+    "code": ("QR code: scan it with WeChat on the phone", "登录二维码:请用手机微信扫描"),
+    "good_until": ("Good until {time}.", "有效期至 {time}。"),
+    "left": ("{time} left, then a new one comes.", "剩余 {time},之后自动更新。"),
+    "number_what": ("WeChat asks for a number.", "微信要求输入数字。"),
+    "number_todo": ("Enter here the number that the phone shows.", "请在此输入手机上显示的数字。"),
+    "number_label": ("Number on the phone", "手机上的数字"),
+    "log_in": ("Log in", "登录"),
+    "new_code": ("Another code", "换一个二维码"),
+    "log_out": ("Log out of WeChat…", "退出微信登录…"),
+    # before a logout
+    "ask_title": ("Log out of WeChat?", "退出微信登录?"),
+    "ask_text": (
+        "The account {account} ends its login. To log in again a person must scan a code with the phone.",
+        "账号 {account} 将退出登录。再次登录需要用手机扫描二维码。",
+    ),
+    "ask_yes": ("Log out", "退出登录"),
+    "ask_no": ("Stay logged in", "保持登录"),
+    # problems
+    "problems": ("What is wrong", "问题"),
+    "none_wrong": ("Nothing is wrong.", "一切正常。"),
+    "not_known": (
+        "The store does not answer, so little is known now.",
+        "存储没有响应,暂时无法获取更多信息。",
+    ),
+    # figures
+    "figures": ("Queues and connections", "队列与连接"),
+    "broker": ("Broker", "MQTT 代理"),
+    "broker_here": ("connected, MQTT {protocol}", "已连接,MQTT {protocol}"),
+    "broker_away": ("not connected", "未连接"),
+    "connects": (", reconnected {count} times since the start", ",启动以来重连 {count} 次"),
+    "answered": ("Last answer of WeChat", "微信最近一次应答"),
+    "never": ("none yet", "尚无"),
+    "to_mqtt": ("Waiting for the broker", "等待发布到 MQTT"),
+    "to_wechat": ("Waiting for WeChat", "等待发送到微信"),
+    "waiting": ("{count}, since {time}", "{count} 条,自 {time} 起"),
+    "nothing": ("nothing", "无"),
+    "to_fetch": ("Files still to be fetched", "待下载的文件"),
+    "failed_today": ("Commands that failed today", "今天失败的命令"),
+    "messages": ("Messages ever published", "累计消息数"),
+    "store": ("Store", "存储"),
+    "of_limit": ("{size} of {limit}", "{size},上限 {limit}"),
+    "started": ("Running since", "启动时间"),
+    # messages
+    "last_messages": ("Last messages", "最近的消息"),
+    "no_messages": ("No message has come yet.", "还没有收到消息。"),
+    "show_text": ("Show what they say", "显示内容"),
+    "hide_text": ("Hide what they say", "隐藏内容"),
+    "hidden": ("The texts are hidden.", "内容已隐藏。"),
+    "in_group": ("{sender} in {chat}", "{sender},于 {chat}"),
+    "me": ("me", "我"),
+    "open_file": ("open", "打开"),
+    "kind_text": ("text", "文字"),
+    "kind_image": ("picture", "图片"),
+    "kind_voice": ("voice", "语音"),
+    "kind_video": ("video", "视频"),
+    "kind_sticker": ("sticker", "表情"),
+    "kind_file": ("file", "文件"),
+    "kind_link": ("link", "链接"),
+    "kind_mini_program": ("mini program", "小程序"),
+    "kind_location": ("place", "位置"),
+    "kind_card": ("contact card", "名片"),
+    "kind_quote": ("reply", "引用回复"),
+    "kind_chat_history": ("chat history", "聊天记录"),
+    "kind_transfer": ("transfer", "转账"),
+    "kind_red_packet": ("red packet", "红包"),
+    "kind_system": ("system", "系统消息"),
+    "kind_unsupported": ("unsupported", "不支持的类型"),
+    "kind_recall": ("recall", "撤回"),
+    # commands
+    "last_commands": ("Last commands", "最近的命令"),
+    "no_commands": ("No command has come yet.", "还没有命令。"),
+    "to_whom": ("to {user}", "发给 {user}"),
+    "status_waiting": ("waiting", "等待中"),
+    "status_sending": ("being sent", "发送中"),
+    "status_sent": ("sent", "已发送"),
+    "status_failed": ("failed", "失败"),
+    "status_expired": ("expired", "已过期"),
+    "status_rejected": ("rejected", "已拒绝"),
+    "status_uncertain": ("uncertain", "不确定"),
+    "test_label": ("Send a test to yourself ({user})", "给自己({user})发一条测试消息"),
+    "test_text": ("Test from wx2mqtt", "来自 wx2mqtt 的测试"),
+    "send": ("Send", "发送"),
+    # contacts
+    "contacts": ("Contacts and their topics", "联系人及其主题"),
+    "search": ("Search", "搜索"),
+    "search_label": ("Name, remark or topic", "名字、备注或主题"),
+    "found": ("{first} to {last} of {count}", "第 {first} 至 {last} 个,共 {count} 个"),
+    "nobody": ("Nobody is called so.", "没有符合的联系人。"),
+    "nobody_yet": ("The contacts are known after the first login.", "首次登录后可看到联系人。"),
+    "earlier": ("Back", "上一页"),
+    "later": ("Next", "下一页"),
+    "write_to": ("write to", "发送到"),
+    "reads_from": ("arrives on", "接收自"),
+    "is_group": ("group", "群聊"),
+    "is_official": ("official", "公众号"),
+    "is_self": ("yourself", "自己"),
+    "is_system": ("WeChat", "微信系统"),
+    "is_trusted": ("trusted", "可信"),
+    "is_stranger": ("no contact", "非联系人"),
+    "is_removed": ("removed", "已删除"),
+    "is_closed": ("not found again", "未能重新识别"),
+    "pin_fits_several": ("a pin fits several", "多人符合同一条命名"),
+    "person_has_another_pin": ("has another pin already", "已被另一条命名使用"),
+    "pin_belongs_to_another": ("the name is somebody else's", "名字属于他人"),
+    # a file that cannot be used
+    "file_title": ("The configuration cannot be used", "配置无法使用"),
+    "file_text": (
+        "The bridge does not run. Mend what is listed here; this page notices and makes way for the bridge.",
+        "桥接程序没有运行。请修正以下问题;修正后本页面会自动让位给桥接程序。",
+    ),
+    "reload_title": ("The changed configuration cannot be used", "修改后的配置无法使用"),
+    "reload_text": (
+        "The bridge goes on with the settings of before. Mend the file and reload it (SIGHUP or request/reload).",
+        "桥接程序继续使用原来的设置。请修正文件并重新加载(SIGHUP 或 request/reload)。",
+    ),
+}
+
+
+SERVER_MESSAGES: dict[str, tuple[str, str]] = {
+    # refusals
+    "foreign_host": (
+        "this server does not answer to that name; put it into web.hosts, or the whole address into web.url",
+        "本服务器不使用这个名称;请把它写入 web.hosts,或在 web.url 中写明外部地址",
+    ),
+    "foreign_origin": (
+        "that came from a page of another site; if that is this server's own name, put it into web.hosts",
+        "请求来自其他网站的页面;如果那是本服务器自己的名称,请写入 web.hosts",
+    ),
+    "head_too_large": ("the head of the request is too large", "请求头过大"),
+    "body_too_large": ("that is more than this server reads", "请求内容过大"),
+    "body_too_slow": ("the request did not come to its end in time", "请求未能及时传完"),
+    "log_in_first": (
+        "log in, or send the token of web.token_file as 'Authorization: Bearer …'",
+        "请先登录,或用“Authorization: Bearer …”发送 web.token_file 中的令牌",
+    ),
+    "wrong_token": ("that is not the token of web.token_file", "令牌与 web.token_file 中的不符"),
+    "too_often": (
+        "too many wrong tries from your address; try again in {seconds} s",
+        "来自您地址的错误尝试过多;请在 {seconds} 秒后再试",
+    ),
+    "internal": ("the bridge could not do it; its log says why", "桥接程序出错;原因见日志"),
+    # media
+    "unknown_media": ("there is nothing of this id", "没有这个编号的文件"),
+    "pending": ("the bytes are not here yet{why}; ask again later", "文件尚未取得{why};请稍后再试"),
+    "failed": ("the bytes could not be fetched{why}", "无法取得文件{why}"),
+    "too_large": (
+        "larger than media.max_size, and not fetched{why}",
+        "超过 media.max_size 的限制,未下载{why}",
+    ),
+    "gone": ("the bytes are no longer to be had{why}", "文件已无法取得{why}"),
+    "range": ("the file has {size} bytes", "文件共有 {size} 字节"),
+    # the login
+    "title": ("Log in", "登录"),
+    "password": ("Password", "密码"),
+    "log_in": ("Log in", "登录"),
+    "log_out": ("Log out", "退出登录"),
+    "wrong_password": ("That is not the password.", "密码不正确。"),
+    "wait_first": (
+        "Too many wrong tries from your address. Try again in {seconds} s.",
+        "来自您地址的错误尝试过多。请在 {seconds} 秒后再试。",
+    ),
+    "logged_in": ("You are logged in.", "您已登录。"),
+    "no_password": ("No password is needed here.", "此处不需要密码。"),
+    "to_page": ("To the page", "进入页面"),
+    # the page
+    "unknown_account": ("there is no account of that name", "没有这个名称的账号"),
+    "no_code": ("no code is to be scanned now", "目前没有需要扫描的二维码"),
+    "nothing_here": ("there is nothing of this name", "没有这个名称的文件"),
+    "not_stored": ("the store does not take it; nothing was sent", "存储无法写入;未发送任何内容"),
+    "too_many_viewers": (
+        "too many look on already; reload the page to see what is new",
+        "同时查看的人过多;请刷新页面查看最新内容",
+    ),
+}
+
+
+_WISH = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)
+
+
+def server_text(language: Language, message_key: str, **facts: object) -> str:
+    """The sentence of that name."""
+    english, chinese = SERVER_MESSAGES[message_key]
+    return (chinese if language == "zh" else english).format_map(facts)
+
+
+def preferred_language(accept_language: str, default: Language) -> Language:
+    """Which of our languages the client wants most (RFC 9110, 12.5.4); `usual` where it does not say."""
+    wishes: list[tuple[float, Language]] = []
+    for part in accept_language[:500].split(","):
+        found = _WISH.fullmatch(part)
+        tag = found[1].lower().partition("-")[0] if found else ""
+        if found and tag in {"en", "zh"}:
+            wishes.append((_quality(found[2]), "zh" if tag == "zh" else "en"))
+    best = max(wishes, key=lambda wish: wish[0], default=(0.0, default))
+    return best[1] if best[0] > 0 else default
+
+
+def _quality(written: str | None) -> float:
+    try:
+        return 1.0 if written is None else float(written)
+    except ValueError:
+        return 0.0

@@ -1,0 +1,239 @@
+"""What stands on the broker, retained: login, directory, health, info, window. Pure."""
+
+from __future__ import annotations
+
+from wx2mqtt.bridge.people.evidence import MatchedBy
+from wx2mqtt.model import ChatKind, LoginState, Needs, Status
+from wx2mqtt.schemas.json_schema import (
+    Schema,
+    any_value,
+    array,
+    boolean,
+    constant,
+    counts_by_name,
+    enumeration,
+    integer,
+    nonempty_string,
+    number,
+    object_of,
+    ref,
+    string,
+    timestamp,
+)
+from wx2mqtt.store.records import MediaState
+
+_ACCOUNT = nonempty_string("of the configuration")
+REPLY_WINDOW_KEYS: dict[str, Schema] = {
+    "open": boolean("WeChat would take a message now"),
+    "why": enumeration(
+        (
+            "",
+            "never_wrote",
+            "too_long_ago",
+            "quota_used",
+            "rate_limited",
+            "new_binding",
+            "logged_out",
+        ),
+        "what shuts it; empty while it is open",
+    ),
+}
+_MAY_OF_WINDOW: dict[str, Schema] = {
+    "until": timestamp("when it closes, or opens again by itself"),
+    "left": integer("messages that WeChat still takes"),
+}
+
+
+def status_definitions() -> dict[str, Schema]:
+    """By name."""
+    return {
+        "login": _login(),
+        "directory": _directory(),
+        "person": _person(),
+        "health": _health(),
+        "queue": _queue(),
+        "info": _info(),
+        "window": _window(),
+        "state": {
+            "title": "online or offline",
+            **enumeration(("online", "offline"), "offline is the will, too"),
+        },
+    }
+
+
+def _login() -> Schema:
+    must = {
+        "schema": constant(1),
+        "state": enumeration(LoginState, "counts only while bridge/state is online"),
+        "needs": enumeration(Needs, "what a person must do"),
+        "reason": string("in words, in the language of the configuration"),
+        "since": timestamp("when it came to this"),
+        "account": _ACCOUNT,
+    }
+    may = {"qr_expires": timestamp("when the QR code does")}
+    return {"title": "the login", **object_of("the login, and what a person must do", must, may)}
+
+
+def _directory() -> Schema:
+    must = {
+        "schema": constant(1),
+        "complete": boolean("false: only the people whom the owner named; request/contacts has all"),
+        "count": integer("how many are in it"),
+        "contacts": array(ref("person")),
+    }
+    return {"title": "the directory", **object_of("who has which topic", must)}
+
+
+def _person() -> Schema:
+    must = {
+        "user": nonempty_string("the topic name"),
+        "kind": enumeration(ChatKind),
+        "name": string("as people see it"),
+        "matched_by": enumeration(MatchedBy, "how they were found in this login"),
+        "trusted": boolean("the owner named them by more than a nickname"),
+        "removed": boolean("no contact any more; the name stays theirs"),
+    }
+    may = {
+        "remark": nonempty_string(),
+        "nickname": nonempty_string(),
+        "stranger": constant(value=True, description="seen in a group or a list, no contact"),
+        "unresolved": constant(value=True, description="it is not certain who this is; see request/assign"),
+        "problem": nonempty_string("what is wrong with the owner's pin"),
+        "window": object_of("iLink: would WeChat take a message now", REPLY_WINDOW_KEYS, _MAY_OF_WINDOW),
+    }
+    return object_of("somebody with a topic", must, may)
+
+
+def _health() -> Schema:
+    must = {
+        "schema": constant(1),
+        "account": _ACCOUNT,
+        "time": timestamp("of this"),
+        "next_before": timestamp("by when the next one comes, if the bridge lives"),
+        "healthy": boolean("there are no problems"),
+        "problems": array(nonempty_string(), "what is not as it should be, in single words"),
+        "state": enumeration(LoginState),
+        "uptime": number("seconds", minimum=0),
+        "faults": integer("faults of the bridge itself that ended the account; it was begun again"),
+        "wechat": object_of(
+            "",
+            {"throttled": number("seconds for which WeChat wants to be left alone", minimum=0)},
+            {"last_answer_age": number("seconds since it answered", minimum=0)},
+        ),
+        "broker": _broker(),
+        "queues": _queues(),
+        "messages": counts_by_name("what came from WeChat and was not published, and why"),
+        "commands": _commands(),
+        "store": _store(),
+        "stuck": array(nonempty_string(), "loops that do not move"),
+        "unresolved_people": integer("of whom it is not certain who they are"),
+        "media": _media(),
+    }
+    may = {"homeassistant": _home_assistant()}
+    return {"title": "health", **object_of("how the bridge does; at least every 60 s", must, may)}
+
+
+def _media() -> Schema:
+    must = {"pending": integer("still to be fetched"), "size": integer("bytes on the disk")}
+    ended = {
+        str(state): integer("since the start") for state in MediaState if state is not MediaState.PENDING
+    }
+    return object_of("bytes of messages", must, ended)
+
+
+def _home_assistant() -> Schema:
+    problems: Schema = {"description": "of exposed names, in single words", "type": "object"}
+    must = {
+        "exposed": integer("people who are shown"),
+        "problems": {**problems, "additionalProperties": nonempty_string()},
+        "left_out": integer("people for whom the broker had no room"),
+    }
+    return object_of("what is announced to Home Assistant; absent where it is off", must)
+
+
+def _broker() -> Schema:
+    must = {
+        "connected": boolean(""),
+        "connects": integer("connections since the start"),
+        "disconnects": integer("connections that were lost"),
+        "sessions_lost": integer("times that the broker had forgotten us"),
+        "published": integer("messages since the start"),
+        "standby": boolean("another client has our id"),
+        "refused_topics": array(nonempty_string(), "what we may not publish or subscribe"),
+    }
+    may = {"protocol": enumeration(("5", "3.1.1")), "reason": string("why there is no connection")}
+    return object_of("", must, may)
+
+
+def _queues() -> Schema:
+    return object_of(
+        "",
+        {
+            "to_mqtt": ref("queue"),
+            "to_wechat": ref("queue"),
+            "set_aside": integer("messages that the broker does not take"),
+            "dropped": integer("messages that were given up"),
+        },
+        {"held": integer("iLink: commands that wait until the person writes")},
+    )
+
+
+def _queue() -> Schema:
+    oldest = number("seconds that the oldest has waited", minimum=0)
+    return object_of("", {"depth": integer("how many wait"), "oldest_age": oldest})
+
+
+def _store() -> Schema:
+    sizes = {"size": integer("bytes"), "limit": integer("bytes")}
+    return object_of("", sizes, {"trouble": string("why nothing can be stored")})
+
+
+def _commands() -> Schema:
+    results = object_of("", {}, {str(status): integer("") for status in Status})
+    return object_of(
+        "",
+        {
+            "accepted": integer("since the start"),
+            "results": {**results, "description": "since the start"},
+            "failed_today": integer("commands that did not end in sent"),
+        },
+    )
+
+
+def _info() -> Schema:
+    must = {
+        "schema": constant(1),
+        "version": nonempty_string("of the bridge"),
+        "python": nonempty_string(),
+        "account": _ACCOUNT,
+        "backend": enumeration(("webwx", "ilink")),
+        "stream": nonempty_string("names the store; numbers count within it"),
+        "started": timestamp(""),
+        "mqtt_protocol": enumeration(("5", "3.1.1")),
+        "capabilities": object_of(
+            "what the backend can do",
+            {
+                "contacts": boolean("it has a directory"),
+                "groups": boolean(""),
+                "start_chat": boolean("it can write to somebody who has not written"),
+                "text_limit": integer("bytes of a text"),
+            },
+        ),
+        "settings": any_value("of the account, without secrets"),
+        "warnings": array(nonempty_string(), "what is odd about the configuration"),
+    }
+    return {"title": "what the bridge is", **object_of("versions and settings", must)}
+
+
+def _window() -> Schema:
+    must = {
+        "schema": constant(1),
+        "account": _ACCOUNT,
+        "user": nonempty_string("the topic name"),
+        **REPLY_WINDOW_KEYS,
+        "time": timestamp("when it came to this"),
+    }
+    return {
+        "title": "the window",
+        **object_of("iLink: would WeChat take a message now", must, _MAY_OF_WINDOW),
+    }

@@ -1,1 +1,0 @@
-"""What the process says to those who run it: logs, systemd, the control socket."""

@@ -1,0 +1,97 @@
+"""What the owner answered, and the configuration that follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.settings.addresses import EMBEDDED
+from wx2mqtt.settings.example import compose
+from wx2mqtt.settings.key_tree import KeyPath
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT
+
+BackendName = Literal["webwx", "ilink"]
+
+DEFAULT_OWNER_LEVEL = "owner"
+"""The topic name of an owner without one."""
+
+PASSWORD_FILE_NAME = "mqtt.password"  # noqa: S105 - the name of a file
+"""The file beside the configuration; systemd knows a credential by this name, too."""
+
+CONFIG_HEADER = """\
+# The configuration of wx2mqtt, as `wx2mqtt setup` wrote it: what was answered, and every other key as a
+# comment with its default. To set one of those take its # away, and that of the section above it.
+#
+# Any key can also come from the environment: mqtt.url is WX2MQTT_MQTT__URL. Sizes: 256kB, 25MB, 1GiB.
+# Durations: 30s, 10m, 24h, 7d. `wx2mqtt check` finds every problem at once, with --connect the broker's too.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerAnswers:
+    """Where it is and who we are there. Without a host it is the embedded one."""
+
+    host: str = ""
+    port: int = 1883
+    tls: bool = False
+    ca_file: Path | None = None
+    username: str = ""
+    password: str = field(default="", repr=False)
+
+    @property
+    def url(self) -> str:
+        if not self.host:
+            return EMBEDDED
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupAnswers:
+    """All of them. `password_file` is one that exists already.
+
+    Web WeChat has `people`, remarks by topic name; iLink has its `owner`, a topic name or empty.
+    """
+
+    broker: BrokerAnswers
+    language: Language
+    home_assistant: bool
+    backend: BackendName = "webwx"
+    people: Mapping[str, str] = field(default_factory=dict)
+    owner: str = ""
+    password_file: Path | None = None
+
+    @property
+    def known_names(self) -> list[str]:
+        """The topic names that are known before anybody wrote."""
+        return [self.owner or DEFAULT_OWNER_LEVEL] if self.backend == "ilink" else [*self.people]
+
+
+def config_text(answers: SetupAnswers) -> str:
+    """The text of the file; the password is in another one, beside it."""
+    return compose(dict(_chosen(answers)), CONFIG_HEADER)
+
+
+def _chosen(answers: SetupAnswers) -> dict[KeyPath, object]:
+    broker = answers.broker
+    chosen: dict[KeyPath, object] = {("mqtt", "url"): broker.url, ("language",): answers.language}
+    if broker.username:
+        chosen["mqtt", "username"] = broker.username
+    if answers.password_file is not None:
+        chosen["mqtt", "password_file"] = str(answers.password_file)
+    elif broker.password:
+        chosen["mqtt", "password_file"] = PASSWORD_FILE_NAME
+    if broker.tls and broker.ca_file is not None:
+        chosen["mqtt", "tls", "ca_file"] = str(broker.ca_file)
+    chosen["accounts", DEFAULT_ACCOUNT, "backend"] = answers.backend
+    for name, remark in answers.people.items():
+        chosen["accounts", DEFAULT_ACCOUNT, "contacts", name, "remark"] = remark
+    if answers.owner:
+        chosen["accounts", DEFAULT_ACCOUNT, "contacts", answers.owner, "owner"] = True
+    chosen["homeassistant", "enabled"] = answers.home_assistant
+    if answers.home_assistant and answers.known_names:
+        chosen["homeassistant", "expose"] = answers.known_names
+    return chosen

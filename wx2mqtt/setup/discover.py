@@ -1,0 +1,73 @@
+"""Brokers that can be found: Home Assistant's, by its Supervisor, and one on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from wx2mqtt.diagnostics.tls import connect_tcp
+from wx2mqtt.mqtt.options import BrokerAddress
+from wx2mqtt.setup.config_text import BrokerAnswers
+
+SUPERVISOR_URL = "http://supervisor"
+SUPERVISOR_TOKEN_VARIABLE = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, which Home Assistant gives to its add-ons
+SUPERVISOR_TIMEOUT_SECONDS = 5.0
+MAX_ANSWER_BYTES = 64 * 1024
+DEFAULT_PORT = 1883
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundBroker:
+    """A broker, and by whom: `supervisor` or `here`."""
+
+    source: str
+    broker: BrokerAnswers
+
+
+async def find_brokers(
+    env: Mapping[str, str], supervisor: str = SUPERVISOR_URL, port: int = DEFAULT_PORT
+) -> list[FoundBroker]:
+    """The likeliest first; nothing raises where there is nothing."""
+    asked = asyncio.to_thread(_ask_supervisor, env.get(SUPERVISOR_TOKEN_VARIABLE, ""), supervisor)
+    theirs, here = await asyncio.gather(asked, _here(port))
+    found = [] if theirs is None else [FoundBroker(source="supervisor", broker=theirs)]
+    return (
+        [*found, FoundBroker(source="here", broker=BrokerAnswers(host="localhost", port=port))]
+        if here
+        else found
+    )
+
+
+def _ask_supervisor(token: str, supervisor: str) -> BrokerAnswers | None:
+    """The broker that Home Assistant itself uses (its services API). Blocks, for a bounded time."""
+    if not token:
+        return None
+    request = urllib.request.Request(  # noqa: S310 - a fixed address
+        f"{supervisor}/services/mqtt", headers={"Authorization": f"Bearer {token}"}
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=SUPERVISOR_TIMEOUT_SECONDS) as answer:
+            data = json.loads(answer.read(MAX_ANSWER_BYTES))["data"]
+        return BrokerAnswers(
+            host=str(data["host"]),
+            port=int(data["port"]),
+            tls=bool(data.get("ssl")),
+            username=str(data.get("username") or ""),
+            password=str(data.get("password") or ""),
+        )
+    except (OSError, urllib.error.URLError, ValueError, KeyError, TypeError):
+        return None
+
+
+async def _here(port: int) -> bool:
+    try:
+        await asyncio.wait_for(
+            connect_tcp(BrokerAddress(scheme="mqtt", host="localhost", port=port)), SUPERVISOR_TIMEOUT_SECONDS
+        )
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,153 @@
+"""What each kind of fault does to a call.
+
+Faults below HTTP (a reset, half an answer, a bad status line) are written to the transport, which
+`server.py` puts into the request's state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import itertools
+import socket
+import struct
+from collections.abc import Callable
+
+from wx2mqtt.simulator import answers
+from wx2mqtt.simulator.checks import Call
+from wx2mqtt.simulator.faults import Fault, FaultKind
+from wx2mqtt.simulator.http_messages import AnswerDelivery, BodyStream, Receive, SimulatedAnswer, until_gone
+from wx2mqtt.simulator.media import PIECE
+from wx2mqtt.simulator.routes import Endpoint, carry_out
+
+Strange = Callable[[Fault, Endpoint], SimulatedAnswer]
+Cut = Callable[[asyncio.Transport], None]
+
+
+async def happen(fault: Fault, endpoint: Endpoint, call: Call, receive: Receive) -> SimulatedAnswer | None:
+    """The answer that the fault leaves; None when the transport was taken and there will be none."""
+    transport = call.request.transport
+    if fault.kind is FaultKind.HANG:
+        await until_gone(receive, None if fault.value is None else float(fault.value))
+        transport.close()
+        return None
+    if fault.kind in _CUTS:
+        _CUTS[fault.kind](transport)
+        return None
+    if fault.kind in _STRANGE:
+        return _STRANGE[fault.kind](fault, endpoint)
+    if fault.kind is FaultKind.DELAY:
+        await until_gone(receive, float(fault.value or 0))
+    if fault.kind is FaultKind.STUCK and endpoint.stuck:
+        endpoint = dataclasses.replace(endpoint, handler=endpoint.stuck)
+    answer = await carry_out(endpoint, call)
+    if fault.kind is FaultKind.LATE:
+        await until_gone(receive, float(fault.value or 0))
+    return _spoil(fault, answer, transport)
+
+
+def _number(fault: Fault, default: int) -> int:
+    return default if fault.value is None else int(fault.value)
+
+
+# the connection ends, and the call is not carried out
+
+
+def _reset(transport: asyncio.Transport) -> None:
+    """Close with RST instead of FIN."""
+    raw = transport.get_extra_info("socket")
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+def _bad_status_line(transport: asyncio.Transport) -> None:
+    transport.write(b"0 -\r\n\r\n")
+    transport.close()
+
+
+_CUTS: dict[FaultKind, Cut] = {
+    FaultKind.RESET: _reset,
+    FaultKind.BAD_STATUS_LINE: _bad_status_line,
+}
+
+
+# a strange answer, and the call is not carried out
+
+
+def _status(fault: Fault, _: Endpoint) -> SimulatedAnswer:
+    status = _number(fault, 503)
+    return answers.page(str(status), status=status)
+
+
+def _code(fault: Fault, endpoint: Endpoint) -> SimulatedAnswer:
+    code = _number(fault, 500)
+    if endpoint.name == "jslogin":
+        return answers.script(f'window.QRLogin.code = {code}; window.QRLogin.uuid = "";')
+    return answers.script(f"window.code={code};")
+
+
+def _garbage(fault: Fault, _: Endpoint) -> SimulatedAnswer:
+    return SimulatedAnswer(body=str(fault.value or "\x00\x01{<garbage").encode())
+
+
+def _huge(fault: Fault, _: Endpoint) -> SimulatedAnswer:
+    """JSON that is right, and too much of it."""
+    size = _number(fault, 200 * 1024 * 1024)
+    head, tail = b'{"ret": 0, "errmsg": "', b'"}'
+    filling = max(0, size - len(head) - len(tail))
+    pieces = (b" " * min(PIECE, filling - place) for place in range(0, filling, PIECE))
+    body = BodyStream(size=len(head) + filling + len(tail), pieces=itertools.chain((head,), pieces, (tail,)))
+    return SimulatedAnswer(stream=body, content_type="application/json")
+
+
+def _deep(fault: Fault, _: Endpoint) -> SimulatedAnswer:
+    depth = _number(fault, 100_000)
+    return SimulatedAnswer(
+        body=b'{"msgs": ' + b"[" * depth + b"]" * depth + b"}", content_type="application/json"
+    )
+
+
+def _digits(fault: Fault, _: Endpoint) -> SimulatedAnswer:
+    number = b"9" * _number(fault, 1_000_000)
+    return SimulatedAnswer(body=b'{"ret": 0, "message_id": ' + number + b"}", content_type="application/json")
+
+
+_STRANGE: dict[FaultKind, Strange] = {
+    FaultKind.STATUS: _status,
+    FaultKind.RET: lambda fault, endpoint: endpoint.refused(_number(fault, 1)),
+    FaultKind.RETCODE: lambda fault, _: answers.synccheck(_number(fault, 1100), 0),
+    FaultKind.SELECTOR: lambda fault, _: answers.synccheck(0, _number(fault, 2)),
+    FaultKind.CODE: _code,
+    FaultKind.GARBAGE: _garbage,
+    FaultKind.HTML: lambda _, __: answers.page("Web WeChat"),
+    FaultKind.EMPTY: lambda _, __: SimulatedAnswer(),
+    FaultKind.HUGE: _huge,
+    FaultKind.DEEP: _deep,
+    FaultKind.DIGITS: _digits,
+}
+
+
+# the call was carried out
+
+
+def _spoil(fault: Fault, answer: SimulatedAnswer, transport: asyncio.Transport) -> SimulatedAnswer | None:
+    if fault.kind is FaultKind.CHARSET and answer.stream is None:
+        body = answer.body.decode("utf-8", "replace").encode(str(fault.value or "gbk"), "replace")
+        return dataclasses.replace(answer, body=body)
+    if fault.kind is FaultKind.DROP_ANSWER:
+        answer.close()
+        transport.close()
+        return None
+    if fault.kind in _MANNERS:
+        return dataclasses.replace(answer, delivery=_MANNERS[fault.kind](fault, answer))
+    return answer
+
+
+_MANNERS: dict[FaultKind, Callable[[Fault, SimulatedAnswer], AnswerDelivery]] = {
+    FaultKind.TRUNCATE: lambda fault, answer: AnswerDelivery(max_bytes=_number(fault, answer.size // 2)),
+    FaultKind.STALL: lambda fault, answer: AnswerDelivery(
+        max_bytes=_number(fault, answer.size // 2), stalls=True
+    ),
+    FaultKind.DRIP: lambda fault, _: AnswerDelivery(bytes_per_second=float(fault.value or 1000)),
+    FaultKind.NO_LENGTH: lambda _, __: AnswerDelivery(has_content_length=False),
+}

@@ -1,0 +1,211 @@
+"""An HTTP request and its answer as values, and the one place that knows ASGI's shape of both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+from wx2mqtt.simulator.media import ByteSource, GivenBytes, UploadedBytes
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = tuple[tuple[str, str], ...]
+
+JAVASCRIPT = "text/javascript"
+PLAIN = "text/plain"
+HTML = "text/html; charset=utf-8"
+
+BODY_LIMIT = 32 * 1024 * 1024
+BULKY = frozenset({"/c2c/upload"})
+"""Bodies that may be of any size: they are not kept in memory (`Request.content`)."""
+_DROP = 0.1  # seconds between the drops of a slow body
+
+
+class Request:
+    """What came. Header names are in lower case; the query is decoded once."""
+
+    def __init__(self, scope: Scope, body: bytes, content: ByteSource | None = None) -> None:
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.scheme: str = scope["scheme"]
+        self.body = body
+        self.content = content or GivenBytes(body)
+        self.transport: asyncio.Transport = scope["state"]["transport"]
+        self.headers: dict[str, str] = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        self._query_string: bytes = scope["query_string"]
+
+    @property
+    def host(self) -> str:
+        """The Host header, with the port."""
+        return self.headers.get("host", "")
+
+    @functools.cached_property
+    def query(self) -> dict[str, str]:
+        """The query's parameters; the last one counts."""
+        return dict(parse_qsl(self._query_string.decode("latin-1"), keep_blank_values=True))
+
+    @functools.cached_property
+    def cookies(self) -> dict[str, str]:
+        """The cookies, values as they are."""
+        pairs = (pair.strip().partition("=") for pair in self.headers.get("cookie", "").split(";"))
+        return {name: value for name, _, value in pairs if name}
+
+
+def _nothing() -> None:
+    """What ends when the last piece of a stream is on its way: nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyStream:
+    """A body in pieces. `done` is called before the last one is sent, or when nobody wants more."""
+
+    size: int
+    pieces: Iterator[bytes]
+    on_done: Callable[[], None] = _nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerDelivery:
+    """How the bytes of an answer come where a fault wants it otherwise.
+
+    After `most` bytes the connection closes, or with `hangs` nothing comes any more. `pace` is bytes a
+    second. Without `announced` there is no Content-Length.
+    """
+
+    max_bytes: int | None = None
+    stalls: bool = False
+    bytes_per_second: float = 0
+    has_content_length: bool = True
+
+
+_USUAL = AnswerDelivery()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedAnswer:
+    """What goes back: `body`, or `stream` where there is one."""
+
+    body: bytes = b""
+    stream: BodyStream | None = None
+    status: int = 200
+    content_type: str = PLAIN
+    headers: Headers = ()
+    delivery: AnswerDelivery = _USUAL
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body."""
+        return self.stream.size if self.stream else len(self.body)
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body."""
+        return self.stream.pieces if self.stream else iter((self.body,))
+
+    @property
+    def plain(self) -> bool:
+        """Whether it goes out in one piece."""
+        return self.stream is None and self.delivery == _USUAL
+
+    def close(self) -> None:
+        """The end of it is on its way, or nobody wants it; may be called more than once."""
+        if self.stream:
+            self.stream.on_done()
+
+    def header_list(self) -> list[tuple[bytes, bytes]]:
+        """The headers as ASGI wants them."""
+        lines = [("content-type", self.content_type), *self.headers]
+        if self.delivery.has_content_length:
+            lines.append(("content-length", str(self.size)))
+        return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in lines]
+
+
+class BodyTooLarge(Exception):
+    """The body is larger than anything that a client sends here."""
+
+
+async def read(scope: Scope, receive: Receive) -> Request | None:
+    """The whole request; None when the client went away before it was complete."""
+    parts: list[bytes] = []
+    content, bulky = UploadedBytes(), scope["path"] in BULKY
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        part = message.get("body", b"")
+        size += len(part)
+        if bulky:
+            content.append(part)
+        elif size > BODY_LIMIT:
+            raise BodyTooLarge
+        else:
+            parts.append(part)
+        if not message.get("more_body"):
+            return Request(scope, b"".join(parts), content if bulky else None)
+
+
+async def until_gone(receive: Receive, seconds: float | None = None) -> None:
+    """Wait until the client goes away, at most so long."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        pass
+
+
+async def write(answer: SimulatedAnswer, transport: asyncio.Transport, receive: Receive, send: Send) -> None:
+    """Send an answer in its manner, until the client goes away."""
+    with contextlib.closing(answer):
+        head = {"status": answer.status, "headers": answer.header_list()}
+        await send({"type": "http.response.start", **head})
+        if answer.plain:
+            await send({"type": "http.response.body", "body": answer.body})
+            return
+        await _pour(answer, transport, receive, send)
+
+
+async def _pour(answer: SimulatedAnswer, transport: asyncio.Transport, receive: Receive, send: Send) -> None:
+    manner = answer.delivery
+    for piece, last in _with_last(_cut(answer)):
+        if transport.is_closing():
+            return
+        if last:
+            answer.close()
+        more = not last or manner.max_bytes is not None
+        await send({"type": "http.response.body", "body": piece, "more_body": more})
+        if manner.bytes_per_second:
+            await until_gone(receive, len(piece) / manner.bytes_per_second)
+    if manner.max_bytes is not None:
+        if not manner.stalls:
+            transport.close()
+        await until_gone(receive)
+
+
+def _cut(answer: SimulatedAnswer) -> Iterator[bytes]:
+    """What comes of the body: no more than `most`, and in drops where it is slow."""
+    manner = answer.delivery
+    left = answer.size if manner.max_bytes is None else manner.max_bytes
+    for piece in answer.pieces():
+        kept = piece[:left]
+        step = max(1, int(manner.bytes_per_second * _DROP) if manner.bytes_per_second else len(kept))
+        yield from (kept[place : place + step] for place in range(0, len(kept), step))
+        left -= len(kept)
+        if not left:
+            return
+
+
+def _with_last(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    before = next(pieces, b"")
+    for piece in pieces:
+        yield before, False
+        before = piece
+    yield before, True

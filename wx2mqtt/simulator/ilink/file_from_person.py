@@ -1,0 +1,96 @@
+"""A file that a person sends: onto the CDN, and the object that tells the bot of it (ilink 5.3, 8.3)."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from wx2mqtt.simulator import samples
+from wx2mqtt.simulator.ilink import host_rules
+from wx2mqtt.simulator.ilink.aes import EncryptedBytes
+from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.network import Network
+from wx2mqtt.simulator.ilink.storage import CdnFile
+from wx2mqtt.simulator.media import ByteSource, GeneratedBytes, GivenBytes
+
+Fields = dict[str, object]
+
+KEYS = ("hex", "24", "44", "both", "none", "wrong", "bad")
+"""How the key is told: see `_keys`."""
+
+_HEADS = {"image": "image", "file": "file", "video": "video", "voice": "silk"}
+_MARK = 64
+_WRONG = bytes(range(16))
+
+
+class BadDetail(ValueError):
+    """A detail that no file can have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFromPerson:
+    """A file, the fields that tell of it, and what lies on the CDN. `aeskey` is for an image's own field."""
+
+    plain: ByteSource
+    media: Fields
+    aeskey: str
+    sealed_size: int
+    files: tuple[CdnFile, ...]
+
+
+def made_up(kind: str, seed: str, size: int | None = None) -> ByteSource:
+    """A file of that kind that no other message has (but a voice); without a `size` it is small."""
+    head = samples.of_kind(_HEADS[kind])
+    if kind == "voice" and size is None:
+        return GivenBytes(head)  # decoders of SILK stumble over what follows its last frame
+    return GeneratedBytes(head, len(head) + _MARK if size is None else size, seed)
+
+
+def thumbnail(seed: str) -> ByteSource:
+    """A small picture."""
+    head = samples.sample("thumb.jpg")
+    return GeneratedBytes(head, len(head) + _MARK, f"{seed} thumbnail")
+
+
+def bring(
+    network: Network, bot: Bot, plain: ByteSource, key: str, detail: Mapping[str, object]
+) -> FileFromPerson:
+    """Put it onto the CDN; `key` is one of `KEYS`. Raises `BadDetail`."""
+    if key not in KEYS:
+        raise BadDetail(f"key must be one of {', '.join(KEYS)}, not {key!r}")
+    secret = network.storage.key()
+    file = CdnFile(given=plain if key == "none" else EncryptedBytes(plain, secret))
+    param = network.storage.put(file)
+    media: Fields = {"encrypt_query_param": param, "encrypt_type": 0}
+    text, aeskey = _keys(secret, key)
+    if text:
+        media["aes_key"] = text
+    if (url := _full_url(network, bot, param, detail)) is not None:
+        media["full_url"] = url
+        file.linked_only = not network.settings.own_urls
+    return FileFromPerson(plain=plain, media=media, aeskey=aeskey, sealed_size=file.given.size, files=(file,))
+
+
+def _keys(secret: bytes, form: str) -> tuple[str, str]:
+    """media.aes_key and image_item.aeskey: one, both, none, another file's, or no key at all."""
+    if form == "none":
+        return "", ""
+    if form == "bad":
+        return base64.b64encode(b"no key").decode(), ""
+    shown = _WRONG if form == "wrong" else secret
+    if form == "24":
+        return base64.b64encode(shown).decode(), ""
+    text = base64.b64encode(shown.hex().encode()).decode()
+    return ("" if form == "hex" else text), (shown.hex() if form in ("hex", "both") else "")
+
+
+def _full_url(network: Network, bot: Bot, param: str, detail: Mapping[str, object]) -> str | None:
+    wanted = detail.get("full_url", network.settings.full_urls != "never")
+    if network.settings.full_urls == "sometimes" and "full_url" not in detail:
+        wanted = len(network.storage.files) % 2 == 1
+    if isinstance(wanted, str):
+        return wanted
+    query = f"encrypted_query_param={quote(param, safe='')}&taskid={network.dice.getrandbits(48):012x}"
+    return f"{host_rules.cdn_of(bot.address)}/download?{query}" if wanted else None

@@ -1,0 +1,50 @@
+"""What a message is built from. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from wx2mqtt.simulator.media import MessageMedia
+from wx2mqtt.simulator.settings import ClientLanguage
+from wx2mqtt.simulator.world import WorldContact
+
+Fields = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageDetails:
+    """What a kind may need: details from whoever asked, user names and people of this login."""
+
+    language: ClientLanguage
+    values: Mapping[str, object] = field(default_factory=dict)
+    user_name_of: Callable[[str], str] = str
+
+    def text(self, key: str, default: str = "") -> str:
+        """A detail as text."""
+        return str(self.values.get(key, default))
+
+    def number(self, key: str, default: int) -> int:
+        """A detail as a whole number."""
+        value = self.values.get(key, default)
+        return value if isinstance(value, int) else default
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageRequest:
+    """One message to build."""
+
+    text: str
+    msg_id: int
+    author: WorldContact
+    details: MessageDetails
+    media: MessageMedia | None = None
+
+    @property
+    def length(self) -> int:
+        """How many bytes the thing itself has."""
+        content = self.media and self.media.content
+        return content.size if content else 0
+
+
+Builder = Callable[[MessageRequest], Fields]

@@ -1,0 +1,168 @@
+"""iLink behind the seam: which conversation does what."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+
+import httpx
+
+from wx2mqtt.errors import LoggedOut, Rejected
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.model import (
+    Action,
+    ActionResult,
+    Contact,
+    Cursor,
+    Draft,
+    Handle,
+    MediaRef,
+    Member,
+    QuotedMessage,
+    Receipt,
+    ReplyWindow,
+    SendKey,
+)
+from wx2mqtt.wechat.backend import Batch, CredentialStore, LoggedIn, LoginStep, OnProgress, QuoteLookup
+from wx2mqtt.wechat.http import CallObserver, Clock
+from wx2mqtt.wechat.ilink.client import ApiClient
+from wx2mqtt.wechat.ilink.download import download
+from wx2mqtt.wechat.ilink.login_flow import LoginFlow, VerificationCode
+from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, TrustedHosts
+from wx2mqtt.wechat.ilink.receiver import Receiver, contact_of
+from wx2mqtt.wechat.ilink.sender import Sender, TypingIndicator
+from wx2mqtt.wechat.ilink.transport import ServerClock, Transport
+
+
+def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
+    """Nobody counts."""
+
+
+async def _nothing_said(_message_id: str) -> QuotedMessage | None:
+    """Nobody remembers."""
+    return None
+
+
+class ILinkBackend:
+    """One person's bot. `endpoint` is one address that stands for all of WeChat's hosts, `hosts` are believed
+    besides Tencent's, `typing` shows the person that something is coming, `said` tells what was said.
+
+    `observe` is told of every exchange; `timeouts` replace those of `endpoints`, in seconds by name of the
+    call; `door` replaces the network.
+    """
+
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self,
+        credentials: CredentialStore,
+        *,
+        endpoint: str | None = None,
+        hosts: tuple[str, ...] = (),
+        show_typing: bool = False,
+        quote_lookup: QuoteLookup = _nothing_said,
+        language: Language = "en",
+        timing: Clock | None = None,
+        observe: CallObserver = _unobserved,
+        timeouts: Mapping[str, float] | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        timing = timing or Clock()
+        clock = ServerClock(timing)
+        self._transport = Transport(
+            endpoint=endpoint,
+            language=language,
+            timing=timing,
+            server_clock=clock,
+            observe=observe,
+            timeouts=timeouts or {},
+            transport=http_transport,
+        )
+        self._client = ApiClient(
+            self._transport,
+            credentials,
+            hosts=TrustedHosts(endpoint=endpoint, extra=hosts),
+            language=language,
+            timing=timing,
+            server_clock=clock,
+        )
+        self._quote_lookup = quote_lookup
+        self._typing_indicator = TypingIndicator(self._client, enabled=show_typing)
+        self._verification_code = VerificationCode()
+        self._receiver: Receiver | None = None
+        self._sender: Sender | None = None
+
+    async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
+        """As `Gateway.login`."""
+        async with aclosing(LoginFlow(self._client, self._verification_code).steps(resume=resume)) as steps:
+            async for step in steps:
+                if isinstance(step, LoggedIn):
+                    self._receiver = Receiver(self._client, self._quote_lookup)
+                    self._sender = Sender(self._client, self._typing_indicator)
+                yield step
+
+    def enter_verification_code(self, code: str) -> None:
+        """As `Gateway.give_code`."""
+        self._verification_code.enter(code)
+
+    async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
+        """As `Gateway.people`: the person who scanned, and whoever else has written to this bot."""
+        bot = self._client.bot
+        known = tuple(contact_of(user) for user in dict.fromkeys((bot.user, *bot.chats)))
+        on_progress(len(known))
+        yield known
+
+    async def receive(self, cursor: Cursor) -> Batch:
+        """As `Gateway.receive`."""
+        if self._receiver is None:
+            raise LoggedOut(self._client.text("no_login"))
+        return await self._receiver.receive(cursor)
+
+    async def prepare(self, draft: Draft) -> None:
+        """As `Gateway.prepare`."""
+        if self._sender is None:
+            raise LoggedOut(self._client.text("no_login"))
+        await self._sender.prepare(draft)
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        """As `Gateway.send`."""
+        if self._sender is None:
+            raise LoggedOut(self._client.text("no_login"))
+        return await self._sender.send(draft, key)
+
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:
+        """As `Gateway.window`."""
+        return self._client.reply_window(handle)
+
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:  # noqa: ARG002 - the seam's
+        """As `Gateway.act`: nothing of the kind can be done."""
+        raise Rejected(self._client.text("no_action"), code="unsupported")
+
+    async def list_members(self, group: Handle) -> tuple[Member, ...]:  # noqa: ARG002 - the seam's
+        """As `Gateway.members`: there are no groups."""
+        return ()
+
+    def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002 - the seam's
+        """As `Gateway.avatar`: there are none."""
+        return None
+
+    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+        """As `Gateway.download`."""
+        return download(self._client, media)
+
+    async def logout(self) -> None:
+        """As `Gateway.logout`. WeChat has no call for it; the token is kept, and used no more (ilink 3.5)."""
+        with suppress(LoggedOut):
+            await self._client.notify_stop()
+        self._receiver = self._sender = None
+        await self._client.mark_logged_out()
+
+    async def close(self) -> None:
+        """As `Gateway.close`."""
+        try:
+            await self._typing_indicator.close()
+            if self._receiver is not None:
+                await self._client.notify_stop()
+            await self._client.save_if_possible()
+        finally:
+            await self._transport.close()

@@ -1,0 +1,163 @@
+"""What goes out: headers, addresses and bodies of each call (ilink 2, 3, 4, 6, 7, 8). Pure."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from wx2mqtt import __version__
+from wx2mqtt.model import Kind, SendKey
+from wx2mqtt.wechat.ilink.protocol import endpoints
+from wx2mqtt.wechat.ilink.protocol.crypto import key_to_base64, padded_size
+from wx2mqtt.wechat.ilink.protocol.endpoints import (
+    ITEM_OF_KIND,
+    STATE_FINISHED,
+    UPLOAD_TYPES,
+    Endpoint,
+    ItemType,
+    SenderType,
+)
+
+UPSTREAM_VERSION = (2, 4, 9)  # the version of Tencent's client that we were written against
+CHANNEL_VERSION = ".".join(map(str, UPSTREAM_VERSION))
+CLIENT_VERSION = str(UPSTREAM_VERSION[0] << 16 | UPSTREAM_VERSION[1] << 8 | UPSTREAM_VERSION[2])
+BASE_INFO = {"channel_version": CHANNEL_VERSION, "bot_agent": f"wx2mqtt/{__version__}"[:40]}
+
+APP_HEADERS = {"iLink-App-Id": "bot", "iLink-App-ClientVersion": CLIENT_VERSION}
+"""Without these a good token was refused (ilink 2.1.2)."""
+
+JsonBody = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call as it is to be made; a GET where there is no body."""
+
+    endpoint: Endpoint
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+def call_request(base: str, endpoint: Endpoint, fields: JsonBody, token: str, uin: int) -> Request:
+    """A call of a bot; `uin` is a new random number below 2^32. Raises `UnicodeEncodeError`."""
+    body = {**fields, "base_info": BASE_INFO}
+    return _post(base, endpoint, body, {"Authorization": f"Bearer {token}"}, uin)
+
+
+def qr_code_request(base: str, tokens: tuple[str, ...], uin: int) -> Request:
+    """A new QR code. `tokens` are those that we still hold, so that WeChat knows a bot of ours again."""
+    return _post(base, endpoints.GET_QR, {"local_token_list": list(tokens)}, {}, uin)
+
+
+def status_request(base: str, qrcode: str, code: str) -> Request:
+    """What became of a QR code; `code` is the number that the phone showed, or empty."""
+    asked = {"qrcode": qrcode, **({"verify_code": code} if code else {})}
+    endpoint = endpoints.GET_STATUS
+    return Request(
+        endpoint=endpoint,
+        url=f"{base}{endpoint.path}?{urlencode(asked, quote_via=quote)}",
+        headers=APP_HEADERS,
+    )
+
+
+def _post(base: str, endpoint: Endpoint, body: JsonBody, headers: Mapping[str, str], uin: int) -> Request:
+    return Request(
+        endpoint=endpoint,
+        url=f"{base}{endpoint.path}",
+        headers={
+            **APP_HEADERS,
+            "Content-Type": "application/json",
+            "AuthorizationType": "ilink_bot_token",
+            "X-WECHAT-UIN": base64.b64encode(str(uin).encode()).decode(),
+            **headers,
+        },
+        body=json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+    )
+
+
+# bodies
+
+
+def updates_request(buf: str) -> JsonBody:
+    """What is new behind this cursor of the server's."""
+    return {"get_updates_buf": buf}
+
+
+def text_item(text: str) -> JsonBody:
+    """A text."""
+    return {"type": int(ItemType.TEXT), "text_item": {"text": text}}
+
+
+def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBody:
+    """A message of one item (ilink 5.2.2). No times, or media are refused (ilink 6.1.2)."""
+    filled: dict[str, object] = {
+        "from_user_id": "",
+        "to_user_id": to,
+        "client_id": f"wx2mqtt:{key}",
+        "message_type": int(SenderType.BOT),
+        "message_state": STATE_FINISHED,
+        "item_list": [item],
+    }
+    return {"msg": {**filled, "context_token": token} if token else filled}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One file on its way to the CDN; `size` in bytes and `md5` in hex before it is encrypted."""
+
+    kind: Kind
+    to: str
+    name: str
+    size: int
+    md5: str
+    key: bytes = field(repr=False)
+    filekey: str = field(repr=False)
+
+    @property
+    def encrypted_size(self) -> int:
+        """Its size as it goes out."""
+        return padded_size(self.size)
+
+
+def upload_url_request(upload: Upload) -> JsonBody:
+    """Where may this file be brought to (ilink 8.2.1)?"""
+    return {
+        "filekey": upload.filekey,
+        "media_type": UPLOAD_TYPES[upload.kind],
+        "to_user_id": upload.to,
+        "rawsize": upload.size,
+        "rawfilemd5": upload.md5,
+        "filesize": upload.encrypted_size,
+        "no_need_thumb": True,
+        "aeskey": upload.key.hex(),
+    }
+
+
+def media_item(upload: Upload, param: str) -> JsonBody:
+    """A file that the CDN calls `param`; whatever differs from this is refused or never shown (ilink 8.2)."""
+    media = {"encrypt_query_param": param, "aes_key": key_to_base64(upload.key), "encrypt_type": 1}
+    match upload.kind:
+        case Kind.IMAGE:
+            sub: tuple[str, JsonBody] = ("image_item", {"media": media, "mid_size": upload.encrypted_size})
+        case Kind.VIDEO:
+            sub = ("video_item", {"media": media, "video_size": upload.encrypted_size})
+        case _:
+            sub = ("file_item", {"media": media, "file_name": upload.name, "len": str(upload.size)})
+    return {"type": int(ITEM_OF_KIND[upload.kind]), sub[0]: sub[1]}
+
+
+# addresses at the CDN
+
+
+def upload_request(cdn: str, param: str, filekey: str) -> str:
+    """Where a file goes to, if WeChat gave no whole address."""
+    return f"{cdn}/upload?encrypted_query_param={quote(param, safe='')}&filekey={quote(filekey, safe='')}"
+
+
+def download_request(cdn: str, param: str) -> str:
+    """Where bytes are, if WeChat gave no whole address."""
+    return f"{cdn}/download?encrypted_query_param={quote(param, safe='')}"

@@ -1,0 +1,241 @@
+"""'Typing …' on the phone while a message is on its way (ilink 7): its trouble stops nothing.
+
+Sending: a draft becomes one message, or an error that says whether it may be there (ilink 6, 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+
+from wx2mqtt.errors import BackendError, Rejected, Throttled, WindowClosed
+from wx2mqtt.model import Attachment, Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.ilink.client import ApiClient
+from wx2mqtt.wechat.ilink.protocol import requests, responses
+from wx2mqtt.wechat.ilink.protocol.endpoints import (
+    CAPABILITIES,
+    GET_CONFIG,
+    SEND,
+    SEND_TYPING,
+    TYPING_STARTED,
+    TYPING_STOPPED,
+)
+from wx2mqtt.wechat.ilink.protocol.reply_window import (
+    QUOTA_USED,
+    TOO_LONG_AGO,
+    ChatWindow,
+    RefusalMeaning,
+    meaning_of_refusal,
+)
+from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
+from wx2mqtt.wechat.ilink.upload import Uploader
+
+log = structlog.get_logger(__name__)
+
+
+REPEAT_AFTER_SECONDS = 5.0  # seconds after which it must be shown again
+
+
+TICKET_SECONDS = 600.0  # seconds that a ticket is used
+
+
+FAILURE_PAUSE_SECONDS = 300.0  # seconds without a try after a failure
+
+
+MAX_SEND_DELAY_SECONDS = 2.0  # seconds that a message waits for it
+
+
+class TypingIndicator:
+    """Shows it where the owner wants it."""
+
+    def __init__(self, client: ApiClient, *, enabled: bool) -> None:
+        self._client = client
+        self._enabled = enabled
+        self._tickets: dict[Handle, tuple[str, float]] = {}
+        self._not_before = float("-inf")
+        self._stop_tasks: set[asyncio.Task[bool]] = set()
+
+    @asynccontextmanager
+    async def typing(self, user: Handle) -> AsyncIterator[None]:
+        """While this lasts, the person sees that somebody types."""
+        ticket = await self._start(user) if self._enabled else ""
+        if not ticket:
+            yield
+            return
+        going_on = asyncio.create_task(self._repeat(user, ticket))
+        try:
+            yield
+        finally:
+            going_on.cancel()
+            ending = asyncio.create_task(self._send_status(user, ticket, TYPING_STOPPED))
+            self._stop_tasks.add(ending)
+            ending.add_done_callback(self._stop_tasks.discard)
+
+    async def close(self) -> None:
+        """Wait for nothing that is still to be told."""
+        for task in tuple(self._stop_tasks):
+            task.cancel()
+        if self._stop_tasks:
+            await asyncio.wait(self._stop_tasks)
+
+    async def _start(self, user: Handle) -> str:
+        """The ticket with which it was shown; empty where it was not."""
+        now = self._client.timing.monotonic()
+        if now < self._not_before:
+            return ""
+        ticket, until = self._tickets.get(user, ("", 0.0))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_SEND_DELAY_SECONDS):
+                if now >= until:
+                    ticket = await self._fetch_ticket(user)
+                if ticket:
+                    self._tickets.setdefault(user, (ticket, now + TICKET_SECONDS))
+                    if await self._send_status(user, ticket, TYPING_STARTED):
+                        return ticket
+        self._tickets.pop(user, None)
+        self._not_before = now + FAILURE_PAUSE_SECONDS
+        return ""
+
+    async def _fetch_ticket(self, user: Handle) -> str:
+        token = self._client.chat(user).token
+        fields = {"ilink_user_id": user, **({"context_token": token} if token else {})}
+        try:
+            return responses.read_typing_ticket(await self._client.call_unchecked(GET_CONFIG, fields))
+        except BackendError as why:
+            log.debug("typing cannot be shown", reason=str(why))
+            return ""
+
+    async def _repeat(self, user: Handle, ticket: str) -> None:
+        while True:
+            await self._client.timing.sleep(REPEAT_AFTER_SECONDS)
+            await self._send_status(user, ticket, TYPING_STARTED)
+
+    async def _send_status(self, user: Handle, ticket: str, status: int) -> bool:
+        fields = {"ilink_user_id": user, "typing_ticket": ticket, "status": status}
+        try:
+            await self._client.call(SEND_TYPING, fields)
+        except BackendError as why:
+            log.debug("typing not shown", reason=str(why))
+            return False
+        return True
+
+
+class Sender:
+    """What one login sends."""
+
+    def __init__(self, client: ApiClient, typing_indicator: TypingIndicator) -> None:
+        self._client = client
+        self._typing_indicator = typing_indicator
+        self._uploader = Uploader(client)
+
+    async def prepare(self, draft: Draft) -> None:
+        """As `Gateway.prepare`."""
+        if draft.attachment is not None:
+            self._check_supported(draft)
+            await self._uploader.ensure_uploaded(draft)
+
+    def _check_supported(self, draft: Draft) -> None:
+        if draft.kind not in CAPABILITIES.media or draft.attachment is None:
+            raise self._rejected("unsupported", "kind_unsupported", kind=draft.kind)
+        self._check_attachment(draft.kind, draft.attachment)
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        """As `Gateway.send`."""
+        if draft.kind is Kind.TEXT:
+            item = self._text_item(draft)
+            async with self._typing_indicator.typing(draft.chat):
+                return await self._send_item(draft.chat, item, key)
+        self._check_supported(draft)
+        async with self._typing_indicator.typing(draft.chat):
+            item = await self._uploader.ensure_uploaded(draft)
+            try:
+                return await self._send_item(draft.chat, item, key, has_file=True)
+            except Rejected:
+                self._uploader.invalidate(draft)  # perhaps it is the upload that is not known any more
+                raise
+
+    def _text_item(self, draft: Draft) -> JsonBody:
+        size = len(draft.text.encode("utf-8", "replace"))
+        if not draft.text:
+            raise self._rejected("empty", "empty_text")
+        if size > CAPABILITIES.text_limit:
+            raise self._rejected("too_long", "text_too_long", size=size, limit=CAPABILITIES.text_limit)
+        return requests.text_item(draft.text)
+
+    def _check_attachment(self, kind: Kind, attachment: Attachment) -> None:
+        """What is known to be refused is not uploaded."""
+        takes, blob = CAPABILITIES.media[kind], attachment.blob
+        if not blob.size:
+            raise self._rejected("empty", "empty_file")
+        if blob.size > takes.max_bytes:
+            facts = {"size": blob.size, "limit": takes.max_bytes, "kind": kind}
+            raise self._rejected("too_large", "file_too_large", **facts)
+        if takes.mime_types and blob.mime not in takes.mime_types:
+            raise self._rejected("unsupported", "file_unsupported", mime=blob.mime, kind=kind)
+
+    async def _send_item(
+        self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False
+    ) -> Receipt:
+        """With the newest token; and once more without it, where it may be the token that is refused."""
+        channel, chat = self._client, self._client.chat(user)
+        tokens = [chat.token, ""] if chat.token else [""]
+        for token in tokens:
+            answer = await self._post_message(requests.message_request(user, item, key, token))
+            ret, words = responses.error_code(answer), responses.error_text(answer)
+            if not ret:
+                self._record_sent(user, stale=token != chat.token)
+                return Receipt(message_id=responses.read_message_id(answer))
+            now = channel.server_clock.now()
+            means = meaning_of_refusal(ret, words, chat, now, with_token=bool(token), has_file=has_file)
+            log.info("message refused", ret=ret, errmsg=words, means=str(means))
+            if means is not RefusalMeaning.AGAIN:
+                break
+        raise self._error_for(user, chat, means, ret, words)
+
+    async def _post_message(self, message: JsonBody) -> dict[str, object]:
+        try:
+            return dict(await self._client.call_unchecked(SEND, message))
+        except UnicodeEncodeError:
+            raise self._rejected("bad_command", "bad_characters") from None
+
+    def _record_sent(self, user: Handle, *, stale: bool) -> None:
+        now = self._client.server_clock.now()
+        self._client.update_chat(user, lambda chat: (chat.without_token() if stale else chat).with_sent(now))
+
+    def _error_for(
+        self, user: Handle, chat_at_send: ChatWindow, means: RefusalMeaning, ret: int, errmsg: str
+    ) -> BackendError:
+        """The error that a refusal asks for, once it is noted. `asked` is the chat as we knew it then."""
+        channel = self._client
+        match means:
+            case RefusalMeaning.LOGGED_OUT:
+                return channel.error_for(ret, SEND)
+            case RefusalMeaning.WINDOW:
+                self._update_unless_newer(user, chat_at_send, lambda chat: chat.with_refusal(TOO_LONG_AGO))
+                return WindowClosed(channel.text("window_closed"), code="window_closed")
+            case RefusalMeaning.QUOTA:
+                self._update_unless_newer(user, chat_at_send, lambda chat: chat.with_refusal(QUOTA_USED))
+                return WindowClosed(channel.text("quota_used"), code="quota_used")
+            case RefusalMeaning.OFTEN:
+                now = channel.server_clock.now()
+                channel.update_chat(user, lambda chat: chat.with_throttling(now))
+                pause = (channel.chat(user).throttled_until - now) / 1000
+                return Throttled(channel.text("rate_limited"), retry_after=pause)
+            case RefusalMeaning.LATER:
+                return BadAnswer(channel.text("failed", ret=ret, call=SEND.name))
+        sentence = channel.text("not_taken", ret=ret)
+        return Rejected(f"{sentence}: {errmsg}" if errmsg else sentence)
+
+    def _update_unless_newer(
+        self, user: Handle, chat_at_send: ChatWindow, update: Callable[[ChatWindow], ChatWindow]
+    ) -> None:
+        """What the server said of a chat holds unless they have written since we asked."""
+        if self._client.chat(user).last_wrote == chat_at_send.last_wrote:
+            self._client.update_chat(user, update)
+
+    def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
+        return Rejected(self._client.text(message_key, **facts), code=code)

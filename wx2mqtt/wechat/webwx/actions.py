@@ -1,0 +1,120 @@
+"""What is done at WeChat besides sending: recalls, marks, remarks, friends, groups (webwx 2.15-2.19).
+
+Once each; nothing is tried again in here. Web WeChat may have creating and filling groups switched off.
+"""
+
+from __future__ import annotations
+
+from wx2mqtt.errors import Rejected
+from wx2mqtt.model import (
+    AcceptFriend,
+    Action,
+    ActionResult,
+    AddMembers,
+    ChatKind,
+    Contact,
+    CreateGroup,
+    Handle,
+    MarkRead,
+    Recall,
+    RemoveMembers,
+    RenameGroup,
+    SendKey,
+    SetRemark,
+)
+from wx2mqtt.wechat.json_reader import JsonObject, read_text
+from wx2mqtt.wechat.webwx.client import ApiClient, RetError
+from wx2mqtt.wechat.webwx.contact_list import ContactList
+from wx2mqtt.wechat.webwx.groups import GroupMembers
+from wx2mqtt.wechat.webwx.protocol import requests, responses
+from wx2mqtt.wechat.webwx.protocol.codes import INVITE_REQUIRED_MEMBERS, Ret
+from wx2mqtt.wechat.webwx.protocol.requests import Request
+
+GroupAction = CreateGroup | AddMembers | RemoveMembers | RenameGroup
+
+
+class Actions:
+    """What one login does."""
+
+    def __init__(self, client: ApiClient, group_members: GroupMembers, contact_list: ContactList) -> None:
+        self._client = client
+        self._login_id = client.session.login_id
+        self._group_members = group_members
+        self._contact_list = contact_list
+
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:
+        """As `Gateway.act`."""
+        try:
+            request = self._request(action, key)
+        except UnicodeEncodeError:
+            raise Rejected(self._client.text("bad_characters"), code="bad_command") from None
+        answer = await self._call(action, request)
+        match action:
+            case CreateGroup():
+                group = await self._new_group(answer, action.name)
+                return ActionResult(group=group, refused_members=responses.read_refused_members(answer))
+            case AddMembers():
+                return ActionResult(refused_members=responses.read_refused_members(answer))
+            case _:
+                return ActionResult()
+
+    async def _call(self, action: Action, request: Request) -> JsonObject:
+        try:
+            return await self._client.call_or_reject(request, "not_done")
+        except RetError as why:
+            if isinstance(action, AcceptFriend) and why.ret == Ret.TICKET_ERROR:
+                raise self._expired_request_error() from None
+            raise
+
+    def _request(self, action: Action, key: SendKey) -> Request:
+        channel = self._client
+        site, session = channel.site, channel.require_login(self._login_id)
+        match action:
+            case Recall():
+                return requests.recall_request(site, session, action, key)
+            case MarkRead():
+                return requests.mark_read_request(site, session, action, key)
+            case SetRemark():
+                return requests.set_remark_request(site, session, action)
+            case AcceptFriend():
+                self._check_answerable(action)
+                return requests.accept_friend_request(site, session, action, channel.timing.now)
+            case _:
+                return self._group_request(action)
+
+    def _group_request(self, action: GroupAction) -> Request:
+        channel = self._client
+        site, session = channel.site, channel.require_login(self._login_id)
+        match action:
+            case CreateGroup():
+                self._check_is_group(action)
+                return requests.create_group_request(site, session, action, channel.timing.now)
+            case AddMembers():
+                invite = self._group_members.member_count(action.group) >= INVITE_REQUIRED_MEMBERS
+                return requests.add_members_request(site, session, action, invite=invite)
+            case RemoveMembers():
+                return requests.remove_members_request(site, session, action)
+            case RenameGroup():
+                return requests.rename_group_request(site, session, action)
+
+    def _check_answerable(self, action: AcceptFriend) -> None:
+        if not action.request.get("username") or not action.request.get("ticket"):
+            raise self._expired_request_error()
+
+    def _expired_request_error(self) -> Rejected:
+        return Rejected(self._client.text("old_request"), code="unknown_id")
+
+    def _check_is_group(self, action: CreateGroup) -> None:
+        if len(action.members) < 2:
+            raise Rejected(self._client.text("few_members"), code="bad_command")
+
+    async def _new_group(self, answer: JsonObject, name: str) -> Contact:
+        """The group with its members, as far as WeChat tells them at once."""
+        handle = read_text(answer, "ChatRoomName")
+        if not handle:
+            raise Rejected(self._client.text("no_group"))
+        found = await self._contact_list.look_up([handle])
+        bare = Contact(
+            handle=Handle(handle), kind=ChatKind.GROUP, nickname=read_text(answer, "Topic") or name
+        )
+        return next((one for one in found if one.handle == handle), bare)

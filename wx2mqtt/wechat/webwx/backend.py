@@ -1,0 +1,176 @@
+"""Web WeChat behind the seam: which conversation does what."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+
+import httpx
+import structlog
+
+from wx2mqtt.errors import BackendError, LoggedOut
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.model import (
+    Action,
+    ActionResult,
+    Contact,
+    Cursor,
+    Draft,
+    Handle,
+    MediaRef,
+    Member,
+    Receipt,
+    ReplyWindow,
+    SendKey,
+)
+from wx2mqtt.wechat.backend import Batch, CredentialStore, LoggedIn, LoginStep, OnProgress
+from wx2mqtt.wechat.http import CallObserver, Clock
+from wx2mqtt.wechat.json_reader import JsonObject
+from wx2mqtt.wechat.webwx.actions import Actions
+from wx2mqtt.wechat.webwx.client import ApiClient
+from wx2mqtt.wechat.webwx.contact_list import ContactList
+from wx2mqtt.wechat.webwx.download import download
+from wx2mqtt.wechat.webwx.groups import GroupMembers
+from wx2mqtt.wechat.webwx.login_flow import LoginFlow, SessionSetup
+from wx2mqtt.wechat.webwx.protocol import requests
+from wx2mqtt.wechat.webwx.protocol.content import avatar_locator
+from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
+from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
+from wx2mqtt.wechat.webwx.receiver import Receiver
+from wx2mqtt.wechat.webwx.sender import Sender
+from wx2mqtt.wechat.webwx.transport import Transport
+
+log = structlog.get_logger(__name__)
+
+
+def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
+    """Nobody counts."""
+
+
+class WebWxBackend:
+    """One account on web WeChat. `endpoint` is one address that stands for all of WeChat's hosts.
+
+    `observe` is told of every exchange; `timeouts` replace those of `endpoints`, in seconds by name of the
+    call; `door` replaces the network.
+    """
+
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self,
+        credentials: CredentialStore,
+        *,
+        endpoint: str | None = None,
+        desktop: DesktopClient | None = None,
+        language: Language = "en",
+        timing: Clock | None = None,
+        observe: CallObserver = _unobserved,
+        timeouts: Mapping[str, float] | None = None,
+        http_transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        timing = timing or Clock()
+        transport = Transport(
+            endpoint=endpoint,
+            language=language,
+            timing=timing,
+            observe=observe,
+            timeouts=timeouts or {},
+            transport=http_transport,
+        )
+        self._transport = transport
+        self._client = ApiClient(
+            transport, credentials, endpoint=endpoint, desktop=desktop, language=language, timing=timing
+        )
+        self._group_members: GroupMembers | None = None
+        self._contact_list: ContactList | None = None
+        self._receiver: Receiver | None = None
+        self._sender: Sender | None = None
+        self._actions: Actions | None = None
+
+    async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
+        """As `Gateway.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1.1)."""
+        entrance = SessionSetup(self._client)
+        async with aclosing(LoginFlow(self._client, entrance).steps(resume=resume)) as steps:
+            async for step in steps:
+                if isinstance(step, LoggedIn):
+                    self._start_session(step, entrance.initial_contacts)
+                yield step
+
+    async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
+        """As `Gateway.people`."""
+        people = self._contact_list
+        if people is None:
+            raise LoggedOut(self._client.text("no_login"))
+        async with aclosing(people.pages(on_progress)) as pages:
+            async for page in pages:
+                yield page
+
+    async def receive(self, cursor: Cursor) -> Batch:
+        """As `Gateway.receive`."""
+        if self._receiver is None:
+            raise LoggedOut(self._client.text("no_login"))
+        return await self._receiver.receive(cursor)
+
+    async def prepare(self, draft: Draft) -> None:
+        """As `Gateway.prepare`."""
+        if self._sender is None:
+            raise LoggedOut(self._client.text("no_login"))
+        await self._sender.prepare(draft)
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        """As `Gateway.send`."""
+        if self._sender is None:
+            raise LoggedOut(self._client.text("no_login"))
+        return await self._sender.send(draft, key)
+
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:
+        """As `Gateway.act`."""
+        if self._actions is None:
+            raise LoggedOut(self._client.text("no_login"))
+        return await self._actions.perform(action, key)
+
+    async def list_members(self, group: Handle) -> tuple[Member, ...]:
+        """As `Gateway.members`."""
+        if self._contact_list is None:
+            raise LoggedOut(self._client.text("no_login"))
+        return await self._contact_list.list_members(group)
+
+    def enter_verification_code(self, code: str) -> None:
+        """As `Gateway.give_code`: no login here asks for a number."""
+
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:  # noqa: ARG002 - the seam's
+        """As `Gateway.window`: web WeChat has none."""
+        return None
+
+    def avatar(self, handle: Handle) -> MediaRef | None:
+        """As `Gateway.avatar`."""
+        seq = None if self._group_members is None else self._group_members.avatar_seq(handle)
+        return None if seq is None else avatar_locator(handle, seq)
+
+    def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
+        """As `Gateway.download`."""
+        return download(self._client, media)
+
+    async def logout(self) -> None:
+        """As `Gateway.logout`."""
+        channel = self._client
+        try:
+            await channel.transport.call(requests.logout_request(channel.site, channel.session))
+        except BackendError as why:
+            log.info("logout not confirmed", reason=str(why))
+        self._group_members = self._contact_list = self._receiver = self._sender = self._actions = None
+        await channel.clear_login()
+
+    async def close(self) -> None:
+        """As `Gateway.close`."""
+        try:
+            await self._client.save_if_possible()
+        finally:
+            await self._transport.close()
+
+    def _start_session(self, login: LoggedIn, initial_contacts: list[JsonObject]) -> None:
+        self._group_members = roster = GroupMembers(login.owner)
+        self._contact_list = ContactList(self._client, roster, initial_contacts)
+        self._receiver = Receiver(self._client, roster, self._contact_list)
+        self._sender = Sender(self._client, roster, self._contact_list)
+        self._actions = Actions(self._client, roster, self._contact_list)

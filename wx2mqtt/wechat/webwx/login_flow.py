@@ -1,0 +1,296 @@
+"""From a confirmed ticket to a session that is saved: exchange, init, notify (webwx 2.4, 2.6, 2.7).
+
+Signing in: resume a saved login, else ask the phone, else show QR codes (webwx 2.1, 2.2, 2.3, 2.4, 2.5).
+
+Only conversations; what answers mean is in `login`, `responses` and `codes`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import structlog
+
+from wx2mqtt.backoff import Backoff
+from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
+from wx2mqtt.wechat.backend import (
+    ConfirmOnPhone,
+    LoggedIn,
+    LoginStep,
+    PollFailing,
+    PollRecovered,
+    QrExpired,
+    Scanned,
+    ShowQr,
+)
+from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
+from wx2mqtt.wechat.qr_login import OutageDetector
+from wx2mqtt.wechat.webwx.client import ApiClient
+from wx2mqtt.wechat.webwx.protocol import endpoints, requests, responses
+from wx2mqtt.wechat.webwx.protocol.codes import SESSION_ENDED, Ret, ScanStatus
+from wx2mqtt.wechat.webwx.protocol.contacts import read_owner
+from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, session_from_answer
+from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
+
+log = structlog.get_logger(__name__)
+
+
+T = TypeVar("T")
+
+
+MAX_SETUP_ATTEMPTS = 3  # one after the other, as the official client does (webwx 2.4.3.3)
+
+
+SETUP_RETRY_SECONDS = 1.0  # seconds between them
+
+
+class SessionSetup:
+    """`known` receives the contacts of webwxinit, some of which no other list has."""
+
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self.initial_contacts: list[JsonObject] = []
+
+    async def establish(self, redirect: str) -> Session:
+        """The session behind a redirect. Raises `LoginRefused`, or what a failing call asks for."""
+        answer = await self._exchange_checked(redirect)
+        if not answer.skey and answer.redirect:  # the server names another place to go to (webwx 2.4.3.5)
+            answer = await self._exchange_checked(answer.redirect)
+        session = self._session(answer)
+        start = await self._with_retries(lambda: self._initialize(session))
+        session = _with_start(session, start)
+        self.initial_contacts = start.contacts
+        self._client.set_session(session)
+        await self._notify_phone(session)
+        await self._client.save_if_possible()
+        return session
+
+    async def _exchange_checked(self, redirect: str) -> NewLogin:
+        channel = self._client
+        if channel.endpoint is None and not endpoints.is_wechat(redirect):
+            raise LoginRefused(channel.text("foreign_host"))
+        channel.set_base(endpoints.host_of(redirect))
+        tries = 0
+
+        async def exchange() -> NewLogin:
+            nonlocal tries
+            tries += 1
+            return await self._exchange(redirect)
+
+        answer = await self._with_retries(exchange)
+        if tries > 1 and answer.ret not in {Ret.OK, Ret.LOGIN_REFUSED}:
+            # A try whose answer was lost may have used the ticket up: that is no refusal of the account.
+            raise channel.unreadable_error(endpoints.NEW_LOGIN)
+        return answer
+
+    async def _exchange(self, redirect: str) -> NewLogin:
+        request = requests.new_login_request(self._client.site, redirect)
+        answer = responses.read_new_login((await self._client.transport.call(request)).body)
+        if not (answer.skey or answer.ret or answer.page or answer.redirect):
+            raise self._client.unreadable_error(request.endpoint)
+        return answer
+
+    def _session(self, answer: NewLogin) -> Session:
+        channel = self._client
+        return session_from_answer(
+            answer,
+            channel.transport.cookies,
+            base=channel.base,
+            login_id=secrets.token_hex(8),
+            device_id=f"e{int(channel.timing.chance() * 10**15):015d}",
+            language=channel.language,
+        )
+
+    async def _initialize(self, session: Session) -> InitAnswer:
+        request = requests.init_request(self._client.site, session, self._client.timing.now)
+        start = responses.read_init(await self._client.call(request))
+        if not read_owner(start.user)[0]:
+            raise self._client.unreadable_error(request.endpoint)
+        return start
+
+    async def _notify_phone(self, session: Session) -> None:
+        """Code 3; a failure does not stop the session (webwx 2.7.3)."""
+        request = requests.status_notify_request(self._client.site, session, self._client.timing.now)
+        try:
+            await self._client.call(request)
+        except BackendError as why:
+            log.info("status notify failed", reason=str(why))
+
+    async def _with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(MAX_SETUP_ATTEMPTS - 1):
+            try:
+                return await attempt()
+            except Unreachable as why:
+                log.info("trying again", reason=str(why))
+                await self._client.timing.sleep(SETUP_RETRY_SECONDS)
+        return await attempt()
+
+
+def _with_start(session: Session, start: InitAnswer) -> Session:
+    handle, nickname, uin = read_owner(start.user)
+    return replace(
+        session,
+        skey=start.skey or session.skey,
+        handle=handle,
+        nickname=nickname,
+        uin=session.uin or uin,
+        position=SyncCursor(sync=start.keys, check=start.keys),
+        chats=start.chats,
+    )
+
+
+MIN_POLL_INTERVAL_SECONDS = 1.0  # seconds between the beginnings of polls that bring nothing (webwx 5.1.2)
+
+
+CONFIRM_TIMEOUT_SECONDS = 120.0  # seconds that a person who has scanned may take to confirm
+
+
+MAX_STRANGE_ANSWERS = 3  # polls in a row without a code, until the QR code is given up
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Confirmed:
+    """The phone said yes; `redirect` holds a ticket."""
+
+    redirect: str
+
+
+PollStep = Scanned | PollFailing | PollRecovered | Confirmed
+
+
+class LoginFlow:
+    """The ways in."""
+
+    def __init__(self, client: ApiClient, session_setup: SessionSetup) -> None:
+        self._client = client
+        self._session_setup = session_setup
+        self._timing = client.timing
+
+    async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
+        """As `Gateway.login`."""
+        session = await self._client.load() if resume else None
+        if session is not None:
+            if await self._is_still_valid(session):
+                yield _logged_in(session, resumed=True)
+                return
+            async with aclosing(self._login_by_push(session)) as steps:
+                async for step in steps:
+                    yield step
+                    if isinstance(step, LoggedIn):
+                        return
+        async with aclosing(self._login_by_qr_code()) as steps:
+            async for step in steps:
+                yield step
+
+    async def _is_still_valid(self, session: Session) -> bool:
+        """Whether WeChat still takes a saved login: asked with a call that is never held and changes nothing.
+
+        A synccheck with the newest key would be held for 25 s if all is well (webwx 5.3.3, 5.3.4).
+        """
+        request = requests.batch_get_request(self._client.site, session, [session.handle], self._timing.now)
+        _, ret = await self._client.call_unchecked(request)
+        if ret in SESSION_ENDED or ret == Ret.TICKET_ERROR:
+            log.info("saved login refused", ret=ret)
+            return False
+        if ret != Ret.OK:
+            raise self._client.error_for(ret, request.endpoint)
+        return True
+
+    async def _login_by_push(self, session: Session) -> AsyncGenerator[LoginStep, None]:
+        """Push login; no `LoggedIn` when it is not offered, not answered or declined."""
+        if self._client.push_tried_login_id == session.login_id:
+            return
+        self._client.push_tried_login_id = session.login_id
+        uuid = await self._request_push_login(session)
+        if not uuid:
+            return
+        yield ConfirmOnPhone()
+        async with aclosing(self._poll_qr_code(uuid)) as steps:
+            async for step in steps:
+                yield await self._complete_login(step.redirect) if isinstance(step, Confirmed) else step
+
+    async def _request_push_login(self, session: Session) -> str:
+        channel = self._client
+        try:
+            request = requests.push_login_request(channel.site, session, channel.cookies())
+            answer = await channel.transport.call(request)
+            return responses.read_push_login(answer.body)
+        except (Unreachable, UnreadableJson) as why:
+            log.info("push login not offered", reason=str(why))
+            return ""
+
+    async def _login_by_qr_code(self) -> AsyncGenerator[LoginStep, None]:
+        """QR codes without end, each as soon as the one before is over; slower when they are over at once."""
+        self._client.reset_session()
+        backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS)
+        while True:
+            began = self._timing.monotonic()
+            uuid = await self._fetch_qr_code()
+            yield ShowQr(url=f"{endpoints.QR_CONTENT_PREFIX}{uuid}", lifetime=endpoints.QR_LIFETIME_SECONDS)
+            async with aclosing(self._poll_qr_code(uuid)) as steps:
+                async for step in steps:
+                    yield await self._complete_login(step.redirect) if isinstance(step, Confirmed) else step
+                    if isinstance(step, Confirmed):
+                        return
+            yield QrExpired()
+            lasted = self._timing.monotonic() - began
+            backoff = backoff.reset() if lasted > backoff.cap else backoff.after_failure()
+            await self._timing.sleep(backoff.wait(self._timing.chance()))
+
+    async def _fetch_qr_code(self) -> str:
+        request = requests.jslogin_request(self._client.site, self._timing.now)
+        code = responses.read_qr_code((await self._client.transport.call(request)).body)
+        if code.code not in {200, None} or not code.uuid:
+            raise Unreachable(self._client.text("no_code", code=code.code or "-"))
+        return code.uuid
+
+    async def _poll_qr_code(self, uuid: str) -> AsyncGenerator[PollStep, None]:
+        """Poll until the code is over; `Confirmed` is the last step. A failed poll is tried again."""
+        now = self._timing.monotonic
+        deadline, silence = now() + endpoints.QR_LIFETIME_SECONDS, OutageDetector(now())
+        backoff, first, scanned = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=10.0), True, False
+        while (began := now()) < deadline:
+            answer = await self._poll(uuid, first=first)
+            if isinstance(answer, Unreachable):
+                if silence.record_failure(now()):
+                    yield PollFailing(reason=str(answer))
+            elif silence.record_success(now()):
+                yield PollRecovered()
+            if isinstance(answer, Unreachable) or answer.scan is None:
+                backoff = backoff.after_failure()
+                if not isinstance(answer, Unreachable) and backoff.failures >= MAX_STRANGE_ANSWERS:
+                    return
+                await self._timing.sleep(backoff.wait(self._timing.chance()))
+                continue
+            backoff, first = backoff.reset(), False
+            if answer.scan is ScanStatus.CONFIRMED and answer.redirect:
+                yield Confirmed(answer.redirect)
+                return
+            if answer.scan in {ScanStatus.OVER, ScanStatus.CONFIRMED}:
+                return
+            if answer.scan is ScanStatus.SCANNED and not scanned:
+                scanned, deadline = True, max(deadline, now() + CONFIRM_TIMEOUT_SECONDS)
+                yield Scanned(avatar=answer.avatar)
+            else:
+                await self._timing.sleep(max(0.0, began + MIN_POLL_INTERVAL_SECONDS - now()))
+
+    async def _poll(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
+        request = requests.scan_poll_request(self._client.site, uuid, first=first, now=self._timing.now)
+        try:
+            return responses.read_scan_answer((await self._client.transport.call(request)).body)
+        except Unreachable as why:
+            log.info("login poll failed", reason=str(why))
+            return why
+
+    async def _complete_login(self, redirect: str) -> LoggedIn:
+        return _logged_in(await self._session_setup.establish(redirect), resumed=False)
+
+
+def _logged_in(session: Session, *, resumed: bool) -> LoggedIn:
+    return LoggedIn(
+        owner=session.owner, login_id=session.login_id, resumed=resumed, cursor=session.position.to_cursor()
+    )

@@ -1,0 +1,241 @@
+"""Replies: what a person writes now, and the message that it answers (webwx 3.6.6).
+
+Messages that hold messages: a forwarded conversation, a note (webwx 3.6.5).
+
+Messages 49, "app messages": which of their many types becomes what (webwx 3.6.3). One table.
+
+A type that is not in it came after this was written: what has an address is a link, the rest says its title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wx2mqtt.clock import rfc3339
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n.wechat import webwx_placeholder
+from wx2mqtt.model import Json, Kind
+from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_text
+from wx2mqtt.wechat.webwx.protocol import content, link_messages
+from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
+from wx2mqtt.wechat.webwx.protocol.content import (
+    Content,
+    MediaCall,
+    content_facts,
+    message_locator,
+    unsupported_message,
+)
+from wx2mqtt.wechat.webwx.protocol.link_messages import AppMessage, red_packet_message, transfer_message
+from wx2mqtt.wechat.webwx.protocol.markup import (
+    XmlNode,
+    clean_line,
+    clean_name,
+    parse_plain_xml,
+    parse_xml,
+    plain_text,
+)
+
+# What can be answered (webwx 3.6.6).
+_QUOTED_KINDS: dict[int, Kind] = {
+    MsgType.TEXT: Kind.TEXT,
+    MsgType.IMAGE: Kind.IMAGE,
+    MsgType.VOICE: Kind.VOICE,
+    MsgType.CARD: Kind.CARD,
+    MsgType.VIDEO: Kind.VIDEO,
+    MsgType.MICRO_VIDEO: Kind.VIDEO,
+    MsgType.STICKER: Kind.STICKER,
+    MsgType.LOCATION: Kind.LOCATION,
+    MsgType.SYSTEM_TEXT: Kind.SYSTEM,
+}
+
+
+_APPS: dict[int, Kind] = {
+    AppType.TEXT: Kind.TEXT,
+    AppType.IMAGE: Kind.IMAGE,
+    AppType.FILE: Kind.FILE,
+    AppType.STICKER: Kind.STICKER,
+    AppType.LIVE_LOCATION: Kind.LOCATION,
+    AppType.CHAT_HISTORY: Kind.CHAT_HISTORY,
+    AppType.NOTE: Kind.CHAT_HISTORY,
+    AppType.MINI_PROGRAM: Kind.MINI_PROGRAM,
+    AppType.MINI_PROGRAM_PAGE: Kind.MINI_PROGRAM,
+    AppType.GROUP_NOTE: Kind.TEXT,
+    AppType.ANNOUNCEMENT: Kind.TEXT,
+    AppType.QUOTE: Kind.QUOTE,
+    AppType.TRANSFER: Kind.TRANSFER,
+    AppType.RED_PACKET: Kind.RED_PACKET,
+}
+
+
+def quote_message(app: AppMessage) -> Content:
+    """The title is what the person wrote; the ids of people in `refermsg` stay here."""
+    answered = app.xml.find("refermsg")
+    kind, said = _answered(app, read_integer(answered.text("type")), answered.text("content"))
+    detail = content_facts(
+        id=answered.text("svrid"),
+        kind=str(kind),
+        text=clean_line(said),
+        sender=clean_name(answered.text("displayname")),
+    )
+    return Content(kind=Kind.QUOTE, text=app.title, detail=detail)
+
+
+def _answered(app: AppMessage, msg_type: int, text: str) -> tuple[Kind, str]:
+    """Kind and line of the answered message; a quote within the quote is not opened."""
+    if msg_type == MsgType.APP:
+        xml = parse_xml(text).find("appmsg")
+        kind = _APPS.get(read_integer(xml.text("type")), Kind.LINK)
+        return kind, xml.text("title") or webwx_placeholder(app.language, kind)
+    kind = _QUOTED_KINDS.get(msg_type, Kind.UNSUPPORTED)
+    return kind, plain_text(text) if kind is Kind.TEXT else webwx_placeholder(app.language, kind)
+
+
+MAX_RECORD_ITEMS = 100  # of one record, as many as phones let people forward
+
+
+# `datatype` of an item, as far as clients agree; one that is not here is unsupported.
+_RECORD_KINDS: dict[int, Kind] = {
+    1: Kind.TEXT,
+    2: Kind.IMAGE,
+    3: Kind.VOICE,
+    4: Kind.VIDEO,
+    5: Kind.LINK,
+    6: Kind.LOCATION,
+    8: Kind.FILE,
+    15: Kind.VIDEO,
+    16: Kind.CARD,
+    17: Kind.CHAT_HISTORY,
+    19: Kind.MINI_PROGRAM,
+    22: Kind.LINK,
+    23: Kind.LINK,
+    29: Kind.LINK,
+    37: Kind.STICKER,
+}
+
+
+def chat_history_message(app: AppMessage) -> Content:
+    """What was forwarded, message by message. The record is XML inside the XML; without it the summary is."""
+    record = parse_plain_xml(app.xml.text("recorditem"))
+    items = zip(record.find_all("datalist/dataitem"), range(MAX_RECORD_ITEMS), strict=False)
+    told: list[Json] = [_item(app, item) for item, _ in items]
+    detail = content_facts(title=app.title, items=told or _summary(app.description))
+    return app.to_content(Kind.CHAT_HISTORY, app.title, detail)
+
+
+def _item(app: AppMessage, item: XmlNode) -> dict[str, Json]:
+    """One message; a record within the record is not opened."""
+    kind = _RECORD_KINDS.get(read_integer(item.attribute("datatype")), Kind.UNSUPPORTED)
+    seconds = read_integer(item.text("srcMsgCreateTime"))
+    return content_facts(
+        sender=item.text("sourcename"),
+        text=_said(app, item, kind),
+        kind=str(kind),
+        time=rfc3339(seconds * 1000) if seconds > 0 else "",
+    )
+
+
+def _said(app: AppMessage, item: XmlNode, kind: Kind) -> str:
+    title = item.text("datatitle")
+    if kind is Kind.TEXT:
+        return item.text("datadesc") or title
+    return webwx_placeholder(app.language, kind, clean_line(title or item.find("weburlitem").text("title")))
+
+
+def _summary(description: str) -> list[Json]:
+    """`name: text` on each line."""
+    lines = [told.partition(": ") for told in description.split("\n")[:MAX_RECORD_ITEMS]]
+    return [
+        content_facts(sender=sender if colon else "", text=text if colon else sender, kind=str(Kind.TEXT))
+        for sender, colon, text in lines
+        if sender.strip()
+    ]
+
+
+def app_message(entry: JsonObject, content: str, language: Language) -> Content:
+    """Any message 49."""
+    app = AppMessage(entry, content, language)
+    if content and not app.xml and app.root.tag != "mmreader":
+        return unsupported_message(entry, content, language)
+    return _READERS.get(app.type, _other)(app)
+
+
+def _text(app: AppMessage) -> Content:
+    return Content(kind=Kind.TEXT, text=app.title)
+
+
+def _announcement(app: AppMessage) -> Content:
+    return Content(kind=Kind.TEXT, text=app.xml.text("textannouncement") or app.title)
+
+
+def _pat(app: AppMessage) -> Content:
+    return Content(kind=Kind.SYSTEM, text=app.title or webwx_placeholder(app.language, Kind.SYSTEM))
+
+
+def _image(app: AppMessage) -> Content:
+    return Content(
+        kind=Kind.IMAGE,
+        text=webwx_placeholder(app.language, Kind.IMAGE, clean_line(app.title)),
+        media=message_locator(app.entry, MediaCall.IMAGE),
+        thumbnail=message_locator(app.entry, MediaCall.THUMBNAIL),
+    )
+
+
+def _sticker(app: AppMessage) -> Content:
+    said = webwx_placeholder(app.language, Kind.STICKER)
+    return Content(kind=Kind.STICKER, text=said, media=message_locator(app.entry, MediaCall.STICKER))
+
+
+def _file(app: AppMessage) -> Content:
+    size = read_number(app.entry, "FileSize") or read_integer(app.xml.find("appattach").text("totallen"))
+    title = content.received_filename(clean_name(read_text(app.entry, "FileName")) or app.title)
+    return Content(
+        kind=Kind.FILE,
+        text=webwx_placeholder(app.language, Kind.FILE, clean_line(title)),
+        detail=content_facts(name=title, size=size if size > 0 else None),
+        media=message_locator(app.entry, MediaCall.FILE, size=max(size, 0), name=title),
+    )
+
+
+def _live_location(app: AppMessage) -> Content:
+    return app.to_content(Kind.LOCATION, app.title, content_facts(label=app.title, live=True))
+
+
+def _told_by_title(app: AppMessage) -> Content:
+    return unsupported_message(app.entry, app.content, app.language, app.title, app.type)
+
+
+def _other(app: AppMessage) -> Content:
+    return link_messages.link_message(app) if app.url else _told_by_title(app)
+
+
+_READERS: dict[int, Callable[[AppMessage], Content]] = {
+    AppType.NOT_ON_WEB: _other,
+    AppType.TEXT: _text,
+    AppType.IMAGE: _image,
+    AppType.MUSIC: link_messages.music_message,
+    AppType.VIDEO_LINK: link_messages.link_message,
+    AppType.LINK: link_messages.link_message,
+    AppType.FILE: _file,
+    AppType.OPEN_APP: link_messages.link_message,
+    AppType.STICKER: _sticker,
+    AppType.VOICE_REMINDER: _told_by_title,
+    AppType.SCANNED_PRODUCT: link_messages.link_message,
+    AppType.PRODUCT: link_messages.link_message,
+    AppType.STICKER_SET: link_messages.link_message,
+    AppType.COUPON: link_messages.coupon_message,
+    AppType.LIVE_LOCATION: _live_location,
+    AppType.CHAT_HISTORY: chat_history_message,
+    AppType.NOTE: chat_history_message,
+    AppType.MINI_PROGRAM: link_messages.mini_program_message,
+    AppType.MINI_PROGRAM_PAGE: link_messages.mini_program_message,
+    AppType.CHANNELS: link_messages.channels_message,
+    AppType.GROUP_NOTE: _text,
+    AppType.QUOTE: quote_message,
+    AppType.PAT: _pat,
+    AppType.CHANNELS_LIVE: link_messages.channels_message,
+    AppType.ANNOUNCEMENT: _announcement,
+    AppType.GIFT: link_messages.link_message,
+    AppType.TRANSFER: transfer_message,
+    AppType.RED_PACKET: red_packet_message,
+    AppType.READER: link_messages.articles_message,
+}

@@ -1,0 +1,203 @@
+"""The numbers of the protocol and what each means: one table (webwx 1.3, 2.3, 2.10, 3.2, 3.6)."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+
+
+class Ret(IntEnum):
+    """`BaseResponse.Ret`, and the retcode of synccheck (webwx 1.3.1)."""
+
+    OK = 0
+    SYSTEM_ERROR = -1
+    TICKET_ERROR = -14
+    NOT_NOW = 3
+    NO_SESSION = 1100
+    SESSION_INVALID = 1101
+    COOKIE_INVALID = 1102
+    SESSION_OVER = 1103
+    LOGIN_REFUSED = 1203
+    NOT_A_FRIEND = 1204
+    TOO_OFTEN = 1205
+
+
+# The server uses them inconsistently and every client reads them differently; all mean "over" (webwx 8.6).
+SESSION_ENDED = frozenset({Ret.NO_SESSION, Ret.SESSION_INVALID, Ret.COOKIE_INVALID, Ret.SESSION_OVER})
+
+# What says "later": -1 is also a temporary refusal; 3 comes just before the end, and only perhaps (webwx
+# 1.3).
+RETRY_LATER_CODES = frozenset({Ret.SYSTEM_ERROR, Ret.NOT_NOW})
+
+
+class ScanStatus(StrEnum):
+    """What an answer of the login poll means for the client (webwx 2.3.3)."""
+
+    WAITING = "waiting"
+    SCANNED = "scanned"
+    CONFIRMED = "confirmed"
+    OVER = "over"
+
+
+SCAN_CODES = {
+    408: ScanStatus.WAITING,
+    201: ScanStatus.SCANNED,
+    200: ScanStatus.CONFIRMED,
+    202: ScanStatus.OVER,  # cancelled on the phone
+    400: ScanStatus.OVER,  # expired or unknown
+    402: ScanStatus.OVER,
+    500: ScanStatus.OVER,
+    0: ScanStatus.OVER,
+}
+
+
+class MsgType(IntEnum):
+    """`MsgType` of an AddMsgList entry (webwx 3.2.1)."""
+
+    TEXT = 1
+    HTML = 2
+    IMAGE = 3
+    PRIVATE_TEXT = 11
+    PRIVATE_HTML = 12
+    PRIVATE_IMAGE = 13
+    VOICE = 34
+    PUSH_MAIL = 35
+    QQ_MESSAGE = 36
+    FRIEND_REQUEST = 37
+    PUSH_SYSTEM = 38
+    QQ_IMAGE = 39
+    POSSIBLE_FRIEND = 40
+    CARD = 42
+    VIDEO = 43
+    VIDEO_EXPORT = 44
+    STICKER = 47
+    LOCATION = 48
+    APP = 49
+    VOIP = 50
+    STATUS_NOTIFY = 51
+    VOIP_END = 52
+    VOIP_INVITE = 53
+    MICRO_VIDEO = 62
+    NOTICE = 9999
+    SYSTEM_TEXT = 10000
+    SYSTEM_XML = 10002
+
+
+NEVER_SHOWN = frozenset(
+    {
+        MsgType.PUSH_MAIL,
+        MsgType.QQ_MESSAGE,
+        MsgType.PUSH_SYSTEM,
+        MsgType.QQ_IMAGE,
+        MsgType.POSSIBLE_FRIEND,
+        MsgType.STATUS_NOTIFY,
+        MsgType.NOTICE,
+    }
+)
+
+CALL_STATES = {MsgType.VOIP: "call", MsgType.VOIP_END: "ended", MsgType.VOIP_INVITE: "invited"}
+
+LOCATION_SUBTYPE = 48  # marks a location among the texts (webwx 3.8.1)
+
+
+class NotifyCode(IntEnum):
+    """`Code` of webwxstatusnotify and `StatusNotifyCode` of a message 51 (webwx 2.7.1, 3.9.1)."""
+
+    READ = 1
+    INITED = 3
+    SYNC_CONV = 4
+
+
+class AppType(IntEnum):
+    """`type` inside the XML of a message 49 (webwx 3.6.3)."""
+
+    NOT_ON_WEB = 0
+    TEXT = 1
+    IMAGE = 2
+    MUSIC = 3
+    VIDEO_LINK = 4
+    LINK = 5
+    FILE = 6
+    OPEN_APP = 7
+    STICKER = 8
+    VOICE_REMINDER = 9
+    SCANNED_PRODUCT = 10
+    PRODUCT = 13
+    STICKER_SET = 15
+    COUPON = 16
+    LIVE_LOCATION = 17
+    CHAT_HISTORY = 19
+    NOTE = 24
+    MINI_PROGRAM = 33
+    MINI_PROGRAM_PAGE = 36
+    CHANNELS = 51
+    GROUP_NOTE = 53
+    QUOTE = 57
+    PAT = 62
+    CHANNELS_LIVE = 63
+    ANNOUNCEMENT = 87
+    GIFT = 115
+    TRANSFER = 2000
+    RED_PACKET = 2001
+    READER = 100001
+
+
+class ContactFlag(IntEnum):
+    """Bits of a contact's `ContactFlag` (webwx 4.1.2)."""
+
+    LISTED = 1
+
+
+class MemberStatus(IntEnum):
+    """`MemberStatus` of those whom a group was to take in (webwx 2.19.4)."""
+
+    DELETED_YOU = 4
+
+
+class VerifyFlag(IntEnum):
+    """Bits of a contact's `VerifyFlag` (webwx 4.1.3)."""
+
+    OFFICIAL = 8
+
+
+# Accounts that keep a clear name in every login (webwx 4.3.2). Nobody can choose one of these names.
+SPECIAL_ACCOUNTS = frozenset(
+    {
+        "weibo",
+        "qqmail",
+        "fmessage",
+        "tmessage",
+        "qmessage",
+        "qqsync",
+        "floatbottle",
+        "lbsapp",
+        "shakeapp",
+        "medianote",
+        "qqfriend",
+        "readerapp",
+        "newsapp",
+        "blogapp",
+        "facebookapp",
+        "masssendapp",
+        "meishiapp",
+        "feedsapp",
+        "voip",
+        "blogappweixin",
+        "weixin",
+        "brandsessionholder",
+        "weixinreminder",
+        "wxid_novlwrv3lqwv11",
+        "gh_22b87fa7cb3c",
+        "officialaccounts",
+        "notification_messages",
+        "wxitil",
+        "userexperience_alarm",
+        "notifymessage",
+        "filehelper",
+    }
+)
+
+FILE_HELPER = "filehelper"
+INVITE_REQUIRED_MEMBERS = (
+    40  # members of a group; from then on people are asked whether they want in (webwx 2.19.3)
+)
+HIDDEN_SUFFIXES = ("@lbsroom", "@talkroom")
