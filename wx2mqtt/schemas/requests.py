@@ -256,7 +256,7 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
         optional={"user": nonempty_string("the topic name")},
     ),
     "assign": RequestSchema(
-        "the closed topic `user` is whoever is called `ref` now",
+        "the closed topic `user` is whoever is called `to` now",
         object_of("", {"user": nonempty_string(), "changed": _LEVELS}),
         required={"user": nonempty_string(), "to": nonempty_string()},
         allows_other_keys=True,
