@@ -1,1 +1,1 @@
-"""What must survive: the journal of both directions, the people, the saved logins."""
+"""Durable data: the journal of messages and commands, the people, the files and the saved logins."""

@@ -1,12 +1,11 @@
-"""A backup as one file: tar in gzip, the head first, which says what must follow and how each file must be.
+"""A backup as one file, and the replacement of a store by a restored one. Blocking.
 
-What is read may have been damaged or made by anybody: nothing lands outside of the folder, and nothing counts
-before all of it was there as the head says. Blocking.
+A backup is a gzipped tar. Its first member is the header, which lists what must follow. A backup may be
+damaged or forged: nothing is written outside of the target folder, and nothing is used before all of it was
+read and checked.
 
-A whole store in the place of another one: a crash leaves the old one or the new one, never a mixture.
-
-The new one is gathered beside what is there. It is decided by one rename; after that whoever opens the folder
-first carries it out. Only for who holds the folder's lock.
+A replacement is all or nothing: the new store is collected beside the old one, one rename decides, and the
+next process that opens the folder finishes what a crash interrupted. The caller holds the folder's lock.
 """
 
 from __future__ import annotations
@@ -30,29 +29,27 @@ from typing import IO, Any
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.store.files import PRIVATE_MODE, file_error, sync_folder
 
-FORMAT_VERSION = 1  # of the file; a newer one is refused
-
-
+PROGRAM = "wx2mqtt"
+FORMAT_VERSION = 1  # of the archive; a newer one is refused
 HEADER_NAME = "backup.json"
 
+GATHERING_FOLDER = "restore.gathering"
+DECIDED_PREFIX = "restore.decided-"  # followed by the time of the decision
+MOVING_FOLDER = "restore.moving"
+REPLACED_PREFIX = "replaced-"  # followed by the same time: the old store
 
-PROGRAM = "wx2mqtt"
-
-
-_LARGEST_HEAD = 1_000_000
-
-
-_PIECE = 1 << 20
-
-
-_LISTED = re.compile(r"wx2mqtt\.db|people\.json|sessions/[a-z0-9_]{1,32}\.json", re.ASCII)
-
-
-_MEDIA = re.compile(r"media/([0-9a-f]{2})/(\1[0-9a-f]{62})(\.[A-Za-z0-9]{1,8})?", re.ASCII)
+_MAX_HEADER_BYTES = 1_000_000
+_CHUNK_BYTES = 1024 * 1024
+_PRIVATE_FOLDER_MODE = 0o700
+_LISTED_NAME = re.compile(r"wx2mqtt\.db|people\.json|sessions/[a-z0-9_]{1,32}\.json", re.ASCII)
+_MEDIA_NAME = re.compile(r"media/([0-9a-f]{2})/(\1[0-9a-f]{62})(\.[A-Za-z0-9]{1,8})?", re.ASCII)
+_MEDIA_NAME_SHA256 = 2  # the group of `_MEDIA_NAME`
+_STORE_PATTERNS = ("wx2mqtt.db*", "people.json*", ".people.json.*", "sessions", "media")
+"""The files of a store. Everything else in the folder has another owner, such as the embedded broker."""
 
 
 class BadBackup(Wx2MqttError):
-    """This backup cannot be restored; `word` and `facts` make the sentence (`words.say`)."""
+    """The backup cannot be made or restored; `key` and `facts` select the text (`i18n`)."""
 
     def __init__(self, key: str, **facts: object) -> None:
         super().__init__(key)
@@ -70,9 +67,10 @@ class ArchiveEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveHeader:
-    """What a backup says of itself. `made` is RFC 3339; `running`: the bridge ran on beside it.
+    """The header of a backup. `made` is RFC 3339; `running` says that the bridge ran while it was made.
 
-    `files` are all but the media, whose names are their SHA-256.
+    `store` is the version of the database. `media` says that all media are included, not only those that
+    commands have still to send. `files` are all files but the media, whose names contain their SHA-256.
     """
 
     version: str
@@ -86,12 +84,12 @@ class ArchiveHeader:
 
 
 def belongs_to_store(name: str) -> bool:
-    """Whether a file of this name goes into a backup; what others put into the folder does not."""
-    return bool(_LISTED.fullmatch(name) or _MEDIA.fullmatch(name))
+    """Returns whether a file of this name goes into a backup; other files in the folder do not."""
+    return bool(_LISTED_NAME.fullmatch(name) or _MEDIA_NAME.fullmatch(name))
 
 
 def measure_file(path: Path) -> ArchiveEntry:
-    """How a file is."""
+    """Returns size and SHA-256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return ArchiveEntry(size=file.tell(), sha256=digest.hexdigest())
@@ -100,95 +98,96 @@ def measure_file(path: Path) -> ArchiveEntry:
 def write_archive(
     out: IO[bytes], head: ArchiveHeader, files: Mapping[str, Path], media: Iterable[tuple[str, Path]]
 ) -> int:
-    """Write a backup; returns how many files of media are in it. One that went away meanwhile is left out."""
-    told = {"program": PROGRAM, "format": FORMAT_VERSION, **asdict(head)}
-    written = json.dumps(told, ensure_ascii=False, indent=1).encode("utf-8", "replace")
+    """Writes a backup; returns how many media files are in it. Files that vanish meanwhile are left out."""
+    fields = {"program": PROGRAM, "format": FORMAT_VERSION, **asdict(head)}
+    header = json.dumps(fields, ensure_ascii=False, indent=1).encode("utf-8", "replace")
     count = 0
     with (
         gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.GNU_FORMAT) as tar,
     ):
-        tar.addfile(_info(HEADER_NAME, len(written)), io.BytesIO(written))
+        tar.addfile(_tar_info(HEADER_NAME, len(header)), io.BytesIO(header))
         for name, path in files.items():
-            _add(tar, name, path)
+            _add_file(tar, name, path)
         for name, path in media:
-            count += _add(tar, name, path)
+            count += _add_file(tar, name, path)
     return count
 
 
+def _tar_info(name: str, size: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    info.mode = PRIVATE_MODE
+    return info
+
+
+def _add_file(tar: tarfile.TarFile, name: str, path: Path) -> bool:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return False
+    with file:
+        tar.addfile(_tar_info(name, os.fstat(file.fileno()).st_size), file)
+    return True
+
+
 def read_archive(source: IO[bytes], folder: Path, check: Callable[[ArchiveHeader], None]) -> ArchiveHeader:
-    """Read a backup into an empty folder; `check` sees the head before anything is written.
+    """Reads a backup into an empty folder; `check` gets the header before any file is written.
 
     Raises `BadBackup`, `StoreFull`, `StoreError`, and what `check` raises.
     """
-    with _readable(), gzip.GzipFile(fileobj=source, mode="rb") as packed:
+    with _damage_as_bad_backup(), gzip.GzipFile(fileobj=source, mode="rb") as packed:
         with tarfile.open(fileobj=packed, mode="r|") as tar:
             members = iter(tar)
-            head = _head(tar, next(members, None))
+            head = _read_header(tar, next(members, None))
             check(head)
             missing = dict(head.files)
             for member in members:
-                _take(tar, member, folder, missing)
-        while packed.read(_PIECE):  # the checksum of the whole comes at its end
+                _extract(tar, member, folder, missing)
+        while packed.read(_CHUNK_BYTES):  # gzip checks its checksum at the end
             pass
     if missing:
         raise BadBackup("backup_incomplete", name=next(iter(missing)))
     return head
 
 
-def _info(name: str, size: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = size, PRIVATE_MODE
-    return info
-
-
-def _add(tar: tarfile.TarFile, name: str, path: Path) -> bool:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return False
-    with file:
-        tar.addfile(_info(name, os.fstat(file.fileno()).st_size), file)
-    return True
-
-
 @contextmanager
-def _readable() -> Iterator[None]:
+def _damage_as_bad_backup() -> Iterator[None]:
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error, tarfile.TarError) as error:
         raise BadBackup("backup_damaged") from error
 
 
-def _head(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> ArchiveHeader:
-    if member is None or member.name != HEADER_NAME or not member.isreg() or member.size > _LARGEST_HEAD:
+def _read_header(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> ArchiveHeader:
+    if member is None or member.name != HEADER_NAME or not member.isreg() or member.size > _MAX_HEADER_BYTES:
         raise BadBackup("backup_none")
     try:
-        told: dict[str, Any] = json.loads(_content(tar, member).read())
-        if told.pop("program") != PROGRAM:
+        fields: dict[str, Any] = json.loads(_content(tar, member).read())
+        if fields.pop("program") != PROGRAM:
             raise BadBackup("backup_none")
-        if int(told.pop("format")) > FORMAT_VERSION:
-            raise BadBackup("backup_newer", version=told.get("version"))
-        files = {str(name): ArchiveEntry(**entry) for name, entry in told.pop("files").items()}
-        return ArchiveHeader(**{**told, "accounts": tuple(told["accounts"]), "files": files})
+        if int(fields.pop("format")) > FORMAT_VERSION:
+            raise BadBackup("backup_newer", version=fields.get("version"))
+        files = {str(name): ArchiveEntry(**entry) for name, entry in fields.pop("files").items()}
+        return ArchiveHeader(**{**fields, "accounts": tuple(fields["accounts"]), "files": files})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadBackup("backup_damaged") from error
 
 
-def _take(
+def _extract(
     tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, missing: dict[str, ArchiveEntry]
 ) -> None:
-    """One file, if it is one that belongs into a store and is what it should be."""
-    listed = missing.pop(member.name, None) if _LISTED.fullmatch(member.name) else None
-    media = _MEDIA.fullmatch(member.name)
+    """Writes one member if it belongs to a store and is as the header says; removes it from `missing`."""
+    listed = missing.pop(member.name, None) if _LISTED_NAME.fullmatch(member.name) else None
+    media = _MEDIA_NAME.fullmatch(member.name)
     if not member.isreg() or not (listed or media):
         raise BadBackup("backup_strange", name=member.name)
-    for place in reversed(Path(member.name).parents[:-1]):
-        (folder / place).mkdir(mode=0o700, exist_ok=True)
-    digest = _write(_content(tar, member), folder / member.name)
-    if media and digest != media[2]:
-        (folder / member.name).unlink()  # its disk had damaged it before; the bridge does without
-    if listed and listed != ArchiveEntry(size=member.size, sha256=digest):
+    for parent in reversed(Path(member.name).parents[:-1]):
+        (folder / parent).mkdir(mode=_PRIVATE_FOLDER_MODE, exist_ok=True)
+    sha256 = _write_new_file(_content(tar, member), folder / member.name)
+    if media and sha256 != media[_MEDIA_NAME_SHA256]:
+        (folder / member.name).unlink()  # damaged before the backup; the bridge can do without it
+    if listed and listed != ArchiveEntry(size=member.size, sha256=sha256):
         raise BadBackup("backup_damaged")
 
 
@@ -198,16 +197,16 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return content
 
 
-def _write(content: IO[bytes], path: Path) -> str:
-    """Copy into a new file; the SHA-256 of what came."""
+def _write_new_file(content: IO[bytes], path: Path) -> str:
+    """Copies content into a new file; returns its SHA-256."""
     digest = hashlib.sha256()
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
         with os.fdopen(handle, "wb") as file:
-            while piece := content.read(_PIECE):
-                digest.update(piece)
-                file.write(piece)
-    except gzip.BadGzipFile:  # an OSError as well, but not of our file
+            while chunk := content.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+    except gzip.BadGzipFile:  # an OSError too, but of the backup and not of the new file
         raise
     except FileExistsError as error:
         raise BadBackup("backup_strange", name=path.name) from error
@@ -216,46 +215,30 @@ def _write(content: IO[bytes], path: Path) -> str:
     return digest.hexdigest()
 
 
-GATHERING_FOLDER = "restore.gathering"
-
-
-DECIDED_PREFIX = "restore.decided-"  # with the time of the decision behind it
-
-
-MOVING_FOLDER = "restore.moving"
-
-
-REPLACED_PREFIX = "replaced-"  # with the same time: what had been there
-
-
-_PARTS = ("wx2mqtt.db*", "people.json*", ".people.json.*", "sessions", "media")
-"""What a store consists of. Everything else in the folder is somebody else's (the embedded broker's, say)."""
-
-
 def store_parts(folder: Path) -> list[Path]:
-    """What of a store is there."""
-    return sorted(part for pattern in _PARTS for part in folder.glob(pattern))
+    """Returns the files and folders of a store that exist."""
+    return sorted(part for pattern in _STORE_PATTERNS for part in folder.glob(pattern))
 
 
 def start_replacement(folder: Path) -> Path:
-    """An empty folder to put the new store into."""
+    """Returns a new empty folder for the new store."""
     gathering = folder / GATHERING_FOLDER
     discard_replacement(folder)
-    gathering.mkdir(mode=0o700)
+    gathering.mkdir(mode=_PRIVATE_FOLDER_MODE)
     return gathering
 
 
 def discard_replacement(folder: Path) -> None:
-    """Take away what was gathered and not decided."""
+    """Deletes a new store that `replace_store` did not decide on."""
     shutil.rmtree(folder / GATHERING_FOLDER, ignore_errors=True)
 
 
 def replace_store(folder: Path) -> Path | None:
-    """Let what was gathered take its place; returns where the old store is now, if there was one."""
+    """Replaces the store by the new one; returns the new path of the old store, if there was one."""
     gathering = folder / GATHERING_FOLDER
-    for place, _, files in os.walk(gathering):
-        for path in (*files, "."):
-            _harden(Path(place) / path, folder)
+    for subfolder, _, names in os.walk(gathering):
+        for name in (*names, "."):
+            _make_durable(Path(subfolder) / name, folder)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     gathering.rename(folder / f"{DECIDED_PREFIX}{stamp}")
     sync_folder(folder)
@@ -265,10 +248,10 @@ def replace_store(folder: Path) -> Path | None:
 
 
 def finish_replacement(folder: Path) -> None:
-    """Carry out what was decided, from wherever a crash left it; forget what was not."""
+    """Finishes a replacement that was decided, wherever a crash interrupted it; discards others."""
     discard_replacement(folder)
     for decided in folder.glob(f"{DECIDED_PREFIX}*"):
-        _set_aside(folder, folder / f"{REPLACED_PREFIX}{decided.name.removeprefix(DECIDED_PREFIX)}")
+        _move_old_store(folder, folder / f"{REPLACED_PREFIX}{decided.name.removeprefix(DECIDED_PREFIX)}")
         decided.rename(folder / MOVING_FOLDER)
         sync_folder(folder)
     if (moving := folder / MOVING_FOLDER).is_dir():
@@ -279,20 +262,23 @@ def finish_replacement(folder: Path) -> None:
         sync_folder(folder)
 
 
-def _set_aside(folder: Path, replaced: Path) -> None:
-    old = store_parts(folder)
-    if old:
-        replaced.mkdir(mode=0o700, exist_ok=True)
-        _harden(replaced, folder)
-    for part in old:
+def _move_old_store(folder: Path, replaced: Path) -> None:
+    old_parts = store_parts(folder)
+    if not old_parts:
+        return
+    replaced.mkdir(mode=_PRIVATE_FOLDER_MODE, exist_ok=True)
+    _make_durable(replaced, folder)
+    for part in old_parts:
         part.rename(replaced / part.name)
-    if old:
-        sync_folder(replaced)
-        sync_folder(folder)
+    sync_folder(replaced)
+    sync_folder(folder)
 
 
-def _harden(path: Path, folder: Path) -> None:
-    """Force it to the disk. What root restores belongs to whom the folder belongs: the service's own user."""
+def _make_durable(path: Path, folder: Path) -> None:
+    """Forces a file or folder to the disk.
+
+    When root restores, also gives it to the owner of the store's folder, which is the user of the service.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         if os.geteuid() == 0:

@@ -1,14 +1,7 @@
-"""Files that were taken and to which no row refers yet: they are not to be swept away in between.
+"""The files of messages and commands, named by the SHA-256 of their content; each is complete or absent.
 
-A file whose bytes are still coming: under a temporary name, counted, and gone unless it is finished.
-
-Blocking; `blobs.py` calls it in threads. A wait that is cancelled leaves its thread behind, so one lock keeps
-what comes after it from touching a file that is closed.
-
-Files that hold the bytes of messages and commands, named by what is in them; whole or not there at all.
-
-A file is forced to the disk under a temporary name, renamed, and its folder forced too, before anybody hears
-of it. Knows nothing of rows: which files rows refer to is told when files are to go.
+A file is written under a temporary name, forced to the disk, renamed, and its folder is forced to the disk,
+before a caller gets it. Rows are unknown here: callers say which files no row refers to.
 """
 
 from __future__ import annotations
@@ -31,11 +24,184 @@ from wx2mqtt.model import Blob
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 from wx2mqtt.store.files import file_error, sync_folder
 
+log = structlog.get_logger(__name__)
+
+MEDIA_FOLDER = "media"  # within the folder of the store
+PARTIAL_FILE_PREFIX = ".part-"
+WRITE_BUFFER_BYTES = 256 * 1024  # collected for one write in a thread
+CLAIM_SECONDS = 3600.0  # for which a new file is kept although no row refers to it
+PRIVATE_FOLDER_MODE = 0o700
+
+T = TypeVar("T")
+
+
+class SizeLimitExceeded(Wx2MqttError):
+    """More bytes came than are allowed."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"more than {limit} bytes came")
+        self.limit = limit
+
+
+class Blobs:
+    """The files within `<folder>/media`; one object for each store.
+
+    `size` is the sum of all files in bytes, with those that are being written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._media = folder / MEDIA_FOLDER
+        self._lock = threading.Lock()
+        self._pending = PendingFiles(CLAIM_SECONDS)
+        self.size = 0
+
+    async def open(self) -> None:
+        """Deletes partial files of earlier processes and measures the others. Raises `StoreError`."""
+        await asyncio.to_thread(self._open)
+
+    async def store(self, chunks: AsyncIterable[bytes] | bytes, limit: int) -> Blob:
+        """Stores at most `limit` bytes as a file; the caller closes `chunks`.
+
+        Raises `SizeLimitExceeded`, `StoreFull`, `StoreError` and what `chunks` raises; no file is left then.
+        `remove` spares the file until `mark_referenced` is called for it, for an hour at most.
+        """
+        partial_file = PartialFile(self._media, self._add_size)
+        try:
+            rest = (
+                chunks if isinstance(chunks, bytes) else await self._write_chunks(partial_file, chunks, limit)
+            )
+            if partial_file.size + len(rest) > limit:
+                raise SizeLimitExceeded(limit)
+            return await asyncio.to_thread(partial_file.finish, rest, self._move_into_place)
+        except BaseException:
+            await asyncio.to_thread(partial_file.discard)
+            raise
+
+    def path_of(self, blob: Blob) -> Path:
+        return self._folder / blob.path
+
+    def exists(self, blob: Blob) -> bool:
+        """Returns whether the file is there with its full size: someone may have deleted it by hand."""
+        return _size_of(self.path_of(blob)) == blob.size
+
+    def mark_referenced(self, blob: Blob) -> None:
+        """Ends the protection of a file that one `store` returned: it has a row, or is not wanted."""
+        with self._lock:
+            self._pending.release(blob.sha256)
+
+    def remove(self, paths: Iterable[Path]) -> int:
+        """Deletes files to which no row refers, except protected ones; returns the bytes deleted.
+
+        Blocking. Call this only where no row can start to refer to the files.
+        """
+        return sum(self._unlink(path) for path in paths)
+
+    async def older_than(self, seconds: float) -> list[Path]:
+        """Returns all files that were stored longer ago than that; corrects `size`."""
+        return await asyncio.to_thread(self._older_than, seconds)
+
+    async def _write_chunks(
+        self, partial_file: PartialFile, chunks: AsyncIterable[bytes], limit: int
+    ) -> bytes:
+        """Writes chunks in few thread calls; returns the last bytes, which are not written yet."""
+        buffered: list[bytes] = []
+        count = 0
+        async for chunk in chunks:
+            buffered.append(chunk)
+            count += len(chunk)
+            if partial_file.size + count > limit:
+                raise SizeLimitExceeded(limit)
+            if count >= WRITE_BUFFER_BYTES:
+                await asyncio.to_thread(partial_file.write, b"".join(buffered))
+                buffered = []
+                count = 0
+        return b"".join(buffered)
+
+    def _add_size(self, count: int) -> None:
+        with self._lock:
+            self.size += count
+
+    def _move_into_place(self, partial_path: Path, blob: Blob) -> None:
+        """Gives a complete file its final name, durably."""
+        path = self.path_of(blob)
+        path.parent.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
+        with self._lock:
+            size_before = _size_of(path)
+            partial_path.replace(path)
+            self.size -= size_before or 0
+            self._pending.add(blob.sha256)
+        try:
+            sync_folder(path.parent)
+            sync_folder(self._media)
+        except OSError:
+            self._undo_move(path, size_before)
+            raise
+
+    def _undo_move(self, path: Path, size_before: int | None) -> None:
+        """Deletes a file whose name may not be durable, unless it existed before and may have rows."""
+        with self._lock:
+            self._pending.release(sha256_of(path))
+            if size_before is None:
+                path.unlink(missing_ok=True)
+            else:
+                self.size += size_before
+
+    def _open(self) -> None:
+        try:
+            self._media.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+            sync_folder(self._folder)
+            for partial_path in self._media.glob(f"{PARTIAL_FILE_PREFIX}*"):
+                partial_path.unlink(missing_ok=True)
+        except OSError as error:
+            raise file_error(error, self._media) from error
+        self._measure()
+
+    def _older_than(self, seconds: float) -> list[Path]:
+        before = time.time() - seconds
+        return [path for path, modified in self._measure() if modified <= before]
+
+    def _measure(self) -> list[tuple[Path, float]]:
+        """Corrects `size`; returns every complete file and when it was written (Unix time)."""
+        size_before = self.size  # files that are written meanwhile are added to it
+        measured = 0
+        complete: list[tuple[Path, float]] = []
+        for path, size, modified in self._files():
+            measured += size
+            if not path.name.startswith(PARTIAL_FILE_PREFIX):
+                complete.append((path, modified))
+        self._add_size(measured - size_before)
+        return complete
+
+    def _files(self) -> Iterator[tuple[Path, int, float]]:
+        """Yields every file with its size and the time of its last change."""
+        for folder, _, names in os.walk(self._media):
+            for name in names:
+                path = Path(folder) / name
+                with suppress(OSError):  # deleted meanwhile
+                    status = path.lstat()
+                    yield path, status.st_size, status.st_mtime
+
+    def _unlink(self, path: Path) -> int:
+        with self._lock:
+            if self._pending.contains(sha256_of(path)):
+                return 0
+            try:
+                size = path.lstat().st_size
+                path.unlink()
+            except FileNotFoundError:
+                return 0
+            except OSError as error:
+                log.warning("media file cannot be removed", problem=str(file_error(error, path)))
+                return 0
+            self.size -= size
+            return size
+
 
 class PendingFiles:
-    """How many takers of each file have still to write their row. For one thread at a time.
+    """Counts for each file how many callers have still to store a row for it. Not thread-safe.
 
-    Whoever never does is forgotten after `lasts` seconds.
+    A file whose callers never do is released after `max_age` seconds.
     """
 
     def __init__(self, max_age: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,12 +210,12 @@ class PendingFiles:
         self._counts: dict[str, tuple[int, float]] = {}
 
     def add(self, name: str) -> None:
-        """Somebody took it."""
+        """Counts one more caller; the age starts anew."""
         count, _ = self._counts.get(name, (0, 0.0))
         self._counts[name] = count + 1, self._clock()
 
     def release(self, name: str) -> None:
-        """One of them has written the row, or gave up."""
+        """Counts one caller less: it stored its row, or does not want the file."""
         count, since = self._counts.get(name, (0, 0.0))
         if count > 1:
             self._counts[name] = count - 1, since
@@ -57,7 +223,7 @@ class PendingFiles:
             self._counts.pop(name, None)
 
     def contains(self, name: str) -> bool:
-        """Whether it is to stay."""
+        """Returns whether the file must be kept."""
         if name not in self._counts:
             return False
         if self._clock() - self._counts[name][1] < self._max_age:
@@ -66,16 +232,12 @@ class PendingFiles:
         return False
 
 
-T = TypeVar("T")
-
-
-PARTIAL_FILE_PREFIX = ".part-"
-
-
 class PartialFile:
-    """One such file in `folder`, mode 0600; `grew` hears how many bytes more, or less, there are on the disk.
+    """A file that is being written under a temporary name in `folder`, mode 0600; deleted unless finished.
 
-    `write` and `finish` raise `StoreFull` and `StoreError`.
+    Blocking: the methods run in threads. A cancelled wait leaves its thread running, so a lock keeps it from
+    writing to a closed file. `on_size_change` gets the number of bytes added to the disk, negative for
+    removed ones. `write` and `finish` raise `StoreFull` and `StoreError`.
     """
 
     def __init__(self, folder: Path, on_size_change: Callable[[int], None]) -> None:
@@ -86,23 +248,24 @@ class PartialFile:
         self._path: Path | None = None
         self._digest = hashlib.sha256()
         self._head = b""
-        self._named = self._discarded = False
+        self._is_finished = False
+        self._is_discarded = False
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Put these behind the others."""
+        """Appends bytes."""
         with self._lock:
             self._translate_errors(lambda: self._write(data))
 
     def finish(self, data: bytes, move_into_place: Callable[[Path, Blob], None]) -> Blob:
-        """Write the last bytes, force all to the disk, see what it is; `put` gives the file its name."""
+        """Appends the last bytes, forces the file to the disk, detects its type and has it renamed."""
         with self._lock:
             return self._translate_errors(lambda: self._finish(data, move_into_place))
 
     def discard(self) -> None:
-        """Leave nothing behind, unless it was finished. What cannot be taken away goes at the next start."""
+        """Deletes the file unless it was finished. If that fails, the next `Blobs.open` deletes it."""
         with self._lock, suppress(OSError):
-            self._discarded = True
+            self._is_discarded = True
             self._close()
 
     def _close(self) -> None:
@@ -110,7 +273,7 @@ class PartialFile:
         if handle is not None:
             os.close(handle)
         path, self._path = self._path, None
-        if path is not None and not self._named:
+        if path is not None and not self._is_finished:
             path.unlink(missing_ok=True)
             self._on_size_change(-self.size)
 
@@ -130,27 +293,28 @@ class PartialFile:
         assert self._path is not None
         blob = self._blob()
         move_into_place(self._path, blob)
-        self._named = True
+        self._is_finished = True
         self._close()
         return blob
 
     def _blob(self) -> Blob:
-        sha256, sort = self._digest.hexdigest(), file_type_of(self._head, self.size)
-        width, height = image_size(self._head, sort.mime) or (None, None)
+        sha256 = self._digest.hexdigest()
+        file_type = file_type_of(self._head, self.size)
+        width, height = image_size(self._head, file_type.mime) or (None, None)
         return Blob(
             sha256=sha256,
             size=self.size,
-            mime=sort.mime,
-            path=f"{self._folder.name}/{sha256[:2]}/{sha256}{sort.extension}",
+            mime=file_type.mime,
+            path=f"{self._folder.name}/{sha256[:2]}/{sha256}{file_type.extension}",
             width=width,
             height=height,
         )
 
     def _open(self) -> int:
-        if self._discarded:
+        if self._is_discarded:
             raise StoreError("nobody waits for this file any more")
         if self._handle is None:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
             self._handle, name = tempfile.mkstemp(prefix=PARTIAL_FILE_PREFIX, dir=self._folder)
             self._path = Path(name)
         return self._handle
@@ -162,186 +326,13 @@ class PartialFile:
             raise file_error(error, self._folder) from error
 
 
-log = structlog.get_logger(__name__)
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 in the name of a file."""
+    return path.name.partition(".")[0]
 
 
-MEDIA_FOLDER = "media"  # below the folder of the store
-
-
-WRITE_BUFFER_BYTES = 256 * 1024  # bytes that wait for one trip to the disk
-
-
-CLAIM_SECONDS = 3600.0  # seconds for which a file that came is safe though no row refers to it
-
-
-_OWN_ONLY = 0o700
-
-
-class SizeLimitExceeded(Wx2MqttError):
-    """More bytes came than may."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"more than {limit} bytes came")
-        self.limit = limit
-
-
-class Blobs:
-    """The files below `<folder>/media`; one object for each store.
-
-    `size` is what they hold in bytes, with those that are still coming.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._media = folder / MEDIA_FOLDER
-        self._lock = threading.Lock()
-        self._pending = PendingFiles(CLAIM_SECONDS)
-        self.size = 0
-
-    async def open(self) -> None:
-        """Take away what dead lives left half done, and see how much there is. Raises `StoreError`."""
-        await asyncio.to_thread(self._open)
-
-    async def store(self, chunks: AsyncIterable[bytes] | bytes, limit: int) -> Blob:
-        """Put bytes onto the disk, at most `limit`; the caller closes `pieces`.
-
-        Whatever is raised, `SizeLimitExceeded`, `StoreFull`, `StoreError` or what `pieces` raises, leaves
-        no file. A
-        file that came is safe from `remove` until `referred` is told, for an hour at most.
-        """
-        part = PartialFile(self._media, self._add_size)
-        try:
-            rest = chunks if isinstance(chunks, bytes) else await self._gather(part, chunks, limit)
-            if part.size + len(rest) > limit:
-                raise SizeLimitExceeded(limit)
-            return await asyncio.to_thread(part.finish, rest, self._move_into_place)
-        except BaseException:
-            await asyncio.to_thread(part.discard)
-            raise
-
-    def path_of(self, blob: Blob) -> Path:
-        """Where it lies."""
-        return self._folder / blob.path
-
-    def exists(self, blob: Blob) -> bool:
-        """Whether it is there, whole: somebody may have taken it away by hand."""
-        return _length(self.path_of(blob)) == blob.size
-
-    def mark_referenced(self, blob: Blob) -> None:
-        """A row refers to what one `take` returned, or nobody wants it any more."""
-        with self._lock:
-            self._pending.release(blob.sha256)
-
-    def remove(self, files: Iterable[Path]) -> int:
-        """Take away files to which no row refers, but not those just taken; returns how many bytes went.
-
-        Blocking. To be called where no row can come to refer to them meanwhile.
-        """
-        return sum(self._unlink(file) for file in files)
-
-    async def older_than(self, seconds: float) -> list[Path]:
-        """All files that were taken longer ago than that; `size` is counted anew."""
-        return await asyncio.to_thread(self._older, seconds)
-
-    async def _gather(self, part: PartialFile, chunks: AsyncIterable[bytes], limit: int) -> bytes:
-        """Write what comes, in few trips to the disk; returns what was not worth one."""
-        waiting, count = [], 0
-        async for piece in chunks:
-            waiting.append(piece)
-            count += len(piece)
-            if part.size + count > limit:
-                raise SizeLimitExceeded(limit)
-            if count >= WRITE_BUFFER_BYTES:
-                await asyncio.to_thread(part.write, b"".join(waiting))
-                waiting, count = [], 0
-        return b"".join(waiting)
-
-    def _add_size(self, count: int) -> None:
-        with self._lock:
-            self.size += count
-
-    def _move_into_place(self, part: Path, blob: Blob) -> None:
-        """Give a whole file its name, durably."""
-        file = self.path_of(blob)
-        file.parent.mkdir(mode=_OWN_ONLY, exist_ok=True)
-        with self._lock:
-            before = _length(file)
-            part.replace(file)
-            self.size -= before or 0
-            self._pending.add(blob.sha256)
-        try:
-            sync_folder(file.parent)
-            sync_folder(self._media)
-        except OSError:
-            self._undo_move(file, before)
-            raise
-
-    def _undo_move(self, file: Path, before: int | None) -> None:
-        """Nobody hears of a file whose name may not last; one that had been there has its rows."""
-        with self._lock:
-            self._pending.release(sha256_of(file))
-            if before is None:
-                file.unlink(missing_ok=True)
-            else:
-                self.size += before
-
-    def _open(self) -> None:
-        try:
-            self._media.mkdir(mode=_OWN_ONLY, parents=True, exist_ok=True)
-            sync_folder(self._folder)
-            for part in self._media.glob(f"{PARTIAL_FILE_PREFIX}*"):
-                part.unlink(missing_ok=True)
-        except OSError as error:
-            raise file_error(error, self._media) from error
-        self._measure()
-
-    def _older(self, seconds: float) -> list[Path]:
-        before = time.time() - seconds
-        return [file for file, written in self._measure() if written <= before]
-
-    def _measure(self) -> list[tuple[Path, float]]:
-        """Every whole file and when it was taken. `size` is then right; what comes meanwhile counts, too."""
-        known, measured = self.size, 0
-        found: list[tuple[Path, float]] = []
-        for file, size, written in self._files():
-            measured += size
-            if not file.name.startswith(PARTIAL_FILE_PREFIX):
-                found.append((file, written))
-        self._add_size(measured - known)
-        return found
-
-    def _files(self) -> Iterator[tuple[Path, int, float]]:
-        """Every file, its size and when it was written."""
-        for folder, _, names in os.walk(self._media):
-            for name in names:
-                file = Path(folder) / name
-                with suppress(OSError):  # went away while we looked
-                    found = file.lstat()
-                    yield file, found.st_size, found.st_mtime
-
-    def _unlink(self, file: Path) -> int:
-        with self._lock:
-            if self._pending.contains(sha256_of(file)):
-                return 0
-            try:
-                size = file.lstat().st_size
-                file.unlink()
-            except FileNotFoundError:
-                return 0
-            except OSError as error:
-                log.warning("media file cannot be removed", problem=str(file_error(error, file)))
-                return 0
-            self.size -= size
-            return size
-
-
-def sha256_of(file: Path) -> str:
-    """What is in a file, as its name says."""
-    return file.name.partition(".")[0]
-
-
-def _length(file: Path) -> int | None:
+def _size_of(path: Path) -> int | None:
     try:
-        return file.stat().st_size
+        return path.stat().st_size
     except OSError:
         return None

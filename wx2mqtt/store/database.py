@@ -1,7 +1,7 @@
-"""The only door to SQLite: one thread writes, in groups, one reads; the event loop never waits for a disk.
+"""Access to SQLite: one thread writes, one thread reads; the event loop never waits for the disk.
 
-What gathers while a commit is on its way goes into the next one together: one fsync, one hop back to the
-loop. It knows nothing of what is stored.
+Jobs that arrive during a commit share the next one: one fsync, one callback into the event loop. The tables
+are unknown here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 OnCommitPoint = Callable[[str], None]
 
-MAX_JOBS_PER_COMMIT = 256  # jobs in one commit at most: a failing one must not take a whole day with it
+MAX_JOBS_PER_COMMIT = 256  # a commit that fails must not fail all that waits
 
 
-def _nothing(_point: str) -> None:
-    pass
+def _ignore_commit_point(_point: str) -> None:
+    """For a database without a crash test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Task:
     name: str
     job: Job[Any]
     future: asyncio.Future[Any]
-    outside_transaction: bool = False  # outside of any transaction
+    outside_transaction: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ RunTasks = Callable[[Sequence[_Task]], list[_Outcome]]
 
 
 class _Worker:
-    """A thread that takes all tasks that wait, performs them and tells the loop once."""
+    """A thread that runs all waiting tasks together and reports their outcomes to the event loop at once."""
 
     def __init__(self, name: str, run_tasks: RunTasks, close: Callable[[], None]) -> None:
         self._run_tasks = run_tasks
         self._close = close
         self._loop = asyncio.get_running_loop()
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        # Daemon: a program that fails before it closes the store must still end; what is committed is safe.
+        # Daemon: a process that fails before it closes the store must still exit; commits are durable.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._closed: asyncio.Future[Any] = self._loop.create_future()
         self._thread.start()
@@ -68,7 +68,7 @@ class _Worker:
         return future
 
     async def close(self) -> None:
-        """Do what waits, then end the thread."""
+        """Runs the waiting tasks, then ends the thread."""
         self._tasks.put(None)
         await asyncio.shield(self._closed)
         self._thread.join()
@@ -85,7 +85,7 @@ class _Worker:
             self._deliver([_Outcome(self._closed)])
 
     def _next_tasks(self) -> tuple[list[_Task], bool]:
-        """What waits, at least one; and whether there may be more."""
+        """Returns waiting tasks, blocking until there is one, and False once the worker is to end."""
         task = self._tasks.get()
         tasks: list[_Task] = []
         while task is not None:
@@ -98,13 +98,13 @@ class _Worker:
     def _deliver(self, outcomes: list[_Outcome]) -> None:
         try:
             self._loop.call_soon_threadsafe(_resolve, outcomes)
-        except RuntimeError:  # the loop was closed before the store: nobody is left to be told
+        except RuntimeError:  # the loop was closed before the store: nobody awaits the outcomes
             return
 
 
 def _resolve(outcomes: list[_Outcome]) -> None:
     for outcome in outcomes:
-        if outcome.future.done():  # whoever waited was cancelled
+        if outcome.future.done():  # the caller was cancelled
             continue
         if outcome.error is not None:
             outcome.future.set_exception(outcome.error)
@@ -113,9 +113,10 @@ def _resolve(outcomes: list[_Outcome]) -> None:
 
 
 class Database:
-    """One SQLite file, open. All methods are called on the event loop on which it was opened.
+    """An open SQLite file. All methods are called on the event loop on which it was opened.
 
-    `trouble` is why the last commit failed; empty when it did not.
+    `set_aside` is the new path of a damaged file that was found at start, `is_new` says that there was no
+    readable file. `last_error` is why the last commit failed; empty if it did not.
     """
 
     def __init__(self, path: Path, opened: OpenDatabase, on_commit_point: OnCommitPoint) -> None:
@@ -131,48 +132,47 @@ class Database:
         self._reader = _Worker("store-read", self._run_reads, opened.reader.close)
 
     @classmethod
-    async def open(cls, path: Path, on_commit_point: OnCommitPoint = _nothing) -> Database:
-        """Open or create the file, mode 0600.
+    async def open(cls, path: Path, on_commit_point: OnCommitPoint = _ignore_commit_point) -> Database:
+        """Opens or creates the file, mode 0600; a damaged file is set aside and a new one created.
 
-        A damaged file is set aside (`set_aside` says where) and a new one begun; `fresh` tells that nothing
-        was there. `on_point` is called in the writing thread around every commit, for tests of crashes.
-        Raises `StoreTooNew`, `StoreFull`, `StoreError`.
+        Crash tests pass `on_commit_point`: the writer thread calls it with `before:<name>` and `after:<name>`
+        for each job of a commit. Raises `StoreTooNew`, `StoreFull`, `StoreError`.
         """
         return cls(path, await asyncio.to_thread(open_file, path), on_commit_point)
 
     async def write(self, name: str, job: Job[T]) -> T:
-        """Run `job` in a transaction; when this returns, what it wrote is on the disk.
+        """Runs `job` in a transaction; when this returns, its changes are on the disk.
 
-        `job` runs in another thread and must use the connection only, without BEGIN or COMMIT. What it raises
-        is raised here, and nothing that it did remains. Raises `StoreFull` and `StoreError` when SQLite does.
-        Cancelling the wait does not undo the write.
+        `job` runs in the writer thread and uses the connection only, without BEGIN or COMMIT. What it raises
+        is raised here, and its changes are undone. Raises `StoreFull` and `StoreError` for errors of SQLite.
+        A cancelled wait does not undo the write. `name` is the commit point for crash tests.
         """
         self._check_open()
         return await self._writer.submit(name, job)
 
     async def read(self, job: Job[T]) -> T:
-        """Run `job`, which must only read, on what is committed, in another thread."""
+        """Runs `job`, which only reads, in the reader thread; it sees committed rows."""
         self._check_open()
         return await self._reader.submit("read", job)
 
     async def vacuum(self, pages: int) -> int:
-        """Let go of up to `pages` free pages at the end of the file; returns how many are still free."""
+        """Returns up to `pages` free pages to the file system; returns how many are still free."""
         self._check_open()
         return await self._writer.submit(
             "vacuum", lambda connection: _vacuum(connection, pages), outside_transaction=True
         )
 
     async def checkpoint(self) -> None:
-        """Move the WAL into the file, so that a database that lost rows takes less room."""
+        """Moves the write-ahead log into the file, so that a database that lost rows gets smaller."""
         self._check_open()
         await self._writer.submit("checkpoint", _checkpoint, outside_transaction=True)
 
     async def close(self) -> None:
-        """Do what waits, move the WAL into the file and let go of it."""
+        """Runs the waiting jobs, moves the write-ahead log into the file and closes it."""
         if self._closed:
             return
         self._closed = True
-        await self._reader.close()  # first, so that the writer is the last one and removes the WAL
+        await self._reader.close()  # first: the last connection removes the write-ahead log
         await self._writer.close()
 
     def _check_open(self) -> None:
@@ -180,11 +180,11 @@ class Database:
             raise StoreError("The store is closed.")
 
     def _run_writes(self, tasks: Sequence[_Task]) -> list[_Outcome]:
-        together = [task for task in tasks if not task.outside_transaction]
-        outcomes = self._commit(together) if together else []
-        if together:
-            troubles = (str(one.error) for one in outcomes if isinstance(one.error, StoreError))
-            self.last_error = next(troubles, "")
+        transactional = [task for task in tasks if not task.outside_transaction]
+        outcomes = self._commit(transactional) if transactional else []
+        if transactional:
+            errors = (str(outcome.error) for outcome in outcomes if isinstance(outcome.error, StoreError))
+            self.last_error = next(errors, "")
         return outcomes + [
             self._run_safely(task, self._write_connection) for task in tasks if task.outside_transaction
         ]
@@ -200,7 +200,7 @@ class Database:
             written = [task.name for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.error]
             self._report_points("before", written)
             self._write_connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - it belongs to the callers, not to this thread
+        except Exception as error:  # noqa: BLE001 - the callers get it
             self._roll_back()
             return [_Outcome(task.future, error=self._translate(error)) for task in tasks]
         self._report_points("after", written)
@@ -210,13 +210,13 @@ class Database:
         return _Outcome(task.future, task.job(self._write_connection))
 
     def _run_in_savepoint(self, task: _Task) -> _Outcome:
-        """One job of several: when it fails, the others go on."""
+        """Runs one job of several: if it fails, the others are still committed."""
         self._write_connection.execute("SAVEPOINT job")
         try:
             outcome = self._run_job(task)
         except Exception as error:
             if not self._write_connection.in_transaction:
-                raise  # SQLite gave up the whole transaction (a full disk): nobody's job is in it
+                raise  # SQLite rolled the whole transaction back (a full disk)
             self._write_connection.execute("ROLLBACK TO job")
             outcome = _Outcome(task.future, error=self._translate(error))
         self._write_connection.execute("RELEASE job")
@@ -228,7 +228,7 @@ class Database:
     def _run_safely(self, task: _Task, connection: sqlite3.Connection) -> _Outcome:
         try:
             return _Outcome(task.future, task.job(connection))
-        except Exception as error:  # noqa: BLE001 - it belongs to the caller, not to this thread
+        except Exception as error:  # noqa: BLE001 - the caller gets it
             return _Outcome(task.future, error=self._translate(error))
 
     def _report_points(self, when: str, names: Sequence[str]) -> None:
@@ -236,7 +236,7 @@ class Database:
             self._on_commit_point(f"{when}:{name}")
 
     def _roll_back(self) -> None:
-        """A disk that does not even roll back fails the next BEGIN too, and then this is tried again."""
+        """Rolls back. If that fails, the next BEGIN fails too, and this is called again."""
         with suppress(sqlite3.Error):
             if self._write_connection.in_transaction:
                 self._write_connection.execute("ROLLBACK")
@@ -245,15 +245,15 @@ class Database:
         if not isinstance(error, sqlite3.Error):
             return error
         if is_damage(error):
-            with suppress(OSError):  # a disk that takes no mark: the damage shows again
+            with suppress(OSError):  # without the mark, the damage is noticed again later
                 mark_suspect(self.path)
-        trouble = database_error(error, self.path)
-        trouble.__cause__ = error
-        return trouble
+        store_error = database_error(error, self.path)
+        store_error.__cause__ = error
+        return store_error
 
 
 def _vacuum(connection: sqlite3.Connection, pages: int) -> int:
-    # Only a script steps through the whole PRAGMA; `execute` would stop after its first page.
+    # `executescript` runs the PRAGMA to its end; `execute` would stop after the first page.
     connection.executescript(f"PRAGMA incremental_vacuum({pages})")
     return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 

@@ -1,13 +1,11 @@
-"""The folder of the store: which one it is, that it is ours alone, and how much room is left.
-
-The name of a store, by which consumers see that the numbers of its messages begin anew.
-"""
+"""The folder of the store: where it is, the lock that keeps other processes out, its size; new stream ids."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import secrets
+import string
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -18,34 +16,23 @@ from wx2mqtt.store.archive import finish_replacement
 from wx2mqtt.store.files import PRIVATE_MODE, file_error
 
 PROGRAM_NAME = "wx2mqtt"
-
-
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
 
-
 LOCK_NAME = "lock"
-
-
 DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
-
-
 PEOPLE_COPY_NAME = "people.json"
-
-
 SESSIONS_FOLDER = "sessions"
 
-
-_OWN_ONLY = 0o700
-
-
-_TRIES = 5  # `store_holder` takes the lock for a moment; that must not keep a start out
-
-
-_PAUSE = 0.02  # seconds between two tries
+_PRIVATE_FOLDER_MODE = 0o700
+_MAX_LOCK_ATTEMPTS = 5  # `store_holder` takes the lock for a moment; that must not fail a start
+_LOCK_PAUSE_SECONDS = 0.02
+_MAX_LOCK_FILE_BYTES = 4096
+_STREAM_ID_CHARACTERS = string.ascii_lowercase + string.digits
+_STREAM_ID_LENGTH = 6
 
 
 def resolve_store_path(path: Path | None, env: Mapping[str, str]) -> tuple[Path, str]:
-    """The folder of the store, and a sentence that says by which rule."""
+    """Returns the folder of the store, and a sentence that says which rule chose it."""
     if path is not None:
         return path.expanduser(), f"The store is {path}, as storage.path says."
     state = env.get("STATE_DIRECTORY", "").partition(":")[0]
@@ -62,8 +49,13 @@ def _data_folder(env: Mapping[str, str]) -> Path:
     return Path(home) if home.startswith("/") else Path(env.get("HOME") or Path.home()) / ".local" / "share"
 
 
+def new_stream_id() -> str:
+    """Returns a random id for a store. Consumers see a new id when the seq of messages starts anew."""
+    return "".join(secrets.choice(_STREAM_ID_CHARACTERS) for _ in range(_STREAM_ID_LENGTH))
+
+
 def store_holder(path: Path) -> int | None:
-    """The process that has the store at `path` open, or None when nobody has."""
+    """Returns the id of the process that has the store at `path` open, or None."""
     try:
         handle = os.open(path / LOCK_NAME, os.O_RDONLY)
     except OSError:
@@ -71,7 +63,7 @@ def store_holder(path: Path) -> int | None:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _holder(handle)[0]
+        return _read_holder(handle)[0]
     else:
         return None
     finally:
@@ -79,7 +71,7 @@ def store_holder(path: Path) -> int | None:
 
 
 class StoreFolder:
-    """An open store folder; no other process has it while this one does."""
+    """An open store folder, locked against other processes."""
 
     def __init__(self, path: Path, lock: int) -> None:
         self.path = path
@@ -87,56 +79,56 @@ class StoreFolder:
 
     @classmethod
     def open(cls, path: Path) -> StoreFolder:
-        """Create the folder (mode 0700) where there is none, lock it, and finish a restore that was cut off.
+        """Creates the folder (mode 0700) if needed, locks it, and finishes a restore that was interrupted.
 
-        Raises `StoreLocked` (its message names who has it), `StoreFull`, `StoreError`.
+        Raises `StoreLocked` (the message names the process), `StoreFull`, `StoreError`.
         """
         try:
-            path.mkdir(mode=_OWN_ONLY, parents=True, exist_ok=True)
+            path.mkdir(mode=_PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
             lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
         except OSError as error:
             raise file_error(error, path) from error
         try:
-            _take(lock, path)
-            _ready(lock, path)
+            _acquire(lock, path)
+            _prepare(lock, path)
         except BaseException:
             os.close(lock)
             raise
         return cls(path, lock)
 
     def size_bytes(self, excluded: str = "") -> int:
-        """Bytes of everything below, but for one folder in it."""
-        return sum(_size(file) for file in _below(self.path, excluded))
+        """Returns the size of all files in the folder, without the subfolder `excluded`."""
+        return sum(_size_of(file) for file in _files_in(self.path, excluded))
 
     def free_bytes(self) -> int:
-        """Bytes that this user may still write on the disk."""
+        """Returns the space on the disk that this user may still use."""
         disk = os.statvfs(self.path)
         return disk.f_bavail * disk.f_frsize
 
     def close(self) -> None:
-        """Let others have it."""
+        """Releases the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
 
-def _take(lock: int, path: Path) -> None:
-    for _ in range(_TRIES):
+def _acquire(lock: int, path: Path) -> None:
+    for _ in range(_MAX_LOCK_ATTEMPTS):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            time.sleep(_PAUSE)
+            time.sleep(_LOCK_PAUSE_SECONDS)
         except OSError as error:
             raise StoreError(f"{path} cannot be locked; set storage.path to a local disk.") from error
         else:
-            return _sign(lock, path)
-    process, command = _holder(lock)
+            return _write_holder(lock, path)
+    process, command = _read_holder(lock)
     raise StoreLocked(f"{path} is in use by process {process or 'unknown'} ({command}); stop it first.")
 
 
-def _ready(lock: int, path: Path) -> None:
+def _prepare(lock: int, path: Path) -> None:
     try:
-        if os.geteuid() == 0:  # a lock that root made must not keep the service's own user out
+        if os.geteuid() == 0:  # a lock file that root created must not keep the service's own user out
             owner = path.stat()
             os.fchown(lock, owner.st_uid, owner.st_gid)
         finish_replacement(path)
@@ -144,7 +136,8 @@ def _ready(lock: int, path: Path) -> None:
         raise file_error(error, path) from error
 
 
-def _sign(lock: int, path: Path) -> None:
+def _write_holder(lock: int, path: Path) -> None:
+    """Writes the process id and the command of this process into the lock file."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
     try:
         os.ftruncate(lock, 0)
@@ -153,31 +146,21 @@ def _sign(lock: int, path: Path) -> None:
         raise file_error(error, path) from error
 
 
-def _holder(lock: int) -> tuple[int | None, str]:
-    number, _, command = os.pread(lock, 4096, 0).decode("utf-8", "replace").partition("\n")
-    return int(number) if number.isdigit() else None, command.strip() or "starting"
+def _read_holder(lock: int) -> tuple[int | None, str]:
+    text = os.pread(lock, _MAX_LOCK_FILE_BYTES, 0).decode("utf-8", "replace")
+    process, _, command = text.partition("\n")
+    return int(process) if process.isdigit() else None, command.strip() or "starting"
 
 
-def _below(path: Path, excluded: str) -> Iterator[Path]:
-    for folder, folders, names in os.walk(path):
-        if Path(folder) == path and excluded in folders:
-            folders.remove(excluded)
+def _files_in(path: Path, excluded: str) -> Iterator[Path]:
+    for folder, subfolders, names in os.walk(path):
+        if Path(folder) == path and excluded in subfolders:
+            subfolders.remove(excluded)
         yield from (Path(folder) / name for name in names)
 
 
-def _size(file: Path) -> int:
+def _size_of(file: Path) -> int:
     try:
         return file.lstat().st_size
-    except OSError:  # went away while we looked
+    except OSError:  # deleted meanwhile
         return 0
-
-
-_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-
-
-_LENGTH = 6
-
-
-def new_stream_id() -> str:
-    """A name that no store had before."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))

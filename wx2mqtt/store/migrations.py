@@ -1,6 +1,6 @@
-"""Opens the database file: refuses a newer one, sets a damaged one aside, brings an older one up to date.
+"""Opens the database file: refuses a newer version, sets a damaged file aside, migrates an older version.
 
-Blocking; `database.py` calls it off the event loop.
+Blocking; `database.py` calls it in a thread.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from wx2mqtt.store.files import PRIVATE_MODE, database_error, file_error, is_dam
 log = structlog.get_logger(__name__)
 
 WAL_SUFFIXES = ("-wal", "-shm")
-SUSPECT_SUFFIX = ".suspect"  # ending of the mark that a running bridge met damage
-FULL_CHECK_MAX_BYTES = 64 * 1024 * 1024  # bytes: up to here a full check costs no more than a blink at start
-BUSY_TIMEOUT_SECONDS = 10.0  # seconds to wait for a lock of another connection
-WAL_CHECKPOINT_PAGES = 1000  # pages in the WAL before SQLite moves them into the file
-WAL_LIMIT_BYTES = 8 * 1024 * 1024  # bytes that the WAL keeps after that
+SUSPECT_SUFFIX = ".suspect"  # of the mark file that a running bridge leaves when it meets damage
+FULL_CHECK_MAX_BYTES = 64 * 1024 * 1024  # up to here a full check at start takes a fraction of a second
+BUSY_TIMEOUT_SECONDS = 10.0  # of waiting for a lock of another connection
+WAL_CHECKPOINT_PAGES = 1000  # in the write-ahead log before SQLite moves them into the file
+WAL_LIMIT_BYTES = 8 * 1024 * 1024  # size of the write-ahead log after that
 _MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_USER_VERSION = slice(60, 64)  # of the header, big-endian
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenDatabase:
-    """An open database: the one connection that writes, one that reads, and what was found.
+    """The writing and the reading connection, and the new path of a damaged file.
 
-    `fresh` is true when there was nothing before, or nothing that could be read.
+    `fresh` is true if there was no file before, or none that could be read.
     """
 
     writer: sqlite3.Connection
@@ -40,7 +42,7 @@ class OpenDatabase:
 
 
 def open_file(path: Path) -> OpenDatabase:
-    """Open or create. Raises `StoreTooNew` (the file is not touched), `StoreFull`, `StoreError`."""
+    """Opens or creates the file. Raises `StoreTooNew` (without touching it), `StoreFull`, `StoreError`."""
     try:
         return _open(path)
     except sqlite3.Error as error:
@@ -50,23 +52,23 @@ def open_file(path: Path) -> OpenDatabase:
 
 
 def mark_suspect(path: Path) -> None:
-    """Leave a mark beside the file, so that the next start checks the whole of it."""
-    _mark(path).touch(mode=PRIVATE_MODE)
+    """Leaves a mark beside the file, so that the next start checks all of it."""
+    _suspect_mark(path).touch(mode=PRIVATE_MODE)
 
 
 def _open(path: Path) -> OpenDatabase:
     _refuse_newer(path)
-    set_aside = _lonely_wal(path)
-    writer = _writer(path)
+    set_aside = _set_aside_orphaned_wal(path)
+    writer = _open_writer(path)
     try:
-        if not _sound(writer, path):
-            set_aside = _put_aside(path)
-            writer.close()  # only now: closing before would have merged and deleted the WAL
-            writer = _writer(path)
+        if not _configure_and_check(writer, path):
+            set_aside = _set_aside(path)
+            writer.close()  # only now: closing earlier would have merged and deleted the write-ahead log
+            writer = _open_writer(path)
             _configure(writer, path)
         fresh = _migrate(writer) == 0
-        _mark(path).unlink(missing_ok=True)
-        reader = _reader(path)
+        _suspect_mark(path).unlink(missing_ok=True)
+        reader = _open_reader(path)
     except BaseException:
         writer.close()
         raise
@@ -74,16 +76,16 @@ def _open(path: Path) -> OpenDatabase:
 
 
 def _refuse_newer(path: Path) -> None:
-    """Look at the header without SQLite, which would already write: `-wal`, `-shm`, a checkpoint."""
+    """Reads the version from the header without SQLite, which would already write to the folder."""
     if not path.exists():
         return
     with path.open("rb") as file:
-        header = file.read(100)
-    if len(header) == 100 and header.startswith(_MAGIC):
-        _compare(int.from_bytes(header[60:64], "big"))
+        header = file.read(_HEADER_BYTES)
+    if len(header) == _HEADER_BYTES and header.startswith(_MAGIC):
+        _refuse_newer_version(int.from_bytes(header[_USER_VERSION], "big"))
 
 
-def _compare(version: int) -> None:
+def _refuse_newer_version(version: int) -> None:
     if version > newest_version():
         raise StoreTooNew(
             f"The store has version {version}, this wx2mqtt knows {newest_version()}; "
@@ -91,15 +93,15 @@ def _compare(version: int) -> None:
         )
 
 
-def _lonely_wal(path: Path) -> Path | None:
-    """SQLite would delete the WAL of an empty file, and with it what a damaged disk left us."""
+def _set_aside_orphaned_wal(path: Path) -> Path | None:
+    """Sets an empty file aside that has a write-ahead log: SQLite would delete the log and all data in it."""
     if _length(path) or not _length(path.with_name(path.name + "-wal")):
         return None
     path.touch(mode=PRIVATE_MODE)
-    return _put_aside(path)
+    return _set_aside(path)
 
 
-def _put_aside(path: Path) -> Path:
+def _set_aside(path: Path) -> Path:
     aside = quarantine(path, *WAL_SUFFIXES)
     log.error("database damaged, set aside", set_aside=str(aside))
     return aside
@@ -109,28 +111,28 @@ def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _sound(connection: sqlite3.Connection, path: Path) -> bool:
-    """Make the connection ready and look at the file; False when it is damaged."""
+def _configure_and_check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Configures the connection and checks the file; returns False if it is damaged."""
     try:
         _configure(connection, path)
-        return _checked(connection, path)
+        return _is_intact(connection, path)
     except sqlite3.Error as error:
         if is_damage(error):
             return False
         raise
 
 
-def _checked(connection: sqlite3.Connection, path: Path) -> bool:
-    """A large file is checked only when a running bridge met damage: reading it all would hold the start."""
-    if path.stat().st_size > FULL_CHECK_MAX_BYTES and not _mark(path).exists():
+def _is_intact(connection: sqlite3.Connection, path: Path) -> bool:
+    """Checks the file; a large one only if it is marked as suspect, since that would delay the start."""
+    if path.stat().st_size > FULL_CHECK_MAX_BYTES and not _suspect_mark(path).exists():
         return True
-    found: tuple[str] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    return found == ("ok",)
+    result: tuple[str] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    return result == ("ok",)
 
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
     if not _length(path):
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # has an effect only before the first write
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # effective only before the first write
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StoreError(
@@ -142,53 +144,53 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
 
 
-def _writer(path: Path) -> sqlite3.Connection:
+def _open_writer(path: Path) -> sqlite3.Connection:
     _make_private(path)
-    return _plain(path)
+    return _connect(path)
 
 
-def _reader(path: Path) -> sqlite3.Connection:
-    connection = _plain(path)
+def _open_reader(path: Path) -> sqlite3.Connection:
+    connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -1000")
     return connection
 
 
-def _plain(path: Path) -> sqlite3.Connection:
-    """A connection without transactions of its own; each is used by one thread only, whichever that is."""
+def _connect(path: Path) -> sqlite3.Connection:
+    """Returns a connection in autocommit mode. One thread uses it, but not the one that opened it."""
     return sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
 
 
 def _make_private(path: Path) -> None:
-    """SQLite gives `-wal` and `-shm` the mode that the file has when it opens it."""
+    """Sets mode 0600. SQLite creates `-wal` and `-shm` with the mode of the database file."""
     path.touch(mode=PRIVATE_MODE)
-    for ending in ("", *WAL_SUFFIXES):
-        file = path.with_name(path.name + ending)
+    for suffix in ("", *WAL_SUFFIXES):
+        file = path.with_name(path.name + suffix)
         if file.exists():
             file.chmod(PRIVATE_MODE)
 
 
-def _mark(path: Path) -> Path:
+def _suspect_mark(path: Path) -> Path:
     return path.with_name(path.name + SUSPECT_SUFFIX)
 
 
 def newest_version() -> int:
-    """The version of the stores that this wx2mqtt makes."""
+    """Returns the version of the stores that this wx2mqtt creates."""
     return len(_migrations())
 
 
 def _migrations() -> list[str]:
     folder = files("wx2mqtt.store") / "sql"
-    found = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name[:4].isdigit())
-    return [entry.read_text(encoding="utf-8") for _, entry in found]
+    scripts = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name[:4].isdigit())
+    return [entry.read_text(encoding="utf-8") for _, entry in scripts]
 
 
 def _migrate(connection: sqlite3.Connection) -> int:
-    """Each step in its own transaction, with the number that says it was done; returns the one before."""
+    """Runs each missing migration in a transaction that stores its number too; returns the old version."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    _compare(version)
+    _refuse_newer_version(version)
     for number, script in enumerate(_migrations()[version:], version + 1):
         connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
-    # The number must stand in the file itself: an older wx2mqtt reads it there, without SQLite.
+    # The version must be in the file itself, not in the log: an older wx2mqtt reads it without SQLite.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     return version

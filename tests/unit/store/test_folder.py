@@ -195,16 +195,16 @@ def test_a_disk_that_knows_no_locks_is_said(tmp_path: Path) -> None:
     lock = os.open(tmp_path, os.O_RDONLY)
     os.close(lock)
     with pytest.raises(StoreError, match="cannot be locked"):
-        folder_module._take(lock, tmp_path)
+        folder_module._acquire(lock, tmp_path)
 
 
 def test_a_lock_that_cannot_be_signed_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     read_only = os.open(tmp_path / "lock", os.O_RDONLY)
     with pytest.raises(StoreError):
-        folder_module._take(read_only, tmp_path)
+        folder_module._acquire(read_only, tmp_path)
     os.close(read_only)
 
 
 def test_a_file_that_goes_while_it_is_counted_counts_nothing(tmp_path: Path) -> None:
-    assert folder_module._size(tmp_path / "gone") == 0
+    assert folder_module._size_of(tmp_path / "gone") == 0
