@@ -1,4 +1,4 @@
-"""How a command is written into its row and read from it."""
+"""Converts commands to the columns of their rows, and back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from wx2mqtt.model import Command, Json, Result, Status
 from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
 from wx2mqtt.store.records import CommandRow, CommandState, NewCommand, ReplyTarget
 
-_COMMAND = tuple(item.name for item in fields(Command))
-_RESULT = tuple(item.name for item in fields(Result))
+_COMMAND_FIELDS = tuple(item.name for item in fields(Command))
+_RESULT_FIELDS = tuple(item.name for item in fields(Result))
 
 
 def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
-    """The columns of a new row, in the order of the statement `add` behind row and account."""
+    """Returns the columns of a new row after id and account, in the order of the statement `add`."""
     result, mark = new.result, new.delivery
     settled = (now, str(result.status), result.message_id) if result else (None, None, None)
     delivery = (mark.broker_session, mark.mid, mark.topic, mark.digest) if mark else (None, None, None, None)
@@ -35,33 +35,31 @@ def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
         blob_to_text(new.blob),
         replies_text(new.replies),
         result_text(result) if result else None,
-        _text({name: getattr(new.command, name) for name in _COMMAND}),
+        _text({name: getattr(new.command, name) for name in _COMMAND_FIELDS}),
     )
 
 
 def replies_text(replies: Iterable[ReplyTarget]) -> str:
-    """Replies as JSON, the correlation data in hex."""
+    """Returns reply targets as JSON, the correlation data in hex."""
     return _text(
         [
             {
-                "topic": one.topic,
-                "correlation": None if one.correlation is None else one.correlation.hex(),
-                "shape": one.shape,
-                "name": one.name,
-                "transaction": one.transaction,
+                "topic": reply.topic,
+                "correlation": None if reply.correlation is None else reply.correlation.hex(),
+                "shape": reply.shape,
+                "name": reply.name,
+                "transaction": reply.transaction,
             }
-            for one in replies
+            for reply in replies
         ]
     )
 
 
 def result_text(result: Result) -> str:
-    """A result as JSON."""
-    return _text({name: getattr(result, name) for name in _RESULT})
+    return _text({name: getattr(result, name) for name in _RESULT_FIELDS})
 
 
 def command_row(row: sqlite3.Row) -> CommandRow:
-    """The row as a value."""
     return CommandRow(
         id=row["id"],
         command=_command(row["command"]),
@@ -71,7 +69,7 @@ def command_row(row: sqlite3.Row) -> CommandRow:
         key=row["key"],
         accepted=row["accepted"],
         expires=row["expires"],
-        replies=tuple(_reply(one) for one in json.loads(row["replies"])),
+        replies=tuple(_reply(fields) for fields in json.loads(row["replies"])),
         open=bool(row["open"]),
         unknown=row["unknown"],
         attempts=row["attempts"],
@@ -86,7 +84,7 @@ def command_row(row: sqlite3.Row) -> CommandRow:
 
 
 def new_row(row_id: int, new: NewCommand) -> CommandRow:
-    """The row that a new command has just got, without reading it again."""
+    """Returns the row of a command that was just added, without reading it again."""
     return CommandRow(
         id=row_id,
         command=new.command,
@@ -112,13 +110,13 @@ def _text(value: Json | Any) -> str:
 
 
 def _command(text: str) -> Command:
-    """Keys that a newer version wrote are left out; what it did not write has its default."""
-    known = {name: value for name, value in json.loads(text).items() if name in _COMMAND}
+    """Returns the command without fields that a newer version added; missing fields get their defaults."""
+    known = {name: value for name, value in json.loads(text).items() if name in _COMMAND_FIELDS}
     return Command(**{**known, "mention": tuple(known.get("mention", ()))})
 
 
 def _result(text: str) -> Result:
-    known = {name: value for name, value in json.loads(text).items() if name in _RESULT}
+    known = {name: value for name, value in json.loads(text).items() if name in _RESULT_FIELDS}
     return Result(**{**known, "status": Status(known["status"])})
 
 

@@ -1,18 +1,14 @@
-"""Takes the commands of one commit in, in order: which are new, which repeat something.
+"""MQTT to WeChat: commands are accepted, attempted and settled.
 
-Runs inside of a write job. New rows are gathered and written together at the end.
-
-MQTT to WeChat: accepted, tried, settled.
-
-Every command that is in here ends in exactly one result. An attempt is marked before its request is written;
-a mark that is still open at start means that nobody knows what became of it.
+Every accepted command ends in exactly one result. An attempt is marked before its request is written; a mark
+that is still open at start means that the outcome of the attempt is unknown.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, count
 
@@ -32,121 +28,57 @@ from wx2mqtt.store.records import (
     ReplyTarget,
 )
 
-_ACCEPTANCE_SQL = load_queries("acceptance")
-
-
-class CommandAcceptance:
-    """One commit of commands for one account."""
-
-    def __init__(self, connection: sqlite3.Connection, account: str, now: int) -> None:
-        self._connection = connection
-        self._account = account
-        self._now = now
-        self._next = 1 + sum(number for (number,) in connection.execute(_ACCEPTANCE_SQL["last_row"]))
-        self._known: dict[str, CommandRow] = {}
-        self._unwritten: list[tuple[object, ...]] = []
-
-    def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        """What becomes of each; all is written when this returns."""
-        ids = json_list(storable_text(one.command_id) for one in new)
-        self._known.update((row.command_id, row) for row in self._rows("known", ids))
-        accepted = [self._accept_one(one) for one in new]
-        self._write()
-        return accepted
-
-    def _accept_one(self, new: NewCommand) -> AcceptResult:
-        mark = new.delivery if new.delivery and new.delivery.dup else None
-        same = self._same_delivery(mark) if mark else None
-        if same:
-            return AcceptResult(outcome=AcceptOutcome.SAME_DELIVERY, row=same)
-        known = self._known.get(storable_text(new.command_id))
-        if known:
-            return self._accept_repeat(known, new)
-        if mark and self._rows("similar_delivery", mark.broker_session, mark.digest, mark.topic):
-            new = replace(new, duplicate_possible=True)
-        return AcceptResult(outcome=AcceptOutcome.NEW, row=self._add(new))
-
-    def _same_delivery(self, mark: DeliveryMark) -> CommandRow | None:
-        self._write()
-        rows = self._rows("same_delivery", mark.broker_session, mark.digest, mark.topic, mark.mid)
-        return rows[0] if rows else None
-
-    def _accept_repeat(self, row: CommandRow, new: NewCommand) -> AcceptResult:
-        if row.fingerprint != new.fingerprint:
-            return AcceptResult(outcome=AcceptOutcome.REUSED, row=row)
-        more = tuple(reply for reply in new.replies if reply not in row.replies)
-        if more and row.state is CommandState.WAITING:
-            self._write()
-            row = self._known[row.command_id] = replace(row, replies=row.replies + more)
-            self._connection.execute(
-                _ACCEPTANCE_SQL["replies"], (self._account, row.id, replies_text(row.replies))
-            )
-        return AcceptResult(outcome=AcceptOutcome.REPEAT, row=row)
-
-    def _add(self, new: NewCommand) -> CommandRow:
-        row = new_row(self._next, new)
-        self._next += 1
-        self._known[row.command_id] = row
-        self._unwritten.append((row.id, self._account, *command_values(new, self._now)))
-        return row
-
-    def _write(self) -> None:
-        insert_rows(self._connection, _ACCEPTANCE_SQL["add"], self._unwritten)
-        self._unwritten.clear()
-
-    def _rows(self, statement: str, *arguments: object) -> list[CommandRow]:
-        cursor = self._connection.cursor()
-        cursor.row_factory = sqlite3.Row
-        return [
-            command_row(row)
-            for row in cursor.execute(_ACCEPTANCE_SQL[statement], (self._account, *arguments))
-        ]
-
-
-_COMMANDS_SQL = load_queries("commands")
-
-
-_LAST = 2**63 - 1  # above every row
+_SQL = load_queries("commands")
+_MAX_ROW_ID = 2**63 - 1
+_PAGE_STATEMENTS: Mapping[CommandState | None, str] = {
+    None: _SQL["newest"],
+    CommandState.WAITING: _SQL["newest_waiting"],
+    CommandState.SETTLED: _SQL["newest_settled"],
+}
 
 
 class AlreadySettled(Wx2MqttError):
     """This command has its result already, or was never accepted.
 
-    No `StoreError`: the store is well, and trying again is no use.
+    This is no `StoreError`: the store works, and a retry would fail again.
     """
 
 
 class JournaledCommands(JournalPart):
-    """What one account was asked to send."""
+    """The commands of one account."""
 
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        """Take these in, in order and in one commit; when it returns, the broker may be told so.
+        """Stores new commands, in order and in one commit; afterwards the deliveries may be acknowledged.
 
-        A redelivery of a row is that row; the same id and content is a repeat (whoever else waits for the
-        result of an unsettled one is noted); the same id with other content is `reused`, left to the caller.
+        `SAME_DELIVERY`: the broker redelivered a stored command. `REPEAT`: same id, same content;
+        the reply targets of an unsettled command are extended. `REUSED`: same id, other content; nothing is
+        stored, the caller rejects it.
         """
         accepted = await self._database.write("accept", lambda db: self._accept(db, new))
-        for one in new:
-            if one.blob is not None:
-                self._on_referenced(one.blob)
+        for command in new:
+            if command.blob is not None:
+                self._on_referenced(command.blob)
         return accepted
 
     async def list_due(self, limit: int, skip: Collection[PersonId | None] = ()) -> list[CommandRow]:
-        """What is not settled, in order, but for the persons `skip`; None skips commands to nobody known."""
+        """Returns unsettled commands in order, without those to the persons `skip`.
+
+        None in `skip` stands for commands without a known person.
+        """
         persons = json_list(person or 0 for person in skip)
-        return await self._read("due", persons, limit)
+        return await self._read(_SQL["due"], persons, limit)
 
     async def mark_started(self, row_id: int) -> None:
-        """An attempt begins: to be on the disk before its request is written."""
-        await self._mark("begin", row_id)
+        """Marks the start of an attempt: call this before the request is written."""
+        await self._mark("begin", _SQL["start_attempt"], row_id)
 
     async def mark_not_delivered(self, row_id: int) -> None:
-        """The attempt certainly did not arrive."""
-        await self._mark("not_delivered", row_id)
+        """Ends an attempt that certainly did not arrive."""
+        await self._mark("not_delivered", _SQL["mark_not_delivered"], row_id)
 
     async def mark_uncertain(self, row_id: int) -> None:
-        """The request was written and nobody answered."""
-        await self._mark("doubt", row_id)
+        """Ends an attempt whose request was written and got no answer."""
+        await self._mark("doubt", _SQL["mark_uncertain"], row_id)
 
     async def settle(
         self,
@@ -155,104 +87,110 @@ class JournaledCommands(JournalPart):
         publications: Sequence[NewPublication],
         next_row_id: int | None = None,
     ) -> None:
-        """The end of a command, and what tells of it, in one commit.
+        """Stores the result of a command and enqueues its publications, in one commit.
 
-        `begin` marks the next command's attempt in the same commit. Raises `AlreadySettled`, and then
-        nothing is changed.
+        The same commit marks the start of an attempt at the command `next_row_id`. Raises `AlreadySettled`,
+        and then nothing is changed.
         """
 
         def job(connection: sqlite3.Connection) -> None:
             self._settle(connection, row_id, result, publications)
             if next_row_id is not None:
-                self._change(connection, "begin", next_row_id)
+                self._change(connection, _SQL["start_attempt"], next_row_id)
 
         await self._database.write("settle", job)
 
     async def mark_held(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
     ) -> None:
-        """These wait for a chance: row, why, until when at most (ms); and what tells of it. One commit."""
+        """Holds commands: row id, reason and expiry (ms) of each. Enqueues publications with it."""
 
         def job(connection: sqlite3.Connection) -> None:
-            facts = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
-            connection.executemany(_COMMANDS_SQL["hold"], facts)
+            values = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
+            connection.executemany(_SQL["hold"], values)
             self._enqueue(connection, publications)
 
         await self._database.write("hold", job)
 
     async def mark_part_sent(self, row_id: int, message_id: str) -> None:
-        """WeChat took the next part of a long text, under this number or none. Raises `AlreadySettled`."""
-        named = f"{message_id} " if message_id else ""
-        await self._database.write("part_sent", lambda db: self._change(db, "part_sent", row_id, named))
+        """Stores that the next part of a long text was sent; the id may be empty. Raises `AlreadySettled`."""
+        part_id = f"{message_id} " if message_id else ""
+        await self._database.write(
+            "part_sent", lambda db: self._change(db, _SQL["mark_part_sent"], row_id, part_id)
+        )
 
     async def set_fallback_state(self, row_id: int, state: str) -> None:
-        """How its other way stands: `begun` before anything goes out there. Raises `AlreadySettled`."""
-        await self._database.write("fallback", lambda db: self._change(db, "fallback", row_id, state))
+        """Stores the state of the fallback: `begun` before anything is sent. Raises `AlreadySettled`."""
+        await self._database.write(
+            "fallback", lambda db: self._change(db, _SQL["set_fallback"], row_id, state)
+        )
 
     async def list_urgent(self) -> list[CommandRow]:
-        """What is not settled and may go another way."""
-        return await self._read("urgent")
+        """Returns unsettled commands that may go out by the fallback service."""
+        return await self._read(_SQL["urgent"])
 
     async def last_result_codes(self, count: int) -> list[str]:
-        """The codes of what was sent last, the newest first."""
+        """Returns the result codes of the commands that were sent last, the newest first."""
         rows = await self._database.read(
-            lambda db: db.execute(_COMMANDS_SQL["newest_sent"], (self._account, count)).fetchall()
+            lambda db: db.execute(_SQL["newest_results"], (self._account, count)).fetchall()
         )
         return [str(json.loads(text)["code"]) for (text,) in rows]
 
     async def attach_file(self, row_id: int, blob: Blob) -> None:
-        """The file that the command had still to fetch is there. Raises `AlreadySettled`."""
-        facts = (blob.sha256, blob_to_text(blob))
-        await self._database.write("attach", lambda db: self._change(db, "attach", row_id, *facts))
+        """Attaches the file that a command had to fetch by URL. Raises `AlreadySettled`."""
+        values = (blob.sha256, blob_to_text(blob))
+        await self._database.write(
+            "attach", lambda db: self._change(db, _SQL["attach_file"], row_id, *values)
+        )
         self._on_referenced(blob)
 
     async def recover_attempts(self) -> list[CommandRow]:
-        """At start: attempts that were under way become doubts. Returns all that is in doubt."""
+        """At start: makes interrupted attempts uncertain; returns all commands with an uncertain attempt."""
 
         def job(connection: sqlite3.Connection) -> list[CommandRow]:
-            connection.execute(_COMMANDS_SQL["recover"], (self._account,))
-            return _rows(connection, "doubtful", self._account)
+            connection.execute(_SQL["recover_attempts"], (self._account,))
+            return _rows(connection, _SQL["in_doubt"], self._account)
 
         return await self._database.write("recover", job)
 
     async def list_unanswered(self, since: int) -> list[CommandRow]:
-        """Commands with attempts that nobody answered, if they are not settled or were after `since`."""
-        return await self._read("unanswered", since)
+        """Returns commands with an unanswered attempt: unsettled, or settled after `since` (ms)."""
+        return await self._read(_SQL["unanswered"], since)
 
     async def is_sent_message(self, message_id: str) -> bool:
-        """Whether a command got this id from WeChat: then it is no message of somebody else."""
-        found = await self._database.read(
-            lambda db: db.execute(_COMMANDS_SQL["sent"], (self._account, message_id)).fetchone()
+        """Returns whether WeChat gave this id to the message of a command."""
+        row = await self._database.read(
+            lambda db: db.execute(_SQL["is_sent_message"], (self._account, message_id)).fetchone()
         )
-        return found is not None
+        return row is not None
 
     async def sent_message_target(self, message_id: str) -> tuple[str, int] | None:
-        """To whom an own message went and when (ms); None when no own message has this id."""
+        """Returns the recipient's level and the time (ms) of an own message; None if it is unknown."""
         return await self._database.read(lambda db: self._sent_message_target(db, storable_text(message_id)))
 
     async def get_command(self, command_id: str) -> CommandRow | None:
-        """The command with this id."""
-        rows = await self._read("known", storable_text(command_id))
+        rows = await self._read(_SQL["by_id"], storable_text(command_id))
         return rows[0] if rows else None
 
     async def list_commands(
-        self, state: CommandState | str | None = None, limit: int = 100, before: int = _LAST
+        self, state: CommandState | str | None = None, limit: int = 100, before: int = _MAX_ROW_ID
     ) -> list[CommandRow]:
-        """The newest commands first, of one state or all; `before` is the row where the last page ended."""
-        statement = "newest" if state is None else f"newest_{CommandState(state)}"
+        """Returns a page of commands, the newest first, with row ids below `before`; of one state, or all."""
+        statement = _PAGE_STATEMENTS[None if state is None else CommandState(state)]
         return await self._read(statement, before, limit)
 
     async def retry_command(self, command_id: str, now: int, key: SendKey) -> CommandRow:
-        """A settled command that was not sent, once more as `<id>~1`, `~2`, …; its time to live begins anew.
+        """Accepts once more a settled command that was not sent, as `<id>~1`, `~2`, …
 
-        The result goes where every result goes; response topics had theirs. Raises `BadCommand`.
+        Its time to live starts anew. The result is published on the result topic only:
+        response topics got theirs. Raises `BadCommand`.
         """
         return await self._database.write("retry", lambda db: self._retry(db, command_id, now, key))
 
     async def drop_command(
         self, command_id: str, result: Result, publications: Sequence[NewPublication]
     ) -> None:
-        """Settle a command because a person says so. Raises `BadCommand`, also while it is being sent."""
+        """Settles a command by the owner's decision. Raises `BadCommand`, also while it is being sent."""
 
         def job(connection: sqlite3.Connection) -> None:
             row = self._require_command(connection, command_id)
@@ -267,13 +205,13 @@ class JournaledCommands(JournalPart):
     async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
         return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))
 
-    async def _mark(self, statement: str, row_id: int) -> None:
-        await self._database.write(statement, lambda db: self._change(db, statement, row_id))
+    async def _mark(self, commit_point: str, statement: str, row_id: int) -> None:
+        await self._database.write(commit_point, lambda db: self._change(db, statement, row_id))
 
     def _change(
         self, connection: sqlite3.Connection, statement: str, row_id: int, *arguments: object
     ) -> None:
-        if connection.execute(_COMMANDS_SQL[statement], (self._account, row_id, *arguments)).rowcount != 1:
+        if connection.execute(statement, (self._account, row_id, *arguments)).rowcount != 1:
             raise AlreadySettled
 
     def _settle(
@@ -283,27 +221,31 @@ class JournaledCommands(JournalPart):
         result: Result,
         publications: Iterable[NewPublication],
     ) -> None:
-        facts = (self._now(), str(result.status), result.message_id, result_text(result))
-        self._change(connection, "settle", row_id, *facts)
+        values = (self._now(), str(result.status), result.message_id, result_text(result))
+        self._change(connection, _SQL["settle"], row_id, *values)
         self._enqueue(connection, publications)
 
     def _sent_message_target(self, connection: sqlite3.Connection, message_id: str) -> tuple[str, int] | None:
-        sent = connection.execute(_COMMANDS_SQL["whose"], (self._account, message_id)).fetchone()
+        sent = connection.execute(_SQL["sent_command"], (self._account, message_id)).fetchone()
         if sent:
-            return str(json.loads(sent[0])["user"]), int(sent[1])
-        written = connection.execute(_COMMANDS_SQL["by_key"], (self._account, message_id)).fetchone()
-        if written and (json.loads(written[2]).get("sender") or {}).get("self"):
-            return str(written[0]), int(written[1])
+            command, settled = sent
+            return str(json.loads(command)["user"]), int(settled)
+        received = connection.execute(_SQL["message_by_key"], (self._account, message_id)).fetchone()
+        if received:
+            user, time, payload = received
+            if (json.loads(payload).get("sender") or {}).get("self"):
+                return str(user), int(time)
         return None
 
     def _accept(self, connection: sqlite3.Connection, new: Sequence[NewCommand]) -> list[AcceptResult]:
         accepted = CommandAcceptance(connection, self._account, self._now()).accept(new)
-        fresh = (one for one, what in zip(new, accepted, strict=True) if what.outcome is AcceptOutcome.NEW)
-        self._enqueue(connection, chain.from_iterable(one.publications for one in fresh))
+        pairs = zip(new, accepted, strict=True)
+        stored = (command for command, answer in pairs if answer.outcome is AcceptOutcome.NEW)
+        self._enqueue(connection, chain.from_iterable(command.publications for command in stored))
         return accepted
 
     def _require_command(self, connection: sqlite3.Connection, command_id: str) -> CommandRow:
-        rows = _rows(connection, "known", self._account, storable_text(command_id))
+        rows = _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))
         if not rows:
             raise BadCommand("bad_request", "command_unknown", id=command_id)
         return rows[0]
@@ -314,17 +256,89 @@ class JournaledCommands(JournalPart):
             raise BadCommand("bad_request", "command_waits", id=command_id)
         if row.result.status is Status.SENT:
             raise BadCommand("bad_request", "command_sent", id=command_id)
-        new = _once_more(row, self._free_id(connection, command_id), now, key)
+        new = _retry_of(row, self._free_id(connection, command_id), now, key)
         (accepted,) = self._accept(connection, [new])
         assert accepted.row is not None
         return accepted.row
 
     def _free_id(self, connection: sqlite3.Connection, command_id: str) -> str:
-        tries = (f"{command_id}~{number}" for number in count(1))
-        return next(one for one in tries if not _rows(connection, "known", self._account, storable_text(one)))
+        candidates = (f"{command_id}~{retry}" for retry in count(1))
+        return next(
+            candidate
+            for candidate in candidates
+            if not _rows(connection, _SQL["by_id"], self._account, storable_text(candidate))
+        )
 
 
-def _once_more(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewCommand:
+class CommandAcceptance:
+    """Decides for the commands of one commit which are new. Runs inside of a write job.
+
+    New rows are collected and inserted together: at the end, or before a statement that must see them.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, account: str, now: int) -> None:
+        self._connection = connection
+        self._account = account
+        self._now = now
+        self._next_id = 1 + sum(row_id for (row_id,) in connection.execute(_SQL["last_row_id"]))
+        self._known: dict[str, CommandRow] = {}
+        self._collected: list[tuple[object, ...]] = []
+
+    def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
+        """Returns the outcome of each command; all rows are inserted when this returns."""
+        ids = json_list(storable_text(command.command_id) for command in new)
+        self._known.update((row.command_id, row) for row in self._rows(_SQL["by_ids"], ids))
+        accepted = [self._accept_one(command) for command in new]
+        self._insert_collected()
+        return accepted
+
+    def _accept_one(self, new: NewCommand) -> AcceptResult:
+        redelivery = new.delivery if new.delivery and new.delivery.dup else None
+        same = self._same_delivery(redelivery) if redelivery else None
+        if same:
+            return AcceptResult(outcome=AcceptOutcome.SAME_DELIVERY, row=same)
+        known = self._known.get(storable_text(new.command_id))
+        if known:
+            return self._accept_repeat(known, new)
+        if redelivery and self._similar_delivery(redelivery):
+            new = replace(new, duplicate_possible=True)
+        return AcceptResult(outcome=AcceptOutcome.NEW, row=self._add(new))
+
+    def _same_delivery(self, mark: DeliveryMark) -> CommandRow | None:
+        self._insert_collected()
+        rows = self._rows(_SQL["same_delivery"], mark.broker_session, mark.digest, mark.topic, mark.mid)
+        return rows[0] if rows else None
+
+    def _similar_delivery(self, mark: DeliveryMark) -> bool:
+        return bool(self._rows(_SQL["similar_delivery"], mark.broker_session, mark.digest, mark.topic))
+
+    def _accept_repeat(self, row: CommandRow, new: NewCommand) -> AcceptResult:
+        if row.fingerprint != new.fingerprint:
+            return AcceptResult(outcome=AcceptOutcome.REUSED, row=row)
+        more = tuple(reply for reply in new.replies if reply not in row.replies)
+        if more and row.state is CommandState.WAITING:
+            self._insert_collected()
+            row = self._known[row.command_id] = replace(row, replies=row.replies + more)
+            values = (self._account, row.id, replies_text(row.replies))
+            self._connection.execute(_SQL["set_replies"], values)
+        return AcceptResult(outcome=AcceptOutcome.REPEAT, row=row)
+
+    def _add(self, new: NewCommand) -> CommandRow:
+        row = new_row(self._next_id, new)
+        self._next_id += 1
+        self._known[row.command_id] = row
+        self._collected.append((row.id, self._account, *command_values(new, self._now)))
+        return row
+
+    def _insert_collected(self) -> None:
+        insert_rows(self._connection, _SQL["add"], self._collected)
+        self._collected.clear()
+
+    def _rows(self, statement: str, *arguments: object) -> list[CommandRow]:
+        return _rows(self._connection, statement, self._account, *arguments)
+
+
+def _retry_of(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewCommand:
     return NewCommand(
         command=replace(row.command, id=command_id),
         command_id=command_id,
@@ -333,16 +347,16 @@ def _once_more(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewC
         key=key,
         accepted=now,
         expires=None if row.expires is None else now + row.expires - row.accepted,
-        replies=tuple(reply for reply in row.replies if _is_own(reply)),
+        replies=tuple(reply for reply in row.replies if _is_result_topic(reply)),
         blob=row.blob,
     )
 
 
-def _is_own(reply: ReplyTarget) -> bool:
+def _is_result_topic(reply: ReplyTarget) -> bool:
     return reply.shape == "result" and reply.correlation is None
 
 
 def _rows(connection: sqlite3.Connection, statement: str, *arguments: object) -> list[CommandRow]:
     cursor = connection.cursor()
     cursor.row_factory = sqlite3.Row
-    return [command_row(row) for row in cursor.execute(_COMMANDS_SQL[statement], arguments)]
+    return [command_row(row) for row in cursor.execute(statement, arguments)]

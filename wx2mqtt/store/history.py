@@ -1,4 +1,4 @@
-"""What was published, asked for again: by seq, chat, kind and text."""
+"""Queries of stored messages: a page by seq, chat, kind and text, and the content of one message."""
 
 from __future__ import annotations
 
@@ -13,93 +13,97 @@ from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import load_queries, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
 
-_SQL = load_queries("history")
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-
 SCAN_BATCH_ROWS = 2000
-"""Messages that one read looks through for a kind or a text, so that others can read in between."""
+"""Messages that one read searches for a kind or a text, so that other reads can run in between."""
+
+_SQL = load_queries("history")
+_ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of SQLite does it
 
 
 class HistoryQueries(JournalPart):
-    """The messages of one account that are still kept."""
+    """The stored messages of one account."""
 
     async def find_messages(self, query: HistoryQuery) -> tuple[list[HistoryRow], bool]:
-        """What fits, the oldest first; and whether there is more, newer with `since`, else older."""
-        first, last = await self._database.read(lambda db: self._seq_range(db, query))
-        found: list[HistoryRow] = []
-        for start, end in _strides(first, last, query):
-            room = query.limit + 1 - len(found)
-            found += await self._database.read(partial(self._scan, query, (start, end), room))
-            if len(found) > query.limit:
+        """Returns matches, the oldest first, and whether there are more: newer with `since`, else older."""
+        first_seq, last_seq = await self._database.read(lambda db: self._seq_range(db, query))
+        matches: list[HistoryRow] = []
+        for batch in _batches(first_seq, last_seq, query):
+            missing = query.limit + 1 - len(matches)  # one more than asked for: whether there are more
+            matches += await self._database.read(partial(self._scan, query, batch, missing))
+            if len(matches) > query.limit:
                 break
-        kept = found[: query.limit]
-        return (kept if _forward(query) else kept[::-1]), len(found) > query.limit
+        page = matches[: query.limit]
+        return (page if _oldest_first(query) else page[::-1]), len(matches) > query.limit
 
     async def quoted_message(self, message_id: str) -> QuotedMessage | None:
-        """What a message said, be it theirs or ours; None where that is not known (any more)."""
+        """Returns the content of a message, received or sent; None if it is unknown or was pruned."""
         values = self._account, storable_text(message_id)
-        return await self._database.read(lambda db: _said(db, values))
+        return await self._database.read(lambda db: _quoted_message(db, values))
 
     def _seq_range(self, connection: sqlite3.Connection, query: HistoryQuery) -> tuple[int, int]:
-        """The first and the last seq that may fit; there are none when the first is larger."""
-        first, last = connection.execute(_SQL["edges"], (self._account,)).fetchone()
+        """Returns the first and the last seq that may match; the first is larger if there are none."""
+        first, last = connection.execute(_SQL["seq_range"], (self._account,)).fetchone()
         if first is None:
             return 1, 0
-        after = first if query.since is None else max(first, query.since + 1)
-        return after, last if query.before is None else min(last, query.before - 1)
+        first_match = first if query.since is None else max(first, query.since + 1)
+        last_match = last if query.before is None else min(last, query.before - 1)
+        return first_match, last_match
 
     def _scan(
-        self, query: HistoryQuery, edges: tuple[int, int], limit: int, connection: sqlite3.Connection
+        self, query: HistoryQuery, seq_range: tuple[int, int], limit: int, connection: sqlite3.Connection
     ) -> list[HistoryRow]:
-        """What fits between two seqs, as far as there is room, in the order of the search."""
-        everywhere, of_chat = ("first", "first_of") if _forward(query) else ("newest", "newest_of")
-        facts = (
+        """Returns up to `limit` matches within a range of seq, in the order of the search."""
+        oldest_first = _oldest_first(query)
+        values = (
             self._account,
-            *edges,
+            *seq_range,
             storable_text(query.kind),
-            storable_text(query.text).translate(_LOWER),
+            storable_text(query.text).translate(_ASCII_LOWER),
             limit,
         )
         if not query.users:
-            return [_kept(*row) for row in connection.execute(_SQL[everywhere], facts)]
+            statement = _SQL["oldest"] if oldest_first else _SQL["newest"]
+            return [_history_row(*row) for row in connection.execute(statement, values)]
+        statement = _SQL["oldest_in_chat"] if oldest_first else _SQL["newest_in_chat"]
         users = {storable_text(user) for user in query.users}
-        rows = (row for user in users for row in connection.execute(_SQL[of_chat], (*facts, user)))
-        kept = sorted((_kept(*row) for row in rows), key=lambda one: one.seq, reverse=not _forward(query))
-        return kept[:limit]
+        rows = (row for user in users for row in connection.execute(statement, (*values, user)))
+        matches = sorted(
+            (_history_row(*row) for row in rows), key=lambda match: match.seq, reverse=not oldest_first
+        )
+        return matches[:limit]
 
 
-def _said(connection: sqlite3.Connection, values: tuple[str, str]) -> QuotedMessage | None:
-    ours = connection.execute(_SQL["said_by_us"], values).fetchone()
-    if ours is not None:
-        sent = json.loads(ours[1])
-        text = str(sent.get("text") or sent.get("name") or "")
-        return QuotedMessage(kind=Kind(sent["kind"]), text=text, command_id=ours[0])
-    theirs = connection.execute(_SQL["said"], values).fetchone()
-    return (
-        None if theirs is None else QuotedMessage(kind=Kind(theirs[0]), text=theirs[1] or "", user=theirs[2])
-    )
+def _quoted_message(connection: sqlite3.Connection, values: tuple[str, str]) -> QuotedMessage | None:
+    sent = connection.execute(_SQL["sent_message"], values).fetchone()
+    if sent is not None:
+        command_id, command_text = sent
+        command = json.loads(command_text)
+        text = str(command.get("text") or command.get("name") or "")
+        return QuotedMessage(kind=Kind(command["kind"]), text=text, command_id=command_id)
+    received = connection.execute(_SQL["received_message"], values).fetchone()
+    if received is None:
+        return None
+    kind, text, user = received
+    return QuotedMessage(kind=Kind(kind), text=text or "", user=user)
 
 
-def _forward(query: HistoryQuery) -> bool:
+def _oldest_first(query: HistoryQuery) -> bool:
     return query.since is not None
 
 
-def _strides(first: int, last: int, query: HistoryQuery) -> Iterator[tuple[int, int]]:
-    """The seqs in pieces, in the order of the search; in one where an index finds all that fits."""
+def _batches(first: int, last: int, query: HistoryQuery) -> Iterator[tuple[int, int]]:
+    """Yields ranges of seq in the order of the search; a single range if an index finds every match."""
     if first > last:
         return
     if not query.kind and not query.text:
         yield first, last
-    elif _forward(query):
-        yield from (
-            (start, min(last, start + SCAN_BATCH_ROWS - 1))
-            for start in range(first, last + 1, SCAN_BATCH_ROWS)
-        )
+    elif _oldest_first(query):
+        for start in range(first, last + 1, SCAN_BATCH_ROWS):
+            yield start, min(last, start + SCAN_BATCH_ROWS - 1)
     else:
-        yield from (
-            (max(first, end - SCAN_BATCH_ROWS + 1), end) for end in range(last, first - 1, -SCAN_BATCH_ROWS)
-        )
+        for end in range(last, first - 1, -SCAN_BATCH_ROWS):
+            yield max(first, end - SCAN_BATCH_ROWS + 1), end
 
 
-def _kept(seq: int, message_id: str, payload: bytes) -> HistoryRow:
+def _history_row(seq: int, message_id: str, payload: bytes) -> HistoryRow:
     return HistoryRow(seq=seq, message_id=message_id, payload=payload)

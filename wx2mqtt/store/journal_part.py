@@ -1,4 +1,4 @@
-"""What every part of the journal holds: the database, whose rows it means, and the clock."""
+"""The base class of the journal's parts: database, account and clock, and the insert that all parts share."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.queries import insert_rows, load_queries
 from wx2mqtt.store.records import NewPublication
 
-_SQL = load_queries("publications")
+_OUTBOX_SQL = load_queries("outbox")
 
 
-def _untold(_blob: Blob) -> None:
-    """Nobody keeps files."""
+def _ignore_reference(_blob: Blob) -> None:
+    """For a journal without files."""
 
 
 class JournalPart:
     """The rows of one account in one database.
 
-    `referred` is told of each file as soon as a row refers to it (`Blobs.referred`).
+    `on_referenced` is called with each file as soon as a stored row refers to it (`Blobs.mark_referenced`).
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class JournalPart:
         database: Database,
         account: str,
         now: Callable[[], int] = now_ms,
-        on_referenced: Callable[[Blob], None] = _untold,
+        on_referenced: Callable[[Blob], None] = _ignore_reference,
     ) -> None:
         self._database = database
         self._account = account
@@ -38,25 +38,25 @@ class JournalPart:
 
     @property
     def account(self) -> str:
-        """Whose rows these are."""
         return self._account
 
-    def _enqueue(self, connection: sqlite3.Connection, new: Iterable[NewPublication]) -> None:
+    def _enqueue(self, connection: sqlite3.Connection, publications: Iterable[NewPublication]) -> None:
+        """Adds publications behind all that wait, as a part of a write job."""
         now = self._now()
         insert_rows(
             connection,
-            _SQL["add"],
+            _OUTBOX_SQL["add"],
             [
                 (
                     self._account,
-                    one.sort,
-                    one.topic,
+                    publication.sort,
+                    publication.topic,
                     now,
-                    one.content_type,
-                    one.correlation,
-                    one.expiry,
-                    one.payload,
+                    publication.content_type,
+                    publication.correlation,
+                    publication.expiry,
+                    publication.payload,
                 )
-                for one in new
+                for publication in publications
             ],
         )

@@ -1,6 +1,6 @@
-"""What was announced to Home Assistant, so that it can be taken back, also after a restart.
+"""The way to the broker: publications that wait, in order, or were published, set aside or dropped.
 
-The way to the broker: what waits, in order; what is settled, set aside or given up.
+Also the record of what Home Assistant discovery has published, so that it can be cleared after a restart.
 """
 
 from __future__ import annotations
@@ -14,16 +14,87 @@ from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxRow
 
-_DISCOVERY_SQL = load_queries("announced")
+_SQL = load_queries("outbox")
+
+
+class Outbox(JournalPart):
+    """The publications of one account."""
+
+    async def list_waiting(self, after: int, limit: int, skip: Collection[str] = ()) -> list[OutboxRow]:
+        """Returns the next rows after the id `after`, in order of id, without the topics `skip`."""
+        topics = json_list(skip)
+        return await self._database.read(
+            lambda db: _rows(db.execute(_SQL["waiting"], (self._account, after, topics, limit)))
+        )
+
+    async def list_waiting_in_topic(self, topic: str, after: int, upto: int, limit: int) -> list[OutboxRow]:
+        """Returns the next rows of one topic after the id `after`, up to and including the id `upto`."""
+        return await self._database.read(
+            lambda db: _rows(db.execute(_SQL["waiting_in_topic"], (self._account, after, upto, topic, limit)))
+        )
+
+    async def mark_published(self, ids: Sequence[int]) -> None:
+        """Stores that the broker acknowledged these rows."""
+        await self._database.write(
+            "published", lambda db: db.execute(_SQL["mark_published"], (self._account, json_list(ids)))
+        )
+
+    async def set_aside(self, ids: Sequence[int], why: str) -> None:
+        """Keeps these rows, but out of the order, so that they do not block the rows behind them."""
+        await self._database.write(
+            "set_aside", lambda db: db.execute(_SQL["set_aside"], (self._account, json_list(ids), why))
+        )
+
+    async def list_set_aside(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
+        """Returns rows that were set aside with the reason, the oldest first."""
+        return await self._database.read(
+            lambda db: _rows_with_reason(db.execute(_SQL["list_set_aside"], (self._account, limit)))
+        )
+
+    async def requeue_set_aside(self, ids: Sequence[int]) -> int:
+        """Lets rows that were set aside wait again, at their old position; returns how many."""
+        return await self._database.write(
+            "bring_back",
+            lambda db: db.execute(_SQL["requeue"], (self._account, json_list(ids))).rowcount,
+        )
+
+    async def drop_topic(self, topic: str, why: str) -> int:
+        """Gives up all waiting rows of a topic; returns how many. Messages stay in the history."""
+
+        def job(connection: sqlite3.Connection) -> int:
+            dropped = connection.execute(_SQL["drop_topic"], (self._account, topic, why)).rowcount
+            connection.execute(_SQL["count_dropped"], (dropped, self._account))
+            return dropped
+
+        return await self._database.write("drop_topic", job)
+
+    async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
+        """Returns what the backend needs to act on the event `name` with this key; None if there is none."""
+        values = (self._account, storable_text(key), name)
+        row = await self._database.read(
+            lambda db: db.execute(_SQL["private_event_fields"], values).fetchone()
+        )
+        return None if row is None else dict(json.loads(row[0] or "{}"))
+
+    async def message_author(self, key: str) -> str:
+        """Returns the sender's topic level at the time of the message; empty if the sender had none."""
+        values = (self._account, storable_text(key))
+        row = await self._database.read(lambda db: db.execute(_SQL["message_payload"], values).fetchone())
+        sender = json.loads(row[0]).get("sender", {}) if row else {}
+        return str(sender.get("user", ""))
+
+    async def enqueue(self, new: Sequence[NewPublication]) -> None:
+        """Adds publications behind all that wait."""
+        await self._database.write("publish", lambda db: self._enqueue(db, new))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryRecord:
-    """What may stand at the broker for one account.
+    """What Home Assistant discovery may have published for one account.
 
-    `topics` are where. `components` has the platform of each by its key, also of
-    those that were taken back. `ids` has the id of each person by the level under which they were first
-    exposed; it stays for ever, so that a person who comes back is the same one.
+    `topics` are the retained topics. `components` is the platform of each entity by its key, with entities
+    that were removed. `ids` is the id of each person by the level under which it was first exposed; entries
+    stay for ever, so that a person who comes back gets the same entity.
     """
 
     topics: tuple[str, ...] = ()
@@ -32,107 +103,31 @@ class DiscoveryRecord:
 
 
 class DiscoveryState(JournalPart):
-    """The announcement of one account."""
+    """The discovery record of one account."""
 
     async def load_discovery(self) -> DiscoveryRecord:
-        """What was announced last; nothing before the first time."""
+        """Returns the stored record; an empty one before the first time."""
         row = await self._database.read(
-            lambda db: db.execute(_DISCOVERY_SQL["announced"], (self._account,)).fetchone()
+            lambda db: db.execute(_SQL["load_discovery"], (self._account,)).fetchone()
         )
         if row is None or not row[0]:
             return DiscoveryRecord()
-        kept = json.loads(row[0])
-        return DiscoveryRecord(**{**kept, "topics": tuple(kept["topics"])})
+        fields = json.loads(row[0])
+        return DiscoveryRecord(**{**fields, "topics": tuple(fields["topics"])})
 
     async def save_discovery(self, record: DiscoveryRecord) -> None:
-        """Write down what is about to be announced."""
+        """Stores what is about to be published."""
         text = storable_text(json.dumps(asdict(record), ensure_ascii=False))
         await self._database.write(
-            "announce", lambda db: db.execute(_DISCOVERY_SQL["announce"], (text, self._account))
+            "announce", lambda db: db.execute(_SQL["save_discovery"], (text, self._account))
         )
-
-
-_OUTBOX_SQL = load_queries("publications")
-
-
-class Outbox(JournalPart):
-    """What one account has for the broker."""
-
-    async def list_waiting(self, after: int, limit: int, skip: Collection[str] = ()) -> list[OutboxRow]:
-        """The next rows behind `after`, but for those of the topics `skip`; in order of `id`."""
-        topics = json_list(skip)
-        return await self._database.read(
-            lambda db: _rows(db.execute(_OUTBOX_SQL["waiting"], (self._account, after, topics, limit)))
-        )
-
-    async def list_waiting_in_topic(self, topic: str, after: int, upto: int, limit: int) -> list[OutboxRow]:
-        """The next rows of one topic behind `after`, up to the row `upto`."""
-        return await self._database.read(
-            lambda db: _rows(
-                db.execute(_OUTBOX_SQL["waiting_in"], (self._account, after, upto, topic, limit))
-            )
-        )
-
-    async def mark_published(self, ids: Sequence[int]) -> None:
-        """The broker has acknowledged these."""
-        await self._database.write(
-            "published", lambda db: db.execute(_OUTBOX_SQL["published"], (self._account, json_list(ids)))
-        )
-
-    async def set_aside(self, ids: Sequence[int], why: str) -> None:
-        """Keep these, but out of the way of the others."""
-        await self._database.write(
-            "set_aside", lambda db: db.execute(_OUTBOX_SQL["set_aside"], (self._account, json_list(ids), why))
-        )
-
-    async def list_set_aside(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
-        """What was set aside, and why; the oldest first."""
-        return await self._database.read(
-            lambda db: _aside(db.execute(_OUTBOX_SQL["aside"], (self._account, limit)))
-        )
-
-    async def requeue_set_aside(self, ids: Sequence[int]) -> int:
-        """Let rows that were set aside wait again, in their old place; returns how many."""
-        return await self._database.write(
-            "bring_back",
-            lambda db: db.execute(_OUTBOX_SQL["bring_back"], (self._account, json_list(ids))).rowcount,
-        )
-
-    async def drop_topic(self, topic: str, why: str) -> int:
-        """Give up what waits for one topic; returns how many rows. Messages stay in the history."""
-
-        def job(connection: sqlite3.Connection) -> int:
-            dropped = connection.execute(_OUTBOX_SQL["drop_topic"], (self._account, topic, why)).rowcount
-            connection.execute(_OUTBOX_SQL["count_dropped"], (dropped, self._account))
-            return dropped
-
-        return await self._database.write("drop_topic", job)
-
-    async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
-        """What the backend needs to act on an event of this name and id; None where there is none."""
-        values = (self._account, storable_text(key), name)
-        found = await self._database.read(
-            lambda db: db.execute(_OUTBOX_SQL["event_private"], values).fetchone()
-        )
-        return None if found is None else dict(json.loads(found[0] or "{}"))
-
-    async def message_author(self, key: str) -> str:
-        """The topic level of who wrote a message, as it was then; empty where nobody has one."""
-        values = (self._account, storable_text(key))
-        found = await self._database.read(lambda db: db.execute(_OUTBOX_SQL["author"], values).fetchone())
-        sender = json.loads(found[0]).get("sender", {}) if found else {}
-        return str(sender.get("user", ""))
-
-    async def enqueue(self, new: Sequence[NewPublication]) -> None:
-        """Put these behind all that waits."""
-        await self._database.write("publish", lambda db: self._enqueue(db, new))
 
 
 def _rows(rows: Iterable[tuple[object, ...]]) -> list[OutboxRow]:
     return [_row(*values) for values in rows]  # type: ignore[arg-type]
 
 
-def _aside(rows: Iterable[tuple[object, ...]]) -> list[tuple[OutboxRow, str]]:
+def _rows_with_reason(rows: Iterable[tuple[object, ...]]) -> list[tuple[OutboxRow, str]]:
     return [(_row(*values), str(why)) for *values, why in rows]  # type: ignore[arg-type]
 
 

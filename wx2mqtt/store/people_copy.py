@@ -1,6 +1,6 @@
-"""`people.json`: the people and levels of all accounts once more, so that names survive a lost database.
+"""`people.json`: a copy of all people and levels, so that topic names survive a lost database.
 
-One line for each person, for readers and for tools that compare.
+Each person is one line, so that people and tools can compare two copies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from wx2mqtt.model import Json, PersonId
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import AtomicFile, quarantine, read_file
 from wx2mqtt.store.people import (
-    PeopleChanges,
     apply_changes,
     levels_of,
     next_id_of,
@@ -28,18 +27,20 @@ from wx2mqtt.store.people import (
     person_to_json,
 )
 from wx2mqtt.store.queries import encode_payload, load_queries
+from wx2mqtt.store.records import PeopleChanges
 
 log = structlog.get_logger(__name__)
 
-_SQL = load_queries("people")
-_PAGE = 500  # persons that are read at a time
-
 CopiedPeople = tuple[int, PeopleChanges]
-"""The next number of an account, and all its people and levels."""
+"""The next person id of an account, and all its people and levels."""
+
+PERSONS_PER_READ = 500
+
+_SQL = load_queries("people")
 
 
 class PeopleCopy:
-    """The copy beside the database; mode 0600, and whole or not there at all."""
+    """The copy beside the database: mode 0600, and either complete or absent."""
 
     def __init__(self, database: Database, path: Path) -> None:
         self._database = database
@@ -47,18 +48,21 @@ class PeopleCopy:
         self._lock = asyncio.Lock()
 
     async def write(self) -> None:
-        """Write it anew. It is read page by page, so that messages pass in between. Raises `StoreError`."""
-        async with self._lock:  # else one that was read earlier could be written later
-            names = await self._database.read(_accounts)
+        """Writes the copy anew. Raises `StoreError`.
+
+        Reads the database page by page, so that other reads can run in between.
+        """
+        async with self._lock:  # otherwise an older reading could be written after a newer one
+            names = await self._database.read(_accounts_with_people)
             parts = [await self._account_json(name) for name in names]
             await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
 
     async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
-        """Where one of `accounts` has nobody: take the copy into all that have none; how many into which.
+        """Copies people back into every account that has none; returns how many by account.
 
-        Else it is not even read, since it is large.
+        The file is large: it is read only if one of `accounts` has no people.
         """
-        if set(accounts) <= set(await self._database.read(_accounts)):
+        if set(accounts) <= set(await self._database.read(_accounts_with_people)):
             return {}
         copied = await asyncio.to_thread(_read, self._file.path)
         restored = await self._database.write("restore", lambda connection: _restore(connection, copied))
@@ -67,24 +71,26 @@ class PeopleCopy:
     async def _account_json(self, account: str) -> bytes:
         lines: list[bytes] = []
         after = 0
-        while page := await self._database.read(partial(_page, account, after)):
+        while page := await self._database.read(partial(_person_lines, account, after)):
             lines += (line for _, line in page)
             after = page[-1][0]
-        head = await self._database.read(partial(_head, account))
+        head = await self._database.read(partial(_account_head, account))
         people = b",\n".join(lines)
         return b"".join((json.dumps(account).encode(), b":", head[:-1], b',"persons":[\n', people, b"\n]}"))
 
 
-def _accounts(connection: sqlite3.Connection) -> list[str]:
+def _accounts_with_people(connection: sqlite3.Connection) -> list[str]:
     return [name for (name,) in connection.execute(_SQL["accounts"])]
 
 
-def _page(account: str, after: int, connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
-    rows = connection.execute(_SQL["persons"], (account, after, _PAGE))
-    return [(one.id, encode_payload(person_to_json(one))) for one in map(person_from_row, rows)]
+def _person_lines(account: str, after: int, connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
+    """Returns the id and the line of the next persons."""
+    rows = connection.execute(_SQL["persons"], (account, after, PERSONS_PER_READ))
+    persons = (person_from_row(row) for row in rows)
+    return [(person.id, encode_payload(person_to_json(person))) for person in persons]
 
 
-def _head(account: str, connection: sqlite3.Connection) -> bytes:
+def _account_head(account: str, connection: sqlite3.Connection) -> bytes:
     levels = dict[str, Json](levels_of(connection, account))
     return encode_payload({"next_id": next_id_of(connection, account), "levels": levels})
 
@@ -94,26 +100,26 @@ def _restore(connection: sqlite3.Connection, copied: dict[str, CopiedPeople]) ->
     for account, (next_id, changes) in copied.items():
         if next_id_of(connection, account) == 1:
             apply_changes(connection, account, changes)
-            connection.execute(_SQL["count"], (account, next_id))
+            connection.execute(_SQL["raise_next_id"], (account, next_id))
             restored[account] = len(changes.persons)
     return restored
 
 
 def _read(path: Path) -> dict[str, CopiedPeople]:
-    """What is in the copy; nothing when there is none that can be read."""
+    """Returns the content of the copy; nothing if it is missing or damaged."""
     data = read_file(path)
     if data is None:
         return {}
     try:
-        return {account: _parsed(part) for account, part in json.loads(data)["accounts"].items()}
+        return {account: _people_of(part) for account, part in json.loads(data)["accounts"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))
         return {}
 
 
-def _parsed(part: dict[str, Any]) -> CopiedPeople:
+def _people_of(part: dict[str, Any]) -> CopiedPeople:
     changes = PeopleChanges(
-        persons=tuple(person_from_json(one) for one in part["persons"]),
+        persons=tuple(person_from_json(fields) for fields in part["persons"]),
         levels=tuple((str(level), PersonId(int(owner))) for level, owner in part["levels"].items()),
     )
     return int(part["next_id"]), changes

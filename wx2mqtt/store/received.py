@@ -1,6 +1,6 @@
-"""WeChat to MQTT: what one `receive` brought and the cursor after it, in one commit.
+"""WeChat to MQTT: stores what one `receive` returned together with the cursor after it, in one commit.
 
-`seq` counts messages only, without gaps, and is given in the commit: what was rolled back took none.
+`seq` counts messages only and has no gaps: it is given within the commit, so that a rollback takes none.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from wx2mqtt.model import Cursor, Json
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.media import MEDIA_SQL, media_values
-from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, apply_changes
+from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.queries import (
     bounded_integer,
     compact,
@@ -23,51 +23,62 @@ from wx2mqtt.store.queries import (
     load_queries,
     storable_text,
 )
-from wx2mqtt.store.records import AccountState, NewEvent, NewMessage, RecordResult
+from wx2mqtt.store.records import (
+    NO_CHANGES,
+    AccountState,
+    NewEvent,
+    NewMessage,
+    PeopleChanges,
+    RecordResult,
+)
 
-_SQL = load_queries("inbound")
+_SQL = load_queries("received")
 
 JSON_TYPE = "application/json"
 MESSAGE_SCHEMA_VERSION = 1
-STATE_WAITING, STATE_HELD = 0, 4  # states of a publication
+STATE_WAITING = 0  # states of a publication
+STATE_HELD = 4
+
+Item = NewMessage | NewEvent
 
 
 class ReceivedMessages(JournalPart):
-    """Takes in what WeChat handed over. `stream` names the store, once `open` was called."""
+    """The messages and events of one account."""
 
     stream = ""
+    """The id of the store, published with each message; empty before `open`."""
 
     async def open(self) -> AccountState:
-        """Where this account stands; a new account and a new store are begun."""
-        self.stream, opened = await self._database.write("open", self._open)
-        return opened
+        """Returns the stored state of this account; creates the account and the stream id if they are new."""
+        self.stream, state = await self._database.write("open", self._open)
+        return state
 
     async def set_base_topic(self, base: str) -> None:
-        """Remember the base that the account first used."""
+        """Stores the base topic that the account first used."""
         await self._database.write(
-            "base_topic", lambda db: db.execute(_SQL["base_topic"], (base, self._account))
+            "base_topic", lambda db: db.execute(_SQL["set_base_topic"], (base, self._account))
         )
 
     async def set_broker_session(self, session: int) -> None:
-        """Remember the number of the broker's session, since packet ids mean something within it only."""
+        """Stores the number of the MQTT session; packet ids are compared within one session only."""
         await self._database.write(
-            "session", lambda db: db.execute(_SQL["session"], (session, self._account))
+            "session", lambda db: db.execute(_SQL["set_broker_session"], (session, self._account))
         )
 
     async def set_cursor(self, login_id: str, cursor: Cursor, people: PeopleChanges = NO_CHANGES) -> None:
-        """A new login begins here."""
+        """Stores the start of a new login."""
         await self.record((), people, cursor, login_id)
 
     async def record(
         self,
-        items: Sequence[NewMessage | NewEvent],
+        items: Sequence[Item],
         people: PeopleChanges,
         cursor: Cursor | None,
         login_id: str,
     ) -> RecordResult:
-        """Store items, people and cursor in one commit. Without a cursor the stored one stays.
+        """Stores items, people and cursor in one commit. Without a cursor the stored one stays.
 
-        What has a key that is known is a repeat: it is left out and takes no seq.
+        An item whose key was stored before is a repeat: it is left out and takes no seq.
         """
 
         def job(connection: sqlite3.Connection) -> RecordResult:
@@ -77,83 +88,82 @@ class ReceivedMessages(JournalPart):
         return await self._database.write("record", job)
 
     def _open(self, connection: sqlite3.Connection) -> tuple[str, AccountState]:
-        connection.execute(_SQL["new_stream"], (new_stream_id(),))
-        connection.execute(_SQL["new_account"], (self._account,))
+        connection.execute(_SQL["add_stream"], (new_stream_id(),))
+        connection.execute(_SQL["add_account"], (self._account,))
         (stream,) = connection.execute(_SQL["stream"]).fetchone()
         base, session, login_id, cursor, seq = connection.execute(
             _SQL["account"], (self._account,)
         ).fetchone()
-        last = connection.execute(_SQL["last"], (self._account,)).fetchone()
-        opened = AccountState(
+        newest = connection.execute(_SQL["newest_payload"], (self._account,)).fetchone()
+        state = AccountState(
             cursor=cursor,
             login_id=login_id,
             seq=seq,
-            last_payload=last[0] if last else None,
+            last_payload=newest[0] if newest else None,
             base_topic=base,
             broker_session=session,
         )
-        return stream, opened
+        return stream, state
 
     def _record(
         self,
         connection: sqlite3.Connection,
-        items: Sequence[NewMessage | NewEvent],
+        items: Sequence[Item],
         cursor: Cursor | None,
         login_id: str,
     ) -> RecordResult:
-        fresh = self._new_items(connection, items)
-        (seq,) = connection.execute(_SQL["seq"], (self._account,)).fetchone()
-        rows, messages, last = self._rows(fresh, seq)
+        new_items = self._new_items(connection, items)
+        (seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
+        rows, messages, last_payload = self._rows(new_items, seq)
         insert_rows(connection, _SQL["add"], rows)
-        insert_rows(connection, MEDIA_SQL["add"], self._media(fresh, seq))
-        self._enqueue(connection, (one.plain for one in fresh if isinstance(one, NewMessage) and one.plain))
+        insert_rows(connection, MEDIA_SQL["add"], self._media(new_items, seq))
+        new_messages = [item for item in new_items if isinstance(item, NewMessage)]
+        self._enqueue(connection, (message.plain for message in new_messages if message.plain))
         connection.execute(_SQL["advance"], (seq + messages, cursor, login_id, self._account))
         return RecordResult(
             messages=messages,
-            events=len(fresh) - messages,
-            repeated=len(items) - len(fresh),
-            last_payload=last,
+            events=len(new_items) - messages,
+            repeated=len(items) - len(new_items),
+            last_payload=last_payload,
             seq=seq + messages,
-            kinds=Counter(item.kind for item in fresh if isinstance(item, NewMessage)),
+            kinds=Counter(message.kind for message in new_messages),
         )
 
-    def _new_items(
-        self, connection: sqlite3.Connection, items: Sequence[NewMessage | NewEvent]
-    ) -> list[NewMessage | NewEvent]:
-        """Items whose key is new; of two with one key in the same batch, the first."""
+    def _new_items(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Item]:
+        """Returns the items with a new key; of two items with the same key, the first."""
         if not items:
             return []
-        first: dict[str, NewMessage | NewEvent] = {}
+        by_key: dict[str, Item] = {}
         for item in items:
-            first.setdefault(storable_text(item.key), item)
-        known = connection.execute(_SQL["known"], (self._account, json_list(first)))
+            by_key.setdefault(storable_text(item.key), item)
+        known = connection.execute(_SQL["known_keys"], (self._account, json_list(by_key)))
         repeated = {key for (key,) in known}
-        return [item for key, item in first.items() if key not in repeated]
+        return [item for key, item in by_key.items() if key not in repeated]
 
-    def _rows(
-        self, items: Sequence[NewMessage | NewEvent], seq: int
-    ) -> tuple[list[tuple[object, ...]], int, bytes | None]:
+    def _rows(self, items: Sequence[Item], seq: int) -> tuple[list[tuple[object, ...]], int, bytes | None]:
+        """Returns the new rows, how many of them are messages, and the payload of the newest message."""
         now = self._now()
         rows: list[tuple[object, ...]] = []
-        last, first = None, seq
+        last_payload = None
+        first_seq = seq
         for item in items:
             if isinstance(item, NewMessage):
                 seq += 1
-                last = self._payload(item.body, seq)
-                rows.append(self._message(item, seq, last, now))
+                last_payload = self._payload(item.body, seq)
+                rows.append(self._message(item, seq, last_payload, now))
             else:
                 rows.append(self._event(item, now))
-        return rows, seq - first, last
+        return rows, seq - first_seq, last_payload
 
-    def _media(self, items: Sequence[NewMessage | NewEvent], seq: int) -> list[tuple[object, ...]]:
-        """Rows for what is to be fetched, each with the seq of its message."""
+    def _media(self, items: Sequence[Item], seq: int) -> list[tuple[object, ...]]:
+        """Returns a row for each file to download, with the seq of its message."""
         now = self._now()
         messages = (item for item in items if isinstance(item, NewMessage))
         return [
             media_values(
-                self._account, media, now, message_id=storable_text(item.id), user=item.user, seq=number
+                self._account, media, now, message_id=storable_text(item.id), user=item.user, seq=item_seq
             )
-            for number, item in enumerate(messages, seq + 1)
+            for item_seq, item in enumerate(messages, seq + 1)
             for media in item.media
         ]
 
@@ -161,24 +171,40 @@ class ReceivedMessages(JournalPart):
         return encode_payload({"schema": MESSAGE_SCHEMA_VERSION, "stream": self.stream, "seq": seq, **body})
 
     def _message(self, item: NewMessage, seq: int, payload: bytes, now: int) -> tuple[object, ...]:
-        name, text = storable_text(item.sender), storable_text(item.text)
-        facts = (seq, storable_text(item.id), item.kind, bounded_integer(item.time), name, None, text)
-        return self._columns(item, "message", STATE_HELD if item.held else STATE_WAITING, now, facts, payload)
+        state = STATE_HELD if item.held else STATE_WAITING
+        columns = (
+            seq,
+            storable_text(item.id),
+            item.kind,
+            bounded_integer(item.time),
+            storable_text(item.sender),
+            None,  # private
+            storable_text(item.text),
+        )
+        return self._columns(item, "message", state, now, columns, payload)
 
     def _event(self, item: NewEvent, now: int) -> tuple[object, ...]:
         private = storable_text(compact(dict(item.private))) if item.private else None
-        facts = (None, None, item.name, bounded_integer(item.time), None, private, None)
-        return self._columns(item, "event", STATE_WAITING, now, facts, encode_payload(item.body))
+        columns = (
+            None,  # seq
+            None,  # message_id
+            item.name,
+            bounded_integer(item.time),
+            None,  # sender
+            private,
+            None,  # text
+        )
+        return self._columns(item, "event", STATE_WAITING, now, columns, encode_payload(item.body))
 
     def _columns(
         self,
-        item: NewMessage | NewEvent,
+        item: Item,
         sort: str,
         state: int,
         now: int,
-        facts: tuple[object, ...],
+        columns: tuple[object, ...],
         payload: bytes,
     ) -> tuple[object, ...]:
-        """In the order of the statement `add`."""
+        """Returns the values of a row, in the order of the statement `add`; `columns` are seq to text."""
         key = storable_text(item.key)
-        return (self._account, state, sort, item.topic, now, item.user, JSON_TYPE, key, *facts, payload)
+        return (self._account, state, sort, item.topic, now, item.user, JSON_TYPE, key, *columns, payload)

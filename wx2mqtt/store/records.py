@@ -1,4 +1,4 @@
-"""What goes into the journal and what comes out of it: values, frozen. Times are milliseconds since 1970."""
+"""Values that go into the store and come out of it: frozen, without I/O. Times are in milliseconds (Unix)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from wx2mqtt.model import Blob, Command, Cursor, Json, MediaRef, PersonId, Result, SendKey
+from wx2mqtt.model import Blob, ChatKind, Command, Cursor, Handle, Json, MediaRef, PersonId, Result, SendKey
 
 
 class MediaPart(StrEnum):
-    """Which bytes of a message: the thing itself or a small picture of it; an avatar belongs to none."""
+    """Which file of a message: the whole file or its thumbnail; an avatar belongs to no message."""
 
     WHOLE = "whole"
     THUMBNAIL = "thumbnail"
@@ -18,7 +18,7 @@ class MediaPart(StrEnum):
 
 
 class MediaState(StrEnum):
-    """What is known of bytes that came with a message (published as `state`)."""
+    """Where a file stands (published as `state`)."""
 
     PENDING = "pending"
     READY = "ready"
@@ -29,9 +29,9 @@ class MediaState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMedia:
-    """Bytes that are to be fetched; `id` is the level in `/media/<id>`, random, unique in the store.
+    """A file to download. `id` is the topic and URL level in `/media/<id>`: random, unique in the store.
 
-    `kind` is that of the message, `due` when to fetch first (ms); None: not until somebody asks.
+    `kind` is the kind of the message. `due` is when to download first; None means on request only.
     """
 
     id: str
@@ -43,11 +43,11 @@ class NewMedia:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRow:
-    """Bytes as the journal knows them. `message_id` is empty for an avatar.
+    """A stored media job. `message_id` is empty for an avatar.
 
-    `tries` counts attempts, `empty` those of them in a row that brought nothing at all. `due` is when the
-    next one may begin, None where none is planned. `why` says in words why there are no bytes. `fetched` is
-    when they came.
+    `tries` counts all attempts, `empty` the latest attempts in a row that brought no bytes. `due` is when the
+    next attempt may start; None if none is planned. `why` says in English why there is no file. `fetched` is
+    when the download ended.
     """
 
     id: str
@@ -68,10 +68,10 @@ class MediaRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """A message from WeChat. `body` is what is published, but for `schema`, `stream` and `seq`.
+    """A message from WeChat. `body` is the published payload without `schema`, `stream` and `seq`.
 
-    `media` are the jobs that fetch its bytes. A `held` one is not published before `release`. `plain` goes
-    out beside it, whenever that is.
+    `media` are the files to download for it. A `held` message is not published before
+    `Journal.release_message`. `plain` is a second publication of the same commit, which is never held.
     """
 
     key: str
@@ -90,7 +90,7 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewEvent:
-    """An event. `body` is published as it is; `private` is kept for the backend, never published."""
+    """An event from WeChat. `body` is the payload; `private` is kept for the backend, never published."""
 
     key: str
     topic: str
@@ -103,7 +103,7 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPublication:
-    """Something for the broker that no message from WeChat brought. `expiry` in seconds."""
+    """A publication that is neither a message nor an event from WeChat. `expiry` is in seconds."""
 
     topic: str
     payload: bytes
@@ -115,7 +115,7 @@ class NewPublication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """A publication that waits. `sort` is message, event, plain, result or response."""
+    """A publication that waits for the broker. `sort` is message, event, plain, result or response."""
 
     id: int
     topic: str
@@ -130,9 +130,9 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
-    """Where an account stands. `last` is the payload of its newest message.
+    """The stored state of an account at start. `last_payload` is the payload of its newest message.
 
-    `session` numbers the broker's session that was used last; 0 when there was none.
+    `broker_session` numbers the MQTT session that was used last; 0 if there was none.
     """
 
     cursor: Cursor | None
@@ -145,9 +145,9 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordResult:
-    """What one commit took in. `last` is the payload of its newest message, None when there was none.
+    """What one commit of received items stored. `last_payload` is the payload of its newest message, if any.
 
-    `kinds` are its messages by kind.
+    `repeated` counts items that were stored before. `kinds` counts the new messages by kind.
     """
 
     messages: int
@@ -160,7 +160,7 @@ class RecordResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyTarget:
-    """Where a result is awaited. `shape` is `result`, or `response` for a request called `name`."""
+    """A topic that gets the result of a command. `shape` is `result`, or `response` to the request `name`."""
 
     topic: str
     correlation: bytes | None
@@ -171,7 +171,10 @@ class ReplyTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryMark:
-    """How the broker delivered a command, to know the same delivery again."""
+    """How the broker delivered a command or request, to recognise the same delivery again.
+
+    `mid` is the MQTT packet id, `digest` the SHA-256 of the content, `dup` the DUP flag.
+    """
 
     broker_session: int
     mid: int
@@ -182,9 +185,9 @@ class DeliveryMark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewCommand:
-    """A command to be accepted. With a `result` it is settled at once, and its `publications` go with it.
+    """A command to accept. With a `result` it is settled at once, and `publications` are enqueued with it.
 
-    `blob` is the file that it sends; None where it sends none, or has still to fetch it from its `url`.
+    `blob` is the file to send; None if there is none, or if it is still to be fetched from its `url`.
     """
 
     command: Command
@@ -211,12 +214,12 @@ class CommandState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRow:
-    """A command as the journal knows it.
+    """A stored command.
 
-    `open` is true from the mark of an attempt until its end is known; `unknown` counts attempts that nobody
-    answered, `attempts` all. `held` says why WeChat took no message when it was first to be sent, empty where
-    it did. `parts_sent` counts the parts of a long text that are out; `unknown` is then of the next one.
-    `fallback` is begun, sent, failed or uncertain, empty while no other way was needed.
+    `open` is true from the start of an attempt until its outcome is known; `unknown` counts attempts without
+    an answer, `attempts` counts all. `held` says why WeChat accepted no message when the command was due,
+    empty if it was never held. `parts_sent` counts the sent parts of a long text; `unknown` then counts
+    attempts at the next part. `fallback` is begun, sent, failed or uncertain; empty if none was needed.
     """
 
     id: int
@@ -241,7 +244,7 @@ class CommandRow:
 
 
 class AcceptOutcome(StrEnum):
-    """What became of a command that was handed to `accept`."""
+    """What `Journal.accept` did with a command; the meaning of each is documented there."""
 
     NEW = "new"
     SAME_DELIVERY = "same_delivery"
@@ -251,14 +254,14 @@ class AcceptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptResult:
-    """`row` is the command's own row, or the earlier one that it repeats or collides with."""
+    """`row` is the command's own row, or the earlier row that it repeats or collides with."""
 
     outcome: AcceptOutcome
     row: CommandRow | None
 
 
 class RequestState(StrEnum):
-    """What is known of a request that changes something at WeChat, when the broker delivers it."""
+    """What the journal knows about a delivered request that changes something at WeChat."""
 
     FRESH = "fresh"
     IN_DOUBT = "in_doubt"
@@ -267,7 +270,7 @@ class RequestState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournaledRequest:
-    """Such a request: `answer` are the publications of one that is answered already."""
+    """A delivered request. `answer` holds the publications of a request that was answered before."""
 
     state: RequestState
     answer: tuple[NewPublication, ...] = ()
@@ -275,8 +278,9 @@ class JournaledRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryQuery:
-    """Which messages of the history: behind `since`, before `before` (both seq), of `users`, of a kind,
-    with a text in them; None and empty mean all. With `since` the first `limit`, else the newest.
+    """Selects messages with `since` < seq < `before`, of these users, of this kind, with this text in them.
+
+    None and empty match every message. With `since` the oldest `limit` matches, otherwise the newest.
     """
 
     since: int | None = None
@@ -289,7 +293,7 @@ class HistoryQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRow:
-    """A message of the history: its payload as published first."""
+    """A message of the history; `payload` is as first published."""
 
     seq: int
     message_id: str
@@ -298,7 +302,7 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneCounts:
-    """How many rows went."""
+    """How many rows were deleted."""
 
     messages: int = 0
     publications: int = 0
@@ -307,10 +311,10 @@ class PruneCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalStats:
-    """How much waits and since when (None: nothing does). `messages` and `dropped` count for ever.
+    """The figures of one account. The `oldest_...` are creation times, None if nothing waits.
 
-    `pending_media` are bytes that are still to be fetched.
-    `trouble` is why nothing could be written the last time; empty when it could.
+    `messages` and `dropped` never fall. `pending_media` counts files that are still to be downloaded.
+    `trouble` is why the last commit failed; empty if it did not.
     """
 
     waiting_publications: int
@@ -323,3 +327,58 @@ class JournalStats:
     failed_today: int
     pending_media: int = 0
     trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A person or group that the account knows. `id` is never given again.
+
+    `level` is the topic level. `handle` is valid within the login `login_id` only. `members` are the sorted
+    4-byte CRC-32 values of the nicknames of a group's members. `wrote` says that a message of this chat was
+    published before. A `stranger` is no contact of the owner: a member of a group, or a recent chat.
+    """
+
+    id: PersonId
+    level: str
+    kind: ChatKind
+    handle: Handle | None
+    login_id: str
+    matched_by: str
+    pin: str = ""
+    trusted: bool = False
+    permanent_id: str = ""
+    alias: str = ""
+    remark: str = ""
+    nickname: str = ""
+    avatar: str = ""
+    profile: Mapping[str, str] = field(default_factory=dict)
+    members: bytes = b""
+    closed: bool = False
+    removed: bool = False
+    stranger: bool = False
+    wrote: bool = False
+    created: int = 0
+    seen: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleChanges:
+    """Changes to store: persons with their new values, levels with their owners, ids of deleted persons."""
+
+    persons: tuple[Person, ...] = ()
+    levels: tuple[tuple[str, PersonId], ...] = ()
+    removed: tuple[PersonId, ...] = ()
+
+    def merged(self, later: PeopleChanges) -> PeopleChanges:
+        """Returns both as one change: `later` is applied after `self`."""
+        persons = {person.id: person for person in (*self.persons, *later.persons)}
+        for person_id in later.removed:
+            persons.pop(person_id, None)
+        return PeopleChanges(
+            persons=tuple(persons.values()),
+            levels=tuple(dict((*self.levels, *later.levels)).items()),
+            removed=tuple(dict.fromkeys((*self.removed, *later.removed))),
+        )
+
+
+NO_CHANGES = PeopleChanges()

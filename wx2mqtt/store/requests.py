@@ -1,6 +1,6 @@
 """Requests that change something at WeChat: marked before they are carried out, answered once.
 
-What a request means is not known here.
+Knows nothing about the meaning of a request. The table is called `deed`.
 """
 
 from __future__ import annotations
@@ -15,49 +15,49 @@ from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import compact, load_queries, storable_text
 from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, RequestState
 
-_SQL = load_queries("deeds")
+_SQL = load_queries("requests")
 
 
 class JournaledRequests(JournalPart):
-    """What one account was asked to do."""
+    """The requests of one account."""
 
     async def start_request(self, mark: DeliveryMark) -> JournaledRequest:
-        """Mark an attempt, unless the broker delivers again what was begun or answered before.
+        """Marks an attempt, unless the broker redelivers a request that was started or answered before.
 
-        `FRESH` is on the disk when this returns. What is `IN_DOUBT` was begun by a life that ended, or is
-        under way.
+        `FRESH`: the mark is on the disk when this returns. `IN_DOUBT`: the request was started, by this
+        process or an earlier one, and has no answer. `ANSWERED`: with the stored answer.
         """
         return await self._database.write("deed_begin", lambda db: self._start_request(db, mark))
 
     async def finish_request(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> None:
-        """The answer, and the end of the mark, in one commit; it is kept for a redelivery."""
+        """Stores the answer for redeliveries and enqueues its publications, in one commit."""
 
         def job(connection: sqlite3.Connection) -> None:
-            connection.execute(_SQL["end"], (*self._key_of(mark), _answer_text(publications)))
+            connection.execute(_SQL["finish"], (*self._key_of(mark), _answer_to_text(publications)))
             self._enqueue(connection, publications)
 
         await self._database.write("deed_end", job)
 
     def _start_request(self, connection: sqlite3.Connection, mark: DeliveryMark) -> JournaledRequest:
-        place = self._key_of(mark)
-        known = connection.execute(_SQL["known"], place).fetchone() if mark.dup else None
+        key = self._key_of(mark)
+        known = connection.execute(_SQL["known"], key).fetchone() if mark.dup else None
         if known is None:
-            connection.execute(_SQL["begin"], (*place, self._now()))
+            connection.execute(_SQL["start"], (*key, self._now()))
             return JournaledRequest(state=RequestState.FRESH)
         (answer,) = known
         if answer is None:
             return JournaledRequest(state=RequestState.IN_DOUBT)
-        return JournaledRequest(state=RequestState.ANSWERED, answer=_answer(answer))
+        return JournaledRequest(state=RequestState.ANSWERED, answer=_answer_from_text(answer))
 
     def _key_of(self, mark: DeliveryMark) -> tuple[object, ...]:
         return self._account, mark.broker_session, mark.mid, storable_text(mark.topic), mark.digest
 
 
-def _answer_text(publications: Sequence[NewPublication]) -> str:
-    return storable_text(compact([_written(one) for one in publications]))
+def _answer_to_text(publications: Sequence[NewPublication]) -> str:
+    return storable_text(compact([_publication_to_json(publication) for publication in publications]))
 
 
-def _written(publication: NewPublication) -> dict[str, Any]:
+def _publication_to_json(publication: NewPublication) -> dict[str, Any]:
     return {
         "topic": publication.topic,
         "payload": base64.b64encode(publication.payload).decode(),
@@ -68,16 +68,17 @@ def _written(publication: NewPublication) -> dict[str, Any]:
     }
 
 
-def _answer(text: str) -> tuple[NewPublication, ...]:
-    return tuple(_publication(one) for one in json.loads(text))
+def _answer_from_text(text: str) -> tuple[NewPublication, ...]:
+    return tuple(_publication_from_json(fields) for fields in json.loads(text))
 
 
-def _publication(fields: dict[str, Any]) -> NewPublication:
+def _publication_from_json(fields: dict[str, Any]) -> NewPublication:
     correlation = fields["correlation"]
     return NewPublication(
-        **{
-            **fields,
-            "payload": base64.b64decode(fields["payload"]),
-            "correlation": None if correlation is None else bytes.fromhex(correlation),
-        }
+        topic=fields["topic"],
+        payload=base64.b64decode(fields["payload"]),
+        sort=fields["sort"],
+        content_type=fields["content_type"],
+        correlation=None if correlation is None else bytes.fromhex(correlation),
+        expiry=fields["expiry"],
     )

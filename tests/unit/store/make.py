@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 from wx2mqtt.model import Blob, ChatKind, Command, Handle, Json, MediaRef, PersonId, Result, SendKey, Status
-from wx2mqtt.store.people import Person
 from wx2mqtt.store.records import (
     DeliveryMark,
     MediaPart,
@@ -15,6 +14,7 @@ from wx2mqtt.store.records import (
     NewMedia,
     NewMessage,
     NewPublication,
+    Person,
     ReplyTarget,
 )
 

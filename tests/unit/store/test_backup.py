@@ -28,9 +28,9 @@ from wx2mqtt.store.files import SavedLoginFile
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.migrations import newest_version
-from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, StoredPeople
+from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
-from wx2mqtt.store.records import CommandState, HistoryQuery
+from wx2mqtt.store.records import NO_CHANGES, CommandState, HistoryQuery, PeopleChanges
 
 C1 = Cursor("cursor 1")
 

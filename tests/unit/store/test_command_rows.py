@@ -15,7 +15,7 @@ from wx2mqtt.store.command_rows import command_row, command_values, new_row, rep
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import CommandState, NewCommand, ReplyTarget
 
-COLUMNS = load_queries("acceptance")["add"].partition("(")[2].partition(")")[0].replace("\n", "").split(",")
+COLUMNS = load_queries("commands")["add"].partition("(")[2].partition(")")[0].replace("\n", "").split(",")
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),

@@ -13,8 +13,7 @@ from wx2mqtt.model import Blob, PersonId, SendKey, Status
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import AcceptOutcome, CommandRow, CommandState, NewCommand
+from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, CommandRow, CommandState, NewCommand
 
 
 async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:

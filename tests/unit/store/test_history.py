@@ -17,9 +17,8 @@ from tests.unit.store.make import event, message, picture
 from wx2mqtt.store import history
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES
 from wx2mqtt.store.queries import load_queries
-from wx2mqtt.store.records import HistoryQuery, HistoryRow, NewMessage
+from wx2mqtt.store.records import NO_CHANGES, HistoryQuery, HistoryRow, NewMessage
 
 
 async def _record(journal: Journal, *items: NewMessage) -> None:
@@ -226,7 +225,7 @@ def test_it_finds_what_reading_all_would_find(
 
 
 def _plan(connection: sqlite3.Connection, name: str) -> Iterator[str]:
-    arguments = ["home", 1, 9, "", "", 5, *["wife"] * name.endswith("_of")]
+    arguments = ["home", 1, 9, "", "", 5, *["wife"] * name.endswith("_in_chat")]
     statement = load_queries("history")[name]
     return (row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", arguments))
 
@@ -234,10 +233,10 @@ def _plan(connection: sqlite3.Connection, name: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("first", "publication_seq (account=? AND seq>? AND seq<?)"),
+        ("oldest", "publication_seq (account=? AND seq>? AND seq<?)"),
         ("newest", "publication_seq (account=? AND seq>? AND seq<?)"),
-        ("first_of", "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
-        ("newest_of", "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
+        ("oldest_in_chat", "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
+        ("newest_in_chat", "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
     ],
 )
 async def test_an_index_leads_to_what_is_asked_for(database: Database, name: str, index: str) -> None:
@@ -246,7 +245,7 @@ async def test_an_index_leads_to_what_is_asked_for(database: Database, name: str
 
 
 async def test_the_edges_are_found_without_reading_all(database: Database) -> None:
-    statement = load_queries("history")["edges"]
+    statement = load_queries("history")["seq_range"]
     plan = await database.read(
         lambda db: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", ["home"])]
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from tests.unit.store.make import command, event, message, picture, result
 from wx2mqtt.model import Kind, QuotedMessage
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import NO_CHANGES
 
 
 async def test_theirs_is_known_with_its_author(journal: Journal) -> None:

@@ -20,8 +20,7 @@ from wx2mqtt.model import Cursor, Status
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import AcceptOutcome, NewCommand, NewPublication
+from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, NewCommand, NewPublication
 
 DAY = 86_400_000
 keys = st.lists(st.sampled_from([f"k{number}" for number in range(9)]), max_size=6)

@@ -24,8 +24,7 @@ from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import AcceptOutcome, CommandState, MediaState
+from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, CommandState, MediaState
 
 DAY = 86_400_000
 numbers = st.integers(0, 7)

@@ -18,8 +18,7 @@ from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_AGED, REASON_STORE_FULL, REASON_TOTAL_SIZE, MediaRetention
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage
+from wx2mqtt.store.records import NO_CHANGES, MediaPart, MediaRow, MediaState, NewMessage
 
 MUCH = 10**9
 DAY = 86_400_000
@@ -323,6 +322,65 @@ async def test_more_than_fits_in_one_commit_goes_too(
     await upkeep.prune("home", clock.now, WEEK)
     assert await _states(journal, *ids) == [None] * 11
     assert upkeep.size == 0
+
+
+async def _make_unreadable(database: Database, text: str | None, *ids: str) -> None:
+    rows = [(text, media_id) for media_id in ids]
+    await database.write(
+        "damage", lambda connection: connection.executemany("UPDATE media SET blob = ? WHERE id = ?", rows)
+    )
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", '{"sha256":"aa"}'])
+async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_age(
+    database: Database,
+    journal: Journal,
+    upkeep: MediaRetention,
+    blobs: Blobs,
+    fetch: Fetch,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str | None,
+) -> None:
+    monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
+    unreadable = [await fetch("a"), await fetch("b")]
+    readable = await fetch("c")
+    await _make_unreadable(database, text, "a", "b")
+    clock.now += WEEK
+    assert await upkeep.prune("home", clock.now, 0) == readable.size
+    assert await _states(journal, *"abc") == ["gone"] * 3
+    assert await upkeep.remove_orphans(0) == sum(file.size for file in unreadable)
+    assert blobs.size == 0
+
+
+async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_size(
+    database: Database,
+    journal: Journal,
+    upkeep: MediaRetention,
+    fetch: Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
+    for media_id in "abcd":
+        await fetch(media_id)
+    await _make_unreadable(database, None, "a", "b")
+    assert await upkeep.enforce_limit("home", 10) == 10
+    assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
+
+
+async def test_rows_that_cannot_be_read_do_not_end_a_search_for_free_space(
+    database: Database,
+    journal: Journal,
+    upkeep: MediaRetention,
+    fetch: Fetch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 2)
+    for media_id in "abcd":
+        await fetch(media_id)
+    await _make_unreadable(database, None, "a", "b")
+    assert await upkeep.free_space(5) == 10
+    assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
 
 
 async def test_a_row_whose_file_is_not_there_goes_as_well(

@@ -16,8 +16,8 @@ from wx2mqtt.errors import StoreTooNew
 from wx2mqtt.store import migrations
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES, StoredPeople
-from wx2mqtt.store.records import AcceptOutcome, HistoryQuery, RequestState
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, HistoryQuery, RequestState
 
 OLD = Path(__file__).with_name("version_1.sql")
 

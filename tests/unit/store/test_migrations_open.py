@@ -17,7 +17,7 @@ from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.store import migrations
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES
+from wx2mqtt.store.records import NO_CHANGES
 
 MESSAGES = 300
 PAGE = 4096

@@ -15,8 +15,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import NewPublication, OutboxRow
+from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxRow
 
 SAID = DiscoveryRecord(
     topics=("homeassistant/device/wx2mqtt_home/config", "ha/device/wx2mqtt_home/config"),

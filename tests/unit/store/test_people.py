@@ -13,7 +13,8 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, PersonId
 from wx2mqtt.store import people as people_module
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.people import NO_CHANGES, PERSON_FIELDS, PeopleChanges, StoredPeople
+from wx2mqtt.store.people import PERSON_FIELDS, StoredPeople
+from wx2mqtt.store.records import NO_CHANGES, PeopleChanges
 
 WIFE = person(
     1,

@@ -14,8 +14,9 @@ from tests.unit.store.make import names, person
 from wx2mqtt.model import PersonId
 from wx2mqtt.store import people_copy as people_copy_module
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.people import PeopleChanges, StoredPeople
+from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.records import PeopleChanges
 
 WIFE, BOB, GONE = person(1, "wife", remark="老婆"), person(2, "bob"), person(3, "gone", wrote=True)
 
@@ -98,7 +99,7 @@ async def test_every_person_has_a_line(home: StoredPeople, copy: PeopleCopy, pat
 async def test_many_are_read_in_pages(
     home: StoredPeople, copy: PeopleCopy, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people_copy_module, "_PAGE", 3)
+    monkeypatch.setattr(people_copy_module, "PERSONS_PER_READ", 3)
     await home.save(changes(*(person(number, f"p{number}") for number in range(1, 8))))
     await copy.write()
     part = read(path)["accounts"]["home"]

@@ -14,8 +14,15 @@ from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import Cursor, PersonId
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, StoredPeople
-from wx2mqtt.store.records import AccountState, HistoryQuery, NewPublication, RecordResult
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.records import (
+    NO_CHANGES,
+    AccountState,
+    HistoryQuery,
+    NewPublication,
+    PeopleChanges,
+    RecordResult,
+)
 
 C1, C2 = Cursor("cursor 1"), Cursor("cursor 2")
 

@@ -33,8 +33,8 @@ from wx2mqtt.store import retention
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, StoredPeople
-from wx2mqtt.store.records import JournalStats, NewEvent, NewMessage, PruneCounts
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.records import NO_CHANGES, JournalStats, NewEvent, NewMessage, PeopleChanges, PruneCounts
 from wx2mqtt.store.retention import AccountRemoval, StoredData
 
 MANY = 1234  # more than two commits take away

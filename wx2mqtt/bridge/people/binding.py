@@ -11,7 +11,7 @@ from wx2mqtt.bridge.people.matching import MatchedContact, match_contacts
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
-from wx2mqtt.store.people import Person
+from wx2mqtt.store.records import Person
 
 # A whole directory has all of these; groups that are not saved to the address book are in none (webwx 2.8.6).
 _LISTED = frozenset({ChatKind.FRIEND, ChatKind.OFFICIAL})

@@ -17,7 +17,7 @@ from wx2mqtt.bridge.people.evidence import ContactFacts, MatchedBy, Traits, memb
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Handle, PersonId
-from wx2mqtt.store.people import Person
+from wx2mqtt.store.records import Person
 
 TraitKey = Callable[[Traits], Hashable]
 """What must be equal, and of one contact and one person only; None where it is not known."""

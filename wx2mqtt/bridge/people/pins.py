@@ -16,7 +16,7 @@ from wx2mqtt.bridge.people.evidence import ContactPin, Traits, normalize_text
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.model import ChatKind, Handle, PersonId
-from wx2mqtt.store.people import Person
+from wx2mqtt.store.records import Person
 
 FITS_SEVERAL = "pin_fits_several"
 BELONGS_TO_ANOTHER = "pin_belongs_to_another"

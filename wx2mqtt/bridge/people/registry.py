@@ -17,7 +17,7 @@ from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
 from wx2mqtt.bridge.people.topic_names import FILEHELPER, NameStyle, level_for
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
-from wx2mqtt.store.people import Person
+from wx2mqtt.store.records import Person
 
 OWNER_LEVEL = "owner"  # the level of who has scanned, where nothing better is known
 NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000  # milliseconds that a newcomer who never wrote is kept

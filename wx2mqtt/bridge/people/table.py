@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from wx2mqtt.model import Handle, Json, PersonId
-from wx2mqtt.store.people import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,75 +1,109 @@
--- known --
+-- last_row_id --
+-- The highest row id that a command ever had; no row in a new store.
+SELECT seq FROM sqlite_sequence WHERE name = 'command';
+
+-- by_ids --
+-- The commands with these ids.
+SELECT * FROM command WHERE account = ?1 AND command_id IN (SELECT value FROM json_each(?2));
+
+-- same_delivery --
+-- The command that came with this packet id, topic and content in this session of the broker. A newer row with the
+-- same packet id would prove that the broker has our acknowledgement of the older one.
+SELECT * FROM command AS one
+WHERE account = ?1 AND session = ?2 AND digest = ?3 AND topic = ?4 AND mid = ?5 AND NOT EXISTS (
+    SELECT 1 FROM command AS newer
+    WHERE newer.id > one.id AND newer.account = ?1 AND newer.session = ?2 AND newer.mid = ?5
+)
+ORDER BY id DESC LIMIT 1;
+
+-- similar_delivery --
+-- A command with the same topic and content in this session, whatever its packet id.
+SELECT * FROM command WHERE account = ? AND session = ? AND digest = ? AND topic = ? LIMIT 1;
+
+-- set_replies --
+-- Replaces the topics that get the result of a command that is not settled.
+UPDATE command SET replies = ?3 WHERE account = ?1 AND id = ?2 AND status IS NULL;
+
+-- add --
+INSERT INTO command
+    (id, account, command_id, fingerprint, person, key, accepted, expires, duplicate_possible, settled, status,
+     message_id, session, mid, topic, digest, sha256, blob, replies, result, command)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- by_id --
 SELECT * FROM command WHERE account = ? AND command_id = ?;
 
 -- due --
--- What is not settled, but for the persons ?2; 0 stands for a command to nobody known.
+-- The next unsettled commands, without those to the persons ?2; 0 means a command without a known person.
 SELECT * FROM command
 WHERE account = ?1 AND status IS NULL AND coalesce(person, 0) NOT IN (SELECT value FROM json_each(?2))
 ORDER BY id LIMIT ?3;
 
--- begin --
+-- urgent --
+-- Unsettled commands that may go out by the fallback service.
+SELECT * FROM command
+WHERE account = ? AND status IS NULL AND json_extract(command, '$.urgent') ORDER BY id;
+
+-- start_attempt --
 UPDATE command SET open = 1, attempts = attempts + 1 WHERE account = ? AND id = ? AND status IS NULL;
 
--- not_delivered --
+-- mark_not_delivered --
 UPDATE command SET open = 0 WHERE account = ? AND id = ? AND status IS NULL;
 
--- doubt --
+-- mark_uncertain --
 UPDATE command SET open = 0, unknown = unknown + 1, duplicate_possible = 1
 WHERE account = ? AND id = ? AND status IS NULL;
 
 -- hold --
--- It waits for a chance to be sent, and until then at most.
+-- Holds a command until it can be sent, at most until ?4.
 UPDATE command SET held = ?3, expires = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
--- part_sent --
--- One part of a long text is out, as the message ?3; of the next one nothing is known yet.
+-- mark_part_sent --
+-- One part of a long text was sent, as the message ?3. The counter of unanswered attempts starts anew for the next part.
 UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1, part_ids = part_ids || ?3
 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
--- fallback --
+-- set_fallback --
 UPDATE command SET fallback = ?3 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
--- urgent --
--- What is not settled and may go another way.
-SELECT * FROM command
-WHERE account = ? AND status IS NULL AND json_extract(command, '$.urgent') ORDER BY id;
-
--- newest_sent --
--- The results of what was sent last.
-SELECT result FROM command WHERE account = ?1 AND status = 'sent' ORDER BY settled DESC LIMIT ?2;
+-- attach_file --
+-- Attaches the file that the command had to fetch by URL.
+UPDATE command SET sha256 = ?3, blob = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
 -- settle --
 UPDATE command SET open = 0, settled = ?3, status = ?4, message_id = ?5, result = ?6
 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
--- recover --
--- Attempts that were under way when the process ended.
+-- recover_attempts --
+-- Attempts that were in progress when the process ended become uncertain.
 UPDATE command SET open = 0, unknown = unknown + 1, duplicate_possible = 1
 WHERE account = ? AND open = 1 AND status IS NULL;
 
--- doubtful --
+-- in_doubt --
 SELECT * FROM command WHERE account = ? AND status IS NULL AND unknown > 0 ORDER BY id;
 
 -- unanswered --
--- What had an attempt that nobody answered and is not settled, or was so after ?2.
+-- Commands with an unanswered attempt that are not settled, or were settled after ?2.
 SELECT * FROM command
 WHERE account = ?1 AND unknown > 0 AND (status IS NULL OR settled > ?2) ORDER BY id;
 
--- sent --
+-- is_sent_message --
 SELECT 1 FROM command WHERE account = ? AND message_id = ? LIMIT 1;
 
--- attach --
--- The file of a command that had still to fetch it.
-UPDATE command SET sha256 = ?3, blob = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
-
--- whose --
--- Who got the own message ?2 and when: sent by a command, else the payload of what came with this key.
+-- sent_command --
+-- The command that sent the message ?2, and when.
 SELECT command, settled FROM command WHERE account = ?1 AND message_id = ?2 AND status = 'sent' LIMIT 1;
 
--- by_key --
+-- message_by_key --
+-- A stored message: its user, time and payload.
 SELECT user, time, payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL;
 
+-- newest_results --
+-- The results of the commands that were sent last.
+SELECT result FROM command WHERE account = ?1 AND status = 'sent' ORDER BY settled DESC LIMIT ?2;
+
 -- newest --
+-- A page of commands, the newest first.
 SELECT * FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3;
 
 -- newest_waiting --

@@ -1,11 +1,11 @@
--- edges --
--- The oldest and the newest message that are kept.
+-- seq_range --
+-- The seq of the oldest and of the newest stored message.
 SELECT
     (SELECT min(seq) FROM publication WHERE account = ?1 AND seq IS NOT NULL),
     (SELECT max(seq) FROM publication WHERE account = ?1 AND seq IS NOT NULL);
 
--- first --
--- Messages from seq ?2 to ?3, the oldest first; an empty kind or text means all.
+-- oldest --
+-- Messages with a seq from ?2 to ?3, the oldest first; an empty kind or text matches every message.
 SELECT seq, message_id, payload FROM publication
 WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
     AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5))
@@ -17,25 +17,26 @@ WHERE account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
     AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5))
 ORDER BY seq DESC LIMIT ?6;
 
--- first_of --
--- Messages of the chat ?7.
+-- oldest_in_chat --
+-- The same within the chat ?7.
 SELECT seq, message_id, payload FROM publication
 WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
     AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5))
 ORDER BY seq LIMIT ?6;
 
--- newest_of --
+-- newest_in_chat --
 SELECT seq, message_id, payload FROM publication
 WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
     AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5))
 ORDER BY seq DESC LIMIT ?6;
 
--- said --
--- What was said in the message that WeChat calls ?2; read from the newest on, since what is answered is mostly new.
+-- received_message --
+-- The message with the WeChat id ?2. The search starts at the newest, since a reply mostly quotes a recent message.
 SELECT kind, text, user FROM publication
 WHERE account = ?1 AND seq IS NOT NULL AND message_id = ?2 ORDER BY seq DESC LIMIT 1;
 
--- said_by_us --
+-- sent_message --
+-- The command that sent the message ?2, or sent it as a part of a long text.
 SELECT command_id, command FROM command WHERE account = ?1 AND message_id = ?2
 UNION ALL
 SELECT command_id, command FROM command

@@ -1,44 +1,45 @@
--- new_stream --
--- The name of this store, made once.
+-- add_stream --
+-- Stores the stream id of a new store; an existing one stays.
 INSERT OR IGNORE INTO meta (name, value) VALUES ('stream', ?);
 
 -- stream --
 SELECT value FROM meta WHERE name = 'stream';
 
--- new_account --
+-- add_account --
+-- Adds the row of a new account; an existing one stays.
 INSERT OR IGNORE INTO account (name) VALUES (?);
 
 -- account --
 SELECT base_topic, session, login_id, cursor, seq FROM account WHERE name = ?;
 
--- base_topic --
+-- set_base_topic --
 UPDATE account SET base_topic = ? WHERE name = ?;
 
--- session --
+-- set_broker_session --
 UPDATE account SET session = ? WHERE name = ?;
 
--- last --
--- The newest message; it is never pruned.
+-- newest_payload --
+-- The payload of the newest message, which is never pruned.
 SELECT payload FROM publication WHERE account = ? AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1;
 
--- seq --
+-- newest_seq --
 SELECT seq FROM account WHERE name = ?;
 
--- known --
--- Keys that were handed over before, be their publication still there or not.
+-- known_keys --
+-- Which of these keys were stored before, also when their publication is gone.
 SELECT key FROM publication WHERE account = ?1 AND key IN (SELECT value FROM json_each(?2))
 UNION ALL
 SELECT key FROM seen WHERE account = ?1 AND key IN (SELECT value FROM json_each(?2));
 
 -- add --
--- A message or an event, waiting for the broker or held.
+-- Adds a message or an event, waiting for the broker or held.
 INSERT INTO publication
     (account, state, sort, topic, created, user, content_type, key, seq, message_id, kind, time, sender, private,
      text, payload)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- advance --
--- The cursor after the batch; without one the stored one stays.
+-- Stores the newest seq and the cursor; without a cursor, cursor and login stay as they are.
 UPDATE account SET
     seq = ?1,
     cursor = coalesce(?2, cursor),

@@ -1,11 +1,11 @@
 -- add --
--- Something that no message from WeChat brought.
+-- Adds a publication that is neither a message nor an event from WeChat.
 INSERT INTO publication (account, sort, topic, created, content_type, correlation, expiry, payload)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- waiting --
--- The next rows in order; the index holds the topic, so that skipped ones cost little. What lies behind a held
--- row of its topic waits with it.
+-- The next waiting rows, in order, without those of the topics ?3. The index contains the topic, so that skipped rows
+-- cost little. A row behind a held row of the same topic waits for that one.
 SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user
 FROM publication AS row
 WHERE account = ?1 AND state = 0 AND id > ?2 AND topic NOT IN (SELECT value FROM json_each(?3))
@@ -15,16 +15,16 @@ WHERE account = ?1 AND state = 0 AND id > ?2 AND topic NOT IN (SELECT value FROM
     )
 ORDER BY id LIMIT ?4;
 
--- waiting_in --
--- The next rows of a topic that may go again, up to one that is held.
+-- waiting_in_topic --
+-- The next waiting rows of one topic, up to the row ?3 and up to the first held row.
 SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user
 FROM publication
 WHERE account = ?1 AND state = 0 AND id > ?2 AND id <= ?3 AND topic = ?4
     AND id < ifnull((SELECT min(id) FROM publication WHERE account = ?1 AND state = 4 AND topic = ?4), ?3 + 1)
 ORDER BY id LIMIT ?5;
 
--- published --
--- Acknowledged by the broker, also when it had been given up meanwhile.
+-- mark_published --
+-- The broker acknowledged these rows; it may do so after they were given up.
 UPDATE publication SET state = 1
 WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state <> 1;
 
@@ -32,11 +32,11 @@ WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state <> 1;
 UPDATE publication SET state = 2, why = ?3
 WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state = 0;
 
--- aside --
+-- list_set_aside --
 SELECT id, topic, payload, sort, created, content_type, correlation, expiry, user, why
 FROM publication WHERE account = ? AND state = 2 ORDER BY id LIMIT ?;
 
--- bring_back --
+-- requeue --
 UPDATE publication SET state = 0, why = NULL
 WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state = 2;
 
@@ -46,10 +46,16 @@ UPDATE publication SET state = 3, why = ?3 WHERE account = ?1 AND state = 0 AND 
 -- count_dropped --
 UPDATE account SET dropped = dropped + ? WHERE name = ?;
 
--- event_private --
--- What an event keeps for the backend; `kind` is its name.
+-- private_event_fields --
+-- What an event keeps for the backend; `kind` is the event's name.
 SELECT private FROM publication WHERE account = ? AND key = ? AND sort = 'event' AND kind = ?;
 
--- author --
--- A message, by what WeChat calls it.
+-- message_payload --
+-- The payload of the message with this key.
 SELECT payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL;
+
+-- load_discovery --
+SELECT announced FROM account WHERE name = ?;
+
+-- save_discovery --
+UPDATE account SET announced = ? WHERE name = ?;

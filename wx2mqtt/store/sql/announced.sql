@@ -1,5 +1,0 @@
--- announced --
-SELECT announced FROM account WHERE name = ?;
-
--- announce --
-UPDATE account SET announced = ? WHERE name = ?;

@@ -1,0 +1,111 @@
+-- newest_created --
+-- When the newest row of any account was created: all accounts share one clock, and both tables grow at their end.
+SELECT max(created) FROM (
+    SELECT created FROM (SELECT created FROM publication ORDER BY id DESC LIMIT 1)
+    UNION ALL
+    SELECT accepted FROM (SELECT accepted FROM command ORDER BY id DESC LIMIT 1)
+);
+
+-- oldest_messages --
+-- The next messages after seq ?2: seq, row id, whether it may be deleted, when it was created. The newest message stays.
+SELECT seq, id, state IN (1, 3) AND seq < (SELECT account.seq FROM account WHERE name = ?1), created
+FROM publication WHERE account = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3;
+
+-- finished_transient --
+-- Published results, responses and events. Those with fields for a later request stay as long as their key.
+SELECT id FROM publication
+WHERE account = ?1 AND seq IS NULL AND state IN (1, 3) AND created < ?2
+    AND (private IS NULL OR created < ?3)
+LIMIT ?4;
+
+-- keep_keys --
+-- Remembers the keys of rows that are about to be deleted.
+INSERT OR IGNORE INTO seen (account, key, created)
+SELECT account, key, created FROM publication
+WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND key IS NOT NULL;
+
+-- delete_publications --
+DELETE FROM publication WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1;
+
+-- delete_commands --
+DELETE FROM command WHERE id IN (
+    SELECT id FROM command WHERE account = ? AND status IS NOT NULL AND settled < ? LIMIT ?
+);
+
+-- delete_keys --
+DELETE FROM seen WHERE (account, key) IN (SELECT account, key FROM seen WHERE account = ? AND created < ? LIMIT ?);
+
+-- delete_requests --
+DELETE FROM deed WHERE (account, session, mid) IN (
+    SELECT account, session, mid FROM deed WHERE account = ? AND created < ? LIMIT ?
+);
+
+-- stats --
+-- The columns are the fields of `JournalStats`, in their order.
+SELECT
+    (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0),
+    (SELECT created FROM publication WHERE account = ?1 AND state = 0 ORDER BY id LIMIT 1),
+    (SELECT count(*) FROM command WHERE account = ?1 AND status IS NULL),
+    (SELECT accepted FROM command WHERE account = ?1 AND status IS NULL ORDER BY id LIMIT 1),
+    (SELECT count(*) FROM publication WHERE account = ?1 AND state = 2),
+    dropped,
+    seq,
+    (SELECT count(*) FROM command
+     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status IN ('failed', 'uncertain')),
+    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL)
+FROM account WHERE name = ?1;
+
+-- accounts --
+SELECT name FROM account ORDER BY name;
+
+-- account_topics --
+-- The base topic and the discovery record of an account.
+SELECT base_topic, announced FROM account WHERE name = ?;
+
+-- levels --
+SELECT level FROM level WHERE account = ? ORDER BY level;
+
+-- row_counts --
+SELECT
+    (SELECT count(*) FROM publication WHERE account = ?1 AND seq IS NOT NULL),
+    (SELECT count(*) FROM command WHERE account = ?1),
+    (SELECT count(*) FROM person WHERE account = ?1),
+    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'ready');
+
+-- remove_messages --
+-- This and the next seven statements delete up to ?2 rows of an account, so that each commit stays small.
+DELETE FROM publication WHERE id IN (
+    SELECT id FROM publication WHERE account = ? AND seq IS NOT NULL ORDER BY seq LIMIT ?
+);
+
+-- remove_publications --
+DELETE FROM publication WHERE id IN (
+    SELECT id FROM publication WHERE account = ? AND seq IS NULL ORDER BY created LIMIT ?
+);
+
+-- remove_commands --
+DELETE FROM command WHERE id IN (SELECT id FROM command WHERE account = ? ORDER BY command_id LIMIT ?);
+
+-- remove_keys --
+DELETE FROM seen WHERE (account, key) IN (SELECT account, key FROM seen WHERE account = ? LIMIT ?);
+
+-- remove_requests --
+DELETE FROM deed WHERE (account, session, mid) IN (
+    SELECT account, session, mid FROM deed WHERE account = ? LIMIT ?
+);
+
+-- remove_media --
+DELETE FROM media WHERE id IN (SELECT id FROM media WHERE account = ? ORDER BY id LIMIT ?);
+
+-- remove_levels --
+DELETE FROM level WHERE (account, level) IN (SELECT account, level FROM level WHERE account = ? LIMIT ?);
+
+-- remove_persons --
+DELETE FROM person WHERE (account, id) IN (SELECT account, id FROM person WHERE account = ? LIMIT ?);
+
+-- forget_people --
+-- Makes the next `people.json` leave the account out.
+UPDATE account SET next_person = 1 WHERE name = ?;
+
+-- remove_account --
+DELETE FROM account WHERE name = ?;
