@@ -103,7 +103,7 @@ class JournaledCommands(JournalPart):
     async def mark_held(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
     ) -> None:
-        """Holds commands: row id, reason and expiry (ms) of each. Enqueues publications with it."""
+        """Holds commands (row id, reason, expiry in ms) and enqueues publications, in one commit."""
 
         def job(connection: sqlite3.Connection) -> None:
             values = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
@@ -182,8 +182,8 @@ class JournaledCommands(JournalPart):
     async def retry_command(self, command_id: str, now: int, key: SendKey) -> CommandRow:
         """Accepts once more a settled command that was not sent, as `<id>~1`, `~2`, …
 
-        Its time to live starts anew. The result is published on the result topic only:
-        response topics got theirs. Raises `BadCommand`.
+        Its time to live starts anew. The result is published on the result topic only: response topics got
+        theirs. Raises `BadCommand`.
         """
         return await self._database.write("retry", lambda db: self._retry(db, command_id, now, key))
 

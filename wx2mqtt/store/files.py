@@ -167,10 +167,10 @@ def quarantine(path: Path, *companions: str) -> Path:
 def _unused_path(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    count = 1
+    copy_number = 1
     while aside.exists():
-        count += 1
-        aside = path.with_name(f"{path.name}.damaged-{stamp}-{count}")
+        copy_number += 1
+        aside = path.with_name(f"{path.name}.damaged-{stamp}-{copy_number}")
     return aside
 
 

@@ -1,4 +1,4 @@
-"""A fresh store for each test, and a clock that the test turns."""
+"""A new store for each test, and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOBODY = 65534
 
 @dataclass
 class Clock:
-    """Milliseconds since 1970, as the test says."""
+    """A clock in milliseconds since 1970, set by the test."""
 
     now: int = 1_795_600_000_000
 
@@ -49,7 +49,7 @@ async def journal(database: Database, clock: Clock) -> Journal:
 
 @pytest.fixture
 def guarded() -> Iterator[Path]:
-    """A folder in which nobody may write while `unprivileged` is on."""
+    """A folder that is read-only within `unprivileged`."""
     folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
     folder.chmod(0o555)
     yield folder
@@ -59,7 +59,7 @@ def guarded() -> Iterator[Path]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may write everywhere: be somebody else for a moment."""
+    """Gives up root, who may write everywhere, for a while."""
     if os.geteuid() != 0:
         yield
         return

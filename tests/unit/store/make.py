@@ -1,4 +1,4 @@
-"""Rows for the tests, with as little said as a test needs."""
+"""Builders of records with defaults, so that a test names only what it is about."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def message(key: str, *, user: str = "wife", text: str = "开灯 ☀", topic: st
 def picture(
     key: str, *media: NewMedia, held: bool = False, user: str = "wife", kind: str = "image"
 ) -> NewMessage:
-    """A message with bytes."""
+    """A message with media."""
     return NewMessage(
         key=key,
         id=f"id-{key}",
@@ -133,17 +133,17 @@ def person(number: int, level: str, **more: object) -> Person:
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """Returns the names in a folder."""
     return sorted(file.name for file in folder.iterdir())
 
 
 def modes(folder: Path) -> dict[str, int]:
-    """Who may read what is in a folder."""
+    """Returns the mode of each file in a folder."""
     return {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
 
 
 def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Every byte in a folder, and when each file was written."""
+    """Returns content and modification time of each file in a folder."""
     return {file.name: (file.read_bytes(), file.stat().st_mtime_ns) for file in folder.iterdir()}
 
 

@@ -1,7 +1,4 @@
-"""A backup as a file: what is in it comes out again, and of what is not whole or not ours nothing counts.
-
-One store in the place of another: whoever opens the folder finds the old one or the new one, whole.
-"""
+"""The archive format refuses damaged and forged backups; the replacement of a store is atomic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store goes into a file and comes back: nothing lost, nothing sent twice, nothing taken by mistake."""
+"""Backup and restore of a store: nothing is lost, nothing is sent twice, no store is replaced by mistake."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Files of bytes: whole or not there, counted, safe while somebody is about to refer to them.
-
-Who has taken a file and not yet written it down.
-"""
+"""Files named by their content: complete or absent, counted, kept while a row for them is on its way."""
 
 from __future__ import annotations
 

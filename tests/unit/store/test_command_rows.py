@@ -1,4 +1,4 @@
-"""A command in its row."""
+"""Commands are written to rows and read back unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""To WeChat: accepted once, attempts marked, exactly one result."""
+"""Commands for WeChat: accepted once, attempts marked, exactly one result."""
 
 from __future__ import annotations
 

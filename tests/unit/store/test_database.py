@@ -1,4 +1,4 @@
-"""The door to SQLite: groups, one hop back, faults that stay with their own job."""
+"""The database threads: jobs share commits, and an error reaches only its own caller."""
 
 from __future__ import annotations
 

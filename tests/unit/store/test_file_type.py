@@ -1,4 +1,4 @@
-"""What bytes are, by the bytes."""
+"""File types and picture sizes are detected by content."""
 
 from __future__ import annotations
 

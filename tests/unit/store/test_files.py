@@ -1,9 +1,4 @@
-"""What goes wrong with a disk, in words that help.
-
-Small files: whole or not there.
-
-The saved login.
-"""
+"""Files of the store: errors with a remedy, atomic writes, saved logins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which folder it is, and that one process has it."""
+"""The store folder: where it is, and that only one process has it."""
 
 from __future__ import annotations
 

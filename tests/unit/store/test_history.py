@@ -1,4 +1,4 @@
-"""History: asked by seq, chat, kind and text; complete, in order, and `more` is the truth."""
+"""History queries by seq, chat, kind and text: complete, in order, and `more` is right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message said, for those who answer it by its id: theirs from the history, ours from the commands."""
+"""The content of a quoted message: received ones from the history, sent ones from the commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The docstring of `Journal` is the list of its methods: complete, and each under the module that defines it."""
+"""The docstring of `Journal` lists all its methods, each under the module that defines it."""
 
 from __future__ import annotations
 

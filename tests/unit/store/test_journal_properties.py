@@ -1,4 +1,4 @@
-"""Whatever happens in whatever order, killed at any moment: nothing lost, nothing twice, nothing out of order."""
+"""Any operations in any order, killed at any moment: nothing is lost, doubled or out of order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes of messages in the journal: no job is lost, each ends once, and held messages are let go."""
+"""Media rows: no job is lost, each ends once, and held messages are released."""
 
 from __future__ import annotations
 

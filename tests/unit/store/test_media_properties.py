@@ -1,6 +1,4 @@
-"""Whatever happens to media in whatever order, killed at any moment: every row that says so has its file, and no
-file stays that nobody needs.
-"""
+"""Any media operations in any order, killed at any moment: rows and files always match."""
 
 from __future__ import annotations
 
@@ -65,7 +63,7 @@ class MediaMachine(RuleBasedStateMachine):
         await self.blobs.open()
         self.journal = Journal(self.database, "home", self.clock, self.blobs.mark_referenced)
         await self.journal.open()
-        self.upkeep = MediaRetention(self.database, self.blobs)
+        self.retention = MediaRetention(self.database, self.blobs)
 
     def teardown(self) -> None:
         self.runner.run(self.database.close())
@@ -151,24 +149,24 @@ class MediaMachine(RuleBasedStateMachine):
 
     @rule(total=st.integers(0, 400))
     def bound(self, total: int) -> None:
-        self.runner.run(self.upkeep.enforce_limit("home", total))
+        self.runner.run(self.retention.enforce_limit("home", total))
         self._note_gone()
 
     @rule(wanted=st.integers(1, 400))
     def make_room(self, wanted: int) -> None:
-        before = self.upkeep.size
-        freed = self.runner.run(self.upkeep.free_space(wanted))
-        assert self.upkeep.size == before - freed
+        before = self.retention.size
+        freed = self.runner.run(self.retention.free_space(wanted))
+        assert self.retention.size == before - freed
         self._note_gone()
 
     @rule(days=st.integers(0, 3))
     def prune(self, days: int) -> None:
         self.clock.now += days * DAY
-        self.runner.run(self.upkeep.prune("home", self.clock.now + 1, 2 * DAY))
+        self.runner.run(self.retention.prune("home", self.clock.now + 1, 2 * DAY))
         self._note_gone()
 
     def _note_gone(self) -> None:
-        """What upkeep takes away was ready."""
+        """What retention takes away was ready."""
         for number, state in self.model.jobs.items():
             row = self.runner.run(self.journal.get_media(f"m{number}"))
             assert row is not None
@@ -177,7 +175,7 @@ class MediaMachine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        self.runner.run(self.upkeep.remove_orphans(0))
+        self.runner.run(self.retention.remove_orphans(0))
         assert set(self._files()) == {self.blobs.path_of(blob) for blob in self._needed()}
 
     @rule()

@@ -1,4 +1,4 @@
-"""Media within their age and room: the row says so first, then the file goes, if nobody else needs it."""
+"""Media within age and size limits: the row says so first, then the file goes if it is not needed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def journal(database: Database, clock: Clock, blobs: Blobs) -> Journal:
 
 
 @pytest.fixture
-def upkeep(database: Database, blobs: Blobs) -> MediaRetention:
+def retention(database: Database, blobs: Blobs) -> MediaRetention:
     return MediaRetention(database, blobs)
 
 
@@ -49,7 +49,7 @@ Fetch = Callable[..., Awaitable[Blob]]
 
 @pytest.fixture
 def fetch(journal: Journal, blobs: Blobs, clock: Clock) -> Fetch:
-    """Record a message with bytes, publish it and fetch them; each a millisecond after the last."""
+    """Records and publishes a message with media and stores the file; each a millisecond after the last."""
 
     async def fetched(media_id: str, data: bytes = b"", of: Journal = journal) -> Blob:
         await _record(of, picture(media_id, media(media_id)))
@@ -80,82 +80,82 @@ def _files(blobs: Blobs, tmp_path: Path) -> set[str]:
 
 
 async def test_what_was_kept_long_enough_goes(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
 ) -> None:
     old = await fetch("a")
     clock.now += WEEK
     young = await fetch("b")
-    assert await upkeep.prune("home", clock.now, WEEK) == 10
+    assert await retention.prune("home", clock.now, WEEK) == 10
     row = await _row(journal, "a")
     assert row is not None
     assert (row.state, row.why, row.blob, row.due) == (MediaState.GONE, REASON_AGED, None, None)
     assert await _states(journal, "b") == ["ready"]
     assert (blobs.exists(old), blobs.exists(young)) == (False, True)
-    assert upkeep.size == 10
+    assert retention.size == 10
 
 
 async def test_nothing_goes_while_the_clock_is_behind_the_newest_row(
-    journal: Journal, upkeep: MediaRetention, fetch: Fetch, clock: Clock
+    journal: Journal, retention: MediaRetention, fetch: Fetch, clock: Clock
 ) -> None:
     await fetch("a")
     clock.now += 10 * WEEK
     await _record(journal, message("z"))
-    assert await upkeep.prune("home", clock.now, 1) == 0
-    assert await upkeep.prune("home", clock.now + 1, 1) == 10
+    assert await retention.prune("home", clock.now, 1) == 0
+    assert await retention.prune("home", clock.now + 1, 1) == 10
 
 
 async def test_a_file_that_another_message_has_too_stays(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
 ) -> None:
     same = await fetch("a", b"same")
     clock.now += WEEK
     await fetch("b", b"same")
-    assert await upkeep.prune("home", clock.now, WEEK) == 0
+    assert await retention.prune("home", clock.now, WEEK) == 0
     assert await _states(journal, "a", "b") == ["gone", "ready"]
     assert blobs.exists(same)
     clock.now += WEEK
-    assert await upkeep.prune("home", clock.now, WEEK) == 4
+    assert await retention.prune("home", clock.now, WEEK) == 4
     assert not blobs.exists(same)
 
 
 async def test_a_file_that_another_account_has_too_stays(
-    database: Database, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    database: Database, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
 ) -> None:
     work = Journal(database, "work", clock, blobs.mark_referenced)
     await work.open()
     same = await fetch("a", b"same")
     await fetch("b", b"same", work)
-    assert await upkeep.prune("home", clock.now, 0) == 0
+    assert await retention.prune("home", clock.now, 0) == 0
     assert blobs.exists(same)
     assert await _states(work, "b") == ["ready"]
 
 
 async def test_a_file_that_a_command_has_still_to_send_stays(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
 ) -> None:
     same = await fetch("a", b"same")
     again = await blobs.store(b"same", MUCH)
     (accepted,) = await journal.accept([command("c", blob=again)])
     clock.now += 1
-    assert await upkeep.prune("home", clock.now, 0) == 0
+    assert await retention.prune("home", clock.now, 0) == 0
     assert await _states(journal, "a") == ["gone"]
-    assert await upkeep.remove_orphans(0) == 0
+    assert await retention.remove_orphans(0) == 0
     assert blobs.exists(same)
     assert accepted.row is not None
     await journal.settle(accepted.row.id, result("c"), [])
-    assert await upkeep.remove_orphans(0) == 4
+    assert await retention.remove_orphans(0) == 4
 
 
 async def test_above_its_total_an_account_loses_what_it_fetched_first(
-    database: Database, journal: Journal, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    database: Database, journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
 ) -> None:
     work = Journal(database, "work", clock, blobs.mark_referenced)
     await work.open()
     await fetch("w", b"w" * 1000, work)
     for one in "abcd":
         await fetch(one)
-    assert await upkeep.enforce_limit("home", 40) == 0
-    assert await upkeep.enforce_limit("home", 25) == 20
+    assert await retention.enforce_limit("home", 40) == 0
+    assert await retention.enforce_limit("home", 25) == 20
     assert await _states(journal, *"abcd") == ["gone", "gone", "ready", "ready"]
     assert await _states(work, "w") == ["ready"]
     row = await _row(journal, "a")
@@ -164,30 +164,30 @@ async def test_above_its_total_an_account_loses_what_it_fetched_first(
 
 
 async def test_bytes_that_several_messages_share_count_once(
-    journal: Journal, upkeep: MediaRetention, fetch: Fetch
+    journal: Journal, retention: MediaRetention, fetch: Fetch
 ) -> None:
     for one in "abc":
         await fetch(one, b"same content")
-    assert await upkeep.enforce_limit("home", 12) == 0
+    assert await retention.enforce_limit("home", 12) == 0
     assert await _states(journal, *"abc") == ["ready"] * 3
-    assert await upkeep.enforce_limit("home", 11) == 12
+    assert await retention.enforce_limit("home", 11) == 12
     assert await _states(journal, *"abc") == ["gone"] * 3
 
 
 async def test_nothing_that_a_command_needs_goes_for_a_total_or_for_room(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch
+    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch
 ) -> None:
     needed = await fetch("a", b"needed")
     await journal.accept([command("c", blob=await blobs.store(b"needed", MUCH))])
     await fetch("b", b"other")
-    assert await upkeep.enforce_limit("home", 0) == 5
-    assert await upkeep.free_space(MUCH) == 0
+    assert await retention.enforce_limit("home", 0) == 5
+    assert await retention.free_space(MUCH) == 0
     assert await _states(journal, "a", "b") == ["ready", "gone"]
     assert blobs.exists(needed)
 
 
 async def test_room_is_made_of_orphans_first_and_then_of_the_oldest_of_all(
-    database: Database, journal: Journal, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
+    database: Database, journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
 ) -> None:
     work = Journal(database, "work", clock, blobs.mark_referenced)
     await work.open()
@@ -195,29 +195,29 @@ async def test_room_is_made_of_orphans_first_and_then_of_the_oldest_of_all(
     await fetch("b", of=work)
     await fetch("c")
     blobs.mark_referenced(await blobs.store(b"orphan", MUCH))
-    assert await upkeep.free_space(5) == 6
-    assert await upkeep.free_space(11) == 20
+    assert await retention.free_space(5) == 6
+    assert await retention.free_space(11) == 20
     assert await _states(journal, "a", "c") == ["gone", "ready"]
     assert await _states(work, "b") == ["gone"]
     row = await _row(journal, "a")
     assert row is not None
     assert row.why == REASON_STORE_FULL
-    assert await upkeep.free_space(MUCH) == 10
-    assert upkeep.size == 0
+    assert await retention.free_space(MUCH) == 10
+    assert retention.size == 0
 
 
 async def test_what_is_just_being_taken_is_no_orphan(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs
+    journal: Journal, retention: MediaRetention, blobs: Blobs
 ) -> None:
     taken = await blobs.store(b"hello", MUCH)
-    assert await upkeep.free_space(MUCH) == 0
+    assert await retention.free_space(MUCH) == 0
     await journal.accept([command("c", blob=taken)])
-    assert await upkeep.free_space(MUCH) == 0
+    assert await retention.free_space(MUCH) == 0
     assert blobs.exists(taken)
 
 
 async def test_orphans_go_after_an_hour(
-    upkeep: MediaRetention, blobs: Blobs, fetch: Fetch, tmp_path: Path
+    retention: MediaRetention, blobs: Blobs, fetch: Fetch, tmp_path: Path
 ) -> None:
     kept = await fetch("a")
     old, young = await blobs.store(b"old", MUCH), await blobs.store(b"young", MUCH)
@@ -225,18 +225,18 @@ async def test_orphans_go_after_an_hour(
         blobs.mark_referenced(one)
     for one in (kept, old):
         os.utime(blobs.path_of(one), (1, 1))
-    assert await upkeep.remove_orphans() == 3
+    assert await retention.remove_orphans() == 3
     assert _files(blobs, tmp_path) == {kept.path, young.path}
 
 
 async def test_a_file_that_gets_a_row_while_it_is_swept_stays(
     journal: Journal,
-    upkeep: MediaRetention,
+    retention: MediaRetention,
     blobs: Blobs,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Between the look that holds nobody up and the removal somebody takes the same bytes and refers to them."""
+    """Between the first check and the removal, a command stores the same bytes and refers to them."""
     blobs.mark_referenced(await blobs.store(b"same", MUCH))
     write = database.write
 
@@ -247,12 +247,12 @@ async def test_a_file_that_gets_a_row_while_it_is_swept_stays(
         return await write(name, job)
 
     monkeypatch.setattr(database, "write", late)
-    assert await upkeep.remove_orphans(0) == 0
+    assert await retention.remove_orphans(0) == 0
     assert blobs.exists(await blobs.store(b"same", MUCH))
 
 
 async def test_many_takers_and_a_busy_sweep_leave_every_row_its_file(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs
+    journal: Journal, retention: MediaRetention, blobs: Blobs
 ) -> None:
     await _record(journal, *(picture(f"k{n}", media(f"m{n}")) for n in range(60)))
 
@@ -265,7 +265,7 @@ async def test_many_takers_and_a_busy_sweep_leave_every_row_its_file(
 
     async def sweeper() -> None:
         while True:
-            await upkeep.remove_orphans(0)
+            await retention.remove_orphans(0)
             await asyncio.sleep(0)
 
     sweeping = asyncio.create_task(sweeper())
@@ -278,7 +278,7 @@ async def test_many_takers_and_a_busy_sweep_leave_every_row_its_file(
 
 
 async def test_a_row_goes_when_its_message_went_and_there_are_no_bytes(
-    database: Database, journal: Journal, upkeep: MediaRetention, fetch: Fetch, clock: Clock
+    database: Database, journal: Journal, retention: MediaRetention, fetch: Fetch, clock: Clock
 ) -> None:
     await _record(journal, picture("f", media("failed")), picture("p", media("pending")))
     await journal.mark_media_unavailable("failed", MediaState.FAILED, "", ())
@@ -287,41 +287,41 @@ async def test_a_row_goes_when_its_message_went_and_there_are_no_bytes(
     await journal.mark_media_unavailable("waits", MediaState.GONE, "", ())
     clock.now += 10 * WEEK
     await journal.prune(clock.now, WEEK, WEEK)
-    await upkeep.prune("home", clock.now, 100 * WEEK)
+    await retention.prune("home", clock.now, 100 * WEEK)
     assert await _states(journal, "failed", "pending", "ready", "waits") == [None, "pending", "ready", "gone"]
-    await upkeep.prune("home", clock.now, WEEK)
+    await retention.prune("home", clock.now, WEEK)
     await journal.mark_media_unavailable("pending", MediaState.FAILED, "", ())
-    await upkeep.prune("home", clock.now, WEEK)
+    await retention.prune("home", clock.now, WEEK)
     assert await _states(journal, "failed", "pending", "ready", "waits") == [None, None, None, "gone"]
 
 
 async def test_an_avatar_goes_after_its_time_and_is_forgotten(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs, clock: Clock
+    journal: Journal, retention: MediaRetention, blobs: Blobs, clock: Clock
 ) -> None:
     await journal.add_media(media("av", part=MediaPart.AVATAR), "wife")
     taken = await blobs.store(b"face", MUCH)
     await journal.mark_media_ready("av", taken, ())
-    assert await upkeep.prune("home", clock.now + WEEK, WEEK) == 0
-    assert await upkeep.prune("home", clock.now + WEEK + 1, WEEK) == 4
+    assert await retention.prune("home", clock.now + WEEK, WEEK) == 0
+    assert await retention.prune("home", clock.now + WEEK + 1, WEEK) == 4
     assert await _row(journal, "av") is None
 
 
 async def test_more_than_fits_in_one_commit_goes_too(
-    journal: Journal, upkeep: MediaRetention, fetch: Fetch, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    journal: Journal, retention: MediaRetention, fetch: Fetch, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_ROWS", 4)
     monkeypatch.setattr(media_retention, "PRUNE_BATCH_FILES", 3)
     ids = [f"m{number:02}" for number in range(11)]
     for one in ids:
         await fetch(one)
-    assert await upkeep.enforce_limit("home", 100) == 240
+    assert await retention.enforce_limit("home", 100) == 240
     assert await _states(journal, *ids) == ["gone"] * 8 + ["ready"] * 3
     await _record(journal, message("z"))
     clock.now += 10 * WEEK
     await journal.prune(clock.now, WEEK, WEEK)
-    await upkeep.prune("home", clock.now, WEEK)
+    await retention.prune("home", clock.now, WEEK)
     assert await _states(journal, *ids) == [None] * 11
-    assert upkeep.size == 0
+    assert retention.size == 0
 
 
 async def _make_unreadable(database: Database, text: str | None, *ids: str) -> None:
@@ -335,7 +335,7 @@ async def _make_unreadable(database: Database, text: str | None, *ids: str) -> N
 async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_age(
     database: Database,
     journal: Journal,
-    upkeep: MediaRetention,
+    retention: MediaRetention,
     blobs: Blobs,
     fetch: Fetch,
     clock: Clock,
@@ -347,16 +347,16 @@ async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_age(
     readable = await fetch("c")
     await _make_unreadable(database, text, "a", "b")
     clock.now += WEEK
-    assert await upkeep.prune("home", clock.now, 0) == readable.size
+    assert await retention.prune("home", clock.now, 0) == readable.size
     assert await _states(journal, *"abc") == ["gone"] * 3
-    assert await upkeep.remove_orphans(0) == sum(file.size for file in unreadable)
+    assert await retention.remove_orphans(0) == sum(file.size for file in unreadable)
     assert blobs.size == 0
 
 
 async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_size(
     database: Database,
     journal: Journal,
-    upkeep: MediaRetention,
+    retention: MediaRetention,
     fetch: Fetch,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -364,14 +364,14 @@ async def test_rows_that_cannot_be_read_do_not_end_a_pruning_by_size(
     for media_id in "abcd":
         await fetch(media_id)
     await _make_unreadable(database, None, "a", "b")
-    assert await upkeep.enforce_limit("home", 10) == 10
+    assert await retention.enforce_limit("home", 10) == 10
     assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
 
 
 async def test_rows_that_cannot_be_read_do_not_end_a_search_for_free_space(
     database: Database,
     journal: Journal,
-    upkeep: MediaRetention,
+    retention: MediaRetention,
     fetch: Fetch,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -379,28 +379,28 @@ async def test_rows_that_cannot_be_read_do_not_end_a_search_for_free_space(
     for media_id in "abcd":
         await fetch(media_id)
     await _make_unreadable(database, None, "a", "b")
-    assert await upkeep.free_space(5) == 10
+    assert await retention.free_space(5) == 10
     assert await _states(journal, *"abcd") == ["gone", "gone", "gone", "ready"]
 
 
 async def test_a_row_whose_file_is_not_there_goes_as_well(
-    journal: Journal, upkeep: MediaRetention, blobs: Blobs, fetch: Fetch
+    journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch
 ) -> None:
     taken = await fetch("a")
     blobs.path_of(taken).unlink()
-    assert await upkeep.free_space(5) == 0
+    assert await retention.free_space(5) == 0
     assert await _states(journal, "a") == ["gone"]
 
 
 async def test_bytes_that_nobody_wants_after_all_go_at_once_unless_somebody_needs_them(
-    upkeep: MediaRetention, blobs: Blobs, fetch: Fetch
+    retention: MediaRetention, blobs: Blobs, fetch: Fetch
 ) -> None:
     needed = await fetch("a")
     for one in (needed, await blobs.store(b"unwanted", MUCH)):
         blobs.mark_referenced(one)
-        await upkeep.remove_unneeded(one)
+        await retention.remove_unneeded(one)
     assert blobs.size == needed.size
 
 
-async def test_a_blob_without_a_file_is_no_trouble(upkeep: MediaRetention) -> None:
-    await upkeep.remove_unneeded(blob("never taken"))
+async def test_a_blob_without_a_file_is_no_trouble(retention: MediaRetention) -> None:
+    await retention.remove_unneeded(blob("never taken"))

@@ -1,4 +1,4 @@
-"""A store of an older version is brought up to date with all that is in it; an older bridge refuses a newer one."""
+"""A store of an older version is migrated with all its data; an older bridge refuses a newer store."""
 
 from __future__ import annotations
 

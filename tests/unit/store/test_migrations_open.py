@@ -1,4 +1,4 @@
-"""Opening: new, old, newer, damaged, out of reach."""
+"""Opening new, old, newer, damaged and unreachable database files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What was announced to Home Assistant is known after a restart, of each account by itself.
-
-The way to the broker: in order, settled once, nothing lost on the way aside.
-"""
+"""The outbox: rows in order, settled once, set aside without loss; the discovery record persists."""
 
 from __future__ import annotations
 
@@ -94,7 +91,7 @@ async def test_skipped_topics_do_not_hold_up_the_others(journal: Journal) -> Non
     assert (await journal.list_waiting(0, 10, []))[0].id == first
 
 
-async def test_a_topic_that_may_go_again_is_read_up_to_where_the_pump_is(journal: Journal) -> None:
+async def test_a_topic_that_may_go_again_is_read_up_to_where_the_publisher_is(journal: Journal) -> None:
     a, b, c, d = await _record(journal, "wife", "bob", "wife", "wife")
     assert [row.id for row in await journal.list_waiting_in_topic("wx/in/wife", 0, c, 10)] == [a, c]
     assert [row.id for row in await journal.list_waiting_in_topic("wx/in/wife", 0, d, 1)] == [a]

@@ -1,4 +1,4 @@
-"""People for ever: levels that nobody takes over, a copy that survives the database."""
+"""Stored people: ids and levels that are never given to another person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A copy of all people beside the database: their names outlive it."""
+"""`people.json`: names survive the loss of the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From WeChat: items and cursor in one commit, seq without gaps, nothing twice."""
+"""Received messages: items and cursor in one commit, seq without gaps, nothing stored twice."""
 
 from __future__ import annotations
 

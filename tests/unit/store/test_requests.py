@@ -1,4 +1,4 @@
-"""Requests that change something at WeChat: carried out once, whatever the broker delivers again."""
+"""Requests that change something at WeChat are carried out once, whatever the broker redelivers."""
 
 from __future__ import annotations
 

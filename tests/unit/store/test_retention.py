@@ -1,7 +1,4 @@
-"""An account that is no longer wanted: all of it goes, nothing of the others.
-
-Keeping small: by age, by size; what waits is never touched.
-"""
+"""Pruning by age and size keeps waiting rows; a removed account loses all rows, others lose none."""
 
 from __future__ import annotations
 
