@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.store.files import PRIVATE_MODE, file_error, sync_folder
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, file_error, sync_folder
 
 PROGRAM = "wx2mqtt"
 FORMAT_VERSION = 1  # of the archive; a newer one is refused
@@ -40,7 +40,6 @@ REPLACED_PREFIX = "replaced-"  # followed by the same time: the old store
 
 _MAX_HEADER_BYTES = 1_000_000
 _CHUNK_BYTES = 1024 * 1024
-_PRIVATE_FOLDER_MODE = 0o700
 _LISTED_NAME = re.compile(r"wx2mqtt\.db|people\.json|sessions/[a-z0-9_]{1,32}\.json", re.ASCII)
 _MEDIA_NAME = re.compile(r"media/([0-9a-f]{2})/(\1[0-9a-f]{62})(\.[A-Za-z0-9]{1,8})?", re.ASCII)
 _MEDIA_NAME_SHA256 = 2  # the group of `_MEDIA_NAME`
@@ -183,7 +182,7 @@ def _extract(
     if not member.isreg() or not (listed or media):
         raise BadBackup("backup_strange", name=member.name)
     for parent in reversed(Path(member.name).parents[:-1]):
-        (folder / parent).mkdir(mode=_PRIVATE_FOLDER_MODE, exist_ok=True)
+        (folder / parent).mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
     sha256 = _write_new_file(_content(tar, member), folder / member.name)
     if media and sha256 != media[_MEDIA_NAME_SHA256]:
         (folder / member.name).unlink()  # damaged before the backup; the bridge can do without it
@@ -224,7 +223,7 @@ def start_replacement(folder: Path) -> Path:
     """Returns a new empty folder for the new store."""
     gathering = folder / GATHERING_FOLDER
     discard_replacement(folder)
-    gathering.mkdir(mode=_PRIVATE_FOLDER_MODE)
+    gathering.mkdir(mode=PRIVATE_FOLDER_MODE)
     return gathering
 
 
@@ -266,7 +265,7 @@ def _move_old_store(folder: Path, replaced: Path) -> None:
     old_parts = store_parts(folder)
     if not old_parts:
         return
-    replaced.mkdir(mode=_PRIVATE_FOLDER_MODE, exist_ok=True)
+    replaced.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
     _make_durable(replaced, folder)
     for part in old_parts:
         part.rename(replaced / part.name)

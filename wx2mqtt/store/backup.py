@@ -31,7 +31,7 @@ from wx2mqtt.store.archive import (
     write_archive,
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
-from wx2mqtt.store.files import PRIVATE_MODE, database_error, file_error, read_file
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_error, file_error, read_file
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder, new_stream_id
 from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.queries import blob_from_text, load_queries
@@ -39,7 +39,6 @@ from wx2mqtt.store.queries import blob_from_text, load_queries
 _SQL = load_queries("backup")
 _FIRST_VERSION_WITH_FILES = 2  # of the store: older commands have no files
 _BUSY_TIMEOUT_SECONDS = 10.0
-_PRIVATE_FOLDER_MODE = 0o700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,7 @@ def _copy_small_files(path: Path, target: Path) -> dict[str, Path]:
     """Copies `people.json` and the saved logins, since a running bridge may change them meanwhile."""
     sessions = sorted(f"{SESSIONS_FOLDER}/{file.name}" for file in (path / SESSIONS_FOLDER).glob("*.json"))
     names = [PEOPLE_COPY_NAME, *filter(belongs_to_store, sessions)]
-    (target / SESSIONS_FOLDER).mkdir(mode=_PRIVATE_FOLDER_MODE)
+    (target / SESSIONS_FOLDER).mkdir(mode=PRIVATE_FOLDER_MODE)
     copies: dict[str, Path] = {}
     for name in names:
         data = read_file(path / name)

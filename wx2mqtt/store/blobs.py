@@ -22,7 +22,7 @@ import structlog
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
-from wx2mqtt.store.files import file_error, sync_folder
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, sync_folder
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,6 @@ MEDIA_FOLDER = "media"  # within the folder of the store
 PARTIAL_FILE_PREFIX = ".part-"
 WRITE_BUFFER_BYTES = 256 * 1024  # collected for one write in a thread
 CLAIM_SECONDS = 3600.0  # for which a new file is kept although no row refers to it
-PRIVATE_FOLDER_MODE = 0o700
 
 T = TypeVar("T")
 

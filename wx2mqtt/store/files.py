@@ -26,7 +26,8 @@ from wx2mqtt.errors import StoreError, StoreFull
 
 log = structlog.get_logger(__name__)
 
-PRIVATE_MODE = 0o600
+PRIVATE_MODE = 0o600  # of files
+PRIVATE_FOLDER_MODE = 0o700
 
 _FULL = "there is no room on the disk; make room, or give storage.path a larger one"
 _TOO_LONG = "no file may grow so large; lift the limit of the process (ulimit -f, LimitFSIZE)"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store.archive import finish_replacement
-from wx2mqtt.store.files import PRIVATE_MODE, file_error
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, file_error
 
 PROGRAM_NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
@@ -23,7 +23,6 @@ DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
 PEOPLE_COPY_NAME = "people.json"
 SESSIONS_FOLDER = "sessions"
 
-_PRIVATE_FOLDER_MODE = 0o700
 _MAX_LOCK_ATTEMPTS = 5  # `store_holder` takes the lock for a moment; that must not fail a start
 _LOCK_PAUSE_SECONDS = 0.02
 _MAX_LOCK_FILE_BYTES = 4096
@@ -84,7 +83,7 @@ class StoreFolder:
         Raises `StoreLocked` (the message names the process), `StoreFull`, `StoreError`.
         """
         try:
-            path.mkdir(mode=_PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+            path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
             lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
         except OSError as error:
             raise file_error(error, path) from error
