@@ -1,8 +1,8 @@
 """The journal of one account: the whole interface between the bridge and the database.
 
-Each method is one commit or one read. When a method that writes returns, its change is on the disk; when it
-raises, nothing was changed. Callers use the methods listed at `Journal` and the values of `records.py` only:
-SQL stays in the parts, so that another database can provide the same methods.
+Each method that writes is one commit (`retention`: several small ones): when it returns, its change is on the
+disk; when it raises, nothing was changed. Callers use the methods listed at `Journal` and the values of
+`records.py` only: SQL stays in the parts, so that another database can provide the same methods.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Journal(
 
     received: messages and events from WeChat
         open                    the stored state of the account; creates the account and the stream id
+        stream                  the stream id, once `open` has returned
         record                  store messages, events, changed people and the cursor in one commit
         set_cursor              store a new login and its cursor
         set_base_topic          store the base topic that the account first used

@@ -9,7 +9,7 @@ from wx2mqtt.store.journal import Journal
 
 
 def _listed() -> dict[str, str]:
-    """The module by method, as the docstring says."""
+    """The module by public name, as the docstring says."""
     listed: dict[str, str] = {}
     module = ""
     for line in (inspect.getdoc(Journal) or "").splitlines():
@@ -21,12 +21,12 @@ def _listed() -> dict[str, str]:
 
 
 def _defined() -> dict[str, str]:
-    """The module by public method, as the classes say."""
+    """The module by public name, as the classes say."""
     return {
         name: part.__module__.rpartition(".")[2]
         for part in reversed(Journal.__mro__[:-1])
-        for name, member in vars(part).items()
-        if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
+        for name in vars(part)
+        if not name.startswith("_")
     }
 
 
