@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Owner
-from wx2mqtt.simulator.kinds import all_kinds, build
-from wx2mqtt.simulator.message_request import MessageDetails
+from wx2mqtt.simulator.message_kinds import all_kinds, build
+from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.world import WorldPerson
 from wx2mqtt.wechat.json_reader import parse_json
 from wx2mqtt.wechat.webwx.groups import GroupMembers

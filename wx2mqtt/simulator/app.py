@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from wx2mqtt.simulator import answers, control, fault_effects, pages
+from wx2mqtt.simulator import answers, control, fault_injection, pages
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.http_messages import (
     BodyTooLarge,
@@ -65,4 +65,4 @@ class SimulatorApp:
         fault = wechat.faults.next_fault(endpoint.name)
         if fault is None:
             return await carry_out(endpoint, call)
-        return await fault_effects.happen(fault, endpoint, call, receive)
+        return await fault_injection.happen(fault, endpoint, call, receive)

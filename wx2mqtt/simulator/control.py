@@ -7,16 +7,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
-from wx2mqtt.simulator import kinds, mediacontrol, messages, peoplecontrol, speech
+from wx2mqtt.simulator import control_media, control_people, message_injection, message_kinds, messages
+from wx2mqtt.simulator.control_media import BadMedia, UnknownMessage
 from wx2mqtt.simulator.faults import BadFault
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
-from wx2mqtt.simulator.ilink import control as ilink
-from wx2mqtt.simulator.ilink import control as ilink_media
-from wx2mqtt.simulator.login import OPEN, CannotDo, Code, CodeAction, CodeState
-from wx2mqtt.simulator.mediacontrol import BadMedia, UnknownMessage
+from wx2mqtt.simulator.ilink import control as ilink_control
+from wx2mqtt.simulator.message_injection import CannotSay, SpeechOrder
+from wx2mqtt.simulator.qr_codes import OPEN, CannotDo, Code, CodeAction, CodeState
 from wx2mqtt.simulator.routes import ENDPOINTS
 from wx2mqtt.simulator.settings import BadSetting
-from wx2mqtt.simulator.speech import CannotSay, SpeechOrder
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import BadPerson, UnknownPerson
 
@@ -34,9 +33,17 @@ class Conflict(ValueError):
     """Not possible now."""
 
 
-_NOT_NOW = (CannotDo, CannotSay, Conflict, *ilink.NOT_NOW)
-_UNKNOWN = (UnknownPerson, UnknownMessage, ilink_media.UnknownMessage)
-_WRONG = (BadControl, BadMedia, BadFault, BadSetting, BadPerson, kinds.UnknownKind, *ilink.WRONG)
+_NOT_NOW = (CannotDo, CannotSay, Conflict, *ilink_control.NOT_NOW)
+_UNKNOWN = (UnknownPerson, UnknownMessage, ilink_control.UnknownMessage)
+_WRONG = (
+    BadControl,
+    BadMedia,
+    BadFault,
+    BadSetting,
+    BadPerson,
+    message_kinds.UnknownKind,
+    *ilink_control.WRONG,
+)
 
 
 async def answer(wechat: WeChat, request: Request, handler: Handler) -> SimulatedAnswer:
@@ -54,8 +61,8 @@ async def answer(wechat: WeChat, request: Request, handler: Handler) -> Simulate
 
 def find(request: Request) -> Handler | None:
     """Who carries out a request to the control."""
-    if request.path.startswith(mediacontrol.PREFIX):
-        return mediacontrol.fetch
+    if request.path.startswith(control_media.PREFIX):
+        return control_media.fetch
     for prefix, handler in _OF_ILINK:
         if request.path.startswith(prefix):
             return handler
@@ -153,7 +160,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
         "violations": wechat.violations.count,
         "faults": [asdict(fault) for fault in wechat.faults.list()],
         "settings": wechat.settings.values(),
-        "ilink": ilink.overview(wechat.ilink),
+        "ilink": ilink_control.overview(wechat.ilink),
     }
 
 
@@ -240,7 +247,7 @@ async def names(wechat: WeChat, _: Request, __: Fields) -> Fields:
 
 async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """Somebody says something; answers the message ids."""
-    return {"msg_ids": speech.say(wechat, _speech(order))}
+    return {"msg_ids": message_injection.say(wechat, _speech(order))}
 
 
 def _speech(order: Fields) -> SpeechOrder:
@@ -266,7 +273,7 @@ def _speech(order: Fields) -> SpeechOrder:
     if any(isinstance(one, int) and one < 0 for one in values.values()):
         raise BadControl("count and bytes_of cannot be negative")
     if "data" in values:
-        values["data"] = mediacontrol.decode(values["data"])
+        values["data"] = control_media.decode(values["data"])
     return SpeechOrder(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]
 
 
@@ -284,7 +291,7 @@ async def raw(wechat: WeChat, _: Request, order: Fields) -> Fields:
     lists = {key: value for key, value in order.items() if isinstance(value, list)}
     if len(lists) != len(order):
         raise BadControl("each value must be a list")
-    speech.put_raw(wechat, lists)
+    message_injection.put_raw(wechat, lists)
     return {}
 
 
@@ -312,7 +319,7 @@ async def reset(wechat: WeChat, _: Request, __: Fields) -> Fields:
     return {}
 
 
-def _of_ilink(handler: ilink.Handler) -> Handler:
+def _of_ilink(handler: ilink_control.Handler) -> Handler:
     async def carried_out(wechat: WeChat, request: Request, order: Fields) -> object:
         return await handler(wechat.ilink, request, order)
 
@@ -320,20 +327,20 @@ def _of_ilink(handler: ilink.Handler) -> Handler:
 
 
 _OF_ILINK = (
-    (ilink_media.PREFIX, _of_ilink(ilink_media.fetch)),
-    ("/sim/ilink/qrcode/", _of_ilink(ilink.qrcode)),
+    (ilink_control.PREFIX, _of_ilink(ilink_control.fetch)),
+    ("/sim/ilink/qrcode/", _of_ilink(ilink_control.qrcode)),
 )
 
 HANDLERS: dict[tuple[str, str], Handler] = {
-    **{place: _of_ilink(handler) for place, handler in ilink.HANDLERS.items()},
+    **{place: _of_ilink(handler) for place, handler in ilink_control.HANDLERS.items()},
     ("GET", "/sim/state"): state,
     ("GET", "/sim/wait"): wait,
     ("GET", "/sim/sent"): sent,
     ("GET", "/sim/feed"): feed,
     ("GET", "/sim/violations"): violations,
     ("GET", "/sim/names"): names,
-    ("GET", "/sim/people"): peoplecontrol.listing,
-    ("POST", "/sim/people"): peoplecontrol.change,
+    ("GET", "/sim/people"): control_people.listing,
+    ("POST", "/sim/people"): control_people.change,
     ("POST", "/sim/violations/clear"): clear_violations,
     ("POST", "/sim/scan"): _phone_does(CodeAction.SCAN),
     ("POST", "/sim/confirm"): _phone_does(CodeAction.CONFIRM),
@@ -341,7 +348,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("POST", "/sim/expire"): _phone_does(CodeAction.EXPIRE),
     ("POST", "/sim/logout"): logout,
     ("POST", "/sim/say"): say,
-    ("POST", "/sim/media"): mediacontrol.change,
+    ("POST", "/sim/media"): control_media.change,
     ("POST", "/sim/read"): read,
     ("POST", "/sim/raw"): raw,
     ("POST", "/sim/settings"): settings,

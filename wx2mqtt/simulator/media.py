@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wx2mqtt.simulator import appkinds, samples
+from wx2mqtt.simulator import app_message_kinds, samples
 from wx2mqtt.simulator.settings import GoneAnswer
 
 PIECE = 65536
@@ -196,7 +196,7 @@ _KINDS = {
 _PICTURED = frozenset(
     {
         *("image", "image_token", "private_image", "video", "iphone_video", "micro_video", "app_image"),
-        *appkinds.PICTURED,
+        *app_message_kinds.PICTURED,
         *("location", "location_48"),
     }
 )
@@ -266,11 +266,6 @@ def avatar(number: int) -> ByteSource:
     """Somebody's picture; another number, another picture."""
     head = samples.sample("avatar.jpg")
     return GeneratedBytes(head, len(head) + _MARK, f"avatar {number}")
-
-
-def given(data: bytes) -> ByteSource:
-    """Bytes that somebody chose."""
-    return GivenBytes(data)
 
 
 class MediaStore:

@@ -93,13 +93,13 @@ _NOBODY: Fields = {
 class Ids:
     """Message ids: they rise, with gaps, and stay below 2^63."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._last = _FIRST_ID
 
     def next(self) -> int:
         """Another id."""
-        self._last += self._dice.randrange(3, 1000)
+        self._last += self._rng.randrange(3, 1000)
         return self._last
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call, CallRefused
-from wx2mqtt.simulator.endpoints import actions, download, groups, login, people, send, sync, upload
+from wx2mqtt.simulator.endpoints import actions, contacts, download, groups, login, send, sync, upload
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.ilink import answers as ilink_answers
 from wx2mqtt.simulator.ilink import checks as ilink_checks
-from wx2mqtt.simulator.ilink import routes as ilink
+from wx2mqtt.simulator.ilink import routes as ilink_routes
 
 PREFIX = "/cgi-bin/mmwebwx-bin/"
 
@@ -66,9 +66,9 @@ _TABLE = (
     Endpoint(name="login", handler=login.login, refused=_no_code),
     Endpoint(name="webwxnewloginpage", handler=login.webwxnewloginpage, refused=_xml),
     Endpoint(name="webwxpushloginurl", handler=login.webwxpushloginurl, refused=_push),
-    Endpoint(name="webwxinit", handler=people.webwxinit, refused=_json),
-    Endpoint(name="webwxgetcontact", handler=people.webwxgetcontact, refused=_json),
-    Endpoint(name="webwxbatchgetcontact", handler=people.webwxbatchgetcontact, refused=_json),
+    Endpoint(name="webwxinit", handler=contacts.webwxinit, refused=_json),
+    Endpoint(name="webwxgetcontact", handler=contacts.webwxgetcontact, refused=_json),
+    Endpoint(name="webwxbatchgetcontact", handler=contacts.webwxbatchgetcontact, refused=_json),
     Endpoint(name="webwxoplog", handler=actions.webwxoplog, refused=_json),
     Endpoint(name="synccheck", handler=sync.synccheck, refused=_retcode),
     Endpoint(name="webwxsync", handler=sync.webwxsync, refused=_json, stuck=sync.stuck),
@@ -84,8 +84,8 @@ _TABLE = (
     Endpoint(name="webwxgetvideo", handler=download.webwxgetvideo, refused=_json),
     Endpoint(name="webwxgetmedia", handler=download.webwxgetmedia, refused=_json),
     Endpoint(name="webwxgetpubliclinkimg", handler=download.webwxgetpubliclinkimg, refused=_json),
-    Endpoint(name="webwxgeticon", handler=people.webwxgeticon, refused=_json),
-    Endpoint(name="webwxgetheadimg", handler=people.webwxgetheadimg, refused=_json),
+    Endpoint(name="webwxgeticon", handler=contacts.webwxgeticon, refused=_json),
+    Endpoint(name="webwxgetheadimg", handler=contacts.webwxgetheadimg, refused=_json),
     Endpoint(name="webwxstatusnotify", handler=actions.webwxstatusnotify, refused=_json),
     Endpoint(name="webwxrevokemsg", handler=actions.webwxrevokemsg, refused=_json),
     Endpoint(name="webwxverifyuser", handler=actions.webwxverifyuser, refused=_json),
@@ -96,15 +96,15 @@ _TABLE = (
 )
 
 
-def _carried_out(name: str, handler: ilink.Handler) -> Handler:
+def _carried_out(name: str, handler: ilink_routes.Handler) -> Handler:
     async def carried_out(call: Call) -> SimulatedAnswer:
-        return await ilink.carry_out(handler, ilink_checks.Call(name, call.request, call.wechat.ilink))
+        return await ilink_routes.carry_out(handler, ilink_checks.Call(name, call.request, call.wechat.ilink))
 
     return carried_out
 
 
-def _of_ilink(name: str, handler: ilink.Handler) -> Endpoint:
-    stuck = ilink.STUCK.get(name)
+def _of_ilink(name: str, handler: ilink_routes.Handler) -> Endpoint:
+    stuck = ilink_routes.STUCK.get(name)
     return Endpoint(
         name=name,
         handler=_carried_out(name, handler),
@@ -113,7 +113,7 @@ def _of_ilink(name: str, handler: ilink.Handler) -> Endpoint:
     )
 
 
-_ILINK = {path: _of_ilink(*found) for path, found in ilink.PATHS.items()}
+_ILINK = {path: _of_ilink(*found) for path, found in ilink_routes.PATHS.items()}
 
 ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values())}
 

@@ -136,8 +136,8 @@ _SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 class SimulatedSession:
     """A login. `over` is None while it lives, else the retcode that every call gets (webwx 1.3.1)."""
 
-    def __init__(self, dice: random.Random, *, uin: int, desktop: bool, base: str) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random, *, uin: int, desktop: bool, base: str) -> None:
+        self._rng = rng
         self.uin = uin
         self.desktop = desktop
         self.base = base
@@ -149,7 +149,7 @@ class SimulatedSession:
         self.load_time = int(time.time())
         self.data_tickets = {f"gS{self._text(22)}": self.load_time + 0.0}
         self.log = SyncLog(born=self.load_time)
-        self.uploads = Uploads(dice)
+        self.uploads = Uploads(rng)
         self.ended_with: int | None = None
         self.inits = 0
         self.empty_contacts_given = 0
@@ -232,10 +232,10 @@ class SimulatedSession:
         return name
 
     def _hex(self, digits: int) -> str:
-        return f"{self._dice.getrandbits(4 * digits):0{digits}x}"
+        return f"{self._rng.getrandbits(4 * digits):0{digits}x}"
 
     def _text(self, length: int) -> str:
-        return "".join(self._dice.choices(_SAFE, k=length))
+        return "".join(self._rng.choices(_SAFE, k=length))
 
     def _skey(self) -> str:
         return f"@crypt_{self._hex(8)}_{self._hex(32)}"

@@ -232,8 +232,8 @@ def fits(name: str, media_type: MediaType) -> bool:
 class Uploads:
     """Begun and finished uploads of a login."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._started: dict[str, Upload] = {}
         self._ready: dict[str, FinishedUpload] = {}
         self._permits: dict[str, UploadPermit] = {}
@@ -305,7 +305,7 @@ class Uploads:
         return upload
 
     def _hex(self, digits: int) -> str:
-        return f"{self._dice.getrandbits(4 * digits):0{digits}x}"
+        return f"{self._rng.getrandbits(4 * digits):0{digits}x}"
 
 
 def _check_part(upload: Upload, number: int, part: bytes) -> None:

@@ -6,13 +6,13 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from wx2mqtt.simulator import contacts, messages
+from wx2mqtt.simulator import contact_fields, messages
 from wx2mqtt.simulator.faults import Faults
-from wx2mqtt.simulator.ilink.network import Network
-from wx2mqtt.simulator.login import Code, CodeAction, Codes
+from wx2mqtt.simulator.ilink.simulated_ilink import Network
 from wx2mqtt.simulator.media import ByteSource, MediaStore
 from wx2mqtt.simulator.messages import Ids, Route, render
 from wx2mqtt.simulator.phone import Phone
+from wx2mqtt.simulator.qr_codes import Code, CodeAction, Codes
 from wx2mqtt.simulator.session import EntryKind, SimulatedSession
 from wx2mqtt.simulator.settings import SimulatorSettings
 from wx2mqtt.simulator.violations import Violations
@@ -45,15 +45,15 @@ class WeChat:
         self._fill()
 
     def _fill(self) -> None:
-        self.dice = random.Random(self._seed)
+        self.rng = random.Random(self._seed)
         self.world = fresh_world()
-        self.codes = Codes(self.dice)
+        self.codes = Codes(self.rng)
         self.faults = Faults()
         self.violations = Violations()
         self.phone = Phone()
         self.media = MediaStore()
         self.files: dict[tuple[str, int], ByteSource] = {}
-        self.ids = Ids(self.dice)
+        self.ids = Ids(self.rng)
         self.sessions: dict[str, SimulatedSession] = {}
         self.session: SimulatedSession | None = None
         self.calls: Counter[str] = Counter()
@@ -90,7 +90,7 @@ class WeChat:
         if code.session_sid:
             return self.sessions[code.session_sid]
         self.end_session(ELSEWHERE)
-        session = SimulatedSession(self.dice, uin=self.world.uin, desktop=desktop, base=base)
+        session = SimulatedSession(self.rng, uin=self.world.uin, desktop=desktop, base=base)
         self.sessions[session.sid] = session
         self.session = session
         code.session_sid = session.sid
@@ -141,11 +141,13 @@ class WeChat:
         """Tell the living login that somebody is new or changed."""
         if self.session is not None:
             self.session.rendered.clear()
-            entry = contacts.changed(self.world, self.session, contact)
+            entry = contact_fields.changed(self.world, self.session, contact)
             self.session.log.append(EntryKind.CHANGED, messages.dump(entry))
 
     def contact_deleted(self, contact: WorldContact) -> None:
         """Tell the living login that a friend is gone or a group was left."""
         if self.session is not None:
             self.session.rendered.clear()
-            self.session.log.append(EntryKind.DELETED, messages.dump(contacts.deleted(self.session, contact)))
+            self.session.log.append(
+                EntryKind.DELETED, messages.dump(contact_fields.deleted(self.session, contact))
+            )

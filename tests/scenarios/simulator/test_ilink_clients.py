@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.story import PROGRAMS, Start, Story, installed, starting
-from wx2mqtt.simulator.ilink.codes import CodeStatus
-from wx2mqtt.simulator.ilink.kinds import partial_text
-from wx2mqtt.simulator.ilink.network import user_id_of
-from wx2mqtt.simulator.ilink.speech import SpeechOrder, say
+from wx2mqtt.simulator.ilink.message_injection import SpeechOrder, say
+from wx2mqtt.simulator.ilink.message_kinds import partial_text
+from wx2mqtt.simulator.ilink.qr_codes import CodeStatus
+from wx2mqtt.simulator.ilink.simulated_ilink import user_id_of
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 
@@ -52,31 +52,31 @@ async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
 
 async def scan(sim: Simulator, status: CodeStatus) -> None:
     """The owner scans the code that a program shows; ends at that status."""
-    network = sim.wechat.ilink
-    assert await network.changes.wait_for(lambda: network.codes.newest() is not None, 20)
-    code = network.codes.newest()
+    ilink = sim.wechat.ilink
+    assert await ilink.changes.wait_for(lambda: ilink.codes.newest() is not None, 20)
+    code = ilink.codes.newest()
     assert code is not None
-    network.scan(code, "me")
-    assert await network.changes.wait_for(lambda: code.last_answered is status, 20)
+    ilink.scan(code, "me")
+    assert await ilink.changes.wait_for(lambda: code.last_answered is status, 20)
 
 
 async def give_number(sim: Simulator, story: Story) -> None:
     """The number that stands on the phone goes to the program, after a wrong one."""
-    network = sim.wechat.ilink
-    code = network.codes.newest()
+    ilink = sim.wechat.ilink
+    code = ilink.codes.newest()
     assert code is not None
     story.go_on("12345678")
-    assert await network.changes.wait_for(lambda: code.wrong == 1, 20)
+    assert await ilink.changes.wait_for(lambda: code.wrong == 1, 20)
     story.go_on(code.number)
-    assert await network.changes.wait_for(lambda: code.last_answered is CodeStatus.SCANED, 20)
-    network.confirm(code)
+    assert await ilink.changes.wait_for(lambda: code.last_answered is CodeStatus.SCANED, 20)
+    ilink.confirm(code)
 
 
 def say_file(sim: Simulator, kind: str, text: str = "") -> str:
     """The owner sends a file of that kind; its SHA-256."""
-    network = sim.wechat.ilink
-    [msg_id] = say(network, SpeechOrder(person="me", kind=kind, text=text))
-    return network.attachments.plain[msg_id].sha256
+    ilink = sim.wechat.ilink
+    [msg_id] = say(ilink, SpeechOrder(person="me", kind=kind, text=text))
+    return ilink.attachments.plain[msg_id].sha256
 
 
 def arrived(sim: Simulator) -> None:
@@ -89,9 +89,9 @@ def arrived(sim: Simulator) -> None:
 
 async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start: Start, tmp_path: Path):
     folder = installed("openclaw-weixin")
-    network = sim.wechat.ilink
+    ilink = sim.wechat.ilink
     sim.wechat.settings.strict = True
-    network.settings.verify_code, network.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
+    ilink.settings.verify_code, ilink.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
     story = await start(
         "node",
         *("--no-warnings", "--require", str(PROGRAMS / "led_here.cjs")),
@@ -104,11 +104,11 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
     await scan(sim, CodeStatus.NEED_VERIFYCODE)
     await give_number(sim, story)
     told = await story.until("logged in")
-    bot = network.bot_of("me")
+    bot = ilink.bot_of("me")
     assert bot is not None
     assert (told["account"], told["base"]) == (bot.bot_id.replace("@", "-").replace(".", "-"), BASE)
     await story.until("running")
-    say(network, SpeechOrder(person="me", text=GREETING))
+    say(ilink, SpeechOrder(person="me", text=GREETING))
     message = await story.until("message")
     assert (message["from"], message["text"]) == (user_id_of("me"), GREETING)
     await story.until("answered")
@@ -118,19 +118,19 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
     say_file(sim, "voice")
     voice = await story.until("media")
     assert (voice["type"], voice["head"]) == ("audio/wav", "RIFF"), "it can decode the SILK"
-    say(network, SpeechOrder(person="me", kind="voice", text="关灯"))
+    say(ilink, SpeechOrder(person="me", kind="voice", text="关灯"))
     assert [(await story.until("message"))["text"] for _ in range(2)] == ["[语音]", "关灯"]
     story.go_on()
     assert all([(await story.until("sent"))["id"] for _ in FILES])
     last = await story.until("done")
     arrived(sim)
-    assert last["id"] == network.chats.sent[-1].client_id
-    say(network, SpeechOrder(person="me", kind="quote", text="danke"))
+    assert last["id"] == ilink.chats.sent[-1].client_id
+    say(ilink, SpeechOrder(person="me", kind="quote", text="danke"))
     message = await story.until("message")
     assert (message["text"], message["quoted"]) == ("danke", "完成 one two one | 完成 one two one")
     story.go_on()
     await story.until("gone")
-    assert [one.kind for one in network.chats.sent][:3] == ["progress", "progress", "text"]
+    assert [one.kind for one in ilink.chats.sent][:3] == ["progress", "progress", "text"]
     assert not bot.started
     assert sim.wechat.violations.list() == []
 
@@ -161,9 +161,9 @@ async def test_the_official_client_finds_every_part_that_a_phone_quotes():
 
 async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start: Start):
     folder = installed("weixin-ilink-client")
-    network = sim.wechat.ilink
+    ilink = sim.wechat.ilink
     sim.wechat.settings.strict = True
-    network.settings.verify_code, network.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
+    ilink.settings.verify_code, ilink.settings.redirect_host = True, "ilinkai2.weixin.qq.com"
     story = await start(
         sys.executable,
         str(PROGRAMS / "weixin_ilink_client_story.py"),
@@ -175,7 +175,7 @@ async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start:
     told = await story.until("logged in")
     assert (told["user"], told["base"]) == (user_id_of("me"), BASE)
     await story.until("running")
-    [msg_id] = say(network, SpeechOrder(person="me", text=GREETING))
+    [msg_id] = say(ilink, SpeechOrder(person="me", text=GREETING))
     message = await story.until("message")
     assert (message["id"], message["text"]) == (msg_id, GREETING)
     await story.until("answered")
@@ -188,14 +188,14 @@ async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start:
     arrived(sim)
     story.go_on()
     await story.until("gone")
-    assert network.chats.sent[0].text == "好的 ☀"
+    assert ilink.chats.sent[0].text == "好的 ☀"
     assert sim.wechat.violations.list() == []
 
 
 async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: Start):
     """An older one: it gets its code by GET and knows no number; outside of strict mode nothing is wrong with it."""
     folder = installed("weixin-ilink")
-    network = sim.wechat.ilink
+    ilink = sim.wechat.ilink
     story = await start(
         sys.executable,
         str(PROGRAMS / "weixin_ilink_story.py"),
@@ -205,12 +205,12 @@ async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: Start)
     code = await story.until("code")
     assert code["content"].startswith("https://liteapp.weixin.qq.com/q/TEST01?qrcode=")
     await scan(sim, CodeStatus.SCANED)
-    newest = network.codes.newest()
+    newest = ilink.codes.newest()
     assert newest is not None
-    network.confirm(newest)
+    ilink.confirm(newest)
     assert (await story.until("logged in"))["user"] == user_id_of("me")
     await story.until("running")
-    say(network, SpeechOrder(person="me", text=GREETING))
+    say(ilink, SpeechOrder(person="me", text=GREETING))
     assert (await story.until("message"))["text"] == GREETING
     await story.until("answered")
     for kind in ("image", "file", "video", "voice"):

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.support.ilink_client import APP, ILinkClient
-from wx2mqtt.simulator.ilink.network import user_id_of
+from wx2mqtt.simulator.ilink.simulated_ilink import user_id_of
 from wx2mqtt.simulator.server import Simulator
 
 

@@ -7,7 +7,7 @@ import html
 import pytest
 
 from tests.support.web_client import WebClient
-from wx2mqtt.simulator.kinds import all_kinds
+from wx2mqtt.simulator.message_kinds import all_kinds
 
 
 async def said(client: WebClient, **speech):

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.story import PROGRAMS, Start, installed, starting
+from wx2mqtt.simulator.message_injection import SpeechOrder, say
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.simulator.speech import SpeechOrder, say
 from wx2mqtt.simulator.world import PersonKind
 
 pytestmark = pytest.mark.timeout(300)  # the first run installs them

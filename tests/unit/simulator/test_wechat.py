@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.simulator.login import CodeAction
+from wx2mqtt.simulator.message_injection import CannotSay, SpeechOrder, put_raw, say
+from wx2mqtt.simulator.qr_codes import CodeAction
 from wx2mqtt.simulator.session import SimulatedSession
-from wx2mqtt.simulator.speech import CannotSay, SpeechOrder, put_raw, say
 from wx2mqtt.simulator.wechat import WeChat
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import time
 
-from wx2mqtt.simulator import answers, checks, speech
+from wx2mqtt.simulator import answers, checks, message_injection
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, TICKET_ERROR, Call, CallRefused, Fields
 from wx2mqtt.simulator.endpoints.send import TOO_OFTEN
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.phrases import phrase
 from wx2mqtt.simulator.session import SimulatedSession
+from wx2mqtt.simulator.system_texts import phrase
 from wx2mqtt.simulator.world import OWNER, PersonKind, WorldContact, WorldGroup, WorldPerson
 
 _CODES = (1, 2, 3, 4, 5)
@@ -51,7 +51,7 @@ async def webwxrevokemsg(call: Call) -> SimulatedAnswer:
         raise call.refuse(PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
     if time.time() - line.time > wechat.settings.recall_within:
         raise CallRefused(PARAMETER_ERROR)
-    speech.take_back(wechat, line.msg_id)
+    message_injection.take_back(wechat, line.msg_id)
     wechat.phone.notify_changed()
     words = phrase(wechat.settings.language, "i_recalled")
     return answers.json(0, Introduction="", SysWording=words)
@@ -72,7 +72,9 @@ async def webwxverifyuser(call: Call) -> SimulatedAnswer:
     if person.kind is PersonKind.STRANGER:
         person.kind, person.contact_flag = PersonKind.FRIEND, 3
         call.wechat.contact_changed(person)
-        speech.say(call.wechat, speech.SpeechOrder(sender=person.id, to=OWNER, kind="system:friend_added"))
+        message_injection.say(
+            call.wechat, message_injection.SpeechOrder(sender=person.id, to=OWNER, kind="system:friend_added")
+        )
     return answers.json(0)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Iterator
 
-from wx2mqtt.simulator import answers, appkinds, checks
+from wx2mqtt.simulator import answers, app_message_kinds, checks
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused
 from wx2mqtt.simulator.hosts import Role
 from wx2mqtt.simulator.http_messages import BodyStream, Headers, SimulatedAnswer
@@ -125,7 +125,7 @@ def _file_query(call: Call, session: SimulatedSession, attachment: MessageMedia,
         raise call.refuse(PARAMETER_ERROR, "fromuser is not the account's number")
     if "encryfilename" not in query and query.get("filename"):
         call.oddity("filename instead of encryfilename (itchat, wechat4u)")
-    elif query.get("encryfilename") != appkinds.encrypted_name(msg_id):
+    elif query.get("encryfilename") != app_message_kinds.encrypted_name(msg_id):
         raise call.refuse(PARAMETER_ERROR, "encryfilename is not that of the file")
     if query.get("pass_ticket") == "undefined":
         call.oddity("undefined as pass_ticket (itchat)")

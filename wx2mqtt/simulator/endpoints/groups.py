@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from wx2mqtt.simulator import answers, checks, messages, speech
+from wx2mqtt.simulator import answers, checks, message_injection, messages
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused, Fields
 from wx2mqtt.simulator.endpoints.actions import not_too_often
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
@@ -168,5 +168,5 @@ def _names(people: list[WorldPerson]) -> str:
 
 
 def _tell(call: Call, group: WorldGroup, text: str, **names: str) -> None:
-    said = speech.SpeechOrder(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
-    speech.say(call.wechat, said)
+    said = message_injection.SpeechOrder(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
+    message_injection.say(call.wechat, said)

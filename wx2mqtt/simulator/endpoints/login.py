@@ -13,7 +13,7 @@ from wx2mqtt.simulator.answers import script
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.hosts import Role
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.login import Code, CodeAction, CodeState
+from wx2mqtt.simulator.qr_codes import Code, CodeAction, CodeState
 from wx2mqtt.simulator.session import SimulatedSession
 
 APPID = "wx782c26e4c19acffb"

@@ -9,7 +9,7 @@ import re
 import time
 from dataclasses import dataclass
 
-from wx2mqtt.simulator import answers, checks, speech, uploads
+from wx2mqtt.simulator import answers, checks, message_injection, uploads
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused, Fields
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.media import MessageMedia, attach, shown
@@ -119,9 +119,11 @@ def deliver(message: OutgoingMessage, displayed: DisplayedText) -> SimulatedAnsw
     _show(message, displayed, msg_id)
     _note(message, displayed, msg_id, repeat=known is not None, delivered=True)
     if wechat.settings.echo:
-        speech.echo(wechat, message.session, message.to, int(msg_id), displayed.kind, displayed.text)
+        message_injection.echo(
+            wechat, message.session, message.to, int(msg_id), displayed.kind, displayed.text
+        )
     if isinstance(message.to, WorldPerson) and (message.to.deleted_me or message.to.blocked_me):
-        speech.answer_for(wechat, message.to)
+        message_injection.answer_for(wechat, message.to)
     return _sent(message, msg_id)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BLOCK = 16
 
 
-def sealed_size(size: int) -> int:
+def ciphertext_size(size: int) -> int:
     """Bytes of the ciphertext of so many."""
     return (size // BLOCK + 1) * BLOCK
 
@@ -29,7 +29,7 @@ class EncryptedBytes(ByteSource):
     """The ciphertext of a file; made when it is asked for."""
 
     def __init__(self, plain: ByteSource, key: bytes) -> None:
-        super().__init__(sealed_size(plain.size))
+        super().__init__(ciphertext_size(plain.size))
         self._plain = plain
         self._key = key
 
@@ -74,7 +74,7 @@ class DecryptedBytes(ByteSource):
         """Decrypted when they are asked for."""
         end = self.size if stop is None else min(stop, self.size)
         place = start // BLOCK * BLOCK
-        for piece in self._cipher.pieces(place, sealed_size(end)):
+        for piece in self._cipher.pieces(place, ciphertext_size(end)):
             made = _cipher(self._key).decryptor().update(piece)
             yield made[max(start - place, 0) : end - place]
             place += len(made)

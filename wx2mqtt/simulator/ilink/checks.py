@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from wx2mqtt.simulator.hosts import name_of
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
-from wx2mqtt.simulator.ilink import answers, host_rules
+from wx2mqtt.simulator.ilink import answers, hosts
 from wx2mqtt.simulator.ilink.answers import Refusal
-from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.network import Network
+from wx2mqtt.simulator.ilink.bot import Bot
+from wx2mqtt.simulator.ilink.simulated_ilink import Network
 
 Fields = dict[str, object]
 
@@ -34,15 +34,15 @@ class Call:
 
     endpoint: str
     request: Request
-    network: Network
+    ilink: Network
 
     def violation(self, what: str) -> None:
         """Record that this call is wrong."""
-        self.network.violations.add(self.endpoint, what)
+        self.ilink.violations.add(self.endpoint, what)
 
     def oddity(self, what: str) -> None:
         """Record what the servers tolerate, in strict mode."""
-        if self.network.strict():
+        if self.ilink.strict():
             self.violation(f"tolerated, but: {what}")
 
     def refuse(self, answer: SimulatedAnswer, what: str) -> Refusal:
@@ -57,7 +57,7 @@ class Call:
 
 def stale(call: Call) -> SimulatedAnswer:
     """The token is dead."""
-    return answers.stale(call.network.settings.stale_in)
+    return answers.stale(call.ilink.settings.stale_in)
 
 
 def method(call: Call, *wanted: str) -> None:
@@ -70,7 +70,7 @@ def method(call: Call, *wanted: str) -> None:
 def host(call: Call, *, cdn: bool = False) -> None:
     """The call came to a host that serves it; a name that is not Tencent's serves everything."""
     name = name_of(call.request.host)
-    if not host_rules.fits(name, cdn=cdn, redirect=call.network.settings.redirect_host):
+    if not hosts.fits(name, cdn=cdn, redirect=call.ilink.settings.redirect_host):
         raise call.refuse(answers.page(404), f"{name} does not serve this")
 
 
@@ -144,7 +144,7 @@ def _bot(call: Call) -> Bot:
     kind, _, token = call.request.headers.get("authorization", "").partition(" ")
     if kind != "Bearer" or not token:
         raise call.refuse(stale(call), "Authorization is not Bearer and a token")
-    bot = call.network.bots.get(token)
+    bot = call.ilink.bots.get(token)
     if bot is None or not bot.alive:
         raise Refusal(stale(call))
     return bot

@@ -10,14 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from wx2mqtt.simulator import qr_image
-from wx2mqtt.simulator.file_view import shown_bytes
+from wx2mqtt.simulator.file_answer import shown_bytes
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
-from wx2mqtt.simulator.ilink import kinds, speech
-from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.codes import OPEN, CannotDo, Code, CodeStatus
+from wx2mqtt.simulator.ilink import message_injection, message_kinds
+from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.file_from_person import BadDetail
-from wx2mqtt.simulator.ilink.network import Network, user_id_of
-from wx2mqtt.simulator.ilink.speech import CannotSay, SpeechOrder
+from wx2mqtt.simulator.ilink.message_injection import CannotSay, SpeechOrder
+from wx2mqtt.simulator.ilink.qr_codes import OPEN, CannotDo, Code, CodeStatus
+from wx2mqtt.simulator.ilink.simulated_ilink import Network, user_id_of
 from wx2mqtt.simulator.media import GivenBytes
 from wx2mqtt.simulator.world import OWNER, PersonKind, WorldPerson
 
@@ -34,20 +34,20 @@ class UnknownMessage(KeyError):
         return f"no message {self.args[0]!r} has a file"
 
 
-async def fetch(network: Network, request: Request, _: Fields) -> SimulatedAnswer:
+async def fetch(ilink: Network, request: Request, _: Fields) -> SimulatedAnswer:
     """The file of a message, in plain."""
     msg_id = request.path.removeprefix(PREFIX)
-    content = network.attachments.plain.get(msg_id)
+    content = ilink.attachments.plain.get(msg_id)
     if content is None:
         raise UnknownMessage(msg_id)
-    line = network.chats.find(msg_id)
+    line = ilink.chats.find(msg_id)
     return shown_bytes(content, line.media.name if line and line.media else "")
 
 
-async def change(network: Network, _: Request, order: Fields) -> Fields:
+async def change(ilink: Network, _: Request, order: Fields) -> Fields:
     """The CDN does not have the files of a message any more, or with `gone` false has them again."""
     msg_id = str(order.get("msg_id"))
-    files = network.attachments.files.get(msg_id)
+    files = ilink.attachments.files.get(msg_id)
     if files is None:
         raise UnknownMessage(msg_id)
     for file in files:
@@ -65,7 +65,7 @@ class BadOrder(ValueError):
     """The order cannot be carried out as it stands."""
 
 
-WRONG = (BadOrder, BadDetail, kinds.UnknownKind)
+WRONG = (BadOrder, BadDetail, message_kinds.UnknownKind)
 
 
 NOT_NOW = (CannotDo, CannotSay)
@@ -88,9 +88,9 @@ def _text(order: Fields, name: str, default: str) -> str:
 # login
 
 
-def _code(network: Network, order: Fields) -> Code:
+def _code(ilink: Network, order: Fields) -> Code:
     handle = order.get("qrcode")
-    code = network.codes.newest() if handle is None else network.codes.find(str(handle))
+    code = ilink.codes.newest() if handle is None else ilink.codes.find(str(handle))
     if code is None:
         raise CannotDo("there is no such QR code")
     code.current_status()
@@ -107,39 +107,39 @@ def _told(code: Code) -> Fields:
     }
 
 
-async def scan(network: Network, _: Request, order: Fields) -> Fields:
+async def scan(ilink: Network, _: Request, order: Fields) -> Fields:
     """A person scans a code."""
-    code = _code(network, order)
-    network.scan(code, _text(order, "person", OWNER))
+    code = _code(ilink, order)
+    ilink.scan(code, _text(order, "person", OWNER))
     return _told(code)
 
 
-async def qrcode(network: Network, request: Request, _: Fields) -> SimulatedAnswer:
+async def qrcode(ilink: Network, request: Request, _: Fields) -> SimulatedAnswer:
     """The picture of a code, for the phone page; the real servers draw none (ilink 3.1.4)."""
-    code = network.codes.find(request.path.rpartition("/")[2])
+    code = ilink.codes.find(request.path.rpartition("/")[2])
     if code is None:
         raise CannotDo("there is no such QR code")
     return SimulatedAnswer(body=qr_image.draw(code.content), content_type="image/jpeg")
 
 
-async def confirm(network: Network, _: Request, order: Fields) -> Fields:
+async def confirm(ilink: Network, _: Request, order: Fields) -> Fields:
     """The person who scanned presses Connect."""
-    code = _code(network, order)
-    network.confirm(code)
+    code = _code(ilink, order)
+    ilink.confirm(code)
     return _told(code)
 
 
-async def expire(network: Network, _: Request, order: Fields) -> Fields:
+async def expire(ilink: Network, _: Request, order: Fields) -> Fields:
     """A code's time is over."""
-    code = _code(network, order)
+    code = _code(ilink, order)
     code.expire()
-    network.notify_changed()
+    ilink.notify_changed()
     return _told(code)
 
 
-async def kill(network: Network, _: Request, order: Fields) -> Fields:
+async def kill(ilink: Network, _: Request, order: Fields) -> Fields:
     """A person was bound somewhere else: -14."""
-    if not network.kill(_text(order, "person", OWNER)):
+    if not ilink.kill(_text(order, "person", OWNER)):
         raise CannotDo("they have no bot")
     return {}
 
@@ -147,58 +147,58 @@ async def kill(network: Network, _: Request, order: Fields) -> Fields:
 # what is seen
 
 
-def overview(network: Network) -> Fields:
+def overview(ilink: Network) -> Fields:
     """Everything at a glance."""
-    bots = {bot.person: bot for bot in network.bots.values() if bot.alive}
+    bots = {bot.person: bot for bot in ilink.bots.values() if bot.alive}
     return {
-        "codes": [_told(code) for code in network.codes],
-        "bots": {name: _bot(network, bot) for name, bot in bots.items()},
-        "bindings": len(network.bots),
-        "muted": sorted(network.muted),
-        "lines": network.chats.count,
-        "sent": len(network.chats.sent),
-        "ahead": network.clock.ahead,
+        "codes": [_told(code) for code in ilink.codes],
+        "bots": {name: _bot(ilink, bot) for name, bot in bots.items()},
+        "bindings": len(ilink.bots),
+        "muted": sorted(ilink.muted),
+        "lines": ilink.chats.count,
+        "sent": len(ilink.chats.sent),
+        "ahead": ilink.clock.ahead,
     }
 
 
-def _bot(network: Network, bot: Bot) -> Fields:
+def _bot(ilink: Network, bot: Bot) -> Fields:
     return {
         "bot_id": bot.bot_id,
         "started": bot.started,
         "polling": bot.polling,
         "last_in": bot.last_in,
-        "until": None if bot.last_in is None else bot.last_in + network.settings.window_hours * 3600,
-        "open": bot.is_window_open(network.clock.now(), network.settings.window_hours),
-        "left": max(0, network.settings.quota - bot.replies),
+        "until": None if bot.last_in is None else bot.last_in + ilink.settings.window_hours * 3600,
+        "open": bot.is_window_open(ilink.clock.now(), ilink.settings.window_hours),
+        "left": max(0, ilink.settings.quota - bot.replies),
         "messages": bot.head,
         "seen": bot.acknowledged_position,
         "typing": bot.typing,
     }
 
 
-async def state(network: Network, _: Request, __: Fields) -> Fields:
+async def state(ilink: Network, _: Request, __: Fields) -> Fields:
     """Everything at a glance, the settings, and the ids of all people."""
-    everybody = [one for one in (network.world.owner, *network.world) if isinstance(one, WorldPerson)]
+    everybody = [one for one in (ilink.world.owner, *ilink.world) if isinstance(one, WorldPerson)]
     people = {one.id: user_id_of(one.id) for one in everybody if one.kind in _HUMAN}
-    return {**overview(network), "user_ids": people, "settings": network.settings.values()}
+    return {**overview(ilink), "user_ids": people, "settings": ilink.settings.values()}
 
 
 _HUMAN = (PersonKind.FRIEND, PersonKind.STRANGER)
 
 
-def _conditions(network: Network, person: str) -> dict[str, Callable[[], bool]]:
+def _conditions(ilink: Network, person: str) -> dict[str, Callable[[], bool]]:
     def code_is(*statuses: CodeStatus) -> Callable[[], bool]:
-        return lambda: (code := network.codes.newest()) is not None and code.current_status() in statuses
+        return lambda: (code := ilink.codes.newest()) is not None and code.current_status() in statuses
 
     def bot_has(what: Callable[[Bot], bool]) -> Callable[[], bool]:
-        return lambda: (bot := network.bot_of(person)) is not None and what(bot)
+        return lambda: (bot := ilink.bot_of(person)) is not None and what(bot)
 
     return {
         "code": code_is(*OPEN),
         "scaned": code_is(CodeStatus.SCANED),
         "number": code_is(CodeStatus.NEED_VERIFYCODE),
         "bound": bot_has(lambda _: True),
-        "unbound": lambda: network.bot_of(person) is None,
+        "unbound": lambda: ilink.bot_of(person) is None,
         "started": bot_has(lambda bot: bot.started),
         "polling": bot_has(lambda bot: bot.polling),
         "seen": bot_has(lambda bot: bot.acknowledged_position == bot.head),
@@ -206,30 +206,30 @@ def _conditions(network: Network, person: str) -> dict[str, Callable[[], bool]]:
     }
 
 
-async def wait(network: Network, request: Request, _: Fields) -> Fields:
+async def wait(ilink: Network, request: Request, _: Fields) -> Fields:
     """Wait for one of `_conditions` (of `person`), at most `seconds`."""
-    conditions = _conditions(network, request.query.get("person", OWNER))
+    conditions = _conditions(ilink, request.query.get("person", OWNER))
     ready = conditions.get(request.query.get("for", ""))
     if ready is None:
         raise BadOrder(f"for must be one of {', '.join(conditions)}")
     seconds = min(_number(request, "seconds", 10.0), LONGEST_WAIT)
-    return {"ready": await network.changes.wait_for(ready, seconds)}
+    return {"ready": await ilink.changes.wait_for(ready, seconds)}
 
 
-async def sent(network: Network, request: Request, _: Fields) -> list[Fields]:
+async def sent(ilink: Network, request: Request, _: Fields) -> list[Fields]:
     """What bots sent and the servers took, from number `after`; with `wait` seconds until there is more."""
     after = int(_number(request, "after", 0))
     seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
-    chats = network.chats
+    chats = ilink.chats
     if seconds:
         await chats.changes.wait_for(lambda: len(chats.sent) > after, seconds)
     return [asdict(one) for one in chats.sent[after:]]
 
 
-async def feed(network: Network, request: Request, _: Fields) -> Fields:
+async def feed(ilink: Network, request: Request, _: Fields) -> Fields:
     """The phones' lines from number `after`; with `wait` seconds until there is more."""
     after = int(_number(request, "after", 0))
-    chats = network.chats
+    chats = ilink.chats
     seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
     await chats.changes.wait_for(lambda: chats.count > after, seconds)
     return {"count": chats.count, "lines": [asdict(line) for line in chats.lines if line.n > after]}
@@ -250,7 +250,7 @@ _SPEECH: dict[str, type] = {
 }
 
 
-async def say(network: Network, _: Request, order: Fields) -> Fields:
+async def say(ilink: Network, _: Request, order: Fields) -> Fields:
     """A person writes to their bot; answers the message ids."""
     for key, value in order.items():
         if key not in _SPEECH:
@@ -259,67 +259,67 @@ async def say(network: Network, _: Request, order: Fields) -> Fields:
             raise BadOrder(f"{key} must be {_SPEECH[key].__name__}")
     values = {"person": order.get("from", OWNER), **{key: order[key] for key in order if key != "from"}}
     if "data" in values:
-        values["data"] = GivenBytes(kinds.decode(str(values["data"])))
-    return {"msg_ids": speech.say(network, SpeechOrder(**values))}  # type: ignore[arg-type]
+        values["data"] = GivenBytes(message_kinds.decode(str(values["data"])))
+    return {"msg_ids": message_injection.say(ilink, SpeechOrder(**values))}  # type: ignore[arg-type]
 
 
-async def raw(network: Network, _: Request, order: Fields) -> Fields:
+async def raw(ilink: Network, _: Request, order: Fields) -> Fields:
     """Put exactly these messages into the queue of a person's bot."""
     messages = order.get("messages")
     if not isinstance(messages, list):
         raise BadOrder("messages must be a list")
-    speech.put_raw(network, _text(order, "from", OWNER), messages)
+    message_injection.put_raw(ilink, _text(order, "from", OWNER), messages)
     return {}
 
 
-async def redeliver(network: Network, _: Request, order: Fields) -> Fields:
+async def redeliver(ilink: Network, _: Request, order: Fields) -> Fields:
     """A message comes again, under a new id; without `msg_id` the newest."""
-    bot = speech.bot_of(network, _text(order, "person", OWNER))
+    bot = message_injection.bot_of(ilink, _text(order, "person", OWNER))
     shift = order.get("shift_ms", 0)
     if not isinstance(shift, int):
         raise BadOrder("shift_ms must be a whole number")
     message = bot.find(_text(order, "msg_id", ""))
     if message is None:
         raise CannotSay("there is no such message")
-    return {"msg_id": speech.again(network, bot, message, shift)}
+    return {"msg_id": message_injection.again(ilink, bot, message, shift)}
 
 
-async def clock(network: Network, _: Request, order: Fields) -> Fields:
+async def clock(ilink: Network, _: Request, order: Fields) -> Fields:
     """The servers' clock goes on by `forward` seconds, or is `ahead` of the machine's by so many."""
     values = {key: value for key, value in order.items() if isinstance(value, int | float)}
     if len(values) != len(order) or not values.keys() <= {"forward", "ahead"}:
         raise BadOrder("forward and ahead are seconds")
-    network.clock.ahead = values.get("ahead", network.clock.ahead) + values.get("forward", 0)
-    network.notify_changed()
-    return {"ahead": network.clock.ahead}
+    ilink.clock.ahead = values.get("ahead", ilink.clock.ahead) + values.get("forward", 0)
+    ilink.notify_changed()
+    return {"ahead": ilink.clock.ahead}
 
 
-async def mute(network: Network, _: Request, order: Fields) -> Fields:
+async def mute(ilink: Network, _: Request, order: Fields) -> Fields:
     """A person is muted, or with `on` false no more (ilink 10.1.5)."""
-    person = network.world.person(_text(order, "person", OWNER)).id
+    person = ilink.world.person(_text(order, "person", OWNER)).id
     if order.get("on", True):
-        network.muted.add(person)
+        ilink.muted.add(person)
     else:
-        network.muted.discard(person)
+        ilink.muted.discard(person)
     return {}
 
 
-async def window(network: Network, _: Request, order: Fields) -> Fields:
+async def window(ilink: Network, _: Request, order: Fields) -> Fields:
     """How many `replies` a bot has sent since its person wrote, and how many seconds `ago` (null: never)."""
-    bot = speech.bot_of(network, _text(order, "person", OWNER))
+    bot = message_injection.bot_of(ilink, _text(order, "person", OWNER))
     replies, ago = order.get("replies", bot.replies), order.get("ago", bot)
     if not isinstance(replies, int) or not (ago is None or ago is bot or isinstance(ago, int | float)):
         raise BadOrder("replies must be a whole number, ago seconds or null")
     bot.replies = replies
     if ago is None or isinstance(ago, int | float):
-        bot.last_in = None if ago is None else network.clock.now() - ago
-    return _bot(network, bot)
+        bot.last_in = None if ago is None else ilink.clock.now() - ago
+    return _bot(ilink, bot)
 
 
-async def settings(network: Network, _: Request, order: Fields) -> Fields:
+async def settings(ilink: Network, _: Request, order: Fields) -> Fields:
     """Change settings; answers all of them."""
-    network.settings.change(order)
-    return network.settings.values()
+    ilink.settings.change(order)
+    return ilink.settings.values()
 
 
 HANDLERS: dict[tuple[str, str], Handler] = {

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from wx2mqtt.simulator import samples
-from wx2mqtt.simulator.ilink import host_rules
+from wx2mqtt.simulator.ilink import hosts
 from wx2mqtt.simulator.ilink.aes import EncryptedBytes
-from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.network import Network
-from wx2mqtt.simulator.ilink.storage import CdnFile
+from wx2mqtt.simulator.ilink.bot import Bot
+from wx2mqtt.simulator.ilink.cdn_storage import CdnFile
+from wx2mqtt.simulator.ilink.simulated_ilink import Network
 from wx2mqtt.simulator.media import ByteSource, GeneratedBytes, GivenBytes
 
 Fields = dict[str, object]
@@ -36,7 +36,7 @@ class FileFromPerson:
     plain: ByteSource
     media: Fields
     aeskey: str
-    sealed_size: int
+    ciphertext_size: int
     files: tuple[CdnFile, ...]
 
 
@@ -55,22 +55,24 @@ def thumbnail(seed: str) -> ByteSource:
 
 
 def bring(
-    network: Network, bot: Bot, plain: ByteSource, key: str, detail: Mapping[str, object]
+    ilink: Network, bot: Bot, plain: ByteSource, key: str, detail: Mapping[str, object]
 ) -> FileFromPerson:
     """Put it onto the CDN; `key` is one of `KEYS`. Raises `BadDetail`."""
     if key not in KEYS:
         raise BadDetail(f"key must be one of {', '.join(KEYS)}, not {key!r}")
-    secret = network.storage.key()
+    secret = ilink.storage.key()
     file = CdnFile(given=plain if key == "none" else EncryptedBytes(plain, secret))
-    param = network.storage.put(file)
+    param = ilink.storage.put(file)
     media: Fields = {"encrypt_query_param": param, "encrypt_type": 0}
     text, aeskey = _keys(secret, key)
     if text:
         media["aes_key"] = text
-    if (url := _full_url(network, bot, param, detail)) is not None:
+    if (url := _full_url(ilink, bot, param, detail)) is not None:
         media["full_url"] = url
-        file.linked_only = not network.settings.own_urls
-    return FileFromPerson(plain=plain, media=media, aeskey=aeskey, sealed_size=file.given.size, files=(file,))
+        file.linked_only = not ilink.settings.own_urls
+    return FileFromPerson(
+        plain=plain, media=media, aeskey=aeskey, ciphertext_size=file.given.size, files=(file,)
+    )
 
 
 def _keys(secret: bytes, form: str) -> tuple[str, str]:
@@ -86,11 +88,11 @@ def _keys(secret: bytes, form: str) -> tuple[str, str]:
     return ("" if form == "hex" else text), (shown.hex() if form in ("hex", "both") else "")
 
 
-def _full_url(network: Network, bot: Bot, param: str, detail: Mapping[str, object]) -> str | None:
-    wanted = detail.get("full_url", network.settings.full_urls != "never")
-    if network.settings.full_urls == "sometimes" and "full_url" not in detail:
-        wanted = len(network.storage.files) % 2 == 1
+def _full_url(ilink: Network, bot: Bot, param: str, detail: Mapping[str, object]) -> str | None:
+    wanted = detail.get("full_url", ilink.settings.full_urls != "never")
+    if ilink.settings.full_urls == "sometimes" and "full_url" not in detail:
+        wanted = len(ilink.storage.files) % 2 == 1
     if isinstance(wanted, str):
         return wanted
-    query = f"encrypted_query_param={quote(param, safe='')}&taskid={network.dice.getrandbits(48):012x}"
-    return f"{host_rules.cdn_of(bot.address)}/download?{query}" if wanted else None
+    query = f"encrypted_query_param={quote(param, safe='')}&taskid={ilink.rng.getrandbits(48):012x}"
+    return f"{hosts.cdn_of(bot.address)}/download?{query}" if wanted else None

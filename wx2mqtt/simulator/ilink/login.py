@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from wx2mqtt.simulator.hosts import is_wechat, name_of
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.ilink import answers, checks, host_rules
+from wx2mqtt.simulator.ilink import answers, checks, hosts
 from wx2mqtt.simulator.ilink.checks import Call
-from wx2mqtt.simulator.ilink.codes import Code, CodeStatus
+from wx2mqtt.simulator.ilink.qr_codes import Code, CodeStatus
 
 _MOST_TOKENS = 10
 
@@ -21,11 +21,11 @@ async def get_bot_qrcode(call: Call) -> SimulatedAnswer:
         raise call.refuse(answers.json(ret=2), "bot_type is not 3")
     if "authorization" in call.request.headers:
         call.oddity("a token before there is one")
-    network = call.network
-    code = network.codes.new(
-        _tokens(call), lifetime=network.settings.qr_lifetime, address=host_rules.here(call.request)
+    ilink = call.ilink
+    code = ilink.codes.new(
+        _tokens(call), lifetime=ilink.settings.qr_lifetime, address=hosts.here(call.request)
     )
-    network.notify_changed()
+    ilink.notify_changed()
     return answers.json(ret=0, qrcode=code.handle, qrcode_img_content=code.content)
 
 
@@ -53,7 +53,7 @@ async def get_qrcode_status(call: Call) -> SimulatedAnswer:
     for header in ("authorization", "x-wechat-uin"):
         if header in call.request.headers:
             call.oddity(f"the header {header}, which this call does not have")
-    code = call.network.codes.find(call.request.query.get("qrcode", ""))
+    code = call.ilink.codes.find(call.request.query.get("qrcode", ""))
     if code is None:
         call.violation("qrcode is none that was handed out")
         return answers.json(ret=0, status=CodeStatus.EXPIRED)
@@ -62,7 +62,7 @@ async def get_qrcode_status(call: Call) -> SimulatedAnswer:
     answered = _take_number(call, code)
     _scan_by_itself(call, code)
     if not answered:
-        hold = min(call.network.settings.hold_status, code.seconds_left())
+        hold = min(call.ilink.settings.hold_status, code.seconds_left())
         await code.changes.wait_for(lambda: code.current_status() is not code.last_answered, hold)
     return _say(call, code)
 
@@ -75,16 +75,16 @@ def _take_number(call: Call, code: Code) -> bool:
     if code.status is CodeStatus.WAIT:
         call.oddity("a verify_code that nobody asked for")
     code.verify(number)
-    call.network.notify_changed()
+    call.ilink.notify_changed()
     return True
 
 
 def _scan_by_itself(call: Call, code: Code) -> None:
-    person = call.network.settings.autoscan
+    person = call.ilink.settings.autoscan
     if person and code.current_status() is CodeStatus.WAIT:
-        call.network.scan(code, person)
+        call.ilink.scan(code, person)
     elif person and code.status is CodeStatus.SCANED is code.last_answered:
-        call.network.confirm(code)
+        call.ilink.confirm(code)
 
 
 def _from_old_host(call: Call, code: Code) -> SimulatedAnswer | None:
@@ -93,7 +93,7 @@ def _from_old_host(call: Call, code: Code) -> SimulatedAnswer | None:
     if not code.redirected or not is_wechat(name) or name == code.redirect:
         return None
     call.violation("polled at the old host after scaned_but_redirect")
-    if call.network.settings.old_host == "missing":
+    if call.ilink.settings.old_host == "missing":
         return answers.page(404)
     return answers.json(ret=0, status=CodeStatus.EXPIRED)
 
@@ -108,7 +108,7 @@ def _say(call: Call, code: Code) -> SimulatedAnswer:
     code.last_answered = (
         CodeStatus.WAIT if status is CodeStatus.CONFIRMED else status
     )  # a lost answer is given again
-    call.network.notify_changed()
+    call.ilink.notify_changed()
     if code.credentials is None:
         return answers.json(ret=0, status=status)
     brought = code.credentials
@@ -123,5 +123,5 @@ def _say(call: Call, code: Code) -> SimulatedAnswer:
 
 
 def _baseurl(call: Call, code: Code) -> str:
-    wanted = call.network.settings.baseurl
+    wanted = call.ilink.settings.baseurl
     return code.address if wanted == "here" else wanted

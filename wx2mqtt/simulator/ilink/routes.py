@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.ilink import login, sending, updates, uploads
+from wx2mqtt.simulator.ilink import cdn, login, send, updates
 from wx2mqtt.simulator.ilink.answers import Refusal
 from wx2mqtt.simulator.ilink.checks import Call
 
@@ -19,12 +19,12 @@ PATHS: dict[str, tuple[str, Handler]] = {
     f"{_BOT}msg/notifystart": ("notifystart", updates.notifystart),
     f"{_BOT}msg/notifystop": ("notifystop", updates.notifystop),
     f"{_BOT}getupdates": ("getupdates", updates.getupdates),
-    f"{_BOT}sendmessage": ("sendmessage", sending.sendmessage),
+    f"{_BOT}sendmessage": ("sendmessage", send.sendmessage),
     f"{_BOT}getconfig": ("getconfig", updates.getconfig),
     f"{_BOT}sendtyping": ("sendtyping", updates.sendtyping),
-    f"{_BOT}getuploadurl": ("getuploadurl", uploads.getuploadurl),
-    "/c2c/upload": ("cdn_upload", uploads.cdn_upload),
-    "/c2c/download": ("cdn_download", uploads.cdn_download),
+    f"{_BOT}getuploadurl": ("getuploadurl", cdn.getuploadurl),
+    "/c2c/upload": ("cdn_upload", cdn.cdn_upload),
+    "/c2c/download": ("cdn_download", cdn.cdn_download),
 }
 """Name and handler by path."""
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from wx2mqtt.simulator import messages as messages_module
+from wx2mqtt.simulator import messages
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.ilink import answers, checks, speech
+from wx2mqtt.simulator.ilink import answers, checks, message_injection
 from wx2mqtt.simulator.ilink.answers import JSON, Refusal
-from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.checks import Call
 from wx2mqtt.simulator.ilink.settings import Often
 
@@ -41,7 +41,7 @@ async def sendtyping(call: Call) -> SimulatedAnswer:
     if fields.get("status") not in (_TYPING, _STOP):
         raise call.invalid("status is not 1 or 2")
     bot.typing = fields["status"] == _TYPING
-    call.network.notify_changed()
+    call.ilink.notify_changed()
     return answers.json(ret=0)
 
 
@@ -49,7 +49,7 @@ async def notifystart(call: Call) -> SimulatedAnswer:
     """The program says that it is there (ilink 4.7)."""
     bot, _ = checks.signed(call)
     bot.started = True
-    call.network.notify_changed()
+    call.ilink.notify_changed()
     return answers.json(ret=0)
 
 
@@ -57,7 +57,7 @@ async def notifystop(call: Call) -> SimulatedAnswer:
     """The program says that it goes."""
     bot, _ = checks.signed(call)
     bot.started = False
-    call.network.notify_changed()
+    call.ilink.notify_changed()
     return answers.json(ret=0)
 
 
@@ -66,21 +66,21 @@ async def getupdates(call: Call) -> SimulatedAnswer:
     bot, fields = checks.signed(call)
     _not_too_often(call, bot)
     position = _position(call, bot, fields)
-    settings = call.network.settings
+    settings = call.ilink.settings
     with _alone(call, bot):
         bot.acknowledge(position)
-        call.network.notify_changed()
+        call.ilink.notify_changed()
         news = await bot.changes.wait_for(lambda: not bot.alive or bot.head > position, settings.hold_updates)
     if not bot.alive:
         return checks.stale(call)
     if call.request.transport.is_closing():
         bot.idle.append(time.monotonic())
-        call.network.notify_changed()
+        call.ilink.notify_changed()
         return answers.json()
     if not news and not settings.hold_updates:
         bot.idle.append(time.monotonic())
     part = bot.after(position, settings.updates_batch)
-    speech.plan(call.network, bot, part.messages)
+    message_injection.plan(call.ilink, bot, part.messages)
     return _answer(call, bot, part.messages, str(fields["get_updates_buf"]), part.end)
 
 
@@ -99,7 +99,7 @@ def _position(call: Call, bot: Bot, fields: checks.Fields) -> int:
     position = bot.position(cursor)
     if position is None:
         raise call.invalid("get_updates_buf is none that this bot was given")
-    if cursor == "" and call.network.settings.empty_cursor == "all":
+    if cursor == "" and call.ilink.settings.empty_cursor == "all":
         return 0
     return max(position, bot.acknowledged_position)  # forward only: what was acknowledged does not come again
 
@@ -109,7 +109,7 @@ def _alone(call: Call, bot: Bot) -> Iterator[None]:
     """One poller for each token (ilink 4.3.3)."""
     if bot.polling:
         call.violation("another getupdates of this bot is still open")
-        if call.network.settings.second_poll == "refuse":
+        if call.ilink.settings.second_poll == "refuse":
             raise Refusal(answers.page(403))
     mine = call.request.transport
     bot.polls.add(mine)
@@ -119,17 +119,17 @@ def _alone(call: Call, bot: Bot) -> Iterator[None]:
         bot.polls.discard(mine)
 
 
-def _answer(call: Call, bot: Bot, messages: Sequence[bytes], cursor: str, end: int) -> SimulatedAnswer:
-    settings = call.network.settings
+def _answer(call: Call, bot: Bot, entries: Sequence[bytes], cursor: str, end: int) -> SimulatedAnswer:
+    settings = call.ilink.settings
     bot.answers += 1
-    if not messages and _now(settings.empty_answer, bot.answers):
+    if not entries and _now(settings.empty_answer, bot.answers):
         return answers.json()
     fields: dict[str, object] = {"ret": 0} if _now(settings.tell_ret, bot.answers) else {}
-    fields["get_updates_buf"] = bot.cursor(end) if messages else cursor
+    fields["get_updates_buf"] = bot.cursor(end) if entries else cursor
     if settings.told_hold and _now(settings.tell_hold, bot.answers):
         fields["longpolling_timeout_ms"] = settings.told_hold
-    head = messages_module.dump(fields)[:-1]
-    return SimulatedAnswer(body=head + b', "msgs": [' + b", ".join(messages) + b"]}", content_type=JSON)
+    head = messages.dump(fields)[:-1]
+    return SimulatedAnswer(body=head + b', "msgs": [' + b", ".join(entries) + b"]}", content_type=JSON)
 
 
 def _now(often: Often, number: int) -> bool:
@@ -138,6 +138,6 @@ def _now(often: Often, number: int) -> bool:
 
 def _not_too_often(call: Call, bot: Bot) -> None:
     """A busy loop: polls that the program left, or that were answered at once with nothing."""
-    limit, second = call.network.settings.poll_limit, time.monotonic() - 1.0
+    limit, second = call.ilink.settings.poll_limit, time.monotonic() - 1.0
     if limit and sum(one > second for one in bot.idle) >= limit:
         raise call.refuse(answers.page(503), "a busy loop of getupdates")

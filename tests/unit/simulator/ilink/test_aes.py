@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator.ilink.aes import BadPadding, EncryptedBytes, opened, sealed_size
+from wx2mqtt.simulator.ilink.aes import BadPadding, EncryptedBytes, ciphertext_size, opened
 from wx2mqtt.simulator.media import PIECE, GeneratedBytes, GivenBytes
 
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
@@ -20,7 +20,7 @@ def whole(content, *span):
     ("size", "sealed"), [(0, 16), (15, 16), (16, 32), (31, 32), (32, 48), (100_000, 100_016)]
 )
 def test_the_size_of_the_ciphertext(size, sealed):
-    assert sealed_size(size) == sealed
+    assert ciphertext_size(size) == sealed
     assert len(whole(EncryptedBytes(GivenBytes(bytes(size)), KEY))) == sealed
 
 

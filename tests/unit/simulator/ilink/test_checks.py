@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from wx2mqtt.simulator import hosts
-from wx2mqtt.simulator.ilink import checks, host_rules
+from wx2mqtt.simulator.hosts import ALL_HOSTS, ILINK_API, ILINK_CDN, ILINK_LANDING, ILINK_OTHER
+from wx2mqtt.simulator.ilink import checks, hosts
 from wx2mqtt.simulator.ilink.settings import ILinkSettings
 from wx2mqtt.simulator.settings import BadSetting
 
@@ -57,21 +57,21 @@ def test_no_names_of_programs(text):
 
 
 def test_every_host_serves_what_it_is_for():
-    for name in (hosts.ILINK_API, hosts.ILINK_OTHER, "x.weixin.qq.com"):
-        assert host_rules.fits(name, cdn=False, redirect="x.weixin.qq.com")
-        assert not host_rules.fits(name, cdn=True, redirect="x.weixin.qq.com")
-    assert host_rules.fits(hosts.ILINK_CDN, cdn=True, redirect="")
-    assert not host_rules.fits(hosts.ILINK_CDN, cdn=False, redirect="")
-    assert host_rules.fits("localhost", cdn=True, redirect="")
+    for name in (ILINK_API, ILINK_OTHER, "x.weixin.qq.com"):
+        assert hosts.fits(name, cdn=False, redirect="x.weixin.qq.com")
+        assert not hosts.fits(name, cdn=True, redirect="x.weixin.qq.com")
+    assert hosts.fits(ILINK_CDN, cdn=True, redirect="")
+    assert not hosts.fits(ILINK_CDN, cdn=False, redirect="")
+    assert hosts.fits("localhost", cdn=True, redirect="")
 
 
 def test_the_cdn_of_a_program_lies_where_it_found_the_api():
-    assert host_rules.cdn_of("https://ilinkai.weixin.qq.com") == "https://novac2c.cdn.weixin.qq.com/c2c"
-    assert host_rules.cdn_of("http://127.0.0.1:8070") == "http://127.0.0.1:8070/c2c"
+    assert hosts.cdn_of("https://ilinkai.weixin.qq.com") == "https://novac2c.cdn.weixin.qq.com/c2c"
+    assert hosts.cdn_of("http://127.0.0.1:8070") == "http://127.0.0.1:8070/c2c"
 
 
 def test_every_host_is_in_the_certificate():
-    assert {hosts.ILINK_API, hosts.ILINK_CDN, hosts.ILINK_OTHER, hosts.ILINK_LANDING} <= set(hosts.ALL_HOSTS)
+    assert {ILINK_API, ILINK_CDN, ILINK_OTHER, ILINK_LANDING} <= set(ALL_HOSTS)
 
 
 def test_settings_take_only_what_they_can_have():

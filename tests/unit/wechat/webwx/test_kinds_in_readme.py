@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.wechat.webwx.entries import WIFE, entry, roster
 from wx2mqtt.model import Kind, Message
-from wx2mqtt.simulator.kinds import all_kinds, build
-from wx2mqtt.simulator.message_request import MessageDetails
+from wx2mqtt.simulator.message_kinds import all_kinds, build
+from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.world import WorldPerson
 from wx2mqtt.wechat.webwx.protocol import messages
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall

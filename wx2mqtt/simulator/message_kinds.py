@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 
-from wx2mqtt.simulator import messages, sysmsg
-from wx2mqtt.simulator.appkinds import APP_KINDS, app
+from wx2mqtt.simulator import messages, system_message_kinds
+from wx2mqtt.simulator.app_message_kinds import APP_KINDS, app
 from wx2mqtt.simulator.media import MessageMedia
-from wx2mqtt.simulator.message_request import Builder, Fields, MessageDetails, MessageRequest
+from wx2mqtt.simulator.message_spec import Builder, Fields, MessageDetails, MessageRequest
 from wx2mqtt.simulator.messages import recommend
-from wx2mqtt.simulator.phrases import SYSTEM_TEXTS, phrase
-from wx2mqtt.simulator.sysmsg import SYSMSG_KINDS
+from wx2mqtt.simulator.system_message_kinds import SYSMSG_KINDS
+from wx2mqtt.simulator.system_texts import SYSTEM_TEXTS, phrase
 from wx2mqtt.simulator.world import WorldContact
 
 
@@ -31,14 +31,14 @@ def build(
     media: MessageMedia | None = None,
 ) -> Fields:
     """The fields of a message of that kind; raises `UnknownKind`."""
-    saying = MessageRequest(text=text, msg_id=msg_id, author=author, details=details, media=media)
+    spec = MessageRequest(text=text, msg_id=msg_id, author=author, details=details, media=media)
     check(kind)
     if kind.startswith("system:"):
-        return _system_text(saying, kind.removeprefix("system:"))
+        return _system_text(spec, kind.removeprefix("system:"))
     if kind in APP_KINDS:
-        values = {"size": saying.length, **details.values, "language": details.language}
+        values = {"size": spec.length, **details.values, "language": details.language}
         return app(kind, text, msg_id, values)
-    return _BUILDERS[kind](saying)
+    return _BUILDERS[kind](spec)
 
 
 def check(kind: str) -> None:
@@ -63,15 +63,15 @@ def is_system(kind: str) -> bool:
     return kind.partition(":")[0] == "system" or kind in SYSMSG_KINDS
 
 
-def _text(saying: MessageRequest) -> Fields:
-    return {"MsgType": 1, "Content": messages.text(saying.text)}
+def _text(spec: MessageRequest) -> Fields:
+    return {"MsgType": 1, "Content": messages.text(spec.text)}
 
 
-def _image(saying: MessageRequest) -> Fields:
+def _image(spec: MessageRequest) -> Fields:
     content = (
         f'<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" '
-        f'length="{saying.length}" md5="0cc175b9c0f1b6a831c399e269772661" '
-        f'hdlength="{saying.length * 6}" />\n</msg>\n'
+        f'length="{spec.length}" md5="0cc175b9c0f1b6a831c399e269772661" '
+        f'hdlength="{spec.length * 6}" />\n</msg>\n'
     )
     return {"MsgType": 3, "Content": messages.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
 
@@ -80,20 +80,20 @@ def _image_token(_: MessageRequest) -> Fields:
     return {"MsgType": 3, "Content": "@" + "5f" * 32, "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
 
 
-def _voice(saying: MessageRequest) -> Fields:
-    length = saying.details.number("milliseconds", 3200)
+def _voice(spec: MessageRequest) -> Fields:
+    length = spec.details.number("milliseconds", 3200)
     content = (
-        f'<msg><voicemsg endflag="1" length="{saying.length}" voicelength="{length}" voiceformat="4" /></msg>'
+        f'<msg><voicemsg endflag="1" length="{spec.length}" voicelength="{length}" voiceformat="4" /></msg>'
     )
     return {"MsgType": 34, "Content": messages.xml(content), "VoiceLength": length}
 
 
 def _video(msg_type: int) -> Builder:
-    def fields(saying: MessageRequest) -> Fields:
-        seconds = saying.details.number("seconds", 9)
+    def fields(spec: MessageRequest) -> Fields:
+        seconds = spec.details.number("seconds", 9)
         content = (
             f'<?xml version="1.0"?>\n<msg>\n\t<videomsg aeskey="a1" cdnthumbwidth="224" cdnthumbheight="398" '
-            f'length="{saying.length}" playlength="{seconds}" />\n</msg>\n'
+            f'length="{spec.length}" playlength="{seconds}" />\n</msg>\n'
         )
         return {
             "MsgType": msg_type,
@@ -107,14 +107,14 @@ def _video(msg_type: int) -> Builder:
     return fields
 
 
-def _sticker(saying: MessageRequest) -> Fields:
-    game = saying.details.number("game", 0)
-    known = saying.media and saying.media.content
+def _sticker(spec: MessageRequest) -> Fields:
+    game = spec.details.number("game", 0)
+    known = spec.media and spec.media.content
     content = (
         f'<msg><emoji fromusername = "a" tousername = "b" type="2" md5="{known.md5 if known else ""}" '
-        f'len = "{saying.length}" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" '
+        f'len = "{spec.length}" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" '
         'productid="" />'
-        f'<gameext type="{game}" content="{saying.details.number("result", 0)}" /></msg>'
+        f'<gameext type="{game}" content="{spec.details.number("result", 0)}" /></msg>'
     )
     return {
         "MsgType": 47,
@@ -129,9 +129,9 @@ def _store_sticker(_: MessageRequest) -> Fields:
     return {"MsgType": 47, "Content": "", "HasProductId": 1}
 
 
-def _card(saying: MessageRequest) -> Fields:
-    nickname = saying.details.text("nickname", "李四")
-    alias = saying.details.text("alias", "lisi")
+def _card(spec: MessageRequest) -> Fields:
+    nickname = spec.details.text("nickname", "李四")
+    alias = spec.details.text("alias", "lisi")
     content = (
         f'<?xml version="1.0"?>\n<msg bigheadimgurl="http://wx.qlogo.cn/x" username="wxid_card" '
         f'nickname="{messages.escape(nickname)}" alias="{alias}" province="北京" city="海淀" sign="" sex="1" '
@@ -139,7 +139,7 @@ def _card(saying: MessageRequest) -> Fields:
     )
     person = recommend(
         {
-            "UserName": saying.details.text("user_name", "@" + "c4" * 32),
+            "UserName": spec.details.text("user_name", "@" + "c4" * 32),
             "NickName": messages.name(nickname),
             "Alias": alias,
             "Province": "北京",
@@ -151,11 +151,11 @@ def _card(saying: MessageRequest) -> Fields:
     return {"MsgType": 42, "Content": messages.xml(content), "RecommendInfo": person}
 
 
-def _location(saying: MessageRequest) -> Fields:
-    lat, lon = saying.details.text("lat", "39.9087"), saying.details.text("lon", "116.3975")
-    place = saying.text or saying.details.text("label", "北京市东城区东长安街")
-    path = f"/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={saying.msg_id}&pictype=location"
-    poi = saying.details.text("poi", "[位置]")
+def _location(spec: MessageRequest) -> Fields:
+    lat, lon = spec.details.text("lat", "39.9087"), spec.details.text("lon", "116.3975")
+    place = spec.text or spec.details.text("label", "北京市东城区东长安街")
+    path = f"/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={spec.msg_id}&pictype=location"
+    poi = spec.details.text("poi", "[位置]")
     origin = (
         f'<?xml version="1.0"?>\n<msg>\n\t<location x="{lat}" y="{lon}" scale="16" '
         f'label="{messages.escape(place)}" maptype="0" poiname="{messages.escape(poi)}" />\n</msg>\n'
@@ -169,23 +169,23 @@ def _location(saying: MessageRequest) -> Fields:
     }
 
 
-def _location_48(saying: MessageRequest) -> Fields:
-    return {**_location(saying), "MsgType": 48, "SubMsgType": 0}
+def _location_48(spec: MessageRequest) -> Fields:
+    return {**_location(spec), "MsgType": 48, "SubMsgType": 0}
 
 
-def _friend_request(saying: MessageRequest) -> Fields:
-    person = saying.author
-    nickname, greeting = person.nickname, saying.text or phrase(saying.details.language, "greeting")
-    ticket = f"v2_{saying.msg_id:x}@stranger"
+def _friend_request(spec: MessageRequest) -> Fields:
+    person = spec.author
+    nickname, greeting = person.nickname, spec.text or phrase(spec.details.language, "greeting")
+    ticket = f"v2_{spec.msg_id:x}@stranger"
     content = (
-        f'<msg fromusername="wxid_new" encryptusername="v1_{saying.msg_id:x}@stranger" '
+        f'<msg fromusername="wxid_new" encryptusername="v1_{spec.msg_id:x}@stranger" '
         f'fromnickname="{messages.escape(nickname)}" content="{messages.escape(greeting)}" '
         'sex="0" scene="30" '
         f'ticket="{ticket}" />'
     )
     info = recommend(
         {
-            "UserName": saying.details.user_name_of(person.id),
+            "UserName": spec.details.user_name_of(person.id),
             "NickName": messages.name(nickname),
             "Content": messages.text(greeting),
             "Scene": 30,
@@ -203,7 +203,7 @@ def _friend_request(saying: MessageRequest) -> Fields:
 
 
 def _plain(msg_type: int) -> Builder:
-    return lambda saying: {"MsgType": msg_type, "Content": messages.text(saying.text)}
+    return lambda spec: {"MsgType": msg_type, "Content": messages.text(spec.text)}
 
 
 def _call(msg_type: int) -> Builder:
@@ -211,21 +211,21 @@ def _call(msg_type: int) -> Builder:
     return lambda _: {"MsgType": msg_type, "Content": messages.xml(content)}
 
 
-def _status(saying: MessageRequest) -> Fields:
-    code = saying.details.number("code", 2)
-    who = saying.details.text("names") or saying.details.user_name_of(saying.author.id)
+def _status(spec: MessageRequest) -> Fields:
+    code = spec.details.number("code", 2)
+    who = spec.details.text("names") or spec.details.user_name_of(spec.author.id)
     return {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": who}
 
 
-def _system(saying: MessageRequest) -> Fields:
-    return {"MsgType": 10000, "Content": messages.text(saying.text)}
+def _system(spec: MessageRequest) -> Fields:
+    return {"MsgType": 10000, "Content": messages.text(spec.text)}
 
 
 def on_the_phone(kind: str, text: str, author: WorldContact, details: MessageDetails) -> str:
     """What the phone shows of a message: WeChat's own words where nobody wrote any."""
     variant = kind.removeprefix("system:")
     if kind in SYSMSG_KINDS:
-        return text or sysmsg.words(kind, author, details)
+        return text or system_message_kinds.words(kind, author, details)
     if text or variant not in SYSTEM_TEXTS:
         return text
     return _words(variant, author, details)
@@ -242,8 +242,8 @@ def _words(variant: str, author: WorldContact, details: MessageDetails) -> str:
     return words.format_map(named)
 
 
-def _system_text(saying: MessageRequest, variant: str) -> Fields:
-    text = saying.text or _words(variant, saying.author, saying.details)
+def _system_text(spec: MessageRequest, variant: str) -> Fields:
+    text = spec.text or _words(variant, spec.author, spec.details)
     return {"MsgType": 10000, "Content": messages.text(text)}
 
 

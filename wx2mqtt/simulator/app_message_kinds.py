@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wx2mqtt.simulator import messages
-from wx2mqtt.simulator.phrases import phrase
+from wx2mqtt.simulator.system_texts import phrase
 
 Fields = dict[str, object]
 

@@ -24,7 +24,7 @@ class UploadSlot:
     key: bytes
     size: int
     md5: str
-    sealed_size: int
+    ciphertext_size: int
     thumb: bool = False
 
 
@@ -46,17 +46,17 @@ class CdnFile:
 class CdnStorage:
     """All files and places."""
 
-    dice: random.Random
+    rng: random.Random
     files: dict[str, CdnFile] = field(default_factory=dict)
     slots: dict[str, UploadSlot] = field(default_factory=dict)
 
     def new_param(self) -> str:
         """An opaque text; with characters that a query must encode."""
-        return base64.b64encode(b"\xfb\xef\xff" + self.dice.randbytes(90)).decode()
+        return base64.b64encode(b"\xfb\xef\xff" + self.rng.randbytes(90)).decode()
 
     def key(self) -> bytes:
         """A key for AES."""
-        return self.dice.randbytes(16)
+        return self.rng.randbytes(16)
 
     def put(self, file: CdnFile) -> str:
         """Keep a file; returns the text that names it. Of very many the oldest go."""

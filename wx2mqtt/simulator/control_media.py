@@ -7,9 +7,9 @@ import binascii
 from typing import get_args
 
 from wx2mqtt.simulator import media
-from wx2mqtt.simulator.file_view import shown_bytes
+from wx2mqtt.simulator.file_answer import shown_bytes
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
-from wx2mqtt.simulator.media import ByteSource, MessageMedia
+from wx2mqtt.simulator.media import ByteSource, GivenBytes, MessageMedia
 from wx2mqtt.simulator.settings import GoneAnswer
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import OWNER
@@ -33,7 +33,7 @@ class UnknownMessage(KeyError):
 def decode(value: object) -> ByteSource:
     """Bytes as an order has them, in base64; raises `BadMedia`."""
     try:
-        return media.given(base64.b64decode(str(value), validate=True))
+        return GivenBytes(base64.b64decode(str(value), validate=True))
     except binascii.Error as error:
         raise BadMedia(f"data is no base64: {error}") from None
 

@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator import kinds, media, messages
+from wx2mqtt.simulator import media, message_kinds, messages
 from wx2mqtt.simulator.media import ByteSource, MessageMedia
-from wx2mqtt.simulator.message_request import MessageDetails
+from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.messages import Route, render
 from wx2mqtt.simulator.phone import Via
 from wx2mqtt.simulator.session import EntryKind, SimulatedSession
@@ -56,53 +56,53 @@ class _ChatAndAuthor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SpokenMessage:
-    """One of the messages of a speech."""
+    """One of the messages of a order."""
 
     msg_id: int
     text: str
     media: MessageMedia | None
 
 
-def say(wechat: WeChat, speech: SpeechOrder) -> list[str]:
+def say(wechat: WeChat, order: SpeechOrder) -> list[str]:
     """Say it; returns the message ids. Without a living login only the phone knows (webwx 2.11.10)."""
-    kinds.check(speech.kind)
-    if (speech.data or speech.bytes_of is not None) and not media.has_bytes(speech.kind):
-        raise CannotSay(f"a message of kind {speech.kind} brings no bytes")
-    place = _place(wechat, speech)
-    said = [_one(wechat, speech, place, n) for n in range(1, speech.count + 1)]
-    _show(wechat, speech, place, said)
+    message_kinds.check(order.kind)
+    if (order.data or order.bytes_of is not None) and not media.has_bytes(order.kind):
+        raise CannotSay(f"a message of kind {order.kind} brings no bytes")
+    place = _place(wechat, order)
+    injected = [_one(wechat, order, place, n) for n in range(1, order.count + 1)]
+    _show(wechat, order, place, injected)
     if wechat.session is not None:
-        _put(wechat, wechat.session, speech, place, said)
+        _put(wechat, wechat.session, order, place, injected)
     wechat.phone.notify_changed()
-    return [str(one.msg_id) for one in said]
+    return [str(one.msg_id) for one in injected]
 
 
-def _one(wechat: WeChat, speech: SpeechOrder, participants: _ChatAndAuthor, number: int) -> _SpokenMessage:
-    msg_id, content = wechat.ids.next(), speech.data
-    if content is None and speech.bytes_of is not None:
-        content = media.made_up(speech.kind, str(msg_id), speech.bytes_of)
-    attachment = media.attach(speech.kind, str(msg_id), participants.side, content)
-    text = _numbered(speech, number)
+def _one(wechat: WeChat, order: SpeechOrder, participants: _ChatAndAuthor, number: int) -> _SpokenMessage:
+    msg_id, content = wechat.ids.next(), order.data
+    if content is None and order.bytes_of is not None:
+        content = media.made_up(order.kind, str(msg_id), order.bytes_of)
+    attachment = media.attach(order.kind, str(msg_id), participants.side, content)
+    text = _numbered(order, number)
     if attachment is not None:
-        attachment.name = kinds.file_name(speech.kind, text)
+        attachment.name = message_kinds.file_name(order.kind, text)
         wechat.media.put(str(msg_id), attachment)
     return _SpokenMessage(msg_id=msg_id, text=text, media=attachment)
 
 
 def _show(
-    wechat: WeChat, speech: SpeechOrder, participants: _ChatAndAuthor, messages: list[_SpokenMessage]
+    wechat: WeChat, order: SpeechOrder, participants: _ChatAndAuthor, injected: list[_SpokenMessage]
 ) -> None:
-    if speech.kind == "recall":
-        take_back(wechat, str(speech.detail.get("msg_id", "")))
-    asked = MessageDetails(language=wechat.settings.language, values=_detail(speech, participants))
+    if order.kind == "recall":
+        take_back(wechat, str(order.detail.get("msg_id", "")))
+    asked = MessageDetails(language=wechat.settings.language, values=_detail(order, participants))
     now = time.time()
-    for one in messages:
+    for one in injected:
         wechat.phone.show(
             chat=participants.chat.id,
             sender=participants.author.id,
             via=participants.via,
-            kind=speech.kind,
-            text=kinds.on_the_phone(speech.kind, one.text, participants.author, asked),
+            kind=order.kind,
+            text=message_kinds.on_the_phone(order.kind, one.text, participants.author, asked),
             msg_id=str(one.msg_id),
             time=now,
             media=media.shown(one.media),
@@ -117,22 +117,22 @@ def take_back(wechat: WeChat, msg_id: str) -> None:
         attachment.gone = "empty"
 
 
-def _detail(speech: SpeechOrder, participants: _ChatAndAuthor) -> Mapping[str, object]:
+def _detail(order: SpeechOrder, participants: _ChatAndAuthor) -> Mapping[str, object]:
     """WeChat's own words (`a`) call a member as the group does."""
     if not isinstance(participants.chat, WorldGroup) or not participants.chat.display_names.get(
         participants.author.id
     ):
-        return speech.detail
-    return {"a": participants.chat.display_names[participants.author.id], **speech.detail}
+        return order.detail
+    return {"a": participants.chat.display_names[participants.author.id], **order.detail}
 
 
-def _numbered(speech: SpeechOrder, number: int) -> str:
-    return speech.text.replace("{n}", str(number)) if speech.count > 1 else speech.text
+def _numbered(order: SpeechOrder, number: int) -> str:
+    return order.text.replace("{n}", str(number)) if order.count > 1 else order.text
 
 
-def _place(wechat: WeChat, speech: SpeechOrder) -> _ChatAndAuthor:
-    author, target = wechat.world.find(speech.sender), wechat.world.find(speech.to)
-    via: Via = "system" if kinds.is_system(speech.kind) or isinstance(author, WorldGroup) else "friend"
+def _place(wechat: WeChat, order: SpeechOrder) -> _ChatAndAuthor:
+    author, target = wechat.world.find(order.sender), wechat.world.find(order.to)
+    via: Via = "system" if message_kinds.is_system(order.kind) or isinstance(author, WorldGroup) else "friend"
     if isinstance(author, WorldGroup):
         return _ChatAndAuthor(chat=author, author=author, via=via)
     if author.id == OWNER:
@@ -149,24 +149,24 @@ def _place(wechat: WeChat, speech: SpeechOrder) -> _ChatAndAuthor:
 def _put(
     wechat: WeChat,
     session: SimulatedSession,
-    speech: SpeechOrder,
+    order: SpeechOrder,
     participants: _ChatAndAuthor,
-    messages: list[_SpokenMessage],
+    injected: list[_SpokenMessage],
 ) -> None:
     route = _route(wechat, session, participants)
     asked = MessageDetails(
         language=wechat.settings.language,
-        values=_detail(speech, participants),
+        values=_detail(order, participants),
         user_name_of=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
     )
     built = [
-        kinds.build(speech.kind, one.text, one.msg_id, participants.author, asked, media=one.media)
-        for one in messages
+        message_kinds.build(order.kind, one.text, one.msg_id, participants.author, asked, media=one.media)
+        for one in injected
     ]
     _remember_requests(wechat, session, participants, built)
     entries = [
-        render(one.msg_id, route, {**fields, **speech.raw})
-        for one, fields in zip(messages, built, strict=True)
+        render(one.msg_id, route, {**fields, **order.raw})
+        for one, fields in zip(injected, built, strict=True)
     ]
     session.log.append(EntryKind.MESSAGE, *entries)
 
@@ -219,7 +219,7 @@ def echo(
     else:
         asked = MessageDetails(language=wechat.settings.language)
         attachment = wechat.media.find(str(msg_id))
-        values = kinds.build(kind, text, msg_id, wechat.world.owner, asked, media=attachment)
+        values = message_kinds.build(kind, text, msg_id, wechat.world.owner, asked, media=attachment)
     session.log.append(EntryKind.MESSAGE, render(msg_id, route, values))
 
 

@@ -9,12 +9,12 @@ import re
 from urllib.parse import quote
 
 from wx2mqtt.simulator.http_messages import BodyStream, SimulatedAnswer
-from wx2mqtt.simulator.ilink import answers, checks, host_rules
-from wx2mqtt.simulator.ilink.aes import BadPadding, opened, sealed_size
+from wx2mqtt.simulator.ilink import answers, checks, hosts
+from wx2mqtt.simulator.ilink.aes import BadPadding, ciphertext_size, opened
 from wx2mqtt.simulator.ilink.answers import Refusal
-from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink.bot import Bot
+from wx2mqtt.simulator.ilink.cdn_storage import CdnFile, UploadSlot
 from wx2mqtt.simulator.ilink.checks import Call, Fields
-from wx2mqtt.simulator.ilink.storage import CdnFile, UploadSlot
 from wx2mqtt.simulator.media import ByteSource
 
 
@@ -23,7 +23,7 @@ async def cdn_download(call: Call) -> SimulatedAnswer:
     checks.method(call, "GET")
     checks.cdn(call)
     query = call.request.query
-    file = call.network.storage.files.get(query.get("encrypted_query_param", ""))
+    file = call.ilink.storage.files.get(query.get("encrypted_query_param", ""))
     if file is None:
         raise call.refuse(answers.cdn_error("invalid encrypted_query_param"), "there is no such file")
     if file.gone or (file.linked_only and "taskid" not in query):
@@ -57,26 +57,26 @@ async def getuploadurl(call: Call) -> SimulatedAnswer:
 
 def _slot(call: Call, bot: Bot, fields: Fields, part: str = "") -> UploadSlot:
     size, filesize = fields.get(f"{part}rawsize"), fields.get(f"{part}filesize")
-    if type(size) is not int or type(filesize) is not int or size < 0 or filesize != sealed_size(size):
+    if type(size) is not int or type(filesize) is not int or size < 0 or filesize != ciphertext_size(size):
         raise call.invalid(f"{part}filesize is not {part}rawsize filled up to the next 16 bytes")
     media_type = fields.get("media_type")
     if media_type not in _MEDIA_TYPES:
         raise call.invalid("media_type is not 1, 2, 3 or 4")
-    limit = call.network.settings.media_limit
+    limit = call.ilink.settings.media_limit
     if limit and size > limit:
         raise call.refuse(answers.json(ret=-1, errmsg="file too large"), "the file is too large")
     slot = UploadSlot(
-        param=call.network.storage.new_param(),
+        param=call.ilink.storage.new_param(),
         filekey=_hex(call, fields, "filekey"),
         media_type=int(str(media_type)),
         person=bot.person,
         key=bytes.fromhex(_hex(call, fields, "aeskey")),
         size=size,
         md5=_hex(call, fields, f"{part}rawfilemd5").lower(),
-        sealed_size=filesize,
+        ciphertext_size=filesize,
         thumb=bool(part),
     )
-    call.network.storage.reserve(slot)
+    call.ilink.storage.reserve(slot)
     return slot
 
 
@@ -96,13 +96,11 @@ def _no_thumb(call: Call, fields: Fields) -> bool:
 
 def _links(call: Call, bot: Bot, slot: UploadSlot, name: str) -> Fields:
     """As the setting says: the whole URL, the text for a URL of one's own, both, or none."""
-    wanted = call.network.settings.upload_url
+    wanted = call.ilink.settings.upload_url
     query = f"encrypted_query_param={quote(slot.param, safe='')}&filekey={slot.filekey}"
     links: Fields = {}
     if wanted in ("full", "both"):
-        links[f"{name}_full_url"] = (
-            f"{host_rules.cdn_of(bot.address)}/upload?{query}&taskid={slot.filekey[:12]}"
-        )
+        links[f"{name}_full_url"] = f"{hosts.cdn_of(bot.address)}/upload?{query}&taskid={slot.filekey[:12]}"
     if wanted in ("param", "both"):
         links[f"{name}_param"] = slot.param
     return links
@@ -117,7 +115,7 @@ async def cdn_upload(call: Call) -> SimulatedAnswer:
     checks.cdn(call)
     if call.request.headers.get("content-type") != "application/octet-stream":
         call.oddity("Content-Type is not application/octet-stream")
-    storage, settings, query = call.network.storage, call.network.settings, call.request.query
+    storage, settings, query = call.ilink.storage, call.ilink.settings, call.request.query
     slot = storage.slots.get(query.get("encrypted_query_param", ""))
     if slot is None or slot.filekey != query.get("filekey"):
         raise bad(call, "encrypted_query_param and filekey are not those of an upload")
@@ -134,7 +132,7 @@ async def cdn_upload(call: Call) -> SimulatedAnswer:
 
 
 def _checked(call: Call, slot: UploadSlot, content: ByteSource) -> CdnFile:
-    if content.size != slot.sealed_size:
+    if content.size != slot.ciphertext_size:
         raise bad(call, "the body has not filesize bytes")
     try:
         plain = opened(content, slot.key)

@@ -11,34 +11,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wx2mqtt.simulator import messages
-from wx2mqtt.simulator import messages as messages_module
-from wx2mqtt.simulator.ilink import kinds
-from wx2mqtt.simulator.ilink.bots import Bot
+from wx2mqtt.simulator.ilink import message_kinds
+from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.file_from_person import BadDetail, made_up
-from wx2mqtt.simulator.ilink.kinds import BuiltItems, ItemRequest
-from wx2mqtt.simulator.ilink.network import Network
+from wx2mqtt.simulator.ilink.message_kinds import BuiltItems, ItemRequest
+from wx2mqtt.simulator.ilink.simulated_ilink import Network
 from wx2mqtt.simulator.media import ByteSource, ShownFile
 
 
-def plan(network: Network, bot: Bot, messages: Sequence[bytes]) -> None:
+def plan(ilink: Network, bot: Bot, entries: Sequence[bytes]) -> None:
     """See that what is given now comes again later, if the setting asks for it; once for each message."""
-    seconds = network.settings.redeliver_after
+    seconds = ilink.settings.redeliver_after
     if not seconds:
         return
     loop = asyncio.get_running_loop()
-    for message in messages:
+    for message in entries:
         if message not in bot.planned:
             bot.planned.add(message)
-            loop.call_later(seconds, again, network, bot, message)
+            loop.call_later(seconds, again, ilink, bot, message)
 
 
-def again(network: Network, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
+def again(ilink: Network, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
     """Put a message into the queue once more: a new id, a new context token, the rest as it was.
 
     `shift_ms` moves its time. Returns the new id.
     """
     values = json.loads(message)
-    values["message_id"] = network.ids.next()
+    values["message_id"] = ilink.ids.next()
     values["seq"] = bot.head + 1
     values["context_token"] = bot.new_context_token()
     values["create_time_ms"] += shift_ms
@@ -73,20 +72,20 @@ class SpeechOrder:
     bytes_of: int | None = None
 
 
-def say(network: Network, speech: SpeechOrder) -> list[str]:
+def say(ilink: Network, order: SpeechOrder) -> list[str]:
     """Say it; returns the message ids. Raises `CannotSay`, and `UnknownKind` and `BadDetail` of the kinds."""
-    bot = bot_of(network, speech.person)
-    if (speech.data or speech.bytes_of is not None) and not kinds.brings_bytes(speech.kind):
-        raise BadDetail(f"a message of kind {speech.kind} brings no bytes")
-    said = [_one(network, bot, speech, number) for number in range(1, speech.count + 1)]
-    _wrote(network, bot)
+    bot = bot_of(ilink, order.person)
+    if (order.data or order.bytes_of is not None) and not message_kinds.brings_bytes(order.kind):
+        raise BadDetail(f"a message of kind {order.kind} brings no bytes")
+    said = [_one(ilink, bot, order, number) for number in range(1, order.count + 1)]
+    _wrote(ilink, bot)
     return said
 
 
-def bot_of(network: Network, person: str) -> Bot:
+def bot_of(ilink: Network, person: str) -> Bot:
     """The living bot of somebody; raises `CannotSay`."""
-    network.world.person(person)
-    bot = network.bot_of(person)
+    ilink.world.person(person)
+    bot = ilink.bot_of(person)
     if bot is None:
         raise CannotSay(
             f"{person} has no bot: nobody has logged in with their scan, or it is bound elsewhere"
@@ -94,44 +93,44 @@ def bot_of(network: Network, person: str) -> Bot:
     return bot
 
 
-def put_raw(network: Network, person: str, messages: list[object]) -> None:
+def put_raw(ilink: Network, person: str, values: list[object]) -> None:
     """Put exactly these messages into the queue of somebody's bot; raises `CannotSay`."""
-    bot = bot_of(network, person)
-    bot.append(*map(messages_module.dump, messages))
-    _wrote(network, bot)
+    bot = bot_of(ilink, person)
+    bot.append(*map(messages.dump, values))
+    _wrote(ilink, bot)
 
 
-def _wrote(network: Network, bot: Bot) -> None:
+def _wrote(ilink: Network, bot: Bot) -> None:
     """The person's window is open again, and full (ilink 10.1)."""
-    bot.last_in, bot.replies = network.clock.now(), 0
-    network.chats.changes.notify()
-    network.notify_changed()
+    bot.last_in, bot.replies = ilink.clock.now(), 0
+    ilink.chats.changes.notify()
+    ilink.notify_changed()
 
 
-def _one(network: Network, bot: Bot, speech: SpeechOrder, number: int) -> str:
-    msg_id, content = network.ids.next(), speech.data
-    if content is None and speech.bytes_of is not None:
-        content = made_up(kinds.brings_bytes(speech.kind), str(msg_id), speech.bytes_of)
-    text = speech.text.replace("{n}", str(number)) if speech.count > 1 else speech.text
+def _one(ilink: Network, bot: Bot, order: SpeechOrder, number: int) -> str:
+    msg_id, content = ilink.ids.next(), order.data
+    if content is None and order.bytes_of is not None:
+        content = made_up(message_kinds.brings_bytes(order.kind), str(msg_id), order.bytes_of)
+    text = order.text.replace("{n}", str(number)) if order.count > 1 else order.text
     asked = ItemRequest(
-        network=network,
+        ilink=ilink,
         bot=bot,
         msg_id=msg_id,
-        kind=speech.kind,
+        kind=order.kind,
         text=text,
-        detail=speech.detail,
+        detail=order.detail,
         content=content,
     )
-    built = kinds.build(asked)
-    message = {**envelope(network, bot, msg_id), **built.fields, "item_list": built.items, **speech.raw}
+    built = message_kinds.build(asked)
+    message = {**envelope(ilink, bot, msg_id), **built.fields, "item_list": built.items, **order.raw}
     bot.append(messages.dump(message))
-    _show(network, bot, asked, built)
+    _show(ilink, bot, asked, built)
     return str(msg_id)
 
 
-def envelope(network: Network, bot: Bot, msg_id: int) -> Fields:
+def envelope(ilink: Network, bot: Bot, msg_id: int) -> Fields:
     """All fields of a message but its items (ilink 5.1)."""
-    now = network.clock.now_ms()
+    now = ilink.clock.now_ms()
     return {
         "seq": bot.head + 1,
         "message_id": msg_id,
@@ -149,19 +148,19 @@ def envelope(network: Network, bot: Bot, msg_id: int) -> Fields:
     }
 
 
-def _show(network: Network, bot: Bot, request: ItemRequest, built: BuiltItems) -> None:
+def _show(ilink: Network, bot: Bot, request: ItemRequest, built: BuiltItems) -> None:
     media = None
     if built.brought:
         plain = built.brought.plain
         media = ShownFile(name=built.name, size=plain.size, mime=plain.mime)
-        network.attachments.put(str(request.msg_id), plain, *built.brought.files)
-    network.chats.show(
+        ilink.attachments.put(str(request.msg_id), plain, *built.brought.files)
+    ilink.chats.show(
         person=bot.person,
         by="person",
         kind=request.kind,
         text=built.name or request.text,
         msg_id=str(request.msg_id),
-        time=network.clock.now(),
+        time=ilink.clock.now(),
         quoted=built.quoted,
         media=media,
     )

@@ -7,11 +7,11 @@ import hashlib
 import random
 from collections.abc import Callable
 
-from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.chat import Chats
-from wx2mqtt.simulator.ilink.codes import CannotDo, Code, Codes, Credentials
+from wx2mqtt.simulator.ilink.bot import Bot
+from wx2mqtt.simulator.ilink.cdn_storage import CdnStorage, MessageFiles
+from wx2mqtt.simulator.ilink.chat_log import Chats
+from wx2mqtt.simulator.ilink.qr_codes import CannotDo, Code, Codes, Credentials
 from wx2mqtt.simulator.ilink.settings import ILinkSettings, SimulatedClock
-from wx2mqtt.simulator.ilink.storage import CdnStorage, MessageFiles
 from wx2mqtt.simulator.messages import Ids
 from wx2mqtt.simulator.violations import Violations
 from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
@@ -35,18 +35,18 @@ class Network:
         strict: Callable[[], bool],
         seed: int | None = None,
     ) -> None:
-        self.dice = random.Random(seed)
+        self.rng = random.Random(seed)
         self.world = world
         self.violations = violations
         self.strict = strict
         self.settings = ILinkSettings()
         self.clock = SimulatedClock()
         self.changes = WaitingCondition()
-        self.codes = Codes(self.dice)
+        self.codes = Codes(self.rng)
         self.chats = Chats()
-        self.storage = CdnStorage(self.dice)
+        self.storage = CdnStorage(self.rng)
         self.attachments = MessageFiles()
-        self.ids = Ids(self.dice)
+        self.ids = Ids(self.rng)
         self.bots: dict[str, Bot] = {}
         self.muted: set[str] = set()
         self.sends = LastMinute()
@@ -74,7 +74,7 @@ class Network:
         self.world.person(person)
         if settings.refuse_bind:
             raise CannotDo("network error, says the phone; the code stays as it was")
-        number = f"{self.dice.randrange(10**6):06d}" if settings.verify_code else ""
+        number = f"{self.rng.randrange(10**6):06d}" if settings.verify_code else ""
         code.scan(person, number=number, tries=settings.code_tries, redirect=settings.redirect_host)
         self.notify_changed()
 
@@ -92,7 +92,7 @@ class Network:
 
     def _bind(self, code: Code) -> Credentials:
         user_id = user_id_of(code.person)
-        bot = Bot(self.dice, person=code.person, user_id=user_id, address=code.address)
+        bot = Bot(self.rng, person=code.person, user_id=user_id, address=code.address)
         self.kill(code.person)
         self.bots[bot.token] = bot
         return Credentials(bot_token=bot.token, ilink_bot_id=bot.bot_id, ilink_user_id=user_id)

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wx2mqtt.simulator.ilink.chat import BotMessage
+from wx2mqtt.simulator.ilink.chat_log import BotMessage
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 KNOWN_IDS = 100_000
@@ -31,13 +31,13 @@ class Bot:
     counts what the bot sent since.
     """
 
-    def __init__(self, dice: random.Random, *, person: str, user_id: str, address: str) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random, *, person: str, user_id: str, address: str) -> None:
+        self._rng = rng
         self.person = person
         self.user_id = user_id
         self.address = address
-        self.bot_id = f"{dice.getrandbits(48):012x}@im.bot"
-        self.token = f"{self.bot_id}:06{dice.getrandbits(248):062x}"
+        self.bot_id = f"{rng.getrandbits(48):012x}@im.bot"
+        self.token = f"{self.bot_id}:06{rng.getrandbits(248):062x}"
         self.alive = True
         self.started = False
         self.last_in: float | None = None
@@ -47,7 +47,7 @@ class Bot:
         self.answers = 0
         self.changes = WaitingCondition()
         self.context_tokens: list[str] = []
-        self.typing_ticket = base64.b64encode(dice.randbytes(60)).decode()
+        self.typing_ticket = base64.b64encode(rng.randbytes(60)).decode()
         self.typing = False
         self.last_uin = ""
         self.acknowledged_position = 0
@@ -73,7 +73,7 @@ class Bot:
 
     def new_context_token(self) -> str:
         """Another one; the older ones stay good."""
-        token = "AARzJW" + base64.urlsafe_b64encode(self._dice.randbytes(97)).decode().rstrip("=")
+        token = "AARzJW" + base64.urlsafe_b64encode(self._rng.randbytes(97)).decode().rstrip("=")
         self.context_tokens.append(token)
         return token
 
@@ -110,7 +110,7 @@ class Bot:
 
     def cursor(self, position: int) -> str:
         """A new cursor for a position."""
-        text = base64.b64encode(self._dice.randbytes(48)).decode()
+        text = base64.b64encode(self._rng.randbytes(48)).decode()
         self._cursors[text] = position
         return text
 

@@ -123,8 +123,8 @@ class Code:
 class Codes:
     """All codes, newest last."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._codes: dict[str, Code] = {}
 
     def __iter__(self) -> Iterator[Code]:
@@ -132,7 +132,7 @@ class Codes:
 
     def new(self, tokens: tuple[str, ...], *, lifetime: float, address: str) -> Code:
         """A fresh code; its handle is 32 hex characters (ilink 3.1.4)."""
-        code = Code(f"{self._dice.getrandbits(128):032x}", tokens, lifetime=lifetime, address=address)
+        code = Code(f"{self._rng.getrandbits(128):032x}", tokens, lifetime=lifetime, address=address)
         self._codes[code.handle] = code
         return code
 

@@ -5,90 +5,90 @@ from __future__ import annotations
 import pytest
 
 from wx2mqtt.simulator.ilink.file_from_person import BadDetail
-from wx2mqtt.simulator.ilink.kinds import partial_text
-from wx2mqtt.simulator.ilink.network import user_id_of
-from wx2mqtt.simulator.ilink.speech import CannotSay, SpeechOrder, put_raw, say
+from wx2mqtt.simulator.ilink.message_injection import CannotSay, SpeechOrder, put_raw, say
+from wx2mqtt.simulator.ilink.message_kinds import partial_text
+from wx2mqtt.simulator.ilink.simulated_ilink import user_id_of
 from wx2mqtt.simulator.wechat import WeChat
 from wx2mqtt.simulator.world import UnknownPerson
 
 
 @pytest.fixture
-def network():
+def ilink():
     return WeChat(seed=1).ilink
 
 
-def bind(network, person="me"):
-    code = network.codes.new((), lifetime=60, address="http://x")
-    network.scan(code, person)
-    network.confirm(code)
-    return network.bot_of(person)
+def bind(ilink, person="me"):
+    code = ilink.codes.new((), lifetime=60, address="http://x")
+    ilink.scan(code, person)
+    ilink.confirm(code)
+    return ilink.bot_of(person)
 
 
-def test_a_person_is_the_same_for_ever_and_a_bot_is_new_each_time(network):
-    first = bind(network)
-    second = bind(network)
+def test_a_person_is_the_same_for_ever_and_a_bot_is_new_each_time(ilink):
+    first = bind(ilink)
+    second = bind(ilink)
     assert first.user_id == second.user_id == user_id_of("me")
     assert first.bot_id != second.bot_id
     assert (first.alive, second.alive) == (False, True)
-    assert network.bot_of("wife") is None
+    assert ilink.bot_of("wife") is None
 
 
-def test_only_a_person_can_scan(network):
-    code = network.codes.new((), lifetime=60, address="")
+def test_only_a_person_can_scan(ilink):
+    code = ilink.codes.new((), lifetime=60, address="")
     for name in ("nobody", "family"):
         with pytest.raises(UnknownPerson):
-            network.scan(code, name)
+            ilink.scan(code, name)
 
 
-def test_the_window_opens_with_their_message_and_ends_with_the_last_second(network):
-    bot = bind(network)
-    assert not bot.is_window_open(network.clock.now(), 24)
-    say(network, SpeechOrder(person="me", text="hi"))
+def test_the_window_opens_with_their_message_and_ends_with_the_last_second(ilink):
+    bot = bind(ilink)
+    assert not bot.is_window_open(ilink.clock.now(), 24)
+    say(ilink, SpeechOrder(person="me", text="hi"))
     wrote = bot.last_in
     assert bot.is_window_open(wrote, 24)
     assert bot.is_window_open(wrote + 24 * 3600, 24)
     assert not bot.is_window_open(wrote + 24 * 3600 + 1, 24)
 
 
-def test_a_new_binding_begins_without_a_window(network):
-    bind(network)
-    say(network, SpeechOrder(person="me", text="hi"))
-    assert bind(network).last_in is None
+def test_a_new_binding_begins_without_a_window(ilink):
+    bind(ilink)
+    say(ilink, SpeechOrder(person="me", text="hi"))
+    assert bind(ilink).last_in is None
 
 
-def test_what_they_write_gives_the_whole_quota_back(network):
-    bot = bind(network)
+def test_what_they_write_gives_the_whole_quota_back(ilink):
+    bot = bind(ilink)
     bot.replies = 10
-    put_raw(network, "me", [{}])
+    put_raw(ilink, "me", [{}])
     assert bot.replies == 0
 
 
-def test_nobody_writes_to_a_bot_that_is_not_there(network):
+def test_nobody_writes_to_a_bot_that_is_not_there(ilink):
     with pytest.raises(CannotSay):
-        say(network, SpeechOrder(person="wife", text="hi"))
+        say(ilink, SpeechOrder(person="wife", text="hi"))
 
 
-def test_the_clock_can_be_ahead(network):
-    before = network.clock.now_ms()
-    network.clock.ahead = 3600
-    assert network.clock.now_ms() - before >= 3_600_000
+def test_the_clock_can_be_ahead(ilink):
+    before = ilink.clock.now_ms()
+    ilink.clock.ahead = 3600
+    assert ilink.clock.now_ms() - before >= 3_600_000
 
 
-def test_a_cursor_names_a_position_of_its_own_bot_only(network):
-    bot, other = bind(network, "me"), bind(network, "wife")
+def test_a_cursor_names_a_position_of_its_own_bot_only(ilink):
+    bot, other = bind(ilink, "me"), bind(ilink, "wife")
     cursor = bot.cursor(3)
     assert (bot.position(cursor), other.position(cursor), bot.position("")) == (3, None, 0)
 
 
-def test_every_cursor_and_every_context_token_is_new(network):
-    bot = bind(network)
+def test_every_cursor_and_every_context_token_is_new(ilink):
+    bot = bind(ilink)
     assert bot.cursor(1) != bot.cursor(1)
     assert bot.new_context_token() != bot.new_context_token()
 
 
-def test_a_message_is_found_by_its_id_or_as_the_newest(network):
-    bot = bind(network)
-    first, second = say(network, SpeechOrder(person="me", text="{n}", count=2))
+def test_a_message_is_found_by_its_id_or_as_the_newest(ilink):
+    bot = bind(ilink)
+    first, second = say(ilink, SpeechOrder(person="me", text="{n}", count=2))
     assert b'"text": "1"' in bot.find(first)
     assert bot.find(second) == bot.find("")
     assert bot.find("5") is None

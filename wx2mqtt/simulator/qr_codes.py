@@ -95,8 +95,8 @@ class Code:
 class Codes:
     """All codes, newest last."""
 
-    def __init__(self, dice: random.Random) -> None:
-        self._dice = dice
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
         self._codes: dict[str, Code] = {}
 
     def __iter__(self) -> Iterator[Code]:
@@ -104,8 +104,8 @@ class Codes:
 
     def new(self, *, desktop: bool, lifetime: float, push: bool = False) -> Code:
         """A fresh uuid: 12 characters, base64-like, ending in == (webwx 2.1.4)."""
-        uuid = base64.urlsafe_b64encode(self._dice.randbytes(7)).decode()
-        ticket = base64.urlsafe_b64encode(self._dice.randbytes(18)).decode() + "@qrticket_0"
+        uuid = base64.urlsafe_b64encode(self._rng.randbytes(7)).decode()
+        ticket = base64.urlsafe_b64encode(self._rng.randbytes(18)).decode() + "@qrticket_0"
         code = Code(uuid, desktop=desktop, push=push, ticket=ticket, lifetime=lifetime)
         self._codes[uuid] = code
         return code

@@ -9,10 +9,10 @@ from defusedxml import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator import kinds
-from wx2mqtt.simulator.appkinds import APP_KINDS
-from wx2mqtt.simulator.kinds import UnknownKind, build, is_system
-from wx2mqtt.simulator.message_request import MessageDetails
+from wx2mqtt.simulator import message_kinds
+from wx2mqtt.simulator.app_message_kinds import APP_KINDS
+from wx2mqtt.simulator.message_kinds import UnknownKind, build, is_system
+from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.world import WorldPerson
 
 WORDS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=40)
@@ -98,13 +98,15 @@ def test_an_unknown_kind_is_refused_with_the_list_of_all():
 def test_wechats_own_words_are_what_the_phone_shows():
     asked = MessageDetails(language="en_US", values={"b": "Bob"})
     assert (
-        kinds.on_the_phone("system:invited", "", AUTHOR, asked)
+        message_kinds.on_the_phone("system:invited", "", AUTHOR, asked)
         == f'"{AUTHOR.nickname}" invited "Bob" to the group chat'
     )
-    assert kinds.on_the_phone("system:invited", "mine", AUTHOR, asked) == "mine"
-    assert kinds.on_the_phone("image", "", AUTHOR, asked) == ""
-    assert kinds.on_the_phone("recall", "", AUTHOR, asked) == f'"{AUTHOR.nickname}" recalled a message'
-    assert kinds.on_the_phone("recall", "mine", AUTHOR, asked) == "mine"
+    assert message_kinds.on_the_phone("system:invited", "mine", AUTHOR, asked) == "mine"
+    assert message_kinds.on_the_phone("image", "", AUTHOR, asked) == ""
+    assert (
+        message_kinds.on_the_phone("recall", "", AUTHOR, asked) == f'"{AUTHOR.nickname}" recalled a message'
+    )
+    assert message_kinds.on_the_phone("recall", "mine", AUTHOR, asked) == "mine"
 
 
 def test_an_invitation_has_its_members_beside_the_sentence():

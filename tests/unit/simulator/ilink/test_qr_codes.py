@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from wx2mqtt.simulator.ilink.codes import CannotDo, Codes, CodeStatus, Credentials
+from wx2mqtt.simulator.ilink.qr_codes import CannotDo, Codes, CodeStatus, Credentials
 
 CREDENTIALS = Credentials(bot_token="a:b", ilink_bot_id="a", ilink_user_id="c")
 

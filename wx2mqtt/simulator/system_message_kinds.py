@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wx2mqtt.simulator import messages
-from wx2mqtt.simulator.message_request import Builder, Fields, MessageDetails, MessageRequest
-from wx2mqtt.simulator.phrases import phrase
+from wx2mqtt.simulator.message_spec import Builder, Fields, MessageDetails, MessageRequest
+from wx2mqtt.simulator.system_texts import phrase
 from wx2mqtt.simulator.world import WorldContact
 
 
@@ -14,26 +14,26 @@ def words(kind: str, author: WorldContact, details: MessageDetails) -> str:
     return phrase(details.language, _PHRASES[kind]).format_map(names)
 
 
-def _said(kind: str, saying: MessageRequest) -> str:
-    return (saying.text or words(kind, saying.author, saying.details)).replace("]]>", "")
+def _said(kind: str, spec: MessageRequest) -> str:
+    return (spec.text or words(kind, spec.author, spec.details)).replace("]]>", "")
 
 
 def _sysmsg(inner: str, kind: str) -> Fields:
     return {"MsgType": 10002, "Content": messages.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
 
 
-def _recall(saying: MessageRequest) -> Fields:
-    msg_id = saying.details.text("msg_id", "0")
-    said = _said("recall", saying)
+def _recall(spec: MessageRequest) -> Fields:
+    msg_id = spec.details.text("msg_id", "0")
+    said = _said("recall", spec)
     inner = (
-        f"<revokemsg><session>{saying.details.user_name_of(saying.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
+        f"<revokemsg><session>{spec.details.user_name_of(spec.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
         f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{said}]]></replacemsg></revokemsg>"
     )
     return _sysmsg(inner, "revokemsg")
 
 
-def _pat(saying: MessageRequest) -> Fields:
-    said = _said("pat", saying)
+def _pat(spec: MessageRequest) -> Fields:
+    said = _said("pat", spec)
     inner = (
         f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>"
         f"<template><![CDATA[{said}]]></template></pat>"
@@ -41,8 +41,8 @@ def _pat(saying: MessageRequest) -> Fields:
     return _sysmsg(inner, "pat")
 
 
-def _member_joined(saying: MessageRequest) -> Fields:
-    said = _said("member_joined", saying)
+def _member_joined(spec: MessageRequest) -> Fields:
+    said = _said("member_joined", spec)
     inner = (
         f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>'
         f"<template><![CDATA[{said}]]></template></content_template></sysmsgtemplate>"
@@ -50,23 +50,23 @@ def _member_joined(saying: MessageRequest) -> Fields:
     return _sysmsg(inner, "sysmsgtemplate")
 
 
-def _group_todo(saying: MessageRequest) -> Fields:
-    said = _said("group_todo", saying)
+def _group_todo(spec: MessageRequest) -> Fields:
+    said = _said("group_todo", spec)
     return _sysmsg(f"<todo><op>0</op><title><![CDATA[{said}]]></title></todo>", "roomtoolstips")
 
 
-def _member_removed(saying: MessageRequest) -> Fields:
-    said = _said("member_removed", saying)
+def _member_removed(spec: MessageRequest) -> Fields:
+    said = _said("member_removed", spec)
     inner = f"<delchatroommember><plain><![CDATA[{said}]]></plain></delchatroommember>"
     return _sysmsg(inner, "delchatroommember")
 
 
-def _member_invited(saying: MessageRequest) -> Fields:
+def _member_invited(spec: MessageRequest) -> Fields:
     """Who invites whom, with the members beside the sentence instead of in it."""
-    template = _escaped(saying.details.text("template", '"$username$"邀请"$names$"加入了群聊'))
+    template = _escaped(spec.details.text("template", '"$username$"邀请"$names$"加入了群聊'))
     by, others = (
-        saying.details.text("a", saying.author.nickname),
-        saying.details.text("b", "李四").split("、"),
+        spec.details.text("a", spec.author.nickname),
+        spec.details.text("b", "李四").split("、"),
     )
     inner = (
         '<sysmsgtemplate><content_template type="tmpl_type_profile"><plain><![CDATA[]]></plain>'

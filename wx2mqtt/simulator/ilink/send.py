@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.ilink import answers, checks, items
-from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.chat import BotMessage
+from wx2mqtt.simulator.ilink import answers, checks, sent_items
+from wx2mqtt.simulator.ilink.bot import Bot
+from wx2mqtt.simulator.ilink.chat_log import BotMessage
 from wx2mqtt.simulator.ilink.checks import Call, Fields
-from wx2mqtt.simulator.ilink.items import BadItem, SentItem
+from wx2mqtt.simulator.ilink.sent_items import BadItem, SentItem
 
 PREPARE_FAILED = "prepare failed"
 
@@ -29,10 +29,10 @@ async def sendmessage(call: Call) -> SimulatedAnswer:
     bot, fields = checks.signed(call)
     message = _message(call, bot, fields)
     _not_too_long(call, message.item)
-    if bot.person in call.network.muted:
+    if bot.person in call.ilink.muted:
         return _took(call, bot, message, delivered=False, confirmed=False)
     before = bot.client_ids.get(message.client_id)
-    if before is not None and call.network.settings.drop_repeats:
+    if before is not None and call.ilink.settings.drop_repeats:
         return _repeated(call, bot, message, before)
     words = _not_now(call, bot, message)
     if words is not None:
@@ -84,13 +84,13 @@ def _item(call: Call, bot: Bot, msg: Fields) -> SentItem:
     if not isinstance(sent, list) or len(sent) != 1:
         raise call.invalid("item_list has not exactly one item")
     try:
-        return items.read(sent[0], call.network.storage, bot.person)
+        return sent_items.read(sent[0], call.ilink.storage, bot.person)
     except BadItem as error:
         raise call.invalid(str(error)) from None
 
 
 def _not_too_long(call: Call, item: SentItem) -> None:
-    if item.kind == "text" and len(item.text.encode()) > call.network.settings.text_limit:
+    if item.kind == "text" and len(item.text.encode()) > call.ilink.settings.text_limit:
         raise call.refuse(_refused(call, ""), "the text is longer than the servers take")
 
 
@@ -99,12 +99,12 @@ def _not_too_long(call: Call, item: SentItem) -> None:
 
 def _not_now(call: Call, bot: Bot, message: _Message) -> str | None:
     """Why it is refused, in the servers' words; None when it is not."""
-    network, settings = call.network, call.network.settings
-    if not bot.is_window_open(network.clock.now(), settings.window_hours):
+    ilink, settings = call.ilink, call.ilink.settings
+    if not bot.is_window_open(ilink.clock.now(), settings.window_hours):
         return PREPARE_FAILED
     if bot.replies >= settings.quota:
         return ""
-    if network.sends.is_exhausted(settings.rate_limit):
+    if ilink.sends.is_exhausted(settings.rate_limit):
         return settings.rate_words
     if (words := _token_refused(call, bot, message)) is not None:
         return words
@@ -119,7 +119,7 @@ def _not_now(call: Call, bot: Bot, message: _Message) -> str | None:
 
 
 def _token_refused(call: Call, bot: Bot, message: _Message) -> str | None:
-    settings, token = call.network.settings, message.context_token
+    settings, token = call.ilink.settings, message.context_token
     if not token:
         call.oddity("no context_token")
         return PREPARE_FAILED if settings.need_token else None
@@ -132,7 +132,7 @@ def _token_refused(call: Call, bot: Bot, message: _Message) -> str | None:
 
 
 def _refused(call: Call, words: str) -> SimulatedAnswer:
-    code = answers.coded(-2, call.network.settings.code_in)
+    code = answers.coded(-2, call.ilink.settings.code_in)
     return answers.json(**code, **({"errmsg": words} if words else {}))
 
 
@@ -158,12 +158,12 @@ def _took(
     confirmed: bool,
     before: BotMessage | None = None,
 ) -> SimulatedAnswer:
-    network = call.network
-    answer = network.settings.answer if confirmed else "ret"
+    ilink = call.ilink
+    answer = ilink.settings.answer if confirmed else "ret"
     repeat = message.client_id in bot.client_ids
-    msg_id = before.msg_id if before else str(network.ids.next())
+    msg_id = before.msg_id if before else str(ilink.ids.next())
     sent = BotMessage(
-        n=len(network.chats.sent) + 1,
+        n=len(ilink.chats.sent) + 1,
         person=bot.person,
         bot_id=bot.bot_id,
         kind=message.item.kind,
@@ -171,7 +171,7 @@ def _took(
         client_id=message.client_id,
         msg_id=msg_id,
         token=_which(bot, message.context_token),
-        time=network.clock.now(),
+        time=ilink.clock.now(),
         repeat=repeat,
         delivered=delivered,
         confirmed=answer in ("id", "only_id"),
@@ -181,8 +181,8 @@ def _took(
     bot.remember(message.client_id, sent)
     if delivered:
         _show(call, bot, message.item, sent)
-    network.chats.record_sent(sent)
-    network.notify_changed()
+    ilink.chats.record_sent(sent)
+    ilink.notify_changed()
     return _accepted(answer, msg_id)
 
 
@@ -194,7 +194,7 @@ def _which(bot: Bot, token: str) -> Literal["newest", "older", "none"]:
 
 def _show(call: Call, bot: Bot, item: SentItem, sent: BotMessage) -> None:
     bot.typing = False
-    call.network.chats.show(
+    call.ilink.chats.show(
         person=bot.person,
         by="bot",
         kind=item.kind,
@@ -203,9 +203,9 @@ def _show(call: Call, bot: Bot, item: SentItem, sent: BotMessage) -> None:
         time=sent.time,
         media=item.media,
     )
-    call.network.attachments.sent(sent.msg_id, item.sent)
+    call.ilink.attachments.sent(sent.msg_id, item.sent)
     if item.content is not None:
-        call.network.attachments.put(sent.msg_id, item.content)
+        call.ilink.attachments.put(sent.msg_id, item.content)
 
 
 def _accepted(answer: str, msg_id: str) -> SimulatedAnswer:

@@ -8,11 +8,11 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.simulator.ilink.bots import Bot
-from wx2mqtt.simulator.ilink.chat import ChatLine
+from wx2mqtt.simulator.ilink.bot import Bot
+from wx2mqtt.simulator.ilink.cdn_storage import CdnFile
+from wx2mqtt.simulator.ilink.chat_log import ChatLine
 from wx2mqtt.simulator.ilink.file_from_person import BadDetail, FileFromPerson, bring, made_up, thumbnail
-from wx2mqtt.simulator.ilink.network import Network
-from wx2mqtt.simulator.ilink.storage import CdnFile
+from wx2mqtt.simulator.ilink.simulated_ilink import Network
 from wx2mqtt.simulator.media import ByteSource
 
 Fields = dict[str, object]
@@ -26,7 +26,7 @@ class UnknownKind(ValueError):
 class ItemRequest:
     """One message to build. `content` are the bytes of its file, None where it gets some of its own."""
 
-    network: Network
+    ilink: Network
     bot: Bot
     msg_id: int
     kind: str
@@ -102,14 +102,14 @@ def _brought(request: ItemRequest, kind: str, key: str) -> FileFromPerson:
     if content is None:
         content = made_up(kind, str(request.msg_id))
     form = request.detail.get("key", key)
-    return bring(request.network, request.bot, content, str(form), request.detail)
+    return bring(request.ilink, request.bot, content, str(form), request.detail)
 
 
 def _image(key: str) -> Builder:
     def builder(asked: ItemRequest) -> BuiltItems:
         brought = _brought(asked, "image", key)
         thumb = _thumb(asked)
-        item: Fields = {"media": brought.media, "mid_size": brought.sealed_size, **thumb.fields}
+        item: Fields = {"media": brought.media, "mid_size": brought.ciphertext_size, **thumb.fields}
         if brought.aeskey:
             item["aeskey"] = brought.aeskey
         if thumb.file:
@@ -139,7 +139,7 @@ def _video(request: ItemRequest) -> BuiltItems:
     thumb = _thumb(request)
     item = {
         "media": brought.media,
-        "video_size": request.number("size", brought.sealed_size),
+        "video_size": request.number("size", brought.ciphertext_size),
         "play_length": request.number("seconds", 3) * 1000,
         "video_md5": str(request.detail.get("md5", brought.plain.md5)),
         **thumb.fields,
@@ -173,8 +173,8 @@ class _Thumbnail:
 def _thumb(request: ItemRequest) -> _Thumbnail:
     if request.detail.get("thumb") is False:
         return _Thumbnail(fields={})
-    small = bring(request.network, request.bot, thumbnail(str(request.msg_id)), "44", {})
-    sizes = {"thumb_size": small.sealed_size, "thumb_height": 120, "thumb_width": 90}
+    small = bring(request.ilink, request.bot, thumbnail(str(request.msg_id)), "44", {})
+    sizes = {"thumb_size": small.ciphertext_size, "thumb_height": 120, "thumb_width": 90}
     return _Thumbnail(fields={"thumb_media": small.media, **sizes}, file=small.files[0])
 
 
@@ -183,7 +183,7 @@ def _with(brought: FileFromPerson, file: CdnFile) -> FileFromPerson:
         plain=brought.plain,
         media=brought.media,
         aeskey=brought.aeskey,
-        sealed_size=brought.sealed_size,
+        ciphertext_size=brought.ciphertext_size,
         files=(*brought.files, file),
     )
 
@@ -199,7 +199,7 @@ def _several(request: ItemRequest) -> BuiltItems:
 
 def _line(request: ItemRequest) -> ChatLine | None:
     """The message that is quoted: `msg_id`, else the bot's newest. Those of other times have no line."""
-    chats, msg_id = request.network.chats, request.detail.get("msg_id")
+    chats, msg_id = request.ilink.chats, request.detail.get("msg_id")
     if msg_id is not None:
         return chats.find(str(msg_id))
     own = (one for one in reversed(chats.lines) if one.person == request.bot.person and one.by == "bot")
@@ -225,7 +225,7 @@ def _quote(request: ItemRequest) -> BuiltItems:
 
 def _item(request: ItemRequest, msg_id: str) -> Fields | None:
     """The quoted message's first item, so that its file can be had again."""
-    if (sent := request.network.attachments.items.get(msg_id)) is not None:
+    if (sent := request.ilink.attachments.items.get(msg_id)) is not None:
         return sent
     message = request.bot.find(msg_id)
     items = json.loads(message)["item_list"] if message else []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from wx2mqtt.simulator import answers, checks, contacts, messages
+from wx2mqtt.simulator import answers, checks, contact_fields, messages
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, Fields
 from wx2mqtt.simulator.endpoints.download import give
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
@@ -72,11 +72,11 @@ async def webwxinit(call: Call) -> SimulatedAnswer:
         0,
         Count=len(recent),
         ContactList=[
-            contacts.full(wechat.world, session, contact, skey=session.skey, hollow=True)
+            contact_fields.full(wechat.world, session, contact, skey=session.skey, hollow=True)
             for contact in recent
         ],
         SyncKey=_keys(session.log.sync_key(position)),
-        User=contacts.owner(session, wechat.world.owner, uin=wechat.world.uin),
+        User=contact_fields.owner(session, wechat.world.owner, uin=wechat.world.uin),
         ChatSet="".join(f"{session.user_name(contact)}," for contact in wechat.world.chats()[:40]),
         SKey=session.skey if wechat.settings.new_skey else "",
         ClientVersion=637927733,
@@ -135,7 +135,7 @@ async def webwxgetcontact(call: Call) -> SimulatedAnswer:
     if session.empty_contacts_given < settings.empty_contacts:
         session.empty_contacts_given += 1
         return answers.json(0, MemberCount=0, MemberList=[], Seq=0)
-    everybody = [c for c in call.wechat.world if contacts.in_address_book(c)]
+    everybody = [c for c in call.wechat.world if contact_fields.in_address_book(c)]
     everybody = [call.wechat.world.owner, *everybody]
     start = _start(call)
     page = everybody[start : start + settings.page_size]
@@ -165,7 +165,7 @@ def _page(call: Call, session: SimulatedSession, people: list[WorldContact], *, 
 def _rendered(call: Call, session: SimulatedSession, contact: WorldContact) -> bytes:
     known = session.rendered.get(contact.id)
     if known is None:
-        known = messages.dump(contacts.full(call.wechat.world, session, contact, skey=session.skey))
+        known = messages.dump(contact_fields.full(call.wechat.world, session, contact, skey=session.skey))
         session.rendered[contact.id] = known
     return known
 
@@ -181,7 +181,7 @@ async def webwxbatchgetcontact(call: Call) -> SimulatedAnswer:
     if len(asked) > BATCH_LIMIT:
         raise call.refuse(checks.PARAMETER_ERROR, f"more than {BATCH_LIMIT} names")
     found = [contact for one in asked if (contact := _asked(call, session, one)) is not None]
-    entries = [contacts.full(call.wechat.world, session, contact, skey="") for contact in found]
+    entries = [contact_fields.full(call.wechat.world, session, contact, skey="") for contact in found]
     return answers.json(0, Count=len(entries), ContactList=entries)
 
 

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from wx2mqtt.simulator.ilink.aes import EncryptedBytes, opened, sealed_size
-from wx2mqtt.simulator.ilink.items import BadItem, read
-from wx2mqtt.simulator.ilink.storage import KEPT, CdnFile, CdnStorage, MessageFiles, UploadSlot
+from wx2mqtt.simulator.ilink.aes import EncryptedBytes, ciphertext_size, opened
+from wx2mqtt.simulator.ilink.cdn_storage import KEPT, CdnFile, CdnStorage, MessageFiles, UploadSlot
+from wx2mqtt.simulator.ilink.sent_items import BadItem, read
 from wx2mqtt.simulator.media import GivenBytes
 
 KEY = bytes(range(16))
@@ -31,7 +31,7 @@ def uploaded(storage, media_type=1, *, thumb=False):
         key=KEY,
         size=len(DATA),
         md5=GivenBytes(DATA).md5,
-        sealed_size=cipher.size,
+        ciphertext_size=cipher.size,
         thumb=thumb,
     )
     storage.reserve(slot)
@@ -44,7 +44,7 @@ def uploaded(storage, media_type=1, *, thumb=False):
 
 
 def image(media, **fields):
-    return {"type": 2, "image_item": {"media": media, "mid_size": sealed_size(len(DATA)), **fields}}
+    return {"type": 2, "image_item": {"media": media, "mid_size": ciphertext_size(len(DATA)), **fields}}
 
 
 def test_a_text_is_what_it_says(storage):
@@ -84,7 +84,7 @@ def test_the_small_picture_is_not_the_picture(storage):
 
 def test_a_video_and_a_file(storage):
     media = uploaded(storage, 2)
-    video = {"type": 5, "video_item": {"media": media, "video_size": sealed_size(len(DATA))}}
+    video = {"type": 5, "video_item": {"media": media, "video_size": ciphertext_size(len(DATA))}}
     assert read(video, storage, "me").visible
     told = {"media": uploaded(storage, 3), "file_name": "a", "len": str(len(DATA))}
     assert read({"type": 4, "file_item": told}, storage, "me").text == "a"

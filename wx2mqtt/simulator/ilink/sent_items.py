@@ -6,7 +6,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from wx2mqtt.simulator.ilink.storage import CdnFile, CdnStorage
+from wx2mqtt.simulator.ilink.cdn_storage import CdnFile, CdnStorage
 from wx2mqtt.simulator.media import ByteSource, ShownFile
 
 Fields = dict[str, object]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator.login import OPEN, CannotDo, Code, CodeAction, Codes, CodeState
+from wx2mqtt.simulator.qr_codes import OPEN, CannotDo, Code, CodeAction, Codes, CodeState
 
 
 def a_code(*, push: bool = False, lifetime: float = 60) -> Code:
