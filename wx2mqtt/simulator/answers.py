@@ -9,25 +9,25 @@ from wx2mqtt.simulator import hosts, messages
 from wx2mqtt.simulator.http_messages import HTML, JAVASCRIPT, Headers, Request, SimulatedAnswer
 from wx2mqtt.simulator.session import SimulatedSession
 
-_MESSAGES = {0: "", 402: "check the file first", 1205: "too often"}
+_ERROR_MESSAGES = {0: "", 402: "check the file first", 1205: "too often"}
 
 
 def base_response(ret: int) -> dict[str, object]:
     """What stands at the head of every JSON answer."""
-    return {"BaseResponse": {"Ret": ret, "ErrMsg": _MESSAGES.get(ret, "")}}
+    return {"BaseResponse": {"Ret": ret, "ErrMsg": _ERROR_MESSAGES.get(ret, "")}}
 
 
 def json(ret: int, headers: Headers = (), /, **values: object) -> SimulatedAnswer:
     """A JSON answer: text/plain without a charset, raw UTF-8 (webwx 1.2.4)."""
-    return SimulatedAnswer(body=messages.dump({**base_response(ret), **values}), headers=headers)
+    return SimulatedAnswer(body=messages.dump_json({**base_response(ret), **values}), headers=headers)
 
 
-def script(text: str) -> SimulatedAnswer:
+def javascript(text: str) -> SimulatedAnswer:
     """A script, as jslogin, login and synccheck answer."""
     return SimulatedAnswer(body=text.encode(), content_type=JAVASCRIPT)
 
 
-def page(title: str, *, status: int = 200, headers: Headers = ()) -> SimulatedAnswer:
+def html_page(title: str, *, status: int = 200, headers: Headers = ()) -> SimulatedAnswer:
     """A web page where a client expects something else."""
     text = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return SimulatedAnswer(body=text.encode(), content_type=HTML, status=status, headers=headers)
@@ -35,11 +35,11 @@ def page(title: str, *, status: int = 200, headers: Headers = ()) -> SimulatedAn
 
 def synccheck(retcode: int, selector: int) -> SimulatedAnswer:
     """The answer of the long poll."""
-    return script(f'window.synccheck={{retcode:"{retcode}",selector:"{selector}"}}')
+    return javascript(f'window.synccheck={{retcode:"{retcode}",selector:"{selector}"}}')
 
 
-def _line(request: Request, name: str, value: str, *, shared: bool, days: float) -> tuple[str, str]:
-    host = hosts.name_of(request.host)
+def _set_cookie(request: Request, name: str, value: str, *, shared: bool, days: float) -> tuple[str, str]:
+    host = hosts.host_name(request.host)
     domain = ""
     if hosts.is_wechat(host):
         domain = f" Domain={hosts.cookie_domain(host) if shared else host};"
@@ -50,10 +50,10 @@ def _line(request: Request, name: str, value: str, *, shared: bool, days: float)
 def sync_cookies(request: Request, session: SimulatedSession) -> Headers:
     """Those that webwxsync issues again (webwx 2.4.2.2: lifetimes)."""
     return (
-        _line(request, "wxuin", str(session.uin), shared=False, days=3),
-        _line(request, "wxsid", session.sid, shared=False, days=0.5),
-        _line(request, "webwx_data_ticket", session.data_ticket, shared=True, days=0.5),
-        _line(request, "wxloadtime", str(session.load_time), shared=False, days=3650),
+        _set_cookie(request, "wxuin", str(session.uin), shared=False, days=3),
+        _set_cookie(request, "wxsid", session.sid, shared=False, days=0.5),
+        _set_cookie(request, "webwx_data_ticket", session.data_ticket, shared=True, days=0.5),
+        _set_cookie(request, "wxloadtime", str(session.load_time), shared=False, days=3650),
     )
 
 
@@ -61,8 +61,8 @@ def login_cookies(request: Request, session: SimulatedSession, language: str) ->
     """All cookies of a login; no Domain where the host is not WeChat's, so that a strict jar keeps them."""
     return (
         *sync_cookies(request, session),
-        _line(request, "mm_lang", language, shared=False, days=3650),
-        _line(request, "webwxuvid", session.uvid, shared=False, days=3650),
-        _line(request, "webwx_auth_ticket", session.auth_ticket, shared=False, days=3650),
-        _line(request, "wxpluginkey", str(session.load_time), shared=False, days=0.5),
+        _set_cookie(request, "mm_lang", language, shared=False, days=3650),
+        _set_cookie(request, "webwxuvid", session.uvid, shared=False, days=3650),
+        _set_cookie(request, "webwx_auth_ticket", session.auth_ticket, shared=False, days=3650),
+        _set_cookie(request, "wxpluginkey", str(session.load_time), shared=False, days=0.5),
     )

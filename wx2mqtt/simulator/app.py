@@ -13,11 +13,11 @@ from wx2mqtt.simulator.http_messages import (
     Scope,
     Send,
     SimulatedAnswer,
-    read,
-    until_gone,
-    write,
+    read_request,
+    wait_for_disconnect,
+    write_answer,
 )
-from wx2mqtt.simulator.routes import Endpoint, carry_out, find
+from wx2mqtt.simulator.routes import Endpoint, find_endpoint, run_endpoint
 from wx2mqtt.simulator.wechat import WeChat
 
 
@@ -32,30 +32,30 @@ class SimulatorApp:
         try:
             await self._serve(scope, receive, send)
         except BodyTooLarge:
-            answer = answers.page("413 Content Too Large", status=413)
-            await write(answer, scope["state"]["transport"], receive, send)
+            answer = answers.html_page("413 Content Too Large", status=413)
+            await write_answer(answer, scope["state"]["transport"], receive, send)
         except asyncio.CancelledError:
             return  # the simulator stops; uvicorn would log the cancellation as a failure
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = await read(scope, receive)
+        request = await read_request(scope, receive)
         if request is None:
             return
         answer = await self._answer(request, receive)
         if answer is None:
-            await until_gone(receive)
+            await wait_for_disconnect(receive)
         else:
-            await write(answer, request.transport, receive, send)
+            await write_answer(answer, request.transport, receive, send)
 
     async def _answer(self, request: Request, receive: Receive) -> SimulatedAnswer | None:
         """The answer; None when the transport was taken over and there will be none."""
-        endpoint = find(request.path)
+        endpoint = find_endpoint(request.path)
         if endpoint is not None:
             return await self._call(endpoint, request, receive)
-        handler = control.find(request)
+        handler = control.find_handler(request)
         if handler is not None:
-            return await control.answer(self.wechat, request, handler)
-        return pages.find(request) or answers.page("404 Not Found", status=404)
+            return await control.carry_out(self.wechat, request, handler)
+        return pages.find_page(request) or answers.html_page("404 Not Found", status=404)
 
     async def _call(self, endpoint: Endpoint, request: Request, receive: Receive) -> SimulatedAnswer | None:
         wechat = self.wechat
@@ -64,5 +64,5 @@ class SimulatorApp:
         call = Call(endpoint.name, request, wechat)
         fault = wechat.faults.next_fault(endpoint.name)
         if fault is None:
-            return await carry_out(endpoint, call)
-        return await fault_injection.happen(fault, endpoint, call, receive)
+            return await run_endpoint(endpoint, call)
+        return await fault_injection.apply_fault(fault, endpoint, call, receive)

@@ -12,7 +12,7 @@ Fields = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AppKind:
+class AppMessageKind:
     """One inner type.
 
     `outer` is the AppMsgType of the entry where it differs from the XML's. `extra` is XML inside appmsg with
@@ -20,31 +20,31 @@ class AppKind:
     """
 
     type: int
-    outer: int | None = None
+    entry_type: int | None = None
     title: str = ""
     des: str = ""
     url: str = ""
-    extra: str = ""
-    phrase: str = ""
-    app: str = ""
+    extra_xml: str = ""
+    title_phrase: str = ""
+    app_name: str = ""
     defaults: tuple[tuple[str, str], ...] = ()
 
 
-_MINI_PROGRAM = AppKind(
+_MINI_PROGRAM = AppMessageKind(
     type=33,
-    outer=33,
+    entry_type=33,
     title="今日天气",
     url="https://mp.weixin.qq.com/mp/waerrpage?appid=wx1",
-    extra="<sourcedisplayname>{program}</sourcedisplayname><weappinfo><pagepath><![CDATA[{page_as_is}]]></pagepath>"
+    extra_xml="<sourcedisplayname>{program}</sourcedisplayname><weappinfo><pagepath><![CDATA[{page_as_is}]]></pagepath>"
     "<username>gh_x@app</username><appid>wx1</appid></weappinfo>",
     defaults=(("program", "天气通"), ("page", "pages/index/index.html")),
 )
 
-_QUOTE = AppKind(
+_QUOTE = AppMessageKind(
     type=57,
-    outer=57,
+    entry_type=57,
     title="好的",
-    extra="<refermsg><type>{refer_type}</type><svrid>{refer_id}</svrid><fromusr>{refer_from}</fromusr>"
+    extra_xml="<refermsg><type>{refer_type}</type><svrid>{refer_id}</svrid><fromusr>{refer_from}</fromusr>"
     "<chatusr>{refer_chat}</chatusr><displayname>{refer_name}</displayname>"
     "<content>{refer_text}</content></refermsg>",
     defaults=(
@@ -89,130 +89,139 @@ _ARTICLES = (
     "</category></mmreader>"
 )
 
-APP_KINDS: dict[str, AppKind] = {
-    "unsupported": AppKind(type=0, phrase="unsupported"),
-    "app_text": AppKind(type=1, title="来自应用的文字"),
-    "app_image": AppKind(type=2, title="来自应用的图片"),
-    "music": AppKind(
+APP_MESSAGE_KINDS: dict[str, AppMessageKind] = {
+    "unsupported": AppMessageKind(type=0, title_phrase="unsupported"),
+    "app_text": AppMessageKind(type=1, title="来自应用的文字"),
+    "app_image": AppMessageKind(type=2, title="来自应用的图片"),
+    "music": AppMessageKind(
         type=3,
         title="平凡之路",
         des="朴树",
         url="http://y.qq.com/song?a=1&b=2",
-        extra="<dataurl>http://y.qq.com/data.mp3</dataurl>",
+        extra_xml="<dataurl>http://y.qq.com/data.mp3</dataurl>",
     ),
-    "video_link": AppKind(type=4, title="一个视频", des="说明", url="http://v.qq.com/x?a=1&b=2"),
-    "link": AppKind(
+    "video_link": AppMessageKind(type=4, title="一个视频", des="说明", url="http://v.qq.com/x?a=1&b=2"),
+    "link": AppMessageKind(
         type=5,
         title="解码新时代",
         des="摘要 & 更多",
         url="http://mp.weixin.qq.com/s?__biz=MjM5&mid=1&idx=1#rd",
     ),
-    "articles": AppKind(
+    "articles": AppMessageKind(
         type=5,
         title="第一条",
         des="摘要一",
         url="http://mp.weixin.qq.com/s?a=1&b=2",
-        extra=_ARTICLES,
+        extra_xml=_ARTICLES,
         defaults=(("account", "中国日报双语新闻"),),
     ),
-    "file": AppKind(
+    "file": AppMessageKind(
         type=6,
         title="报告.pdf",
-        app="WeChat",
-        extra="<appattach><totallen>{size}</totallen><attachid>@cdn_1</attachid><fileext>{extension}</fileext>"
+        app_name="WeChat",
+        extra_xml="<appattach><totallen>{size}</totallen><attachid>@cdn_1</attachid><fileext>{extension}</fileext>"
         "</appattach>",
     ),
-    "open_app": AppKind(type=7, title="打开应用"),
-    "app_sticker": AppKind(
-        type=8, title="动画表情", extra="<appattach><emoticonmd5>d41d8cd9</emoticonmd5></appattach>"
+    "open_app": AppMessageKind(type=7, title="打开应用"),
+    "app_sticker": AppMessageKind(
+        type=8, title="动画表情", extra_xml="<appattach><emoticonmd5>d41d8cd9</emoticonmd5></appattach>"
     ),
-    "voice_reminder": AppKind(type=9, title="语音提醒"),
-    "scanned_product": AppKind(type=10, title="扫到的商品"),
-    "product": AppKind(type=13, title="商品", url="http://mall.example/p?a=1&b=2"),
-    "sticker_set": AppKind(type=15, title="表情专辑"),
-    "coupon": AppKind(type=16, title="优惠券"),
-    "live_location": AppKind(type=17, phrase="live_location"),
-    "chat_history": AppKind(
-        type=19, outer=0, phrase="chat_history", des="李雷: 好\n韩梅梅: [图片]", extra=_HISTORY
+    "voice_reminder": AppMessageKind(type=9, title="语音提醒"),
+    "scanned_product": AppMessageKind(type=10, title="扫到的商品"),
+    "product": AppMessageKind(type=13, title="商品", url="http://mall.example/p?a=1&b=2"),
+    "sticker_set": AppMessageKind(type=15, title="表情专辑"),
+    "coupon": AppMessageKind(type=16, title="优惠券"),
+    "live_location": AppMessageKind(type=17, title_phrase="live_location"),
+    "chat_history": AppMessageKind(
+        type=19, entry_type=0, title_phrase="chat_history", des="李雷: 好\n韩梅梅: [图片]", extra_xml=_HISTORY
     ),
-    "note": AppKind(type=24, outer=0, title="笔记", extra=_HISTORY),
+    "note": AppMessageKind(type=24, entry_type=0, title="笔记", extra_xml=_HISTORY),
     "mini_program": _MINI_PROGRAM,
-    "mini_program_36": AppKind(
+    "mini_program_36": AppMessageKind(
         type=36,
-        outer=36,
+        entry_type=36,
         title=_MINI_PROGRAM.title,
         url=_MINI_PROGRAM.url,
-        extra=_MINI_PROGRAM.extra,
+        extra_xml=_MINI_PROGRAM.extra_xml,
         defaults=_MINI_PROGRAM.defaults,
     ),
-    "channels": AppKind(
+    "channels": AppMessageKind(
         type=51,
-        outer=0,
-        phrase="channels",
-        extra=_CHANNELS,
+        entry_type=0,
+        title_phrase="channels",
+        extra_xml=_CHANNELS,
         defaults=(("author", "视频作者"), ("about", "一段视频")),
     ),
-    "group_note": AppKind(type=53, outer=0, title="#接龙\n1. 李雷"),
+    "group_note": AppMessageKind(type=53, entry_type=0, title="#接龙\n1. 李雷"),
     "quote": _QUOTE,
-    "live": AppKind(
+    "live": AppMessageKind(
         type=63,
-        outer=0,
-        phrase="channels",
-        extra=_CHANNELS,
+        entry_type=0,
+        title_phrase="channels",
+        extra_xml=_CHANNELS,
         defaults=(("author", "主播"), ("about", "直播中")),
     ),
-    "announcement": AppKind(
+    "announcement": AppMessageKind(
         type=87,
-        outer=0,
+        entry_type=0,
         title="群公告",
-        extra="<textannouncement>{announced}</textannouncement>",
+        extra_xml="<textannouncement>{announced}</textannouncement>",
         defaults=(("announced", "今晚八点开会"),),
     ),
-    "gift": AppKind(type=115, outer=0, title="送你一份礼物"),
-    "app_transfer": AppKind(
+    "gift": AppMessageKind(type=115, entry_type=0, title="送你一份礼物"),
+    "app_transfer": AppMessageKind(
         type=2000,
-        phrase="transfer",
+        title_phrase="transfer",
         des="收到转账0.01元。如需收钱，请点此升级至最新版本",
-        extra=_TRANSFER,
+        extra_xml=_TRANSFER,
         defaults=(("pay_state", "1"), ("amount", "￥0.01"), ("memo", "")),
     ),
-    "app_red_packet": AppKind(
-        type=2001, phrase="red_packet", extra=_RED_PACKET, defaults=(("memo", "恭喜发财，大吉大利"),)
+    "app_red_packet": AppMessageKind(
+        type=2001,
+        title_phrase="red_packet",
+        extra_xml=_RED_PACKET,
+        defaults=(("memo", "恭喜发财，大吉大利"),),
     ),
-    "reader": AppKind(
-        type=100001, outer=100001, title="阅读", extra=_ARTICLES, defaults=(("account", "腾讯新闻"),)
+    "reader": AppMessageKind(
+        type=100001, entry_type=100001, title="阅读", extra_xml=_ARTICLES, defaults=(("account", "腾讯新闻"),)
     ),
 }
 
 
-PICTURED = frozenset(
+KINDS_WITH_THUMBNAIL = frozenset(
     {"link", "articles", "music", "video_link", "mini_program", "mini_program_36", "channels", "live"}
 )
 """App messages that have a small picture, which their entries say (webwx 3.1.3)."""
 
-_PICTURE = {"ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
+_THUMBNAIL_FIELDS = {"ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
 
 
-def app(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fields:
+def app_message_fields(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fields:
     """The fields of an app message; `text` is its title where one is given."""
-    shape = APP_KINDS[kind]
-    title = text or str(detail.get("title", "")) or shape.title
+    app_kind = APP_MESSAGE_KINDS[kind]
+    title = text or str(detail.get("title", "")) or app_kind.title
     if not title:
-        title = phrase("en_US" if detail["language"] == "en_US" else "zh_CN", shape.phrase)
-    url = str(detail.get("url", shape.url))
-    values = {**dict(shape.defaults), **{key: str(value) for key, value in detail.items()}}
+        title = phrase("en_US" if detail["language"] == "en_US" else "zh_CN", app_kind.title_phrase)
+    url = str(detail.get("url", app_kind.url))
+    values = {**dict(app_kind.defaults), **{key: str(value) for key, value in detail.items()}}
     values["extension"] = title.rpartition(".")[2]
     fields: Fields = {
         "MsgType": 49,
-        "AppMsgType": shape.type if shape.outer is None else shape.outer,
-        "FileName": messages.name(title),
+        "AppMsgType": app_kind.type if app_kind.entry_type is None else app_kind.entry_type,
+        "FileName": messages.encode_name(title),
         "Url": messages.escape(url),
-        "Content": messages.xml(_xml(shape, title, str(detail.get("des", shape.des)), url, values)),
+        "Content": messages.encode_xml(
+            _content_xml(app_kind, title, str(detail.get("des", app_kind.des)), url, values)
+        ),
     }
-    return {**fields, **(_PICTURE if kind in PICTURED else {}), **_file(kind, msg_id, values)}
+    return {
+        **fields,
+        **(_THUMBNAIL_FIELDS if kind in KINDS_WITH_THUMBNAIL else {}),
+        **_file_fields(kind, msg_id, values),
+    }
 
 
-def _file(kind: str, msg_id: int, values: dict[str, str]) -> Fields:
+def _file_fields(kind: str, msg_id: int, values: dict[str, str]) -> Fields:
     if kind != "file":
         return {}
     return {"FileSize": values["size"], "MediaId": media_id(msg_id), "EncryFileName": encrypted_name(msg_id)}
@@ -228,15 +237,15 @@ def encrypted_name(msg_id: int) -> str:
     return f"encry_{msg_id:x}"
 
 
-def _xml(shape: AppKind, title: str, des: str, url: str, values: dict[str, str]) -> str:
+def _content_xml(app_kind: AppMessageKind, title: str, des: str, url: str, values: dict[str, str]) -> str:
     escaped = {key: messages.escape(value) for key, value in values.items()}
-    as_is = {f"{key}_as_is": value.replace("]]>", "") for key, value in values.items()}
-    extra = shape.extra.format_map(escaped | as_is)
+    for_cdata = {f"{key}_as_is": value.replace("]]>", "") for key, value in values.items()}
+    extra = app_kind.extra_xml.format_map(escaped | for_cdata)
     return (
         '<?xml version="1.0"?>\n<msg>\n\t<appmsg appid="" sdkver="0">\n'
         f"\t\t<title>{messages.escape(title)}</title>\n"
-        f"\t\t<des>{messages.escape(des)}</des>\n\t\t<action />\n\t\t<type>{shape.type}</type>\n"
+        f"\t\t<des>{messages.escape(des)}</des>\n\t\t<action />\n\t\t<type>{app_kind.type}</type>\n"
         f"\t\t<url>{messages.escape(url)}</url>\n\t\t{extra}\n\t</appmsg>\n"
         f"\t<fromusername>wxid_from</fromusername>\n"
-        f"\t<appinfo>\n\t\t<version>1</version>\n\t\t<appname>{shape.app}</appname>\n\t</appinfo>\n</msg>\n"
+        f"\t<appinfo>\n\t\t<version>1</version>\n\t\t<appname>{app_kind.app_name}</appname>\n\t</appinfo>\n</msg>\n"
     )

@@ -18,45 +18,49 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from wx2mqtt.simulator.hosts import ALL_HOSTS
 
-CA, CHAIN, KEY = "ca.pem", "server.pem", "server.key"
+CA_FILE, CHAIN_FILE, KEY_FILE = "ca.pem", "server.pem", "server.key"
 
 _DAY = dt.timedelta(days=1)
-_YEARS = 800 * _DAY
+_VALIDITY = 800 * _DAY
 """Some clients refuse certificates that are good for longer than 825 days."""
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
     """The server's side of TLS with the certificate in `folder`; made first where there is none."""
-    if not all((folder / name).exists() for name in (CA, CHAIN, KEY)) or not _covers(folder / CHAIN):
-        make(folder)
+    if not all((folder / name).exists() for name in (CA_FILE, CHAIN_FILE, KEY_FILE)) or not _covers_all_hosts(
+        folder / CHAIN_FILE
+    ):
+        create_certificates(folder)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(folder / CHAIN, folder / KEY)
+    context.load_cert_chain(folder / CHAIN_FILE, folder / KEY_FILE)
     return context
 
 
-def _covers(chain: Path) -> bool:
+def _covers_all_hosts(chain: Path) -> bool:
     """Whether the certificate has all names; one of an earlier version may lack some."""
     certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return set(ALL_HOSTS) <= set(names.get_values_for_type(x509.DNSName))
 
 
-def make(folder: Path) -> None:
+def create_certificates(folder: Path) -> None:
     """Write `ca.pem`, `server.pem` and `server.key` (mode 0600); the CA's key is kept nowhere."""
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    ca = _ca(ca_key)
-    certificate = _certificate(key, ca_key)
-    _write(folder / CA, _pem(ca))
-    _write(folder / CHAIN, _pem(certificate) + _pem(ca))
-    _write(folder / KEY, _key_pem(key), mode=0o600)
+    ca = _ca_certificate(ca_key)
+    certificate = _server_certificate(key, ca_key)
+    _write(folder / CA_FILE, _pem(ca))
+    _write(folder / CHAIN_FILE, _pem(certificate) + _pem(ca))
+    _write(folder / KEY_FILE, _key_pem(key), mode=0o600)
 
 
 def _name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
 
 
-def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _certificate_builder(
+    subject: str, issuer: str, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -65,7 +69,7 @@ def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _DAY)
-        .not_valid_after(now + _YEARS)
+        .not_valid_after(now + _VALIDITY)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 
@@ -73,7 +77,7 @@ def _builder(subject: str, issuer: str, key: ec.EllipticCurvePublicKey) -> x509.
 _CA_NAME = "wx2mqtt simulator CA"
 
 
-def _ca(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+def _ca_certificate(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
     usage = x509.KeyUsage(
         digital_signature=False,
         content_commitment=False,
@@ -86,14 +90,14 @@ def _ca(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         decipher_only=False,
     )
     return (
-        _builder(_CA_NAME, _CA_NAME, key.public_key())
+        _certificate_builder(_CA_NAME, _CA_NAME, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .sign(key, hashes.SHA256())
     )
 
 
-def _certificate(
+def _server_certificate(
     key: ec.EllipticCurvePrivateKey,
     ca_key: ec.EllipticCurvePrivateKey,
 ) -> x509.Certificate:
@@ -101,7 +105,7 @@ def _certificate(
     addresses = [x509.IPAddress(ipaddress.ip_address(text)) for text in ("127.0.0.1", "::1")]
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     return (
-        _builder("wx2mqtt simulator", _CA_NAME, key.public_key())
+        _certificate_builder("wx2mqtt simulator", _CA_NAME, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

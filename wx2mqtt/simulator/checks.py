@@ -27,7 +27,7 @@ COOKIE_INVALID = 1102
 
 _DEVICE_ID = re.compile(r"e[0-9]{15}")
 _ESCAPED = re.compile(rb"\\(u(?!00[01])[0-9a-fA-F]{4}|/)|\\[^u/]")
-_BASE_REQUEST = ("Uin", "Sid", "Skey", "DeviceID")
+_BASE_REQUEST_FIELDS = ("Uin", "Sid", "Skey", "DeviceID")
 
 Fields = dict[str, object]
 
@@ -48,90 +48,90 @@ class Call:
     request: Request
     wechat: WeChat
 
-    def violation(self, what: str) -> None:
+    def record_violation(self, problem: str) -> None:
         """Record that this call is wrong."""
-        self.wechat.violations.add(self.endpoint, what)
+        self.wechat.violations.record(self.endpoint, problem)
 
-    def oddity(self, what: str) -> None:
+    def record_oddity(self, problem: str) -> None:
         """Record what WeChat tolerates, in strict mode."""
         if self.wechat.settings.strict:
-            self.violation(f"tolerated, but: {what}")
+            self.record_violation(f"tolerated, but: {problem}")
 
-    def refuse(self, ret: int, what: str) -> CallRefused:
+    def refusal(self, ret: int, problem: str) -> CallRefused:
         """Record that this call is wrong; raise what is returned."""
-        self.violation(what)
+        self.record_violation(problem)
         return CallRefused(ret)
 
 
-def method(call: Call, *wanted: str, tolerated: str = "") -> None:
+def require_method(call: Call, *allowed: str, tolerated: str = "") -> None:
     """The HTTP method is one of these."""
-    got = call.request.method
-    if got in wanted:
+    actual = call.request.method
+    if actual in allowed:
         return
-    if tolerated and got in tolerated.split():
-        call.oddity(f"{got} instead of {wanted[0]}")
+    if tolerated and actual in tolerated.split():
+        call.record_oddity(f"{actual} instead of {allowed[0]}")
         return
-    raise call.refuse(PARAMETER_ERROR, f"{got} instead of {wanted[0]}")
+    raise call.refusal(PARAMETER_ERROR, f"{actual} instead of {allowed[0]}")
 
 
-def host(call: Call, role: Role, base: str) -> None:
+def require_host(call: Call, role: Role, base: str) -> None:
     """The call came to the host that serves this role for this account (webwx 1.1.5)."""
-    name = hosts.name_of(call.request.host)
-    if not hosts.fits(name, role, base):
-        raise call.refuse(NO_SESSION, f"{name} is not the {role} host of an account on {base}")
+    name = hosts.host_name(call.request.host)
+    if not hosts.serves_role(name, role, base):
+        raise call.refusal(NO_SESSION, f"{name} is not the {role} host of an account on {base}")
 
 
 def json_body(call: Call) -> Fields:
     """The JSON object in the body."""
     try:
-        body = json.loads(_literal(call, call.request.body))
+        body = json.loads(_keep_escapes_literal(call, call.request.body))
     except ValueError:
-        raise call.refuse(PARAMETER_ERROR, "the body is no JSON in UTF-8") from None
+        raise call.refusal(PARAMETER_ERROR, "the body is no JSON in UTF-8") from None
     if not isinstance(body, dict):
-        raise call.refuse(PARAMETER_ERROR, "the body is no JSON object")
+        raise call.refusal(PARAMETER_ERROR, "the body is no JSON object")
     return body
 
 
-def _literal(call: Call, body: bytes) -> bytes:
+def _keep_escapes_literal(call: Call, body: bytes) -> bytes:
     r"""`\u4f60` and `\/` in a body arrive as these characters, not as what they mean (webwx 1.2.3)."""
     if b"\\u" not in body and b"\\/" not in body:
         return body
     literal = _ESCAPED.sub(lambda m: b"\\" + m[0] if m[1] else m[0], body)
     if literal != body:
-        call.violation("the body has \\uXXXX or \\/ escapes; they arrive as they are")
+        call.record_violation("the body has \\uXXXX or \\/ escapes; they arrive as they are")
     return literal
 
 
-def signed_body(call: Call) -> tuple[SimulatedSession, Fields]:
+def authenticated_body(call: Call) -> tuple[SimulatedSession, Fields]:
     """The session and the body of a JSON post, everything about them checked."""
-    method(call, "POST")
+    require_method(call, "POST")
     body = json_body(call)
-    session = base_request(call, body)
-    pass_ticket(call, session)
+    session = session_of_base_request(call, body)
+    require_pass_ticket(call, session)
     return session, body
 
 
-def base_request(call: Call, body: Fields, role: Role = Role.BASE) -> SimulatedSession:
+def session_of_base_request(call: Call, body: Fields, role: Role = Role.BASE) -> SimulatedSession:
     """The living session that BaseRequest names; the call came to the host of that role."""
     base = body.get("BaseRequest")
     if not isinstance(base, dict):
-        raise call.refuse(PARAMETER_ERROR, "BaseRequest is missing")
-    missing = [key for key in _BASE_REQUEST if key not in base]
+        raise call.refusal(PARAMETER_ERROR, "BaseRequest is missing")
+    missing = [key for key in _BASE_REQUEST_FIELDS if key not in base]
     if missing:
-        raise call.refuse(PARAMETER_ERROR, f"BaseRequest lacks {', '.join(missing)}")
-    session = living(call, str(base["Sid"]))
-    host(call, role, session.base)
-    uin(call, session, base["Uin"])
-    skey(call, session, base["Skey"])
-    device_id(call, session, base["DeviceID"])
-    cookies(call, session)
+        raise call.refusal(PARAMETER_ERROR, f"BaseRequest lacks {', '.join(missing)}")
+    session = living_session(call, str(base["Sid"]))
+    require_host(call, role, session.base_host)
+    require_uin(call, session, base["Uin"])
+    require_skey(call, session, base["Skey"])
+    require_device_id(call, session, base["DeviceID"])
+    require_cookies(call, session)
     return session
 
 
-def living(call: Call, sid: str) -> SimulatedSession:
+def living_session(call: Call, sid: str) -> SimulatedSession:
     """The session with that sid; a session that is over, or was forgotten, is no violation."""
     if not sid:
-        raise call.refuse(NO_SESSION, "sid is missing")
+        raise call.refusal(NO_SESSION, "sid is missing")
     session = call.wechat.sessions.get(sid)
     if session is None:
         raise CallRefused(NO_SESSION)
@@ -144,39 +144,39 @@ def cookie_session(call: Call, role: Role = Role.BASE) -> SimulatedSession:
     """The living session of a call that has no BaseRequest and no sid in its query."""
     sid = call.request.cookies.get("wxsid", "")
     if not sid:
-        raise call.refuse(COOKIE_INVALID, "the cookie wxsid is missing")
-    session = living(call, sid)
-    host(call, role, session.base)
-    cookies(call, session)
+        raise call.refusal(COOKIE_INVALID, "the cookie wxsid is missing")
+    session = living_session(call, sid)
+    require_host(call, role, session.base_host)
+    require_cookies(call, session)
     return session
 
 
-def uin(call: Call, session: SimulatedSession, value: object) -> None:
+def require_uin(call: Call, session: SimulatedSession, value: object) -> None:
     """The account's number; a number or its text (webwx 8.7, question 7)."""
     if str(value) != str(session.uin):
-        raise call.refuse(NO_SESSION, "uin is not the account's")
+        raise call.refusal(NO_SESSION, "uin is not the account's")
 
 
-def skey(call: Call, session: SimulatedSession, value: object) -> None:
+def require_skey(call: Call, session: SimulatedSession, value: object) -> None:
     """A skey that this login was given; old ones stay good (itchat never takes a new one)."""
     if value in session.skeys:
         if value == session.skeys[0] != session.skey and session.inits:
-            call.oddity("the skey of the XML, although webwxinit gave a new one (itchat)")
+            call.record_oddity("the skey of the XML, although webwxinit gave a new one (itchat)")
         return
     if value == "" and session.desktop:
-        call.oddity("an empty skey in a desktop login (itchat-uos)")
+        call.record_oddity("an empty skey in a desktop login (itchat-uos)")
         return
-    raise call.refuse(SESSION_INVALID, "skey was never given to this login")
+    raise call.refusal(SESSION_INVALID, "skey was never given to this login")
 
 
-def device_id(call: Call, session: SimulatedSession, value: object) -> None:
+def require_device_id(call: Call, session: SimulatedSession, value: object) -> None:
     """`e` and 15 digits."""
     if isinstance(value, str) and _DEVICE_ID.fullmatch(value):
         return
     if value in (session.pass_ticket, session.pass_ticket_in_xml):
-        call.oddity("the pass_ticket as DeviceID (itchat)")
+        call.record_oddity("the pass_ticket as DeviceID (itchat)")
         return
-    raise call.refuse(PARAMETER_ERROR, "DeviceID is not e and 15 digits")
+    raise call.refusal(PARAMETER_ERROR, "DeviceID is not e and 15 digits")
 
 
 def parse_json(call: Call, text: bytes, where: str) -> Fields:
@@ -184,60 +184,60 @@ def parse_json(call: Call, text: bytes, where: str) -> Fields:
     try:
         value = json.loads(text)
     except ValueError:
-        raise call.refuse(PARAMETER_ERROR, f"{where} is no JSON in UTF-8") from None
+        raise call.refusal(PARAMETER_ERROR, f"{where} is no JSON in UTF-8") from None
     if not isinstance(value, dict):
-        raise call.refuse(PARAMETER_ERROR, f"{where} is no JSON object")
+        raise call.refusal(PARAMETER_ERROR, f"{where} is no JSON object")
     return value
 
 
-def data_ticket(call: Call, session: SimulatedSession, value: str | None) -> None:
+def require_data_ticket(call: Call, session: SimulatedSession, value: str | None) -> None:
     """The newest webwx_data_ticket, or an older one that is still good."""
-    made = session.data_tickets.get(value or "")
-    if made is None or made < time.time() - call.wechat.settings.ticket_life:
-        raise call.refuse(TICKET_ERROR, "webwx_data_ticket is missing, wrong or too old")
+    issued_at = session.data_tickets.get(value or "")
+    if issued_at is None or issued_at < time.time() - call.wechat.settings.ticket_life:
+        raise call.refusal(TICKET_ERROR, "webwx_data_ticket is missing, wrong or too old")
 
 
-def own_name(call: Call, session: SimulatedSession, value: object) -> None:
+def require_own_user_name(call: Call, session: SimulatedSession, value: object) -> None:
     """The account's user name in this login."""
     if value != session.user_name(call.wechat.world.owner):
-        raise call.refuse(PARAMETER_ERROR, "FromUserName is not the account's name in this login")
+        raise call.refusal(PARAMETER_ERROR, "FromUserName is not the account's name in this login")
 
 
-def pass_ticket(call: Call, session: SimulatedSession) -> None:
+def require_pass_ticket(call: Call, session: SimulatedSession) -> None:
     """The pass_ticket in the query: as the XML has it, hence already encoded (webwx 1.2.6)."""
     value = call.request.query.get("pass_ticket")
     if value == session.pass_ticket:
         return
     if value is None:
-        call.oddity("no pass_ticket (itchat)")
+        call.record_oddity("no pass_ticket (itchat)")
     elif value == session.pass_ticket_in_xml:
-        call.oddity("pass_ticket encoded twice (itchat, wechat4u)")
+        call.record_oddity("pass_ticket encoded twice (itchat, wechat4u)")
     elif session.desktop and _DEVICE_ID.fullmatch(value):
-        call.oddity("the DeviceID as pass_ticket in a desktop login (itchat-uos)")
+        call.record_oddity("the DeviceID as pass_ticket in a desktop login (itchat-uos)")
     else:
-        raise call.refuse(TICKET_ERROR, "pass_ticket is not this login's")
+        raise call.refusal(TICKET_ERROR, "pass_ticket is not this login's")
 
 
-def cookies(call: Call, session: SimulatedSession) -> None:
+def require_cookies(call: Call, session: SimulatedSession) -> None:
     """wxuin, wxsid and a webwx_data_ticket that is not too old; else 1102 (webwx 2.4.2.1)."""
-    sent = call.request.cookies
-    wanted = {"wxuin": str(session.uin), "wxsid": session.sid}
-    wrong = [name for name, value in wanted.items() if sent.get(name) != value]
-    made = session.data_tickets.get(sent.get("webwx_data_ticket", ""))
-    if made is None or made < time.time() - call.wechat.settings.ticket_life:
+    received = call.request.cookies
+    expected = {"wxuin": str(session.uin), "wxsid": session.sid}
+    wrong = [name for name, value in expected.items() if received.get(name) != value]
+    ticket_issued_at = session.data_tickets.get(received.get("webwx_data_ticket", ""))
+    if ticket_issued_at is None or ticket_issued_at < time.time() - call.wechat.settings.ticket_life:
         wrong.append("webwx_data_ticket")
     if wrong:
-        raise call.refuse(COOKIE_INVALID, f"cookies missing, wrong or too old: {', '.join(wrong)}")
+        raise call.refusal(COOKIE_INVALID, f"cookies missing, wrong or too old: {', '.join(wrong)}")
 
 
 @contextmanager
-def alone(call: Call, session: SimulatedSession) -> Iterator[None]:
+def single_poll(call: Call, session: SimulatedSession) -> Iterator[None]:
     """Never two synccheck or webwxsync at once: that makes duplicates (webwx 2.10.8)."""
     if session.polling:
-        call.violation("another synccheck or webwxsync of this login is still open")
-    mine = call.request.transport
-    session.polls.add(mine)
+        call.record_violation("another synccheck or webwxsync of this login is still open")
+    transport = call.request.transport
+    session.open_polls.add(transport)
     try:
         yield
     finally:
-        session.polls.discard(mine)
+        session.open_polls.discard(transport)

@@ -8,23 +8,23 @@ from wx2mqtt.simulator.world import OWNER, PersonKind, World, WorldContact, Worl
 
 Fields = dict[str, object]
 
-_CONTACT_IN_GROUP = 2
-_SAVED_GROUP = 3
+_FLAG_UNSAVED_GROUP = 2
+_FLAG_SAVED_GROUP = 3
 
 
-def icon(session: SimulatedSession, contact: WorldContact, *, skey: str) -> str:
+def avatar_path(session: SimulatedSession, contact: WorldContact, *, skey: str) -> str:
     """The path of somebody's picture; `seq` stays the same in the next login."""
     page = "webwxgetheadimg" if isinstance(contact, WorldGroup) else "webwxgeticon"
     name = session.user_name(contact)
     return f"/cgi-bin/mmwebwx-bin/{page}?seq={contact.avatar}&username={name}&skey={skey}"
 
 
-def full(
-    world: World, session: SimulatedSession, contact: WorldContact, *, skey: str, hollow: bool = False
+def contact_entry(
+    world: World, session: SimulatedSession, contact: WorldContact, *, skey: str, hide_names: bool = False
 ) -> Fields:
     """All fields of an entry of the address book. A `hollow` group has members without names (webwx 2.6)."""
     if isinstance(contact, WorldGroup):
-        return _group(world, session, contact, skey=skey, hollow=hollow)
+        return _group(world, session, contact, skey=skey, hide_names=hide_names)
     return _person(session, contact, skey=skey)
 
 
@@ -32,12 +32,12 @@ def _base(session: SimulatedSession, contact: WorldContact, *, skey: str) -> Fie
     return {
         "Uin": 0,
         "UserName": session.user_name(contact),
-        "NickName": messages.name(contact.nickname),
-        "HeadImgUrl": icon(session, contact, skey=skey),
+        "NickName": messages.encode_name(contact.nickname),
+        "HeadImgUrl": avatar_path(session, contact, skey=skey),
         "ContactFlag": 0,
         "MemberCount": 0,
         "MemberList": [],
-        "RemarkName": messages.name(contact.remark),
+        "RemarkName": messages.encode_name(contact.remark),
         "HideInputBarFlag": 0,
         "Sex": 0,
         "Signature": "",
@@ -69,7 +69,7 @@ def _person(session: SimulatedSession, person: WorldPerson, *, skey: str) -> Fie
     return _base(session, person, skey=skey) | {
         "ContactFlag": person.contact_flag,
         "Sex": person.sex,
-        "Signature": messages.name(person.signature),
+        "Signature": messages.encode_name(person.signature),
         "VerifyFlag": person.verify_flag,
         "StarFriend": person.star,
         "AttrStatus": person.attr_status,
@@ -81,10 +81,12 @@ def _person(session: SimulatedSession, person: WorldPerson, *, skey: str) -> Fie
     }
 
 
-def _group(world: World, session: SimulatedSession, group: WorldGroup, *, skey: str, hollow: bool) -> Fields:
-    members = [_member(world, session, group, member, hollow=hollow) for member in group.members]
+def _group(
+    world: World, session: SimulatedSession, group: WorldGroup, *, skey: str, hide_names: bool
+) -> Fields:
+    members = [_member(world, session, group, member, hide_names=hide_names) for member in group.members]
     return _base(session, group, skey=skey) | {
-        "ContactFlag": _SAVED_GROUP if group.saved else _CONTACT_IN_GROUP,
+        "ContactFlag": _FLAG_SAVED_GROUP if group.saved else _FLAG_UNSAVED_GROUP,
         "MemberCount": len(members),
         "MemberList": members,
         "Statues": 0 if group.muted else 1,
@@ -95,10 +97,10 @@ def _group(world: World, session: SimulatedSession, group: WorldGroup, *, skey: 
 
 
 def _member(
-    world: World, session: SimulatedSession, group: WorldGroup, member: str, *, hollow: bool
+    world: World, session: SimulatedSession, group: WorldGroup, member: str, *, hide_names: bool
 ) -> Fields:
     person = world.person(member)
-    nickname = "" if hollow else messages.name(person.nickname)
+    nickname = "" if hide_names else messages.encode_name(person.nickname)
     return {
         "Uin": 0,
         "UserName": session.user_name(person),
@@ -109,18 +111,18 @@ def _member(
         "RemarkPYInitial": "",
         "RemarkPYQuanPin": "",
         "MemberStatus": 0,
-        "DisplayName": "" if hollow else messages.name(group.display_names.get(member, "")),
+        "DisplayName": "" if hide_names else messages.encode_name(group.display_names.get(member, "")),
         "KeyWord": person.wxid[:3],
     }
 
 
-def owner(session: SimulatedSession, person: WorldPerson, *, uin: int) -> Fields:
+def owner_entry(session: SimulatedSession, person: WorldPerson, *, uin: int) -> Fields:
     """The account itself, as webwxinit shows it."""
     return {
         "Uin": uin,
         "UserName": session.user_name(person),
-        "NickName": messages.name(person.nickname),
-        "HeadImgUrl": icon(session, person, skey=session.skey),
+        "NickName": messages.encode_name(person.nickname),
+        "HeadImgUrl": avatar_path(session, person, skey=session.skey),
         "RemarkName": "",
         "PYInitial": "",
         "PYQuanPin": "",
@@ -129,7 +131,7 @@ def owner(session: SimulatedSession, person: WorldPerson, *, uin: int) -> Fields
         "HideInputBarFlag": 0,
         "StarFriend": 0,
         "Sex": person.sex,
-        "Signature": messages.name(person.signature),
+        "Signature": messages.encode_name(person.signature),
         "AppAccountFlag": 0,
         "VerifyFlag": 0,
         "ContactFlag": 0,
@@ -139,7 +141,7 @@ def owner(session: SimulatedSession, person: WorldPerson, *, uin: int) -> Fields
     }
 
 
-_CHANGED = (
+_CHANGED_ENTRY_FIELDS = (
     "UserName",
     "NickName",
     "Sex",
@@ -165,14 +167,14 @@ _CHANGED = (
 """The fields of an entry of ModContactList: fewer than in the address book (webwx 2.11.5)."""
 
 
-def changed(world: World, session: SimulatedSession, contact: WorldContact) -> Fields:
+def changed_entry(world: World, session: SimulatedSession, contact: WorldContact) -> Fields:
     """An entry of ModContactList."""
     entry = {"HeadImgUpdateFlag": 1, "ContactType": 0, "ChatRoomOwner": ""}
-    entry |= full(world, session, contact, skey="")
-    return {key: entry[key] for key in _CHANGED}
+    entry |= contact_entry(world, session, contact, skey="")
+    return {key: entry[key] for key in _CHANGED_ENTRY_FIELDS}
 
 
-def deleted(session: SimulatedSession, contact: WorldContact) -> Fields:
+def deleted_entry(session: SimulatedSession, contact: WorldContact) -> Fields:
     """An entry of DelContactList."""
     return {"UserName": session.user_name(contact), "ContactFlag": 0}
 

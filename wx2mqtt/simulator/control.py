@@ -12,8 +12,8 @@ from wx2mqtt.simulator.control_media import BadMedia, UnknownMessage
 from wx2mqtt.simulator.faults import BadFault
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 from wx2mqtt.simulator.ilink import control as ilink_control
-from wx2mqtt.simulator.message_injection import CannotSay, SpeechOrder
-from wx2mqtt.simulator.qr_codes import OPEN, CannotDo, Code, CodeAction, CodeState
+from wx2mqtt.simulator.message_injection import CannotSend, SpeechOrder
+from wx2mqtt.simulator.qr_codes import OPEN_STATES, ActionNotPossible, CodeAction, CodeState, LoginQrCode
 from wx2mqtt.simulator.routes import ENDPOINTS
 from wx2mqtt.simulator.settings import BadSetting
 from wx2mqtt.simulator.wechat import WeChat
@@ -22,10 +22,10 @@ from wx2mqtt.simulator.world import BadPerson, UnknownPerson
 Fields = dict[str, object]
 Handler = Callable[[WeChat, Request, Fields], Awaitable[object]]
 
-LONGEST_WAIT = 60.0
+MAX_WAIT_SECONDS = 60.0
 
 
-class BadControl(ValueError):
+class BadOrder(ValueError):
     """The order cannot be carried out as it stands."""
 
 
@@ -33,37 +33,37 @@ class Conflict(ValueError):
     """Not possible now."""
 
 
-_NOT_NOW = (CannotDo, CannotSay, Conflict, *ilink_control.NOT_NOW)
-_UNKNOWN = (UnknownPerson, UnknownMessage, ilink_control.UnknownMessage)
-_WRONG = (
-    BadControl,
+_CONFLICT_ERRORS = (ActionNotPossible, CannotSend, Conflict, *ilink_control.CONFLICT_ERRORS)
+_NOT_FOUND_ERRORS = (UnknownPerson, UnknownMessage, ilink_control.UnknownMessage)
+_BAD_ORDER_ERRORS = (
+    BadOrder,
     BadMedia,
     BadFault,
     BadSetting,
     BadPerson,
     message_kinds.UnknownKind,
-    *ilink_control.WRONG,
+    *ilink_control.BAD_ORDER_ERRORS,
 )
 
 
-async def answer(wechat: WeChat, request: Request, handler: Handler) -> SimulatedAnswer:
+async def carry_out(wechat: WeChat, request: Request, handler: Handler) -> SimulatedAnswer:
     """Carry out an order; errors become a JSON object with `error`."""
     try:
         result = await handler(wechat, request, _order(request))
-    except _NOT_NOW as error:
+    except _CONFLICT_ERRORS as error:
         return _json({"error": str(error)}, 409)
-    except _UNKNOWN as error:
+    except _NOT_FOUND_ERRORS as error:
         return _json({"error": str(error)}, 404)
-    except _WRONG as error:
+    except _BAD_ORDER_ERRORS as error:
         return _json({"error": str(error)}, 400)
     return result if isinstance(result, SimulatedAnswer) else _json(result, 200)
 
 
-def find(request: Request) -> Handler | None:
+def find_handler(request: Request) -> Handler | None:
     """Who carries out a request to the control."""
     if request.path.startswith(control_media.PREFIX):
-        return control_media.fetch
-    for prefix, handler in _OF_ILINK:
+        return control_media.get_file
+    for prefix, handler in _ILINK_PREFIX_HANDLERS:
         if request.path.startswith(prefix):
             return handler
     return HANDLERS.get((request.method, request.path))
@@ -71,7 +71,7 @@ def find(request: Request) -> Handler | None:
 
 def _json(value: object, status: int) -> SimulatedAnswer:
     return SimulatedAnswer(
-        body=messages.dump(value),
+        body=messages.dump_json(value),
         status=status,
         content_type="application/json",
         headers=(("cache-control", "no-store"),),
@@ -84,9 +84,9 @@ def _order(request: Request) -> Fields:
     try:
         order = json.loads(request.body)
     except ValueError as error:
-        raise BadControl(f"the body is no JSON: {error}") from None
+        raise BadOrder(f"the body is no JSON: {error}") from None
     if not isinstance(order, dict):
-        raise BadControl("the body is no JSON object")
+        raise BadOrder("the body is no JSON object")
     return order
 
 
@@ -94,13 +94,13 @@ def _number(request: Request, name: str, default: float) -> float:
     try:
         return float(request.query.get(name, default))
     except ValueError:
-        raise BadControl(f"{name} must be a number") from None
+        raise BadOrder(f"{name} must be a number") from None
 
 
 # login
 
 
-def _code(wechat: WeChat, order: Fields) -> Code:
+def _ordered_code(wechat: WeChat, order: Fields) -> LoginQrCode:
     uuid = order.get("uuid")
     code = wechat.codes.newest() if uuid is None else wechat.codes.find(str(uuid))
     if code is None:
@@ -109,10 +109,10 @@ def _code(wechat: WeChat, order: Fields) -> Code:
     return code
 
 
-def _phone_does(act: CodeAction) -> Handler:
+def _code_action(action: CodeAction) -> Handler:
     async def handler(wechat: WeChat, _: Request, order: Fields) -> Fields:
-        code = _code(wechat, order)
-        code.apply(act)
+        code = _ordered_code(wechat, order)
+        code.apply(action)
         wechat.notify_changed()
         return {"uuid": code.uuid, "state": code.state}
 
@@ -123,7 +123,7 @@ async def logout(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """The login ends: the phone presses log out (1100), another client logs in (1101), …"""
     retcode = order.get("retcode", 1101)
     if not isinstance(retcode, int):
-        raise BadControl("retcode must be a number")
+        raise BadOrder("retcode must be a number")
     if not wechat.end_session(retcode):
         raise Conflict("nobody is logged in")
     return {"retcode": retcode}
@@ -142,7 +142,7 @@ async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
                 "state": c.current_state(),
                 "push": c.push,
                 "desktop": c.desktop,
-                "age": time.time() - c.made,
+                "age": time.time() - c.created_at,
             }
             for c in wechat.codes
         ],
@@ -169,7 +169,7 @@ def _conditions(wechat: WeChat) -> dict[str, Callable[[], bool]]:
         return lambda: (code := wechat.codes.newest()) is not None and code.current_state() in states
 
     return {
-        "code": code_is(*OPEN),
+        "code": code_is(*OPEN_STATES),
         "scanned": code_is(CodeState.SCANNED),
         "online": lambda: wechat.session is not None and wechat.session.inits > 0,
         "offline": lambda: wechat.session is None,
@@ -180,23 +180,23 @@ def _conditions(wechat: WeChat) -> dict[str, Callable[[], bool]]:
 async def wait(wechat: WeChat, request: Request, _: Fields) -> Fields:
     """Wait for one of `_conditions` or `calls:<endpoint>:<count>`, at most `seconds`."""
     name = request.query.get("for", "")
-    ready = _conditions(wechat).get(name) or _calls(wechat, name)
-    seconds = min(_number(request, "seconds", 10.0), LONGEST_WAIT)
+    ready = _conditions(wechat).get(name) or _call_count_condition(wechat, name)
+    seconds = min(_number(request, "seconds", 10.0), MAX_WAIT_SECONDS)
     return {"ready": await wechat.changes.wait_for(ready, seconds)}
 
 
-def _calls(wechat: WeChat, name: str) -> Callable[[], bool]:
-    word, _, rest = name.partition(":")
+def _call_count_condition(wechat: WeChat, name: str) -> Callable[[], bool]:
+    prefix, _, rest = name.partition(":")
     endpoint, _, count = rest.partition(":")
-    if word != "calls" or not count.isdecimal():
-        raise BadControl(f"for must be {', '.join(_conditions(wechat))} or calls:<endpoint>:<count>")
+    if prefix != "calls" or not count.isdecimal():
+        raise BadOrder(f"for must be {', '.join(_conditions(wechat))} or calls:<endpoint>:<count>")
     return lambda: wechat.calls[endpoint] >= int(count)
 
 
 async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
     """What web clients sent, from number `after`; with `wait` seconds until there is more."""
     after = int(_number(request, "after", 0))
-    seconds = min(_number(request, "wait", 0), LONGEST_WAIT)
+    seconds = min(_number(request, "wait", 0), MAX_WAIT_SECONDS)
     phone = wechat.phone
     if seconds:
         await phone.changes.wait_for(lambda: len(phone.sent) > after, seconds)
@@ -212,7 +212,7 @@ async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
     phone = wechat.phone
     await phone.changes.wait_for(
         lambda: phone.count > after or len(phone.recalled) > recalls,
-        min(_number(request, "wait", 0), LONGEST_WAIT),
+        min(_number(request, "wait", 0), MAX_WAIT_SECONDS),
     )
     return {
         "count": phone.count,
@@ -247,11 +247,11 @@ async def names(wechat: WeChat, _: Request, __: Fields) -> Fields:
 
 async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """Somebody says something; answers the message ids."""
-    return {"msg_ids": message_injection.say(wechat, _speech(order))}
+    return {"msg_ids": message_injection.say(wechat, _message_order(order))}
 
 
-def _speech(order: Fields) -> SpeechOrder:
-    known = {
+def _message_order(order: Fields) -> SpeechOrder:
+    fields_by_key = {
         "from": "sender",
         "to": "to",
         "text": "text",
@@ -262,19 +262,19 @@ def _speech(order: Fields) -> SpeechOrder:
         "data": "data",
         "bytes_of": "bytes_of",
     }
-    strange = [key for key in order if key not in known]
-    if strange:
-        raise BadControl(f"unknown: {', '.join(strange)}; known: {', '.join(known)}")
+    unknown = [key for key in order if key not in fields_by_key]
+    if unknown:
+        raise BadOrder(f"unknown: {', '.join(unknown)}; known: {', '.join(fields_by_key)}")
     types = {"count": int, "detail": dict, "raw": dict, "bytes_of": int}
     for key, value in order.items():
         if not isinstance(value, types.get(key, str)):
-            raise BadControl(f"{key} must be {types.get(key, str).__name__}")
+            raise BadOrder(f"{key} must be {types.get(key, str).__name__}")
     values: dict[str, object] = {"from": "wife", "to": "me", **order}
     if any(isinstance(one, int) and one < 0 for one in values.values()):
-        raise BadControl("count and bytes_of cannot be negative")
+        raise BadOrder("count and bytes_of cannot be negative")
     if "data" in values:
-        values["data"] = control_media.decode(values["data"])
-    return SpeechOrder(**{known[key]: value for key, value in values.items()})  # type: ignore[arg-type]
+        values["data"] = control_media.decode_bytes(values["data"])
+    return SpeechOrder(**{fields_by_key[key]: value for key, value in values.items()})  # type: ignore[arg-type]
 
 
 async def read(wechat: WeChat, _: Request, order: Fields) -> Fields:
@@ -290,8 +290,8 @@ async def raw(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """Put exactly these entries into the next sync."""
     lists = {key: value for key, value in order.items() if isinstance(value, list)}
     if len(lists) != len(order):
-        raise BadControl("each value must be a list")
-    message_injection.put_raw(wechat, lists)
+        raise BadOrder("each value must be a list")
+    message_injection.inject_raw(wechat, lists)
     return {}
 
 
@@ -319,36 +319,36 @@ async def reset(wechat: WeChat, _: Request, __: Fields) -> Fields:
     return {}
 
 
-def _of_ilink(handler: ilink_control.Handler) -> Handler:
+def _ilink_handler(handler: ilink_control.Handler) -> Handler:
     async def carried_out(wechat: WeChat, request: Request, order: Fields) -> object:
         return await handler(wechat.ilink, request, order)
 
     return carried_out
 
 
-_OF_ILINK = (
-    (ilink_control.PREFIX, _of_ilink(ilink_control.fetch)),
-    ("/sim/ilink/qrcode/", _of_ilink(ilink_control.qrcode)),
+_ILINK_PREFIX_HANDLERS = (
+    (ilink_control.MEDIA_PREFIX, _ilink_handler(ilink_control.get_file)),
+    ("/sim/ilink/qrcode/", _ilink_handler(ilink_control.qrcode)),
 )
 
 HANDLERS: dict[tuple[str, str], Handler] = {
-    **{place: _of_ilink(handler) for place, handler in ilink_control.HANDLERS.items()},
+    **{place: _ilink_handler(handler) for place, handler in ilink_control.HANDLERS.items()},
     ("GET", "/sim/state"): state,
     ("GET", "/sim/wait"): wait,
     ("GET", "/sim/sent"): sent,
     ("GET", "/sim/feed"): feed,
     ("GET", "/sim/violations"): violations,
     ("GET", "/sim/names"): names,
-    ("GET", "/sim/people"): control_people.listing,
-    ("POST", "/sim/people"): control_people.change,
+    ("GET", "/sim/people"): control_people.list_people,
+    ("POST", "/sim/people"): control_people.change_people,
     ("POST", "/sim/violations/clear"): clear_violations,
-    ("POST", "/sim/scan"): _phone_does(CodeAction.SCAN),
-    ("POST", "/sim/confirm"): _phone_does(CodeAction.CONFIRM),
-    ("POST", "/sim/cancel"): _phone_does(CodeAction.CANCEL),
-    ("POST", "/sim/expire"): _phone_does(CodeAction.EXPIRE),
+    ("POST", "/sim/scan"): _code_action(CodeAction.SCAN),
+    ("POST", "/sim/confirm"): _code_action(CodeAction.CONFIRM),
+    ("POST", "/sim/cancel"): _code_action(CodeAction.CANCEL),
+    ("POST", "/sim/expire"): _code_action(CodeAction.EXPIRE),
     ("POST", "/sim/logout"): logout,
     ("POST", "/sim/say"): say,
-    ("POST", "/sim/media"): control_media.change,
+    ("POST", "/sim/media"): control_media.change_media,
     ("POST", "/sim/read"): read,
     ("POST", "/sim/raw"): raw,
     ("POST", "/sim/settings"): settings,

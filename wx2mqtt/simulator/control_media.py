@@ -7,7 +7,7 @@ import binascii
 from typing import get_args
 
 from wx2mqtt.simulator import media
-from wx2mqtt.simulator.file_answer import shown_bytes
+from wx2mqtt.simulator.file_answer import file_answer
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 from wx2mqtt.simulator.media import ByteSource, GivenBytes, MessageMedia
 from wx2mqtt.simulator.settings import GoneAnswer
@@ -30,7 +30,7 @@ class UnknownMessage(KeyError):
         return f"no message {self.args[0]!r} has a file"
 
 
-def decode(value: object) -> ByteSource:
+def decode_bytes(value: object) -> ByteSource:
     """Bytes as an order has them, in base64; raises `BadMedia`."""
     try:
         return GivenBytes(base64.b64decode(str(value), validate=True))
@@ -39,45 +39,45 @@ def decode(value: object) -> ByteSource:
 
 
 def _attachment(wechat: WeChat, msg_id: str) -> MessageMedia:
-    found = wechat.media.find(msg_id)
-    if found is None:
+    attachment = wechat.media.find(msg_id)
+    if attachment is None:
         raise UnknownMessage(msg_id)
-    return found
+    return attachment
 
 
-async def fetch(wechat: WeChat, request: Request, _: Fields) -> SimulatedAnswer:
+async def get_file(wechat: WeChat, request: Request, _: Fields) -> SimulatedAnswer:
     """The bytes of a message for the phone page and for tests, whatever WeChat's servers say of them."""
-    found = _attachment(wechat, request.path.removeprefix(PREFIX))
-    content = found.thumbnail if "thumbnail" in request.query else found.content
+    attachment = _attachment(wechat, request.path.removeprefix(PREFIX))
+    content = attachment.thumbnail if "thumbnail" in request.query else attachment.content
     if content is None:
         raise UnknownMessage(request.path.removeprefix(PREFIX))
-    return shown_bytes(content, found.name)
+    return file_answer(content, attachment.name)
 
 
-async def change(wechat: WeChat, _: Request, order: Fields) -> Fields:
+async def change_media(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """How the servers give out the bytes of a message, or other bytes for it."""
-    strange = [key for key in order if key not in ("msg_id", "kind", "data", "bytes_of", "empty", "gone")]
-    if strange:
-        raise BadMedia(f"unknown: {', '.join(strange)}; known: msg_id kind data bytes_of empty gone")
+    unknown = [key for key in order if key not in ("msg_id", "kind", "data", "bytes_of", "empty", "gone")]
+    if unknown:
+        raise BadMedia(f"unknown: {', '.join(unknown)}; known: msg_id kind data bytes_of empty gone")
     msg_id, gone, empty = str(order.get("msg_id")), order.get("gone", ""), order.get("empty")
     if gone not in get_args(GoneAnswer) or not (empty is None or type(empty) is int):
         raise BadMedia(f"gone must be one of {', '.join(map(repr, get_args(GoneAnswer)))}, empty a number")
     content = _content(msg_id, order)
     if content is not None:
-        found = media.attach(str(order.get("kind", "file")), msg_id, OWNER, content)
-        assert found is not None
-        wechat.media.put(msg_id, found)
+        attachment = media.make_media(str(order.get("kind", "file")), msg_id, OWNER, content)
+        assert attachment is not None
+        wechat.media.put(msg_id, attachment)
     attachment = _attachment(wechat, msg_id)
-    attachment.gone, attachment.empty = gone, empty  # type: ignore[assignment]
+    attachment.gone, attachment.empty_answers = gone, empty  # type: ignore[assignment]
     return {}
 
 
 def _content(msg_id: str, order: Fields) -> ByteSource | None:
     if "data" in order:
-        return decode(order["data"])
+        return decode_bytes(order["data"])
     size, kind = order.get("bytes_of"), str(order.get("kind", "file"))
     if size is None:
         return None
     if type(size) is not int or size < 0 or not media.has_bytes(kind):
         raise BadMedia("bytes_of must be a number, kind one that brings bytes")
-    return media.made_up(kind, msg_id, size)
+    return media.generate_file(kind, msg_id, size)

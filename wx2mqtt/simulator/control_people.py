@@ -12,32 +12,32 @@ from wx2mqtt.simulator.world import BadPerson, WorldContact, WorldGroup, make_gr
 Fields = dict[str, object]
 
 
-async def listing(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
+async def list_people(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
     """Everybody, with all fields."""
-    return [_shown(contact) for contact in (wechat.world.owner, *wechat.world)]
+    return [_contact_values(contact) for contact in (wechat.world.owner, *wechat.world)]
 
 
-def _shown(contact: WorldContact) -> Fields:
+def _contact_values(contact: WorldContact) -> Fields:
     kind: Fields = {"kind": "group"} if isinstance(contact, WorldGroup) else {}
     return {**asdict(contact), **kind}
 
 
-async def change(wechat: WeChat, _: Request, order: Fields) -> Fields:
+async def change_people(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """Carry out all parts of an order, in this order; each tells the living login."""
-    strange = [key for key in order if key not in _COUNTS and key not in _PARTS]
-    if strange:
-        raise BadPerson(f"unknown: {', '.join(strange)}; known: {', '.join((*_COUNTS, *_PARTS))}")
-    counts = {key: order[key] for key in _COUNTS if key in order}
+    unknown = [key for key in order if key not in _COUNT_KEYS and key not in _CHANGES]
+    if unknown:
+        raise BadPerson(f"unknown: {', '.join(unknown)}; known: {', '.join((*_COUNT_KEYS, *_CHANGES))}")
+    counts = {key: order[key] for key in _COUNT_KEYS if key in order}
     if counts:
         _populate(wechat, counts)
-    for key, part in _PARTS.items():
+    for key, apply_change in _CHANGES.items():
         if key in order:
-            for one in _list(order[key]):
-                part(wechat, one)
+            for part in _object_list(order[key]):
+                apply_change(wechat, part)
     return {"people": len(wechat.world.contacts)}
 
 
-_COUNTS = ("friends", "groups", "members")
+_COUNT_KEYS = ("friends", "groups", "members")
 
 
 def _populate(wechat: WeChat, counts: Fields) -> None:
@@ -47,7 +47,7 @@ def _populate(wechat: WeChat, counts: Fields) -> None:
     wechat.world.populate(**numbers)
 
 
-def _list(value: object) -> list[Fields]:
+def _object_list(value: object) -> list[Fields]:
     values = value if isinstance(value, list) else [value]
     objects = [one for one in values if isinstance(one, dict)]
     if len(objects) != len(values):
@@ -123,7 +123,7 @@ def _display(wechat: WeChat, order: Fields) -> None:
     group.display_names[_text(order, "id")] = _text(order, "name")
 
 
-_PARTS: dict[str, Callable[[WeChat, Fields], None]] = {
+_CHANGES: dict[str, Callable[[WeChat, Fields], None]] = {
     "owner": _owner,
     "add": _add,
     "add_group": _add_group,

@@ -16,37 +16,45 @@ from collections.abc import Callable
 from wx2mqtt.simulator import answers
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.faults import Fault, FaultKind
-from wx2mqtt.simulator.http_messages import AnswerDelivery, BodyStream, Receive, SimulatedAnswer, until_gone
-from wx2mqtt.simulator.media import PIECE
-from wx2mqtt.simulator.routes import Endpoint, carry_out
+from wx2mqtt.simulator.http_messages import (
+    AnswerDelivery,
+    BodyStream,
+    Receive,
+    SimulatedAnswer,
+    wait_for_disconnect,
+)
+from wx2mqtt.simulator.media import PIECE_BYTES
+from wx2mqtt.simulator.routes import Endpoint, run_endpoint
 
-Strange = Callable[[Fault, Endpoint], SimulatedAnswer]
-Cut = Callable[[asyncio.Transport], None]
+AnswerFactory = Callable[[Fault, Endpoint], SimulatedAnswer]
+ConnectionCut = Callable[[asyncio.Transport], None]
 
 
-async def happen(fault: Fault, endpoint: Endpoint, call: Call, receive: Receive) -> SimulatedAnswer | None:
+async def apply_fault(
+    fault: Fault, endpoint: Endpoint, call: Call, receive: Receive
+) -> SimulatedAnswer | None:
     """The answer that the fault leaves; None when the transport was taken and there will be none."""
     transport = call.request.transport
     if fault.kind is FaultKind.HANG:
-        await until_gone(receive, None if fault.value is None else float(fault.value))
+        await wait_for_disconnect(receive, None if fault.value is None else float(fault.value))
         transport.close()
         return None
-    if fault.kind in _CUTS:
-        _CUTS[fault.kind](transport)
+    if fault.kind in _CONNECTION_CUTS:
+        _CONNECTION_CUTS[fault.kind](transport)
         return None
-    if fault.kind in _STRANGE:
-        return _STRANGE[fault.kind](fault, endpoint)
+    if fault.kind in _REPLACED_ANSWERS:
+        return _REPLACED_ANSWERS[fault.kind](fault, endpoint)
     if fault.kind is FaultKind.DELAY:
-        await until_gone(receive, float(fault.value or 0))
-    if fault.kind is FaultKind.STUCK and endpoint.stuck:
-        endpoint = dataclasses.replace(endpoint, handler=endpoint.stuck)
-    answer = await carry_out(endpoint, call)
+        await wait_for_disconnect(receive, float(fault.value or 0))
+    if fault.kind is FaultKind.STUCK and endpoint.stuck_handler:
+        endpoint = dataclasses.replace(endpoint, handler=endpoint.stuck_handler)
+    answer = await run_endpoint(endpoint, call)
     if fault.kind is FaultKind.LATE:
-        await until_gone(receive, float(fault.value or 0))
-    return _spoil(fault, answer, transport)
+        await wait_for_disconnect(receive, float(fault.value or 0))
+    return _modify_answer(fault, answer, transport)
 
 
-def _number(fault: Fault, default: int) -> int:
+def _int_value(fault: Fault, default: int) -> int:
     return default if fault.value is None else int(fault.value)
 
 
@@ -65,7 +73,7 @@ def _bad_status_line(transport: asyncio.Transport) -> None:
     transport.close()
 
 
-_CUTS: dict[FaultKind, Cut] = {
+_CONNECTION_CUTS: dict[FaultKind, ConnectionCut] = {
     FaultKind.RESET: _reset,
     FaultKind.BAD_STATUS_LINE: _bad_status_line,
 }
@@ -75,15 +83,15 @@ _CUTS: dict[FaultKind, Cut] = {
 
 
 def _status(fault: Fault, _: Endpoint) -> SimulatedAnswer:
-    status = _number(fault, 503)
-    return answers.page(str(status), status=status)
+    status = _int_value(fault, 503)
+    return answers.html_page(str(status), status=status)
 
 
 def _code(fault: Fault, endpoint: Endpoint) -> SimulatedAnswer:
-    code = _number(fault, 500)
+    code = _int_value(fault, 500)
     if endpoint.name == "jslogin":
-        return answers.script(f'window.QRLogin.code = {code}; window.QRLogin.uuid = "";')
-    return answers.script(f"window.code={code};")
+        return answers.javascript(f'window.QRLogin.code = {code}; window.QRLogin.uuid = "";')
+    return answers.javascript(f"window.code={code};")
 
 
 def _garbage(fault: Fault, _: Endpoint) -> SimulatedAnswer:
@@ -92,34 +100,34 @@ def _garbage(fault: Fault, _: Endpoint) -> SimulatedAnswer:
 
 def _huge(fault: Fault, _: Endpoint) -> SimulatedAnswer:
     """JSON that is right, and too much of it."""
-    size = _number(fault, 200 * 1024 * 1024)
+    size = _int_value(fault, 200 * 1024 * 1024)
     head, tail = b'{"ret": 0, "errmsg": "', b'"}'
     filling = max(0, size - len(head) - len(tail))
-    pieces = (b" " * min(PIECE, filling - place) for place in range(0, filling, PIECE))
+    pieces = (b" " * min(PIECE_BYTES, filling - offset) for offset in range(0, filling, PIECE_BYTES))
     body = BodyStream(size=len(head) + filling + len(tail), pieces=itertools.chain((head,), pieces, (tail,)))
     return SimulatedAnswer(stream=body, content_type="application/json")
 
 
 def _deep(fault: Fault, _: Endpoint) -> SimulatedAnswer:
-    depth = _number(fault, 100_000)
+    depth = _int_value(fault, 100_000)
     return SimulatedAnswer(
         body=b'{"msgs": ' + b"[" * depth + b"]" * depth + b"}", content_type="application/json"
     )
 
 
 def _digits(fault: Fault, _: Endpoint) -> SimulatedAnswer:
-    number = b"9" * _number(fault, 1_000_000)
+    number = b"9" * _int_value(fault, 1_000_000)
     return SimulatedAnswer(body=b'{"ret": 0, "message_id": ' + number + b"}", content_type="application/json")
 
 
-_STRANGE: dict[FaultKind, Strange] = {
+_REPLACED_ANSWERS: dict[FaultKind, AnswerFactory] = {
     FaultKind.STATUS: _status,
-    FaultKind.RET: lambda fault, endpoint: endpoint.refused(_number(fault, 1)),
-    FaultKind.RETCODE: lambda fault, _: answers.synccheck(_number(fault, 1100), 0),
-    FaultKind.SELECTOR: lambda fault, _: answers.synccheck(0, _number(fault, 2)),
+    FaultKind.RET: lambda fault, endpoint: endpoint.error_answer(_int_value(fault, 1)),
+    FaultKind.RETCODE: lambda fault, _: answers.synccheck(_int_value(fault, 1100), 0),
+    FaultKind.SELECTOR: lambda fault, _: answers.synccheck(0, _int_value(fault, 2)),
     FaultKind.CODE: _code,
     FaultKind.GARBAGE: _garbage,
-    FaultKind.HTML: lambda _, __: answers.page("Web WeChat"),
+    FaultKind.HTML: lambda _, __: answers.html_page("Web WeChat"),
     FaultKind.EMPTY: lambda _, __: SimulatedAnswer(),
     FaultKind.HUGE: _huge,
     FaultKind.DEEP: _deep,
@@ -130,7 +138,9 @@ _STRANGE: dict[FaultKind, Strange] = {
 # the call was carried out
 
 
-def _spoil(fault: Fault, answer: SimulatedAnswer, transport: asyncio.Transport) -> SimulatedAnswer | None:
+def _modify_answer(
+    fault: Fault, answer: SimulatedAnswer, transport: asyncio.Transport
+) -> SimulatedAnswer | None:
     if fault.kind is FaultKind.CHARSET and answer.stream is None:
         body = answer.body.decode("utf-8", "replace").encode(str(fault.value or "gbk"), "replace")
         return dataclasses.replace(answer, body=body)
@@ -138,15 +148,15 @@ def _spoil(fault: Fault, answer: SimulatedAnswer, transport: asyncio.Transport) 
         answer.close()
         transport.close()
         return None
-    if fault.kind in _MANNERS:
-        return dataclasses.replace(answer, delivery=_MANNERS[fault.kind](fault, answer))
+    if fault.kind in _DELIVERIES:
+        return dataclasses.replace(answer, delivery=_DELIVERIES[fault.kind](fault, answer))
     return answer
 
 
-_MANNERS: dict[FaultKind, Callable[[Fault, SimulatedAnswer], AnswerDelivery]] = {
-    FaultKind.TRUNCATE: lambda fault, answer: AnswerDelivery(max_bytes=_number(fault, answer.size // 2)),
+_DELIVERIES: dict[FaultKind, Callable[[Fault, SimulatedAnswer], AnswerDelivery]] = {
+    FaultKind.TRUNCATE: lambda fault, answer: AnswerDelivery(max_bytes=_int_value(fault, answer.size // 2)),
     FaultKind.STALL: lambda fault, answer: AnswerDelivery(
-        max_bytes=_number(fault, answer.size // 2), stalls=True
+        max_bytes=_int_value(fault, answer.size // 2), stalls=True
     ),
     FaultKind.DRIP: lambda fault, _: AnswerDelivery(bytes_per_second=float(fault.value or 1000)),
     FaultKind.NO_LENGTH: lambda _, __: AnswerDelivery(has_content_length=False),

@@ -6,7 +6,7 @@ import codecs
 from dataclasses import dataclass
 from enum import StrEnum
 
-Value = str | int | float | None
+FaultValue = str | int | float | None
 
 
 class FaultKind(StrEnum):
@@ -48,7 +48,7 @@ class Fault:
 
     endpoint: str
     kind: FaultKind
-    value: Value = None
+    value: FaultValue = None
     left: int | None = 1
     skip: int = 0
 
@@ -61,7 +61,7 @@ class Faults:
 
     def add(self, values: dict[str, object], known_endpoints: frozenset[str]) -> None:
         """Take an order as the control has it; raises `BadFault`."""
-        self._waiting.append(_fault(values, known_endpoints))
+        self._waiting.append(_parse_fault(values, known_endpoints))
 
     def next_fault(self, endpoint: str) -> Fault | None:
         """The fault that this call meets, counted down."""
@@ -90,17 +90,17 @@ class Faults:
         self._waiting.clear()
 
 
-_TEXTS = frozenset({FaultKind.GARBAGE, FaultKind.CHARSET})
+_KINDS_WITH_TEXT = frozenset({FaultKind.GARBAGE, FaultKind.CHARSET})
 
 
-def _value(kind: FaultKind, value: object) -> Value:
+def _checked_value(kind: FaultKind, value: object) -> FaultValue:
     if value is None:
         return None
-    if kind in _TEXTS and isinstance(value, str):
+    if kind in _KINDS_WITH_TEXT and isinstance(value, str):
         return _known_charset(value) if kind is FaultKind.CHARSET else value
-    if kind not in _TEXTS and isinstance(value, int | float):
+    if kind not in _KINDS_WITH_TEXT and isinstance(value, int | float):
         return value
-    raise BadFault(f"the value of {kind} must be {'text' if kind in _TEXTS else 'a number'}")
+    raise BadFault(f"the value of {kind} must be {'text' if kind in _KINDS_WITH_TEXT else 'a number'}")
 
 
 def _known_charset(name: str) -> str:
@@ -110,7 +110,7 @@ def _known_charset(name: str) -> str:
         raise BadFault(f"no charset is named {name!r}") from None
 
 
-def _fault(values: dict[str, object], known_endpoints: frozenset[str]) -> Fault:
+def _parse_fault(values: dict[str, object], known_endpoints: frozenset[str]) -> Fault:
     endpoint, kind = values.get("endpoint"), values.get("kind")
     if endpoint != "*" and endpoint not in known_endpoints:
         raise BadFault(f"endpoint must be * or one of {', '.join(sorted(known_endpoints))}, not {endpoint!r}")
@@ -120,5 +120,5 @@ def _fault(values: dict[str, object], known_endpoints: frozenset[str]) -> Fault:
     if not isinstance(times, int) or not isinstance(skip, int) or times < 0 or skip < 0:
         raise BadFault("times and skip must be whole numbers, not negative")
     known_kind = FaultKind(str(kind))
-    value = _value(known_kind, values.get("value"))
+    value = _checked_value(known_kind, values.get("value"))
     return Fault(endpoint=str(endpoint), kind=known_kind, value=value, left=times or None, skip=skip)

@@ -7,12 +7,12 @@ from urllib.parse import quote
 from wx2mqtt.simulator.http_messages import BodyStream, SimulatedAnswer
 from wx2mqtt.simulator.media import ByteSource
 
-_SHOWN_IN_A_PAGE = ("image/", "audio/", "video/")
+_INLINE_TYPES = ("image/", "audio/", "video/")
 
 
-def shown_bytes(content: ByteSource, name: str) -> SimulatedAnswer:
+def file_answer(content: ByteSource, name: str) -> SimulatedAnswer:
     """An answer that a browser shows or stores, and in which no script runs."""
-    disposition = "inline" if content.mime.startswith(_SHOWN_IN_A_PAGE) else "attachment"
+    disposition = "inline" if content.mime.startswith(_INLINE_TYPES) else "attachment"
     return SimulatedAnswer(
         stream=BodyStream(size=content.size, pieces=content.pieces()),
         content_type=content.mime,

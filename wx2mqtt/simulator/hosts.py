@@ -42,7 +42,7 @@ CLUSTERS = {
 LOGIN_HOSTS = frozenset({"login.weixin.qq.com", *(cluster.login for cluster in CLUSTERS.values())})
 """Before a login any of these works (webwx 1.1.4)."""
 
-_RELIC = "webpush.weixin.qq.com"  # the default of the official table, looked up before a login
+_DEFAULT_PUSH_HOST = "webpush.weixin.qq.com"  # the default of the official table, looked up before a login
 
 ILINK_API, ILINK_CDN = "ilinkai.weixin.qq.com", "novac2c.cdn.weixin.qq.com"
 ILINK_LANDING = "liteapp.weixin.qq.com"
@@ -51,13 +51,13 @@ ILINK_OTHER = "ilinkai2.weixin.qq.com"
 """Another data centre of iLink. The name is made up: no real one is public (ilink 1.7, 16.8)."""
 
 ALL_HOSTS = (
-    *sorted({_RELIC, *LOGIN_HOSTS, *(c.host(role) for c in CLUSTERS.values() for role in Role)}),
+    *sorted({_DEFAULT_PUSH_HOST, *LOGIN_HOSTS, *(c.host(role) for c in CLUSTERS.values() for role in Role)}),
     *(ILINK_API, ILINK_CDN, ILINK_LANDING, ILINK_OTHER),
 )
 """Every name that a client may look up: for certificates and for host mapping."""
 
 
-def name_of(host_header: str) -> str:
+def host_name(host_header: str) -> str:
     """The name in a Host header, without the port, in lower case."""
     name = host_header.strip().lower()
     return name if name.startswith("[") else name.partition(":")[0]
@@ -76,7 +76,7 @@ def cookie_domain(name: str) -> str:
     return ""
 
 
-def fits(name: str, role: Role, base: str) -> bool:
+def serves_role(name: str, role: Role, base: str) -> bool:
     """Whether a request for `role` may come to the host `name` when the account lives on `base`.
 
     A name that is not WeChat's fits everything: a client that is given one base URL for all roles.

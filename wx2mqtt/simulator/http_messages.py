@@ -21,10 +21,10 @@ JAVASCRIPT = "text/javascript"
 PLAIN = "text/plain"
 HTML = "text/html; charset=utf-8"
 
-BODY_LIMIT = 32 * 1024 * 1024
-BULKY = frozenset({"/c2c/upload"})
+MAX_BODY_BYTES = 32 * 1024 * 1024
+UNBUFFERED_PATHS = frozenset({"/c2c/upload"})
 """Bodies that may be of any size: they are not kept in memory (`Request.content`)."""
-_DROP = 0.1  # seconds between the drops of a slow body
+_DRIP_INTERVAL_SECONDS = 0.1  # seconds between the drops of a slow body
 
 
 class Request:
@@ -59,7 +59,7 @@ class Request:
         return {name: value for name, _, value in pairs if name}
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     """What ends when the last piece of a stream is on its way: nothing."""
 
 
@@ -69,7 +69,7 @@ class BodyStream:
 
     size: int
     pieces: Iterator[bytes]
-    on_done: Callable[[], None] = _nothing
+    on_done: Callable[[], None] = _do_nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class AnswerDelivery:
     has_content_length: bool = True
 
 
-_USUAL = AnswerDelivery()
+_NORMAL_DELIVERY = AnswerDelivery()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ class SimulatedAnswer:
     status: int = 200
     content_type: str = PLAIN
     headers: Headers = ()
-    delivery: AnswerDelivery = _USUAL
+    delivery: AnswerDelivery = _NORMAL_DELIVERY
 
     @property
     def size(self) -> int:
@@ -110,9 +110,9 @@ class SimulatedAnswer:
         return self.stream.pieces if self.stream else iter((self.body,))
 
     @property
-    def plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether it goes out in one piece."""
-        return self.stream is None and self.delivery == _USUAL
+        return self.stream is None and self.delivery == _NORMAL_DELIVERY
 
     def close(self) -> None:
         """The end of it is on its way, or nobody wants it; may be called more than once."""
@@ -131,10 +131,10 @@ class BodyTooLarge(Exception):
     """The body is larger than anything that a client sends here."""
 
 
-async def read(scope: Scope, receive: Receive) -> Request | None:
+async def read_request(scope: Scope, receive: Receive) -> Request | None:
     """The whole request; None when the client went away before it was complete."""
     parts: list[bytes] = []
-    content, bulky = UploadedBytes(), scope["path"] in BULKY
+    content, unbuffered = UploadedBytes(), scope["path"] in UNBUFFERED_PATHS
     size = 0
     while True:
         message = await receive()
@@ -142,17 +142,17 @@ async def read(scope: Scope, receive: Receive) -> Request | None:
             return None
         part = message.get("body", b"")
         size += len(part)
-        if bulky:
+        if unbuffered:
             content.append(part)
-        elif size > BODY_LIMIT:
+        elif size > MAX_BODY_BYTES:
             raise BodyTooLarge
         else:
             parts.append(part)
         if not message.get("more_body"):
-            return Request(scope, b"".join(parts), content if bulky else None)
+            return Request(scope, b"".join(parts), content if unbuffered else None)
 
 
-async def until_gone(receive: Receive, seconds: float | None = None) -> None:
+async def wait_for_disconnect(receive: Receive, seconds: float | None = None) -> None:
     """Wait until the client goes away, at most so long."""
     try:
         async with asyncio.timeout(seconds):
@@ -162,50 +162,59 @@ async def until_gone(receive: Receive, seconds: float | None = None) -> None:
         pass
 
 
-async def write(answer: SimulatedAnswer, transport: asyncio.Transport, receive: Receive, send: Send) -> None:
+async def write_answer(
+    answer: SimulatedAnswer, transport: asyncio.Transport, receive: Receive, send: Send
+) -> None:
     """Send an answer in its manner, until the client goes away."""
     with contextlib.closing(answer):
         head = {"status": answer.status, "headers": answer.header_list()}
         await send({"type": "http.response.start", **head})
-        if answer.plain:
+        if answer.is_plain:
             await send({"type": "http.response.body", "body": answer.body})
             return
-        await _pour(answer, transport, receive, send)
+        await _stream_body(answer, transport, receive, send)
 
 
-async def _pour(answer: SimulatedAnswer, transport: asyncio.Transport, receive: Receive, send: Send) -> None:
-    manner = answer.delivery
-    for piece, last in _with_last(_cut(answer)):
+async def _stream_body(
+    answer: SimulatedAnswer, transport: asyncio.Transport, receive: Receive, send: Send
+) -> None:
+    delivery = answer.delivery
+    for piece, last in _mark_last(_body_pieces(answer)):
         if transport.is_closing():
             return
         if last:
             answer.close()
-        more = not last or manner.max_bytes is not None
+        more = not last or delivery.max_bytes is not None
         await send({"type": "http.response.body", "body": piece, "more_body": more})
-        if manner.bytes_per_second:
-            await until_gone(receive, len(piece) / manner.bytes_per_second)
-    if manner.max_bytes is not None:
-        if not manner.stalls:
+        if delivery.bytes_per_second:
+            await wait_for_disconnect(receive, len(piece) / delivery.bytes_per_second)
+    if delivery.max_bytes is not None:
+        if not delivery.stalls:
             transport.close()
-        await until_gone(receive)
+        await wait_for_disconnect(receive)
 
 
-def _cut(answer: SimulatedAnswer) -> Iterator[bytes]:
+def _body_pieces(answer: SimulatedAnswer) -> Iterator[bytes]:
     """What comes of the body: no more than `most`, and in drops where it is slow."""
-    manner = answer.delivery
-    left = answer.size if manner.max_bytes is None else manner.max_bytes
+    delivery = answer.delivery
+    remaining = answer.size if delivery.max_bytes is None else delivery.max_bytes
     for piece in answer.pieces():
-        kept = piece[:left]
-        step = max(1, int(manner.bytes_per_second * _DROP) if manner.bytes_per_second else len(kept))
-        yield from (kept[place : place + step] for place in range(0, len(kept), step))
-        left -= len(kept)
-        if not left:
+        kept = piece[:remaining]
+        step = max(
+            1,
+            int(delivery.bytes_per_second * _DRIP_INTERVAL_SECONDS)
+            if delivery.bytes_per_second
+            else len(kept),
+        )
+        yield from (kept[offset : offset + step] for offset in range(0, len(kept), step))
+        remaining -= len(kept)
+        if not remaining:
             return
 
 
-def _with_last(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    before = next(pieces, b"")
+def _mark_last(pieces: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
+    previous = next(pieces, b"")
     for piece in pieces:
-        yield before, False
-        before = piece
-    yield before, True
+        yield previous, False
+        previous = piece
+    yield previous, True

@@ -20,10 +20,10 @@ from pathlib import Path
 from wx2mqtt.simulator import app_message_kinds, samples
 from wx2mqtt.simulator.settings import GoneAnswer
 
-PIECE = 65536
+PIECE_BYTES = 65536
 
 
-_IN_MEMORY = 1024 * 1024
+_MAX_IN_MEMORY_BYTES = 1024 * 1024
 
 
 _MAGIC = (
@@ -40,7 +40,7 @@ _MAGIC = (
 )
 
 
-_HEAD = 16
+_SNIFFED_BYTES = 16
 
 
 class ByteSource:
@@ -66,9 +66,9 @@ class ByteSource:
     @functools.cached_property
     def mime(self) -> str:
         """What the first bytes say."""
-        head = b"".join(self.pieces(0, _HEAD))
-        found = (mime for offset, magic, mime in _MAGIC if head.startswith(magic, offset))
-        return next(found, "application/octet-stream")
+        head = b"".join(self.pieces(0, _SNIFFED_BYTES))
+        types = (mime for offset, magic, mime in _MAGIC if head.startswith(magic, offset))
+        return next(types, "application/octet-stream")
 
     def _digest(self, name: str) -> str:
         digest = hashlib.new(name, usedforsecurity=False)
@@ -87,13 +87,13 @@ class GivenBytes(ByteSource):
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Slices of them."""
         end = self.size if stop is None else min(stop, self.size)
-        for place in range(start, end, PIECE):
-            yield self._data[place : min(place + PIECE, end)]
+        for offset in range(start, end, PIECE_BYTES):
+            yield self._data[offset : min(offset + PIECE_BYTES, end)]
 
 
 @functools.cache
 def _noise() -> bytes:
-    return random.Random(0).randbytes(PIECE)
+    return random.Random(0).randbytes(PIECE_BYTES)
 
 
 class GeneratedBytes(ByteSource):
@@ -107,14 +107,14 @@ class GeneratedBytes(ByteSource):
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Made when they are asked for."""
         end = self.size if stop is None else min(stop, self.size)
-        for number in range(start // PIECE, -(-end // PIECE)):
-            place = number * PIECE
-            yield self._piece(number)[max(start - place, 0) : end - place]
+        for index in range(start // PIECE_BYTES, -(-end // PIECE_BYTES)):
+            offset = index * PIECE_BYTES
+            yield self._piece(index)[max(start - offset, 0) : end - offset]
 
-    def _piece(self, number: int) -> bytes:
-        mark = hashlib.sha256(f"{self._seed} {number}".encode()).hexdigest().encode()
-        piece = mark + _noise()[len(mark) :]
-        return (self._head + piece)[:PIECE] if number == 0 else piece
+    def _piece(self, index: int) -> bytes:
+        label = hashlib.sha256(f"{self._seed} {index}".encode()).hexdigest().encode()
+        piece = label + _noise()[len(label) :]
+        return (self._head + piece)[:PIECE_BYTES] if index == 0 else piece
 
 
 class UploadedBytes(ByteSource):
@@ -122,39 +122,39 @@ class UploadedBytes(ByteSource):
 
     def __init__(self) -> None:
         super().__init__(0)
-        self._start = bytearray()
+        self._buffer = bytearray()
         self._file: Path | None = None
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
 
     def append(self, part: bytes) -> None:
         """Another part."""
-        if self._file is None and self.size + len(part) <= _IN_MEMORY:
-            self._start += part
+        if self._file is None and self.size + len(part) <= _MAX_IN_MEMORY_BYTES:
+            self._buffer += part
         else:
-            with (self._file or self._move()).open("ab") as file:
+            with (self._file or self._move_to_file()).open("ab") as file:
                 file.write(part)
         self._md5.update(part)
         self._sha256.update(part)
         self.size += len(part)
 
-    def _move(self) -> Path:
+    def _move_to_file(self) -> Path:
         """From memory to a file, which goes when this goes."""
-        number, name = tempfile.mkstemp(prefix="wx2mqtt-simulator-")
+        descriptor, name = tempfile.mkstemp(prefix="wx2mqtt-simulator-")
         self._file = Path(name)
         weakref.finalize(self, self._file.unlink, missing_ok=True)
-        with os.fdopen(number, "wb") as file:
-            file.write(self._start)
-        self._start.clear()
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(self._buffer)
+        self._buffer.clear()
         return self._file
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Slices, or read from the file."""
         end = self.size if stop is None else min(stop, self.size)
-        with self._file.open("rb") if self._file else io.BytesIO(self._start) as file:
-            for place in range(start, end, PIECE):
-                file.seek(place)
-                yield file.read(min(PIECE, end - place))
+        with self._file.open("rb") if self._file else io.BytesIO(self._buffer) as file:
+            for offset in range(start, end, PIECE_BYTES):
+                file.seek(offset)
+                yield file.read(min(PIECE_BYTES, end - offset))
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -171,14 +171,14 @@ STORE_STICKER = "store_sticker"
 """Comes without anything to fetch (webwx 2.16.8)."""
 
 
-KEPT = 20_000
+MAX_MESSAGES = 20_000
 """So many messages with bytes are kept."""
 
 
-_MARK = 64
+_UNIQUE_TAIL_BYTES = 64
 
 
-_KINDS = {
+_SAMPLE_OF_KIND = {
     "image": "image",
     "image_token": "image",
     "private_image": "image",
@@ -193,10 +193,10 @@ _KINDS = {
 }
 
 
-_PICTURED = frozenset(
+_KINDS_WITH_THUMBNAIL = frozenset(
     {
         *("image", "image_token", "private_image", "video", "iphone_video", "micro_video", "app_image"),
-        *app_message_kinds.PICTURED,
+        *app_message_kinds.KINDS_WITH_THUMBNAIL,
         *("location", "location_48"),
     }
 )
@@ -204,7 +204,7 @@ _PICTURED = frozenset(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShownFile:
+class FileDescription:
     """What the phone says of a file."""
 
     name: str
@@ -221,82 +221,86 @@ class MessageMedia:
     """
 
     kind: str
-    side: str
+    from_id: str
     name: str = ""
     content: ByteSource | None = None
     thumbnail: ByteSource | None = None
     gone: GoneAnswer = ""
-    empty: int | None = None
-    given: Counter[str] = field(default_factory=Counter)
+    empty_answers: int | None = None
+    answers_given: Counter[str] = field(default_factory=Counter)
 
 
-def shown(attachment: MessageMedia | None) -> ShownFile | None:
+def describe_file(attachment: MessageMedia | None) -> FileDescription | None:
     """What the phone says of it; None where there is no file, but at most a small picture."""
     if attachment is None or attachment.content is None:
         return None
     content = attachment.content
-    return ShownFile(name=attachment.name, size=content.size, mime=content.mime)
+    return FileDescription(name=attachment.name, size=content.size, mime=content.mime)
 
 
 def has_bytes(kind: str) -> bool:
     """Whether messages of that kind bring a file."""
-    return kind in _KINDS
+    return kind in _SAMPLE_OF_KIND
 
 
-def made_up(kind: str, msg_id: str, size: int | None = None) -> ByteSource:
+def generate_file(kind: str, msg_id: str, size: int | None = None) -> ByteSource:
     """A file of that kind that no other message has; without a `size` it is small."""
-    head = samples.of_kind(_KINDS[kind])
-    return GeneratedBytes(head, len(head) + _MARK if size is None else size, msg_id)
+    head = samples.sample_of_kind(_SAMPLE_OF_KIND[kind])
+    return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES if size is None else size, msg_id)
 
 
-def attach(kind: str, msg_id: str, side: str, content: ByteSource | None = None) -> MessageMedia | None:
+def make_media(
+    kind: str, msg_id: str, from_id: str, content: ByteSource | None = None
+) -> MessageMedia | None:
     """What a message of that kind brings; None for a text."""
     thumbnail = None
-    if kind in _PICTURED:
+    if kind in _KINDS_WITH_THUMBNAIL:
         head = samples.sample("thumb.jpg")
-        thumbnail = GeneratedBytes(head, len(head) + _MARK, f"{msg_id} thumbnail")
+        thumbnail = GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES, f"{msg_id} thumbnail")
     if content is None and has_bytes(kind):
-        content = made_up(kind, msg_id)
+        content = generate_file(kind, msg_id)
     if content is None and thumbnail is None and kind != STORE_STICKER:
         return None
-    return MessageMedia(kind=kind, side=side, content=content, thumbnail=thumbnail)
+    return MessageMedia(kind=kind, from_id=from_id, content=content, thumbnail=thumbnail)
 
 
-def avatar(number: int) -> ByteSource:
+def generate_avatar(number: int) -> ByteSource:
     """Somebody's picture; another number, another picture."""
     head = samples.sample("avatar.jpg")
-    return GeneratedBytes(head, len(head) + _MARK, f"avatar {number}")
+    return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES, f"avatar {number}")
 
 
 class MediaStore:
     """All attachments by message id, and how many downloads are under way."""
 
     def __init__(self) -> None:
-        self._all: dict[str, MessageMedia] = {}
+        self._by_id: dict[str, MessageMedia] = {}
         self.active_downloads: list[ByteSource] = []
         self.max_concurrent = 0
 
     def put(self, msg_id: str, attachment: MessageMedia) -> None:
         """Keep what a message brings; of very many the oldest go."""
-        self._all[msg_id] = attachment
-        if len(self._all) > KEPT:
-            del self._all[next(iter(self._all))]
+        self._by_id[msg_id] = attachment
+        if len(self._by_id) > MAX_MESSAGES:
+            del self._by_id[next(iter(self._by_id))]
 
     def find(self, msg_id: str) -> MessageMedia | None:
         """What a message brings."""
-        return self._all.get(msg_id)
+        return self._by_id.get(msg_id)
 
     def avatar(self, contact_id: str, number: int) -> MessageMedia:
         """Somebody's picture; with another number it is another one."""
         name = f"avatar:{contact_id}:{number}"
-        if name not in self._all:
-            self._all[name] = MessageMedia(kind="avatar", side=contact_id, content=avatar(number))
-        return self._all[name]
+        if name not in self._by_id:
+            self._by_id[name] = MessageMedia(
+                kind="avatar", from_id=contact_id, content=generate_avatar(number)
+            )
+        return self._by_id[name]
 
-    def sticker(self, md5: str) -> MessageMedia | None:
+    def find_sticker(self, md5: str) -> MessageMedia | None:
         """A sticker that came, by the MD5 in its XML."""
-        found = (one for one in self._all.values() if one.kind == "sticker" and one.content)
-        return next((one for one in found if one.content and one.content.md5 == md5), None)
+        stickers = (one for one in self._by_id.values() if one.kind == "sticker" and one.content)
+        return next((one for one in stickers if one.content and one.content.md5 == md5), None)
 
     def start_download(self, content: ByteSource) -> None:
         """A download begins."""

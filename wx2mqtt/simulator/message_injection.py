@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from wx2mqtt.simulator import media, message_kinds, messages
 from wx2mqtt.simulator.media import ByteSource, MessageMedia
 from wx2mqtt.simulator.message_spec import MessageDetails
-from wx2mqtt.simulator.messages import Route, render
+from wx2mqtt.simulator.messages import MessageRoute, render_entry
 from wx2mqtt.simulator.phone import Via
 from wx2mqtt.simulator.session import EntryKind, SimulatedSession
 from wx2mqtt.simulator.wechat import FriendRequest, WeChat
@@ -18,7 +18,7 @@ from wx2mqtt.simulator.world import OWNER, WorldContact, WorldGroup, WorldPerson
 Fields = dict[str, object]
 
 
-class CannotSay(ValueError):
+class CannotSend(ValueError):
     """Nobody can say this to them."""
 
 
@@ -43,19 +43,19 @@ class SpeechOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _ChatAndAuthor:
+class _Participants:
     chat: WorldContact
     author: WorldContact
     via: Via
 
     @property
-    def side(self) -> str:
+    def from_id(self) -> str:
         """Who stands as FromUserName."""
         return OWNER if self.via == "phone" else self.chat.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _SpokenMessage:
+class _InjectedMessage:
     """One of the messages of a order."""
 
     msg_id: int
@@ -65,36 +65,38 @@ class _SpokenMessage:
 
 def say(wechat: WeChat, order: SpeechOrder) -> list[str]:
     """Say it; returns the message ids. Without a living login only the phone knows (webwx 2.11.10)."""
-    message_kinds.check(order.kind)
+    message_kinds.require_known_kind(order.kind)
     if (order.data or order.bytes_of is not None) and not media.has_bytes(order.kind):
-        raise CannotSay(f"a message of kind {order.kind} brings no bytes")
-    place = _place(wechat, order)
-    injected = [_one(wechat, order, place, n) for n in range(1, order.count + 1)]
-    _show(wechat, order, place, injected)
+        raise CannotSend(f"a message of kind {order.kind} brings no bytes")
+    participants = _participants(wechat, order)
+    injected = [_prepare_message(wechat, order, participants, n) for n in range(1, order.count + 1)]
+    _show_on_phone(wechat, order, participants, injected)
     if wechat.session is not None:
-        _put(wechat, wechat.session, order, place, injected)
+        _append_to_log(wechat, wechat.session, order, participants, injected)
     wechat.phone.notify_changed()
     return [str(one.msg_id) for one in injected]
 
 
-def _one(wechat: WeChat, order: SpeechOrder, participants: _ChatAndAuthor, number: int) -> _SpokenMessage:
+def _prepare_message(
+    wechat: WeChat, order: SpeechOrder, participants: _Participants, index: int
+) -> _InjectedMessage:
     msg_id, content = wechat.ids.next(), order.data
     if content is None and order.bytes_of is not None:
-        content = media.made_up(order.kind, str(msg_id), order.bytes_of)
-    attachment = media.attach(order.kind, str(msg_id), participants.side, content)
-    text = _numbered(order, number)
+        content = media.generate_file(order.kind, str(msg_id), order.bytes_of)
+    attachment = media.make_media(order.kind, str(msg_id), participants.from_id, content)
+    text = _numbered(order, index)
     if attachment is not None:
         attachment.name = message_kinds.file_name(order.kind, text)
         wechat.media.put(str(msg_id), attachment)
-    return _SpokenMessage(msg_id=msg_id, text=text, media=attachment)
+    return _InjectedMessage(msg_id=msg_id, text=text, media=attachment)
 
 
-def _show(
-    wechat: WeChat, order: SpeechOrder, participants: _ChatAndAuthor, injected: list[_SpokenMessage]
+def _show_on_phone(
+    wechat: WeChat, order: SpeechOrder, participants: _Participants, injected: list[_InjectedMessage]
 ) -> None:
     if order.kind == "recall":
-        take_back(wechat, str(order.detail.get("msg_id", "")))
-    asked = MessageDetails(language=wechat.settings.language, values=_detail(order, participants))
+        recall(wechat, str(order.detail.get("msg_id", "")))
+    details = MessageDetails(language=wechat.settings.language, values=_details(order, participants))
     now = time.time()
     for one in injected:
         wechat.phone.show(
@@ -102,14 +104,14 @@ def _show(
             sender=participants.author.id,
             via=participants.via,
             kind=order.kind,
-            text=message_kinds.on_the_phone(order.kind, one.text, participants.author, asked),
+            text=message_kinds.phone_text(order.kind, one.text, participants.author, details),
             msg_id=str(one.msg_id),
             time=now,
-            media=media.shown(one.media),
+            media=media.describe_file(one.media),
         )
 
 
-def take_back(wechat: WeChat, msg_id: str) -> None:
+def recall(wechat: WeChat, msg_id: str) -> None:
     """A message is shown as taken back, and its bytes are gone."""
     wechat.phone.recall(msg_id)
     attachment = wechat.media.find(msg_id)
@@ -117,7 +119,7 @@ def take_back(wechat: WeChat, msg_id: str) -> None:
         attachment.gone = "empty"
 
 
-def _detail(order: SpeechOrder, participants: _ChatAndAuthor) -> Mapping[str, object]:
+def _details(order: SpeechOrder, participants: _Participants) -> Mapping[str, object]:
     """WeChat's own words (`a`) call a member as the group does."""
     if not isinstance(participants.chat, WorldGroup) or not participants.chat.display_names.get(
         participants.author.id
@@ -126,53 +128,53 @@ def _detail(order: SpeechOrder, participants: _ChatAndAuthor) -> Mapping[str, ob
     return {"a": participants.chat.display_names[participants.author.id], **order.detail}
 
 
-def _numbered(order: SpeechOrder, number: int) -> str:
-    return order.text.replace("{n}", str(number)) if order.count > 1 else order.text
+def _numbered(order: SpeechOrder, index: int) -> str:
+    return order.text.replace("{n}", str(index)) if order.count > 1 else order.text
 
 
-def _place(wechat: WeChat, order: SpeechOrder) -> _ChatAndAuthor:
+def _participants(wechat: WeChat, order: SpeechOrder) -> _Participants:
     author, target = wechat.world.find(order.sender), wechat.world.find(order.to)
     via: Via = "system" if message_kinds.is_system(order.kind) or isinstance(author, WorldGroup) else "friend"
     if isinstance(author, WorldGroup):
-        return _ChatAndAuthor(chat=author, author=author, via=via)
+        return _Participants(chat=author, author=author, via=via)
     if author.id == OWNER:
-        return _ChatAndAuthor(chat=target, author=author, via="phone" if via == "friend" else via)
+        return _Participants(chat=target, author=author, via="phone" if via == "friend" else via)
     if isinstance(target, WorldGroup):
         if author.id not in target.members:
-            raise CannotSay(f"{author.id} is not in {target.id}")
-        return _ChatAndAuthor(chat=target, author=author, via=via)
+            raise CannotSend(f"{author.id} is not in {target.id}")
+        return _Participants(chat=target, author=author, via=via)
     if target.id != OWNER:
-        raise CannotSay("a person writes to me, to a group that they are in, or is me")
-    return _ChatAndAuthor(chat=author, author=author, via=via)
+        raise CannotSend("a person writes to me, to a group that they are in, or is me")
+    return _Participants(chat=author, author=author, via=via)
 
 
-def _put(
+def _append_to_log(
     wechat: WeChat,
     session: SimulatedSession,
     order: SpeechOrder,
-    participants: _ChatAndAuthor,
-    injected: list[_SpokenMessage],
+    participants: _Participants,
+    injected: list[_InjectedMessage],
 ) -> None:
     route = _route(wechat, session, participants)
-    asked = MessageDetails(
+    details = MessageDetails(
         language=wechat.settings.language,
-        values=_detail(order, participants),
+        values=_details(order, participants),
         user_name_of=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
     )
     built = [
-        message_kinds.build(order.kind, one.text, one.msg_id, participants.author, asked, media=one.media)
+        message_kinds.build(order.kind, one.text, one.msg_id, participants.author, details, media=one.media)
         for one in injected
     ]
-    _remember_requests(wechat, session, participants, built)
+    _store_friend_requests(wechat, session, participants, built)
     entries = [
-        render(one.msg_id, route, {**fields, **order.raw})
+        render_entry(one.msg_id, route, {**fields, **order.raw})
         for one, fields in zip(injected, built, strict=True)
     ]
     session.log.append(EntryKind.MESSAGE, *entries)
 
 
-def _remember_requests(
-    wechat: WeChat, session: SimulatedSession, participants: _ChatAndAuthor, built: list[Fields]
+def _store_friend_requests(
+    wechat: WeChat, session: SimulatedSession, participants: _Participants, built: list[Fields]
 ) -> None:
     """The ticket of a friend request must come back when it is accepted (webwx 2.17.2)."""
     for fields in built:
@@ -183,47 +185,47 @@ def _remember_requests(
             )
 
 
-def _route(wechat: WeChat, session: SimulatedSession, participants: _ChatAndAuthor) -> Route:
+def _route(wechat: WeChat, session: SimulatedSession, participants: _Participants) -> MessageRoute:
     me = session.user_name(wechat.world.owner)
     chat = session.user_name(participants.chat)
     if participants.via == "phone":
-        return Route(sender=me, receiver=chat)
+        return MessageRoute(sender=me, receiver=chat)
     if isinstance(participants.chat, WorldGroup) and participants.via == "friend":
-        return Route(sender=chat, receiver=me, member=session.user_name(participants.author))
-    return Route(sender=chat, receiver=me)
+        return MessageRoute(sender=chat, receiver=me, member=session.user_name(participants.author))
+    return MessageRoute(sender=chat, receiver=me)
 
 
-def put_raw(wechat: WeChat, lists: dict[str, list[object]]) -> None:
+def inject_raw(wechat: WeChat, lists: dict[str, list[object]]) -> None:
     """Put exactly these entries into the living login's next sync; raises `CannotSay` when there is none."""
     session = wechat.session
     if session is None:
-        raise CannotSay("nobody is logged in")
-    places = {
+        raise CannotSend("nobody is logged in")
+    entry_kinds = {
         "AddMsgList": EntryKind.MESSAGE,
         "ModContactList": EntryKind.CHANGED,
         "DelContactList": EntryKind.DELETED,
     }
     for name, entries in lists.items():
-        if name not in places:
-            raise CannotSay(f"no list is named {name!r}; there are: {', '.join(places)}")
-        session.log.append(places[name], *map(messages.dump, entries))
+        if name not in entry_kinds:
+            raise CannotSend(f"no list is named {name!r}; there are: {', '.join(entry_kinds)}")
+        session.log.append(entry_kinds[name], *map(messages.dump_json, entries))
 
 
-def echo(
+def inject_echo(
     wechat: WeChat, session: SimulatedSession, to: WorldContact, msg_id: int, kind: str, text: str
 ) -> None:
     """What a web client sent comes back to it (webwx 2.12.5)."""
-    route = Route(sender=session.user_name(wechat.world.owner), receiver=session.user_name(to))
+    route = MessageRoute(sender=session.user_name(wechat.world.owner), receiver=session.user_name(to))
     if kind == "location":  # sent as it came: its XML is all there is (webwx 2.12.6)
-        values: Fields = {"MsgType": 48, "Content": messages.xml(text)}
+        values: Fields = {"MsgType": 48, "Content": messages.encode_xml(text)}
     else:
-        asked = MessageDetails(language=wechat.settings.language)
+        details = MessageDetails(language=wechat.settings.language)
         attachment = wechat.media.find(str(msg_id))
-        values = message_kinds.build(kind, text, msg_id, wechat.world.owner, asked, media=attachment)
-    session.log.append(EntryKind.MESSAGE, render(msg_id, route, values))
+        values = message_kinds.build(kind, text, msg_id, wechat.world.owner, details, media=attachment)
+    session.log.append(EntryKind.MESSAGE, render_entry(msg_id, route, values))
 
 
-def answer_for(wechat: WeChat, person: WorldPerson) -> None:
+def inject_refusal_notice(wechat: WeChat, person: WorldPerson) -> None:
     """What WeChat itself says after a message that did not arrive (webwx 2.12.11, 3.10.5)."""
     kind = "system:not_friends" if person.deleted_me else "system:blocked"
     say(wechat, SpeechOrder(sender=person.id, to=OWNER, kind=kind))

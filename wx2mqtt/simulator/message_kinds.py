@@ -8,11 +8,11 @@ from __future__ import annotations
 import functools
 
 from wx2mqtt.simulator import messages, system_message_kinds
-from wx2mqtt.simulator.app_message_kinds import APP_KINDS, app
+from wx2mqtt.simulator.app_message_kinds import APP_MESSAGE_KINDS, app_message_fields
 from wx2mqtt.simulator.media import MessageMedia
-from wx2mqtt.simulator.message_spec import Builder, Fields, MessageDetails, MessageRequest
-from wx2mqtt.simulator.messages import recommend
-from wx2mqtt.simulator.system_message_kinds import SYSMSG_KINDS
+from wx2mqtt.simulator.message_spec import Builder, Fields, MessageDetails, MessageSpec
+from wx2mqtt.simulator.messages import recommend_info
+from wx2mqtt.simulator.system_message_kinds import SYSTEM_MESSAGE_KINDS
 from wx2mqtt.simulator.system_texts import SYSTEM_TEXTS, phrase
 from wx2mqtt.simulator.world import WorldContact
 
@@ -31,17 +31,17 @@ def build(
     media: MessageMedia | None = None,
 ) -> Fields:
     """The fields of a message of that kind; raises `UnknownKind`."""
-    spec = MessageRequest(text=text, msg_id=msg_id, author=author, details=details, media=media)
-    check(kind)
+    spec = MessageSpec(text=text, msg_id=msg_id, author=author, details=details, media=media)
+    require_known_kind(kind)
     if kind.startswith("system:"):
         return _system_text(spec, kind.removeprefix("system:"))
-    if kind in APP_KINDS:
-        values = {"size": spec.length, **details.values, "language": details.language}
-        return app(kind, text, msg_id, values)
+    if kind in APP_MESSAGE_KINDS:
+        values = {"size": spec.media_size, **details.values, "language": details.language}
+        return app_message_fields(kind, text, msg_id, values)
     return _BUILDERS[kind](spec)
 
 
-def check(kind: str) -> None:
+def require_known_kind(kind: str) -> None:
     """Raise `UnknownKind` when there is no such kind."""
     if kind not in all_kinds():
         raise UnknownKind(f"no kind is named {kind!r}; there are: {', '.join(all_kinds())}")
@@ -50,54 +50,61 @@ def check(kind: str) -> None:
 @functools.cache
 def all_kinds() -> tuple[str, ...]:
     """The names of all kinds."""
-    return tuple(sorted([*_BUILDERS, *APP_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)]))
+    return tuple(sorted([*_BUILDERS, *APP_MESSAGE_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)]))
 
 
 def file_name(kind: str, text: str) -> str:
     """The name of the file that a message brings; only files have one."""
-    return (text or APP_KINDS[kind].title) if kind == "file" else ""
+    return (text or APP_MESSAGE_KINDS[kind].title) if kind == "file" else ""
 
 
 def is_system(kind: str) -> bool:
     """Whether WeChat itself says it: no member's prefix in a group (webwx 3.5.3)."""
-    return kind.partition(":")[0] == "system" or kind in SYSMSG_KINDS
+    return kind.partition(":")[0] == "system" or kind in SYSTEM_MESSAGE_KINDS
 
 
-def _text(spec: MessageRequest) -> Fields:
-    return {"MsgType": 1, "Content": messages.text(spec.text)}
+def _text(spec: MessageSpec) -> Fields:
+    return {"MsgType": 1, "Content": messages.encode_text(spec.text)}
 
 
-def _image(spec: MessageRequest) -> Fields:
+def _image(spec: MessageSpec) -> Fields:
     content = (
         f'<?xml version="1.0"?>\n<msg>\n\t<img aeskey="a1" encryver="1" cdnmidimgurl="30" '
-        f'length="{spec.length}" md5="0cc175b9c0f1b6a831c399e269772661" '
-        f'hdlength="{spec.length * 6}" />\n</msg>\n'
+        f'length="{spec.media_size}" md5="0cc175b9c0f1b6a831c399e269772661" '
+        f'hdlength="{spec.media_size * 6}" />\n</msg>\n'
     )
-    return {"MsgType": 3, "Content": messages.xml(content), "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
+    return {
+        "MsgType": 3,
+        "Content": messages.encode_xml(content),
+        "ImgStatus": 2,
+        "ImgWidth": 120,
+        "ImgHeight": 90,
+    }
 
 
-def _image_token(_: MessageRequest) -> Fields:
+def _image_token(_: MessageSpec) -> Fields:
     return {"MsgType": 3, "Content": "@" + "5f" * 32, "ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 90}
 
 
-def _voice(spec: MessageRequest) -> Fields:
+def _voice(spec: MessageSpec) -> Fields:
     length = spec.details.number("milliseconds", 3200)
     content = (
-        f'<msg><voicemsg endflag="1" length="{spec.length}" voicelength="{length}" voiceformat="4" /></msg>'
+        f'<msg><voicemsg endflag="1" length="{spec.media_size}" '
+        f'voicelength="{length}" voiceformat="4" /></msg>'
     )
-    return {"MsgType": 34, "Content": messages.xml(content), "VoiceLength": length}
+    return {"MsgType": 34, "Content": messages.encode_xml(content), "VoiceLength": length}
 
 
 def _video(msg_type: int) -> Builder:
-    def fields(spec: MessageRequest) -> Fields:
+    def fields(spec: MessageSpec) -> Fields:
         seconds = spec.details.number("seconds", 9)
         content = (
             f'<?xml version="1.0"?>\n<msg>\n\t<videomsg aeskey="a1" cdnthumbwidth="224" cdnthumbheight="398" '
-            f'length="{spec.length}" playlength="{seconds}" />\n</msg>\n'
+            f'length="{spec.media_size}" playlength="{seconds}" />\n</msg>\n'
         )
         return {
             "MsgType": msg_type,
-            "Content": messages.xml(content),
+            "Content": messages.encode_xml(content),
             "PlayLength": seconds,
             "ImgStatus": 2,
             "ImgWidth": 224,
@@ -107,29 +114,29 @@ def _video(msg_type: int) -> Builder:
     return fields
 
 
-def _sticker(spec: MessageRequest) -> Fields:
+def _sticker(spec: MessageSpec) -> Fields:
     game = spec.details.number("game", 0)
-    known = spec.media and spec.media.content
+    sticker = spec.media and spec.media.content
     content = (
-        f'<msg><emoji fromusername = "a" tousername = "b" type="2" md5="{known.md5 if known else ""}" '
-        f'len = "{spec.length}" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" '
+        f'<msg><emoji fromusername = "a" tousername = "b" type="2" md5="{sticker.md5 if sticker else ""}" '
+        f'len = "{spec.media_size}" cdnurl = "http://emoji.qpic.cn/x" width= "240" height= "240" '
         'productid="" />'
         f'<gameext type="{game}" content="{spec.details.number("result", 0)}" /></msg>'
     )
     return {
         "MsgType": 47,
-        "Content": messages.xml(content),
+        "Content": messages.encode_xml(content),
         "ImgStatus": 2,
         "ImgWidth": 120,
         "ImgHeight": 120,
     }
 
 
-def _store_sticker(_: MessageRequest) -> Fields:
+def _store_sticker(_: MessageSpec) -> Fields:
     return {"MsgType": 47, "Content": "", "HasProductId": 1}
 
 
-def _card(spec: MessageRequest) -> Fields:
+def _card(spec: MessageSpec) -> Fields:
     nickname = spec.details.text("nickname", "李四")
     alias = spec.details.text("alias", "lisi")
     content = (
@@ -137,10 +144,10 @@ def _card(spec: MessageRequest) -> Fields:
         f'nickname="{messages.escape(nickname)}" alias="{alias}" province="北京" city="海淀" sign="" sex="1" '
         'certflag="0" />\n'
     )
-    person = recommend(
+    person = recommend_info(
         {
             "UserName": spec.details.text("user_name", "@" + "c4" * 32),
-            "NickName": messages.name(nickname),
+            "NickName": messages.encode_name(nickname),
             "Alias": alias,
             "Province": "北京",
             "City": "海淀",
@@ -148,32 +155,32 @@ def _card(spec: MessageRequest) -> Fields:
             "Sex": 1,
         }
     )
-    return {"MsgType": 42, "Content": messages.xml(content), "RecommendInfo": person}
+    return {"MsgType": 42, "Content": messages.encode_xml(content), "RecommendInfo": person}
 
 
-def _location(spec: MessageRequest) -> Fields:
+def _location(spec: MessageSpec) -> Fields:
     lat, lon = spec.details.text("lat", "39.9087"), spec.details.text("lon", "116.3975")
-    place = spec.text or spec.details.text("label", "北京市东城区东长安街")
+    label = spec.text or spec.details.text("label", "北京市东城区东长安街")
     path = f"/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={spec.msg_id}&pictype=location"
     poi = spec.details.text("poi", "[位置]")
     origin = (
         f'<?xml version="1.0"?>\n<msg>\n\t<location x="{lat}" y="{lon}" scale="16" '
-        f'label="{messages.escape(place)}" maptype="0" poiname="{messages.escape(poi)}" />\n</msg>\n'
+        f'label="{messages.escape(label)}" maptype="0" poiname="{messages.escape(poi)}" />\n</msg>\n'
     )
     return {
         "MsgType": 1,
         "SubMsgType": 48,
         "OriContent": origin,
         "Url": f"http://apis.map.qq.com/uri/v1/geocoder?coord={lat},{lon}",
-        "Content": f"{messages.text(place)}:<br/>{path}",
+        "Content": f"{messages.encode_text(label)}:<br/>{path}",
     }
 
 
-def _location_48(spec: MessageRequest) -> Fields:
+def _location_48(spec: MessageSpec) -> Fields:
     return {**_location(spec), "MsgType": 48, "SubMsgType": 0}
 
 
-def _friend_request(spec: MessageRequest) -> Fields:
+def _friend_request(spec: MessageSpec) -> Fields:
     person = spec.author
     nickname, greeting = person.nickname, spec.text or phrase(spec.details.language, "greeting")
     ticket = f"v2_{spec.msg_id:x}@stranger"
@@ -183,11 +190,11 @@ def _friend_request(spec: MessageRequest) -> Fields:
         'sex="0" scene="30" '
         f'ticket="{ticket}" />'
     )
-    info = recommend(
+    info = recommend_info(
         {
             "UserName": spec.details.user_name_of(person.id),
-            "NickName": messages.name(nickname),
-            "Content": messages.text(greeting),
+            "NickName": messages.encode_name(nickname),
+            "Content": messages.encode_text(greeting),
             "Scene": 30,
             "Ticket": ticket,
             "OpCode": 2,
@@ -196,55 +203,55 @@ def _friend_request(spec: MessageRequest) -> Fields:
     return {
         "MsgType": 37,
         "FromUserName": "fmessage",
-        "Content": messages.xml(content),
+        "Content": messages.encode_xml(content),
         "RecommendInfo": info,
         "Ticket": ticket,
     }
 
 
-def _plain(msg_type: int) -> Builder:
-    return lambda spec: {"MsgType": msg_type, "Content": messages.text(spec.text)}
+def _plain_text(msg_type: int) -> Builder:
+    return lambda spec: {"MsgType": msg_type, "Content": messages.encode_text(spec.text)}
 
 
 def _call(msg_type: int) -> Builder:
     content = "<voipinvitemsg><roomid>1</roomid><key>2</key><status>1</status></voipinvitemsg>"
-    return lambda _: {"MsgType": msg_type, "Content": messages.xml(content)}
+    return lambda _: {"MsgType": msg_type, "Content": messages.encode_xml(content)}
 
 
-def _status(spec: MessageRequest) -> Fields:
+def _status(spec: MessageSpec) -> Fields:
     code = spec.details.number("code", 2)
-    who = spec.details.text("names") or spec.details.user_name_of(spec.author.id)
-    return {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": who}
+    user_names = spec.details.text("names") or spec.details.user_name_of(spec.author.id)
+    return {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": user_names}
 
 
-def _system(spec: MessageRequest) -> Fields:
-    return {"MsgType": 10000, "Content": messages.text(spec.text)}
+def _system(spec: MessageSpec) -> Fields:
+    return {"MsgType": 10000, "Content": messages.encode_text(spec.text)}
 
 
-def on_the_phone(kind: str, text: str, author: WorldContact, details: MessageDetails) -> str:
+def phone_text(kind: str, text: str, author: WorldContact, details: MessageDetails) -> str:
     """What the phone shows of a message: WeChat's own words where nobody wrote any."""
     variant = kind.removeprefix("system:")
-    if kind in SYSMSG_KINDS:
-        return text or system_message_kinds.words(kind, author, details)
+    if kind in SYSTEM_MESSAGE_KINDS:
+        return text or system_message_kinds.default_text(kind, author, details)
     if text or variant not in SYSTEM_TEXTS:
         return text
-    return _words(variant, author, details)
+    return _system_phrase(variant, author, details)
 
 
-def _words(variant: str, author: WorldContact, details: MessageDetails) -> str:
+def _system_phrase(variant: str, author: WorldContact, details: MessageDetails) -> str:
     chinese, english = SYSTEM_TEXTS[variant]
-    words = chinese if details.language == "zh_CN" else english
-    named = {
+    template = chinese if details.language == "zh_CN" else english
+    names = {
         "a": details.text("a", author.nickname),
         "b": details.text("b", "李四"),
         "t": details.text("t", "新群名"),
     }
-    return words.format_map(named)
+    return template.format_map(names)
 
 
-def _system_text(spec: MessageRequest, variant: str) -> Fields:
-    text = spec.text or _words(variant, spec.author, spec.details)
-    return {"MsgType": 10000, "Content": messages.text(text)}
+def _system_text(spec: MessageSpec, variant: str) -> Fields:
+    text = spec.text or _system_phrase(variant, spec.author, spec.details)
+    return {"MsgType": 10000, "Content": messages.encode_text(text)}
 
 
 _BUILDERS: dict[str, Builder] = {
@@ -261,20 +268,20 @@ _BUILDERS: dict[str, Builder] = {
     "location": _location,
     "location_48": _location_48,
     "friend_request": _friend_request,
-    "html": _plain(2),
-    "private_text": _plain(11),
-    "private_html": _plain(12),
-    "private_image": _plain(13),
-    "mail": _plain(35),
-    "qq": _plain(36),
-    "push_system": _plain(38),
-    "qq_image": _plain(39),
-    "possible_friend": _plain(40),
+    "html": _plain_text(2),
+    "private_text": _plain_text(11),
+    "private_html": _plain_text(12),
+    "private_image": _plain_text(13),
+    "mail": _plain_text(35),
+    "qq": _plain_text(36),
+    "push_system": _plain_text(38),
+    "qq_image": _plain_text(39),
+    "possible_friend": _plain_text(40),
     "call": _call(50),
     "call_end": _call(52),
     "call_invite": _call(53),
     "status": _status,
-    "notice": _plain(9999),
+    "notice": _plain_text(9999),
     "system": _system,
-    **SYSMSG_KINDS,
+    **SYSTEM_MESSAGE_KINDS,
 }

@@ -31,7 +31,7 @@ class MessageDetails:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MessageRequest:
+class MessageSpec:
     """One message to build."""
 
     text: str
@@ -41,10 +41,10 @@ class MessageRequest:
     media: MessageMedia | None = None
 
     @property
-    def length(self) -> int:
+    def media_size(self) -> int:
         """How many bytes the thing itself has."""
         content = self.media and self.media.content
         return content.size if content else 0
 
 
-Builder = Callable[[MessageRequest], Fields]
+Builder = Callable[[MessageSpec], Fields]

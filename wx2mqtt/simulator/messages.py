@@ -30,12 +30,12 @@ _EMOJI = re.compile(f"{_FLAG}|{_KEYCAP}|(?<!\u200d){_OLD_EMOJI}(?!{_COMPOSED})")
 """What the server turns into spans: the emoji of the old phones. Newer and composed ones come as they are."""
 
 
-def dump(value: object) -> bytes:
+def dump_json(value: object) -> bytes:
     """JSON as WeChat's servers write it: raw UTF-8, no escapes beyond those that JSON demands."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def _span(match: re.Match[str]) -> str:
+def _emoji_span(match: re.Match[str]) -> str:
     digits = "".join(f"{ord(character):x}" for character in match[0])
     return f'<span class="emoji emoji{digits}"></span>'
 
@@ -45,17 +45,17 @@ def escape(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
-def name(text: str) -> str:
+def encode_name(text: str) -> str:
     """A nickname, remark or group name on the wire."""
-    return _EMOJI.sub(_span, escape(text)) if text else ""
+    return _EMOJI.sub(_emoji_span, escape(text)) if text else ""
 
 
-def text(content: str) -> str:
+def encode_text(content: str) -> str:
     """A text message on the wire: escaped, emoji as spans, lines broken by `<br/>`."""
-    return name(content).replace("\r\n", "\n").replace("\n", "<br/>")
+    return encode_name(content).replace("\r\n", "\n").replace("\n", "<br/>")
 
 
-def xml(content: str) -> str:
+def encode_xml(content: str) -> str:
     """The XML of a message on the wire: escaped once, `<br/>` between its lines."""
     return escape(content).replace("\n", "<br/>")
 
@@ -68,11 +68,11 @@ def pinyin(nickname: str) -> str:
 Fields = dict[str, object]
 
 
-_FIRST_ID = 7_615_282_929_538_795_099
+_FIRST_MESSAGE_ID = 7_615_282_929_538_795_099
 """Above 2^53, so that a client that reads ids as doubles gives itself away."""
 
 
-_NOBODY: Fields = {
+_EMPTY_RECOMMEND_INFO: Fields = {
     "UserName": "",
     "NickName": "",
     "QQNum": 0,
@@ -90,12 +90,12 @@ _NOBODY: Fields = {
 }
 
 
-class Ids:
+class MessageIds:
     """Message ids: they rise, with gaps, and stay below 2^63."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._last = _FIRST_ID
+        self._last = _FIRST_MESSAGE_ID
 
     def next(self) -> int:
         """Another id."""
@@ -104,24 +104,24 @@ class Ids:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class MessageRoute:
     """Who a message is from and to, as user names, and the member who wrote it in a group."""
 
     sender: str
     receiver: str
     member: str = ""
 
-    def frame(self, content: str) -> str:
+    def add_member_prefix(self, content: str) -> str:
         """The content with the sender's prefix of a group (webwx 3.5.1)."""
         return f"{self.member}:<br/>{content}" if self.member else content
 
 
-def recommend(values: Fields) -> Fields:
+def recommend_info(values: Fields) -> Fields:
     """RecommendInfo with all its fields."""
-    return {**_NOBODY, **values}
+    return {**_EMPTY_RECOMMEND_INFO, **values}
 
 
-def entry(msg_id: int, route: Route, values: Fields) -> Fields:
+def entry_fields(msg_id: int, route: MessageRoute, values: Fields) -> Fields:
     """All fields of a message; `values` win, `ByteSource` gets the group's frame."""
     content = values.get("Content", "")
     return {
@@ -141,7 +141,7 @@ def entry(msg_id: int, route: Route, values: Fields) -> Fields:
         "AppMsgType": 0,
         "StatusNotifyCode": 0,
         "StatusNotifyUserName": "",
-        "RecommendInfo": _NOBODY,
+        "RecommendInfo": _EMPTY_RECOMMEND_INFO,
         "ForwardFlag": 0,
         "AppInfo": {"AppID": "", "Type": 0},
         "HasProductId": 0,
@@ -153,10 +153,10 @@ def entry(msg_id: int, route: Route, values: Fields) -> Fields:
         "OriContent": "",
         "EncryFileName": "",
         **values,
-        "Content": route.frame(content) if isinstance(content, str) else content,
+        "Content": route.add_member_prefix(content) if isinstance(content, str) else content,
     }
 
 
-def render(msg_id: int, route: Route, values: Fields) -> bytes:
+def render_entry(msg_id: int, route: MessageRoute, values: Fields) -> bytes:
     """A message as bytes."""
-    return dump(entry(msg_id, route, values))
+    return dump_json(entry_fields(msg_id, route, values))

@@ -9,10 +9,10 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Literal
 
-from wx2mqtt.simulator.media import ShownFile
+from wx2mqtt.simulator.media import FileDescription
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
-KEPT = 5_000
+MAX_LINES = 5_000
 
 Via = Literal["friend", "phone", "web", "system"]
 
@@ -30,7 +30,7 @@ class PhoneLine:
     msg_id: str
     time: float
     recalled: bool = False
-    media: ShownFile | None = None
+    media: FileDescription | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ class ClientMessage:
     time: float
     repeat: bool
     delivered: bool
-    media: ShownFile | None = None
+    media: FileDescription | None = None
     sha256: str = ""
 
 
@@ -58,7 +58,7 @@ class Phone:
 
     def __init__(self) -> None:
         self.changes = WaitingCondition()
-        self.lines: deque[PhoneLine] = deque(maxlen=KEPT)
+        self.lines: deque[PhoneLine] = deque(maxlen=MAX_LINES)
         self.sent: list[ClientMessage] = []
         self.count = 0
         self.unread: Counter[str] = Counter()
@@ -74,7 +74,7 @@ class Phone:
         text: str,
         msg_id: str,
         time: float,
-        media: ShownFile | None = None,
+        media: FileDescription | None = None,
     ) -> None:
         """Another message in a chat."""
         self.count += 1
@@ -123,7 +123,7 @@ class Phone:
         time: float,
         repeat: bool,
         delivered: bool,
-        media: ShownFile | None = None,
+        media: FileDescription | None = None,
         sha256: str = "",
     ) -> None:
         """A web client sent something."""

@@ -32,7 +32,7 @@ class CodeAction(StrEnum):
     USE = "use"
 
 
-_MOVES: dict[CodeState, dict[CodeAction, CodeState]] = {
+_TRANSITIONS: dict[CodeState, dict[CodeAction, CodeState]] = {
     CodeState.WAITING: {
         CodeAction.SCAN: CodeState.SCANNED,
         CodeAction.EXPIRE: CodeState.EXPIRED,
@@ -49,14 +49,14 @@ _MOVES: dict[CodeState, dict[CodeAction, CodeState]] = {
     CodeState.EXPIRED: {},
 }
 
-OPEN = frozenset({CodeState.WAITING, CodeState.SCANNED, CodeState.CONFIRMED})
+OPEN_STATES = frozenset({CodeState.WAITING, CodeState.SCANNED, CodeState.CONFIRMED})
 
 
-class CannotDo(ValueError):
+class ActionNotPossible(ValueError):
     """The phone cannot do this with this code now."""
 
 
-class Code:
+class LoginQrCode:
     """One uuid. A `push` code needs no scan: the phone shows a question by itself (webwx 2.5.4)."""
 
     def __init__(self, uuid: str, *, desktop: bool, push: bool, ticket: str, lifetime: float) -> None:
@@ -66,54 +66,54 @@ class Code:
         self.ticket = ticket
         self.state = CodeState.WAITING
         self.last_answered: CodeState = CodeState.WAITING
-        self.made = time.time()
+        self.created_at = time.time()
         self.changes = WaitingCondition()
         self.session_sid = ""
-        self._end = time.monotonic() + lifetime
+        self._expires_at = time.monotonic() + lifetime
 
     def seconds_left(self) -> float:
         """Seconds until the code expires by itself."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._expires_at - time.monotonic())
 
-    def apply(self, act: CodeAction) -> None:
+    def apply(self, action: CodeAction) -> None:
         """Move on; raises `CannotDo` when this is not possible from here."""
-        moves = _MOVES[self.state]
+        transitions = _TRANSITIONS[self.state]
         if self.push and self.state is CodeState.WAITING:
-            moves = {**moves, CodeAction.CONFIRM: CodeState.CONFIRMED}
-        if act not in moves:
-            raise CannotDo(f"cannot {act} a code that is {self.state}")
-        self.state = moves[act]
+            transitions = {**transitions, CodeAction.CONFIRM: CodeState.CONFIRMED}
+        if action not in transitions:
+            raise ActionNotPossible(f"cannot {action} a code that is {self.state}")
+        self.state = transitions[action]
         self.changes.notify()
 
     def current_state(self) -> CodeState:
         """The state now; a code whose time is over expires."""
-        if self.state in OPEN and not self.seconds_left():
+        if self.state in OPEN_STATES and not self.seconds_left():
             self.apply(CodeAction.EXPIRE)
         return self.state
 
 
-class Codes:
+class LoginQrCodes:
     """All codes, newest last."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._codes: dict[str, Code] = {}
+        self._codes: dict[str, LoginQrCode] = {}
 
-    def __iter__(self) -> Iterator[Code]:
+    def __iter__(self) -> Iterator[LoginQrCode]:
         return iter(self._codes.values())
 
-    def new(self, *, desktop: bool, lifetime: float, push: bool = False) -> Code:
+    def create(self, *, desktop: bool, lifetime: float, push: bool = False) -> LoginQrCode:
         """A fresh uuid: 12 characters, base64-like, ending in == (webwx 2.1.4)."""
         uuid = base64.urlsafe_b64encode(self._rng.randbytes(7)).decode()
         ticket = base64.urlsafe_b64encode(self._rng.randbytes(18)).decode() + "@qrticket_0"
-        code = Code(uuid, desktop=desktop, push=push, ticket=ticket, lifetime=lifetime)
+        code = LoginQrCode(uuid, desktop=desktop, push=push, ticket=ticket, lifetime=lifetime)
         self._codes[uuid] = code
         return code
 
-    def find(self, uuid: str) -> Code | None:
+    def find(self, uuid: str) -> LoginQrCode | None:
         """The code with that uuid."""
         return self._codes.get(uuid)
 
-    def newest(self) -> Code | None:
+    def newest(self) -> LoginQrCode | None:
         """The code that was made last."""
         return next(reversed(self._codes.values()), None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 
-_PIXELS = 10  # a module
+_PIXELS_PER_MODULE = 10  # a module
 
 
-def draw(text: str) -> bytes:
+def draw_qr_jpeg(text: str) -> bytes:
     """The JPEG of a code that says this."""
     import qrcode as library  # noqa: PLC0415 - rarely needed
     from PIL import Image  # noqa: PLC0415 - heavy, rarely needed
@@ -18,6 +18,6 @@ def draw(text: str) -> bytes:
     picture = Image.new("L", (len(modules), len(modules)), 255)
     picture.putdata([0 if dark else 255 for row in modules for dark in row])
     file = io.BytesIO()
-    scale = _PIXELS * len(modules)
+    scale = _PIXELS_PER_MODULE * len(modules)
     picture.resize((scale, scale), Image.Resampling.NEAREST).convert("RGB").save(file, "JPEG")
     return file.getvalue()

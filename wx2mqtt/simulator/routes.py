@@ -24,8 +24,8 @@ class Endpoint:
 
     name: str
     handler: Handler
-    refused: Callable[[int], SimulatedAnswer]
-    stuck: Handler | None = None
+    error_answer: Callable[[int], SimulatedAnswer]
+    stuck_handler: Handler | None = None
 
 
 def _json(ret: int) -> SimulatedAnswer:
@@ -37,15 +37,15 @@ def _retcode(ret: int) -> SimulatedAnswer:
 
 
 def _no_uuid(_: int) -> SimulatedAnswer:
-    return answers.script('window.QRLogin.code = 400; window.QRLogin.uuid = "";')
+    return answers.javascript('window.QRLogin.code = 400; window.QRLogin.uuid = "";')
 
 
 def _no_code(_: int) -> SimulatedAnswer:
-    return answers.script("window.code=400;")
+    return answers.javascript("window.code=400;")
 
 
-def _no_page(_: int) -> SimulatedAnswer:
-    return answers.page("404 Not Found", status=404)
+def _not_found(_: int) -> SimulatedAnswer:
+    return answers.html_page("404 Not Found", status=404)
 
 
 def _xml(ret: int) -> SimulatedAnswer:
@@ -56,85 +56,87 @@ def _push(ret: int) -> SimulatedAnswer:
     return SimulatedAnswer(body=f'{{"ret":"{ret}","msg":""}}'.encode())
 
 
-def _goodbye(_: int) -> SimulatedAnswer:
-    return answers.page("Moved", status=301, headers=(("location", "/"),))
+def _redirect_home(_: int) -> SimulatedAnswer:
+    return answers.html_page("Moved", status=301, headers=(("location", "/"),))
 
 
 _TABLE = (
-    Endpoint(name="jslogin", handler=login.jslogin, refused=_no_uuid),
-    Endpoint(name="qrcode", handler=login.qrcode, refused=_no_page),
-    Endpoint(name="login", handler=login.login, refused=_no_code),
-    Endpoint(name="webwxnewloginpage", handler=login.webwxnewloginpage, refused=_xml),
-    Endpoint(name="webwxpushloginurl", handler=login.webwxpushloginurl, refused=_push),
-    Endpoint(name="webwxinit", handler=contacts.webwxinit, refused=_json),
-    Endpoint(name="webwxgetcontact", handler=contacts.webwxgetcontact, refused=_json),
-    Endpoint(name="webwxbatchgetcontact", handler=contacts.webwxbatchgetcontact, refused=_json),
-    Endpoint(name="webwxoplog", handler=actions.webwxoplog, refused=_json),
-    Endpoint(name="synccheck", handler=sync.synccheck, refused=_retcode),
-    Endpoint(name="webwxsync", handler=sync.webwxsync, refused=_json, stuck=sync.stuck),
-    Endpoint(name="webwxsendmsg", handler=send.webwxsendmsg, refused=_json),
-    Endpoint(name="webwxcheckupload", handler=upload.webwxcheckupload, refused=_json),
-    Endpoint(name="webwxuploadmedia", handler=upload.webwxuploadmedia, refused=_json),
-    Endpoint(name="webwxsendmsgimg", handler=send.webwxsendmsgimg, refused=_json),
-    Endpoint(name="webwxsendvideomsg", handler=send.webwxsendvideomsg, refused=_json),
-    Endpoint(name="webwxsendappmsg", handler=send.webwxsendappmsg, refused=_json),
-    Endpoint(name="webwxsendemoticon", handler=send.webwxsendemoticon, refused=_json),
-    Endpoint(name="webwxgetmsgimg", handler=download.webwxgetmsgimg, refused=_json),
-    Endpoint(name="webwxgetvoice", handler=download.webwxgetvoice, refused=_json),
-    Endpoint(name="webwxgetvideo", handler=download.webwxgetvideo, refused=_json),
-    Endpoint(name="webwxgetmedia", handler=download.webwxgetmedia, refused=_json),
-    Endpoint(name="webwxgetpubliclinkimg", handler=download.webwxgetpubliclinkimg, refused=_json),
-    Endpoint(name="webwxgeticon", handler=contacts.webwxgeticon, refused=_json),
-    Endpoint(name="webwxgetheadimg", handler=contacts.webwxgetheadimg, refused=_json),
-    Endpoint(name="webwxstatusnotify", handler=actions.webwxstatusnotify, refused=_json),
-    Endpoint(name="webwxrevokemsg", handler=actions.webwxrevokemsg, refused=_json),
-    Endpoint(name="webwxverifyuser", handler=actions.webwxverifyuser, refused=_json),
-    Endpoint(name="webwxcreatechatroom", handler=groups.webwxcreatechatroom, refused=_json),
-    Endpoint(name="webwxupdatechatroom", handler=groups.webwxupdatechatroom, refused=_json),
-    Endpoint(name="webwxstatreport", handler=actions.webwxstatreport, refused=_json),
-    Endpoint(name="webwxlogout", handler=actions.webwxlogout, refused=_goodbye),
+    Endpoint(name="jslogin", handler=login.jslogin, error_answer=_no_uuid),
+    Endpoint(name="qrcode", handler=login.qrcode, error_answer=_not_found),
+    Endpoint(name="login", handler=login.login, error_answer=_no_code),
+    Endpoint(name="webwxnewloginpage", handler=login.webwxnewloginpage, error_answer=_xml),
+    Endpoint(name="webwxpushloginurl", handler=login.webwxpushloginurl, error_answer=_push),
+    Endpoint(name="webwxinit", handler=contacts.webwxinit, error_answer=_json),
+    Endpoint(name="webwxgetcontact", handler=contacts.webwxgetcontact, error_answer=_json),
+    Endpoint(name="webwxbatchgetcontact", handler=contacts.webwxbatchgetcontact, error_answer=_json),
+    Endpoint(name="webwxoplog", handler=actions.webwxoplog, error_answer=_json),
+    Endpoint(name="synccheck", handler=sync.synccheck, error_answer=_retcode),
+    Endpoint(name="webwxsync", handler=sync.webwxsync, error_answer=_json, stuck_handler=sync.stuck),
+    Endpoint(name="webwxsendmsg", handler=send.webwxsendmsg, error_answer=_json),
+    Endpoint(name="webwxcheckupload", handler=upload.webwxcheckupload, error_answer=_json),
+    Endpoint(name="webwxuploadmedia", handler=upload.webwxuploadmedia, error_answer=_json),
+    Endpoint(name="webwxsendmsgimg", handler=send.webwxsendmsgimg, error_answer=_json),
+    Endpoint(name="webwxsendvideomsg", handler=send.webwxsendvideomsg, error_answer=_json),
+    Endpoint(name="webwxsendappmsg", handler=send.webwxsendappmsg, error_answer=_json),
+    Endpoint(name="webwxsendemoticon", handler=send.webwxsendemoticon, error_answer=_json),
+    Endpoint(name="webwxgetmsgimg", handler=download.webwxgetmsgimg, error_answer=_json),
+    Endpoint(name="webwxgetvoice", handler=download.webwxgetvoice, error_answer=_json),
+    Endpoint(name="webwxgetvideo", handler=download.webwxgetvideo, error_answer=_json),
+    Endpoint(name="webwxgetmedia", handler=download.webwxgetmedia, error_answer=_json),
+    Endpoint(name="webwxgetpubliclinkimg", handler=download.webwxgetpubliclinkimg, error_answer=_json),
+    Endpoint(name="webwxgeticon", handler=contacts.webwxgeticon, error_answer=_json),
+    Endpoint(name="webwxgetheadimg", handler=contacts.webwxgetheadimg, error_answer=_json),
+    Endpoint(name="webwxstatusnotify", handler=actions.webwxstatusnotify, error_answer=_json),
+    Endpoint(name="webwxrevokemsg", handler=actions.webwxrevokemsg, error_answer=_json),
+    Endpoint(name="webwxverifyuser", handler=actions.webwxverifyuser, error_answer=_json),
+    Endpoint(name="webwxcreatechatroom", handler=groups.webwxcreatechatroom, error_answer=_json),
+    Endpoint(name="webwxupdatechatroom", handler=groups.webwxupdatechatroom, error_answer=_json),
+    Endpoint(name="webwxstatreport", handler=actions.webwxstatreport, error_answer=_json),
+    Endpoint(name="webwxlogout", handler=actions.webwxlogout, error_answer=_redirect_home),
 )
 
 
-def _carried_out(name: str, handler: ilink_routes.Handler) -> Handler:
+def _ilink_handler(name: str, handler: ilink_routes.Handler) -> Handler:
     async def carried_out(call: Call) -> SimulatedAnswer:
-        return await ilink_routes.carry_out(handler, ilink_checks.Call(name, call.request, call.wechat.ilink))
+        return await ilink_routes.run_handler(
+            handler, ilink_checks.Call(name, call.request, call.wechat.ilink)
+        )
 
     return carried_out
 
 
-def _of_ilink(name: str, handler: ilink_routes.Handler) -> Endpoint:
-    stuck = ilink_routes.STUCK.get(name)
+def _ilink_endpoint(name: str, handler: ilink_routes.Handler) -> Endpoint:
+    stuck = ilink_routes.STUCK_HANDLERS.get(name)
     return Endpoint(
         name=name,
-        handler=_carried_out(name, handler),
-        refused=ilink_answers.refused,
-        stuck=stuck and _carried_out(name, stuck),
+        handler=_ilink_handler(name, handler),
+        error_answer=ilink_answers.error_answer,
+        stuck_handler=stuck and _ilink_handler(name, stuck),
     )
 
 
-_ILINK = {path: _of_ilink(*found) for path, found in ilink_routes.PATHS.items()}
+_ILINK = {path: _ilink_endpoint(*found) for path, found in ilink_routes.PATHS.items()}
 
 ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values())}
 
-_OUTSIDE = frozenset({"jslogin", "qrcode"})
+_WITHOUT_PREFIX = frozenset({"jslogin", "qrcode"})
 """Only these lie outside the prefix (webwx 1.2.1)."""
 
 _PATHS = {
-    **{("/" if one.name in _OUTSIDE else PREFIX) + one.name: one for one in _TABLE},
+    **{("/" if one.name in _WITHOUT_PREFIX else PREFIX) + one.name: one for one in _TABLE},
     **_ILINK,
 }
 
 
-async def carry_out(endpoint: Endpoint, call: Call) -> SimulatedAnswer:
+async def run_endpoint(endpoint: Endpoint, call: Call) -> SimulatedAnswer:
     """Answer a call; a refusal takes the endpoint's own shape."""
     try:
         return await endpoint.handler(call)
-    except CallRefused as refused:
-        return endpoint.refused(refused.ret)
+    except CallRefused as refusal:
+        return endpoint.error_answer(refusal.ret)
 
 
-def find(path: str) -> Endpoint | None:
+def find_endpoint(path: str) -> Endpoint | None:
     """The call that a path means."""
     if path.startswith("/qrcode/"):
         return ENDPOINTS["qrcode"]

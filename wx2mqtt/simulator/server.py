@@ -36,7 +36,7 @@ class SimulatorOptions:
     autoscan: bool = False
 
 
-def announcement(url: str, options: SimulatorOptions) -> str:
+def startup_text(url: str, options: SimulatorOptions) -> str:
     """What to do now, for a person: the page, the endpoint, how to lead a client with fixed names here."""
     lines = [
         f"WeChat, simulated: {url}/sim is the phone (scan, confirm, read, write).",
@@ -126,7 +126,7 @@ class Simulator:
             lambda: _Protocol(config, self._state, {}),
             self._host,
             self._port,
-            ssl=self._context(),
+            ssl=self._ssl_context(),
             backlog=512,
         )
         self._port = self._server.sockets[0].getsockname()[1]
@@ -146,7 +146,7 @@ class Simulator:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._server.wait_closed()
 
-    def _context(self) -> ssl.SSLContext | None:
+    def _ssl_context(self) -> ssl.SSLContext | None:
         if self._tls is None:
             return None
         from wx2mqtt.simulator import certificates  # noqa: PLC0415 - cryptography is heavy
@@ -154,25 +154,25 @@ class Simulator:
         return certificates.server_context(self._tls)
 
 
-_USED_UP, _CANNOT_SERVE = 75, 78
+_EXIT_ADDRESS_IN_USE, _EXIT_BAD_FOLDER = 75, 78
 """Exit codes: the address may be free later; the folder for the certificates cannot be used."""
 
 
 def run_simulator(options: SimulatorOptions) -> int:
     """Run until SIGINT or SIGTERM; returns the exit code, and says in one line why it is not 0."""
-    if options.tls is not None and (problem := _no_certificates(options.tls)):
+    if options.tls is not None and (problem := _certificate_problem(options.tls)):
         sys.stderr.write(f"{options.tls}: {problem}; give --tls a folder that can be written\n")
-        return _CANNOT_SERVE
+        return _EXIT_BAD_FOLDER
     try:
         asyncio.run(_run(options))
     except OSError as error:
-        place = f"{options.host}:{options.port}"
-        sys.stderr.write(f"cannot listen on {place}: {error.strerror}; choose another --host or --port\n")
-        return _USED_UP
+        address = f"{options.host}:{options.port}"
+        sys.stderr.write(f"cannot listen on {address}: {error.strerror}; choose another --host or --port\n")
+        return _EXIT_ADDRESS_IN_USE
     return 0
 
 
-def _no_certificates(folder: Path) -> str:
+def _certificate_problem(folder: Path) -> str:
     from wx2mqtt.simulator import certificates  # noqa: PLC0415 - cryptography is heavy
 
     try:
@@ -187,12 +187,12 @@ async def _run(options: SimulatorOptions) -> None:
         simulator.wechat.settings.autoscan = options.autoscan
         simulator.wechat.ilink.settings.autoscan = OWNER if options.autoscan else ""
         simulator.wechat.world.populate(friends=options.friends)
-        sys.stdout.write(announcement(simulator.url, options))
+        sys.stdout.write(startup_text(simulator.url, options))
         sys.stdout.flush()
-        await _told_to_stop()
+        await _wait_for_stop_signal()
 
 
-async def _told_to_stop() -> None:
+async def _wait_for_stop_signal() -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)

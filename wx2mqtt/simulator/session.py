@@ -24,7 +24,7 @@ from wx2mqtt.simulator.uploads import Uploads
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
 from wx2mqtt.simulator.world import PersonKind, WorldContact, WorldGroup, WorldPerson
 
-KeyList = tuple[tuple[int, int], ...]
+SyncKeys = tuple[tuple[int, int], ...]
 
 
 class EntryKind(IntEnum):
@@ -37,7 +37,7 @@ class EntryKind(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
+class SyncSlice:
     """Entries between two positions."""
 
     start: int
@@ -48,22 +48,24 @@ class Slice:
     more: bool
 
 
-def key_text(keys: KeyList) -> str:
+def sync_key_text(keys: SyncKeys) -> str:
     """Keys as the query of synccheck carries them."""
     return "|".join(f"{key}_{value}" for key, value in keys)
 
 
-def key_json(keys: KeyList) -> bytes:
+def sync_key_json(keys: SyncKeys) -> bytes:
     """Keys as a JSON body carries them."""
-    return messages.dump({"Count": len(keys), "List": [{"Key": key, "Val": value} for key, value in keys]})
+    return messages.dump_json(
+        {"Count": len(keys), "List": [{"Key": key, "Val": value} for key, value in keys]}
+    )
 
 
 class SyncLog:
     """All entries of a login. `born` is the time of the login in seconds."""
 
-    def __init__(self, *, born: int) -> None:
+    def __init__(self, *, login_time: int) -> None:
         self.changes = WaitingCondition()
-        self._born = born
+        self._login_time = login_time
         self._kinds = bytearray()
         self._entries: list[bytes] = []
         self._issued: dict[str, int] = {}
@@ -79,28 +81,28 @@ class SyncLog:
         self._kinds += bytes([kind]) * len(entries)
         self.changes.notify()
 
-    def sync_key(self, position: int) -> KeyList:
+    def sync_key(self, position: int) -> SyncKeys:
         """The SyncKey for a position; it counts as issued from now on."""
-        base = self._born - 860_000_000
-        keys = ((1, base), (2, base + position), (3, base - 44), (1000, self._born))
+        base = self._login_time - 860_000_000
+        keys = ((1, base), (2, base + position), (3, base - 44), (1000, self._login_time))
         return self._issue(keys, position)
 
-    def check_key(self, position: int) -> KeyList:
+    def check_key(self, position: int) -> SyncKeys:
         """The SyncCheckKey for a position: more keys than the SyncKey, and never equal to it."""
-        base = self._born - 860_000_000
+        base = self._login_time - 860_000_000
         keys = (
             (1, base),
             (2, base + position),
             (3, base - 44),
             (11, base - 91),
-            (201, self._born + position),
-            (1000, self._born),
-            (1001, self._born - 8956),
+            (201, self._login_time + position),
+            (1000, self._login_time),
+            (1001, self._login_time - 8956),
         )
         return self._issue(keys, position)
 
-    def _issue(self, keys: KeyList, position: int) -> KeyList:
-        self._issued[key_text(keys)] = position
+    def _issue(self, keys: SyncKeys, position: int) -> SyncKeys:
+        self._issued[sync_key_text(keys)] = position
         return keys
 
     def position(self, key: str) -> int | None:
@@ -114,33 +116,38 @@ class SyncLog:
             return 0
         return min(kinds)
 
-    def after(self, position: int, max_entries: int) -> Slice:
+    def slice_after(self, position: int, max_entries: int) -> SyncSlice:
         """At most `most` entries after a position."""
         end = min(position + max_entries, self.head)
         kinds, entries = self._kinds[position:end], self._entries[position:end]
         if EntryKind.CHANGED not in kinds and EntryKind.DELETED not in kinds:
-            messages, changed, deleted = entries, [], []
+            message_entries, changed, deleted = entries, [], []
         else:
             pairs = [*zip(kinds, entries, strict=True)]
-            messages = [e for kind, e in pairs if kind in (EntryKind.MESSAGE, EntryKind.PHONE)]
+            message_entries = [e for kind, e in pairs if kind in (EntryKind.MESSAGE, EntryKind.PHONE)]
             changed = [e for kind, e in pairs if kind == EntryKind.CHANGED]
             deleted = [e for kind, e in pairs if kind == EntryKind.DELETED]
-        return Slice(
-            start=position, end=end, messages=messages, changed=changed, deleted=deleted, more=end < self.head
+        return SyncSlice(
+            start=position,
+            end=end,
+            messages=message_entries,
+            changed=changed,
+            deleted=deleted,
+            more=end < self.head,
         )
 
 
-_SAFE = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class SimulatedSession:
     """A login. `over` is None while it lives, else the retcode that every call gets (webwx 1.3.1)."""
 
-    def __init__(self, rng: random.Random, *, uin: int, desktop: bool, base: str) -> None:
+    def __init__(self, rng: random.Random, *, uin: int, desktop: bool, base_host: str) -> None:
         self._rng = rng
         self.uin = uin
         self.desktop = desktop
-        self.base = base
+        self.base_host = base_host
         self.sid = self._text(16)
         self.pass_ticket = f"{self._text(20)}+{self._text(20)}/{self._text(1)}="
         self.skeys = [self._skey()]
@@ -148,14 +155,14 @@ class SimulatedSession:
         self.uvid = self._hex(128)
         self.load_time = int(time.time())
         self.data_tickets = {f"gS{self._text(22)}": self.load_time + 0.0}
-        self.log = SyncLog(born=self.load_time)
+        self.log = SyncLog(login_time=self.load_time)
         self.uploads = Uploads(rng)
         self.ended_with: int | None = None
         self.inits = 0
         self.empty_contacts_given = 0
-        self.polls: set[asyncio.Transport] = set()
-        self.idle = {"synccheck": deque[float](maxlen=100), "webwxsync": deque[float](maxlen=100)}
-        self.rendered: dict[str, bytes] = {}
+        self.open_polls: set[asyncio.Transport] = set()
+        self.empty_poll_times = {"synccheck": deque[float](maxlen=100), "webwxsync": deque[float](maxlen=100)}
+        self.rendered_contacts: dict[str, bytes] = {}
         self._names: dict[str, str] = {}
         self._ids: dict[str, str] = {}
         self._rooms: dict[str, str] = {}
@@ -178,12 +185,12 @@ class SimulatedSession:
     @property
     def polling(self) -> bool:
         """Whether a synccheck or webwxsync of this login is open; those that the client left do not count."""
-        return any(not transport.is_closing() for transport in self.polls)
+        return any(not transport.is_closing() for transport in self.open_polls)
 
     def new_skey(self) -> str:
         """Hand out another skey."""
         self.skeys.append(self._skey())
-        self.rendered.clear()
+        self.rendered_contacts.clear()
         return self.skey
 
     def new_data_ticket(self) -> str:
@@ -200,7 +207,7 @@ class SimulatedSession:
     def user_name(self, contact: WorldContact) -> str:
         """Somebody's name in this login (webwx 4.1.1): new in each, clear for the special accounts."""
         known = self._names.get(contact.id)
-        return known or self._give_name(contact)
+        return known or self._assign_user_name(contact)
 
     def known_name(self, contact_id: str) -> str | None:
         """The name in this login of somebody who may be gone by now."""
@@ -216,11 +223,11 @@ class SimulatedSession:
             self._rooms[group.id] = "@" + self._hex(32)
         return self._rooms[group.id]
 
-    def is_room(self, value: str) -> bool:
+    def is_known_room(self, value: str) -> bool:
         """Whether an EncryChatRoomId is a group's; its user name does as well (webwx 2.9.5)."""
         return value in self._rooms.values() or value in self._ids
 
-    def _give_name(self, contact: WorldContact) -> str:
+    def _assign_user_name(self, contact: WorldContact) -> str:
         if isinstance(contact, WorldPerson) and contact.kind is PersonKind.SPECIAL:
             name = contact.id
         elif isinstance(contact, WorldGroup):
@@ -235,7 +242,7 @@ class SimulatedSession:
         return f"{self._rng.getrandbits(4 * digits):0{digits}x}"
 
     def _text(self, length: int) -> str:
-        return "".join(self._rng.choices(_SAFE, k=length))
+        return "".join(self._rng.choices(_ALPHANUMERIC, k=length))
 
     def _skey(self) -> str:
         return f"@crypt_{self._hex(8)}_{self._hex(32)}"

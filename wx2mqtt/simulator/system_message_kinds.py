@@ -3,91 +3,91 @@
 from __future__ import annotations
 
 from wx2mqtt.simulator import messages
-from wx2mqtt.simulator.message_spec import Builder, Fields, MessageDetails, MessageRequest
+from wx2mqtt.simulator.message_spec import Builder, Fields, MessageDetails, MessageSpec
 from wx2mqtt.simulator.system_texts import phrase
 from wx2mqtt.simulator.world import WorldContact
 
 
-def words(kind: str, author: WorldContact, details: MessageDetails) -> str:
+def default_text(kind: str, author: WorldContact, details: MessageDetails) -> str:
     """What the phone shows of it where nobody wrote anything."""
     names = {"a": details.text("a", author.nickname), "b": details.text("b", "李四")}
-    return phrase(details.language, _PHRASES[kind]).format_map(names)
+    return phrase(details.language, _PHRASE_NAMES[kind]).format_map(names)
 
 
-def _said(kind: str, spec: MessageRequest) -> str:
-    return (spec.text or words(kind, spec.author, spec.details)).replace("]]>", "")
+def _text_or_default(kind: str, spec: MessageSpec) -> str:
+    return (spec.text or default_text(kind, spec.author, spec.details)).replace("]]>", "")
 
 
 def _sysmsg(inner: str, kind: str) -> Fields:
-    return {"MsgType": 10002, "Content": messages.xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
+    return {"MsgType": 10002, "Content": messages.encode_xml(f'<sysmsg type="{kind}">{inner}</sysmsg>')}
 
 
-def _recall(spec: MessageRequest) -> Fields:
+def _recall(spec: MessageSpec) -> Fields:
     msg_id = spec.details.text("msg_id", "0")
-    said = _said("recall", spec)
+    text = _text_or_default("recall", spec)
     inner = (
         f"<revokemsg><session>{spec.details.user_name_of(spec.author.id)}</session><oldmsgid>1064960001</oldmsgid>"
-        f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{said}]]></replacemsg></revokemsg>"
+        f"<msgid>{msg_id}</msgid><replacemsg><![CDATA[{text}]]></replacemsg></revokemsg>"
     )
     return _sysmsg(inner, "revokemsg")
 
 
-def _pat(spec: MessageRequest) -> Fields:
-    said = _said("pat", spec)
+def _pat(spec: MessageSpec) -> Fields:
+    text = _text_or_default("pat", spec)
     inner = (
         f"<pat><fromusername>wxid_a</fromusername><pattedusername>wxid_me</pattedusername>"
-        f"<template><![CDATA[{said}]]></template></pat>"
+        f"<template><![CDATA[{text}]]></template></pat>"
     )
     return _sysmsg(inner, "pat")
 
 
-def _member_joined(spec: MessageRequest) -> Fields:
-    said = _said("member_joined", spec)
+def _member_joined(spec: MessageSpec) -> Fields:
+    text = _text_or_default("member_joined", spec)
     inner = (
         f'<sysmsgtemplate><content_template type="tmpl_type_profile"><plain></plain>'
-        f"<template><![CDATA[{said}]]></template></content_template></sysmsgtemplate>"
+        f"<template><![CDATA[{text}]]></template></content_template></sysmsgtemplate>"
     )
     return _sysmsg(inner, "sysmsgtemplate")
 
 
-def _group_todo(spec: MessageRequest) -> Fields:
-    said = _said("group_todo", spec)
-    return _sysmsg(f"<todo><op>0</op><title><![CDATA[{said}]]></title></todo>", "roomtoolstips")
+def _group_todo(spec: MessageSpec) -> Fields:
+    text = _text_or_default("group_todo", spec)
+    return _sysmsg(f"<todo><op>0</op><title><![CDATA[{text}]]></title></todo>", "roomtoolstips")
 
 
-def _member_removed(spec: MessageRequest) -> Fields:
-    said = _said("member_removed", spec)
-    inner = f"<delchatroommember><plain><![CDATA[{said}]]></plain></delchatroommember>"
+def _member_removed(spec: MessageSpec) -> Fields:
+    text = _text_or_default("member_removed", spec)
+    inner = f"<delchatroommember><plain><![CDATA[{text}]]></plain></delchatroommember>"
     return _sysmsg(inner, "delchatroommember")
 
 
-def _member_invited(spec: MessageRequest) -> Fields:
+def _member_invited(spec: MessageSpec) -> Fields:
     """Who invites whom, with the members beside the sentence instead of in it."""
-    template = _escaped(spec.details.text("template", '"$username$"邀请"$names$"加入了群聊'))
-    by, others = (
+    template = _cdata(spec.details.text("template", '"$username$"邀请"$names$"加入了群聊'))
+    inviter, invited = (
         spec.details.text("a", spec.author.nickname),
         spec.details.text("b", "李四").split("、"),
     )
     inner = (
         '<sysmsgtemplate><content_template type="tmpl_type_profile"><plain><![CDATA[]]></plain>'
         f"<template>{template}</template><link_list>"
-        f'<link name="username" type="link_profile"><memberlist>{_member(by)}</memberlist></link>'
-        f'<link name="names" type="link_profile"><memberlist>{"".join(map(_member, others))}</memberlist>'
+        f'<link name="username" type="link_profile"><memberlist>{_member(inviter)}</memberlist></link>'
+        f'<link name="names" type="link_profile"><memberlist>{"".join(map(_member, invited))}</memberlist>'
         "<separator><![CDATA[、]]></separator></link></link_list></content_template></sysmsgtemplate>"
     )
     return _sysmsg(inner, "sysmsgtemplate")
 
 
 def _member(nickname: str) -> str:
-    name = _escaped(nickname)
+    name = _cdata(nickname)
     return f"<member><username><![CDATA[wxid_member]]></username><nickname>{name}</nickname></member>"
 
 
-def _escaped(text: str) -> str:
+def _cdata(text: str) -> str:
     return f"<![CDATA[{text.replace(']]>', '')}]]>"
 
 
-SYSMSG_KINDS: dict[str, Builder] = {
+SYSTEM_MESSAGE_KINDS: dict[str, Builder] = {
     "recall": _recall,
     "pat": _pat,
     "member_joined": _member_joined,
@@ -96,7 +96,7 @@ SYSMSG_KINDS: dict[str, Builder] = {
     "member_removed": _member_removed,
 }
 
-_PHRASES = {
+_PHRASE_NAMES = {
     "recall": "recalled",
     "pat": "pat",
     "member_joined": "joined",

@@ -18,13 +18,13 @@ from defusedxml import DefusedXmlException, ElementTree
 
 from wx2mqtt.simulator.media import ByteSource, UploadedBytes
 
-APPID = "wxeb7ec651dd0aefa9"
+FILE_APPID = "wxeb7ec651dd0aefa9"
 
 
-_CHILDREN = ("title", "des", "action", "type", "content", "url", "lowurl", "appattach", "extinfo")
+_REQUIRED_CHILDREN = ("title", "des", "action", "type", "content", "url", "lowurl", "appattach", "extinfo")
 
 
-_ATTACHED = ("totallen", "attachid", "fileext")
+_REQUIRED_ATTACHMENT_CHILDREN = ("totallen", "attachid", "fileext")
 
 
 class BadAppFile(ValueError):
@@ -42,7 +42,7 @@ class AppFile:
     extension: str
 
 
-def read(content: object) -> AppFile:
+def read_app_file(content: object) -> AppFile:
     """Read it; raises `BadAppFile`."""
     root = _root(content)
     _check_shape(root)
@@ -70,8 +70,12 @@ def _check_shape(root: Element) -> None:
     if root.tag != "appmsg" or "appid" not in root.keys() or "sdkver" not in root.keys():  # noqa: SIM118
         raise BadAppFile("the root is not appmsg with appid and sdkver")
     attached = root.find("appattach")
-    missing = [name for name in _CHILDREN if root.find(name) is None]
-    if attached is None or missing or any(attached.find(name) is None for name in _ATTACHED):
+    missing = [name for name in _REQUIRED_CHILDREN if root.find(name) is None]
+    if (
+        attached is None
+        or missing
+        or any(attached.find(name) is None for name in _REQUIRED_ATTACHMENT_CHILDREN)
+    ):
         raise BadAppFile("appmsg or appattach lacks a child")
     if root.findtext("type") != "6":
         raise BadAppFile("type is not 6")
@@ -103,23 +107,23 @@ class ReceivedField:
     content: bytes
 
 
-def parse(content_type: str, body: bytes) -> dict[str, ReceivedField]:
+def parse_form(content_type: str, body: bytes) -> dict[str, ReceivedField]:
     """The fields by name, in their order; raises `BadForm`."""
-    found = _BOUNDARY.match(content_type)
-    if found is None:
+    boundary = _BOUNDARY.match(content_type)
+    if boundary is None:
         raise BadForm("the body is no multipart/form-data")
-    first, *parts = (b"\r\n" + body).split(b"\r\n--" + found[1].encode())
+    first, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())
     if first or not parts or parts.pop().strip(b"\r\n") != b"--":
         raise BadForm("the form does not begin and end with its boundary")
     fields: dict[str, ReceivedField] = {}
-    for part in map(_part, parts):
+    for part in map(_parse_part, parts):
         if part.name in fields:
             raise BadForm("a field comes twice")
         fields[part.name] = part
     return fields
 
 
-def _part(raw: bytes) -> ReceivedField:
+def _parse_part(raw: bytes) -> ReceivedField:
     head, blank, content = raw.partition(b"\r\n\r\n")
     if not blank or not head.startswith(b"\r\n"):
         raise BadForm("a part has no head")
@@ -136,16 +140,16 @@ def _parameters(head: bytes) -> dict[str, str]:
         lines = head.decode().split("\r\n")
     except UnicodeDecodeError:
         raise BadForm("the head of a part is no UTF-8") from None
-    found = [match[1] for line in lines if (match := _DISPOSITION.fullmatch(line))]
-    if len(found) != 1:
+    dispositions = [match[1] for line in lines if (match := _DISPOSITION.fullmatch(line))]
+    if len(dispositions) != 1:
         raise BadForm("a part has no Content-Disposition")
-    return {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(found[0])}
+    return {name.lower(): quoted or bare for name, quoted, bare in _PARAMETER.findall(dispositions[0])}
 
 
-PART = 524_288
+PART_BYTES = 524_288
 
 
-KEPT = 1000
+MAX_FINISHED_UPLOADS = 1000
 """So many finished uploads are kept."""
 
 
@@ -161,7 +165,7 @@ _EXTENSIONS: dict[MediaType, frozenset[str]] = {
 }
 
 
-_CONTENTS: dict[MediaType, frozenset[str]] = {
+_CONTENT_TYPES: dict[MediaType, frozenset[str]] = {
     "pic": frozenset({"image/jpeg", "image/png", "image/bmp"}),
     "video": frozenset({"video/mp4"}),
 }
@@ -180,7 +184,7 @@ class UploadDeclaration:
     size: int
     media_type: MediaType
     md5: str
-    parts: int
+    part_count: int
     signature: str = ""
 
 
@@ -210,13 +214,13 @@ class Upload:
 
     declaration: UploadDeclaration
     content: UploadedBytes
-    parts: int = 0
-    last: bytes = b""
-    ready: FinishedUpload | None = None
+    received_parts: int = 0
+    last_part_digest: bytes = b""
+    finished: FinishedUpload | None = None
 
-    def is_repeated(self, number: int, digest: bytes) -> bool:
+    def is_repeated(self, index: int, digest: bytes) -> bool:
         """Whether that part came last already: its answer was lost."""
-        return number == self.parts - 1 and digest == self.last
+        return index == self.received_parts - 1 and digest == self.last_part_digest
 
 
 def extension(name: str) -> str:
@@ -224,7 +228,7 @@ def extension(name: str) -> str:
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
-def fits(name: str, media_type: MediaType) -> bool:
+def extension_fits(name: str, media_type: MediaType) -> bool:
     """Whether a file of that name may go as that: pictures and videos by their extension, all as `doc`."""
     return media_type == "doc" or extension(name) in _EXTENSIONS[media_type]
 
@@ -235,14 +239,14 @@ class Uploads:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._started: dict[str, Upload] = {}
-        self._ready: dict[str, FinishedUpload] = {}
+        self._finished: dict[str, FinishedUpload] = {}
         self._permits: dict[str, UploadPermit] = {}
 
-    def permit(self, md5: str, size: int) -> UploadPermit:
+    def grant_permit(self, md5: str, size: int) -> UploadPermit:
         """Allow a large file."""
-        made = UploadPermit(size=size, aes_key=self._hex(32), signature=self._hex(160))
-        self._permits[md5] = made
-        return made
+        permit = UploadPermit(size=size, aes_key=self._hex(32), signature=self._hex(160))
+        self._permits[md5] = permit
+        return permit
 
     def permit_for(self, md5: str) -> UploadPermit | None:
         """What was allowed for a file."""
@@ -250,37 +254,37 @@ class Uploads:
 
     def find(self, media_id: str) -> FinishedUpload | None:
         """The file with that MediaId."""
-        return self._ready.get(media_id)
+        return self._finished.get(media_id)
 
     def add(
         self, name: str, media_type: MediaType, content: ByteSource, signature: str = ""
     ) -> FinishedUpload:
         """A file that WeChat has whole."""
-        ready = FinishedUpload(
+        finished = FinishedUpload(
             media_id=f"@crypt_{self._hex(8)}_{self._hex(128)}",
             name=name,
             media_type=media_type,
             content=content,
             signature=signature,
         )
-        self._ready[ready.media_id] = ready
-        if len(self._ready) > KEPT:
-            del self._ready[next(iter(self._ready))]
-        return ready
+        self._finished[finished.media_id] = finished
+        if len(self._finished) > MAX_FINISHED_UPLOADS:
+            del self._finished[next(iter(self._finished))]
+        return finished
 
-    def accept_part(self, declaration: UploadDeclaration, number: int, part: bytes) -> Upload:
+    def accept_part(self, declaration: UploadDeclaration, index: int, part: bytes) -> Upload:
         """Another part; one that comes again changes nothing. Raises `BadUpload`, and the upload is over."""
-        upload, digest = self._start(declaration, number), hashlib.sha256(part).digest()
-        if upload.is_repeated(number, digest):
+        upload, digest = self._start(declaration, index), hashlib.sha256(part).digest()
+        if upload.is_repeated(index, digest):
             return upload
         try:
-            _check_part(upload, number, part)
+            _check_part(upload, index, part)
             upload.content.append(part)
-            upload.parts, upload.last = number + 1, digest
-            if upload.parts == declaration.parts:
+            upload.received_parts, upload.last_part_digest = index + 1, digest
+            if upload.received_parts == declaration.part_count:
                 _check_whole(declaration, upload.content)
-                self._remove_old()
-                upload.ready = self.add(
+                self._remove_old_finished()
+                upload.finished = self.add(
                     declaration.name, declaration.media_type, upload.content, declaration.signature
                 )
         except BadUpload:
@@ -288,16 +292,16 @@ class Uploads:
             raise
         return upload
 
-    def _remove_old(self) -> None:
+    def _remove_old_finished(self) -> None:
         """Of the uploads that ended some are kept, for parts that come again."""
-        ended = [key for key, upload in self._started.items() if upload.ready]
-        for key in ended[:-10]:
+        finished_keys = [key for key, upload in self._started.items() if upload.finished]
+        for key in finished_keys[:-10]:
             del self._started[key]
 
-    def _start(self, declaration: UploadDeclaration, number: int) -> Upload:
+    def _start(self, declaration: UploadDeclaration, index: int) -> Upload:
         upload = self._started.get(declaration.key)
-        if upload is None or (number == 0 and upload.parts > 1):
-            if number:
+        if upload is None or (index == 0 and upload.received_parts > 1):
+            if index:
                 raise BadUpload("chunk 0 must come first")
             upload = self._started[declaration.key] = Upload(declaration, UploadedBytes())
         if upload.declaration != declaration:
@@ -308,18 +312,18 @@ class Uploads:
         return f"{self._rng.getrandbits(4 * digits):0{digits}x}"
 
 
-def _check_part(upload: Upload, number: int, part: bytes) -> None:
-    announced = upload.declaration
-    if number != upload.parts:
+def _check_part(upload: Upload, index: int, part: bytes) -> None:
+    declaration = upload.declaration
+    if index != upload.received_parts:
         raise BadUpload("the chunks do not come in their order")
-    last = number == announced.parts - 1
-    if len(part) != (announced.size - number * PART if last else PART):
+    is_last = index == declaration.part_count - 1
+    if len(part) != (declaration.size - index * PART_BYTES if is_last else PART_BYTES):
         raise BadUpload("a chunk is not of 524288 bytes, or the last one not of what is left")
 
 
 def _check_whole(declaration: UploadDeclaration, content: UploadedBytes) -> None:
     if declaration.md5 and declaration.md5 != content.md5:
         raise BadUpload("FileMd5 is not the MD5 of what came")
-    wanted = _CONTENTS.get(declaration.media_type)
-    if wanted is not None and content.mime not in wanted:
+    allowed_types = _CONTENT_TYPES.get(declaration.media_type)
+    if allowed_types is not None and content.mime not in allowed_types:
         raise BadUpload(f"what came is no {'picture' if declaration.media_type == 'pic' else 'video'}")

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-KEPT = 1000
+MAX_KEPT_VIOLATIONS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +23,9 @@ class Violations:
 
     def __init__(self) -> None:
         self.count = 0
-        self._kept: deque[Violation] = deque(maxlen=KEPT)
+        self._kept: deque[Violation] = deque(maxlen=MAX_KEPT_VIOLATIONS)
 
-    def add(self, endpoint: str, what: str) -> None:
+    def record(self, endpoint: str, what: str) -> None:
         """Record a wrong call."""
         self.count += 1
         self._kept.append(Violation(time=time.time(), endpoint=endpoint, what=what))

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from wx2mqtt.simulator import contact_fields, messages
 from wx2mqtt.simulator.faults import Faults
-from wx2mqtt.simulator.ilink.simulated_ilink import Network
+from wx2mqtt.simulator.ilink.simulated_ilink import SimulatedILink
 from wx2mqtt.simulator.media import ByteSource, MediaStore
-from wx2mqtt.simulator.messages import Ids, Route, render
+from wx2mqtt.simulator.messages import MessageIds, MessageRoute, render_entry
 from wx2mqtt.simulator.phone import Phone
-from wx2mqtt.simulator.qr_codes import Code, CodeAction, Codes
+from wx2mqtt.simulator.qr_codes import CodeAction, LoginQrCode, LoginQrCodes
 from wx2mqtt.simulator.session import EntryKind, SimulatedSession
 from wx2mqtt.simulator.settings import SimulatorSettings
 from wx2mqtt.simulator.violations import Violations
 from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
 from wx2mqtt.simulator.world import WorldContact, fresh_world
 
-KNOWN_FILES = 1000
+MAX_KNOWN_FILES = 1000
 """So many uploaded files are known by their MD5."""
 
-ELSEWHERE = 1101
+RETCODE_OTHER_CLIENT = 1101
 """What the old client is told when another web client logs in (webwx 1.3.6)."""
 
 
@@ -42,18 +42,18 @@ class WeChat:
         self._seed = seed
         self.settings = SimulatorSettings()
         self.changes = WaitingCondition()
-        self._fill()
+        self._create_state()
 
-    def _fill(self) -> None:
+    def _create_state(self) -> None:
         self.rng = random.Random(self._seed)
         self.world = fresh_world()
-        self.codes = Codes(self.rng)
+        self.codes = LoginQrCodes(self.rng)
         self.faults = Faults()
         self.violations = Violations()
         self.phone = Phone()
         self.media = MediaStore()
         self.files: dict[tuple[str, int], ByteSource] = {}
-        self.ids = Ids(self.rng)
+        self.ids = MessageIds(self.rng)
         self.sessions: dict[str, SimulatedSession] = {}
         self.session: SimulatedSession | None = None
         self.calls: Counter[str] = Counter()
@@ -61,7 +61,7 @@ class WeChat:
         self.sends = LastMinute()
         self.actions = LastMinute()
         self.friend_requests: dict[str, FriendRequest] = {}
-        self.ilink = Network(
+        self.ilink = SimulatedILink(
             world=self.world,
             violations=self.violations,
             strict=lambda: self.settings.strict,
@@ -75,7 +75,7 @@ class WeChat:
         self.ilink.end_all_bots()
         phone = self.phone
         self.settings = SimulatorSettings()
-        self._fill()
+        self._create_state()
         phone.notify_changed()
         self.notify_changed()
 
@@ -85,12 +85,12 @@ class WeChat:
 
     # logins
 
-    def log_in(self, code: Code, *, base: str, desktop: bool) -> SimulatedSession:
+    def log_in(self, code: LoginQrCode, *, base_host: str, desktop: bool) -> SimulatedSession:
         """The session of a confirmed code; the same when its ticket comes again (webwx 2.4.3.3: retries)."""
         if code.session_sid:
             return self.sessions[code.session_sid]
-        self.end_session(ELSEWHERE)
-        session = SimulatedSession(self.rng, uin=self.world.uin, desktop=desktop, base=base)
+        self.end_session(RETCODE_OTHER_CLIENT)
+        session = SimulatedSession(self.rng, uin=self.world.uin, desktop=desktop, base_host=base_host)
         self.sessions[session.sid] = session
         self.session = session
         code.session_sid = session.sid
@@ -112,11 +112,11 @@ class WeChat:
         session.inits += 1
         if session.inits > 1:
             return session.log.head
-        self._recent_chats(session)
+        self._notify_recent_chats(session)
         self.notify_changed()
         return 0
 
-    def _recent_chats(self, session: SimulatedSession) -> None:
+    def _notify_recent_chats(self, session: SimulatedSession) -> None:
         names = [session.user_name(contact) for contact in self.world.chats()][-300:]
         parts = self.settings.notify_lists
         for part in range(parts):
@@ -125,7 +125,7 @@ class WeChat:
     def register_upload(self, content: ByteSource) -> None:
         """Remember a file that was uploaded (webwx 2.13.2); of very many the oldest goes."""
         self.files[content.md5, content.size] = content
-        if len(self.files) > KNOWN_FILES:
+        if len(self.files) > MAX_KNOWN_FILES:
             del self.files[next(iter(self.files))]
 
     # what goes into the log of the living login
@@ -134,20 +134,20 @@ class WeChat:
         """A message of type 51 (webwx 3.9.1)."""
         me = session.user_name(self.world.owner)
         values = {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": names}
-        message = render(self.ids.next(), Route(sender=me, receiver=me), values)
+        message = render_entry(self.ids.next(), MessageRoute(sender=me, receiver=me), values)
         session.log.append(EntryKind.PHONE, message)
 
     def contact_changed(self, contact: WorldContact) -> None:
         """Tell the living login that somebody is new or changed."""
         if self.session is not None:
-            self.session.rendered.clear()
-            entry = contact_fields.changed(self.world, self.session, contact)
-            self.session.log.append(EntryKind.CHANGED, messages.dump(entry))
+            self.session.rendered_contacts.clear()
+            entry = contact_fields.changed_entry(self.world, self.session, contact)
+            self.session.log.append(EntryKind.CHANGED, messages.dump_json(entry))
 
     def contact_deleted(self, contact: WorldContact) -> None:
         """Tell the living login that a friend is gone or a group was left."""
         if self.session is not None:
-            self.session.rendered.clear()
+            self.session.rendered_contacts.clear()
             self.session.log.append(
-                EntryKind.DELETED, messages.dump(contact_fields.deleted(self.session, contact))
+                EntryKind.DELETED, messages.dump_json(contact_fields.deleted_entry(self.session, contact))
             )

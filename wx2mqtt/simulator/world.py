@@ -16,7 +16,7 @@ from typing import TypeVar
 OWNER = "me"
 
 
-INVITE_FROM = 40
+INVITE_MEMBER_THRESHOLD = 40
 """InviteStartCount: from so many members on people are invited to a group, not added (webwx 2.19.3)."""
 
 
@@ -147,7 +147,11 @@ class World:
 
     def free_id(self, name: str) -> str:
         """An id that nobody has: `name` and a number."""
-        return next(one for number in itertools.count(1) if (one := f"{name}{number}") not in self.contacts)
+        return next(
+            candidate
+            for number in itertools.count(1)
+            if (candidate := f"{name}{number}") not in self.contacts
+        )
 
     def remove(self, contact_id: str) -> WorldContact:
         """Take somebody away; a friend who is in a group stays there as a stranger."""
@@ -178,12 +182,12 @@ class World:
         """See that `friend1` to `friendN` and `group1` to `groupM` exist; groups have `members` people."""
         for number in range(1, friends + 1):
             if f"friend{number}" not in self.contacts:
-                self.add(_made_up(number))
+                self.add(_generated_friend(number))
         for number in range(1, groups + 1):
             if f"group{number}" not in self.contacts:
-                self.add(self._made_up_group(number, members))
+                self.add(self._generated_group(number, members))
 
-    def _made_up_group(self, number: int, members: int) -> WorldGroup:
+    def _generated_group(self, number: int, members: int) -> WorldGroup:
         people = [c.id for c in self if isinstance(c, WorldPerson) and c.kind is PersonKind.FRIEND]
         start = number % max(1, len(people))
         chosen = [*people[start:], *people[:start]][: max(0, members - 1)]
@@ -194,7 +198,7 @@ class World:
             self.person(member)
 
 
-def _made_up(number: int) -> WorldPerson:
+def _generated_friend(number: int) -> WorldPerson:
     return WorldPerson(
         id=f"friend{number}",
         nickname=f"好友{number}",
@@ -219,12 +223,12 @@ def _checked(contact: WorldContact, key: str, value: object) -> object:
 
 def make_person(values: Mapping[str, object]) -> WorldPerson:
     """A person from plain values (`id` and `nickname` are needed)."""
-    return _made(WorldPerson(id=_id(values), nickname=_id(values)), values)
+    return _with_values(WorldPerson(id=_id(values), nickname=_id(values)), values)
 
 
 def make_group(values: Mapping[str, object]) -> WorldGroup:
     """A group from plain values (`id` is needed; without members there is the owner alone)."""
-    return _made(WorldGroup(id=_id(values), nickname=_id(values), members=[OWNER]), values)
+    return _with_values(WorldGroup(id=_id(values), nickname=_id(values), members=[OWNER]), values)
 
 
 def _id(values: Mapping[str, object]) -> str:
@@ -234,7 +238,7 @@ def _id(values: Mapping[str, object]) -> str:
     return contact_id
 
 
-def _made(contact: T, values: Mapping[str, object]) -> T:
+def _with_values(contact: T, values: Mapping[str, object]) -> T:
     for key, value in values.items():
         if key != "id":
             setattr(contact, key, _checked(contact, key, value))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.support.web_client import PREFIX, WebClient
-from wx2mqtt.simulator.samples import of_kind, sample
+from wx2mqtt.simulator.samples import sample, sample_of_kind
 from wx2mqtt.simulator.server import Simulator
 
 VIDEO = {"range": "bytes=0-"}
@@ -34,7 +34,7 @@ async def test_a_picture_is_had_whole_and_small(online: WebClient):
     whole = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"]})
     small = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
     assert (whole.status_code, whole.headers["content-type"]) == (200, "image/jpeg")
-    assert whole.content.startswith(of_kind("image"))
+    assert whole.content.startswith(sample_of_kind("image"))
     assert small.content.startswith(sample("thumb.jpg"))
     assert int(whole.headers["content-length"]) == len(whole.content)
     assert f"length=&quot;{len(whole.content)}&quot;" in message["Content"]
@@ -64,7 +64,7 @@ async def test_a_video_needs_a_range(online: WebClient, kind: str):
     whole = await online.fetch("webwxgetvideo", query, **VIDEO)
     size = len(whole.content)
     assert (whole.status_code, whole.headers["content-range"]) == (206, f"bytes 0-{size - 1}/{size}")
-    assert whole.content.startswith(of_kind("video"))
+    assert whole.content.startswith(sample_of_kind("video"))
     small = await online.fetch("webwxgetmsgimg", {"MsgID": message["MsgId"], "type": "slave"})
     assert small.content.startswith(b"\xff\xd8\xff")
 

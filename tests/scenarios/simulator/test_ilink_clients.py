@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.story import PROGRAMS, Start, Story, installed, starting
-from wx2mqtt.simulator.ilink.message_injection import SpeechOrder, say
+from wx2mqtt.simulator.ilink.message_injection import MessageOrder, inject
 from wx2mqtt.simulator.ilink.message_kinds import partial_text
 from wx2mqtt.simulator.ilink.qr_codes import CodeStatus
 from wx2mqtt.simulator.ilink.simulated_ilink import user_id_of
@@ -66,7 +66,7 @@ async def give_number(sim: Simulator, story: Story) -> None:
     code = ilink.codes.newest()
     assert code is not None
     story.go_on("12345678")
-    assert await ilink.changes.wait_for(lambda: code.wrong == 1, 20)
+    assert await ilink.changes.wait_for(lambda: code.wrong_numbers == 1, 20)
     story.go_on(code.number)
     assert await ilink.changes.wait_for(lambda: code.last_answered is CodeStatus.SCANED, 20)
     ilink.confirm(code)
@@ -75,7 +75,7 @@ async def give_number(sim: Simulator, story: Story) -> None:
 def say_file(sim: Simulator, kind: str, text: str = "") -> str:
     """The owner sends a file of that kind; its SHA-256."""
     ilink = sim.wechat.ilink
-    [msg_id] = say(ilink, SpeechOrder(person="me", kind=kind, text=text))
+    [msg_id] = inject(ilink, MessageOrder(person="me", kind=kind, text=text))
     return ilink.attachments.plain[msg_id].sha256
 
 
@@ -104,11 +104,11 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
     await scan(sim, CodeStatus.NEED_VERIFYCODE)
     await give_number(sim, story)
     told = await story.until("logged in")
-    bot = ilink.bot_of("me")
+    bot = ilink.active_bot_of("me")
     assert bot is not None
     assert (told["account"], told["base"]) == (bot.bot_id.replace("@", "-").replace(".", "-"), BASE)
     await story.until("running")
-    say(ilink, SpeechOrder(person="me", text=GREETING))
+    inject(ilink, MessageOrder(person="me", text=GREETING))
     message = await story.until("message")
     assert (message["from"], message["text"]) == (user_id_of("me"), GREETING)
     await story.until("answered")
@@ -118,14 +118,14 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
     say_file(sim, "voice")
     voice = await story.until("media")
     assert (voice["type"], voice["head"]) == ("audio/wav", "RIFF"), "it can decode the SILK"
-    say(ilink, SpeechOrder(person="me", kind="voice", text="关灯"))
+    inject(ilink, MessageOrder(person="me", kind="voice", text="关灯"))
     assert [(await story.until("message"))["text"] for _ in range(2)] == ["[语音]", "关灯"]
     story.go_on()
     assert all([(await story.until("sent"))["id"] for _ in FILES])
     last = await story.until("done")
     arrived(sim)
     assert last["id"] == ilink.chats.sent[-1].client_id
-    say(ilink, SpeechOrder(person="me", kind="quote", text="danke"))
+    inject(ilink, MessageOrder(person="me", kind="quote", text="danke"))
     message = await story.until("message")
     assert (message["text"], message["quoted"]) == ("danke", "完成 one two one | 完成 one two one")
     story.go_on()
@@ -175,7 +175,7 @@ async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start:
     told = await story.until("logged in")
     assert (told["user"], told["base"]) == (user_id_of("me"), BASE)
     await story.until("running")
-    [msg_id] = say(ilink, SpeechOrder(person="me", text=GREETING))
+    [msg_id] = inject(ilink, MessageOrder(person="me", text=GREETING))
     message = await story.until("message")
     assert (message["id"], message["text"]) == (msg_id, GREETING)
     await story.until("answered")
@@ -210,7 +210,7 @@ async def test_weixin_ilink_lives_on_the_simulator(sim: Simulator, start: Start)
     ilink.confirm(newest)
     assert (await story.until("logged in"))["user"] == user_id_of("me")
     await story.until("running")
-    say(ilink, SpeechOrder(person="me", text=GREETING))
+    inject(ilink, MessageOrder(person="me", text=GREETING))
     assert (await story.until("message"))["text"] == GREETING
     await story.until("answered")
     for kind in ("image", "file", "video", "voice"):

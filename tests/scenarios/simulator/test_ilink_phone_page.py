@@ -57,7 +57,9 @@ async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
     number = await visit(chromium.run, "return document.getElementById('number').textContent")
     assert (await program.status(handle, verify_code=number))["status"] == "scaned"
     await press(chromium, "bind-confirm")
-    assert await sim.wechat.ilink.changes.wait_for(lambda: sim.wechat.ilink.bot_of("wife") is not None, 10)
+    assert await sim.wechat.ilink.changes.wait_for(
+        lambda: sim.wechat.ilink.active_bot_of("wife") is not None, 10
+    )
     told = await program.status(handle)
     program.token, program.user_id = told["bot_token"], told["ilink_user_id"]
 

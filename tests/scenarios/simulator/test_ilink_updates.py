@@ -183,14 +183,14 @@ async def test_polls_that_are_held_to_their_end_are_no_busy_loop(sim: Simulator,
 
 async def test_polls_that_the_program_leaves_at_once_are_one(sim: Simulator, bound: ILinkClient):
     sim.wechat.ilink.settings.poll_limit = 2
-    bot = sim.wechat.ilink.bot_of("me")
+    bot = sim.wechat.ilink.active_bot_of("me")
     assert bot is not None
     for number in range(1, 3):
         poll = await held(sim, bound)
         poll.cancel()
         await asyncio.gather(poll, return_exceptions=True)
         await bound.control("say", text="x")  # wakes what was left
-        assert await sim.wechat.ilink.changes.wait_for(lambda n=number: len(bot.idle) == n, 5)  # type: ignore[misc]
+        assert await sim.wechat.ilink.changes.wait_for(lambda n=number: len(bot.empty_poll_times) == n, 5)  # type: ignore[misc]
         assert number == 2 or texts(await bound.new()) == ["x"]
     assert (await bound.post("getupdates", get_updates_buf="")).status_code == 503
 

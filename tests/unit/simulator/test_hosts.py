@@ -19,20 +19,20 @@ def test_every_cluster_has_its_four_hosts(base: str):
         Role.PUSH: f"webpush.{base}",
     }
     for role, name in names.items():
-        assert hosts.fits(name, role, base)
+        assert hosts.serves_role(name, role, base)
         assert hosts.CLUSTERS[base].host(role) == name
         assert name in hosts.ALL_HOSTS
 
 
 def test_any_login_host_works_and_no_other_clusters_push_host():
-    assert hosts.fits("login.weixin.qq.com", Role.LOGIN, "web.wechat.com")
-    assert not hosts.fits("wx2.qq.com", Role.LOGIN, "wx2.qq.com")
-    assert not hosts.fits("webpush.wx.qq.com", Role.PUSH, "wx2.qq.com")
+    assert hosts.serves_role("login.weixin.qq.com", Role.LOGIN, "web.wechat.com")
+    assert not hosts.serves_role("wx2.qq.com", Role.LOGIN, "wx2.qq.com")
+    assert not hosts.serves_role("webpush.wx.qq.com", Role.PUSH, "wx2.qq.com")
 
 
 def test_names_that_are_not_wechats_and_unknown_clusters_fit_everything():
-    assert hosts.fits("localhost", Role.PUSH, "wx.qq.com")
-    assert hosts.fits("anything.qq.com", Role.BASE, "wx77.qq.com")
+    assert hosts.serves_role("localhost", Role.PUSH, "wx.qq.com")
+    assert hosts.serves_role("anything.qq.com", Role.BASE, "wx77.qq.com")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_names_that_are_not_wechats_and_unknown_clusters_fit_everything():
     ],
 )
 def test_the_name_in_a_host_header(header: str, name: str):
-    assert hosts.name_of(header) == name
+    assert hosts.host_name(header) == name
 
 
 def test_shared_cookies_belong_to_the_domain_of_the_host():

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx2mqtt.simulator import media, samples
-from wx2mqtt.simulator.media import PIECE, ByteSource, GeneratedBytes, GivenBytes, UploadedBytes
+from wx2mqtt.simulator.media import PIECE_BYTES, ByteSource, GeneratedBytes, GivenBytes, UploadedBytes
 
-SIZE = 2 * PIECE + 777
+SIZE = 2 * PIECE_BYTES + 777
 
 
 def uploaded(data: bytes) -> UploadedBytes:
@@ -36,7 +36,7 @@ ALL: list[ByteSource] = [MADE_UP, GivenBytes(WHOLE), uploaded(WHOLE)]
 def test_a_range_is_what_a_slice_of_the_whole_is(content: ByteSource, start: int, length: int):
     pieces = [*content.pieces(start, start + length)]
     assert b"".join(pieces) == WHOLE[start : start + length]
-    assert max(map(len, pieces), default=0) <= PIECE
+    assert max(map(len, pieces), default=0) <= PIECE_BYTES
 
 
 @pytest.mark.parametrize("content", ALL, ids=["made up", "given", "uploaded"])
@@ -56,8 +56,8 @@ def test_what_is_made_up_is_the_same_for_a_seed_and_differs_for_another():
 
 def test_a_gigabyte_takes_no_memory():
     tracemalloc.start()
-    content = media.made_up("video", "1", 2**30)
-    assert sum(map(len, itertools.islice(content.pieces(2**29), 100))) == 100 * PIECE
+    content = media.generate_file("video", "1", 2**30)
+    assert sum(map(len, itertools.islice(content.pieces(2**29), 100))) == 100 * PIECE_BYTES
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1024 * 1024
@@ -74,7 +74,7 @@ def test_a_gigabyte_takes_no_memory():
     ],
 )
 def test_every_kind_has_a_real_file_and_no_two_messages_the_same(kind: str, mime: str):
-    first, second = (media.made_up(kind, number) for number in ("1", "2"))
+    first, second = (media.generate_file(kind, number) for number in ("1", "2"))
     assert (first.mime, second.mime) == (mime, mime)
     assert first.sha256 != second.sha256
     assert first.size < 3000

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx2mqtt.simulator import message_kinds
-from wx2mqtt.simulator.app_message_kinds import APP_KINDS
+from wx2mqtt.simulator.app_message_kinds import APP_MESSAGE_KINDS
 from wx2mqtt.simulator.message_kinds import UnknownKind, build, is_system
 from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.world import WorldPerson
@@ -40,7 +40,7 @@ XML_KINDS = sorted(
         "member_invited",
         "group_todo",
         "member_removed",
-        *APP_KINDS,
+        *APP_MESSAGE_KINDS,
     }
 )
 
@@ -52,13 +52,13 @@ def test_xml_is_well_formed_whatever_was_written(kind: str, language, text: str)
     xml_of(build(kind, text, 77, AUTHOR, MessageDetails(language=language)))
 
 
-@pytest.mark.parametrize("kind", sorted(APP_KINDS))
+@pytest.mark.parametrize("kind", sorted(APP_MESSAGE_KINDS))
 def test_an_app_message_has_its_title_in_the_xml_and_in_the_entry(kind: str):
     fields = build(kind, "a & <b>", 77, AUTHOR, MessageDetails(language="zh_CN"))
     assert fields["FileName"] == "a &amp; &lt;b&gt;"
     message = xml_of(fields).find("appmsg")
     assert message.findtext("title") == "a & <b>"
-    assert int(message.findtext("type")) == APP_KINDS[kind].type
+    assert int(message.findtext("type")) == APP_MESSAGE_KINDS[kind].type
 
 
 @given(WORDS, WORDS, WORDS)
@@ -98,15 +98,13 @@ def test_an_unknown_kind_is_refused_with_the_list_of_all():
 def test_wechats_own_words_are_what_the_phone_shows():
     asked = MessageDetails(language="en_US", values={"b": "Bob"})
     assert (
-        message_kinds.on_the_phone("system:invited", "", AUTHOR, asked)
+        message_kinds.phone_text("system:invited", "", AUTHOR, asked)
         == f'"{AUTHOR.nickname}" invited "Bob" to the group chat'
     )
-    assert message_kinds.on_the_phone("system:invited", "mine", AUTHOR, asked) == "mine"
-    assert message_kinds.on_the_phone("image", "", AUTHOR, asked) == ""
-    assert (
-        message_kinds.on_the_phone("recall", "", AUTHOR, asked) == f'"{AUTHOR.nickname}" recalled a message'
-    )
-    assert message_kinds.on_the_phone("recall", "mine", AUTHOR, asked) == "mine"
+    assert message_kinds.phone_text("system:invited", "mine", AUTHOR, asked) == "mine"
+    assert message_kinds.phone_text("image", "", AUTHOR, asked) == ""
+    assert message_kinds.phone_text("recall", "", AUTHOR, asked) == f'"{AUTHOR.nickname}" recalled a message'
+    assert message_kinds.phone_text("recall", "mine", AUTHOR, asked) == "mine"
 
 
 def test_an_invitation_has_its_members_beside_the_sentence():

@@ -29,11 +29,11 @@ from wx2mqtt.simulator import messages
     ],
 )
 def test_names_are_escaped_and_old_emoji_are_spans(written: str, sent: str):
-    assert messages.name(written) == sent
+    assert messages.encode_name(written) == sent
 
 
 def test_lines_of_a_text_are_broken_as_wechat_does():
-    assert messages.text("a\r\nb\n<br/>") == "a<br/>b<br/>&lt;br/&gt;"
+    assert messages.encode_text("a\r\nb\n<br/>") == "a<br/>b<br/>&lt;br/&gt;"
 
 
 def _undo(content: str) -> str:
@@ -50,19 +50,19 @@ def _undo(content: str) -> str:
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r")))
 def test_nothing_of_a_text_is_lost(written: str):
-    assert _undo(messages.text(written)) == written.replace("\r\n", "\n")
+    assert _undo(messages.encode_text(written)) == written.replace("\r\n", "\n")
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_json_is_raw_utf_8(written: str):
-    sent = messages.dump({"a": written})
+    sent = messages.dump_json({"a": written})
     assert json.loads(sent) == {"a": written}
     assert not re.search(rb"\\u(?!00[01])", sent.replace(b"\\\\", b""))
 
 
 def test_a_lone_surrogate_becomes_bytes_that_are_no_utf_8():
     with pytest.raises(UnicodeDecodeError):
-        messages.dump("\ud83d").decode()
+        messages.dump_json("\ud83d").decode()
 
 
 def test_pinyin_has_question_marks_for_what_is_no_letter():

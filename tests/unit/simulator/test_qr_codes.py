@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator.qr_codes import OPEN, CannotDo, Code, CodeAction, Codes, CodeState
+from wx2mqtt.simulator.qr_codes import (
+    OPEN_STATES,
+    ActionNotPossible,
+    CodeAction,
+    CodeState,
+    LoginQrCode,
+    LoginQrCodes,
+)
 
 
-def a_code(*, push: bool = False, lifetime: float = 60) -> Code:
-    return Codes(random.Random(1)).new(desktop=False, lifetime=lifetime, push=push)
+def a_code(*, push: bool = False, lifetime: float = 60) -> LoginQrCode:
+    return LoginQrCodes(random.Random(1)).create(desktop=False, lifetime=lifetime, push=push)
 
 
 def test_scan_confirm_use():
@@ -40,7 +47,7 @@ def test_what_cannot_be_is_refused_and_changes_nothing(acts: list[CodeAction]):
     for act in acts[:-1]:
         code.apply(act)
     before = code.state
-    with pytest.raises(CannotDo, match=f"cannot {acts[-1]} a code that is {before}"):
+    with pytest.raises(ActionNotPossible, match=f"cannot {acts[-1]} a code that is {before}"):
         code.apply(acts[-1])
     assert code.state is before
 
@@ -71,17 +78,17 @@ def test_a_used_or_expired_code_never_lives_again(acts: list[CodeAction]):
     for act in acts:
         try:
             code.apply(act)
-        except CannotDo:
+        except ActionNotPossible:
             continue
         assert not ended
         ended = code.state in (CodeState.USED, CodeState.EXPIRED)
-    assert (code.state in OPEN) or ended or code.state is CodeState.CANCELLED
+    assert (code.state in OPEN_STATES) or ended or code.state is CodeState.CANCELLED
 
 
 def test_codes_are_found_and_the_newest_is_last():
-    codes = Codes(random.Random(1))
+    codes = LoginQrCodes(random.Random(1))
     assert codes.newest() is None
-    first, second = [codes.new(desktop=False, lifetime=60) for _ in range(2)]
+    first, second = [codes.create(desktop=False, lifetime=60) for _ in range(2)]
     assert codes.find(first.uuid) is first
     assert codes.find("none") is None
     assert codes.newest() is second

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.simulator.server import SimulatorOptions, announcement
+from wx2mqtt.simulator.server import SimulatorOptions, startup_text
 
 
 def test_the_page_and_the_endpoint_are_named():
-    text = announcement("http://127.0.0.1:8070", SimulatorOptions())
+    text = startup_text("http://127.0.0.1:8070", SimulatorOptions())
     assert "http://127.0.0.1:8070/sim " in text
     assert "endpoint to http://127.0.0.1:8070" in text
     assert "password" not in text
@@ -21,11 +21,11 @@ def test_the_page_and_the_endpoint_are_named():
     ("host", "warned"), [("0.0.0.0", True), ("mybox", True), ("localhost", False), ("::1", False)]
 )
 def test_an_address_that_others_reach_is_warned_of(host: str, warned: bool):
-    assert ("no password" in announcement("http://x", SimulatorOptions(host=host))) is warned
+    assert ("no password" in startup_text("http://x", SimulatorOptions(host=host))) is warned
 
 
 def test_with_tls_a_client_with_fixed_names_is_told_how_it_comes_here():
-    text = announcement("https://x", SimulatorOptions(tls=Path("/t")))
+    text = startup_text("https://x", SimulatorOptions(tls=Path("/t")))
     assert "/t/ca.pem" in text
     assert "\n127.0.0.1 file.web.wechat.com " in text
     assert "webpush.wx2.qq.com" in text

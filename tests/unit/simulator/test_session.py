@@ -11,12 +11,12 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator.session import EntryKind, SimulatedSession, SyncLog, key_json, key_text
+from wx2mqtt.simulator.session import EntryKind, SimulatedSession, SyncLog, sync_key_json, sync_key_text
 from wx2mqtt.simulator.world import fresh_world
 
 
 def a_session(seed: int = 1) -> SimulatedSession:
-    return SimulatedSession(random.Random(seed), uin=7, desktop=False, base="wx.qq.com")
+    return SimulatedSession(random.Random(seed), uin=7, desktop=False, base_host="wx.qq.com")
 
 
 def test_names_have_wechats_forms_and_stay_within_the_login():
@@ -37,10 +37,10 @@ def test_names_of_another_login_are_unknown():
 
 def test_both_names_of_a_group_lead_to_its_members():
     session, family = a_session(), fresh_world().group("family")
-    assert session.is_room(session.room_id(family))
+    assert session.is_known_room(session.room_id(family))
     assert session.room_id(family) == session.room_id(family)
-    assert session.is_room(session.user_name(family))
-    assert not session.is_room("@none")
+    assert session.is_known_room(session.user_name(family))
+    assert not session.is_known_room("@none")
 
 
 def test_the_pass_ticket_needs_encoding_and_is_encoded_in_the_xml():
@@ -69,29 +69,29 @@ KINDS = st.lists(st.sampled_from([*EntryKind]), max_size=60)
 
 
 def filled(kinds: list[EntryKind]) -> SyncLog:
-    log = SyncLog(born=1_700_000_000)
+    log = SyncLog(login_time=1_700_000_000)
     for number, kind in enumerate(kinds):
         log.append(kind, b"%d" % number)
     return log
 
 
 def test_keys_are_written_in_both_forms():
-    log = SyncLog(born=1_700_000_000)
-    assert key_text(log.sync_key(0)) == "1_840000000|2_840000000|3_839999956|1000_1700000000"
-    assert key_json(((1, 2),)) == b'{"Count": 1, "List": [{"Key": 1, "Val": 2}]}'
+    log = SyncLog(login_time=1_700_000_000)
+    assert sync_key_text(log.sync_key(0)) == "1_840000000|2_840000000|3_839999956|1000_1700000000"
+    assert sync_key_json(((1, 2),)) == b'{"Count": 1, "List": [{"Key": 1, "Val": 2}]}'
 
 
 def test_only_keys_that_were_issued_are_known():
     log = filled([EntryKind.MESSAGE] * 3)
-    text = key_text(log.sync_key(2))
+    text = sync_key_text(log.sync_key(2))
     assert log.position(text) == 2
-    assert log.position(key_text(SyncLog(born=1_700_000_000).sync_key(1))) is None
+    assert log.position(sync_key_text(SyncLog(login_time=1_700_000_000).sync_key(1))) is None
     assert log.position("") is None
 
 
 @given(st.integers(0, 10_000), st.integers(0, 10_000))
 def test_no_two_places_share_a_key_and_the_two_kinds_of_key_differ(one: int, other: int):
-    log = SyncLog(born=1_700_000_000)
+    log = SyncLog(login_time=1_700_000_000)
     keys = {log.sync_key(one), log.check_key(one), log.sync_key(other), log.check_key(other)}
     assert len(keys) == (2 if one == other else 4)
 
@@ -101,7 +101,7 @@ def test_following_the_keys_brings_everything_once_and_in_order(kinds: list[Entr
     log = filled(kinds)
     place, seen = 0, []
     while True:
-        found = log.after(place, most)
+        found = log.slice_after(place, most)
         assert found.start == place
         assert found.more is (found.end < log.head)
         seen += [*found.messages, *found.changed, *found.deleted]
@@ -115,8 +115,8 @@ def test_following_the_keys_brings_everything_once_and_in_order(kinds: list[Entr
 @given(KINDS, st.integers(0, 60), st.integers(1, 20))
 def test_the_same_key_brings_the_same_again(kinds: list[EntryKind], place: int, most: int):
     log = filled(kinds)
-    before = log.after(place, most)
-    again = log.after(place, most)
+    before = log.slice_after(place, most)
+    again = log.slice_after(place, most)
     assert before == again
 
 

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from wx2mqtt.simulator import uploads
 from wx2mqtt.simulator.uploads import (
-    PART,
+    PART_BYTES,
     BadForm,
     BadUpload,
     ReceivedField,
     UploadDeclaration,
     Uploads,
-    parse,
+    parse_form,
 )
 
 TYPE = "multipart/form-data; boundary=x1"
@@ -37,7 +37,7 @@ def part(disposition: str, content: bytes = b"1") -> bytes:
 
 def test_fields_and_files_are_read_byte_by_byte():
     data = b"\r\n--x\r\n\r\n\x00--x1"
-    found = parse(
+    found = parse_form(
         TYPE,
         form(part('form-data; name="a"', "ü".encode()), part('form-data; name="f"; filename="图.jpg"', data)),
     )
@@ -49,7 +49,7 @@ def test_fields_and_files_are_read_byte_by_byte():
 
 def test_a_quoted_boundary_and_names_without_quotes_are_read():
     body = form(part("form-data; name=a; filename=b.jpg"))
-    assert parse('multipart/form-data; boundary="x1"', body)["a"].filename == "b.jpg"
+    assert parse_form('multipart/form-data; boundary="x1"', body)["a"].filename == "b.jpg"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_quoted_boundary_and_names_without_quotes_are_read():
 )
 def test_what_is_no_form_is_refused(content_type: str, body: bytes, what: str):
     with pytest.raises(BadForm, match=what):
-        parse(content_type, body)
+        parse_form(content_type, body)
 
 
 @given(
@@ -80,13 +80,13 @@ def test_what_is_no_form_is_refused(content_type: str, body: bytes, what: str):
 )
 def test_any_bytes_are_a_form_or_refused(body: bytes):
     with contextlib.suppress(BadForm):
-        parse(TYPE, body)
+        parse_form(TYPE, body)
 
 
-DATA = bytes(2 * PART) + b"end"
+DATA = bytes(2 * PART_BYTES) + b"end"
 
 
-PARTS = [DATA[:PART], DATA[PART : 2 * PART], DATA[2 * PART :]]
+PARTS = [DATA[:PART_BYTES], DATA[PART_BYTES : 2 * PART_BYTES], DATA[2 * PART_BYTES :]]
 
 
 def announced(**other) -> UploadDeclaration:
@@ -96,7 +96,7 @@ def announced(**other) -> UploadDeclaration:
         "size": len(DATA),
         "media_type": "doc",
         "md5": hashlib.md5(DATA).hexdigest(),
-        "parts": 3,
+        "part_count": 3,
         **other,
     }
     return UploadDeclaration(**values)
@@ -106,10 +106,10 @@ def test_all_parts_make_a_file_that_is_found_by_its_media_id():
     all_of_it = Uploads(random.Random(1))
     for number, part in enumerate(PARTS):
         upload = all_of_it.accept_part(announced(), number, part)
-        assert (upload.ready is not None) is (number == 2)
-    assert upload.ready is not None
-    assert all_of_it.find(upload.ready.media_id) is upload.ready
-    assert b"".join(upload.ready.content.pieces()) == DATA
+        assert (upload.finished is not None) is (number == 2)
+    assert upload.finished is not None
+    assert all_of_it.find(upload.finished.media_id) is upload.finished
+    assert b"".join(upload.finished.content.pieces()) == DATA
 
 
 @given(st.lists(st.integers(0, 3), max_size=8))
@@ -120,8 +120,8 @@ def test_only_the_right_order_makes_a_file(numbers: list[int]):
             upload = all_of_it.accept_part(announced(), number, [*PARTS, b""][number])
         except BadUpload:
             continue
-        ready = upload.ready or ready
-        assert upload.content.size == sum(map(len, PARTS[: upload.parts]))
+        ready = upload.finished or ready
+        assert upload.content.size == sum(map(len, PARTS[: upload.received_parts]))
     if ready:
         assert b"".join(ready.content.pieces()) == DATA
 
@@ -130,7 +130,7 @@ def test_an_upload_that_begins_again_begins_again():
     all_of_it = Uploads(random.Random(1))
     for number in (0, 1, 0, 1, 2):
         upload = all_of_it.accept_part(announced(), number, PARTS[number])
-    assert upload.ready is not None
+    assert upload.finished is not None
 
 
 def test_parts_that_say_other_things_are_refused():
@@ -154,14 +154,14 @@ def test_parts_that_say_other_things_are_refused():
     ],
 )
 def test_what_may_go_as_what(name: str, media_type: uploads.MediaType, fits: bool):
-    assert uploads.fits(name, media_type) is fits
+    assert uploads.extension_fits(name, media_type) is fits
 
 
 def test_of_very_many_the_oldest_go():
     all_of_it, media_ids = Uploads(random.Random(1)), []
-    for number in range(uploads.KEPT + 1):
-        upload = all_of_it.accept_part(announced(key=str(number), size=1, md5="", parts=1), 0, b"a")
-        assert upload.ready is not None
-        media_ids.append(upload.ready.media_id)
+    for number in range(uploads.MAX_FINISHED_UPLOADS + 1):
+        upload = all_of_it.accept_part(announced(key=str(number), size=1, md5="", part_count=1), 0, b"a")
+        assert upload.finished is not None
+        media_ids.append(upload.finished.media_id)
     assert all_of_it.find(media_ids[0]) is None
     assert all_of_it.find(media_ids[1]) is not None

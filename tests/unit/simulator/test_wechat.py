@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.simulator.message_injection import CannotSay, SpeechOrder, put_raw, say
+from wx2mqtt.simulator.message_injection import CannotSend, SpeechOrder, inject_raw, say
 from wx2mqtt.simulator.qr_codes import CodeAction
 from wx2mqtt.simulator.session import SimulatedSession
 from wx2mqtt.simulator.wechat import WeChat
@@ -19,20 +19,20 @@ def wechat() -> WeChat:
 
 
 def log_in(wechat: WeChat) -> SimulatedSession:
-    code = wechat.codes.new(desktop=False, lifetime=60)
+    code = wechat.codes.create(desktop=False, lifetime=60)
     code.apply(CodeAction.SCAN)
     code.apply(CodeAction.CONFIRM)
-    return wechat.log_in(code, base="wx.qq.com", desktop=False)
+    return wechat.log_in(code, base_host="wx.qq.com", desktop=False)
 
 
 def messages(session: SimulatedSession) -> list[dict[str, Any]]:
-    return [json.loads(entry) for entry in session.log.after(0, 10_000).messages]
+    return [json.loads(entry) for entry in session.log.slice_after(0, 10_000).messages]
 
 
 def test_a_ticket_that_comes_again_gets_the_same_login(wechat: WeChat):
     session = log_in(wechat)
     [code] = wechat.codes
-    assert wechat.log_in(code, base="wx.qq.com", desktop=False) is session
+    assert wechat.log_in(code, base_host="wx.qq.com", desktop=False) is session
 
 
 def test_ids_are_above_what_a_double_can_hold_and_rise(wechat: WeChat):
@@ -68,8 +68,8 @@ def test_an_unknown_kind_reaches_nobody(wechat: WeChat):
 
 
 def test_raw_entries_need_somebody_who_is_logged_in(wechat: WeChat):
-    with pytest.raises(CannotSay):
-        put_raw(wechat, {"AddMsgList": []})
+    with pytest.raises(CannotSend):
+        inject_raw(wechat, {"AddMsgList": []})
 
 
 def test_the_rate_is_counted_over_a_minute(wechat: WeChat):

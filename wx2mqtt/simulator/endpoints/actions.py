@@ -7,68 +7,72 @@ import time
 
 from wx2mqtt.simulator import answers, checks, message_injection
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, TICKET_ERROR, Call, CallRefused, Fields
-from wx2mqtt.simulator.endpoints.send import TOO_OFTEN
+from wx2mqtt.simulator.endpoints.send import RET_TOO_OFTEN
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.session import SimulatedSession
 from wx2mqtt.simulator.system_texts import phrase
 from wx2mqtt.simulator.world import OWNER, PersonKind, WorldContact, WorldGroup, WorldPerson
 
-_CODES = (1, 2, 3, 4, 5)
-_READ = 1
-_REMARK, _PIN = 2, 3
-_PINNED = 2048  # the bit in ContactFlag (webwx 4.1.2)
-_ACCEPT = 3
-_REMARKABLE = (PersonKind.FRIEND, PersonKind.OFFICIAL)
+_STATUS_CODES = (1, 2, 3, 4, 5)
+_CODE_READ = 1
+_CMD_REMARK, _CMD_PIN = 2, 3
+_PINNED_FLAG = 2048  # the bit in ContactFlag (webwx 4.1.2)
+_OPCODE_ACCEPT = 3
+_KINDS_WITH_REMARK = (PersonKind.FRIEND, PersonKind.OFFICIAL)
 
 
-def not_too_often(call: Call) -> None:
+def require_action_rate(call: Call) -> None:
     """Remarks, friends and groups can be changed so often only: Ret 1205 (webwx 6.1.1)."""
     if call.wechat.actions.is_exhausted(call.wechat.settings.action_limit):
-        raise CallRefused(TOO_OFTEN)
+        raise CallRefused(RET_TOO_OFTEN)
 
 
 async def webwxstatusnotify(call: Call) -> SimulatedAnswer:
     """A client is ready (3), or a chat was read (1), opened (2), left (5) (webwx 2.7.1)."""
-    session, body = checks.signed_body(call)
-    if body.get("Code") not in _CODES or "ClientMsgId" not in body:
-        raise call.refuse(PARAMETER_ERROR, "Code or ClientMsgId is wrong")
-    checks.own_name(call, session, body.get("FromUserName"))
-    if body["Code"] == _READ:
+    session, body = checks.authenticated_body(call)
+    if body.get("Code") not in _STATUS_CODES or "ClientMsgId" not in body:
+        raise call.refusal(PARAMETER_ERROR, "Code or ClientMsgId is wrong")
+    checks.require_own_user_name(call, session, body.get("FromUserName"))
+    if body["Code"] == _CODE_READ:
         chat = session.id_of(str(body.get("ToUserName")))
         if chat is None:
-            raise call.refuse(PARAMETER_ERROR, "ToUserName is unknown in this login")
+            raise call.refusal(PARAMETER_ERROR, "ToUserName is unknown in this login")
         call.wechat.phone.read(chat)
     return answers.json(0, MsgID=str(call.wechat.ids.next()))
 
 
 async def webwxrevokemsg(call: Call) -> SimulatedAnswer:
     """Take back an own message within two minutes (webwx 2.15.2)."""
-    session, body = checks.signed_body(call)
+    session, body = checks.authenticated_body(call)
     wechat, line = call.wechat, call.wechat.phone.find(str(body.get("SvrMsgId")))
     if not re.fullmatch(r"[0-9]{10,20}", str(body.get("ClientMsgId"))):
-        call.oddity("ClientMsgId is not 10 to 20 digits (itchat)")
+        call.record_oddity("ClientMsgId is not 10 to 20 digits (itchat)")
     if line is None or line.sender != OWNER or session.id_of(str(body.get("ToUserName"))) != line.chat:
-        raise call.refuse(PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
+        raise call.refusal(PARAMETER_ERROR, "SvrMsgId is no own message in that chat")
     if time.time() - line.time > wechat.settings.recall_within:
         raise CallRefused(PARAMETER_ERROR)
-    message_injection.take_back(wechat, line.msg_id)
+    message_injection.recall(wechat, line.msg_id)
     wechat.phone.notify_changed()
-    words = phrase(wechat.settings.language, "i_recalled")
-    return answers.json(0, Introduction="", SysWording=words)
+    notice = phrase(wechat.settings.language, "i_recalled")
+    return answers.json(0, Introduction="", SysWording=notice)
 
 
 async def webwxverifyuser(call: Call) -> SimulatedAnswer:
     """Accept a friend request (Opcode 3): the stranger becomes a friend (webwx 2.17.1)."""
-    session, body = checks.signed_body(call)
-    asked = body.get("VerifyUserList")
-    first = asked[0] if isinstance(asked, list) and len(asked) == 1 else None
-    if body.get("Opcode") != _ACCEPT or body.get("VerifyUserListSize") != 1 or not isinstance(first, dict):
-        raise call.refuse(
+    session, body = checks.authenticated_body(call)
+    requests = body.get("VerifyUserList")
+    first = requests[0] if isinstance(requests, list) and len(requests) == 1 else None
+    if (
+        body.get("Opcode") != _OPCODE_ACCEPT
+        or body.get("VerifyUserListSize") != 1
+        or not isinstance(first, dict)
+    ):
+        raise call.refusal(
             PARAMETER_ERROR, "only friend requests that came (Opcode 3) can be accepted, one by one"
         )
-    checks.skey(call, session, body.get("skey", ""))
-    person = _who_asked(call, session, body, first)
-    not_too_often(call)
+    checks.require_skey(call, session, body.get("skey", ""))
+    person = _requester(call, session, body, first)
+    require_action_rate(call)
     if person.kind is PersonKind.STRANGER:
         person.kind, person.contact_flag = PersonKind.FRIEND, 3
         call.wechat.contact_changed(person)
@@ -78,66 +82,68 @@ async def webwxverifyuser(call: Call) -> SimulatedAnswer:
     return answers.json(0)
 
 
-def _who_asked(call: Call, session: SimulatedSession, body: Fields, first: Fields) -> WorldPerson:
+def _requester(call: Call, session: SimulatedSession, body: Fields, first: Fields) -> WorldPerson:
     """The person whose request that ticket is; a request of an earlier login or an old one is refused."""
     ticket, name = str(first.get("VerifyUserTicket") or ""), str(first.get("Value"))
     if not ticket and body.get("VerifyContent"):
-        call.oddity("the ticket as VerifyContent (itchat)")
+        call.record_oddity("the ticket as VerifyContent (itchat)")
         ticket = str(body["VerifyContent"])
     request = call.wechat.friend_requests.get(ticket)
     if request is None:
-        raise call.refuse(TICKET_ERROR, "VerifyUserTicket was never given")
+        raise call.refusal(TICKET_ERROR, "VerifyUserTicket was never given")
     person = call.wechat.world.contacts.get(request.person)
     if request.sid != session.sid or time.time() - request.time > call.wechat.settings.request_life:
         raise CallRefused(TICKET_ERROR)
     if not isinstance(person, WorldPerson) or session.id_of(name) != person.id:
-        raise call.refuse(PARAMETER_ERROR, "Value is not who asked with that ticket")
+        raise call.refusal(PARAMETER_ERROR, "Value is not who asked with that ticket")
     return person
 
 
 async def webwxoplog(call: Call) -> SimulatedAnswer:
     """Set a remark (CmdId 2) or pin a chat (CmdId 3)."""
-    session, body = checks.signed_body(call)
-    contact = _known(call, session, body.get("UserName"))
+    session, body = checks.authenticated_body(call)
+    contact = _contact(call, session, body.get("UserName"))
     remark = body.get("RemarkName", "")  # without one, pinning wipes it (webwx 2.18.2)
     command = body.get("CmdId")
-    if command not in (_REMARK, _PIN) or not isinstance(remark, str):
-        raise call.refuse(PARAMETER_ERROR, "CmdId or RemarkName is wrong")
-    if command == _PIN and body.get("OP") not in (0, 1):
-        raise call.refuse(PARAMETER_ERROR, "OP is not 0 or 1")
-    if command == _REMARK and (isinstance(contact, WorldGroup) or contact.kind not in _REMARKABLE):
-        raise call.refuse(PARAMETER_ERROR, "only friends and official accounts can have a remark")
-    not_too_often(call)
-    if command == _PIN:
-        _pin(contact, on=body["OP"] == 1)
+    if command not in (_CMD_REMARK, _CMD_PIN) or not isinstance(remark, str):
+        raise call.refusal(PARAMETER_ERROR, "CmdId or RemarkName is wrong")
+    if command == _CMD_PIN and body.get("OP") not in (0, 1):
+        raise call.refusal(PARAMETER_ERROR, "OP is not 0 or 1")
+    if command == _CMD_REMARK and (isinstance(contact, WorldGroup) or contact.kind not in _KINDS_WITH_REMARK):
+        raise call.refusal(PARAMETER_ERROR, "only friends and official accounts can have a remark")
+    require_action_rate(call)
+    if command == _CMD_PIN:
+        _set_pinned(contact, on=body["OP"] == 1)
     call.wechat.world.change(contact.id, {"remark": remark})
     call.wechat.contact_changed(contact)
     return answers.json(0)
 
 
-def _pin(contact: WorldContact, *, on: bool) -> None:
+def _set_pinned(contact: WorldContact, *, on: bool) -> None:
     if isinstance(contact, WorldPerson):
-        contact.contact_flag = contact.contact_flag | _PINNED if on else contact.contact_flag & ~_PINNED
+        contact.contact_flag = (
+            contact.contact_flag | _PINNED_FLAG if on else contact.contact_flag & ~_PINNED_FLAG
+        )
 
 
-def _known(call: Call, session: SimulatedSession, name: object) -> WorldContact:
+def _contact(call: Call, session: SimulatedSession, name: object) -> WorldContact:
     contact = call.wechat.world.contacts.get(session.id_of(str(name)) or "")
     if contact is None:
-        raise call.refuse(PARAMETER_ERROR, "UserName is unknown in this login")
+        raise call.refusal(PARAMETER_ERROR, "UserName is unknown in this login")
     return contact
 
 
 async def webwxstatreport(call: Call) -> SimulatedAnswer:
     """Telemetry of the official page: taken, not kept (webwx 2.20.3)."""
-    checks.signed_body(call)
+    checks.authenticated_body(call)
     return answers.json(0)
 
 
 async def webwxlogout(call: Call) -> SimulatedAnswer:
     """The client logs out; afterwards its cookies are dead: 1102 (webwx 2.20.2). itchat uses GET."""
-    checks.method(call, "POST", tolerated="GET")
+    checks.require_method(call, "POST", tolerated="GET")
     session = checks.cookie_session(call)
-    checks.skey(call, session, call.request.query.get("skey", ""))
+    checks.require_skey(call, session, call.request.query.get("skey", ""))
     if call.wechat.session is session:
         call.wechat.end_session(checks.COOKIE_INVALID)
-    return answers.page("Moved", status=301, headers=(("location", f"https://{session.base}/"),))
+    return answers.html_page("Moved", status=301, headers=(("location", f"https://{session.base_host}/"),))

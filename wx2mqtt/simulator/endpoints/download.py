@@ -22,22 +22,22 @@ async def webwxgetmsgimg(call: Call) -> SimulatedAnswer:
     """A picture: whole, small (type=slave, also of videos and links), or a sticker (type=big)."""
     _session(call)
     attachment = _attachment(call, "MsgID")
-    wanted = call.request.query.get("type", "")
-    if wanted == "slave":
-        return give(call, attachment, attachment.thumbnail, "slave", "image/jpeg")
-    if wanted not in ("", "big") or attachment.kind in (*_VIDEOS, "voice", "file"):
-        raise call.refuse(PARAMETER_ERROR, "type is not slave or big, or the message is no picture")
-    if (wanted == "big") is not (attachment.kind in _STICKERS):
-        call.oddity("type=big is for stickers, and only for them (itchat, wechat4u)")
+    image_type = call.request.query.get("type", "")
+    if image_type == "slave":
+        return media_answer(call, attachment, attachment.thumbnail, "slave", "image/jpeg")
+    if image_type not in ("", "big") or attachment.kind in (*_VIDEOS, "voice", "file"):
+        raise call.refusal(PARAMETER_ERROR, "type is not slave or big, or the message is no picture")
+    if (image_type == "big") is not (attachment.kind in _STICKERS):
+        call.record_oddity("type=big is for stickers, and only for them (itchat, wechat4u)")
     mime = "image/gif" if attachment.kind in _STICKERS else "image/jpeg"
-    return give(call, attachment, attachment.content, "", mime)
+    return media_answer(call, attachment, attachment.content, "", mime)
 
 
 async def webwxgetvoice(call: Call) -> SimulatedAnswer:
     """A voice message: MP3 whatever the phone recorded."""
     _session(call)
     attachment = _attachment(call, "msgid", "voice")
-    return give(call, attachment, attachment.content, "", "audio/mp3")
+    return media_answer(call, attachment, attachment.content, "", "audio/mp3")
 
 
 async def webwxgetvideo(call: Call) -> SimulatedAnswer:
@@ -45,20 +45,20 @@ async def webwxgetvideo(call: Call) -> SimulatedAnswer:
     _session(call)
     attachment = _attachment(call, "msgid", *_VIDEOS)
     if "range" not in call.request.headers:
-        call.violation("a video without a Range header")
+        call.record_violation("a video without a Range header")
         return SimulatedAnswer(content_type="video/mp4")
-    return give(call, attachment, attachment.content, "", "video/mp4")
+    return media_answer(call, attachment, attachment.content, "", "video/mp4")
 
 
 async def webwxgetmedia(call: Call) -> SimulatedAnswer:
     """A file, from the file host."""
     session = checks.cookie_session(call, Role.FILE)
-    _method(call)
+    _require_get(call)
     attachment, msg_id = _file(call)
     _file_query(call, session, attachment, msg_id)
     disposition = f'attachment; filename="{attachment.name}"'.encode().decode("latin-1")
     headers = (("content-disposition", disposition.translate(_LINE_ENDS)),)
-    return give(call, attachment, attachment.content, "", "application/octet-stream", headers)
+    return media_answer(call, attachment, attachment.content, "", "application/octet-stream", headers)
 
 
 _LINE_ENDS = {ord("\r"): None, ord("\n"): None, 0: None}
@@ -68,25 +68,25 @@ async def webwxgetpubliclinkimg(call: Call) -> SimulatedAnswer:
     """The map of a place: the path stands in the message (webwx 3.8.4)."""
     _session(call, skey=False)
     if call.request.query.get("pictype") != "location":
-        raise call.refuse(PARAMETER_ERROR, "pictype is not location")
+        raise call.refusal(PARAMETER_ERROR, "pictype is not location")
     attachment = _attachment(call, "msgid", "location", "location_48")
-    return give(call, attachment, attachment.thumbnail, "map", "image/jpeg")
+    return media_answer(call, attachment, attachment.thumbnail, "map", "image/jpeg")
 
 
 # who asks, and for what
 
 
-def _method(call: Call) -> None:
-    checks.method(call, "GET")
+def _require_get(call: Call) -> None:
+    checks.require_method(call, "GET")
     if "referer" not in call.request.headers:
-        call.oddity("no Referer (itchat, wechat4u)")
+        call.record_oddity("no Referer (itchat, wechat4u)")
 
 
 def _session(call: Call, *, skey: bool = True) -> SimulatedSession:
     session = checks.cookie_session(call)
-    _method(call)
+    _require_get(call)
     if skey:
-        checks.skey(call, session, call.request.query.get("skey", ""))
+        checks.require_skey(call, session, call.request.query.get("skey", ""))
     return session
 
 
@@ -96,10 +96,10 @@ def _attachment(call: Call, name: str, *kinds: str) -> MessageMedia:
     if msg_id is None:
         msg_id = query.get("msgid" if name == "MsgID" else "MsgID", "")
         if msg_id:
-            call.oddity("MsgID and msgid are not the same name (itchat, wechat4u)")
+            call.record_oddity("MsgID and msgid are not the same name (itchat, wechat4u)")
     attachment = call.wechat.media.find(msg_id)
     if attachment is None or (kinds and attachment.kind not in kinds):
-        raise call.refuse(PARAMETER_ERROR, f"{name} is that of no message that has this")
+        raise call.refusal(PARAMETER_ERROR, f"{name} is that of no message that has this")
     return attachment
 
 
@@ -108,69 +108,71 @@ def _file(call: Call) -> tuple[MessageMedia, int]:
     msg_id = int(text, 16) if re.fullmatch("[0-9a-f]{1,16}", text) else 0
     attachment = call.wechat.media.find(str(msg_id))
     if attachment is None or attachment.kind != "file":
-        raise call.refuse(PARAMETER_ERROR, "mediaid is that of no file")
+        raise call.refusal(PARAMETER_ERROR, "mediaid is that of no file")
     return attachment, msg_id
 
 
 def _file_query(call: Call, session: SimulatedSession, attachment: MessageMedia, msg_id: int) -> None:
     query, owner = call.request.query, session.user_name(call.wechat.world.owner)
     sender = query.get("sender", "")
-    if sender != session.known_name(attachment.side):
+    if sender != session.known_name(attachment.from_id):
         if any(other.id_of(sender) for other in call.wechat.sessions.values() if other is not session):
             raise CallRefused(PARAMETER_ERROR)  # the MediaId, too, belongs to that login
-        raise call.refuse(PARAMETER_ERROR, "sender is not the message's FromUserName")
+        raise call.refusal(PARAMETER_ERROR, "sender is not the message's FromUserName")
     if query.get("fromuser") == owner:
-        call.oddity("the user name as fromuser (wechat4u)")
+        call.record_oddity("the user name as fromuser (wechat4u)")
     elif query.get("fromuser") != str(session.uin):
-        raise call.refuse(PARAMETER_ERROR, "fromuser is not the account's number")
+        raise call.refusal(PARAMETER_ERROR, "fromuser is not the account's number")
     if "encryfilename" not in query and query.get("filename"):
-        call.oddity("filename instead of encryfilename (itchat, wechat4u)")
+        call.record_oddity("filename instead of encryfilename (itchat, wechat4u)")
     elif query.get("encryfilename") != app_message_kinds.encrypted_name(msg_id):
-        raise call.refuse(PARAMETER_ERROR, "encryfilename is not that of the file")
+        raise call.refusal(PARAMETER_ERROR, "encryfilename is not that of the file")
     if query.get("pass_ticket") == "undefined":
-        call.oddity("undefined as pass_ticket (itchat)")
+        call.record_oddity("undefined as pass_ticket (itchat)")
     else:
-        checks.pass_ticket(call, session)
-    checks.data_ticket(call, session, query.get("webwx_data_ticket"))
+        checks.require_pass_ticket(call, session)
+    checks.require_data_ticket(call, session, query.get("webwx_data_ticket"))
 
 
 # the bytes
 
 
-def give(
+def media_answer(
     call: Call,
     attachment: MessageMedia,
     content: ByteSource | None,
-    which: str,
+    variant: str,
     mime: str,
     headers: Headers = (),
 ) -> SimulatedAnswer:
     """The bytes, or what the servers say instead of them."""
-    empty = call.wechat.settings.empty_downloads if attachment.empty is None else attachment.empty
-    attachment.given[which] += 1
+    empty = (
+        call.wechat.settings.empty_downloads if attachment.empty_answers is None else attachment.empty_answers
+    )
+    attachment.answers_given[variant] += 1
     gone = attachment.gone or call.wechat.settings.gone_media
-    if content is None or not content.size or gone == "empty" or attachment.given[which] <= empty:
+    if content is None or not content.size or gone == "empty" or attachment.answers_given[variant] <= empty:
         return SimulatedAnswer(content_type=mime, headers=headers)
     if gone == "json":
         return answers.json(PARAMETER_ERROR)
     if gone == "html":
-        return answers.page("The file has expired")
+        return answers.html_page("The file has expired")
     return _stream(call, content, SimulatedAnswer(content_type=mime, headers=headers))
 
 
 def _stream(call: Call, content: ByteSource, answer: SimulatedAnswer) -> SimulatedAnswer:
-    found = _range(call, content.size)
-    if found is None:
+    byte_range = _requested_range(call, content.size)
+    if byte_range is None:
         headers = (("content-range", f"bytes */{content.size}"),)
         return dataclasses.replace(answer, status=416, headers=headers)
-    start, stop = found
+    start, stop = byte_range
     if "range" in call.request.headers:
-        told = ("content-range", f"bytes {start}-{stop - 1}/{content.size}")
-        answer = dataclasses.replace(answer, status=206, headers=(*answer.headers, told))
-    return dataclasses.replace(answer, stream=_counted(call, content, start, stop))
+        content_range = ("content-range", f"bytes {start}-{stop - 1}/{content.size}")
+        answer = dataclasses.replace(answer, status=206, headers=(*answer.headers, content_range))
+    return dataclasses.replace(answer, stream=_counted_stream(call, content, start, stop))
 
 
-def _range(call: Call, size: int) -> tuple[int, int] | None:
+def _requested_range(call: Call, size: int) -> tuple[int, int] | None:
     """From where to where; None when there is nothing in that range."""
     text = call.request.headers.get("range")
     if text is None:
@@ -185,30 +187,30 @@ def _range(call: Call, size: int) -> tuple[int, int] | None:
     return (start, stop) if start < stop else None
 
 
-def _counted(call: Call, content: ByteSource, start: int, stop: int) -> BodyStream:
+def _counted_stream(call: Call, content: ByteSource, start: int, stop: int) -> BodyStream:
     """Count the download as long as it lasts; two at once may get each other's bytes (webwx 2.16.9)."""
-    shelf, settings = call.wechat.media, call.wechat.settings
-    others = [*shelf.active_downloads]
+    store, settings = call.wechat.media, call.wechat.settings
+    others = [*store.active_downloads]
     if others:
-        call.oddity("another download is under way")
+        call.record_oddity("another download is under way")
     pieces = content.pieces(start, stop)
     if others and settings.mix_downloads:
-        pieces = _mixed(others[-1], start, stop)
-    shelf.start_download(content)
-    over: list[bool] = []
+        pieces = _bytes_of_other(others[-1], start, stop)
+    store.start_download(content)
+    finished: list[bool] = []
 
     def done() -> None:
-        if not over:
-            over.append(True)
-            shelf.finish_download(content)
+        if not finished:
+            finished.append(True)
+            store.finish_download(content)
 
     return BodyStream(size=stop - start, pieces=pieces, on_done=done)
 
 
-def _mixed(other: ByteSource, start: int, stop: int) -> Iterator[bytes]:
+def _bytes_of_other(other: ByteSource, start: int, stop: int) -> Iterator[bytes]:
     """So many bytes, but another message's."""
-    left = stop - start
-    while left:
-        for piece in other.pieces(0, left):
-            left -= len(piece)
+    remaining = stop - start
+    while remaining:
+        for piece in other.pieces(0, remaining):
+            remaining -= len(piece)
             yield piece

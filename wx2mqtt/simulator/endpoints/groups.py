@@ -6,33 +6,39 @@ from collections.abc import Callable
 
 from wx2mqtt.simulator import answers, checks, message_injection, messages
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused, Fields
-from wx2mqtt.simulator.endpoints.actions import not_too_often
+from wx2mqtt.simulator.endpoints.actions import require_action_rate
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.session import SimulatedSession
-from wx2mqtt.simulator.world import INVITE_FROM, OWNER, PersonKind, WorldGroup, WorldPerson
+from wx2mqtt.simulator.world import INVITE_MEMBER_THRESHOLD, OWNER, PersonKind, WorldGroup, WorldPerson
 
-_DELETED_ME = 4  # MemberStatus
+_MEMBER_STATUS_DELETED_ME = 4  # MemberStatus
 
 
 async def webwxcreatechatroom(call: Call) -> SimulatedAnswer:
     """A new group of the owner and at least two others; those who deleted the owner do not come."""
-    session, body = checks.signed_body(call)
-    asked, topic = body.get("MemberList"), body.get("Topic", "")
-    if not isinstance(asked, list) or body.get("MemberCount") != len(asked) or not isinstance(topic, str):
-        raise call.refuse(PARAMETER_ERROR, "MemberCount is not the length of MemberList, or Topic no text")
-    people = [_person(call, session, one.get("UserName") if isinstance(one, dict) else None) for one in asked]
+    session, body = checks.authenticated_body(call)
+    member_list, topic = body.get("MemberList"), body.get("Topic", "")
+    if (
+        not isinstance(member_list, list)
+        or body.get("MemberCount") != len(member_list)
+        or not isinstance(topic, str)
+    ):
+        raise call.refusal(PARAMETER_ERROR, "MemberCount is not the length of MemberList, or Topic no text")
+    people = [
+        _person(call, session, one.get("UserName") if isinstance(one, dict) else None) for one in member_list
+    ]
     if len({person.id for person in people}) != len(people) or len(people) < 2:
-        raise call.refuse(PARAMETER_ERROR, "a group needs two others")
-    _allowed(call)
+        raise call.refusal(PARAMETER_ERROR, "a group needs two others")
+    _require_group_changes_allowed(call)
     world = call.wechat.world
-    coming = [person.id for person in people if not person.deleted_me]
-    group = WorldGroup(id=world.free_id("webgroup"), nickname=topic, members=[OWNER, *coming], saved=False)
+    joining = [person.id for person in people if not person.deleted_me]
+    group = WorldGroup(id=world.free_id("webgroup"), nickname=topic, members=[OWNER, *joining], saved=False)
     world.add(group)
     call.wechat.contact_changed(group)
-    _tell(call, group, "i_invited", b=_names(people))
+    _inject_notice(call, group, "i_invited", b=_names(people))
     return answers.json(
         0,
-        Topic=messages.name(topic),
+        Topic=messages.encode_name(topic),
         PYInitial="",
         QuanPin="",
         MemberCount=len(people),
@@ -44,74 +50,74 @@ async def webwxcreatechatroom(call: Call) -> SimulatedAnswer:
 
 async def webwxupdatechatroom(call: Call) -> SimulatedAnswer:
     """`fun` says what: addmember, invitemember, delmember, modtopic, quitchatroom."""
-    session, body = checks.signed_body(call)
+    session, body = checks.authenticated_body(call)
     change = _CHANGES.get(call.request.query.get("fun", ""))
     if change is None:
-        raise call.refuse(PARAMETER_ERROR, f"fun is not one of {', '.join(_CHANGES)}")
+        raise call.refusal(PARAMETER_ERROR, f"fun is not one of {', '.join(_CHANGES)}")
     group = call.wechat.world.contacts.get(session.id_of(str(body.get("ChatRoomName"))) or "")
     if not isinstance(group, WorldGroup):
-        raise call.refuse(PARAMETER_ERROR, "ChatRoomName is no group of this login")
+        raise call.refusal(PARAMETER_ERROR, "ChatRoomName is no group of this login")
     if OWNER not in group.members:
         raise CallRefused(PARAMETER_ERROR)
     people = change(call, session, group, body)
     return answers.json(0, MemberCount=len(people), MemberList=_entries(session, people))
 
 
-def _allowed(call: Call) -> None:
+def _require_group_changes_allowed(call: Call) -> None:
     """Tencent can switch this off, as it did on 2018-06-27; and it can be too often."""
     if not call.wechat.settings.allow_groups:
         raise CallRefused(PARAMETER_ERROR)
-    not_too_often(call)
+    require_action_rate(call)
 
 
 def _add(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     people = _people(call, session, body, "AddMemberList")
-    if len(group.members) >= INVITE_FROM:
-        raise call.refuse(PARAMETER_ERROR, "from 40 members on people must be invited")
-    _allowed(call)
-    coming = [person for person in people if not person.deleted_me and person.id not in group.members]
-    group.members += [person.id for person in coming]
-    if coming:
+    if len(group.members) >= INVITE_MEMBER_THRESHOLD:
+        raise call.refusal(PARAMETER_ERROR, "from 40 members on people must be invited")
+    _require_group_changes_allowed(call)
+    joining = [person for person in people if not person.deleted_me and person.id not in group.members]
+    group.members += [person.id for person in joining]
+    if joining:
         call.wechat.contact_changed(group)
-        _tell(call, group, "i_invited", b=_names(coming))
+        _inject_notice(call, group, "i_invited", b=_names(joining))
     return people
 
 
 def _invite(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     """They get an invitation; nothing changes until they say yes (`/sim/people` join)."""
     people = _people(call, session, body, "InviteMemberList")
-    if len(group.members) < INVITE_FROM:
-        call.oddity("an invitation to a group of less than 40")
-    _allowed(call)
+    if len(group.members) < INVITE_MEMBER_THRESHOLD:
+        call.record_oddity("an invitation to a group of less than 40")
+    _require_group_changes_allowed(call)
     return people
 
 
 def _remove(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     people = _people(call, session, body, "DelMemberList", strangers=True)
     if group.founder != OWNER:
-        raise call.refuse(PARAMETER_ERROR, "only the owner of a group removes members")
+        raise call.refusal(PARAMETER_ERROR, "only the owner of a group removes members")
     if any(person.id not in group.members for person in people):
-        raise call.refuse(PARAMETER_ERROR, "DelMemberList names somebody who is not in the group")
-    _allowed(call)
+        raise call.refusal(PARAMETER_ERROR, "DelMemberList names somebody who is not in the group")
+    _require_group_changes_allowed(call)
     group.members = [member for member in group.members if member not in {person.id for person in people}]
     call.wechat.contact_changed(group)
-    _tell(call, group, "i_removed", b=_names(people))
+    _inject_notice(call, group, "i_removed", b=_names(people))
     return people
 
 
 def _rename(call: Call, _: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
     topic = body.get("NewTopic")
     if not isinstance(topic, str) or not topic:
-        raise call.refuse(PARAMETER_ERROR, "NewTopic is empty or no text")
-    not_too_often(call)
+        raise call.refusal(PARAMETER_ERROR, "NewTopic is empty or no text")
+    require_action_rate(call)
     group.nickname = topic
     call.wechat.contact_changed(group)
-    _tell(call, group, "i_renamed", t=topic)
+    _inject_notice(call, group, "i_renamed", t=topic)
     return []
 
 
 def _quit(call: Call, _: SimulatedSession, group: WorldGroup, __: Fields) -> list[WorldPerson]:
-    not_too_often(call)
+    require_action_rate(call)
     call.wechat.contact_deleted(group)
     call.wechat.world.remove(group.id)
     return []
@@ -131,16 +137,16 @@ def _people(
 ) -> list[WorldPerson]:
     names = body.get(key)
     if not isinstance(names, str) or not names:
-        raise call.refuse(PARAMETER_ERROR, f"{key} is missing or no text")
+        raise call.refusal(PARAMETER_ERROR, f"{key} is missing or no text")
     return [_person(call, session, name, strangers=strangers) for name in names.split(",")]
 
 
 def _person(call: Call, session: SimulatedSession, name: object, *, strangers: bool = False) -> WorldPerson:
     person = call.wechat.world.contacts.get(session.id_of(str(name)) or "")
     if not isinstance(person, WorldPerson):
-        raise call.refuse(PARAMETER_ERROR, "a member is unknown in this login")
+        raise call.refusal(PARAMETER_ERROR, "a member is unknown in this login")
     if person.kind is not PersonKind.FRIEND and not strangers:
-        raise call.refuse(PARAMETER_ERROR, "only friends can be brought into a group")
+        raise call.refusal(PARAMETER_ERROR, "only friends can be brought into a group")
     return person
 
 
@@ -149,13 +155,13 @@ def _entries(session: SimulatedSession, people: list[WorldPerson]) -> list[Field
         {
             "Uin": 0,
             "UserName": session.user_name(person),
-            "NickName": messages.name(person.nickname),
+            "NickName": messages.encode_name(person.nickname),
             "AttrStatus": 0,
             "PYInitial": "",
             "PYQuanPin": "",
             "RemarkPYInitial": "",
             "RemarkPYQuanPin": "",
-            "MemberStatus": _DELETED_ME if person.deleted_me else 0,
+            "MemberStatus": _MEMBER_STATUS_DELETED_ME if person.deleted_me else 0,
             "DisplayName": "",
             "KeyWord": "",
         }
@@ -167,6 +173,6 @@ def _names(people: list[WorldPerson]) -> str:
     return "、".join(person.nickname for person in people)
 
 
-def _tell(call: Call, group: WorldGroup, text: str, **names: str) -> None:
-    said = message_injection.SpeechOrder(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
-    message_injection.say(call.wechat, said)
+def _inject_notice(call: Call, group: WorldGroup, text: str, **names: str) -> None:
+    order = message_injection.SpeechOrder(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
+    message_injection.say(call.wechat, order)

@@ -9,51 +9,51 @@ import time
 from urllib.parse import quote
 
 from wx2mqtt.simulator import answers, checks, hosts, messages, qr_image
-from wx2mqtt.simulator.answers import script
+from wx2mqtt.simulator.answers import javascript
 from wx2mqtt.simulator.checks import Call
 from wx2mqtt.simulator.hosts import Role
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.qr_codes import Code, CodeAction, CodeState
+from wx2mqtt.simulator.qr_codes import CodeAction, CodeState, LoginQrCode
 from wx2mqtt.simulator.session import SimulatedSession
 
 APPID = "wx782c26e4c19acffb"
 
-_NO_CODE = 'window.QRLogin.code = 400; window.QRLogin.uuid = "";'
+_NO_UUID_SCRIPT = 'window.QRLogin.code = 400; window.QRLogin.uuid = "";'
 
 
-def _login_host(call: Call) -> None:
-    checks.host(call, Role.LOGIN, call.wechat.settings.base_host)
+def _require_login_host(call: Call) -> None:
+    checks.require_host(call, Role.LOGIN, call.wechat.settings.base_host)
 
 
 async def jslogin(call: Call) -> SimulatedAnswer:
     """A new uuid. POST is what wechat4u does; the redirect_uri is left out by itchat."""
-    checks.method(call, "GET", tolerated="POST")
-    _login_host(call)
+    checks.require_method(call, "GET", tolerated="POST")
+    _require_login_host(call)
     query = call.request.query
     if query.get("appid") != APPID or query.get("fun") != "new":
-        call.violation("appid or fun is not what web WeChat sends")
-        return script(_NO_CODE)
+        call.record_violation("appid or fun is not what web WeChat sends")
+        return javascript(_NO_UUID_SCRIPT)
     redirect = query.get("redirect_uri", "")
     if not redirect:
-        call.oddity("no redirect_uri (itchat)")
+        call.record_oddity("no redirect_uri (itchat)")
     settings = call.wechat.settings
-    code = call.wechat.codes.new(desktop="mod=desktop" in redirect, lifetime=settings.qr_lifetime)
+    code = call.wechat.codes.create(desktop="mod=desktop" in redirect, lifetime=settings.qr_lifetime)
     call.wechat.notify_changed()
-    return script(f'window.QRLogin.code = 200; window.QRLogin.uuid = "{code.uuid}";')
+    return javascript(f'window.QRLogin.code = 200; window.QRLogin.uuid = "{code.uuid}";')
 
 
 async def qrcode(call: Call) -> SimulatedAnswer:
     """The picture of a code: a JPEG that says `https://login.weixin.qq.com/l/<uuid>` (webwx 2.2.1, 2.2.2)."""
     uuid = call.request.path.rpartition("/")[2]
     if call.wechat.codes.find(uuid) is None:
-        return answers.page("404 Not Found", status=404)
+        return answers.html_page("404 Not Found", status=404)
     return SimulatedAnswer(
-        body=qr_image.draw(f"https://login.weixin.qq.com/l/{uuid}"), content_type="image/jpeg"
+        body=qr_image.draw_qr_jpeg(f"https://login.weixin.qq.com/l/{uuid}"), content_type="image/jpeg"
     )
 
 
 @functools.cache
-def _avatar() -> str:
+def _avatar_base64() -> str:
     from PIL import Image  # noqa: PLC0415  heavy, rarely needed
 
     file = io.BytesIO()
@@ -63,91 +63,91 @@ def _avatar() -> str:
 
 async def login(call: Call) -> SimulatedAnswer:
     """The poll: holds until the code moves on, then says where it stands (webwx 2.3.2, 2.3.3)."""
-    checks.method(call, "GET")
-    _login_host(call)
+    checks.require_method(call, "GET")
+    _require_login_host(call)
     uuid = call.request.query.get("uuid", "")
     code = call.wechat.codes.find(uuid)
     if code is None:
         if not uuid:
-            call.violation("uuid is missing")
-        return script("window.code=400;")
+            call.record_violation("uuid is missing")
+        return javascript("window.code=400;")
     if call.wechat.settings.autoscan:
-        _scan_by_itself(code)
+        _autoscan(code)
     hold = min(call.wechat.settings.hold_login, code.seconds_left())
     await code.changes.wait_for(lambda: code.current_state() is not code.last_answered, hold)
     if call.request.transport.is_closing():
-        return script("")  # nobody hears it: the next poll is told
-    return _say_state(call, code)
+        return javascript("")  # nobody hears it: the next poll is told
+    return _state_answer(call, code)
 
 
-def _scan_by_itself(code: Code) -> None:
+def _autoscan(code: LoginQrCode) -> None:
     if code.current_state() is CodeState.WAITING:
         code.apply(CodeAction.SCAN)
     elif code.state is CodeState.SCANNED and code.last_answered is CodeState.SCANNED:
         code.apply(CodeAction.CONFIRM)
 
 
-def _say_state(call: Call, code: Code) -> SimulatedAnswer:
-    before, state = code.last_answered, code.current_state()
+def _state_answer(call: Call, code: LoginQrCode) -> SimulatedAnswer:
+    last_answered, state = code.last_answered, code.current_state()
     code.last_answered = state
     call.wechat.notify_changed()
     if state is CodeState.CONFIRMED:
-        code.last_answered = before  # the answer may be lost: it is given again
-        return script(f'window.code=200;\nwindow.redirect_uri="{_redirect_uri(call, code)}";')
-    if state is before:
-        return script("window.code=408;")
+        code.last_answered = last_answered  # the answer may be lost: it is given again
+        return javascript(f'window.code=200;\nwindow.redirect_uri="{_redirect_uri(call, code)}";')
+    if state is last_answered:
+        return javascript("window.code=408;")
     if state is CodeState.SCANNED:
-        return script(_scanned(call))
+        return javascript(_scanned_script(call))
     if state is CodeState.CANCELLED:
-        return script(f"window.code={_cancelled(call, code)};")
-    return script("window.code=400;")
+        return javascript(f"window.code={_cancelled_code(call, code)};")
+    return javascript("window.code=400;")
 
 
-def _scanned(call: Call) -> str:
+def _scanned_script(call: Call) -> str:
     avatar = ""
     if call.request.query.get("loginicon") == "true":
-        avatar = f"window.userAvatar = 'data:img/jpg;base64,{_avatar()}';"
+        avatar = f"window.userAvatar = 'data:img/jpg;base64,{_avatar_base64()}';"
     return f"window.code=201;{avatar}"
 
 
-def _cancelled(call: Call, code: Code) -> str:
+def _cancelled_code(call: Call, code: LoginQrCode) -> str:
     answer = call.wechat.settings.cancel_code
     if answer == "202":
         code.apply(CodeAction.EXPIRE)
     return answer
 
 
-def _redirect_uri(call: Call, code: Code) -> str:
+def _redirect_uri(call: Call, code: LoginQrCode) -> str:
     request = call.request
-    name = hosts.name_of(request.host)
-    place = f"{request.scheme}://{request.host}"
+    name = hosts.host_name(request.host)
+    base_url = f"{request.scheme}://{request.host}"
     if hosts.is_wechat(name):
-        place = f"https://{call.wechat.settings.base_host}"
+        base_url = f"https://{call.wechat.settings.base_host}"
     query = f"ticket={code.ticket}&uuid={code.uuid}&lang=zh_CN&scan={int(time.time())}"
-    return f"{place}/cgi-bin/mmwebwx-bin/webwxnewloginpage?{query}"
+    return f"{base_url}/cgi-bin/mmwebwx-bin/webwxnewloginpage?{query}"
 
 
 async def webwxnewloginpage(call: Call) -> SimulatedAnswer:
     """The ticket is exchanged for a session: XML, status 301 without `version=v2` (webwx 2.4.3.2)."""
-    checks.method(call, "GET")
+    checks.require_method(call, "GET")
     settings, query = call.wechat.settings, call.request.query
-    checks.host(call, Role.BASE, settings.base_host)
+    checks.require_host(call, Role.BASE, settings.base_host)
     code = call.wechat.codes.find(query.get("uuid", ""))
     if (
         code is None
         or code.ticket != query.get("ticket")
         or code.state not in (CodeState.CONFIRMED, CodeState.USED)
     ):
-        call.violation("ticket and uuid are not those of a confirmed code")
+        call.record_violation("ticket and uuid are not those of a confirmed code")
         return _xml(call, {"ret": "1", "message": "ticket error"})
     if query.get("fun") != "new":
-        call.oddity("no fun=new (itchat, wechat4u)")
+        call.record_oddity("no fun=new (itchat, wechat4u)")
     if settings.html_login:
-        return answers.page("网页版微信暂不支持")
+        return answers.html_page("网页版微信暂不支持")
     if settings.refuse_login:
         return _xml(call, {"ret": "1203", "message": settings.refuse_login})
     desktop = "client-version" in call.request.headers and "extspam" in call.request.headers
-    session = call.wechat.log_in(code, base=settings.base_host, desktop=desktop)
+    session = call.wechat.log_in(code, base_host=settings.base_host, desktop=desktop)
     return _login_answer(call, session)
 
 
@@ -184,26 +184,26 @@ _PUSH_REFUSALS = {
 
 async def webwxpushloginurl(call: Call) -> SimulatedAnswer:
     """A code that asks the phone of an earlier login (webwx 2.5.1). itchat asks the login host."""
-    checks.method(call, "GET")
+    checks.require_method(call, "GET")
     settings = call.wechat.settings
-    if not _may_push(call):
+    if not _is_push_allowed(call):
         ret, message = _PUSH_REFUSALS["invalid"]
     elif settings.push_login != "ok":
         ret, message = _PUSH_REFUSALS[settings.push_login]
     else:
         desktop = call.request.query.get("mod") == "desktop"
-        code = call.wechat.codes.new(desktop=desktop, lifetime=settings.qr_lifetime, push=True)
+        code = call.wechat.codes.create(desktop=desktop, lifetime=settings.qr_lifetime, push=True)
         call.wechat.notify_changed()
         return SimulatedAnswer(body=f'{{"ret":"0","msg":"all ok","uuid":"{code.uuid}"}}'.encode())
     return SimulatedAnswer(body=f'{{"ret":"{ret}","msg":"{message}"}}'.encode())
 
 
-def _may_push(call: Call) -> bool:
+def _is_push_allowed(call: Call) -> bool:
     cookies = call.request.cookies
     uin = call.request.query.get("uin", "")
     known = {(s.uvid, quote(s.auth_ticket, safe="=")) for s in call.wechat.sessions.values()}
     mine = (cookies.get("webwxuvid", ""), quote(cookies.get("webwx_auth_ticket", ""), safe="="))
     if cookies.get("wxuin") != uin:
-        call.violation("the cookie wxuin is not the uin that is asked for")
+        call.record_violation("the cookie wxuin is not the uin that is asked for")
         return False
     return uin == str(call.wechat.world.uin) and mine in known

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from wx2mqtt.simulator import answers, checks, message_injection, uploads
 from wx2mqtt.simulator.checks import PARAMETER_ERROR, Call, CallRefused, Fields
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.media import MessageMedia, attach, shown
+from wx2mqtt.simulator.media import MessageMedia, describe_file, make_media
 from wx2mqtt.simulator.session import SimulatedSession
 from wx2mqtt.simulator.uploads import AppFile, BadAppFile, FinishedUpload, MediaType, extension
 from wx2mqtt.simulator.world import OWNER, WorldContact, WorldGroup, WorldPerson
 
-NOT_A_FRIEND = 1204
+RET_NOT_A_FRIEND = 1204
 
 
-TOO_OFTEN = 1205
+RET_TOO_OFTEN = 1205
 
 
-_WANTED = ("Type", "FromUserName", "ToUserName", "LocalID", "ClientMsgId")
+_REQUIRED_FIELDS = ("Type", "FromUserName", "ToUserName", "LocalID", "ClientMsgId")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,34 +54,34 @@ class OutgoingMessage:
         """The message's Type."""
         return self.fields["Type"]
 
-    def refuse(self, what: str) -> CallRefused:
+    def refusal(self, problem: str) -> CallRefused:
         """The message is wrong: Ret 1."""
-        return self.call.refuse(checks.PARAMETER_ERROR, what)
+        return self.call.refusal(checks.PARAMETER_ERROR, problem)
 
 
-def take(call: Call, session: SimulatedSession, body: Fields) -> OutgoingMessage:
+def read_message(call: Call, session: SimulatedSession, body: Fields) -> OutgoingMessage:
     """The message in a body, its frame checked."""
     message = body.get("Msg")
     if not isinstance(message, dict) or "Scene" not in body:
-        raise call.refuse(checks.PARAMETER_ERROR, "Msg or Scene is missing")
-    missing = [key for key in _WANTED if key not in message]
+        raise call.refusal(checks.PARAMETER_ERROR, "Msg or Scene is missing")
+    missing = [key for key in _REQUIRED_FIELDS if key not in message]
     if missing:
-        raise call.refuse(checks.PARAMETER_ERROR, f"Msg lacks {', '.join(missing)}")
-    checks.own_name(call, session, message["FromUserName"])
-    _client_id(call, message)
+        raise call.refusal(checks.PARAMETER_ERROR, f"Msg lacks {', '.join(missing)}")
+    checks.require_own_user_name(call, session, message["FromUserName"])
+    _check_client_id(call, message)
     return OutgoingMessage(call=call, session=session, fields=message, to=_receiver(call, session, message))
 
 
-def _client_id(call: Call, message: Fields) -> None:
+def _check_client_id(call: Call, message: Fields) -> None:
     local, client = message["LocalID"], message["ClientMsgId"]
     if not re.fullmatch(r"[0-9]{10,20}", str(client)):
-        raise call.refuse(checks.PARAMETER_ERROR, "ClientMsgId is not 10 to 20 digits")
+        raise call.refusal(checks.PARAMETER_ERROR, "ClientMsgId is not 10 to 20 digits")
     if local == client and isinstance(client, str):
         return
     if isinstance(local, int) and isinstance(client, int) and abs(local - client) <= 1:
-        call.oddity("LocalID and ClientMsgId as numbers, each from the clock (itchat)")
+        call.record_oddity("LocalID and ClientMsgId as numbers, each from the clock (itchat)")
         return
-    raise call.refuse(checks.PARAMETER_ERROR, "LocalID is not equal to ClientMsgId")
+    raise call.refusal(checks.PARAMETER_ERROR, "LocalID is not equal to ClientMsgId")
 
 
 def _receiver(call: Call, session: SimulatedSession, message: Fields) -> WorldContact:
@@ -89,14 +89,19 @@ def _receiver(call: Call, session: SimulatedSession, message: Fields) -> WorldCo
     contact_id = session.id_of(name) or next((c.id for c in world if _is_wxid(c, name)), None)
     if contact_id == OWNER:
         if call.wechat.settings.refuse_self:
-            raise CallRefused(NOT_A_FRIEND)
+            raise CallRefused(RET_NOT_A_FRIEND)
         return world.owner
     contact = world.contacts.get(contact_id or "")
     if contact is None:
-        old = any(other.id_of(name) for other in call.wechat.sessions.values() if other is not session)
-        raise call.refuse(checks.PARAMETER_ERROR, f"ToUserName is {'of another login' if old else 'unknown'}")
+        is_from_other_login = any(
+            other.id_of(name) for other in call.wechat.sessions.values() if other is not session
+        )
+        raise call.refusal(
+            checks.PARAMETER_ERROR,
+            f"ToUserName is {'of another login' if is_from_other_login else 'unknown'}",
+        )
     if isinstance(contact, WorldGroup) and OWNER not in contact.members:
-        raise CallRefused(NOT_A_FRIEND)
+        raise CallRefused(RET_NOT_A_FRIEND)
     return contact
 
 
@@ -110,24 +115,24 @@ def deliver(message: OutgoingMessage, displayed: DisplayedText) -> SimulatedAnsw
     wechat = message.call.wechat
     known = wechat.seen_client_ids.get((message.to.id, message.client_id))
     if known is None and wechat.sends.is_exhausted(wechat.settings.rate_limit):
-        raise CallRefused(TOO_OFTEN)
+        raise CallRefused(RET_TOO_OFTEN)
     if known is not None and wechat.settings.drop_repeats:
-        _note(message, displayed, known, repeat=True, delivered=False)
+        _record(message, displayed, known, repeat=True, delivered=False)
         return _sent(message, known)
     msg_id = str(wechat.ids.next())
     wechat.seen_client_ids[message.to.id, message.client_id] = msg_id
-    _show(message, displayed, msg_id)
-    _note(message, displayed, msg_id, repeat=known is not None, delivered=True)
+    _show_on_phone(message, displayed, msg_id)
+    _record(message, displayed, msg_id, repeat=known is not None, delivered=True)
     if wechat.settings.echo:
-        message_injection.echo(
+        message_injection.inject_echo(
             wechat, message.session, message.to, int(msg_id), displayed.kind, displayed.text
         )
     if isinstance(message.to, WorldPerson) and (message.to.deleted_me or message.to.blocked_me):
-        message_injection.answer_for(wechat, message.to)
+        message_injection.inject_refusal_notice(wechat, message.to)
     return _sent(message, msg_id)
 
 
-def _show(message: OutgoingMessage, displayed: DisplayedText, msg_id: str) -> None:
+def _show_on_phone(message: OutgoingMessage, displayed: DisplayedText, msg_id: str) -> None:
     wechat = message.call.wechat
     if displayed.media is not None:
         wechat.media.put(msg_id, displayed.media)
@@ -139,11 +144,11 @@ def _show(message: OutgoingMessage, displayed: DisplayedText, msg_id: str) -> No
         text=displayed.text,
         msg_id=msg_id,
         time=time.time(),
-        media=shown(displayed.media),
+        media=describe_file(displayed.media),
     )
 
 
-def _note(
+def _record(
     message: OutgoingMessage, displayed: DisplayedText, msg_id: str, *, repeat: bool, delivered: bool
 ) -> None:
     content = displayed.media and displayed.media.content
@@ -156,7 +161,7 @@ def _note(
         time=time.time(),
         repeat=repeat,
         delivered=delivered,
-        media=shown(displayed.media),
+        media=describe_file(displayed.media),
         sha256=content.sha256 if content else "",
     )
 
@@ -176,13 +181,13 @@ _EMOJI_FLAG = 2
 
 async def webwxsendmsg(call: Call) -> SimulatedAnswer:
     """A text, or a location that came."""
-    session, body = checks.signed_body(call)
-    message = take(call, session, body)
+    session, body = checks.authenticated_body(call)
+    message = read_message(call, session, body)
     content = message.fields.get("Content")
     if message.type not in (_TEXT, _LOCATION) or not isinstance(content, str):
-        raise message.refuse("webwxsendmsg takes texts (Type 1) and locations (Type 48)")
+        raise message.refusal("webwxsendmsg takes texts (Type 1) and locations (Type 48)")
     if not content:
-        raise message.refuse("Content is empty")
+        raise message.refusal("Content is empty")
     limit = call.wechat.settings.text_limit
     if limit and len(content.encode()) > limit:
         raise CallRefused(PARAMETER_ERROR)
@@ -191,100 +196,102 @@ async def webwxsendmsg(call: Call) -> SimulatedAnswer:
 
 async def webwxsendmsgimg(call: Call) -> SimulatedAnswer:
     """A picture."""
-    message = _media(call, types=(_IMAGE,))
-    return deliver(message, _said("image", _uploaded(message, "pic")))
+    message = _media_message(call, types=(_IMAGE,))
+    return deliver(message, _displayed_file("image", _uploaded_file(message, "pic")))
 
 
 async def webwxsendvideomsg(call: Call) -> SimulatedAnswer:
     """A video."""
-    message = _media(call, types=(_VIDEO, _MICRO_VIDEO))
-    return deliver(message, _said("video", _uploaded(message, "video")))
+    message = _media_message(call, types=(_VIDEO, _MICRO_VIDEO))
+    return deliver(message, _displayed_file("video", _uploaded_file(message, "video")))
 
 
 async def webwxsendemoticon(call: Call) -> SimulatedAnswer:
     """An animated picture of one's own, or a sticker that came, by its MD5."""
-    message = _media(call, types=(_STICKER,), fun="sys")
+    message = _media_message(call, types=(_STICKER,), fun="sys")
     if message.fields.get("EmojiFlag") != _EMOJI_FLAG:
-        raise message.refuse("EmojiFlag is not 2")
+        raise message.refusal("EmojiFlag is not 2")
     if "EMoticonMd5" in message.fields:
-        return deliver(message, _again(message))
-    ready = _uploaded(message, "doc")
+        return deliver(message, _received_sticker(message))
+    ready = _uploaded_file(message, "doc")
     if ready.content.mime != "image/gif":
-        raise message.refuse("what was uploaded is no GIF")
-    return deliver(message, _said("sticker", ready))
+        raise message.refusal("what was uploaded is no GIF")
+    return deliver(message, _displayed_file("sticker", ready))
 
 
 async def webwxsendappmsg(call: Call) -> SimulatedAnswer:
     """A file: its XML names what was uploaded."""
-    message = _media(call, types=(_FILE,))
+    message = _media_message(call, types=(_FILE,))
     file = _app_file(message)
     ready = message.session.uploads.find(file.media_id)
     if ready is None or ready.media_type != "doc":
-        raise message.refuse("attachid is no MediaId of a file in this login")
+        raise message.refusal("attachid is no MediaId of a file in this login")
     if file.size != ready.content.size:
-        raise message.refuse("totallen is not the size of what was uploaded")
+        raise message.refusal("totallen is not the size of what was uploaded")
     if file.extension != extension(file.title):
-        raise message.refuse("fileext is not the extension of the title")
+        raise message.refusal("fileext is not the extension of the title")
     if ready.content.size > call.wechat.settings.check_above and (
         not ready.signature or message.fields.get("Signature") != ready.signature
     ):
-        raise message.refuse("Signature is not that of webwxcheckupload")
-    return deliver(message, _said("file", ready, file.title))
+        raise message.refusal("Signature is not that of webwxcheckupload")
+    return deliver(message, _displayed_file("file", ready, file.title))
 
 
 def _app_file(message: OutgoingMessage) -> AppFile:
     try:
-        file = uploads.read(message.fields.get("Content"))
+        file = uploads.read_app_file(message.fields.get("Content"))
     except BadAppFile as bad:
-        raise message.refuse(str(bad)) from None
+        raise message.refusal(str(bad)) from None
     desktop = message.session.desktop
-    if file.appid not in (uploads.APPID, ""):
-        raise message.refuse("appid is not that of files")
+    if file.appid not in (uploads.FILE_APPID, ""):
+        raise message.refusal("appid is not that of files")
     if (file.appid == "") is not desktop:
-        message.call.oddity("the appid of files is empty in desktop logins, and only there (itchat-uos)")
+        message.call.record_oddity(
+            "the appid of files is empty in desktop logins, and only there (itchat-uos)"
+        )
     if (message.call.request.query.get("mod") == "desktop") is not desktop:
-        message.call.oddity("mod=desktop belongs to desktop logins (itchat-uos, wechat4u)")
+        message.call.record_oddity("mod=desktop belongs to desktop logins (itchat-uos, wechat4u)")
     return file
 
 
 # media
 
 
-def _media(call: Call, *, types: tuple[int, ...], fun: str = "async") -> OutgoingMessage:
-    session, body = checks.signed_body(call)
+def _media_message(call: Call, *, types: tuple[int, ...], fun: str = "async") -> OutgoingMessage:
+    session, body = checks.authenticated_body(call)
     query = call.request.query
     if query.get("fun") != fun or (fun == "async" and query.get("f") != "json"):
-        raise call.refuse(PARAMETER_ERROR, f"fun is not {fun}, or f is not json")
-    message = take(call, session, body)
+        raise call.refusal(PARAMETER_ERROR, f"fun is not {fun}, or f is not json")
+    message = read_message(call, session, body)
     if message.type not in types:
-        raise message.refuse(f"Type is not {' or '.join(map(str, types))}")
+        raise message.refusal(f"Type is not {' or '.join(map(str, types))}")
     return message
 
 
-def _uploaded(message: OutgoingMessage, media_type: MediaType) -> FinishedUpload:
+def _uploaded_file(message: OutgoingMessage, media_type: MediaType) -> FinishedUpload:
     ready = message.session.uploads.find(str(message.fields.get("MediaId")))
     if ready is None:
         others = [s for s in message.call.wechat.sessions.values() if s is not message.session]
-        old = any(other.uploads.find(str(message.fields.get("MediaId"))) for other in others)
-        raise message.refuse(f"MediaId is {'of another login' if old else 'unknown'}")
+        is_from_other_login = any(other.uploads.find(str(message.fields.get("MediaId"))) for other in others)
+        raise message.refusal(f"MediaId is {'of another login' if is_from_other_login else 'unknown'}")
     if ready.media_type != media_type:
-        raise message.refuse(f"what was uploaded is not of mediatype {media_type}")
+        raise message.refusal(f"what was uploaded is not of mediatype {media_type}")
     if message.fields.get("Content", "") != "":
-        raise message.refuse("Content is not empty")
+        raise message.refusal("Content is not empty")
     return ready
 
 
-def _said(kind: str, ready: FinishedUpload, name: str = "") -> DisplayedText:
-    attachment = attach(kind, ready.media_id, OWNER, ready.content)
+def _displayed_file(kind: str, ready: FinishedUpload, name: str = "") -> DisplayedText:
+    attachment = make_media(kind, ready.media_id, OWNER, ready.content)
     assert attachment is not None
     attachment.name = name or ready.name
     return DisplayedText(kind=kind, text=name, media=attachment)
 
 
-def _again(message: OutgoingMessage) -> DisplayedText:
+def _received_sticker(message: OutgoingMessage) -> DisplayedText:
     """A sticker that came; those of the store cannot be sent (webwx 2.12.7)."""
-    known = message.call.wechat.media.sticker(str(message.fields["EMoticonMd5"]))
+    known = message.call.wechat.media.find_sticker(str(message.fields["EMoticonMd5"]))
     if known is None:
-        raise message.refuse("EMoticonMd5 is that of no sticker that came")
-    again = MessageMedia(kind="sticker", side=OWNER, name=known.name, content=known.content)
-    return DisplayedText(kind="sticker", text="", media=again)
+        raise message.refusal("EMoticonMd5 is that of no sticker that came")
+    copy = MessageMedia(kind="sticker", from_id=OWNER, name=known.name, content=known.content)
+    return DisplayedText(kind="sticker", text="", media=copy)

@@ -8,55 +8,55 @@ from wx2mqtt.simulator import answers, checks
 from wx2mqtt.simulator.checks import Call, Fields
 from wx2mqtt.simulator.hosts import Role
 from wx2mqtt.simulator.http_messages import SimulatedAnswer
-from wx2mqtt.simulator.session import SimulatedSession, Slice, key_json
+from wx2mqtt.simulator.session import SimulatedSession, SyncSlice, sync_key_json
 
-_NEW_MESSAGE = 2
-_TOO_FAST_WITHIN = 1.0
+_SELECTOR_NEW_MESSAGE = 2
+_BUSY_LOOP_SECONDS = 1.0
 
 
 async def synccheck(call: Call) -> SimulatedAnswer:
     """Holds until something is new or the hold is over; the answer is a script with two numbers."""
-    checks.method(call, "GET")
+    checks.require_method(call, "GET")
     query = call.request.query
-    session = checks.living(call, query.get("sid", ""))
-    checks.host(call, Role.PUSH, session.base)
-    checks.uin(call, session, query.get("uin"))
-    checks.skey(call, session, query.get("skey", ""))
-    checks.device_id(call, session, query.get("deviceid"))
-    checks.cookies(call, session)
-    with checks.alone(call, session):
-        position = _position(call, session)
+    session = checks.living_session(call, query.get("sid", ""))
+    checks.require_host(call, Role.PUSH, session.base_host)
+    checks.require_uin(call, session, query.get("uin"))
+    checks.require_skey(call, session, query.get("skey", ""))
+    checks.require_device_id(call, session, query.get("deviceid"))
+    checks.require_cookies(call, session)
+    with checks.single_poll(call, session):
+        position = _query_position(call, session)
         if position is None:
-            return _at_once(call, session, _NEW_MESSAGE)
+            return _answer_at_once(call, session, _SELECTOR_NEW_MESSAGE)
         if session.log.head > position:
-            return _at_once(call, session, session.log.selector(position))
+            return _answer_at_once(call, session, session.log.selector(position))
         return await _hold(call, session, position)
 
 
-def _position(call: Call, session: SimulatedSession) -> int | None:
+def _query_position(call: Call, session: SimulatedSession) -> int | None:
     """None for a key that is missing or was never issued: the server then never holds (webwx 2.10.1)."""
     text = call.request.query.get("synckey")
     position = None if text is None else session.log.position(text)
     if position is None:
-        call.violation("synckey is missing (names are case-sensitive) or was never issued")
+        call.record_violation("synckey is missing (names are case-sensitive) or was never issued")
     return position
 
 
-def _at_once(call: Call, session: SimulatedSession, selector: int) -> SimulatedAnswer:
-    if _too_fast(call, session):
-        return answers.page("503 Service Unavailable", status=503)
+def _answer_at_once(call: Call, session: SimulatedSession, selector: int) -> SimulatedAnswer:
+    if _is_busy_loop(call, session):
+        return answers.html_page("503 Service Unavailable", status=503)
     return answers.synccheck(0, selector)
 
 
-def _too_fast(call: Call, session: SimulatedSession) -> bool:
+def _is_busy_loop(call: Call, session: SimulatedSession) -> bool:
     """A busy loop: too many answers in a second that were not held and brought nothing (webwx 2.10.7)."""
     limit = call.wechat.settings.poll_limit
-    times, now = session.idle[call.endpoint], time.monotonic()
+    times, now = session.empty_poll_times[call.endpoint], time.monotonic()
     times.append(now)
-    too_fast = bool(limit) and len(times) > limit and now - times[-limit - 1] < _TOO_FAST_WITHIN
-    if too_fast:
-        call.violation(f"more than {limit} in a second that brought nothing")
-    return too_fast
+    is_busy_loop = bool(limit) and len(times) > limit and now - times[-limit - 1] < _BUSY_LOOP_SECONDS
+    if is_busy_loop:
+        call.record_violation(f"more than {limit} in a second that brought nothing")
+    return is_busy_loop
 
 
 async def _hold(call: Call, session: SimulatedSession, position: int) -> SimulatedAnswer:
@@ -73,51 +73,51 @@ async def _hold(call: Call, session: SimulatedSession, position: int) -> Simulat
 
 async def webwxsync(call: Call) -> SimulatedAnswer:
     """What followed a key, and the keys of the place after it. An old key brings the same again."""
-    session, body = checks.signed_body(call)
+    session, body = checks.authenticated_body(call)
     query = call.request.query
     if query.get("sid") != session.sid:
-        raise call.refuse(checks.PARAMETER_ERROR, "sid in the query is missing or not this login's")
-    checks.skey(call, session, query.get("skey", ""))
-    with checks.alone(call, session):
-        position = session.log.position(_posted_key(call, body))
+        raise call.refusal(checks.PARAMETER_ERROR, "sid in the query is missing or not this login's")
+    checks.require_skey(call, session, query.get("skey", ""))
+    with checks.single_poll(call, session):
+        position = session.log.position(_posted_sync_key(call, body))
         if position is None:
-            raise call.refuse(checks.PARAMETER_ERROR, "this SyncKey was never issued")
-        found = session.log.after(position, call.wechat.settings.sync_batch)
-        if found.end > position:
-            _brought_something(session)
-        elif _too_fast(call, session):
-            return answers.page("503 Service Unavailable", status=503)
-        return _answer(call, session, found)
+            raise call.refusal(checks.PARAMETER_ERROR, "this SyncKey was never issued")
+        news = session.log.slice_after(position, call.wechat.settings.sync_batch)
+        if news.end > position:
+            _clear_empty_poll_times(session)
+        elif _is_busy_loop(call, session):
+            return answers.html_page("503 Service Unavailable", status=503)
+        return _answer(call, session, news)
 
 
-def _brought_something(session: SimulatedSession) -> None:
-    for times in session.idle.values():
+def _clear_empty_poll_times(session: SimulatedSession) -> None:
+    for times in session.empty_poll_times.values():
         times.clear()
 
 
-def _posted_key(call: Call, body: Fields) -> str:
+def _posted_sync_key(call: Call, body: Fields) -> str:
     key = body.get("SyncKey")
     entries = key.get("List") if isinstance(key, dict) else None
     if not isinstance(entries, list):
-        raise call.refuse(checks.PARAMETER_ERROR, "SyncKey has no List")
+        raise call.refusal(checks.PARAMETER_ERROR, "SyncKey has no List")
     pairs = [(one.get("Key"), one.get("Val")) if isinstance(one, dict) else (None, None) for one in entries]
     return "|".join(f"{key}_{value}" for key, value in pairs)
 
 
-def _answer(call: Call, session: SimulatedSession, found: Slice) -> SimulatedAnswer:
+def _answer(call: Call, session: SimulatedSession, news: SyncSlice) -> SimulatedAnswer:
     settings = call.wechat.settings
     if settings.rotate_tickets:
         session.new_data_ticket()
     skey = session.new_skey() if settings.sync_skey else ""
-    more = int(settings.continue_flag and found.more)
-    body = _body(session, found, more=more, skey=skey, check_key=settings.check_key)
+    more = int(settings.continue_flag and news.more)
+    body = _body(session, news, more=more, skey=skey, check_key=settings.check_key)
     return SimulatedAnswer(body=body, headers=answers.sync_cookies(call.request, session))
 
 
-def nothing(session: SimulatedSession, position: int) -> bytes:
+def _empty_body(session: SimulatedSession, position: int) -> bytes:
     """An answer that brings nothing and does not move the key (webwx 2.10.9, stuck states)."""
-    none = Slice(start=position, end=position, messages=(), changed=(), deleted=(), more=False)
-    return _body(session, none, more=0, skey="", check_key=True)
+    no_news = SyncSlice(start=position, end=position, messages=(), changed=(), deleted=(), more=False)
+    return _body(session, no_news, more=0, skey="", check_key=True)
 
 
 _BODY = (
@@ -131,17 +131,17 @@ _BODY = (
 )
 
 
-def _body(session: SimulatedSession, found: Slice, *, more: int, skey: str, check_key: bool) -> bytes:
-    check = b', "SyncCheckKey": ' + key_json(session.log.check_key(found.end)) if check_key else b""
+def _body(session: SimulatedSession, news: SyncSlice, *, more: int, skey: str, check_key: bool) -> bytes:
+    check = b', "SyncCheckKey": ' + sync_key_json(session.log.check_key(news.end)) if check_key else b""
     return _BODY % (
-        len(found.messages),
-        b", ".join(found.messages),
-        len(found.changed),
-        b", ".join(found.changed),
-        len(found.deleted),
-        b", ".join(found.deleted),
+        len(news.messages),
+        b", ".join(news.messages),
+        len(news.changed),
+        b", ".join(news.changed),
+        len(news.deleted),
+        b", ".join(news.deleted),
         more,
-        key_json(session.log.sync_key(found.end)),
+        sync_key_json(session.log.sync_key(news.end)),
         skey.encode(),
         check,
     )
@@ -149,10 +149,10 @@ def _body(session: SimulatedSession, found: Slice, *, more: int, skey: str, chec
 
 async def stuck(call: Call) -> SimulatedAnswer:
     """The answer of a server that brings nothing for ever: the fault `stuck`."""
-    session, body = checks.signed_body(call)
-    position = session.log.position(_posted_key(call, body))
-    if _too_fast(call, session):
-        return answers.page("503 Service Unavailable", status=503)
+    session, body = checks.authenticated_body(call)
+    position = session.log.position(_posted_sync_key(call, body))
+    if _is_busy_loop(call, session):
+        return answers.html_page("503 Service Unavailable", status=503)
     return SimulatedAnswer(
-        body=nothing(session, position or 0), headers=answers.sync_cookies(call.request, session)
+        body=_empty_body(session, position or 0), headers=answers.sync_cookies(call.request, session)
     )

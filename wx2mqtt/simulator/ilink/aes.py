@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import Cipher
     from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-BLOCK = 16
+BLOCK_BYTES = 16
 
 
 def ciphertext_size(size: int) -> int:
     """Bytes of the ciphertext of so many."""
-    return (size // BLOCK + 1) * BLOCK
+    return (size // BLOCK_BYTES + 1) * BLOCK_BYTES
 
 
 def _cipher(key: bytes) -> Cipher[ECB]:
@@ -36,26 +36,26 @@ class EncryptedBytes(ByteSource):
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Each block stands alone, so that any range can be made."""
         end = self.size if stop is None else min(stop, self.size)
-        place = start // BLOCK * BLOCK
-        for piece in _padded(self._plain, place):
-            made = _cipher(self._key).encryptor().update(piece)
-            if place >= end:
+        offset = start // BLOCK_BYTES * BLOCK_BYTES
+        for piece in _padded(self._plain, offset):
+            encrypted = _cipher(self._key).encryptor().update(piece)
+            if offset >= end:
                 return
-            yield made[max(start - place, 0) : end - place]
-            place += len(made)
+            yield encrypted[max(start - offset, 0) : end - offset]
+            offset += len(encrypted)
 
 
 def _padded(plain: ByteSource, start: int) -> Iterator[bytes]:
     """The plaintext from a block's border on, in whole blocks, with its padding."""
-    rest = b""
+    remainder = b""
     for piece in plain.pieces(start):
-        whole = rest + piece
-        cut = len(whole) // BLOCK * BLOCK
-        rest = whole[cut:]
+        whole = remainder + piece
+        cut = len(whole) // BLOCK_BYTES * BLOCK_BYTES
+        remainder = whole[cut:]
         if cut:
             yield whole[:cut]
-    fill = BLOCK - len(rest)
-    yield rest + bytes([fill]) * fill
+    padding = BLOCK_BYTES - len(remainder)
+    yield remainder + bytes([padding]) * padding
 
 
 class BadPadding(ValueError):
@@ -73,19 +73,19 @@ class DecryptedBytes(ByteSource):
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         """Decrypted when they are asked for."""
         end = self.size if stop is None else min(stop, self.size)
-        place = start // BLOCK * BLOCK
-        for piece in self._cipher.pieces(place, ciphertext_size(end)):
-            made = _cipher(self._key).decryptor().update(piece)
-            yield made[max(start - place, 0) : end - place]
-            place += len(made)
+        offset = start // BLOCK_BYTES * BLOCK_BYTES
+        for piece in self._cipher.pieces(offset, ciphertext_size(end)):
+            decrypted = _cipher(self._key).decryptor().update(piece)
+            yield decrypted[max(start - offset, 0) : end - offset]
+            offset += len(decrypted)
 
 
-def opened(cipher: ByteSource, key: bytes) -> DecryptedBytes:
+def decrypt(cipher: ByteSource, key: bytes) -> DecryptedBytes:
     """The plaintext of a whole ciphertext; raises `BadPadding` when its last block does not say its size."""
-    if not cipher.size or cipher.size % BLOCK:
+    if not cipher.size or cipher.size % BLOCK_BYTES:
         raise BadPadding(f"{cipher.size} bytes are no whole blocks")
-    last = b"".join(DecryptedBytes(cipher, key, cipher.size).pieces(cipher.size - BLOCK))
-    fill = last[-1]
-    if not 1 <= fill <= BLOCK or last[-fill:] != bytes([fill]) * fill:
+    last_block = b"".join(DecryptedBytes(cipher, key, cipher.size).pieces(cipher.size - BLOCK_BYTES))
+    padding = last_block[-1]
+    if not 1 <= padding <= BLOCK_BYTES or last_block[-padding:] != bytes([padding]) * padding:
         raise BadPadding("the padding is wrong: another key, or not PKCS#7")
-    return DecryptedBytes(cipher, key, cipher.size - fill)
+    return DecryptedBytes(cipher, key, cipher.size - padding)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from wx2mqtt.simulator import messages
 from wx2mqtt.simulator.http_messages import HTML, Headers, SimulatedAnswer
-from wx2mqtt.simulator.ilink.settings import Where
+from wx2mqtt.simulator.ilink.settings import CodeField
 
 JSON = "application/json"
-STALE = -14
+ERRCODE_SESSION_TIMEOUT = -14
 
 
 class Refusal(Exception):
@@ -20,28 +20,28 @@ class Refusal(Exception):
 
 def json(**values: object) -> SimulatedAnswer:
     """A JSON answer."""
-    return SimulatedAnswer(body=messages.dump(values), content_type=JSON)
+    return SimulatedAnswer(body=messages.dump_json(values), content_type=JSON)
 
 
-def nothing() -> SimulatedAnswer:
+def empty_body() -> SimulatedAnswer:
     """Status 200 and no body."""
     return SimulatedAnswer(content_type=JSON)
 
 
-def stale(where: Where = "errcode") -> SimulatedAnswer:
+def session_timeout(code_field: CodeField = "errcode") -> SimulatedAnswer:
     """The token is dead; mostly there is no `ret` (ilink 4.2.3)."""
-    return json(**coded(STALE, where), errmsg="session timeout")
+    return json(**error_code_fields(ERRCODE_SESSION_TIMEOUT, code_field), errmsg="session timeout")
 
 
-def coded(number: int, where: Where) -> dict[str, int]:
+def error_code_fields(number: int, code_field: CodeField) -> dict[str, int]:
     """The number of a refusal: in `ret`, in `errcode`, or in both (ilink 10.3.1)."""
-    names = {"ret": ("ret",), "errcode": ("errcode",), "both": ("ret", "errcode")}[where]
+    names = {"ret": ("ret",), "errcode": ("errcode",), "both": ("ret", "errcode")}[code_field]
     return dict.fromkeys(names, number)
 
 
-def refused(ret: int) -> SimulatedAnswer:
+def error_answer(ret: int) -> SimulatedAnswer:
     """A refusal with a number and no word."""
-    return stale() if ret == STALE else json(ret=ret)
+    return session_timeout() if ret == ERRCODE_SESSION_TIMEOUT else json(ret=ret)
 
 
 def cdn_error(message: str, code: str = "-5102001") -> SimulatedAnswer:
@@ -49,7 +49,7 @@ def cdn_error(message: str, code: str = "-5102001") -> SimulatedAnswer:
     return SimulatedAnswer(status=400, headers=(("x-error-message", message), ("x-error-code", code)))
 
 
-def page(status: int, headers: Headers = ()) -> SimulatedAnswer:
+def html_page(status: int, headers: Headers = ()) -> SimulatedAnswer:
     """A web page of the gateway."""
     text = (
         f"<html><head><title>{status}</title></head><body><center><h1>{status}</h1></center></body></html>\n"

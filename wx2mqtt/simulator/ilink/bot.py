@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wx2mqtt.simulator.ilink.chat_log import BotMessage
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
-KNOWN_IDS = 100_000
+MAX_CLIENT_IDS = 100_000
 """So many client ids of a bot are known."""
 
 
@@ -40,18 +40,18 @@ class Bot:
         self.token = f"{self.bot_id}:06{rng.getrandbits(248):062x}"
         self.alive = True
         self.started = False
-        self.last_in: float | None = None
+        self.last_message_at: float | None = None
         self.replies = 0
-        self.polls: set[asyncio.Transport] = set()
-        self.idle: deque[float] = deque(maxlen=100)
-        self.answers = 0
+        self.open_polls: set[asyncio.Transport] = set()
+        self.empty_poll_times: deque[float] = deque(maxlen=100)
+        self.answer_count = 0
         self.changes = WaitingCondition()
         self.context_tokens: list[str] = []
         self.typing_ticket = base64.b64encode(rng.randbytes(60)).decode()
         self.typing = False
         self.last_uin = ""
         self.acknowledged_position = 0
-        self.planned: set[bytes] = set()
+        self.redelivery_planned: set[bytes] = set()
         self.client_ids: dict[str, BotMessage] = {}
         self._log: list[bytes] = []
         self._cursors: dict[str, int] = {"": 0}
@@ -59,7 +59,7 @@ class Bot:
     @property
     def polling(self) -> bool:
         """Whether a getupdates is open; those that the program left do not count."""
-        return any(not transport.is_closing() for transport in self.polls)
+        return any(not transport.is_closing() for transport in self.open_polls)
 
     @property
     def head(self) -> int:
@@ -86,13 +86,13 @@ class Bot:
         """The message with that id, or without one the newest."""
         if not msg_id:
             return self._log[-1] if self._log else None
-        mark = f'"message_id": {msg_id},'.encode()
-        return next((one for one in reversed(self._log) if mark in one), None)
+        id_field = f'"message_id": {msg_id},'.encode()
+        return next((message for message in reversed(self._log) if id_field in message), None)
 
-    def remember(self, client_id: str, sent: BotMessage) -> None:
+    def record_client_id(self, client_id: str, sent: BotMessage) -> None:
         """What came under a client id first; of very many the oldest go."""
         self.client_ids.setdefault(client_id, sent)
-        if len(self.client_ids) > KNOWN_IDS:
+        if len(self.client_ids) > MAX_CLIENT_IDS:
             del self.client_ids[next(iter(self.client_ids))]
 
     def position(self, cursor: str) -> int | None:
@@ -103,12 +103,12 @@ class Bot:
         """What lies before that position has arrived (ilink 4.4.2)."""
         self.acknowledged_position = max(self.acknowledged_position, position)
 
-    def after(self, position: int, max_messages: int) -> MessageSlice:
+    def slice_after(self, position: int, max_messages: int) -> MessageSlice:
         """At most `most` messages after a position."""
         end = min(position + max_messages, self.head)
         return MessageSlice(end=end, messages=self._log[position:end])
 
-    def cursor(self, position: int) -> str:
+    def new_cursor(self, position: int) -> str:
         """A new cursor for a position."""
         text = base64.b64encode(self._rng.randbytes(48)).decode()
         self._cursors[text] = position
@@ -116,4 +116,4 @@ class Bot:
 
     def is_window_open(self, now: float, hours: float) -> bool:
         """Whether the person wrote, and not too long ago (ilink 10.1)."""
-        return self.last_in is not None and now - self.last_in <= hours * 3600
+        return self.last_message_at is not None and now - self.last_message_at <= hours * 3600

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from wx2mqtt.simulator.ilink.aes import DecryptedBytes, EncryptedBytes
 from wx2mqtt.simulator.media import ByteSource
 
-KEPT = 20_000
+MAX_KEPT_FILES = 20_000
 """So many files and so many places are kept."""
 
 
@@ -25,7 +25,7 @@ class UploadSlot:
     size: int
     md5: str
     ciphertext_size: int
-    thumb: bool = False
+    is_thumbnail: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,11 +35,11 @@ class CdnFile:
     `gone`: it is not to be had any more; `linked_only`: only the full URL leads to it.
     """
 
-    given: ByteSource
+    content: ByteSource
     slot: UploadSlot | None = None
     plain: DecryptedBytes | None = None
     gone: bool = False
-    linked_only: bool = False
+    full_url_only: bool = False
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ class CdnStorage:
         """An opaque text; with characters that a query must encode."""
         return base64.b64encode(b"\xfb\xef\xff" + self.rng.randbytes(90)).decode()
 
-    def key(self) -> bytes:
+    def new_key(self) -> bytes:
         """A key for AES."""
         return self.rng.randbytes(16)
 
@@ -62,19 +62,19 @@ class CdnStorage:
         """Keep a file; returns the text that names it. Of very many the oldest go."""
         param = self.new_param()
         self.files[param] = file
-        if len(self.files) > KEPT:
+        if len(self.files) > MAX_KEPT_FILES:
             del self.files[next(iter(self.files))]
         return param
 
     def seal(self, plain: ByteSource) -> tuple[str, bytes]:
         """Keep a file encrypted; returns the text that names it, and the key."""
-        key = self.key()
-        return self.put(CdnFile(given=EncryptedBytes(plain, key))), key
+        key = self.new_key()
+        return self.put(CdnFile(content=EncryptedBytes(plain, key))), key
 
     def reserve(self, slot: UploadSlot) -> None:
         """Keep a place; of very many the oldest go."""
         self.slots[slot.param] = slot
-        if len(self.slots) > KEPT:
+        if len(self.slots) > MAX_KEPT_FILES:
             del self.slots[next(iter(self.slots))]
 
 
@@ -86,16 +86,16 @@ class MessageFiles:
     files: dict[str, list[CdnFile]] = field(default_factory=dict)
     items: dict[str, dict[str, object]] = field(default_factory=dict)
 
-    def sent(self, msg_id: str, item: dict[str, object]) -> None:
+    def record_sent_item(self, msg_id: str, item: dict[str, object]) -> None:
         """Keep the item that a bot sent, for quotes; of very many the oldest go."""
         self.items[msg_id] = item
-        if len(self.items) > KEPT:
+        if len(self.items) > MAX_KEPT_FILES:
             del self.items[next(iter(self.items))]
 
     def put(self, msg_id: str, plain: ByteSource, *files: CdnFile) -> None:
         """Keep what a message brings; of very many the oldest go."""
         self.plain[msg_id] = plain
         self.files[msg_id] = [*files]
-        if len(self.plain) > KEPT:
+        if len(self.plain) > MAX_KEPT_FILES:
             oldest = next(iter(self.plain))
             del self.plain[oldest], self.files[oldest]

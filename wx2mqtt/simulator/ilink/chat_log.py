@@ -6,10 +6,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from wx2mqtt.simulator.media import ShownFile
+from wx2mqtt.simulator.media import FileDescription
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
-KEPT = 20_000
+MAX_LINES = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class ChatLine:
     msg_id: str
     time: float
     quoted: str = ""
-    media: ShownFile | None = None
+    media: FileDescription | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +47,16 @@ class BotMessage:
     repeat: bool
     delivered: bool
     confirmed: bool
-    media: ShownFile | None = None
+    media: FileDescription | None = None
     sha256: str = ""
 
 
-class Chats:
+class ChatLog:
     """The newest lines, and everything that was sent."""
 
     def __init__(self) -> None:
         self.changes = WaitingCondition()
-        self.lines: deque[ChatLine] = deque(maxlen=KEPT)
+        self.lines: deque[ChatLine] = deque(maxlen=MAX_LINES)
         self.sent: list[BotMessage] = []
         self.count = 0
 
@@ -70,7 +70,7 @@ class Chats:
         msg_id: str,
         time: float,
         quoted: str = "",
-        media: ShownFile | None = None,
+        media: FileDescription | None = None,
     ) -> None:
         """Another line."""
         self.count += 1

@@ -12,12 +12,12 @@ import json
 import re
 from dataclasses import dataclass
 
-from wx2mqtt.simulator.hosts import name_of
+from wx2mqtt.simulator.hosts import host_name
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 from wx2mqtt.simulator.ilink import answers, hosts
 from wx2mqtt.simulator.ilink.answers import Refusal
 from wx2mqtt.simulator.ilink.bot import Bot
-from wx2mqtt.simulator.ilink.simulated_ilink import Network
+from wx2mqtt.simulator.ilink.simulated_ilink import SimulatedILink
 
 Fields = dict[str, object]
 
@@ -34,78 +34,78 @@ class Call:
 
     endpoint: str
     request: Request
-    ilink: Network
+    ilink: SimulatedILink
 
-    def violation(self, what: str) -> None:
+    def record_violation(self, problem: str) -> None:
         """Record that this call is wrong."""
-        self.ilink.violations.add(self.endpoint, what)
+        self.ilink.violations.record(self.endpoint, problem)
 
-    def oddity(self, what: str) -> None:
+    def record_oddity(self, problem: str) -> None:
         """Record what the servers tolerate, in strict mode."""
         if self.ilink.strict():
-            self.violation(f"tolerated, but: {what}")
+            self.record_violation(f"tolerated, but: {problem}")
 
-    def refuse(self, answer: SimulatedAnswer, what: str) -> Refusal:
+    def refusal(self, answer: SimulatedAnswer, problem: str) -> Refusal:
         """Record that this call is wrong; raise what is returned."""
-        self.violation(what)
+        self.record_violation(problem)
         return Refusal(answer)
 
-    def invalid(self, what: str) -> Refusal:
+    def invalid_argument(self, problem: str) -> Refusal:
         """Record that an argument is wrong; raise what is returned."""
-        return self.refuse(answers.json(ret=-2, errmsg="invalid arguments"), what)
+        return self.refusal(answers.json(ret=-2, errmsg="invalid arguments"), problem)
 
 
-def stale(call: Call) -> SimulatedAnswer:
+def session_timeout(call: Call) -> SimulatedAnswer:
     """The token is dead."""
-    return answers.stale(call.ilink.settings.stale_in)
+    return answers.session_timeout(call.ilink.settings.stale_in)
 
 
-def method(call: Call, *wanted: str) -> None:
+def require_method(call: Call, *allowed: str) -> None:
     """The HTTP method is one of these."""
-    got = call.request.method
-    if got not in wanted:
-        raise call.refuse(answers.page(404), f"{got} instead of {wanted[0]}")
+    actual = call.request.method
+    if actual not in allowed:
+        raise call.refusal(answers.html_page(404), f"{actual} instead of {allowed[0]}")
 
 
-def host(call: Call, *, cdn: bool = False) -> None:
+def require_host(call: Call, *, cdn: bool = False) -> None:
     """The call came to a host that serves it; a name that is not Tencent's serves everything."""
-    name = name_of(call.request.host)
-    if not hosts.fits(name, cdn=cdn, redirect=call.ilink.settings.redirect_host):
-        raise call.refuse(answers.page(404), f"{name} does not serve this")
+    name = host_name(call.request.host)
+    if not hosts.serves(name, cdn=cdn, redirect=call.ilink.settings.redirect_host):
+        raise call.refusal(answers.html_page(404), f"{name} does not serve this")
 
 
-def cdn(call: Call) -> None:
+def require_cdn(call: Call) -> None:
     """The call came to the CDN, and has nothing with it that is only for the API."""
-    host(call, cdn=True)
+    require_host(call, cdn=True)
     for header in ("authorization", "authorizationtype", "x-wechat-uin", "cookie"):
         if header in call.request.headers:
-            call.violation(f"the header {header} goes to the CDN")
+            call.record_violation(f"the header {header} goes to the CDN")
 
 
-def app(call: Call) -> list[str]:
+def app_header_problems(call: Call) -> list[str]:
     """What is wrong with the two headers of the app."""
     headers = call.request.headers
-    wrong = []
+    problems = []
     if headers.get("ilink-app-id") != "bot":
-        wrong.append("iLink-App-Id is not bot")
+        problems.append("iLink-App-Id is not bot")
     if not re.fullmatch("[0-9]{1,9}", headers.get("ilink-app-clientversion", "")):
-        wrong.append("iLink-App-ClientVersion is no decimal number")
-    return wrong
+        problems.append("iLink-App-ClientVersion is no decimal number")
+    return problems
 
 
-def posted(call: Call) -> Fields:
+def posted_json(call: Call) -> Fields:
     """The JSON object of a POST, with the headers that each has."""
     headers = call.request.headers
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise call.invalid("Content-Type is not application/json")
+        raise call.invalid_argument("Content-Type is not application/json")
     if headers.get("authorizationtype") != "ilink_bot_token":
-        raise call.invalid("AuthorizationType is not ilink_bot_token")
-    if uin(headers.get("x-wechat-uin", "")) is None:
-        raise call.invalid("X-WECHAT-UIN is not the base64 of the digits of a number below 2^32")
-    return body(call)
+        raise call.invalid_argument("AuthorizationType is not ilink_bot_token")
+    if parse_uin(headers.get("x-wechat-uin", "")) is None:
+        raise call.invalid_argument("X-WECHAT-UIN is not the base64 of the digits of a number below 2^32")
+    return json_body(call)
 
 
-def uin(text: str) -> int | None:
+def parse_uin(text: str) -> int | None:
     """The number in an X-WECHAT-UIN; None when there is none."""
     try:
         digits = base64.b64decode(text, validate=True)
@@ -116,66 +116,66 @@ def uin(text: str) -> int | None:
     return int(digits)
 
 
-def body(call: Call) -> Fields:
+def json_body(call: Call) -> Fields:
     """The JSON object in the body."""
     try:
         value = json.loads(call.request.body)
     except (ValueError, RecursionError):
-        raise call.invalid("the body is no JSON in UTF-8") from None
+        raise call.invalid_argument("the body is no JSON in UTF-8") from None
     if not isinstance(value, dict):
-        raise call.invalid("the body is no JSON object")
+        raise call.invalid_argument("the body is no JSON object")
     return value
 
 
-def signed(call: Call) -> tuple[Bot, Fields]:
+def authenticated(call: Call) -> tuple[Bot, Fields]:
     """The living bot and the body of a call that needs a token, everything about them checked."""
-    method(call, "POST")
-    host(call)
-    for wrong in app(call):
-        raise call.refuse(stale(call), wrong)
-    bot = _bot(call)
-    fields = posted(call)
-    _new_uin(call, bot)
-    base_info(call, fields)
+    require_method(call, "POST")
+    require_host(call)
+    for problem in app_header_problems(call):
+        raise call.refusal(session_timeout(call), problem)
+    bot = _bot_of_token(call)
+    fields = posted_json(call)
+    _check_new_uin(call, bot)
+    require_base_info(call, fields)
     return bot, fields
 
 
-def _bot(call: Call) -> Bot:
+def _bot_of_token(call: Call) -> Bot:
     kind, _, token = call.request.headers.get("authorization", "").partition(" ")
     if kind != "Bearer" or not token:
-        raise call.refuse(stale(call), "Authorization is not Bearer and a token")
+        raise call.refusal(session_timeout(call), "Authorization is not Bearer and a token")
     bot = call.ilink.bots.get(token)
     if bot is None or not bot.alive:
-        raise Refusal(stale(call))
+        raise Refusal(session_timeout(call))
     return bot
 
 
-def _new_uin(call: Call, bot: Bot) -> None:
+def _check_new_uin(call: Call, bot: Bot) -> None:
     sent = call.request.headers["x-wechat-uin"]
     if sent == bot.last_uin:
-        call.oddity("X-WECHAT-UIN is that of the call before")
+        call.record_oddity("X-WECHAT-UIN is that of the call before")
     bot.last_uin = sent
 
 
-def base_info(call: Call, fields: Fields) -> None:
+def require_base_info(call: Call, fields: Fields) -> None:
     """Who the program says it is (ilink 2.2)."""
     info = fields.get("base_info")
     if not isinstance(info, dict):
-        raise call.invalid("base_info is missing")
+        raise call.invalid_argument("base_info is missing")
     version, agent = info.get("channel_version"), info.get("bot_agent")
     if not isinstance(version, str) or not version:
-        raise call.invalid("base_info.channel_version is missing")
-    if version_number(version) != call.request.headers.get("ilink-app-clientversion"):
-        call.oddity("iLink-App-ClientVersion is not that of base_info.channel_version")
+        raise call.invalid_argument("base_info.channel_version is missing")
+    if client_version(version) != call.request.headers.get("ilink-app-clientversion"):
+        call.record_oddity("iLink-App-ClientVersion is not that of base_info.channel_version")
     if agent is None:
-        call.oddity("no base_info.bot_agent")
-    elif not isinstance(agent, str) or not is_agent(agent):
-        call.violation("base_info.bot_agent is not Name/Version (comment)")
+        call.record_oddity("no base_info.bot_agent")
+    elif not isinstance(agent, str) or not is_bot_agent(agent):
+        call.record_violation("base_info.bot_agent is not Name/Version (comment)")
     for name in sorted(info.keys() - {"channel_version", "bot_agent"}):
-        call.oddity(f"base_info.{name} is not known")
+        call.record_oddity(f"base_info.{name} is not known")
 
 
-def version_number(version: str) -> str:
+def client_version(version: str) -> str:
     """iLink-App-ClientVersion for a version; empty when it is none."""
     found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)([-+.].*)?", version)
     if found is None:
@@ -184,12 +184,12 @@ def version_number(version: str) -> str:
     return str(major << 16 | minor << 8 | patch)
 
 
-def is_agent(text: str) -> bool:
+def is_bot_agent(text: str) -> bool:
     """Whether it has the form of a bot_agent."""
     return text == _OPENCLAW or (len(text.encode()) <= 256 and _AGENTS.fullmatch(text) is not None)
 
 
-def person(call: Call, bot: Bot, value: object) -> None:
+def require_person(call: Call, bot: Bot, value: object) -> None:
     """The one person whom this bot can reach (ilink 9.3)."""
     if value != bot.user_id:
-        raise call.invalid("that person is not the one who bound this bot")
+        raise call.invalid_argument("that person is not the one who bound this bot")

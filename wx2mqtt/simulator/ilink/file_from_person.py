@@ -12,17 +12,17 @@ from wx2mqtt.simulator.ilink import hosts
 from wx2mqtt.simulator.ilink.aes import EncryptedBytes
 from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.cdn_storage import CdnFile
-from wx2mqtt.simulator.ilink.simulated_ilink import Network
+from wx2mqtt.simulator.ilink.simulated_ilink import SimulatedILink
 from wx2mqtt.simulator.media import ByteSource, GeneratedBytes, GivenBytes
 
 Fields = dict[str, object]
 
-KEYS = ("hex", "24", "44", "both", "none", "wrong", "bad")
+KEY_FORMS = ("hex", "24", "44", "both", "none", "wrong", "bad")
 """How the key is told: see `_keys`."""
 
-_HEADS = {"image": "image", "file": "file", "video": "video", "voice": "silk"}
-_MARK = 64
-_WRONG = bytes(range(16))
+_SAMPLE_OF_KIND = {"image": "image", "file": "file", "video": "video", "voice": "silk"}
+_UNIQUE_TAIL_BYTES = 64
+_WRONG_KEY = bytes(range(16))
 
 
 class BadDetail(ValueError):
@@ -40,59 +40,59 @@ class FileFromPerson:
     files: tuple[CdnFile, ...]
 
 
-def made_up(kind: str, seed: str, size: int | None = None) -> ByteSource:
+def generate_file(kind: str, seed: str, size: int | None = None) -> ByteSource:
     """A file of that kind that no other message has (but a voice); without a `size` it is small."""
-    head = samples.of_kind(_HEADS[kind])
+    head = samples.sample_of_kind(_SAMPLE_OF_KIND[kind])
     if kind == "voice" and size is None:
         return GivenBytes(head)  # decoders of SILK stumble over what follows its last frame
-    return GeneratedBytes(head, len(head) + _MARK if size is None else size, seed)
+    return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES if size is None else size, seed)
 
 
-def thumbnail(seed: str) -> ByteSource:
+def generate_thumbnail(seed: str) -> ByteSource:
     """A small picture."""
     head = samples.sample("thumb.jpg")
-    return GeneratedBytes(head, len(head) + _MARK, f"{seed} thumbnail")
+    return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES, f"{seed} thumbnail")
 
 
-def bring(
-    ilink: Network, bot: Bot, plain: ByteSource, key: str, detail: Mapping[str, object]
+def store_on_cdn(
+    ilink: SimulatedILink, bot: Bot, plain: ByteSource, key_form: str, detail: Mapping[str, object]
 ) -> FileFromPerson:
     """Put it onto the CDN; `key` is one of `KEYS`. Raises `BadDetail`."""
-    if key not in KEYS:
-        raise BadDetail(f"key must be one of {', '.join(KEYS)}, not {key!r}")
-    secret = ilink.storage.key()
-    file = CdnFile(given=plain if key == "none" else EncryptedBytes(plain, secret))
+    if key_form not in KEY_FORMS:
+        raise BadDetail(f"key must be one of {', '.join(KEY_FORMS)}, not {key_form!r}")
+    aes_key = ilink.storage.new_key()
+    file = CdnFile(content=plain if key_form == "none" else EncryptedBytes(plain, aes_key))
     param = ilink.storage.put(file)
     media: Fields = {"encrypt_query_param": param, "encrypt_type": 0}
-    text, aeskey = _keys(secret, key)
+    text, aeskey = _key_fields(aes_key, key_form)
     if text:
         media["aes_key"] = text
     if (url := _full_url(ilink, bot, param, detail)) is not None:
         media["full_url"] = url
-        file.linked_only = not ilink.settings.own_urls
+        file.full_url_only = not ilink.settings.own_urls
     return FileFromPerson(
-        plain=plain, media=media, aeskey=aeskey, ciphertext_size=file.given.size, files=(file,)
+        plain=plain, media=media, aeskey=aeskey, ciphertext_size=file.content.size, files=(file,)
     )
 
 
-def _keys(secret: bytes, form: str) -> tuple[str, str]:
+def _key_fields(aes_key: bytes, form: str) -> tuple[str, str]:
     """media.aes_key and image_item.aeskey: one, both, none, another file's, or no key at all."""
     if form == "none":
         return "", ""
     if form == "bad":
         return base64.b64encode(b"no key").decode(), ""
-    shown = _WRONG if form == "wrong" else secret
+    shown = _WRONG_KEY if form == "wrong" else aes_key
     if form == "24":
         return base64.b64encode(shown).decode(), ""
     text = base64.b64encode(shown.hex().encode()).decode()
     return ("" if form == "hex" else text), (shown.hex() if form in ("hex", "both") else "")
 
 
-def _full_url(ilink: Network, bot: Bot, param: str, detail: Mapping[str, object]) -> str | None:
+def _full_url(ilink: SimulatedILink, bot: Bot, param: str, detail: Mapping[str, object]) -> str | None:
     wanted = detail.get("full_url", ilink.settings.full_urls != "never")
     if ilink.settings.full_urls == "sometimes" and "full_url" not in detail:
         wanted = len(ilink.storage.files) % 2 == 1
     if isinstance(wanted, str):
         return wanted
     query = f"encrypted_query_param={quote(param, safe='')}&taskid={ilink.rng.getrandbits(48):012x}"
-    return f"{hosts.cdn_of(bot.address)}/download?{query}" if wanted else None
+    return f"{hosts.cdn_address(bot.address)}/download?{query}" if wanted else None

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from wx2mqtt.simulator.hosts import ILINK_API, ILINK_CDN, ILINK_OTHER, is_wechat, name_of
+from wx2mqtt.simulator.hosts import ILINK_API, ILINK_CDN, ILINK_OTHER, host_name, is_wechat
 from wx2mqtt.simulator.http_messages import Request
 
 
-def fits(name: str, *, cdn: bool, redirect: str) -> bool:
+def serves(name: str, *, cdn: bool, redirect: str) -> bool:
     """Whether a call may come to the host `name`. A name that is not Tencent's fits everything."""
     if not is_wechat(name):
         return True
     return name == ILINK_CDN if cdn else name in (ILINK_API, ILINK_OTHER, redirect)
 
 
-def here(request: Request) -> str:
+def base_address(request: Request) -> str:
     """The address under which the program reaches this: scheme and host."""
-    if is_wechat(name_of(request.host)):
+    if is_wechat(host_name(request.host)):
         return f"https://{ILINK_API}"
     return f"{request.scheme}://{request.host}"
 
 
-def cdn_of(address: str) -> str:
+def cdn_address(address: str) -> str:
     """The CDN for a program that reaches the API at `place`."""
     return f"https://{ILINK_CDN}/c2c" if address == f"https://{ILINK_API}" else f"{address}/c2c"

@@ -13,25 +13,25 @@ from dataclasses import dataclass, field
 from wx2mqtt.simulator import messages
 from wx2mqtt.simulator.ilink import message_kinds
 from wx2mqtt.simulator.ilink.bot import Bot
-from wx2mqtt.simulator.ilink.file_from_person import BadDetail, made_up
+from wx2mqtt.simulator.ilink.file_from_person import BadDetail, generate_file
 from wx2mqtt.simulator.ilink.message_kinds import BuiltItems, ItemRequest
-from wx2mqtt.simulator.ilink.simulated_ilink import Network
-from wx2mqtt.simulator.media import ByteSource, ShownFile
+from wx2mqtt.simulator.ilink.simulated_ilink import SimulatedILink
+from wx2mqtt.simulator.media import ByteSource, FileDescription
 
 
-def plan(ilink: Network, bot: Bot, entries: Sequence[bytes]) -> None:
+def schedule_redelivery(ilink: SimulatedILink, bot: Bot, entries: Sequence[bytes]) -> None:
     """See that what is given now comes again later, if the setting asks for it; once for each message."""
     seconds = ilink.settings.redeliver_after
     if not seconds:
         return
     loop = asyncio.get_running_loop()
     for message in entries:
-        if message not in bot.planned:
-            bot.planned.add(message)
-            loop.call_later(seconds, again, ilink, bot, message)
+        if message not in bot.redelivery_planned:
+            bot.redelivery_planned.add(message)
+            loop.call_later(seconds, redeliver, ilink, bot, message)
 
 
-def again(ilink: Network, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
+def redeliver(ilink: SimulatedILink, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
     """Put a message into the queue once more: a new id, a new context token, the rest as it was.
 
     `shift_ms` moves its time. Returns the new id.
@@ -41,8 +41,8 @@ def again(ilink: Network, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
     values["seq"] = bot.head + 1
     values["context_token"] = bot.new_context_token()
     values["create_time_ms"] += shift_ms
-    copy = messages.dump(values)
-    bot.planned.add(copy)
+    copy = messages.dump_json(values)
+    bot.redelivery_planned.add(copy)
     bot.append(copy)
     return str(values["message_id"])
 
@@ -50,12 +50,12 @@ def again(ilink: Network, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
 Fields = dict[str, object]
 
 
-class CannotSay(ValueError):
+class CannotSend(ValueError):
     """They have no bot, or the phone cannot send this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechOrder:
+class MessageOrder:
     """`person` is an id of the world. `{n}` in the text counts from 1 when `count` is above 1.
 
     `detail` feeds the kind; `raw` overrides fields of the finished message. `data` are the bytes of a file,
@@ -72,47 +72,47 @@ class SpeechOrder:
     bytes_of: int | None = None
 
 
-def say(ilink: Network, order: SpeechOrder) -> list[str]:
+def inject(ilink: SimulatedILink, order: MessageOrder) -> list[str]:
     """Say it; returns the message ids. Raises `CannotSay`, and `UnknownKind` and `BadDetail` of the kinds."""
-    bot = bot_of(ilink, order.person)
-    if (order.data or order.bytes_of is not None) and not message_kinds.brings_bytes(order.kind):
+    bot = require_bot(ilink, order.person)
+    if (order.data or order.bytes_of is not None) and not message_kinds.file_kind(order.kind):
         raise BadDetail(f"a message of kind {order.kind} brings no bytes")
-    said = [_one(ilink, bot, order, number) for number in range(1, order.count + 1)]
-    _wrote(ilink, bot)
-    return said
+    msg_ids = [_inject_message(ilink, bot, order, number) for number in range(1, order.count + 1)]
+    _open_window(ilink, bot)
+    return msg_ids
 
 
-def bot_of(ilink: Network, person: str) -> Bot:
+def require_bot(ilink: SimulatedILink, person: str) -> Bot:
     """The living bot of somebody; raises `CannotSay`."""
     ilink.world.person(person)
-    bot = ilink.bot_of(person)
+    bot = ilink.active_bot_of(person)
     if bot is None:
-        raise CannotSay(
+        raise CannotSend(
             f"{person} has no bot: nobody has logged in with their scan, or it is bound elsewhere"
         )
     return bot
 
 
-def put_raw(ilink: Network, person: str, values: list[object]) -> None:
+def inject_raw(ilink: SimulatedILink, person: str, values: list[object]) -> None:
     """Put exactly these messages into the queue of somebody's bot; raises `CannotSay`."""
-    bot = bot_of(ilink, person)
-    bot.append(*map(messages.dump, values))
-    _wrote(ilink, bot)
+    bot = require_bot(ilink, person)
+    bot.append(*map(messages.dump_json, values))
+    _open_window(ilink, bot)
 
 
-def _wrote(ilink: Network, bot: Bot) -> None:
+def _open_window(ilink: SimulatedILink, bot: Bot) -> None:
     """The person's window is open again, and full (ilink 10.1)."""
-    bot.last_in, bot.replies = ilink.clock.now(), 0
+    bot.last_message_at, bot.replies = ilink.clock.now(), 0
     ilink.chats.changes.notify()
     ilink.notify_changed()
 
 
-def _one(ilink: Network, bot: Bot, order: SpeechOrder, number: int) -> str:
+def _inject_message(ilink: SimulatedILink, bot: Bot, order: MessageOrder, index: int) -> str:
     msg_id, content = ilink.ids.next(), order.data
     if content is None and order.bytes_of is not None:
-        content = made_up(message_kinds.brings_bytes(order.kind), str(msg_id), order.bytes_of)
-    text = order.text.replace("{n}", str(number)) if order.count > 1 else order.text
-    asked = ItemRequest(
+        content = generate_file(message_kinds.file_kind(order.kind), str(msg_id), order.bytes_of)
+    text = order.text.replace("{n}", str(index)) if order.count > 1 else order.text
+    request = ItemRequest(
         ilink=ilink,
         bot=bot,
         msg_id=msg_id,
@@ -121,14 +121,14 @@ def _one(ilink: Network, bot: Bot, order: SpeechOrder, number: int) -> str:
         detail=order.detail,
         content=content,
     )
-    built = message_kinds.build(asked)
+    built = message_kinds.build(request)
     message = {**envelope(ilink, bot, msg_id), **built.fields, "item_list": built.items, **order.raw}
-    bot.append(messages.dump(message))
-    _show(ilink, bot, asked, built)
+    bot.append(messages.dump_json(message))
+    _show_on_phone(ilink, bot, request, built)
     return str(msg_id)
 
 
-def envelope(ilink: Network, bot: Bot, msg_id: int) -> Fields:
+def envelope(ilink: SimulatedILink, bot: Bot, msg_id: int) -> Fields:
     """All fields of a message but its items (ilink 5.1)."""
     now = ilink.clock.now_ms()
     return {
@@ -148,12 +148,12 @@ def envelope(ilink: Network, bot: Bot, msg_id: int) -> Fields:
     }
 
 
-def _show(ilink: Network, bot: Bot, request: ItemRequest, built: BuiltItems) -> None:
+def _show_on_phone(ilink: SimulatedILink, bot: Bot, request: ItemRequest, built: BuiltItems) -> None:
     media = None
-    if built.brought:
-        plain = built.brought.plain
-        media = ShownFile(name=built.name, size=plain.size, mime=plain.mime)
-        ilink.attachments.put(str(request.msg_id), plain, *built.brought.files)
+    if built.file:
+        plain = built.file.plain
+        media = FileDescription(name=built.name, size=plain.size, mime=plain.mime)
+        ilink.attachments.put(str(request.msg_id), plain, *built.file.files)
     ilink.chats.show(
         person=bot.person,
         by="person",

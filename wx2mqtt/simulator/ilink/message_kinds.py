@@ -11,8 +11,14 @@ from dataclasses import dataclass, field
 from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.cdn_storage import CdnFile
 from wx2mqtt.simulator.ilink.chat_log import ChatLine
-from wx2mqtt.simulator.ilink.file_from_person import BadDetail, FileFromPerson, bring, made_up, thumbnail
-from wx2mqtt.simulator.ilink.simulated_ilink import Network
+from wx2mqtt.simulator.ilink.file_from_person import (
+    BadDetail,
+    FileFromPerson,
+    generate_file,
+    generate_thumbnail,
+    store_on_cdn,
+)
+from wx2mqtt.simulator.ilink.simulated_ilink import SimulatedILink
 from wx2mqtt.simulator.media import ByteSource
 
 Fields = dict[str, object]
@@ -26,7 +32,7 @@ class UnknownKind(ValueError):
 class ItemRequest:
     """One message to build. `content` are the bytes of its file, None where it gets some of its own."""
 
-    ilink: Network
+    ilink: SimulatedILink
     bot: Bot
     msg_id: int
     kind: str
@@ -48,7 +54,7 @@ class BuiltItems:
 
     items: tuple[Fields, ...]
     fields: Fields = field(default_factory=dict)
-    brought: FileFromPerson | None = None
+    file: FileFromPerson | None = None
     name: str = ""
     quoted: str = ""
 
@@ -65,9 +71,9 @@ def build(request: ItemRequest) -> BuiltItems:
     return builder(request)
 
 
-def brings_bytes(kind: str) -> str:
+def file_kind(kind: str) -> str:
     """What a message of that kind brings (image, file, video, voice); empty when it brings nothing."""
-    return _BRINGS.get(kind, "")
+    return _FILE_KINDS.get(kind, "")
 
 
 # texts
@@ -97,63 +103,63 @@ def _empty(_: ItemRequest) -> BuiltItems:
 # files
 
 
-def _brought(request: ItemRequest, kind: str, key: str) -> FileFromPerson:
+def _stored_file(request: ItemRequest, kind: str, key_form: str) -> FileFromPerson:
     content = request.content
     if content is None:
-        content = made_up(kind, str(request.msg_id))
-    form = request.detail.get("key", key)
-    return bring(request.ilink, request.bot, content, str(form), request.detail)
+        content = generate_file(kind, str(request.msg_id))
+    form = request.detail.get("key", key_form)
+    return store_on_cdn(request.ilink, request.bot, content, str(form), request.detail)
 
 
-def _image(key: str) -> Builder:
-    def builder(asked: ItemRequest) -> BuiltItems:
-        brought = _brought(asked, "image", key)
-        thumb = _thumb(asked)
-        item: Fields = {"media": brought.media, "mid_size": brought.ciphertext_size, **thumb.fields}
-        if brought.aeskey:
-            item["aeskey"] = brought.aeskey
+def _image(key_form: str) -> Builder:
+    def builder(request: ItemRequest) -> BuiltItems:
+        stored = _stored_file(request, "image", key_form)
+        thumb = _thumbnail(request)
+        item: Fields = {"media": stored.media, "mid_size": stored.ciphertext_size, **thumb.fields}
+        if stored.aeskey:
+            item["aeskey"] = stored.aeskey
         if thumb.file:
-            brought = _with(brought, thumb.file)
-        return BuiltItems(items=({"type": 2, "image_item": item},), brought=brought)
+            stored = _with_thumbnail(stored, thumb.file)
+        return BuiltItems(items=({"type": 2, "image_item": item},), file=stored)
 
     return builder
 
 
-def _file(key: str) -> Builder:
-    def builder(asked: ItemRequest) -> BuiltItems:
-        brought = _brought(asked, "file", key)
-        name = asked.text or "说明书.pdf"
+def _file(key_form: str) -> Builder:
+    def builder(request: ItemRequest) -> BuiltItems:
+        stored = _stored_file(request, "file", key_form)
+        name = request.text or "说明书.pdf"
         item = {
-            "media": brought.media,
+            "media": stored.media,
             "file_name": name,
-            "md5": str(asked.detail.get("md5", brought.plain.md5)),
-            "len": str(asked.number("size", brought.plain.size)),
+            "md5": str(request.detail.get("md5", stored.plain.md5)),
+            "len": str(request.number("size", stored.plain.size)),
         }
-        return BuiltItems(items=({"type": 4, "file_item": item},), brought=brought, name=name)
+        return BuiltItems(items=({"type": 4, "file_item": item},), file=stored, name=name)
 
     return builder
 
 
 def _video(request: ItemRequest) -> BuiltItems:
-    brought = _brought(request, "video", "44")
-    thumb = _thumb(request)
+    stored = _stored_file(request, "video", "44")
+    thumb = _thumbnail(request)
     item = {
-        "media": brought.media,
-        "video_size": request.number("size", brought.ciphertext_size),
+        "media": stored.media,
+        "video_size": request.number("size", stored.ciphertext_size),
         "play_length": request.number("seconds", 3) * 1000,
-        "video_md5": str(request.detail.get("md5", brought.plain.md5)),
+        "video_md5": str(request.detail.get("md5", stored.plain.md5)),
         **thumb.fields,
     }
     if thumb.file:
-        brought = _with(brought, thumb.file)
-    return BuiltItems(items=({"type": 5, "video_item": item},), brought=brought)
+        stored = _with_thumbnail(stored, thumb.file)
+    return BuiltItems(items=({"type": 5, "video_item": item},), file=stored)
 
 
 def _voice(request: ItemRequest) -> BuiltItems:
     """encode_type and sample_rate are wrong, as they were seen: it is SILK (ilink 8.5.1)."""
-    brought = _brought(request, "voice", "44")
+    stored = _stored_file(request, "voice", "44")
     item = {
-        "media": brought.media,
+        "media": stored.media,
         "encode_type": request.number("encode_type", 4),
         "bits_per_sample": 16,
         "sample_rate": 16000,
@@ -161,7 +167,7 @@ def _voice(request: ItemRequest) -> BuiltItems:
     }
     if request.text:
         item["text"] = request.text
-    return BuiltItems(items=({"type": 3, "voice_item": item},), brought=brought)
+    return BuiltItems(items=({"type": 3, "voice_item": item},), file=stored)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,39 +176,39 @@ class _Thumbnail:
     file: CdnFile | None = None
 
 
-def _thumb(request: ItemRequest) -> _Thumbnail:
+def _thumbnail(request: ItemRequest) -> _Thumbnail:
     if request.detail.get("thumb") is False:
         return _Thumbnail(fields={})
-    small = bring(request.ilink, request.bot, thumbnail(str(request.msg_id)), "44", {})
+    small = store_on_cdn(request.ilink, request.bot, generate_thumbnail(str(request.msg_id)), "44", {})
     sizes = {"thumb_size": small.ciphertext_size, "thumb_height": 120, "thumb_width": 90}
     return _Thumbnail(fields={"thumb_media": small.media, **sizes}, file=small.files[0])
 
 
-def _with(brought: FileFromPerson, file: CdnFile) -> FileFromPerson:
+def _with_thumbnail(stored: FileFromPerson, file: CdnFile) -> FileFromPerson:
     return FileFromPerson(
-        plain=brought.plain,
-        media=brought.media,
-        aeskey=brought.aeskey,
-        ciphertext_size=brought.ciphertext_size,
-        files=(*brought.files, file),
+        plain=stored.plain,
+        media=stored.media,
+        aeskey=stored.aeskey,
+        ciphertext_size=stored.ciphertext_size,
+        files=(*stored.files, file),
     )
 
 
-def _several(request: ItemRequest) -> BuiltItems:
+def _text_and_image(request: ItemRequest) -> BuiltItems:
     """More than one item in one message: a text and a picture (ilink 5.5.2)."""
     picture = _image("both")(request)
-    return BuiltItems(items=(text_item(request.text), *picture.items), brought=picture.brought)
+    return BuiltItems(items=(text_item(request.text), *picture.items), file=picture.file)
 
 
 # quotes (ilink 5.4)
 
 
-def _line(request: ItemRequest) -> ChatLine | None:
+def _quoted_line(request: ItemRequest) -> ChatLine | None:
     """The message that is quoted: `msg_id`, else the bot's newest. Those of other times have no line."""
     chats, msg_id = request.ilink.chats, request.detail.get("msg_id")
     if msg_id is not None:
         return chats.find(str(msg_id))
-    own = (one for one in reversed(chats.lines) if one.person == request.bot.person and one.by == "bot")
+    own = (line for line in reversed(chats.lines) if line.person == request.bot.person and line.by == "bot")
     return next(own, None)
 
 
@@ -215,15 +221,15 @@ def _quoted_id(request: ItemRequest, line: ChatLine | None) -> int:
 
 def _quote(request: ItemRequest) -> BuiltItems:
     """An older phone: the quoted item itself."""
-    line = _line(request)
+    line = _quoted_line(request)
     msg_id = _quoted_id(request, line)
     shown = line.text if line else ""
-    item = _item(request, str(msg_id)) or text_item(shown)
+    item = _quoted_item(request, str(msg_id)) or text_item(shown)
     ref: Fields = {"title": shown, "message_item": {**item, "msg_id": str(msg_id), "is_completed": True}}
     return BuiltItems(items=(text_item(request.text, ref_msg=ref),), quoted=shown)
 
 
-def _item(request: ItemRequest, msg_id: str) -> Fields | None:
+def _quoted_item(request: ItemRequest, msg_id: str) -> Fields | None:
     """The quoted message's first item, so that its file can be had again."""
     if (sent := request.ilink.attachments.items.get(msg_id)) is not None:
         return sent
@@ -234,14 +240,14 @@ def _item(request: ItemRequest, msg_id: str) -> Fields | None:
 
 def _quote_id(request: ItemRequest) -> BuiltItems:
     """A newer one: only its id."""
-    line = _line(request)
+    line = _quoted_line(request)
     ref: Fields = {"svr_id": _quoted_id(request, line)}
     return BuiltItems(items=(text_item(request.text, ref_msg=ref),), quoted=line.text if line else "")
 
 
 def _quote_partial(request: ItemRequest) -> BuiltItems:
     """A part of it: `part` is the text that was chosen, `occurrence` which of several (0 is the first)."""
-    line = _line(request)
+    line = _quoted_line(request)
     whole = line.text if line else ""
     part, occurrence = str(request.detail.get("part", whole)), request.number("occurrence", 0)
     ref: Fields = {
@@ -256,24 +262,24 @@ def partial_text(whole: str, part: str, occurrence: int, *, relative: bool) -> F
 
     `relative`: the end is counted from behind the beginning. Raises `BadDetail` when it is no part.
     """
-    place = -1
+    offset = -1
     for _ in range(occurrence + 1):
-        place = whole.find(part, place + 1)
-        if place < 0 or len(part) < (2 if relative else 1):
+        offset = whole.find(part, offset + 1)
+        if offset < 0 or len(part) < (2 if relative else 1):
             raise BadDetail("part must be a part of the quoted text")
     length = min(3, max(1, len(part) // 2))
     start, end = part[:length], part[-length:]
-    before = place + length if relative else 0
+    before = offset + length if relative else 0
     return {
         "start": start,
         "end": end,
-        "startindex": whole[:place].count(start),
-        "endindex": whole[before : place + len(part) - len(end)].count(end),
+        "startindex": whole[:offset].count(start),
+        "endindex": whole[before : offset + len(part) - len(end)].count(end),
         "quotemd5": hashlib.md5(part.encode(), usedforsecurity=False).hexdigest(),
     }
 
 
-_BRINGS = {
+_FILE_KINDS = {
     **dict.fromkeys(("image", "image_hex", "image_24", "image_44", "image_plain", "several"), "image"),
     **dict.fromkeys(("file", "file_24"), "file"),
     "video": "video",
@@ -291,7 +297,7 @@ _BUILDERS: dict[str, Builder] = {
     "file_24": _file("24"),
     "video": _video,
     "voice": _voice,
-    "several": _several,
+    "several": _text_and_image,
     "quote": _quote,
     "quote_id": _quote_id,
     "quote_partial": _quote_partial,
@@ -301,7 +307,7 @@ _BUILDERS: dict[str, Builder] = {
 }
 
 
-def decode(data: str) -> bytes:
+def decode_base64(data: str) -> bytes:
     """Bytes as an order has them; raises `BadDetail`."""
     try:
         return base64.b64decode(data, validate=True)

@@ -26,10 +26,10 @@ class CodeStatus(StrEnum):
     EXPIRED = "expired"
 
 
-OPEN = frozenset({CodeStatus.WAIT, CodeStatus.SCANED, CodeStatus.NEED_VERIFYCODE})
+OPEN_STATUSES = frozenset({CodeStatus.WAIT, CodeStatus.SCANED, CodeStatus.NEED_VERIFYCODE})
 
 
-class CannotDo(ValueError):
+class ActionNotPossible(ValueError):
     """The phone cannot do this with this code now."""
 
 
@@ -42,7 +42,7 @@ class Credentials:
     ilink_user_id: str
 
 
-class Code:
+class BotQrCode:
     """One QR code. `tokens` are those that the program holds; `person` is the id of who scanned it.
 
     `number` stands on the phone while the program must send it; `wrong` counts what it sent instead.
@@ -56,14 +56,14 @@ class Code:
         self.last_answered = CodeStatus.WAIT
         self.person = ""
         self.number = ""
-        self.wrong = 0
-        self.tries = 0
+        self.wrong_numbers = 0
+        self.max_tries = 0
         self.redirect = ""
         self.redirected = False
         self.credentials: Credentials | None = None
-        self.made = time.time()
+        self.created_at = time.time()
         self.changes = WaitingCondition()
-        self._end = time.monotonic() + lifetime
+        self._expires_at = time.monotonic() + lifetime
 
     @property
     def content(self) -> str:
@@ -72,11 +72,11 @@ class Code:
 
     def seconds_left(self) -> float:
         """Seconds until it expires by itself."""
-        return max(0.0, self._end - time.monotonic())
+        return max(0.0, self._expires_at - time.monotonic())
 
     def current_status(self) -> CodeStatus:
         """The status now; a code whose time is over expires."""
-        if self.status in OPEN and not self.seconds_left():
+        if self.status in OPEN_STATUSES and not self.seconds_left():
             self.set_status(CodeStatus.EXPIRED)
         return self.status
 
@@ -85,10 +85,10 @@ class Code:
         self.status = status
         self.changes.notify()
 
-    def scan(self, person: str, *, number: str, tries: int, redirect: str) -> None:
+    def scan(self, person: str, *, number: str, max_tries: int, redirect: str) -> None:
         """Somebody scans it; raises `CannotDo` when it is not waiting."""
         self._require_status(CodeStatus.WAIT, "scan")
-        self.person, self.number, self.tries, self.redirect = person, number, tries, redirect
+        self.person, self.number, self.max_tries, self.redirect = person, number, max_tries, redirect
         self.set_status(CodeStatus.NEED_VERIFYCODE if number else CodeStatus.SCANED)
 
     def verify(self, number: str) -> None:
@@ -99,8 +99,8 @@ class Code:
             self.number = ""
             self.set_status(CodeStatus.SCANED)
             return
-        self.wrong += 1
-        if self.wrong >= self.tries:
+        self.wrong_numbers += 1
+        if self.wrong_numbers >= self.max_tries:
             self.set_status(CodeStatus.VERIFY_CODE_BLOCKED)
 
     def confirm(self, credentials: Credentials | None) -> None:
@@ -111,35 +111,35 @@ class Code:
 
     def expire(self) -> None:
         """Its time is over; raises `CannotDo` when it has come to an end already."""
-        if self.current_status() not in OPEN:
-            raise CannotDo(f"cannot expire a code that is {self.status}")
+        if self.current_status() not in OPEN_STATUSES:
+            raise ActionNotPossible(f"cannot expire a code that is {self.status}")
         self.set_status(CodeStatus.EXPIRED)
 
     def _require_status(self, status: CodeStatus, act: str) -> None:
         if self.current_status() is not status:
-            raise CannotDo(f"cannot {act} a code that is {self.status}")
+            raise ActionNotPossible(f"cannot {act} a code that is {self.status}")
 
 
-class Codes:
+class BotQrCodes:
     """All codes, newest last."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
-        self._codes: dict[str, Code] = {}
+        self._codes: dict[str, BotQrCode] = {}
 
-    def __iter__(self) -> Iterator[Code]:
+    def __iter__(self) -> Iterator[BotQrCode]:
         return iter(self._codes.values())
 
-    def new(self, tokens: tuple[str, ...], *, lifetime: float, address: str) -> Code:
+    def create(self, tokens: tuple[str, ...], *, lifetime: float, address: str) -> BotQrCode:
         """A fresh code; its handle is 32 hex characters (ilink 3.1.4)."""
-        code = Code(f"{self._rng.getrandbits(128):032x}", tokens, lifetime=lifetime, address=address)
+        code = BotQrCode(f"{self._rng.getrandbits(128):032x}", tokens, lifetime=lifetime, address=address)
         self._codes[code.handle] = code
         return code
 
-    def find(self, handle: str) -> Code | None:
+    def find(self, handle: str) -> BotQrCode | None:
         """The code with that handle."""
         return self._codes.get(handle)
 
-    def newest(self) -> Code | None:
+    def newest(self) -> BotQrCode | None:
         """The code that was made last."""
         return next(reversed(self._codes.values()), None)

@@ -28,11 +28,11 @@ PATHS: dict[str, tuple[str, Handler]] = {
 }
 """Name and handler by path."""
 
-STUCK: dict[str, Handler] = {"getupdates": updates.stuck}
+STUCK_HANDLERS: dict[str, Handler] = {"getupdates": updates.stuck}
 """What a call does while it is stuck."""
 
 
-async def carry_out(handler: Handler, call: Call) -> SimulatedAnswer:
+async def run_handler(handler: Handler, call: Call) -> SimulatedAnswer:
     """Answer a call; a refusal is an answer, too."""
     try:
         return await handler(call)

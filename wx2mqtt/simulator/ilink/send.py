@@ -26,78 +26,78 @@ class _Message:
 
 async def sendmessage(call: Call) -> SimulatedAnswer:
     """Take a message of a bot, or say why not."""
-    bot, fields = checks.signed(call)
-    message = _message(call, bot, fields)
-    _not_too_long(call, message.item)
+    bot, fields = checks.authenticated(call)
+    message = _read_message(call, bot, fields)
+    _require_text_limit(call, message.item)
     if bot.person in call.ilink.muted:
-        return _took(call, bot, message, delivered=False, confirmed=False)
-    before = bot.client_ids.get(message.client_id)
-    if before is not None and call.ilink.settings.drop_repeats:
-        return _repeated(call, bot, message, before)
-    words = _not_now(call, bot, message)
-    if words is not None:
-        return _refused(call, words)
+        return _record_message(call, bot, message, delivered=False, confirmed=False)
+    first = bot.client_ids.get(message.client_id)
+    if first is not None and call.ilink.settings.drop_repeats:
+        return _repeat_answer(call, bot, message, first)
+    errmsg = _refusal_message(call, bot, message)
+    if errmsg is not None:
+        return _refusal_answer(call, errmsg)
     bot.replies += 1
-    return _took(call, bot, message, delivered=message.item.visible, confirmed=True)
+    return _record_message(call, bot, message, delivered=message.item.visible, confirmed=True)
 
 
 # its form
 
 
-def _message(call: Call, bot: Bot, fields: Fields) -> _Message:
+def _read_message(call: Call, bot: Bot, fields: Fields) -> _Message:
     msg = fields.get("msg")
     if not isinstance(msg, dict):
-        raise call.invalid("msg is missing")
-    checks.person(call, bot, msg.get("to_user_id"))
+        raise call.invalid_argument("msg is missing")
+    checks.require_person(call, bot, msg.get("to_user_id"))
     if msg.get("from_user_id") != "":
-        call.oddity("from_user_id is not the empty text")
+        call.record_oddity("from_user_id is not the empty text")
     if msg.get("message_type") != 2:
-        raise call.invalid("message_type is not 2")
+        raise call.invalid_argument("message_type is not 2")
     if msg.get("message_state") != 2:
-        call.oddity("message_state is not 2")
-    for name in sorted(msg.keys() - _KNOWN):
-        call.oddity(f"msg.{name} is not known")
+        call.record_oddity("message_state is not 2")
+    for name in sorted(msg.keys() - _KNOWN_FIELDS):
+        call.record_oddity(f"msg.{name} is not known")
     return _Message(
-        client_id=_text(call, msg, "client_id"),
-        context_token=_text(call, msg, "context_token", needed=False),
-        item=_item(call, bot, msg),
+        client_id=_text_field(call, msg, "client_id"),
+        context_token=_text_field(call, msg, "context_token", required=False),
+        item=_read_item(call, bot, msg),
     )
 
 
-_KNOWN = {
+_KNOWN_FIELDS = {
     *("from_user_id", "to_user_id", "client_id", "message_type", "message_state"),
     *("item_list", "context_token", "run_id"),
 }
 
 
-def _text(call: Call, msg: Fields, name: str, *, needed: bool = True) -> str:
+def _text_field(call: Call, msg: Fields, name: str, *, required: bool = True) -> str:
     value = msg.get(name)
-    if value is None and not needed:
+    if value is None and not required:
         return ""
     if not isinstance(value, str) or not value:
-        raise call.invalid(f"{name} is no text")
+        raise call.invalid_argument(f"{name} is no text")
     return value
 
 
-def _item(call: Call, bot: Bot, msg: Fields) -> SentItem:
+def _read_item(call: Call, bot: Bot, msg: Fields) -> SentItem:
     sent = msg.get("item_list")
     if not isinstance(sent, list) or len(sent) != 1:
-        raise call.invalid("item_list has not exactly one item")
+        raise call.invalid_argument("item_list has not exactly one item")
     try:
-        return sent_items.read(sent[0], call.ilink.storage, bot.person)
+        return sent_items.read_item(sent[0], call.ilink.storage, bot.person)
     except BadItem as error:
-        raise call.invalid(str(error)) from None
+        raise call.invalid_argument(str(error)) from None
 
 
-def _not_too_long(call: Call, item: SentItem) -> None:
+def _require_text_limit(call: Call, item: SentItem) -> None:
     if item.kind == "text" and len(item.text.encode()) > call.ilink.settings.text_limit:
-        raise call.refuse(_refused(call, ""), "the text is longer than the servers take")
+        raise call.refusal(_refusal_answer(call, ""), "the text is longer than the servers take")
 
 
 # whether it goes out now
 
 
-def _not_now(call: Call, bot: Bot, message: _Message) -> str | None:
+def _refusal_message(call: Call, bot: Bot, message: _Message) -> str | None:
     """Why it is refused, in the servers' words; None when it is not."""
     ilink, settings = call.ilink, call.ilink.settings
     if not bot.is_window_open(ilink.clock.now(), settings.window_hours):
@@ -106,62 +106,62 @@ def _not_now(call: Call, bot: Bot, message: _Message) -> str | None:
         return ""
     if ilink.sends.is_exhausted(settings.rate_limit):
         return settings.rate_words
-    if (words := _token_refused(call, bot, message)) is not None:
-        return words
-    if message.item.fault:
-        call.violation(message.item.fault)
+    if (errmsg := _token_refusal_message(call, bot, message)) is not None:
+        return errmsg
+    if message.item.failure:
+        call.record_violation(message.item.failure)
         return PREPARE_FAILED
-    if message.item.wrong:
-        call.violation(message.item.wrong)
-    for what in message.item.odd:
-        call.oddity(what)
+    if message.item.violation:
+        call.record_violation(message.item.violation)
+    for oddity in message.item.oddities:
+        call.record_oddity(oddity)
     return None
 
 
-def _token_refused(call: Call, bot: Bot, message: _Message) -> str | None:
+def _token_refusal_message(call: Call, bot: Bot, message: _Message) -> str | None:
     settings, token = call.ilink.settings, message.context_token
     if not token:
-        call.oddity("no context_token")
+        call.record_oddity("no context_token")
         return PREPARE_FAILED if settings.need_token else None
     if token not in bot.context_tokens:
-        call.violation("context_token is none of this bot")
+        call.record_violation("context_token is none of this bot")
         return "unknown error"
     if token != bot.context_tokens[-1]:
-        call.oddity("context_token is not the newest")
+        call.record_oddity("context_token is not the newest")
     return settings.refuse_tokens or None
 
 
-def _refused(call: Call, words: str) -> SimulatedAnswer:
-    code = answers.coded(-2, call.ilink.settings.code_in)
-    return answers.json(**code, **({"errmsg": words} if words else {}))
+def _refusal_answer(call: Call, errmsg: str) -> SimulatedAnswer:
+    code = answers.error_code_fields(-2, call.ilink.settings.code_in)
+    return answers.json(**code, **({"errmsg": errmsg} if errmsg else {}))
 
 
 # it was accepted
 
 
-def _repeated(call: Call, bot: Bot, message: _Message, before: BotMessage) -> SimulatedAnswer:
-    if (before.kind, before.text, before.sha256) != (
+def _repeat_answer(call: Call, bot: Bot, message: _Message, first: BotMessage) -> SimulatedAnswer:
+    if (first.kind, first.text, first.sha256) != (
         message.item.kind,
         message.item.text,
         message.item.sha256,
     ):
-        call.violation("client_id is that of another message")
-    return _took(call, bot, message, delivered=False, confirmed=before.confirmed, before=before)
+        call.record_violation("client_id is that of another message")
+    return _record_message(call, bot, message, delivered=False, confirmed=first.confirmed, first=first)
 
 
-def _took(
+def _record_message(
     call: Call,
     bot: Bot,
     message: _Message,
     *,
     delivered: bool,
     confirmed: bool,
-    before: BotMessage | None = None,
+    first: BotMessage | None = None,
 ) -> SimulatedAnswer:
     ilink = call.ilink
     answer = ilink.settings.answer if confirmed else "ret"
     repeat = message.client_id in bot.client_ids
-    msg_id = before.msg_id if before else str(ilink.ids.next())
+    msg_id = first.msg_id if first else str(ilink.ids.next())
     sent = BotMessage(
         n=len(ilink.chats.sent) + 1,
         person=bot.person,
@@ -170,7 +170,7 @@ def _took(
         text=message.item.text,
         client_id=message.client_id,
         msg_id=msg_id,
-        token=_which(bot, message.context_token),
+        token=_token_age(bot, message.context_token),
         time=ilink.clock.now(),
         repeat=repeat,
         delivered=delivered,
@@ -178,21 +178,21 @@ def _took(
         media=message.item.media,
         sha256=message.item.sha256,
     )
-    bot.remember(message.client_id, sent)
+    bot.record_client_id(message.client_id, sent)
     if delivered:
-        _show(call, bot, message.item, sent)
+        _show_on_phone(call, bot, message.item, sent)
     ilink.chats.record_sent(sent)
     ilink.notify_changed()
-    return _accepted(answer, msg_id)
+    return _success_answer(answer, msg_id)
 
 
-def _which(bot: Bot, token: str) -> Literal["newest", "older", "none"]:
+def _token_age(bot: Bot, token: str) -> Literal["newest", "older", "none"]:
     if not token:
         return "none"
     return "newest" if bot.context_tokens[-1:] == [token] else "older"
 
 
-def _show(call: Call, bot: Bot, item: SentItem, sent: BotMessage) -> None:
+def _show_on_phone(call: Call, bot: Bot, item: SentItem, sent: BotMessage) -> None:
     bot.typing = False
     call.ilink.chats.show(
         person=bot.person,
@@ -203,14 +203,14 @@ def _show(call: Call, bot: Bot, item: SentItem, sent: BotMessage) -> None:
         time=sent.time,
         media=item.media,
     )
-    call.ilink.attachments.sent(sent.msg_id, item.sent)
+    call.ilink.attachments.record_sent_item(sent.msg_id, item.raw)
     if item.content is not None:
         call.ilink.attachments.put(sent.msg_id, item.content)
 
 
-def _accepted(answer: str, msg_id: str) -> SimulatedAnswer:
+def _success_answer(answer: str, msg_id: str) -> SimulatedAnswer:
     if answer == "empty":
-        return answers.nothing()
+        return answers.empty_body()
     if answer == "object":
         return answers.json()
     fields: Fields = {} if answer == "only_id" else {"ret": 0}

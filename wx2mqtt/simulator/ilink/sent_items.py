@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from wx2mqtt.simulator.ilink.cdn_storage import CdnFile, CdnStorage
-from wx2mqtt.simulator.media import ByteSource, ShownFile
+from wx2mqtt.simulator.media import ByteSource, FileDescription
 
 Fields = dict[str, object]
 
@@ -27,19 +27,19 @@ class SentItem:
     kind: str
     text: str = ""
     visible: bool = True
-    fault: str = ""
-    wrong: str = ""
-    odd: tuple[str, ...] = ()
+    failure: str = ""
+    violation: str = ""
+    oddities: tuple[str, ...] = ()
     content: ByteSource | None = None
     file: CdnFile | None = None
-    sent: Fields = field(default_factory=dict)
+    raw: Fields = field(default_factory=dict)
 
     @property
-    def media(self) -> ShownFile | None:
+    def media(self) -> FileDescription | None:
         """What the phone says of the file."""
         if self.content is None:
             return None
-        return ShownFile(name=self.text, size=self.content.size, mime=self.content.mime)
+        return FileDescription(name=self.text, size=self.content.size, mime=self.content.mime)
 
     @property
     def sha256(self) -> str:
@@ -47,7 +47,7 @@ class SentItem:
         return self.content.sha256 if self.content else ""
 
 
-def read(value: object, storage: CdnStorage, person: str) -> SentItem:
+def read_item(value: object, storage: CdnStorage, person: str) -> SentItem:
     """What an item says; raises `BadItem`."""
     if not isinstance(value, dict):
         raise BadItem("the item is no object")
@@ -57,11 +57,11 @@ def read(value: object, storage: CdnStorage, person: str) -> SentItem:
         raise BadItem("the item's type is none that can be sent")
     item = reader(value, storage, person)
     extra = sorted(value.keys() & {"create_time_ms", "update_time_ms", "is_completed"})
-    fault = f"a media item with {', '.join(extra)}" if item.content is not None and extra else item.fault
-    return replace(item, fault=fault, visible=item.visible and not item.wrong, sent=value)
+    fault = f"a media item with {', '.join(extra)}" if item.content is not None and extra else item.failure
+    return replace(item, failure=fault, visible=item.visible and not item.violation, raw=value)
 
 
-def _sub(value: Fields, name: str) -> Fields:
+def _sub_object(value: Fields, name: str) -> Fields:
     sub = value.get(name)
     if not isinstance(sub, dict):
         raise BadItem(f"{name} is missing")
@@ -69,7 +69,7 @@ def _sub(value: Fields, name: str) -> Fields:
 
 
 def _text(value: Fields, _: CdnStorage, __: str) -> SentItem:
-    text = _sub(value, "text_item").get("text")
+    text = _sub_object(value, "text_item").get("text")
     if not isinstance(text, str) or not text:
         raise BadItem("text_item.text is no text")
     return SentItem(kind="text", text=text)
@@ -77,7 +77,7 @@ def _text(value: Fields, _: CdnStorage, __: str) -> SentItem:
 
 def _voice(_: Fields, __: CdnStorage, ___: str) -> SentItem:
     """Accepted, and never shown (ilink 8.5.3)."""
-    return SentItem(kind="voice", visible=False, odd=("a voice, which no phone shows",))
+    return SentItem(kind="voice", visible=False, oddities=("a voice, which no phone shows",))
 
 
 def _progress(_: Fields, __: CdnStorage, ___: str) -> SentItem:
@@ -89,54 +89,54 @@ def _progress(_: Fields, __: CdnStorage, ___: str) -> SentItem:
 
 
 def _image(value: Fields, storage: CdnStorage, person: str) -> SentItem:
-    sub = _sub(value, "image_item")
-    item = _file(SentItem(kind="image"), sub, storage, person, 1)
-    return _told(item, sub, "mid_size", "aeskey")
+    sub = _sub_object(value, "image_item")
+    item = _with_file(SentItem(kind="image"), sub, storage, person, 1)
+    return _check_sizes(item, sub, "mid_size", "aeskey")
 
 
 def _video(value: Fields, storage: CdnStorage, person: str) -> SentItem:
-    sub = _sub(value, "video_item")
-    item = _file(SentItem(kind="video"), sub, storage, person, 2)
-    return _told(item, sub, "video_size")
+    sub = _sub_object(value, "video_item")
+    item = _with_file(SentItem(kind="video"), sub, storage, person, 2)
+    return _check_sizes(item, sub, "video_size")
 
 
 def _document(value: Fields, storage: CdnStorage, person: str) -> SentItem:
-    sub = _sub(value, "file_item")
+    sub = _sub_object(value, "file_item")
     name, length = sub.get("file_name"), sub.get("len")
     if not isinstance(name, str) or not name:
         raise BadItem("file_item.file_name is no text")
-    item = _file(SentItem(kind="file", text=name), sub, storage, person, 3)
+    item = _with_file(SentItem(kind="file", text=name), sub, storage, person, 3)
     if item.content is not None and length != str(item.content.size):
-        return replace(item, wrong="file_item.len is not the text of the file's size")
+        return replace(item, violation="file_item.len is not the text of the file's size")
     return item
 
 
-def _file(item: SentItem, sub: Fields, storage: CdnStorage, person: str, media_type: int) -> SentItem:
+def _with_file(item: SentItem, sub: Fields, storage: CdnStorage, person: str, media_type: int) -> SentItem:
     """The file that `media` names, and whatever is wrong with the way it is named."""
-    media = _sub(sub, "media")
+    media = _sub_object(sub, "media")
     file = storage.files.get(str(media.get("encrypt_query_param")))
     if file is None or file.slot is None or file.plain is None or file.slot.person != person:
-        return replace(item, fault="encrypt_query_param is that of no file uploaded for them")
+        return replace(item, failure="encrypt_query_param is that of no file uploaded for them")
     item = replace(item, content=file.plain, file=file)
     if media.get("encrypt_type") != 1:
-        return replace(item, fault="encrypt_type is not 1")
-    if strange := sorted(media.keys() - {"encrypt_query_param", "aes_key", "encrypt_type"}):
-        return replace(item, fault=f"media has {', '.join(strange)}")
+        return replace(item, failure="encrypt_type is not 1")
+    if unknown := sorted(media.keys() - {"encrypt_query_param", "aes_key", "encrypt_type"}):
+        return replace(item, failure=f"media has {', '.join(unknown)}")
     if media.get("aes_key") != base64.b64encode(file.slot.key.hex().encode()).decode():
-        item = replace(item, wrong="aes_key is not the base64 of the 32 hex characters: a grey box")
-    if file.slot.media_type != media_type or file.slot.thumb:
-        item = replace(item, wrong="the file was uploaded as something else")
+        item = replace(item, violation="aes_key is not the base64 of the 32 hex characters: a grey box")
+    if file.slot.media_type != media_type or file.slot.is_thumbnail:
+        item = replace(item, violation="the file was uploaded as something else")
     return item
 
 
-def _told(item: SentItem, sub: Fields, size: str, *unwanted: str) -> SentItem:
+def _check_sizes(item: SentItem, sub: Fields, size: str, *forbidden: str) -> SentItem:
     """The size is that of the ciphertext; fields that only come, and are never sent, are refused."""
     if item.file is None:
         return item
-    if strange := [name for name in unwanted if name in sub]:
-        return replace(item, fault=f"an item with {', '.join(strange)}")
-    if sub.get(size) != item.file.given.size:
-        return replace(item, odd=(f"{size} is not the size of the ciphertext",))
+    if present := [name for name in forbidden if name in sub]:
+        return replace(item, failure=f"an item with {', '.join(present)}")
+    if sub.get(size) != item.file.content.size:
+        return replace(item, oddities=(f"{size} is not the size of the ciphertext",))
     return item
 
 

@@ -16,21 +16,21 @@ class SimulatedClock:
     """Seconds and milliseconds since 1970."""
 
     def __init__(self) -> None:
-        self.ahead = 0.0
+        self.offset_seconds = 0.0
 
     def now(self) -> float:
         """Seconds."""
-        return time.time() + self.ahead
+        return time.time() + self.offset_seconds
 
     def now_ms(self) -> int:
         """Milliseconds."""
         return int(self.now() * 1000)
 
 
-Where = Literal["ret", "errcode", "both"]
+CodeField = Literal["ret", "errcode", "both"]
 
 
-Often = Literal["sometimes", "always", "never"]
+Frequency = Literal["sometimes", "always", "never"]
 """`sometimes`: in every other answer, beginning with the first."""
 
 
@@ -53,9 +53,9 @@ class ILinkSettings(AdjustableSettings):
     hold_updates: float = 35.0
     updates_batch: int = 50  # messages in one answer
     told_hold: int = 35_000  # longpolling_timeout_ms; 0: never told
-    tell_hold: Often = "sometimes"
-    tell_ret: Often = "sometimes"  # an answer without ret is a success, too
-    empty_answer: Often = "sometimes"  # no news: a bare {}
+    tell_hold: Frequency = "sometimes"
+    tell_ret: Frequency = "sometimes"  # an answer without ret is a success, too
+    empty_answer: Frequency = "sometimes"  # no news: a bare {}
     empty_cursor: Literal["unseen", "all"] = "unseen"  # what a poll without a cursor brings
     second_poll: Literal["refuse", "share"] = "refuse"  # HTTP 403, or whoever is first
     redeliver_after: float = (
@@ -71,13 +71,13 @@ class ILinkSettings(AdjustableSettings):
     refuse_tokens: str = ""  # sends with a context token: -2 with these words, those without one pass
     need_token: bool = False  # sends without a context token: prepare failed
     answer: Literal["id", "only_id", "ret", "object", "empty"] = "id"  # ret, object, empty: no message_id
-    stale_in: Where = "errcode"  # where the -14 of a dead token stands
-    code_in: Where = "ret"  # where the number of a refusal stands
+    stale_in: CodeField = "errcode"  # where the -14 of a dead token stands
+    code_in: CodeField = "ret"  # where the number of a refusal stands
     drop_repeats: bool = True  # a known client_id is answered and not delivered again
     # media (ilink 8)
     media_limit: int = 0  # bytes of a file of a bot; 0: no limit is known
     upload_url: Literal["both", "full", "param", "none"] = "both"
     own_url_limit: int = 98_304  # bytes; more than these by a URL of one's own: HTTP 500; 0: no limit
     upload_answer: Literal["ok", "refuse", "no_header"] = "ok"
-    full_urls: Often = "always"  # whether what comes has a full_url
+    full_urls: Frequency = "always"  # whether what comes has a full_url
     own_urls: bool = True  # a URL of one's own leads to what has a full_url, too

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.cdn_storage import CdnStorage, MessageFiles
-from wx2mqtt.simulator.ilink.chat_log import Chats
-from wx2mqtt.simulator.ilink.qr_codes import CannotDo, Code, Codes, Credentials
+from wx2mqtt.simulator.ilink.chat_log import ChatLog
+from wx2mqtt.simulator.ilink.qr_codes import ActionNotPossible, BotQrCode, BotQrCodes, Credentials
 from wx2mqtt.simulator.ilink.settings import ILinkSettings, SimulatedClock
-from wx2mqtt.simulator.messages import Ids
+from wx2mqtt.simulator.messages import MessageIds
 from wx2mqtt.simulator.violations import Violations
 from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
 from wx2mqtt.simulator.world import World
@@ -24,7 +24,7 @@ def user_id_of(person: str) -> str:
     return f"o9cq80{base64.urlsafe_b64encode(digest).decode()[:22]}@im.wechat"
 
 
-class Network:
+class SimulatedILink:
     """Everything that the servers know. `strict` says whether what they tolerate is a violation, too."""
 
     def __init__(
@@ -42,11 +42,11 @@ class Network:
         self.settings = ILinkSettings()
         self.clock = SimulatedClock()
         self.changes = WaitingCondition()
-        self.codes = Codes(self.rng)
-        self.chats = Chats()
+        self.codes = BotQrCodes(self.rng)
+        self.chats = ChatLog()
         self.storage = CdnStorage(self.rng)
         self.attachments = MessageFiles()
-        self.ids = Ids(self.rng)
+        self.ids = MessageIds(self.rng)
         self.bots: dict[str, Bot] = {}
         self.muted: set[str] = set()
         self.sends = LastMinute()
@@ -62,44 +62,44 @@ class Network:
         self.chats.changes.notify()
         self.notify_changed()
 
-    def bot_of(self, person: str) -> Bot | None:
+    def active_bot_of(self, person: str) -> Bot | None:
         """The living bot of somebody."""
         return next((bot for bot in reversed(self.bots.values()) if bot.person == person and bot.alive), None)
 
     # what the phone does with a code
 
-    def scan(self, code: Code, person: str) -> None:
+    def scan(self, code: BotQrCode, person: str) -> None:
         """Somebody scans it; raises `CannotDo`, and `UnknownPerson`."""
         settings = self.settings
         self.world.person(person)
         if settings.refuse_bind:
-            raise CannotDo("network error, says the phone; the code stays as it was")
+            raise ActionNotPossible("network error, says the phone; the code stays as it was")
         number = f"{self.rng.randrange(10**6):06d}" if settings.verify_code else ""
-        code.scan(person, number=number, tries=settings.code_tries, redirect=settings.redirect_host)
+        code.scan(person, number=number, max_tries=settings.code_tries, redirect=settings.redirect_host)
         self.notify_changed()
 
-    def confirm(self, code: Code) -> None:
+    def confirm(self, code: BotQrCode) -> None:
         """The person confirms: a new bot, and their older one dies (ilink 9.4); none if it is bound still."""
-        if self._is_bound(code):
+        if self._is_bound_to_caller(code):
             code.confirm(None)
         else:
             code.confirm(self._bind(code))
         self.notify_changed()
 
-    def _is_bound(self, code: Code) -> bool:
-        living = self.bot_of(code.person)
+    def _is_bound_to_caller(self, code: BotQrCode) -> bool:
+        living = self.active_bot_of(code.person)
         return self.settings.binded_redirect and living is not None and living.token in code.tokens
 
-    def _bind(self, code: Code) -> Credentials:
+    def _bind(self, code: BotQrCode) -> Credentials:
         user_id = user_id_of(code.person)
         bot = Bot(self.rng, person=code.person, user_id=user_id, address=code.address)
-        self.kill(code.person)
+        self.unbind(code.person)
         self.bots[bot.token] = bot
         return Credentials(bot_token=bot.token, ilink_bot_id=bot.bot_id, ilink_user_id=user_id)
 
-    def kill(self, person: str) -> bool:
+    def unbind(self, person: str) -> bool:
         """The person was bound elsewhere: their token is dead. Says whether there was one."""
-        bot = self.bot_of(person)
+        bot = self.active_bot_of(person)
         if bot is None:
             return False
         bot.invalidate()

@@ -15,31 +15,31 @@ from wx2mqtt.simulator.ilink import answers, checks, message_injection
 from wx2mqtt.simulator.ilink.answers import JSON, Refusal
 from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.checks import Call
-from wx2mqtt.simulator.ilink.settings import Often
+from wx2mqtt.simulator.ilink.settings import Frequency
 
-_TYPING, _STOP = 1, 2
+_TYPING, _NOT_TYPING = 1, 2
 
 
 async def getconfig(call: Call) -> SimulatedAnswer:
     """The ticket for the indicator; there is none before the person has written."""
-    bot, fields = checks.signed(call)
-    checks.person(call, bot, fields.get("ilink_user_id"))
+    bot, fields = checks.authenticated(call)
+    checks.require_person(call, bot, fields.get("ilink_user_id"))
     token = fields.get("context_token")
     if token is not None and token not in bot.context_tokens:
-        call.oddity("context_token is none of this bot")
-    if bot.last_in is None:
+        call.record_oddity("context_token is none of this bot")
+    if bot.last_message_at is None:
         return answers.json(ret=-4, errmsg="GetTypingTicket rpc failed")
     return answers.json(ret=0, typing_ticket=bot.typing_ticket)
 
 
 async def sendtyping(call: Call) -> SimulatedAnswer:
     """The phone shows that the bot types, or no more."""
-    bot, fields = checks.signed(call)
-    checks.person(call, bot, fields.get("ilink_user_id"))
+    bot, fields = checks.authenticated(call)
+    checks.require_person(call, bot, fields.get("ilink_user_id"))
     if fields.get("typing_ticket") != bot.typing_ticket:
-        raise call.invalid("typing_ticket is not this bot's")
-    if fields.get("status") not in (_TYPING, _STOP):
-        raise call.invalid("status is not 1 or 2")
+        raise call.invalid_argument("typing_ticket is not this bot's")
+    if fields.get("status") not in (_TYPING, _NOT_TYPING):
+        raise call.invalid_argument("status is not 1 or 2")
     bot.typing = fields["status"] == _TYPING
     call.ilink.notify_changed()
     return answers.json(ret=0)
@@ -47,7 +47,7 @@ async def sendtyping(call: Call) -> SimulatedAnswer:
 
 async def notifystart(call: Call) -> SimulatedAnswer:
     """The program says that it is there (ilink 4.7)."""
-    bot, _ = checks.signed(call)
+    bot, _ = checks.authenticated(call)
     bot.started = True
     call.ilink.notify_changed()
     return answers.json(ret=0)
@@ -55,7 +55,7 @@ async def notifystart(call: Call) -> SimulatedAnswer:
 
 async def notifystop(call: Call) -> SimulatedAnswer:
     """The program says that it goes."""
-    bot, _ = checks.signed(call)
+    bot, _ = checks.authenticated(call)
     bot.started = False
     call.ilink.notify_changed()
     return answers.json(ret=0)
@@ -63,81 +63,83 @@ async def notifystop(call: Call) -> SimulatedAnswer:
 
 async def getupdates(call: Call) -> SimulatedAnswer:
     """The long poll: holds until there is something after the cursor (ilink 4.2 to 4.4)."""
-    bot, fields = checks.signed(call)
-    _not_too_often(call, bot)
+    bot, fields = checks.authenticated(call)
+    _require_poll_rate(call, bot)
     position = _position(call, bot, fields)
     settings = call.ilink.settings
-    with _alone(call, bot):
+    with _single_poll(call, bot):
         bot.acknowledge(position)
         call.ilink.notify_changed()
-        news = await bot.changes.wait_for(lambda: not bot.alive or bot.head > position, settings.hold_updates)
+        has_news = await bot.changes.wait_for(
+            lambda: not bot.alive or bot.head > position, settings.hold_updates
+        )
     if not bot.alive:
-        return checks.stale(call)
+        return checks.session_timeout(call)
     if call.request.transport.is_closing():
-        bot.idle.append(time.monotonic())
+        bot.empty_poll_times.append(time.monotonic())
         call.ilink.notify_changed()
         return answers.json()
-    if not news and not settings.hold_updates:
-        bot.idle.append(time.monotonic())
-    part = bot.after(position, settings.updates_batch)
-    message_injection.plan(call.ilink, bot, part.messages)
-    return _answer(call, bot, part.messages, str(fields["get_updates_buf"]), part.end)
+    if not has_news and not settings.hold_updates:
+        bot.empty_poll_times.append(time.monotonic())
+    news = bot.slice_after(position, settings.updates_batch)
+    message_injection.schedule_redelivery(call.ilink, bot, news.messages)
+    return _answer(call, bot, news.messages, str(fields["get_updates_buf"]), news.end)
 
 
 async def stuck(call: Call) -> SimulatedAnswer:
     """A fault: nothing is new, and the cursor stays."""
-    _, fields = checks.signed(call)
+    _, fields = checks.authenticated(call)
     return answers.json(ret=0, msgs=[], get_updates_buf=fields.get("get_updates_buf"))
 
 
 def _position(call: Call, bot: Bot, fields: checks.Fields) -> int:
     if "sync_buf" in fields:
-        call.oddity("sync_buf, which is dead")
+        call.record_oddity("sync_buf, which is dead")
     cursor = fields.get("get_updates_buf")
     if not isinstance(cursor, str):
-        raise call.invalid("get_updates_buf is no text")
+        raise call.invalid_argument("get_updates_buf is no text")
     position = bot.position(cursor)
     if position is None:
-        raise call.invalid("get_updates_buf is none that this bot was given")
+        raise call.invalid_argument("get_updates_buf is none that this bot was given")
     if cursor == "" and call.ilink.settings.empty_cursor == "all":
         return 0
     return max(position, bot.acknowledged_position)  # forward only: what was acknowledged does not come again
 
 
 @contextmanager
-def _alone(call: Call, bot: Bot) -> Iterator[None]:
+def _single_poll(call: Call, bot: Bot) -> Iterator[None]:
     """One poller for each token (ilink 4.3.3)."""
     if bot.polling:
-        call.violation("another getupdates of this bot is still open")
+        call.record_violation("another getupdates of this bot is still open")
         if call.ilink.settings.second_poll == "refuse":
-            raise Refusal(answers.page(403))
-    mine = call.request.transport
-    bot.polls.add(mine)
+            raise Refusal(answers.html_page(403))
+    transport = call.request.transport
+    bot.open_polls.add(transport)
     try:
         yield
     finally:
-        bot.polls.discard(mine)
+        bot.open_polls.discard(transport)
 
 
 def _answer(call: Call, bot: Bot, entries: Sequence[bytes], cursor: str, end: int) -> SimulatedAnswer:
     settings = call.ilink.settings
-    bot.answers += 1
-    if not entries and _now(settings.empty_answer, bot.answers):
+    bot.answer_count += 1
+    if not entries and _applies(settings.empty_answer, bot.answer_count):
         return answers.json()
-    fields: dict[str, object] = {"ret": 0} if _now(settings.tell_ret, bot.answers) else {}
-    fields["get_updates_buf"] = bot.cursor(end) if entries else cursor
-    if settings.told_hold and _now(settings.tell_hold, bot.answers):
+    fields: dict[str, object] = {"ret": 0} if _applies(settings.tell_ret, bot.answer_count) else {}
+    fields["get_updates_buf"] = bot.new_cursor(end) if entries else cursor
+    if settings.told_hold and _applies(settings.tell_hold, bot.answer_count):
         fields["longpolling_timeout_ms"] = settings.told_hold
-    head = messages.dump(fields)[:-1]
+    head = messages.dump_json(fields)[:-1]
     return SimulatedAnswer(body=head + b', "msgs": [' + b", ".join(entries) + b"]}", content_type=JSON)
 
 
-def _now(often: Often, number: int) -> bool:
-    return often == "always" or (often == "sometimes" and number % 2 == 1)
+def _applies(frequency: Frequency, count: int) -> bool:
+    return frequency == "always" or (frequency == "sometimes" and count % 2 == 1)
 
 
-def _not_too_often(call: Call, bot: Bot) -> None:
+def _require_poll_rate(call: Call, bot: Bot) -> None:
     """A busy loop: polls that the program left, or that were answered at once with nothing."""
-    limit, second = call.ilink.settings.poll_limit, time.monotonic() - 1.0
-    if limit and sum(one > second for one in bot.idle) >= limit:
-        raise call.refuse(answers.page(503), "a busy loop of getupdates")
+    limit, a_second_ago = call.ilink.settings.poll_limit, time.monotonic() - 1.0
+    if limit and sum(poll_time > a_second_ago for poll_time in bot.empty_poll_times) >= limit:
+        raise call.refusal(answers.html_page(503), "a busy loop of getupdates")

@@ -28,7 +28,7 @@ _HEADERS = (
 )
 
 
-def find(request: Request) -> SimulatedAnswer | None:
+def find_page(request: Request) -> SimulatedAnswer | None:
     """A file of the page; `/`, `/sim/` and what QR codes say (`/l/<uuid>`, `/q/…`) are the page itself."""
     itself = request.path in ("/", "/sim/") or request.path.startswith(("/l/", "/q/"))
     path = "/sim" if itself else request.path

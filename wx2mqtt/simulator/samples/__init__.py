@@ -23,6 +23,6 @@ def sample(name: str) -> bytes:
     return (_FOLDER / name).read_bytes()
 
 
-def of_kind(kind: str) -> bytes:
+def sample_of_kind(kind: str) -> bytes:
     """What a message of that kind brings: image, voice, silk, video, sticker or file."""
     return sample(_FILES[kind])

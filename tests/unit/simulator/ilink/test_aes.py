@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.simulator.ilink.aes import BadPadding, EncryptedBytes, ciphertext_size, opened
-from wx2mqtt.simulator.media import PIECE, GeneratedBytes, GivenBytes
+from wx2mqtt.simulator.ilink.aes import BadPadding, EncryptedBytes, ciphertext_size, decrypt
+from wx2mqtt.simulator.media import PIECE_BYTES, GeneratedBytes, GivenBytes
 
 KEY = bytes.fromhex("00112233445566778899aabbccddeeff")
 
@@ -35,19 +35,19 @@ def test_the_size_of_the_ciphertext(size, sealed):
 def test_the_vectors_of_the_protocol(plain, sealed):
     cipher = EncryptedBytes(GivenBytes(plain), KEY)
     assert whole(cipher).hex() == sealed
-    assert whole(opened(cipher, KEY)) == plain
+    assert whole(decrypt(cipher, KEY)) == plain
 
 
 @given(
-    size=st.one_of(st.integers(0, 100), st.integers(PIECE - 20, PIECE + 20)),
-    start=st.integers(0, PIECE + 40),
+    size=st.one_of(st.integers(0, 100), st.integers(PIECE_BYTES - 20, PIECE_BYTES + 20)),
+    start=st.integers(0, PIECE_BYTES + 40),
     length=st.integers(0, 200),
 )
 def test_any_part_is_the_same_as_that_part_of_the_whole(size, start, length):
     plain = GeneratedBytes(b"head", size, "seed")
     cipher = EncryptedBytes(plain, KEY)
     assert whole(cipher, start, start + length) == whole(cipher)[start : start + length]
-    back = opened(cipher, KEY)
+    back = decrypt(cipher, KEY)
     assert back.size == size
     assert whole(back) == whole(plain)
     assert whole(back, start, start + length) == whole(plain)[start : start + length]
@@ -56,9 +56,9 @@ def test_any_part_is_the_same_as_that_part_of_the_whole(size, start, length):
 @pytest.mark.parametrize("data", [b"", b"x", bytes(17), bytes(16)])
 def test_what_was_not_encrypted_so_is_refused(data):
     with pytest.raises(BadPadding):
-        opened(GivenBytes(data), KEY)
+        decrypt(GivenBytes(data), KEY)
 
 
 def test_another_key_does_not_open_it():
     with pytest.raises(BadPadding):
-        opened(EncryptedBytes(GivenBytes(b"x" * 100), KEY), bytes(16))
+        decrypt(EncryptedBytes(GivenBytes(b"x" * 100), KEY), bytes(16))

@@ -23,7 +23,7 @@ from wx2mqtt.simulator.settings import BadSetting
     ],
 )
 def test_a_version_as_a_number(version, number):
-    assert checks.version_number(version) == number
+    assert checks.client_version(version) == number
 
 
 @pytest.mark.parametrize(
@@ -39,35 +39,35 @@ def test_a_version_as_a_number(version, number):
     ],
 )
 def test_the_random_number_of_a_call(text, number):
-    assert checks.uin(text) == number
+    assert checks.parse_uin(text) == number
 
 
 @pytest.mark.parametrize(
     "text", ["OpenClaw", "wx2mqtt/0.1", "A/1 (x, y) B-b/2.0+c", "A/1 B/2", "x" * 32 + "/" + "1" * 32]
 )
 def test_names_of_programs(text):
-    assert checks.is_agent(text)
+    assert checks.is_bot_agent(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", "A", "A/", "/1", "A/1 ", "A/1 (", "A/1 ()", "A/1 (ä)", "A/1 " * 70 + "A/1"]
 )
 def test_no_names_of_programs(text):
-    assert not checks.is_agent(text)
+    assert not checks.is_bot_agent(text)
 
 
 def test_every_host_serves_what_it_is_for():
     for name in (ILINK_API, ILINK_OTHER, "x.weixin.qq.com"):
-        assert hosts.fits(name, cdn=False, redirect="x.weixin.qq.com")
-        assert not hosts.fits(name, cdn=True, redirect="x.weixin.qq.com")
-    assert hosts.fits(ILINK_CDN, cdn=True, redirect="")
-    assert not hosts.fits(ILINK_CDN, cdn=False, redirect="")
-    assert hosts.fits("localhost", cdn=True, redirect="")
+        assert hosts.serves(name, cdn=False, redirect="x.weixin.qq.com")
+        assert not hosts.serves(name, cdn=True, redirect="x.weixin.qq.com")
+    assert hosts.serves(ILINK_CDN, cdn=True, redirect="")
+    assert not hosts.serves(ILINK_CDN, cdn=False, redirect="")
+    assert hosts.serves("localhost", cdn=True, redirect="")
 
 
 def test_the_cdn_of_a_program_lies_where_it_found_the_api():
-    assert hosts.cdn_of("https://ilinkai.weixin.qq.com") == "https://novac2c.cdn.weixin.qq.com/c2c"
-    assert hosts.cdn_of("http://127.0.0.1:8070") == "http://127.0.0.1:8070/c2c"
+    assert hosts.cdn_address("https://ilinkai.weixin.qq.com") == "https://novac2c.cdn.weixin.qq.com/c2c"
+    assert hosts.cdn_address("http://127.0.0.1:8070") == "http://127.0.0.1:8070/c2c"
 
 
 def test_every_host_is_in_the_certificate():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wx2mqtt.simulator.ilink.file_from_person import BadDetail
-from wx2mqtt.simulator.ilink.message_injection import CannotSay, SpeechOrder, put_raw, say
+from wx2mqtt.simulator.ilink.message_injection import CannotSend, MessageOrder, inject, inject_raw
 from wx2mqtt.simulator.ilink.message_kinds import partial_text
 from wx2mqtt.simulator.ilink.simulated_ilink import user_id_of
 from wx2mqtt.simulator.wechat import WeChat
@@ -18,10 +18,10 @@ def ilink():
 
 
 def bind(ilink, person="me"):
-    code = ilink.codes.new((), lifetime=60, address="http://x")
+    code = ilink.codes.create((), lifetime=60, address="http://x")
     ilink.scan(code, person)
     ilink.confirm(code)
-    return ilink.bot_of(person)
+    return ilink.active_bot_of(person)
 
 
 def test_a_person_is_the_same_for_ever_and_a_bot_is_new_each_time(ilink):
@@ -30,11 +30,11 @@ def test_a_person_is_the_same_for_ever_and_a_bot_is_new_each_time(ilink):
     assert first.user_id == second.user_id == user_id_of("me")
     assert first.bot_id != second.bot_id
     assert (first.alive, second.alive) == (False, True)
-    assert ilink.bot_of("wife") is None
+    assert ilink.active_bot_of("wife") is None
 
 
 def test_only_a_person_can_scan(ilink):
-    code = ilink.codes.new((), lifetime=60, address="")
+    code = ilink.codes.create((), lifetime=60, address="")
     for name in ("nobody", "family"):
         with pytest.raises(UnknownPerson):
             ilink.scan(code, name)
@@ -43,8 +43,8 @@ def test_only_a_person_can_scan(ilink):
 def test_the_window_opens_with_their_message_and_ends_with_the_last_second(ilink):
     bot = bind(ilink)
     assert not bot.is_window_open(ilink.clock.now(), 24)
-    say(ilink, SpeechOrder(person="me", text="hi"))
-    wrote = bot.last_in
+    inject(ilink, MessageOrder(person="me", text="hi"))
+    wrote = bot.last_message_at
     assert bot.is_window_open(wrote, 24)
     assert bot.is_window_open(wrote + 24 * 3600, 24)
     assert not bot.is_window_open(wrote + 24 * 3600 + 1, 24)
@@ -52,43 +52,43 @@ def test_the_window_opens_with_their_message_and_ends_with_the_last_second(ilink
 
 def test_a_new_binding_begins_without_a_window(ilink):
     bind(ilink)
-    say(ilink, SpeechOrder(person="me", text="hi"))
-    assert bind(ilink).last_in is None
+    inject(ilink, MessageOrder(person="me", text="hi"))
+    assert bind(ilink).last_message_at is None
 
 
 def test_what_they_write_gives_the_whole_quota_back(ilink):
     bot = bind(ilink)
     bot.replies = 10
-    put_raw(ilink, "me", [{}])
+    inject_raw(ilink, "me", [{}])
     assert bot.replies == 0
 
 
 def test_nobody_writes_to_a_bot_that_is_not_there(ilink):
-    with pytest.raises(CannotSay):
-        say(ilink, SpeechOrder(person="wife", text="hi"))
+    with pytest.raises(CannotSend):
+        inject(ilink, MessageOrder(person="wife", text="hi"))
 
 
 def test_the_clock_can_be_ahead(ilink):
     before = ilink.clock.now_ms()
-    ilink.clock.ahead = 3600
+    ilink.clock.offset_seconds = 3600
     assert ilink.clock.now_ms() - before >= 3_600_000
 
 
 def test_a_cursor_names_a_position_of_its_own_bot_only(ilink):
     bot, other = bind(ilink, "me"), bind(ilink, "wife")
-    cursor = bot.cursor(3)
+    cursor = bot.new_cursor(3)
     assert (bot.position(cursor), other.position(cursor), bot.position("")) == (3, None, 0)
 
 
 def test_every_cursor_and_every_context_token_is_new(ilink):
     bot = bind(ilink)
-    assert bot.cursor(1) != bot.cursor(1)
+    assert bot.new_cursor(1) != bot.new_cursor(1)
     assert bot.new_context_token() != bot.new_context_token()
 
 
 def test_a_message_is_found_by_its_id_or_as_the_newest(ilink):
     bot = bind(ilink)
-    first, second = say(ilink, SpeechOrder(person="me", text="{n}", count=2))
+    first, second = inject(ilink, MessageOrder(person="me", text="{n}", count=2))
     assert b'"text": "1"' in bot.find(first)
     assert bot.find(second) == bot.find("")
     assert bot.find("5") is None
