@@ -1,5 +1,5 @@
-"""WeChat's web servers and a phone, simulated: for the demo, for tests, and for other people's clients.
+"""A simulator of WeChat's web servers, Tencent's iLink servers and the phone, for the demo and for tests.
 
-Written from the protocol (docs/en/development), not from the client of this package: it must not import
+It implements the protocol notes in docs/en/development and shares no code with the client: it must not import
 `wx2mqtt.wechat`, `wx2mqtt.mqtt`, `wx2mqtt.store`, `wx2mqtt.bridge` or `wx2mqtt.model`.
 """

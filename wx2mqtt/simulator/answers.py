@@ -1,4 +1,4 @@
-"""The shapes of WeChat's answers (webwx 1.2, 9)."""
+"""Builders for the HTTP answers of the web WeChat servers (webwx 1.2, 9)."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _ERROR_MESSAGES = {0: "", 402: "check the file first", 1205: "too often"}
 
 
 def base_response(ret: int) -> dict[str, object]:
-    """What stands at the head of every JSON answer."""
+    """Returns the `BaseResponse` object that every JSON answer begins with."""
     return {"BaseResponse": {"Ret": ret, "ErrMsg": _ERROR_MESSAGES.get(ret, "")}}
 
 
 def json(ret: int, headers: Headers = (), /, **values: object) -> SimulatedAnswer:
-    """A JSON answer: text/plain without a charset, raw UTF-8 (webwx 1.2.4)."""
+    """Returns a JSON answer: `text/plain` without a charset, raw UTF-8 (webwx 1.2.4)."""
     return SimulatedAnswer(body=messages.dump_json({**base_response(ret), **values}), headers=headers)
 
 
 def javascript(text: str) -> SimulatedAnswer:
-    """A script, as jslogin, login and synccheck answer."""
+    """Returns a JavaScript answer, as jslogin, login and synccheck give."""
     return SimulatedAnswer(body=text.encode(), content_type=JAVASCRIPT)
 
 
 def html_page(title: str, *, status: int = 200, headers: Headers = ()) -> SimulatedAnswer:
-    """A web page where a client expects something else."""
+    """Returns an HTML page; some failures answer one where a client expects JSON."""
     text = f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n"
     return SimulatedAnswer(body=text.encode(), content_type=HTML, status=status, headers=headers)
 
 
 def synccheck(retcode: int, selector: int) -> SimulatedAnswer:
-    """The answer of the long poll."""
+    """Returns the answer of the long poll `synccheck`."""
     return javascript(f'window.synccheck={{retcode:"{retcode}",selector:"{selector}"}}')
 
 
@@ -48,7 +48,7 @@ def _set_cookie(request: Request, name: str, value: str, *, shared: bool, days: 
 
 
 def sync_cookies(request: Request, session: SimulatedSession) -> Headers:
-    """Those that webwxsync issues again (webwx 2.4.2.2: lifetimes)."""
+    """Returns the cookies that webwxsync issues again (lifetimes: webwx 2.4.2.2)."""
     return (
         _set_cookie(request, "wxuin", str(session.uin), shared=False, days=3),
         _set_cookie(request, "wxsid", session.sid, shared=False, days=0.5),
@@ -58,7 +58,10 @@ def sync_cookies(request: Request, session: SimulatedSession) -> Headers:
 
 
 def login_cookies(request: Request, session: SimulatedSession, language: str) -> Headers:
-    """All cookies of a login; no Domain where the host is not WeChat's, so that a strict jar keeps them."""
+    """Returns all cookies of a login.
+
+    On a host that is not WeChat's they have no Domain attribute, because a strict cookie jar would reject it.
+    """
     return (
         *sync_cookies(request, session),
         _set_cookie(request, "mm_lang", language, shared=False, days=3650),

@@ -1,4 +1,4 @@
-"""The ASGI application: finds who answers a request."""
+"""The ASGI application of the simulator: routes requests to endpoints, the control API or the phone page."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from wx2mqtt.simulator.wechat import WeChat
 
 
 class SimulatorApp:
-    """WeChat's servers, the phone page and the control on one port."""
+    """ASGI application that serves WeChat's endpoints, the phone page and the control API on one port."""
 
     def __init__(self, wechat: WeChat) -> None:
         self.wechat = wechat
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
         try:
             await self._serve(scope, receive, send)
         except BodyTooLarge:
@@ -48,7 +47,7 @@ class SimulatorApp:
             await write_answer(answer, request.transport, receive, send)
 
     async def _answer(self, request: Request, receive: Receive) -> SimulatedAnswer | None:
-        """The answer; None when the transport was taken over and there will be none."""
+        """Returns the answer, or None when a fault has taken over the transport."""
         endpoint = find_endpoint(request.path)
         if endpoint is not None:
             return await self._call(endpoint, request, receive)

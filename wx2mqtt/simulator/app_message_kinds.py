@@ -1,4 +1,4 @@
-"""The app messages, MsgType 49, by their inner type (webwx 3.6). Pure."""
+"""App messages (MsgType 49) by their inner type (webwx 3.6)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Fields = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppMessageKind:
-    """One inner type.
+    """The template of one inner type.
 
-    `outer` is the AppMsgType of the entry where it differs from the XML's. `extra` is XML inside appmsg with
-    `{key}` for details (`{key_as_is}` within CDATA). `phrase` names the title that WeChat itself gives.
+    `entry_type` is the AppMsgType of the entry where it differs from the type in the XML. `extra_xml` is XML
+    inside `appmsg` with a placeholder `{key}` for each detail (`{key_as_is}` within CDATA). `title_phrase`
+    names the system phrase that is the title when the order gives none.
     """
 
     type: int
@@ -191,13 +192,13 @@ APP_MESSAGE_KINDS: dict[str, AppMessageKind] = {
 KINDS_WITH_THUMBNAIL = frozenset(
     {"link", "articles", "music", "video_link", "mini_program", "mini_program_36", "channels", "live"}
 )
-"""App messages that have a small picture, which their entries say (webwx 3.1.3)."""
+"""App messages with a thumbnail; their entries carry its size (webwx 3.1.3)."""
 
 _THUMBNAIL_FIELDS = {"ImgStatus": 2, "ImgWidth": 120, "ImgHeight": 120}
 
 
 def app_message_fields(kind: str, text: str, msg_id: int, detail: Mapping[str, object]) -> Fields:
-    """The fields of an app message; `text` is its title where one is given."""
+    """Returns the entry fields of an app message; `text`, if not empty, is its title."""
     app_kind = APP_MESSAGE_KINDS[kind]
     title = text or str(detail.get("title", "")) or app_kind.title
     if not title:
@@ -228,12 +229,12 @@ def _file_fields(kind: str, msg_id: int, values: dict[str, str]) -> Fields:
 
 
 def media_id(msg_id: int) -> str:
-    """The MediaId of a file that came."""
+    """Returns the MediaId of a received file."""
     return f"@crypt_{msg_id:x}"
 
 
 def encrypted_name(msg_id: int) -> str:
-    """The EncryFileName of a file that came."""
+    """Returns the EncryFileName of a received file."""
     return f"encry_{msg_id:x}"
 
 

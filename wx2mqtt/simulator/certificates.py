@@ -1,6 +1,7 @@
-"""A CA and a certificate for all of WeChat's names, so that unmodified clients can be led here (`--tls`).
+"""Creates a CA and a server certificate for all of WeChat's host names (option `--tls`).
 
-The folder keeps them: a client that trusts `ca.pem` once trusts every later run. Nothing is installed.
+Unmodified clients can then use the simulator. The files stay in the folder, so a client that trusts `ca.pem`
+trusts every later run. Nothing is installed on the machine.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ CA_FILE, CHAIN_FILE, KEY_FILE = "ca.pem", "server.pem", "server.key"
 
 _DAY = dt.timedelta(days=1)
 _VALIDITY = 800 * _DAY
-"""Some clients refuse certificates that are good for longer than 825 days."""
+"""Some clients reject certificates that are valid for more than 825 days."""
 
 
 def server_context(folder: Path) -> ssl.SSLContext:
-    """The server's side of TLS with the certificate in `folder`; made first where there is none."""
+    """Returns the server's TLS context; creates the certificates in `folder` if they are missing."""
     if not all((folder / name).exists() for name in (CA_FILE, CHAIN_FILE, KEY_FILE)) or not _covers_all_hosts(
         folder / CHAIN_FILE
     ):
@@ -37,14 +38,14 @@ def server_context(folder: Path) -> ssl.SSLContext:
 
 
 def _covers_all_hosts(chain: Path) -> bool:
-    """Whether the certificate has all names; one of an earlier version may lack some."""
+    """Returns whether the certificate names every host; one from an earlier version may lack some."""
     certificate = x509.load_pem_x509_certificates(chain.read_bytes())[0]
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return set(ALL_HOSTS) <= set(names.get_values_for_type(x509.DNSName))
 
 
 def create_certificates(folder: Path) -> None:
-    """Write `ca.pem`, `server.pem` and `server.key` (mode 0600); the CA's key is kept nowhere."""
+    """Writes `ca.pem`, `server.pem` and `server.key` (mode 0600). The CA's key is not stored."""
     folder.mkdir(parents=True, exist_ok=True)
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     ca = _ca_certificate(ca_key)

@@ -1,7 +1,7 @@
-"""Is a call as WeChat wants it? Wrong calls are refused and recorded (webwx 1.2, 1.3, 2.4.2, 2.10).
+"""Validates calls of web clients; wrong calls are refused and recorded (webwx 1.2, 1.3, 2.4.2, 2.10).
 
-What WeChat is known to tolerate, since public clients live on it, is an *oddity*: it passes, and counts as a
-violation only in strict mode. Each oddity names the client that shows it.
+An *oddity* is wrong but tolerated by WeChat, because public clients depend on it. It passes, and counts as a
+violation only in strict mode. The text of each oddity names the client that does it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Fields = dict[str, object]
 
 
 class CallRefused(Exception):
-    """The call ends with this Ret."""
+    """Ends the call with an error code (`Ret`)."""
 
     def __init__(self, ret: int) -> None:
         super().__init__(ret)
@@ -42,29 +42,29 @@ class CallRefused(Exception):
 
 @dataclass(slots=True)
 class Call:
-    """One call of a web client: what came, and where it is judged."""
+    """One call of a web client: the request, and the simulated WeChat that judges it."""
 
     endpoint: str
     request: Request
     wechat: WeChat
 
     def record_violation(self, problem: str) -> None:
-        """Record that this call is wrong."""
+        """Records that this call is wrong."""
         self.wechat.violations.record(self.endpoint, problem)
 
     def record_oddity(self, problem: str) -> None:
-        """Record what WeChat tolerates, in strict mode."""
+        """In strict mode, records a mistake that WeChat tolerates."""
         if self.wechat.settings.strict:
             self.record_violation(f"tolerated, but: {problem}")
 
     def refusal(self, ret: int, problem: str) -> CallRefused:
-        """Record that this call is wrong; raise what is returned."""
+        """Records that this call is wrong and returns the exception to raise."""
         self.record_violation(problem)
         return CallRefused(ret)
 
 
 def require_method(call: Call, *allowed: str, tolerated: str = "") -> None:
-    """The HTTP method is one of these."""
+    """Requires one of the allowed HTTP methods; the methods in `tolerated` are an oddity."""
     actual = call.request.method
     if actual in allowed:
         return
@@ -75,14 +75,14 @@ def require_method(call: Call, *allowed: str, tolerated: str = "") -> None:
 
 
 def require_host(call: Call, role: Role, base: str) -> None:
-    """The call came to the host that serves this role for this account (webwx 1.1.5)."""
+    """Requires the host that serves this role for an account on the host `base` (webwx 1.1.5)."""
     name = hosts.host_name(call.request.host)
     if not hosts.serves_role(name, role, base):
         raise call.refusal(NO_SESSION, f"{name} is not the {role} host of an account on {base}")
 
 
 def json_body(call: Call) -> Fields:
-    """The JSON object in the body."""
+    """Returns the JSON object in the body."""
     try:
         body = json.loads(_keep_escapes_literal(call, call.request.body))
     except ValueError:
@@ -93,7 +93,7 @@ def json_body(call: Call) -> Fields:
 
 
 def _keep_escapes_literal(call: Call, body: bytes) -> bytes:
-    r"""`\u4f60` and `\/` in a body arrive as these characters, not as what they mean (webwx 1.2.3)."""
+    r"""Doubles the backslash of `\u4f60` and `\/`: WeChat does not decode them (webwx 1.2.3)."""
     if b"\\u" not in body and b"\\/" not in body:
         return body
     literal = _ESCAPED.sub(lambda m: b"\\" + m[0] if m[1] else m[0], body)
@@ -103,7 +103,7 @@ def _keep_escapes_literal(call: Call, body: bytes) -> bytes:
 
 
 def authenticated_body(call: Call) -> tuple[SimulatedSession, Fields]:
-    """The session and the body of a JSON post, everything about them checked."""
+    """Returns the session and the JSON body of a POST after all checks."""
     require_method(call, "POST")
     body = json_body(call)
     session = session_of_base_request(call, body)
@@ -112,7 +112,7 @@ def authenticated_body(call: Call) -> tuple[SimulatedSession, Fields]:
 
 
 def session_of_base_request(call: Call, body: Fields, role: Role = Role.BASE) -> SimulatedSession:
-    """The living session that BaseRequest names; the call came to the host of that role."""
+    """Returns the active session that BaseRequest names; requires the host of `role`."""
     base = body.get("BaseRequest")
     if not isinstance(base, dict):
         raise call.refusal(PARAMETER_ERROR, "BaseRequest is missing")
@@ -129,7 +129,10 @@ def session_of_base_request(call: Call, body: Fields, role: Role = Role.BASE) ->
 
 
 def living_session(call: Call, sid: str) -> SimulatedSession:
-    """The session with that sid; a session that is over, or was forgotten, is no violation."""
+    """Returns the active session with that sid.
+
+    A session that has ended or is unknown refuses the call, but is no violation of the client.
+    """
     if not sid:
         raise call.refusal(NO_SESSION, "sid is missing")
     session = call.wechat.sessions.get(sid)
@@ -141,7 +144,7 @@ def living_session(call: Call, sid: str) -> SimulatedSession:
 
 
 def cookie_session(call: Call, role: Role = Role.BASE) -> SimulatedSession:
-    """The living session of a call that has no BaseRequest and no sid in its query."""
+    """Returns the active session of a call that has neither a BaseRequest nor a sid in its query."""
     sid = call.request.cookies.get("wxsid", "")
     if not sid:
         raise call.refusal(COOKIE_INVALID, "the cookie wxsid is missing")
@@ -152,13 +155,13 @@ def cookie_session(call: Call, role: Role = Role.BASE) -> SimulatedSession:
 
 
 def require_uin(call: Call, session: SimulatedSession, value: object) -> None:
-    """The account's number; a number or its text (webwx 8.7, question 7)."""
+    """Requires the account's uin, as a number or as text (webwx 8.7, question 7)."""
     if str(value) != str(session.uin):
         raise call.refusal(NO_SESSION, "uin is not the account's")
 
 
 def require_skey(call: Call, session: SimulatedSession, value: object) -> None:
-    """A skey that this login was given; old ones stay good (itchat never takes a new one)."""
+    """Requires a skey of this login. Older ones stay valid (itchat never uses a new one)."""
     if value in session.skeys:
         if value == session.skeys[0] != session.skey and session.inits:
             call.record_oddity("the skey of the XML, although webwxinit gave a new one (itchat)")
@@ -170,7 +173,7 @@ def require_skey(call: Call, session: SimulatedSession, value: object) -> None:
 
 
 def require_device_id(call: Call, session: SimulatedSession, value: object) -> None:
-    """`e` and 15 digits."""
+    """Requires a DeviceID: `e` and 15 digits."""
     if isinstance(value, str) and _DEVICE_ID.fullmatch(value):
         return
     if value in (session.pass_ticket, session.pass_ticket_in_xml):
@@ -180,7 +183,7 @@ def require_device_id(call: Call, session: SimulatedSession, value: object) -> N
 
 
 def parse_json(call: Call, text: bytes, where: str) -> Fields:
-    """A JSON object that is not the body but stands somewhere in it."""
+    """Returns a JSON object that stands somewhere in the request; `where` names the field in violations."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -191,20 +194,20 @@ def parse_json(call: Call, text: bytes, where: str) -> Fields:
 
 
 def require_data_ticket(call: Call, session: SimulatedSession, value: str | None) -> None:
-    """The newest webwx_data_ticket, or an older one that is still good."""
+    """Requires a webwx_data_ticket that has not expired."""
     issued_at = session.data_tickets.get(value or "")
     if issued_at is None or issued_at < time.time() - call.wechat.settings.ticket_life:
         raise call.refusal(TICKET_ERROR, "webwx_data_ticket is missing, wrong or too old")
 
 
 def require_own_user_name(call: Call, session: SimulatedSession, value: object) -> None:
-    """The account's user name in this login."""
+    """Requires the account's own user name in this login."""
     if value != session.user_name(call.wechat.world.owner):
         raise call.refusal(PARAMETER_ERROR, "FromUserName is not the account's name in this login")
 
 
 def require_pass_ticket(call: Call, session: SimulatedSession) -> None:
-    """The pass_ticket in the query: as the XML has it, hence already encoded (webwx 1.2.6)."""
+    """Requires the pass_ticket in the query, percent-encoded once as in the login XML (webwx 1.2.6)."""
     value = call.request.query.get("pass_ticket")
     if value == session.pass_ticket:
         return
@@ -219,7 +222,7 @@ def require_pass_ticket(call: Call, session: SimulatedSession) -> None:
 
 
 def require_cookies(call: Call, session: SimulatedSession) -> None:
-    """wxuin, wxsid and a webwx_data_ticket that is not too old; else 1102 (webwx 2.4.2.1)."""
+    """Requires wxuin, wxsid and a valid webwx_data_ticket; refuses with 1102 otherwise (webwx 2.4.2.1)."""
     received = call.request.cookies
     expected = {"wxuin": str(session.uin), "wxsid": session.sid}
     wrong = [name for name, value in expected.items() if received.get(name) != value]
@@ -232,7 +235,7 @@ def require_cookies(call: Call, session: SimulatedSession) -> None:
 
 @contextmanager
 def single_poll(call: Call, session: SimulatedSession) -> Iterator[None]:
-    """Never two synccheck or webwxsync at once: that makes duplicates (webwx 2.10.8)."""
+    """Records a violation if another synccheck or webwxsync is open: duplicates result (webwx 2.10.8)."""
     if session.polling:
         call.record_violation("another synccheck or webwxsync of this login is still open")
     transport = call.request.transport

@@ -1,4 +1,4 @@
-"""People and groups as WeChat writes them to a web client (webwx 2.6, 2.8, 2.9, 2.11)."""
+"""The JSON of people and groups as a web client receives it (webwx 2.6, 2.8, 2.9, 2.11)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FLAG_SAVED_GROUP = 3
 
 
 def avatar_path(session: SimulatedSession, contact: WorldContact, *, skey: str) -> str:
-    """The path of somebody's picture; `seq` stays the same in the next login."""
+    """Returns the URL path of a contact's picture; its `seq` stays the same in later logins."""
     page = "webwxgetheadimg" if isinstance(contact, WorldGroup) else "webwxgeticon"
     name = session.user_name(contact)
     return f"/cgi-bin/mmwebwx-bin/{page}?seq={contact.avatar}&username={name}&skey={skey}"
@@ -22,7 +22,10 @@ def avatar_path(session: SimulatedSession, contact: WorldContact, *, skey: str) 
 def contact_entry(
     world: World, session: SimulatedSession, contact: WorldContact, *, skey: str, hide_names: bool = False
 ) -> Fields:
-    """All fields of an entry of the address book. A `hollow` group has members without names (webwx 2.6)."""
+    """Returns all fields of an address book entry.
+
+    With `hide_names`, the members of a group have no names, as in webwxinit (webwx 2.6).
+    """
     if isinstance(contact, WorldGroup):
         return _group(world, session, contact, skey=skey, hide_names=hide_names)
     return _person(session, contact, skey=skey)
@@ -117,7 +120,7 @@ def _member(
 
 
 def owner_entry(session: SimulatedSession, person: WorldPerson, *, uin: int) -> Fields:
-    """The account itself, as webwxinit shows it."""
+    """Returns the account itself, as webwxinit shows it."""
     return {
         "Uin": uin,
         "UserName": session.user_name(person),
@@ -164,23 +167,23 @@ _CHANGED_ENTRY_FIELDS = (
     "SnsFlag",
     "KeyWord",
 )
-"""The fields of an entry of ModContactList: fewer than in the address book (webwx 2.11.5)."""
+"""The fields of a ModContactList entry: fewer than in the address book (webwx 2.11.5)."""
 
 
 def changed_entry(world: World, session: SimulatedSession, contact: WorldContact) -> Fields:
-    """An entry of ModContactList."""
+    """Returns an entry of ModContactList."""
     entry = {"HeadImgUpdateFlag": 1, "ContactType": 0, "ChatRoomOwner": ""}
     entry |= contact_entry(world, session, contact, skey="")
     return {key: entry[key] for key in _CHANGED_ENTRY_FIELDS}
 
 
 def deleted_entry(session: SimulatedSession, contact: WorldContact) -> Fields:
-    """An entry of DelContactList."""
+    """Returns an entry of DelContactList."""
     return {"UserName": session.user_name(contact), "ContactFlag": 0}
 
 
 def in_address_book(contact: WorldContact) -> bool:
-    """Whether webwxgetcontact lists somebody: no strangers, only saved groups (webwx 2.8.5, 2.8.6)."""
+    """Returns whether webwxgetcontact lists it: no strangers, only saved groups (webwx 2.8.5, 2.8.6)."""
     if isinstance(contact, WorldGroup):
         return contact.saved
     return contact.kind is not PersonKind.STRANGER

@@ -1,4 +1,7 @@
-"""The HTTP control: what people and the phone do, settings, faults, what was seen. For tests and the demo."""
+"""The HTTP control API `/sim/...`: actions of people and of the phone, settings, faults, observations.
+
+Tests, the demo and the phone page use it.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,11 @@ MAX_WAIT_SECONDS = 60.0
 
 
 class BadOrder(ValueError):
-    """The order cannot be carried out as it stands."""
+    """The order is malformed (HTTP 400)."""
 
 
 class Conflict(ValueError):
-    """Not possible now."""
+    """The order is not possible in the current state (HTTP 409)."""
 
 
 _CONFLICT_ERRORS = (ActionNotPossible, CannotSend, Conflict, *ilink_control.CONFLICT_ERRORS)
@@ -47,7 +50,7 @@ _BAD_ORDER_ERRORS = (
 
 
 async def carry_out(wechat: WeChat, request: Request, handler: Handler) -> SimulatedAnswer:
-    """Carry out an order; errors become a JSON object with `error`."""
+    """Runs the handler of an order; its errors become a JSON object with the key `error`."""
     try:
         result = await handler(wechat, request, _order(request))
     except _CONFLICT_ERRORS as error:
@@ -60,7 +63,7 @@ async def carry_out(wechat: WeChat, request: Request, handler: Handler) -> Simul
 
 
 def find_handler(request: Request) -> Handler | None:
-    """Who carries out a request to the control."""
+    """Returns the handler of a control request, or None."""
     if request.path.startswith(control_media.PREFIX):
         return control_media.get_file
     for prefix, handler in _ILINK_PREFIX_HANDLERS:
@@ -120,7 +123,7 @@ def _code_action(action: CodeAction) -> Handler:
 
 
 async def logout(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """The login ends: the phone presses log out (1100), another client logs in (1101), …"""
+    """Ends the login with a retcode: 1100 for a logout on the phone, 1101 for another client's login."""
     retcode = order.get("retcode", 1101)
     if not isinstance(retcode, int):
         raise BadOrder("retcode must be a number")
@@ -133,7 +136,7 @@ async def logout(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 
 async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
-    """Everything at a glance."""
+    """Returns an overview of the whole simulator."""
     session = wechat.session
     return {
         "logins": [
@@ -178,7 +181,7 @@ def _conditions(wechat: WeChat) -> dict[str, Callable[[], bool]]:
 
 
 async def wait(wechat: WeChat, request: Request, _: Fields) -> Fields:
-    """Wait for one of `_conditions` or `calls:<endpoint>:<count>`, at most `seconds`."""
+    """Waits for one of `_conditions` or for `calls:<endpoint>:<count>`, at most `seconds`."""
     name = request.query.get("for", "")
     ready = _conditions(wechat).get(name) or _call_count_condition(wechat, name)
     seconds = min(_number(request, "seconds", 10.0), MAX_WAIT_SECONDS)
@@ -194,7 +197,7 @@ def _call_count_condition(wechat: WeChat, name: str) -> Callable[[], bool]:
 
 
 async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
-    """What web clients sent, from number `after`; with `wait` seconds until there is more."""
+    """Returns what web clients sent after number `after`; with `wait`, waits that many seconds for more."""
     after = int(_number(request, "after", 0))
     seconds = min(_number(request, "wait", 0), MAX_WAIT_SECONDS)
     phone = wechat.phone
@@ -204,9 +207,11 @@ async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
 
 
 async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
-    """The phone's lines from number `after`, for the page; with `wait` seconds until there is more.
+    """Returns the phone's lines after number `after`, for the page.
 
-    `recalled` are the ids of messages taken back, without the first `recalls` of them.
+    With `wait`, waits that many seconds for more.
+
+    `recalled` holds the ids of recalled messages, without the first `recalls` of them.
     """
     after, recalls = int(_number(request, "after", 0)), int(_number(request, "recalls", 0))
     phone = wechat.phone
@@ -223,18 +228,17 @@ async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
 
 
 async def violations(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
-    """Every wrong call."""
+    """Returns all recorded violations."""
     return [asdict(one) for one in wechat.violations.list()]
 
 
 async def clear_violations(wechat: WeChat, _: Request, __: Fields) -> Fields:
-    """Forget them."""
     wechat.violations.clear()
     return {}
 
 
 async def names(wechat: WeChat, _: Request, __: Fields) -> Fields:
-    """The user names of everybody in the living login."""
+    """Returns the user names of all contacts in the active login, by id."""
     session = wechat.session
     if session is None:
         raise Conflict("nobody is logged in")
@@ -246,7 +250,7 @@ async def names(wechat: WeChat, _: Request, __: Fields) -> Fields:
 
 
 async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """Somebody says something; answers the message ids."""
+    """Injects messages from a person, a group or WeChat itself; returns the message ids."""
     return {"msg_ids": message_injection.say(wechat, _message_order(order))}
 
 
@@ -278,7 +282,7 @@ def _message_order(order: Fields) -> SpeechOrder:
 
 
 async def read(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """The owner opens a chat on the phone; the web client is told (webwx 3.9.1)."""
+    """Marks a chat as read on the phone and notifies the web client (webwx 3.9.1)."""
     contact = wechat.world.find(str(order.get("chat")))
     wechat.phone.read(contact.id)
     if wechat.session is not None:
@@ -287,7 +291,7 @@ async def read(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 
 async def raw(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """Put exactly these entries into the next sync."""
+    """Puts exactly these entries into the next webwxsync."""
     lists = {key: value for key, value in order.items() if isinstance(value, list)}
     if len(lists) != len(order):
         raise BadOrder("each value must be a list")
@@ -296,25 +300,23 @@ async def raw(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 
 async def settings(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """Change settings; answers all of them."""
+    """Changes settings; returns all of them."""
     wechat.settings.change(order)
     return wechat.settings.values()
 
 
 async def fault(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """Order a fault."""
     wechat.faults.add(order, frozenset(ENDPOINTS))
     return {}
 
 
 async def clear_faults(wechat: WeChat, _: Request, __: Fields) -> Fields:
-    """No more faults."""
     wechat.faults.clear()
     return {}
 
 
 async def reset(wechat: WeChat, _: Request, __: Fields) -> Fields:
-    """A fresh world."""
+    """Restores the initial state."""
     wechat.reset()
     return {}
 

@@ -1,4 +1,4 @@
-"""Control over the bytes of messages: `/sim/media`."""
+"""Control API for the files of messages: `/sim/media`."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ Fields = dict[str, object]
 
 
 class BadMedia(ValueError):
-    """The order cannot be carried out as it stands."""
+    """The order is malformed."""
 
 
 class UnknownMessage(KeyError):
-    """No message of that id brought anything."""
+    """No message with that id has a file."""
 
     def __str__(self) -> str:
         return f"no message {self.args[0]!r} has a file"
 
 
 def decode_bytes(value: object) -> ByteSource:
-    """Bytes as an order has them, in base64; raises `BadMedia`."""
+    """Decodes the base64 of an order; raises `BadMedia`."""
     try:
         return GivenBytes(base64.b64decode(str(value), validate=True))
     except binascii.Error as error:
@@ -46,7 +46,7 @@ def _attachment(wechat: WeChat, msg_id: str) -> MessageMedia:
 
 
 async def get_file(wechat: WeChat, request: Request, _: Fields) -> SimulatedAnswer:
-    """The bytes of a message for the phone page and for tests, whatever WeChat's servers say of them."""
+    """Returns the file of a message to the phone page or a test, even if WeChat's servers withhold it."""
     attachment = _attachment(wechat, request.path.removeprefix(PREFIX))
     content = attachment.thumbnail if "thumbnail" in request.query else attachment.content
     if content is None:
@@ -55,7 +55,7 @@ async def get_file(wechat: WeChat, request: Request, _: Fields) -> SimulatedAnsw
 
 
 async def change_media(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """How the servers give out the bytes of a message, or other bytes for it."""
+    """Changes how the servers deliver the file of a message, or replaces the file."""
     unknown = [key for key in order if key not in ("msg_id", "kind", "data", "bytes_of", "empty", "gone")]
     if unknown:
         raise BadMedia(f"unknown: {', '.join(unknown)}; known: msg_id kind data bytes_of empty gone")

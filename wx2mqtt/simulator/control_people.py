@@ -1,4 +1,4 @@
-"""Control over who exists and what they are called: `/sim/people`."""
+"""Control API for people and groups: `/sim/people`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Fields = dict[str, object]
 
 
 async def list_people(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
-    """Everybody, with all fields."""
+    """Returns all people and groups with all fields."""
     return [_contact_values(contact) for contact in (wechat.world.owner, *wechat.world)]
 
 
@@ -23,7 +23,7 @@ def _contact_values(contact: WorldContact) -> Fields:
 
 
 async def change_people(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """Carry out all parts of an order, in this order; each tells the living login."""
+    """Applies all parts of an order in the sequence of `_CHANGES`; each one notifies the active login."""
     unknown = [key for key in order if key not in _COUNT_KEYS and key not in _CHANGES]
     if unknown:
         raise BadPerson(f"unknown: {', '.join(unknown)}; known: {', '.join((*_COUNT_KEYS, *_CHANGES))}")
@@ -118,7 +118,7 @@ def _leave(wechat: WeChat, order: Fields) -> None:
 
 
 def _display(wechat: WeChat, order: Fields) -> None:
-    """A member's name in a group; no event tells of it (webwx 4.5.4)."""
+    """Sets a member's display name in a group; no event announces it (webwx 4.5.4)."""
     group = wechat.world.group(_text(order, "group"))
     group.display_names[_text(order, "id")] = _text(order, "name")
 

@@ -1,7 +1,7 @@
-"""What each kind of fault does to a call.
+"""Carries out the faults: what each kind of fault does to a call.
 
-Faults below HTTP (a reset, half an answer, a bad status line) are written to the transport, which
-`server.py` puts into the request's state.
+Faults below HTTP (a reset, half an answer, a bad status line) write to the transport, which `server.py` puts
+into the state of the request.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ ConnectionCut = Callable[[asyncio.Transport], None]
 async def apply_fault(
     fault: Fault, endpoint: Endpoint, call: Call, receive: Receive
 ) -> SimulatedAnswer | None:
-    """The answer that the fault leaves; None when the transport was taken and there will be none."""
+    """Returns the answer that the fault leaves; None when the connection is closed without one."""
     transport = call.request.transport
     if fault.kind is FaultKind.HANG:
         await wait_for_disconnect(receive, None if fault.value is None else float(fault.value))
@@ -62,7 +62,7 @@ def _int_value(fault: Fault, default: int) -> int:
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    """Close with RST instead of FIN."""
+    """Closes the connection with RST instead of FIN."""
     raw = transport.get_extra_info("socket")
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     transport.abort()
@@ -99,7 +99,7 @@ def _garbage(fault: Fault, _: Endpoint) -> SimulatedAnswer:
 
 
 def _huge(fault: Fault, _: Endpoint) -> SimulatedAnswer:
-    """JSON that is right, and too much of it."""
+    """Returns valid JSON that is too large."""
     size = _int_value(fault, 200 * 1024 * 1024)
     head, tail = b'{"ret": 0, "errmsg": "', b'"}'
     filling = max(0, size - len(head) - len(tail))

@@ -1,4 +1,4 @@
-"""Faults that somebody ordered: which call they meet and how often. What they do is in `mishaps.py`."""
+"""Ordered faults: which call each one affects and how often. `fault_injection.py` carries them out."""
 
 from __future__ import annotations
 
@@ -39,12 +39,15 @@ class FaultKind(StrEnum):
 
 
 class BadFault(ValueError):
-    """A fault that cannot be."""
+    """The order of a fault is malformed."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Fault:
-    """`left` is how often it still happens, None for ever; `skip` calls pass before."""
+    """An ordered fault.
+
+    It lets `skip` calls pass, then happens `left` times (None: always).
+    """
 
     endpoint: str
     kind: FaultKind
@@ -54,17 +57,17 @@ class Fault:
 
 
 class Faults:
-    """The faults that wait, in the order in which they were ordered."""
+    """The pending faults in the sequence of their orders."""
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
 
     def add(self, values: dict[str, object], known_endpoints: frozenset[str]) -> None:
-        """Take an order as the control has it; raises `BadFault`."""
+        """Adds the fault of a control order; raises `BadFault`."""
         self._waiting.append(_parse_fault(values, known_endpoints))
 
     def next_fault(self, endpoint: str) -> Fault | None:
-        """The fault that this call meets, counted down."""
+        """Returns the fault for this call and counts it down; None when there is none."""
         for fault in self._waiting:
             if fault.endpoint not in (endpoint, "*"):
                 continue
@@ -82,11 +85,10 @@ class Faults:
                 self._waiting.remove(fault)
 
     def list(self) -> list[Fault]:
-        """What still waits."""
+        """Returns the pending faults."""
         return [*self._waiting]
 
     def clear(self) -> None:
-        """No more faults."""
         self._waiting.clear()
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a message for the phone page and for tests, whatever the servers say of them."""
+"""Serves the file of a message to the phone page and to tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _INLINE_TYPES = ("image/", "audio/", "video/")
 
 
 def file_answer(content: ByteSource, name: str) -> SimulatedAnswer:
-    """An answer that a browser shows or stores, and in which no script runs."""
+    """Returns an answer that a browser displays or saves, and in which no script runs."""
     disposition = "inline" if content.mime.startswith(_INLINE_TYPES) else "attachment"
     return SimulatedAnswer(
         stream=BodyStream(size=content.size, pieces=content.pieces()),

@@ -1,4 +1,4 @@
-"""An HTTP request and its answer as values, and the one place that knows ASGI's shape of both."""
+"""HTTP requests and answers as values. The only module that reads and writes ASGI messages."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ HTML = "text/html; charset=utf-8"
 
 MAX_BODY_BYTES = 32 * 1024 * 1024
 UNBUFFERED_PATHS = frozenset({"/c2c/upload"})
-"""Bodies that may be of any size: they are not kept in memory (`Request.content`)."""
+"""Paths whose request bodies have no size limit; they are read into `Request.content`, not into memory."""
 _DRIP_INTERVAL_SECONDS = 0.1  # seconds between the drops of a slow body
 
 
 class Request:
-    """What came. Header names are in lower case; the query is decoded once."""
+    """A request. Header names are in lower case; the query is percent-decoded once."""
 
     def __init__(self, scope: Scope, body: bytes, content: ByteSource | None = None) -> None:
         self.method: str = scope["method"]
@@ -49,23 +49,23 @@ class Request:
 
     @functools.cached_property
     def query(self) -> dict[str, str]:
-        """The query's parameters; the last one counts."""
+        """The parameters of the query; the last one of a name counts."""
         return dict(parse_qsl(self._query_string.decode("latin-1"), keep_blank_values=True))
 
     @functools.cached_property
     def cookies(self) -> dict[str, str]:
-        """The cookies, values as they are."""
+        """The cookies; values are not decoded."""
         pairs = (pair.strip().partition("=") for pair in self.headers.get("cookie", "").split(";"))
         return {name: value for name, _, value in pairs if name}
 
 
 def _do_nothing() -> None:
-    """What ends when the last piece of a stream is on its way: nothing."""
+    """The default `on_done`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyStream:
-    """A body in pieces. `done` is called before the last one is sent, or when nobody wants more."""
+    """A body in pieces. `on_done` is called before the last piece is sent, or when the client disconnects."""
 
     size: int
     pieces: Iterator[bytes]
@@ -74,10 +74,10 @@ class BodyStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerDelivery:
-    """How the bytes of an answer come where a fault wants it otherwise.
+    """How a fault changes the delivery of an answer.
 
-    After `most` bytes the connection closes, or with `hangs` nothing comes any more. `pace` is bytes a
-    second. Without `announced` there is no Content-Length.
+    After `max_bytes` the connection closes, or with `stalls` stays open without data. `bytes_per_second` 0 is
+    no limit. Without `has_content_length` the header Content-Length is missing.
     """
 
     max_bytes: int | None = None
@@ -91,7 +91,7 @@ _NORMAL_DELIVERY = AnswerDelivery()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedAnswer:
-    """What goes back: `body`, or `stream` where there is one."""
+    """An HTTP answer. Its body is `stream` if there is one, else `body`."""
 
     body: bytes = b""
     stream: BodyStream | None = None
@@ -102,25 +102,25 @@ class SimulatedAnswer:
 
     @property
     def size(self) -> int:
-        """Bytes of the body."""
+        """Size of the body in bytes."""
         return self.stream.size if self.stream else len(self.body)
 
     def pieces(self) -> Iterator[bytes]:
-        """The body."""
+        """Returns the body in pieces."""
         return self.stream.pieces if self.stream else iter((self.body,))
 
     @property
     def is_plain(self) -> bool:
-        """Whether it goes out in one piece."""
+        """Whether the answer is sent in one piece."""
         return self.stream is None and self.delivery == _NORMAL_DELIVERY
 
     def close(self) -> None:
-        """The end of it is on its way, or nobody wants it; may be called more than once."""
+        """Ends the stream; may be called more than once."""
         if self.stream:
             self.stream.on_done()
 
     def header_list(self) -> list[tuple[bytes, bytes]]:
-        """The headers as ASGI wants them."""
+        """Returns the headers as ASGI needs them."""
         lines = [("content-type", self.content_type), *self.headers]
         if self.delivery.has_content_length:
             lines.append(("content-length", str(self.size)))
@@ -128,11 +128,11 @@ class SimulatedAnswer:
 
 
 class BodyTooLarge(Exception):
-    """The body is larger than anything that a client sends here."""
+    """The body is larger than `MAX_BODY_BYTES`."""
 
 
 async def read_request(scope: Scope, receive: Receive) -> Request | None:
-    """The whole request; None when the client went away before it was complete."""
+    """Reads the whole request; returns None when the client disconnects before the end."""
     parts: list[bytes] = []
     content, unbuffered = UploadedBytes(), scope["path"] in UNBUFFERED_PATHS
     size = 0
@@ -153,19 +153,19 @@ async def read_request(scope: Scope, receive: Receive) -> Request | None:
 
 
 async def wait_for_disconnect(receive: Receive, seconds: float | None = None) -> None:
-    """Wait until the client goes away, at most so long."""
+    """Waits until the client disconnects, at most `seconds`."""
     try:
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
-                pass
+                """The default `on_done`."""
     except TimeoutError:
-        pass
+        """The default `on_done`."""
 
 
 async def write_answer(
     answer: SimulatedAnswer, transport: asyncio.Transport, receive: Receive, send: Send
 ) -> None:
-    """Send an answer in its manner, until the client goes away."""
+    """Sends an answer according to its delivery, until the client disconnects."""
     with contextlib.closing(answer):
         head = {"status": answer.status, "headers": answer.header_list()}
         await send({"type": "http.response.start", **head})
@@ -195,7 +195,7 @@ async def _stream_body(
 
 
 def _body_pieces(answer: SimulatedAnswer) -> Iterator[bytes]:
-    """What comes of the body: no more than `most`, and in drops where it is slow."""
+    """Yields the pieces to send: at most `max_bytes`, and small ones when the rate is limited."""
     delivery = answer.delivery
     remaining = answer.size if delivery.max_bytes is None else delivery.max_bytes
     for piece in answer.pieces():

@@ -1,6 +1,6 @@
-"""Bytes of a message: given, made up or uploaded. Read in pieces: a hundred megabytes need no memory.
+"""The files of messages: where their bytes come from, and how the servers deliver them.
 
-The bytes of messages, and how the servers give them out. Knows no HTTP and no login.
+Bytes are read in pieces, so that large files need no memory. Has no HTTP and no login.
 """
 
 from __future__ import annotations
@@ -44,28 +44,28 @@ _SNIFFED_BYTES = 16
 
 
 class ByteSource:
-    """So many bytes."""
+    """A file of `size` bytes that is read in pieces."""
 
     def __init__(self, size: int) -> None:
         self.size = size
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """The bytes from `start` up to `stop` (else the end), in pieces of at most 64 KiB."""
+        """Yields the bytes from `start` up to `stop` (None: the end), at most 64 KiB at once."""
         raise NotImplementedError
 
     @functools.cached_property
     def sha256(self) -> str:
-        """In hex."""
+        """The SHA-256 in hex."""
         return self._digest("sha256")
 
     @functools.cached_property
     def md5(self) -> str:
-        """In hex; WeChat knows files by it."""
+        """The MD5 in hex; WeChat identifies files by it."""
         return self._digest("md5")
 
     @functools.cached_property
     def mime(self) -> str:
-        """What the first bytes say."""
+        """The MIME type, detected from the first bytes."""
         head = b"".join(self.pieces(0, _SNIFFED_BYTES))
         types = (mime for offset, magic, mime in _MAGIC if head.startswith(magic, offset))
         return next(types, "application/octet-stream")
@@ -78,14 +78,13 @@ class ByteSource:
 
 
 class GivenBytes(ByteSource):
-    """Bytes that somebody gave."""
+    """Bytes in memory."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(len(data))
         self._data = data
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Slices of them."""
         end = self.size if stop is None else min(stop, self.size)
         for offset in range(start, end, PIECE_BYTES):
             yield self._data[offset : min(offset + PIECE_BYTES, end)]
@@ -97,7 +96,7 @@ def _noise() -> bytes:
 
 
 class GeneratedBytes(ByteSource):
-    """`size` bytes that begin with `head`; the same for the same `seed`, different for another."""
+    """`size` pseudo-random bytes after `head`; the same `seed` gives the same bytes."""
 
     def __init__(self, head: bytes, size: int, seed: str) -> None:
         super().__init__(size)
@@ -105,7 +104,6 @@ class GeneratedBytes(ByteSource):
         self._seed = seed
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Made when they are asked for."""
         end = self.size if stop is None else min(stop, self.size)
         for index in range(start // PIECE_BYTES, -(-end // PIECE_BYTES)):
             offset = index * PIECE_BYTES
@@ -118,7 +116,10 @@ class GeneratedBytes(ByteSource):
 
 
 class UploadedBytes(ByteSource):
-    """Bytes that come in parts; what is large lies in a file without a reader until nobody refers to it."""
+    """Bytes that arrive in parts.
+
+    Large content moves to a temporary file that lives as long as the object.
+    """
 
     def __init__(self) -> None:
         super().__init__(0)
@@ -128,7 +129,6 @@ class UploadedBytes(ByteSource):
         self._sha256 = hashlib.sha256()
 
     def append(self, part: bytes) -> None:
-        """Another part."""
         if self._file is None and self.size + len(part) <= _MAX_IN_MEMORY_BYTES:
             self._buffer += part
         else:
@@ -139,7 +139,7 @@ class UploadedBytes(ByteSource):
         self.size += len(part)
 
     def _move_to_file(self) -> Path:
-        """From memory to a file, which goes when this goes."""
+        """Moves the buffer to a temporary file that is deleted with this object."""
         descriptor, name = tempfile.mkstemp(prefix="wx2mqtt-simulator-")
         self._file = Path(name)
         weakref.finalize(self, self._file.unlink, missing_ok=True)
@@ -149,7 +149,6 @@ class UploadedBytes(ByteSource):
         return self._file
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Slices, or read from the file."""
         end = self.size if stop is None else min(stop, self.size)
         with self._file.open("rb") if self._file else io.BytesIO(self._buffer) as file:
             for offset in range(start, end, PIECE_BYTES):
@@ -158,21 +157,21 @@ class UploadedBytes(ByteSource):
 
     @functools.cached_property
     def sha256(self) -> str:
-        """In hex; asked when all has come."""
+        """The SHA-256 in hex; valid after the last part."""
         return self._sha256.hexdigest()
 
     @functools.cached_property
     def md5(self) -> str:
-        """In hex; asked when all has come."""
+        """The MD5 in hex; valid after the last part."""
         return self._md5.hexdigest()
 
 
 STORE_STICKER = "store_sticker"
-"""Comes without anything to fetch (webwx 2.16.8)."""
+"""A kind without a file to download (webwx 2.16.8)."""
 
 
 MAX_MESSAGES = 20_000
-"""So many messages with bytes are kept."""
+"""How many messages with files are kept."""
 
 
 _UNIQUE_TAIL_BYTES = 64
@@ -200,12 +199,12 @@ _KINDS_WITH_THUMBNAIL = frozenset(
         *("location", "location_48"),
     }
 )
-"""Kinds that have a small picture: thumbnails, the covers of links, maps."""
+"""Kinds with a thumbnail, a link cover or a map."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDescription:
-    """What the phone says of a file."""
+    """What the phone shows of a file."""
 
     name: str
     size: int
@@ -214,10 +213,10 @@ class FileDescription:
 
 @dataclass(slots=True, kw_only=True)
 class MessageMedia:
-    """What a message brings: the thing itself, a small picture of it, or both.
+    """The file of a message, its thumbnail, or both.
 
-    `side` is who stands as FromUserName in the message: the other person or group, or the owner. `empty`
-    is how many first answers have no bytes; None: as many as the setting says.
+    `from_id` is the id behind FromUserName: the other person, the group, or the owner. The first
+    `empty_answers` downloads have no bytes (None: as many as the setting says).
     """
 
     kind: str
@@ -231,7 +230,7 @@ class MessageMedia:
 
 
 def describe_file(attachment: MessageMedia | None) -> FileDescription | None:
-    """What the phone says of it; None where there is no file, but at most a small picture."""
+    """Returns what the phone shows of the file; None when there is none."""
     if attachment is None or attachment.content is None:
         return None
     content = attachment.content
@@ -239,12 +238,12 @@ def describe_file(attachment: MessageMedia | None) -> FileDescription | None:
 
 
 def has_bytes(kind: str) -> bool:
-    """Whether messages of that kind bring a file."""
+    """Returns whether messages of that kind have a file."""
     return kind in _SAMPLE_OF_KIND
 
 
 def generate_file(kind: str, msg_id: str, size: int | None = None) -> ByteSource:
-    """A file of that kind that no other message has; without a `size` it is small."""
+    """Returns a file of that kind, different for each message; without `size` it is small."""
     head = samples.sample_of_kind(_SAMPLE_OF_KIND[kind])
     return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES if size is None else size, msg_id)
 
@@ -252,7 +251,7 @@ def generate_file(kind: str, msg_id: str, size: int | None = None) -> ByteSource
 def make_media(
     kind: str, msg_id: str, from_id: str, content: ByteSource | None = None
 ) -> MessageMedia | None:
-    """What a message of that kind brings; None for a text."""
+    """Returns the media of a message of that kind; None when it has none, as a text."""
     thumbnail = None
     if kind in _KINDS_WITH_THUMBNAIL:
         head = samples.sample("thumb.jpg")
@@ -265,13 +264,13 @@ def make_media(
 
 
 def generate_avatar(number: int) -> ByteSource:
-    """Somebody's picture; another number, another picture."""
+    """Returns the profile picture with that number."""
     head = samples.sample("avatar.jpg")
     return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES, f"avatar {number}")
 
 
 class MediaStore:
-    """All attachments by message id, and how many downloads are under way."""
+    """The media of all messages by id, and the active downloads."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, MessageMedia] = {}
@@ -279,17 +278,16 @@ class MediaStore:
         self.max_concurrent = 0
 
     def put(self, msg_id: str, attachment: MessageMedia) -> None:
-        """Keep what a message brings; of very many the oldest go."""
+        """Stores the media of a message; drops the oldest beyond `MAX_MESSAGES`."""
         self._by_id[msg_id] = attachment
         if len(self._by_id) > MAX_MESSAGES:
             del self._by_id[next(iter(self._by_id))]
 
     def find(self, msg_id: str) -> MessageMedia | None:
-        """What a message brings."""
         return self._by_id.get(msg_id)
 
     def avatar(self, contact_id: str, number: int) -> MessageMedia:
-        """Somebody's picture; with another number it is another one."""
+        """Returns the profile picture of a contact; each number is another picture."""
         name = f"avatar:{contact_id}:{number}"
         if name not in self._by_id:
             self._by_id[name] = MessageMedia(
@@ -298,15 +296,13 @@ class MediaStore:
         return self._by_id[name]
 
     def find_sticker(self, md5: str) -> MessageMedia | None:
-        """A sticker that came, by the MD5 in its XML."""
+        """Returns a received sticker by the MD5 in its XML."""
         stickers = (one for one in self._by_id.values() if one.kind == "sticker" and one.content)
         return next((one for one in stickers if one.content and one.content.md5 == md5), None)
 
     def start_download(self, content: ByteSource) -> None:
-        """A download begins."""
         self.active_downloads.append(content)
         self.max_concurrent = max(self.max_concurrent, len(self.active_downloads))
 
     def finish_download(self, content: ByteSource) -> None:
-        """It is over."""
         self.active_downloads.remove(content)

@@ -1,4 +1,4 @@
-"""Somebody says something: a friend, a group's member, the owner's phone, a web client, WeChat itself."""
+"""Injects messages: from a friend, a group member, the owner's phone, a web client or WeChat itself."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Fields = dict[str, object]
 
 
 class CannotSend(ValueError):
-    """Nobody can say this to them."""
+    """The sender cannot write to this receiver, or nobody is logged in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpeechOrder:
-    """`sender` and `to` are ids of the world. `{n}` in the text counts from 1 when `count` is above 1.
+    """Messages to inject. `sender` and `to` are ids of the world.
 
-    `detail` feeds the kind (`lat`, `title`, …); `raw` overrides fields of the finished entry. `data` are the
-    bytes of a picture, file, …; `bytes_of` makes so many up, different for each message; without both there
-    is a small file of that kind.
+    When `count` is above 1, `{n}` in the text is the number of the message, from 1. `detail` has values for
+    the kind (`lat`, `title`, …); `raw` overrides fields of the finished entry. `data` are the bytes of a
+    file; `bytes_of` generates that many, different for each message. Without both, a file is a small sample.
     """
 
     sender: str
@@ -50,21 +50,22 @@ class _Participants:
 
     @property
     def from_id(self) -> str:
-        """Who stands as FromUserName."""
+        """The id behind FromUserName."""
         return OWNER if self.via == "phone" else self.chat.id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _InjectedMessage:
-    """One of the messages of a order."""
-
     msg_id: int
     text: str
     media: MessageMedia | None
 
 
 def say(wechat: WeChat, order: SpeechOrder) -> list[str]:
-    """Say it; returns the message ids. Without a living login only the phone knows (webwx 2.11.10)."""
+    """Injects the messages and returns their ids.
+
+    Without an active login only the phone shows them (webwx 2.11.10).
+    """
     message_kinds.require_known_kind(order.kind)
     if (order.data or order.bytes_of is not None) and not media.has_bytes(order.kind):
         raise CannotSend(f"a message of kind {order.kind} brings no bytes")
@@ -112,7 +113,7 @@ def _show_on_phone(
 
 
 def recall(wechat: WeChat, msg_id: str) -> None:
-    """A message is shown as taken back, and its bytes are gone."""
+    """Marks a message as recalled on the phone; its file is gone."""
     wechat.phone.recall(msg_id)
     attachment = wechat.media.find(msg_id)
     if attachment is not None:
@@ -120,7 +121,7 @@ def recall(wechat: WeChat, msg_id: str) -> None:
 
 
 def _details(order: SpeechOrder, participants: _Participants) -> Mapping[str, object]:
-    """WeChat's own words (`a`) call a member as the group does."""
+    """Returns the details; `a`, the author in system texts, defaults to their name in the group."""
     if not isinstance(participants.chat, WorldGroup) or not participants.chat.display_names.get(
         participants.author.id
     ):
@@ -176,7 +177,7 @@ def _append_to_log(
 def _store_friend_requests(
     wechat: WeChat, session: SimulatedSession, participants: _Participants, built: list[Fields]
 ) -> None:
-    """The ticket of a friend request must come back when it is accepted (webwx 2.17.2)."""
+    """Keeps the ticket of a friend request: accepting it sends the ticket back (webwx 2.17.2)."""
     for fields in built:
         ticket = str(fields.get("Ticket", ""))
         if ticket:
@@ -196,7 +197,7 @@ def _route(wechat: WeChat, session: SimulatedSession, participants: _Participant
 
 
 def inject_raw(wechat: WeChat, lists: dict[str, list[object]]) -> None:
-    """Put exactly these entries into the living login's next sync; raises `CannotSay` when there is none."""
+    """Puts exactly these entries into the next webwxsync; raises `CannotSend` without an active login."""
     session = wechat.session
     if session is None:
         raise CannotSend("nobody is logged in")
@@ -214,7 +215,7 @@ def inject_raw(wechat: WeChat, lists: dict[str, list[object]]) -> None:
 def inject_echo(
     wechat: WeChat, session: SimulatedSession, to: WorldContact, msg_id: int, kind: str, text: str
 ) -> None:
-    """What a web client sent comes back to it (webwx 2.12.5)."""
+    """Returns a message of a web client to that client (webwx 2.12.5)."""
     route = MessageRoute(sender=session.user_name(wechat.world.owner), receiver=session.user_name(to))
     if kind == "location":  # sent as it came: its XML is all there is (webwx 2.12.6)
         values: Fields = {"MsgType": 48, "Content": messages.encode_xml(text)}
@@ -226,6 +227,6 @@ def inject_echo(
 
 
 def inject_refusal_notice(wechat: WeChat, person: WorldPerson) -> None:
-    """What WeChat itself says after a message that did not arrive (webwx 2.12.11, 3.10.5)."""
+    """Injects WeChat's notice for a message that did not arrive (webwx 2.12.11, 3.10.5)."""
     kind = "system:not_friends" if person.deleted_me else "system:blocked"
     say(wechat, SpeechOrder(sender=person.id, to=OWNER, kind=kind))

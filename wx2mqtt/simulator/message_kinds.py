@@ -1,6 +1,6 @@
-"""Every kind of message that WeChat brings (webwx 3.2, 3.6, 3.8 to 3.11), as the fields of its entry. Pure.
+"""Every kind of message that a web client can receive, as entry fields (webwx 3.2, 3.6, 3.8 to 3.11).
 
-`build` looks a kind up in one table of functions; what differs by language stands in `phrases.py`.
+`build` looks the kind up in tables; texts that depend on the language are in `system_texts.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from wx2mqtt.simulator.world import WorldContact
 
 
 class UnknownKind(ValueError):
-    """No such kind of message."""
+    """There is no such kind of message."""
 
 
 def build(
@@ -30,7 +30,7 @@ def build(
     *,
     media: MessageMedia | None = None,
 ) -> Fields:
-    """The fields of a message of that kind; raises `UnknownKind`."""
+    """Returns the entry fields of a message of that kind; raises `UnknownKind`."""
     spec = MessageSpec(text=text, msg_id=msg_id, author=author, details=details, media=media)
     require_known_kind(kind)
     if kind.startswith("system:"):
@@ -42,24 +42,24 @@ def build(
 
 
 def require_known_kind(kind: str) -> None:
-    """Raise `UnknownKind` when there is no such kind."""
+    """Raises `UnknownKind` when there is no such kind."""
     if kind not in all_kinds():
         raise UnknownKind(f"no kind is named {kind!r}; there are: {', '.join(all_kinds())}")
 
 
 @functools.cache
 def all_kinds() -> tuple[str, ...]:
-    """The names of all kinds."""
+    """Returns the names of all kinds."""
     return tuple(sorted([*_BUILDERS, *APP_MESSAGE_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)]))
 
 
 def file_name(kind: str, text: str) -> str:
-    """The name of the file that a message brings; only files have one."""
+    """Returns the name of the file in the message; empty for kinds other than `file`."""
     return (text or APP_MESSAGE_KINDS[kind].title) if kind == "file" else ""
 
 
 def is_system(kind: str) -> bool:
-    """Whether WeChat itself says it: no member's prefix in a group (webwx 3.5.3)."""
+    """Returns whether WeChat itself is the author: no member prefix in a group (webwx 3.5.3)."""
     return kind.partition(":")[0] == "system" or kind in SYSTEM_MESSAGE_KINDS
 
 
@@ -229,7 +229,7 @@ def _system(spec: MessageSpec) -> Fields:
 
 
 def phone_text(kind: str, text: str, author: WorldContact, details: MessageDetails) -> str:
-    """What the phone shows of a message: WeChat's own words where nobody wrote any."""
+    """Returns the text that the phone shows; WeChat's own text where the order has none."""
     variant = kind.removeprefix("system:")
     if kind in SYSTEM_MESSAGE_KINDS:
         return text or system_message_kinds.default_text(kind, author, details)

@@ -1,4 +1,4 @@
-"""What a message is built from. Values only."""
+"""The input of the message builders."""
 
 from __future__ import annotations
 
@@ -14,18 +14,16 @@ Fields = dict[str, object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageDetails:
-    """What a kind may need: details from whoever asked, user names and people of this login."""
+    """Optional values of a kind, and how to look up the user names of this login."""
 
     language: ClientLanguage
     values: Mapping[str, object] = field(default_factory=dict)
     user_name_of: Callable[[str], str] = str
 
     def text(self, key: str, default: str = "") -> str:
-        """A detail as text."""
         return str(self.values.get(key, default))
 
     def number(self, key: str, default: int) -> int:
-        """A detail as a whole number."""
         value = self.values.get(key, default)
         return value if isinstance(value, int) else default
 
@@ -42,7 +40,7 @@ class MessageSpec:
 
     @property
     def media_size(self) -> int:
-        """How many bytes the thing itself has."""
+        """The size of its file in bytes; 0 without one."""
         content = self.media and self.media.content
         return content.size if content else 0
 

@@ -1,6 +1,6 @@
-"""How WeChat writes values: JSON, escaped names and texts, emoji spans, ids (webwx 1.2, 3.3, 3.4). Pure.
+"""WeChat's encoding of messages: JSON, escaped texts, emoji spans, ids (webwx 1.2, 3.3, 3.4).
 
-One entry of AddMsgList with all its fields (webwx 3.1), and the frame that a chat puts around it.
+Also the entries of AddMsgList with all their fields (webwx 3.1).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _COMPOSED = "[\u200d\ufe0f\U0001f3fb-\U0001f3ff]"
 
 
 _EMOJI = re.compile(f"{_FLAG}|{_KEYCAP}|(?<!\u200d){_OLD_EMOJI}(?!{_COMPOSED})")
-"""What the server turns into spans: the emoji of the old phones. Newer and composed ones come as they are."""
+"""The emoji that the server replaces by spans: those of old phones. Newer and composed ones stay."""
 
 
 def dump_json(value: object) -> bytes:
-    """JSON as WeChat's servers write it: raw UTF-8, no escapes beyond those that JSON demands."""
+    """Returns JSON as WeChat's servers write it: raw UTF-8, only the escapes that JSON requires."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -41,27 +41,27 @@ def _emoji_span(match: re.Match[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape once, as the server does with everything that people wrote."""
+    """Escapes once, as the server does with all user text."""
     return text.translate(_ESCAPES)
 
 
 def encode_name(text: str) -> str:
-    """A nickname, remark or group name on the wire."""
+    """Encodes a nickname, remark or group name."""
     return _EMOJI.sub(_emoji_span, escape(text)) if text else ""
 
 
 def encode_text(content: str) -> str:
-    """A text message on the wire: escaped, emoji as spans, lines broken by `<br/>`."""
+    """Encodes a text message: escaped, emoji as spans, lines separated by `<br/>`."""
     return encode_name(content).replace("\r\n", "\n").replace("\n", "<br/>")
 
 
 def encode_xml(content: str) -> str:
-    """The XML of a message on the wire: escaped once, `<br/>` between its lines."""
+    """Encodes the XML of a message: escaped once, `<br/>` between its lines."""
     return escape(content).replace("\n", "<br/>")
 
 
 def pinyin(nickname: str) -> str:
-    """What stands in PYQuanPin: latin letters as they are, a question mark for what is no letter."""
+    """Returns the PYQuanPin of a name: ASCII letters and digits unchanged, `?` for other characters."""
     return "".join(c if c.isascii() and c.isalnum() else "?" for c in nickname if not c.isspace())
 
 
@@ -69,7 +69,7 @@ Fields = dict[str, object]
 
 
 _FIRST_MESSAGE_ID = 7_615_282_929_538_795_099
-"""Above 2^53, so that a client that reads ids as doubles gives itself away."""
+"""Above 2^53, to expose clients that parse ids as doubles."""
 
 
 _EMPTY_RECOMMEND_INFO: Fields = {
@@ -91,38 +91,40 @@ _EMPTY_RECOMMEND_INFO: Fields = {
 
 
 class MessageIds:
-    """Message ids: they rise, with gaps, and stay below 2^63."""
+    """Issues message ids: increasing, with gaps, below 2^63."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._last = _FIRST_MESSAGE_ID
 
     def next(self) -> int:
-        """Another id."""
         self._last += self._rng.randrange(3, 1000)
         return self._last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageRoute:
-    """Who a message is from and to, as user names, and the member who wrote it in a group."""
+    """Sender and receiver of a message as user names, and the author in a group."""
 
     sender: str
     receiver: str
     member: str = ""
 
     def add_member_prefix(self, content: str) -> str:
-        """The content with the sender's prefix of a group (webwx 3.5.1)."""
+        """Returns the content with the author prefix of a group (webwx 3.5.1)."""
         return f"{self.member}:<br/>{content}" if self.member else content
 
 
 def recommend_info(values: Fields) -> Fields:
-    """RecommendInfo with all its fields."""
+    """Returns a RecommendInfo with all its fields."""
     return {**_EMPTY_RECOMMEND_INFO, **values}
 
 
 def entry_fields(msg_id: int, route: MessageRoute, values: Fields) -> Fields:
-    """All fields of a message; `values` win, `ByteSource` gets the group's frame."""
+    """Returns all fields of a message entry.
+
+    `values` override the defaults, Content gets the author prefix.
+    """
     content = values.get("Content", "")
     return {
         "MsgId": str(msg_id),
@@ -158,5 +160,5 @@ def entry_fields(msg_id: int, route: MessageRoute, values: Fields) -> Fields:
 
 
 def render_entry(msg_id: int, route: MessageRoute, values: Fields) -> bytes:
-    """A message as bytes."""
+    """Returns a message entry as JSON bytes."""
     return dump_json(entry_fields(msg_id, route, values))

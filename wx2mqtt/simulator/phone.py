@@ -1,6 +1,6 @@
-"""What the account's phone knows: every message, in order, whoever wrote it, and what web clients sent.
+"""The account's phone: all messages in sequence, and what web clients sent. Bounded.
 
-Bounded; the page and the tests read it. Knows no session and no user name.
+The phone page and the tests read it. Has no session and no user names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Via = Literal["friend", "phone", "web", "system"]
 
 @dataclass(slots=True, kw_only=True)
 class PhoneLine:
-    """A message as the phone shows it. `chat` and `sender` are ids of the world; `time` in seconds."""
+    """A message as the phone shows it. `chat` and `sender` are ids of the world; `time` is in seconds."""
 
     n: int
     chat: str
@@ -35,9 +35,9 @@ class PhoneLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientMessage:
-    """A message that a web client sent and WeChat took. A repeat has a ClientMsgId that was known.
+    """A message that a web client sent and WeChat accepted. `repeat`: its ClientMsgId was known already.
 
-    `text` of a file is its name; `media` and `sha256` (hex) are there when it brought bytes.
+    For a file, `text` is its name, and `media` and `sha256` (hex) are set.
     """
 
     n: int
@@ -54,7 +54,7 @@ class ClientMessage:
 
 
 class Phone:
-    """The newest lines, and everything that was sent."""
+    """The newest lines, and everything that web clients sent."""
 
     def __init__(self) -> None:
         self.changes = WaitingCondition()
@@ -76,7 +76,7 @@ class Phone:
         time: float,
         media: FileDescription | None = None,
     ) -> None:
-        """Another message in a chat."""
+        """Adds a message to a chat."""
         self.count += 1
         if via in ("friend", "system"):
             self.unread[chat] += 1
@@ -97,16 +97,16 @@ class Phone:
         )
 
     def find(self, msg_id: str) -> PhoneLine | None:
-        """The message with that id, if it is still kept."""
+        """Returns the line with that message id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
     def read(self, chat: str) -> None:
-        """A chat was read: nothing in it is unread any more."""
+        """Marks a chat as read."""
         self.unread.pop(chat, None)
         self.changes.notify()
 
     def recall(self, msg_id: str) -> None:
-        """A message was taken back."""
+        """Marks a message as recalled."""
         line = self.find(msg_id)
         if line is not None and not line.recalled:
             line.recalled = True
@@ -126,7 +126,7 @@ class Phone:
         media: FileDescription | None = None,
         sha256: str = "",
     ) -> None:
-        """A web client sent something."""
+        """Adds a message that a web client sent."""
         self.sent.append(
             ClientMessage(
                 n=len(self.sent) + 1,
@@ -145,5 +145,5 @@ class Phone:
         self.changes.notify()
 
     def notify_changed(self) -> None:
-        """Tell whoever reads."""
+        """Wakes the tasks that wait for changes."""
         self.changes.notify()

@@ -1,4 +1,4 @@
-"""QR codes and what the phone does with them: the states behind the login poll (webwx 2.1 to 2.5)."""
+"""The QR codes of web logins and their states behind the login poll (webwx 2.1 to 2.5)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 
 class CodeState(StrEnum):
-    """Where a code stands."""
-
     WAITING = "waiting"
     SCANNED = "scanned"
     CONFIRMED = "confirmed"
@@ -23,7 +21,7 @@ class CodeState(StrEnum):
 
 
 class CodeAction(StrEnum):
-    """What a person or the clock does."""
+    """An action of a person, of the client, or of the clock."""
 
     SCAN = "scan"
     CONFIRM = "confirm"
@@ -53,11 +51,11 @@ OPEN_STATES = frozenset({CodeState.WAITING, CodeState.SCANNED, CodeState.CONFIRM
 
 
 class ActionNotPossible(ValueError):
-    """The phone cannot do this with this code now."""
+    """The action is not possible in the current state."""
 
 
 class LoginQrCode:
-    """One uuid. A `push` code needs no scan: the phone shows a question by itself (webwx 2.5.4)."""
+    """One login attempt. A `push` code needs no scan: the phone asks by itself (webwx 2.5.4)."""
 
     def __init__(self, uuid: str, *, desktop: bool, push: bool, ticket: str, lifetime: float) -> None:
         self.uuid = uuid
@@ -72,11 +70,11 @@ class LoginQrCode:
         self._expires_at = time.monotonic() + lifetime
 
     def seconds_left(self) -> float:
-        """Seconds until the code expires by itself."""
+        """Returns the seconds until the code expires."""
         return max(0.0, self._expires_at - time.monotonic())
 
     def apply(self, action: CodeAction) -> None:
-        """Move on; raises `CannotDo` when this is not possible from here."""
+        """Changes the state; raises `ActionNotPossible`."""
         transitions = _TRANSITIONS[self.state]
         if self.push and self.state is CodeState.WAITING:
             transitions = {**transitions, CodeAction.CONFIRM: CodeState.CONFIRMED}
@@ -86,7 +84,7 @@ class LoginQrCode:
         self.changes.notify()
 
     def current_state(self) -> CodeState:
-        """The state now; a code whose time is over expires."""
+        """Returns the state; a code whose lifetime is over expires first."""
         if self.state in OPEN_STATES and not self.seconds_left():
             self.apply(CodeAction.EXPIRE)
         return self.state
@@ -103,7 +101,7 @@ class LoginQrCodes:
         return iter(self._codes.values())
 
     def create(self, *, desktop: bool, lifetime: float, push: bool = False) -> LoginQrCode:
-        """A fresh uuid: 12 characters, base64-like, ending in == (webwx 2.1.4)."""
+        """Creates a code; its uuid has 12 characters, base64, ending in == (webwx 2.1.4)."""
         uuid = base64.urlsafe_b64encode(self._rng.randbytes(7)).decode()
         ticket = base64.urlsafe_b64encode(self._rng.randbytes(18)).decode() + "@qrticket_0"
         code = LoginQrCode(uuid, desktop=desktop, push=push, ticket=ticket, lifetime=lifetime)
@@ -111,9 +109,7 @@ class LoginQrCodes:
         return code
 
     def find(self, uuid: str) -> LoginQrCode | None:
-        """The code with that uuid."""
         return self._codes.get(uuid)
 
     def newest(self) -> LoginQrCode | None:
-        """The code that was made last."""
         return next(reversed(self._codes.values()), None)

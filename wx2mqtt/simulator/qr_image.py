@@ -1,4 +1,4 @@
-"""QR codes as pictures: a JPEG, as web WeChat's servers draw them."""
+"""Draws QR codes as JPEG pictures, as web WeChat's servers do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PIXELS_PER_MODULE = 10  # a module
 
 
 def draw_qr_jpeg(text: str) -> bytes:
-    """The JPEG of a code that says this."""
+    """Returns the JPEG of a QR code with this text."""
     import qrcode as library  # noqa: PLC0415 - rarely needed
     from PIL import Image  # noqa: PLC0415 - heavy, rarely needed
 

@@ -1,4 +1,4 @@
-"""One table: the calls of both halves, where they are, who answers, and how a refusal of each looks."""
+"""The table of all calls of web WeChat and iLink: path, handler, and form of an error answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Handler = Callable[[Call], Awaitable[SimulatedAnswer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One call. `refused` makes the answer for a Ret; `stuck` is what it does when nothing goes on."""
+    """One call. `error_answer` builds the answer for a Ret; `stuck_handler` serves the fault `stuck`."""
 
     name: str
     handler: Handler
@@ -120,7 +120,7 @@ _ILINK = {path: _ilink_endpoint(*found) for path, found in ilink_routes.PATHS.it
 ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values())}
 
 _WITHOUT_PREFIX = frozenset({"jslogin", "qrcode"})
-"""Only these lie outside the prefix (webwx 1.2.1)."""
+"""The only calls outside the prefix (webwx 1.2.1)."""
 
 _PATHS = {
     **{("/" if one.name in _WITHOUT_PREFIX else PREFIX) + one.name: one for one in _TABLE},
@@ -129,7 +129,7 @@ _PATHS = {
 
 
 async def run_endpoint(endpoint: Endpoint, call: Call) -> SimulatedAnswer:
-    """Answer a call; a refusal takes the endpoint's own shape."""
+    """Answers a call; a refusal gets the endpoint's own form of error."""
     try:
         return await endpoint.handler(call)
     except CallRefused as refusal:
@@ -137,7 +137,7 @@ async def run_endpoint(endpoint: Endpoint, call: Call) -> SimulatedAnswer:
 
 
 def find_endpoint(path: str) -> Endpoint | None:
-    """The call that a path means."""
+    """Returns the endpoint of a path, or None."""
     if path.startswith("/qrcode/"):
         return ENDPOINTS["qrcode"]
     return _PATHS.get(path)

@@ -1,7 +1,4 @@
-"""What `wx2mqtt simulate` was asked, and what it tells a person. Words only.
-
-Runs the simulator: in the current event loop, or alone until it is told to stop.
-"""
+"""Runs the simulator: in the current event loop, or as the command `wx2mqtt simulate`."""
 
 from __future__ import annotations
 
@@ -27,7 +24,10 @@ from wx2mqtt.simulator.world import OWNER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatorOptions:
-    """What was asked. `tls` is a folder for the CA and the certificate; `friends` are added to the cast."""
+    """Options of `wx2mqtt simulate`.
+
+    `tls` is a folder for the CA and the certificate; `friends` are added to the default people.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8070
@@ -37,7 +37,7 @@ class SimulatorOptions:
 
 
 def startup_text(url: str, options: SimulatorOptions) -> str:
-    """What to do now, for a person: the page, the endpoint, how to lead a client with fixed names here."""
+    """Returns what the command prints: the page, the endpoint, how to redirect an unmodified client."""
     lines = [
         f"WeChat, simulated: {url}/sim is the phone (scan, confirm, read, write).",
         f"wx2mqtt: set accounts.<name>.endpoint to {url}",
@@ -62,7 +62,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's HTTP with the transport in the request's state, for faults below HTTP."""
+    """uvicorn's HTTP protocol; puts the transport into the state of the request, for faults below HTTP."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -70,15 +70,15 @@ class _Protocol(H11Protocol):
 
 
 class Simulator:
-    """Web WeChat's servers, the phone page and the control, on one port.
+    """WeChat's servers, the phone page and the control API on one port.
 
         async with Simulator() as sim:
             sim.url        # http://127.0.0.1:…
-            sim.wechat     # the world behind it, for tests in the same process
+            sim.wechat     # the simulated state, for tests in the same process
 
-    `port` 0 takes a free one. `tls` is a folder that gets (or has) a CA and certificates for WeChat's names.
-    Entered again after it ended, it has the same address and the same world: WeChat was away and is back.
-    Raises `OSError` when the address cannot be had.
+    `port` 0 selects a free one. `tls` is a folder for a CA and certificates for WeChat's names. A second
+    `async with` on the same object listens on the same port with the same state, like a server restart.
+    Raises `OSError` when it cannot listen.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Simulator:
 
     @property
     def port(self) -> int:
-        """The port that it listens on, or did."""
+        """The port that it listens on; kept after the end."""
         return self._port
 
     @property
@@ -155,11 +155,10 @@ class Simulator:
 
 
 _EXIT_ADDRESS_IN_USE, _EXIT_BAD_FOLDER = 75, 78
-"""Exit codes: the address may be free later; the folder for the certificates cannot be used."""
 
 
 def run_simulator(options: SimulatorOptions) -> int:
-    """Run until SIGINT or SIGTERM; returns the exit code, and says in one line why it is not 0."""
+    """Runs until SIGINT or SIGTERM; returns the exit code and writes the reason of a failure to stderr."""
     if options.tls is not None and (problem := _certificate_problem(options.tls)):
         sys.stderr.write(f"{options.tls}: {problem}; give --tls a folder that can be written\n")
         return _EXIT_BAD_FOLDER

@@ -1,11 +1,8 @@
-"""What has happened in one login, in order, and the keys that name a place in it (webwx 2.10, 2.11).
+"""One login of a web client: its secrets, its user names, and its log of events (webwx 2.10, 2.11).
 
-A key names a position; what followed that position is sent again whenever the key is used again. Entries
-are rendered when they happen, so that an answer is a join of bytes.
-
-One login of a web client: its secrets, its user names, its log. Decides nothing.
-
-All that a client must send back was made here, so that a wrong value can be told from an old one.
+A SyncKey names a position in the log; using it again returns the same entries again. Entries are rendered
+when they happen, so that an answer only joins bytes. Every value that a client must send back is recorded,
+so that a wrong value can be told apart from an old one.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ SyncKeys = tuple[tuple[int, int], ...]
 
 
 class EntryKind(IntEnum):
-    """What an entry is, and the selector that synccheck answers for it."""
+    """The kind of a log entry; its value is the selector of synccheck."""
 
     MESSAGE = 2
     CHANGED = 4
@@ -38,7 +35,7 @@ class EntryKind(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncSlice:
-    """Entries between two positions."""
+    """Log entries between two positions."""
 
     start: int
     end: int
@@ -49,19 +46,19 @@ class SyncSlice:
 
 
 def sync_key_text(keys: SyncKeys) -> str:
-    """Keys as the query of synccheck carries them."""
+    """Returns the keys in the format of synccheck's query."""
     return "|".join(f"{key}_{value}" for key, value in keys)
 
 
 def sync_key_json(keys: SyncKeys) -> bytes:
-    """Keys as a JSON body carries them."""
+    """Returns the keys in the format of a JSON body."""
     return messages.dump_json(
         {"Count": len(keys), "List": [{"Key": key, "Val": value} for key, value in keys]}
     )
 
 
 class SyncLog:
-    """All entries of a login. `born` is the time of the login in seconds."""
+    """The events of a login. `login_time` is in seconds since 1970."""
 
     def __init__(self, *, login_time: int) -> None:
         self.changes = WaitingCondition()
@@ -72,23 +69,23 @@ class SyncLog:
 
     @property
     def head(self) -> int:
-        """The position after everything that has happened."""
+        """The position after the newest entry."""
         return len(self._entries)
 
     def append(self, kind: EntryKind, *entries: bytes) -> None:
-        """Add entries of one kind and wake whoever waits."""
+        """Adds entries of one kind and wakes open polls."""
         self._entries += entries
         self._kinds += bytes([kind]) * len(entries)
         self.changes.notify()
 
     def sync_key(self, position: int) -> SyncKeys:
-        """The SyncKey for a position; it counts as issued from now on."""
+        """Issues the SyncKey of a position."""
         base = self._login_time - 860_000_000
         keys = ((1, base), (2, base + position), (3, base - 44), (1000, self._login_time))
         return self._issue(keys, position)
 
     def check_key(self, position: int) -> SyncKeys:
-        """The SyncCheckKey for a position: more keys than the SyncKey, and never equal to it."""
+        """Issues the SyncCheckKey of a position: it has more keys than the SyncKey and never equals it."""
         base = self._login_time - 860_000_000
         keys = (
             (1, base),
@@ -106,18 +103,18 @@ class SyncLog:
         return keys
 
     def position(self, key: str) -> int | None:
-        """The position that a key names; None when it was never issued."""
+        """Returns the position of a key; None when it was never issued."""
         return self._issued.get(key)
 
     def selector(self, position: int) -> int:
-        """What synccheck says about the entries after a position; 0 when there are none."""
+        """Returns the selector for the entries after a position; 0 when there are none."""
         kinds = self._kinds[position:]
         if not kinds:
             return 0
         return min(kinds)
 
     def slice_after(self, position: int, max_entries: int) -> SyncSlice:
-        """At most `most` entries after a position."""
+        """Returns at most `max_entries` entries after a position."""
         end = min(position + max_entries, self.head)
         kinds, entries = self._kinds[position:end], self._entries[position:end]
         if EntryKind.CHANGED not in kinds and EntryKind.DELETED not in kinds:
@@ -141,7 +138,7 @@ _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class SimulatedSession:
-    """A login. `over` is None while it lives, else the retcode that every call gets (webwx 1.3.1)."""
+    """A login. `ended_with` is None while it is active, then the retcode of every call (webwx 1.3.1)."""
 
     def __init__(self, rng: random.Random, *, uin: int, desktop: bool, base_host: str) -> None:
         self._rng = rng
@@ -169,7 +166,7 @@ class SimulatedSession:
 
     @property
     def skey(self) -> str:
-        """The newest skey; the older ones stay good, as clients show that never take a new one."""
+        """The newest skey; older ones stay valid, because some clients never use a new one."""
         return self.skeys[-1]
 
     @property
@@ -179,52 +176,52 @@ class SimulatedSession:
 
     @property
     def pass_ticket_in_xml(self) -> str:
-        """The pass_ticket percent-encoded, as the XML of the login has it."""
+        """The pass_ticket percent-encoded, as in the login XML."""
         return quote(self.pass_ticket, safe="")
 
     @property
     def polling(self) -> bool:
-        """Whether a synccheck or webwxsync of this login is open; those that the client left do not count."""
+        """Whether a synccheck or webwxsync is open; connections that the client has closed do not count."""
         return any(not transport.is_closing() for transport in self.open_polls)
 
     def new_skey(self) -> str:
-        """Hand out another skey."""
+        """Issues another skey."""
         self.skeys.append(self._skey())
         self.rendered_contacts.clear()
         return self.skey
 
     def new_data_ticket(self) -> str:
-        """Hand out another webwx_data_ticket."""
+        """Issues another webwx_data_ticket."""
         self.data_tickets[f"gS{self._text(22)}"] = time.time()
         return self.data_ticket
 
     def end_with(self, retcode: int) -> None:
-        """The login is over; whoever waits is told."""
+        """Ends the login and wakes open polls."""
         if self.ended_with is None:
             self.ended_with = retcode
         self.log.changes.notify()
 
     def user_name(self, contact: WorldContact) -> str:
-        """Somebody's name in this login (webwx 4.1.1): new in each, clear for the special accounts."""
+        """Returns a contact's user name: new in each login, fixed for special accounts (webwx 4.1.1)."""
         known = self._names.get(contact.id)
         return known or self._assign_user_name(contact)
 
     def known_name(self, contact_id: str) -> str | None:
-        """The name in this login of somebody who may be gone by now."""
+        """Returns the user name of an id whose contact may be removed by now."""
         return self._names.get(contact_id)
 
     def id_of(self, user_name: str) -> str | None:
-        """Whose name in this login that is."""
+        """Returns the id of a user name in this login, or None."""
         return self._ids.get(user_name)
 
     def room_id(self, group: WorldGroup) -> str:
-        """The group's EncryChatRoomId in this login."""
+        """Returns the group's EncryChatRoomId in this login."""
         if group.id not in self._rooms:
             self._rooms[group.id] = "@" + self._hex(32)
         return self._rooms[group.id]
 
     def is_known_room(self, value: str) -> bool:
-        """Whether an EncryChatRoomId is a group's; its user name does as well (webwx 2.9.5)."""
+        """Returns whether the value names a group: EncryChatRoomId or user name (webwx 2.9.5)."""
         return value in self._rooms.values() or value in self._ids
 
     def _assign_user_name(self, contact: WorldContact) -> str:

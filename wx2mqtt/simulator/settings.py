@@ -1,7 +1,4 @@
-"""Settings that can be changed while servers run: `change` and `values` for a dataclass of plain values.
-
-How the simulated servers behave; every field can be changed while they run (`POST /sim/settings`).
-"""
+"""The settings of the simulated web WeChat (`POST /sim/settings`), and a base for adjustable settings."""
 
 from __future__ import annotations
 
@@ -11,23 +8,23 @@ from typing import Any, Literal, get_args, get_type_hints
 
 
 class BadSetting(ValueError):
-    """A setting that does not exist, or a value that it cannot have."""
+    """The setting does not exist, or the value is not allowed."""
 
 
 class AdjustableSettings:
-    """What the settings of each half of the simulator can do."""
+    """Base of a settings dataclass whose fields can change while the servers run."""
 
     __slots__ = ()
 
     def change(self, values: dict[str, object]) -> None:
-        """Set some; nothing is changed when one of them is wrong."""
+        """Sets some fields; changes nothing if one value is wrong. Raises `BadSetting`."""
         kinds = get_type_hints(type(self))
         checked = {key: _checked(kinds, key, value) for key, value in values.items()}
         for key, value in checked.items():
             setattr(self, key, value)
 
     def values(self) -> dict[str, object]:
-        """All of them."""
+        """Returns all fields."""
         itself: Any = self
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(itself)}
 
@@ -55,12 +52,12 @@ ClientLanguage = Literal["zh_CN", "en_US"]
 
 
 GoneAnswer = Literal["", "json", "html", "empty"]
-"""What the servers answer instead of bytes that they do not have any more (webwx 3.7.3)."""
+"""How the servers answer for a file that they do not have any more (webwx 3.7.3)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class SimulatorSettings(AdjustableSettings):
-    """Times in seconds, sizes in entries."""
+    """How the simulated web WeChat behaves. Times are in seconds."""
 
     # login
     hold_login: float = 25.0

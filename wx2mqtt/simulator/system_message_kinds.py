@@ -1,4 +1,4 @@
-"""Messages of type 10002: XML in which WeChat itself tells something (webwx 3.11.1). Pure."""
+"""System messages of type 10002, in XML (webwx 3.11.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from wx2mqtt.simulator.world import WorldContact
 
 
 def default_text(kind: str, author: WorldContact, details: MessageDetails) -> str:
-    """What the phone shows of it where nobody wrote anything."""
+    """Returns WeChat's own text of a system message."""
     names = {"a": details.text("a", author.nickname), "b": details.text("b", "李四")}
     return phrase(details.language, _PHRASE_NAMES[kind]).format_map(names)
 
@@ -62,7 +62,7 @@ def _member_removed(spec: MessageSpec) -> Fields:
 
 
 def _member_invited(spec: MessageSpec) -> Fields:
-    """Who invites whom, with the members beside the sentence instead of in it."""
+    """An invitation whose names are in a link list instead of in the text."""
     template = _cdata(spec.details.text("template", '"$username$"邀请"$names$"加入了群聊'))
     inviter, invited = (
         spec.details.text("a", spec.author.nickname),

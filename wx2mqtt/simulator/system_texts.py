@@ -1,4 +1,4 @@
-"""WeChat's own words in Chinese and English (webwx 3.6, 3.10, 3.11). Data only."""
+"""WeChat's own texts in Chinese and English (webwx 3.6, 3.10, 3.11)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SYSTEM_TEXTS: dict[str, tuple[str, str]] = {
     "pat": ('"{a}" 拍了拍 "{b}"', '"{a}" tickled "{b}"'),
     "new_founder": ('"{a}"已成为新群主', '"{a}" is the new group owner'),
 }
-"""Texts of type 10000: Chinese and English; a: who did it, b: to whom, t: the new name."""
+"""Texts of type 10000 in Chinese and English; a: who did it, b: to whom, t: the new name."""
 
 _PHRASES: dict[str, tuple[str, str]] = {
     "greeting": ("你好，我是新来的", "Hello, I am new here"),
@@ -70,6 +70,6 @@ _PHRASES: dict[str, tuple[str, str]] = {
 
 
 def phrase(language: ClientLanguage, name: str) -> str:
-    """A phrase in a language."""
+    """Returns a phrase in a language."""
     chinese, english = _PHRASES[name]
     return chinese if language == "zh_CN" else english

@@ -1,8 +1,6 @@
-"""The XML of a file that a client sends with webwxsendappmsg (webwx 2.12.10). Pure.
+"""Uploads of a web client: the multipart form, the parts of a login's uploads, and the XML of a sent file.
 
-The form of an upload, read as strictly as WeChat's file servers do (webwx 2.14). Pure.
-
-The uploads of one login: parts in their order, and what came of them (webwx 2.13, 2.14). Knows no HTTP.
+Forms are parsed as strictly as WeChat's file servers do (webwx 2.12.10, 2.13, 2.14). Has no HTTP.
 """
 
 from __future__ import annotations
@@ -28,12 +26,12 @@ _REQUIRED_ATTACHMENT_CHILDREN = ("totallen", "attachid", "fileext")
 
 
 class BadAppFile(ValueError):
-    """The XML is not that of a file; says why, and repeats no value."""
+    """The XML does not describe a file; the text gives the reason and repeats no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppFile:
-    """What the XML says."""
+    """The content of that XML."""
 
     appid: str
     title: str
@@ -43,7 +41,7 @@ class AppFile:
 
 
 def read_app_file(content: object) -> AppFile:
-    """Read it; raises `BadAppFile`."""
+    """Reads the XML of webwxsendappmsg; raises `BadAppFile`."""
     root = _root(content)
     _check_shape(root)
     size = root.findtext("appattach/totallen", "")
@@ -95,12 +93,12 @@ _PARAMETER = re.compile(r';\s*([a-z]+\*?)=(?:"([^"]*)"|([^;\s]*))', re.IGNORECAS
 
 
 class BadForm(ValueError):
-    """The body is no form that WeChat reads; says why, and repeats no value."""
+    """The body is no valid form; the text gives the reason and repeats no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedField:
-    """One field; `filename` is None where it is no file."""
+    """A form field; `filename` is None unless it is a file."""
 
     name: str
     filename: str | None
@@ -108,7 +106,7 @@ class ReceivedField:
 
 
 def parse_form(content_type: str, body: bytes) -> dict[str, ReceivedField]:
-    """The fields by name, in their order; raises `BadForm`."""
+    """Returns the form fields by name, in their sequence; raises `BadForm`."""
     boundary = _BOUNDARY.match(content_type)
     if boundary is None:
         raise BadForm("the body is no multipart/form-data")
@@ -150,7 +148,7 @@ PART_BYTES = 524_288
 
 
 MAX_FINISHED_UPLOADS = 1000
-"""So many finished uploads are kept."""
+"""How many finished uploads a login keeps."""
 
 
 MediaType = Literal["pic", "video", "doc"]
@@ -172,12 +170,12 @@ _CONTENT_TYPES: dict[MediaType, frozenset[str]] = {
 
 
 class BadUpload(ValueError):
-    """A part that WeChat does not take; says why, and repeats no value."""
+    """WeChat rejects this part; the text gives the reason and repeats no value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadDeclaration:
-    """What an upload says of itself, the same with each part. `md5` is empty where a client leaves it out."""
+    """What every part declares about the whole upload. `md5` is empty where a client omits it."""
 
     key: str
     name: str
@@ -190,7 +188,7 @@ class UploadDeclaration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedUpload:
-    """A file that can be sent: `media_id` is good in its login, for any number of receivers."""
+    """A file that can be sent. `media_id` is valid in its login, for any number of receivers."""
 
     media_id: str
     name: str
@@ -201,7 +199,7 @@ class FinishedUpload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadPermit:
-    """What webwxcheckupload gave for a file of that size."""
+    """The answer of webwxcheckupload for a file of that size."""
 
     size: int
     aes_key: str
@@ -210,7 +208,7 @@ class UploadPermit:
 
 @dataclass(slots=True)
 class Upload:
-    """One that has begun: `parts` have come; `ready` once it is whole."""
+    """An upload with `received_parts` so far; `finished` is set after the last one."""
 
     declaration: UploadDeclaration
     content: UploadedBytes
@@ -219,22 +217,22 @@ class Upload:
     finished: FinishedUpload | None = None
 
     def is_repeated(self, index: int, digest: bytes) -> bool:
-        """Whether that part came last already: its answer was lost."""
+        """Returns whether this part was the last one received: the client lost the answer."""
         return index == self.received_parts - 1 and digest == self.last_part_digest
 
 
 def extension(name: str) -> str:
-    """What follows the last dot of a name, in lower case."""
+    """Returns the text after the last dot of a name, in lower case."""
     return name.rpartition(".")[2].lower() if "." in name else ""
 
 
 def extension_fits(name: str, media_type: MediaType) -> bool:
-    """Whether a file of that name may go as that: pictures and videos by their extension, all as `doc`."""
+    """Returns whether a file of that name may have that type: pic and video by extension, doc always."""
     return media_type == "doc" or extension(name) in _EXTENSIONS[media_type]
 
 
 class Uploads:
-    """Begun and finished uploads of a login."""
+    """The uploads of a login."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
@@ -243,23 +241,23 @@ class Uploads:
         self._permits: dict[str, UploadPermit] = {}
 
     def grant_permit(self, md5: str, size: int) -> UploadPermit:
-        """Allow a large file."""
+        """Issues the permit for a large file."""
         permit = UploadPermit(size=size, aes_key=self._hex(32), signature=self._hex(160))
         self._permits[md5] = permit
         return permit
 
     def permit_for(self, md5: str) -> UploadPermit | None:
-        """What was allowed for a file."""
+        """Returns the permit for a file, or None."""
         return self._permits.get(md5)
 
     def find(self, media_id: str) -> FinishedUpload | None:
-        """The file with that MediaId."""
+        """Returns the file with that MediaId, or None."""
         return self._finished.get(media_id)
 
     def add(
         self, name: str, media_type: MediaType, content: ByteSource, signature: str = ""
     ) -> FinishedUpload:
-        """A file that WeChat has whole."""
+        """Stores a complete file and issues its MediaId."""
         finished = FinishedUpload(
             media_id=f"@crypt_{self._hex(8)}_{self._hex(128)}",
             name=name,
@@ -273,7 +271,7 @@ class Uploads:
         return finished
 
     def accept_part(self, declaration: UploadDeclaration, index: int, part: bytes) -> Upload:
-        """Another part; one that comes again changes nothing. Raises `BadUpload`, and the upload is over."""
+        """Stores a part; a repeated part changes nothing. Raises `BadUpload` and drops the upload."""
         upload, digest = self._start(declaration, index), hashlib.sha256(part).digest()
         if upload.is_repeated(index, digest):
             return upload
@@ -293,7 +291,7 @@ class Uploads:
         return upload
 
     def _remove_old_finished(self) -> None:
-        """Of the uploads that ended some are kept, for parts that come again."""
+        """Drops old finished uploads; the newest ones stay for repeated parts."""
         finished_keys = [key for key, upload in self._started.items() if upload.finished]
         for key in finished_keys[:-10]:
             del self._started[key]

@@ -1,4 +1,4 @@
-"""What a client did that WeChat would not forgive. Holds no secret: a violation never repeats a value."""
+"""Violations of the protocol by a client. They contain no secret: a violation never repeats a value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAX_KEPT_VIOLATIONS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Violation:
-    """One wrong call. `time` in seconds since 1970."""
+    """A wrong call. `time` is in seconds since 1970."""
 
     time: float
     endpoint: str
@@ -19,22 +19,20 @@ class Violation:
 
 
 class Violations:
-    """The newest wrong calls, and how many there were."""
+    """The newest violations, and how many there were."""
 
     def __init__(self) -> None:
         self.count = 0
         self._kept: deque[Violation] = deque(maxlen=MAX_KEPT_VIOLATIONS)
 
     def record(self, endpoint: str, what: str) -> None:
-        """Record a wrong call."""
         self.count += 1
         self._kept.append(Violation(time=time.time(), endpoint=endpoint, what=what))
 
     def list(self) -> list[Violation]:
-        """Those that are kept, oldest first."""
+        """Returns the kept violations, oldest first."""
         return [*self._kept]
 
     def clear(self) -> None:
-        """Forget them all."""
         self.count = 0
         self._kept.clear()

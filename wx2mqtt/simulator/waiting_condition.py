@@ -1,7 +1,4 @@
-"""Waiting for something to become true, with a bound. Knows nothing about WeChat.
-
-How often something happened in the last minute (webwx 6.1.1).
-"""
+"""Waiting for a condition with a timeout, and a limit of events a minute (webwx 6.1.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from collections.abc import Callable
 
 
 class WaitingCondition:
-    """Rings whenever something has changed; whoever waits looks again."""
+    """Wakes waiting tasks after a change; each evaluates its condition again."""
 
     __slots__ = ("_event",)
 
@@ -20,12 +17,12 @@ class WaitingCondition:
         self._event = asyncio.Event()
 
     def notify(self) -> None:
-        """Wake everybody who waits."""
+        """Wakes all waiting tasks."""
         self._event.set()
         self._event = asyncio.Event()
 
     async def wait_for(self, ready: Callable[[], bool], seconds: float) -> bool:
-        """Wait until `ready()`, at most `seconds`; returns what `ready()` says at the end."""
+        """Waits until `ready()`, at most `seconds`; returns the last value of `ready()`."""
         if ready():
             return True
         try:
@@ -41,13 +38,16 @@ MINUTE = 60.0
 
 
 class LastMinute:
-    """The times of what happened."""
+    """Limits events to a number a minute."""
 
     def __init__(self) -> None:
         self._times: deque[float] = deque(maxlen=10_000)
 
     def is_exhausted(self, limit: int) -> bool:
-        """Whether there were `limit` already (0: no limit); else one more is counted."""
+        """Returns whether `limit` events happened in the last minute (0: no limit).
+
+        If not, counts this one.
+        """
         now = time.monotonic()
         while self._times and self._times[0] < now - MINUTE:
             self._times.popleft()

@@ -1,4 +1,4 @@
-"""The simulated WeChat as a whole: its world, its logins, what was said. Knows nothing of HTTP."""
+"""The state of the simulated WeChat: people, logins, messages. Has no HTTP."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
 from wx2mqtt.simulator.world import WorldContact, fresh_world
 
 MAX_KNOWN_FILES = 1000
-"""So many uploaded files are known by their MD5."""
+"""How many uploaded files are known by their MD5."""
 
 RETCODE_OTHER_CLIENT = 1101
-"""What the old client is told when another web client logs in (webwx 1.3.6)."""
+"""The retcode of the old client when another web client logs in (webwx 1.3.6)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FriendRequest:
-    """Who asked, in which login the client was told of it, and when (seconds since 1970)."""
+    """A friend request: the person, the login that received it, and its time (seconds since 1970)."""
 
     person: str
     sid: str
@@ -36,7 +36,7 @@ class FriendRequest:
 
 
 class WeChat:
-    """Everything that the servers know. One account; at most one of its web logins lives."""
+    """The state of the servers: one account with at most one active web login."""
 
     def __init__(self, *, seed: int | None = None) -> None:
         self._seed = seed
@@ -69,7 +69,7 @@ class WeChat:
         )
 
     def reset(self) -> None:
-        """A fresh world with default settings; nobody is logged in, and the old logins are forgotten."""
+        """Restores the initial state with default settings; ends and drops all logins."""
         for session in self.sessions.values():
             session.end_with(1100)
         self.ilink.end_all_bots()
@@ -80,13 +80,16 @@ class WeChat:
         self.notify_changed()
 
     def notify_changed(self) -> None:
-        """Tell everybody who waits for a state."""
+        """Wakes the tasks that wait for a state."""
         self.changes.notify()
 
     # logins
 
     def log_in(self, code: LoginQrCode, *, base_host: str, desktop: bool) -> SimulatedSession:
-        """The session of a confirmed code; the same when its ticket comes again (webwx 2.4.3.3: retries)."""
+        """Returns the session of a confirmed code.
+
+        A repeated ticket gets the same one (webwx 2.4.3.3: retries).
+        """
         if code.session_sid:
             return self.sessions[code.session_sid]
         self.end_session(RETCODE_OTHER_CLIENT)
@@ -99,7 +102,7 @@ class WeChat:
         return session
 
     def end_session(self, retcode: int) -> bool:
-        """End the living login with a retcode; says whether there was one."""
+        """Ends the active login with a retcode; returns whether there was one."""
         session, self.session = self.session, None
         if session is None:
             return False
@@ -108,7 +111,7 @@ class WeChat:
         return True
 
     def start_session(self, session: SimulatedSession) -> int:
-        """A webwxinit; the phone's recent chats follow the first. Returns the position to start from."""
+        """Handles webwxinit; the first one sends the recent chats. Returns the first position."""
         session.inits += 1
         if session.inits > 1:
             return session.log.head
@@ -123,7 +126,7 @@ class WeChat:
             self.notify_status(session, 4, ",".join(names[part::parts]))
 
     def register_upload(self, content: ByteSource) -> None:
-        """Remember a file that was uploaded (webwx 2.13.2); of very many the oldest goes."""
+        """Keeps an uploaded file (webwx 2.13.2); drops the oldest beyond `MAX_KNOWN_FILES`."""
         self.files[content.md5, content.size] = content
         if len(self.files) > MAX_KNOWN_FILES:
             del self.files[next(iter(self.files))]
@@ -131,21 +134,21 @@ class WeChat:
     # what goes into the log of the living login
 
     def notify_status(self, session: SimulatedSession, code: int, names: str) -> None:
-        """A message of type 51 (webwx 3.9.1)."""
+        """Adds a message of type 51 (webwx 3.9.1)."""
         me = session.user_name(self.world.owner)
         values = {"MsgType": 51, "StatusNotifyCode": code, "StatusNotifyUserName": names}
         message = render_entry(self.ids.next(), MessageRoute(sender=me, receiver=me), values)
         session.log.append(EntryKind.PHONE, message)
 
     def contact_changed(self, contact: WorldContact) -> None:
-        """Tell the living login that somebody is new or changed."""
+        """Notifies the active login of a new or changed contact."""
         if self.session is not None:
             self.session.rendered_contacts.clear()
             entry = contact_fields.changed_entry(self.world, self.session, contact)
             self.session.log.append(EntryKind.CHANGED, messages.dump_json(entry))
 
     def contact_deleted(self, contact: WorldContact) -> None:
-        """Tell the living login that a friend is gone or a group was left."""
+        """Notifies the active login of a deleted friend or a left group."""
         if self.session is not None:
             self.session.rendered_contacts.clear()
             self.session.log.append(

@@ -1,8 +1,6 @@
-"""Who exists: the account's owner, friends, groups. Stays the same across logins and knows no session.
+"""The people of the simulation: the account's owner, friends and groups. They stay across logins.
 
-Ids are chosen by whoever sets the world up (`wife`, `family`); WeChat's own user names belong to a login.
-
-The people of a fresh world: few, but with every trait that a client must cope with.
+Ids are readable names (`wife`, `family`). WeChat's user names belong to a login, not to this module.
 """
 
 from __future__ import annotations
@@ -17,11 +15,11 @@ OWNER = "me"
 
 
 INVITE_MEMBER_THRESHOLD = 40
-"""InviteStartCount: from so many members on people are invited to a group, not added (webwx 2.19.3)."""
+"""InviteStartCount: a group of this size invites people instead of adding them (webwx 2.19.3)."""
 
 
 class PersonKind(StrEnum):
-    """What an entry of the address book is (webwx 4.3.1)."""
+    """The kind of an address book entry (webwx 4.3.1)."""
 
     FRIEND = "friend"
     OFFICIAL = "official"
@@ -30,22 +28,22 @@ class PersonKind(StrEnum):
 
 
 class UnknownPerson(KeyError):
-    """Nobody in this world has that id."""
+    """No person or group has that id."""
 
     def __str__(self) -> str:
         return f"nobody is named {self.args[0]!r}"
 
 
 class BadPerson(ValueError):
-    """A field that a person or group does not have, or a value that it cannot take."""
+    """The field does not exist, or its value is not allowed."""
 
 
 @dataclass(slots=True, kw_only=True)
 class WorldPerson:
-    """Somebody in the address book, or a stranger in a group.
+    """A person of the address book, or a stranger in a group.
 
-    `avatar` is the picture's number, the same in every login. `deleted_me` and `blocked_me` decide what
-    comes back when the owner writes to them (webwx 3.10.5).
+    `avatar` is the number of the picture, the same in every login. `deleted_me` and `blocked_me` decide which
+    notice the owner's messages cause (webwx 3.10.5).
     """
 
     id: str
@@ -70,9 +68,9 @@ class WorldPerson:
 
 @dataclass(slots=True, kw_only=True)
 class WorldGroup:
-    """A group chat. `saved` ones are in the address book; the others only appear when something happens.
+    """A group chat. Only `saved` groups are in the address book.
 
-    `members` are ids and include the owner; `display_names` are the names that members chose for this group.
+    `members` are ids and include the owner; `display_names` are the members' names in this group.
     """
 
     id: str
@@ -93,7 +91,7 @@ T = TypeVar("T", WorldPerson, WorldGroup)
 
 
 class World:
-    """Everybody, by id, in the order of their arrival."""
+    """All people and groups by id, in the sequence of their creation."""
 
     def __init__(self, owner: WorldPerson, *, uin: int) -> None:
         self.owner = owner
@@ -105,7 +103,7 @@ class World:
         return iter(self.contacts.values())
 
     def find(self, contact_id: str) -> WorldContact:
-        """The owner, a person or a group; raises `UnknownPerson`."""
+        """Returns the owner, a person or a group; raises `UnknownPerson`."""
         if contact_id == OWNER:
             return self.owner
         try:
@@ -114,29 +112,29 @@ class World:
             raise UnknownPerson(contact_id) from None
 
     def person(self, person_id: str) -> WorldPerson:
-        """The owner or a person; raises `UnknownPerson`."""
+        """Returns the owner or a person; raises `UnknownPerson`."""
         contact = self.find(person_id)
         if not isinstance(contact, WorldPerson):
             raise UnknownPerson(person_id)
         return contact
 
     def group(self, group_id: str) -> WorldGroup:
-        """A group; raises `UnknownPerson`."""
+        """Returns a group; raises `UnknownPerson`."""
         contact = self.find(group_id)
         if not isinstance(contact, WorldGroup):
             raise UnknownPerson(group_id)
         return contact
 
     def chats(self) -> list[WorldContact]:
-        """Everybody with whom there may be a chat: not those whom only a group knows."""
+        """Returns all contacts that can have a chat: no strangers."""
         return [c for c in self if isinstance(c, WorldGroup) or c.kind is not PersonKind.STRANGER]
 
     def groups_of(self, person_id: str) -> list[WorldGroup]:
-        """The groups that somebody is in."""
+        """Returns the groups of a person."""
         return [c for c in self if isinstance(c, WorldGroup) and person_id in c.members]
 
     def add(self, contact: WorldContact) -> WorldContact:
-        """Add or replace somebody; an avatar number is given to those who have none."""
+        """Adds or replaces a contact; issues an avatar number if it has none."""
         if contact.id == OWNER:
             raise BadPerson("the owner is there already")
         contact.avatar = contact.avatar or next(self._avatars)
@@ -146,7 +144,7 @@ class World:
         return contact
 
     def free_id(self, name: str) -> str:
-        """An id that nobody has: `name` and a number."""
+        """Returns an unused id: `name` and a number."""
         return next(
             candidate
             for number in itertools.count(1)
@@ -154,7 +152,7 @@ class World:
         )
 
     def remove(self, contact_id: str) -> WorldContact:
-        """Take somebody away; a friend who is in a group stays there as a stranger."""
+        """Removes a contact; a friend who is in a group becomes a stranger."""
         contact = self.find(contact_id)
         if isinstance(contact, WorldPerson) and self.groups_of(contact_id):
             contact.kind, contact.contact_flag = PersonKind.STRANGER, 0
@@ -163,7 +161,7 @@ class World:
         return contact
 
     def change(self, contact_id: str, values: Mapping[str, object]) -> WorldContact:
-        """Set fields of somebody; raises `BadPerson` for a field or value that cannot be."""
+        """Sets fields of a contact; raises `BadPerson`."""
         contact = self.find(contact_id)
         checked = {key: _checked(contact, key, value) for key, value in values.items()}
         for key, value in checked.items():
@@ -173,13 +171,13 @@ class World:
         return contact
 
     def new_avatar(self, contact_id: str) -> WorldContact:
-        """Give somebody another picture."""
+        """Changes the picture of a contact."""
         contact = self.find(contact_id)
         contact.avatar = next(self._avatars)
         return contact
 
     def populate(self, *, friends: int = 0, groups: int = 0, members: int = 5) -> None:
-        """See that `friend1` to `friendN` and `group1` to `groupM` exist; groups have `members` people."""
+        """Creates `friend1` to `friendN` and `group1` to `groupM` (`members` people each) unless they exist."""
         for number in range(1, friends + 1):
             if f"friend{number}" not in self.contacts:
                 self.add(_generated_friend(number))
@@ -222,12 +220,12 @@ def _checked(contact: WorldContact, key: str, value: object) -> object:
 
 
 def make_person(values: Mapping[str, object]) -> WorldPerson:
-    """A person from plain values (`id` and `nickname` are needed)."""
+    """Returns a person from plain values; `id` is required."""
     return _with_values(WorldPerson(id=_id(values), nickname=_id(values)), values)
 
 
 def make_group(values: Mapping[str, object]) -> WorldGroup:
-    """A group from plain values (`id` is needed; without members there is the owner alone)."""
+    """Returns a group from plain values; `id` is required. Without members it has only the owner."""
     return _with_values(WorldGroup(id=_id(values), nickname=_id(values), members=[OWNER]), values)
 
 
@@ -357,7 +355,7 @@ _GROUPS = (
 
 
 def fresh_world() -> World:
-    """The owner (`me`), six friends, two strangers, five accounts, two groups (one of them not saved)."""
+    """Returns the default people: the owner (`me`), friends, strangers, official accounts and two groups."""
     owner = WorldPerson(
         id=OWNER,
         nickname="王小明",

@@ -1,1 +1,1 @@
-"""The calls that a web client makes, grouped by what they are for; one function each."""
+"""The endpoints of web WeChat, grouped by purpose; one function for each call of a client."""

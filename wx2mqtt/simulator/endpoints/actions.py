@@ -1,4 +1,4 @@
-"""What a client does besides sending (webwx 2.7, 2.15, 2.17, 2.18, 2.20)."""
+"""Calls of a client other than sending and receiving (webwx 2.7, 2.15, 2.17, 2.18, 2.20)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _KINDS_WITH_REMARK = (PersonKind.FRIEND, PersonKind.OFFICIAL)
 
 
 def require_action_rate(call: Call) -> None:
-    """Remarks, friends and groups can be changed so often only: Ret 1205 (webwx 6.1.1)."""
+    """Limits changes of remarks, friends and groups per minute; refuses with Ret 1205 (webwx 6.1.1)."""
     if call.wechat.actions.is_exhausted(call.wechat.settings.action_limit):
         raise CallRefused(RET_TOO_OFTEN)
 
 
 async def webwxstatusnotify(call: Call) -> SimulatedAnswer:
-    """A client is ready (3), or a chat was read (1), opened (2), left (5) (webwx 2.7.1)."""
+    """Reports that the client is ready (3), or a chat was read (1), opened (2) or left (5) (webwx 2.7.1)."""
     session, body = checks.authenticated_body(call)
     if body.get("Code") not in _STATUS_CODES or "ClientMsgId" not in body:
         raise call.refusal(PARAMETER_ERROR, "Code or ClientMsgId is wrong")
@@ -42,7 +42,7 @@ async def webwxstatusnotify(call: Call) -> SimulatedAnswer:
 
 
 async def webwxrevokemsg(call: Call) -> SimulatedAnswer:
-    """Take back an own message within two minutes (webwx 2.15.2)."""
+    """Recalls an own message within two minutes (webwx 2.15.2)."""
     session, body = checks.authenticated_body(call)
     wechat, line = call.wechat, call.wechat.phone.find(str(body.get("SvrMsgId")))
     if not re.fullmatch(r"[0-9]{10,20}", str(body.get("ClientMsgId"))):
@@ -58,7 +58,7 @@ async def webwxrevokemsg(call: Call) -> SimulatedAnswer:
 
 
 async def webwxverifyuser(call: Call) -> SimulatedAnswer:
-    """Accept a friend request (Opcode 3): the stranger becomes a friend (webwx 2.17.1)."""
+    """Accepts a friend request (Opcode 3): the stranger becomes a friend (webwx 2.17.1)."""
     session, body = checks.authenticated_body(call)
     requests = body.get("VerifyUserList")
     first = requests[0] if isinstance(requests, list) and len(requests) == 1 else None
@@ -83,7 +83,10 @@ async def webwxverifyuser(call: Call) -> SimulatedAnswer:
 
 
 def _requester(call: Call, session: SimulatedSession, body: Fields, first: Fields) -> WorldPerson:
-    """The person whose request that ticket is; a request of an earlier login or an old one is refused."""
+    """Returns the person who made the request with this ticket.
+
+    Refuses tickets that have expired or belong to an earlier login.
+    """
     ticket, name = str(first.get("VerifyUserTicket") or ""), str(first.get("Value"))
     if not ticket and body.get("VerifyContent"):
         call.record_oddity("the ticket as VerifyContent (itchat)")
@@ -100,7 +103,7 @@ def _requester(call: Call, session: SimulatedSession, body: Fields, first: Field
 
 
 async def webwxoplog(call: Call) -> SimulatedAnswer:
-    """Set a remark (CmdId 2) or pin a chat (CmdId 3)."""
+    """Sets a remark (CmdId 2) or pins a chat (CmdId 3)."""
     session, body = checks.authenticated_body(call)
     contact = _contact(call, session, body.get("UserName"))
     remark = body.get("RemarkName", "")  # without one, pinning wipes it (webwx 2.18.2)
@@ -134,13 +137,13 @@ def _contact(call: Call, session: SimulatedSession, name: object) -> WorldContac
 
 
 async def webwxstatreport(call: Call) -> SimulatedAnswer:
-    """Telemetry of the official page: taken, not kept (webwx 2.20.3)."""
+    """Accepts the telemetry of the official page and discards it (webwx 2.20.3)."""
     checks.authenticated_body(call)
     return answers.json(0)
 
 
 async def webwxlogout(call: Call) -> SimulatedAnswer:
-    """The client logs out; afterwards its cookies are dead: 1102 (webwx 2.20.2). itchat uses GET."""
+    """Logs out; the cookies are then invalid: 1102 (webwx 2.20.2). itchat uses GET."""
     checks.require_method(call, "POST", tolerated="GET")
     session = checks.cookie_session(call)
     checks.require_skey(call, session, call.request.query.get("skey", ""))

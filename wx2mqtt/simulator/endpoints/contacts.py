@@ -1,6 +1,7 @@
-"""The pictures of people and groups: webwxgeticon and webwxgetheadimg (webwx 2.16, 4.1).
+"""Contacts and their pictures.
 
-Who there is: webwxinit, webwxgetcontact, webwxbatchgetcontact (webwx 2.6, 2.8, 2.9).
+Endpoints: webwxinit, webwxgetcontact, webwxbatchgetcontact (webwx 2.6, 2.8, 2.9), webwxgeticon and
+webwxgetheadimg (webwx 2.16, 4.1).
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from wx2mqtt.simulator.world import (
 
 
 async def webwxgeticon(call: Call) -> SimulatedAnswer:
-    """Somebody's picture; `seq` is the number in their HeadImgUrl."""
+    """Returns a contact's picture; `seq` is the number in their HeadImgUrl."""
     return _avatar_answer(call, _avatar_owner(call))
 
 
 async def webwxgetheadimg(call: Call) -> SimulatedAnswer:
-    """A group's picture."""
+    """Returns a group's picture."""
     contact = _avatar_owner(call)
     if not isinstance(contact, WorldGroup):
         raise call.refusal(PARAMETER_ERROR, "webwxgetheadimg is for groups")
@@ -67,7 +68,7 @@ _MAX_RECENT_CHATS = 10
 
 
 async def webwxinit(call: Call) -> SimulatedAnswer:
-    """The account, the first SyncKey, the recent chats."""
+    """Returns the account, the first SyncKey and the recent chats."""
     session, _ = checks.authenticated_body(call)
     wechat = call.wechat
     first = session.inits == 0
@@ -100,7 +101,10 @@ def _sync_key_fields(keys: SyncKeys) -> Fields:
 
 
 def _recent_chats(call: Call) -> list[WorldContact]:
-    """The file helper, then groups, then the others: hollow groups are what trips clients up."""
+    """Returns the file helper, then groups, then people.
+
+    Groups come early because their members have no names here, which breaks some clients.
+    """
     order = {WorldGroup: 1, WorldPerson: 2}
     return sorted(call.wechat.world.chats(), key=lambda c: 0 if c.id == "filehelper" else order[type(c)])[
         :_MAX_RECENT_CHATS
@@ -133,7 +137,7 @@ def _articles(call: Call, session: SimulatedSession) -> Fields:
 
 
 async def webwxgetcontact(call: Call) -> SimulatedAnswer:
-    """The address book, a page an answer: `Seq` is what to ask with next, 0 at the end."""
+    """Returns one page of the address book; `Seq` is the parameter of the next call, 0 on the last page."""
     checks.require_method(call, "GET", tolerated="POST")
     session = checks.cookie_session(call)
     checks.require_skey(call, session, call.request.query.get("skey", ""))
@@ -182,7 +186,10 @@ def _rendered(call: Call, session: SimulatedSession, contact: WorldContact) -> b
 
 
 async def webwxbatchgetcontact(call: Call) -> SimulatedAnswer:
-    """Groups with their members, people, or members of a group; at most 50; unknown names are left out."""
+    """Returns groups with their members, people, or members of a group.
+
+    At most 50 names a call; unknown names are left out.
+    """
     session, body = checks.authenticated_body(call)
     if call.request.query.get("type") != "ex":
         call.record_oddity("no type=ex")

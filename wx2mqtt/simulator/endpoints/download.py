@@ -1,4 +1,4 @@
-"""The bytes of messages on their way to a client (webwx 2.16, 3.7)."""
+"""Downloads of pictures, voices, videos, files and maps of messages (webwx 2.16, 3.7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _RANGE = re.compile(r"bytes=([0-9]{1,15})?-([0-9]{1,15})?")
 
 
 async def webwxgetmsgimg(call: Call) -> SimulatedAnswer:
-    """A picture: whole, small (type=slave, also of videos and links), or a sticker (type=big)."""
+    """Returns a picture, a thumbnail (type=slave, also of videos and links) or a sticker (type=big)."""
     _session(call)
     attachment = _attachment(call, "MsgID")
     image_type = call.request.query.get("type", "")
@@ -34,14 +34,14 @@ async def webwxgetmsgimg(call: Call) -> SimulatedAnswer:
 
 
 async def webwxgetvoice(call: Call) -> SimulatedAnswer:
-    """A voice message: MP3 whatever the phone recorded."""
+    """Returns a voice message; always MP3, whatever the phone recorded."""
     _session(call)
     attachment = _attachment(call, "msgid", "voice")
     return media_answer(call, attachment, attachment.content, "", "audio/mp3")
 
 
 async def webwxgetvideo(call: Call) -> SimulatedAnswer:
-    """A video; without a Range header there are 0 bytes."""
+    """Returns a video; without a Range header the answer has 0 bytes."""
     _session(call)
     attachment = _attachment(call, "msgid", *_VIDEOS)
     if "range" not in call.request.headers:
@@ -51,7 +51,7 @@ async def webwxgetvideo(call: Call) -> SimulatedAnswer:
 
 
 async def webwxgetmedia(call: Call) -> SimulatedAnswer:
-    """A file, from the file host."""
+    """Returns a file, from the file host."""
     session = checks.cookie_session(call, Role.FILE)
     _require_get(call)
     attachment, msg_id = _file(call)
@@ -65,7 +65,7 @@ _LINE_ENDS = {ord("\r"): None, ord("\n"): None, 0: None}
 
 
 async def webwxgetpubliclinkimg(call: Call) -> SimulatedAnswer:
-    """The map of a place: the path stands in the message (webwx 3.8.4)."""
+    """Returns the map of a location; its path is part of the message (webwx 3.8.4)."""
     _session(call, skey=False)
     if call.request.query.get("pictype") != "location":
         raise call.refusal(PARAMETER_ERROR, "pictype is not location")
@@ -145,7 +145,7 @@ def media_answer(
     mime: str,
     headers: Headers = (),
 ) -> SimulatedAnswer:
-    """The bytes, or what the servers say instead of them."""
+    """Returns the bytes, or the error that the servers give instead of them."""
     empty = (
         call.wechat.settings.empty_downloads if attachment.empty_answers is None else attachment.empty_answers
     )
@@ -173,7 +173,7 @@ def _stream(call: Call, content: ByteSource, answer: SimulatedAnswer) -> Simulat
 
 
 def _requested_range(call: Call, size: int) -> tuple[int, int] | None:
-    """From where to where; None when there is nothing in that range."""
+    """Returns the range (start, end) of the request; None when it contains no byte."""
     text = call.request.headers.get("range")
     if text is None:
         return 0, size
@@ -188,7 +188,10 @@ def _requested_range(call: Call, size: int) -> tuple[int, int] | None:
 
 
 def _counted_stream(call: Call, content: ByteSource, start: int, stop: int) -> BodyStream:
-    """Count the download as long as it lasts; two at once may get each other's bytes (webwx 2.16.9)."""
+    """Returns a stream that counts as an active download until it ends.
+
+    Two simultaneous downloads may get each other's bytes (webwx 2.16.9).
+    """
     store, settings = call.wechat.media, call.wechat.settings
     others = [*store.active_downloads]
     if others:
@@ -208,7 +211,7 @@ def _counted_stream(call: Call, content: ByteSource, start: int, stop: int) -> B
 
 
 def _bytes_of_other(other: ByteSource, start: int, stop: int) -> Iterator[bytes]:
-    """So many bytes, but another message's."""
+    """Yields as many bytes as were asked for, but from the file of another message."""
     remaining = stop - start
     while remaining:
         for piece in other.pieces(0, remaining):

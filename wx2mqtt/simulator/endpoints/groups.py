@@ -1,4 +1,4 @@
-"""Groups that a client makes and changes: webwxcreatechatroom, webwxupdatechatroom (webwx 2.19)."""
+"""Creating and changing groups: webwxcreatechatroom, webwxupdatechatroom (webwx 2.19)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MEMBER_STATUS_DELETED_ME = 4  # MemberStatus
 
 
 async def webwxcreatechatroom(call: Call) -> SimulatedAnswer:
-    """A new group of the owner and at least two others; those who deleted the owner do not come."""
+    """Creates a group of the owner and at least two others; people who deleted the owner do not join."""
     session, body = checks.authenticated_body(call)
     member_list, topic = body.get("MemberList"), body.get("Topic", "")
     if (
@@ -49,7 +49,7 @@ async def webwxcreatechatroom(call: Call) -> SimulatedAnswer:
 
 
 async def webwxupdatechatroom(call: Call) -> SimulatedAnswer:
-    """`fun` says what: addmember, invitemember, delmember, modtopic, quitchatroom."""
+    """Changes a group; `fun` is addmember, invitemember, delmember, modtopic or quitchatroom."""
     session, body = checks.authenticated_body(call)
     change = _CHANGES.get(call.request.query.get("fun", ""))
     if change is None:
@@ -64,7 +64,7 @@ async def webwxupdatechatroom(call: Call) -> SimulatedAnswer:
 
 
 def _require_group_changes_allowed(call: Call) -> None:
-    """Tencent can switch this off, as it did on 2018-06-27; and it can be too often."""
+    """Refuses when Tencent has switched group changes off (as on 2018-06-27), or they are too frequent."""
     if not call.wechat.settings.allow_groups:
         raise CallRefused(PARAMETER_ERROR)
     require_action_rate(call)
@@ -84,7 +84,7 @@ def _add(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields)
 
 
 def _invite(call: Call, session: SimulatedSession, group: WorldGroup, body: Fields) -> list[WorldPerson]:
-    """They get an invitation; nothing changes until they say yes (`/sim/people` join)."""
+    """Sends invitations; nothing changes until they are accepted (`/sim/people` join)."""
     people = _people(call, session, body, "InviteMemberList")
     if len(group.members) < INVITE_MEMBER_THRESHOLD:
         call.record_oddity("an invitation to a group of less than 40")

@@ -1,4 +1,4 @@
-"""From a QR code to a session: jslogin, login, webwxnewloginpage, webwxpushloginurl (webwx 2.1 to 2.5)."""
+"""Login endpoints: jslogin, qrcode, login, webwxnewloginpage, webwxpushloginurl (webwx 2.1 to 2.5)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _require_login_host(call: Call) -> None:
 
 
 async def jslogin(call: Call) -> SimulatedAnswer:
-    """A new uuid. POST is what wechat4u does; the redirect_uri is left out by itchat."""
+    """Creates a uuid. wechat4u uses POST; itchat omits the redirect_uri."""
     checks.require_method(call, "GET", tolerated="POST")
     _require_login_host(call)
     query = call.request.query
@@ -43,7 +43,10 @@ async def jslogin(call: Call) -> SimulatedAnswer:
 
 
 async def qrcode(call: Call) -> SimulatedAnswer:
-    """The picture of a code: a JPEG that says `https://login.weixin.qq.com/l/<uuid>` (webwx 2.2.1, 2.2.2)."""
+    """Returns the QR code as JPEG.
+
+    Its text is `https://login.weixin.qq.com/l/<uuid>` (webwx 2.2.1, 2.2.2).
+    """
     uuid = call.request.path.rpartition("/")[2]
     if call.wechat.codes.find(uuid) is None:
         return answers.html_page("404 Not Found", status=404)
@@ -62,7 +65,7 @@ def _avatar_base64() -> str:
 
 
 async def login(call: Call) -> SimulatedAnswer:
-    """The poll: holds until the code moves on, then says where it stands (webwx 2.3.2, 2.3.3)."""
+    """Long poll: waits until the state of the code changes and returns it (webwx 2.3.2, 2.3.3)."""
     checks.require_method(call, "GET")
     _require_login_host(call)
     uuid = call.request.query.get("uuid", "")
@@ -128,7 +131,7 @@ def _redirect_uri(call: Call, code: LoginQrCode) -> str:
 
 
 async def webwxnewloginpage(call: Call) -> SimulatedAnswer:
-    """The ticket is exchanged for a session: XML, status 301 without `version=v2` (webwx 2.4.3.2)."""
+    """Exchanges the ticket for a session: XML; the status is 301 without `version=v2` (webwx 2.4.3.2)."""
     checks.require_method(call, "GET")
     settings, query = call.wechat.settings, call.request.query
     checks.require_host(call, Role.BASE, settings.base_host)
@@ -183,7 +186,10 @@ _PUSH_REFUSALS = {
 
 
 async def webwxpushloginurl(call: Call) -> SimulatedAnswer:
-    """A code that asks the phone of an earlier login (webwx 2.5.1). itchat asks the login host."""
+    """Creates a code that the phone of an earlier login shows as a question (webwx 2.5.1).
+
+    itchat calls it on the login host.
+    """
     checks.require_method(call, "GET")
     settings = call.wechat.settings
     if not _is_push_allowed(call):

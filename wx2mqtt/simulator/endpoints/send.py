@@ -1,7 +1,4 @@
-"""What all messages of a web client have in common: frame, receiver, repeats, delivery (webwx 2.12).
-
-What a client says: texts, and media that it uploaded before (webwx 2.12).
-"""
+"""Sending: texts, and media that the client uploaded before (webwx 2.12)."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ _REQUIRED_FIELDS = ("Type", "FromUserName", "ToUserName", "LocalID", "ClientMsgI
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisplayedText:
-    """What a message says, as the phone shows it: `text` is the name of a file."""
+    """A message as the phone shows it. For a file, `text` is its name."""
 
     kind: str
     text: str
@@ -37,7 +34,7 @@ class DisplayedText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingMessage:
-    """A message with a good frame."""
+    """A message of a client whose common fields are valid; `fields` is its `Msg` object."""
 
     call: Call
     session: SimulatedSession
@@ -46,21 +43,20 @@ class OutgoingMessage:
 
     @property
     def client_id(self) -> str:
-        """The client's own id, the same when it sends the message again."""
+        """The client's own id of the message; the same in every repetition."""
         return str(self.fields["ClientMsgId"])
 
     @property
     def type(self) -> object:
-        """The message's Type."""
         return self.fields["Type"]
 
     def refusal(self, problem: str) -> CallRefused:
-        """The message is wrong: Ret 1."""
+        """Records a violation and returns the refusal (Ret 1) to raise."""
         return self.call.refusal(checks.PARAMETER_ERROR, problem)
 
 
 def read_message(call: Call, session: SimulatedSession, body: Fields) -> OutgoingMessage:
-    """The message in a body, its frame checked."""
+    """Reads the message of a body and checks its common fields."""
     message = body.get("Msg")
     if not isinstance(message, dict) or "Scene" not in body:
         raise call.refusal(checks.PARAMETER_ERROR, "Msg or Scene is missing")
@@ -106,12 +102,12 @@ def _receiver(call: Call, session: SimulatedSession, message: Fields) -> WorldCo
 
 
 def _is_wxid(contact: WorldContact, name: str) -> bool:
-    """A clear wxid is accepted, too (webwx 2.12.1)."""
+    """Returns whether `name` is the contact's wxid, which WeChat accepts, too (webwx 2.12.1)."""
     return isinstance(contact, WorldPerson) and contact.wxid == name != ""
 
 
 def deliver(message: OutgoingMessage, displayed: DisplayedText) -> SimulatedAnswer:
-    """Deliver it and name it; a ClientMsgId that is known is answered and not delivered again."""
+    """Delivers the message and returns its id; a known ClientMsgId is answered but not delivered again."""
     wechat = message.call.wechat
     known = wechat.seen_client_ids.get((message.to.id, message.client_id))
     if known is None and wechat.sends.is_exhausted(wechat.settings.rate_limit):
@@ -180,7 +176,7 @@ _EMOJI_FLAG = 2
 
 
 async def webwxsendmsg(call: Call) -> SimulatedAnswer:
-    """A text, or a location that came."""
+    """Sends a text, or a location that was received before."""
     session, body = checks.authenticated_body(call)
     message = read_message(call, session, body)
     content = message.fields.get("Content")
@@ -195,19 +191,17 @@ async def webwxsendmsg(call: Call) -> SimulatedAnswer:
 
 
 async def webwxsendmsgimg(call: Call) -> SimulatedAnswer:
-    """A picture."""
     message = _media_message(call, types=(_IMAGE,))
     return deliver(message, _displayed_file("image", _uploaded_file(message, "pic")))
 
 
 async def webwxsendvideomsg(call: Call) -> SimulatedAnswer:
-    """A video."""
     message = _media_message(call, types=(_VIDEO, _MICRO_VIDEO))
     return deliver(message, _displayed_file("video", _uploaded_file(message, "video")))
 
 
 async def webwxsendemoticon(call: Call) -> SimulatedAnswer:
-    """An animated picture of one's own, or a sticker that came, by its MD5."""
+    """Sends an uploaded GIF, or a received sticker by its MD5."""
     message = _media_message(call, types=(_STICKER,), fun="sys")
     if message.fields.get("EmojiFlag") != _EMOJI_FLAG:
         raise message.refusal("EmojiFlag is not 2")
@@ -220,7 +214,7 @@ async def webwxsendemoticon(call: Call) -> SimulatedAnswer:
 
 
 async def webwxsendappmsg(call: Call) -> SimulatedAnswer:
-    """A file: its XML names what was uploaded."""
+    """Sends a file; the XML in Content names the upload."""
     message = _media_message(call, types=(_FILE,))
     file = _app_file(message)
     ready = message.session.uploads.find(file.media_id)
@@ -289,7 +283,7 @@ def _displayed_file(kind: str, ready: FinishedUpload, name: str = "") -> Display
 
 
 def _received_sticker(message: OutgoingMessage) -> DisplayedText:
-    """A sticker that came; those of the store cannot be sent (webwx 2.12.7)."""
+    """Returns a received sticker; stickers of the store cannot be sent (webwx 2.12.7)."""
     known = message.call.wechat.media.find_sticker(str(message.fields["EMoticonMd5"]))
     if known is None:
         raise message.refusal("EMoticonMd5 is that of no sticker that came")

@@ -1,4 +1,4 @@
-"""What is new: synccheck, the long poll, and webwxsync (webwx 2.10, 2.11)."""
+"""Receiving: the long poll synccheck, and webwxsync (webwx 2.10, 2.11)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BUSY_LOOP_SECONDS = 1.0
 
 
 async def synccheck(call: Call) -> SimulatedAnswer:
-    """Holds until something is new or the hold is over; the answer is a script with two numbers."""
+    """Waits for news, at most `hold_sync` seconds; answers a script with a retcode and a selector."""
     checks.require_method(call, "GET")
     query = call.request.query
     session = checks.living_session(call, query.get("sid", ""))
@@ -34,7 +34,10 @@ async def synccheck(call: Call) -> SimulatedAnswer:
 
 
 def _query_position(call: Call, session: SimulatedSession) -> int | None:
-    """None for a key that is missing or was never issued: the server then never holds (webwx 2.10.1)."""
+    """Returns the position of the synckey in the query.
+
+    None for a key that is missing or was never issued: the server then answers at once (webwx 2.10.1).
+    """
     text = call.request.query.get("synckey")
     position = None if text is None else session.log.position(text)
     if position is None:
@@ -49,7 +52,7 @@ def _answer_at_once(call: Call, session: SimulatedSession, selector: int) -> Sim
 
 
 def _is_busy_loop(call: Call, session: SimulatedSession) -> bool:
-    """A busy loop: too many answers in a second that were not held and brought nothing (webwx 2.10.7)."""
+    """Returns whether the client polls too often: too many empty answers within a second (webwx 2.10.7)."""
     limit = call.wechat.settings.poll_limit
     times, now = session.empty_poll_times[call.endpoint], time.monotonic()
     times.append(now)
@@ -72,7 +75,7 @@ async def _hold(call: Call, session: SimulatedSession, position: int) -> Simulat
 
 
 async def webwxsync(call: Call) -> SimulatedAnswer:
-    """What followed a key, and the keys of the place after it. An old key brings the same again."""
+    """Returns the entries after a SyncKey and the keys of the new position; an old key returns them again."""
     session, body = checks.authenticated_body(call)
     query = call.request.query
     if query.get("sid") != session.sid:
@@ -115,7 +118,7 @@ def _answer(call: Call, session: SimulatedSession, news: SyncSlice) -> Simulated
 
 
 def _empty_body(session: SimulatedSession, position: int) -> bytes:
-    """An answer that brings nothing and does not move the key (webwx 2.10.9, stuck states)."""
+    """Returns an answer without entries that keeps the key (webwx 2.10.9, stuck states)."""
     no_news = SyncSlice(start=position, end=position, messages=(), changed=(), deleted=(), more=False)
     return _body(session, no_news, more=0, skey="", check_key=True)
 
@@ -148,7 +151,7 @@ def _body(session: SimulatedSession, news: SyncSlice, *, more: int, skey: str, c
 
 
 async def stuck(call: Call) -> SimulatedAnswer:
-    """The answer of a server that brings nothing for ever: the fault `stuck`."""
+    """Answers without news for ever: the fault `stuck`."""
     session, body = checks.authenticated_body(call)
     position = session.log.position(_posted_sync_key(call, body))
     if _is_busy_loop(call, session):

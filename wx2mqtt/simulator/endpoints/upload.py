@@ -1,4 +1,4 @@
-"""Files on their way to WeChat: webwxcheckupload and webwxuploadmedia (webwx 2.13, 2.14)."""
+"""Uploads: webwxcheckupload and webwxuploadmedia (webwx 2.13, 2.14)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FILE_TYPE_LARGE = 7  # FileType of webwxcheckupload
 
 
 async def webwxuploadmedia(call: Call) -> SimulatedAnswer:
-    """One part of a file, or all of a small one. MediaId is in the answer of the last part only."""
+    """Stores one part of a file, or a whole small file; the answer of the last part has the MediaId."""
     if call.request.method == "OPTIONS":
         return SimulatedAnswer(headers=_CORS)
     checks.require_method(call, "POST")
@@ -170,7 +170,7 @@ def _md5(call: Call, upload_request: Fields) -> str:
 
 
 def _part_count(call: Call, form: dict[str, ReceivedField], size: int) -> int:
-    """How many parts there are; without chunks and chunk it is one, of at most 512 KiB."""
+    """Returns the number of parts; a form without `chunks` and `chunk` is one part of at most 512 KiB."""
     needed = max(1, -(-size // PART_BYTES))
     if "chunks" not in form and "chunk" not in form:
         if needed > 1:
@@ -215,7 +215,7 @@ def _check_permit(
 
 
 async def webwxcheckupload(call: Call) -> SimulatedAnswer:
-    """Does WeChat have that file? Then its MediaId; else what a large upload must carry."""
+    """Returns the MediaId of a file that WeChat knows; otherwise the keys that a large upload must carry."""
     session, body = checks.authenticated_body(call)
     _check_user_names(call, session, body)
     name, size, md5 = body.get("FileName"), body.get("FileSize"), _md5(call, body)

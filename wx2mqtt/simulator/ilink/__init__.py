@@ -1,4 +1,4 @@
-"""Tencent's bot interface, iLink, simulated: a bot for each person who scanned, and the phone they write on.
+"""A simulator of Tencent's bot interface, iLink: one bot for each person who scanned, and their phones.
 
-Stands below the rest of the simulator and knows nothing of web WeChat.
+The modules of web WeChat import it; it imports only their shared helpers.
 """

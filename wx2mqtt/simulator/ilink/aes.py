@@ -1,4 +1,7 @@
-"""How iLink encrypts files: AES-128, ECB, PKCS#7 (ilink 8.1). In pieces: large files need no memory."""
+"""iLink's file encryption: AES-128, ECB, PKCS#7 (ilink 8.1).
+
+Works in pieces, so large files need no memory.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ BLOCK_BYTES = 16
 
 
 def ciphertext_size(size: int) -> int:
-    """Bytes of the ciphertext of so many."""
+    """Returns the size in bytes of the ciphertext of `size` bytes."""
     return (size // BLOCK_BYTES + 1) * BLOCK_BYTES
 
 
@@ -26,7 +29,7 @@ def _cipher(key: bytes) -> Cipher[ECB]:
 
 
 class EncryptedBytes(ByteSource):
-    """The ciphertext of a file; made when it is asked for."""
+    """The ciphertext of a file, computed on demand."""
 
     def __init__(self, plain: ByteSource, key: bytes) -> None:
         super().__init__(ciphertext_size(plain.size))
@@ -34,7 +37,7 @@ class EncryptedBytes(ByteSource):
         self._key = key
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Each block stands alone, so that any range can be made."""
+        """Yields any range: ECB encrypts each block independently."""
         end = self.size if stop is None else min(stop, self.size)
         offset = start // BLOCK_BYTES * BLOCK_BYTES
         for piece in _padded(self._plain, offset):
@@ -46,7 +49,7 @@ class EncryptedBytes(ByteSource):
 
 
 def _padded(plain: ByteSource, start: int) -> Iterator[bytes]:
-    """The plaintext from a block's border on, in whole blocks, with its padding."""
+    """Yields whole blocks of the plaintext from `start` (a block boundary), with padding at the end."""
     remainder = b""
     for piece in plain.pieces(start):
         whole = remainder + piece
@@ -59,11 +62,11 @@ def _padded(plain: ByteSource, start: int) -> Iterator[bytes]:
 
 
 class BadPadding(ValueError):
-    """The key does not fit, or it was not encrypted so."""
+    """The key is wrong, or the data was not encrypted this way."""
 
 
 class DecryptedBytes(ByteSource):
-    """The plaintext of a ciphertext; `size` is known beforehand."""
+    """The plaintext of a ciphertext, computed on demand; `size` must be known."""
 
     def __init__(self, cipher: ByteSource, key: bytes, size: int) -> None:
         super().__init__(size)
@@ -71,7 +74,6 @@ class DecryptedBytes(ByteSource):
         self._key = key
 
     def pieces(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
-        """Decrypted when they are asked for."""
         end = self.size if stop is None else min(stop, self.size)
         offset = start // BLOCK_BYTES * BLOCK_BYTES
         for piece in self._cipher.pieces(offset, ciphertext_size(end)):
@@ -81,7 +83,10 @@ class DecryptedBytes(ByteSource):
 
 
 def decrypt(cipher: ByteSource, key: bytes) -> DecryptedBytes:
-    """The plaintext of a whole ciphertext; raises `BadPadding` when its last block does not say its size."""
+    """Returns the plaintext of a whole ciphertext.
+
+    Raises `BadPadding` when the last block has no valid padding.
+    """
     if not cipher.size or cipher.size % BLOCK_BYTES:
         raise BadPadding(f"{cipher.size} bytes are no whole blocks")
     last_block = b"".join(DecryptedBytes(cipher, key, cipher.size).pieces(cipher.size - BLOCK_BYTES))

@@ -1,4 +1,4 @@
-"""A bot: what belongs to one binding of one person. Its token, what waits for it, the person's window."""
+"""A bot: its token, its message queue, and the reply window of its person."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from wx2mqtt.simulator.ilink.chat_log import BotMessage
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 MAX_CLIENT_IDS = 100_000
-"""So many client ids of a bot are known."""
+"""How many client ids a bot keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSlice:
-    """Messages between two positions, rendered."""
+    """Rendered messages up to the position `end`."""
 
     end: int
     messages: Sequence[bytes]
 
 
 class Bot:
-    """One binding. `place` is the address (scheme and host) that the program uses, for links to media.
+    """The binding of one person to one program.
 
-    `last_in` is when the person wrote last (seconds of the servers' clock), None before they did; `replies`
-    counts what the bot sent since.
+    `address` (scheme and host) is the one that the program uses; media links start with it. `last_message_at`
+    is when the person wrote last (seconds of the servers' clock), None before that; `replies` counts the
+    messages of the bot since then.
     """
 
     def __init__(self, rng: random.Random, *, person: str, user_id: str, address: str) -> None:
@@ -58,62 +59,62 @@ class Bot:
 
     @property
     def polling(self) -> bool:
-        """Whether a getupdates is open; those that the program left do not count."""
+        """Whether a getupdates is open; connections that the program has closed do not count."""
         return any(not transport.is_closing() for transport in self.open_polls)
 
     @property
     def head(self) -> int:
-        """The position after everything that was written."""
+        """The position after the newest message."""
         return len(self._log)
 
     def invalidate(self) -> None:
-        """The token is worth nothing any more (ilink 9.4); whoever polls is told."""
+        """Revokes the token (ilink 9.4) and wakes open polls."""
         self.alive = False
         self.changes.notify()
 
     def new_context_token(self) -> str:
-        """Another one; the older ones stay good."""
+        """Issues another context token; older ones stay valid."""
         token = "AARzJW" + base64.urlsafe_b64encode(self._rng.randbytes(97)).decode().rstrip("=")
         self.context_tokens.append(token)
         return token
 
     def append(self, *messages: bytes) -> None:
-        """The person wrote."""
+        """Adds messages of the person and wakes open polls."""
         self._log += messages
         self.changes.notify()
 
     def find(self, msg_id: str) -> bytes | None:
-        """The message with that id, or without one the newest."""
+        """Returns the message with that id, or the newest one if `msg_id` is empty."""
         if not msg_id:
             return self._log[-1] if self._log else None
         id_field = f'"message_id": {msg_id},'.encode()
         return next((message for message in reversed(self._log) if id_field in message), None)
 
     def record_client_id(self, client_id: str, sent: BotMessage) -> None:
-        """What came under a client id first; of very many the oldest go."""
+        """Keeps the first message of a client id; drops the oldest ids beyond `MAX_CLIENT_IDS`."""
         self.client_ids.setdefault(client_id, sent)
         if len(self.client_ids) > MAX_CLIENT_IDS:
             del self.client_ids[next(iter(self.client_ids))]
 
     def position(self, cursor: str) -> int | None:
-        """The position that a cursor names; None when this bot was never given it."""
+        """Returns the position of a cursor; None when this bot never got it."""
         return self._cursors.get(cursor)
 
     def acknowledge(self, position: int) -> None:
-        """What lies before that position has arrived (ilink 4.4.2)."""
+        """Marks the messages before a position as received (ilink 4.4.2)."""
         self.acknowledged_position = max(self.acknowledged_position, position)
 
     def slice_after(self, position: int, max_messages: int) -> MessageSlice:
-        """At most `most` messages after a position."""
+        """Returns at most `max_messages` messages after a position."""
         end = min(position + max_messages, self.head)
         return MessageSlice(end=end, messages=self._log[position:end])
 
     def new_cursor(self, position: int) -> str:
-        """A new cursor for a position."""
+        """Issues a new cursor for a position."""
         text = base64.b64encode(self._rng.randbytes(48)).decode()
         self._cursors[text] = position
         return text
 
     def is_window_open(self, now: float, hours: float) -> bool:
-        """Whether the person wrote, and not too long ago (ilink 10.1)."""
+        """Returns whether the person wrote within the last `hours` (ilink 10.1)."""
         return self.last_message_at is not None and now - self.last_message_at <= hours * 3600

@@ -1,7 +1,4 @@
-"""Files on their way to a bot: the CDN's download (ilink 8.4).
-
-Files of a bot on their way to a person: getuploadurl, and the CDN's upload (ilink 8.2).
-"""
+"""Media transfer: getuploadurl, and uploads to and downloads from the CDN (ilink 8.2, 8.4)."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from wx2mqtt.simulator.media import ByteSource
 
 
 async def cdn_download(call: Call) -> SimulatedAnswer:
-    """The bytes for a text, encrypted as they lie there."""
+    """Returns the encrypted bytes of a file."""
     checks.require_method(call, "GET")
     checks.require_cdn(call)
     query = call.request.query
@@ -42,7 +39,7 @@ _ERROR_BAD_DATA = "-5102031"
 
 
 async def getuploadurl(call: Call) -> SimulatedAnswer:
-    """A place for a file."""
+    """Reserves an upload and returns its links."""
     bot, fields = checks.authenticated(call)
     if fields.get("to_user_id") != bot.user_id:
         raise call.refusal(answers.json(ret=-1), "to_user_id is not the one who bound this bot")
@@ -95,7 +92,7 @@ def _check_thumbnail_fields(call: Call, fields: Fields) -> bool:
 
 
 def _links(call: Call, bot: Bot, slot: UploadSlot, name: str) -> Fields:
-    """As the setting says: the whole URL, the text for a URL of one's own, both, or none."""
+    """Returns a full URL, a parameter for the program's own URL, both, or none, as the setting says."""
     url_setting = call.ilink.settings.upload_url
     query = f"encrypted_query_param={quote(slot.param, safe='')}&filekey={slot.filekey}"
     links: Fields = {}
@@ -112,7 +109,7 @@ def _links(call: Call, bot: Bot, slot: UploadSlot, name: str) -> Fields:
 
 
 async def cdn_upload(call: Call) -> SimulatedAnswer:
-    """Take the ciphertext; the header of the answer names it from now on."""
+    """Stores the ciphertext; a header of the answer has the parameter that names it."""
     checks.require_method(call, "POST")
     checks.require_cdn(call)
     if call.request.headers.get("content-type") != "application/octet-stream":
@@ -146,5 +143,5 @@ def _decrypted_file(call: Call, slot: UploadSlot, content: ByteSource) -> CdnFil
 
 
 def bad_data(call: Call, problem: str) -> Refusal:
-    """The CDN refuses: the reason stands in a header."""
+    """Returns the refusal of an upload, with the reason in a header."""
     return call.refusal(answers.cdn_error("invalid data", _ERROR_BAD_DATA), problem)

@@ -1,4 +1,4 @@
-"""What lies on the CDN: files under the texts that name them, and places for uploads (ilink 8)."""
+"""The files on the CDN by the opaque parameter that names each, and reserved uploads (ilink 8)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from wx2mqtt.simulator.ilink.aes import DecryptedBytes, EncryptedBytes
 from wx2mqtt.simulator.media import ByteSource
 
 MAX_KEPT_FILES = 20_000
-"""So many files and so many places are kept."""
+"""How many files, and how many reserved uploads, are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadSlot:
-    """A place for an upload, as `getuploadurl` was asked for it. `thumb`: for the small picture."""
+    """A reserved upload with the values that `getuploadurl` was given."""
 
     param: str
     filekey: str
@@ -30,9 +30,9 @@ class UploadSlot:
 
 @dataclass(slots=True, kw_only=True)
 class CdnFile:
-    """What the CDN gives out for a text. `slot` and `plain` are there when a bot uploaded it.
+    """A file as the CDN delivers it. `slot` and `plain` are set when a bot uploaded it.
 
-    `gone`: it is not to be had any more; `linked_only`: only the full URL leads to it.
+    `gone`: the file has expired; `full_url_only`: only the full URL delivers it.
     """
 
     content: ByteSource
@@ -44,22 +44,22 @@ class CdnFile:
 
 @dataclass(slots=True)
 class CdnStorage:
-    """All files and places."""
+    """All files and reserved uploads."""
 
     rng: random.Random
     files: dict[str, CdnFile] = field(default_factory=dict)
     slots: dict[str, UploadSlot] = field(default_factory=dict)
 
     def new_param(self) -> str:
-        """An opaque text; with characters that a query must encode."""
+        """Returns an opaque parameter with characters that a query must percent-encode."""
         return base64.b64encode(b"\xfb\xef\xff" + self.rng.randbytes(90)).decode()
 
     def new_key(self) -> bytes:
-        """A key for AES."""
+        """Returns an AES key."""
         return self.rng.randbytes(16)
 
     def put(self, file: CdnFile) -> str:
-        """Keep a file; returns the text that names it. Of very many the oldest go."""
+        """Stores a file and returns its parameter; drops the oldest beyond `MAX_KEPT_FILES`."""
         param = self.new_param()
         self.files[param] = file
         if len(self.files) > MAX_KEPT_FILES:
@@ -67,12 +67,12 @@ class CdnStorage:
         return param
 
     def seal(self, plain: ByteSource) -> tuple[str, bytes]:
-        """Keep a file encrypted; returns the text that names it, and the key."""
+        """Encrypts and stores a file; returns its parameter and its key."""
         key = self.new_key()
         return self.put(CdnFile(content=EncryptedBytes(plain, key))), key
 
     def reserve(self, slot: UploadSlot) -> None:
-        """Keep a place; of very many the oldest go."""
+        """Stores a reserved upload; drops the oldest beyond `MAX_KEPT_FILES`."""
         self.slots[slot.param] = slot
         if len(self.slots) > MAX_KEPT_FILES:
             del self.slots[next(iter(self.slots))]
@@ -80,20 +80,20 @@ class CdnStorage:
 
 @dataclass(slots=True)
 class MessageFiles:
-    """The files of messages in either direction, in plain, by message id; and where they lie on the CDN."""
+    """The decrypted files of messages in both directions, by message id, and their files on the CDN."""
 
     plain: dict[str, ByteSource] = field(default_factory=dict)
     files: dict[str, list[CdnFile]] = field(default_factory=dict)
     items: dict[str, dict[str, object]] = field(default_factory=dict)
 
     def record_sent_item(self, msg_id: str, item: dict[str, object]) -> None:
-        """Keep the item that a bot sent, for quotes; of very many the oldest go."""
+        """Keeps the item that a bot sent, for quotes; drops the oldest beyond `MAX_KEPT_FILES`."""
         self.items[msg_id] = item
         if len(self.items) > MAX_KEPT_FILES:
             del self.items[next(iter(self.items))]
 
     def put(self, msg_id: str, plain: ByteSource, *files: CdnFile) -> None:
-        """Keep what a message brings; of very many the oldest go."""
+        """Keeps the file of a message; drops the oldest beyond `MAX_KEPT_FILES`."""
         self.plain[msg_id] = plain
         self.files[msg_id] = [*files]
         if len(self.plain) > MAX_KEPT_FILES:

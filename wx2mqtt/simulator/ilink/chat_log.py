@@ -1,4 +1,7 @@
-"""What the phones show of the chats with the bots, and what the bots sent. For the page and tests."""
+"""The chats with the bots as the phones show them, and all messages that bots sent.
+
+The phone page and the tests read them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ MAX_LINES = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatLine:
-    """A message in the chat of a person (an id of the world) with their bot. `quoted` is what it answers."""
+    """A message in the chat of a person (an id of the world) with their bot.
+
+    `quoted` is the text it quotes.
+    """
 
     n: int
     person: str
@@ -31,8 +37,9 @@ class ChatLine:
 class BotMessage:
     """A message of a bot that the servers accepted.
 
-    `delivered`: the phone shows it (not: a repeat, a muted person, a voice). `confirmed`: the answer had its
-    id. `token`: newest, older, or none. `text` of a file is its name; `sha256` (hex) is that of the file.
+    `delivered`: the phone shows it (not a repetition, a voice, or a message to a muted person). `confirmed`:
+    the answer had its id. `token` is the age of the context token. For a file, `text` is its name and
+    `sha256` its hash in hex.
     """
 
     n: int
@@ -52,7 +59,7 @@ class BotMessage:
 
 
 class ChatLog:
-    """The newest lines, and everything that was sent."""
+    """The newest lines, and everything that bots sent."""
 
     def __init__(self) -> None:
         self.changes = WaitingCondition()
@@ -72,7 +79,7 @@ class ChatLog:
         quoted: str = "",
         media: FileDescription | None = None,
     ) -> None:
-        """Another line."""
+        """Adds a line."""
         self.count += 1
         self.lines.append(
             ChatLine(
@@ -89,10 +96,9 @@ class ChatLog:
         )
 
     def find(self, msg_id: str) -> ChatLine | None:
-        """The message with that id, if it is still kept."""
+        """Returns the line with that message id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
     def record_sent(self, sent: BotMessage) -> None:
-        """A bot sent something."""
         self.sent.append(sent)
         self.changes.notify()

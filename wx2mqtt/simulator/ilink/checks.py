@@ -1,6 +1,6 @@
-"""Is a call as iLink wants it? Wrong calls are refused and recorded (ilink 2).
+"""Validates calls of bots; wrong calls are refused and recorded (ilink 2).
 
-What the servers are known to tolerate, since public clients live on it, is an *oddity*: it passes, and counts
+An *oddity* is wrong but tolerated by the servers, because public clients depend on it. It passes, and counts
 as a violation only in strict mode.
 """
 
@@ -25,57 +25,57 @@ _NAME = r"[A-Za-z0-9_.-]{1,32}"
 _AGENT = re.compile(rf"{_NAME}/[A-Za-z0-9_.+-]{{1,32}}( \([ -'*-~]{{1,64}}\))?")
 _AGENTS = re.compile(rf"({_AGENT.pattern})( {_AGENT.pattern})*")
 _OPENCLAW = "OpenClaw"
-"""The official default has no version (ilink 2.2.3)."""
+"""The official default, which has no version (ilink 2.2.3)."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One call of a program: what came, and where it is judged."""
+    """One call of a program: the request, and the simulated iLink that judges it."""
 
     endpoint: str
     request: Request
     ilink: SimulatedILink
 
     def record_violation(self, problem: str) -> None:
-        """Record that this call is wrong."""
+        """Records that this call is wrong."""
         self.ilink.violations.record(self.endpoint, problem)
 
     def record_oddity(self, problem: str) -> None:
-        """Record what the servers tolerate, in strict mode."""
+        """In strict mode, records a mistake that the servers tolerate."""
         if self.ilink.strict():
             self.record_violation(f"tolerated, but: {problem}")
 
     def refusal(self, answer: SimulatedAnswer, problem: str) -> Refusal:
-        """Record that this call is wrong; raise what is returned."""
+        """Records that this call is wrong and returns the exception to raise."""
         self.record_violation(problem)
         return Refusal(answer)
 
     def invalid_argument(self, problem: str) -> Refusal:
-        """Record that an argument is wrong; raise what is returned."""
+        """Records that an argument is wrong and returns the exception to raise."""
         return self.refusal(answers.json(ret=-2, errmsg="invalid arguments"), problem)
 
 
 def session_timeout(call: Call) -> SimulatedAnswer:
-    """The token is dead."""
+    """Returns the answer for a revoked token."""
     return answers.session_timeout(call.ilink.settings.stale_in)
 
 
 def require_method(call: Call, *allowed: str) -> None:
-    """The HTTP method is one of these."""
+    """Requires one of the allowed HTTP methods."""
     actual = call.request.method
     if actual not in allowed:
         raise call.refusal(answers.html_page(404), f"{actual} instead of {allowed[0]}")
 
 
 def require_host(call: Call, *, cdn: bool = False) -> None:
-    """The call came to a host that serves it; a name that is not Tencent's serves everything."""
+    """Requires a host that serves this call; a name that is not Tencent's serves every call."""
     name = host_name(call.request.host)
     if not hosts.serves(name, cdn=cdn, redirect=call.ilink.settings.redirect_host):
         raise call.refusal(answers.html_page(404), f"{name} does not serve this")
 
 
 def require_cdn(call: Call) -> None:
-    """The call came to the CDN, and has nothing with it that is only for the API."""
+    """Requires the CDN host, without headers that are meant for the API only."""
     require_host(call, cdn=True)
     for header in ("authorization", "authorizationtype", "x-wechat-uin", "cookie"):
         if header in call.request.headers:
@@ -83,7 +83,7 @@ def require_cdn(call: Call) -> None:
 
 
 def app_header_problems(call: Call) -> list[str]:
-    """What is wrong with the two headers of the app."""
+    """Returns what is wrong with the two iLink-App headers."""
     headers = call.request.headers
     problems = []
     if headers.get("ilink-app-id") != "bot":
@@ -94,7 +94,7 @@ def app_header_problems(call: Call) -> list[str]:
 
 
 def posted_json(call: Call) -> Fields:
-    """The JSON object of a POST, with the headers that each has."""
+    """Returns the JSON object of a POST after checking the headers that every POST has."""
     headers = call.request.headers
     if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise call.invalid_argument("Content-Type is not application/json")
@@ -106,7 +106,7 @@ def posted_json(call: Call) -> Fields:
 
 
 def parse_uin(text: str) -> int | None:
-    """The number in an X-WECHAT-UIN; None when there is none."""
+    """Returns the number in an X-WECHAT-UIN; None when it is malformed."""
     try:
         digits = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -117,7 +117,7 @@ def parse_uin(text: str) -> int | None:
 
 
 def json_body(call: Call) -> Fields:
-    """The JSON object in the body."""
+    """Returns the JSON object in the body."""
     try:
         value = json.loads(call.request.body)
     except (ValueError, RecursionError):
@@ -128,7 +128,7 @@ def json_body(call: Call) -> Fields:
 
 
 def authenticated(call: Call) -> tuple[Bot, Fields]:
-    """The living bot and the body of a call that needs a token, everything about them checked."""
+    """Returns the active bot and the JSON body of a call that needs a token, after all checks."""
     require_method(call, "POST")
     require_host(call)
     for problem in app_header_problems(call):
@@ -158,7 +158,7 @@ def _check_new_uin(call: Call, bot: Bot) -> None:
 
 
 def require_base_info(call: Call, fields: Fields) -> None:
-    """Who the program says it is (ilink 2.2)."""
+    """Checks how the program identifies itself (ilink 2.2)."""
     info = fields.get("base_info")
     if not isinstance(info, dict):
         raise call.invalid_argument("base_info is missing")
@@ -176,7 +176,7 @@ def require_base_info(call: Call, fields: Fields) -> None:
 
 
 def client_version(version: str) -> str:
-    """iLink-App-ClientVersion for a version; empty when it is none."""
+    """Returns the iLink-App-ClientVersion of a version; empty when it is malformed."""
     found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)([-+.].*)?", version)
     if found is None:
         return ""
@@ -185,11 +185,11 @@ def client_version(version: str) -> str:
 
 
 def is_bot_agent(text: str) -> bool:
-    """Whether it has the form of a bot_agent."""
+    """Returns whether the text has the form of a bot_agent."""
     return text == _OPENCLAW or (len(text.encode()) <= 256 and _AGENTS.fullmatch(text) is not None)
 
 
 def require_person(call: Call, bot: Bot, value: object) -> None:
-    """The one person whom this bot can reach (ilink 9.3)."""
+    """Requires the person who bound this bot: it reaches nobody else (ilink 9.3)."""
     if value != bot.user_id:
         raise call.invalid_argument("that person is not the one who bound this bot")

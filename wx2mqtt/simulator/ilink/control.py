@@ -1,7 +1,4 @@
-"""Control over the files of messages: `/sim/ilink/media`.
-
-The HTTP control of iLink, `/sim/ilink/…`: what people and their phones do, settings, what was seen.
-"""
+"""The HTTP control API of iLink, `/sim/ilink/...`: actions of people and phones, settings, observations."""
 
 from __future__ import annotations
 
@@ -28,14 +25,14 @@ Fields = dict[str, object]
 
 
 class UnknownMessage(KeyError):
-    """No message of that id brought anything."""
+    """No message with that id has a file."""
 
     def __str__(self) -> str:
         return f"no message {self.args[0]!r} has a file"
 
 
 async def get_file(ilink: SimulatedILink, request: Request, _: Fields) -> SimulatedAnswer:
-    """The file of a message, in plain."""
+    """Returns the decrypted file of a message."""
     msg_id = request.path.removeprefix(MEDIA_PREFIX)
     content = ilink.attachments.plain.get(msg_id)
     if content is None:
@@ -45,7 +42,7 @@ async def get_file(ilink: SimulatedILink, request: Request, _: Fields) -> Simula
 
 
 async def set_files_gone(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """The CDN does not have the files of a message any more, or with `gone` false has them again."""
+    """Removes the files of a message from the CDN, or with `gone` false restores them."""
     msg_id = str(order.get("msg_id"))
     files = ilink.attachments.files.get(msg_id)
     if files is None:
@@ -62,7 +59,7 @@ MAX_WAIT_SECONDS = 60.0
 
 
 class BadOrder(ValueError):
-    """The order cannot be carried out as it stands."""
+    """The order is malformed."""
 
 
 BAD_ORDER_ERRORS = (BadOrder, BadDetail, message_kinds.UnknownKind)
@@ -108,14 +105,14 @@ def _code_values(code: BotQrCode) -> Fields:
 
 
 async def scan(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """A person scans a code."""
+    """Scans a code with the phone of a person."""
     code = _ordered_code(ilink, order)
     ilink.scan(code, _text(order, "person", OWNER))
     return _code_values(code)
 
 
 async def qrcode(ilink: SimulatedILink, request: Request, _: Fields) -> SimulatedAnswer:
-    """The picture of a code, for the phone page; the real servers draw none (ilink 3.1.4)."""
+    """Returns a code as a picture for the phone page; the real servers draw none (ilink 3.1.4)."""
     code = ilink.codes.find(request.path.rpartition("/")[2])
     if code is None:
         raise ActionNotPossible("there is no such QR code")
@@ -123,14 +120,14 @@ async def qrcode(ilink: SimulatedILink, request: Request, _: Fields) -> Simulate
 
 
 async def confirm(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """The person who scanned presses Connect."""
+    """Confirms the binding on the phone of the person who scanned."""
     code = _ordered_code(ilink, order)
     ilink.confirm(code)
     return _code_values(code)
 
 
 async def expire(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """A code's time is over."""
+    """Lets a code expire."""
     code = _ordered_code(ilink, order)
     code.expire()
     ilink.notify_changed()
@@ -138,7 +135,7 @@ async def expire(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def unbind(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """A person was bound somewhere else: -14."""
+    """Revokes a person's bot, as a binding elsewhere does: -14."""
     if not ilink.unbind(_text(order, "person", OWNER)):
         raise ActionNotPossible("they have no bot")
     return {}
@@ -148,7 +145,7 @@ async def unbind(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 def overview(ilink: SimulatedILink) -> Fields:
-    """Everything at a glance."""
+    """Returns codes, bots and counters."""
     bots = {bot.person: bot for bot in ilink.bots.values() if bot.alive}
     return {
         "codes": [_code_values(code) for code in ilink.codes],
@@ -179,7 +176,7 @@ def _bot_values(ilink: SimulatedILink, bot: Bot) -> Fields:
 
 
 async def state(ilink: SimulatedILink, _: Request, __: Fields) -> Fields:
-    """Everything at a glance, the settings, and the ids of all people."""
+    """Returns the overview, the settings, and the iLink ids of all people."""
     everybody = [one for one in (ilink.world.owner, *ilink.world) if isinstance(one, WorldPerson)]
     people = {one.id: user_id_of(one.id) for one in everybody if one.kind in _HUMAN_KINDS}
     return {**overview(ilink), "user_ids": people, "settings": ilink.settings.values()}
@@ -209,7 +206,7 @@ def _conditions(ilink: SimulatedILink, person: str) -> dict[str, Callable[[], bo
 
 
 async def wait(ilink: SimulatedILink, request: Request, _: Fields) -> Fields:
-    """Wait for one of `_conditions` (of `person`), at most `seconds`."""
+    """Waits for one of `_conditions` (of `person`), at most `seconds`."""
     conditions = _conditions(ilink, request.query.get("person", OWNER))
     ready = conditions.get(request.query.get("for", ""))
     if ready is None:
@@ -219,7 +216,10 @@ async def wait(ilink: SimulatedILink, request: Request, _: Fields) -> Fields:
 
 
 async def sent(ilink: SimulatedILink, request: Request, _: Fields) -> list[Fields]:
-    """What bots sent and the servers took, from number `after`; with `wait` seconds until there is more."""
+    """Returns the accepted messages of bots after number `after`.
+
+    With `wait`, waits that many seconds for more.
+    """
     after = int(_number(request, "after", 0))
     seconds = min(_number(request, "wait", 0), MAX_WAIT_SECONDS)
     chats = ilink.chats
@@ -229,7 +229,7 @@ async def sent(ilink: SimulatedILink, request: Request, _: Fields) -> list[Field
 
 
 async def feed(ilink: SimulatedILink, request: Request, _: Fields) -> Fields:
-    """The phones' lines from number `after`; with `wait` seconds until there is more."""
+    """Returns the phones' lines after number `after`; with `wait`, waits that many seconds for more."""
     after = int(_number(request, "after", 0))
     chats = ilink.chats
     seconds = min(_number(request, "wait", 0), MAX_WAIT_SECONDS)
@@ -253,7 +253,7 @@ _ORDER_TYPES: dict[str, type] = {
 
 
 async def say(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """A person writes to their bot; answers the message ids."""
+    """Injects messages of a person to their bot; returns the message ids."""
     for key, value in order.items():
         if key not in _ORDER_TYPES:
             raise BadOrder(f"unknown: {key}; known: {', '.join(_ORDER_TYPES)}")
@@ -266,7 +266,7 @@ async def say(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def raw(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """Put exactly these messages into the queue of a person's bot."""
+    """Puts exactly these messages into the queue of a person's bot."""
     messages = order.get("messages")
     if not isinstance(messages, list):
         raise BadOrder("messages must be a list")
@@ -275,7 +275,7 @@ async def raw(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def redeliver(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """A message comes again, under a new id; without `msg_id` the newest."""
+    """Delivers a message again under a new id; without `msg_id` the newest one."""
     bot = message_injection.require_bot(ilink, _text(order, "person", OWNER))
     shift = order.get("shift_ms", 0)
     if not isinstance(shift, int):
@@ -287,7 +287,7 @@ async def redeliver(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def clock(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """The servers' clock goes on by `forward` seconds, or is `ahead` of the machine's by so many."""
+    """Moves the servers' clock `forward`, or sets how far it is `ahead` of the machine's; both in seconds."""
     values = {key: value for key, value in order.items() if isinstance(value, int | float)}
     if len(values) != len(order) or not values.keys() <= {"forward", "ahead"}:
         raise BadOrder("forward and ahead are seconds")
@@ -297,7 +297,7 @@ async def clock(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def mute(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """A person is muted, or with `on` false no more (ilink 10.1.5)."""
+    """Mutes a person's bot, or with `on` false unmutes it (ilink 10.1.5)."""
     person = ilink.world.person(_text(order, "person", OWNER)).id
     if order.get("on", True):
         ilink.muted.add(person)
@@ -307,7 +307,7 @@ async def mute(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def window(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """How many `replies` a bot has sent since its person wrote, and how many seconds `ago` (null: never)."""
+    """Sets the bot's `replies` since its person wrote, and how many seconds `ago` that was (null: never)."""
     bot = message_injection.require_bot(ilink, _text(order, "person", OWNER))
     replies, ago = order.get("replies", bot.replies), order.get("ago", bot)
     if not isinstance(replies, int) or not (ago is None or ago is bot or isinstance(ago, int | float)):
@@ -319,7 +319,7 @@ async def window(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def settings(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """Change settings; answers all of them."""
+    """Changes settings; returns all of them."""
     ilink.settings.change(order)
     return ilink.settings.values()
 

@@ -1,4 +1,4 @@
-"""A file that a person sends: onto the CDN, and the object that tells the bot of it (ilink 5.3, 8.3)."""
+"""A file that a person sends: the CDN upload, and the `media` object that describes it (ilink 5.3, 8.3)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wx2mqtt.simulator.media import ByteSource, GeneratedBytes, GivenBytes
 Fields = dict[str, object]
 
 KEY_FORMS = ("hex", "24", "44", "both", "none", "wrong", "bad")
-"""How the key is told: see `_keys`."""
+"""The forms in which a message carries the AES key: see `_key_fields`."""
 
 _SAMPLE_OF_KIND = {"image": "image", "file": "file", "video": "video", "voice": "silk"}
 _UNIQUE_TAIL_BYTES = 64
@@ -26,12 +26,12 @@ _WRONG_KEY = bytes(range(16))
 
 
 class BadDetail(ValueError):
-    """A detail that no file can have."""
+    """A detail of the order has a wrong value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFromPerson:
-    """A file, the fields that tell of it, and what lies on the CDN. `aeskey` is for an image's own field."""
+    """A stored file with the fields that describe it. `aeskey` is the field of an image."""
 
     plain: ByteSource
     media: Fields
@@ -41,7 +41,7 @@ class FileFromPerson:
 
 
 def generate_file(kind: str, seed: str, size: int | None = None) -> ByteSource:
-    """A file of that kind that no other message has (but a voice); without a `size` it is small."""
+    """Returns a sample file, different for each `seed` (except a voice); without `size` it is small."""
     head = samples.sample_of_kind(_SAMPLE_OF_KIND[kind])
     if kind == "voice" and size is None:
         return GivenBytes(head)  # decoders of SILK stumble over what follows its last frame
@@ -49,7 +49,6 @@ def generate_file(kind: str, seed: str, size: int | None = None) -> ByteSource:
 
 
 def generate_thumbnail(seed: str) -> ByteSource:
-    """A small picture."""
     head = samples.sample("thumb.jpg")
     return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES, f"{seed} thumbnail")
 
@@ -57,7 +56,7 @@ def generate_thumbnail(seed: str) -> ByteSource:
 def store_on_cdn(
     ilink: SimulatedILink, bot: Bot, plain: ByteSource, key_form: str, detail: Mapping[str, object]
 ) -> FileFromPerson:
-    """Put it onto the CDN; `key` is one of `KEYS`. Raises `BadDetail`."""
+    """Stores a file on the CDN; `key_form` is one of `KEY_FORMS`. Raises `BadDetail`."""
     if key_form not in KEY_FORMS:
         raise BadDetail(f"key must be one of {', '.join(KEY_FORMS)}, not {key_form!r}")
     aes_key = ilink.storage.new_key()
@@ -76,7 +75,10 @@ def store_on_cdn(
 
 
 def _key_fields(aes_key: bytes, form: str) -> tuple[str, str]:
-    """media.aes_key and image_item.aeskey: one, both, none, another file's, or no key at all."""
+    """Returns `media.aes_key` and `image_item.aeskey` in that form; empty texts are left out.
+
+    `wrong` gives the key of another file, `bad` gives text that is no key.
+    """
     if form == "none":
         return "", ""
     if form == "bad":

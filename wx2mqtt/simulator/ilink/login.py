@@ -1,4 +1,4 @@
-"""From a QR code to a token: get_bot_qrcode, get_qrcode_status (ilink 3)."""
+"""Login endpoints: get_bot_qrcode, get_qrcode_status (ilink 3)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MAX_TOKENS = 10
 
 
 async def get_bot_qrcode(call: Call) -> SimulatedAnswer:
-    """A new code. GET without a list of tokens is what releases before 2.3.1 did (ilink 3.1.3)."""
+    """Creates a code. Releases before 2.3.1 use GET without a list of tokens (ilink 3.1.3)."""
     checks.require_method(call, "POST", "GET")
     checks.require_host(call)
     for problem in checks.app_header_problems(call):
@@ -45,7 +45,7 @@ def _posted_tokens(call: Call) -> tuple[str, ...]:
 
 
 async def get_qrcode_status(call: Call) -> SimulatedAnswer:
-    """The poll: holds until the code moves on, then says where it stands (ilink 3.2)."""
+    """Long poll: waits until the status of the code changes and returns it (ilink 3.2)."""
     checks.require_method(call, "GET")
     checks.require_host(call)
     for problem in checks.app_header_problems(call):
@@ -68,7 +68,7 @@ async def get_qrcode_status(call: Call) -> SimulatedAnswer:
 
 
 def _apply_verify_code(call: Call, code: BotQrCode) -> bool:
-    """Take what was typed; says whether there was something, for then the answer comes at once."""
+    """Applies a verification code; returns whether there was one, because then the answer comes at once."""
     number = call.request.query.get("verify_code")
     if number is None:
         return False
@@ -88,7 +88,7 @@ def _autoscan(call: Call, code: BotQrCode) -> None:
 
 
 def _old_host_answer(call: Call, code: BotQrCode) -> SimulatedAnswer | None:
-    """What the first host says of a code that was sent on; only Tencent's names can tell the hosts apart."""
+    """Returns the first host's answer for a redirected code; only Tencent's names distinguish the hosts."""
     name = host_name(call.request.host)
     if not code.redirected or not is_wechat(name) or name == code.redirect:
         return None

@@ -1,7 +1,4 @@
-"""The same message comes again under a new id (ilink 4.5.1).
-
-A person writes to their bot on the phone (ilink 5).
-"""
+"""Injects messages of people to their bots (ilink 5), and delivers messages again (ilink 4.5.1)."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from wx2mqtt.simulator.media import ByteSource, FileDescription
 
 
 def schedule_redelivery(ilink: SimulatedILink, bot: Bot, entries: Sequence[bytes]) -> None:
-    """See that what is given now comes again later, if the setting asks for it; once for each message."""
+    """Schedules the redelivery of each message, once, if the setting `redeliver_after` asks for it."""
     seconds = ilink.settings.redeliver_after
     if not seconds:
         return
@@ -32,9 +29,9 @@ def schedule_redelivery(ilink: SimulatedILink, bot: Bot, entries: Sequence[bytes
 
 
 def redeliver(ilink: SimulatedILink, bot: Bot, message: bytes, shift_ms: int = 0) -> str:
-    """Put a message into the queue once more: a new id, a new context token, the rest as it was.
+    """Queues a message once more with a new id and a new context token; returns the new id.
 
-    `shift_ms` moves its time. Returns the new id.
+    `shift_ms` moves its time.
     """
     values = json.loads(message)
     values["message_id"] = ilink.ids.next()
@@ -51,15 +48,16 @@ Fields = dict[str, object]
 
 
 class CannotSend(ValueError):
-    """They have no bot, or the phone cannot send this."""
+    """The person has no bot, or there is no such message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageOrder:
-    """`person` is an id of the world. `{n}` in the text counts from 1 when `count` is above 1.
+    """Messages to inject. `person` is an id of the world.
 
-    `detail` feeds the kind; `raw` overrides fields of the finished message. `data` are the bytes of a file,
-    `bytes_of` makes so many up, different for each message; without both there is a small file of that kind.
+    When `count` is above 1, `{n}` in the text is the number of the message, from 1. `detail` has values for
+    the kind; `raw` overrides fields of the finished message. `data` are the bytes of a file; `bytes_of`
+    generates that many, different for each message. Without both, a file is a small sample.
     """
 
     person: str
@@ -73,7 +71,7 @@ class MessageOrder:
 
 
 def inject(ilink: SimulatedILink, order: MessageOrder) -> list[str]:
-    """Say it; returns the message ids. Raises `CannotSay`, and `UnknownKind` and `BadDetail` of the kinds."""
+    """Injects the messages and returns their ids; raises `CannotSend`, `UnknownKind` and `BadDetail`."""
     bot = require_bot(ilink, order.person)
     if (order.data or order.bytes_of is not None) and not message_kinds.file_kind(order.kind):
         raise BadDetail(f"a message of kind {order.kind} brings no bytes")
@@ -83,7 +81,7 @@ def inject(ilink: SimulatedILink, order: MessageOrder) -> list[str]:
 
 
 def require_bot(ilink: SimulatedILink, person: str) -> Bot:
-    """The living bot of somebody; raises `CannotSay`."""
+    """Returns the active bot of a person; raises `CannotSend`."""
     ilink.world.person(person)
     bot = ilink.active_bot_of(person)
     if bot is None:
@@ -94,14 +92,14 @@ def require_bot(ilink: SimulatedILink, person: str) -> Bot:
 
 
 def inject_raw(ilink: SimulatedILink, person: str, values: list[object]) -> None:
-    """Put exactly these messages into the queue of somebody's bot; raises `CannotSay`."""
+    """Puts exactly these messages into the queue of a person's bot; raises `CannotSend`."""
     bot = require_bot(ilink, person)
     bot.append(*map(messages.dump_json, values))
     _open_window(ilink, bot)
 
 
 def _open_window(ilink: SimulatedILink, bot: Bot) -> None:
-    """The person's window is open again, and full (ilink 10.1)."""
+    """Opens the reply window with its full quota (ilink 10.1)."""
     bot.last_message_at, bot.replies = ilink.clock.now(), 0
     ilink.chats.changes.notify()
     ilink.notify_changed()
@@ -129,7 +127,7 @@ def _inject_message(ilink: SimulatedILink, bot: Bot, order: MessageOrder, index:
 
 
 def envelope(ilink: SimulatedILink, bot: Bot, msg_id: int) -> Fields:
-    """All fields of a message but its items (ilink 5.1)."""
+    """Returns all fields of a message but its items (ilink 5.1)."""
     now = ilink.clock.now_ms()
     return {
         "seq": bot.head + 1,

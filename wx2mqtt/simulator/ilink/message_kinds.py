@@ -1,4 +1,4 @@
-"""What a person can send to their bot: the items of each kind (ilink 5.2 to 5.5, 12)."""
+"""The kinds of messages that a person can send to their bot, as items (ilink 5.2 to 5.5, 12)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Fields = dict[str, object]
 
 
 class UnknownKind(ValueError):
-    """A kind that a phone does not send."""
+    """A phone does not send this kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRequest:
-    """One message to build. `content` are the bytes of its file, None where it gets some of its own."""
+    """One message to build. `content` are the bytes of its file; None: a sample is generated."""
 
     ilink: SimulatedILink
     bot: Bot
@@ -41,7 +41,7 @@ class ItemRequest:
     content: ByteSource | None
 
     def number(self, key: str, default: int) -> int:
-        """A detail as a whole number."""
+        """Returns a detail as an integer; raises `BadDetail`."""
         value = self.detail.get(key, default)
         if type(value) is not int:
             raise BadDetail(f"{key} must be a whole number")
@@ -50,7 +50,7 @@ class ItemRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuiltItems:
-    """The items, fields of the message that are not usual, and what the phone shows."""
+    """The items, message fields that override the envelope, and what the phone shows."""
 
     items: tuple[Fields, ...]
     fields: Fields = field(default_factory=dict)
@@ -63,7 +63,7 @@ Builder = Callable[[ItemRequest], BuiltItems]
 
 
 def build(request: ItemRequest) -> BuiltItems:
-    """The message; raises `UnknownKind` and `BadDetail`."""
+    """Returns the items of a message; raises `UnknownKind` and `BadDetail`."""
     try:
         builder = _BUILDERS[request.kind]
     except KeyError:
@@ -72,7 +72,7 @@ def build(request: ItemRequest) -> BuiltItems:
 
 
 def file_kind(kind: str) -> str:
-    """What a message of that kind brings (image, file, video, voice); empty when it brings nothing."""
+    """Returns what file the kind has: image, file, video or voice; empty when it has none."""
     return _FILE_KINDS.get(kind, "")
 
 
@@ -80,7 +80,6 @@ def file_kind(kind: str) -> str:
 
 
 def text_item(text: str, **more: object) -> Fields:
-    """An item with a text."""
     return {"type": 1, "text_item": {"text": text}, **more}
 
 
@@ -156,7 +155,7 @@ def _video(request: ItemRequest) -> BuiltItems:
 
 
 def _voice(request: ItemRequest) -> BuiltItems:
-    """encode_type and sample_rate are wrong, as they were seen: it is SILK (ilink 8.5.1)."""
+    """encode_type and sample_rate are wrong, as real phones send them: the format is SILK (ilink 8.5.1)."""
     stored = _stored_file(request, "voice", "44")
     item = {
         "media": stored.media,
@@ -195,7 +194,7 @@ def _with_thumbnail(stored: FileFromPerson, file: CdnFile) -> FileFromPerson:
 
 
 def _text_and_image(request: ItemRequest) -> BuiltItems:
-    """More than one item in one message: a text and a picture (ilink 5.5.2)."""
+    """Two items in one message (ilink 5.5.2)."""
     picture = _image("both")(request)
     return BuiltItems(items=(text_item(request.text), *picture.items), file=picture.file)
 
@@ -204,7 +203,7 @@ def _text_and_image(request: ItemRequest) -> BuiltItems:
 
 
 def _quoted_line(request: ItemRequest) -> ChatLine | None:
-    """The message that is quoted: `msg_id`, else the bot's newest. Those of other times have no line."""
+    """Returns the quoted message: `msg_id`, else the bot's newest. A message that is not kept has no line."""
     chats, msg_id = request.ilink.chats, request.detail.get("msg_id")
     if msg_id is not None:
         return chats.find(str(msg_id))
@@ -220,7 +219,7 @@ def _quoted_id(request: ItemRequest, line: ChatLine | None) -> int:
 
 
 def _quote(request: ItemRequest) -> BuiltItems:
-    """An older phone: the quoted item itself."""
+    """A quote of an older phone: it contains the quoted item."""
     line = _quoted_line(request)
     msg_id = _quoted_id(request, line)
     shown = line.text if line else ""
@@ -230,7 +229,7 @@ def _quote(request: ItemRequest) -> BuiltItems:
 
 
 def _quoted_item(request: ItemRequest, msg_id: str) -> Fields | None:
-    """The quoted message's first item, so that its file can be had again."""
+    """Returns the first item of the quoted message, so that its file can be downloaded again."""
     if (sent := request.ilink.attachments.items.get(msg_id)) is not None:
         return sent
     message = request.bot.find(msg_id)
@@ -239,14 +238,14 @@ def _quoted_item(request: ItemRequest, msg_id: str) -> Fields | None:
 
 
 def _quote_id(request: ItemRequest) -> BuiltItems:
-    """A newer one: only its id."""
+    """A quote of a newer phone: it contains only the id."""
     line = _quoted_line(request)
     ref: Fields = {"svr_id": _quoted_id(request, line)}
     return BuiltItems(items=(text_item(request.text, ref_msg=ref),), quoted=line.text if line else "")
 
 
 def _quote_partial(request: ItemRequest) -> BuiltItems:
-    """A part of it: `part` is the text that was chosen, `occurrence` which of several (0 is the first)."""
+    """A quote of the text `part`; `occurrence` selects one of several (0 is the first)."""
     line = _quoted_line(request)
     whole = line.text if line else ""
     part, occurrence = str(request.detail.get("part", whole)), request.number("occurrence", 0)
@@ -258,9 +257,9 @@ def _quote_partial(request: ItemRequest) -> BuiltItems:
 
 
 def partial_text(whole: str, part: str, occurrence: int, *, relative: bool) -> Fields:
-    """How a phone tells which part: its beginning, its end, and the number of each in the text, from 0.
+    """Returns how a phone describes a part: its start, its end, and the index of each in the whole text.
 
-    `relative`: the end is counted from behind the beginning. Raises `BadDetail` when it is no part.
+    With `relative`, the end is counted from the start. Raises `BadDetail` when it is no part.
     """
     offset = -1
     for _ in range(occurrence + 1):
@@ -308,7 +307,7 @@ _BUILDERS: dict[str, Builder] = {
 
 
 def decode_base64(data: str) -> bytes:
-    """Bytes as an order has them; raises `BadDetail`."""
+    """Returns the bytes of an order; raises `BadDetail`."""
     try:
         return base64.b64decode(data, validate=True)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""QR codes and what a phone does with them: the states behind the status poll (ilink 3.2)."""
+"""The QR codes of bot logins and their states behind the status poll (ilink 3.2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LANDING_ID = "TEST01"
 
 
 class CodeStatus(StrEnum):
-    """Where a code stands, in the words of the protocol."""
+    """The states of a code, spelled as in the protocol."""
 
     WAIT = "wait"
     SCANED = "scaned"
@@ -30,12 +30,12 @@ OPEN_STATUSES = frozenset({CodeStatus.WAIT, CodeStatus.SCANED, CodeStatus.NEED_V
 
 
 class ActionNotPossible(ValueError):
-    """The phone cannot do this with this code now."""
+    """The action is not possible in the current state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """What a confirmed code brings."""
+    """The result of a confirmed code."""
 
     bot_token: str
     ilink_bot_id: str
@@ -45,7 +45,7 @@ class Credentials:
 class BotQrCode:
     """One QR code. `tokens` are those that the program holds; `person` is the id of who scanned it.
 
-    `number` stands on the phone while the program must send it; `wrong` counts what it sent instead.
+    `number` is what the phone shows while the program must send it; `wrong_numbers` counts failed attempts.
     """
 
     def __init__(self, handle: str, tokens: tuple[str, ...], *, lifetime: float, address: str) -> None:
@@ -67,32 +67,32 @@ class BotQrCode:
 
     @property
     def content(self) -> str:
-        """What the QR code says (ilink 3.1.4)."""
+        """The text of the QR code (ilink 3.1.4)."""
         return f"https://{ILINK_LANDING}/q/{LANDING_ID}?qrcode={self.handle}&bot_type=3"
 
     def seconds_left(self) -> float:
-        """Seconds until it expires by itself."""
+        """Returns the seconds until it expires."""
         return max(0.0, self._expires_at - time.monotonic())
 
     def current_status(self) -> CodeStatus:
-        """The status now; a code whose time is over expires."""
+        """Returns the status; a code whose lifetime is over expires first."""
         if self.status in OPEN_STATUSES and not self.seconds_left():
             self.set_status(CodeStatus.EXPIRED)
         return self.status
 
     def set_status(self, status: CodeStatus) -> None:
-        """Go on to another status, and wake whoever polls."""
+        """Changes the status and wakes open polls."""
         self.status = status
         self.changes.notify()
 
     def scan(self, person: str, *, number: str, max_tries: int, redirect: str) -> None:
-        """Somebody scans it; raises `CannotDo` when it is not waiting."""
+        """Raises `ActionNotPossible` when the code is not waiting for a scan."""
         self._require_status(CodeStatus.WAIT, "scan")
         self.person, self.number, self.max_tries, self.redirect = person, number, max_tries, redirect
         self.set_status(CodeStatus.NEED_VERIFYCODE if number else CodeStatus.SCANED)
 
     def verify(self, number: str) -> None:
-        """A number came from the program."""
+        """Checks a number that the program sent."""
         if self.status is not CodeStatus.NEED_VERIFYCODE:
             return
         if number == self.number:
@@ -104,13 +104,13 @@ class BotQrCode:
             self.set_status(CodeStatus.VERIFY_CODE_BLOCKED)
 
     def confirm(self, credentials: Credentials | None) -> None:
-        """The person confirms; without credentials the program is told that it is bound already."""
+        """Confirms the binding; without credentials the program learns that it is bound already."""
         self._require_status(CodeStatus.SCANED, "confirm")
         self.credentials = credentials
         self.set_status(CodeStatus.CONFIRMED if credentials else CodeStatus.BINDED_REDIRECT)
 
     def expire(self) -> None:
-        """Its time is over; raises `CannotDo` when it has come to an end already."""
+        """Raises `ActionNotPossible` when the code is not open any more."""
         if self.current_status() not in OPEN_STATUSES:
             raise ActionNotPossible(f"cannot expire a code that is {self.status}")
         self.set_status(CodeStatus.EXPIRED)
@@ -131,15 +131,13 @@ class BotQrCodes:
         return iter(self._codes.values())
 
     def create(self, tokens: tuple[str, ...], *, lifetime: float, address: str) -> BotQrCode:
-        """A fresh code; its handle is 32 hex characters (ilink 3.1.4)."""
+        """Creates a code; its handle is 32 hex characters (ilink 3.1.4)."""
         code = BotQrCode(f"{self._rng.getrandbits(128):032x}", tokens, lifetime=lifetime, address=address)
         self._codes[code.handle] = code
         return code
 
     def find(self, handle: str) -> BotQrCode | None:
-        """The code with that handle."""
         return self._codes.get(handle)
 
     def newest(self) -> BotQrCode | None:
-        """The code that was made last."""
         return next(reversed(self._codes.values()), None)

@@ -1,4 +1,4 @@
-"""One table: the calls of iLink, where they are, and who answers."""
+"""The table of iLink's calls: path, name and handler of each."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ PATHS: dict[str, tuple[str, Handler]] = {
 """Name and handler by path."""
 
 STUCK_HANDLERS: dict[str, Handler] = {"getupdates": updates.stuck}
-"""What a call does while it is stuck."""
+"""The handlers that the fault `stuck` uses instead."""
 
 
 async def run_handler(handler: Handler, call: Call) -> SimulatedAnswer:
-    """Answer a call; a refusal is an answer, too."""
+    """Answers a call; a refusal becomes its answer."""
     try:
         return await handler(call)
     except Refusal as refusal:

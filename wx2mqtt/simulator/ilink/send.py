@@ -1,4 +1,4 @@
-"""Sending: sendmessage, with everything that the servers look at, in their order (ilink 6, 10, 12)."""
+"""Sending: sendmessage, with the checks of the servers in their sequence (ilink 6, 10, 12)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PREPARE_FAILED = "prepare failed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Message:
-    """What came, its form checked."""
+    """A message whose fields are valid."""
 
     client_id: str
     context_token: str
@@ -25,7 +25,7 @@ class _Message:
 
 
 async def sendmessage(call: Call) -> SimulatedAnswer:
-    """Take a message of a bot, or say why not."""
+    """Accepts or refuses a message of a bot."""
     bot, fields = checks.authenticated(call)
     message = _read_message(call, bot, fields)
     _require_text_limit(call, message.item)
@@ -98,7 +98,7 @@ def _require_text_limit(call: Call, item: SentItem) -> None:
 
 
 def _refusal_message(call: Call, bot: Bot, message: _Message) -> str | None:
-    """Why it is refused, in the servers' words; None when it is not."""
+    """Returns the `errmsg` of a refusal; None when the message is accepted."""
     ilink, settings = call.ilink, call.ilink.settings
     if not bot.is_window_open(ilink.clock.now(), settings.window_hours):
         return PREPARE_FAILED

@@ -1,4 +1,4 @@
-"""The one item of a message that a bot sends (ilink 5.2, 6.1, 8.2). Its form is checked, its file found."""
+"""Reads the single item of a message that a bot sends, and finds its file (ilink 5.2, 6.1, 8.2)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Fields = dict[str, object]
 
 
 class BadItem(ValueError):
-    """No item at all: an argument is wrong."""
+    """The item is malformed: an argument is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentItem:
-    """What was sent. `visible`: the phone shows it.
+    """An item that a bot sent. `visible`: the phone shows it.
 
-    `fault` is why the servers cannot prepare it; `wrong` is what they take, though nobody sees it then;
-    `odd` is what the official client does not send.
+    `failure` is why the servers cannot prepare it. `violation` is a mistake that they accept, but no phone
+    shows the message. `oddities` are what the official client does not send.
     """
 
     kind: str
@@ -36,19 +36,19 @@ class SentItem:
 
     @property
     def media(self) -> FileDescription | None:
-        """What the phone says of the file."""
+        """The file as the phone describes it."""
         if self.content is None:
             return None
         return FileDescription(name=self.text, size=self.content.size, mime=self.content.mime)
 
     @property
     def sha256(self) -> str:
-        """Of the file, in hex."""
+        """The hash of the file in hex; empty without a file."""
         return self.content.sha256 if self.content else ""
 
 
 def read_item(value: object, storage: CdnStorage, person: str) -> SentItem:
-    """What an item says; raises `BadItem`."""
+    """Reads an item; raises `BadItem`."""
     if not isinstance(value, dict):
         raise BadItem("the item is no object")
     number = value.get("type")
@@ -76,12 +76,12 @@ def _text(value: Fields, _: CdnStorage, __: str) -> SentItem:
 
 
 def _voice(_: Fields, __: CdnStorage, ___: str) -> SentItem:
-    """Accepted, and never shown (ilink 8.5.3)."""
+    """Accepted, but never shown (ilink 8.5.3)."""
     return SentItem(kind="voice", visible=False, oddities=("a voice, which no phone shows",))
 
 
 def _progress(_: Fields, __: CdnStorage, ___: str) -> SentItem:
-    """Notes of an agent's tools: dropped without a word (ilink 5.2.1)."""
+    """The tool notes of an agent, which the servers drop silently (ilink 5.2.1)."""
     return SentItem(kind="progress", visible=False)
 
 
@@ -112,7 +112,7 @@ def _document(value: Fields, storage: CdnStorage, person: str) -> SentItem:
 
 
 def _with_file(item: SentItem, sub: Fields, storage: CdnStorage, person: str, media_type: int) -> SentItem:
-    """The file that `media` names, and whatever is wrong with the way it is named."""
+    """Adds the file that `media` names, and what is wrong with the reference."""
     media = _sub_object(sub, "media")
     file = storage.files.get(str(media.get("encrypt_query_param")))
     if file is None or file.slot is None or file.plain is None or file.slot.person != person:
@@ -130,7 +130,7 @@ def _with_file(item: SentItem, sub: Fields, storage: CdnStorage, person: str, me
 
 
 def _check_sizes(item: SentItem, sub: Fields, size: str, *forbidden: str) -> SentItem:
-    """The size is that of the ciphertext; fields that only come, and are never sent, are refused."""
+    """Checks that the size is that of the ciphertext; fields that only received items have are refused."""
     if item.file is None:
         return item
     if present := [name for name in forbidden if name in sub]:

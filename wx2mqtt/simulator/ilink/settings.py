@@ -1,7 +1,4 @@
-"""The servers' clock: the machine's, and as far ahead as somebody asked.
-
-How the simulated iLink behaves; every field can be changed while it runs (`POST /sim/ilink/settings`).
-"""
+"""The settings of the simulated iLink (`POST /sim/ilink/settings`), and its clock."""
 
 from __future__ import annotations
 
@@ -13,17 +10,17 @@ from wx2mqtt.simulator.settings import AdjustableSettings
 
 
 class SimulatedClock:
-    """Seconds and milliseconds since 1970."""
+    """The machine's clock plus `offset_seconds`."""
 
     def __init__(self) -> None:
         self.offset_seconds = 0.0
 
     def now(self) -> float:
-        """Seconds."""
+        """Returns seconds since 1970."""
         return time.time() + self.offset_seconds
 
     def now_ms(self) -> int:
-        """Milliseconds."""
+        """Returns milliseconds since 1970."""
         return int(self.now() * 1000)
 
 
@@ -31,12 +28,15 @@ CodeField = Literal["ret", "errcode", "both"]
 
 
 Frequency = Literal["sometimes", "always", "never"]
-"""`sometimes`: in every other answer, beginning with the first."""
+"""`sometimes`: in every second answer, from the first one on."""
 
 
 @dataclass(slots=True, kw_only=True)
 class ILinkSettings(AdjustableSettings):
-    """Times in seconds. The defaults are what was seen of the real servers, where anything was."""
+    """How the simulated iLink behaves; every field can change while it runs.
+
+    Times are in seconds. The defaults are what was observed on the real servers, where that is known.
+    """
 
     # login (ilink 3)
     hold_status: float = 30.0

@@ -1,4 +1,4 @@
-"""The simulated iLink as a whole: its codes, its bots, its chats. Knows nothing of HTTP."""
+"""The state of the simulated iLink: codes, bots and chats. Has no HTTP."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from wx2mqtt.simulator.world import World
 
 
 def user_id_of(person: str) -> str:
-    """A person's id: the same over all logins and all runs (ilink 9.1)."""
+    """Returns a person's iLink id: the same in all logins and all runs (ilink 9.1)."""
     digest = hashlib.sha256(f"ilink user {person}".encode()).digest()
     return f"o9cq80{base64.urlsafe_b64encode(digest).decode()[:22]}@im.wechat"
 
 
 class SimulatedILink:
-    """Everything that the servers know. `strict` says whether what they tolerate is a violation, too."""
+    """The state of the servers. `strict` returns whether tolerated mistakes are violations, too."""
 
     def __init__(
         self,
@@ -52,24 +52,24 @@ class SimulatedILink:
         self.sends = LastMinute()
 
     def notify_changed(self) -> None:
-        """Tell everybody who waits for a state."""
+        """Wakes the tasks that wait for a state."""
         self.changes.notify()
 
     def end_all_bots(self) -> None:
-        """Nobody is bound any more."""
+        """Revokes all bots."""
         for bot in self.bots.values():
             bot.invalidate()
         self.chats.changes.notify()
         self.notify_changed()
 
     def active_bot_of(self, person: str) -> Bot | None:
-        """The living bot of somebody."""
+        """Returns the active bot of a person, or None."""
         return next((bot for bot in reversed(self.bots.values()) if bot.person == person and bot.alive), None)
 
     # what the phone does with a code
 
     def scan(self, code: BotQrCode, person: str) -> None:
-        """Somebody scans it; raises `CannotDo`, and `UnknownPerson`."""
+        """Scans a code for a person; raises `ActionNotPossible` and `UnknownPerson`."""
         settings = self.settings
         self.world.person(person)
         if settings.refuse_bind:
@@ -79,7 +79,10 @@ class SimulatedILink:
         self.notify_changed()
 
     def confirm(self, code: BotQrCode) -> None:
-        """The person confirms: a new bot, and their older one dies (ilink 9.4); none if it is bound still."""
+        """Confirms a code: creates a bot and revokes the person's older one (ilink 9.4).
+
+        A program that is still bound gets no new bot.
+        """
         if self._is_bound_to_caller(code):
             code.confirm(None)
         else:
@@ -98,7 +101,7 @@ class SimulatedILink:
         return Credentials(bot_token=bot.token, ilink_bot_id=bot.bot_id, ilink_user_id=user_id)
 
     def unbind(self, person: str) -> bool:
-        """The person was bound elsewhere: their token is dead. Says whether there was one."""
+        """Revokes the person's bot, as a binding elsewhere does; returns whether there was one."""
         bot = self.active_bot_of(person)
         if bot is None:
             return False

@@ -1,7 +1,4 @@
-"""The typing indicator: getconfig, sendtyping (ilink 7).
-
-Receiving: getupdates, notifystart, notifystop (ilink 4).
-"""
+"""Receiving (getupdates, notifystart, notifystop; ilink 4) and typing (getconfig, sendtyping; ilink 7)."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _TYPING, _NOT_TYPING = 1, 2
 
 
 async def getconfig(call: Call) -> SimulatedAnswer:
-    """The ticket for the indicator; there is none before the person has written."""
+    """Returns the typing ticket; it exists only after the person has written."""
     bot, fields = checks.authenticated(call)
     checks.require_person(call, bot, fields.get("ilink_user_id"))
     token = fields.get("context_token")
@@ -33,7 +30,7 @@ async def getconfig(call: Call) -> SimulatedAnswer:
 
 
 async def sendtyping(call: Call) -> SimulatedAnswer:
-    """The phone shows that the bot types, or no more."""
+    """Shows or hides the typing indicator on the phone."""
     bot, fields = checks.authenticated(call)
     checks.require_person(call, bot, fields.get("ilink_user_id"))
     if fields.get("typing_ticket") != bot.typing_ticket:
@@ -46,7 +43,7 @@ async def sendtyping(call: Call) -> SimulatedAnswer:
 
 
 async def notifystart(call: Call) -> SimulatedAnswer:
-    """The program says that it is there (ilink 4.7)."""
+    """The program reports that it runs (ilink 4.7)."""
     bot, _ = checks.authenticated(call)
     bot.started = True
     call.ilink.notify_changed()
@@ -54,7 +51,7 @@ async def notifystart(call: Call) -> SimulatedAnswer:
 
 
 async def notifystop(call: Call) -> SimulatedAnswer:
-    """The program says that it goes."""
+    """The program reports that it stops."""
     bot, _ = checks.authenticated(call)
     bot.started = False
     call.ilink.notify_changed()
@@ -62,7 +59,7 @@ async def notifystop(call: Call) -> SimulatedAnswer:
 
 
 async def getupdates(call: Call) -> SimulatedAnswer:
-    """The long poll: holds until there is something after the cursor (ilink 4.2 to 4.4)."""
+    """Long poll: waits for messages after the cursor (ilink 4.2 to 4.4)."""
     bot, fields = checks.authenticated(call)
     _require_poll_rate(call, bot)
     position = _position(call, bot, fields)
@@ -87,7 +84,7 @@ async def getupdates(call: Call) -> SimulatedAnswer:
 
 
 async def stuck(call: Call) -> SimulatedAnswer:
-    """A fault: nothing is new, and the cursor stays."""
+    """The fault `stuck`: no news, and the cursor stays."""
     _, fields = checks.authenticated(call)
     return answers.json(ret=0, msgs=[], get_updates_buf=fields.get("get_updates_buf"))
 
@@ -108,7 +105,7 @@ def _position(call: Call, bot: Bot, fields: checks.Fields) -> int:
 
 @contextmanager
 def _single_poll(call: Call, bot: Bot) -> Iterator[None]:
-    """One poller for each token (ilink 4.3.3)."""
+    """Allows one open poll for each token (ilink 4.3.3)."""
     if bot.polling:
         call.record_violation("another getupdates of this bot is still open")
         if call.ilink.settings.second_poll == "refuse":
@@ -139,7 +136,7 @@ def _applies(frequency: Frequency, count: int) -> bool:
 
 
 def _require_poll_rate(call: Call, bot: Bot) -> None:
-    """A busy loop: polls that the program left, or that were answered at once with nothing."""
+    """Refuses a busy loop: polls that the program aborted, or that were answered at once without news."""
     limit, a_second_ago = call.ilink.settings.poll_limit, time.monotonic() - 1.0
     if limit and sum(poll_time > a_second_ago for poll_time in bot.empty_poll_times) >= limit:
         raise call.refusal(answers.html_page(503), "a busy loop of getupdates")

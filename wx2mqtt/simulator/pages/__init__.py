@@ -1,4 +1,4 @@
-"""The phone page: five plain files, served with a policy that allows no script but theirs."""
+"""The phone page: static files with a Content-Security-Policy that allows only their own scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _HEADERS = (
 
 
 def find_page(request: Request) -> SimulatedAnswer | None:
-    """A file of the page; `/`, `/sim/` and what QR codes say (`/l/<uuid>`, `/q/…`) are the page itself."""
+    """Returns a file of the page, or None.
+
+    `/`, `/sim/` and the paths in QR codes (`/l/<uuid>`, `/q/…`) are the page itself.
+    """
     itself = request.path in ("/", "/sim/") or request.path.startswith(("/l/", "/q/"))
     path = "/sim" if itself else request.path
     if request.method not in ("GET", "HEAD") or path not in _FILES:

@@ -1,4 +1,4 @@
-"""Small real files, one of each kind, for what nobody gave bytes for. Read when they are needed."""
+"""Small real files, one of each kind, for messages without given bytes. Read on first use."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FILES = {
 
 @functools.cache
 def sample(name: str) -> bytes:
-    """The file of that name in this folder."""
+    """Returns the bytes of a file in this folder."""
     return (_FOLDER / name).read_bytes()
 
 
 def sample_of_kind(kind: str) -> bytes:
-    """What a message of that kind brings: image, voice, silk, video, sticker or file."""
+    """Returns the sample of a kind: image, voice, silk, video, sticker or file."""
     return sample(_FILES[kind])
