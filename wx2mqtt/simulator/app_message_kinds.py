@@ -188,7 +188,6 @@ APP_MESSAGE_KINDS: dict[str, AppMessageKind] = {
     ),
 }
 
-
 KINDS_WITH_THUMBNAIL = frozenset(
     {"link", "articles", "music", "video_link", "mini_program", "mini_program_36", "channels", "live"}
 )

@@ -100,7 +100,7 @@ def _number(request: Request, name: str, default: float) -> float:
         raise BadOrder(f"{name} must be a number") from None
 
 
-# login
+# Login
 
 
 def _ordered_code(wechat: WeChat, order: Fields) -> LoginQrCode:
@@ -132,7 +132,7 @@ async def logout(wechat: WeChat, _: Request, order: Fields) -> Fields:
     return {"retcode": retcode}
 
 
-# what is seen
+# Observations
 
 
 async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
@@ -203,7 +203,7 @@ async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
     phone = wechat.phone
     if seconds:
         await phone.changes.wait_for(lambda: len(phone.sent) > after, seconds)
-    return [asdict(one) for one in phone.sent[after:]]
+    return [asdict(message) for message in phone.sent[after:]]
 
 
 async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
@@ -213,7 +213,8 @@ async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
 
     `recalled` holds the ids of recalled messages, without the first `recalls` of them.
     """
-    after, recalls = int(_number(request, "after", 0)), int(_number(request, "recalls", 0))
+    after = int(_number(request, "after", 0))
+    recalls = int(_number(request, "recalls", 0))
     phone = wechat.phone
     await phone.changes.wait_for(
         lambda: phone.count > after or len(phone.recalled) > recalls,
@@ -229,7 +230,7 @@ async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
 
 async def violations(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
     """Returns all recorded violations."""
-    return [asdict(one) for one in wechat.violations.list()]
+    return [asdict(violation) for violation in wechat.violations.list()]
 
 
 async def clear_violations(wechat: WeChat, _: Request, __: Fields) -> Fields:
@@ -246,7 +247,7 @@ async def names(wechat: WeChat, _: Request, __: Fields) -> Fields:
     return {contact.id: session.user_name(contact) for contact in everybody}
 
 
-# what happens
+# Actions of people and of the servers
 
 
 async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
@@ -274,7 +275,7 @@ def _message_order(order: Fields) -> SpeechOrder:
         if not isinstance(value, types.get(key, str)):
             raise BadOrder(f"{key} must be {types.get(key, str).__name__}")
     values: dict[str, object] = {"from": "wife", "to": "me", **order}
-    if any(isinstance(one, int) and one < 0 for one in values.values()):
+    if any(isinstance(value, int) and value < 0 for value in values.values()):
         raise BadOrder("count and bytes_of cannot be negative")
     if "data" in values:
         values["data"] = control_media.decode_bytes(values["data"])
@@ -334,7 +335,7 @@ _ILINK_PREFIX_HANDLERS = (
 )
 
 HANDLERS: dict[tuple[str, str], Handler] = {
-    **{place: _ilink_handler(handler) for place, handler in ilink_control.HANDLERS.items()},
+    **{route: _ilink_handler(handler) for route, handler in ilink_control.HANDLERS.items()},
     ("GET", "/sim/state"): state,
     ("GET", "/sim/wait"): wait,
     ("GET", "/sim/sent"): sent,

@@ -59,7 +59,9 @@ async def change_media(wechat: WeChat, _: Request, order: Fields) -> Fields:
     unknown = [key for key in order if key not in ("msg_id", "kind", "data", "bytes_of", "empty", "gone")]
     if unknown:
         raise BadMedia(f"unknown: {', '.join(unknown)}; known: msg_id kind data bytes_of empty gone")
-    msg_id, gone, empty = str(order.get("msg_id")), order.get("gone", ""), order.get("empty")
+    msg_id = str(order.get("msg_id"))
+    gone = order.get("gone", "")
+    empty = order.get("empty")
     if gone not in get_args(GoneAnswer) or not (empty is None or type(empty) is int):
         raise BadMedia(f"gone must be one of {', '.join(map(repr, get_args(GoneAnswer)))}, empty a number")
     content = _content(msg_id, order)
@@ -68,14 +70,16 @@ async def change_media(wechat: WeChat, _: Request, order: Fields) -> Fields:
         assert attachment is not None
         wechat.media.put(msg_id, attachment)
     attachment = _attachment(wechat, msg_id)
-    attachment.gone, attachment.empty_answers = gone, empty  # type: ignore[assignment]
+    attachment.gone = gone  # type: ignore[assignment]
+    attachment.empty_answers = empty
     return {}
 
 
 def _content(msg_id: str, order: Fields) -> ByteSource | None:
     if "data" in order:
         return decode_bytes(order["data"])
-    size, kind = order.get("bytes_of"), str(order.get("kind", "file"))
+    size = order.get("bytes_of")
+    kind = str(order.get("kind", "file"))
     if size is None:
         return None
     if type(size) is not int or size < 0 or not media.has_bytes(kind):

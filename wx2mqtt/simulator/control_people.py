@@ -47,9 +47,9 @@ def _populate(wechat: WeChat, counts: Fields) -> None:
     wechat.world.populate(**numbers)
 
 
-def _object_list(value: object) -> list[Fields]:
-    values = value if isinstance(value, list) else [value]
-    objects = [one for one in values if isinstance(one, dict)]
+def _object_list(parts: object) -> list[Fields]:
+    values = parts if isinstance(parts, list) else [parts]
+    objects = [value for value in values if isinstance(value, dict)]
     if len(objects) != len(values):
         raise BadPerson("each part is an object or a list of objects")
     return objects

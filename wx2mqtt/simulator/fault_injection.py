@@ -58,7 +58,7 @@ def _int_value(fault: Fault, default: int) -> int:
     return default if fault.value is None else int(fault.value)
 
 
-# the connection ends, and the call is not carried out
+# Faults that close the connection instead of calling the handler
 
 
 def _reset(transport: asyncio.Transport) -> None:
@@ -79,7 +79,7 @@ _CONNECTION_CUTS: dict[FaultKind, ConnectionCut] = {
 }
 
 
-# a strange answer, and the call is not carried out
+# Faults that answer instead of the handler
 
 
 def _status(fault: Fault, _: Endpoint) -> SimulatedAnswer:
@@ -101,7 +101,8 @@ def _garbage(fault: Fault, _: Endpoint) -> SimulatedAnswer:
 def _huge(fault: Fault, _: Endpoint) -> SimulatedAnswer:
     """Returns valid JSON that is too large."""
     size = _int_value(fault, 200 * 1024 * 1024)
-    head, tail = b'{"ret": 0, "errmsg": "', b'"}'
+    head = b'{"ret": 0, "errmsg": "'
+    tail = b'"}'
     filling = max(0, size - len(head) - len(tail))
     pieces = (b" " * min(PIECE_BYTES, filling - offset) for offset in range(0, filling, PIECE_BYTES))
     body = BodyStream(size=len(head) + filling + len(tail), pieces=itertools.chain((head,), pieces, (tail,)))
@@ -135,7 +136,7 @@ _REPLACED_ANSWERS: dict[FaultKind, AnswerFactory] = {
 }
 
 
-# the call was carried out
+# Faults that change the answer of the handler
 
 
 def _modify_answer(

@@ -17,22 +17,22 @@ class FaultKind(StrEnum):
     RETCODE = "retcode"  # value: retcode of synccheck
     SELECTOR = "selector"  # value: selector of synccheck
     CODE = "code"  # value: code of the login poll or jslogin
-    HANG = "hang"  # value: seconds (none: until the client goes), then closes
+    HANG = "hang"  # value: seconds (none: until the client disconnects), then closes
     RESET = "reset"  # RST
     GARBAGE = "garbage"  # value: text of the body
     HTML = "html"  # a web page with status 200
     EMPTY = "empty"  # status 200 and no body
     BAD_STATUS_LINE = "bad_status_line"
-    STUCK = "stuck"  # webwxsync or getupdates brings nothing, and the key or cursor stays
-    HUGE = "huge"  # value: bytes of JSON that come (none: 200 MB)
+    STUCK = "stuck"  # webwxsync or getupdates has no news, and the key or cursor stays
+    HUGE = "huge"  # value: size of the JSON in bytes (none: 200 MB)
     DEEP = "deep"  # value: how deep the JSON is nested (none: 100,000)
     DIGITS = "digits"  # value: how many digits a number in the JSON has (none: 1,000,000)
 
     DROP_ANSWER = "drop_answer"  # closes without an answer
-    TRUNCATE = "truncate"  # value: bytes of the body that come (none: half), then closes
-    STALL = "stall"  # value: bytes of the body that come (none: half), then nothing
-    DRIP = "drip"  # value: bytes of the body in a second (none: 1000)
-    NO_LENGTH = "no_length"  # the body comes without a Content-Length
+    TRUNCATE = "truncate"  # value: bytes of the body that are sent (none: half), then closes
+    STALL = "stall"  # value: bytes of the body that are sent (none: half), then nothing
+    DRIP = "drip"  # value: bytes of the body a second (none: 1000)
+    NO_LENGTH = "no_length"  # the answer has no Content-Length
     CHARSET = "charset"  # value: encoding of the body (none: gbk)
     DELAY = "delay"  # value: seconds before the call is carried out
     LATE = "late"  # value: seconds after it was carried out until the answer
@@ -113,12 +113,14 @@ def _known_charset(name: str) -> str:
 
 
 def _parse_fault(values: dict[str, object], known_endpoints: frozenset[str]) -> Fault:
-    endpoint, kind = values.get("endpoint"), values.get("kind")
+    endpoint = values.get("endpoint")
+    kind = values.get("kind")
     if endpoint != "*" and endpoint not in known_endpoints:
         raise BadFault(f"endpoint must be * or one of {', '.join(sorted(known_endpoints))}, not {endpoint!r}")
     if kind not in [*FaultKind]:
         raise BadFault(f"kind must be one of {', '.join(FaultKind)}, not {kind!r}")
-    times, skip = values.get("times", 1), values.get("skip", 0)
+    times = values.get("times", 1)
+    skip = values.get("skip", 0)
     if not isinstance(times, int) or not isinstance(skip, int) or times < 0 or skip < 0:
         raise BadFault("times and skip must be whole numbers, not negative")
     known_kind = FaultKind(str(kind))

@@ -41,7 +41,7 @@ CLUSTERS = {
 LOGIN_HOSTS = frozenset({"login.weixin.qq.com", *(cluster.login for cluster in CLUSTERS.values())})
 """Any of these serves the calls before a login (webwx 1.1.4)."""
 
-_DEFAULT_PUSH_HOST = "webpush.weixin.qq.com"  # the default of the official table, looked up before a login
+_DEFAULT_PUSH_HOST = "webpush.weixin.qq.com"  # the default of the official page before a login
 
 ILINK_API, ILINK_CDN = "ilinkai.weixin.qq.com", "novac2c.cdn.weixin.qq.com"
 ILINK_LANDING = "liteapp.weixin.qq.com"

@@ -24,7 +24,7 @@ HTML = "text/html; charset=utf-8"
 MAX_BODY_BYTES = 32 * 1024 * 1024
 UNBUFFERED_PATHS = frozenset({"/c2c/upload"})
 """Paths whose request bodies have no size limit; they are read into `Request.content`, not into memory."""
-_DRIP_INTERVAL_SECONDS = 0.1  # seconds between the drops of a slow body
+_DRIP_INTERVAL_SECONDS = 0.1
 
 
 class Request:
@@ -134,7 +134,8 @@ class BodyTooLarge(Exception):
 async def read_request(scope: Scope, receive: Receive) -> Request | None:
     """Reads the whole request; returns None when the client disconnects before the end."""
     parts: list[bytes] = []
-    content, unbuffered = UploadedBytes(), scope["path"] in UNBUFFERED_PATHS
+    content = UploadedBytes()
+    unbuffered = scope["path"] in UNBUFFERED_PATHS
     size = 0
     while True:
         message = await receive()

@@ -21,10 +21,7 @@ from wx2mqtt.simulator import app_message_kinds, samples
 from wx2mqtt.simulator.settings import GoneAnswer
 
 PIECE_BYTES = 65536
-
-
 _MAX_IN_MEMORY_BYTES = 1024 * 1024
-
 
 _MAGIC = (
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -38,7 +35,6 @@ _MAGIC = (
     (0, b"%PDF-", "application/pdf"),
     (0, b"\x02#!SILK_V3", "audio/silk"),
 )
-
 
 _SNIFFED_BYTES = 16
 
@@ -169,13 +165,10 @@ class UploadedBytes(ByteSource):
 STORE_STICKER = "store_sticker"
 """A kind without a file to download (webwx 2.16.8)."""
 
-
 MAX_MESSAGES = 20_000
 """How many messages with files are kept."""
 
-
 _UNIQUE_TAIL_BYTES = 64
-
 
 _SAMPLE_OF_KIND = {
     "image": "image",
@@ -190,7 +183,6 @@ _SAMPLE_OF_KIND = {
     "app_sticker": "sticker",
     "file": "file",
 }
-
 
 _KINDS_WITH_THUMBNAIL = frozenset(
     {
@@ -297,8 +289,10 @@ class MediaStore:
 
     def find_sticker(self, md5: str) -> MessageMedia | None:
         """Returns a received sticker by the MD5 in its XML."""
-        stickers = (one for one in self._by_id.values() if one.kind == "sticker" and one.content)
-        return next((one for one in stickers if one.content and one.content.md5 == md5), None)
+        for media in self._by_id.values():
+            if media.kind == "sticker" and media.content and media.content.md5 == md5:
+                return media
+        return None
 
     def start_download(self, content: ByteSource) -> None:
         self.active_downloads.append(content)

@@ -75,13 +75,14 @@ def say(wechat: WeChat, order: SpeechOrder) -> list[str]:
     if wechat.session is not None:
         _append_to_log(wechat, wechat.session, order, participants, injected)
     wechat.phone.notify_changed()
-    return [str(one.msg_id) for one in injected]
+    return [str(message.msg_id) for message in injected]
 
 
 def _prepare_message(
     wechat: WeChat, order: SpeechOrder, participants: _Participants, index: int
 ) -> _InjectedMessage:
-    msg_id, content = wechat.ids.next(), order.data
+    msg_id = wechat.ids.next()
+    content = order.data
     if content is None and order.bytes_of is not None:
         content = media.generate_file(order.kind, str(msg_id), order.bytes_of)
     attachment = media.make_media(order.kind, str(msg_id), participants.from_id, content)
@@ -99,16 +100,16 @@ def _show_on_phone(
         recall(wechat, str(order.detail.get("msg_id", "")))
     details = MessageDetails(language=wechat.settings.language, values=_details(order, participants))
     now = time.time()
-    for one in injected:
+    for message in injected:
         wechat.phone.show(
             chat=participants.chat.id,
             sender=participants.author.id,
             via=participants.via,
             kind=order.kind,
-            text=message_kinds.phone_text(order.kind, one.text, participants.author, details),
-            msg_id=str(one.msg_id),
+            text=message_kinds.phone_text(order.kind, message.text, participants.author, details),
+            msg_id=str(message.msg_id),
             time=now,
-            media=media.describe_file(one.media),
+            media=media.describe_file(message.media),
         )
 
 
@@ -134,7 +135,8 @@ def _numbered(order: SpeechOrder, index: int) -> str:
 
 
 def _participants(wechat: WeChat, order: SpeechOrder) -> _Participants:
-    author, target = wechat.world.find(order.sender), wechat.world.find(order.to)
+    author = wechat.world.find(order.sender)
+    target = wechat.world.find(order.to)
     via: Via = "system" if message_kinds.is_system(order.kind) or isinstance(author, WorldGroup) else "friend"
     if isinstance(author, WorldGroup):
         return _Participants(chat=author, author=author, via=via)
@@ -163,13 +165,15 @@ def _append_to_log(
         user_name_of=lambda contact_id: session.user_name(wechat.world.find(contact_id)),
     )
     built = [
-        message_kinds.build(order.kind, one.text, one.msg_id, participants.author, details, media=one.media)
-        for one in injected
+        message_kinds.build(
+            order.kind, message.text, message.msg_id, participants.author, details, media=message.media
+        )
+        for message in injected
     ]
     _store_friend_requests(wechat, session, participants, built)
     entries = [
-        render_entry(one.msg_id, route, {**fields, **order.raw})
-        for one, fields in zip(injected, built, strict=True)
+        render_entry(message.msg_id, route, {**fields, **order.raw})
+        for message, fields in zip(injected, built, strict=True)
     ]
     session.log.append(EntryKind.MESSAGE, *entries)
 
@@ -217,7 +221,7 @@ def inject_echo(
 ) -> None:
     """Returns a message of a web client to that client (webwx 2.12.5)."""
     route = MessageRoute(sender=session.user_name(wechat.world.owner), receiver=session.user_name(to))
-    if kind == "location":  # sent as it came: its XML is all there is (webwx 2.12.6)
+    if kind == "location":  # only its XML is known: the client sent it as received (webwx 2.12.6)
         values: Fields = {"MsgType": 48, "Content": messages.encode_xml(text)}
     else:
         details = MessageDetails(language=wechat.settings.language)

@@ -159,7 +159,8 @@ def _card(spec: MessageSpec) -> Fields:
 
 
 def _location(spec: MessageSpec) -> Fields:
-    lat, lon = spec.details.text("lat", "39.9087"), spec.details.text("lon", "116.3975")
+    lat = spec.details.text("lat", "39.9087")
+    lon = spec.details.text("lon", "116.3975")
     label = spec.text or spec.details.text("label", "北京市东城区东长安街")
     path = f"/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&msgid={spec.msg_id}&pictype=location"
     poi = spec.details.text("poi", "[位置]")
@@ -182,7 +183,8 @@ def _location_48(spec: MessageSpec) -> Fields:
 
 def _friend_request(spec: MessageSpec) -> Fields:
     person = spec.author
-    nickname, greeting = person.nickname, spec.text or phrase(spec.details.language, "greeting")
+    nickname = person.nickname
+    greeting = spec.text or phrase(spec.details.language, "greeting")
     ticket = f"v2_{spec.msg_id:x}@stranger"
     content = (
         f'<msg fromusername="wxid_new" encryptusername="v1_{spec.msg_id:x}@stranger" '

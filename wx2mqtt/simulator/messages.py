@@ -12,20 +12,10 @@ import time
 from dataclasses import dataclass
 
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
-
-
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
-
-
 _KEYCAP = "[0-9#*]\u20e3"
-
-
 _OLD_EMOJI = "[\u2600-\u27bf\U0001f300-\U0001f3fa\U0001f400-\U0001f64f\U0001f680-\U0001f6ff]"
-
-
 _COMPOSED = "[\u200d\ufe0f\U0001f3fb-\U0001f3ff]"
-
-
 _EMOJI = re.compile(f"{_FLAG}|{_KEYCAP}|(?<!\u200d){_OLD_EMOJI}(?!{_COMPOSED})")
 """The emoji that the server replaces by spans: those of old phones. Newer and composed ones stay."""
 
@@ -66,11 +56,8 @@ def pinyin(nickname: str) -> str:
 
 
 Fields = dict[str, object]
-
-
 _FIRST_MESSAGE_ID = 7_615_282_929_538_795_099
 """Above 2^53, to expose clients that parse ids as doubles."""
-
 
 _EMPTY_RECOMMEND_INFO: Fields = {
     "UserName": "",

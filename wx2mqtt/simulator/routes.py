@@ -115,7 +115,7 @@ def _ilink_endpoint(name: str, handler: ilink_routes.Handler) -> Endpoint:
     )
 
 
-_ILINK = {path: _ilink_endpoint(*found) for path, found in ilink_routes.PATHS.items()}
+_ILINK = {path: _ilink_endpoint(*name_and_handler) for path, name_and_handler in ilink_routes.PATHS.items()}
 
 ENDPOINTS = {endpoint.name: endpoint for endpoint in (*_TABLE, *_ILINK.values())}
 
@@ -123,7 +123,7 @@ _WITHOUT_PREFIX = frozenset({"jslogin", "qrcode"})
 """The only calls outside the prefix (webwx 1.2.1)."""
 
 _PATHS = {
-    **{("/" if one.name in _WITHOUT_PREFIX else PREFIX) + one.name: one for one in _TABLE},
+    **{("/" if call.name in _WITHOUT_PREFIX else PREFIX) + call.name: call for call in _TABLE},
     **_ILINK,
 }
 

@@ -192,7 +192,8 @@ async def _run(options: SimulatorOptions) -> None:
 
 
 async def _wait_for_stop_signal() -> None:
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:

@@ -116,9 +116,12 @@ class SyncLog:
     def slice_after(self, position: int, max_entries: int) -> SyncSlice:
         """Returns at most `max_entries` entries after a position."""
         end = min(position + max_entries, self.head)
-        kinds, entries = self._kinds[position:end], self._entries[position:end]
+        kinds = self._kinds[position:end]
+        entries = self._entries[position:end]
         if EntryKind.CHANGED not in kinds and EntryKind.DELETED not in kinds:
-            message_entries, changed, deleted = entries, [], []
+            message_entries = entries
+            changed = []
+            deleted = []
         else:
             pairs = [*zip(kinds, entries, strict=True)]
             message_entries = [e for kind, e in pairs if kind in (EntryKind.MESSAGE, EntryKind.PHONE)]
@@ -203,8 +206,7 @@ class SimulatedSession:
 
     def user_name(self, contact: WorldContact) -> str:
         """Returns a contact's user name: new in each login, fixed for special accounts (webwx 4.1.1)."""
-        known = self._names.get(contact.id)
-        return known or self._assign_user_name(contact)
+        return self._names.get(contact.id) or self._assign_user_name(contact)
 
     def known_name(self, contact_id: str) -> str | None:
         """Returns the user name of an id whose contact may be removed by now."""

@@ -64,10 +64,8 @@ def _member_removed(spec: MessageSpec) -> Fields:
 def _member_invited(spec: MessageSpec) -> Fields:
     """An invitation whose names are in a link list instead of in the text."""
     template = _cdata(spec.details.text("template", '"$username$"邀请"$names$"加入了群聊'))
-    inviter, invited = (
-        spec.details.text("a", spec.author.nickname),
-        spec.details.text("b", "李四").split("、"),
-    )
+    inviter = spec.details.text("a", spec.author.nickname)
+    invited = spec.details.text("b", "李四").split("、")
     inner = (
         '<sysmsgtemplate><content_template type="tmpl_type_profile"><plain><![CDATA[]]></plain>'
         f"<template>{template}</template><link_list>"

@@ -17,11 +17,7 @@ from defusedxml import DefusedXmlException, ElementTree
 from wx2mqtt.simulator.media import ByteSource, UploadedBytes
 
 FILE_APPID = "wxeb7ec651dd0aefa9"
-
-
 _REQUIRED_CHILDREN = ("title", "des", "action", "type", "content", "url", "lowurl", "appattach", "extinfo")
-
-
 _REQUIRED_ATTACHMENT_CHILDREN = ("totallen", "attachid", "fileext")
 
 
@@ -85,10 +81,7 @@ _BOUNDARY = re.compile(
     r'multipart/form-data;\s*(?:charset=[^;]+;\s*)?boundary="?([^";]{1,200})"?', re.IGNORECASE
 )
 
-
 _DISPOSITION = re.compile(r"content-disposition:\s*form-data(;.*)", re.IGNORECASE)
-
-
 _PARAMETER = re.compile(r';\s*([a-z]+\*?)=(?:"([^"]*)"|([^;\s]*))', re.IGNORECASE)
 
 
@@ -145,23 +138,16 @@ def _parameters(head: bytes) -> dict[str, str]:
 
 
 PART_BYTES = 524_288
-
-
 MAX_FINISHED_UPLOADS = 1000
 """How many finished uploads a login keeps."""
 
-
 MediaType = Literal["pic", "video", "doc"]
-
-
 MEDIA_TYPES: tuple[MediaType, ...] = ("pic", "video", "doc")
-
 
 _EXTENSIONS: dict[MediaType, frozenset[str]] = {
     "pic": frozenset({"jpg", "jpeg", "png", "bmp"}),
     "video": frozenset({"mp4"}),
 }
-
 
 _CONTENT_TYPES: dict[MediaType, frozenset[str]] = {
     "pic": frozenset({"image/jpeg", "image/png", "image/bmp"}),
@@ -272,13 +258,15 @@ class Uploads:
 
     def accept_part(self, declaration: UploadDeclaration, index: int, part: bytes) -> Upload:
         """Stores a part; a repeated part changes nothing. Raises `BadUpload` and drops the upload."""
-        upload, digest = self._start(declaration, index), hashlib.sha256(part).digest()
+        upload = self._start(declaration, index)
+        digest = hashlib.sha256(part).digest()
         if upload.is_repeated(index, digest):
             return upload
         try:
             _check_part(upload, index, part)
             upload.content.append(part)
-            upload.received_parts, upload.last_part_digest = index + 1, digest
+            upload.received_parts = index + 1
+            upload.last_part_digest = digest
             if upload.received_parts == declaration.part_count:
                 _check_whole(declaration, upload.content)
                 self._remove_old_finished()

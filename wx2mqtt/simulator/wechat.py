@@ -64,7 +64,7 @@ class WeChat:
         self.ilink = SimulatedILink(
             world=self.world,
             violations=self.violations,
-            strict=lambda: self.settings.strict,
+            shared_settings=self.settings,
             seed=self._seed,
         )
 
@@ -83,7 +83,7 @@ class WeChat:
         """Wakes the tasks that wait for a state."""
         self.changes.notify()
 
-    # logins
+    # Logins
 
     def log_in(self, code: LoginQrCode, *, base_host: str, desktop: bool) -> SimulatedSession:
         """Returns the session of a confirmed code.
@@ -103,7 +103,8 @@ class WeChat:
 
     def end_session(self, retcode: int) -> bool:
         """Ends the active login with a retcode; returns whether there was one."""
-        session, self.session = self.session, None
+        session = self.session
+        self.session = None
         if session is None:
             return False
         session.end_with(retcode)
@@ -131,7 +132,7 @@ class WeChat:
         if len(self.files) > MAX_KNOWN_FILES:
             del self.files[next(iter(self.files))]
 
-    # what goes into the log of the living login
+    # Entries in the log of the active login
 
     def notify_status(self, session: SimulatedSession, code: int, names: str) -> None:
         """Adds a message of type 51 (webwx 3.9.1)."""

@@ -12,8 +12,6 @@ from enum import StrEnum
 from typing import TypeVar
 
 OWNER = "me"
-
-
 INVITE_MEMBER_THRESHOLD = 40
 """InviteStartCount: a group of this size invites people instead of adding them (webwx 2.19.3)."""
 
@@ -85,8 +83,6 @@ class WorldGroup:
 
 
 WorldContact = WorldPerson | WorldGroup
-
-
 T = TypeVar("T", WorldPerson, WorldGroup)
 
 
@@ -155,7 +151,8 @@ class World:
         """Removes a contact; a friend who is in a group becomes a stranger."""
         contact = self.find(contact_id)
         if isinstance(contact, WorldPerson) and self.groups_of(contact_id):
-            contact.kind, contact.contact_flag = PersonKind.STRANGER, 0
+            contact.kind = PersonKind.STRANGER
+            contact.contact_flag = 0
         else:
             self.contacts.pop(contact_id, None)
         return contact
@@ -177,7 +174,7 @@ class World:
         return contact
 
     def populate(self, *, friends: int = 0, groups: int = 0, members: int = 5) -> None:
-        """Creates `friend1` to `friendN` and `group1` to `groupM` (`members` people each) unless they exist."""
+        """Creates `friend1` to `friendN` and `group1` to `groupM` (`members` people each) unless present."""
         for number in range(1, friends + 1):
             if f"friend{number}" not in self.contacts:
                 self.add(_generated_friend(number))
@@ -245,7 +242,6 @@ def _with_values(contact: T, values: Mapping[str, object]) -> T:
 
 UIN = 211722515
 
-
 _FRIENDS = (
     WorldPerson(
         id="wife",
@@ -306,7 +302,6 @@ _FRIENDS = (
     ),
 )
 
-
 _STRANGERS = (
     WorldPerson(
         id="aunt", nickname="三姨", kind=PersonKind.STRANGER, wxid="wxid_aunt", contact_flag=0, sex=2
@@ -315,7 +310,6 @@ _STRANGERS = (
         id="uncle", nickname="Uncle Bob", kind=PersonKind.STRANGER, wxid="wxid_uncle", contact_flag=0, sex=1
     ),
 )
-
 
 _ACCOUNTS = (
     WorldPerson(
@@ -335,7 +329,6 @@ _ACCOUNTS = (
     WorldPerson(id="fmessage", nickname="朋友推荐消息", kind=PersonKind.SPECIAL, contact_flag=1, sns_flag=0),
     WorldPerson(id="medianote", nickname="语音记事本", kind=PersonKind.SPECIAL, contact_flag=1, sns_flag=0),
 )
-
 
 _GROUPS = (
     WorldGroup(

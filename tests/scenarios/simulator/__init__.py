@@ -1,1 +1,1 @@
-"""The simulator over real HTTP, asked by a client that was written from the protocol."""
+"""The simulator over real HTTP, called by a client that was written from the protocol."""

@@ -1,4 +1,4 @@
-"""What a client does besides sending: read, take back, befriend, remark, pin (webwx 2.7, 2.15, 2.17, 2.18)."""
+"""Calls of a client other than sending: read, recall, befriend, remark, pin (webwx 2.7, 2.15, 2.17, 2.18)."""
 
 from __future__ import annotations
 
@@ -45,8 +45,12 @@ async def test_a_chat_that_is_opened_on_the_phone_is_told_to_the_client(online: 
     await online.control("say", text="a")
     await online.sync()
     await online.control("read", chat="wife")
-    [told] = (await online.sync())["AddMsgList"]
-    assert (told["MsgType"], told["StatusNotifyCode"], told["StatusNotifyUserName"]) == (51, 2, names["wife"])
+    [result] = (await online.sync())["AddMsgList"]
+    assert (result["MsgType"], result["StatusNotifyCode"], result["StatusNotifyUserName"]) == (
+        51,
+        2,
+        names["wife"],
+    )
     assert (await online.seen("state"))["unread"] == {}
     assert (await online.http.post("/sim/read", json={"chat": "x"})).status_code == 404
 
@@ -172,11 +176,11 @@ async def test_a_pinned_chat_is_flagged_and_loses_a_remark_that_is_left_out(onli
     names = await online.seen("names")
     pin = {"CmdId": 3, "OP": 1, "UserName": names["wife"]}
     assert ret(await online.post("webwxoplog", **pin, RemarkName="老婆")) == 0
-    told = (await online.sync())["ModContactList"][0]
-    assert (told["ContactFlag"], told["RemarkName"]) == (2051, "老婆")
+    result = (await online.sync())["ModContactList"][0]
+    assert (result["ContactFlag"], result["RemarkName"]) == (2051, "老婆")
     assert ret(await online.post("webwxoplog", **{**pin, "OP": 0})) == 0
-    told = (await online.sync())["ModContactList"][0]
-    assert (told["ContactFlag"], told["RemarkName"]) == (3, "")
+    result = (await online.sync())["ModContactList"][0]
+    assert (result["ContactFlag"], result["RemarkName"]) == (3, "")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The bytes of messages and of people: whole, small, in ranges, late, not at all (webwx 2.16, 3.7)."""
+"""Downloads of files and profile pictures: whole, thumbnails, ranges, empty, expired (webwx 2.16, 3.7)."""
 
 from __future__ import annotations
 
@@ -105,10 +105,10 @@ async def test_a_file_comes_from_the_file_host_with_its_name(online: WebClient):
     assert answer.content == data
     assert 'filename="报告 & mehr.txt"' in answer.headers["content-disposition"]
     cookies = "; ".join(f"{name}={value}" for name, value in online.http.cookies.items())
-    for host, told in (("file.wx2.qq.com", data), ("wx2.qq.com", None)):
+    for host, expected in (("file.wx2.qq.com", data), ("wx2.qq.com", None)):
         online.http.headers.update({"host": host, "cookie": cookies})
         answer = await online.fetch_file(message)
-        assert (answer.content == told) is (told is not None), host
+        assert (answer.content == expected) is (expected is not None), host
     assert len(await online.violations()) == 1
 
 

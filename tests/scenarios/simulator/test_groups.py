@@ -1,4 +1,4 @@
-"""Groups that a client makes and changes (webwx 2.19)."""
+"""Creating and changing groups (webwx 2.19)."""
 
 from __future__ import annotations
 

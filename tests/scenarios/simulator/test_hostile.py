@@ -1,4 +1,4 @@
-"""Whatever a client sends, the simulator answers and goes on."""
+"""Whatever a client sends, the simulator answers and keeps running."""
 
 from __future__ import annotations
 

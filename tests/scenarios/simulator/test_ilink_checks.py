@@ -1,4 +1,4 @@
-"""iLink: what every call of a bot must bring (ilink 2)."""
+"""iLink: the headers and values that every call of a bot must have (ilink 2)."""
 
 from __future__ import annotations
 

@@ -103,10 +103,10 @@ async def test_the_official_client_lives_on_the_simulator(sim: Simulator, start:
     )
     await scan(sim, CodeStatus.NEED_VERIFYCODE)
     await give_number(sim, story)
-    told = await story.until("logged in")
+    result = await story.until("logged in")
     bot = ilink.active_bot_of("me")
     assert bot is not None
-    assert (told["account"], told["base"]) == (bot.bot_id.replace("@", "-").replace(".", "-"), BASE)
+    assert (result["account"], result["base"]) == (bot.bot_id.replace("@", "-").replace(".", "-"), BASE)
     await story.until("running")
     inject(ilink, MessageOrder(person="me", text=GREETING))
     message = await story.until("message")
@@ -155,8 +155,8 @@ async def test_the_official_client_finds_every_part_that_a_phone_quotes():
         *("node", "--input-type=module", "-e", program, json.dumps([whole, asked])),
         stdout=asyncio.subprocess.PIPE,
     )
-    told, _ = await process.communicate()
-    assert json.loads(told) == [part for part, _, _ in cases]
+    result, _ = await process.communicate()
+    assert json.loads(result) == [part for part, _, _ in cases]
 
 
 async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start: Start):
@@ -172,8 +172,8 @@ async def test_weixin_ilink_client_lives_on_the_simulator(sim: Simulator, start:
     )
     await scan(sim, CodeStatus.NEED_VERIFYCODE)
     await give_number(sim, story)
-    told = await story.until("logged in")
-    assert (told["user"], told["base"]) == (user_id_of("me"), BASE)
+    result = await story.until("logged in")
+    assert (result["user"], result["base"]) == (user_id_of("me"), BASE)
     await story.until("running")
     [msg_id] = inject(ilink, MessageOrder(person="me", text=GREETING))
     message = await story.until("message")

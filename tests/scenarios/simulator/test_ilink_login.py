@@ -30,13 +30,13 @@ async def test_a_person_scans_and_confirms(sim: Simulator, program: ILinkClient)
     await program.control("scan", person="wife")
     assert await program.status(made["qrcode"]) == {"ret": 0, "status": "scaned"}
     await program.control("confirm")
-    told = await program.status(made["qrcode"])
-    assert told["status"] == "confirmed"
-    assert re.fullmatch(r"[0-9a-f]{12}@im\.bot", told["ilink_bot_id"])
-    assert re.fullmatch(re.escape(told["ilink_bot_id"]) + ":[0-9a-f]{64}", told["bot_token"])
-    assert re.fullmatch(r"o9cq80[\w-]{22}@im\.wechat", told["ilink_user_id"])
-    assert told["ilink_user_id"] == user_id_of("wife") != user_id_of("me")
-    assert told["baseurl"] == sim.url
+    result = await program.status(made["qrcode"])
+    assert result["status"] == "confirmed"
+    assert re.fullmatch(r"[0-9a-f]{12}@im\.bot", result["ilink_bot_id"])
+    assert re.fullmatch(re.escape(result["ilink_bot_id"]) + ":[0-9a-f]{64}", result["bot_token"])
+    assert re.fullmatch(r"o9cq80[\w-]{22}@im\.wechat", result["ilink_user_id"])
+    assert result["ilink_user_id"] == user_id_of("wife") != user_id_of("me")
+    assert result["baseurl"] == sim.url
 
 
 async def test_a_poll_is_held_until_something_happens(sim: Simulator, program: ILinkClient):
@@ -101,8 +101,8 @@ async def test_three_wrong_numbers_block_the_code(sim: Simulator, program: ILink
     sim.wechat.ilink.settings.verify_code = True
     handle = (await program.qrcode())["qrcode"]
     await program.control("scan")
-    told = [(await program.status(handle, verify_code="x"))["status"] for _ in range(3)]
-    assert told == ["need_verifycode", "need_verifycode", "verify_code_blocked"]
+    result = [(await program.status(handle, verify_code="x"))["status"] for _ in range(3)]
+    assert result == ["need_verifycode", "need_verifycode", "verify_code_blocked"]
 
 
 async def test_another_data_centre_is_told_once_and_polled_on_there(sim: Simulator, program: ILinkClient):
@@ -182,16 +182,16 @@ async def test_somebody_who_scans_and_confirms_by_themselves(program: ILinkClien
     await program.control("settings", autoscan="mom")
     handle = (await program.qrcode())["qrcode"]
     assert (await program.status(handle))["status"] == "scaned"
-    told = await program.status(handle)
-    assert told["ilink_user_id"] == user_id_of("mom")
+    result = await program.status(handle)
+    assert result["ilink_user_id"] == user_id_of("mom")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "told"), [("", ""), ("https://x.weixin.qq.com", "https://x.weixin.qq.com")]
+    ("wanted", "result"), [("", ""), ("https://x.weixin.qq.com", "https://x.weixin.qq.com")]
 )
-async def test_the_base_url_can_be_none_or_another(program: ILinkClient, wanted: str, told: str):
+async def test_the_base_url_can_be_none_or_another(program: ILinkClient, wanted: str, result: str):
     await program.control("settings", baseurl=wanted)
-    assert (await program.log_in())["baseurl"] == told
+    assert (await program.log_in())["baseurl"] == result
 
 
 async def test_a_gateway_may_give_up_on_a_poll(program: ILinkClient):

@@ -47,8 +47,8 @@ async def test_a_picture_with_its_key_in_every_place(
     bound: ILinkClient, kind: str, keys: tuple[int | None, int | None]
 ):
     msg_id, item = await received(bound, kind)
-    told = (item.get("aeskey"), item["media"].get("aes_key"))
-    assert tuple(one and len(one) for one in told) == keys
+    result = (item.get("aeskey"), item["media"].get("aes_key"))
+    assert tuple(one and len(one) for one in result) == keys
     key = bytes.fromhex(item["aeskey"]) if "aeskey" in item else None
     data = await bound.download(item["media"], key)
     assert data == await plain(bound, msg_id)
@@ -196,7 +196,7 @@ async def test_a_picture_a_video_and_a_file(talking: ILinkClient):
     await talking.send({"type": 5, "video_item": {"media": media, "video_size": len(video) // 16 * 16 + 16}})
     media = await talking.upload(document, "file", own_url=True)
     item = {"media": media, "file_name": "报告.pdf", "len": str(len(document))}
-    told = await talking.send({"type": 4, "file_item": item})
+    result = await talking.send({"type": 4, "file_item": item})
     sent = await talking.seen("sent")
     assert [one["kind"] for one in sent] == ["image", "video", "file"]
     assert [one["sha256"] for one in sent] == [
@@ -204,7 +204,7 @@ async def test_a_picture_a_video_and_a_file(talking: ILinkClient):
     ]
     assert sent[2]["media"] == {"name": "报告.pdf", "size": len(document), "mime": "application/pdf"}
     assert all(one["delivered"] for one in sent)
-    assert await plain(talking, str(told["message_id"])) == document
+    assert await plain(talking, str(result["message_id"])) == document
     assert await talking.violations() == []
 
 
@@ -230,14 +230,14 @@ async def test_what_was_uploaded_can_be_downloaded(talking: ILinkClient):
     ],
 )
 async def test_what_is_asked_for_an_upload_is_checked(talking: ILinkClient, fields: dict[str, Any]):
-    _, told = await talking.upload_url(PICTURE, "image", bytes(16), **fields)
-    assert told == {"ret": -2, "errmsg": "invalid arguments"}
+    _, result = await talking.upload_url(PICTURE, "image", bytes(16), **fields)
+    assert result == {"ret": -2, "errmsg": "invalid arguments"}
     assert len(await talking.violations()) == 1
 
 
 async def test_an_upload_for_somebody_else_is_ret_1(talking: ILinkClient):
-    _, told = await talking.upload_url(PICTURE, "image", bytes(16), to_user_id="test")
-    assert told == {"ret": -1}
+    _, result = await talking.upload_url(PICTURE, "image", bytes(16), to_user_id="test")
+    assert result == {"ret": -1}
     assert len(await talking.violations()) == 1
 
 
@@ -249,9 +249,9 @@ async def test_a_small_picture_gets_a_place_of_its_own(talking: ILinkClient):
         "thumb_rawfilemd5": hashlib.md5(thumb).hexdigest(),
         "thumb_filesize": len(thumb) // 16 * 16 + 16,
     }
-    _, told = await talking.upload_url(PICTURE, "image", key, **fields)
-    assert (await talking.put(told["thumb_upload_full_url"], encrypt(thumb, key))).status_code == 200
-    assert (await talking.put(told["upload_full_url"], encrypt(PICTURE, key))).status_code == 200
+    _, result = await talking.upload_url(PICTURE, "image", key, **fields)
+    assert (await talking.put(result["thumb_upload_full_url"], encrypt(thumb, key))).status_code == 200
+    assert (await talking.put(result["upload_full_url"], encrypt(PICTURE, key))).status_code == 200
     assert await talking.violations() == []
 
 
@@ -265,23 +265,23 @@ async def test_a_small_picture_gets_a_place_of_its_own(talking: ILinkClient):
 )
 async def test_a_place_is_told_as_a_url_as_a_text_or_not(talking: ILinkClient, mode: str, keys: set[str]):
     await talking.control("settings", upload_url=mode)
-    _, told = await talking.upload_url(PICTURE, "image", bytes(16))
-    assert told.keys() == keys
+    _, result = await talking.upload_url(PICTURE, "image", bytes(16))
+    assert result.keys() == keys
 
 
 async def test_a_file_may_be_too_large(talking: ILinkClient):
     await talking.control("settings", media_limit=1000)
-    _, told = await talking.upload_url(PICTURE, "image", bytes(16))
-    assert told == {"ret": -1, "errmsg": "file too large"}
+    _, result = await talking.upload_url(PICTURE, "image", bytes(16))
+    assert result == {"ret": -1, "errmsg": "file too large"}
 
 
 async def test_a_url_of_ones_own_does_not_do_for_large_files(talking: ILinkClient):
     key, data = bytes(range(16)), bytes(100_000)
-    filekey, told = await talking.upload_url(data, "file", key)
-    param = quote(told["upload_param"], safe="")
+    filekey, result = await talking.upload_url(data, "file", key)
+    param = quote(result["upload_param"], safe="")
     own = f"/c2c/upload?encrypted_query_param={param}&filekey={filekey}"
     assert (await talking.put(own, encrypt(data, key))).status_code == 500
-    assert (await talking.put(told["upload_full_url"], encrypt(data, key))).status_code == 200
+    assert (await talking.put(result["upload_full_url"], encrypt(data, key))).status_code == 200
 
 
 KEY = bytes(range(16))
@@ -299,15 +299,15 @@ KEY = bytes(range(16))
     ids=["nothing", "plain", "short", "other key", "other file"],
 )
 async def test_a_body_that_is_not_what_was_announced_is_refused(talking: ILinkClient, body: bytes):
-    _, told = await talking.upload_url(PICTURE, "image", KEY)
-    answer = await talking.put(told["upload_full_url"], body)
+    _, result = await talking.upload_url(PICTURE, "image", KEY)
+    answer = await talking.put(result["upload_full_url"], body)
     assert (answer.status_code, answer.headers["x-error-message"]) == (400, "invalid data")
     assert len(await talking.violations()) == 1
 
 
 async def test_put_and_a_place_that_nobody_gave_are_refused(talking: ILinkClient):
-    _, told = await talking.upload_url(PICTURE, "image", KEY)
-    assert (await talking.http.put(told["upload_full_url"])).status_code == 404
+    _, result = await talking.upload_url(PICTURE, "image", KEY)
+    assert (await talking.http.put(result["upload_full_url"])).status_code == 404
     assert (await talking.put("/c2c/upload?encrypted_query_param=x&filekey=y", b"")).status_code == 400
     assert len(await talking.violations()) == 2
 
@@ -315,8 +315,8 @@ async def test_put_and_a_place_that_nobody_gave_are_refused(talking: ILinkClient
 @pytest.mark.parametrize(("mode", "status"), [("refuse", 400), ("no_header", 200)])
 async def test_an_upload_may_fail_all_the_same(talking: ILinkClient, mode: str, status: int):
     await talking.control("settings", upload_answer=mode)
-    _, told = await talking.upload_url(PICTURE, "image", KEY)
-    answer = await talking.put(told["upload_full_url"], encrypt(PICTURE, KEY))
+    _, result = await talking.upload_url(PICTURE, "image", KEY)
+    answer = await talking.put(result["upload_full_url"], encrypt(PICTURE, KEY))
     assert answer.status_code == status
     assert "x-encrypted-param" not in answer.headers
     assert await talking.violations() == []
@@ -325,9 +325,9 @@ async def test_an_upload_may_fail_all_the_same(talking: ILinkClient, mode: str, 
 async def test_twice_500_and_then_it_works(talking: ILinkClient):
     order = {"endpoint": "cdn_upload", "kind": "status", "value": 500, "times": 2}
     await talking.http.post("/sim/fault", json=order)
-    _, told = await talking.upload_url(PICTURE, "image", KEY)
+    _, result = await talking.upload_url(PICTURE, "image", KEY)
     body = encrypt(PICTURE, KEY)
-    assert [(await talking.put(told["upload_full_url"], body)).status_code for _ in range(3)] == [
+    assert [(await talking.put(result["upload_full_url"], body)).status_code for _ in range(3)] == [
         500,
         500,
         200,
@@ -355,9 +355,9 @@ async def test_a_picture_with_a_strange_item_is_not_prepared(talking: ILinkClien
 
 
 async def test_the_text_of_the_upload_is_not_that_of_the_file(talking: ILinkClient):
-    _, told = await talking.upload_url(PICTURE, "image", KEY)
-    await talking.put(told["upload_full_url"], encrypt(PICTURE, KEY))
-    media = {"encrypt_query_param": told["upload_param"], "aes_key": "x", "encrypt_type": 1}
+    _, result = await talking.upload_url(PICTURE, "image", KEY)
+    await talking.put(result["upload_full_url"], encrypt(PICTURE, KEY))
+    media = {"encrypt_query_param": result["upload_param"], "aes_key": "x", "encrypt_type": 1}
     assert (await talking.send(image(media)))["ret"] == -2
     assert len(await talking.violations()) == 1
 

@@ -60,8 +60,8 @@ async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
     assert await sim.wechat.ilink.changes.wait_for(
         lambda: sim.wechat.ilink.active_bot_of("wife") is not None, 10
     )
-    told = await program.status(handle)
-    program.token, program.user_id = told["bot_token"], told["ilink_user_id"]
+    result = await program.status(handle)
+    program.token, program.user_id = result["bot_token"], result["ilink_user_id"]
 
     await open_bot(chromium)
     await visit(chromium.until, state_is("may not write before|先发消息后"))
@@ -150,7 +150,7 @@ async def test_a_person_sends_every_kind_and_picks_files(
 async def test_a_person_quotes_the_bot_whole_and_in_part(
     sim: Simulator, talking: ILinkClient, chromium: Chromium
 ):
-    told = await talking.send(text("Fenster offen, Tür offen"))
+    result = await talking.send(text("Fenster offen, Tür offen"))
     await at(chromium, sim)
     await open_bot(chromium)
     await visit(chromium.until, f"{LINE}.length === 2")
@@ -169,7 +169,7 @@ async def test_a_person_quotes_the_bot_whole_and_in_part(
     await visit(chromium.run, WRITE, "die")
     await visit(chromium.until, f"{LINE}[3]?.querySelector('.quote')?.textContent.endsWith('Tür')")
     whole, part = [message["item_list"][0]["ref_msg"] for message in await talking.new()]
-    assert whole == {"svr_id": told["message_id"]}
+    assert whole == {"svr_id": result["message_id"]}
     assert part["partial_text"]["start"] == "T"
     assert await talking.violations() == []
 

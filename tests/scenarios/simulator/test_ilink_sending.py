@@ -20,12 +20,12 @@ async def shown(client: ILinkClient) -> list[str]:
 
 
 async def test_a_message_arrives_and_gets_its_id(talking: ILinkClient):
-    told = await talking.send(text("ok ☀\nzweite Zeile"), client_id="wx2mqtt:1")
-    assert told["ret"] == 0
-    assert told["message_id"] > 2**53
+    result = await talking.send(text("ok ☀\nzweite Zeile"), client_id="wx2mqtt:1")
+    assert result["ret"] == 0
+    assert result["message_id"] > 2**53
     [sent] = await talking.seen("sent")
     assert (sent["person"], sent["text"], sent["client_id"]) == ("me", "ok ☀\nzweite Zeile", "wx2mqtt:1")
-    assert (sent["msg_id"], sent["token"]) == (str(told["message_id"]), "newest")
+    assert (sent["msg_id"], sent["token"]) == (str(result["message_id"]), "newest")
     assert (sent["delivered"], sent["confirmed"], sent["repeat"]) == (True, True, False)
     assert await shown(talking) == ["ok ☀\nzweite Zeile"]
     assert await talking.violations() == []
@@ -56,9 +56,9 @@ async def test_the_length_of_the_window_is_a_setting(talking: ILinkClient):
 
 
 async def test_ten_for_each_message_of_theirs(talking: ILinkClient):
-    told = [await talking.send(text(str(n))) for n in range(11)]
-    assert [one["ret"] for one in told] == [0] * 10 + [-2]
-    assert told[-1] == USED_UP
+    result = [await talking.send(text(str(n))) for n in range(11)]
+    assert [one["ret"] for one in result] == [0] * 10 + [-2]
+    assert result[-1] == USED_UP
     await talking.control("say", text="weiter")
     await talking.new()
     assert (await talking.send(text("x")))["ret"] == 0
@@ -72,8 +72,8 @@ async def test_the_quota_can_be_nearly_used_up_by_order(talking: ILinkClient):
 @pytest.mark.parametrize("words", ["rate limited", "freq limit"])
 async def test_too_fast(talking: ILinkClient, words: str):
     await talking.control("settings", rate_limit=2, rate_words=words)
-    told = [await talking.send(text("x")) for _ in range(3)]
-    assert told[2] == {"ret": -2, "errmsg": words}
+    result = [await talking.send(text("x")) for _ in range(3)]
+    assert result[2] == {"ret": -2, "errmsg": words}
 
 
 async def test_a_muted_person_sees_nothing_and_nobody_says_so(talking: ILinkClient):
@@ -197,8 +197,8 @@ async def test_the_servers_may_take_only_messages_without_one(talking: ILinkClie
 
 
 async def test_a_token_that_nobody_gave(talking: ILinkClient):
-    told = await talking.send(text("x"), context_token="AARzJWx")
-    assert told == {"ret": -2, "errmsg": "unknown error"}
+    result = await talking.send(text("x"), context_token="AARzJWx")
+    assert result == {"ret": -2, "errmsg": "unknown error"}
     assert await talking.violations() == ["sendmessage: context_token is none of this bot"]
 
 
@@ -254,9 +254,11 @@ async def test_a_voice_and_notes_of_tools_are_taken_and_never_shown(talking: ILi
 
 
 async def test_the_phone_shows_that_the_bot_types_until_it_sends(talking: ILinkClient):
-    told = await talking.call("getconfig", ilink_user_id=talking.user_id, context_token=talking.context_token)
-    assert told["ret"] == 0
-    values = {"ilink_user_id": talking.user_id, "typing_ticket": told["typing_ticket"]}
+    result = await talking.call(
+        "getconfig", ilink_user_id=talking.user_id, context_token=talking.context_token
+    )
+    assert result["ret"] == 0
+    values = {"ilink_user_id": talking.user_id, "typing_ticket": result["typing_ticket"]}
     assert await talking.call("sendtyping", **values, status=1) == {"ret": 0}
     assert (await talking.seen("state"))["bots"]["me"]["typing"]
     assert await talking.call("sendtyping", **values, status=2) == {"ret": 0}
@@ -268,16 +270,21 @@ async def test_the_phone_shows_that_the_bot_types_until_it_sends(talking: ILinkC
 
 
 async def test_there_is_no_ticket_before_the_person_wrote(bound: ILinkClient):
-    told = await bound.call("getconfig", ilink_user_id=bound.user_id)
-    assert told == {"ret": -4, "errmsg": "GetTypingTicket rpc failed"}
+    result = await bound.call("getconfig", ilink_user_id=bound.user_id)
+    assert result == {"ret": -4, "errmsg": "GetTypingTicket rpc failed"}
 
 
 @pytest.mark.parametrize(
     "fields", [{"typing_ticket": "x"}, {"status": 3}, {"ilink_user_id": "o9cq80somebody@im.wechat"}]
 )
 async def test_a_wrong_ticket_status_or_person_is_refused(talking: ILinkClient, fields: dict[str, Any]):
-    told = await talking.call("getconfig", ilink_user_id=talking.user_id)
-    values = {"ilink_user_id": talking.user_id, "typing_ticket": told["typing_ticket"], "status": 1, **fields}
+    result = await talking.call("getconfig", ilink_user_id=talking.user_id)
+    values = {
+        "ilink_user_id": talking.user_id,
+        "typing_ticket": result["typing_ticket"],
+        "status": 1,
+        **fields,
+    }
     assert (await talking.call("sendtyping", **values))["ret"] == -2
     assert len(await talking.violations()) == 1
 

@@ -28,8 +28,8 @@ async def held(sim: Simulator, client: ILinkClient) -> asyncio.Task[dict[str, ob
 
 async def test_a_message_has_every_field_and_its_id_is_a_number_above_2_53(bound: ILinkClient):
     [msg_id] = (await bound.control("say", text="开灯 ☀\n第二行"))["msg_ids"]
-    told = await bound.poll()
-    [message] = told["msgs"]
+    result = await bound.poll()
+    [message] = result["msgs"]
     assert message["message_id"] == int(msg_id) > 2**53
     assert len(msg_id) == 19
     assert message["from_user_id"] == bound.user_id
@@ -99,9 +99,9 @@ async def test_ret_and_the_time_of_the_next_poll_are_left_out_of_every_other_ans
     seen = []
     for _ in range(4):
         await bound.control("say", text="x")
-        told = await bound.poll()
-        bound.cursor = told["get_updates_buf"]
-        seen.append((told.get("ret"), told.get("longpolling_timeout_ms")))
+        result = await bound.poll()
+        bound.cursor = result["get_updates_buf"]
+        seen.append((result.get("ret"), result.get("longpolling_timeout_ms")))
     assert seen == [(0, 35000), (None, None)] * 2
 
 

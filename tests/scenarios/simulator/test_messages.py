@@ -1,4 +1,4 @@
-"""Who says what, and how it looks on the wire (webwx 3)."""
+"""Injected messages as a web client receives them (webwx 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who there is, and under which names (webwx 2.6, 2.8, 2.9, 4.1)."""
+"""Contacts and their user names (webwx 2.6, 2.8, 2.9, 4.1)."""
 
 from __future__ import annotations
 
@@ -182,9 +182,9 @@ async def test_the_lists_of_recent_chats_come_after_the_login_in_three_parts(
     assert await browser.check() == 'window.synccheck={retcode:"0",selector:"7"}'
     messages = (await browser.sync())["AddMsgList"]
     assert [(one["MsgType"], one["StatusNotifyCode"]) for one in messages] == [(51, 4)] * 3
-    told = [name for one in messages for name in one["StatusNotifyUserName"].split(",")]
+    result = [name for one in messages for name in one["StatusNotifyUserName"].split(",")]
     names = await browser.seen("names")
-    assert sorted(told) == sorted(
+    assert sorted(result) == sorted(
         name for world, name in names.items() if world not in ("me", "aunt", "uncle")
     )
 

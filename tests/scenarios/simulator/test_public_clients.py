@@ -123,14 +123,14 @@ async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Start, files
     assert (await story.until("Note"))["text"] == "收到红包，请在手机上查看"
     say(sim.wechat, SpeechOrder(sender="wife", to="me", kind="link", text="标题"))
     assert (await story.until("Sharing"))["text"] == "标题"
-    for kind, told in (
+    for kind, result in (
         ("image", "Picture"),
         ("sticker", "Picture"),
         ("voice", "Recording"),
         ("video", "Video"),
     ):
         sha256 = say_media(sim, kind)
-        assert (await story.until(told))["sha256"] == sha256
+        assert (await story.until(result))["sha256"] == sha256
     sha256 = say_media(sim, "file", "说明书.pdf")
     assert await story.until("Attachment") == {"what": "Attachment", "name": "说明书.pdf", "sha256": sha256}
     ask_as_friend(sim)

@@ -1,4 +1,4 @@
-"""What a client sends, and what WeChat says to it (webwx 2.7, 2.12, 2.15, 2.20)."""
+"""Messages that a client sends, and WeChat's answers (webwx 2.7, 2.12, 2.15, 2.20)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server itself: start, stop, TLS, the page, the control's manners."""
+"""The server: start, stop, TLS, the page, and errors of the control API."""
 
 from __future__ import annotations
 

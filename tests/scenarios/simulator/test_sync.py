@@ -1,4 +1,4 @@
-"""What is new: keys, replays, selectors, the end of a login (webwx 2.10, 2.11)."""
+"""Receiving: keys, repeated keys, selectors, the end of a login (webwx 2.10, 2.11)."""
 
 from __future__ import annotations
 

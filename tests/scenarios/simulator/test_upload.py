@@ -1,4 +1,4 @@
-"""Files on their way to WeChat: the form, the parts in their order, the limits (webwx 2.13, 2.14, 6.1)."""
+"""Uploads: the form, the sequence of parts, the limits (webwx 2.13, 2.14, 6.1)."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ async def one_part(
 
 
 async def test_a_small_picture_is_uploaded_in_one_part_and_sent(online: WebClient):
-    told = await online.upload("图 1.jpg", PICTURE, "pic")
-    assert (ret(told), told["StartPos"]) == (0, len(PICTURE))
+    result = await online.upload("图 1.jpg", PICTURE, "pic")
+    assert (ret(result), result["StartPos"]) == (0, len(PICTURE))
     names = await online.seen("names")
-    answer = await online.send_media("webwxsendmsgimg", 3, names["wife"], MediaId=told["MediaId"])
+    answer = await online.send_media("webwxsendmsgimg", 3, names["wife"], MediaId=result["MediaId"])
     assert ret(answer) == 0
     [sent] = await online.seen("sent")
     assert (sent["to"], sent["kind"], sent["msg_id"]) == ("wife", "image", answer["MsgID"])
@@ -55,13 +55,13 @@ async def test_a_small_picture_is_uploaded_in_one_part_and_sent(online: WebClien
 async def test_a_large_file_comes_in_parts_and_only_the_last_answer_has_a_media_id(online: WebClient):
     data = bytes(range(256)) * 5000
     asked = online.upload_request(data)
-    told = []
+    result = []
     for number in range(3):
         fields = online.upload_fields("a.bin", len(data), "doc", asked, chunks="3", chunk=str(number))
-        told.append(await online.upload_part("a.bin", data[number * PART : (number + 1) * PART], fields))
-    assert [bool(one["MediaId"]) for one in told] == [False, False, True]
-    assert [one["StartPos"] for one in told] == [PART, 2 * PART, len(data)]
-    answer = await online.send_file("filehelper", "a.bin", data, told[-1]["MediaId"])
+        result.append(await online.upload_part("a.bin", data[number * PART : (number + 1) * PART], fields))
+    assert [bool(one["MediaId"]) for one in result] == [False, False, True]
+    assert [one["StartPos"] for one in result] == [PART, 2 * PART, len(data)]
+    answer = await online.send_file("filehelper", "a.bin", data, result[-1]["MediaId"])
     kept = await online.http.get(f"/sim/media/{answer['MsgID']}")
     assert hashlib.sha256(kept.content).digest() == hashlib.sha256(data).digest()
     assert await online.violations() == []
@@ -79,14 +79,14 @@ async def test_a_media_id_is_good_for_several_people_and_not_in_the_next_login(o
 
 async def test_a_part_that_comes_again_since_its_answer_was_lost_gets_the_same_answer(online: WebClient):
     asked = online.upload_request(TWO_PARTS)
-    told = []
+    result = []
     for number in (0, 0, 1, 1):
         fields = online.upload_fields("a.bin", len(TWO_PARTS), "doc", asked, chunks="2", chunk=str(number))
         part = TWO_PARTS[number * PART : (number + 1) * PART]
-        told.append(await online.upload_part("a.bin", part, fields))
-    assert told[0] == told[1]
-    assert told[2] == told[3]
-    assert told[2]["MediaId"]
+        result.append(await online.upload_part("a.bin", part, fields))
+    assert result[0] == result[1]
+    assert result[2] == result[3]
+    assert result[2]["MediaId"]
     assert await online.violations() == []
 
 
@@ -153,10 +153,10 @@ async def test_an_upload_that_is_not_as_wechat_wants_it(online: WebClient, chang
     if change.get("name") == "b.jpg":
         data = PICTURE
         form = online.upload_fields("b.jpg", len(data), "pic", online.upload_request(data))
-        told = await online.upload_part("a.jpg", data, form)
+        result = await online.upload_part("a.jpg", data, form)
     else:
-        told = await one_part(online, **change)
-    assert (ret(told), bool(told.get("MediaId"))) == (wanted, wanted == 0)
+        result = await one_part(online, **change)
+    assert (ret(result), bool(result.get("MediaId"))) == (wanted, wanted == 0)
     assert await online.violations() == [f"webwxuploadmedia: {what}"]
 
 
@@ -227,11 +227,11 @@ async def test_a_very_large_file_is_checked_first_and_carries_what_that_gave(onl
     wrong = {"AESKey": checked["AESKey"], "Signature": "x"}
     assert ret(await online.upload("a.bin", data, **wrong)) == 402
     signed = {"AESKey": checked["AESKey"], "Signature": checked["Signature"]}
-    told = await online.upload("a.bin", data, **signed)
-    assert told["MediaId"]
-    assert ret(await online.send_file("filehelper", "a.bin", data, told["MediaId"])) == 1
+    result = await online.upload("a.bin", data, **signed)
+    assert result["MediaId"]
+    assert ret(await online.send_file("filehelper", "a.bin", data, result["MediaId"])) == 1
     sent = await online.send_file(
-        "filehelper", "a.bin", data, told["MediaId"], Signature=checked["Signature"]
+        "filehelper", "a.bin", data, result["MediaId"], Signature=checked["Signature"]
     )
     assert ret(sent) == 0
     assert await online.violations() == [
@@ -300,16 +300,16 @@ async def test_a_sticker_that_came_is_sent_again_by_its_md5(online: WebClient):
 )
 async def test_media_that_are_sent_wrong_are_refused(online: WebClient, endpoint: str, message, what: str):
     media_id = (await online.upload("a.jpg", PICTURE, "pic"))["MediaId"]
-    told = await online.send_media(endpoint, 3, "filehelper", **{"MediaId": media_id, **message})
-    assert ret(told) == 1
+    result = await online.send_media(endpoint, 3, "filehelper", **{"MediaId": media_id, **message})
+    assert ret(result) == 1
     assert await online.violations() == [f"{endpoint}: {what}"]
     assert await online.seen("sent") == []
 
 
 async def test_a_sticker_must_be_animated(online: WebClient):
     media_id = (await online.upload("a.bin", PICTURE))["MediaId"]
-    told = await online.send_media("webwxsendemoticon", 47, "filehelper", MediaId=media_id, EmojiFlag=2)
-    assert ret(told) == 1
+    result = await online.send_media("webwxsendemoticon", 47, "filehelper", MediaId=media_id, EmojiFlag=2)
+    assert ret(result) == 1
     assert await online.violations() == ["webwxsendemoticon: what was uploaded is no GIF"]
 
 
@@ -343,8 +343,8 @@ async def test_the_xml_of_a_file_is_read(online: WebClient, change, what: str):
     media_id = (await online.upload("a & b.bin", bytes(100)))["MediaId"]
     content = file_xml("a & b.bin", 100, media_id)
     assert change[0] in content
-    told = await online.send_media("webwxsendappmsg", 6, "filehelper", Content=content.replace(*change))
-    assert ret(told) == (0 if what.startswith("tolerated") else 1)
+    result = await online.send_media("webwxsendappmsg", 6, "filehelper", Content=content.replace(*change))
+    assert ret(result) == (0 if what.startswith("tolerated") else 1)
     assert await online.violations() == [f"webwxsendappmsg: {what}"]
 
 

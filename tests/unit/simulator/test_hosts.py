@@ -1,4 +1,4 @@
-"""Which host serves what (webwx 1.1)."""
+"""The roles of WeChat's hosts (webwx 1.1)."""
 
 from __future__ import annotations
 

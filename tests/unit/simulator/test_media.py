@@ -1,4 +1,4 @@
-"""Bytes in pieces: the same however they are cut."""
+"""Files that are read in pieces: any range of them has the right bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every kind can be read back: its XML is XML, what people wrote is in it (webwx 3.2, 3.6)."""
+"""Entries of every message kind: valid XML that contains the given text (webwx 3.2, 3.6)."""
 
 from __future__ import annotations
 

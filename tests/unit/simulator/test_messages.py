@@ -1,4 +1,4 @@
-"""Names and texts as WeChat writes them (webwx 3.3, 3.4)."""
+"""The encoding of names and texts (webwx 3.3, 3.4)."""
 
 from __future__ import annotations
 

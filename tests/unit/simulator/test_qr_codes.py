@@ -1,4 +1,4 @@
-"""The life of a QR code (webwx 2.1 to 2.5)."""
+"""The states of a login QR code (webwx 2.1 to 2.5)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `wx2mqtt simulate` tells a person."""
+"""The text that `wx2mqtt simulate` prints."""
 
 from __future__ import annotations
 

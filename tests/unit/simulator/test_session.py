@@ -1,7 +1,4 @@
-"""The names and secrets of one login.
-
-Keys name places in what happened (webwx 2.10, 2.11).
-"""
+"""The user names and secrets of a login, and the keys that name positions in its log (webwx 2.10, 2.11)."""
 
 from __future__ import annotations
 

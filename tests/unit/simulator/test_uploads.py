@@ -1,7 +1,4 @@
-"""Forms as WeChat's file servers read them (webwx 2.14).
-
-The parts of an upload and what comes of them (webwx 2.14).
-"""
+"""Multipart forms and the parts of an upload (webwx 2.14)."""
 
 from __future__ import annotations
 

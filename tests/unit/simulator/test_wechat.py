@@ -1,4 +1,4 @@
-"""The whole of WeChat without HTTP: what people say reaches the login that lives."""
+"""The simulated WeChat without HTTP: injected messages reach the active login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who exists, apart from any login."""
+"""The people of the simulation, independent of any login."""
 
 from __future__ import annotations
 

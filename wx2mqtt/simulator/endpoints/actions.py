@@ -44,7 +44,8 @@ async def webwxstatusnotify(call: Call) -> SimulatedAnswer:
 async def webwxrevokemsg(call: Call) -> SimulatedAnswer:
     """Recalls an own message within two minutes (webwx 2.15.2)."""
     session, body = checks.authenticated_body(call)
-    wechat, line = call.wechat, call.wechat.phone.find(str(body.get("SvrMsgId")))
+    wechat = call.wechat
+    line = call.wechat.phone.find(str(body.get("SvrMsgId")))
     if not re.fullmatch(r"[0-9]{10,20}", str(body.get("ClientMsgId"))):
         call.record_oddity("ClientMsgId is not 10 to 20 digits (itchat)")
     if line is None or line.sender != OWNER or session.id_of(str(body.get("ToUserName"))) != line.chat:
@@ -74,7 +75,8 @@ async def webwxverifyuser(call: Call) -> SimulatedAnswer:
     person = _requester(call, session, body, first)
     require_action_rate(call)
     if person.kind is PersonKind.STRANGER:
-        person.kind, person.contact_flag = PersonKind.FRIEND, 3
+        person.kind = PersonKind.FRIEND
+        person.contact_flag = 3
         call.wechat.contact_changed(person)
         message_injection.say(
             call.wechat, message_injection.SpeechOrder(sender=person.id, to=OWNER, kind="system:friend_added")
@@ -87,7 +89,8 @@ def _requester(call: Call, session: SimulatedSession, body: Fields, first: Field
 
     Refuses tickets that have expired or belong to an earlier login.
     """
-    ticket, name = str(first.get("VerifyUserTicket") or ""), str(first.get("Value"))
+    ticket = str(first.get("VerifyUserTicket") or "")
+    name = str(first.get("Value"))
     if not ticket and body.get("VerifyContent"):
         call.record_oddity("the ticket as VerifyContent (itchat)")
         ticket = str(body["VerifyContent"])

@@ -37,9 +37,10 @@ async def webwxgetheadimg(call: Call) -> SimulatedAnswer:
 
 
 def _avatar_owner(call: Call) -> WorldContact:
-    session, query = checks.cookie_session(call), call.request.query
+    session = checks.cookie_session(call)
+    query = call.request.query
     checks.require_method(call, "GET")
-    if skey := query.get("skey"):  # empty in the answers of webwxbatchgetcontact: the cookies do
+    if skey := query.get("skey"):  # empty in URLs from webwxbatchgetcontact: the cookies suffice
         checks.require_skey(call, session, skey)
     name = query.get("username")
     if name is None and "userName" in query:
@@ -62,8 +63,6 @@ def _avatar_answer(call: Call, contact: WorldContact) -> SimulatedAnswer:
 
 
 MAX_BATCH_NAMES = 50
-
-
 _MAX_RECENT_CHATS = 10
 
 
@@ -198,11 +197,12 @@ async def webwxbatchgetcontact(call: Call) -> SimulatedAnswer:
         raise call.refusal(checks.PARAMETER_ERROR, "Count is not the length of List")
     if len(requested) > MAX_BATCH_NAMES:
         raise call.refusal(checks.PARAMETER_ERROR, f"more than {MAX_BATCH_NAMES} names")
-    found = [
+    requested_contacts = [
         contact for item in requested if (contact := _requested_contact(call, session, item)) is not None
     ]
     entries = [
-        contact_fields.contact_entry(call.wechat.world, session, contact, skey="") for contact in found
+        contact_fields.contact_entry(call.wechat.world, session, contact, skey="")
+        for contact in requested_contacts
     ]
     return answers.json(0, Count=len(entries), ContactList=entries)
 

@@ -73,7 +73,7 @@ async def webwxgetpubliclinkimg(call: Call) -> SimulatedAnswer:
     return media_answer(call, attachment, attachment.thumbnail, "map", "image/jpeg")
 
 
-# who asks, and for what
+# Checks of the request
 
 
 def _require_get(call: Call) -> None:
@@ -113,11 +113,12 @@ def _file(call: Call) -> tuple[MessageMedia, int]:
 
 
 def _file_query(call: Call, session: SimulatedSession, attachment: MessageMedia, msg_id: int) -> None:
-    query, owner = call.request.query, session.user_name(call.wechat.world.owner)
+    query = call.request.query
+    owner = session.user_name(call.wechat.world.owner)
     sender = query.get("sender", "")
     if sender != session.known_name(attachment.from_id):
         if any(other.id_of(sender) for other in call.wechat.sessions.values() if other is not session):
-            raise CallRefused(PARAMETER_ERROR)  # the MediaId, too, belongs to that login
+            raise CallRefused(PARAMETER_ERROR)  # the MediaId belongs to that login, too
         raise call.refusal(PARAMETER_ERROR, "sender is not the message's FromUserName")
     if query.get("fromuser") == owner:
         call.record_oddity("the user name as fromuser (wechat4u)")
@@ -134,7 +135,7 @@ def _file_query(call: Call, session: SimulatedSession, attachment: MessageMedia,
     checks.require_data_ticket(call, session, query.get("webwx_data_ticket"))
 
 
-# the bytes
+# The bytes
 
 
 def media_answer(
@@ -181,9 +182,11 @@ def _requested_range(call: Call, size: int) -> tuple[int, int] | None:
     if match is None or match[0] == "bytes=-":
         return 0, size
     if match[1] is None:
-        start, stop = max(0, size - int(match[2])), size
+        start = max(0, size - int(match[2]))
+        stop = size
     else:
-        start, stop = int(match[1]), min(size, int(match[2]) + 1 if match[2] else size)
+        start = int(match[1])
+        stop = min(size, int(match[2]) + 1 if match[2] else size)
     return (start, stop) if start < stop else None
 
 
@@ -192,7 +195,8 @@ def _counted_stream(call: Call, content: ByteSource, start: int, stop: int) -> B
 
     Two simultaneous downloads may get each other's bytes (webwx 2.16.9).
     """
-    store, settings = call.wechat.media, call.wechat.settings
+    store = call.wechat.media
+    settings = call.wechat.settings
     others = [*store.active_downloads]
     if others:
         call.record_oddity("another download is under way")

@@ -11,13 +11,14 @@ from wx2mqtt.simulator.http_messages import SimulatedAnswer
 from wx2mqtt.simulator.session import SimulatedSession
 from wx2mqtt.simulator.world import INVITE_MEMBER_THRESHOLD, OWNER, PersonKind, WorldGroup, WorldPerson
 
-_MEMBER_STATUS_DELETED_ME = 4  # MemberStatus
+_MEMBER_STATUS_DELETED_ME = 4  # value of MemberStatus
 
 
 async def webwxcreatechatroom(call: Call) -> SimulatedAnswer:
     """Creates a group of the owner and at least two others; people who deleted the owner do not join."""
     session, body = checks.authenticated_body(call)
-    member_list, topic = body.get("MemberList"), body.get("Topic", "")
+    member_list = body.get("MemberList")
+    topic = body.get("Topic", "")
     if (
         not isinstance(member_list, list)
         or body.get("MemberCount") != len(member_list)
@@ -25,7 +26,8 @@ async def webwxcreatechatroom(call: Call) -> SimulatedAnswer:
     ):
         raise call.refusal(PARAMETER_ERROR, "MemberCount is not the length of MemberList, or Topic no text")
     people = [
-        _person(call, session, one.get("UserName") if isinstance(one, dict) else None) for one in member_list
+        _person(call, session, member.get("UserName") if isinstance(member, dict) else None)
+        for member in member_list
     ]
     if len({person.id for person in people}) != len(people) or len(people) < 2:
         raise call.refusal(PARAMETER_ERROR, "a group needs two others")

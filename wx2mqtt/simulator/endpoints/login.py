@@ -79,7 +79,7 @@ async def login(call: Call) -> SimulatedAnswer:
     hold = min(call.wechat.settings.hold_login, code.seconds_left())
     await code.changes.wait_for(lambda: code.current_state() is not code.last_answered, hold)
     if call.request.transport.is_closing():
-        return javascript("")  # nobody hears it: the next poll is told
+        return javascript("")  # the client has disconnected; the next poll gets the state
     return _state_answer(call, code)
 
 
@@ -91,11 +91,12 @@ def _autoscan(code: LoginQrCode) -> None:
 
 
 def _state_answer(call: Call, code: LoginQrCode) -> SimulatedAnswer:
-    last_answered, state = code.last_answered, code.current_state()
+    last_answered = code.last_answered
+    state = code.current_state()
     code.last_answered = state
     call.wechat.notify_changed()
     if state is CodeState.CONFIRMED:
-        code.last_answered = last_answered  # the answer may be lost: it is given again
+        code.last_answered = last_answered  # the answer may be lost, so the next poll gets it again
         return javascript(f'window.code=200;\nwindow.redirect_uri="{_redirect_uri(call, code)}";')
     if state is last_answered:
         return javascript("window.code=408;")
@@ -133,7 +134,8 @@ def _redirect_uri(call: Call, code: LoginQrCode) -> str:
 async def webwxnewloginpage(call: Call) -> SimulatedAnswer:
     """Exchanges the ticket for a session: XML; the status is 301 without `version=v2` (webwx 2.4.3.2)."""
     checks.require_method(call, "GET")
-    settings, query = call.wechat.settings, call.request.query
+    settings = call.wechat.settings
+    query = call.request.query
     checks.require_host(call, Role.BASE, settings.base_host)
     code = call.wechat.codes.find(query.get("uuid", ""))
     if (
@@ -207,9 +209,9 @@ async def webwxpushloginurl(call: Call) -> SimulatedAnswer:
 def _is_push_allowed(call: Call) -> bool:
     cookies = call.request.cookies
     uin = call.request.query.get("uin", "")
-    known = {(s.uvid, quote(s.auth_ticket, safe="=")) for s in call.wechat.sessions.values()}
-    mine = (cookies.get("webwxuvid", ""), quote(cookies.get("webwx_auth_ticket", ""), safe="="))
+    issued = {(s.uvid, quote(s.auth_ticket, safe="=")) for s in call.wechat.sessions.values()}
+    presented = (cookies.get("webwxuvid", ""), quote(cookies.get("webwx_auth_ticket", ""), safe="="))
     if cookies.get("wxuin") != uin:
         call.record_violation("the cookie wxuin is not the uin that is asked for")
         return False
-    return uin == str(call.wechat.world.uin) and mine in known
+    return uin == str(call.wechat.world.uin) and presented in issued

@@ -15,11 +15,7 @@ from wx2mqtt.simulator.uploads import AppFile, BadAppFile, FinishedUpload, Media
 from wx2mqtt.simulator.world import OWNER, WorldContact, WorldGroup, WorldPerson
 
 RET_NOT_A_FRIEND = 1204
-
-
 RET_TOO_OFTEN = 1205
-
-
 _REQUIRED_FIELDS = ("Type", "FromUserName", "ToUserName", "LocalID", "ClientMsgId")
 
 
@@ -69,7 +65,8 @@ def read_message(call: Call, session: SimulatedSession, body: Fields) -> Outgoin
 
 
 def _check_client_id(call: Call, message: Fields) -> None:
-    local, client = message["LocalID"], message["ClientMsgId"]
+    local = message["LocalID"]
+    client = message["ClientMsgId"]
     if not re.fullmatch(r"[0-9]{10,20}", str(client)):
         raise call.refusal(checks.PARAMETER_ERROR, "ClientMsgId is not 10 to 20 digits")
     if local == client and isinstance(client, str):
@@ -81,7 +78,8 @@ def _check_client_id(call: Call, message: Fields) -> None:
 
 
 def _receiver(call: Call, session: SimulatedSession, message: Fields) -> WorldContact:
-    name, world = str(message["ToUserName"]), call.wechat.world
+    name = str(message["ToUserName"])
+    world = call.wechat.world
     contact_id = session.id_of(name) or next((c.id for c in world if _is_wxid(c, name)), None)
     if contact_id == OWNER:
         if call.wechat.settings.refuse_self:
@@ -107,18 +105,18 @@ def _is_wxid(contact: WorldContact, name: str) -> bool:
 
 
 def deliver(message: OutgoingMessage, displayed: DisplayedText) -> SimulatedAnswer:
-    """Delivers the message and returns its id; a known ClientMsgId is answered but not delivered again."""
+    """Delivers the message and returns its id; a known ClientMsgId is not delivered again."""
     wechat = message.call.wechat
-    known = wechat.seen_client_ids.get((message.to.id, message.client_id))
-    if known is None and wechat.sends.is_exhausted(wechat.settings.rate_limit):
+    first_msg_id = wechat.seen_client_ids.get((message.to.id, message.client_id))
+    if first_msg_id is None and wechat.sends.is_exhausted(wechat.settings.rate_limit):
         raise CallRefused(RET_TOO_OFTEN)
-    if known is not None and wechat.settings.drop_repeats:
-        _record(message, displayed, known, repeat=True, delivered=False)
-        return _sent(message, known)
+    if first_msg_id is not None and wechat.settings.drop_repeats:
+        _record(message, displayed, first_msg_id, repeat=True, delivered=False)
+        return _sent(message, first_msg_id)
     msg_id = str(wechat.ids.next())
     wechat.seen_client_ids[message.to.id, message.client_id] = msg_id
     _show_on_phone(message, displayed, msg_id)
-    _record(message, displayed, msg_id, repeat=known is not None, delivered=True)
+    _record(message, displayed, msg_id, repeat=first_msg_id is not None, delivered=True)
     if wechat.settings.echo:
         message_injection.inject_echo(
             wechat, message.session, message.to, int(msg_id), displayed.kind, displayed.text
@@ -167,11 +165,7 @@ def _sent(message: OutgoingMessage, msg_id: str) -> SimulatedAnswer:
 
 
 _TEXT, _IMAGE, _FILE, _STICKER, _LOCATION = 1, 3, 6, 47, 48
-
-
 _VIDEO, _MICRO_VIDEO = 43, 62
-
-
 _EMOJI_FLAG = 2
 
 
@@ -248,7 +242,7 @@ def _app_file(message: OutgoingMessage) -> AppFile:
     return file
 
 
-# media
+# Media
 
 
 def _media_message(call: Call, *, types: tuple[int, ...], fun: str = "async") -> OutgoingMessage:
@@ -284,8 +278,8 @@ def _displayed_file(kind: str, ready: FinishedUpload, name: str = "") -> Display
 
 def _received_sticker(message: OutgoingMessage) -> DisplayedText:
     """Returns a received sticker; stickers of the store cannot be sent (webwx 2.12.7)."""
-    known = message.call.wechat.media.find_sticker(str(message.fields["EMoticonMd5"]))
-    if known is None:
+    sticker = message.call.wechat.media.find_sticker(str(message.fields["EMoticonMd5"]))
+    if sticker is None:
         raise message.refusal("EMoticonMd5 is that of no sticker that came")
-    copy = MessageMedia(kind="sticker", from_id=OWNER, name=known.name, content=known.content)
+    copy = MessageMedia(kind="sticker", from_id=OWNER, name=sticker.name, content=sticker.content)
     return DisplayedText(kind="sticker", text="", media=copy)

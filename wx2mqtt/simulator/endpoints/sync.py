@@ -54,7 +54,8 @@ def _answer_at_once(call: Call, session: SimulatedSession, selector: int) -> Sim
 def _is_busy_loop(call: Call, session: SimulatedSession) -> bool:
     """Returns whether the client polls too often: too many empty answers within a second (webwx 2.10.7)."""
     limit = call.wechat.settings.poll_limit
-    times, now = session.empty_poll_times[call.endpoint], time.monotonic()
+    times = session.empty_poll_times[call.endpoint]
+    now = time.monotonic()
     times.append(now)
     is_busy_loop = bool(limit) and len(times) > limit and now - times[-limit - 1] < _BUSY_LOOP_SECONDS
     if is_busy_loop:
@@ -103,7 +104,9 @@ def _posted_sync_key(call: Call, body: Fields) -> str:
     entries = key.get("List") if isinstance(key, dict) else None
     if not isinstance(entries, list):
         raise call.refusal(checks.PARAMETER_ERROR, "SyncKey has no List")
-    pairs = [(one.get("Key"), one.get("Val")) if isinstance(one, dict) else (None, None) for one in entries]
+    pairs = [
+        (entry.get("Key"), entry.get("Val")) if isinstance(entry, dict) else (None, None) for entry in entries
+    ]
     return "|".join(f"{key}_{value}" for key, value in pairs)
 
 

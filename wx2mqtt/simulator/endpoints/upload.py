@@ -82,7 +82,7 @@ def _upload_answer(call: Call, received: int, finished: FinishedUpload | None) -
     )
 
 
-# the form
+# Fields of the form
 
 
 def _form(call: Call) -> dict[str, ReceivedField]:
@@ -121,7 +121,7 @@ def _check_tickets(call: Call, session: SimulatedSession, form: dict[str, Receiv
         call.record_oddity("the pass_ticket of the form is not the decoded one (itchat, wechat4u)")
 
 
-# uploadmediarequest
+# The JSON in the field uploadmediarequest
 
 
 def _check_user_names(call: Call, session: SimulatedSession, upload_request: Fields) -> None:
@@ -136,7 +136,8 @@ def _declaration(call: Call, form: dict[str, ReceivedField], upload_request: Fie
         raise call.refusal(
             PARAMETER_ERROR, f"wrong in uploadmediarequest: {', '.join(wrong) or 'ClientMediaId'}"
         )
-    size, name = _number(form, "size"), form["name"].content.decode("utf-8", "replace")
+    size = _number(form, "size")
+    name = form["name"].content.decode("utf-8", "replace")
     if size is None or upload_request.get("TotalLen") != size or upload_request.get("DataLen") != size:
         raise call.refusal(PARAMETER_ERROR, "size, TotalLen and DataLen are not the same number")
     media_type = _media_type(call, form, name)
@@ -153,7 +154,7 @@ def _declaration(call: Call, form: dict[str, ReceivedField], upload_request: Fie
 
 def _media_type(call: Call, form: dict[str, ReceivedField], name: str) -> MediaType:
     form_value = form["mediatype"].content.decode("latin-1")
-    media_type = next((known for known in MEDIA_TYPES if known == form_value), None)
+    media_type = next((name for name in MEDIA_TYPES if name == form_value), None)
     if media_type is None or not uploads.extension_fits(form["filename"].filename or name, media_type):
         raise call.refusal(PARAMETER_ERROR, "mediatype is not pic, video or doc, or not for such a name")
     return media_type
@@ -176,7 +177,8 @@ def _part_count(call: Call, form: dict[str, ReceivedField], size: int) -> int:
         if needed > 1:
             raise call.refusal(PARAMETER_ERROR, "more than 524288 bytes without chunks and chunk")
         return 1
-    chunks, chunk = _number(form, "chunks"), _number(form, "chunk")
+    chunks = _number(form, "chunks")
+    chunk = _number(form, "chunk")
     if chunks != needed or chunk is None or chunk >= needed:
         raise call.refusal(PARAMETER_ERROR, "chunks and chunk do not fit the size")
     if needed == 1:
@@ -187,7 +189,8 @@ def _part_count(call: Call, form: dict[str, ReceivedField], size: int) -> int:
 def _check_sizes(
     call: Call, session: SimulatedSession, declaration: UploadDeclaration, upload_request: Fields
 ) -> None:
-    settings, size = call.wechat.settings, declaration.size
+    settings = call.wechat.settings
+    size = declaration.size
     if not size:
         raise call.refusal(PARAMETER_ERROR, "an empty file")
     if len(declaration.name.encode()) > settings.name_limit:
@@ -211,14 +214,16 @@ def _check_permit(
         raise call.refusal(RET_CHECK_FIRST, "AESKey and Signature are not those of webwxcheckupload")
 
 
-# webwxcheckupload
+# The permit for large files
 
 
 async def webwxcheckupload(call: Call) -> SimulatedAnswer:
     """Returns the MediaId of a file that WeChat knows; otherwise the keys that a large upload must carry."""
     session, body = checks.authenticated_body(call)
     _check_user_names(call, session, body)
-    name, size, md5 = body.get("FileName"), body.get("FileSize"), _md5(call, body)
+    name = body.get("FileName")
+    size = body.get("FileSize")
+    md5 = _md5(call, body)
     if (
         body.get("FileType") != _FILE_TYPE_LARGE
         or not isinstance(name, str)
@@ -229,8 +234,8 @@ async def webwxcheckupload(call: Call) -> SimulatedAnswer:
     if size > call.wechat.settings.file_limit:
         raise call.refusal(PARAMETER_ERROR, "the file is too large")
     permit = session.uploads.grant_permit(md5, size)
-    known = call.wechat.files.get((md5, size)) if call.wechat.settings.instant_upload else None
-    finished = _known_file(session, name, known, permit.signature)
+    content = call.wechat.files.get((md5, size)) if call.wechat.settings.instant_upload else None
+    finished = _known_file(session, name, content, permit.signature)
     return answers.json(
         0,
         MediaId=finished.media_id if finished else "",
@@ -241,6 +246,6 @@ async def webwxcheckupload(call: Call) -> SimulatedAnswer:
 
 
 def _known_file(
-    session: SimulatedSession, name: str, known: ByteSource | None, signature: str
+    session: SimulatedSession, name: str, content: ByteSource | None, signature: str
 ) -> FinishedUpload | None:
-    return session.uploads.add(name, "doc", known, signature) if known else None
+    return session.uploads.add(name, "doc", content, signature) if content else None

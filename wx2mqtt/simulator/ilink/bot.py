@@ -90,9 +90,9 @@ class Bot:
         id_field = f'"message_id": {msg_id},'.encode()
         return next((message for message in reversed(self._log) if id_field in message), None)
 
-    def record_client_id(self, client_id: str, sent: BotMessage) -> None:
+    def record_client_id(self, client_id: str, message: BotMessage) -> None:
         """Keeps the first message of a client id; drops the oldest ids beyond `MAX_CLIENT_IDS`."""
-        self.client_ids.setdefault(client_id, sent)
+        self.client_ids.setdefault(client_id, message)
         if len(self.client_ids) > MAX_CLIENT_IDS:
             del self.client_ids[next(iter(self.client_ids))]
 

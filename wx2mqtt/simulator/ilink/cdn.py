@@ -30,11 +30,7 @@ async def cdn_download(call: Call) -> SimulatedAnswer:
 
 
 _HEX_MD5 = re.compile("[0-9a-fA-F]{32}")
-
-
 _MEDIA_TYPES = range(1, 5)
-
-
 _ERROR_BAD_DATA = "-5102031"
 
 
@@ -53,7 +49,8 @@ async def getuploadurl(call: Call) -> SimulatedAnswer:
 
 
 def _slot(call: Call, bot: Bot, fields: Fields, part: str = "") -> UploadSlot:
-    size, filesize = fields.get(f"{part}rawsize"), fields.get(f"{part}filesize")
+    size = fields.get(f"{part}rawsize")
+    filesize = fields.get(f"{part}filesize")
     if type(size) is not int or type(filesize) is not int or size < 0 or filesize != ciphertext_size(size):
         raise call.invalid_argument(f"{part}filesize is not {part}rawsize filled up to the next 16 bytes")
     media_type = fields.get("media_type")
@@ -105,7 +102,7 @@ def _links(call: Call, bot: Bot, slot: UploadSlot, name: str) -> Fields:
     return links
 
 
-# the CDN
+# The CDN upload
 
 
 async def cdn_upload(call: Call) -> SimulatedAnswer:
@@ -114,7 +111,9 @@ async def cdn_upload(call: Call) -> SimulatedAnswer:
     checks.require_cdn(call)
     if call.request.headers.get("content-type") != "application/octet-stream":
         call.record_oddity("Content-Type is not application/octet-stream")
-    storage, settings, query = call.ilink.storage, call.ilink.settings, call.request.query
+    storage = call.ilink.storage
+    settings = call.ilink.settings
+    query = call.request.query
     slot = storage.slots.get(query.get("encrypted_query_param", ""))
     if slot is None or slot.filekey != query.get("filekey"):
         raise bad_data(call, "encrypted_query_param and filekey are not those of an upload")

@@ -99,6 +99,6 @@ class ChatLog:
         """Returns the line with that message id, if it is still kept."""
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
-    def record_sent(self, sent: BotMessage) -> None:
-        self.sent.append(sent)
+    def record_sent(self, message: BotMessage) -> None:
+        self.sent.append(message)
         self.changes.notify()

@@ -42,7 +42,7 @@ class Call:
 
     def record_oddity(self, problem: str) -> None:
         """In strict mode, records a mistake that the servers tolerate."""
-        if self.ilink.strict():
+        if self.ilink.shared_settings.strict:
             self.record_violation(f"tolerated, but: {problem}")
 
     def refusal(self, answer: SimulatedAnswer, problem: str) -> Refusal:
@@ -151,10 +151,10 @@ def _bot_of_token(call: Call) -> Bot:
 
 
 def _check_new_uin(call: Call, bot: Bot) -> None:
-    sent = call.request.headers["x-wechat-uin"]
-    if sent == bot.last_uin:
+    current = call.request.headers["x-wechat-uin"]
+    if current == bot.last_uin:
         call.record_oddity("X-WECHAT-UIN is that of the call before")
-    bot.last_uin = sent
+    bot.last_uin = current
 
 
 def require_base_info(call: Call, fields: Fields) -> None:
@@ -162,7 +162,8 @@ def require_base_info(call: Call, fields: Fields) -> None:
     info = fields.get("base_info")
     if not isinstance(info, dict):
         raise call.invalid_argument("base_info is missing")
-    version, agent = info.get("channel_version"), info.get("bot_agent")
+    version = info.get("channel_version")
+    agent = info.get("bot_agent")
     if not isinstance(version, str) or not version:
         raise call.invalid_argument("base_info.channel_version is missing")
     if client_version(version) != call.request.headers.get("ilink-app-clientversion"):
@@ -177,10 +178,10 @@ def require_base_info(call: Call, fields: Fields) -> None:
 
 def client_version(version: str) -> str:
     """Returns the iLink-App-ClientVersion of a version; empty when it is malformed."""
-    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)([-+.].*)?", version)
-    if found is None:
+    match = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)([-+.].*)?", version)
+    if match is None:
         return ""
-    major, minor, patch = (int(found[group]) & 0xFF for group in (1, 2, 3))
+    major, minor, patch = (int(match[group]) & 0xFF for group in (1, 2, 3))
     return str(major << 16 | minor << 8 | patch)
 
 

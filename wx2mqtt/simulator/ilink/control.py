@@ -19,8 +19,6 @@ from wx2mqtt.simulator.media import GivenBytes
 from wx2mqtt.simulator.world import OWNER, PersonKind, WorldPerson
 
 MEDIA_PREFIX = "/sim/ilink/media/"
-
-
 Fields = dict[str, object]
 
 
@@ -53,8 +51,6 @@ async def set_files_gone(ilink: SimulatedILink, _: Request, order: Fields) -> Fi
 
 
 Handler = Callable[[SimulatedILink, Request, Fields], Awaitable[object]]
-
-
 MAX_WAIT_SECONDS = 60.0
 
 
@@ -63,8 +59,6 @@ class BadOrder(ValueError):
 
 
 BAD_ORDER_ERRORS = (BadOrder, BadDetail, message_kinds.UnknownKind)
-
-
 CONFLICT_ERRORS = (ActionNotPossible, CannotSend)
 
 
@@ -82,7 +76,7 @@ def _text(order: Fields, name: str, default: str) -> str:
     return value
 
 
-# login
+# Login
 
 
 def _ordered_code(ilink: SimulatedILink, order: Fields) -> BotQrCode:
@@ -141,7 +135,7 @@ async def unbind(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
     return {}
 
 
-# what is seen
+# Observations
 
 
 def overview(ilink: SimulatedILink) -> Fields:
@@ -177,8 +171,8 @@ def _bot_values(ilink: SimulatedILink, bot: Bot) -> Fields:
 
 async def state(ilink: SimulatedILink, _: Request, __: Fields) -> Fields:
     """Returns the overview, the settings, and the iLink ids of all people."""
-    everybody = [one for one in (ilink.world.owner, *ilink.world) if isinstance(one, WorldPerson)]
-    people = {one.id: user_id_of(one.id) for one in everybody if one.kind in _HUMAN_KINDS}
+    everybody = [contact for contact in (ilink.world.owner, *ilink.world) if isinstance(contact, WorldPerson)]
+    people = {person.id: user_id_of(person.id) for person in everybody if person.kind in _HUMAN_KINDS}
     return {**overview(ilink), "user_ids": people, "settings": ilink.settings.values()}
 
 
@@ -225,7 +219,7 @@ async def sent(ilink: SimulatedILink, request: Request, _: Fields) -> list[Field
     chats = ilink.chats
     if seconds:
         await chats.changes.wait_for(lambda: len(chats.sent) > after, seconds)
-    return [asdict(one) for one in chats.sent[after:]]
+    return [asdict(message) for message in chats.sent[after:]]
 
 
 async def feed(ilink: SimulatedILink, request: Request, _: Fields) -> Fields:
@@ -237,7 +231,7 @@ async def feed(ilink: SimulatedILink, request: Request, _: Fields) -> Fields:
     return {"count": chats.count, "lines": [asdict(line) for line in chats.lines if line.n > after]}
 
 
-# what happens
+# Actions of people and of the servers
 
 
 _ORDER_TYPES: dict[str, type] = {
@@ -309,7 +303,8 @@ async def mute(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 async def window(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
     """Sets the bot's `replies` since its person wrote, and how many seconds `ago` that was (null: never)."""
     bot = message_injection.require_bot(ilink, _text(order, "person", OWNER))
-    replies, ago = order.get("replies", bot.replies), order.get("ago", bot)
+    replies = order.get("replies", bot.replies)
+    ago = order.get("ago", bot)
     if not isinstance(replies, int) or not (ago is None or ago is bot or isinstance(ago, int | float)):
         raise BadOrder("replies must be a whole number, ago seconds or null")
     bot.replies = replies

@@ -44,7 +44,7 @@ def generate_file(kind: str, seed: str, size: int | None = None) -> ByteSource:
     """Returns a sample file, different for each `seed` (except a voice); without `size` it is small."""
     head = samples.sample_of_kind(_SAMPLE_OF_KIND[kind])
     if kind == "voice" and size is None:
-        return GivenBytes(head)  # decoders of SILK stumble over what follows its last frame
+        return GivenBytes(head)  # SILK decoders fail on bytes after the last frame
     return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES if size is None else size, seed)
 
 
@@ -91,10 +91,10 @@ def _key_fields(aes_key: bytes, form: str) -> tuple[str, str]:
 
 
 def _full_url(ilink: SimulatedILink, bot: Bot, param: str, detail: Mapping[str, object]) -> str | None:
-    wanted = detail.get("full_url", ilink.settings.full_urls != "never")
+    full_url = detail.get("full_url", ilink.settings.full_urls != "never")
     if ilink.settings.full_urls == "sometimes" and "full_url" not in detail:
-        wanted = len(ilink.storage.files) % 2 == 1
-    if isinstance(wanted, str):
-        return wanted
+        full_url = len(ilink.storage.files) % 2 == 1
+    if isinstance(full_url, str):
+        return full_url
     query = f"encrypted_query_param={quote(param, safe='')}&taskid={ilink.rng.getrandbits(48):012x}"
-    return f"{hosts.cdn_address(bot.address)}/download?{query}" if wanted else None
+    return f"{hosts.cdn_address(bot.address)}/download?{query}" if full_url else None

@@ -100,14 +100,13 @@ def _old_host_answer(call: Call, code: BotQrCode) -> SimulatedAnswer | None:
 
 def _status_answer(call: Call, code: BotQrCode) -> SimulatedAnswer:
     if call.request.transport.is_closing():
-        return answers.json()  # nobody hears it: the next poll is told
+        return answers.json()  # the program has disconnected; the next poll gets the status
     status = code.current_status()
     if code.redirect and not code.redirected and status is not CodeStatus.WAIT:
         code.redirected = True
         return answers.json(ret=0, status="scaned_but_redirect", redirect_host=code.redirect)
-    code.last_answered = (
-        CodeStatus.WAIT if status is CodeStatus.CONFIRMED else status
-    )  # a lost answer is given again
+    # The answer `confirmed` may be lost, so the next poll gets it again.
+    code.last_answered = CodeStatus.WAIT if status is CodeStatus.CONFIRMED else status
     call.ilink.notify_changed()
     if code.credentials is None:
         return answers.json(ret=0, status=status)

@@ -100,13 +100,15 @@ def inject_raw(ilink: SimulatedILink, person: str, values: list[object]) -> None
 
 def _open_window(ilink: SimulatedILink, bot: Bot) -> None:
     """Opens the reply window with its full quota (ilink 10.1)."""
-    bot.last_message_at, bot.replies = ilink.clock.now(), 0
+    bot.last_message_at = ilink.clock.now()
+    bot.replies = 0
     ilink.chats.changes.notify()
     ilink.notify_changed()
 
 
 def _inject_message(ilink: SimulatedILink, bot: Bot, order: MessageOrder, index: int) -> str:
-    msg_id, content = ilink.ids.next(), order.data
+    msg_id = ilink.ids.next()
+    content = order.data
     if content is None and order.bytes_of is not None:
         content = generate_file(message_kinds.file_kind(order.kind), str(msg_id), order.bytes_of)
     text = order.text.replace("{n}", str(index)) if order.count > 1 else order.text

@@ -76,7 +76,7 @@ def file_kind(kind: str) -> str:
     return _FILE_KINDS.get(kind, "")
 
 
-# texts
+# Texts
 
 
 def text_item(text: str, **more: object) -> Fields:
@@ -99,7 +99,7 @@ def _empty(_: ItemRequest) -> BuiltItems:
     return BuiltItems(items=())
 
 
-# files
+# Files
 
 
 def _stored_file(request: ItemRequest, kind: str, key_form: str) -> FileFromPerson:
@@ -199,12 +199,13 @@ def _text_and_image(request: ItemRequest) -> BuiltItems:
     return BuiltItems(items=(text_item(request.text), *picture.items), file=picture.file)
 
 
-# quotes (ilink 5.4)
+# Quotes (ilink 5.4)
 
 
 def _quoted_line(request: ItemRequest) -> ChatLine | None:
     """Returns the quoted message: `msg_id`, else the bot's newest. A message that is not kept has no line."""
-    chats, msg_id = request.ilink.chats, request.detail.get("msg_id")
+    chats = request.ilink.chats
+    msg_id = request.detail.get("msg_id")
     if msg_id is not None:
         return chats.find(str(msg_id))
     own = (line for line in reversed(chats.lines) if line.person == request.bot.person and line.by == "bot")
@@ -230,8 +231,8 @@ def _quote(request: ItemRequest) -> BuiltItems:
 
 def _quoted_item(request: ItemRequest, msg_id: str) -> Fields | None:
     """Returns the first item of the quoted message, so that its file can be downloaded again."""
-    if (sent := request.ilink.attachments.items.get(msg_id)) is not None:
-        return sent
+    if (item := request.ilink.attachments.items.get(msg_id)) is not None:
+        return item
     message = request.bot.find(msg_id)
     items = json.loads(message)["item_list"] if message else []
     return items[0] if items else None
@@ -248,7 +249,8 @@ def _quote_partial(request: ItemRequest) -> BuiltItems:
     """A quote of the text `part`; `occurrence` selects one of several (0 is the first)."""
     line = _quoted_line(request)
     whole = line.text if line else ""
-    part, occurrence = str(request.detail.get("part", whole)), request.number("occurrence", 0)
+    part = str(request.detail.get("part", whole))
+    occurrence = request.number("occurrence", 0)
     ref: Fields = {
         "svr_id": _quoted_id(request, line),
         "partial_text": partial_text(whole, part, occurrence, relative=bool(request.detail.get("relative"))),
@@ -267,7 +269,8 @@ def partial_text(whole: str, part: str, occurrence: int, *, relative: bool) -> F
         if offset < 0 or len(part) < (2 if relative else 1):
             raise BadDetail("part must be a part of the quoted text")
     length = min(3, max(1, len(part) // 2))
-    start, end = part[:length], part[-length:]
+    start = part[:length]
+    end = part[-length:]
     before = offset + length if relative else 0
     return {
         "start": start,

@@ -88,7 +88,10 @@ class BotQrCode:
     def scan(self, person: str, *, number: str, max_tries: int, redirect: str) -> None:
         """Raises `ActionNotPossible` when the code is not waiting for a scan."""
         self._require_status(CodeStatus.WAIT, "scan")
-        self.person, self.number, self.max_tries, self.redirect = person, number, max_tries, redirect
+        self.person = person
+        self.number = number
+        self.max_tries = max_tries
+        self.redirect = redirect
         self.set_status(CodeStatus.NEED_VERIFYCODE if number else CodeStatus.SCANED)
 
     def verify(self, number: str) -> None:
@@ -115,9 +118,9 @@ class BotQrCode:
             raise ActionNotPossible(f"cannot expire a code that is {self.status}")
         self.set_status(CodeStatus.EXPIRED)
 
-    def _require_status(self, status: CodeStatus, act: str) -> None:
+    def _require_status(self, status: CodeStatus, action: str) -> None:
         if self.current_status() is not status:
-            raise ActionNotPossible(f"cannot {act} a code that is {self.status}")
+            raise ActionNotPossible(f"cannot {action} a code that is {self.status}")
 
 
 class BotQrCodes:

@@ -41,7 +41,7 @@ async def sendmessage(call: Call) -> SimulatedAnswer:
     return _record_message(call, bot, message, delivered=message.item.visible, confirmed=True)
 
 
-# its form
+# Reading the message
 
 
 def _read_message(call: Call, bot: Bot, fields: Fields) -> _Message:
@@ -80,11 +80,11 @@ def _text_field(call: Call, msg: Fields, name: str, *, required: bool = True) ->
 
 
 def _read_item(call: Call, bot: Bot, msg: Fields) -> SentItem:
-    sent = msg.get("item_list")
-    if not isinstance(sent, list) or len(sent) != 1:
+    item_list = msg.get("item_list")
+    if not isinstance(item_list, list) or len(item_list) != 1:
         raise call.invalid_argument("item_list has not exactly one item")
     try:
-        return sent_items.read_item(sent[0], call.ilink.storage, bot.person)
+        return sent_items.read_item(item_list[0], call.ilink.storage, bot.person)
     except BadItem as error:
         raise call.invalid_argument(str(error)) from None
 
@@ -94,12 +94,13 @@ def _require_text_limit(call: Call, item: SentItem) -> None:
         raise call.refusal(_refusal_answer(call, ""), "the text is longer than the servers take")
 
 
-# whether it goes out now
+# Reasons for a refusal
 
 
 def _refusal_message(call: Call, bot: Bot, message: _Message) -> str | None:
     """Returns the `errmsg` of a refusal; None when the message is accepted."""
-    ilink, settings = call.ilink, call.ilink.settings
+    ilink = call.ilink
+    settings = call.ilink.settings
     if not bot.is_window_open(ilink.clock.now(), settings.window_hours):
         return PREPARE_FAILED
     if bot.replies >= settings.quota:
@@ -119,7 +120,8 @@ def _refusal_message(call: Call, bot: Bot, message: _Message) -> str | None:
 
 
 def _token_refusal_message(call: Call, bot: Bot, message: _Message) -> str | None:
-    settings, token = call.ilink.settings, message.context_token
+    settings = call.ilink.settings
+    token = message.context_token
     if not token:
         call.record_oddity("no context_token")
         return PREPARE_FAILED if settings.need_token else None
@@ -136,7 +138,7 @@ def _refusal_answer(call: Call, errmsg: str) -> SimulatedAnswer:
     return answers.json(**code, **({"errmsg": errmsg} if errmsg else {}))
 
 
-# it was accepted
+# The accepted message
 
 
 def _repeat_answer(call: Call, bot: Bot, message: _Message, first: BotMessage) -> SimulatedAnswer:

@@ -85,7 +85,7 @@ def _progress(_: Fields, __: CdnStorage, ___: str) -> SentItem:
     return SentItem(kind="progress", visible=False)
 
 
-# files
+# Files
 
 
 def _image(value: Fields, storage: CdnStorage, person: str) -> SentItem:
@@ -102,7 +102,8 @@ def _video(value: Fields, storage: CdnStorage, person: str) -> SentItem:
 
 def _document(value: Fields, storage: CdnStorage, person: str) -> SentItem:
     sub = _sub_object(value, "file_item")
-    name, length = sub.get("file_name"), sub.get("len")
+    name = sub.get("file_name")
+    length = sub.get("len")
     if not isinstance(name, str) or not name:
         raise BadItem("file_item.file_name is no text")
     item = _with_file(SentItem(kind="file", text=name), sub, storage, person, 3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import random
-from collections.abc import Callable
 
 from wx2mqtt.simulator.ilink.bot import Bot
 from wx2mqtt.simulator.ilink.cdn_storage import CdnStorage, MessageFiles
@@ -13,6 +12,7 @@ from wx2mqtt.simulator.ilink.chat_log import ChatLog
 from wx2mqtt.simulator.ilink.qr_codes import ActionNotPossible, BotQrCode, BotQrCodes, Credentials
 from wx2mqtt.simulator.ilink.settings import ILinkSettings, SimulatedClock
 from wx2mqtt.simulator.messages import MessageIds
+from wx2mqtt.simulator.settings import SimulatorSettings
 from wx2mqtt.simulator.violations import Violations
 from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
 from wx2mqtt.simulator.world import World
@@ -25,20 +25,20 @@ def user_id_of(person: str) -> str:
 
 
 class SimulatedILink:
-    """The state of the servers. `strict` returns whether tolerated mistakes are violations, too."""
+    """The state of the servers. Of the settings of web WeChat, it uses `strict`."""
 
     def __init__(
         self,
         *,
         world: World,
         violations: Violations,
-        strict: Callable[[], bool],
+        shared_settings: SimulatorSettings,
         seed: int | None = None,
     ) -> None:
         self.rng = random.Random(seed)
         self.world = world
         self.violations = violations
-        self.strict = strict
+        self.shared_settings = shared_settings
         self.settings = ILinkSettings()
         self.clock = SimulatedClock()
         self.changes = WaitingCondition()
@@ -66,7 +66,7 @@ class SimulatedILink:
         """Returns the active bot of a person, or None."""
         return next((bot for bot in reversed(self.bots.values()) if bot.person == person and bot.alive), None)
 
-    # what the phone does with a code
+    # Actions of the phone with a code
 
     def scan(self, code: BotQrCode, person: str) -> None:
         """Scans a code for a person; raises `ActionNotPossible` and `UnknownPerson`."""

@@ -100,7 +100,7 @@ def _position(call: Call, bot: Bot, fields: checks.Fields) -> int:
         raise call.invalid_argument("get_updates_buf is none that this bot was given")
     if cursor == "" and call.ilink.settings.empty_cursor == "all":
         return 0
-    return max(position, bot.acknowledged_position)  # forward only: what was acknowledged does not come again
+    return max(position, bot.acknowledged_position)  # acknowledged messages are not sent again
 
 
 @contextmanager
@@ -137,6 +137,7 @@ def _applies(frequency: Frequency, count: int) -> bool:
 
 def _require_poll_rate(call: Call, bot: Bot) -> None:
     """Refuses a busy loop: polls that the program aborted, or that were answered at once without news."""
-    limit, a_second_ago = call.ilink.settings.poll_limit, time.monotonic() - 1.0
+    limit = call.ilink.settings.poll_limit
+    a_second_ago = time.monotonic() - 1.0
     if limit and sum(poll_time > a_second_ago for poll_time in bot.empty_poll_times) >= limit:
         raise call.refusal(answers.html_page(503), "a busy loop of getupdates")

@@ -1,4 +1,4 @@
-"""What a phone can do with a code, and when (ilink 3.2)."""
+"""The actions that each state of a bot QR code allows (ilink 3.2)."""
 
 from __future__ import annotations
 

@@ -92,9 +92,9 @@ def test_a_video_and_a_file(storage):
     media = uploaded(storage, 2)
     video = {"type": 5, "video_item": {"media": media, "video_size": ciphertext_size(len(DATA))}}
     assert read_item(video, storage, "me").visible
-    told = {"media": uploaded(storage, 3), "file_name": "a", "len": str(len(DATA))}
-    assert read_item({"type": 4, "file_item": told}, storage, "me").text == "a"
-    assert not read_item({"type": 4, "file_item": {**told, "len": len(DATA)}}, storage, "me").visible
+    result = {"media": uploaded(storage, 3), "file_name": "a", "len": str(len(DATA))}
+    assert read_item({"type": 4, "file_item": result}, storage, "me").text == "a"
+    assert not read_item({"type": 4, "file_item": {**result, "len": len(DATA)}}, storage, "me").visible
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Bots, their people and their windows (ilink 9, 10)."""
+"""Bots, their people and their reply windows (ilink 9, 10)."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_message_is_found_by_its_id_or_as_the_newest(ilink):
 
 
 @pytest.mark.parametrize(
-    ("part", "occurrence", "relative", "told"),
+    ("part", "occurrence", "relative", "result"),
     [
         ("offen", 0, False, ("of", "en", 0, 1)),
         ("offen", 1, False, ("of", "en", 1, 2)),
@@ -103,9 +103,9 @@ def test_a_message_is_found_by_its_id_or_as_the_newest(ilink):
         ("☀", 0, False, ("☀", "☀", 0, 0)),
     ],
 )
-def test_a_part_is_told_by_its_ends_and_their_number(part, occurrence, relative, told):
+def test_a_part_is_told_by_its_ends_and_their_number(part, occurrence, relative, result):
     found = partial_text("Fenster offen, Tür offen ☀", part, occurrence, relative=relative)
-    assert (found["start"], found["end"], found["startindex"], found["endindex"]) == told
+    assert (found["start"], found["end"], found["startindex"], found["endindex"]) == result
 
 
 @pytest.mark.parametrize(("part", "occurrence"), [("", 0), ("zu", 0), ("offen", 2)])
