@@ -71,7 +71,7 @@ NAMED = {
     *(f"kind_{kind}" for kind in (*Kind, "recall")),
     *(f"is_{kind}" for kind in ChatKind if kind is not ChatKind.FRIEND),
     *(f"said_{what}" for what in NOTICE_KEYS),
-    *(pins.FITS_SEVERAL, pins.HAS_ANOTHER, pins.BELONGS_TO_ANOTHER),
+    *(pins.REASON_FITS_SEVERAL, pins.REASON_HAS_ANOTHER, pins.REASON_BELONGS_TO_ANOTHER),
 }
 """Sentences that are found by a name which is put together."""
 

@@ -1,1 +1,1 @@
-"""Who is who: from what WeChat shows in a login to a topic name that means the same person for ever."""
+"""Recognises people across logins, so that a topic level always stands for the same person."""

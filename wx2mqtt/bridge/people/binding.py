@@ -1,4 +1,4 @@
-"""Which of the known people are present in this login, and what becomes of those that are not."""
+"""Binds known people to the contacts of the current login, and handles those without a contact."""
 
 from __future__ import annotations
 
@@ -13,90 +13,93 @@ from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.store.records import Person
 
-# A whole directory has all of these; groups that are not saved to the address book are in none (webwx 2.8.6).
-_LISTED = frozenset({ChatKind.FRIEND, ChatKind.OFFICIAL})
-_NOT_LISTED = frozenset({MatchedBy.PLACED, MatchedBy.ID})  # known without any directory
+# A complete directory has all of these, but only the groups saved to the address book (webwx 2.8.6).
+_LISTED_KINDS = frozenset({ChatKind.FRIEND, ChatKind.OFFICIAL})
+_MATCHED_WITHOUT_DIRECTORY = frozenset({MatchedBy.PLACED, MatchedBy.ID})  # known without any directory
 
 
 class ContactBinder:
-    """The present login.
+    """The state of the current login.
 
-    `whole` says that its directory is known in full; until then contacts that may be somebody wait in
-    `pending`. `first` says that no directory was ever read, so that nobody counts as added. `unnamed` are
-    newcomers that have no level yet.
+    `is_complete`: its directory is fully known; before, contacts with candidates wait in `pending`.
+    `is_first_directory`: no directory was ever read, so that nobody counts as added. `unnamed` are new people
+    without a level.
     """
 
     def __init__(self, table: PeopleTable, pin_resolver: PinResolver) -> None:
         self._table = table
         self.pin_resolver = pin_resolver
         self.owner: Owner | None = None
-        bound = (one.login_id for one in table.persons.values() if one.handle is not None)
+        bound = (person.login_id for person in table.persons.values() if person.handle is not None)
         self.login_id = next(bound, "")
         self.is_complete = False
-        self.is_first_directory = all(one.matched_by in _NOT_LISTED for one in table.persons.values())
+        self.is_first_directory = all(
+            person.matched_by in _MATCHED_WITHOUT_DIRECTORY for person in table.persons.values()
+        )
         self.pending: dict[Handle, ContactFacts] = {}
         self.unnamed: list[PersonId] = []
 
     @property
     def own_handle(self) -> Handle | None:
-        """The account's own handle."""
+        """The account's own handle; None before a login."""
         return None if self.owner is None else self.owner.handle
 
     def facts_of(self, contact: Contact) -> ContactFacts:
-        """A contact of this login as it is compared and kept."""
+        """Returns a contact of this login in normalised form."""
         return contact_facts(contact, owner=self.own_handle, uin=self.owner.uin if self.owner else "")
 
     def merge_by_handle(self, contacts: Iterable[Contact]) -> dict[Handle, ContactFacts]:
-        """Contacts by handle; of one that comes twice, hollow and in full (webwx 2.6.3), all is kept."""
-        found: dict[Handle, ContactFacts] = {}
-        for one in map(self.facts_of, contacts):
-            before = found.get(one.handle)
-            found[one.handle] = one if before is None else before.merged_with(one)
-        return found
+        """Returns facts by handle; merges a contact that is listed twice (webwx 2.6.3)."""
+        merged: dict[Handle, ContactFacts] = {}
+        for facts in map(self.facts_of, contacts):
+            earlier = merged.get(facts.handle)
+            merged[facts.handle] = facts if earlier is None else earlier.merged_with(facts)
+        return merged
 
     def start_login(self, login_id: str) -> None:
-        """Handles of earlier logins mean nobody now, but for those that never change."""
+        """Clears the handles of earlier logins, except permanent ones."""
         self.login_id, self.is_complete = login_id, False
         self.pending.clear()
-        for one in list(self._table.persons.values()):
-            if one.handle is not None and one.handle == one.permanent_id:
-                self._table.change(one.id, login_id=login_id)
-            elif one.handle is not None:
-                self._table.change(one.id, handle=None)
+        for person in list(self._table.persons.values()):
+            if person.handle is not None and person.handle == person.permanent_id:
+                self._table.change(person.id, login_id=login_id)
+            elif person.handle is not None:
+                self._table.change(person.id, handle=None)
 
     def is_plausible(self, facts: Collection[ContactFacts]) -> bool:
-        """A list without any friend is one that WeChat has not filled yet (webwx 4.5.5)."""
+        """Returns false for a list without friends, which WeChat has not filled yet (webwx 4.5.5)."""
         known = self._table.persons.values()
-        return any(one.kind is ChatKind.FRIEND for one in facts) or not any(
-            one.kind is ChatKind.FRIEND and not one.removed and not one.permanent_id for one in known
+        return any(contact.kind is ChatKind.FRIEND for contact in facts) or not any(
+            person.kind is ChatKind.FRIEND and not person.removed and not person.permanent_id
+            for person in known
         )
 
     def apply_contacts(self, facts: Iterable[ContactFacts], now: int, *, full: bool) -> None:
         strangers: list[ContactFacts] = []
-        for one in facts:
-            known = self._table.by_handle(one.handle) or self._table.by_permanent_id(one.permanent_id)
+        for contact in facts:
+            known = self._table.by_handle(contact.handle) or self._table.by_permanent_id(contact.permanent_id)
             if known is None or known.matched_by == MatchedBy.PLACED:
-                strangers.append(one)
+                strangers.append(contact)
             else:
-                self.update_person(known, one, now, full=full)
+                self.update_person(known, contact, now, full=full)
         if strangers:
             self._match_strangers(strangers, now, full=full)
 
     def _match_strangers(self, strangers: Sequence[ContactFacts], now: int, *, full: bool) -> None:
-        found = self.recognize(strangers)
+        result = self.recognize(strangers)
         doubts: dict[PersonId, list[PersonId]] = defaultdict(list)
-        for place, one in enumerate(strangers):
-            near = found.candidates.get(place, ())
-            if place in found.matches:
-                self.bind(*found.matches[place], one, now, full=full)
-            elif near and not self.is_complete:
-                self._postpone(one, now, full=full)
+        for index, stranger in enumerate(strangers):
+            candidates = result.candidates.get(index, ())
+            if index in result.matches:
+                self.bind(*result.matches[index], stranger, now, full=full)
+            elif candidates and not self.is_complete:
+                self._postpone(stranger, now, full=full)
             else:
-                newcomer = self.add_newcomer(one, now, MatchedBy.UNSURE if near else MatchedBy.NEW)
-                for old in near:
-                    doubts[old].append(newcomer)
-        for old, newcomers in doubts.items():
-            self._close_person(old, newcomers)
+                newcomer = self.add_newcomer(stranger, now, MatchedBy.UNSURE if candidates else MatchedBy.NEW)
+                for candidate in candidates:
+                    doubts[candidate].append(newcomer)
+        for candidate, newcomers in doubts.items():
+            self._close_person(candidate, newcomers)
 
     def recognize(self, strangers: Sequence[ContactFacts]) -> MatchedContact:
         return match_contacts(
@@ -111,35 +114,35 @@ class ContactBinder:
     def bind(
         self, person: PersonId, matched_by: MatchedBy, facts: ContactFacts, now: int, *, full: bool
     ) -> None:
-        placed = self._table.by_handle(facts.handle)
-        if placed is not None and placed.id != person:
-            self.merge_into(placed, person)
+        provisional = self._table.by_handle(facts.handle)
+        if provisional is not None and provisional.id != person:
+            self.merge_into(provisional, person)
         self.pending.pop(facts.handle, None)
         known = self._table.persons[person]
         self.update_person(known, facts, now, full=full, matched_by=matched_by, closed=False)
 
     def _postpone(self, facts: ContactFacts, now: int, *, full: bool) -> None:
-        """Wait for the whole directory before this becomes a newcomer, unless it writes."""
+        """Keeps a contact until the directory is complete or it writes."""
         self.pending[facts.handle] = facts
-        placed = self._table.by_handle(facts.handle)
-        if placed is not None:
-            self.update_person(placed, facts, now, full=full)
+        provisional = self._table.by_handle(facts.handle)
+        if provisional is not None:
+            self.update_person(provisional, facts, now, full=full)
 
     def add_newcomer(self, facts: ContactFacts, now: int, matched_by: MatchedBy) -> PersonId:
-        """Somebody new; the level is given when the pins have spoken."""
-        placed = self._table.by_handle(facts.handle)
-        if placed is None:
+        """Adds a new person; the level is assigned after the pins are resolved."""
+        provisional = self._table.by_handle(facts.handle)
+        if provisional is None:
             person = self._new_person(facts, now, matched_by)
             self._table.add(person)
             self.unnamed.append(person.id)
         else:
             person = self.update_person(
-                placed, facts, now, full=False, matched_by=matched_by, stranger=facts.listed is False
+                provisional, facts, now, full=False, matched_by=matched_by, stranger=facts.listed is False
             )
         # Whoever wrote first may have been a contact all the time, unless WeChat says that they are one now.
-        added = not person.stranger if placed is None else facts.listed is True
+        added = not person.stranger if provisional is None else facts.listed is True
         if added and matched_by is MatchedBy.NEW and not self.is_first_directory:
-            self._table.add_event("contact_added", person.id, _described(person))
+            self._table.add_event("contact_added", person.id, _event_fields(person))
         return person.id
 
     def _new_person(self, facts: ContactFacts, now: int, matched_by: MatchedBy) -> Person:
@@ -164,36 +167,39 @@ class ContactBinder:
         )
 
     def _close_person(self, person: PersonId, newcomers: Sequence[PersonId]) -> None:
-        """Two fit, or one without proof: nobody can write to this person until the owner has decided."""
+        """Closes a person with several or unproven matches: no messages until the owner decides."""
         if not self._table.persons[person].closed:
             self._table.add_event("unresolved", person, {"reason": "not_certain"}, newcomers)
         self._table.change(person, closed=True, login_id=self.login_id)
 
     def mark_missing(self, present: Collection[Handle]) -> None:
-        """Who is not in a whole directory: friends are gone, groups may only be silent (webwx 4.5.2)."""
-        for one in list(self._table.persons.values()):
-            if one.handle in present or one.permanent_id or self._is_unlisted(one):
+        """Handles people missing in a complete directory.
+
+        Friends are removed; groups may only be inactive (webwx 4.5.2).
+        """
+        for person in list(self._table.persons.values()):
+            if person.handle in present or person.permanent_id or self._is_unlisted(person):
                 continue
-            if one.closed and one.login_id == self.login_id:
+            if person.closed and person.login_id == self.login_id:
                 continue
-            self._table.change(one.id, closed=False)
-            if one.kind in _LISTED:
-                self.mark_removed(self._table.persons[one.id])
+            self._table.change(person.id, closed=False)
+            if person.kind in _LISTED_KINDS:
+                self.mark_removed(self._table.persons[person.id])
 
     def _is_unlisted(self, person: Person) -> bool:
-        """Whether no directory ever had this one."""
+        """Returns whether the person was never in a directory."""
         return person.stranger or person.matched_by == MatchedBy.PLACED
 
     def mark_removed(self, person: Person) -> None:
         if not person.removed:
             self._table.change(person.id, removed=True)
-            self._table.add_event("contact_removed", person.id, _described(person))
+            self._table.add_event("contact_removed", person.id, _event_fields(person))
 
     def update_person(
         self, person: Person, facts: ContactFacts, now: int, *, full: bool, **more: Any
     ) -> Person:
-        """The person is this contact; what is new about them is kept."""
-        values = {**_learned(person, facts, full=full), "login_id": self.login_id, **more}
+        """Applies a contact's facts to the person."""
+        values = {**_updated_values(person, facts, full=full), "login_id": self.login_id, **more}
         if all(getattr(person, name) == value for name, value in values.items()):
             return person
         new = self._table.change(person.id, **values, seen=now)
@@ -201,14 +207,14 @@ class ContactBinder:
         return new
 
     def rename(self, person: Person, names: Mapping[str, str], now: int) -> None:
-        """The person has these names, empty ones too."""
+        """Sets names of the person, including empty ones."""
         if any(getattr(person, key) != name for key, name in names.items()):
             self._record_events(person, self._table.change(person.id, **names, seen=now))
 
     def _record_events(self, person: Person, new: Person) -> None:
-        came = (person.removed or person.stranger) and not (new.removed or new.stranger)
-        if came and person.matched_by != MatchedBy.PLACED and not self.is_first_directory:
-            self._table.add_event("contact_added", person.id, _described(new))
+        was_added = (person.removed or person.stranger) and not (new.removed or new.stranger)
+        if was_added and person.matched_by != MatchedBy.PLACED and not self.is_first_directory:
+            self._table.add_event("contact_added", person.id, _event_fields(new))
         elif person.matched_by != MatchedBy.PLACED and display_name(person) != display_name(new):
             fields: dict[str, Json] = {"from": display_name(person), "to": display_name(new)}
             self._table.add_event("contact_renamed", person.id, fields)
@@ -223,17 +229,17 @@ class ContactBinder:
 
 
 def display_name(person: Person) -> str:
-    """What people call them: the remark, else the nickname (webwx 4.4.1)."""
+    """Returns the remark, or else the nickname (webwx 4.4.1)."""
     return person.remark or person.nickname
 
 
-def _described(person: Person) -> Mapping[str, Json]:
+def _event_fields(person: Person) -> Mapping[str, Json]:
     name = display_name(person)
     return {"kind": str(person.kind), **({"name": name} if name else {})}
 
 
-def _learned(person: Person, facts: ContactFacts, *, full: bool) -> dict[str, Any]:
-    """The values of `person` after `facts`. Only a directory can say that a remark is no more."""
+def _updated_values(person: Person, facts: ContactFacts, *, full: bool) -> dict[str, Any]:
+    """Returns the values of `person` after `facts`. Only a full directory entry can clear a remark."""
     profile = facts.profile or person.profile
     return {
         "kind": facts.kind,

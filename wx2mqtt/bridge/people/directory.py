@@ -1,4 +1,4 @@
-"""`contacts`: who has which topic name, how that was found, who is trusted. Pure."""
+"""The payloads of `contacts` and `request/contacts`: topic name, match and trust of every person."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt import commands as read
 from wx2mqtt.mqtt.payloads import encode
 
-MAX_DIRECTORY_BYTES = (
-    256_000  # bytes; above it, or the broker's limit, only the people whom the owner named are in it
-)
-MIN_ENTRY_BYTES = (
-    80  # bytes of a line, at least: so many that it cannot be whole are not written to be counted
-)
+# Above this or the broker's limit, the payload has only the people with a pin.
+MAX_DIRECTORY_BYTES = 256_000
+# The smallest possible entry: with more entries than fit, the whole payload is not even encoded.
+MIN_ENTRY_BYTES = 80
 
 
 def entry_body(entry: DirectoryEntry) -> dict[str, Json]:
-    """One line of the directory; what is not known is absent."""
+    """Returns the JSON of one entry; unknown values are absent."""
     body: dict[str, Json] = {"user": entry.user, "kind": str(entry.kind), "name": entry.name}
     if entry.remark:
         body["remark"] = entry.remark
@@ -40,9 +38,10 @@ def entry_body(entry: DirectoryEntry) -> dict[str, Json]:
 
 
 def directory_payload(entries: list[DirectoryEntry], *, named: Collection[str], max_bytes: int) -> bytes:
-    """The payload of `contacts` in at most `room` bytes: whole, else as many of those in `named` as fit.
+    """Returns the payload of `contacts` in at most `max_bytes` bytes.
 
-    `count` is always that of all: who is told less sees how much there is to ask for.
+    If not all entries fit, it has as many as possible of those whose level is in `named`. `count` is always
+    the number of all entries, so that a subscriber sees how many are missing.
     """
     count = len(entries)
     if count * MIN_ENTRY_BYTES <= max_bytes and len(whole := _payload(entries, count)) <= max_bytes:
@@ -59,7 +58,7 @@ def _payload(entries: list[DirectoryEntry], count: int) -> bytes:
 
 
 def search_payload(entries: Iterable[DirectoryEntry], fields: Mapping[str, Json]) -> Json:
-    """The answer to `request/contacts`: all, or the part that `query`, `kind`, `limit` and `offset` ask for.
+    """Returns the answer to `request/contacts`, selected by `query`, `kind`, `limit` and `offset`.
 
     Raises `BadCommand`.
     """
@@ -68,19 +67,23 @@ def search_payload(entries: Iterable[DirectoryEntry], fields: Mapping[str, Json]
     if kind and kind not in list(ChatKind):
         raise BadCommand("bad_request", "unknown_kind", kind=kind, known=", ".join(ChatKind))
     limit, offset = read.read_integer(fields, "limit"), read.read_integer(fields, "offset", 0) or 0
-    found = matching_entries(entries, query, kind)
+    matches = matching_entries(entries, query, kind)
     end = None if limit is None else offset + limit
-    contacts: list[Json] = [entry_body(entry) for entry in found[offset:end]]
-    return {"count": len(found), "contacts": contacts}
+    contacts: list[Json] = [entry_body(entry) for entry in matches[offset:end]]
+    return {"count": len(matches), "contacts": contacts}
 
 
 def matching_entries(entries: Iterable[DirectoryEntry], query: str, kind: str = "") -> list[DirectoryEntry]:
-    """Those of a kind in one of whose names the query stands; an empty one means all."""
-    wanted = query.casefold()
-    return [one for one in entries if (not kind or one.kind == kind) and (not wanted or _named(one, wanted))]
+    """Returns the entries of a kind that have the query in one of their names; an empty query matches all."""
+    folded_query = query.casefold()
+    return [
+        entry
+        for entry in entries
+        if (not kind or entry.kind == kind) and (not folded_query or _has_name(entry, folded_query))
+    ]
 
 
-def _named(entry: DirectoryEntry, query: str) -> bool:
+def _has_name(entry: DirectoryEntry, query: str) -> bool:
     return any(
         query in name.casefold() for name in (entry.user, entry.name, entry.remark, entry.nickname) if name
     )

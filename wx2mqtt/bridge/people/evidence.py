@@ -1,7 +1,7 @@
-"""What speaks for two descriptions being of one person: facts, and the owner's pins. Pure.
+"""The evidence that two descriptions are of one person: facts about contacts, and the owner's pins.
 
-Nicknames are chosen by strangers; remarks, pins and picture numbers are not. Everything here and in
-`ladder.py` follows from that.
+Strangers choose nicknames; they cannot choose remarks, pins and picture numbers. `matching.py` relies on
+that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from wx2mqtt.model import ChatKind, Contact, Handle, Member
 
 
 class MatchedBy(StrEnum):
-    """How somebody was recognized; the directory says it."""
+    """How a person was recognised; the directory publishes it."""
 
     ID = "id"
     PIN = "pin"
@@ -35,12 +35,12 @@ class MatchedBy(StrEnum):
     MEMBERS = "members"
     OWNER = "owner_decided"
     NEW = "new"
-    UNSURE = "unsure"  # new, and perhaps somebody who is closed
-    PLACED = "wrote"  # nothing is known but that a message came
+    UNSURE = "unsure"  # new, but perhaps a closed person
+    PLACED = "wrote"  # known only from a message
 
 
 class Traits(Protocol):
-    """What contacts and persons have in common; the ladder compares nothing else."""
+    """The properties that contacts and persons have in common; matching compares only these."""
 
     @property
     def handle(self) -> Handle | None: ...
@@ -64,7 +64,7 @@ class Traits(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactFacts:
-    """A contact in the form that is compared and kept: NFC, unknown values empty, members as checksums."""
+    """A contact in normalised form: NFC, unknown values empty, group members as checksums."""
 
     handle: Handle
     kind: ChatKind
@@ -78,7 +78,7 @@ class ContactFacts:
     listed: bool | None = None
 
     def merged_with(self, later: ContactFacts) -> ContactFacts:
-        """Both descriptions in one; where both say something, the later."""
+        """Returns both descriptions in one; where both have a value, the later one."""
         return ContactFacts(
             handle=self.handle,
             kind=later.kind,
@@ -95,7 +95,7 @@ class ContactFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactPin:
-    """Whom a name chosen by the owner means: everything that is given must fit."""
+    """The person whom a name in the configuration stands for; all given values must match."""
 
     remark: str = ""
     alias: str = ""
@@ -106,11 +106,11 @@ class ContactPin:
 
     @property
     def is_strong(self) -> bool:
-        """Whether nobody but the owner, or nobody at all, can choose what this pin goes by. Gives trust."""
+        """Whether the pin uses only what no stranger can choose. Such a pin makes a person trusted."""
         return bool(self.remark or self.alias or self.ilink or self.owner)
 
     def matches(self, traits: Traits, owner: Handle | None) -> bool:
-        """Whether this pin means `one`; `owner` is the account's own handle."""
+        """Returns whether this pin stands for the person; `owner` is the account's own handle."""
         return all(self._checks(traits, owner)) and self != ContactPin()
 
     def _checks(self, traits: Traits, owner: Handle | None) -> tuple[bool, ...]:
@@ -126,7 +126,7 @@ class ContactPin:
 
 
 def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> ContactFacts:
-    """A contact as it is compared. The account's own entry is known by its `uin` for ever."""
+    """Returns a contact in normalised form. The account's own entry has its `uin` as permanent id."""
     permanent_id = contact.permanent_id
     if contact.handle == owner and not permanent_id and uin:
         permanent_id = f"uin:{uin}"
@@ -145,15 +145,18 @@ def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> Contac
 
 
 def normalize_text(text: str) -> str:
-    """`text` in NFC, trimmed; halves of characters, which no file can hold, become `?`."""
+    """Returns `text` in NFC, trimmed; lone surrogates, which UTF-8 cannot encode, become `?`."""
     if not text.isascii():
         text = unicodedata.normalize("NFC", text.encode(errors="replace").decode())
     return text.strip()
 
 
 def checksums(members: tuple[Member, ...], owner: Handle | None) -> bytes:
-    """Sorted 4-byte crc32 of the nicknames; without the owner, who is in every group and proves nothing."""
-    names = {one.nickname for one in members if one.nickname and one.handle != owner}
+    """Returns the sorted 4-byte crc32 of the nicknames, big-endian.
+
+    The owner is left out: they are in every group, so they prove nothing.
+    """
+    names = {member.nickname for member in members if member.nickname and member.handle != owner}
     sums = array("I", sorted({crc32(name.encode(errors="surrogatepass")) for name in names}))
     if sys.byteorder == "little":
         sums.byteswap()  # the store may be moved to another machine
@@ -161,16 +164,16 @@ def checksums(members: tuple[Member, ...], owner: Handle | None) -> bytes:
 
 
 def member_set(members: bytes) -> frozenset[int]:
-    """The checksums as numbers that can be compared within this process."""
+    """Returns the checksums as numbers; comparable within this process only."""
     return frozenset(memoryview(members).cast("I"))
 
 
 def _profile(profile: Mapping[str, str]) -> Mapping[str, str]:
     known = ((key, normalize_text(value)) for key, value in profile.items() if value)
-    return _shared(tuple(sorted((key, value) for key, value in known if value not in {"", "0"})))
+    return _shared_profile(tuple(sorted((key, value) for key, value in known if value not in {"", "0"})))
 
 
 @lru_cache(maxsize=4096)
-def _shared(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    """One mapping for all who say the same of themselves: most say nothing."""
+def _shared_profile(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+    """Returns one shared mapping for equal profiles: most are empty."""
     return {sys.intern(key): value for key, value in items}

@@ -1,9 +1,8 @@
-"""Which contact of a login is which known person: rungs from strong to weak evidence. Pure.
+"""Matches contacts of a login to known people, by rules from strong to weak evidence.
 
-"Only one" always counts everybody on both sides, also those that another rung has matched; where two fit,
-none is chosen. A wrong match hands somebody's topic to another, a missed one asks the owner: in doubt, miss.
-
-Puts the question of who strangers are to the ladder, with everybody else around them. Changes nobody.
+A rule requires a key that is unique on both sides, counting also those that another rule has matched. With
+two candidates it chooses none: a wrong match gives somebody's topic to another person, a missed one asks the owner.
+Changes nobody.
 """
 
 from __future__ import annotations
@@ -20,34 +19,27 @@ from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.records import Person
 
 TraitKey = Callable[[Traits], Hashable]
-"""What must be equal, and of one contact and one person only; None where it is not known."""
-
+"""Returns the value that must be equal and unique on both sides; None if unknown."""
 
 PairPredicate = Callable[[int, int], bool]
-"""Whether a contact and a person that are the only ones with a key are the same."""
+"""Returns whether a contact and a person with the same unique key are the same."""
 
+RENAMED_GROUP_OVERLAP = 0.8  # share of the larger member list: the same group under another name
 
-RENAMED_GROUP_OVERLAP = 0.8  # of the larger list: the same group under another name
+SAME_NAME_SMALLER_OVERLAP = 0.5  # share of the smaller list: the same group under the same name …
 
+SAME_NAME_LARGER_OVERLAP = 0.25  # … and of the larger: strangers may copy the names of a few members
 
-SAME_NAME_SMALLER_OVERLAP = 0.5  # of the smaller list: the same group under the same name …
-
-
-SAME_NAME_LARGER_OVERLAP = (
-    0.25  # … and of the larger, since two strangers may call themselves as any two members
-)
-
-
-MIN_COMMON_MEMBERS = 3  # members in common that can stand for a name
+MIN_COMMON_MEMBERS = 3  # common members that prove a renamed group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchQuery:
-    """Everybody on both sides, and the places of those who are still to be matched.
+    """All contacts and people; `open_contacts` and `open_persons` are the indexes of the unmatched ones.
 
-    `claims` are the owner's pins: contact and the person that has the pin's name. `whole` says that
-    `contacts` are all there are, so that being the only one means something. `gone` are persons that were
-    seen to leave.
+    `claims` are the owner's pins: contact index to the index of the person with the pin's name. `whole` says
+    that `contacts` are complete, so that a unique nickname proves something. `gone` are the indexes of
+    removed people.
     """
 
     contacts: Sequence[Traits]
@@ -61,17 +53,17 @@ class MatchQuery:
 
 @dataclass(frozen=True, slots=True)
 class MatchResult:
-    """Contact to person and why; and for contacts without a match, the persons that they may yet be."""
+    """The person and the rule for each matched contact; for the others, the candidates. All are indexes."""
 
     matches: Mapping[int, tuple[int, MatchedBy]] = field(default_factory=dict)
     candidates: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 def match(query: MatchQuery) -> MatchResult:
-    """Climb down the ladder."""
-    ladder = _Matcher(query)
-    ladder.run()
-    return MatchResult(ladder.matches, ladder.candidates())
+    """Applies all rules."""
+    matcher = _Matcher(query)
+    matcher.run()
+    return MatchResult(matcher.matches, matcher.candidates())
 
 
 class _Matcher:
@@ -95,21 +87,21 @@ class _Matcher:
         self._match_by_members()
 
     def candidates(self) -> dict[int, tuple[int, ...]]:
-        """Whom each unmatched contact may be: anybody unmatched with whom it shares what people go by."""
-        near: dict[Hashable, list[int]] = defaultdict(list)
+        """Returns the unmatched people who share a name or a unique picture with an unmatched contact."""
+        persons_by_key: dict[Hashable, list[int]] = defaultdict(list)
         for person in self._unmatched_persons:
             for clue in self._search_keys(self._persons[person]):
-                near[clue].append(person)
-        found: dict[int, tuple[int, ...]] = {}
+                persons_by_key[clue].append(person)
+        candidates: dict[int, tuple[int, ...]] = {}
         for contact in self._unmatched_contacts if self._unmatched_persons else ():
             clues = self._search_keys(self._contacts[contact])
-            people = dict.fromkeys(person for clue in clues for person in near.get(clue, ()))
+            people = dict.fromkeys(person for clue in clues for person in persons_by_key.get(clue, ()))
             people |= dict.fromkeys(
                 self._similar_groups(self._contacts[contact], self._persons, self._unmatched_persons)
             )
             if people:
-                found[contact] = tuple(people)
-        return found
+                candidates[contact] = tuple(people)
+        return candidates
 
     def _search_keys(self, traits: Traits) -> list[Hashable]:
         clues = [
@@ -118,7 +110,7 @@ class _Matcher:
             ("name", (traits.kind, traits.nickname)),
         ]
         avatar = _avatar(traits)
-        if self._person_avatars[avatar] == 1:  # a picture that many have points at nobody
+        if self._person_avatars[avatar] == 1:  # a picture that several have identifies nobody
             clues.append(("avatar", avatar))
         return [clue for clue in clues if clue[1] is not None and clue[1] != (traits.kind, "")]
 
@@ -128,15 +120,15 @@ class _Matcher:
                 self._record_match(contact, person, matched_by)
 
     def _pairs_by(self, key: TraitKey) -> list[tuple[int, int]]:
-        """Contacts and persons still to be matched that are the only ones with their key on either side."""
-        persons = {key(self._persons[place]): place for place in self._unmatched_persons}
+        """Returns the unmatched contacts and people whose key is unique on both sides."""
+        persons = {key(self._persons[index]): index for index in self._unmatched_persons}
         persons.pop(None, None)
-        keys = {place: key(self._contacts[place]) for place in self._unmatched_contacts} if persons else {}
-        pairs = [(contact, persons[found]) for contact, found in keys.items() if found in persons]
+        keys = {index: key(self._contacts[index]) for index in self._unmatched_contacts} if persons else {}
+        pairs = [(contact, persons[value]) for contact, value in keys.items() if value in persons]
         if not pairs:
             return []
-        ours, theirs = Counter(map(key, self._contacts)), Counter(map(key, self._persons))
-        return [pair for pair in pairs if ours[keys[pair[0]]] == theirs[keys[pair[0]]] == 1]
+        contact_counts, person_counts = Counter(map(key, self._contacts)), Counter(map(key, self._persons))
+        return [pair for pair in pairs if contact_counts[keys[pair[0]]] == person_counts[keys[pair[0]]] == 1]
 
     def _record_match(self, contact: int, person: int, matched_by: MatchedBy) -> None:
         self.matches[contact] = (person, matched_by)
@@ -152,7 +144,7 @@ class _Matcher:
                 self._record_match(contact, person, MatchedBy.PIN)
 
     def _remark_agrees(self, contact: int, person: int) -> bool:
-        """The remark is the owner's word for them, unless the owner has moved it to somebody else."""
+        """Accepts a remark, which the owner set, unless the owner has moved it to somebody else."""
         ours, theirs = self._contacts[contact], self._persons[person]
         if self._is_another(contact, person):
             return False
@@ -171,34 +163,37 @@ class _Matcher:
                 self._record_match(contact, person, MatchedBy.NICKNAME_AND_PROFILE)
 
     def _rival_profiles(self, pairs: list[tuple[int, int]]) -> dict[ChatKind, set[Hashable]]:
-        """By kind, what those say of themselves who are left on one side only.
+        """Returns, by kind, the profiles of contacts and people without a counterpart.
 
-        Such a contact may be the one that really bore a name, such a person the one that has taken it now.
+        Such a contact may be the real bearer of a name; such a person may have taken the name over.
         """
         contacts, persons = {contact for contact, _ in pairs}, {person for _, person in pairs}
-        others = [self._contacts[place] for place in self._unmatched_contacts if place not in contacts]
+        others = [self._contacts[index] for index in self._unmatched_contacts if index not in contacts]
         missing = self._unmatched_persons.keys() - persons - set(self._query.gone)
         rivals: dict[ChatKind, set[Hashable]] = defaultdict(set)
-        for one in (*others, *(self._persons[place] for place in missing)):
-            rivals[one.kind].add(_profile(one))
+        for traits in (*others, *(self._persons[index] for index in missing)):
+            rivals[traits.kind].add(_profile(traits))
         return rivals
 
     def _facts_agree(self, contact: int, person: int, rivals: set[Hashable]) -> bool:
-        """Who copies a nickname can copy sex and city too; only the attributes are not for choosing."""
+        """Compares profiles.
+
+        A copied nickname can come with a copied sex and city; attributes cannot be copied.
+        """
         ours, theirs = self._contacts[contact], self._persons[person]
         if theirs.remark or person in self._query.gone or _aliases_differ(ours, theirs):
             return False
-        if ours.profile != theirs.profile or not _tells_enough(ours.profile):
+        if ours.profile != theirs.profile or not _is_profile_informative(ours.profile):
             return False
         if self._avatar_belongs_to_another(ours, theirs):
             return False
-        chosen = "attributes" not in ours.profile
+        is_copyable = "attributes" not in ours.profile
         if ours.avatar and theirs.avatar:
-            return not chosen and not rivals and self._is_profile_unique(ours)
-        return not rivals if chosen else _profile(ours) not in rivals
+            return not is_copyable and not rivals and self._is_profile_unique(ours)
+        return not rivals if is_copyable else _profile(ours) not in rivals
 
     def _is_profile_unique(self, ours: Traits) -> bool:
-        """Where the pictures contradict, this contact and one person alone may say this of themselves."""
+        """Returns whether the profile is unique on both sides; required when the pictures differ."""
         contacts, persons = self._profile_counts
         return contacts[_profile(ours)] == persons[_profile(ours)] == 1
 
@@ -208,7 +203,7 @@ class _Matcher:
         )
 
     def _is_another(self, contact: int, person: int) -> bool:
-        """Whether picture and nickname say that this contact is some other known person."""
+        """Returns whether picture and nickname identify this contact as another known person."""
         pair = _avatar_and_nickname(self._contacts[contact])
         other = self._person_by_avatar_and_nickname.get(pair)
         return pair is not None and other is not None and other != person
@@ -218,10 +213,10 @@ class _Matcher:
         theirs = member_set(self._persons[person].members)
         if not ours or not theirs:
             return False
-        both = len(ours & theirs)
-        return both >= SAME_NAME_SMALLER_OVERLAP * min(
+        common = len(ours & theirs)
+        return common >= SAME_NAME_SMALLER_OVERLAP * min(
             len(ours), len(theirs)
-        ) and both >= SAME_NAME_LARGER_OVERLAP * max(len(ours), len(theirs))
+        ) and common >= SAME_NAME_LARGER_OVERLAP * max(len(ours), len(theirs))
 
     def _avatar_agrees(self, contact: int, person: int) -> bool:
         ours, theirs = self._contacts[contact], self._persons[person]
@@ -229,23 +224,25 @@ class _Matcher:
 
     def _match_by_members(self) -> None:
         for contact in list(self._unmatched_contacts):
-            alike = self._similar_groups(self._contacts[contact], self._persons, range(len(self._persons)))
-            if len(alike) != 1 or alike[0] not in self._unmatched_persons:
+            similar = self._similar_groups(self._contacts[contact], self._persons, range(len(self._persons)))
+            if len(similar) != 1 or similar[0] not in self._unmatched_persons:
                 continue
-            back = self._similar_groups(self._persons[alike[0]], self._contacts, range(len(self._contacts)))
-            if back == [contact]:
-                self._record_match(contact, alike[0], MatchedBy.MEMBERS)
+            similar_back = self._similar_groups(
+                self._persons[similar[0]], self._contacts, range(len(self._contacts))
+            )
+            if similar_back == [contact]:
+                self._record_match(contact, similar[0], MatchedBy.MEMBERS)
 
     def _similar_groups(self, group: Traits, others: Sequence[Traits], indexes: Iterable[int]) -> list[int]:
-        """Which of the groups have nearly the same members."""
+        """Returns the indexes of the groups with nearly the same members."""
         size = len(group.members)
         if group.kind is not ChatKind.GROUP or size < MIN_COMMON_MEMBERS * 4 or not self._unmatched_persons:
             return []
         members = member_set(group.members)
         return [
-            place
-            for place in indexes
-            if (theirs := others[place].members)
+            index
+            for index in indexes
+            if (theirs := others[index].members)
             and RENAMED_GROUP_OVERLAP * max(size, len(theirs)) <= min(size, len(theirs))
             and _enough_in_common(members, theirs)
         ]
@@ -264,16 +261,16 @@ class _Matcher:
 
     @cached_property
     def _person_by_avatar_and_nickname(self) -> dict[Hashable, int]:
-        """The persons that are the only ones with their picture and nickname."""
+        """The indexes of people by picture and nickname, where that pair is unique."""
         keys = list(map(_avatar_and_nickname, self._persons))
         counts = Counter(keys)
-        return {key: place for place, key in enumerate(keys) if counts[key] == 1}
+        return {key: index for index, key in enumerate(keys) if counts[key] == 1}
 
 
 def _enough_in_common(members: frozenset[int], other_members: bytes) -> bool:
     theirs = memoryview(other_members).cast("I")
-    both = len(members.intersection(theirs))
-    return both >= MIN_COMMON_MEMBERS and both >= RENAMED_GROUP_OVERLAP * max(len(members), len(theirs))
+    common = len(members.intersection(theirs))
+    return common >= MIN_COMMON_MEMBERS and common >= RENAMED_GROUP_OVERLAP * max(len(members), len(theirs))
 
 
 def _alias(traits: Traits) -> Hashable:
@@ -312,14 +309,14 @@ def _aliases_differ(traits: Traits, other_traits: Traits) -> bool:
     return bool(traits.alias and other_traits.alias and traits.alias != other_traits.alias)
 
 
-def _tells_enough(profile: Mapping[str, str]) -> bool:
-    """Two facts, and not only the sex: that every second stranger shares."""
+def _is_profile_informative(profile: Mapping[str, str]) -> bool:
+    """Returns whether the profile has two facts, not only the sex, which every second stranger shares."""
     return len(profile) >= 2 and bool(profile.keys() - {"sex"})
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedContact:
-    """By the place of a stranger: who it is and why, or else who it may be."""
+    """By the index of a stranger: the person and the rule, or else the candidates."""
 
     matches: Mapping[int, tuple[PersonId, MatchedBy]] = field(default_factory=dict)
     candidates: Mapping[int, tuple[PersonId, ...]] = field(default_factory=dict)
@@ -334,31 +331,42 @@ def match_contacts(
     waiting: Iterable[ContactFacts] = (),
     whole: bool,
 ) -> MatchedContact:
-    """Find strangers among the persons that nobody in this login is yet.
+    """Matches strangers to the people who have no contact in this login.
 
-    `waiting` are further strangers that cannot be told yet; `whole` says that no contact is missing.
+    `waiting` are further unmatched contacts; `whole` says that no contact is missing.
     """
-    handles = {one.handle for one in strangers}
-    persons = [one for one in table.persons.values() if one.handle is None or one.handle not in handles]
-    open_persons = [place for place, one in enumerate(persons) if one.handle is None and not one.permanent_id]
+    handles = {stranger.handle for stranger in strangers}
+    persons = [
+        person for person in table.persons.values() if person.handle is None or person.handle not in handles
+    ]
+    open_persons = [
+        index for index, person in enumerate(persons) if person.handle is None and not person.permanent_id
+    ]
     if not open_persons:
         return MatchedContact()
-    present = (one for one in persons if one.handle is not None)
-    contacts: list[Traits] = [*strangers, *(one for one in waiting if one.handle not in handles), *present]
-    answer = match(
+    present = (person for person in persons if person.handle is not None)
+    contacts: list[Traits] = [
+        *strangers,
+        *(contact for contact in waiting if contact.handle not in handles),
+        *present,
+    ]
+    result = match(
         MatchQuery(
             contacts=contacts,
             persons=persons,
-            open_contacts=[place for place, one in enumerate(strangers) if not one.permanent_id],
+            open_contacts=[index for index, stranger in enumerate(strangers) if not stranger.permanent_id],
             open_persons=open_persons,
             claims=_claims(strangers, contacts, persons, table, pin_resolver, owner),
-            gone={place for place, one in enumerate(persons) if one.removed},
+            gone={index for index, person in enumerate(persons) if person.removed},
             whole=whole,
         )
     )
     return MatchedContact(
-        {contact: (persons[person].id, why) for contact, (person, why) in answer.matches.items()},
-        {contact: tuple(persons[one].id for one in near) for contact, near in answer.candidates.items()},
+        {contact: (persons[person].id, why) for contact, (person, why) in result.matches.items()},
+        {
+            contact: tuple(persons[index].id for index in indexes)
+            for contact, indexes in result.candidates.items()
+        },
     )
 
 
@@ -370,11 +378,11 @@ def _claims(
     pin_resolver: PinResolver,
     owner: Handle | None,
 ) -> dict[int, int]:
-    """What the owner's word says: the only contact that a pin fits is whoever has the pin's name."""
-    if not any(pin_resolver.may_match(one, owner) for one in strangers):
+    """Returns the claims of strong pins: the only contact that a pin matches is the person with its name."""
+    if not any(pin_resolver.may_match(stranger, owner) for stranger in strangers):
         return {}
-    places = {id(one): place for place, one in enumerate(contacts)}
-    holders = {one.id: place for place, one in enumerate(persons) if one.pin}
+    contact_indexes = {id(contact): index for index, contact in enumerate(contacts)}
+    holders = {person.id: index for index, person in enumerate(persons) if person.pin}
     claims: dict[int, int] = {}
     for key, fitting in pin_resolver.matches_by_pin(contacts, owner).items():
         holder = holders.get(table.levels.get(key, PersonId(0)))
@@ -384,5 +392,5 @@ def _claims(
             and persons[holder].pin == key
             and pin_resolver.pins[key].is_strong
         ):
-            claims[places[id(fitting[0])]] = holder
+            claims[contact_indexes[id(fitting[0])]] = holder
     return claims

@@ -1,7 +1,7 @@
-"""Who is who: a person or group keeps one topic level for ever, though handles change with every login.
+"""The registry of people: a person or group keeps one topic level, though handles change with every login.
 
-All in memory: no I/O, no clock. What changed comes back as `PeopleUpdate`, to be stored before it is
-relied on.
+Everything is in memory, without I/O and clock. Changes are returned as `PeopleUpdate`; the caller stores them
+before it relies on them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.store.records import Person
 
-OWNER_LEVEL = "owner"  # the level of who has scanned, where nothing better is known
-NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000  # milliseconds that a newcomer who never wrote is kept
+OWNER_LEVEL = "owner"  # the level of the account's owner when they have no name
+NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
 
-_CLEAR_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
+_KINDS_WITH_PERMANENT_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectoryEntry:
-    """One line of the directory. `problem` names what is wrong with a pin that may mean this entry.
+    """One entry of the directory. `problem` is the problem of a pin that may stand for this person.
 
-    `window` says whether WeChat would take a message now, as it is published; empty where it always would.
+    `window` is the published reply window; empty for people who can always be written to.
     """
 
     user: str
@@ -69,23 +69,23 @@ class PeopleRegistry:
         self._level_hints: dict[str, int] = {}
         self._resolve_pins()
 
-    # who is it
+    # Look-ups
 
     def by_handle(self, handle: Handle) -> Person | None:
-        """Whose handle this is in the present login."""
+        """Returns the person who has this handle in the current login."""
         return self._table.by_handle(handle)
 
     def by_level(self, level: str) -> Person | None:
-        """Who is called so, or was: old names lead to the same person."""
+        """Returns the person who has or had this level: old names stay valid."""
         return self._table.by_level(level)
 
     def levels_of(self, person: PersonId) -> tuple[str, ...]:
-        """Every name that ever led to somebody."""
+        """Returns every level that leads to the person."""
         return tuple(self._table.levels_of(person))
 
     @property
     def login_id(self) -> str:
-        """In which login the known handles are good; empty before the first."""
+        """The login in which the handles are valid; empty before the first."""
         return self._binder.login_id
 
     @property
@@ -94,9 +94,9 @@ class PeopleRegistry:
         return self._binder.own_handle
 
     def level_or_name(self, handle: Handle | None, name: str) -> str:
-        """The level of whoever has this handle, else the name; in quotes where that is somebody's level.
+        """Returns the level of the handle, or else the name.
 
-        So nobody is taken for another in a list that holds levels and names.
+        A name that is another person's level is put in quotes, so that a list of both is unambiguous.
         """
         person = self._table.by_handle(handle) if handle else None
         while person is None and self._table.by_level(name) is not None:
@@ -104,186 +104,191 @@ class PeopleRegistry:
         return name if person is None else person.level
 
     def get(self, person: PersonId) -> Person | None:
-        """A person by number."""
+        """Returns a person by id; for a merged person, the one that remains."""
         return self._table.get(person)
 
     def is_current_login(self, login_id: str) -> bool:
-        """Whether the known handles are those of this login."""
+        """Returns whether the known handles belong to this login."""
         return bool(login_id) and login_id == self._binder.login_id
 
     @property
     def is_complete(self) -> bool:
-        """Whether everybody of this login is known: who was not found yet will not be."""
+        """Whether the directory of this login is complete: nobody else will be found."""
         return self._binder.is_complete
 
     def is_pinned(self, level: str) -> bool:
-        """Whether the owner gave this name to somebody."""
+        """Returns whether the level is a name in the configuration."""
         return level in self._pin_resolver
 
     def pin_problem(self, level: str) -> str:
-        """Why the pin of this name means nobody; empty where nothing is wrong with it."""
+        """Returns why the pin of this name stands for nobody; empty without a problem."""
         problem = self._pin_resolver.problems.get(unicodedata.normalize("NFC", level))
         return "" if problem is None else problem.reason
 
     @property
     def closed_count(self) -> int:
-        """How many wait for the owner's decision."""
-        return sum(one.closed for one in self._table.persons.values())
+        """How many people wait for the owner's decision."""
+        return sum(person.closed for person in self._table.persons.values())
 
     def reachable(self) -> list[Person]:
-        """Who can be written to in this login."""
-        return [one for one in self._table.persons.values() if one.handle is not None and one.level]
+        """Returns the people who have a handle in this login."""
+        return [
+            person for person in self._table.persons.values() if person.handle is not None and person.level
+        ]
 
     def directory(self) -> list[DirectoryEntry]:
-        """Everybody, by level."""
+        """Returns the entries of all people, by level."""
         problems = {
-            one: problem.reason for problem in self._pin_resolver.problems.values() for one in problem.people
+            person_id: problem.reason
+            for problem in self._pin_resolver.problems.values()
+            for person_id in problem.people
         }
-        entries = [_entry(one, problems.get(one.id, "")) for one in self._table.persons.values()]
+        entries = [_entry(person, problems.get(person.id, "")) for person in self._table.persons.values()]
         return sorted(entries, key=lambda entry: entry.user)
 
-    # what WeChat tells
+    # Updates from WeChat
 
     def apply_directory(
         self, contacts: Iterable[Contact], login_id: str, owner: Owner, now: int, complete: bool = True
     ) -> PeopleUpdate:
-        """The directory of a login, or what is known of it; with the same `login_id`, a refresh.
+        """Applies the directory of a login, or a part of it; a known `login_id` means a refresh.
 
-        Call it with no contacts and `complete=False` as soon as a new login stands: from then on no handle of
-        an earlier login means anybody. `complete` says that every friend is among the contacts; only then
-        is being the only one of a name worth anything, and only then is whoever is missing gone.
+        Call it without contacts and with `complete=False` as soon as a new login exists: from then on handles
+        of earlier logins are invalid. `complete` says that every friend is among the contacts; only then does
+        a unique name prove anything, and only then are missing people removed.
         """
-        here = self._binder
-        here.owner = owner
-        if login_id != here.login_id:
-            here.start_login(login_id)
-        facts = here.merge_by_handle(contacts)
-        whole = complete and here.is_plausible(facts.values())
-        here.is_complete = here.is_complete or whole
-        if whole:
-            here.pending.clear()
-        here.apply_contacts(facts.values(), now, full=True)
-        if whole:
-            here.mark_missing(facts)
-            here.is_first_directory = False
+        binder = self._binder
+        binder.owner = owner
+        if login_id != binder.login_id:
+            binder.start_login(login_id)
+        facts = binder.merge_by_handle(contacts)
+        is_whole = complete and binder.is_plausible(facts.values())
+        binder.is_complete = binder.is_complete or is_whole
+        if is_whole:
+            binder.pending.clear()
+        binder.apply_contacts(facts.values(), now, full=True)
+        if is_whole:
+            binder.mark_missing(facts)
+            binder.is_first_directory = False
         return self._collect_update()
 
     def apply_update(
         self, contacts: Iterable[Contact], removed: Collection[Handle], now: int
     ) -> PeopleUpdate:
-        """What a batch says of people; a value that it leaves empty is no news (webwx 2.11.5)."""
-        here = self._binder
-        facts = here.merge_by_handle(contacts)
-        here.apply_contacts(facts.values(), now, full=False)
+        """Applies the contacts of a batch; an empty value is unknown, not cleared (webwx 2.11.5)."""
+        binder = self._binder
+        facts = binder.merge_by_handle(contacts)
+        binder.apply_contacts(facts.values(), now, full=False)
         for handle in removed:
-            here.pending.pop(handle, None)
+            binder.pending.pop(handle, None)
             person = self._table.by_handle(handle)
             if person is not None and not person.permanent_id:
-                here.mark_removed(person)
+                binder.mark_removed(person)
         return self._collect_update()
 
     def add_unlisted(
         self, handle: Handle, kind: ChatKind, name: str, now: int, permanent_id: str = ""
     ) -> PeopleUpdate:
-        """Somebody wrote whom no contact list named: afterwards `by_handle` knows them."""
+        """Adds the author of a message whom no contact list has; `by_handle` then finds them."""
         if self._table.by_handle(handle) is not None:
             return self._collect_update()
-        here = self._binder
-        facts = here.pending.pop(handle, None) or self._facts_from_name(handle, kind, name, permanent_id)
+        binder = self._binder
+        facts = binder.pending.pop(handle, None) or self._facts_from_name(handle, kind, name, permanent_id)
         known = self._table.by_permanent_id(facts.permanent_id)
-        match = here.recognize([facts]).matches.get(0)
+        match = binder.recognize([facts]).matches.get(0)
         if known is not None:
-            here.update_person(known, facts, now, full=False)
+            binder.update_person(known, facts, now, full=False)
         elif match is not None:
-            here.bind(*match, facts, now, full=False)
+            binder.bind(*match, facts, now, full=False)
         else:
-            here.add_newcomer(facts, now, MatchedBy.PLACED)
+            binder.add_newcomer(facts, now, MatchedBy.PLACED)
         return self._collect_update()
 
     def apply_rename(
         self, person: PersonId, now: int, *, remark: str | None = None, nickname: str | None = None
     ) -> PeopleUpdate:
-        """Somebody is called otherwise since the owner said so here; an empty remark is none (webwx 2.18)."""
+        """Applies a rename that the owner requested here; an empty remark clears it (webwx 2.18)."""
         current = self._table.get(person)
-        told = (("remark", remark), ("nickname", nickname))
-        names = {key: normalize_text(value) for key, value in told if value is not None}
+        given_names = (("remark", remark), ("nickname", nickname))
+        names = {key: normalize_text(value) for key, value in given_names if value is not None}
         if current is not None:
             self._binder.rename(current, names, now)
         return self._collect_update()
 
     def add_group(self, group: Contact, now: int) -> PeopleUpdate:
-        """A group that the owner has made here: it is nobody's of before, whatever its name and members."""
-        here = self._binder
+        """Adds a group that the owner created here; it never matches an older group."""
+        binder = self._binder
         if self._table.by_handle(group.handle) is None:
-            here.add_newcomer(here.facts_of(group), now, MatchedBy.NEW)
+            binder.add_newcomer(binder.facts_of(group), now, MatchedBy.NEW)
         return self._collect_update()
 
     def mark_wrote(self, person: Person) -> PeopleUpdate:
-        """A message of theirs is published: from now on somebody may rely on the name."""
+        """Records that a message of the person is published: users may now depend on the level."""
         current = self._table.get(person.id)
         if current is None or current.wrote:
             return NO_UPDATE
         self._table.change(current.id, wrote=True)
         return self._collect_update()
 
-    # what the owner decides
+    # Decisions of the owner
 
     def set_pins(self, pins: Mapping[str, ContactPin], now: int) -> PeopleUpdate:  # noqa: ARG002 - as all that changes
-        """The names in the configuration are others now."""
-        told = self._pin_resolver.problems
+        """Replaces the pins after a change of the configuration."""
+        problems = self._pin_resolver.problems
         self._pin_resolver = self._binder.pin_resolver = PinResolver(pins)
-        self._pin_resolver.problems = told
+        self._pin_resolver.problems = problems
         self._resolve_pins()
         return self._collect_update()
 
     def assign(self, closed_level: str, newcomer_level: str, now: int) -> PeopleUpdate:
-        """The owner's decision: whoever is called `newcomer_level` in this login is the old `closed_level`.
+        """Applies the owner's decision that `newcomer_level` in this login is the old `closed_level`.
 
         Both levels lead to the old person afterwards. Raises `BadCommand`.
         """
         old, newcomer = self._require_person(closed_level), self._require_person(newcomer_level)
-        if _is_here(old) or not _is_here(newcomer):
-            present = closed_level if _is_here(old) else newcomer_level
+        if _is_present(old) or not _is_present(newcomer):
+            present = closed_level if _is_present(old) else newcomer_level
             raise BadCommand("bad_request", "assign_closed", user=present)
         return self.merge(closed_level, newcomer_level, now)
 
     def merge(self, level: str, other_level: str, now: int) -> PeopleUpdate:
-        """The owner says that two are one: every level of the other leads to the first afterwards.
+        """Applies the owner's decision that two people are one; all levels lead to the first.
 
-        Not for two that are both among the contacts of this login, nor for a person and a group. Raises
-        `BadCommand`.
+        Refuses two people who are both contacts of this login, and a person with a group.
+
+        Raises `BadCommand`.
         """
         person, other = self._require_person(level), self._require_person(other_level)
-        both = _is_here(person) and _is_here(other)
+        both_present = _is_present(person) and _is_present(other)
         permanent = person.permanent_id or other.permanent_id
-        if person.id == other.id or both or permanent or person.kind is not other.kind:
+        if person.id == other.id or both_present or permanent or person.kind is not other.kind:
             raise BadCommand("bad_request", "assign_closed", user=level)
-        here = self._binder
-        if other.handle is not None and _is_here(other):
-            facts = _facts_again(other, other.handle)
-            here.update_person(person, facts, now, full=False, matched_by=MatchedBy.OWNER, closed=False)
-        here.merge_into(other, person.id)
+        binder = self._binder
+        if other.handle is not None and _is_present(other):
+            facts = _facts_of_person(other, other.handle)
+            binder.update_person(person, facts, now, full=False, matched_by=MatchedBy.OWNER, closed=False)
+        binder.merge_into(other, person.id)
         return self._collect_update()
 
     def remove_stale(self, now: int) -> PeopleUpdate:
-        """Let go of newcomers and strangers of earlier logins who never wrote: nobody knows their names."""
-        for one in list(self._table.persons.values()):
-            passing = one.stranger or one.matched_by in {MatchedBy.UNSURE, MatchedBy.PLACED}
-            new = passing and not one.wrote and not one.pin
-            if new and one.handle is None and now - one.seen >= NEWCOMER_RETENTION_MS:
-                self._table.remove(one.id)
+        """Removes newcomers and strangers of earlier logins who never wrote: nobody uses their levels."""
+        for person in list(self._table.persons.values()):
+            is_temporary = person.stranger or person.matched_by in {MatchedBy.UNSURE, MatchedBy.PLACED}
+            is_removable = is_temporary and not person.wrote and not person.pin
+            if is_removable and person.handle is None and now - person.seen >= NEWCOMER_RETENTION_MS:
+                self._table.remove(person.id)
         return self._collect_update()
 
-    # how it is done
+    # Internals
 
     def _collect_update(self) -> PeopleUpdate:
         owner = self._binder.own_handle
-        if any(self._pin_resolver.may_match(one, owner) for one in self._table.changed_persons()):
+        if any(self._pin_resolver.may_match(person, owner) for person in self._table.changed_persons()):
             self._resolve_pins()
-        for person in self._binder.unnamed:
-            one = self._table.get(person)
-            if one is not None and not one.level:
-                self._table.set_level(one.id, self._new_level(one))
+        for person_id in self._binder.unnamed:
+            current = self._table.get(person_id)
+            if current is not None and not current.level:
+                self._table.set_level(current.id, self._new_level(current))
         self._binder.unnamed.clear()
         return self._table.collect_update()
 
@@ -307,8 +312,8 @@ class PeopleRegistry:
         return person
 
     def _facts_from_name(self, handle: Handle, kind: ChatKind, name: str, permanent_id: str) -> ContactFacts:
-        """Special accounts keep clear names, and those never change (webwx 4.3.2)."""
-        if kind in _CLEAR_NAMES and handle != self._binder.own_handle:
+        """Returns facts from a message; special accounts have permanent names (webwx 4.3.2)."""
+        if kind in _KINDS_WITH_PERMANENT_NAMES and handle != self._binder.own_handle:
             permanent_id = permanent_id or handle
         contact = Contact(handle=handle, kind=kind, nickname=name, permanent_id=permanent_id)
         return self._binder.facts_of(contact)
@@ -330,13 +335,13 @@ def _entry(person: Person, problem: str) -> DirectoryEntry:
     )
 
 
-def _is_here(person: Person) -> bool:
-    """Whether somebody is among the people of this login, so that nobody else can be them."""
+def _is_present(person: Person) -> bool:
+    """Returns whether the person is a contact of this login, so that no other contact can be them."""
     return person.handle is not None and not person.removed
 
 
-def _facts_again(person: Person, handle: Handle) -> ContactFacts:
-    """What is known of a person, as if a contact had just said it."""
+def _facts_of_person(person: Person, handle: Handle) -> ContactFacts:
+    """Returns what is known of a person in the form of a contact."""
     return ContactFacts(
         handle=handle,
         kind=person.kind,

@@ -1,4 +1,7 @@
-"""Who there is: persons by number, handle and level, and what changed since that was last told. No rules."""
+"""The people of one account in memory: indexes by id, handle and level, and the changes not yet collected.
+
+Knows no rule about who is who.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleEvent:
-    """A change among the people, published on `event/<kind>`; `user` is a topic level."""
+    """A change among the people, published on `event/<name>`; `user` is a topic level."""
 
     name: str
     user: str
@@ -22,7 +25,7 @@ class PeopleEvent:
 
 @dataclass(frozen=True, slots=True)
 class PeopleUpdate:
-    """What is to be stored, and what is to be told once it is."""
+    """The changes to store, and the events to publish once they are stored."""
 
     people: PeopleChanges = NO_CHANGES
     events: tuple[PeopleEvent, ...] = ()
@@ -33,7 +36,7 @@ NO_UPDATE = PeopleUpdate()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PendingEvent:
-    """An event before its names are settled: who is newly found gets a level at the very end."""
+    """An event whose levels are looked up when the update is collected, because new people get one late."""
 
     name: str
     user: PersonId | str
@@ -42,17 +45,19 @@ class _PendingEvent:
 
 
 class PeopleTable:
-    """Everybody of one account, in memory."""
+    """All people of one account, including removed ones."""
 
     def __init__(self, persons: Iterable[Person], levels: Mapping[str, PersonId], next_id: int) -> None:
-        self.persons: dict[PersonId, Person] = {one.id: one for one in persons}
+        self.persons: dict[PersonId, Person] = {person.id: person for person in persons}
         self.levels: dict[str, PersonId] = {
             **levels,
-            **{one.level: one.id for one in self.persons.values()},
+            **{person.level: person.id for person in self.persons.values()},
         }
-        self._by_handle = {one.handle: one.id for one in self.persons.values() if one.handle is not None}
+        self._by_handle = {
+            person.handle: person.id for person in self.persons.values() if person.handle is not None
+        }
         self._by_permanent_id = {
-            one.permanent_id: one.id for one in self.persons.values() if one.permanent_id
+            person.permanent_id: person.id for person in self.persons.values() if person.permanent_id
         }
         self._merged: dict[PersonId, PersonId] = {}
         self._next_id = max(next_id, 1 + max((*self.persons, *self.levels.values()), default=0))
@@ -63,45 +68,44 @@ class PeopleTable:
 
     @property
     def is_dirty(self) -> bool:
-        """Whether anything changed since `take`."""
+        """Whether anything changed since `collect_update`."""
         return bool(self._originals or self._assigned_levels or self._removed or self._pending_events)
 
     def changed_persons(self) -> Iterator[Person]:
-        """Everybody who changed since `take`, as before and as now."""
+        """Yields the people changed since `collect_update`, in their old and in their new version."""
         for person, before in self._originals.items():
-            yield from (one for one in (before, self.persons.get(person)) if one is not None)
+            yield from (version for version in (before, self.persons.get(person)) if version is not None)
 
     def by_handle(self, handle: Handle) -> Person | None:
-        """Who has this handle in the present login."""
-        found = self._by_handle.get(handle)
-        return None if found is None else self.persons[found]
+        """Returns the person who has this handle in the current login."""
+        person_id = self._by_handle.get(handle)
+        return None if person_id is None else self.persons[person_id]
 
     def by_permanent_id(self, permanent_id: str) -> Person | None:
-        """Who has this id for ever."""
-        found = self._by_permanent_id.get(permanent_id) if permanent_id else None
-        return None if found is None else self.persons[found]
+        """Returns the person with this id, which is the same in every login."""
+        person_id = self._by_permanent_id.get(permanent_id) if permanent_id else None
+        return None if person_id is None else self.persons[person_id]
 
     def by_level(self, level: str) -> Person | None:
-        """Who is called so, or was."""
-        found = self.levels.get(level) or self.levels.get(unicodedata.normalize("NFC", level))
-        return None if found is None else self.persons.get(found)
+        """Returns the person who has or had this level."""
+        person_id = self.levels.get(level) or self.levels.get(unicodedata.normalize("NFC", level))
+        return None if person_id is None else self.persons.get(person_id)
 
     def get(self, person: PersonId) -> Person | None:
-        """A person by number; whoever was joined to another is that other."""
+        """Returns a person by id; for a merged person, the one that remains."""
         return self.persons.get(self._merged.get(person, person))
 
     def new_id(self) -> PersonId:
-        """A number that nobody had."""
+        """Returns an id that no person ever had."""
         self._next_id += 1
         return PersonId(self._next_id - 1)
 
     def add(self, person: Person) -> None:
-        """A new person."""
         self._originals.setdefault(person.id, None)
         self._link(person, None)
 
     def change(self, person: PersonId, **values: Any) -> Person:
-        """Give a person other values, named as the fields of `Person`; returns the person as it is now."""
+        """Changes fields of `Person` by name; returns the new version."""
         old = self.persons[person]
         if all(getattr(old, name) == value for name, value in values.items()):
             return old
@@ -111,21 +115,21 @@ class PeopleTable:
         return new
 
     def set_level(self, person: PersonId, level: str) -> None:
-        """From now on this is the person's level, and it leads to nobody else."""
+        """Makes this the person's current level."""
         self.assign_level(level, person)
         self.change(person, level=level)
 
     def assign_level(self, level: str, person: PersonId) -> None:
-        """From now on this level leads to the person."""
+        """Makes a level lead to the person and to nobody else; the current level stays."""
         if self.levels.get(level) != person:
             self.levels[level] = self._assigned_levels[level] = person
 
     def levels_of(self, person: PersonId) -> list[str]:
-        """Every level that leads to the person."""
+        """Returns every level that leads to the person."""
         return [level for level, owner in self.levels.items() if owner == person]
 
     def merge(self, removed: PersonId, into: PersonId) -> None:
-        """Two were one: every level of `gone` leads to the other, and `gone` is no more."""
+        """Merges two people: all levels of `removed` lead to `into`."""
         for level in self.levels_of(removed):
             self.assign_level(level, into)
         self.remove(removed)
@@ -134,7 +138,7 @@ class PeopleTable:
         }
 
     def remove(self, person: PersonId) -> None:
-        """Take a person out; levels that still lead there are free again."""
+        """Removes a person; levels that still lead to them become free."""
         old = self.persons.pop(person)
         self._originals.setdefault(person, old)
         self._unlink(old)
@@ -150,7 +154,7 @@ class PeopleTable:
         fields: Mapping[str, Json] | None = None,
         candidates: Iterable[PersonId] = (),
     ) -> None:
-        """Something happened; `candidates` are told by the levels that they have in the end."""
+        """Adds an event; `candidates` are published as the levels that they finally have."""
         self._pending_events.append(
             _PendingEvent(
                 name=name, user=user, fields=fields or {}, candidates=tuple(dict.fromkeys(candidates))
@@ -158,26 +162,28 @@ class PeopleTable:
         )
 
     def collect_update(self) -> PeopleUpdate:
-        """What changed since the last time."""
+        """Returns all changes and events since the last call."""
         if not self.is_dirty:
             return NO_UPDATE
         people = PeopleChanges(
             persons=tuple(
-                self.persons[one]
-                for one, before in self._originals.items()
-                if one in self.persons and self.persons[one] != before
+                self.persons[person_id]
+                for person_id, before in self._originals.items()
+                if person_id in self.persons and self.persons[person_id] != before
             ),
             levels=tuple(self._assigned_levels.items()),
             removed=tuple(self._removed),
         )
-        changes = PeopleUpdate(people, tuple(map(self._resolve_event, self._pending_events)))
+        update = PeopleUpdate(people, tuple(map(self._resolve_event, self._pending_events)))
         self._originals, self._assigned_levels, self._removed, self._pending_events = {}, {}, [], []
-        return changes
+        return update
 
     def _resolve_event(self, pending: _PendingEvent) -> PeopleEvent:
         fields = dict(pending.fields)
         if pending.candidates:
-            fields["candidates"] = [one.level for one in map(self.get, pending.candidates) if one is not None]
+            fields["candidates"] = [
+                person.level for person in map(self.get, pending.candidates) if person is not None
+            ]
         return PeopleEvent(name=pending.name, user=self._level_of(pending.user), fields=fields)
 
     def _level_of(self, user: PersonId | str) -> str:

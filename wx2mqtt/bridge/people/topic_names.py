@@ -1,6 +1,6 @@
-"""Topic levels made from names that people chose. Pure: whose a level is, the registry knows.
+"""Makes topic levels from names that people chose. The registry decides whose a level is.
 
-A name may hold anything: nothing at all, `$SYS/#`, emoji, marks that reverse the writing, 200 characters.
+A name may be anything: empty, `$SYS/#`, emoji, characters that reverse the writing direction, 200 characters.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ NameStyle = Literal["unicode", "pinyin"]
 FILEHELPER = "filehelper"
 MAX_LEVEL_BYTES = 64
 
-_REPLACED = frozenset("/+#.*>$")  # some brokers and bridges give these a meaning of their own
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn"})  # controls, marks of direction, halves, unassigned
-_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters by category that show nothing
+_REPLACED = frozenset("/+#.*>$")  # some brokers and bridges interpret these
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn"})  # controls, direction marks, surrogates, unassigned
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # letters by category, but invisible
 _JOINER = "\u200d"
 _FALLBACK = {
     ChatKind.FRIEND: "friend",
@@ -36,9 +36,9 @@ def level_for(
     is_taken: Callable[[str], bool],
     hints: dict[str, int],
 ) -> str:
-    """A level that is not `taken`, from the first of `names` that leaves anything to read.
+    """Returns a level for which `is_taken` is false, from the first name that leaves a readable level.
 
-    `hints` remembers where to go on counting, so that thousands of equal names cost no search each.
+    `hints` stores the last number for each base, so that thousands of equal names need no search each.
     """
     base = base_level(names, kind, style)
     number = hints.get(base, 1)
@@ -49,13 +49,16 @@ def level_for(
 
 
 def base_level(names: Iterable[str], kind: ChatKind, style: NameStyle) -> str:
-    """The level before it is compared with others; never empty."""
+    """Returns the level before a number makes it unique; never empty."""
     make = _in_pinyin if style == "pinyin" else clean_level
     return cut_level(next(filter(None, map(make, names)), _FALLBACK[kind]), MAX_LEVEL_BYTES)
 
 
 def numbered_level(base: str, number: int) -> str:
-    """`base` itself, or `base-2` and so on within the limit. Only the file helper is called `filehelper`."""
+    """Returns `base`, or `base-2` and so on, within the limit.
+
+    Only the file helper is called `filehelper`.
+    """
     if base == FILEHELPER:
         number += 1
     suffix = "" if number == 1 else f"-{number}"
@@ -63,15 +66,15 @@ def numbered_level(base: str, number: int) -> str:
 
 
 def clean_level(name: str) -> str:
-    """`name` as one topic level in NFC, of any length; empty when nothing is left."""
+    """Returns `name` as one topic level in NFC, without a limit of length; empty when nothing is left."""
     visible = "".join(_visible(unicodedata.normalize("NFC", name)))
-    # Taking marks out may have brought an accent beside its letter, and NFC goes by neighbours.
+    # Removing marks may put an accent next to its letter, so the text is normalised again.
     visible = unicodedata.normalize("NFC", visible).strip()
     return "".join("_" if mark in _REPLACED or mark == " " else mark for mark in visible)
 
 
 def cut_level(level: str, limit: int) -> str:
-    """The start of `level` in at most `limit` bytes of UTF-8, cut between what people see as characters."""
+    """Returns the start of `level` in at most `limit` bytes of UTF-8; never splits a visible character."""
     if len(level.encode()) <= limit:
         return level
     kept, size = "", 0
@@ -84,19 +87,19 @@ def cut_level(level: str, limit: int) -> str:
 
 
 def _visible(name: str) -> Iterator[str]:
-    """The characters that can be seen, and the marks that hold an emoji together."""
-    for place, mark in enumerate(name):
+    """Yields the visible characters of a name, and the marks that join an emoji."""
+    for index, mark in enumerate(name):
         if mark in _BLANK or mark.isspace():
             yield " "
         elif mark == _JOINER or _is_variation(mark):
-            if _shapes_picture(name, place):
+            if _is_part_of_emoji(name, index):
                 yield mark
         elif unicodedata.category(mark) not in _INVISIBLE:
             yield mark
 
 
-def _shapes_picture(name: str, index: int) -> bool:
-    """After a picture such a mark is part of it; elsewhere it is a way to look like another name."""
+def _is_part_of_emoji(name: str, index: int) -> bool:
+    """Returns whether the mark follows an emoji; elsewhere it would make two names look alike."""
     before, after = name[index - 1 : index], name[index + 1 : index + 2]
     if not before or not (_is_picture(before) or _is_variation(before)):
         return False
@@ -114,15 +117,15 @@ def _is_variation(mark: str) -> bool:
 def _clusters(text: str) -> Iterator[str]:
     cluster = ""
     for mark in text:
-        if cluster and not _belongs(cluster, mark):
+        if cluster and not _belongs_to_cluster(cluster, mark):
             yield cluster
             cluster = ""
         cluster += mark
     yield cluster
 
 
-def _belongs(cluster: str, mark: str) -> bool:
-    """Whether `mark` is seen as part of `cluster`: accents, skin tones, joined emoji, the half of a flag."""
+def _belongs_to_cluster(cluster: str, mark: str) -> bool:
+    """Returns whether `mark` belongs to `cluster`: accents, skin tones, joined emoji, flag halves."""
     if mark == _JOINER or cluster[-1] == _JOINER or unicodedata.category(mark) in {"Mn", "Me", "Mc"}:
         return True
     if "\U0001f3fb" <= mark <= "\U0001f3ff":
@@ -135,8 +138,8 @@ def _is_flag_half(mark: str) -> bool:
 
 
 def _in_pinyin(name: str) -> str:
-    """`name` in the letters a-z, digits, `_` and `-`; empty when nothing of it can be spelled so."""
-    # 55 MB stay resident once it is imported, so only accounts that ask for it (`topic_names`) pay.
+    """Returns `name` in the letters a-z, digits, `_` and `-`; empty when nothing can be transcribed."""
+    # The import takes 55 MB of memory, so it happens only for accounts with `topic_names: pinyin`.
     from pypinyin import lazy_pinyin  # noqa: PLC0415
 
     spelled = unicodedata.normalize("NFKD", "".join(lazy_pinyin(clean_level(name))))

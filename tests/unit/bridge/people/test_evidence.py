@@ -1,4 +1,4 @@
-"""Facts and pins: what is compared, and what a pin means."""
+"""Normalised facts about contacts, and what a pin matches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ladder: which evidence is enough, and which is not."""
+"""The matching rules: which evidence is enough, and which is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The owner's names: whom they mean, whom they make trusted, and what happens when that changes."""
+"""Pins: the person each stands for, the trust it gives, and what happens when that changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A topic name means the same person for ever: logins, renames, restarts, and what the owner decides."""
+"""A topic level stands for the same person over logins, renames, restarts and decisions of the owner."""
 
 from __future__ import annotations
 

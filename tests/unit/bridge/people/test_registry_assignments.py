@@ -1,4 +1,4 @@
-"""Names that the owner gave through a request, groups made through one, and lists that name people."""
+"""Names that the owner gave by a request, groups created by one, and lists that name people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nobody can take over somebody else's topic by changing their own name: each attack as a story."""
+"""Nobody can take over another person's topic by changing their own name: one test for each attack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`contact_added` means that somebody became a contact; whoever is only met somewhere is a stranger."""
+"""`contact_added` means a new contact; people who are only seen in a group are strangers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""iLink: who has scanned is the owner, whatever bot they get; their topic stays, and so does nobody else's trust."""
+"""iLink: the person who scanned is the owner, with any bot; topic and trust stay with them alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many logins in which anything changes: no topic ever leads to somebody else, and the store can be trusted."""
+"""Many logins with random changes: no topic ever leads to another person, and the store stays consistent."""
 
 from __future__ import annotations
 

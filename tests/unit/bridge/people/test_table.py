@@ -1,4 +1,4 @@
-"""The roster: indexes that agree, and changes that are told once."""
+"""The table of people: consistent indexes, and changes that are collected once."""
 
 from __future__ import annotations
 

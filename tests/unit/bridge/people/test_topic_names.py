@@ -1,4 +1,4 @@
-"""Topic levels made from any name that a person can choose."""
+"""Topic levels from any name that a person can choose."""
 
 from __future__ import annotations
 
