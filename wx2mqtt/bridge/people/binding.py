@@ -107,8 +107,8 @@ class ContactBinder:
             self._table,
             self.pin_resolver,
             self.own_handle,
-            waiting=self.pending.values(),
-            whole=self.is_complete,
+            pending=self.pending.values(),
+            is_complete=self.is_complete,
         )
 
     def bind(

@@ -1,8 +1,8 @@
 """Matches contacts of a login to known people, by rules from strong to weak evidence.
 
 A rule requires a key that is unique on both sides, counting also those that another rule has matched. With
-two candidates it chooses none: a wrong match gives somebody's topic to another person, a missed one asks the owner.
-Changes nobody.
+two candidates it chooses none: a wrong match gives somebody's topic to another person, a missed match only
+asks the owner. Nothing is changed here.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ MIN_COMMON_MEMBERS = 3  # common members that prove a renamed group
 class MatchQuery:
     """All contacts and people; `open_contacts` and `open_persons` are the indexes of the unmatched ones.
 
-    `claims` are the owner's pins: contact index to the index of the person with the pin's name. `whole` says
-    that `contacts` are complete, so that a unique nickname proves something. `gone` are the indexes of
-    removed people.
+    `claims` are the owner's pins: contact index to the index of the person with the pin's name. `is_complete`
+    says that no contact is missing, so that a unique nickname proves something. `removed_persons` are the
+    indexes of removed people.
     """
 
     contacts: Sequence[Traits]
@@ -47,8 +47,8 @@ class MatchQuery:
     open_contacts: Iterable[int]
     open_persons: Iterable[int]
     claims: Mapping[int, int] = field(default_factory=dict)
-    gone: Collection[int] = ()
-    whole: bool = True
+    removed_persons: Collection[int] = ()
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class _Matcher:
         self._match_by_pin()
         self._match_by_key(MatchedBy.REMARK, _remark, self._remark_agrees)
         self._match_by_key(MatchedBy.AVATAR_AND_NICKNAME, _avatar_and_nickname)
-        if self._query.whole:
+        if self._query.is_complete:
             self._match_by_key(MatchedBy.AVATAR_AND_PROFILE, _avatar, self._profile_agrees)
             self._match_by_nickname()
         self._match_by_key(MatchedBy.NAME_AND_MEMBERS, _group_name, self._members_agree)
@@ -169,7 +169,7 @@ class _Matcher:
         """
         contacts, persons = {contact for contact, _ in pairs}, {person for _, person in pairs}
         others = [self._contacts[index] for index in self._unmatched_contacts if index not in contacts]
-        missing = self._unmatched_persons.keys() - persons - set(self._query.gone)
+        missing = self._unmatched_persons.keys() - persons - set(self._query.removed_persons)
         rivals: dict[ChatKind, set[Hashable]] = defaultdict(set)
         for traits in (*others, *(self._persons[index] for index in missing)):
             rivals[traits.kind].add(_profile(traits))
@@ -181,7 +181,7 @@ class _Matcher:
         A copied nickname can come with a copied sex and city; attributes cannot be copied.
         """
         ours, theirs = self._contacts[contact], self._persons[person]
-        if theirs.remark or person in self._query.gone or _aliases_differ(ours, theirs):
+        if theirs.remark or person in self._query.removed_persons or _aliases_differ(ours, theirs):
             return False
         if ours.profile != theirs.profile or not _is_profile_informative(ours.profile):
             return False
@@ -328,12 +328,12 @@ def match_contacts(
     pin_resolver: PinResolver,
     owner: Handle | None,
     *,
-    waiting: Iterable[ContactFacts] = (),
-    whole: bool,
+    pending: Iterable[ContactFacts] = (),
+    is_complete: bool,
 ) -> MatchedContact:
     """Matches strangers to the people who have no contact in this login.
 
-    `waiting` are further unmatched contacts; `whole` says that no contact is missing.
+    `pending` are further unmatched contacts; `is_complete` says that no contact is missing.
     """
     handles = {stranger.handle for stranger in strangers}
     persons = [
@@ -347,7 +347,7 @@ def match_contacts(
     present = (person for person in persons if person.handle is not None)
     contacts: list[Traits] = [
         *strangers,
-        *(contact for contact in waiting if contact.handle not in handles),
+        *(contact for contact in pending if contact.handle not in handles),
         *present,
     ]
     result = match(
@@ -357,8 +357,8 @@ def match_contacts(
             open_contacts=[index for index, stranger in enumerate(strangers) if not stranger.permanent_id],
             open_persons=open_persons,
             claims=_claims(strangers, contacts, persons, table, pin_resolver, owner),
-            gone={index for index, person in enumerate(persons) if person.removed},
-            whole=whole,
+            removed_persons={index for index, person in enumerate(persons) if person.removed},
+            is_complete=is_complete,
         )
     )
     return MatchedContact(

@@ -143,7 +143,7 @@ def test_in_part_of_a_directory_being_the_only_one_means_little(
     why: MatchedBy, contact: ContactFacts, person: ContactFacts
 ) -> None:
     weak = {MatchedBy.AVATAR_AND_PROFILE, MatchedBy.NICKNAME_AND_PROFILE}
-    found = climb([contact], [person], whole=False)
+    found = climb([contact], [person], is_complete=False)
     assert found == ({} if why in weak else {0: (0, why)})
 
 
@@ -193,7 +193,7 @@ def test_a_copied_city_counts_only_where_nobody_is_unaccounted_for() -> None:
     chosen = {"sex": "1", "city": "广州"}
     lily, eve, tom = one("Lily", profile=chosen), one("Eve", profile={"city": "x"}), one("Tom", avatar="3")
     assert climb([one("Lily", profile=chosen)], [lily, eve]) == {}
-    assert climb([one("Lily", profile=chosen)], [lily, eve], gone=[1]) == {
+    assert climb([one("Lily", profile=chosen)], [lily, eve], removed_persons=[1]) == {
         0: (0, MatchedBy.NICKNAME_AND_PROFILE)
     }
     assert 0 in climb([one("Lily", profile=chosen), tom], [lily, tom])
@@ -214,7 +214,7 @@ def test_facts_that_many_share_do_not_outweigh_another_picture() -> None:
 
 def test_who_was_seen_to_leave_does_not_come_back_by_a_name() -> None:
     contact, person = one("A", profile=HOME), one("A", profile=HOME)
-    assert climb([contact], [person], gone=[0]) == {}
+    assert climb([contact], [person], removed_persons=[0]) == {}
 
 
 def test_the_owners_pin_decides_between_two_with_a_remark() -> None:
