@@ -35,10 +35,10 @@ from wx2mqtt.model import (
     Message,
     SendKey,
 )
+from wx2mqtt.simulator.message_injection import SpeechOrder, say
 from wx2mqtt.simulator.message_kinds import all_kinds
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.simulator.message_injection import SpeechOrder, say
 from wx2mqtt.wechat.backend import (
     Batch,
     ConfirmOnPhone,

@@ -69,9 +69,9 @@ class PinResolver:
     def resolve(self, table: PeopleTable, owner: Handle | None, make_level: Callable[[Person], str]) -> None:
         """Gives every pin's name to its person; `make_level` makes a level for a person who loses theirs."""
         chosen = self._choose(table, owner)
-        for key, person in chosen.items():
-            self._assign_level(table, key, person, make_level)
-        pinned = {person: key for key, person in chosen.items()}
+        for key, person_id in chosen.items():
+            self._assign_level(table, key, person_id, make_level)
+        pinned = {person_id: key for key, person_id in chosen.items()}
         for person in list(table.persons.values()):
             pin = pinned.get(person.id) or self._retained_pin(table, person)
             is_strong = person.id in pinned and self.pins[pin].is_strong
