@@ -95,7 +95,9 @@ class ContactBinder:
             elif candidates and not self.is_complete:
                 self._postpone(stranger, now, full=full)
             else:
-                newcomer = self.add_newcomer(stranger, now, MatchedBy.UNSURE if candidates else MatchedBy.NEW)
+                newcomer = self.add_newcomer(
+                    stranger, now, MatchedBy.UNSURE if candidates else MatchedBy.NEW, full=full
+                )
                 for candidate in candidates:
                     doubts[candidate].append(newcomer)
         for candidate, newcomers in doubts.items():
@@ -128,7 +130,9 @@ class ContactBinder:
         if provisional is not None:
             self.update_person(provisional, facts, now, full=full)
 
-    def add_newcomer(self, facts: ContactFacts, now: int, matched_by: MatchedBy) -> PersonId:
+    def add_newcomer(
+        self, facts: ContactFacts, now: int, matched_by: MatchedBy, *, full: bool = False
+    ) -> PersonId:
         """Adds a new person; the level is assigned after the pins are resolved."""
         provisional = self._table.by_handle(facts.handle)
         if provisional is None:
@@ -137,7 +141,7 @@ class ContactBinder:
             self.unnamed.append(person.id)
         else:
             person = self.update_person(
-                provisional, facts, now, full=False, matched_by=matched_by, stranger=facts.listed is False
+                provisional, facts, now, full=full, matched_by=matched_by, stranger=facts.listed is False
             )
         # Whoever wrote first may have been a contact all the time, unless WeChat says that they are one now.
         added = not person.stranger if provisional is None else facts.listed is True

@@ -54,6 +54,19 @@ def test_a_first_directory_that_came_in_parts_tells_nothing_either() -> None:
     assert phone.refresh().events == ()
 
 
+def test_a_newcomer_who_wrote_first_has_only_the_profile_that_the_directory_gives() -> None:
+    phone = Phone()
+    phone.friend("bob", "Bob", avatar="", profile={"city": "广州"})
+    phone.log_in()
+    phone.friend("eve", "Bob", avatar="", profile={"sex": "1", "city": "北京"})
+    phone.log_in(without=("bob",), complete=False)
+    phone.writes("eve")
+    phone.change("eve", profile={"sex": "2"})
+    phone.refresh()
+    assert phone.whose(phone.handle("eve")).profile == {"sex": "2"}
+    assert phone.refresh() == PeopleUpdate()
+
+
 def test_who_wrote_before_the_first_directory_does_not_make_it_news() -> None:
     phone = Phone()
     phone.friend("a", "A")
