@@ -12,9 +12,9 @@ from weakref import WeakSet
 from jsonschema import Draft202012Validator
 
 from tests.support.ear import EARS, Ear, Heard
+from wx2mqtt.json_schema import strict
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topic
 from wx2mqtt.schemas.documents import TOPIC_SCHEMAS, all_definitions
-from wx2mqtt.schemas.json_schema import strict
 
 MOST = 200
 """Payloads of one row of the table that are looked at in one test, and people of one directory: the rest is alike."""

@@ -28,6 +28,7 @@ from wx2mqtt.errors import BadCommand, StoreError, StoreFull
 from wx2mqtt.external.http import DeclaredSizeTooLarge
 from wx2mqtt.external.local_files import read_file
 from wx2mqtt.external.url_fetch import UrlFetcher, filename_in
+from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Attachment, Blob, Command, Kind
 from wx2mqtt.store.blobs import Blobs, SizeLimitExceeded
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
@@ -210,7 +211,7 @@ def _must_fit(size: int, kind: Kind, limits: LimitsByKind) -> None:
 log = structlog.get_logger(__name__)
 
 
-FILE_KINDS = (Kind.IMAGE, Kind.VIDEO, Kind.FILE)
+FILE_KINDS = attachment_kinds()
 
 
 READ_TIMEOUT_SECONDS = 120.0  # seconds; the disk of a network may hang

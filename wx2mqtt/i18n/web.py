@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.message_kinds import MESSAGE_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,22 +260,7 @@ PAGE_MESSAGES: Mapping[str, tuple[str, str]] = {
     "in_group": ("{sender} in {chat}", "{sender},于 {chat}"),
     "me": ("me", "我"),
     "open_file": ("open", "打开"),
-    "kind_text": ("text", "文字"),
-    "kind_image": ("picture", "图片"),
-    "kind_voice": ("voice", "语音"),
-    "kind_video": ("video", "视频"),
-    "kind_sticker": ("sticker", "表情"),
-    "kind_file": ("file", "文件"),
-    "kind_link": ("link", "链接"),
-    "kind_mini_program": ("mini program", "小程序"),
-    "kind_location": ("place", "位置"),
-    "kind_card": ("contact card", "名片"),
-    "kind_quote": ("reply", "引用回复"),
-    "kind_chat_history": ("chat history", "聊天记录"),
-    "kind_transfer": ("transfer", "转账"),
-    "kind_red_packet": ("red packet", "红包"),
-    "kind_system": ("system", "系统消息"),
-    "kind_unsupported": ("unsupported", "不支持的类型"),
+    **{f"kind_{kind}": row.page_name for kind, row in MESSAGE_KINDS.items()},
     "kind_recall": ("recall", "撤回"),
     # commands
     "last_commands": ("Last commands", "最近的命令"),

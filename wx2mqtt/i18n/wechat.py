@@ -10,26 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import Kind
 
 Sentences = Mapping[str, tuple[str, str]]
-
-
-KIND_PLACEHOLDERS: Mapping[Kind, tuple[str, str]] = {
-    Kind.IMAGE: ("[image]", "[图片]"),
-    Kind.VOICE: ("[voice]", "[语音]"),
-    Kind.VIDEO: ("[video]", "[视频]"),
-    Kind.STICKER: ("[sticker]", "[表情]"),
-    Kind.FILE: ("[file]", "[文件]"),
-    Kind.LINK: ("[link]", "[链接]"),
-    Kind.MINI_PROGRAM: ("[mini program]", "[小程序]"),
-    Kind.LOCATION: ("[location]", "[位置]"),
-    Kind.CARD: ("[contact card]", "[名片]"),
-    Kind.CHAT_HISTORY: ("[chat history]", "[聊天记录]"),
-    Kind.TRANSFER: ("[transfer]", "[转账]"),
-    Kind.RED_PACKET: ("[red packet]", "[红包]"),
-    Kind.SYSTEM: ("[system message]", "[系统消息]"),
-}
 
 
 COMMON_SENTENCES: Sentences = {
@@ -77,6 +61,11 @@ def backend_text(sentences: Sentences, language: Language, key: str, /, **facts:
     """The sentence for `key` with its facts; a backend's own goes before the common one."""
     found = sentences.get(key) or COMMON_SENTENCES[key]
     return found[language == "zh"].format_map(facts)
+
+
+def _placeholder(language: Language, kind: Kind, what: str, unsupported: tuple[str, str]) -> str:
+    label = (MESSAGE_KINDS[kind].label or unsupported)[language == "zh"]
+    return f"{label} {what}" if what else label
 
 
 _ILINK_UNSUPPORTED = ("[a message that a bot is not shown]", "[机器人无法显示的消息]")
@@ -140,8 +129,7 @@ def ilink_text(language: Language, key: str, /, **facts: object) -> str:
 
 def ilink_placeholder(language: Language, kind: Kind, what: str = "") -> str:
     """The line for a message whose kind has no text of its own: `[file] report.pdf`."""
-    label = KIND_PLACEHOLDERS.get(kind, _ILINK_UNSUPPORTED)[language == "zh"]
-    return f"{label} {what}" if what else label
+    return _placeholder(language, kind, what, _ILINK_UNSUPPORTED)
 
 
 _WEBWX_UNSUPPORTED = ("[a message that web WeChat cannot show]", "[网页版微信无法显示的消息]")
@@ -236,8 +224,7 @@ def webwx_text(language: Language, key: str, /, **facts: object) -> str:
 
 def webwx_placeholder(language: Language, kind: Kind, what: str = "") -> str:
     """The line for a message whose kind has no text of its own: `[file] report.pdf`."""
-    label = KIND_PLACEHOLDERS.get(kind, _WEBWX_UNSUPPORTED)[language == "zh"]
-    return f"{label} {what}" if what else label
+    return _placeholder(language, kind, what, _WEBWX_UNSUPPORTED)
 
 
 def game_outcome(language: Language, game: str, result: str) -> str:

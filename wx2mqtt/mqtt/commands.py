@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Self
 
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Command, Json
 from wx2mqtt.mqtt.topics import is_level
 
@@ -95,10 +96,10 @@ def _wrong(key: str, expected: str) -> BadCommand:
     return BadCommand("bad_request", "bad_value", key=key, expected=expected)
 
 
-COMMAND_KINDS = ("text", "image", "video", "file", "recall")
+FILE_KINDS = tuple(map(str, attachment_kinds()))
 
 
-FILE_KINDS = ("image", "video", "file")
+COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 
 
 FILE_SOURCES = ("path", "url", "data")

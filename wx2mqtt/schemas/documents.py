@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from wx2mqtt import __version__
+from wx2mqtt.json_schema import DIALECT, Schema, ref
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, Topic
 from wx2mqtt.schemas import messages, requests, status
-from wx2mqtt.schemas.json_schema import DIALECT, Schema, ref
 
 EXAMPLE_BASE = "wx"
 BINARY_TYPE = "application/octet-stream"

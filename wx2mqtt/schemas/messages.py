@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.model import ChatKind, Kind
-from wx2mqtt.schemas.json_schema import (
+from wx2mqtt.json_schema import (
     Schema,
     array,
     boolean,
@@ -17,12 +16,13 @@ from wx2mqtt.schemas.json_schema import (
     enumeration,
     integer,
     nonempty_string,
-    number,
     object_of,
     ref,
     string,
     timestamp,
 )
+from wx2mqtt.message_kinds import MESSAGE_KINDS, MessageKind
+from wx2mqtt.model import ChatKind, Kind
 from wx2mqtt.store.records import MediaState
 
 MEDIA_KEYS: Mapping[str, Schema] = {
@@ -38,94 +38,6 @@ MEDIA_KEYS: Mapping[str, Schema] = {
     "data": string("base64 of small ones (media.inline_below)", contentEncoding="base64"),
 }
 """What is said of bytes, wherever there are some."""
-
-
-THUMBNAIL_KEYS: Mapping[str, Schema] = {"thumbnail": ref("bytes")}
-
-
-_ARTICLE = {"title": string(), "description": string(), "url": string()}
-
-
-KIND_KEYS: Mapping[Kind, Mapping[str, Schema]] = {
-    Kind.TEXT: {},
-    Kind.IMAGE: {**MEDIA_KEYS, **THUMBNAIL_KEYS},
-    Kind.VOICE: {
-        **MEDIA_KEYS,
-        "duration": number("seconds", minimum=0),
-        "transcript": boolean("the text is what WeChat heard, in writing"),
-    },
-    Kind.VIDEO: {**MEDIA_KEYS, **THUMBNAIL_KEYS, "duration": number("seconds", minimum=0)},
-    Kind.STICKER: {
-        **MEDIA_KEYS,
-        "game": enumeration(("dice", "rock_paper_scissors"), "a sticker that rolls a result"),
-        "result": enumeration(("1", "2", "3", "4", "5", "6", "rock", "paper", "scissors")),
-    },
-    Kind.FILE: dict(MEDIA_KEYS),
-    Kind.LINK: {
-        **_ARTICLE,
-        **THUMBNAIL_KEYS,
-        "source": string("who published it"),
-        "audio": string("the song itself"),
-        "items": array(object_of("", {}, _ARTICLE), "further articles of the same message"),
-    },
-    Kind.MINI_PROGRAM: {
-        **THUMBNAIL_KEYS,
-        "title": string(),
-        "url": string("what is shown where there are no mini programs"),
-        "app": string("its name"),
-        "page": string("the page within it"),
-    },
-    Kind.LOCATION: {
-        **THUMBNAIL_KEYS,
-        "lat": number("degrees", minimum=-90, maximum=90),
-        "lon": number("degrees", minimum=-180, maximum=180),
-        "label": string("what the place is called"),
-        "address": string(),
-        "live": boolean("it moves; the phone shows where"),
-    },
-    Kind.CARD: {"name": string(), "alias": string("WeChat ID"), "province": string(), "city": string()},
-    Kind.QUOTE: {
-        "id": string("of the message that is answered"),
-        "kind": enumeration(Kind),
-        "text": string("a line of it"),
-        "sender": string("a name"),
-        "user": string("the topic name of who wrote it, where that is known"),
-        "self": boolean("it was one of ours"),
-        "command_id": string("the id of the command that sent it"),
-    },
-    Kind.CHAT_HISTORY: {
-        **THUMBNAIL_KEYS,
-        "title": string(),
-        "items": array(
-            object_of(
-                "",
-                {"kind": enumeration(Kind)},
-                {"sender": string("a name"), "text": string(), "time": timestamp("when")},
-            ),
-            "what was forwarded",
-        ),
-    },
-    Kind.TRANSFER: {
-        **THUMBNAIL_KEYS,
-        "amount": string("a decimal number", pattern=r"^\d+(\.\d+)?$"),
-        "currency": string("such as CNY"),
-        "note": string(),
-        "state": enumeration(("pending", "accepted", "returned")),
-    },
-    Kind.RED_PACKET: {
-        **THUMBNAIL_KEYS,
-        "note": string(),
-        "amount": string(pattern=r"^\d+(\.\d+)?$"),
-        "currency": string(),
-    },
-    Kind.SYSTEM: {},
-    Kind.UNSUPPORTED: {
-        "type": {"description": "WeChat's number for it", "type": "integer"},
-        "app": {"description": "its number among app messages", "type": "integer"},
-        "length": integer("characters of what could not be read"),
-    },
-}
-"""What the object named like the kind may hold. A key that is not known is absent."""
 
 
 _FRAME: Mapping[str, Schema] = {
@@ -154,9 +66,9 @@ def message_definitions() -> dict[str, Schema]:
     return {
         "message": {
             "title": "a message",
-            "oneOf": [ref(f"message_{kind}") for kind in Kind],
+            "oneOf": [ref(f"message_{kind}") for kind in MESSAGE_KINDS],
         },
-        **{f"message_{kind}": _message(kind) for kind in Kind},
+        **{f"message_{kind}": _message(kind, row) for kind, row in MESSAGE_KINDS.items()},
         "sender": object_of(
             "who wrote it",
             {"name": string("as people see it"), "self": boolean("it was the owner, on another device")},
@@ -166,8 +78,13 @@ def message_definitions() -> dict[str, Schema]:
     }
 
 
-def _message(kind: Kind) -> Schema:
-    detail = object_of(f"what is known of the {kind.replace('_', ' ')}", {}, KIND_KEYS[kind])
+def kind_keys(row: MessageKind) -> dict[str, Schema]:
+    """The schemas of the keys that the object named after the kind may have."""
+    return {**(MEDIA_KEYS if row.has_media else {}), **row.keys}
+
+
+def _message(kind: Kind, row: MessageKind) -> Schema:
+    detail = object_of(f"what is known of the {kind.replace('_', ' ')}", {}, kind_keys(row))
     own: dict[str, Schema] = {} if kind is Kind.TEXT else {str(kind): detail}
     whole_one = object_of("", {**_FRAME, "kind": constant(str(kind))}, {**_MAY, **own})
     if own:  # what was cut may have lost it

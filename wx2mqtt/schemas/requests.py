@@ -9,17 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wx2mqtt.bridge.requests.history import MAX_HISTORY_MESSAGES
-from wx2mqtt.model import ChatKind, Json, Kind, Status
-from wx2mqtt.mqtt.commands import (
-    FILE_KINDS,
-    FILE_SOURCES,
-    MAX_CODE_DIGITS,
-    MAX_ID_CHARACTERS,
-    MAX_NAME_CHARACTERS,
-    PRIORITIES,
-)
-from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
-from wx2mqtt.schemas.json_schema import (
+from wx2mqtt.json_schema import (
     Schema,
     any_of,
     any_value,
@@ -37,6 +27,16 @@ from wx2mqtt.schemas.json_schema import (
     string,
     timestamp,
 )
+from wx2mqtt.model import ChatKind, Json, Kind, Status
+from wx2mqtt.mqtt.commands import (
+    FILE_KINDS,
+    FILE_SOURCES,
+    MAX_CODE_DIGITS,
+    MAX_ID_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    PRIORITIES,
+)
+from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.schemas.messages import MEDIA_KEYS
 
 _NOT_BLANK = {"pattern": r"\S"}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from wx2mqtt.bridge.people.evidence import MatchedBy
-from wx2mqtt.model import ChatKind, LoginState, Needs, Status
-from wx2mqtt.schemas.json_schema import (
+from wx2mqtt.json_schema import (
     Schema,
     any_value,
     array,
@@ -20,6 +19,7 @@ from wx2mqtt.schemas.json_schema import (
     string,
     timestamp,
 )
+from wx2mqtt.model import ChatKind, LoginState, Needs, Status
 from wx2mqtt.store.records import MediaState
 
 _ACCOUNT = nonempty_string("of the configuration")

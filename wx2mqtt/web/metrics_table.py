@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from wx2mqtt.bridge.health import HealthSnapshot, health_problems
+from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Kind, LoginState, Needs
 from wx2mqtt.store.records import MediaState
 
@@ -27,7 +28,7 @@ class Metric:
 
 
 EXCLUDED_COUNTERS = ("filtered", "repeated", "echoes", "unread", "unreadable")
-SENDABLE_KINDS = ("text", "image", "video", "file", "recall")
+SENDABLE_KINDS = ("text", *map(str, attachment_kinds()), "recall")
 
 
 def _messages(health: HealthSnapshot) -> LabelledValues:

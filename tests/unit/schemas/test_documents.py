@@ -15,6 +15,8 @@ from wx2mqtt.app import logs
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.commands import validation
 from wx2mqtt.bridge.requests.actions import ActionRequests
+from wx2mqtt.json_schema import strict
+from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import Kind
 from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, FileTopic, Topics
 from wx2mqtt.schemas.documents import (
@@ -25,8 +27,7 @@ from wx2mqtt.schemas.documents import (
     payload_names,
     topics_document,
 )
-from wx2mqtt.schemas.json_schema import strict
-from wx2mqtt.schemas.messages import EVENT_SCHEMAS, KIND_KEYS
+from wx2mqtt.schemas.messages import EVENT_SCHEMAS
 from wx2mqtt.schemas.requests import LOG_LEVELS, REQUEST_SCHEMAS
 
 README = (Path(__file__).parents[3] / "README.md").read_text()
@@ -110,7 +111,7 @@ def test_the_topics_for_bytes_are_those_that_the_program_reads():
 
 
 def test_every_kind_and_every_request_is_described():
-    assert list(KIND_KEYS) == list(Kind)
+    assert list(MESSAGE_KINDS) == list(Kind)
     account = MagicMock()
     account.rooms.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
     assert set(REQUEST_SCHEMAS) == {*Account._request_handlers(account), *validation.COMMAND_REQUESTS}

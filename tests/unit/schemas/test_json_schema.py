@@ -15,6 +15,7 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import directory_payload
 from wx2mqtt.bridge.people.evidence import MatchedBy
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import ChatKind, Handle, Kind, LoginState, Message, Result, Status
 from wx2mqtt.mqtt.payloads import (
     RESULT_CODES,
@@ -27,7 +28,7 @@ from wx2mqtt.mqtt.payloads import (
     message_body,
     result_body,
 )
-from wx2mqtt.schemas.messages import EVENT_SCHEMAS, KIND_KEYS
+from wx2mqtt.schemas.messages import EVENT_SCHEMAS, kind_keys
 from wx2mqtt.wechat.backend import Capabilities
 
 NOW = 1_795_600_000_000
@@ -55,7 +56,7 @@ def sample(schema: Any) -> Any:
 
 
 def message(kind: Kind, **more: Any) -> dict[str, Any]:
-    detail = {key: sample(schema) for key, schema in KIND_KEYS[kind].items()}
+    detail = {key: sample(schema) for key, schema in kind_keys(MESSAGE_KINDS[kind]).items()}
     made = Message(
         key="1",
         id="1",

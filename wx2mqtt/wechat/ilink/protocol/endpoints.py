@@ -99,15 +99,6 @@ STATE_FINISHED = 2
 """`message_state` of all that we send."""
 
 
-KIND_OF_ITEM: dict[int, Kind] = {
-    ItemType.TEXT: Kind.TEXT,
-    ItemType.IMAGE: Kind.IMAGE,
-    ItemType.VOICE: Kind.VOICE,
-    ItemType.FILE: Kind.FILE,
-    ItemType.VIDEO: Kind.VIDEO,
-}
-
-
 ITEM_OF_KIND: dict[Kind, ItemType] = {
     Kind.IMAGE: ItemType.IMAGE,
     Kind.VIDEO: ItemType.VIDEO,

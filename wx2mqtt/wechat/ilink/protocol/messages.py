@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.wechat import ilink_placeholder
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
 from wx2mqtt.wechat.ilink.protocol import crypto
 from wx2mqtt.wechat.ilink.protocol.crypto import DeclaredMedia
-from wx2mqtt.wechat.ilink.protocol.endpoints import KIND_OF_ITEM, ItemType, SenderType
+from wx2mqtt.wechat.ilink.protocol.endpoints import ItemType, SenderType
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 
 MAX_QUOTE_CHARACTERS = 1000  # characters of what was answered that are told
@@ -124,7 +125,8 @@ def _part(entry: JsonObject) -> QuotePart | None:
 def _said(item: JsonObject, language: Language) -> tuple[Kind, str]:
     """Kind and line of what was answered."""
     number_ = read_number(item, "type")
-    kind = KIND_OF_ITEM.get(number_, Kind.UNSUPPORTED)
+    reader = ITEM_READERS.get(number_)
+    kind = Kind.UNSUPPORTED if reader is None else reader.kind
     if number_ == ItemType.TEXT:
         return kind, read_text(read_object(item, "text_item"), "text")
     if number_ == ItemType.VOICE:
@@ -254,19 +256,11 @@ class _Content:
 
 
 def _read(item: JsonObject, language: Language) -> _Content:
-    match read_number(item, "type"):
-        case ItemType.TEXT:
-            return _text(item, language)
-        case ItemType.IMAGE:
-            return _image(read_object(item, "image_item"), language)
-        case ItemType.VOICE:
-            return _voice(read_object(item, "voice_item"), language)
-        case ItemType.FILE:
-            return _file(read_object(item, "file_item"), language)
-        case ItemType.VIDEO:
-            return _video(read_object(item, "video_item"), language)
-    told = item.get("type")
-    detail: dict[str, Json] = {"type": told} if type(told) is int else {}
+    reader = ITEM_READERS.get(read_number(item, "type"))
+    if reader is not None:
+        return reader.read(item, language)
+    item_type = item.get("type")
+    detail: dict[str, Json] = {"type": item_type} if type(item_type) is int else {}
     return _Content(kind=Kind.UNSUPPORTED, text=ilink_placeholder(language, Kind.UNSUPPORTED), detail=detail)
 
 
@@ -277,8 +271,9 @@ def _text(item: JsonObject, language: Language) -> _Content:
     return _Content(kind=Kind.QUOTE, text=said, detail=answered.detail(), quote=answered)
 
 
-def _image(image: JsonObject, language: Language) -> _Content:
+def _image(item: JsonObject, language: Language) -> _Content:
     """Its sizes are of what is encrypted, and of several versions: nothing can be checked by them."""
+    image = read_object(item, "image_item")
     return _Content(
         kind=Kind.IMAGE,
         text=ilink_placeholder(language, Kind.IMAGE),
@@ -287,8 +282,9 @@ def _image(image: JsonObject, language: Language) -> _Content:
     )
 
 
-def _voice(voice: JsonObject, language: Language) -> _Content:
+def _voice(item: JsonObject, language: Language) -> _Content:
     """WeChat's transcript is what it says; the bytes are SILK, whatever `encode_type` claims (ilink 8.5)."""
+    voice = read_object(item, "voice_item")
     said = read_text(voice, "text").strip()
     detail: dict[str, Json] = {**_seconds(voice, "playtime"), **({"transcript": True} if said else {})}
     return _Content(
@@ -299,7 +295,8 @@ def _voice(voice: JsonObject, language: Language) -> _Content:
     )
 
 
-def _file(file: JsonObject, language: Language) -> _Content:
+def _file(item: JsonObject, language: Language) -> _Content:
+    file = read_object(item, "file_item")
     name, size = (
         read_text(file, "file_name").strip()[:MAX_FILENAME_CHARACTERS],
         max(0, read_number(file, "len")),
@@ -314,7 +311,8 @@ def _file(file: JsonObject, language: Language) -> _Content:
     )
 
 
-def _video(video: JsonObject, language: Language) -> _Content:
+def _video(item: JsonObject, language: Language) -> _Content:
+    video = read_object(item, "video_item")
     told = DeclaredMedia(size=max(0, read_number(video, "video_size")), md5=read_text(video, "video_md5"))
     return _Content(
         kind=Kind.VIDEO,
@@ -335,3 +333,19 @@ def _seconds(entry: JsonObject, key: str) -> dict[str, Json]:
     """A length that is told in milliseconds."""
     length = read_number(entry, key)
     return {"duration": length / 1000} if 0 < length < MAX_TIME_MS else {}
+
+
+class ItemReader(NamedTuple):
+    """What a type of item becomes: its kind (a text that answers something is a quote), and who reads it."""
+
+    kind: Kind
+    read: Callable[[JsonObject, Language], _Content]
+
+
+ITEM_READERS: dict[int, ItemReader] = {
+    ItemType.TEXT: ItemReader(Kind.TEXT, _text),
+    ItemType.IMAGE: ItemReader(Kind.IMAGE, _image),
+    ItemType.VOICE: ItemReader(Kind.VOICE, _voice),
+    ItemType.FILE: ItemReader(Kind.FILE, _file),
+    ItemType.VIDEO: ItemReader(Kind.VIDEO, _video),
+}

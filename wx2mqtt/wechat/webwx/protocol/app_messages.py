@@ -1,15 +1,14 @@
-"""Replies: what a person writes now, and the message that it answers (webwx 3.6.6).
+"""Messages 49, "app messages": one table says which of their many types becomes which kind (webwx 3.6.3).
 
-Messages that hold messages: a forwarded conversation, a note (webwx 3.6.5).
-
-Messages 49, "app messages": which of their many types becomes what (webwx 3.6.3). One table.
-
-A type that is not in it came after this was written: what has an address is a link, the rest says its title.
+Also replies (webwx 3.6.6) and forwarded conversations (webwx 3.6.5), whose messages have these types, too. A
+type that is not in the table is a link if it has an address, else its title is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import IntEnum
+from typing import NamedTuple
 
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.i18n.bridge import Language
@@ -17,7 +16,7 @@ from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_text
 from wx2mqtt.wechat.webwx.protocol import content, link_messages
-from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
+from wx2mqtt.wechat.webwx.protocol.codes import MsgType
 from wx2mqtt.wechat.webwx.protocol.content import (
     Content,
     MediaCall,
@@ -35,7 +34,99 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
     plain_text,
 )
 
-# What can be answered (webwx 3.6.6).
+
+class AppType(IntEnum):
+    """`type` inside the XML of a message 49 (webwx 3.6.3)."""
+
+    NOT_ON_WEB = 0
+    TEXT = 1
+    IMAGE = 2
+    MUSIC = 3
+    VIDEO_LINK = 4
+    LINK = 5
+    FILE = 6
+    OPEN_APP = 7
+    STICKER = 8
+    VOICE_REMINDER = 9
+    SCANNED_PRODUCT = 10
+    PRODUCT = 13
+    STICKER_SET = 15
+    COUPON = 16
+    LIVE_LOCATION = 17
+    CHAT_HISTORY = 19
+    NOTE = 24
+    MINI_PROGRAM = 33
+    MINI_PROGRAM_PAGE = 36
+    CHANNELS = 51
+    GROUP_NOTE = 53
+    QUOTE = 57
+    PAT = 62
+    CHANNELS_LIVE = 63
+    ANNOUNCEMENT = 87
+    GIFT = 115
+    TRANSFER = 2000
+    RED_PACKET = 2001
+    READER = 100001
+
+
+def app_message(entry: JsonObject, content: str, language: Language) -> Content:
+    """Any message 49."""
+    app = AppMessage(entry, content, language)
+    if content and not app.xml and app.root.tag != "mmreader":
+        return unsupported_message(entry, content, language)
+    return APP_READERS.get(app.type, _UNKNOWN_TYPE).read(app)
+
+
+def _text(app: AppMessage) -> Content:
+    return Content(kind=Kind.TEXT, text=app.title)
+
+
+def _announcement(app: AppMessage) -> Content:
+    return Content(kind=Kind.TEXT, text=app.xml.text("textannouncement") or app.title)
+
+
+def _pat(app: AppMessage) -> Content:
+    return Content(kind=Kind.SYSTEM, text=app.title or webwx_placeholder(app.language, Kind.SYSTEM))
+
+
+def _image(app: AppMessage) -> Content:
+    return Content(
+        kind=Kind.IMAGE,
+        text=webwx_placeholder(app.language, Kind.IMAGE, clean_line(app.title)),
+        media=message_locator(app.entry, MediaCall.IMAGE),
+        thumbnail=message_locator(app.entry, MediaCall.THUMBNAIL),
+    )
+
+
+def _sticker(app: AppMessage) -> Content:
+    said = webwx_placeholder(app.language, Kind.STICKER)
+    return Content(kind=Kind.STICKER, text=said, media=message_locator(app.entry, MediaCall.STICKER))
+
+
+def _file(app: AppMessage) -> Content:
+    size = read_number(app.entry, "FileSize") or read_integer(app.xml.find("appattach").text("totallen"))
+    title = content.received_filename(clean_name(read_text(app.entry, "FileName")) or app.title)
+    return Content(
+        kind=Kind.FILE,
+        text=webwx_placeholder(app.language, Kind.FILE, clean_line(title)),
+        detail=content_facts(name=title, size=size if size > 0 else None),
+        media=message_locator(app.entry, MediaCall.FILE, size=max(size, 0), name=title),
+    )
+
+
+def _live_location(app: AppMessage) -> Content:
+    return app.to_content(Kind.LOCATION, app.title, content_facts(label=app.title, live=True))
+
+
+def _told_by_title(app: AppMessage) -> Content:
+    return unsupported_message(app.entry, app.content, app.language, app.title, app.type)
+
+
+def _other(app: AppMessage) -> Content:
+    return link_messages.link_message(app) if app.url else _told_by_title(app)
+
+
+# The kinds of messages that can be answered (webwx 3.6.6); what an app message is says its own type.
 _QUOTED_KINDS: dict[int, Kind] = {
     MsgType.TEXT: Kind.TEXT,
     MsgType.IMAGE: Kind.IMAGE,
@@ -46,24 +137,6 @@ _QUOTED_KINDS: dict[int, Kind] = {
     MsgType.STICKER: Kind.STICKER,
     MsgType.LOCATION: Kind.LOCATION,
     MsgType.SYSTEM_TEXT: Kind.SYSTEM,
-}
-
-
-_APPS: dict[int, Kind] = {
-    AppType.TEXT: Kind.TEXT,
-    AppType.IMAGE: Kind.IMAGE,
-    AppType.FILE: Kind.FILE,
-    AppType.STICKER: Kind.STICKER,
-    AppType.LIVE_LOCATION: Kind.LOCATION,
-    AppType.CHAT_HISTORY: Kind.CHAT_HISTORY,
-    AppType.NOTE: Kind.CHAT_HISTORY,
-    AppType.MINI_PROGRAM: Kind.MINI_PROGRAM,
-    AppType.MINI_PROGRAM_PAGE: Kind.MINI_PROGRAM,
-    AppType.GROUP_NOTE: Kind.TEXT,
-    AppType.ANNOUNCEMENT: Kind.TEXT,
-    AppType.QUOTE: Kind.QUOTE,
-    AppType.TRANSFER: Kind.TRANSFER,
-    AppType.RED_PACKET: Kind.RED_PACKET,
 }
 
 
@@ -84,7 +157,7 @@ def _answered(app: AppMessage, msg_type: int, text: str) -> tuple[Kind, str]:
     """Kind and line of the answered message; a quote within the quote is not opened."""
     if msg_type == MsgType.APP:
         xml = parse_xml(text).find("appmsg")
-        kind = _APPS.get(read_integer(xml.text("type")), Kind.LINK)
+        kind = APP_READERS.get(read_integer(xml.text("type")), _UNKNOWN_TYPE).kind
         return kind, xml.text("title") or webwx_placeholder(app.language, kind)
     kind = _QUOTED_KINDS.get(msg_type, Kind.UNSUPPORTED)
     return kind, plain_text(text) if kind is Kind.TEXT else webwx_placeholder(app.language, kind)
@@ -151,91 +224,43 @@ def _summary(description: str) -> list[Json]:
     ]
 
 
-def app_message(entry: JsonObject, content: str, language: Language) -> Content:
-    """Any message 49."""
-    app = AppMessage(entry, content, language)
-    if content and not app.xml and app.root.tag != "mmreader":
-        return unsupported_message(entry, content, language)
-    return _READERS.get(app.type, _other)(app)
+class AppReader(NamedTuple):
+    """What a type becomes: the kind that most of its messages have, and the function that reads one."""
+
+    kind: Kind
+    read: Callable[[AppMessage], Content]
 
 
-def _text(app: AppMessage) -> Content:
-    return Content(kind=Kind.TEXT, text=app.title)
+_UNKNOWN_TYPE = AppReader(Kind.LINK, _other)
 
-
-def _announcement(app: AppMessage) -> Content:
-    return Content(kind=Kind.TEXT, text=app.xml.text("textannouncement") or app.title)
-
-
-def _pat(app: AppMessage) -> Content:
-    return Content(kind=Kind.SYSTEM, text=app.title or webwx_placeholder(app.language, Kind.SYSTEM))
-
-
-def _image(app: AppMessage) -> Content:
-    return Content(
-        kind=Kind.IMAGE,
-        text=webwx_placeholder(app.language, Kind.IMAGE, clean_line(app.title)),
-        media=message_locator(app.entry, MediaCall.IMAGE),
-        thumbnail=message_locator(app.entry, MediaCall.THUMBNAIL),
-    )
-
-
-def _sticker(app: AppMessage) -> Content:
-    said = webwx_placeholder(app.language, Kind.STICKER)
-    return Content(kind=Kind.STICKER, text=said, media=message_locator(app.entry, MediaCall.STICKER))
-
-
-def _file(app: AppMessage) -> Content:
-    size = read_number(app.entry, "FileSize") or read_integer(app.xml.find("appattach").text("totallen"))
-    title = content.received_filename(clean_name(read_text(app.entry, "FileName")) or app.title)
-    return Content(
-        kind=Kind.FILE,
-        text=webwx_placeholder(app.language, Kind.FILE, clean_line(title)),
-        detail=content_facts(name=title, size=size if size > 0 else None),
-        media=message_locator(app.entry, MediaCall.FILE, size=max(size, 0), name=title),
-    )
-
-
-def _live_location(app: AppMessage) -> Content:
-    return app.to_content(Kind.LOCATION, app.title, content_facts(label=app.title, live=True))
-
-
-def _told_by_title(app: AppMessage) -> Content:
-    return unsupported_message(app.entry, app.content, app.language, app.title, app.type)
-
-
-def _other(app: AppMessage) -> Content:
-    return link_messages.link_message(app) if app.url else _told_by_title(app)
-
-
-_READERS: dict[int, Callable[[AppMessage], Content]] = {
-    AppType.NOT_ON_WEB: _other,
-    AppType.TEXT: _text,
-    AppType.IMAGE: _image,
-    AppType.MUSIC: link_messages.music_message,
-    AppType.VIDEO_LINK: link_messages.link_message,
-    AppType.LINK: link_messages.link_message,
-    AppType.FILE: _file,
-    AppType.OPEN_APP: link_messages.link_message,
-    AppType.STICKER: _sticker,
-    AppType.VOICE_REMINDER: _told_by_title,
-    AppType.SCANNED_PRODUCT: link_messages.link_message,
-    AppType.PRODUCT: link_messages.link_message,
-    AppType.STICKER_SET: link_messages.link_message,
-    AppType.COUPON: link_messages.coupon_message,
-    AppType.LIVE_LOCATION: _live_location,
-    AppType.CHAT_HISTORY: chat_history_message,
-    AppType.NOTE: chat_history_message,
-    AppType.MINI_PROGRAM: link_messages.mini_program_message,
-    AppType.MINI_PROGRAM_PAGE: link_messages.mini_program_message,
-    AppType.CHANNELS: link_messages.channels_message,
-    AppType.GROUP_NOTE: _text,
-    AppType.QUOTE: quote_message,
-    AppType.PAT: _pat,
-    AppType.CHANNELS_LIVE: link_messages.channels_message,
-    AppType.ANNOUNCEMENT: _announcement,
-    AppType.GIFT: link_messages.link_message,
-    AppType.TRANSFER: transfer_message,
-    AppType.RED_PACKET: red_packet_message,
-    AppType.READER: link_messages.articles_message,
+APP_READERS: dict[int, AppReader] = {
+    AppType.NOT_ON_WEB: _UNKNOWN_TYPE,
+    AppType.TEXT: AppReader(Kind.TEXT, _text),
+    AppType.IMAGE: AppReader(Kind.IMAGE, _image),
+    AppType.MUSIC: AppReader(Kind.LINK, link_messages.music_message),
+    AppType.VIDEO_LINK: AppReader(Kind.LINK, link_messages.link_message),
+    AppType.LINK: AppReader(Kind.LINK, link_messages.link_message),
+    AppType.FILE: AppReader(Kind.FILE, _file),
+    AppType.OPEN_APP: AppReader(Kind.LINK, link_messages.link_message),
+    AppType.STICKER: AppReader(Kind.STICKER, _sticker),
+    AppType.VOICE_REMINDER: AppReader(Kind.UNSUPPORTED, _told_by_title),
+    AppType.SCANNED_PRODUCT: AppReader(Kind.LINK, link_messages.link_message),
+    AppType.PRODUCT: AppReader(Kind.LINK, link_messages.link_message),
+    AppType.STICKER_SET: AppReader(Kind.LINK, link_messages.link_message),
+    AppType.COUPON: AppReader(Kind.LINK, link_messages.coupon_message),
+    AppType.LIVE_LOCATION: AppReader(Kind.LOCATION, _live_location),
+    AppType.CHAT_HISTORY: AppReader(Kind.CHAT_HISTORY, chat_history_message),
+    AppType.NOTE: AppReader(Kind.CHAT_HISTORY, chat_history_message),
+    AppType.MINI_PROGRAM: AppReader(Kind.MINI_PROGRAM, link_messages.mini_program_message),
+    AppType.MINI_PROGRAM_PAGE: AppReader(Kind.MINI_PROGRAM, link_messages.mini_program_message),
+    AppType.CHANNELS: AppReader(Kind.LINK, link_messages.channels_message),
+    AppType.GROUP_NOTE: AppReader(Kind.TEXT, _text),
+    AppType.QUOTE: AppReader(Kind.QUOTE, quote_message),
+    AppType.PAT: AppReader(Kind.SYSTEM, _pat),
+    AppType.CHANNELS_LIVE: AppReader(Kind.LINK, link_messages.channels_message),
+    AppType.ANNOUNCEMENT: AppReader(Kind.TEXT, _announcement),
+    AppType.GIFT: AppReader(Kind.LINK, link_messages.link_message),
+    AppType.TRANSFER: AppReader(Kind.TRANSFER, transfer_message),
+    AppType.RED_PACKET: AppReader(Kind.RED_PACKET, red_packet_message),
+    AppType.READER: AppReader(Kind.LINK, link_messages.articles_message),
 }

@@ -107,40 +107,6 @@ class NotifyCode(IntEnum):
     SYNC_CONV = 4
 
 
-class AppType(IntEnum):
-    """`type` inside the XML of a message 49 (webwx 3.6.3)."""
-
-    NOT_ON_WEB = 0
-    TEXT = 1
-    IMAGE = 2
-    MUSIC = 3
-    VIDEO_LINK = 4
-    LINK = 5
-    FILE = 6
-    OPEN_APP = 7
-    STICKER = 8
-    VOICE_REMINDER = 9
-    SCANNED_PRODUCT = 10
-    PRODUCT = 13
-    STICKER_SET = 15
-    COUPON = 16
-    LIVE_LOCATION = 17
-    CHAT_HISTORY = 19
-    NOTE = 24
-    MINI_PROGRAM = 33
-    MINI_PROGRAM_PAGE = 36
-    CHANNELS = 51
-    GROUP_NOTE = 53
-    QUOTE = 57
-    PAT = 62
-    CHANNELS_LIVE = 63
-    ANNOUNCEMENT = 87
-    GIFT = 115
-    TRANSFER = 2000
-    RED_PACKET = 2001
-    READER = 100001
-
-
 class ContactFlag(IntEnum):
     """Bits of a contact's `ContactFlag` (webwx 4.1.2)."""
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message, Owner
@@ -165,8 +165,8 @@ def _without_own_prefix(content: str, owner: Handle) -> str:
 def _content(entry: JsonObject, content: str, msg_type: int, language: Language) -> Content:
     if msg_type == MsgType.TEXT:
         return _typed(entry, content, language)
-    reader = _READERS.get(msg_type)
-    return reader(entry, content, language) if reader else unsupported_message(entry, content, language)
+    reader = MESSAGE_READERS.get(msg_type)
+    return reader.read(entry, content, language) if reader else unsupported_message(entry, content, language)
 
 
 def _typed(entry: JsonObject, content: str, language: Language) -> Content:
@@ -287,19 +287,27 @@ _EVENTS = {
     int(MsgType.SYSTEM_XML): _system_xml,
 }
 
-_READERS: dict[int, ContentReader] = {
-    MsgType.HTML: text_message,
-    MsgType.IMAGE: image_message,
-    MsgType.PRIVATE_TEXT: text_message,
-    MsgType.PRIVATE_HTML: text_message,
-    MsgType.PRIVATE_IMAGE: image_message,
-    MsgType.VOICE: voice_message,
-    MsgType.CARD: card_message,
-    MsgType.VIDEO: video_message,
-    MsgType.VIDEO_EXPORT: video_message,
-    MsgType.STICKER: sticker_message,
-    MsgType.LOCATION: location_message,
-    MsgType.APP: app_message,
-    MsgType.MICRO_VIDEO: video_message,
-    MsgType.SYSTEM_TEXT: system_notice,
+
+class MessageReader(NamedTuple):
+    """What a `MsgType` becomes: the kind that most of its messages have, and the function that reads one."""
+
+    kind: Kind
+    read: ContentReader
+
+
+MESSAGE_READERS: dict[int, MessageReader] = {
+    MsgType.HTML: MessageReader(Kind.TEXT, text_message),
+    MsgType.IMAGE: MessageReader(Kind.IMAGE, image_message),
+    MsgType.PRIVATE_TEXT: MessageReader(Kind.TEXT, text_message),
+    MsgType.PRIVATE_HTML: MessageReader(Kind.TEXT, text_message),
+    MsgType.PRIVATE_IMAGE: MessageReader(Kind.IMAGE, image_message),
+    MsgType.VOICE: MessageReader(Kind.VOICE, voice_message),
+    MsgType.CARD: MessageReader(Kind.CARD, card_message),
+    MsgType.VIDEO: MessageReader(Kind.VIDEO, video_message),
+    MsgType.VIDEO_EXPORT: MessageReader(Kind.VIDEO, video_message),
+    MsgType.STICKER: MessageReader(Kind.STICKER, sticker_message),
+    MsgType.LOCATION: MessageReader(Kind.LOCATION, location_message),
+    MsgType.APP: MessageReader(Kind.LINK, app_message),
+    MsgType.MICRO_VIDEO: MessageReader(Kind.VIDEO, video_message),
+    MsgType.SYSTEM_TEXT: MessageReader(Kind.SYSTEM, system_notice),
 }

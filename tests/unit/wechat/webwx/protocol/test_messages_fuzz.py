@@ -15,7 +15,8 @@ from tests.unit.wechat.webwx.protocol.test_media_requests import SESSION, SITE
 from wx2mqtt.model import Event, Message
 from wx2mqtt.wechat.webwx import download, groups
 from wx2mqtt.wechat.webwx.protocol import content, markup, messages
-from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
+from wx2mqtt.wechat.webwx.protocol.app_messages import AppType
+from wx2mqtt.wechat.webwx.protocol.codes import MsgType
 from wx2mqtt.wechat.webwx.protocol.content import Content
 from wx2mqtt.wechat.webwx.protocol.link_messages import money_notice
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
