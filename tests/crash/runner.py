@@ -17,6 +17,7 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment, run
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.settings.loader import LoadedSettings, load
+from wx2mqtt.wechat.registry import BACKENDS
 
 POINT, AT = "CRASH_POINT", "CRASH_AT"
 """Environment: the point, and which time it is reached, from 1."""
@@ -39,7 +40,7 @@ def deadly(env: Mapping[str, str]) -> Callable[[str], None]:
 
 def live(config: Path, env: Mapping[str, str]) -> None:
     """Bridge until SIGTERM, or until the point is reached."""
-    loaded = load(config, {})
+    loaded = load(config, {}, BACKENDS)
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
     asyncio.run(_bridge(loaded, env))

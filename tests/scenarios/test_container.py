@@ -17,6 +17,7 @@ from tests.support.broker import Mosquitto, free_port
 from tests.support.guest import Guest
 from tests.support.process import BridgeProcess
 from wx2mqtt.settings.loader import load
+from wx2mqtt.wechat.registry import BACKENDS
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "deploy" / "docker"
@@ -252,7 +253,7 @@ def credentials(prepared: Path, folder: Path) -> Path:
 
 def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path):
     env = {"CREDENTIALS_DIRECTORY": str(credentials(prepared, tmp_path / "run"))}
-    loaded = load(prepared / "wx2mqtt.yaml", env)
+    loaded = load(prepared / "wx2mqtt.yaml", env, BACKENDS)
     assert loaded.warnings == ()
     assert loaded.settings.mqtt.url == ("mqtt://mosquitto:1883",)
     assert loaded.settings.mqtt.password is not None

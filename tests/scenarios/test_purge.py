@@ -26,6 +26,7 @@ from wx2mqtt.mqtt.embedded import EmbeddedBroker
 from wx2mqtt.settings.loader import load
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
+from wx2mqtt.wechat.registry import BACKENDS
 
 DEVICE = "homeassistant/device/wx2mqtt_old/config"
 
@@ -193,7 +194,7 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
     (tmp_path / "wx2mqtt.yaml").write_text(
         f"mqtt: {{url: embedded}}\nstorage: {{path: {store}}}\naccounts: {{new: {{}}}}\n"
     )
-    loaded = load(tmp_path / "wx2mqtt.yaml", {})
+    loaded = load(tmp_path / "wx2mqtt.yaml", {}, BACKENDS)
     around = RunEnvironment(env={}, notifier=SystemdNotifier({}), embedded_port=port)
 
     def take_away(_: int = 0) -> None:

@@ -12,6 +12,7 @@ from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.registry import BACKENDS
 
 POISON = "a fault of ours"
 
@@ -31,7 +32,7 @@ def poison() -> None:
 
 
 def main(config: Path) -> None:
-    loaded = load(config, {})
+    loaded = load(config, {}, BACKENDS)
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
     poison()

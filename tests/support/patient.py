@@ -15,6 +15,7 @@ import yaml
 from wx2mqtt.diagnostics.report import CheckReport, CheckResult
 from wx2mqtt.diagnostics.runner import run_checks
 from wx2mqtt.settings.loader import load
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 @contextlib.asynccontextmanager
@@ -63,7 +64,7 @@ async def examined(folder: Path, url: str | list[str], endpoint: str, **more: An
     }
     file = folder / "wx2mqtt.yaml"
     file.write_text(yaml.safe_dump(settings, allow_unicode=True))
-    return await run_checks(load(file, {}), {})
+    return await run_checks(load(file, {}, BACKENDS), {})
 
 
 def verdicts(chart: CheckReport, *but: str) -> dict[str, str]:

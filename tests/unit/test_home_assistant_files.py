@@ -60,7 +60,7 @@ def texts(value: Any) -> list[str]:
 
 def announced() -> set[str]:
     """The entity ids of the account `home`, without those of people."""
-    device = Device(account="home", topics=Topics("wx"), backend="webwx", version="1", language="en")
+    device = Device(account="home", topics=Topics("wx"), model="WeChat", version="1", language="en")
     components = json.loads(discovery_config(device).payload)["components"]
     return {one["default_entity_id"] for one in components.values()}
 

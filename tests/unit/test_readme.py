@@ -23,6 +23,7 @@ from wx2mqtt.mqtt.topics import TOPIC_TABLE
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Send
 from wx2mqtt.web.media import STATUS_BY_STATE
+from wx2mqtt.wechat.registry import BACKENDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -182,7 +183,7 @@ def test_the_first_file_can_be_used_as_it_stands(tmp_path):
     password.chmod(0o600)
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(text.replace("/run/secrets/mqtt", str(password)))
-    loaded = load(file, {})
+    loaded = load(file, {}, BACKENDS)
     assert loaded.warnings == ()
     assert loaded.settings.mqtt.password is not None
     assert list(loaded.settings.accounts["home"].contacts) == ["wife", "family"]
@@ -191,7 +192,7 @@ def test_the_first_file_can_be_used_as_it_stands(tmp_path):
 @pytest.mark.parametrize("text", FILES[1:])
 def test_so_can_the_others_which_say_accounts_only(text, tmp_path):
     (file := tmp_path / "wx2mqtt.yaml").write_text(text)
-    loaded = load(file, {})
+    loaded = load(file, {}, BACKENDS)
     assert loaded.warnings == ()
     assert loaded.settings.base_topics() == {"home": "wx", "office": "wx/office"}
 

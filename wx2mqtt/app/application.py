@@ -43,6 +43,7 @@ from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.web.views import BridgeState
 from wx2mqtt.wechat.backend import OnProgress
+from wx2mqtt.wechat.registry import BACKENDS
 
 if TYPE_CHECKING:
     from wx2mqtt.web.server import WebServer
@@ -280,7 +281,7 @@ class Application:
 
     async def _reload(self) -> tuple[list[str], list[str]]:
         try:
-            loaded = load(self._loaded.path, self._environment.env)
+            loaded = load(self._loaded.path, self._environment.env, BACKENDS)
         except SettingsError as wrong:
             self._set_file_problems(wrong.problems)
             log.error("reload refused", problems=[str(problem) for problem in wrong.problems])

@@ -5,13 +5,13 @@ The web server of a run: told what the settings say, and loaded only where it is
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from wx2mqtt.bridge.account_settings import (
     AccountSettings,
@@ -36,13 +36,12 @@ from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.settings.schema import Settings, Web
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.wechat.backend import Backend, CredentialStore, QuoteLookup
+from wx2mqtt.wechat.registry import BackendOptions, CallObserver, backend_entry
 
 if TYPE_CHECKING:
     from wx2mqtt.web.media import MediaSource
     from wx2mqtt.web.server import WebServer
     from wx2mqtt.web.views import BridgeState
-
-BackendCallObserver = Callable[[str, str, float], None]
 
 
 def account_settings(
@@ -104,7 +103,8 @@ def home_assistant_settings(settings: Settings, name: str) -> HomeAssistantSetti
     """What Home Assistant is to see of one account; the page only where it has an address for others."""
     wanted, web, account = settings.homeassistant, settings.web, settings.accounts[name]
     # With a window a message may wait for the person, and not only for the login.
-    waits = account.hold.ttl if account.backend == "ilink" else account.send.ttl
+    has_window = backend_entry(account.backend).has_reply_window
+    waits = account.hold.ttl if has_window else account.send.ttl
     return HomeAssistantSettings(
         enabled=wanted.enabled,
         prefix=wanted.prefix,
@@ -151,34 +151,34 @@ def create_backend(
     settings: Settings,
     name: str,
     credentials: CredentialStore,
-    observe: BackendCallObserver,
+    observe: CallObserver,
     quote_lookup: QuoteLookup,
 ) -> Backend:
-    """The backend of one account; `said` tells what a message said. Loads no other."""
+    """The backend of one account. Loads no other. Raises `SettingsError` for one that is not registered."""
     account = settings.accounts[name]
-    if account.backend == "ilink":
-        from wx2mqtt.wechat.ilink.backend import ILinkBackend  # noqa: PLC0415 - see above
-
-        return ILinkBackend(
-            credentials,
-            endpoint=account.endpoint,
-            hosts=account.ilink.hosts,
-            show_typing=account.ilink.typing,
-            quote_lookup=quote_lookup,
-            language=settings.language,
+    entry = backend_entry(account.backend, key=f"accounts.{name}.backend")
+    section: BaseModel = getattr(account, entry.name)
+    return entry.create(
+        BackendOptions(
+            credentials=credentials,
             observe=observe,
+            quote_lookup=quote_lookup,
+            endpoint=account.endpoint,
+            language=settings.language,
+            section=_plain(section.model_dump()),
         )
-    from wx2mqtt.wechat.webwx.backend import WebWxBackend  # noqa: PLC0415 - see above
-    from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient  # noqa: PLC0415 - see above
+    )
 
-    desktop = account.webwx.desktop
-    version, spam = desktop.client_version, desktop.extspam
-    wanted = (
-        DesktopClient(client_version=version, extspam=secret_value(spam) or "") if version and spam else None
-    )
-    return WebWxBackend(
-        credentials, endpoint=account.endpoint, desktop=wanted, language=settings.language, observe=observe
-    )
+
+def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
+    """The same keys; secrets as texts."""
+    return {key: _plain_value(value) for key, value in section.items()}
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, Mapping):
+        return _plain(value)
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def mqtt_options(

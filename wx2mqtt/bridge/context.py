@@ -140,7 +140,7 @@ class Rooms:
         return HomeAssistantDiscovery(
             account=ground.name,
             topics=ground.topics,
-            backend_name=ground.backend.capabilities.backend,
+            capabilities=ground.backend.capabilities,
             journal=ground.journal,
             retained=self.retained,
             inflight=self.inflight,

@@ -38,6 +38,7 @@ from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.people import Person
+from wx2mqtt.wechat.backend import Capabilities
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +46,6 @@ GATHER_SECONDS = 2.0
 """Seconds between two announcements: while Home Assistant works on one, it drops parts of the next."""
 
 BIRTH_PAYLOAD = b"online"
-FILEHELPER_BACKEND = "webwx"  # the backend on which it always exists
 _FILEHELPER_NAMES: Mapping[Language, str] = {"en": "File helper", "zh": "文件传输助手"}
 
 
@@ -62,7 +62,7 @@ class HomeAssistantDiscovery:
         *,
         account: str,
         topics: Topics,
-        backend_name: str,
+        capabilities: Capabilities,
         journal: Journal,
         retained: RetainedPublisher,
         inflight: InflightWindow,
@@ -74,7 +74,7 @@ class HomeAssistantDiscovery:
     ) -> None:
         self._account = account
         self._topics = topics
-        self._backend_name = backend_name
+        self._capabilities = capabilities
         self._journal = journal
         self._retained = retained
         self._inflight = inflight
@@ -215,7 +215,7 @@ class HomeAssistantDiscovery:
         device = Device(
             account=self._account,
             topics=self._topics,
-            backend=self._backend_name,
+            model=self._capabilities.product_name,
             version=__version__,
             language=exposure.language,
             targets=targets,
@@ -247,7 +247,7 @@ class HomeAssistantDiscovery:
         """Whom Home Assistant may write to, by topic level, and what they are called."""
         people: dict[str, str] = {}
         problems: dict[str, str] = {}
-        if self._backend_name == FILEHELPER_BACKEND:
+        if self._capabilities.has_filehelper:
             people[FILEHELPER] = _FILEHELPER_NAMES[self._settings.language]
         for name in self._settings.expose:
             person = self._registry.by_level(name)
@@ -267,7 +267,7 @@ class HomeAssistantDiscovery:
 
     def _problem_of(self, name: str, person: Person | None) -> str:
         """What is wrong with an exposed name, in one word; empty when nothing is."""
-        if name == FILEHELPER and self._backend_name == FILEHELPER_BACKEND:
+        if name == FILEHELPER and self._capabilities.has_filehelper:
             return ""
         if person is None:
             unknown = "unknown" if self._registry.is_complete else ""

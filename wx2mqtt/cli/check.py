@@ -30,6 +30,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings, load, load_web_settings
 from wx2mqtt.web.options import CannotListen
 from wx2mqtt.web.views import BridgeState
+from wx2mqtt.wechat.registry import BACKENDS
 
 FILE_POLL_INTERVAL_SECONDS = 2.0  # seconds between two looks at the file
 
@@ -46,7 +47,7 @@ async def serve_explanation(
     Also false, at once, where the file leaves no page to show it on. `told` hears where the page is. A
     service manager hears that this is ready, lives, and is no bridge. Raises `CannotListen`.
     """
-    settings = load_web_settings(path, env)
+    settings = load_web_settings(path, env, BACKENDS)
     if settings is None:
         return False
     problems, bell, notifier = problems_at_start, ChangeNotifier(), SystemdNotifier(env)
@@ -79,7 +80,7 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 def _problems_of_file(path: Path | None, env: Mapping[str, str]) -> tuple[Problem, ...]:
     try:
-        load(path, env)
+        load(path, env, BACKENDS)
     except SettingsError as wrong:
         return wrong.problems
     return ()

@@ -23,6 +23,7 @@ from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.memory import tune_malloc
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings, find_config, load
+from wx2mqtt.wechat.registry import BACKENDS
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSett
     path = config or find_config(Path.cwd())
     if config is not None and not config.exists():
         raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
-    loaded = load(path, os.environ)
+    loaded = load(path, os.environ, BACKENDS)
     log = loaded.settings.log
     logs.configure(
         level="warning" if log_to_terminal else log.level,

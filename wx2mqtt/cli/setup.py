@@ -13,8 +13,10 @@ import typer
 
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.settings.schema import BackendName
 from wx2mqtt.setup.questions import Prompt, SetupOptions
 from wx2mqtt.setup.wizard import SetupPaths
+from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 LOCAL_CONFIG, SYSTEM_CONFIG = Path("wx2mqtt.yaml"), Path("/etc/wx2mqtt/wx2mqtt.yaml")
 STDIN_PATH = Path("-")
@@ -39,7 +41,7 @@ HomeAssistantOption = Annotated[
     bool | None, typer.Option("--home-assistant/--no-home-assistant", help="Show the account there.")
 ]
 BackendOption = Annotated[
-    Literal["webwx", "ilink"] | None,
+    BackendName | None,
     typer.Option(help="webwx: web WeChat, everybody; ilink: Tencent's bot API, yourself alone."),
 ]
 OwnerOption = Annotated[str | None, typer.Option(help="iLink: your own topic name; empty, it is owner.")]
@@ -160,9 +162,10 @@ def parse_people(pairs: Sequence[str]) -> dict[str, str] | None:
 
 def _one_backend(backend: str | None, people: Sequence[str], owner: str | None) -> None:
     """Raises `typer.BadParameter` for what belongs to different ones."""
-    if people and (backend == "ilink" or owner is not None):
+    contacts = None if backend is None else BACKENDS[backend].setup_contacts
+    if people and (contacts is SetupContacts.OWNER or owner is not None):
         raise typer.BadParameter("--person needs the backend webwx: iLink knows its owner alone (--owner)")
-    if owner is not None and backend == "webwx":
+    if owner is not None and contacts is SetupContacts.PEOPLE:
         raise typer.BadParameter("--owner needs the backend ilink: on webwx name people by --person")
 
 

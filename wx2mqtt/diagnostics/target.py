@@ -20,6 +20,7 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.wechat.registry import backend_entry
 
 PROBE_LEVEL = "wx2mqtt-probe"
 """The level below which the doctor publishes; nobody is called so and nobody subscribes to it."""
@@ -110,7 +111,7 @@ def _unused(account: AccountConfig) -> frozenset[str]:
     return frozenset(
         [
             *([] if account.plain else ["text/<user>"]),
-            *([] if account.backend == "ilink" else ["window/<user>"]),
+            *([] if backend_entry(account.backend).has_reply_window else ["window/<user>"]),
         ]
     )
 

@@ -1,10 +1,6 @@
-"""Can hosts of WeChat's be reached? One request to each, that asks for nothing and shows no key.
+"""Whether WeChat's hosts can be reached, and whether our clock agrees with theirs.
 
-Can iLink's hosts be reached: where logins begin, where a saved login lives, where bytes are?
-
-Can web WeChat's hosts be reached, those of a saved login or those where logins begin?
-
-WeChat's side: can its hosts be reached, and is our clock right by theirs.
+One request to each host, without a key or a token.
 """
 
 from __future__ import annotations
@@ -13,8 +9,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import httpx
 
@@ -22,12 +17,7 @@ from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget
 from wx2mqtt.wechat.backend import HostCheck
 from wx2mqtt.wechat.http import parse_date, trust_for
-from wx2mqtt.wechat.ilink.protocol.endpoints import TrustedHosts
-from wx2mqtt.wechat.ilink.protocol.session import bots_from_saved
-from wx2mqtt.wechat.ilink.transport import ILINK_HEADERS
-from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
-from wx2mqtt.wechat.webwx.protocol.session import session_from_saved
-from wx2mqtt.wechat.webwx.transport import WEBWX_HEADERS
+from wx2mqtt.wechat.registry import backend_entry
 
 HOST_CHECK_TIMEOUT_SECONDS = 10.0
 """Seconds for one host, its name and its certificate included."""
@@ -99,53 +89,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-async def check_ilink_hosts(
-    endpoint: str | None, saved: Mapping[str, object] | None = None
-) -> tuple[HostCheck, ...]:
-    """Ask each host. `endpoint` stands in the place of them all. Raises nothing for what the hosts do."""
-    return await check_hosts(_origins(endpoint, saved or {}), endpoint=endpoint, headers=ILINK_HEADERS)
-
-
-def _origins(endpoint: str | None, saved: Mapping[str, object]) -> Iterator[str]:
-    hosts = TrustedHosts(endpoint=endpoint)
-    yield _origin(hosts.login)
-    for bot in bots_from_saved(saved):
-        if bot.endpoint == endpoint and not bot.over:
-            yield _origin(bot.base)
-    yield _origin(hosts.cdn)
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-async def check_webwx_hosts(
-    endpoint: str | None, saved: Mapping[str, object] | None = None
-) -> tuple[HostCheck, ...]:
-    """Ask each host of the cluster of a `saved` login, or of the one where logins begin.
-
-    `endpoint` stands in the place of them all. Raises nothing for what the hosts do.
-    """
-    hosts = _hosts(endpoint, saved)
-    origins = (hosts.login, hosts.base, hosts.push, hosts.file)
-    return await check_hosts(origins, endpoint=endpoint, headers=WEBWX_HEADERS)
-
-
-def _hosts(endpoint: str | None, saved: Mapping[str, object] | None) -> ClusterHosts:
-    if endpoint is not None:
-        return hosts_at_endpoint(endpoint)
-    known = session_from_saved(saved, None) if saved else None
-    return FIRST_HOSTS if known is None else hosts_of(known[0].base)
-
-
-CheckHosts = Callable[[str | None, Mapping[str, object] | None], Awaitable[Sequence[HostCheck]]]
-
-
-HOST_CHECKS: Mapping[str, CheckHosts] = {"webwx": check_webwx_hosts, "ilink": check_ilink_hosts}
-"""Who knows the hosts of a backend."""
-
-
 CLOCK_TOLERANCE_SECONDS = 5.0
 """Seconds between two clocks that are taken for right."""
 
@@ -161,7 +104,7 @@ async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
     """A row for each host, each once however many accounts go there, and one for the clock."""
     found: dict[str, HostCheck] = {}
     for account in target.accounts:
-        for one in await _knocks(account):
+        for one in await _check_account(account):
             found.setdefault(one.host, one)
     for one in found.values():
         _host(one, report)
@@ -169,11 +112,10 @@ async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
         _clock(found.values(), report)
 
 
-async def _knocks(account: AccountTarget) -> Sequence[HostCheck]:
-    knocking = HOST_CHECKS.get(account.backend)
-    if knocking is None:
-        return ()
-    return await knocking(account.endpoint, account.saved_login)
+async def _check_account(account: AccountTarget) -> Sequence[HostCheck]:
+    backend = backend_entry(account.backend)
+    origins = backend.host_origins(account.endpoint, account.saved_login or {})
+    return await check_hosts(origins, endpoint=account.endpoint, headers=backend.http_headers)
 
 
 def _host(host_check: HostCheck, report: CheckReport) -> None:

@@ -13,8 +13,6 @@ SETUP_MESSAGES: dict[str, tuple[str, str]] = {
         "自己收告警、给家里发指令,请选 ilink:风险低,但只认识您一人,且只在您发过消息后的一天内能送达。需要好友和群聊,请选 webwx:它违反微信规则,且只有少数账号能登录。",
     ),
     "which_backend": ("Which backend?", "使用哪种后端?"),
-    "is_webwx": ("webwx: web WeChat, your own account", "webwx:网页微信,您自己的账号"),
-    "is_ilink": ("ilink: Tencent's bot API, a bot of your own", "ilink:腾讯的机器人接口,您自己的机器人"),
     "which_broker": ("Which MQTT broker?", "使用哪个 MQTT 代理?"),
     "found_supervisor": (
         "Home Assistant's own, {host}:{port}, with its user and password",

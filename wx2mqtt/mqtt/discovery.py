@@ -78,14 +78,15 @@ class NotifyTarget:
 class Device:
     """One account as Home Assistant is to see it.
 
-    `url` is the address of the page from outside, empty without one. `expiry` is how many seconds a message
-    may wait at the broker. `windows` are those to whom WeChat takes messages only for a while. `before` has
-    the platforms of components that were announced earlier, by key.
+    `model` is the product behind it. `url` is the address of the page from outside, empty without one.
+    `expiry` is how many seconds a message may wait at the broker. `windows` are those to whom WeChat takes
+    messages only for a while. `previous_components` has the platforms of components that were announced
+    earlier, by key.
     """
 
     account: str
     topics: Topics
-    backend: str
+    model: str
     version: str
     language: Language
     targets: Sequence[NotifyTarget] = ()
@@ -171,7 +172,7 @@ def _payload(device: Device, components: Mapping[str, Json]) -> bytes:
         "identifiers": [f"{ORIGIN_NAME}_{device.account}"],
         "name": f"{'微信' if device.language == 'zh' else 'WeChat'} {device.account}",
         "manufacturer": ORIGIN_NAME,
-        "model": "Tencent iLink" if device.backend == "ilink" else "WeChat",
+        "model": device.model,
         "sw_version": device.version,
     }
     return encode(

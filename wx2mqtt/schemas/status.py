@@ -21,6 +21,7 @@ from wx2mqtt.json_schema import (
 )
 from wx2mqtt.model import ChatKind, LoginState, Needs, Status
 from wx2mqtt.store.records import MediaState
+from wx2mqtt.wechat.registry import BACKENDS
 
 _ACCOUNT = nonempty_string("of the configuration")
 REPLY_WINDOW_KEYS: dict[str, Schema] = {
@@ -206,7 +207,7 @@ def _info() -> Schema:
         "version": nonempty_string("of the bridge"),
         "python": nonempty_string(),
         "account": _ACCOUNT,
-        "backend": enumeration(("webwx", "ilink")),
+        "backend": enumeration(BACKENDS),
         "stream": nonempty_string("names the store; numbers count within it"),
         "started": timestamp(""),
         "mqtt_protocol": enumeration(("5", "3.1.1")),

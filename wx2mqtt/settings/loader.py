@@ -23,7 +23,7 @@ from wx2mqtt.settings.environment import (
 )
 from wx2mqtt.settings.key_tree import KeyKind, locate
 from wx2mqtt.settings.problems import SettingsReport, UnreadableError, is_world_readable, read_text
-from wx2mqtt.settings.rules import rule_findings
+from wx2mqtt.settings.rules import BackendRules, rule_findings
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.validation import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, parse
@@ -109,21 +109,22 @@ def find_config(cwd: Path, system: Path = SYSTEM_CONFIG) -> Path | None:
     return next((path for path in (cwd / LOCAL_CONFIG, system) if path.exists()), None)
 
 
-def load(path: Path | None, env: Mapping[str, str]) -> LoadedSettings:
+def load(path: Path | None, env: Mapping[str, str], backends: BackendRules) -> LoadedSettings:
     """Read everything that makes the settings; raises `SettingsError` with all problems.
 
     Without a file: web WeChat for one account and the embedded broker, and what `env` says. Secrets are
     read from their files; relative paths count from the folder of the file that names them. `env` holds
     `WX2MQTT_…` variables and systemd's `CREDENTIALS_DIRECTORY`.
+    `backends` says which keys each backend knows.
     """
     report = SettingsReport()
-    settings = _gather(path, env, report)
+    settings = _gather(path, env, backends, report)
     if report.problems:
         raise SettingsError(_in_order(report.problems))
     return LoadedSettings(settings=settings, path=path, warnings=_in_order(report.warnings))
 
 
-def load_web_settings(path: Path | None, env: Mapping[str, str]) -> Settings | None:
+def load_web_settings(path: Path | None, env: Mapping[str, str], backends: BackendRules) -> Settings | None:
     """Settings of which only `web` and `language` count: where to show what is wrong with the rest.
 
     None where nothing is to be shown: `web` itself has a problem. A file that cannot be read at all leaves
@@ -131,14 +132,16 @@ def load_web_settings(path: Path | None, env: Mapping[str, str]) -> Settings | N
     """
     report = SettingsReport()
     try:
-        settings = _gather(path, env, report)
+        settings = _gather(path, env, backends, report)
     except SettingsError:
         settings = Settings()
     faulty = any(_OF_THE_PAGE.search(problem.key) for problem in report.problems)
     return None if faulty or not settings.web.enabled else settings
 
 
-def _gather(path: Path | None, env: Mapping[str, str], report: SettingsReport) -> Settings:
+def _gather(
+    path: Path | None, env: Mapping[str, str], backends: BackendRules, report: SettingsReport
+) -> Settings:
     """Everything that the settings come from; what has a problem is left out of them."""
     tree = _defaults() if path is None else _read_config(path, report)
     if folder := env.get("CREDENTIALS_DIRECTORY"):
@@ -148,7 +151,7 @@ def _gather(path: Path | None, env: Mapping[str, str], report: SettingsReport) -
     read_secrets(tree, report)
     settings, faults = validate(tree)
     report.problems += faults
-    for finding in rule_findings(settings):
+    for finding in rule_findings(settings, backends):
         found = report.warnings if finding.is_warning else report.problems
         found.append(tree.problem(finding.path, finding.message))
     return settings

@@ -5,9 +5,10 @@ What the keys say together: checked on whole settings, all findings at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -15,21 +16,41 @@ from pydantic import SecretStr
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.problems import SettingsFinding, check_readable
-from wx2mqtt.settings.schema import Account, Hold, ILink, Mqtt, Pin, Settings, Web, WebWx
+from wx2mqtt.settings.schema import Account, Expect, Hold, Mqtt, Pin, Settings, Web
 
-_ILINK_ONLY = frozenset({"ilink", "owner"})
+
+class KnownKeys(Protocol):
+    """What a backend makes of the keys that only some backends know; `wechat.registry` has one for each.
+
+    `foreign_pin` is the warning about a pin whose key is not among `pin_keys`; it may name the `{kind}`.
+    """
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def pin_keys(self) -> Collection[str]: ...
+    @property
+    def foreign_pin(self) -> str: ...
+    @property
+    def expect_keys(self) -> Collection[str]: ...
+    @property
+    def has_reply_window(self) -> bool: ...
+
+
+BackendRules = Mapping[str, KnownKeys]
+"""By the name of the backend, which is also that of its section."""
 
 
 PIN_KIND_NAMES = ", ".join(Pin.model_fields)
 
 
-def account_findings(name: str, account: Account) -> Iterator[SettingsFinding]:
+def account_findings(name: str, account: Account, backends: BackendRules) -> Iterator[SettingsFinding]:
     """What is wrong within one account."""
     path = ("accounts", name)
     if fault := formats.account_fault(name):
         yield SettingsFinding(path, fault)
-    yield from _of_the_other(path, account)
-    yield from _pins((*path, "contacts"), account)
+    yield from _foreign_keys(path, account, backends)
+    yield from _pins((*path, "contacts"), account, backends[account.backend])
     if account.fallback.urls and find_spec("apprise") is None:
         why = "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'"
         yield SettingsFinding((*path, "fallback", "urls"), why, is_warning=True)
@@ -57,7 +78,7 @@ def base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
             yield SettingsFinding(path, f"lies inside homeassistant.prefix ('{prefix}'); choose another")
 
 
-def _pins(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
+def _pins(path: tuple[str, ...], account: Account, backend: KnownKeys) -> Iterator[SettingsFinding]:
     taken: dict[tuple[str, str], str] = {}
     for name, pin in account.contacts.items():
         here = (*path, name)
@@ -70,41 +91,38 @@ def _pins(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
         first = taken.setdefault(pin.facts[0], name)
         if first != name:
             yield SettingsFinding(here, f"names the same {kind} as '{first}'; keep one of the two")
-        if account.backend == "webwx" and kind in _ILINK_ONLY:
-            yield SettingsFinding(
-                here, f"{kind} exists only on iLink; on webwx nobody will match", is_warning=True
-            )
-        if account.backend == "ilink" and kind not in _ILINK_ONLY:
-            yield SettingsFinding(
-                here, f"iLink tells no {kind}; write owner: true, or ilink: <id>", is_warning=True
-            )
+        if kind not in backend.pin_keys:
+            yield SettingsFinding(here, backend.foreign_pin.format(kind=kind), is_warning=True)
 
 
-def _of_the_other(path: tuple[str, ...], account: Account) -> Iterator[SettingsFinding]:
-    """What only the other backend knows has no effect here, or would refuse everybody."""
-    expect = account.expect
-    foreign = {"uin": expect.uin, "nickname": expect.nickname}
-    other, is_set = "webwx", account.webwx != WebWx()
-    if account.backend == "webwx":
-        foreign, other, is_set = {"ilink": expect.ilink}, "ilink", account.ilink != ILink()
-    for key, value in foreign.items():
-        if value is not None:
+def _foreign_keys(
+    path: tuple[str, ...], account: Account, backends: BackendRules
+) -> Iterator[SettingsFinding]:
+    """Keys that only other backends know: without effect, or they would refuse every login."""
+    backend = backends[account.backend]
+    for key in Expect.model_fields:
+        if key not in backend.expect_keys and getattr(account.expect, key) is not None:
             why = f"{account.backend} does not tell it, so everybody would be refused; take it away"
             yield SettingsFinding((*path, "expect", key), why)
-    if account.backend == "webwx" and account.hold != Hold():
-        yield SettingsFinding((*path, "hold"), "has no effect: only iLink has a window", is_warning=True)
-    if is_set:
+    if not backend.has_reply_window and account.hold != Hold():
+        windowed = ", ".join(other.title for other in backends.values() if other.has_reply_window)
         yield SettingsFinding(
-            (*path, other), f"has no effect: the backend is {account.backend}", is_warning=True
+            (*path, "hold"), f"has no effect: only {windowed} has a window", is_warning=True
         )
+    for name in backends:
+        section = getattr(account, name)
+        if name != account.backend and section != type(section)():
+            yield SettingsFinding(
+                (*path, name), f"has no effect: the backend is {account.backend}", is_warning=True
+            )
 
 
-def rule_findings(settings: Settings) -> Iterator[SettingsFinding]:
+def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[SettingsFinding]:
     """Every rule that is broken, and every hint."""
     yield from _broker(settings.mqtt)
     yield from _tls(settings.mqtt)
     for name, account in settings.accounts.items():
-        yield from account_findings(name, account)
+        yield from account_findings(name, account, backends)
     yield from base_topic_findings(settings)
     yield from _web(settings.web)
     if settings.homeassistant.enabled:

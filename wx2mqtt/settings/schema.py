@@ -307,10 +307,14 @@ class History(Section):
     keep: Duration = Field(7 * _DAY, description="how long a message can be asked for again")
 
 
+BackendName = Literal["webwx", "ilink"]
+"""Each has a section of its name, and an entry in the registry of backends."""
+
+
 class Account(Section):
     """One WeChat account"""
 
-    backend: Literal["webwx", "ilink"] = Field("webwx", description="webwx | ilink")
+    backend: BackendName = Field("webwx", description="webwx | ilink")
     base_topic: Topic | None = Field(
         None, description="null: the one it first had; wx for the first, else wx/<account>"
     )

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.example import compose
 from wx2mqtt.settings.key_tree import KeyPath
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT
-
-BackendName = Literal["webwx", "ilink"]
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, BackendName
+from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 DEFAULT_OWNER_LEVEL = "owner"
 """The topic name of an owner without one."""
@@ -67,7 +65,9 @@ class SetupAnswers:
     @property
     def known_names(self) -> list[str]:
         """The topic names that are known before anybody wrote."""
-        return [self.owner or DEFAULT_OWNER_LEVEL] if self.backend == "ilink" else [*self.people]
+        if BACKENDS[self.backend].setup_contacts is SetupContacts.OWNER:
+            return [self.owner or DEFAULT_OWNER_LEVEL]
+        return [*self.people]
 
 
 def config_text(answers: SetupAnswers) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, get_args
 
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.setup import setup_text
@@ -16,8 +16,10 @@ from wx2mqtt.settings.addresses import validate_broker_url as broker_url
 from wx2mqtt.settings.addresses import validate_host_name
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.problems import check_readable
-from wx2mqtt.setup.config_text import BackendName, BrokerAnswers, SetupAnswers
+from wx2mqtt.settings.schema import BackendName
+from wx2mqtt.setup.config_text import BrokerAnswers, SetupAnswers
 from wx2mqtt.setup.discover import FoundBroker
+from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 
 class Prompt(Protocol):
@@ -87,9 +89,11 @@ class SetupOptions:
     @property
     def implied_backend(self) -> BackendName | None:
         """The backend that is named, or that alone has what is given."""
-        if self.backend is None and self.people is not None:
-            return "webwx"
-        return "ilink" if self.backend is None and self.owner is not None else self.backend
+        if self.backend is not None:
+            return self.backend
+        if self.people is not None:
+            return _first_asking_for(SetupContacts.PEOPLE)
+        return None if self.owner is None else _first_asking_for(SetupContacts.OWNER)
 
     @property
     def missing_options(self) -> list[str]:
@@ -101,6 +105,11 @@ class SetupOptions:
             "--language": self.language is None,
         }
         return [option for option, missing in asked.items() if missing]
+
+
+def _first_asking_for(contacts: SetupContacts) -> BackendName:
+    names: tuple[BackendName, ...] = get_args(BackendName)
+    return next(name for name in names if BACKENDS[name].setup_contacts is contacts)
 
 
 class Questions:
@@ -136,7 +145,7 @@ class Questions:
                 return None
             answers = replace(answers, broker=self._correct_broker(answers.broker))
         answers = replace(answers, home_assistant=self._ask_home_assistant(answers.broker))
-        if backend == "ilink":
+        if BACKENDS[backend].setup_contacts is SetupContacts.OWNER:
             return replace(answers, owner=self._ask_owner())
         return replace(answers, people=self._ask_people())
 
@@ -149,10 +158,11 @@ class Questions:
         return languages[self._prompt.choose(self._text("which_language"), names)]
 
     def _choose_backend(self) -> BackendName:
-        backends: list[BackendName] = ["webwx", "ilink"]
+        backends = get_args(BackendName)
         self._prompt.show_line(self._text("backends"))
-        names = [self._text(f"is_{one}") for one in backends]
-        return backends[self._prompt.choose(self._text("which_backend"), names)]
+        names = [BACKENDS[name].setup_choice[self._language == "zh"] for name in backends]
+        chosen: BackendName = backends[self._prompt.choose(self._text("which_backend"), names)]
+        return chosen
 
     # the broker
 

@@ -20,6 +20,7 @@ from wx2mqtt.setup.config_text import PASSWORD_FILE_NAME, SetupAnswers, config_t
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import PRIVATE_MODE, PUBLIC_MODE, write_file
 from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 class SetupAborted(Wx2MqttError):
@@ -92,12 +93,12 @@ class SetupWizard:
         _settings(self._paths.config, answers)  # before anything is there
         config, password = self._paths.config, self._write_password(answers)
         self._write_file(config, config_text(answers))
-        load(config, {})  # raises what `check` would say
+        load(config, {}, BACKENDS)  # raises what `check` would say
         self._show("passes")
         unit = self._write_unit(password)
         self._show("next_unit" if unit else "next_run", path=config)
         self._show("next_scan", path=config)
-        if answers.backend == "ilink":
+        if BACKENDS[answers.backend].has_reply_window:
             self._show("next_write")
 
     def _write_file(self, path: Path, text: str) -> None:
@@ -144,7 +145,7 @@ def _settings(config: Path, answers: SetupAnswers) -> Settings:
         write_file(trial.with_name(PASSWORD_FILE_NAME), answers.broker.password + "\n", PRIVATE_MODE)
         write_file(trial, config_text(answers), PUBLIC_MODE)
         try:
-            return load(trial, {}).settings
+            return load(trial, {}, BACKENDS).settings
         except SettingsError as wrong:
             # it is not there yet, and has no lines
             problems = (replace(one, file=str(config), line=0) for one in wrong.problems)

@@ -46,7 +46,8 @@ class Capabilities:
     be withdrawn, in seconds. `new_handles` is true where every login gives everybody a new handle. `window`
     is true where WeChat takes messages only for a while after a person wrote (`Gateway.window`).
     `part_limit` is how many characters of a text are one message where longer ones must be split; None
-    where they are not.
+    where they are not. `product_name` is what Home Assistant shows as the model of the device.
+    `has_filehelper` is true where the chat `filehelper` always exists.
     """
 
     backend: str
@@ -60,6 +61,8 @@ class Capabilities:
     recall_seconds: float = 0.0
     has_reply_window: bool = False
     part_limit: int | None = None
+    product_name: str = "WeChat"
+    has_filehelper: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from wx2mqtt.app.settings_mapping import account_settings, media_base_url, runni
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.settings.schema import Settings, Web
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 def settings(**web: object) -> Settings:
@@ -99,7 +100,7 @@ def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, text, pro
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"web: {text}\n")
     with pytest.raises(SettingsError, match=problem):
-        load(file, {})
+        load(file, {}, BACKENDS)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_what_does_not_fit_together_is_told(tmp_path: Path, text, key, words):
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"web: {text}\n")
     file.chmod(0o600)
-    (warning,) = load(file, {}).warnings
+    (warning,) = load(file, {}, BACKENDS).warnings
     assert warning.key == key
     assert words in warning.message
 
@@ -133,4 +134,4 @@ def test_what_fits_is_not_complained_of(tmp_path: Path, text):
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"web: {text}\n")
     file.chmod(0o600)
-    assert load(file, {}).warnings == ()
+    assert load(file, {}, BACKENDS).warnings == ()

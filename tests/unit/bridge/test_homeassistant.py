@@ -31,6 +31,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.people import Person
+from wx2mqtt.wechat.registry import BACKENDS
 
 TOPIC = "homeassistant/device/wx2mqtt_home/config"
 ON = HomeAssistantSettings(enabled=True, expose=("wife", "张三"))
@@ -67,7 +68,7 @@ class Stage:
         self.home = HomeAssistantDiscovery(
             account="home",
             topics=Topics("wx"),
-            backend_name=backend,
+            capabilities=BACKENDS[backend].capabilities,
             journal=self.journal,
             retained=self.announcer,
             inflight=outlet,

@@ -5,6 +5,7 @@ Which hosts the doctor asks for an account on iLink.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,18 +14,18 @@ from tests.unit.wechat.ilink.entries import BOT, ME, TOKEN
 from wx2mqtt.diagnostics import wechat
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import diagnostic_target
-from wx2mqtt.diagnostics.wechat import _origins
 from wx2mqtt.model import Handle
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.wechat.backend import HostCheck
-from wx2mqtt.wechat.ilink.protocol.session import Bot, bots_to_saved
+from wx2mqtt.wechat.ilink.protocol.session import Bot, bots_to_saved, host_origins
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 async def examined(monkeypatch, *knocks: HostCheck) -> CheckReport:
-    async def knock(_endpoint, _saved):
+    async def check_hosts(_origins, **_more):
         return knocks
 
-    monkeypatch.setattr(wechat, "HOST_CHECKS", {"webwx": knock})
+    monkeypatch.setattr(wechat, "check_hosts", check_hosts)
     chart = CheckReport("en")
     await wechat.check_wechat(diagnostic_target(Settings(), {}), chart)
     return chart
@@ -56,8 +57,9 @@ async def test_each_way_to_fail_has_its_words_and_cure(monkeypatch, outcome):
     assert first.remedy
 
 
-async def test_a_backend_whose_hosts_nobody_knows_gives_no_rows(monkeypatch):
-    monkeypatch.setattr(wechat, "HOST_CHECKS", {})
+async def test_a_backend_without_hosts_gives_no_rows(monkeypatch):
+    webwx = replace(BACKENDS["webwx"], host_origins=lambda _endpoint, _saved: ())
+    monkeypatch.setitem(BACKENDS, "webwx", webwx)
     chart = CheckReport("en")
     await wechat.check_wechat(diagnostic_target(Settings(), {}), chart)
     assert chart.results == []
@@ -77,14 +79,14 @@ def saved(*endpoints: str | None, **more: Any) -> dict[str, object]:
 
 
 def test_where_logins_begin_where_one_lives_and_where_bytes_are() -> None:
-    assert list(_origins(None, saved(None))) == [LOGIN, "https://b.weixin.qq.com", CDN]
-    assert list(_origins(None, {})) == [LOGIN, CDN]
+    assert list(host_origins(None, saved(None))) == [LOGIN, "https://b.weixin.qq.com", CDN]
+    assert list(host_origins(None, {})) == [LOGIN, CDN]
 
 
 def test_what_is_over_or_of_another_endpoint_is_not_asked() -> None:
-    assert list(_origins(None, saved(OWN))) == [LOGIN, CDN]
-    assert list(_origins(None, saved(None, over=True))) == [LOGIN, CDN]
+    assert list(host_origins(None, saved(OWN))) == [LOGIN, CDN]
+    assert list(host_origins(None, saved(None, over=True))) == [LOGIN, CDN]
 
 
 def test_an_endpoint_stands_for_all() -> None:
-    assert set(_origins(OWN, {})) == {"http://127.0.0.1:8070"}
+    assert set(host_origins(OWN, {})) == {"http://127.0.0.1:8070"}

@@ -30,7 +30,7 @@ ZHANG = NotifyTarget(user="张三", id=entity_id("张三"), name="张三")
 
 
 def device(*targets: NotifyTarget, **more: Any) -> Device:
-    wanted = {"backend": "webwx", "version": "1.2.3", "language": "en", **more}
+    wanted = {"model": "WeChat", "version": "1.2.3", "language": "en", **more}
     return Device(account="home", topics=Topics("wx"), targets=targets, **wanted)
 
 
@@ -218,7 +218,7 @@ def test_without_room_for_anybody_the_account_itself_is_announced() -> None:
 
 @pytest.mark.parametrize("windows", [(WIFE,), (WIFE, ZHANG)])
 def test_who_takes_messages_only_for_a_while_has_sensors_for_it(windows: tuple[NotifyTarget, ...]) -> None:
-    one = device(WIFE, ZHANG, backend="ilink", windows=windows)
+    one = device(WIFE, ZHANG, model="Tencent iLink", windows=windows)
     assert faults(TOPIC, discovery_config(one).payload) == []
     components = body(one)["components"]
     for target in windows:

@@ -10,6 +10,7 @@ import pytest
 
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.settings.loader import LoadedSettings, load
+from wx2mqtt.wechat.registry import BACKENDS
 
 Load = Callable[..., LoadedSettings]
 Faults = Callable[..., list[str]]
@@ -33,7 +34,7 @@ def loaded(config: Callable[[str], Path]) -> Load:
     """Loads a text, with `WX2MQTT_` variables as keywords."""
 
     def run(text: str = "", **env: str) -> LoadedSettings:
-        return load(config(text), env)
+        return load(config(text), env, BACKENDS)
 
     return run
 
@@ -45,7 +46,7 @@ def faults(config: Callable[[str], Path]) -> Faults:
     def run(text: str = "", **env: str) -> list[str]:
         path = config(text)
         with pytest.raises(SettingsError) as caught:
-            load(path, env)
+            load(path, env, BACKENDS)
         return [str(problem).replace(f"{path.parent}/", "") for problem in caught.value.problems]
 
     return run

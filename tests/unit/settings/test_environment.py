@@ -7,6 +7,7 @@ import pytest
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.settings.key_tree import BRANCH_KINDS, KeyKind, locate, walk
 from wx2mqtt.settings.loader import load
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 def secret(path, text="geheim\n", mode=0o600):
@@ -43,7 +44,7 @@ def test_every_key_of_the_schema_has_a_variable_that_reaches_it(loaded):
         ]
         name = "WX2MQTT_" + "__".join(filled).upper()
         try:
-            load(None, {name: "\x01"})
+            load(None, {name: "\x01"}, BACKENDS)
         except SettingsError as error:
             assert any(name in problem.key for problem in error.problems), name
         else:
@@ -58,8 +59,8 @@ def test_every_key_of_the_schema_has_a_variable_that_reaches_it(loaded):
 
 
 def test_without_a_file_the_environment_lies_over_the_embedded_broker():
-    assert load(None, {"WX2MQTT_LANGUAGE": "zh"}).settings.mqtt.url == ("embedded",)
-    assert load(None, {"WX2MQTT_MQTT__URL": "mqtt://a"}).settings.mqtt.url == ("mqtt://a",)
+    assert load(None, {"WX2MQTT_LANGUAGE": "zh"}, BACKENDS).settings.mqtt.url == ("embedded",)
+    assert load(None, {"WX2MQTT_MQTT__URL": "mqtt://a"}, BACKENDS).settings.mqtt.url == ("mqtt://a",)
 
 
 def test_a_text_is_taken_as_it_is(loaded):
@@ -167,7 +168,7 @@ def test_every_secret_can_be_a_systemd_credential(tmp_path):
         "WX2MQTT_MQTT__USERNAME": "u",
         "WX2MQTT_ACCOUNTS__HOME__WEBWX__DESKTOP__CLIENT_VERSION": "2.0.0",
     }
-    got = load(None, env)
+    got = load(None, env, BACKENDS)
     home, web = got.settings.accounts["home"], got.settings.web
     values = [got.settings.mqtt.password, web.password, web.token, home.webwx.desktop.extspam]
     assert [value.get_secret_value().split()[1] for value in values if value] == [
@@ -185,7 +186,7 @@ def test_a_credential_wins_over_the_file_and_the_environment_over_both(config, t
     secret(tmp_path / "mqtt.password", "credential")
     env = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
     for extra, expected in (({}, "credential"), ({"WX2MQTT_MQTT__PASSWORD": "env"}, "env")):
-        got = load(path, env | extra).settings.mqtt.password
+        got = load(path, env | extra, BACKENDS).settings.mqtt.password
         assert got is not None
         assert got.get_secret_value() == expected
 
@@ -229,7 +230,7 @@ def test_a_secret_that_everybody_may_read_is_a_warning(loaded, config, tmp_path)
     assert "chmod o-r" in warning.message
     path = config("mqtt:\n  username: u\n  password: geheim")
     path.chmod(0o644)
-    (warning,) = load(path, {}).warnings
+    (warning,) = load(path, {}, BACKENDS).warnings
     assert (warning.line, warning.key) == (3, "mqtt.password")
     assert "geheim" not in str(warning)
 

@@ -13,6 +13,7 @@ from wx2mqtt.settings.example import LINE_WIDTH, example_text
 from wx2mqtt.settings.key_tree import walk
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings, json_schema
+from wx2mqtt.wechat.registry import BACKENDS
 
 SHIPPED = Path(__file__).parents[3] / "config" / "wx2mqtt.yaml"
 
@@ -22,7 +23,7 @@ def test_the_shipped_example_is_what_the_schema_says():
 
 
 def test_loading_the_example_gives_exactly_the_defaults():
-    loaded = load(SHIPPED, {})
+    loaded = load(SHIPPED, {}, BACKENDS)
     assert loaded.settings == Settings()
     assert loaded.warnings == ()
 
@@ -47,7 +48,7 @@ def test_the_commented_contacts_work_when_the_mark_is_taken_away(tmp_path):
     text = re.sub(r"^( +)# (\w+: \{.+\})", r"\1\2", example_text(), flags=re.MULTILINE)
     path = tmp_path / "c.yaml"
     path.write_text(text)
-    contacts = load(path, {}).settings.accounts["home"].contacts
+    contacts = load(path, {}, BACKENDS).settings.accounts["home"].contacts
     assert {name: pin.facts[0][0] for name, pin in contacts.items()} == {
         "wife": "remark",
         "neighbour": "alias",

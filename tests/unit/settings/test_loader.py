@@ -14,10 +14,11 @@ from wx2mqtt.errors import SettingsError
 from wx2mqtt.settings import rules
 from wx2mqtt.settings.loader import MAX_CONFIG_BYTES, find_config, load
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 def test_without_a_file_web_wechat_runs_with_the_embedded_broker():
-    loaded = load(None, {})
+    loaded = load(None, {}, BACKENDS)
     assert loaded.settings == Settings.model_validate({"mqtt": {"url": "embedded"}})
     assert list(loaded.settings.accounts) == ["home"]
     assert loaded.settings.accounts["home"].backend == "webwx"
@@ -341,7 +342,7 @@ def test_a_file_that_cannot_be_read_is_one_problem_with_its_cure(tmp_path, make,
     path = tmp_path / "c.yaml"
     make(path)
     with pytest.raises(SettingsError) as caught:
-        load(path, {})
+        load(path, {}, BACKENDS)
     (problem,) = caught.value.problems
     assert (problem.file, problem.line) == (str(path), 1)
     assert words in problem.message
@@ -369,18 +370,18 @@ def forbidden(tmp_path):
 
 def test_a_file_that_may_not_be_read_is_said_so(forbidden, nobody):
     with pytest.raises(SettingsError) as caught:
-        load(forbidden / "c.yaml", {})
+        load(forbidden / "c.yaml", {}, BACKENDS)
     assert "may not be read by user" in caught.value.problems[0].message
     tls = {"WX2MQTT_MQTT__TLS__CA_FILE": str(forbidden / "c.yaml"), "WX2MQTT_MQTT__URL": "mqtts://a"}
     with pytest.raises(SettingsError) as caught:
-        load(None, tls)
+        load(None, tls, BACKENDS)
     assert "Permission denied" in caught.value.problems[0].message
 
 
 def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_bytes(b"\xef\xbb\xbflanguage: zh\r\nlog: {level: debug}\r\n")
-    got = load(path, {}).settings
+    got = load(path, {}, BACKENDS).settings
     assert (got.language, got.log.level) == ("zh", "debug")
 
 
@@ -447,7 +448,7 @@ def test_whatever_a_file_holds_loads_or_says_what_is_wrong(tmp_path, value):
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps(value))
     try:
-        load(path, {})
+        load(path, {}, BACKENDS)
     except SettingsError as error:
         assert error.problems
         assert all(problem.message and "\n" not in str(problem) for problem in error.problems)

@@ -8,6 +8,7 @@ import pytest
 
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.settings.loader import load, load_web_settings
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 def written(folder: Path, text: str) -> Path:
@@ -20,8 +21,8 @@ def written(folder: Path, text: str) -> Path:
 def page(folder: Path, text: str, **env: str):
     file = written(folder, text)
     with pytest.raises(SettingsError):
-        load(file, env)
-    return load_web_settings(file, env)
+        load(file, env, BACKENDS)
+    return load_web_settings(file, env, BACKENDS)
 
 
 def test_the_address_counts_whatever_else_is_wrong(tmp_path):
@@ -70,7 +71,7 @@ def test_of_a_file_that_is_no_configuration_the_page_is_on_loopback(tmp_path, te
 
 
 def test_so_it_is_where_there_is_no_file(tmp_path):
-    settings = load_web_settings(tmp_path / "none.yaml", {})
+    settings = load_web_settings(tmp_path / "none.yaml", {}, BACKENDS)
     assert settings is not None
     assert settings.web.listen == "127.0.0.1:8099"
 

@@ -15,6 +15,7 @@ from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.setup.config_text import PASSWORD_FILE_NAME, BrokerAnswers, SetupAnswers, config_text
+from wx2mqtt.wechat.registry import BACKENDS
 
 EMBEDDED = SetupAnswers(broker=BrokerAnswers(), language="en", home_assistant=False, people={})
 
@@ -24,7 +25,7 @@ def loaded(folder: Path, answers: SetupAnswers) -> Settings:
     (folder / PASSWORD_FILE_NAME).chmod(0o600)
     file = folder / "wx2mqtt.yaml"
     file.write_text(config_text(answers))
-    found = load(file, {})
+    found = load(file, {}, BACKENDS)
     assert found.warnings == ()
     return found.settings
 
@@ -115,7 +116,7 @@ def test_a_commented_key_counts_when_its_mark_is_taken_away(tmp_path):
         text = text.replace(line, line.replace("# ", "", 1))
     file = tmp_path / "c.yaml"
     file.write_text(text.replace("127.0.0.1:8099", "127.0.0.1:8100"))
-    assert load(file, {}).settings.web.listen == "127.0.0.1:8100"
+    assert load(file, {}, BACKENDS).settings.web.listen == "127.0.0.1:8100"
 
 
 LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=30)

@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from wx2mqtt import __version__
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.wechat.http import BadAnswer, CallObserver, Clock, HttpClient, StreamedResponse, parse_date
-from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, UPLOAD, Endpoint
+from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import Request
 
 CLOCK_TOLERANCE_MS = 2_000  # milliseconds: an answer takes its time, and tells whole seconds
@@ -57,14 +56,6 @@ class ServerClock:
         if abs(ahead - self._local_offset) > CLOCK_TOLERANCE_MS:
             self._local_offset = ahead
         return time + self._local_offset
-
-
-ILINK_HEADERS = {
-    "User-Agent": f"wx2mqtt/{__version__}",
-    "Accept": "application/json, */*",
-    "Accept-Encoding": "gzip, deflate",
-    "Connection": "keep-alive",
-}
 
 
 MAX_UPLOAD_SECONDS = 1800.0  # seconds that a file may take on its way to the CDN

@@ -15,16 +15,9 @@ import httpx
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.wechat.http import BadAnswer, CallObserver, Clock, HttpClient, StreamedResponse, parse_date
-from wx2mqtt.wechat.webwx.protocol.endpoints import USER_AGENT, Endpoint, host_of
+from wx2mqtt.wechat.webwx.protocol.endpoints import WEBWX_HEADERS, Endpoint, host_of
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Cookies
-
-WEBWX_HEADERS = {
-    "User-Agent": USER_AGENT,
-    "Accept": "application/json, text/plain, */*",
-    "Accept-Encoding": "gzip, deflate",
-    "Connection": "keep-alive",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

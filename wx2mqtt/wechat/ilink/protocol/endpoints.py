@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from urllib.parse import SplitResult, urlsplit
 
+from wx2mqtt import __version__
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
@@ -25,6 +26,7 @@ MAX_FILE_BYTES = 100 << 20  # bytes; no limit is published, and this is what oth
 
 CAPABILITIES = Capabilities(
     backend="ilink",
+    product_name="Tencent iLink",
     has_contacts=False,
     has_groups=False,
     can_start_chat=False,
@@ -46,6 +48,14 @@ CAPABILITIES = Capabilities(
     has_reply_window=True,
     part_limit=2000,  # beyond that texts were seen cut (ilink 6.4.2)
 )
+
+
+ILINK_HEADERS = {
+    "User-Agent": f"wx2mqtt/{__version__}",
+    "Accept": "application/json, */*",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+}
 
 
 ERR_LOGGED_OUT = -14

@@ -6,10 +6,12 @@ A login is never thrown away for an error: while its binding lives, WeChat may g
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 from wx2mqtt.model import Handle, Owner
+from wx2mqtt.wechat.ilink.protocol.endpoints import TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
     MAX_REPLIES_PER_MESSAGE,
     NEVER_WROTE,
@@ -86,6 +88,24 @@ def bots_from_saved(saved: Mapping[str, object]) -> tuple[Bot, ...]:
         return ()
     found, _ = read_objects(saved, "bots")
     return tuple(bot for bot in map(_bot, found) if bot.id and bot.token and bot.user and bot.base)
+
+
+def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> Iterator[str]:
+    """The origins of the hosts where logins begin, where the `saved` logins live, and where bytes are.
+
+    An `endpoint` stands for all of them.
+    """
+    hosts = TrustedHosts(endpoint=endpoint)
+    yield _origin(hosts.login)
+    for bot in bots_from_saved(saved):
+        if bot.endpoint == endpoint and not bot.over:
+            yield _origin(bot.base)
+    yield _origin(hosts.cdn)
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _saved(bot: Bot) -> dict[str, object]:

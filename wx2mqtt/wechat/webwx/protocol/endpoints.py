@@ -30,6 +30,7 @@ MAX_WEB_UPLOAD_BYTES = 20 * MEGABYTE - 1  # the official page refuses 20 MB and 
 
 CAPABILITIES = Capabilities(
     backend="webwx",
+    has_filehelper=True,
     has_contacts=True,
     has_groups=True,
     can_start_chat=True,
@@ -67,6 +68,14 @@ QR_LIFETIME_SECONDS = 300.0  # seconds (webwx 2.2.3; by two reports)
 USER_AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 )
+
+
+WEBWX_HEADERS = {
+    "User-Agent": USER_AGENT,
+    "Accept": "application/json, text/plain, */*",
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+}
 
 
 TRANSFER_IDLE_SECONDS = 30.0  # seconds without a byte, until bytes are given up

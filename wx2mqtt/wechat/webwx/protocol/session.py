@@ -17,6 +17,7 @@ from email.utils import parsedate_to_datetime
 
 from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects
+from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
 
 ANY_DOMAIN = ""  # the domain of cookies when one address serves every host
 
@@ -240,3 +241,19 @@ def session_from_saved(saved: Mapping[str, object], endpoint: str | None) -> tup
         chats=tuple(map(str, chats)) if isinstance(chats, list) else (),
     )
     return session, Cookies.from_saved(saved.get("cookies"), any_host=endpoint is not None)
+
+
+def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str, ...]:
+    """The origins of the hosts of a `saved` login's cluster, or of the one where logins begin.
+
+    An `endpoint` stands for all of them.
+    """
+    hosts = _hosts(endpoint, saved)
+    return hosts.login, hosts.base, hosts.push, hosts.file
+
+
+def _hosts(endpoint: str | None, saved: Mapping[str, object]) -> ClusterHosts:
+    if endpoint is not None:
+        return hosts_at_endpoint(endpoint)
+    known = session_from_saved(saved, None)
+    return FIRST_HOSTS if known is None else hosts_of(known[0].base)

@@ -1,0 +1,127 @@
+"""One entry holds all that the program needs to know of a backend; a new one needs no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+
+from wx2mqtt.app.settings_mapping import create_backend
+from wx2mqtt.diagnostics import wechat
+from wx2mqtt.diagnostics.report import CheckReport
+from wx2mqtt.diagnostics.target import diagnostic_target
+from wx2mqtt.errors import SettingsError
+from wx2mqtt.schemas.status import status_definitions
+from wx2mqtt.settings.rules import rule_findings
+from wx2mqtt.settings.schema import Account, BackendName, Expect, Pin, Settings, WebWx
+from wx2mqtt.wechat.backend import Capabilities
+from wx2mqtt.wechat.registry import BACKENDS, BackendOptions, backend_entry
+
+
+class Vault:
+    async def load(self) -> None:
+        return None
+
+    async def save(self, session: Any) -> None: ...
+
+    async def clear(self) -> None: ...
+
+
+async def nothing_said(_id: str) -> None:
+    return None
+
+
+def create(settings: Settings) -> Any:
+    return create_backend(settings, "main", Vault(), lambda *_: None, nothing_said)
+
+
+def configured(model: type[Account] = Account, /, **account: Any) -> Settings:
+    """Settings with one account, whatever its backend is called."""
+    main = model.model_construct(**dict(model()) | account)
+    return Settings().model_copy(update={"accounts": {"main": main}})
+
+
+def test_the_configuration_names_each_backend_and_has_its_section() -> None:
+    assert get_args(BackendName) == tuple(BACKENDS)
+    assert set(BACKENDS) <= set(Account.model_fields)
+
+
+def test_every_key_of_a_pin_and_of_expect_belongs_to_a_backend() -> None:
+    assert {key for entry in BACKENDS.values() for key in entry.pin_keys} == set(Pin.model_fields)
+    assert {key for entry in BACKENDS.values() for key in entry.expect_keys} == set(Expect.model_fields)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+async def test_each_backend_is_made_from_the_settings_of_its_account(name: str) -> None:
+    backend = create(configured(backend=name))
+    assert backend.capabilities is BACKENDS[name].capabilities
+    assert backend.capabilities.backend == name
+    await backend.close()
+
+
+async def test_secrets_of_a_section_reach_the_backend_as_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[BackendOptions] = []
+
+    def create_nothing(options: BackendOptions) -> Any:
+        made.append(options)
+
+    entry = replace(BACKENDS["webwx"], create=create_nothing)
+    monkeypatch.setitem(BACKENDS, "webwx", entry)
+    account = Account.model_validate({"webwx": {"desktop": {"client_version": "1", "extspam": "geheim"}}})
+    create(configured(webwx=account.webwx))
+    assert made[0].section["desktop"] == {"client_version": "1", "extspam": "geheim", "extspam_file": None}
+
+
+def test_an_unknown_backend_fails_with_a_sentence() -> None:
+    with pytest.raises(SettingsError) as caught:
+        create(configured(backend="telegram"))
+    assert "accounts.main.backend: 'telegram' is no backend of this program; it has webwx, ilink" in str(
+        caught.value
+    )
+    with pytest.raises(SettingsError):
+        backend_entry("")
+
+
+async def test_a_new_backend_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ToyAccount(Account):
+        toy: WebWx = WebWx()
+
+    class Toy:
+        capabilities = Capabilities(
+            backend="toy",
+            has_contacts=False,
+            has_groups=False,
+            can_start_chat=True,
+            handles_change_at_login=False,
+            text_limit=1,
+        )
+
+    entry = replace(
+        BACKENDS["webwx"],
+        name="toy",
+        title="Toy",
+        capabilities=Toy.capabilities,
+        create=lambda _options: Toy(),  # type: ignore[arg-type, return-value]
+        host_origins=lambda _endpoint, _saved: ("http://toy.invalid",),
+        pin_keys=frozenset({"alias"}),
+        foreign_pin="a toy knows no {kind}",
+        expect_keys=frozenset(),
+    )
+    monkeypatch.setitem(BACKENDS, "toy", entry)
+    settings = configured(ToyAccount, backend="toy", contacts={"a": Pin(remark="A")})
+
+    assert isinstance(create(settings), Toy)
+    assert [
+        str(finding.message) for finding in rule_findings(settings, BACKENDS) if finding.path[0] == "accounts"
+    ] == ["a toy knows no remark"]
+    asked: list[str] = []
+
+    async def check_hosts(origins: Any, **_more: Any) -> tuple[()]:
+        asked.extend(origins)
+        return ()
+
+    monkeypatch.setattr(wechat, "check_hosts", check_hosts)
+    await wechat.check_wechat(diagnostic_target(settings, {}), CheckReport("en"))
+    assert asked == ["http://toy.invalid"]
+    assert "toy" in str(status_definitions()["info"])

@@ -1,0 +1,148 @@
+"""The one place where a backend is registered: all that the rest of the program needs to know of it.
+
+A new backend is a package beside this file, an entry here and its section in `settings/schema.py`. Packages
+of this layer (settings, mqtt) may not import this file; what they need of an entry is handed to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from wx2mqtt.errors import Problem, SettingsError
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.wechat.backend import Backend, Capabilities, CredentialStore, QuoteLookup
+from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
+from wx2mqtt.wechat.ilink.protocol import session as ilink_session
+from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
+from wx2mqtt.wechat.webwx.protocol import session as webwx_session
+
+CallObserver = Callable[[str, str, float], None]
+"""Called after every exchange with the name of the call, its outcome, and how many seconds it took."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendOptions:
+    """What a backend is built from.
+
+    `endpoint` is one base URL for all of WeChat's hosts, or None. `section` holds the keys of the backend's
+    own section of the configuration as plain values; secrets are texts.
+    """
+
+    credentials: CredentialStore
+    observe: CallObserver
+    quote_lookup: QuoteLookup
+    endpoint: str | None
+    language: Language
+    section: Mapping[str, Any]
+
+
+class SetupContacts(StrEnum):
+    """Whom `wx2mqtt setup` asks for, since the backend can tell them apart before anybody wrote."""
+
+    PEOPLE = "people"
+    OWNER = "owner"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendEntry:
+    """One backend.
+
+    `name` is the value of `accounts.<account>.backend`, and the name of its section of the configuration.
+    `title` is its name in sentences. `pin_keys` are the keys below `contacts.<user>` that can match somebody,
+    `foreign_pin` the warning about any other one (it may name the `{kind}`); `expect_keys` are the keys
+    below `expect` that it can check. `setup_choice` is its line in `wx2mqtt setup`, English and Chinese.
+
+    `create` imports the backend, which loads its HTTP client. `host_origins` gives the origins (scheme and
+    host) that `wx2mqtt check --connect` asks, from the `endpoint` and what is saved of a login, with
+    `http_headers`.
+    """
+
+    name: str
+    title: str
+    capabilities: Capabilities
+    create: Callable[[BackendOptions], Backend]
+    host_origins: Callable[[str | None, Mapping[str, object]], Iterable[str]]
+    http_headers: Mapping[str, str]
+    pin_keys: frozenset[str]
+    foreign_pin: str
+    expect_keys: frozenset[str]
+    setup_contacts: SetupContacts
+    setup_choice: tuple[str, str]
+
+    @property
+    def has_reply_window(self) -> bool:
+        """Whether WeChat takes messages only for a while after a person wrote."""
+        return self.capabilities.has_reply_window
+
+
+def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
+    """The entry of this name. Raises `SettingsError`, which names the `key` of the configuration."""
+    entry = BACKENDS.get(name)
+    if entry is None:
+        text = f"'{name}' is no backend of this program; it has {', '.join(BACKENDS)}"
+        raise SettingsError((Problem("the settings", 0, key, text),))
+    return entry
+
+
+def _create_webwx(options: BackendOptions) -> Backend:
+    from wx2mqtt.wechat.webwx.backend import WebWxBackend  # noqa: PLC0415 - loads no other backend
+    from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient  # noqa: PLC0415
+
+    desktop = options.section["desktop"]
+    version, extspam = desktop["client_version"], desktop["extspam"]
+    return WebWxBackend(
+        options.credentials,
+        endpoint=options.endpoint,
+        desktop=DesktopClient(client_version=version, extspam=extspam) if version and extspam else None,
+        language=options.language,
+        observe=options.observe,
+    )
+
+
+def _create_ilink(options: BackendOptions) -> Backend:
+    from wx2mqtt.wechat.ilink.backend import ILinkBackend  # noqa: PLC0415 - loads no other backend
+
+    return ILinkBackend(
+        options.credentials,
+        endpoint=options.endpoint,
+        hosts=options.section["hosts"],
+        show_typing=options.section["typing"],
+        quote_lookup=options.quote_lookup,
+        language=options.language,
+        observe=options.observe,
+    )
+
+
+_WEBWX = BackendEntry(
+    name="webwx",
+    title="web WeChat",
+    capabilities=webwx_endpoints.CAPABILITIES,
+    create=_create_webwx,
+    host_origins=webwx_session.host_origins,
+    http_headers=webwx_endpoints.WEBWX_HEADERS,
+    pin_keys=frozenset({"remark", "alias", "nickname", "group"}),
+    foreign_pin="{kind} exists only on iLink; on webwx nobody will match",
+    expect_keys=frozenset({"uin", "nickname"}),
+    setup_contacts=SetupContacts.PEOPLE,
+    setup_choice=("webwx: web WeChat, your own account", "webwx:网页微信,您自己的账号"),
+)
+
+_ILINK = BackendEntry(
+    name="ilink",
+    title="iLink",
+    capabilities=ilink_endpoints.CAPABILITIES,
+    create=_create_ilink,
+    host_origins=ilink_session.host_origins,
+    http_headers=ilink_endpoints.ILINK_HEADERS,
+    pin_keys=frozenset({"ilink", "owner"}),
+    foreign_pin="iLink tells no {kind}; write owner: true, or ilink: <id>",
+    expect_keys=frozenset({"ilink"}),
+    setup_contacts=SetupContacts.OWNER,
+    setup_choice=("ilink: Tencent's bot API, a bot of your own", "ilink:腾讯的机器人接口,您自己的机器人"),
+)
+
+BACKENDS: dict[str, BackendEntry] = {entry.name: entry for entry in (_WEBWX, _ILINK)}
+"""By name; the first one is what a configuration has that names none."""
