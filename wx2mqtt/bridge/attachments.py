@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import binascii
 import re
-import unicodedata
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import PurePosixPath
@@ -28,6 +27,14 @@ from wx2mqtt.errors import BadCommand, StoreError, StoreFull
 from wx2mqtt.external.http import DeclaredSizeTooLarge
 from wx2mqtt.external.local_files import read_file
 from wx2mqtt.external.url_fetch import UrlFetcher, filename_in
+from wx2mqtt.file_names import (
+    MAX_FILENAME_BYTES,
+    clean_filename,
+    cut_filename,
+    extension_of,
+    is_harmless,
+    utf8_size,
+)
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Attachment, Blob, Command, Kind
 from wx2mqtt.store.blobs import Blobs, SizeLimitExceeded
@@ -64,57 +71,28 @@ def _bad() -> BadCommand:
     return BadCommand("bad_command", "bad_base64")
 
 
-MAX_FILENAME_BYTES = 240  # bytes of UTF-8; file systems have names of up to 255
-
-
 UNKNOWN_EXTENSION = ".bin"  # the ending of what nobody knows; to a name that was given it adds nothing
 
 
-_EXTENSION = re.compile(r"\.[0-9A-Za-z]{1,12}$")
-
-
-_JOINERS = "\u200c\u200d"  # they hold letters and emoji together; every other mark without a shape goes
-
-
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
-
 def check_filename(name: str) -> None:
-    """Raise `BadCommand` for a name that is none."""
-    if len(name.encode("utf-8", "replace")) > MAX_FILENAME_BYTES:
+    """Raises `BadCommand` for a name that is too long, a path, or that hides what it is."""
+    if utf8_size(name) > MAX_FILENAME_BYTES:
         raise BadCommand("bad_command", "name_too_long", limit=MAX_FILENAME_BYTES)
-    if name in {".", ".."} or "/" in name or "\\" in name or not all(map(_shows, name)):
+    if name in {".", ".."} or "/" in name or "\\" in name or not all(map(is_harmless, name)):
         raise BadCommand("bad_command", "bad_name")
 
 
-def clean_filename(name: str) -> str:
+def filename_of(path: str) -> str:
     """The last part of a path as a good name; empty when nothing is left."""
-    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
-    shown = " ".join("".join(filter(_shows, last)).split())
-    return _cut(shown) if shown.strip(". ") else ""
+    return cut_filename(clean_filename(re.split(r"[/\\]", path)[-1]))
 
 
 def choose_filename(requested: str, derived: str, kind: str, extension: str) -> str:
     """The name of a file: as given, else as found, else by its kind; with the ending if it has none."""
-    name = requested.strip() or clean_filename(derived)
-    if name and (_EXTENSION.search(name) or extension == UNKNOWN_EXTENSION):
+    name = requested.strip() or filename_of(derived)
+    if name and (extension_of(name) or extension == UNKNOWN_EXTENSION):
         return name
-    return _cut(f"{name or kind}{extension}")
-
-
-def _shows(character: str) -> bool:
-    return character in _JOINERS or unicodedata.category(character) not in _INVISIBLE
-
-
-def _cut(name: str) -> str:
-    """Cut before the extension, between characters."""
-    found = _EXTENSION.search(name)
-    ending = found[0] if found else ""
-    room = MAX_FILENAME_BYTES - len(ending)
-    stem = name.removesuffix(ending).encode("utf-8", "replace")
-    if len(stem) <= room:
-        return name
-    return stem[:room].decode("utf-8", "ignore").rstrip(f". {_JOINERS}") + ending
+    return cut_filename(f"{name or kind}{extension}")
 
 
 LimitsByKind = Mapping[str, MediaLimits]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from wx2mqtt.file_names import clean_filename, cut_filename
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.wechat import ilink_placeholder
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
@@ -145,9 +146,6 @@ def _md5(text: str) -> str:
 
 
 MAX_TIME_MS = 1 << 43  # milliseconds since 1970; what claims to be later has no time
-
-
-MAX_FILENAME_CHARACTERS = 255  # characters of a file's name that are told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -297,10 +295,8 @@ def _voice(item: JsonObject, language: Language) -> _Content:
 
 def _file(item: JsonObject, language: Language) -> _Content:
     file = read_object(item, "file_item")
-    name, size = (
-        read_text(file, "file_name").strip()[:MAX_FILENAME_CHARACTERS],
-        max(0, read_number(file, "len")),
-    )
+    name = cut_filename(clean_filename(read_text(file, "file_name")))
+    size = max(0, read_number(file, "len"))
     told = DeclaredMedia(size=size, md5=read_text(file, "md5"), name=name)
     detail: dict[str, Json] = {**({"name": name} if name else {}), **({"size": size} if size else {})}
     return _Content(

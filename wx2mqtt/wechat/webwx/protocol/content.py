@@ -11,13 +11,12 @@ It holds no key of a session. Those of now are added when it is used, also to on
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import quote
 
+from wx2mqtt.file_names import clean_filename, cut_filename, extension_of
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, MediaRef
@@ -83,18 +82,11 @@ def unsupported_message(
     return Content(kind=Kind.UNSUPPORTED, text=said, detail=detail)
 
 
-MAX_TITLE_BYTES = 240  # bytes of UTF-8; file systems have names of up to 255
-
-
 # A name of 16 Chinese characters and `.doc` was taken and one of 17 was not, by a client that sends names
 # percent-encoded: somewhere between 148 and 157 bytes lies the limit (webwx 2.14.9, IC#814).
 MAX_UPLOAD_NAME_CHARACTERS = 148
 
-
-MAX_EXTENSION_CHARACTERS = 12  # characters; what is longer after the last dot is no extension
-
-
-_MIMES = {
+_EXTENSIONS = {
     "image/jpeg": ("jpg", "jpeg"),
     "image/png": ("png",),
     "image/bmp": ("bmp",),
@@ -103,76 +95,31 @@ _MIMES = {
 }
 
 
-_FOR_PATHS = re.compile(r'[\\/:*?"<>|]')
-
-
-_SEPARATORS = re.compile(r"[\\/]")
-
-
-_EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")
-
-
-_JOINER = "\u200d"  # holds composed emoji together; every other mark without a shape goes
-
-
-_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-
-
 def title_filename(name: str, kind: Kind, mime: str) -> str:
-    """The name that the receiver sees: one plain line, never empty, with the extension that fits."""
-    return _cut(_named(name, kind, mime), MAX_TITLE_BYTES, _utf8)
+    """The name that the receiver sees: never empty, with the extension that fits."""
+    return cut_filename(_with_extension(name, kind, mime))
 
 
 def upload_filename(name: str, kind: Kind, mime: str) -> str:
     """The name that goes along with an upload, which has to be shorter."""
-    return _cut(_named(name, kind, mime), MAX_UPLOAD_NAME_CHARACTERS, _percent_encoded)
+    return cut_filename(_with_extension(name, kind, mime), MAX_UPLOAD_NAME_CHARACTERS, _percent_encoded_size)
 
 
 def received_filename(name: str) -> str:
-    """What a sender calls a file: a plain name that leads into no other folder; may be empty."""
-    plain = _SEPARATORS.sub("_", "".join(filter(_shows, name))).strip()
-    return "" if plain in {".", ".."} else _cut(plain, MAX_TITLE_BYTES, _utf8)
+    """The name that a sender gave a file; may be empty."""
+    return cut_filename(clean_filename(name))
 
 
-def extension_of(name: str) -> str:
-    """What stands behind the last dot, without it; empty where that is no extension."""
-    found = _EXTENSION.search(name)
-    return found[1] if found else ""
-
-
-def _named(name: str, kind: Kind, mime: str) -> str:
+def _with_extension(name: str, kind: Kind, mime: str) -> str:
     """A clean name; a picture's or video's must end as WeChat expects, since it goes by the ending."""
-    clean = _clean(name) or str(kind)
-    fitting = () if kind is Kind.FILE else _MIMES.get(mime, ())
+    clean = clean_filename(name) or str(kind)
+    fitting = () if kind is Kind.FILE else _EXTENSIONS.get(mime, ())
     if not fitting or extension_of(clean).lower() in fitting:
         return clean
     return f"{clean}.{fitting[0]}"
 
 
-def _clean(name: str) -> str:
-    composed = unicodedata.normalize("NFC", " ".join(name.split()))
-    shown = "".join(character for character in composed if _shows(character))
-    return " ".join(_FOR_PATHS.sub("_", shown).split()).rstrip(". ")
-
-
-def _shows(character: str) -> bool:
-    return character == _JOINER or unicodedata.category(character) not in _INVISIBLE
-
-
-def _cut(name: str, limit: int, size: Callable[[str], int]) -> str:
-    """Cut before the extension, between characters."""
-    ending = name[len(name) - len(extension_of(name)) - 1 :] if extension_of(name) else ""
-    stem = name.removesuffix(ending)[:limit]
-    while stem and size(stem + ending) > limit:
-        stem = stem[:-1].rstrip(f". {_JOINER}")
-    return stem + ending
-
-
-def _utf8(name: str) -> int:
-    return len(name.encode())
-
-
-def _percent_encoded(name: str) -> int:
+def _percent_encoded_size(name: str) -> int:
     return len(quote(name, safe=""))
 
 

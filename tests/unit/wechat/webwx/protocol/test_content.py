@@ -13,10 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.wechat.webwx.entries import entry, escaped
+from wx2mqtt.file_names import MAX_FILENAME_BYTES
 from wx2mqtt.i18n.wechat import game_outcome, webwx_placeholder
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import content
-from wx2mqtt.wechat.webwx.protocol.content import MAX_TITLE_BYTES, MAX_UPLOAD_NAME_CHARACTERS, Content
+from wx2mqtt.wechat.webwx.protocol.content import MAX_UPLOAD_NAME_CHARACTERS, Content
 
 
 def card(said: str = "", **fields: Any) -> Content:
@@ -81,25 +82,24 @@ KINDS = st.sampled_from(
 @given(name=ANY, sort=KINDS, ending=st.sampled_from(["", ".pdf", ".jpg", ".MP4", ".tar.gz"]))
 def test_every_name_becomes_one_that_can_be_sent(name: str, sort: tuple[Kind, str], ending: str) -> None:
     for make, size, limit in (
-        (content.title_filename, lambda made: len(made.encode()), MAX_TITLE_BYTES),
+        (content.title_filename, lambda made: len(made.encode()), MAX_FILENAME_BYTES),
         (content.upload_filename, lambda made: len(quote(made, safe="")), MAX_UPLOAD_NAME_CHARACTERS),
     ):
         made = make(name + ending, *sort)
         assert 0 < size(made) <= limit
-        assert not set(made) & set('\\/:*?"<>|\r\n\0\u202e\u200f')
-        assert not made.endswith((".", " "))
+        assert not set(made) & set("\\/\r\n\0\u202e\u200f")
         assert make(made, *sort) == made
 
 
 @given(name=ANY)
 def test_every_name_that_comes_in_becomes_one_that_leads_nowhere(name: str) -> None:
     received = content.received_filename(name)
-    assert len(received.encode()) <= MAX_TITLE_BYTES
+    assert len(received.encode()) <= MAX_FILENAME_BYTES
     assert not set(received) & set("\\/\r\n\0\u202e\u200f")
     assert received not in {".", ".."}
 
 
-@pytest.mark.parametrize("name", ["季度报告 (1) & <x>.pdf", ".hidden", "Makefile", "e\u0301?.txt", ""])
+@pytest.mark.parametrize("name", ["季度报告 (1) & <x>.pdf", ".hidden", "Makefile", "é?.txt", ""])
 def test_a_name_that_does_no_harm_comes_in_as_it_is(name: str) -> None:
     assert content.received_filename(name) == name
 
@@ -110,10 +110,10 @@ def test_a_name_that_does_no_harm_comes_in_as_it_is(name: str) -> None:
         ("季度报告.pdf", "季度报告.pdf"),
         ("../../etc/passwd", ".._.._etc_passwd"),
         ("..", "file"),
-        ("a\x00b\r\nc\u202egpj.exe", "ab cgpj.exe"),
+        ("a\x00b\r\nc\u202egpj.exe", "abcgpj.exe"),
         ("\u200f\u200b", "file"),
-        ("  two   words .txt ", "two words .txt"),
-        ('a"b<c>|?*:\\.doc', "a_b_c______.doc"),
+        ("  two   words .txt ", "two   words .txt"),
+        ('a"b<c>|?*: & \\.doc', 'a"b<c>|?*: & _.doc'),
         ("e\u0301.txt", "é.txt"),
         ("👨\u200d👩\u200d👧.png", "👨\u200d👩\u200d👧.png"),
         ("no extension", "no extension"),
@@ -145,15 +145,9 @@ def test_a_long_name_is_cut_before_its_extension() -> None:
     assert content.upload_filename(name, Kind.FILE, "") == "报" * 15 + ".xlsx"
     assert content.upload_filename("报" * 16 + ".doc", Kind.FILE, "") == "报" * 16 + ".doc"
     assert content.title_filename(name, Kind.FILE, "") == name
-    assert content.title_filename("x" * 300 + ".pdf", Kind.FILE, "") == "x" * (MAX_TITLE_BYTES - 4) + ".pdf"
+    assert (
+        content.title_filename("x" * 300 + ".pdf", Kind.FILE, "") == "x" * (MAX_FILENAME_BYTES - 4) + ".pdf"
+    )
     for gap in (" ", ".", "\u200d"):
         assert content.title_filename("x" * 235 + gap + "y" * 9 + ".pdf", Kind.FILE, "") == "x" * 235 + ".pdf"
     assert content.upload_filename("x" * 100_000, Kind.FILE, "") == "x" * MAX_UPLOAD_NAME_CHARACTERS
-
-
-@pytest.mark.parametrize(
-    ("name", "extension"),
-    [("a.pdf", "pdf"), ("a.tar.gz", "gz"), ("a", ""), ("a.b c", ""), ("a.报告", ""), ("a." + "x" * 13, "")],
-)
-def test_what_an_extension_is(name: str, extension: str) -> None:
-    assert content.extension_of(name) == extension

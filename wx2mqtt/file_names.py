@@ -1,0 +1,64 @@
+r"""Names of files that come from people: which characters stay, and how a long name is cut.
+
+The same rules hold for files that come in and for files that go out. Every harmless character stays. What
+goes are `/` and `\`, control characters, and marks that turn the writing direction and so hide an extension.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+MAX_FILENAME_BYTES = 240
+"""Bytes of UTF-8; file systems take names of up to 255."""
+
+MAX_EXTENSION_CHARACTERS = 12
+"""What is longer after the last dot is no extension."""
+
+_SEPARATORS = re.compile(r"[\\/]")
+_EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")
+_CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_INVISIBLE_CATEGORIES = frozenset({"Cf", "Zs"})
+_JOINERS = "\u200c\u200d"  # they hold letters and emoji together; a cut must not leave one at the end
+
+
+def is_harmless(character: str) -> bool:
+    """Whether a character may stand in the name of a file; path separators are not looked at."""
+    return character not in _DIRECTION_MARKS and unicodedata.category(character) not in _CONTROL_CATEGORIES
+
+
+def clean_filename(name: str) -> str:
+    """The name with `_` for path separators and without harmful characters; empty if nothing is visible."""
+    composed = unicodedata.normalize("NFC", _SEPARATORS.sub("_", name))
+    cleaned = "".join(filter(is_harmless, composed)).strip()
+    return cleaned if any(map(_is_visible, cleaned)) else ""
+
+
+def extension_of(name: str) -> str:
+    """The part behind the last dot, without the dot; empty where that is no extension."""
+    found = _EXTENSION.search(name)
+    return found[1] if found else ""
+
+
+def utf8_size(name: str) -> int:
+    """How many bytes a name takes."""
+    return len(name.encode("utf-8", "replace"))
+
+
+def cut_filename(name: str, limit: int = MAX_FILENAME_BYTES, size: Callable[[str], int] = utf8_size) -> str:
+    """The name, cut before its extension and between characters so that `size` of it is at most `limit`."""
+    extension = extension_of(name)
+    ending = f".{extension}" if extension else ""
+    stem = name.removesuffix(ending)
+    if size(stem + ending) <= limit:
+        return name
+    stem = stem[:limit]
+    while stem and size(stem + ending) > limit:
+        stem = stem[:-1]
+    return stem.rstrip(f". {_JOINERS}") + ending
+
+
+def _is_visible(character: str) -> bool:
+    return character != "." and unicodedata.category(character) not in _INVISIBLE_CATEGORIES
