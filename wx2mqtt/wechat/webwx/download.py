@@ -34,7 +34,7 @@ _RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
 async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
     """As `Gateway.download`."""
     call = parse_call(media.locator)
-    if call is None:
+    if call is None or (call is MediaCall.FILE and not media.locator.get("mediaid")):
         raise Rejected(client.text("no_locator"), code="gone")
     session = client.session
     ticket = client.transport.cookies.value("webwx_data_ticket")

@@ -33,7 +33,8 @@ RECORDINGS = sorted(set(CALLS) - {MediaCall.FILE})
 
 
 def ref(call: MediaCall, name: str = "", **more: str) -> MediaRef:
-    return MediaRef(locator={"call": str(call), "msgid": "5", **more}, name=name)
+    file = {"mediaid": "@m"} if call is MediaCall.FILE else {}
+    return MediaRef(locator={"call": str(call), "msgid": "5", **file, **more}, name=name)
 
 
 async def fetched(world: World, media: MediaRef) -> bytes:
@@ -221,6 +222,13 @@ async def test_a_locator_that_another_version_wrote(world: World, cursor: Cursor
     with pytest.raises(Rejected) as unknown:
         await fetched(world, MediaRef(locator={"call": "hologram"}))
     assert unknown.value.code == "gone"
+
+
+async def test_a_file_without_an_id_is_gone_and_nothing_is_asked(world: World) -> None:
+    with pytest.raises(Rejected) as refused:
+        await fetched(world, MediaRef(locator={"call": "file", "msgid": "5", "mediaid": ""}))
+    assert refused.value.code == "gone"
+    assert world.server.requests == []
 
 
 async def test_a_locator_of_an_earlier_login_is_tried_with_the_keys_of_now(

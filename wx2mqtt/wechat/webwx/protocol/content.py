@@ -143,12 +143,12 @@ _CALLS = {str(call): call for call in MediaCall}
 def message_locator(
     entry: JsonObject, call: MediaCall, *, mime: str = "", size: int = 0, name: str = ""
 ) -> MediaRef | None:
-    """Where bytes of a message are; None for one without an id, whose bytes nobody could ask for.
+    """Where bytes of a message are; None where WeChat gave no id with which they could be asked for.
 
-    Of a file the server wants three further names. `size` 0 means that none was announced.
+    Of a file the server wants three further values. `size` 0 means that none was announced.
     """
     msgid = read_message_id(entry)
-    if not msgid:
+    if not msgid or (call is MediaCall.FILE and not read_text(entry, "MediaId")):
         return None
     locator = {"call": call.value, "msgid": msgid}
     if call is MediaCall.FILE:

@@ -80,6 +80,16 @@ def test_a_file() -> None:
     }
 
 
+def test_a_file_that_wechat_gave_no_id_has_no_bytes_to_ask_for() -> None:
+    found = app_of_type(AppType.FILE, FileName="a.pdf", MediaId="")
+    assert (found.kind, found.media) == (Kind.FILE, None)
+
+
+def test_a_file_keeps_its_name_but_for_what_does_harm() -> None:
+    found = app_of_type(AppType.FILE, FileName='12:30 *a*  "b" <c> | d?\u202e/e.pdf', MediaId="@m")
+    assert found.detail["name"] == '12:30 *a*  "b" <c> | d?_e.pdf'
+
+
 def test_a_file_whose_entry_says_nothing() -> None:
     told = app("<title>x</title><type>6</type><appattach><totallen>12</totallen></appattach>")
     assert told.detail == {"name": "x", "size": 12}
@@ -88,7 +98,7 @@ def test_a_file_whose_entry_says_nothing() -> None:
 
 def test_a_file_has_a_name_under_which_it_can_be_saved() -> None:
     """Who saves it as it is called must not write elsewhere, nor open what looks like another sort of file."""
-    found = bare_app(AppMsgType=6, FileName="../../.ssh/a\u202egpj.exe")
+    found = bare_app(AppMsgType=6, FileName="../../.ssh/a\u202egpj.exe", MediaId="@m")
     assert (found.text, found.detail) == ("[file] .._.._.ssh_agpj.exe", {"name": ".._.._.ssh_agpj.exe"})
     assert found.media is not None
     assert found.media.name == ".._.._.ssh_agpj.exe"

@@ -112,9 +112,11 @@ def test_a_file_is_an_app_message_on_one_line() -> None:
     assert sent.pop("Type") == 6
     assert set(sent) == {"Content"}
     assert "\n" not in sent["Content"]
-    assert sent["Content"].startswith("<appmsg appid='wxeb7ec651dd0aefa9' sdkver=''><title>a _b_ &amp; 'c'")
+    assert sent["Content"].startswith(
+        "<appmsg appid='wxeb7ec651dd0aefa9' sdkver=''><title>a &lt;b&gt; &amp; 'c'.tar.gz<"
+    )
     xml = parse_plain_xml(sent["Content"])
-    assert (xml.text("title"), xml.text("type")) == ("a _b_ & 'c' .tar.gz", "6")
+    assert (xml.text("title"), xml.text("type")) == ("a <b> & 'c'.tar.gz", "6")
     assert xml.text("appattach/totallen") == "77"
     assert xml.text("appattach/attachid") == "@crypt_<&>"
     assert xml.text("appattach/fileext") == "gz"
