@@ -159,15 +159,34 @@ def _reader(app: AppMessage) -> XmlNode:
 _STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "accepted", "9": "returned"}
 
 
-_AMOUNT = re.compile(r"(HK\$|[¥￥$]|\b[A-Z]{3}\b)?\s?(\d{1,12}(?:\.\d{1,4})?)", re.ASCII)
+# The surest first: a sentence may hold other numbers, such as a date.
+_AMOUNTS = tuple(
+    re.compile(pattern, re.ASCII)
+    for pattern in (
+        r"(?P<sign>HK\$|[¥￥$]|\b[A-Z]{3}\b)\s?(?P<amount>\d{1,12}(?:\.\d{1,4})?)",
+        r"(?P<amount>\d{1,12}(?:\.\d{1,4})?)\s?(?P<sign>[元圆圓])",
+        r"(?P<amount>\d{1,12}\.\d{1,4})",
+        r"(?P<amount>\d{1,12})",
+    )
+)
 
 
-_CURRENCIES = {"": "CNY", "¥": "CNY", "￥": "CNY", "RMB": "CNY", "HK$": "HKD", "$": "USD"}
+_CURRENCIES = {
+    "": "CNY",
+    "元": "CNY",
+    "圆": "CNY",
+    "圓": "CNY",
+    "¥": "CNY",
+    "￥": "CNY",
+    "RMB": "CNY",
+    "HK$": "HKD",
+    "$": "USD",
+}
 
 
 # The web shows no red packet, and of a transfer hardly more than that there is one: matched loosely, in three
 # scripts. What became of them ("领取了你的红包") is news and not money.
-_TOLD = 200  # characters; the sentences are short, and a longer one is none of them
+MAX_SENTENCE_CHARACTERS = 200  # the sentences are short, and a longer text is none of them
 
 
 _RED_PACKET = re.compile(
@@ -186,12 +205,13 @@ _TRANSFER = re.compile(
 
 
 def transfer_message(app: AppMessage) -> Content:
-    """Money for one person."""
+    """Money for one person. Without `feedesc` the amount stands in the words, if anywhere (webwx 3.6.7)."""
     pay = app.xml.find("wcpayinfo")
-    told = pay.text("feedesc")
+    fee = pay.text("feedesc")
     state = _STATES.get(pay.text("paysubtype"), "")
-    detail = _money(told) | content_facts(note=pay.text("pay_memo"), state=state)
-    return _money_of(app, Kind.TRANSFER, told or app.title, detail)
+    money = _money(fee) or _money_in_words(app.description) or _money_in_words(app.title)
+    detail = money | content_facts(note=pay.text("pay_memo"), state=state)
+    return _money_of(app, Kind.TRANSFER, fee or app.title or app.description, detail)
 
 
 def red_packet_message(app: AppMessage) -> Content:
@@ -203,7 +223,7 @@ def red_packet_message(app: AppMessage) -> Content:
 
 def money_notice(text: str) -> Content | None:
     """What a system text says of money; None when it says nothing of the kind."""
-    if len(text) > _TOLD:
+    if len(text) > MAX_SENTENCE_CHARACTERS:
         return None
     if _RED_PACKET.search(text):
         return Content(kind=Kind.RED_PACKET, text=text)
@@ -218,9 +238,15 @@ def _money_of(app: AppMessage, kind: Kind, what: str, detail: dict[str, Json]) -
 
 
 def _money(text: str) -> dict[str, Json]:
-    """Amount as a decimal string, and its currency where the sign tells it."""
-    found = _AMOUNT.search(text[:_TOLD].replace(",", ""))
-    if not found:
-        return {}
-    sign = found[1] or ""
-    return {"amount": found[2], "currency": _CURRENCIES.get(sign, sign)}
+    """Amount as a decimal string, and its currency where the sign tells it; empty where there is none."""
+    text = text[:MAX_SENTENCE_CHARACTERS].replace(",", "")
+    for pattern in _AMOUNTS:
+        if found := pattern.search(text):
+            sign = found.groupdict().get("sign") or ""
+            return {"amount": found["amount"], "currency": _CURRENCIES.get(sign, sign)}
+    return {}
+
+
+def _money_in_words(text: str) -> dict[str, Json]:
+    """What a sentence such as `收到转账1.00元` says; empty for any other text."""
+    return _money(text) if _TRANSFER.search(text[:MAX_SENTENCE_CHARACTERS]) else {}

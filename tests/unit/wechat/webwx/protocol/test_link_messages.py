@@ -126,6 +126,15 @@ def test_a_transfer(fee: str, sub: str, detail: dict[str, str]) -> None:
     assert found.detail == {**detail, "note": "rent"}
 
 
+@pytest.mark.parametrize("tag", ["title", "des"])
+@pytest.mark.parametrize(
+    "words", ["收到转账1.00元。如需收钱，请点此升级至最新版本", "Received transfer of ¥1.00"]
+)
+def test_a_transfer_that_is_told_in_words_only_has_their_amount(tag: str, words: str) -> None:
+    found = app(f"<type>2000</type><{tag}>{words}</{tag}>")
+    assert found.detail == {"amount": "1.00", "currency": "CNY"}
+
+
 def test_a_red_packet() -> None:
     found = app(
         "<title>红包</title><type>2001</type><wcpayinfo><sendertitle>恭喜发财</sendertitle></wcpayinfo>"
@@ -163,6 +172,10 @@ def test_red_packets_that_are_told(words: str) -> None:
         ("Received transfer 0.01. View on phone.", {"amount": "0.01", "currency": "CNY"}),
         ("You received a transfer of HK$20", {"amount": "20", "currency": "HKD"}),
         ("Transfer received. View on phone.", {}),
+        ("收到转账1.00元", {"amount": "1.00", "currency": "CNY"}),
+        ("Received transfer of ¥1.00", {"amount": "1.00", "currency": "CNY"}),
+        ("5月3日收到转账1.00元", {"amount": "1.00", "currency": "CNY"}),
+        ("2 transfers: Received transfer 3.50", {"amount": "3.50", "currency": "CNY"}),
     ],
 )
 def test_transfers_that_are_told(words: str, detail: dict[str, str]) -> None:
