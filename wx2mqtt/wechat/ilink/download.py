@@ -85,8 +85,8 @@ async def _opened(
         last = b"" if cipher is None else cipher.finish()
     except TruncatedCiphertext:
         raise BadAnswer(client.text("broken_answer", call=DOWNLOAD.name)) from None
-    except WrongKey:
-        raise Rejected(client.text("wrong_key")) from None
+    except WrongKey:  # a body that was cut behind a whole block looks the same, so another try may do
+        raise BadAnswer(client.text("wrong_key")) from None
     check.add_decrypted(last)
     if (trouble := check.error(client)) is not None:
         raise trouble

@@ -101,8 +101,9 @@ async def test_a_host_that_is_not_wechat_s_is_not_asked() -> None:
         (httpx.ReadError("x"), Unreachable, ""),
         (raw(b""), BadAnswer, ""),
         (raw(b"x" * 17), BadAnswer, ""),
-        (raw(b"x" * 32), Rejected, "refused_by_wechat"),
-        (raw(sealed(b"x", bytes(16))), Rejected, "refused_by_wechat"),
+        (raw(sealed(PLAIN)[:160_000]), BadAnswer, ""),
+        (raw(b"x" * 32), BadAnswer, ""),
+        (raw(sealed(b"x", bytes(16))), BadAnswer, ""),
     ],
 )
 async def test_what_each_answer_means(world: World, said: Any, error: type[BackendError], code: str) -> None:
