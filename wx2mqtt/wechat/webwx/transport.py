@@ -130,6 +130,6 @@ class Transport:
 
     def _check_status(self, endpoint: Endpoint, answer: HttpAnswer) -> HttpAnswer:
         """2xx, and redirects where the protocol has them; the rest did nothing and may be tried later."""
-        if 200 <= answer.status < 300 or (endpoint.allows_redirect and answer.status < 400):
+        if 200 <= answer.status < (400 if endpoint.allows_redirect else 300):
             return answer
         raise BadAnswer(webwx_text(self._language, "status", status=answer.status, call=endpoint.name))

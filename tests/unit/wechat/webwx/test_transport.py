@@ -90,6 +90,12 @@ async def test_an_error_status_means_that_nothing_was_done(status: int) -> None:
     assert [("webwxsendmsg", str(status))] == SEEN
 
 
+@pytest.mark.parametrize("status", [103, 199, 400])
+async def test_only_success_and_redirects_are_answers_where_redirects_are(status: int) -> None:
+    with pytest.raises(Unreachable, match=str(status)):
+        await door(text("", status)).call(request(endpoints.NEW_LOGIN))
+
+
 async def test_redirects_are_answers_where_the_protocol_has_them_and_never_followed() -> None:
     moved = httpx.Response(301, content=b"xml", headers={"Location": "http://evil.example/"})
     assert (await door(moved).call(request(endpoints.NEW_LOGIN))).body == b"xml"
