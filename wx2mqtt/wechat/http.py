@@ -189,12 +189,12 @@ class HttpClient:
         *,
         endpoint: str | None,
         headers: Mapping[str, str],
-        timing: Clock,
+        clock: Clock,
         observe: CallObserver,
         text: Callable[[str, str], str],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._timing = timing
+        self._clock = clock
         self._observe = observe
         self._text = text
         self._client = create_client(endpoint, headers, transport)
@@ -202,7 +202,7 @@ class HttpClient:
     @contextmanager
     def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
         """Tell how an exchange ended, and raise what its trouble means."""
-        seen, began = ExchangeOutcome(), self._timing.monotonic()
+        seen, began = ExchangeOutcome(), self._clock.monotonic()
         try:
             yield seen
         except _NOT_WRITTEN:
@@ -218,7 +218,7 @@ class HttpClient:
             seen.outcome = "too_large"
             raise self._error_for(call, "too_large") from None
         finally:
-            self._observe(call.name, seen.outcome, self._timing.monotonic() - began)
+            self._observe(call.name, seen.outcome, self._clock.monotonic() - began)
 
     @asynccontextmanager
     async def stream(

@@ -62,18 +62,18 @@ class ILinkBackend:
         show_typing: bool = False,
         quote_lookup: QuoteLookup = _nothing_said,
         language: Language = "en",
-        timing: Clock | None = None,
+        clock: Clock | None = None,
         observe: CallObserver = _unobserved,
         timeouts: Mapping[str, float] | None = None,
         http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        timing = timing or Clock()
-        clock = ServerClock(timing)
+        clock = clock or Clock()
+        server_clock = ServerClock(clock)
         self._transport = Transport(
             endpoint=endpoint,
             language=language,
-            timing=timing,
-            server_clock=clock,
+            clock=clock,
+            server_clock=server_clock,
             observe=observe,
             timeouts=timeouts or {},
             transport=http_transport,
@@ -83,8 +83,8 @@ class ILinkBackend:
             credentials,
             hosts=TrustedHosts(endpoint=endpoint, extra=hosts),
             language=language,
-            timing=timing,
-            server_clock=clock,
+            clock=clock,
+            server_clock=server_clock,
         )
         self._quote_lookup = quote_lookup
         self._typing_indicator = TypingIndicator(self._client, enabled=show_typing)

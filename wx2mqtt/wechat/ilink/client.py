@@ -46,13 +46,13 @@ class ApiClient:
         *,
         hosts: TrustedHosts,
         language: Language,
-        timing: Clock,
+        clock: Clock,
         server_clock: ServerClock,
     ) -> None:
         self.transport = transport
         self.hosts = hosts
         self.language = language
-        self.timing = timing
+        self.clock = clock
         self.server_clock = server_clock
         self._credentials = credentials
         self._bots: tuple[Bot, ...] = ()
@@ -141,14 +141,14 @@ class ApiClient:
 
     async def save_throttled(self) -> None:
         """Save what changed, unless that was done a moment ago."""
-        if self._unsaved and self.timing.monotonic() - self._saved_at >= SAVE_INTERVAL_SECONDS:
+        if self._unsaved and self.clock.monotonic() - self._saved_at >= SAVE_INTERVAL_SECONDS:
             await self.save_if_possible()
 
     async def save_if_possible(self) -> None:
         """Save what changed. What fails is tried again by the next time."""
         if not self._unsaved:
             return
-        self._saved_at, self._unsaved = self.timing.monotonic(), False
+        self._saved_at, self._unsaved = self.clock.monotonic(), False
         try:
             await self._credentials.save(session.bots_to_saved(self._bots))
         except StoreError as why:
@@ -204,7 +204,7 @@ class ApiClient:
         if ret:
             log.info("presence not taken", ret=ret)
         if ret == ERR_LOGGED_OUT:
-            self.logged_out_at = self.timing.monotonic()
+            self.logged_out_at = self.clock.monotonic()
         return ret != ERR_LOGGED_OUT
 
     async def notify_stop(self) -> None:
@@ -217,7 +217,7 @@ class ApiClient:
     def error_for(self, ret: int, endpoint: Endpoint) -> BackendError:
         """The error that a number asks for (ilink 10.3)."""
         if ret == ERR_LOGGED_OUT:
-            self.logged_out_at = self.timing.monotonic()
+            self.logged_out_at = self.clock.monotonic()
             return LoggedOut(self.text("logged_out"))
         if ret == ERR_TOO_OFTEN:
             return Throttled(self.text("too_often", ret=ret, call=endpoint.name), retry_after=60.0)

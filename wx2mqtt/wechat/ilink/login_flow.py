@@ -108,19 +108,19 @@ class QrPoll:
 
     def __init__(self, client: ApiClient, handle: str, verification_code: VerificationCode) -> None:
         self._client = client
-        self._timing = client.timing
+        self._clock = client.clock
         self._handle = handle
         self._verification_code = verification_code
         self._base = client.hosts.login
         self._code = ""
         self._scanned = False
-        self._deadline = self._timing.monotonic() + QR_LIFETIME_SECONDS
+        self._deadline = self._clock.monotonic() + QR_LIFETIME_SECONDS
 
     async def steps(self) -> AsyncGenerator[PollStep, None]:
         """Poll until the code is over; `Confirmed` and `AlreadyBound` are the last. A failed poll is
         waiting.
         """
-        now = self._timing.monotonic
+        now = self._clock.monotonic
         silence, backoff = (
             OutageDetector(now(), OUTAGE_AFTER_SECONDS),
             Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=10.0),
@@ -131,7 +131,7 @@ class QrPoll:
                 if not _is_waiting(answer) and silence.record_failure(now()):
                     yield PollFailing(reason=str(answer))
                 backoff = backoff.after_failure()
-                await self._timing.sleep(0 if answer.poll_timed_out else backoff.wait(self._timing.chance()))
+                await self._clock.sleep(0 if answer.poll_timed_out else backoff.wait(self._clock.chance()))
                 continue
             backoff = backoff.reset()
             if silence.record_success(now()):
@@ -144,7 +144,7 @@ class QrPoll:
             if isinstance(step, CodeRequired):
                 self._code = await self._verification_code.wait(self._deadline - now())
             else:
-                await self._timing.sleep(max(0.0, began + MIN_POLL_INTERVAL_SECONDS - now()))
+                await self._clock.sleep(max(0.0, began + MIN_POLL_INTERVAL_SECONDS - now()))
 
     def _step_for(self, answer: ScanAnswer) -> PollStep:
         """What an answer says; None where it says nothing new."""
@@ -181,7 +181,7 @@ class QrPoll:
         return base
 
     def _extend_deadline(self) -> None:
-        self._deadline = max(self._deadline, self._timing.monotonic() + CONFIRM_TIMEOUT_SECONDS)
+        self._deadline = max(self._deadline, self._clock.monotonic() + CONFIRM_TIMEOUT_SECONDS)
 
     async def _poll(self) -> ScanAnswer | Unreachable:
         request = requests.status_request(self._base, self._handle, self._code)
@@ -215,7 +215,7 @@ class LoginFlow:
 
     def __init__(self, client: ApiClient, verification_code: VerificationCode) -> None:
         self._client = client
-        self._timing = client.timing
+        self._clock = client.clock
         self._verification_code = verification_code
         self._denied: set[str] = set()
 
@@ -241,7 +241,7 @@ class LoginFlow:
         """QR codes without end, each as soon as the one before is over; slower when they are over at once."""
         backoff = Backoff(first=QR_RETRY_SECONDS)
         while True:
-            began = self._timing.monotonic()
+            began = self._clock.monotonic()
             code = await self._fetch_qr_code()
             yield ShowQr(url=code.content, lifetime=QR_LIFETIME_SECONDS)
             async with aclosing(self._poll_qr_code(code)) as steps:
@@ -250,9 +250,9 @@ class LoginFlow:
                     if isinstance(step, LoggedIn):
                         return
             yield QrExpired()
-            lasted = self._timing.monotonic() - began
+            lasted = self._clock.monotonic() - began
             backoff = backoff.reset() if lasted > backoff.cap else backoff.after_failure()
-            await self._timing.sleep(backoff.wait(self._timing.chance()))
+            await self._clock.sleep(backoff.wait(self._clock.chance()))
 
     async def _fetch_qr_code(self) -> QrCode:
         channel = self._client
@@ -316,7 +316,7 @@ class LoginFlow:
                 return await self._client.is_login_valid(bot)
             except Unreachable as why:
                 log.info("trying again", reason=str(why))
-                await self._timing.sleep(QR_RETRY_SECONDS)
+                await self._clock.sleep(QR_RETRY_SECONDS)
         return await self._client.is_login_valid(bot)
 
     async def _reactivated_login(self) -> LoggedIn | None:
@@ -324,10 +324,10 @@ class LoginFlow:
         saved = self._resumable_bot()
         if (
             saved is None
-            or self._timing.monotonic() - self._client.logged_out_at < LOGIN_PROBE_INTERVAL_SECONDS
+            or self._clock.monotonic() - self._client.logged_out_at < LOGIN_PROBE_INTERVAL_SECONDS
         ):
             return None
-        self._client.logged_out_at = self._timing.monotonic()
+        self._client.logged_out_at = self._clock.monotonic()
         try:
             return await self._resume(saved) if await self._client.is_login_valid(saved) else None
         except Unreachable:

@@ -55,14 +55,14 @@ class Receiver:
         channel.store_cursor(cursor)
         await channel.save_throttled()
         await self._wait_if_empty_polls()
-        began = channel.timing.monotonic()
+        began = channel.clock.monotonic()
         fields, limit = requests.updates_request(position.buf), self._hold_seconds + POLL_GRACE_SECONDS
         found = responses.read_updates(await self._fetch_updates(fields, limit))
         self._hold_seconds = found.hold_seconds or max(
             POLL_HOLD_SECONDS, self._hold_seconds
         )  # not every answer tells it
         letters, unread = self._read(found.messages)
-        self._record_poll(letters, channel.timing.monotonic() - began)
+        self._record_poll(letters, channel.clock.monotonic() - began)
         if not letters and found.buf in {"", position.buf}:
             return Batch(cursor=cursor, unreadable_count=unread + found.unreadable_count)
         now = channel.server_clock.now()
@@ -97,8 +97,8 @@ class Receiver:
         """A server that answers at once and has nothing new, again and again, is asked less often."""
         failures = self._empty_poll_backoff.failures - MAX_EMPTY_POLLS
         if failures > 0:
-            timing = self._client.timing
-            await timing.sleep(replace(self._empty_poll_backoff, failures=failures).wait(timing.chance()))
+            clock = self._client.clock
+            await clock.sleep(replace(self._empty_poll_backoff, failures=failures).wait(clock.chance()))
 
     def _record_poll(self, letters: list[ReceivedItem], seconds: float) -> None:
         """Whether a poll brought anything, or the server should have held it."""
@@ -109,7 +109,7 @@ class Receiver:
         )
 
     def _read(self, entries: list[JsonObject]) -> tuple[list[ReceivedItem], int]:
-        bot, language, now = self._client.bot.id, self._client.language, self._client.timing.now
+        bot, language, now = self._client.bot.id, self._client.language, self._client.clock.now
         letters: list[ReceivedItem] = []
         unread = 0
         for entry in entries:

@@ -84,7 +84,7 @@ class TypingIndicator:
 
     async def _start(self, user: Handle) -> str:
         """The ticket with which it was shown; empty where it was not."""
-        now = self._client.timing.monotonic()
+        now = self._client.clock.monotonic()
         if now < self._not_before:
             return ""
         ticket, until = self._tickets.get(user, ("", 0.0))
@@ -111,7 +111,7 @@ class TypingIndicator:
 
     async def _repeat(self, user: Handle, ticket: str) -> None:
         while True:
-            await self._client.timing.sleep(REPEAT_AFTER_SECONDS)
+            await self._client.clock.sleep(REPEAT_AFTER_SECONDS)
             await self._send_status(user, ticket, TYPING_STARTED)
 
     async def _send_status(self, user: Handle, ticket: str, status: int) -> bool:

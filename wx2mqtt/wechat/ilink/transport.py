@@ -29,8 +29,8 @@ MEAN_ROUNDING_MS = 500  # milliseconds that a told second is behind on average
 class ServerClock:
     """WeChat's clock. Until an answer has told it, ours is taken for it. All in milliseconds since 1970."""
 
-    def __init__(self, timing: Clock) -> None:
-        self._timing = timing
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._reference: tuple[int, float] | None = None
         self._local_offset = 0
 
@@ -41,18 +41,18 @@ class ServerClock:
             return
         at = int(found * 1000) + MEAN_ROUNDING_MS
         if self._reference is None or abs(at - self.now()) > CLOCK_TOLERANCE_MS:
-            self._reference = at, self._timing.ticking()
+            self._reference = at, self._clock.ticking()
 
     def now(self) -> int:
         """Now, at WeChat."""
         if self._reference is None:
-            return self._timing.now
+            return self._clock.now
         at, ticks = self._reference
-        return at + int((self._timing.ticking() - ticks) * 1000)
+        return at + int((self._clock.ticking() - ticks) * 1000)
 
     def to_local(self, time: int) -> int:
         """A time of WeChat's by our clock; the same each time, as long as no clock is set."""
-        ahead = self._timing.now - self.now()
+        ahead = self._clock.now - self.now()
         if abs(ahead - self._local_offset) > CLOCK_TOLERANCE_MS:
             self._local_offset = ahead
         return time + self._local_offset
@@ -89,7 +89,7 @@ class Transport:
         *,
         endpoint: str | None,
         language: Language,
-        timing: Clock,
+        clock: Clock,
         server_clock: ServerClock,
         observe: CallObserver,
         timeouts: Mapping[str, float],
@@ -101,7 +101,7 @@ class Transport:
         self._http = HttpClient(
             endpoint=endpoint,
             headers=ILINK_HEADERS,
-            timing=timing,
+            clock=clock,
             observe=observe,
             text=lambda word, call: ilink_text(language, word, call=call),
             transport=transport,

@@ -55,7 +55,7 @@ class Uploader:
 
         Raises `Rejected` with code `bad_file` when it cannot be read.
         """
-        key, now = _key(draft), self._client.timing.monotonic
+        key, now = _key(draft), self._client.clock.monotonic
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             item, until = self._cache.get(key, ({}, 0.0))
@@ -74,10 +74,10 @@ class Uploader:
 
     async def _upload(self, draft: Draft) -> JsonBody:
         upload, file = await self._prepare_upload(draft), _file(draft)
-        began = self._client.timing.monotonic()
+        began = self._client.clock.monotonic()
         address = await self._request_upload_url(upload)
         param = await self._send_with_retries(upload, file, address)
-        seconds = round(self._client.timing.monotonic() - began, 1)
+        seconds = round(self._client.clock.monotonic() - began, 1)
         log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
         return requests.media_item(upload, param)
 
@@ -124,7 +124,7 @@ class Uploader:
                 return await self._send_once(upload, file, address)
             except Unreachable as why:
                 log.info("trying again", reason=str(why))
-                await self._client.timing.sleep(UPLOAD_RETRY_SECONDS)
+                await self._client.clock.sleep(UPLOAD_RETRY_SECONDS)
         return await self._send_once(upload, file, address)
 
     async def _send_once(self, upload: Upload, file: Path, address: str) -> str:

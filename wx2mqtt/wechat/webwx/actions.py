@@ -78,7 +78,7 @@ class Actions:
                 return requests.set_remark_request(site, session, action)
             case AcceptFriend():
                 self._check_answerable(action)
-                return requests.accept_friend_request(site, session, action, channel.timing.now)
+                return requests.accept_friend_request(site, session, action, channel.clock.now)
             case _:
                 return self._group_request(action)
 
@@ -88,7 +88,7 @@ class Actions:
         match action:
             case CreateGroup():
                 self._check_is_group(action)
-                return requests.create_group_request(site, session, action, channel.timing.now)
+                return requests.create_group_request(site, session, action, channel.clock.now)
             case AddMembers():
                 invite = self._group_members.member_count(action.group) >= INVITE_REQUIRED_MEMBERS
                 return requests.add_members_request(site, session, action, invite=invite)

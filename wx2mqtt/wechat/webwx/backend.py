@@ -63,23 +63,23 @@ class WebWxBackend:
         endpoint: str | None = None,
         desktop: DesktopClient | None = None,
         language: Language = "en",
-        timing: Clock | None = None,
+        clock: Clock | None = None,
         observe: CallObserver = _unobserved,
         timeouts: Mapping[str, float] | None = None,
         http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        timing = timing or Clock()
+        clock = clock or Clock()
         transport = Transport(
             endpoint=endpoint,
             language=language,
-            timing=timing,
+            clock=clock,
             observe=observe,
             timeouts=timeouts or {},
             transport=http_transport,
         )
         self._transport = transport
         self._client = ApiClient(
-            transport, credentials, endpoint=endpoint, desktop=desktop, language=language, timing=timing
+            transport, credentials, endpoint=endpoint, desktop=desktop, language=language, clock=clock
         )
         self._group_members: GroupMembers | None = None
         self._contact_list: ContactList | None = None

@@ -59,11 +59,11 @@ class ApiClient:
         endpoint: str | None,
         desktop: DesktopClient | None,
         language: Language,
-        timing: Clock,
+        clock: Clock,
     ) -> None:
         self.transport = transport
         self.language = language
-        self.timing = timing
+        self.clock = clock
         self.endpoint = endpoint
         self._credentials = credentials
         self._desktop = desktop

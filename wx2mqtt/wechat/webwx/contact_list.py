@@ -44,7 +44,7 @@ class ContactList:
 
     def __init__(self, client: ApiClient, group_members: GroupMembers, initial: Sequence[JsonObject]) -> None:
         self._client = client
-        self._timing = client.timing
+        self._clock = client.clock
         self._group_members = group_members
         self._requested_at: OrderedDict[str, float] = OrderedDict()
         self._unreadable_count = 0
@@ -80,7 +80,7 @@ class ContactList:
 
     async def look_up(self, names: Iterable[str]) -> tuple[Contact, ...]:
         """Up to 50 of these people and groups, each asked for once in a while. Failing, it knows nobody."""
-        now = self._timing.monotonic()
+        now = self._clock.monotonic()
         wanted = [name for name in dict.fromkeys([*self._stale, *names]) if self._may_request(name, now)]
         if not wanted:
             return ()
@@ -120,12 +120,12 @@ class ContactList:
             page = await self._request_page(seq)
             if page.contacts or seq:
                 return page
-            await self._timing.sleep(EMPTY_RETRY_SECONDS)
+            await self._clock.sleep(EMPTY_RETRY_SECONDS)
         return await self._request_page(seq)
 
     async def _request_page(self, seq: int) -> ContactPage:
         channel = self._client
-        request = requests.get_contact_request(channel.site, channel.session, seq, self._timing.now)
+        request = requests.get_contact_request(channel.site, channel.session, seq, self._clock.now)
         return responses.read_contact_page(await channel.call(request))
 
     async def _with_members(self, groups: OrderedDict[str, Contact | None]) -> AsyncIterator[list[Contact]]:
@@ -174,7 +174,7 @@ class ContactList:
 
     async def _request_contacts(self, names: Sequence[str]) -> list[Contact]:
         channel = self._client
-        request = requests.batch_get_request(channel.site, channel.session, names, self._timing.now)
+        request = requests.batch_get_request(channel.site, channel.session, names, self._clock.now)
         entries, unread = responses.read_contact_list(await channel.call(request))
         self._unreadable_count += unread
         return self._parse(entries)

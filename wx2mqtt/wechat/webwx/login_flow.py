@@ -101,12 +101,12 @@ class SessionSetup:
             channel.transport.cookies,
             base=channel.base,
             login_id=secrets.token_hex(8),
-            device_id=f"e{int(channel.timing.chance() * 10**15):015d}",
+            device_id=f"e{int(channel.clock.chance() * 10**15):015d}",
             language=channel.language,
         )
 
     async def _initialize(self, session: Session) -> InitAnswer:
-        request = requests.init_request(self._client.site, session, self._client.timing.now)
+        request = requests.init_request(self._client.site, session, self._client.clock.now)
         start = responses.read_init(await self._client.call(request))
         if not read_owner(start.user)[0]:
             raise self._client.unreadable_error(request.endpoint)
@@ -114,7 +114,7 @@ class SessionSetup:
 
     async def _notify_phone(self, session: Session) -> None:
         """Code 3; a failure does not stop the session (webwx 2.7.3)."""
-        request = requests.status_notify_request(self._client.site, session, self._client.timing.now)
+        request = requests.status_notify_request(self._client.site, session, self._client.clock.now)
         try:
             await self._client.call(request)
         except BackendError as why:
@@ -126,7 +126,7 @@ class SessionSetup:
                 return await attempt()
             except Unreachable as why:
                 log.info("trying again", reason=str(why))
-                await self._client.timing.sleep(SETUP_RETRY_SECONDS)
+                await self._client.clock.sleep(SETUP_RETRY_SECONDS)
         return await attempt()
 
 
@@ -168,7 +168,7 @@ class LoginFlow:
     def __init__(self, client: ApiClient, session_setup: SessionSetup) -> None:
         self._client = client
         self._session_setup = session_setup
-        self._timing = client.timing
+        self._clock = client.clock
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """As `Gateway.login`."""
@@ -191,7 +191,7 @@ class LoginFlow:
 
         A synccheck with the newest key would be held for 25 s if all is well (webwx 5.3.3, 5.3.4).
         """
-        request = requests.batch_get_request(self._client.site, session, [session.handle], self._timing.now)
+        request = requests.batch_get_request(self._client.site, session, [session.handle], self._clock.now)
         _, ret = await self._client.call_unchecked(request)
         if ret in SESSION_ENDED or ret == Ret.TICKET_ERROR:
             log.info("saved login refused", ret=ret)
@@ -228,7 +228,7 @@ class LoginFlow:
         self._client.reset_session()
         backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS)
         while True:
-            began = self._timing.monotonic()
+            began = self._clock.monotonic()
             uuid = await self._fetch_qr_code()
             yield ShowQr(url=f"{endpoints.QR_CONTENT_PREFIX}{uuid}", lifetime=endpoints.QR_LIFETIME_SECONDS)
             async with aclosing(self._poll_qr_code(uuid)) as steps:
@@ -237,12 +237,12 @@ class LoginFlow:
                     if isinstance(step, Confirmed):
                         return
             yield QrExpired()
-            lasted = self._timing.monotonic() - began
+            lasted = self._clock.monotonic() - began
             backoff = backoff.reset() if lasted > backoff.cap else backoff.after_failure()
-            await self._timing.sleep(backoff.wait(self._timing.chance()))
+            await self._clock.sleep(backoff.wait(self._clock.chance()))
 
     async def _fetch_qr_code(self) -> str:
-        request = requests.jslogin_request(self._client.site, self._timing.now)
+        request = requests.jslogin_request(self._client.site, self._clock.now)
         code = responses.read_qr_code((await self._client.transport.call(request)).body)
         if code.code not in {200, None} or not code.uuid:
             raise Unreachable(self._client.text("no_code", code=code.code or "-"))
@@ -250,7 +250,7 @@ class LoginFlow:
 
     async def _poll_qr_code(self, uuid: str) -> AsyncGenerator[PollStep, None]:
         """Poll until the code is over; `Confirmed` is the last step. A failed poll is tried again."""
-        now = self._timing.monotonic
+        now = self._clock.monotonic
         deadline, silence = now() + endpoints.QR_LIFETIME_SECONDS, OutageDetector(now())
         backoff, first, scanned = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=10.0), True, False
         while (began := now()) < deadline:
@@ -264,7 +264,7 @@ class LoginFlow:
                 backoff = backoff.after_failure()
                 if not isinstance(answer, Unreachable) and backoff.failures >= MAX_STRANGE_ANSWERS:
                     return
-                await self._timing.sleep(backoff.wait(self._timing.chance()))
+                await self._clock.sleep(backoff.wait(self._clock.chance()))
                 continue
             backoff, first = backoff.reset(), False
             if answer.scan is ScanStatus.CONFIRMED and answer.redirect:
@@ -276,10 +276,10 @@ class LoginFlow:
                 scanned, deadline = True, max(deadline, now() + CONFIRM_TIMEOUT_SECONDS)
                 yield Scanned(avatar=answer.avatar)
             else:
-                await self._timing.sleep(max(0.0, began + MIN_POLL_INTERVAL_SECONDS - now()))
+                await self._clock.sleep(max(0.0, began + MIN_POLL_INTERVAL_SECONDS - now()))
 
     async def _poll(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
-        request = requests.scan_poll_request(self._client.site, uuid, first=first, now=self._timing.now)
+        request = requests.scan_poll_request(self._client.site, uuid, first=first, now=self._clock.now)
         try:
             return responses.read_scan_answer((await self._client.transport.call(request)).body)
         except Unreachable as why:

@@ -49,7 +49,7 @@ class Receiver:
 
     def __init__(self, client: ApiClient, group_members: GroupMembers, contact_list: ContactList) -> None:
         self._client = client
-        self._timing = client.timing
+        self._clock = client.clock
         self._group_members = group_members
         self._contact_list = contact_list
         self._poll_pacing = PollPacing()
@@ -62,7 +62,7 @@ class Receiver:
         """As `Gateway.receive`."""
         found = await self._recent_chats()
         if found:
-            events = self._group_changes.events(cursor, [], self._timing.now)
+            events = self._group_changes.events(cursor, [], self._clock.now)
             return Batch(
                 cursor=cursor,
                 items=events,
@@ -75,7 +75,7 @@ class Receiver:
             position = self._client.session.position
         # After a sync that failed, synccheck is asked in any case: it knows whether the login stands.
         if not position.more or self._stale_groups:
-            await self._timing.sleep(self._poll_pacing.pause(self._timing.monotonic()))
+            await self._clock.sleep(self._poll_pacing.pause(self._clock.monotonic()))
             if not await self._wait_for_news(position):
                 await self._client.save()
                 return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
@@ -91,9 +91,9 @@ class Receiver:
 
     async def _wait_for_news(self, position: SyncCursor) -> bool:
         """Whether there is something to fetch; held by the server until there is."""
-        self._poll_pacing = self._poll_pacing.after_poll(self._timing.monotonic())
+        self._poll_pacing = self._poll_pacing.after_poll(self._clock.monotonic())
         channel = self._client
-        request = requests.sync_check_request(channel.site, channel.session, position, self._timing.now)
+        request = requests.sync_check_request(channel.site, channel.session, position, self._clock.now)
         reply = await channel.transport.call(request)
         try:
             check = responses.read_sync_check(reply.body)
@@ -110,7 +110,7 @@ class Receiver:
 
     async def _sync(self, position: SyncCursor) -> SyncAnswer:
         channel = self._client
-        request = requests.sync_request(channel.site, channel.session, position, self._timing.now)
+        request = requests.sync_request(channel.site, channel.session, position, self._clock.now)
         self._stale_groups = True
         answer, ret = await channel.call_unchecked(request)
         if ret != Ret.OK:
@@ -142,7 +142,7 @@ class Receiver:
         reading = self._read(answer.messages) if found else reading
         return Batch(
             cursor=after.to_cursor(),
-            items=(*self._group_changes.events(cursor, told, self._timing.now), *reading.items),
+            items=(*self._group_changes.events(cursor, told, self._clock.now), *reading.items),
             contacts=(*contacts, *found),
             removed=removed,
             unreadable_count=reading.unreadable_count
@@ -163,7 +163,7 @@ class Receiver:
 
     def _read(self, entries: Iterable[JsonObject]) -> _ReadResult:
         items: list[Message | Event] = []
-        unread, now = 0, self._timing.now
+        unread, now = 0, self._clock.now
         for entry in entries:
             try:
                 item = read_message(entry, self._group_members, self._client.language, now)

@@ -55,19 +55,19 @@ class Transport:
         *,
         endpoint: str | None,
         language: Language,
-        timing: Clock,
+        clock: Clock,
         observe: CallObserver,
         timeouts: Mapping[str, float],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.cookies = Cookies.empty(any_host=endpoint is not None)
         self._language = language
-        self._timing = timing
+        self._clock = clock
         self._timeouts = timeouts
         self._http = HttpClient(
             endpoint=endpoint,
             headers=WEBWX_HEADERS,
-            timing=timing,
+            clock=clock,
             observe=observe,
             text=lambda word, call: webwx_text(language, word, call=call),
             transport=transport,
@@ -125,7 +125,7 @@ class Transport:
     def _store_cookies(self, request: Request, response: StreamedResponse) -> None:
         lines = response.headers("set-cookie")
         if lines:
-            now = parse_date(response.header("date")) or self._timing.wall()
+            now = parse_date(response.header("date")) or self._clock.wall()
             self.cookies = self.cookies.with_response(host_of(request.url), lines, now)
 
     def _check_status(self, endpoint: Endpoint, answer: HttpAnswer) -> HttpAnswer:

@@ -107,7 +107,7 @@ class Uploader:
 
     def _unique_start_ms(self) -> int:
         """Now, in milliseconds; each upload has its own, by which WeChat knows its parts."""
-        self._last_started_ms = max(self._client.timing.now, self._last_started_ms + 1)
+        self._last_started_ms = max(self._client.clock.now, self._last_started_ms + 1)
         return self._last_started_ms
 
     async def _check_upload(self, upload: Upload) -> JsonObject:
@@ -119,13 +119,13 @@ class Uploader:
     async def _send_parts(self, draft: Draft, upload: Upload) -> Uploaded:
         """The parts one after the other; the answer to the last one names the file."""
         channel = self._client
-        began = channel.timing.monotonic()
+        began = channel.clock.monotonic()
         media_id = ""
         for index in range(upload.part_count):
             media_id = read_text(await self._send_part(draft, upload, index), "MediaId")
         if not media_id:
             raise BadAnswer(channel.text("no_media_id"))
-        seconds = round(channel.timing.monotonic() - began, 1)
+        seconds = round(channel.clock.monotonic() - began, 1)
         log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
         return Uploaded(media_id=media_id, signature=upload.signature)
 

@@ -134,7 +134,7 @@ class ManualClock:
             self.time += seconds
         await asyncio.sleep(0)
 
-    def timing(self) -> Clock:
+    def as_clock(self) -> Clock:
         return Clock(
             wall=self.wall, monotonic=self.now, ticking=self.now, sleep=self.sleep, chance=lambda: 0.5
         )
@@ -194,7 +194,7 @@ class World:
         self.gateway = ILinkBackend(
             self.vault,
             quote_lookup=self._said,
-            timing=self.clock.timing(),
+            clock=self.clock.as_clock(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
             http_transport=self.door,
             **self._options,

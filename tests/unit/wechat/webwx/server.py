@@ -158,7 +158,7 @@ class ManualClock:
             self.time += seconds
         await asyncio.sleep(0)
 
-    def timing(self) -> Clock:
+    def as_clock(self) -> Clock:
         return Clock(wall=self.wall, monotonic=self.now, sleep=self.sleep, chance=lambda: 0.5)
 
 
@@ -213,7 +213,7 @@ class World:
         """A new gateway on the same vault and server."""
         self.gateway = WebWxBackend(
             self.vault,
-            timing=self.clock.timing(),
+            clock=self.clock.as_clock(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
             http_transport=self.door,
             **self._options,

@@ -36,7 +36,7 @@ def door(
     return Transport(
         endpoint=endpoint,
         language="en",
-        timing=ManualClock().timing(),
+        clock=ManualClock().as_clock(),
         observe=lambda call, outcome, _: SEEN.append((call, outcome)),
         timeouts=timeouts,
         transport=httpx.MockTransport(handle),
