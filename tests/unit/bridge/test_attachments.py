@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from tests.unit.bridge.outgoing import CAPABILITIES
 from wx2mqtt.bridge import attachments
 from wx2mqtt.bridge.attachments import (
-    MAX_FILENAME_BYTES,
     check_filename,
     choose_filename,
     decode_base64,
@@ -26,6 +25,7 @@ from wx2mqtt.bridge.attachments import (
     max_bytes,
 )
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.file_names import MAX_FILENAME_BYTES
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Kind
 

@@ -27,8 +27,9 @@ from wx2mqtt.wechat.backend import Batch, CredentialStore, LoggedIn, LoginStep, 
 from wx2mqtt.wechat.http import CallObserver, Clock
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.download import download
-from wx2mqtt.wechat.ilink.login_flow import LoginFlow, VerificationCode
+from wx2mqtt.wechat.ilink.login_flow import LoginFlow
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, TrustedHosts
+from wx2mqtt.wechat.ilink.qr_poll import VerificationCode
 from wx2mqtt.wechat.ilink.receiver import Receiver, contact_of
 from wx2mqtt.wechat.ilink.sender import Sender, TypingIndicator
 from wx2mqtt.wechat.ilink.transport import ServerClock, Transport

@@ -23,12 +23,17 @@ from wx2mqtt.wechat.backend import (
     LoginStep,
     PollFailing,
     PollRecovered,
-    QrExpired,
     Scanned,
-    ShowQr,
 )
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
-from wx2mqtt.wechat.qr_login import OutageDetector
+from wx2mqtt.wechat.qr_login import (
+    CONFIRM_TIMEOUT_SECONDS,
+    MAX_POLL_BACKOFF_SECONDS,
+    MIN_POLL_INTERVAL_SECONDS,
+    LoginCode,
+    OutageDetector,
+    qr_login_steps,
+)
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import SESSION_ENDED, Ret, ScanStatus
@@ -143,12 +148,6 @@ def _with_start(session: Session, start: InitAnswer) -> Session:
     )
 
 
-MIN_POLL_INTERVAL_SECONDS = 1.0  # seconds between the beginnings of polls that bring nothing (webwx 5.1.2)
-
-
-CONFIRM_TIMEOUT_SECONDS = 120.0  # seconds that a person who has scanned may take to confirm
-
-
 MAX_STRANGE_ANSWERS = 3  # polls in a row without a code, until the QR code is given up
 
 
@@ -182,7 +181,8 @@ class LoginFlow:
                     yield step
                     if isinstance(step, LoggedIn):
                         return
-        async with aclosing(self._login_by_qr_code()) as steps:
+        self._client.reset_session()
+        async with aclosing(qr_login_steps(self, self._clock)) as steps:
             async for step in steps:
                 yield step
 
@@ -209,9 +209,9 @@ class LoginFlow:
         if not uuid:
             return
         yield ConfirmOnPhone()
-        async with aclosing(self._poll_qr_code(uuid)) as steps:
+        async with aclosing(self._poll_until_login(uuid)) as steps:
             async for step in steps:
-                yield await self._complete_login(step.redirect) if isinstance(step, Confirmed) else step
+                yield step
 
     async def _request_push_login(self, session: Session) -> str:
         channel = self._client
@@ -223,42 +223,44 @@ class LoginFlow:
             log.info("push login not offered", reason=str(why))
             return ""
 
-    async def _login_by_qr_code(self) -> AsyncGenerator[LoginStep, None]:
-        """QR codes without end, each as soon as the one before is over; slower when they are over at once."""
-        self._client.reset_session()
-        backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS)
-        while True:
-            began = self._clock.monotonic()
-            uuid = await self._fetch_qr_code()
-            yield ShowQr(url=f"{endpoints.QR_CONTENT_PREFIX}{uuid}", lifetime=endpoints.QR_LIFETIME_SECONDS)
-            async with aclosing(self._poll_qr_code(uuid)) as steps:
-                async for step in steps:
-                    yield await self._complete_login(step.redirect) if isinstance(step, Confirmed) else step
-                    if isinstance(step, Confirmed):
-                        return
-            yield QrExpired()
-            lasted = self._clock.monotonic() - began
-            backoff = backoff.reset() if lasted > backoff.cap else backoff.after_failure()
-            await self._clock.sleep(backoff.wait(self._clock.chance()))
-
-    async def _fetch_qr_code(self) -> str:
+    async def fetch_code(self) -> LoginCode:
+        """As `QrLogin.fetch_code`."""
         request = requests.jslogin_request(self._client.site, self._clock.now)
         code = responses.read_qr_code((await self._client.transport.call(request)).body)
         if code.code not in {200, None} or not code.uuid:
             raise Unreachable(self._client.text("no_code", code=code.code or "-"))
-        return code.uuid
+        return LoginCode(
+            handle=code.uuid,
+            url=f"{endpoints.QR_CONTENT_PREFIX}{code.uuid}",
+            lifetime_seconds=endpoints.QR_LIFETIME_SECONDS,
+        )
 
-    async def _poll_qr_code(self, uuid: str) -> AsyncGenerator[PollStep, None]:
+    async def poll_code(self, code: LoginCode) -> AsyncGenerator[LoginStep, None]:
+        """As `QrLogin.poll_code`."""
+        async with aclosing(self._poll_until_login(code.handle)) as steps:
+            async for step in steps:
+                yield step
+
+    async def _poll_until_login(self, uuid: str) -> AsyncGenerator[LoginStep, None]:
+        """Polls until the phone has answered; no `LoggedIn` when the code is over."""
+        async with aclosing(self._poll_uuid(uuid)) as steps:
+            async for step in steps:
+                yield await self._complete_login(step.redirect) if isinstance(step, Confirmed) else step
+
+    async def _poll_uuid(self, uuid: str) -> AsyncGenerator[PollStep, None]:
         """Poll until the code is over; `Confirmed` is the last step. A failed poll is tried again."""
         now = self._clock.monotonic
-        deadline, silence = now() + endpoints.QR_LIFETIME_SECONDS, OutageDetector(now())
-        backoff, first, scanned = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=10.0), True, False
-        while (began := now()) < deadline:
+        deadline = now() + endpoints.QR_LIFETIME_SECONDS
+        outage = OutageDetector(now())
+        backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=MAX_POLL_BACKOFF_SECONDS)
+        first = True
+        scanned = False
+        while (started_at := now()) < deadline:
             answer = await self._poll(uuid, first=first)
             if isinstance(answer, Unreachable):
-                if silence.record_failure(now()):
+                if outage.record_failure(now()):
                     yield PollFailing(reason=str(answer))
-            elif silence.record_success(now()):
+            elif outage.record_success(now()):
                 yield PollRecovered()
             if isinstance(answer, Unreachable) or answer.scan is None:
                 backoff = backoff.after_failure()
@@ -266,17 +268,19 @@ class LoginFlow:
                     return
                 await self._clock.sleep(backoff.wait(self._clock.chance()))
                 continue
-            backoff, first = backoff.reset(), False
+            backoff = backoff.reset()
+            first = False
             if answer.scan is ScanStatus.CONFIRMED and answer.redirect:
                 yield Confirmed(answer.redirect)
                 return
             if answer.scan in {ScanStatus.OVER, ScanStatus.CONFIRMED}:
                 return
             if answer.scan is ScanStatus.SCANNED and not scanned:
-                scanned, deadline = True, max(deadline, now() + CONFIRM_TIMEOUT_SECONDS)
+                scanned = True
+                deadline = max(deadline, now() + CONFIRM_TIMEOUT_SECONDS)
                 yield Scanned(avatar=answer.avatar)
             else:
-                await self._clock.sleep(max(0.0, began + MIN_POLL_INTERVAL_SECONDS - now()))
+                await self._clock.sleep(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
 
     async def _poll(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
         request = requests.scan_poll_request(self._client.site, uuid, first=first, now=self._clock.now)

@@ -13,7 +13,7 @@ from tests.unit.wechat.ilink.entries import BOT, ME, OTHER, TOKEN, entry
 from tests.unit.wechat.ilink.server import CONFIRMED, DEAD, ENDPOINT, World, answer, query, raw, scan
 from wx2mqtt.errors import LoggedOut, LoginRefused, Unreachable
 from wx2mqtt.model import Cursor
-from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginStep, PollFailing, ShowQr
+from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginStep, PollFailing, Scanned, ShowQr
 
 DONE = answer(**CONFIRMED)
 
@@ -145,6 +145,45 @@ async def test_a_number_that_comes_later_ends_the_waiting(world: World) -> None:
     world.gateway.enter_verification_code("")
     world.gateway.enter_verification_code("5")
     assert isinstance(await asyncio.wait_for(waiting, 5), LoggedIn)
+    await login.aclose()
+
+
+async def test_a_code_that_is_over_while_a_number_is_awaited_is_followed_by_another(world: World) -> None:
+    world.server.put(
+        "get_qrcode_status", scan("need_verifycode"), scan("need_verifycode"), scan("expired"), DONE
+    )
+    async with asyncio.timeout(5):
+        found = await steps(world)
+    assert kinds(found) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr", "LoggedIn"]
+    assert world.clock.time - 1000 < 10
+
+
+async def test_a_number_that_nobody_types_costs_the_code_in_the_end(world: World) -> None:
+    world.server.put("get_qrcode_status", scan("need_verifycode"))
+    async with asyncio.timeout(5):
+        found = await steps(world, most=4)
+    assert kinds(found) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr"]
+    assert 300 <= world.clock.time - 1000 < 310
+
+
+async def test_a_number_does_not_wait_for_the_end_of_a_poll(world: World) -> None:
+    polled = asyncio.Event()
+
+    async def hold(_request: httpx.Request) -> httpx.Response:
+        polled.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    world.server.put("get_qrcode_status", scan("need_verifycode"), hold, scan("scaned"), DONE)
+    login = world.gateway.login(resume=False)
+    while not isinstance(await anext(login), CodeRequired):
+        pass
+    waiting = asyncio.ensure_future(anext(login))
+    async with asyncio.timeout(5):
+        await polled.wait()
+        world.gateway.enter_verification_code("5")
+        assert isinstance(await waiting, Scanned)
+    assert [poll.get("verify_code") for poll in polls(world)] == [None, None, "5"]
     await login.aclose()
 
 
