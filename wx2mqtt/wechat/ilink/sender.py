@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from wx2mqtt.errors import BackendError, Rejected, Throttled, WindowClosed
-from wx2mqtt.model import Attachment, Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
@@ -135,13 +136,8 @@ class Sender:
     async def prepare(self, draft: Draft) -> None:
         """As `Gateway.prepare`."""
         if draft.attachment is not None:
-            self._check_supported(draft)
+            require_attachment(draft, CAPABILITIES, self._client)
             await self._uploader.ensure_uploaded(draft)
-
-    def _check_supported(self, draft: Draft) -> None:
-        if draft.kind not in CAPABILITIES.media or draft.attachment is None:
-            raise self._rejected("unsupported", "kind_unsupported", kind=draft.kind)
-        self._check_attachment(draft.kind, draft.attachment)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Gateway.send`."""
@@ -149,7 +145,7 @@ class Sender:
             item = self._text_item(draft)
             async with self._typing_indicator.typing(draft.chat):
                 return await self._send_item(draft.chat, item, key)
-        self._check_supported(draft)
+        require_attachment(draft, CAPABILITIES, self._client)
         async with self._typing_indicator.typing(draft.chat):
             item = await self._uploader.ensure_uploaded(draft)
             try:
@@ -165,17 +161,6 @@ class Sender:
         if size > CAPABILITIES.text_limit:
             raise self._rejected("too_long", "text_too_long", size=size, limit=CAPABILITIES.text_limit)
         return requests.text_item(draft.text)
-
-    def _check_attachment(self, kind: Kind, attachment: Attachment) -> None:
-        """What is known to be refused is not uploaded."""
-        takes, blob = CAPABILITIES.media[kind], attachment.blob
-        if not blob.size:
-            raise self._rejected("empty", "empty_file")
-        if blob.size > takes.max_bytes:
-            facts = {"size": blob.size, "limit": takes.max_bytes, "kind": kind}
-            raise self._rejected("too_large", "file_too_large", **facts)
-        if takes.mime_types and blob.mime not in takes.mime_types:
-            raise self._rejected("unsupported", "file_unsupported", mime=blob.mime, kind=kind)
 
     async def _send_item(
         self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False

@@ -5,19 +5,17 @@ Whatever goes wrong here, nothing was delivered: a file that was uploaded and ne
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 import structlog
 
 from wx2mqtt.errors import BackendError, Rejected, Unreachable
 from wx2mqtt.model import Draft, Handle, Kind
 from wx2mqtt.wechat import attachments
+from wx2mqtt.wechat.attachments import UploadCache
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
@@ -40,6 +38,7 @@ UPLOAD_CACHE_SIZE = 32  # files whose place at the CDN is remembered
 UPLOAD_CACHE_SECONDS = 600.0  # seconds; how long a place lives is not known (ilink 8.2.6)
 
 _UploadKey = tuple[str, Kind, Handle, str]  # what is in it, as what, for whom, its name
+_TimedItem = tuple[JsonBody, float]  # what sends it, and until when on the monotonic clock it is used
 
 
 class Uploader:
@@ -47,30 +46,25 @@ class Uploader:
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
-        self._cache: OrderedDict[_UploadKey, tuple[JsonBody, float]] = OrderedDict()
-        self._locks: WeakValueDictionary[_UploadKey, asyncio.Lock] = WeakValueDictionary()
+        self._cache = UploadCache[_UploadKey, _TimedItem](UPLOAD_CACHE_SIZE)
 
     async def ensure_uploaded(self, draft: Draft) -> JsonBody:
         """The item that sends the attachment of a draft; another attempt a moment later uploads nothing.
 
         Raises `Rejected` with code `bad_file` when it cannot be read.
         """
-        key, now = _key(draft), self._client.clock.monotonic
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            item, until = self._cache.get(key, ({}, 0.0))
-            if item and now() < until:
-                return item
+        now = self._client.clock.monotonic
+
+        async def upload() -> _TimedItem:
             item = await self._upload(draft)
-            self._cache[key] = item, now() + UPLOAD_CACHE_SECONDS
-            self._cache.move_to_end(key)
-            if len(self._cache) > UPLOAD_CACHE_SIZE:
-                self._cache.popitem(last=False)
-            return item
+            return item, now() + UPLOAD_CACHE_SECONDS
+
+        item, _ = await self._cache.get_or_upload(_key(draft), upload, lambda known: now() < known[1])
+        return item
 
     def invalidate(self, draft: Draft) -> None:
         """WeChat may not know the attachment of this draft any more."""
-        self._cache.pop(_key(draft), None)
+        self._cache.invalidate(_key(draft))
 
     async def _upload(self, draft: Draft) -> JsonBody:
         upload, file = await self._prepare_upload(draft), _file(draft)

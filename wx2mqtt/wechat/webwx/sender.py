@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wx2mqtt.errors import Rejected
-from wx2mqtt.model import Attachment, Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient, RetError
@@ -34,20 +35,15 @@ class Sender:
     async def prepare(self, draft: Draft) -> None:
         """As `Gateway.prepare`."""
         if draft.attachment is not None:
-            self._check_supported(draft)
+            require_attachment(draft, CAPABILITIES, self._client)
             await self._uploader.prepare(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Gateway.send`."""
         if draft.kind is Kind.TEXT:
             return await self._send_text(draft, key)
-        self._check_supported(draft)
+        require_attachment(draft, CAPABILITIES, self._client)
         return await self._send_media(draft, key)
-
-    def _check_supported(self, draft: Draft) -> None:
-        if draft.kind not in CAPABILITIES.media or draft.attachment is None:
-            raise self._rejected("unsupported", "kind_unsupported", kind=draft.kind)
-        self._check_attachment(draft.kind, draft.attachment)
 
     async def _send_text(self, draft: Draft, key: SendKey) -> Receipt:
         if draft.mention:
@@ -98,17 +94,6 @@ class Sender:
                 raise
             # Nothing was delivered, and the fault may be the old upload's: the next attempt makes a new one.
             raise BadAnswer(channel.text("media_forgotten", why=why)) from None
-
-    def _check_attachment(self, kind: Kind, attachment: Attachment) -> None:
-        """What is known to be refused is not uploaded (webwx 6.1.2)."""
-        takes, blob = CAPABILITIES.media[kind], attachment.blob
-        if not blob.size:
-            raise self._rejected("empty", "empty_file")
-        if blob.size > takes.max_bytes:
-            facts = {"size": blob.size, "limit": takes.max_bytes, "kind": kind}
-            raise self._rejected("too_large", "file_too_large", **facts)
-        if takes.mime_types and blob.mime not in takes.mime_types:
-            raise self._rejected("unsupported", "file_unsupported", mime=blob.mime, kind=kind)
 
     def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
         return Rejected(self._client.text(message_key, **facts), code=code)

@@ -5,17 +5,15 @@ Whatever goes wrong here, nothing was delivered: a file that was uploaded and ne
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
 from itertools import count
-from weakref import WeakValueDictionary
 
 import structlog
 
 from wx2mqtt.model import Draft, Kind
 from wx2mqtt.wechat import attachments
+from wx2mqtt.wechat.attachments import UploadCache
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
@@ -42,12 +40,11 @@ class Uploader:
         self._login_id = client.session.login_id
         self._numbers = count()
         self._last_started_ms = 0
-        self._cache: OrderedDict[_UploadKey, Uploaded] = OrderedDict()
-        self._locks: WeakValueDictionary[_UploadKey, asyncio.Lock] = WeakValueDictionary()
+        self._cache = UploadCache[_UploadKey, Uploaded](UPLOAD_CACHE_SIZE)
 
     async def prepare(self, draft: Draft) -> None:
-        """Bring the attachment of a draft, unless it is there. Raises as `uploaded`."""
-        await self._uploaded_or_cached(_key(draft), draft)
+        """Uploads the attachment of a draft, unless it is there. Raises as `ensure_uploaded`."""
+        await self._cache.get_or_upload(_key(draft), lambda: self._upload(draft))
 
     async def ensure_uploaded(self, draft: Draft) -> Uploaded:
         """The attachment of a draft at WeChat; two drafts with the same one upload it once.
@@ -55,26 +52,13 @@ class Uploader:
         Raises `Rejected` with code `bad_file` when it cannot be read.
         """
         key = _key(draft)
-        found = await self._uploaded_or_cached(key, draft)
-        self._cache[key] = replace(found, reused=True)  # from the next one on it is no fresh one
-        return found
-
-    async def _uploaded_or_cached(self, key: _UploadKey, draft: Draft) -> Uploaded:
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock:
-            known = self._cache.get(key)
-            if known is not None:
-                self._cache.move_to_end(key)
-                return known
-            fresh = await self._upload(draft)
-            self._cache[key] = fresh
-            if len(self._cache) > UPLOAD_CACHE_SIZE:
-                self._cache.popitem(last=False)
-            return fresh
+        uploaded = await self._cache.get_or_upload(key, lambda: self._upload(draft))
+        self._cache.store(key, replace(uploaded, reused=True))  # what the next draft gets is no fresh upload
+        return uploaded
 
     def invalidate(self, draft: Draft) -> None:
         """WeChat does not know the attachment of this draft any more."""
-        self._cache.pop(_key(draft), None)
+        self._cache.invalidate(_key(draft))
 
     async def _upload(self, draft: Draft) -> Uploaded:
         upload = await self._prepare_upload(draft)

@@ -21,7 +21,6 @@ from tests.unit.wechat.webwx.receiver import PART, Receiver
 from tests.unit.wechat.webwx.server import World, answer, body, check, synced, text
 from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, SendKey
-from wx2mqtt.wechat.webwx import upload
 
 KEY = SendKey("17000000000001234")
 MEGABYTE = 1 << 20
@@ -138,16 +137,6 @@ async def test_who_waited_for_an_upload_that_was_cancelled_makes_it(
     first.cancel()
     assert (await second).message_id == "7"
     assert len(receiver.files) == 1
-
-
-async def test_only_so_many_files_are_remembered(
-    world: World, receiver: Receiver, pack: Pack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(upload, "UPLOAD_CACHE_SIZE", 2)
-    for content in (b"1", b"2", b"1", b"3", b"1", b"2"):
-        await world.gateway.send(pack(content), KEY)
-    assert [receiver.files[f"@crypt_SECRET{n}"] for n in range(4)] == [b"1", b"2", b"3", b"2"]
-    assert len(receiver.files) == 4
 
 
 async def test_a_new_login_uploads_anew(world: World, receiver: Receiver, pack: Pack) -> None:
