@@ -1,1 +1,1 @@
-"""WeChat: one seam, and the backends behind it."""
+"""WeChat: the interface of a backend, and the backends behind it."""

@@ -1,7 +1,8 @@
-"""The seam between the bridge and WeChat. Everything above it works the same with each backend.
+"""The interface between the bridge and WeChat. Everything above it works the same with each backend.
 
-Pull-based: nothing happens unless the bridge asks, so that back-pressure comes for free and one task owns
-each conversation. All errors are leaves of `BackendError`. No method logs a secret or puts one into an error.
+Pull-based: nothing happens unless the bridge asks, so a slow bridge slows WeChat's messages down, and one
+task owns each conversation. All errors are leaves of `BackendError`. No method logs a secret or puts one
+into an error.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Capabilities:
     `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent (image, video, file,
     sticker) and what each takes. `actions` are what `act` can do. `recall_within` is how long a message can
     be withdrawn, in seconds. `new_handles` is true where every login gives everybody a new handle. `window`
-    is true where WeChat takes messages only for a while after a person wrote (`Gateway.window`).
+    is true where WeChat takes messages only for a while after a person wrote (`Backend.reply_window`).
     `part_limit` is how many characters of a text are one message where longer ones must be split; None
     where they are not. `product_name` is what Home Assistant shows as the model of the device.
     `has_filehelper` is true where the chat `filehelper` always exists.

@@ -1,8 +1,7 @@
-"""Time and chance as one value, so that tests can hold both in their hands.
+"""HTTP for every backend: connections, limits in size and time, and which error a failure becomes.
 
-The door to httpx for every backend: connections, limits in size and time, and what each trouble means.
-
-No redirect is followed, and nothing that is secret gets into a log or an error.
+The only module that sends requests through httpx. Follows no redirect; nothing secret gets into a log or an
+error.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Reading loose JSON without surprises: a field has the type that was asked for, or is empty.
+"""Reads JSON that servers sent: always UTF-8, and a field has the type that was asked for or is empty.
 
-JSON that servers sent, read leniently: always UTF-8, and no half of a character, no NaN comes out of it.
-
-What no JSON object can be made of is an `UnreadableJson`, however deep or long it is.
+No half of a character and no NaN comes out. A body that is no JSON object raises `UnreadableJson`, however
+deep or long it is.
 """
 
 from __future__ import annotations

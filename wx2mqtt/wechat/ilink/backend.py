@@ -1,4 +1,4 @@
-"""iLink behind the seam: which conversation does what."""
+"""iLink as a `Backend`: passes each call to the object that has its conversation."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class ILinkBackend:
         self._sender: Sender | None = None
 
     async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
-        """As `Gateway.login`."""
+        """As `Backend.login`."""
         async with aclosing(LoginFlow(self._client, self._verification_code).steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
@@ -103,63 +103,63 @@ class ILinkBackend:
                 yield step
 
     def enter_verification_code(self, code: str) -> None:
-        """As `Gateway.give_code`."""
+        """As `Backend.enter_verification_code`."""
         self._verification_code.enter(code)
 
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
-        """As `Gateway.people`: the person who scanned, and whoever else has written to this bot."""
+        """As `Backend.list_contacts`: the person who scanned, and whoever else has written to this bot."""
         bot = self._client.bot
         known = tuple(contact_of(user) for user in dict.fromkeys((bot.user, *bot.chats)))
         on_progress(len(known))
         yield known
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """As `Gateway.receive`."""
+        """As `Backend.receive`."""
         if self._receiver is None:
             raise LoggedOut(self._client.text("no_login"))
         return await self._receiver.receive(cursor)
 
     async def prepare(self, draft: Draft) -> None:
-        """As `Gateway.prepare`."""
+        """As `Backend.prepare`."""
         if self._sender is None:
             raise LoggedOut(self._client.text("no_login"))
         await self._sender.prepare(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """As `Gateway.send`."""
+        """As `Backend.send`."""
         if self._sender is None:
             raise LoggedOut(self._client.text("no_login"))
         return await self._sender.send(draft, key)
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
-        """As `Gateway.window`."""
+        """As `Backend.reply_window`."""
         return self._client.reply_window(handle)
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:  # noqa: ARG002 - the seam's
-        """As `Gateway.act`: nothing of the kind can be done."""
+        """As `Backend.perform`: nothing of the kind can be done."""
         raise Rejected(self._client.text("no_action"), code="unsupported")
 
     async def list_members(self, group: Handle) -> tuple[Member, ...]:  # noqa: ARG002 - the seam's
-        """As `Gateway.members`: there are no groups."""
+        """As `Backend.list_members`: there are no groups."""
         return ()
 
     def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002 - the seam's
-        """As `Gateway.avatar`: there are none."""
+        """As `Backend.avatar`: there are none."""
         return None
 
     def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
-        """As `Gateway.download`."""
+        """As `Backend.download`."""
         return download(self._client, media)
 
     async def logout(self) -> None:
-        """As `Gateway.logout`. WeChat has no call for it; the token is kept, and used no more (ilink 3.5)."""
+        """As `Backend.logout`. WeChat has no call for it; the token is kept, and used no more (ilink 3.5)."""
         with suppress(LoggedOut):
             await self._client.notify_stop()
         self._receiver = self._sender = None
         await self._client.mark_logged_out()
 
     async def close(self) -> None:
-        """As `Gateway.close`."""
+        """As `Backend.close`."""
         try:
             await self._typing_indicator.close()
             if self._receiver is not None:

@@ -1,6 +1,6 @@
-"""One account's line to iLink: makes calls with its token, judges how they went, saves what it knows.
+"""The API client of one iLink account: makes calls with its token, judges their answers, saves the login.
 
-The conversations (signing in, the inbox, the outbox) stand above it and never see a token.
+Login flow, receiver and sender use it and never see a token.
 """
 
 from __future__ import annotations

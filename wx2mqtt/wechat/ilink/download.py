@@ -1,4 +1,4 @@
-"""Fetching bytes from WeChat's CDN, decrypted as they come, and compared with what was told (ilink 8.4)."""
+"""Downloads from WeChat's CDN: decrypted as they come, compared with what was announced (ilink 8.4)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
-    """As `Gateway.download`.
+    """As `Backend.download`.
 
     The whole address knows more than what we can make ourselves; that one is tried where it does not do.
     """

@@ -1,6 +1,6 @@
-"""Receiving: wait for news behind a cursor, read them, see what they open for us (ilink 4, 5).
+"""Receiving: waits for messages after a cursor, reads them, and notes whose window they open (ilink 4, 5).
 
-The server's cursor moves only through the one that is returned, so the same cursor brings the same again.
+Only the returned cursor moves on, so the same cursor brings the same messages again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Receiver:
         self._known_senders: set[Handle] = set()
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """As `Gateway.receive`."""
+        """As `Backend.receive`."""
         position, channel = SyncCursor.from_cursor(cursor), self._client
         for user, chat in position.chats.items():
             channel.update_chat(user, partial(_also_heard, wrote=chat.last_wrote, token=chat.token))

@@ -1,6 +1,6 @@
-"""'Typing …' on the phone while a message is on its way (ilink 7): its trouble stops nothing.
+"""Sending: a draft becomes one message, or an error that says whether it may be there (ilink 6, 10).
 
-Sending: a draft becomes one message, or an error that says whether it may be there (ilink 6, 10).
+Also shows 'typing …' on the phone meanwhile (ilink 7); a failure of that stops nothing.
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ class Sender:
         self._uploader = Uploader(client)
 
     async def prepare(self, draft: Draft) -> None:
-        """As `Gateway.prepare`."""
+        """As `Backend.prepare`."""
         if draft.attachment is not None:
             require_attachment(draft, CAPABILITIES, self._client)
             await self._uploader.ensure_uploaded(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """As `Gateway.send`."""
+        """As `Backend.send`."""
         if draft.kind is Kind.TEXT:
             item = self._text_item(draft)
             async with self._typing_indicator.typing(draft.chat):

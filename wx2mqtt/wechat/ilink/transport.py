@@ -1,8 +1,7 @@
-"""What time it is at WeChat: the window is counted there, and our own clock may be wrong or jump.
+"""Sends requests to iLink and returns whole answers; also keeps WeChat's time.
 
-Each answer tells it to the second; in between the ticking of the machine goes on from there.
-
-A request goes out to iLink, a whole answer comes back, or an error that says what to do.
+The reply window is counted by WeChat's clock, and our own may be wrong or jump. Each answer tells the time
+to the second; in between a clock that never jumps goes on from there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Bringing files to WeChat's CDN: encrypted while they go out, never whole in memory (ilink 8.1, 8.2).
+"""Uploads to WeChat's CDN: encrypted while the bytes go out, never whole in memory (ilink 8.1, 8.2).
 
-Whatever goes wrong here, nothing was delivered: a file that was uploaded and never sent is seen by nobody.
+Whatever fails here, nothing was delivered: a file that was uploaded and never sent is seen by nobody.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Web WeChat, the browser client's protocol: a pure core, one door to HTTP, a few conversations above it."""
+"""The backend for web WeChat, the protocol of the browser client."""

@@ -1,6 +1,6 @@
-"""What is done at WeChat besides sending: recalls, marks, remarks, friends, groups (webwx 2.15-2.19).
+"""Actions besides sending: recalls, read marks, remarks, friends, groups (webwx 2.15-2.19).
 
-Once each; nothing is tried again in here. Web WeChat may have creating and filling groups switched off.
+Each is tried once. WeChat may have switched off that web clients create and fill groups.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Actions:
         self._contact_list = contact_list
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        """As `Gateway.act`."""
+        """As `Backend.perform`."""
         try:
             request = self._request(action, key)
         except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Web WeChat behind the seam: which conversation does what."""
+"""Web WeChat as a `Backend`: passes each call to the object that has its conversation."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class WebWxBackend:
         self._actions: Actions | None = None
 
     async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
-        """As `Gateway.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1.1)."""
+        """As `Backend.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1.1)."""
         entrance = SessionSetup(self._client)
         async with aclosing(LoginFlow(self._client, entrance).steps(resume=resume)) as steps:
             async for step in steps:
@@ -97,7 +97,7 @@ class WebWxBackend:
                 yield step
 
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
-        """As `Gateway.people`."""
+        """As `Backend.list_contacts`."""
         people = self._contact_list
         if people is None:
             raise LoggedOut(self._client.text("no_login"))
@@ -106,53 +106,53 @@ class WebWxBackend:
                 yield page
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """As `Gateway.receive`."""
+        """As `Backend.receive`."""
         if self._receiver is None:
             raise LoggedOut(self._client.text("no_login"))
         return await self._receiver.receive(cursor)
 
     async def prepare(self, draft: Draft) -> None:
-        """As `Gateway.prepare`."""
+        """As `Backend.prepare`."""
         if self._sender is None:
             raise LoggedOut(self._client.text("no_login"))
         await self._sender.prepare(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """As `Gateway.send`."""
+        """As `Backend.send`."""
         if self._sender is None:
             raise LoggedOut(self._client.text("no_login"))
         return await self._sender.send(draft, key)
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        """As `Gateway.act`."""
+        """As `Backend.perform`."""
         if self._actions is None:
             raise LoggedOut(self._client.text("no_login"))
         return await self._actions.perform(action, key)
 
     async def list_members(self, group: Handle) -> tuple[Member, ...]:
-        """As `Gateway.members`."""
+        """As `Backend.list_members`."""
         if self._contact_list is None:
             raise LoggedOut(self._client.text("no_login"))
         return await self._contact_list.list_members(group)
 
     def enter_verification_code(self, code: str) -> None:
-        """As `Gateway.give_code`: no login here asks for a number."""
+        """As `Backend.enter_verification_code`: no login here asks for a number."""
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:  # noqa: ARG002 - the seam's
-        """As `Gateway.window`: web WeChat has none."""
+        """As `Backend.reply_window`: web WeChat has none."""
         return None
 
     def avatar(self, handle: Handle) -> MediaRef | None:
-        """As `Gateway.avatar`."""
+        """As `Backend.avatar`."""
         seq = None if self._group_members is None else self._group_members.avatar_seq(handle)
         return None if seq is None else avatar_locator(handle, seq)
 
     def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
-        """As `Gateway.download`."""
+        """As `Backend.download`."""
         return download(self._client, media)
 
     async def logout(self) -> None:
-        """As `Gateway.logout`."""
+        """As `Backend.logout`."""
         channel = self._client
         try:
             await channel.transport.call(requests.logout_request(channel.site, channel.session))
@@ -162,7 +162,7 @@ class WebWxBackend:
         await channel.clear_login()
 
     async def close(self) -> None:
-        """As `Gateway.close`."""
+        """As `Backend.close`."""
         try:
             await self._client.save_if_possible()
         finally:

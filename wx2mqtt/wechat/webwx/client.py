@@ -1,6 +1,6 @@
-"""One login's line to WeChat: makes calls with its keys, judges `Ret`, keeps what answers renew, saves it.
+"""The API client of one login: makes calls with its keys, judges `Ret`, saves renewed keys.
 
-The conversations (signing in, the address book, the inbox) stand above it and never see a key.
+Login flow, contact list, receiver and sender use it and never see a key.
 """
 
 from __future__ import annotations

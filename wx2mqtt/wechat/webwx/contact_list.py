@@ -1,4 +1,4 @@
-"""The people of a login: the address book page by page, single ones on demand (webwx 2.8, 2.9, 4.5)."""
+"""The contacts of a login: the address book page by page, single contacts on demand (webwx 2.8, 2.9, 4.5)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Fetching bytes, once, as they come: what each answer means (webwx 2.16, 3.7). Nothing is kept in memory.
+"""Downloads: one try, passed on as the bytes come (webwx 2.16, 3.7). Nothing is kept in memory.
 
-With status 200 WeChat also says that there are none (yet), that they are gone, and that the login is over.
+With status 200 WeChat also says that there are no bytes (yet), that they are gone, or that the login is
+over.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
 async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
-    """As `Gateway.download`."""
+    """As `Backend.download`."""
     call = parse_call(media.locator)
     if call is None or (call is MediaCall.FILE and not media.locator.get("mediaid")):
         raise Rejected(client.text("no_locator"), code="gone")

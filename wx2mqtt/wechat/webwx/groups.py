@@ -1,12 +1,9 @@
-"""Who is called what in which group, and who is known at all: just enough to name senders, kept small.
+"""Group members: their names, just enough to name senders, and events about who came and left.
 
 A UserName has up to 66 characters and an account may have 150,000 group members, so names are found by the
-hash of the UserName, and a group's names are one piece of bytes.
-
-Who came into groups and who left them, as events (webwx 2.11.9, 3.10.3).
-
-The lists of members tell who; what WeChat says of it tells who did it, and all that is known of a group whose
-list is not. A change that both tell is one event.
+hash of the UserName, and the names of a group are one piece of bytes. The member lists say who came or
+left; system texts say who did it, and all that is known of a group without a list. A change in both is one
+event. (webwx 2.11.9, 3.10.3)
 """
 
 from __future__ import annotations

@@ -1,8 +1,6 @@
-"""From a confirmed ticket to a session that is saved: exchange, init, notify (webwx 2.4, 2.6, 2.7).
+"""Logging in: resume a saved login, else ask the phone, else show QR codes, then set the session up.
 
-Signing in: resume a saved login, else ask the phone, else show QR codes (webwx 2.1, 2.2, 2.3, 2.4, 2.5).
-
-Only conversations; what answers mean is in `login`, `responses` and `codes`.
+The meaning of answers is in `protocol/responses.py` and `protocol/codes.py`. (webwx 2.1-2.7)
 """
 
 from __future__ import annotations
@@ -170,7 +168,7 @@ class LoginFlow:
         self._clock = client.clock
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
-        """As `Gateway.login`."""
+        """As `Backend.login`."""
         session = await self._client.load() if resume else None
         if session is not None:
             if await self._is_still_valid(session):

@@ -1,6 +1,6 @@
-"""Receiving: wait for news, fetch them, name who wrote. One conversation at a time (webwx 2.10, 2.11, 3).
+"""Receiving: waits for news, fetches them, names who wrote (webwx 2.10, 2.11, 3).
 
-The keys move only through the cursor that is returned, so the same cursor brings the same again.
+The keys move only through the returned cursor, so the same cursor brings the same again.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Receiver:
         self._group_changes = GroupChanges(group_members)
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """As `Gateway.receive`."""
+        """As `Backend.receive`."""
         found = await self._recent_chats()
         if found:
             events = self._group_changes.events(cursor, [], self._clock.now)

@@ -1,4 +1,4 @@
-"""Sending: a draft becomes one message at WeChat, or an error that says whether it may be there (webwx 2.12).
+"""Sending: a draft becomes one message, or an error that says whether it may be there (webwx 2.12).
 
 One attempt; nothing is tried again in here.
 """
@@ -33,13 +33,13 @@ class Sender:
         self._uploader = Uploader(client)
 
     async def prepare(self, draft: Draft) -> None:
-        """As `Gateway.prepare`."""
+        """As `Backend.prepare`."""
         if draft.attachment is not None:
             require_attachment(draft, CAPABILITIES, self._client)
             await self._uploader.prepare(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """As `Gateway.send`."""
+        """As `Backend.send`."""
         if draft.kind is Kind.TEXT:
             return await self._send_text(draft, key)
         require_attachment(draft, CAPABILITIES, self._client)

@@ -1,7 +1,4 @@
-"""A request goes out to web WeChat, a whole answer comes back, or an error that says what to do.
-
-Keeps the cookies; all else of HTTP is in `http`.
-"""
+"""Sends requests to web WeChat, returns whole answers, and keeps the cookies."""
 
 from __future__ import annotations
 

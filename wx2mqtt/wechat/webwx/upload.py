@@ -1,6 +1,6 @@
-"""Bringing files to WeChat: part after part from the disk, and not again what it has (webwx 2.13, 2.14).
+"""Uploads: part after part from the disk, and not again what WeChat has (webwx 2.13, 2.14).
 
-Whatever goes wrong here, nothing was delivered: a file that was uploaded and never sent is seen by nobody.
+Whatever fails here, nothing was delivered: a file that was uploaded and never sent is seen by nobody.
 """
 
 from __future__ import annotations

@@ -1,12 +1,8 @@
-"""AES keys: their written forms, and what encryption makes of a size (ilink 8.1, 8.3). Pure.
+"""Encryption of files, and where they are: AES-128-ECB with PKCS#7, written keys, locators (ilink 5.3, 8).
 
-AES-128-ECB with PKCS#7, piece by piece, so that no file is ever whole in memory (ilink 8.1).
-
-The library is loaded with the first file: a bridge that sees only texts does without its ten megabytes.
-
-Where bytes are: the locator that is stored with a message, key and all (ilink 5.3, 8). Pure.
-
-It must be good after a restart, so what opens the bytes is in it. It stays in the store and is never shown.
+Works piece by piece, so that no file is ever whole in memory. The library of ten megabytes is loaded with
+the first file. A locator is stored with its message and must be good after a restart, so it holds the key;
+it stays in the store and is never shown.
 """
 
 from __future__ import annotations

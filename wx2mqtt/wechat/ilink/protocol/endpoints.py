@@ -1,10 +1,4 @@
-"""What iLink can do, as data (ilink 6.4, 8.2, 9).
-
-The numbers and words of iLink, by name (ilink 3.2, 5, 8.2, 10.3).
-
-What each call of iLink is: its path, and its limits in time and size (ilink 3, 4, 6, 7, 8). One table.
-
-Where iLink's servers are, and which addresses of theirs are believed (ilink 1). Pure.
+"""The calls of iLink, its numbers and words, its hosts, and what it can do (ilink 1, 3-10). Tables.
 
 A token goes to Tencent's hosts, to hosts that the owner allows, or to the owner's own endpoint, and nowhere
 else, whatever an answer says.

@@ -1,6 +1,6 @@
-"""Replies: what was answered, in full, by its id, and in part (ilink 5.4). Pure.
+"""From iLink's messages to ours: each item is one message.
 
-From iLink's messages to ours: each item is one (ilink 5). Pure.
+(ilink 5)
 """
 
 from __future__ import annotations

@@ -1,11 +1,8 @@
-"""Whether WeChat would take a message to somebody: what is known of one chat (ilink 10.1). Pure.
+"""Whether WeChat would take a message to a person, and what a refusal means (ilink 10.1, 10.3).
 
-All times are WeChat's, in milliseconds since 1970. The server's word counts more than our count: what it
-refuses is shut until the person writes.
-
-What a refused message means: one number says five things (ilink 10.3). Pure.
-
-Told apart by the server's words, and by what we know of the chat.
+All times are WeChat's, in milliseconds since 1970. What the server says counts more than our count: a chat
+that it refuses is shut until the person writes. One error number has five meanings; the server's text and
+the state of the chat tell which.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes out: headers, addresses and bodies of each call (ilink 2, 3, 4, 6, 7, 8). Pure."""
+"""Requests: headers, addresses and bodies of each call (ilink 2, 3, 4, 6, 7, 8)."""
 
 from __future__ import annotations
 

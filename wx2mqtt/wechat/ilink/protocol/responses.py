@@ -1,11 +1,8 @@
-"""The cursor that the journal keeps: how far we have received, and what that opened for us (ilink 4.4). Pure.
+"""Responses: from loose JSON to typed answers.
 
-The token that an answer must bring along comes with a message. It stands in the cursor too, since that is
-stored in one commit with the message: a crash between the two must not take the token away.
-
-What came back: from loose JSON to typed answers (ilink 3, 4, 6, 7, 8). Pure.
-
-The number that says how it went may stand in `ret`, in `errcode`, in both, or nowhere (ilink 10.3.1).
+The error number may stand in `ret`, in `errcode`, in both, or nowhere (ilink 10.3.1). The token that a
+reply needs stands in the cursor, since that is stored in one commit with the message: a crash between two
+commits would lose the token. (ilink 3, 4, 6, 7, 8)
 """
 
 from __future__ import annotations

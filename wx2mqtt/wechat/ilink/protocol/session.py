@@ -1,6 +1,7 @@
-"""What a login is made of, and how all of them are saved (ilink 3.3, 3.4, 10.4). Pure.
+"""Logins as values, and how all of them are saved (ilink 3.3, 3.4, 10.4).
 
-A login is never thrown away for an error: while its binding lives, WeChat may give no other one (ilink 3.5).
+A login is never thrown away for an error: while its binding lives, WeChat may give no other one (ilink
+3.5).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The numbers of the protocol and what each means: one table (webwx 1.3, 2.3, 2.10, 3.2, 3.6)."""
+"""The numbers of the protocol and their meanings (webwx 1.3, 2.3, 2.10, 3.2). Tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From WeChat's contact entries to people and groups (webwx 4.1, 4.3). Raw key names stay below this line."""
+"""From WeChat's contact entries to people and groups (webwx 4.1, 4.3). No raw key name leaves this module."""
 
 from __future__ import annotations
 

@@ -1,12 +1,7 @@
-"""What a message says: its kind, a line that a person can read, and what is known besides.
+"""The content of a message: its kind, a readable line, and what else is known; file names and locators.
 
-The readers take an entry of AddMsgList and its content, with the sender's prefix already split off.
-
-File names that WeChat takes and that do no harm where they arrive. Pure.
-
-Where bytes are: the locator that is stored with a message (webwx 2.16).
-
-It holds no key of a session. Those of now are added when it is used, also to one of an earlier login.
+Readers take an entry of AddMsgList and its content, without the sender's prefix. A locator holds no key of
+a session: the current keys are added when it is used, also to one of an earlier login. (webwx 2.14, 2.16)
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What web WeChat can do, as data (webwx 2.12, 2.14, 6.1).
-
-Where WeChat's servers are and what each call is: hosts, paths, limits (webwx 1.1, 7.1). One table.
-"""
+"""The calls of web WeChat, its hosts, and what it can do (webwx 1.1, 2.12, 2.14, 6.1, 7.1). Tables."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""One message 49, an "app message", with what all of its types have in common (webwx 3.6.1).
+"""App messages that lead somewhere, and those about money (webwx 3.6, 3.10).
 
-App messages that lead somewhere: articles, music, shops, mini programs, channels (webwx 3.6).
-
-Transfers and red packets: as app messages, and as what WeChat says of them (webwx 3.6, 3.10).
+Articles, music, shops, mini programs, channels; transfers and red packets, also where WeChat only tells of
+them in a system text.
 """
 
 from __future__ import annotations

@@ -1,14 +1,9 @@
-"""The one field that goes by two names in web WeChat.
+"""Texts and XML as WeChat's server sends them, made readable (webwx 3.3, 3.4).
 
-Undoing what WeChat's server does to text: line breaks, emoji spans, entities (webwx 3.3, 3.4).
-
-Faces such as `[微笑]` stay as they are: that is the text that phones send, in the language of the
-sender's phone, and newer ones are unknown to every table (webwx 3.4.2.1).
-
-XML from strangers: no DTD, bounded in size and number of elements; never an exception.
-
-Without a DTD there are no entities to expand and no files or addresses to fetch. The parser of the standard
-library in C is asked, since it costs half of what defusedxml's does, and most messages are XML.
+Faces such as `[微笑]` stay as they are: that is the text that phones send, in the language of the sender's
+phone, and newer ones are unknown to every table (webwx 3.4.2.1). XML is parsed without a DTD, so there are
+no entities to expand and nothing to fetch; size and number of elements are bounded, and no input raises.
+The parser is the standard library's, which costs half of what defusedxml's does, and most messages are XML.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Locations: best from OriContent, else from the map's address and the text before it (webwx 3.8).
+"""Messages that are bytes: pictures, voices, videos, stickers.
 
-Messages that are bytes: pictures, voices, videos, stickers (webwx 3.2, 3.7).
-
-Sizes are those that were announced. The width and height in an entry are those of the thumbnail, and are
-left out.
+Sizes are the announced ones. The width and height in an entry are those of the thumbnail, and are left out.
+(webwx 3.2, 3.7)
 """
 
 from __future__ import annotations

@@ -1,12 +1,6 @@
-"""What is asked for bytes: from a stored locator and the keys of now to a `Request` (webwx 2.16).
+"""Requests that bring messages and files to WeChat, and fetch files from it (webwx 2.12, 2.13, 2.14, 2.16).
 
-`multipart/form-data` as a browser writes it: names in plain UTF-8, not as in RFC 2231 (webwx 2.14.8).
-
-Pure; the same values give the same bytes.
-
-What is sent to people, texts and files; from values to a `Request` (webwx 2.12, 2.13, 2.14).
-
-Pure, as `requests` is.
+`multipart/form-data` is written as by a browser: names in plain UTF-8, not as in RFC 2231 (webwx 2.14.8).
 """
 
 from __future__ import annotations

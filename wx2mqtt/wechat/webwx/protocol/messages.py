@@ -1,8 +1,7 @@
-"""From an entry of AddMsgList to a message or an event (webwx 3). Who is called what comes in as
-`NameLookup`.
+"""From an entry of AddMsgList to a message or an event (webwx 3).
 
-Each entry is read by itself; whatever is in it, the answer is a message, an event, or that it is not for
-people.
+Each entry is read by itself, and whatever is in it, the result is a message, an event, or None for what is
+not for people. Names come in as `NameLookup`.
 """
 
 from __future__ import annotations

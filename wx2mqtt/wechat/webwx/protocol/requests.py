@@ -1,10 +1,7 @@
-"""What is sent: one function per call, from values to a `Request`. No clock: `now` is in milliseconds.
+"""Requests of the login, of receiving and of actions: one function for each call (webwx 2.2-2.11, 2.15-2.19).
 
-JSON goes out as raw UTF-8: an escaped character would arrive as its escape (webwx 1.2.3).
-
-What is done at WeChat besides sending: from values to a `Request` (webwx 2.15, 2.16, 2.17, 2.18, 2.19).
-
-One function per deed. Pure, as `requests` is. `now` is in milliseconds.
+`now` is in milliseconds. JSON goes out as raw UTF-8: an escaped character would arrive as its escape (webwx
+1.2.3).
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""What came back: from bytes to typed answers. JavaScript, XML and JSON are parsed here and nowhere else.
+"""Responses: from bytes to typed answers. JavaScript, XML and JSON are parsed here.
 
 Always UTF-8, whatever the header says: the server sends JSON as text/plain without a charset (webwx 1.2.4).
-Taken leniently; an answer that cannot be read at all is an `Unreadable`.
-
-What the exchange of the ticket brings: a session, or a refusal with words for the owner (webwx 2.4).
+An answer that cannot be read at all raises `UnreadableJson`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,7 @@
-"""The cookies of one login, as a value: what each answer sets, what each host is sent (webwx 2.4.2).
+"""A login as values: its cookies, its cursor, and how it is saved (webwx 2.4.2, 2.10.2, 2.11.4, 5.3.1).
 
-Kept without paths (all are `/`) and without their dates: the server renews them with each sync and is the
-judge of their age, while our clock may be wrong. Only an order to delete is obeyed.
-
-How far a login has received, as the opaque cursor that the journal keeps (webwx 2.10.2, 2.11.4).
-
-What a login is made of, and how it is saved for the next start (webwx 5.3.1).
+Cookies are kept without paths (all are `/`) and without dates: the server renews them with each sync and
+judges their age, while our clock may be wrong. Only an order to delete is obeyed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What polls and syncs mean: pure decisions about position, end and pace (webwx 2.10, 2.11)."""
+"""Decisions about polls and syncs: how the cursor moves, when the login is over, how long to pause.
+
+(webwx 2.10, 2.11)
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""What a system text says of a group: who came, who went, by whom, and that its name is another (webwx 3.10).
+"""What WeChat itself says: system texts, system XML, friend requests, changes of groups.
 
-Matched loosely, in three scripts. The names are those that the text shows; nobody can be found by them for
-certain.
-
-What WeChat itself says: system texts, system XML, friend requests (webwx 3.2, 3.10, 3.11).
+Texts are matched loosely, in both Chinese scripts and English. Names in them are as shown; nobody can be
+found by them for certain. (webwx 3.2, 3.10, 3.11)
 """
 
 from __future__ import annotations
