@@ -1,6 +1,6 @@
-"""From iLink's messages to ours: each item is one message.
+"""From iLink's messages to ours: each item is one message (ilink 5).
 
-(ilink 5)
+A reply names what it answers: the whole message, its id, or a part of its text (ilink 5.4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Messages that are bytes: pictures, voices, videos, stickers.
+"""Messages that are bytes (pictures, voices, videos, stickers), and locations (webwx 3.2, 3.7, 3.8).
 
 Sizes are the announced ones. The width and height in an entry are those of the thumbnail, and are left out.
-(webwx 3.2, 3.7)
 """
 
 from __future__ import annotations
