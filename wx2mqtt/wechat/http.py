@@ -201,7 +201,7 @@ class HttpClient:
     @contextmanager
     def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
         """Tell how an exchange ended, and raise what its trouble means."""
-        seen, began = ExchangeOutcome(), self._clock.monotonic()
+        seen, started_at = ExchangeOutcome(), self._clock.monotonic()
         try:
             yield seen
         except _NOT_WRITTEN:
@@ -217,7 +217,7 @@ class HttpClient:
             seen.outcome = "too_large"
             raise self._error_for(call, "too_large") from None
         finally:
-            self._observe(call.name, seen.outcome, self._clock.monotonic() - began)
+            self._observe(call.name, seen.outcome, self._clock.monotonic() - started_at)
 
     @asynccontextmanager
     async def stream(

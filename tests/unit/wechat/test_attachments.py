@@ -72,7 +72,8 @@ async def test_only_so_many_uploads_are_remembered_and_the_longest_unused_goes_f
 
 async def test_two_who_want_the_same_make_one_upload() -> None:
     uploads = Uploads()
-    assert await asyncio.gather(uploads.get("a"), uploads.get("a"), uploads.get("b")) == ["a1", "a1", "b2"]
+    answers = await asyncio.gather(uploads.get("a"), uploads.get("a"), uploads.get("b"))
+    assert list(answers) == ["a1", "a1", "b2"]
 
 
 async def test_what_is_stale_or_forgotten_is_uploaded_again() -> None:

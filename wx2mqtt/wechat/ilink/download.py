@@ -120,6 +120,6 @@ class _IntegrityCheck:
         told, (came, size) = self._location, self._sizes
         if told.size and told.size not in {came, size, padded_size(size)}:
             return BadAnswer(client.text("wrong_size", size=size, announced=told.size))
-        if self._hashes and told.md5 not in {one.hexdigest() for one in self._hashes}:
+        if self._hashes and told.md5 not in {digest.hexdigest() for digest in self._hashes}:
             return BadAnswer(client.text("wrong_hash"))
         return None

@@ -49,34 +49,34 @@ class Receiver:
 
     async def receive(self, cursor: Cursor) -> Batch:
         """As `Backend.receive`."""
-        position, channel = SyncCursor.from_cursor(cursor), self._client
+        position, client = SyncCursor.from_cursor(cursor), self._client
         for user, chat in position.chats.items():
-            channel.update_chat(user, partial(_also_heard, wrote=chat.last_wrote, token=chat.token))
-        channel.store_cursor(cursor)
-        await channel.save_throttled()
+            client.update_chat(user, partial(_also_heard, wrote=chat.last_wrote, token=chat.token))
+        client.store_cursor(cursor)
+        await client.save_throttled()
         await self._wait_if_empty_polls()
-        began = channel.clock.monotonic()
+        started_at = client.clock.monotonic()
         fields, limit = requests.updates_request(position.buf), self._hold_seconds + POLL_GRACE_SECONDS
         found = responses.read_updates(await self._fetch_updates(fields, limit))
         self._hold_seconds = found.hold_seconds or max(
             POLL_HOLD_SECONDS, self._hold_seconds
         )  # not every answer tells it
-        letters, unread = self._read(found.messages)
-        self._record_poll(letters, channel.clock.monotonic() - began)
-        if not letters and found.buf in {"", position.buf}:
+        received_items, unread = self._read(found.messages)
+        self._record_poll(received_items, client.clock.monotonic() - started_at)
+        if not received_items and found.buf in {"", position.buf}:
             return Batch(cursor=cursor, unreadable_count=unread + found.unreadable_count)
-        now = channel.server_clock.now()
-        for one in letters:
-            when = one.time if 0 < one.time < now + CLOCK_TOLERANCE_MS else now
-            channel.update_chat(one.sender, partial(_also_heard, wrote=when, token=one.token))
+        now = client.server_clock.now()
+        for received in received_items:
+            when = received.time if 0 < received.time < now + CLOCK_TOLERANCE_MS else now
+            client.update_chat(received.sender, partial(_also_heard, wrote=when, token=received.token))
         items: dict[str, Message] = {}
-        for one in letters:
-            for message in await self._with_quotes(one):
+        for received in received_items:
+            for message in await self._with_quotes(received):
                 items.setdefault(message.key, message)
         return Batch(
             cursor=self._next_cursor(found.buf or position.buf),
             items=tuple(items.values()),
-            contacts=tuple(self._new_contacts(letters)),
+            contacts=tuple(self._new_contacts(received_items)),
             unreadable_count=unread + found.unreadable_count,
         )
 
@@ -100,9 +100,12 @@ class Receiver:
             clock = self._client.clock
             await clock.sleep(replace(self._empty_poll_backoff, failures=failures).wait(clock.chance()))
 
-    def _record_poll(self, letters: list[ReceivedItem], seconds: float) -> None:
+    def _record_poll(self, received_items: list[ReceivedItem], seconds: float) -> None:
         """Whether a poll brought anything, or the server should have held it."""
-        before, self._last_keys = self._last_keys, tuple(m.key for one in letters for m in one.messages)
+        before, self._last_keys = (
+            self._last_keys,
+            tuple(m.key for received in received_items for m in received.messages),
+        )
         fruitless = seconds < IMMEDIATE_ANSWER_SECONDS and self._last_keys in {(), before}
         self._empty_poll_backoff = (
             self._empty_poll_backoff.after_failure() if fruitless else self._empty_poll_backoff.reset()
@@ -110,7 +113,7 @@ class Receiver:
 
     def _read(self, entries: list[JsonObject]) -> tuple[list[ReceivedItem], int]:
         bot, language, now = self._client.bot.id, self._client.language, self._client.clock.now
-        letters: list[ReceivedItem] = []
+        received_items: list[ReceivedItem] = []
         unread = 0
         for entry in entries:
             try:
@@ -120,8 +123,8 @@ class Receiver:
                 log.warning("message cannot be read", type=str(entry.get("message_type"))[:20])
                 continue
             if found is not None:
-                letters.append(found)
-        return letters, unread
+                received_items.append(found)
+        return received_items, unread
 
     def _next_cursor(self, buf: str) -> Cursor:
         chats = list(self._client.bot.chats.items())[-MAX_CHATS_IN_CURSOR:]
@@ -132,15 +135,15 @@ class Receiver:
         }
         return SyncCursor(buf=buf, chats=known).to_cursor()
 
-    def _new_contacts(self, letters: list[ReceivedItem]) -> Iterator[Contact]:
+    def _new_contacts(self, received_items: list[ReceivedItem]) -> Iterator[Contact]:
         """Who writes for the first time: nothing is told of anybody but their id (ilink 9.1)."""
-        for one in letters:
-            if one.sender not in self._known_senders:
-                self._known_senders.add(one.sender)
-                yield contact_of(one.sender)
+        for received in received_items:
+            if received.sender not in self._known_senders:
+                self._known_senders.add(received.sender)
+                yield contact_of(received.sender)
 
     async def _with_quotes(self, item: ReceivedItem) -> list[Message]:
-        """The messages of a letter, with what they answer as far as it can be known."""
+        """The messages of a received, with what they answer as far as it can be known."""
         messages = list(item.messages)
         for place, quote in item.quotes.items():
             messages[place] = replace(messages[place], detail=await self._quote_detail(quote))
@@ -148,13 +151,13 @@ class Receiver:
 
     async def _quote_detail(self, quote: Quote) -> dict[str, Json]:
         """Newer phones tell only which message is answered: it is looked up among all (ilink 5.4.1)."""
-        said = await self._quote_lookup(quote.id) if quote.id else None
-        if said is None:
+        quoted = await self._quote_lookup(quote.id) if quote.id else None
+        if quoted is None:
             return quote.detail()
         if not quote.text:
-            quote = replace(quote, kind=said.kind, text=said.text)
-        author: dict[str, Json] = {"user": said.user} if said.user else {}
-        ours: dict[str, Json] = {"self": True, "command_id": said.command_id} if said.command_id else {}
+            quote = replace(quote, kind=quoted.kind, text=quoted.text)
+        author: dict[str, Json] = {"user": quoted.user} if quoted.user else {}
+        ours: dict[str, Json] = {"self": True, "command_id": quoted.command_id} if quoted.command_id else {}
         return {**quote.detail(), **author, **ours}
 
 

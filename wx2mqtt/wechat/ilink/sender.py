@@ -166,7 +166,7 @@ class Sender:
         self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False
     ) -> Receipt:
         """With the newest token; and once more without it, where it may be the token that is refused."""
-        channel, chat = self._client, self._client.chat(user)
+        client, chat = self._client, self._client.chat(user)
         tokens = [chat.token, ""] if chat.token else [""]
         for token in tokens:
             answer = await self._post_message(requests.message_request(user, item, key, token))
@@ -174,7 +174,7 @@ class Sender:
             if not ret:
                 self._record_sent(user, stale=token != chat.token)
                 return Receipt(message_id=responses.read_message_id(answer))
-            now = channel.server_clock.now()
+            now = client.server_clock.now()
             means = meaning_of_refusal(ret, words, chat, now, with_token=bool(token), has_file=has_file)
             log.info("message refused", ret=ret, errmsg=words, means=str(means))
             if means is not RefusalMeaning.AGAIN:
@@ -195,24 +195,24 @@ class Sender:
         self, user: Handle, chat_at_send: ChatWindow, means: RefusalMeaning, ret: int, errmsg: str
     ) -> BackendError:
         """The error that a refusal asks for, once it is noted. `asked` is the chat as we knew it then."""
-        channel = self._client
+        client = self._client
         match means:
             case RefusalMeaning.LOGGED_OUT:
-                return channel.error_for(ret, SEND)
+                return client.error_for(ret, SEND)
             case RefusalMeaning.WINDOW:
                 self._update_unless_newer(user, chat_at_send, lambda chat: chat.with_refusal(TOO_LONG_AGO))
-                return WindowClosed(channel.text("window_closed"), code="window_closed")
+                return WindowClosed(client.text("window_closed"), code="window_closed")
             case RefusalMeaning.QUOTA:
                 self._update_unless_newer(user, chat_at_send, lambda chat: chat.with_refusal(QUOTA_USED))
-                return WindowClosed(channel.text("quota_used"), code="quota_used")
+                return WindowClosed(client.text("quota_used"), code="quota_used")
             case RefusalMeaning.OFTEN:
-                now = channel.server_clock.now()
-                channel.update_chat(user, lambda chat: chat.with_throttling(now))
-                pause = (channel.chat(user).throttled_until - now) / 1000
-                return Throttled(channel.text("rate_limited"), retry_after=pause)
+                now = client.server_clock.now()
+                client.update_chat(user, lambda chat: chat.with_throttling(now))
+                pause = (client.chat(user).throttled_until - now) / 1000
+                return Throttled(client.text("rate_limited"), retry_after=pause)
             case RefusalMeaning.LATER:
-                return BadAnswer(channel.text("failed", ret=ret, call=SEND.name))
-        sentence = channel.text("not_taken", ret=ret)
+                return BadAnswer(client.text("failed", ret=ret, call=SEND.name))
+        sentence = client.text("not_taken", ret=ret)
         return Rejected(f"{sentence}: {errmsg}" if errmsg else sentence)
 
     def _update_unless_newer(

@@ -68,10 +68,10 @@ class Uploader:
 
     async def _upload(self, draft: Draft) -> JsonBody:
         upload, file = await self._prepare_upload(draft), _file(draft)
-        began = self._client.clock.monotonic()
+        started_at = self._client.clock.monotonic()
         address = await self._request_upload_url(upload)
         param = await self._send_with_retries(upload, file, address)
-        seconds = round(self._client.clock.monotonic() - began, 1)
+        seconds = round(self._client.clock.monotonic() - started_at, 1)
         log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
         return requests.media_item(upload, param)
 
@@ -92,15 +92,15 @@ class Uploader:
 
     async def _request_upload_url(self, upload: Upload) -> str:
         """Where it goes to: the whole address where there is one, since it knows more (ilink 8.2.2)."""
-        channel = self._client
-        answer = await channel.call_unchecked(GET_UPLOAD_URL, requests.upload_url_request(upload))
+        client = self._client
+        answer = await client.call_unchecked(GET_UPLOAD_URL, requests.upload_url_request(upload))
         ret, (url, param) = responses.error_code(answer), responses.read_upload_url(answer)
         if ret:
             raise self._error_for(ret, responses.error_text(answer))
-        whole = channel.hosts.media_url(url) if url else None
+        whole = client.hosts.media_url(url) if url else None
         if whole is None and not param:
-            raise BadAnswer(channel.text("no_address"))
-        return whole or requests.upload_request(channel.hosts.cdn, param, upload.filekey)
+            raise BadAnswer(client.text("no_address"))
+        return whole or requests.upload_request(client.hosts.cdn, param, upload.filekey)
 
     def _error_for(self, ret: int, errmsg: str) -> BackendError:
         if ret in {ERR_LOGGED_OUT, ERR_TOO_OFTEN, ERR_BUSY}:
@@ -122,15 +122,15 @@ class Uploader:
         return await self._send_once(upload, file, address)
 
     async def _send_once(self, upload: Upload, file: Path, address: str) -> str:
-        channel = self._client
-        answer = await channel.transport.upload(
+        client = self._client
+        answer = await client.transport.upload(
             address, self._encrypted_chunks(upload, file), upload.encrypted_size
         )
         if 400 <= answer.status < 500:
             raise self._rejected(answer.status, responses.printable_error(answer.errmsg))
         if answer.status != 200 or not answer.param:
             word = "no_media_id" if answer.status == 200 else "status"
-            raise BadAnswer(channel.text(word, status=answer.status, call=UPLOAD.name))
+            raise BadAnswer(client.text(word, status=answer.status, call=UPLOAD.name))
         return answer.param
 
     async def _encrypted_chunks(self, upload: Upload, file: Path) -> AsyncIterator[bytes]:

@@ -67,8 +67,8 @@ class Actions:
             raise
 
     def _request(self, action: Action, key: SendKey) -> Request:
-        channel = self._client
-        site, session = channel.site, channel.require_login(self._login_id)
+        client = self._client
+        site, session = client.site, client.require_login(self._login_id)
         match action:
             case Recall():
                 return requests.recall_request(site, session, action, key)
@@ -78,17 +78,17 @@ class Actions:
                 return requests.set_remark_request(site, session, action)
             case AcceptFriend():
                 self._check_answerable(action)
-                return requests.accept_friend_request(site, session, action, channel.clock.now)
+                return requests.accept_friend_request(site, session, action, client.clock.now)
             case _:
                 return self._group_request(action)
 
     def _group_request(self, action: GroupAction) -> Request:
-        channel = self._client
-        site, session = channel.site, channel.require_login(self._login_id)
+        client = self._client
+        site, session = client.site, client.require_login(self._login_id)
         match action:
             case CreateGroup():
                 self._check_is_group(action)
-                return requests.create_group_request(site, session, action, channel.clock.now)
+                return requests.create_group_request(site, session, action, client.clock.now)
             case AddMembers():
                 invite = self._group_members.member_count(action.group) >= INVITE_REQUIRED_MEMBERS
                 return requests.add_members_request(site, session, action, invite=invite)

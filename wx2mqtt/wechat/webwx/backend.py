@@ -153,13 +153,13 @@ class WebWxBackend:
 
     async def logout(self) -> None:
         """As `Backend.logout`."""
-        channel = self._client
+        client = self._client
         try:
-            await channel.transport.call(requests.logout_request(channel.site, channel.session))
+            await client.transport.call(requests.logout_request(client.site, client.session))
         except BackendError as why:
             log.info("logout not confirmed", reason=str(why))
         self._group_members = self._contact_list = self._receiver = self._sender = self._actions = None
-        await channel.clear_login()
+        await client.clear_login()
 
     async def close(self) -> None:
         """As `Backend.close`."""

@@ -134,9 +134,9 @@ class ApiClient:
             raise self.error_for(ret, request.endpoint)
         if ret == Ret.NOT_A_FRIEND:
             raise RetError(self.text("not_a_friend"), ret)
-        said = responses.read_error_message(answer)
+        text = responses.read_error_message(answer)
         sentence = self.text(message_key, ret=ret)
-        raise RetError(f"{sentence}: {said}" if said else sentence, ret)
+        raise RetError(f"{sentence}: {text}" if text else sentence, ret)
 
     def check_keys_current(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
         """Raise `BadAnswer` for a "session over" that may only mean that our keys were old.

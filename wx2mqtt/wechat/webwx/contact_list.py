@@ -124,9 +124,9 @@ class ContactList:
         return await self._request_page(seq)
 
     async def _request_page(self, seq: int) -> ContactPage:
-        channel = self._client
-        request = requests.get_contact_request(channel.site, channel.session, seq, self._clock.now)
-        return responses.read_contact_page(await channel.call(request))
+        client = self._client
+        request = requests.get_contact_request(client.site, client.session, seq, self._clock.now)
+        return responses.read_contact_page(await client.call(request))
 
     async def _with_members(self, groups: OrderedDict[str, Contact | None]) -> AsyncIterator[list[Contact]]:
         for slice_ in self._batches(groups):
@@ -173,9 +173,9 @@ class ContactList:
         return list(_slices(part, size))[::-1]
 
     async def _request_contacts(self, names: Sequence[str]) -> list[Contact]:
-        channel = self._client
-        request = requests.batch_get_request(channel.site, channel.session, names, self._clock.now)
-        entries, unread = responses.read_contact_list(await channel.call(request))
+        client = self._client
+        request = requests.batch_get_request(client.site, client.session, names, self._clock.now)
+        entries, unread = responses.read_contact_list(await client.call(request))
         self._unreadable_count += unread
         return self._parse(entries)
 
@@ -189,10 +189,10 @@ class ContactList:
 
     def _unseen(self, contacts: list[Contact], seen: set[Handle]) -> list[Contact]:
         fresh = []
-        for one in contacts:
-            if one.handle not in seen:
-                seen.add(one.handle)
-                fresh.append(one)
+        for contact in contacts:
+            if contact.handle not in seen:
+                seen.add(contact.handle)
+                fresh.append(contact)
         return fresh
 
     def _remember(self, contacts: list[Contact]) -> tuple[Contact, ...]:

@@ -73,10 +73,10 @@ class SessionSetup:
         return session
 
     async def _exchange_checked(self, redirect: str) -> NewLogin:
-        channel = self._client
-        if channel.endpoint is None and not endpoints.is_wechat(redirect):
-            raise LoginRefused(channel.text("foreign_host"))
-        channel.set_base(endpoints.host_of(redirect))
+        client = self._client
+        if client.endpoint is None and not endpoints.is_wechat(redirect):
+            raise LoginRefused(client.text("foreign_host"))
+        client.set_base(endpoints.host_of(redirect))
         tries = 0
 
         async def exchange() -> NewLogin:
@@ -87,7 +87,7 @@ class SessionSetup:
         answer = await self._with_retries(exchange)
         if tries > 1 and answer.ret not in {Ret.OK, Ret.LOGIN_REFUSED}:
             # A try whose answer was lost may have used the ticket up: that is no refusal of the account.
-            raise channel.unreadable_error(endpoints.NEW_LOGIN)
+            raise client.unreadable_error(endpoints.NEW_LOGIN)
         return answer
 
     async def _exchange(self, redirect: str) -> NewLogin:
@@ -98,14 +98,14 @@ class SessionSetup:
         return answer
 
     def _session(self, answer: NewLogin) -> Session:
-        channel = self._client
+        client = self._client
         return session_from_answer(
             answer,
-            channel.transport.cookies,
-            base=channel.base,
+            client.transport.cookies,
+            base=client.base,
             login_id=secrets.token_hex(8),
-            device_id=f"e{int(channel.clock.chance() * 10**15):015d}",
-            language=channel.language,
+            device_id=f"e{int(client.clock.chance() * 10**15):015d}",
+            language=client.language,
         )
 
     async def _initialize(self, session: Session) -> InitAnswer:
@@ -212,10 +212,10 @@ class LoginFlow:
                 yield step
 
     async def _request_push_login(self, session: Session) -> str:
-        channel = self._client
+        client = self._client
         try:
-            request = requests.push_login_request(channel.site, session, channel.cookies())
-            answer = await channel.transport.call(request)
+            request = requests.push_login_request(client.site, session, client.cookies())
+            answer = await client.transport.call(request)
             return responses.read_push_login(answer.body)
         except (Unreachable, UnreadableJson) as why:
             log.info("push login not offered", reason=str(why))

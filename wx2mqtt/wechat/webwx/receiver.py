@@ -92,32 +92,32 @@ class Receiver:
     async def _wait_for_news(self, position: SyncCursor) -> bool:
         """Whether there is something to fetch; held by the server until there is."""
         self._poll_pacing = self._poll_pacing.after_poll(self._clock.monotonic())
-        channel = self._client
-        request = requests.sync_check_request(channel.site, channel.session, position, self._clock.now)
-        reply = await channel.transport.call(request)
+        client = self._client
+        request = requests.sync_check_request(client.site, client.session, position, self._clock.now)
+        reply = await client.transport.call(request)
         try:
             check = responses.read_sync_check(reply.body)
         except UnreadableJson:
-            raise channel.unreadable_error(request.endpoint) from None
-        channel.check_keys_current(check.ret, request.endpoint, stale=reply.stale)
+            raise client.unreadable_error(request.endpoint) from None
+        client.check_keys_current(check.ret, request.endpoint, stale=reply.stale)
         verdict = action_after_check(check)
         if verdict in {SyncAction.OVER, SyncAction.LATER}:
-            raise channel.error_for(check.ret, request.endpoint)
-        channel.reset_throttle(request.endpoint)
+            raise client.error_for(check.ret, request.endpoint)
+        client.reset_throttle(request.endpoint)
         if verdict is SyncAction.QUIET:
             self._poll_pacing, self._stale_groups = self._poll_pacing.after_empty_poll(), False
         return verdict is SyncAction.NEWS
 
     async def _sync(self, position: SyncCursor) -> SyncAnswer:
-        channel = self._client
-        request = requests.sync_request(channel.site, channel.session, position, self._clock.now)
+        client = self._client
+        request = requests.sync_request(client.site, client.session, position, self._clock.now)
         self._stale_groups = True
-        answer, ret = await channel.call_unchecked(request)
+        answer, ret = await client.call_unchecked(request)
         if ret != Ret.OK:
-            raise channel.error_for(ret, request.endpoint)
+            raise client.error_for(ret, request.endpoint)
         self._stale_groups = False
         synced = responses.read_sync(answer)
-        channel.set_skey(synced.skey)
+        client.set_skey(synced.skey)
         return synced
 
     def _is_repeat(self, answer: SyncAnswer) -> bool:
@@ -136,7 +136,7 @@ class Receiver:
         reading = self._read(answer.messages)
         told = notices_in(reading.items)
         self._contact_list.mark_stale(
-            groups_to_refresh(told) - {one.handle for one in contacts if one.members is not None}
+            groups_to_refresh(told) - {contact.handle for contact in contacts if contact.members is not None}
         )
         found = await self._contact_list.look_up(reading.unknown_chats)
         reading = self._read(answer.messages) if found else reading

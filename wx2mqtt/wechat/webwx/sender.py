@@ -48,14 +48,14 @@ class Sender:
     async def _send_text(self, draft: Draft, key: SendKey) -> Receipt:
         if draft.mention:
             draft = await self._with_mentions(draft)
-        channel = self._client
+        client = self._client
         try:
             request = media_requests.send_text_request(
-                channel.site, channel.require_login(self._login_id), draft, key
+                client.site, client.require_login(self._login_id), draft, key
             )
         except UnicodeEncodeError:
             raise self._rejected("bad_command", "bad_characters") from None
-        return _receipt(await channel.call_or_reject(request, "not_taken"))
+        return _receipt(await client.call_or_reject(request, "not_taken"))
 
     async def _with_mentions(self, draft: Draft) -> Draft:
         """The text with the names of those whom it mentions, as their group shows them."""
@@ -81,11 +81,11 @@ class Sender:
 
     async def _send_media(self, draft: Draft, key: SendKey) -> Receipt:
         uploaded = await self._uploader.ensure_uploaded(draft)
-        channel = self._client
-        session = channel.require_login(self._login_id)
-        request = media_requests.send_media_request(channel.site, session, draft, key, uploaded)
+        client = self._client
+        session = client.require_login(self._login_id)
+        request = media_requests.send_media_request(client.site, session, draft, key, uploaded)
         try:
-            return _receipt(await channel.call_or_reject(request, "not_taken"))
+            return _receipt(await client.call_or_reject(request, "not_taken"))
         except RetError as why:
             if why.ret == Ret.NOT_A_FRIEND:
                 raise  # which says nothing of the file
@@ -93,7 +93,7 @@ class Sender:
             if not uploaded.reused:
                 raise
             # Nothing was delivered, and the fault may be the old upload's: the next attempt makes a new one.
-            raise BadAnswer(channel.text("media_forgotten", why=why)) from None
+            raise BadAnswer(client.text("media_forgotten", why=why)) from None
 
     def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
         return Rejected(self._client.text(message_key, **facts), code=code)

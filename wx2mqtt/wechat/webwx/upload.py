@@ -95,28 +95,28 @@ class Uploader:
         return self._last_started_ms
 
     async def _check_upload(self, upload: Upload) -> JsonObject:
-        channel = self._client
-        session = channel.require_login(self._login_id)
-        request = media_requests.check_upload_request(channel.site, session, upload)
-        return await channel.call_or_reject(request, "not_uploaded")
+        client = self._client
+        session = client.require_login(self._login_id)
+        request = media_requests.check_upload_request(client.site, session, upload)
+        return await client.call_or_reject(request, "not_uploaded")
 
     async def _send_parts(self, draft: Draft, upload: Upload) -> Uploaded:
         """The parts one after the other; the answer to the last one names the file."""
-        channel = self._client
-        began = channel.clock.monotonic()
+        client = self._client
+        started_at = client.clock.monotonic()
         media_id = ""
         for index in range(upload.part_count):
             media_id = read_text(await self._send_part(draft, upload, index), "MediaId")
         if not media_id:
-            raise BadAnswer(channel.text("no_media_id"))
-        seconds = round(channel.clock.monotonic() - began, 1)
+            raise BadAnswer(client.text("no_media_id"))
+        seconds = round(client.clock.monotonic() - started_at, 1)
         log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
         return Uploaded(media_id=media_id, signature=upload.signature)
 
     async def _send_part(self, draft: Draft, upload: Upload, index: int) -> JsonObject:
         """One part, with the keys of this moment: a sync may have renewed them since the part before."""
         assert draft.attachment is not None
-        channel = self._client
+        client = self._client
         part = partial(
             attachments.read_piece,
             draft.attachment.file,
@@ -124,11 +124,11 @@ class Uploader:
             upload.size,
             UPLOAD_PART_BYTES,
         )
-        content = await attachments.read_attachment(part, channel.text("bad_file"))
-        session = channel.require_login(self._login_id)
-        ticket = channel.transport.cookies.value("webwx_data_ticket")
-        request = media_requests.upload_part_request(channel.site, session, upload, index, content, ticket)
-        return await channel.call_or_reject(request, "not_uploaded")
+        content = await attachments.read_attachment(part, client.text("bad_file"))
+        session = client.require_login(self._login_id)
+        ticket = client.transport.cookies.value("webwx_data_ticket")
+        request = media_requests.upload_part_request(client.site, session, upload, index, content, ticket)
+        return await client.call_or_reject(request, "not_uploaded")
 
 
 def _key(draft: Draft) -> _UploadKey:

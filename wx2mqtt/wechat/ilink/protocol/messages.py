@@ -66,11 +66,11 @@ def read_quote(item: JsonObject, language: Language) -> Quote | None:
     if not ref:
         return None
     whole = read_object(ref, "message_item")
-    kind, said = _said(whole, language) if whole else (None, "")
+    kind, text = _said(whole, language) if whole else (None, "")
     return Quote(
         id=_id(ref, "svr_id") or _id(whole, "msg_id"),
         kind=kind,
-        text=said or read_text(ref, "title").strip(),
+        text=text or read_text(ref, "title").strip(),
         part=_part(read_object(ref, "partial_text")),
     )
 
@@ -125,14 +125,14 @@ def _part(entry: JsonObject) -> QuotePart | None:
 
 def _said(item: JsonObject, language: Language) -> tuple[Kind, str]:
     """Kind and line of what was answered."""
-    number_ = read_number(item, "type")
-    reader = ITEM_READERS.get(number_)
+    item_type = read_number(item, "type")
+    reader = ITEM_READERS.get(item_type)
     kind = Kind.UNSUPPORTED if reader is None else reader.kind
-    if number_ == ItemType.TEXT:
+    if item_type == ItemType.TEXT:
         return kind, read_text(read_object(item, "text_item"), "text")
-    if number_ == ItemType.VOICE:
+    if item_type == ItemType.VOICE:
         return kind, read_text(read_object(item, "voice_item"), "text") or ilink_placeholder(language, kind)
-    name = read_text(read_object(item, "file_item"), "file_name") if number_ == ItemType.FILE else ""
+    name = read_text(read_object(item, "file_item"), "file_name") if item_type == ItemType.FILE else ""
     return kind, ilink_placeholder(language, kind, name)
 
 
@@ -283,11 +283,11 @@ def _image(item: JsonObject, language: Language) -> _Content:
 def _voice(item: JsonObject, language: Language) -> _Content:
     """WeChat's transcript is what it says; the bytes are SILK, whatever `encode_type` claims (ilink 8.5)."""
     voice = read_object(item, "voice_item")
-    said = read_text(voice, "text").strip()
-    detail: dict[str, Json] = {**_seconds(voice, "playtime"), **({"transcript": True} if said else {})}
+    text = read_text(voice, "text").strip()
+    detail: dict[str, Json] = {**_seconds(voice, "playtime"), **({"transcript": True} if text else {})}
     return _Content(
         kind=Kind.VOICE,
-        text=said or ilink_placeholder(language, Kind.VOICE),
+        text=text or ilink_placeholder(language, Kind.VOICE),
         detail=detail,
         media=crypto.file_locator(voice, DeclaredMedia(mime="audio/silk")),
     )

@@ -162,14 +162,14 @@ def meaning_of_refusal(
     """
     if ret in _ALWAYS:
         return _ALWAYS[ret]
-    said = errmsg.lower()
-    if ret == ERR_TOO_OFTEN or any(one in said for one in _OFTEN):  # it is said also where the token is stale
+    text = errmsg.lower()
+    if ret == ERR_TOO_OFTEN or any(one in text for one in _OFTEN):  # it is said also where the token is stale
         return RefusalMeaning.WINDOW if chat.is_expired(now) else RefusalMeaning.OFTEN
-    if ret != ERR_REFUSED or "invalid argument" in said:
+    if ret != ERR_REFUSED or "invalid argument" in text:
         return RefusalMeaning.REJECTED
-    if any(one in said for one in _WINDOW):
+    if any(one in text for one in _WINDOW):
         return _of_window(chat, now, with_token=with_token, has_file=has_file)
-    if said and chat.is_open(now):
+    if text and chat.is_open(now):
         return RefusalMeaning.REJECTED
     return RefusalMeaning.WINDOW if chat.is_expired(now) else RefusalMeaning.QUOTA
 

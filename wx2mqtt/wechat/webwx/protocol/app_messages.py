@@ -99,8 +99,8 @@ def _image(app: AppMessage) -> Content:
 
 
 def _sticker(app: AppMessage) -> Content:
-    said = webwx_placeholder(app.language, Kind.STICKER)
-    return Content(kind=Kind.STICKER, text=said, media=message_locator(app.entry, MediaCall.STICKER))
+    text = webwx_placeholder(app.language, Kind.STICKER)
+    return Content(kind=Kind.STICKER, text=text, media=message_locator(app.entry, MediaCall.STICKER))
 
 
 def _file(app: AppMessage) -> Content:
@@ -143,11 +143,11 @@ _QUOTED_KINDS: dict[int, Kind] = {
 def quote_message(app: AppMessage) -> Content:
     """The title is what the person wrote; the ids of people in `refermsg` stay here."""
     answered = app.xml.find("refermsg")
-    kind, said = _answered(app, read_integer(answered.text("type")), answered.text("content"))
+    kind, text = _answered(app, read_integer(answered.text("type")), answered.text("content"))
     detail = content_facts(
         id=answered.text("svrid"),
         kind=str(kind),
-        text=clean_line(said),
+        text=clean_line(text),
         sender=clean_name(answered.text("displayname")),
     )
     return Content(kind=Kind.QUOTE, text=app.title, detail=detail)

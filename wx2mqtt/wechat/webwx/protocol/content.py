@@ -64,17 +64,17 @@ def card_message(entry: JsonObject, content: str, language: Language) -> Content
     )
     if not detail:
         return unsupported_message(entry, content, language)
-    said = webwx_placeholder(language, Kind.CARD, clean_line(str(detail.get("name", ""))))
-    return Content(kind=Kind.CARD, text=said, detail=detail)
+    text = webwx_placeholder(language, Kind.CARD, clean_line(str(detail.get("name", ""))))
+    return Content(kind=Kind.CARD, text=text, detail=detail)
 
 
 def unsupported_message(
     entry: JsonObject, content: str, language: Language, what: str = "", app: int = 0
 ) -> Content:
     """What the web cannot show or we cannot read: its type, that of an app message, and how long it was."""
-    said = f"{webwx_placeholder(language, Kind.UNSUPPORTED)} {clean_line(what)}".strip()
+    text = f"{webwx_placeholder(language, Kind.UNSUPPORTED)} {clean_line(what)}".strip()
     detail = content_facts(type=read_number(entry, "MsgType"), app=app or None, length=len(content))
-    return Content(kind=Kind.UNSUPPORTED, text=said, detail=detail)
+    return Content(kind=Kind.UNSUPPORTED, text=text, detail=detail)
 
 
 # A name of 16 Chinese characters and `.doc` was taken and one of 17 was not, by a client that sends names

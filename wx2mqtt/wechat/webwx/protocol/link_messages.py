@@ -76,8 +76,8 @@ class AppMessage:
 
     def to_content(self, kind: Kind, what: str, detail: dict[str, Json]) -> Content:
         """Its content as a kind that has no bytes of its own; `what` is said behind the kind's name."""
-        said = webwx_placeholder(self.language, kind, clean_line(what))
-        return Content(kind=kind, text=said, detail=detail, thumbnail=self.thumbnail)
+        text = webwx_placeholder(self.language, kind, clean_line(what))
+        return Content(kind=kind, text=text, detail=detail, thumbnail=self.thumbnail)
 
 
 MAX_ARTICLES = 100  # of one message

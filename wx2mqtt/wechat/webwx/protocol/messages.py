@@ -219,8 +219,8 @@ def key_of(entry: JsonObject) -> str:
     known = read_message_id(entry)
     if known:
         return known
-    said = json.dumps(entry, sort_keys=True, default=str)
-    return f"x{hashlib.blake2b(said.encode(), digest_size=12).hexdigest()}"
+    text = json.dumps(entry, sort_keys=True, default=str)
+    return f"x{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
 
 
 def _time(entry: JsonObject, now: int) -> int:

@@ -212,9 +212,9 @@ def _recall(xml: XmlNode) -> RecallNotice:
 def _sentence(xml: XmlNode) -> str:
     """The words in a system XML of whatever sort: plain ones, else a template with its names filled in."""
     for part in (xml, xml.find("content_template")):
-        said = part.text("plain") or part.text("text") or _filled(part.text("template"), part)
-        if said:
-            return said
+        text = part.text("plain") or part.text("text") or _filled(part.text("template"), part)
+        if text:
+            return text
     # A todo of the group has a title; an announcement is `content`, which elsewhere holds what is for phones.
     return xml.text("title") or (xml.text("content") if "announ" in xml.tag else "")
 
