@@ -1,17 +1,13 @@
-"""Every sentence that the bridge says to people on MQTT, in English and Chinese.
-
-Automations go by `kind`, `code` and `state`; these words may change at any time.
-"""
+"""Sentences of the bridge: results, answers to requests, login states, and what the commands print."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n import Catalogue, Language, text
 
-Language = Literal["en", "zh"]
+__all__ = ["BRIDGE_MESSAGES", "Language", "bridge_text", "rejection_text"]
 
-BRIDGE_MESSAGES: dict[str, tuple[str, str]] = {
+BRIDGE_MESSAGES: Catalogue = {
     # results
     "ok": ("WeChat took the message", "微信已接收消息"),
     "unconfirmed": ("WeChat took the message but gave it no number", "微信已接收消息,但没有返回编号"),
@@ -622,12 +618,15 @@ BRIDGE_MESSAGES: dict[str, tuple[str, str]] = {
 
 
 def bridge_text(language: Language, key: str, /, **facts: object) -> str:
-    """The sentence for `key` with its facts, in `language`."""
-    return BRIDGE_MESSAGES[key][language == "zh"].format_map(facts)
+    """Returns the sentence for `key` of `BRIDGE_MESSAGES`."""
+    return text(BRIDGE_MESSAGES, language, key, **facts)
 
 
 def rejection_text(language: Language, bad: BadCommand) -> str:
-    """Why a command was not carried out."""
+    """Returns the sentence that says why a command or request was rejected.
+
+    The fact `expected` is itself a key of `BRIDGE_MESSAGES` and is translated, too.
+    """
     expected = bad.facts.get("expected")
     facts = bad.facts if expected is None else {**bad.facts, "expected": bridge_text(language, str(expected))}
     return bridge_text(language, bad.message_key, **facts)

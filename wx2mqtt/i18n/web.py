@@ -1,33 +1,24 @@
-"""What the problems of `bridge/health` mean and how each is mended, in English and Chinese.
-
-THE table: each problem that the bridge can name, what is wrong then, and what a person does about it.
-
-Every sentence of the page, in English and Chinese. Those for problems are in `cures`.
-
-Every sentence that the web server says, in English and Chinese; machines go by the status.
-"""
+"""Sentences of the web server: problems with their remedies, the page, and the short answers of the server."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Catalogue, Language, Translations, text, translation
 from wx2mqtt.message_kinds import MESSAGE_KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """`what` is wrong and `remedy_for`, each in English and Chinese."""
+    """What is wrong, and what a person does about it."""
 
-    problem: tuple[str, str]
-    remedy: tuple[str, str]
+    problem: Translations
+    remedy: Translations
 
     def in_language(self, language: Language) -> tuple[str, str]:
-        """Both in one language."""
-        place = 1 if language == "zh" else 0
-        return self.problem[place], self.remedy[place]
+        """Returns the problem and the remedy in `language`."""
+        return translation(self.problem, language), translation(self.remedy, language)
 
 
 REMEDIES: Mapping[str, Remedy] = {
@@ -176,16 +167,17 @@ REMEDIES: Mapping[str, Remedy] = {
         ),
     ),
 }
+"""By problem, as `bridge/health` names it; the page shows those of `login_<state>` in its login section."""
 
 
 def remedy_for(problem: str, language: Language) -> tuple[str, str]:
-    """What is wrong and how to mend it; a name that is not in the table stands for itself."""
+    """Returns the problem and its remedy as sentences. A problem without an entry is returned as it is."""
     known = REMEDIES.get(problem)
     return (problem, "") if known is None else known.in_language(language)
 
 
-PAGE_MESSAGES: Mapping[str, tuple[str, str]] = {
-    # the frame
+PAGE_MESSAGES: Catalogue = {
+    # around the accounts
     "no_script": ("Reload the page to see what is new.", "刷新页面可查看最新内容。"),
     "lost": ("The bridge does not answer; trying again.", "无法连接到桥接程序,正在重试。"),
     "to_content": ("To the content", "跳到内容"),
@@ -312,8 +304,8 @@ PAGE_MESSAGES: Mapping[str, tuple[str, str]] = {
 }
 
 
-SERVER_MESSAGES: dict[str, tuple[str, str]] = {
-    # refusals
+SERVER_MESSAGES: Catalogue = {
+    # refused requests
     "foreign_host": (
         "this server does not answer to that name; put it into web.hosts, or the whole address into web.url",
         "本服务器不使用这个名称;请把它写入 web.hosts,或在 web.url 中写明外部地址",
@@ -370,29 +362,6 @@ SERVER_MESSAGES: dict[str, tuple[str, str]] = {
 }
 
 
-_WISH = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)
-
-
-def server_text(language: Language, message_key: str, **facts: object) -> str:
-    """The sentence of that name."""
-    english, chinese = SERVER_MESSAGES[message_key]
-    return (chinese if language == "zh" else english).format_map(facts)
-
-
-def preferred_language(accept_language: str, default: Language) -> Language:
-    """Which of our languages the client wants most (RFC 9110, 12.5.4); `usual` where it does not say."""
-    wishes: list[tuple[float, Language]] = []
-    for part in accept_language[:500].split(","):
-        found = _WISH.fullmatch(part)
-        tag = found[1].lower().partition("-")[0] if found else ""
-        if found and tag in {"en", "zh"}:
-            wishes.append((_quality(found[2]), "zh" if tag == "zh" else "en"))
-    best = max(wishes, key=lambda wish: wish[0], default=(0.0, default))
-    return best[1] if best[0] > 0 else default
-
-
-def _quality(written: str | None) -> float:
-    try:
-        return 1.0 if written is None else float(written)
-    except ValueError:
-        return 0.0
+def server_text(language: Language, message_key: str, /, **facts: object) -> str:
+    """Returns the sentence for `message_key` of `SERVER_MESSAGES`."""
+    return text(SERVER_MESSAGES, language, message_key, **facts)

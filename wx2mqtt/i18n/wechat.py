@@ -1,22 +1,15 @@
-"""What every backend says to people, in English and Chinese; each has further sentences of its own.
+"""Sentences of the WeChat backends: errors, refusals, and the text that stands for a message without one.
 
-What the backend says to people, in English and Chinese; automations go by kinds and codes.
-
-What the backend says to people, in English and Chinese; automations go by kinds and codes.
+`COMMON_SENTENCES` belong to both backends; each backend adds its own and may replace a common one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Catalogue, Language, Translations, text, translation
 from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import Kind
 
-Sentences = Mapping[str, tuple[str, str]]
-
-
-COMMON_SENTENCES: Sentences = {
+COMMON_SENTENCES: Catalogue = {
     "no_login": ("there is no login at WeChat", "尚未登录微信"),
     # why a call brought nothing
     "no_connection": ("no connection to WeChat ({call})", "无法连接微信({call})"),
@@ -57,21 +50,15 @@ COMMON_SENTENCES: Sentences = {
 }
 
 
-def backend_text(sentences: Sentences, language: Language, key: str, /, **facts: object) -> str:
-    """The sentence for `key` with its facts; a backend's own goes before the common one."""
-    found = sentences.get(key) or COMMON_SENTENCES[key]
-    return found[language == "zh"].format_map(facts)
-
-
-def _placeholder(language: Language, kind: Kind, what: str, unsupported: tuple[str, str]) -> str:
-    label = (MESSAGE_KINDS[kind].label or unsupported)[language == "zh"]
-    return f"{label} {what}" if what else label
+def _placeholder(language: Language, kind: Kind, detail: str, unsupported: Translations) -> str:
+    label = translation(MESSAGE_KINDS[kind].label or unsupported, language)
+    return f"{label} {detail}" if detail else label
 
 
 _ILINK_UNSUPPORTED = ("[a message that a bot is not shown]", "[机器人无法显示的消息]")
 
 
-ILINK_MESSAGES: Sentences = {
+ILINK_MESSAGES: Catalogue = {
     # why a login is over (ilink 10.3)
     "logged_out": (
         "WeChat no longer accepts this login (-14): the account was most likely connected somewhere else, or the login expired",
@@ -122,21 +109,24 @@ ILINK_MESSAGES: Sentences = {
 }
 
 
+_ILINK_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **ILINK_MESSAGES}
+
+
 def ilink_text(language: Language, key: str, /, **facts: object) -> str:
-    """The sentence for `key` with its facts."""
-    return backend_text(ILINK_MESSAGES, language, key, **facts)
+    """Returns the sentence for `key` of `ILINK_MESSAGES`, else of `COMMON_SENTENCES`."""
+    return text(_ILINK_CATALOGUE, language, key, **facts)
 
 
-def ilink_placeholder(language: Language, kind: Kind, what: str = "") -> str:
-    """The line for a message whose kind has no text of its own: `[file] report.pdf`."""
-    return _placeholder(language, kind, what, _ILINK_UNSUPPORTED)
+def ilink_placeholder(language: Language, kind: Kind, detail: str = "") -> str:
+    """Returns the text of a message whose kind has none of its own, such as `[file] report.pdf`."""
+    return _placeholder(language, kind, detail, _ILINK_UNSUPPORTED)
 
 
 _WEBWX_UNSUPPORTED = ("[a message that web WeChat cannot show]", "[网页版微信无法显示的消息]")
 
 
 # games and their results (webwx 3.2.3)
-_GAMES: dict[str, tuple[str, str]] = {
+_GAMES: Catalogue = {
     "dice": ("dice", "骰子"),
     "rock_paper_scissors": ("rock paper scissors", "猜拳"),
     "rock": ("rock", "石头"),
@@ -145,7 +135,7 @@ _GAMES: dict[str, tuple[str, str]] = {
 }
 
 
-WEBWX_MESSAGES: dict[str, tuple[str, str]] = {
+WEBWX_MESSAGES: Catalogue = {
     # why a login is over (webwx 1.3.2, 5.2.1): the numbers are used inconsistently, so the words say what is
     # likely
     "1100": (
@@ -217,17 +207,20 @@ WEBWX_MESSAGES: dict[str, tuple[str, str]] = {
 }
 
 
+_WEBWX_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **WEBWX_MESSAGES}
+
+
 def webwx_text(language: Language, key: str, /, **facts: object) -> str:
-    """The sentence for `key` with its facts."""
-    return backend_text(WEBWX_MESSAGES, language, key, **facts)
+    """Returns the sentence for `key` of `WEBWX_MESSAGES`, else of `COMMON_SENTENCES`."""
+    return text(_WEBWX_CATALOGUE, language, key, **facts)
 
 
-def webwx_placeholder(language: Language, kind: Kind, what: str = "") -> str:
-    """The line for a message whose kind has no text of its own: `[file] report.pdf`."""
-    return _placeholder(language, kind, what, _WEBWX_UNSUPPORTED)
+def webwx_placeholder(language: Language, kind: Kind, detail: str = "") -> str:
+    """Returns the text of a message whose kind has none of its own, such as `[file] report.pdf`."""
+    return _placeholder(language, kind, detail, _WEBWX_UNSUPPORTED)
 
 
 def game_outcome(language: Language, game: str, result: str) -> str:
-    """A game and its result in words: `dice: 4`; empty where there is no game."""
-    parts = [_GAMES.get(word, (word, word))[language == "zh"] for word in (game, result) if word]
+    """Returns a game and its result, such as `dice: 4`; empty without a game."""
+    parts = [translation(_GAMES.get(key, (key, key)), language) for key in (game, result) if key]
     return ": ".join(parts)

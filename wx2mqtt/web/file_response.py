@@ -1,124 +1,46 @@
-"""Which part of a file a client wants, and whether it has it already (RFC 9110, 13 and 14). Pure.
+"""A stored file as a response, with range requests (RFC 9110, 14) and conditional requests (RFC 9110, 13).
 
-To wait for something only as long as it is of use: while the client is there, and the server stays.
-
-A file, or a part of it, as an answer: read piece by piece, as fast as the client takes it.
+A file is read in chunks as the client takes them, so that a download needs little memory.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from wx2mqtt.web.responses import WaitInterrupted, disconnected, run_unless
+
+READ_CHUNK_BYTES = 128 * 1024  # in memory for each download
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.ASCII | re.IGNORECASE)
 
 
 class RangeNotSatisfiable(Exception):
-    """The file has no such part."""
+    """The file has no byte of the requested range."""
 
 
 @dataclass(frozen=True, slots=True)
 class ByteRange:
-    """Bytes `start` to before `stop`."""
+    """The bytes from `start` to before `stop`."""
 
     start: int
     stop: int
 
     @property
     def size(self) -> int:
-        """How many they are."""
+        """The number of bytes."""
         return self.stop - self.start
 
 
-def requested_range(headers: Mapping[str, str], size: int, etag: str, modified: int) -> ByteRange | None:
-    """The one part that is wanted; None for the whole, also where several are: a server may (14.2).
-
-    `headers` by names in small letters, `changed` in seconds. Raises `RangeNotSatisfiable`.
-    """
-    found = _RANGE.fullmatch(headers.get("range", ""))
-    if found is None or not _unchanged(headers.get("if-range"), etag, modified):
-        return None
-    first, last = found[1], found[2]
-    if not first:
-        return _last(int(last), size) if last else None
-    start = int(first)
-    stop = min(int(last) + 1, size) if last else size
-    if last and int(last) < start:
-        return None
-    if start >= size:
-        raise RangeNotSatisfiable
-    return ByteRange(start, stop)
-
-
-def is_not_modified(headers: Mapping[str, str], etag: str, modified: int) -> bool:
-    """Whether the client has just this already."""
-    known = headers.get("if-none-match")
-    if known is not None:
-        tags = {tag.strip().removeprefix("W/") for tag in known.split(",")}
-        return etag in tags or "*" in tags
-    since = _seconds(headers.get("if-modified-since", ""))
-    return since is not None and modified <= since
-
-
-def _last(count: int, size: int) -> ByteRange:
-    if not count or not size:
-        raise RangeNotSatisfiable
-    return ByteRange(max(0, size - count), size)
-
-
-def _unchanged(condition: str | None, etag: str, modified: int) -> bool:
-    return condition is None or condition.strip() == etag or _seconds(condition) == modified
-
-
-def _seconds(date: str) -> int | None:
-    try:
-        return int(parsedate_to_datetime(date).timestamp())
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
-T = TypeVar("T")
-
-
-class WaitInterrupted(Exception):
-    """Something else came first, and the work was cancelled."""
-
-
-async def run_unless(work: Coroutine[Any, Any, T], *interrupts: Coroutine[Any, Any, object]) -> T:
-    """The result of `work`; raises `WaitInterrupted` when one of `ends` comes first. Leaves nothing
-    running.
-    """
-    working = asyncio.ensure_future(work)
-    ending = [asyncio.ensure_future(end) for end in interrupts]
-    try:
-        await asyncio.wait({working, *ending}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise WaitInterrupted
-        return working.result()
-    finally:
-        for task in (working, *ending):
-            task.cancel()
-        await asyncio.wait({working, *ending})
-
-
-async def disconnected(receive: Receive) -> None:
-    """Over when the client has gone away."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-READ_CHUNK_BYTES = 128 * 1024  # bytes in memory for each download
-
-
-class FileSpanResponse(Response):
-    """Sends `span` of an open file and closes it, also when the client goes away in between."""
+class FileRangeResponse(Response):
+    """Sends a range of an open file, and closes the file, also if the client disconnects."""
 
     def __init__(
         self, file: BinaryIO, byte_range: ByteRange, status_code: int, headers: Mapping[str, str]
@@ -137,7 +59,7 @@ class FileSpanResponse(Response):
             else:
                 await run_unless(self._send_body(send), disconnected(receive))
         except WaitInterrupted:
-            return  # whoever is gone wants nothing more
+            return  # the client has disconnected: there is nobody to send to
         finally:
             self._file.close()
 
@@ -145,10 +67,57 @@ class FileSpanResponse(Response):
         remaining = self._byte_range.size
         self._file.seek(self._byte_range.start)
         while remaining:
-            piece = await asyncio.to_thread(self._file.read, min(READ_CHUNK_BYTES, remaining))
-            if not piece:
+            chunk = await asyncio.to_thread(self._file.read, min(READ_CHUNK_BYTES, remaining))
+            if not chunk:
                 raise EOFError("the file has become shorter")
-            remaining -= len(piece)
-            await send({"type": "http.response.body", "body": piece, "more_body": remaining > 0})
+            remaining -= len(chunk)
+            await send({"type": "http.response.body", "body": chunk, "more_body": remaining > 0})
         if not self._byte_range.size:
             await send({"type": "http.response.body", "body": b""})
+
+
+def requested_range(headers: Mapping[str, str], size: int, etag: str, modified: int) -> ByteRange | None:
+    """Returns the requested range, None for the whole file. Raises `RangeNotSatisfiable`.
+
+    Several ranges in one request get the whole file, which a server may do (14.2). Names in `headers` are in
+    lower case; `size` is that of the file in bytes, `modified` in seconds since 1970.
+    """
+    match = _RANGE.fullmatch(headers.get("range", ""))
+    if match is None or not _is_unchanged(headers.get("if-range"), etag, modified):
+        return None
+    first, last = match[1], match[2]
+    if not first:
+        return _last_bytes(int(last), size) if last else None
+    start = int(first)
+    if last and int(last) < start:
+        return None
+    if start >= size:
+        raise RangeNotSatisfiable
+    return ByteRange(start, min(int(last) + 1, size) if last else size)
+
+
+def is_not_modified(headers: Mapping[str, str], etag: str, modified: int) -> bool:
+    """Returns whether the client has this version of the file already; parameters as in `requested_range`."""
+    none_match = headers.get("if-none-match")
+    if none_match is not None:
+        known_etags = {part.strip().removeprefix("W/") for part in none_match.split(",")}
+        return etag in known_etags or "*" in known_etags
+    since = _http_date_seconds(headers.get("if-modified-since", ""))
+    return since is not None and modified <= since
+
+
+def _last_bytes(count: int, size: int) -> ByteRange:
+    if not count or not size:
+        raise RangeNotSatisfiable
+    return ByteRange(max(0, size - count), size)
+
+
+def _is_unchanged(if_range: str | None, etag: str, modified: int) -> bool:
+    return if_range is None or if_range.strip() == etag or _http_date_seconds(if_range) == modified
+
+
+def _http_date_seconds(date: str) -> int | None:
+    try:
+        return int(parsedate_to_datetime(date).timestamp())
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,10 +1,7 @@
-"""HTML from Python: what is not HTML yet is escaped, always, so that no name or text becomes part of a page.
+"""HTML as Python values: elements, translated sentences, and whole documents with their static files.
 
-Pure. A child that is a plain `str` is text; only `Html` goes in as it is.
-
-The files that our pages use, each under a name that changes with what is in it: to be kept for ever.
-
-A page as HTML: its head, with our own files, around a body. Pure.
+Every child that is a plain `str` is escaped; only `Html` is inserted as it is. So no name or text that a
+stranger chose becomes markup.
 """
 
 from __future__ import annotations
@@ -16,14 +13,23 @@ from html import escape
 from importlib.resources import files
 from pathlib import PurePosixPath
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language, text, translation
 from wx2mqtt.i18n.web import PAGE_MESSAGES
 
-_VOID = frozenset({"meta", "link", "input", "img", "br", "hr"})
-
-
 Attribute = str | int | bool | None
-"""True stands alone (`hidden`), False and None are left out."""
+"""True is written as the name alone (`hidden`); False and None are omitted."""
+
+ASSET_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+LANGUAGE_TAGS: Mapping[Language, str] = {"en": "en", "zh": "zh-CN"}
+"""The attribute `lang` for each language."""
+
+_VOID_ELEMENTS = frozenset({"meta", "link", "input", "img", "br", "hr"})
+_HASH_CHARACTERS = 12
 
 
 class Html(str):
@@ -33,15 +39,15 @@ class Html(str):
 
 
 def tag(name: str, /, *children: str | None, **attributes: Attribute) -> Html:
-    """One element. Of an attribute's name a `_` at the end is left out and others are `-`."""
-    head = "".join(_attribute(key, value) for key, value in attributes.items())
-    if name in _VOID:
-        return Html(f"<{name}{head}>")
-    return Html(f"<{name}{head}>{join_html(children)}</{name}>")
+    """Returns one element. In names of attributes a trailing `_` is removed and other `_` become `-`."""
+    start = "".join(_attribute(key, value) for key, value in attributes.items())
+    if name in _VOID_ELEMENTS:
+        return Html(f"<{name}{start}>")
+    return Html(f"<{name}{start}>{join_html(children)}</{name}>")
 
 
 def join_html(children: Iterable[str | None]) -> Html:
-    """One after the other; None is nothing."""
+    """Returns the children one after the other, without those that are None."""
     return Html("".join(_child(child) for child in children if child is not None))
 
 
@@ -57,53 +63,45 @@ def _attribute(key: str, value: Attribute) -> str:
 
 
 class PageText:
-    """The sentences in one language."""
+    """The sentences of `PAGE_MESSAGES` in one language."""
 
     def __init__(self, language: Language) -> None:
         self.language = language
 
-    def __call__(self, message_key: str, **facts: object) -> str:
-        """The sentence of that name, as text."""
-        return self._template(message_key).format_map(facts)
+    def __call__(self, message_key: str, /, **facts: object) -> str:
+        """Returns the sentence as text."""
+        return text(PAGE_MESSAGES, self.language, message_key, **facts)
 
-    def html(self, message_key: str, **facts: str) -> Html:
-        """The same as HTML, with elements among the facts."""
-        escaped = {name: join_html([fact]) for name, fact in facts.items()}
-        return Html(join_html([self._template(message_key)]).format_map(escaped))
-
-    def _template(self, message_key: str) -> str:
-        english, chinese = PAGE_MESSAGES[message_key]
-        return chinese if self.language == "zh" else english
-
-
-ASSET_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".svg": "image/svg+xml",
-}
+    def html(self, message_key: str, /, **facts: str) -> Html:
+        """Returns the sentence as HTML; facts may be elements."""
+        template = join_html([translation(PAGE_MESSAGES[message_key], self.language)])
+        return Html(template.format_map({name: join_html([fact]) for name, fact in facts.items()}))
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file as it is sent."""
+    """A static file as it is served."""
 
     data: bytes
     content_type: str
 
 
 class Assets:
-    """Those of `static/`. `name` says under which one a file is served now."""
+    """The files of `static/`, each served under a name with a hash of its content, so that caches keep it."""
 
     def __init__(self) -> None:
         folder = files("wx2mqtt.web").joinpath("static")
-        found = {one.name: one.read_bytes() for one in folder.iterdir() if _suffix(one.name) in ASSET_TYPES}
-        self._served_names = {name: _with_hash(name, data) for name, data in found.items()}
+        contents = {
+            file.name: file.read_bytes() for file in folder.iterdir() if _suffix(file.name) in ASSET_TYPES
+        }
+        self._served_names = {name: _with_hash(name, data) for name, data in contents.items()}
         self.by_served_name: Mapping[str, Asset] = {
-            self._served_names[name]: Asset(data, ASSET_TYPES[_suffix(name)]) for name, data in found.items()
+            self._served_names[name]: Asset(data, ASSET_TYPES[_suffix(name)])
+            for name, data in contents.items()
         }
 
     def served_name(self, file_name: str) -> str:
-        """`page.css` is `page.0f3a….css`."""
+        """Returns the name with the hash: for `page.css` it is `page.<hash>.css`."""
         return self._served_names[file_name]
 
 
@@ -113,40 +111,22 @@ def _suffix(name: str) -> str:
 
 def _with_hash(name: str, data: bytes) -> str:
     path = PurePosixPath(name)
-    return f"{path.stem}.{hashlib.sha256(data).hexdigest()[:12]}{path.suffix}"
-
-
-LANGUAGE_TAGS: dict[Language, str] = {"en": "en", "zh": "zh-CN"}
-"""The languages as HTML names them."""
-
-
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self';"
-    " form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
-)
-
-
-COMMON_HEADERS = {"cache-control": "no-store", "cross-origin-resource-policy": "same-origin"}
-"""Of what nobody keeps, and no page of another site may show."""
-
-
-DOCUMENT_HEADERS = {**COMMON_HEADERS, "content-security-policy": CONTENT_SECURITY_POLICY}
-"""Of every page: it loads and runs what is ours and nothing else."""
+    return f"{path.stem}.{hashlib.sha256(data).hexdigest()[:_HASH_CHARACTERS]}{path.suffix}"
 
 
 def html_document(
     body: Html, title: str, language: Language, assets: Assets, *, root: str = "", script: bool = False
 ) -> bytes:
-    """The page as it is sent; `root` leads from it to `/`, such as `../../`."""
-    files = f"{root}static/"
+    """Returns a whole document, encoded. `root` is the relative path from it to `/`, such as `../../`."""
+    static = f"{root}static/"
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", title),
-        tag("link", rel="icon", href=files + assets.served_name("icon.svg")),
-        tag("link", rel="stylesheet", href=files + assets.served_name("page.css")),
-        tag("script", src=files + assets.served_name("page.js"), defer=True) if script else None,
+        tag("link", rel="icon", href=static + assets.served_name("icon.svg")),
+        tag("link", rel="stylesheet", href=static + assets.served_name("page.css")),
+        tag("script", src=static + assets.served_name("page.js"), defer=True) if script else None,
     )
     page = join_html([Html("<!doctype html>\n"), tag("html", head, body, lang=LANGUAGE_TAGS[language])])
     return page.encode("utf-8", "replace")

@@ -1,8 +1,6 @@
-"""How many may be connected: when it is full, who has been idle longest makes room for the newcomer.
+"""Limits on connections: how many there are, and how long a client may take.
 
-One connection, with deadlines: no client may take as long as it likes.
-
-uvicorn bounds neither the time until a request has come nor the time until an answer was taken.
+uvicorn limits neither the time until a request is complete nor the time until a response is taken.
 """
 
 from __future__ import annotations
@@ -16,113 +14,100 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-MAX_CONNECTIONS = (
-    100  # connections; each takes a file descriptor, of which a process has 1,024 unless told otherwise
+MAX_CONNECTIONS = 100  # each takes a file descriptor, of which a process usually has 1,024
+HEAD_TIMEOUT_SECONDS = 10.0  # for a whole request head, from the connection or the last response on
+WRITE_STALL_SECONDS = 30.0  # in which a client must take 48 KiB: at that level asyncio resumes writing
+
+_TOO_MANY_CONNECTIONS = (
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n"
+    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
 )
+
+_silent_logger = logging.getLogger("wx2mqtt.web.uvicorn")  # uvicorn logs every malformed request of anybody
+_silent_logger.setLevel(logging.CRITICAL)
 
 
 class LimitedConnection(Protocol):
-    """A connection."""
+    """A connection that the limiter can close."""
 
     def abort(self) -> None:
-        """End it at once."""
+        """Closes it at once."""
         ...
 
 
 class ConnectionLimiter:
-    """The connections that stand. One that enters is idle until it says otherwise."""
+    """The open connections. At the limit a new one replaces the one that is idle for the longest time."""
 
     def __init__(self, max_connections: int = MAX_CONNECTIONS) -> None:
         self._max_connections = max_connections
         self._connections: dict[LimitedConnection, None] = {}
-        self._idle: dict[LimitedConnection, None] = {}  # the longest idle first
+        self._idle: dict[LimitedConnection, None] = {}  # in the order in which they became idle
         self.empty = asyncio.Event()
         self.empty.set()
 
     @property
     def connections(self) -> list[LimitedConnection]:
-        """All that are here."""
+        """The open connections."""
         return [*self._connections]
 
     def add(self, connection: LimitedConnection) -> bool:
-        """Let somebody in; false when it is full and everybody is busy."""
+        """Adds a connection, as idle. Returns false if all others are busy and none can be closed for it."""
         if len(self._connections) >= self._max_connections:
-            longest = next(iter(self._idle), None)
-            if longest is None:
+            longest_idle = next(iter(self._idle), None)
+            if longest_idle is None:
                 return False
-            self.remove(longest)
-            longest.abort()
-        self._connections[connection] = self._idle[connection] = None
+            self.remove(longest_idle)
+            longest_idle.abort()
+        self._connections[connection] = None
+        self._idle[connection] = None
         self.empty.clear()
         return True
 
     def mark_busy(self, connection: LimitedConnection) -> None:
-        """It has a request that is being answered."""
+        """Records that a request of this connection is being answered."""
         self._idle.pop(connection, None)
 
     def mark_idle(self, connection: LimitedConnection) -> None:
-        """It has none."""
+        """Records that this connection has no request."""
         if connection in self._connections:
             self._idle.setdefault(connection)
 
     def remove(self, connection: LimitedConnection) -> None:
-        """It is gone."""
+        """Removes a connection that is closed."""
         self._idle.pop(connection, None)
         self._connections.pop(connection, None)
         if not self._connections:
             self.empty.set()
 
 
-HEAD_TIMEOUT_SECONDS = (
-    10.0  # seconds until a whole head must be here, from the beginning and from the last answer on
-)
-
-
-WRITE_STALL_SECONDS = (
-    30.0  # seconds in which a client must take 48 KiB of what waits for it; that is what asyncio looks at
-)
-
-
-_FULL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n"
-    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
-)
-
-
-_silent = logging.getLogger("wx2mqtt.web.uvicorn")  # it would log every malformed request of anybody
-
-
-_silent.setLevel(logging.CRITICAL)
-
-
 class HttpConnection(H11Protocol):
-    """uvicorn's HTTP/1.1 in a room of limited size."""
+    """uvicorn's HTTP/1.1 connection with the limiter and deadlines."""
 
     def __init__(self, config: Config, state: ServerState, limiter: ConnectionLimiter) -> None:
         super().__init__(config, state, {})
-        self.logger = _silent
+        self.logger = _silent_logger
         self._limiter = limiter
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
     def abort(self) -> None:
-        """End it at once."""
+        """Closes the connection at once."""
         self.transport.abort()
 
     def close_after_response(self) -> None:
-        """End it once the answer that is under way has been taken."""
+        """Closes the connection when the client has taken the response in progress, if there is one."""
         if self._is_answering:
             self.cycle.keep_alive = False
         else:
-            self._close_soon()
+            self._close_gracefully()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if self._limiter.add(self):
             self._update_head_timer()
         else:
-            transport.write(_FULL)
-            self._close_soon()
+            transport.write(_TOO_MANY_CONNECTIONS)
+            self._close_gracefully()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._limiter.remove(self)
@@ -149,7 +134,7 @@ class HttpConnection(H11Protocol):
             self._cancel_stall_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """To what is no HTTP; where an answer has begun there is nothing to be said any more."""
+        """Answers malformed HTTP; after the start of a response only closing is left."""
         try:
             super().send_400_response(msg)
         except h11.LocalProtocolError:
@@ -160,14 +145,14 @@ class HttpConnection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _update_head_timer(self) -> None:
-        """The clock for the next head runs while no request is being answered."""
+        """Runs the timer for the next request head while no request is being answered."""
         if self._is_answering:
             self._limiter.mark_busy(self)
             self._cancel_head_timer()
         else:
             self._limiter.mark_idle(self)
             self._head_timer = self._head_timer or self.loop.call_later(
-                HEAD_TIMEOUT_SECONDS, self._close_soon
+                HEAD_TIMEOUT_SECONDS, self._close_gracefully
             )
 
     def _cancel_head_timer(self) -> None:
@@ -180,7 +165,7 @@ class HttpConnection(H11Protocol):
             self._stall_timer.cancel()
             self._stall_timer = None
 
-    def _close_soon(self) -> None:
-        """End it when everything was taken, or soon after."""
+    def _close_gracefully(self) -> None:
+        """Closes the connection when the client has taken all data, at the latest after the stall time."""
         self.transport.close()
         self._stall_timer = self._stall_timer or self.loop.call_later(WRITE_STALL_SECONDS, self.abort)

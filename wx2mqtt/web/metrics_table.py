@@ -1,8 +1,11 @@
-"""THE table of metrics: name, type, help, labels, and what is counted. `wx2mqtt_` comes before each name."""
+"""THE table of metrics: name, type, help, labels, and how the values come from an account's health snapshot.
+
+The exposition writes `wx2mqtt_` before each name.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,19 +15,56 @@ from wx2mqtt.model import Kind, LoginState, Needs
 from wx2mqtt.store.records import MediaState
 
 Labels = tuple[str, ...]
+"""Names of labels, or their values in the same order."""
+
 LabelledValues = Iterable[tuple[Labels, float]]
-"""By the values of the labels, in their order, without the account's."""
+"""A value for each combination of label values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One family of every account. A counter's name is without `_total`; `labels` without the account's."""
+    """One metric family. The name of a counter is without `_total`, which the exposition appends."""
 
     name: str
     type: Literal["counter", "gauge"]
     help: str
     labels: Labels = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthMetric(Metric):
+    """A metric whose values come from the health snapshot of an account; `labels` are without `account`."""
+
     values: Callable[[HealthSnapshot], LabelledValues]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSamples:
+    """The values of one metric in one scrape; `labels` are those of the metric, perhaps after `account`."""
+
+    metric: Metric
+    labels: Labels
+    values: Sequence[tuple[Labels, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSamples:
+    """The requests of one account to WeChat, copied from its `CallStatistics`.
+
+    `outcome_counts` by endpoint and outcome. `latencies` by endpoint: count of each bucket, sum in seconds.
+    """
+
+    account: str
+    outcome_counts: Mapping[tuple[str, str], int]
+    latencies: Mapping[str, tuple[Sequence[int], float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSnapshot:
+    """All values of one scrape. Nothing changes them any more, so another thread may read them."""
+
+    samples: Sequence[MetricSamples]
+    calls: Sequence[CallSamples]
 
 
 EXCLUDED_COUNTERS = ("filtered", "repeated", "echoes", "unread", "unreadable")
@@ -32,12 +72,13 @@ SENDABLE_KINDS = ("text", *map(str, attachment_kinds()), "recall")
 
 
 def _messages(health: HealthSnapshot) -> LabelledValues:
-    """Also kinds that did not come yet: a series that begins with 1 has no increase."""
-    none = [*(("in", str(kind)) for kind in Kind), *(("out", kind) for kind in SENDABLE_KINDS)]
-    return {**dict.fromkeys(none, 0), **health.kinds}.items()
+    """Includes kinds without a message yet: Prometheus sees no increase in a series that begins with 1."""
+    zeros = [*(("in", str(kind)) for kind in Kind), *(("out", kind) for kind in SENDABLE_KINDS)]
+    return {**dict.fromkeys(zeros, 0), **health.kinds}.items()
 
 
 def _queues(health: HealthSnapshot) -> dict[str, tuple[int, int | None]]:
+    """Returns the depth of each queue, and since when its oldest entry waits in milliseconds since 1970."""
     stats = health.stats
     return {
         "to_mqtt": (stats.waiting_publications, stats.oldest_publication),
@@ -45,210 +86,200 @@ def _queues(health: HealthSnapshot) -> dict[str, tuple[int, int | None]]:
     }
 
 
-def _depths(health: HealthSnapshot) -> LabelledValues:
+def _queue_depths(health: HealthSnapshot) -> LabelledValues:
     yield from (((name,), depth) for name, (depth, _) in _queues(health).items())
     yield ("media",), health.stats.pending_media
 
 
-def _oldest(health: HealthSnapshot) -> LabelledValues:
+def _queue_ages(health: HealthSnapshot) -> LabelledValues:
     for name, (_, since) in _queues(health).items():
         yield (name,), 0.0 if since is None else max(0, health.now - since) / 1000
 
 
-def _alone(value: Callable[[HealthSnapshot], float]) -> Callable[[HealthSnapshot], LabelledValues]:
-    return lambda seen: [((), value(seen))]
+def _unlabelled(value: Callable[[HealthSnapshot], float]) -> Callable[[HealthSnapshot], LabelledValues]:
+    return lambda health: [((), value(health))]
 
 
-ACCOUNT_METRICS: tuple[Metric, ...] = (
-    Metric(
+ACCOUNT_METRICS: tuple[HealthMetric, ...] = (
+    HealthMetric(
         name="login_state",
         type="gauge",
         help="1 for the state that the login is in",
         labels=("state",),
-        values=lambda seen: (((str(one),), one is seen.login.state) for one in LoginState),
+        values=lambda health: (((str(state),), state is health.login.state) for state in LoginState),
     ),
-    Metric(
+    HealthMetric(
         name="login_needs_person",
         type="gauge",
         help="1 while a person must do something, such as scan a code",
-        values=_alone(lambda seen: seen.login.needs is not Needs.NOTHING),
+        values=_unlabelled(lambda health: health.login.needs is not Needs.NOTHING),
     ),
-    Metric(
+    HealthMetric(
         name="problem",
         type="gauge",
         help="1 for what is wrong besides the login, as in bridge/health",
         labels=("problem",),
-        values=lambda seen: (((name,), wrong) for name, wrong in health_problems(seen).items()),
+        values=lambda health: (((name,), is_present) for name, is_present in health_problems(health).items()),
     ),
-    Metric(
+    HealthMetric(
         name="messages",
         type="counter",
         help="Messages that came in, and that were sent, since the start",
         labels=("direction", "kind"),
         values=_messages,
     ),
-    Metric(
+    HealthMetric(
         name="messages_left_out",
         type="counter",
         help="Messages that were not published: filtered, repeated, our own echoes, not to be read",
         labels=("why",),
-        values=lambda seen: (((why,), seen.received.get(why, 0)) for why in EXCLUDED_COUNTERS),
+        values=lambda health: (((reason,), health.received.get(reason, 0)) for reason in EXCLUDED_COUNTERS),
     ),
-    Metric(
+    HealthMetric(
         name="results",
         type="counter",
         help="Results of commands since the start",
         labels=("status", "code"),
-        values=lambda seen: {("sent", "ok"): 0, **seen.results}.items(),
+        values=lambda health: {("sent", "ok"): 0, **health.results}.items(),
     ),
-    Metric(
+    HealthMetric(
         name="commands",
         type="counter",
         help="Commands that were accepted since the start",
-        values=_alone(lambda seen: seen.commands),
+        values=_unlabelled(lambda health: health.commands),
     ),
-    Metric(
+    HealthMetric(
         name="published",
         type="counter",
         help="Messages, results, answers and events that the broker acknowledged since the start",
-        values=_alone(lambda seen: seen.published),
+        values=_unlabelled(lambda health: health.published),
     ),
-    Metric(
+    HealthMetric(
         name="queue_depth",
         type="gauge",
         help="How much waits for the broker, for WeChat, and to be fetched",
         labels=("queue",),
-        values=_depths,
+        values=_queue_depths,
     ),
-    Metric(
+    HealthMetric(
         name="queue_oldest_seconds",
         type="gauge",
         help="For how long the oldest of them has been waiting",
         labels=("queue",),
-        values=_oldest,
+        values=_queue_ages,
     ),
-    Metric(
+    HealthMetric(
         name="set_aside",
         type="gauge",
         help="Messages on which the broker hangs up, put aside for a person to look at",
-        values=_alone(lambda seen: seen.stats.set_aside),
+        values=_unlabelled(lambda health: health.stats.set_aside),
     ),
-    Metric(
+    HealthMetric(
         name="dropped",
         type="counter",
         help="Messages that were given up since the broker refused their topic for 7 days, ever",
-        values=_alone(lambda seen: seen.stats.dropped),
+        values=_unlabelled(lambda health: health.stats.dropped),
     ),
-    Metric(
+    HealthMetric(
         name="failed_today",
         type="gauge",
         help="Commands of the last 24 hours that failed or are uncertain",
-        values=_alone(lambda seen: seen.stats.failed_today),
+        values=_unlabelled(lambda health: health.stats.failed_today),
     ),
-    Metric(
+    HealthMetric(
         name="broker_connected",
         type="gauge",
         help="1 while the broker is there",
-        values=_alone(lambda seen: bool(seen.broker)),
+        values=_unlabelled(lambda health: bool(health.broker)),
     ),
-    Metric(
+    HealthMetric(
         name="broker_connects",
         type="counter",
         help="Connections to the broker since the start",
-        values=_alone(lambda seen: seen.counters.connects),
+        values=_unlabelled(lambda health: health.counters.connects),
     ),
-    Metric(
+    HealthMetric(
         name="broker_disconnects",
         type="counter",
         help="Connections to the broker that were lost since the start",
-        values=_alone(lambda seen: seen.counters.disconnects),
+        values=_unlabelled(lambda health: health.counters.disconnects),
     ),
-    Metric(
+    HealthMetric(
         name="broker_sessions_lost",
         type="counter",
         help="Sessions that the broker forgot since the start",
-        values=_alone(lambda seen: seen.counters.sessions_lost),
+        values=_unlabelled(lambda health: health.counters.sessions_lost),
     ),
-    Metric(
+    HealthMetric(
         name="wechat_last_answer_timestamp_seconds",
         type="gauge",
         help="When WeChat last answered; 0 before the first time",
-        values=_alone(lambda seen: (seen.last_answer or 0) / 1000),
+        values=_unlabelled(lambda health: (health.last_answer or 0) / 1000),
     ),
-    Metric(
+    HealthMetric(
         name="wechat_throttled_seconds",
         type="gauge",
         help="For how long WeChat wants not to be asked",
-        values=_alone(lambda seen: seen.throttled),
+        values=_unlabelled(lambda health: health.throttled),
     ),
-    Metric(
+    HealthMetric(
         name="unresolved_people",
         type="gauge",
         help="People of whom it is not certain who they are since the last login",
-        values=_alone(lambda seen: seen.unresolved),
+        values=_unlabelled(lambda health: health.unresolved),
     ),
-    Metric(
+    HealthMetric(
         name="media_fetched",
         type="counter",
         help="What became of the bytes of messages since the start",
         labels=("state",),
-        values=lambda seen: (
-            ((str(state),), seen.media.get(state, 0))
+        values=lambda health: (
+            ((str(state),), health.media.get(state, 0))
             for state in MediaState
             if state is not MediaState.PENDING
         ),
     ),
-    Metric(
+    HealthMetric(
         name="media_fetched_bytes",
         type="counter",
         help="Bytes of messages that were fetched since the start",
-        values=_alone(lambda seen: seen.media_bytes),
+        values=_unlabelled(lambda health: health.media_bytes),
     ),
 )
 
-SHARED_METRICS: tuple[Metric, ...] = (
-    Metric(
+SHARED_METRICS: tuple[HealthMetric, ...] = (
+    HealthMetric(
         name="store_bytes",
         type="gauge",
         help="Everything in the store",
-        values=_alone(lambda seen: seen.store_size),
+        values=_unlabelled(lambda health: health.store_size),
     ),
-    Metric(
+    HealthMetric(
         name="store_limit_bytes",
         type="gauge",
         help="What the store may hold (storage.max_size)",
-        values=_alone(lambda seen: seen.store_limit),
+        values=_unlabelled(lambda health: health.store_limit),
     ),
-    Metric(
+    HealthMetric(
         name="media_stored_bytes",
         type="gauge",
         help="Bytes of messages and commands on the disk",
-        values=_alone(lambda seen: seen.media_stored),
+        values=_unlabelled(lambda health: health.media_stored),
     ),
-    Metric(
+    HealthMetric(
         name="start_timestamp_seconds",
         type="gauge",
         help="When the bridge was started",
-        values=_alone(lambda seen: seen.counters.started / 1000),
+        values=_unlabelled(lambda health: health.counters.started / 1000),
     ),
 )
-"""What all accounts have in common: without their label."""
+"""Values that all accounts share; they have no label `account`."""
 
-
-def _of_no_account(_: HealthSnapshot) -> LabelledValues:
-    raise NotImplementedError  # the process knows, see `reading`
-
-
-INFO_METRIC = Metric(
-    name="info", type="gauge", help="The version", labels=("version",), values=_of_no_account
-)
-STUCK_METRIC = Metric(
-    name="loops_stuck", type="gauge", help="Loops of the bridge that do not move", values=_of_no_account
-)
+INFO_METRIC = Metric(name="info", type="gauge", help="The version", labels=("version",))
+STUCK_METRIC = Metric(name="loops_stuck", type="gauge", help="Loops of the bridge that do not move")
 STORE_ANSWERS_METRIC = Metric(
     name="store_answers",
     type="gauge",
     help="1 where the store tells how an account does",
     labels=("account",),
-    values=_of_no_account,
 )

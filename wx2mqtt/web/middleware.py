@@ -1,7 +1,7 @@
-"""The one way in: what every request must pass before it is answered, and what every answer carries.
+"""The security middleware: checks that every request must pass, and headers that every response carries.
 
-In this order: its size, the name it was sent to, who sent a form, who may come in. A fault behind the gate
-ends one request and is logged; it never reaches the bridge.
+The checks in their order: size, Host header, origin of a form, authentication. An exception behind them ends
+one request and is logged; it never reaches the bridge.
 """
 
 from __future__ import annotations
@@ -14,40 +14,49 @@ from urllib.parse import quote
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from wx2mqtt.i18n.web import preferred_language, server_text
-from wx2mqtt.web import request as visits
+from wx2mqtt.i18n import Language
 from wx2mqtt.web.auth import AuthDecision, Authenticator, AuthResult
+from wx2mqtt.web.hosts import AllowedHosts
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.request import (
     LANGUAGE_COOKIE,
     MAX_BODY_BYTES,
     MAX_HEAD_BYTES,
-    AllowedHosts,
+    SESSION_COOKIE,
     RequestContext,
     client_info,
+    preferred_language,
+    store_context,
 )
+from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, text_response
 
 log = structlog.get_logger(__name__)
 
-SESSION_COOKIE = "wx2mqtt"
 LOGIN_PATH = "/login"
 STATIC_PATH = "/static/"
-LIVENESS_PATH, HEALTH_PATH, METRICS_PATH = "/livez", "/healthz", "/metrics"
-TOKEN_PATHS = ("/media/", HEALTH_PATH, METRICS_PATH)  # what the token opens, for reading
+LIVENESS_PATH = "/livez"
+HEALTH_PATH = "/healthz"
+METRICS_PATH = "/metrics"
+
+# In these tables a path that ends with "/" stands for all paths below it.
+TOKEN_PATHS = ("/media/", HEALTH_PATH, METRICS_PATH)  # for GET and HEAD with the bearer token
 PUBLIC_PATHS = (
     LOGIN_PATH,
     STATIC_PATH,
     LIVENESS_PATH,
     HEALTH_PATH,
-)  # open to everybody; of the health only whether it is good
+)  # for everybody; /healthz without details
 
-_READING = frozenset({"GET", "HEAD"})
-_SAFE = _READING | {"OPTIONS"}
+_READING_METHODS = frozenset({"GET", "HEAD"})
+_SAFE_METHODS = _READING_METHODS | {"OPTIONS"}  # RFC 9110, 9.2.1: they change nothing here
 
-_ALWAYS = {
+_HEADER_OVERHEAD_BYTES = 4  # ": " and the line break
+_MAX_LENGTH_DIGITS = 12  # of a Content-Length
+
+_DEFAULT_HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -55,7 +64,7 @@ _ALWAYS = {
 
 
 class SecurityMiddleware:
-    """The outermost application; `inner` gets what passes, at a path without our prefix."""
+    """The outermost ASGI application. `app` gets the requests that pass, their paths without our prefix."""
 
     def __init__(
         self, app: ASGIApp, options: WebOptions, hosts: AllowedHosts, authenticator: Authenticator
@@ -67,84 +76,90 @@ class SecurityMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        begun = False
+        response_started = False
 
-        async def sending(message: Message) -> None:
-            nonlocal begun
+        async def send_with_headers(message: Message) -> None:
+            nonlocal response_started
             if message["type"] == "http.response.start":
-                begun = True
-                _complete(message)
+                response_started = True
+                _add_headers(message)
             await send(message)
 
         try:
-            await self._handle(scope, receive, sending)
-        except Exception:  # a fault of ours ends this request only; the next one may be another
+            await self._handle(scope, receive, send_with_headers)
+        except Exception:  # a defect of ours ends this request only
             log.exception("request failed", path=scope["path"])
-            if begun:
-                raise  # uvicorn closes the connection, so that the client does not take it for the whole
-            await _words(self._request_context(scope), HTTPStatus.INTERNAL_SERVER_ERROR, "internal")(
-                scope, receive, sending
+            if response_started:
+                raise  # uvicorn closes the connection, so that the client sees an incomplete response
+            response = text_response(
+                self._request_context(scope), HTTPStatus.INTERNAL_SERVER_ERROR, "internal"
             )
+            await response(scope, receive, send_with_headers)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        visit = self._request_context(scope)
-        inside = {**scope, "path": self._path_without_prefix(scope["path"], visit), "root_path": ""}
-        refusal = self._check_request(inside, visit)
+        context = self._request_context(scope)
+        inner_scope = {**scope, "path": self._path_without_prefix(scope["path"], context), "root_path": ""}
+        refusal = self._check_request(inner_scope, context)
         if refusal is None:
-            judged = self._authenticate(inside, visit)
-            visit = replace(visit, is_allowed=judged.decision is AuthDecision.ALLOWED)
-            refusal = self._check_access(inside, visit, judged) or _beside(scope["path"], inside)
-        visits.store_context(inside, visit)
-        await (self._app if refusal is None else refusal)(inside, receive, send)
+            auth_result = self._authenticate(inner_scope, context)
+            context = replace(context, is_allowed=auth_result.decision is AuthDecision.ALLOWED)
+            refusal = _check_access(inner_scope, context, auth_result)
+            refusal = refusal or _redirect_to_slash(scope["path"], inner_scope)
+        store_context(inner_scope, context)
+        app = self._app if refusal is None else refusal
+        await app(inner_scope, receive, send)
 
     def _request_context(self, scope: Scope) -> RequestContext:
         headers = Headers(scope=scope)
-        client, cookies = scope.get("client"), headers.get("cookie", "")
-        chosen = _cookie(cookies, LANGUAGE_COOKIE)
-        spoken_here = preferred_language(headers.get("accept-language", ""), self._options.language)
+        peer = scope.get("client")
         return RequestContext(
-            client=client_info(client[0] if client else "", headers, self._options),
-            language="zh" if chosen == "zh" else "en" if chosen == "en" else spoken_here,
-            session_key=_cookie(cookies, SESSION_COOKIE),
+            client=client_info(peer[0] if peer else "", headers, self._options),
+            language=self._language(headers),
+            session_key=_cookie(headers, SESSION_COOKIE),
         )
 
+    def _language(self, headers: Headers) -> Language:
+        """Returns the language that the person chose on the page, else the one that the browser asks for."""
+        match _cookie(headers, LANGUAGE_COOKIE):
+            case "en":
+                return "en"
+            case "zh":
+                return "zh"
+            case _:
+                return preferred_language(headers.get("accept-language", ""), self._options.language)
+
     def _path_without_prefix(self, path: str, context: RequestContext) -> str:
-        """Without the prefix, which some proxies take away and others do not."""
+        """Removes the prefix, which some reverse proxies remove and others do not."""
         for prefix in (context.client.prefix, self._options.prefix):
             if prefix and (path == prefix or path.startswith(f"{prefix}/")):
                 return path[len(prefix) :]
         return path
 
     def _check_request(self, scope: Scope, context: RequestContext) -> Response | None:
-        """What is wrong with a request, whoever sent it."""
-        headers, method = Headers(scope=scope), scope["method"]
+        """Returns the refusal of a request that is refused whoever sent it."""
+        headers = Headers(scope=scope)
         if _head_bytes(scope) > MAX_HEAD_BYTES:
-            return _words(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
-        if _too_large(headers.get("content-length", "0")):
-            return _words(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
+            return text_response(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+        if _is_body_too_large(headers.get("content-length", "0")):
+            return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
         if not self._hosts.is_allowed(headers.get("host", "")):
-            return _words(context, HTTPStatus.FORBIDDEN, "foreign_host")
-        if method not in _SAFE and not self._is_same_origin(headers):
-            return _words(context, HTTPStatus.FORBIDDEN, "foreign_origin")
+            return text_response(context, HTTPStatus.FORBIDDEN, "foreign_host")
+        if scope["method"] not in _SAFE_METHODS and not self._is_same_origin(headers):
+            return text_response(context, HTTPStatus.FORBIDDEN, "foreign_origin")
         return None
 
     def _authenticate(self, scope: Scope, context: RequestContext) -> AuthResult:
-        token = _token(scope, Headers(scope=scope))
         return self._authenticator.authenticate(
-            session_key=context.session_key, token=token, address=context.client.address
+            session_key=context.session_key,
+            token=_bearer_token(scope, Headers(scope=scope)),
+            address=context.client.address,
         )
 
-    def _check_access(
-        self, scope: Scope, context: RequestContext, auth_result: AuthResult
-    ) -> Response | None:
-        if context.is_allowed or (
-            auth_result.decision is AuthDecision.ANONYMOUS and _fits(scope["path"], PUBLIC_PATHS)
-        ):
-            return None
-        return _refused(scope, Headers(scope=scope), context, auth_result)
-
     def _is_same_origin(self, headers: Headers) -> bool:
-        """Whether no page of another site sent this; programs send no such headers and are no danger here."""
+        """Returns false if a page of another site sent the request.
+
+        Only browsers send these headers; a program without them cannot abuse the session of a person.
+        """
         site = headers.get("sec-fetch-site")
         if site is not None:
             return site in {"same-origin", "none"}
@@ -152,61 +167,68 @@ class SecurityMiddleware:
         return origin is None or self._hosts.is_same_origin(origin, headers.get("host", ""))
 
 
-def _beside(original_path: str, scope: Scope) -> Response | None:
-    """Relative addresses in the page count from a `/` at the end of the prefix."""
+def _check_access(scope: Scope, context: RequestContext, auth_result: AuthResult) -> Response | None:
+    """Returns the refusal of a client that may not have this path."""
+    if context.is_allowed:
+        return None
+    match auth_result.decision:
+        case AuthDecision.THROTTLED:
+            return _throttled_response(context, auth_result.wait_seconds)
+        case AuthDecision.WRONG_SECRET:
+            return text_response(context, HTTPStatus.UNAUTHORIZED, "wrong_token", AUTHENTICATE_HEADERS)
+        case _:
+            return None if _matches(scope["path"], PUBLIC_PATHS) else _login_required(scope, context)
+
+
+def _throttled_response(context: RequestContext, wait_seconds: float) -> Response:
+    seconds = math.ceil(wait_seconds)
+    headers = {"retry-after": str(seconds)}
+    return text_response(context, HTTPStatus.TOO_MANY_REQUESTS, "too_often", headers, seconds=seconds)
+
+
+def _login_required(scope: Scope, context: RequestContext) -> Response:
+    """Returns a redirect to the login for a person, 401 for a program."""
+    if not _is_navigation(scope, Headers(scope=scope)):
+        return text_response(context, HTTPStatus.UNAUTHORIZED, "log_in_first", AUTHENTICATE_HEADERS)
+    next_path = quote(scope["path"] + _query_suffix(scope), safe="/")
+    return RedirectResponse(f"{context.client.prefix}{LOGIN_PATH}?next={next_path}", HTTPStatus.SEE_OTHER)
+
+
+def _redirect_to_slash(original_path: str, scope: Scope) -> Response | None:
+    """Redirects from the prefix itself to `<prefix>/`: relative addresses in the page need the slash."""
     if scope["path"]:
         return None
+    return RedirectResponse(f"{original_path}/{_query_suffix(scope)}", HTTPStatus.TEMPORARY_REDIRECT)
+
+
+def _query_suffix(scope: Scope) -> str:
     query = scope["query_string"].decode("latin-1")
-    return RedirectResponse(f"{original_path}/{'?' if query else ''}{query}", HTTPStatus.TEMPORARY_REDIRECT)
+    return f"?{query}" if query else ""
 
 
-def _refused(scope: Scope, headers: Headers, context: RequestContext, auth_result: AuthResult) -> Response:
-    if auth_result.decision is AuthDecision.THROTTLED:
-        return _too_often(context, auth_result.wait_seconds)
-    if auth_result.decision is AuthDecision.ANONYMOUS and _navigates(scope, headers):
-        asked = scope["path"] + (
-            f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
-        )
-        return RedirectResponse(
-            f"{context.client.prefix}{LOGIN_PATH}?next={quote(asked, safe='/')}", HTTPStatus.SEE_OTHER
-        )
-    word = "wrong_token" if auth_result.decision is AuthDecision.WRONG_SECRET else "log_in_first"
-    answer = _words(context, HTTPStatus.UNAUTHORIZED, word)
-    answer.headers["www-authenticate"] = 'Bearer realm="wx2mqtt"'
-    return answer
-
-
-def _too_often(context: RequestContext, wait: float) -> Response:
-    """The answer to who guessed too often."""
-    seconds = math.ceil(wait)
-    answer = _words(context, HTTPStatus.TOO_MANY_REQUESTS, "too_often", seconds=seconds)
-    answer.headers["retry-after"] = str(seconds)
-    return answer
-
-
-def _navigates(scope: Scope, headers: Headers) -> bool:
-    """Whether a person opens this in a browser, and would see a page."""
+def _is_navigation(scope: Scope, headers: Headers) -> bool:
+    """Returns whether a person opens this address in a browser, and so needs a page."""
     mode = headers.get("sec-fetch-mode")
     return scope["method"] == "GET" and (
         mode == "navigate" if mode is not None else "text/html" in headers.get("accept", "")
     )
 
 
-def _token(scope: Scope, headers: Headers) -> str | None:
-    """The Bearer token, where it counts."""
+def _bearer_token(scope: Scope, headers: Headers) -> str | None:
+    """Returns the token of the Authorization header; None without one, or where tokens are not accepted."""
+    if scope["method"] not in _READING_METHODS or not _matches(scope["path"], TOKEN_PATHS):
+        return None
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    counts = scope["method"] in _READING and _fits(scope["path"], TOKEN_PATHS)
-    return token.strip() if counts and scheme.lower() == "bearer" else None
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
-def _fits(path: str, paths: tuple[str, ...]) -> bool:
-    """Whether a path is one of these, or below one that ends with `/`."""
-    return any(path.startswith(one) if one.endswith("/") else path == one for one in paths)
+def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+    return any(path.startswith(pattern) if pattern.endswith("/") else path == pattern for pattern in patterns)
 
 
-def _cookie(header: str, cookie_name: str) -> str:
-    """The value of a cookie; of several of that name the first, which has the longest path."""
-    for part in header.split(";"):
+def _cookie(headers: Headers, cookie_name: str) -> str:
+    """Returns the value of a cookie, or empty. Of several the first counts: it has the longest path."""
+    for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == cookie_name:
             return value
@@ -214,22 +236,20 @@ def _cookie(header: str, cookie_name: str) -> str:
 
 
 def _head_bytes(scope: Scope) -> int:
-    """h11 looks at the length only of what does not come in one piece."""
+    """Returns the size of request line and headers; h11 checks it only if they come in several pieces."""
     target = len(scope["raw_path"]) + len(scope["query_string"])
-    return target + sum(len(name) + len(value) + 4 for name, value in scope["headers"])
+    return target + sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in scope["headers"])
 
 
-def _too_large(length: str) -> bool:
-    return not length.isdecimal() or len(length) > 12 or int(length) > MAX_BODY_BYTES
+def _is_body_too_large(content_length: str) -> bool:
+    """Returns whether the announced size is above the limit, or no number."""
+    if not content_length.isdecimal() or len(content_length) > _MAX_LENGTH_DIGITS:
+        return True
+    return int(content_length) > MAX_BODY_BYTES
 
 
-def _words(context: RequestContext, status: int, message_key: str, **facts: object) -> Response:
-    text = server_text(context.language, message_key, **facts)
-    return PlainTextResponse(f"{text}\n", status, {"cache-control": "no-store"})
-
-
-def _complete(message: Message) -> None:
+def _add_headers(message: Message) -> None:
     headers = MutableHeaders(scope=message)
-    for name, value in _ALWAYS.items():
+    for name, value in _DEFAULT_HEADERS.items():
         headers.setdefault(name, value)
     headers["date"] = formatdate(usegmt=True)

@@ -1,4 +1,4 @@
-"""Options of the web server. Values only; the settings have checked them."""
+"""Options of the web server, in a module of their own: reading settings must not load its libraries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 
 IpNetwork = IPv4Network | IPv6Network
 
@@ -17,11 +17,12 @@ class CannotListen(Wx2MqttError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebOptions:
-    """`prefix` is the path below which a reverse proxy shows the server: empty, or `/wechat`.
+    """Values that the settings have checked.
 
-    `url` is its address from outside, empty when unknown. Without a `password` everybody who reaches the
-    server may read: only on loopback. `token` lets machines read; empty: none does. `proxies` are believed
-    what they say of the client. `language` is for those who ask for none that we speak.
+    `url` is the address from outside, empty if unknown. `hosts` are further names in the Host header that
+    mean this server. `prefix` is the path below which a reverse proxy serves it: empty, or `/wechat`. Without
+    a `password` every client may read; without a `token` no bearer token is accepted. Headers about the
+    client count if `proxies` send them. `language` is for clients that ask for none that is available.
     """
 
     host: str

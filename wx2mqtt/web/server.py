@@ -1,4 +1,4 @@
-"""Starts and stops the web server in the bridge's own loop; it needs no task of its own."""
+"""The web server: runs uvicorn's HTTP protocol on the running event loop, without a task of its own."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ from wx2mqtt.web.views import BridgeState
 
 log = structlog.get_logger(__name__)
 
-STOP_GRACE_SECONDS = 2.0  # seconds that answers under way get at the stop
-MAX_ACCEPTS_PER_TURN = (
-    64  # connections that are taken in one turn of the loop, before anything else gets its turn
-)
-LISTEN_BACKLOG = 512  # those that the kernel holds until then; they cost no file descriptor
+STOP_GRACE_SECONDS = 2.0  # for responses in progress when the server stops
+MAX_ACCEPTS_PER_TURN = 64  # connections accepted in one iteration of the event loop
+LISTEN_BACKLOG = 512  # connections that the kernel queues; they cost no file descriptor
 
 
 class WebServer:
-    """`async with Server(options, shelves) as server` serves at `server.url`; the end is at once.
+    """An async context manager that serves at `url` while it is open. Entering raises `CannotListen`.
 
-    `stop` before it lets answers under way come to their end. Port 0 takes a free one. Raises `CannotListen`.
+    Leaving closes all connections at once; `stop` before it lets responses in progress finish. Port 0 takes a
+    free port, which `port` holds then.
     """
 
     def __init__(
@@ -50,9 +49,9 @@ class WebServer:
             workers=1,
             log_config=None,
             access_log=False,  # paths hold ids, and queries more
-            proxy_headers=False,  # see visitors.py
+            proxy_headers=False,  # request.py reads them, from trusted proxies only
             server_header=False,
-            date_header=False,  # the gate sets it; here it would need a task
+            date_header=False,  # the middleware sets it; uvicorn would need a task for it
             timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),
             h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
@@ -61,7 +60,7 @@ class WebServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end."""
+        """The address that it listens on, without a slash at the end."""
         host = f"[{self._options.host}]" if ":" in self._options.host else self._options.host
         return f"http://{host}:{self.port}"
 
@@ -76,10 +75,10 @@ class WebServer:
                 backlog=MAX_ACCEPTS_PER_TURN,
             )
         except OSError as error:
-            raise CannotListen(_sentence(self._options, error)) from error
-        for listening in self._server.sockets:
-            with listening.dup() as same:
-                same.listen(LISTEN_BACKLOG)  # asyncio has one number for both
+            raise CannotListen(_listen_problem(self._options, error)) from error
+        for listener in self._server.sockets:
+            with listener.dup() as duplicate:
+                duplicate.listen(LISTEN_BACKLOG)  # asyncio has one number for this and for the accepts
         self.port = self._server.sockets[0].getsockname()[1]
         log.info("web server runs", url=self.url)
         return self
@@ -90,15 +89,13 @@ class WebServer:
         await self._close_all()
 
     async def stop(self) -> None:
-        """Take no more requests, let what is under way come to its end for `STOP_GRACE_SECONDS`
-        seconds, then end it.
-        """
+        """Accepts no more requests, and closes when responses finish or after `STOP_GRACE_SECONDS`."""
         assert self._server is not None
         self._server.close()
         self._closing.set()
-        for guest in self._limiter.connections:
-            assert isinstance(guest, HttpConnection)
-            guest.close_after_response()
+        for connection in self._limiter.connections:
+            assert isinstance(connection, HttpConnection)
+            connection.close_after_response()
         try:
             async with asyncio.timeout(STOP_GRACE_SECONDS):
                 await self._limiter.empty.wait()
@@ -119,15 +116,11 @@ class WebServer:
         await self._limiter.empty.wait()
 
 
-def _sentence(options: WebOptions, error: OSError) -> str:
-    """Why the address cannot be had, and how to mend it."""
-    where = f"port {options.port} on {options.host}"
+def _listen_problem(options: WebOptions, error: OSError) -> str:
+    """Returns why the address cannot be used, and what to change."""
+    address = f"port {options.port} on {options.host}"
     if isinstance(error, PermissionError):
-        return f"web.listen: {where} may be opened by root only: choose one from 1024 on"
-    reason = "is in use" if _in_use(error) else f"cannot be had ({error.strerror or error})"
-    return f"web.listen: {where} {reason}: choose another, or set web.enabled to false"
-
-
-def _in_use(error: OSError) -> bool:
-
-    return error.errno == errno.EADDRINUSE
+        return f"web.listen: {address} may be opened by root only: choose one from 1024 on"
+    is_in_use = error.errno == errno.EADDRINUSE
+    reason = "is in use" if is_in_use else f"cannot be had ({error.strerror or error})"
+    return f"web.listen: {address} {reason}: choose another, or set web.enabled to false"

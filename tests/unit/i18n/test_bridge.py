@@ -1,4 +1,4 @@
-"""The sentences for people: each in both languages, saying the same, and one for every code that is made."""
+"""The bridge's sentences: each in both languages with the same facts, and one for every code that is raised."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from wx2mqtt.i18n.bridge import BRIDGE_MESSAGES, bridge_text, rejection_text
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
 
 PACKAGE = Path(wx2mqtt.__file__).parent
-TREES = {path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") if path.name != "words.py"}
-APART = {path.parent for path in PACKAGE.rglob("*/words.py")} - {PACKAGE}  # these have words of their own
+CATALOGUES = PACKAGE / "i18n"
+TREES = {
+    path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") if CATALOGUES not in path.parents
+}
 
 
 def facts(sentence):
@@ -23,10 +25,8 @@ def facts(sentence):
 
 
 def calls(*names):
-    """Calls of these functions: where, what stands at each place (None unless a text), the keywords."""
+    """Calls of these functions: position in the code, arguments (None unless a text), keywords."""
     for path, tree in TREES.items():
-        if APART.intersection(path.parents):
-            continue
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:
                 continue

@@ -1,9 +1,4 @@
-"""Every problem that the bridge can name stands in the table, with its cure, in both languages.
-
-The sentences of the page: each in both languages, saying the same, and each of them said.
-
-What the web server says, and in which language.
-"""
+"""The sentences of the web server: both languages with the same facts, all of them used, none missing."""
 
 from __future__ import annotations
 
@@ -14,34 +9,30 @@ from pathlib import Path
 from string import Formatter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import wx2mqtt.web.page
 from tests.support.page import login, seen
-from wx2mqtt.bridge.health import health_problems, is_healthy
-from wx2mqtt.bridge.people import pins
+from wx2mqtt.bridge.health import health_problems
+from wx2mqtt.bridge.health import is_healthy as active_problems
 from wx2mqtt.i18n.web import (
     PAGE_MESSAGES,
     REMEDIES,
     SERVER_MESSAGES,
-    preferred_language,
     remedy_for,
     server_text,
 )
-from wx2mqtt.model import ChatKind, Kind, LoginState, Status
+from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.web.html import PageText, tag
-from wx2mqtt.web.page.page import NOTICE_KEYS
 
 CAN_BE = {
     *health_problems(seen()),
-    *(name for state in LoginState for name in is_healthy(seen(login=login(state)))),
+    *(name for state in LoginState for name in active_problems(seen(login=login(state)))),
     "unresolved_people",
 }
 
 
 def test_the_table_has_every_problem_and_no_other():
-    assert set(REMEDIES) - {"login_online"} == CAN_BE
+    assert set(REMEDIES) == CAN_BE
 
 
 @pytest.mark.parametrize("name", REMEDIES)
@@ -62,18 +53,11 @@ def test_a_problem_of_later_stands_for_itself():
 FOLDER = Path(wx2mqtt.web.page.__file__).parent
 
 
-TREES = {path: ast.parse(path.read_text()) for path in FOLDER.rglob("*.py") if path.name != "words.py"}
+TREES = {path: ast.parse(path.read_text()) for path in FOLDER.rglob("*.py")}
 
 
-NAMED = {
-    *(f"state_{state}" for state in LoginState),
-    *(f"status_{status}" for status in (*Status, "waiting", "sending")),
-    *(f"kind_{kind}" for kind in (*Kind, "recall")),
-    *(f"is_{kind}" for kind in ChatKind if kind is not ChatKind.FRIEND),
-    *(f"said_{what}" for what in NOTICE_KEYS),
-    *(pins.REASON_FITS_SEVERAL, pins.REASON_HAS_ANOTHER, pins.REASON_BELONGS_TO_ANOTHER),
-}
-"""Sentences that are found by a name which is put together."""
+KIND_KEYS = {f"kind_{kind}" for kind in (*Kind, "recall")}
+"""Keys that the page puts together."""
 
 
 def facts(sentence):
@@ -95,11 +79,11 @@ def test_both_languages_say_the_same_facts(word):
 
 
 def test_every_sentence_is_said_somewhere():
-    assert set(PAGE_MESSAGES) - constants() - NAMED == set()
+    assert set(PAGE_MESSAGES) - constants() - KIND_KEYS == set()
 
 
-def test_every_name_that_is_put_together_has_its_sentence():
-    assert NAMED - set(PAGE_MESSAGES) == set()
+def test_every_kind_of_message_has_a_name_on_the_page():
+    assert KIND_KEYS - set(PAGE_MESSAGES) == set()
 
 
 def test_every_sentence_that_is_said_is_there_with_its_facts():
@@ -125,32 +109,11 @@ def test_what_others_are_called_is_text_in_a_sentence_too():
 
 
 @pytest.mark.parametrize("word", SERVER_MESSAGES)
-def test_both_languages_say_the_same_facts_words(word):
+def test_both_languages_of_the_server_say_the_same_facts(word):
     english, chinese = (
         {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in SERVER_MESSAGES[word]
     )
     assert english == chinese
-
-
-@pytest.mark.parametrize(
-    ("header", "language"),
-    [
-        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"),
-        ("en-US,en;q=0.9,zh-CN;q=0.8", "en"),
-        ("de-DE,de;q=0.9,zh;q=0.5,en;q=0.4", "zh"),
-        ("en;q=0.1, zh;q=0.2", "zh"),
-        ("ZH-hant", "zh"),
-        *((other, "usual") for other in ("", "de", "*", "en;q=0", "zh;q=x", "zhx", ",,;", "zh;level=1")),
-    ],
-)
-def test_the_client_is_answered_in_its_language(header, language):
-    for usual in ("en", "zh"):
-        assert preferred_language(header, usual) == (usual if language == "usual" else language)
-
-
-@given(st.text(max_size=200))
-def test_no_wish_of_any_form_breaks_it(header):
-    assert preferred_language(header, "zh") in {"en", "zh"}
 
 
 def test_a_sentence_has_its_facts():

@@ -1,7 +1,4 @@
-"""Who may come in.
-
-Guessing is slowed down.
-"""
+"""Sessions, passwords, bearer tokens, and the throttle for wrong ones."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from wx2mqtt.web.auth import (
     SESSION_SECONDS,
     AuthDecision,
     Authenticator,
-    LoginThrottle,
+    FailureThrottle,
 )
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
@@ -154,7 +151,7 @@ def wrong(tries, address, count):
 
 
 def test_the_first_wrong_tries_cost_nothing_and_the_fifth_a_wait_that_doubles():
-    tries = LoginThrottle(Hand())
+    tries = FailureThrottle(Hand())
     wrong(tries, "a", FREE_ATTEMPTS - 1)
     assert tries.remaining_wait("a") == 0
     waits = []
@@ -165,14 +162,14 @@ def test_the_first_wrong_tries_cost_nothing_and_the_fifth_a_wait_that_doubles():
 
 
 def test_an_address_waits_for_itself_only():
-    tries = LoginThrottle(Hand())
+    tries = FailureThrottle(Hand())
     wrong(tries, "192.0.2.1", 20)
     assert tries.remaining_wait("192.0.2.1") > 0
     assert tries.remaining_wait("192.0.2.2") == 0
 
 
 def test_whoever_has_one_ipv6_address_has_its_whole_network():
-    tries = LoginThrottle(Hand())
+    tries = FailureThrottle(Hand())
     for last in range(FREE_ATTEMPTS):
         tries.record_failure(f"2001:db8::{last + 1:x}")
     assert tries.remaining_wait("2001:db8::ffff") > 0
@@ -181,7 +178,7 @@ def test_whoever_has_one_ipv6_address_has_its_whole_network():
 
 def test_the_wait_ends_and_the_next_wrong_try_costs_more():
     clock = Hand()
-    tries = LoginThrottle(clock)
+    tries = FailureThrottle(clock)
     wrong(tries, "a", FREE_ATTEMPTS)
     clock.now += 2
     assert tries.remaining_wait("a") == 0
@@ -191,7 +188,7 @@ def test_the_wait_ends_and_the_next_wrong_try_costs_more():
 
 def test_the_right_word_and_time_make_forget():
     clock = Hand()
-    tries = LoginThrottle(clock)
+    tries = FailureThrottle(clock)
     wrong(tries, "a", FREE_ATTEMPTS + 5)
     tries.record_success("a")
     wrong(tries, "a", FREE_ATTEMPTS - 1)
@@ -202,7 +199,7 @@ def test_the_right_word_and_time_make_forget():
 
 
 def test_attackers_without_end_do_not_fill_the_memory():
-    tries = LoginThrottle(Hand())
+    tries = FailureThrottle(Hand())
     for number in range(MAX_ADDRESSES + 500):
         tries.record_failure(f"10.{number // 256}.0.{number % 256}")
     assert len(tries._records) == MAX_ADDRESSES
@@ -211,7 +208,7 @@ def test_attackers_without_end_do_not_fill_the_memory():
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.floats(0, 400)), max_size=60))
 def test_a_wait_is_never_longer_than_the_longest(steps):
     clock = Hand()
-    tries = LoginThrottle(clock)
+    tries = FailureThrottle(clock)
     for address, later in steps:
         clock.now += later
         tries.record_failure(address)

@@ -1,11 +1,7 @@
-"""Which part of a file is wanted.
-
-Waiting only as long as it is of use.
-"""
+"""Range requests and conditional requests."""
 
 from __future__ import annotations
 
-import asyncio
 from email.utils import formatdate
 
 import pytest
@@ -15,11 +11,8 @@ from hypothesis import strategies as st
 from wx2mqtt.web.file_response import (
     ByteRange,
     RangeNotSatisfiable,
-    WaitInterrupted,
-    disconnected,
     is_not_modified,
     requested_range,
-    run_unless,
 )
 
 ETAG, CHANGED = '"abc"', 1_795_600_800
@@ -108,49 +101,3 @@ def test_what_a_client_has_already_is_not_sent_again(headers, has):
 @given(st.text(max_size=60))
 def test_no_date_of_any_form_breaks_it(date):
     assert is_not_modified({"if-modified-since": date}, ETAG, CHANGED) in {True, False}
-
-
-async def test_the_work_is_done():
-    assert await run_unless(asyncio.sleep(0, "done"), asyncio.Event().wait()) == "done"
-
-
-async def test_its_error_is_told():
-    async def fail():
-        raise LookupError
-
-    with pytest.raises(LookupError):
-        await run_unless(fail(), asyncio.Event().wait())
-
-
-async def test_when_an_end_comes_first_the_work_is_cancelled_before_it_goes_on():
-    ended = []
-
-    async def work():
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append(True)
-
-    with pytest.raises(WaitInterrupted):
-        await run_unless(work(), asyncio.Event().wait(), asyncio.sleep(0))
-    assert ended == [True]
-    assert len(asyncio.all_tasks()) == 1
-
-
-async def test_what_is_cancelled_leaves_nothing_running():
-    task = asyncio.create_task(run_unless(asyncio.Event().wait(), asyncio.Event().wait()))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert len(asyncio.all_tasks()) == 1
-
-
-async def test_a_client_has_left_when_it_says_so_and_not_before():
-    messages = [{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}]
-
-    async def receive():
-        return messages.pop(0)
-
-    await disconnected(receive)
-    assert messages == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.web import PNG, Hand, PaperShelf, on_paper, options
 from wx2mqtt.web import request
 from wx2mqtt.web.auth import FREE_ATTEMPTS
-from wx2mqtt.web.login_page import _ours
+from wx2mqtt.web.login_page import _local_path
 from wx2mqtt.web.request import MAX_BODY_BYTES
 
 GUARDED = options(host="0.0.0.0", password="geheim & <b>")
@@ -147,7 +147,7 @@ async def test_nobody_is_led_out_of_the_server(shelf, path):
 
 @given(st.text(max_size=80) | st.text("/\\.:@?%aé\r\n\t", max_size=12).map(lambda end: f"/{end}"))
 def test_where_a_login_leads_names_no_host(path):
-    after = _ours(path)
+    after = _local_path(path)
     assert after.startswith("/")
     assert not after.startswith(("//", "/\\"))
     assert after.isprintable()

@@ -19,7 +19,6 @@ from wx2mqtt.bridge.health import BrokerCounters
 from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import metrics as module
-from wx2mqtt.web import metrics_snapshot
 from wx2mqtt.web.metrics_exposition import METRIC_PREFIX
 from wx2mqtt.web.metrics_table import ACCOUNT_METRICS, SHARED_METRICS
 
@@ -125,7 +124,7 @@ async def test_several_accounts_are_told_apart():
 
 
 async def test_an_account_whose_store_does_not_answer_takes_nothing_from_the_others(monkeypatch):
-    monkeypatch.setattr(metrics_snapshot, "READ_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(module, "READ_TIMEOUT_SECONDS", 0.01)
     home, work, club = PaperView("home"), PaperView("work"), PaperView("club")
     work.breaks()
     club.hangs = never

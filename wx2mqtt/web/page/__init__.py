@@ -1,1 +1,1 @@
-"""The page at `/`: what stands on it, in which words, and how it stays true while somebody looks."""
+"""The page at `/`: its sections, its forms, and the updates while a viewer has it open."""

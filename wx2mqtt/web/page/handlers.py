@@ -1,6 +1,6 @@
-"""Answers for the page and its forms. What a form asks for goes the way of a command on MQTT.
+"""The endpoints of the page and its forms. What a form requests takes the same path as a command over MQTT.
 
-Who may ask, and that a form is one of ours, was seen to by the gate.
+The security middleware has already checked who sends a request, and that a form comes from our own page.
 """
 
 from __future__ import annotations
@@ -13,40 +13,47 @@ from http import HTTPStatus
 
 import structlog
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
-from wx2mqtt.i18n.web import server_text
+from wx2mqtt.mqtt.topics import PNG_TYPE
 from wx2mqtt.web.auth import Authenticator
-from wx2mqtt.web.html import COMMON_HEADERS, DOCUMENT_HEADERS, Assets, Html, PageText
+from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText
+from wx2mqtt.web.page.contacts import MAX_OFFSET, MAX_QUERY_CHARACTERS, PEOPLE_PER_PAGE, people_section
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
 from wx2mqtt.web.page.page import (
-    MAX_OFFSET,
-    MAX_QUERY_CHARACTERS,
     MAX_TEST_CHARACTERS,
-    PEOPLE_PER_PAGE,
     PageAccount,
     PageQuery,
-    people_section,
     render_logout_confirmation,
     render_page,
 )
 from wx2mqtt.web.page.sections import MAX_CODE_DIGITS, file_problems_section
-from wx2mqtt.web.request import LANGUAGE_COOKIE, FormTooLargeError, FormTooSlowError, context_of, read_form
-from wx2mqtt.web.views import AccountReader, BridgeState, PageOptions, account_snapshot
+from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions, account_snapshot
+from wx2mqtt.web.request import (
+    LANGUAGE_COOKIE,
+    FormTooLargeError,
+    FormTooSlowError,
+    context_of,
+    read_form,
+)
+from wx2mqtt.web.responses import PAGE_HEADERS, PRIVATE_HEADERS, text_response
+from wx2mqtt.web.views import AccountReader, BridgeState
 
 log = structlog.get_logger(__name__)
 
-LANGUAGE_COOKIE_SECONDS = 365 * 86_400  # seconds for which a browser remembers the language
-LOGOUT_WAIT_SECONDS = 10.0  # seconds that a logout may take before the page is shown again; it goes on
-RETRY_AFTER_SECONDS = 15  # seconds after which one may ask to be followed for again
+LANGUAGE_COOKIE_SECONDS = 365 * 86_400
+LOGOUT_WAIT_SECONDS = 10.0  # until the page is shown again; a logout that takes longer goes on
+RETRY_AFTER_SECONDS = 15  # for a viewer when there are too many
+MAX_OFFSET_DIGITS = 7
+COMMAND_ID_HASH_CHARACTERS = 20
 
 IMMUTABLE_HEADERS = {"cache-control": "public, max-age=31536000, immutable"}
 
 
 class PageHandlers:
-    """Nobody is followed for any more once `closing` is set."""
+    """The endpoints. When `closing` is set, event streams end."""
 
     def __init__(
         self, bridge: BridgeState, authenticator: Authenticator, assets: Assets, closing: asyncio.Event
@@ -59,187 +66,184 @@ class PageHandlers:
 
     async def show(self, request: Request) -> Response:
         """GET /."""
-        look = _look(request)
-        bridge, words = self._bridge, PageText(look.language)
-        facts = await asyncio.gather(*map(account_snapshot, bridge.views))
-        wanted = PageQuery(
-            options=look,
+        options = _page_options(request)
+        page_text = PageText(options.language)
+        bridge = self._bridge
+        snapshots = await asyncio.gather(*map(account_snapshot, bridge.views))
+        page_query = PageQuery(
+            options=options,
             now=now_ms(),
             token=secrets.token_hex(8),
             notice=request.query_params.get("said", ""),
             can_log_out=self._authenticator.requires_password,
-            file_problems=file_problems_section(bridge.problems(), words, is_running=bool(bridge.views)),
+            file_problems=file_problems_section(bridge.problems(), page_text, is_running=bool(bridge.views)),
         )
-        shown = []
-        for one in facts:
-            query, first = _searched(request, one.view.name)
-            shown.append(
-                PageAccount(snapshot=one, contacts=_contacts(one.view, query, first, words), query=query)
-            )
-        return HTMLResponse(render_page(shown, wanted, self._assets), headers=DOCUMENT_HEADERS)
+        accounts = [_page_account(request, snapshot, page_text) for snapshot in snapshots]
+        return HTMLResponse(render_page(accounts, page_query, self._assets), headers=PAGE_HEADERS)
 
     async def events(self, request: Request) -> Response:
-        """GET /events: what changes; HEAD says whether one may have them.
-
-        Another site could not read them, but it could take the places of those who may.
-        """
+        """GET /events: the stream of changed sections. HEAD tells only whether it is available."""
+        context = context_of(request.scope)
+        # A page of another site could not read the stream, but its requests would use up the viewers.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            return _words(request, HTTPStatus.FORBIDDEN, "foreign_origin")
+            return text_response(context, HTTPStatus.FORBIDDEN, "foreign_origin")
         if self._live_updates.is_full:
-            return _words(
-                request,
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "too_many_viewers",
-                **{"retry-after": f"{RETRY_AFTER_SECONDS}"},
-            )
-        visit = context_of(request.scope)
+            retry = {"retry-after": f"{RETRY_AFTER_SECONDS}"}
+            return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_viewers", retry)
 
-        def welcome() -> bool:
-            return self._authenticator.is_session_valid(visit.session_key)
+        def is_allowed() -> bool:
+            return self._authenticator.is_session_valid(context.session_key)
 
-        return EventStreamResponse(self._live_updates.stream(_look(request), welcome), self._closing)
+        return EventStreamResponse(
+            self._live_updates.stream(_page_options(request), is_allowed), self._closing
+        )
 
     async def contacts(self, request: Request) -> Response:
-        """GET /accounts/<account>/contacts: a part of the list, to be put into the page."""
-        view = self._account_of(request)
-        if view is None:
-            return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
-        query, first = _searched(request, view.name, default_account=view.name)
-        words = PageText(context_of(request.scope).language)
-        listed = _contacts(view, query, first, words)
-        return HTMLResponse(listed.encode("utf-8", "replace"), headers=DOCUMENT_HEADERS)
+        """GET /accounts/<account>/contacts: one page of the people found, as a fragment of HTML."""
+        if (view := self._account_of(request)) is None:
+            return _unknown_account(request)
+        query, offset = _contacts_query(request, view.name, default_account=view.name)
+        people = _people(view, query, offset, PageText(context_of(request.scope).language))
+        return HTMLResponse(people.encode("utf-8", "replace"), headers=PAGE_HEADERS)
 
-    async def qr_png(self, request: Request) -> Response:
-        """GET /accounts/<account>/qr.png."""
+    async def qr_image(self, request: Request) -> Response:
+        """GET /accounts/<account>/qr.png: the QR code to scan."""
         view = self._account_of(request)
         if view is None or not view.qr_png:
-            return _words(request, HTTPStatus.NOT_FOUND, "no_code")
-        return Response(view.qr_png, media_type="image/png", headers=COMMON_HEADERS)
+            return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "no_code")
+        return Response(view.qr_png, media_type=PNG_TYPE, headers=PRIVATE_HEADERS)
 
     async def request_login(self, request: Request) -> Response:
         """POST /accounts/<account>/login."""
         if (view := self._account_of(request)) is None:
-            return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
+            return _unknown_account(request)
         log.info("login asked for on the page", account=view.name)
         view.request_login()
-        return _back("login", view.name, "wechat")
+        return _redirect_to_page("login", view.name, "wechat")
 
     async def enter_verification_code(self, request: Request) -> Response:
-        """POST /accounts/<account>/number with `number`, which the phone shows."""
+        """POST /accounts/<account>/number with `number`, the verification code that the phone shows."""
         if (view := self._account_of(request)) is None:
-            return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
+            return _unknown_account(request)
         try:
             number = (await read_form(request)).get("number", "").strip()
         except (FormTooLargeError, FormTooSlowError):
             number = ""
-        digits = number.isascii() and number.isdecimal() and len(number) <= MAX_CODE_DIGITS
-        return _back(
-            "number" if digits and view.enter_verification_code(number) else "no_number", view.name, "wechat"
-        )
+        is_code = number.isascii() and number.isdecimal() and len(number) <= MAX_CODE_DIGITS
+        is_entered = is_code and view.enter_verification_code(number)
+        return _redirect_to_page("number" if is_entered else "no_number", view.name, "wechat")
 
     async def confirm_logout(self, request: Request) -> Response:
-        """GET /accounts/<account>/logout: whether it is meant."""
+        """GET /accounts/<account>/logout: asks whether to log out."""
         if (view := self._account_of(request)) is None:
-            return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
-        words = PageText(context_of(request.scope).language)
-        return HTMLResponse(
-            render_logout_confirmation(view.name, words, self._assets), headers=DOCUMENT_HEADERS
-        )
+            return _unknown_account(request)
+        page_text = PageText(context_of(request.scope).language)
+        document = render_logout_confirmation(view.name, page_text, self._assets)
+        return HTMLResponse(document, headers=PAGE_HEADERS)
 
     async def log_out(self, request: Request) -> Response:
         """POST /accounts/<account>/logout."""
         if (view := self._account_of(request)) is None:
-            return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
+            return _unknown_account(request)
         log.info("logout asked for on the page", account=view.name)
         with suppress(TimeoutError):
             async with asyncio.timeout(LOGOUT_WAIT_SECONDS):
                 await view.log_out()
-        return _back("logout", view.name, "wechat")
+        return _redirect_to_page("logout", view.name, "wechat")
 
     async def send_test(self, request: Request) -> Response:
-        """POST /accounts/<account>/test with `text`: to the chat with oneself; and `token`, see
-        `PageQuery`.
+        """POST /accounts/<account>/test with `text`, and with the `token` of the page (`PageQuery`).
+
+        The text goes to the chat with oneself.
         """
+        context = context_of(request.scope)
         view = self._account_of(request)
         if view is None or not view.test_recipient:
-            return _words(request, HTTPStatus.NOT_FOUND, "unknown_account")
+            return _unknown_account(request)
         try:
             fields = await read_form(request)
             text = fields.get("text", "")[:MAX_TEST_CHARACTERS]
             await view.send(view.test_recipient, text, _command_id(fields.get("token", ""), text))
         except FormTooLargeError:
-            return _words(request, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
+            return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
         except FormTooSlowError:
-            return _words(request, HTTPStatus.REQUEST_TIMEOUT, "body_too_slow")
-        except StoreError as trouble:
-            log.error("test cannot be stored", account=view.name, problem=str(trouble))
-            return _words(request, HTTPStatus.SERVICE_UNAVAILABLE, "not_stored")
-        return _back("test", view.name, "last_commands")
+            return text_response(context, HTTPStatus.REQUEST_TIMEOUT, "body_too_slow")
+        except StoreError as error:
+            log.error("test cannot be stored", account=view.name, problem=str(error))
+            return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "not_stored")
+        return _redirect_to_page("test", view.name, "last_commands")
 
     async def set_language(self, request: Request) -> Response:
-        """POST /language with `language`: en or zh, kept in a cookie."""
+        """POST /language with `language`, en or zh: stores it in a cookie."""
         try:
             chosen = (await read_form(request)).get("language", "")
         except (FormTooLargeError, FormTooSlowError):
             chosen = ""
-        answer = RedirectResponse("./", HTTPStatus.SEE_OTHER)
-        if chosen in {"en", "zh"}:
-            visitor = context_of(request.scope).client
-            answer.set_cookie(
+        response = RedirectResponse("./", HTTPStatus.SEE_OTHER)
+        if chosen in LANGUAGE_TAGS:
+            client = context_of(request.scope).client
+            response.set_cookie(
                 LANGUAGE_COOKIE,
                 chosen,
                 max_age=LANGUAGE_COOKIE_SECONDS,
-                path=visitor.prefix or "/",
-                secure=visitor.is_https,
+                path=client.prefix or "/",
+                secure=client.is_https,
                 httponly=True,
                 samesite="lax",
             )
-        return answer
+        return response
 
     async def static(self, request: Request) -> Response:
         """GET /static/<name>."""
         asset = self._assets.by_served_name.get(request.path_params["name"])
         if asset is None:
-            return _words(request, HTTPStatus.NOT_FOUND, "nothing_here")
+            return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "nothing_here")
         return Response(asset.data, headers={**IMMUTABLE_HEADERS, "content-type": asset.content_type})
 
     def _account_of(self, request: Request) -> AccountReader | None:
         return self._bridge.by_name.get(request.path_params["account"])
 
 
-def _look(request: Request) -> PageOptions:
-    return PageOptions(
-        context_of(request.scope).language, show_texts=request.query_params.get("texts") == "1"
-    )
+def _page_options(request: Request) -> PageOptions:
+    language = context_of(request.scope).language
+    return PageOptions(language, show_texts=request.query_params.get("texts") == "1")
 
 
-def _searched(request: Request, account: str, default_account: str = "") -> tuple[str, int]:
-    """The query for this account's contacts and from which number on; that of another one counts not here."""
-    asked = request.query_params
-    if asked.get("account", default_account) != account:
+def _page_account(request: Request, snapshot: AccountSnapshot, page_text: PageText) -> PageAccount:
+    query, offset = _contacts_query(request, snapshot.view.name)
+    people = _people(snapshot.view, query, offset, page_text)
+    return PageAccount(snapshot=snapshot, contacts=people, query=query)
+
+
+def _contacts_query(request: Request, account: str, default_account: str = "") -> tuple[str, int]:
+    """Returns the query and the offset for the contacts of `account`; empty and 0 if they are for another."""
+    parameters = request.query_params
+    if parameters.get("account", default_account) != account:
         return "", 0
-    written = asked.get("from", "")
-    first = int(written) if written.isascii() and written.isdecimal() and len(written) < 8 else 0
-    return asked.get("q", "")[:MAX_QUERY_CHARACTERS].strip(), min(first, MAX_OFFSET)
+    digits = parameters.get("from", "")
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= MAX_OFFSET_DIGITS
+    offset = int(digits) if is_number else 0
+    return parameters.get("q", "")[:MAX_QUERY_CHARACTERS].strip(), min(offset, MAX_OFFSET)
 
 
-def _contacts(view: AccountReader, query: str, first: int, page_text: PageText) -> Html:
-    found = view.search_people(query, first, PEOPLE_PER_PAGE)
-    if first and not found.entries:  # there are fewer by now
-        first, found = 0, view.search_people(query, 0, PEOPLE_PER_PAGE)
-    return people_section(found, query, first, view.name, view.topics, page_text)
+def _people(view: AccountReader, query: str, offset: int, page_text: PageText) -> Html:
+    people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
+    if offset and not people_page.entries:  # there are fewer people than when the link was made
+        offset = 0
+        people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
+    return people_section(people_page, query, offset, view.name, view.topics, page_text)
 
 
 def _command_id(token: str, text: str) -> str:
-    """The same form sent twice is one command; with another text it is another one."""
-    return f"page-{hashlib.sha256(f'{token}:{text}'.encode('utf-8', 'replace')).hexdigest()[:20]}"
+    """Returns the same id for a form that is sent twice, and another one for another text."""
+    digest = hashlib.sha256(f"{token}:{text}".encode("utf-8", "replace")).hexdigest()
+    return f"page-{digest[:COMMAND_ID_HASH_CHARACTERS]}"
 
 
-def _back(notice: str, account: str, section: str) -> Response:
-    """To the page, where one can see what came of it; relative, since a proxy may have moved us."""
-    return RedirectResponse(f"../../?said={notice}#{account}-{section}", HTTPStatus.SEE_OTHER)
+def _redirect_to_page(notice: str, account: str, card: str) -> Response:
+    """Redirects to the card that shows the outcome. The path is relative: a proxy may add a prefix."""
+    return RedirectResponse(f"../../?said={notice}#{account}-{card}", HTTPStatus.SEE_OTHER)
 
 
-def _words(request: Request, status: int, message_key: str, **headers: str) -> Response:
-    text = server_text(context_of(request.scope).language, message_key)
-    return PlainTextResponse(f"{text}\n", status, {"cache-control": "no-store", **headers})
+def _unknown_account(request: Request) -> Response:
+    return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "unknown_account")

@@ -1,8 +1,6 @@
-"""The answer that does not end: events for one viewer, until they go or the server ends.
+"""Updates of the page by server-sent events: the sections that have changed, as long as a viewer has it open.
 
-What changes on the page, sent to whoever looks at it (server-sent events).
-
-What many see is made once for all of them, and not more often than anybody reads.
+Viewers with the same options share one rendering, made at most once a second and only while there are any.
 """
 
 from __future__ import annotations
@@ -17,20 +15,27 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from wx2mqtt.web.file_response import WaitInterrupted, disconnected, run_unless
 from wx2mqtt.web.html import Html, PageText
 from wx2mqtt.web.page.sections import file_problems_section, live_sections
-from wx2mqtt.web.views import BridgeState, PageOptions, account_snapshot
+from wx2mqtt.web.page.snapshot import PageOptions, account_snapshot
+from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
+from wx2mqtt.web.views import BridgeState
+
+MAX_VIEWERS = 20  # each takes one of the server's connections
+HEARTBEAT_SECONDS = 20.0  # proxies close a connection that is silent for 60 seconds
+MIN_REFRESH_SECONDS = 1.0  # between two renderings, however often something changes
+MAX_STREAM_SECONDS = 900.0  # then the browser reconnects, and is authenticated again
+RECONNECT_DELAY_MS = 3000  # that the browser waits before it reconnects
 
 EVENT_STREAM_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-store",
-    "x-accel-buffering": "no",  # nginx would gather them
+    **NO_STORE,
+    "x-accel-buffering": "no",  # nginx would buffer the events
 }
 
 
 class EventStreamResponse(Response):
-    """Sends what `events` yields as it comes."""
+    """Sends each event at once. Ends with `events`, when the client disconnects, or when `closing` is set."""
 
     def __init__(self, events: AsyncGenerator[bytes, None], closing: asyncio.Event) -> None:
         self._events = events
@@ -47,7 +52,7 @@ class EventStreamResponse(Response):
                 if scope["method"] != "HEAD":
                     await run_unless(self._send_events(send), disconnected(receive), self._closing.wait())
             except WaitInterrupted:
-                pass  # the end is an end like any other; the browser asks again
+                pass  # the stream may end at any event: the browser reconnects
             await send({"type": "http.response.body", "body": b""})
 
     async def _send_events(self, send: Send) -> None:
@@ -55,50 +60,36 @@ class EventStreamResponse(Response):
             await send({"type": "http.response.body", "body": event, "more_body": True})
 
 
-MAX_VIEWERS = 20  # at once; each holds one of the server's connections
-
-
-HEARTBEAT_SECONDS = (
-    20.0  # seconds without news after which a sign of life is sent: proxies cut what is silent for 60
-)
-
-
-MIN_REFRESH_SECONDS = 1.0  # seconds between two looks, however much happens
-
-
-MAX_STREAM_SECONDS = 900.0  # seconds; then the browser asks again, and is asked again who it is
-
-
-RECONNECT_DELAY_MS = 3000  # milliseconds until it does
-
-
 @dataclass(frozen=True, slots=True)
-class _RenderedSections:
-    """The parts as they were at the ring number `rung`; `at` in seconds."""
+class _Rendering:
+    """The sections as of a count of `BridgeState.changes`; `time` in seconds of the loop's clock."""
 
     change_count: int
-    rendered_at: float
+    time: float
     sections: Mapping[str, Html]
 
 
 class LiveUpdates:
-    """Follows the bridge for all viewers; `welcome` in `follow` says whether one may still look."""
+    """Renders the sections for all viewers."""
 
     def __init__(self, bridge: BridgeState) -> None:
         self._bridge = bridge
-        self._rendered: dict[PageOptions, _RenderedSections] = {}
+        self._renderings: dict[PageOptions, _Rendering] = {}
         self._render_locks: dict[PageOptions, asyncio.Lock] = {}
         self._viewers: Counter[PageOptions] = Counter()
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else can be followed for."""
+        """Whether there are `MAX_VIEWERS`."""
         return self._viewers.total() >= MAX_VIEWERS
 
     async def stream(
         self, options: PageOptions, is_allowed: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
-        """Events for one viewer: first everything, then what is another than before."""
+        """Yields the events for one viewer: first all sections, then those that have changed.
+
+        Ends when `is_allowed` returns false, as after a logout.
+        """
         self._viewers[options] += 1
         try:
             async for event in self._events(options, is_allowed):
@@ -107,37 +98,40 @@ class LiveUpdates:
             self._remove_viewer(options)
 
     async def sections(self, options: PageOptions) -> tuple[int, Mapping[str, Html]]:
-        """The parts of all accounts as of now, by account and name, and the ring that they are as new as."""
-        bell = self._bridge.changes
+        """Returns the sections by `<account>.<section>`, and the change count that they are as new as."""
+        changes = self._bridge.changes
         async with self._render_locks.setdefault(options, asyncio.Lock()):
-            made = self._rendered.get(options)
-            if made is not None and made.change_count == bell.count:
-                return made.change_count, made.sections
-            if made is not None:
-                await asyncio.sleep(made.rendered_at + MIN_REFRESH_SECONDS - _clock())
-            rung, at = bell.count, _clock()
-            made = self._rendered[options] = _RenderedSections(rung, at, await self._render(options))
-            return made.change_count, made.sections
+            rendering = self._renderings.get(options)
+            if rendering is not None and rendering.change_count == changes.count:
+                return rendering.change_count, rendering.sections
+            if rendering is not None:
+                await asyncio.sleep(rendering.time + MIN_REFRESH_SECONDS - _clock())
+            change_count = changes.count  # before the rendering: a change during it is rendered next time
+            time = _clock()
+            rendering = _Rendering(change_count, time, await self._render(options))
+            self._renderings[options] = rendering
+            return rendering.change_count, rendering.sections
 
     async def _events(
         self, options: PageOptions, is_allowed: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
-        ends, known = _clock() + MAX_STREAM_SECONDS, dict[str, Html]()
+        deadline = _clock() + MAX_STREAM_SECONDS
+        sent: dict[str, Html] = {}
         yield f"retry: {RECONNECT_DELAY_MS}\n\n".encode()
-        while _clock() < ends and is_allowed():
-            rung, now = await self.sections(options)
-            if not is_allowed():  # to make them takes its time
+        while _clock() < deadline and is_allowed():
+            change_count, sections = await self.sections(options)
+            if not is_allowed():  # rendering takes time, in which the viewer may have logged out
                 return
-            if news := {name: html for name, html in now.items() if known.get(name) != html}:
-                yield _event(news)
-            known = dict(now)
-            async for silence in self._heartbeats_until_change(rung, ends, is_allowed):
-                yield silence
+            if changed := {name: html for name, html in sections.items() if sent.get(name) != html}:
+                yield _encode_event(changed)
+            sent = dict(sections)
+            async for heartbeat in self._heartbeats_until_change(change_count, deadline, is_allowed):
+                yield heartbeat
 
     async def _heartbeats_until_change(
         self, change_count: int, deadline: float, is_allowed: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
-        """Signs of life until something may be different."""
+        """Yields comments, which browsers ignore, until something may have changed."""
         while _clock() < deadline and is_allowed():
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
@@ -149,25 +143,23 @@ class LiveUpdates:
 
     async def _render(self, options: PageOptions) -> dict[str, Html]:
         bridge = self._bridge
-        made = {
-            "file": file_problems_section(
-                bridge.problems(), PageText(options.language), is_running=bool(bridge.views)
-            )
-        }
+        page_text = PageText(options.language)
+        problems = file_problems_section(bridge.problems(), page_text, is_running=bool(bridge.views))
+        sections = {"file": problems}
         for view in bridge.views:
             for name, html in live_sections(await account_snapshot(view), options).items():
-                made[f"{view.name}.{name}"] = html
-        return made
+                sections[f"{view.name}.{name}"] = html
+        return sections
 
     def _remove_viewer(self, options: PageOptions) -> None:
         self._viewers[options] -= 1
-        if self._viewers[options] <= 0:  # what nobody sees need not be kept
+        if self._viewers[options] <= 0:  # without viewers nothing is kept
             del self._viewers[options]
-            self._rendered.pop(options, None)
+            self._renderings.pop(options, None)
             self._render_locks.pop(options, None)
 
 
-def _event(sections: Mapping[str, Html]) -> bytes:
+def _encode_event(sections: Mapping[str, Html]) -> bytes:
     return f"data: {json.dumps(sections, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
 
 

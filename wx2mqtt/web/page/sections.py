@@ -1,127 +1,166 @@
-"""The parts of an account's section that change by themselves, each the inside of one element. Pure.
+"""The sections of an account that update themselves, each the content of one element. Pure.
 
-A part is the same text as long as nothing that it shows is different, so that nothing else is sent on.
+A section renders to the same text as long as nothing that it shows has changed: only changed text is sent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from wx2mqtt.bridge.health import HealthSnapshot, is_healthy
+from wx2mqtt.bridge.health import HealthSnapshot
+from wx2mqtt.bridge.health import is_healthy as active_problems
 from wx2mqtt.bridge.view import MessageLine
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import Problem
-from wx2mqtt.i18n.bridge import bridge_text as bridge_says
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import PAGE_MESSAGES, remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.web.html import Html, PageText, join_html, tag
-from wx2mqtt.web.views import AccountSnapshot, PageOptions
+from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
-STYLE_GOOD, STYLE_WAITING, STYLE_BAD = "good", "waits", "bad"
-MAX_CODE_DIGITS = 12  # digits; iLink's have six
+STYLE_GOOD = "good"
+STYLE_WAITING = "waits"
+STYLE_BAD = "bad"
 
-STATE_STYLES: Mapping[LoginState, str] = {
-    LoginState.STARTING: STYLE_WAITING,
-    LoginState.WAITING_FOR_SCAN: STYLE_WAITING,
-    LoginState.WAITING_FOR_CONFIRM: STYLE_WAITING,
-    LoginState.ONLINE: STYLE_GOOD,
-    LoginState.INTERRUPTED: STYLE_BAD,
-    LoginState.LOGGED_OUT: STYLE_BAD,
-    LoginState.REFUSED: STYLE_BAD,
-    LoginState.STOPPED: STYLE_BAD,
+QR_IMAGE_NAME = "qr.png"
+"""The last part of the path of the QR code; its type is `PNG_TYPE`."""
+
+QR_IMAGE_PIXELS = 290
+MAX_CODE_DIGITS = 12  # iLink's codes have six
+
+_SIZE_UNITS = ("B", "kB", "MB")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginStateView:
+    """How the page shows a login state.
+
+    `title` and `login_button` are keys of `PAGE_MESSAGES`, `remedy` is a key of `REMEDIES`. Without a
+    `login_button` no login can be requested.
+    """
+
+    title: str
+    remedy: str
+    style: str
+    login_button: str = ""
+    can_log_out: bool = False
+
+
+LOGIN_STATES: Mapping[LoginState, LoginStateView] = {
+    LoginState.STARTING: LoginStateView(title="state_starting", remedy="login_starting", style=STYLE_WAITING),
+    LoginState.WAITING_FOR_SCAN: LoginStateView(
+        title="state_waiting_for_scan",
+        remedy="login_waiting_for_scan",
+        style=STYLE_WAITING,
+        login_button="new_code",
+    ),
+    LoginState.WAITING_FOR_CONFIRM: LoginStateView(
+        title="state_waiting_for_confirm", remedy="login_waiting_for_confirm", style=STYLE_WAITING
+    ),
+    LoginState.ONLINE: LoginStateView(title="state_online", remedy="", style=STYLE_GOOD, can_log_out=True),
+    LoginState.INTERRUPTED: LoginStateView(
+        title="state_interrupted", remedy="login_interrupted", style=STYLE_BAD, can_log_out=True
+    ),
+    LoginState.LOGGED_OUT: LoginStateView(
+        title="state_logged_out", remedy="login_logged_out", style=STYLE_BAD, login_button="log_in"
+    ),
+    LoginState.REFUSED: LoginStateView(
+        title="state_refused", remedy="login_refused", style=STYLE_BAD, login_button="log_in"
+    ),
+    LoginState.STOPPED: LoginStateView(title="state_stopped", remedy="login_stopped", style=STYLE_BAD),
 }
 
-NEXT_STEPS = {
-    LoginState.LOGGED_OUT: "log_in",
-    LoginState.REFUSED: "log_in",
-    LoginState.WAITING_FOR_SCAN: "new_code",
+RESULT_STATUSES: Mapping[Status, tuple[str, str]] = {
+    Status.SENT: ("status_sent", STYLE_GOOD),
+    Status.FAILED: ("status_failed", STYLE_BAD),
+    Status.EXPIRED: ("status_expired", STYLE_BAD),
+    Status.REJECTED: ("status_rejected", STYLE_BAD),
+    Status.UNCERTAIN: ("status_uncertain", STYLE_BAD),
 }
-LOGOUT_STATES = frozenset({LoginState.ONLINE, LoginState.INTERRUPTED})
+"""The key of `PAGE_MESSAGES` and the style for each status of a result."""
 
-_PLAIN_REASONS = {
-    bridge_says(language, word) for language in ("en", "zh") for word in ("scan", "confirm", "starting")
+_OMITTED_REASONS = {
+    bridge_text(language, key) for language in ("en", "zh") for key in ("scan", "confirm", "starting")
 }
-"""What the page says better, and in the language of who reads it."""
+"""Reasons of the login that the remedy already gives, in the language of the viewer."""
 
 
 def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, Html]:
-    """By name, in the order of the page."""
-    say = PageText(options.language)
+    """Returns the sections by name, in the order of the page."""
+    page_text = PageText(options.language)
     return {
-        "state": state_section(snapshot, say),
-        "code": qr_section(snapshot, say),
-        "acts": action_buttons(snapshot, say),
-        "problems": problems_section(snapshot, say),
-        "figures": figures_section(snapshot, say),
-        "messages": messages_section(snapshot.messages, say, show_texts=options.show_texts),
-        "commands": commands_section(snapshot.commands, say, show_texts=options.show_texts),
+        "state": state_section(snapshot, page_text),
+        "code": qr_section(snapshot, page_text),
+        "acts": action_buttons(snapshot, page_text),
+        "problems": problems_section(snapshot, page_text),
+        "figures": figures_section(snapshot, page_text),
+        "messages": messages_section(snapshot.messages, page_text, show_texts=options.show_texts),
+        "commands": commands_section(snapshot.commands, page_text, show_texts=options.show_texts),
     }
 
 
 def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
-    """How the login stands, and what a person must do now."""
+    """Returns the login state, and what a person must do now."""
     login = snapshot.login
-    what, todo = remedy_for(f"login_{login.state}", page_text.language)
-    if login.needs is Needs.CODE:
-        what, todo = page_text("number_what"), page_text("number_todo")
-    title = tag("strong", page_text(f"state_{login.state}"), class_=f"state {STATE_STYLES[login.state]}")
+    state = LOGIN_STATES[login.state]
+    title = tag("strong", page_text(state.title), class_=f"state {state.style}")
     since = tag("small", page_text.html("since", time=time_tag(login.since)))
     if login.state is LoginState.ONLINE:
-        return join_html(
-            [title, tag("p", page_text.html("logged_in_as", name=_bdi(snapshot.view.owner_name))), since]
-        )
+        owner = page_text.html("logged_in_as", name=_bdi(snapshot.view.owner_name))
+        return join_html([title, tag("p", owner), since])
+    if login.needs is Needs.CODE:
+        problem, remedy = page_text("number_what"), page_text("number_todo")
+    else:
+        problem, remedy = remedy_for(state.remedy, page_text.language)
+    separator = "" if page_text.language == "zh" else " "
     reason = (
         None
-        if login.reason in _PLAIN_REASONS
-        else page_text.html("said_by_bridge", reason=_bdi(login.reason))
+        if login.reason in _OMITTED_REASONS
+        else tag("p", page_text.html("said_by_bridge", reason=_bdi(login.reason)), class_="soft")
     )
-    gap = "" if page_text.language == "zh" else " "
-    return join_html(
-        [title, tag("p", what, gap, todo), None if reason is None else tag("p", reason, class_="soft"), since]
-    )
+    return join_html([title, tag("p", problem, separator, remedy), reason, since])
 
 
 def qr_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
-    """The QR code while one is to be scanned, and how long it is good."""
+    """Returns the QR code to scan and until when it is valid; empty without one."""
     if not snapshot.has_qr_code:
         return Html()
-    expires = snapshot.login.qr_expires
-    source = f"accounts/{snapshot.view.name}/qr.png?{expires or snapshot.login.since}"
-    picture = tag("img", src=source, alt=page_text("code"), width=290, height=290)
-    if expires is None:
-        return picture
-    until = tag("p", page_text.html("good_until", time=time_tag(expires)), class_="until")
-    left = page_text.html("left", time=tag("span", role="timer"))
-    return join_html([picture, until, tag("p", left, class_="left", data_until=expires, hidden=True)])
-
-
-def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Html:
-    """The buttons that fit the state."""
-    here, now = f"accounts/{snapshot.view.name}", snapshot.login.state
-    if snapshot.login.needs is Needs.CODE:
-        return _number(snapshot.view.name, page_text)
-    if now in NEXT_STEPS:
-        main = "main" if NEXT_STEPS[now] == "log_in" else None
-        return tag(
-            "form",
-            tag("button", page_text(NEXT_STEPS[now]), class_=main),
-            method="post",
-            action=f"{here}/login",
-        )
-    return (
-        tag("a", page_text("log_out"), href=f"{here}/logout", class_="button")
-        if now in LOGOUT_STATES
-        else Html()
+    login = snapshot.login
+    # The query is another one for each code, so that a browser does not show the one before.
+    source = f"accounts/{snapshot.view.name}/{QR_IMAGE_NAME}?{login.qr_expires or login.since}"
+    image = tag("img", src=source, alt=page_text("code"), width=QR_IMAGE_PIXELS, height=QR_IMAGE_PIXELS)
+    if login.qr_expires is None:
+        return image
+    until = tag("p", page_text.html("good_until", time=time_tag(login.qr_expires)), class_="until")
+    countdown = page_text.html("left", time=tag("span", role="timer"))
+    return join_html(
+        [image, until, tag("p", countdown, class_="left", data_until=login.qr_expires, hidden=True)]
     )
 
 
-def _number(account: str, page_text: PageText) -> Html:
-    key = f"{account}-number"
+def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+    """Returns the form or link that is of use in the login state; empty without one."""
+    account = snapshot.view.name
+    state = LOGIN_STATES[snapshot.login.state]
+    if snapshot.login.needs is Needs.CODE:
+        return _verification_code_form(account, page_text)
+    if state.login_button:
+        style = "main" if state.login_button == "log_in" else None
+        button = tag("button", page_text(state.login_button), class_=style)
+        return tag("form", button, method="post", action=f"accounts/{account}/login")
+    if state.can_log_out:
+        return tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
+    return Html()
+
+
+def _verification_code_form(account: str, page_text: PageText) -> Html:
+    field_id = f"{account}-number"
     field = tag(
         "input",
-        id=key,
+        id=field_id,
         name="number",
         type="text",
         inputmode="numeric",
@@ -132,7 +171,7 @@ def _number(account: str, page_text: PageText) -> Html:
     )
     return tag(
         "form",
-        tag("label", page_text("number_label"), for_=key),
+        tag("label", page_text("number_label"), for_=field_id),
         tag("div", field, tag("button", page_text("send"), class_="main"), class_="row"),
         method="post",
         action=f"accounts/{account}/number",
@@ -140,30 +179,35 @@ def _number(account: str, page_text: PageText) -> Html:
 
 
 def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
-    """What is wrong besides the login, and how to mend it."""
-    seen = snapshot.health
-    if seen is None:
-        return _wrong([("store_trouble", "")], page_text)
-    found = [(name, _detail(name, seen)) for name in is_healthy(seen) if not name.startswith("login_")]
-    if seen.unresolved:
-        found.append(("unresolved_people", ""))
-    return _wrong(found, page_text)
+    """Returns the problems besides the login, with their remedies."""
+    health = snapshot.health
+    if health is None:
+        return _problem_list([("store_trouble", "")], page_text)
+    problems = [
+        (problem, _problem_detail(problem, health))
+        for problem in active_problems(health)
+        if not problem.startswith("login_")  # the state section shows it
+    ]
+    if health.unresolved:
+        problems.append(("unresolved_people", ""))
+    return _problem_list(problems, page_text)
 
 
-def _wrong(problem_details: Sequence[tuple[str, str]], page_text: PageText) -> Html:
-    if not problem_details:
+def _problem_list(problems: Sequence[tuple[str, str]], page_text: PageText) -> Html:
+    """Returns the list of problems, each with a detail that may be empty."""
+    if not problems:
         return tag("p", page_text("none_wrong"), class_="soft")
-    return tag("ul", *(_problem(name, detail, page_text) for name, detail in problem_details), class_="wrong")
+    items = (_problem_item(problem, detail, page_text) for problem, detail in problems)
+    return tag("ul", *items, class_="wrong")
 
 
-def _problem(name: str, detail: str, page_text: PageText) -> Html:
-    what, todo = remedy_for(name, page_text.language)
-    told = tag("p", _bdi(detail), class_="soft") if detail else None
-    return tag("li", tag("strong", what), told, tag("p", todo))
+def _problem_item(problem: str, detail: str, page_text: PageText) -> Html:
+    sentence, remedy = remedy_for(problem, page_text.language)
+    detail_line = tag("p", _bdi(detail), class_="soft") if detail else None
+    return tag("li", tag("strong", sentence), detail_line, tag("p", remedy))
 
 
-def _detail(problem: str, health: HealthSnapshot) -> str:
-    """What is known of it, in the words of whoever told."""
+def _problem_detail(problem: str, health: HealthSnapshot) -> str:
     match problem:
         case "broker_away" | "standby":
             return health.counters.broker_reason
@@ -177,127 +221,147 @@ def _detail(problem: str, health: HealthSnapshot) -> str:
 
 
 def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
-    """Queues, connections and sizes."""
-    seen = snapshot.health
-    if seen is None:
+    """Returns queues, connections and sizes."""
+    health = snapshot.health
+    if health is None:
         return tag("p", page_text("not_known"), class_="soft")
-    stats, counters = seen.stats, seen.counters
-    broker = page_text("broker_here", protocol=seen.broker) if seen.broker else page_text("broker_away")
-    again = page_text("connects", count=counters.connects - 1) if counters.connects > 1 else ""
-    rows = {
-        "broker": broker + again,
-        "answered": page_text("never") if seen.last_answer is None else time_tag(seen.last_answer),
-        "to_mqtt": _queue(stats.waiting_publications, stats.oldest_publication, page_text),
-        "to_wechat": _queue(stats.waiting_commands, stats.oldest_command, page_text),
+    stats, counters = health.stats, health.counters
+    broker = page_text("broker_here", protocol=health.broker) if health.broker else page_text("broker_away")
+    reconnects = page_text("connects", count=counters.connects - 1) if counters.connects > 1 else ""
+    values = {
+        "broker": broker + reconnects,
+        "answered": page_text("never") if health.last_answer is None else time_tag(health.last_answer),
+        "to_mqtt": _queue_value(stats.waiting_publications, stats.oldest_publication, page_text),
+        "to_wechat": _queue_value(stats.waiting_commands, stats.oldest_command, page_text),
         "to_fetch": f"{stats.pending_media}" if stats.pending_media else page_text("nothing"),
         "failed_today": f"{stats.failed_today}" if stats.failed_today else page_text("nothing"),
         "messages": f"{stats.messages}",
-        "store": page_text("of_limit", size=_size(seen.store_size), limit=_size(seen.store_limit)),
+        "store": page_text("of_limit", size=_size(health.store_size), limit=_size(health.store_limit)),
         "started": time_tag(counters.started),
     }
-    return tag(
-        "dl", *(tag("div", tag("dt", page_text(name)), tag("dd", shown)) for name, shown in rows.items())
-    )
+    rows = (tag("div", tag("dt", page_text(key)), tag("dd", value)) for key, value in values.items())
+    return tag("dl", *rows)
 
 
-def _queue(depth: int, oldest: int | None, page_text: PageText) -> str:
+def _queue_value(depth: int, oldest: int | None, page_text: PageText) -> str:
     if not depth or oldest is None:
         return page_text("nothing")
     return page_text.html("waiting", count=f"{depth}", time=time_tag(oldest))
 
 
 def messages_section(lines: Sequence[MessageLine] | None, page_text: PageText, *, show_texts: bool) -> Html:
-    """What came in last, the newest first; what it says only where that is wanted."""
+    """Returns the last messages, the newest first; their texts and files only with `show_texts`."""
     if not lines:
         return tag("p", page_text("not_known" if lines is None else "no_messages"), class_="soft")
-    return tag("ol", *(_line(line, page_text, show_texts=show_texts) for line in lines), class_="lines")
+    return tag(
+        "ol", *(_message_item(line, page_text, show_texts=show_texts) for line in lines), class_="lines"
+    )
 
 
-def _line(message_line: MessageLine, page_text: PageText, *, show_texts: bool) -> Html:
-    who = _bdi(
-        page_text("me") if message_line.own else message_line.sender or message_line.chat or message_line.user
+def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -> Html:
+    chat = line.chat or line.user
+    sender = _bdi(page_text("me") if line.own else line.sender or chat)
+    if line.group and line.sender:
+        sender = page_text.html("in_group", sender=sender, chat=_bdi(chat))
+    text = tag("p", tag("bdi", line.text), class_="text") if show_texts else None
+    file_link = (
+        tag("a", page_text("open_file"), href=f"media/{line.media}") if show_texts and line.media else None
     )
-    if message_line.group and message_line.sender:
-        who = page_text.html("in_group", sender=who, chat=_bdi(message_line.chat or message_line.user))
-    text = tag("p", tag("bdi", message_line.text), class_="text") if show_texts else None
-    file = (
-        tag("a", page_text("open_file"), href=f"media/{message_line.media}")
-        if show_texts and message_line.media
-        else None
+    return tag(
+        "li",
+        tag("span", sender, class_="who"),
+        _kind_label(line.kind, page_text),
+        _timestamp_tag(line.time),
+        text,
+        file_link,
     )
-    kind = tag("span", _named("kind", message_line.kind, page_text), class_="kind")
-    return tag("li", tag("span", who, class_="who"), kind, _time(message_line.time), text, file)
 
 
 def commands_section(rows: Sequence[CommandRow] | None, page_text: PageText, *, show_texts: bool) -> Html:
-    """The last commands and what became of them, the newest first."""
+    """Returns the last commands with their results, the newest first; their texts only with `show_texts`."""
     if not rows:
         return tag("p", page_text("not_known" if rows is None else "no_commands"), class_="soft")
-    return tag("ol", *(_command(row, page_text, show_texts=show_texts) for row in rows), class_="lines")
+    return tag("ol", *(_command_item(row, page_text, show_texts=show_texts) for row in rows), class_="lines")
 
 
-def _command(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Html:
-    result, command = row.result, row.command
-    if result is None:
-        word, mood, told = "sending" if row.open else "waiting", STYLE_WAITING, None
-    else:
-        word, mood = str(result.status), STYLE_GOOD if result.status is Status.SENT else STYLE_BAD
-        told = tag("p", tag("code", result.code), " ", _bdi(result.message), class_="soft")
-    status = tag("span", page_text(f"status_{word}"), class_=f"state {mood}")
-    who = tag("span", page_text.html("to_whom", user=_bdi(command.user)), class_="who")
-    kind = tag("span", _named("kind", command.kind, page_text), class_="kind")
+def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Html:
+    command = row.command
+    recipient = tag("span", page_text.html("to_whom", user=_bdi(command.user)), class_="who")
     text = tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None
-    return tag("li", who, kind, time_tag(row.accepted), status, text, told)
+    return tag(
+        "li",
+        recipient,
+        _kind_label(command.kind, page_text),
+        time_tag(row.accepted),
+        _status_label(row, page_text),
+        text,
+        _result_line(row),
+    )
 
 
-def file_problems_section(problem_list: Iterable[Problem], page_text: PageText, *, is_running: bool) -> Html:
-    """Why the file cannot be used, with each line and cure; nothing where it can."""
-    listed = [_file_problem(one) for one in problem_list]
-    if not listed:
+def _status_label(row: CommandRow, page_text: PageText) -> Html:
+    if row.result is not None:
+        key, style = RESULT_STATUSES[row.result.status]
+    else:
+        key, style = "status_sending" if row.open else "status_waiting", STYLE_WAITING
+    return tag("span", page_text(key), class_=f"state {style}")
+
+
+def _result_line(row: CommandRow) -> Html | None:
+    if row.result is None:
+        return None
+    return tag("p", tag("code", row.result.code), " ", _bdi(row.result.message), class_="soft")
+
+
+def file_problems_section(problems: Iterable[Problem], page_text: PageText, *, is_running: bool) -> Html:
+    """Returns why the configuration file cannot be used, line by line; empty if it can."""
+    items = [_file_problem_item(problem) for problem in problems]
+    if not items:
         return Html()
     title, text = ("reload_title", "reload_text") if is_running else ("file_title", "file_text")
     return tag(
         "section",
         tag("h2", page_text(title)),
         tag("p", page_text(text)),
-        tag("ul", *listed, class_="wrong", lang="en"),
+        tag("ul", *items, class_="wrong", lang="en"),
         class_="card file",
     )
 
 
-def _file_problem(problem: Problem) -> Html:
-    where = f"{problem.file}:{problem.line}" if problem.line else problem.file
+def _file_problem_item(problem: Problem) -> Html:
+    position = f"{problem.file}:{problem.line}" if problem.line else problem.file
     return tag(
-        "li", tag("strong", tag("code", problem.key)), " ", problem.message, tag("p", where, class_="soft")
+        "li", tag("strong", tag("code", problem.key)), " ", problem.message, tag("p", position, class_="soft")
     )
 
 
 def time_tag(time: int) -> Html:
-    """A moment, in milliseconds since 1970; the script writes it as the reader's clock does."""
-    return _time(rfc3339(time))
+    """Returns a time, in milliseconds since 1970. The script writes it in the viewer's time zone."""
+    return _timestamp_tag(rfc3339(time))
 
 
-def _time(timestamp: str) -> Html:
+def _timestamp_tag(timestamp: str) -> Html:
     try:
-        plain = datetime.fromisoformat(timestamp).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        shown = datetime.fromisoformat(timestamp).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError):
-        plain = timestamp
-    return tag("time", plain, datetime=timestamp)
+        shown = timestamp
+    return tag("time", shown, datetime=timestamp)
 
 
-def _named(group: str, name: str, page_text: PageText) -> str:
-    word = f"{group}_{name}"
-    return page_text(word) if word in PAGE_MESSAGES else name
+def _kind_label(kind: str, page_text: PageText) -> Html:
+    """Returns the name of a message kind; an unknown one, stored by a newer bridge, is shown as it is."""
+    key = f"kind_{kind}"
+    return tag("span", page_text(key) if key in PAGE_MESSAGES else kind, class_="kind")
 
 
 def _bdi(text: str) -> Html:
-    """A name or a sentence of somebody else: its direction of writing ends with it."""
+    """Isolates a name or sentence of somebody else, so that its writing direction ends with it."""
     return text if isinstance(text, Html) else tag("bdi", text)
 
 
-def _size(size: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if size < 999.5:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} GB"
+def _size(size_bytes: float) -> str:
+    for unit in _SIZE_UNITS:
+        if size_bytes < 999.5:  # above it the number would be rounded to 1000
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} GB"

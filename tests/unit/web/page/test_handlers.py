@@ -14,7 +14,8 @@ from tests.support.web import on_paper, options
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.web.page import handlers as module
-from wx2mqtt.web.page.page import MAX_TEST_CHARACTERS, PEOPLE_PER_PAGE
+from wx2mqtt.web.page.contacts import PEOPLE_PER_PAGE
+from wx2mqtt.web.page.page import MAX_TEST_CHARACTERS
 
 PNG = b"\x89PNG code"
 
@@ -398,7 +399,7 @@ async def test_a_bridge_that_does_not_run_for_its_file_says_why():
 
 
 async def test_a_store_that_hangs_keeps_nobody_from_the_code(view, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.web.views.STORE_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("wx2mqtt.web.page.snapshot.STORE_TIMEOUT_SECONDS", 0.01)
     view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
     view.hangs = never
     async with on_paper([], bridge=bridge(view)) as http:

@@ -14,7 +14,7 @@ from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState
 from wx2mqtt.web.page import live as module
 from wx2mqtt.web.page.live import MAX_VIEWERS, LiveUpdates
-from wx2mqtt.web.views import PageOptions
+from wx2mqtt.web.page.snapshot import PageOptions
 
 EN, ZH = PageOptions("en"), PageOptions("zh")
 
@@ -198,8 +198,8 @@ async def test_what_nobody_sees_is_not_kept():
     _, live = rung(PaperView())
     async with looking(live) as viewer:
         await viewer.next()
-        assert live._rendered
-    assert not live._rendered
+        assert live._renderings
+    assert not live._renderings
     assert not live._render_locks
 
 

@@ -15,14 +15,12 @@ from wx2mqtt.i18n.bridge import bridge_text as bridge_says
 from wx2mqtt.model import Command, LoginState, Status
 from wx2mqtt.web.html import PageText
 from wx2mqtt.web.page.sections import (
-    LOGOUT_STATES,
-    NEXT_STEPS,
-    STATE_STYLES,
+    LOGIN_STATES,
     file_problems_section,
     live_sections,
     time_tag,
 )
-from wx2mqtt.web.views import AccountSnapshot, PageOptions
+from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
 EN, ZH = PageText("en"), PageText("zh")
 
@@ -57,8 +55,8 @@ def test_every_state_says_what_it_is_and_what_to_do(state, language):
     part = shown(PageOptions(language), login=login(state))["state"]
     page = Elements(f"<main>{part}</main>")
     ((attributes, title),) = page.all("strong")
-    assert title == PageText(language)(f"state_{state}")
-    assert attributes["class"] == f"state {STATE_STYLES[state]}"
+    assert title == PageText(language)(LOGIN_STATES[state].title)
+    assert attributes["class"] == f"state {LOGIN_STATES[state].style}"
     assert page.all("p")[0][1]
 
 
@@ -95,8 +93,8 @@ def test_a_code_without_a_known_end_is_shown_all_the_same():
 def test_the_buttons_are_those_that_mean_something(state):
     page = Elements(f"<main>{shown(login=login(state))['acts']}</main>")
     forms, links = page.all("form"), page.all("a")
-    assert bool(forms) == (state in NEXT_STEPS)
-    assert bool(links) == (state in LOGOUT_STATES)
+    assert bool(forms) == bool(LOGIN_STATES[state].login_button)
+    assert bool(links) == LOGIN_STATES[state].can_log_out
     for form, _ in forms:
         assert form == {"method": "post", "action": "accounts/home/login"}
     for link, _ in links:

@@ -9,7 +9,7 @@ from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.web.html import PageText
-from wx2mqtt.web.page.page import PEOPLE_PER_PAGE, people_section
+from wx2mqtt.web.page.contacts import PEOPLE_PER_PAGE, people_section
 
 
 def shown(*entries, count=None, query="", first=0, language="en"):

@@ -1,0 +1,72 @@
+"""The values of one account that the page shows. What the store does not return in time is None."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from wx2mqtt.bridge.health import HealthSnapshot
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.view import MessageLine
+from wx2mqtt.errors import StoreError
+from wx2mqtt.i18n import Language
+from wx2mqtt.store.records import CommandRow
+from wx2mqtt.web.views import AccountReader
+
+log = structlog.get_logger(__name__)
+
+MAX_MESSAGES_SHOWN = 10
+MAX_COMMANDS_SHOWN = 10
+STORE_TIMEOUT_SECONDS = 3.0  # a disk that hangs must not delay the QR code
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """How a viewer wants the page; with `show_texts` it has the texts of messages and commands."""
+
+    language: Language
+    show_texts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSnapshot:
+    """One account. `health`, `messages` and `commands` are None if the store did not return them."""
+
+    view: AccountReader
+    login: LoginStatus
+    has_qr_code: bool
+    health: HealthSnapshot | None
+    messages: Sequence[MessageLine] | None
+    commands: Sequence[CommandRow] | None
+
+
+async def account_snapshot(view: AccountReader) -> AccountSnapshot:
+    """Returns the account as it is now. Errors of the store are logged, not raised."""
+    health, messages, commands = await asyncio.gather(
+        _value_or_none(view.snapshot()),
+        _value_or_none(view.recent_messages(MAX_MESSAGES_SHOWN)),
+        _value_or_none(view.recent_commands(MAX_COMMANDS_SHOWN)),
+    )
+    return AccountSnapshot(
+        view=view,
+        login=view.login,
+        has_qr_code=bool(view.qr_png),
+        health=health,
+        messages=messages,
+        commands=commands,
+    )
+
+
+async def _value_or_none(pending_read: Awaitable[T]) -> T | None:
+    try:
+        async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
+            return await pending_read
+    except (StoreError, TimeoutError) as error:
+        log.warning("page shows less", problem=str(error) or "the store does not answer")
+        return None

@@ -1,0 +1,73 @@
+"""Parts that several responses share: headers, short texts, and waiting only while the client is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive
+
+from wx2mqtt.i18n.web import server_text
+from wx2mqtt.web.request import RequestContext
+
+NO_STORE = {"cache-control": "no-store"}
+
+PRIVATE_HEADERS = {**NO_STORE, "cross-origin-resource-policy": "same-origin"}
+"""For content that is not cached and that pages of other sites must not embed."""
+
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self';"
+    " form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
+
+PAGE_HEADERS = {**PRIVATE_HEADERS, "content-security-policy": CONTENT_SECURITY_POLICY}
+"""For pages: they load and run our own files and nothing else."""
+
+AUTHENTICATE_HEADERS = {"www-authenticate": 'Bearer realm="wx2mqtt"'}
+"""For 401."""
+
+
+def text_response(
+    context: RequestContext,
+    status: int,
+    message_key: str,
+    headers: Mapping[str, str] | None = None,
+    /,
+    **facts: object,
+) -> Response:
+    """Returns one sentence of `SERVER_MESSAGES` as plain text, in the language of the client."""
+    sentence = server_text(context.language, message_key, **facts)
+    return PlainTextResponse(f"{sentence}\n", status, {**NO_STORE, **(headers or {})})
+
+
+T = TypeVar("T")
+
+
+class WaitInterrupted(Exception):
+    """Another event came before the result, and the work was cancelled."""
+
+
+async def run_unless(work: Coroutine[Any, Any, T], *interrupts: Coroutine[Any, Any, object]) -> T:
+    """Returns the result of `work`, or raises `WaitInterrupted` if one of `interrupts` ends before it.
+
+    No task is left running.
+    """
+    work_task = asyncio.ensure_future(work)
+    interrupt_tasks = [asyncio.ensure_future(interrupt) for interrupt in interrupts]
+    try:
+        await asyncio.wait({work_task, *interrupt_tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if not work_task.done():
+            raise WaitInterrupted
+        return work_task.result()
+    finally:
+        for task in (work_task, *interrupt_tasks):
+            task.cancel()
+        await asyncio.wait({work_task, *interrupt_tasks})
+
+
+async def disconnected(receive: Receive) -> None:
+    """Returns when the client has disconnected."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
