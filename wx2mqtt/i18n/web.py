@@ -252,8 +252,6 @@ PAGE_MESSAGES: Catalogue = {
     "in_group": ("{sender} in {chat}", "{sender},于 {chat}"),
     "me": ("me", "我"),
     "open_file": ("open", "打开"),
-    **{f"kind_{kind}": row.page_name for kind, row in MESSAGE_KINDS.items()},
-    "kind_recall": ("recall", "撤回"),
     # commands
     "last_commands": ("Last commands", "最近的命令"),
     "no_commands": ("No command has come yet.", "还没有命令。"),
@@ -302,6 +300,13 @@ PAGE_MESSAGES: Catalogue = {
         "桥接程序继续使用原来的设置。请修正文件并重新加载(SIGHUP 或 request/reload)。",
     ),
 }
+
+
+KIND_NAMES: Catalogue = {
+    **{str(kind): row.page_name for kind, row in MESSAGE_KINDS.items()},
+    "recall": ("recall", "撤回"),
+}
+"""By kind of a message or command."""
 
 
 SERVER_MESSAGES: Catalogue = {

@@ -14,8 +14,9 @@ from wx2mqtt.bridge.health import is_healthy as active_problems
 from wx2mqtt.bridge.view import MessageLine
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import Problem
+from wx2mqtt.i18n import text
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.i18n.web import PAGE_MESSAGES, remedy_for
+from wx2mqtt.i18n.web import KIND_NAMES, remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.web.html import Html, PageText, join_html, tag
@@ -263,7 +264,7 @@ def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -
     sender = _bdi(page_text("me") if line.own else line.sender or chat)
     if line.group and line.sender:
         sender = page_text.html("in_group", sender=sender, chat=_bdi(chat))
-    text = tag("p", tag("bdi", line.text), class_="text") if show_texts else None
+    content = tag("p", tag("bdi", line.text), class_="text") if show_texts else None
     file_link = (
         tag("a", page_text("open_file"), href=f"media/{line.media}") if show_texts and line.media else None
     )
@@ -272,7 +273,7 @@ def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -
         tag("span", sender, class_="who"),
         _kind_label(line.kind, page_text),
         _timestamp_tag(line.time),
-        text,
+        content,
         file_link,
     )
 
@@ -287,14 +288,14 @@ def commands_section(rows: Sequence[CommandRow] | None, page_text: PageText, *, 
 def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Html:
     command = row.command
     recipient = tag("span", page_text.html("to_whom", user=_bdi(command.user)), class_="who")
-    text = tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None
+    content = tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None
     return tag(
         "li",
         recipient,
         _kind_label(command.kind, page_text),
         time_tag(row.accepted),
         _status_label(row, page_text),
-        text,
+        content,
         _result_line(row),
     )
 
@@ -318,11 +319,11 @@ def file_problems_section(problems: Iterable[Problem], page_text: PageText, *, i
     items = [_file_problem_item(problem) for problem in problems]
     if not items:
         return Html()
-    title, text = ("reload_title", "reload_text") if is_running else ("file_title", "file_text")
+    title, explanation = ("reload_title", "reload_text") if is_running else ("file_title", "file_text")
     return tag(
         "section",
         tag("h2", page_text(title)),
-        tag("p", page_text(text)),
+        tag("p", page_text(explanation)),
         tag("ul", *items, class_="wrong", lang="en"),
         class_="card file",
     )
@@ -350,13 +351,13 @@ def _timestamp_tag(timestamp: str) -> Html:
 
 def _kind_label(kind: str, page_text: PageText) -> Html:
     """Returns the name of a message kind; an unknown one, stored by a newer bridge, is shown as it is."""
-    key = f"kind_{kind}"
-    return tag("span", page_text(key) if key in PAGE_MESSAGES else kind, class_="kind")
+    name = text(KIND_NAMES, page_text.language, kind) if kind in KIND_NAMES else kind
+    return tag("span", name, class_="kind")
 
 
-def _bdi(text: str) -> Html:
+def _bdi(name: str) -> Html:
     """Isolates a name or sentence of somebody else, so that its writing direction ends with it."""
-    return text if isinstance(text, Html) else tag("bdi", text)
+    return name if isinstance(name, Html) else tag("bdi", name)
 
 
 def _size(size_bytes: float) -> str:
