@@ -1,28 +1,28 @@
-"""One tree of errors, by the reaction that they ask for.
+"""All errors in one tree, ordered by the reaction that each requires.
 
     Wx2MqttError
-    ├─ SettingsError(problems)          exit 78; systemd does not restart
-    ├─ BadCommand(code, …)              the MQTT caller is wrong: a result `rejected`, nothing sent
-    ├─ GatewayError
-    │  ├─ Unreachable                   certainly not delivered; try later with back-off
-    │  │  └─ NothingYet                 a download without bytes; they may come, or never
-    │  ├─ Throttled(retry_after)        certainly not delivered; slow everything down
-    │  ├─ LoggedOut(reason)             a person must log in
-    │  ├─ LoginRefused(reason)          WeChat refuses this account on this backend; do not try again
-    │  ├─ WindowClosed(code)            certainly not delivered; wait until the person writes
-    │  ├─ Rejected(code)                certainly not delivered, and trying again is no use
-    │  ├─ OutcomeUnknown                perhaps delivered: one more attempt with the same key
-    │  └─ ProtocolViolation             they sent what we do not know
-    ├─ LinkError
-    │  ├─ NotConnected                  the broker is away; what waits stays in the journal
-    │  │  └─ HungUp                     it went while this was the oldest without an answer
-    │  └─ PublishRefused(reason, code)  an error PUBACK: this topic waits, the others go on
-    └─ StoreError                       never acknowledge what is not on disk
-       ├─ StoreFull                     no space, or the size that the owner allows is used up
-       ├─ StoreLocked(holder)           another process has this store; exit 75
+    ├─ SettingsError(problems)          exit code 78; systemd does not restart
+    ├─ BadCommand(code, …)              a wrong command or request: rejected, nothing is sent
+    ├─ BackendError
+    │  ├─ Unreachable                   certainly not delivered; retry with back-off
+    │  │  └─ NoContentYet               a download without bytes; retry, they may never come
+    │  ├─ Throttled(retry_after)        certainly not delivered; slow down all sends
+    │  ├─ LoggedOut                     a person must log in
+    │  ├─ LoginRefused                  WeChat refuses this account on this backend; do not retry
+    │  ├─ WindowClosed(code)            certainly not delivered; retry when the person has written
+    │  ├─ Rejected(code)                certainly not delivered; do not retry
+    │  ├─ OutcomeUnknown                perhaps delivered; one more attempt with the same key
+    │  └─ ProtocolViolation             a response that cannot be understood
+    ├─ BrokerError
+    │  ├─ NotConnected                  no broker; publications wait in the journal
+    │  │  └─ ConnectionDropped          the connection ended with this as the oldest unacknowledged publish
+    │  └─ PublishRefused(reason, code)  an error PUBACK; this topic waits, the others go on
+    └─ StoreError                       nothing that is not on disk may be acknowledged
+       ├─ StoreFull                     no space, or the configured size is used up
+       ├─ StoreLocked                   another process uses this store; exit code 75
        └─ StoreTooNew                   written by a newer version; left untouched
 
-The first line of a class's docstring is its default message.
+The first line of the docstring of each class is its default message.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Wx2MqttError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a file: where it is, what it is and how to mend it.
+    """One mistake in the configuration: its position, what is wrong, and how to correct it.
 
-    `line` is 0 for what is in no file (`file` then says where it is: in the environment, say).
+    `line` is 0 for a value that is not in a file; `file` then names its source, such as the environment.
     """
 
     file: str
@@ -65,7 +65,8 @@ class SettingsError(Wx2MqttError):
 class BadCommand(Wx2MqttError):
     """The command cannot be carried out as it stands.
 
-    `code` is the result's code; `word` and `facts` make the sentence (`words.explain`).
+    `code` is the code of the result. `message_key` and `facts` make the sentence for people
+    (`rejection_text`).
     """
 
     def __init__(self, code: str, message_key: str, /, *, command_id: str = "", **facts: object) -> None:
@@ -83,7 +84,7 @@ class BackendError(Wx2MqttError):
 class Unreachable(BackendError):
     """WeChat does not answer.
 
-    `hung` is true when a long poll was cut at its own limit: no answer, and yet the loop has moved.
+    `poll_timed_out` is true when a long poll ended at its own time limit: the receive loop is not stuck then.
     """
 
     def __init__(self, message: str | None = None, *, poll_timed_out: bool = False) -> None:
@@ -122,7 +123,7 @@ class Rejected(BackendError):
 class WindowClosed(BackendError):
     """WeChat takes no message until the person writes.
 
-    `code` is window_closed, or quota_used where too many went out since the person last wrote.
+    `code` is window_closed, or quota_used if too many messages were sent since the person last wrote.
     """
 
     def __init__(self, message: str | None = None, *, code: str = "window_closed") -> None:
@@ -153,7 +154,7 @@ class ConnectionDropped(NotConnected):
 class PublishRefused(BrokerError):
     """The broker refused the message.
 
-    `code` is MQTT 5's reason code, 0 where none came.
+    `code` is the reason code of MQTT 5, 0 without one.
     """
 
     def __init__(self, reason: str, *, code: int = 0, too_large: bool = False) -> None:

@@ -1,6 +1,6 @@
-"""The words that every part of the bridge shares: people, messages, commands, results.
+"""Values that all parts of the bridge share: contacts, messages, events, commands, results, login states.
 
-Values only, frozen. Nothing here does I/O, reads a clock or knows a backend or a broker.
+Frozen dataclasses and enums. Nothing here does I/O, reads a clock, or depends on a backend or a broker.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import NewType
 
 Handle = NewType("Handle", str)
-"""A backend's name for a chat or a person; on web WeChat it changes at every login. Never published."""
+"""The id of a chat or person at a backend. On web WeChat it changes at every login. It is never published."""
 
 Cursor = NewType("Cursor", str)
-"""How far a backend has received; opaque text made by the backend, kept by the journal."""
+"""The position up to which a backend has received: opaque text of the backend, stored by the journal."""
 
 SendKey = NewType("SendKey", str)
-"""Decimal digits that name one command towards WeChat; the same on each attempt (webwx 2.12.1, 2.12.2)."""
+"""Decimal digits that identify a command at WeChat, equal on each attempt (webwx 2.12.1, 2.12.2)."""
 
 PersonId = NewType("PersonId", int)
-"""The row of a person or group in the store; the same for ever."""
+"""The id of a person or group in the store. It never changes."""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -59,7 +59,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One person in a group, as the group shows them."""
+    """A member of a group, with the names that the group shows."""
 
     handle: Handle
     nickname: str = ""
@@ -67,20 +67,20 @@ class Member:
 
     @property
     def shown_name(self) -> str:
-        """The name that the group shows (webwx 4.4.2)."""
+        """The name that the group shows for the member (webwx 4.4.2)."""
         return self.display_name or self.nickname
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
-    """A person, group or account as a backend sees it in this login.
+    """A person, group or account as a backend reports it in the current login.
 
-    `permanent_id` is an id that never changes and nobody can choose: `filehelper` and the other special
-    accounts of web WeChat, a person's id on iLink; empty where there is none. `avatar` is the number of
-    the picture (webwx 4.1.1: the same at the next login, changes with the picture); empty when unknown.
-    `profile` holds further facts, empty ones left out (`sex`, `province`, `city`, `attributes`).
-    `members` is None while a group's list is unknown. `listed` says whether the owner has it among the
-    contacts, and not only met it somewhere; None where nobody says.
+    `permanent_id` never changes and cannot be chosen by anybody: `filehelper` and the other special
+    accounts of web WeChat, the id of a person on iLink; empty without one. `avatar` is the number of the
+    picture (webwx 4.1.1: equal at the next login, another one for another picture); empty if unknown.
+    `profile` has further facts (`sex`, `province`, `city`, `attributes`), without empty ones. `members` is
+    None while those of a group are unknown. `listed` is true for the owner's contacts, false for people
+    only seen in a group or chat, None if the backend does not report it.
     """
 
     handle: Handle
@@ -97,7 +97,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """The account that logged in. `uin` is text, empty when the backend has none."""
+    """The account that is logged in. `uin` is a number as text, empty if the backend has none."""
 
     handle: Handle
     nickname: str
@@ -106,9 +106,9 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRef:
-    """Where a backend finds the bytes of a message again; `locator` is opaque to all others, and secret.
+    """How a backend downloads the file of a message. `locator` is secret, and opaque to all other parts.
 
-    `size` in bytes and `mime` are what was announced: nothing may be compared with them.
+    `size` (bytes) and `mime` are only announced by the sender: the file may differ.
     """
 
     locator: Mapping[str, str] = field(repr=False)
@@ -119,10 +119,10 @@ class MediaRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blob:
-    """Bytes that are on the disk, whole: counted, named by what is in them.
+    """A complete file in the store, addressed by its content.
 
     `sha256` in hex, `size` in bytes, `mime` by content. `path` is relative to the folder of the store.
-    `width` and `height` in pixels, of pictures only.
+    `width` and `height` in pixels, for images only.
     """
 
     sha256: str
@@ -135,12 +135,12 @@ class Blob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A message as a backend hands it over.
+    """A received message.
 
-    `key` is equal whenever WeChat hands the same message over again. `sender` is None for system texts.
-    `sender_name` is the name shown in that group, else empty. `time` is in milliseconds since 1970.
-    `detail` is published as the object named after the kind (`image`, `location`, …). `media` is the thing
-    itself, `thumbnail` a small picture of it (also of a link or a place); None where there is none.
+    `key` is equal when WeChat delivers the same message again. `sender` is None for system texts.
+    `sender_name` is the name that the group shows, else empty. `time` in milliseconds since 1970. `detail`
+    is published as the object named after the kind (`image`, `location`, …). `media` is the file,
+    `thumbnail` a small image of it, which links and locations have, too.
     """
 
     key: str
@@ -161,10 +161,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotedMessage:
-    """What a message said, as far as it is still known, for those who answer it.
+    """The stored message that a reply quotes.
 
-    `user` is the topic level of who wrote it; of our own it is empty, and `command` is the id of the command
-    that sent it.
+    `user` is the topic level of its sender. For a message of our own it is empty, and `command_id` is the
+    id of the command that sent it.
     """
 
     kind: Kind
@@ -175,11 +175,12 @@ class QuotedMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened and is no message: a recall, a friend request, a call (README, "Events").
+    """A received event, such as a recall, a friend request or a call (README, "Events").
 
-    `chat` and `actor` are None where nobody known is meant. `fields` are published, and so are `people`, each
-    as a topic level where there is one, else as they are shown (their `handle` may be empty). `private` is
-    what the backend needs to act on it later (a ticket) and is stored, never published.
+    `chat` and `actor` are None if they are unknown. `fields` are published. `people` are published as topic
+    levels, those without one by the name that WeChat shows (their `handle` may be empty). `private` is
+    stored and never published: the backend needs it to act on the event later, such as the ticket of a
+    friend request.
     """
 
     key: str
@@ -194,9 +195,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
-    """A file that is to be sent. It lies at `file`, absolute, and stays there until the attempt is over.
+    """A file to send. `file` is absolute and exists until the attempt has ended.
 
-    `name` is what the receiver sees: never empty, never a path.
+    `name` is shown to the receiver. It is never empty and never a path.
     """
 
     file: Path
@@ -206,9 +207,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be sent to WeChat in one attempt: a text, or an attachment as what `kind` says.
+    """One message to send: a text, or an attachment of the given kind.
 
-    `mention` are members of the group `chat` whom a text speaks to; the backend writes their names.
+    `mention` are members of the group `chat` to mention in a text; the backend inserts their names.
     """
 
     chat: Handle
@@ -220,7 +221,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """Withdraw an own message."""
+    """Withdraws a message of our own."""
 
     chat: Handle
     message_id: str
@@ -228,14 +229,14 @@ class Recall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkRead:
-    """The owner has read a chat."""
+    """Marks a chat as read."""
 
     chat: Handle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetRemark:
-    """Give a contact another remark; empty takes it away."""
+    """Sets the remark of a contact; an empty one removes it."""
 
     person: Handle
     remark: str
@@ -243,14 +244,14 @@ class SetRemark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptFriend:
-    """Say yes to a friend request; `request` is the `private` of its event."""
+    """Accepts a friend request; `request` is `private` of its event."""
 
     request: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateGroup:
-    """A new group of the owner and these, at least two others."""
+    """Creates a group of the owner and `members`, of whom there must be at least two."""
 
     members: tuple[Handle, ...]
     name: str = ""
@@ -258,7 +259,7 @@ class CreateGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddMembers:
-    """Bring people into a group."""
+    """Adds people to a group."""
 
     group: Handle
     members: tuple[Handle, ...]
@@ -266,7 +267,7 @@ class AddMembers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoveMembers:
-    """Take people out of a group; only its owner may."""
+    """Removes people from a group; WeChat allows it to the group's owner only."""
 
     group: Handle
     members: tuple[Handle, ...]
@@ -274,19 +275,19 @@ class RemoveMembers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameGroup:
-    """Give a group another name."""
+    """Renames a group."""
 
     group: Handle
     name: str
 
 
 Action = Recall | MarkRead | SetRemark | AcceptFriend | CreateGroup | AddMembers | RemoveMembers | RenameGroup
-"""What can be done at WeChat besides sending."""
+"""Everything that a backend can do besides sending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionResult:
-    """WeChat did it. `group` is the new one of a `CreateGroup`, `refused` those who could not be taken in."""
+    """A successful action. `group` is set by `CreateGroup`; `refused_members` could not be added."""
 
     group: Contact | None = None
     refused_members: tuple[Handle, ...] = ()
@@ -294,18 +295,18 @@ class ActionResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """WeChat took a message. `message_id` is text; empty when WeChat gave none (`unconfirmed`)."""
+    """WeChat accepted a message. `message_id` is empty if WeChat returned none (code `unconfirmed`)."""
 
     message_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyWindow:
-    """Whether WeChat takes messages to a person now (ilink 10.1).
+    """Whether WeChat accepts messages to a person now (ilink 10.1).
 
-    `until` is when it closes, or where it is shut when it opens by itself, in milliseconds since 1970; None
-    where nobody knows. `left` is how many messages it still takes, None where that is not known. `why` says
-    what shuts it: never_wrote, too_long_ago, quota_used, rate_limited (the only one that opens by itself),
+    `until`, in milliseconds since 1970, is when an open window closes or a closed one opens by itself; None
+    if unknown. `remaining` is the number of messages that are still accepted, None if unknown. `reason` is
+    why it is closed: never_wrote, too_long_ago, quota_used, rate_limited (only this one opens by itself) or
     new_binding; empty while it is open.
     """
 
@@ -317,10 +318,10 @@ class ReplyWindow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """What somebody asked for on `out/<user>`, checked for form only.
+    """A command from `out/<user>` that has passed the checks of its form only.
 
     `user` is the topic level exactly as received. `kind` is text, image, video, file or recall. `ttl` in
-    seconds. An `id` that nobody gave is made by the bridge.
+    seconds. The bridge makes an `id` if the command has none.
     """
 
     user: str
@@ -352,10 +353,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """The one result of a command; `code` is of the list in `mqtt/payloads.py`. `time` in milliseconds.
+    """The single result of a command. `code` is one of `RESULT_CODES` in `mqtt/payloads.py`.
 
-    `parts` and `parts_sent` count the messages of a text that was split, None where it was not. `fallback` is
-    what became of its other way: sent, failed or uncertain; empty where it took none.
+    `time` in milliseconds since 1970. `parts` and `parts_sent` count the messages of a text that was split,
+    None if it was not. `fallback` is the outcome of the fallback delivery: sent, failed or uncertain; empty
+    without.
     """
 
     id: str
@@ -373,7 +375,7 @@ class Result:
 
 
 class LoginState(StrEnum):
-    """States of a login, on `login/state` (README, "The login")."""
+    """State of the login, published on `login/state` (README, "The login")."""
 
     STARTING = "starting"
     WAITING_FOR_SCAN = "waiting_for_scan"
@@ -386,7 +388,7 @@ class LoginState(StrEnum):
 
 
 class Needs(StrEnum):
-    """The next step for a person, on `login/state` (README, "The login")."""
+    """What a person must do next, published on `login/state` (README, "The login")."""
 
     NOTHING = "nothing"
     SCAN = "scan"

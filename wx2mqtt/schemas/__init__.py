@@ -1,1 +1,1 @@
-"""What stands on the topics, for machines: JSON Schemas of all payloads, and an AsyncAPI document."""
+"""Machine-readable descriptions of all topics: JSON Schemas of the payloads, and an AsyncAPI document."""

@@ -1,4 +1,4 @@
-"""The two documents that `wx2mqtt schema` prints. The same program prints the same bytes. Pure."""
+"""The two documents that `wx2mqtt schema` prints. The same version prints the same bytes. Pure."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ TOPIC_SCHEMAS: Mapping[str, str] = {
     "bridge/health": "health",
     "out/<user>": "command",
 }
-"""Which schema the payloads of a topic have, by its row in the table of topics.
+"""The schema of the payloads of a topic, by the pattern of the topic.
 
-Those that are missing here are bytes or plain text, or come by name: requests and their answers.
+Topics that are missing hold bytes or plain text, or have a schema for each request.
 """
 
 FILE_TOPICS = ("out/<user>/image", "out/<user>/video", "out/<user>/file/<name>")
-"""Topics below one of the table, for bytes."""
+"""Topics for files, below one of the topic table."""
 
-_REQUEST, _RESPONSE = "bridge/request/<name>", "bridge/response/<name>"
-_BY_NAME = {_REQUEST: "request", _RESPONSE: "response"}
+_REQUEST = "bridge/request/<name>"
+_RESPONSE = "bridge/response/<name>"
+_PREFIXES = {_REQUEST: "request", _RESPONSE: "response"}
+"""Topics with a schema for each request, and the prefix of the schema's name."""
 
 
 def all_definitions() -> dict[str, Schema]:
-    """Every schema by its name."""
+    """Returns all schemas by name."""
     return {
         **messages.message_definitions(),
         **messages.event_definitions(),
@@ -51,18 +53,18 @@ def all_definitions() -> dict[str, Schema]:
 
 
 def payload_names() -> list[str]:
-    """The schemas of whole payloads, in the order of the table of topics."""
+    """Returns the names of the schemas of whole payloads, in the order of the topic table."""
     names: list[str] = []
     for topic in TOPIC_TABLE:
-        if topic.pattern in _BY_NAME:
-            names += [f"{_BY_NAME[topic.pattern]}_{name}" for name in requests.REQUEST_SCHEMAS]
+        if topic.pattern in _PREFIXES:
+            names += [f"{_PREFIXES[topic.pattern]}_{name}" for name in requests.REQUEST_SCHEMAS]
         elif name := TOPIC_SCHEMAS.get(topic.pattern):
             names.append(name)
     return list(dict.fromkeys(names))
 
 
 def messages_document() -> Schema:
-    """JSON Schema 2020-12; each payload stands in `$defs` by its name."""
+    """Returns a JSON Schema (2020-12) that matches every payload. `$defs` has the schemas by name."""
     return {
         "$schema": DIALECT,
         "title": "wx2mqtt: payloads",
@@ -73,7 +75,7 @@ def messages_document() -> Schema:
 
 
 def topics_document() -> Schema:
-    """AsyncAPI 3.0; the bridge is the application that is described."""
+    """Returns an AsyncAPI 3.0 document. The application that it describes is the bridge."""
     channels: dict[str, Json] = {}
     operations: dict[str, Json] = {}
     for topic in _topics():
@@ -93,12 +95,12 @@ def topics_document() -> Schema:
         "servers": {"broker": {"host": "localhost:1883", "protocol": "mqtt", "description": "see mqtt.url"}},
         "channels": channels,
         "operations": operations,
-        "components": {"messages": _components(), "schemas": _moved(all_definitions())},
+        "components": {"messages": _components(), "schemas": _with_component_refs(all_definitions())},
     }
 
 
 def _topics() -> Iterator[Topic]:
-    """The table, and below what is sent as text the topics for bytes."""
+    """Yields the topic table, with the topics for files after the topic that they are below."""
     for topic in TOPIC_TABLE:
         yield topic
         for pattern in FILE_TOPICS:
@@ -110,13 +112,13 @@ def _topics() -> Iterator[Topic]:
 
 
 def _names(topic: Topic) -> list[str]:
-    """A channel for each request and answer, since each has a payload of its own; else one."""
-    return list(requests.REQUEST_SCHEMAS) if topic.pattern in _BY_NAME else [""]
+    """Returns the names of the channels of a topic: requests and answers have one for each request."""
+    return list(requests.REQUEST_SCHEMAS) if topic.pattern in _PREFIXES else [""]
 
 
 def _channel_id(topic: Topic, name: str) -> str:
-    words = re.sub(r"/<(\w+)>", "", topic.pattern).replace("/", "_")
-    return f"{words}_{name}" if name else words
+    channel_id = re.sub(r"/<(\w+)>", "", topic.pattern).replace("/", "_")
+    return f"{channel_id}_{name}" if name else channel_id
 
 
 def _channel(topic: Topic, name: str) -> Schema:
@@ -125,10 +127,12 @@ def _channel(topic: Topic, name: str) -> Schema:
     channel: Schema = {
         "address": f"{EXAMPLE_BASE}/{address.replace('<', '{').replace('>', '}')}",
         "description": meaning,
-        "messages": {one: {"$ref": f"#/components/messages/{one}"} for one in _messages(topic, name)},
+        "messages": {
+            message: {"$ref": f"#/components/messages/{message}"} for message in _messages(topic, name)
+        },
     }
     if parameters := re.findall(r"<(\w+)>", address):
-        channel["parameters"] = {one: _parameter(one) for one in parameters}
+        channel["parameters"] = {parameter: _parameter(parameter) for parameter in parameters}
     return channel
 
 
@@ -142,15 +146,14 @@ def _parameter(name: str) -> Schema:
 
 def _messages(topic: Topic, name: str) -> list[str]:
     if name:
-        return [f"{_BY_NAME[topic.pattern]}_{name}"]
-    known = TOPIC_SCHEMAS.get(topic.pattern)
+        return [f"{_PREFIXES[topic.pattern]}_{name}"]
     if topic.pattern == "out/<user>":
         return ["text", "command"]
     if topic.pattern == "in/<user>":
         return [name for name in messages.message_definitions() if name.startswith("message_")]
     if topic.pattern == "event/<kind>":
         return [f"event_{event}" for event in messages.EVENT_SCHEMAS]
-    return [known] if known else [_channel_id(topic, "")]
+    return [TOPIC_SCHEMAS.get(topic.pattern) or _channel_id(topic, "")]
 
 
 def _operation_id(topic: Topic, name: str) -> str:
@@ -177,13 +180,13 @@ def _operation(topic: Topic, name: str) -> Schema:
 
 
 def _components() -> Schema:
-    """Every payload as a message, with its content type."""
-    found: Schema = {}
+    """Returns every payload as a message, with its content type."""
+    components: Schema = {}
     for topic in _topics():
         for name in _names(topic):
             for message in _messages(topic, name):
-                found.setdefault(message, _message(topic, message))
-    return found
+                components.setdefault(message, _message(topic, message))
+    return components
 
 
 def _message(topic: Topic, name: str) -> Schema:
@@ -196,18 +199,22 @@ def _message(topic: Topic, name: str) -> Schema:
             "contentType": content_type,
             "payload": {"$ref": f"#/components/schemas/{name}"},
         }
-    title, kind = topic.meaning, topic.content_type
-    return {"name": name, "title": title, "contentType": kind, "payload": {"type": "string"}}
+    return {
+        "name": name,
+        "title": topic.meaning,
+        "contentType": topic.content_type,
+        "payload": {"type": "string"},
+    }
 
 
-def _moved(schemas: Mapping[str, Schema]) -> Schema:
-    """The same references at their place in the document."""
+def _with_component_refs(schemas: Mapping[str, Schema]) -> Schema:
+    """Returns the schemas with references to where AsyncAPI has schemas."""
 
-    def moved(value: Json) -> Json:
+    def convert(value: Json) -> Json:
         if isinstance(value, list):
-            return [moved(one) for one in value]
+            return [convert(item) for item in value]
         if isinstance(value, dict):
-            return {key: moved(one) for key, one in value.items()}
+            return {key: convert(item) for key, item in value.items()}
         return value.replace("#/$defs/", "#/components/schemas/") if isinstance(value, str) else value
 
-    return {name: moved(schema) for name, schema in schemas.items()}
+    return {name: convert(schema) for name, schema in schemas.items()}

@@ -1,7 +1,4 @@
-"""Messages: one schema for each kind. Pure.
-
-Events: one schema for each, by its name. Pure.
-"""
+"""Schemas of messages, one for each kind, and of events, one for each name. Pure."""
 
 from __future__ import annotations
 
@@ -37,10 +34,10 @@ MEDIA_KEYS: Mapping[str, Schema] = {
     "height": integer("pixels", 1),
     "data": string("base64 of small ones (media.inline_below)", contentEncoding="base64"),
 }
-"""What is said of bytes, wherever there are some."""
+"""The keys of an object that describes a file, in messages, events and answers."""
 
 
-_FRAME: Mapping[str, Schema] = {
+_MESSAGE_KEYS: Mapping[str, Schema] = {
     "schema": constant(1),
     "stream": nonempty_string("names the store; numbers count within it"),
     "seq": integer("rises without gaps in the order of storing; the same if it is published again", 1),
@@ -55,14 +52,14 @@ _FRAME: Mapping[str, Schema] = {
 }
 
 
-_MAY: Mapping[str, Schema] = {
+_OPTIONAL_MESSAGE_KEYS: Mapping[str, Schema] = {
     "sender": ref("sender"),
     "truncated": constant(value=True, description="it was larger than the broker takes, and was cut"),
 }
 
 
 def message_definitions() -> dict[str, Schema]:
-    """`message` is any of them, `message_<kind>` one of its kind."""
+    """Returns `message` (one of all kinds), `message_<kind>`, and the objects in them."""
     return {
         "message": {
             "title": "a message",
@@ -79,28 +76,26 @@ def message_definitions() -> dict[str, Schema]:
 
 
 def kind_keys(row: MessageKind) -> dict[str, Schema]:
-    """The schemas of the keys that the object named after the kind may have."""
+    """Returns the keys that the object named after the kind may have."""
     return {**(MEDIA_KEYS if row.has_media else {}), **row.keys}
 
 
 def _message(kind: Kind, row: MessageKind) -> Schema:
     detail = object_of(f"what is known of the {kind.replace('_', ' ')}", {}, kind_keys(row))
     own: dict[str, Schema] = {} if kind is Kind.TEXT else {str(kind): detail}
-    whole_one = object_of("", {**_FRAME, "kind": constant(str(kind))}, {**_MAY, **own})
-    if own:  # what was cut may have lost it
-        whole_one["anyOf"] = [{"required": [str(kind)]}, {"required": ["truncated"]}]
-    return {"title": f"a message of kind {kind}", **whole_one}
+    schema = object_of("", {**_MESSAGE_KEYS, "kind": constant(str(kind))}, {**_OPTIONAL_MESSAGE_KEYS, **own})
+    if own:  # a message that was cut may lack it
+        schema["anyOf"] = [{"required": [str(kind)]}, {"required": ["truncated"]}]
+    return {"title": f"a message of kind {kind}", **schema}
 
 
-_NAMES = array(string(), "topic names of those who have one, else names as WeChat shows them")
-
-
-_BY = {"by": string("who did it: a topic name, else a name as WeChat shows it")}
+_PEOPLE = array(string(), "topic names of those who have one, else names as WeChat shows them")
+_ACTOR = {"by": string("who did it: a topic name, else a name as WeChat shows it")}
 
 
 @dataclass(frozen=True, slots=True)
 class EventSchema:
-    """What one says besides what all say: keys that are always there, and keys that may be."""
+    """The keys of one event, besides those that all events have."""
 
     description: str
     required: Mapping[str, Schema] = field(default_factory=dict)
@@ -111,7 +106,7 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
     "recall": EventSchema(
         "a message was withdrawn; where it is known which, the event's id is that message's",
         optional={
-            **_BY,
+            **_ACTOR,
             "message_id": nonempty_string("the withdrawn one"),
             "text": string("WeChat's words"),
         },
@@ -125,7 +120,7 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
         },
     ),
     "call": EventSchema(
-        "a voice or video call", required={"state": nonempty_string("what became of it")}, optional=_BY
+        "a voice or video call", required={"state": nonempty_string("what became of it")}, optional=_ACTOR
     ),
     "contact_added": EventSchema(
         "who became a contact",
@@ -142,7 +137,7 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
     ),
     "group_members": EventSchema(
         "who came into a group and who left it",
-        optional={**_BY, "added": _NAMES, "removed": _NAMES, "count": integer("members by now", 1)},
+        optional={**_ACTOR, "added": _PEOPLE, "removed": _PEOPLE, "count": integer("members by now", 1)},
     ),
     "topic_changed": EventSchema(
         "a person's topic is another one; the old one still works for sending",
@@ -189,7 +184,7 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
 
 
 def event_definitions() -> dict[str, Schema]:
-    """`event` is any of them, `event_<name>` that of its name."""
+    """Returns `event` (one of all events) and `event_<name>`."""
     return {
         "event": {"title": "an event", "oneOf": [ref(f"event_{name}") for name in EVENT_SCHEMAS]},
         **{f"event_{name}": _event(name, event) for name, event in EVENT_SCHEMAS.items()},
@@ -197,12 +192,15 @@ def event_definitions() -> dict[str, Schema]:
 
 
 def _event(name: str, event: EventSchema) -> Schema:
-    frame: dict[str, Schema] = {
+    required: dict[str, Schema] = {
         "schema": constant(1),
         "event": constant(name),
         "id": nonempty_string("the same if it is published again"),
         "account": nonempty_string("of the configuration"),
         "time": timestamp("when it happened"),
     }
-    may: dict[str, Schema] = {"user": string("the topic name of whom it is about"), **event.optional}
-    return {"title": f"event {name}", **object_of(event.description, {**frame, **event.required}, may)}
+    optional = {"user": string("the topic name of whom it is about"), **event.optional}
+    return {
+        "title": f"event {name}",
+        **object_of(event.description, {**required, **event.required}, optional),
+    }

@@ -1,7 +1,4 @@
-"""Commands and their results. Pure.
-
-Requests to the bridge and their answers, by name. Pure.
-"""
+"""Schemas of commands and their results, and of requests and their answers. Pure."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ _NOT_BLANK = {"pattern": r"\S"}
 
 
 def command_keys() -> dict[str, Schema]:
-    """What every command may have."""
+    """Returns the optional keys of all commands."""
     return {
         "id": any_of(
             string("", minLength=1, maxLength=MAX_ID_CHARACTERS),
@@ -61,42 +58,44 @@ def command_keys() -> dict[str, Schema]:
 
 
 def command_definitions() -> dict[str, Schema]:
-    """By name."""
-    found = command_shapes()
+    """Returns `command` (one of all shapes), the shapes, and `result`."""
+    shapes = command_shapes()
     return {
-        "command": {"title": "a command", "anyOf": [ref(name) for name in found]},
-        **{name: closed_shape(shape) for name, shape in found.items()},
+        "command": {"title": "a command", "anyOf": [ref(name) for name in shapes]},
+        **{name: closed_shape(shape) for name, shape in shapes.items()},
         "result": {"title": "a result", **_result()},
     }
 
 
 def command_shapes() -> dict[str, Schema]:
-    """The ways to write one, by name; open."""
+    """Returns the shapes of a command by name. They allow further keys."""
     return {"command_text": _text(), "command_file": _file(), "command_recall": _recall()}
 
 
 def closed_shape(shape: Schema) -> Schema:
-    """A key that nobody knows is refused: a misspelt one must not be ignored."""
-    found = strict(shape)
-    assert isinstance(found, dict)
-    return found
+    """Returns the shape without further keys: a misspelt key must be refused, not ignored."""
+    closed = strict(shape)
+    assert isinstance(closed, dict)
+    return closed
 
 
-def with_keys(shape: Schema, extra_keys: Mapping[str, Schema], *needed: str) -> Schema:
-    """The same with further keys, of which some are always there."""
+def with_keys(shape: Schema, extra_keys: Mapping[str, Schema], *extra_required: str) -> Schema:
+    """Returns the shape with further keys, of which `extra_required` must be there."""
     properties, required = shape["properties"], shape.get("required", [])
     assert isinstance(properties, dict)
     assert isinstance(required, list)
-    whole_one: Schema = {**shape, "properties": {**properties, **extra_keys}}
-    return {**whole_one, "required": [*required, *needed]} if required or needed else whole_one
+    extended: Schema = {**shape, "properties": {**properties, **extra_keys}}
+    if required or extra_required:
+        extended["required"] = [*required, *extra_required]
+    return extended
 
 
 def _text() -> Schema:
-    may = {
+    optional = {
         "kind": constant("text"),
         "mention": array(string(), "in a group: topic names, or names as the group shows them"),
     }
-    return object_of("a text", {"text": string("", **_NOT_BLANK)}, {**may, **command_keys()})
+    return object_of("a text", {"text": string("", **_NOT_BLANK)}, {**optional, **command_keys()})
 
 
 def _file() -> Schema:
@@ -115,11 +114,14 @@ def _file() -> Schema:
 
 
 def _recall() -> Schema:
-    must = {"kind": constant("recall"), "message_id": nonempty_string("of a result, or of an own message")}
-    may = {key: value for key, value in command_keys().items() if key != "message_id"}
+    required = {
+        "kind": constant("recall"),
+        "message_id": nonempty_string("of a result, or of an own message"),
+    }
+    optional = {key: value for key, value in command_keys().items() if key != "message_id"}
     empty: dict[str, Schema] = {"text": constant(""), "mention": {"type": "array", "maxItems": 0}}
     return object_of(
-        "withdraw a message", must, {**may, **empty, **{source: string() for source in FILE_SOURCES}}
+        "withdraw a message", required, {**optional, **empty, **{source: string() for source in FILE_SOURCES}}
     )
 
 
@@ -148,28 +150,18 @@ def _result() -> Schema:
 
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-
-
-_USER = {"user": nonempty_string("the topic name")}
-
-
-_NAME = string("one line", maxLength=MAX_NAME_CHARACTERS)
-
-
-_PEOPLE = array(nonempty_string(), "topic names, or names as the group shows them", minItems=1)
-
-
-_LEVELS = array(nonempty_string(), "topic names")
-
-
-_PART: Mapping[str, Schema] = {"limit": integer("at most so many"), "offset": integer("from this one on")}
+_USER_KEY = {"user": nonempty_string("the topic name")}
+_ONE_LINE = string("one line", maxLength=MAX_NAME_CHARACTERS)
+_MEMBERS = array(nonempty_string(), "topic names, or names as the group shows them", minItems=1)
+_TOPIC_NAMES = array(nonempty_string(), "topic names")
+_PAGING: Mapping[str, Schema] = {"limit": integer("at most so many"), "offset": integer("from this one on")}
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSchema:
-    """What one does: fields that it needs, fields that it may have, and the `data` of its answer.
+    """One request: its keys, and the `data` of its answer.
 
-    `shapes` replace the two where there are several ways to ask.
+    `shapes` are used in place of `required` and `optional` where the request has several forms.
     """
 
     description: str
@@ -182,25 +174,28 @@ class RequestSchema:
 
 def _group() -> RequestSchema:
     shapes = (
-        object_of("the members", dict(_USER), {"action": constant("members"), **_PART}),
-        object_of("a new group", {"action": constant("create"), "members": _PEOPLE}, {"name": _NAME}),
-        object_of("more members", {"action": constant("add"), **_USER, "members": _PEOPLE}),
-        object_of("fewer members", {"action": constant("remove"), **_USER, "members": _PEOPLE}),
+        object_of("the members", dict(_USER_KEY), {"action": constant("members"), **_PAGING}),
+        object_of("a new group", {"action": constant("create"), "members": _MEMBERS}, {"name": _ONE_LINE}),
+        object_of("more members", {"action": constant("add"), **_USER_KEY, "members": _MEMBERS}),
+        object_of("fewer members", {"action": constant("remove"), **_USER_KEY, "members": _MEMBERS}),
         object_of(
-            "another name", {"action": constant("rename"), **_USER, "name": {**_NAME, "pattern": r"\S"}}
+            "another name",
+            {"action": constant("rename"), **_USER_KEY, "name": {**_ONE_LINE, "pattern": r"\S"}},
         ),
     )
     member = object_of(
         "", {"name": string(), "self": boolean("the owner")}, {"user": nonempty_string("the topic name")}
     )
     answers = (
-        object_of("", {**_USER, "count": integer("all of them"), "members": array(member)}),
+        object_of("", {**_USER_KEY, "count": integer("all of them"), "members": array(member)}),
         object_of(
-            "", {"name": string(), "refused": _LEVELS}, {"user": string("the topic name of the new group")}
+            "",
+            {"name": string(), "refused": _TOPIC_NAMES},
+            {"user": string("the topic name of the new group")},
         ),
-        object_of("", {**_USER, "added": _LEVELS, "refused": _LEVELS}),
-        object_of("", {**_USER, "removed": _PEOPLE}),
-        object_of("", {**_USER, "name": string()}),
+        object_of("", {**_USER_KEY, "added": _TOPIC_NAMES, "refused": _TOPIC_NAMES}),
+        object_of("", {**_USER_KEY, "removed": _MEMBERS}),
+        object_of("", {**_USER_KEY, "name": string()}),
     )
     return RequestSchema(
         "the members of a group, and what can be done to it", any_of(*answers), shapes=shapes
@@ -208,10 +203,10 @@ def _group() -> RequestSchema:
 
 
 def _media() -> RequestSchema:
-    what = {"thumbnail": boolean("the small picture"), "inline": boolean("the bytes too, up to 1 MB")}
+    options = {"thumbnail": boolean("the small picture"), "inline": boolean("the bytes too, up to 1 MB")}
     some_id: Schema = {"anyOf": [nonempty_string(), {"type": "integer"}]}
-    shapes = tuple(object_of("", {key: some_id}, what) for key in ("message_id", "id", "avatar"))
-    known = {key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name")}
+    shapes = tuple(object_of("", {key: some_id}, options) for key in ("message_id", "id", "avatar"))
+    media_keys = {key: value for key, value in MEDIA_KEYS.items() if key not in ("state", "name")}
     data = object_of(
         "where the bytes are and what they are",
         {
@@ -220,7 +215,7 @@ def _media() -> RequestSchema:
             "mime": MEDIA_KEYS["mime"],
             "size": MEDIA_KEYS["size"],
         },
-        {**known, "sha256": MEDIA_KEYS["sha256"], "message_id": string()},
+        {**media_keys, "sha256": MEDIA_KEYS["sha256"], "message_id": string()},
     )
     return RequestSchema("the bytes of a message, or somebody's picture", data, shapes=shapes)
 
@@ -242,12 +237,12 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
     "contacts": RequestSchema(
         "the directory, or a part of it",
         object_of("", {"count": integer("how many fit"), "contacts": array(ref("person"))}),
-        optional={"query": string("in any of their names"), "kind": enumeration(("", *ChatKind)), **_PART},
+        optional={"query": string("in any of their names"), "kind": enumeration(("", *ChatKind)), **_PAGING},
     ),
     "send": RequestSchema(
         "send, and answer with the result",
         ref("result"),
-        shapes=tuple(with_keys(shape, _USER, "user") for shape in command_shapes().values()),
+        shapes=tuple(with_keys(shape, _USER_KEY, "user") for shape in command_shapes().values()),
     ),
     "recall": RequestSchema(
         "withdraw an own message within two minutes, and answer with the result",
@@ -257,7 +252,7 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
     ),
     "assign": RequestSchema(
         "the closed topic `user` is whoever is called `to` now",
-        object_of("", {"user": nonempty_string(), "changed": _LEVELS}),
+        object_of("", {"user": nonempty_string(), "changed": _TOPIC_NAMES}),
         required={"user": nonempty_string(), "to": nonempty_string()},
         allows_other_keys=True,
     ),
@@ -283,12 +278,12 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
     ),
     "media": _media(),
     "mark_read": RequestSchema(
-        "the chat is read, on the phone too", object_of("", dict(_USER)), required=dict(_USER)
+        "the chat is read, on the phone too", object_of("", dict(_USER_KEY)), required=dict(_USER_KEY)
     ),
     "set_remark": RequestSchema(
         "another remark for a person; an empty one takes it away",
-        object_of("", {**_USER, "remark": string()}),
-        required={**_USER, "remark": _NAME},
+        object_of("", {**_USER_KEY, "remark": string()}),
+        required={**_USER_KEY, "remark": _ONE_LINE},
     ),
     "accept_friend": RequestSchema(
         "say yes to the friend request of that event",
@@ -321,34 +316,33 @@ _TRANSACTION: Mapping[str, Schema] = {"transaction": any_value("echoed in the an
 
 
 def request_definitions() -> dict[str, Schema]:
-    """`request_<name>`, `response_<name>`, and `error` for what was not carried out."""
-    found: dict[str, Schema] = {"error": _error()}
+    """Returns `request_<name>` and `response_<name>`, and `error`, the answer to a failed request."""
+    definitions: dict[str, Schema] = {"error": _error()}
     for name, request in REQUEST_SCHEMAS.items():
-        found[f"request_{name}"] = {"title": f"request {name}", **_asked(request)}
-        found[f"response_{name}"] = {
+        definitions[f"request_{name}"] = {"title": f"request {name}", **_request(request)}
+        definitions[f"response_{name}"] = {
             "title": f"answer to {name}",
             "anyOf": [
                 object_of("", {"status": constant("ok"), "data": request.data}, _TRANSACTION),
                 ref("error"),
             ],
         }
-    return found
+    return definitions
 
 
 def _error() -> Schema:
-    must = {
+    required = {
         "status": constant("error"),
         "code": enumeration(sorted(REQUEST_CODES)),
         "error": string("in words"),
     }
-    may = {"retry_after": number("seconds", minimum=0), **_TRANSACTION}
-    return {"title": "an answer that says no", **object_of("why it was not carried out", must, may)}
+    optional = {"retry_after": number("seconds", minimum=0), **_TRANSACTION}
+    return {"title": "an answer that says no", **object_of("why it was not carried out", required, optional)}
 
 
-def _asked(request: RequestSchema) -> Schema:
-    ways = request.shapes
-    if ways:
-        shapes: list[Json] = [closed_shape(with_keys(shape, _TRANSACTION)) for shape in ways]
+def _request(request: RequestSchema) -> Schema:
+    if request.shapes:
+        shapes: list[Json] = [closed_shape(with_keys(shape, _TRANSACTION)) for shape in request.shapes]
         return {"description": request.description, "anyOf": shapes}
     shape = object_of(request.description, request.required, {**request.optional, **_TRANSACTION})
     return shape if request.allows_other_keys else closed_shape(shape)

@@ -1,4 +1,4 @@
-"""What stands on the broker, retained: login, directory, health, info, window. Pure."""
+"""Schemas of the retained topics: login, directory, health, info, reply window, online state. Pure."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ REPLY_WINDOW_KEYS: dict[str, Schema] = {
         "what shuts it; empty while it is open",
     ),
 }
-_MAY_OF_WINDOW: dict[str, Schema] = {
+_OPTIONAL_WINDOW_KEYS: dict[str, Schema] = {
     "until": timestamp("when it closes, or opens again by itself"),
     "left": integer("messages that WeChat still takes"),
 }
 
 
 def status_definitions() -> dict[str, Schema]:
-    """By name."""
+    """Returns the schemas by name."""
     return {
         "login": _login(),
         "directory": _directory(),
@@ -63,7 +63,7 @@ def status_definitions() -> dict[str, Schema]:
 
 
 def _login() -> Schema:
-    must = {
+    required = {
         "schema": constant(1),
         "state": enumeration(LoginState, "counts only while bridge/state is online"),
         "needs": enumeration(Needs, "what a person must do"),
@@ -71,22 +71,22 @@ def _login() -> Schema:
         "since": timestamp("when it came to this"),
         "account": _ACCOUNT,
     }
-    may = {"qr_expires": timestamp("when the QR code does")}
-    return {"title": "the login", **object_of("the login, and what a person must do", must, may)}
+    optional = {"qr_expires": timestamp("when the QR code does")}
+    return {"title": "the login", **object_of("the login, and what a person must do", required, optional)}
 
 
 def _directory() -> Schema:
-    must = {
+    required = {
         "schema": constant(1),
         "complete": boolean("false: only the people whom the owner named; request/contacts has all"),
         "count": integer("how many are in it"),
         "contacts": array(ref("person")),
     }
-    return {"title": "the directory", **object_of("who has which topic", must)}
+    return {"title": "the directory", **object_of("who has which topic", required)}
 
 
 def _person() -> Schema:
-    must = {
+    required = {
         "user": nonempty_string("the topic name"),
         "kind": enumeration(ChatKind),
         "name": string("as people see it"),
@@ -94,19 +94,21 @@ def _person() -> Schema:
         "trusted": boolean("the owner named them by more than a nickname"),
         "removed": boolean("no contact any more; the name stays theirs"),
     }
-    may = {
+    optional = {
         "remark": nonempty_string(),
         "nickname": nonempty_string(),
         "stranger": constant(value=True, description="seen in a group or a list, no contact"),
         "unresolved": constant(value=True, description="it is not certain who this is; see request/assign"),
         "problem": nonempty_string("what is wrong with the owner's pin"),
-        "window": object_of("iLink: would WeChat take a message now", REPLY_WINDOW_KEYS, _MAY_OF_WINDOW),
+        "window": object_of(
+            "iLink: would WeChat take a message now", REPLY_WINDOW_KEYS, _OPTIONAL_WINDOW_KEYS
+        ),
     }
-    return object_of("somebody with a topic", must, may)
+    return object_of("somebody with a topic", required, optional)
 
 
 def _health() -> Schema:
-    must = {
+    required = {
         "schema": constant(1),
         "account": _ACCOUNT,
         "time": timestamp("of this"),
@@ -130,30 +132,30 @@ def _health() -> Schema:
         "unresolved_people": integer("of whom it is not certain who they are"),
         "media": _media(),
     }
-    may = {"homeassistant": _home_assistant()}
-    return {"title": "health", **object_of("how the bridge does; at least every 60 s", must, may)}
+    optional = {"homeassistant": _home_assistant()}
+    return {"title": "health", **object_of("how the bridge does; at least every 60 s", required, optional)}
 
 
 def _media() -> Schema:
-    must = {"pending": integer("still to be fetched"), "size": integer("bytes on the disk")}
+    required = {"pending": integer("still to be fetched"), "size": integer("bytes on the disk")}
     ended = {
         str(state): integer("since the start") for state in MediaState if state is not MediaState.PENDING
     }
-    return object_of("bytes of messages", must, ended)
+    return object_of("bytes of messages", required, ended)
 
 
 def _home_assistant() -> Schema:
     problems: Schema = {"description": "of exposed names, in single words", "type": "object"}
-    must = {
+    required = {
         "exposed": integer("people who are shown"),
         "problems": {**problems, "additionalProperties": nonempty_string()},
         "left_out": integer("people for whom the broker had no room"),
     }
-    return object_of("what is announced to Home Assistant; absent where it is off", must)
+    return object_of("what is announced to Home Assistant; absent where it is off", required)
 
 
 def _broker() -> Schema:
-    must = {
+    required = {
         "connected": boolean(""),
         "connects": integer("connections since the start"),
         "disconnects": integer("connections that were lost"),
@@ -162,8 +164,8 @@ def _broker() -> Schema:
         "standby": boolean("another client has our id"),
         "refused_topics": array(nonempty_string(), "what we may not publish or subscribe"),
     }
-    may = {"protocol": enumeration(("5", "3.1.1")), "reason": string("why there is no connection")}
-    return object_of("", must, may)
+    optional = {"protocol": enumeration(("5", "3.1.1")), "reason": string("why there is no connection")}
+    return object_of("", required, optional)
 
 
 def _queues() -> Schema:
@@ -202,7 +204,7 @@ def _commands() -> Schema:
 
 
 def _info() -> Schema:
-    must = {
+    required = {
         "schema": constant(1),
         "version": nonempty_string("of the bridge"),
         "python": nonempty_string(),
@@ -223,11 +225,11 @@ def _info() -> Schema:
         "settings": any_value("of the account, without secrets"),
         "warnings": array(nonempty_string(), "what is odd about the configuration"),
     }
-    return {"title": "what the bridge is", **object_of("versions and settings", must)}
+    return {"title": "what the bridge is", **object_of("versions and settings", required)}
 
 
 def _window() -> Schema:
-    must = {
+    required = {
         "schema": constant(1),
         "account": _ACCOUNT,
         "user": nonempty_string("the topic name"),
@@ -236,5 +238,5 @@ def _window() -> Schema:
     }
     return {
         "title": "the window",
-        **object_of("iLink: would WeChat take a message now", must, _MAY_OF_WINDOW),
+        **object_of("iLink: would WeChat take a message now", required, _OPTIONAL_WINDOW_KEYS),
     }
