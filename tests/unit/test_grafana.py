@@ -17,8 +17,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.page import PaperView, bridge, seen
 from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.model import LoginState, Status
-from wx2mqtt.web.metrics_exposition import METRIC_PREFIX, encode_metrics
 from wx2mqtt.web.metrics import read_metrics
+from wx2mqtt.web.metrics_exposition import METRIC_PREFIX, encode_metrics
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "wx2mqtt.json").read_text())

@@ -1,1 +1,1 @@
-"""The bridge's own web server: who may come in, and the bytes of messages at /media/<id>."""
+"""The web server: the status page, the files of messages, health, metrics, and authentication."""

@@ -71,6 +71,7 @@ class SecurityMiddleware:
     ) -> None:
         self._app = app
         self._options = options
+        self.default_language = options.language  # a reload can change it
         self._hosts = hosts
         self._authenticator = authenticator
 
@@ -126,7 +127,7 @@ class SecurityMiddleware:
             case "zh":
                 return "zh"
             case _:
-                return preferred_language(headers.get("accept-language", ""), self._options.language)
+                return preferred_language(headers.get("accept-language", ""), self.default_language)
 
     def _path_without_prefix(self, path: str, context: RequestContext) -> str:
         """Removes the prefix, which some reverse proxies remove and others do not."""

@@ -12,6 +12,7 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from wx2mqtt.i18n import Language
 from wx2mqtt.web.http_limits import HEAD_TIMEOUT_SECONDS, ConnectionLimiter, HttpConnection
 from wx2mqtt.web.media import MediaSource
 from wx2mqtt.web.options import CannotListen, WebOptions
@@ -41,8 +42,9 @@ class WebServer:
         self._limiter = ConnectionLimiter()
         self._state = ServerState()
         clock = asyncio.get_running_loop().time
+        self._application = web_application(options, media_sources, self._closing, clock, bridge)
         self._config = Config(
-            web_application(options, media_sources, self._closing, clock, bridge),
+            self._application,
             http="h11",
             ws="none",
             lifespan="off",
@@ -57,6 +59,10 @@ class WebServer:
         )
         self._server: asyncio.Server | None = None
         self.port = options.port
+
+    def set_language(self, language: Language) -> None:
+        """Sets the language for clients that ask for none that is available."""
+        self._application.default_language = language
 
     @property
     def url(self) -> str:

@@ -14,6 +14,7 @@ import wx2mqtt.web.page
 from tests.support.page import login, seen
 from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.bridge.health import is_healthy as active_problems
+from wx2mqtt.bridge.people import pins
 from wx2mqtt.i18n.web import (
     KIND_NAMES,
     PAGE_MESSAGES,
@@ -24,6 +25,7 @@ from wx2mqtt.i18n.web import (
 )
 from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.web.html import PageText, tag
+from wx2mqtt.web.page.contacts import PIN_PROBLEM_MARKS
 
 CAN_BE = {
     *health_problems(seen()),
@@ -77,6 +79,10 @@ def test_both_languages_say_the_same_facts(word):
 
 def test_every_sentence_is_said_somewhere():
     assert set(PAGE_MESSAGES) - constants() == set()
+
+
+def test_every_problem_of_a_pin_has_a_sentence():
+    assert PIN_PROBLEM_MARKS.keys() == {pins.FITS_SEVERAL, pins.HAS_ANOTHER, pins.BELONGS_TO_ANOTHER}
 
 
 def test_every_kind_of_message_and_command_has_a_name_on_the_page():

@@ -6,6 +6,7 @@ import asyncio
 import re
 from ipaddress import ip_network
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -325,3 +326,15 @@ async def test_who_asks_for_what_is_not_there_is_told_so_in_their_language(shelf
             answer = await http.get("/wher", headers={"accept-language": language})
             assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
             assert word in answer.text
+
+
+async def test_the_default_language_can_change_while_the_server_runs(shelf):
+    app = web_application(options(), [shelf], asyncio.Event(), lambda: 0.0)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8099") as http:
+        before = await http.get("/nowhere")
+        app.default_language = "zh"
+        after = await http.get("/nowhere")
+        chosen = await http.get("/nowhere", headers={"accept-language": "en"})
+    assert before.text == chosen.text
+    assert after.text == "没有这个名称的文件\n"

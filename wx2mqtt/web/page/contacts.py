@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
-from wx2mqtt.bridge.people import pins
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
@@ -25,11 +24,11 @@ CHAT_KIND_MARKS: Mapping[ChatKind, str] = {
 """Keys of `PAGE_MESSAGES`; a friend has no mark."""
 
 PIN_PROBLEM_MARKS: Mapping[str, str] = {
-    pins.FITS_SEVERAL: "pin_fits_several",
-    pins.HAS_ANOTHER: "person_has_another_pin",
-    pins.BELONGS_TO_ANOTHER: "pin_belongs_to_another",
+    "pin_fits_several": "pin_fits_several",
+    "person_has_another_pin": "person_has_another_pin",
+    "pin_belongs_to_another": "pin_belongs_to_another",
 }
-"""Keys of `PAGE_MESSAGES` by problem of a pin."""
+"""Keys of `PAGE_MESSAGES` by problem of a pin, as the topic `contacts` names it."""
 
 
 def contacts_card(account: str, query: str, people: Html, page_text: PageText) -> Html:

@@ -44,55 +44,55 @@ class Viewer:
 
 
 @asynccontextmanager
-async def looking(live, look=EN, welcome=lambda: True):
-    async with aclosing(live.stream(look, welcome)) as events:
+async def viewing(live, options=EN, is_allowed=lambda: True):
+    async with aclosing(live.stream(options, is_allowed)) as events:
         viewer = Viewer(events)
         assert await viewer.next() == "retry: 3000"
         yield viewer
 
 
-def rung(*views, **more):
-    bell = ChangeNotifier()
-    return bell, LiveUpdates(bridge(*views, changes=bell, **more))
+def updates_of(*views, **more):
+    changes = ChangeNotifier()
+    return changes, LiveUpdates(bridge(*views, changes=changes, **more))
 
 
 async def test_first_comes_everything_then_only_what_is_different():
     view = PaperView()
-    bell, live = rung(view)
-    async with looking(live) as viewer:
+    changes, live = updates_of(view)
+    async with viewing(live) as viewer:
         assert {"file", "home.state", "home.messages"} <= {*(await viewer.next())}
         view.messages = [line()]
-        bell.notify()
+        changes.notify()
         assert list(await viewer.next()) == ["home.messages"]
         view.login = login(LoginState.LOGGED_OUT)
-        bell.notify()
+        changes.notify()
         changed = await viewer.next()
     assert list(changed) == ["home.state", "home.acts"]
     assert "Logged out" in changed["home.state"]
 
 
-async def test_a_bell_that_means_nothing_is_not_passed_on():
+async def test_a_change_of_nothing_that_is_shown_is_not_sent():
     view = PaperView()
-    bell, live = rung(view)
-    async with looking(live) as viewer:
+    changes, live = updates_of(view)
+    async with viewing(live) as viewer:
         await viewer.next()
-        bell.notify()
+        changes.notify()
         waiting = asyncio.create_task(viewer.next())
         while view.reads < 6:  # noqa: ASYNC110 - it passes on nothing that could be waited for
             await asyncio.sleep(0)
         view.messages = [line()]
-        bell.notify()
+        changes.notify()
         assert list(await waiting) == ["home.messages"]
 
 
 async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them():
     view = PaperView()
     view.messages = [line(text="geheim")]
-    _, live = rung(view)
+    _, live = updates_of(view)
     async with (
-        looking(live, EN) as one,
-        looking(live, ZH) as two,
-        looking(live, PageOptions("zh", show_texts=True)) as three,
+        viewing(live, EN) as one,
+        viewing(live, ZH) as two,
+        viewing(live, PageOptions("zh", show_texts=True)) as three,
     ):
         english, chinese, whole = await one.next(), await two.next(), await three.next()
     assert "Online" in english["home.state"]
@@ -103,28 +103,28 @@ async def test_each_sees_it_in_their_language_and_with_texts_only_who_wants_them
 
 async def test_what_many_see_is_made_once():
     view = PaperView()
-    bell, live = rung(view)
-    async with looking(live) as one, looking(live) as two, looking(live) as three:
+    changes, live = updates_of(view)
+    async with viewing(live) as one, viewing(live) as two, viewing(live) as three:
         viewers = (one, two, three)
         await asyncio.gather(*(viewer.next() for viewer in viewers))
         assert view.reads == 3
         view.messages = [line()]
-        bell.notify()
+        changes.notify()
         await asyncio.gather(*(viewer.next() for viewer in viewers))
         assert view.reads == 6
 
 
-async def test_however_often_the_bell_rings_the_bridge_is_not_looked_at_more_often_than_that(monkeypatch):
+async def test_however_often_something_changes_the_page_is_rendered_at_most_once_a_second(monkeypatch):
     monkeypatch.setattr(module, "MIN_REFRESH_SECONDS", 0.2)
     view = PaperView()
-    bell, live = rung(view)
+    changes, live = updates_of(view)
     loop = asyncio.get_running_loop()
-    async with looking(live) as viewer:
+    async with viewing(live) as viewer:
         await viewer.next()
         began = loop.time()
         for number in range(3):
             view.messages = [line(user=f"{number}", sender=f"{number}")]
-            bell.notify()
+            changes.notify()
             await viewer.next()
         assert loop.time() - began > 0.55
         assert view.reads == 12
@@ -133,13 +133,13 @@ async def test_however_often_the_bell_rings_the_bridge_is_not_looked_at_more_oft
 async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     view = PaperView()
-    bell, live = rung(view)
-    async with looking(live) as viewer:
+    changes, live = updates_of(view)
+    async with viewing(live) as viewer:
         await viewer.next()
         assert await viewer.next() == ":"
         assert await viewer.next() == ":"
         view.messages = [line()]
-        bell.notify()
+        changes.notify()
         while (event := await viewer.next()) == ":":
             pass
     assert list(event) == ["home.messages"]
@@ -148,42 +148,42 @@ async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
 
 async def test_who_may_no_longer_look_is_told_nothing_more(monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
-    welcome = True
-    _, live = rung(PaperView())
-    async with looking(live, welcome=lambda: welcome) as viewer:
+    is_allowed = True
+    _, live = updates_of(PaperView())
+    async with viewing(live, is_allowed=lambda: is_allowed) as viewer:
         await viewer.next()
-        welcome = False
+        is_allowed = False
         while not await viewer.over():
             pass
 
 
 async def test_nor_what_was_being_made_when_that_changed():
-    welcome = True
+    is_allowed = True
     view = PaperView()
-    bell, live = rung(view)
-    async with looking(live, welcome=lambda: welcome) as viewer:
+    changes, live = updates_of(view)
+    async with viewing(live, is_allowed=lambda: is_allowed) as viewer:
         await viewer.next()
         view.messages = [line()]
-        bell.notify()
+        changes.notify()
         waiting = asyncio.create_task(viewer.over())
         while view.reads < 6:  # noqa: ASYNC110 - nobody tells that it is being made
             await asyncio.sleep(0)
-        welcome = False
+        is_allowed = False
         assert await waiting
 
 
 async def test_it_ends_after_a_while_so_that_the_browser_asks_again(monkeypatch):
     monkeypatch.setattr(module, "MAX_STREAM_SECONDS", 0.05)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
-    _, live = rung(PaperView())
-    async with looking(live) as viewer:
+    _, live = updates_of(PaperView())
+    async with viewing(live) as viewer:
         await viewer.next()
         while not await viewer.over():
             pass
 
 
 async def test_only_so_many_are_followed_for():
-    _, live = rung(PaperView())
+    _, live = updates_of(PaperView())
     streams = [live.stream(EN, lambda: True) for _ in range(MAX_VIEWERS)]
     for stream in streams:
         assert not live.is_full
@@ -195,8 +195,8 @@ async def test_only_so_many_are_followed_for():
 
 
 async def test_what_nobody_sees_is_not_kept():
-    _, live = rung(PaperView())
-    async with looking(live) as viewer:
+    _, live = updates_of(PaperView())
+    async with viewing(live) as viewer:
         await viewer.next()
         assert live._renderings
     assert not live._renderings
@@ -205,22 +205,22 @@ async def test_what_nobody_sees_is_not_kept():
 
 async def test_problems_of_the_file_come_and_go():
     problems = [Problem("wx2mqtt.yaml", 1, "mqtt", "is wrong")]
-    bell, live = rung(PaperView(), problems=lambda: tuple(problems))
-    async with looking(live) as viewer:
+    changes, live = updates_of(PaperView(), problems=lambda: tuple(problems))
+    async with viewing(live) as viewer:
         assert "is wrong" in (await viewer.next())["file"]
         problems.clear()
-        bell.notify()
+        changes.notify()
         assert await viewer.next() == {"file": ""}
 
 
 async def test_a_store_that_breaks_does_not_end_it():
     view = PaperView()
-    bell, live = rung(view)
-    async with looking(live) as viewer:
+    changes, live = updates_of(view)
+    async with viewing(live) as viewer:
         await viewer.next()
         view.breaks()
-        bell.notify()
+        changes.notify()
         assert "cannot be written" in (await viewer.next())["home.problems"]
         view.broken = None
-        bell.notify()
+        changes.notify()
         assert "Nothing is wrong" in (await viewer.next())["home.problems"]
