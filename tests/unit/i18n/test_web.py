@@ -10,7 +10,7 @@ from string import Formatter
 
 import pytest
 
-import wx2mqtt.web.page
+import wx2mqtt.web
 from tests.support.page import login, seen
 from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.bridge.health import is_healthy as active_problems
@@ -23,9 +23,15 @@ from wx2mqtt.i18n.web import (
     remedy_for,
     server_text,
 )
-from wx2mqtt.model import Kind, LoginState
+from wx2mqtt.model import Kind, LoginState, Status
 from wx2mqtt.web.html import PageText, tag
-from wx2mqtt.web.page.contacts import PIN_PROBLEM_MARKS
+from wx2mqtt.web.media import STATUS_BY_STATE
+from wx2mqtt.web.page.contacts import CHAT_KIND_MARKS, PIN_PROBLEM_MARKS
+from wx2mqtt.web.page.page import NOTICES
+from wx2mqtt.web.page.sections import LOGIN_STATES, RESULT_STATUSES
+
+WEB = Path(wx2mqtt.web.__file__).parent
+TREES = {path: ast.parse(path.read_text()) for path in WEB.rglob("*.py")}
 
 CAN_BE = {
     *health_problems(seen()),
@@ -53,19 +59,14 @@ def test_a_problem_of_later_stands_for_itself():
     assert remedy_for("moon_too_near", "zh") == ("moon_too_near", "")
 
 
-FOLDER = Path(wx2mqtt.web.page.__file__).parent
-
-
-TREES = {path: ast.parse(path.read_text()) for path in FOLDER.rglob("*.py")}
-
-
 def facts(sentence):
     return {name for _, name, _, _ in Formatter().parse(sentence) if name}
 
 
-def constants():
-    """Every text in the code of the page."""
-    nodes = (node for tree in TREES.values() for node in ast.walk(tree))
+def constants(folder=WEB):
+    """Every text in the code below a folder."""
+    trees = (tree for path, tree in TREES.items() if folder in path.parents)
+    nodes = (node for tree in trees for node in ast.walk(tree))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
@@ -78,7 +79,21 @@ def test_both_languages_say_the_same_facts(word):
 
 
 def test_every_sentence_is_said_somewhere():
-    assert set(PAGE_MESSAGES) - constants() == set()
+    assert set(PAGE_MESSAGES) - constants(WEB / "page") == set()
+
+
+def test_every_key_in_a_table_of_the_page_has_its_sentence():
+    keys = {
+        *(state.title for state in LOGIN_STATES.values()),
+        *(state.login_button for state in LOGIN_STATES.values() if state.login_button),
+        *(key for key, _ in RESULT_STATUSES.values()),
+        *NOTICES.values(),
+        *CHAT_KIND_MARKS.values(),
+        *PIN_PROBLEM_MARKS.values(),
+    }
+    assert keys <= PAGE_MESSAGES.keys()
+    assert {state.remedy for state in LOGIN_STATES.values() if state.remedy} <= REMEDIES.keys()
+    assert (LOGIN_STATES.keys(), RESULT_STATUSES.keys()) == ({*LoginState}, {*Status})
 
 
 def test_every_problem_of_a_pin_has_a_sentence():
@@ -122,3 +137,23 @@ def test_both_languages_of_the_server_say_the_same_facts(word):
 def test_a_sentence_has_its_facts():
     assert "12 s" in server_text("en", "too_often", seconds=12)
     assert "12 秒" in server_text("zh", "too_often", seconds=12)
+
+
+def test_every_sentence_of_the_server_is_used():
+    states = {str(state) for state in STATUS_BY_STATE}  # the key of a file that is not there is its state
+    assert set(SERVER_MESSAGES) - constants() - states == set()
+
+
+def test_every_sentence_that_the_server_sends_exists_with_its_facts():
+    found = 0
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "text_response":
+                continue
+            if len(node.args) < 3 or not isinstance(node.args[2], ast.Constant):
+                continue
+            key, given = str(node.args[2].value), {keyword.arg for keyword in node.keywords}
+            assert key in SERVER_MESSAGES, f"{path.name}:{node.lineno}"
+            assert facts(SERVER_MESSAGES[key][0]) == given, f"{path.name}:{node.lineno}"
+            found += 1
+    assert found > 20

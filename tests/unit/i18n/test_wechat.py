@@ -1,4 +1,4 @@
-"""The backend's sentences: each in both languages, saying the same, and one for every word that is used."""
+"""The sentences of the backends: each in both languages with the same facts, none missing, none unused."""
 
 from __future__ import annotations
 
@@ -9,55 +9,82 @@ from string import Formatter
 
 import pytest
 
-import wx2mqtt.wechat.ilink
-from wx2mqtt.i18n.wechat import COMMON_SENTENCES, ILINK_MESSAGES, ilink_placeholder, ilink_text
+import wx2mqtt.wechat
+from wx2mqtt.i18n.wechat import (
+    COMMON_SENTENCES,
+    ILINK_MESSAGES,
+    WEBWX_MESSAGES,
+    ilink_placeholder,
+    ilink_text,
+    webwx_text,
+)
 from wx2mqtt.model import Kind
 
-PACKAGE = Path(wx2mqtt.wechat.ilink.__file__).parent
-TREES = {
-    path.name: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py") if path.name != "__init__.py"
-}
+WECHAT = Path(wx2mqtt.wechat.__file__).parent
+CATALOGUES = {"ilink": ILINK_MESSAGES, "webwx": WEBWX_MESSAGES}
+SENTENCES = [*COMMON_SENTENCES.items(), *ILINK_MESSAGES.items(), *WEBWX_MESSAGES.items()]
+TREES = {path: ast.parse(path.read_text()) for path in WECHAT.rglob("*.py")}
+KEY_POSITIONS = {"text": 0, "_rejected": 1, "webwx_text": 1, "ilink_text": 1}
 
 
 def facts(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name is not None}
 
 
-def uses() -> Iterator[tuple[str, str, set[str]]]:
-    """Where a word is said, and with which facts."""
-    for name, tree in TREES.items():
+def trees_of(backend: str) -> Iterator[tuple[Path, ast.Module]]:
+    return ((path, tree) for path, tree in TREES.items() if WECHAT / backend in path.parents)
+
+
+def uses(backend: str) -> Iterator[tuple[str, str, set[str]]]:
+    """Where a sentence is used: position in the code, key, names of the facts."""
+    for path, tree in trees_of(backend):
         for node in ast.walk(tree):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            if not isinstance(node, ast.Call):
                 continue
-            place = {"text": 0, "_rejected": 1}.get(node.func.attr)
-            if place is None or len(node.args) <= place:
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            position = KEY_POSITIONS.get(name)
+            if position is None or len(node.args) <= position:
                 continue
-            word = node.args[place]
-            if isinstance(word, ast.Constant) and isinstance(word.value, str):
-                yield f"{name}:{node.lineno}", word.value, {str(one.arg) for one in node.keywords}
+            if name == "text" and not (isinstance(node.func, ast.Attribute) and speaks(node.func.value)):
+                continue
+            key = node.args[position]
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                yield f"{path.name}:{node.lineno}", key.value, {str(one.arg) for one in node.keywords}
 
 
-@pytest.mark.parametrize("key", ILINK_MESSAGES)
-def test_every_sentence_stands_in_both_languages_with_the_same_facts(key: str) -> None:
-    english, chinese = ILINK_MESSAGES[key]
-    assert facts(english) == facts(chinese)
+def speaks(owner: ast.expr) -> bool:
+    """Whether `owner.text` looks a sentence up: XML elements have a `text`, too."""
+    return ast.unparse(owner).endswith(("self", "client"))
+
+
+@pytest.mark.parametrize(("key", "sentence"), SENTENCES)
+def test_every_sentence_stands_in_both_languages_with_the_same_facts(
+    key: str, sentence: tuple[str, str]
+) -> None:
+    english, chinese = sentence
+    assert facts(english) == facts(chinese), key
     assert english.isascii()
     assert any("\u4e00" <= sign <= "\u9fff" for sign in chinese)
 
 
-def test_every_word_that_is_used_is_a_sentence_with_all_its_facts() -> None:
-    found = list(uses())
-    assert len(found) > 20
-    for where, word, told in found:
-        sentence = ILINK_MESSAGES.get(word) or COMMON_SENTENCES.get(word)
+@pytest.mark.parametrize(("backend", "fewest"), [("ilink", 20), ("webwx", 20)])
+def test_every_key_that_is_used_is_a_sentence_with_all_its_facts(backend: str, fewest: int) -> None:
+    found = list(uses(backend))
+    assert len(found) > fewest
+    for where, key, given in found:
+        sentence = CATALOGUES[backend].get(key) or COMMON_SENTENCES.get(key)
         assert sentence is not None, where
-        assert facts(sentence[0]) <= told or "None" in told, where  # None: facts that are gathered elsewhere
+        assert facts(sentence[0]) <= given or "None" in given, (
+            where
+        )  # None: facts that are gathered elsewhere
 
 
-def test_no_sentence_is_there_for_nothing() -> None:
-    nodes = (node for tree in TREES.values() for node in ast.walk(tree))
+@pytest.mark.parametrize("backend", CATALOGUES)
+def test_no_sentence_is_there_for_nothing(backend: str) -> None:
+    nodes = (node for _, tree in trees_of(backend) for node in ast.walk(tree))
     texts = {node.value for node in nodes if isinstance(node, ast.Constant)}
-    assert ILINK_MESSAGES.keys() <= texts
+    numbers = {key for key in CATALOGUES[backend] if key.isdecimal()}  # the result code is the key
+    assert CATALOGUES[backend].keys() - numbers <= texts
 
 
 def test_the_language_chooses() -> None:
@@ -65,3 +92,8 @@ def test_the_language_chooses() -> None:
     assert ilink_placeholder("zh", Kind.IMAGE) == "[图片]"
     assert ilink_placeholder("en", Kind.FILE, "a.pdf") == "[file] a.pdf"
     assert ilink_placeholder("en", Kind.UNSUPPORTED) == "[a message that a bot is not shown]"
+
+
+def test_a_sentence_of_a_backend_goes_before_the_common_one_and_the_common_one_is_found() -> None:
+    assert webwx_text("en", "no_login") == COMMON_SENTENCES["no_login"][0]
+    assert webwx_text("en", "few_members") == WEBWX_MESSAGES["few_members"][0]
