@@ -54,7 +54,7 @@ def uses(backend: str) -> Iterator[tuple[str, str, set[str]]]:
 
 def speaks(owner: ast.expr) -> bool:
     """Whether `owner.text` looks a sentence up: XML elements have a `text`, too."""
-    return ast.unparse(owner).endswith(("self", "client"))
+    return ast.unparse(owner).endswith(("self", "client", "channel"))
 
 
 @pytest.mark.parametrize(("key", "sentence"), SENTENCES)
