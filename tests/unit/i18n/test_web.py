@@ -93,7 +93,8 @@ def test_every_key_in_a_table_of_the_page_has_its_sentence():
     }
     assert keys <= PAGE_MESSAGES.keys()
     assert {state.remedy for state in LOGIN_STATES.values() if state.remedy} <= REMEDIES.keys()
-    assert (LOGIN_STATES.keys(), RESULT_STATUSES.keys()) == ({*LoginState}, {*Status})
+    assert {*LOGIN_STATES} == {*LoginState}
+    assert {*RESULT_STATUSES} == {*Status}
 
 
 def test_every_problem_of_a_pin_has_a_sentence():
