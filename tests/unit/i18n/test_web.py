@@ -98,7 +98,11 @@ def test_every_key_in_a_table_of_the_page_has_its_sentence():
 
 
 def test_every_problem_of_a_pin_has_a_sentence():
-    assert PIN_PROBLEM_MARKS.keys() == {pins.FITS_SEVERAL, pins.HAS_ANOTHER, pins.BELONGS_TO_ANOTHER}
+    assert PIN_PROBLEM_MARKS.keys() == {
+        pins.REASON_FITS_SEVERAL,
+        pins.REASON_HAS_ANOTHER,
+        pins.REASON_BELONGS_TO_ANOTHER,
+    }
 
 
 def test_every_kind_of_message_and_command_has_a_name_on_the_page():
