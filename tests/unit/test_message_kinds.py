@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from tests.unit.wechat.webwx.entries import app_of_type, entry, roster
-from wx2mqtt.i18n.web import PAGE_MESSAGES
+from wx2mqtt.i18n.web import KIND_NAMES
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.json_schema import string
 from wx2mqtt.message_kinds import MESSAGE_KINDS, MessageKind, kinds_markdown
@@ -84,4 +84,4 @@ def test_a_new_kind_is_a_row_and_a_reader(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("kind", Kind)
 def test_the_page_names_every_kind(kind: Kind) -> None:
-    assert PAGE_MESSAGES[f"kind_{kind}"] == MESSAGE_KINDS[kind].page_name
+    assert KIND_NAMES[kind] == MESSAGE_KINDS[kind].page_name
