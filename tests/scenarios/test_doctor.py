@@ -370,7 +370,7 @@ from wx2mqtt.mqtt import embedded
 embedded.find_mosquitto = lambda: None
 
 async def main():
-    async with embedded.Embedded(Path(sys.argv[1]), port=0) as broker:
+    async with embedded.EmbeddedBroker(Path(sys.argv[1]), port=0) as broker:
         print(f"at {broker.url}", flush=True)
         await asyncio.Event().wait()
 

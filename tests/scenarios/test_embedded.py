@@ -159,7 +159,7 @@ import psutil
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
 
 async def main():
-    async with Embedded(Path(sys.argv[1]), port=0):
+    async with EmbeddedBroker(Path(sys.argv[1]), port=0):
         print([p.pid for p in psutil.Process().children() if p.name() == "mosquitto"][0], flush=True)
         await asyncio.Event().wait()
 
@@ -172,9 +172,10 @@ asyncio.run(main())
 async def test_it_ends_when_we_are_killed(tmp_path: Path, how):
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", HOLD, str(tmp_path), stdout=PIPE)
     assert process.stdout is not None
-    line = b""
-    while not line.strip().isdigit():
+    line = b" "
+    while line and not line.strip().isdigit():  # the log comes on the same pipe
         line = await asyncio.wait_for(process.stdout.readline(), 10)
+    assert line, "it ended before it had started a broker"
     broker = psutil.Process(int(line))
     process.send_signal(how)
     await process.wait()

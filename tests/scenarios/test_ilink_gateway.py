@@ -420,7 +420,7 @@ async def test_what_the_cdn_has_no_more_is_not_had(talking: Bot):
 
 
 async def test_that_we_type_is_shown_where_it_is_wanted(bot: Bot):
-    bot.again(typing=True)
+    bot.again(show_typing=True)
     await bot.log_in()
     await bot.said()
     await bot.fault("sendmessage", "delay", value=0.5)

@@ -789,14 +789,14 @@ async def test_no_fault_inside_ends_the_link(monkeypatch):
     attempts = 0
     original = connection.MqttConnection.run
 
-    async def hold(self):
+    async def run(self):
         nonlocal attempts
         attempts += 1
         if attempts == 1:
             raise ZeroDivisionError("geheim")
         return await original(self)
 
-    monkeypatch.setattr(connection.MqttConnection, "hold", hold)
+    monkeypatch.setattr(connection.MqttConnection, "run", run)
     async with scripted(stay) as broker, linked(broker.url) as told:
         assert (await told.end()).reason == "internal error: ZeroDivisionError"
         await told.connection()

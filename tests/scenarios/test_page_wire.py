@@ -26,7 +26,7 @@ def view():
 
 
 @pytest.fixture
-def bell():
+def changes():
     return ChangeNotifier()
 
 
@@ -46,8 +46,8 @@ async def until(true):
             await asyncio.sleep(0.005)
 
 
-async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, bell):
-    async with served(bridge=bridge(view, bell=bell)) as (_, http), http.stream("GET", "/events") as answer:
+async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, changes):
+    async with served(bridge=bridge(view, changes=changes)) as (_, http), http.stream("GET", "/events") as answer:
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["x-accel-buffering"] == "no"
         assert "content-length" not in answer.headers
@@ -56,7 +56,7 @@ async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, b
         await asyncio.sleep(live.MIN_REFRESH_SECONDS)  # quiet since: what comes now need not wait
         began = asyncio.get_running_loop().time()
         view.login = login(LoginState.LOGGED_OUT)
-        bell.notify()
+        changes.notify()
         assert "Logged out" in (await event(lines))["home.state"]
         assert asyncio.get_running_loop().time() - began < 0.5
 
@@ -69,8 +69,8 @@ async def test_to_ask_whether_one_may_look_on_begins_nothing(view):
     assert view.reads == 0
 
 
-async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(view, bell):
-    async with served(bridge=bridge(view, bell=bell)) as (server, http), AsyncExitStack() as stack:
+async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(view, changes):
+    async with served(bridge=bridge(view, changes=changes)) as (server, http), AsyncExitStack() as stack:
         for _ in range(MAX_VIEWERS):
             client = await stack.enter_async_context(line(server))
             client.say("GET /events HTTP/1.1", HOST)
@@ -82,7 +82,7 @@ async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(vie
         client.writer.transport.abort()
         async with asyncio.timeout(10):
             while (await http.head("/events")).status_code != 200:
-                bell.notify()
+                changes.notify()
 
 
 async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
@@ -98,11 +98,11 @@ async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
             assert answer.status_code == 200
 
 
-async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, bell, monkeypatch):
+async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, changes, monkeypatch):
     monkeypatch.setattr(http_limits, "WRITE_STALL_SECONDS", 0.3)
     monkeypatch.setattr(live, "MIN_REFRESH_SECONDS", 0.0)
     async with (
-        served(bridge=bridge(view, bell=bell)) as (server, http),
+        served(bridge=bridge(view, changes=changes)) as (server, http),
         line(server) as slow,
         http.stream("GET", "/events?texts=1") as answer,
     ):
@@ -115,7 +115,7 @@ async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, bell,
         while len(server._limiter.connections) == 2:
             number += 1
             view.messages = [message(text=f"{number} {'a' * 300_000}")]
-            bell.notify()
+            changes.notify()
             assert f"{number} aaa" in (await event(lines))["home.messages"]
             assert number < 500
 

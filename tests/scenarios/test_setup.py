@@ -22,11 +22,10 @@ from wx2mqtt.setup.discover import FoundBroker, find_brokers
 # root would write to /etc, and a terminal of tests lies where a service cannot see it
 PROGRAM = """
 import sys
-from wx2mqtt.cli import setup as options
-from wx2mqtt.setup import finding, unit
-finding.find_brokers.__defaults__ = ({supervisor!r}, {port})
-unit.HIDDEN = ()
-unit.program = lambda: "/usr/bin/env wx2mqtt"  # as it would be installed
+from wx2mqtt.setup import discover, output
+discover.find_brokers.__defaults__ = ({supervisor!r}, {port})
+output.HIDDEN_FOLDERS = ()
+output.program_path = lambda: "/usr/bin/env wx2mqtt"  # as it would be installed
 from wx2mqtt.__main__ import main
 main()
 """
