@@ -14,9 +14,15 @@ CI = bool(os.environ.get("CI"))
 os.environ.setdefault("CHAOS_SEED", "0" if CI else str(secrets.randbelow(1_000_000)))
 
 # Examples are not timed: the machine is shared. In CI they are the same each time, so that red means changed.
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+# Tests set their own numbers with `effort`.
+EXAMPLES = 500 if os.environ.get("THOROUGH") else 50
+settings.register_profile("here", deadline=None, max_examples=EXAMPLES)
+settings.register_profile("ci", deadline=None, max_examples=EXAMPLES, derandomize=True, print_blob=True)
 settings.load_profile("ci" if CI else "here")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "chaos: does more with THOROUGH=1 (`make test-chaos`)")
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import DURABLE, PROGRAM
+from tests.support.effort import chaos, effort
 from tests.support.seed import SEED
 from tests.support.town import BASES, WEB, Town, in_town
 
-KILLS = 4
+KILLS = effort(2, 4)
 EACH = 30  # messages and commands of one account between two kills
 
 
@@ -39,6 +40,7 @@ async def to_the_bot(town: Town, life: int) -> None:
         await town.bot.write(f"bot {number}")
 
 
+@chaos
 async def test_killed_under_the_traffic_of_all(town: Town):
     dice = random.Random(SEED)
     await town.log_in()

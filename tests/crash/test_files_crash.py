@@ -15,6 +15,7 @@ import pytest
 
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
+from tests.support.effort import chaos, effort
 from tests.support.file_server import ok, server
 from wx2mqtt.simulator.samples import sample
 
@@ -137,10 +138,11 @@ async def test_killed_in_the_middle_of_an_upload_and_between_upload_and_send(
         assert endpoint != "webwxuploadmedia" or ends == {"sent"}, "an upload delivers nothing"
 
 
+@chaos
 async def test_killed_while_bytes_come_in_and_go_to_the_disk(make_arena: MakeArena):
     async with arena_with_folder(make_arena, 1) as arena:
         asked = await first_life(arena)
-        for number in range(12):
+        for number in range(0, 12, effort(3, 1)):
             arena.lives.start()
             await arena.lives.lasts(0.02 * number)
             await asked.ask(USERS[number % 3], "data", os.urandom(5_000_000))

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.journal_child import BATCH
+from tests.support.effort import chaos, effort
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -161,10 +162,11 @@ def test_what_was_killed_before_its_commit_is_not_there_and_after_it_is(tmp_path
         assert _look(folder).opened.seq == batches * BATCH
 
 
+@chaos
 def test_killed_at_random_moments_again_and_again(tmp_path: Path) -> None:
     """From outside, so that it falls into the middle of a commit, a checkpoint or a read as it pleases."""
     dice = random.Random(20261125)
-    for attempt in range(15):
+    for attempt in range(effort(5, 15)):
         folder = tmp_path / str(attempt)
         folder.mkdir()
         process = _start(folder, "-", 0)

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.media_child import data, mark
+from tests.support.effort import chaos, effort
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
@@ -166,9 +167,10 @@ def test_killed_around_a_commit_and_at_each_step_of_a_file(tmp_path: Path, point
     _check(tmp_path, told)
 
 
+@chaos
 def test_killed_at_random_moments(tmp_path: Path) -> None:
     dice = random.Random(20261126)
-    for attempt in range(8):
+    for attempt in range(effort(3, 8)):
         folder = tmp_path / str(attempt)
         folder.mkdir()
         process, told = _start(folder, "-", 0), Told()

@@ -16,6 +16,7 @@ import pytest
 
 from tests.crash.lives import CONTEXT
 from tests.crash.store_child import main
+from tests.support.effort import effort
 from tests.unit.store.test_backup import House
 from tests.unit.store.test_retention import fill
 from wx2mqtt.store.archive import REPLACED_PREFIX, read_archive
@@ -46,12 +47,13 @@ def steps_of(work: str, folder: Path, file: Path) -> int:
 
 
 def some(count: int) -> list[int]:
-    """Every step of a few; of many the first, the last, and others in between."""
+    """Returns every step of a few; of many the first, the last, and others in between."""
+    first, between, last = effort(4, 12), effort(6, 14), effort(4, 8)
     return sorted(
         {
-            *range(1, min(count, 12) + 1),
-            *range(1, count, max(1, count // 14)),
-            *range(max(1, count - 8), count + 1),
+            *range(1, min(count, first) + 1),
+            *range(1, count, max(1, count // between)),
+            *range(max(1, count - last), count + 1),
         }
     )
 

@@ -16,9 +16,10 @@ import pytest
 from tests.crash.arena import KEEPALIVE, KEPT, Arena, arena
 from tests.support.broker import DURABLE, PROGRAM
 from tests.support.ear import Ear
+from tests.support.effort import effort
 from tests.support.ledger import repeats
 from tests.support.proxy import proxy
-from tests.support.seed import SEEDED
+from tests.support.seed import seeded
 from tests.support.traffic import WRITERS, all_through
 from wx2mqtt.app.control_socket import ask_bridge
 from wx2mqtt.bridge.publisher import REFUSAL_DISCONNECT_SECONDS
@@ -84,7 +85,7 @@ async def test_a_broker_that_keeps_everything_may_be_killed(tmp_path: Path):
         assert not home.ear.on("wx/event/session_lost")
 
 
-@SEEDED
+@seeded
 async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: int):
     """What was under way both ways comes again, and is known again."""
     dice = random.Random(seed)
@@ -95,7 +96,7 @@ async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: i
         home.reach(line.url)
         await home.begin()
         async with home.traffic.flowing(), asyncio.timeout(60):
-            while line.cuts < 8:
+            while line.cuts < effort(4, 8):
                 await home.hear(
                     home.ear.wait_until, lambda heard, seen=home.ear.count: len(heard) > seen + 20, 1.0
                 )

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from tests.scenarios.conftest import StartMosquitto
+from tests.support.effort import chaos, effort
 from tests.support.linked import Told, linked, message
 from tests.support.proxy import proxy
 from wx2mqtt.mqtt import reconnect
@@ -76,7 +77,8 @@ def first_seen(numbers: list[int]) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-@pytest.mark.parametrize("seed", range(4))
+@chaos
+@pytest.mark.parametrize("seed", range(effort(2, 4)))
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
     start_mosquitto: StartMosquitto, protocol, seed
@@ -99,7 +101,8 @@ async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
     assert again <= WINDOW * line.cuts, "at most what was open at each cut"
 
 
-@pytest.mark.parametrize("seed", range(4))
+@chaos
+@pytest.mark.parametrize("seed", range(effort(2, 4)))
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_every_command_is_delivered_over_a_line_that_breaks(
     start_mosquitto: StartMosquitto, protocol, seed

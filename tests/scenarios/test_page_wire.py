@@ -47,7 +47,10 @@ async def until(true):
 
 
 async def test_what_changes_comes_at_once_and_is_not_gathered_on_the_way(view, changes):
-    async with served(bridge=bridge(view, changes=changes)) as (_, http), http.stream("GET", "/events") as answer:
+    async with (
+        served(bridge=bridge(view, changes=changes)) as (_, http),
+        http.stream("GET", "/events") as answer,
+    ):
         assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert answer.headers["x-accel-buffering"] == "no"
         assert "content-length" not in answer.headers

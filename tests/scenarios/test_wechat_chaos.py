@@ -11,7 +11,8 @@ import pytest
 
 from tests.crash.arena import Arena, arena
 from tests.support.broker import PROGRAM
-from tests.support.seed import SEEDED
+from tests.support.effort import effort
+from tests.support.seed import seeded
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"
@@ -30,7 +31,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"kind": "delay", "value": 0.3},
     {"kind": "drop_answer"},
 )
-FAULTS = 35
+FAULTS = effort(12, 35)
 
 
 async def fail(home: Arena, dice: random.Random) -> None:
@@ -43,7 +44,7 @@ async def fail(home: Arena, dice: random.Random) -> None:
     await home.phone.post("fault/clear")
 
 
-@SEEDED
+@seeded
 async def test_whatever_fails_at_wechat_nothing_is_lost_and_no_repeat_is_hidden(tmp_path: Path, seed: int):
     dice = random.Random(seed)
     async with arena(tmp_path, seed) as home:
@@ -53,7 +54,7 @@ async def test_whatever_fails_at_wechat_nothing_is_lost_and_no_repeat_is_hidden(
         await home.ends_well()
 
 
-@SEEDED
+@seeded
 async def test_the_bridge_is_killed_while_everything_fails(tmp_path: Path, seed: int):
     dice = random.Random(seed)
     async with arena(tmp_path, seed) as home:

@@ -1,14 +1,23 @@
-"""The dice of the chaos tests: another seed in each run here, the same one in CI, shown in the test's name."""
+"""The random seed of the chaos tests: another in each run here, the same in CI, shown in the test's name."""
 
 from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 
 from tests.conftest import CI
+from tests.support.effort import chaos
 
 SEED = int(os.environ.get("CHAOS_SEED") or (0 if CI else secrets.randbelow(1_000_000)))
 """`CHAOS_SEED=n` repeats a run."""
-SEEDED = pytest.mark.parametrize("seed", [SEED])
+
+Test = TypeVar("Test", bound=Callable[..., object])
+
+
+def seeded(test: Test) -> Test:
+    """Marks a chaos test that takes the seed."""
+    return chaos(pytest.mark.parametrize("seed", [SEED])(test))

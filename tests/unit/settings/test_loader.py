@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.effort import effort
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.settings import rules
 from wx2mqtt.settings.loader import MAX_CONFIG_BYTES, find_config, load
@@ -443,7 +444,7 @@ def test_what_cannot_be_printed_is_refused_in_one_line_that_can(faults, text):
         max_leaves=12,
     )
 )
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=effort(40, 400))
 def test_whatever_a_file_holds_loads_or_says_what_is_wrong(tmp_path, value):
     path = tmp_path / "c.yaml"
     path.write_text(json.dumps(value))

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from tests.support.effort import effort
 from tests.unit.bridge.phone import DAY, Phone
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
@@ -240,7 +241,7 @@ class Logins(RuleBasedStateMachine):
 
 
 TestLogins = Logins.TestCase
-TestLogins.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLogins.settings = settings(max_examples=effort(20, 200), stateful_step_count=40, deadline=None)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,17 @@
+"""How much a test with random or repeated input does: a bounded share in `make test`, all of it in `make test-chaos`."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+THOROUGH = bool(os.environ.get("THOROUGH"))
+
+chaos = pytest.mark.chaos
+"""Marks a test that `make test-chaos` runs with more rounds than `make test`."""
+
+
+def effort(bounded: int, thorough: int) -> int:
+    """Returns the number of rounds or examples of this run."""
+    return thorough if THOROUGH else bounded
