@@ -23,6 +23,7 @@ def run(folder, text, *, ci):
     shutil.copy(RULES, folder / "conftest.py")
     (folder / "test_it.py").write_text(text)
     env = {name: value for name, value in os.environ.items() if name != "CI"} | ({"CI": "1"} if ci else {})
+    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the rules need none, and they take most of the time
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(folder)]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, cwd=folder)
 
