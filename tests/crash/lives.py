@@ -6,7 +6,6 @@ A fork server imports the bridge once; each life is a fork of it, so that a hund
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import os
 import signal
 import time
@@ -15,9 +14,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tests.crash.runner import AT, POINT, live
+from tests.support.forks import CONTEXT
 
-CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.crash.runner"])
 PATIENCE = 15.0
 KILLED, TERMINATED = -signal.SIGKILL, -signal.SIGTERM
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.lives import CONTEXT
 from tests.crash.store_child import main
 from tests.support.effort import effort
+from tests.support.forks import CONTEXT
 from tests.unit.store.test_backup import House
 from tests.unit.store.test_retention import fill
 from wx2mqtt.store.archive import REPLACED_PREFIX, read_archive

@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import yaml
 
+from tests.support.forks import MEASURED, ForkedProgram
+
 PATIENCE = 15.0
 
 
@@ -36,9 +38,9 @@ class BridgeProcess:
         self.config = folder / "wx2mqtt.yaml"
         self.log: list[str] = []
         self._env = env or {}
-        self._program = program or [sys.executable, "-m", "wx2mqtt", "run"]
+        self._program = program or ([sys.executable, "-m", "wx2mqtt", "run"] if MEASURED else None)
         self._lines = threading.Condition()
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | ForkedProgram | None = None
         self._reader: threading.Thread | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(settings)
@@ -70,13 +72,18 @@ class BridgeProcess:
         keep = {
             name: value for name, value in os.environ.items() if not name.startswith(("WX2MQTT_", "NOTIFY_"))
         }
-        self._process = subprocess.Popen(
-            [*self._program, "-c", str(self.config)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**keep, **self._env, **env},
+        environment, arguments = {**keep, **self._env, **env}, ["-c", str(self.config)]
+        self._process = (
+            ForkedProgram(["run", *arguments], environment)
+            if self._program is None
+            else subprocess.Popen(
+                [*self._program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=environment,
+            )
         )
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
@@ -118,7 +125,7 @@ class BridgeProcess:
         assert found is not None, f"no {text!r} in the log:\n" + "\n".join(self.log[-30:])
         return found
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
+    def _read(self, process: subprocess.Popen[str] | ForkedProgram) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             with self._lines:
