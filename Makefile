@@ -7,11 +7,12 @@ ARGS ?=
 # Home Assistant wants just this one; Debian 13's own python3 is it.
 HOME_PYTHON ?= /usr/bin/python3
 TESTS ?= tests
-# Most tests wait for something, so three run side by side on two cores; the tests of one file stay together, and
+# Most tests wait for something, so six run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
-WORKERS ?= 3
+WORKERS ?= 6
+SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help venv demo run test coverage test-home test-node-red unit lint bench check lock clean
+.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -43,10 +44,14 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 	@$(BIN)/wx2mqtt run $(ARGS)
 
 test: .venv/ready  ## all tests; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS) $(ARGS)
+
+# Kills, failures of both ends and generated input at random: `make test` does a bounded share of each.
+test-chaos: .venv/ready  ## the tests with random input, with many more rounds and examples (an hour)
+	@THOROUGH=1 $(BIN)/python -m pytest -n 3 --dist worksteal --timeout 900 -m "chaos or hypothesis" $(TESTS) $(ARGS)
 
 coverage: .venv/ready  ## the same, and what they did not reach (a third slower)
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)
 
 test-node-red: .venv/ready  ## only deploy/node-red, in a real Node-RED (npm, once, into .cache); `make test` does it too
 	@$(BIN)/python -m tests.node_red.installed
