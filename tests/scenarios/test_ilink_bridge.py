@@ -50,7 +50,8 @@ async def test_a_login_from_the_code_to_the_first_message(home: ILinkHome):
     state = await login(home, state="waiting_for_scan")
     assert state["needs"] == "scan"
     assert "qr_expires" in state
-    url = (await home.hear(home.ear.wait, "wx/login/url")).payload.decode()
+    shown = await home.hear(home.ear.wait, "wx/login/url", lambda delivery: delivery.payload != b"")
+    url = shown.payload.decode()
     picture = await home.hear(home.ear.wait, "wx/login/qr", lambda one: codes_in(one.payload) == [url])
     assert url.startswith("https://liteapp.weixin.qq.com/q/")
     assert picture

@@ -138,7 +138,7 @@ async def test_ten_megabytes_and_the_text_behind_them_arrive_in_order(shared_hom
 
 
 async def test_texts_to_others_pass_a_long_upload(shared_home):
-    await shared_home.phone.post("fault", endpoint="webwxuploadmedia", kind="delay", value=3.0)
+    await shared_home.phone.post("fault", endpoint="webwxuploadmedia", kind="delay", value=5.0)
     await shared_home.publish("wx/out/wife", {"kind": "file", "data": encoded(PDF), "id": "long"})
     await shared_home.tell("family", "quick")
     assert [one for one in shared_home.ear.on("wx/result/wife") if one.body["id"] == "long"] == []
