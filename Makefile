@@ -12,6 +12,9 @@ TESTS ?= tests
 WORKERS ?= 6
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint bench check lock clean
 .DEFAULT_GOAL := help
 
