@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.forks import run_program
 from tests.support.home import Home, at_home
 from tests.support.process import BridgeProcess
 
@@ -25,10 +26,8 @@ async def wx2mqtt(
     bridge: BridgeProcess, *arguments: str, data: bytes | None = None
 ) -> tuple[int, bytes, str]:
     """The command line on the bridge's configuration: exit code, standard output, standard error."""
-    command = [sys.executable, "-m", "wx2mqtt", *arguments, "-c", str(bridge.config)]
-    done = await asyncio.to_thread(
-        subprocess.run, command, input=data, capture_output=True, timeout=UNTIL, check=False
-    )
+    words = [*arguments, "-c", str(bridge.config)]
+    done = await asyncio.to_thread(run_program, words, env=os.environ, data=data or b"", timeout=UNTIL)
     return done.returncode, done.stdout, done.stderr.decode()
 
 

@@ -24,7 +24,7 @@ from jsonschema import Draft202012Validator
 
 import wx2mqtt
 from tests.support.broker import free_port
-from tests.support.terminal import Done, Running, Terminal
+from tests.support.terminal import REAL, Done, Running, Terminal
 from wx2mqtt.cli.main import app
 from wx2mqtt.mqtt.embedded import find_mosquitto
 from wx2mqtt.store.folder import StoreFolder
@@ -54,7 +54,7 @@ language: fr
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
-    return Terminal(tmp_path)
+    return Terminal(tmp_path, REAL)
 
 
 def commands() -> Iterator[tuple[str, ...]]:

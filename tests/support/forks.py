@@ -1,4 +1,4 @@
-"""Bridges as forks of a server that has imported everything: a start takes milliseconds instead of half a second.
+"""`wx2mqtt` as forks of a server that has imported everything: a start takes milliseconds instead of half a second.
 
 A fork has its own process id, environment, signals and output like a started program. Under coverage programs are
 started as usual, because coverage does not measure forks.
@@ -12,9 +12,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.crash.runner", "wx2mqtt.cli.main", "wx2mqtt.__main__"])
@@ -54,13 +57,58 @@ class ForkedProgram:
         self._process.kill()
 
 
+def run_program(
+    arguments: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    folder: Path | None = None,
+    data: bytes = b"",
+    timeout: float,
+) -> subprocess.CompletedProcess[bytes]:
+    """Runs `wx2mqtt ARGUMENTS` in `folder` to its end, with `data` as its input, like `subprocess.run`."""
+    if MEASURED:
+        command = [sys.executable, "-m", "wx2mqtt", *arguments]
+        return subprocess.run(command, input=data, capture_output=True, timeout=timeout, env=env, cwd=folder)
+    with tempfile.TemporaryDirectory() as streams:
+        files = [Path(streams) / name for name in ("in", "out", "err")]
+        files[0].write_bytes(data)
+        process = CONTEXT.Process(
+            target=_run_command, args=(list(arguments), dict(env), folder or Path.cwd(), files), daemon=True
+        )
+        process.start()
+        process.join(timeout)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            raise subprocess.TimeoutExpired(list(arguments), timeout)
+        out, err = (file.read_bytes() if file.exists() else b"" for file in files[1:])
+        return subprocess.CompletedProcess(list(arguments), process.exitcode, out, err)
+
+
+def _run_command(arguments: list[str], env: dict[str, str], folder: Path, files: list[Path]) -> None:
+    for descriptor, file in enumerate(files):
+        opened = os.open(file, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
+    os.chdir(folder)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    _main(arguments, env)
+
+
 def _run(arguments: list[str], env: dict[str, str], output: Connection) -> None:
-    os.environ.clear()
-    os.environ.update(env)
-    time.tzset()
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()
+    _main(arguments, env)
+
+
+def _main(arguments: list[str], env: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    tempfile.tempdir = None
+    if env.get("PYTHONWARNINGS") == "error":
+        warnings.simplefilter("error")
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - those of the server believe in its output
     sys.stderr = open(2, "w", closefd=False, buffering=1, errors="backslashreplace")  # noqa: SIM115
     sys.argv = ["wx2mqtt", *arguments]

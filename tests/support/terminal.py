@@ -12,7 +12,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.forks import run_program
+
 PATIENCE = 20.0
+REAL = (sys.executable, "-m", "wx2mqtt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +86,12 @@ class Running:
 class Terminal:
     """Runs commands in `folder`, which is also the home; what they leave behind is in `folder/tmp`."""
 
-    def __init__(
-        self, folder: Path, program: Sequence[str | Path] = (sys.executable, "-m", "wx2mqtt")
-    ) -> None:
+    def __init__(self, folder: Path, program: Sequence[str | Path] | None = None) -> None:
         self.folder = folder
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
-        self._program = [str(one) for one in program]
+        self._forked = program is None
+        self._program = [str(part) for part in program or REAL]
         kept = ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
         self.env = {name: os.environ[name] for name in kept if name in os.environ}
         self.env |= {"HOME": str(folder), "TMPDIR": str(self.temporary), "PYTHONWARNINGS": "error"}
@@ -102,8 +104,12 @@ class Terminal:
         return path
 
     def run(self, *arguments: str | Path, seconds: float = PATIENCE) -> Done:
-        """One command to its end."""
-        done = subprocess.run(
+        """One command to its end; a fork (`tests.support.forks`) unless a program was named."""
+        if self._forked:
+            words = [str(argument) for argument in arguments]
+            done = run_program(words, env=self.env, folder=self.folder, timeout=seconds)
+            return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+        ended = subprocess.run(
             self._command(arguments),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -113,7 +119,7 @@ class Terminal:
             cwd=self.folder,
             env=self.env,
         )
-        return Done(done.returncode, done.stdout, done.stderr)
+        return Done(ended.returncode, ended.stdout, ended.stderr)
 
     @contextlib.contextmanager
     def running(self, *arguments: str | Path) -> Iterator[Running]:
