@@ -20,4 +20,5 @@ Test = TypeVar("Test", bound=Callable[..., object])
 
 def seeded(test: Test) -> Test:
     """Marks a chaos test that takes the seed."""
-    return chaos(pytest.mark.parametrize("seed", [SEED])(test))
+    marked: Test = chaos(pytest.mark.parametrize("seed", [SEED])(test))
+    return marked
