@@ -137,8 +137,7 @@ class Home:
         await self.simulator.__aenter__()
 
     async def close(self) -> None:
-        if self.bridge.running:
-            await self.hear(self.bridge.stop)
+        await self.hear(self.bridge.close)
         await self.phone.close()
 
 

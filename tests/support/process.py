@@ -104,6 +104,11 @@ class BridgeProcess:
         """SIGTERM; the exit code."""
         return self._end(signal.SIGTERM)
 
+    def close(self) -> None:
+        """Leaves no process and no open file behind, also if it ended by itself."""
+        if self._process is not None:
+            self.stop()
+
     def kill(self) -> int:
         """SIGKILL, as a power cut would."""
         return self._end(signal.SIGKILL)
