@@ -137,6 +137,10 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "unknown_key": ("unknown key '{key}'; known are {known}", "未知的键“{key}”;可用的有 {known}"),
     "bad_value": ("'{key}' must be {expected}", "“{key}”必须是{expected}"),
+    "bad_integer": (
+        "'{key}' must be a whole number, {minimum} or more",
+        "“{key}”必须是不小于 {minimum} 的整数",
+    ),
     "unknown_kind": ("kind '{kind}' is unknown; known are {known}", "未知的类型“{kind}”;可用的有 {known}"),
     "empty": ("there is no text to send", "没有要发送的文字"),
     "a text": ("a text", "文字"),
@@ -146,8 +150,6 @@ BRIDGE_MESSAGES: Catalogue = {
     "true or false": ("true or false", "true 或 false"),
     "a list of names": ("a list of names", "名字列表"),
     "a log level": ("debug, info, warning or error", "debug、info、warning 或 error"),
-    "a whole number": ("a whole number, 0 or more", "不小于 0 的整数"),
-    "a whole number above 0": ("a whole number, 1 or more", "不小于 1 的整数"),
     "a group action": ("members, create, add, remove or rename", "members、create、add、remove 或 rename"),
     "one line of at most 100 characters": (
         "one line of at most 100 characters",

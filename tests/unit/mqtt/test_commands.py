@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Command, Result, Status
-from wx2mqtt.mqtt.commands import COMMAND_KEYS, FILE_KINDS, MAX_TTL_SECONDS, read_command, read_request
+from wx2mqtt.mqtt.commands import (
+    COMMAND_KEYS,
+    FILE_KINDS,
+    MAX_TTL_SECONDS,
+    read_command,
+    read_integer,
+    read_request,
+)
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES, answer_error, answer_ok, encode, result_body
 
 TYPES = ("", "text/plain", "application/json", "application/octet-stream", "text/plain; charset=utf-8")
@@ -320,3 +327,19 @@ def test_any_request_has_fields_that_can_be_echoed_or_is_a_bad_request_that_can_
     else:
         answer = answer_ok(fields, fields)
     assert json.loads(answer, parse_constant=no_constant)["status"] in ("ok", "error")
+
+
+@pytest.mark.parametrize(
+    ("minimum", "english", "chinese"),
+    [
+        (0, "'limit' must be a whole number, 0 or more", "“limit”必须是不小于 0 的整数"),
+        (1, "'limit' must be a whole number, 1 or more", "“limit”必须是不小于 1 的整数"),
+        (5, "'limit' must be a whole number, 5 or more", "“limit”必须是不小于 5 的整数"),
+    ],
+)
+def test_the_refusal_of_a_number_names_the_smallest_that_is_accepted(minimum, english, chinese):
+    with pytest.raises(BadCommand) as caught:
+        read_integer({"limit": minimum - 1}, "limit", minimum=minimum)
+    assert rejection_text("en", caught.value) == english
+    assert rejection_text("zh", caught.value) == chinese
+    assert read_integer({"limit": minimum}, "limit", minimum=minimum) == minimum
