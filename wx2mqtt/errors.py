@@ -57,9 +57,10 @@ class Problem:
 class SettingsError(Wx2MqttError):
     """The configuration cannot be used."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[Problem, ...], warnings: tuple[Problem, ...] = ()) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+        self.warnings = warnings
 
 
 class BadCommand(Wx2MqttError):

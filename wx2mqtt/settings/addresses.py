@@ -1,7 +1,7 @@
-"""Addresses that the owner writes: brokers, base URLs, hosts, where to listen. Pure; nothing is looked up.
+"""Checks of addresses in the configuration: broker URLs, base URLs, hosts, listen addresses. Pure.
 
-Each check returns the value as it is used, or raises ValueError with a sentence. No sentence repeats
-the address, since people write passwords into them.
+Each `validate_...` function returns the value to use, or raises ValueError with a sentence. No sentence
+repeats the address, since people write passwords into them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?
 
 
 def validate_broker_url(url: str) -> str:
-    """The URL of a broker, or `embedded`."""
+    """Checks the URL of a broker, or the word `embedded`."""
     if url == EMBEDDED:
         return url
     if "://" not in url and not url.startswith("unix:"):
@@ -32,37 +32,37 @@ def validate_broker_url(url: str) -> str:
             " put them into mqtt.username and mqtt.password_file"
         )
     if parts.query or parts.fragment:
-        raise ValueError("a broker's URL ends with its path: take ? or # and what follows away")
+        raise ValueError("a broker's URL ends with its path: remove ? or # and what follows")
     if parts.scheme == "unix":
-        return _unix(parts)
-    _host_and_port(parts)
+        return _unix_url(parts)
+    _check_host_and_port(parts)
     if parts.scheme in {"mqtt", "mqtts"} and parts.path not in {"", "/"}:
         raise ValueError("mqtt and mqtts have no path; for MQTT over WebSocket write ws or wss")
     return url
 
 
 def validate_base_url(url: str) -> str:
-    """An http or https URL below which things are found; without the / at its end."""
+    """Checks the http or https URL of a server; returns it without a / at its end."""
     parts = _split(url)
     if parts.scheme not in {"http", "https"}:
         raise ValueError("must begin with http:// or https://")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("user name and password do not belong into this URL; take them away")
+        raise ValueError("user name and password do not belong into this URL; remove them")
     if parts.query or parts.fragment:
-        raise ValueError("must end with its path: take ? or # and what follows away")
-    _host_and_port(parts)
+        raise ValueError("must end with its path: remove ? or # and what follows")
+    _check_host_and_port(parts)
     return url.rstrip("/")
 
 
 def validate_host_name(host: str) -> str:
-    """A host name or address, without port."""
+    """Checks a host name or IP address without port."""
     if _is_address(host.strip("[]")) or _HOST.fullmatch(host):
         return host
     raise ValueError("is no host name; write the name alone, without http:// and port")
 
 
 def validate_network(text: str) -> str:
-    """One address or a network such as 192.168.1.0/24."""
+    """Checks an IP address or a network such as 192.168.1.0/24."""
     try:
         ipaddress.ip_network(text)
     except ValueError:
@@ -71,7 +71,7 @@ def validate_network(text: str) -> str:
 
 
 def validate_listen_address(text: str) -> str:
-    """`host:port`, the host an address or localhost."""
+    """Checks `host:port`, where the host is an IP address or localhost."""
     host, port = split_listen_address(text)
     if host != "localhost" and not _is_address(host):
         raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
@@ -81,7 +81,7 @@ def validate_listen_address(text: str) -> str:
 
 
 def split_listen_address(text: str) -> tuple[str, int]:
-    """Host (without brackets) and port of `host:port`."""
+    """Splits `host:port` into host (without brackets) and port; raises ValueError with a sentence."""
     host, _, port = text.rpartition(":")
     if (
         not host
@@ -93,12 +93,12 @@ def split_listen_address(text: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it."""
+    """Returns whether only this machine can reach the host."""
     return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def validate_url_path(path: str) -> str:
-    """Where a page lies on its server: begins with a slash, ends without one."""
+    """Checks the path of a web page: it must start with one slash; returns it without one at its end."""
     if not path.startswith("/") or path.startswith("//") or re.search(r"[\s?#\\]|\.\.", path):
         raise ValueError("must be a path that begins with one /, such as / or /wechat")
     return path.rstrip("/") or "/"
@@ -110,10 +110,10 @@ def _split(url: str) -> SplitResult:
     try:
         return urlsplit(url)
     except ValueError:
-        raise ValueError("is no URL; an IPv6 address stands in [ ]") from None
+        raise ValueError("is no URL; write an IPv6 address in [ ]") from None
 
 
-def _host_and_port(parts: SplitResult) -> None:
+def _check_host_and_port(parts: SplitResult) -> None:
     try:
         port = parts.port
     except ValueError:
@@ -121,12 +121,12 @@ def _host_and_port(parts: SplitResult) -> None:
     if port == 0 or parts.netloc.endswith(":"):
         raise ValueError("the port must be a number from 1 to 65535")
     if not parts.hostname:
-        raise ValueError("names no host")
+        raise ValueError("has no host")
     if not _is_address(parts.hostname) and not _HOST.fullmatch(parts.hostname):
         raise ValueError("the host is no valid name or address")
 
 
-def _unix(parts: SplitResult) -> str:
+def _unix_url(parts: SplitResult) -> str:
     if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
         raise ValueError("write the absolute path of the socket: unix:///run/mosquitto/mosquitto.sock")
     return f"unix://{parts.path}"

@@ -1,6 +1,6 @@
-"""What lies over the file: systemd credentials, and over them the environment.
+"""Adds to the file's values those of systemd credentials and, with precedence, of the environment.
 
-`WX2MQTT_MQTT__URL` sets `mqtt.url`. A text is taken as it is; a list may be one item or a YAML list
+`WX2MQTT_MQTT__URL` sets `mqtt.url`. A text is used as it is; a list may be one item or a YAML list
 (`[a, b]`), a whole section a YAML mapping (`{a: 1}`). An empty variable counts as not set.
 """
 
@@ -32,51 +32,51 @@ FILE_SUFFIX = "_file"
 
 
 def paths_of(tree: YamlTree, *kinds: KeyKind) -> Iterator[tuple[str, ...]]:
-    """Where this configuration can have values of these kinds, the names of its accounts filled in."""
+    """Yields the paths of all keys of these kinds, once for each account of the configuration."""
     accounts = tree.data.get("accounts")
-    names = list(accounts) if isinstance(accounts, dict) and accounts else [DEFAULT_ACCOUNT]
+    account_names = list(accounts) if isinstance(accounts, dict) and accounts else [DEFAULT_ACCOUNT]
     for path, key in walk():
         if key.kind in kinds:
-            for name in names if "*" in path else [""]:
-                yield tuple(name if part == "*" else part for part in path)
+            for account in account_names if "*" in path else [""]:
+                yield tuple(account if part == "*" else part for part in path)
 
 
 def secret_paths(tree: YamlTree) -> Iterator[tuple[str, ...]]:
-    """Every secret that this configuration can have."""
+    """Yields the path of every secret that this configuration can have."""
     return paths_of(tree, KeyKind.SECRET, KeyKind.SECRETS)
 
 
 def add_credentials(tree: YamlTree, folder: Path) -> None:
-    """Every file in systemd's folder that bears the name of a secret is that secret."""
+    """Uses each file in systemd's credentials folder that has the key of a secret as its name."""
     for path in list(secret_paths(tree)):
         file = folder / dotted(path)
         if file.exists():
-            place = SourcePosition(FROM_CREDENTIAL, 0, name=dotted(path))
-            _put(tree, (*path[:-1], path[-1] + FILE_SUFFIX), str(file), place)
+            position = SourcePosition(FROM_CREDENTIAL, 0, name=dotted(path))
+            _override(tree, (*path[:-1], path[-1] + FILE_SUFFIX), str(file), position)
 
 
 def add_environment(tree: YamlTree, env: Mapping[str, str], report: SettingsReport) -> None:
-    """Set what the environment says."""
+    """Sets the keys that `WX2MQTT_` variables name."""
     for name in sorted(env):
         if not name.startswith(ENVIRONMENT_PREFIX) or not env[name]:
             continue
-        found = _path(tree, name.removeprefix(ENVIRONMENT_PREFIX))
-        if found is not None:
-            report.problems += _set(tree, name, *found, env[name])
+        located = _locate_variable(tree, name.removeprefix(ENVIRONMENT_PREFIX))
+        if located is not None:
+            report.problems += _set(tree, name, *located, env[name])
         else:  # without __ it may be another program's, such as the names that container links make
-            (report.problems if "__" in name else report.warnings).append(_unknown(name))
+            (report.problems if "__" in name else report.warnings).append(_unknown_variable(name))
 
 
 def _set(tree: YamlTree, name: str, path: tuple[str, ...], key: ConfigKey, text: str) -> list[Problem]:
     try:
-        value = _value(key, text)
+        value = _parse_variable(key, text)
     except ValueError as error:
         return [Problem(FROM_ENVIRONMENT, 0, f"{name} ({dotted(path)})", str(error))]
-    _put(tree, path, value, SourcePosition(FROM_ENVIRONMENT, 0, name=name))
+    _override(tree, path, value, SourcePosition(FROM_ENVIRONMENT, 0, name=name))
     return []
 
 
-def _value(key: ConfigKey, text: str) -> YamlValue:
+def _parse_variable(key: ConfigKey, text: str) -> YamlValue:
     if key.kind in LIST_KINDS:
         return parse_value(text) if text.startswith("[") else [text]
     if key.kind in BRANCH_KINDS:
@@ -87,27 +87,30 @@ def _value(key: ConfigKey, text: str) -> YamlValue:
     return text
 
 
-def _put(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position: SourcePosition) -> None:
-    """Set a value; a secret from a higher layer replaces the lower one in either of its two ways."""
-    twin = _twin(path)
-    if tree.get(twin) is not None and tree.position_of(twin).file != position.file:
-        tree.remove(twin)
-        tree.remove_positions(twin)
+def _override(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position: SourcePosition) -> None:
+    """Sets a value; a secret also replaces one that a lower layer gave by its other key.
+
+    The other key of `password` is `password_file`, and the reverse.
+    """
+    other_path = _other_secret_path(path)
+    if tree.get(other_path) is not None and tree.position_of(other_path).file != position.file:
+        tree.remove(other_path)
+        tree.remove_positions(other_path)
     tree.set(path, value, position)
 
 
-def _twin(path: tuple[str, ...]) -> tuple[str, ...]:
+def _other_secret_path(path: tuple[str, ...]) -> tuple[str, ...]:
     last = path[-1]
-    twin = last.removesuffix(FILE_SUFFIX) if last.endswith(FILE_SUFFIX) else last + FILE_SUFFIX
-    return (*path[:-1], twin)
+    other = last.removesuffix(FILE_SUFFIX) if last.endswith(FILE_SUFFIX) else last + FILE_SUFFIX
+    return (*path[:-1], other)
 
 
-def _path(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], ConfigKey] | None:
-    """The path that the rest of a variable's name means, and its key."""
+def _locate_variable(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], ConfigKey] | None:
+    """Returns the path and the key for a variable's name without its prefix; None if there is no such key."""
     path: tuple[str, ...] = ()
     model: type[Section] | None = Settings
     while model is not None:
-        name, rest = _take(keys_of(model), rest)
+        name, rest = _split_name(keys_of(model), rest)
         key = keys_of(model).get(name)
         if key is None:
             return None
@@ -115,8 +118,8 @@ def _path(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], ConfigKey] | None
         if not rest:
             return path, key
         if key.kind is KeyKind.MAP:
-            known = tree.get(path)
-            name, rest = _take(known if isinstance(known, dict) else {}, rest)
+            entries = tree.get(path)
+            name, rest = _split_name(entries if isinstance(entries, dict) else {}, rest)
             path = (*path, name)
             if not rest:
                 return path, entry_key(key, name)
@@ -124,8 +127,8 @@ def _path(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], ConfigKey] | None
     return None
 
 
-def _take(known_names: Mapping[str, object], rest: str) -> tuple[str, str]:
-    """One name off the front; a known name wins, since a name may hold `__` itself."""
+def _split_name(known_names: Mapping[str, object], rest: str) -> tuple[str, str]:
+    """Splits the first name off; prefers known names, which may contain `__` themselves."""
     for name in sorted(known_names, key=len, reverse=True):
         if rest.upper() == name.upper() or rest.upper().startswith(f"{name.upper()}__"):
             return name, rest[len(name) + 2 :]
@@ -133,8 +136,8 @@ def _take(known_names: Mapping[str, object], rest: str) -> tuple[str, str]:
     return name.lower(), rest
 
 
-def _unknown(name: str) -> Problem:
+def _unknown_variable(name: str) -> Problem:
     path = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
     guesses = [f"{ENVIRONMENT_PREFIX}{'__'.join(map(str, guess)).upper()}" for guess in suggest(path)]
-    hint = f"did you mean {' or '.join(guesses)}?" if guesses else "take it away"
+    hint = f"did you mean {' or '.join(guesses)}?" if guesses else "remove it"
     return Problem(FROM_ENVIRONMENT, 0, name, f"no key of the configuration has this name; {hint}")

@@ -1,4 +1,4 @@
-"""The schema for people: the commented example file."""
+"""Writes configuration files from the schema, with each key's description as a comment."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ COMMENT_COLUMN = 40
 
 EXAMPLE_HEADER = """\
 # The configuration of wx2mqtt: every key with its default. Keep what you change and delete the rest.
-# Without any file there is one account, home, and a broker of our own on 127.0.0.1:1883 (mqtt.url: embedded).
+# Without any file there is one account, home, and an embedded broker on 127.0.0.1:1883 (mqtt.url: embedded).
 #
 # Any key can also come from the environment: mqtt.url is WX2MQTT_MQTT__URL. A secret can stand in a file
 # (password_file), in the environment, or be a systemd credential of its name (mqtt.password).
 # Sizes: 256kB, 25MB, 1GiB. Durations: 30s, 10m, 24h, 7d. `wx2mqtt check` finds every problem at once.
 """
 
-_PINS = {
+_EXAMPLE_CONTACTS = {
     "remark": ("wife", "老婆"),
     "alias": ("neighbour", "wangwei_88"),
     "nickname": ("anna", "Anna"),
@@ -36,44 +36,45 @@ _PINS = {
 
 
 def example_text() -> str:
-    """The whole example file; loading it gives the defaults."""
-    return EXAMPLE_HEADER + "\n".join(_lines(Settings, (), _KeySelection())) + "\n"
+    """Returns the example file with every key; loading it gives the defaults."""
+    return EXAMPLE_HEADER + "\n".join(_section_lines(Settings, (), _KeySelection())) + "\n"
 
 
 def compose(chosen_values: Mapping[KeyPath, object], header: str) -> str:
-    """A file with these values; every other key stands in it as a comment, with its default.
+    """Returns a file with these values; every other key is in it as a comment, with its default.
 
-    `head` is comment lines for its beginning. Loading it gives just these values.
+    `header` is the comment at the top. Loading the file gives just these values.
     """
-    return header + "\n".join(_lines(Settings, (), _KeySelection(chosen_values))) + "\n"
+    return header + "\n".join(_section_lines(Settings, (), _KeySelection(chosen_values))) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class _KeySelection:
-    """What of the schema is alive: the `chosen` keys and the sections that lead to them; without any, all."""
+    """The keys that are not commented out, with their values; None means all keys, with their defaults."""
 
     chosen_values: Mapping[KeyPath, object] | None = None
 
     def is_active(self, path: KeyPath) -> bool:
-        return self.chosen_values is None or any(one[: len(path)] == path for one in self.chosen_values)
+        """Returns whether the key is chosen, or is a section that holds a chosen key."""
+        return self.chosen_values is None or any(chosen[: len(path)] == path for chosen in self.chosen_values)
 
     def chosen_below(self, path: KeyPath) -> Iterator[tuple[KeyPath, object]]:
-        """The chosen keys below a path, each from there on."""
-        for one, value in (self.chosen_values or {}).items():
-            if len(one) > len(path) and one[: len(path)] == path:
-                yield one[len(path) :], value
+        """Yields the chosen keys below a path, relative to it, with their values."""
+        for chosen, value in (self.chosen_values or {}).items():
+            if len(chosen) > len(path) and chosen[: len(path)] == path:
+                yield chosen[len(path) :], value
 
     def render_line(self, path: KeyPath, text: str, comment: str, depth: int) -> Iterator[str]:
-        yield from _line(text if self.is_active(path) else f"# {text}", comment, depth)
+        yield from _commented_line(text if self.is_active(path) else f"# {text}", comment, depth)
 
     def render_value(self, path: KeyPath, key: ConfigKey) -> str:
         if self.chosen_values is None or path not in self.chosen_values:
-            return _written(key)
+            return _default_text(key)
         value = self.chosen_values[path]
-        return _flow(value) if isinstance(value, (list, tuple)) else _scalar(value)
+        return _flow_text(value) if isinstance(value, (list, tuple)) else _scalar_text(value)
 
 
-def _lines(
+def _section_lines(
     model: type[Section], parent_path: KeyPath, selection: _KeySelection, depth: int = 0
 ) -> Iterator[str]:
     for key in keys_of(model).values():
@@ -82,78 +83,79 @@ def _lines(
             yield ""
         if key.kind is KeyKind.SECTION and key.model is not None:
             yield from selection.render_line(path, f"{key.name}:", key.description, depth)
-            yield from _lines(key.model, path, selection, depth + 1)
+            yield from _section_lines(key.model, path, selection, depth + 1)
         elif key.model is Pin:
             yield from selection.render_line(path, f"{key.name}:", f"{key.description}, as in:", depth)
             for (name, kind, *_), value in selection.chosen_below(path):
-                yield f"{'  ' * (depth + 1)}{_scalar(name)}: {_flow({kind: value})}"
-            yield from _pins(depth + 1)
+                yield f"{'  ' * (depth + 1)}{_scalar_text(name)}: {_flow_text({kind: value})}"
+            yield from _example_contact_lines(depth + 1)
         elif key.model is not None:
             yield from selection.render_line(path, f"{key.name}:", "", depth)
             yield from selection.render_line(path, f"{DEFAULT_ACCOUNT}:", key.description, depth + 1)
-            yield from _lines(key.model, (*path, DEFAULT_ACCOUNT), selection, depth + 2)
+            yield from _section_lines(key.model, (*path, DEFAULT_ACCOUNT), selection, depth + 2)
         else:
             yield from selection.render_line(
                 path, f"{key.name}: {selection.render_value(path, key)}", key.description, depth
             )
 
 
-def _pins(depth: int) -> Iterator[str]:
+def _example_contact_lines(depth: int) -> Iterator[str]:
     for key in keys_of(Pin).values():
-        name, value = _PINS[key.name]
-        yield from _line(f"# {name}: {{{key.name}: {value}}}", key.description, depth)
+        name, value = _EXAMPLE_CONTACTS[key.name]
+        yield from _commented_line(f"# {name}: {{{key.name}: {value}}}", key.description, depth)
 
 
-def _line(text: str, comment: str, depth: int) -> Iterator[str]:
-    """One line, with its comment behind it where it fits and above it where not."""
+def _commented_line(text: str, comment: str, depth: int) -> Iterator[str]:
+    """Yields a line with its comment behind it, or above it if it would be too long."""
     indent = "  " * depth
-    both = f"{indent}{text} ".ljust(COMMENT_COLUMN - _wide(text)) + f"# {comment}"
+    line = f"{indent}{text} ".ljust(COMMENT_COLUMN - _wide_count(text)) + f"# {comment}"
     if not comment:
         yield f"{indent}{text}"
-    elif len(both) > LINE_WIDTH:
+    elif len(line) > LINE_WIDTH:
         yield f"{indent}# {comment}"
         yield f"{indent}{text}"
     else:
-        yield both
+        yield line
 
 
-def _wide(line_text: str) -> int:
-    """How many characters of a text take two columns."""
-    return sum(unicodedata.east_asian_width(mark) in {"W", "F"} for mark in line_text)
+def _wide_count(text: str) -> int:
+    """Returns the number of characters that take two columns."""
+    return sum(unicodedata.east_asian_width(character) in {"W", "F"} for character in text)
 
 
-def _written(key: ConfigKey) -> str:
-    """The default as it stands in the file."""
+def _default_text(key: ConfigKey) -> str:
+    """Returns the default of a key as YAML."""
     value = key.default
     if isinstance(value, tuple) and key.kind in LIST_KINDS:
-        return _scalar(value[0]) if len(value) == 1 and value[0] != "*" else json.dumps(value)
+        return _scalar_text(value[0]) if len(value) == 1 and value[0] != "*" else json.dumps(value)
     if key.kind is KeyKind.SIZE and isinstance(value, int):
         return format_size(value)
     if key.kind is KeyKind.DURATION and isinstance(value, float):
         return format_duration(value)
-    return _scalar(value)
+    return _scalar_text(value)
 
 
-def _scalar(value: object) -> str:
+def _scalar_text(value: object) -> str:
     if isinstance(value, str) and _is_plain(value, value):
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _flow(value: object) -> str:
-    """A list or mapping on one line."""
+def _flow_text(value: object) -> str:
+    """Returns a list or mapping as YAML on one line."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_flow(key)}: {_flow(one)}" for key, one in value.items()) + "}"
+        entries = (f"{_flow_text(key)}: {_flow_text(content)}" for key, content in value.items())
+        return "{" + ", ".join(entries) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_flow, value)) + "]"
+        return "[" + ", ".join(map(_flow_text, value)) + "]"
     if isinstance(value, str) and _is_plain(f"[{value}]", [value]) and _is_plain(value, value):
         return value
     return json.dumps(value, ensure_ascii=False)
 
 
-def _is_plain(written: str, value: object) -> bool:
-    """Whether a text can stand in the file as it is, without quotes."""
+def _is_plain(text: str, value: object) -> bool:
+    """Returns whether YAML reads the text, which has no quotes, as this value."""
     try:
-        return bool(yaml.safe_load(written) == value)
+        return bool(yaml.safe_load(text) == value)
     except yaml.YAMLError:
         return False

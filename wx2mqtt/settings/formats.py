@@ -1,8 +1,6 @@
-"""What a topic, a topic level and an account's name may look like. Pure.
+"""Text formats of the configuration: account names, topics, topic levels, sizes and durations. Pure.
 
-Each check returns a sentence that says what is wrong, or the empty text.
-
-Sizes and durations as people write them: `25MB`, `1GB`, `30s`, `7d`, or plain numbers.
+A `..._fault` function returns a sentence that says what is wrong and what to write, or the empty text.
 """
 
 from __future__ import annotations
@@ -17,29 +15,18 @@ from pydantic import BeforeValidator, WithJsonSchema
 RESERVED_ACCOUNTS = frozenset(
     {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
 )
-"""First levels below a base topic; an account of that name would meet them."""
-
-
+"""First levels below a base topic: the default base `wx/<account>` would collide with them."""
 FILEHELPER = "filehelper"
-
-
 MAX_LEVEL_BYTES = 64
-
-
 MAX_TOPIC_BYTES = 200
 
-
 _ACCOUNT = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
-
-
-_BAD_IN_LEVEL = "/+#.*>$"
-
-
-_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_FORBIDDEN_IN_LEVEL = "/+#.*>$"
+_UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def account_fault(name: str) -> str:
-    """What is wrong with the name of an account."""
+    """Checks the name of an account."""
     if not _ACCOUNT.fullmatch(name):
         return "an account's name has 1 to 32 characters of a-z, 0-9 and _"
     if name in RESERVED_ACCOUNTS:
@@ -48,15 +35,15 @@ def account_fault(name: str) -> str:
 
 
 def level_fault(name: str) -> str:
-    """What is wrong with a name that the owner gives to a contact; it becomes one topic level."""
-    marks = " ".join(mark for mark in _BAD_IN_LEVEL if mark in name)
-    return _first(
+    """Checks a name that the owner gives to a contact; it becomes one topic level."""
+    forbidden = " ".join(character for character in _FORBIDDEN_IN_LEVEL if character in name)
+    return _first_fault(
         (not name, "the name is empty"),
         (name == FILEHELPER, "filehelper belongs to WeChat's file helper; choose another name"),
-        (bool(marks), f"a topic level cannot hold {marks}; write '{_mended(name)}'"),
+        (bool(forbidden), f"a topic level cannot hold {forbidden}; write '{_repaired_level(name)}'"),
         (
-            any(mark.isspace() or unprintable(mark) for mark in name),
-            f"a topic level cannot hold white space or control characters; write '{_mended(name)}'",
+            any(character.isspace() or unprintable(character) for character in name),
+            f"a topic level cannot hold white space or control characters; write '{_repaired_level(name)}'",
         ),
         (unicodedata.normalize("NFC", name) != name, "write it in composed form (Unicode NFC)"),
         (len(_utf8(name)) > MAX_LEVEL_BYTES, f"is longer than {MAX_LEVEL_BYTES} bytes of UTF-8"),
@@ -64,22 +51,22 @@ def level_fault(name: str) -> str:
 
 
 def topic_fault(topic: str) -> str:
-    """What is wrong with a topic below which things are published."""
-    return _first(
+    """Checks a topic below which the bridge publishes."""
+    return _first_fault(
         (not topic, "is empty; leave the key out for the default"),
         (topic.startswith("$"), "topics that begin with $ belong to the broker; choose another"),
         ("+" in topic or "#" in topic, "holds a wildcard (+ or #); a topic for publishing must be concrete"),
         (
             any(not level for level in topic.split("/")),
-            "has an empty level; take the / at the start, at the end or the doubled one away",
+            "has an empty level; remove the / at the start or at the end, or one of two in a row",
         ),
-        (any(unprintable(mark) for mark in topic), "holds control characters; take them out"),
+        (any(map(unprintable, topic)), "holds control characters; take them out"),
         (len(_utf8(topic)) > MAX_TOPIC_BYTES, f"is longer than {MAX_TOPIC_BYTES} bytes of UTF-8"),
     )
 
 
 def is_within(topic: str, base: str) -> bool:
-    """Whether `topic` equals `base` or is one of the topics that an account with this base uses."""
+    """Returns whether `topic` equals `base` or is one of the topics that an account with this base uses."""
     if topic == base:
         return True
     below = topic.removeprefix(f"{base}/")
@@ -87,31 +74,39 @@ def is_within(topic: str, base: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """The same text on one line: what cannot be seen is written as its escape."""
-    return "".join(mark if mark.isprintable() else mark.encode("unicode_escape").decode() for mark in text)
-
-
-def _first(*checks: tuple[bool, str]) -> str:
-    return next((words for wrong, words in checks if wrong), "")
+    """Returns the text on one line, with escapes for characters that cannot be printed."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def unprintable(character: str) -> bool:
-    """Whether one character controls something, breaks a line or is half of one."""
-    return unicodedata.category(character) in _UNPRINTABLE
+    """Returns whether the character is a control character, a line separator or a lone surrogate."""
+    return unicodedata.category(character) in _UNPRINTABLE_CATEGORIES
+
+
+def _first_fault(*checks: tuple[bool, str]) -> str:
+    return next((message for is_wrong, message in checks if is_wrong), "")
 
 
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _mended(name: str) -> str:
+def _repaired_level(name: str) -> str:
+    """Returns a valid topic level that resembles the name."""
     return "".join(
-        "_" if mark in _BAD_IN_LEVEL or mark.isspace() or unprintable(mark) else mark
-        for mark in unicodedata.normalize("NFC", name)
+        "_"
+        if character in _FORBIDDEN_IN_LEVEL or character.isspace() or unprintable(character)
+        else character
+        for character in unicodedata.normalize("NFC", name)
     )
 
 
-_WRITTEN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
+# sizes and durations
+
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
 
 
 SIZE_UNITS = {
@@ -128,22 +123,17 @@ SIZE_UNITS = {
 }
 
 
-_SIZES = {unit.lower(): factor for unit, factor in SIZE_UNITS.items()}
-
+_SIZES_BY_LOWER_UNIT = {unit.lower(): factor for unit, factor in SIZE_UNITS.items()}
 
 MAX_SIZE_BYTES = 2**63 - 1
-
-
 DURATION_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
-
 MAX_DURATION_SECONDS = 100 * 365 * 86400.0
 
 
 def parse_size(value: object) -> int:
-    """Bytes; ValueError with a sentence when this is no size."""
-    number, unit = _split(value, "a size such as 25MB, 256kB or 1GiB (or a number of bytes)")
-    factor = _SIZES.get(unit.lower())
+    """Returns bytes for a text such as `25MB`, or for a number; raises ValueError with a sentence."""
+    number, unit = _split_quantity(value, "a size such as 25MB, 256kB or 1GiB (or a number of bytes)")
+    factor = _SIZES_BY_LOWER_UNIT.get(unit.lower())
     if factor is None:
         raise ValueError(f"{unit!r} is no unit of size; use {_names(SIZE_UNITS)}")
     if number * factor > MAX_SIZE_BYTES:
@@ -152,10 +142,10 @@ def parse_size(value: object) -> int:
 
 
 def parse_duration(value: object) -> float:
-    """Seconds; ValueError with a sentence when this is no duration."""
+    """Returns seconds for a text such as `7d`, or for a number; raises ValueError with a sentence."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]+(:[0-9]+)+", value):
         raise ValueError("can be read in two ways: write 10m for ten minutes, 10h for ten hours")
-    number, unit = _split(value, "a duration such as 30s, 10m, 24h or 7d (or a number of seconds)")
+    number, unit = _split_quantity(value, "a duration such as 30s, 10m, 24h or 7d (or a number of seconds)")
     factor = DURATION_UNITS.get(unit)
     if factor is None:
         raise ValueError(f"{unit!r} is no unit of time; use {_names(DURATION_UNITS)}")
@@ -164,31 +154,32 @@ def parse_duration(value: object) -> float:
     return number * factor
 
 
-def format_size(amount: int) -> str:
-    """The shortest way to write a size without loss, with decimal units."""
+def format_size(size_bytes: int) -> str:
+    """Returns the shortest exact text for a size, with decimal units."""
     for unit in ("TB", "GB", "MB", "kB"):
-        if amount and amount % SIZE_UNITS[unit] == 0:
-            return f"{amount // SIZE_UNITS[unit]}{unit}"
-    return str(amount)
+        if size_bytes and size_bytes % SIZE_UNITS[unit] == 0:
+            return f"{size_bytes // SIZE_UNITS[unit]}{unit}"
+    return str(size_bytes)
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest way to write a duration, exact to the millisecond; hours up to a day are hours."""
+    """Returns the shortest text for a duration, exact to the millisecond; one day is `24h`."""
     for unit in ("d", "h", "m"):
         if seconds > DURATION_UNITS[unit] and seconds % DURATION_UNITS[unit] == 0:
             return f"{seconds / DURATION_UNITS[unit]:.0f}{unit}"
-    written = f"{seconds:.3f}".rstrip("0").rstrip(".")
-    return f"{written}s" if seconds else "0"
+    digits = f"{seconds:.3f}".rstrip("0").rstrip(".")
+    return f"{digits}s" if seconds else "0"
 
 
-def _split(value: object, quantity: str) -> tuple[float, str]:
+def _split_quantity(value: object, expected: str) -> tuple[float, str]:
+    """Returns number and unit; the unit of a plain number is empty."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if value >= 0 and math.isfinite(value):
             return value, ""
-    elif isinstance(value, str) and (found := _WRITTEN.fullmatch(value.strip())):
-        digits, unit = found.groups()
+    elif isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())):
+        digits, unit = match.groups()
         return (float(digits) if "." in digits else int(digits)), unit
-    raise ValueError(f"is not {quantity}")
+    raise ValueError(f"is not {expected}")
 
 
 def _names(units: dict[str, int] | dict[str, float]) -> str:
@@ -202,8 +193,7 @@ Size = Annotated[
         {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9.]+ ?[A-Za-z]*$"}]}
     ),
 ]
-"""Bytes; a field of this type reads sizes as people write them."""
-
+"""Bytes; a field of this type accepts the texts of `parse_size`."""
 
 Duration = Annotated[
     float,
@@ -212,4 +202,4 @@ Duration = Annotated[
         {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.]+ ?[a-z]*$"}]}
     ),
 ]
-"""Seconds; a field of this type reads durations as people write them."""
+"""Seconds; a field of this type accepts the texts of `parse_duration`."""

@@ -1,7 +1,4 @@
-"""The keys of the schema as a tree to walk: for environment, secrets, suggestions and the example.
-
-Which key somebody probably meant.
-"""
+"""The keys of the schema as a tree: looking up and walking keys, and suggesting the key that was meant."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class KeyKind(Enum):
-    """What stands behind a key."""
+    """The kind of value that a key has."""
 
     SECTION = auto()
     MAP = auto()
@@ -41,16 +38,14 @@ class KeyKind(Enum):
 
 
 LIST_KINDS = frozenset({KeyKind.LIST, KeyKind.PATHS, KeyKind.SECRETS})
-
-
 BRANCH_KINDS = frozenset({KeyKind.SECTION, KeyKind.MAP})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigKey:
-    """One key of a section. `model` holds the keys of a section, or those of each entry of a map.
+    """One key of a section. `model` is the class of a section, or of the entries of a map.
 
-    `attribute` is its name in Python, which differs where the key is a word of the language.
+    `attribute` is its name in Python; it differs from `name` if that is a Python keyword.
     """
 
     name: str
@@ -64,15 +59,14 @@ class ConfigKey:
 
 @cache
 def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
-    """The keys of a section by the name that stands in the file, in the order of the schema."""
-    found: dict[str, ConfigKey] = {}
+    """Returns the keys of a section by their name in the file, in the order of the schema."""
+    keys: dict[str, ConfigKey] = {}
     for attribute, field in model.model_fields.items():
         name = field.alias or attribute
-        kind, inner = _kind(field.annotation)
-        kind = next(
-            (_UNITS[mark.func] for mark in field.metadata if getattr(mark, "func", None) in _UNITS), kind
-        )
-        found[name] = ConfigKey(
+        kind, inner = _kind_of(field.annotation)
+        parsers = (getattr(validator, "func", None) for validator in field.metadata)
+        kind = next((_QUANTITY_KINDS[parser] for parser in parsers if parser in _QUANTITY_KINDS), kind)
+        keys[name] = ConfigKey(
             name=name,
             attribute=attribute,
             kind=kind,
@@ -81,17 +75,17 @@ def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
             default=field.get_default(call_default_factory=True),
             model=inner,
         )
-    return found
+    return keys
 
 
 def locate(path: KeyPath) -> ConfigKey | None:
-    """The key that a path leads to; an entry of a map counts as a section, an item of a list as its list."""
+    """Returns the key at a path, or None. An entry of a map is a section, an item of a list is its list."""
     key: ConfigKey | None = None
     model: type[Section] | None = Settings
-    entry_of: ConfigKey | None = None
+    map_key: ConfigKey | None = None
     for name in path:
-        if entry_of is not None:
-            key, model, entry_of = entry_key(entry_of, str(name)), entry_of.model, None
+        if map_key is not None:
+            key, model, map_key = entry_key(map_key, str(name)), map_key.model, None
             continue
         if model is None:
             return key if key is not None and key.kind in LIST_KINDS and isinstance(name, int) else None
@@ -99,17 +93,17 @@ def locate(path: KeyPath) -> ConfigKey | None:
         if key is None:
             return None
         model = key.model if key.kind is KeyKind.SECTION else None
-        entry_of = key if key.kind is KeyKind.MAP else None
+        map_key = key if key.kind is KeyKind.MAP else None
     return key
 
 
 def entry_key(map_key: ConfigKey, name: str) -> ConfigKey:
-    """One entry of a map, as a section."""
+    """Returns the entry `name` of a map as a section."""
     return replace(map_key, name=name, attribute=name, kind=KeyKind.SECTION, optional=False, default=None)
 
 
 def children(path: KeyPath) -> dict[str, ConfigKey]:
-    """The keys below a section or an entry of a map; none below anything else."""
+    """Returns the keys below a section or an entry of a map; no keys below anything else."""
     if not path:
         return keys_of(Settings)
     key = locate(path)
@@ -119,7 +113,7 @@ def children(path: KeyPath) -> dict[str, ConfigKey]:
 def walk(
     model: type[Section] = Settings, parent_path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], ConfigKey]]:
-    """Every key with its path; the name of an entry of a map is written `*`."""
+    """Yields every key with its path; `*` stands for the name of an entry of a map."""
     for name, key in keys_of(model).items():
         path = (*parent_path, name)
         yield path, key
@@ -128,80 +122,82 @@ def walk(
 
 
 def dotted(path: KeyPath) -> str:
-    """A path as people write it: `accounts.home.send.allow[0]`."""
+    """Returns a path as text: `accounts.home.send.allow[0]`."""
     text = ""
     for name in path:
         text += f"[{name}]" if isinstance(name, int) else f".{name}" if text else name
     return text
 
 
-_SIMPLE: dict[object, KeyKind] = {
+_SCALAR_KINDS: dict[object, KeyKind] = {
     str: KeyKind.TEXT,
     bool: KeyKind.FLAG,
     int: KeyKind.NUMBER,
     float: KeyKind.NUMBER,
+    Path: KeyKind.PATH,
+    SecretStr: KeyKind.SECRET,
+}
+_QUANTITY_KINDS: dict[object, KeyKind] = {parse_size: KeyKind.SIZE, parse_duration: KeyKind.DURATION}
+_LIST_KIND_BY_ITEM = {
+    KeyKind.TEXT: KeyKind.LIST,
+    KeyKind.PATH: KeyKind.PATHS,
+    KeyKind.SECRET: KeyKind.SECRETS,
 }
 
 
-_SIMPLE |= {Path: KeyKind.PATH, SecretStr: KeyKind.SECRET}
-
-
-_UNITS = {parse_size: KeyKind.SIZE, parse_duration: KeyKind.DURATION}
-
-
-_ITEMS = {KeyKind.TEXT: KeyKind.LIST, KeyKind.PATH: KeyKind.PATHS, KeyKind.SECRET: KeyKind.SECRETS}
-
-
-def _kind(annotation: Any) -> tuple[KeyKind, type[Section] | None]:
-    bare = _bare(annotation)
-    origin = get_origin(bare)
+def _kind_of(annotation: Any) -> tuple[KeyKind, type[Section] | None]:
+    """Returns the kind for a type annotation, with the class of the section or of the map's entries."""
+    inner = _unwrap(annotation)
+    origin = get_origin(inner)
     if origin is Literal:
         return KeyKind.CHOICE, None
     if origin is tuple:
-        return _ITEMS[_kind(get_args(bare)[0])[0]], None
+        return _LIST_KIND_BY_ITEM[_kind_of(get_args(inner)[0])[0]], None
     if origin is not None and issubclass(origin, Mapping):
-        return KeyKind.MAP, get_args(bare)[1]
-    if issubclass(bare, Section):
-        return KeyKind.SECTION, bare
-    return _SIMPLE[bare], None
+        return KeyKind.MAP, get_args(inner)[1]
+    if issubclass(inner, Section):
+        return KeyKind.SECTION, inner
+    return _SCALAR_KINDS[inner], None
 
 
-def _bare(annotation: Any) -> Any:
-    """Without `Annotated` and without `| None`."""
+def _unwrap(annotation: Any) -> Any:
+    """Removes `Annotated` and `| None`."""
     if get_origin(annotation) is Annotated:
-        return _bare(get_args(annotation)[0])
+        return _unwrap(get_args(annotation)[0])
     if get_origin(annotation) in {Union, types.UnionType}:
-        return _bare(next(one for one in get_args(annotation) if one is not type(None)))
+        return _unwrap(next(member for member in get_args(annotation) if member is not type(None)))
     return annotation
 
 
 MAX_SUGGESTIONS = 3
+MIN_SIMILARITY = 0.6
+"""Of 0 to 1, as `difflib` counts it."""
 
 
 def suggest(path: KeyPath) -> tuple[KeyPath, ...]:
-    """The paths of keys that exist and resemble this one; none when nothing does.
+    """Returns the paths of existing keys that may have been meant; none if nothing resembles this path.
 
-    First among the neighbours, then the same name elsewhere (`password` instead of `mqtt.password`).
+    Looks for a similar name in the same section, then for the same name in other sections.
     """
-    above = _mended(path[:-1])
+    parent = _corrected(path[:-1])
     name = str(path[-1])
-    if close := closest(name, children(above)):
-        return ((*above, close),)
-    homes = [known for known, _ in walk() if known[-1] == name]
-    return tuple(homes) if len(homes) <= MAX_SUGGESTIONS else ()
+    if similar := closest(name, children(parent)):
+        return ((*parent, similar),)
+    namesakes = [known for known, _ in walk() if known[-1] == name]
+    return tuple(namesakes) if len(namesakes) <= MAX_SUGGESTIONS else ()
 
 
 def closest(name: str, candidates: Iterable[str]) -> str:
-    """The one of `words` that resembles most, or the empty text."""
-    return next(
-        iter(get_close_matches(name.lower().replace("-", "_"), list(candidates), n=1, cutoff=0.6)), ""
-    )
+    """Returns the candidate that resembles the name most, or the empty text."""
+    normalized = name.lower().replace("-", "_")
+    return next(iter(get_close_matches(normalized, list(candidates), n=1, cutoff=MIN_SIMILARITY)), "")
 
 
-def _mended(path: KeyPath) -> KeyPath:
-    """The same path with each unknown part replaced by its nearest neighbour, where there is one."""
-    mended: KeyPath = ()
+def _corrected(path: KeyPath) -> KeyPath:
+    """Replaces each unknown part of a path with the most similar key, if there is one."""
+    corrected: KeyPath = ()
     for part in path:
-        known = children(mended)
-        mended = (*mended, part if locate((*mended, part)) else closest(str(part), known) or part)
-    return mended
+        known = children(corrected)
+        exists = locate((*corrected, part)) is not None
+        corrected = (*corrected, part if exists else closest(str(part), known) or part)
+    return corrected

@@ -1,7 +1,4 @@
-"""Small text files that the owner names: read whole, bounded, every refusal with its cure.
-
-What is found on the way to the settings: by one rule, and all together.
-"""
+"""Findings about the configuration, and reading the files that it names with a sentence for each failure."""
 
 from __future__ import annotations
 
@@ -14,14 +11,31 @@ from wx2mqtt.errors import Problem
 from wx2mqtt.settings.key_tree import KeyPath
 
 
+@dataclass(frozen=True, slots=True)
+class SettingsFinding:
+    """What is wrong with the value at `path`, and how to fix it. A warning does not refuse the settings."""
+
+    path: KeyPath
+    message: str
+    is_warning: bool = False
+
+
+@dataclass(slots=True)
+class SettingsReport:
+    """All problems and warnings so far. Problems refuse the settings, warnings do not."""
+
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+
+
 class UnreadableError(Exception):
-    """A file cannot be used; the message says why and how to mend it, and names the file."""
+    """A file cannot be used; the message names the file and says why and how to fix it."""
 
 
 def read_text(path: Path, limit: int) -> str:
-    """The text of a regular UTF-8 file of at most `limit` bytes; raises `UnreadableError`."""
+    """Returns the text of a regular UTF-8 file of at most `limit` bytes; raises `UnreadableError`."""
     try:
-        return _decoded(path, limit)
+        return _decode(path, limit)
     except FileNotFoundError:
         raise UnreadableError(f"there is no file {path}; create it, or correct the path") from None
     except PermissionError:
@@ -36,7 +50,7 @@ def read_text(path: Path, limit: int) -> str:
 
 
 def check_readable(path: Path) -> str:
-    """Why a file cannot be read, or the empty text; its content is not looked at."""
+    """Returns why a file cannot be opened, or the empty text; does not look at its content."""
     try:
         with path.open("rb"):
             return ""
@@ -49,14 +63,14 @@ def check_readable(path: Path) -> str:
 
 
 def is_world_readable(path: Path) -> bool:
-    """Whether every user of this machine may read it."""
+    """Returns whether every user of this machine may read the file."""
     try:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:
         return False
 
 
-def _decoded(path: Path, limit: int) -> str:
+def _decode(path: Path, limit: int) -> str:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise UnreadableError(f"{path} is a folder; name the file in it")
@@ -71,20 +85,3 @@ def _decoded(path: Path, limit: int) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UnreadableError(f"{path} is not UTF-8 (line {line}); save it as UTF-8") from None
-
-
-@dataclass(frozen=True, slots=True)
-class SettingsFinding:
-    """`message` says what is wrong with the value at `path` and how to mend it; a warning stops nobody."""
-
-    path: KeyPath
-    message: str
-    is_warning: bool = False
-
-
-@dataclass(slots=True)
-class SettingsReport:
-    """What was found so far. Problems forbid the settings, warnings do not."""
-
-    problems: list[Problem] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)

@@ -1,7 +1,4 @@
-"""The rules for accounts: their names, base topics, and the people that the owner named.
-
-What the keys say together: checked on whole settings, all findings at once.
-"""
+"""Rules that compare keys of the settings with each other. All findings are yielded, not only the first."""
 
 from __future__ import annotations
 
@@ -18,9 +15,11 @@ from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split
 from wx2mqtt.settings.problems import SettingsFinding, check_readable
 from wx2mqtt.settings.schema import Account, Expect, Hold, Mqtt, Pin, Settings, Web
 
+PIN_KIND_NAMES = ", ".join(Pin.model_fields)
+
 
 class KnownKeys(Protocol):
-    """What a backend makes of the keys that only some backends know; `wechat.registry` has one for each.
+    """Which of the keys that only some backends use a backend uses; `wechat.registry` has one for each.
 
     `foreign_pin` is the warning about a pin whose key is not among `pin_keys`; it may name the `{kind}`.
     """
@@ -41,69 +40,68 @@ BackendRules = Mapping[str, KnownKeys]
 """By the name of the backend, which is also that of its section."""
 
 
-PIN_KIND_NAMES = ", ".join(Pin.model_fields)
-
-
 def account_findings(name: str, account: Account, backends: BackendRules) -> Iterator[SettingsFinding]:
-    """What is wrong within one account."""
+    """Checks one account: its name, its contacts, and keys that its backend does not use."""
     path = ("accounts", name)
     if fault := formats.account_fault(name):
         yield SettingsFinding(path, fault)
     yield from _foreign_keys(path, account, backends)
-    yield from _pins((*path, "contacts"), account, backends[account.backend])
+    yield from _contact_findings((*path, "contacts"), account, backends[account.backend])
     if account.fallback.urls and find_spec("apprise") is None:
-        why = "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'"
-        yield SettingsFinding((*path, "fallback", "urls"), why, is_warning=True)
+        message = "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'"
+        yield SettingsFinding((*path, "fallback", "urls"), message, is_warning=True)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
-        given = "extspam" if desktop.client_version is None else "client_version"
+        given_key = "extspam" if desktop.client_version is None else "client_version"
         yield SettingsFinding(
-            (*path, "webwx", "desktop", given),
+            (*path, "webwx", "desktop", given_key),
             "client_version and extspam belong together: give both or none",
         )
 
 
 def base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
-    """No account's topics may meet another's, nor Home Assistant's."""
+    """Checks that the topics of no account overlap with another's or with Home Assistant's."""
     bases = settings.base_topics()
     prefix = settings.homeassistant.prefix
-    for place, (name, base) in enumerate(bases.items()):
+    for index, (name, base) in enumerate(bases.items()):
         path = ("accounts", name, "base_topic")
-        for other, taken in list(bases.items())[:place]:
-            if formats.is_within(base, taken) or formats.is_within(taken, base):
+        for other, other_base in list(bases.items())[:index]:
+            if formats.is_within(base, other_base) or formats.is_within(other_base, base):
                 yield SettingsFinding(
-                    path, f"'{base}' meets the topics of account {other} ('{taken}'); choose another"
+                    path, f"'{base}' meets the topics of account {other} ('{other_base}'); choose another"
                 )
         if settings.homeassistant.enabled and f"{base}/".startswith(f"{prefix}/"):
             yield SettingsFinding(path, f"lies inside homeassistant.prefix ('{prefix}'); choose another")
 
 
-def _pins(path: tuple[str, ...], account: Account, backend: KnownKeys) -> Iterator[SettingsFinding]:
-    taken: dict[tuple[str, str], str] = {}
+def _contact_findings(
+    path: tuple[str, ...], account: Account, backend: KnownKeys
+) -> Iterator[SettingsFinding]:
+    names_by_fact: dict[tuple[str, str], str] = {}
     for name, pin in account.contacts.items():
-        here = (*path, name)
+        pin_path = (*path, name)
         if fault := formats.level_fault(name):
-            yield SettingsFinding(here, fault)
+            yield SettingsFinding(pin_path, fault)
         if len(pin.facts) != 1:
-            yield SettingsFinding(here, f"needs exactly one of {PIN_KIND_NAMES}; it has {len(pin.facts)}")
+            yield SettingsFinding(pin_path, f"needs exactly one of {PIN_KIND_NAMES}; it has {len(pin.facts)}")
             continue
         kind = pin.facts[0][0]
-        first = taken.setdefault(pin.facts[0], name)
-        if first != name:
-            yield SettingsFinding(here, f"names the same {kind} as '{first}'; keep one of the two")
+        first_name = names_by_fact.setdefault(pin.facts[0], name)
+        if first_name != name:
+            yield SettingsFinding(pin_path, f"names the same {kind} as '{first_name}'; keep one of the two")
         if kind not in backend.pin_keys:
-            yield SettingsFinding(here, backend.foreign_pin.format(kind=kind), is_warning=True)
+            yield SettingsFinding(pin_path, backend.foreign_pin.format(kind=kind), is_warning=True)
 
 
 def _foreign_keys(
     path: tuple[str, ...], account: Account, backends: BackendRules
 ) -> Iterator[SettingsFinding]:
-    """Keys that only other backends know: without effect, or they would refuse every login."""
+    """Checks keys that only other backends use: they have no effect, or would refuse every login."""
     backend = backends[account.backend]
     for key in Expect.model_fields:
         if key not in backend.expect_keys and getattr(account.expect, key) is not None:
-            why = f"{account.backend} does not tell it, so everybody would be refused; take it away"
-            yield SettingsFinding((*path, "expect", key), why)
+            message = f"{account.backend} does not tell it, so everybody would be refused; take it away"
+            yield SettingsFinding((*path, "expect", key), message)
     if not backend.has_reply_window and account.hold != Hold():
         windowed = ", ".join(other.title for other in backends.values() if other.has_reply_window)
         yield SettingsFinding(
@@ -118,34 +116,34 @@ def _foreign_keys(
 
 
 def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[SettingsFinding]:
-    """Every rule that is broken, and every hint."""
-    yield from _broker(settings.mqtt)
-    yield from _tls(settings.mqtt)
+    """Yields every broken rule, and a warning for every key that has no effect."""
+    yield from _broker_findings(settings.mqtt)
+    yield from _tls_findings(settings.mqtt)
     for name, account in settings.accounts.items():
         yield from account_findings(name, account, backends)
     yield from base_topic_findings(settings)
-    yield from _web(settings.web)
+    yield from _web_findings(settings.web)
     if settings.homeassistant.enabled:
-        yield from _exposed(settings)
+        yield from _exposed_findings(settings)
 
 
-def _broker(mqtt: Mqtt) -> Iterator[SettingsFinding]:
+def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
     path = ("mqtt", "url")
     if EMBEDDED in mqtt.url and len(mqtt.url) > 1:
-        yield SettingsFinding(path, "embedded stands alone: it is a broker of its own, not one of a cluster")
+        yield SettingsFinding(path, "embedded cannot be one of several: it is no broker of a cluster")
     if len(set(mqtt.url)) < len(mqtt.url):
-        yield SettingsFinding(path, "names the same broker twice; take one away")
+        yield SettingsFinding(path, "names the same broker twice; remove one")
     if mqtt.password is not None and mqtt.username is None:
         yield SettingsFinding(
             ("mqtt", "password"), "a password needs mqtt.username: MQTT 3.1.1 sends none without it"
         )
     if mqtt.username is not None and mqtt.url == (EMBEDDED,):
         yield SettingsFinding(
-            ("mqtt", "username"), "has no effect: the embedded broker asks nobody", is_warning=True
+            ("mqtt", "username"), "has no effect: the embedded broker needs no login", is_warning=True
         )
 
 
-def _tls(mqtt: Mqtt) -> Iterator[SettingsFinding]:
+def _tls_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
     tls, path = mqtt.tls, ("mqtt", "tls")
     if (tls.cert_file is None) != (tls.key_file is None):
         given, missing = ("key_file", "cert_file") if tls.cert_file is None else ("cert_file", "key_file")
@@ -160,17 +158,17 @@ def _tls(mqtt: Mqtt) -> Iterator[SettingsFinding]:
         yield SettingsFinding(path, "has no effect: no mqtt.url is mqtts or wss", is_warning=True)
 
 
-def _web(web: Web) -> Iterator[SettingsFinding]:
-    host, _ = split_listen_address(web.listen)
-    asks = _given(web.password) or web.password_file is not None
+def _web_findings(web: Web) -> Iterator[SettingsFinding]:
     if not web.enabled:
         return
-    if not is_loopback(host) and not asks:
+    host, _ = split_listen_address(web.listen)
+    has_password = _is_set(web.password) or web.password_file is not None
+    if not is_loopback(host) and not has_password:
         yield SettingsFinding(
             ("web", "listen"),
             "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
         )
-    if web.token is not None and not asks:
+    if web.token is not None and not has_password:
         yield SettingsFinding(
             ("web", "token"),
             "has no effect: without web.password_file nobody is asked for it",
@@ -185,20 +183,23 @@ def _web(web: Web) -> Iterator[SettingsFinding]:
         )
 
 
-def _exposed(settings: Settings) -> Iterator[SettingsFinding]:
-    """Only which account is meant can be known here; who is called so, the running bridge knows."""
+def _exposed_findings(settings: Settings) -> Iterator[SettingsFinding]:
+    """Checks the accounts of exposed names. Whether a name exists, only the running bridge knows."""
     known = ", ".join(settings.accounts)
-    for place, name in enumerate(settings.homeassistant.expose):
-        path = ("homeassistant", "expose", place)
+    for index, name in enumerate(settings.homeassistant.expose):
+        path = ("homeassistant", "expose", index)
         account, slash, user = name.rpartition("/")
         if slash and account not in settings.accounts:
-            told = f"names nobody: there is no account '{account}', only {known}"
-            yield SettingsFinding(path, told, is_warning=True)
+            message = f"names nobody: there is no account '{account}', only {known}"
+            yield SettingsFinding(path, message, is_warning=True)
         elif not slash and len(settings.accounts) > 1:
             example = f"{next(iter(settings.accounts))}/{user}"
-            told = f"is ambiguous: write with the account, such as {example}; now each shows its own"
-            yield SettingsFinding(path, told, is_warning=True)
+            message = (
+                f"is ambiguous: write it with its account, such as {example}; until then each"
+                " account exposes its own"
+            )
+            yield SettingsFinding(path, message, is_warning=True)
 
 
-def _given(secret: SecretStr | None) -> bool:
+def _is_set(secret: SecretStr | None) -> bool:
     return secret is not None and bool(secret.get_secret_value())

@@ -1,9 +1,7 @@
-"""The kinds of values that the configuration has besides sizes and durations; each checks one value alone.
+"""The configuration as pydantic models: every key with its type, default and one-line description.
 
-The configuration as values: every key, its default and the one line that says what it is for.
-
-What a single value must look like is said by its kind; what several keys say together is checked in
-`rules`. Sizes are bytes, durations seconds. No representation of these values shows a secret.
+The descriptions are published, in the JSON Schema and in the example file. A type checks one value alone;
+`rules` checks keys against each other. Sizes are bytes, durations seconds. No `repr` shows a secret.
 """
 
 from __future__ import annotations
@@ -22,12 +20,12 @@ MAX_CLIENT_ID_CHARACTERS = 200
 
 
 def _one_or_many(value: object) -> object:
-    """A list of one thing may be written as that thing."""
+    """Lets a list with one item be written as that item."""
     return (value,) if isinstance(value, str) else value
 
 
-def _count(value: object) -> object:
-    """A whole number in plain decimal; `010` is eight for YAML and ten for people."""
+def _whole_number(value: object) -> object:
+    """Parses plain decimal digits; refuses `010`, which is eight in YAML and ten for people."""
     if isinstance(value, str):
         if not re.fullmatch(r"0|[1-9][0-9]{0,17}", value, re.ASCII):
             raise ValueError("is not a whole number (plain decimal digits, no leading zero)")
@@ -63,8 +61,8 @@ def _filled(value: str) -> str:
     return value
 
 
-def _speakable(value: SecretStr) -> SecretStr:
-    """A lone surrogate cannot be sent to anybody."""
+def _encodable(value: SecretStr) -> SecretStr:
+    """Refuses a lone surrogate: it cannot be encoded in UTF-8, so it cannot be sent."""
     try:
         value.get_secret_value().encode()
     except UnicodeEncodeError:
@@ -73,91 +71,46 @@ def _speakable(value: SecretStr) -> SecretStr:
 
 
 def _path(value: object) -> object:
-    """An empty path would mean the working folder."""
+    """Refuses an empty path: it would mean the working folder."""
     if value == "":
         raise ValueError("is empty; write a path, or leave the key out")
     return value
 
 
-_TEXTS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
-
-
-Text = Annotated[str, AfterValidator(_filled)]
-
-
-Secret = Annotated[SecretStr, AfterValidator(_speakable)]
-
-
-Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_one_or_many), _TEXTS]
-
-
-FilePath = Annotated[Path, BeforeValidator(_path)]
-
-
-Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), _TEXTS]
-
-
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), _TEXTS]
-
-
-Count = Annotated[int, BeforeValidator(_count), Field(ge=0)]
-
-
-Positive = Annotated[int, BeforeValidator(_count), Field(ge=1)]
-
-
-Seconds16 = Annotated[int, BeforeValidator(_count), Field(ge=1, le=65535)]
-"""Whole seconds as MQTT's keep-alive holds them."""
-
-
-Topic = Annotated[str, AfterValidator(_topic)]
-
-
-ClientId = Annotated[str, AfterValidator(_client_id)]
-
-
-Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
-
-
-BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
-
-
-Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
-
-
-UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
-
-
-_Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
-
-
-_Network = Annotated[str, AfterValidator(addresses.validate_network)]
-
-
-_Broker = Annotated[str, AfterValidator(addresses.validate_broker_url)]
-
-
-Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_one_or_many), _TEXTS]
-
-
-Networks = Annotated[tuple[_Network, ...], BeforeValidator(_one_or_many), _TEXTS]
-
-
-Brokers = Annotated[tuple[_Broker, ...], BeforeValidator(_one_or_many), Field(min_length=1), _TEXTS]
-
-
 DEFAULT_BASE_TOPIC = "wx"
-
-
 DEFAULT_ACCOUNT = "home"
-
-
 PROGRAM = "wx2mqtt"
 
+# types of single values
+
+_TEXTS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+
+Text = Annotated[str, AfterValidator(_filled)]
+Secret = Annotated[SecretStr, AfterValidator(_encodable)]
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_one_or_many), _TEXTS]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), _TEXTS]
+Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), _TEXTS]
+Count = Annotated[int, BeforeValidator(_whole_number), Field(ge=0)]
+Positive = Annotated[int, BeforeValidator(_whole_number), Field(ge=1)]
+KeepaliveSeconds = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=65535)]
+"""Whole seconds that fit into the 16 bits of MQTT's keep-alive."""
+Topic = Annotated[str, AfterValidator(_topic)]
+ClientId = Annotated[str, AfterValidator(_client_id)]
+Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
+BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
+Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
+UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
+_Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
+_Network = Annotated[str, AfterValidator(addresses.validate_network)]
+_Broker = Annotated[str, AfterValidator(addresses.validate_broker_url)]
+Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_one_or_many), _TEXTS]
+Networks = Annotated[tuple[_Network, ...], BeforeValidator(_one_or_many), _TEXTS]
+Brokers = Annotated[tuple[_Broker, ...], BeforeValidator(_one_or_many), Field(min_length=1), _TEXTS]
+
+# the sections
 
 _KB, _MB, _GB = 1000, 1000**2, 1000**3
-
-
 _MINUTE, _DAY = 60.0, 86400.0
 
 
@@ -171,10 +124,10 @@ class Tls(Section):
     """Certificates for mqtts and wss"""
 
     ca_file: FilePath | None = Field(
-        None, description="who signs the broker's certificate; null: the system's list"
+        None, description="CA of the broker's certificate; null: those of the system"
     )
-    cert_file: FilePath | None = Field(None, description="our certificate, for brokers that ask for one")
-    key_file: FilePath | None = Field(None, description="the key of our certificate")
+    cert_file: FilePath | None = Field(None, description="client certificate, for brokers that ask for one")
+    key_file: FilePath | None = Field(None, description="private key of the client certificate")
 
 
 class Mqtt(Section):
@@ -184,7 +137,7 @@ class Mqtt(Section):
         ("mqtt://localhost:1883",),
         description='mqtt mqtts ws wss unix, or "embedded"; a list is one cluster, tried in turn',
     )
-    username: Text | None = Field(None, description="who we are at the broker")
+    username: Text | None = Field(None, description="the user name at the broker")
     password: Secret | None = Field(None, description="better in password_file")
     password_file: FilePath | None = Field(None, description="a file that holds the password")
     client_id: ClientId | None = Field(
@@ -195,8 +148,8 @@ class Mqtt(Section):
         description="auto | 5 | 3.1.1; auto is 5, or 3.1.1 where the broker refuses it",
         json_schema_extra={"enum": ["auto", "5", 5, "3.1.1"], "type": ["string", "integer"]},
     )
-    keepalive: Seconds16 = Field(
-        30, description="seconds of silence after which the broker is asked whether it lives"
+    keepalive: KeepaliveSeconds = Field(
+        30, description="seconds without traffic after which the broker is pinged"
     )
     tls: Tls = Field(default_factory=Tls)
 
@@ -210,7 +163,7 @@ class Expect(Section):
 
 
 class Desktop(Section):
-    """Parameters of a desktop client, the owner's own; nothing is shipped"""
+    """Parameters of your own desktop client; wx2mqtt ships none"""
 
     client_version: Text | None = Field(None, description="sent as client-version")
     extspam: Secret | None = Field(None, description="sent as extspam; better in extspam_file")
@@ -226,7 +179,7 @@ class WebWx(Section):
 class ILink(Section):
     """Tencent's official bot API"""
 
-    hosts: Hosts = Field((), description="further hosts that WeChat may send us to")
+    hosts: Hosts = Field((), description="further hosts to which WeChat may redirect the bridge")
     typing: bool = Field(default=False, description="show 'typing' before a message")
 
 
@@ -244,13 +197,13 @@ class Pin(Section):
 
     @property
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """What is given, as (kind, value); one pair in a pin that is well formed."""
-        written = {key: value for key, value in self if isinstance(value, str)}
-        return (*written.items(), *([("owner", "")] if self.owner else []))
+        """Returns the keys that are set, as (key, value) pairs; a valid pin has one."""
+        texts = {key: value for key, value in self if isinstance(value, str)}
+        return (*texts.items(), *([("owner", "")] if self.owner else []))
 
 
 class Receive(Section):
-    """What of WeChat is published"""
+    """Which messages of WeChat are published"""
 
     allow: Texts = Field(("*",), description="names or globs")
     deny: Texts = Field((), description="names or globs; wins over allow")
@@ -270,16 +223,16 @@ class Send(Section):
 
 
 class Hold(Section):
-    """Commands that wait for a chance to be sent (iLink's window), per person"""
+    """Commands that wait for iLink's reply window, per person"""
 
     max: Count = Field(100, description="commands; above it the oldest unimportant ones are displaced")
     ttl: Duration = Field(_DAY, description="how long one without a ttl of its own waits")
 
 
 class Fallback(Section):
-    """Another way for what must not wait"""
+    """Another channel for commands that WeChat does not deliver in time"""
 
-    after: Duration = Field(30.0, description="how long WeChat may take")
+    after: Duration = Field(30.0, description="how long WeChat may take before it is used")
     urls: Secrets = Field((), description="apprise URLs; better in urls_file")
     urls_file: FilePath | None = Field(None, description="a file with one apprise URL a line")
     for_: Literal["urgent"] = Field("urgent", alias="for", description="which commands: urgent")
@@ -288,23 +241,23 @@ class Fallback(Section):
 class Media(Section):
     """Pictures, voice, video and files"""
 
-    download: bool = Field(default=True, description="fetch the bytes of what comes in")
-    max_size: Size = Field(25 * _MB, description="larger ones are not fetched")
+    download: bool = Field(default=True, description="download the files of received messages")
+    max_size: Size = Field(25 * _MB, description="larger ones are not downloaded")
     keep: Duration = Field(7 * _DAY, description="how long they stay on disk")
     max_total: Size = Field(_GB, description="all together; the oldest go first")
-    inline_below: Size = Field(0, description="smaller ones stand in the message itself; 0: none")
+    inline_below: Size = Field(0, description="smaller ones are put into the message itself; 0: none")
     send_from: Folders = Field(
         (), description="folders from which files may be sent by path; links are resolved first"
     )
     allow_hosts: Hosts = Field(
-        (), description="hosts in the house, without port, from which files may be sent by url"
+        (), description="hosts of your own network, without port, from which files may be sent by url"
     )
 
 
 class History(Section):
-    """What is kept of messages"""
+    """Messages that are kept in the store"""
 
-    keep: Duration = Field(7 * _DAY, description="how long a message can be asked for again")
+    keep: Duration = Field(7 * _DAY, description="how long a message can be requested again")
 
 
 BackendName = Literal["webwx", "ilink"]
@@ -316,7 +269,7 @@ class Account(Section):
 
     backend: BackendName = Field("webwx", description="webwx | ilink")
     base_topic: Topic | None = Field(
-        None, description="null: the one it first had; wx for the first, else wx/<account>"
+        None, description="null: wx for the first account, else wx/<account>; it keeps what it first had"
     )
     endpoint: BaseUrl | None = Field(
         None, description="one base URL for every WeChat host (simulator, test server, proxy)"
@@ -352,12 +305,12 @@ class HomeAssistant(Section):
 
 
 class Web(Section):
-    """Our web server: the page, the media of messages, /metrics, /livez and /healthz"""
+    """The web server: the page, the media of messages, /metrics, /livez and /healthz"""
 
-    enabled: bool = Field(default=True, description="run it")
+    enabled: bool = Field(default=True, description="run the web server")
     listen: Listen = Field("127.0.0.1:8099", description="other addresses than loopback need a password")
     url: BaseUrl | None = Field(
-        None, description="its whole address from outside; null: messages name only the path of their media"
+        None, description="its URL as others reach it; null: messages hold only the path of their media"
     )
     hosts: Hosts = Field((), description="further names under which it is reached")
     base_path: UrlPath = Field("/", description="the path below which a reverse proxy shows it")
@@ -376,11 +329,13 @@ class Storage(Section):
     """The store"""
 
     path: FilePath | None = Field(None, description="null: $STATE_DIRECTORY, else the user's data folder")
-    max_size: Annotated[Size, Field(ge=100 * _KB)] = Field(2 * _GB, description="everything below path")
+    max_size: Annotated[Size, Field(ge=100 * _KB)] = Field(
+        2 * _GB, description="limit for everything below path"
+    )
 
 
 class Log(Section):
-    """What is logged"""
+    """The log"""
 
     level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="debug | info | warning | error"
@@ -388,7 +343,7 @@ class Log(Section):
     format: Literal["auto", "console", "json"] = Field(
         "auto", description="auto | console | json; auto is console at a terminal"
     )
-    message_text: bool = Field(default=False, description="let the text of messages into the log")
+    message_text: bool = Field(default=False, description="write the text of messages into the log")
 
 
 class Settings(Section):
@@ -404,31 +359,31 @@ class Settings(Section):
     )
     homeassistant: HomeAssistant = Field(default_factory=HomeAssistant)
     web: Web = Field(default_factory=Web)
-    language: Literal["en", "zh"] = Field("en", description="en | zh: the words for people")
+    language: Literal["en", "zh"] = Field("en", description="en | zh: the language of texts for people")
     storage: Storage = Field(default_factory=Storage)
     log: Log = Field(default_factory=Log)
 
     def base_topics(self) -> dict[str, str]:
-        """The base topic of each account: as written, else the default by its place in the file."""
+        """Returns the base topic of each account: as configured, else the default by its position."""
         return {
-            name: account.base_topic or (DEFAULT_BASE_TOPIC if place == 0 else f"{DEFAULT_BASE_TOPIC}/{name}")
-            for place, (name, account) in enumerate(self.accounts.items())
+            name: account.base_topic or (DEFAULT_BASE_TOPIC if index == 0 else f"{DEFAULT_BASE_TOPIC}/{name}")
+            for index, (name, account) in enumerate(self.accounts.items())
         }
 
     def client_ids(self) -> dict[str, str]:
-        """The MQTT client id of each account."""
+        """Returns the MQTT client id of each account."""
         if self.mqtt.client_id and len(self.accounts) == 1:
             return dict.fromkeys(self.accounts, self.mqtt.client_id)
         return {name: f"{self.mqtt.client_id or PROGRAM}-{name}" for name in self.accounts}
 
 
 def json_schema() -> dict[str, object]:
-    """The configuration file as JSON Schema 2020-12."""
+    """Returns the JSON Schema (2020-12) of the configuration file."""
     schema = Settings.model_json_schema(by_alias=True)
     for section in (schema, *schema["$defs"].values()):
-        section["properties"] = {name: _or_empty(key) for name, key in section["properties"].items()}
+        section["properties"] = {name: _nullable_section(key) for name, key in section["properties"].items()}
     accounts = schema["properties"]["accounts"]
-    accounts["additionalProperties"] = _or_empty(accounts["additionalProperties"])
+    accounts["additionalProperties"] = _nullable_section(accounts["additionalProperties"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -436,8 +391,8 @@ def json_schema() -> dict[str, object]:
     }
 
 
-def _or_empty(key: dict[str, Any]) -> dict[str, Any]:
-    """A section whose keys are all taken away, or only comments, is null in YAML; it means the defaults."""
+def _nullable_section(key: dict[str, Any]) -> dict[str, Any]:
+    """Lets a section be null: that is what YAML makes of one whose keys are all commented out."""
     if "$ref" in key:
         return {
             **{name: key[name] for name in key if name != "$ref"},

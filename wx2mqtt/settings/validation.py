@@ -1,6 +1,6 @@
-"""pydantic's findings as sentences that say what to do. No sentence repeats a value that may be a secret.
+"""Turns a tree of texts into `Settings`, and every error of pydantic into a sentence that says what to do.
 
-A tree of texts becomes `Settings`, with every fault that stands in the way, not only the first.
+No sentence repeats a value that may be a secret.
 """
 
 from __future__ import annotations
@@ -28,49 +28,41 @@ from wx2mqtt.settings.schema import Pin, Settings
 from wx2mqtt.settings.yaml_tree import YamlTree, YamlValue
 
 MAX_SHOWN_CHARACTERS = 40
-
-
 _SHOWABLE = frozenset({KeyKind.CHOICE, KeyKind.FLAG, KeyKind.NUMBER, KeyKind.SIZE, KeyKind.DURATION})
 
 
 def fault_text(fault: ErrorDetails, path: KeyPath) -> str:
-    """What is wrong at `path`, and how to mend it."""
+    """Returns what is wrong at `path`, and how to fix it."""
     kind = fault["type"]
     if kind == "extra_forbidden":
-        return _unknown(path)
-    if kind == "value_error":
-        return _own(fault, path)
+        return _unknown_key_text(path)
     if kind == "literal_error":
-        return _choice(fault, path)
-    word = _SENTENCES.get(kind)
+        return shown_value(fault, path) + _choice_text(fault)
+    if kind == "value_error":  # raised by a check of the schema, which wrote the sentence
+        return shown_value(fault, path) + str(fault["ctx"]["error"])
+    sentence = _SENTENCES.get(kind)
     return shown_value(fault, path) + (
-        word(fault.get("ctx", {})) if word else f"cannot be used: {fault['msg']}"
+        sentence(fault.get("ctx", {})) if sentence else f"cannot be used: {fault['msg']}"
     )
 
 
-def _unknown(path: KeyPath) -> str:
+def _unknown_key_text(path: KeyPath) -> str:
     guesses = suggest(path)
     if not guesses:
         return f"unknown key; known here: {', '.join(children(path[:-1]))}"
-    meant = [str(guess[-1]) if guess[:-1] == path[:-1] else dotted(guess) for guess in guesses]
-    return "unknown key, did you mean '{}'?".format("' or '".join(meant))
+    names = [str(guess[-1]) if guess[:-1] == path[:-1] else dotted(guess) for guess in guesses]
+    return "unknown key, did you mean '{}'?".format("' or '".join(names))
 
 
-def _own(fault: ErrorDetails, path: KeyPath) -> str:
-    said = str(fault["ctx"]["error"])
-    return f"{shown_value(fault, path)}{said}"
-
-
-def _choice(fault: ErrorDetails, path: KeyPath) -> str:
+def _choice_text(fault: ErrorDetails) -> str:
     choices = str(fault["ctx"]["expected"]).replace("'", "")
-    value = str(fault["input"])
-    close = closest(value, choices.replace(" or ", ", ").split(", "))
-    hint = f", did you mean '{close}'?" if close else ""
-    return f"{shown_value(fault, path)}must be {choices}{hint}"
+    similar = closest(str(fault["input"]), choices.replace(" or ", ", ").split(", "))
+    hint = f", did you mean '{similar}'?" if similar else ""
+    return f"must be {choices}{hint}"
 
 
 def shown_value(fault: ErrorDetails, path: KeyPath) -> str:
-    """The value in front of a sentence, where it cannot be a secret: `'abc' `."""
+    """Returns the value to put before a sentence, such as `'abc' `; empty if it may be a secret."""
     key = locate(path)
     value = fault["input"]
     if key is None or key.kind not in _SHOWABLE or not isinstance(value, (str, int, float)):
@@ -80,20 +72,19 @@ def shown_value(fault: ErrorDetails, path: KeyPath) -> str:
 
 
 def null_fault(key: ConfigKey) -> str:
-    """What to say about a key that has no value and needs one."""
-    what = "write [] for none" if key.kind in LIST_KINDS else "give one"
-    return f"has no value; {what}, or take the key away for the default"
+    """Returns the sentence for a key that needs a value and has none."""
+    advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
+    return f"has no value; {advice}, or remove the key for the default"
 
 
-def read_as_flag(text: str) -> str:
-    """What to say about `yes` where a text belongs."""
+def flag_fault(text: str) -> str:
+    """Returns the sentence for `yes` and the like in a text field, where YAML reads a truth value."""
     return (
         f'YAML reads {text} as a truth value and a text belongs here; write "{text}" in quotes if it is meant'
     )
 
 
 _SentenceBuilder = Callable[[Mapping[str, object]], str]
-
 
 _SENTENCES: dict[str, _SentenceBuilder] = {
     "missing": lambda _: "is missing",
@@ -111,94 +102,105 @@ _SENTENCES: dict[str, _SentenceBuilder] = {
     "too_short": lambda limit: f"must have at least {limit['min_length']} entry",
 }
 
-
-_TEXTUAL = frozenset({KeyKind.TEXT, KeyKind.PATH, KeyKind.SECRET}) | LIST_KINDS
+_TEXT_KINDS = frozenset({KeyKind.TEXT, KeyKind.PATH, KeyKind.SECRET}) | LIST_KINDS
 
 
 def validate(tree: YamlTree) -> tuple[Settings, list[Problem]]:
-    """The settings and all problems; what has a problem is left out, so that the rest can still be judged."""
+    """Returns the settings and all problems.
+
+    Values that have a problem are left out of the settings, so that the rest can still be checked.
+    """
     rest = YamlTree(tree.file, data=deepcopy(tree.data), positions=tree.positions)
-    problems = _tidy(rest, (), dict(rest.data))
+    problems = _normalize(rest, (), dict(rest.data))
     while True:
         try:
             return Settings.model_validate(rest.data), problems
         except ValidationError as error:
-            faults = {_place(rest, fault["loc"]): fault for fault in error.errors(include_url=False)}
+            faults = {_fault_path(rest, fault["loc"]): fault for fault in error.errors(include_url=False)}
             problems += [
-                tree.problem(_as_written(tree, path), fault_text(fault, path))
+                tree.problem(_path_as_written(tree, path), fault_text(fault, path))
                 for path, fault in faults.items()
             ]
-            _leave_out(rest, list(faults))
+            _remove_faulty(rest, list(faults))
 
 
-def _place(tree: YamlTree, loc: KeyPath) -> KeyPath:
-    """Where a fault is; pydantic says `[key]` after the name that is itself at fault."""
+def _fault_path(tree: YamlTree, loc: KeyPath) -> KeyPath:
+    """Returns the path of an error; pydantic adds `[key]` if not the value but the key itself is wrong."""
     return loc[:-1] if loc[-1] == "[key]" and tree.get(loc) is None else loc
 
 
-def _leave_out(tree: YamlTree, paths: list[KeyPath]) -> None:
-    """Take the faulty values away; of a list with a faulty item the whole list."""
-    removed = [path for path in paths if tree.remove(_key_of(path))]
-    assert removed, f"a fault that lies nowhere in the tree: {paths}"  # each round must be smaller
+def _path_as_written(tree: YamlTree, path: KeyPath) -> KeyPath:
+    """Removes the index of an item if the list was written as one text."""
+    *parents, last = path
+    return path if isinstance(tree.get(tuple(parents)), list) or isinstance(last, str) else tuple(parents)
+
+
+def _remove_faulty(tree: YamlTree, paths: list[KeyPath]) -> None:
+    """Removes the faulty values; for a faulty item of a list the whole list."""
+    removed = [path for path in paths if tree.remove(_without_indexes(path))]
+    assert removed, f"no faulty value is in the tree: {paths}"  # each round of `validate` must remove some
     for path in removed:
-        _drop_emptied(tree, path[:-1])
+        _remove_if_empty(tree, path[:-1])
 
 
-def _drop_emptied(tree: YamlTree, path: KeyPath) -> None:
-    """A pin, or all accounts, that was emptied here and not by the owner: no more is to be said of it."""
-    key = locate(path) if path else None
-    if key is not None and (key.model is Pin or key.kind is KeyKind.MAP) and tree.get(path) == {}:
-        tree.remove(path)
-
-
-def _as_written(tree: YamlTree, path: KeyPath) -> KeyPath:
-    """Without the number of an item where one text stands for a list."""
-    *above, last = path
-    return path if isinstance(tree.get(tuple(above)), list) or isinstance(last, str) else tuple(above)
-
-
-def _key_of(path: KeyPath) -> KeyPath:
+def _without_indexes(path: KeyPath) -> KeyPath:
     while isinstance(path[-1], int):
         path = path[:-1]
     return path
 
 
-def _tidy(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> list[Problem]:
-    """Settle what YAML leaves open: empty sections, missing values, `yes` where a text belongs."""
+def _remove_if_empty(tree: YamlTree, path: KeyPath) -> None:
+    """Removes a pin or a map that is empty only because its faulty values were removed.
+
+    Otherwise the empty one would be reported as well.
+    """
+    key = locate(path) if path else None
+    if key is not None and (key.model is Pin or key.kind is KeyKind.MAP) and tree.get(path) == {}:
+        tree.remove(path)
+
+
+# what YAML leaves open
+
+
+def _normalize(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> list[Problem]:
+    """Handles what pydantic cannot: empty sections, keys without value, `yes` in a text field.
+
+    Returns the problems; values that have one are removed from the tree.
+    """
     problems: list[Problem] = []
     for name, value in section.items():
-        below = (*path, name)
-        key = locate(below)
+        key_path = (*path, name)
+        key = locate(key_path)
         if key is None:
             continue
         if value is None:
-            problems += _no_value(tree, below, key)
+            problems += _normalize_null(tree, key_path, key)
         elif isinstance(value, dict) and key.kind in BRANCH_KINDS:
-            problems += _tidy(tree, below, dict(value))
-        elif key.kind in _TEXTUAL:
-            problems += _flags_as_text(tree, below, value)
+            problems += _normalize(tree, key_path, dict(value))
+        elif key.kind in _TEXT_KINDS:
+            problems += _flag_problems(tree, key_path, value)
     return problems
 
 
-def _no_value(tree: YamlTree, path: KeyPath, key: ConfigKey) -> list[Problem]:
+def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> list[Problem]:
     if key.optional:
         return []
-    place = tree.position_of(path)
+    position = tree.position_of(path)
     tree.remove(path)
     if key.kind in BRANCH_KINDS:
-        if not children(path[:-1]) and key.kind is KeyKind.SECTION:
-            tree.set(tuple(map(str, path)), {}, place)
+        if not children(path[:-1]) and key.kind is KeyKind.SECTION:  # an entry of a map: it exists
+            tree.set(tuple(map(str, path)), {}, position)
         return []
     return [tree.problem(path, null_fault(key))]
 
 
-def _flags_as_text(tree: YamlTree, path: KeyPath, value: YamlValue) -> list[Problem]:
+def _flag_problems(tree: YamlTree, path: KeyPath, value: YamlValue) -> list[Problem]:
     problems = []
     items = enumerate(value) if isinstance(value, list) else [(None, value)]
-    for number, item in items:
-        where = path if number is None else (*path, number)
-        if tree.position_of(where).tag == "bool" and isinstance(item, str):
-            problems.append(tree.problem(where, read_as_flag(item)))
+    for index, item in items:
+        item_path = path if index is None else (*path, index)
+        if tree.position_of(item_path).tag == "bool" and isinstance(item, str):
+            problems.append(tree.problem(item_path, flag_fault(item)))
     if problems:
         tree.remove(path)
     return problems

@@ -1,8 +1,8 @@
-"""A YAML file as a tree of texts, lists and mappings that remembers where each value stands.
+"""Reads a YAML file into a tree of texts, lists and mappings that knows the line of each value.
 
-Every scalar stays the text that was written; what it means is decided by the schema, so that `0123` in a
-text field is what it looks like. Bounded in size, depth and what aliases multiply. Holds no value back
-from the caller, but puts none into a message: it may be a password.
+Every scalar stays the text that was written; the schema decides what it means, so that `0123` in a text field
+stays `0123`. Depth and number of values are limited, as aliases can multiply them. No message quotes a value:
+it may be a password.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PLAIN_TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "se
 
 @dataclass(frozen=True, slots=True)
 class SourcePosition:
-    """Where a value was written. `line` is 0 and `name` the variable for what is not from a file.
+    """Where a value was written. A value that is from no file has line 0 and the variable's name in `name`.
 
-    `tag` is what YAML takes the value for: `bool`, `int`, `str` and so on.
+    `tag` is the type that YAML gives the value: `bool`, `int`, `str` and so on.
     """
 
     file: str
@@ -40,7 +40,7 @@ class SourcePosition:
 
 @dataclass(slots=True)
 class YamlTree:
-    """Values and their places. `first_line` is where a fault of the whole stands."""
+    """Values and their positions. `first_line` is the line of problems that concern the whole file."""
 
     file: str
     first_line: int = 1
@@ -48,96 +48,96 @@ class YamlTree:
     positions: dict[KeyPath, SourcePosition] = field(default_factory=dict)
 
     def position_of(self, path: KeyPath) -> SourcePosition:
-        """Where the value stands, or what it would stand in."""
+        """Returns the position of a value; if it has none, that of the nearest section around it."""
         while path and path not in self.positions:
             path = path[:-1]
         return self.positions.get(path, SourcePosition(self.file, self.first_line))
 
     def problem(self, path: KeyPath, message: str) -> Problem:
-        """One problem with the value at this path."""
-        place = self.position_of(path)
-        key = f"{place.name} ({dotted(path)})" if place.name else dotted(path)
-        return Problem(place.file, place.line, printable(key) or "file", printable(message))
+        """Makes the `Problem` for the value at this path."""
+        position = self.position_of(path)
+        key = f"{position.name} ({dotted(path)})" if position.name else dotted(path)
+        return Problem(position.file, position.line, printable(key) or "file", printable(message))
 
     def get(self, path: KeyPath) -> YamlValue:
-        """The value at this path, None where there is none."""
-        here: YamlValue = self.data
+        """Returns the value at this path, or None."""
+        value: YamlValue = self.data
         for name in path:
-            if not isinstance(here, dict) or not isinstance(name, str):
+            if not isinstance(value, dict) or not isinstance(name, str):
                 return None
-            here = here.get(name)
-        return here
+            value = value.get(name)
+        return value
 
     def set(self, path: tuple[str, ...], value: YamlValue, position: SourcePosition) -> bool:
-        """Set a value; false when something on the way is no mapping."""
-        here = self.data
+        """Sets a value and makes the sections above it; returns False if one of those is no mapping."""
+        section = self.data
         for name in path[:-1]:
-            below = here.setdefault(name, {})
-            if below is None:
-                below = here[name] = {}
-            if not isinstance(below, dict):
+            child = section.setdefault(name, {})
+            if child is None:
+                child = section[name] = {}
+            if not isinstance(child, dict):
                 return False
-            here = below
-        here[path[-1]] = value
+            section = child
+        section[path[-1]] = value
         self.remove_positions(path)
         self.positions[path] = position
         return True
 
     def replace(self, path: tuple[str, ...], value: YamlValue) -> None:
-        """Write the same value in another way; what is known of its place stays."""
-        holder = self.get(path[:-1])
-        assert isinstance(holder, dict), "only what is there can be written in another way"
-        holder[path[-1]] = value
+        """Replaces an existing value and keeps its position."""
+        section = self.get(path[:-1])
+        assert isinstance(section, dict), "only an existing value can be replaced"
+        section[path[-1]] = value
 
     def remove(self, path: KeyPath) -> bool:
-        """Take a value away; false when there is none."""
-        *above, last = path
-        here: YamlValue = self.data
-        for name in above:
-            here = _step(here, name)
-        if isinstance(here, dict) and isinstance(last, str) and last in here:
-            del here[last]
+        """Removes a value; returns False if there is none."""
+        *parents, last = path
+        container: YamlValue = self.data
+        for name in parents:
+            container = _child(container, name)
+        if isinstance(container, dict) and isinstance(last, str) and last in container:
+            del container[last]
             return True
         return False
 
     def remove_positions(self, path: KeyPath) -> None:
-        """The value is new: what stood below the old one is gone."""
+        """Forgets the positions of a value that was replaced and of everything below it."""
         for known in [known for known in self.positions if known[: len(path)] == path]:
             del self.positions[known]
 
 
-def _step(here: YamlValue, name: str | int) -> YamlValue:
-    if isinstance(here, dict) and isinstance(name, str):
-        return here.get(name)
-    if isinstance(here, list) and isinstance(name, int) and name < len(here):
-        return here[name]
+def _child(container: YamlValue, name: str | int) -> YamlValue:
+    if isinstance(container, dict) and isinstance(name, str):
+        return container.get(name)
+    if isinstance(container, list) and isinstance(name, int) and name < len(container):
+        return container[name]
     return None
 
 
 def parse(text: str, file: str) -> tuple[YamlTree, list[Problem]]:
-    """The tree of one YAML document. With a fault of syntax the tree is empty."""
+    """Reads one YAML document; returns its tree, which is empty after a syntax error, and the problems."""
     reader = _YamlReader(YamlTree(file))
     try:
         _check_depth(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         if root is not None:
             reader.read_root(root)
-    except _DocumentTooLargeError as much:
+    except _DocumentTooLargeError as error:
         reader.tree.data.clear()
-        reader.add_problem((), much.line, str(much))
+        reader.add_problem((), error.line, str(error))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reader.add_problem((), mark.line + 1 if mark else 1, _syntax(error))
+        reader.add_problem((), mark.line + 1 if mark else 1, _syntax_message(error))
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         reader.add_problem(
-            (), line, f"holds a character that YAML forbids (number {error.character}); take it out"
+            (), line, f"holds a character that YAML forbids (number {error.character}); remove it"
         )
     return reader.tree, reader.problems
 
 
 def parse_value(text: str) -> YamlValue:
-    """A YAML list or mapping on one line, as environment variables hold it; ValueError for anything else."""
+    """Reads a YAML list or mapping on one line, as in environment variables; raises ValueError."""
     tree, problems = parse(f"value: {text}", "")
     if problems:
         raise ValueError(problems[0].message)
@@ -145,13 +145,15 @@ def parse_value(text: str) -> YamlValue:
 
 
 class _DocumentTooLargeError(Exception):
+    """The document is nested too deeply or holds too many values."""
+
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
         self.line = line
 
 
 def _check_depth(text: str) -> None:
-    """Before anything recursive looks at it."""
+    """Raises `_DocumentTooLargeError` for a nesting that recursive code could not follow."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
@@ -161,7 +163,7 @@ def _check_depth(text: str) -> None:
 
 @dataclass(slots=True)
 class _YamlReader:
-    """Turns nodes into values; `left` bounds what aliases can multiply."""
+    """Turns YAML nodes into values. `remaining_values` limits what aliases can multiply."""
 
     tree: YamlTree
     problems: list[Problem] = field(default_factory=list)
@@ -196,54 +198,55 @@ class _YamlReader:
         if isinstance(node, yaml.MappingNode):
             return self.read_mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.read_value(child, (*path, place)) for place, child in enumerate(node.value)]
+            return [self.read_value(child, (*path, index)) for index, child in enumerate(node.value)]
         return None if tag == "null" else str(node.value)
 
     def read_mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, YamlValue]:
-        found = self.read_merged(node, path)
-        first: dict[str, int] = {}
+        values = self.read_merged(node, path)
+        first_lines: dict[str, int] = {}
         for key, value in node.value:
             if key.tag == f"{_TAG}merge":
                 continue
             if not isinstance(key, yaml.ScalarNode):
                 self.add_problem(path, _line(key), "a key must be a plain text")
-            elif key.value in first:
-                again = (*path, key.value)
+            elif key.value in first_lines:
                 self.add_problem(
-                    again, _line(key), f"stands a second time; the first is in line {first[key.value]}"
+                    (*path, key.value),
+                    _line(key),
+                    f"is there twice; it was set in line {first_lines[key.value]} already",
                 )
             else:
-                first[key.value] = _line(key)
-                if key.value in found:
+                first_lines[key.value] = _line(key)
+                if key.value in values:
                     self.tree.remove_positions((*path, key.value))
-                found[key.value] = self.read_entry(key, value, (*path, key.value))
-        return found
+                values[key.value] = self.read_entry(key, value, (*path, key.value))
+        return values
 
     def read_entry(self, key: yaml.ScalarNode, value: yaml.Node, path: KeyPath) -> YamlValue:
-        """The place of a key is its own line, not that of an alias that it takes its value from."""
+        """Reads the value of a key. Its position is the key's line, not that of an anchor it refers to."""
         self.tree.positions[path] = SourcePosition(self.tree.file, _line(key), value.tag.removeprefix(_TAG))
         return self.read_value(value, path)
 
     def read_merged(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, YamlValue]:
-        """What `<<: *name` brings in; what stands in the mapping itself will win."""
-        found: dict[str, YamlValue] = {}
+        """Returns what `<<: *name` merges in; the mapping's own keys will override it."""
+        merged: dict[str, YamlValue] = {}
         for key, value in node.value:
             if key.tag != f"{_TAG}merge":
                 continue
             for source in value.value if isinstance(value, yaml.SequenceNode) else (value,):
                 self.remaining_values -= 1
                 if isinstance(source, yaml.MappingNode) and self.remaining_values > 0:
-                    found = self.read_mapping(source, path) | found
+                    merged = self.read_mapping(source, path) | merged
                 else:
-                    self.add_problem(path, _line(key), "<< takes in a mapping that has an anchor: <<: *name")
-        return found
+                    self.add_problem(path, _line(key), "<< merges a mapping that has an anchor: <<: *name")
+        return merged
 
 
 def _line(node: yaml.Node | yaml.Event) -> int:
     return node.start_mark.line + 1 if node.start_mark else 1
 
 
-_ADVICE = (
+_SYNTAX_ADVICE = (
     ("'\\t'", "indent with spaces, never with tabs"),
     (
         "mapping values are not allowed",
@@ -252,24 +255,26 @@ _ADVICE = (
     ("alias", "a text that begins with * needs quotes"),
     ("anchor", "a text that begins with & needs quotes"),
     ("cannot start any token", "a text that begins with @, ` or % needs quotes"),
-    ("expected a single document", "the file must hold one document; take the second --- away"),
+    ("expected a single document", "the file must hold one document; remove the second ---"),
     ("could not find expected ':'", "a key needs ': ' and a value; a text over several lines needs quotes"),
     ("expected <block end>", "the indentation of this line fits nothing above it"),
     ("quoted scalar", "a quote is opened and not closed"),
     ("flow", "a [ or { is opened and not closed, or a comma is missing"),
 )
+"""What to do, by a part of the parser's message; the first that fits counts."""
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> str:
-    """What YAML says, without what it quotes from the file, and how to mend it."""
-    said = f"{error.problem or ''} {error.context or ''}"
+def _syntax_message(error: yaml.MarkedYAMLError) -> str:
+    """Returns the parser's message without quotations from the file, and what to do."""
+    parser_message = f"{error.problem or ''} {error.context or ''}"
     advice = next(
-        (words for sign, words in _ADVICE if sign in said), "look at this line and the one above it"
+        (advice for part, advice in _SYNTAX_ADVICE if part in parser_message),
+        "look at this line and the one above it",
     )
-    problem = re.sub(r"'[^']*'|\"[^\"]*\"", _short_only, error.problem or "cannot be read")
+    problem = re.sub(r"'[^']*'|\"[^\"]*\"", _hide_quotation, error.problem or "cannot be read")
     return f"is no YAML: {problem}; {advice}"
 
 
-def _short_only(match: re.Match[str]) -> str:
-    """Single characters and YAML's own <tokens> may be repeated, what the owner wrote not."""
+def _hide_quotation(match: re.Match[str]) -> str:
+    """Keeps single characters and YAML's own <tokens>; hides other quotations, which are the owner's text."""
     return match[0] if len(match[0]) == 3 or match[0][1] == "<" else "…"

@@ -116,12 +116,12 @@ def test_a_wrong_variable_is_named_with_its_key(faults):
         WX2MQTT_QQ__QQ="geheim",
         WX2MQTT_LANGUAGE__X="geheim",
     ) == [
-        "environment: WX2MQTT_LANGUAGE__X: no key of the configuration has this name; take it away",
+        "environment: WX2MQTT_LANGUAGE__X: no key of the configuration has this name; remove it",
         "environment: WX2MQTT_MQTT (mqtt): this is a section: write {key: value, …}, or name the key (…__KEY)",
         "environment: WX2MQTT_MQTTT__URL: no key of the configuration has this name; did you mean WX2MQTT_MQTT__URL?",
         "environment: WX2MQTT_MQTT__PASWORD: no key of the configuration has this name; did you mean WX2MQTT_MQTT__PASSWORD?",
         "environment: WX2MQTT_MQTT__TLS (mqtt.tls): this is a section: write {key: value, …}, or name the key (…__KEY)",
-        "environment: WX2MQTT_QQ__QQ: no key of the configuration has this name; take it away",
+        "environment: WX2MQTT_QQ__QQ: no key of the configuration has this name; remove it",
         "environment: WX2MQTT_WEB__HOSTS (web.hosts): is no YAML: expected ',' or ']', but got '<stream end>'; a [ or { is opened and not closed, or a comma is missing",
         "environment: WX2MQTT_MQTT__KEEPALIVE (mqtt.keepalive): 'soon' is not a whole number (plain decimal digits, no leading zero)",
     ]

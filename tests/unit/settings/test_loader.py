@@ -135,7 +135,7 @@ def test_every_problem_is_told_at_once_with_line_key_and_cure(faults):
         "wx2mqtt.yaml:14: accounts.home.contacts.anne: names the same nickname as 'anna'; keep one of the two",
         "wx2mqtt.yaml:15: accounts.home.contacts.nobody: needs exactly one of remark, alias, nickname, group, ilink, owner; it has 0",
         "wx2mqtt.yaml:16: accounts.home.contacts.x.remrk: unknown key, did you mean 'remark'?",
-        "wx2mqtt.yaml:17: accounts.home.send.allow: has no value; write [] for none, or take the key away for the default",
+        "wx2mqtt.yaml:17: accounts.home.send.allow: has no value; write [] for none, or remove the key for the default",
         "wx2mqtt.yaml:17: accounts.home.send.per_minute: '-1' is not a whole number (plain decimal digits, no leading zero)",
         "wx2mqtt.yaml:17: accounts.home.send.burst: '0' must be at least 1",
         "wx2mqtt.yaml:17: accounts.home.send.ttl: '10:00' can be read in two ways: write 10m for ten minutes, 10h for ten hours",
@@ -150,7 +150,7 @@ def test_every_problem_is_told_at_once_with_line_key_and_cure(faults):
         "wx2mqtt.yaml:21: accounts.login.base_topic: 'wx/login' meets the topics of account home ('wx'); choose another",
         "wx2mqtt.yaml:22: log.level: 'inof' must be debug, info, warning or error, did you mean 'info'?",
         "wx2mqtt.yaml:23: password: unknown key, did you mean 'mqtt.password' or 'web.password'?",
-        "wx2mqtt.yaml:24: language: has no value; give one, or take the key away for the default",
+        "wx2mqtt.yaml:24: language: has no value; give one, or remove the key for the default",
         "wx2mqtt.yaml:25: web.listen: others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
         "wx2mqtt.yaml:26: storage.max_size: '1' must be at least 100000",
     ]
@@ -174,7 +174,7 @@ def test_every_problem_is_told_at_once_with_line_key_and_cure(faults):
         ("mqtt: {keepalive: [1]}", "mqtt.keepalive: must be a whole number"),
         ("mqtt: {url: []}", "mqtt.url: must have at least 1 entry"),
         ("mqtt: {url: {a: b}}", "mqtt.url: must be a list"),
-        ("mqtt: {url: [embedded, mqtt://a]}", "mqtt.url: embedded stands alone"),
+        ("mqtt: {url: [embedded, mqtt://a]}", "mqtt.url: embedded cannot be one of several"),
         ("mqtt: {url: [mqtt://a, mqtt://a]}", "mqtt.url: names the same broker twice"),
         ("mqtt: {password: x}", "mqtt.password: a password needs mqtt.username"),
         ("mqtt: {username: ''}", "mqtt.username: is empty"),
@@ -322,6 +322,35 @@ def test_to_expect_what_the_backend_does_not_tell_would_refuse_everybody(faults)
         "wx2mqtt.yaml:2: accounts.home.expect.nickname: ilink does not tell it, so everybody would be refused; take it away",
         "wx2mqtt.yaml:3: accounts.work.expect.ilink: webwx does not tell it, so everybody would be refused; take it away",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("mqtt: {url: embedded, username: me}\nlog: {level: inof}", ["mqtt.username"]),
+        ("web: {token: x}\nmqtt: {password: x}", ["web.token"]),
+        (
+            "accounts: {home: {ilink: {typing: true}, plain: maybe}, work: {hold: {max: 5}}}",
+            ["accounts.work.hold"],
+        ),
+        ("mqtt: {url: 'mqtts://me:x@host', tls: {ca_file: wx2mqtt.yaml}}", []),
+        ("homeassistant: {enabled: true, expose: [work/boss]}\naccounts: {home: {}, work: 5}", []),
+        ("web: {token: x}\n\tmqtt: {}", []),
+    ],
+    ids=["another section", "a broken rule", "another account", "the same section", "an account", "syntax"],
+)
+def test_warnings_come_with_the_problems_unless_a_value_that_was_left_out_may_be_why(config, text, told):
+    with pytest.raises(SettingsError) as caught:
+        load(config(text), {}, BACKENDS)
+    assert [warning.key for warning in caught.value.warnings] == told
+
+
+def test_a_secret_that_others_may_read_is_told_with_the_problems_too(config):
+    path = config("mqtt: {username: me, password: x}\nlanguage: fr")
+    path.chmod(0o644)
+    with pytest.raises(SettingsError) as caught:
+        load(path, {}, BACKENDS)
+    assert [warning.key for warning in caught.value.warnings] == ["mqtt.password"]
 
 
 def test_a_key_set_to_its_default_gives_no_warning(loaded):

@@ -55,8 +55,8 @@ def test_an_empty_file_is_an_empty_tree():
 
 def test_a_key_that_stands_twice_names_both_lines():
     assert said("a: 1\nb: {c: 1,\n  c: 2}\na: 3") == [
-        "f.yaml:3: b.c: stands a second time; the first is in line 2",
-        "f.yaml:4: a: stands a second time; the first is in line 1",
+        "f.yaml:3: b.c: is there twice; it was set in line 2 already",
+        "f.yaml:4: a: is there twice; it was set in line 1 already",
     ]
 
 
@@ -74,7 +74,7 @@ def test_an_alias_and_a_merge_bring_in_what_the_anchor_holds():
 
 @pytest.mark.parametrize("text", ["a: {<<: 5}", "x: &x 1\na: {<<: *x}", "x: &x {}\na: {<<: [*x, 1]}"])
 def test_a_merge_of_what_is_no_mapping_is_refused(text):
-    assert "<< takes in a mapping" in said(text)[0]
+    assert "<< merges a mapping" in said(text)[0]
 
 
 def bomb(depth):
