@@ -21,7 +21,6 @@ from wx2mqtt.setup.discover import FoundBroker, find_brokers
 
 # root would write to /etc, and a terminal of tests lies where a service cannot see it
 PROGRAM = """
-import sys
 from wx2mqtt.setup import discover, output
 discover.find_brokers.__defaults__ = ({supervisor!r}, {port})
 output.HIDDEN_FOLDERS = ()
@@ -94,7 +93,7 @@ def test_a_broker_that_does_not_let_us_in_ends_with_1_and_nothing_is_written(sta
     line = f"setup -c a.yaml --host 127.0.0.1 --port {broker.port} --yes --no-unit"
     done = here.run(*line.split())
     assert done.code == 1
-    assert "wants a user" in done.out
+    assert "requires a user" in done.out
     assert "nothing was written" in done.err
     assert_nothing_written(here)
     assert here.run(*line.split(), "--no-try").code == 0, "who knows better may write it all the same"
@@ -117,7 +116,7 @@ def test_rights_that_are_missing_are_told_and_it_is_written(start_mosquitto, tmp
     done = terminal(tmp_path).run(*line.split())
     assert done.code == 0
     assert "topic write wx/result/#" in done.out
-    assert "until this is mended" in done.out
+    assert "until this is fixed" in done.out
     assert (tmp_path / "a.yaml").exists()
 
 
@@ -166,7 +165,7 @@ def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_wit
         ("--host b --embedded", "--embedded"),
         ("--embedded --person wife", "NAME=REMARK"),
         ("--embedded --person a/b=x", "topic level"),
-        ("--embedded --person wife=a --person wife=b", "wife is named twice"),
+        ("--embedded --person wife=a --person wife=b", "wife is given twice"),
         ("--host mqtt://broker.lan --no-try", "no host name"),
         ("--host broker.lan:1883 --no-try", "no host name"),
         ("--host= --no-try", "no host name"),
@@ -385,18 +384,18 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
     command = [*here._program, "setup", "-c", str(tmp_path / "a.yaml"), "--unit", str(tmp_path / "w.service")]
     with Screen(command, {**here.env, "LANG": "C.UTF-8", "LC_ALL": ""}) as screen:
         for question, answer in [
-            ("which language", "3"),  # there is no third
+            ("Which language", "3"),  # there is no third
             ("1, 2", "1"),
             ("Which backend", "1"),
             ("Which MQTT broker", "1"),
             ("name or address", "127.0.0.1"),
-            ("With TLS", ""),
+            ("Connect with TLS", ""),
             ("Port", str(broker.port)),
             ("User", "bridge"),
             ("Password (not shown): ", "falsch"),
             ("try again", "y"),
             ("name or address", ""),
-            ("With TLS", ""),
+            ("Connect with TLS", ""),
             ("Port", ""),
             ("User", ""),
             ("Password (not shown): ", "geheim"),
@@ -423,13 +422,13 @@ def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
     here = terminal(tmp_path)
     command = [*here._program, "setup", "-c", str(tmp_path / "a.yaml"), "--embedded", "--no-unit"]
     with Screen(command, {**here.env, "LANG": "C.UTF-8", "LC_ALL": ""}) as screen:
-        screen.next("which language")
+        screen.next("Which language")
         screen.type("1")
         screen.next("choose ilink")
         for question, answer in [
             ("Which backend", "2"),
             ("Home Assistant?", "n"),
-            ("Your own name", "me"),
+            ("Name for yourself", "me"),
         ]:
             screen.next(question)
             screen.type(answer)
@@ -443,7 +442,7 @@ def test_a_person_may_leave_everything_as_it_is(tmp_path):
     here = terminal(tmp_path)
     file = here.file("language: zh\n", "a.yaml")
     with Screen([*here._program, "setup", "-c", str(file), "--language", "en"], here.env) as screen:
-        screen.next("is there")
+        screen.next("exists already")
         screen.type("n")
         assert screen.wait() == 1
     assert file.read_text() == "language: zh\n"

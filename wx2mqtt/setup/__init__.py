@@ -1,1 +1,1 @@
-"""`wx2mqtt setup`: from a few questions to a configuration that passes `check`, and a service."""
+"""`wx2mqtt setup`: asks a few questions and writes a configuration and a systemd service."""

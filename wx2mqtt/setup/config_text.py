@@ -1,4 +1,4 @@
-"""What the owner answered, and the configuration that follows from it."""
+"""The answers of the owner, and the configuration file that is written from them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, BackendName
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 DEFAULT_OWNER_LEVEL = "owner"
-"""The topic name of an owner without one."""
+"""The topic name of an owner who chose none."""
 
 PASSWORD_FILE_NAME = "mqtt.password"  # noqa: S105 - the name of a file
-"""The file beside the configuration; systemd knows a credential by this name, too."""
+"""The file beside the configuration; it is also the name of the systemd credential."""
 
 CONFIG_HEADER = """\
-# The configuration of wx2mqtt, as `wx2mqtt setup` wrote it: what was answered, and every other key as a
-# comment with its default. To set one of those take its # away, and that of the section above it.
+# The configuration of wx2mqtt, written by `wx2mqtt setup`: the answers, and every other key as a comment
+# with its default. To set one of those, remove its # and that of the section above it.
 #
 # Any key can also come from the environment: mqtt.url is WX2MQTT_MQTT__URL. Sizes: 256kB, 25MB, 1GiB.
 # Durations: 30s, 10m, 24h, 7d. `wx2mqtt check` finds every problem at once, with --connect the broker's too.
@@ -30,7 +30,7 @@ CONFIG_HEADER = """\
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerAnswers:
-    """Where it is and who we are there. Without a host it is the embedded one."""
+    """Address and login of the broker. An empty host means the embedded broker."""
 
     host: str = ""
     port: int = 1883
@@ -49,9 +49,9 @@ class BrokerAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupAnswers:
-    """All of them. `password_file` is one that exists already.
+    """All answers. `password_file` is a file that exists already.
 
-    Web WeChat has `people`, remarks by topic name; iLink has its `owner`, a topic name or empty.
+    For web WeChat there are `people`, remarks by topic name; for iLink an `owner`, a topic name or empty.
     """
 
     broker: BrokerAnswers
@@ -64,18 +64,18 @@ class SetupAnswers:
 
     @property
     def known_names(self) -> list[str]:
-        """The topic names that are known before anybody wrote."""
+        """The topic names of contacts that are known before the first login."""
         if BACKENDS[self.backend].setup_contacts is SetupContacts.OWNER:
             return [self.owner or DEFAULT_OWNER_LEVEL]
         return [*self.people]
 
 
 def config_text(answers: SetupAnswers) -> str:
-    """The text of the file; the password is in another one, beside it."""
-    return compose(dict(_chosen(answers)), CONFIG_HEADER)
+    """Returns the text of the configuration file; the password goes into a file beside it."""
+    return compose(_chosen_values(answers), CONFIG_HEADER)
 
 
-def _chosen(answers: SetupAnswers) -> dict[KeyPath, object]:
+def _chosen_values(answers: SetupAnswers) -> dict[KeyPath, object]:
     broker = answers.broker
     chosen: dict[KeyPath, object] = {("mqtt", "url"): broker.url, ("language",): answers.language}
     if broker.username:

@@ -1,4 +1,4 @@
-"""Brokers that can be found: Home Assistant's, by its Supervisor, and one on this machine."""
+"""Finds brokers: the one of Home Assistant, through its Supervisor, and one on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DEFAULT_PORT = 1883
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundBroker:
-    """A broker, and by whom: `supervisor` or `here`."""
+    """A broker and where it was found: `supervisor` or `here` (this machine)."""
 
     source: str
     broker: BrokerAnswers
@@ -30,19 +30,21 @@ class FoundBroker:
 async def find_brokers(
     env: Mapping[str, str], supervisor: str = SUPERVISOR_URL, port: int = DEFAULT_PORT
 ) -> list[FoundBroker]:
-    """The likeliest first; nothing raises where there is nothing."""
-    asked = asyncio.to_thread(_ask_supervisor, env.get(SUPERVISOR_TOKEN_VARIABLE, ""), supervisor)
-    theirs, here = await asyncio.gather(asked, _here(port))
-    found = [] if theirs is None else [FoundBroker(source="supervisor", broker=theirs)]
-    return (
-        [*found, FoundBroker(source="here", broker=BrokerAnswers(host="localhost", port=port))]
-        if here
-        else found
+    """Returns the brokers that were found, the likeliest first; none if there are none, and never raises."""
+    token = env.get(SUPERVISOR_TOKEN_VARIABLE, "")
+    supervisor_broker, is_local = await asyncio.gather(
+        asyncio.to_thread(_ask_supervisor, token, supervisor), _is_listening(port)
     )
+    found_brokers = []
+    if supervisor_broker is not None:
+        found_brokers.append(FoundBroker(source="supervisor", broker=supervisor_broker))
+    if is_local:
+        found_brokers.append(FoundBroker(source="here", broker=BrokerAnswers(host="localhost", port=port)))
+    return found_brokers
 
 
 def _ask_supervisor(token: str, supervisor: str) -> BrokerAnswers | None:
-    """The broker that Home Assistant itself uses (its services API). Blocks, for a bounded time."""
+    """Returns the broker that Home Assistant itself uses (its services API). Blocks until a timeout."""
     if not token:
         return None
     request = urllib.request.Request(  # noqa: S310 - a fixed address
@@ -63,7 +65,8 @@ def _ask_supervisor(token: str, supervisor: str) -> BrokerAnswers | None:
         return None
 
 
-async def _here(port: int) -> bool:
+async def _is_listening(port: int) -> bool:
+    """Returns whether a program on this machine accepts connections on the port."""
     try:
         await asyncio.wait_for(
             connect_tcp(BrokerAddress(scheme="mqtt", host="localhost", port=port)), SUPERVISOR_TIMEOUT_SECONDS

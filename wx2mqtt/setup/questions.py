@@ -1,7 +1,4 @@
-"""Who is asked: a person at a terminal, or nobody, who takes what is proposed.
-
-The questions, in order; what is given by options is not asked.
-"""
+"""The questions of setup, in order. Questions that an option of the command line answers are not asked."""
 
 from __future__ import annotations
 
@@ -12,8 +9,7 @@ from typing import Protocol, get_args
 
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.setup import setup_text
-from wx2mqtt.settings.addresses import validate_broker_url as broker_url
-from wx2mqtt.settings.addresses import validate_host_name
+from wx2mqtt.settings.addresses import validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.problems import check_readable
 from wx2mqtt.settings.schema import BackendName
@@ -21,28 +17,35 @@ from wx2mqtt.setup.config_text import BrokerAnswers, SetupAnswers
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
+DEFAULT_PORT = 1883
+DEFAULT_TLS_PORT = 8883
+MAX_PORT = 65535
+
+TryBroker = Callable[[SetupAnswers], bool]
+"""Tests the broker of these answers and shows the results; returns whether setup can go on with it."""
+
 
 class Prompt(Protocol):
-    """Each question has a proposal. `fault` says what is wrong with an answer, empty where nothing is."""
+    """Asks questions; each has a default. `validate` returns what is wrong with an answer, or empty text."""
 
     def ask_text(self, question: str, default: str, validate: Callable[[str], str] = lambda _: "") -> str:
-        """One line; empty where that is right."""
+        """Returns one line, which may be empty if `validate` allows it."""
 
     def ask_secret(self, question: str) -> str:
-        """One line that is not shown."""
+        """Returns one line that is not shown while it is typed."""
 
     def confirm(self, question: str, *, default: bool) -> bool:
-        """Yes or no."""
+        """Asks for yes or no."""
 
     def choose(self, question: str, choices: Sequence[str]) -> int:
-        """The place of one; the first is proposed."""
+        """Returns the index of the chosen one; the first is the default."""
 
     def show_line(self, line: str) -> None:
-        """Something to know."""
+        """Shows information."""
 
 
 class NonInteractive:
-    """Takes every proposal; tells what there is to know."""
+    """Answers every question with its default, and shows information only."""
 
     def __init__(self, show_line: Callable[[str], None]) -> None:
         self.show_line = show_line
@@ -60,16 +63,9 @@ class NonInteractive:
         return 0
 
 
-DEFAULT_PORT, DEFAULT_TLS_PORT = 1883, 8883
-
-
-TryBroker = Callable[[SetupAnswers], bool]
-"""Tries the broker and tells what is found; whether one can go on with it."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupOptions:
-    """What the options say; None is not said. `tries` is false where the broker is not to be tried."""
+    """The options of the command line; None means not given. `try_broker`: test the broker before writing."""
 
     host: str | None = None
     port: int | None = None
@@ -88,7 +84,7 @@ class SetupOptions:
 
     @property
     def implied_backend(self) -> BackendName | None:
-        """The backend that is named, or that alone has what is given."""
+        """The backend of `--backend`, or the one that the other options are for."""
         if self.backend is not None:
             return self.backend
         if self.people is not None:
@@ -97,14 +93,14 @@ class SetupOptions:
 
     @property
     def missing_options(self) -> list[str]:
-        """The options of questions for which nobody can be asked."""
-        asked = {
+        """The options without which a question would have to be asked."""
+        is_missing = {
             "--backend": self.implied_backend is None,
             "--host": self.host is None and not self.embedded,
             "--home-assistant": self.home_assistant is None,
             "--language": self.language is None,
         }
-        return [option for option, missing in asked.items() if missing]
+        return [option for option, missing in is_missing.items() if missing]
 
 
 def _first_asking_for(contacts: SetupContacts) -> BackendName:
@@ -113,7 +109,7 @@ def _first_asking_for(contacts: SetupContacts) -> BackendName:
 
 
 class Questions:
-    """Asks for what is not given. `language` is that of the questions until another one is chosen."""
+    """Asks for everything that no option gives. Asks in `language` until another one is chosen."""
 
     def __init__(
         self,
@@ -130,7 +126,7 @@ class Questions:
         self._try_broker = try_broker
 
     def ask_all(self) -> SetupAnswers | None:
-        """All of them; None when the broker cannot be used and the owner gives up."""
+        """Returns all answers; None if the broker cannot be used and the owner gives up."""
         self._language = self._options.language or self._choose_language()
         backend = self._options.implied_backend or self._choose_backend()
         answers = SetupAnswers(
@@ -167,96 +163,107 @@ class Questions:
     # the broker
 
     def _choose_broker(self) -> BrokerAnswers:
-        given = self._options
-        if given.embedded:
+        options = self._options
+        if options.embedded:
             return BrokerAnswers()
-        if given.host is not None:
-            return self._broker_from_options(BrokerAnswers(host=given.host))
-        choices = [one.broker for one in self._found_brokers]
-        words = [self._broker_label(one) for one in self._found_brokers]
-        place = self._prompt.choose(
-            self._text("which_broker"), [*words, self._text("other_broker"), self._text("no_broker")]
+        if options.host is not None:
+            return self._broker_from_options(options.host)
+        found_brokers = [found.broker for found in self._found_brokers]
+        labels = [self._broker_label(found) for found in self._found_brokers]
+        index = self._prompt.choose(
+            self._text("which_broker"), [*labels, self._text("other_broker"), self._text("no_broker")]
         )
-        if place < len(choices):
-            chosen = choices[place]
-            known = chosen.username and self._options.username is None
-            return chosen if known else self._with_credentials(chosen)
-        return self._ask_broker(BrokerAnswers(host="localhost")) if place == len(choices) else BrokerAnswers()
+        if index < len(found_brokers):
+            chosen = found_brokers[index]
+            has_login = chosen.username and options.username is None
+            return chosen if has_login else self._with_credentials(chosen)
+        if index == len(found_brokers):
+            return self._ask_broker(BrokerAnswers(host="localhost"))
+        return BrokerAnswers()
 
     def _broker_label(self, found_broker: FoundBroker) -> str:
         return self._text(
             f"found_{found_broker.source}", host=found_broker.broker.host, port=found_broker.broker.port
         )
 
-    def _broker_from_options(self, broker: BrokerAnswers) -> BrokerAnswers:
-        """By options; of what they do not say only the user is asked for."""
-        given = self._options
-        port = given.port or (DEFAULT_TLS_PORT if given.tls else DEFAULT_PORT)
-        return self._with_credentials(replace(broker, tls=given.tls, port=port, ca_file=given.ca_file))
+    def _broker_from_options(self, host: str) -> BrokerAnswers:
+        """Builds the broker from options and their defaults; asks only for a missing login."""
+        options = self._options
+        port = options.port or (DEFAULT_TLS_PORT if options.tls else DEFAULT_PORT)
+        return self._with_credentials(
+            BrokerAnswers(host=host, port=port, tls=options.tls, ca_file=options.ca_file)
+        )
 
     def _ask_broker(self, defaults: BrokerAnswers) -> BrokerAnswers:
-        """Every part, what was said before proposed."""
-        asker = self._prompt
-        host = asker.ask_text(self._text("host"), defaults.host, self._host_fault)
-        tls = asker.confirm(self._text("tls"), default=defaults.tls)
-        usual = defaults.port if defaults.tls == tls else DEFAULT_TLS_PORT if tls else DEFAULT_PORT
-        port = int(asker.ask_text(self._text("port"), str(usual), self._port_fault))
+        """Asks for every property of the broker."""
+        prompt = self._prompt
+        host = prompt.ask_text(self._text("host"), defaults.host, self._host_fault)
+        tls = prompt.confirm(self._text("tls"), default=defaults.tls)
+        standard_port = DEFAULT_TLS_PORT if tls else DEFAULT_PORT
+        default_port = defaults.port if defaults.tls == tls else standard_port
+        port = int(prompt.ask_text(self._text("port"), str(default_port), self._port_fault))
         ca_file = defaults.ca_file
         if tls:
-            written = asker.ask_text(self._text("ca_file"), str(ca_file or ""), _file_fault)
-            ca_file = Path(written).absolute() if written else None
+            path = prompt.ask_text(self._text("ca_file"), str(ca_file or ""), _file_fault)
+            ca_file = Path(path).absolute() if path else None
         return self._with_credentials(replace(defaults, host=host, tls=tls, port=port, ca_file=ca_file))
 
     def _with_credentials(self, broker: BrokerAnswers) -> BrokerAnswers:
-        """Options count here too, for a broker that was found."""
-        given = self._options
-        if given.username is not None:
-            return replace(broker, username=given.username, password=given.password or "")
+        """Adds user name and password, from options or by asking."""
+        options = self._options
+        if options.username is not None:
+            return replace(broker, username=options.username, password=options.password or "")
         username = self._prompt.ask_text(self._text("user"), broker.username)
         if not username:
             return replace(broker, username="", password="")
         return replace(broker, username=username, password=self._prompt.ask_secret(self._text("password")))
 
     def _correct_broker(self, broker: BrokerAnswers) -> BrokerAnswers:
-        self._options = replace(self._options, username=None)  # the option was wrong, perhaps
+        """Asks again for a broker that failed the test."""
+        self._options = replace(self._options, username=None)  # the option may be what was wrong
         return self._ask_broker(broker)
 
     def _host_fault(self, host: str) -> str:
         try:
             validate_host_name(host)
-            broker_url(BrokerAnswers(host=host).url)
+            validate_broker_url(BrokerAnswers(host=host).url)
         except ValueError:
             return self._text("no_host")
         return ""
 
     def _port_fault(self, port: str) -> str:
-        right = port.isascii() and port.isdecimal() and 0 < int(port) < 65536
-        return "" if right else self._text("no_port")
+        is_valid = port.isascii() and port.isdecimal() and 0 < int(port) <= MAX_PORT
+        return "" if is_valid else self._text("no_port")
 
-    # what else
+    # Home Assistant and people
 
     def _ask_home_assistant(self, broker: BrokerAnswers) -> bool:
         if self._options.home_assistant is not None:
             return self._options.home_assistant
-        likely = any(
-            one.source == "supervisor" and one.broker.host == broker.host for one in self._found_brokers
+        is_its_broker = any(
+            found.source == "supervisor" and found.broker.host == broker.host for found in self._found_brokers
         )
-        return self._prompt.confirm(self._text("home_assistant"), default=likely)
+        return self._prompt.confirm(self._text("home_assistant"), default=is_its_broker)
 
     def _ask_owner(self) -> str:
-        """iLink knows nobody else."""
+        """Returns the topic name of the owner, the only contact on iLink; empty for the default."""
         if self._options.owner is not None:
             return self._options.owner
-        return self._prompt.ask_text(self._text("owner"), "", lambda one: one and level_fault(one))
+        return self._prompt.ask_text(self._text("owner"), "", _name_fault)
 
     def _ask_people(self) -> Mapping[str, str]:
         if self._options.people is not None:
             return self._options.people
         people: dict[str, str] = {}
         self._prompt.show_line(self._text("people"))
-        while name := self._prompt.ask_text(self._text("person"), "", lambda one: one and level_fault(one)):
+        while name := self._prompt.ask_text(self._text("person"), "", _name_fault):
             people[name] = self._prompt.ask_text(self._text("remark", name=name), name)
         return people
+
+
+def _name_fault(name: str) -> str:
+    """An empty name is no fault: it ends the questions or means the default."""
+    return level_fault(name) if name else ""
 
 
 def _file_fault(path: str) -> str:

@@ -1,4 +1,4 @@
-"""The whole of `wx2mqtt setup`: find, ask, try, write, check, and say what comes next."""
+"""The steps of `wx2mqtt setup`: ask, test the broker, write and check the files, show what to do next."""
 
 from __future__ import annotations
 
@@ -15,10 +15,16 @@ from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.setup import output as service
 from wx2mqtt.setup.config_text import PASSWORD_FILE_NAME, SetupAnswers, config_text
 from wx2mqtt.setup.discover import FoundBroker
-from wx2mqtt.setup.output import PRIVATE_MODE, PUBLIC_MODE, write_file
+from wx2mqtt.setup.output import (
+    PRIVATE_MODE,
+    PUBLIC_MODE,
+    hidden_path,
+    program_path,
+    unit_text,
+    write_file,
+)
 from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -29,7 +35,7 @@ class SetupAborted(Wx2MqttError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupPaths:
-    """Where things go. `unit` is None where no service is wanted, `asks` whether one is asked before."""
+    """The files to write. `unit` is None if no service is wanted; `overwrite` replaces files unasked."""
 
     config: Path
     overwrite: bool
@@ -38,7 +44,7 @@ class SetupPaths:
 
 
 class SetupWizard:
-    """Sets one up. Raises `SetupAborted`, and `CannotWrite`."""
+    """Writes a configuration from answers. `run` raises `SetupAborted`, `CannotWrite` and `SettingsError`."""
 
     def __init__(self, paths: SetupPaths, prompt: Prompt, language: Language) -> None:
         self._paths = paths
@@ -46,7 +52,7 @@ class SetupWizard:
         self._language = language
 
     def run(self, options: SetupOptions, found_brokers: Iterable[FoundBroker]) -> None:
-        """Everything, with what comes next told at the end."""
+        """Asks all questions, writes the files and shows what to do next."""
         self._language = options.language or self._language
         if not self._may_write(self._paths.config):
             raise SetupAborted(self._text("not_overwritten", path=self._paths.config))
@@ -64,89 +70,90 @@ class SetupWizard:
     def _show(self, message_key: str, /, **facts: object) -> None:
         self._prompt.show_line(self._text(message_key, **facts))
 
-    def _may_write(self, path: Path) -> bool:
-        """Nothing that is there is replaced unasked."""
+    def _may_write(self, path: Path, question: str = "overwrite") -> bool:
+        """Returns whether the file is new, or may be replaced; asks unless `overwrite` is set."""
         if self._paths.overwrite or not path.exists():
             return True
-        return self._prompt.confirm(self._text("overwrite", path=path), default=False)
+        return self._prompt.confirm(self._text(question, path=path), default=False)
 
-    # trying
+    # testing the broker
 
     def _try_broker(self, answers: SetupAnswers) -> bool:
-        """What the doctor says of the broker with these answers; whether it lets us in."""
+        """Shows what the checks of `check --connect` find; returns whether the login at the broker works."""
         self._language = answers.language
         self._show("trying", url=answers.broker.url)
         settings = _settings(self._paths.config, answers)
-        chart = CheckReport(answers.language)
-        lets_us_in = asyncio.run(check_broker(settings, chart))  # none runs while a person is asked
-        for row in chart.results:
-            if row.status is not CheckStatus.OK:
-                for line in result_lines(row, answers.language):
+        report = CheckReport(answers.language)
+        is_usable = asyncio.run(check_broker(settings, report))  # no loop runs while a person is asked
+        for result in report.results:
+            if result.status is not CheckStatus.OK:
+                for line in result_lines(result, answers.language):
                     self._prompt.show_line(line)
-        if lets_us_in:
-            self._show("broker_good" if chart.is_passed else "broker_lacks")
-        return lets_us_in
+        if is_usable:
+            self._show("broker_good" if report.is_passed else "broker_lacks")
+        return is_usable
 
     # writing
 
     def _write_files(self, answers: SetupAnswers) -> None:
-        _settings(self._paths.config, answers)  # before anything is there
-        config, password = self._paths.config, self._write_password(answers)
+        config = self._paths.config
+        _settings(config, answers)  # raises before anything is written
+        password_file = self._write_password(answers)
         self._write_file(config, config_text(answers))
-        load(config, {}, BACKENDS)  # raises what `check` would say
+        load(config, {}, BACKENDS)  # raises what `check` would report
         self._show("passes")
-        unit = self._write_unit(password)
-        self._show("next_unit" if unit else "next_run", path=config)
+        has_unit = self._write_unit(password_file)
+        self._show("next_unit" if has_unit else "next_run", path=config)
         self._show("next_scan", path=config)
         if BACKENDS[answers.backend].has_reply_window:
             self._show("next_write")
 
     def _write_file(self, path: Path, text: str) -> None:
-        aside = write_file(path, text, PUBLIC_MODE)
+        kept_file = write_file(path, text, PUBLIC_MODE)
         self._show("wrote", path=path)
-        if aside is not None:
-            self._show("kept", path=aside)
+        if kept_file is not None:
+            self._show("kept", path=kept_file)
 
     def _write_password(self, answers: SetupAnswers) -> Path | None:
-        """The file with the password, written where it is ours."""
+        """Writes the password that was typed; returns its file, or the one that was given, or None."""
         if answers.password_file is not None or not answers.broker.password:
             return answers.password_file
         path = self._paths.config.with_name(PASSWORD_FILE_NAME)
-        if not self._may_write(path):
+        if not self._may_write(path, "overwrite_password"):
             raise SetupAborted(self._text("not_overwritten", path=path))
         write_file(path, answers.broker.password + "\n", PRIVATE_MODE, keep_old=False)
         self._show("wrote", path=path)
         return path
 
     def _write_unit(self, password_file: Path | None) -> bool:
-        """Write the service where it is wanted and can work."""
-        place, command = self._paths, service.program_path()
-        if place.unit is None:
+        """Writes the systemd unit if it is wanted and can work; returns whether it was written."""
+        unit, config, command = self._paths.unit, self._paths.config, program_path()
+        if unit is None:
             return False
-        out_of_sight = service.hidden_path(place.config, Path(command.split()[0]))
-        if out_of_sight is not None:
-            self._show("unit_hidden", path=out_of_sight)
+        hidden = hidden_path(config, Path(command.split()[0]))
+        if hidden is not None:
+            self._show("unit_hidden", path=hidden)
             return False
-        if place.ask_before_unit and not self._prompt.confirm(
-            self._text("write_unit", path=place.unit), default=True
-        ):
+        if self._paths.ask_before_unit:
+            is_wanted = self._prompt.confirm(self._text("write_unit", path=unit), default=True)
+            if not is_wanted:
+                return False
+        if not self._may_write(unit):
+            self._show("not_overwritten", path=unit)
             return False
-        if not self._may_write(place.unit):
-            self._show("not_overwritten", path=place.unit)
-            return False
-        self._write_file(place.unit, service.unit_text(place.config, password_file, command))
+        self._write_file(unit, unit_text(config, password_file, command))
         return True
 
 
 def _settings(config: Path, answers: SetupAnswers) -> Settings:
-    """What would be read of these answers. Raises `SettingsError` with what `check` would say of `config`."""
+    """Returns the settings that the answers give; raises the `SettingsError` that `check` would report."""
     with tempfile.TemporaryDirectory(prefix="wx2mqtt-setup-") as folder:
-        trial = Path(folder) / "wx2mqtt.yaml"
-        write_file(trial.with_name(PASSWORD_FILE_NAME), answers.broker.password + "\n", PRIVATE_MODE)
-        write_file(trial, config_text(answers), PUBLIC_MODE)
+        draft = Path(folder) / "wx2mqtt.yaml"
+        write_file(draft.with_name(PASSWORD_FILE_NAME), answers.broker.password + "\n", PRIVATE_MODE)
+        write_file(draft, config_text(answers), PUBLIC_MODE)
         try:
-            return load(trial, {}, BACKENDS).settings
-        except SettingsError as wrong:
-            # it is not there yet, and has no lines
-            problems = (replace(one, file=str(config), line=0) for one in wrong.problems)
+            return load(draft, {}, BACKENDS).settings
+        except SettingsError as error:
+            # the real file is not there yet, so it has no lines
+            problems = (replace(problem, file=str(config), line=0) for problem in error.problems)
             raise SettingsError(tuple(problems)) from None

@@ -39,7 +39,7 @@ def test_what_was_there_stays_beside_it(tmp_path):
 
 def test_a_place_where_nothing_can_be_written_is_told_with_its_cure(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotWrite, match="name another place with -c"):
+    with pytest.raises(CannotWrite, match="name another file with -c"):
         write_file(tmp_path / "file" / "a.yaml", "text", PUBLIC_MODE)
 
 
