@@ -433,10 +433,10 @@ async def test_a_password_that_is_not_accepted_is_told_and_not_shown(start_mosqu
         nobody = await examined(tmp_path, broker.url, endpoint)
     assert row(chart, "login").status == "failed"
     assert row(chart, "login").finding == "user name or password are not accepted"
-    assert row(nobody, "login").finding == "not without a user name"
+    assert row(nobody, "login").finding == "refused without a user name"
     assert "password_file" in row(chart, "login").remedy
     assert "geheim" not in str(chart.results)
-    assert "wants a user" in row(nobody, "login").remedy
+    assert "requires a user" in row(nobody, "login").remedy
     assert not [one for one in chart.results if one.check in RIGHTS]
 
 
@@ -659,7 +659,7 @@ async def test_a_host_that_never_answers_ends_its_row_in_time(mosquitto: Mosquit
 
 @pytest.mark.parametrize(
     ("ahead", "verdict", "word"),
-    [(0, "ok", "right"), (20, "warning", "behind"), (-20, "warning", "ahead"), (3600, "failed", "behind")],
+    [(0, "ok", "correct"), (20, "warning", "behind"), (-20, "warning", "ahead"), (3600, "failed", "behind")],
 )
 async def test_our_clock_is_compared_with_theirs(mosquitto: Mosquitto, tmp_path, ahead, verdict, word):
     async with wechat(ahead) as endpoint:
@@ -752,4 +752,4 @@ def test_json_without_connect_is_a_wrong_line(tmp_path):
 
 
 def test_way_is_patient_with_days_that_nobody_can_write():
-    assert connection._day(-1) == "1970-01-01"
+    assert connection._format_day(-1) == "1970-01-01"

@@ -1,1 +1,1 @@
-"""`wx2mqtt check --connect`: examines the broker and the WeChat hosts."""
+"""`wx2mqtt check --connect`: checks the broker and the hosts of WeChat."""

@@ -1,4 +1,4 @@
-"""The way to one broker, stage by stage: name, TCP, TLS with its certificate, login, version, limits."""
+"""Connects to one broker step by step: name, TCP, TLS and its certificate, login, version, limits."""
 
 from __future__ import annotations
 
@@ -20,25 +20,37 @@ from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason
 
 SECONDS_PER_DAY = 86400.0
 EXPIRY_WARNING_SECONDS = 14 * SECONDS_PER_DAY
-"""Seconds before the end of a certificate from which on it is told."""
+"""A certificate that expires sooner gives a warning."""
 DIRECTORY_PACKET_BYTES = 256_000
-"""Bytes; below this packet limit the directory of a large account is not whole."""
+"""With a smaller packet limit the contact directory of a large account is incomplete."""
 MIN_RECEIVE_MAXIMUM = 4
-"""Messages under way at once, below which the bridge is slow."""
-SELF_SIGNED_CODES, UNKNOWN_AUTHORITY_CODES = frozenset({18, 19}), frozenset({2, 20, 21})
-"""OpenSSL's codes for an authority that nobody vouches for, and for one that is not known."""
+"""With fewer messages in flight the bridge is slow."""
+SELF_SIGNED_CODES = frozenset({18, 19})
+UNKNOWN_AUTHORITY_CODES = frozenset({2, 20, 21})
+"""Both are error codes of OpenSSL's certificate verification."""
+AUTHORITY_MESSAGE_KEYS = {
+    **dict.fromkeys(SELF_SIGNED_CODES, "authority_self_signed"),
+    **dict.fromkeys(UNKNOWN_AUTHORITY_CODES, "authority_unknown"),
+}
+LOGIN_REFUSAL_CODES = frozenset({0x86, 0x87, 0x8C})
+"""CONNACK reason codes that refuse the user or the password."""
+LOGIN_REMEDY_KEYS = {0x85: "login_client_cure", 0x8A: "login_banned_cure"}
+"""By CONNACK reason code: client identifier not valid, banned."""
+MAX_SHOWN_NAMES = 10
+MAX_TIMESTAMP_SECONDS = 253402300799.0
+"""The end of the year 9999, the last that can be formatted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectedBroker:
-    """A broker that let us in: how, and what it allows."""
+    """A broker where the login worked: how to connect to it, and the limits of its CONNACK."""
 
     connect_target: ConnectTarget
     limits: ConnackLimits
 
 
 class ConnectionCheck:
-    """Goes to one broker and writes down how far it came."""
+    """Connects to one broker and reports each step."""
 
     def __init__(self, target: DiagnosticTarget, address: BrokerAddress, report: CheckReport) -> None:
         self._target = target
@@ -47,7 +59,7 @@ class ConnectionCheck:
         self._subject = address.endpoint
 
     async def run(self) -> ConnectedBroker | None:
-        """Every stage; None where one ends it."""
+        """Runs all steps; returns None if one of them prevents the next."""
         if not await self._check_tcp():
             return None
         if self._address.tls and not await self._check_tls():
@@ -64,18 +76,19 @@ class ConnectionCheck:
         except OSError as error:
             self._report_unreachable(error)
             return False
-        self._report.ok("tcp", self._subject, "tcp_ok", ms=_ms(seconds))
+        self._report.ok("tcp", self._subject, "tcp_ok", ms=_milliseconds(seconds))
         return True
 
     async def _resolve(self) -> tuple[str, ...]:
-        found = await tls.resolve_host(self._address)
-        if found != (self._address.host,):
-            self._report.ok("name", self._subject, "name_ok", addresses=", ".join(found))
-        return found
+        addresses = await tls.resolve_host(self._address)
+        if addresses != (self._address.host,):
+            self._report.ok("name", self._subject, "name_ok", addresses=", ".join(addresses))
+        return addresses
 
     def _warn_if_public(self, addresses: Iterable[str]) -> None:
-        near = all(ipaddress.ip_address(one.partition("%")[0]).is_private for one in addresses)
-        if not near and not self._address.tls:
+        """Warns if the connection leaves the local network without TLS."""
+        is_local = all(ipaddress.ip_address(address.partition("%")[0]).is_private for address in addresses)
+        if not is_local and not self._address.tls:
             self._report.warning("tls", self._subject, "tls_none", "tls_none_cure")
 
     def _report_unreachable(self, error: OSError) -> None:
@@ -97,21 +110,21 @@ class ConnectionCheck:
 
     async def _check_tls(self) -> bool:
         try:
-            shown = await tls.tls_handshake(self._address, self._target.options.tls)
-            certificate = parse_certificate(shown.certificate)
+            handshake = await tls.tls_handshake(self._address, self._target.options.tls)
+            certificate = parse_certificate(handshake.certificate)
         except TimeoutError:
             self._report.failed("tls", self._subject, "tls_silent", "tls_silent_cure")
             return False
         except (OSError, ValueError) as error:
             self._report_tls_error(error)
             return False
-        self._report.ok("tls", self._subject, "tls_ok", version=shown.version)
+        self._report.ok("tls", self._subject, "tls_ok", version=handshake.version)
         self._check_dates(certificate)
         self._check_names(certificate)
-        self._check_authority(shown.untrusted)
+        self._check_authority(handshake.untrusted)
         now = time.time()
         is_valid = certificate.not_before <= now < certificate.not_after
-        return is_valid and certificate.matches(self._address.host) and shown.untrusted is None
+        return is_valid and certificate.matches(self._address.host) and handshake.untrusted is None
 
     def _report_tls_error(self, error: OSError | ValueError) -> None:
         reason = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else None
@@ -119,10 +132,8 @@ class ConnectionCheck:
         self._report.failed("tls", self._subject, "tls_not_there", "tls_not_there_cure", why=why)
 
     def _check_dates(self, certificate: Certificate) -> None:
-        now, facts = (
-            time.time(),
-            {"begins": _day(certificate.not_before), "ends": _day(certificate.not_after)},
-        )
+        now = time.time()
+        facts = {"begins": _format_day(certificate.not_before), "ends": _format_day(certificate.not_after)}
         if now >= certificate.not_after:
             self._report.failed("dates", self._subject, "dates_over", "dates_over_cure", **facts)
         elif now < certificate.not_before:
@@ -133,7 +144,7 @@ class ConnectionCheck:
             self._report.ok("dates", self._subject, "dates_ok", **facts)
 
     def _check_names(self, certificate: Certificate) -> None:
-        host, names = self._address.host, ", ".join(certificate.names[:10]) or "-"
+        host, names = self._address.host, ", ".join(certificate.names[:MAX_SHOWN_NAMES]) or "-"
         if certificate.matches(host):
             self._report.ok("names", self._subject, "names_ok", host=host)
         else:
@@ -144,57 +155,58 @@ class ConnectionCheck:
             self._report.ok("authority", self._subject, "authority_ok")
             return
         code, why = untrusted
-        word = next(
-            (word for word, codes in _AUTHORITIES.items() if code in codes),
-            "authority_other",
-        )
-        self._report.failed("authority", self._subject, word, "authority_cure", why=why)
+        message_key = AUTHORITY_MESSAGE_KEYS.get(code, "authority_other")
+        self._report.failed("authority", self._subject, message_key, "authority_cure", why=why)
 
     # MQTT
 
     async def _check_login(self) -> ConnectedBroker | None:
         try:
             return await self._connect_by_version()
-        except ProbeClosed as gone:
-            self._report_login_failure(gone)
+        except ProbeClosed as closed:
+            self._report_login_failure(closed)
             return None
 
     async def _connect_by_version(self) -> ConnectedBroker | None:
-        """By MQTT 5, and by 3.1.1 where the broker knows no more and the owner allows it. Raises
-        `ProbeClosed`.
+        """Connects with MQTT 5, or with 3.1.1 if the broker and the settings require it.
+
+        Raises `ProbeClosed`.
         """
-        wanted = self._target.options.protocol
-        if wanted != "3.1.1":
+        configured_protocol = self._target.options.protocol
+        if configured_protocol != "3.1.1":
             try:
                 return await self._connect_once("5")
-            except ProbeClosed as gone:
-                if gone.end is not EndReason.VERSION:
+            except ProbeClosed as closed:
+                if closed.end is not EndReason.VERSION:
                     raise
-            if wanted == "5":
+            if configured_protocol == "5":
                 self._report.failed("version", self._subject, "version_old", "version_set_cure")
                 return None
         return await self._connect_once("3.1.1")
 
     async def _connect_once(self, protocol: str) -> ConnectedBroker | None:
-        """Connected once, to hear what the broker allows."""
-        attempt = ConnectTarget(address=self._address, protocol=protocol)
+        """Connects, reports login, version and limits; returns None if the broker has QoS 0 only."""
+        target = ConnectTarget(address=self._address, protocol=protocol)
         options = replace(self._target.options, session_expiry=0)
-        async with ProbeConnection(options, attempt) as enquiry:
-            grant, seconds = enquiry.limits, enquiry.connect_seconds
+        async with ProbeConnection(options, target) as connection:
+            limits, seconds = connection.limits, connection.connect_seconds
         user = options.username or self._address.username
-        word = "login_ok" if user else "login_anonymous"
-        self._report.ok("login", self._subject, word, user=user, ms=_ms(seconds))
+        message_key = "login_ok" if user else "login_anonymous"
+        self._report.ok("login", self._subject, message_key, user=user, ms=_milliseconds(seconds))
         self._report_version(protocol)
-        self._check_limits(grant, protocol)
-        return ConnectedBroker(connect_target=attempt, limits=grant) if grant.maximum_qos else None
+        self._check_limits(limits, protocol)
+        return ConnectedBroker(connect_target=target, limits=limits) if limits.maximum_qos else None
 
     def _report_login_failure(self, closed: ProbeClosed) -> None:
-        named = self._target.options.username is not None
-        word, cure = "login_other", _LOGIN_CURES.get(closed.code, "login_other_cure")
-        if closed.code in LOGIN_REFUSAL_CODES:
-            word, cure = ("login_refused", "login_cure") if named else ("login_nobody", "login_nobody_cure")
-        client = self._target.options.client_id
-        self._report.failed("login", self._subject, word, cure, why=str(closed), client=client)
+        options = self._target.options
+        if closed.code not in LOGIN_REFUSAL_CODES:
+            message_key, remedy_key = "login_other", LOGIN_REMEDY_KEYS.get(closed.code, "login_other_cure")
+        elif options.username is None:
+            message_key, remedy_key = "login_nobody", "login_nobody_cure"
+        else:
+            message_key, remedy_key = "login_refused", "login_cure"
+        facts = {"why": str(closed), "client": options.client_id}
+        self._report.failed("login", self._subject, message_key, remedy_key, **facts)
 
     def _report_version(self, protocol: str) -> None:
         if protocol == "5":
@@ -205,34 +217,31 @@ class ConnectionCheck:
             self._report.warning("version", self._subject, "version_old", "version_old_cure")
 
     def _check_limits(self, limits: ConnackLimits, protocol: str) -> None:
-        chart, at = self._report, self._subject
+        report, subject = self._report, self._subject
         if protocol != "5":
             for check in ("in_flight", "packet"):
-                chart.not_known(check, at, "limit_not_told", "limit_not_told_cure")
+                report.not_known(check, subject, "limit_not_told", "limit_not_told_cure")
             return
         if limits.maximum_qos < 1:
-            chart.failed("qos", at, "qos_none", "qos_none_cure")
+            report.failed("qos", subject, "qos_none", "qos_none_cure")
         if limits.receive_maximum < MIN_RECEIVE_MAXIMUM:
-            chart.warning("in_flight", at, "in_flight_few", "in_flight_cure", count=limits.receive_maximum)
+            report.warning(
+                "in_flight", subject, "in_flight_few", "in_flight_cure", count=limits.receive_maximum
+            )
         else:
-            chart.ok("in_flight", at, "in_flight_ok", count=limits.receive_maximum)
+            report.ok("in_flight", subject, "in_flight_ok", count=limits.receive_maximum)
         if limits.packet_limit is None:
-            chart.ok("packet", at, "packet_none")
+            report.ok("packet", subject, "packet_none")
         elif limits.packet_limit < DIRECTORY_PACKET_BYTES:
-            chart.warning("packet", at, "packet_small", "packet_cure", size=limits.packet_limit)
+            report.warning("packet", subject, "packet_small", "packet_cure", size=limits.packet_limit)
         else:
-            chart.ok("packet", at, "packet_ok", size=limits.packet_limit)
+            report.ok("packet", subject, "packet_ok", size=limits.packet_limit)
 
 
-_AUTHORITIES = {"authority_self_signed": SELF_SIGNED_CODES, "authority_unknown": UNKNOWN_AUTHORITY_CODES}
-LOGIN_REFUSAL_CODES = frozenset({0x86, 0x87, 0x8C})
-"""Reason codes that say: not this user, or not with this password."""
-_LOGIN_CURES = {0x85: "login_client_cure", 0x8A: "login_banned_cure"}
-
-
-def _ms(seconds: float) -> int:
+def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(max(0.0, min(seconds, 253402300799.0))))
+def _format_day(timestamp: float) -> str:
+    """Returns the UTC date of a Unix timestamp, which a certificate can put outside the valid range."""
+    return time.strftime("%Y-%m-%d", time.gmtime(max(0.0, min(timestamp, MAX_TIMESTAMP_SECONDS))))

@@ -1,7 +1,7 @@
-"""What the user may publish and receive, class of topics by class, by really trying.
+"""Tests what the broker's user may publish and receive, by one probe for each class of topics.
 
-One empty publish each, not retained, at a level that is nobody's; never on `out/` nor on a topic that the
-bridge retains. What the running bridge has done already needs no trying.
+A probe is an empty publish, not retained, at a topic level that nobody else uses; never on `out/` nor on a
+topic that the bridge retains. What a running bridge has done already is not tested.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from wx2mqtt.mqtt.discovery import birth_topic, config_topic
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 MESSAGE_RETURN_TIMEOUT_SECONDS = 2.0
-"""Seconds for a probe to come back to us."""
+"""Time for the probes to come back to the client that published them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicClass:
-    """Topics with one rule: `above` what stands the probe, `rule` as a broker's list of rights would say it.
+    """Topics that one ACL rule covers. The probe goes below `parent_topic`; `acl_topic` is for the rule.
 
-    `exact` are the topics themselves where there are no levels below: a rule may name just them.
+    `exact_topics` are the topics themselves if they have no levels below: a rule may name just them.
     """
 
     parent_topic: str
@@ -32,26 +32,32 @@ class TopicClass:
 
 
 def published_classes(account: AccountTarget) -> Iterator[TopicClass]:
-    """What the bridge publishes, from the table of topics."""
-    exact: dict[str, list[str]] = {}
+    """Yields a class for all topics of the table that the bridge publishes."""
+    exact_topics: dict[str, list[str]] = {}
     for topic in TOPIC_TABLE:
-        above, _, last = topic.pattern.rpartition("/")
+        parent, _, last = topic.pattern.rpartition("/")
         if not topic.by_bridge or topic.pattern in account.unused_topics:
             continue
         if last.startswith("<"):
-            whole = f"{account.topics.base}/{above}"
-            yield TopicClass(parent_topic=whole, acl_topic=f"{whole}/#")
+            parent_topic = f"{account.topics.base}/{parent}"
+            yield TopicClass(parent_topic=parent_topic, acl_topic=f"{parent_topic}/#")
         else:
-            exact.setdefault(above or last, []).append(f"{account.topics.base}/{topic.pattern}")
-    for above, topics in exact.items():
-        whole = f"{account.topics.base}/{above}"
-        rule = topics[0] if len(topics) == 1 else f"{whole}/#"
-        yield TopicClass(parent_topic=whole, acl_topic=rule, exact_topics=tuple(topics))
+            exact_topics.setdefault(parent or last, []).append(f"{account.topics.base}/{topic.pattern}")
+    for parent, topics in exact_topics.items():
+        parent_topic = f"{account.topics.base}/{parent}"
+        acl_topic = topics[0] if len(topics) == 1 else f"{parent_topic}/#"
+        yield TopicClass(parent_topic=parent_topic, acl_topic=acl_topic, exact_topics=tuple(topics))
+
+
+def discovery_class(target: DiagnosticTarget, account: AccountTarget) -> TopicClass:
+    """Returns the class of the topic that announces the account to Home Assistant."""
+    topic = config_topic(target.discovery_prefix, account.name)
+    return TopicClass(parent_topic=target.discovery_prefix, acl_topic=topic, exact_topics=(topic,))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """A class and what became of its probe; no answer where it was not tried."""
+    """A class of topics, the topic of its probe, and the answer; None if it was not published."""
 
     topic_class: TopicClass
     topic: str
@@ -59,7 +65,7 @@ class ProbeResult:
 
 
 class PermissionCheck:
-    """Tries the rights of one account. `standing` is what its running bridge says, None without one."""
+    """Tests the permissions for one account. `bridge_status` is None if no bridge runs."""
 
     def __init__(
         self,
@@ -76,63 +82,68 @@ class PermissionCheck:
         self._report = report
 
     async def run_checks(self) -> None:
-        """A row for each class that is published, and one for each filter that is subscribed."""
-        tried = [await self._probe(one) for one in published_classes(self._account)]
-        back = await self._wait_for_returns(tried)
-        for one in tried:
-            self._report_publish(one, is_returned=one.topic in back)
-        everything = all(one.topic in back for one in tried)
-        judges = await self._rejects_subscriptions()
+        """Reports each class that is published, and each filter that is subscribed."""
+        probes = [await self._probe(topic_class) for topic_class in published_classes(self._account)]
+        returned = await self._wait_for_returns(probes)
+        for probe in probes:
+            self._report_publish(probe, is_returned=probe.topic in returned)
+        all_returned = all(probe.topic in returned for probe in probes)
+        rejects_subscriptions = await self._rejects_subscriptions()
         for topic_filter in self._account.topics.subscriptions:
-            await self._check_subscription(topic_filter, is_conclusive=everything or judges)
+            await self._check_subscription(topic_filter, is_conclusive=all_returned or rejects_subscriptions)
         if self._target.discovery_prefix:
-            await self._check_home_assistant(rejects_subscriptions=judges)
+            await self._check_home_assistant(rejects_subscriptions=rejects_subscriptions)
 
     async def _check_home_assistant(self, *, rejects_subscriptions: bool) -> None:
-        tried = await self._probe(discovery_class(self._target, self._account))
-        back = await self._wait_for_returns([tried])
-        self._report_publish(tried, is_returned=bool(back))
+        probe = await self._probe(discovery_class(self._target, self._account))
+        returned = await self._wait_for_returns([probe])
+        self._report_publish(probe, is_returned=bool(returned))
         await self._check_subscription(
-            birth_topic(self._target.discovery_prefix), is_conclusive=bool(back) or rejects_subscriptions
+            birth_topic(self._target.discovery_prefix), is_conclusive=bool(returned) or rejects_subscriptions
         )
 
     # publishing
 
     async def _probe(self, topic_class: TopicClass) -> ProbeResult:
-        """One publish, after a subscription to just that topic: what comes back was allowed."""
-        topic, answer = self._target.probe_topic(topic_class.parent_topic), None
+        """Subscribes to one topic and publishes there: what comes back was allowed."""
+        topic = self._target.probe_topic(topic_class.parent_topic)
+        answer = None
         if not self._client.given_up:
             await self._client.subscribe(topic)
             answer = await self._client.publish(topic)
         return ProbeResult(topic_class=topic_class, topic=topic, answer=answer)
 
     async def _wait_for_returns(self, probes: Sequence[ProbeResult]) -> set[str]:
-        awaited = [one.topic for one in probes if one.answer is not None and one.answer.is_success]
-        return await self._client.wait_for_topics(awaited, MESSAGE_RETURN_TIMEOUT_SECONDS)
+        topics = [probe.topic for probe in probes if probe.answer is not None and probe.answer.is_success]
+        return await self._client.wait_for_topics(topics, MESSAGE_RETURN_TIMEOUT_SECONDS)
 
     def _report_publish(self, probe: ProbeResult, *, is_returned: bool) -> None:
-        chart, one, answer = self._report, probe.topic_class, probe.answer
+        report, topic_class, answer = self._report, probe.topic_class, probe.answer
+        acl_topic = topic_class.acl_topic
         if is_returned:
-            chart.ok("publish", one.acl_topic, "publish_back")
-        elif one.exact_topics and self._report_from_bridge(one):
+            report.ok("publish", acl_topic, "publish_back")
+        elif topic_class.exact_topics and self._report_from_bridge(topic_class):
             return
         elif answer is None:
-            chart.not_known("publish", one.acl_topic, "given_up", "given_up_cure")
+            report.not_known("publish", acl_topic, "given_up", "given_up_cure")
         elif not answer.is_success:
-            self._report_refusal(one, answer)
+            self._report_refusal(topic_class, answer)
         elif self._client.is_mqtt_5:
-            chart.ok("publish", one.acl_topic, "publish_ok")
-        else:  # 3.1.1 never says no
-            chart.not_known(
-                "publish", one.acl_topic, "publish_not_told", "publish_not_told_cure", rule=one.acl_topic
+            report.ok("publish", acl_topic, "publish_ok")
+        else:  # MQTT 3.1.1 acknowledges refused publishes, too
+            report.not_known(
+                "publish", acl_topic, "publish_not_told", "publish_not_told_cure", rule=acl_topic
             )
 
     def _report_from_bridge(self, topic_class: TopicClass) -> bool:
-        """The bridge says these again at every connection: it knows which of them the broker refused."""
-        standing = self._bridge_status
-        if standing is None or not standing.connected or not self._client.is_mqtt_5:
+        """Reports what the running bridge knows, and returns whether it knows it.
+
+        The bridge publishes these topics at every connection: it knows which of them the broker refused.
+        """
+        status = self._bridge_status
+        if status is None or not status.connected or not self._client.is_mqtt_5:
             return False
-        refused = sorted(standing.refused_topics.intersection(topic_class.exact_topics))
+        refused = sorted(status.refused_topics.intersection(topic_class.exact_topics))
         for topic in refused:
             self._report.failed("publish", topic, "publish_no_bridge", "publish_cure", rule=topic)
         if not refused:
@@ -145,7 +156,7 @@ class PermissionCheck:
             self._report.failed("publish", topic_class.acl_topic, "no_answer", "no_answer_cure", **facts)
         elif (
             topic_class.exact_topics
-        ):  # the probe lies below: a rule for the topic itself would not let it pass
+        ):  # the probe was a topic below, which a rule for the topic itself does not allow
             self._report.not_known(
                 "publish", topic_class.acl_topic, "publish_below", "publish_below_cure", **facts
             )
@@ -155,9 +166,9 @@ class PermissionCheck:
     # receiving
 
     async def _rejects_subscriptions(self) -> bool:
-        """Whether the broker refuses subscriptions at all: mosquitto grants each and filters afterwards.
+        """Returns whether the broker refuses subscriptions at all; mosquitto grants all and filters messages.
 
-        Asked for what only somebody without any limits may receive.
+        Subscribes to a topic that only a user without any limits may receive.
         """
         if self._client.given_up:
             return False
@@ -165,30 +176,31 @@ class PermissionCheck:
         return answer.code >= 0 and not answer.is_success
 
     async def _check_subscription(self, topic_filter: str, *, is_conclusive: bool) -> None:
-        """`sure`: this broker would have said no, or hands over everything else as well."""
-        chart, subject = self._report, topic_filter
+        """Subscribes and reports the answer.
+
+        `is_conclusive`: a granted subscription means that messages come, as the broker is known to refuse
+        subscriptions or to deliver everything else.
+        """
+        report = self._report
         if self._client.given_up:
-            chart.not_known("receive", subject, "given_up", "given_up_cure")
+            report.not_known("receive", topic_filter, "given_up", "given_up_cure")
             return
         answer = await self._client.subscribe(topic_filter)
         if answer.timed_out:
-            chart.failed("receive", subject, "no_answer", "no_answer_cure")
+            report.failed("receive", topic_filter, "no_answer", "no_answer_cure")
         elif not answer.is_success:
-            chart.failed("receive", subject, "receive_no", "receive_cure", why=answer.reason, rule=subject)
-        elif self._commands_received(topic_filter):
-            chart.ok("receive", subject, "receive_bridge")
+            facts = {"why": answer.reason, "rule": topic_filter}
+            report.failed("receive", topic_filter, "receive_no", "receive_cure", **facts)
+        elif self._has_bridge_received(topic_filter):
+            report.ok("receive", topic_filter, "receive_bridge")
         elif is_conclusive:
-            chart.ok("receive", subject, "receive_ok")
+            report.ok("receive", topic_filter, "receive_ok")
         else:
-            chart.not_known("receive", subject, "receive_filtered", "receive_filtered_cure", rule=subject)
+            facts = {"rule": topic_filter}
+            report.not_known("receive", topic_filter, "receive_filtered", "receive_filtered_cure", **facts)
 
-    def _commands_received(self, topic_filter: str) -> bool:
-        standing = self._bridge_status
-        is_out = topic_filter == self._account.topics.out("#")
-        return is_out and standing is not None and standing.command_count > 0
-
-
-def discovery_class(target: DiagnosticTarget, account: AccountTarget) -> TopicClass:
-    """What is announced to Home Assistant."""
-    topic = config_topic(target.discovery_prefix, account.name)
-    return TopicClass(parent_topic=target.discovery_prefix, acl_topic=topic, exact_topics=(topic,))
+    def _has_bridge_received(self, topic_filter: str) -> bool:
+        """Returns whether the running bridge has received commands by this filter."""
+        status = self._bridge_status
+        is_command_filter = topic_filter == self._account.topics.out("#")
+        return is_command_filter and status is not None and status.command_count > 0

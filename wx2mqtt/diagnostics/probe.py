@@ -1,8 +1,7 @@
-"""One connection on which each thing that is done gets its answer: for whoever examines a broker.
+"""MQTT clients for tests of a broker: each request returns the broker's answer.
 
-No back-off, no queue, and every wait has an end. What `MqttConnection` does for months this does for seconds.
-
-The doctor's connection to a broker: made again where the broker ends it, given up where that is no use.
+`ProbeConnection` is one connection. `ProbeClient` reconnects when the broker closes it, and gives up if that
+is useless. No back-off, no queue, and every wait has a time limit, unlike the bridge's `MqttConnection`.
 """
 
 from __future__ import annotations
@@ -37,30 +36,24 @@ from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
 
 T = TypeVar("T")
-
-
 PROBE_CONNECT_TIMEOUT_SECONDS = 10.0
-"""Seconds for name, TCP, TLS and WebSocket together."""
-
-
+"""Time for name resolution, TCP, TLS and WebSocket together."""
 PROBE_ANSWER_TIMEOUT_SECONDS = 5.0
-"""Seconds for the answer to anything that we send."""
-
-
+"""Time for the answer to each packet."""
 VERSION_PROBE_DELAY_SECONDS = 1.0
-"""Seconds without a word on CONNECT after which it is asked apart whether MQTT 5 is known there."""
-
-
+"""Without a CONNACK by then, a second connection tests whether the broker refuses MQTT 5."""
 DISCONNECT_TIMEOUT_SECONDS = 1.0
-"""Seconds for the broker to take our DISCONNECT and close."""
-
-
+"""Time for the broker to close after DISCONNECT."""
 TIMED_OUT_CODE = -2
-"""The `code` of what got no answer."""
+"""The `code` of a request that got no answer."""
+MAX_UNANSWERED_REQUESTS = 2
+"""After so many requests without an answer none is sent any more: each costs its timeout."""
+MAX_CONNECTION_LOSSES = 12
+"""How often the broker may close the connection; some brokers do so for each refused request."""
 
 
 class ProbeClosed(BrokerError):
-    """There is no connection (any more). `code` is the broker's reason code, negative where it gave none."""
+    """The connection failed or was closed. `code` is the broker's reason code, negative if it sent none."""
 
     def __init__(self, reason: str, end: EndReason, code: int = -1) -> None:
         super().__init__(reason)
@@ -70,7 +63,7 @@ class ProbeClosed(BrokerError):
 
 @dataclass(frozen=True, slots=True)
 class ProbeAnswer:
-    """What the broker said: its reason code, why in words where it says no, and after how many seconds."""
+    """An answer of the broker: reason code, the reason as text if it refused, and the delay in seconds."""
 
     code: int
     reason: str
@@ -82,15 +75,15 @@ class ProbeAnswer:
 
     @property
     def timed_out(self) -> bool:
-        """Nothing came in time."""
+        """Whether no answer came in time."""
         return self.code == TIMED_OUT_CODE
 
 
 class ProbeConnection:
-    """`async with Enquiry(options, attempt) as enquiry`: connected, with what the broker allows in `grant`.
+    """One MQTT connection: `async with ProbeConnection(options, target) as connection`.
 
-    Raises `ProbeClosed`. It says goodbye at the end; what the broker keeps of it then is a matter of
-    `options`.
+    Raises `ProbeClosed` if it cannot connect. `limits` are those of the CONNACK. Sends DISCONNECT at the end;
+    `options` decide whether the broker keeps the session.
     """
 
     def __init__(self, options: MqttOptions, target: ConnectTarget) -> None:
@@ -108,13 +101,13 @@ class ProbeConnection:
         self._transport = SocketTransport(options, target, self)
 
     async def __aenter__(self) -> Self:
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             await self._open()
         except BaseException:
             self._transport.close()
             raise
-        self.connect_seconds = time.monotonic() - began
+        self.connect_seconds = time.monotonic() - start
         return self
 
     async def __aexit__(
@@ -126,14 +119,14 @@ class ProbeConnection:
                 await asyncio.wait_for(asyncio.shield(self._closed), DISCONNECT_TIMEOUT_SECONDS)
         self._transport.close()
 
-    # what can be asked
+    # requests
 
     async def subscribe(self, topic_filter: str) -> ProbeAnswer:
-        """SUBACK's answer for one filter. What we publish comes back, and what is retained there comes."""
+        """Subscribes to one filter, including retained and own messages; returns the answer of the SUBACK."""
         return await self._request(lambda: self._transport.subscribe([topic_filter], own_and_retained=True))
 
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:
-        """PUBACK's answer to a publish at QoS 1; on 3.1.1 it never says no."""
+        """Publishes with QoS 1; returns the answer of the PUBACK, which on MQTT 3.1.1 is never a refusal."""
         properties = b""
         if self._target.protocol == "5":
             properties = pack_properties(Publication(topic=topic, payload=payload))
@@ -144,13 +137,16 @@ class ProbeConnection:
     async def wait_for_message(
         self, matches: Callable[[PublishPacket], bool], timeout_seconds: float, since: int = 0
     ) -> PublishPacket | None:
-        """The first message that fits, from number `since` on; None when none has come by then."""
+        """Returns the first message that matches; None if the time is over or the connection is closed.
+
+        `since` is the index in `received` from which on messages count.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
                 while True:
-                    for incoming in self.received[since:]:
-                        if matches(incoming):
-                            return incoming
+                    for packet in self.received[since:]:
+                        if matches(packet):
+                            return packet
                     if self._closed.done():
                         return None
                     self._received_event.clear()
@@ -159,10 +155,10 @@ class ProbeConnection:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection stands."""
+        """Whether the connection is open."""
         return not self._closed.done()
 
-    # the greeting
+    # connecting
 
     async def _open(self) -> None:
         try:
@@ -173,12 +169,12 @@ class ProbeConnection:
         self.limits = await self._wait_unless_closed(self._connack, PROBE_ANSWER_TIMEOUT_SECONDS)
 
     async def _wait_unless_closed(self, awaited: asyncio.Future[T], seconds: float) -> T:
-        """What is awaited, unless the connection ends before, or the time. Raises `ProbeClosed`."""
-        asking = asyncio.create_task(self._probe_version())
+        """Returns the result; raises `ProbeClosed` if the connection is closed first or the time is over."""
+        version_probe = asyncio.create_task(self._probe_version())
         try:
-            await _first(seconds, awaited, self._closed)
+            await _wait_for_any(seconds, awaited, self._closed)
         finally:
-            asking.cancel()
+            version_probe.cancel()
         if awaited.done():
             return awaited.result()
         if self._closed.done():
@@ -187,7 +183,7 @@ class ProbeConnection:
         raise ProbeClosed(self._with_hint(silence), EndReason.UNREACHABLE, TIMED_OUT_CODE)
 
     async def _probe_version(self) -> None:
-        """amqtt says nothing to a CONNECT of MQTT 5 (see `probe`)."""
+        """Closes the connection if the broker refuses MQTT 5; amqtt leaves such a CONNECT unanswered."""
         if self._target.protocol != "5":
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
@@ -199,24 +195,25 @@ class ProbeConnection:
     async def _request(self, send: Callable[[], int]) -> ProbeAnswer:
         if self._closed.done():
             raise self._closed.result()
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             mid = send()
         except NotConnected:
             raise ProbeClosed(self._broken_reason(), EndReason.LOST) from None
         answer: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._answers[mid] = answer
-        await _first(PROBE_ANSWER_TIMEOUT_SECONDS, answer, self._closed)
-        seconds = time.monotonic() - began
+        await _wait_for_any(PROBE_ANSWER_TIMEOUT_SECONDS, answer, self._closed)
+        seconds = time.monotonic() - start
         if answer.done():
-            code, said = answer.result()
-            return ProbeAnswer(code, self._reason_text(code, said) if code >= FAILURE else "", seconds)
+            code, reason_string = answer.result()
+            reason = self._reason_text(code, reason_string) if code >= FAILURE else ""
+            return ProbeAnswer(code, reason, seconds)
         del self._answers[mid]
         if self._closed.done():
             raise self._closed.result()
         return ProbeAnswer(TIMED_OUT_CODE, f"{self._target.address.endpoint} does not answer", seconds)
 
-    # what the broker says (`wire.Hears`)
+    # packets from the broker (`paho_codec.PacketHandler`)
 
     def on_connack(self, limits: ConnackLimits) -> None:
         if not self._connack.done():
@@ -243,26 +240,22 @@ class ProbeConnection:
         self._transport.send(short_packet(PUBACK, mid))
 
     def on_closed(self, code: int, reason_string: str, _reference: str) -> None:
-        stood = self._connack.done()
+        was_connected = self._connack.done()
         if self._connack_refusal is not None:
             code, reason_string = self._connack_refusal
         if code >= 0:
-            self._close_with(
-                ProbeClosed(
-                    self._reason_text(code, reason_string), end_reason(code, was_connected=stood), code
-                )
-            )
+            end = end_reason(code, was_connected=was_connected)
+            self._close_with(ProbeClosed(self._reason_text(code, reason_string), end, code))
         else:
-            self._close_with(
-                ProbeClosed(self._broken_reason(), EndReason.LOST if stood else EndReason.UNREACHABLE)
-            )
+            end = EndReason.LOST if was_connected else EndReason.UNREACHABLE
+            self._close_with(ProbeClosed(self._broken_reason(), end))
 
-    def _close_with(self, gone: ProbeClosed) -> None:
+    def _close_with(self, closed: ProbeClosed) -> None:
         if not self._closed.done():
-            self._closed.set_result(gone)
+            self._closed.set_result(closed)
         self._received_event.set()
 
-    # in words
+    # reasons as text
 
     def _reason_text(self, code: int, reason_string: str) -> str:
         return scrub_reason(
@@ -279,20 +272,15 @@ class ProbeConnection:
         return unanswered_text(reason, self._target.address, self._target.protocol)
 
 
-async def _first(seconds: float, *awaited: asyncio.Future[Any]) -> None:
-    await asyncio.wait(awaited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-
-
-MAX_UNANSWERED = 2
-"""Questions without an answer after which no more are asked: each has cost its seconds."""
-
-
-MAX_CONNECTION_LOSSES = 12
-"""Times that the broker may end the connection; some do at whatever they do not allow."""
+async def _wait_for_any(seconds: float, *futures: asyncio.Future[Any]) -> None:
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 class ProbeClient:
-    """`async with Line(options, attempt) as line`. It connects when something is asked first."""
+    """A client that reconnects: `async with ProbeClient(options, target) as client`.
+
+    It connects with the first request. With `given_up` it starts as one that has given up.
+    """
 
     def __init__(
         self, options: MqttOptions, connect_target: ConnectTarget, *, given_up: bool = False
@@ -301,7 +289,8 @@ class ProbeClient:
         self._connect_target = connect_target
         self._stack = AsyncExitStack()
         self._connection: ProbeConnection | None = None
-        self._unanswered_count, self._loss_count = MAX_UNANSWERED if given_up else 0, 0
+        self._unanswered_count = MAX_UNANSWERED_REQUESTS if given_up else 0
+        self._loss_count = 0
         self._earlier_topics: set[str] = set()
 
     async def __aenter__(self) -> Self:
@@ -318,11 +307,11 @@ class ProbeClient:
 
     @property
     def given_up(self) -> bool:
-        """Whether nothing more is asked."""
-        return self._unanswered_count >= MAX_UNANSWERED or self._loss_count >= MAX_CONNECTION_LOSSES
+        """Whether further requests are useless."""
+        return self._unanswered_count >= MAX_UNANSWERED_REQUESTS or self._loss_count >= MAX_CONNECTION_LOSSES
 
     async def connection(self) -> ProbeConnection:
-        """The connection, a new one where the last is gone. Raises `ProbeClosed`."""
+        """Returns the connection; opens a new one if the last was closed. Raises `ProbeClosed`."""
         if self._connection is None or not self._connection.is_connected:
             self._earlier_topics = self.received_topics
             await self._stack.aclose()
@@ -332,40 +321,42 @@ class ProbeClient:
         return self._connection
 
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:
-        """As `Enquiry.publish`; the end of the connection is an answer too, with its code."""
+        """As `ProbeConnection.publish`, but answers with the broker's code if the connection is closed."""
         try:
-            enquiry = await self.connection()
-            answer = await enquiry.publish(topic, payload, retain=retain)
-        except ProbeClosed as gone:
-            return self._answer_for_loss(gone)
+            connection = await self.connection()
+            answer = await connection.publish(topic, payload, retain=retain)
+        except ProbeClosed as closed:
+            return self._answer_for_loss(closed)
         self._unanswered_count = self._unanswered_count + 1 if answer.timed_out else 0
         return answer
 
     async def subscribe(self, topic_filter: str) -> ProbeAnswer:
-        """As `Enquiry.subscribe`; the end of the connection is an answer too."""
+        """As `ProbeConnection.subscribe`, but answers with the broker's code if the connection is closed."""
         try:
-            enquiry = await self.connection()
-            answer = await enquiry.subscribe(topic_filter)
-        except ProbeClosed as gone:
-            return self._answer_for_loss(gone)
+            connection = await self.connection()
+            answer = await connection.subscribe(topic_filter)
+        except ProbeClosed as closed:
+            return self._answer_for_loss(closed)
         self._unanswered_count += answer.timed_out
         return answer
 
     async def wait_for_topics(self, topics: Collection[str], timeout_seconds: float) -> set[str]:
-        """Which of these topics were heard by then."""
-        enquiry = self._connection
-        if enquiry is not None and not self.received_topics.issuperset(topics):
-            await enquiry.wait_for_message(lambda _: self.received_topics.issuperset(topics), timeout_seconds)
+        """Waits for messages on all of these topics; returns the topics on which some came in time."""
+        connection = self._connection
+        if connection is not None and not self.received_topics.issuperset(topics):
+            await connection.wait_for_message(
+                lambda _: self.received_topics.issuperset(topics), timeout_seconds
+            )
         return self.received_topics.intersection(topics)
 
     @property
     def received_topics(self) -> set[str]:
-        """The topics of all that came, on every connection."""
-        now = () if self._connection is None else self._connection.received
-        return {*self._earlier_topics, *(one.topic for one in now if one.topic is not None)}
+        """The topics of all messages that were received, on this and on earlier connections."""
+        packets = () if self._connection is None else self._connection.received
+        return {*self._earlier_topics, *(packet.topic for packet in packets if packet.topic is not None)}
 
     def _answer_for_loss(self, closed: ProbeClosed) -> ProbeAnswer:
         self._loss_count += 1
-        if closed.code == TIMED_OUT_CODE:  # not even a greeting
-            self._unanswered_count = MAX_UNANSWERED
+        if closed.code == TIMED_OUT_CODE:  # not even a CONNACK
+            self._unanswered_count = MAX_UNANSWERED_REQUESTS
         return ProbeAnswer(closed.code if closed.code >= 0 else -1, str(closed), 0.0)

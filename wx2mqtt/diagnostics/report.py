@@ -1,7 +1,4 @@
-"""What the doctor found: one row for each thing looked at, in the owner's language.
-
-What was found as people read it: a table at a terminal, lines elsewhere, each with its cure.
-"""
+"""The results of the checks, and how people read them: as a table at a terminal, as lines elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CheckStatus(StrEnum):
-    """How it is. `failed` is what the bridge cannot do without; `not_known` is what cannot be found out."""
+    """`failed`: the bridge needs it and it does not work. `not_known`: it could not be checked."""
 
     OK = "ok"
     WARNING = "warning"
@@ -31,9 +28,9 @@ class CheckStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckResult:
-    """`check` names what was looked at, for machines; `subject` is at whom: a broker, a topic, a host.
+    """The result of one check. `check` is its key for programs; `subject` a broker, a topic or a host.
 
-    `found` and `cure` are sentences; no cure where there is nothing to mend.
+    `finding` and `remedy` are sentences in the owner's language; `remedy` is empty if nothing is to be fixed.
     """
 
     check: str
@@ -43,7 +40,7 @@ class CheckResult:
     remedy: str = ""
 
     def body(self) -> dict[str, Json]:
-        """As `--json` prints it."""
+        """Returns the row that `--json` prints."""
         body: dict[str, Json] = {
             "check": self.check,
             "subject": self.subject,
@@ -54,39 +51,39 @@ class CheckResult:
 
 
 class CheckReport:
-    """Takes rows as they are found; `told` hears of each at once."""
+    """Collects results; calls `on_result` with each as it is added."""
 
     def __init__(
-        self, language: Language, on_result: Callable[[CheckResult], None] = lambda _row: None
+        self, language: Language, on_result: Callable[[CheckResult], None] = lambda _result: None
     ) -> None:
         self.language = language
         self.results: list[CheckResult] = []
         self._on_result = on_result
 
     def ok(self, check: str, subject: str, message_key: str, /, **facts: object) -> None:
-        """All is well."""
+        """Adds a result: it works."""
         self._add(check, subject, CheckStatus.OK, message_key, "", facts)
 
     def warning(
         self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object
     ) -> None:
-        """It works, but not as well as it could."""
+        """Adds a result: it works, but not as well as it could."""
         self._add(check, subject, CheckStatus.WARNING, message_key, remedy_key, facts)
 
     def failed(self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object) -> None:
-        """It does not work."""
+        """Adds a result: it does not work."""
         self._add(check, subject, CheckStatus.FAILED, message_key, remedy_key, facts)
 
     def not_known(
         self, check: str, subject: str, message_key: str, remedy_key: str, /, **facts: object
     ) -> None:
-        """It cannot be found out; `cure` says how a person can."""
+        """Adds a result: it could not be checked; the remedy says how a person can."""
         self._add(check, subject, CheckStatus.NOT_KNOWN, message_key, remedy_key, facts)
 
     @property
     def is_passed(self) -> bool:
-        """Whether nothing failed."""
-        return all(row.status is not CheckStatus.FAILED for row in self.results)
+        """Whether no check failed."""
+        return all(result.status is not CheckStatus.FAILED for result in self.results)
 
     def _add(
         self,
@@ -97,15 +94,15 @@ class CheckReport:
         remedy_key: str,
         facts: dict[str, object],
     ) -> None:
-        row = CheckResult(
+        result = CheckResult(
             check=check,
             subject=subject,
             status=status,
             finding=diagnostics_text(self.language, message_key, **facts),
             remedy=diagnostics_text(self.language, remedy_key, **facts) if remedy_key else "",
         )
-        self.results.append(row)
-        self._on_result(row)
+        self.results.append(result)
+        self._on_result(result)
 
 
 STATUS_MARKS = {
@@ -114,7 +111,6 @@ STATUS_MARKS = {
     CheckStatus.FAILED: "✗",
     CheckStatus.NOT_KNOWN: "?",
 }
-
 
 STATUS_STYLES = {
     CheckStatus.OK: "green",
@@ -125,37 +121,36 @@ STATUS_STYLES = {
 
 
 def report_lines(report: CheckReport) -> Iterator[str]:
-    """One line for each row, one for its cure, and one that says how it is in all."""
-    for row in report.results:
-        yield from result_lines(row, report.language)
+    """Yields the lines of each result, and a summary."""
+    for result in report.results:
+        yield from result_lines(result, report.language)
     yield report_summary(report)
 
 
 def result_lines(result: CheckResult, language: Language) -> Iterator[str]:
-    """What was found, and below it the cure."""
-    verdict = diagnostics_text(language, str(result.status))
-    yield one_line(
-        f"{STATUS_MARKS[result.status]} {verdict}: {result_heading(result, language)}: {result.finding}"
-    )
+    """Yields one line for the finding, and one for its remedy."""
+    status = diagnostics_text(language, str(result.status))
+    heading = result_heading(result, language)
+    yield one_line(f"{STATUS_MARKS[result.status]} {status}: {heading}: {result.finding}")
     if result.remedy:
         yield one_line(f"  {diagnostics_text(language, 'cure', cure=result.remedy)}")
 
 
 def report_table(report: CheckReport) -> Table:
-    """The rows for a terminal. Loads `rich`."""
+    """Returns the results as a table for a terminal. Loads `rich`."""
     from rich.table import Table  # noqa: PLC0415 - 8 MB, only where a person watches
 
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for column in ("column_verdict", "column_check", "column_subject", "column_found"):
-        shown.add_column(diagnostics_text(report.language, column), overflow="fold")
-    for row in report.results:
-        shown.add_row(*_cells(row, report.language))
-    return shown
+        table.add_column(diagnostics_text(report.language, column), overflow="fold")
+    for result in report.results:
+        table.add_row(*_cells(result, report.language))
+    return table
 
 
 def report_summary(report: CheckReport) -> str:
-    """How it is in all."""
-    failed = sum(row.status is CheckStatus.FAILED for row in report.results)
+    """Returns one line that says how many checks failed."""
+    failed = sum(result.status is CheckStatus.FAILED for result in report.results)
     return (
         diagnostics_text(report.language, "some_failed", count=failed)
         if failed
@@ -164,18 +159,18 @@ def report_summary(report: CheckReport) -> str:
 
 
 def result_heading(result: CheckResult, language: Language) -> str:
-    """What was looked at, and at whom."""
+    """Returns the name of the check and its subject."""
     return one_line(f"{diagnostics_text(language, f'check_{result.check}')} {result.subject}".rstrip())
 
 
 def _cells(result: CheckResult, language: Language) -> Iterator[Text]:
-    from rich.text import Text  # noqa: PLC0415 - as above; a Text obeys no marks that a broker may send
+    from rich.text import Text  # noqa: PLC0415 - as above; a Text ignores markup that a broker may send
 
     style = STATUS_STYLES[result.status]
     yield Text(STATUS_MARKS[result.status], style=style)
     yield Text(diagnostics_text(language, f"check_{result.check}"))
     yield Text(one_line(result.subject))
-    found = Text(one_line(result.finding))
+    finding = Text(one_line(result.finding))
     if result.remedy:
-        found.append("\n" + one_line(diagnostics_text(language, "cure", cure=result.remedy)), style=style)
-    yield found
+        finding.append("\n" + one_line(diagnostics_text(language, "cure", cure=result.remedy)), style=style)
+    yield finding

@@ -1,4 +1,4 @@
-"""The whole examination, in order: each broker, what the first good one keeps and allows, then WeChat."""
+"""Runs all checks: connecting to each broker, behaviour and permissions of the first, then WeChat."""
 
 from __future__ import annotations
 
@@ -22,46 +22,49 @@ from wx2mqtt.store.folder import resolve_store_path
 async def run_checks(
     loaded: LoadedSettings,
     env: Mapping[str, str],
-    on_result: Callable[[CheckResult], None] = lambda _row: None,
+    on_result: Callable[[CheckResult], None] = lambda _result: None,
 ) -> CheckReport:
-    """Everything that can be tried beside a bridge that runs. `told` hears of each row at once."""
+    """Runs all checks; none disturbs a running bridge. Calls `on_result` with each result."""
     storage = loaded.settings.storage.path
     folder = resolve_store_path(None if storage is None else Path(storage), env)[0]
-    chart = CheckReport(loaded.settings.language, on_result)
-    patient = diagnostic_target(loaded.settings, _saved_logins(folder, loaded.settings.accounts))
-    await _examine_broker(patient, chart, folder)
-    await check_wechat(patient, chart)
-    return chart
+    report = CheckReport(loaded.settings.language, on_result)
+    target = diagnostic_target(loaded.settings, _saved_logins(folder, loaded.settings.accounts))
+    await _check_brokers(target, report, folder)
+    await check_wechat(target, report)
+    return report
 
 
 async def check_broker(settings: Settings, report: CheckReport) -> bool:
-    """Only what concerns the broker, before there is a bridge. Whether a broker let us in."""
-    return await _examine_broker(diagnostic_target(settings, {}), report, None)
+    """Checks only the broker, before there is a bridge; returns whether a login worked."""
+    return await _check_brokers(diagnostic_target(settings, {}), report, None)
 
 
-async def _examine_broker(target: DiagnosticTarget, report: CheckReport, folder: Path | None) -> bool:
-    """The way to each broker of the list; then what the first does that let us in."""
-    ways = [await ConnectionCheck(target, address, report).run() for address in target.addresses]
-    arrived = next((one for one in ways if one is not None), None)
-    if arrived is None:
+async def _check_brokers(target: DiagnosticTarget, report: CheckReport, folder: Path | None) -> bool:
+    """Connects to each broker, and checks the rest at the first where that works; returns whether one does.
+
+    `folder` is the store of a bridge that may run; None if there is none yet.
+    """
+    connections = [await ConnectionCheck(target, address, report).run() for address in target.addresses]
+    broker = next((connected for connected in connections if connected is not None), None)
+    if broker is None:
         return False
-    keeping = BehaviourCheck(target, arrived, report)
-    await keeping.run_checks()
+    behaviour = BehaviourCheck(target, broker, report)
+    await behaviour.run_checks()
     for account in target.accounts:
-        standing = None if folder is None else await running_bridge_status(folder, account.name)
+        bridge_status = None if folder is None else await running_bridge_status(folder, account.name)
         async with ProbeClient(
-            target.options, arrived.connect_target, given_up=keeping.is_unresponsive
-        ) as line:
-            await PermissionCheck(target, account, standing, line, report).run_checks()
+            target.options, broker.connect_target, given_up=behaviour.is_unresponsive
+        ) as client:
+            await PermissionCheck(target, account, bridge_status, client, report).run_checks()
     return True
 
 
 def _saved_logins(folder: Path, accounts: Iterable[str]) -> dict[str, Mapping[str, object]]:
-    """What `SavedLoginFile` keeps, read only: a damaged one is not ours to set aside."""
-    found: dict[str, Mapping[str, object]] = {}
+    """Reads the files of `SavedLoginFile`, which would rename a damaged one; this leaves it alone."""
+    logins: dict[str, Mapping[str, object]] = {}
     for name in accounts:
         with suppress(OSError, ValueError):  # there is none, it is another user's, or damaged
             saved = json.loads((folder / "sessions" / f"{name}.json").read_bytes())
             if isinstance(saved, dict):
-                found[name] = saved
-    return found
+                logins[name] = saved
+    return logins

@@ -1,7 +1,4 @@
-"""Who is examined: the broker and the accounts as values, made from the settings.
-
-What the running bridge knows already of its broker, asked beside MQTT; without one there is nothing.
-"""
+"""What is checked: brokers and accounts, made from the settings; and what a running bridge knows of them."""
 
 from __future__ import annotations
 
@@ -23,21 +20,17 @@ from wx2mqtt.settings.schema import Settings
 from wx2mqtt.wechat.registry import backend_entry
 
 PROBE_LEVEL = "wx2mqtt-probe"
-"""The level below which the doctor publishes; nobody is called so and nobody subscribes to it."""
-
-
+"""The topic level below which the checks publish; no contact has it as a name."""
 KEEPALIVE_SECONDS = 60
-"""Seconds; the doctor is never silent for that long."""
-
-
+"""Longer than any pause between two packets of the checks."""
 EMBEDDED_BROKER_URL = "mqtt://127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountTarget:
-    """One account: its topics, where its WeChat is, and the saved login, if we may read one.
+    """One account: its topics, its backend and endpoint, and its saved login if that can be read.
 
-    `unused` are rows of the table of topics to which nothing of it ever goes.
+    `unused_topics` are patterns of the topic table that this account never publishes to.
     """
 
     name: str
@@ -50,10 +43,11 @@ class AccountTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosticTarget:
-    """`options` are those of a client of the doctor's own: no will, no subscriptions, a clean session.
+    """Brokers and accounts to check.
 
-    `discovery` is the prefix of Home Assistant's discovery, empty without it. `embedded` says that the broker
-    runs only while the bridge does.
+    `options` are for a separate MQTT client: no will, no subscriptions, a clean session. `nonce_level` is a
+    random topic level. `discovery_prefix` is empty without Home Assistant. With `embedded` the broker runs
+    only while the bridge runs.
     """
 
     addresses: tuple[BrokerAddress, ...]
@@ -64,20 +58,20 @@ class DiagnosticTarget:
     embedded: bool = False
 
     def probe_topic(self, parent_topic: str, *levels: str) -> str:
-        """A topic of the doctor's own below `above`, which matches nobody's."""
+        """Returns a topic below `parent_topic` that no other client uses."""
         return "/".join((parent_topic, PROBE_LEVEL, self.nonce_level, *levels))
 
 
 def diagnostic_target(
     settings: Settings, saved_logins: Mapping[str, Mapping[str, object]], port: int = EMBEDDED_PORT
 ) -> DiagnosticTarget:
-    """The patient that these settings are; `saved` are logins by account."""
+    """Makes the target from settings; `saved_logins` are by account, `port` is the embedded broker's."""
     nonce = secrets.token_hex(4)
     bases = settings.base_topics()
     embedded = settings.mqtt.url == (EMBEDDED,)
     first = next(iter(bases))
-    ours = (f"{EMBEDDED_BROKER_URL}:{port}", settings.mqtt.protocol) if embedded else None
-    options = mqtt_options(settings, first, Topics(bases[first]), ours)
+    embedded_broker = (f"{EMBEDDED_BROKER_URL}:{port}", settings.mqtt.protocol) if embedded else None
+    options = mqtt_options(settings, first, Topics(bases[first]), embedded_broker)
     return DiagnosticTarget(
         addresses=tuple(map(parse_broker_url, options.urls)),
         options=replace(
@@ -96,7 +90,7 @@ def diagnostic_target(
                 backend=account.backend,
                 endpoint=account.endpoint,
                 saved_login=saved_logins.get(name),
-                unused_topics=_unused(account),
+                unused_topics=_unused_topics(account),
             )
             for name, account in settings.accounts.items()
         ),
@@ -106,8 +100,8 @@ def diagnostic_target(
     )
 
 
-def _unused(account: AccountConfig) -> frozenset[str]:
-    """A right that is missing and not needed is no failure."""
+def _unused_topics(account: AccountConfig) -> frozenset[str]:
+    """Returns patterns that the account does not use: a missing right to publish there is no failure."""
     return frozenset(
         [
             *([] if account.plain else ["text/<user>"]),
@@ -118,7 +112,7 @@ def _unused(account: AccountConfig) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningBridgeStatus:
-    """Of one account: whether its broker is there, which topics it refused, how many commands came."""
+    """What the running bridge reports of one account: its broker connection and its commands."""
 
     connected: bool
     refused_topics: frozenset[str]
@@ -126,14 +120,14 @@ class RunningBridgeStatus:
 
 
 async def running_bridge_status(folder: Path, account: str) -> RunningBridgeStatus | None:
-    """Of the bridge that runs on this store; None where none does, or none answers."""
+    """Asks the bridge that runs on this store; returns None if none runs or none answers."""
     try:
         health = await control_socket.ask_bridge(folder, "health", {"account": account})
     except (Wx2MqttError, OSError, ValueError):
         return None
     if not isinstance(health, dict):
         return None
-    broker, commands = _part(health, "broker"), _part(health, "commands")
+    broker, commands = _section(health, "broker"), _section(health, "commands")
     refused, accepted = broker.get("refused_topics"), commands.get("accepted")
     return RunningBridgeStatus(
         connected=broker.get("connected") is True,
@@ -142,6 +136,6 @@ async def running_bridge_status(folder: Path, account: str) -> RunningBridgeStat
     )
 
 
-def _part(health: Mapping[str, Json], name: str) -> Mapping[str, Json]:
-    part = health.get(name)
-    return part if isinstance(part, dict) else {}
+def _section(health: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    section = health.get(name)
+    return section if isinstance(section, dict) else {}

@@ -1,6 +1,6 @@
-"""Whether WeChat's hosts can be reached, and whether our clock agrees with theirs.
+"""Checks whether WeChat's hosts can be reached, and this machine's clock by the time in their answers.
 
-One request to each host, without a key or a token.
+Sends one GET / to each host, which asks for nothing and holds no credentials.
 """
 
 from __future__ import annotations
@@ -20,53 +20,61 @@ from wx2mqtt.wechat.http import parse_date, trust_for
 from wx2mqtt.wechat.registry import backend_entry
 
 HOST_CHECK_TIMEOUT_SECONDS = 10.0
-"""Seconds for one host, its name and its certificate included."""
-
-
+"""Time for one host, with name resolution and TLS."""
 DATE_OFFSET_SECONDS = 0.5
-"""Seconds by which a Date is behind on average: it counts whole ones."""
+"""By how much a Date header is behind on average: it has whole seconds."""
 
 
 async def check_hosts(
     origins: Iterable[str], *, endpoint: str | None, headers: Mapping[str, str]
 ) -> tuple[HostCheck, ...]:
-    """Ask each of these once, all at once; `endpoint` is the owner's own address, if they stand for it.
+    """Sends one request to each origin, all at the same time. Failures are results: it raises nothing.
 
-    Raises nothing for what the hosts do.
+    `endpoint` is the owner's own server if the origins belong to it, else None.
     """
-    # as `http.client`: the environment's proxies count, but for an address of one's own
+    # as the bridge does: the environment's proxies are used, but not for an endpoint of the owner
     async with httpx.AsyncClient(
         verify=trust_for(endpoint), trust_env=endpoint is None, headers=headers
-    ) as door:
-        return tuple(await asyncio.gather(*(_one(door, origin) for origin in dict.fromkeys(origins))))
+    ) as client:
+        checks = (_check_host(client, origin) for origin in dict.fromkeys(origins))
+        return tuple(await asyncio.gather(*checks))
 
 
-async def _one(transport: httpx.AsyncClient, origin: str) -> HostCheck:
-    host, began = httpx.URL(origin).netloc.decode("ascii"), time.monotonic()
-    outcome, why, ahead = "ok", "", None
+async def _check_host(client: httpx.AsyncClient, origin: str) -> HostCheck:
+    host = httpx.URL(origin).netloc.decode("ascii")
+    start = time.monotonic()
+    outcome, detail = "ok", ""
+    clock_ahead_seconds = None
     try:
         async with asyncio.timeout(HOST_CHECK_TIMEOUT_SECONDS):
-            ahead = await _ask(transport, origin)
+            clock_ahead_seconds = await _request_clock_offset(client, origin)
     except (httpx.HTTPError, TimeoutError) as error:
-        outcome, why = _trouble(error)
+        outcome, detail = _classify_failure(error)
     return HostCheck(
-        host=host, outcome=outcome, seconds=time.monotonic() - began, detail=why, clock_ahead_seconds=ahead
+        host=host,
+        outcome=outcome,
+        seconds=time.monotonic() - start,
+        detail=detail,
+        clock_ahead_seconds=clock_ahead_seconds,
     )
 
 
-async def _ask(transport: httpx.AsyncClient, origin: str) -> float | None:
-    """Any answer will do; by how much our clock is ahead of the one in it."""
-    request = transport.build_request("GET", f"{origin}/", timeout=HOST_CHECK_TIMEOUT_SECONDS)
+async def _request_clock_offset(client: httpx.AsyncClient, origin: str) -> float | None:
+    """Sends the request; returns the seconds by which this machine's clock is ahead, None without a Date.
+
+    Any HTTP answer is good, whatever its status.
+    """
+    request = client.build_request("GET", f"{origin}/", timeout=HOST_CHECK_TIMEOUT_SECONDS)
     before = time.time()
-    response = await transport.send(request, stream=True)
+    response = await client.send(request, stream=True)
     after = time.time()
     await response.aclose()
     date = parse_date(response.headers.get("date", ""))
     return None if date is None else (before + after) / 2 - (date + DATE_OFFSET_SECONDS)
 
 
-def _trouble(error: Exception) -> tuple[str, str]:
-    """What kept the host from answering: one word, and more of it where there is more."""
+def _classify_failure(error: Exception) -> tuple[str, str]:
+    """Returns the outcome of a failed request, and a detail, which may be empty."""
     for cause in _causes(error):
         match cause:
             case socket.gaierror():
@@ -90,26 +98,22 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 CLOCK_TOLERANCE_SECONDS = 5.0
-"""Seconds between two clocks that are taken for right."""
-
-
+"""A smaller difference counts as correct."""
 CLOCK_ERROR_SECONDS = 60.0
-"""Seconds from which on things go wrong: how long commands count, certificates, times of messages."""
-
-
+"""From this difference on expiry of commands, certificates and times of messages go wrong."""
 REMEDY_KEYS = {"certificate": "host_certificate_cure", "no_name": "name_cure"}
 
 
 async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
-    """A row for each host, each once however many accounts go there, and one for the clock."""
-    found: dict[str, HostCheck] = {}
+    """Adds a result for each host, once even if several accounts use it, and one for the clock."""
+    checks_by_host: dict[str, HostCheck] = {}
     for account in target.accounts:
-        for one in await _check_account(account):
-            found.setdefault(one.host, one)
-    for one in found.values():
-        _host(one, report)
-    if found:
-        _clock(found.values(), report)
+        for host_check in await _check_account(account):
+            checks_by_host.setdefault(host_check.host, host_check)
+    for host_check in checks_by_host.values():
+        _report_host(host_check, report)
+    if checks_by_host:
+        _report_clock(checks_by_host.values(), report)
 
 
 async def _check_account(account: AccountTarget) -> Sequence[HostCheck]:
@@ -118,7 +122,7 @@ async def _check_account(account: AccountTarget) -> Sequence[HostCheck]:
     return await check_hosts(origins, endpoint=account.endpoint, headers=backend.http_headers)
 
 
-def _host(host_check: HostCheck, report: CheckReport) -> None:
+def _report_host(host_check: HostCheck, report: CheckReport) -> None:
     if host_check.outcome == "ok":
         report.ok("wechat", host_check.host, "host_ok", ms=max(1, round(host_check.seconds * 1000)))
         return
@@ -132,20 +136,22 @@ def _host(host_check: HostCheck, report: CheckReport) -> None:
     )
 
 
-def _clock(host_checks: Iterable[HostCheck], report: CheckReport) -> None:
-    """By the host that is nearest to us: one whose own clock is wrong must not make ours wrong."""
-    known = [
-        (abs(one.clock_ahead_seconds), one) for one in host_checks if one.clock_ahead_seconds is not None
+def _report_clock(host_checks: Iterable[HostCheck], report: CheckReport) -> None:
+    """Uses the smallest difference: a host whose own clock is wrong must not count."""
+    offsets = [
+        (check.clock_ahead_seconds, check.host)
+        for check in host_checks
+        if check.clock_ahead_seconds is not None
     ]
-    if not known:
+    if not offsets:
         report.not_known("clock", "", "clock_unknown", "clock_cure")
         return
-    off, nearest = min(known, key=lambda pair: pair[0])
-    facts = {"seconds": round(off), "host": nearest.host}
-    word = "clock_ahead" if (nearest.clock_ahead_seconds or 0) > 0 else "clock_behind"
-    if off <= CLOCK_TOLERANCE_SECONDS:
-        report.ok("clock", nearest.host, "clock_ok")
-    elif off < CLOCK_ERROR_SECONDS:
-        report.warning("clock", nearest.host, word, "clock_cure", **facts)
+    ahead_seconds, host = min(offsets, key=lambda offset: abs(offset[0]))
+    facts = {"seconds": round(abs(ahead_seconds)), "host": host}
+    message_key = "clock_ahead" if ahead_seconds > 0 else "clock_behind"
+    if abs(ahead_seconds) <= CLOCK_TOLERANCE_SECONDS:
+        report.ok("clock", host, "clock_ok")
+    elif abs(ahead_seconds) < CLOCK_ERROR_SECONDS:
+        report.warning("clock", host, message_key, "clock_cure", **facts)
     else:
-        report.failed("clock", nearest.host, word, "clock_cure", **facts)
+        report.failed("clock", host, message_key, "clock_cure", **facts)

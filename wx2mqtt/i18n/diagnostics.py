@@ -1,11 +1,11 @@
-"""Every sentence of the doctor, in English and Chinese; machines go by `check` and `verdict`."""
+"""The messages of `check --connect`, in English and Chinese; programs use `check` and `verdict` instead."""
 
 from __future__ import annotations
 
 from wx2mqtt.i18n.bridge import Language
 
 DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
-    # what is looked at
+    # the checks
     "check_name": ("host name", "主机名"),
     "check_tcp": ("connection", "连接"),
     "check_tls": ("TLS", "TLS"),
@@ -18,7 +18,7 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
     "check_in_flight": ("Receive Maximum", "Receive Maximum"),
     "check_packet": ("packet limit", "数据包上限"),
     "check_delay": ("delay", "延迟"),
-    "check_rewriting": ("topics stay as they are", "主题保持原样"),
+    "check_rewriting": ("topics delivered unchanged", "主题保持原样"),
     "check_retained": ("retained messages", "保留消息"),
     "check_wildcard": ("retained, by wildcard", "保留消息(通配符)"),
     "check_session": ("session kept", "会话保留"),
@@ -26,7 +26,7 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
     "check_receive": ("may receive", "接收权限"),
     "check_wechat": ("WeChat", "微信"),
     "check_clock": ("clock", "时钟"),
-    # verdicts and the table
+    # status and table
     "ok": ("ok", "正常"),
     "warning": ("warning", "注意"),
     "failed": ("failed", "失败"),
@@ -39,90 +39,90 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
     "all_well": ("nothing failed", "没有失败的项目"),
     "some_failed": ("failed: {count}", "失败:{count}"),
     # name and connection
-    "name_ok": ("is {addresses}", "解析为 {addresses}"),
-    "name_unknown": ("nobody knows the name {host}", "无法解析主机名 {host}"),
+    "name_ok": ("resolves to {addresses}", "解析为 {addresses}"),
+    "name_unknown": ("the name {host} cannot be resolved", "无法解析主机名 {host}"),
     "name_cure": (
-        "correct the name, or mend the name service (getent hosts {host})",
+        "correct the name, or check the name service (getent hosts {host})",
         "请更正名称,或检查域名服务(getent hosts {host})",
     ),
-    "tcp_ok": ("stands after {ms} ms", "{ms} 毫秒内建立"),
-    "tcp_nobody": ("nobody listens there", "没有程序在监听"),
+    "tcp_ok": ("established after {ms} ms", "{ms} 毫秒内建立"),
+    "tcp_nobody": ("no program listens there", "没有程序在监听"),
     "tcp_nobody_cure": (
         "start the broker, or correct host and port in mqtt.url; mosquitto listens beyond its own machine only with a 'listener' line",
         "请启动代理,或更正 mqtt.url 中的主机和端口;mosquitto 需有 listener 行才会在本机以外监听",
     ),
     "tcp_not_yet": (
-        "nobody listens yet: the embedded broker runs while the bridge does",
+        "no program listens yet: the embedded broker runs only while the bridge runs",
         "尚无程序监听:内置代理只在桥接程序运行时运行",
     ),
     "tcp_not_yet_cure": (
-        "start the bridge (wx2mqtt run), and examine again",
+        "start the bridge (wx2mqtt run) and check again",
         "请启动桥接程序(wx2mqtt run)后再检查",
     ),
     "tcp_silent": ("no answer", "没有应答"),
     "tcp_silent_cure": (
-        "is the machine on? Look for a firewall between, and whether the address is right",
+        "is the machine on? Check for a firewall in between, and whether the address is right",
         "请确认机器已开启、地址正确,并检查中间的防火墙",
     ),
     "tcp_other": ("no connection: {why}", "无法连接:{why}"),
     # TLS
     "tls_ok": ("{version}", "{version}"),
     "tls_none": (
-        "none, and the broker is not in your own network: anybody on the way reads messages and password",
+        "not used, and the broker is outside your own network: anybody on the way can read messages and password",
         "未使用,而代理不在您自己的网络内:途中任何人都能读到消息和密码",
     ),
     "tls_none_cure": ("use mqtts or wss in mqtt.url", "请在 mqtt.url 中使用 mqtts 或 wss"),
-    "tls_silent": ("the other side says nothing", "对方没有回应"),
+    "tls_silent": ("no answer to the TLS handshake", "对方没有回应"),
     "tls_silent_cure": (
-        "it may be no TLS port (usual: 8883); without TLS the URL begins with mqtt or ws",
+        "the port may not be a TLS port (usual: 8883); without TLS the URL begins with mqtt or ws",
         "可能不是 TLS 端口(通常为 8883);不用 TLS 时地址以 mqtt 或 ws 开头",
     ),
     "tls_not_there": ("no TLS connection: {why}", "无法建立 TLS 连接:{why}"),
     "tls_not_there_cure": (
-        "it may be no TLS port (usual: 8883), or it wants a certificate of ours (mqtt.tls.cert_file, key_file)",
+        "the port may not be a TLS port (usual: 8883), or the broker requires a client certificate (mqtt.tls.cert_file, key_file)",
         "可能不是 TLS 端口(通常为 8883),或要求客户端证书(mqtt.tls.cert_file、key_file)",
     ),
-    "dates_ok": ("good until {ends}", "有效期至 {ends}"),
-    "dates_soon": ("good only until {ends}", "有效期仅至 {ends}"),
+    "dates_ok": ("valid until {ends}", "有效期至 {ends}"),
+    "dates_soon": ("valid only until {ends}", "有效期仅至 {ends}"),
     "dates_over": ("expired on {ends}", "已于 {ends} 过期"),
     "dates_over_cure": (
-        "renew the broker's certificate and have it read again (mosquitto: restart)",
+        "renew the broker's certificate and make the broker read it again (mosquitto: restart)",
         "请更新代理的证书并让代理重新读取(mosquitto:重启)",
     ),
-    "dates_not_yet": ("good only from {begins} on", "自 {begins} 起才有效"),
+    "dates_not_yet": ("valid only from {begins} on", "自 {begins} 起才有效"),
     "dates_not_yet_cure": (
         "set this machine's clock; if it is right, the certificate is wrong",
         "请校准本机时钟;如果时钟正确,则证书有误",
     ),
-    "names_ok": ("made for {host}", "适用于 {host}"),
-    "names_other": ("made for {names}, not for {host}", "适用于 {names},而不是 {host}"),
+    "names_ok": ("issued for {host}", "适用于 {host}"),
+    "names_other": ("issued for {names}, not for {host}", "适用于 {names},而不是 {host}"),
     "names_cure": (
-        "use one of its names in mqtt.url, or have a certificate made for {host}",
+        "use one of its names in mqtt.url, or have a certificate issued for {host}",
         "请在 mqtt.url 中使用证书上的名称,或为 {host} 签发证书",
     ),
     "authority_ok": ("is trusted", "受信任"),
-    "authority_self_signed": ("nobody vouches for it but itself", "只有自签名"),
-    "authority_unknown": ("signed by somebody who is not known here", "由本机未知的机构签发"),
+    "authority_self_signed": ("self-signed", "自签名"),
+    "authority_unknown": ("signed by an authority that is not known here", "由本机未知的机构签发"),
     "authority_other": ("not accepted: {why}", "不被接受:{why}"),
     "authority_cure": (
-        "name the file of the authority that signed it in mqtt.tls.ca_file",
+        "set mqtt.tls.ca_file to the certificate of the authority that signed it",
         "请在 mqtt.tls.ca_file 中指定签发机构的证书文件",
     ),
     # login, version, limits
     "login_ok": ("as {user}, after {ms} ms", "用户 {user},{ms} 毫秒"),
     "login_anonymous": ("without a user name, after {ms} ms", "无需用户名,{ms} 毫秒"),
     "login_refused": ("user name or password are not accepted", "用户名或密码未被接受"),
-    "login_nobody": ("not without a user name", "没有用户名不能登录"),
+    "login_nobody": ("refused without a user name", "没有用户名不能登录"),
     "login_cure": (
         "check mqtt.username and mqtt.password_file; at the broker: mosquitto_passwd FILE USER, then reload it",
         "请检查 mqtt.username 和 mqtt.password_file;代理端:mosquitto_passwd 文件 用户,然后重新加载",
     ),
     "login_nobody_cure": (
-        "the broker wants a user: set mqtt.username and mqtt.password_file",
+        "the broker requires a user: set mqtt.username and mqtt.password_file",
         "代理要求用户名:请设置 mqtt.username 和 mqtt.password_file",
     ),
     "login_client_cure": (
-        "the broker takes only client ids that it knows; allow {client}, or set mqtt.client_id",
+        "the broker accepts only client ids that it knows; allow {client}, or set mqtt.client_id",
         "代理只接受已知的客户端编号;请允许 {client},或设置 mqtt.client_id",
     ),
     "login_banned_cure": (
@@ -131,12 +131,12 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "login_other": ("{why}", "未能登录:{why}"),
     "login_other_cure": (
-        "look into the broker's log at this moment; is it an MQTT broker, and this the right port?",
+        "look at the broker's log for this moment; is it an MQTT broker, and is this the right port?",
         "请查看代理此刻的日志;确认它是 MQTT 代理且端口正确",
     ),
     "version_ok": ("MQTT 5", "MQTT 5"),
     "version_old": (
-        "only 3.1.1: nothing expires at the broker, there are no response topics, and refusals are not told",
+        "only 3.1.1: messages do not expire at the broker, there are no response topics, and refusals are not reported",
         "仅 3.1.1:消息不会在代理过期,没有响应主题,也不会告知拒绝",
     ),
     "version_old_cure": (
@@ -149,61 +149,61 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
     ),
     "version_chosen": ("3.1.1, as mqtt.protocol says", "3.1.1(由 mqtt.protocol 指定)"),
     "version_chosen_cure": (
-        "take mqtt.protocol away: with MQTT 5 messages expire and refusals are told",
+        "remove mqtt.protocol: with MQTT 5 messages expire and refusals are reported",
         "请去掉 mqtt.protocol:使用 MQTT 5 时消息会过期,拒绝也会告知",
     ),
-    "qos_none": ("QoS 0 only: nothing can be delivered for certain", "仅 QoS 0:无法保证送达"),
-    "qos_none_cure": ("use a broker that takes QoS 1", "请使用支持 QoS 1 的代理"),
-    "limit_not_told": ("MQTT 3.1.1 does not tell", "MQTT 3.1.1 不提供"),
+    "qos_none": ("only QoS 0: delivery cannot be guaranteed", "仅 QoS 0:无法保证送达"),
+    "qos_none_cure": ("use a broker that supports QoS 1", "请使用支持 QoS 1 的代理"),
+    "limit_not_told": ("MQTT 3.1.1 does not report it", "MQTT 3.1.1 不提供"),
     "limit_not_told_cure": (
-        "the broker's configuration says it (mosquitto: max_inflight_messages, max_packet_size)",
+        "see the broker's configuration (mosquitto: max_inflight_messages, max_packet_size)",
         "请查看代理配置(mosquitto:max_inflight_messages、max_packet_size)",
     ),
-    "in_flight_ok": ("{count} messages may be under way", "可同时发送 {count} 条消息"),
+    "in_flight_ok": ("{count} messages may be in flight", "可同时发送 {count} 条消息"),
     "in_flight_few": (
-        "only {count} messages may be under way, which is slow",
+        "only {count} messages may be in flight, which is slow",
         "只能同时发送 {count} 条消息,速度较慢",
     ),
     "in_flight_cure": (
         "raise it (mosquitto: max_inflight_messages 20)",
         "请调大(mosquitto:max_inflight_messages 20)",
     ),
-    "packet_none": ("none that is told", "未声明上限"),
+    "packet_none": ("no limit reported", "未声明上限"),
     "packet_ok": ("{size} bytes", "{size} 字节"),
     "packet_small": (
-        "{size} bytes: large messages are cut, and the directory is not whole",
+        "{size} bytes: large messages are cut, and the contact directory is incomplete",
         "{size} 字节:较大的消息会被截断,通讯录不完整",
     ),
     "packet_cure": ("raise it (mosquitto: max_packet_size)", "请调大(mosquitto:max_packet_size)"),
-    # what the broker keeps
+    # behaviour of the broker
     "delay_ok": ("acknowledged after {ms} ms", "{ms} 毫秒内确认"),
     "delay_slow": ("acknowledged only after {ms} ms", "{ms} 毫秒后才确认"),
     "delay_none": ("a message was not acknowledged at all", "消息未得到确认"),
     "delay_cure": (
-        "look how busy the broker and the network between are",
+        "check how busy the broker and the network in between are",
         "请检查代理和中间网络是否繁忙",
     ),
     "deaf": (
-        "what we publish below {topic} does not come back, so this cannot be tried",
+        "what is published below {topic} does not come back, so this cannot be tested",
         "发布到 {topic} 之下的内容收不到,因此无法测试",
     ),
     "deaf_cure": (
-        "the bridge itself need not read there; to have it tried, let its user read {topic}/wx2mqtt-probe/#",
+        "the bridge itself does not need this right; for the test, let its user read {topic}/wx2mqtt-probe/#",
         "桥接程序本身不需要该权限;如要测试,请允许其用户读取 {topic}/wx2mqtt-probe/#",
     ),
     "rewriting_ok": ("also with . and *", "含 . 和 * 的也是"),
-    "rewriting_other": ("{sent} came as {came}", "{sent} 变成了 {came}"),
+    "rewriting_other": ("{sent} was delivered as {came}", "{sent} 变成了 {came}"),
     "rewriting_lost": ("{sent} did not come back", "{sent} 没有收到"),
     "rewriting_cure": (
-        "RabbitMQ does so: use no . or * in base topics, and send files as commands with 'name' instead of on out/<user>/file/<name>",
+        "RabbitMQ does this: use no . or * in base topics, and send files as commands with 'name' instead of on out/<user>/file/<name>",
         "RabbitMQ 会这样:基础主题中不要用 . 或 *,文件请用带“name”的命令发送,而不是 out/<user>/file/<name>",
     ),
     "retained_ok": ("kept and delivered", "已保留并送达"),
-    "retained_refused": ("the broker keeps none", "代理不保留"),
-    "retained_not": ("not taken: {why}", "未被接受:{why}"),
-    "retained_lost": ("taken, and not delivered to whoever comes later", "已接受,但未送达后来的订阅者"),
+    "retained_refused": ("the broker does not support them", "代理不保留"),
+    "retained_not": ("not accepted: {why}", "未被接受:{why}"),
+    "retained_lost": ("accepted, but not delivered to later subscribers", "已接受,但未送达后来的订阅者"),
     "retained_cure": (
-        "without them nobody finds QR code, state and people; allow them (mosquitto: retain_available true)",
+        "without them no client finds QR code, state and people; allow them (mosquitto: retain_available true)",
         "没有保留消息就找不到二维码、状态和联系人;请启用(mosquitto:retain_available true)",
     ),
     "wildcard_ok": ("delivered", "已送达"),
@@ -212,7 +212,7 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
         "不会送达带 + 或 # 的订阅",
     ),
     "wildcard_cure": (
-        "RabbitMQ does so: subscribe the exact topics; Home Assistant is told again when it starts",
+        "RabbitMQ does this: subscribe to the exact topics; the bridge announces everything again when Home Assistant starts",
         "RabbitMQ 会这样:请订阅确切主题;Home Assistant 启动时会重新通知",
     ),
     "left_over": ("{topic} could not be cleared", "无法清除 {topic}"),
@@ -220,17 +220,17 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
         "clear it: mosquitto_pub -r -n -t {topic}",
         "请清除:mosquitto_pub -r -n -t {topic}",
     ),
-    "session_ok": ("with what came meanwhile", "包括期间的消息"),
+    "session_ok": ("with the messages that came meanwhile", "包括期间的消息"),
     "session_present": (
-        "by the broker's word; whether also messages, cannot be tried without reading them",
+        "according to the broker; whether it keeps messages too cannot be tested without reading them",
         "据代理所述;未能读取,无法测试消息是否也保留",
     ),
     "session_lost": (
-        "the broker forgot it at once: commands that come while the bridge is away are lost",
+        "the broker dropped it at once: commands that come while the bridge is away are lost",
         "代理立即遗忘:桥接程序不在时的命令会丢失",
     ),
     "session_empty": (
-        "the session is there, and what came meanwhile is not: commands are lost while the bridge is away",
+        "the session is kept, but not the messages that came meanwhile: commands are lost while the bridge is away",
         "会话仍在,但期间的消息丢失:桥接程序不在时的命令会丢失",
     ),
     "session_short": ("only for {minutes} minutes", "仅保留 {minutes} 分钟"),
@@ -242,13 +242,13 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
         "raise it (mosquitto: persistent_client_expiration 14d)",
         "请调大(mosquitto:persistent_client_expiration 14d)",
     ),
-    "lost": ("the connection ended at this: {why}", "连接在此中断:{why}"),
+    "lost": ("the connection ended during this check: {why}", "连接在此中断:{why}"),
     "lost_cure": ("the broker's log says why", "原因见代理日志"),
-    # rights
-    "publish_back": ("tried: it came back", "已测试:收到回传"),
-    "publish_ok": ("tried: taken", "已测试:已接受"),
-    "publish_bridge": ("the running bridge does", "运行中的桥接程序可以"),
-    "publish_no": ("not taken: {why}", "未被接受:{why}"),
+    # permissions
+    "publish_back": ("tested: the message came back", "已测试:收到回传"),
+    "publish_ok": ("tested: accepted", "已测试:已接受"),
+    "publish_bridge": ("the running bridge does it", "运行中的桥接程序可以"),
+    "publish_no": ("refused: {why}", "未被接受:{why}"),
     "publish_no_bridge": (
         "the broker refused it to the running bridge",
         "代理拒绝了运行中的桥接程序",
@@ -258,19 +258,19 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
         "请允许桥接程序的用户写 {rule}(mosquitto 的 acl_file:topic write {rule})",
     ),
     "publish_below": (
-        "below it nothing is taken ({why}); the topic itself cannot be tried without overwriting it",
+        "topics below it are refused ({why}); the topic itself cannot be tested without overwriting it",
         "其下的主题不被接受({why});主题本身不覆盖就无法测试",
     ),
     "publish_below_cure": (
-        "look whether the bridge's user may write {rule}; examine again while the bridge runs, it knows",
+        "make sure that the bridge's user may write {rule}; or check again while the bridge runs, which knows it",
         "请确认桥接程序的用户可以写 {rule};在桥接程序运行时再检查即可得知",
     ),
     "publish_not_told": (
-        "MQTT 3.1.1 does not tell, and it did not come back",
+        "MQTT 3.1.1 does not report it, and the message did not come back",
         "MQTT 3.1.1 不会告知,且没有收到回传",
     ),
     "publish_not_told_cure": (
-        "look whether the bridge's user may write {rule}, or use MQTT 5, which tells",
+        "make sure that the bridge's user may write {rule}, or use MQTT 5, which reports it",
         "请确认桥接程序的用户可以写 {rule},或使用会告知的 MQTT 5",
     ),
     "no_answer": ("no answer from the broker", "代理没有应答"),
@@ -278,8 +278,8 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
         "the broker hangs; its log may say why (RabbitMQ: a classic queue whose node is gone)",
         "代理没有反应;原因可能在其日志中(RabbitMQ:经典队列所在节点已离开)",
     ),
-    "given_up": ("not tried: the broker no longer answers", "未测试:代理不再应答"),
-    "given_up_cure": ("mend what failed above first", "请先解决上面失败的项目"),
+    "given_up": ("not tested: the broker no longer answers", "未测试:代理不再应答"),
+    "given_up_cure": ("fix what failed above first", "请先解决上面失败的项目"),
     "receive_ok": ("granted", "已授予"),
     "receive_bridge": ("commands have come in", "已收到过命令"),
     "receive_no": ("refused: {why}", "被拒绝:{why}"),
@@ -288,40 +288,40 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
         "请允许桥接程序的用户读 {rule}(mosquitto 的 acl_file:topic read {rule})",
     ),
     "receive_filtered": (
-        "granted, but this broker may grant everything and hold back afterwards",
+        "granted, but this broker may grant every subscription and filter messages afterwards",
         "已授予,但此代理可能一律授予而之后再过滤",
     ),
     "receive_filtered_cure": (
-        "make sure of it: the bridge's user must read {rule}; a message to out/filehelper must bring a result",
+        "make sure that the bridge's user may read {rule}: a message to out/filehelper must bring a result",
         "请确认桥接程序的用户可读 {rule};向 out/filehelper 发消息应有结果返回",
     ),
     # WeChat
     "host_ok": ("answers after {ms} ms", "{ms} 毫秒内应答"),
-    "host_no_name": ("nobody knows the name {host}", "无法解析主机名 {host}"),
-    "host_no_connection": ("takes no connection", "无法连接"),
+    "host_no_name": ("the name {host} cannot be resolved", "无法解析主机名 {host}"),
+    "host_no_connection": ("accepts no connection", "无法连接"),
     "host_certificate": ("its certificate is not accepted{why}", "证书不被接受{why}"),
     "host_no_tls": ("no TLS connection{why}", "无法建立 TLS 连接{why}"),
     "host_no_answer": ("no answer", "没有应答"),
-    "host_broken_answer": ("what it answers is no HTTP", "应答不是 HTTP"),
+    "host_broken_answer": ("its answer is not HTTP", "应答不是 HTTP"),
     "host_cure": (
-        "the way out must be open: look at firewall, proxy (HTTPS_PROXY) and, if set, accounts.*.endpoint",
+        "the bridge needs the internet: check firewall, proxy (HTTPS_PROXY) and, if set, accounts.*.endpoint",
         "请确认可以访问外网:检查防火墙、代理(HTTPS_PROXY)以及 accounts.*.endpoint",
     ),
     "host_certificate_cure": (
-        "set this machine's clock, and update its certificates (Debian: ca-certificates); a proxy that opens TLS needs its authority in SSL_CERT_FILE",
+        "set this machine's clock, and update its certificates (Debian: ca-certificates); for a proxy that decrypts TLS put its CA certificate into SSL_CERT_FILE",
         "请校准本机时钟并更新证书(Debian:ca-certificates);会解密 TLS 的代理需在 SSL_CERT_FILE 中加入其机构证书",
     ),
-    "clock_ok": ("right", "准确"),
+    "clock_ok": ("correct", "准确"),
     "clock_ahead": ("{seconds} s ahead of {host}", "比 {host} 快 {seconds} 秒"),
     "clock_behind": ("{seconds} s behind {host}", "比 {host} 慢 {seconds} 秒"),
-    "clock_unknown": ("no host told its time", "没有主机告知时间"),
+    "clock_unknown": ("no host reported its time", "没有主机告知时间"),
     "clock_cure": (
-        "let the clock be set by the network (timedatectl set-ntp true)",
+        "let the network set the clock (timedatectl set-ntp true)",
         "请让时钟由网络校准(timedatectl set-ntp true)",
     ),
 }
 
 
 def diagnostics_text(language: Language, message_key: str, /, **facts: object) -> str:
-    """The sentence of that name."""
+    """Returns the message in a language, with its facts filled in."""
     return DIAGNOSTICS_MESSAGES[message_key][language == "zh"].format_map(facts)

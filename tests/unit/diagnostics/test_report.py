@@ -38,10 +38,10 @@ def drawn(found: CheckReport, width=100) -> str:
 
 def test_each_row_is_a_line_and_its_cure_the_next_one():
     said = list(report_lines(chart()))
-    assert said[0] == "✓ ok: connection broker:1883: stands after 3 ms"
+    assert said[0] == "✓ ok: connection broker:1883: established after 3 ms"
     assert said[1].startswith("! warning: packet limit broker:1883: 1000 bytes")
     assert said[2].startswith("  → raise it")
-    assert said[5] == "? not known: clock: no host told its time"
+    assert said[5] == "? not known: clock: no host reported its time"
     assert said[-1] == "failed: 1"
 
 
@@ -75,6 +75,6 @@ def test_each_row_is_told_as_it_is_found_and_has_a_body_for_machines():
         "check": "tcp",
         "subject": "broker:1883",
         "verdict": "ok",
-        "found": "stands after 3 ms",
+        "found": "established after 3 ms",
     }
     assert "cure" in told[1].body()

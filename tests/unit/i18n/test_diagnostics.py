@@ -71,5 +71,5 @@ def test_no_sentence_is_there_for_nothing():
 
 
 def test_a_sentence_has_its_facts():
-    assert diagnostics_text("en", "tcp_ok", ms=3) == "stands after 3 ms"
+    assert diagnostics_text("en", "tcp_ok", ms=3) == "established after 3 ms"
     assert diagnostics_text("zh", "tcp_ok", ms=3) == "3 毫秒内建立"
