@@ -1,1 +1,1 @@
-"""Everything on one machine with no account: simulated WeChat, a broker and the real bridge."""
+"""`wx2mqtt demo`: the real bridge with a simulated WeChat and an embedded broker; needs no account."""

@@ -1,4 +1,4 @@
-"""The demo's stage: simulator, embedded broker and the real bridge, over real HTTP and real MQTT."""
+"""Starts simulator, embedded broker and the real bridge for the demo, over real HTTP and MQTT on loopback."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from wx2mqtt.simulator.server import Simulator
 
 
 class DemoPortInUse(PortInUse):
-    """A port that the demo wants cannot be had."""
+    """A port for the demo is in use."""
 
     def __init__(self, port: int, option: str) -> None:
         super().__init__("127.0.0.1", port)
-        self.args = (f"port {port} cannot be had: choose another with {option}, or 0 for any that is free",)
+        self.args = (f"port {port} cannot be used: choose another with {option}, or 0 for any free port",)
 
 
 DemoBackend = Literal["webwx", "ilink"]
@@ -40,7 +40,7 @@ DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoOptions:
-    """What `wx2mqtt demo` was asked; port 0 takes a free one."""
+    """The options of `wx2mqtt demo`; port 0 means any free port."""
 
     once: bool = False
     simulator_port: int = 8070
@@ -52,7 +52,7 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class DemoEnvironment:
-    """What stands on the stage."""
+    """The running parts of the demo. Setting `stop_requested` ends it."""
 
     simulator: Simulator
     broker: EmbeddedBroker
@@ -62,46 +62,46 @@ class DemoEnvironment:
 
 
 def run_demo(options: DemoOptions) -> None:
-    """Run the demo until it is over or stopped. Raises `Wx2MqttError`."""
-    asyncio.run(_play(options))
+    """Runs the demo until its end, or until it is stopped. Raises `Wx2MqttError`."""
+    asyncio.run(_run(options))
 
 
-async def _play(options: DemoOptions) -> None:
+async def _run(options: DemoOptions) -> None:
     with tempfile.TemporaryDirectory(prefix="wx2mqtt-demo-") as folder:
-        async with open_environment(options, Path(folder)) as everything:
-            running = asyncio.create_task(everything.app.run())
+        async with open_environment(options, Path(folder)) as environment:
+            run_task = asyncio.create_task(environment.app.run())
             try:
                 if options.once:
-                    await _tell(everything, running)
-                    everything.stop_requested.set()
+                    await _play(environment, run_task)
+                    environment.stop_requested.set()
                 else:
-                    _explain(everything)
-                await running
+                    _print_explanation(environment)
+                await run_task
             finally:
-                everything.stop_requested.set()
-                await asyncio.wait({running})
+                environment.stop_requested.set()
+                await asyncio.wait({run_task})
 
 
-async def _tell(environment: DemoEnvironment, run_task: asyncio.Task[None]) -> None:
-    """The conversation, for as long as the bridge runs: whoever stops it need not wait for the rest."""
-    story = play_script(environment.simulator.url, environment.broker.url, environment.backend)
-    telling = asyncio.create_task(story)
-    await asyncio.wait({telling, run_task}, return_when=asyncio.FIRST_COMPLETED)
-    if telling.done():
-        return await telling
-    telling.cancel()
-    await asyncio.wait({telling})
+async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None]) -> None:
+    """Plays the conversation; raises `Wx2MqttError` if the bridge ends, or is stopped, before its end."""
+    script = play_script(environment.simulator.url, environment.broker.url, environment.backend)
+    script_task = asyncio.create_task(script)
+    await asyncio.wait({script_task, run_task}, return_when=asyncio.FIRST_COMPLETED)
+    if script_task.done():
+        return await script_task
+    script_task.cancel()
+    await asyncio.wait({script_task})
     await run_task
     raise Wx2MqttError("The demo was stopped before its end.")
 
 
 @asynccontextmanager
 async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator[DemoEnvironment, None]:
-    """Set everything up on loopback; nothing is open to the network."""
-    stop = asyncio.Event()
+    """Starts all parts on loopback; nothing is open to the network. Stops on SIGTERM and SIGINT."""
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop_requested.set)
     async with AsyncExitStack() as stack:
         try:
             simulator = await stack.enter_async_context(Simulator(port=options.simulator_port))
@@ -114,55 +114,59 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
         except PortInUse as error:
             raise DemoPortInUse(options.mqtt_port, "--mqtt-port") from error
         try:
-            web = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
+            web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
         except PortInUse as error:
             raise DemoPortInUse(options.web_port, "--web-port") from error
-        around = RunEnvironment(env=_environment(), notifier=SystemdNotifier({}), stop_requested=stop)
-        loaded = _loaded(options, simulator.url, broker.url, web, folder)
-        app = await stack.enter_async_context(open_application(loaded, around))
-        yield DemoEnvironment(simulator, broker, app, stop, options.backend)
+        run_environment = RunEnvironment(
+            env=_process_environment(), notifier=SystemdNotifier({}), stop_requested=stop_requested
+        )
+        loaded = _demo_settings(options, simulator.url, broker.url, web_address, folder)
+        app = await stack.enter_async_context(open_application(loaded, run_environment))
+        yield DemoEnvironment(simulator, broker, app, stop_requested, options.backend)
 
 
-def _environment() -> dict[str, str]:
+def _process_environment() -> dict[str, str]:
+    """Returns the environment without the owner's settings: the demo has its own."""
     return {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
 
 
-def _loaded(options: DemoOptions, simulator: str, broker: str, web: str, folder: Path) -> LoadedSettings:
-    local = Media(allow_hosts=("127.0.0.1", "localhost"))
-    people = DEMO_PINS[options.backend]
+def _demo_settings(
+    options: DemoOptions, simulator_url: str, broker_url: str, web_address: str, folder: Path
+) -> LoadedSettings:
+    contacts = DEMO_PINS[options.backend]
     account = Account(
         backend=options.backend,
-        endpoint=simulator,
-        contacts=people,
+        endpoint=simulator_url,
+        contacts=contacts,
         send=Send(per_minute=0),
-        media=local,
+        media=Media(allow_hosts=("127.0.0.1", "localhost")),
     )
     settings = Settings(
-        mqtt=Mqtt(url=(broker,)),
+        mqtt=Mqtt(url=(broker_url,)),
         accounts={"home": account},
-        homeassistant=HomeAssistant(enabled=True, expose=tuple(people)),
-        web=Web(listen=web, url=f"http://{web}"),
+        homeassistant=HomeAssistant(enabled=True, expose=tuple(contacts)),
+        web=Web(listen=web_address, url=f"http://{web_address}"),
         storage=Storage(path=str(folder / "store")),
         language=options.language,
     )
     return LoadedSettings(settings=settings, path=None)
 
 
-def _explain(environment: DemoEnvironment) -> None:
+def _print_explanation(environment: DemoEnvironment) -> None:
     simulator, broker = environment.simulator.url, environment.broker.url
     host, _, port = broker.removeprefix("mqtt://").partition(":")
     assert environment.app.web is not None
-    ilink, reached = environment.backend == "ilink", next(iter(DEMO_PINS[environment.backend]))
-    write = "write to the bot" if ilink else "write as one of the people"
+    first_contact = next(iter(DEMO_PINS[environment.backend]))
+    action = "write to the bot" if environment.backend == "ilink" else "write as one of the people"
     print(
         f"""wx2mqtt demo: nothing leaves this machine.
 
-  the phone       {simulator}/      scan the code there, then {write}
+  the phone       {simulator}/      scan the QR code there, then {action}
   the broker      {broker}
-  the page        {environment.app.web.url}/      the code, how the bridge does, people and their topics
+  the page        {environment.app.web.url}/      QR code, state of the bridge, people and their topics
   what happens    mosquitto_sub -h {host} -p {port} -t 'wx/#' -F '%t  %p'
   Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
-  write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/{reached} -m 'Dinner is ready'
+  write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/{first_contact} -m 'Dinner is ready'
 
 Stop with Ctrl-C.""",
         flush=True,
