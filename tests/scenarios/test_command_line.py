@@ -166,6 +166,18 @@ def test_a_bad_file_ends_with_78_and_all_its_problems_at_once(terminal: Terminal
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
+def test_warnings_are_told_beside_the_problems(terminal: Terminal, command: str):
+    terminal.file("accounts:\n  home:\n    hold: {max: 5}\nlanguage: fr\n")
+    done = terminal.run(command, "-c", "wx2mqtt.yaml")
+    assert done.code == 78
+    told = [line.split(": ")[:-1] for line in done.err.splitlines()]
+    assert [line[:3] for line in told] == [
+        ["warning", "wx2mqtt.yaml:3", "accounts.home.hold"],
+        ["wx2mqtt.yaml:4", "language"],
+    ]
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -21,7 +21,7 @@ from tests.unit.store.test_retention import fill
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.app.systemd import SystemdNotifier
-from wx2mqtt.cli.purge import purge
+from wx2mqtt.cli.purge import purge_account
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
 from wx2mqtt.settings.loader import load
 from wx2mqtt.store.database import Database
@@ -198,7 +198,7 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
     around = RunEnvironment(env={}, notifier=SystemdNotifier({}), embedded_port=port)
 
     def take_away(_: int = 0) -> None:
-        purge(loaded, around, "old", yes=True, include_broker=True)
+        purge_account(loaded, around, "old", yes=True, include_broker=True)
 
     async def beside() -> None:
         async with (

@@ -1,7 +1,4 @@
-"""`wx2mqtt backup` and `restore`: the store as one file, and back.
-
-The commands for what was stored: backup, restore, purge.
-"""
+"""The commands that work on the whole store: `wx2mqtt backup`, `restore` and `purge`."""
 
 from __future__ import annotations
 
@@ -26,41 +23,104 @@ from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.files import atomic_writer
 
 STANDARD_STREAM = Path("-")
-"""Standard output and input, for containers and pipes."""
+"""Means standard output for a backup and standard input for a restore."""
+
+BackupFileArgument = Annotated[Path, typer.Argument(help="The file to write; - for standard output.")]
+RestoreFileArgument = Annotated[Path, typer.Argument(help="The backup to read; - for standard input.")]
+PurgedAccountArgument = Annotated[
+    str, typer.Argument(help="An account that is no longer in the configuration.")
+]
+MediaOption = Annotated[bool, typer.Option("--media", help="Include all media files of messages.")]
+OverwriteOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
+ReplaceOption = Annotated[
+    bool,
+    typer.Option("--force", help="Replace an existing store; the old one is kept in a folder within it."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+NoBrokerOption = Annotated[
+    bool,
+    typer.Option("--no-broker", help="Delete only the data in the store, as for a broker that is gone."),
+]
+
+
+def add_commands(app: typer.Typer, load: Callable[[Path | None], LoadedSettings]) -> None:
+    """Adds the commands to `app`; `load` reads the settings."""
+
+    @app.command()
+    def backup(
+        file: BackupFileArgument,
+        config: ConfigOption = None,
+        media: MediaOption = False,
+        force: OverwriteOption = False,
+    ) -> None:
+        """Write the store into one file, also while the bridge runs. It holds the saved login: a secret."""
+        write_backup(load(config), os.environ, file, media=media, force=force)
+
+    @app.command()
+    def restore(file: RestoreFileArgument, config: ConfigOption = None, force: ReplaceOption = False) -> None:
+        """Make a backup the store. The bridge must not run."""
+        restore_backup(load(config), os.environ, file, force=force)
+
+    @app.command()
+    def purge(
+        account: PurgedAccountArgument,
+        config: ConfigOption = None,
+        yes: YesOption = False,
+        no_broker: NoBrokerOption = False,
+    ) -> None:
+        """Delete a removed account: retained topics, discovery, broker session, stored data, login, media."""
+        from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
+        from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
+        from wx2mqtt.cli.purge import purge_account  # noqa: PLC0415
+
+        environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
+        purge_account(load(config), environment, account, yes=yes, include_broker=not no_broker)
 
 
 def write_backup(
     loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, media: bool, force: bool
 ) -> None:
-    """Write the store into `file`, mode 0600, whole or not at all. Raises `Wx2MqttError`."""
+    """Writes the store into `file`, mode 0600, whole or not at all. Raises `Wx2MqttError`."""
     language = loaded.settings.language
     store = store_folder(loaded, env)
-    work = Path(tempfile.gettempdir()) if file == STANDARD_STREAM else file.absolute().parent
-    with _in_words(language), _cleaned_up(), _written(file, language, force=force) as out:
-        made = backup.create_backup(store, out, work, media=media)
-    accounts = ", ".join(made.head.accounts)
-    _tell(
+    work_folder = Path(tempfile.gettempdir()) if file == STANDARD_STREAM else file.absolute().parent
+    with (
+        _translated_errors(language),
+        _cleanup_on_signal(),
+        _open_for_writing(file, language, force=force) as out,
+    ):
+        summary = backup.create_backup(store, out, work_folder, media=media)
+    _print_to_stderr(
         bridge_text(
-            language, "backup_done", file=file, accounts=accounts, messages=made.messages, media=made.media
+            language,
+            "backup_done",
+            file=file,
+            accounts=", ".join(summary.head.accounts),
+            messages=summary.messages,
+            media=summary.media,
         )
     )
 
 
 def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, force: bool) -> None:
-    """Let what is in `file` be the store. Raises `Wx2MqttError`; then nothing was changed."""
+    """Replaces the store with the one in `file`. Raises `Wx2MqttError`; then nothing was changed."""
     language = loaded.settings.language
     store = store_folder(loaded, env)
-    with _in_words(language), _cleaned_up(), _read(file, language) as source:
-        done = backup.restore_store(store, source, force=force)
-    _tell(bridge_text(language, "restore_done", folder=store, made=done.head.made, stream=done.stream))
-    if done.head.running:
-        _tell(bridge_text(language, "restore_doubt"))
-    if done.replaced is not None:
-        _tell(bridge_text(language, "restore_aside", replaced=done.replaced))
+    with _translated_errors(language), _cleanup_on_signal(), _open_for_reading(file, language) as source:
+        summary = backup.restore_store(store, source, force=force)
+    head = summary.head
+    _print_to_stderr(
+        bridge_text(language, "restore_done", folder=store, made=head.made, stream=summary.stream)
+    )
+    if head.running:
+        _print_to_stderr(bridge_text(language, "restore_doubt"))
+    if summary.replaced is not None:
+        _print_to_stderr(bridge_text(language, "restore_aside", replaced=summary.replaced))
 
 
 @contextmanager
-def _in_words(language: Language) -> Iterator[None]:
+def _translated_errors(language: Language) -> Iterator[None]:
+    """Turns `BadBackup` into a `Wx2MqttError` with its sentence in `language`."""
     try:
         yield
     except BadBackup as bad:
@@ -68,21 +128,21 @@ def _in_words(language: Language) -> Iterator[None]:
 
 
 @contextmanager
-def _cleaned_up() -> Iterator[None]:
-    """Whoever ends us, a copy of the store with its secrets is not left behind."""
-    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGHUP)}
-    for one, how in before.items():
-        if how is not signal.SIG_IGN:  # nohup
-            signal.signal(one, lambda number, _: sys.exit(128 + number))
+def _cleanup_on_signal() -> Iterator[None]:
+    """Turns SIGTERM and SIGHUP into `SystemExit`, so that no copy of the store with its secrets is left."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in handlers.items():
+        if handler is not signal.SIG_IGN:  # ignored under nohup
+            signal.signal(number, lambda received, _: sys.exit(128 + received))
     try:
         yield
     finally:
-        for one, how in before.items():
-            signal.signal(one, how)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def _written(file: Path, language: Language, *, force: bool) -> Iterator[IO[bytes]]:
+def _open_for_writing(file: Path, language: Language, *, force: bool) -> Iterator[IO[bytes]]:
     if file == STANDARD_STREAM and sys.stdout.isatty():
         raise BadBackup("backup_terminal")
     if file != STANDARD_STREAM and file.exists() and not force:
@@ -100,7 +160,7 @@ def _written(file: Path, language: Language, *, force: bool) -> Iterator[IO[byte
 
 
 @contextmanager
-def _read(file: Path, language: Language) -> Iterator[IO[bytes]]:
+def _open_for_reading(file: Path, language: Language) -> Iterator[IO[bytes]]:
     if file == STANDARD_STREAM:
         yield sys.stdin.buffer
         return
@@ -113,51 +173,6 @@ def _read(file: Path, language: Language) -> Iterator[IO[bytes]]:
         yield source
 
 
-def _tell(sentence: str) -> None:
-    """Not on standard output, where the backup itself may go."""
+def _print_to_stderr(sentence: str) -> None:
+    """Leaves standard output alone: the backup itself may go there."""
     print(one_line(sentence), file=sys.stderr, flush=True)
-
-
-ArchiveArgument = Annotated[Path, typer.Argument(help="The file; - for a pipe.")]
-
-
-def add_commands(app: typer.Typer, load: Callable[[Path | None], LoadedSettings]) -> None:
-    """Give `app` these commands; `load` reads the settings."""
-
-    @app.command()
-    def backup(
-        file: ArchiveArgument,
-        config: ConfigOption = None,
-        media: Annotated[bool, typer.Option("--media", help="Also all files of messages.")] = False,
-        force: Annotated[bool, typer.Option("--force", help="Write over a file that exists.")] = False,
-    ) -> None:
-        """The whole store in one file, beside a running bridge too. It holds the saved login: a secret."""
-        write_backup(load(config), os.environ, file, media=media, force=force)
-
-    @app.command()
-    def restore(
-        file: ArchiveArgument,
-        config: ConfigOption = None,
-        force: Annotated[
-            bool, typer.Option("--force", help="Put the store that is there aside for it.")
-        ] = False,
-    ) -> None:
-        """A backup becomes the store. The bridge must not run."""
-        restore_backup(load(config), os.environ, file, force=force)
-
-    @app.command()
-    def purge(
-        account: Annotated[str, typer.Argument(help="An account that is no longer in the configuration.")],
-        config: ConfigOption = None,
-        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-        no_broker: Annotated[
-            bool, typer.Option("--no-broker", help="Only what is in the store; the broker is gone, say.")
-        ] = False,
-    ) -> None:
-        """Take a removed account away: retained topics, discovery, broker session, rows, login, media."""
-        from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
-        from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
-        from wx2mqtt.cli.purge import purge as take_away  # noqa: PLC0415
-
-        around = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
-        take_away(load(config), around, account, yes=yes, include_broker=not no_broker)

@@ -1,4 +1,7 @@
-"""`wx2mqtt login`: log in once at the terminal, and save the session for the bridge."""
+"""`wx2mqtt login`: logs in at the terminal and saves the session for the bridge.
+
+If the bridge runs, it logs in itself and this command only shows its progress.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +32,21 @@ from wx2mqtt.wechat.backend import (
     ShowQr,
 )
 
-MAX_QR_CODES = 10  # that expire before we give up
-LOGIN_POLL_SECONDS = 0.5  # seconds between two looks at the running bridge's login
-LOGIN_TIMEOUT_SECONDS = 3600.0  # seconds that a person may take
+MAX_QR_CODES = 10
+"""QR codes that may expire before the login is given up."""
+LOGIN_POLL_SECONDS = 0.5
+"""Interval between two requests for the login state of the running bridge."""
+LOGIN_TIMEOUT_SECONDS = 3600.0
+"""Time for the person to finish the login at the running bridge."""
 
 LoginReport = dict[str, Json]
-"""`login/state` of the running bridge, its code (`url`), and the topic where others find it (`qr_topic`)."""
+"""`login/state` of the running bridge, with the content of its QR code (`url`) and the topic of the picture
+(`qr_topic`).
+"""
 
 
 class AskBridge(Protocol):
-    """Asks the running bridge for one operation, with its fields."""
+    """Lets the running bridge do one operation, with these fields, and returns its answer."""
 
     async def __call__(self, operation: str, **fields: str) -> LoginReport: ...
 
@@ -46,23 +54,23 @@ class AskBridge(Protocol):
 async def login(
     loaded: LoadedSettings, environment: RunEnvironment, name: str | None, out: TextIO = sys.stdout
 ) -> None:
-    """Log `name` in, or the first account; raises `Wx2MqttError` when it did not work."""
+    """Logs the account `name` in, by default the first; raises `Wx2MqttError` if that fails."""
     language = loaded.settings.language
-    ask = _asking(loaded, environment, name)
+    ask_bridge = _bridge_client(loaded, environment, name)
     try:
-        before = await ask("login.state")
+        state_before = await ask_bridge("login.state")
     except control_socket.BridgeNotRunning:
         async with open_application(loaded, environment, serve=False) as app:
-            await _by_ourselves(app.account_named(name), out, language)
+            await _log_in_here(app.account_named(name), out, language)
         return
     try:
         async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS):
-            await _by_the_bridge(ask, before, out, language)
+            await _log_in_by_bridge(ask_bridge, state_before, out, language)
     except TimeoutError:
         raise Wx2MqttError(bridge_text(language, "nobody_came")) from None
 
 
-def _asking(loaded: LoadedSettings, environment: RunEnvironment, name: str | None) -> AskBridge:
+def _bridge_client(loaded: LoadedSettings, environment: RunEnvironment, name: str | None) -> AskBridge:
     folder = store_folder(loaded, environment.env)
     account: dict[str, Json] = {} if name is None else {"account": name}
 
@@ -74,32 +82,33 @@ def _asking(loaded: LoadedSettings, environment: RunEnvironment, name: str | Non
     return ask
 
 
-async def _by_the_bridge(
+async def _log_in_by_bridge(
     ask_bridge: AskBridge, state_before: LoginReport, out: TextIO, language: Language
 ) -> None:
-    """The running bridge logs in; we show what it says, but for what it said `before` it was asked."""
+    """Lets the running bridge log in and prints each change of its state after `state_before`."""
     await ask_bridge("login")
-    last = state_before
-    async with _CodeInput(ask_bridge) as typing:
+    previous = state_before
+    async with _VerificationCodeInput(ask_bridge) as code_input:
         while True:
-            shown = await ask_bridge("login.state")
-            if shown["url"] and shown["url"] != last["url"] and not draw_qr(str(shown["url"]), out):
-                _tell(out, bridge_text(language, "code_elsewhere", topic=shown["qr_topic"]))
-            if shown["reason"] != last["reason"] or (shown["state"] == "online" and last is state_before):
-                _tell(out, str(shown["reason"]))
-            if shown["state"] == "online":
+            current = await ask_bridge("login.state")
+            url, reason, state = current["url"], current["reason"], current["state"]
+            if url and url != previous["url"] and not draw_qr(str(url), out):
+                _print(out, bridge_text(language, "code_elsewhere", topic=current["qr_topic"]))
+            if reason != previous["reason"] or (state == "online" and previous is state_before):
+                _print(out, str(reason))
+            if state == "online":
                 return
-            # These also stand for a moment where a code follows: who rests says the same twice.
-            rests = shown["state"] in ("refused", "logged_out") and shown["since"] != state_before["since"]
-            if rests and shown == last:
-                raise LoginRefused(str(shown["reason"]))
-            last = shown
-            await typing.update(shown["needs"] == "code")
+            # A failed state may be followed by a new QR code at once: it is final if it is seen twice.
+            has_failed = state in ("refused", "logged_out") and current["since"] != state_before["since"]
+            if has_failed and current == previous:
+                raise LoginRefused(str(reason))
+            previous = current
+            await code_input.update(current["needs"] == "code")
             await asyncio.sleep(LOGIN_POLL_SECONDS)
 
 
-class _CodeInput:
-    """Reads the number that the phone shows, while it is asked for; others may type it elsewhere."""
+class _VerificationCodeInput:
+    """Reads the verification code from the terminal while one is needed; it may be entered elsewhere, too."""
 
     def __init__(self, ask_bridge: AskBridge) -> None:
         self._ask_bridge = ask_bridge
@@ -109,44 +118,46 @@ class _CodeInput:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.update(is_code_wanted=False)
+        await self.update(is_code_required=False)
 
-    async def update(self, is_code_wanted: bool) -> None:
-        """Hand over what was typed; begin to read where a number is wanted, and stop where it is not."""
-        line = self._read_task
-        if line is not None and line.done():
+    async def update(self, is_code_required: bool) -> None:
+        """Sends a code that was typed; starts to read if one is needed, and stops if none is needed."""
+        read_task = self._read_task
+        if read_task is not None and read_task.done():
             self._read_task = None
-            await self._ask_bridge("login.code", code=line.result())
-        elif line is not None and not is_code_wanted:
+            await self._ask_bridge("login.code", code=read_task.result())
+        elif read_task is not None and not is_code_required:
             self._read_task = None
-            line.cancel()
-        elif line is None and is_code_wanted and sys.stdin.isatty():
+            read_task.cancel()
+        elif read_task is None and is_code_required and sys.stdin.isatty():
             self._read_task = asyncio.create_task(read_line())
 
 
-async def _by_ourselves(account: Account, out: TextIO, language: Language) -> None:
-    codes = 0
+async def _log_in_here(account: Account, out: TextIO, language: Language) -> None:
+    """Logs in without a running bridge."""
+    qr_count = 0
     async with aclosing(account.backend.login(resume=True)) as steps:
         async for step in steps:
             match step:
                 case ShowQr(url=url):
-                    codes += 1
-                    if codes > MAX_QR_CODES:
+                    qr_count += 1
+                    if qr_count > MAX_QR_CODES:
                         raise Wx2MqttError(bridge_text(language, "too_many_codes_here", count=MAX_QR_CODES))
                     if not draw_qr(url, out):
                         raise Wx2MqttError(
                             bridge_text(language, "no_terminal", topic=account.topics.login_qr)
                         )
                 case LoggedIn():
-                    await _keep(account, step)
-            _tell(out, _sentence(step, language))
+                    await _save_login(account, step)
+            _print(out, _step_text(step, language))
             if isinstance(step, CodeRequired):
                 if not sys.stdin.isatty():
                     raise Wx2MqttError(bridge_text(language, "no_terminal_code"))
                 account.backend.enter_verification_code(await read_line())
 
 
-def _sentence(step: LoginStep, language: Language) -> str:
+def _step_text(step: LoginStep, language: Language) -> str:
+    """Returns the sentence for a step; empty for steps that need none."""
     match step:
         case ShowQr():
             return bridge_text(language, "scan")
@@ -161,8 +172,11 @@ def _sentence(step: LoginStep, language: Language) -> str:
     return ""
 
 
-async def _keep(account: Account, step: LoggedIn) -> None:
-    """The backend has saved the session; the journal must know where receiving begins."""
+async def _save_login(account: Account, step: LoggedIn) -> None:
+    """Stores the sync cursor of a new login; the backend has saved the session itself.
+
+    Logs out and raises `WrongAccount` if the configuration expects another account.
+    """
     try:
         account.rooms.session.require_expected(step.owner)
     except WrongAccount:
@@ -172,6 +186,6 @@ async def _keep(account: Account, step: LoggedIn) -> None:
         await account.journal.set_cursor(step.login_id, step.cursor)
 
 
-def _tell(out: TextIO, sentence: str) -> None:
+def _print(out: TextIO, sentence: str) -> None:
     if sentence:
         print(one_line(sentence), file=out, flush=True)

@@ -1,4 +1,4 @@
-"""The commands of `wx2mqtt`. Heavy parts are imported by the command that needs them."""
+"""The commands of `wx2mqtt`. Each command imports the heavy modules that it needs itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,11 +34,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-journal = typer.Typer(help="What is waiting, failed or uncertain.", no_args_is_help=True)
-people = typer.Typer(
-    help="Who has which topic; settle what the bridge would not guess.", no_args_is_help=True
+journal = typer.Typer(
+    help="Show and settle commands that wait, failed or are uncertain.", no_args_is_help=True
 )
-schema = typer.Typer(help="Schemas for machines.", no_args_is_help=True)
+people = typer.Typer(
+    help="Show who has which topic; settle matches that the bridge does not guess.", no_args_is_help=True
+)
+schema = typer.Typer(help="Print machine-readable schemas.", no_args_is_help=True)
 app.command()(setup)
 app.add_typer(journal, name="journal")
 app.add_typer(people, name="people")
@@ -46,17 +48,24 @@ app.add_typer(schema, name="schema")
 
 TlsFolderOption = Annotated[
     Path | None,
-    typer.Option(help="A folder for a CA and certificates; serves HTTPS."),
+    typer.Option(help="Serve HTTPS, with a CA and certificates in this folder."),
 ]
-AccountOption = Annotated[str, typer.Option("--account", help="The account; the first one by default.")]
+FIRST_ACCOUNT_HELP = "The account; by default the first of the configuration."
+AccountOption = Annotated[str, typer.Option("--account", help=FIRST_ACCOUNT_HELP)]
+HealthAccountOption = Annotated[
+    str, typer.Option("--account", help="Check only this account; by default all are checked.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ExplainOption = Annotated[
     bool,
-    typer.Option("--explain", help="Show the problems of the file on the page, too, until it has none."),
+    typer.Option(
+        "--explain", help="If the file has problems, show them on the web page until they are fixed."
+    ),
 ]
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Carry out one command line; the exit code."""
+    """Runs one command line and returns its exit code."""
     try:
         app(list(arguments), prog_name="wx2mqtt")
     except SystemExit as ended:
@@ -70,8 +79,8 @@ def _complain(line: str) -> None:
     print(one_line(line), file=sys.stderr)
 
 
-def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:
-    """The settings, with their warnings told; raises `SettingsError`."""
+def _load(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:
+    """Loads the settings and configures the log by them; raises `SettingsError`."""
     path = config or find_config(Path.cwd())
     if config is not None and not config.exists():
         raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
@@ -86,67 +95,78 @@ def _loaded(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSett
     return loaded
 
 
-def _usable(config: Path | None, *, explain: bool, log_to_terminal: bool = False) -> LoadedSettings:
-    """As `_loaded`; with `explain` a file with problems is waited for, and they stand on the page."""
+def _load_with_warnings(
+    config: Path | None, *, explain: bool, log_to_terminal: bool = False
+) -> LoadedSettings:
+    """As `_load`, and prints the warnings, also where the file has problems.
+
+    With `explain` a file with problems is shown on the page until it has none.
+    """
     try:
-        return _loaded(config, log_to_terminal=log_to_terminal)
-    except SettingsError as wrong:
+        loaded = _load(config, log_to_terminal=log_to_terminal)
+    except SettingsError as error:
+        _print_warnings(error.warnings)
         if not explain:
             raise
-        from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
+        from wx2mqtt.cli.explain import wait_until_usable  # noqa: PLC0415
 
-        wait_until_usable(config or find_config(Path.cwd()), wrong, _complain)
-    return _loaded(config, log_to_terminal=log_to_terminal)
+        wait_until_usable(config or find_config(Path.cwd()), error, _complain)
+        loaded = _load(config, log_to_terminal=log_to_terminal)
+    _print_warnings(loaded.warnings)
+    return loaded
 
 
-def _do(config: Path | None, name: str, fields: Mapping[str, Json], which: str) -> Json:
+def _print_warnings(warnings: Iterable[Problem]) -> None:
+    for warning in warnings:
+        _complain(f"warning: {warning}")
+
+
+def _run_operation(config: Path | None, operation: str, fields: Mapping[str, Json], account: str) -> Json:
+    """Runs one operation of the running bridge, or on the store if none runs; drops empty fields."""
     from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
     from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.operations import run_operation  # noqa: PLC0415
 
-    loaded = _loaded(config, log_to_terminal=True)
-    given = {key: value for key, value in {**fields, "account": which}.items() if value != ""}
-
-    async def ask() -> Json:
-        return await run_operation(
-            loaded, RunEnvironment(env=os.environ, notifier=SystemdNotifier({})), name, given
-        )
-
-    return asyncio.run(ask())
+    loaded = _load(config, log_to_terminal=True)
+    given = {key: value for key, value in {**fields, "account": account}.items() if value != ""}
+    environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
+    return asyncio.run(run_operation(loaded, environment, operation, given))
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"wx2mqtt {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _all(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
 ) -> None:
     """Bridge WeChat and MQTT."""
 
 
 @app.command("run")
 def run_bridge(config: ConfigOption = None, explain: ExplainOption = False) -> None:
-    """The bridge. Without a file: web WeChat, and an embedded broker on 127.0.0.1:1883."""
+    """Run the bridge. Without a configuration file: web WeChat, and an embedded broker on 127.0.0.1:1883."""
     from wx2mqtt.app.application import RunEnvironment, run  # noqa: PLC0415
     from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.terminal import contacts_progress, show_login  # noqa: PLC0415
 
     tune_malloc()
-    loaded = _usable(config, explain=explain)
-    _warn(loaded)
+    loaded = _load_with_warnings(config, explain=explain)
 
     async def bridge() -> None:
-        around = RunEnvironment(
+        environment = RunEnvironment(
             env=os.environ,
             notifier=SystemdNotifier(os.environ),
             on_progress=contacts_progress(),
             on_login_status=show_login,
         )
-        await run(loaded, around)
+        await run(loaded, environment)
 
     try:
         asyncio.run(bridge())
@@ -157,65 +177,61 @@ def run_bridge(config: ConfigOption = None, explain: ExplainOption = False) -> N
         raise typer.Exit(EXIT_UNEXPECTED) from None
 
 
-def _warn(loaded: LoadedSettings) -> None:
-    for warning in loaded.warnings:
-        _complain(f"warning: {warning}")
-
-
 @app.command()
 def check(
     config: ConfigOption = None,
     connect: Annotated[
         bool,
-        typer.Option("--connect", help="Also what the broker and WeChat do for us, by trying; see README."),
+        typer.Option("--connect", help="Also test the broker and the way to WeChat; see README."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="With --connect: what is found, as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="With --connect: print the results as JSON.")
+    ] = False,
     explain: ExplainOption = False,
 ) -> None:
-    """All problems of the file at once, each with its line and cure."""
+    """Check the configuration file: all problems at once, each with its line and how to fix it."""
     if as_json and not connect:
         raise typer.BadParameter("--json goes with --connect")
-    loaded = _usable(config, explain=explain, log_to_terminal=True)
-    _warn(loaded)
+    loaded = _load_with_warnings(config, explain=explain, log_to_terminal=True)
     if not as_json:
         print(f"{loaded.path or 'no file: the defaults'}: no problems", flush=True)
     if connect:
-        from wx2mqtt.cli.check import check_connections as examine  # noqa: PLC0415
+        from wx2mqtt.cli.check import check_connections  # noqa: PLC0415
 
-        raise typer.Exit(EXIT_OK if examine(loaded, os.environ, machine=as_json) else EXIT_UNEXPECTED)
+        passed = check_connections(loaded, os.environ, as_json=as_json)
+        raise typer.Exit(EXIT_OK if passed else EXIT_UNEXPECTED)
 
 
 @app.command()
 def login(
-    account: Annotated[str | None, typer.Argument(help="The account; the first one by default.")] = None,
+    account: Annotated[str | None, typer.Argument(help=FIRST_ACCOUNT_HELP)] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Log in once at the terminal, save the session, exit."""
+    """Log in at the terminal, save the session and exit."""
     from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
     from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.login import login as log_in  # noqa: PLC0415
 
-    loaded = _loaded(config, log_to_terminal=True)
+    loaded = _load(config, log_to_terminal=True)
 
-    async def once() -> None:
-        await log_in(loaded, RunEnvironment(env=os.environ, notifier=SystemdNotifier({})), account)
-
-    asyncio.run(once())
+    environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
+    asyncio.run(log_in(loaded, environment, account))
 
 
 @app.command()
 def healthcheck(
     config: ConfigOption = None,
     live: Annotated[
-        bool, typer.Option("--live", help="Well if it lives, also while it waits for a scan.")
+        bool,
+        typer.Option("--live", help="Only check that the bridge is alive; it may wait for a scan."),
     ] = False,
-    account: AccountOption = "",
+    account: HealthAccountOption = "",
 ) -> None:
-    """Exit 0 if the running bridge is well."""
-    from wx2mqtt.cli.check import is_healthy  # noqa: PLC0415
+    """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
+    from wx2mqtt.cli.health import health_problems  # noqa: PLC0415
 
-    loaded = _loaded(config, log_to_terminal=True)
-    problems = asyncio.run(is_healthy(loaded, os.environ, live=live, account=account))
+    loaded = _load(config, log_to_terminal=True)
+    problems = asyncio.run(health_problems(loaded, os.environ, live=live, account=account))
     print(one_line("; ".join(problems)) or "well")
     raise typer.Exit(EXIT_UNEXPECTED if problems else EXIT_OK)
 
@@ -223,35 +239,38 @@ def healthcheck(
 @app.command()
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="Play a short conversation, print what crossed, exit.")
+        bool, typer.Option("--once", help="Play a short conversation, print its messages and exit.")
     ] = False,
     simulator_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="The phone page, else 8070; 0 finds a free port.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the simulated phone, else 8070; 0 finds a free port."),
     ] = None,
     mqtt_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="The broker, else 1883; 0 finds a free port.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the broker, else 1883; 0 finds a free port."),
     ] = None,
     web_port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Our web server, else 8099; 0 finds a free port.")
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of the bridge's web page, else 8099; 0 finds a free port."),
     ] = None,
     language: Annotated[
-        Literal["en", "zh"], typer.Option(help="The language of the words for people.")
+        Literal["en", "zh"], typer.Option(help="The language of messages for people.")
     ] = "en",
     backend: Annotated[
         Literal["webwx", "ilink"], typer.Option(help="Web WeChat, or iLink: a bot of one's own.")
     ] = "webwx",
 ) -> None:
-    """Everything on this machine with no account: simulated WeChat, broker, bridge."""
+    """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
     from wx2mqtt.demo.environment import DemoOptions, run_demo  # noqa: PLC0415
 
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
-    usual = DemoOptions(simulator_port=0, mqtt_port=0, web_port=0) if once else DemoOptions()
+    defaults = DemoOptions(simulator_port=0, mqtt_port=0, web_port=0) if once else DemoOptions()
     run_demo(
         DemoOptions(
             once=once,
-            simulator_port=usual.simulator_port if simulator_port is None else simulator_port,
-            mqtt_port=usual.mqtt_port if mqtt_port is None else mqtt_port,
-            web_port=usual.web_port if web_port is None else web_port,
+            simulator_port=defaults.simulator_port if simulator_port is None else simulator_port,
+            mqtt_port=defaults.mqtt_port if mqtt_port is None else mqtt_port,
+            web_port=defaults.web_port if web_port is None else web_port,
             language=language,
             backend=backend,
         )
@@ -261,14 +280,18 @@ def demo(
 @app.command()
 def simulate(
     host: Annotated[
-        str, typer.Option(help="Where to listen; beyond loopback only if you say so.")
+        str, typer.Option(help="The address to listen on; other addresses than loopback let others in.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 finds a free port.")] = 8070,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen on; 0 finds a free port.")
+    ] = 8070,
     tls: TlsFolderOption = None,
-    friends: Annotated[int, typer.Option(help="So many friends more.")] = 0,
-    autoscan: Annotated[bool, typer.Option("--autoscan", help="Scan and confirm every QR code.")] = False,
+    friends: Annotated[int, typer.Option(help="The number of additional friends.")] = 0,
+    autoscan: Annotated[
+        bool, typer.Option("--autoscan", help="Scan and confirm every QR code automatically.")
+    ] = False,
 ) -> None:
-    """The WeChat simulator alone, for other people's clients and tests."""
+    """Run only the WeChat simulator, to test other clients against it."""
     from wx2mqtt.simulator.server import SimulatorOptions, run_simulator  # noqa: PLC0415
 
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
@@ -280,11 +303,13 @@ def simulate(
 def journal_list(
     config: ConfigOption = None,
     account: AccountOption = "",
-    everything: Annotated[bool, typer.Option("--all", help="Also what was sent or rejected.")] = False,
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Also list commands that were sent or rejected.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Commands that wait, failed or are uncertain, and messages that were set aside."""
-    answer = _do(config, "journal.list", {"all": everything}, account)
+    """List commands that wait, failed or are uncertain, and messages that were set aside."""
+    answer = _run_operation(config, "journal.list", {"all": show_all}, account)
     _print(
         answer,
         as_json,
@@ -297,58 +322,61 @@ def journal_list(
 
 @journal.command("show")
 def journal_show(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """One command whole, its text included."""
-    _print(_do(config, "journal.show", {"id": command_id}, account), True, {})
+    """Show one command with all its details, its text included."""
+    _print(_run_operation(config, "journal.show", {"id": command_id}, account), True, {})
 
 
 @journal.command("retry")
 def journal_retry(
     command_id: Annotated[
-        str, typer.Argument(help="A command's id, or the row of a message that was set aside.")
+        str,
+        typer.Argument(help="The id of a command; with --row the row of a message that was set aside."),
     ],
     config: ConfigOption = None,
     account: AccountOption = "",
-    row: Annotated[bool, typer.Option("--row", help="It is a row of a message that was set aside.")] = False,
+    row: Annotated[
+        bool, typer.Option("--row", help="The argument is the row of a message that was set aside.")
+    ] = False,
 ) -> None:
-    """Send a command once more, as <id>~1; or publish a message that was set aside."""
+    """Send a command again, with the id <id>~1; or publish a message that was set aside."""
     if row and not command_id.isdecimal():
         raise typer.BadParameter("a row is a number; 'wx2mqtt journal list' shows it")
     fields: dict[str, Json] = {"row": int(command_id)} if row else {"id": command_id}
-    _print(_do(config, "journal.retry", fields, account), True, {})
+    _print(_run_operation(config, "journal.retry", fields, account), True, {})
 
 
 @journal.command("drop")
 def journal_drop(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """Give a waiting command up; its result says `dropped`."""
-    _print(_do(config, "journal.drop", {"id": command_id}, account), True, {})
+    """Cancel a waiting command; its result says `dropped`."""
+    _print(_run_operation(config, "journal.drop", {"id": command_id}, account), True, {})
 
 
 @people.command("list")
 def people_list(
     config: ConfigOption = None,
     account: AccountOption = "",
-    as_json: Annotated[bool, typer.Option("--json")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Who has which topic, and how that was found."""
+    """List who has which topic, and how each was matched."""
     columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")
-    _print(_do(config, "people.list", {}, account), as_json, {"people": columns})
+    _print(_run_operation(config, "people.list", {}, account), as_json, {"people": columns})
 
 
 @people.command("assign")
 def people_assign(user: str, to: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """USER, who could not be found again, is the one who is called TO now."""
-    _print(_do(config, "people.assign", {"user": user, "to": to}, account), True, {})
+    """Declare that USER, who could not be found again, is the contact who has the name TO now."""
+    _print(_run_operation(config, "people.assign", {"user": user, "to": to}, account), True, {})
 
 
 @people.command("merge")
 def people_merge(user: str, other: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """USER and OTHER are one person; both names lead to USER from now on."""
-    _print(_do(config, "people.merge", {"user": user, "other": other}, account), True, {})
+    """Declare that USER and OTHER are one person; both names lead to USER from now on."""
+    _print(_run_operation(config, "people.merge", {"user": user, "other": other}, account), True, {})
 
 
 @schema.command("config")
 def schema_config() -> None:
-    """The JSON Schema of the configuration file."""
+    """Print the JSON Schema of the configuration file."""
     from wx2mqtt.settings.schema import json_schema  # noqa: PLC0415
 
     print(json.dumps(json_schema(), ensure_ascii=False, indent=2))
@@ -356,7 +384,7 @@ def schema_config() -> None:
 
 @schema.command("messages")
 def schema_messages() -> None:
-    """JSON Schemas of all payloads, by name."""
+    """Print the JSON Schemas of all payloads, by name."""
     from wx2mqtt.schemas.documents import messages_document  # noqa: PLC0415
 
     print(json.dumps(messages_document(), ensure_ascii=False, indent=2))
@@ -364,21 +392,21 @@ def schema_messages() -> None:
 
 @schema.command("topics")
 def schema_topics() -> None:
-    """The topics as an AsyncAPI 3 document."""
+    """Print the topics as an AsyncAPI 3 document."""
     from wx2mqtt.schemas.documents import topics_document  # noqa: PLC0415
 
     print(json.dumps(topics_document(), ensure_ascii=False, indent=2))
 
 
-backup.add_commands(app, lambda config: _loaded(config, log_to_terminal=True))
+backup.add_commands(app, lambda config: _load(config, log_to_terminal=True))
 
 
 def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:
-    from wx2mqtt.cli.terminal import format_json as written  # noqa: PLC0415
-    from wx2mqtt.cli.terminal import format_table  # noqa: PLC0415
+    """Prints an answer as JSON, or the lists that `tables` names as tables with these columns."""
+    from wx2mqtt.cli.terminal import format_json, format_table  # noqa: PLC0415
 
     if as_json or not isinstance(answer, dict):
-        print(written(answer))
+        print(format_json(answer))
         return
     for name, columns in tables.items():
         rows = answer.get(name)

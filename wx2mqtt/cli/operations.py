@@ -1,9 +1,4 @@
-"""Exit codes, and which error leads to which.
-
-`journal` and `people`: through the running bridge where there is one, else on the store itself.
-
-Options that several commands have.
-"""
+"""What several commands share: the `--config` option, exit codes, and operations of the running bridge."""
 
 from __future__ import annotations
 
@@ -23,25 +18,23 @@ from wx2mqtt.store.folder import resolve_store_path
 from wx2mqtt.web.options import CannotListen
 
 EXIT_OK = 0
-
-
 EXIT_UNEXPECTED = 1
-
-
 EXIT_USAGE = 2
-
-
 EXIT_TEMPORARY = 75  # a port in use, a store that is locked or full: try again later
-
-
 EXIT_CONFIGURATION = 78  # the file, or a file that it names: systemd must not restart on it
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration file; by default ./wx2mqtt.yaml, else /etc/wx2mqtt/wx2mqtt.yaml.",
+    ),
+]
 
-WriteLine = Callable[[str], None]
 
-
-def exit_code(error: Wx2MqttError, write_line: WriteLine) -> int:
-    """Tell what went wrong, one line each and no traceback, and how to exit."""
+def exit_code(error: Wx2MqttError, write_line: Callable[[str], None]) -> int:
+    """Writes an error as one line, or as one line for each problem of a file; returns the exit code."""
     match error:
         case SettingsError(problems=problems):
             for problem in problems:
@@ -59,7 +52,7 @@ def exit_code(error: Wx2MqttError, write_line: WriteLine) -> int:
 
 
 def store_folder(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
-    """The folder of the store that these settings mean."""
+    """Returns the folder of the store: `storage.path`, or the default for this environment."""
     path = loaded.settings.storage.path
     return resolve_store_path(None if path is None else Path(path), env)[0]
 
@@ -67,7 +60,7 @@ def store_folder(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
 async def run_operation(
     loaded: LoadedSettings, environment: RunEnvironment, operation: str, fields: Mapping[str, Json]
 ) -> Json:
-    """One operation, beside the running bridge or without it. Raises `Wx2MqttError`."""
+    """Lets the running bridge do one operation; without one, does it on the store. Raises `Wx2MqttError`."""
     folder = store_folder(loaded, environment.env)
     try:
         return await control_socket.ask_bridge(folder, operation, fields)
@@ -76,9 +69,3 @@ async def run_operation(
             raise Wx2MqttError(f"There is no store at {folder} yet; start the bridge once.") from None
     async with open_application(loaded, environment, serve=False) as app:
         return await app.run_operation(operation, fields)
-
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="The file; else ./wx2mqtt.yaml, then /etc/wx2mqtt/wx2mqtt.yaml."),
-]

@@ -1,4 +1,4 @@
-"""`wx2mqtt purge`: an account that is no longer configured leaves nothing behind, here and at the broker."""
+"""`wx2mqtt purge`: deletes an account that is no longer configured, in the store and at the broker."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from wx2mqtt.store.archive import REPLACED_PREFIX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgePlan:
-    """What is to go: topics at the broker, sessions of these clients, and what was `found` in the store.
+    """What a purge deletes: retained topics and client sessions at the broker, and the `stored_data`.
 
-    `announced` are those of the topics that Home Assistant reads.
+    `topics` includes `discovery_topics`, which Home Assistant reads.
     """
 
     topics: tuple[str, ...]
@@ -41,52 +41,52 @@ class PurgePlan:
     stored_data: dict[str, Json]
 
 
-def purge(
+def purge_account(
     loaded: LoadedSettings, environment: RunEnvironment, account: str, *, yes: bool, include_broker: bool
 ) -> None:
-    """Tell what will go, ask unless `yes`, take it away; with `broker` there, too. Raises `Wx2MqttError`."""
+    """Prints what will be deleted, asks unless `yes`, and deletes it. Raises `Wx2MqttError`."""
     settings, language = loaded.settings, loaded.settings.language
     if account in settings.accounts:
         raise Wx2MqttError(bridge_text(language, "purge_configured", account=account))
-    plan = asyncio.run(_plan(loaded, environment, account))
+    plan = asyncio.run(_make_plan(loaded, environment, account))
     for line in describe_plan(plan, language, include_broker=include_broker):
         print(one_line(line), flush=True)
     if not yes:
-        _must_be_wanted(language)
-    asyncio.run(_carry_out(loaded, environment, plan, include_broker=include_broker))
+        _require_confirmation(language)
+    asyncio.run(_execute(loaded, environment, plan, include_broker=include_broker))
     print(one_line(bridge_text(language, "purge_done", account=account)), flush=True)
-    for aside in sorted(store_folder(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):
-        print(one_line(bridge_text(language, "purge_aside", folder=aside)), flush=True)
+    for folder in sorted(store_folder(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):
+        print(one_line(bridge_text(language, "purge_aside", folder=folder)), flush=True)
 
 
 def former_clients(settings: Settings, account: str) -> tuple[str, ...]:
-    """The client ids that a removed account may have had: its own, and the one of an account that was alone.
+    """Returns the client ids that a removed account may have had, as one of several or as the only account.
 
-    None that an account of today has: to connect with that would throw the bridge out.
+    Leaves out ids that an account of today has: connecting with one would disconnect the bridge.
     """
-    own = settings.mqtt.client_id
-    names = (f"{own or PROGRAM}-{account}", *([own] if own else []))
-    return tuple(name for name in names if name not in settings.client_ids().values())
+    configured_id = settings.mqtt.client_id
+    candidates = (f"{configured_id or PROGRAM}-{account}", *([configured_id] if configured_id else []))
+    return tuple(client for client in candidates if client not in settings.client_ids().values())
 
 
 def describe_plan(plan: PurgePlan, language: Language, *, include_broker: bool) -> list[str]:
-    """What will go, in words."""
-    found = plan.stored_data
+    """Returns lines that say what will be deleted."""
+    stored = plan.stored_data
     lines = [
         bridge_text(
             language,
             "purge_store",
-            messages=found["messages"],
-            commands=found["commands"],
-            people=found["people"],
-            media=found["media"],
-            login="✓" if found["login"] else "-",
+            messages=stored["messages"],
+            commands=stored["commands"],
+            people=stored["people"],
+            media=stored["media"],
+            login="✓" if stored["login"] else "-",
         )
     ]
-    return [*lines, *_told_of_broker(plan, language)] if include_broker else lines
+    return [*lines, *_broker_lines(plan, language)] if include_broker else lines
 
 
-def _told_of_broker(plan: PurgePlan, language: Language) -> list[str]:
+def _broker_lines(plan: PurgePlan, language: Language) -> list[str]:
     base, clients = plan.stored_data["base"], ", ".join(plan.client_ids)
     count = len(plan.topics) - len(plan.discovery_topics)
     lines = [
@@ -101,41 +101,43 @@ def _told_of_broker(plan: PurgePlan, language: Language) -> list[str]:
     return lines
 
 
-async def _plan(loaded: LoadedSettings, environment: RunEnvironment, account: str) -> PurgePlan:
-    found = await run_operation(loaded, environment, "purge.look", {"account": account})
-    assert isinstance(found, dict)
-    announced = _texts(found["announced"])
+async def _make_plan(loaded: LoadedSettings, environment: RunEnvironment, account: str) -> PurgePlan:
+    stored = await run_operation(loaded, environment, "purge.look", {"account": account})
+    assert isinstance(stored, dict)
+    discovery_topics = _texts(stored["announced"])
     return PurgePlan(
-        topics=(*_texts(found["topics"]), *announced),
-        discovery_topics=announced,
+        topics=(*_texts(stored["topics"]), *discovery_topics),
+        discovery_topics=discovery_topics,
         client_ids=former_clients(loaded.settings, account),
-        stored_data=found,
+        stored_data=stored,
     )
 
 
-def _must_be_wanted(language: Language) -> None:
+def _require_confirmation(language: Language) -> None:
+    """Asks at the terminal; aborts the command on "no", and raises `Wx2MqttError` without a terminal."""
     if not sys.stdin.isatty():
         raise Wx2MqttError(bridge_text(language, "purge_unasked"))
     typer.confirm(bridge_text(language, "purge_ask"), abort=True)
 
 
-async def _carry_out(
+async def _execute(
     loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan, *, include_broker: bool
 ) -> None:
-    """The broker first: what stands there is found by what stands in the store."""
+    """Clears the broker first: only the store knows which topics are there."""
     language = loaded.settings.language
     if include_broker:
         try:
-            refused = await _say_goodbye(loaded, environment, plan)
-        except NotConnected as away:
-            raise Wx2MqttError(bridge_text(language, "purge_no_broker", why=away)) from None
+            refused = await _clear_broker(loaded, environment, plan)
+        except NotConnected as error:
+            raise Wx2MqttError(bridge_text(language, "purge_no_broker", why=error)) from None
         if refused:
             raise Wx2MqttError(bridge_text(language, "purge_refused", topics=", ".join(refused)))
     await run_operation(loaded, environment, "purge", {"account": plan.stored_data["account"]})
 
 
-async def _say_goodbye(loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan) -> list[str]:
-    async with _way_to_broker(loaded, environment) as options:
+async def _clear_broker(loaded: LoadedSettings, environment: RunEnvironment, plan: PurgePlan) -> list[str]:
+    """Clears retained topics and ends the sessions; returns the topics that the broker refused to clear."""
+    async with _broker_options(loaded, environment) as options:
         first, *others = plan.client_ids
         refused = await clear_client(replace(options, client_id=first), plan.topics)
         for client in others:
@@ -144,8 +146,8 @@ async def _say_goodbye(loaded: LoadedSettings, environment: RunEnvironment, plan
 
 
 @asynccontextmanager
-async def _way_to_broker(loaded: LoadedSettings, environment: RunEnvironment) -> AsyncIterator[MqttOptions]:
-    """How the bridge reaches its broker; the embedded one is started where no bridge runs that has it."""
+async def _broker_options(loaded: LoadedSettings, environment: RunEnvironment) -> AsyncIterator[MqttOptions]:
+    """Yields the bridge's options for its broker; starts the embedded broker unless a bridge runs it."""
     settings = loaded.settings
     name, base = next(iter(settings.base_topics().items()))
     if settings.mqtt.url != (EMBEDDED,):
@@ -155,8 +157,8 @@ async def _way_to_broker(loaded: LoadedSettings, environment: RunEnvironment) ->
     try:
         await control_socket.ask_bridge(folder, "accounts")
     except control_socket.BridgeNotRunning:
-        async with EmbeddedBroker(folder, port=environment.embedded_port) as own:
-            yield mqtt_options(settings, name, Topics(base), (own.url, own.protocol))
+        async with EmbeddedBroker(folder, port=environment.embedded_port) as broker:
+            yield mqtt_options(settings, name, Topics(base), (broker.url, broker.protocol))
     else:
         url = f"mqtt://127.0.0.1:{environment.embedded_port}"
         yield mqtt_options(settings, name, Topics(base), (url, "auto"))
