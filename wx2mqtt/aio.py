@@ -12,13 +12,14 @@ import random
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import structlog
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import StoreError
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -68,6 +69,33 @@ class ChangeNotifier:
             self._notified.clear()
             await self._notified.wait()
         return self.count
+
+
+class Signal(Generic[P]):
+    """A notification whose receivers are called at once, in the order in which they were connected.
+
+    An exception of a receiver propagates to the emitter; the receivers after it are not called.
+    """
+
+    def __init__(self) -> None:
+        self._receivers: list[Callable[P, object]] = []
+
+    def connect(self, *receivers: Callable[P, object]) -> None:
+        """Add receivers behind those already connected."""
+        self._receivers += receivers
+
+    def connect_plain(self, *receivers: Callable[[], object]) -> None:
+        """Add receivers that take no arguments behind those already connected."""
+
+        def without_arguments(receiver: Callable[[], object]) -> Callable[P, object]:
+            return lambda *_args, **_kwargs: receiver()
+
+        self._receivers += map(without_arguments, receivers)
+
+    def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Call every receiver."""
+        for receiver in tuple(self._receivers):
+            receiver(*args, **kwargs)
 
 
 log = structlog.get_logger(__name__)

@@ -65,7 +65,7 @@ async def purge(path: Path, steps: Steps) -> None:
     watch(steps)
     upkeep = MediaRetention(database, blobs)
     purging = PurgeOperations(
-        path, database, upkeep, PeopleCopy(database, path / PEOPLE_COPY_NAME), lambda: {"home": "wx"}
+        path, database, upkeep, PeopleCopy(database, path / PEOPLE_COPY_NAME), {"home": "wx"}
     )
     await purging.operations()["purge"]({"account": "gone"})
     await database.close()

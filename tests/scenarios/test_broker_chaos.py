@@ -22,7 +22,7 @@ from tests.support.proxy import proxy
 from tests.support.seed import seeded
 from tests.support.traffic import WRITERS, all_through
 from wx2mqtt.app.control_socket import ask_bridge
-from wx2mqtt.bridge.publisher import REFUSAL_DISCONNECT_SECONDS
+from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"

@@ -162,7 +162,8 @@ class PaperView:
 
 def bridge(*views: PaperView, **more: Any) -> BridgeState:
     """A bridge of these accounts."""
-    return BridgeState(accounts=lambda: views, **more)
+    accounts: Any = views
+    return BridgeState(accounts=lambda: accounts, **more)
 
 
 async def never() -> None:

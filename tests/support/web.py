@@ -111,7 +111,7 @@ def on_paper(
     **http: Any,
 ) -> httpx.AsyncClient:
     """A client of the application itself: no socket, the same answers. `client` is its address."""
-    shelves = shelf if isinstance(shelf, list) else [shelf]
+    shelves: list[Any] = list(shelf) if isinstance(shelf, list) else [shelf]
     app = web_application(wanted or options(), shelves, closing or asyncio.Event(), clock or Hand(), bridge)
     transport = httpx.ASGITransport(app=app, client=(client, 40_000), raise_app_exceptions=False)
     usual: dict[str, Any] = {"base_url": "http://127.0.0.1:8099", "trust_env": False}
@@ -123,8 +123,9 @@ async def served(
     shelf: PaperShelf | None = None, bridge: BridgeState | None = None, **more: Any
 ) -> AsyncIterator[tuple[WebServer, httpx.AsyncClient]]:
     """A running server, and a client of it."""
+    shelves: list[Any] = [] if shelf is None else [shelf]
     async with (
-        WebServer(options(**more), [] if shelf is None else [shelf], bridge) as server,
+        WebServer(options(**more), shelves, bridge) as server,
         httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http,
     ):
         yield server, http

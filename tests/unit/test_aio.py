@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.hurry import hurry
-from wx2mqtt.aio import ChangeNotifier, retry_until_stored
+from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
 from wx2mqtt.errors import StoreError, StoreFull
 
 
@@ -81,3 +81,30 @@ def test_whoever_waits_for_the_store_can_be_stopped():
             await task
 
     hurry(story())
+
+
+def test_a_signal_calls_its_receivers_at_once_in_the_order_in_which_they_were_connected():
+    calls: list[str] = []
+    signal: Signal[[str]] = Signal()
+    signal.connect(lambda word: calls.append(f"first {word}"), lambda word: calls.append(f"second {word}"))
+    signal.connect_plain(lambda: calls.append("third"))
+    signal.connect(lambda word: calls.append(f"fourth {word}"))
+    signal.emit("a")
+    assert calls == ["first a", "second a", "third", "fourth a"]
+
+
+def test_what_a_receiver_raises_reaches_the_emitter_and_ends_the_calls():
+    calls: list[str] = []
+    signal: Signal[[]] = Signal()
+
+    def fails() -> None:
+        raise ValueError("ours")
+
+    signal.connect(lambda: calls.append("first"), fails, lambda: calls.append("never"))
+    with pytest.raises(ValueError, match="ours"):
+        signal.emit()
+    assert calls == ["first"]
+
+
+def test_a_signal_without_receivers_is_emitted_to_nobody():
+    Signal[[int]]().emit(1)

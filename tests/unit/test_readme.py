@@ -10,10 +10,11 @@ from unittest.mock import MagicMock
 import pytest
 import typer
 
+from wx2mqtt.app.application import Application
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.commands import validation
 from wx2mqtt.bridge.login_state import NEEDS
 from wx2mqtt.bridge.requests.actions import ActionRequests
+from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
 from wx2mqtt.bridge.session import MAX_QR_CODES
 from wx2mqtt.cli import operations
 from wx2mqtt.cli.main import app
@@ -98,9 +99,10 @@ def test_every_code_of_an_answer_is_told_and_no_other():
 
 def test_every_request_is_told_and_no_other():
     account = MagicMock()
-    account.rooms.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
+    account.ctx.shared.process_requests = Application.process_requests(MagicMock())
+    account.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
     assert sorted({name for name, *_ in rows(section("Requests"))}) == sorted(
-        {*Account._request_handlers(account), *validation.COMMAND_REQUESTS}
+        {*Account.request_handlers(account), *COMMAND_REQUESTS}
     )
 
 

@@ -5,7 +5,7 @@ Wiring accounts: settings and store in, an account that is ready to run out, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from wx2mqtt.app.settings_mapping import account_settings, create_backend, mqtt_options
@@ -73,77 +73,77 @@ class Stores:
 
 
 class AccountFactory:
-    """Wires the accounts of the settings with which the process was begun; `loaded` are those of now."""
+    """Builds the accounts of the settings at the start. `loaded` are those of now; a reload replaces them."""
 
     def __init__(
         self,
         loaded_at_start: LoadedSettings,
-        loaded: Callable[[], LoadedSettings],
         stores: Stores,
         shared: SharedServices,
         embedded: tuple[str, ProtocolChoice] | None,
     ) -> None:
         self._loaded_at_start = loaded_at_start
-        self._loaded = loaded
+        self.loaded = loaded_at_start
         self._stores = stores
         self._shared = shared
         self._embedded = embedded
-        self._base_topics: Mapping[str, str] = {}
+        self.base_topics: Mapping[str, str] = {}
 
     async def assign_base_topics(self) -> None:
         """Each account keeps the base topic that it first used. Raises `SettingsError` where two meet."""
         accounts = self._loaded_at_start.settings.accounts
         journals = {name: self._open_journal(name) for name in accounts}
         kept = {name: (await journal.open()).base_topic for name, journal in journals.items()}
-        self._base_topics = resolve_base_topics(
+        self.base_topics = resolve_base_topics(
             self._loaded_at_start.settings, kept, str(self._loaded_at_start.path or "the settings")
         )
-        for name, base in self._base_topics.items():
+        for name, base in self.base_topics.items():
             if base != kept[name]:
                 await journals[name].set_base_topic(base)
 
     async def create(self, name: str) -> Account:
         """The account, standing where its journal says. Raises `StoreError`."""
         settings, stores = self._loaded_at_start.settings, self._stores
-        topics, journal = Topics(self._base_topics[name]), self._open_journal(name)
+        topics, journal = Topics(self.base_topics[name]), self._open_journal(name)
         opened = await journal.open()
         people = StoredPeople(stores.database, name)
         persons, levels = await people.load()
-        wishes, calls = self._settings_at_start(name), CallStatistics()
+        current, calls = self._settings_at_start(name), CallStatistics()
         sessions = stores.folder.path / SESSIONS_FOLDER
         sessions.mkdir(mode=0o700, exist_ok=True)
-        vault = SavedLoginFile(sessions / f"{name}.json")
-        identity = PeopleRegistry(
+        saved_login = SavedLoginFile(sessions / f"{name}.json")
+        registry = PeopleRegistry(
             persons,
             levels,
-            wishes.pins,
+            current.pins,
             name_style=settings.accounts[name].topic_names,
             next_id=people.next_id,
         )
-        ground = AccountContext(
+        ctx = AccountContext(
             name=name,
             topics=topics,
             broker=MqttClient(mqtt_options(settings, name, topics, self._embedded)),
-            backend=create_backend(settings, name, vault, calls.observe, journal.quoted_message),
+            backend=create_backend(settings, name, saved_login, calls.observe, journal.quoted_message),
             calls=calls,
             journal=journal,
             people_copy=stores.people_copy,
-            registry=identity,
+            registry=registry,
             saved_state=opened,
+            settings=current,
             shared=self._shared,
         )
-        return Account(ground, wishes)
+        return Account(ctx)
 
     def settings_of(self, name: str) -> AccountSettings:
         """What the owner wants of an account that the settings of now still have."""
         web = self._loaded_at_start.settings.web
-        return account_settings(self._loaded(), name, tuple(self._base_topics.values()), web)
+        return account_settings(self.loaded, name, tuple(self.base_topics.values()), web)
 
     def _settings_at_start(self, name: str) -> AccountSettings:
         """An account that a reload took away runs on as it was, until the restart."""
-        if name in self._loaded().settings.accounts:
+        if name in self.loaded.settings.accounts:
             return self.settings_of(name)
-        return account_settings(self._loaded_at_start, name, tuple(self._base_topics.values()))
+        return account_settings(self._loaded_at_start, name, tuple(self.base_topics.values()))
 
     def _open_journal(self, name: str) -> Journal:
         return Journal(self._stores.database, name, on_referenced=self._stores.blobs.mark_referenced)

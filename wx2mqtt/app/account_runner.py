@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 
 import structlog
 
+from wx2mqtt.aio import Signal
+from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.account import Account, AccountFailed
 from wx2mqtt.bridge.supervisor import Watchdog
@@ -19,22 +20,14 @@ FIRST_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 1.0, 300.0  # seconds u
 STABLE_RUN_SECONDS = 600.0  # seconds after which a life counts as a good one
 STORE_OPEN_TIMEOUT_SECONDS = 60.0  # seconds that the store may take; then it is the watchdog's turn
 
-BuildAccount = Callable[[str], Awaitable[Account]]
-"""Wires the account of that name, standing where its journal says."""
-
-OnAccountReplaced = Callable[[Account], None]
-"""Told of an account that takes the place of the one that ended."""
-
 
 class AccountRunner:
-    """Runs an account, and the next one in its place where that fails. `account` is the one of now."""
+    """Runs an account, and builds it anew where it fails; `replaced` is emitted with the new one then."""
 
-    def __init__(
-        self, account: Account, build: BuildAccount, on_built: OnAccountReplaced, watchdog: Watchdog
-    ) -> None:
+    def __init__(self, account: Account, factory: AccountFactory, watchdog: Watchdog) -> None:
         self.account = account
-        self._build = build
-        self._on_built = on_built
+        self.replaced: Signal[[Account]] = Signal()
+        self._factory = factory
         self._watchdog = watchdog
         self._backoff = Backoff(first=FIRST_RESTART_DELAY_SECONDS, cap=MAX_RESTART_DELAY_SECONDS)
 
@@ -61,13 +54,13 @@ class AccountRunner:
         log.info("account is begun again", account=name, retry_in=round(pause, 1))
         await asyncio.sleep(pause)
         try:
-            account = await self._build(name)
+            account = await self._factory.create(name)
         except Exception:  # the supervisor: what one account meets at its beginning must not end the others
             log.exception("account cannot be begun", account=name)
             return False
         account.counters.faults = faults
         self.account = account
-        self._on_built(account)
+        self.replaced.emit(account)
         self._watchdog.idle(f"begin:{name}")
         return True
 

@@ -12,20 +12,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from wx2mqtt.bridge.commands.results import ResultPublications
-from wx2mqtt.bridge.commands.validation import new_key
+from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.directory import entry_body
-from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.i18n.bridge import Language, bridge_text
-from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import Json, Result, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import delete_file
 from wx2mqtt.store.folder import SESSIONS_FOLDER
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import CommandRow, CommandState
@@ -40,30 +38,10 @@ AdminOperation = Callable[[Mapping[str, Json]], Awaitable[Json]]
 class AdminOperations:
     """The operations on one account's journal and people; what cannot be done raises `BadCommand`."""
 
-    def __init__(
-        self,
-        *,
-        journal: Journal,
-        registry: PeopleRegistry,
-        results: ResultPublications,
-        check: Callable[[Command], object],
-        is_whole: Callable[[CommandRow], bool],
-        language: Callable[[], Language],
-        retried: Callable[[CommandRow], None],
-        dropped: Callable[[CommandRow], None],
-        save: Callable[[PeopleUpdate], Awaitable[None]],
-        brought_back: Callable[[], None],
-    ) -> None:
-        self._journal = journal
-        self._registry = registry
-        self._results = results
-        self._check = check
-        self._is_whole = is_whole
-        self._language = language
-        self._retried = retried
-        self._dropped = dropped
-        self._save = save
-        self._brought_back = brought_back
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._journal = account.journal
+        self._registry = account.registry
 
     def operations(self) -> dict[str, AdminOperation]:
         """By name, as the control socket offers them."""
@@ -98,14 +76,14 @@ class AdminOperations:
         if isinstance(number := fields.get("row"), int):
             if not await self._journal.requeue_set_aside([number]):
                 raise BadCommand("bad_request", "row_unknown", row=number)
-            self._brought_back()
+            self._account.publisher.on_connected()
             return {"row": number}
         row = await self._require_row(fields)
-        self._check(row.command)
-        if not self._is_whole(row):
+        self._account.validator.check(row.command)
+        if not self._account.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         again = await self._journal.retry_command(row.command_id, now_ms(), new_key())
-        self._retried(again)
+        self._account.sender.add(again)
         return _line(again)
 
     async def _drop(self, fields: Mapping[str, Json]) -> Json:
@@ -115,14 +93,14 @@ class AdminOperations:
             user=row.command.user,
             status=Status.UNCERTAIN if row.unknown or row.open else Status.REJECTED,
             code="dropped",
-            message=bridge_text(self._language(), "dropped"),
+            message=bridge_text(self._account.ctx.language, "dropped"),
             time=now_ms(),
             duplicate_possible=row.duplicate_possible,
         )
-        await self._journal.drop_command(
-            row.command_id, result, self._results.publications(result, row.replies)
-        )
-        self._dropped(row)
+        publications = self._account.results.publications(result, row.replies)
+        stored = await self._journal.drop_command(row.command_id, result, publications)
+        self._account.ctx.signals.outbox_changed.emit(stored)
+        self._account.sender.remove(row)
         return {**_line(row), "status": str(result.status), "code": "dropped"}
 
     async def _require_row(self, fields: Mapping[str, Json]) -> CommandRow:
@@ -138,12 +116,12 @@ class AdminOperations:
 
     async def _assign(self, fields: Mapping[str, Json]) -> Json:
         changes = self._registry.assign(str(fields.get("user", "")), str(fields.get("to", "")), now_ms())
-        await self._save(changes)
+        await self._account.inbound.apply_people(changes)
         return _changed(changes)
 
     async def _merge(self, fields: Mapping[str, Json]) -> Json:
         changes = self._registry.merge(str(fields.get("user", "")), str(fields.get("other", "")), now_ms())
-        await self._save(changes)
+        await self._account.inbound.apply_people(changes)
         return _changed(changes)
 
 
@@ -170,12 +148,11 @@ def _changed(changes: PeopleUpdate) -> Json:
     return {"changed": people}
 
 
-ReadBaseTopics = Callable[[], Mapping[str, str]]
-"""The accounts that are configured, each with its base topic."""
-
-
 class PurgeOperations:
-    """Looks at accounts that are no longer configured, and takes them away."""
+    """Looks at accounts that are no longer configured, and takes them away.
+
+    `base_topics` has the accounts that are configured, each with its base topic.
+    """
 
     def __init__(
         self,
@@ -183,7 +160,7 @@ class PurgeOperations:
         database: Database,
         media: MediaRetention,
         people_copy: PeopleCopy,
-        base_topics: ReadBaseTopics,
+        base_topics: Mapping[str, str],
     ) -> None:
         self._folder = folder
         self._removal = AccountRemoval(database)
@@ -202,7 +179,7 @@ class PurgeOperations:
         """
         account = await self._account_name(fields)
         remains = await self._removal.stored_data(account)
-        taken_by = next((name for name, base in self._base_topics().items() if base == remains.base), "")
+        taken_by = next((name for name, base in self._base_topics.items() if base == remains.base), "")
         clear = remains.base and not taken_by
         topics: list[Json] = [*Topics(remains.base).retained(remains.levels)] if clear else []
         return {
@@ -231,11 +208,11 @@ class PurgeOperations:
 
     async def _account_name(self, fields: Mapping[str, Json]) -> str:
         account = str(fields.get("account", ""))
-        if account in self._base_topics():
+        if account in self._base_topics:
             raise BadCommand("bad_request", "purge_running", account=account)
         known = {*await self._removal.list_accounts(), *(_owner(file) for file in self._all_saved_logins())}
         if account not in known:
-            left = ", ".join(sorted(known - self._base_topics().keys())) or "-"
+            left = ", ".join(sorted(known - self._base_topics.keys())) or "-"
             raise BadCommand("bad_request", "purge_unknown", account=account, known=left)
         return account
 

@@ -22,10 +22,11 @@ from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
 from wx2mqtt.app.settings_mapping import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.context import SharedServices
+from wx2mqtt.bridge.context import PlainHandler, SharedServices
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.supervisor import Watchdog
+from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.errors import BadCommand, Problem, SettingsError, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Json
@@ -38,7 +39,6 @@ from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, StoreFolder, resolve_store_path
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.web.views import BridgeState
@@ -86,8 +86,7 @@ class RunEnvironment:
 class Application:
     """A bridge with all its accounts, opened and ready to run.
 
-    `accounts` and `shelves` have one place for each account, in which the next one stands where a
-    fault of ours has ended it.
+    `accounts` and `media_libraries` are in the order of the configuration; a failed account is replaced.
     """
 
     def __init__(
@@ -98,7 +97,7 @@ class Application:
         embedded: tuple[str, ProtocolChoice] | None,
         environment: RunEnvironment,
     ) -> None:
-        self._loaded = self._loaded_at_start = loaded
+        self._loaded_at_start = loaded
         self._folder = folder
         self._environment = environment
         self._reload_lock = asyncio.Lock()
@@ -112,48 +111,37 @@ class Application:
         )
         self._media = MediaRetention(database, self._stores.blobs)
         self.maintenance = StorageMaintenance(folder, self._media, loaded.settings.storage.max_size)
-        self._factory = AccountFactory(
-            loaded, lambda: self._loaded, self._stores, self._shared_services(), embedded
-        )
+        self._shared = self._shared_services()
+        self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)
         self._runners: list[AccountRunner] = []
-        self.accounts: list[Account] = []
         self.media_libraries: list[MediaLibrary] = []
-        self._purge_operations = PurgeOperations(
-            folder.path,
-            database,
-            self._media,
-            self._stores.people_copy,
-            lambda: {account.name: account.topics.base for account in self.accounts},
-        )
         self._admin_operations: dict[str, dict[str, AdminOperation]] = {}
         self.file_problems: tuple[Problem, ...] = ()
         self.web: WebServer | None = None
 
+    @property
+    def accounts(self) -> list[Account]:
+        """The accounts as of now, in the order of the configuration."""
+        return [runner.account for runner in self._runners]
+
     async def open_accounts(self) -> None:
-        """Wire every account of the settings. Raises `SettingsError` where base topics meet."""
-        names = self._loaded.settings.accounts
+        """Build every account of the settings. Raises `SettingsError` where base topics meet."""
+        names = self._factory.loaded.settings.accounts
         for name, count in (await self._stores.people_copy.restore(names)).items():
             log.warning("people restored from their copy", account=name, count=count)
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
         for name in names:
-            account = await self._factory.create(name)
-            self._runners.append(
-                AccountRunner(account, self._factory.create, self._on_account_built, self.watchdog)
-            )
-            self.accounts.append(account)
-            self.media_libraries.append(account.media_library)
-            self._admin_operations[name] = self._make_admin_operations(account, account.journal).operations()
+            runner = AccountRunner(await self._factory.create(name), self._factory, self.watchdog)
+            runner.replaced.connect(self._on_account_replaced)
+            self._runners.append(runner)
+            self._admin_operations[name] = AdminOperations(runner.account).operations()
+        self.media_libraries.extend(account.media_library for account in self.accounts)
         self._update_retention()
 
-    def _on_account_built(self, account: Account) -> None:
-        """A new one has taken the place of one that a fault of ours ended."""
-        place = [one.name for one in self.accounts].index(account.name)
-        self.accounts[place] = account
-        self.media_libraries[place] = account.media_library
-        self._admin_operations[account.name] = self._make_admin_operations(
-            account, account.journal
-        ).operations()
+    def _on_account_replaced(self, account: Account) -> None:
+        self.media_libraries[:] = [account.media_library for account in self.accounts]
+        self._admin_operations[account.name] = AdminOperations(account).operations()
         self._update_retention()
         self.changes.notify()
 
@@ -163,33 +151,31 @@ class Application:
             await living.close()
 
     def _shared_services(self) -> SharedServices:
-        return SharedServices(
+        shared = SharedServices(
             watchdog=self.watchdog,
             changes=self.changes,
             blobs=self._stores.blobs,
-            discard_blob=self._media.remove_unneeded,
-            store_size=lambda: self.maintenance.size,
-            store_limit=lambda: self.maintenance.limit,
-            log_level=self._on_log_level,
-            reload=self._on_reload,
-            on_progress=self._environment.on_progress,
-            on_login_status=self._environment.on_login_status,
+            media_retention=self._media,
+            quota=self.maintenance,
+            process_requests=self.process_requests(),
         )
+        shared.contacts_fetched.connect(self._environment.on_progress)
+        shared.login_reported.connect(self._environment.on_login_status)
+        return shared
 
-    def _make_admin_operations(self, account: Account, journal: Journal) -> AdminOperations:
-        rooms = account.rooms
-        return AdminOperations(
-            journal=journal,
-            registry=account.registry,
-            results=rooms.results,
-            check=rooms.validator.check,
-            is_whole=rooms.resolver.is_complete,
-            language=lambda: self._loaded.settings.language,
-            retried=rooms.sender.add,
-            dropped=rooms.sender.remove,
-            save=rooms.save_people,
-            brought_back=rooms.publisher.on_connected,
+    def process_requests(self) -> dict[str, PlainHandler]:
+        """Returns the requests that concern the whole process, by name."""
+        return {"log_level": self._on_log_level, "reload": self._on_reload}
+
+    def _purge_operations(self) -> dict[str, AdminOperation]:
+        operations = PurgeOperations(
+            self._folder.path,
+            self._stores.database,
+            self._media,
+            self._stores.people_copy,
+            self._factory.base_topics,
         )
+        return operations.operations()
 
     async def run(self) -> None:
         """Bridge until `stop` is set, then stop in order."""
@@ -207,7 +193,7 @@ class Application:
             for living in self._runners:
                 tasks.create_task(living.run())
             tasks.create_task(self.maintenance.run())
-            tasks.create_task(SystemdWatchdog(self._environment.notifier, self.watchdog, self.accounts).run())
+            tasks.create_task(SystemdWatchdog(self._environment.notifier, self.watchdog, self._runners).run())
 
     async def _stop(self, running: asyncio.Task[None]) -> None:
         self._environment.notifier.stopping()
@@ -231,7 +217,7 @@ class Application:
         """
         if name == "accounts":
             return [account.name for account in self.accounts]
-        if (purging := self._purge_operations.operations().get(name)) is not None:
+        if (purging := self._purge_operations().get(name)) is not None:
             return await self._call_operation(purging, fields)
         account = self.account_named(str(fields.get("account") or ""))
         if (operation := self._admin_operations[account.name].get(name)) is not None:
@@ -247,7 +233,7 @@ class Application:
         try:
             return await operation(fields)
         except BadCommand as bad:
-            raise Wx2MqttError(rejection_text(self._loaded.settings.language, bad)) from None
+            raise Wx2MqttError(rejection_text(self._factory.loaded.settings.language, bad)) from None
 
     def account_named(self, name: str | None) -> Account:
         """The account of that name, the first one without any; raises `Wx2MqttError`."""
@@ -281,18 +267,20 @@ class Application:
 
     async def _reload(self) -> tuple[list[str], list[str]]:
         try:
-            loaded = load(self._loaded.path, self._environment.env, BACKENDS)
+            loaded = load(self._factory.loaded.path, self._environment.env, BACKENDS)
         except SettingsError as wrong:
             self._set_file_problems(wrong.problems)
             log.error("reload refused", problems=[str(problem) for problem in wrong.problems])
             problems = "; ".join(map(str, wrong.problems))
             raise BadCommand("bad_request", "reload_failed", problems=problems) from None
-        applied, _ = reload_diff(self._loaded.settings, loaded.settings)
+        applied, _ = reload_diff(self._factory.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
         self._set_file_problems(())
-        self._loaded = loaded
+        self._factory.loaded = loaded
         logs.set_level(loaded.settings.log.level)
         self.maintenance.limit = loaded.settings.storage.max_size
+        if self.web is not None:
+            self.web.set_language(loaded.settings.language)
         for account in self.accounts:
             if account.name in loaded.settings.accounts:
                 await account.apply_settings(self._factory.settings_of(account.name))
@@ -306,7 +294,7 @@ class Application:
         self.changes.notify()
 
     def _update_retention(self) -> None:
-        accounts = self._loaded.settings.accounts
+        accounts = self._factory.loaded.settings.accounts
         self.maintenance.limits_by_journal = {
             account.journal: _keep(accounts[account.name])
             for account in self.accounts
@@ -320,7 +308,7 @@ class Application:
         except BadCommand:
             return  # it has been logged, and nothing was changed
         for account in self.accounts:
-            account.rooms.session.request_login_if_idle()
+            account.session.request_login_if_idle()
 
 
 def _keep(settings: AccountConfig) -> RetentionLimits:
@@ -374,7 +362,7 @@ async def open_application(
         await app.open_accounts()
         if serve:
             seen = BridgeState(
-                accounts=lambda: [account.view for account in app.accounts],
+                accounts=lambda: [AccountView(account) for account in app.accounts],
                 changes=app.changes,
                 overdue=app.watchdog.overdue,
                 problems=lambda: app.file_problems,

@@ -24,6 +24,7 @@ from wx2mqtt.bridge.account_settings import (
     ReceiveFilter,
     SendRules,
 )
+from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Publication, Subscription
@@ -39,7 +40,6 @@ from wx2mqtt.wechat.backend import Backend, CredentialStore, QuoteLookup
 from wx2mqtt.wechat.registry import BackendOptions, CallObserver, backend_entry
 
 if TYPE_CHECKING:
-    from wx2mqtt.web.media import MediaSource
     from wx2mqtt.web.server import WebServer
     from wx2mqtt.web.views import BridgeState
 
@@ -54,17 +54,7 @@ def account_settings(
     settings = loaded.settings
     account = settings.accounts[name]
     return AccountSettings(
-        send=SendRules(
-            allow=account.send.allow,
-            ttl=account.send.ttl,
-            base_topics=bases,
-            discovery_prefix=settings.homeassistant.prefix,
-            language=settings.language,
-            size_limit=f"{settings.storage.max_size / 1_000_000:g} MB",
-            attachment_sources=AttachmentSources(
-                send_from=account.media.send_from, allow_hosts=account.media.allow_hosts
-            ),
-        ),
+        send=send_rules(settings, account, bases),
         receive=ReceiveFilter(
             allow=account.receive.allow,
             deny=account.receive.deny,
@@ -99,6 +89,20 @@ def account_settings(
     )
 
 
+def send_rules(settings: Settings, account: AccountConfig, bases: tuple[str, ...]) -> SendRules:
+    """Returns what the owner allows to send; `bases` are the base topics of all accounts."""
+    return SendRules(
+        allow=account.send.allow,
+        ttl=account.send.ttl,
+        base_topics=bases,
+        discovery_prefix=settings.homeassistant.prefix,
+        size_limit=f"{settings.storage.max_size / 1_000_000:g} MB",
+        attachment_sources=AttachmentSources(
+            send_from=account.media.send_from, allow_hosts=account.media.allow_hosts
+        ),
+    )
+
+
 def home_assistant_settings(settings: Settings, name: str) -> HomeAssistantSettings:
     """What Home Assistant is to see of one account; the page only where it has an address for others."""
     wanted, web, account = settings.homeassistant, settings.web, settings.accounts[name]
@@ -111,7 +115,6 @@ def home_assistant_settings(settings: Settings, name: str) -> HomeAssistantSetti
         expose=is_exposed_to_home_assistant(settings, name),
         url=web.url or "" if web.enabled else "",
         expiry=max(1, int(waits)),
-        language=settings.language,
     )
 
 
@@ -220,7 +223,7 @@ def secret_value(secret: SecretStr | None) -> str | None:
 
 @asynccontextmanager
 async def running_web_server(
-    settings: Settings, media_sources: Sequence[MediaSource], bridge: BridgeState | None = None
+    settings: Settings, media_sources: Sequence[MediaLibrary], bridge: BridgeState | None = None
 ) -> AsyncGenerator[WebServer | None, None]:
     """The server, which answers from here on; None where none is wanted. Raises `CannotListen`."""
     if not settings.web.enabled:

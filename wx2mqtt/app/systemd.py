@@ -13,10 +13,11 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
+from wx2mqtt.app.account_runner import AccountRunner
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.supervisor import Watchdog
 
@@ -92,11 +93,17 @@ STATUS_INTERVAL_SECONDS = 1.0  # seconds between two looks at what STATUS should
 class SystemdWatchdog:
     """Feeds the watchdog from progress, never from a timer alone."""
 
-    def __init__(self, notifier: SystemdNotifier, watchdog: Watchdog, accounts: list[Account]) -> None:
+    def __init__(
+        self, notifier: SystemdNotifier, watchdog: Watchdog, runners: Sequence[AccountRunner]
+    ) -> None:
         self._notifier = notifier
         self._watchdog = watchdog
-        self._accounts = accounts
+        self._runners = runners
         self._last_status = ""
+
+    @property
+    def _accounts(self) -> list[Account]:
+        return [runner.account for runner in self._runners]
 
     async def run(self) -> None:
         """Say READY, then watch until cancelled."""

@@ -1,7 +1,4 @@
-"""One account, running: what is begun and ended in which order, and what the broker's coming and going means.
-
-Its rooms are wired in `rooms`, what it tells of itself is in `telling`.
-"""
+"""One account, running: its components, the receivers of its signals, and the order of start and stop."""
 
 from __future__ import annotations
 
@@ -11,18 +8,36 @@ from contextlib import suppress
 import structlog
 
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.context import AccountContext, Rooms
-from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.bridge.attachments import Attachments
+from wx2mqtt.bridge.commands.intake import AttachmentIntake, CommandIntake
+from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.echo import EchoFilter
+from wx2mqtt.bridge.health import BrokerCounters, HealthSnapshot
+from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.media.service import MediaService
+from wx2mqtt.bridge.publisher import Publisher
+from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.reporter import StatusReporter
 from wx2mqtt.bridge.requests.account import AccountRequests
+from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
-from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.bridge.retained import RetainedPublisher
+from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.bridge.supervisor import TaskSupervisor
-from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
+from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected
 
@@ -43,9 +58,10 @@ class AccountFailed(Exception):
 
 
 class Account:
-    """Runs one account. It is the `BrokerListener` of its link."""
+    """Runs one account. It is the `BrokerListener` of its connection and the source of its health."""
 
-    def __init__(self, ctx: AccountContext, settings: AccountSettings) -> None:
+    def __init__(self, ctx: AccountContext) -> None:
+        self.ctx = ctx
         self.name = ctx.name
         self.topics = ctx.topics
         self.backend = ctx.backend
@@ -53,107 +69,137 @@ class Account:
         self.registry = ctx.registry
         self.counters = BrokerCounters(started=now_ms())
         self.connect_attempted = asyncio.Event()  # the first attempt to reach the broker is over
-        self._ctx = ctx
         self._session_task: asyncio.Task[None] | None = None
         self._media_task: asyncio.Task[None] | None = None
         self._stopping = False
-        self.rooms = Rooms(
-            ctx,
-            settings,
-            dropped=self._on_topic_dropped,
-            answer=lambda *asked: self._requests.dispatch(*asked),  # noqa: PLW0108 - made below
-        )
-        self._reporter = StatusReporter(self.rooms, self.counters)
-        self.view = self._view()
-        self._requests = RequestDispatcher(
-            self.topics,
-            self.journal,
-            self._request_handlers(),
-            rules=lambda: self.rooms.settings.send,
-            payload_limit=self.rooms.inflight.payload_limit,
-            clear=self.rooms.intake.clear_retained,
-        )
+        self._build_components()
+        self._connect_signals()
+        self._set_backend_language()
         self._publish_initial_state()
         ctx.shared.watchdog.watch(f"broker:{ctx.name}", lambda: ctx.broker.progress_deadline)
 
-    def _view(self) -> AccountView:
-        ground, rooms = self._ctx, self.rooms
-        return AccountView(
-            account=self.name,
-            topics=self.topics,
-            session=rooms.session,
-            status_topics=rooms.status,
-            inbound=rooms.inbound,
-            registry=self.registry,
-            directory=rooms.windows.directory_entries,
-            journal=self.journal,
-            intake=rooms.intake,
-            history=HistoryRequest(self.journal, self.registry, self.topics.contacts),
-            calls=ground.calls,
-            contacts=self.backend.capabilities.has_contacts,
-            snapshot=self._reporter.snapshot,
+    def _build_components(self) -> None:
+        """Create every component after those that it commands."""
+        ctx, echoes, recipients = self.ctx, EchoFilter(), Recipients(self.ctx)
+        self.inflight = InflightWindow(ctx.broker)
+        self.publisher = Publisher(ctx, self.inflight)
+        self.retained = RetainedPublisher(self.inflight, ctx.topics.state)
+        self.status = StatusTopics(ctx, self.retained, self.inflight)
+        self.inbound = InboundMessages(ctx, echoes)
+        self.session = LoginSession(ctx, self.inbound)
+        self.windows = ReplyWindowTopics(ctx, self.retained, self.session)
+        self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, self.inflight, self.windows)
+        self.media = MediaService(ctx, self.publisher)
+        attachments = Attachments(ctx, UrlFetcher())
+        self.results = ResultPublications(ctx.name, ctx.topics)
+        self.resolver = CommandResolver(ctx, attachments)
+        self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
+        self.validator = CommandValidator(ctx, self.session, recipients, self.results)
+        self.actions = ActionRequests(ctx, self.session, recipients, self.inbound)
+        self.reporter = StatusReporter(ctx, self.counters, self.status, self.windows, self)
+        retained_commands = RetainedCommands(self.inflight)
+        requests = RequestDispatcher(ctx, self.inflight, retained_commands)
+        requests.register(self.request_handlers())
+        self.intake = CommandIntake(
+            ctx,
+            validator=self.validator,
+            attachment_intake=AttachmentIntake(self.validator, attachments, ctx.journal),
+            retained_commands=retained_commands,
+            sender=self.sender,
+            requests=requests,
+            results=self.results,
         )
 
-    def _request_handlers(self) -> dict[str, Handler]:
-        """What can be asked of the account, by the name of the request."""
-        rooms, house = self.rooms, self._ctx.shared
-        asked = AccountRequests(
-            account=self.name,
-            session=rooms.session,
-            registry=self.registry,
-            directory=rooms.windows.directory_entries,
-            save=rooms.save_people,
-            health=self.health,
-            history=HistoryRequest(self.journal, self.registry, self.topics.contacts),
+    def _connect_signals(self) -> None:
+        """Connect every receiver of the account's signals, in the order of the calls."""
+        on, shared = self.ctx.signals, self.ctx.shared
+        on.login_changed.connect(self.status.show_login)
+        on.login_changed.connect_plain(self.reporter.request_health, shared.changes.notify)
+        on.login_changed.connect(self.media.on_login_changed)
+        on.login_changed.connect_plain(self.actions.runner.wake, self.windows.refresh)
+        on.login_changed.connect(self._report_login)
+        on.online_changed.connect(self.sender.set_online)
+        on.logged_out.connect(self.session.handle_logged_out)
+        on.contacts_synced.connect(self.sender.recheck)
+        on.media_received.connect(self.media.enqueue)
+        on.received.connect(self.status.show_received)
+        if self.windows.supported:  # whoever writes lets us write
+            on.received.connect_plain(self.sender.recheck, self.windows.refresh)
+        on.outbox_changed.connect(self.publisher.add)
+        on.outbox_changed.connect_plain(shared.changes.notify)
+        on.people_changed.connect(
+            self.reporter.request_directory,
+            self.home_assistant.refresh,
+            self.sender.recheck,
+            self.windows.refresh,
         )
+        on.reply_windows_changed.connect(
+            self.reporter.show_directory,
+            self.home_assistant.refresh,
+            self.sender.recheck,
+            shared.changes.notify,
+        )
+        on.send_attempted.connect(self.windows.refresh)
+        on.topic_dropped.connect(self.reporter.publish_dropped)
+        on.health_changed.connect(self.reporter.request_health)
+        on.settings_changed.connect(
+            self._set_backend_language,
+            self.media.wake,
+            self.sender.resize_rate_limit,
+            on.people_changed.emit,
+            self.reporter.publish_info,
+        )
+
+    def request_handlers(self) -> dict[str, Handler]:
+        """Returns what can be asked of the account, by the name of the request."""
+        requests = AccountRequests(self.ctx, self.session, self.inbound, self.windows, self.reporter)
         return {
-            **asked.handlers(),
-            **rooms.actions.handlers(),
-            "media": SizedHandler(rooms.media.request.answer),
-            "log_level": house.log_level,
-            "reload": house.reload,
+            **requests.handlers(),
+            **self.actions.handlers(),
+            "media": SizedHandler(self.media.request.answer),
+            **self.ctx.shared.process_requests,
         }
 
+    def _report_login(self, login: LoginStatus, url: str) -> None:
+        self.ctx.shared.login_reported.emit(self.name, login, url)
+
+    def _set_backend_language(self) -> None:
+        self.backend.set_language(self.ctx.language)
+
     def _publish_initial_state(self) -> None:
-        """What stands before anything has happened; `last` and the people are those of before."""
-        opened, rooms = self._ctx.saved_state, self.rooms
-        known = self.registry.is_current_login(opened.login_id)
-        rooms.session.restore(opened.cursor, opened.login_id, people_known=known)
-        rooms.status.show_state(b"online")
-        rooms.show_login(rooms.session.login, "")
-        if opened.last_payload is not None:
-            rooms.status.show_last(opened.last_payload)
-        rooms.directory_changed.set()
+        """Publish what stands before anything has happened; `last` and the people are those of before."""
+        saved = self.ctx.saved_state
+        known = self.registry.is_current_login(saved.login_id)
+        self.session.restore(saved.cursor, saved.login_id, people_known=known)
+        self.status.show_state(b"online")
+        self.ctx.signals.login_changed.emit(self.session.login, "")
+        if saved.last_payload is not None:
+            self.status.show_last(saved.last_payload)
+        self.reporter.request_directory()
 
     async def run(self) -> None:
-        """Bridge until cancelled. A fault of ours in one room ends all of them, in order: raises
+        """Bridge until cancelled. A fault of ours in one component ends all of them, in order: raises
         `AccountFailed`.
         """
-        rooms = self.rooms
-        crew = TaskSupervisor(self._overdue_loops)
+        tasks = TaskSupervisor(self.ctx.shared.watchdog, self.name)
         try:
-            for work in (
-                rooms.publisher,
-                rooms.intake,
-                rooms.sender,
-                rooms.home_assistant,
-                rooms.windows,
-                self._reporter,
+            for component in (
+                self.publisher,
+                self.intake,
+                self.sender,
+                self.home_assistant,
+                self.windows,
+                self.reporter,
             ):
-                crew.start(work.run())
-            crew.start(self._ctx.broker.run(self))
-            self._media_task = crew.start(rooms.media.run())
-            self._session_task = crew.start(self._run_session())
-            fault = await crew.wait_for_fault()
+                tasks.start(component.run())
+            tasks.start(self.ctx.broker.run(self))
+            self._media_task = tasks.start(self.media.run())
+            self._session_task = tasks.start(self._run_session())
+            fault = await tasks.wait_for_fault()
             await self._give_up(fault)
         finally:
-            await crew.cancel_all()
+            await tasks.cancel_all()
         raise AccountFailed from fault
-
-    def _overdue_loops(self) -> tuple[str, ...]:
-        """Loops that another beginning may move. A store that does not move is nobody's own."""
-        stuck = self._ctx.shared.watchdog.overdue(self.name)
-        return tuple(loop for loop in stuck if not loop.startswith("store:"))
 
     async def _give_up(self, fault: BaseException) -> None:
         """Stop as far as the fault lets us, and say why. Others must not hear of it but here."""
@@ -161,7 +207,7 @@ class Account:
         self.connect_attempted.set()
         self.counters.failed = True
         self.counters.faults += 1
-        pulse = self._ctx.shared.watchdog
+        pulse = self.ctx.shared.watchdog
         pulse.remove(self.name)
         pulse.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
         if self._stopping:  # on its way already, and to be cancelled at the end of it
@@ -176,36 +222,35 @@ class Account:
 
     async def _run_session(self) -> None:
         with suppress(asyncio.CancelledError):  # the stop ends this one first, the others after it
-            await self.rooms.session.run()
+            await self.session.run()
 
     async def stop(self, reason_key: str = "stopped") -> None:
         """Stop in order: hear no more, end what is under way, say goodbye, and `why`. Takes about 3 s."""
         if self._stopping:
             return
         self._stopping = True
-        rooms = self.rooms
-        rooms.actions.runner.stop()
+        self.actions.runner.stop()
         hearing = {task for task in (self._session_task, self._media_task) if task is not None}
         for task in hearing:
             task.cancel()
         if hearing:
             await asyncio.wait(hearing)
         await asyncio.gather(
-            rooms.sender.drain(DRAIN_TIMEOUT_SECONDS), rooms.actions.runner.drain(DRAIN_TIMEOUT_SECONDS)
+            self.sender.drain(DRAIN_TIMEOUT_SECONDS), self.actions.runner.drain(DRAIN_TIMEOUT_SECONDS)
         )
-        rooms.session.stop(reason_key)
-        rooms.status.show_state(b"offline")
+        self.session.stop(reason_key)
+        self.status.show_state(b"offline")
         await self._publish_final_health()
-        await rooms.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
+        await self.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
         with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
-            await rooms.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
-        await self._reporter.flush_people_copy()
+            await self.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
+        await self.reporter.flush_people_copy()
 
     async def _publish_final_health(self) -> None:
         """Why it went, for whoever looks later; an orderly end needs no such word."""
         if self.counters.failed:
             with suppress(StoreError):
-                self.rooms.status.show_health(await self.health())
+                self.status.show_health(await self.health())
 
     async def close(self) -> None:
         """Let go of the connections to WeChat."""
@@ -215,96 +260,123 @@ class Account:
 
     async def on_session_start(self) -> None:
         """See `BrokerListener`."""
-        self.rooms.intake.start_session()
-        await self.rooms.intake.store_session()
+        self.intake.start_session()
+        await self.intake.store_session()
 
     def on_connected(self, connection: Connected) -> None:
-        """See `BrokerListener`. What was kept by the broker and what was not is known from here on."""
-        counters, rooms, session = self.counters, self.rooms, self._ctx.saved_state.broker_session
+        """See `BrokerListener`. From here on it is known what the broker kept."""
+        counters, session = self.counters, self.ctx.saved_state.broker_session
         lost = not connection.session_present and bool(session or counters.connects)
         self.connect_attempted.set()
         counters.connects += 1
-        counters.standby, counters.broker_reason = False, ""
+        counters.standby = False
+        counters.broker_reason = ""
         if lost:
             counters.sessions_lost += 1
-            self._reporter.publish_event("session_lost", {"broker": connection.url})
-        rooms.intake.on_connected(connection, session)
-        self._reporter.publish_info(connection)
-        rooms.home_assistant.on_connected(connection)
-        rooms.status.on_connected(connection)
-        rooms.publisher.on_connected()
-        rooms.directory_changed.set()
-        rooms.health_changed.set()
+            self.reporter.publish_event("session_lost", {"broker": connection.url})
+        self.intake.on_connected(connection, session)
+        self.reporter.publish_info()
+        self.home_assistant.on_connected(connection)
+        self.status.on_connected(connection)
+        self.publisher.on_connected()
+        self.reporter.request_directory()
+        self.reporter.request_health()
 
     def on_disconnected(self, disconnect: Disconnected) -> None:
         """See `BrokerListener`."""
-        counters, rooms = self.counters, self.rooms
         self.connect_attempted.set()
-        counters.disconnects += disconnect.code == "lost"
-        counters.broker_reason, counters.standby = disconnect.reason, disconnect.standby
-        rooms.retained.on_disconnected()
-        rooms.publisher.on_disconnected()
-        rooms.health_changed.set()
+        self.counters.disconnects += disconnect.code == "lost"
+        self.counters.broker_reason = disconnect.reason
+        self.counters.standby = disconnect.standby
+        self.retained.on_disconnected()
+        self.publisher.on_disconnected()
+        self.reporter.request_health()
 
     def on_delivery(self, delivery: Delivery) -> None:
-        """See `BrokerListener`."""
-        self.rooms.home_assistant.on_delivery(delivery)
-        self.rooms.intake.on_delivery(delivery)
-
-    def _on_topic_dropped(self, topic: str, count: int) -> None:
-        reason = "refused by the broker for 7 days"
-        self._reporter.publish_event("dropped", {"topic": topic, "count": count, "reason": reason})
+        """See `BrokerListener`. The intake acknowledges every delivery, in order."""
+        self.intake.on_delivery(delivery)
+        if delivery.topic == self.home_assistant.birth_topic:
+            self.home_assistant.on_birth(delivery.payload)
 
     # what others ask for
 
     async def health(self) -> dict[str, Json]:
-        """The body of `bridge/health` as of now. Raises `StoreError`."""
-        return await self._reporter.health()
+        """Returns the body of `bridge/health` as of now. Raises `StoreError`."""
+        return await self.reporter.health()
+
+    async def snapshot(self) -> HealthSnapshot:
+        """See `SnapshotSource`."""
+        shared, connection = self.ctx.shared, self.ctx.broker.connection
+        stats = await self.journal.stats()
+        return HealthSnapshot(
+            now=now_ms(),
+            login=self.session.login,
+            last_answer=self.session.last_answer,
+            stats=stats,
+            counters=self.counters,
+            received=self.inbound.counts,
+            published=self.publisher.published_count,
+            results=self.sender.result_counts + self.intake.refused_counts,
+            commands=self.intake.command_count,
+            throttled=round(self.sender.conditions.throttled_seconds, 1),
+            refused=(
+                *self.retained.refused_topics,
+                *self.publisher.refused_topics,
+                *(connection.refused_filters if connection else ()),
+            ),
+            broker="" if connection is None else connection.protocol,
+            store_size=shared.quota.size,
+            store_limit=shared.quota.limit,
+            stuck=shared.watchdog.overdue(self.name),
+            unresolved=self.registry.closed_count,
+            discovery_cut=self.home_assistant.is_truncated,
+            kinds=self._message_counts(),
+            media=self.media.counts_by_state,
+            media_bytes=self.media.fetched_bytes,
+            media_stored=self.media.stored_bytes,
+            muted=self.sender.attempts.is_muted,
+            held=self.sender.hold_queue.held_count if self.windows.supported else None,
+            extra={
+                "media": self.media.health_fields(stats.pending_media),
+                **self.home_assistant.health_fields(),
+            },
+        )
+
+    def _message_counts(self) -> dict[tuple[str, str], int]:
+        """Returns how many messages were taken in and sent, by direction and kind."""
+        both = (("in", self.inbound.counts_by_kind), ("out", self.sender.sent_counts))
+        return {(direction, kind): count for direction, kinds in both for kind, count in kinds.items()}
 
     @property
     def login(self) -> LoginStatus:
         """The login as it stands."""
-        return self.rooms.session.login
+        return self.session.login
 
     def run_login_operation(self, operation: str, verification_code: str) -> Json:
         """`login` wants a QR code, `login.code` brings the number that the phone shows; how it stands."""
         if operation == "login":
-            self.rooms.session.request_login()
+            self.session.request_login()
         elif operation == "login.code":
-            self.rooms.session.enter_verification_code(verification_code)
+            self.session.enter_verification_code(verification_code)
         return self.login_details()
 
     def login_details(self) -> Json:
         """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
         body = self.login.body(self.name)
-        return {**body, "url": self.rooms.status.qr_url, "qr_topic": self.topics.login_qr}
+        return {**body, "url": self.status.qr_url, "qr_topic": self.topics.login_qr}
 
     @property
     def media_library(self) -> MediaLibrary:
         """Where the bytes of messages are found."""
-        return self.rooms.media.library
+        return self.media.library
 
     @property
     def broker_connected(self) -> bool:
         """Whether the broker is there."""
-        return self._ctx.broker.connection is not None
+        return self.ctx.broker.connection is not None
 
     async def apply_settings(self, settings: AccountSettings) -> None:
-        """Take over what the owner changed."""
-        rooms = self.rooms
-        rooms.settings = settings
-        rooms.validator.rules, rooms.inbound.receive_filter = settings.send, settings.receive
-        rooms.inbound.media_rules, rooms.inbound.publish_plain_text = (
-            settings.media,
-            settings.publish_plain_text,
-        )
-        rooms.media.apply_settings(settings.media, settings.language)
-        rooms.home_assistant.apply_settings(settings.home_assistant)
-        rooms.sender.language = rooms.session.language = settings.language
-        now = asyncio.get_running_loop().time()
-        conditions = rooms.sender.conditions
-        conditions.bucket = conditions.bucket.resized(settings.per_minute, settings.burst, now)
-        await rooms.inbound.apply_people(self.registry.set_pins(settings.pins, now_ms()))
-        rooms.people_changed()
-        if (connection := self._ctx.broker.connection) is not None:
-            self._reporter.publish_info(connection)
+        """Take over changed settings."""
+        self.ctx.settings = settings
+        await self.inbound.apply_people(self.registry.set_pins(settings.pins, now_ms()))
+        self.ctx.signals.settings_changed.emit()

@@ -67,7 +67,6 @@ class HomeAssistantSettings:
     expose: tuple[str, ...] = ()
     url: str = ""
     expiry: int = 600
-    language: Language = "en"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,6 @@ class SendRules:
     ttl: float
     base_topics: tuple[str, ...]
     discovery_prefix: str
-    language: Language
     size_limit: str = ""
     attachment_sources: AttachmentSources = field(default_factory=AttachmentSources)
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 import asyncio
 import binascii
 import re
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import PurePosixPath
 
 import structlog
 
 from wx2mqtt.bridge.account_settings import AttachmentSources
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.errors import BadCommand, StoreError, StoreFull
 from wx2mqtt.external.http import DeclaredSizeTooLarge
 from wx2mqtt.external.local_files import read_file
@@ -37,7 +38,7 @@ from wx2mqtt.file_names import (
 )
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Attachment, Blob, Command, Kind
-from wx2mqtt.store.blobs import Blobs, SizeLimitExceeded
+from wx2mqtt.store.blobs import SizeLimitExceeded
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 from wx2mqtt.wechat.backend import MediaLimits
 
@@ -199,33 +200,23 @@ READ_CHUNK_BYTES = 256 * 1024
 
 
 class Attachments:
-    """The files of one account's commands. `room` is how many bytes the store may still take.
+    """The files of one account's commands."""
 
-    `discard` takes a file away to which no row refers.
-    """
-
-    def __init__(
-        self,
-        *,
-        blobs: Blobs,
-        discard: Callable[[Blob], Awaitable[None]],
-        limits: LimitsByKind,
-        sources: Callable[[], AttachmentSources],
-        free_bytes: Callable[[], int],
-        fetcher: UrlFetcher,
-    ) -> None:
-        self._blobs = blobs
-        self._discard = discard
-        self._limits = limits
-        self._sources = sources
-        self._free_bytes = free_bytes
+    def __init__(self, ctx: AccountContext, fetcher: UrlFetcher) -> None:
+        self._ctx = ctx
+        self._blobs = ctx.shared.blobs
+        self._limits = ctx.backend.capabilities.media
         self._fetcher = fetcher
+
+    @property
+    def _sources(self) -> AttachmentSources:
+        return self._ctx.settings.send.attachment_sources
 
     async def store(self, command: Command, payload: bytes) -> Blob:
         """The bytes of `path` or `data`, else the payload. Raises `BadCommand`, and then leaves nothing."""
         pieces = _payload(payload)
         if command.path:
-            pieces = read_file(command.path, self._sources().send_from, max_bytes(command.kind, self._limits))
+            pieces = read_file(command.path, self._sources.send_from, max_bytes(command.kind, self._limits))
         elif command.data:
             pieces = _decode_pieces(command.data)
         try:
@@ -238,7 +229,7 @@ class Attachments:
         """The bytes of `url`. Raises `BadCommand`, also as `TemporarilyUnavailable`, and then leaves
         nothing.
         """
-        limit, allowed = max_bytes(command.kind, self._limits), self._sources().allow_hosts
+        limit, allowed = max_bytes(command.kind, self._limits), self._sources.allow_hosts
         pieces = self._fetcher.fetch(
             command.url, max_bytes=limit, allowed_hosts=allowed, timeout_seconds=seconds
         )
@@ -249,7 +240,7 @@ class Attachments:
         if never_referenced:
             self._blobs.mark_referenced(blob)
         try:
-            await self._discard(blob)
+            await self._ctx.shared.media_retention.remove_unneeded(blob)
         except StoreError as trouble:  # then it is swept away later
             log.warning("file of a refused command stays for now", problem=str(trouble))
 
@@ -269,7 +260,7 @@ class Attachments:
 
     async def _store_pieces(self, requested_kind: str, pieces: AsyncGenerator[bytes, None]) -> Blob:
         full = BadCommand("storage_full", "no_room_for_file")
-        good = screen_content(pieces, requested_kind, self._limits, self._free_bytes(), full)
+        good = screen_content(pieces, requested_kind, self._limits, self._ctx.shared.free_bytes, full)
         async with aclosing(pieces), aclosing(good):
             try:
                 return await self._blobs.store(good, max_bytes(requested_kind, self._limits))

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from contextlib import aclosing
 
 import structlog
 
+from wx2mqtt.aio import Signal
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
-from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Contact
-from wx2mqtt.wechat.backend import Backend, LoggedIn, OnProgress
+from wx2mqtt.wechat.backend import LoggedIn
 
 log = structlog.get_logger(__name__)
 
@@ -23,35 +23,27 @@ MAX_FETCH_ATTEMPTS = 3  # before a login goes on with the people it has
 
 
 class ContactSync:
-    """Fetches them. `heard` is told of every answer, `known` when they are in the store, `not_stored` of
-    each time that the store would not take them.
+    """Fetches and stores the contacts of a login.
+
+    `answered` is emitted at every answer of WeChat, `completed` when all contacts are stored, `store_failed`
+    each time that the store does not take them; it is tried again then.
     """
 
-    def __init__(
-        self,
-        *,
-        backend: Backend,
-        registry: PeopleRegistry,
-        inbound: InboundMessages,
-        progress: OnProgress,
-        heard: Callable[[], None],
-        known: Callable[[], None],
-        not_stored: Callable[[StoreError], None],
-    ) -> None:
-        self._backend = backend
-        self._registry = registry
+    def __init__(self, ctx: AccountContext, inbound: InboundMessages) -> None:
+        self._backend = ctx.backend
+        self._registry = ctx.registry
+        self._progress = ctx.shared.contacts_fetched
         self._inbound = inbound
-        self._progress = progress
-        self._heard = heard
-        self._known = known
-        self._not_stored = not_stored
+        self.answered: Signal[[]] = Signal()
+        self.completed: Signal[[]] = Signal()
+        self.store_failed: Signal[[StoreError]] = Signal()
 
     async def start_login(self, step: LoggedIn) -> None:
         """A new login stands: no handle of an earlier one means anybody from now on."""
         old_handles_end = self._registry.apply_directory(
             (), step.login_id, step.owner, now_ms(), complete=False
         )
-        await self._inbound.apply_people(old_handles_end, self._not_stored)
+        await self._inbound.apply_people(old_handles_end, self.store_failed.emit)
 
     async def fetch(self, step: LoggedIn) -> bool:
         """Learn who everybody is; False when WeChat would not say. Raises `LoggedOut`."""
@@ -70,14 +62,14 @@ class ContactSync:
 
     async def _fetch_contacts(self) -> list[Contact]:
         contacts: list[Contact] = []
-        async with aclosing(self._backend.list_contacts(self._progress)) as pages:
+        async with aclosing(self._backend.list_contacts(self._progress.emit)) as pages:
             async for page in pages:
                 contacts.extend(page)
-                self._heard()
+                self.answered.emit()
         return contacts
 
     async def _store_contacts(self, contacts: list[Contact], step: LoggedIn) -> None:
         changes = self._registry.apply_directory(contacts, step.login_id, step.owner, now_ms(), complete=True)
-        await self._inbound.apply_people(changes, self._not_stored)
-        await self._inbound.apply_people(self._registry.remove_stale(now_ms()), self._not_stored)
-        self._known()
+        await self._inbound.apply_people(changes, self.store_failed.emit)
+        await self._inbound.apply_people(self._registry.remove_stale(now_ms()), self.store_failed.emit)
+        self.completed.emit()

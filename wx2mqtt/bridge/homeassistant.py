@@ -8,22 +8,22 @@ from __future__ import annotations
 import asyncio
 import random
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import structlog
 
 from wx2mqtt import __version__
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.account_settings import HomeAssistantSettings
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
-from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
+from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.broker import Connected, Delivery, Publication
+from wx2mqtt.mqtt.broker import Connected, Publication
 from wx2mqtt.mqtt.discovery import (
     Device,
     DiscoveryConfig,
@@ -34,11 +34,9 @@ from wx2mqtt.mqtt.discovery import (
     display_names,
     entity_id,
 )
-from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
-from wx2mqtt.store.journal import Journal
+from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.people import Person
-from wx2mqtt.wechat.backend import Capabilities
+from wx2mqtt.store.records import Person
 
 log = structlog.get_logger(__name__)
 
@@ -59,32 +57,26 @@ class HomeAssistantDiscovery:
 
     def __init__(
         self,
-        *,
-        account: str,
-        topics: Topics,
-        capabilities: Capabilities,
-        journal: Journal,
+        ctx: AccountContext,
         retained: RetainedPublisher,
         inflight: InflightWindow,
-        registry: PeopleRegistry,
-        settings: HomeAssistantSettings,
-        news: Callable[[], None],
-        windows: Callable[[], Collection[str]] = tuple,
+        windows: ReplyWindowTopics,
         birth_delay: Callable[[], float] = birth_delay_seconds,
     ) -> None:
-        self._account = account
-        self._topics = topics
-        self._capabilities = capabilities
-        self._journal = journal
+        self._ctx = ctx
+        self._account = ctx.name
+        self._topics = ctx.topics
+        self._capabilities = ctx.backend.capabilities
+        self._journal = ctx.journal
+        self._registry = ctx.registry
         self._retained = retained
         self._inflight = inflight
-        self._registry = registry
-        self._settings = settings
-        self._news = news
         self._windows = windows
         self._birth_delay = birth_delay
-        self._config_topic = config_topic(settings.prefix, account) if settings.enabled else ""
-        self._birth_topic = birth_topic(settings.prefix) if settings.enabled else ""
+        # Whether and where to announce is decided at the start: the birth topic is subscribed to by then.
+        settings = ctx.settings.home_assistant
+        self._config_topic = config_topic(settings.prefix, ctx.name) if settings.enabled else ""
+        self.birth_topic = birth_topic(settings.prefix) if settings.enabled else ""
         self._record = DiscoveryRecord()
         self._refresh_requested = asyncio.Event()
         self._refresh_requested.set()
@@ -111,12 +103,6 @@ class HomeAssistantDiscovery:
         """People are others, or are called otherwise."""
         self._refresh_requested.set()
 
-    def apply_settings(self, settings: HomeAssistantSettings) -> None:
-        """Other wishes. Whether and where to announce is decided at the start: a topic is heard for it."""
-        start = self._settings
-        self._settings = replace(settings, enabled=start.enabled, prefix=start.prefix)
-        self.refresh()
-
     def on_connected(self, connection: Connected) -> None:
         """A broker is there, which may take less than the last one. Call it before `Announcer.connected`."""
         self._broker_retains = connection.retain_available
@@ -130,14 +116,9 @@ class HomeAssistantDiscovery:
             self._retained.discard_state(self._config_topic)
         self.refresh()
 
-    def on_delivery(self, delivery: Delivery) -> None:
-        """Home Assistant has started: it is told again, once, a little later."""
-        if (
-            self._birth_topic
-            and delivery.topic == self._birth_topic
-            and delivery.payload == BIRTH_PAYLOAD
-            and not self._republish_timer
-        ):
+    def on_birth(self, payload: bytes) -> None:
+        """Handle a message on the birth topic: announce again soon after Home Assistant has started."""
+        if payload == BIRTH_PAYLOAD and not self._republish_timer:
             self._republish_timer = asyncio.get_running_loop().call_later(
                 self._birth_delay(), self._republish
             )
@@ -200,14 +181,14 @@ class HomeAssistantDiscovery:
         self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), heard)
 
     def _build_config(self) -> tuple[DiscoveryConfig, Mapping[str, str]]:
-        exposure = self._settings
+        settings = self._ctx.settings.home_assistant
         people = self._exposed_people()
         ids = dict(self._record.ids)
         names = display_names(people)
         targets = [
             NotifyTarget(user=user, id=self._entity_id(user, ids), name=name) for user, name in names.items()
         ]
-        called = display_names({user: self._display_name(user) for user in self._windows()})
+        called = display_names({user: self._display_name(user) for user in self._windows.users})
         windows = [
             NotifyTarget(user=user, id=self._entity_id(user, ids), name=name) for user, name in called.items()
         ]
@@ -217,11 +198,11 @@ class HomeAssistantDiscovery:
             topics=self._topics,
             model=self._capabilities.product_name,
             version=__version__,
-            language=exposure.language,
+            language=self._ctx.language,
             targets=targets,
             windows=windows,
-            url=exposure.url,
-            expiry=exposure.expiry,
+            url=settings.url,
+            expiry=settings.expiry,
             previous_components=self._record.components,
         )
         return discovery_config(device, self._inflight.payload_limit(self._config_topic)), ids
@@ -248,8 +229,8 @@ class HomeAssistantDiscovery:
         people: dict[str, str] = {}
         problems: dict[str, str] = {}
         if self._capabilities.has_filehelper:
-            people[FILEHELPER] = _FILEHELPER_NAMES[self._settings.language]
-        for name in self._settings.expose:
+            people[FILEHELPER] = _FILEHELPER_NAMES[self._ctx.language]
+        for name in self._ctx.settings.home_assistant.expose:
             person = self._registry.by_level(name)
             if person is not None and not person.removed:
                 people.setdefault(person.level, person.remark or person.nickname)
@@ -281,7 +262,7 @@ class HomeAssistantDiscovery:
             if self._problems.get(name) != problem:
                 log.warning("homeassistant.expose names somebody who cannot be shown", name=name, why=problem)
         if problems != self._problems:
-            self._news()
+            self._ctx.signals.health_changed.emit()
         self._problems = problems
 
     def _report_left_out(self, left_out: tuple[str, ...]) -> None:
@@ -292,5 +273,5 @@ class HomeAssistantDiscovery:
                 limit=self._inflight.payload_limit(self._config_topic),
             )
         if left_out != self._left_out:
-            self._news()
+            self._ctx.signals.health_changed.emit()
         self._left_out = left_out

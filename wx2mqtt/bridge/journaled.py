@@ -6,11 +6,19 @@ So a delivery that the broker repeats is not carried out twice, and one that a c
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Sequence
 
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import SendKey
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, RequestState
+
+
+def new_key() -> SendKey:
+    """Returns milliseconds and four random digits, as the official client makes LocalID (webwx 2.12.1)."""
+    return SendKey(f"{now_ms()}{random.randrange(10_000):04d}")
 
 
 def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:
@@ -27,8 +35,9 @@ def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:
 class RequestAttempt:
     """One delivery of such a request. All methods raise `StoreError`."""
 
-    def __init__(self, journal: Journal, mark: DeliveryMark) -> None:
-        self._journal = journal
+    def __init__(self, ctx: AccountContext, mark: DeliveryMark) -> None:
+        self._ctx = ctx
+        self._journal = ctx.journal
         self._mark = mark
         self._request: JournaledRequest | None = None
 
@@ -53,6 +62,7 @@ class RequestAttempt:
     async def finish(self, publications: Sequence[NewPublication]) -> None:
         """Answer it; one that was never begun leaves no mark."""
         if self._request is None:
-            await self._journal.enqueue(publications)
+            await self._ctx.publish(publications)
         else:
-            await self._journal.finish_request(self._mark, publications)
+            stored = await self._journal.finish_request(self._mark, publications)
+            self._ctx.signals.outbox_changed.emit(stored)

@@ -7,18 +7,19 @@ window there is nothing to tell.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from wx2mqtt.bridge.people.registry import DirectoryEntry, PeopleRegistry
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained import RetainedPublisher
+from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.model import ChatKind, Json, LoginState, ReplyWindow
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
-from wx2mqtt.store.people import Person
-from wx2mqtt.wechat.backend import Backend
+from wx2mqtt.mqtt.topics import JSON_TYPE
+from wx2mqtt.store.records import Person
 
 RECHECK_INTERVAL_SECONDS = 60.0  # seconds between two looks at the least: a clock may have been set
 GATHER_SECONDS = 0.2  # seconds in which changes are gathered
@@ -29,26 +30,16 @@ _UNKNOWN = frozenset({LoginState.STARTING, LoginState.STOPPED})
 
 
 class ReplyWindowTopics:
-    """Those of one account. `told` is called when any is another one."""
+    """The windows of one account; emits `reply_windows_changed` when any is different."""
 
-    def __init__(
-        self,
-        *,
-        account: str,
-        topics: Topics,
-        backend: Backend,
-        registry: PeopleRegistry,
-        retained: RetainedPublisher,
-        state: Callable[[], LoginState],
-        told: Callable[[], None],
-    ) -> None:
-        self._account = account
-        self._topics = topics
-        self._backend = backend
-        self._registry = registry
+    def __init__(self, ctx: AccountContext, retained: RetainedPublisher, session: LoginSession) -> None:
+        self._account = ctx.name
+        self._topics = ctx.topics
+        self._backend = ctx.backend
+        self._registry = ctx.registry
+        self._changed = ctx.signals.reply_windows_changed
         self._retained = retained
-        self._state = state
-        self._told = told
+        self._session = session
         self._published: dict[str, ReplyWindow] = {}
         self._backend_loaded = False
         self._refresh_event = asyncio.Event()
@@ -92,7 +83,7 @@ class ReplyWindowTopics:
 
     def publish_changes(self) -> None:
         """Tell what is another one now."""
-        state = self._state()
+        state = self._session.login.state
         if not self.supported or state in _UNKNOWN or (state not in _KNOWN and not self._registry.login_id):
             return
         self._backend_loaded |= state is LoginState.ONLINE
@@ -106,7 +97,7 @@ class ReplyWindowTopics:
             self._retained.set(self._topics.window(user), b"", JSON_TYPE)
         changed, self._published = now != self._published, now
         if changed:
-            self._told()
+            self._changed.emit()
 
     def _friends(self) -> list[Person]:
         return [one for one in self._registry.reachable() if one.kind is ChatKind.FRIEND and not one.removed]

@@ -10,19 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-import structlog
-
-from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow
+from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, NotConnected
 from wx2mqtt.mqtt.broker import Connected, Publication
-
-log = structlog.get_logger(__name__)
-
-REFUSED_RETRY_SECONDS = 300.0  # seconds until a refused topic is tried again
-REFUSAL_DISCONNECT_SECONDS = (
-    10.0  # a broker that hangs up within so many seconds of a refusal may do so because of it
-)
 
 
 @dataclass(slots=True)
@@ -35,8 +26,7 @@ class RetainedTopic:
     publication: Publication
     expires: int | None = None
     acknowledged: bool = False
-    refused_at: float | None = None  # when the broker did so, if it did
-    disconnect_count: int = 0  # how often the broker hung up on it since it last took it
+    disconnect_count: int = 0  # disconnects on it since the broker last acknowledged it
 
     def with_remaining_expiry(self, now: int) -> Publication:
         """The publication with the life that is left; at least a second, since 0 would mean none at all."""
@@ -55,11 +45,13 @@ class RetainedPublisher:
         self._connected = False
         self._retain_available = True
         self._answered = asyncio.Event()
+        self._refused = RefusedTopics()
+        self._refused.retry_due.connect(self.republish)
 
     @property
     def refused_topics(self) -> tuple[str, ...]:
         """Retained topics that the broker does not take."""
-        return tuple(topic for topic, retained in self._topics.items() if retained.refused_at is not None)
+        return tuple(self._refused)
 
     @property
     def settled(self) -> bool:
@@ -72,10 +64,8 @@ class RetainedPublisher:
         before = self._topics.get(topic)
         if before is not None and before.publication == publication and before.expires == expires:
             return
-        refused, hung_up = (None, 0) if before is None else (before.refused_at, before.disconnect_count)
-        self._topics[topic] = RetainedTopic(
-            publication, expires, refused_at=refused, disconnect_count=hung_up
-        )
+        disconnect_count = 0 if before is None else before.disconnect_count
+        self._topics[topic] = RetainedTopic(publication, expires, disconnect_count=disconnect_count)
         if self._connected:
             self._publish(topic)
 
@@ -87,6 +77,7 @@ class RetainedPublisher:
     def discard_state(self, topic: str) -> None:
         """Nothing is known of `topic` until it is said anew; what the broker has of it stays there."""
         self._topics.pop(topic, None)
+        self._refused.discard(topic)
 
     def value_of(self, topic: str) -> bytes | None:
         """What `topic` should hold."""
@@ -103,16 +94,9 @@ class RetainedPublisher:
             self._publish(topic)
 
     def on_disconnected(self) -> None:
-        """Nothing can be said until the next connection, which may allow what this one refused.
-
-        But mosquitto with `max_queued_messages 0` hangs up after each refusal: what was refused just now
-        keeps its pause, or no connection would ever last.
-        """
+        """Publish nothing until the next connection."""
         self._connected = False
-        since = _clock() - REFUSAL_DISCONNECT_SECONDS
-        for retained in self._topics.values():
-            if retained.refused_at is not None and retained.refused_at <= since:
-                retained.refused_at = None
+        self._refused.on_disconnected()
 
     async def wait_until_settled(self, seconds: float) -> None:
         """Wait until the broker has acknowledged everything, at most `seconds`."""
@@ -123,9 +107,9 @@ class RetainedPublisher:
                     await self._answered.wait()
 
     def _publish(self, topic: str) -> None:
-        retained = self._topics[topic]
-        if retained.refused_at is not None:
+        if topic in self._refused:
             return
+        retained = self._topics[topic]
         publication = retained.with_remaining_expiry(now_ms())
         if (
             not self._retain_available
@@ -153,19 +137,5 @@ class RetainedPublisher:
                 self._refuse(topic, "the broker hangs up on it")
 
     def _refuse(self, topic: str, reason: str) -> None:
-        retained = self._topics.get(topic)
-        if retained is not None:
-            log.warning("broker refuses topic", topic=topic, reason=reason)
-            retained.refused_at = _clock()
-            asyncio.get_running_loop().call_later(REFUSED_RETRY_SECONDS, self._retry, topic)
-
-    def _retry(self, topic: str) -> None:
-        retained = self._topics.get(topic)
-        if retained is not None:
-            retained.refused_at = None
-            if self._connected:
-                self._publish(topic)
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
+        if topic in self._topics:
+            self._refused.add(topic, reason)

@@ -14,31 +14,27 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import aclosing
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.account_settings import ExpectedAccount, WrongAccount
-from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.account_settings import WrongAccount
 from wx2mqtt.bridge.contact_sync import ContactSync
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_state import LoginStatus, required_of_person
-from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreError, Throttled, Unreachable
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Cursor, LoginState, Needs, Owner
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.wechat.backend import (
-    Backend,
     Batch,
     CodeRequired,
     ConfirmOnPhone,
     LoggedIn,
-    OnProgress,
     PollFailing,
     PollRecovered,
     QrExpired,
@@ -156,46 +152,19 @@ class TooManyQrCodes(Exception):
     """Nobody scanned."""
 
 
-LoginListener = Callable[[LoginStatus, str], None]
-"""Told of each change: the login, and the text of the QR code that is to be scanned now (else empty)."""
-
-
 class LoginSession:
     """Keeps one account logged in and receives."""
 
-    def __init__(
-        self,
-        *,
-        backend: Backend,
-        journal: Journal,
-        inbound: InboundMessages,
-        registry: PeopleRegistry,
-        sender: CommandSender,
-        expected: ExpectedAccount,
-        language: Language,
-        shown: LoginListener,
-        store_full: Callable[[], str],
-        beat: Callable[[float | None], None],
-        progress: OnProgress,
-    ) -> None:
-        self._backend = backend
-        self._journal = journal
+    def __init__(self, ctx: AccountContext, inbound: InboundMessages) -> None:
+        self._ctx = ctx
+        self._backend = ctx.backend
+        self._journal = ctx.journal
+        self._registry = ctx.registry
         self._inbound = inbound
-        self._registry = registry
-        self._sender = sender
-        self._expected = expected
-        self._shown = shown
-        self._store_full = store_full
-        self._beat = beat
-        self._contact_sync = ContactSync(
-            backend=backend,
-            registry=registry,
-            inbound=inbound,
-            progress=progress,
-            heard=self._on_answer,
-            known=self._on_people_known,
-            not_stored=self._on_store_failure,
-        )
+        self._contact_sync = ContactSync(ctx, inbound)
+        self._contact_sync.answered.connect(self._on_answer)
+        self._contact_sync.completed.connect(self._on_people_known)
+        self._contact_sync.store_failed.connect(self._on_store_failure)
         self._login_requests = LoginRequests()
         self._batch_stored = asyncio.Event()  # not while what WeChat handed over is on its way to the disk
         self._batch_stored.set()
@@ -204,11 +173,13 @@ class LoginSession:
         self._phone_confirmation_requested = False
         self._cursor = Cursor("")
         self._login_id = ""
-        self.language = language
-        self.login = LoginStatus(since=now_ms(), reason=bridge_text(language, "starting"))
+        self.login = LoginStatus(since=now_ms(), reason=self._text("starting"))
         self.logged_in = False
         self.people_known = False
         self.last_answer: int | None = None
+
+    def _text(self, message_key: str, **facts: object) -> str:
+        return bridge_text(self._ctx.language, message_key, **facts)
 
     def restore(self, cursor: Cursor | None, login_id: str, *, people_known: bool) -> None:
         """Where the journal says that we stand."""
@@ -241,7 +212,7 @@ class LoginSession:
 
     def stop(self, reason_key: str = "stopped") -> None:
         """The account stops, `why` as a word; the login goes on at the next start."""
-        self._set_state(LoginState.STOPPED, bridge_text(self.language, reason_key))
+        self._set_state(LoginState.STOPPED, self._text(reason_key))
 
     async def run(self) -> None:
         """Log in and receive until cancelled."""
@@ -270,7 +241,7 @@ class LoginSession:
                 await self._backend.logout()
                 why = await self._idle(LoginState.REFUSED, str(wrong), needs=Needs.RELOGIN)
             except TooManyQrCodes:
-                reason = bridge_text(self.language, "too_many_codes", count=MAX_QR_CODES)
+                reason = self._text("too_many_codes", count=MAX_QR_CODES)
                 why = await self._idle(LoginState.LOGGED_OUT, reason)
             resume, pause, backoff = False, 0.0, backoff.reset()
 
@@ -298,14 +269,14 @@ class LoginSession:
     async def _idle(self, state: LoginState, reason: str, needs: Needs | None = None) -> str:
         """Do nothing until somebody asks to log in; returns what the next code is to say of the past."""
         self._set_state(state, reason, needs=needs)
-        self._beat(None)
+        self._ctx.idle("receive")
         await self._login_requests.wait_for_login_request()
         self._qr_codes_shown = 0
         return ""
 
     async def _log_out(self) -> str:
         await self._backend.logout()
-        return await self._idle(LoginState.LOGGED_OUT, bridge_text(self.language, "logged_out_by_request"))
+        return await self._idle(LoginState.LOGGED_OUT, self._text("logged_out_by_request"))
 
     async def _run_login(self, *, resume: bool, previous_reason: str, pause: float) -> None:
         await self._pause(pause)
@@ -314,7 +285,7 @@ class LoginSession:
         self._login_requests.logged_in = True
         refresh = None
         try:
-            self._inbound.owner = step.owner
+            self._inbound.set_owner(step.owner)
             if not self._has_people_of(step):
                 await self._start_login(step)
                 await self._contact_sync.start_login(step)
@@ -328,13 +299,13 @@ class LoginSession:
             await self._receive(step.owner)
         finally:
             self._login_requests.logged_in = self.logged_in = False
-            self._sender.set_online(online=False)
+            self._ctx.signals.online_changed.emit(False)
             if refresh is not None:
                 refresh.cancel()
 
     async def _log_in(self, *, resume: bool, previous_reason: str) -> LoggedIn:
         asked = self.login
-        self._beat(STEP_WATCHDOG_SECONDS)
+        self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
         async with aclosing(self._backend.login(resume=resume)) as steps:
             async for step in steps:
                 if not isinstance(step, PollFailing):
@@ -347,9 +318,7 @@ class LoginSession:
                             step, ConfirmOnPhone
                         )
                         word, needs = required_of_person(step)
-                        self._set_state(
-                            LoginState.WAITING_FOR_CONFIRM, bridge_text(self.language, word), needs=needs
-                        )
+                        self._set_state(LoginState.WAITING_FOR_CONFIRM, self._text(word), needs=needs)
                     case QrExpired():
                         self._withdraw_qr()
                     case PollFailing(reason=trouble):
@@ -365,12 +334,12 @@ class LoginSession:
         """Never an old code; and after the last one none is asked of WeChat any more."""
         if self._qr_codes_shown >= MAX_QR_CODES:
             raise TooManyQrCodes
-        self._set_state(LoginState.STARTING, bridge_text(self.language, "code_over"))
+        self._set_state(LoginState.STARTING, self._text("code_over"))
 
     def _on_poll_failing(self, cause: str) -> LoginStatus:
         """WeChat does not answer while a person is asked; the code stays, it may still be good."""
         asked = self.login
-        reason = bridge_text(self.language, "interrupted", why=cause)
+        reason = self._text("interrupted", why=cause)
         self._set_state(LoginState.INTERRUPTED, reason, qr_expires=asked.qr_expires, url=self._qr_url)
         return asked
 
@@ -387,17 +356,13 @@ class LoginSession:
         if self._qr_codes_shown >= MAX_QR_CODES:
             raise TooManyQrCodes
         self._qr_codes_shown += 1
-        reason = (
-            bridge_text(self.language, "scan_again", why=previous_reason)
-            if previous_reason
-            else bridge_text(self.language, "scan")
-        )
+        reason = self._text("scan_again", why=previous_reason) if previous_reason else self._text("scan")
         expires = now_ms() + int(lifetime * 1000)
         self._set_state(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, url=url)
 
     def require_expected(self, owner: Owner) -> None:
         """Raise `WrongAccount` for anybody but whom the configuration expects."""
-        self._expected.check(owner, self.language)
+        self._ctx.settings.expected_account.check(owner, self._ctx.language)
 
     def _has_people_of(self, step: LoggedIn) -> bool:
         """Whether the handles in the store are those of this login."""
@@ -426,29 +391,29 @@ class LoginSession:
         """WeChat answered; beside receiving that is no sign of receiving."""
         self.last_answer = now_ms()
         if not self.logged_in:
-            self._beat(STEP_WATCHDOG_SECONDS)
+            self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
 
     def _on_store_failure(self, error: StoreError) -> None:
         """A login that was confirmed waits for the disk; while receiving, that says so itself."""
         if not self.logged_in:
             self._set_interrupted(error)
-            self._beat(STEP_WATCHDOG_SECONDS)
+            self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
 
     def _on_people_known(self) -> None:
         self.people_known = True
-        self._sender.recheck()
+        self._ctx.signals.contacts_synced.emit()
 
     def _set_online(self, owner: Owner) -> None:
         named = {"name": owner.nickname} if owner.nickname else {}
         word = "online" if named else "online_unnamed"
-        self._set_state(LoginState.ONLINE, bridge_text(self.language, word, **named))
-        self._sender.set_online(online=True)
+        self._set_state(LoginState.ONLINE, self._text(word, **named))
+        self._ctx.signals.online_changed.emit(True)
 
     async def _receive(self, owner: Owner) -> None:
         failing_since: float | None = None
         backoff = Backoff()
         while True:
-            self._beat(POLL_WATCHDOG_SECONDS)
+            self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
             await self._wait_for_storage()
             try:
                 batch = await self._backend.receive(self._cursor)
@@ -481,18 +446,16 @@ class LoginSession:
     def _set_interrupted(self, error: Exception) -> None:
         word = "storage_trouble" if isinstance(error, StoreError) else "interrupted"
         why = str(error).removesuffix(".")
-        self._set_state(LoginState.INTERRUPTED, bridge_text(self.language, word, why=why))
+        self._set_state(LoginState.INTERRUPTED, self._text(word, why=why))
 
     async def _wait_for_storage(self) -> None:
         """Receive nothing that could not be stored."""
-        while limit := self._store_full():
-            self._set_state(
-                LoginState.INTERRUPTED, bridge_text(self.language, "storage_full_state", limit=limit)
-            )
+        while limit := self._ctx.shared.exceeded_limit():
+            self._set_state(LoginState.INTERRUPTED, self._text("storage_full_state", limit=limit))
             await self._pause(STORE_FULL_POLL_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
-        self._beat(seconds + POLL_WATCHDOG_SECONDS)
+        self._ctx.heartbeat("receive", seconds + POLL_WATCHDOG_SECONDS)
         await asyncio.sleep(seconds)
 
     def _set_state(
@@ -511,7 +474,7 @@ class LoginSession:
             return
         if state is not before.state:
             log.info("login", state=str(state), needs=str(self.login.needs), reason=reason)
-        self._shown(self.login, url)
+        self._ctx.signals.login_changed.emit(self.login, url)
 
 
 def _clock() -> float:

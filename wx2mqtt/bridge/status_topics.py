@@ -6,9 +6,10 @@ What stands on the broker, retained: how the payload of each of an account's top
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib.resources import files
 
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
@@ -19,7 +20,8 @@ from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
-from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE, Topics
+from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE
+from wx2mqtt.store.records import RecordResult
 
 
 def qr_picture(url: str) -> bytes:
@@ -44,11 +46,10 @@ def placeholder_picture(language: Language, *, needed: bool) -> bytes:
 class StatusTopics:
     """The retained topics of one account, none larger than the broker takes."""
 
-    def __init__(
-        self, account: str, topics: Topics, retained: RetainedPublisher, inflight: InflightWindow
-    ) -> None:
-        self._account = account
-        self._topics = topics
+    def __init__(self, ctx: AccountContext, retained: RetainedPublisher, inflight: InflightWindow) -> None:
+        self._ctx = ctx
+        self._account = ctx.name
+        self._topics = ctx.topics
         self._retained = retained
         self._inflight = inflight
         self._last_message = b""
@@ -57,14 +58,17 @@ class StatusTopics:
         """`bridge/state`: online or offline."""
         self._retained.set(self._topics.state, state, TEXT_TYPE)
 
-    def show_login(self, login: LoginStatus, url: str, language: Language) -> None:
-        """`login/*`; `url` is the text in the QR code while one is needed, else empty."""
+    def show_login(self, login: LoginStatus, url: str) -> None:
+        """Publish `login/*`; `url` is the text in the QR code while one is needed, else empty.
+
+        The picture goes before `login/state`: a reader of the state finds the picture that belongs to it.
+        """
+        language = self._ctx.language
         needed = login.state in (LoginState.LOGGED_OUT, LoginState.REFUSED)
         png = qr_picture(url) if url else placeholder_picture(language, needed=needed)
         expires = login.qr_expires if url else None
         self._retained.set(self._topics.login_qr, png, PNG_TYPE, expires)
         self._retained.set(self._topics.login_url, url.encode(), TEXT_TYPE, expires)
-        # After the code, so that whoever hears that one is needed, or is not, finds just that.
         self._retained.set(self._topics.login_state, encode(login.body(self._account)), JSON_TYPE)
 
     @property
@@ -77,6 +81,11 @@ class StatusTopics:
         """The picture of that QR code; empty without one."""
         return (self._retained.value_of(self._topics.login_qr) or b"") if self.qr_url else b""
 
+    def show_received(self, recorded: RecordResult) -> None:
+        """Publish the newest of the messages that one commit stored on `last`."""
+        if recorded.last_payload is not None:
+            self.show_last(recorded.last_payload)
+
     def show_last(self, payload: bytes) -> None:
         """`last`: the newest message, as much of it as the broker takes."""
         self._last_message, body = payload, last_body(payload)
@@ -85,12 +94,14 @@ class StatusTopics:
             body = cut_payload(body, limit) or body
         self._retained.set(self._topics.last, body, JSON_TYPE)
 
-    def show_contacts(self, entries: list[DirectoryEntry], named_users: Collection[str]) -> None:
-        """`contacts`: everybody, or those in `named` where the broker takes no more."""
+    def show_contacts(self, entries: list[DirectoryEntry]) -> None:
+        """Publish `contacts`: everybody, or whom the configuration names where the broker takes no more."""
         limit = self._inflight.payload_limit(self._topics.contacts)
         room = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
         self._retained.set(
-            self._topics.contacts, directory_payload(entries, named=named_users, max_bytes=room), JSON_TYPE
+            self._topics.contacts,
+            directory_payload(entries, named=self._ctx.settings.named_users, max_bytes=room),
+            JSON_TYPE,
         )
 
     def show_health(self, body: Mapping[str, Json]) -> None:

@@ -18,10 +18,11 @@ class TasksStalled(Exception):
 
 
 class TaskSupervisor:
-    """The tasks that run the rooms of an account. `stuck` names loops that do not move."""
+    """The tasks that run the components of an account, and the watchdog that knows its loops."""
 
-    def __init__(self, overdue: Callable[[], tuple[str, ...]]) -> None:
-        self._overdue = overdue
+    def __init__(self, watchdog: Watchdog, account: str) -> None:
+        self._watchdog = watchdog
+        self._account = account
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -42,6 +43,11 @@ class TaskSupervisor:
             self._tasks -= done
             if stuck := self._overdue():
                 return TasksStalled(", ".join(stuck))
+
+    def _overdue(self) -> tuple[str, ...]:
+        """Loops that a restart of the account may move; the store is shared by all accounts."""
+        overdue = self._watchdog.overdue(self._account)
+        return tuple(loop for loop in overdue if not loop.startswith("store:"))
 
     async def cancel_all(self) -> None:
         """Cancel all and wait until they have ended."""

@@ -1,30 +1,26 @@
 """What a person may see of one account and do with it, without MQTT: what the page at `/` is made of.
 
-Reads what the rooms know. What it does goes the same way as what the broker delivers: judged and on the disk
-before anything happens.
+What a person does here goes the same way as what the broker delivers: checked and on the disk before anything
+happens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import FILEHELPER
-from wx2mqtt.bridge.commands.intake import CommandIntake
-from wx2mqtt.bridge.health import CallStatistics, HealthSnapshot
-from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
-from wx2mqtt.bridge.people.registry import DirectoryEntry, PeopleRegistry
+from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.requests.history import HistoryRequest
-from wx2mqtt.bridge.session import LoginSession
-from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic, Topics
-from wx2mqtt.store.journal import Journal
+from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic
 from wx2mqtt.store.records import CommandRow
 
 _MEDIA = "/media/"
@@ -54,38 +50,17 @@ class PeoplePage:
 
 
 class AccountView:
-    """One account, as somebody sees it who looks on. `contacts`: its backend has an address book."""
+    """One account as a person sees it."""
 
-    def __init__(  # noqa: PLR0913 - all that a person may see
-        self,
-        *,
-        account: str,
-        topics: Topics,
-        session: LoginSession,
-        status_topics: StatusTopics,
-        inbound: InboundMessages,
-        registry: PeopleRegistry,
-        directory: Callable[[], Sequence[DirectoryEntry]],
-        journal: Journal,
-        intake: CommandIntake,
-        history: HistoryRequest,
-        calls: CallStatistics,
-        contacts: bool,
-        snapshot: Callable[[], Awaitable[HealthSnapshot]],
-    ) -> None:
-        self.name = account
-        self.topics = topics
-        self.calls = calls
-        self._session = session
-        self._status_topics = status_topics
-        self._inbound = inbound
-        self._registry = registry
-        self._directory = directory
-        self._journal = journal
-        self._intake = intake
-        self._history = history
-        self._contacts = contacts
-        self._snapshot = snapshot
+    def __init__(self, account: Account) -> None:
+        self.name = account.name
+        self.topics = account.topics
+        self.calls = account.ctx.calls
+        self._account = account
+        self._session = account.session
+        self._registry = account.registry
+        self._journal = account.journal
+        self._history = HistoryRequest(account.journal, account.registry, account.topics.contacts)
 
     @property
     def login(self) -> LoginStatus:
@@ -95,13 +70,13 @@ class AccountView:
     @property
     def owner_name(self) -> str:
         """What the person is called whose account it is, else their topic; empty before a login."""
-        owner = self._inbound.owner
+        owner = self._account.inbound.owner
         return "" if owner is None else owner.nickname or self.test_recipient
 
     @property
     def test_recipient(self) -> str:
         """Who gets a test: the chat with oneself, else whose account it is; empty before that is known."""
-        if self._contacts:
+        if self._account.backend.capabilities.has_contacts:
             return FILEHELPER
         handle = self._registry.owner_handle
         person = None if handle is None else self._registry.by_handle(handle)
@@ -110,11 +85,11 @@ class AccountView:
     @property
     def qr_png(self) -> bytes:
         """The QR code that is to be scanned now, a PNG; empty where none is."""
-        return self._status_topics.qr_png
+        return self._account.status.qr_png
 
     async def snapshot(self) -> HealthSnapshot:
         """What health is made of. Raises `StoreError`."""
-        return await self._snapshot()
+        return await self._account.snapshot()
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         """The newest messages, the newest first. Raises `StoreError`."""
@@ -129,7 +104,7 @@ class AccountView:
 
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         """Those who fit, who need a decision first and who are gone last."""
-        fitting = sorted(matching_entries(self._directory(), query), key=_rank)
+        fitting = sorted(matching_entries(self._account.windows.directory_entries(), query), key=_rank)
         return PeoplePage(count=len(fitting), entries=fitting[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
@@ -144,7 +119,7 @@ class AccountView:
             connection_number=0,
             content_type=JSON_TYPE,
         )
-        await self._intake.accept(delivery, TextTopic(user))
+        await self._account.intake.accept(delivery, TextTopic(user))
 
     def request_login(self) -> None:
         """As `request/login`: show a QR code, unless a login stands."""

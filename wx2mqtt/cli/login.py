@@ -178,7 +178,7 @@ async def _save_login(account: Account, step: LoggedIn) -> None:
     Logs out and raises `WrongAccount` if the configuration expects another account.
     """
     try:
-        account.rooms.session.require_expected(step.owner)
+        account.session.require_expected(step.owner)
     except WrongAccount:
         await account.backend.logout()
         raise

@@ -12,6 +12,7 @@ LIVE_KEYS: tuple[str, ...] = (
     "accounts.*.contacts",
     "accounts.*.send.*",
     "accounts.*.hold.*",
+    "accounts.*.fallback.*",
     "accounts.*.receive.*",
     "accounts.*.media.*",
     "accounts.*.history.keep",

@@ -112,7 +112,7 @@ class Phone:
             line.recalled = True
             self.recalled.append(msg_id)
 
-    def record_sent(
+    def record_sent(  # noqa: PLR0913 - a form with many fields
         self,
         *,
         to: str,

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, count
+from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
@@ -25,6 +25,7 @@ from wx2mqtt.store.records import (
     DeliveryMark,
     NewCommand,
     NewPublication,
+    OutboxBatch,
     ReplyTarget,
 )
 
@@ -86,31 +87,35 @@ class JournaledCommands(JournalPart):
         result: Result,
         publications: Sequence[NewPublication],
         next_row_id: int | None = None,
-    ) -> None:
-        """Stores the result of a command and enqueues its publications, in one commit.
+    ) -> OutboxBatch:
+        """Stores the result of a command and enqueues its publications, in one commit; returns their rows.
 
         The same commit marks the start of an attempt at the command `next_row_id`. Raises `AlreadySettled`,
         and then nothing is changed.
         """
 
-        def job(connection: sqlite3.Connection) -> None:
-            self._settle(connection, row_id, result, publications)
+        def job(connection: sqlite3.Connection) -> OutboxBatch:
+            stored = self._settle(connection, row_id, result, publications)
             if next_row_id is not None:
                 self._change(connection, _SQL["start_attempt"], next_row_id)
+            return stored
 
-        await self._database.write("settle", job)
+        return await self._database.write("settle", job)
 
     async def mark_held(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
-    ) -> None:
-        """Holds commands (row id, reason, expiry in ms) and enqueues publications, in one commit."""
+    ) -> OutboxBatch:
+        """Holds commands (row id, reason, expiry in ms) and enqueues publications, in one commit.
 
-        def job(connection: sqlite3.Connection) -> None:
+        Returns the rows of the publications.
+        """
+
+        def job(connection: sqlite3.Connection) -> OutboxBatch:
             values = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
             connection.executemany(_SQL["hold"], values)
-            self._enqueue(connection, publications)
+            return self._enqueue(connection, publications)
 
-        await self._database.write("hold", job)
+        return await self._database.write("hold", job)
 
     async def mark_part_sent(self, row_id: int, message_id: str) -> None:
         """Stores that the next part of a long text was sent; the id may be empty. Raises `AlreadySettled`."""
@@ -189,18 +194,21 @@ class JournaledCommands(JournalPart):
 
     async def drop_command(
         self, command_id: str, result: Result, publications: Sequence[NewPublication]
-    ) -> None:
-        """Settles a command by the owner's decision. Raises `BadCommand`, also while it is being sent."""
+    ) -> OutboxBatch:
+        """Settles a command by the owner's decision; returns the rows of the publications.
 
-        def job(connection: sqlite3.Connection) -> None:
+        Raises `BadCommand`, also while it is being sent.
+        """
+
+        def job(connection: sqlite3.Connection) -> OutboxBatch:
             row = self._require_command(connection, command_id)
             if row.state is CommandState.SETTLED:
                 raise BadCommand("bad_request", "command_settled", id=command_id)
             if row.open:
                 raise BadCommand("bad_request", "command_in_flight", id=command_id)
-            self._settle(connection, row.id, result, publications)
+            return self._settle(connection, row.id, result, publications)
 
-        await self._database.write("drop", job)
+        return await self._database.write("drop", job)
 
     async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
         return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))
@@ -220,10 +228,10 @@ class JournaledCommands(JournalPart):
         row_id: int,
         result: Result,
         publications: Iterable[NewPublication],
-    ) -> None:
+    ) -> OutboxBatch:
         values = (self._now(), str(result.status), result.message_id, result_text(result))
         self._change(connection, _SQL["settle"], row_id, *values)
-        self._enqueue(connection, publications)
+        return self._enqueue(connection, publications)
 
     def _sent_message_target(self, connection: sqlite3.Connection, message_id: str) -> tuple[str, int] | None:
         sent = connection.execute(_SQL["sent_command"], (self._account, message_id)).fetchone()
@@ -239,10 +247,12 @@ class JournaledCommands(JournalPart):
 
     def _accept(self, connection: sqlite3.Connection, new: Sequence[NewCommand]) -> list[AcceptResult]:
         accepted = CommandAcceptance(connection, self._account, self._now()).accept(new)
-        pairs = zip(new, accepted, strict=True)
-        stored = (command for command, answer in pairs if answer.outcome is AcceptOutcome.NEW)
-        self._enqueue(connection, chain.from_iterable(command.publications for command in stored))
-        return accepted
+        return [
+            replace(answer, outbox=self._enqueue(connection, command.publications))
+            if answer.outcome is AcceptOutcome.NEW and command.publications
+            else answer
+            for command, answer in zip(new, accepted, strict=True)
+        ]
 
     def _require_command(self, connection: sqlite3.Connection, command_id: str) -> CommandRow:
         rows = _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))

@@ -21,7 +21,15 @@ from wx2mqtt.store.queries import (
     load_queries,
     storable_text,
 )
-from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia, NewPublication
+from wx2mqtt.store.records import (
+    NO_PUBLICATIONS,
+    MediaPart,
+    MediaRow,
+    MediaState,
+    NewMedia,
+    NewPublication,
+    OutboxBatch,
+)
 
 MEDIA_SQL = load_queries("media")
 
@@ -70,18 +78,27 @@ class MediaJobs(JournalPart):
 
     async def mark_media_ready(
         self, media_id: str, blob: Blob, publications: Sequence[NewPublication]
-    ) -> None:
-        """Stores the downloaded file and enqueues the publications, unless the row was ready before."""
+    ) -> OutboxBatch:
+        """Stores the downloaded file and enqueues the publications, unless the row was ready before.
+
+        Returns the rows of the publications.
+        """
         values = (self._now(), blob.sha256, blob.size, blob_to_text(blob))
-        await self._finish_media("media_ready", MEDIA_SQL["mark_ready"], media_id, values, publications)
+        statement = MEDIA_SQL["mark_ready"]
+        stored = await self._finish_media("media_ready", statement, media_id, values, publications)
         self._on_referenced(blob)
+        return stored
 
     async def mark_media_unavailable(
         self, media_id: str, state: MediaState, why: str, publications: Sequence[NewPublication]
-    ) -> None:
-        """Stores why there is no file and enqueues the publications, unless the row was given up before."""
+    ) -> OutboxBatch:
+        """Stores why there is no file and enqueues the publications, unless the row was given up before.
+
+        Returns the rows of the publications.
+        """
         values = (str(state), storable_text(why))
-        await self._finish_media("media_over", MEDIA_SQL["mark_unavailable"], media_id, values, publications)
+        statement = MEDIA_SQL["mark_unavailable"]
+        return await self._finish_media("media_over", statement, media_id, values, publications)
 
     async def mark_media_lost(self, media_id: str, due: int) -> None:
         """Schedules a new download of a ready row whose file has vanished."""
@@ -117,14 +134,15 @@ class MediaJobs(JournalPart):
         media_id: str,
         values: tuple[object, ...],
         publications: Sequence[NewPublication],
-    ) -> None:
+    ) -> OutboxBatch:
         arguments = (self._account, storable_text(media_id), *values)
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: sqlite3.Connection) -> OutboxBatch:
             if connection.execute(statement, arguments).rowcount:
-                self._enqueue(connection, publications)
+                return self._enqueue(connection, publications)
+            return NO_PUBLICATIONS
 
-        await self._database.write(commit_point, job)
+        return await self._database.write(commit_point, job)
 
     def _release_message(
         self, connection: sqlite3.Connection, key: str, patch: Mapping[str, Json]

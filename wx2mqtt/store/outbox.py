@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
-from wx2mqtt.store.records import NewPublication, OutboxRow
+from wx2mqtt.store.records import NewPublication, OutboxBatch, OutboxRow
 
 _SQL = load_queries("outbox")
 
@@ -83,9 +83,9 @@ class Outbox(JournalPart):
         sender = json.loads(row[0]).get("sender", {}) if row else {}
         return str(sender.get("user", ""))
 
-    async def enqueue(self, new: Sequence[NewPublication]) -> None:
-        """Adds publications behind all that wait."""
-        await self._database.write("publish", lambda db: self._enqueue(db, new))
+    async def enqueue(self, new: Sequence[NewPublication]) -> OutboxBatch:
+        """Adds publications behind all that wait; returns their rows."""
+        return await self._database.write("publish", lambda db: self._enqueue(db, new))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ def _rows_with_reason(rows: Iterable[tuple[object, ...]]) -> list[tuple[OutboxRo
     return [(_row(*values), str(why)) for *values, why in rows]  # type: ignore[arg-type]
 
 
-def _row(  # noqa: PLR0917 - one row of a table
+def _row(  # noqa: PLR0913, PLR0917 - one row of a table
     id: int,  # noqa: A002 - the columns in their order
     topic: str,
     payload: bytes,

@@ -28,6 +28,7 @@ from wx2mqtt.store.records import (
     AccountState,
     NewEvent,
     NewMessage,
+    OutboxRow,
     PeopleChanges,
     RecordResult,
 )
@@ -115,10 +116,12 @@ class ReceivedMessages(JournalPart):
         new_items = self._new_items(connection, items)
         (seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
         rows, messages, last_payload = self._rows(new_items, seq)
+        ready = self._ready_rows(connection, new_items, rows)
         insert_rows(connection, _SQL["add"], rows)
+        stored = self._stored_batch(connection, ready, len(rows))
         insert_rows(connection, MEDIA_SQL["add"], self._media(new_items, seq))
         new_messages = [item for item in new_items if isinstance(item, NewMessage)]
-        self._enqueue(connection, (message.plain for message in new_messages if message.plain))
+        plain = self._enqueue(connection, (message.plain for message in new_messages if message.plain))
         connection.execute(_SQL["advance"], (seq + messages, cursor, login_id, self._account))
         return RecordResult(
             messages=messages,
@@ -127,7 +130,20 @@ class ReceivedMessages(JournalPart):
             last_payload=last_payload,
             seq=seq + messages,
             kinds=Counter(message.kind for message in new_messages),
+            outbox=stored.joined(plain),
         )
+
+    def _ready_rows(
+        self, connection: sqlite3.Connection, items: Sequence[Item], rows: Sequence[tuple[object, ...]]
+    ) -> list[OutboxRow | None]:
+        """Returns what goes out for each item; None for one that is held or waits behind one of its topic."""
+        held_topics = {topic for (topic,) in connection.execute(MEDIA_SQL["held_topics"], (self._account,))}
+        ready: list[OutboxRow | None] = []
+        for item, values in zip(items, rows, strict=True):
+            if isinstance(item, NewMessage) and item.held:
+                held_topics.add(item.topic)
+            ready.append(None if item.topic in held_topics else _outbox_row(item, values))
+        return ready
 
     def _new_items(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Item]:
         """Returns the items with a new key; of two items with the same key, the first."""
@@ -208,3 +224,21 @@ class ReceivedMessages(JournalPart):
         """Returns the values of a row, in the order of the statement `add`; `columns` are seq to text."""
         key = storable_text(item.key)
         return (self._account, state, sort, item.topic, now, item.user, JSON_TYPE, key, *columns, payload)
+
+
+def _outbox_row(item: Item, values: tuple[object, ...]) -> OutboxRow:
+    """Returns what goes out for an item; `values` are its columns (`_columns`)."""
+    created, payload = values[4], values[-1]
+    assert isinstance(created, int)
+    assert isinstance(payload, bytes)
+    return OutboxRow(
+        id=0,
+        topic=item.topic,
+        payload=payload,
+        sort="message" if isinstance(item, NewMessage) else "event",
+        created=created,
+        content_type=JSON_TYPE,
+        correlation=None,
+        expiry=None,
+        user=item.user,
+    )

@@ -129,6 +129,32 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxBatch:
+    """The publications of one commit that may go out at once, in order of their ids.
+
+    `after_id` is the id of the account's publication before them, None where it is not known: a reader that
+    knows all rows up to `after_id` knows with this batch all rows up to `last_id`, except those that wait
+    behind a held message of their topic.
+    """
+
+    rows: tuple[OutboxRow, ...] = ()
+    after_id: int | None = None
+    last_id: int = 0
+
+    def __bool__(self) -> bool:
+        return self.last_id > 0
+
+    def joined(self, later: OutboxBatch) -> OutboxBatch:
+        """Returns this batch and one that the same commit stored behind it as one."""
+        if not self or not later:
+            return later or self
+        return OutboxBatch(rows=self.rows + later.rows, after_id=self.after_id, last_id=later.last_id)
+
+
+NO_PUBLICATIONS = OutboxBatch()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AccountState:
     """The stored state of an account at start. `last_payload` is the payload of its newest message.
 
@@ -148,6 +174,7 @@ class RecordResult:
     """What one commit of received items stored. `last_payload` is the payload of its newest message, if any.
 
     `repeated` counts items that were stored before. `kinds` counts the new messages by kind.
+    `outbox` are the publications.
     """
 
     messages: int
@@ -156,6 +183,7 @@ class RecordResult:
     last_payload: bytes | None
     seq: int
     kinds: Mapping[str, int] = field(default_factory=dict)
+    outbox: OutboxBatch = NO_PUBLICATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,10 +282,14 @@ class AcceptOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptResult:
-    """`row` is the command's own row, or the earlier row that it repeats or collides with."""
+    """`row` is the command's own row, or the earlier row that it repeats or collides with.
+
+    `outbox` are the publications of a new command that was settled at once.
+    """
 
     outcome: AcceptOutcome
     row: CommandRow | None
+    outbox: OutboxBatch = NO_PUBLICATIONS
 
 
 class RequestState(StrEnum):

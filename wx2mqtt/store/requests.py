@@ -13,7 +13,7 @@ from typing import Any
 
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import compact, load_queries, storable_text
-from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, RequestState
+from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, OutboxBatch, RequestState
 
 _SQL = load_queries("requests")
 
@@ -29,14 +29,17 @@ class JournaledRequests(JournalPart):
         """
         return await self._database.write("deed_begin", lambda db: self._start_request(db, mark))
 
-    async def finish_request(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> None:
-        """Stores the answer for redeliveries and enqueues its publications, in one commit."""
+    async def finish_request(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> OutboxBatch:
+        """Stores the answer for redeliveries and enqueues its publications, in one commit.
 
-        def job(connection: sqlite3.Connection) -> None:
+        Returns the rows of the publications.
+        """
+
+        def job(connection: sqlite3.Connection) -> OutboxBatch:
             connection.execute(_SQL["finish"], (*self._key_of(mark), _answer_to_text(publications)))
-            self._enqueue(connection, publications)
+            return self._enqueue(connection, publications)
 
-        await self._database.write("deed_end", job)
+        return await self._database.write("deed_end", job)
 
     def _start_request(self, connection: sqlite3.Connection, mark: DeliveryMark) -> JournaledRequest:
         key = self._key_of(mark)

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import (
     Action,
     ActionResult,
@@ -183,6 +184,9 @@ class Backend(Protocol):
     """One WeChat account through one backend."""
 
     capabilities: Capabilities
+
+    def set_language(self, language: Language) -> None:
+        """Write texts for people in `language` from now on; a standing login keeps its own at WeChat."""
 
     def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """Log in; the last step is `LoggedIn`.

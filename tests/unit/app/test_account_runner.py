@@ -52,7 +52,9 @@ class Stage:
         self.last = asyncio.Event()
         first: Any = PaperAccount(self.lives.pop(0))
         self.first = first
-        self.living = AccountRunner(first, self.begin, self.accounts.append, self.pulse)
+        factory: Any = SimpleNamespace(create=self.begin)
+        self.living = AccountRunner(first, factory, self.pulse)
+        self.living.replaced.connect(self.accounts.append)
 
     async def begin(self, name) -> Any:
         self.began.append(self.loop.time())
@@ -110,7 +112,8 @@ def test_a_beginning_that_hangs_starves_the_watchdog(monkeypatch):
     async def story():
         stage = Stage(monkeypatch, 0.0, 0.0)
         never: Any = asyncio.Event().wait
-        stage.living._build = lambda _: never()
+        hangs: Any = SimpleNamespace(create=lambda _: never())
+        stage.living._factory = hangs
         running = asyncio.create_task(stage.living.run())
         await asyncio.sleep(1.0)
         assert stage.pulse.overdue() == ()

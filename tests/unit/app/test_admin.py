@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -27,18 +29,18 @@ async def house(tmp_path):
 @pytest.fixture
 def do(house):
     """`await do("list", all=True)`"""
-    desk = AdminOperations(
+    account: Any = SimpleNamespace(
+        ctx=house.ctx,
         journal=house.journal,
         registry=house.identity,
         results=ResultPublications("home", Topics("wx")),
-        check=house.judge.check,
-        is_whole=house.errands.is_complete,
-        language=lambda: "en",
-        retried=house.sender.add,
-        dropped=house.sender.remove,
-        save=_saved,
-        brought_back=house.pump.on_connected,
+        validator=house.judge,
+        resolver=house.errands,
+        sender=house.sender,
+        inbound=SimpleNamespace(apply_people=_saved),
+        publisher=house.pump,
     )
+    desk = AdminOperations(account)
 
     async def do(name, **fields):
         return await desk.operations()[f"journal.{name}"](fields)
@@ -135,9 +137,9 @@ async def test_what_could_not_be_sent_in_the_first_place_is_not_sent_now(house, 
 
 
 async def test_what_was_refused_for_a_reason_that_is_gone_is_sent_now(house, do):
-    house.full = True
+    house.quota.size = house.quota.limit
     await say(house, "x", "a")
-    house.full = False
+    house.quota.size = 0
     await do("retry", id="a")
     assert (await house.result("a~1"))["status"] == "sent"
 

@@ -27,9 +27,7 @@ class House:
         self.blobs = Blobs(path)
         self.bases = {"home": "base/home"}
         self.copy = PeopleCopy(database, path / PEOPLE_COPY_NAME)
-        purging = PurgeOperations(
-            path, database, MediaRetention(database, self.blobs), self.copy, lambda: self.bases
-        )
+        purging = PurgeOperations(path, database, MediaRetention(database, self.blobs), self.copy, self.bases)
         self.operations = purging.operations()
 
     async def ask(self, name: str, account: str) -> object:

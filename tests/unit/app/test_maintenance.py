@@ -18,8 +18,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_STORE_FULL, MediaRetention
-from wx2mqtt.store.people import PeopleChanges
-from wx2mqtt.store.records import MediaPart, MediaState, NewCommand, NewMedia, NewMessage
+from wx2mqtt.store.records import MediaPart, MediaState, NewCommand, NewMedia, NewMessage, PeopleChanges
 
 LONG_AGO = 1_000
 FOREVER = RetentionLimits(history_seconds=1e11, media_seconds=1e11, media_bytes=10**12)

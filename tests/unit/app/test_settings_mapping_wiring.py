@@ -57,7 +57,7 @@ def test_everything_that_the_owner_wants_of_an_account_is_handed_on(settings: Se
     assert (wishes.receive.allow, wishes.receive.deny) == (("w*",), ("news",))
     assert (wishes.receive.groups, wishes.receive.own) == ("mentions", True)
     assert (wishes.expected_account.uin, wishes.expected_account.nickname) == ("211722515", "")
-    assert wishes.language == wishes.send.language == "zh"
+    assert wishes.language == "zh"
     assert wishes.named_users == {"wife", "me", "family", "everywhere"}
     assert wishes.media == MediaRules(download=False, max_size=1_000_000, inline_below=10_000, base_url="")
 
@@ -87,7 +87,7 @@ def test_home_assistant_leads_to_the_page_only_where_that_has_an_address(web: di
     wanted = {"enabled": True, "prefix": "ha", "expose": ["home/wife", "work/boss"]}
     whole = Settings.model_validate({**WHOLE, "homeassistant": wanted, "web": {**web}})
     assert home_assistant_settings(whole, "home") == HomeAssistantSettings(
-        enabled=True, prefix="ha", expose=("wife",), url=url, expiry=90, language="zh"
+        enabled=True, prefix="ha", expose=("wife",), url=url, expiry=90
     )
 
 

@@ -65,7 +65,8 @@ class Stage:
         self.manager = PaperManager(interval)
         self.pulse = Watchdog(asyncio.get_running_loop().time)
         self.accounts: Any = list(accounts)
-        self.watch = SystemdWatchdog(self.manager, self.pulse, self.accounts)  # type: ignore[arg-type]
+        runners: Any = [SimpleNamespace(account=account) for account in self.accounts]
+        self.watch = SystemdWatchdog(self.manager, self.pulse, runners)  # type: ignore[arg-type]
 
     async def run(self, seconds: float) -> None:
         task = asyncio.create_task(self.watch.run())

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any
 
-from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES
+from tests.unit.bridge.contexts import RULES, PaperQuota, context, settings, shared
+from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import Result
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import RESULT_CODES
 from wx2mqtt.mqtt.topics import RequestTopic, Topics
-from wx2mqtt.store.people import Person
-from wx2mqtt.store.records import NewCommand
+from wx2mqtt.store.records import NewCommand, Person
 from wx2mqtt.wechat.backend import Capabilities
 
 TOPICS = Topics("wx")
 
 
 class Bench:
-    """A judge; `full` and `people_known` are what it is told of the rest of the house.
+    """A judge; `people_known` is what it is told of the rest of the house.
 
     `chat` is to whom the messages went that are to be recalled.
     """
@@ -35,18 +38,22 @@ class Bench:
         people: Iterable[Person] = PEOPLE,
         pins: Mapping[str, ContactPin] | None = None,
         capabilities: Capabilities = CAPABILITIES,
+        language: Language = "en",
     ) -> None:
-        self.full, self.people_known, self.chat = False, True, ""
+        self.people_known, self.chat = True, ""
         people = tuple(people)
         identity = PeopleRegistry(people, {one.level: one.id for one in people}, pins or {})
-        self.judge = CommandValidator(
+        self.quota = PaperQuota()
+        self.ctx = context(
             topics=TOPICS,
             registry=identity,
-            results=ResultPublications("home", TOPICS),
-            capabilities=capabilities,
-            rules=rules,
-            store_full=lambda: self.full,
-            people_known=lambda: self.people_known,
+            backend=SimpleNamespace(capabilities=capabilities),
+            settings=settings(send=rules, language=language),
+            shared=shared(quota=self.quota),
+        )
+        session: Any = self  # of the session only `people_known` counts
+        self.judge = CommandValidator(
+            self.ctx, session, Recipients(self.ctx), ResultPublications("home", TOPICS)
         )
 
     def new(self, payload: str | bytes, topic: str = "wx/out/wife", **more: Any) -> NewCommand:

@@ -9,24 +9,29 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+from tests.unit.bridge.contexts import RULES, PaperQuota, context, settings, shared
 from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.intake import AttachmentIntake, CommandIntake
-from wx2mqtt.bridge.commands.rate_limit import TokenBucket
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
+from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher
+from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.errors import LoggedOut, NotConnected
 from wx2mqtt.external.url_fetch import UrlFetcher
+from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import (
     Action,
     ActionResult,
@@ -48,16 +53,12 @@ from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people import Person
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.records import CommandRow, Person
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
 PATIENCE = 5.0
 OWNER = Owner(handle=Handle("@me"), nickname="我", uin="1")
 NAMES = ("wife", "mom", "filehelper")
-RULES = SendRules(
-    allow=("*",), ttl=600.0, base_topics=("wx", "other"), discovery_prefix="homeassistant", language="en"
-)
 CAPABILITIES = Capabilities(
     backend="webwx",
     has_contacts=True,
@@ -257,6 +258,10 @@ class Slow(Journal):
 class House:
     """The rooms, running."""
 
+    ctx: AccountContext
+    quota: PaperQuota
+    session: Any
+    requests: RequestDispatcher
     journal: Slow
     wechat: WeChat
     broker: Broker
@@ -270,11 +275,8 @@ class House:
     news: News
     blobs: Blobs
     folder: Path
-    session: int = 0
+    session_number: int = 0
     logged_out: list[LoggedOut] = field(default_factory=list)
-    full: bool = False
-    people_known: bool = True
-    room: int = 10**9
     _mid: int = 0
 
     def connect(self, *, session_present: bool = False) -> None:
@@ -291,7 +293,7 @@ class House:
         )
         if not session_present:
             self.outbound.start_session()
-        self.outbound.on_connected(self.broker.connection, self.session)
+        self.outbound.on_connected(self.broker.connection, self.session_number)
         self.pump.on_connected()
 
     def disconnect(self) -> None:
@@ -376,6 +378,7 @@ def make(
     per_minute: float = 0,
     burst: int = 5,
     protocol: str = "5",
+    language: Language = "en",
     handlers: Mapping[str, Handler] | None = None,
     fetcher: UrlFetcher | None = None,
 ) -> House:
@@ -383,67 +386,43 @@ def make(
     blobs = Blobs(folder)
     news, journal, topics = News(), Slow(database, blobs), Topics("wx")
     broker, wechat = Broker(news, protocol), WeChat(news)
-    outlet, results, echoes = InflightWindow(broker), ResultPublications("home", topics), EchoFilter()
     persons = tuple(people)
     identity = PeopleRegistry(persons, {one.level: one.id for one in persons}, pins or {})
-    pump = Publisher(journal, outlet, lambda *_: None)
-    house: House  # made below
-    requests: RequestDispatcher
-    files = Attachments(
-        blobs=blobs,
-        discard=MediaRetention(database, blobs).remove_unneeded,
-        limits=CAPABILITIES.media,
-        sources=lambda: judge.rules.attachment_sources,
-        free_bytes=lambda: house.room,
-        fetcher=fetcher or UrlFetcher(),
-    )
-    errands = CommandResolver(
-        journal=journal,
-        backend=wechat,  # type: ignore[arg-type]
-        registry=identity,
-        attachments=files,
-    )
-    sender = CommandSender(
-        journal=journal,
-        backend=wechat,  # type: ignore[arg-type]
-        resolver=errands,
-        echoes=echoes,
-        results=results,
-        bucket=TokenBucket.full(per_minute, burst, asyncio.get_running_loop().time()),
-        language=rules.language,
-        logged_out=lambda gone: house.logged_out.append(gone),  # noqa: PLW0108
-        published=pump.wake,
-    )
-    judge = CommandValidator(
+    quota = PaperQuota()
+    ctx = context(
         topics=topics,
-        registry=identity,
-        results=results,
-        capabilities=CAPABILITIES,
-        rules=rules,
-        store_full=lambda: house.full,
-        people_known=lambda: house.people_known,
-    )
-    outbound = CommandIntake(
-        topics=topics,
-        journal=journal,
         broker=broker,
-        inflight=outlet,
+        backend=wechat,
+        journal=journal,
+        registry=identity,
+        settings=settings(send=rules, per_minute=per_minute, burst=burst, language=language),
+        shared=shared(blobs=blobs, media_retention=MediaRetention(database, blobs), quota=quota),
+    )
+    outlet, results, echoes = InflightWindow(broker), ResultPublications("home", topics), EchoFilter()
+    pump = Publisher(ctx, outlet)
+    files = Attachments(ctx, fetcher or UrlFetcher())
+    errands = CommandResolver(ctx, files)
+    sender = CommandSender(ctx, errands, echoes, results)
+    session: Any = SimpleNamespace(people_known=True)
+    judge = CommandValidator(ctx, session, Recipients(ctx), results)
+    clearing = RetainedCommands(outlet)
+    requests = RequestDispatcher(ctx, outlet, clearing)
+    requests.register(handlers or {})
+    outbound = CommandIntake(
+        ctx,
         validator=judge,
         attachment_intake=AttachmentIntake(judge, files, journal),
+        retained_commands=clearing,
+        sender=sender,
+        requests=requests,
         results=results,
-        answer=lambda *asked: requests.dispatch(*asked),  # noqa: PLW0108
-        accepted=sender.add,
-        published=pump.wake,
     )
-    requests = RequestDispatcher(
-        topics,
-        journal,
-        {} if handlers is None else handlers,
-        rules=lambda: judge.rules,
-        payload_limit=lambda _: None,
-        clear=outbound.clear_retained,
-    )
+    ctx.signals.outbox_changed.connect(pump.add)
     house = House(
+        ctx=ctx,
+        quota=quota,
+        session=session,
+        requests=requests,
         journal=journal,
         wechat=wechat,
         broker=broker,
@@ -458,6 +437,7 @@ def make(
         blobs=blobs,
         folder=folder,
     )
+    ctx.signals.logged_out.connect(house.logged_out.append)
     return house
 
 
@@ -467,7 +447,7 @@ async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIter
     database = await Database.open(folder / "wx2mqtt.db")
     house = make(database, folder, **how)
     opened = await house.journal.open()
-    house.session = opened.broker_session
+    house.session_number = opened.broker_session
     house.connect(session_present=bool(opened.broker_session))
     house.sender.set_online(online=online)
     rooms = (house.pump, house.outbound, house.sender)

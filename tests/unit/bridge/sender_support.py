@@ -10,15 +10,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.account_settings import FallbackRules, HoldRules
-from wx2mqtt.bridge.commands.rate_limit import TokenBucket
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
-from wx2mqtt.bridge.commands.validation import new_key
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
+from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.errors import BackendError, WindowClosed
 from wx2mqtt.model import (
     ChatKind,
@@ -91,6 +92,7 @@ class Room:
         self.echoes = EchoFilter()
         self.per_minute, self.burst = 0.0, 1
         self.hold, self.fallback = HoldRules(), FallbackRules()
+        self.ctx: AccountContext
         self.sender: CommandSender
         self._settled = asyncio.Event()
         self._numbers = 0
@@ -99,25 +101,20 @@ class Room:
     async def running(self, *, online: bool = True) -> AsyncIterator[CommandSender]:
         """One life of the sender; it ends as a crash would end it."""
         self.echoes = EchoFilter()
-        self.sender = CommandSender(
+        ctx = context(
             journal=self.journal,
-            backend=self.wire,  # type: ignore[arg-type]
-            resolver=CommandResolver(
-                journal=self.journal,
-                backend=self.wire,  # type: ignore[arg-type]
-                registry=self.phone.identity,
-                attachments=None,  # type: ignore[arg-type]  # nothing is sent here but text
+            backend=self.wire,
+            registry=self.phone.identity,
+            settings=settings(
+                per_minute=self.per_minute, burst=self.burst, hold=self.hold, fallback=self.fallback
             ),
-            echoes=self.echoes,
-            results=ResultPublications("home", Topics("wx")),
-            bucket=TokenBucket.full(self.per_minute, self.burst, asyncio.get_running_loop().time()),
-            language="en",
-            logged_out=lambda _: None,
-            published=self._settled.set,
-            hold=lambda: self.hold,
-            fallback=lambda: self.fallback,
-            used=self._settled.set,
         )
+        ctx.signals.outbox_changed.connect_plain(self._settled.set)
+        ctx.signals.send_attempted.connect(self._settled.set)
+        self.ctx = ctx
+        attachments: Any = None  # nothing is sent here but text
+        resolver = CommandResolver(ctx, attachments)
+        self.sender = CommandSender(ctx, resolver, self.echoes, ResultPublications("home", Topics("wx")))
         self.sender.set_online(online=online)
         running = asyncio.create_task(self.sender.run())
         try:

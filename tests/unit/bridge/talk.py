@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
 from wx2mqtt.bridge.account_settings import ExpectedAccount, MediaRules, ReceiveFilter
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound import InboundMessages
@@ -32,9 +33,7 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
-from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.people import PeopleChanges
-from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
+from wx2mqtt.store.records import NewEvent, NewMessage, PeopleChanges, RecordResult
 from wx2mqtt.wechat.backend import Batch, Capabilities, LoggedIn, LoginStep, OnProgress, ShowQr
 
 OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
@@ -217,11 +216,8 @@ class PaperSender:
     def __init__(self) -> None:
         self.is_online = False
 
-    def set_online(self, *, online: bool) -> None:
+    def set_online(self, online: bool) -> None:
         self.is_online = online
-
-    def recheck(self) -> None:
-        pass
 
 
 @dataclass
@@ -244,7 +240,6 @@ class Talk:
     filters: ReceiveFilter = field(default_factory=ReceiveFilter)
     media: MediaRules = field(default_factory=MediaRules)
     plain: bool = False
-    full: str = ""
 
     def __post_init__(self) -> None:
         self.shown: list[Shown] = []
@@ -253,33 +248,39 @@ class Talk:
         self.to_fetch: list[NewMessage] = []
         self.people_changes = 0
         self.sender = PaperSender()
-        self.inbound = InboundMessages(
-            account="home",
-            topics=Topics("wx"),
-            journal=self.journal,  # type: ignore[arg-type]
-            registry=self.identity,
-            echoes=EchoFilter(),
-            receive_filter=self.filters,
-            media_rules=self.media,
-            publish_plain_text=self.plain,
-            stored=self.stored.append,
-            to_fetch=self.to_fetch.extend,
-            people_changed=self._people_changed,
-        )
-        self.session = LoginSession(
+        self.quota = PaperQuota(limit=5_000_000)
+        self.ctx = context(
             backend=self.gateway,
-            journal=self.journal,  # type: ignore[arg-type]
-            inbound=self.inbound,
+            journal=self.journal,
             registry=self.identity,
-            sender=self.sender,  # type: ignore[arg-type]
-            expected=self.expected,
-            language="en",
-            shown=lambda login, url: self.shown.append(Shown(self.now, login, url)),
-            store_full=lambda: self.full,
-            beat=lambda limit: self.beats.append((self.now, limit)),
-            progress=lambda _: None,
+            settings=settings(
+                receive=self.filters,
+                media=self.media,
+                publish_plain_text=self.plain,
+                expected_account=self.expected,
+            ),
+            shared=shared(watchdog=self, quota=self.quota),
         )
+        signals = self.ctx.signals
+        signals.received.connect(self.stored.append)
+        signals.media_received.connect(self.to_fetch.extend)
+        signals.people_changed.connect(self._people_changed)
+        signals.online_changed.connect(self.sender.set_online)
+        signals.login_changed.connect(self._show)
+        self.inbound = InboundMessages(self.ctx, EchoFilter())
+        self.session = LoginSession(self.ctx, self.inbound)
         self._running: asyncio.Task[None] | None = None
+
+    def _show(self, login: LoginStatus, url: str) -> None:
+        self.shown.append(Shown(self.now, login, url))
+
+    def heartbeat(self, _name: str, limit: float) -> None:
+        """As a watchdog."""
+        self.beats.append((self.now, limit))
+
+    def idle(self, _name: str) -> None:
+        """As a watchdog."""
+        self.beats.append((self.now, None))
 
     def _people_changed(self) -> None:
         self.people_changes += 1

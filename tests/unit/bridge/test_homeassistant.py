@@ -7,7 +7,9 @@ import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from structlog.testing import capture_logs
 
 from tests.support.discovery_rules import faults
 from tests.support.paper_link import PATIENCE, PaperLink, Sent
+from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant
 from wx2mqtt.bridge.account_settings import HomeAssistantSettings
@@ -26,11 +29,10 @@ from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.discovery import entity_id
-from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.people import Person
+from wx2mqtt.store.records import Person
 from wx2mqtt.wechat.registry import BACKENDS
 
 TOPIC = "homeassistant/device/wx2mqtt_home/config"
@@ -65,18 +67,15 @@ class Stage:
     ) -> AsyncIterator[None]:
         outlet = InflightWindow(self.link)
         self.announcer = RetainedPublisher(outlet, "wx/bridge/state")
-        self.home = HomeAssistantDiscovery(
-            account="home",
-            topics=Topics("wx"),
-            capabilities=BACKENDS[backend].capabilities,
+        windows: Any = SimpleNamespace(users=())
+        self.ctx = context(
+            backend=SimpleNamespace(capabilities=BACKENDS[backend].capabilities),
             journal=self.journal,
-            retained=self.announcer,
-            inflight=outlet,
             registry=self.identity,
-            settings=exposure,
-            news=lambda: self.news.append(True),
-            birth_delay=lambda: 0.0,
+            settings=settings(home_assistant=exposure),
         )
+        self.ctx.signals.health_changed.connect(partial(self.news.append, True))
+        self.home = HomeAssistantDiscovery(self.ctx, self.announcer, outlet, windows, birth_delay=lambda: 0.0)
         self.connect(**broker)
         task = asyncio.create_task(self.home.run())
         try:
@@ -89,6 +88,16 @@ class Stage:
         connection = self.link.connect(**broker)
         self.home.on_connected(connection)
         self.announcer.on_connected(connection)
+
+    def apply(self, exposure: HomeAssistantSettings) -> None:
+        """The owner changes the settings."""
+        self.ctx.settings = replace(self.ctx.settings, home_assistant=exposure)
+        self.home.refresh()
+
+    def deliver(self, delivery: Delivery) -> None:
+        """As `Account.on_delivery` does it."""
+        if delivery.topic == self.home.birth_topic:
+            self.home.on_birth(delivery.payload)
 
     def hang_up(self) -> None:
         self.link.hang_up()
@@ -209,7 +218,7 @@ async def test_two_names_of_one_person_are_one_entity(stage: Stage) -> None:
 async def test_what_is_no_longer_exposed_is_taken_back_at_once(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.home.apply_settings(replace(ON, expose=("wife",)))
+        stage.apply(replace(ON, expose=("wife",)))
         assert (await stage.components(2))[f"to_{entity_id('张三')}"] == {"platform": "notify"}
 
 
@@ -274,9 +283,9 @@ async def test_home_assistant_is_told_again_when_it_has_started(stage: Stage) ->
     async with stage.runs():
         first = await stage.announced()
         for _ in range(3):  # it may be born thrice while we wait
-            stage.home.on_delivery(birth())
+            stage.deliver(birth())
         assert (await stage.announced(2)).payload == first.payload
-        stage.home.on_delivery(birth())
+        stage.deliver(birth())
         await stage.announced(3)
         assert stage.link.topics == [TOPIC] * 3
 
@@ -287,7 +296,7 @@ async def test_home_assistant_is_told_again_when_it_has_started(stage: Stage) ->
 async def test_nothing_else_is_a_birth(stage: Stage, other: Delivery) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.home.on_delivery(other)
+        stage.deliver(other)
         assert stage.home._republish_timer is None
 
 
@@ -311,7 +320,7 @@ async def test_a_broker_that_refuses_stops_the_announcing_and_nothing_else(stage
             stage.link.refuse(sent)
         assert [one["event"] for one in logs] == ["broker refuses topic"]
         assert stage.announcer.refused_topics == (TOPIC,)
-        stage.home.on_delivery(birth())
+        stage.deliver(birth())
         stage.people(PEOPLE[:1])
         stage.announcer.set("wx/last", b"x", "text/plain")
         await stage.link.came(2)
@@ -341,8 +350,8 @@ async def test_a_name_that_nobody_has_is_told_once_people_are_known_and_the_rest
             assert stage.home.health_fields() == {
                 "homeassistant": {"exposed": 2, "problems": {"nobody": "unknown"}, "left_out": 0}
             }
-            stage.home.apply_settings(replace(ON, expose=("nobody", "wife", "x")))
-            stage.home.apply_settings(replace(ON, expose=("nobody",)))
+            stage.apply(replace(ON, expose=("nobody", "wife", "x")))
+            stage.apply(replace(ON, expose=("nobody",)))
             await stage.announced(3)
     assert [one["name"] for one in logs if one["log_level"] == "warning"] == ["nobody"]
     assert stage.news  # so that health tells at once
@@ -414,5 +423,5 @@ async def test_500_people_are_announced_in_one_message_in_less_than_a_second(sta
 async def test_another_switch_or_prefix_counts_at_the_next_start_only(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.home.apply_settings(HomeAssistantSettings(prefix="ha", expose=("wife",)))
+        stage.apply(HomeAssistantSettings(prefix="ha", expose=("wife",)))
         assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife"}

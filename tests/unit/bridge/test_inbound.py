@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ class House:
     def __init__(self, filters: ReceiveFilter | None = None) -> None:
         self.talk = Talk(identity=PeopleRegistry([], {}, PINS), filters=filters or ReceiveFilter())
         self.inbound: InboundMessages = self.talk.inbound
-        self.inbound.owner = OWNER
+        self.inbound.set_owner(OWNER)
         self.journal: PaperJournal = self.talk.journal
 
     async def meet(self, *contacts: Contact) -> None:
@@ -388,7 +389,7 @@ def test_a_message_with_bytes_says_where_they_will_be_and_has_them_fetched():
 def test_what_is_filtered_or_not_stored_is_not_fetched():
     async def story(house: House) -> None:
         await house.take(message("7", **PICTURE))
-        house.inbound.receive_filter = ReceiveFilter()
+        house.talk.ctx.settings = replace(house.talk.ctx.settings, receive=ReceiveFilter())
         house.journal.troubles.append(StoreFull())
         with pytest.raises(StoreFull):
             await house.take(message("8", **PICTURE))
@@ -399,7 +400,7 @@ def test_what_is_filtered_or_not_stored_is_not_fetched():
 
 def test_where_small_ones_stand_in_the_message_it_is_held():
     async def story(house: House) -> None:
-        house.inbound.media_rules = MediaRules(inline_below=1000)
+        house.talk.ctx.settings = replace(house.talk.ctx.settings, media=MediaRules(inline_below=1000))
         await house.take(message("7", **PICTURE), message("8"))
         assert [one.held for one in house.journal.messages()] == [True, False]
 
@@ -417,7 +418,7 @@ def plains(house: House) -> list[tuple[str, str]]:
 
 def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
     async def story(house: House) -> None:
-        house.inbound.publish_plain_text = True
+        house.talk.ctx.settings = replace(house.talk.ctx.settings, publish_plain_text=True)
         note = message(
             "2", "开门", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True
         )
@@ -442,7 +443,7 @@ def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
 
 def test_nobody_else_gets_onto_the_topics_of_bare_text():
     async def story(house: House) -> None:
-        house.inbound.publish_plain_text = True
+        house.talk.ctx.settings = replace(house.talk.ctx.settings, publish_plain_text=True)
         await house.take(
             message("1", "on", chat=MOM.handle, sender=MOM.handle),
             message("2", "on", sender=Handle("@eve"), sender_name="老婆", **IN_FAMILY),

@@ -104,7 +104,7 @@ async def test_whoever_waits_for_room_is_told_when_what_is_urgent_has_made_some(
     link = PaperLink()
     outlet = InflightWindow(link)
     told: list[int] = []
-    outlet.capacity = lambda: told.append(outlet.free_slots)
+    outlet.capacity.connect(lambda: told.append(outlet.free_slots))
     link.connect(receive_maximum=1)
     outlet.publish_first(publication(1), nothing)
     outlet.publish_first(publication(2), nothing)

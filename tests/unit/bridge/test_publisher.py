@@ -16,19 +16,20 @@ from typing import Any
 import pytest
 
 from tests.support.paper_link import PaperLink, Sent
+from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
+from wx2mqtt.bridge import inflight
 from wx2mqtt.bridge import publisher as pump_module
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, MAX_UNACKED_PUBLISHES, InflightWindow
-from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
+from wx2mqtt.bridge.publisher import MAX_REPEATED_MESSAGES, REFUSED_GIVE_UP_SECONDS, Publisher
 from wx2mqtt.clock import monotonic, now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor, Json
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import NewPublication, OutboxRow
+from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxBatch, OutboxRow
 
 WEEK = 7 * 86_400_000
 
@@ -91,7 +92,9 @@ class Works:
         self.journal = Watched(database, self.link, self.clock)
         self.dropped: list[tuple[str, int]] = []
         self.outlet = InflightWindow(self.link)
-        self.pump = Publisher(self.journal, self.outlet, lambda *told: self.dropped.append(told))
+        ctx = context(journal=self.journal)
+        ctx.signals.topic_dropped.connect(lambda *told: self.dropped.append(told))
+        self.pump = Publisher(ctx, self.outlet)
         self._number = 0
 
     def connect(self, **more: Any) -> None:
@@ -161,6 +164,11 @@ class Works:
         row = await self.journal.release_message(key, patch)
         assert row is not None
         self.pump.finish_release(f"wx/in/{user}", row)
+
+    async def ids_behind(self, first: int, count: int) -> list[str]:
+        """The ids of `count` messages that were published behind the `first` publications."""
+        sent = (await self.link.came(first + count))[first:]
+        return [json.loads(one.payload)["id"].removeprefix("id-") for one in sent]
 
     async def ids(self, count: int) -> list[str]:
         """The ids of the messages that were published, once there are so many."""
@@ -256,6 +264,39 @@ async def test_never_more_is_open_or_unsettled_than_the_window(works: Works):
     assert on(works.link.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
 
 
+async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Works):
+    """A kill repeats what the broker may have and the journal does not know of: at most 20, however wide
+    the window of publishes in flight is.
+    """
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        held.set()
+        await let_go.wait()
+
+    keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
+    works.journal.before["published"] = hold
+    works.connect()
+    await works.said(*keys, user="wife")
+    await works.link.came(MAX_REPEATED_MESSAGES)
+    works.link.takes = True
+    works.link.take()
+    async with asyncio.timeout(10):
+        await held.wait()
+    await works.journal.stats()
+    assert len(works.link.sent) == MAX_REPEATED_MESSAGES == 20  # acknowledged, and not marked yet
+    let_go.set()
+    await works.all_settled()
+    assert await works.ids(len(keys)) == keys
+
+
+async def test_results_do_not_count_among_the_messages_that_may_repeat(works: Works):
+    works.connect()
+    await works.said(*[f"m{number}" for number in range(10)], user="wife")
+    await works.publish(*["a"] * 60)
+    assert len(await works.link.came(70)) == 70
+
+
 async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in_order(works: Works):
     works.connect()
     await works.publish("a", "b", "a", "b", "a")
@@ -273,7 +314,7 @@ async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in
 async def test_what_is_settled_while_a_new_connection_begins_is_not_published_again(
     works: Works, monkeypatch
 ):
-    monkeypatch.setattr(pump_module, "REFUSAL_DISCONNECT_SECONDS", 0.0)
+    monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     let_go = asyncio.Event()
 
     async def hold() -> None:
@@ -313,7 +354,7 @@ async def test_a_refused_topic_waits_and_the_others_go_on(works: Works):
 
 
 async def test_a_topic_that_is_taken_again_catches_up_in_order(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.02)
     works.connect()
     await works.publish(*["a", "b"] * 3)
     sent = list(await works.link.came(6))
@@ -328,7 +369,7 @@ async def test_a_topic_that_is_taken_again_catches_up_in_order(works: Works, mon
 
 
 async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     works.connect(receive_maximum=1)
     await works.publish(*["a"] * 5)
     for count in range(1, 4):
@@ -343,7 +384,7 @@ async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order
 
 
 async def test_a_reconnect_tries_at_once_what_was_refused_long_before(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "REFUSAL_DISCONNECT_SECONDS", 0.0)
+    monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     works.connect()
     await works.publish("a")
     await works.link.came(1)
@@ -382,7 +423,7 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
     works.link.refuse(works.link.sent[0])
     await works.publish("b")
     await works.link.came(2)
-    works.journal.after["waiting"] = lambda: works.pump._retry_topic("a")  # the read passed over `a`
+    works.journal.after["waiting"] = lambda: works.pump._refused.retry("a")  # the read passed over `a`
     works.link.takes = True
     await works.publish("a", "b", "a")
     works.link.take()
@@ -394,7 +435,7 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
 async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     works: Works, statement: str, monkeypatch
 ):
-    monkeypatch.setattr(pump_module, "REFUSAL_DISCONNECT_SECONDS", 0.0)
+    monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     begun = asyncio.Event()
 
     def anew() -> None:
@@ -409,7 +450,7 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     works.link.refuse(first)
     works.journal.after[statement] = anew
     if statement == "waiting_in":
-        works.pump._retry_topic("a")
+        works.pump._refused.retry("a")
     works.link.take(second)
     await works.publish("b")
     await works.all_settled()
@@ -418,7 +459,7 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
 
 
 async def test_a_store_that_fails_delays_and_passes_nothing_over(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     works.journal.troubles += ["waiting", "waiting_in", "published"]
     works.connect()
     await works.publish("a", "a", "b")
@@ -635,7 +676,7 @@ async def test_connections_that_cannot_be_made_set_nothing_aside(works: Works):
 
 
 async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_told(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     await works.publish("a", "a")
     works.connect()
     sent = list(await works.link.came(2))
@@ -655,7 +696,7 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_to
 
 
 async def test_a_topic_that_was_taken_between_begins_its_week_anew(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     await works.publish("a", "a")
     works.connect()
     sent = list(await works.link.came(2))
@@ -684,7 +725,7 @@ async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is
 async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_is_lost(
     works: Works, monkeypatch, seed: int
 ):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.002)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.002)
     dice = random.Random(seed)
     window = dice.choice([1, 3, 100])
     committed: dict[str, list[int]] = defaultdict(list)
@@ -857,7 +898,7 @@ async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_
 
 @pytest.mark.parametrize("end", ["reconnect", "refusal"])
 async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Works, monkeypatch, end: str):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.05)
     works.connect()
     await works.said("1", user="wife")
     await works.held("2", "wife")
@@ -879,7 +920,7 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Work
 
 
 async def test_a_refused_chat_stays_refused_when_its_message_is_released(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "REFUSED_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.05)
     works.connect()
     await works.said("1", user="wife")
     await works.held("2", "wife")
@@ -914,3 +955,112 @@ async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order
     for user, keys in order.items():
         came = [one for one in works.link.sent if one.topic == f"wx/in/{user}"]
         assert [json.loads(one.payload)["id"] for one in came] == [f"id-{key}" for key in keys]
+
+
+# what was just committed, handed over in memory
+
+
+async def commit(works: Works, *topics: str, payload: bytes = b"0") -> OutboxBatch:
+    """Commit one row for each topic; nobody is told."""
+    rows = [NewPublication(topic=topic, payload=payload, sort="result", content_type="") for topic in topics]
+    return await works.journal.enqueue(rows)
+
+
+async def caught_up(works: Works) -> None:
+    """Until the publisher knows all that is in the journal."""
+    works.link.takes = True
+    works.connect()
+    works.pump.add(await commit(works, "begin"))
+    await works.all_settled()
+    await works.link.until(lambda: works.pump._caught_up)
+
+
+async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(works: Works):
+    await caught_up(works)
+    works.journal.troubles = ["waiting", "waiting_in"]  # which a look would meet
+    for number in range(5):
+        works.pump.add(await commit(works, "a", "b", payload=str(number).encode()))
+    sent = (await works.link.came(11))[1:]
+    assert [(one.topic, one.payload) for one in sent] == [
+        (topic, str(number).encode()) for number in range(5) for topic in ("a", "b")
+    ]
+    await works.all_settled()
+    assert works.journal.troubles == ["waiting", "waiting_in"]
+
+
+async def test_messages_and_their_events_go_out_as_they_were_committed(works: Works):
+    await caught_up(works)
+    works.journal.troubles = ["waiting"]
+    recorded = await works.journal.record([message("1"), message("2")], NO_CHANGES, Cursor("2"), "login")
+    works.pump.add(recorded.outbox)
+    sent = (await works.link.came(3))[1:]
+    stored = await works.journal.list_set_aside()
+    assert stored == []
+    assert [json.loads(one.payload)["seq"] for one in sent] == [1, 2]
+    assert works.journal.troubles == ["waiting"]
+
+
+async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_next_one_comes(works: Works):
+    """Its task was cancelled between commit and hand-over."""
+    await caught_up(works)
+    await commit(works, "a", payload=b"1")
+    works.pump.add(await commit(works, "a", payload=b"2"))
+    assert [one.payload for one in (await works.link.came(3))[1:]] == [b"1", b"2"]
+    await works.all_settled()
+
+
+async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_commits(works: Works):
+    await caught_up(works)
+    first, second = await commit(works, "a", payload=b"1"), await commit(works, "a", payload=b"2")
+    works.pump.add(second)
+    works.pump.add(first)
+    await works.all_settled()
+    assert [one.payload for one in works.link.sent[1:]] == [b"1", b"2"]
+
+
+async def test_more_than_memory_should_hold_waits_in_the_journal(works: Works, monkeypatch):
+    monkeypatch.setattr(pump_module, "MAX_ROWS_IN_MEMORY", 3)
+    await caught_up(works)
+    works.link.takes = False
+    assert works.link.connection is not None
+    works.link.connection = replace(works.link.connection, receive_maximum=1)
+    for number in range(9):
+        works.pump.add(await commit(works, "a", payload=str(number).encode()))
+    await works.link.came(2)
+    assert len(works.pump._ready_rows) <= 3
+    works.link.takes = True
+    works.link.take()
+    await works.all_settled()
+    assert [int(one.payload) for one in works.link.sent[1:]] == [*range(9)]
+
+
+async def test_what_is_committed_behind_a_held_message_waits_with_it(works: Works):
+    await caught_up(works)
+    picture = replace(message("1", user="wife"), held=True, kind="image")
+    batch = [message("0", user="wife"), picture, message("2", user="wife"), message("3", user="mom")]
+    recorded = await works.journal.record(batch, NO_CHANGES, Cursor("3"), "login")
+    works.pump.add(recorded.outbox)
+    assert (await works.ids_behind(1, 2)) == ["0", "3"]
+    recorded = await works.journal.record([message("4", user="wife")], NO_CHANGES, Cursor("4"), "login")
+    works.pump.add(recorded.outbox)
+    await works.release("1", "wife")
+    assert (await works.ids_behind(1, 5)) == ["0", "3", "1", "2", "4"]
+    await works.all_settled()
+
+
+async def test_a_refused_topic_is_not_handed_over_and_catches_up(works: Works, monkeypatch):
+    await caught_up(works)
+    works.link.takes = False
+    works.pump.add(await commit(works, "a", payload=b"1"))
+    works.link.refuse((await works.link.came(2))[1])
+    works.pump.add(await commit(works, "a", "b", payload=b"2"))
+    await works.link.came(3)
+    works.link.takes = True
+    works.link.take()
+    works.pump._refused.retry("a")
+    await works.all_settled()
+    assert [(one.topic, one.payload) for one in works.link.sent[2:]] == [
+        ("b", b"2"),
+        ("a", b"1"),
+        ("a", b"2"),
+    ]

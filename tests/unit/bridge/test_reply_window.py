@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Handle, LoginState, ReplyWindow
-from wx2mqtt.mqtt.topics import Topics
 
 OPEN = ReplyWindow(open=True, until=now_ms() + 10**7, remaining=9)
 
@@ -28,19 +29,15 @@ class Desk:
         self.phone = Phone()
         self.phone.friend("wife", "wife")
         self.phone.log_in()
-        self.state = LoginState.ONLINE
         self.now = OPEN
         self.said: list[tuple[str, bytes]] = []
         self.told = asyncio.Event()
-        self.windows = ReplyWindowTopics(
-            account="home",
-            topics=Topics("wx"),
-            backend=self,  # type: ignore[arg-type]
-            registry=self.phone.identity,
-            retained=self,  # type: ignore[arg-type]
-            state=lambda: self.state,
-            told=self.told.set,
-        )
+        retained: Any = self
+        ctx = context(backend=self, registry=self.phone.identity)
+        ctx.signals.reply_windows_changed.connect(self.told.set)
+        session: Any = SimpleNamespace(login=SimpleNamespace(state=LoginState.ONLINE))
+        self.session = session
+        self.windows = ReplyWindowTopics(ctx, retained, session)
 
     def reply_window(self, _handle: Handle) -> ReplyWindow:
         return self.now
@@ -70,7 +67,7 @@ async def test_it_is_told_once_until_it_changes(desk: Desk):
 
 async def test_while_nobody_is_logged_in_nothing_is_taken(desk: Desk):
     desk.windows.publish_changes()
-    desk.state = LoginState.WAITING_FOR_SCAN
+    desk.session.login.state = LoginState.WAITING_FOR_SCAN
     desk.windows.publish_changes()
     assert desk.bodies()[-1]["why"] == "logged_out"
     assert "left" not in desk.bodies()[-1]
@@ -78,14 +75,14 @@ async def test_while_nobody_is_logged_in_nothing_is_taken(desk: Desk):
 
 async def test_at_the_start_nothing_is_said_before_anything_is_known(desk: Desk):
     for state in (LoginState.STARTING, LoginState.INTERRUPTED, LoginState.STOPPED):
-        desk.state = state
+        desk.session.login.state = state
         desk.windows.publish_changes()
     assert not desk.said
 
 
 async def test_an_interruption_changes_nothing(desk: Desk):
     desk.windows.publish_changes()
-    desk.state = LoginState.INTERRUPTED
+    desk.session.login.state = LoginState.INTERRUPTED
     desk.windows.publish_changes()
     assert len(desk.bodies()) == 1
 

@@ -8,8 +8,8 @@ from collections import deque
 import pytest
 
 from tests.support.hurry import hurry
-from wx2mqtt.bridge.inflight import InflightWindow
-from wx2mqtt.bridge.retained import REFUSAL_DISCONNECT_SECONDS, REFUSED_RETRY_SECONDS, RetainedPublisher
+from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS, REFUSED_RETRY_SECONDS, InflightWindow
+from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, Publication, PublishCallback

@@ -375,14 +375,14 @@ def test_a_store_that_takes_no_login_is_said_and_the_scan_was_not_for_nothing():
 def test_nothing_is_received_while_the_store_is_full():
     async def story(talk: Talk) -> None:
         online(talk)
-        talk.full = "5 MB"
+        talk.quota.size = talk.quota.limit
         talk.gateway.answers.append(batch(1, message("1")))
         await talk.after(300)
         assert talk.state == S.INTERRUPTED
         assert "5 MB" in talk.session.login.reason
         assert talk.gateway.cursors == []
         assert talk.silence(300) == []
-        talk.full = ""
+        talk.quota.size = 0
         await talk.after(30)
         assert talk.state == S.ONLINE
         assert [one.id for one in talk.journal.messages()] == ["1"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,20 +21,8 @@ NAMELESS = Owner(handle=Handle("o9cq80me@im.wechat"), nickname="")
 
 
 def asked(talk: Talk) -> AccountRequests:
-    async def nothing(*_args):
-        return {}
-
-    no_history: Any = SimpleNamespace(answer=nothing)
-
-    return AccountRequests(
-        account="home",
-        session=talk.session,
-        registry=talk.identity,
-        directory=talk.identity.directory,
-        save=nothing,
-        health=nothing,
-        history=no_history,
-    )
+    absent: Any = None
+    return AccountRequests(talk.ctx, talk.session, talk.inbound, absent, absent)
 
 
 def test_the_state_asks_for_the_number_and_for_another_one():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.support.scanner import codes_in
-from wx2mqtt.bridge.status_topics import placeholder_picture, qr_picture
+from tests.unit.bridge.contexts import context, settings
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.status_topics import StatusTopics, placeholder_picture, qr_picture
+from wx2mqtt.model import LoginState
 
 
 @pytest.mark.parametrize(
@@ -21,3 +26,36 @@ def test_the_placeholder_is_a_picture_in_the_language_without_a_code():
     ]
     assert [codes_in(one) for one in pictures] == [[]] * 4
     assert len(set(pictures)) == 4
+
+
+class Shelf:
+    """Retained topics, in the order in which they were set."""
+
+    def __init__(self) -> None:
+        self.topics: list[str] = []
+        self.values: dict[str, bytes] = {}
+
+    def set(self, topic: str, payload: bytes, _content_type: str, _expires: int | None = None) -> None:
+        self.topics.append(topic)
+        self.values[topic] = payload
+
+
+@pytest.mark.parametrize("url", ["https://login.weixin.qq.com/l/abc", ""])
+def test_the_picture_of_the_code_is_there_before_the_state_that_asks_for_it(url: str):
+    """A contract: whoever reads that a scan is needed finds the picture that belongs to it."""
+    shelf: Any = Shelf()
+    StatusTopics(context(), shelf, shelf).show_login(
+        LoginStatus(state=LoginState.WAITING_FOR_SCAN, since=0), url
+    )
+    assert shelf.topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
+
+
+def test_the_placeholder_follows_the_language_of_the_settings_of_now():
+    shelf: Any = Shelf()
+    ctx = context()
+    status = StatusTopics(ctx, shelf, shelf)
+    status.show_login(LoginStatus(since=0), "")
+    english = shelf.values["wx/login/qr"]
+    ctx.settings = settings(language="zh")
+    status.show_login(LoginStatus(since=0), "")
+    assert shelf.values["wx/login/qr"] == placeholder_picture("zh", needed=False) != english

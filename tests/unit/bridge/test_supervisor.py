@@ -27,8 +27,8 @@ async def in_groups(error):
         tasks.create_task(for_ever())
 
 
-def crew(stuck=tuple):
-    return TaskSupervisor(stuck)
+def crew():
+    return TaskSupervisor(Watchdog(asyncio.get_running_loop().time), "home")
 
 
 async def test_the_fault_of_one_is_told_out_of_all_groups_and_the_others_still_run():
@@ -54,13 +54,15 @@ async def test_one_that_returns_or_is_cancelled_is_no_fault():
 
 def test_loops_that_do_not_move_are_a_fault():
     async def story():
-        stuck: tuple[str, ...] = ()
-        here = crew(lambda: stuck)
+        watchdog = Watchdog(asyncio.get_running_loop().time)
+        here = TaskSupervisor(watchdog, "home")
+        watchdog.heartbeat("store:home", 1)  # which another life would not move either
+        watchdog.heartbeat("receive:other", 1)
+        watchdog.heartbeat("receive:home", 90)
         here.start(for_ever())
         asking = asyncio.create_task(here.wait_for_fault())
         await asyncio.sleep(60)
         assert not asking.done()
-        stuck = ("receive:home",)
         fault = await asking
         assert isinstance(fault, TasksStalled)
         assert str(fault) == "receive:home"

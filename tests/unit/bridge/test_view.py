@@ -9,15 +9,11 @@ import pytest
 
 from tests.unit.bridge.outgoing import House
 from tests.unit.bridge.test_health import seen
-from wx2mqtt.bridge.health import CallStatistics
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
-from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Owner
-from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import NewMessage
+from wx2mqtt.store.records import NO_CHANGES, NewMessage
 
 
 class Session:
@@ -41,27 +37,24 @@ class Session:
 
 @pytest.fixture
 def view(house: House) -> AccountView:
-    async def as_of_now():
+    async def snapshot():
         return seen()
 
-    rooms: dict[str, Any] = {
-        "session": Session(),
-        "status_topics": SimpleNamespace(qr_png=b"png"),
-        "inbound": SimpleNamespace(owner=None),
-    }
-    return AccountView(
-        account="home",
-        topics=Topics("wx"),
-        registry=house.identity,
-        directory=house.identity.directory,
+    account: Any = SimpleNamespace(
+        name="home",
+        topics=house.ctx.topics,
+        ctx=house.ctx,
+        backend=house.wechat,
         journal=house.journal,
+        registry=house.identity,
+        session=Session(),
+        inbound=SimpleNamespace(owner=None),
+        status=SimpleNamespace(qr_png=b"png"),
+        windows=SimpleNamespace(directory_entries=house.identity.directory),
         intake=house.outbound,
-        history=HistoryRequest(house.journal, house.identity, "wx/contacts"),
-        calls=CallStatistics(),
-        contacts=True,
-        snapshot=as_of_now,
-        **rooms,
+        snapshot=snapshot,
     )
+    return AccountView(account)
 
 
 def message(number: int, kind: str = "text", **body: Any) -> NewMessage:
@@ -168,7 +161,8 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView)
     assert view.login is Session.login
     assert view.qr_png == b"png"
     assert view.owner_name == ""
-    view._inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")
+    inbound: Any = view._account.inbound
+    inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")
     assert view.owner_name == "王小明"
     assert (await view.snapshot()).commands == 3
 
@@ -185,7 +179,8 @@ def crowd(house: House) -> None:
 
 async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(house: House, view: AccountView):
     assert view.test_recipient == "filehelper"
-    view._contacts = False
+    ilink: Any = SimpleNamespace(capabilities=SimpleNamespace(has_contacts=False))
+    view._account.backend = ilink
     assert view.test_recipient == ""
     crowd(house)
     house.identity.add_unlisted(Handle("@me"), ChatKind.FRIEND, "王小明", 0)

@@ -29,6 +29,11 @@ def test_an_unchanged_file_changes_nothing():
         ),
         ({"accounts": {"home": {"contacts": {"wife": {"remark": "x"}}}}}, ["accounts.home.contacts"]),
         ({"accounts": {"home": {"hold": {"max": 1}}}}, ["accounts.home.hold.max"]),
+        ({"accounts": {"home": {"fallback": {"after": "5s"}}}}, ["accounts.home.fallback.after"]),
+        (
+            {"accounts": {"home": {"fallback": {"urls": ["mailto://a@example.org"]}}}},
+            ["accounts.home.fallback.urls"],
+        ),
         ({"accounts": {"home": {"receive": {"groups": "none"}}}}, ["accounts.home.receive.groups"]),
         ({"accounts": {"home": {"history": {"keep": "1d"}}}}, ["accounts.home.history.keep"]),
         ({"accounts": {"home": {"plain": True}}}, ["accounts.home.plain"]),

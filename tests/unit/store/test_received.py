@@ -17,6 +17,7 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.records import (
     NO_CHANGES,
+    NO_PUBLICATIONS,
     AccountState,
     HistoryQuery,
     NewPublication,
@@ -90,10 +91,35 @@ async def test_an_event_is_published_as_it_is_and_takes_no_seq(journal: Journal)
 async def test_what_was_recorded_is_counted(journal: Journal) -> None:
     recorded = await journal.record([message("a"), event("b"), message("c")], NO_CHANGES, C1, "login")
     assert recorded.kinds == {"text": 2}
-    assert replace(recorded, last_payload=None, kinds={}) == RecordResult(
+    assert replace(recorded, last_payload=None, kinds={}, outbox=NO_PUBLICATIONS) == RecordResult(
         messages=2, events=1, repeated=0, last_payload=None, seq=2
     )
     assert json.loads(recorded.last_payload or b"")["id"] == "id-c"
+
+
+async def test_what_was_recorded_is_returned_as_it_would_be_read(journal: Journal) -> None:
+    plain = NewPublication(topic="wx/text/wife", payload=b"x", sort="plain", content_type="text/plain")
+    with_plain = replace(message("a\ud800"), plain=plain)
+    recorded = await journal.record([with_plain, event("b"), message("c")], NO_CHANGES, C1, "login")
+    more = await journal.enqueue([plain, plain])
+    assert [*recorded.outbox.rows, *more.rows] == await journal.list_waiting(0, 10)
+    assert (recorded.outbox.after_id, recorded.outbox.last_id) == (None, 4)
+    assert (more.after_id, more.last_id) == (4, 6)
+
+
+async def test_what_waits_behind_a_held_message_of_its_topic_is_not_returned(journal: Journal) -> None:
+    held = replace(message("b"), held=True)
+    recorded = await journal.record([message("a"), held, message("c")], NO_CHANGES, C1, "login")
+    later = await journal.record([message("d"), event("e")], NO_CHANGES, C2, "login")
+    rows = [*recorded.outbox.rows, *later.outbox.rows]
+    assert rows == await journal.list_waiting(0, 10)
+    assert len(rows) == 2
+    assert (later.outbox.after_id, later.outbox.last_id) == (3, 5)
+
+
+async def test_a_commit_of_nothing_returns_nothing(journal: Journal) -> None:
+    assert not (await journal.enqueue([]))
+    assert not (await journal.record([], NO_CHANGES, C1, "login")).outbox
 
 
 async def test_a_batch_of_events_has_no_last_message(journal: Journal) -> None:

@@ -15,15 +15,14 @@ from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import back_off
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, BadCommand, OutcomeUnknown, StoreError
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
 from wx2mqtt.model import ActionResult, Draft, Recall, Receipt
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import CommandRow
-from wx2mqtt.wechat.backend import Backend
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +36,7 @@ MAX_TRANSFER_ATTEMPTS = 3  # of a url whose answers break off
 class UrlPrefetch:
     """For the lanes of one account."""
 
-    def __init__(
-        self, *, resolver: CommandResolver, queues: ChatQueues, completion: CommandCompletion
-    ) -> None:
+    def __init__(self, resolver: CommandResolver, queues: ChatQueues, completion: CommandCompletion) -> None:
         self._resolver = resolver
         self._queues = queues
         self._completion = completion
@@ -80,11 +77,9 @@ AnswerT = TypeVar("AnswerT")
 class SendAttempts:
     """Asks WeChat for one account. Never raises but `BackendError` of what certainly delivers nothing."""
 
-    def __init__(
-        self, *, journal: Journal, backend: Backend, resolver: CommandResolver, echoes: EchoFilter
-    ) -> None:
-        self._journal = journal
-        self._backend = backend
+    def __init__(self, ctx: AccountContext, resolver: CommandResolver, echoes: EchoFilter) -> None:
+        self._journal = ctx.journal
+        self._backend = ctx.backend
         self._unconfirmed_in_a_row = 0
         self._resolver = resolver
         self._echoes = echoes

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, result_of_parts
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.model import Result, Status
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
 
 
 class CommandCompletion:
-    """Settles the commands that are in the lanes. `counts` are by status and code, `sent` by kind.
-
-    `parts` says in how many messages a command goes out.
-    """
+    """Settles the commands in the queues. Counts results by status and code, sent commands by kind."""
 
     def __init__(
         self,
-        *,
-        journal: Journal,
+        ctx: AccountContext,
+        resolver: CommandResolver,
         queues: ChatQueues,
         results: ResultPublications,
-        parts: Callable[[CommandRow], int],
-        published: Callable[[], None],
     ) -> None:
-        self._journal = journal
-        self._parts = parts
+        self._journal = ctx.journal
+        self._ctx = ctx
+        self._resolver = resolver
         self._queues = queues
         self._results = results
-        self._published = published
         self.result_counts: Counter[tuple[str, str]] = Counter()
         self.sent_counts: Counter[str] = Counter()
 
@@ -48,7 +43,7 @@ class CommandCompletion:
         Whether that is marked: the owner may have dropped it in this moment.
         """
         row = replace(row, replies=self._queues.replies_to(row))  # by now there may be more
-        result = result_of_parts(row, result, self._parts(row))
+        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
         begun = following is not None and await self._store_result(row, result, following.id)
         if not begun and not await self._store_result(row, result, None):
             await self.finish_already_settled(row)
@@ -57,7 +52,6 @@ class CommandCompletion:
         self._queues.remove(row)
         self.result_counts[str(result.status), result.code] += 1
         self.sent_counts[row.command.kind] += result.status is Status.SENT
-        self._published()
         return begun
 
     async def finish_already_settled(self, row: CommandRow) -> None:
@@ -67,15 +61,17 @@ class CommandCompletion:
         if stored is not None and stored.result is not None:
             await self._publish_late_answers(replace(row, replies=()), stored.result)
         self._queues.remove(row)
-        self._published()
 
     async def _store_result(self, row: CommandRow, result: Result, next_row_id: int | None) -> bool:
         """False where the owner has dropped it or the one that is to begin."""
         publications = self._results.publications(result, row.replies)
         try:
-            await retry_until_stored(lambda: self._journal.settle(row.id, result, publications, next_row_id))
+            stored = await retry_until_stored(
+                lambda: self._journal.settle(row.id, result, publications, next_row_id)
+            )
         except AlreadySettled:
             return False
+        self._ctx.signals.outbox_changed.emit(stored)
         return True
 
     async def _publish_late_answers(self, row: CommandRow, result: Result) -> None:
@@ -83,4 +79,4 @@ class CommandCompletion:
         late = [one for one in self._queues.replies_to(row) if one not in row.replies]
         if late:
             publications = self._results.publications(result, late)
-            await retry_until_stored(lambda: self._journal.enqueue(publications))
+            await retry_until_stored(lambda: self._ctx.publish(publications))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue, error_code_of
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import SendConditions
 from wx2mqtt.bridge.commands.results import expired_result, final_result, uncertain_result
-from wx2mqtt.i18n.bridge import Language, bridge_text, rejection_text
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
 from wx2mqtt.store.records import CommandRow
 
@@ -26,23 +25,22 @@ class ExpiryPolicy:
 
     def __init__(
         self,
-        *,
+        ctx: AccountContext,
         queues: ChatQueues,
         conditions: SendConditions,
         hold_queue: HoldQueue,
         fallback: FallbackDelivery,
-        language: Callable[[], Language],
     ) -> None:
+        self._ctx = ctx
         self._queues = queues
         self._conditions = conditions
         self._hold_queue = hold_queue
         self._fallback = fallback
-        self._language = language
 
     def expired_result(self, row: CommandRow) -> Result | None:
         """The result of a command that is not sent any more."""
         if row.unknown >= MAX_UNANSWERED_ATTEMPTS:  # one of them, at least, in a life that crashed
-            return uncertain_result(row, self._language())
+            return uncertain_result(row, self._ctx.language)
         if self._fallback.replaces_wechat(row):
             return self._expire(row, self._fallback.after_seconds)
         return self._expire(row) if self.seconds_left(row) <= 0 else None
@@ -58,25 +56,25 @@ class ExpiryPolicy:
                 row, Status.FAILED, error_code_of(window), self._window_reason(row, window)
             )
         if (row := self._hold_queue.find_excess(queue)) is not None:
-            language, most = self._language(), self._hold_queue.max_commands
+            language, most = self._ctx.language, self._hold_queue.max_commands
             return row, expired_result(row, language, "displaced", "displaced", most=most)
         return None
 
     def _window_reason(self, row: CommandRow, window: ReplyWindow) -> str:
-        return bridge_text(self._language(), HOLD_REASONS[window.reason], user=row.command.user)
+        return bridge_text(self._ctx.language, HOLD_REASONS[window.reason], user=row.command.user)
 
     def _expire(self, row: CommandRow, seconds: float | None = None) -> Result:
         """Expired, and what kept it; it had so many seconds where that is not all of its time."""
         if row.unknown:
-            return uncertain_result(row, self._language())
+            return uncertain_result(row, self._ctx.language)
         code, word, retry_after, why = self._expiry_cause(row)
-        return expired_result(row, self._language(), code, word, seconds, retry_after, why=why)
+        return expired_result(row, self._ctx.language, code, word, seconds, retry_after, why=why)
 
     def _expiry_cause(self, row: CommandRow) -> tuple[str, str, float | None, str]:
         """Code and sentence, in how many seconds to try again, and why in words where that is wanted."""
         now = self._conditions
         if (trouble := self._queues.fetch_error_of(row)) is not None:
-            return trouble.code, "expired_fetch", None, rejection_text(self._language(), trouble)
+            return trouble.code, "expired_fetch", None, rejection_text(self._ctx.language, trouble)
         if (wait := now.throttled_seconds) > 0:
             return "rate_limited", "expired_rate_limited", wait, ""
         if not now.online and not now.stopping:

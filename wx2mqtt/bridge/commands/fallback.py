@@ -7,21 +7,20 @@ alarm twice is better than none.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import Signal, retry_until_stored
 from wx2mqtt.bridge.account_settings import FallbackRules
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
@@ -35,33 +34,25 @@ _SAID = {
 
 
 class FallbackDelivery:
-    """The other way of one account. `changed` is called when one has been gone to its end."""
+    """The fallback of one account. `delivered` is emitted when a command has gone out by it."""
 
-    def __init__(
-        self,
-        *,
-        account: str,
-        journal: Journal,
-        resolver: CommandResolver,
-        queues: ChatQueues,
-        rules: Callable[[], FallbackRules],
-        language: Callable[[], Language],
-        changed: Callable[[], None],
-    ) -> None:
-        self._account = account
-        self._journal = journal
+    def __init__(self, ctx: AccountContext, resolver: CommandResolver, queues: ChatQueues) -> None:
+        self._ctx = ctx
+        self._journal = ctx.journal
         self._resolver = resolver
         self._queues = queues
-        self._changed = changed
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._deliveries: dict[int, asyncio.Task[str]] = {}
-        self._rules = rules
-        self._language = language
+        self.delivered: Signal[[]] = Signal()
+
+    @property
+    def _rules(self) -> FallbackRules:
+        return self._ctx.settings.fallback
 
     @property
     def after_seconds(self) -> float:
         """Seconds that WeChat may take."""
-        return self._rules().after_seconds
+        return self._rules.after_seconds
 
     async def recover(self) -> None:
         """At start: what waits is watched again, and what was under way is sent again."""
@@ -110,12 +101,12 @@ class FallbackDelivery:
         state = row.fallback if task is None else await asyncio.shield(task)
         if state in ("", FALLBACK_STARTED):
             return result
-        sentence = bridge_text(self._language(), _SAID[state])
+        sentence = bridge_text(self._ctx.language, _SAID[state])
         return replace(result, fallback=state, message=f"{result.message}; {sentence}")
 
     def _is_applicable(self, row: CommandRow) -> bool:
         """Whether a command may go there, and has not yet."""
-        return row.command.urgent and bool(self._rules().urls) and row.fallback in ("", FALLBACK_STARTED)
+        return row.command.urgent and bool(self._rules.urls) and row.fallback in ("", FALLBACK_STARTED)
 
     def _on_timer(self, row: CommandRow) -> None:
         self._timers.pop(row.id, None)
@@ -131,18 +122,18 @@ class FallbackDelivery:
         """What became of it; empty where the command had its result already."""
         try:
             await retry_until_stored(lambda: self._journal.set_fallback_state(row.id, FALLBACK_STARTED))
-            outcome = await send_alert(self._rules().urls, self._make_alert(row))
+            outcome = await send_alert(self._rules.urls, self._make_alert(row))
             state = AlertOutcome.UNCERTAIN if row.fallback == FALLBACK_STARTED else outcome
             log.info("fallback used", command=row.command_id, outcome=str(state))
             await retry_until_stored(lambda: self._journal.set_fallback_state(row.id, str(state)))
         except AlreadySettled:
             return ""
         self._queues.replace_row(replace(self._queues.current_row(row), fallback=str(state)))
-        self._changed()
+        self.delivered.emit()
         return str(state)
 
     def _make_alert(self, row: CommandRow) -> Alert:
         command = row.command
         body = command.text or f"[{command.kind}] {command.name}".rstrip()
-        title = bridge_text(self._language(), "fallback_title", account=self._account, user=command.user)
+        title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=command.user)
         return Alert(title=title, body=body, file=self._resolver.file_of(row))

@@ -6,20 +6,17 @@ held, and nothing is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.account_settings import HoldRules
 from wx2mqtt.bridge.commands.queues import PRIORITY_RANKS, ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms, rfc3339
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, ReplyWindow
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import CommandRow, NewPublication
-from wx2mqtt.wechat.backend import Backend
 
 RATE_LIMITED = "rate_limited"  # the only window that opens by itself
 HOLD_REASONS = {
@@ -51,22 +48,17 @@ class HoldQueue:
 
     def __init__(
         self,
-        *,
-        journal: Journal,
-        backend: Backend,
+        ctx: AccountContext,
         resolver: CommandResolver,
         queues: ChatQueues,
         results: ResultPublications,
-        rules: Callable[[], HoldRules],
-        language: Callable[[], Language],
     ) -> None:
-        self._journal = journal
-        self._backend = backend
+        self._ctx = ctx
+        self._journal = ctx.journal
+        self._backend = ctx.backend
         self._resolver = resolver
         self._queues = queues
         self._results = results
-        self._rules = rules
-        self._language = language
 
     def closed_window(self, row: CommandRow) -> ReplyWindow | None:
         """The window to whom a command is for, while it is shut."""
@@ -79,7 +71,7 @@ class HoldQueue:
     @property
     def max_commands(self) -> int:
         """Commands that may wait for one person."""
-        return self._rules().max_commands
+        return self._ctx.settings.hold.max_commands
 
     @property
     def held_count(self) -> int:
@@ -96,7 +88,8 @@ class HoldQueue:
         held = [replace(row, held=window.reason, expires=self._expires_at(row)) for row in fresh]
         marks = [(row.id, row.held, row.expires or 0) for row in held]
         notices = [self._notification(row, window) for row in held]
-        await retry_until_stored(lambda: self._journal.mark_held(marks, notices))
+        stored = await retry_until_stored(lambda: self._journal.mark_held(marks, notices))
+        self._ctx.signals.outbox_changed.emit(stored)
         for row in held:
             self._queues.reset_expiry(replace(row, replies=self._queues.current_row(row).replies))
         return True
@@ -120,14 +113,14 @@ class HoldQueue:
         """Milliseconds since 1970; a time of its own counts, else that of the owner for all that wait."""
         if row.command.ttl is not None and row.expires is not None:
             return row.expires
-        return row.accepted + int(self._rules().ttl * 1000)
+        return row.accepted + int(self._ctx.settings.hold.ttl * 1000)
 
     def _notification(self, row: CommandRow, window: ReplyWindow) -> NewPublication:
         fields: dict[str, Json] = {
             "command_id": row.command_id,
             "until": rfc3339(row.expires or 0),
             "why": window.reason,
-            "hint": bridge_text(self._language(), _HINTS[window.reason], user=row.command.user),
+            "hint": bridge_text(self._ctx.language, _HINTS[window.reason], user=row.command.user),
         }
         return self._results.event_publication(
             "held", row.command.user, f"held:{row.command_id}", now_ms(), fields

@@ -14,23 +14,26 @@ import hashlib
 import secrets
 import unicodedata
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.results import ResultPublications
-from wx2mqtt.bridge.commands.validation import COMMAND_REQUESTS, CommandValidator, asks_for_file
-from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.validation import CommandValidator, asks_for_file
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import delivery_mark
+from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
+from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command, Status
-from wx2mqtt.mqtt.broker import BrokerClient, Connected, Delivery, Publication
+from wx2mqtt.mqtt.broker import Connected, Delivery
 from wx2mqtt.mqtt.commands import read_request
-from wx2mqtt.mqtt.topics import ParsedTopic, RequestTopic, TextTopic, Topics
+from wx2mqtt.mqtt.topics import ParsedTopic, RequestTopic, TextTopic
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandRow, NewCommand
+from wx2mqtt.store.records import AcceptOutcome, AcceptResult, NewCommand
 
 MAX_CONCURRENT_FILE_WRITES = 4  # files that are written at the same time
 
@@ -157,43 +160,34 @@ class PendingDelivery:
         return len(self.delivery.payload)
 
 
-AnswerRequest = Callable[[str, Delivery, int], Awaitable[None]]
-"""Carries a request out and commits its answer; never raises but `StoreError`. Told the session, too."""
-
-
 class CommandIntake:
     """Accepts what people send to one account."""
 
     def __init__(
         self,
+        ctx: AccountContext,
         *,
-        topics: Topics,
-        journal: Journal,
-        broker: BrokerClient,
-        inflight: InflightWindow,
         validator: CommandValidator,
         attachment_intake: AttachmentIntake,
+        retained_commands: RetainedCommands,
+        sender: CommandSender,
+        requests: RequestDispatcher,
         results: ResultPublications,
-        answer: AnswerRequest,
-        accepted: Callable[[CommandRow], None],
-        published: Callable[[], None],
     ) -> None:
-        self._topics = topics
-        self._journal = journal
-        self._broker = broker
-        self._inflight = inflight
+        self._ctx = ctx
+        self._topics = ctx.topics
+        self._journal = ctx.journal
+        self._broker = ctx.broker
         self._validator = validator
         self._attachment_intake = attachment_intake
-        self._accept_order = AcceptOrder()
+        self._retained_commands = retained_commands
+        self._sender = sender
+        self._requests = requests
         self._results = results
-        self._answer = answer
-        self._accepted = accepted
-        self._published = published
+        self._accept_order = AcceptOrder()
         self._queue: deque[PendingDelivery] = deque()
         self._unacknowledged: deque[PendingDelivery] = deque()
         self._wake_event = asyncio.Event()
-        self._pending_clears: Counter[str] = Counter()
-        self._receives_own_publishes = False
         self._session = 0
         self._session_is_new = False
         self._bytes_in_memory = 0
@@ -205,7 +199,7 @@ class CommandIntake:
     def start_session(self) -> None:
         """The broker keeps nothing of us: equal packet ids mean other messages from now on."""
         self._session, self._session_is_new = secrets.randbits(52), True  # no clock: it may be set back
-        self._pending_clears.clear()
+        self._retained_commands.on_session_start()
 
     async def store_session(self) -> None:
         """Write down which session it is, before anything of it is accepted. Raises `StoreError`."""
@@ -216,7 +210,7 @@ class CommandIntake:
     def on_connected(self, connection: Connected, session: int) -> None:
         """A connection stands; `session` is the number of the broker's session known at the start."""
         self._unacknowledged.clear()
-        self._receives_own_publishes = connection.protocol != "5"  # 3.1.1 has no No Local
+        self._retained_commands.on_connected(connection)
         self._session = self._session or session
         if not self._session:  # it knows us, and our store is new
             self.start_session()
@@ -280,14 +274,13 @@ class CommandIntake:
 
     def _parse_topic(self, delivery: Delivery) -> ParsedTopic | None:
         """What a delivery asks for; nothing, where it is our own clearing that comes back."""
-        if not delivery.payload and self._pending_clears[delivery.topic]:
-            self._pending_clears[delivery.topic] -= 1
+        if self._retained_commands.is_own_clear(delivery):
             return None
         return self._topics.parse(delivery.topic)
 
     async def _to_command(self, delivery: Delivery, incoming: ParsedTopic) -> NewCommand:
         if delivery.retain:
-            self.clear_retained(delivery.topic)
+            self._retained_commands.clear(delivery.topic)
         if not isinstance(incoming, RequestTopic):
             return self._validator.validate_command(delivery, incoming, self._session)
         chat = await self._chat_of(delivery) if incoming.name == "recall" else ""
@@ -302,39 +295,27 @@ class CommandIntake:
         known = await retry_until_stored(lambda: self._journal.sent_message_target(str(message_id)))
         return known[0] if known else ""
 
-    def clear_retained(self, topic: str) -> None:
-        """Take a retained command out of the broker's store, so that it does not come at every start.
-
-        What fails is tried again when the retained command comes again.
-        """
-        hears_itself = self._receives_own_publishes
-
-        def cleared(error: Exception | None) -> None:
-            if error is not None and hears_itself:
-                self._pending_clears[topic] -= 1
-
-        self._pending_clears[topic] += hears_itself
-        self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), cleared)
-
     async def _commit(self, new: list[NewCommand]) -> None:
         await self.store_session()
         self.command_count += len(new)
         stored = [_without_data(one) for one in new]
-        for given, accepted in zip(stored, await self._journal.accept(stored), strict=True):
+        results = await self._journal.accept(stored)
+        for accepted in results:
+            self._ctx.signals.outbox_changed.emit(accepted.outbox)
+        for given, accepted in zip(stored, results, strict=True):
             await self._accept_one(given, accepted)
             await self._attachment_intake.on_accepted(given, accepted)
-        self._published()
 
     async def _accept_one(self, new: NewCommand, accepted: AcceptResult) -> None:
         row = accepted.row
         self._count_refused(new, accepted)
         match accepted.outcome:
             case "new" | "repeat" if row is not None and row.state == "waiting":
-                self._accepted(row)
+                self._sender.add(row)
             case "repeat" if row is not None and row.result is not None:
-                await self._journal.enqueue(self._results.publications(row.result, new.replies))
+                await self._ctx.publish(self._results.publications(row.result, new.replies))
             case "reused":
-                await self._journal.enqueue(self._validator.reject_reused_id(new).publications)
+                await self._ctx.publish(self._validator.reject_reused_id(new).publications)
             case _:
                 pass  # settled at once, or the same delivery again
 
@@ -346,8 +327,7 @@ class CommandIntake:
 
     async def _answer_request(self, name: str, slot: PendingDelivery) -> None:
         await retry_until_stored(self.store_session)
-        await retry_until_stored(lambda: self._answer(name, slot.delivery, self._session))
-        self._published()
+        await retry_until_stored(lambda: self._requests.dispatch(name, slot.delivery, self._session))
         self._acknowledge(slot)
 
     def _track_memory(self, change: int) -> None:

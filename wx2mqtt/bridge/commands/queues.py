@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver
 from wx2mqtt.clock import monotonic, now_ms
 from wx2mqtt.external.http import TemporarilyUnavailable
 from wx2mqtt.model import PersonId
@@ -22,9 +23,6 @@ READ_BATCH_ROWS = 200  # rows read from the disk at a time
 MAX_SCANNED_ROWS = 10_000  # rows, where the most important one must be known
 
 PRIORITY_RANKS = {"high": 0, "normal": 1, "low": 2}
-
-ChatKey = PersonId | str
-"""Whose lane it is: a person, or the name on the topic of somebody who is not known yet."""
 
 LoadDueCommands = Callable[[int, Collection[PersonId | None]], Awaitable[list[CommandRow]]]
 """So many unsettled rows in order, but for these persons."""
@@ -66,12 +64,12 @@ class QueuePosition:
 class ChatQueues:
     """All lanes. `behind` says that chats without a lane have commands on disk.
 
-    `key_of` says whose lane a command belongs to; its answer may change while the command waits. With
+    The chat of a command may become another while it waits (`CommandResolver.queue_key`). With
     `by_priority` what is more important goes first, and all is in memory.
     """
 
-    def __init__(self, key_of: Callable[[CommandRow], ChatKey], *, by_priority: bool = False) -> None:
-        self._key_of = key_of
+    def __init__(self, resolver: CommandResolver, *, by_priority: bool = False) -> None:
+        self._resolver = resolver
         self.by_priority = by_priority
         self.has_more_on_disk = True
         self._loading = False
@@ -143,7 +141,7 @@ class ChatQueues:
     def rekey(self) -> None:
         """Who was named before the first login may be known now: the lane is that person's from here on."""
         for key, lane in list(self._queues.items()):
-            now = self._key_of(lane.rows[0]) if lane.rows else key
+            now = self._resolver.queue_key(lane.rows[0]) if lane.rows else key
             if now != key and now not in self._queues:
                 self._queues[now] = self._queues.pop(key)
 
@@ -219,13 +217,13 @@ class ChatQueues:
         self._positions[row.id] = QueuePosition(queue, monotonic() + _life(row, now_ms()))
 
     def _queue_of(self, row: CommandRow) -> ChatQueue | None:
-        key = self._key_of(row)
+        key = self._resolver.queue_key(row)
         if key not in self._queues:
             self.rekey()
         return self._queues.get(key)
 
     def _new_queue(self, row: CommandRow) -> ChatQueue:
-        return self._queues.setdefault(self._key_of(row), ChatQueue())
+        return self._queues.setdefault(self._resolver.queue_key(row), ChatQueue())
 
     def _persons(self) -> set[PersonId | None]:
         return {row.person for lane in self._queues.values() for row in lane.rows} | {

@@ -11,32 +11,29 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
-from wx2mqtt.bridge.commands.queues import ChatKey
-from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Draft, Handle, Kind, Member, Recall, SendKey
+from wx2mqtt.model import Draft, Handle, Kind, Member, PersonId, Recall, SendKey
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import Person
-from wx2mqtt.store.records import CommandRow
-from wx2mqtt.wechat.backend import Backend
+from wx2mqtt.store.records import CommandRow, Person
 
 log = structlog.get_logger(__name__)
 
 BackendRequest = Draft | Recall
 
+ChatKey = PersonId | str
+"""Whose queue it is: a person, or the name on the topic of somebody who is not known yet."""
+
 
 class CommandResolver:
     """Turns rows of one account into errands."""
 
-    def __init__(
-        self, *, journal: Journal, backend: Backend, registry: PeopleRegistry, attachments: Attachments
-    ) -> None:
-        self._journal = journal
-        self._backend = backend
-        self._registry = registry
+    def __init__(self, ctx: AccountContext, attachments: Attachments) -> None:
+        self._journal = ctx.journal
+        self._backend = ctx.backend
+        self._registry = ctx.registry
         self._attachments = attachments
 
     # for whom

@@ -7,14 +7,12 @@ An attempt is marked on disk before its request is written; what follows from it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.account_settings import FallbackRules, HoldRules
 from wx2mqtt.bridge.commands.attempts import SendAttempts, UrlPrefetch
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy
@@ -24,6 +22,7 @@ from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import SendConditions, TokenBucket, back_off, loop_time
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, uncertain_result
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import (
@@ -36,12 +35,10 @@ from wx2mqtt.errors import (
     Throttled,
     WindowClosed,
 )
-from wx2mqtt.i18n.bridge import Language, bridge_text, rejection_text
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ActionResult, Receipt, Result, Status
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import CommandRow
-from wx2mqtt.wechat.backend import Backend
 
 log = structlog.get_logger(__name__)
 
@@ -51,81 +48,43 @@ ECHO_DEADLINE_MS = 86_400_000  # milliseconds after which no login that was away
 
 
 class CommandSender:
-    """Carries out the accepted commands of one account.
-
-    `used` is called when WeChat was asked: its window may be another one now.
-    """
+    """Carries out the accepted commands of one account."""
 
     def __init__(
-        self,
-        *,
-        journal: Journal,
-        backend: Backend,
-        resolver: CommandResolver,
-        echoes: EchoFilter,
-        results: ResultPublications,
-        bucket: TokenBucket,
-        language: Language,
-        logged_out: Callable[[LoggedOut], None],
-        published: Callable[[], None],
-        hold: Callable[[], HoldRules] = HoldRules,
-        fallback: Callable[[], FallbackRules] = FallbackRules,
-        used: Callable[[], None] = lambda: None,
+        self, ctx: AccountContext, resolver: CommandResolver, echoes: EchoFilter, results: ResultPublications
     ) -> None:
-        self._journal = journal
+        self._ctx = ctx
+        self._journal = ctx.journal
         self._resolver = resolver
         self._echoes = echoes
-        self._logged_out = logged_out
-        self._published = published
-        self._used = used
-        self.language = language
-        self.conditions = SendConditions(bucket=bucket)
-        self._queues = ChatQueues(resolver.queue_key, by_priority=backend.capabilities.has_reply_window)
-        self._completion = CommandCompletion(
-            journal=journal,
-            queues=self._queues,
-            results=results,
-            parts=lambda row: len(resolver.parts_of(row)),
-            published=published,
+        self.conditions = SendConditions(
+            bucket=TokenBucket.full(ctx.settings.per_minute, ctx.settings.burst, loop_time())
         )
-        self._prefetch = UrlPrefetch(resolver=resolver, queues=self._queues, completion=self._completion)
-        self.attempts = SendAttempts(journal=journal, backend=backend, resolver=resolver, echoes=echoes)
-        self.hold_queue = HoldQueue(
-            journal=journal,
-            backend=backend,
-            resolver=resolver,
-            queues=self._queues,
-            results=results,
-            rules=hold,
-            language=lambda: self.language,
-        )
-        self.fallback = FallbackDelivery(
-            account=results.account,
-            journal=journal,
-            resolver=resolver,
-            queues=self._queues,
-            rules=fallback,
-            language=lambda: self.language,
-            changed=self.recheck,
-        )
-        self._expiry = ExpiryPolicy(
-            queues=self._queues,
-            conditions=self.conditions,
-            hold_queue=self.hold_queue,
-            fallback=self.fallback,
-            language=lambda: self.language,
-        )
+        self._queues = ChatQueues(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
+        self._completion = CommandCompletion(ctx, resolver, self._queues, results)
+        self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
+        self.attempts = SendAttempts(ctx, resolver, echoes)
+        self.hold_queue = HoldQueue(ctx, resolver, self._queues, results)
+        self.fallback = FallbackDelivery(ctx, resolver, self._queues)
+        self.fallback.delivered.connect(self.recheck)
+        self._expiry = ExpiryPolicy(ctx, self._queues, self.conditions, self.hold_queue, self.fallback)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
         self._file_slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_SENDS)
         self._recheck_event = asyncio.Event()
         self._wake_event = asyncio.Event()
-        self.result_counts, self.sent_counts = self._completion.result_counts, self._completion.sent_counts
+        self.result_counts = self._completion.result_counts
+        self.sent_counts = self._completion.sent_counts
         echoes.require_recovery()
 
-    def set_online(self, *, online: bool) -> None:
+    def set_online(self, online: bool) -> None:
         """WeChat can be reached as this account, or no longer."""
         self.conditions.online = online
         self.recheck()
+
+    def resize_rate_limit(self) -> None:
+        """Take over the rate limit of the settings; the tokens that are there stay."""
+        settings, bucket = self._ctx.settings, self.conditions.bucket
+        self.conditions.bucket = bucket.resized(settings.per_minute, settings.burst, loop_time())
 
     def recheck(self) -> None:
         """Something that may have held commands back is different now."""
@@ -145,7 +104,6 @@ class CommandSender:
         """The owner dropped a command; the journal has its result, so no attempt is under way."""
         self._queues.remove(row)
         self.recheck()
-        self._published()
 
     async def run(self) -> None:
         """Send what waits until cancelled."""
@@ -250,10 +208,7 @@ class CommandSender:
         if (out := self._expiry.find_unsendable(queue, window)) is not None:
             await self._settle(queue, *out)
             return True
-        kept = await self.hold_queue.hold(queue, window)
-        if kept:
-            self._published()
-        return kept
+        return await self.hold_queue.hold(queue, window)
 
     async def _send_first(self, queue: ChatQueue) -> None:
         """Send the first row, if it still may be: the lane has waited for its place."""
@@ -272,8 +227,8 @@ class CommandSender:
 
     async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
         """It cannot be carried out as it stands; in doubt it stays where an attempt may have arrived."""
-        rejected = final_result(row, Status.REJECTED, bad.code, rejection_text(self.language, bad))
-        await self._settle(queue, row, uncertain_result(row, self.language) if row.unknown else rejected)
+        rejected = final_result(row, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
+        await self._settle(queue, row, uncertain_result(row, self._ctx.language) if row.unknown else rejected)
 
     def _seconds_until_sendable(self, queue: ChatQueue) -> float:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
@@ -319,7 +274,7 @@ class CommandSender:
             await self._completion.finish_already_settled(row)
         else:
             await self._apply_outcome(queue, row, await self.attempts.attempt(errand, row))
-            self._used()
+            self._ctx.signals.send_attempted.emit()
 
     async def _mark_started(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Mark the attempt on the disk; False where it may not be made any more."""
@@ -339,7 +294,9 @@ class CommandSender:
             case ActionResult():
                 queue.backoff = queue.backoff.reset()
                 await self._settle(
-                    queue, row, final_result(row, Status.SENT, "ok", bridge_text(self.language, "recalled"))
+                    queue,
+                    row,
+                    final_result(row, Status.SENT, "ok", bridge_text(self._ctx.language, "recalled")),
                 )
             case Receipt(message_id=message_id):
                 await self._on_receipt(queue, row, message_id)
@@ -347,7 +304,7 @@ class CommandSender:
                 await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
             case OutcomeUnknown() if row.unknown + 1 >= MAX_UNANSWERED_ATTEMPTS:
                 self.attempts.expect_late_echo(row)
-                await self._settle(queue, row, uncertain_result(row, self.language))
+                await self._settle(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
                 self.attempts.expect_late_echo(row)
                 await retry_until_stored(lambda: self._journal.mark_uncertain(row.id))
@@ -370,7 +327,7 @@ class CommandSender:
             self._queues.replace_row(replace(now, parts_sent=row.parts_sent + 1, unknown=0))
             return
         code = "ok" if message_id else "unconfirmed"
-        sent = final_result(row, Status.SENT, code, bridge_text(self.language, code))
+        sent = final_result(row, Status.SENT, code, bridge_text(self._ctx.language, code))
         await self._settle(queue, row, replace(sent, message_id=message_id or None))
 
     def _on_not_delivered(self, queue: ChatQueue, error: BackendError) -> None:
@@ -380,7 +337,7 @@ class CommandSender:
                 self.conditions.slow_down(seconds)
             case LoggedOut():
                 self.conditions.online = False
-                self._logged_out(error)
+                self._ctx.signals.logged_out.emit(error)
             case WindowClosed() if queue.rows and self.hold_queue.closed_window(queue.rows[0]):
                 pass  # they wait for the person
             case _:

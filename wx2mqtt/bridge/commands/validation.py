@@ -7,36 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import secrets
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.bridge.account_settings import FILEHELPER, SendRules, matches_any
+from wx2mqtt.bridge.account_settings import FILEHELPER, SendRules
 from wx2mqtt.bridge.attachments import FILE_KINDS, check_filename
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result
-from wx2mqtt.bridge.journaled import delivery_mark
-from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.journaled import delivery_mark, new_key
+from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import check_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
-from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, SendKey, Status
+from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import command_from, read_command, read_request
-from wx2mqtt.mqtt.topics import FileTopic, TextTopic, Topics, UnknownTopic, is_level, response_topic_allowed
-from wx2mqtt.store.people import Person
-from wx2mqtt.store.records import NewCommand, ReplyTarget
-from wx2mqtt.wechat.backend import Capabilities
+from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_level, response_topic_allowed
+from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
 
 log = structlog.get_logger(__name__)
-
-COMMAND_REQUESTS = frozenset({"send", "recall"})
-"""Requests that are commands: they wait for their turn, and have a result."""
 
 MAX_TEXT_PARTS = 99
 """Messages in which one text goes out at the most: their number has two digits (`Errands.key`)."""
@@ -45,32 +41,23 @@ MAX_INLINE_HASH_BYTES = 1 << 20
 """Bytes of a delivery whose checksum is made at once; that of a larger one would hold the loop."""
 
 
-def new_key() -> SendKey:
-    """Milliseconds and four random digits, as the official client makes LocalID (webwx 2.12.1)."""
-    return SendKey(f"{now_ms()}{random.randrange(10_000):04d}")
-
-
 class CommandValidator:
     """Reads deliveries of one account."""
 
     def __init__(
-        self,
-        *,
-        topics: Topics,
-        registry: PeopleRegistry,
-        results: ResultPublications,
-        capabilities: Capabilities,
-        rules: SendRules,
-        store_full: Callable[[], bool],
-        people_known: Callable[[], bool],
+        self, ctx: AccountContext, session: LoginSession, recipients: Recipients, results: ResultPublications
     ) -> None:
-        self._topics = topics
-        self._registry = registry
+        self._ctx = ctx
+        self._topics = ctx.topics
+        self._registry = ctx.registry
+        self._capabilities = ctx.backend.capabilities
+        self._session = session
+        self._recipients = recipients
         self._results = results
-        self._capabilities = capabilities
-        self._store_full = store_full
-        self._people_known = people_known
-        self.rules = rules
+
+    @property
+    def _rules(self) -> SendRules:
+        return self._ctx.settings.send
 
     def validate_command(
         self, delivery: Delivery, incoming: TextTopic | FileTopic | UnknownTopic, session: int
@@ -148,12 +135,12 @@ class CommandValidator:
         """The row of a command whose file is not to be had; `content` is a checksum of what came instead."""
         bad = _refused_for(error)
         new = replace(new, fingerprint=fingerprint(new.command, content))
-        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self.rules.language, bad))
+        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def reject_reused_id(self, new: NewCommand) -> NewCommand:
         """The refusal of a command whose id belongs to another one."""
         return self._with_result(
-            new, Status.REJECTED, "id_reused", bridge_text(self.rules.language, "id_reused")
+            new, Status.REJECTED, "id_reused", bridge_text(self._ctx.language, "id_reused")
         )
 
     def _reply_targets(self, delivery: Delivery, name: str, transaction: Json) -> list[ReplyTarget]:
@@ -175,7 +162,7 @@ class CommandValidator:
         return [ReplyTarget(topic=topic, correlation=correlation, shape="result", name="", transaction=None)]
 
     def _may_answer_on(self, topic: str) -> bool:
-        return response_topic_allowed(topic, self.rules.base_topics, self.rules.discovery_prefix)
+        return response_topic_allowed(topic, self._rules.base_topics, self._rules.discovery_prefix)
 
     def _require_not_retained(self, delivery: Delivery) -> None:
         if delivery.retain:
@@ -194,10 +181,10 @@ class CommandValidator:
         new = self._new_command(command, delivery, replies, session)
         if delivery.expiry == 0:
             return self._with_result(
-                new, Status.EXPIRED, "expired", bridge_text(self.rules.language, "expired_delivery")
+                new, Status.EXPIRED, "expired", bridge_text(self._ctx.language, "expired_delivery")
             )
         own = min((one for one in (command.ttl, delivery.expiry) if one is not None), default=None)
-        ttl = self.rules.ttl if own is None else own
+        ttl = self._rules.ttl if own is None else own
         return replace(
             new,
             command=replace(command, ttl=own),  # what has a time of its own is not held for longer
@@ -206,17 +193,11 @@ class CommandValidator:
         )
 
     def _person(self, user: str) -> Person | None:
-        person = self._registry.by_level(user)
-        if person is None:
-            # Before the first login nobody is known yet; whom the owner named will be.
-            if not self._people_known() and (user == FILEHELPER or self._registry.is_pinned(user)):
-                return None
-            raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._topics.contacts)
-        if person.closed:
-            raise BadCommand("unresolved_user", "unresolved_user", user=user)
-        if person.removed:
-            raise BadCommand("unknown_user", "removed_user", user=user)
-        return person
+        # Before the first login nobody is known yet; whom the owner named will be.
+        is_expected = user == FILEHELPER or self._registry.is_pinned(user)
+        if is_expected and not self._session.people_known and self._registry.by_level(user) is None:
+            return None
+        return self._recipients.find(user)
 
     def check(self, command: Command) -> Person | None:
         """For whom a command is, None where that is known only later.
@@ -224,11 +205,10 @@ class CommandValidator:
         Raises `BadCommand` for what must not be sent.
         """
         person = self._person(command.user)
-        if not self._is_allowed(command.user, person):
-            raise BadCommand("not_allowed", "not_allowed", user=command.user)
+        self._recipients.require_allowed(command.user, person)
         self._require_possible(command, person)
-        if self._store_full():
-            raise BadCommand("storage_full", "storage_full", limit=self.rules.size_limit)
+        if self._ctx.shared.exceeded_limit():
+            raise BadCommand("storage_full", "storage_full", limit=self._rules.size_limit)
         return person
 
     def _require_possible(self, command: Command, person: Person | None) -> None:
@@ -261,11 +241,6 @@ class CommandValidator:
         fits = len(text) <= most and len(split_text(text, able.part_limit)) <= MAX_TEXT_PARTS
         return len(text.encode()) if fits else most
 
-    def _is_allowed(self, user: str, person: Person | None) -> bool:
-        """Whoever may be written to may be by each of their names."""
-        names = {unicodedata.normalize("NFC", user), *((person.level,) if person else ())}
-        return any(matches_any(name, self.rules.allow) for name in names)
-
     def _refused_command(
         self, command: Command, bad: BadCommand, delivery: Delivery, replies: list[ReplyTarget], session: int
     ) -> NewCommand:
@@ -274,7 +249,7 @@ class CommandValidator:
             bad.command_id and not command.id
         ):  # it could not be read: only the very same bytes ask for the same
             new = replace(new, fingerprint=hashlib.sha256(delivery.payload).hexdigest())
-        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self.rules.language, bad))
+        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def _with_result(self, new: NewCommand, status: Status, code: str, message: str) -> NewCommand:
         """A command that gets its result without an attempt."""
@@ -292,7 +267,7 @@ class CommandValidator:
             person=None,
             key=new_key(),
             accepted=now,
-            expires=now + int(self.rules.ttl * 1000),
+            expires=now + int(self._rules.ttl * 1000),
             replies=tuple(replies),
             delivery=delivery_mark(delivery, session)
             if len(delivery.payload) <= MAX_INLINE_HASH_BYTES

@@ -7,18 +7,16 @@ nothing else does (`media.inline_below`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.account_settings import MediaRules
+from wx2mqtt.aio import Signal, retry_until_stored
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.payloads import media_fields, read_as_base64
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
-from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import MediaPart, MediaRow, NewMessage
 
 MAX_HOLD_SECONDS = 5.0  # seconds that a message waits for its bytes
@@ -39,23 +37,16 @@ class HeldMessage:
 
 
 class InlineHold:
-    """The held messages of one account; `not_stored` hears of each time that the disk does not take it."""
+    """The held messages of one account; `store_failed` is emitted when the store takes no release."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        blobs: Blobs,
-        publisher: Publisher,
-        rules: MediaRules,
-        not_stored: Callable[[StoreError], None],
-    ) -> None:
-        self._journal = journal
-        self._blobs = blobs
+    def __init__(self, ctx: AccountContext, publisher: Publisher) -> None:
+        self._ctx = ctx
+        self._journal = ctx.journal
+        self._blobs = ctx.shared.blobs
         self._publisher = publisher
-        self._not_stored = not_stored
+        self.store_failed: Signal[[StoreError]] = Signal()
         self._held: dict[str, HeldMessage] = {}  # by the id of the bytes that are waited for
         self._added: asyncio.Queue[tuple[str, HeldMessage]] = asyncio.Queue()
-        self.rules = rules
 
     def hold(self, messages: Iterable[NewMessage]) -> None:
         """These are on the disk, held; their time runs from now on."""
@@ -92,7 +83,7 @@ class InlineHold:
     def on_progress(self, media_id: str, count: int) -> None:
         """So many bytes have come; a message does not wait for more than it could hold."""
         held = self._held.get(media_id)
-        if held is not None and count >= self.rules.inline_below and not held.patch.done():
+        if held is not None and count >= self._ctx.settings.media.inline_below and not held.patch.done():
             held.patch.set_result({})
 
     async def _hold_until_known(self, media_id: str, held: HeldMessage) -> None:
@@ -104,12 +95,14 @@ class InlineHold:
 
     async def _release(self, key: str, topic: str, patch: MediaPatch) -> None:
         self._publisher.start_release(topic)
-        row = await retry_until_stored(lambda: self._journal.release_message(key, patch), self._not_stored)
+        row = await retry_until_stored(
+            lambda: self._journal.release_message(key, patch), self.store_failed.emit
+        )
         self._publisher.finish_release(topic, row)
 
     async def _patch_for(self, row: MediaRow) -> MediaPatch:
         fields = media_fields(row)
-        if row.blob is not None and row.blob.size < self.rules.inline_below:
+        if row.blob is not None and row.blob.size < self._ctx.settings.media.inline_below:
             with suppress(OSError):  # somebody took it away by hand; the message says where it should be
                 fields["data"] = await read_as_base64(self._blobs.path_of(row.blob))
         return fields

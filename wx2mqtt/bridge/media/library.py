@@ -6,32 +6,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wx2mqtt.bridge.account_settings import MediaRules
-from wx2mqtt.bridge.media.downloader import GIVE_UP_AFTER_MS, retry_time_when_requested
+from wx2mqtt.aio import Signal
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.payloads import media_answer, new_media_id, read_as_base64
-from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.media.retries import GIVE_UP_AFTER_MS, retry_time_when_requested
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Blob, Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
-from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
-from wx2mqtt.wechat.backend import Backend
 
 
 class MediaLibrary:
-    """The bytes of one account. `wake` tells the one who fetches that somebody waits."""
+    """The bytes of one account. `download_requested` is emitted when somebody waits for bytes."""
 
-    def __init__(self, journal: Journal, blobs: Blobs, wake: Callable[[], None]) -> None:
-        self._journal = journal
-        self._blobs = blobs
-        self._wake = wake
+    def __init__(self, ctx: AccountContext) -> None:
+        self._journal = ctx.journal
+        self._blobs = ctx.shared.blobs
+        self.download_requested: Signal[[]] = Signal()
         self._waiters: dict[str, list[asyncio.Event]] = {}
 
     async def find(self, media_id: str, wait: float) -> MediaRow | None:
@@ -72,7 +69,7 @@ class MediaLibrary:
         row = await self._journal.get_media(media_id)
         if row is None or not await self._request_download(row):
             return row
-        self._wake()
+        self.download_requested.emit()
         return await self._journal.get_media(media_id)
 
     async def _request_download(self, row: MediaRow) -> bool:
@@ -130,20 +127,12 @@ class MediaQuery:
 class MediaRequest:
     """Answers for one account."""
 
-    def __init__(
-        self,
-        *,
-        library: MediaLibrary,
-        journal: Journal,
-        backend: Backend,
-        registry: PeopleRegistry,
-        rules: Callable[[], MediaRules],
-    ) -> None:
+    def __init__(self, ctx: AccountContext, library: MediaLibrary) -> None:
+        self._ctx = ctx
+        self._journal = ctx.journal
+        self._backend = ctx.backend
+        self._registry = ctx.registry
         self._library = library
-        self._journal = journal
-        self._backend = backend
-        self._registry = registry
-        self._rules = rules
 
     async def answer(self, fields: dict[str, Json], max_bytes: int | None) -> Json:
         """Where the bytes are and what they are; with `inline` the bytes themselves, where they fit.
@@ -153,7 +142,7 @@ class MediaRequest:
         asked = read_media_query(fields)
         row = await (self._avatar(asked.avatar) if asked.avatar else self._find_by_message(asked))
         blob = _there(row)
-        found = media_answer(row, blob, self._rules())
+        found = media_answer(row, blob, self._ctx.settings.media)
         if asked.inline:
             _must_fit(blob, found, max_bytes)
             found["data"] = await read_as_base64(self._library.file(row))

@@ -5,62 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from wx2mqtt.bridge.account_settings import MediaRules
-from wx2mqtt.bridge.media.downloader import WATCHDOG_LIMIT_SECONDS, Around, MediaDownloader
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.media.inline import InlineHold
 from wx2mqtt.bridge.media.library import MediaLibrary, MediaRequest
-from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
-from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import MediaState, NewMessage
-from wx2mqtt.wechat.backend import Backend
 
 
 class MediaService:
     """The bytes of one account."""
 
-    def __init__(
-        self,
-        *,
-        account: str,
-        topics: Topics,
-        journal: Journal,
-        backend: Backend,
-        registry: PeopleRegistry,
-        blobs: Blobs,
-        rules: MediaRules,
-        language: Language,
-        publisher: Publisher,
-        around: Around,
-    ) -> None:
-        self._blobs = blobs
-        self._inline_hold = InlineHold(
-            journal, blobs, publisher, rules, lambda _: around.beat(WATCHDOG_LIMIT_SECONDS)
-        )
-        self.library = MediaLibrary(journal, blobs, self.wake)
-        self._downloader = MediaDownloader(
-            account=account,
-            topics=topics,
-            journal=journal,
-            backend=backend,
-            blobs=blobs,
-            inline_hold=self._inline_hold,
-            rules=rules,
-            language=language,
-            around=around,
-            over=self.library.on_media_finished,
-        )
-        self.request = MediaRequest(
-            library=self.library,
-            journal=journal,
-            backend=backend,
-            registry=registry,
-            rules=lambda: self._downloader.rules,
-        )
+    def __init__(self, ctx: AccountContext, publisher: Publisher) -> None:
+        self._blobs = ctx.shared.blobs
+        self._inline_hold = InlineHold(ctx, publisher)
+        self.library = MediaLibrary(ctx)
+        self._downloader = MediaDownloader(ctx, self._inline_hold, self.library)
+        self._inline_hold.store_failed.connect(self._downloader.on_store_failure)
+        self.request = MediaRequest(ctx, self.library)
 
     async def run(self) -> None:
         """Fetch, and let go of messages that wait, until cancelled."""
@@ -73,15 +37,13 @@ class MediaService:
         self._inline_hold.hold(messages)
         self.wake()
 
+    def on_login_changed(self, login: LoginStatus, _url: str) -> None:
+        """The login is different; downloads go on or wait."""
+        self._downloader.on_login_changed(login)
+
     def wake(self) -> None:
         """Something may be fetched now that could not before."""
         self._downloader.wake()
-
-    def apply_settings(self, rules: MediaRules, language: Language) -> None:
-        """Take over what the owner changed."""
-        self._downloader.rules = self._inline_hold.rules = rules
-        self._downloader.language = language
-        self.wake()
 
     @property
     def counts_by_state(self) -> Mapping[MediaState, int]:

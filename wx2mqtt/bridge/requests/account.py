@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.people.directory import search_payload
-from wx2mqtt.bridge.people.registry import DirectoryEntry, PeopleRegistry
-from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.bridge.reply_window import ReplyWindowTopics
+from wx2mqtt.bridge.reporter import StatusReporter
 from wx2mqtt.bridge.requests.dispatcher import Handler, SizedHandler
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.bridge.session import LoginSession
@@ -17,26 +17,23 @@ from wx2mqtt.mqtt import commands as read
 
 
 class AccountRequests:
-    """Carries out the requests that concern one account. `save` stores what the owner decided on people."""
+    """Carries out the requests that concern one account."""
 
     def __init__(
         self,
-        *,
-        account: str,
+        ctx: AccountContext,
         session: LoginSession,
-        registry: PeopleRegistry,
-        directory: Callable[[], Iterable[DirectoryEntry]],
-        save: Callable[[PeopleUpdate], Awaitable[None]],
-        health: Callable[[], Awaitable[dict[str, Json]]],
-        history: HistoryRequest,
+        inbound: InboundMessages,
+        windows: ReplyWindowTopics,
+        reporter: StatusReporter,
     ) -> None:
-        self._account = account
+        self._account = ctx.name
+        self._registry = ctx.registry
         self._session = session
-        self._registry = registry
-        self._directory = directory
-        self._save = save
-        self._health = health
-        self._history = history
+        self._inbound = inbound
+        self._windows = windows
+        self._reporter = reporter
+        self._history = HistoryRequest(ctx.journal, ctx.registry, ctx.topics.contacts)
 
     def handlers(self) -> dict[str, Handler]:
         """By name."""
@@ -62,14 +59,14 @@ class AccountRequests:
         return self._session.login.body(self._account)
 
     async def _search_contacts(self, fields: dict[str, Json]) -> Json:
-        return search_payload(self._directory(), fields)
+        return search_payload(self._windows.directory_entries(), fields)
 
     async def _assign(self, fields: dict[str, Json]) -> Json:
         """The owner says that the closed `user` is whoever is called `to` now."""
         user, to = read.read_text(fields, "user"), read.read_text(fields, "to")
         changes = self._registry.assign(user, to, now_ms())
-        await self._save(changes)
+        await self._inbound.apply_people(changes)
         return {"user": user, "changed": [person.level for person in changes.people.persons]}
 
     async def _report_health(self, _fields: dict[str, Json]) -> Json:
-        return await self._health()
+        return await self._reporter.health()

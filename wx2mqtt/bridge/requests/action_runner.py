@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import unicodedata
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -23,10 +22,11 @@ from typing import TypeVar
 import structlog
 
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.account_settings import SendRules, matches_any
-from wx2mqtt.bridge.commands.validation import new_key
-from wx2mqtt.bridge.journaled import RequestAttempt
-from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.account_settings import matches_any
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.journaled import RequestAttempt, new_key
+from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -37,8 +37,7 @@ from wx2mqtt.errors import (
     Throttled,
 )
 from wx2mqtt.model import Action, ActionResult, ChatKind, Handle, LoginState, SendKey
-from wx2mqtt.store.people import Person
-from wx2mqtt.wechat.backend import Backend
+from wx2mqtt.store.records import Person
 
 log = structlog.get_logger(__name__)
 
@@ -58,21 +57,13 @@ _MAY_COME_BACK = _NOT_KNOWN | {LoginState.INTERRUPTED}
 class ActionRunner:
     """The one way from requests to `Gateway.act`. `sort` is the request's name: what WeChat limits together.
 
-    Requests of one sort go one by one. `standing` says whether a login stands, `state` how it is with it.
+    Requests of one sort go one by one.
     """
 
-    def __init__(
-        self,
-        backend: Backend,
-        *,
-        standing: Callable[[], bool],
-        state: Callable[[], LoginState],
-        logged_out: Callable[[LoggedOut], None],
-    ) -> None:
-        self._backend = backend
-        self._standing = standing
-        self._state = state
-        self._logged_out = logged_out
+    def __init__(self, ctx: AccountContext, session: LoginSession) -> None:
+        self._backend = ctx.backend
+        self._logged_out = ctx.signals.logged_out
+        self._session = session
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._not_before: dict[str, float] = {}
         self._login_changed = asyncio.Event()
@@ -145,9 +136,11 @@ class ActionRunner:
             await asyncio.Event().wait()
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
-                while not self._standing() and self._state() in (_MAY_COME_BACK if in_doubt else _NOT_KNOWN):
+                while not self._session.logged_in and self._session.login.state in (
+                    _MAY_COME_BACK if in_doubt else _NOT_KNOWN
+                ):
                     await self._login_changed.wait()
-        if not self._standing():
+        if not self._session.logged_in:
             raise BadCommand("no_answer", "perhaps_done") if in_doubt else _not_logged_in()
 
     @asynccontextmanager
@@ -208,7 +201,7 @@ class ActionRunner:
                 self._not_before[request_name] = _clock() + seconds
                 return _too_often(seconds)
             case LoggedOut():
-                self._logged_out(error)
+                self._logged_out.emit(error)
                 return _not_logged_in()
             case Rejected(code=code):
                 return BadCommand(code, "not_taken", why=str(error))
@@ -251,28 +244,21 @@ class ActionTarget:
 class TargetResolver:
     """Knows the people of one account and the owner's rules. All raise `BadCommand`."""
 
-    def __init__(self, registry: PeopleRegistry, rules: Callable[[], SendRules], contacts_topic: str) -> None:
-        self._registry = registry
-        self._rules = rules
-        self._contacts_topic = contacts_topic  # the topic of the directory
+    def __init__(self, ctx: AccountContext, recipients: Recipients) -> None:
+        self._ctx = ctx
+        self._recipients = recipients
 
     def known_target(self, user: str) -> ActionTarget:
         """Somebody who may be asked about."""
-        person = self._registry.by_level(user)
-        if person is None:
-            raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._contacts_topic)
-        if person.removed:
-            raise BadCommand("unknown_user", "removed_user", user=user)
-        if person.closed or person.handle is None:
+        person = self._recipients.find(user)
+        if person.handle is None:
             raise BadCommand("unresolved_user", "unresolved_user", user=user)
         return ActionTarget(person, person.handle)
 
     def allowed_target(self, user: str) -> ActionTarget:
         """Somebody who may be acted on."""
         target = self.known_target(user)
-        names = {unicodedata.normalize("NFC", user), target.level}
-        if not any(matches_any(name, self._rules().allow) for name in names):
-            raise BadCommand("not_allowed", "not_allowed", user=user)
+        self._recipients.require_allowed(user, target.person)
         return target
 
     def contact_target(self, user: str) -> ActionTarget:
@@ -295,5 +281,5 @@ class TargetResolver:
 
     def require_unrestricted(self) -> None:
         """Whoever asks to become a friend has no name yet that `send.allow` could hold."""
-        if not matches_any("", self._rules().allow):
+        if not matches_any("", self._ctx.settings.send.allow):
             raise BadCommand("not_allowed", "nobody_allowed")

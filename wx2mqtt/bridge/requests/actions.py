@@ -10,15 +10,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
-from wx2mqtt.bridge.account_settings import SendRules
-from wx2mqtt.bridge.inbound import LOGIN_EVENT
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.inbound_rows import LOGIN_EVENT
 from wx2mqtt.bridge.journaled import RequestAttempt
-from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.action_runner import ActionRunner, ActionTarget, TargetResolver
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler
+from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BadCommand, LoggedOut
+from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import (
     AcceptFriend,
     ActionResult,
@@ -27,7 +28,6 @@ from wx2mqtt.model import (
     CreateGroup,
     Handle,
     Json,
-    LoginState,
     MarkRead,
     Member,
     RemoveMembers,
@@ -35,27 +35,23 @@ from wx2mqtt.model import (
     SetRemark,
 )
 from wx2mqtt.mqtt import commands as read
-from wx2mqtt.store.journal import Journal
-from wx2mqtt.wechat.backend import Backend
 
 
 class ContactActions:
-    """Carries them out. `save` stores what changed among the people."""
+    """Carries them out, and stores what changed among the people."""
 
     def __init__(
         self,
-        *,
+        ctx: AccountContext,
         runner: ActionRunner,
         target_resolver: TargetResolver,
-        registry: PeopleRegistry,
-        journal: Journal,
-        save: Callable[[PeopleUpdate], Awaitable[None]],
+        inbound: InboundMessages,
     ) -> None:
+        self._registry = ctx.registry
+        self._journal = ctx.journal
         self._runner = runner
         self._target_resolver = target_resolver
-        self._registry = registry
-        self._journal = journal
-        self._save = save
+        self._inbound = inbound
 
     async def mark_read(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         """The owner has read the chat with `user`."""
@@ -73,7 +69,9 @@ class ContactActions:
         action = SetRemark(person=target.handle, remark=remark)
         await self._runner.run_action("set_remark", action, attempt, repeatable=True)
         if self._registry.login_id == login:
-            await self._save(self._registry.apply_rename(target.person.id, now_ms(), remark=remark))
+            await self._inbound.apply_people(
+                self._registry.apply_rename(target.person.id, now_ms(), remark=remark)
+            )
         person = self._registry.get(target.person.id)
         return {"user": target.level if person is None else person.level, "remark": remark}
 
@@ -106,22 +104,20 @@ GroupActionHandler = Callable[[dict[str, Json], RequestAttempt], Awaitable[Json]
 
 
 class GroupActions:
-    """Carries it out. `save` stores what changed among the people."""
+    """Carries it out, and stores what changed among the people."""
 
     def __init__(
         self,
-        *,
+        ctx: AccountContext,
         runner: ActionRunner,
         target_resolver: TargetResolver,
-        registry: PeopleRegistry,
-        backend: Backend,
-        save: Callable[[PeopleUpdate], Awaitable[None]],
+        inbound: InboundMessages,
     ) -> None:
+        self._registry = ctx.registry
+        self._backend = ctx.backend
         self._runner = runner
         self._target_resolver = target_resolver
-        self._registry = registry
-        self._backend = backend
-        self._save = save
+        self._inbound = inbound
         self._actions: dict[str, GroupActionHandler] = {
             "members": self._members,
             "create": self._create,
@@ -195,7 +191,9 @@ class GroupActions:
         action = RenameGroup(group=group.handle, name=name)
         await self._runner.run_action(GROUP_REQUEST, action, attempt, repeatable=True)
         if self._registry.login_id == login:
-            await self._save(self._registry.apply_rename(group.person.id, now_ms(), nickname=name))
+            await self._inbound.apply_people(
+                self._registry.apply_rename(group.person.id, now_ms(), nickname=name)
+            )
         person = self._registry.get(group.person.id)
         return {"user": group.level if person is None else person.level, "name": name}
 
@@ -232,40 +230,26 @@ class GroupActions:
 
     async def _add_group(self, group: Contact) -> str:
         """The topic level of a new group."""
-        await self._save(self._registry.add_group(group, now_ms()))
+        await self._inbound.apply_people(self._registry.add_group(group, now_ms()))
         person = self._registry.by_handle(group.handle)
         return "" if person is None else person.level
 
 
 class ActionRequests:
-    """Those of one account. `directory` is the topic of its contacts; `save` stores changes of people."""
+    """The requests of one account that change something at WeChat."""
 
     def __init__(
-        self,
-        *,
-        backend: Backend,
-        journal: Journal,
-        registry: PeopleRegistry,
-        rules: Callable[[], SendRules],
-        contacts_topic: str,
-        standing: Callable[[], bool],
-        state: Callable[[], LoginState],
-        logged_out: Callable[[LoggedOut], None],
-        save: Callable[[PeopleUpdate], Awaitable[None]],
+        self, ctx: AccountContext, session: LoginSession, recipients: Recipients, inbound: InboundMessages
     ) -> None:
-        self._supported_actions = backend.capabilities
-        whom = TargetResolver(registry, rules, contacts_topic)
-        self.runner = ActionRunner(backend, standing=standing, state=state, logged_out=logged_out)
-        self._contacts = ContactActions(
-            runner=self.runner, target_resolver=whom, registry=registry, journal=journal, save=save
-        )
-        self._groups = GroupActions(
-            runner=self.runner, target_resolver=whom, registry=registry, backend=backend, save=save
-        )
+        self._capabilities = ctx.backend.capabilities
+        self.runner = ActionRunner(ctx, session)
+        target_resolver = TargetResolver(ctx, recipients)
+        self._contacts = ContactActions(ctx, self.runner, target_resolver, inbound)
+        self._groups = GroupActions(ctx, self.runner, target_resolver, inbound)
 
     def handlers(self) -> dict[str, ActionHandler]:
         """By name of the request."""
-        able = self._supported_actions
+        able = self._capabilities
         works = {
             "mark_read": (self._contacts.mark_read, MarkRead in able.actions),
             "set_remark": (self._contacts.set_remark, SetRemark in able.actions),

@@ -1,4 +1,4 @@
-"""`bridge/request/<name>`: a table of what can be asked of the bridge, and the answers."""
+"""Dispatches `bridge/request/<name>` to the handler in a table, and stores the answer."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.account_settings import SendRules
-from wx2mqtt.bridge.commands.validation import COMMAND_REQUESTS
+from wx2mqtt.bridge.context import AccountContext, PlainHandler
+from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
+from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import read_request
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok
-from wx2mqtt.mqtt.topics import JSON_TYPE, Topics, response_topic_allowed
-from wx2mqtt.store.journal import Journal
+from wx2mqtt.mqtt.topics import JSON_TYPE, response_topic_allowed
 from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
 
-PlainHandler = Callable[[dict[str, Json]], Awaitable[Json]]
-"""Carries one request out: fields in, the answer's data out. Raises `BadCommand` for what cannot be done."""
+COMMAND_REQUESTS = frozenset({"send", "recall"})
+"""Requests that are commands: they wait for their turn, and have a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +53,35 @@ class RequestDispatcher:
     """
 
     def __init__(
-        self,
-        topics: Topics,
-        journal: Journal,
-        handlers: Mapping[str, Handler],
-        *,
-        rules: Callable[[], SendRules],
-        payload_limit: Callable[[str], int | None],
-        clear: Callable[[str], None],
+        self, ctx: AccountContext, inflight: InflightWindow, retained_commands: RetainedCommands
     ) -> None:
-        self._topics = topics
-        self._journal = journal
-        self._handlers = handlers
-        self._rules = rules
-        self._payload_limit = payload_limit
-        self._clear = clear
+        self._ctx = ctx
+        self._topics = ctx.topics
+        self._inflight = inflight
+        self._retained_commands = retained_commands
+        self._handlers: dict[str, Handler] = {}
         self._in_progress: dict[tuple[int, int, str, bytes], asyncio.Event] = {}
+
+    @property
+    def _rules(self) -> SendRules:
+        return self._ctx.settings.send
+
+    def register(self, handlers: Mapping[str, Handler]) -> None:
+        """Add handlers to the table, by the name of the request."""
+        self._handlers.update(handlers)
 
     async def dispatch(self, name: str, delivery: Delivery, session: int) -> None:
         """Carry out one request and commit its answer; raises only `StoreError`.
 
         `session` is the broker's, as the bridge counts it.
         """
-        attempt = RequestAttempt(self._journal, delivery_mark(delivery, session))
+        attempt = RequestAttempt(self._ctx, delivery_mark(delivery, session))
         async with self._exclusive(delivery, session):
             answered = (
                 await attempt.stored_answer() if isinstance(self._handlers.get(name), ActionHandler) else ()
             )
             if answered:  # the broker never got our acknowledgement of it
-                await self._journal.enqueue(answered)
+                await self._ctx.publish(answered)
                 return
             payload = await self._answer_payload(name, delivery, attempt)
             publications = self._publications(name, delivery, payload)
@@ -103,7 +104,7 @@ class RequestDispatcher:
         transaction: Json = None
         try:
             if delivery.retain:
-                self._clear(delivery.topic)
+                self._retained_commands.clear(delivery.topic)
                 raise BadCommand("retained", "request_retained")
             fields = read_request(delivery.payload)
             transaction = fields.pop("transaction", None)
@@ -111,13 +112,13 @@ class RequestDispatcher:
             room = self._max_data_bytes(name, delivery, transaction)
             payload = answer_ok(await self._answer_data(name, fields, room, attempt), transaction)
         except BadCommand as bad:
-            words, later = rejection_text(self._rules().language, bad), bad.facts.get("retry_after")
+            words, later = rejection_text(self._ctx.language, bad), bad.facts.get("retry_after")
             payload = answer_error(bad.code, words, transaction, later if isinstance(later, float) else None)
         except StoreError:
             raise
         except Exception:  # a fault of ours must not leave the caller without an answer
             log.exception("request failed", name=name)
-            sentence = bridge_text(self._rules().language, "request_failed")
+            sentence = bridge_text(self._ctx.language, "request_failed")
             payload = answer_error("internal", sentence, transaction)
         return self._fit_payload(name, delivery, payload, transaction)
 
@@ -138,7 +139,9 @@ class RequestDispatcher:
         return None if limit is None else limit - len(answer_ok("", transaction))
 
     def _payload_limit_of(self, name: str, delivery: Delivery) -> int | None:
-        limit = self._payload_limit(max(self._topics.response(name), delivery.response_topic, key=len))
+        limit = self._inflight.payload_limit(
+            max(self._topics.response(name), delivery.response_topic, key=len)
+        )
         return None if limit is None else limit - len(delivery.correlation or b"")
 
     def _fit_payload(self, name: str, delivery: Delivery, payload: bytes, transaction: Json) -> bytes:
@@ -146,7 +149,7 @@ class RequestDispatcher:
         room = self._payload_limit_of(name, delivery)
         if room is None or len(payload) <= room:
             return payload
-        sentence = bridge_text(self._rules().language, "answer_too_large", size=len(payload), limit=room)
+        sentence = bridge_text(self._ctx.language, "answer_too_large", size=len(payload), limit=room)
         smaller = answer_error("too_large", sentence, transaction)
         return smaller if len(smaller) <= room else answer_error("too_large", sentence, None)
 
@@ -162,7 +165,7 @@ class RequestDispatcher:
             raise BadCommand("bad_response_topic", "bad_response_topic")
 
     def _may_answer_on(self, topic: str) -> bool:
-        return response_topic_allowed(topic, self._rules().base_topics, self._rules().discovery_prefix)
+        return response_topic_allowed(topic, self._rules.base_topics, self._rules.discovery_prefix)
 
     def _publications(self, name: str, delivery: Delivery, payload: bytes) -> tuple[NewPublication, ...]:
         topics: list[tuple[str, bytes | None]] = [(self._topics.response(name), None)]

@@ -54,7 +54,7 @@ class ILinkBackend:
 
     capabilities = CAPABILITIES
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings of the account, and what tests replace
         self,
         credentials: CredentialStore,
         *,
@@ -101,6 +101,11 @@ class ILinkBackend:
                     self._receiver = Receiver(self._client, self._quote_lookup)
                     self._sender = Sender(self._client, self._typing_indicator)
                 yield step
+
+    def set_language(self, language: Language) -> None:
+        """As `Backend.set_language`."""
+        self._client.language = language
+        self._transport.language = language
 
     def enter_verification_code(self, code: str) -> None:
         """As `Backend.enter_verification_code`."""

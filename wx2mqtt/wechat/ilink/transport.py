@@ -94,7 +94,7 @@ class Transport:
         timeouts: Mapping[str, float],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._language = language
+        self.language = language
         self._server_clock = server_clock
         self._timeouts = timeouts
         self._http = HttpClient(
@@ -102,7 +102,7 @@ class Transport:
             headers=ILINK_HEADERS,
             clock=clock,
             observe=observe,
-            text=lambda word, call: ilink_text(language, word, call=call),
+            text=lambda word, call: ilink_text(self.language, word, call=call),
             transport=transport,
         )
 
@@ -165,5 +165,5 @@ class Transport:
         """Anything but 2xx did nothing; no redirect is part of the protocol (ilink 1.4)."""
         if not 200 <= status < 300:
             raise HttpStatusError(
-                ilink_text(self._language, "status", status=status, call=endpoint.name), status
+                ilink_text(self.language, "status", status=status, call=endpoint.name), status
             )

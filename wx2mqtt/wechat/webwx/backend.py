@@ -96,6 +96,11 @@ class WebWxBackend:
                     self._start_session(step, entrance.initial_contacts)
                 yield step
 
+    def set_language(self, language: Language) -> None:
+        """As `Backend.set_language`."""
+        self._client.language = language
+        self._transport.language = language
+
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """As `Backend.list_contacts`."""
         people = self._contact_list

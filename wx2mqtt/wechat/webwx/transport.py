@@ -58,7 +58,7 @@ class Transport:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.cookies = Cookies.empty(any_host=endpoint is not None)
-        self._language = language
+        self.language = language
         self._clock = clock
         self._timeouts = timeouts
         self._http = HttpClient(
@@ -66,7 +66,7 @@ class Transport:
             headers=WEBWX_HEADERS,
             clock=clock,
             observe=observe,
-            text=lambda word, call: webwx_text(language, word, call=call),
+            text=lambda word, call: webwx_text(self.language, word, call=call),
             transport=transport,
         )
 
@@ -129,4 +129,4 @@ class Transport:
         """2xx, and redirects where the protocol has them; the rest did nothing and may be tried later."""
         if 200 <= answer.status < (400 if endpoint.allows_redirect else 300):
             return answer
-        raise BadAnswer(webwx_text(self._language, "status", status=answer.status, call=endpoint.name))
+        raise BadAnswer(webwx_text(self.language, "status", status=answer.status, call=endpoint.name))

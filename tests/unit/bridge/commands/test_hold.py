@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.account_settings import HoldRules
 from wx2mqtt.bridge.commands.hold import HoldQueue
@@ -297,15 +298,9 @@ def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
     priorities: Sequence[str], most: int
 ):
     lane = ChatQueue(rows=deque(_row(n, priority) for n, priority in enumerate(priorities, 1)))
-    holding = HoldQueue(
-        journal=None,  # type: ignore[arg-type]
-        backend=None,  # type: ignore[arg-type]
-        resolver=None,  # type: ignore[arg-type]
-        queues=ChatQueues(lambda _: PersonId(1)),
-        results=None,  # type: ignore[arg-type]
-        rules=lambda: HoldRules(max_commands=most),
-        language=lambda: "en",
-    )
+    absent: Any = None
+    ctx = context(settings=settings(hold=HoldRules(max_commands=most)))
+    holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
     ranks = ("high", "normal", "low")
     while (gone := holding.find_excess(lane)) is not None:
         lane.rows.remove(gone)

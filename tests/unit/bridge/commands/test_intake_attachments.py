@@ -9,7 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.bridge.outgoing import RULES, person, running
+from tests.unit.bridge.contexts import RULES
+from tests.unit.bridge.outgoing import person, running
 from wx2mqtt.bridge.account_settings import AttachmentSources
 from wx2mqtt.bridge.commands import intake
 from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES
@@ -401,7 +402,7 @@ async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(h
 
 
 async def test_a_file_larger_than_the_room_in_the_store_is_refused(house):
-    house.room = 100
+    house.quota.size = house.quota.limit - 100
     house.deliver(bytes(101), "wife/file/a")
     house.deliver(bytes(100), "wife/file/b")
     first, second = await house.hear("wx/result/wife", 2)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.commands.queues import ChatKey, ChatQueues
+from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.commands.resolver import ChatKey
 from wx2mqtt.model import Command, PersonId, SendKey
 from wx2mqtt.store.records import CommandRow, CommandState
 
@@ -36,6 +39,9 @@ def row(number: int, person: int) -> CommandRow:
 def key_of(one: CommandRow) -> ChatKey:
     assert one.person is not None
     return one.person
+
+
+BY_PERSON: Any = SimpleNamespace(queue_key=key_of)
 
 
 class Disk:
@@ -72,7 +78,7 @@ def test_what_is_accepted_before_while_and_after_the_disk_is_read_keeps_its_orde
     before: list[int], meanwhile: list[int], after: list[int]
 ):
     async def story() -> list[CommandRow]:
-        disk, lanes, numbers = Disk(), ChatQueues(key_of), iter(range(1, 100))
+        disk, lanes, numbers = Disk(), ChatQueues(BY_PERSON), iter(range(1, 100))
 
         def accept(persons: list[int]) -> None:
             for person in persons:

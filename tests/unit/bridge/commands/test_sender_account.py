@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.unit.bridge.outgoing import PEOPLE, RULES, person, running
+from tests.unit.bridge.outgoing import PEOPLE, person, running
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.results import make_result
 from wx2mqtt.bridge.people.evidence import ContactPin
@@ -263,11 +263,11 @@ async def test_a_chat_keeps_its_order_while_the_first_has_trouble_and_others_go_
 async def test_what_was_accepted_before_the_first_login_goes_before_what_came_after_it(tmp_path):
     pins = {"wife": ContactPin(remark="wife"), "family": ContactPin(group="family")}
     async with running(tmp_path, online=False, people=(), pins=pins, per_minute=3000, burst=1) as house:
-        house.people_known = False
+        house.session.people_known = False
         for number in range(12):
             last = house.deliver(f"{number}")
         await house.acknowledged(last)
-        house.people_known = True
+        house.session.people_known = True
         house.adopt("login", "wife", "mom")
         house.sender.set_online(online=True)
         for number in range(12, 24):
@@ -278,7 +278,7 @@ async def test_what_was_accepted_before_the_first_login_goes_before_what_came_af
 async def test_so_it_does_after_a_restart(tmp_path):
     pins = {name: ContactPin(remark=name) for name in ("wife", "mom")}
     async with running(tmp_path, online=False, people=(), pins=pins) as house:
-        house.people_known = False
+        house.session.people_known = False
         for number in range(500):
             last = house.deliver(f"{number}", user=("wife", "mom")[number % 2])
         await house.acknowledged(last)
@@ -295,7 +295,7 @@ async def test_many_who_are_not_known_yet_all_get_theirs(tmp_path):
     pins = {name: ContactPin(remark=name) for name in names}
     people = tuple(person(number, name) for number, name in enumerate(names, 1))
     async with running(tmp_path, online=False, people=(), pins=pins) as house:
-        house.people_known = False
+        house.session.people_known = False
         for number in range(600):
             last = house.deliver(f"{number}", user=names[number % 30])
         await house.acknowledged(last)
@@ -360,9 +360,8 @@ async def test_dropping_a_command_that_waits_lets_the_next_one_go(house):
 
 
 async def test_results_are_in_the_language_that_was_chosen(tmp_path):
-    from dataclasses import replace
 
-    async with running(tmp_path, rules=replace(RULES, language="zh"), people=PEOPLE) as house:
+    async with running(tmp_path, language="zh", people=PEOPLE) as house:
         house.say(text="x", id="a")
         assert (await house.result("a"))["message"] == "微信已接收消息"
         house.wechat.answer("y", OutcomeUnknown(), OutcomeUnknown())

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.unit.bridge.bench import Bench
-from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, RULES, person
-from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES, fingerprint, new_key
+from tests.unit.bridge.contexts import RULES
+from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
+from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES, fingerprint
+from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.clock import now_ms
@@ -105,7 +107,7 @@ def test_send_allow_says_to_whom(allow, allowed):
 @pytest.mark.parametrize(("allow", "user"), [("wife", "老婆"), ("老婆", "老婆"), ("wife", "wife")])
 def test_who_may_be_written_to_may_be_by_an_old_name(allow, user):
     bench = Bench(replace(RULES, allow=(allow,)))
-    bench.judge._registry = PeopleRegistry(PEOPLE, {"wife": PEOPLE[0].id, "老婆": PEOPLE[0].id}, {})
+    bench.ctx.registry = PeopleRegistry(PEOPLE, {"wife": PEOPLE[0].id, "老婆": PEOPLE[0].id}, {})
     assert bench.new("hello", f"wx/out/{user}").result is None
 
 
@@ -266,7 +268,7 @@ def test_a_text_may_be_as_long_as_wechat_takes_in_bytes(bench):
 
 
 def test_a_full_store_takes_no_command(bench):
-    bench.full = True
+    bench.quota.size = bench.quota.limit
     assert outcome(bench.refused("hello")) == (REJECTED, "storage_full")
 
 
@@ -287,7 +289,7 @@ def test_a_retained_command_is_not_even_read(bench):
 
 
 def test_the_words_are_in_the_chosen_language():
-    assert Bench(replace(RULES, language="zh")).refused("").message == "没有要发送的文字"
+    assert Bench(language="zh").refused("").message == "没有要发送的文字"
 
 
 # until when

@@ -17,7 +17,7 @@ from tests.unit.bridge.media.rows import NOW, row
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
 from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.media import downloader as module
-from wx2mqtt.bridge.media.downloader import (
+from wx2mqtt.bridge.media.retries import (
     GIVE_UP_AFTER_MS,
     GiveUp,
     RetryAt,
@@ -166,7 +166,7 @@ async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(works: Works)
 
 
 async def test_what_never_has_any_bytes_is_gone_and_says_so(works: Works, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wx2mqtt.bridge.media.downloader.EMPTY_RETRY_SECONDS", (0, 0))
+    monkeypatch.setattr("wx2mqtt.bridge.media.retries.EMPTY_RETRY_SECONDS", (0, 0))
     works.files.answer("1", trouble(NoContentYet))
     await works.comes("1", kind=Kind.STICKER)
     row = await works.is_in("1", GONE)
@@ -261,7 +261,7 @@ async def test_a_full_store_begins_no_download_and_goes_on_when_there_is_room(wo
     await works.comes("1")
     await works.published(1)
     assert works.files.asked == []
-    works.full = False  # nobody tells: it looks again by itself
+    works.quota.size = 0  # nobody tells: it looks again by itself
     await works.is_in("1", READY)
 
 

@@ -16,9 +16,9 @@ import pytest
 from tests.unit.bridge.media.rows import row
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
 from wx2mqtt.bridge.account_settings import MediaRules
-from wx2mqtt.bridge.media import downloader
 from wx2mqtt.bridge.media import library as module
-from wx2mqtt.bridge.media.downloader import GIVE_UP_AFTER_MS
+from wx2mqtt.bridge.media import retries
+from wx2mqtt.bridge.media.retries import GIVE_UP_AFTER_MS
 from wx2mqtt.errors import BadCommand, NoContentYet, Rejected, Unreachable
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Handle, Kind, MediaRef
@@ -133,7 +133,7 @@ async def test_what_is_gone_says_why(works: Works):
 
 
 async def test_what_failed_says_why(works: Works, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wx2mqtt.bridge.media.downloader.WAITED_FOR_RETRY_MS", 0)
+    monkeypatch.setattr("wx2mqtt.bridge.media.retries.WAITED_FOR_RETRY_MS", 0)
     works.files.answer("1", trouble(Rejected, "not for you"))
     await works.comes("1")
     bad = await refused(works, message_id="1")
@@ -256,7 +256,7 @@ READY, PENDING, FAILED, GONE = MediaState.READY, MediaState.PENDING, MediaState.
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloader, "WAITED_FOR_RETRY_MS", 0)
+    monkeypatch.setattr(retries, "WAITED_FOR_RETRY_MS", 0)
 
 
 async def test_what_is_there_is_found_at_once(works: Works):

@@ -6,30 +6,30 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.support.paper_link import PaperLink
+from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
 from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.talk import message
 from tests.unit.store.conftest import Clock
 from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.inflight import InflightWindow
-from wx2mqtt.bridge.media.downloader import Around
+from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
 from wx2mqtt.bridge.media.service import MediaService
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import LoggedOut, StoreFull, Wx2MqttError
-from wx2mqtt.model import Blob, Cursor, Handle, Kind, MediaRef, Message
+from wx2mqtt.model import Blob, Cursor, Handle, Kind, LoginState, MediaRef, Message
 from wx2mqtt.mqtt.payloads import message_body
-from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import MediaRow, MediaState, NewMessage
+from wx2mqtt.store.records import NO_CHANGES, MediaRow, MediaState, NewMessage
 
 PATIENCE = 5.0
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006ef8d1b1")
@@ -122,49 +122,55 @@ class Works:
         self.clock = Clock(now_ms())
         self.blobs = Blobs(folder)
         self.journal = SlowToStore(database, self.clock, self.link.tell, self.blobs.mark_referenced)
-        self.pump = Publisher(self.journal, InflightWindow(self.link), lambda *_: None)
-        self.online, self.full = True, False
+        self.quota = PaperQuota()
         self.logged_out: list[LoggedOut] = []
-        self.beats: list[float | None] = []
-        self.rules = rules
         self._number = 0
-        self.room = MediaService(
-            account="home",
-            topics=Topics("wx"),
+        self.ctx = context(
+            broker=self.link,
+            backend=self.files,
             journal=self.journal,
-            backend=self.files,  # type: ignore[arg-type]
             registry=PeopleRegistry(PEOPLE, {one.level: one.id for one in PEOPLE}, {}),
-            blobs=self.blobs,
-            rules=rules,
-            language="en",
-            publisher=self.pump,
-            around=Around(
-                online=lambda: self.online,
-                full=lambda: self.full,
-                logged_out=self._log_out,
-                published=self.pump.wake,
-                beat=self._beat,
-            ),
+            settings=settings(media=rules),
+            shared=shared(blobs=self.blobs, quota=self.quota, watchdog=self),
         )
+        self.beats: list[float | None] = []
+        self.pump = Publisher(self.ctx, InflightWindow(self.link))
+        self.room = MediaService(self.ctx, self.pump)
+        self.ctx.signals.logged_out.connect(self._log_out)
+        self.ctx.signals.outbox_changed.connect(self.pump.add)
+        self.put(online=True)
+
+    @property
+    def rules(self) -> MediaRules:
+        return self.ctx.settings.media
 
     def _log_out(self, gone: LoggedOut) -> None:
-        self.online = False
+        self.put(online=False)
         self.logged_out.append(gone)
         self.link.tell()
 
-    def _beat(self, limit: float | None) -> None:
+    def heartbeat(self, _name: str, limit: float) -> None:
+        """As a watchdog."""
         self.beats.append(limit)
+        self.link.tell()
+
+    def idle(self, _name: str) -> None:
+        """As a watchdog."""
+        self.beats.append(None)
         self.link.tell()
 
     def put(self, *, online: bool | None = None, full: bool | None = None) -> None:
         """The login or the room in the store changes."""
-        self.online = self.online if online is None else online
-        self.full = self.full if full is None else full
+        if online is not None:
+            state = LoginState.ONLINE if online else LoginState.INTERRUPTED
+            self.room.on_login_changed(LoginStatus(state=state, since=0), "")
+        if full is not None:
+            self.quota.size = self.quota.limit if full else 0
         self.room.wake()
 
     def apply(self, rules: MediaRules) -> None:
-        self.rules = rules
-        self.room.apply_settings(rules, "en")
+        self.ctx.settings = replace(self.ctx.settings, media=rules)
+        self.room.wake()
 
     async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
         """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from tests.unit.bridge.outgoing import CAPABILITIES, OWNER, RULES, House, News, person, running
+from tests.unit.bridge.contexts import RULES
+from tests.unit.bridge.outgoing import CAPABILITIES, OWNER, House, News, person, running
 from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.action_runner import ActionRunner
 from wx2mqtt.bridge.requests.actions import ActionRequests
-from wx2mqtt.bridge.requests.dispatcher import Handler
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.model import (
     AcceptFriend,
@@ -35,8 +37,7 @@ from wx2mqtt.model import (
     SetRemark,
 )
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.store.people import NO_CHANGES
-from wx2mqtt.store.records import NewEvent
+from wx2mqtt.store.records import NO_CHANGES, NewEvent
 
 ALL = frozenset({MarkRead, SetRemark, AcceptFriend, CreateGroup, AddMembers, RemoveMembers, RenameGroup})
 FAMILY = person(6, "family", kind=ChatKind.GROUP, handle=Handle("@@family"), remark="", nickname="一家人")
@@ -105,15 +106,20 @@ class WeChat:
 
 @dataclass
 class Room:
-    """`standing` and `state` are what it is told of the login; `saved` is what changed among the people."""
+    """`session` is what it is told of the login; `saved` is what changed among the people."""
 
     house: House
     wechat: WeChat
     doer: ActionRunner
-    standing: bool = True
-    state: LoginState = LoginState.ONLINE
-    logged_out: list[LoggedOut] = field(default_factory=list)
+    session: Any
     saved: list[PeopleUpdate] = field(default_factory=list)
+
+    @property
+    def logged_out(self) -> list[LoggedOut]:
+        return self.house.logged_out
+
+    async def save(self, changes: PeopleUpdate) -> None:
+        self.saved.append(changes)
 
     async def ask(self, name: str, /, **fields: Any) -> dict[str, Any]:
         """The answer to a request."""
@@ -161,29 +167,18 @@ class Room:
 @asynccontextmanager
 async def open_room(folder: Path, *, allow: tuple[str, ...] = ("*",), **how: Any) -> AsyncIterator[Room]:
     """Everything runs, on the store in `folder`."""
-    works: dict[str, Handler] = {}
     rules = replace(RULES, allow=allow)
-    async with running(folder, people=PEOPLE, rules=rules, handlers=works, **how) as house:
+    async with running(folder, people=PEOPLE, rules=rules, **how) as house:
         house.identity.apply_directory((), "login", OWNER, 0, complete=False)
         wechat = WeChat(house.news)
-        room: Room
-
-        async def save(changes: PeopleUpdate) -> None:
-            room.saved.append(changes)
-
-        deeds = ActionRequests(
-            backend=wechat,  # type: ignore[arg-type]
-            journal=house.journal,
-            registry=house.identity,
-            rules=lambda: rules,
-            contacts_topic="wx/contacts",
-            standing=lambda: room.standing,
-            state=lambda: room.state,
-            logged_out=lambda gone: room.logged_out.append(gone),  # noqa: PLW0108 - made below
-            save=save,
-        )
-        works |= deeds.handlers()
-        room = Room(house, wechat, deeds.runner)
+        ctx = house.ctx
+        ctx.backend = wechat  # type: ignore[assignment]
+        people: Any = SimpleNamespace()
+        session: Any = SimpleNamespace(logged_in=True, login=SimpleNamespace(state=LoginState.ONLINE))
+        deeds = ActionRequests(ctx, session, Recipients(ctx), people)
+        house.requests.register(deeds.handlers())
+        room = Room(house, wechat, deeds.runner, session)
+        people.apply_people = room.save
         yield room
 
 

@@ -34,7 +34,7 @@ async def mark_read(room: Room) -> dict[str, Any]:
     "state", [LoginState.INTERRUPTED, LoginState.WAITING_FOR_SCAN, LoginState.LOGGED_OUT]
 )
 async def test_without_a_login_it_is_said_at_once(room, state):
-    room.standing, room.state = False, state
+    room.session.logged_in, room.session.login.state = False, state
     answer = await mark_read(room)
     assert (answer["status"], answer["code"]) == ("error", "logged_out")
     assert room.wechat.done == []

@@ -43,10 +43,10 @@ async def test_what_was_answered_is_answered_again_and_not_done_again(room):
 
 
 async def test_what_was_never_begun_is_judged_anew(room):
-    room.standing = False
+    room.session.logged_in = False
     delivery = room.deliver("mark_read", user="wife")
     assert (await room.answer(delivery))["code"] == "logged_out"
-    room.standing = True
+    room.session.logged_in = True
     again(room, delivery)
     *_, last = await answers(room, "mark_read", 2)
     assert last["status"] == "ok"
@@ -78,7 +78,7 @@ async def test_an_answer_that_cannot_be_stored_is_no_reason_to_do_it_again(room,
         tries.append(list(room.house.broker.acknowledged))
         if len(tries) == 1:
             raise StoreFull
-        await deed_end(*args)
+        return await deed_end(*args)
 
     monkeypatch.setattr(room.house.journal, "finish_request", full_at_first)
     assert (await room.ask("mark_read", user="wife"))["status"] == "ok"
@@ -137,7 +137,7 @@ async def test_after_a_crash_nobody_is_taken_out_twice(tmp_path):
     gone = {"user": "family", "action": "remove", "members": ["wife"]}
     delivery = await killed(tmp_path, "group", **gone)
     async with open_room(tmp_path) as room:
-        room.standing = False
+        room.session.logged_in = False
         room.house.again(delivery)
         await room.house.acknowledged(delivery)
         assert (await answers(room, "group", 1))[0]["code"] == "no_answer", "it may have been done"

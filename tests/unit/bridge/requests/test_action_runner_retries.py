@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support.hurry import hurry
+from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import News
 from tests.unit.bridge.requests.support import WeChat
 from wx2mqtt.bridge.requests.action_runner import ACTION_TIMEOUT_SECONDS, ActionRunner
@@ -35,14 +37,12 @@ class Desk:
 
     def __init__(self) -> None:
         self.wechat = WeChat(News())
-        self.standing, self.state = True, LoginState.ONLINE
+        session: Any = SimpleNamespace(logged_in=True, login=SimpleNamespace(state=LoginState.ONLINE))
         self.gone: list[LoggedOut] = []
-        self.doer = ActionRunner(
-            self.wechat,  # type: ignore[arg-type]
-            standing=lambda: self.standing,
-            state=lambda: self.state,
-            logged_out=self.gone.append,
-        )
+        ctx = context(backend=self.wechat)
+        ctx.signals.logged_out.connect(self.gone.append)
+        self.session = session
+        self.doer = ActionRunner(ctx, session)
 
     async def do(self, action: Any = READ, attempt: PaperAttempt | None = None, *, again: bool = True) -> str:
         """`ok` or the code, and what is said to the person."""
@@ -53,7 +53,7 @@ class Desk:
         return "ok"
 
     def log_in(self, *, now: bool, state: LoginState = LoginState.ONLINE) -> None:
-        self.standing, self.state = now, state
+        self.session.logged_in, self.session.login.state = now, state
         self.doer.wake()
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.bridge.outgoing import RULES, running
+from tests.unit.bridge.contexts import context
+from tests.unit.bridge.outgoing import running
 from wx2mqtt.bridge.requests.dispatcher import RequestDispatcher, SizedHandler
+from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreFull
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
-from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.records import NO_PUBLICATIONS
 
 
 async def give_back(fields):
@@ -138,7 +142,7 @@ async def test_an_answer_that_cannot_be_stored_is_tried_again_before_the_broker_
         tries.append(list(house.broker.acknowledged))
         if len(tries) == 1:
             raise StoreFull
-        await publish(publications)
+        return await publish(publications)
 
     monkeypatch.setattr(house.journal, "enqueue", full_at_first)
     assert (await ask(house, "echo"))["status"] == "ok"
@@ -153,13 +157,8 @@ async def test_what_fills_its_room_is_told_how_much_there_is(limit, room):
         told.append(space)
         return "x" * (100 if space is None else space - 2)
 
-    requests = RequestDispatcher(
-        Topics("wx"),
-        pad,  # type: ignore[arg-type]
-        {"history": SizedHandler(fill)},
-        rules=lambda: RULES,
-        payload_limit=lambda topic: None if limit is None else limit - len(topic),
-        clear=lambda _: None,
+    requests = dispatcher(
+        pad, {"history": SizedHandler(fill)}, lambda topic: None if limit is None else limit - len(topic)
     )
     asked = Delivery(
         topic="wx/bridge/request/history",
@@ -181,6 +180,13 @@ async def test_what_fills_its_room_is_told_how_much_there_is(limit, room):
         )
 
 
+def dispatcher(pad, handlers, payload_limit) -> RequestDispatcher:
+    inflight: Any = SimpleNamespace(payload_limit=payload_limit)
+    requests = RequestDispatcher(context(journal=pad), inflight, RetainedCommands(inflight))
+    requests.register(handlers)
+    return requests
+
+
 class Pad:
     """A journal that only takes publications down."""
 
@@ -189,6 +195,7 @@ class Pad:
 
     async def enqueue(self, publications):
         self.taken += publications
+        return NO_PUBLICATIONS
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -200,14 +207,7 @@ class Pad:
 )
 async def test_whatever_is_asked_there_is_one_answer_with_a_known_code(name, payload, response_topic):
     pad = Pad()
-    requests = RequestDispatcher(
-        Topics("wx"),
-        pad,  # type: ignore[arg-type]
-        HANDLERS,
-        rules=lambda: RULES,
-        payload_limit=lambda _: None,
-        clear=lambda _: None,
-    )
+    requests = dispatcher(pad, HANDLERS, lambda _: None)
     delivery = Delivery(
         topic=f"wx/bridge/request/{name}",
         payload=payload,
@@ -229,14 +229,7 @@ async def test_an_answer_that_the_broker_would_not_take_is_an_error_that_it_take
     """An unknown size must not end in silence; a transaction that is too large itself is left out."""
     pad = Pad()
     handlers = {"contacts": _much}
-    requests = RequestDispatcher(
-        Topics("wx"),
-        pad,  # type: ignore[arg-type]
-        handlers,
-        rules=lambda: RULES,
-        payload_limit=lambda _topic: 3_000,
-        clear=lambda _: None,
-    )
+    requests = dispatcher(pad, handlers, lambda _topic: 3_000)
     payload = json.dumps({"transaction": transaction}).encode()
     asked = Delivery(
         topic="wx/bridge/request/contacts",

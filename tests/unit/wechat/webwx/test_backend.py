@@ -163,6 +163,16 @@ async def test_words_come_in_the_owners_language() -> None:
     await world.gateway.close()
 
 
+async def test_words_come_in_another_language_once_it_is_set() -> None:
+    world = World(language="en")
+    with pytest.raises(LoggedOut, match="no login"):
+        await world.gateway.send(DRAFT, KEY)
+    world.gateway.set_language("zh")
+    with pytest.raises(LoggedOut, match="尚未登录"):
+        await world.gateway.send(DRAFT, KEY)
+    await world.gateway.close()
+
+
 @pytest.mark.parametrize("call", ["webwxsendmsg", "webwxsync", "webwxgetcontact"])
 async def test_no_error_and_no_log_holds_a_secret(
     world: World, cursor: Cursor, call: str, capsys: pytest.CaptureFixture[str]

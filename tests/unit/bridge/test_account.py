@@ -1,0 +1,141 @@
+"""A whole account between a broker on paper and a WeChat on paper: what a reload changes, who is told what."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.paper_link import PaperLink
+from tests.unit.bridge.contexts import PaperWatchdog, context, settings, shared
+from tests.unit.bridge.talk import PaperGateway
+from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.account_settings import FallbackRules, ReceiveFilter, SendRules
+from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.model import LoginState
+from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+
+
+class Gateway(PaperGateway):
+    """Notes the languages that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.languages: list[Language] = []
+
+    def set_language(self, language: Language) -> None:
+        self.languages.append(language)
+
+
+class Stage:
+    """An account that does not run; what it publishes goes to `link`."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        self.link = PaperLink(takes=True)
+        self.gateway = Gateway()
+        self.journal = Journal(database, "home")
+        self.watchdog = PaperWatchdog()
+        self.ctx = context(
+            broker=self.link,
+            backend=self.gateway,
+            journal=self.journal,
+            registry=PeopleRegistry([], {}, {}),
+            shared=shared(blobs=Blobs(folder), watchdog=self.watchdog),
+        )
+        self.account = Account(self.ctx)
+
+    def connect(self) -> None:
+        self.account.on_connected(self.link.connect())
+
+    def last(self, topic: str) -> Any:
+        return json.loads([one for one in self.link.sent if one.topic == topic][-1].payload)
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
+    database = await Database.open(tmp_path / "wx2mqtt.db")
+    stage = Stage(tmp_path, database)
+    await stage.journal.open()
+    yield stage
+    await database.close()
+
+
+async def test_a_reload_counts_at_once_for_every_component(stage: Stage):
+    """There is one settings object, and no component keeps a copy of a value in it."""
+    send = SendRules(allow=("mom",), ttl=1.0, base_topics=("wx",), discovery_prefix="ha")
+    changed = settings(
+        send=send,
+        receive=ReceiveFilter(groups="none"),
+        language="zh",
+        per_minute=7.0,
+        burst=3,
+        fallback=FallbackRules(after_seconds=5.0, urls=("mailto://a@example.org",)),
+    )
+    stage.connect()
+    await stage.account.apply_settings(changed)
+    account = stage.account
+    assert account.ctx.settings is changed
+    assert account.sender.fallback.after_seconds == 5.0
+    bucket = account.sender.conditions.bucket
+    assert (bucket.per_minute, bucket.burst) == (7.0, 3)
+    account.session.stop()
+    assert stage.last("wx/login/state")["reason"] == "桥接程序已停止"
+
+
+async def test_the_backend_has_the_language_of_the_settings_of_now(stage: Stage):
+    """It kept that of the start, although the reload said that the language was applied."""
+    await stage.account.apply_settings(replace(stage.ctx.settings, language="zh"))
+    assert stage.gateway.languages == ["en", "zh"]
+
+
+async def test_the_picture_of_the_code_is_published_before_the_state_that_asks_for_it(stage: Stage):
+    stage.connect()
+    before = len(stage.link.sent)
+    login = stage.account.login.transition(LoginState.WAITING_FOR_SCAN, "scan", 1, qr_expires=10**15)
+    stage.ctx.signals.login_changed.emit(login, "https://login.weixin.qq.com/l/abc")
+    topics = [one.topic for one in stage.link.sent[before:]]
+    assert topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
+
+
+async def test_a_change_of_the_login_is_reported_to_the_process(stage: Stage):
+    reported: list[tuple[str, str, str]] = []
+    stage.ctx.shared.login_reported.connect(
+        lambda account, login, url: reported.append((account, str(login.state), url))
+    )
+    changes = stage.ctx.shared.changes.count
+    stage.account.session.stop()
+    assert reported == [("home", "stopped", "")]
+    assert stage.ctx.shared.changes.count == changes + 1
+
+
+async def test_a_delivery_goes_to_the_intake_and_a_birth_to_home_assistant_too(stage: Stage):
+    births: list[bytes] = []
+    stage.account.home_assistant.birth_topic = "homeassistant/status"
+    stage.account.home_assistant.on_birth = births.append  # type: ignore[method-assign, assignment]
+    for topic in ("homeassistant/status", "wx/out/wife"):
+        stage.account.on_delivery(
+            Delivery(topic=topic, payload=b"online", mid=1, dup=False, retain=False, connection_number=1)
+        )
+    assert births == [b"online"]
+    assert len(stage.account.intake._queue) == 2
+
+
+async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
+    stage.connect()
+    running = asyncio.create_task(stage.account.publisher.run())
+    stage.account.reporter.publish_dropped("wx/in/wife", 3)
+    reporting = asyncio.create_task(stage.account.reporter._publish_events())
+    await stage.link.until(lambda: "wx/event/dropped" in stage.link.topics)
+    assert stage.last("wx/event/dropped")["count"] == 3
+    for task in (running, reporting):
+        task.cancel()
+    await asyncio.wait({running, reporting})

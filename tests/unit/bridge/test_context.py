@@ -1,0 +1,76 @@
+"""What the components of an account share, and what they must not get from there."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+from tests.unit.bridge.contexts import PaperQuota, shared
+from wx2mqtt.bridge import context as module
+from wx2mqtt.bridge.context import AccountContext, AccountSignals, SharedServices
+
+
+def test_a_context_holds_values_services_settings_and_signals_and_no_component():
+    """With a component in it everybody could reach everybody, and who commands whom could not be read."""
+    hints = typing.get_type_hints(AccountContext)
+    assert {
+        name: hints[name].__name__ for name in (field.name for field in dataclasses.fields(AccountContext))
+    } == {
+        "name": "str",
+        "topics": "Topics",
+        "broker": "BrokerClient",
+        "backend": "Backend",
+        "calls": "CallStatistics",
+        "journal": "Journal",
+        "people_copy": "PeopleCopy",
+        "registry": "PeopleRegistry",
+        "saved_state": "AccountState",
+        "settings": "AccountSettings",
+        "shared": "SharedServices",
+        "signals": "AccountSignals",
+    }
+
+
+def test_the_module_of_the_context_imports_no_component():
+    components = {
+        "publisher",
+        "inflight",
+        "retained",
+        "session",
+        "inbound",
+        "sender",
+        "media",
+        "reporter",
+        "account",
+    }
+    modules = {
+        value.__module__.removeprefix("wx2mqtt.bridge.").partition(".")[0]
+        for value in vars(module).values()
+        if getattr(value, "__module__", "").startswith("wx2mqtt.bridge.")
+    }
+    assert not modules & components
+
+
+def test_the_process_shares_services_and_each_signal_of_an_account_is_its_own():
+    assert {field.name for field in dataclasses.fields(SharedServices)} == {
+        "watchdog",
+        "changes",
+        "blobs",
+        "media_retention",
+        "quota",
+        "process_requests",
+        "contacts_fetched",
+        "login_reported",
+    }
+    first, second = AccountSignals(), AccountSignals()
+    assert all(getattr(first, one.name) is not getattr(second, one.name) for one in dataclasses.fields(first))
+
+
+def test_a_store_is_full_at_its_limit_and_never_without_one():
+    quota = PaperQuota(size=4_999_999, limit=5_000_000)
+    services = shared(quota=quota)
+    assert (services.exceeded_limit(), services.free_bytes) == ("", 1)
+    quota.size = 5_000_000
+    assert services.exceeded_limit() == "5 MB"
+    quota.limit = 0
+    assert services.exceeded_limit() == ""

@@ -1,0 +1,143 @@
+"""Makes rows of the journal from received messages and events, and leaves out what `receive` filters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inbound_names import SenderNames
+from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
+from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Event, Json, Message
+from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
+from wx2mqtt.mqtt.topics import TEXT_TYPE
+from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication, Person
+
+LOGIN_EVENT = "login"
+"""The key in the private facts of an event that names the login in which it came."""
+
+TOPIC_EVENTS = frozenset({"topic_changed", "unresolved"})
+"""Events about names, which count for `out` too: `receive` does not hide them."""
+
+
+class MessageRows:
+    """Makes the rows of messages. Counts filtered messages in `counts`."""
+
+    def __init__(self, ctx: AccountContext, names: SenderNames, counts: Counter[str]) -> None:
+        self._ctx = ctx
+        self._names = names
+        self._counts = counts
+
+    def is_filtered(self, message: Message, person: Person) -> bool:
+        """Returns whether the configuration keeps a message of the chat with `person` out."""
+        listed = bool(person.pin)
+        if self._ctx.settings.receive.allows_message(message, person.level, listed=listed):
+            return False
+        self._counts["filtered"] += 1
+        return True
+
+    async def row(self, message: Message, person: Person) -> NewMessage:
+        """Returns the row of a message of the chat with `person`. Raises `StoreError`."""
+        rules = self._ctx.settings.media
+        message = await self._names.with_quoted_author(message)
+        sender, trusted = self._names.sender(message, person)
+        jobs = media_jobs(message, rules, now_ms())
+        body = message_body(
+            message,
+            account=self._ctx.name,
+            user=person.level,
+            chat_name=person.remark or person.nickname or person.level,
+            sender=sender,
+            trusted=trusted,
+            media=media_in_message(message, jobs, rules),
+        )
+        return NewMessage(
+            key=message.key,
+            id=message.id,
+            topic=self._ctx.topics.message(person.level),
+            user=person.level,
+            kind=str(message.kind),
+            sender="" if sender is None else str(sender.get("user") or sender.get("name") or ""),
+            time=message.time,
+            text=message.text,
+            body=body,
+            media=jobs,
+            held=is_held(jobs, rules),
+            plain=self._plain_publication(person, message.text) if trusted else None,
+        )
+
+    def _plain_publication(self, person: Person, text: str) -> NewPublication | None:
+        """Returns the bare text, for devices that cannot look for `trusted` in JSON: trusted senders only."""
+        if not self._ctx.settings.publish_plain_text or not text:
+            return None
+        topic = self._ctx.topics.text(person.level)
+        return NewPublication(topic=topic, payload=plain_text(text), sort="plain", content_type=TEXT_TYPE)
+
+
+class EventRows:
+    """Makes the rows of events. Counts filtered events in `counts`."""
+
+    def __init__(self, ctx: AccountContext, counts: Counter[str]) -> None:
+        self._ctx = ctx
+        self._registry = ctx.registry
+        self._counts = counts
+
+    def row(self, event: Event, by: str) -> NewEvent | None:
+        """Returns the row of an event that `by` caused (empty where that is not known); None if filtered."""
+        person = None if event.chat is None else self._registry.by_handle(event.chat)
+        user = None if person is None else person.level
+        if person is not None and self._is_filtered(person):
+            return None
+        fields = dict(event.fields)
+        for key, members in event.people.items():
+            fields[key] = [
+                self._registry.level_or_name(member.handle, member.shown_name) for member in members
+            ]
+        if by:
+            fields["by"] = by
+        return self._new_event(event.name, event.key, user, event.time, fields, self._private_facts(event))
+
+    def people_rows(self, changes: PeopleUpdate) -> Iterable[NewEvent]:
+        """Yields the rows of the events that changes of people bring."""
+        now = now_ms()
+        for index, event in enumerate(changes.events):
+            person = self._registry.by_level(event.user)
+            if person is not None and event.name not in TOPIC_EVENTS and self._is_filtered(person):
+                continue
+            key = f"{event.name}:{event.user}:{now}:{index}"
+            yield self._new_event(event.name, key, event.user, now, event.fields, {})
+
+    def _is_filtered(self, person: Person) -> bool:
+        if self._ctx.settings.receive.allows_chat(person.level, person.kind, listed=bool(person.pin)):
+            return False
+        self._counts["filtered"] += 1
+        return True
+
+    def _private_facts(self, event: Event) -> Mapping[str, str]:
+        """Returns what the backend needs later, with the login: handles and tickets end with it."""
+        return {**event.private, LOGIN_EVENT: self._registry.login_id} if event.private else {}
+
+    def _new_event(
+        self,
+        name: str,
+        key: str,
+        user: str | None,
+        time: int,
+        fields: Mapping[str, Json],
+        private: Mapping[str, str],
+    ) -> NewEvent:
+        event_id = str(fields.get("id", key))  # of a recall the withdrawn message's, which came with an id
+        body = event_body(
+            name, event_id=event_id, account=self._ctx.name, time=time, user=user, fields=fields
+        )
+        return NewEvent(
+            key=key,
+            topic=self._ctx.topics.event(name),
+            user=user or "",
+            name=name,
+            time=time,
+            body=body,
+            private=private,
+        )

@@ -1,0 +1,34 @@
+"""Whom a command or a request may address: known people and groups, as far as `send.allow` permits."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from wx2mqtt.bridge.account_settings import matches_any
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.store.records import Person
+
+
+class Recipients:
+    """The people of one account under the owner's rules."""
+
+    def __init__(self, ctx: AccountContext) -> None:
+        self._ctx = ctx
+
+    def find(self, user: str) -> Person:
+        """Returns whom a topic level names. Raises `BadCommand` for nobody known or certain."""
+        person = self._ctx.registry.by_level(user)
+        if person is None:
+            raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._ctx.topics.contacts)
+        if person.closed:
+            raise BadCommand("unresolved_user", "unresolved_user", user=user)
+        if person.removed:
+            raise BadCommand("unknown_user", "removed_user", user=user)
+        return person
+
+    def require_allowed(self, user: str, person: Person | None) -> None:
+        """Raises `BadCommand` unless `send.allow` has a name of the person: `user`, or their level."""
+        names = {unicodedata.normalize("NFC", user), *((person.level,) if person else ())}
+        if not any(matches_any(name, self._ctx.settings.send.allow) for name in names):
+            raise BadCommand("not_allowed", "not_allowed", user=user)
