@@ -36,8 +36,8 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.settings.schema import Settings, Web
 from wx2mqtt.web.options import WebOptions
-from wx2mqtt.wechat.backend import Backend, CredentialStore, QuoteLookup
-from wx2mqtt.wechat.registry import BackendOptions, CallObserver, backend_entry
+from wx2mqtt.wechat.backend import Backend, CallObserver, CredentialStore, QuoteLookup
+from wx2mqtt.wechat.registry import BackendOptions, backend_entry
 
 if TYPE_CHECKING:
     from wx2mqtt.web.server import WebServer

@@ -176,6 +176,9 @@ class CredentialStore(Protocol):
 QuoteLookup = Callable[[str], Awaitable[QuotedMessage | None]]
 """What was said in the message with this id, be it theirs or ours; None where it is not known (any more)."""
 
+CallObserver = Callable[[str, str, float], None]
+"""Called after every exchange: name of the call, outcome in one word, duration in seconds."""
+
 OnProgress = Callable[[int], None]
 """Called with how many contacts have come so far."""
 

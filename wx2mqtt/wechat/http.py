@@ -31,6 +31,7 @@ from typing import Protocol, cast
 import httpx
 
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
+from wx2mqtt.wechat.backend import CallObserver
 
 
 def _ticking() -> float:
@@ -56,10 +57,6 @@ class Clock:
     def now(self) -> int:
         """Milliseconds since 1970."""
         return int(self.wall() * 1000)
-
-
-CallObserver = Callable[[str, str, float], None]
-"""Told of every exchange: name of the call, outcome in one word, seconds."""
 
 
 RequestBody = bytes | AsyncIterable[bytes] | None

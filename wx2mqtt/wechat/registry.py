@@ -13,14 +13,11 @@ from typing import Any
 
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.i18n.bridge import Language
-from wx2mqtt.wechat.backend import Backend, Capabilities, CredentialStore, QuoteLookup
+from wx2mqtt.wechat.backend import Backend, CallObserver, Capabilities, CredentialStore, QuoteLookup
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
-
-CallObserver = Callable[[str, str, float], None]
-"""Called after every exchange with the name of the call, its outcome, and how many seconds it took."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

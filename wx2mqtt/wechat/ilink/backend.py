@@ -23,8 +23,16 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
-from wx2mqtt.wechat.backend import Batch, CredentialStore, LoggedIn, LoginStep, OnProgress, QuoteLookup
-from wx2mqtt.wechat.http import CallObserver, Clock
+from wx2mqtt.wechat.backend import (
+    Batch,
+    CallObserver,
+    CredentialStore,
+    LoggedIn,
+    LoginStep,
+    OnProgress,
+    QuoteLookup,
+)
+from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.download import download
 from wx2mqtt.wechat.ilink.login_flow import LoginFlow

@@ -15,7 +15,8 @@ import httpx
 
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.wechat import ilink_text
-from wx2mqtt.wechat.http import BadAnswer, CallObserver, Clock, HttpClient, StreamedResponse, parse_date
+from wx2mqtt.wechat.backend import CallObserver
+from wx2mqtt.wechat.http import BadAnswer, Clock, HttpClient, StreamedResponse, parse_date
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import Request
 

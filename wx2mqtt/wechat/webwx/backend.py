@@ -23,8 +23,8 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
-from wx2mqtt.wechat.backend import Batch, CredentialStore, LoggedIn, LoginStep, OnProgress
-from wx2mqtt.wechat.http import CallObserver, Clock
+from wx2mqtt.wechat.backend import Batch, CallObserver, CredentialStore, LoggedIn, LoginStep, OnProgress
+from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.webwx.actions import Actions
 from wx2mqtt.wechat.webwx.client import ApiClient

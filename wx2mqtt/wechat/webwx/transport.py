@@ -11,7 +11,8 @@ import httpx
 
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.i18n.wechat import webwx_text
-from wx2mqtt.wechat.http import BadAnswer, CallObserver, Clock, HttpClient, StreamedResponse, parse_date
+from wx2mqtt.wechat.backend import CallObserver
+from wx2mqtt.wechat.http import BadAnswer, Clock, HttpClient, StreamedResponse, parse_date
 from wx2mqtt.wechat.webwx.protocol.endpoints import WEBWX_HEADERS, Endpoint, host_of
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Cookies
