@@ -33,7 +33,7 @@ from wx2mqtt.model import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
-    """What a backend takes as one kind: at most `largest` bytes, of these MIME types (none named: any)."""
+    """The files that can be sent as one kind: their size, and their MIME types (empty: any)."""
 
     max_bytes: int
     mime_types: frozenset[str] = frozenset()
@@ -43,13 +43,13 @@ class MediaLimits:
 class Capabilities:
     """What a backend can do, as data.
 
-    `text_limit` is in bytes of UTF-8. `media` names the kinds that can be sent (image, video, file,
-    sticker) and what each takes. `actions` are what `act` can do. `recall_within` is how long a message can
-    be withdrawn, in seconds. `new_handles` is true where every login gives everybody a new handle. `window`
-    is true where WeChat takes messages only for a while after a person wrote (`Backend.reply_window`).
-    `part_limit` is how many characters of a text are one message where longer ones must be split; None
-    where they are not. `product_name` is what Home Assistant shows as the model of the device.
-    `has_filehelper` is true where the chat `filehelper` always exists.
+    `text_limit` is in bytes of UTF-8. `media` has the kinds that can be sent (image, video, file, sticker)
+    and their limits. `actions` are the actions that `perform` knows. `recall_seconds` is how long a message
+    can be withdrawn. `handles_change_at_login` is true where every login gives everybody a new handle.
+    `has_reply_window` is true where WeChat takes messages only for a while after a person wrote
+    (`Backend.reply_window`). `part_limit` is how many characters of a text are one message where longer
+    ones must be split, None where they are not. `product_name` is what Home Assistant shows as the model of
+    the device. `has_filehelper` is true where the chat `filehelper` always exists.
     """
 
     backend: str
@@ -69,7 +69,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowQr:
-    """A person must scan this. `lifetime` in seconds is how long the code will probably be good."""
+    """A person must scan this QR code, which is probably good for `lifetime` seconds."""
 
     url: str
     lifetime: float
@@ -89,26 +89,26 @@ class Scanned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRequired:
-    """The phone shows a number, which must be given with `give_code`; `wrong`: the last one was not it."""
+    """The phone shows a number, which `enter_verification_code` needs; `wrong`: the last one was wrong."""
 
     wrong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class QrExpired:
-    """The QR code shown last is of no use any more; another one is fetched if one goes on."""
+    """The QR code shown last is over; another one follows if the iteration goes on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollFailing:
-    """What was asked last still stands, but WeChat does not answer; `why` is a sentence without secrets."""
+    """The last step still holds, but WeChat does not answer; `reason` is a sentence without secrets."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PollRecovered:
-    """WeChat answers again, and what was asked last still stands."""
+    """WeChat answers again, and the last step still holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +134,7 @@ LoginStep = (
 class Batch:
     """What one `receive` brought, in WeChat's order, and the cursor that stands after it.
 
-    `contacts` are new or changed (applied before the items), `removed` are gone. `unread` counts
+    `contacts` are new or changed (applied before the items), `removed` are gone. `unreadable_count` counts
     entries that could not be read and were skipped.
     """
 
@@ -147,10 +147,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCheck:
-    """What became of one request to one of WeChat's hosts that asked for nothing: can it be reached at all?
+    """Whether one of WeChat's hosts can be reached, by one request that asks for nothing.
 
-    `outcome` is ok no_name no_connection certificate no_tls no_answer or broken_answer; `why` says more where
-    there is more. `ahead` is by how many seconds our clock is ahead of the host's, None where it tells none.
+    `outcome` is ok, no_name, no_connection, certificate, no_tls, no_answer or broken_answer; `detail` may say
+    more. `seconds` is how long it took. `clock_ahead_seconds` is how far our clock is ahead of the host's,
+    None where the host sends no date.
     """
 
     host: str
@@ -164,17 +165,17 @@ class CredentialStore(Protocol):
     """Where a backend keeps the secrets of one account's login; a file of mode 0600."""
 
     async def load(self) -> Mapping[str, object] | None:
-        """What was saved last, or None."""
+        """Returns what was saved last, or None."""
 
     async def save(self, session: Mapping[str, object]) -> None:
-        """Keep this durably instead of what was there."""
+        """Stores this durably in place of what was there."""
 
     async def clear(self) -> None:
-        """Forget it: the login is over."""
+        """Removes what was saved: the login is over."""
 
 
 QuoteLookup = Callable[[str], Awaitable[QuotedMessage | None]]
-"""What was said in the message with this id, be it theirs or ours; None where it is not known (any more)."""
+"""Returns the message with this id, received or sent; None where it is not known (any more)."""
 
 CallObserver = Callable[[str, str, float], None]
 """Called after every exchange: name of the call, outcome in one word, duration in seconds."""
@@ -192,7 +193,7 @@ class Backend(Protocol):
         """Write texts for people in `language` from now on; a standing login keeps its own at WeChat."""
 
     def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
-        """Log in; the last step is `LoggedIn`.
+        """Logs in; the last step is `LoggedIn`.
 
         With `resume` a saved login is tried first, and when WeChat refuses it the phone is asked once;
         then, and without `resume` at once, a QR code is shown, and a new one whenever it expires,
@@ -202,60 +203,60 @@ class Backend(Protocol):
         """
 
     def enter_verification_code(self, code: str) -> None:
-        """The number that `CodeRequired` asked for. Ignored while no login waits for one."""
+        """Passes on the number that `CodeRequired` asks for. Ignored while no login waits for one."""
 
     def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """The whole address book of this login, page by page; groups come with their members."""
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """Wait for what is new after `cursor`. The same cursor brings the same again.
+        """Waits for what is new after `cursor`. The same cursor brings the same again.
 
         Returns an empty batch when a poll ended with nothing. Never called twice at the same time.
         Raises `LoggedOut`, `Unreachable`, `Throttled`, `ProtocolViolation`.
         """
 
     async def prepare(self, draft: Draft) -> None:
-        """Bring the attachment of a draft to WeChat, so that `send` has less to do. Nothing is delivered.
+        """Uploads the attachment of a draft, so that `send` has less to do. Nothing is delivered.
 
-        Without one nothing is done; what was brought a moment ago is not brought again. Raises what `send`
-        would, but never `OutcomeUnknown`.
+        Does nothing without an attachment, or where it was uploaded a moment ago. Raises what `send` would,
+        but never `OutcomeUnknown`.
         """
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """Send once; no retry inside. Raises any leaf of `BackendError`.
+        """Sends once; no retry inside. Raises any leaf of `BackendError`.
 
         An attachment that was not prepared is uploaded first; what goes wrong until then is certainly not
         delivered.
         """
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        """Do something else at WeChat, once. Raises any leaf of `BackendError`."""
+        """Does something else at WeChat, once. Raises any leaf of `BackendError`."""
 
     def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
-        """The bytes of a message, in pieces, as they come.
+        """Yields the bytes of a message in pieces, as they come.
 
         Raises `NoContentYet` where WeChat has no bytes (yet), `Rejected` with code `gone` where it says that
         there are none any more, `LoggedOut`, `Unreachable`, `Throttled`.
         """
 
     async def list_members(self, group: Handle) -> tuple[Member, ...]:
-        """Who is in a group now, the owner too; nobody where WeChat does not say.
+        """Returns who is in a group now, with the owner; nobody where WeChat does not say.
 
         Raises `LoggedOut`, `Unreachable`, `Throttled`.
         """
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
-        """Whether WeChat would take a message to this person now, as far as is known; None: it always would.
+        """Returns whether WeChat would take a message to this person now, as far as is known; None: always.
 
-        It changes with what is received and sent, and with time. What it says is no promise: `send` may still
-        raise `WindowClosed`.
+        It changes with what is received and sent, and with time. It is no promise: `send` may still raise
+        `WindowClosed`.
         """
 
     def avatar(self, handle: Handle) -> MediaRef | None:
-        """The picture of somebody or of a group; None where nothing is known."""
+        """Returns where the picture of a person or group is; None where that is not known."""
 
     async def logout(self) -> None:
-        """End the login at WeChat and forget it here. Never raises for what WeChat answers."""
+        """Ends the login at WeChat and removes it here. Never raises for what WeChat answers."""
 
     async def close(self) -> None:
-        """Let go of connections. The login goes on."""
+        """Closes all connections. The login goes on."""

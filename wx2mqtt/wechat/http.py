@@ -35,16 +35,17 @@ from wx2mqtt.wechat.backend import CallObserver
 
 
 def _ticking() -> float:
-    """Seconds that pass also while the machine sleeps, and whatever its clock is set to."""
+    """Seconds on a clock that goes on while the machine sleeps, and that nobody can set."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere the monotonic clock must do
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """`wall` in seconds since 1970, `monotonic`, `ticking` and `sleep` in seconds, `chance` in [0, 1).
+    """Time and randomness as one value, which tests replace.
 
-    `ticking` goes on while the machine sleeps.
+    `wall` in seconds since 1970, `monotonic`, `ticking` and `sleep` in seconds, `chance` in [0, 1). `ticking`
+    goes on while the machine sleeps.
     """
 
     wall: Callable[[], float] = time.time
@@ -94,10 +95,10 @@ _TOO_LATE = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
 
 
 class CallSpec(Protocol):
-    """What trouble with an exchange depends on.
+    """The facts of a call on which the error of a failed exchange depends.
 
-    After one that `delivers` a lost answer leaves the outcome unknown; one that `polls` is held by the
-    server.
+    After an `is_delivery` call a lost answer leaves the outcome unknown; an `is_long_poll` call is held by
+    the server.
     """
 
     @property
@@ -117,7 +118,7 @@ class _TooLarge(Exception):
 
 
 class ExchangeOutcome:
-    """What became of an exchange, in one word."""
+    """The outcome of an exchange in one word, for the observer."""
 
     outcome = "cancelled"
 
@@ -150,7 +151,7 @@ class StreamedResponse:
     async def iter_bytes(self, idle_timeout: float) -> AsyncGenerator[bytes, None]:
         """The bytes as they come, none of them empty; a body cut short is an error.
 
-        `silence` is how many seconds may pass without one.
+        `idle_timeout` is how many seconds may pass without one.
         """
         if self.header("Content-Encoding").lower() not in {"", "identity"}:
             raise httpx.DecodingError("packed")  # unpacked it could be a thousand times as large
@@ -174,10 +175,10 @@ async def _next(chunks: AsyncIterator[bytes], idle_timeout: float) -> bytes:
 
 
 class HttpClient:
-    """The connections of one account to WeChat. `endpoint` is one address that stands for all its hosts.
+    """The connections of one account to WeChat. `endpoint` is one base URL that stands for all its hosts.
 
-    `observe` is told of every exchange, `say` makes a sentence of a word and the name of a call, `door`
-    replaces the network.
+    `observe` is called after every exchange, `text` makes a sentence of a key and the name of a call,
+    `transport` replaces the network.
     """
 
     def __init__(
@@ -197,7 +198,7 @@ class HttpClient:
 
     @contextmanager
     def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
-        """Tell how an exchange ended, and raise what its trouble means."""
+        """Reports how an exchange ended, and raises the `BackendError` that a failure means."""
         seen, started_at = ExchangeOutcome(), self._clock.monotonic()
         try:
             yield seen
@@ -226,9 +227,9 @@ class HttpClient:
         *,
         total_timeout: float | None = None,
     ) -> AsyncIterator[StreamedResponse]:
-        """One request, POST where there is a body; within `limit` seconds its answer must begin.
+        """Sends a request, POST where there is a body; the answer must begin within `answer_timeout` seconds.
 
-        Where `longest` is given, it may take so long, and `limit` is how long nothing may move.
+        With a `total_timeout` sending may take that long, and `answer_timeout` limits each pause in it.
         """
         timeout = {
             "connect": min(CONNECT_TIMEOUT_SECONDS, answer_timeout),
@@ -251,7 +252,7 @@ class HttpClient:
             await response.aclose()
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Closes all connections."""
         await self._client.aclose()
 
     def _error_for(self, call: CallSpec, outcome: str) -> BackendError:
@@ -266,7 +267,7 @@ class HttpClient:
 def create_client(
     endpoint: str | None, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None
 ) -> httpx.AsyncClient | DirectClient:
-    """With an address of one's own the environment's proxies are not asked: it stands in their place."""
+    """The client for these hosts. With an `endpoint` the proxies of the environment are not used."""
     limits = httpx.Limits(
         max_connections=MAX_CONNECTIONS,
         max_keepalive_connections=MAX_CONNECTIONS,
@@ -284,7 +285,7 @@ def create_client(
 
 
 class DirectClient:
-    """What we need of a client, without proxies, redirects and cookies of its own: a fifth less work."""
+    """The needed part of an HTTP client, without proxies, redirects and cookies: a fifth less work."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
         self._transport = transport

@@ -44,20 +44,22 @@ from wx2mqtt.wechat.ilink.transport import ServerClock, Transport
 
 
 def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
-    """Nobody counts."""
+    """Ignores the call."""
 
 
 async def _nothing_said(_message_id: str) -> QuotedMessage | None:
-    """Nobody remembers."""
+    """Knows no message."""
     return None
 
 
 class ILinkBackend:
-    """One person's bot. `endpoint` is one address that stands for all of WeChat's hosts, `hosts` are believed
-    besides Tencent's, `typing` shows the person that something is coming, `said` tells what was said.
+    """One person's bot. `endpoint` is one base URL that stands for all of WeChat's hosts.
 
-    `observe` is told of every exchange; `timeouts` replace those of `endpoints`, in seconds by name of the
-    call; `door` replaces the network.
+    `hosts` are trusted besides Tencent's; `show_typing` shows the person that something is coming;
+    `quote_lookup` returns messages that are answered.
+
+    `observe` is called after every exchange; `timeouts` replace those of `endpoints`, in seconds by the name
+    of the call; `http_transport` replaces the network.
     """
 
     capabilities = CAPABILITIES

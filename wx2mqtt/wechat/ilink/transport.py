@@ -82,7 +82,7 @@ class Uploaded:
 
 
 class Transport:
-    """The connections of one account. `clock` is set by every answer."""
+    """The connections of one account. Every answer sets the `server_clock`."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Transport:
         )
 
     async def call(self, request: Request, *, limit: float | None = None) -> bytes:
-        """Make one exchange, within `limit` seconds instead of the call's own.
+        """Makes one exchange, within `limit` seconds instead of the call's own.
 
         Raises `Unreachable`, with a status `HttpStatusError`, or `OutcomeUnknown` where it may have been
         delivered.
@@ -128,14 +128,14 @@ class Transport:
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[StreamedResponse]:
-        """An answer, whatever its status, whose bytes are taken piece by piece. Raises as `call` does."""
+        """Yields an answer of any status, whose bytes are read piece by piece. Raises as `call` does."""
         with self._http.track_exchange(DOWNLOAD) as seen:
             async with self._http.stream(url, UNCOMPRESSED, None, self._timeout_for(DOWNLOAD)) as response:
                 seen.outcome = str(response.status)
                 yield response
 
     async def upload(self, url: str, chunks: AsyncIterable[bytes], size: int) -> Uploaded:
-        """Bring `size` bytes to the CDN as they come. Raises as `call` does."""
+        """Sends `size` bytes to the CDN as they come. Raises as `call` does."""
         limit = self._timeout_for(UPLOAD)
         headers = {**UNCOMPRESSED, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
         with self._http.track_exchange(UPLOAD) as seen:
@@ -156,7 +156,7 @@ class Transport:
         return self._timeout_for(DOWNLOAD)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Closes all connections."""
         await self._http.close()
 
     def _timeout_for(self, endpoint: Endpoint, requested: float | None = None) -> float:

@@ -44,14 +44,14 @@ log = structlog.get_logger(__name__)
 
 
 def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
-    """Nobody counts."""
+    """Ignores the call."""
 
 
 class WebWxBackend:
-    """One account on web WeChat. `endpoint` is one address that stands for all of WeChat's hosts.
+    """One account on web WeChat. `endpoint` is one base URL that stands for all of WeChat's hosts.
 
-    `observe` is told of every exchange; `timeouts` replace those of `endpoints`, in seconds by name of the
-    call; `door` replaces the network.
+    `observe` is called after every exchange; `timeouts` replace those of `endpoints`, in seconds by the name
+    of the call; `http_transport` replaces the network.
     """
 
     capabilities = CAPABILITIES

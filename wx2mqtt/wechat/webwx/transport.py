@@ -72,7 +72,7 @@ class Transport:
         )
 
     async def call(self, request: Request) -> HttpAnswer:
-        """Make one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
+        """Makes one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
         with self._http.track_exchange(request.endpoint) as seen:
             answer = await self._exchange(request)
             seen.outcome = str(answer.status)
@@ -80,7 +80,7 @@ class Transport:
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[StreamedAnswer]:
-        """An answer, whatever its status, whose bytes are then taken piece by piece. Raises as `call` does.
+        """Yields an answer of any status, whose bytes are then read piece by piece. Raises as `call` does.
 
         The endpoint's timeout is the longest silence; a whole answer may take as long as it likes.
         """
@@ -94,7 +94,7 @@ class Transport:
                 yield StreamedAnswer(response, limit, stale=stale)
 
     async def close(self) -> None:
-        """Let go of all connections."""
+        """Closes all connections."""
         await self._http.close()
 
     def _timeout_for(self, endpoint: Endpoint) -> float:
