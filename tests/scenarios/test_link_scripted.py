@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from itertools import chain
 
 import pytest
 
@@ -29,8 +30,9 @@ from tests.support.scripted import (
     server_reference,
 )
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt import connection, unacked
+from wx2mqtt.mqtt import connection, topics, unacked
 from wx2mqtt.mqtt.client import MqttClient
+from wx2mqtt.mqtt.packets import packet_ids
 from wx2mqtt.mqtt.paho_codec import PahoCodec
 
 SERVER_KEEPALIVE_1 = b"\x13\0\1"
@@ -484,11 +486,29 @@ async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begi
         await told.connection()
         told.publish(message())
         assert told.link._connection is not None
-        told.link._connection._transport._codec._last_mid = 65_534
+        told.link._connection._packet_ids = chain([65_535], packet_ids())
         for _ in range(3):
             told.publish(message())
         await broker.done()
     assert mids == [2, 65_535, 1, 3], "1 was the subscription's"
+
+
+async def test_a_topic_of_qos_0_is_published_without_a_packet_id_and_calls_back_at_once(monkeypatch):
+    monkeypatch.setitem(topics._QOS_BY_KEY, "bridge/health", 0)
+
+    async def script(peer):
+        await peer.welcome()
+        packets = [await peer.read(PUBLISH), await peer.read(PUBLISH)]
+        assert [(packet.flags >> 1 & 3, packet.body[-2:]) for packet in packets] == [(0, b"{}"), (1, b"hi")]
+        peer.acknowledge(packets[1])
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url, topics=topics.Topics("wx")) as told:
+        await told.connection()
+        health = told.publish(message("wx/bridge/health", b"{}"))
+        assert health.result() is None
+        assert await told.published(message()) is None
+        await broker.done()
 
 
 async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_go_on(monkeypatch):
@@ -554,7 +574,7 @@ async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it
 
 
 async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_asked_for_again(monkeypatch):
-    monkeypatch.setattr(connection, "REFUSED_FILTER_RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(unacked, "REFUSED_FILTER_RETRY_SECONDS", 0.1)
     asked = []
 
     async def script(peer):

@@ -204,6 +204,7 @@ def mqtt_options(
         tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(files) else None,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
         subscriptions=tuple(Subscription(filter=one) for one in (*topics.subscriptions, *births)),
+        topics=topics,
     )
 
 

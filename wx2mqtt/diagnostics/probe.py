@@ -19,31 +19,21 @@ from typing import Any, Self, TypeVar
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import BrokerError, NotConnected
 from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
+from wx2mqtt.mqtt.connection_errors import broken_text, not_mqtt_text, unanswered_text, unreachable_text
 from wx2mqtt.mqtt.options import MqttOptions
-from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PublishPacket, pack_properties, short_packet
-from wx2mqtt.mqtt.paho_codec import ConnackLimits, refuses_mqtt_5
-from wx2mqtt.mqtt.reason_codes import (
-    FAILURE,
-    UNSUPPORTED_VERSION,
-    broken_text,
-    not_mqtt_text,
-    reason_text,
-    scrub_reason,
-    unanswered_text,
-    unreachable_text,
-)
+from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PublishPacket, pack_properties, packet_ids, short_packet
+from wx2mqtt.mqtt.paho_codec import ConnackLimits
+from wx2mqtt.mqtt.reason_codes import FAILURE, UNSUPPORTED_VERSION, reason_text, scrub_reason
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
+from wx2mqtt.mqtt.version_probe import VERSION_PROBE_DELAY_SECONDS, refuses_mqtt_5
 
 T = TypeVar("T")
 PROBE_CONNECT_TIMEOUT_SECONDS = 10.0
 """Time for name resolution, TCP, TLS and WebSocket together."""
 PROBE_ANSWER_TIMEOUT_SECONDS = 5.0
 """Time for the answer to each packet."""
-VERSION_PROBE_DELAY_SECONDS = 1.0
-"""Without a CONNACK by then, a second connection tests whether the broker refuses MQTT 5."""
-DISCONNECT_TIMEOUT_SECONDS = 1.0
-"""Time for the broker to close after DISCONNECT."""
 TIMED_OUT_CODE = -2
 """The `code` of a request that got no answer."""
 MAX_UNANSWERED_REQUESTS = 2
@@ -95,6 +85,7 @@ class ProbeConnection:
         self._loop = asyncio.get_running_loop()
         self._connack: asyncio.Future[ConnackLimits] = self._loop.create_future()
         self._closed: asyncio.Future[ProbeClosed] = self._loop.create_future()
+        self._packet_ids = packet_ids()
         self._answers: dict[int, asyncio.Future[tuple[int, str]]] = {}
         self._received_event = asyncio.Event()
         self._connack_refusal: tuple[int, str] | None = None
@@ -123,7 +114,9 @@ class ProbeConnection:
 
     async def subscribe(self, topic_filter: str) -> ProbeAnswer:
         """Subscribes to one filter, including retained and own messages; returns the answer of the SUBACK."""
-        return await self._request(lambda: self._transport.subscribe([topic_filter], own_and_retained=True))
+        return await self._request(
+            lambda mid: self._transport.subscribe([topic_filter], mid, own_and_retained=True)
+        )
 
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:
         """Publishes with QoS 1; returns the answer of the PUBACK, which on MQTT 3.1.1 is never a refusal."""
@@ -131,7 +124,7 @@ class ProbeConnection:
         if self._target.protocol == "5":
             properties = pack_properties(Publication(topic=topic, payload=payload))
         return await self._request(
-            lambda: self._transport.publish(topic, payload, retain=retain, properties=properties)
+            lambda mid: self._transport.publish(topic, payload, mid, retain=retain, properties=properties)
         )
 
     async def wait_for_message(
@@ -192,12 +185,13 @@ class ProbeConnection:
                 ProbeClosed(reason_text(UNSUPPORTED_VERSION), EndReason.VERSION, UNSUPPORTED_VERSION)
             )
 
-    async def _request(self, send: Callable[[], int]) -> ProbeAnswer:
+    async def _request(self, send: Callable[[int], None]) -> ProbeAnswer:
         if self._closed.done():
             raise self._closed.result()
         start = time.monotonic()
+        mid = next(self._packet_ids)
         try:
-            mid = send()
+            send(mid)
         except NotConnected:
             raise ProbeClosed(self._broken_reason(), EndReason.LOST) from None
         answer: asyncio.Future[tuple[int, str]] = self._loop.create_future()

@@ -1,4 +1,7 @@
-"""What the bridge needs of a broker. `client.py` is the one that speaks MQTT."""
+"""The interface between the bridge and its MQTT client, `BrokerClient`; `client.py` implements it.
+
+Everything here runs on the event loop. Nothing here knows paho, sockets or the format of a packet.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """A message for the broker; always QoS 1. `expiry` in seconds (MQTT 5)."""
+    """A message for the broker. Its QoS is that of its topic in `topics.TOPIC_TABLE`.
+
+    MQTT 3.1.1 has no properties: there `content_type`, `expiry` (seconds) and `correlation` are not sent.
+    """
 
     topic: str
     payload: bytes
@@ -21,12 +27,12 @@ class Publication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A message from the broker, to be acknowledged once it is on disk.
+    """A message from the broker. The receiver acknowledges it once it is on disk.
 
-    `session` names the broker's session (the same over reconnects as long as the broker kept it);
-    together with `mid` it tells a redelivery. `expiry` is what is left in seconds. `connection` counts
-    connections; an acknowledgement of an earlier one is dropped, since its packet id may mean another
-    message by now (mqtt 0.5.2).
+    `mid` is the packet id, 0 at QoS 0. `dup` says that the broker may have delivered the message before.
+    `retain` says that the message was retained, not published just now. `expiry` is the time that remains, in
+    seconds. `connection_number` counts the connections of this client: an acknowledgement of an earlier
+    connection is dropped, since the packet id may belong to another message by now (mqtt 0.5.2).
     """
 
     topic: str
@@ -43,18 +49,25 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A filter; on MQTT 5 with No Local, Retain Handling 2 and without Retain As Published."""
+    """A topic filter; on MQTT 5 with No Local and Retain Handling 2, without Retain As Published."""
 
     filter: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connected:
-    """A connection stands. Sizes in bytes; None where the broker named no limit.
+    """An established connection.
 
-    `protocol` is "5" or "3.1.1". `refused` are the filters that the broker did not grant (tried again every
-    5 minutes). `session_expiry` is how long in seconds the broker keeps the session while we are away; None
-    where it does not say (3.1.1).
+    - `url`: the broker, without user name and password.
+    - `protocol`: "5" or "3.1.1".
+    - `session_present`: the broker has kept the session with its undelivered messages.
+    - `receive_maximum`: how many publishes may be unacknowledged at a time.
+    - `packet_limit`: bytes of the largest packet that the broker accepts; None without a limit.
+    - `retain_available`: False if the broker keeps no retained messages.
+    - `connection_number`: 1 for the first connection of this client.
+    - `refused_filters`: filters that the broker did not grant; they are tried again every 5 minutes.
+    - `session_expiry`: seconds for which the broker keeps the session after a disconnect; None if unknown
+      (3.1.1).
     """
 
     url: str
@@ -70,10 +83,11 @@ class Connected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disconnected:
-    """The connection is gone, or could not be made. `reason` is a sentence without secrets.
+    """A connection ended or could not be opened.
 
-    `code` is the same in one word: unreachable lost version credentials unfit retain taken_over moved.
-    `standby` is true when another client took this client id over twice within a minute.
+    `reason` is a sentence without secrets. `retry_in` is in seconds. `standby` is true when another client
+    took over this client id twice within a minute. `code` is a value of `reconnect.EndReason`: unreachable,
+    lost, version, credentials, unfit, retain, taken_over or moved.
     """
 
     reason: str
@@ -83,57 +97,66 @@ class Disconnected:
 
 
 PublishCallback = Callable[[Exception | None], None]
-"""Called once on the loop: None for a PUBACK that says success, else `PublishRefused` or `NotConnected`."""
+"""Called once per publish on the event loop: with None on success, `PublishRefused` or `NotConnected`."""
 
 
 class BrokerListener(Protocol):
-    """Who is told what happens on a link; all calls come on the event loop, in order, and must not block."""
+    """Receives the events of one client, on the event loop and in order. The methods must not block.
+
+    An exception from one of them is logged and ignored.
+    """
 
     async def on_session_start(self) -> None:
-        """The broker keeps nothing of us. It delivers nothing before this returns or has taken 5 s.
+        """Called before `on_connected` when the broker has kept no session.
 
-        So what it delivered before can be told from what it delivers from now on, also after a crash.
+        The broker delivers nothing before this returns or has taken 5 seconds. So a listener that stores the
+        beginning of the session can tell later deliveries from those of the old session, also after a crash.
         """
 
     def on_connected(self, connection: Connected) -> None:
-        """A connection stands and the subscriptions are granted."""
+        """Called when the connection is established and the broker has answered the subscriptions."""
 
     def on_disconnected(self, gone: Disconnected) -> None:
-        """It is gone. Every publish without PUBACK has been told `NotConnected` before."""
+        """Called when the connection has ended; each publish without PUBACK has got `NotConnected` before."""
 
     def on_delivery(self, delivery: Delivery) -> None:
-        """A message came in. It is not acknowledged until `Link.acknowledge`."""
+        """Called for a message. It is acknowledged only by `BrokerClient.acknowledge`."""
 
 
 class BrokerClient(Protocol):
-    """One MQTT client, kept connected for as long as `run` runs."""
+    """One MQTT client that stays connected while `run` runs."""
 
     async def run(self, listener: BrokerListener) -> None:
-        """Connect, and connect again with back-off and jitter, until cancelled; then disconnect in order.
+        """Connects, and reconnects with back-off and jitter; runs until it is cancelled, whatever happens.
 
-        Nothing that a broker does ends it.
+        On cancellation it sends DISCONNECT; every publish without PUBACK fails with `NotConnected`, and the
+        listener is not called.
         """
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """Hand over one message; the caller keeps the window (`Connected.receive_maximum`).
+        """Publishes one message. The caller has at most `Connected.receive_maximum` unacknowledged ones.
 
-        Calls back at once with `NotConnected` when there is no connection, and with `PublishRefused` when it
-        can be known that the broker would not take it. Nothing is ever queued for a later connection.
+        Calls back before it returns with `NotConnected` when there is no connection, with `PublishRefused`
+        for a message that the broker cannot accept, and with None at QoS 0. It queues nothing for a later
+        connection.
         """
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """PUBACK. Dropped when its connection is gone. Must be called in the order of delivery."""
+        """Sends PUBACK, unless the connection of the delivery has ended. Call it in order of delivery."""
 
     def set_paused(self, *, paused: bool) -> None:
-        """Take nothing more in, or go on: what the broker has for us stays with it, and the connection lives.
+        """Stops or resumes reading from the broker, also for later connections; the connection stays alive.
 
-        For whoever has more deliveries in hand than there is memory for; it holds for later connections too.
+        For a listener that holds more deliveries than it has memory for. The broker keeps the rest.
         """
 
     @property
     def connection(self) -> Connected | None:
-        """The connection that stands, or None."""
+        """The established connection, or None."""
 
     @property
     def progress_deadline(self) -> float:
-        """By when the next step is done if all is well; of the monotonic clock, for the watchdog."""
+        """When the client's next step must be done, on the event loop's clock; a watchdog checks it.
+
+        It lies in the future also while the broker is away: then the next step is the next attempt.
+        """

@@ -1,4 +1,4 @@
-"""The link to the broker: one conversation after another, for as long as `run` runs."""
+"""The MQTT client of one account: one connection after another, for as long as `run` runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from functools import partial
 
 import structlog
 
@@ -19,124 +18,104 @@ from wx2mqtt.mqtt.broker import (
     Publication,
     PublishCallback,
 )
+from wx2mqtt.mqtt.callbacks import notify, raised_at
 from wx2mqtt.mqtt.connection import WATCHDOG_SLACK_SECONDS, MqttConnection
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, Delay, EndReason, ReconnectPolicy
-from wx2mqtt.mqtt.unacked import notify, raised_at
 
 log = structlog.get_logger(__name__)
 
 
 class MqttClient:
-    """`BrokerClient` over MQTT. Raises ValueError for a URL that is none.
+    """`BrokerClient` over MQTT. Raises ValueError for an URL that cannot be parsed.
 
-    `connects` and `disconnects` count connections that stood, `dropped` messages that no client can read.
+    `disconnect_count` counts ends of established connections, `dropped_count` messages that could not be
+    read. `chance` returns numbers in [0, 1) for the jitter.
     """
 
     def __init__(self, options: MqttOptions, chance: Callable[[], float] = random.random) -> None:
-        self.connect_count = 0
         self.disconnect_count = 0
         self.dropped_count = 0
         self._options = options
         self._chance = chance
-        self._policy = ReconnectPolicy(
-            addresses=tuple(map(parse_broker_url, options.urls)), protocol=options.protocol
-        )
+        addresses = tuple(map(parse_broker_url, options.urls))
+        self._policy = ReconnectPolicy(addresses=addresses, protocol=options.protocol)
         self._connection: MqttConnection | None = None
         self._paused = False
         self._retry_at = time.monotonic()
         self._last_reported = ""
 
     @property
+    def connect_count(self) -> int:
+        """Connections that were ever established."""
+        is_open = self._connection is not None and self._connection.was_connected
+        return self.disconnect_count + is_open
+
+    @property
     def connection(self) -> Connected | None:
-        """As `Link.current`."""
+        """As `BrokerClient.connection`."""
         return self._connection.connection if self._connection is not None else None
 
     @property
     def progress_deadline(self) -> float:
-        """By when the link has done its next step, if all is well, of the monotonic clock (for the watchdog).
-
-        It is later than now also while a broker is away, since then the next step is to try again.
-        """
-        return (
-            self._connection.progress_deadline
-            if self._connection is not None
-            else self._retry_at + WATCHDOG_SLACK_SECONDS
-        )
+        """As `BrokerClient.progress_deadline`."""
+        if self._connection is not None:
+            return self._connection.progress_deadline
+        return self._retry_at + WATCHDOG_SLACK_SECONDS
 
     async def run(self, listener: BrokerListener) -> None:
-        """As `Link.run`. Cancelled, it tells all open publishes `NotConnected` and the listener nothing."""
+        """As `BrokerClient.run`."""
         while True:
             ended = await self._connect_once(self._policy.target, listener)
-            self._policy, pause = self._policy.after(ended, time.monotonic(), self._chance())
-            self._retry_at = time.monotonic() + pause.seconds
-            self._report_end(ended, pause, listener)
-            await asyncio.sleep(pause.seconds)
+            self._policy, delay = self._policy.after(ended, time.monotonic(), self._chance())
+            self._retry_at = time.monotonic() + delay.seconds
+            self._report_end(ended, delay, listener)
+            await asyncio.sleep(delay.seconds)
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """As `Link.publish`."""
+        """As `BrokerClient.publish`."""
         if self._connection is None:
             notify(on_acknowledged, NotConnected())
         else:
             self._connection.publish(publication, on_acknowledged)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """As `Link.acknowledge`."""
+        """As `BrokerClient.acknowledge`."""
         if self._connection is not None:
             self._connection.acknowledge(delivery)
 
     def set_paused(self, *, paused: bool) -> None:
-        """As `Link.pause`."""
+        """As `BrokerClient.set_paused`."""
         self._paused = paused
         if self._connection is not None:
             self._connection.set_paused(paused=paused)
 
     async def _connect_once(self, target: ConnectTarget, listener: BrokerListener) -> ConnectionEnd:
-        conversation = MqttConnection(
-            self._options,
-            target,
-            self.connect_count + 1,
-            on_session_start=listener.on_session_start,
-            on_connected=partial(self._on_connected, listener),
-            on_delivery=listener.on_delivery,
-        )
-        conversation.set_paused(paused=self._paused)
-        before, self._connection = self.connect_count, conversation
+        connection = MqttConnection(self._options, target, self.connect_count + 1, listener)
+        connection.set_paused(paused=self._paused)
+        self._connection = connection
         try:
-            return await conversation.run()
-        except Exception as error:  # noqa: BLE001 - the supervisor: no fault of ours may end the link
+            return await connection.run()
+        except Exception as error:  # noqa: BLE001 - no fault inside a connection may end the client
             log.error("link failed", error=type(error).__name__, at=raised_at(error))
             return ConnectionEnd(end=EndReason.UNREACHABLE, reason=f"internal error: {type(error).__name__}")
         finally:
-            self.disconnect_count += self.connect_count - before
-            self.dropped_count += conversation.dropped_count
             self._connection = None
+            self.dropped_count += connection.dropped_count
+            if connection.was_connected:
+                self.disconnect_count += 1
+                self._last_reported = ""
 
-    def _on_connected(self, listener: BrokerListener, connected: Connected) -> None:
-        self.connect_count += 1
-        self._last_reported = ""
-        log.info(
-            "connected to the broker",
-            url=connected.url,
-            protocol=connected.protocol,
-            session_present=connected.session_present,
-            receive_maximum=connected.receive_maximum,
-            packet_limit=connected.packet_limit,
-            session_expiry=connected.session_expiry,
-        )
-        listener.on_connected(connected)
-
-    def _report_end(self, ended: ConnectionEnd, pause: Delay, listener: BrokerListener) -> None:
-        if pause.silent:
+    def _report_end(self, ended: ConnectionEnd, delay: Delay, listener: BrokerListener) -> None:
+        if delay.silent:
             log.info("trying the broker another way", reason=ended.reason)
             return
-        reason = f"{ended.reason}; standing by" if pause.standby else ended.reason
-        say = (
-            log.debug if reason == self._last_reported else log.warning
-        )  # an hour without a broker is one line
-        say("no connection to the broker", reason=reason, retry_in=round(pause.seconds, 1))
+        reason = f"{ended.reason}; standing by" if delay.standby else ended.reason
+        is_repeated = reason == self._last_reported  # an hour without a broker is one line in the log
+        level = log.debug if is_repeated else log.warning
+        level("no connection to the broker", reason=reason, retry_in=round(delay.seconds, 1))
         self._last_reported = reason
-        gone = Disconnected(
-            reason=reason, retry_in=pause.seconds, standby=pause.standby, code=ended.end.value
+        disconnected = Disconnected(
+            reason=reason, retry_in=delay.seconds, standby=delay.standby, code=ended.end.value
         )
-        notify(listener.on_disconnected, gone)
+        notify(listener.on_disconnected, disconnected)

@@ -1,28 +1,22 @@
-"""Signs of life: when to ask the broker for one, and when to take it for dead. Pure.
-
-Paho's own keepalive needs up to twice the interval to see that a broker is dead, and takes one for dead that
-is only busy with a large packet (mqtt 7.1.2).
-
-What is subscribed on one connection: asked for at its beginning, and again where it was refused.
-
-What is said over one connection: greeting, subscriptions, messages both ways, signs of life, the end.
-"""
+"""One connection to a broker, from CONNECT to its end: session, subscriptions, messages and keepalive."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from enum import Enum, auto
+from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.broker import Connected, Delivery, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, Publication, PublishCallback
+from wx2mqtt.mqtt.callbacks import notify, raised_at
+from wx2mqtt.mqtt.connection_errors import broken_text, not_mqtt_text, unanswered_text, unreachable_text
+from wx2mqtt.mqtt.keepalive import KeepAlive, KeepAliveAction
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
 from wx2mqtt.mqtt.packets import (
     MAX_PACKET_BYTES,
@@ -30,10 +24,11 @@ from wx2mqtt.mqtt.packets import (
     PUBREC,
     PublishPacket,
     pack_properties,
+    packet_ids,
+    publish_size,
     short_packet,
-    wire_size,
 )
-from wx2mqtt.mqtt.paho_codec import ConnackLimits, refuses_mqtt_5
+from wx2mqtt.mqtt.paho_codec import NO_REASON_CODE, ConnackLimits
 from wx2mqtt.mqtt.reason_codes import (
     FAILURE,
     PACKET_TOO_LARGE,
@@ -42,172 +37,69 @@ from wx2mqtt.mqtt.reason_codes import (
     SERVER_MOVED,
     TOPIC_NAME,
     UNSUPPORTED_VERSION,
-    broken_text,
-    not_mqtt_text,
     reason_text,
     scrub_reason,
-    unanswered_text,
-    unreachable_text,
 )
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
-from wx2mqtt.mqtt.unacked import UnackedPublishes, notify, raised_at
-
-PING_AFTER_KEEPALIVES, DEAD_AFTER_KEEPALIVES = 0.5, 1.25
-"""Parts of the keepalive; with the interval of the checks it stays below 1.5."""
-
-
-class KeepAliveAction(Enum):
-    """What to do now."""
-
-    WAIT = auto()
-    PING = auto()
-    DEAD = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """`keepalive` in seconds; all times are of one steady clock."""
-
-    keepalive: float
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two checks."""
-        return min(1.0, self.keepalive / 8)
-
-    @property
-    def timeout(self) -> float:
-        """Seconds without a sign of life after which the broker is dead."""
-        return self.keepalive * DEAD_AFTER_KEEPALIVES
-
-    def check(
-        self, now: float, *, received: float, sent: float, drained: float, pinged: float
-    ) -> KeepAliveAction:
-        """Times of the last byte in and out, of the last progress with a backlog, and of the last PINGREQ."""
-        if now - max(received, drained) >= self.timeout:
-            return KeepAliveAction.DEAD
-        waiting = pinged > received
-        if not waiting and now - min(received, sent) >= self.keepalive * PING_AFTER_KEEPALIVES:
-            return KeepAliveAction.PING
-        return KeepAliveAction.WAIT
-
+from wx2mqtt.mqtt.unacked import Subscriptions, UnackedPublishes
+from wx2mqtt.mqtt.version_probe import VERSION_PROBE_DELAY_SECONDS, refuses_mqtt_5
 
 log = structlog.get_logger(__name__)
 
-
-REFUSED_FILTER_RETRY_SECONDS = 300.0
-"""Seconds after which a refused filter is tried again: rights change while we run."""
-
-
-class Subscriptions:
-    """`ask` sends SUBSCRIBE and gives its packet id."""
-
-    def __init__(self, filters: tuple[str, ...], send_subscribe: Callable[[Sequence[str]], int]) -> None:
-        self._filters = filters
-        self._send_subscribe = send_subscribe
-        self._pending: dict[int, tuple[str, ...]] = {}
-        self._retry_at = 0.0
-        self.refused_filters: tuple[str, ...] = ()
-
-    def start(self) -> None:
-        """At every connection: it is idempotent, and the session may be lost or another's."""
-        self._send(self._filters)
-
-    def on_suback(self, mid: int, codes: Sequence[int], now: float) -> bool:
-        """SUBACK. True if it answers what was asked."""
-        filters = self._pending.pop(mid, None)
-        if filters is None:
-            return False
-        given = dict(zip(filters, codes, strict=False))
-        refused = tuple(name for name in filters if given.get(name, FAILURE) >= FAILURE)
-        for name in refused:
-            if name not in self.refused_filters:
-                log.warning("subscription refused", filter=name, reason=reason_text(given.get(name, FAILURE)))
-        for name in set(self.refused_filters) - set(refused):
-            log.info("subscription granted after all", filter=name)
-        self.refused_filters = refused
-        self._retry_at = now + REFUSED_FILTER_RETRY_SECONDS
-        return True
-
-    def retry_refused(self, now: float) -> None:
-        """Ask again for what was refused, when it is time."""
-        if self.refused_filters and not self._pending and now >= self._retry_at:
-            self._send(self.refused_filters)
-
-    def _send(self, filters: tuple[str, ...]) -> None:
-        if filters:
-            self._pending[self._send_subscribe(filters)] = filters
-
-
 CONNECT_TIMEOUT_SECONDS = 30.0
-"""Seconds for name, TCP, TLS and WebSocket together."""
-
-
+"""Seconds for name resolution, TCP, TLS and WebSocket together."""
 HANDSHAKE_IDLE_SECONDS = 10.0
 """Seconds without a byte while CONNACK or SUBACK is due; some nodes of a cluster never answer."""
-
-
-VERSION_PROBE_DELAY_SECONDS = 1.0
-"""Seconds without a word on our CONNECT after which we ask apart whether MQTT 5 is known there."""
-
-
 SESSION_START_TIMEOUT_SECONDS = 5.0
-"""Seconds that the listener may take to note that a session begins."""
-
-
+"""Seconds that the listener may take to store that a session begins."""
 DISCONNECT_TIMEOUT_SECONDS = 1.0
-"""Seconds for the broker to take our DISCONNECT and close."""
-
-
+"""Seconds for the broker to read DISCONNECT and to close the connection."""
 WATCHDOG_SLACK_SECONDS = 10.0
+"""Seconds by which `progress_deadline` lies later than the last moment at which all is still well."""
 
 
 class MqttConnection:
-    """One attempt at one broker; `hold` it until it ends.
+    """One attempt, and the connection if it succeeds; `run` it once. A `PacketHandler` of its transport.
 
-    `stands` is told once that it is usable, `delivered` of every message. `number` marks its deliveries.
+    `connection` is what the broker granted while the connection is established. `was_connected` stays true
+    after its end. `dropped_count` counts deliveries that could not be read; they were acknowledged.
     """
 
     def __init__(
-        self,
-        options: MqttOptions,
-        target: ConnectTarget,
-        connection_number: int,
-        *,
-        on_session_start: Callable[[], Awaitable[None]],
-        on_connected: Callable[[Connected], None],
-        on_delivery: Callable[[Delivery], None],
+        self, options: MqttOptions, target: ConnectTarget, connection_number: int, listener: BrokerListener
     ) -> None:
         self.connection: Connected | None = None
+        self.was_connected = False
         self.dropped_count = 0
         self._options = options
         self._target = target
         self._connection_number = connection_number
-        self._on_session_start = on_session_start
-        self._on_connected = on_connected
-        self._on_delivery = on_delivery
+        self._listener = listener
         self._v5 = target.protocol == "5"
         self._ended: asyncio.Future[ConnectionEnd] = asyncio.get_running_loop().create_future()
         self._transport = SocketTransport(options, target, self)
-        filters = tuple(subscription.filter for subscription in options.subscriptions)
-        self._subscriptions = Subscriptions(filters, self._transport.subscribe)
         self._connack_limits: ConnackLimits | None = None
         self._connack_refusal: tuple[int, str, str] | None = None
-        self._unacked = UnackedPublishes(0)
         self._packet_limit = MAX_PACKET_BYTES
+        self._packet_ids: Iterator[int] = packet_ids()
+        self._unacked = UnackedPublishes(0)
+        self._subscriptions = Subscriptions()
+        self._early_deliveries: list[Delivery] = []
+        self._qos_2_mids: set[int] = set()
         self._keepalive = KeepAlive(options.keepalive or HANDSHAKE_IDLE_SECONDS)
+        self._started_at = time.monotonic()
+        self._checked_at = self._started_at
+        self._connected_at = 0.0
+        self._pinged_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._version_probe: asyncio.Task[None] | None = None
         self._session_task: asyncio.Task[None] | None = None
-        self._started_at = self._checked_at = time.monotonic()
-        self._pinged_at = self._connected_at = 0.0
-        self._early_deliveries: list[Delivery] = []
-        self._at_qos_2: set[int] = set()
-        self._leaving = self._paused = False
+        self._disconnecting = False
+        self._paused = False
 
     async def run(self) -> ConnectionEnd:
-        """Connect and stay; how it ended. To cancel it says goodbye to the broker first."""
+        """Connects and returns how the attempt or the connection ended. Cancelled, it sends DISCONNECT."""
         try:
             await asyncio.wait_for(self._transport.open(), CONNECT_TIMEOUT_SECONDS)
             self._check()
@@ -223,70 +115,68 @@ class MqttConnection:
 
     @property
     def progress_deadline(self) -> float:
-        """By when this has gone on or ended, if all is well; of the monotonic clock."""
+        """When the next step must be done or the connection have ended, on the event loop's clock."""
         if self.connection is None:
-            return (
-                self._started_at
-                + CONNECT_TIMEOUT_SECONDS
-                + 2 * HANDSHAKE_IDLE_SECONDS
-                + WATCHDOG_SLACK_SECONDS
-            )
-        return (
-            max(self._checked_at, self._transport.socket.received_at + self._keepalive.timeout)
-            + WATCHDOG_SLACK_SECONDS
-        )
+            handshake = CONNECT_TIMEOUT_SECONDS + 2 * HANDSHAKE_IDLE_SECONDS
+            return self._started_at + handshake + WATCHDOG_SLACK_SECONDS
+        dead_at = self._transport.socket.received_at + self._keepalive.timeout
+        return max(self._checked_at, dead_at) + WATCHDOG_SLACK_SECONDS
 
-    # what the bridge asks for
+    # called by the client
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """As `Link.publish`."""
-        current = self.connection
-        if current is None:
+        """As `BrokerClient.publish`."""
+        if self.connection is None:
             notify(on_acknowledged, NotConnected())
             return
+        mid = self._next_packet_id()
         try:
-            mid = self._send(publication, current)
+            self._send_publish(publication, mid, retain_available=self.connection.retain_available)
         except (PublishRefused, NotConnected) as error:
             notify(on_acknowledged, error)
-        else:
+            return
+        if self._options.qos(publication.topic):
             self._unacked.add(mid, on_acknowledged, time.monotonic())
+        else:
+            notify(on_acknowledged, None)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """As `Link.acknowledge`; nothing is due at QoS 0, where `mid` is 0."""
+        """As `BrokerClient.acknowledge`; at QoS 0 there is nothing to acknowledge."""
         if delivery.connection_number == self._connection_number and delivery.mid and not self._ended.done():
             self._send_acknowledgement(delivery.mid)
 
     def set_paused(self, *, paused: bool) -> None:
-        """As `Link.pause`; the greeting is heard all the same."""
+        """As `BrokerClient.set_paused`; CONNACK and SUBACK are read all the same."""
         self._paused = paused
         if self.connection is not None:
             self._transport.set_reading(enabled=not paused)
 
-    def _send(self, publication: Publication, current: Connected) -> int:
-        """The packet id. Raises PublishRefused where it can be known, and NotConnected."""
+    def _next_packet_id(self) -> int:
+        return next(
+            mid for mid in self._packet_ids if mid not in self._unacked and mid not in self._subscriptions
+        )
+
+    def _send_publish(self, publication: Publication, mid: int, *, retain_available: bool) -> None:
+        """Raises PublishRefused where it is certain that the broker cannot accept it, and NotConnected."""
         try:
             properties = pack_properties(publication) if self._v5 else b""
-            size = wire_size(publication.topic.encode(), publication.payload, properties)
+            size = publish_size(publication.topic.encode(), publication.payload, properties)
             if size > self._packet_limit:
                 reason = f"the message needs {size} bytes, the broker takes {self._packet_limit}"
                 raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
-            if not publication.topic or "\0" in publication.topic:
-                raise ValueError("paho lets these through")
-            return self._transport.publish(
-                publication.topic,
-                publication.payload,
-                retain=publication.retain and current.retain_available,
-                properties=properties,
+            retain = publication.retain and retain_available
+            self._transport.publish(
+                publication.topic, publication.payload, mid, retain=retain, properties=properties
             )
-        except ValueError:  # a wildcard, a surrogate, more than 65,535 bytes
+        except ValueError:
             raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME) from None
 
     def _send_acknowledgement(self, mid: int) -> None:
-        at_qos_2 = mid in self._at_qos_2
-        self._at_qos_2.discard(mid)
-        self._transport.send(short_packet(PUBREC if at_qos_2 else PUBACK, mid))
+        is_qos_2 = mid in self._qos_2_mids
+        self._qos_2_mids.discard(mid)
+        self._transport.send(short_packet(PUBREC if is_qos_2 else PUBACK, mid))
 
-    # what the broker says (`wire.Hears`)
+    # called by the transport (`PacketHandler`)
 
     def on_connack(self, limits: ConnackLimits) -> None:
         if limits.maximum_qos < 1:
@@ -295,28 +185,13 @@ class MqttConnection:
         self._connack_limits = limits
         self._unacked = UnackedPublishes(limits.receive_maximum)
         self._packet_limit = limits.packet_limit or MAX_PACKET_BYTES
-        wanted = self._options.keepalive or HANDSHAKE_IDLE_SECONDS
-        self._keepalive = KeepAlive(min(wanted, limits.keepalive) if limits.keepalive else wanted)
+        keepalive = self._options.keepalive or HANDSHAKE_IDLE_SECONDS
+        self._keepalive = KeepAlive(min(keepalive, limits.keepalive) if limits.keepalive else keepalive)
         self._schedule_check()
         if limits.session_present:
-            self._subscribe(limits)
+            self._start_subscriptions(limits)
         else:
             self._session_task = asyncio.create_task(self._start_session(limits))
-
-    async def _start_session(self, limits: ConnackLimits) -> None:
-        """A session without subscriptions gets nothing: now is the time to note that it is another one."""
-        try:
-            await asyncio.wait_for(self._on_session_start(), SESSION_START_TIMEOUT_SECONDS)
-        except Exception as error:  # noqa: BLE001 - as in `notify`: his own fault, and a full disk is no reason
-            log.error("listener failed", error=type(error).__name__, at=raised_at(error))
-        if not self._ended.done():
-            self._subscribe(limits)
-
-    def _subscribe(self, limits: ConnackLimits) -> None:
-        if self._options.subscriptions:
-            self._subscriptions.start()
-        else:
-            self._mark_connected(limits)
 
     def on_connack_refused(self, code: int, reason_string: str, reference: str) -> None:
         self._connack_refusal = (code, reason_string, reference)
@@ -333,16 +208,15 @@ class MqttConnection:
         if code < FAILURE:
             self._unacked.settle(mid, None)
             return
+        reason = self._reason_text(code, reason_string)
         too_large = code == PACKET_TOO_LARGE
-        self._unacked.settle(
-            mid, PublishRefused(self._reason_text(code, reason_string), code=code, too_large=too_large)
-        )
+        self._unacked.settle(mid, PublishRefused(reason, code=code, too_large=too_large))
 
     def on_publish(self, packet: PublishPacket) -> None:
-        if self._leaving or self._ended.done():
+        if self._disconnecting or self._ended.done():
             return
-        if packet.qos == 2:  # only of a session that another program left behind
-            self._at_qos_2.add(packet.mid)
+        if packet.qos == 2:  # only in a session that another program has left behind
+            self._qos_2_mids.add(packet.mid)
         if packet.topic is None:
             self._drop(packet.mid, "impossible topic")
             return
@@ -350,7 +224,7 @@ class MqttConnection:
         if self.connection is None:
             self._early_deliveries.append(delivery)
         else:
-            notify(self._on_delivery, delivery)
+            notify(self._listener.on_delivery, delivery)
 
     def on_malformed_publish(self, mid: int) -> None:
         self._drop(mid, "damaged properties")
@@ -358,37 +232,37 @@ class MqttConnection:
     def on_closed(self, code: int, reason_string: str, reference: str) -> None:
         if self._connack_refusal is not None:
             code, reason_string, reference = self._connack_refusal
-        stood = self.connection is not None
-        if code < 0:
-            self._finish(EndReason.LOST if stood else EndReason.UNREACHABLE, self._broken_reason())
+        was_connected = self.connection is not None
+        if code == NO_REASON_CODE:
+            self._finish(EndReason.LOST if was_connected else EndReason.UNREACHABLE, self._broken_reason())
         else:
-            self._finish(
-                end_reason(code, was_connected=stood), self._reason_text(code, reason_string), code, reference
-            )
+            end = end_reason(code, was_connected=was_connected)
+            self._finish(end, self._reason_text(code, reason_string), code, reference)
 
-    def _drop(self, mid: int, why: str) -> None:
-        """Acknowledged all the same: the broker would deliver it again for ever."""
-        log.warning("message dropped", why=why)
-        self.dropped_count += 1
-        if mid:
-            self._send_acknowledgement(mid)
+    # session and subscriptions
 
-    def _delivery(self, packet: PublishPacket, topic: str) -> Delivery:
-        return Delivery(
-            topic=topic,
-            payload=packet.payload,
-            mid=packet.mid,
-            dup=packet.dup,
-            retain=packet.retain,
-            connection_number=self._connection_number,
-            content_type=packet.content_type,
-            response_topic=packet.response_topic,
-            correlation=packet.correlation,
-            expiry=packet.expiry,
-        )
+    async def _start_session(self, limits: ConnackLimits) -> None:
+        """Notifies the listener before it subscribes: a session without subscriptions delivers nothing."""
+        try:
+            await asyncio.wait_for(self._listener.on_session_start(), SESSION_START_TIMEOUT_SECONDS)
+        except Exception as error:  # noqa: BLE001 - as in `notify`; a full disk must not end the connection
+            log.error("listener failed", error=type(error).__name__, at=raised_at(error))
+        if not self._ended.done():
+            self._start_subscriptions(limits)
+
+    def _start_subscriptions(self, limits: ConnackLimits) -> None:
+        if self._options.subscriptions:
+            self._subscribe(tuple(subscription.filter for subscription in self._options.subscriptions))
+        else:
+            self._mark_connected(limits)
+
+    def _subscribe(self, filters: tuple[str, ...]) -> None:
+        if filters:
+            mid = self._next_packet_id()
+            self._transport.subscribe(filters, mid)
+            self._subscriptions.add(mid, filters)
 
     def _mark_connected(self, limits: ConnackLimits) -> None:
-        """The connection is usable."""
         self._connected_at = time.monotonic()
         session_expiry = (
             self._options.session_expiry if limits.session_expiry is None else limits.session_expiry
@@ -404,63 +278,96 @@ class MqttConnection:
             refused_filters=self._subscriptions.refused_filters,
             session_expiry=session_expiry if self._v5 else None,
         )
-        notify(self._on_connected, self.connection)
+        self.was_connected = True
+        log.info(
+            "connected to the broker",
+            url=self.connection.url,
+            protocol=self.connection.protocol,
+            session_present=self.connection.session_present,
+            receive_maximum=self.connection.receive_maximum,
+            packet_limit=self.connection.packet_limit,
+            session_expiry=self.connection.session_expiry,
+        )
+        notify(self._listener.on_connected, self.connection)
         self._transport.set_reading(enabled=not self._paused)
         early, self._early_deliveries = self._early_deliveries, []
         for delivery in early:
-            notify(self._on_delivery, delivery)
+            notify(self._listener.on_delivery, delivery)
 
-    # time
+    # deliveries
+
+    def _delivery(self, packet: PublishPacket, topic: str) -> Delivery:
+        return Delivery(
+            topic=topic,
+            payload=packet.payload,
+            mid=packet.mid,
+            dup=packet.dup,
+            retain=packet.retain,
+            connection_number=self._connection_number,
+            content_type=packet.content_type,
+            response_topic=packet.response_topic,
+            correlation=packet.correlation,
+            expiry=packet.expiry,
+        )
+
+    def _drop(self, mid: int, why: str) -> None:
+        """Acknowledges a message that cannot be read: else the broker would deliver it again for ever."""
+        log.warning("message dropped", why=why)
+        self.dropped_count += 1
+        if mid:
+            self._send_acknowledgement(mid)
+
+    # timers
 
     def _check(self) -> None:
-        """Once in a while: is there life, is anything overdue."""
+        """Checks timeouts and sends PINGREQ; runs once per `KeepAlive.interval`."""
         if self._ended.done():
             return
         self._schedule_check()
-        self._checked_at = now = time.monotonic()
+        now = time.monotonic()
+        self._checked_at = now
         if self.connection is None:
             self._check_handshake(now - self._transport.socket.received_at)
             return
         self._check_keepalive(now)
-        self._subscriptions.retry_refused(now)
+        self._subscribe(self._subscriptions.filters_to_retry(now))
         if self._paused:
-            return  # its acknowledgements may be waiting unread
+            return  # PUBACKs may wait in the kernel
         if not self._transport.socket.has_backlog and not self._unacked.fail_overdue(now):
             self._finish(EndReason.LOST, f"{self._target.address.endpoint} acknowledges nothing")
-
-    def _check_handshake(self, silence: float) -> None:
-        if silence >= HANDSHAKE_IDLE_SECONDS:
-            reason = f"{self._target.address.endpoint} took the connection and said nothing"
-            self._finish(EndReason.UNREACHABLE, self._with_hint(reason))
-        elif (
-            silence >= VERSION_PROBE_DELAY_SECONDS
-            and self._version_probe is None
-            and self._options.protocol == "auto"
-            and self._v5
-        ):
-            self._version_probe = asyncio.create_task(self._probe_version())
-
-    async def _probe_version(self) -> None:
-        if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
-            self._finish(EndReason.VERSION, reason_text(UNSUPPORTED_VERSION))
 
     def _schedule_check(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._keepalive.interval, self._check)
 
+    def _check_handshake(self, idle_seconds: float) -> None:
+        if idle_seconds >= HANDSHAKE_IDLE_SECONDS:
+            reason = f"{self._target.address.endpoint} took the connection and said nothing"
+            self._finish(EndReason.UNREACHABLE, self._with_hint(reason))
+            return
+        may_fall_back = self._options.protocol == "auto" and self._v5
+        if may_fall_back and self._version_probe is None and idle_seconds >= VERSION_PROBE_DELAY_SECONDS:
+            self._version_probe = asyncio.create_task(self._probe_version())
+
+    async def _probe_version(self) -> None:
+        if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
+            self._finish(EndReason.VERSION, reason_text(UNSUPPORTED_VERSION))
+
     def _check_keepalive(self, now: float) -> None:
         stream = self._transport.socket
-        heard = (
-            now if self._paused else stream.received_at
-        )  # who does not listen cannot call the other one dead
-        sign = self._keepalive.check(
-            now, received=heard, sent=stream.sent_at, drained=stream.drained_at, pinged=self._pinged_at
+        received = now if self._paused else stream.received_at  # while nothing is read no broker is dead
+        action = self._keepalive.check(
+            now,
+            received=received,
+            sent=stream.sent_at,
+            drained=stream.drained_at,
+            pinged=self._pinged_at,
         )
-        if sign is KeepAliveAction.PING:
+        if action is KeepAliveAction.PING:
             self._pinged_at = now
             self._transport.ping()
-        elif sign is KeepAliveAction.DEAD:
+        elif action is KeepAliveAction.DEAD:
             self._finish(EndReason.LOST, broken_text(TimeoutError(), self._target.address))
 
     # the end
@@ -478,25 +385,25 @@ class MqttConnection:
             return reason
         return unanswered_text(reason, self._target.address, self._target.protocol)
 
-    def _finish(self, end: EndReason, reason: str, code: int = -1, reference: str = "") -> None:
+    def _finish(self, end: EndReason, reason: str, code: int = NO_REASON_CODE, reference: str = "") -> None:
         if self._ended.done():
             return
-        stood = time.monotonic() - self._connected_at if self.connection is not None else 0.0
-        ended = ConnectionEnd(
+        connected_seconds = time.monotonic() - self._connected_at if self.connection is not None else 0.0
+        connection_end = ConnectionEnd(
             end=end,
             reason=reason,
-            connected_seconds=stood,
+            connected_seconds=connected_seconds,
             is_local=self._transport.is_local,
             server_leaving=code in SERVER_LEAVING_CODES,
             references=parse_server_references(reference, self._target.address),
             permanent=code == SERVER_MOVED,
         )
-        self._ended.set_result(ended)
+        self._ended.set_result(connection_end)
         self._stop()
 
     async def _disconnect(self) -> None:
-        """The session stays with the broker, the will is not published."""
-        self._leaving = True
+        """Sends DISCONNECT: the session stays with the broker, the will is not published."""
+        self._disconnecting = True
         self.connection = None
         if self._connack_limits is not None and not self._ended.done():
             self._transport.send_disconnect()

@@ -1,8 +1,6 @@
-"""Where brokers are: the URLs of the configuration and the references that a broker gives. Pure.
+"""The options of an MQTT client, and the addresses of brokers: from the configuration or from a broker. Pure.
 
-What is shown of an address never contains the user name or password of its URL.
-
-What a link is told by the configuration.
+No text of an address shows the user name or password of its URL.
 """
 
 from __future__ import annotations
@@ -13,20 +11,17 @@ from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from wx2mqtt.mqtt.broker import Publication, Subscription
+from wx2mqtt.mqtt.topics import DEFAULT_QOS, QoS, Topics
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
-
-
 SCHEMES = (*DEFAULT_PORTS, "unix")
-
-
 DEFAULT_WEBSOCKET_PATH = "/mqtt"
-"""The usual path, also where brokers serve no other (EMQX, HiveMQ); mosquitto takes any."""
+"""The only path of EMQX and HiveMQ; mosquitto accepts any path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class BrokerAddress:
-    """One broker. `path` is the WebSocket's path with its query, or the socket's file for `unix`."""
+    """One broker. `path` is the path of the WebSocket with its query, or the file of the unix socket."""
 
     scheme: str
     host: str = ""
@@ -63,9 +58,9 @@ class BrokerAddress:
 
 
 def parse_broker_url(url: str) -> BrokerAddress:
-    """The address of an `mqtt`, `mqtts`, `ws`, `wss` or `unix` URL.
+    """Parses an `mqtt`, `mqtts`, `ws`, `wss` or `unix` URL.
 
-    Anything else is a ValueError, whose words do not quote the URL.
+    Raises ValueError, whose text does not quote the URL.
     """
     try:
         parts = urlsplit(url.strip())
@@ -75,17 +70,17 @@ def parse_broker_url(url: str) -> BrokerAddress:
     if parts.scheme not in SCHEMES:
         schemes = ", ".join(SCHEMES)
         raise ValueError(f"a broker's URL begins with one of {schemes} and ://, as mqtt://localhost:1883")
-    return _unix(parts) if parts.scheme == "unix" else _network(parts, port)
+    return _unix_address(parts) if parts.scheme == "unix" else _network_address(parts, port)
 
 
-def _unix(parts: SplitResult) -> BrokerAddress:
+def _unix_address(parts: SplitResult) -> BrokerAddress:
     path = unquote(parts.path)
     if parts.netloc or not path.startswith("/"):
         raise ValueError("a unix socket is given with its whole path, as unix:///run/mosquitto.sock")
     return BrokerAddress(scheme="unix", path=path)
 
 
-def _network(parts: SplitResult, port: int | None) -> BrokerAddress:
+def _network_address(parts: SplitResult, port: int | None) -> BrokerAddress:
     if not parts.hostname:
         raise ValueError("the host is missing; an example is mqtt://localhost:1883")
     if port == 0:
@@ -105,20 +100,20 @@ def _network(parts: SplitResult, port: int | None) -> BrokerAddress:
 
 
 def parse_server_references(reference: str, at: BrokerAddress) -> tuple[BrokerAddress, ...]:
-    """Where the broker `at` sends us (MQTT 5 4.13.1): addresses with white space between them.
+    """Parses the Server Reference of the broker `at` (MQTT 5, 4.13.1): addresses separated by white space.
 
-    Scheme, path and credentials stay those of `at`. What cannot be read is left out.
+    Scheme, path and credentials stay those of `at`. What cannot be parsed is left out.
     """
     if at.unix:
         return ()
-    found = (_reference(word, at) for word in reference.split())
-    return tuple(address for address in found if address is not None and address != at)
+    addresses = (_parse_reference(text, at) for text in reference.split())
+    return tuple(address for address in addresses if address is not None and address != at)
 
 
-def _reference(word: str, at: BrokerAddress) -> BrokerAddress | None:
+def _parse_reference(text: str, at: BrokerAddress) -> BrokerAddress | None:
     try:
-        # some brokers give a URL; its scheme is not taken, so that nobody can lead us away from TLS
-        parts = urlsplit(word if "://" in word else f"//{word}")
+        # Some brokers give a URL. Its scheme is ignored: nobody can lead the bridge away from TLS.
+        parts = urlsplit(text if "://" in text else f"//{text}")
         port = parts.port
     except ValueError:
         return None
@@ -129,13 +124,15 @@ def _reference(word: str, at: BrokerAddress) -> BrokerAddress | None:
 
 ProtocolChoice = Literal["auto", "5", "3.1.1"]
 
-
 SECONDS_PER_WEEK = 7 * 24 * 3600
+MAX_INCOMING_PACKET_BYTES = 101 * 1024 * 1024
+"""The largest file that WeChat takes, as base64 with the rest of the command: a broker drops what is larger
+without a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """Files in PEM format; without `ca_file` the system's certificates count."""
+    """Files in PEM format; without `ca_file` the certificates of the system are trusted."""
 
     ca_file: Path | None = None
     cert_file: Path | None = None
@@ -146,11 +143,12 @@ class TlsFiles:
 class MqttOptions:
     """One client of one broker or cluster.
 
-    `urls` are tried in turn and may carry `user:password@`; `username` and `password` win over that.
-    `keepalive` and `session_expiry` in seconds. `receive_maximum` is how many deliveries may wait for their
-    acknowledgement, `packet_limit` the largest packet in bytes that the broker may send (MQTT 5). What
-    is larger it drops without a word: the largest file that WeChat takes must pass, with all around it.
-    `clean` has the broker forget what it kept of this client.
+    - `urls`: tried in turn; each may hold `user:password@`, but `username` and `password` take precedence.
+    - `keepalive`, `session_expiry`: seconds.
+    - `receive_maximum`: how many deliveries the broker may leave unacknowledged (MQTT 5).
+    - `packet_limit`: bytes of the largest packet that the broker may send (MQTT 5).
+    - `clean`: the broker discards the session that it has kept for this client.
+    - `topics`: the account's topics, whose table gives the QoS; without them every QoS is 1.
     """
 
     urls: tuple[str, ...] = field(repr=False)
@@ -164,5 +162,10 @@ class MqttOptions:
     will: Publication | None = None
     subscriptions: tuple[Subscription, ...] = ()
     receive_maximum: int = 200
-    packet_limit: int = 101 * 1024 * 1024
+    packet_limit: int = MAX_INCOMING_PACKET_BYTES
     clean: bool = False
+    topics: Topics | None = None
+
+    def qos(self, topic: str) -> QoS:
+        """Returns the QoS of a topic to publish to, or of a filter to subscribe to."""
+        return DEFAULT_QOS if self.topics is None else self.topics.qos(topic)

@@ -1,31 +1,44 @@
-"""The topics, as one table (README, "Topics"). Every topic string of the project is made or read here."""
+"""The topics as one table (README, "Topics"). Every topic of the bridge is built or parsed here. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
+
+QoS = Literal[0, 1]
+"""At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
+message, and messages are told apart by their ids (mqtt 7.1.8)."""
+DEFAULT_QOS: QoS = 1
+"""For topics outside of the table, such as those of Home Assistant's discovery."""
 
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain"
 PNG_TYPE = "image/png"
 
-MAX_LEVEL_BYTES = 1024  # bytes of a user's name in a request; topics hold 65,535 with all levels
+MAX_LEVEL_BYTES = 1024
+"""Bytes of one level in a request; a topic holds 65,535 with all levels."""
 
 RESERVED_LEVELS = frozenset(
     {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
 )
-"""First levels below a base; none of them can be the name of an account."""
+"""First levels below a base topic; an account cannot have such a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """One topic: who publishes, whether it is retained, what the payload is. All are QoS 1."""
+    """One class of topics below the base; `by_bridge` says that the bridge publishes it, else people do.
+
+    `qos` is the QoS with which the bridge publishes it, or subscribes to it. It must be 1 for all that the
+    README ("What it promises") promises to deliver.
+    """
 
     pattern: str
     by_bridge: bool
     retained: bool
     content_type: str
     meaning: str
+    qos: QoS = DEFAULT_QOS
 
 
 TOPIC_TABLE: tuple[Topic, ...] = (
@@ -139,6 +152,9 @@ TOPIC_TABLE: tuple[Topic, ...] = (
     ),
 )
 
+_QOS_BY_KEY: dict[str, QoS] = {topic.pattern.partition("<")[0]: topic.qos for topic in TOPIC_TABLE}
+"""By the pattern up to its variable level: `in/`, `bridge/request/`, `last`."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextTopic:
@@ -149,7 +165,7 @@ class TextTopic:
 
 @dataclass(frozen=True, slots=True)
 class FileTopic:
-    """`out/<user>/image`, `/video`, `/file/<name>`: the bytes of a file. The name is literal."""
+    """`out/<user>/image`, `/video`, `/file/<name>`: the bytes of a file. The name is not decoded."""
 
     user: str
     kind: str
@@ -158,7 +174,7 @@ class FileTopic:
 
 @dataclass(frozen=True, slots=True)
 class UnknownTopic:
-    """Something else below `out/<user>`."""
+    """Any other topic below `out/<user>`."""
 
     user: str
 
@@ -236,24 +252,35 @@ class Topics:
         return f"{self.base}/bridge/health"
 
     def retained(self, users: Iterable[str]) -> tuple[str, ...]:
-        """Every topic that may be retained, where these are all users who ever were."""
+        """Returns every topic that may be retained; `users` are all topic levels that were ever in use."""
         patterns = [f"{self.base}/{topic.pattern}" for topic in TOPIC_TABLE if topic.retained]
-        of_users = [pattern for pattern in patterns if "<user>" in pattern]
+        user_patterns = [pattern for pattern in patterns if "<user>" in pattern]
         fixed = [pattern for pattern in patterns if "<" not in pattern]
-        return (*fixed, *(pattern.replace("<user>", user) for user in users for pattern in of_users))
+        return (*fixed, *(pattern.replace("<user>", user) for user in users for pattern in user_patterns))
 
     @property
     def subscriptions(self) -> tuple[str, str]:
-        """Filters for what people send to the bridge."""
+        """Filters for the topics on which people send to the bridge."""
         return f"{self.base}/out/#", f"{self.base}/bridge/request/#"
 
+    def qos(self, topic: str) -> QoS:
+        """Returns the QoS of a topic or a filter from the table; DEFAULT_QOS for one outside of it."""
+        if not topic.startswith(f"{self.base}/"):
+            return DEFAULT_QOS
+        name = topic[len(self.base) + 1 :]
+        first, _, rest = name.partition("/")
+        keys = (name, f"{first}/{rest.partition('/')[0]}/", f"{first}/")
+        return next((_QOS_BY_KEY[key] for key in keys if key in _QOS_BY_KEY), DEFAULT_QOS)
+
     def parse(self, topic: str) -> ParsedTopic | None:
-        """What a topic asks for; None when it is none of ours."""
-        if topic.startswith(f"{self.base}/bridge/request/"):
-            return RequestTopic(topic[len(self.base) + 16 :])
-        if not topic.startswith(f"{self.base}/out/"):
+        """Parses a topic on which people send to the bridge; None for any other topic."""
+        request_prefix = self.request("")
+        if topic.startswith(request_prefix):
+            return RequestTopic(topic.removeprefix(request_prefix))
+        out_prefix = self.out("")
+        if not topic.startswith(out_prefix):
             return None
-        user, *rest = topic[len(self.base) + 5 :].split("/")
+        user, *rest = topic.removeprefix(out_prefix).split("/")
         match rest:
             case []:
                 return TextTopic(user)
@@ -266,7 +293,7 @@ class Topics:
 
 
 def is_level(name: str) -> bool:
-    """Whether a name can be one level of a topic that is published to."""
+    """Whether a name can be one level of a topic to which somebody publishes."""
     size = len(name.encode("utf-8", "replace"))
     return 0 < size <= MAX_LEVEL_BYTES and not any(
         sign in "/+#\0" or "\ud800" <= sign <= "\udfff" for sign in name
@@ -274,9 +301,9 @@ def is_level(name: str) -> bool:
 
 
 def response_topic_allowed(topic: str, bases: tuple[str, ...], discovery_prefix: str) -> bool:
-    """Whether results may go there: concrete, no `$`, outside bases and the discovery prefix.
+    """Whether a result may be published there: no wildcard, no `$`, outside bases and discovery prefix.
 
-    Without this anybody who may publish to `out` could use the bridge's rights to write elsewhere.
+    Otherwise whoever may publish to `out` could use the bridge's access rights to write elsewhere.
     """
     if not topic or topic.startswith("$") or any(sign in topic for sign in "+#\0"):
         return False

@@ -1,136 +1,160 @@
-"""One connection on the event loop: its socket read and written in whole chunks, paho fed from them."""
+"""One connection on the event loop: reads its socket in whole chunks, feeds the codec, and writes packets."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import structlog
 
 from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.errors import NotConnected
+from wx2mqtt.mqtt.callbacks import raised_at
 from wx2mqtt.mqtt.options import MqttOptions
-from wx2mqtt.mqtt.packets import DISCONNECT, PINGREQ, short_packet
-from wx2mqtt.mqtt.paho_codec import PacketHandler, PahoCodec, open_websocket
+from wx2mqtt.mqtt.packets import (
+    DISCONNECT,
+    PINGREQ,
+    check_topic,
+    publish_header,
+    short_packet,
+    subscribe_packet,
+)
+from wx2mqtt.mqtt.paho_codec import NO_REASON_CODE, PacketHandler, PahoCodec, open_websocket
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket, is_near, open_socket, resolves_near
-from wx2mqtt.mqtt.unacked import raised_at
 
 log = structlog.get_logger(__name__)
 
 MAX_CHUNKS_PER_TURN = 8
-"""Chunks that are read in one turn of the loop; then others have theirs."""
+"""Chunks that are read in one turn of the event loop, so that other tasks get their turn."""
+UNACKNOWLEDGED_AFTER_KEEPALIVES = 1.25
+"""Keepalives after which the kernel ends a connection whose bytes are not acknowledged (Linux)."""
 
 
 class SocketTransport:
-    """`open` it once; it tells `hears` the rest. All but the connecting runs on the loop's own thread.
+    """`open` it once. Packets and the end go to `handler`. All but the connecting runs on the event loop.
 
-    `near` says that the broker is on this machine or in a private network.
+    `is_local` says that the broker is on this machine or in a private network.
     """
 
     def __init__(self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler) -> None:
         self.is_local = False
         self._options = options
         self._address = target.address
+        self._v5 = target.protocol == "5"
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._socket: BufferedSocket | None = None
-        self._attached = self._flushing = self._writing = False
+        self._attached = False
         self._reading = True
-        self._codec = PahoCodec(options, target, handler, self._open_socket)
+        self._writing = False
+        self._flush_scheduled = False
+        self._codec = PahoCodec(options, target, handler, self)
         self._codec.on_socket_register_write = lambda *_: self._schedule_flush()
         self._codec.on_socket_close = lambda *_: self._detach()
 
     @property
     def socket(self) -> BufferedSocket:
-        """There is one once `open` has returned."""
+        """The socket, once `open` has returned."""
         assert self._socket is not None
         return self._socket
 
     async def open(self) -> None:
-        """Connect and send CONNECT. Raises OSError; if it is cancelled nothing stays open."""
+        """Connects and sends CONNECT. Raises OSError. On cancellation nothing stays open."""
         try:
-            await run_in_daemon_thread(
-                lambda: self._codec.start(self._options, self._address), on_abandoned=self.close
-            )
-        except OSError:  # a certificate that is refused is both
+            await run_in_daemon_thread(partial(self._codec.start, self._options), on_abandoned=self.close)
+        except OSError:  # a refused certificate is an OSError and a ValueError
             raise
         except ValueError as error:  # from ssl and idna
             raise OSError(0, "the host name is not valid") from error
-        self._attached = self._reading = True
+        self._attached = True
+        self._reading = True
         self._loop.add_reader(self.socket.fileno(), self._on_readable)
         self._flush()
 
-    def publish(self, topic: str, payload: bytes, *, retain: bool, properties: bytes) -> int:
-        """As `Wire.send_publish`."""
-        return self._codec.send_publish(topic, payload, retain=retain, packed_properties=properties)
+    def publish(self, topic: str, payload: bytes, mid: int, *, retain: bool, properties: bytes) -> None:
+        """Sends PUBLISH with the QoS of the topic; `properties` are packed, and empty for 3.1.1.
 
-    def subscribe(self, filters: Sequence[str], *, own_and_retained: bool = False) -> int:
-        """As `Wire.send_subscribe`."""
-        return self._codec.send_subscribe(filters, own_and_retained=own_and_retained)
+        Raises ValueError for a topic that MQTT does not allow, NotConnected when the socket has just closed.
+        """
+        qos = self._options.qos(topic)
+        header = publish_header(check_topic(topic), mid, properties, len(payload), qos=qos, retain=retain)
+        if self.socket.closed:
+            raise NotConnected
+        self.socket.send(header)
+        self.send(payload)
+
+    def subscribe(self, filters: Sequence[str], mid: int, *, own_and_retained: bool = False) -> None:
+        """Sends SUBSCRIBE (see `packets.subscribe_packet`) with the QoS of each filter."""
+        with_qos = [(name, self._options.qos(name)) for name in filters]
+        self.send(subscribe_packet(with_qos, mid, v5=self._v5, own_and_retained=own_and_retained))
 
     def send(self, packet: bytes) -> None:
-        """A packet of our own making, such as an acknowledgement."""
+        """Sends a packet in this turn of the event loop; drops it when the socket is closed."""
         if not self.socket.closed:
             self.socket.send(packet)
             self._schedule_flush()
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Sends PINGREQ."""
         self.send(short_packet(PINGREQ))
 
     def set_reading(self, *, enabled: bool) -> None:
-        """Read what the broker sends, or leave it in the kernel; what was read in part stays as it is."""
+        """Reads what the broker sends, or leaves it in the kernel; a packet read in part stays as it is."""
         if enabled == self._reading or not self._attached:
             return
         self._reading = enabled
         if enabled:
-            self.socket.received_at = time.monotonic()  # the silence was ours
+            self.socket.received_at = time.monotonic()  # until now nobody read
             self._loop.add_reader(self.socket.fileno(), self._on_readable)
-            self._loop.call_soon(self._on_readable)  # a part of it may be here already
+            self._loop.call_soon(self._on_readable)  # bytes may be in the buffer already
         else:
             self._loop.remove_reader(self.socket.fileno())
 
     def send_disconnect(self) -> None:
-        """DISCONNECT: the session stays, the will is dropped; then the broker closes."""
-        self._flush()  # what paho still holds goes before it
+        """Sends DISCONNECT: the session stays, the will is dropped; then the broker closes the connection."""
+        self._flush()  # CONNECT may still wait in paho
         self.send(short_packet(DISCONNECT))
         self._flush()
 
     def close(self) -> None:
-        """Close without a word. Does no harm when it is closed already."""
+        """Closes the socket without DISCONNECT; does nothing when it is closed already."""
         self._detach()
         if self._socket is not None:
             self._socket.close()
 
-    # in a thread of its own
+    # called by the codec, in a thread
 
-    def _open_socket(self) -> BufferedSocket:
+    def open_socket(self) -> BufferedSocket:
+        """Connects, with TLS and WebSocket where the address asks for it. Blocks. Raises OSError."""
+        timeout = self._options.keepalive * UNACKNOWLEDGED_AFTER_KEEPALIVES
         try:
-            plain = open_socket(self._address, self._options.tls, self._options.keepalive * 1.25)
+            connected = open_socket(self._address, self._options.tls, timeout)
         except OSError:
             self.is_local = resolves_near(self._address)
             raise
-        raw = cast("RawSocket", plain)
+        raw = cast("RawSocket", connected)
         try:
-            self.is_local = is_near(plain)  # raises when the broker has hung up already
+            self.is_local = is_near(connected)  # raises when the broker has closed the connection already
             self._socket = BufferedSocket(
                 open_websocket(raw, self._address) if self._address.websocket else raw
             )
         except BaseException:
-            plain.close()
+            connected.close()
             raise
         return self._socket
 
-    # on the loop
+    # on the event loop
 
     def _on_readable(self) -> None:
         if self.socket.closed or not self._reading:
             return
         try:
             self._read_packets()
-        except Exception as error:  # noqa: BLE001 - what escapes paho ends this connection, never the loop
+        except Exception as error:  # noqa: BLE001 - what paho raises ends this connection, never the loop
             self._abort(error)
 
     def _read_packets(self) -> None:
@@ -144,25 +168,25 @@ class SocketTransport:
         self._loop.call_soon(self._on_readable)
 
     def _schedule_flush(self) -> None:
-        if self._attached and not self._flushing:
-            self._flushing = True
+        if self._attached and not self._flush_scheduled:
+            self._flush_scheduled = True
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        self._flushing = False
+        self._flush_scheduled = False
         if not self._attached:
             return
         try:
             self._codec.loop_write()
             done = self.socket.flush()
-        except Exception as error:  # noqa: BLE001 - as in `_readable`
+        except Exception as error:  # noqa: BLE001 - as in `_on_readable`
             self._abort(error)
             return
-        self._set_writing(not done)
+        self._set_writing(enabled=not done)
         if self.socket.error is not None:
-            self._on_readable()  # what the broker said before the line broke may be waiting there
+            self._on_readable()  # the broker may have sent a reason before the connection broke
 
-    def _set_writing(self, enabled: bool) -> None:
+    def _set_writing(self, *, enabled: bool) -> None:
         if enabled == self._writing:
             return
         self._writing = enabled
@@ -180,4 +204,4 @@ class SocketTransport:
     def _abort(self, error: Exception) -> None:
         log.error("broker sent what the library cannot take", error=type(error).__name__, at=raised_at(error))
         self.close()
-        self._handler.on_closed(-1, "", "")
+        self._handler.on_closed(NO_REASON_CODE, "", "")

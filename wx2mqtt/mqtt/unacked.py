@@ -1,79 +1,112 @@
-"""Publishes that wait for their PUBACK on one connection, and who is told of it."""
+"""Packets of one connection that wait for the broker's acknowledgement: PUBLISH and SUBSCRIBE."""
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
-from typing import ParamSpec
+from collections.abc import Sequence
 
 import structlog
 
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import PublishCallback
+from wx2mqtt.mqtt.callbacks import notify
+from wx2mqtt.mqtt.reason_codes import FAILURE, reason_text
 
 log = structlog.get_logger(__name__)
 
-P = ParamSpec("P")
-
 PUBACK_TIMEOUT_SECONDS = 60.0
-"""Seconds after which a publish without PUBACK is given back although the connection lives: a broker may
-acknowledge all topics but one, whose reader's node is gone (mqtt 5.2.2)."""
+"""Seconds after which a publish without PUBACK fails although the connection lives: a broker may acknowledge
+all topics but one whose subscriber's node is gone (mqtt 5.2.2)."""
 RESERVED_INFLIGHT = 8
-"""Places of the broker's Receive Maximum that are kept free for those, where they still count; fewer when the
-broker allows few."""
-
-
-def notify(callback: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
-    """Call one who listens. What he raises is his own fault and must end neither paho nor the connection."""
-    try:
-        callback(*args, **kwargs)
-    except Exception as error:  # noqa: BLE001 - see above (mqtt 0.4.2)
-        log.error("listener failed", error=type(error).__name__, at=raised_at(error))
-
-
-def raised_at(error: BaseException) -> str:
-    """File and line where it was raised. Neither its words nor its variables, which may hold a text."""
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{at.filename}:{at.lineno}"
+"""Publishes of the broker's Receive Maximum that are reserved for overdue ones, which the broker still
+counts; fewer where the broker allows few."""
+REFUSED_FILTER_RETRY_SECONDS = 300.0
+"""Seconds after which a refused filter is tried again: access rights change while the bridge runs."""
 
 
 class UnackedPublishes:
-    """The caller keeps to `size`; all of it is of one connection."""
+    """The only register of unacknowledged publishes of this package; the caller keeps to at most `size`."""
 
     def __init__(self, receive_maximum: int) -> None:
-        self._spare = min(RESERVED_INFLIGHT, receive_maximum // 8 or receive_maximum // 4)
-        self.size = receive_maximum - self._spare
+        self._max_overdue = min(RESERVED_INFLIGHT, receive_maximum // 8 or receive_maximum // 4)
+        self.size = receive_maximum - self._max_overdue
         self._pending: dict[int, tuple[PublishCallback, float]] = {}
         self._overdue: set[int] = set()
 
+    def __contains__(self, mid: int) -> bool:
+        """Whether the packet id is in use: the broker may still acknowledge an overdue publish."""
+        return mid in self._pending or mid in self._overdue
+
     def add(self, mid: int, on_acknowledged: PublishCallback, now: float) -> None:
-        """Sent."""
+        """Stores a publish that was sent at `now`."""
         self._pending[mid] = (on_acknowledged, now)
 
     def settle(self, mid: int, error: PublishRefused | None) -> None:
-        """PUBACK."""
+        """Removes a publish on its PUBACK and calls back; an unknown packet id is ignored."""
         entry = self._pending.pop(mid, None)
         if entry is None:
             self._overdue.discard(mid)
         else:
-            notify(entry[0], error)
+            on_acknowledged, _ = entry
+            notify(on_acknowledged, error)
 
     def fail_overdue(self, now: float) -> bool:
-        """Tell those who wait too long. False when they are so many that only a new connection helps."""
+        """Fails publishes that wait too long. Returns False when too many are overdue for this connection."""
         overdue = []
-        for mid, (_, since) in self._pending.items():
-            if now - since < PUBACK_TIMEOUT_SECONDS:
+        for mid, (_, sent_at) in self._pending.items():
+            if now - sent_at < PUBACK_TIMEOUT_SECONDS:
                 break  # in the order of sending
             overdue.append(mid)
         for mid in overdue:
-            acknowledged, _ = self._pending.pop(mid)
+            on_acknowledged, _ = self._pending.pop(mid)
             self._overdue.add(mid)
             reason = f"the broker has not acknowledged the message for {PUBACK_TIMEOUT_SECONDS:.0f} s"
-            notify(acknowledged, PublishRefused(reason))
-        return len(self._overdue) <= self._spare
+            notify(on_acknowledged, PublishRefused(reason))
+        return len(self._overdue) <= self._max_overdue
 
     def close(self) -> None:
-        """The connection is gone: everything open is told `NotConnected`."""
-        waiting, self._pending = self._pending, {}
-        for acknowledged, _ in waiting.values():
-            notify(acknowledged, NotConnected())
+        """Fails all that is pending with `NotConnected`, in the order of sending."""
+        pending, self._pending = self._pending, {}
+        for on_acknowledged, _ in pending.values():
+            notify(on_acknowledged, NotConnected())
+
+
+class Subscriptions:
+    """The filters of one connection: which SUBSCRIBE waits for its SUBACK, and which filters were refused.
+
+    The caller sends SUBSCRIBE. It does so at every connection: that is idempotent, and the broker may have
+    lost the session, or may have the session of another program.
+    """
+
+    def __init__(self) -> None:
+        self._pending: dict[int, tuple[str, ...]] = {}
+        self._retry_at = 0.0
+        self.refused_filters: tuple[str, ...] = ()
+
+    def __contains__(self, mid: int) -> bool:
+        """Whether the packet id is in use."""
+        return mid in self._pending
+
+    def add(self, mid: int, filters: tuple[str, ...]) -> None:
+        """Stores a SUBSCRIBE that was sent."""
+        self._pending[mid] = filters
+
+    def on_suback(self, mid: int, codes: Sequence[int], now: float) -> bool:
+        """Stores the answer, a code for each filter. Returns False for a SUBACK of no pending SUBSCRIBE."""
+        filters = self._pending.pop(mid, None)
+        if filters is None:
+            return False
+        code_by_filter = dict(zip(filters, codes, strict=False))
+        refused = tuple(name for name in filters if code_by_filter.get(name, FAILURE) >= FAILURE)
+        for name in refused:
+            if name not in self.refused_filters:
+                reason = reason_text(code_by_filter.get(name, FAILURE))
+                log.warning("subscription refused", filter=name, reason=reason)
+        for name in set(self.refused_filters) - set(refused):
+            log.info("subscription granted after all", filter=name)
+        self.refused_filters = refused
+        self._retry_at = now + REFUSED_FILTER_RETRY_SECONDS
+        return True
+
+    def filters_to_retry(self, now: float) -> tuple[str, ...]:
+        """Returns the refused filters when it is time to send SUBSCRIBE for them again."""
+        return self.refused_filters if not self._pending and now >= self._retry_at else ()

@@ -166,7 +166,7 @@ def _operation(topic: Topic, name: str) -> Schema:
         "action": "send" if topic.by_bridge else "receive",
         "channel": {**channel},
         "summary": topic.meaning,
-        "bindings": {"mqtt": {"qos": 1, "retain": topic.retained, "bindingVersion": "0.2.0"}},
+        "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retained, "bindingVersion": "0.2.0"}},
     }
     if topic.pattern == _REQUEST:
         operation["reply"] = {

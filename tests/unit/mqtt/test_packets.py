@@ -1,8 +1,9 @@
-"""Packets as bytes: what we write paho reads, what paho writes we read, and what is damaged ends nothing."""
+"""Packets as bytes: paho and the bridge read each other's packets, and a damaged packet raises one error."""
 
 from __future__ import annotations
 
 import contextlib
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -15,12 +16,16 @@ from paho.mqtt.properties import Properties
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import (
     MalformedPacket,
+    check_topic,
     pack_properties,
+    pack_varint,
+    packet_ids,
+    publish_header,
+    publish_size,
     read_puback,
     read_publish,
-    read_varint,
     short_packet,
-    wire_size,
+    subscribe_packet,
 )
 
 NAMES = st.text(
@@ -33,7 +38,7 @@ def counted(data: bytes) -> bytes:
 
 
 def publish(topic: bytes, mid: int, properties: bytes, payload: bytes) -> bytes:
-    return counted(topic) + mid.to_bytes(2, "big") + read_varint(len(properties)) + properties + payload
+    return counted(topic) + mid.to_bytes(2, "big") + pack_varint(len(properties)) + properties + payload
 
 
 @given(
@@ -61,7 +66,7 @@ def test_a_correlation_that_no_packet_can_hold_is_refused():
 
 @given(st.integers(0, 268_435_455))
 def test_a_number_has_the_length_that_mqtt_gives_it(value):
-    packed = read_varint(value)
+    packed = pack_varint(value)
     assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(packed)) == value
     assert len(packed) == 1 + (value > 127) + (value > 16383) + (value > 2097151)
 
@@ -70,7 +75,7 @@ def test_a_number_has_the_length_that_mqtt_gives_it(value):
 def test_the_size_is_that_of_the_whole_packet(payload):
     properties = pack_properties(Publication(topic="t", payload=b"", content_type="text/plain"))
     body = counted(b"wx/in/a") + b"\0\1" + properties + b"x" * payload
-    assert wire_size(b"wx/in/a", b"x" * payload, properties) == 1 + len(read_varint(len(body))) + len(body)
+    assert publish_size(b"wx/in/a", b"x" * payload, properties) == 1 + len(pack_varint(len(body))) + len(body)
 
 
 @given(
@@ -93,41 +98,87 @@ def test_we_read_what_paho_reads(topic, mid, payload, dup, retain, content, resp
     body = counted(topic.encode()) + mid.to_bytes(2, "big") + properties.pack() + payload
     header = 0x32 | dup << 3 | retain
     theirs = decode_publish(header, body, MQTTProtocolVersion.MQTTv5)
-    ours = read_publish(header, body, properties=True)
+    ours = read_publish(header, body, v5=True)
     assert (ours.topic, ours.payload, ours.mid, ours.qos) == (topic, theirs.payload, theirs.mid, theirs.qos)
     assert (ours.dup, ours.retain) == (theirs.dup, theirs.retain) == (dup, retain)
     assert (ours.content_type, ours.response_topic) == (content, response)
     assert (ours.correlation, ours.expiry) == (correlation, expiry)
+    assert list(ours.user_properties) == theirs.properties.UserProperty == [("a", content), (response, "b")]
 
 
 def test_without_properties_everything_behind_the_packet_id_is_payload():
-    found = read_publish(0x32, counted("wx/out/妻".encode()) + b"\0\7\0\1", properties=False)
-    assert (found.topic, found.mid, found.payload) == ("wx/out/妻", 7, b"\0\1")
+    packet = read_publish(0x32, counted("wx/out/妻".encode()) + b"\0\7\0\1", v5=False)
+    assert (packet.topic, packet.mid, packet.payload) == ("wx/out/妻", 7, b"\0\1")
 
 
 def test_at_qos_0_there_is_no_packet_id():
-    found = read_publish(0x30, counted(b"t") + b"hi", properties=False)
-    assert (found.qos, found.mid, found.payload) == (0, 0, b"hi")
+    packet = read_publish(0x30, counted(b"t") + b"hi", v5=False)
+    assert (packet.qos, packet.mid, packet.payload) == (0, 0, b"hi")
+
+
+def test_a_publish_with_qos_3_is_malformed_and_not_acknowledged():
+    with pytest.raises(MalformedPacket) as caught:
+        read_publish(0x36, publish(b"t", 5, b"", b"hi"), v5=True)
+    assert caught.value.mid == 0
+
+
+@given(NAMES, st.integers(1, 65535), st.binary(max_size=300), st.sampled_from([0, 1]), st.booleans())
+def test_paho_reads_the_publish_that_we_write(topic, mid, payload, qos, retain):
+    properties = pack_properties(Publication(topic="t", payload=b"", content_type="text/plain", expiry=7))
+    encoded = topic.encode()
+    header = publish_header(encoded, mid, properties, len(payload), qos=qos, retain=retain)
+    packet = header + payload
+    if qos:
+        assert len(packet) == publish_size(encoded, payload, properties)
+    size_length = len(pack_varint(len(packet) - 3))
+    read = decode_publish(packet[0], packet[1 + size_length :], MQTTProtocolVersion.MQTTv5)
+    assert (read.topic, read.payload, read.qos, read.retain) == (encoded, payload, qos, retain)
+    assert read.mid == (mid if qos else 0)
+    assert (read.properties.ContentType, read.properties.MessageExpiryInterval) == ("text/plain", 7)
+
+
+@pytest.mark.parametrize("v5", [True, False])
+def test_our_subscribe_is_that_of_the_standard(v5):
+    first, rest = b"\x82", b"\0\7" + (b"\0" if v5 else b"")
+    options = (0x25, 0x24) if v5 else (1, 0)
+    rest += counted(b"a/#") + bytes((options[0],)) + counted("微".encode()) + bytes((options[1],))
+    assert subscribe_packet([("a/#", 1), ("微", 0)], 7, v5=v5) == first + pack_varint(len(rest)) + rest
+
+
+def test_a_subscribe_for_own_and_retained_messages_sets_no_option():
+    assert subscribe_packet([("a", 1)], 7, v5=True, own_and_retained=True) == b"\x82\x07\0\7\0\0\1a\1"
+
+
+@pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\0b", "\ud800", "x" * 65_536])
+def test_a_topic_that_nobody_may_publish_to_is_refused(topic):
+    with pytest.raises(ValueError, match=r"topic|surrogates"):
+        check_topic(topic)
+
+
+def test_packet_ids_begin_again_at_1_after_65535():
+    ids = packet_ids()
+    assert list(islice(ids, 2)) == [1, 2]
+    assert list(islice(ids, 65_532, 65_535)) == [65_535, 1, 2]
 
 
 def test_a_byte_order_mark_in_a_property_is_no_reason_to_refuse():
     pair = b"\x26" + counted("\ufeffk".encode()) + counted(b"v")
-    found = read_publish(
-        0x32, publish(b"t", 5, pair + b"\x08" + counted("\ufeffr".encode()), b"hi"), properties=True
+    packet = read_publish(
+        0x32, publish(b"t", 5, pair + b"\x08" + counted("\ufeffr".encode()), b"hi"), v5=True
     )
-    assert (found.payload, found.response_topic) == (b"hi", "\ufeffr")
+    assert (packet.payload, packet.response_topic) == (b"hi", "\ufeffr")
 
 
 def test_text_that_is_no_utf8_counts_as_absent():
     properties = b"\x03" + counted(b"\xff\xfe") + b"\x08" + counted(b"\xc3")
-    found = read_publish(0x32, publish(b"t", 5, properties, b"hi"), properties=True)
-    assert (found.content_type, found.response_topic, found.payload) == ("", "", b"hi")
+    packet = read_publish(0x32, publish(b"t", 5, properties, b"hi"), v5=True)
+    assert (packet.content_type, packet.response_topic, packet.payload) == ("", "", b"hi")
 
 
 @pytest.mark.parametrize("topic", [b"wx/\xff", b"", b"a\0b", b"\xed\xa0\x80"])
 def test_an_impossible_topic_is_none(topic):
-    found = read_publish(0x32, publish(topic, 5, b"", b""), properties=True)
-    assert (found.topic, found.mid) == (None, 5)
+    packet = read_publish(0x32, publish(topic, 5, b"", b""), v5=True)
+    assert (packet.topic, packet.mid) == (None, 5)
 
 
 @pytest.mark.parametrize(
@@ -143,18 +194,18 @@ def test_an_impossible_topic_is_none(topic):
 )
 def test_damaged_properties_leave_the_packet_id(body):
     with pytest.raises(MalformedPacket) as caught:
-        read_publish(0x32, body, properties=True)
+        read_publish(0x32, body, v5=True)
     assert caught.value.mid == 5
 
 
 @given(st.integers(0, 15), st.binary(max_size=60), st.booleans())
-def test_no_bytes_raise_anything_but_unreadable(flags, body, properties):
+def test_no_bytes_raise_anything_but_malformed(flags, body, properties):
     with contextlib.suppress(MalformedPacket):
-        read_publish(0x30 | flags, body, properties=properties)
+        read_publish(0x30 | flags, body, v5=properties)
 
 
 @given(st.binary(max_size=60))
-def test_a_puback_is_read_or_unreadable(body):
+def test_a_puback_is_read_or_malformed(body):
     try:
         mid, code, said = read_puback(body)
     except MalformedPacket:
@@ -167,7 +218,7 @@ def test_a_puback_is_read_or_unreadable(body):
 
 def test_a_puback_that_says_no_says_why():
     reason = b"\x1f" + counted(b"no right")
-    assert read_puback(b"\0\5\x87" + read_varint(len(reason)) + reason) == (5, 0x87, "no right")
+    assert read_puback(b"\0\5\x87" + pack_varint(len(reason)) + reason) == (5, 0x87, "no right")
     assert read_puback(b"\0\5\x87\x09") == (5, 0x87, "")
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wx2mqtt.mqtt import topics
 from wx2mqtt.mqtt.topics import (
     MAX_LEVEL_BYTES,
     RESERVED_LEVELS,
@@ -155,3 +156,19 @@ def test_wherever_a_result_may_go_a_publisher_could_publish_and_nobody_else_is_m
         assert not set(topic) & {"+", "#", "\0"}
         assert topic[0] != "$"
         assert not any(topic == base or topic.startswith(f"{base}/") for base in bases)
+
+
+@pytest.mark.parametrize("topic", [*MADE.values(), *Topics("wx").subscriptions])
+def test_the_qos_of_a_topic_or_filter_is_that_of_its_row(topic, monkeypatch):
+    monkeypatch.setattr(topics, "_QOS_BY_KEY", dict.fromkeys(topics._QOS_BY_KEY, 0))
+    assert Topics("wx").qos(topic.replace("<user>", "a").replace("<kind>", "b").replace("<name>", "c")) == 0
+
+
+@pytest.mark.parametrize("topic", ["homeassistant/status", "wx/unknown", "wxin/a", "wx", "wx2/in/a"])
+def test_a_topic_outside_of_the_table_has_qos_1(topic, monkeypatch):
+    monkeypatch.setattr(topics, "_QOS_BY_KEY", dict.fromkeys(topics._QOS_BY_KEY, 0))
+    assert Topics("wx").qos(topic) == 1
+
+
+def test_every_topic_has_qos_1_as_the_readme_promises():
+    assert {topic.qos for topic in TOPIC_TABLE} == {1}

@@ -36,6 +36,6 @@ async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
     opening._loop = asyncio.get_running_loop()
 
     with pytest.raises(OSError, match="not connected"):
-        opening._open_socket()
+        opening.open_socket()
 
     assert plain.closed

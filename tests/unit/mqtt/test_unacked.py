@@ -1,4 +1,4 @@
-"""The window: every publish is told once, in whatever way it ends."""
+"""Each unacknowledged publish gets one answer, whatever happens; refused filters are tried again later."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from functools import partial
 import pytest
 
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.unacked import PUBACK_TIMEOUT_SECONDS, UnackedPublishes, notify, raised_at
+from wx2mqtt.mqtt.unacked import (
+    PUBACK_TIMEOUT_SECONDS,
+    REFUSED_FILTER_RETRY_SECONDS,
+    Subscriptions,
+    UnackedPublishes,
+)
 
 
-class Told:
+class Callback:
     def __init__(self):
         self.answers = []
 
@@ -19,95 +24,132 @@ class Told:
 
 
 def test_an_acknowledged_publish_is_told_once():
-    window, told = UnackedPublishes(100), Told()
-    window.add(1, told, 0.0)
-    window.settle(1, None)
-    window.settle(1, None)
-    window.close()
-    assert told.answers == [None]
+    unacked = UnackedPublishes(100)
+    callback = Callback()
+    unacked.add(1, callback, 0.0)
+    unacked.settle(1, None)
+    unacked.settle(1, None)
+    unacked.close()
+    assert callback.answers == [None]
 
 
 def test_a_refusal_reaches_the_one_who_published():
-    window, told = UnackedPublishes(100), Told()
-    window.add(1, told, 0.0)
+    unacked = UnackedPublishes(100)
+    callback = Callback()
+    unacked.add(1, callback, 0.0)
     refusal = PublishRefused("no", code=0x87)
-    window.settle(1, refusal)
-    assert told.answers == [refusal]
+    unacked.settle(1, refusal)
+    assert callback.answers == [refusal]
 
 
-def test_the_end_of_the_connection_tells_all_in_order():
-    window, order = UnackedPublishes(100), []
+def test_the_end_of_the_connection_fails_all_in_the_order_of_sending():
+    unacked = UnackedPublishes(100)
+    order = []
 
-    def told(mid, error):
+    def callback(mid, error):
         order.append((mid, type(error)))
 
     for mid in (3, 1, 2):
-        window.add(mid, partial(told, mid), 0.0)
-    window.close()
-    window.close()
+        unacked.add(mid, partial(callback, mid), 0.0)
+    unacked.close()
+    unacked.close()
     assert order == [(3, NotConnected), (1, NotConnected), (2, NotConnected)]
 
 
 @pytest.mark.parametrize(("broker", "size"), [(1, 1), (3, 3), (4, 3), (20, 18), (100, 92), (65535, 65527)])
-def test_some_places_are_kept_for_what_is_never_acknowledged(broker, size):
+def test_a_part_of_receive_maximum_is_reserved_for_what_is_never_acknowledged(broker, size):
     assert UnackedPublishes(broker).size == size
 
 
 def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_wait_on():
-    window, stuck, fresh = UnackedPublishes(20), Told(), Told()
-    window.add(1, stuck, 0.0)
-    window.add(2, fresh, 1.0)
-    assert window.fail_overdue(PUBACK_TIMEOUT_SECONDS - 0.1)
+    unacked = UnackedPublishes(20)
+    stuck = Callback()
+    fresh = Callback()
+    unacked.add(1, stuck, 0.0)
+    unacked.add(2, fresh, 1.0)
+    assert unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS - 0.1)
     assert stuck.answers == []
-    assert window.fail_overdue(PUBACK_TIMEOUT_SECONDS)
+    assert unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS)
     (refusal,) = stuck.answers
     assert isinstance(refusal, PublishRefused)
     assert (refusal.code, refusal.too_large) == (0, False)
     assert fresh.answers == []
-    window.settle(1, None)
+    unacked.settle(1, None)
     assert len(stuck.answers) == 1
 
 
-def test_a_late_acknowledgement_frees_its_place():
-    window = UnackedPublishes(4)
+def test_a_late_acknowledgement_frees_its_packet_id():
+    unacked = UnackedPublishes(4)
     for mid in (1, 2, 3):
-        window.add(mid, Told(), 0.0)
-        assert window.fail_overdue(PUBACK_TIMEOUT_SECONDS)
-        window.settle(mid, None)
+        unacked.add(mid, Callback(), 0.0)
+        assert unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS)
+        assert mid in unacked
+        unacked.settle(mid, None)
+        assert mid not in unacked
 
 
 def test_too_many_that_are_never_acknowledged_end_the_connection():
-    window = UnackedPublishes(4)
-    window.add(1, Told(), 0.0)
-    window.add(2, Told(), 0.0)
-    assert not window.fail_overdue(PUBACK_TIMEOUT_SECONDS)
+    unacked = UnackedPublishes(4)
+    unacked.add(1, Callback(), 0.0)
+    unacked.add(2, Callback(), 0.0)
+    assert not unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS)
 
 
-def test_one_who_raises_does_not_keep_the_others_from_being_told():
-    window, told = UnackedPublishes(100), Told()
+def test_a_callback_that_raises_does_not_keep_the_others_from_being_called():
+    unacked = UnackedPublishes(100)
+    callback = Callback()
 
     def raises(_error):
         raise RuntimeError("a text that must not be seen")
 
-    window.add(1, raises, 0.0)
-    window.add(2, told, 0.0)
-    window.close()
-    assert len(told.answers) == 1
+    unacked.add(1, raises, 0.0)
+    unacked.add(2, callback, 0.0)
+    unacked.close()
+    assert len(callback.answers) == 1
 
 
-def test_tell_says_where_it_was_raised_and_not_what(capsys):
-    def raises():
-        raise RuntimeError("geheim")
-
-    notify(raises)
-    output = capsys.readouterr().out
-    assert "RuntimeError" in output
-    assert "test_unacked.py" in output
-    assert "geheim" not in output
+def test_a_packet_id_is_in_use_until_its_puback():
+    unacked = UnackedPublishes(100)
+    unacked.add(7, Callback(), 0.0)
+    assert 7 in unacked
+    unacked.settle(7, None)
+    assert 7 not in unacked
 
 
-def test_place_is_file_and_line():
-    try:
-        raise KeyError("x")
-    except KeyError as error:
-        assert raised_at(error).startswith(__file__)
+# --- subscriptions ---
+
+
+def subscribed(*filters):
+    subscriptions = Subscriptions()
+    subscriptions.add(1, filters)
+    return subscriptions
+
+
+def test_the_suback_says_which_filters_were_refused():
+    subscriptions = subscribed("a", "b", "c")
+    assert 1 in subscriptions
+    assert subscriptions.on_suback(1, [1, 0x87, 0], 0.0)
+    assert subscriptions.refused_filters == ("b",)
+    assert 1 not in subscriptions
+
+
+def test_a_suback_of_no_pending_subscribe_is_ignored():
+    assert not subscribed("a").on_suback(9, [1], 0.0)
+
+
+def test_a_filter_without_a_code_counts_as_refused():
+    subscriptions = subscribed("a", "b")
+    assert subscriptions.on_suback(1, [1], 0.0)
+    assert subscriptions.refused_filters == ("b",)
+
+
+def test_only_refused_filters_are_tried_again_and_not_before_their_time():
+    subscriptions = subscribed("a", "b")
+    subscriptions.on_suback(1, [1, 0x80], 0.0)
+    assert subscriptions.filters_to_retry(REFUSED_FILTER_RETRY_SECONDS - 1) == ()
+    assert subscriptions.filters_to_retry(REFUSED_FILTER_RETRY_SECONDS) == ("b",)
+    subscriptions.add(2, ("b",))
+    assert subscriptions.filters_to_retry(REFUSED_FILTER_RETRY_SECONDS + 1) == (), "its SUBACK is pending"
+    subscriptions.on_suback(2, [1], REFUSED_FILTER_RETRY_SECONDS + 2)
+    assert subscriptions.refused_filters == ()
+    assert subscriptions.filters_to_retry(3 * REFUSED_FILTER_RETRY_SECONDS) == ()

@@ -1,0 +1,55 @@
+"""When to send PINGREQ, and when the broker counts as dead. Pure.
+
+paho's own keepalive needs up to twice the interval to notice a dead broker, and takes a broker for dead that
+is only busy with a large packet (mqtt 7.1.2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+PING_AFTER_KEEPALIVES = 0.5
+DEAD_AFTER_KEEPALIVES = 1.25
+"""Parts of the keepalive; with the interval of the checks it stays below 1.5."""
+MAX_CHECK_INTERVAL_SECONDS = 1.0
+CHECKS_PER_KEEPALIVE = 8
+
+
+class KeepAliveAction(Enum):
+    """The result of one check."""
+
+    WAIT = auto()
+    PING = auto()
+    DEAD = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """`keepalive` is in seconds; all times are of one monotonic clock."""
+
+    keepalive: float
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two checks."""
+        return min(MAX_CHECK_INTERVAL_SECONDS, self.keepalive / CHECKS_PER_KEEPALIVE)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds without a byte from the broker after which it is dead."""
+        return self.keepalive * DEAD_AFTER_KEEPALIVES
+
+    def check(
+        self, now: float, *, received: float, sent: float, drained: float, pinged: float
+    ) -> KeepAliveAction:
+        """Decides from the times of the last byte received and sent, and of the last PINGREQ.
+
+        `drained` is when the kernel last took bytes of a backlog: a large packet on a slow line proceeds.
+        """
+        if now - max(received, drained) >= self.timeout:
+            return KeepAliveAction.DEAD
+        ping_pending = pinged > received
+        if not ping_pending and now - min(received, sent) >= self.keepalive * PING_AFTER_KEEPALIVES:
+            return KeepAliveAction.PING
+        return KeepAliveAction.WAIT
