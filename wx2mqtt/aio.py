@@ -1,9 +1,4 @@
-"""Work that blocks, done beside the event loop in a thread that nobody has to wait for.
-
-A bell for whoever looks on: it says that something may be different now, never what.
-
-Doing what must reach the disk until the store takes it: a full disk delays, it loses nothing.
-"""
+"""Helpers for asyncio: blocking work in a thread, notification of changes, retries until the store works."""
 
 from __future__ import annotations
 
@@ -19,52 +14,57 @@ import structlog
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import StoreError
 
+log = structlog.get_logger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
+STORE_BACKOFF = Backoff(first=0.2, cap=30)
+
 
 async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[], None] = lambda: None) -> T:
-    """Run blocking work in a daemon thread; `undo` what it did if nobody waits for it any more.
+    """Runs blocking work in a daemon thread and returns its result or raises its error.
 
-    Not an executor: the program would wait at its end for a name server, or a disk, that does not answer.
+    On cancellation the thread goes on, and `on_abandoned` is called at its end to undo what it did. Not an
+    executor: the program would wait at its end for a name server or a disk that does not answer.
     """
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
+    future: asyncio.Future[T] = loop.create_future()
 
-    def settle(outcome: Callable[[], None]) -> None:
-        if done.cancelled():
+    def settle(set_outcome: Callable[[], None]) -> None:
+        if future.cancelled():
             on_abandoned()
         else:
-            outcome()
+            set_outcome()
 
     def run() -> None:
         try:
-            outcome = partial(done.set_result, work())
-        except BaseException as error:  # noqa: BLE001 - it goes to the one who waits
-            outcome = partial(done.set_exception, error)
+            set_outcome = partial(future.set_result, work())
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            set_outcome = partial(future.set_exception, error)
         try:
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(settle, set_outcome)
         except RuntimeError:  # the loop is closed: the program is at its end
             on_abandoned()
 
     threading.Thread(target=run, daemon=True).start()
-    return await done
+    return await future
 
 
 class ChangeNotifier:
-    """Rung on the event loop, and cheap where nobody listens. `count` says how often."""
+    """Says that something may have changed, not what; `count` is the number of notifications."""
 
     def __init__(self) -> None:
         self.count = 0
         self._notified = asyncio.Event()
 
     def notify(self) -> None:
-        """Something may be different."""
+        """Wakes all who wait. To be called on the event loop; cheap when nobody waits."""
         self.count += 1
         self._notified.set()
 
     async def wait(self, seen_count: int) -> int:
-        """Until it was rung since `count` was `heard`; the count as of now."""
+        """Waits until `count` differs from `seen_count`, and returns it."""
         while self.count == seen_count:
             self._notified.clear()
             await self._notified.wait()
@@ -81,11 +81,11 @@ class Signal(Generic[P]):
         self._receivers: list[Callable[P, object]] = []
 
     def connect(self, *receivers: Callable[P, object]) -> None:
-        """Add receivers behind those already connected."""
+        """Adds receivers behind those already connected."""
         self._receivers += receivers
 
     def connect_plain(self, *receivers: Callable[[], object]) -> None:
-        """Add receivers that take no arguments behind those already connected."""
+        """Adds receivers that take no arguments behind those already connected."""
 
         def without_arguments(receiver: Callable[[], object]) -> Callable[P, object]:
             return lambda *_args, **_kwargs: receiver()
@@ -93,26 +93,23 @@ class Signal(Generic[P]):
         self._receivers += map(without_arguments, receivers)
 
     def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Call every receiver."""
+        """Calls every receiver."""
         for receiver in tuple(self._receivers):
             receiver(*args, **kwargs)
 
 
-log = structlog.get_logger(__name__)
-
-
 def ignore_trouble(_trouble: StoreError) -> None:
-    """The log says it."""
+    """For callers to whom the log is enough."""
 
 
 async def retry_until_stored(
     work: Callable[[], Awaitable[T]], on_failure: Callable[[StoreError], None] = ignore_trouble
 ) -> T:
-    """The result of `work`, tried again with back-off (0.2 to 30 s) for as long as the store fails.
+    """Returns the result of `work`; repeats it with back-off (0.2 to 30 s) as long as it raises StoreError.
 
-    `told` hears of each failure.
+    A full disk delays what must be stored, and loses nothing. `on_failure` is called for each failure.
     """
-    backoff = Backoff(first=0.2, cap=30)
+    backoff = STORE_BACKOFF
     while True:
         try:
             return await work()

@@ -1,16 +1,19 @@
-"""Back-off as a value: how long to wait before the next try. No clock, no dice of its own."""
+"""Exponential back-off with jitter, as a value. Pure: the caller brings the clock and the random number."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+MAX_DOUBLINGS = 32
+"""Beyond any `cap`; it keeps the power a finite number after years of failures."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Doubling waits with jitter, in seconds; `reset` after a success.
+    """Delays in seconds that double from `first` to `cap`.
 
-    The wait is drawn evenly from the upper half of the current step, so that many clients that lost
-    the same server do not come back at the same moment and none comes back at once.
+    A delay lies in the upper half of its step, so that clients that have lost the same server do not all
+    come back at the same moment, and none at once.
     """
 
     first: float = 1.0
@@ -18,16 +21,16 @@ class Backoff:
     failures: int = 0
 
     def after_failure(self) -> Backoff:
-        """The value after one more failure."""
+        """Returns the value after one more failure."""
         return replace(self, failures=self.failures + 1)
 
     def reset(self) -> Backoff:
-        """The value after a success."""
+        """Returns the value after a success."""
         return replace(self, failures=0)
 
     def wait(self, chance: float) -> float:
-        """Seconds to wait now; `chance` is a number in [0, 1). Zero when nothing failed."""
+        """Returns the seconds until the next attempt; 0 without a failure. `chance` lies in [0, 1)."""
         if not self.failures:
             return 0.0
-        step = min(self.cap, self.first * 2.0 ** min(self.failures - 1, 32))
+        step = min(self.cap, self.first * 2.0 ** min(self.failures - 1, MAX_DOUBLINGS))
         return step * (0.5 + chance / 2)

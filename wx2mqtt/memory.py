@@ -1,6 +1,6 @@
-"""Staying small: modules that others import only because they are there, and glibc's habit of keeping memory.
+"""Keeps the process small: blocks imports that nothing needs, and tunes malloc of glibc.
 
-A bridge runs for months beside others on a small machine; each megabyte here is measured (`make bench`).
+A bridge runs for months on a small machine beside other programs; `make bench` measures its memory.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import cast
 
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # mallopt(3)
-_LARGE = 1 << 20  # bytes
+_M_ARENA_MAX = -8
+_M_MMAP_THRESHOLD = -3
+"""Parameters of mallopt(3)."""
+MMAP_THRESHOLD_BYTES = 1 << 20
 
 
 @contextmanager
 def block_imports(*names: str) -> Iterator[None]:
-    """Within this, an import of these fails, as if they were not installed; what is loaded already stays."""
+    """Lets imports of these modules fail as if they were not installed; loaded modules stay loaded."""
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(cast("dict[str, ModuleType]", dict.fromkeys(hidden)))  # None: import raises
     try:
@@ -28,15 +30,14 @@ def block_imports(*names: str) -> Iterator[None]:
 
 
 def tune_malloc() -> None:
-    """Let all threads share one arena; glibc would give each its own and fill none. Before any thread starts.
+    """Has glibc use one arena for all threads and return large blocks. Call it before any thread starts.
 
-    It saves 7 MB with 5,000 contacts. And what is large goes back to the system as soon as it is free: left
-    alone glibc keeps up to 32 MB of a file that went through. Where there is no mallopt (musl, macOS) nothing
-    happens.
+    One arena saves 7 MB with 5,000 contacts. Without the threshold glibc keeps up to 32 MB of a file that
+    passed through. Does nothing where there is no mallopt (musl, macOS).
     """
-    import ctypes  # noqa: PLC0415 - only where it is wanted
+    import ctypes  # noqa: PLC0415 - not needed elsewhere
 
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
-        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)

@@ -1,7 +1,4 @@
-"""A bell that says that something may be different.
-
-A store that fails delays, and loses nothing.
-"""
+"""Notifications reach everybody who waits; a store that fails delays work and loses none."""
 
 from __future__ import annotations
 
@@ -15,35 +12,35 @@ from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
 from wx2mqtt.errors import StoreError, StoreFull
 
 
-async def test_everybody_who_listens_hears_it():
-    bell = ChangeNotifier()
-    waiting = [asyncio.create_task(bell.wait(0)) for _ in range(3)]
+async def test_a_notification_wakes_everybody_who_waits():
+    notifier = ChangeNotifier()
+    waiters = [asyncio.create_task(notifier.wait(0)) for _ in range(3)]
     await asyncio.sleep(0)
-    bell.notify()
-    assert await asyncio.gather(*waiting) == [1, 1, 1]
+    notifier.notify()
+    assert await asyncio.gather(*waiters) == [1, 1, 1]
 
 
-async def test_who_comes_late_has_not_missed_it():
-    bell = ChangeNotifier()
-    bell.notify()
-    bell.notify()
-    assert await bell.wait(0) == 2
+async def test_an_earlier_notification_is_not_missed():
+    notifier = ChangeNotifier()
+    notifier.notify()
+    notifier.notify()
+    assert await notifier.wait(0) == 2
 
 
-async def test_who_has_heard_it_waits_for_the_next():
-    bell = ChangeNotifier()
-    bell.notify()
-    waiting = asyncio.create_task(bell.wait(bell.count))
+async def test_whoever_has_seen_a_notification_waits_for_the_next():
+    notifier = ChangeNotifier()
+    notifier.notify()
+    waiting = asyncio.create_task(notifier.wait(notifier.count))
     await asyncio.sleep(0)
     assert not waiting.done()
-    bell.notify()
+    notifier.notify()
     assert await waiting == 2
 
 
-def failing(times: int, error: Exception, tries: list[float]):
+def failing(times: int, error: Exception, attempts: list[float]):
     async def work() -> str:
-        tries.append(asyncio.get_running_loop().time())
-        if len(tries) <= times:
+        attempts.append(asyncio.get_running_loop().time())
+        if len(attempts) <= times:
             raise error
         return "done"
 
@@ -51,25 +48,25 @@ def failing(times: int, error: Exception, tries: list[float]):
 
 
 def test_what_the_store_takes_at_once_is_done_once():
-    tries: list[float] = []
-    assert hurry(retry_until_stored(failing(0, StoreFull(), tries))) == "done"
-    assert tries == [0.0]
+    attempts: list[float] = []
+    assert hurry(retry_until_stored(failing(0, StoreFull(), attempts))) == "done"
+    assert attempts == [0.0]
 
 
 def test_what_it_does_not_take_is_tried_ever_more_rarely_and_at_least_twice_a_minute():
-    tries: list[float] = []
-    assert hurry(retry_until_stored(failing(30, StoreFull(), tries))) == "done"
-    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    attempts: list[float] = []
+    assert hurry(retry_until_stored(failing(30, StoreFull(), attempts))) == "done"
+    pauses = [later - earlier for earlier, later in pairwise(attempts)]
     assert len(pauses) == 30
     assert 0.1 <= pauses[0] <= 0.2
     assert all(15 <= pause <= 30 for pause in pauses[10:])
 
 
 def test_any_other_error_is_not_the_stores():
-    tries: list[float] = []
+    attempts: list[float] = []
     with pytest.raises(KeyError):
-        hurry(retry_until_stored(failing(1, KeyError("x"), tries)))
-    assert len(tries) == 1
+        hurry(retry_until_stored(failing(1, KeyError("x"), attempts)))
+    assert len(attempts) == 1
 
 
 def test_whoever_waits_for_the_store_can_be_stopped():

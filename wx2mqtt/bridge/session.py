@@ -26,7 +26,7 @@ from wx2mqtt.bridge.contact_sync import ContactSync
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_state import LoginStatus, required_of_person
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Cursor, LoginState, Needs, Owner
@@ -420,12 +420,12 @@ class LoginSession:
                 self.last_answer = now_ms()
                 await self._store(batch)
             except RETRIED_ERRORS as trouble:
-                failing_since = _clock() if failing_since is None else failing_since
+                failing_since = loop_time() if failing_since is None else failing_since
                 backoff = backoff.after_failure()
                 pause = retry_delay(trouble, backoff, random.random())
                 if (
                     is_reportable(trouble)
-                    or max(pause, _clock() - failing_since) >= INTERRUPTED_AFTER_SECONDS
+                    or max(pause, loop_time() - failing_since) >= INTERRUPTED_AFTER_SECONDS
                 ):
                     self._set_interrupted(trouble)
                 await self._pause(pause)
@@ -475,7 +475,3 @@ class LoginSession:
         if state is not before.state:
             log.info("login", state=str(state), needs=str(self.login.needs), reason=reason)
         self._ctx.signals.login_changed.emit(self.login, url)
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()

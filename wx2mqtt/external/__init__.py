@@ -1,1 +1,1 @@
-"""Files and HTTP outside of WeChat and the broker: local files, downloads by URL, fallback alerts."""
+"""Services outside of WeChat and the broker: local files, downloads by URL, alerts by other services."""

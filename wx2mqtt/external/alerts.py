@@ -1,6 +1,6 @@
-"""The one door to apprise: an alarm goes out by other services than WeChat. Off the loop, loaded when needed.
+"""Sends alerts by other services than WeChat; the only file that knows apprise.
 
-Its addresses are secrets: none is in an error or a log of ours, and apprise's own log is shut.
+The URLs of the services are secrets: no error and no log line here holds one, and the log of apprise is off.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from wx2mqtt.aio import run_in_daemon_thread
 
 log = structlog.get_logger(__name__)
 
-ALERT_TIMEOUT_SECONDS = 30.0  # seconds that all services together may take
+ALERT_TIMEOUT_SECONDS = 30.0
+"""Seconds for all services together."""
 
 
 class AlertOutcome(StrEnum):
-    """What became of it. `UNCERTAIN`: a service was asked, and nobody knows what it did."""
+    """`UNCERTAIN`: no service has confirmed the alert, but one did not answer in time."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -33,7 +34,7 @@ class AlertOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """What is to be said; `file` goes along where a service takes files."""
+    """The text of an alert; `file` is attached where a service accepts files."""
 
     title: str
     body: str
@@ -41,48 +42,50 @@ class Alert:
 
 
 def is_installed() -> bool:
-    """Whether apprise is there, without loading it."""
+    """Whether apprise is installed; does not import it."""
     return find_spec("apprise") is not None
 
 
 async def send_alert(
     urls: Sequence[str], alert: Alert, timeout_seconds: float = ALERT_TIMEOUT_SECONDS
 ) -> AlertOutcome:
-    """Tell all of these services, side by side; it is sent where one of them took it. Never raises."""
-    asked = [asyncio.ensure_future(run_in_daemon_thread(partial(_told, url, alert))) for url in urls]
-    if not asked:
+    """Sends to all services at the same time; `SENT` if one of them accepted the alert. Never raises."""
+    tasks = [asyncio.ensure_future(run_in_daemon_thread(partial(_send, url, alert))) for url in urls]
+    if not tasks:
         return AlertOutcome.FAILED
-    done, open_ = await asyncio.wait(asked, timeout=timeout_seconds)
-    for task in open_:
+    done, pending = await asyncio.wait(tasks, timeout=timeout_seconds)
+    for task in pending:
         task.cancel()
-    took = sum(not task.exception() and task.result() for task in done)
-    log.info("alarm raised", services=len(urls), took=took, silent=len(open_))
-    if took:
+    accepted_count = sum(not task.exception() and task.result() for task in done)
+    log.info("alarm raised", services=len(urls), took=accepted_count, silent=len(pending))
+    if accepted_count:
         return AlertOutcome.SENT
-    return AlertOutcome.UNCERTAIN if open_ else AlertOutcome.FAILED
+    return AlertOutcome.UNCERTAIN if pending else AlertOutcome.FAILED
 
 
-def _told(url: str, alert: Alert) -> bool:
+def _send(url: str, alert: Alert) -> bool:
+    """Blocks. Returns whether the service accepted the alert."""
     try:
-        import apprise  # noqa: PLC0415 - an extra, 20 MB, and only where something must not wait
+        import apprise  # noqa: PLC0415 - optional, and takes 20 MB
     except ImportError:
         log.error("apprise is not installed; install wx2mqtt[fallback]")
         return False
-    _hush()
+    _disable_logs()
     try:
         service = apprise.Apprise()
         if not service.add(url):
             log.error("a fallback url is none that apprise knows")
             return False
-        attach = None if alert.file is None else str(alert.file)
-        return bool(service.notify(title=alert.title, body=alert.body, attach=attach))
-    except Exception as trouble:  # noqa: BLE001 - a plugin may raise anything, with the url in it
-        log.error("a fallback service failed", kind=type(trouble).__name__)
+        attachment = None if alert.file is None else str(alert.file)
+        return bool(service.notify(title=alert.title, body=alert.body, attach=attachment))
+    except Exception as error:  # noqa: BLE001 - a plugin may raise any error, with the URL in its text
+        log.error("a fallback service failed", kind=type(error).__name__)
         return False
 
 
-def _hush() -> None:
-    """Apprise and what it sends by write addresses with their tokens into their logs."""
+def _disable_logs() -> None:
+    """Apprise and its HTTP libraries log URLs with their tokens."""
     for name in ("apprise", "requests", "urllib3"):
         logger = logging.getLogger(name)
-        logger.propagate, logger.disabled = False, True
+        logger.propagate = False
+        logger.disabled = True

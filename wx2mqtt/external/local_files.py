@@ -1,7 +1,7 @@
-"""Files by path: only below the folders that the owner named, and only regular ones.
+"""Reads files by path: only regular ones, and only below the folders that the configuration allows.
 
-What is checked is what is read: a path is resolved once, then walked down folder by folder without following
-a link, and the file that is open is looked at. Whoever swaps a part of it meanwhile gets a refusal.
+A path is resolved once, then opened folder by folder without following links, and the open file is checked.
+So whoever replaces a part of the path meanwhile by a link gets an error, not another file.
 """
 
 from __future__ import annotations
@@ -18,99 +18,100 @@ from wx2mqtt.external.http import DeclaredSizeTooLarge
 
 READ_CHUNK_BYTES = 256 * 1024
 
-_FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-# Not blocking: a pipe without a writer, or a device, would hold the thread for ever.
-_FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: a pipe without a writer, or a device, would block the thread for ever.
+_FILE_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_SORTS = (
+_MESSAGE_KEY_BY_TYPE = (
     (stat.S_ISDIR, "path_folder"),
     (stat.S_ISFIFO, "path_pipe"),
     (stat.S_ISSOCK, "path_socket"),
     (stat.S_ISCHR, "path_device"),
     (stat.S_ISBLK, "path_device"),
-    (stat.S_ISLNK, "path_changed"),  # the path was resolved: a link has come since
+    (stat.S_ISLNK, "path_changed"),  # the path was resolved before: somebody has made a link since
 )
 
 
 async def read_file(path: str, folders: Sequence[Path], limit: int) -> AsyncGenerator[bytes, None]:
-    """The bytes of a file, in pieces. Raises `BadCommand` with `bad_file`, `not_allowed` or `bad_command`.
+    """Yields the bytes of a file. Raises BadCommand with `bad_file`, `not_allowed` or `bad_command`.
 
-    And `DeclaredSizeTooLarge` for what has more than `limit` bytes when it is opened; it may grow.
+    Raises DeclaredSizeTooLarge if the file has more than `limit` bytes when it is opened; it may grow later.
     """
-    descriptor = await _opened(path, folders)
+    descriptor = await _open_in_thread(path, folders)
     try:
         if os.fstat(descriptor).st_size > limit:
             raise DeclaredSizeTooLarge
         while piece := await run_in_daemon_thread(lambda: os.read(descriptor, READ_CHUNK_BYTES)):
             yield piece
     except OSError as error:
-        raise _unreadable(error, path) from None
+        raise _os_error(error, path) from None
     finally:
         os.close(descriptor)
 
 
-async def _opened(path: str, folders: Sequence[Path]) -> int:
-    opened: list[int] = []
+async def _open_in_thread(path: str, folders: Sequence[Path]) -> int:
+    descriptors: list[int] = []
 
     def work() -> int:
-        opened.append(open_file(path, folders))
-        return opened[0]
+        descriptors.append(open_file(path, folders))
+        return descriptors[0]
 
     def undo() -> None:
-        for one in opened:
-            os.close(one)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     return await run_in_daemon_thread(work, undo)
 
 
 def open_file(path: str, folders: Sequence[Path]) -> int:
-    """A descriptor of a regular file below one of these folders. Blocks. Raises as `read_file`."""
+    """Returns a descriptor of a regular file below one of `folders`. Blocks. Raises BadCommand."""
     if not folders:
         raise BadCommand("not_allowed", "path_no_folder")
     if not path.startswith("/") or "\0" in path:
         raise BadCommand("bad_command", "path_relative")
     try:
-        real = os.path.realpath(path)
+        real_path = os.path.realpath(path)
         roots = [os.path.realpath(folder) for folder in folders]
         for root in roots:
-            if real == root or real.startswith(f"{root.rstrip('/')}/"):
-                return _open_below(root, real[len(root) :].strip("/"), path)
+            if real_path == root or real_path.startswith(f"{root.rstrip('/')}/"):
+                return _open_below(root, real_path[len(root) :].strip("/"), path)
     except OSError as error:
-        raise _unreadable(error, path) from None
+        raise _os_error(error, path) from None
     raise BadCommand("not_allowed", "path_outside", path=path)
 
 
-def _open_below(root: str, inside: str, path: str) -> int:
-    *folders, name = inside.split("/")
-    here = os.open(root, _FOLDER)
+def _open_below(root: str, relative_path: str, path: str) -> int:
+    *folders, name = relative_path.split("/")
+    parent = os.open(root, _FOLDER_FLAGS)
     try:
         for folder in folders:
-            here, above = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=here), here
-            os.close(above)
-        return _open_regular(name or ".", here, path)
+            child = os.open(folder, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+            os.close(parent)
+            parent = child
+        return _open_regular(name or ".", parent, path)
     finally:
-        os.close(here)
+        os.close(parent)
 
 
 def _open_regular(name: str, folder: int, path: str) -> int:
-    # Looked at before it is opened too: opening a device may do something.
-    _must_be_regular(os.stat(name, dir_fd=folder, follow_symlinks=False), path)
-    descriptor = os.open(name, _FILE, dir_fd=folder)
+    # Checked before it is opened, too: to open a device may have an effect.
+    _check_regular(os.stat(name, dir_fd=folder, follow_symlinks=False), path)
+    descriptor = os.open(name, _FILE_FLAGS, dir_fd=folder)
     try:
-        _must_be_regular(os.fstat(descriptor), path)
+        _check_regular(os.fstat(descriptor), path)
     except BadCommand:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _must_be_regular(status: os.stat_result, path: str) -> None:
-    for is_one, word in _SORTS:
-        if is_one(status.st_mode):
-            raise BadCommand("bad_file", word, path=path)
+def _check_regular(status: os.stat_result, path: str) -> None:
+    for is_type, message_key in _MESSAGE_KEY_BY_TYPE:
+        if is_type(status.st_mode):
+            raise BadCommand("bad_file", message_key, path=path)
 
 
-def _unreadable(error: OSError, path: str) -> BadCommand:
+def _os_error(error: OSError, path: str) -> BadCommand:
     match error.errno:
         case errno.ENOENT:
             return BadCommand("bad_file", "path_missing", path=path)

@@ -1,8 +1,6 @@
-"""Whether bytes come fast enough, as a value: a drip must not hold a chat for hours. Pure; seconds.
+"""Downloads files by URL: resolves a name once, checks all its addresses, and connects to one of them.
 
-Files by url: a name is looked up once, all its addresses are checked, and one of those is connected to.
-
-A redirect is followed at most five times and checked anew each time; what drips is ended.
+Redirects are followed and checked anew each time. A server that sends too slowly is given up.
 """
 
 from __future__ import annotations
@@ -14,6 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.http import (
     BadCertificate,
@@ -27,14 +26,24 @@ from wx2mqtt.external.http import (
     TemporarilyUnavailable,
     TransferBroken,
     UrlParts,
-    is_public,
-    same_host,
 )
+from wx2mqtt.external.internet_addresses import is_public, same_host
+
+MAX_REDIRECTS = 5
+RESOLVE_TIMEOUT_SECONDS = 10.0
+IDLE_TIMEOUT_SECONDS = 15.0
+"""Seconds without a byte."""
+RESPONSE_TIMEOUT_SECONDS = 30.0
+"""Seconds until the header of the response is complete; a server may send it byte by byte."""
+REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
+MAX_SIZE_DIGITS = 18
+"""Digits of a stated size that are parsed: a longer number is too large in any case."""
+RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinimumRate:
-    """At least `least` bytes within every `window`; by `next_look` they must have come."""
+    """At least `min_bytes` within each window; `deadline` is the end of the current one. A value."""
 
     window_seconds: float = 10.0
     min_bytes: int = 10_000
@@ -42,50 +51,33 @@ class MinimumRate:
     deadline: float = 0.0
 
     def start(self, now: float) -> MinimumRate:
-        """The first window begins."""
+        """Returns the value at the beginning of a window."""
         return replace(self, received_bytes=0, deadline=now + self.window_seconds)
 
     def extended(self, pause_seconds: float) -> MinimumRate:
-        """Nobody wanted anything for so long."""
+        """Returns a later deadline, after a pause in which nobody read."""
         return replace(self, deadline=self.deadline + pause_seconds)
 
     def received(self, count: int, now: float) -> MinimumRate:
-        """So many bytes came; enough of them begin another window."""
-        got = self.received_bytes + count
-        return self.start(now) if got >= self.min_bytes else replace(self, received_bytes=got)
-
-
-MAX_REDIRECTS = 5
-
-
-RESOLVE_TIMEOUT_SECONDS = 10.0  # seconds that a name may take
-
-
-IDLE_TIMEOUT_SECONDS = 15.0  # seconds without a byte
-
-
-RESPONSE_TIMEOUT_SECONDS = 30.0  # seconds until an answer has begun, also one whose head drips
-
-
-REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
-
-
-RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+        """Returns the value after `count` more bytes; enough of them begin another window."""
+        received = self.received_bytes + count
+        return self.start(now) if received >= self.min_bytes else replace(self, received_bytes=received)
 
 
 ResolveHost = Callable[[str, int], Awaitable[list[str]]]
-"""All addresses of a name, for a port. Raises `OSError`."""
+"""Returns all IP addresses of a name, for a port. Raises OSError."""
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
-    """As the system does it."""
-    found = await run_in_daemon_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-    return [str(address[0]) for *_, address in found]
+    """Resolves a name by the system."""
+    entries = await run_in_daemon_thread(lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    return [str(sockaddr[0]) for *_, sockaddr in entries]
 
 
 class UrlFetcher:
-    """Fetches files for commands. Raises `BadCommand` for what is not to be had,
-    `TemporarilyUnavailable` for what may be.
+    """Downloads files for commands.
+
+    Raises BadCommand, and TemporarilyUnavailable where a later attempt may succeed.
     """
 
     def __init__(
@@ -102,37 +94,38 @@ class UrlFetcher:
     async def fetch(
         self, url: str, *, max_bytes: int, allowed_hosts: Collection[str], timeout_seconds: float
     ) -> AsyncGenerator[bytes, None]:
-        """The bytes of a file, in pieces, within so many seconds. `allowed` hosts may be in the house.
+        """Yields the bytes of a file. Only hosts in `allowed_hosts` may have an address that is not public.
 
-        Raises `DeclaredSizeTooLarge` for what is announced above `limit` bytes; what comes has to be counted.
+        Raises DeclaredSizeTooLarge if the server states more than `max_bytes`; the caller counts the bytes,
+        since a server may state less than it sends.
         """
-        until = _clock() + timeout_seconds
+        deadline = loop_time() + timeout_seconds
         try:
-            async with asyncio.timeout_at(until):
-                answer = await self._follow_redirects(url, allowed_hosts)
+            async with asyncio.timeout_at(deadline):
+                response = await self._follow_redirects(url, allowed_hosts)
         except TimeoutError:
             raise TransferBroken("fetch_failed", "fetch_too_slow") from None
         try:
-            _must_be_usable(answer, max_bytes)
-            async with aclosing(self._iter_bytes(answer, until)) as pieces:
+            _check_response(response, max_bytes)
+            async with aclosing(self._iter_bytes(response, deadline)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
-            await answer.close()
+            await response.close()
 
     async def _follow_redirects(self, url: str, allowed_hosts: Collection[str]) -> HttpResponse:
-        place = _read(url)
+        parts = _parse(url)
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._request(place, allowed_hosts)
-            location = answer.header("location")
-            if answer.status not in REDIRECT_STATUSES or not location:
-                return answer
-            await answer.close()
-            place = _joined(place, location)
+            response = await self._request(parts, allowed_hosts)
+            location = response.header("location")
+            if response.status not in REDIRECT_STATUSES or not location:
+                return response
+            await response.close()
+            parts = _redirect_target(parts, location)
         raise BadCommand("fetch_failed", "fetch_hops", most=MAX_REDIRECTS)
 
     async def _request(self, parts: UrlParts, allowed_hosts: Collection[str]) -> HttpResponse:
-        last: Exception = TemporarilyUnavailable("fetch_failed", "fetch_no_connection", host=parts.host)
+        last_error: Exception = TemporarilyUnavailable("fetch_failed", "fetch_no_connection", host=parts.host)
         for address in await self._allowed_addresses(parts, allowed_hosts):
             try:
                 async with asyncio.timeout(RESPONSE_TIMEOUT_SECONDS):
@@ -142,28 +135,28 @@ class UrlFetcher:
             except BadCertificate:
                 raise BadCommand("fetch_failed", "fetch_certificate", host=parts.host) from None
             except (ResponseTruncated, ReadTimedOut, TimeoutError):
-                last = TransferBroken("fetch_failed", "fetch_no_answer", host=parts.host)
-        raise last
+                last_error = TransferBroken("fetch_failed", "fetch_no_answer", host=parts.host)
+        raise last_error
 
     async def _allowed_addresses(self, parts: UrlParts, allowed_hosts: Collection[str]) -> list[str]:
-        """The addresses of a host, all of them such as may be asked."""
+        """Returns the addresses of a host, each once. Raises BadCommand if one of them is not allowed."""
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
-                found = await self._resolve(parts.host, parts.port)
+                addresses = await self._resolve(parts.host, parts.port)
         except (OSError, UnicodeError, TimeoutError):
             raise TransferBroken("fetch_failed", "fetch_no_name", host=parts.host) from None
-        if not any(same_host(parts.host, one) for one in allowed_hosts):
-            for address in found:
+        if not any(same_host(parts.host, host) for host in allowed_hosts):
+            for address in addresses:
                 if not is_public(address):
                     raise BadCommand("not_allowed", "fetch_private", host=parts.host, address=address)
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(addresses))
 
-    async def _iter_bytes(self, answer: HttpResponse, deadline: float) -> AsyncGenerator[bytes, None]:
-        pace = self._minimum_rate.start(_clock())
-        pieces = aiter(answer.iter_bytes())
+    async def _iter_bytes(self, response: HttpResponse, deadline: float) -> AsyncGenerator[bytes, None]:
+        rate = self._minimum_rate.start(loop_time())
+        pieces = aiter(response.iter_bytes())
         while True:
             try:
-                async with asyncio.timeout_at(min(deadline, pace.deadline)):
+                async with asyncio.timeout_at(min(deadline, rate.deadline)):
                     piece = await anext(pieces)
             except StopAsyncIteration:
                 return
@@ -171,46 +164,43 @@ class UrlFetcher:
                 raise TransferBroken("fetch_failed", "fetch_cut_off") from None
             except (ReadTimedOut, TimeoutError):
                 raise BadCommand("fetch_failed", "fetch_too_slow") from None
-            given = _clock()
+            received_at = loop_time()
             yield piece
-            pace = pace.received(len(piece), given).extended(_clock() - given)  # the disk may be slow too
+            # The caller may be slow as well, such as a disk.
+            rate = rate.received(len(piece), received_at).extended(loop_time() - received_at)
 
 
 def check_url(url: str) -> None:
-    """Raise `BadCommand` for what is no url of a file."""
-    _read(url)
+    """Raises BadCommand for a text that is not a URL of http or https."""
+    _parse(url)
 
 
 def filename_in(url: str) -> str:
-    """The last part of the path of a url, decoded; may be empty."""
-    return _read(url).path.rpartition("/")[2]
+    """Returns the last part of the path of a URL, decoded; it may be empty."""
+    return _parse(url).path.rpartition("/")[2]
 
 
-def _read(url: str) -> UrlParts:
+def _parse(url: str) -> UrlParts:
     try:
         return UrlParts.parse(url)
     except InvalidUrl:
         raise BadCommand("bad_command", "fetch_bad_url") from None
 
 
-def _joined(parts: UrlParts, location: str) -> UrlParts:
+def _redirect_target(parts: UrlParts, location: str) -> UrlParts:
     try:
         return parts.join(location)
     except InvalidUrl:
         raise BadCommand("fetch_failed", "fetch_bad_redirect", host=parts.host) from None
 
 
-def _must_be_usable(response: HttpResponse, limit: int) -> None:
+def _check_response(response: HttpResponse, max_bytes: int) -> None:
     if response.status in RETRY_STATUSES:
         raise TemporarilyUnavailable("fetch_failed", "fetch_status", status=response.status)
     if not 200 <= response.status < 300:
         raise BadCommand("fetch_failed", "fetch_status", status=response.status)
     if response.header("content-encoding") not in ("", "identity"):
         raise BadCommand("fetch_failed", "fetch_packed")
-    length = response.header("content-length")
-    if length.isascii() and length.isdigit() and int(length[:18]) > limit:
+    size = response.header("content-length")
+    if size.isascii() and size.isdigit() and int(size[:MAX_SIZE_DIGITS]) > max_bytes:
         raise DeclaredSizeTooLarge
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()

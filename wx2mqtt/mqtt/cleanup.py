@@ -1,4 +1,4 @@
-"""Takes away what a broker keeps of a client that is no more: retained topics, and the session."""
+"""Removes what a broker has stored for a client that is no longer used: retained topics and the session."""
 
 from __future__ import annotations
 
@@ -11,85 +11,88 @@ from wx2mqtt.errors import NotConnected
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
+from wx2mqtt.mqtt.reconnect import EndReason
 
 CLEANUP_TIMEOUT_SECONDS = 15.0
-"""Seconds for a connection, and again for each answer."""
-FATAL_REASONS = frozenset({"credentials", "unfit", "version"})
+"""Seconds for the connection, and again for each PUBACK."""
+MAX_ATTEMPTS_PER_TOPIC = 2
+"""mosquitto with `max_queued_messages 0` closes the connection instead of refusing a publish."""
+FATAL_REASONS = frozenset({EndReason.CREDENTIALS, EndReason.UNFIT, EndReason.VERSION})
 
 
-class _NullListener:
-    """A `BrokerListener` that wants nothing but a connection."""
+class _ConnectionWaiter:
+    """A `BrokerListener` that waits for a connection and expects no messages."""
 
     def __init__(self) -> None:
-        self.settled = asyncio.Event()
-        self.reason = ""
-        self.refused = False
+        self._settled = asyncio.Event()
+        self._reason = ""
+        self._refused = False
 
     async def on_session_start(self) -> None:
-        """See `BrokerListener`."""
+        """Does nothing."""
 
     def on_connected(self, _connection: Connected) -> None:
-        """See `BrokerListener`."""
-        self.reason = ""
-        self.settled.set()
+        self._reason = ""
+        self._settled.set()
 
     def on_disconnected(self, gone: Disconnected) -> None:
-        """See `BrokerListener`."""
-        self.reason = gone.reason
-        self.refused = gone.code in FATAL_REASONS
-        if self.refused:
-            self.settled.set()
+        self._reason = gone.reason
+        self._refused = gone.code in FATAL_REASONS
+        if self._refused:
+            self._settled.set()
         else:
-            self.settled.clear()
+            self._settled.clear()
 
     def on_delivery(self, _delivery: Delivery) -> None:
-        """See `BrokerListener`; nothing is subscribed."""
+        """Never called: nothing is subscribed."""
+
+    def reset(self) -> None:
+        """Waits for the next connection, not for the last one."""
+        self._settled.clear()
 
     async def wait_connected(self) -> None:
-        """Wait for a connection. Raises `NotConnected`."""
+        """Waits for a connection. Raises NotConnected with the reason."""
         try:
             async with asyncio.timeout(CLEANUP_TIMEOUT_SECONDS):
-                await self.settled.wait()
+                await self._settled.wait()
         except TimeoutError:
-            raise NotConnected(self.reason or "the broker does not answer") from None
-        if self.refused:
-            raise NotConnected(self.reason)
+            raise NotConnected(self._reason or "the broker does not answer") from None
+        if self._refused:
+            raise NotConnected(self._reason)
 
 
 async def clear_client(options: MqttOptions, topics: Sequence[str]) -> list[str]:
-    """Connect as this client with nothing kept, clear `topics`, go; its session is gone with that.
+    """Connects as this client with a clean session, which deletes the stored one, and clears `topics`.
 
-    Returns the topics that the broker does not let us clear. Raises `NotConnected` with the reason.
+    Returns the topics that the broker does not allow to clear. Raises NotConnected with the reason.
     """
     clean = replace(options, clean=True, session_expiry=0, will=None, subscriptions=())
-    link, visitor = MqttClient(clean), _NullListener()
-    running = asyncio.create_task(link.run(visitor))
+    client = MqttClient(clean)
+    waiter = _ConnectionWaiter()
+    client_task = asyncio.create_task(client.run(waiter))
     try:
-        await visitor.wait_connected()
-        return [topic for topic in topics if not await _cleared(link, visitor, topic)]
+        await waiter.wait_connected()
+        return [topic for topic in topics if not await _clear(client, waiter, topic)]
     finally:
-        running.cancel()
+        client_task.cancel()
         with suppress(asyncio.CancelledError):
-            await running
+            await client_task
 
 
-async def _cleared(link: MqttClient, listener: _NullListener, topic: str) -> bool:
-    """Nothing is retained there any more; an empty message takes away what was.
-
-    Mosquitto with `max_queued_messages 0` hangs up instead of refusing: twice in a row is no.
-    """
-    for _ in range(2):
-        error = await _answer(link, topic)
+async def _clear(client: MqttClient, waiter: _ConnectionWaiter, topic: str) -> bool:
+    """Removes a retained message with an empty one. Returns False where the broker refuses it."""
+    for _ in range(MAX_ATTEMPTS_PER_TOPIC):
+        error = await _publish_empty(client, topic)
         if not isinstance(error, NotConnected):
             return error is None
-        listener.settled.clear()
-        await listener.wait_connected()
+        waiter.reset()
+        await waiter.wait_connected()
     return False
 
 
-async def _answer(link: MqttClient, topic: str) -> Exception | None:
+async def _publish_empty(client: MqttClient, topic: str) -> Exception | None:
     done: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
-    link.publish(Publication(topic=topic, payload=b"", retain=True), done.set_result)
+    client.publish(Publication(topic=topic, payload=b"", retain=True), done.set_result)
     try:
         async with asyncio.timeout(CLEANUP_TIMEOUT_SECONDS):
             return await done

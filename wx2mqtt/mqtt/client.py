@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 
 import structlog
 
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.mqtt.broker import (
     BrokerListener,
@@ -42,7 +42,7 @@ class MqttClient:
         self._policy = ReconnectPolicy(addresses=addresses, protocol=options.protocol)
         self._connection: MqttConnection | None = None
         self._paused = False
-        self._retry_at = time.monotonic()
+        self._retry_at = loop_time()
         self._last_reported = ""
 
     @property
@@ -67,8 +67,8 @@ class MqttClient:
         """As `BrokerClient.run`."""
         while True:
             ended = await self._connect_once(self._policy.target, listener)
-            self._policy, delay = self._policy.after(ended, time.monotonic(), self._chance())
-            self._retry_at = time.monotonic() + delay.seconds
+            self._policy, delay = self._policy.after(ended, loop_time(), self._chance())
+            self._retry_at = loop_time() + delay.seconds
             self._report_end(ended, delay, listener)
             await asyncio.sleep(delay.seconds)
 

@@ -1,6 +1,6 @@
-"""Reads the fields of a request to the bridge; what does not fit is a `BadCommand` with its key. Pure.
+"""Parses what people publish: commands on `out/<user>`, and the fields of requests to the bridge. Pure.
 
-Reading what people publish: a payload on `out/<user>` or `bridge/request/<name>`. Pure.
+Everything that does not fit raises `BadCommand` with the key that is wrong.
 """
 
 from __future__ import annotations
@@ -18,118 +18,35 @@ from wx2mqtt.mqtt.topics import is_level
 
 Fields = Mapping[str, Json]
 
-
-MAX_NAME_CHARACTERS = (
-    100  # characters of a remark or of a group's name; WeChat itself takes about 18 (webwx 6.1.1)
-)
-
-
-MAX_CODE_DIGITS = 12
-
-
-_NO_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})  # control characters, line ends, halves of characters
-
-
-def reject_unknown_fields(fields: Fields, *known: str) -> None:
-    """Refuse what nobody knows: a misspelt key must not mean everything, or everybody."""
-    for key in fields:
-        if key not in known:
-            raise BadCommand("bad_request", "unknown_key", key=key, known=", ".join(known))
-
-
-def read_text(fields: Fields, key: str, default: str | None = None) -> str:
-    """A text that is not empty; without a `default` it must be there."""
-    value = fields.get(key, default)
-    if not isinstance(value, str) or (not value and default is None):
-        raise _wrong(key, "a text")
-    return value
-
-
-def read_level(fields: Fields, key: str) -> str:
-    """The topic level of somebody."""
-    value = fields.get(key)
-    if not isinstance(value, str) or not is_level(value):
-        raise _wrong(key, "a topic level")
-    return value
-
-
-def read_name(fields: Fields, key: str, *, allow_empty: bool = False) -> str:
-    """What somebody is to be called: one line that WeChat can hold; empty only where that means something."""
-    value = fields.get(key)
-    if not isinstance(value, str) or not (value.strip() or allow_empty) or len(value) > MAX_NAME_CHARACTERS:
-        raise _wrong(key, "one line of at most 100 characters")
-    if any(unicodedata.category(sign) in _NO_LINE for sign in value):
-        raise _wrong(key, "one line of at most 100 characters")
-    return value.strip()
-
-
-def read_integer(fields: Fields, key: str, default: int | None = None, *, minimum: int = 0) -> int | None:
-    """A whole number, `least` or more."""
-    value = fields.get(key, default)
-    if value is None and key not in fields:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise BadCommand("bad_request", "bad_integer", key=key, minimum=minimum)
-    return value
-
-
-def read_digits(fields: Fields, key: str) -> str:
-    """A few digits that somebody reads and types; a number is taken as its text."""
-    value = fields.get(key)
-    typed = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(typed, str) or not (typed.strip().isascii() and typed.strip().isdigit()):
-        raise _wrong(key, "1 to 12 digits")
-    if len(typed.strip()) > MAX_CODE_DIGITS:
-        raise _wrong(key, "1 to 12 digits")
-    return typed.strip()
-
-
-def read_names(fields: Fields, key: str) -> tuple[str, ...]:
-    """Topic levels or names of people, each once; at least one."""
-    value = fields.get(key)
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
-        raise _wrong(key, "a list of names")
-    return tuple(dict.fromkeys(map(str, value)))
-
-
-def _wrong(key: str, expected: str) -> BadCommand:
-    return BadCommand("bad_request", "bad_value", key=key, expected=expected)
-
-
 FILE_KINDS = tuple(map(str, attachment_kinds()))
-
-
 COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
-
-
 FILE_SOURCES = ("path", "url", "data")
-
-
 PRIORITIES = ("high", "normal", "low")
-
-
 COMMAND_KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),
 )
 
+MAX_ID_CHARACTERS = 128
+MAX_NAME_CHARACTERS = 100
+"""Characters of a remark or of a group's name; WeChat itself takes about 18 (webwx 6.1.1)."""
+MAX_CODE_DIGITS = 12
+MAX_TTL_SECONDS = 10 * 365 * 86_400
+"""A longer `ttl` means "for ever"."""
+MAX_JSON_DEPTH = 64
+"""Levels of a JSON object: `transaction` is echoed, so what is parsed must be encodable again."""
 
-MAX_ID_CHARACTERS = 128  # characters
-
-
-MAX_TTL_SECONDS = 10 * 365 * 86_400  # seconds; who asks for more means "for ever"
-
-
-MAX_JSON_DEPTH = 64  # levels of a JSON object: what is read must be writable again (`transaction`)
+_NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})
+"""Unicode categories of control characters, line ends and surrogates."""
 
 
 class JsonDecimal(float):
-    """A JSON number with a fraction or an exponent, which knows how it was written."""
+    """A JSON number with a fraction or an exponent; `text` is how it was written."""
 
     text: str
 
     def __new__(cls, text: str) -> Self:
-        """Raises `ValueError` for what is too large: JSON has no way to write infinity."""
+        """Raises ValueError for a number that is too large: JSON cannot write infinity."""
         number = super().__new__(cls, text)
         if math.isinf(number):
             raise ValueError(text)
@@ -137,46 +54,50 @@ class JsonDecimal(float):
         return number
 
 
-FieldsCheck = Callable[[Mapping[str, Json]], None]
-"""Raises `BadCommand` for what cannot be done at all, whatever else stands in the JSON object."""
+FieldsCheck = Callable[[Fields], None]
+"""Raises `BadCommand` for a command that is not supported at all, whatever else its fields hold."""
 
 
-def accept_any_fields(_fields: Mapping[str, Json]) -> None:
-    """All is offered."""
+def accept_any_fields(_fields: Fields) -> None:
+    """The check for an account that supports every command."""
+
+
+# --- commands ---
 
 
 def read_command(
     user: str, payload: bytes, content_type: str, check_fields: FieldsCheck = accept_any_fields
 ) -> Command:
-    """A command from a payload on `out/<user>`; raises `BadCommand`, with the command's id if any."""
+    """Parses a payload on `out/<user>`: a JSON object, or a text that is sent as it is.
+
+    Raises BadCommand, with the id of the command if it has one.
+    """
     media_type = content_type.partition(";")[0].strip().lower()
-    is_object = payload.lstrip()[:1] == b"{" if media_type != "application/json" else True
+    is_object = media_type == "application/json" or payload.lstrip()[:1] == b"{"
     if media_type == "text/plain" or not is_object:
         return _text_command(user, payload)
-    return command_from(user, _object(payload, "bad_json"), check_fields)
+    return command_from(user, _read_object(payload, "bad_json"), check_fields)
 
 
 def _text_command(user: str, payload: bytes) -> Command:
-    text = _decoded(payload)
+    text = _decode(payload)
     if not text.strip():
         raise BadCommand("empty", "empty")
     return Command(user=user, text=text)
 
 
-def command_from(
-    user: str, fields: Mapping[str, Json], check_fields: FieldsCheck = accept_any_fields
-) -> Command:
-    """A command from a JSON object (also of `request/send`); every problem names its key."""
-    command_id = _id_of(fields)
+def command_from(user: str, fields: Fields, check_fields: FieldsCheck = accept_any_fields) -> Command:
+    """Builds a command from the fields of a JSON object, also of the request `send`. Raises BadCommand."""
+    command_id = _read_id(fields)
     try:
         check_fields(fields)
-        return _checked(user, command_id, fields)
+        return _build(user, command_id, fields)
     except BadCommand as bad:
         bad.command_id = command_id
         raise
 
 
-def _checked(user: str, command_id: str, fields: Mapping[str, Json]) -> Command:
+def _build(user: str, command_id: str, fields: Fields) -> Command:
     if "text" not in fields and "kind" not in fields:
         raise BadCommand("bad_command", "no_text_no_kind")
     for key in fields:
@@ -185,55 +106,55 @@ def _checked(user: str, command_id: str, fields: Mapping[str, Json]) -> Command:
     kind = fields.get("kind", "text")
     if not isinstance(kind, str) or kind not in COMMAND_KINDS:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(COMMAND_KINDS))
-    _must_be_whole(kind, fields)
+    _check_completeness(kind, fields)
     return Command(
         user=user,
         kind=kind,
         id=command_id,
-        text=_text(fields, "text"),
-        path=_text(fields, "path"),
-        url=_text(fields, "url"),
-        data=_text(fields, "data"),
-        name=_text(fields, "name"),
-        message_id=_text(fields, "message_id"),
-        mention=_names(fields),
-        ttl=_seconds(fields),
-        hold=_switch(fields, "hold", default=True),
-        priority=_priority(fields),
-        urgent=_switch(fields, "urgent", default=False),
-        also_wechat=_switch(fields, "also_wechat", default=False),
+        text=_read_string(fields, "text"),
+        path=_read_string(fields, "path"),
+        url=_read_string(fields, "url"),
+        data=_read_string(fields, "data"),
+        name=_read_string(fields, "name"),
+        message_id=_read_string(fields, "message_id"),
+        mention=_read_mention(fields),
+        ttl=_read_ttl(fields),
+        hold=_read_switch(fields, "hold", default=True),
+        priority=_read_priority(fields),
+        urgent=_read_switch(fields, "urgent", default=False),
+        also_wechat=_read_switch(fields, "also_wechat", default=False),
     )
 
 
-def _must_be_whole(kind: str, fields: Mapping[str, Json]) -> None:
-    """Each kind has what it needs, and nothing that would be left out in silence."""
-    given = [key for key in FILE_SOURCES if key in fields]
+def _check_completeness(kind: str, fields: Fields) -> None:
+    """Each kind has the fields that it needs, and none that would be ignored."""
+    sources = [key for key in FILE_SOURCES if key in fields]
     if kind == "text":
-        if given:
-            raise BadCommand("bad_command", "text_with_file", key=given[0])
-        if not _text(fields, "text").strip():
+        if sources:
+            raise BadCommand("bad_command", "text_with_file", key=sources[0])
+        if not _read_string(fields, "text").strip():
             raise BadCommand("empty", "empty")
-    elif _text(fields, "text"):
+    elif _read_string(fields, "text"):
         raise BadCommand("bad_command", "text_and_kind", kind=kind)
-    elif _names(fields):
+    elif _read_mention(fields):
         raise BadCommand("bad_command", "mention_without_text")
     elif kind in FILE_KINDS:
-        _must_have_bytes(kind, given, fields)
-    elif not _text(fields, "message_id"):
+        _check_file_source(kind, sources, fields)
+    elif not _read_string(fields, "message_id"):
         raise _bad_value("message_id", "the id of a message")
 
 
-def _must_have_bytes(kind: str, present: list[str], fields: Mapping[str, Json]) -> None:
-    if len(present) != 1:
+def _check_file_source(kind: str, sources: list[str], fields: Fields) -> None:
+    if len(sources) != 1:
         raise BadCommand("bad_command", "one_source", kind=kind)
-    if not _text(fields, present[0]).strip():
-        if present == ["data"]:
+    if not _read_string(fields, sources[0]).strip():
+        if sources == ["data"]:
             raise BadCommand("empty", "no_bytes")
-        raise _bad_value(present[0], "a text")
+        raise _bad_value(sources[0], "a text")
 
 
-def _id_of(fields: Mapping[str, Json]) -> str:
-    """A number is taken as its text."""
+def _read_id(fields: Fields) -> str:
+    """Returns the id, also of a number, as its text."""
     value = fields.get("id")
     if value is None and "id" not in fields:
         return ""
@@ -241,26 +162,26 @@ def _id_of(fields: Mapping[str, Json]) -> str:
         value = value.text
     elif isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARACTERS or not _writable(value):
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARACTERS or not _is_encodable(value):
         raise _bad_value("id", "1 to 128 characters")
     return value
 
 
-def _text(fields: Mapping[str, Json], key: str) -> str:
+def _read_string(fields: Fields, key: str) -> str:
     value = fields.get(key, "")
-    if not isinstance(value, str) or not _writable(value):
+    if not isinstance(value, str) or not _is_encodable(value):
         raise _bad_value(key, "a text")
     return value
 
 
-def _switch(fields: Mapping[str, Json], key: str, *, default: bool) -> bool:
+def _read_switch(fields: Fields, key: str, *, default: bool) -> bool:
     value = fields.get(key, default)
     if not isinstance(value, bool):
         raise _bad_value(key, "true or false")
     return value
 
 
-def _seconds(fields: Mapping[str, Json]) -> float | None:
+def _read_ttl(fields: Fields) -> float | None:
     value = fields.get("ttl")
     if value is None and "ttl" not in fields:
         return None
@@ -269,17 +190,17 @@ def _seconds(fields: Mapping[str, Json]) -> float | None:
     return float(min(value, MAX_TTL_SECONDS))
 
 
-def _names(fields: Mapping[str, Json]) -> tuple[str, ...]:
+def _read_mention(fields: Fields) -> tuple[str, ...]:
     value = fields.get("mention", [])
     if not isinstance(value, list):
         raise _bad_value("mention", "a list of names")
-    names = tuple(name for name in value if isinstance(name, str) and _writable(name))
+    names = tuple(name for name in value if isinstance(name, str) and _is_encodable(name))
     if len(names) != len(value):
         raise _bad_value("mention", "a list of names")
     return names
 
 
-def _priority(fields: Mapping[str, Json]) -> str:
+def _read_priority(fields: Fields) -> str:
     value = fields.get("priority", "normal")
     if value not in PRIORITIES:
         raise _bad_value("priority", "high, normal or low")
@@ -290,20 +211,92 @@ def _bad_value(key: str, expected: str) -> BadCommand:
     return BadCommand("bad_command", "bad_value", key=key, expected=expected)
 
 
-def _writable(text: str) -> bool:
-    """False for lone surrogates, which JSON can escape and UTF-8 cannot hold."""
+def _is_encodable(text: str) -> bool:
+    """False for lone surrogates, which JSON can escape but UTF-8 cannot hold."""
     return not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
+# --- fields of requests ---
+
+
 def read_request(payload: bytes) -> dict[str, Json]:
-    """The fields of a request; an empty payload has none. Raises `BadCommand` with code `bad_request`."""
-    return _object(payload, "bad_request") if payload.strip() else {}
+    """Parses the payload of a request; an empty one has no fields. Raises BadCommand with `bad_request`."""
+    return _read_object(payload, "bad_request") if payload.strip() else {}
 
 
-def _object(payload: bytes, error_code: str) -> dict[str, Json]:
+def reject_unknown_fields(fields: Fields, *known: str) -> None:
+    """Raises BadCommand for an unknown key: a misspelt filter must not select everything or everybody."""
+    for key in fields:
+        if key not in known:
+            raise BadCommand("bad_request", "unknown_key", key=key, known=", ".join(known))
+
+
+def read_text(fields: Fields, key: str, default: str | None = None) -> str:
+    """Returns a text; without a `default` the key is required and the text not empty."""
+    value = fields.get(key, default)
+    if not isinstance(value, str) or (not value and default is None):
+        raise _bad_field(key, "a text")
+    return value
+
+
+def read_level(fields: Fields, key: str) -> str:
+    """Returns the topic level of a person."""
+    value = fields.get(key)
+    if not isinstance(value, str) or not is_level(value):
+        raise _bad_field(key, "a topic level")
+    return value
+
+
+def read_name(fields: Fields, key: str, *, allow_empty: bool = False) -> str:
+    """Returns a remark or a name of a group: one line, which may be empty with `allow_empty`."""
+    value = fields.get(key)
+    if not isinstance(value, str) or not (value.strip() or allow_empty) or len(value) > MAX_NAME_CHARACTERS:
+        raise _bad_field(key, "one line of at most 100 characters")
+    if any(unicodedata.category(sign) in _NOT_IN_A_LINE for sign in value):
+        raise _bad_field(key, "one line of at most 100 characters")
+    return value.strip()
+
+
+def read_integer(fields: Fields, key: str, default: int | None = None, *, minimum: int = 0) -> int | None:
+    """Returns a whole number of at least `minimum`; `default` without the key."""
+    value = fields.get(key, default)
+    if value is None and key not in fields:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise _bad_field(key, "a whole number" if not minimum else "a whole number above 0")
+    return value
+
+
+def read_digits(fields: Fields, key: str) -> str:
+    """Returns digits that a person has typed, also from a number."""
+    value = fields.get(key)
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    digits = text.strip() if isinstance(text, str) else ""
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_CODE_DIGITS):
+        raise _bad_field(key, "1 to 12 digits")
+    return digits
+
+
+def read_names(fields: Fields, key: str) -> tuple[str, ...]:
+    """Returns at least one topic level or name of a person, each once."""
+    value = fields.get(key)
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
+        raise _bad_field(key, "a list of names")
+    return tuple(dict.fromkeys(map(str, value)))
+
+
+def _bad_field(key: str, expected: str) -> BadCommand:
+    """`expected` is a key of the translations (`i18n/bridge.py`), hence a literal."""
+    return BadCommand("bad_request", "bad_value", key=key, expected=expected)
+
+
+# --- JSON ---
+
+
+def _read_object(payload: bytes, error_code: str) -> dict[str, Json]:
     code = "bad_command" if error_code == "bad_json" else error_code
     try:
-        value = json.loads(_decoded(payload), parse_float=JsonDecimal, parse_constant=_no_constant)
+        value = json.loads(_decode(payload), parse_float=JsonDecimal, parse_constant=_reject_constant)
     except BadCommand as bad:
         raise BadCommand(code, bad.message_key) from None
     except json.JSONDecodeError as wrong:
@@ -321,15 +314,16 @@ def _object(payload: bytes, error_code: str) -> dict[str, Json]:
 
 
 def _is_deeper(value: Json, levels: int) -> bool:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(levels == 1 or _is_deeper(one, levels - 1) for one in inner if isinstance(one, (dict, list)))
+    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    containers = (inner for inner in values if isinstance(inner, (dict, list)))
+    return any(levels == 1 or _is_deeper(inner, levels - 1) for inner in containers)
 
 
-def _no_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _decoded(payload: bytes) -> str:
+def _decode(payload: bytes) -> str:
     try:
         return payload.decode("utf-8")
     except UnicodeDecodeError:

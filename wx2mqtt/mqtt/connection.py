@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +11,7 @@ from functools import partial
 import structlog
 
 from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, Publication, PublishCallback
 from wx2mqtt.mqtt.callbacks import notify, raised_at
@@ -88,7 +88,7 @@ class MqttConnection:
         self._early_deliveries: list[Delivery] = []
         self._qos_2_mids: set[int] = set()
         self._keepalive = KeepAlive(options.keepalive or HANDSHAKE_IDLE_SECONDS)
-        self._started_at = time.monotonic()
+        self._started_at = loop_time()
         self._checked_at = self._started_at
         self._connected_at = 0.0
         self._pinged_at = 0.0
@@ -136,7 +136,7 @@ class MqttConnection:
             notify(on_acknowledged, error)
             return
         if self._options.qos(publication.topic):
-            self._unacked.add(mid, on_acknowledged, time.monotonic())
+            self._unacked.add(mid, on_acknowledged, loop_time())
         else:
             notify(on_acknowledged, None)
 
@@ -197,7 +197,7 @@ class MqttConnection:
         self._connack_refusal = (code, reason_string, reference)
 
     def on_suback(self, mid: int, codes: Sequence[int]) -> None:
-        if not self._subscriptions.on_suback(mid, codes, time.monotonic()) or self._connack_limits is None:
+        if not self._subscriptions.on_suback(mid, codes, loop_time()) or self._connack_limits is None:
             return
         if self.connection is None:
             self._mark_connected(self._connack_limits)
@@ -263,7 +263,7 @@ class MqttConnection:
             self._subscriptions.add(mid, filters)
 
     def _mark_connected(self, limits: ConnackLimits) -> None:
-        self._connected_at = time.monotonic()
+        self._connected_at = loop_time()
         session_expiry = (
             self._options.session_expiry if limits.session_expiry is None else limits.session_expiry
         )
@@ -324,7 +324,7 @@ class MqttConnection:
         if self._ended.done():
             return
         self._schedule_check()
-        now = time.monotonic()
+        now = loop_time()
         self._checked_at = now
         if self.connection is None:
             self._check_handshake(now - self._transport.socket.received_at)
@@ -388,7 +388,7 @@ class MqttConnection:
     def _finish(self, end: EndReason, reason: str, code: int = NO_REASON_CODE, reference: str = "") -> None:
         if self._ended.done():
             return
-        connected_seconds = time.monotonic() - self._connected_at if self.connection is not None else 0.0
+        connected_seconds = loop_time() - self._connected_at if self.connection is not None else 0.0
         connection_end = ConnectionEnd(
             end=end,
             reason=reason,

@@ -1,7 +1,4 @@
-"""A mosquitto of our own as a child process: started, watched, started again, and gone when we are gone.
-
-The broker that comes along: mosquitto where there is one, else amqtt. On loopback, for anybody there.
-"""
+"""The embedded broker, on loopback and without a password: mosquitto as a child process, else amqtt."""
 
 from __future__ import annotations
 
@@ -24,17 +21,16 @@ from typing import Literal, Self
 import structlog
 
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import BrokerError
 
 log = structlog.get_logger(__name__)
 
-
 START_TIMEOUT_SECONDS = 10.0
-"""Seconds until it accepts connections; a large database takes a while to read."""
-
-
+"""Seconds until mosquitto accepts connections; it takes a while to read a large database."""
 STOP_TIMEOUT_SECONDS = 3.0
-
+ACCEPT_POLL_SECONDS = 0.02
+RESTART_BACKOFF = Backoff(first=0.2, cap=30.0)
 
 CONFIG_TEMPLATE = """\
 # written by wx2mqtt at each start; changes are lost
@@ -57,163 +53,24 @@ log_type notice
 log_timestamp false
 """
 
-
-# The kernel ends it when we end, however that comes about. Not with `preexec_fn`: between fork and exec of a
-# process with threads no Python should run
 PARENT_DEATH_WRAPPER = (
     "import ctypes, os, sys;"
     "ctypes.CDLL(None).prctl(1, 15);"
     "os.getppid() == int(sys.argv[1]) or sys.exit(1);"
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
+"""Has the kernel end mosquitto when this process ends, in whatever way (PR_SET_PDEATHSIG with SIGTERM).
+
+Not with `preexec_fn`: in a process with threads no Python should run between fork and exec.
+"""
 
 
 class BrokerNotStarted(BrokerError):
-    """Our broker did not start."""
-
-
-class MosquittoProcess:
-    """One process on one loopback port, with its configuration and database in `folder`."""
-
-    def __init__(self, program: str, folder: Path, host: str, port: int) -> None:
-        self._program = program
-        self._folder = folder.resolve()
-        self._host = host
-        self._port = port
-        self._last_error = ""
-        self._process: asyncio.subprocess.Process | None = None
-        self._reader_task: asyncio.Task[None] | None = None
-        self._watch_task: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process that runs, if one does."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
-
-    async def start(self) -> None:
-        """Run it until it accepts connections. Raises NotStarted, with its own last complaint."""
-        self._configure()
-        try:
-            await self._run()
-        except BrokerNotStarted:
-            if not self._set_database_aside():
-                raise
-            await self._run()
-        self._watch_task = asyncio.create_task(self._watch())
-
-    async def stop(self) -> None:
-        """End it in order; it saves what it keeps."""
-        if self._watch_task is not None:
-            self._watch_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch_task
-        await self._terminate()
-
-    def _configure(self) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = CONFIG_TEMPLATE.format(folder=self._folder, host=self._host, port=self._port)
-        if os.geteuid() == 0:
-            # started as root it would become another user, who has no right to our folder
-            text += f"user {pwd.getpwuid(0).pw_name}\n"
-        self._config.write_text(text)
-
-    @property
-    def _config(self) -> Path:
-        return self._folder / "broker.conf"
-
-    async def _run(self) -> None:
-        self._last_error = ""
-        self._process = await asyncio.create_subprocess_exec(
-            *_guarded([self._program, "-c", str(self._config)]),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is for us: we have yet to say on it that we go offline
-        )
-        self._reader_task = asyncio.create_task(self._read(self._process))
-        try:
-            await asyncio.wait_for(self._wait_until_accepting(self._process), START_TIMEOUT_SECONDS)
-        except (TimeoutError, BrokerNotStarted):
-            await self._terminate()
-            raise BrokerNotStarted(self._last_error or "mosquitto does not accept connections") from None
-        except BaseException:
-            await self._terminate()
-            raise
-
-    async def _wait_until_accepting(self, process: asyncio.subprocess.Process) -> None:
-        while True:
-            if process.returncode is not None:
-                raise BrokerNotStarted
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection(self._host, self._port)
-                writer.close()
-                await writer.wait_closed()
-                return
-            await asyncio.sleep(0.02)
-
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        async for raw in process.stderr:
-            line = raw.decode(errors="replace").strip()
-            if line.startswith("Error: "):
-                self._last_error = line.removeprefix("Error: ")
-                log.warning("embedded broker complains", line=line)
-            else:
-                log.debug("embedded broker", line=line)
-
-    async def _watch(self) -> None:
-        """Start it again whenever it dies."""
-        backoff = Backoff(first=0.2, cap=30.0)
-        while True:
-            assert self._process is not None
-            began = time.monotonic()
-            code = await self._process.wait()
-            backoff = (
-                backoff.reset().after_failure()
-                if time.monotonic() - began > backoff.cap
-                else backoff.after_failure()
-            )
-            log.warning("embedded broker died", code=code)
-            await self._terminate()
-            await asyncio.sleep(backoff.wait(random.random()))
-            try:
-                await self._run()
-            except (BrokerNotStarted, OSError) as error:
-                log.warning("embedded broker does not start", reason=str(error))
-
-    async def _terminate(self) -> None:
-        process, reading = self._process, self._reader_task
-        if process is None or reading is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_SECONDS)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-        finally:
-            await reading
-
-    def _set_database_aside(self) -> bool:
-        """A database that it cannot read keeps it from starting; one more try without it. Never deleted."""
-        database = self._folder / "broker.db"
-        if "database" not in self._last_error or not database.exists():
-            return False
-        aside = database.with_name(f"broker.db.damaged-{time.time_ns()}")
-        database.rename(aside)
-        log.error("database of the embedded broker is damaged; it begins with an empty one", aside=str(aside))
-        return True
-
-
-def _guarded(command: list[str]) -> list[str]:
-    if sys.platform != "linux":
-        return command
-    return [sys.executable, "-I", "-S", "-c", PARENT_DEATH_WRAPPER, str(os.getpid()), *command]
+    """The embedded broker did not start."""
 
 
 class PortInUse(BrokerError):
-    """The port cannot be had."""
+    """The port cannot be opened."""
 
     def __init__(self, host: str, port: int, *, forbidden: bool = False) -> None:
         super().__init__(
@@ -226,10 +83,10 @@ class PortInUse(BrokerError):
 
 
 class EmbeddedBroker:
-    """`async with Embedded(folder) as broker` runs it; `port` 0 takes a free one. Raises PortInUse.
+    """`async with EmbeddedBroker(folder) as broker` runs it; port 0 means any free port. Raises PortInUse.
 
-    `kind` is "mosquitto" or "amqtt". The latter speaks only MQTT 3.1.1, keeps nothing over a restart and
-    shows retained messages to everybody (mqtt 7.3): good enough for a demonstration.
+    `implementation` is "mosquitto" or "amqtt". amqtt speaks only MQTT 3.1.1, loses all at a restart and
+    sends retained messages to every client (mqtt 7.3): it is for demonstrations.
     """
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", port: int = 1883) -> None:
@@ -243,13 +100,13 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """The URL on which it listens."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"mqtt://{host}:{self.port}"
 
     @property
     def protocol(self) -> Literal["5", "3.1.1"]:
-        """The newest MQTT that it speaks. Asking amqtt for more costs a second."""
+        """The newest version of MQTT that it speaks. amqtt does not answer MQTT 5, which costs a second."""
         return "3.1.1" if self.implementation == "amqtt" else "5"
 
     async def __aenter__(self) -> Self:
@@ -281,7 +138,7 @@ class EmbeddedBroker:
         return True
 
     async def _start_amqtt(self) -> None:
-        # 20 MB that most never need; it has no annotations
+        # Imported here: it takes 20 MB, which most installations never need. It has no annotations.
         from amqtt.broker import Broker  # type: ignore[import-untyped]  # noqa: PLC0415
 
         for name in ("amqtt", "transitions"):
@@ -296,13 +153,151 @@ class EmbeddedBroker:
         self.implementation, self._stop = "amqtt", broker.shutdown
 
 
+class MosquittoProcess:
+    """A mosquitto that is restarted when it dies; `folder` holds its configuration and its database."""
+
+    def __init__(self, program: str, folder: Path, host: str, port: int) -> None:
+        self._program = program
+        self._folder = folder.resolve()
+        self._host = host
+        self._port = port
+        self._last_error = ""
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader_task: asyncio.Task[None] | None = None
+        self._watch_task: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None while no process runs."""
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def start(self) -> None:
+        """Starts mosquitto and waits until it accepts connections. Raises BrokerNotStarted with its error."""
+        self._configure()
+        try:
+            await self._run()
+        except BrokerNotStarted:
+            if not self._set_database_aside():
+                raise
+            await self._run()
+        self._watch_task = asyncio.create_task(self._watch())
+
+    async def stop(self) -> None:
+        """Ends the process; it saves its database before."""
+        if self._watch_task is not None:
+            self._watch_task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch_task
+        await self._terminate()
+
+    def _configure(self) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        text = CONFIG_TEMPLATE.format(folder=self._folder, host=self._host, port=self._port)
+        if os.geteuid() == 0:
+            # Started as root, mosquitto becomes another user, who has no access to the folder (mqtt 7.4.2).
+            text += f"user {pwd.getpwuid(0).pw_name}\n"
+        self._config.write_text(text)
+
+    @property
+    def _config(self) -> Path:
+        return self._folder / "broker.conf"
+
+    async def _run(self) -> None:
+        self._last_error = ""
+        self._process = await asyncio.create_subprocess_exec(
+            *_with_parent_death([self._program, "-c", str(self._config)]),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C must not end it before the bridge has published "offline"
+        )
+        self._reader_task = asyncio.create_task(self._read_errors(self._process))
+        try:
+            await asyncio.wait_for(self._wait_until_accepting(self._process), START_TIMEOUT_SECONDS)
+        except (TimeoutError, BrokerNotStarted):
+            await self._terminate()
+            raise BrokerNotStarted(self._last_error or "mosquitto does not accept connections") from None
+        except BaseException:
+            await self._terminate()
+            raise
+
+    async def _wait_until_accepting(self, process: asyncio.subprocess.Process) -> None:
+        while True:
+            if process.returncode is not None:
+                raise BrokerNotStarted
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection(self._host, self._port)
+                writer.close()
+                await writer.wait_closed()
+                return
+            await asyncio.sleep(ACCEPT_POLL_SECONDS)
+
+    async def _read_errors(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stderr is not None
+        async for raw in process.stderr:
+            line = raw.decode(errors="replace").strip()
+            if line.startswith("Error: "):
+                self._last_error = line.removeprefix("Error: ")
+                log.warning("embedded broker complains", line=line)
+            else:
+                log.debug("embedded broker", line=line)
+
+    async def _watch(self) -> None:
+        """Restarts the process whenever it dies."""
+        backoff = RESTART_BACKOFF
+        while True:
+            assert self._process is not None
+            watched_since = loop_time()
+            code = await self._process.wait()
+            if loop_time() - watched_since > backoff.cap:
+                backoff = backoff.reset()
+            backoff = backoff.after_failure()
+            log.warning("embedded broker died", code=code)
+            await self._terminate()
+            await asyncio.sleep(backoff.wait(random.random()))
+            try:
+                await self._run()
+            except (BrokerNotStarted, OSError) as error:
+                log.warning("embedded broker does not start", reason=str(error))
+
+    async def _terminate(self) -> None:
+        process, reader_task = self._process, self._reader_task
+        if process is None or reader_task is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        finally:
+            await reader_task
+
+    def _set_database_aside(self) -> bool:
+        """Renames a database that mosquitto cannot read, so that it starts without; never deletes it."""
+        database = self._folder / "broker.db"
+        if "database" not in self._last_error or not database.exists():
+            return False
+        aside = database.with_name(f"broker.db.damaged-{time.time_ns()}")
+        database.rename(aside)
+        log.error("database of the embedded broker is damaged; it begins with an empty one", aside=str(aside))
+        return True
+
+
+def _with_parent_death(command: list[str]) -> list[str]:
+    if sys.platform != "linux":
+        return command
+    return [sys.executable, "-I", "-S", "-c", PARENT_DEATH_WRAPPER, str(os.getpid()), *command]
+
+
 def find_mosquitto() -> str | None:
-    """The program, also where Debian puts it, which is on no ordinary user's PATH."""
+    """Returns the program, also from /usr/sbin, where Debian installs it outside of a user's PATH."""
     return shutil.which("mosquitto", path=os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin")
 
 
 def available_port(host: str, port: int) -> int:
-    """The port if nobody listens there, or a free one for 0. Raises PortInUse."""
+    """Returns the port if it can be opened, or any free one for 0. Raises PortInUse."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -310,5 +305,5 @@ def available_port(host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             raise PortInUse(host, port, forbidden=isinstance(error, PermissionError)) from error
-        taken: int = probe.getsockname()[1]
-        return taken
+        free_port: int = probe.getsockname()[1]
+        return free_port

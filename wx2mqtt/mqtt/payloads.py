@@ -1,4 +1,4 @@
-"""Payloads as bytes: commands in, messages, results and answers out. Pure."""
+"""Builds the payloads that the bridge publishes, and cuts those that are too large. Pure."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ REQUEST_CODES = RESULT_CODES | {
 }
 """Every `code` of an answer to a request (README, "Requests")."""
 
-MAX_LAST_TEXT_CHARACTERS = 1000  # characters of text in `last`
-MAX_PLAIN_TEXT_BYTES = 200  # bytes on `text/<user>`: what small devices have a buffer for
+MAX_LAST_TEXT_CHARACTERS = 1000
+"""Characters of text on `last`."""
+MAX_PLAIN_TEXT_BYTES = 200
+"""Bytes on `text/<user>`, for devices with a small buffer."""
 
 
 def encode(value: Mapping[str, Json]) -> bytes:
-    """Compact JSON, real UTF-8. A lone surrogate becomes `?`: one bad character stops nothing."""
+    """Returns compact JSON in UTF-8. A lone surrogate, which UTF-8 cannot hold, becomes `?`."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -43,9 +45,10 @@ def message_body(
     trusted: bool,
     media: Mapping[str, Json],
 ) -> dict[str, Json]:
-    """A message as published, but for `schema`, `stream` and `seq`, which the journal gives at the commit.
+    """Builds a message without `schema`, `stream` and `seq`, which the journal adds at the commit.
 
-    `media` is what its object says of its bytes.
+    `user` is the topic level. `sender` is None in a chat with one person. `media` are the fields of an
+    attachment (`url`, `size`, `data`).
     """
     body: dict[str, Json] = {
         "id": message.id,
@@ -68,7 +71,7 @@ def message_body(
 def event_body(
     name: str, *, event_id: str, account: str, time: int, user: str | None, fields: Mapping[str, Json]
 ) -> dict[str, Json]:
-    """An event; `user` is absent where nobody known is meant."""
+    """Builds an event; without a known person it has no `user`. `fields` cannot replace the common keys."""
     body: dict[str, Json] = {"schema": 1, "event": name, "id": event_id, "account": account}
     if user is not None:
         body["user"] = user
@@ -77,7 +80,7 @@ def event_body(
 
 
 def result_body(result: Result, account: str) -> dict[str, Json]:
-    """A result: all keys, null where nothing is known; but the last ones only where they apply."""
+    """Builds a result with all keys, null where unknown; `parts` and `fallback` only where they apply."""
     body: dict[str, Json] = {
         "schema": 1,
         "account": account,
@@ -97,14 +100,14 @@ def result_body(result: Result, account: str) -> dict[str, Json]:
 
 
 def answer_ok(data: Json, transaction: Json) -> bytes:
-    """A good answer to a request; `transaction` is echoed when there was one."""
+    """Builds the answer to a request that succeeded; `transaction` is echoed unless it is None."""
     return _answer({"status": "ok", "data": data}, transaction)
 
 
 def answer_error(code: str, error: str, transaction: Json, retry_after: float | None = None) -> bytes:
-    """An answer that says why a request was not carried out, and in how many seconds to ask again."""
-    later: dict[str, Json] = {} if retry_after is None else {"retry_after": retry_after}
-    return _answer({"status": "error", "code": code, "error": error, **later}, transaction)
+    """Builds the answer to a request that failed; `error` is a sentence, `retry_after` is in seconds."""
+    retry: dict[str, Json] = {} if retry_after is None else {"retry_after": retry_after}
+    return _answer({"status": "error", "code": code, "error": error, **retry}, transaction)
 
 
 def _answer(body: dict[str, Json], transaction: Json) -> bytes:
@@ -112,66 +115,69 @@ def _answer(body: dict[str, Json], transaction: Json) -> bytes:
 
 
 def last_body(payload: bytes) -> bytes:
-    """`last` from a message's payload: without its bytes, and its text cut to 1,000 characters."""
+    """Builds `last` from a message: without its attachment, the text cut to 1,000 characters."""
     body: dict[str, Json] = json.loads(payload)
-    had_bytes, text = _lose_bytes(body), body.get("text")
+    had_data = _remove_data(body)
+    text = body.get("text")
     if isinstance(text, str) and len(text) > MAX_LAST_TEXT_CHARACTERS:
         return encode({**body, "text": text[:MAX_LAST_TEXT_CHARACTERS], "truncated": True})
-    return encode(body) if had_bytes else payload
+    return encode(body) if had_data else payload
 
 
 def plain_text(text: str) -> bytes:
-    """The bare text for small devices: as many whole characters as go into 200 bytes."""
+    """Returns the text in UTF-8, cut to the whole characters that fit into 200 bytes."""
     return text.encode("utf-8", "replace")[:MAX_PLAIN_TEXT_BYTES].decode("utf-8", "ignore").encode()
 
 
 def without_bytes(payload: bytes) -> bytes | None:
-    """A message without the bytes in it (`media.inline_below`), marked as `cut_payload` does; None:
-    it holds none.
+    """Returns a message without its inline attachment (`media.inline_below`), with `truncated: true`.
+
+    Returns None if it has none.
     """
     body: dict[str, Json] = json.loads(payload)
-    return encode({**body, "truncated": True}) if _lose_bytes(body) else None
+    return encode({**body, "truncated": True}) if _remove_data(body) else None
 
 
 def cut_payload(payload: bytes, limit: int) -> bytes | None:
-    """A message cut to `limit` bytes, the most that the broker takes, with `truncated: true`.
+    """Returns a message cut to `limit` bytes, with `truncated: true`; None if even that does not fit.
 
-    None when even that would not do.
-
-    The bytes in it go first, then long details, then the text; ids, names and times stay.
+    The inline attachment goes first, then the details of the kind, then the end of the text. Ids, names and
+    times stay.
     """
     body: dict[str, Json] = json.loads(payload)
     body["truncated"] = True
     kind = body.get("kind")
-    if _lose_bytes(body) and len(smaller := encode(body)) <= limit:
-        return smaller
+    if _remove_data(body) and len(shorter := encode(body)) <= limit:
+        return shorter
     if isinstance(kind, str) and kind != "text":  # the details of a text are the text
         body.pop(kind, None)
-    smaller = encode(body)
-    if len(smaller) <= limit:
-        return smaller
+    shorter = encode(body)
+    if len(shorter) <= limit:
+        return shorter
     text = body.get("text")
     if not isinstance(text, str):
         return None
-    room = limit - len(encode({**body, "text": ""}))
-    if room <= 0:
+    text_bytes = limit - len(encode({**body, "text": ""}))
+    if text_bytes <= 0:
         return None
-    # Escapes may double a character, so the text is cut by what its JSON takes, not by its own bytes.
-    body["text"] = _fit(text, room)
+    body["text"] = _cut_text(text, text_bytes)
     return encode(body)
 
 
-def _lose_bytes(body: dict[str, Json]) -> bool:
-    """Take the `data` out of a message (`media.inline_below`); whether there was any."""
-    shown = body.get(str(body.get("kind")))
-    return isinstance(shown, dict) and shown.pop("data", None) is not None
+def _remove_data(body: dict[str, Json]) -> bool:
+    """Removes the inline attachment `data` from a message. Returns whether it had one."""
+    details = body.get(str(body.get("kind")))
+    return isinstance(details, dict) and details.pop("data", None) is not None
 
 
-def _fit(text: str, room: int) -> str:
-    low, high = 0, len(text)
+def _cut_text(text: str, max_bytes: int) -> str:
+    """Returns the longest beginning whose JSON, with quotes and escapes, has at most `max_bytes`."""
+    object_bytes = len(encode({"": 0})) - 1
+    low = 0
+    high = len(text)
     while low < high:
         middle = (low + high + 1) // 2
-        if len(encode({"": text[:middle]})) - 5 <= room:
+        if len(encode({"": text[:middle]})) - object_bytes <= max_bytes:
             low = middle
         else:
             high = middle - 1

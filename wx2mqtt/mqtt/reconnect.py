@@ -1,4 +1,4 @@
-"""Where to connect next, with which version of MQTT, and after what wait. Pure: a value and what follows."""
+"""The reconnect policy: where to connect next, with which version of MQTT, after which delay. Pure."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from wx2mqtt.mqtt.reason_codes import (
 )
 
 MAX_NEAR_DELAY_SECONDS = 1.5
-"""Seconds between tries at a broker on this machine or network: it is back at once when it is back."""
+"""Longest delay for a broker on this machine or in a private network: attempts there cost little."""
 STABLE_CONNECTION_SECONDS = 10.0
-"""Seconds after which a connection counts as good; one that breaks sooner is no reason to hurry."""
+"""Seconds after which a connection counts as stable; after a shorter one the delays go on growing."""
 TAKEOVER_WINDOW_SECONDS = 60.0
+"""Two takeovers of the client id within this time mean that another bridge runs: this one stands by."""
 STANDBY_SECONDS = 300.0
 QUICK_BACKOFF = Backoff(first=0.5, cap=30.0)
+"""For failures that end by themselves."""
 SLOW_BACKOFF = Backoff(first=60.0, cap=300.0)
+"""For failures that a person must mend; frequent attempts could also lock the client out."""
 MAX_REDIRECTS = 5
-"""References that are followed in a row, so that two servers cannot send us to and fro for ever."""
+"""Server References that are followed in a row: two servers cannot redirect to each other for ever."""
 
 
 class EndReason(StrEnum):
-    """How an attempt or a connection ended, by what follows from it."""
+    """Why an attempt or a connection ended; each reason has its own policy (`POLICY_BY_REASON`)."""
 
     UNREACHABLE = "unreachable"
     LOST = "lost"
@@ -44,30 +47,33 @@ class EndReason(StrEnum):
 
 
 def end_reason(code: int, *, was_connected: bool) -> EndReason:
-    """What the reason code of a CONNACK, or of a DISCONNECT after it stood, comes to."""
+    """Maps the reason code of a CONNACK, or of a DISCONNECT after `was_connected`, to a reason."""
     if code in NEEDS_OWNER_CODES:
         return EndReason.CREDENTIALS
-    common = {
+    always = {
         TAKEN_OVER: EndReason.TAKEN_OVER,
         USE_ANOTHER_SERVER: EndReason.MOVED,
         SERVER_MOVED: EndReason.MOVED,
     }
     if was_connected:
-        return common.get(code, EndReason.LOST)
-    first = {
+        return always.get(code, EndReason.LOST)
+    in_connack = {
         UNSUPPORTED_VERSION: EndReason.VERSION,
         RETAIN_UNSUPPORTED: EndReason.RETAIN,
         QOS_UNSUPPORTED: EndReason.UNFIT,
     }
-    return (common | first).get(code, EndReason.UNREACHABLE)
+    return (always | in_connack).get(code, EndReason.UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionEnd:
-    """The end of an attempt. `stood` is for how many seconds the connection was usable, 0 if it never was.
+    """How an attempt or a connection ended.
 
-    `near` says that the broker is on this machine or network, `leaving` that this server goes away,
-    `references` where it sends us, `for_good` that it does so for good.
+    - `reason`: a sentence for the owner, without secrets.
+    - `connected_seconds`: for how long the connection was established; 0 if it never was.
+    - `is_local`: the broker is on this machine or in a private network.
+    - `server_leaving`: this server shuts down, another one of the list may not.
+    - `references`: the servers that the broker names instead; `permanent` says that it has moved for good.
     """
 
     end: EndReason
@@ -81,7 +87,11 @@ class ConnectionEnd:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How many seconds to wait; `standby` when another client has our id, `silent` when nothing failed."""
+    """Seconds until the next attempt.
+
+    `standby`: another client uses this client id. `silent`: only the way of connecting changes; no listener
+    is notified.
+    """
 
     seconds: float
     standby: bool = False
@@ -90,7 +100,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectTarget:
-    """One try: where, with which version ("5" or "3.1.1"), and whether the will may be retained."""
+    """The next attempt: where, with which version ("5" or "3.1.1"), and whether the will may be retained."""
 
     address: BrokerAddress
     protocol: str
@@ -99,10 +109,13 @@ class ConnectTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectPolicy:
-    """What has been learnt about the brokers, and whose turn it is.
+    """What is known about the brokers, and which of them is next.
 
-    `tried` counts those of the list that failed since the last wait. `detour` is where a broker sent us.
-    `old` speak only MQTT 3.1.1, `unretained` keep no retained messages. `takeovers` are times.
+    - `index`: the position in `addresses`, `failed_count` how many of them failed since the last delay.
+    - `redirects`: servers that a broker has named, tried first; `redirect_count` counts them in a row.
+    - `mqtt_3_addresses` speak only MQTT 3.1.1, `no_retain_addresses` keep no retained messages.
+    - `takeovers`: times of takeovers of the client id by another client.
+    - `quick`, `slow`: the back-off for failures that end by themselves and for those that a person mends.
     """
 
     addresses: tuple[BrokerAddress, ...]
@@ -119,107 +132,116 @@ class ReconnectPolicy:
 
     @property
     def current_address(self) -> BrokerAddress:
-        """Whose turn it is."""
+        """The address of the next attempt."""
         return self.redirects[0] if self.redirects else self.addresses[self.index]
 
     @property
     def target(self) -> ConnectTarget:
-        """What to try now."""
-        here = self.current_address
-        old = self.protocol == "3.1.1" or (self.protocol == "auto" and here in self.mqtt_3_addresses)
+        """The next attempt."""
+        address = self.current_address
+        is_mqtt_3 = self.protocol == "3.1.1" or (self.protocol == "auto" and address in self.mqtt_3_addresses)
         return ConnectTarget(
-            address=here,
-            protocol="3.1.1" if old else "5",
-            will_may_be_retained=here not in self.no_retain_addresses,
+            address=address,
+            protocol="3.1.1" if is_mqtt_3 else "5",
+            will_may_be_retained=address not in self.no_retain_addresses,
         )
 
     def after(self, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-        """What to do next; `now` in seconds of any steady clock, `chance` in [0, 1)."""
-        plan = _proven(self) if ended.connected_seconds >= STABLE_CONNECTION_SECONDS else self
-        return POLICY_BY_REASON[ended.end](plan, ended, now, chance)
+        """Returns the next policy and the delay; `now` is of any monotonic clock, `chance` in [0, 1)."""
+        is_stable = ended.connected_seconds >= STABLE_CONNECTION_SECONDS
+        policy = _without_failures(self) if is_stable else self
+        return POLICY_BY_REASON[ended.end](policy, ended, now, chance)
 
 
 PolicyDecision = tuple[ReconnectPolicy, Delay]
 
 
-def _proven(plan: ReconnectPolicy) -> ReconnectPolicy:
-    """A connection was good: what failed before it is forgotten."""
-    return replace(plan, quick=plan.quick.reset(), slow=plan.slow.reset(), failed_count=0, redirect_count=0)
-
-
-def _version(plan: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    if plan.protocol == "auto" and plan.current_address not in plan.mqtt_3_addresses:
-        return replace(plan, mqtt_3_addresses=plan.mqtt_3_addresses | {plan.current_address}), Delay(
-            0.0, silent=True
-        )
-    return _hopeless(
-        replace(plan, mqtt_3_addresses=plan.mqtt_3_addresses - {plan.current_address}), ended, now, chance
+def _without_failures(policy: ReconnectPolicy) -> ReconnectPolicy:
+    """Forgets the failures before a stable connection."""
+    return replace(
+        policy, quick=policy.quick.reset(), slow=policy.slow.reset(), failed_count=0, redirect_count=0
     )
 
 
-def _retain(plan: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    if plan.current_address not in plan.no_retain_addresses:
-        return replace(plan, no_retain_addresses=plan.no_retain_addresses | {plan.current_address}), Delay(
-            0.0, silent=True
-        )
-    return _hopeless(plan, ended, now, chance)
+def _version(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+    """Tries MQTT 3.1.1 at once; a broker that refuses that, too, needs a person."""
+    address = policy.current_address
+    if policy.protocol == "auto" and address not in policy.mqtt_3_addresses:
+        fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses | {address})
+        return fallback, Delay(0.0, silent=True)
+    without_fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses - {address})
+    return _wait_for_owner(without_fallback, ended, now, chance)
 
 
-def _lost(plan: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    """The same broker once more, soon, if it was good: most often it has only restarted."""
+def _retain(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+    """Tries without a retained will at once."""
+    address = policy.current_address
+    if address not in policy.no_retain_addresses:
+        without_retain = replace(policy, no_retain_addresses=policy.no_retain_addresses | {address})
+        return without_retain, Delay(0.0, silent=True)
+    return _wait_for_owner(policy, ended, now, chance)
+
+
+def _lost(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+    """Tries the same broker soon after a stable connection: most often it has only restarted."""
     if ended.connected_seconds >= STABLE_CONNECTION_SECONDS and not ended.server_leaving:
-        return _again(plan, ended, chance)
-    return _next(plan, ended, now, chance)
+        return _same_address(policy, ended, chance)
+    return _next_address(policy, ended, now, chance)
 
 
-def _again(plan: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
-    plan = replace(plan, quick=plan.quick.after_failure())
-    return plan, Delay(_wait(plan.quick, ended, chance))
+def _same_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
+    policy = replace(policy, quick=policy.quick.after_failure())
+    return policy, Delay(_delay_seconds(policy.quick, ended, chance))
 
 
-def _next(plan: ReconnectPolicy, ended: ConnectionEnd, _now: float, chance: float) -> PolicyDecision:
-    """The next of the list at once; a wait when all have had their turn."""
-    plan = _turned(plan)
-    if plan.failed_count < len(plan.addresses):
-        return plan, Delay(0.0)
-    return _again(replace(plan, failed_count=0, redirect_count=0), ended, chance)
+def _next_address(
+    policy: ReconnectPolicy, ended: ConnectionEnd, _now: float, chance: float
+) -> PolicyDecision:
+    """Tries the next address at once; after all of them there is a delay."""
+    policy = _with_next_address(policy)
+    if policy.failed_count < len(policy.addresses):
+        return policy, Delay(0.0)
+    return _same_address(replace(policy, failed_count=0, redirect_count=0), ended, chance)
 
 
-def _hopeless(plan: ReconnectPolicy, _ended: ConnectionEnd, _now: float, chance: float) -> PolicyDecision:
-    """The next of the list, but slowly: a person must do something, and many tries could lock us out."""
-    plan = _turned(plan)
-    if plan.failed_count < len(plan.addresses):
-        return plan, Delay(0.0)
-    plan = replace(plan, failed_count=0, slow=plan.slow.after_failure())
-    return plan, Delay(plan.slow.wait(chance))
+def _wait_for_owner(
+    policy: ReconnectPolicy, _ended: ConnectionEnd, _now: float, chance: float
+) -> PolicyDecision:
+    """Tries the next address at once; after all of them there is a long delay (`SLOW_BACKOFF`)."""
+    policy = _with_next_address(policy)
+    if policy.failed_count < len(policy.addresses):
+        return policy, Delay(0.0)
+    policy = replace(policy, failed_count=0, slow=policy.slow.after_failure())
+    return policy, Delay(policy.slow.wait(chance))
 
 
-def _turned(plan: ReconnectPolicy) -> ReconnectPolicy:
-    if plan.redirects[1:]:
-        return replace(plan, redirects=plan.redirects[1:])
-    turn = (plan.index + 1) % len(plan.addresses)
-    return replace(plan, redirects=(), index=turn, failed_count=plan.failed_count + 1)
+def _with_next_address(policy: ReconnectPolicy) -> ReconnectPolicy:
+    if policy.redirects[1:]:
+        return replace(policy, redirects=policy.redirects[1:])
+    index = (policy.index + 1) % len(policy.addresses)
+    return replace(policy, redirects=(), index=index, failed_count=policy.failed_count + 1)
 
 
-def _moved(plan: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    if not ended.references or plan.redirect_count >= MAX_REDIRECTS:
-        return _next(plan, ended, now, chance)
-    if ended.permanent and not plan.redirects:
-        kept = list(plan.addresses)
-        kept[plan.index] = ended.references[0]
-        plan = replace(plan, addresses=tuple(kept))
-    return replace(plan, redirects=ended.references, redirect_count=plan.redirect_count + 1), Delay(0.0)
+def _moved(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+    if not ended.references or policy.redirect_count >= MAX_REDIRECTS:
+        return _next_address(policy, ended, now, chance)
+    if ended.permanent and not policy.redirects:
+        addresses = list(policy.addresses)
+        addresses[policy.index] = ended.references[0]
+        policy = replace(policy, addresses=tuple(addresses))
+    return replace(policy, redirects=ended.references, redirect_count=policy.redirect_count + 1), Delay(0.0)
 
 
-def _taken_over(plan: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    recent = (*(at for at in plan.takeovers if now - at < TAKEOVER_WINDOW_SECONDS), now)
+def _taken_over(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+    """Connects again after the first takeover; stands by after the second within a minute."""
+    recent = (*(taken_at for taken_at in policy.takeovers if now - taken_at < TAKEOVER_WINDOW_SECONDS), now)
     if len(recent) < 2:
-        return _again(replace(plan, takeovers=recent), ended, chance)
-    # counted once more at the end of the wait: to be thrown out again then is enough to stand by again
-    return replace(plan, takeovers=(now + STANDBY_SECONDS,)), Delay(STANDBY_SECONDS, standby=True)
+        return _same_address(replace(policy, takeovers=recent), ended, chance)
+    # The takeover counts again at the end of the standby: one more is then enough to stand by again.
+    return replace(policy, takeovers=(now + STANDBY_SECONDS,)), Delay(STANDBY_SECONDS, standby=True)
 
 
-def _wait(backoff: Backoff, ended: ConnectionEnd, chance: float) -> float:
+def _delay_seconds(backoff: Backoff, ended: ConnectionEnd, chance: float) -> float:
     cap = min(backoff.cap, MAX_NEAR_DELAY_SECONDS) if ended.is_local else backoff.cap
     return replace(backoff, cap=cap).wait(chance)
 
@@ -227,11 +249,11 @@ def _wait(backoff: Backoff, ended: ConnectionEnd, chance: float) -> float:
 POLICY_BY_REASON: dict[
     EndReason, Callable[[ReconnectPolicy, ConnectionEnd, float, float], PolicyDecision]
 ] = {
-    EndReason.UNREACHABLE: _next,
+    EndReason.UNREACHABLE: _next_address,
     EndReason.LOST: _lost,
     EndReason.VERSION: _version,
-    EndReason.CREDENTIALS: _hopeless,
-    EndReason.UNFIT: _hopeless,
+    EndReason.CREDENTIALS: _wait_for_owner,
+    EndReason.UNFIT: _wait_for_owner,
     EndReason.RETAIN: _retain,
     EndReason.TAKEN_OVER: _taken_over,
     EndReason.MOVED: _moved,

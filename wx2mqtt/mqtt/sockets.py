@@ -1,13 +1,10 @@
-"""A connected socket for an address: TCP or unix, then TLS. It blocks, hence a thread of its own for it.
+"""Opens the socket of an address (it blocks, so it runs in a thread), and buffers it in both directions.
 
-A socket with a buffer on each side: paho takes it for its socket, the event loop fills and flushes it.
-
-paho reads single bytes and writes single packets; with the buffers many packets share one system call.
+paho reads single bytes, and each packet is written alone; with the buffers many packets share a system call.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import socket
 import ssl
@@ -22,86 +19,87 @@ from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 
 ADDRESS_CONNECT_TIMEOUT_SECONDS = 5.0
 """Seconds for each address of a name, and again for the TLS handshake."""
-
-
 MAX_UNSENT_BYTES = 128 * 1024
-"""Bytes that may wait unsent in the kernel: what is behind them still reaches a slow broker in time."""
+"""Bytes that may wait unsent in the kernel, so that a PINGREQ behind them reaches a slow broker in time."""
+READ_CHUNK_BYTES = 64 * 1024
+WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def open_socket(address: BrokerAddress, tls: TlsFiles | None, timeout: float) -> socket.socket:
-    """Connected and, for `mqtts` and `wss`, behind TLS. Raises OSError (also of ssl).
+    """Returns a connected socket, with TLS for `mqtts` and `wss`. Blocks. Raises OSError (also those of ssl).
 
-    `patience` is how many seconds sent bytes may stay unacknowledged before the kernel gives up (Linux).
+    After `timeout` seconds without an acknowledgement of sent bytes the kernel ends the connection (Linux).
     """
     context = tls_context(tls) if address.tls else None
-    plain = connect_socket(address, timeout)
+    connected = connect_socket(address, timeout)
     try:
-        return wrap_tls(context, plain, address.host) if context else plain
+        return wrap_tls(context, connected, address.host) if context else connected
     except BaseException:
-        plain.close()
+        connected.close()
         raise
 
 
 def connect_socket(address: BrokerAddress, timeout: float = ADDRESS_CONNECT_TIMEOUT_SECONDS) -> socket.socket:
-    """Connected, and nothing more. Raises OSError."""
-    return _unix(address) if address.unix else _tcp(address, timeout)
+    """Returns a connected socket without TLS. Blocks. Raises OSError."""
+    return _connect_unix(address) if address.unix else _connect_tcp(address, timeout)
 
 
 def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
-    """Made anew for each connection, so that renewed certificates count."""
+    """Returns a new context for each connection, so that renewed certificates take effect."""
     files = files or TlsFiles()
     context = ssl.create_default_context(cafile=files.ca_file)
     if files.cert_file:
-        # a password for the key would be asked for at the terminal; an empty one makes it an error
+        # ssl would ask for the password of a key at the terminal; an empty password makes it an error.
         context.load_cert_chain(files.cert_file, files.key_file, password=lambda: "")
     return context
 
 
 def resolves_near(address: BrokerAddress) -> bool:
-    """Whether the broker is on this machine or in a private network. Asks for the name; False if unknown."""
+    """Whether the broker is on this machine or in a private network; False if the name cannot be resolved."""
     if address.unix:
         return True
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError:
         return False
-    return all(_private(entry[4]) for entry in found)
+    return all(_is_private(entry[4]) for entry in entries)
 
 
 def is_near(connected: socket.socket) -> bool:
-    """The same of a socket that is connected."""
-    return connected.family == socket.AF_UNIX or _private(connected.getpeername())
+    """As `resolves_near`, of a connected socket. Raises OSError."""
+    return connected.family == socket.AF_UNIX or _is_private(connected.getpeername())
 
 
-def _private(peer: tuple[object, ...]) -> bool:
-    return ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_private
+def _is_private(sockaddr: tuple[object, ...]) -> bool:
+    return ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]).is_private
 
 
-def _unix(address: BrokerAddress) -> socket.socket:
-    plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+def _connect_unix(address: BrokerAddress) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        plain.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
-        plain.connect(address.path)
+        connected.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
+        connected.connect(address.path)
     except BaseException:
-        plain.close()
+        connected.close()
         raise
-    return plain
+    return connected
 
 
-def _tcp(address: BrokerAddress, timeout: float) -> socket.socket:
-    plain = socket.create_connection((address.host, address.port), timeout=ADDRESS_CONNECT_TIMEOUT_SECONDS)
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    plain.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+def _connect_tcp(address: BrokerAddress, timeout: float) -> socket.socket:
+    endpoint = (address.host, address.port)
+    connected = socket.create_connection(endpoint, timeout=ADDRESS_CONNECT_TIMEOUT_SECONDS)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sys.platform == "linux":
-        with contextlib.suppress(OSError):  # a kernel without them: the keepalive of MQTT is still there
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout * 1000))
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
-    return plain
+        with suppress(OSError):  # without these options the keepalive of MQTT still finds a dead broker
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout * 1000))
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
+    return connected
 
 
-def wrap_tls(context: ssl.SSLContext, plain: socket.socket, host: str) -> ssl.SSLSocket:
-    """TLS on a connected socket, which is closed where that fails. Raises OSError (of ssl)."""
-    secured = context.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+def wrap_tls(context: ssl.SSLContext, connected: socket.socket, host: str) -> ssl.SSLSocket:
+    """Makes the TLS handshake on a connected socket; closes it on failure. Raises OSError (those of ssl)."""
+    secured = context.wrap_socket(connected, server_hostname=host, do_handshake_on_connect=False)
     try:
         secured.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
         secured.do_handshake()
@@ -111,14 +109,8 @@ def wrap_tls(context: ssl.SSLContext, plain: socket.socket, host: str) -> ssl.SS
     return secured
 
 
-READ_CHUNK_BYTES = 64 * 1024
-
-
-WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-
 class RawSocket(Protocol):
-    """A non-blocking socket: plain, TLS, or paho's WebSocket around one of them."""
+    """A non-blocking socket: TCP, unix, TLS, or paho's WebSocket around one of them."""
 
     def recv(self, size: int, /) -> bytes: ...
     def send(self, data: bytearray, /) -> int: ...
@@ -128,28 +120,33 @@ class RawSocket(Protocol):
 
 
 class BufferedSocket:
-    """Times are of the monotonic clock: `heard_at` of the last byte in, `sent_at` of the last byte out.
+    """A socket with a buffer in each direction: paho reads from it as from a socket, the event loop fills it.
 
-    `drained_at` is when the kernel last took something of a backlog: a large packet on a slow line moves.
-    `over` is true once the other side, or the line, has ended it; `error` says how if not in order.
+    - `received_at`, `sent_at`: times of the last byte in and out, on `clock`.
+    - `drained_at`: when the kernel last took bytes of a backlog: a large packet on a slow line proceeds.
+    - `ended`: the broker has closed the connection, or it broke; `error` is None in the first case.
+    - `closed`: `close` was called.
     """
 
-    def __init__(self, raw: RawSocket) -> None:
-        self._raw = raw
-        self._quick_ack = _quick_acknowledgement(raw)
-        self._received = b""
-        self._position = 0
+    def __init__(self, raw: RawSocket, clock: Callable[[], float] = time.monotonic) -> None:
         self.ended = False
-        self._unsent = bytearray()
-        self._had_backlog = False
         self.error: OSError | None = None
         self.closed = False
-        self.received_at = self.sent_at = self.drained_at = time.monotonic()
+        self.received_at = clock()
+        self.sent_at = self.received_at
+        self.drained_at = self.received_at
+        self._raw = raw
+        self._clock = clock
+        self._acknowledge_now = _quick_acknowledgement(raw)
+        self._received = b""
+        self._position = 0
+        self._unsent = bytearray()
+        self._had_backlog = False
 
-    # what paho calls
+    # called by paho and by the transport
 
     def recv(self, size: int) -> bytes:
-        """Bytes that `fill` has brought; the end and an error only after all of them."""
+        """Returns bytes that `fill` has read. After all of them b"" for the end, or raises the error."""
         start = self._position
         if start < len(self._received):
             data = self._received[start : start + size]
@@ -162,12 +159,12 @@ class BufferedSocket:
         return b""
 
     def send(self, data: bytes | bytearray) -> int:
-        """Takes everything; `flush` hands it on."""
+        """Stores all bytes for `flush`."""
         self._unsent += data
         return len(data)
 
     def close(self) -> None:
-        """Nothing more is given out, not even what was read already."""
+        """Closes the socket; bytes that were not read yet are discarded."""
         self.closed = True
         self._received = b""
         self._raw.close()
@@ -178,20 +175,20 @@ class BufferedSocket:
     def setblocking(self, flag: bool) -> None:
         self._raw.setblocking(flag)
 
-    # what the event loop calls
+    # called on the event loop
 
     @property
     def readable(self) -> bool:
-        """Whether `recv` has something to give: bytes, the end, or an error."""
+        """Whether `recv` has bytes, the end or an error."""
         return self._position < len(self._received) or self.ended
 
     @property
     def has_backlog(self) -> bool:
-        """Whether the kernel has yet to take some of what was sent."""
+        """Whether bytes wait that the kernel did not take yet."""
         return bool(self._unsent)
 
     def fill(self) -> bool:
-        """Take in what has arrived, when all before has been read. True: there may be more already."""
+        """Reads a chunk; all bytes of the last one must have been read. Returns True if there may be more."""
         try:
             data = self._raw.recv(READ_CHUNK_BYTES)
         except WOULD_BLOCK:
@@ -202,31 +199,31 @@ class BufferedSocket:
         if not data:
             self._mark_ended(None)
             return False
-        self._quick_ack()
+        self._acknowledge_now()
         self._received, self._position = data, 0
-        self.received_at = time.monotonic()
+        self.received_at = self._clock()
         return len(data) == READ_CHUNK_BYTES or self._has_pending()
 
     def flush(self) -> bool:
-        """Hand on what was sent. True: nothing is left, or the connection is broken (and then readable)."""
-        left = len(self._unsent)
+        """Writes what waits. Returns True if nothing is left or the connection broke (then `readable`)."""
+        size_before = len(self._unsent)
         try:
             while self._unsent:
-                taken = self._raw.send(self._unsent)
-                if not taken:
+                sent_count = self._raw.send(self._unsent)
+                if not sent_count:
                     break
-                del self._unsent[:taken]
+                del self._unsent[:sent_count]
         except WOULD_BLOCK:
             pass
         except OSError as error:
             self._unsent.clear()
             self._mark_ended(error)
-        self._record_sent(left)
+        self._record_sent(size_before)
         return not self._unsent
 
-    def _record_sent(self, before: int) -> None:
-        if len(self._unsent) < before:
-            self.sent_at = time.monotonic()
+    def _record_sent(self, size_before: int) -> None:
+        if len(self._unsent) < size_before:
+            self.sent_at = self._clock()
             if self._had_backlog or self._unsent:
                 self.drained_at = self.sent_at
         self._had_backlog = bool(self._unsent)
@@ -242,21 +239,21 @@ class BufferedSocket:
 
 
 def _quick_acknowledgement(raw: RawSocket) -> Callable[[], object]:
-    """Have the kernel acknowledge at once what was just read, where it can (Linux; it forgets each time).
+    """Returns a function that makes the kernel acknowledge read bytes at once (Linux; it forgets each time).
 
-    Else a broker that collects small packets, as mosquitto does unless told otherwise, holds a command back
-    until the kernel has acknowledged the PUBACK before it, some 40 ms later.
+    Otherwise a broker that collects small packets, as mosquitto does without `set_tcp_nodelay`, holds the
+    next command back for about 40 ms, until the kernel acknowledges the packet before it (mqtt 6.1.6).
     """
     if not isinstance(raw, socket.socket) or raw.family not in (socket.AF_INET, socket.AF_INET6):
-        return _nothing
+        return _do_nothing
     option = getattr(socket, "TCP_QUICKACK", None)
-    return _nothing if option is None else partial(_set, raw, option)
+    return _do_nothing if option is None else partial(_set_tcp_option, raw, option)
 
 
-def _set(raw: socket.socket, option: int) -> None:
-    with suppress(OSError):  # the connection is gone; the next read says so
+def _set_tcp_option(raw: socket.socket, option: int) -> None:
+    with suppress(OSError):  # the connection broke; the next read reports it
         raw.setsockopt(socket.IPPROTO_TCP, option, 1)
 
 
-def _nothing() -> None:
-    """Other systems have no such option."""
+def _do_nothing() -> None:
+    """For systems without such an option."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from functools import partial
 from typing import cast
@@ -11,6 +10,7 @@ from typing import cast
 import structlog
 
 from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.mqtt.callbacks import raised_at
 from wx2mqtt.mqtt.options import MqttOptions
@@ -108,7 +108,7 @@ class SocketTransport:
             return
         self._reading = enabled
         if enabled:
-            self.socket.received_at = time.monotonic()  # until now nobody read
+            self.socket.received_at = loop_time()  # until now nobody read
             self._loop.add_reader(self.socket.fileno(), self._on_readable)
             self._loop.call_soon(self._on_readable)  # bytes may be in the buffer already
         else:
@@ -139,9 +139,8 @@ class SocketTransport:
         raw = cast("RawSocket", connected)
         try:
             self.is_local = is_near(connected)  # raises when the broker has closed the connection already
-            self._socket = BufferedSocket(
-                open_websocket(raw, self._address) if self._address.websocket else raw
-            )
+            channel = open_websocket(raw, self._address) if self._address.websocket else raw
+            self._socket = BufferedSocket(channel, self._loop.time)
         except BaseException:
             connected.close()
             raise

@@ -1,4 +1,4 @@
-"""Where and when to connect next: one behaviour each, with a clock and dice that the test holds."""
+"""Where and when to connect next; the tests set the clock and the random number."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def ended(end, **more):
     return ConnectionEnd(end=end, reason="because", **more)
 
 
-def follow(plan, *ends, now=0.0, chance=HIGH):
-    """The plan after these ends, and the seconds waited after each."""
+def follow(policy, *ends, now=0.0, chance=HIGH):
+    """Returns the policy after these ends, and the delay after each in seconds."""
     waits = []
     for each in ends:
-        plan, pause = plan.after(each if isinstance(each, ConnectionEnd) else ended(each), now, chance)
-        waits.append(pause.seconds)
-    return plan, waits
+        policy, delay = policy.after(each if isinstance(each, ConnectionEnd) else ended(each), now, chance)
+        waits.append(delay.seconds)
+    return policy, waits
 
 
 def test_mqtt_5_comes_first():
@@ -42,30 +42,30 @@ def test_mqtt_5_comes_first():
 
 
 def test_a_refused_version_is_followed_by_the_older_one_at_once_and_remembered_for_this_url():
-    plan, pause = ReconnectPolicy(addresses=(A, B)).after(ended(EndReason.VERSION), 0.0, HIGH)
-    assert pause == Delay(0.0, silent=True)
-    assert (plan.target.address, plan.target.protocol) == (A, "3.1.1")
-    plan, _ = follow(plan, EndReason.LOST, EndReason.UNREACHABLE)
-    assert (plan.target.address, plan.target.protocol) == (A, "3.1.1")
-    plan, _ = follow(plan, EndReason.UNREACHABLE)
-    assert (plan.target.address, plan.target.protocol) == (B, "5")
+    policy, delay = ReconnectPolicy(addresses=(A, B)).after(ended(EndReason.VERSION), 0.0, HIGH)
+    assert delay == Delay(0.0, silent=True)
+    assert (policy.target.address, policy.target.protocol) == (A, "3.1.1")
+    policy, _ = follow(policy, EndReason.LOST, EndReason.UNREACHABLE)
+    assert (policy.target.address, policy.target.protocol) == (A, "3.1.1")
+    policy, _ = follow(policy, EndReason.UNREACHABLE)
+    assert (policy.target.address, policy.target.protocol) == (B, "5")
 
 
 @pytest.mark.parametrize("end", sorted(set(EndReason) - {EndReason.VERSION}))
 def test_nothing_but_a_refusal_of_the_version_leads_to_the_older_one(end):
-    plan, _ = follow(ReconnectPolicy(addresses=(A,)), *[end] * 10)
-    assert plan.target.protocol == "5"
+    policy, _ = follow(ReconnectPolicy(addresses=(A,)), *[end] * 10)
+    assert policy.target.protocol == "5"
 
 
 def test_a_version_that_was_set_is_not_changed_and_its_refusal_is_not_repeated_quickly():
-    plan, waits = follow(ReconnectPolicy(addresses=(A,), protocol="5"), EndReason.VERSION)
-    assert plan.target.protocol == "5"
+    policy, waits = follow(ReconnectPolicy(addresses=(A,), protocol="5"), EndReason.VERSION)
+    assert policy.target.protocol == "5"
     assert waits[0] > 30
 
 
 def test_a_broker_that_refuses_the_older_version_too_is_asked_with_mqtt_5_again():
-    plan, waits = follow(ReconnectPolicy(addresses=(A,)), EndReason.VERSION, EndReason.VERSION)
-    assert plan.target.protocol == "5"
+    policy, waits = follow(ReconnectPolicy(addresses=(A,)), EndReason.VERSION, EndReason.VERSION)
+    assert policy.target.protocol == "5"
     assert waits[1] > 30
 
 
@@ -87,9 +87,9 @@ def test_a_broker_nearby_is_found_again_within_two_seconds_of_its_return():
 
 
 def test_a_good_connection_that_breaks_is_tried_again_soon_at_the_same_broker():
-    plan, _ = follow(ReconnectPolicy(addresses=(A, B)), *[EndReason.UNREACHABLE] * 20)
-    plan, waits = follow(plan, ended(EndReason.LOST, connected_seconds=STABLE_CONNECTION_SECONDS))
-    assert plan.target.address == A
+    policy, _ = follow(ReconnectPolicy(addresses=(A, B)), *[EndReason.UNREACHABLE] * 20)
+    policy, waits = follow(policy, ended(EndReason.LOST, connected_seconds=STABLE_CONNECTION_SECONDS))
+    assert policy.target.address == A
     assert waits[0] <= 0.5
 
 
@@ -99,15 +99,15 @@ def test_a_connection_that_breaks_at_once_again_and_again_is_no_reason_to_hurry(
 
 
 def test_a_server_that_goes_away_is_left_for_the_next_of_the_list_at_once():
-    plan, waits = follow(
+    policy, waits = follow(
         ReconnectPolicy(addresses=(A, B)), ended(EndReason.LOST, connected_seconds=1000, server_leaving=True)
     )
-    assert (plan.target.address, waits) == (B, [0.0])
+    assert (policy.target.address, waits) == (B, [0.0])
 
 
 def test_the_list_is_gone_through_without_waiting_and_then_with_a_wait():
-    plan, waits = follow(ReconnectPolicy(addresses=(A, B, C)), *[EndReason.UNREACHABLE] * 6)
-    assert plan.target.address == A
+    policy, waits = follow(ReconnectPolicy(addresses=(A, B, C)), *[EndReason.UNREACHABLE] * 6)
+    assert policy.target.address == A
     assert [wait > 0 for wait in waits] == [False, False, True] * 2
 
 
@@ -119,60 +119,62 @@ def test_bad_credentials_are_tried_again_slowly():
 
 
 def test_to_be_taken_over_once_is_answered_by_coming_back():
-    plan, pause = ReconnectPolicy(addresses=(A,)).after(
+    policy, delay = ReconnectPolicy(addresses=(A,)).after(
         ended(EndReason.TAKEN_OVER, connected_seconds=100), 0.0, HIGH
     )
-    assert (pause.standby, pause.seconds <= 0.5) == (False, True)
-    _, pause = plan.after(ended(EndReason.TAKEN_OVER, connected_seconds=61), 61.0, HIGH)
-    assert not pause.standby
+    assert (delay.standby, delay.seconds <= 0.5) == (False, True)
+    _, delay = policy.after(ended(EndReason.TAKEN_OVER, connected_seconds=61), 61.0, HIGH)
+    assert not delay.standby
 
 
 def test_to_be_taken_over_twice_within_a_minute_means_to_stand_by():
-    plan, _ = ReconnectPolicy(addresses=(A,)).after(ended(EndReason.TAKEN_OVER), 0.0, HIGH)
-    plan, pause = plan.after(ended(EndReason.TAKEN_OVER), 59.0, HIGH)
-    assert pause == Delay(STANDBY_SECONDS, standby=True)
-    again, pause = plan.after(ended(EndReason.TAKEN_OVER), 59.0 + STANDBY_SECONDS + 1, HIGH)
-    assert pause.standby, "to be thrown out again at once is enough"
-    _, pause = again.after(ended(EndReason.TAKEN_OVER), 59.0 + 3 * STANDBY_SECONDS, HIGH)
-    assert not pause.standby
+    policy, _ = ReconnectPolicy(addresses=(A,)).after(ended(EndReason.TAKEN_OVER), 0.0, HIGH)
+    policy, delay = policy.after(ended(EndReason.TAKEN_OVER), 59.0, HIGH)
+    assert delay == Delay(STANDBY_SECONDS, standby=True)
+    again, delay = policy.after(ended(EndReason.TAKEN_OVER), 59.0 + STANDBY_SECONDS + 1, HIGH)
+    assert delay.standby, "to be thrown out again at once is enough"
+    _, delay = again.after(ended(EndReason.TAKEN_OVER), 59.0 + 3 * STANDBY_SECONDS, HIGH)
+    assert not delay.standby
 
 
 def test_another_server_is_followed_at_once_and_only_this_time():
-    plan, pause = ReconnectPolicy(addresses=(A,)).after(ended(EndReason.MOVED, references=(B, C)), 0.0, HIGH)
-    assert (plan.target.address, pause.seconds) == (B, 0.0)
-    plan, _ = follow(plan, EndReason.UNREACHABLE)
-    assert plan.target.address == C
-    plan, waits = follow(plan, EndReason.UNREACHABLE)
-    assert plan.target.address == A
+    policy, delay = ReconnectPolicy(addresses=(A,)).after(
+        ended(EndReason.MOVED, references=(B, C)), 0.0, HIGH
+    )
+    assert (policy.target.address, delay.seconds) == (B, 0.0)
+    policy, _ = follow(policy, EndReason.UNREACHABLE)
+    assert policy.target.address == C
+    policy, waits = follow(policy, EndReason.UNREACHABLE)
+    assert policy.target.address == A
     assert waits[0] > 0
 
 
 def test_a_server_that_has_moved_for_good_is_not_asked_again():
-    plan, _ = follow(
+    policy, _ = follow(
         ReconnectPolicy(addresses=(A, C)), ended(EndReason.MOVED, references=(B,), permanent=True)
     )
-    assert plan.addresses == (B, C)
+    assert policy.addresses == (B, C)
 
 
 def test_two_servers_that_send_us_to_and_fro_do_not_make_us_spin():
-    plan, waits = ReconnectPolicy(addresses=(A,)), []
+    policy, waits = ReconnectPolicy(addresses=(A,)), []
     for _ in range(20):
-        other = B if plan.target.address == A else A
-        plan, pause = plan.after(ended(EndReason.MOVED, references=(other,)), 0.0, HIGH)
-        waits.append(pause.seconds)
+        other = B if policy.target.address == A else A
+        policy, delay = policy.after(ended(EndReason.MOVED, references=(other,)), 0.0, HIGH)
+        waits.append(delay.seconds)
     assert sum(wait > 0 for wait in waits) >= 3
 
 
 def test_a_move_without_an_address_is_a_failure_like_others():
-    plan, waits = follow(ReconnectPolicy(addresses=(A, B)), EndReason.MOVED, EndReason.MOVED)
-    assert plan.target.address == A
+    policy, waits = follow(ReconnectPolicy(addresses=(A, B)), EndReason.MOVED, EndReason.MOVED)
+    assert policy.target.address == A
     assert waits[1] > 0
 
 
 def test_a_broker_without_retained_messages_gets_a_will_that_is_not_retained():
-    plan, pause = ReconnectPolicy(addresses=(A,)).after(ended(EndReason.RETAIN), 0.0, HIGH)
-    assert (plan.target.will_may_be_retained, pause) == (False, Delay(0.0, silent=True))
-    _, waits = follow(plan, EndReason.RETAIN)
+    policy, delay = ReconnectPolicy(addresses=(A,)).after(ended(EndReason.RETAIN), 0.0, HIGH)
+    assert (policy.target.will_may_be_retained, delay) == (False, Delay(0.0, silent=True))
+    _, waits = follow(policy, EndReason.RETAIN)
     assert waits[0] > 30
 
 
@@ -212,10 +214,10 @@ ENDS = st.builds(
 
 @given(st.lists(ENDS, max_size=60), st.sampled_from(["auto", "5", "3.1.1"]), st.floats(0, 0.999))
 def test_whatever_happens_there_is_a_next_try_and_no_endless_run_without_a_wait(ends, wanted, chance):
-    plan, without = ReconnectPolicy(addresses=(A, B), protocol=wanted), 0
+    policy, without = ReconnectPolicy(addresses=(A, B), protocol=wanted), 0
     for now, each in enumerate(ends):
-        plan, pause = plan.after(each, float(now), chance)
-        assert plan.target.protocol in {"5", "3.1.1"}
-        assert 0 <= pause.seconds <= STANDBY_SECONDS
-        without = 0 if pause.seconds or each.connected_seconds >= STABLE_CONNECTION_SECONDS else without + 1
+        policy, delay = policy.after(each, float(now), chance)
+        assert policy.target.protocol in {"5", "3.1.1"}
+        assert 0 <= delay.seconds <= STANDBY_SECONDS
+        without = 0 if delay.seconds or each.connected_seconds >= STABLE_CONNECTION_SECONDS else without + 1
         assert without <= 20

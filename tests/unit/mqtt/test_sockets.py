@@ -1,4 +1,4 @@
-"""The stream between a socket and paho: nothing is lost, and the end comes after what was sent before it."""
+"""The buffered socket loses no byte, and reports the end only after all bytes before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES, BufferedSocket
 
 
 class Raw:
-    """A socket that gives and takes what is written down for it; an error in the lists is raised."""
+    """A socket: `gives` is what `recv` returns, `takes` how much `send` accepts; an error in them is raised."""
 
     def __init__(self, gives=(), takes=(), pending=0):
         self.gives = list(gives)

@@ -1,4 +1,4 @@
-"""A connection that fails half-way leaves nothing open."""
+"""A connection attempt that fails leaves no open socket."""
 
 from __future__ import annotations
 

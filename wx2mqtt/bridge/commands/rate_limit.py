@@ -5,11 +5,11 @@ What lets one account send, or not: the login, the pace of the owner, a pause th
 
 from __future__ import annotations
 
-import asyncio
 import random
 from dataclasses import dataclass, replace
 
 from wx2mqtt.bridge.commands.queues import ChatQueue
+from wx2mqtt.clock import loop_time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +74,6 @@ class SendConditions:
     def consume_token(self) -> None:
         """A message goes out."""
         self.bucket = self.bucket.consume(loop_time())
-
-
-def loop_time() -> float:
-    """The loop's, in seconds."""
-    return asyncio.get_running_loop().time()
 
 
 def back_off(queue: ChatQueue) -> None:

@@ -19,12 +19,12 @@ from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
-from wx2mqtt.bridge.commands.rate_limit import SendConditions, TokenBucket, back_off, loop_time
+from wx2mqtt.bridge.commands.rate_limit import SendConditions, TokenBucket, back_off
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, uncertain_result
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,

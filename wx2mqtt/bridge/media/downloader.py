@@ -24,7 +24,7 @@ from wx2mqtt.bridge.media.inline import InlineHold
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.media.payloads import MEDIA_EVENT, media_event
 from wx2mqtt.bridge.media.retries import GiveUp, RetryAt, next_attempt, too_large_outcome
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import LoggedOut, NoContentYet, StoreError, Throttled, Unreachable, Wx2MqttError
 from wx2mqtt.i18n.bridge import Language, bridge_text
 from wx2mqtt.model import Blob, LoginState
@@ -125,7 +125,7 @@ class MediaDownloader:
             return None
         if self._ctx.shared.exceeded_limit():
             return STORE_FULL_POLL_SECONDS
-        if (pause := self._not_before - _clock()) > 0:
+        if (pause := self._not_before - loop_time()) > 0:
             return pause
         if (early := row.due - now_ms()) > 0:
             return min(early / 1000, MAX_SLEEP_SECONDS)
@@ -151,10 +151,10 @@ class MediaDownloader:
 
     async def _download(self, row: MediaRow) -> AsyncGenerator[bytes, None]:
         """What comes, and that it comes."""
-        count, ends = 0, _clock() + DOWNLOAD_TIMEOUT_SECONDS
+        count, ends = 0, loop_time() + DOWNLOAD_TIMEOUT_SECONDS
         async with aclosing(self._backend.download(row.ref)) as pieces:
             while (piece := await self._next_piece(pieces)) is not None:
-                if _clock() > ends:
+                if loop_time() > ends:
                     raise Unreachable(bridge_text(self._language, "media_slow"))
                 count += len(piece)
                 self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
@@ -238,8 +238,4 @@ class MediaDownloader:
         return [NewPublication(topic=self._topic, payload=encode(body), sort="event", content_type=JSON_TYPE)]
 
     def _pause(self, seconds: float) -> None:
-        self._not_before = max(self._not_before, _clock() + seconds)
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
+        self._not_before = max(self._not_before, loop_time() + seconds)

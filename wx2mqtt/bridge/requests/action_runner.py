@@ -27,6 +27,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import RequestAttempt, new_key
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -156,7 +157,7 @@ class ActionRunner:
             turn.release()
             await asyncio.Event().wait()
         try:
-            if (wait := self._not_before.get(request_name, 0.0) - _clock()) > 0:
+            if (wait := self._not_before.get(request_name, 0.0) - loop_time()) > 0:
                 raise _too_often(wait)
             yield
         finally:
@@ -173,7 +174,7 @@ class ActionRunner:
             lost, backoff = isinstance(outcome, OutcomeUnknown), backoff.after_failure()
             pause = backoff.wait(random.random())
             more = (repeatable and not unknown if lost else _is_passing(outcome)) and not self._stopping
-            if not more or _clock() + pause >= deadline:
+            if not more or loop_time() + pause >= deadline:
                 raise self._to_bad_command(
                     request_name, OutcomeUnknown() if unknown and _is_passing(outcome) else outcome
                 )
@@ -198,7 +199,7 @@ class ActionRunner:
         """What a request is answered with, and what follows for the next one."""
         match error:
             case Throttled(retry_after=seconds):
-                self._not_before[request_name] = _clock() + seconds
+                self._not_before[request_name] = loop_time() + seconds
                 return _too_often(seconds)
             case LoggedOut():
                 self._logged_out.emit(error)
@@ -222,10 +223,6 @@ def _too_often(seconds: float) -> BadCommand:
 
 def _not_logged_in() -> BadCommand:
     return BadCommand("logged_out", "not_logged_in")
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from wx2mqtt.clock import loop_time
 from wx2mqtt.web.html import Html, PageText
 from wx2mqtt.web.page.sections import file_problems_section, live_sections
 from wx2mqtt.web.page.snapshot import PageOptions, account_snapshot
@@ -105,9 +106,9 @@ class LiveUpdates:
             if rendering is not None and rendering.change_count == changes.count:
                 return rendering.change_count, rendering.sections
             if rendering is not None:
-                await asyncio.sleep(rendering.time + MIN_REFRESH_SECONDS - _clock())
+                await asyncio.sleep(rendering.time + MIN_REFRESH_SECONDS - loop_time())
             change_count = changes.count  # before the rendering: a change during it is rendered next time
-            time = _clock()
+            time = loop_time()
             rendering = _Rendering(change_count, time, await self._render(options))
             self._renderings[options] = rendering
             return rendering.change_count, rendering.sections
@@ -115,10 +116,10 @@ class LiveUpdates:
     async def _events(
         self, options: PageOptions, is_allowed: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
-        deadline = _clock() + MAX_STREAM_SECONDS
+        deadline = loop_time() + MAX_STREAM_SECONDS
         sent: dict[str, Html] = {}
         yield f"retry: {RECONNECT_DELAY_MS}\n\n".encode()
-        while _clock() < deadline and is_allowed():
+        while loop_time() < deadline and is_allowed():
             change_count, sections = await self.sections(options)
             if not is_allowed():  # rendering takes time, in which the viewer may have logged out
                 return
@@ -132,7 +133,7 @@ class LiveUpdates:
         self, change_count: int, deadline: float, is_allowed: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
         """Yields comments, which browsers ignore, until something may have changed."""
-        while _clock() < deadline and is_allowed():
+        while loop_time() < deadline and is_allowed():
             try:
                 async with asyncio.timeout(HEARTBEAT_SECONDS):
                     await self._bridge.changes.wait(change_count)
@@ -161,7 +162,3 @@ class LiveUpdates:
 
 def _encode_event(sections: Mapping[str, Html]) -> bytes:
     return f"data: {json.dumps(sections, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
-
-
-def _clock() -> float:
-    return asyncio.get_running_loop().time()
