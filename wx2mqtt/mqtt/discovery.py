@@ -1,7 +1,7 @@
-"""Home Assistant's MQTT device discovery: one retained payload per account (mqtt 2). Pure.
+"""Builds the payload of Home Assistant's MQTT device discovery, one for each account (mqtt 2). Pure.
 
-Ids are made once from the topic level, which means the same person for ever; names may change. Only keys that
-Home Assistant 2024.11 and every later version take without a warning.
+The id of an entity comes from the topic level, which means the same person for ever; names may change. Only
+keys are used that Home Assistant 2024.11 and every later version accept without a warning.
 """
 
 from __future__ import annotations
@@ -16,30 +16,32 @@ from dataclasses import dataclass, field
 from wx2mqtt.i18n.bridge import Language
 from wx2mqtt.model import Json, Kind, LoginState
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics
 
 ORIGIN_NAME = "wx2mqtt"
-MAX_ATTRIBUTE_CHARACTERS = (
-    2000  # characters of a message in an attribute; the recorder drops sets above 16 kB
-)
-MAX_DISPLAY_NAME_CHARACTERS = 100  # characters of a person's name
-MAX_ENTITY_ID_CHARACTERS = 40  # characters of a spelled level
+MAX_ATTRIBUTE_CHARACTERS = 2000
+"""Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB."""
+MAX_DISPLAY_NAME_CHARACTERS = 100
+MAX_ENTITY_ID_CHARACTERS = 40
+"""Characters of a topic level in Latin letters, without its digest."""
+DIGEST_CHARACTERS = 8
 
-_PLAIN = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
-_MADE = re.compile(r"(?:.*_)?[0-9a-f]{8,}")  # looks as if it were made of another level
-_DIGITS = re.compile(r"_[0-9a-f]{8,}$")
-_NO_ID = re.compile(r"[^a-z0-9]+")
+_PLAIN_ID = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
+_WITH_DIGEST = re.compile(r"(?:.*_)?[0-9a-f]{8,}")
+_DIGEST = re.compile(r"_[0-9a-f]{8,}$")
+_NOT_IN_AN_ID = re.compile(r"[^a-z0-9]+")
 _SYLLABLE = re.compile(r"(?<=[a-z])(?=[A-Z])")  # anyascii writes 老婆 as LaoPo, Home Assistant as lao_po
-_NO_NAME = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories of characters that a name does not show."""
 
-# A message's `url` is that of its bytes, where it has any; the object is named like the kind.
-_OBJECT = "(value_json.get(value_json.kind) if value_json.kind != 'text' else None) or {}"
+# The details of a message stand in an object that is named like its kind; `url` is that of the attachment.
+_DETAILS = "(value_json.get(value_json.kind) if value_json.kind != 'text' else None) or {}"
 _SENDER = "(value_json.get('sender') or {})"
 _ATTRIBUTES = (
     f"'user': value_json.user, 'name': {_SENDER}.get('name') or value_json.chat.name, "
     f"'text': (value_json.get('text') or '')[:{MAX_ATTRIBUTE_CHARACTERS}], 'kind': value_json.kind, "
     "'trusted': value_json.trusted, 'id': value_json.id, 'seq': value_json.seq, "
-    f"'url': ({_OBJECT}).get('url'), 'chat': value_json.chat.kind, "
+    f"'url': ({_DETAILS}).get('url'), 'chat': value_json.chat.kind, "
     f"'sender': {_SENDER}.get('user'), 'self': {_SENDER}.get('self', false)"
 )
 _EVENT = "{{ {'event_type': value_json.kind, " + _ATTRIBUTES + "} | to_json }}"
@@ -62,12 +64,12 @@ _NAMES: dict[str, tuple[str, str]] = {
 }
 
 Component = tuple[str, dict[str, Json]]
-"""The key of an entity within its device, and what Home Assistant is told of it."""
+"""The key of an entity within its device, and the configuration of the entity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyTarget:
-    """Somebody to whom Home Assistant may send: topic level, id at Home Assistant, and the name to show."""
+    """A person to whom Home Assistant may send: topic level, id at Home Assistant, and displayed name."""
 
     user: str
     id: str
@@ -76,12 +78,14 @@ class NotifyTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One account as Home Assistant is to see it.
+    """One account, a device of Home Assistant.
 
-    `model` is the product behind it. `url` is the address of the page from outside, empty without one.
-    `expiry` is how many seconds a message may wait at the broker. `windows` are those to whom WeChat takes
-    messages only for a while. `previous_components` has the platforms of components that were announced
-    earlier, by key.
+    - `model`: the product name of the backend.
+    - `targets`: people who get an entity for notifications, the most important first.
+    - `windows`: people to whom WeChat takes messages only for some time after they have written (iLink).
+    - `url`: the address of the page, empty without one.
+    - `expiry`: seconds for which a message to a person may wait at the broker.
+    - `previous_components`: the platforms of the components that were published before, by key.
     """
 
     account: str
@@ -98,7 +102,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryConfig:
-    """What is to stand, the platform of each component by its key, and the users for whom no room was."""
+    """The payload, the platform of each component by key, and the users who were left out for its size."""
 
     payload: bytes
     components: Mapping[str, str]
@@ -106,51 +110,57 @@ class DiscoveryConfig:
 
 
 def config_topic(prefix: str, account: str) -> str:
-    """Where the payload stands, retained."""
+    """The topic of the retained payload."""
     return f"{prefix}/device/{ORIGIN_NAME}_{account}/config"
 
 
 def birth_topic(prefix: str) -> str:
-    """Where Home Assistant says `online` when it has started."""
+    """The topic on which Home Assistant publishes `online` when it has started."""
     return f"{prefix}/status"
 
 
 def entity_id(level: str, used_ids: Collection[str] = ()) -> str:
-    """The id of a person in Home Assistant: `[a-z0-9_]`, none of `taken`.
+    """Returns the id of a person in Home Assistant: `[a-z0-9_]`, none of `used_ids`.
 
-    A plain level is its own id. Any other one is spelled in Latin letters and gets digits of its own, since
-    two may be spelled alike; and so does a level that looks as if it were made in this way.
+    A plain level is its own id. Any other level becomes Latin letters with a digest, since two may have the
+    same letters; so does a level that looks as if it had a digest already.
     """
-    if _PLAIN.fullmatch(level) and not _MADE.fullmatch(level) and level not in used_ids:
+    if _PLAIN_ID.fullmatch(level) and not _WITH_DIGEST.fullmatch(level) and level not in used_ids:
         return level
-    digest, spelled = hashlib.sha256(level.encode("utf-8", "replace")).hexdigest(), _spelled(level)
-    ids = (f"{spelled}_{digest[:length]}" for length in range(8, len(digest) + 1))
-    return next(one for one in ids if one not in used_ids)
+    digest = hashlib.sha256(level.encode("utf-8", "replace")).hexdigest()
+    latin = _latin(level)
+    candidates = (f"{latin}_{digest[:length]}" for length in range(DIGEST_CHARACTERS, len(digest) + 1))
+    return next(candidate for candidate in candidates if candidate not in used_ids)
 
 
 def display_names(names: Mapping[str, str]) -> dict[str, str]:
-    """What to call people (by level): one line each, and the level beside it where two are called alike."""
-    lines = {level: _line(name) or level for level, name in names.items()}
-    times = Counter(lines.values())
-    return {level: line if times[line] == 1 else f"{line} ({level})" for level, line in lines.items()}
+    """Returns the displayed names by level: one line each, with the level where two names are equal."""
+    lines = {level: _one_line(name) or level for level, name in names.items()}
+    counts = Counter(lines.values())
+    return {level: line if counts[line] == 1 else f"{line} ({level})" for level, line in lines.items()}
 
 
 def discovery_config(device: Device, max_bytes: int | None = None) -> DiscoveryConfig:
-    """What to announce in at most `room` bytes; of `targets` the last are left out first.
+    """Builds the payload, of at most `max_bytes`; the last of `targets` are left out first.
 
-    A component that was announced before and is no longer wanted is named with its platform alone, which
-    removes it; leaving it out would not (measured on 2026.2).
+    A component that was published before and is no longer present stands with its platform alone, which
+    removes it; to leave it out does not (measured on 2026.2).
     """
-    windows = (one for target in device.windows for one in _window(device, target))
+    windows = (component for target in device.windows for component in _window(device, target))
     fixed = dict((*_login(device), *_messages(device), *_buttons(device), *_diagnostics(device), *windows))
     notify = dict(_notify(device, target) for target in device.targets)
-    wanted = {**fixed, **notify}
-    platforms = {**device.previous_components, **{key: str(body["platform"]) for key, body in wanted.items()}}
-    gone: dict[str, Json] = {key: {"platform": one} for key, one in platforms.items() if key not in wanted}
-    payload = _payload(device, {**wanted, **gone})
+    present = {**fixed, **notify}
+    platforms = {
+        **device.previous_components,
+        **{key: str(body["platform"]) for key, body in present.items()},
+    }
+    removed: dict[str, Json] = {
+        key: {"platform": platform} for key, platform in platforms.items() if key not in present
+    }
+    payload = _payload(device, {**present, **removed})
     if max_bytes is None or len(payload) <= max_bytes:
         return DiscoveryConfig(payload=payload, components=platforms)
-    kept = _fitting(notify, max_bytes - len(_payload(device, fixed)))
+    kept = _count_fitting(notify, max_bytes - len(_payload(device, fixed)))
     return DiscoveryConfig(
         payload=_payload(device, {**fixed, **dict(list(notify.items())[:kept])}),
         components=platforms,
@@ -158,17 +168,17 @@ def discovery_config(device: Device, max_bytes: int | None = None) -> DiscoveryC
     )
 
 
-def _fitting(notify: Mapping[str, dict[str, Json]], max_bytes: int) -> int:
-    """How many of these fit, each with a comma before it."""
-    for count, (key, body) in enumerate(notify.items()):
+def _count_fitting(components: Mapping[str, dict[str, Json]], max_bytes: int) -> int:
+    """Returns how many of the components fit, each with a comma before it."""
+    for count, (key, body) in enumerate(components.items()):
         max_bytes -= len(encode({key: body})) - 1
         if max_bytes < 0:
             return count
-    return len(notify)
+    return len(components)
 
 
 def _payload(device: Device, components: Mapping[str, Json]) -> bytes:
-    about: dict[str, Json] = {
+    description: dict[str, Json] = {
         "identifiers": [f"{ORIGIN_NAME}_{device.account}"],
         "name": f"{'微信' if device.language == 'zh' else 'WeChat'} {device.account}",
         "manufacturer": ORIGIN_NAME,
@@ -177,9 +187,9 @@ def _payload(device: Device, components: Mapping[str, Json]) -> bytes:
     }
     return encode(
         {
-            "device": {**about, "configuration_url": device.url} if device.url else about,
+            "device": {**description, "configuration_url": device.url} if device.url else description,
             "origin": {"name": ORIGIN_NAME, "sw_version": device.version},
-            "availability": [_bridge(device)],
+            "availability": [_bridge_availability(device)],
             "availability_mode": "all",
             "components": dict(components),
         }
@@ -225,22 +235,23 @@ def _messages(device: Device) -> Iterable[Component]:
 
 
 def _buttons(device: Device) -> Iterable[Component]:
-    for key, request, needs in (("log_in", "login", ()), ("log_out", "logout", (_wechat(device),))):
-        what: dict[str, Json] = {
+    log_out_needs = (_wechat_availability(device),)
+    for key, request, needs in (("log_in", "login", ()), ("log_out", "logout", log_out_needs)):
+        config: dict[str, Json] = {
             "command_topic": device.topics.request(request),
             "payload_press": "{}",
             "entity_category": "config",
-            "availability": [_bridge(device), *needs],
+            "availability": [_bridge_availability(device), *needs],
         }
-        yield _component(device, key, "button", what, f"mdi:{request}")
+        yield _component(device, key, "button", config, f"mdi:{request}")
 
 
 def _diagnostics(device: Device) -> Iterable[Component]:
     depth = "{{ value_json.queues.to_mqtt.depth + value_json.queues.to_wechat.depth }}"
-    yield _figure(device, "queue", depth, {"icon": "mdi:tray-full"})
+    yield _measurement(device, "queue", depth, {"icon": "mdi:tray-full"})
     failed = "{{ value_json.commands.failed_today }}"
-    yield _figure(device, "failed", failed, {"icon": "mdi:message-alert"})
-    # Its value is another one at each look, so it is off until somebody wants it.
+    yield _measurement(device, "failed", failed, {"icon": "mdi:message-alert"})
+    # Its value changes with every update, so it is disabled until somebody enables it.
     age = "{{ value_json.wechat.get('last_answer_age') }}"
     seconds: dict[str, Json] = {
         "device_class": "duration",
@@ -248,74 +259,74 @@ def _diagnostics(device: Device) -> Iterable[Component]:
         "suggested_display_precision": 0,
         "enabled_by_default": False,
     }
-    yield _figure(device, "age", age, seconds)
+    yield _measurement(device, "age", age, seconds)
 
 
-def _figure(device: Device, key: str, template: str, more: Mapping[str, Json]) -> Component:
-    what: dict[str, Json] = {
+def _measurement(device: Device, key: str, template: str, extra: Mapping[str, Json]) -> Component:
+    config: dict[str, Json] = {
         "state_topic": device.topics.health,
         "value_template": template,
         "state_class": "measurement",
         "entity_category": "diagnostic",
-        **more,
+        **extra,
     }
-    return _component(device, key, "sensor", what)
+    return _component(device, key, "sensor", config)
 
 
 def _window(device: Device, target: NotifyTarget) -> Iterable[Component]:
-    """Whether WeChat would take the next message to somebody. While it is not logged in it takes none."""
+    """Three entities: whether WeChat takes a message to a person now, how many are left, and until when."""
     topic = device.topics.window(target.user)
     is_open: dict[str, Json] = {
         "value_template": "{{ 'ON' if value_json.open else 'OFF' }}",
         "json_attributes_topic": topic,
     }
-    yield _of_window(device, target, "window", "binary_sensor", is_open, "mdi:message-arrow-right")
+    yield _window_component(device, target, "window", "binary_sensor", is_open, "mdi:message-arrow-right")
     left: dict[str, Json] = {
         "value_template": "{{ value_json.get('left') }}",
         "state_class": "measurement",
     }
-    yield _of_window(device, target, "left", "sensor", left, "mdi:counter")
+    yield _window_component(device, target, "left", "sensor", left, "mdi:counter")
     until: dict[str, Json] = {
         "value_template": "{{ value_json.get('until') }}",
         "device_class": "timestamp",
     }
-    yield _of_window(device, target, "until", "sensor", until, "mdi:timer-sand")
+    yield _window_component(device, target, "until", "sensor", until, "mdi:timer-sand")
 
 
-def _of_window(
-    device: Device, target: NotifyTarget, key: str, platform: str, what: Mapping[str, Json], icon: str
+def _window_component(
+    device: Device, target: NotifyTarget, key: str, platform: str, config: Mapping[str, Json], icon: str
 ) -> Component:
     english, chinese = _NAMES[key]
     name = chinese if device.language == "zh" else english
-    several = len(device.windows) > 1
-    spelled = f"{english.lower().replace(' ', '_')}_{_DIGITS.sub('', target.id)}"
+    has_several = len(device.windows) > 1
+    object_id = f"{english.lower().replace(' ', '_')}_{_DIGEST.sub('', target.id)}"
     body: dict[str, Json] = {
-        "name": f"{name} ({target.name})" if several else name,
-        "default_entity_id": f"{platform}.wechat_{device.account}_{spelled}",
+        "name": f"{name} ({target.name})" if has_several else name,
+        "default_entity_id": f"{platform}.wechat_{device.account}_{object_id}",
         "state_topic": device.topics.window(target.user),
-        **what,
+        **config,
     }
     return _component(device, f"{key}_{target.id}", platform, body, icon)
 
 
 def _notify(device: Device, target: NotifyTarget) -> Component:
-    what: dict[str, Json] = {
+    config: dict[str, Json] = {
         "name": target.name,
-        "default_entity_id": f"notify.wechat_{device.account}_{_DIGITS.sub('', target.id)}",
+        "default_entity_id": f"notify.wechat_{device.account}_{_DIGEST.sub('', target.id)}",
         "command_topic": device.topics.out(target.user),
-        # As a command: else a text that begins with a brace would be taken for one.
+        # A JSON object: a text that begins with a brace would else be parsed as a command.
         "command_template": "{{ {'text': value} | to_json }}",
         "message_expiry_interval": device.expiry,
-        "availability": [_bridge(device), _wechat(device)],
+        "availability": [_bridge_availability(device), _wechat_availability(device)],
     }
-    return _component(device, f"to_{target.id}", "notify", what, "mdi:wechat")
+    return _component(device, f"to_{target.id}", "notify", config, "mdi:wechat")
 
 
 def _component(
-    device: Device, key: str, platform: str, what: Mapping[str, Json], icon: str | None = None
+    device: Device, key: str, platform: str, config: Mapping[str, Json], icon: str | None = None
 ) -> Component:
-    """A component with its ids. Before 2025.10 Home Assistant knows no `default_entity_id` and makes the same
-    one of the English names, so that what is written for one holds for the other.
+    """Adds the ids. Home Assistant before 2025.10 ignores `default_entity_id` and makes the same one from the
+    English names, so automations work with both.
     """
     english, chinese = _NAMES.get(key, ("", ""))
     body: dict[str, Json] = {
@@ -323,32 +334,31 @@ def _component(
         "unique_id": f"{ORIGIN_NAME}_{device.account}_{key}",
         "default_entity_id": f"{platform}.wechat_{device.account}_{english.lower().replace(' ', '_')}",
         "name": chinese if device.language == "zh" else english,
-        "qos": 1,
-        **what,
+        "qos": DEFAULT_QOS,
+        **config,
     }
     return key, body if icon is None else {**body, "icon": icon}
 
 
-def _bridge(device: Device) -> dict[str, Json]:
+def _bridge_availability(device: Device) -> dict[str, Json]:
     return {"topic": device.topics.state}
 
 
-def _wechat(device: Device) -> dict[str, Json]:
-    """A start and an interruption end by themselves, and what is sent meanwhile waits: one may send."""
-    able = "{{ 'online' if value_json.state in ('online', 'interrupted', 'starting') else 'offline' }}"
-    return {"topic": device.topics.login_state, "value_template": able}
+def _wechat_availability(device: Device) -> dict[str, Json]:
+    """Available also during a start or an interruption: they end by themselves, and messages wait."""
+    available = "{{ 'online' if value_json.state in ('online', 'interrupted', 'starting') else 'offline' }}"
+    return {"topic": device.topics.login_state, "value_template": available}
 
 
-def _spelled(level: str) -> str:
-    from anyascii import anyascii  # noqa: PLC0415 - loaded only where somebody has such a name
+def _latin(level: str) -> str:
+    from anyascii import anyascii  # noqa: PLC0415 - loaded only for names that are not ASCII
 
     latin = level.lower() if level.isascii() else _SYLLABLE.sub("_", anyascii(level)).lower()
-    return _NO_ID.sub("_", latin)[:MAX_ENTITY_ID_CHARACTERS].strip("_") or "user"
+    return _NOT_IN_AN_ID.sub("_", latin)[:MAX_ENTITY_ID_CHARACTERS].strip("_") or "user"
 
 
-def _line(name: str) -> str:
-    """A name on one line; what nobody can see goes."""
-    seen = "".join(" " if sign.isspace() else sign for sign in name)
-    return " ".join("".join(sign for sign in seen if unicodedata.category(sign) not in _NO_NAME).split())[
-        :MAX_DISPLAY_NAME_CHARACTERS
-    ]
+def _one_line(name: str) -> str:
+    """Returns a name on one line without invisible characters."""
+    with_spaces = (" " if sign.isspace() else sign for sign in name)
+    visible = "".join(sign for sign in with_spaces if unicodedata.category(sign) not in _INVISIBLE)
+    return " ".join(visible.split())[:MAX_DISPLAY_NAME_CHARACTERS]

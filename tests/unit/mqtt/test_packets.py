@@ -103,7 +103,8 @@ def test_we_read_what_paho_reads(topic, mid, payload, dup, retain, content, resp
     assert (ours.dup, ours.retain) == (theirs.dup, theirs.retain) == (dup, retain)
     assert (ours.content_type, ours.response_topic) == (content, response)
     assert (ours.correlation, ours.expiry) == (correlation, expiry)
-    assert list(ours.user_properties) == theirs.properties.UserProperty == [("a", content), (response, "b")]
+    user_properties = getattr(theirs.properties, "UserProperty", None)
+    assert list(ours.user_properties) == user_properties == [("a", content), (response, "b")]
 
 
 def test_without_properties_everything_behind_the_packet_id_is_payload():
@@ -134,7 +135,8 @@ def test_paho_reads_the_publish_that_we_write(topic, mid, payload, qos, retain):
     read = decode_publish(packet[0], packet[1 + size_length :], MQTTProtocolVersion.MQTTv5)
     assert (read.topic, read.payload, read.qos, read.retain) == (encoded, payload, qos, retain)
     assert read.mid == (mid if qos else 0)
-    assert (read.properties.ContentType, read.properties.MessageExpiryInterval) == ("text/plain", 7)
+    assert getattr(read.properties, "ContentType", None) == "text/plain"
+    assert getattr(read.properties, "MessageExpiryInterval", None) == 7
 
 
 @pytest.mark.parametrize("v5", [True, False])

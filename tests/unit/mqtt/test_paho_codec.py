@@ -8,6 +8,7 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 
 from wx2mqtt.mqtt import paho_codec
 from wx2mqtt.mqtt.broker import Publication
@@ -120,7 +121,7 @@ def test_paho_has_each_method_that_is_overridden(name):
 
 @pytest.mark.parametrize("name", READ_ATTRIBUTES)
 def test_paho_has_each_attribute_that_is_read(name):
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client = paho.Client(CallbackAPIVersion.VERSION2)
     assert hasattr(client, name), lacking("Client", name)
     assert READ_ATTRIBUTES[name] <= set(getattr(client, name)), f"paho has changed the keys of {name}"
 
@@ -143,7 +144,7 @@ OWN_ATTRIBUTES = {"_v5", "_packet_handler", "_packet_transport"}
 
 
 def attributes_of_paho():
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    client = paho.Client(CallbackAPIVersion.VERSION2)
     return {*vars(client), *dir(paho.Client)}
 
 
