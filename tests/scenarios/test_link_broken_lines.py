@@ -70,7 +70,7 @@ class Reader(Told):
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broken line is tried again at once: the waits have tests of their own."""
-    monkeypatch.setattr(reconnect, "MAX_NEAR_DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(reconnect, "MAX_LOCAL_DELAY_SECONDS", 0.01)
 
 
 def first_seen(numbers: list[int]) -> list[int]:

@@ -35,7 +35,7 @@ from wx2mqtt.mqtt.reason_codes import (
     QOS_UNSUPPORTED,
     SERVER_LEAVING_CODES,
     SERVER_MOVED,
-    TOPIC_NAME,
+    TOPIC_NAME_INVALID,
     UNSUPPORTED_VERSION,
     reason_text,
     scrub_reason,
@@ -169,7 +169,7 @@ class MqttConnection:
                 publication.topic, publication.payload, mid, retain=retain, properties=properties
             )
         except ValueError:
-            raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME) from None
+            raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID) from None
 
     def _send_acknowledgement(self, mid: int) -> None:
         is_qos_2 = mid in self._qos_2_mids

@@ -12,7 +12,7 @@ BANNED = 0x8A
 SERVER_SHUTTING_DOWN = 0x8B
 BAD_AUTHENTICATION_METHOD = 0x8C
 TAKEN_OVER = 0x8E
-TOPIC_NAME = 0x90
+TOPIC_NAME_INVALID = 0x90
 PACKET_TOO_LARGE = 0x95
 ADMINISTRATIVE_ACTION = 0x98
 RETAIN_UNSUPPORTED = 0x9A
@@ -46,7 +46,7 @@ REASON_TEXTS: dict[int, str] = {
     0x8D: "heard nothing from us for too long",
     TAKEN_OVER: "gave the session to another client with the same client id; is the bridge running twice?",
     0x8F: "does not take this topic filter",
-    TOPIC_NAME: "does not take this topic",
+    TOPIC_NAME_INVALID: "does not take this topic",
     0x91: "says that the packet id is in use",
     0x93: "got more messages at once than it takes",
     0x94: "does not know the topic alias",

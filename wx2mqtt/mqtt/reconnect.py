@@ -18,7 +18,7 @@ from wx2mqtt.mqtt.reason_codes import (
     USE_ANOTHER_SERVER,
 )
 
-MAX_NEAR_DELAY_SECONDS = 1.5
+MAX_LOCAL_DELAY_SECONDS = 1.5
 """Longest delay for a broker on this machine or in a private network: attempts there cost little."""
 STABLE_CONNECTION_SECONDS = 10.0
 """Seconds after which a connection counts as stable; after a shorter one the delays go on growing."""
@@ -242,7 +242,7 @@ def _taken_over(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chanc
 
 
 def _delay_seconds(backoff: Backoff, ended: ConnectionEnd, chance: float) -> float:
-    cap = min(backoff.cap, MAX_NEAR_DELAY_SECONDS) if ended.is_local else backoff.cap
+    cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
     return replace(backoff, cap=cap).wait(chance)
 
 

@@ -54,7 +54,7 @@ def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
     return context
 
 
-def resolves_near(address: BrokerAddress) -> bool:
+def is_local_address(address: BrokerAddress) -> bool:
     """Whether the broker is on this machine or in a private network; False if the name cannot be resolved."""
     if address.unix:
         return True
@@ -65,8 +65,8 @@ def resolves_near(address: BrokerAddress) -> bool:
     return all(_is_private(entry[4]) for entry in entries)
 
 
-def is_near(connected: socket.socket) -> bool:
-    """As `resolves_near`, of a connected socket. Raises OSError."""
+def is_local_peer(connected: socket.socket) -> bool:
+    """As `is_local_address`, of a connected socket. Raises OSError."""
     return connected.family == socket.AF_UNIX or _is_private(connected.getpeername())
 
 

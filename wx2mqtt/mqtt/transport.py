@@ -24,7 +24,7 @@ from wx2mqtt.mqtt.packets import (
 )
 from wx2mqtt.mqtt.paho_codec import NO_REASON_CODE, PacketHandler, PahoCodec, open_websocket
 from wx2mqtt.mqtt.reconnect import ConnectTarget
-from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket, is_near, open_socket, resolves_near
+from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket, is_local_address, is_local_peer, open_socket
 
 log = structlog.get_logger(__name__)
 
@@ -134,11 +134,13 @@ class SocketTransport:
         try:
             connected = open_socket(self._address, self._options.tls, timeout)
         except OSError:
-            self.is_local = resolves_near(self._address)
+            self.is_local = is_local_address(self._address)
             raise
         raw = cast("RawSocket", connected)
         try:
-            self.is_local = is_near(connected)  # raises when the broker has closed the connection already
+            self.is_local = is_local_peer(
+                connected
+            )  # raises when the broker has closed the connection already
             channel = open_websocket(raw, self._address) if self._address.websocket else raw
             self._socket = BufferedSocket(channel, self._loop.time)
         except BaseException:

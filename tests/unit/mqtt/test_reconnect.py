@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wx2mqtt.mqtt.options import parse_broker_url
 from wx2mqtt.mqtt.reconnect import (
-    MAX_NEAR_DELAY_SECONDS,
+    MAX_LOCAL_DELAY_SECONDS,
     STABLE_CONNECTION_SECONDS,
     STANDBY_SECONDS,
     ConnectionEnd,
@@ -83,7 +83,7 @@ def test_there_is_jitter_and_never_a_hammering(chance, failures):
 def test_a_broker_nearby_is_found_again_within_two_seconds_of_its_return():
     away = ended(EndReason.UNREACHABLE, is_local=True)
     _, waits = follow(ReconnectPolicy(addresses=(A,)), *[away] * 50)
-    assert max(waits) <= MAX_NEAR_DELAY_SECONDS
+    assert max(waits) <= MAX_LOCAL_DELAY_SECONDS
 
 
 def test_a_good_connection_that_breaks_is_tried_again_soon_at_the_same_broker():

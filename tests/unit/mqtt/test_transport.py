@@ -29,7 +29,7 @@ async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
         raise OSError(107, "Transport endpoint is not connected")
 
     monkeypatch.setattr(transport, "open_socket", lambda *_: plain)
-    monkeypatch.setattr(transport, "is_near", gone)
+    monkeypatch.setattr(transport, "is_local_peer", gone)
     options = MqttOptions(urls=("mqtt://broker",), client_id="c", will=Publication(topic="t", payload=b""))
     opening = transport.SocketTransport.__new__(transport.SocketTransport)
     opening._address, opening._options = parse_broker_url("mqtt://broker"), options
