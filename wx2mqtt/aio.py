@@ -98,12 +98,12 @@ class Signal(Generic[P]):
             receiver(*args, **kwargs)
 
 
-def ignore_trouble(_trouble: StoreError) -> None:
+def ignore_store_error(_trouble: StoreError) -> None:
     """For callers to whom the log is enough."""
 
 
 async def retry_until_stored(
-    work: Callable[[], Awaitable[T]], on_failure: Callable[[StoreError], None] = ignore_trouble
+    work: Callable[[], Awaitable[T]], on_failure: Callable[[StoreError], None] = ignore_store_error
 ) -> T:
     """Returns the result of `work`; repeats it with back-off (0.2 to 30 s) as long as it raises StoreError.
 

@@ -17,8 +17,15 @@ from pathlib import Path
 from wx2mqtt.model import ChatKind, Command, Cursor, PersonId, Result, SendKey, Status
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.people import PeopleChanges, Person
-from wx2mqtt.store.records import NewCommand, NewEvent, NewMessage, NewPublication, ReplyTarget
+from wx2mqtt.store.records import (
+    NewCommand,
+    NewEvent,
+    NewMessage,
+    NewPublication,
+    PeopleChanges,
+    Person,
+    ReplyTarget,
+)
 
 ROUNDS = 2000
 TOO_LONG = 60  # seconds after which it ends by another signal, which its test takes for a failure
@@ -61,7 +68,7 @@ def message(key: str) -> NewMessage:
 def told(command_id: str) -> NewPublication:
     payload = json.dumps({"result": command_id}).encode()
     return NewPublication(
-        topic="wx/result/wife", payload=payload, sort="result", content_type="application/json"
+        topic="wx/result/wife", payload=payload, category="result", content_type="application/json"
     )
 
 

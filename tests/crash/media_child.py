@@ -22,8 +22,8 @@ from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people import NO_CHANGES
 from wx2mqtt.store.records import (
+    NO_CHANGES,
     DeliveryMark,
     MediaPart,
     MediaState,
@@ -45,12 +45,14 @@ def data(number: int) -> bytes:
 
 def mark(number: int, *, dup: bool = False) -> DeliveryMark:
     digest = b"%d" % number
-    return DeliveryMark(broker_session=1, mid=number, topic="wx/bridge/request/group", digest=digest, dup=dup)
+    return DeliveryMark(
+        broker_session=1, packet_id=number, topic="wx/bridge/request/group", digest=digest, dup=dup
+    )
 
 
 def told(**facts: object) -> NewPublication:
     payload = json.dumps(facts).encode()
-    return NewPublication(topic="wx/x", payload=payload, sort="event", content_type="application/json")
+    return NewPublication(topic="wx/x", payload=payload, category="event", content_type="application/json")
 
 
 def picture(number: int) -> NewMessage:
@@ -91,7 +93,7 @@ class Life:
             say("recorded", numbers=[number + index for index in range(BATCH)])
             number += BATCH
             while row := await self.journal.next_media():
-                await self._fetch(int(row.id[1:]), row.tries)
+                await self._fetch(int(row.id[1:]), row.attempts)
 
     async def _fetch(self, number: int, tries: int) -> None:
         media_id = f"m{number}"

@@ -142,7 +142,7 @@ def _check_jobs(told: Told, left: Left) -> None:
         assert number % 2 == 0 or number not in left.held
     assert all(left.rows[number].state in {MediaState.READY, MediaState.GONE} for number in told("ready"))
     assert all(left.rows[number].state is MediaState.FAILED for number in told("failed"))
-    assert all(left.rows[number].tries == 1 for number in told("postponed"))
+    assert all(left.rows[number].attempts == 1 for number in told("postponed"))
     assert not told("released") & left.held
     over = {number for number, row in left.rows.items() if row.state is not MediaState.PENDING}
     even = {number for number in left.rows if number % 2 == 0}

@@ -137,7 +137,11 @@ async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: 
     journal = Journal(database, "home")
     await journal.open()
     await journal.enqueue(
-        [NewPublication(topic="wx/result/wife", payload=b'{"id": "aside"}', sort="result", content_type="")]
+        [
+            NewPublication(
+                topic="wx/result/wife", payload=b'{"id": "aside"}', category="result", content_type=""
+            )
+        ]
     )
     (row,) = await journal.list_waiting(0, 10)
     await journal.set_aside([row.id], "larger than the broker takes")

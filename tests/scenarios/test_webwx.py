@@ -21,7 +21,7 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
     Attachment,
     Blob,
@@ -35,7 +35,7 @@ from wx2mqtt.model import (
     Message,
     SendKey,
 )
-from wx2mqtt.simulator.message_injection import SpeechOrder, say
+from wx2mqtt.simulator.message_injection import MessageOrder, inject
 from wx2mqtt.simulator.message_kinds import all_kinds
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
@@ -697,7 +697,7 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
             (*_, login) = [step async for step in gateway.login(resume=False)]
             assert isinstance(login, LoggedIn)
             assert [page async for page in gateway.list_contacts(lambda _: None)]
-            say(sim.wechat, SpeechOrder(sender="wife", to="me", text="hello"))
+            inject(sim.wechat, MessageOrder(sender="wife", to="me", text="hello"))
             batch = await gateway.receive(login.cursor)
             await gateway.send(TO_MYSELF, SendKey("17000000000000001"))
             await gateway.send(picture_in(tmp_path), SendKey("17000000000000002"))

@@ -16,7 +16,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.records import CommandRow, CommandState, JournalStats
-from wx2mqtt.web.views import BridgeState
+from wx2mqtt.web.bridge_state import BridgeState
 
 NOW = 1_795_600_800_000  # 2026-11-25T10:00:00Z
 STATS = JournalStats(
@@ -71,7 +71,7 @@ def command(result: Result | None = None, text: str = "Dinner is ready", **more:
     """A command for 老婆, with its result where there is one."""
     values: dict[str, Any] = {
         "id": 1, "command": Command(user="wife", text=text), "command_id": "c1", "fingerprint": "", "person": None,
-        "key": SendKey("1"), "accepted": NOW - 5000, "expires": None, "replies": (), "open": False, "unknown": 0,
+        "key": SendKey("1"), "accepted": NOW - 5000, "expires": None, "replies": (), "attempt_open": False, "unanswered": 0,
         "attempts": 0, "duplicate_possible": False, "result": result,
         "state": CommandState.WAITING if result is None else CommandState.SETTLED,
     }  # fmt: skip
@@ -104,7 +104,7 @@ class PaperView:
         self.login = login()
         self.owner_name = "王小明"
         self.test_recipient = "filehelper"
-        self.qr_png = b""
+        self.qr_image = b""
         self.facts: HealthSnapshot | Exception = seen()
         self.messages: list[MessageLine] = []
         self.rows: list[CommandRow] = []

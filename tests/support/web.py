@@ -13,10 +13,10 @@ import httpx
 
 from wx2mqtt.model import Blob, MediaRef
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.routes import web_application
 from wx2mqtt.web.server import WebServer
-from wx2mqtt.web.views import BridgeState
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z
@@ -52,8 +52,8 @@ class PaperShelf:
     def without(self, media_id: str, state: MediaState, *, name: str = "", **more: Any) -> MediaRow:
         """Bytes that are not there."""
         usual: dict[str, Any] = {
-            "part": MediaPart.WHOLE, "kind": "image", "message_id": "1", "user": "wife", "tries": 0, "empty": 0,
-            "due": None, "created": FETCHED - 1000, "why": "", "blob": None, "fetched": FETCHED,
+            "part": MediaPart.WHOLE, "kind": "image", "message_id": "1", "user": "wife", "attempts": 0, "empty_attempts": 0,
+            "due": None, "created": FETCHED - 1000, "reason": "", "blob": None, "fetched": FETCHED,
         }  # fmt: skip
         row = MediaRow(
             id=media_id, state=state, ref=MediaRef(locator={"secret": "x"}, name=name), **{**usual, **more}

@@ -62,7 +62,13 @@ class AdminOperations:
         settled = await self._journal.list_commands(CommandState.SETTLED, limit=MAX_LISTED_COMMANDS)
         shown = [*waiting, *(row for row in settled if everything or _ended_badly(row))]
         aside: list[Json] = [
-            {"row": row.id, "topic": row.topic, "sort": row.sort, "since": rfc3339(row.created), "why": why}
+            {
+                "row": row.id,
+                "topic": row.topic,
+                "sort": row.category,
+                "since": rfc3339(row.created),
+                "why": why,
+            }
             for row, why in await self._journal.list_set_aside()
         ]
         commands: list[Json] = [_line(row) for row in shown]
@@ -91,7 +97,7 @@ class AdminOperations:
         result = Result(
             id=row.command_id,
             user=row.command.user,
-            status=Status.UNCERTAIN if row.unknown or row.open else Status.REJECTED,
+            status=Status.UNCERTAIN if row.unanswered or row.attempt_open else Status.REJECTED,
             code="dropped",
             message=bridge_text(self._account.ctx.language, "dropped"),
             time=now_ms(),
@@ -134,7 +140,7 @@ def _line(row: CommandRow) -> dict[str, Json]:
     body: dict[str, Json] = {
         "id": row.command_id,
         "user": row.command.user,
-        "state": "attempt open" if row.open else state,
+        "state": "attempt open" if row.attempt_open else state,
         "accepted": rfc3339(row.accepted),
         "attempts": row.attempts,
     }

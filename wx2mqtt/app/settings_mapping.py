@@ -40,8 +40,8 @@ from wx2mqtt.wechat.backend import Backend, CallObserver, CredentialStore, Quote
 from wx2mqtt.wechat.registry import BackendOptions, backend_entry
 
 if TYPE_CHECKING:
+    from wx2mqtt.web.bridge_state import BridgeState
     from wx2mqtt.web.server import WebServer
-    from wx2mqtt.web.views import BridgeState
 
 
 def account_settings(

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ChatKind, Json, Message, Owner
 
 

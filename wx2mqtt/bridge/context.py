@@ -16,7 +16,7 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.errors import LoggedOut
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import BrokerClient
 from wx2mqtt.mqtt.topics import Topics

@@ -106,7 +106,7 @@ class HealthSnapshot:
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
-def is_healthy(snapshot: HealthSnapshot) -> tuple[str, ...]:
+def active_problems(snapshot: HealthSnapshot) -> tuple[str, ...]:
     """What is not as it should be, as short words for machines; empty when all is well."""
     login = () if snapshot.login.state is LoginState.ONLINE else (f"login_{snapshot.login.state}",)
     return (*login, *(name for name, wrong in health_problems(snapshot).items() if wrong))
@@ -130,7 +130,7 @@ def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
 
 def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
     """The payload of `bridge/health`."""
-    wrong = is_healthy(snapshot)
+    wrong = active_problems(snapshot)
     return {
         "schema": 1,
         "account": account,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
-from wx2mqtt.aio import ignore_trouble, retry_until_stored
+from wx2mqtt.aio import ignore_store_error, retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound_names import SenderNames
@@ -75,7 +75,7 @@ class InboundMessages:
         self._names.owner = owner
 
     async def apply_people(
-        self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_trouble
+        self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_store_error
     ) -> None:
         """Store changes of people after a login or a decision of the owner, and announce them.
 

@@ -73,7 +73,7 @@ class MessageRows:
         if not self._ctx.settings.publish_plain_text or not text:
             return None
         topic = self._ctx.topics.text(person.level)
-        return NewPublication(topic=topic, payload=plain_text(text), sort="plain", content_type=TEXT_TYPE)
+        return NewPublication(topic=topic, payload=plain_text(text), category="plain", content_type=TEXT_TYPE)
 
 
 class EventRows:

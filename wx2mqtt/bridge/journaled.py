@@ -25,7 +25,7 @@ def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:
     """What makes the same delivery known again; `session` is the broker's, as the bridge counts it."""
     return DeliveryMark(
         broker_session=session,
-        mid=delivery.mid,
+        packet_id=delivery.mid,
         topic=delivery.topic,
         digest=hashlib.sha256(delivery.payload + b"\0" + (delivery.correlation or b"")).digest(),
         dup=delivery.dup,

@@ -21,7 +21,7 @@ from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, MAX_UNACKED_PUBLISHES,
 from wx2mqtt.clock import monotonic
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
-from wx2mqtt.mqtt.payloads import cut_payload, without_bytes
+from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
 from wx2mqtt.store.records import OutboxBatch, OutboxRow
 
 log = structlog.get_logger(__name__)
@@ -209,7 +209,10 @@ class Publisher:
         for _ in range(min(free_slots, len(self._ready_rows))):
             if not self._ready_rows:
                 return True  # a publish that ended the connection has emptied it
-            if self._ready_rows[0].sort in MESSAGE_SORTS and self._unmarked_messages >= MAX_REPEATED_MESSAGES:
+            if (
+                self._ready_rows[0].category in MESSAGE_SORTS
+                and self._unmarked_messages >= MAX_REPEATED_MESSAGES
+            ):
                 return False
             row = self._ready_rows.popleft()
             if row.topic not in self._refused and self._is_fresh(row):
@@ -286,9 +289,9 @@ class Publisher:
 
     def _publish(self, row: OutboxRow, smaller: bytes | None = None) -> None:
         self._open_rows += 1
-        self._open_messages += row.sort in MESSAGE_SORTS
+        self._open_messages += row.category in MESSAGE_SORTS
         if smaller is None and row.id in self._without_bytes:
-            smaller = without_bytes(row.payload)
+            smaller = without_attachment(row.payload)
         publication = Publication(
             topic=row.topic,
             payload=row.payload if smaller is None else smaller,
@@ -300,13 +303,13 @@ class Publisher:
 
     def _on_acknowledged(self, row: OutboxRow, error: Exception | None) -> None:
         self._open_rows -= 1
-        self._open_messages -= row.sort in MESSAGE_SORTS
+        self._open_messages -= row.category in MESSAGE_SORTS
         self._answered.set()
         if error is None:
             self._truncated_sizes.pop(row.id, None)
             self._without_bytes.discard(row.id)
             self._refused_since.pop(row.topic, None)
-            self._acknowledged[row.id] = row.sort in MESSAGE_SORTS
+            self._acknowledged[row.id] = row.category in MESSAGE_SORTS
             self.published_count += 1
             self._suspect_disconnects = 0
             self._settle_event.set()
@@ -326,8 +329,8 @@ class Publisher:
     def _shrink_or_quarantine(self, row: OutboxRow) -> None:
         """The broker hangs up on this one: with MQTT 3.1.1 that is all it can say of what is too large."""
         bare = (
-            without_bytes(row.payload)
-            if row.sort == "message" and row.id not in self._without_bytes
+            without_attachment(row.payload)
+            if row.category == "message" and row.id not in self._without_bytes
             else None
         )
         if bare is None:
@@ -349,7 +352,7 @@ class Publisher:
         before = self._truncated_sizes.get(row.id, len(row.payload))
         limit = self._inflight.payload_limit(row.topic)
         room = before // 2 if limit is None else limit
-        smaller = cut_payload(row.payload, room) if row.sort == "message" and room > 0 else None
+        smaller = cut_payload(row.payload, room) if row.category == "message" and room > 0 else None
         if smaller is not None and len(smaller) < before:
             self._truncated_sizes[row.id] = len(smaller)
             self._publish(row, smaller)

@@ -92,7 +92,7 @@ class StatusReporter:
             name, event_id=f"{name}:{now}", account=self._ctx.name, time=now, user=None, fields=fields
         )
         publication = NewPublication(
-            topic=self._ctx.topics.event(name), payload=encode(body), sort="event", content_type=JSON_TYPE
+            topic=self._ctx.topics.event(name), payload=encode(body), category="event", content_type=JSON_TYPE
         )
         self._event_queue.put_nowait(publication)
 

@@ -15,7 +15,7 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained import RetainedPublisher
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.broker import Connected
@@ -77,7 +77,7 @@ class StatusTopics:
         return (self._retained.value_of(self._topics.login_url) or b"").decode()
 
     @property
-    def qr_png(self) -> bytes:
+    def qr_image(self) -> bytes:
         """The picture of that QR code; empty without one."""
         return (self._retained.value_of(self._topics.login_qr) or b"") if self.qr_url else b""
 

@@ -83,9 +83,9 @@ class AccountView:
         return "" if person is None else person.level
 
     @property
-    def qr_png(self) -> bytes:
+    def qr_image(self) -> bytes:
         """The QR code that is to be scanned now, a PNG; empty where none is."""
-        return self._account.status.qr_png
+        return self._account.status.qr_image
 
     async def snapshot(self) -> HealthSnapshot:
         """What health is made of. Raises `StoreError`."""

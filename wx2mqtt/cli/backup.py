@@ -16,7 +16,8 @@ import typer
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.cli.operations import ConfigOption, store_folder
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup

@@ -20,8 +20,8 @@ from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.settings.loader import load, load_web_settings
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import CannotListen
-from wx2mqtt.web.views import BridgeState
 from wx2mqtt.wechat.registry import BACKENDS
 
 FILE_POLL_INTERVAL_SECONDS = 2.0

@@ -19,7 +19,8 @@ from wx2mqtt.bridge.login_state import required_of_person
 from wx2mqtt.cli.operations import store_folder
 from wx2mqtt.cli.terminal import draw_qr, read_line
 from wx2mqtt.errors import LoginRefused, Wx2MqttError
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.wechat.backend import (

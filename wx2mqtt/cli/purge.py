@@ -16,7 +16,8 @@ from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.settings_mapping import mqtt_options
 from wx2mqtt.cli.operations import run_operation, store_folder
 from wx2mqtt.errors import NotConnected, Wx2MqttError
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.cleanup import clear_client
 from wx2mqtt.mqtt.embedded import EmbeddedBroker

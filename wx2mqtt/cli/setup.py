@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from wx2mqtt.app.redaction import one_line
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG
 from wx2mqtt.settings.schema import BackendName
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts

@@ -24,7 +24,7 @@ from wx2mqtt.mqtt.connection_errors import broken_text, not_mqtt_text, unanswere
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PublishPacket, pack_properties, packet_ids, short_packet
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
-from wx2mqtt.mqtt.reason_codes import FAILURE, UNSUPPORTED_VERSION, reason_text, scrub_reason
+from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, UNSUPPORTED_VERSION, reason_text, scrub_reason
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
 from wx2mqtt.mqtt.version_probe import VERSION_PROBE_DELAY_SECONDS, refuses_mqtt_5
@@ -61,7 +61,7 @@ class ProbeAnswer:
 
     @property
     def is_success(self) -> bool:
-        return 0 <= self.code < FAILURE
+        return 0 <= self.code < FIRST_FAILURE_CODE
 
     @property
     def timed_out(self) -> bool:
@@ -200,7 +200,7 @@ class ProbeConnection:
         seconds = time.monotonic() - start
         if answer.done():
             code, reason_string = answer.result()
-            reason = self._reason_text(code, reason_string) if code >= FAILURE else ""
+            reason = self._reason_text(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
             return ProbeAnswer(code, reason, seconds)
         del self._answers[mid]
         if self._closed.done():
@@ -217,7 +217,7 @@ class ProbeConnection:
         self._connack_refusal = (code, reason_string)
 
     def on_suback(self, mid: int, codes: Sequence[int]) -> None:
-        self.on_puback(mid, codes[0] if codes else FAILURE, "")
+        self.on_puback(mid, codes[0] if codes else FIRST_FAILURE_CODE, "")
 
     def on_puback(self, mid: int, code: int, reason_string: str) -> None:
         answer = self._answers.pop(mid, None)

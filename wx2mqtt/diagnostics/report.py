@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from wx2mqtt.app.redaction import one_line
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.diagnostics import diagnostics_text
 from wx2mqtt.model import Json
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n import Catalogue, Language, text
 
-__all__ = ["BRIDGE_MESSAGES", "Language", "bridge_text", "rejection_text"]
-
 BRIDGE_MESSAGES: Catalogue = {
     # results
     "ok": ("WeChat took the message", "微信已接收消息"),

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Catalogue, Language, text
 
-DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
+DIAGNOSTICS_MESSAGES: Catalogue = {
     # the checks
     "check_name": ("host name", "主机名"),
     "check_tcp": ("connection", "连接"),
@@ -324,4 +324,4 @@ DIAGNOSTICS_MESSAGES: dict[str, tuple[str, str]] = {
 
 def diagnostics_text(language: Language, message_key: str, /, **facts: object) -> str:
     """Returns the message in a language, with its facts filled in."""
-    return DIAGNOSTICS_MESSAGES[message_key][language == "zh"].format_map(facts)
+    return text(DIAGNOSTICS_MESSAGES, language, message_key, **facts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Catalogue, Language, text
 
-SETUP_MESSAGES: dict[str, tuple[str, str]] = {
+SETUP_MESSAGES: Catalogue = {
     # questions
     "this_language": ("English", "中文"),
     "which_language": ("Which language should the bridge use?", "桥接程序使用哪种语言?"),
@@ -101,4 +101,4 @@ SETUP_MESSAGES: dict[str, tuple[str, str]] = {
 
 def setup_text(language: Language, message_key: str, /, **facts: object) -> str:
     """Returns the message in a language, with its facts filled in."""
-    return SETUP_MESSAGES[message_key][language == "zh"].format_map(facts)
+    return text(SETUP_MESSAGES, language, message_key, **facts)

@@ -14,7 +14,7 @@ from typing import Self
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Command, Json
-from wx2mqtt.mqtt.topics import is_level
+from wx2mqtt.mqtt.topics import is_topic_level
 
 Fields = Mapping[str, Json]
 
@@ -76,7 +76,7 @@ def read_command(
     is_object = media_type == "application/json" or payload.lstrip()[:1] == b"{"
     if media_type == "text/plain" or not is_object:
         return _text_command(user, payload)
-    return command_from(user, _read_object(payload, "bad_json"), check_fields)
+    return command_from_fields(user, _read_object(payload, "bad_json"), check_fields)
 
 
 def _text_command(user: str, payload: bytes) -> Command:
@@ -86,7 +86,7 @@ def _text_command(user: str, payload: bytes) -> Command:
     return Command(user=user, text=text)
 
 
-def command_from(user: str, fields: Fields, check_fields: FieldsCheck = accept_any_fields) -> Command:
+def command_from_fields(user: str, fields: Fields, check_fields: FieldsCheck = accept_any_fields) -> Command:
     """Builds a command from the fields of a JSON object, also of the request `send`. Raises BadCommand."""
     command_id = _read_id(fields)
     try:
@@ -242,7 +242,7 @@ def read_text(fields: Fields, key: str, default: str | None = None) -> str:
 def read_level(fields: Fields, key: str) -> str:
     """Returns the topic level of a person."""
     value = fields.get(key)
-    if not isinstance(value, str) or not is_level(value):
+    if not isinstance(value, str) or not is_topic_level(value):
         raise _bad_field(key, "a topic level")
     return value
 

@@ -30,7 +30,7 @@ from wx2mqtt.mqtt.packets import (
 )
 from wx2mqtt.mqtt.paho_codec import NO_REASON_CODE, ConnackLimits
 from wx2mqtt.mqtt.reason_codes import (
-    FAILURE,
+    FIRST_FAILURE_CODE,
     PACKET_TOO_LARGE,
     QOS_UNSUPPORTED,
     SERVER_LEAVING_CODES,
@@ -205,7 +205,7 @@ class MqttConnection:
             self.connection = replace(self.connection, refused_filters=self._subscriptions.refused_filters)
 
     def on_puback(self, mid: int, code: int, reason_string: str) -> None:
-        if code < FAILURE:
+        if code < FIRST_FAILURE_CODE:
             self._unacked.settle(mid, None)
             return
         reason = self._reason_text(code, reason_string)

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import Json, Kind, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics

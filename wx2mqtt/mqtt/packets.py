@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wx2mqtt.mqtt.broker import Publication
-from wx2mqtt.mqtt.reason_codes import FAILURE
+from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
 
 PUBLISH, PUBACK, PUBREC, PUBCOMP, SUBSCRIBE, PINGREQ, DISCONNECT = 0x30, 0x40, 0x50, 0x70, 0x82, 0xC0, 0xE0
 """First bytes of packets, with the flags that the standard fixes."""
@@ -280,7 +280,7 @@ def read_puback(body: bytes | bytearray) -> tuple[int, int, str]:
     if len(body) == 2:
         return mid, 0, ""
     code = body[2]
-    return mid, code, _read_reason(bytes(body), 3) if code >= FAILURE and len(body) > 3 else ""
+    return mid, code, _read_reason(bytes(body), 3) if code >= FIRST_FAILURE_CODE and len(body) > 3 else ""
 
 
 def _read_reason(data: bytes, at: int) -> str:

@@ -129,7 +129,7 @@ def plain_text(text: str) -> bytes:
     return text.encode("utf-8", "replace")[:MAX_PLAIN_TEXT_BYTES].decode("utf-8", "ignore").encode()
 
 
-def without_bytes(payload: bytes) -> bytes | None:
+def without_attachment(payload: bytes) -> bytes | None:
     """Returns a message without its inline attachment (`media.inline_below`), with `truncated: true`.
 
     Returns None if it has none.

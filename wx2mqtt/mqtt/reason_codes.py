@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FAILURE = 0x80
+FIRST_FAILURE_CODE = 0x80
 """The first code that means failure."""
 UNSUPPORTED_VERSION = 0x84
 CLIENT_ID_NOT_VALID = 0x85
@@ -30,7 +30,7 @@ NEEDS_OWNER_CODES = frozenset(
 REASON_TEXTS: dict[int, str] = {
     0x00: "closed the connection",
     0x04: "closed the connection and published the will",
-    FAILURE: "gave no reason",
+    FIRST_FAILURE_CODE: "gave no reason",
     0x81: "could not read what was sent",
     0x82: "saw a breach of the protocol",
     0x83: "has a reason of its own",

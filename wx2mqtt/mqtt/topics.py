@@ -292,7 +292,7 @@ class Topics:
                 return UnknownTopic(user)
 
 
-def is_level(name: str) -> bool:
+def is_topic_level(name: str) -> bool:
     """Whether a name can be one level of a topic to which somebody publishes."""
     size = len(name.encode("utf-8", "replace"))
     return 0 < size <= MAX_LEVEL_BYTES and not any(

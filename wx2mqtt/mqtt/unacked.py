@@ -9,7 +9,7 @@ import structlog
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import PublishCallback
 from wx2mqtt.mqtt.callbacks import notify
-from wx2mqtt.mqtt.reason_codes import FAILURE, reason_text
+from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, reason_text
 
 log = structlog.get_logger(__name__)
 
@@ -96,10 +96,12 @@ class Subscriptions:
         if filters is None:
             return False
         code_by_filter = dict(zip(filters, codes, strict=False))
-        refused = tuple(name for name in filters if code_by_filter.get(name, FAILURE) >= FAILURE)
+        refused = tuple(
+            name for name in filters if code_by_filter.get(name, FIRST_FAILURE_CODE) >= FIRST_FAILURE_CODE
+        )
         for name in refused:
             if name not in self.refused_filters:
-                reason = reason_text(code_by_filter.get(name, FAILURE))
+                reason = reason_text(code_by_filter.get(name, FIRST_FAILURE_CODE))
                 log.warning("subscription refused", filter=name, reason=reason)
         for name in set(self.refused_filters) - set(refused):
             log.info("subscription granted after all", filter=name)

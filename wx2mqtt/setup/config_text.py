@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.example import compose
 from wx2mqtt.settings.key_tree import KeyPath

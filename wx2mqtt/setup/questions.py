@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, get_args
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.addresses import validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import level_fault

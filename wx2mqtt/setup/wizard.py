@@ -11,7 +11,7 @@ from pathlib import Path
 from wx2mqtt.diagnostics.report import CheckReport, CheckStatus, result_lines
 from wx2mqtt.diagnostics.runner import check_broker
 from wx2mqtt.errors import SettingsError, Wx2MqttError
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings

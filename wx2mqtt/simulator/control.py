@@ -15,7 +15,7 @@ from wx2mqtt.simulator.control_media import BadMedia, UnknownMessage
 from wx2mqtt.simulator.faults import BadFault
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 from wx2mqtt.simulator.ilink import control as ilink_control
-from wx2mqtt.simulator.message_injection import CannotSend, SpeechOrder
+from wx2mqtt.simulator.message_injection import CannotSend, MessageOrder
 from wx2mqtt.simulator.qr_codes import OPEN_STATES, ActionNotPossible, CodeAction, CodeState, LoginQrCode
 from wx2mqtt.simulator.routes import ENDPOINTS
 from wx2mqtt.simulator.settings import BadSetting
@@ -252,10 +252,10 @@ async def names(wechat: WeChat, _: Request, __: Fields) -> Fields:
 
 async def say(wechat: WeChat, _: Request, order: Fields) -> Fields:
     """Injects messages from a person, a group or WeChat itself; returns the message ids."""
-    return {"msg_ids": message_injection.say(wechat, _message_order(order))}
+    return {"msg_ids": message_injection.inject(wechat, _message_order(order))}
 
 
-def _message_order(order: Fields) -> SpeechOrder:
+def _message_order(order: Fields) -> MessageOrder:
     fields_by_key = {
         "from": "sender",
         "to": "to",
@@ -279,7 +279,7 @@ def _message_order(order: Fields) -> SpeechOrder:
         raise BadOrder("count and bytes_of cannot be negative")
     if "data" in values:
         values["data"] = control_media.decode_bytes(values["data"])
-    return SpeechOrder(**{fields_by_key[key]: value for key, value in values.items()})  # type: ignore[arg-type]
+    return MessageOrder(**{fields_by_key[key]: value for key, value in values.items()})  # type: ignore[arg-type]
 
 
 async def read(wechat: WeChat, _: Request, order: Fields) -> Fields:

@@ -23,7 +23,7 @@ class CannotSend(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpeechOrder:
+class MessageOrder:
     """Messages to inject. `sender` and `to` are ids of the world.
 
     When `count` is above 1, `{n}` in the text is the number of the message, from 1. `detail` has values for
@@ -61,7 +61,7 @@ class _InjectedMessage:
     media: MessageMedia | None
 
 
-def say(wechat: WeChat, order: SpeechOrder) -> list[str]:
+def inject(wechat: WeChat, order: MessageOrder) -> list[str]:
     """Injects the messages and returns their ids.
 
     Without an active login only the phone shows them (webwx 2.11.10).
@@ -79,7 +79,7 @@ def say(wechat: WeChat, order: SpeechOrder) -> list[str]:
 
 
 def _prepare_message(
-    wechat: WeChat, order: SpeechOrder, participants: _Participants, index: int
+    wechat: WeChat, order: MessageOrder, participants: _Participants, index: int
 ) -> _InjectedMessage:
     msg_id = wechat.ids.next()
     content = order.data
@@ -94,7 +94,7 @@ def _prepare_message(
 
 
 def _show_on_phone(
-    wechat: WeChat, order: SpeechOrder, participants: _Participants, injected: list[_InjectedMessage]
+    wechat: WeChat, order: MessageOrder, participants: _Participants, injected: list[_InjectedMessage]
 ) -> None:
     if order.kind == "recall":
         recall(wechat, str(order.detail.get("msg_id", "")))
@@ -121,7 +121,7 @@ def recall(wechat: WeChat, msg_id: str) -> None:
         attachment.gone = "empty"
 
 
-def _details(order: SpeechOrder, participants: _Participants) -> Mapping[str, object]:
+def _details(order: MessageOrder, participants: _Participants) -> Mapping[str, object]:
     """Returns the details; `a`, the author in system texts, defaults to their name in the group."""
     if not isinstance(participants.chat, WorldGroup) or not participants.chat.display_names.get(
         participants.author.id
@@ -130,11 +130,11 @@ def _details(order: SpeechOrder, participants: _Participants) -> Mapping[str, ob
     return {"a": participants.chat.display_names[participants.author.id], **order.detail}
 
 
-def _numbered(order: SpeechOrder, index: int) -> str:
+def _numbered(order: MessageOrder, index: int) -> str:
     return order.text.replace("{n}", str(index)) if order.count > 1 else order.text
 
 
-def _participants(wechat: WeChat, order: SpeechOrder) -> _Participants:
+def _participants(wechat: WeChat, order: MessageOrder) -> _Participants:
     author = wechat.world.find(order.sender)
     target = wechat.world.find(order.to)
     via: Via = "system" if message_kinds.is_system(order.kind) or isinstance(author, WorldGroup) else "friend"
@@ -154,7 +154,7 @@ def _participants(wechat: WeChat, order: SpeechOrder) -> _Participants:
 def _append_to_log(
     wechat: WeChat,
     session: SimulatedSession,
-    order: SpeechOrder,
+    order: MessageOrder,
     participants: _Participants,
     injected: list[_InjectedMessage],
 ) -> None:
@@ -233,4 +233,4 @@ def inject_echo(
 def inject_refusal_notice(wechat: WeChat, person: WorldPerson) -> None:
     """Injects WeChat's notice for a message that did not arrive (webwx 2.12.11, 3.10.5)."""
     kind = "system:not_friends" if person.deleted_me else "system:blocked"
-    say(wechat, SpeechOrder(sender=person.id, to=OWNER, kind=kind))
+    inject(wechat, MessageOrder(sender=person.id, to=OWNER, kind=kind))

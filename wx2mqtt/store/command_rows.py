@@ -20,7 +20,9 @@ def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
     """Returns the columns of a new row after id and account, in the order of the statement `add`."""
     result, mark = new.result, new.delivery
     settled = (now, str(result.status), result.message_id) if result else (None, None, None)
-    delivery = (mark.broker_session, mark.mid, mark.topic, mark.digest) if mark else (None, None, None, None)
+    delivery = (
+        (mark.broker_session, mark.packet_id, mark.topic, mark.digest) if mark else (None, None, None, None)
+    )
     return (
         storable_text(new.command_id),
         new.fingerprint,
@@ -70,14 +72,14 @@ def command_row(row: sqlite3.Row) -> CommandRow:
         accepted=row["accepted"],
         expires=row["expires"],
         replies=tuple(_reply(fields) for fields in json.loads(row["replies"])),
-        open=bool(row["open"]),
-        unknown=row["unknown"],
+        attempt_open=bool(row["open"]),
+        unanswered=row["unknown"],
         attempts=row["attempts"],
         duplicate_possible=bool(row["duplicate_possible"]),
         state=CommandState.WAITING if row["status"] is None else CommandState.SETTLED,
         result=None if row["result"] is None else _result(row["result"]),
         blob=blob_from_text(row["blob"]),
-        held=row["held"],
+        held_reason=row["held"],
         parts_sent=row["parts_sent"],
         fallback=row["fallback"],
     )
@@ -95,8 +97,8 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
         accepted=new.accepted,
         expires=new.expires,
         replies=new.replies,
-        open=False,
-        unknown=0,
+        attempt_open=False,
+        unanswered=0,
         attempts=0,
         duplicate_possible=new.duplicate_possible,
         state=CommandState.SETTLED if new.result else CommandState.WAITING,

@@ -204,7 +204,7 @@ class JournaledCommands(JournalPart):
             row = self._require_command(connection, command_id)
             if row.state is CommandState.SETTLED:
                 raise BadCommand("bad_request", "command_settled", id=command_id)
-            if row.open:
+            if row.attempt_open:
                 raise BadCommand("bad_request", "command_in_flight", id=command_id)
             return self._settle(connection, row.id, result, publications)
 
@@ -316,7 +316,7 @@ class CommandAcceptance:
 
     def _same_delivery(self, mark: DeliveryMark) -> CommandRow | None:
         self._insert_collected()
-        rows = self._rows(_SQL["same_delivery"], mark.broker_session, mark.digest, mark.topic, mark.mid)
+        rows = self._rows(_SQL["same_delivery"], mark.broker_session, mark.digest, mark.topic, mark.packet_id)
         return rows[0] if rows else None
 
     def _similar_delivery(self, mark: DeliveryMark) -> bool:

@@ -51,7 +51,7 @@ class JournalPart:
             [
                 (
                     self._account,
-                    publication.sort,
+                    publication.category,
                     publication.topic,
                     now,
                     publication.content_type,
@@ -86,7 +86,7 @@ def _outbox_row(publication: NewPublication, now: int) -> OutboxRow:
         id=0,
         topic=publication.topic,
         payload=publication.payload,
-        sort=publication.sort,
+        category=publication.category,
         created=now,
         content_type=publication.content_type,
         correlation=publication.correlation,

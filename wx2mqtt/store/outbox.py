@@ -146,7 +146,7 @@ def _row(  # noqa: PLR0913, PLR0917 - one row of a table
         id=id,
         topic=topic,
         payload=payload,
-        sort=sort,
+        category=sort,
         created=created,
         content_type=content_type,
         correlation=correlation,

@@ -19,8 +19,6 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.queries import compact, insert_rows, json_list, load_queries, storable_text
 from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
 
-__all__ = ["NO_CHANGES", "PeopleChanges", "Person"]  # until every importer takes them from `records`
-
 PERSON_FIELDS = tuple(item.name for item in fields(Person))
 
 _SQL = load_queries("people")

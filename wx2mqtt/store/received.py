@@ -235,7 +235,7 @@ def _outbox_row(item: Item, values: tuple[object, ...]) -> OutboxRow:
         id=0,
         topic=item.topic,
         payload=payload,
-        sort="message" if isinstance(item, NewMessage) else "event",
+        category="message" if isinstance(item, NewMessage) else "event",
         created=created,
         content_type=JSON_TYPE,
         correlation=None,

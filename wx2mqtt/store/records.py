@@ -57,11 +57,11 @@ class MediaRow:
     user: str
     ref: MediaRef
     state: MediaState
-    tries: int
-    empty: int
+    attempts: int
+    empty_attempts: int
     due: int | None
     created: int
-    why: str
+    reason: str
     blob: Blob | None
     fetched: int | None
 
@@ -107,7 +107,7 @@ class NewPublication:
 
     topic: str
     payload: bytes
-    sort: str
+    category: str
     content_type: str
     correlation: bytes | None = None
     expiry: int | None = None
@@ -120,7 +120,7 @@ class OutboxRow:
     id: int
     topic: str
     payload: bytes
-    sort: str
+    category: str
     created: int
     content_type: str
     correlation: bytes | None
@@ -205,7 +205,7 @@ class DeliveryMark:
     """
 
     broker_session: int
-    mid: int
+    packet_id: int
     topic: str
     digest: bytes
     dup: bool
@@ -259,14 +259,14 @@ class CommandRow:
     accepted: int
     expires: int | None
     replies: tuple[ReplyTarget, ...]
-    open: bool
-    unknown: int
+    attempt_open: bool
+    unanswered: int
     attempts: int
     duplicate_possible: bool
     state: CommandState
     result: Result | None
     blob: Blob | None = None
-    held: str = ""
+    held_reason: str = ""
     parts_sent: int = 0
     fallback: str = ""
 

@@ -53,7 +53,7 @@ class JournaledRequests(JournalPart):
         return JournaledRequest(state=RequestState.ANSWERED, answer=_answer_from_text(answer))
 
     def _key_of(self, mark: DeliveryMark) -> tuple[object, ...]:
-        return self._account, mark.broker_session, mark.mid, storable_text(mark.topic), mark.digest
+        return self._account, mark.broker_session, mark.packet_id, storable_text(mark.topic), mark.digest
 
 
 def _answer_to_text(publications: Sequence[NewPublication]) -> str:
@@ -64,7 +64,7 @@ def _publication_to_json(publication: NewPublication) -> dict[str, Any]:
     return {
         "topic": publication.topic,
         "payload": base64.b64encode(publication.payload).decode(),
-        "sort": publication.sort,
+        "sort": publication.category,
         "content_type": publication.content_type,
         "correlation": None if publication.correlation is None else publication.correlation.hex(),
         "expiry": publication.expiry,
@@ -80,7 +80,7 @@ def _publication_from_json(fields: dict[str, Any]) -> NewPublication:
     return NewPublication(
         topic=fields["topic"],
         payload=base64.b64decode(fields["payload"]),
-        sort=fields["sort"],
+        category=fields["sort"],
         content_type=fields["content_type"],
         correlation=None if correlation is None else bytes.fromhex(correlation),
         expiry=fields["expiry"],

@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from wx2mqtt import __version__
-from wx2mqtt.bridge.health import is_healthy as active_problems
+from wx2mqtt.bridge.health import active_problems
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
+from wx2mqtt.web.bridge_state import AccountReader, BridgeState
 from wx2mqtt.web.request import context_of
 from wx2mqtt.web.responses import NO_STORE
-from wx2mqtt.web.views import AccountReader, BridgeState
 
 log = structlog.get_logger(__name__)
 

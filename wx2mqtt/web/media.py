@@ -118,7 +118,7 @@ def _requested_wait(request: Request) -> float:
 
 
 def _unavailable_response(request: Request, row: MediaRow) -> Response:
-    reason = f" ({row.why})" if row.why else ""
+    reason = f" ({row.reason})" if row.reason else ""
     headers = _retry_after(_seconds_until_retry(row)) if row.state is MediaState.PENDING else {}
     return text_response(
         context_of(request.scope), STATUS_BY_STATE[row.state], str(row.state), headers, why=reason

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from wx2mqtt import __version__
 from wx2mqtt.bridge.health import CallStatistics, HealthSnapshot
 from wx2mqtt.errors import StoreError
+from wx2mqtt.web.bridge_state import AccountReader, BridgeState
 from wx2mqtt.web.metrics_table import (
     ACCOUNT_METRICS,
     INFO_METRIC,
@@ -23,7 +24,6 @@ from wx2mqtt.web.metrics_table import (
     MetricsSnapshot,
 )
 from wx2mqtt.web.responses import NO_STORE
-from wx2mqtt.web.views import AccountReader, BridgeState
 
 CACHE_SECONDS = 1.0  # for which a snapshot is served to further scrapes
 READ_TIMEOUT_SECONDS = 5.0  # Prometheus gives up after ten

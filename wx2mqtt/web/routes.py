@@ -10,6 +10,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from wx2mqtt.web.auth import Authenticator
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.health import HealthEndpoint
 from wx2mqtt.web.hosts import AllowedHosts
 from wx2mqtt.web.html import Assets
@@ -29,7 +30,6 @@ from wx2mqtt.web.page.handlers import PageHandlers
 from wx2mqtt.web.page.sections import QR_IMAGE_NAME
 from wx2mqtt.web.request import context_of
 from wx2mqtt.web.responses import text_response
-from wx2mqtt.web.views import BridgeState
 
 
 def web_application(

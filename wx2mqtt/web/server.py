@@ -13,12 +13,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from wx2mqtt.i18n import Language
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.http_limits import HEAD_TIMEOUT_SECONDS, ConnectionLimiter, HttpConnection
 from wx2mqtt.web.media import MediaSource
 from wx2mqtt.web.options import CannotListen, WebOptions
 from wx2mqtt.web.request import MAX_HEAD_BYTES
 from wx2mqtt.web.routes import web_application
-from wx2mqtt.web.views import BridgeState
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from wx2mqtt.errors import Problem, SettingsError
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.wechat.backend import Backend, CallObserver, Capabilities, CredentialStore, QuoteLookup
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session

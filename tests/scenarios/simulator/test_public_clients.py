@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.story import PROGRAMS, Start, installed, starting
-from wx2mqtt.simulator.message_injection import SpeechOrder, say
+from wx2mqtt.simulator.message_injection import MessageOrder, inject
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.world import PersonKind
@@ -73,7 +73,7 @@ def arrived(sim: Simulator, names: list[str]) -> bool:
 
 def say_media(sim: Simulator, kind: str, name: str = "") -> str:
     """Somebody sends a file of that kind; its SHA-256."""
-    [msg_id] = say(sim.wechat, SpeechOrder(sender="wife", to="me", kind=kind, text=name))
+    [msg_id] = inject(sim.wechat, MessageOrder(sender="wife", to="me", kind=kind, text=name))
     found = sim.wechat.media.find(msg_id)
     assert found is not None
     assert found.content is not None
@@ -82,7 +82,7 @@ def say_media(sim: Simulator, kind: str, name: str = "") -> str:
 
 def ask_as_friend(sim: Simulator) -> None:
     """A stranger wants to be a friend."""
-    say(sim.wechat, SpeechOrder(sender="aunt", to="me", kind="friend_request"))
+    inject(sim.wechat, MessageOrder(sender="aunt", to="me", kind="friend_request"))
 
 
 SIGNS = {"jpg": "@img@", "gif": "@img@", "mp4": "@vid@"}
@@ -104,7 +104,7 @@ async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Start, files
     assert {"老婆", "妈妈", "李雷"} <= set(people["friends"])
     assert set(people["groups"]) == {"相亲相爱一家人", "项目组"}
     await story.until("running")
-    say(sim.wechat, SpeechOrder(sender="wife", to="me", text="开灯 ☀ <3\n第二行"))
+    inject(sim.wechat, MessageOrder(sender="wife", to="me", text="开灯 ☀ <3\n第二行"))
     assert await story.until("friend") == {
         "what": "friend",
         "name": "晓梅🌸",
@@ -112,16 +112,16 @@ async def test_itchat_lives_on_the_simulator(sim: Simulator, start: Start, files
         "text": "开灯 ☀ <3\n第二行",
     }
     assert (await story.until("answered"))["ret"] == 0
-    say(sim.wechat, SpeechOrder(sender="mom", to="family", text="吃饭了"))
+    inject(sim.wechat, MessageOrder(sender="mom", to="family", text="吃饭了"))
     assert await story.until("group") == {
         "what": "group",
         "group": "相亲相爱一家人",
         "name": "老妈",
         "text": "吃饭了",
     }
-    say(sim.wechat, SpeechOrder(sender="wife", to="me", kind="system:red_packet"))
+    inject(sim.wechat, MessageOrder(sender="wife", to="me", kind="system:red_packet"))
     assert (await story.until("Note"))["text"] == "收到红包，请在手机上查看"
-    say(sim.wechat, SpeechOrder(sender="wife", to="me", kind="link", text="标题"))
+    inject(sim.wechat, MessageOrder(sender="wife", to="me", kind="link", text="标题"))
     assert (await story.until("Sharing"))["text"] == "标题"
     for kind, result in (
         ("image", "Picture"),
@@ -159,10 +159,10 @@ async def test_wechat4u_lives_on_the_simulator(sim: Simulator, start: Start, fil
         NODE_PATH=str(folder / "node_modules"),
     )
     assert {"老婆", "[群] 相亲相爱一家人", "王小明"} <= set((await story.until("people"))["people"])
-    say(sim.wechat, SpeechOrder(sender="wife", to="me", text="开灯 ☀ <3\n第二行"))
+    inject(sim.wechat, MessageOrder(sender="wife", to="me", text="开灯 ☀ <3\n第二行"))
     assert await story.until("message") == {"what": "message", "name": "老婆", "text": "开灯 ☀ <3\n第二行"}
     assert (await story.until("answered"))["ret"] == 0
-    say(sim.wechat, SpeechOrder(sender="lilei", to="work", text="开会"))
+    inject(sim.wechat, MessageOrder(sender="lilei", to="work", text="开会"))
     assert (await story.until("message"))["name"] == "[群] 项目组"
     assert (await story.until("answered"))["ret"] == 0
     for kind in ("image", "sticker", "voice", "video", "file"):

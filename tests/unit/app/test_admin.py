@@ -174,7 +174,7 @@ async def test_dropping_what_may_have_arrived_says_uncertain(house, do, monkeypa
     await say(house, "x", "a")
     await house.sent(1)
     async with asyncio.timeout(5):
-        while not (await house.journal.get_command("a")).unknown:
+        while not (await house.journal.get_command("a")).unanswered:
             pass
     await do("drop", id="a")
     result = await house.result("a")

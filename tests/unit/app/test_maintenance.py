@@ -133,7 +133,7 @@ async def test_media_go_before_history(store: Store) -> None:
     states = await store.states(*ids)
     assert states == sorted(states), "the oldest first"  # gone, then ready
     assert 1 <= states.count(MediaState.GONE) < 8
-    assert [row.why for row in await store.journal.media_of_messages([str(int("a", 36))])] == [
+    assert [row.reason for row in await store.journal.media_of_messages([str(int("a", 36))])] == [
         REASON_STORE_FULL
     ]
 

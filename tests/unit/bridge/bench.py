@@ -15,7 +15,7 @@ from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.recipients import Recipients
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import Result
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import RESULT_CODES

@@ -31,7 +31,7 @@ from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.errors import LoggedOut, NotConnected
 from wx2mqtt.external.url_fetch import UrlFetcher
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
     Action,
     ActionResult,

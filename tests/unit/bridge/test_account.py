@@ -17,7 +17,7 @@ from tests.unit.bridge.talk import PaperGateway
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import FallbackRules, ReceiveFilter, SendRules
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import LoginState
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.store.blobs import Blobs

@@ -20,9 +20,9 @@ from wx2mqtt.bridge.health import (
     BrokerCounters,
     CallStatistics,
     HealthSnapshot,
+    active_problems,
     health_body,
     info_body,
-    is_healthy,
 )
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.model import LoginState
@@ -117,7 +117,7 @@ def test_when_all_is_well_it_says_so():
 
 @pytest.mark.parametrize("state", [one for one in LoginState if one is not LoginState.ONLINE])
 def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
-    assert is_healthy(seen(login=LoginStatus(state=state, since=1))) == (f"login_{state}",)
+    assert active_problems(seen(login=LoginStatus(state=state, since=1))) == (f"login_{state}",)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_each_thing_that_is_wrong_has_its_word(more: dict[str, Any], problem: st
 
 
 def test_a_store_without_a_limit_is_never_full():
-    assert is_healthy(seen(store_size=10**12, store_limit=0)) == ()
+    assert active_problems(seen(store_size=10**12, store_limit=0)) == ()
 
 
 def test_the_next_one_comes_within_a_minute():

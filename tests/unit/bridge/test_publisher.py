@@ -111,7 +111,7 @@ class Works:
         for topic in topics:
             self._number += 1
             body = f"{self._number}".encode() if payload is None else payload
-            values = {"sort": "result", "content_type": "application/json", **more}
+            values = {"category": "result", "content_type": "application/json", **more}
             rows.append(NewPublication(topic=topic, payload=body, **values))
         await self.journal.enqueue(rows)
         self.pump.wake()
@@ -535,7 +535,7 @@ async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_asi
 @pytest.mark.parametrize("sort", ["result", "response", "event"])
 async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(works: Works, sort: str):
     works.connect(packet_limit=1000)
-    await works.publish("a", payload=b"x" * 2000, sort=sort)
+    await works.publish("a", payload=b"x" * 2000, category=sort)
     await works.publish("a")
     large, small = await works.link.came(2)
     works.link.refuse(large, too_large=True)
@@ -962,7 +962,9 @@ async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order
 
 async def commit(works: Works, *topics: str, payload: bytes = b"0") -> OutboxBatch:
     """Commit one row for each topic; nobody is told."""
-    rows = [NewPublication(topic=topic, payload=payload, sort="result", content_type="") for topic in topics]
+    rows = [
+        NewPublication(topic=topic, payload=payload, category="result", content_type="") for topic in topics
+    ]
     return await works.journal.enqueue(rows)
 
 

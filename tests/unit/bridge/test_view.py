@@ -49,7 +49,7 @@ def view(house: House) -> AccountView:
         registry=house.identity,
         session=Session(),
         inbound=SimpleNamespace(owner=None),
-        status=SimpleNamespace(qr_png=b"png"),
+        status=SimpleNamespace(qr_image=b"png"),
         windows=SimpleNamespace(directory_entries=house.identity.directory),
         intake=house.outbound,
         snapshot=snapshot,
@@ -159,7 +159,7 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView)
     assert view.enter_verification_code("123456")
     assert view._session.asked == ["login", "logout", "123456"]  # type: ignore[attr-defined]
     assert view.login is Session.login
-    assert view.qr_png == b"png"
+    assert view.qr_image == b"png"
     assert view.owner_name == ""
     inbound: Any = view._account.inbound
     inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")

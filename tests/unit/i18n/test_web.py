@@ -12,8 +12,7 @@ import pytest
 
 import wx2mqtt.web
 from tests.support.page import login, seen
-from wx2mqtt.bridge.health import health_problems
-from wx2mqtt.bridge.health import is_healthy as active_problems
+from wx2mqtt.bridge.health import active_problems, health_problems
 from wx2mqtt.bridge.people import pins
 from wx2mqtt.i18n.web import (
     KIND_NAMES,

@@ -16,7 +16,7 @@ from wx2mqtt.mqtt.topics import (
     TextTopic,
     Topics,
     UnknownTopic,
-    is_level,
+    is_topic_level,
     response_topic_allowed,
 )
 
@@ -111,12 +111,12 @@ def test_no_topic_of_anybody_is_a_fault(base, topic):
 
 @given(LEVELS)
 def test_a_name_of_a_level_is_one_unless_it_is_too_long(name):
-    assert is_level(name) is (len(name.encode()) <= MAX_LEVEL_BYTES)
+    assert is_topic_level(name) is (len(name.encode()) <= MAX_LEVEL_BYTES)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (MAX_LEVEL_BYTES + 1)])
 def test_what_can_be_no_level(name):
-    assert not is_level(name)
+    assert not is_topic_level(name)
 
 
 # response topics

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from wx2mqtt.simulator.message_injection import CannotSend, SpeechOrder, inject_raw, say
+from wx2mqtt.simulator.message_injection import CannotSend, MessageOrder, inject, inject_raw
 from wx2mqtt.simulator.qr_codes import CodeAction
 from wx2mqtt.simulator.session import SimulatedSession
 from wx2mqtt.simulator.wechat import WeChat
@@ -37,7 +37,7 @@ def test_a_ticket_that_comes_again_gets_the_same_login(wechat: WeChat):
 
 def test_ids_are_above_what_a_double_can_hold_and_rise(wechat: WeChat):
     session = log_in(wechat)
-    ids = say(wechat, SpeechOrder(sender="wife", to="me", text="{n}", count=100))
+    ids = inject(wechat, MessageOrder(sender="wife", to="me", text="{n}", count=100))
     assert [message["MsgId"] for message in messages(session)] == ids
     numbers = [int(one) for one in ids]
     assert numbers == sorted(set(numbers))
@@ -47,8 +47,8 @@ def test_ids_are_above_what_a_double_can_hold_and_rise(wechat: WeChat):
 
 def test_a_count_numbers_its_texts_and_one_alone_keeps_its_braces(wechat: WeChat):
     session = log_in(wechat)
-    say(wechat, SpeechOrder(sender="wife", to="me", text="n{n}", count=2))
-    say(wechat, SpeechOrder(sender="wife", to="me", text="n{n}"))
+    inject(wechat, MessageOrder(sender="wife", to="me", text="n{n}", count=2))
+    inject(wechat, MessageOrder(sender="wife", to="me", text="n{n}"))
     assert [message["Content"] for message in messages(session)] == ["n1", "n2", "n{n}"]
 
 
@@ -63,7 +63,7 @@ def test_the_recent_chats_follow_the_first_init_only(wechat: WeChat):
 def test_an_unknown_kind_reaches_nobody(wechat: WeChat):
     log_in(wechat)
     with pytest.raises(ValueError, match="no kind is named"):
-        say(wechat, SpeechOrder(sender="wife", to="me", kind="strange"))
+        inject(wechat, MessageOrder(sender="wife", to="me", kind="strange"))
     assert wechat.phone.count == 0
 
 

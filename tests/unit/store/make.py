@@ -72,7 +72,7 @@ def event(key: str, **private: str) -> NewEvent:
 
 
 def publication(topic: str = "wx/result/wife", payload: bytes = b'{"id":"a"}') -> NewPublication:
-    return NewPublication(topic=topic, payload=payload, sort="result", content_type="application/json")
+    return NewPublication(topic=topic, payload=payload, category="result", content_type="application/json")
 
 
 def reply(
@@ -112,7 +112,7 @@ def command(
 
 def mark(mid: int, *, dup: bool = False, session: int = 1, content: str = "a") -> DeliveryMark:
     return DeliveryMark(
-        broker_session=session, mid=mid, topic="wx/out/wife", digest=content.encode(), dup=dup
+        broker_session=session, packet_id=mid, topic="wx/out/wife", digest=content.encode(), dup=dup
     )
 
 

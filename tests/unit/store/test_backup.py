@@ -150,7 +150,7 @@ def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path,
             row.command_id: row for row in await house.journal.list_commands(CommandState.WAITING, limit=10)
         }
         assert rows.keys() == {"waits", "with-file"}
-        assert {(row.unknown, row.attempts, row.duplicate_possible) for row in rows.values()} == {
+        assert {(row.unanswered, row.attempts, row.duplicate_possible) for row in rows.values()} == {
             (0, 0, False)
         }
         blob = rows["with-file"].blob
@@ -176,7 +176,9 @@ def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_p
 
     async def story(house: House) -> None:
         rows = await house.journal.list_commands(CommandState.WAITING, limit=10)
-        assert {(row.unknown, row.open, row.duplicate_possible) for row in rows} == {(2, False, True)}
+        assert {(row.unanswered, row.attempt_open, row.duplicate_possible) for row in rows} == {
+            (2, False, True)
+        }
         assert {row.command_id for row in rows} == {"waits", "with-file"}
         settled = await house.journal.list_commands(CommandState.SETTLED, limit=10)
         assert [row.command_id for row in settled] == ["over"]

@@ -44,7 +44,7 @@ async def test_an_accepted_command_is_what_was_given(journal: Journal) -> None:
         new.replies,
     )
     assert accepted.row.state is CommandState.WAITING
-    assert (accepted.row.open, accepted.row.unknown, accepted.row.attempts) == (False, 0, 0)
+    assert (accepted.row.attempt_open, accepted.row.unanswered, accepted.row.attempts) == (False, 0, 0)
 
 
 async def test_many_are_accepted_in_their_order(journal: Journal) -> None:
@@ -208,14 +208,14 @@ async def test_an_attempt_is_marked_and_its_end_too(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
     await journal.mark_started(row.id)
     row = await _row(journal, "a")
-    assert (row.open, row.attempts, row.unknown) == (True, 1, 0)
+    assert (row.attempt_open, row.attempts, row.unanswered) == (True, 1, 0)
     await journal.mark_not_delivered(row.id)
     row = await _row(journal, "a")
-    assert (row.open, row.attempts, row.unknown, row.duplicate_possible) == (False, 1, 0, False)
+    assert (row.attempt_open, row.attempts, row.unanswered, row.duplicate_possible) == (False, 1, 0, False)
     await journal.mark_started(row.id)
     await journal.mark_uncertain(row.id)
     row = await _row(journal, "a")
-    assert (row.open, row.attempts, row.unknown, row.duplicate_possible) == (False, 2, 1, True)
+    assert (row.attempt_open, row.attempts, row.unanswered, row.duplicate_possible) == (False, 2, 1, True)
 
 
 async def test_a_settled_command_has_its_result_and_its_publications(journal: Journal) -> None:
@@ -225,7 +225,7 @@ async def test_a_settled_command_has_its_result_and_its_publications(journal: Jo
     row = await _row(journal, "a")
     assert row.state is CommandState.SETTLED
     assert row.result == result("a", message_id="77")
-    assert not row.open
+    assert not row.attempt_open
     assert await journal.list_due(10) == []
     assert await _topics(journal) == ["r", "s"]
 
@@ -233,7 +233,7 @@ async def test_a_settled_command_has_its_result_and_its_publications(journal: Jo
 async def test_settling_may_mark_the_next_attempt_in_the_same_commit(journal: Journal) -> None:
     a, b = await _accept(journal, command("a"), command("b"))
     await journal.settle(a.id, result("a"), [], next_row_id=b.id)
-    assert (await _row(journal, "b")).open
+    assert (await _row(journal, "b")).attempt_open
 
 
 async def test_settling_twice_changes_nothing(journal: Journal) -> None:
@@ -242,7 +242,7 @@ async def test_settling_twice_changes_nothing(journal: Journal) -> None:
     with pytest.raises(AlreadySettled):
         await journal.settle(a.id, result("a", Status.FAILED), [publication("s")], next_row_id=b.id)
     assert (await _row(journal, "a")).result == result("a", message_id="1")
-    assert not (await _row(journal, "b")).open
+    assert not (await _row(journal, "b")).attempt_open
     assert await _topics(journal) == ["r"]
 
 
@@ -275,7 +275,7 @@ async def test_a_start_after_a_crash_finds_what_is_in_doubt(journal: Journal) ->
     await journal.mark_started(c)
     await journal.mark_not_delivered(c)
     found = {
-        row.command_id: (row.unknown, row.open, row.duplicate_possible)
+        row.command_id: (row.unanswered, row.attempt_open, row.duplicate_possible)
         for row in await journal.recover_attempts()
     }
     assert found == {"a": (1, False, True), "b": (1, False, True)}
@@ -301,7 +301,7 @@ async def test_a_second_unanswered_attempt_is_counted(journal: Journal) -> None:
     await journal.recover_attempts()
     await journal.mark_started(row.id)
     (row,) = await journal.recover_attempts()
-    assert (row.unknown, row.attempts) == (2, 2)
+    assert (row.unanswered, row.attempts) == (2, 2)
 
 
 async def test_what_was_sent_is_known_by_the_id_that_wechat_gave(

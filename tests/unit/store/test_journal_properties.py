@@ -253,7 +253,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert [_name(row.payload) for row in rows] == self.model.waiting
         assert [row.id for row in rows] == sorted(row.id for row in rows)
         for row in rows:
-            if row.sort == "message":
+            if row.category == "message":
                 body = json.loads(row.payload)
                 assert self.model.messages[body["seq"] - 1] == body["id"].removeprefix("id-")
 
@@ -263,7 +263,11 @@ class JournalMachine(RuleBasedStateMachine):
         assert [row.command_id for row in due] == self.model.unsettled
         for row in self.runner.run(self.journal.list_commands(limit=1000)):
             known = self.model.commands[row.command_id]
-            assert (row.open, row.unknown, row.attempts) == (known.open, known.unknown, known.attempts)
+            assert (row.attempt_open, row.unanswered, row.attempts) == (
+                known.open,
+                known.unknown,
+                known.attempts,
+            )
             assert (row.result.status if row.result else None) == known.status
             assert row.duplicate_possible == bool(known.unknown)
 

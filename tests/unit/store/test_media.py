@@ -40,8 +40,8 @@ async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) 
         user="wife",
         ref=media("m").ref,
         state=MediaState.PENDING,
-        tries=0,
-        empty=0,
+        attempts=0,
+        empty_attempts=0,
         due=7,
         created=clock.now,
         why="",
@@ -118,7 +118,7 @@ async def test_a_try_that_failed_is_counted_and_put_off(journal: Journal) -> Non
     await journal.postpone_media("m", 20, empty=1, why="nothing came")
     await journal.postpone_media("m", 30, empty=0, why="WeChat does not answer")
     row = await _row(journal, "m")
-    assert (row.tries, row.empty, row.due, row.why) == (2, 0, 30, "WeChat does not answer")
+    assert (row.attempts, row.empty_attempts, row.due, row.reason) == (2, 0, 30, "WeChat does not answer")
 
 
 async def test_who_waits_brings_it_forward_and_never_puts_it_off(journal: Journal) -> None:
@@ -136,7 +136,7 @@ async def test_what_was_given_up_is_tried_anew_when_somebody_asks(journal: Journ
     await journal.mark_media_unavailable("m", MediaState.FAILED, "a day is over", ())
     await journal.request_media("m", 500)
     row = await _row(journal, "m")
-    assert (row.state, row.due, row.tries, row.empty) == (MediaState.PENDING, 500, 0, 0)
+    assert (row.state, row.due, row.attempts, row.empty_attempts) == (MediaState.PENDING, 500, 0, 0)
 
 
 @pytest.mark.parametrize("state", [MediaState.GONE, MediaState.TOO_LARGE])
@@ -145,7 +145,7 @@ async def test_what_cannot_come_is_not_tried_again(journal: Journal, state: Medi
     await journal.mark_media_unavailable("m", state, "because", ())
     await journal.request_media("m", 500)
     row = await _row(journal, "m")
-    assert (row.state, row.due, row.why) == (state, None, "because")
+    assert (row.state, row.due, row.reason) == (state, None, "because")
     assert await journal.next_media() is None
 
 
@@ -156,7 +156,7 @@ async def test_ready_and_its_event_are_one_commit(journal: Journal, clock: Clock
     await journal.mark_media_ready("m", blob("x"), [publication(payload=b"ready")])
     row = await _row(journal, "m")
     assert (row.state, row.blob, row.fetched) == (MediaState.READY, blob("x"), clock.now)
-    assert (row.due, row.why) == (None, "")
+    assert (row.due, row.reason) == (None, "")
     assert (await _waiting(journal))[1:] == [b"ready"]
     assert await journal.next_media() is None
 

@@ -219,7 +219,7 @@ class MediaMachine(RuleBasedStateMachine):
             assert (row.due is not None) == (state is MediaState.PENDING)
         assert {int(key) for key, _, _ in self.runner.run(self.journal.held_messages())} == self.model.held
         waiting = self.runner.run(self.journal.list_waiting(0, 10_000))
-        assert sum(row.sort == "result" for row in waiting) == self.model.told
+        assert sum(row.category == "result" for row in waiting) == self.model.told
 
 
 TestMedia = MediaMachine.TestCase

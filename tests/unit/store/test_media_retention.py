@@ -88,7 +88,7 @@ async def test_what_was_kept_long_enough_goes(
     assert await retention.prune("home", clock.now, WEEK) == 10
     row = await _row(journal, "a")
     assert row is not None
-    assert (row.state, row.why, row.blob, row.due) == (MediaState.GONE, REASON_AGED, None, None)
+    assert (row.state, row.reason, row.blob, row.due) == (MediaState.GONE, REASON_AGED, None, None)
     assert await _states(journal, "b") == ["ready"]
     assert (blobs.exists(old), blobs.exists(young)) == (False, True)
     assert retention.size == 10
@@ -160,7 +160,7 @@ async def test_above_its_total_an_account_loses_what_it_fetched_first(
     assert await _states(work, "w") == ["ready"]
     row = await _row(journal, "a")
     assert row is not None
-    assert row.why == REASON_TOTAL_SIZE
+    assert row.reason == REASON_TOTAL_SIZE
 
 
 async def test_bytes_that_several_messages_share_count_once(
@@ -201,7 +201,7 @@ async def test_room_is_made_of_orphans_first_and_then_of_the_oldest_of_all(
     assert await _states(work, "b") == ["gone"]
     row = await _row(journal, "a")
     assert row is not None
-    assert row.why == REASON_STORE_FULL
+    assert row.reason == REASON_STORE_FULL
     assert await retention.free_space(MUCH) == 10
     assert retention.size == 0
 

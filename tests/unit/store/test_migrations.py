@@ -47,9 +47,9 @@ async def test_a_store_of_version_1_keeps_all_that_is_in_it(journal: Journal) ->
     assert (opened.cursor, opened.seq, opened.base_topic, opened.broker_session) == ("c1", 2, "wx", 3)
     assert json.loads(opened.last_payload or b"")["text"] == "二"
     waiting = await journal.list_waiting(0, 9)
-    assert [(row.id, row.sort) for row in waiting] == [(3, "message"), (5, "result"), (6, "result")]
+    assert [(row.id, row.category) for row in waiting] == [(3, "message"), (5, "result"), (6, "result")]
     assert [row.id for row, _ in await journal.list_set_aside()] == [2]
-    assert [(row.command_id, row.open, row.blob) for row in await journal.list_due(9)] == [
+    assert [(row.command_id, row.attempt_open, row.blob) for row in await journal.list_due(9)] == [
         ("w", False, None),
         ("o", True, None),
     ]

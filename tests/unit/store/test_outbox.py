@@ -55,7 +55,7 @@ async def test_a_publication_comes_back_as_it_was_given(journal: Journal, clock:
     new = NewPublication(
         topic="a/b",
         payload=bytes(range(256)),
-        sort="response",
+        category="response",
         content_type="text/plain",
         correlation=b"\0\xff",
         expiry=60,
@@ -66,7 +66,7 @@ async def test_a_publication_comes_back_as_it_was_given(journal: Journal, clock:
         id=row.id,
         topic="a/b",
         payload=bytes(range(256)),
-        sort="response",
+        category="response",
         created=clock.now,
         content_type="text/plain",
         correlation=b"\0\xff",

@@ -30,7 +30,7 @@ C1, C2 = Cursor("cursor 1"), Cursor("cursor 2")
 
 async def _seqs(journal: Journal) -> list[int]:
     rows = await journal.list_waiting(0, 10_000)
-    return [json.loads(row.payload)["seq"] for row in rows if row.sort == "message"]
+    return [json.loads(row.payload)["seq"] for row in rows if row.category == "message"]
 
 
 async def test_a_new_account_begins_with_nothing(database: Database) -> None:
@@ -75,7 +75,7 @@ async def test_the_payload_gets_schema_stream_and_seq_in_front(journal: Journal)
     head = f'{{"schema":1,"stream":"{journal.stream}","seq":1,"id":"id-a"'
     assert row.payload.decode().startswith(head)
     assert "开灯" in row.payload.decode()
-    assert (row.sort, row.topic, row.user, row.content_type) == (
+    assert (row.category, row.topic, row.user, row.content_type) == (
         "message", "wx/in/wife", "wife", "application/json"
     )  # fmt: skip
 
@@ -98,7 +98,7 @@ async def test_what_was_recorded_is_counted(journal: Journal) -> None:
 
 
 async def test_what_was_recorded_is_returned_as_it_would_be_read(journal: Journal) -> None:
-    plain = NewPublication(topic="wx/text/wife", payload=b"x", sort="plain", content_type="text/plain")
+    plain = NewPublication(topic="wx/text/wife", payload=b"x", category="plain", content_type="text/plain")
     with_plain = replace(message("a\ud800"), plain=plain)
     recorded = await journal.record([with_plain, event("b"), message("c")], NO_CHANGES, C1, "login")
     more = await journal.enqueue([plain, plain])
@@ -129,7 +129,7 @@ async def test_a_batch_of_events_has_no_last_message(journal: Journal) -> None:
 async def test_messages_wait_in_the_order_in_which_they_came(journal: Journal) -> None:
     await journal.record([message("b"), event("x"), message("a")], NO_CHANGES, C1, "login")
     await journal.record([message("c")], NO_CHANGES, C2, "login")
-    topics = [(row.sort, row.payload[-40:]) for row in await journal.list_waiting(0, 10)]
+    topics = [(row.category, row.payload[-40:]) for row in await journal.list_waiting(0, 10)]
     assert [sort for sort, _ in topics] == ["message", "event", "message", "message"]
     assert await _seqs(journal) == [1, 2, 3, 4][:3]
 
@@ -239,12 +239,12 @@ async def test_bare_text_goes_out_in_the_commit_of_its_message_once_and_is_no_me
     journal = Journal(database, "home", clock)
     await journal.open()
     bare = NewPublication(
-        topic="wx/text/wife", payload="开灯 ☀".encode(), sort="plain", content_type="text/plain"
+        topic="wx/text/wife", payload="开灯 ☀".encode(), category="plain", content_type="text/plain"
     )
     for _ in range(2):  # WeChat hands it over twice
         await journal.record([replace(message("a"), plain=bare), message("b")], NO_CHANGES, C1, "login")
 
-    rows = [(row.topic, row.sort, row.content_type) for row in await journal.list_waiting(0, 10)]
+    rows = [(row.topic, row.category, row.content_type) for row in await journal.list_waiting(0, 10)]
     assert sorted(rows) == [
         ("wx/in/wife", "message", "application/json"),
         ("wx/in/wife", "message", "application/json"),

@@ -14,7 +14,7 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import JournaledRequest, RequestState
 
 FRESH, IN_DOUBT = JournaledRequest(state=RequestState.FRESH), JournaledRequest(state=RequestState.IN_DOUBT)
-ANSWER = replace(publication(payload=b"\x00\xffok"), sort="response", correlation=b"\x01\xff", expiry=60)
+ANSWER = replace(publication(payload=b"\x00\xffok"), category="response", correlation=b"\x01\xff", expiry=60)
 DAY = 86_400_000
 
 

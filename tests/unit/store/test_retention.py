@@ -199,7 +199,7 @@ async def test_what_waits_is_never_pruned(database: Database, journal: Journal, 
     assert await journal.prune(clock.now, 0, 0) == PruneCounts(messages=1)
     assert await journal.prune_history(0) == 0
     assert await _history(database) == [1, 3, 4]
-    assert [row.sort for row in await journal.list_waiting(0, 10)] == [
+    assert [row.category for row in await journal.list_waiting(0, 10)] == [
         "message",
         "message",
         "event",

@@ -124,7 +124,7 @@ async def test_an_empty_file_is_one(shelf):
     ],
 )
 async def test_what_is_not_there_says_why_in_words(shelf, state, status):
-    shelf.without("a1", state, why="WeChat says so")
+    shelf.without("a1", state, reason="WeChat says so")
     async with on_paper(shelf) as http:
         answer = await http.get("/media/a1?wait=0")
     assert answer.status_code == status

@@ -39,7 +39,7 @@ class ExpiryPolicy:
 
     def expired_result(self, row: CommandRow) -> Result | None:
         """The result of a command that is not sent any more."""
-        if row.unknown >= MAX_UNANSWERED_ATTEMPTS:  # one of them, at least, in a life that crashed
+        if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # one of them, at least, in a life that crashed
             return uncertain_result(row, self._ctx.language)
         if self._fallback.replaces_wechat(row):
             return self._expire(row, self._fallback.after_seconds)
@@ -47,7 +47,7 @@ class ExpiryPolicy:
 
     def seconds_left(self, row: CommandRow) -> float:
         """Seconds within which an attempt may begin."""
-        return self._queues.seconds_left(row) + (expiry_grace_seconds(row) if row.unknown else 0.0)
+        return self._queues.seconds_left(row) + (expiry_grace_seconds(row) if row.unanswered else 0.0)
 
     def find_unsendable(self, queue: ChatQueue, window: ReplyWindow) -> tuple[CommandRow, Result] | None:
         """One that does not wait until WeChat takes something again, and its end."""
@@ -65,7 +65,7 @@ class ExpiryPolicy:
 
     def _expire(self, row: CommandRow, seconds: float | None = None) -> Result:
         """Expired, and what kept it; it had so many seconds where that is not all of its time."""
-        if row.unknown:
+        if row.unanswered:
             return uncertain_result(row, self._ctx.language)
         code, word, retry_after, why = self._expiry_cause(row)
         return expired_result(row, self._ctx.language, code, word, seconds, retry_after, why=why)

@@ -76,17 +76,19 @@ class HoldQueue:
     @property
     def held_count(self) -> int:
         """Commands that are held now."""
-        return sum(bool(row.held) for lane in self._queues.all_queues() for row in lane.rows)
+        return sum(bool(row.held_reason) for lane in self._queues.all_queues() for row in lane.rows)
 
     async def hold(self, queue: ChatQueue, window: ReplyWindow) -> bool:
         """Write down that these wait, and tell it, where that is news. Whether there was any."""
         fresh = [
-            row for row in queue.rows if not row.held and row.command.hold and row.id != queue.started_row_id
+            row
+            for row in queue.rows
+            if not row.held_reason and row.command.hold and row.id != queue.started_row_id
         ]
         if not fresh:
             return False
-        held = [replace(row, held=window.reason, expires=self._expires_at(row)) for row in fresh]
-        marks = [(row.id, row.held, row.expires or 0) for row in held]
+        held = [replace(row, held_reason=window.reason, expires=self._expires_at(row)) for row in fresh]
+        marks = [(row.id, row.held_reason, row.expires or 0) for row in held]
         notices = [self._notification(row, window) for row in held]
         stored = await retry_until_stored(lambda: self._journal.mark_held(marks, notices))
         self._ctx.signals.outbox_changed.emit(stored)
@@ -104,7 +106,7 @@ class HoldQueue:
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Which one gives way where more wait than may: the oldest of the least important."""
-        held = [row for row in queue.rows if row.held and row.id != queue.started_row_id]
+        held = [row for row in queue.rows if row.held_reason and row.id != queue.started_row_id]
         if len(held) <= self.max_commands:
             return None
         return min(held, key=_gives_way)
@@ -128,5 +130,5 @@ class HoldQueue:
 
 
 def _gives_way(row: CommandRow) -> tuple[bool, int, int]:
-    begun = bool(row.unknown or row.parts_sent)
+    begun = bool(row.unanswered or row.parts_sent)
     return begun, -PRIORITY_RANKS.get(row.command.priority, 1), row.id

@@ -233,7 +233,7 @@ class ChatQueues:
 
 def _rank(queue: ChatQueue, row: CommandRow) -> tuple[bool, int, int]:
     """What has begun is brought to its end first: a doubt, or a text of which a part is out."""
-    begun = bool(row.unknown or row.parts_sent) or queue.started_row_id == row.id
+    begun = bool(row.unanswered or row.parts_sent) or queue.started_row_id == row.id
     return not begun, PRIORITY_RANKS.get(row.command.priority, 1), row.id
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from wx2mqtt.clock import now_ms
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Command, Json, Result, Status
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
@@ -36,7 +37,7 @@ class ResultPublications:
         """An event that tells of a command before it has its result."""
         body = event_body(name, event_id=event_id, account=self.account, time=time, user=user, fields=fields)
         return NewPublication(
-            topic=self._topics.event(name), payload=encode(body), sort="event", content_type=JSON_TYPE
+            topic=self._topics.event(name), payload=encode(body), category="event", content_type=JSON_TYPE
         )
 
     def _publication(self, result: Result, reply: ReplyTarget) -> NewPublication:
@@ -46,7 +47,7 @@ class ResultPublications:
         return NewPublication(
             topic=reply.topic,
             payload=payload,
-            sort="response" if reply.shape == "response" else "result",
+            category="response" if reply.shape == "response" else "result",
             content_type=JSON_TYPE,
             correlation=reply.correlation,
         )
@@ -69,7 +70,7 @@ def make_result(command: Command, command_id: str, status: Status, code: str, me
 def final_result(row: CommandRow, status: Status, code: str, message: str) -> Result:
     """The result of a command that was accepted; it says whether an attempt may have arrived before."""
     result = make_result(row.command, row.command_id, status, code, message)
-    return replace(result, duplicate_possible=row.duplicate_possible or row.unknown > 0)
+    return replace(result, duplicate_possible=row.duplicate_possible or row.unanswered > 0)
 
 
 def uncertain_result(row: CommandRow, language: Language) -> Result:

@@ -228,7 +228,9 @@ class CommandSender:
     async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
         """It cannot be carried out as it stands; in doubt it stays where an attempt may have arrived."""
         rejected = final_result(row, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
-        await self._settle(queue, row, uncertain_result(row, self._ctx.language) if row.unknown else rejected)
+        await self._settle(
+            queue, row, uncertain_result(row, self._ctx.language) if row.unanswered else rejected
+        )
 
     def _seconds_until_sendable(self, queue: ChatQueue) -> float:
         """Seconds until the first row of the lane may be sent; infinite until something changes."""
@@ -302,14 +304,14 @@ class CommandSender:
                 await self._on_receipt(queue, row, message_id)
             case Rejected(code=code):
                 await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
-            case OutcomeUnknown() if row.unknown + 1 >= MAX_UNANSWERED_ATTEMPTS:
+            case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
                 self.attempts.expect_late_echo(row)
                 await self._settle(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
                 self.attempts.expect_late_echo(row)
                 await retry_until_stored(lambda: self._journal.mark_uncertain(row.id))
                 self._queues.replace_row(
-                    replace(self._queues.current_row(row), unknown=1, duplicate_possible=True)
+                    replace(self._queues.current_row(row), unanswered=1, duplicate_possible=True)
                 )
                 back_off(queue)
             case _:
@@ -324,7 +326,7 @@ class CommandSender:
         if row.parts_sent + 1 < len(self._resolver.parts_of(row)):
             await retry_until_stored(lambda: self._journal.mark_part_sent(row.id, message_id))
             now = self._queues.current_row(row)
-            self._queues.replace_row(replace(now, parts_sent=row.parts_sent + 1, unknown=0))
+            self._queues.replace_row(replace(now, parts_sent=row.parts_sent + 1, unanswered=0))
             return
         code = "ok" if message_id else "unconfirmed"
         sent = final_result(row, Status.SENT, code, bridge_text(self._ctx.language, code))

@@ -28,8 +28,8 @@ from wx2mqtt.external.url_fetch import check_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Status
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.mqtt.commands import command_from, read_command, read_request
-from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_level, response_topic_allowed
+from wx2mqtt.mqtt.commands import command_from_fields, read_command, read_request
+from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level, response_topic_allowed
 from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
 
 log = structlog.get_logger(__name__)
@@ -97,7 +97,7 @@ class CommandValidator:
             user = self._pop_user(fields, name, chat)
             command = Command(user=user)
             reply = [self._results.result_topic_reply(user)]
-            command = command_from(user, fields)
+            command = command_from_fields(user, fields)
             replies = [*reply, *self._reply_targets(delivery, name, transaction)]
             return self._validated_command(command, delivery, replies, session)
         except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
@@ -123,7 +123,7 @@ class CommandValidator:
                 raise BadCommand(
                     "unknown_message", "unknown_message_anywhere", message_id=fields["message_id"]
                 )
-        if not isinstance(user, str) or not is_level(user):
+        if not isinstance(user, str) or not is_topic_level(user):
             raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
         return user
 

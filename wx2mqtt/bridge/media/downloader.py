@@ -26,7 +26,8 @@ from wx2mqtt.bridge.media.payloads import MEDIA_EVENT, media_event
 from wx2mqtt.bridge.media.retries import GiveUp, RetryAt, next_attempt, too_large_outcome
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import LoggedOut, NoContentYet, StoreError, Throttled, Unreachable, Wx2MqttError
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Blob, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE
@@ -175,7 +176,7 @@ class MediaDownloader:
 
     async def _store_ready(self, row: MediaRow, blob: Blob) -> None:
         log.debug("media fetched", media=row.id, kind=row.kind, size=blob.size, mime=blob.mime)
-        known = replace(row, state=MediaState.READY, blob=blob, why="")
+        known = replace(row, state=MediaState.READY, blob=blob, reason="")
         await self._inline_hold.on_media_finished(known)  # first the message, then what happened to it
         events = self._media_events(known)
         stored = await retry_until_stored(
@@ -215,7 +216,7 @@ class MediaDownloader:
         )
 
     async def _give_up(self, row: MediaRow, outcome: GiveUp) -> None:
-        known = replace(row, state=outcome.state, why=outcome.reason)
+        known = replace(row, state=outcome.state, reason=outcome.reason)
         await self._inline_hold.on_media_finished(known)
         events = self._media_events(known)
         stored = await retry_until_stored(
@@ -235,7 +236,9 @@ class MediaDownloader:
         if row.part is not MediaPart.WHOLE:
             return []
         body = media_event(row, self._rules, self._account, now_ms())
-        return [NewPublication(topic=self._topic, payload=encode(body), sort="event", content_type=JSON_TYPE)]
+        return [
+            NewPublication(topic=self._topic, payload=encode(body), category="event", content_type=JSON_TYPE)
+        ]
 
     def _pause(self, seconds: float) -> None:
         self._not_before = max(self._not_before, loop_time() + seconds)

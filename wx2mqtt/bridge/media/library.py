@@ -221,7 +221,7 @@ def _there(row: MediaRow) -> Blob:
     if row.state is MediaState.READY and row.blob is not None:
         return row.blob
     word = "media_not_ready" if row.state is MediaState.PENDING else "media_not_to_be_had"
-    raise BadCommand(ERROR_CODES[row.state], word, why=row.why)
+    raise BadCommand(ERROR_CODES[row.state], word, why=row.reason)
 
 
 def _must_fit(blob: Blob, answer: Mapping[str, Json], max_bytes: int | None) -> None:

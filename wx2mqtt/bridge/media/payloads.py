@@ -115,8 +115,8 @@ def media_event(row: MediaRow, rules: MediaRules, account: str, now: int) -> dic
         **_url(row.id, rules),
         **media_fields(row),
     }
-    if row.why:
-        fields["reason"] = row.why
+    if row.reason:
+        fields["reason"] = row.reason
     event_id = f"{MEDIA_EVENT}:{row.id}"
     return event_body(MEDIA_EVENT, event_id=event_id, account=account, time=now, user=row.user, fields=fields)
 

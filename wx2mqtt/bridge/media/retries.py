@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import NoContentYet, Rejected, Throttled, Wx2MqttError
-from wx2mqtt.i18n.bridge import Language, bridge_text
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.store.records import MediaRow, MediaState
 
 GIVE_UP_AFTER_MS = 86_400_000  # milliseconds after which bytes that do not come are given up
@@ -69,7 +70,7 @@ def next_attempt(
             return _after_nothing(row, now, why, language)
     if now - row.created >= GIVE_UP_AFTER_MS:
         return GiveUp(MediaState.FAILED, bridge_text(language, "media_failed", why=why))
-    pause = Backoff(cap=MAX_RETRY_SECONDS, failures=row.tries + 1).wait(chance)
+    pause = Backoff(cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)
     longer = error.retry_after if isinstance(error, Throttled) else 0.0
     return RetryAt(now + int(max(pause, longer) * 1000), 0, why)
 
@@ -82,9 +83,9 @@ def too_large_outcome(limit: int, language: Language) -> GiveUp:
 
 def _after_nothing(row: MediaRow, now: int, reason: str, language: Language) -> RetryAt | GiveUp:
     waits = LARGE_EMPTY_RETRY_SECONDS if row.kind in LARGE_KINDS else EMPTY_RETRY_SECONDS
-    if row.empty >= len(waits):
+    if row.empty_attempts >= len(waits):
         return GiveUp(MediaState.GONE, bridge_text(language, "media_nothing"))
-    return RetryAt(now + waits[row.empty] * 1000, row.empty + 1, reason)
+    return RetryAt(now + waits[row.empty_attempts] * 1000, row.empty_attempts + 1, reason)
 
 
 def retry_time_when_requested(row: MediaRow, now: int) -> int | None:
@@ -93,8 +94,8 @@ def retry_time_when_requested(row: MediaRow, now: int) -> int | None:
     What was never tried goes before all that only waits for its turn. Whoever asks again and again makes no
     storm, and does not shorten the time that WeChat gets to have the bytes.
     """
-    if not (row.tries or row.why):
+    if not (row.attempts or row.reason):
         return 0
-    if row.empty and row.due is not None:
+    if row.empty_attempts and row.due is not None:
         return None
     return now + WAITED_FOR_RETRY_MS

@@ -173,7 +173,11 @@ class RequestDispatcher:
             topics.append((delivery.response_topic, delivery.correlation))
         return tuple(
             NewPublication(
-                topic=topic, payload=payload, sort="response", content_type=JSON_TYPE, correlation=correlation
+                topic=topic,
+                payload=payload,
+                category="response",
+                content_type=JSON_TYPE,
+                correlation=correlation,
             )
             for topic, correlation in topics
         )

@@ -78,8 +78,9 @@ async def webwxverifyuser(call: Call) -> SimulatedAnswer:
         person.kind = PersonKind.FRIEND
         person.contact_flag = 3
         call.wechat.contact_changed(person)
-        message_injection.say(
-            call.wechat, message_injection.SpeechOrder(sender=person.id, to=OWNER, kind="system:friend_added")
+        message_injection.inject(
+            call.wechat,
+            message_injection.MessageOrder(sender=person.id, to=OWNER, kind="system:friend_added"),
         )
     return answers.json(0)
 

@@ -176,5 +176,5 @@ def _names(people: list[WorldPerson]) -> str:
 
 
 def _inject_notice(call: Call, group: WorldGroup, text: str, **names: str) -> None:
-    order = message_injection.SpeechOrder(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
-    message_injection.say(call.wechat, order)
+    order = message_injection.MessageOrder(sender=group.id, to=OWNER, kind=f"system:{text}", detail=names)
+    message_injection.inject(call.wechat, order)

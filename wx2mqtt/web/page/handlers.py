@@ -19,6 +19,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.mqtt.topics import PNG_TYPE
 from wx2mqtt.web.auth import Authenticator
+from wx2mqtt.web.bridge_state import AccountReader, BridgeState
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText
 from wx2mqtt.web.page.contacts import MAX_OFFSET, MAX_QUERY_CHARACTERS, PEOPLE_PER_PAGE, people_section
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
@@ -39,7 +40,6 @@ from wx2mqtt.web.request import (
     read_form,
 )
 from wx2mqtt.web.responses import PAGE_HEADERS, PRIVATE_HEADERS, text_response
-from wx2mqtt.web.views import AccountReader, BridgeState
 
 log = structlog.get_logger(__name__)
 
@@ -109,9 +109,9 @@ class PageHandlers:
     async def qr_image(self, request: Request) -> Response:
         """GET /accounts/<account>/qr.png: the QR code to scan."""
         view = self._account_of(request)
-        if view is None or not view.qr_png:
+        if view is None or not view.qr_image:
             return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "no_code")
-        return Response(view.qr_png, media_type=PNG_TYPE, headers=PRIVATE_HEADERS)
+        return Response(view.qr_image, media_type=PNG_TYPE, headers=PRIVATE_HEADERS)
 
     async def request_login(self, request: Request) -> Response:
         """POST /accounts/<account>/login."""

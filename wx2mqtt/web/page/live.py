@@ -16,11 +16,11 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from wx2mqtt.clock import loop_time
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import Html, PageText
 from wx2mqtt.web.page.sections import file_problems_section, live_sections
 from wx2mqtt.web.page.snapshot import PageOptions, account_snapshot
 from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
-from wx2mqtt.web.views import BridgeState
 
 MAX_VIEWERS = 20  # each takes one of the server's connections
 HEARTBEAT_SECONDS = 20.0  # proxies close a connection that is silent for 60 seconds

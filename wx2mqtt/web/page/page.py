@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from wx2mqtt import __version__
+from wx2mqtt.web.bridge_state import AccountReader
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText, html_document, tag
 from wx2mqtt.web.page.contacts import contacts_card
 from wx2mqtt.web.page.sections import live_sections
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
-from wx2mqtt.web.views import AccountReader
 
 MAX_TEST_CHARACTERS = 500
 

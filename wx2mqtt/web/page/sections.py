@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from wx2mqtt.bridge.health import HealthSnapshot
-from wx2mqtt.bridge.health import is_healthy as active_problems
+from wx2mqtt.bridge.health import HealthSnapshot, active_problems
 from wx2mqtt.bridge.view import MessageLine
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import Problem
@@ -304,7 +303,7 @@ def _status_label(row: CommandRow, page_text: PageText) -> Html:
     if row.result is not None:
         key, style = RESULT_STATUSES[row.result.status]
     else:
-        key, style = "status_sending" if row.open else "status_waiting", STYLE_WAITING
+        key, style = "status_sending" if row.attempt_open else "status_waiting", STYLE_WAITING
     return tag("span", page_text(key), class_=f"state {style}")
 
 

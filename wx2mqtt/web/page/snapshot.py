@@ -15,7 +15,7 @@ from wx2mqtt.bridge.view import MessageLine
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.store.records import CommandRow
-from wx2mqtt.web.views import AccountReader
+from wx2mqtt.web.bridge_state import AccountReader
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +56,7 @@ async def account_snapshot(view: AccountReader) -> AccountSnapshot:
     return AccountSnapshot(
         view=view,
         login=view.login,
-        has_qr_code=bool(view.qr_png),
+        has_qr_code=bool(view.qr_image),
         health=health,
         messages=messages,
         commands=commands,

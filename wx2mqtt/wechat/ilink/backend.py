@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 import httpx
 
 from wx2mqtt.errors import LoggedOut, Rejected
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
     Action,
     ActionResult,

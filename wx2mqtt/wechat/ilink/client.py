@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, StoreError, Throttled
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.model import Handle, ReplyWindow
 from wx2mqtt.wechat import json_reader

@@ -9,7 +9,7 @@ import httpx
 import structlog
 
 from wx2mqtt.errors import BackendError, LoggedOut
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
     Action,
     ActionResult,

@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.backend import CredentialStore

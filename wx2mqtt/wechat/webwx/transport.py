@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.http import BadAnswer, Clock, HttpClient, StreamedResponse, parse_date

@@ -106,7 +106,7 @@ async def test_it_waits_as_long_as_the_owner_lets_what_waits_wait_and_not_only_a
         row = await here.journal.get_command("c1")
     assert row is not None
     assert row.expires == new.accepted + 2 * HOUR
-    assert row.held == "too_long_ago"
+    assert row.held_reason == "too_long_ago"
 
 
 async def test_a_time_of_its_own_counts_more(here: Windowed):
@@ -283,13 +283,13 @@ def _row(number: int, priority: str) -> CommandRow:
         accepted=0,
         expires=None,
         replies=(),
-        open=False,
-        unknown=0,
+        attempt_open=False,
+        unanswered=0,
         attempts=0,
         duplicate_possible=False,
         state=CommandState.WAITING,
         result=None,
-        held="too_long_ago",
+        held_reason="too_long_ago",
     )
 
 

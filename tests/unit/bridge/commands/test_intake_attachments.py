@@ -213,7 +213,7 @@ async def test_a_file_is_brought_along_before_its_attempt_is_marked(house):
     house.deliver(b"x", "wife/file/a.txt")
     await house.news.until(lambda: house.wechat.prepared)
     (row,) = await house.rows()
-    assert (row.open, row.attempts) == (False, 0)
+    assert (row.attempt_open, row.attempts) == (False, 0)
     assert not house.wechat.sent
     house.wechat.uploads.set()
     await house.sent(1)

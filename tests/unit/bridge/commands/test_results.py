@@ -32,7 +32,7 @@ def test_each_place_gets_one_publication_with_its_correlation_data():
     publications = RESULTS.publications(
         result(), [RESULTS.result_topic_reply("wife"), reply(), reply("response")]
     )
-    assert [(one.topic, one.correlation, one.sort) for one in publications] == [
+    assert [(one.topic, one.correlation, one.category) for one in publications] == [
         ("wx/result/wife", None, "result"),
         ("reply/here", b"c", "result"),
         ("reply/here", b"c", "response"),

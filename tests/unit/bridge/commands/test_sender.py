@@ -37,8 +37,8 @@ def unanswered_row(*, accepted: int, expires: int) -> CommandRow:
         accepted=accepted,
         expires=expires,
         replies=(),
-        open=False,
-        unknown=1,
+        attempt_open=False,
+        unanswered=1,
         attempts=1,
         duplicate_possible=True,
         state=CommandState.WAITING,
@@ -187,7 +187,7 @@ async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: Room):
         here.wire.gate.set()
         await stopping
         assert len(here.wire.drafts) == sending.MAX_CONCURRENT_SENDS
-    assert not [row for row in await here.journal.recover_attempts() if row.unknown]
+    assert not [row for row in await here.journal.recover_attempts() if row.unanswered]
 
 
 async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_no_doubt(here: Room):

@@ -119,7 +119,7 @@ async def test_a_download_that_falls_silent_is_given_up_and_the_next_one_begins(
     await works.comes("1", "2")
     await works.is_in("2", READY)
     row = await works.row("1")
-    assert (row.state, row.tries, row.why) == (PENDING, 1, "no byte came for 0.02 s")
+    assert (row.state, row.attempts, row.reason) == (PENDING, 1, "no byte came for 0.02 s")
     assert works.files.open == 0
     assert len(works.on_disk()) == 1
 
@@ -130,7 +130,7 @@ async def test_a_trickle_does_not_keep_the_others_waiting_for_ever(
     monkeypatch.setattr(module, "DOWNLOAD_TIMEOUT_SECONDS", -1.0)
     works.files.answer("1", [b"a", b"b"])
     await works.comes("1")
-    assert (await works.when(lambda row: row.tries > 0, "1")).why == "the bytes came too slowly"
+    assert (await works.when(lambda row: row.attempts > 0, "1")).reason == "the bytes came too slowly"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ async def test_what_failed_is_tried_again_by_itself_until_it_is_there(works: Wor
     works.files.answer("1", [first], [PNG])
     await works.comes("1")
     row = await works.is_in("1", READY)
-    assert (row.tries, row.why) == (1, "")
+    assert (row.attempts, row.reason) == (1, "")
     assert works.files.asked == ["1", "1"]
 
 
@@ -160,8 +160,8 @@ async def test_while_everything_fails_there_is_no_storm(works: Works):
 async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(works: Works):
     works.files.answer("1", [], trouble(NoContentYet), [PNG])
     await works.comes("1")
-    row = await works.when(lambda row: row.empty > 0, "1")
-    assert (row.state, row.empty) == (PENDING, 1)
+    row = await works.when(lambda row: row.empty_attempts > 0, "1")
+    assert (row.state, row.empty_attempts) == (PENDING, 1)
     assert works.on_disk() == []
 
 
@@ -172,7 +172,7 @@ async def test_what_never_has_any_bytes_is_gone_and_says_so(works: Works, monkey
     row = await works.is_in("1", GONE)
     assert works.files.asked == ["1"] * 3
     _, (topic, event) = await works.published(2)
-    assert (topic, event["state"], event["reason"]) == ("event/media", "gone", row.why)
+    assert (topic, event["state"], event["reason"]) == ("event/media", "gone", row.reason)
     assert event["media_id"] == row.id
 
 
@@ -191,8 +191,8 @@ async def test_what_is_too_large_is_broken_off_by_counting_what_comes(tmp_path: 
         await works.comes("1", media=MediaRef(locator={"msgid": "1"}, size=5))
         row = await works.is_in("1", MediaState.TOO_LARGE)
         _, (_, event) = await works.published(2)
-        assert (event["state"], event["reason"]) == ("too_large", row.why)
-        assert "max_size (1 MB)" in row.why
+        assert (event["state"], event["reason"]) == ("too_large", row.reason)
+        assert "max_size (1 MB)" in row.reason
         assert works.on_disk() == []
         assert works.files.open == 0
 
@@ -210,7 +210,7 @@ async def test_after_a_day_it_is_given_up_with_a_last_try(works: Works):
     row = await works.is_in("1", FAILED)
     _, (_, event) = await works.published(2)
     assert event["state"] == "failed"
-    assert event["reason"] == row.why == "it could not be fetched within a day: the file server is away"
+    assert event["reason"] == row.reason == "it could not be fetched within a day: the file server is away"
 
 
 async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next_login(works: Works):
@@ -227,7 +227,7 @@ async def test_a_login_that_a_download_found_ended_is_told_and_is_no_try(works: 
     works.files.answer("1", trouble(LoggedOut, "logged out on the phone"), [PNG])
     await works.comes("1")
     await works.link.until(lambda: works.logged_out)
-    assert (await works.row("1")).tries == 0
+    assert (await works.row("1")).attempts == 0
     works.put(online=True)
     await works.is_in("1", READY)
 
@@ -241,7 +241,7 @@ async def test_no_try_counts_while_wechat_is_away_for_everybody(works: Works):
     still.set()
     await works.link.until(lambda: works.beats[-1] is None)
     row = await works.row("1")
-    assert (row.tries, row.state) == (0, PENDING)
+    assert (row.attempts, row.state) == (0, PENDING)
     works.put(online=True)
     await works.is_in("1", READY)
 
@@ -249,7 +249,7 @@ async def test_no_try_counts_while_wechat_is_away_for_everybody(works: Works):
 async def test_wechat_that_says_too_often_is_left_alone_for_as_long_as_it_says(works: Works):
     works.files.answer("1", trouble(Throttled, retry_after=300.0))
     await works.comes("1", "2")
-    row = await works.when(lambda row: row.tries > 0, "1")
+    row = await works.when(lambda row: row.attempts > 0, "1")
     assert row.due is not None
     assert row.due >= now_ms() + 290_000
     await works.link.until(lambda: works.beats[-1] is not None)
@@ -280,7 +280,7 @@ async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
     monkeypatch.setattr(works.blobs, "store", full_at_first)
     await works.comes("1")
     row = await works.is_in("1", READY)
-    assert row.tries == 0
+    assert row.attempts == 0
 
 
 @pytest.mark.parametrize("work", ["media_next", "media_ready"])
@@ -301,7 +301,7 @@ async def test_a_restart_in_the_middle_of_a_download_loses_no_job_and_leaves_no_
     async with working(tmp_path) as works:
         works.files.answer("1", [PNG])
         row = await works.is_in("1", READY)
-        assert row.tries == 0
+        assert row.attempts == 0
         assert [file.name for file in works.on_disk()] == [Path(row.blob.path).name if row.blob else ""]
 
 
@@ -363,17 +363,17 @@ def follows(one: MediaRow, trouble: Exception, now: int = NOW, chance: float = 0
     ("tries", "seconds"), [(0, 1), (1, 2), (2, 4), (3, 8), (7, 128), (8, 256), (9, 300), (500, 300)]
 )
 def test_waits_double_up_to_five_minutes_and_have_jitter(tries, seconds):
-    longest = follows(row(tries=tries), Unreachable())
-    shortest = follows(row(tries=tries), Unreachable(), chance=0.0)
+    longest = follows(row(attempts=tries), Unreachable())
+    shortest = follows(row(attempts=tries), Unreachable(), chance=0.0)
     assert (longest.due - NOW) / 1000 == pytest.approx(seconds, rel=0.01)
     assert (shortest.due - NOW) / 1000 == pytest.approx(seconds / 2, rel=0.01)
 
 
 @pytest.mark.parametrize("trouble", [Unreachable("the line is cut."), ProtocolViolation("the line is cut")])
 def test_what_may_pass_is_tried_again_for_a_day_and_says_why(trouble):
-    old = row(tries=300, created=NOW - GIVE_UP_AFTER_MS + 1)
+    old = row(attempts=300, created=NOW - GIVE_UP_AFTER_MS + 1)
     assert follows(old, trouble).reason == "the line is cut"
-    over = follows(row(tries=300, created=NOW - GIVE_UP_AFTER_MS), trouble)
+    over = follows(row(attempts=300, created=NOW - GIVE_UP_AFTER_MS), trouble)
     assert over == GiveUp(MediaState.FAILED, "it could not be fetched within a day: the line is cut")
 
 
@@ -385,26 +385,26 @@ def test_a_fault_of_ours_is_tried_again_and_says_nothing_of_what_it_holds():
 
 def test_wechat_says_itself_for_how_long_it_is_too_often():
     assert follows(row(), Throttled(retry_after=120)).due == NOW + 120_000
-    assert follows(row(tries=20), Throttled(retry_after=1)).due == pytest.approx(NOW + 300_000, rel=0.001)
+    assert follows(row(attempts=20), Throttled(retry_after=1)).due == pytest.approx(NOW + 300_000, rel=0.001)
 
 
 @pytest.mark.parametrize("kind", ["image", "voice", "sticker", "link"])
 def test_bytes_that_are_not_there_are_asked_for_four_times_more(kind):
-    waits = [follows(row(kind=kind, empty=empty), NoContentYet()).due - NOW for empty in range(4)]
+    waits = [follows(row(kind=kind, empty_attempts=empty), NoContentYet()).due - NOW for empty in range(4)]
     assert waits == [1_000, 3_000, 9_000, 27_000]
-    assert follows(row(kind=kind, empty=4), NoContentYet()).state is MediaState.GONE
+    assert follows(row(kind=kind, empty_attempts=4), NoContentYet()).state is MediaState.GONE
 
 
 @pytest.mark.parametrize("kind", ["video", "file"])
 def test_what_a_phone_may_still_be_sending_gets_more_time(kind):
-    waits = [follows(row(kind=kind, empty=empty), NoContentYet()).due - NOW for empty in range(6)]
+    waits = [follows(row(kind=kind, empty_attempts=empty), NoContentYet()).due - NOW for empty in range(6)]
     assert waits == [1_000, 3_000, 9_000, 27_000, 81_000, 240_000]
-    assert follows(row(kind=kind, empty=6), NoContentYet()).state is MediaState.GONE
+    assert follows(row(kind=kind, empty_attempts=6), NoContentYet()).state is MediaState.GONE
 
 
 def test_only_tries_in_a_row_that_bring_nothing_count():
-    assert follows(row(empty=2, tries=2), NoContentYet()).empty_tries == 3
-    assert follows(row(empty=3, tries=3), Unreachable()).empty_tries == 0
+    assert follows(row(empty_attempts=2, attempts=2), NoContentYet()).empty_tries == 3
+    assert follows(row(empty_attempts=3, attempts=3), Unreachable()).empty_tries == 0
 
 
 def test_what_wechat_says_is_gone_is_gone_at_once():
@@ -433,10 +433,15 @@ def test_what_was_never_tried_goes_before_all_that_waits_for_its_turn():
 @pytest.mark.parametrize("state", [MediaState.PENDING, MediaState.FAILED])
 def test_what_failed_is_tried_once_in_five_seconds_however_often_it_is_asked_for(state):
     assert (
-        retry_time_when_requested(row(tries=3, why="the line is cut", due=NOW + 60_000, state=state), NOW)
+        retry_time_when_requested(
+            row(attempts=3, reason="the line is cut", due=NOW + 60_000, state=state), NOW
+        )
         == NOW + 5_000
     )
 
 
 def test_nobody_shortens_the_time_that_wechat_gets_to_have_the_bytes():
-    assert retry_time_when_requested(row(tries=2, empty=2, why="nothing", due=NOW + 9_000), NOW) is None
+    assert (
+        retry_time_when_requested(row(attempts=2, empty_attempts=2, reason="nothing", due=NOW + 9_000), NOW)
+        is None
+    )

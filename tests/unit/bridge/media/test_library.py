@@ -339,7 +339,7 @@ async def test_the_end_of_the_try_before_is_not_that_of_the_one_that_was_asked_f
 async def test_who_asks_again_and_again_makes_no_storm(works: Works):
     works.files.answer("1", trouble(Unreachable, "cut"))
     await works.comes("1")
-    await works.when(lambda row: row.tries >= 1, "1")
+    await works.when(lambda row: row.attempts >= 1, "1")
     for _ in range(30):
         await works.find("1", 0.0)
     assert len(works.files.asked) <= 2
@@ -348,7 +348,7 @@ async def test_who_asks_again_and_again_makes_no_storm(works: Works):
 async def test_who_asks_does_not_shorten_the_time_for_bytes_that_are_not_there_yet(works: Works):
     works.files.answer("1", trouble(NoContentYet))
     await works.comes("1")
-    before = await works.when(lambda row: row.empty == 1, "1")
+    before = await works.when(lambda row: row.empty_attempts == 1, "1")
     await works.find("1", 0.0)
     assert (await works.row("1")).due == before.due
 

@@ -130,7 +130,7 @@ def test_bytes_that_are_there_are_told_with_all_that_is_known_of_them():
 
 
 def test_bytes_that_are_not_to_be_had_are_told_with_the_reason():
-    gone: Any = media_event(row(state=MediaState.GONE, why="WeChat lost it"), RULES, "home", NOW)
+    gone: Any = media_event(row(state=MediaState.GONE, reason="WeChat lost it"), RULES, "home", NOW)
     assert (gone["state"], gone["reason"], gone["url"]) == ("gone", "WeChat lost it", "/media/m1")
     assert not gone.keys() & {"path", "size", "sha256"}
 

@@ -16,7 +16,8 @@ from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.people import PeopleChanges, StoredPeople
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.records import PeopleChanges
 
 NAMES = ["Ann", "Bob", "Lily", "wife", "家"]
 CITIES = ["广州", "深圳", ""]

@@ -59,7 +59,7 @@ async def test_who_listens_hears_of_the_login_and_of_what_is_wrong(http):
 
 
 async def test_nothing_is_loaded_run_or_sent_but_what_is_ours(http, view):
-    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
     answer = await http.get("/")
     policy = dict(
         part.strip().partition(" ")[::2] for part in answer.headers["content-security-policy"].split(";")
@@ -79,7 +79,7 @@ async def test_nothing_is_loaded_run_or_sent_but_what_is_ours(http, view):
 
 
 async def test_every_address_in_it_leads_somewhere(http, view):
-    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
     page = await page_of(http, "/?texts=1")
     view.messages = [line(media="a1")]
     for name, attributes, _ in page.found:
@@ -131,7 +131,7 @@ async def test_no_other_language_is_remembered(http, data):
 
 async def test_the_code_is_there_while_one_is_to_be_scanned(http, view):
     assert (await http.get("/accounts/home/qr.png")).status_code == 404
-    view.qr_png = PNG
+    view.qr_image = PNG
     answer = await http.get("/accounts/home/qr.png?1")
     assert (answer.content, answer.headers["content-type"]) == (PNG, "image/png")
     assert answer.headers["cache-control"] == "no-store"
@@ -345,7 +345,7 @@ async def test_to_read_an_address_does_nothing(http, view, path):
     "path", [*ACTS, "/language", "/", "/events", "/accounts/{}/qr.png", "/accounts/{}/contacts"]
 )
 async def test_a_stranger_sees_and_does_nothing(view, path):
-    view.qr_png = PNG
+    view.qr_image = PNG
     guarded = options(host="0.0.0.0", password="geheim", token="t0ken")
     async with on_paper([], guarded, bridge=bridge(view)) as http:
         for headers in ({}, {"authorization": "Bearer t0ken"}, {"cookie": "wx2mqtt=guess"}):
@@ -367,7 +367,7 @@ async def test_who_logged_in_may_leave(view):
 
 
 async def test_below_a_path_every_address_is_still_right(view):
-    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
     async with on_paper([], options(prefix="/wechat"), bridge=bridge(view)) as http:
         page = await page_of(http, "/wechat/")
         for _, attributes, _ in page.found:
@@ -400,7 +400,7 @@ async def test_a_bridge_that_does_not_run_for_its_file_says_why():
 
 async def test_a_store_that_hangs_keeps_nobody_from_the_code(view, monkeypatch):
     monkeypatch.setattr("wx2mqtt.web.page.snapshot.STORE_TIMEOUT_SECONDS", 0.01)
-    view.login, view.qr_png = login(LoginState.WAITING_FOR_SCAN), PNG
+    view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
     view.hangs = never
     async with on_paper([], bridge=bridge(view)) as http:
         async with asyncio.timeout(5):

@@ -209,7 +209,7 @@ def test_commands_say_for_whom_and_what_became_of_them():
     failed = result(Status.FAILED, "refused_by_wechat", "no <i>")
     some = [
         command(),
-        command(open=True),
+        command(attempt_open=True),
         command(result()),
         replace(command(failed), command=Command(user="家", kind="video")),
     ]

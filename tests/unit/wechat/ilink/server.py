@@ -13,7 +13,7 @@ import httpx
 
 from tests.unit.wechat.ilink.entries import BOT, ME, TOKEN, Json
 from wx2mqtt.errors import StoreError
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import Cursor, Handle, QuotedMessage
 from wx2mqtt.wechat.backend import LoggedIn
 from wx2mqtt.wechat.http import Clock

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from wx2mqtt.file_names import clean_filename, cut_filename
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_placeholder
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
 from wx2mqtt.wechat.ilink.protocol import crypto

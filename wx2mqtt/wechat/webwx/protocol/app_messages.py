@@ -11,7 +11,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from wx2mqtt.clock import rfc3339
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_text

@@ -12,7 +12,7 @@ from enum import StrEnum
 from urllib.parse import quote
 
 from wx2mqtt.file_names import clean_filename, cut_filename, extension_of
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, MediaRef
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import game_outcome, webwx_placeholder
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text

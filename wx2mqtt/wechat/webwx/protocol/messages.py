@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
 from wx2mqtt.wechat.webwx.protocol.app_messages import app_message

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from wx2mqtt.errors import LoginRefused
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Handle
 from wx2mqtt.wechat import json_reader

@@ -31,7 +31,7 @@ from tests.unit.wechat.ilink.entries import (
     voice,
 )
 from tests.unit.wechat.test_json_reader import ANYTHING
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.model import ChatKind, Kind, Message
 from wx2mqtt.wechat.ilink.protocol.messages import (
     Quote,

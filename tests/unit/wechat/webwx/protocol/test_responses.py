@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx2mqtt.errors import LoginRefused
-from wx2mqtt.i18n.bridge import Language
+from wx2mqtt.i18n import Language
 from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
