@@ -119,7 +119,7 @@ async def test_each_kind_arrives_byte_for_byte(
     assert (line["msg_id"], line["to"], line["kind"]) == (message_id, to, str(kind))
     assert line["sha256"] == hashlib.sha256(content).hexdigest()
     if kind is Kind.FILE:
-        assert line["text"] == f"季度 报告 & _1_.{name[-3:]}"
+        assert line["text"] == f"季度 报告 & <1>.{name[-3:]}"
 
 
 @pytest.mark.parametrize("size", [1, PART - 1, PART, PART + 1, 3 * PART, 3 * PART + 7])

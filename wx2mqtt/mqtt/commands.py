@@ -263,7 +263,7 @@ def read_integer(fields: Fields, key: str, default: int | None = None, *, minimu
     if value is None and key not in fields:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise _bad_field(key, "a whole number" if not minimum else "a whole number above 0")
+        raise BadCommand("bad_request", "bad_integer", key=key, minimum=minimum)
     return value
 
 

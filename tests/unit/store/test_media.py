@@ -44,7 +44,7 @@ async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) 
         empty_attempts=0,
         due=7,
         created=clock.now,
-        why="",
+        reason="",
         blob=None,
         fetched=None,
     )
