@@ -8,6 +8,7 @@ import yaml
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KNOWN = ("assign", "contacts", "health", "log_level", "login", "logout", "reload", "send")
+ACTIONS = ("mark_read", "set_remark", "accept_friend", "group")
 
 
 # the names
@@ -76,7 +77,7 @@ async def test_a_send_is_answered_with_its_result(shared_home):
         ({"text": "x"}, "bad_command"),
         ({"user": "nobody", "text": "x"}, "unknown_user"),
         ({"user": "wife", "text": ""}, "empty"),
-        ({"user": "wife", "tetx": "x"}, "bad_command"),
+        ({"user": "wife", "tetx": "x"}, "bad_request"),
         ({"user": "#", "text": "x"}, "bad_command"),
         ({"user": "a/b", "text": "x"}, "bad_command"),
         ({"user": "wife", "kind": "image"}, "bad_command"),
@@ -112,6 +113,14 @@ async def test_an_unknown_name_gets_an_error_that_names_those_that_are_known(sha
 async def test_what_is_no_object_is_a_bad_request(shared_home, payload):
     answer = await shared_home.ask("health", payload)
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
+
+
+@pytest.mark.parametrize("name", [*KNOWN, "recall", "history", "media", *ACTIONS])
+async def test_an_unknown_key_is_a_bad_request_that_names_it(shared_home, name):
+    answer = await shared_home.ask(name, {"bogus": 1, "transaction": 4})
+    assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "bad_request", 4)
+    assert "'bogus'" in answer["error"]
+    assert (await shared_home.ask("health"))["data"]["state"] == "online"
 
 
 async def test_a_deep_transaction_stops_nothing(shared_home):

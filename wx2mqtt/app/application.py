@@ -30,6 +30,7 @@ from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.errors import BadCommand, Problem, SettingsError, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Json
+from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
 from wx2mqtt.mqtt.options import ProtocolChoice
 from wx2mqtt.settings.addresses import EMBEDDED
@@ -246,13 +247,15 @@ class Application:
         raise Wx2MqttError(f"there is no account '{name}'; the configuration has {known}")
 
     async def _on_log_level(self, fields: dict[str, Json]) -> Json:
+        reject_unknown_fields(fields, "level")
         level = fields.get("level")
         if not isinstance(level, str) or level not in logs.LEVEL_NUMBERS:
             raise BadCommand("bad_request", "bad_value", key="level", expected="a log level")
         logs.set_level(level)
         return {"level": level}
 
-    async def _on_reload(self, _fields: dict[str, Json]) -> Json:
+    async def _on_reload(self, fields: dict[str, Json]) -> Json:
+        reject_unknown_fields(fields)
         applied, needs_restart = await self.reload()
         return {"applied": cast("list[Json]", applied), "needs_restart": cast("list[Json]", needs_restart)}
 

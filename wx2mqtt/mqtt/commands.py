@@ -88,7 +88,7 @@ def _text_command(user: str, payload: bytes) -> Command:
 
 def command_from_fields(user: str, fields: Fields, check_fields: FieldsCheck = accept_any_fields) -> Command:
     """Builds a command from the fields of a JSON object, also of the request `send`. Raises BadCommand."""
-    command_id = _read_id(fields)
+    command_id = read_command_id(fields)
     try:
         check_fields(fields)
         return _build(user, command_id, fields)
@@ -153,8 +153,8 @@ def _check_file_source(kind: str, sources: list[str], fields: Fields) -> None:
         raise _bad_value(sources[0], "a text")
 
 
-def _read_id(fields: Fields) -> str:
-    """Returns the id, also of a number, as its text."""
+def read_command_id(fields: Fields) -> str:
+    """Returns the id, also of a number, as its text; empty without one. Raises BadCommand."""
     value = fields.get("id")
     if value is None and "id" not in fields:
         return ""
@@ -225,10 +225,13 @@ def read_request(payload: bytes) -> dict[str, Json]:
 
 
 def reject_unknown_fields(fields: Fields, *known: str) -> None:
-    """Raises BadCommand for an unknown key: a misspelt filter must not select everything or everybody."""
+    """Raises BadCommand for an unknown key: a misspelt filter must not select everything or everybody.
+
+    `fields` are those without `transaction`, which every request knows.
+    """
     for key in fields:
         if key not in known:
-            raise BadCommand("bad_request", "unknown_key", key=key, known=", ".join(known))
+            raise BadCommand("bad_request", "unknown_key", key=key, known=", ".join((*known, "transaction")))
 
 
 def read_text(fields: Fields, key: str, default: str | None = None) -> str:

@@ -10,6 +10,7 @@ import json
 import secrets
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -28,7 +29,14 @@ from wx2mqtt.external.url_fetch import check_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Status
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.mqtt.commands import command_from_fields, read_command, read_request
+from wx2mqtt.mqtt.commands import (
+    COMMAND_KEYS,
+    command_from_fields,
+    read_command,
+    read_command_id,
+    read_request,
+    reject_unknown_fields,
+)
 from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level, response_topic_allowed
 from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
 
@@ -94,6 +102,7 @@ class CommandValidator:
             fields = read_request(delivery.payload)
             transaction = fields.pop("transaction", None)
             self._require_supported({**fields, "kind": name} if name == "recall" else fields)
+            _reject_unknown_keys(fields)
             user = self._pop_user(fields, name, chat)
             command = Command(user=user)
             reply = [self._results.result_topic_reply(user)]
@@ -276,6 +285,19 @@ class CommandValidator:
             result=None,
             publications=(),
         )
+
+
+def _reject_unknown_keys(fields: Mapping[str, Json]) -> None:
+    """Raises `BadCommand` with the id of the command, if it has one.
+
+    As for every request the code is `bad_request`, which no result has: there is an answer and no result.
+    """
+    try:
+        reject_unknown_fields(fields, "user", *COMMAND_KEYS)
+    except BadCommand as bad:
+        with suppress(BadCommand):
+            bad.command_id = read_command_id(fields)
+        raise
 
 
 def _refused_for(error: Exception) -> BadCommand:

@@ -48,13 +48,15 @@ class AccountRequests:
 
     async def _log_in(self, fields: dict[str, Json]) -> Json:
         """A QR code is wanted; or here is the number that the phone shows."""
+        read.reject_unknown_fields(fields, "code")
         if "code" not in fields:
             self._session.request_login()
         elif not self._session.enter_verification_code(read.read_digits(fields, "code")):
             raise BadCommand("bad_request", "no_code_asked")
         return self._session.login.body(self._account)
 
-    async def _log_out(self, _fields: dict[str, Json]) -> Json:
+    async def _log_out(self, fields: dict[str, Json]) -> Json:
+        read.reject_unknown_fields(fields)
         await self._session.log_out()
         return self._session.login.body(self._account)
 
@@ -63,10 +65,12 @@ class AccountRequests:
 
     async def _assign(self, fields: dict[str, Json]) -> Json:
         """The owner says that the closed `user` is whoever is called `to` now."""
+        read.reject_unknown_fields(fields, "user", "to")
         user, to = read.read_text(fields, "user"), read.read_text(fields, "to")
         changes = self._registry.assign(user, to, now_ms())
         await self._inbound.apply_people(changes)
         return {"user": user, "changed": [person.level for person in changes.people.persons]}
 
-    async def _report_health(self, _fields: dict[str, Json]) -> Json:
+    async def _report_health(self, fields: dict[str, Json]) -> Json:
+        read.reject_unknown_fields(fields)
         return await self._reporter.health()
