@@ -14,6 +14,8 @@ from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
+from wx2mqtt.bridge.requests.account import AccountRequests
+from wx2mqtt.bridge.requests.dispatcher import ActionHandler, SizedHandler
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Handle, LoginState, ReplyWindow
 
@@ -33,7 +35,7 @@ class Desk:
         self.said: list[tuple[str, bytes]] = []
         self.told = asyncio.Event()
         retained: Any = self
-        ctx = context(backend=self, registry=self.phone.identity)
+        self.ctx = ctx = context(backend=self, registry=self.phone.identity)
         ctx.signals.reply_windows_changed.connect(self.told.set)
         session: Any = SimpleNamespace(login=SimpleNamespace(state=LoginState.ONLINE))
         self.session = session
@@ -105,6 +107,21 @@ async def test_the_directory_has_it_too(desk: Desk):
     desk.windows.publish_changes()
     (entry,) = [one for one in desk.windows.directory_entries() if one.user == "wife"]
     assert entry.window["open"] is True
+
+
+async def test_an_answer_to_request_contacts_is_not_older_than_the_messages_that_were_published(desk: Desk):
+    """The windows of several messages are gathered for a moment, in which the answer had the window of before."""
+    absent: Any = None
+    contacts = AccountRequests(desk.ctx, desk.session, absent, desk.windows, absent).handlers()["contacts"]
+    assert not isinstance(contacts, (SizedHandler, ActionHandler))
+    desk.windows.publish_changes()
+    desk.now = ReplyWindow(
+        open=True, until=OPEN.until, remaining=8
+    )  # a command was sent, and its result published
+    desk.windows.refresh()
+    answer: Any = await contacts({"query": "wife"})
+    assert answer["contacts"][0]["window"]["left"] == 8
+    assert desk.bodies()[-1]["left"] == 8
 
 
 async def test_where_a_backend_has_none_there_is_none(desk: Desk):

@@ -61,6 +61,8 @@ class AccountRequests:
         return self._session.login.body(self._account)
 
     async def _search_contacts(self, fields: dict[str, Json]) -> Json:
+        """Returns the directory as of now; windows that changed are published first, not a moment later."""
+        self._windows.publish_changes()
         return search_payload(self._windows.directory_entries(), fields)
 
     async def _assign(self, fields: dict[str, Json]) -> Json:
