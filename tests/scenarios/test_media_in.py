@@ -276,6 +276,22 @@ async def test_pictures_that_came_while_nobody_could_fetch_them_come_after_the_n
         assert stored(home, await told(home, one)) == await home.phone.content(one)
 
 
+async def test_after_a_restart_without_download_only_what_is_requested_is_fetched(home: Home):
+    await home.log_in()
+    await home.phone.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)
+    ids = [await say(home) for _ in range(3)]
+    await message(home, ids[-1])
+    await home.hear(home.bridge.stop)
+    await home.phone.post("fault/clear")
+    before = (await home.phone.get("state"))["calls"][PICTURE]
+    with_media(home, download=False)
+    await home.restart()
+    answer = await home.ask("media", {"message_id": ids[1]})
+    assert stored(home, answer["data"]) == await home.phone.content(ids[1])
+    await home.hear(home.bridge.stop)
+    assert (await home.phone.get("state"))["calls"][PICTURE] == before + 1
+
+
 async def test_never_two_downloads_at_a_time(home: Home):
     await home.log_in()
     await home.phone.post("settings", mix_downloads=True)

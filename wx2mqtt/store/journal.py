@@ -46,6 +46,7 @@ class Journal(
         newest_avatar           the newest avatar of a user
         add_media               add a download that belongs to no message
         request_media           schedule a download that a client waits for
+        unschedule_media        download no more but what clients have requested
         postpone_media          store a failed attempt and the time of the next one
         mark_media_ready        store the downloaded file and publish that it is there
         mark_media_unavailable  store and publish that there will be no file

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wx2mqtt.model import Blob, Json, MediaRef
@@ -70,8 +70,15 @@ class MediaJobs(JournalPart):
         """Schedules a download at `due` (ms) or earlier, also if it was given up."""
         await self._change_media("media_ask", MEDIA_SQL["request"], media_id, due)
 
-    async def postpone_media(self, media_id: str, due: int, *, empty: int, why: str) -> None:
-        """Stores a failed attempt; the next one is at `due` (ms)."""
+    async def unschedule_media(self, requested: Collection[str]) -> None:
+        """Takes the time of the download from every pending row but these, and those with `due` 0."""
+        arguments = (self._account, json_list(map(storable_text, requested)))
+        await self._database.write(
+            "media_unschedule", lambda db: db.execute(MEDIA_SQL["unschedule"], arguments)
+        )
+
+    async def postpone_media(self, media_id: str, due: int | None, *, empty: int, why: str) -> None:
+        """Stores a failed attempt; the next one is at `due` (ms), None: when a client requests it."""
         await self._change_media(
             "media_postpone", MEDIA_SQL["postpone"], media_id, due, empty, storable_text(why)
         )

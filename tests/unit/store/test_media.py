@@ -130,6 +130,15 @@ async def test_who_waits_brings_it_forward_and_never_puts_it_off(journal: Journa
     assert (await _row(journal, "n")).due == 70
 
 
+async def test_all_but_what_was_requested_can_wait_until_somebody_requests_it(journal: Journal) -> None:
+    await _record(journal, picture("a", media("m", due=10), media("n", due=20), media("o", due=0)))
+    await journal.unschedule_media(["n"])
+    assert [(await _row(journal, name)).due for name in "mno"] == [None, 20, 0]
+    assert (await _row(journal, "m")).state is MediaState.PENDING
+    await journal.request_media("m", 0)
+    assert (await _row(journal, "m")).due == 0
+
+
 async def test_what_was_given_up_is_tried_anew_when_somebody_asks(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     await journal.postpone_media("m", 20, empty=3, why="nothing came")

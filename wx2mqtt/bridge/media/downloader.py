@@ -122,16 +122,38 @@ class MediaDownloader:
     async def _step(self) -> float | None:
         """Fetch one thing that is due; in how many seconds there may be more, None: when we are told."""
         row = await retry_until_stored(self._journal.next_media, self.on_store_failure)
-        if row is None or row.due is None or not self._is_online:
+        if row is None or row.due is None:
             return None
+        if not self._may_fetch(row):
+            await self._unschedule()
+            return 0
+        if not self._is_online:
+            return None
+        if (pause := self._seconds_until(row.due)) > 0:
+            return pause
+        if row.due == 0:
+            self._library.mark_requested(row.id)
+        await self._fetch(row)
+        return 0
+
+    def _seconds_until(self, due: int) -> float:
+        """Returns in how many seconds a download that is due at `due` (ms) may begin, at most."""
         if self._ctx.shared.exceeded_limit():
             return STORE_FULL_POLL_SECONDS
         if (pause := self._not_before - loop_time()) > 0:
             return pause
-        if (early := row.due - now_ms()) > 0:
-            return min(early / 1000, MAX_SLEEP_SECONDS)
-        await self._fetch(row)
-        return 0
+        return min((due - now_ms()) / 1000, MAX_SLEEP_SECONDS)
+
+    def _may_fetch(self, row: MediaRow) -> bool:
+        """Without `media.download` only what a client requests is fetched, whenever the row was made."""
+        return self._rules.download or self._library.is_requested(row)
+
+    async def _unschedule(self) -> None:
+        """Leave all that nobody has requested until somebody does; no message waits for it."""
+        await retry_until_stored(
+            lambda: self._journal.unschedule_media(self._library.requested_ids), self.on_store_failure
+        )
+        self._inline_hold.release_all_but(self._library.requested_ids)
 
     async def _fetch(self, row: MediaRow) -> None:
         try:
@@ -210,7 +232,10 @@ class MediaDownloader:
         self._pause(pause.wait(random.random()))
         await retry_until_stored(
             lambda: self._journal.postpone_media(
-                row.id, retry.due, empty=retry.empty_tries, why=retry.reason
+                row.id,
+                retry.due if self._may_fetch(row) else None,
+                empty=retry.empty_tries,
+                why=retry.reason,
             ),
             self.on_store_failure,
         )

@@ -7,7 +7,7 @@ nothing else does (`media.inline_below`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -85,6 +85,12 @@ class InlineHold:
         held = self._held.get(media_id)
         if held is not None and count >= self._ctx.settings.media.inline_below and not held.patch.done():
             held.patch.set_result({})
+
+    def release_all_but(self, media_ids: Collection[str]) -> None:
+        """No other files are fetched; the messages that wait for them are released without their bytes."""
+        for media_id, held in self._held.items():
+            if media_id not in media_ids and not held.patch.done():
+                held.patch.set_result({})
 
     async def _hold_until_known(self, media_id: str, held: HeldMessage) -> None:
         loop = asyncio.get_running_loop()

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,20 @@ class MediaLibrary:
         self._blobs = ctx.shared.blobs
         self.download_requested: Signal[[]] = Signal()
         self._waiters: dict[str, list[asyncio.Event]] = {}
+        self._requested_ids: set[str] = set()
+
+    @property
+    def requested_ids(self) -> Collection[str]:
+        """The ids of pending files that a client has requested since the start."""
+        return self._requested_ids
+
+    def is_requested(self, row: MediaRow) -> bool:
+        """Returns whether a client has requested this file: since the start, or before without a try."""
+        return row.due == 0 or row.id in self._requested_ids
+
+    def mark_requested(self, media_id: str) -> None:
+        """Remembers that a client has requested a file until its download has ended."""
+        self._requested_ids.add(media_id)
 
     async def find(self, media_id: str, wait: float) -> MediaRow | None:
         """What is known of these bytes, in about `wait` seconds at most; None for an id that is unknown.
@@ -62,15 +76,19 @@ class MediaLibrary:
 
     def on_media_finished(self, media_id: str) -> None:
         """These are there, or are not to be had."""
+        self._requested_ids.discard(media_id)
         for waiting in self._waiters.get(media_id, ()):
             waiting.set()
 
     async def _request(self, media_id: str) -> MediaRow | None:
+        self.mark_requested(media_id)  # before the row is read, so that nobody takes its time away meanwhile
         row = await self._journal.get_media(media_id)
-        if row is None or not await self._request_download(row):
-            return row
-        self.download_requested.emit()
-        return await self._journal.get_media(media_id)
+        if row is not None and await self._request_download(row):
+            self.download_requested.emit()
+            row = await self._journal.get_media(media_id)
+        if row is None or row.state is not MediaState.PENDING:
+            self._requested_ids.discard(media_id)
+        return row
 
     async def _request_download(self, row: MediaRow) -> bool:
         """Whether it is to be fetched, which is noted; so are bytes that somebody took away by hand."""

@@ -28,6 +28,11 @@ UPDATE media SET
     state = 'pending'
 WHERE account = ?1 AND id = ?2 AND state IN ('pending', 'failed');
 
+-- unschedule --
+-- No more downloads but those that a client has requested: these ids, and what is due at 0.
+UPDATE media SET due = NULL
+WHERE account = ?1 AND state = 'pending' AND due > 0 AND id NOT IN (SELECT value FROM json_each(?2));
+
 -- postpone --
 UPDATE media SET due = ?3, empty = ?4, why = ?5, tries = tries + 1
 WHERE account = ?1 AND id = ?2 AND state = 'pending';

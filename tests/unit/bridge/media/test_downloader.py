@@ -314,6 +314,46 @@ async def test_without_download_nothing_is_fetched_until_somebody_asks(tmp_path:
         assert works.files.asked == ["2"]
 
 
+async def test_after_a_restart_without_download_only_what_is_requested_is_fetched(tmp_path: Path):
+    async with working(tmp_path, runs=False) as works:
+        await works.comes("1", "2", thumbnail=SMALL)
+    async with working(tmp_path, MediaRules(download=False)) as works:
+        await works.when(lambda row: row.due is None, "1")
+        assert (await works.find("2")).state is READY
+        assert works.files.asked == ["2"]
+        assert [row.due for row in await works.journal.media_of_messages(["1"])] == [None, None]
+
+
+async def test_after_a_reload_without_download_only_what_is_requested_is_fetched(works: Works):
+    works.put(online=False)
+    await works.comes("1", "2")
+    works.apply(MediaRules(download=False))
+    works.put(online=True)
+    assert (await works.find("2")).state is READY
+    assert works.files.asked == ["2"]
+
+
+async def test_a_download_that_fails_after_such_a_reload_is_not_tried_again(works: Works):
+    cut = asyncio.Event()
+    works.files.answer("1", [cut, Unreachable("cut")])
+    await works.comes("1")
+    await works.asked(1)
+    works.apply(MediaRules(download=False))
+    cut.set()
+    assert (await works.when(lambda row: row.attempts == 1, "1")).due is None
+
+
+async def test_what_was_requested_without_download_is_tried_again_and_survives_a_restart(tmp_path: Path):
+    async with working(tmp_path, MediaRules(download=False)) as works:
+        works.put(online=False)
+        await works.comes("1")
+        await works.find("1", 0)
+    async with working(tmp_path, MediaRules(download=False)) as works:
+        works.files.answer("1", [Unreachable("cut")], [PNG])
+        await works.is_in("1", READY)
+        assert works.files.asked == ["1", "1"]
+
+
 async def test_two_messages_with_the_same_bytes_share_a_file(works: Works):
     for key in ("1", "2"):
         works.files.answer(key, [PNG])

@@ -102,6 +102,18 @@ async def test_pictures_that_keep_coming_do_not_hold_their_chat_for_ever(works: 
     assert [body["id"] for _, body in sent] == [f"{number}" for number in range(10)]
 
 
+async def test_a_message_does_not_wait_for_bytes_that_a_reload_has_called_off(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module, "MAX_HOLD_SECONDS", 60.0)
+    works.put(online=False)
+    await works.comes("1")
+    works.apply(MediaRules(download=False, inline_below=1000))
+    ((topic, body),) = await works.published(1)
+    assert (topic, body["image"]["state"]) == ("in/wife", "pending")
+    assert works.files.asked == []
+
+
 async def test_a_message_whose_bytes_are_gone_says_so_itself(works: Works):
     works.files.answer("1", trouble(Rejected, code="gone"))
     await works.comes("1")
