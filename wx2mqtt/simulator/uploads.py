@@ -114,6 +114,14 @@ def parse_form(content_type: str, body: bytes) -> dict[str, ReceivedField]:
     return fields
 
 
+def escaped_filename(name: str) -> str:
+    """Returns the filename parameter with which a browser sends a file of this name (webwx 2.14.8).
+
+    It encodes only the characters that would end the parameter (HTML, multipart form data).
+    """
+    return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
 def _parse_part(raw: bytes) -> ReceivedField:
     head, blank, content = raw.partition(b"\r\n\r\n")
     if not blank or not head.startswith(b"\r\n"):

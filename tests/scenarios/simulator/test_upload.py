@@ -160,6 +160,12 @@ async def test_an_upload_that_is_not_as_wechat_wants_it(online: WebClient, chang
     assert await online.violations() == [f"webwxuploadmedia: {what}"]
 
 
+async def test_a_quote_in_a_filename_is_escaped_as_by_a_browser(online: WebClient):
+    form = online.upload_fields('q"u.jpg', len(PICTURE), "pic", online.upload_request(PICTURE))
+    assert ret(await online.upload_part('q"u.jpg', PICTURE, form)) == 0
+    assert await online.violations() == []
+
+
 async def test_a_name_by_rfc_2231_is_refused(online: WebClient):
     form = online.upload_fields("a.jpg", len(PICTURE), "pic", online.upload_request(PICTURE))
     parts = [

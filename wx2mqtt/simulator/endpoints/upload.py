@@ -106,7 +106,8 @@ def _check_form_fields(call: Call, form: dict[str, ReceivedField]) -> None:
         call.record_oddity("id is not WU_FILE_ and a number")
     if not form["filename"].filename:
         raise call.refusal(PARAMETER_ERROR, "the file part has no filename")
-    if form["filename"].filename.encode() != form["name"].content:
+    name = form["name"].content.decode("utf-8", "replace")
+    if form["filename"].filename != uploads.escaped_filename(name):
         call.record_oddity("name is not the filename of the file part")
 
 
