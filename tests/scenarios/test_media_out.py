@@ -138,10 +138,14 @@ async def test_ten_megabytes_and_the_text_behind_them_arrive_in_order(shared_hom
 
 
 async def test_texts_to_others_pass_a_long_upload(shared_home):
-    await shared_home.phone.post("fault", endpoint="webwxuploadmedia", kind="delay", value=5.0)
-    await shared_home.publish("wx/out/wife", {"kind": "file", "data": encoded(PDF), "id": "long"})
+    uploads = (await shared_home.phone.get("state"))["calls"].get("webwxuploadmedia", 0)
+    await shared_home.phone.post("fault", endpoint="webwxuploadmedia", kind="hold")
+    data = encoded(PDF + b"long")  # bytes that this login has not uploaded yet
+    await shared_home.publish("wx/out/wife", {"kind": "file", "data": data, "id": "long"})
+    await shared_home.phone.wait(f"calls:webwxuploadmedia:{uploads + 1}")
     await shared_home.tell("family", "quick")
     assert [one for one in shared_home.ear.on("wx/result/wife") if one.body["id"] == "long"] == []
+    await shared_home.phone.post("fault/clear")
     assert (await shared_home.body("wx/result/wife", id="long"))["status"] == "sent"
 
 

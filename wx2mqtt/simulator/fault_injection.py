@@ -46,12 +46,27 @@ async def apply_fault(
         return _REPLACED_ANSWERS[fault.kind](fault, endpoint)
     if fault.kind is FaultKind.DELAY:
         await wait_for_disconnect(receive, float(fault.value or 0))
+    if fault.kind is FaultKind.HOLD:
+        await _hold(call, receive)
     if fault.kind is FaultKind.STUCK and endpoint.stuck_handler:
         endpoint = dataclasses.replace(endpoint, handler=endpoint.stuck_handler)
     answer = await run_endpoint(endpoint, call)
     if fault.kind is FaultKind.LATE:
         await wait_for_disconnect(receive, float(fault.value or 0))
     return _modify_answer(fault, answer, transport)
+
+
+async def _hold(call: Call, receive: Receive) -> None:
+    """Returns when the faults are cleared or the client disconnects."""
+    waits = [
+        asyncio.create_task(call.wechat.faults.wait_until_cleared()),
+        asyncio.create_task(wait_for_disconnect(receive)),
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
 
 
 def _int_value(fault: Fault, default: int) -> int:

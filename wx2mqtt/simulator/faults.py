@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,6 +36,7 @@ class FaultKind(StrEnum):
     NO_LENGTH = "no_length"  # the answer has no Content-Length
     CHARSET = "charset"  # value: encoding of the body (none: gbk)
     DELAY = "delay"  # value: seconds before the call is carried out
+    HOLD = "hold"  # carried out once the faults are cleared
     LATE = "late"  # value: seconds after it was carried out until the answer
 
 
@@ -61,6 +63,7 @@ class Faults:
 
     def __init__(self) -> None:
         self._waiting: list[Fault] = []
+        self._cleared = asyncio.Event()
 
     def add(self, values: dict[str, object], known_endpoints: frozenset[str]) -> None:
         """Adds the fault of a control order; raises `BadFault`."""
@@ -89,7 +92,14 @@ class Faults:
         return [*self._waiting]
 
     def clear(self) -> None:
+        """Removes all faults, and lets the calls go on that a fault holds."""
         self._waiting.clear()
+        self._cleared.set()
+        self._cleared = asyncio.Event()
+
+    async def wait_until_cleared(self) -> None:
+        """Returns at the next `clear`."""
+        await self._cleared.wait()
 
 
 _KINDS_WITH_TEXT = frozenset({FaultKind.GARBAGE, FaultKind.CHARSET})

@@ -145,6 +145,16 @@ async def test_a_delay_comes_before_the_call_is_carried_out(online: WebClient):
     assert time.monotonic() - began >= 0.05
 
 
+async def test_a_call_that_is_held_is_carried_out_when_the_faults_are_cleared(online: WebClient):
+    await order(online, "webwxsendmsg", "hold")
+    saying = asyncio.create_task(online.say("filehelper", "held"))
+    await online.seen("wait", **{"for": "calls:webwxsendmsg:1"})
+    assert await online.seen("sent") == []
+    await online.control("fault/clear")
+    assert (await saying)["BaseResponse"]["Ret"] == 0
+    assert [line["text"] for line in await online.seen("sent")] == ["held"]
+
+
 async def test_a_late_answer_comes_after_the_call_was_carried_out(online: WebClient):
     await order(online, "webwxsendmsg", "late", value=10)
     saying = asyncio.create_task(online.say("filehelper", "late"))
