@@ -45,9 +45,9 @@ class NewMedia:
 class MediaRow:
     """A stored media job. `message_id` is empty for an avatar.
 
-    `tries` counts all attempts, `empty` the latest attempts in a row that brought no bytes. `due` is when the
-    next attempt may start; None if none is planned. `why` says in English why there is no file. `fetched` is
-    when the download ended.
+    `attempts` counts all attempts, `empty_attempts` the latest attempts in a row that brought no bytes.
+    `due` is when the next attempt may start; None if none is planned. `reason` says in English why there
+    is no file. `fetched` is when the download ended.
     """
 
     id: str
@@ -115,7 +115,7 @@ class NewPublication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRow:
-    """A publication that waits for the broker. `sort` is message, event, plain, result or response."""
+    """A publication that waits for the broker. `category` is message, event, plain, result or response."""
 
     id: int
     topic: str
@@ -201,7 +201,7 @@ class ReplyTarget:
 class DeliveryMark:
     """How the broker delivered a command or request, to recognise the same delivery again.
 
-    `mid` is the MQTT packet id, `digest` the SHA-256 of the content, `dup` the DUP flag.
+    `packet_id` is the MQTT packet id, `digest` the SHA-256 of the content, `dup` the DUP flag.
     """
 
     broker_session: int
@@ -244,10 +244,11 @@ class CommandState(StrEnum):
 class CommandRow:
     """A stored command.
 
-    `open` is true from the start of an attempt until its outcome is known; `unknown` counts attempts without
-    an answer, `attempts` counts all. `held` says why WeChat accepted no message when the command was due,
-    empty if it was never held. `parts_sent` counts the sent parts of a long text; `unknown` then counts
-    attempts at the next part. `fallback` is begun, sent, failed or uncertain; empty if none was needed.
+    `attempt_open` is true from the start of an attempt until its outcome is known; `unanswered` counts
+    attempts without an answer, `attempts` counts all. `held_reason` says why WeChat accepted no message
+    when the command was due, empty if it was never held. `parts_sent` counts the sent parts of a long
+    text; `unanswered` then counts attempts at the next part. `fallback` is begun, sent, failed or
+    uncertain; empty if none was needed.
     """
 
     id: int
