@@ -1,10 +1,10 @@
-# What a developer does, one word each. `make` alone lists the words.
-# Everything runs in .venv, built from tests/requirements.lock; nothing is installed outside of this folder.
+# The commands of a developer. `make` alone lists them.
+# Everything runs in .venv, which is built from tests/requirements.lock; nothing is installed outside of this folder.
 
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# Home Assistant wants just this one; Debian 13's own python3 is it.
+# Home Assistant needs Python 3.13; on Debian 13 that is the system's python3.
 HOME_PYTHON ?= /usr/bin/python3
 TESTS ?= tests
 # Most tests wait for something, so six run side by side on two cores; the tests of one file stay together, and
@@ -25,7 +25,7 @@ venv: .venv/ready  ## the environment of its own, in .venv
 
 # The lock is complete (tests/unit/test_lock.py), so nothing is resolved: pips before 24 take a newer release than the
 # locked one for an extra, and fail. Wheels only: what a build from sources needs is not in the lock.
-# Debian's python3 comes without what makes environments: said in one line, with the cure.
+# Debian's python3 comes without venv: one line says so, with the command that installs it.
 .venv/ready: tests/requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -63,7 +63,7 @@ test-node-red: .venv/ready  ## only deploy/node-red, in a real Node-RED (npm, on
 unit: .venv/ready  ## the tests that open no socket
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
-lint: .venv/ready  ## form, faults, types and floors; all four, also when one finds something
+lint: .venv/ready  ## formatting, ruff, mypy --strict and import contracts; all four, also when one fails
 	@bad=0; \
 	$(BIN)/ruff format --check . || bad=1; \
 	$(BIN)/ruff check . || bad=1; \
@@ -90,7 +90,7 @@ HOME_SOURCES := lru-dict,pyric,pyturbojpeg
 	    --no-binary=$(HOME_SOURCES) --no-build-isolation --require-hashes -r tests/home/requirements.lock
 	@touch $@
 
-test-home: .venv/ready .venv-home/ready  ## the announcement and the blueprints in a real Home Assistant (Python 3.13)
+test-home: .venv/ready .venv-home/ready  ## discovery and blueprints in a real Home Assistant (Python 3.13)
 	@HOME_ASSISTANT_PYTHON=$(abspath .venv-home/bin/python) \
 	    $(BIN)/python -m pytest -n 2 --dist loadfile tests/home $(ARGS)
 
@@ -113,5 +113,5 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/build.lock tests/home/build.in
 
-clean:  ## what was built here
+clean:  ## removes what was built here
 	@rm -rf .venv .venv-home build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
