@@ -175,7 +175,9 @@ async def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(shar
 
 
 async def test_somebody_who_is_gone_is_said_to_be_gone(shared_home):
+    since = shared_home.ear.count
     await shared_home.phone.post("people", add={"id": "leaver", "nickname": "Leaver"})
+    await shared_home.body("wx/event/contact_added", since=since)
     assert outcome(await shared_home.tell("Leaver", "hello")) == ("sent", "ok")
     since = shared_home.ear.count
     await shared_home.phone.post("people", remove={"id": "leaver"})
