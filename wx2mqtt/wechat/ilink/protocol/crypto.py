@@ -1,8 +1,8 @@
-"""Encryption of files, and where they are: AES-128-ECB with PKCS#7, written keys, locators (ilink 5.3, 8).
+"""Encryption of files (AES-128-ECB with PKCS#7), their keys, and their locators (ilink 5.3, 8).
 
-Works piece by piece, so that no file is ever whole in memory. The library of ten megabytes is loaded with
-the first file. A locator is stored with its message and must be good after a restart, so it holds the key;
-it stays in the store and is never shown.
+Works in chunks, so that no file is ever whole in memory. The cryptography library takes ten megabytes, so it
+is loaded with the first file. A locator is stored with its message and must be good after a restart, so it
+holds the key; it stays in the store and is never shown.
 """
 
 from __future__ import annotations
@@ -17,47 +17,50 @@ from cryptography.hazmat.primitives.ciphers.modes import ECB
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_object, read_text
 
-BLOCK_BYTES = 16  # bytes
+BLOCK_BYTES = 16
+
+# A longer address or parameter of a file is ignored.
+MAX_PARAMETER_CHARACTERS = 4096
 
 
-def key_from_hex(written: str) -> bytes | None:
-    """A key as 32 hex digits; None for anything else."""
-    if len(written) != 2 * BLOCK_BYTES or not written.isascii() or not written.isalnum():
+def key_from_hex(text: str) -> bytes | None:
+    """Reads a key of 32 hex digits; returns None for anything else."""
+    if len(text) != 2 * BLOCK_BYTES or not text.isascii() or not text.isalnum():
         return None
     try:
-        return bytes.fromhex(written)
+        return bytes.fromhex(text)
     except ValueError:
         return None
 
 
-def key_from_base64(written: str) -> bytes | None:
-    """A key in base64: of its 16 bytes, or of its 32 hex digits; None for anything else."""
-    bare = written.strip().rstrip("=").replace("-", "+").replace("_", "/")
+def key_from_base64(text: str) -> bytes | None:
+    """Reads a key in base64, of its 16 bytes or of its 32 hex digits; returns None for anything else."""
+    bare = text.strip().rstrip("=").replace("-", "+").replace("_", "/")
     try:
-        found = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
-    except ValueError:  # also what is no base64 at all
+        decoded = base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+    except ValueError:
         return None
-    if len(found) == BLOCK_BYTES:
-        return found
-    return key_from_hex(found.decode("latin-1"))
+    if len(decoded) == BLOCK_BYTES:
+        return decoded
+    return key_from_hex(decoded.decode("latin-1"))
 
 
 def key_to_base64(key: bytes) -> str:
-    """As the phones take it: base64 of the hex digits (ilink 8.3.1)."""
+    """Returns the form that phones read: base64 of the hex digits (ilink 8.3.1)."""
     return base64.b64encode(key.hex().encode()).decode()
 
 
 def padded_size(size: int) -> int:
-    """The size of what encryption makes of `size` bytes: there is always padding."""
+    """Returns how many bytes `size` bytes are after encryption, which always adds padding."""
     return (size // BLOCK_BYTES + 1) * BLOCK_BYTES
 
 
 class WrongKey(Exception):
-    """These bytes were not encrypted with this key."""
+    """The padding is wrong: the bytes were not encrypted with this key."""
 
 
 class TruncatedCiphertext(Exception):
-    """These bytes are not whole blocks, or none."""
+    """There are no bytes, or the last block is not complete."""
 
 
 class Encryptor:
@@ -68,18 +71,18 @@ class Encryptor:
         self._size = 0
 
     def update(self, chunk: bytes) -> bytes:
-        """The next bytes of it, encrypted as far as blocks are full."""
+        """Encrypts the next bytes; returns those whose blocks are full."""
         self._size += len(chunk)
         return self._cipher.update(chunk)
 
     def finish(self) -> bytes:
-        """The last block or two."""
-        missing = BLOCK_BYTES - self._size % BLOCK_BYTES
-        return self._cipher.update(bytes([missing]) * missing) + self._cipher.finalize()
+        """Returns the rest of the file and its padding."""
+        padding = BLOCK_BYTES - self._size % BLOCK_BYTES
+        return self._cipher.update(bytes([padding]) * padding) + self._cipher.finalize()
 
 
 class Decryptor:
-    """Decrypts one file. The last block is kept back until the end, since only there is padding."""
+    """Decrypts one file. Holds the last block back until the end, since it ends with the padding."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = _cipher(key).decryptor()
@@ -87,15 +90,15 @@ class Decryptor:
         self._size = 0
 
     def update(self, chunk: bytes) -> bytes:
-        """The next bytes of it."""
+        """Decrypts the next bytes; returns all but the last block."""
         self._size += len(chunk)
-        found = self._last_block + self._cipher.update(chunk)
-        kept = len(found) - min(len(found), BLOCK_BYTES)
-        self._last_block = found[kept:]
-        return found[:kept]
+        decrypted = self._last_block + self._cipher.update(chunk)
+        ready = len(decrypted) - min(len(decrypted), BLOCK_BYTES)
+        self._last_block = decrypted[ready:]
+        return decrypted[:ready]
 
     def finish(self) -> bytes:
-        """What the last block holds. Raises `TruncatedCiphertext`, `WrongKey`."""
+        """Returns the last block without its padding. Raises `TruncatedCiphertext`, `WrongKey`."""
         if not self._size or self._size % BLOCK_BYTES:
             raise TruncatedCiphertext
         padding = self._last_block[-1]
@@ -107,15 +110,15 @@ class Decryptor:
 def _cipher(key: bytes) -> Cipher[ECB]:
     from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes  # noqa: PLC0415
 
-    return Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - theirs to choose
-
-
-MAX_PARAMETER_CHARACTERS = 4096  # characters of an address or a parameter
+    return Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the protocol prescribes ECB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLocation:
-    """What a locator says. Without a key the bytes are as they are; size 0 and an empty MD5: not told."""
+    """Where a file is, and how to check it. Without `key` it is not encrypted.
+
+    `size` 0 and an empty `md5` mean that WeChat did not send them.
+    """
 
     url: str = field(default="", repr=False)
     param: str = field(default="", repr=False)
@@ -126,7 +129,7 @@ class MediaLocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredMedia:
-    """What a message says of its bytes; `size` and `md5` perhaps of the encrypted ones."""
+    """Facts about a file that its message contains; `size` and `md5` may be those of the encrypted bytes."""
 
     mime: str = ""
     size: int = 0
@@ -134,30 +137,33 @@ class DeclaredMedia:
     name: str = ""
 
 
-_NOTHING = DeclaredMedia()
+_NO_FACTS = DeclaredMedia()
 
 
 def picture_locator(
-    item: JsonObject, part: str = "media", declared: DeclaredMedia = _NOTHING
+    item: JsonObject, part: str = "media", declared: DeclaredMedia = _NO_FACTS
 ) -> MediaRef | None:
-    """Where a picture is; its own key wins, and one without any is not encrypted (ilink 8.4.2)."""
+    """Returns the locator of a picture, or None where the message has none that is usable (ilink 8.4.2).
+
+    The key in `aeskey` of the item has precedence. A picture without a key is not encrypted.
+    """
     media = read_object(item, part)
-    own = read_text(item, "aeskey") if part == "media" else ""
-    key = key_from_hex(own) or key_from_base64(read_text(media, "aes_key"))
-    if key is None and (own or read_text(media, "aes_key")):
-        return None  # a key that nobody can read
-    return _ref(media, key, declared)
+    item_key = read_text(item, "aeskey") if part == "media" else ""
+    key = key_from_hex(item_key) or key_from_base64(read_text(media, "aes_key"))
+    if key is None and (item_key or read_text(media, "aes_key")):
+        return None  # encrypted, but the key cannot be read
+    return _media_ref(media, key, declared)
 
 
 def file_locator(item: JsonObject, declared: DeclaredMedia) -> MediaRef | None:
-    """Where the bytes of anything else are; without a key they are of no use (ilink 8.4.2)."""
+    """Returns the locator of any other file, or None where it has no key or no address (ilink 8.4.2)."""
     media = read_object(item, "media")
     key = key_from_base64(read_text(media, "aes_key"))
-    return None if key is None else _ref(media, key, declared)
+    return None if key is None else _media_ref(media, key, declared)
 
 
 def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
-    """What `picture_locator` and `file_locator` wrote; None for what another version did."""
+    """Reads a locator of `picture_locator` or `file_locator`; returns None for one of another version."""
     key = key_from_hex(locator.get("key", ""))
     if not (locator.get("url") or locator.get("param")) or (locator.get("key") and key is None):
         return None
@@ -170,8 +176,9 @@ def parse_locator(locator: Mapping[str, str]) -> MediaLocation | None:
     )
 
 
-def _ref(media: JsonObject, key: bytes | None, declared: DeclaredMedia) -> MediaRef | None:
-    url, param = _short(read_text(media, "full_url").strip()), _short(read_text(media, "encrypt_query_param"))
+def _media_ref(media: JsonObject, key: bytes | None, declared: DeclaredMedia) -> MediaRef | None:
+    url = _empty_if_too_long(read_text(media, "full_url").strip())
+    param = _empty_if_too_long(read_text(media, "encrypt_query_param"))
     if not (url or param):
         return None
     facts = {
@@ -189,5 +196,5 @@ def _ref(media: JsonObject, key: bytes | None, declared: DeclaredMedia) -> Media
     )
 
 
-def _short(written: str) -> str:
-    return written if len(written) <= MAX_PARAMETER_CHARACTERS else ""
+def _empty_if_too_long(parameter: str) -> str:
+    return parameter if len(parameter) <= MAX_PARAMETER_CHARACTERS else ""

@@ -1,7 +1,7 @@
-"""The calls of iLink, its numbers and words, its hosts, and what it can do (ilink 1, 3-10). Tables.
+"""The endpoints, codes and limits of the iLink API, and the hosts that are trusted (ilink 1, 3-10).
 
-A token goes to Tencent's hosts, to hosts that the owner allows, or to the owner's own endpoint, and nowhere
-else, whatever an answer says.
+A token may be sent only to Tencent's hosts, to hosts that the owner allows, or to the owner's own endpoint,
+whatever an answer says.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from wx2mqtt import __version__
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
-MAX_FILE_BYTES = 100 << 20  # bytes; no limit is published, and this is what other clients take (ilink 8.4.5)
-
+MAX_FILE_BYTES = 100 << 20
+"""Of a file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5)."""
 
 CAPABILITIES = Capabilities(
     backend="ilink",
@@ -25,7 +25,7 @@ CAPABILITIES = Capabilities(
     has_groups=False,
     can_start_chat=False,
     handles_change_at_login=False,
-    text_limit=16384,  # more is refused (ilink 6.4.1)
+    text_limit=16384,  # WeChat refuses longer texts (ilink 6.4.1)
     media={
         Kind.IMAGE: MediaLimits(
             max_bytes=MAX_FILE_BYTES,
@@ -40,9 +40,8 @@ CAPABILITIES = Capabilities(
         Kind.FILE: MediaLimits(max_bytes=MAX_FILE_BYTES),
     },
     has_reply_window=True,
-    part_limit=2000,  # beyond that texts were seen cut (ilink 6.4.2)
+    part_limit=2000,  # longer texts were truncated in tests (ilink 6.4.2)
 )
-
 
 ILINK_HEADERS = {
     "User-Agent": f"wx2mqtt/{__version__}",
@@ -51,25 +50,22 @@ ILINK_HEADERS = {
     "Connection": "keep-alive",
 }
 
-
+# Error codes (ilink 10.3).
 ERR_LOGGED_OUT = -14
-
-
 ERR_REFUSED = -2
-
-
 ERR_BUSY = -1
-
-
 ERR_TOO_OFTEN = -12
 
+# `status` of `sendtyping`.
+TYPING_STARTED = 1
+TYPING_STOPPED = 2
 
-TYPING_STARTED, TYPING_STOPPED = 1, 2
-"""`status` of `sendtyping`."""
+# `message_state` of every message that is sent.
+STATE_FINISHED = 2
 
 
 class ScanStatus(StrEnum):
-    """`status` of a login poll, spelled as the server does."""
+    """`status` of a login poll, spelled as the server spells it."""
 
     WAIT = "wait"
     SCANNED = "scaned"
@@ -82,7 +78,7 @@ class ScanStatus(StrEnum):
 
 
 class SenderType(IntEnum):
-    """`message_type`."""
+    """`message_type` of a message: who wrote it."""
 
     NONE = 0
     USER = 1
@@ -99,44 +95,36 @@ class ItemType(IntEnum):
     VIDEO = 5
 
 
-STATE_FINISHED = 2
-"""`message_state` of all that we send."""
-
-
 ITEM_OF_KIND: dict[Kind, ItemType] = {
     Kind.IMAGE: ItemType.IMAGE,
     Kind.VIDEO: ItemType.VIDEO,
     Kind.FILE: ItemType.FILE,
 }
 
-
 UPLOAD_TYPES: dict[Kind, int] = {Kind.IMAGE: 1, Kind.VIDEO: 2, Kind.FILE: 3}
-"""`media_type` of an upload: not the numbers of items, and who mixes them up shows nothing (ilink 5.2.3)."""
-
+"""`media_type` of an upload. These are not the numbers of `ItemType`; with those the phone shows nothing
+(ilink 5.2.3)."""
 
 MEGABYTE = 1 << 20
 
+# A download that sends no byte for so long is aborted.
+TRANSFER_IDLE_SECONDS = 30.0
 
-TRANSFER_IDLE_SECONDS = 30.0  # seconds without a byte, until bytes are given up
-
-
-POLL_HOLD_SECONDS = 35.0  # seconds that the server holds a poll, unless it says another number (ilink 4.3.1)
-
-
+# How long the server holds a poll, unless it announces another number (ilink 4.3.1).
+POLL_HOLD_SECONDS = 35.0
 MAX_POLL_HOLD_SECONDS = 60.0
 
-
-POLL_GRACE_SECONDS = (
-    8.0  # seconds more than it holds: an answer that is under way is not thrown away (ilink 4.3.2)
-)
+# The client waits longer than the server holds a poll, so that no answer on its way is lost (ilink 4.3.2).
+POLL_GRACE_SECONDS = 8.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One call: `timeout` in seconds for the whole exchange, `limit` in bytes for its answer.
+    """One call of the API.
 
-    Of a call that brings or takes bytes the timeout is the longest silence. `delivers` marks a call after
-    which a lost answer leaves the outcome unknown; `polls` one that the server holds.
+    `timeout` is in seconds for the whole exchange; for uploads and downloads it is the longest pause without
+    a byte. `limit` is the maximum size of the answer in bytes. After an `is_delivery` call a lost answer
+    leaves the outcome unknown. The server holds an `is_long_poll` call until there is news.
     """
 
     name: str
@@ -147,12 +135,11 @@ class Endpoint:
     is_long_poll: bool = False
 
 
-def _bot(name: str, path: str = "", timeout: float = 10.0, limit: int = MEGABYTE) -> Endpoint:
+def _bot_endpoint(name: str, path: str = "", timeout: float = 10.0, limit: int = MEGABYTE) -> Endpoint:
     return Endpoint(name=name, path=f"/ilink/bot/{path or name}", timeout=timeout, limit=limit)
 
 
-GET_QR = _bot("get_bot_qrcode", "get_bot_qrcode?bot_type=3", timeout=15)
-
+GET_QR = _bot_endpoint("get_bot_qrcode", "get_bot_qrcode?bot_type=3", timeout=15)
 
 GET_STATUS = Endpoint(
     name="get_qrcode_status",
@@ -161,12 +148,9 @@ GET_STATUS = Endpoint(
     is_long_poll=True,
 )
 
+NOTIFY_START = _bot_endpoint("notifystart", "msg/notifystart")
 
-NOTIFY_START = _bot("notifystart", "msg/notifystart")
-
-
-NOTIFY_STOP = _bot("notifystop", "msg/notifystop", timeout=1)  # a stop has no more time
-
+NOTIFY_STOP = _bot_endpoint("notifystop", "msg/notifystop", timeout=1)  # must not delay the shutdown
 
 GET_UPDATES = Endpoint(
     name="getupdates",
@@ -176,44 +160,31 @@ GET_UPDATES = Endpoint(
     is_long_poll=True,
 )
 
-
 SEND = Endpoint(name="sendmessage", path="/ilink/bot/sendmessage", timeout=15, is_delivery=True)
 
+GET_CONFIG = _bot_endpoint("getconfig", timeout=5)
 
-GET_CONFIG = _bot("getconfig", timeout=5)
+SEND_TYPING = _bot_endpoint("sendtyping", timeout=5)
 
-
-SEND_TYPING = _bot("sendtyping", timeout=5)
-
-
-GET_UPLOAD_URL = _bot("getuploadurl", timeout=15)
-
+GET_UPLOAD_URL = _bot_endpoint("getuploadurl", timeout=15)
 
 UPLOAD = Endpoint(name="upload", path="/upload", timeout=60, limit=64 << 10)
 
-
 DOWNLOAD = Endpoint(name="download", path="/download", timeout=TRANSFER_IDLE_SECONDS)
 
-
 LOGIN_ORIGIN = "https://ilinkai.weixin.qq.com"
-
-
 CDN_ORIGIN = "https://novac2c.cdn.weixin.qq.com/c2c"
-
-
 TENCENT_DOMAIN = "weixin.qq.com"
 
-
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62}\.)*[a-z0-9-]{1,63}", re.ASCII | re.IGNORECASE)
-
-
 _PATH = re.compile(r"[\w/.~-]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustedHosts:
-    """`endpoint` stands in the place of every host; else `more` are believed besides Tencent's, and what is
-    below them.
+    """The hosts to which requests may go: Tencent's and the `extra` ones, with their subdomains.
+
+    With an `endpoint` all requests go there instead.
     """
 
     endpoint: str | None = None
@@ -221,64 +192,66 @@ class TrustedHosts:
 
     @property
     def login(self) -> str:
-        """Where QR codes come from, always (ilink 3.1.1)."""
+        """The base URL of the calls before a login; QR codes always come from there (ilink 3.1.1)."""
         return LOGIN_ORIGIN if self.endpoint is None else self.endpoint.rstrip("/")
 
     @property
     def cdn(self) -> str:
-        """What addresses of bytes begin with that we make ourselves."""
+        """The base URL of uploads and downloads where WeChat sends no whole address."""
         return CDN_ORIGIN if self.endpoint is None else f"{self.endpoint.rstrip('/')}/c2c"
 
     def base_url(self, advertised: str) -> str | None:
-        """The base of an account's calls, of the `baseurl` of its login; None where that is not believed."""
+        """Returns the base URL of a login from the `baseurl` in the answer; None where it is not trusted."""
         if self.endpoint is not None or not advertised.strip():
             return self.login
-        parts = _split(advertised.strip())
+        parts = _split_url(advertised.strip())
         if parts is None or not self._is_trusted(parts) or parts.query or not _PATH.fullmatch(parts.path):
             return None
         return f"https://{parts.hostname}{parts.path.rstrip('/')}"
 
     def polling_url(self, advertised: str) -> str | None:
-        """Where a login goes on that was sent to another host by its bare name (ilink 3.2.4)."""
+        """Returns the base URL of polls that WeChat redirects to `advertised`, a host name (ilink 3.2.4).
+
+        None where it is not trusted.
+        """
         if self.endpoint is not None:
             return self.login
         return self.base_url(f"https://{advertised}") if _HOST.fullmatch(advertised) else None
 
     def media_url(self, url: str) -> str | None:
-        """An address of bytes as it is to be asked for; None where it is not believed.
+        """Returns the address from which a file is requested, or None for a host that is not trusted.
 
-        At an endpoint of one's own are the paths and questions of all hosts, but no host.
+        With an `endpoint` its host replaces the one of the address; path and query stay.
         """
-        parts = _split(url.strip())
+        parts = _split_url(url.strip())
         if parts is None:
             return None
         if self.endpoint is None:
             return url.strip() if self._is_trusted(parts) else None
-        own = self.endpoint.rstrip("/")
-        if url.strip().startswith(f"{own}/"):
+        base = self.endpoint.rstrip("/")
+        if url.strip().startswith(f"{base}/"):
             return url.strip()
-        question = f"?{parts.query}" if parts.query else ""
-        return f"{own}{parts.path}{question}"
+        query = f"?{parts.query}" if parts.query else ""
+        return f"{base}{parts.path}{query}"
 
     def _is_trusted(self, parts: SplitResult) -> bool:
         host = (parts.hostname or "").lower()
-        ours = any(
-            host == one or host.endswith(f".{one}") for one in (TENCENT_DOMAIN, *map(str.lower, self.extra))
-        )
-        plain = parts.port in {None, 443} and parts.username is None and parts.password is None
-        return parts.scheme == "https" and plain and ours and bool(_HOST.fullmatch(host))
+        domains = (TENCENT_DOMAIN, *map(str.lower, self.extra))
+        is_known = any(host == domain or host.endswith(f".{domain}") for domain in domains)
+        is_plain = parts.port in {None, 443} and parts.username is None and parts.password is None
+        return parts.scheme == "https" and is_plain and is_known and bool(_HOST.fullmatch(host))
 
 
 def host_of(url: str) -> str:
-    """The host in an address, to be told to people; empty where it has none that can be shown."""
-    host = urlsplit(url).hostname if _split(url) is not None else None
+    """Returns the host of an address for a text that people read; empty where it cannot be shown."""
+    host = urlsplit(url).hostname if _split_url(url) is not None else None
     return host if host and _HOST.fullmatch(host) else ""
 
 
-def _split(url: str) -> SplitResult | None:
+def _split_url(url: str) -> SplitResult | None:
     try:
         parts = urlsplit(url)
-        _ = parts.port
+        _ = parts.port  # raises `ValueError` for a bad port
     except ValueError:
         return None
     return None if parts.fragment or not url.isascii() or not url.isprintable() else parts

@@ -1,6 +1,6 @@
-"""From iLink's messages to ours: each item is one message (ilink 5).
+"""Reads messages of iLink: each of their items becomes one `Message` (ilink 5).
 
-A reply names what it answers: the whole message, its id, or a part of its text (ilink 5.4).
+A reply names the message that it quotes: by its id, or as a copy, or as a part of its text (ilink 5.4).
 """
 
 from __future__ import annotations
@@ -20,15 +20,23 @@ from wx2mqtt.wechat.ilink.protocol.crypto import DeclaredMedia
 from wx2mqtt.wechat.ilink.protocol.endpoints import ItemType, SenderType
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 
-MAX_QUOTE_CHARACTERS = 1000  # characters of what was answered that are told
+# How much of a quoted text is published.
+MAX_QUOTE_CHARACTERS = 1000
 
+# A quoted part whose `start` or `end` is a later occurrence than this is not searched for.
+MAX_OCCURRENCES = 1000
 
-MAX_OCCURRENCES = 1000  # occurrences that are looked for
+# Milliseconds since 1970. A message whose time is later counts as one without a time.
+MAX_TIME_MS = 1 << 43
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotePart:
-    """Which part of a text was answered: from an occurrence of `start` to one of `end`, counted from 0."""
+    """The quoted part of a text: from one occurrence of `start` to the end of one of `end`.
+
+    `start_index` and `end_index` say which occurrence, counted from 0. `md5` is the hash of the part, in hex,
+    or empty.
+    """
 
     start: str
     end: str
@@ -39,7 +47,7 @@ class QuotePart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What a message answers. `kind` is None and `read_text` empty where only its id is known."""
+    """The message that another one quotes. `kind` is None and `text` empty where only its id is known."""
 
     id: str = ""
     kind: Kind | None = None
@@ -47,70 +55,71 @@ class Quote:
     part: QuotePart | None = None
 
     def detail(self) -> dict[str, Json]:
-        """As it is published; what is not known is left out."""
-        said = (selected_text(self.text, self.part) if self.part else None) or self.text
+        """Returns the fields for the payload; unknown ones are left out."""
+        text = (selected_text(self.text, self.part) if self.part else None) or self.text
         facts: dict[str, Json] = {
             "id": self.id,
             "kind": "" if self.kind is None else str(self.kind),
-            "text": said[:MAX_QUOTE_CHARACTERS],
+            "text": text[:MAX_QUOTE_CHARACTERS],
         }
         return {key: value for key, value in facts.items() if value}
 
 
 def read_quote(item: JsonObject, language: Language) -> Quote | None:
-    """What the item answers; None where it answers nothing.
+    """Returns the message that an item quotes, or None.
 
-    Newer phones tell the id alone, older ones the whole item (ilink 5.4.1).
+    Newer phones send only its id, older ones the whole item (ilink 5.4.1).
     """
     ref = read_object(item, "ref_msg")
     if not ref:
         return None
-    whole = read_object(ref, "message_item")
-    kind, text = _said(whole, language) if whole else (None, "")
+    quoted_item = read_object(ref, "message_item")
+    kind, text = _quoted_content(quoted_item, language) if quoted_item else (None, "")
     return Quote(
-        id=_id(ref, "svr_id") or _id(whole, "msg_id"),
+        id=_read_id(ref, "svr_id") or _read_id(quoted_item, "msg_id"),
         kind=kind,
         text=text or read_text(ref, "title").strip(),
-        part=_part(read_object(ref, "partial_text")),
+        part=_read_part(read_object(ref, "partial_text")),
     )
 
 
 def selected_text(text: str, part: QuotePart) -> str | None:
-    """The part of a text that was answered; None where it cannot be told.
+    """Returns the quoted part of `text`, or None where it is not in it.
 
-    The end is counted in the whole text or from behind the start; the hash says which (ilink 5.4.3).
+    Phones count the occurrences of `end` either in the whole text or after `start`. The hash decides which of
+    the two is meant (ilink 5.4.3).
     """
-    found = dict.fromkeys(_candidates(text, part))
+    candidates = dict.fromkeys(_candidate_selections(text, part))
     if not part.md5:
-        return next(iter(found), None)
-    return next((one for one in found if _md5(one) == part.md5), None)
+        return next(iter(candidates), None)
+    return next((candidate for candidate in candidates if _md5(candidate) == part.md5), None)
 
 
-def _candidates(whole: str, part: QuotePart) -> Iterator[str]:
-    start = _nth(whole, part.start, part.start_index)
+def _candidate_selections(text: str, part: QuotePart) -> Iterator[str]:
+    start = _nth_index(text, part.start, part.start_index)
     if start is None:
         return
     for end in (
-        _nth(whole, part.end, part.end_index),
-        _nth(whole, part.end, part.end_index, start + len(part.start)),
+        _nth_index(text, part.end, part.end_index),
+        _nth_index(text, part.end, part.end_index, start + len(part.start)),
     ):
         if end is not None and end >= start:
-            yield whole[start : end + len(part.end)]
+            yield text[start : end + len(part.end)]
 
 
-def _nth(whole: str, phrase: str, occurrence: int, start: int = 0) -> int | None:
-    """Where it stands for the `occurrence`th time, from 0."""
+def _nth_index(text: str, phrase: str, occurrence: int, start: int = 0) -> int | None:
+    """Returns the index of the occurrence of `phrase` with this number (counted from 0) after `start`."""
     if not phrase or not 0 <= occurrence <= MAX_OCCURRENCES:
         return None
-    place = whole.find(phrase, start)
+    index = text.find(phrase, start)
     for _ in range(occurrence):
-        if place < 0:
+        if index < 0:
             return None
-        place = whole.find(phrase, place + len(phrase))
-    return place if place >= 0 else None
+        index = text.find(phrase, index + len(phrase))
+    return index if index >= 0 else None
 
 
-def _part(entry: JsonObject) -> QuotePart | None:
+def _read_part(entry: JsonObject) -> QuotePart | None:
     start, end = read_text(entry, "start"), read_text(entry, "end")
     if not (start and end):
         return None
@@ -123,8 +132,8 @@ def _part(entry: JsonObject) -> QuotePart | None:
     )
 
 
-def _said(item: JsonObject, language: Language) -> tuple[Kind, str]:
-    """Kind and line of what was answered."""
+def _quoted_content(item: JsonObject, language: Language) -> tuple[Kind, str]:
+    """Returns the kind of a quoted item, and its text or a placeholder for it."""
     item_type = read_number(item, "type")
     reader = ITEM_READERS.get(item_type)
     kind = Kind.UNSUPPORTED if reader is None else reader.kind
@@ -136,24 +145,21 @@ def _said(item: JsonObject, language: Language) -> tuple[Kind, str]:
     return kind, ilink_placeholder(language, kind, name)
 
 
-def _id(entry: JsonObject, key: str) -> str:
-    found = read_text(entry, key).strip()
-    return found if found.strip("0") else ""
+def _read_id(entry: JsonObject, key: str) -> str:
+    message_id = read_text(entry, key).strip()
+    return message_id if message_id.strip("0") else ""  # 0 stands for no id
 
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
 
 
-MAX_TIME_MS = 1 << 43  # milliseconds since 1970; what claims to be later has no time
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedItem:
-    """One message of iLink: who wrote it and when, what it opens for us, and our messages in it.
+    """One message of iLink, whose items have become `messages`.
 
-    `token` is what an answer must bring along. `time` is WeChat's, in milliseconds since 1970, and 0 where
-    it tells none. `quotes` are what the messages answer, by place.
+    `token` is the context token, which a reply must carry. `time` is in milliseconds since 1970 by WeChat's
+    clock, 0 where the message has none. `quotes` holds the quoted messages, by index in `messages`.
     """
 
     sender: Handle
@@ -164,9 +170,10 @@ class ReceivedItem:
 
 
 def read_item(entry: JsonObject, bot: str, language: Language, now: int) -> ReceivedItem | None:
-    """Read one message; None for what no person wrote. `now` stands for a time that is not told.
+    """Reads one message; returns None for one that no person wrote.
 
-    Raises `ValueError` for one that tells no sender.
+    `bot` is the id of the bot itself. `now` (milliseconds since 1970) becomes the time of a message without
+    one. Raises `ValueError` for a message without a sender.
     """
     sender = read_text(entry, "from_user_id")
     author = read_number(entry, "message_type") if "message_type" in entry else SenderType.USER
@@ -174,11 +181,12 @@ def read_item(entry: JsonObject, bot: str, language: Language, now: int) -> Rece
         return None
     if not sender:
         raise ValueError
-    told = read_number(entry, "create_time_ms")
-    time = told if 0 < told < MAX_TIME_MS else 0
+    created_at = read_number(entry, "create_time_ms")
+    time = created_at if 0 < created_at < MAX_TIME_MS else 0
     items, _ = read_objects(entry, "item_list")
-    read = [_read(item, language) for item in items or [{}]]
-    ids = _ids(entry, items, len(read))
+    contents = [_read_content(item, language) for item in items or [{}]]
+    ids = _message_ids(entry, items, len(contents))
+    keys = _message_keys(entry, sender, time)
     return ReceivedItem(
         sender=Handle(sender),
         token=read_text(entry, "context_token"),
@@ -186,61 +194,69 @@ def read_item(entry: JsonObject, bot: str, language: Language, now: int) -> Rece
         messages=tuple(
             Message(
                 key=key,
-                id=one_id or key,
+                id=message_id or key,
                 chat=Handle(sender),
                 chat_kind=ChatKind.FRIEND,
                 sender=Handle(sender),
-                kind=one.kind,
-                text=one.text,
+                kind=content.kind,
+                text=content.text,
                 time=time or now,
-                detail=one.detail,
-                media=one.media,
-                thumbnail=one.thumbnail,
+                detail=content.detail,
+                media=content.media,
+                thumbnail=content.thumbnail,
             )
-            for one, one_id, key in zip(read, ids, _keys(entry, sender, time), strict=True)
+            for content, message_id, key in zip(contents, ids, keys, strict=True)
         ),
-        quotes={place: one.quote for place, one in enumerate(read) if one.quote is not None},
+        quotes={index: content.quote for index, content in enumerate(contents) if content.quote is not None},
     )
 
 
-def _ids(entry: JsonObject, items: list[JsonObject], count: int) -> Iterator[str]:
-    """The message's id, with a number behind it for a second item and each further one."""
-    known = [read_text(entry, "message_id"), *(read_text(item, "msg_id") for item in items)]
-    found = next((one.strip() for one in known if one.strip(" 0")), "")
-    yield found
-    for place in range(1, count):
-        yield f"{found}.{place + 1}" if found else ""
+def _message_ids(entry: JsonObject, items: list[JsonObject], count: int) -> Iterator[str]:
+    """Yields an id for each of `count` items: WeChat's id, then this id with `.2`, `.3` and so on.
+
+    All are empty where WeChat sends no id.
+    """
+    known_ids = [read_text(entry, "message_id"), *(read_text(item, "msg_id") for item in items)]
+    first_id = next((known_id.strip() for known_id in known_ids if known_id.strip(" 0")), "")
+    yield first_id
+    for number in range(2, count + 1):
+        yield f"{first_id}.{number}" if first_id else ""
 
 
-def _keys(entry: JsonObject, sender: str, time: int) -> Iterator[str]:
-    """The same for the same message under whatever id it comes (ilink 4.5.2).
+def _message_keys(entry: JsonObject, sender: str, time: int) -> Iterator[str]:
+    """Yields a key for each item, by which a message that is delivered twice is recognised (ilink 4.5.2).
 
-    It is sent again under a new id, seconds later. What it holds and when it was written stay the same; only
-    where no time is told must the id do.
+    WeChat may send a message again seconds later under a new id. Content and time stay the same, so the key
+    is made of these. The id is used only where the message has no time.
     """
     items, _ = read_objects(entry, "item_list")
-    what = [_fingerprint(item) for item in items]
-    when = time or read_text(entry, "message_id") or read_text(entry, "seq")
-    for place in range(max(1, len(what))):
-        facts = json.dumps([sender, when, what, place], ensure_ascii=True)
+    fingerprints = [_fingerprint(item) for item in items]
+    time_or_id = time or read_text(entry, "message_id") or read_text(entry, "seq")
+    for index in range(max(1, len(fingerprints))):
+        facts = json.dumps([sender, time_or_id, fingerprints, index], ensure_ascii=True)
         yield hashlib.sha256(facts.encode()).hexdigest()[:40]
 
 
+_STABLE_FIELDS = ("text", "file_name", "len", "md5", "playtime", "mid_size", "video_size", "video_md5")
+
+
 def _fingerprint(item: JsonObject) -> list[Json]:
-    """What makes two items the same: not the address of bytes, which may be made anew for each delivery."""
-    found: list[Json] = [read_number(item, "type")]
+    """Returns the fields that are equal in two deliveries of an item.
+
+    The address of its file is not among them: WeChat may make a new one for each delivery.
+    """
+    fields: list[Json] = [read_number(item, "type")]
     for name in ("text_item", "image_item", "voice_item", "file_item", "video_item"):
-        if one := read_object(item, name):
-            media = read_object(one, "media")
+        if content := read_object(item, name):
+            media = read_object(content, "media")
             key = (
-                read_text(one, "aeskey")
+                read_text(content, "aeskey")
                 or read_text(media, "aes_key")
                 or read_text(media, "encrypt_query_param")
             )
-            facts = ("text", "file_name", "len", "md5", "playtime", "mid_size", "video_size", "video_md5")
-            found += [key, *(read_text(one, fact) for fact in facts)]
-    answered = read_object(item, "ref_msg")
-    return [*found, read_text(answered, "svr_id"), read_text(read_object(answered, "message_item"), "msg_id")]
+            fields += [key, *(read_text(content, field_name) for field_name in _STABLE_FIELDS)]
+    quoted = read_object(item, "ref_msg")
+    return [*fields, read_text(quoted, "svr_id"), read_text(read_object(quoted, "message_item"), "msg_id")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +269,7 @@ class _Content:
     quote: Quote | None = None
 
 
-def _read(item: JsonObject, language: Language) -> _Content:
+def _read_content(item: JsonObject, language: Language) -> _Content:
     reader = ITEM_READERS.get(read_number(item, "type"))
     if reader is not None:
         return reader.read(item, language)
@@ -262,15 +278,16 @@ def _read(item: JsonObject, language: Language) -> _Content:
     return _Content(kind=Kind.UNSUPPORTED, text=ilink_placeholder(language, Kind.UNSUPPORTED), detail=detail)
 
 
-def _text(item: JsonObject, language: Language) -> _Content:
-    said, answered = read_text(read_object(item, "text_item"), "text"), read_quote(item, language)
-    if answered is None:
-        return _Content(kind=Kind.TEXT, text=said)
-    return _Content(kind=Kind.QUOTE, text=said, detail=answered.detail(), quote=answered)
+def _text_content(item: JsonObject, language: Language) -> _Content:
+    text = read_text(read_object(item, "text_item"), "text")
+    quote = read_quote(item, language)
+    if quote is None:
+        return _Content(kind=Kind.TEXT, text=text)
+    return _Content(kind=Kind.QUOTE, text=text, detail=quote.detail(), quote=quote)
 
 
-def _image(item: JsonObject, language: Language) -> _Content:
-    """Its sizes are of what is encrypted, and of several versions: nothing can be checked by them."""
+def _image_content(item: JsonObject, language: Language) -> _Content:
+    """Reads a picture without its sizes: they belong to encrypted bytes of several versions."""
     image = read_object(item, "image_item")
     return _Content(
         kind=Kind.IMAGE,
@@ -280,11 +297,14 @@ def _image(item: JsonObject, language: Language) -> _Content:
     )
 
 
-def _voice(item: JsonObject, language: Language) -> _Content:
-    """WeChat's transcript is what it says; the bytes are SILK, whatever `encode_type` claims (ilink 8.5)."""
+def _voice_content(item: JsonObject, language: Language) -> _Content:
+    """Reads a voice message; its text is WeChat's transcript.
+
+    The file is SILK, whatever `encode_type` says (ilink 8.5).
+    """
     voice = read_object(item, "voice_item")
     text = read_text(voice, "text").strip()
-    detail: dict[str, Json] = {**_seconds(voice, "playtime"), **({"transcript": True} if text else {})}
+    detail: dict[str, Json] = {**_duration(voice, "playtime"), **({"transcript": True} if text else {})}
     return _Content(
         kind=Kind.VOICE,
         text=text or ilink_placeholder(language, Kind.VOICE),
@@ -293,55 +313,60 @@ def _voice(item: JsonObject, language: Language) -> _Content:
     )
 
 
-def _file(item: JsonObject, language: Language) -> _Content:
+def _file_content(item: JsonObject, language: Language) -> _Content:
     file = read_object(item, "file_item")
     name = cut_filename(clean_filename(read_text(file, "file_name")))
     size = max(0, read_number(file, "len"))
-    told = DeclaredMedia(size=size, md5=read_text(file, "md5"), name=name)
+    declared = DeclaredMedia(size=size, md5=read_text(file, "md5"), name=name)
     detail: dict[str, Json] = {**({"name": name} if name else {}), **({"size": size} if size else {})}
     return _Content(
         kind=Kind.FILE,
         text=ilink_placeholder(language, Kind.FILE, name),
         detail=detail,
-        media=crypto.file_locator(file, told),
+        media=crypto.file_locator(file, declared),
     )
 
 
-def _video(item: JsonObject, language: Language) -> _Content:
+def _video_content(item: JsonObject, language: Language) -> _Content:
     video = read_object(item, "video_item")
-    told = DeclaredMedia(size=max(0, read_number(video, "video_size")), md5=read_text(video, "video_md5"))
+    size = max(0, read_number(video, "video_size"))
+    declared = DeclaredMedia(size=size, md5=read_text(video, "video_md5"))
     return _Content(
         kind=Kind.VIDEO,
         text=ilink_placeholder(language, Kind.VIDEO),
-        detail=_length(video),
-        media=crypto.file_locator(video, told),
+        detail=_video_duration(video),
+        media=crypto.file_locator(video, declared),
         thumbnail=crypto.picture_locator(video, "thumb_media"),
     )
 
 
-def _length(video: JsonObject) -> dict[str, Json]:
-    """How long a video is. Nobody says in which unit; none is shorter than a second (ilink 5.3.3)."""
+def _video_duration(video: JsonObject) -> dict[str, Json]:
+    """Returns the duration of a video, in seconds, as a field of the payload.
+
+    The protocol does not define the unit. No video is shorter than a second, so a number below 1000 is in
+    seconds, any other one in milliseconds (ilink 5.3.3).
+    """
     length = read_number(video, "play_length")
-    return {"duration": float(length)} if 0 < length < 1000 else _seconds(video, "play_length")
+    return {"duration": float(length)} if 0 < length < 1000 else _duration(video, "play_length")
 
 
-def _seconds(entry: JsonObject, key: str) -> dict[str, Json]:
-    """A length that is told in milliseconds."""
+def _duration(entry: JsonObject, key: str) -> dict[str, Json]:
+    """Returns a duration that is given in milliseconds, in seconds, as a field of the payload."""
     length = read_number(entry, key)
     return {"duration": length / 1000} if 0 < length < MAX_TIME_MS else {}
 
 
 class ItemReader(NamedTuple):
-    """What a type of item becomes: its kind (a text that answers something is a quote), and who reads it."""
+    """The function that reads one type of item, and the kind of the message without a quote."""
 
     kind: Kind
     read: Callable[[JsonObject, Language], _Content]
 
 
 ITEM_READERS: dict[int, ItemReader] = {
-    ItemType.TEXT: ItemReader(Kind.TEXT, _text),
-    ItemType.IMAGE: ItemReader(Kind.IMAGE, _image),
-    ItemType.VOICE: ItemReader(Kind.VOICE, _voice),
-    ItemType.FILE: ItemReader(Kind.FILE, _file),
-    ItemType.VIDEO: ItemReader(Kind.VIDEO, _video),
+    ItemType.TEXT: ItemReader(Kind.TEXT, _text_content),
+    ItemType.IMAGE: ItemReader(Kind.IMAGE, _image_content),
+    ItemType.VOICE: ItemReader(Kind.VOICE, _voice_content),
+    ItemType.FILE: ItemReader(Kind.FILE, _file_content),
+    ItemType.VIDEO: ItemReader(Kind.VIDEO, _video_content),
 }

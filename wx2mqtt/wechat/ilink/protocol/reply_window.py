@@ -1,8 +1,8 @@
-"""Whether WeChat would take a message to a person, and what a refusal means (ilink 10.1, 10.3).
+"""The reply window: when WeChat accepts a message to a person, and what a refusal means (ilink 10.1, 10.3).
 
-All times are WeChat's, in milliseconds since 1970. What the server says counts more than our count: a chat
-that it refuses is shut until the person writes. One error number has five meanings; the server's text and
-the state of the chat tell which.
+All times are milliseconds since 1970 by WeChat's clock. The server's answer has precedence over our own
+count: after a refusal a chat stays closed until the person writes. One error code has five meanings; the
+server's text and the state of the chat decide which one applies.
 """
 
 from __future__ import annotations
@@ -13,44 +13,32 @@ from enum import StrEnum
 from wx2mqtt.model import ReplyWindow
 from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_BUSY, ERR_LOGGED_OUT, ERR_REFUSED, ERR_TOO_OFTEN
 
-WINDOW_OPEN_MS = 24 * 3_600_000  # milliseconds after a message of theirs
+# A message of the person opens the window for so long, and for so many replies.
+WINDOW_OPEN_MS = 24 * 3_600_000
+MAX_REPLIES_PER_MESSAGE = 10
 
+# A window in which a message went through so recently is certainly still open.
+CERTAINLY_OPEN_MS = 600_000
 
-MAX_REPLIES_PER_MESSAGE = 10  # messages of ours for each of theirs
+# The pause after each refusal "too often" in a row.
+RATE_LIMIT_PAUSES_MS = (30_000, 60_000, 90_000, 300_000, 600_000)
 
-
-CERTAINLY_OPEN_MS = 600_000  # milliseconds in which an open window has certainly stayed one
-
-
-RATE_LIMIT_PAUSES_MS = (
-    30_000,
-    60_000,
-    90_000,
-    300_000,
-    600_000,
-)  # milliseconds after each "too often" in a row
-
-
+# Why the window is closed: `ReplyWindow.reason`.
 NEVER_WROTE = "never_wrote"
-
-
 NEW_BINDING = "new_binding"
-
-
 TOO_LONG_AGO = "too_long_ago"
-
-
 QUOTA_USED = "quota_used"
-
-
 RATE_LIMITED = "rate_limited"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatWindow:
-    """One person and the bot. `token` goes along with what we send. `wrote` is when they wrote last, `sent`
-    when WeChat took each message of ours since. `shut` is why the server refused. `often` counts its "too
-    often" in a row, which ends at `pause`. `before` says that they wrote to an earlier bot of ours.
+    """The state of the chat between the bot and one person.
+
+    `token` is the context token that each reply carries. `last_wrote` is when the person wrote last (0:
+    never), `sent` when WeChat accepted each reply since then. `refused_reason` is why the server refuses
+    replies, or empty. `throttle_count` counts refusals "too often" in a row; no reply is accepted before
+    `throttled_until`. `wrote_to_earlier_bot` is true where the person wrote to an earlier login.
     """
 
     token: str = field(default="", repr=False)
@@ -62,17 +50,17 @@ class ChatWindow:
     wrote_to_earlier_bot: bool = False
 
     def with_message(self, time: int, token: str) -> ChatWindow:
-        """They wrote at `time`. The same message again changes nothing, but it may bring a newer token."""
+        """Records that the person wrote at `time`. A repeated message changes only the token."""
         chat = replace(self, token=token) if token and time >= self.last_wrote else self
         if time <= self.last_wrote:
             return chat
-        later = tuple(one for one in self.sent if one > time)
+        sent_since = tuple(sent_at for sent_at in self.sent if sent_at > time)
         return replace(
-            chat, last_wrote=time, sent=later, refused_reason="", throttle_count=0, throttled_until=0
+            chat, last_wrote=time, sent=sent_since, refused_reason="", throttle_count=0, throttled_until=0
         )
 
     def with_sent(self, time: int) -> ChatWindow:
-        """WeChat took a message of ours: so the window is open, whatever was believed."""
+        """Records that WeChat accepted a reply at `time`, so the window is open."""
         return replace(
             self,
             sent=(*self.sent, time)[-MAX_REPLIES_PER_MESSAGE:],
@@ -82,39 +70,41 @@ class ChatWindow:
         )
 
     def without_token(self) -> ChatWindow:
-        """WeChat takes messages without the token, and not with it."""
+        """Removes a token with which WeChat refuses replies that it accepts without it."""
         return replace(self, token="")
 
     def with_refusal(self, reason: str) -> ChatWindow:
-        """WeChat takes none until they write."""
+        """Records that WeChat refuses replies until the person writes."""
         return replace(self, refused_reason=reason)
 
     def with_throttling(self, now: int) -> ChatWindow:
-        """WeChat said that this was too often."""
+        """Records that WeChat refused a reply as too often; the pause begins at `now`."""
         pause = RATE_LIMIT_PAUSES_MS[min(self.throttle_count, len(RATE_LIMIT_PAUSES_MS) - 1)]
         return replace(self, throttle_count=self.throttle_count + 1, throttled_until=now + pause)
 
     def is_open(self, now: int) -> bool:
-        """Whether WeChat would take a message, but for its pace."""
+        """Whether WeChat would accept a reply, apart from its rate limit."""
         return not self._closed_reason(now)
 
     def is_fresh(self, now: int) -> bool:
-        """Whether something happened a moment ago that shows an open window."""
+        """Whether a recent message or reply proves that the window is open."""
         return self.is_open(now) and now - max(self.last_wrote, *self.sent, 0) < CERTAINLY_OPEN_MS
 
     def is_expired(self, now: int) -> bool:
-        """Whether they wrote too long ago, or never."""
+        """Whether the person wrote too long ago, or never."""
         return not self.last_wrote or now - self.last_wrote >= WINDOW_OPEN_MS
 
     def reply_window(self, now: int) -> ReplyWindow:
-        """What is known now."""
-        why = self._closed_reason(now)
-        if why:
-            return ReplyWindow(open=False, remaining=0, reason=why)
-        left = MAX_REPLIES_PER_MESSAGE - len(self.sent)
+        """Returns the window as far as it is known at `now`."""
+        closed_reason = self._closed_reason(now)
+        if closed_reason:
+            return ReplyWindow(open=False, remaining=0, reason=closed_reason)
+        remaining = MAX_REPLIES_PER_MESSAGE - len(self.sent)
         if self.throttled_until > now:
-            return ReplyWindow(open=False, until=self.throttled_until, remaining=left, reason=RATE_LIMITED)
-        return ReplyWindow(open=True, until=self.last_wrote + WINDOW_OPEN_MS, remaining=left)
+            return ReplyWindow(
+                open=False, until=self.throttled_until, remaining=remaining, reason=RATE_LIMITED
+            )
+        return ReplyWindow(open=True, until=self.last_wrote + WINDOW_OPEN_MS, remaining=remaining)
 
     def _closed_reason(self, now: int) -> str:
         if not self.last_wrote:
@@ -127,12 +117,12 @@ class ChatWindow:
 
 
 def chat_after_rebinding(chat: ChatWindow) -> ChatWindow:
-    """The same person with a new bot: nothing that was said to the old one counts (ilink 10.1)."""
+    """Returns the state of a chat after a new login: earlier messages do not count (ilink 10.1)."""
     return ChatWindow(wrote_to_earlier_bot=chat.wrote_to_earlier_bot or bool(chat.last_wrote))
 
 
 class RefusalMeaning(StrEnum):
-    """What follows from a refusal. `AGAIN`: once more without the token, which may be stale."""
+    """The meaning of a refusal. `AGAIN`: send again without the token, which may be stale."""
 
     LOGGED_OUT = "logged_out"
     WINDOW = "window_closed"
@@ -143,42 +133,42 @@ class RefusalMeaning(StrEnum):
     REJECTED = "rejected"
 
 
-_ALWAYS = {ERR_LOGGED_OUT: RefusalMeaning.LOGGED_OUT, ERR_BUSY: RefusalMeaning.LATER}
-
-
-_OFTEN = ("rate limit", "freq limit", "freq_limit", "rate_limit", "too fast", "too many")
-
-
-_WINDOW = ("prepare failed", "unknown error")
+# Codes and parts of texts that have one meaning in every state of the chat.
+_MEANING_BY_CODE = {ERR_LOGGED_OUT: RefusalMeaning.LOGGED_OUT, ERR_BUSY: RefusalMeaning.LATER}
+_RATE_LIMIT_TEXTS = ("rate limit", "freq limit", "freq_limit", "rate_limit", "too fast", "too many")
+_WINDOW_TEXTS = ("prepare failed", "unknown error")
 
 
 def meaning_of_refusal(
     ret: int, errmsg: str, chat: ChatWindow, now: int, *, with_token: bool, has_file: bool
 ) -> RefusalMeaning:
-    """What a refusal says. `now` is WeChat's time in milliseconds; `with_token` says that we sent one.
+    """Returns the meaning of a refusal of a message to `chat` at `now`.
 
-    Within a window that we know to be open a refused file is at fault itself; a text has nothing that
-    could be.
+    `with_token` is true where the message carried a context token. Where the window is certainly open, a
+    refused file is itself the cause; a text cannot be.
     """
-    if ret in _ALWAYS:
-        return _ALWAYS[ret]
+    if ret in _MEANING_BY_CODE:
+        return _MEANING_BY_CODE[ret]
     text = errmsg.lower()
-    if ret == ERR_TOO_OFTEN or any(one in text for one in _OFTEN):  # it is said also where the token is stale
+    if ret == ERR_TOO_OFTEN or any(phrase in text for phrase in _RATE_LIMIT_TEXTS):
+        # WeChat also sends this for a stale token.
         return RefusalMeaning.WINDOW if chat.is_expired(now) else RefusalMeaning.OFTEN
     if ret != ERR_REFUSED or "invalid argument" in text:
         return RefusalMeaning.REJECTED
-    if any(one in text for one in _WINDOW):
-        return _of_window(chat, now, with_token=with_token, has_file=has_file)
+    if any(phrase in text for phrase in _WINDOW_TEXTS):
+        return _meaning_of_window_text(chat, now, with_token=with_token, has_file=has_file)
     if text and chat.is_open(now):
         return RefusalMeaning.REJECTED
     return RefusalMeaning.WINDOW if chat.is_expired(now) else RefusalMeaning.QUOTA
 
 
-def _of_window(chat: ChatWindow, now: int, *, with_token: bool, has_file: bool) -> RefusalMeaning:
+def _meaning_of_window_text(
+    chat: ChatWindow, now: int, *, with_token: bool, has_file: bool
+) -> RefusalMeaning:
     if chat.is_open(now):
         if with_token:
             return RefusalMeaning.AGAIN
         if has_file and chat.is_fresh(now):
             return RefusalMeaning.REJECTED
-    used = len(chat.sent) >= MAX_REPLIES_PER_MESSAGE and not chat.is_expired(now)
-    return RefusalMeaning.QUOTA if used else RefusalMeaning.WINDOW
+    is_quota_used = len(chat.sent) >= MAX_REPLIES_PER_MESSAGE and not chat.is_expired(now)
+    return RefusalMeaning.QUOTA if is_quota_used else RefusalMeaning.WINDOW

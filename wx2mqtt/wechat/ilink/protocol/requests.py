@@ -1,4 +1,4 @@
-"""Requests: headers, addresses and bodies of each call (ilink 2, 3, 4, 6, 7, 8)."""
+"""Builds the requests of each call: headers, addresses and bodies (ilink 2, 3, 4, 6, 7, 8)."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from wx2mqtt.wechat.ilink.protocol.endpoints import (
     SenderType,
 )
 
-UPSTREAM_VERSION = (2, 4, 9)  # the version of Tencent's client that we were written against
+# The version of Tencent's client whose protocol this package implements.
+UPSTREAM_VERSION = (2, 4, 9)
 CHANNEL_VERSION = ".".join(map(str, UPSTREAM_VERSION))
 CLIENT_VERSION = str(UPSTREAM_VERSION[0] << 16 | UPSTREAM_VERSION[1] << 8 | UPSTREAM_VERSION[2])
 BASE_INFO = {"channel_version": CHANNEL_VERSION, "bot_agent": f"wx2mqtt/{__version__}"[:40]}
 
 APP_HEADERS = {"iLink-App-Id": "bot", "iLink-App-ClientVersion": CLIENT_VERSION}
-"""Without these a good token was refused (ilink 2.1.2)."""
+"""Without these headers WeChat refuses a valid token (ilink 2.1.2)."""
 
 JsonBody = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One call as it is to be made; a GET where there is no body."""
+    """One HTTP request; a GET where `body` is None."""
 
     endpoint: Endpoint
     url: str = field(repr=False)
@@ -43,23 +44,29 @@ class Request:
 
 
 def call_request(base: str, endpoint: Endpoint, fields: JsonBody, token: str, uin: int) -> Request:
-    """A call of a bot; `uin` is a new random number below 2^32. Raises `UnicodeEncodeError`."""
+    """Builds a call of a bot.
+
+    `uin` is a new random number below 2^32. Raises `UnicodeEncodeError` for text that UTF-8 cannot represent.
+    """
     body = {**fields, "base_info": BASE_INFO}
     return _post(base, endpoint, body, {"Authorization": f"Bearer {token}"}, uin)
 
 
 def qr_code_request(base: str, tokens: tuple[str, ...], uin: int) -> Request:
-    """A new QR code. `tokens` are those that we still hold, so that WeChat knows a bot of ours again."""
+    """Builds the request for a new QR code.
+
+    `tokens` are those of the saved logins; from them WeChat recognises a bot that exists already.
+    """
     return _post(base, endpoints.GET_QR, {"local_token_list": list(tokens)}, {}, uin)
 
 
 def status_request(base: str, qrcode: str, code: str) -> Request:
-    """What became of a QR code; `code` is the number that the phone showed, or empty."""
-    asked = {"qrcode": qrcode, **({"verify_code": code} if code else {})}
+    """Builds the poll of a QR code. `code` is the number that the phone shows, or empty."""
+    query = {"qrcode": qrcode, **({"verify_code": code} if code else {})}
     endpoint = endpoints.GET_STATUS
     return Request(
         endpoint=endpoint,
-        url=f"{base}{endpoint.path}?{urlencode(asked, quote_via=quote)}",
+        url=f"{base}{endpoint.path}?{urlencode(query, quote_via=quote)}",
         headers=APP_HEADERS,
     )
 
@@ -79,22 +86,22 @@ def _post(base: str, endpoint: Endpoint, body: JsonBody, headers: Mapping[str, s
     )
 
 
-# bodies
-
-
 def updates_request(buf: str) -> JsonBody:
-    """What is new behind this cursor of the server's."""
+    """Builds the body of the receiving poll. `buf` is the server's cursor."""
     return {"get_updates_buf": buf}
 
 
 def text_item(text: str) -> JsonBody:
-    """A text."""
+    """Builds the item of a text message."""
     return {"type": int(ItemType.TEXT), "text_item": {"text": text}}
 
 
 def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBody:
-    """A message of one item (ilink 5.2.2). No times, or media are refused (ilink 6.1.2)."""
-    filled: dict[str, object] = {
+    """Builds a message of one item (ilink 5.2.2).
+
+    It has no times: with them WeChat refuses media (ilink 6.1.2).
+    """
+    message: dict[str, object] = {
         "from_user_id": "",
         "to_user_id": to,
         "client_id": f"wx2mqtt:{key}",
@@ -102,12 +109,12 @@ def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBo
         "message_state": STATE_FINISHED,
         "item_list": [item],
     }
-    return {"msg": {**filled, "context_token": token} if token else filled}
+    return {"msg": {**message, "context_token": token} if token else message}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One file on its way to the CDN; `size` in bytes and `md5` in hex before it is encrypted."""
+    """One upload to the CDN. `size` (bytes) and `md5` (hex) are those of the file before encryption."""
 
     kind: Kind
     to: str
@@ -119,12 +126,12 @@ class Upload:
 
     @property
     def encrypted_size(self) -> int:
-        """Its size as it goes out."""
+        """The number of bytes that are uploaded."""
         return padded_size(self.size)
 
 
 def upload_url_request(upload: Upload) -> JsonBody:
-    """Where may this file be brought to (ilink 8.2.1)?"""
+    """Builds the request for the address of an upload (ilink 8.2.1)."""
     return {
         "filekey": upload.filekey,
         "media_type": UPLOAD_TYPES[upload.kind],
@@ -138,26 +145,27 @@ def upload_url_request(upload: Upload) -> JsonBody:
 
 
 def media_item(upload: Upload, param: str) -> JsonBody:
-    """A file that the CDN calls `param`; whatever differs from this is refused or never shown (ilink 8.2)."""
+    """Builds the item that sends an uploaded file, which the CDN names `param`.
+
+    WeChat refuses or does not show an item of any other form (ilink 8.2).
+    """
     media = {"encrypt_query_param": param, "aes_key": key_to_base64(upload.key), "encrypt_type": 1}
+    content: JsonBody
     match upload.kind:
         case Kind.IMAGE:
-            sub: tuple[str, JsonBody] = ("image_item", {"media": media, "mid_size": upload.encrypted_size})
+            name, content = "image_item", {"media": media, "mid_size": upload.encrypted_size}
         case Kind.VIDEO:
-            sub = ("video_item", {"media": media, "video_size": upload.encrypted_size})
+            name, content = "video_item", {"media": media, "video_size": upload.encrypted_size}
         case _:
-            sub = ("file_item", {"media": media, "file_name": upload.name, "len": str(upload.size)})
-    return {"type": int(ITEM_OF_KIND[upload.kind]), sub[0]: sub[1]}
-
-
-# addresses at the CDN
+            name, content = "file_item", {"media": media, "file_name": upload.name, "len": str(upload.size)}
+    return {"type": int(ITEM_OF_KIND[upload.kind]), name: content}
 
 
 def upload_request(cdn: str, param: str, filekey: str) -> str:
-    """Where a file goes to, if WeChat gave no whole address."""
+    """Returns the address of an upload for which WeChat sent no whole address."""
     return f"{cdn}/upload?encrypted_query_param={quote(param, safe='')}&filekey={quote(filekey, safe='')}"
 
 
 def download_request(cdn: str, param: str) -> str:
-    """Where bytes are, if WeChat gave no whole address."""
+    """Returns the address of a file for which WeChat sent no whole address."""
     return f"{cdn}/download?encrypted_query_param={quote(param, safe='')}"

@@ -1,8 +1,7 @@
-"""Responses: from loose JSON to typed answers.
+"""Reads the JSON answers of each call into typed values (ilink 3, 4, 6, 7, 8).
 
-The error number may stand in `ret`, in `errcode`, in both, or nowhere (ilink 10.3.1). The token that a
-reply needs stands in the cursor, since that is stored in one commit with the message: a crash between two
-commits would lose the token. (ilink 3, 4, 6, 7, 8)
+Also defines the cursor. It contains the context tokens that replies need, because the journal stores it in
+one commit with the messages: a crash between two commits would lose the tokens.
 """
 
 from __future__ import annotations
@@ -21,51 +20,52 @@ from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, rea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncCursor:
-    """`buf` is the server's own cursor, empty at the beginning. `chats` are as of this place."""
+    """A position in the stream of messages.
+
+    `buf` is the server's own cursor, empty at the beginning. `chats` are the states of the chats at this
+    position.
+    """
 
     buf: str = field(default="", repr=False)
     chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
 
     def to_cursor(self) -> Cursor:
-        """As the journal keeps it."""
+        """Returns the text that the journal stores."""
         chats = {user: {"token": chat.token, "wrote": chat.last_wrote} for user, chat in self.chats.items()}
         return Cursor(json.dumps({"buf": self.buf, "chats": chats}, separators=(",", ":")))
 
     @classmethod
     def from_cursor(cls, cursor: Cursor) -> SyncCursor:
-        """What `cursor` made; the beginning of everything where it is not ours."""
+        """Reads a text of `to_cursor`; returns the beginning for any other text."""
         try:
-            found = json.loads(cursor)
+            saved = json.loads(cursor)
         except (ValueError, RecursionError):
             return cls()
-        if not isinstance(found, dict):
+        if not isinstance(saved, dict):
             return cls()
-        chats = read_object(found, "chats")
+        chats = read_object(saved, "chats")
         return cls(
-            buf=read_text(found, "buf"),
+            buf=read_text(saved, "buf"),
             chats={Handle(user): chat_from(read_object(chats, user)) for user in chats},
         )
 
 
-MAX_QR_CONTENT_CHARACTERS = 2000  # characters that a QR code can hold, and some
+# A QR code cannot hold more.
+MAX_QR_CONTENT_CHARACTERS = 2000
 
+# How much of the server's error text is shown, and how much is searched for secrets.
+MAX_ERROR_CHARACTERS = 100
+MAX_ERROR_CHARACTERS_READ = 10_000
 
-MAX_ERROR_CHARACTERS = 100  # characters of what the server says
-
-
-MAX_ERROR_CHARACTERS_READ = 10_000  # characters of it that are looked at
-
-
-_OPAQUE = re.compile(r"[!-~]{24,}")
-"""No words are so long, and no secret is shorter."""
-
+# No word is so long, and no secret is shorter.
+_SECRET_LIKE = re.compile(r"[!-~]{24,}")
 
 _SCANS = {str(scan): scan for scan in ScanStatus}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QrCode:
-    """`handle` is asked for, `content` is drawn. Either is empty where this is no answer."""
+    """A new QR code: polls name its `handle`, the image shows its `content`; both empty after an error."""
 
     handle: str = field(repr=False)
     content: str = field(repr=False)
@@ -74,7 +74,7 @@ class QrCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanAnswer:
-    """An answer of the login poll. `scan` is None for a status that we do not know, which `status` names."""
+    """An answer of the login poll. `scan` is None for an unknown status, whose name is in `status`."""
 
     scan: ScanStatus | None
     status: str = ""
@@ -87,7 +87,11 @@ class ScanAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Updates:
-    """What is new. An empty `buf`: the old one stays. `hold` in seconds, None where it is not told."""
+    """An answer of the receiving poll.
+
+    Where `buf` is empty the cursor does not move. `hold_seconds` is how long the server will hold the next
+    poll, None where the answer does not contain it.
+    """
 
     messages: list[JsonObject]
     buf: str = field(repr=False)
@@ -96,38 +100,42 @@ class Updates:
 
 
 def error_code(answer: JsonObject) -> int:
-    """How it went; 0 is well. That the login is over counts most, wherever it stands."""
-    found = {read_number(answer, "ret"), read_number(answer, "errcode")}
-    if ERR_LOGGED_OUT in found:
+    """Returns the error code of an answer, 0 for success.
+
+    It may be in `ret`, in `errcode`, in both, or missing (ilink 10.3.1). If they differ, "logged out" has
+    precedence, then `ret`.
+    """
+    codes = (read_number(answer, "ret"), read_number(answer, "errcode"))
+    if ERR_LOGGED_OUT in codes:
         return ERR_LOGGED_OUT
-    return next((one for one in (read_number(answer, "ret"), read_number(answer, "errcode")) if one), 0)
+    return next((code for code in codes if code), 0)
 
 
 def error_text(answer: JsonObject) -> str:
-    """What the server says of it, as one short line."""
+    """Returns the server's error text as one short line."""
     return printable_error(read_text(answer, "errmsg"))
 
 
 def printable_error(text: str) -> str:
-    """What a server says, fit for a line of ours: short, and without what may be a token, key or address."""
-    bare = _OPAQUE.sub("…", text[:MAX_ERROR_CHARACTERS_READ])
-    return "".join(mark if mark.isprintable() else " " for mark in bare[:MAX_ERROR_CHARACTERS]).strip()
+    """Shortens a server's text to one line without anything that may be a token, key or address."""
+    safe = _SECRET_LIKE.sub("…", text[:MAX_ERROR_CHARACTERS_READ])
+    return "".join(char if char.isprintable() else " " for char in safe[:MAX_ERROR_CHARACTERS]).strip()
 
 
 def read_qr_code(answer: JsonObject) -> QrCode:
-    """The answer with a new QR code."""
-    handle, content = read_text(answer, "qrcode").strip(), read_text(answer, "qrcode_img_content").strip()
-    good = (
-        bool(handle and content)
-        and len(handle) <= MAX_QR_CONTENT_CHARACTERS
-        and len(content) <= MAX_QR_CONTENT_CHARACTERS
+    handle = read_text(answer, "qrcode").strip()
+    content = read_text(answer, "qrcode_img_content").strip()
+    ret = error_code(answer)
+    is_usable = (
+        not ret
+        and 0 < len(handle) <= MAX_QR_CONTENT_CHARACTERS
+        and 0 < len(content) <= MAX_QR_CONTENT_CHARACTERS
+        and content.isprintable()
     )
-    good = good and content.isprintable() and not error_code(answer)
-    return QrCode(handle=handle if good else "", content=content if good else "", ret=error_code(answer))
+    return QrCode(handle=handle if is_usable else "", content=content if is_usable else "", ret=ret)
 
 
 def read_scan_answer(answer: JsonObject) -> ScanAnswer:
-    """The answer of the login poll."""
     status = read_text(answer, "status").strip()
     return ScanAnswer(
         scan=_SCANS.get(status),
@@ -141,28 +149,27 @@ def read_scan_answer(answer: JsonObject) -> ScanAnswer:
 
 
 def read_updates(answer: JsonObject) -> Updates:
-    """The answer of the receiving poll."""
-    messages, unread = read_objects(answer, "msgs")
-    hold = read_number(answer, "longpolling_timeout_ms") / 1000
+    messages, unreadable_count = read_objects(answer, "msgs")
+    hold_seconds = read_number(answer, "longpolling_timeout_ms") / 1000
     return Updates(
         messages=messages,
         buf=read_text(answer, "get_updates_buf"),
-        hold_seconds=min(hold, MAX_POLL_HOLD_SECONDS) if hold > 0 else None,
-        unreadable_count=unread,
+        hold_seconds=min(hold_seconds, MAX_POLL_HOLD_SECONDS) if hold_seconds > 0 else None,
+        unreadable_count=unreadable_count,
     )
 
 
 def read_message_id(answer: JsonObject) -> str:
-    """The number of what was sent; empty where WeChat gave none."""
-    found = read_text(answer, "message_id").strip()
-    return found if found.strip("0") else ""
+    """Returns the id of the message that was sent; empty where the answer has none."""
+    message_id = read_text(answer, "message_id").strip()
+    return message_id if message_id.strip("0") else ""
 
 
 def read_upload_url(answer: JsonObject) -> tuple[str, str]:
-    """The whole address for a file, or else the parameter that makes one."""
+    """Returns the whole address for an upload and the parameter for making one; either may be empty."""
     return read_text(answer, "upload_full_url").strip(), read_text(answer, "upload_param").strip()
 
 
 def read_typing_ticket(answer: JsonObject) -> str:
-    """What shows that we are typing; only with 0 does it count (ilink 7.1)."""
+    """Returns the ticket for the typing indicator; empty after an error (ilink 7.1)."""
     return read_text(answer, "typing_ticket") if not error_code(answer) else ""

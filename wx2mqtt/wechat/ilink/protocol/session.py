@@ -1,7 +1,6 @@
-"""Logins as values, and how all of them are saved (ilink 3.3, 3.4, 10.4).
+"""Logins as values, and the format in which they are saved (ilink 3.3, 3.4, 10.4).
 
-A login is never thrown away for an error: while its binding lives, WeChat may give no other one (ilink
-3.5).
+No error removes a login: while the person is bound to a bot, WeChat may issue no other login (ilink 3.5).
 """
 
 from __future__ import annotations
@@ -24,18 +23,23 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import (
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 
 BOTS_FORMAT_VERSION = 1
-MAX_SAVED_BOTS = 10  # logins that are kept, and offered at the next one (ilink 3.1.2, 3.4.2)
-MAX_CHATS_PER_BOT = 100  # chats that are kept of one
 
-_SHUT = {TOO_LONG_AGO, QUOTA_USED, NEVER_WROTE}
+# How many logins are saved, and sent with the request for a QR code (ilink 3.1.2, 3.4.2).
+MAX_SAVED_BOTS = 10
+
+# How many chats are saved with each login.
+MAX_CHATS_PER_BOT = 100
+
+_REFUSED_REASONS = {TOO_LONG_AGO, QUOTA_USED, NEVER_WROTE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bot:
-    """One login: a bot that belongs to the person who scanned. `base` is where its calls go.
+    """One login: a bot that belongs to the person who scanned the QR code.
 
-    `endpoint` is the owner's own address through which it was made: its token goes to no other. `over` says
-    that somebody logged out. `cursor` is how far what it received is stored.
+    `base` is the base URL of its calls. `endpoint` is the configured endpoint through which the login was
+    made, or None; its token is sent to no other one. `over` is true after a logout. `cursor` is the position
+    up to which received messages are stored.
     """
 
     id: str
@@ -49,52 +53,56 @@ class Bot:
 
     @property
     def login_id(self) -> str:
-        """Names this login, and tells nothing of it."""
+        """An id for this login that reveals nothing about it."""
         return hashlib.sha256(self.id.encode("utf-8", "replace")).hexdigest()[:16]
 
     @property
     def owner(self) -> Owner:
-        """Who scanned; of names nothing is told."""
+        """The person who scanned; iLink sends no name."""
         return Owner(handle=self.user, nickname="")
 
 
 def with_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
-    """With the login that stands now in front. The person's earlier ones are dead by then (ilink 3.4.1)."""
+    """Returns the logins with the current one first.
+
+    The new login ends the earlier ones of the same person (ilink 3.4.1), so they are removed; their chats
+    are kept as those of an earlier bot.
+    """
     bots = tuple(bots)
-    same = next((one for one in bots if one.id == bot.id), None)
-    if same is not None:
-        bot = replace(bot, chats=same.chats, cursor=same.cursor)
-    others = [one for one in bots if one.id != bot.id]
-    earlier = [one for one in others if (one.user, one.endpoint) == (bot.user, bot.endpoint)]
-    before = {
-        user: chat_after_rebinding(chat) for one in reversed(earlier) for user, chat in one.chats.items()
+    saved = next((other for other in bots if other.id == bot.id), None)
+    if saved is not None:
+        bot = replace(bot, chats=saved.chats, cursor=saved.cursor)
+    others = [other for other in bots if other.id != bot.id]
+    earlier = [other for other in others if (other.user, other.endpoint) == (bot.user, bot.endpoint)]
+    earlier_chats = {
+        user: chat_after_rebinding(chat) for other in reversed(earlier) for user, chat in other.chats.items()
     }
-    kept = [one for one in others if one not in earlier]
-    return (replace(bot, over=False, chats={**before, **bot.chats}), *kept)[:MAX_SAVED_BOTS]
+    kept = [other for other in others if other not in earlier]
+    return (replace(bot, over=False, chats={**earlier_chats, **bot.chats}), *kept)[:MAX_SAVED_BOTS]
 
 
 def with_changed_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
-    """With another value of a login that is among them."""
-    return tuple(bot if one.id == bot.id else one for one in bots)
+    """Returns the logins with `bot` in place of the one with its id."""
+    return tuple(bot if other.id == bot.id else other for other in bots)
 
 
 def bots_to_saved(bots: Iterable[Bot]) -> dict[str, object]:
-    """Logins as JSON can hold them."""
-    return {"version": BOTS_FORMAT_VERSION, "bots": [_saved(bot) for bot in bots]}
+    """Returns the logins as a JSON object."""
+    return {"version": BOTS_FORMAT_VERSION, "bots": [_bot_to_saved(bot) for bot in bots]}
 
 
 def bots_from_saved(saved: Mapping[str, object]) -> tuple[Bot, ...]:
-    """What `bots_to_saved` made; what cannot be read is left out."""
+    """Reads an object of `bots_to_saved`; skips logins that cannot be read."""
     if saved.get("version") != BOTS_FORMAT_VERSION:
         return ()
-    found, _ = read_objects(saved, "bots")
-    return tuple(bot for bot in map(_bot, found) if bot.id and bot.token and bot.user and bot.base)
+    entries, _ = read_objects(saved, "bots")
+    return tuple(bot for bot in map(_bot_from, entries) if bot.id and bot.token and bot.user and bot.base)
 
 
 def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> Iterator[str]:
-    """The origins of the hosts where logins begin, where the `saved` logins live, and where bytes are.
+    """Yields the origins of the login host, of the hosts of the `saved` logins, and of the CDN.
 
-    An `endpoint` stands for all of them.
+    An `endpoint` replaces all of them.
     """
     hosts = TrustedHosts(endpoint=endpoint)
     yield _origin(hosts.login)
@@ -109,7 +117,7 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _saved(bot: Bot) -> dict[str, object]:
+def _bot_to_saved(bot: Bot) -> dict[str, object]:
     chats = {
         user: {
             "token": chat.token,
@@ -122,11 +130,11 @@ def _saved(bot: Bot) -> dict[str, object]:
         }
         for user, chat in list(bot.chats.items())[-MAX_CHATS_PER_BOT:]
     }
-    facts = ("id", "token", "user", "base", "endpoint", "over", "cursor")
-    return {**{name: getattr(bot, name) for name in facts}, "chats": chats}
+    names = ("id", "token", "user", "base", "endpoint", "over", "cursor")
+    return {**{name: getattr(bot, name) for name in names}, "chats": chats}
 
 
-def _bot(entry: JsonObject) -> Bot:
+def _bot_from(entry: JsonObject) -> Bot:
     chats = read_object(entry, "chats")
     return Bot(
         id=read_text(entry, "id"),
@@ -141,15 +149,15 @@ def _bot(entry: JsonObject) -> Bot:
 
 
 def chat_from(entry: JsonObject) -> ChatWindow:
-    """What is known of one chat, from JSON."""
+    """Reads the saved state of one chat."""
     sent = entry.get("sent")
-    times = [one for one in sent if type(one) is int] if isinstance(sent, list) else []
-    shut = read_text(entry, "shut")
+    sent_times = [time for time in sent if type(time) is int] if isinstance(sent, list) else []
+    refused_reason = read_text(entry, "shut")
     return ChatWindow(
         token=read_text(entry, "token"),
         last_wrote=max(0, read_number(entry, "wrote")),
-        sent=tuple(times[-MAX_REPLIES_PER_MESSAGE:]),
-        refused_reason=shut if shut in _SHUT else "",
+        sent=tuple(sent_times[-MAX_REPLIES_PER_MESSAGE:]),
+        refused_reason=refused_reason if refused_reason in _REFUSED_REASONS else "",
         throttle_count=max(0, read_number(entry, "often")),
         throttled_until=max(0, read_number(entry, "pause")),
         wrote_to_earlier_bot=entry.get("before") is True,
