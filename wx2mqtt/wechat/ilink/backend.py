@@ -1,4 +1,4 @@
-"""iLink as a `Backend`: passes each call to the object that has its conversation."""
+"""The iLink `Backend`: passes each call to the object that implements it."""
 
 from __future__ import annotations
 
@@ -44,22 +44,22 @@ from wx2mqtt.wechat.ilink.transport import ServerClock, Transport
 
 
 def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
-    """Ignores the call."""
+    """Ignores the exchange."""
 
 
-async def _nothing_said(_message_id: str) -> QuotedMessage | None:
-    """Knows no message."""
+async def _no_quotes(_message_id: str) -> QuotedMessage | None:
     return None
 
 
 class ILinkBackend:
-    """One person's bot. `endpoint` is one base URL that stands for all of WeChat's hosts.
+    """The bot of one person.
 
-    `hosts` are trusted besides Tencent's; `show_typing` shows the person that something is coming;
-    `quote_lookup` returns messages that are answered.
+    `endpoint` is a base URL that replaces all of WeChat's hosts; `hosts` are trusted besides Tencent's.
+    `show_typing` enables the typing indicator. `quote_lookup` returns messages that replies name by id.
+    `observe` is called after every exchange.
 
-    `observe` is called after every exchange; `timeouts` replace those of `endpoints`, in seconds by the name
-    of the call; `http_transport` replaces the network.
+    For tests: `timeouts` (seconds by the name of the call) replace those of `endpoints`, `http_transport`
+    replaces the network.
     """
 
     capabilities = CAPABILITIES
@@ -71,7 +71,7 @@ class ILinkBackend:
         endpoint: str | None = None,
         hosts: tuple[str, ...] = (),
         show_typing: bool = False,
-        quote_lookup: QuoteLookup = _nothing_said,
+        quote_lookup: QuoteLookup = _no_quotes,
         language: Language = "en",
         clock: Clock | None = None,
         observe: CallObserver = _unobserved,
@@ -122,11 +122,11 @@ class ILinkBackend:
         self._verification_code.enter(code)
 
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
-        """As `Backend.list_contacts`: the person who scanned, and whoever else has written to this bot."""
+        """As `Backend.list_contacts`: the person who scanned, and everybody who has written to this bot."""
         bot = self._client.bot
-        known = tuple(contact_of(user) for user in dict.fromkeys((bot.user, *bot.chats)))
-        on_progress(len(known))
-        yield known
+        contacts = tuple(contact_of(user) for user in dict.fromkeys((bot.user, *bot.chats)))
+        on_progress(len(contacts))
+        yield contacts
 
     async def receive(self, cursor: Cursor) -> Batch:
         """As `Backend.receive`."""
@@ -150,16 +150,16 @@ class ILinkBackend:
         """As `Backend.reply_window`."""
         return self._client.reply_window(handle)
 
-    async def perform(self, action: Action, key: SendKey) -> ActionResult:  # noqa: ARG002 - the seam's
-        """As `Backend.perform`: nothing of the kind can be done."""
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:  # noqa: ARG002 - the protocol's signature
+        """As `Backend.perform`: iLink has no actions."""
         raise Rejected(self._client.text("no_action"), code="unsupported")
 
-    async def list_members(self, group: Handle) -> tuple[Member, ...]:  # noqa: ARG002 - the seam's
-        """As `Backend.list_members`: there are no groups."""
+    async def list_members(self, group: Handle) -> tuple[Member, ...]:  # noqa: ARG002 - the protocol's signature
+        """As `Backend.list_members`: iLink has no groups."""
         return ()
 
-    def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002 - the seam's
-        """As `Backend.avatar`: there are none."""
+    def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002 - the protocol's signature
+        """As `Backend.avatar`: iLink has no pictures of people."""
         return None
 
     def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
@@ -167,10 +167,11 @@ class ILinkBackend:
         return download(self._client, media)
 
     async def logout(self) -> None:
-        """As `Backend.logout`. WeChat has no call for it; the token is kept, and used no more (ilink 3.5)."""
+        """As `Backend.logout`. WeChat has no such call; the token stays saved but is not used (ilink 3.5)."""
         with suppress(LoggedOut):
             await self._client.notify_stop()
-        self._receiver = self._sender = None
+        self._receiver = None
+        self._sender = None
         await self._client.mark_logged_out()
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The API client of one iLink account: makes calls with its token, judges their answers, saves the login.
+"""The API client of one iLink account: makes calls with its token, checks their answers, saves its logins.
 
 Login flow, receiver and sender use it and never see a token.
 """
@@ -28,15 +28,20 @@ from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 
 log = structlog.get_logger(__name__)
 
-SAVE_INTERVAL_SECONDS = (
-    2.0  # seconds between two savings of what a crash may take: counts, and a copy of the cursor
-)
+# Changes between two saves may be lost in a crash: they are counts, and a copy of the cursor.
+SAVE_INTERVAL_SECONDS = 2.0
+
+# How long the bridge waits after "too often".
+THROTTLED_RETRY_SECONDS = 60.0
+
+HTTP_SERVER_ERROR = 500
 
 
 class ApiClient:
-    """`bot` is the login that stands; what is known of its chats is kept here.
+    """Holds the logins of the account and the states of their chats.
 
-    `probed` is when WeChat last said that a login is over, on the monotonic clock.
+    `bot` is the current login. `logged_out_at` is when WeChat last answered that a login has ended, or when
+    this was last checked, on the monotonic clock.
     """
 
     def __init__(
@@ -63,68 +68,69 @@ class ApiClient:
         self._saved_at = float("-inf")
 
     def text(self, message_key: str, /, **facts: object) -> str:
-        """A sentence for people."""
+        """Returns a sentence in the current language."""
         return ilink_text(self.language, message_key, **facts)
 
     def random_uint32(self) -> int:
-        """A new random number below 2^32."""
+        """Returns a new random number below 2^32."""
         return secrets.randbits(32)
-
-    # the login
 
     @property
     def bot(self) -> Bot:
-        """The login that stands. Raises `LoggedOut` when there is none."""
-        found = next((bot for bot in self._bots if bot.id == self._current_id), None)
-        if found is None:
+        """The current login. Raises `LoggedOut` when there is none."""
+        current = next((bot for bot in self._bots if bot.id == self._current_id), None)
+        if current is None:
             raise LoggedOut(self.text("no_login"))
-        return found
+        return current
 
     def saved_bots(self) -> tuple[Bot, ...]:
-        """Every login through this endpoint that we still have, newest first."""
+        """Returns the logins that were made through the configured endpoint, newest first."""
         return tuple(bot for bot in self._bots if bot.endpoint == self.hosts.endpoint)
 
     async def load(self) -> None:
-        """Read what was saved, once. Raises `StoreError`."""
+        """Loads the saved logins, at the first call only. Raises `StoreError`."""
         if not self._loaded:
             saved = await self._credentials.load()
-            self._bots, self._loaded = session.bots_from_saved(saved or {}), True
+            self._bots = session.bots_from_saved(saved or {})
+            self._loaded = True
 
     def set_current(self, bot: Bot) -> None:
-        """This is the login now, be it new or one that we had."""
+        """Makes a new or saved login the current one; the next save is not throttled."""
         self._bots = session.with_bot(self._bots, bot)
-        self._current_id, self._unsaved, self._saved_at = bot.id, True, float("-inf")
+        self._current_id = bot.id
+        self._unsaved = True
+        self._saved_at = float("-inf")
 
     async def mark_logged_out(self) -> None:
-        """Somebody logged out. The login itself is kept: WeChat may give no other one (ilink 3.5.1)."""
+        """Marks the saved logins as logged out, and saves them.
+
+        They are not removed: WeChat may issue no other login (ilink 3.5.1).
+        """
         await self.load()
-        ours = self.saved_bots()
-        self._bots = tuple(replace(bot, over=True) if bot in ours else bot for bot in self._bots)
-        self._current_id, self._unsaved = None, True
+        ended = self.saved_bots()
+        self._bots = tuple(replace(bot, over=True) if bot in ended else bot for bot in self._bots)
+        self._current_id = None
+        self._unsaved = True
         await self.save_if_possible()
 
-    # chats
-
     def chat(self, user: Handle) -> ChatWindow:
-        """What is known of somebody."""
+        """Returns the state of the chat with a person. Raises `LoggedOut`."""
         return self.bot.chats.get(user, ChatWindow())
 
     def reply_window(self, user: Handle) -> ReplyWindow:
-        """Whether WeChat would take a message to somebody, in our own time."""
+        """Returns the reply window of a person, with times by the local clock."""
         bots = sorted(self._bots, key=lambda bot: bot.id != self._current_id)
         bot = next((bot for bot in bots if user in bot.chats), None)
         chat = ChatWindow() if bot is None else bot.chats[user]
         if bot is not None and self._current_id not in {None, bot.id}:
-            chat = chat_after_rebinding(chat)  # what they wrote to another bot opens nothing here
+            chat = chat_after_rebinding(chat)  # messages to another bot open no window here
         window = chat.reply_window(self.server_clock.now())
-        return (
-            window
-            if window.until is None
-            else replace(window, until=self.server_clock.to_local(window.until))
-        )
+        if window.until is None:
+            return window
+        return replace(window, until=self.server_clock.to_local(window.until))
 
     def update_chat(self, user: Handle, update: Callable[[ChatWindow], ChatWindow]) -> None:
-        """Something happened in a chat."""
+        """Replaces the state of a chat by what `update` returns for it."""
         bot = self.bot
         before = bot.chats.get(user, ChatWindow())
         after = update(before)
@@ -132,33 +138,33 @@ class ApiClient:
             self._update_bot(replace(bot, chats={**bot.chats, user: after}))
 
     def store_cursor(self, cursor: str) -> None:
-        """All before this cursor is stored."""
+        """Records that all messages before this cursor are stored."""
         if cursor != self.bot.cursor:
             self._update_bot(replace(self.bot, cursor=cursor))
 
     def _update_bot(self, bot: Bot) -> None:
-        self._bots, self._unsaved = session.with_changed_bot(self._bots, bot), True
+        self._bots = session.with_changed_bot(self._bots, bot)
+        self._unsaved = True
 
     async def save_throttled(self) -> None:
-        """Save what changed, unless that was done a moment ago."""
+        """Saves changes, unless the last save was less than `SAVE_INTERVAL_SECONDS` ago."""
         if self._unsaved and self.clock.monotonic() - self._saved_at >= SAVE_INTERVAL_SECONDS:
             await self.save_if_possible()
 
     async def save_if_possible(self) -> None:
-        """Save what changed. What fails is tried again by the next time."""
+        """Saves changes. A failure is logged, and the next call tries again."""
         if not self._unsaved:
             return
-        self._saved_at, self._unsaved = self.clock.monotonic(), False
+        self._saved_at = self.clock.monotonic()
+        self._unsaved = False
         try:
             await self._credentials.save(session.bots_to_saved(self._bots))
         except StoreError as why:
             self._unsaved = True
             log.error("login not saved", reason=str(why))
 
-    # calls
-
     async def call(self, endpoint: Endpoint, fields: JsonBody, *, limit: float | None = None) -> JsonObject:
-        """One call of the bot that went well. Raises what went wrong asks for."""
+        """Makes a call and returns its answer. Raises the error of `error_for` for an error code."""
         answer = await self.call_unchecked(endpoint, fields, limit=limit)
         ret = responses.error_code(answer)
         if ret:
@@ -168,9 +174,10 @@ class ApiClient:
     async def call_unchecked(
         self, endpoint: Endpoint, fields: JsonBody, *, limit: float | None = None
     ) -> JsonObject:
-        """The answer, whatever it says. What cannot be read is `BadAnswer`, after a send `OutcomeUnknown`.
+        """Makes a call and returns its answer, whatever its error code.
 
-        Raises `UnicodeEncodeError` for what cannot be written.
+        Raises the errors of `Transport.call`; `BadAnswer` where the answer cannot be read, after a delivery
+        `OutcomeUnknown`; `UnicodeEncodeError` for text that UTF-8 cannot represent.
         """
         return await self._call_as(self.bot, endpoint, fields, limit)
 
@@ -181,7 +188,7 @@ class ApiClient:
         return await self.call_json(request, limit=limit)
 
     async def call_json(self, request: Request, *, limit: float | None = None) -> JsonObject:
-        """A JSON object, or `{}` where a call that delivers was answered with nothing (ilink 6.2.1)."""
+        """Returns the JSON object of an answer, `{}` for the empty answer to a delivery (ilink 6.2.1)."""
         body = await self.transport.call(request, limit=limit)
         if request.endpoint.is_delivery and not body.strip():
             return {}
@@ -191,14 +198,14 @@ class ApiClient:
             raise self.unreadable_error(request.endpoint) from None
 
     async def is_login_valid(self, bot: Bot) -> bool:
-        """Whether WeChat still takes a login: it is told that we are here, which is all that this does.
+        """Returns whether WeChat still accepts a login, by the call that announces a client.
 
-        Anything but "it is over" is no news of the login (ilink 4.7.3). Raises `Unreachable`.
+        Only the code "logged out" means that it does not (ilink 4.7.3). Raises `Unreachable`.
         """
         try:
             ret = responses.error_code(await self._call_as(bot, endpoints.NOTIFY_START, {}, None))
         except HttpStatusError as why:
-            if why.status >= 500:
+            if why.status >= HTTP_SERVER_ERROR:
                 raise
             ret = why.status
         if ret:
@@ -208,22 +215,24 @@ class ApiClient:
         return ret != ERR_LOGGED_OUT
 
     async def notify_stop(self) -> None:
-        """Tell WeChat that we are gone. Whatever it answers."""
+        """Announces to WeChat that this client stops. Errors are only logged."""
         try:
             await self.call(endpoints.NOTIFY_STOP, {})
         except BackendError as why:
             log.info("goodbye not taken", reason=str(why))
 
     def error_for(self, ret: int, endpoint: Endpoint) -> BackendError:
-        """The error that a number asks for (ilink 10.3)."""
+        """Returns the exception for an error code (ilink 10.3)."""
         if ret == ERR_LOGGED_OUT:
             self.logged_out_at = self.clock.monotonic()
             return LoggedOut(self.text("logged_out"))
         if ret == ERR_TOO_OFTEN:
-            return Throttled(self.text("too_often", ret=ret, call=endpoint.name), retry_after=60.0)
+            return Throttled(
+                self.text("too_often", ret=ret, call=endpoint.name), retry_after=THROTTLED_RETRY_SECONDS
+            )
         return BadAnswer(self.text("failed", ret=ret, call=endpoint.name))
 
     def unreadable_error(self, endpoint: Endpoint) -> BackendError:
-        """The error for an answer that cannot be read: a message may have been delivered all the same."""
+        """Returns the exception for an unreadable answer, after which a message may have been delivered."""
         message = self.text("unreadable", call=endpoint.name)
         return OutcomeUnknown(message) if endpoint.is_delivery else BadAnswer(message)

@@ -1,4 +1,4 @@
-"""Downloads from WeChat's CDN: decrypted as they come, compared with what was announced (ilink 8.4)."""
+"""Downloads files from WeChat's CDN: decrypts them in chunks, checks size and hash (ilink 8.4)."""
 
 from __future__ import annotations
 
@@ -29,35 +29,39 @@ log = structlog.get_logger(__name__)
 async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
     """As `Backend.download`.
 
-    The whole address knows more than what we can make ourselves; that one is tried where it does not do.
+    The whole address contains more than the one made from a parameter, so it is tried first.
     """
-    place = parse_locator(media.locator)
-    addresses = [] if place is None else list(dict.fromkeys(_addresses(place, client.hosts)))
-    if place is None or not addresses:
+    location = parse_locator(media.locator)
+    urls = [] if location is None else list(dict.fromkeys(_candidate_urls(location, client.hosts)))
+    if location is None or not urls:
         raise Rejected(client.text("no_locator"), code="gone")
-    for address in addresses:
-        async with client.transport.download(address) as answer:
-            if answer.status != 200 and address is not addresses[-1]:
+    for url in urls:
+        async with client.transport.download(url) as answer:
+            if answer.status != 200 and url is not urls[-1]:
                 log.info("whole address of bytes not good", status=answer.status)
                 continue
-            _must_be_there(client, answer)
-            async with aclosing(_opened(client, place, answer)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            _check_status(client, answer)
+            async with aclosing(_decrypted_chunks(client, location, answer)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
             return
 
 
-def _addresses(location: MediaLocation, hosts: TrustedHosts) -> Iterator[str]:
-    """Where the bytes may be, best first; only at hosts that are believed."""
-    whole = hosts.media_url(location.url) if location.url else None
-    if whole is not None:
-        yield whole
+def _candidate_urls(location: MediaLocation, hosts: TrustedHosts) -> Iterator[str]:
+    """Yields the addresses at trusted hosts where the file may be, best first."""
+    full_url = hosts.media_url(location.url) if location.url else None
+    if full_url is not None:
+        yield full_url
     if location.param:
         yield requests.download_request(hosts.cdn, location.param)
 
 
-def _must_be_there(client: ApiClient, response: StreamedResponse) -> None:
-    """4xx is said of what is not there, yet or any more; only 410 says which. No redirect is followed."""
+def _check_status(client: ApiClient, response: StreamedResponse) -> None:
+    """Raises unless the status is 200.
+
+    The CDN answers 4xx for a file that does not exist yet or any more; only 410 says which. No redirect is
+    followed.
+    """
     status = response.status
     if status == 200:
         return
@@ -68,58 +72,77 @@ def _must_be_there(client: ApiClient, response: StreamedResponse) -> None:
     raise BadAnswer(client.text("status", status=status, call=DOWNLOAD.name))
 
 
-async def _opened(
+async def _decrypted_chunks(
     client: ApiClient, location: MediaLocation, answer: StreamedResponse
 ) -> AsyncGenerator[bytes, None]:
-    """The bytes, without their encryption where they have one."""
+    """Yields the bytes of the file, decrypted where they are encrypted.
+
+    Raises `BadAnswer` at the end where they do not match the facts in `location`.
+    """
     check = _IntegrityCheck(location)
     cipher = None if location.key is None else Decryptor(location.key)
-    async with aclosing(answer.iter_bytes(client.transport.idle_timeout())) as pieces:
-        async for piece in pieces:
-            check.add_received(piece)
-            opened = piece if cipher is None else cipher.update(piece)
-            if opened:
-                check.add_decrypted(opened)
-                yield opened
+    async with aclosing(answer.iter_bytes(client.transport.idle_timeout())) as received_chunks:
+        async for received in received_chunks:
+            check.add_received(received)
+            decrypted = received if cipher is None else cipher.update(received)
+            if decrypted:
+                check.add_decrypted(decrypted)
+                yield decrypted
     try:
-        last = b"" if cipher is None else cipher.finish()
+        last_chunk = b"" if cipher is None else cipher.finish()
     except TruncatedCiphertext:
         raise BadAnswer(client.text("broken_answer", call=DOWNLOAD.name)) from None
-    except WrongKey:  # a body that was cut behind a whole block looks the same, so another try may do
+    except WrongKey:  # a body that ends early after a whole block looks the same, so a retry may help
         raise BadAnswer(client.text("wrong_key")) from None
-    check.add_decrypted(last)
-    if (trouble := check.error(client)) is not None:
-        raise trouble
-    if last:
-        yield last
+    check.add_decrypted(last_chunk)
+    if (error := check.error(client)) is not None:
+        raise error
+    if last_chunk:
+        yield last_chunk
 
 
 class _IntegrityCheck:
-    """Compares bytes with what was told of them, perhaps as they were encrypted: nobody says which."""
+    """Compares a file with the size and hash in its message.
+
+    The protocol does not say whether these are of the encrypted or the decrypted bytes, so both are accepted.
+    """
 
     def __init__(self, location: MediaLocation) -> None:
         self._location = location
-        self._sizes = [0, 0]
-        self._hashes = [hashlib.md5(usedforsecurity=False) for _ in range(2)] if location.md5 else []
+        self._received = _Digest(with_md5=bool(location.md5))
+        self._decrypted = _Digest(with_md5=bool(location.md5))
 
     def add_received(self, chunk: bytes) -> None:
-        """Bytes as they came."""
-        self._count(0, chunk)
+        """Adds bytes as they were received."""
+        self._received.update(chunk)
 
     def add_decrypted(self, chunk: bytes) -> None:
-        """Bytes as they are."""
-        self._count(1, chunk)
-
-    def _count(self, which: int, chunk: bytes) -> None:
-        self._sizes[which] += len(chunk)
-        if self._hashes:
-            self._hashes[which].update(chunk)
+        """Adds bytes of the decrypted file."""
+        self._decrypted.update(chunk)
 
     def error(self, client: ApiClient) -> BackendError | None:
-        """What is wrong with them in the end."""
-        told, (came, size) = self._location, self._sizes
-        if told.size and told.size not in {came, size, padded_size(size)}:
-            return BadAnswer(client.text("wrong_size", size=size, announced=told.size))
-        if self._hashes and told.md5 not in {digest.hexdigest() for digest in self._hashes}:
+        """Returns the error of a complete file that does not match, else None."""
+        expected_size, size = self._location.size, self._decrypted.size
+        if expected_size and expected_size not in {self._received.size, size, padded_size(size)}:
+            return BadAnswer(client.text("wrong_size", size=size, announced=expected_size))
+        expected_md5 = self._location.md5
+        if expected_md5 and expected_md5 not in {self._received.md5(), self._decrypted.md5()}:
             return BadAnswer(client.text("wrong_hash"))
         return None
+
+
+class _Digest:
+    """Size and, where it is needed, MD5 of bytes that come in chunks."""
+
+    def __init__(self, *, with_md5: bool) -> None:
+        self.size = 0
+        self._hash = hashlib.md5(usedforsecurity=False) if with_md5 else None
+
+    def update(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self._hash is not None:
+            self._hash.update(chunk)
+
+    def md5(self) -> str:
+        """Returns the MD5 in hex, empty where it is not computed."""
+        return "" if self._hash is None else self._hash.hexdigest()

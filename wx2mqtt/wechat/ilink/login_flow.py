@@ -1,4 +1,4 @@
-"""Logging in to iLink: go on with a saved login, else show QR codes (ilink 3)."""
+"""Logs in to iLink: with a saved login, else by QR codes (ilink 3)."""
 
 from __future__ import annotations
 
@@ -27,22 +27,23 @@ from wx2mqtt.wechat.qr_login import LoginCode, qr_login_steps
 log = structlog.get_logger(__name__)
 
 LOGIN_RETRY_SECONDS = 1.0
-"""Between two tries to check a saved login of a person who has scanned."""
+"""Between two attempts to check a saved login after the person has scanned."""
 
 LOGIN_PROBE_INTERVAL_SECONDS = 600.0
-"""Between two checks whether WeChat takes a login again that it had ended (ilink 4.6.2)."""
+"""Between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2)."""
 
 MAX_LOGIN_ATTEMPTS = 3
+"""To check a saved login after the person has scanned."""
 
 
 class LoginFlow:
-    """Logs in once. `verification_code` gets the number that the phone shows."""
+    """Logs in once. `verification_code` passes on the number that the phone shows."""
 
     def __init__(self, client: ApiClient, verification_code: VerificationCode) -> None:
         self._client = client
         self._clock = client.clock
         self._verification_code = verification_code
-        self._denied: set[str] = set()
+        self._refused_ids: set[str] = set()
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """As `Backend.login`."""
@@ -59,13 +60,17 @@ class LoginFlow:
                 yield step
 
     def _resumable_bot(self) -> Bot | None:
-        """The login that would go on: nobody has logged out of it."""
+        """Returns the newest saved login from which nobody has logged out."""
         return next((bot for bot in self._client.saved_bots() if not bot.over), None)
 
     async def fetch_code(self) -> LoginCode:
-        """As `QrLogin.fetch_code`; WeChat gets the saved logins, one of which it may name (ilink 3.1.2)."""
+        """As `QrLogin.fetch_code`.
+
+        The request contains the tokens of saved logins: WeChat may answer that one of them is still valid
+        (ilink 3.1.2).
+        """
         client = self._client
-        tokens = tuple(bot.token for bot in client.saved_bots() if bot.id not in self._denied)
+        tokens = tuple(bot.token for bot in client.saved_bots() if bot.id not in self._refused_ids)
         request = requests.qr_code_request(client.hosts.login, tokens, client.random_uint32())
         code = responses.read_qr_code(await client.call_json(request))
         if not code.handle:
@@ -73,7 +78,7 @@ class LoginFlow:
         return LoginCode(handle=code.handle, url=code.content, lifetime_seconds=QR_LIFETIME_SECONDS)
 
     async def poll_code(self, code: LoginCode) -> AsyncGenerator[LoginStep, None]:
-        """As `QrLogin.poll_code`; between two polls an old login may be good again."""
+        """As `QrLogin.poll_code`; between two polls an old login may become valid again."""
         async with aclosing(QrPoll(self._client, code.handle, self._verification_code).steps()) as steps:
             async for step in steps:
                 match step:
@@ -92,34 +97,43 @@ class LoginFlow:
                         yield step
 
     async def _complete_login(self, answer: ScanAnswer) -> LoggedIn:
-        """A new login; without id, token and person it is none (ilink 3.3.2)."""
+        """Makes the new login. Raises `LoginRefused` where id, token or user is missing (ilink 3.3.2)."""
         client = self._client
         if not (answer.bot and answer.token and answer.user):
             raise LoginRefused(client.text("no_credentials"))
         base = client.hosts.base_url(answer.base)
         if base is None:
             raise LoginRefused(client.text("foreign_host", host=host_of(answer.base) or "?"))
-        user, endpoint = Handle(answer.user), client.hosts.endpoint
-        client.set_current(Bot(id=answer.bot, token=answer.token, user=user, base=base, endpoint=endpoint))
+        bot = Bot(
+            id=answer.bot,
+            token=answer.token,
+            user=Handle(answer.user),
+            base=base,
+            endpoint=client.hosts.endpoint,
+        )
+        client.set_current(bot)
         await client.save_if_possible()
         try:
             await client.is_login_valid(client.bot)
-        except BackendError as why:  # it is only told that we are here
+        except BackendError as why:  # the call only announces this client
             log.info("presence not told", reason=str(why))
         return self._logged_in(resumed=False)
 
     async def _existing_login(self) -> LoggedIn | None:
-        """The login to which the person is bound already; None where WeChat takes none all the same."""
-        held = [bot for bot in self._client.saved_bots() if bot.id not in self._denied]
-        for bot in held:
-            if await self._is_valid_or_unknown(bot):
+        """Returns the saved login to which the person is bound, or None where WeChat refuses all of them."""
+        candidates = [bot for bot in self._client.saved_bots() if bot.id not in self._refused_ids]
+        for bot in candidates:
+            if await self._is_valid_with_retries(bot):
                 return await self._resume(bot)
-        log.warning("WeChat knows a login of ours and takes none", logins=len(held))
-        self._denied.update(bot.id for bot in held)  # the next code asks for a new one
+        log.warning("WeChat knows a login of ours and takes none", logins=len(candidates))
+        self._refused_ids.update(bot.id for bot in candidates)  # so the next QR code leads to a new login
         return None
 
-    async def _is_valid_or_unknown(self, bot: Bot) -> bool:
-        """The person has scanned; one lost answer must not make them scan again."""
+    async def _is_valid_with_retries(self, bot: Bot) -> bool:
+        """Returns whether WeChat accepts a login.
+
+        Retries where WeChat is unreachable: one lost answer must not make the person scan again.
+        """
         for _ in range(MAX_LOGIN_ATTEMPTS - 1):
             try:
                 return await self._client.is_login_valid(bot)
@@ -129,14 +143,15 @@ class LoginFlow:
         return await self._client.is_login_valid(bot)
 
     async def _reactivated_login(self) -> LoggedIn | None:
-        """Very seldom: whether WeChat takes a login again that it had ended (ilink 4.6.2)."""
+        """Returns the saved login if WeChat accepts it again after it had ended it (ilink 4.6.2).
+
+        Asks WeChat at most every `LOGIN_PROBE_INTERVAL_SECONDS`.
+        """
         saved = self._resumable_bot()
-        if (
-            saved is None
-            or self._clock.monotonic() - self._client.logged_out_at < LOGIN_PROBE_INTERVAL_SECONDS
-        ):
+        now = self._clock.monotonic()
+        if saved is None or now - self._client.logged_out_at < LOGIN_PROBE_INTERVAL_SECONDS:
             return None
-        self._client.logged_out_at = self._clock.monotonic()
+        self._client.logged_out_at = now
         try:
             return await self._resume(saved) if await self._client.is_login_valid(saved) else None
         except Unreachable:

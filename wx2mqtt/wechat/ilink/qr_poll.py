@@ -1,4 +1,4 @@
-"""One QR code, from the moment it is shown until it is over (ilink 3.2): who scans, who types a number."""
+"""Polls the state of one QR code until it is used or expired (ilink 3.2)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 QR_LIFETIME_SECONDS = 300.0
-"""Until a code is given up; the server says earlier when it is over (ilink 3.2.6)."""
+"""After which a code counts as expired; usually the server reports this earlier (ilink 3.2.6)."""
 
 OUTAGE_AFTER_SECONDS = 30.0
-"""Of failing polls, until they are reported: the official client takes them for waiting (ilink 3.2.3)."""
+"""Of failing polls, until they are reported: the official client ignores them (ilink 3.2.3)."""
 
+# HTTP statuses that only mean that the poll took too long.
 GATEWAY_TIMEOUTS = frozenset({504, 524})
 
 _FINAL_STATUSES = frozenset({ScanStatus.CONFIRMED, ScanStatus.BOUND, ScanStatus.EXPIRED, ScanStatus.BLOCKED})
@@ -53,11 +54,11 @@ class AlreadyBound:
 
 
 PollStep = Scanned | CodeRequired | PollFailing | PollRecovered | Confirmed | AlreadyBound | None
-"""None: nothing has happened."""
+"""None: a poll without news."""
 
 
 class VerificationCode:
-    """The number that a person reads on the phone. One that nobody waits for is ignored."""
+    """Passes the number that a person reads on the phone to the poll. Ignores it unless it is expected."""
 
     def __init__(self) -> None:
         self._entered = asyncio.Event()
@@ -66,45 +67,45 @@ class VerificationCode:
 
     @property
     def is_expected(self) -> bool:
-        """Whether a number is waited for, typed or not."""
+        """Whether the poll waits for a number, entered or not."""
         return self._is_expected
 
     @property
     def is_entered(self) -> bool:
-        """Whether the expected number was typed and not yet taken."""
+        """Whether the expected number was entered and not consumed yet."""
         return self._is_expected and self._entered.is_set()
 
     def expect(self) -> None:
-        """Waits for a number from now on."""
+        """Expects a number from now on."""
         self._is_expected = True
         self._entered.clear()
 
     def enter(self, number: str) -> None:
-        """Stores what a person typed."""
+        """Stores the number that a person entered."""
         if self._is_expected and not self._entered.is_set() and number.strip():
             self._number = number.strip()
             self._entered.set()
 
     async def wait(self) -> None:
-        """Returns when the expected number was typed."""
+        """Waits until the expected number is entered."""
         await self._entered.wait()
 
-    def take(self) -> str:
-        """Returns the number that was typed, and waits for none any more."""
+    def consume(self) -> str:
+        """Returns the number that was entered, and expects none any more."""
         self.cancel()
         return self._number
 
     def cancel(self) -> None:
-        """Waits for no number any more."""
+        """Expects no number any more."""
         self._is_expected = False
         self._entered.clear()
 
 
 class QrPoll:
-    """Asks what became of the code with this `handle`.
+    """Polls the code with this `handle`.
 
-    While a number is awaited the polls go on, since only they say that the code is over. A number that is
-    typed ends the poll that is under way and goes along with the next one.
+    The polls continue while a number is expected, since only they report that the code has expired. A number
+    that is entered cancels the current poll and is sent with the next one.
     """
 
     def __init__(self, client: ApiClient, handle: str, verification_code: VerificationCode) -> None:
@@ -113,7 +114,7 @@ class QrPoll:
         self._handle = handle
         self._verification_code = verification_code
         self._base = client.hosts.login
-        self._number = ""  # goes along with polls until WeChat has answered it
+        self._number = ""  # sent with each poll until WeChat has answered it
         self._is_scanned = False
         self._deadline = self._clock.monotonic() + QR_LIFETIME_SECONDS
 
@@ -131,11 +132,11 @@ class QrPoll:
         outage = OutageDetector(now(), OUTAGE_AFTER_SECONDS)
         backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=MAX_POLL_BACKOFF_SECONDS)
         while (started_at := now()) < self._deadline:
-            answer = await self._unless_number_typed(self._poll)
+            answer = await self._unless_number_entered(self._poll)
             if answer is None:
                 continue
             if isinstance(answer, Unreachable):
-                if not _means_waiting(answer) and outage.record_failure(now()):
+                if not _is_poll_timeout(answer) and outage.record_failure(now()):
                     yield PollFailing(reason=str(answer))
                 backoff = backoff.after_failure()
                 await self._pause(0 if answer.poll_timed_out else backoff.wait(self._clock.chance()))
@@ -151,28 +152,28 @@ class QrPoll:
             await self._pause(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
 
     async def _pause(self, seconds: float) -> None:
-        await self._unless_number_typed(lambda: self._clock.sleep(seconds))
+        await self._unless_number_entered(lambda: self._clock.sleep(seconds))
 
-    async def _unless_number_typed(self, work: Callable[[], Awaitable[T]]) -> T | None:
-        """What `work` returns; None, and the work is given up, as soon as an awaited number is typed."""
+    async def _unless_number_entered(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Returns the result of `work`, or cancels it and returns None as soon as the number is entered."""
         if not self._verification_code.is_expected:
             return await work()
         if not self._verification_code.is_entered:
-            working = asyncio.ensure_future(work())
-            typed = asyncio.ensure_future(self._verification_code.wait())
+            work_task = asyncio.ensure_future(work())
+            number_task = asyncio.ensure_future(self._verification_code.wait())
             try:
-                await asyncio.wait((working, typed), return_when=asyncio.FIRST_COMPLETED)
-                if not typed.done():
-                    return working.result()
+                await asyncio.wait((work_task, number_task), return_when=asyncio.FIRST_COMPLETED)
+                if not number_task.done():
+                    return work_task.result()
             finally:
-                working.cancel()
-                typed.cancel()
-                await asyncio.gather(working, typed, return_exceptions=True)
-        self._number = self._verification_code.take()
+                work_task.cancel()
+                number_task.cancel()
+                await asyncio.gather(work_task, number_task, return_exceptions=True)
+        self._number = self._verification_code.consume()
         return None
 
     def _step_for(self, answer: ScanAnswer) -> PollStep:
-        """What an answer says; None where it says nothing new."""
+        """Returns the step for an answer, or None where it contains no news."""
         match answer.scan:
             case ScanStatus.CONFIRMED:
                 return Confirmed(answer)
@@ -196,9 +197,9 @@ class QrPoll:
         return CodeRequired(wrong=was_wrong)
 
     def _register_scan(self, answer: ScanAnswer) -> bool:
-        """Somebody has scanned, or typed the right number; returns whether that is news.
+        """Records that the code was scanned or the number was right; returns whether that is news.
 
-        Their account may live at another host.
+        The polls move to another host where the account belongs to one.
         """
         if answer.scan is ScanStatus.REDIRECT and answer.host:
             self._base = self._redirect_base(answer.host)
@@ -213,8 +214,8 @@ class QrPoll:
     def _redirect_base(self, host: str) -> str:
         base = self._client.hosts.polling_url(host)
         if base is None:
-            shown = host_of(f"https://{host}") or "?"
-            raise LoginRefused(self._client.text("foreign_host", host=shown))
+            shown_host = host_of(f"https://{host}") or "?"
+            raise LoginRefused(self._client.text("foreign_host", host=shown_host))
         return base
 
     def _extend_deadline(self) -> None:
@@ -229,8 +230,6 @@ class QrPoll:
             return why
 
 
-def _means_waiting(trouble: Unreachable) -> bool:
-    """Whether a failed poll only means that nothing happened for long (ilink 3.2.3)."""
-    return trouble.poll_timed_out or (
-        isinstance(trouble, HttpStatusError) and trouble.status in GATEWAY_TIMEOUTS
-    )
+def _is_poll_timeout(error: Unreachable) -> bool:
+    """Whether a failed poll only means that there was no news for a long time (ilink 3.2.3)."""
+    return error.poll_timed_out or (isinstance(error, HttpStatusError) and error.status in GATEWAY_TIMEOUTS)

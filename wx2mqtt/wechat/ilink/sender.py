@@ -1,6 +1,6 @@
-"""Sending: a draft becomes one message, or an error that says whether it may be there (ilink 6, 10).
+"""Sends drafts; an error says whether the message may have been delivered (ilink 6, 10).
 
-Also shows 'typing …' on the phone meanwhile (ilink 7); a failure of that stops nothing.
+Meanwhile the phone shows "typing" where this is enabled (ilink 7); its failures do not affect sending.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ from wx2mqtt.wechat.ilink.upload import Uploader
 
 log = structlog.get_logger(__name__)
 
+# The phone shows the typing indicator for a short time only, so it is sent again.
+REPEAT_AFTER_SECONDS = 5.0
 
-REPEAT_AFTER_SECONDS = 5.0  # seconds after which it must be shown again
+# How long a ticket for the typing indicator is used.
+TICKET_SECONDS = 600.0
 
+# After a failure the typing indicator is not shown for so long.
+FAILURE_PAUSE_SECONDS = 300.0
 
-TICKET_SECONDS = 600.0  # seconds that a ticket is used
-
-
-FAILURE_PAUSE_SECONDS = 300.0  # seconds without a try after a failure
-
-
-MAX_SEND_DELAY_SECONDS = 2.0  # seconds that a message waits for it
+# How long a message waits for the typing indicator.
+MAX_SEND_DELAY_SECONDS = 2.0
 
 
 class TypingIndicator:
-    """Shows it where the owner wants it."""
+    """Shows a person that a message is coming, where the configuration enables it."""
 
     def __init__(self, client: ApiClient, *, enabled: bool) -> None:
         self._client = client
@@ -62,29 +62,29 @@ class TypingIndicator:
 
     @asynccontextmanager
     async def typing(self, user: Handle) -> AsyncIterator[None]:
-        """While this lasts, the person sees that somebody types."""
+        """Shows the indicator to `user` inside the block. Raises nothing."""
         ticket = await self._start(user) if self._enabled else ""
         if not ticket:
             yield
             return
-        going_on = asyncio.create_task(self._repeat(user, ticket))
+        repeat_task = asyncio.create_task(self._repeat(user, ticket))
         try:
             yield
         finally:
-            going_on.cancel()
-            ending = asyncio.create_task(self._send_status(user, ticket, TYPING_STOPPED))
-            self._stop_tasks.add(ending)
-            ending.add_done_callback(self._stop_tasks.discard)
+            repeat_task.cancel()
+            stop_task = asyncio.create_task(self._send_status(user, ticket, TYPING_STOPPED))
+            self._stop_tasks.add(stop_task)
+            stop_task.add_done_callback(self._stop_tasks.discard)
 
     async def close(self) -> None:
-        """Wait for nothing that is still to be told."""
+        """Cancels the calls that hide the indicator."""
         for task in tuple(self._stop_tasks):
             task.cancel()
         if self._stop_tasks:
             await asyncio.wait(self._stop_tasks)
 
     async def _start(self, user: Handle) -> str:
-        """The ticket with which it was shown; empty where it was not."""
+        """Shows the indicator; returns the ticket that was used, or an empty text where this failed."""
         now = self._client.clock.monotonic()
         if now < self._not_before:
             return ""
@@ -126,7 +126,7 @@ class TypingIndicator:
 
 
 class Sender:
-    """What one login sends."""
+    """Sends for one login."""
 
     def __init__(self, client: ApiClient, typing_indicator: TypingIndicator) -> None:
         self._client = client
@@ -151,7 +151,7 @@ class Sender:
             try:
                 return await self._send_item(draft.chat, item, key, has_file=True)
             except Rejected:
-                self._uploader.invalidate(draft)  # perhaps it is the upload that is not known any more
+                self._uploader.invalidate(draft)  # the cause may be that WeChat has removed the upload
                 raise
 
     def _text_item(self, draft: Draft) -> JsonBody:
@@ -165,21 +165,23 @@ class Sender:
     async def _send_item(
         self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False
     ) -> Receipt:
-        """With the newest token; and once more without it, where it may be the token that is refused."""
-        client, chat = self._client, self._client.chat(user)
+        """Sends one item with the newest token, and again without it where WeChat may refuse the token."""
+        client = self._client
+        chat = client.chat(user)
         tokens = [chat.token, ""] if chat.token else [""]
         for token in tokens:
             answer = await self._post_message(requests.message_request(user, item, key, token))
-            ret, words = responses.error_code(answer), responses.error_text(answer)
+            ret = responses.error_code(answer)
+            errmsg = responses.error_text(answer)
             if not ret:
-                self._record_sent(user, stale=token != chat.token)
+                self._record_sent(user, token_is_stale=token != chat.token)
                 return Receipt(message_id=responses.read_message_id(answer))
             now = client.server_clock.now()
-            means = meaning_of_refusal(ret, words, chat, now, with_token=bool(token), has_file=has_file)
-            log.info("message refused", ret=ret, errmsg=words, means=str(means))
-            if means is not RefusalMeaning.AGAIN:
+            meaning = meaning_of_refusal(ret, errmsg, chat, now, with_token=bool(token), has_file=has_file)
+            log.info("message refused", ret=ret, errmsg=errmsg, means=str(meaning))
+            if meaning is not RefusalMeaning.AGAIN:
                 break
-        raise self._error_for(user, chat, means, ret, words)
+        raise self._error_for(user, chat, meaning, ret, errmsg)
 
     async def _post_message(self, message: JsonBody) -> dict[str, object]:
         try:
@@ -187,16 +189,23 @@ class Sender:
         except UnicodeEncodeError:
             raise self._rejected("bad_command", "bad_characters") from None
 
-    def _record_sent(self, user: Handle, *, stale: bool) -> None:
+    def _record_sent(self, user: Handle, *, token_is_stale: bool) -> None:
         now = self._client.server_clock.now()
-        self._client.update_chat(user, lambda chat: (chat.without_token() if stale else chat).with_sent(now))
+
+        def update(chat: ChatWindow) -> ChatWindow:
+            return (chat.without_token() if token_is_stale else chat).with_sent(now)
+
+        self._client.update_chat(user, update)
 
     def _error_for(
-        self, user: Handle, chat_at_send: ChatWindow, means: RefusalMeaning, ret: int, errmsg: str
+        self, user: Handle, chat_at_send: ChatWindow, meaning: RefusalMeaning, ret: int, errmsg: str
     ) -> BackendError:
-        """The error that a refusal asks for, once it is noted. `asked` is the chat as we knew it then."""
+        """Records a refusal in the chat and returns its exception.
+
+        `chat_at_send` is the state of the chat before the call.
+        """
         client = self._client
-        match means:
+        match meaning:
             case RefusalMeaning.LOGGED_OUT:
                 return client.error_for(ret, SEND)
             case RefusalMeaning.WINDOW:
@@ -212,13 +221,13 @@ class Sender:
                 return Throttled(client.text("rate_limited"), retry_after=pause)
             case RefusalMeaning.LATER:
                 return BadAnswer(client.text("failed", ret=ret, call=SEND.name))
-        sentence = client.text("not_taken", ret=ret)
-        return Rejected(f"{sentence}: {errmsg}" if errmsg else sentence)
+        message = client.text("not_taken", ret=ret)
+        return Rejected(f"{message}: {errmsg}" if errmsg else message)
 
     def _update_unless_newer(
         self, user: Handle, chat_at_send: ChatWindow, update: Callable[[ChatWindow], ChatWindow]
     ) -> None:
-        """What the server said of a chat holds unless they have written since we asked."""
+        """Updates the chat, unless the person has written since the call."""
         if self._client.chat(user).last_wrote == chat_at_send.last_wrote:
             self._client.update_chat(user, update)
 

@@ -1,7 +1,7 @@
 """Sends requests to iLink and returns whole answers; also keeps WeChat's time.
 
-The reply window is counted by WeChat's clock, and our own may be wrong or jump. Each answer tells the time
-to the second; in between a clock that never jumps goes on from there.
+The reply window depends on WeChat's clock, and the local one may be wrong or jump. Each answer contains the
+time in whole seconds; between two answers the time advances by a clock that never jumps.
 """
 
 from __future__ import annotations
@@ -20,14 +20,19 @@ from wx2mqtt.wechat.http import BadAnswer, Clock, HttpClient, StreamedResponse, 
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import Request
 
-CLOCK_TOLERANCE_MS = 2_000  # milliseconds: an answer takes its time, and tells whole seconds
+# A difference below this is no change of a clock: answers take time, and their seconds are rounded down.
+CLOCK_TOLERANCE_MS = 2_000
 
+# The mean error of a time in whole seconds.
+MEAN_ROUNDING_MS = 500
 
-MEAN_ROUNDING_MS = 500  # milliseconds that a told second is behind on average
+MAX_UPLOAD_SECONDS = 1800.0
+
+UNCOMPRESSED = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be compressed
 
 
 class ServerClock:
-    """WeChat's clock. Until an answer has told it, ours is taken for it. All in milliseconds since 1970."""
+    """WeChat's clock, in milliseconds since 1970. Before the first answer it is the local clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -35,37 +40,34 @@ class ServerClock:
         self._local_offset = 0
 
     def update(self, date: str) -> None:
-        """The `Date` of an answer; empty or unreadable ones tell nothing."""
-        found = parse_date(date)
-        if found is None:
+        """Sets the clock by the `Date` header of an answer; ignores an empty or unreadable one."""
+        seconds = parse_date(date)
+        if seconds is None:
             return
-        at = int(found * 1000) + MEAN_ROUNDING_MS
-        if self._reference is None or abs(at - self.now()) > CLOCK_TOLERANCE_MS:
-            self._reference = at, self._clock.ticking()
+        server_time = int(seconds * 1000) + MEAN_ROUNDING_MS
+        if self._reference is None or abs(server_time - self.now()) > CLOCK_TOLERANCE_MS:
+            self._reference = server_time, self._clock.ticking()
 
     def now(self) -> int:
-        """Now, at WeChat."""
+        """Returns WeChat's current time."""
         if self._reference is None:
             return self._clock.now
-        at, ticks = self._reference
-        return at + int((self._clock.ticking() - ticks) * 1000)
+        server_time, ticking = self._reference
+        return server_time + int((self._clock.ticking() - ticking) * 1000)
 
     def to_local(self, time: int) -> int:
-        """A time of WeChat's by our clock; the same each time, as long as no clock is set."""
-        ahead = self._clock.now - self.now()
-        if abs(ahead - self._local_offset) > CLOCK_TOLERANCE_MS:
-            self._local_offset = ahead
+        """Converts a time of WeChat's clock to the local one.
+
+        The result for a time is constant as long as neither clock is set.
+        """
+        offset = self._clock.now - self.now()
+        if abs(offset - self._local_offset) > CLOCK_TOLERANCE_MS:
+            self._local_offset = offset
         return time + self._local_offset
 
 
-MAX_UPLOAD_SECONDS = 1800.0  # seconds that a file may take on its way to the CDN
-
-
-UNCOMPRESSED = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be packed
-
-
 class HttpStatusError(BadAnswer):
-    """The server answered with a status that is none of success."""
+    """The server answered with a status other than 2xx."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -74,7 +76,7 @@ class HttpStatusError(BadAnswer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded:
-    """What the CDN answered to a file: `param` names it there, empty where it did not take it."""
+    """The answer of the CDN to an upload: `param` names the file there, empty where it was refused."""
 
     status: int
     param: str = field(repr=False)
@@ -103,46 +105,46 @@ class Transport:
             headers=ILINK_HEADERS,
             clock=clock,
             observe=observe,
-            text=lambda word, call: ilink_text(self.language, word, call=call),
+            text=lambda key, call: ilink_text(self.language, key, call=call),
             transport=transport,
         )
 
     async def call(self, request: Request, *, limit: float | None = None) -> bytes:
-        """Makes one exchange, within `limit` seconds instead of the call's own.
+        """Makes one exchange within `limit` seconds, by default the timeout of the endpoint.
 
-        Raises `Unreachable`, with a status `HttpStatusError`, or `OutcomeUnknown` where it may have been
-        delivered.
+        Raises `Unreachable`; `HttpStatusError` for a status other than 2xx; `OutcomeUnknown` where a message
+        may have been delivered.
         """
         seconds = self._timeout_for(request.endpoint, limit)
-        with self._http.track_exchange(request.endpoint) as seen:
-            # The whole exchange is bounded: a server that drips one byte a second must not hold it for ever.
+        with self._http.track_exchange(request.endpoint) as exchange:
+            # Limits the whole exchange: a server that sends one byte a second must not hold it.
             async with (
                 asyncio.timeout(seconds),
                 self._http.stream(request.url, request.headers, request.body, seconds) as response,
             ):
                 body = await response.read(request.endpoint.limit)
-            seen.outcome = str(response.status)
+            exchange.outcome = str(response.status)
             self._server_clock.update(response.header("date"))
             self._check_status(request.endpoint, response.status)
             return body
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[StreamedResponse]:
-        """Yields an answer of any status, whose bytes are read piece by piece. Raises as `call` does."""
-        with self._http.track_exchange(DOWNLOAD) as seen:
+        """Yields an answer of any status, whose body is read in chunks. Raises as `call` does."""
+        with self._http.track_exchange(DOWNLOAD) as exchange:
             async with self._http.stream(url, UNCOMPRESSED, None, self._timeout_for(DOWNLOAD)) as response:
-                seen.outcome = str(response.status)
+                exchange.outcome = str(response.status)
                 yield response
 
     async def upload(self, url: str, chunks: AsyncIterable[bytes], size: int) -> Uploaded:
-        """Sends `size` bytes to the CDN as they come. Raises as `call` does."""
+        """Sends `size` bytes to the CDN in chunks. Raises as `call` does."""
         limit = self._timeout_for(UPLOAD)
         headers = {**UNCOMPRESSED, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        with self._http.track_exchange(UPLOAD) as seen:
+        with self._http.track_exchange(UPLOAD) as exchange:
             async with self._http.stream(
                 url, headers, chunks, limit, total_timeout=MAX_UPLOAD_SECONDS
             ) as response:
-                seen.outcome = str(response.status)
+                exchange.outcome = str(response.status)
                 async with asyncio.timeout(limit):
                     await response.read(UPLOAD.limit)
             return Uploaded(
@@ -152,7 +154,7 @@ class Transport:
             )
 
     def idle_timeout(self) -> float:
-        """Seconds that a download may be silent."""
+        """Returns how many seconds a download may pause."""
         return self._timeout_for(DOWNLOAD)
 
     async def close(self) -> None:
@@ -163,7 +165,7 @@ class Transport:
         return self._timeouts.get(endpoint.name, requested or endpoint.timeout)
 
     def _check_status(self, endpoint: Endpoint, status: int) -> None:
-        """Anything but 2xx did nothing; no redirect is part of the protocol (ilink 1.4)."""
+        """Raises `HttpStatusError` unless the status is 2xx. The protocol has no redirects (ilink 1.4)."""
         if not 200 <= status < 300:
             raise HttpStatusError(
                 ilink_text(self.language, "status", status=status, call=endpoint.name), status

@@ -1,6 +1,6 @@
-"""Uploads to WeChat's CDN: encrypted while the bytes go out, never whole in memory (ilink 8.1, 8.2).
+"""Uploads files to WeChat's CDN, encrypted in chunks (ilink 8.1, 8.2).
 
-Whatever fails here, nothing was delivered: a file that was uploaded and never sent is seen by nobody.
+No failure here leaves an outcome unknown: nobody sees an uploaded file before a message with it is sent.
 """
 
 from __future__ import annotations
@@ -31,27 +31,32 @@ from wx2mqtt.wechat.ilink.protocol.requests import JsonBody, Upload
 
 log = structlog.get_logger(__name__)
 
-READ_CHUNK_BYTES = 128 << 10  # bytes
+READ_CHUNK_BYTES = 128 << 10
 MAX_UPLOAD_ATTEMPTS = 3
-UPLOAD_RETRY_SECONDS = 1.0  # seconds between them
-UPLOAD_CACHE_SIZE = 32  # files whose place at the CDN is remembered
-UPLOAD_CACHE_SECONDS = 600.0  # seconds; how long a place lives is not known (ilink 8.2.6)
+UPLOAD_RETRY_SECONDS = 1.0
 
-_UploadKey = tuple[str, Kind, Handle, str]  # what is in it, as what, for whom, its name
-_TimedItem = tuple[JsonBody, float]  # what sends it, and until when on the monotonic clock it is used
+# How many uploads are used again, and for how long. WeChat does not say how long it keeps one (ilink 8.2.6).
+UPLOAD_CACHE_SIZE = 32
+UPLOAD_CACHE_SECONDS = 600.0
+
+_UploadKey = tuple[str, Kind, Handle, str]
+"""SHA-256 of the file, kind, recipient, file name."""
+
+_TimedItem = tuple[JsonBody, float]
+"""The item that sends the file, and when it expires on the monotonic clock."""
 
 
 class Uploader:
-    """The files that one login has brought to WeChat."""
+    """Uploads files for one login, and remembers recent uploads."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self._cache = UploadCache[_UploadKey, _TimedItem](UPLOAD_CACHE_SIZE)
 
     async def ensure_uploaded(self, draft: Draft) -> JsonBody:
-        """The item that sends the attachment of a draft; another attempt a moment later uploads nothing.
+        """Returns the item that sends the attachment of a draft, uploaded now or recently.
 
-        Raises `Rejected` with code `bad_file` when it cannot be read.
+        Raises `Rejected` with code `bad_file` when the file cannot be read.
         """
         now = self._client.clock.monotonic
 
@@ -59,18 +64,19 @@ class Uploader:
             item = await self._upload(draft)
             return item, now() + UPLOAD_CACHE_SECONDS
 
-        item, _ = await self._cache.get_or_upload(_key(draft), upload, lambda known: now() < known[1])
+        item, _ = await self._cache.get_or_upload(_key(draft), upload, lambda timed: now() < timed[1])
         return item
 
     def invalidate(self, draft: Draft) -> None:
-        """WeChat may not know the attachment of this draft any more."""
+        """Removes the upload of this draft: WeChat may not have it any more."""
         self._cache.invalidate(_key(draft))
 
     async def _upload(self, draft: Draft) -> JsonBody:
-        upload, file = await self._prepare_upload(draft), _file(draft)
+        upload = await self._prepare_upload(draft)
+        file = _file(draft)
         started_at = self._client.clock.monotonic()
-        address = await self._request_upload_url(upload)
-        param = await self._send_with_retries(upload, file, address)
+        url = await self._request_upload_url(upload)
+        param = await self._send_with_retries(upload, file, url)
         seconds = round(self._client.clock.monotonic() - started_at, 1)
         log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
         return requests.media_item(upload, param)
@@ -91,16 +97,20 @@ class Uploader:
         )
 
     async def _request_upload_url(self, upload: Upload) -> str:
-        """Where it goes to: the whole address where there is one, since it knows more (ilink 8.2.2)."""
+        """Asks WeChat for the address of an upload.
+
+        A whole address has precedence over one made from a parameter: it contains more (ilink 8.2.2).
+        """
         client = self._client
         answer = await client.call_unchecked(GET_UPLOAD_URL, requests.upload_url_request(upload))
-        ret, (url, param) = responses.error_code(answer), responses.read_upload_url(answer)
+        ret = responses.error_code(answer)
         if ret:
             raise self._error_for(ret, responses.error_text(answer))
-        whole = client.hosts.media_url(url) if url else None
-        if whole is None and not param:
+        full_url, param = responses.read_upload_url(answer)
+        trusted_url = client.hosts.media_url(full_url) if full_url else None
+        if trusted_url is None and not param:
             raise BadAnswer(client.text("no_address"))
-        return whole or requests.upload_request(client.hosts.cdn, param, upload.filekey)
+        return trusted_url or requests.upload_request(client.hosts.cdn, param, upload.filekey)
 
     def _error_for(self, ret: int, errmsg: str) -> BackendError:
         if ret in {ERR_LOGGED_OUT, ERR_TOO_OFTEN, ERR_BUSY}:
@@ -108,41 +118,42 @@ class Uploader:
         return self._rejected(ret, errmsg)
 
     def _rejected(self, ret: int, errmsg: str) -> Rejected:
-        sentence = self._client.text("not_uploaded", ret=ret)
-        return Rejected(f"{sentence}: {errmsg}" if errmsg else sentence)
+        message = self._client.text("not_uploaded", ret=ret)
+        return Rejected(f"{message}: {errmsg}" if errmsg else message)
 
-    async def _send_with_retries(self, upload: Upload, file: Path, address: str) -> str:
-        """What the CDN calls it. What it cannot take now is tried again, what it refuses is not."""
+    async def _send_with_retries(self, upload: Upload, file: Path, url: str) -> str:
+        """Uploads a file and returns its `param` at the CDN; a refusal is not tried again."""
         for _ in range(MAX_UPLOAD_ATTEMPTS - 1):
             try:
-                return await self._send_once(upload, file, address)
+                return await self._send_once(upload, file, url)
             except Unreachable as why:
                 log.info("trying again", reason=str(why))
                 await self._client.clock.sleep(UPLOAD_RETRY_SECONDS)
-        return await self._send_once(upload, file, address)
+        return await self._send_once(upload, file, url)
 
-    async def _send_once(self, upload: Upload, file: Path, address: str) -> str:
+    async def _send_once(self, upload: Upload, file: Path, url: str) -> str:
         client = self._client
         answer = await client.transport.upload(
-            address, self._encrypted_chunks(upload, file), upload.encrypted_size
+            url, self._encrypted_chunks(upload, file), upload.encrypted_size
         )
         if 400 <= answer.status < 500:
             raise self._rejected(answer.status, responses.printable_error(answer.errmsg))
         if answer.status != 200 or not answer.param:
-            word = "no_media_id" if answer.status == 200 else "status"
-            raise BadAnswer(client.text(word, status=answer.status, call=UPLOAD.name))
+            message_key = "no_media_id" if answer.status == 200 else "status"
+            raise BadAnswer(client.text(message_key, status=answer.status, call=UPLOAD.name))
         return answer.param
 
     async def _encrypted_chunks(self, upload: Upload, file: Path) -> AsyncIterator[bytes]:
-        """The file as it goes out. It must be as long as was told."""
-        cipher, place = Encryptor(upload.key), 0
-        while place < upload.size:
-            piece = await attachments.read_attachment(
-                partial(attachments.read_piece, file, place, upload.size, READ_CHUNK_BYTES),
+        """Yields the encrypted bytes. Raises `Rejected` where the file is shorter than `upload.size`."""
+        cipher = Encryptor(upload.key)
+        position = 0
+        while position < upload.size:
+            chunk = await attachments.read_attachment(
+                partial(attachments.read_piece, file, position, upload.size, READ_CHUNK_BYTES),
                 self._client.text("bad_file"),
             )
-            place += len(piece)
-            yield cipher.update(piece)
+            position += len(chunk)
+            yield cipher.update(chunk)
         yield cipher.finish()
 
 
