@@ -1,4 +1,4 @@
-"""Files that go out, for all backends: whether WeChat takes them, reading them, and which were uploaded."""
+"""Outgoing files, for all backends: checks them, reads them, and remembers uploads."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from wx2mqtt.wechat.backend import Capabilities
 
 log = structlog.get_logger(__name__)
 
-_Read = TypeVar("_Read")
+Result = TypeVar("Result")
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 
 class Texts(Protocol):
-    """Who has the sentences of a backend."""
+    """The sentences of a backend."""
 
     def text(self, message_key: str, /, **facts: object) -> str:
-        """The sentence for a key, in the language of the settings."""
+        """Returns the sentence for a key in the configured language."""
 
 
 def require_attachment(draft: Draft, capabilities: Capabilities, texts: Texts) -> Attachment:
-    """The attachment of a draft. Raises `Rejected` for what WeChat is known to refuse, before an upload."""
+    """Returns the attachment of a draft. Raises `Rejected` where WeChat is known to refuse it."""
     attachment = draft.attachment
     limits = capabilities.media.get(draft.kind)
     if limits is None or attachment is None:
@@ -50,9 +50,9 @@ def require_attachment(draft: Draft, capabilities: Capabilities, texts: Texts) -
 
 
 class UploadCache(Generic[Key, Item]):
-    """What WeChat answered to uploads; at most `max_entries`, the longest unused go first.
+    """WeChat's answers to uploads; beyond `max_entries` it drops the least recently used.
 
-    Two tasks that want the same key at once make one upload.
+    Two tasks that ask for the same key at the same time make one upload.
     """
 
     def __init__(self, max_entries: int) -> None:
@@ -66,31 +66,31 @@ class UploadCache(Generic[Key, Item]):
         upload: Callable[[], Awaitable[Item]],
         is_fresh: Callable[[Item], bool] = lambda _: True,
     ) -> Item:
-        """The remembered answer if it `is_fresh`, else that of a new upload. Raises what `upload` raises."""
+        """Returns the stored answer if it `is_fresh`, else that of `upload`. Raises what `upload` raises."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            known = self._items.get(key)
-            if known is not None and is_fresh(known):
+            stored = self._items.get(key)
+            if stored is not None and is_fresh(stored):
                 self._items.move_to_end(key)
-                return known
+                return stored
             uploaded = await upload()
             self.store(key, uploaded)
             return uploaded
 
     def store(self, key: Key, item: Item) -> None:
-        """Remembers an answer in place of the one before."""
+        """Stores an answer in place of an earlier one."""
         self._items[key] = item
         self._items.move_to_end(key)
         if len(self._items) > self._max_entries:
             self._items.popitem(last=False)
 
     def invalidate(self, key: Key) -> None:
-        """Removes an answer that WeChat may not know any more."""
+        """Removes the answer for an upload that WeChat may not have any more."""
         self._items.pop(key, None)
 
 
-async def read_attachment(reader: Callable[[], _Read], error_text: str) -> _Read:
-    """Runs a reader beside the loop. Raises `Rejected` with code `bad_file` where the disk fails."""
+async def read_attachment(reader: Callable[[], Result], error_text: str) -> Result:
+    """Runs `reader` in a thread. Raises `Rejected` with code `bad_file` for its `OSError`."""
     try:
         return await asyncio.to_thread(reader)
     except OSError as why:
@@ -99,13 +99,13 @@ async def read_attachment(reader: Callable[[], _Read], error_text: str) -> _Read
 
 
 def file_md5(file: Path) -> str:
-    """The MD5 of the whole file, in hex. Raises `OSError`."""
+    """Returns the MD5 of a file in hex. Raises `OSError`."""
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def read_piece(file: Path, start: int, size: int, max_bytes: int) -> bytes:
-    """At most `max_bytes` from `start` on, of a file of `size` bytes. Raises `OSError` if it is shorter."""
+    """Returns at most `max_bytes` from `start` of a file of `size` bytes; `OSError` if it is shorter."""
     expected = min(max_bytes, size - start)
     with file.open("rb") as opened:
         opened.seek(start)

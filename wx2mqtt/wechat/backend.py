@@ -1,8 +1,7 @@
-"""The interface between the bridge and WeChat. Everything above it works the same with each backend.
+"""The interface between the bridge and WeChat, which hides the differences between the backends.
 
-Pull-based: nothing happens unless the bridge asks, so a slow bridge slows WeChat's messages down, and one
-task owns each conversation. All errors are leaves of `BackendError`. No method logs a secret or puts one
-into an error.
+It is pull-based: a backend does nothing unless the bridge calls it, so a slow bridge also receives slowly.
+All errors are subclasses of `BackendError`. No method logs a secret or puts one into an error.
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ class Capabilities:
     """What a backend can do, as data.
 
     `text_limit` is in bytes of UTF-8. `media` has the kinds that can be sent (image, video, file, sticker)
-    and their limits. `actions` are the actions that `perform` knows. `recall_seconds` is how long a message
-    can be withdrawn. `handles_change_at_login` is true where every login gives everybody a new handle.
-    `has_reply_window` is true where WeChat takes messages only for a while after a person wrote
-    (`Backend.reply_window`). `part_limit` is how many characters of a text are one message where longer
-    ones must be split, None where they are not. `product_name` is what Home Assistant shows as the model of
-    the device. `has_filehelper` is true where the chat `filehelper` always exists.
+    and their limits. `actions` are the actions that `perform` supports. `recall_seconds` is how long a
+    message can be recalled. `handles_change_at_login` is true where everybody gets a new handle at each
+    login. `has_reply_window` is true where WeChat accepts messages only for some time after a person wrote
+    (`Backend.reply_window`). `part_limit` is the number of characters above which a text must be split, or
+    None. `product_name` is the model of the device in Home Assistant. `has_filehelper` is true where the chat
+    `filehelper` always exists.
     """
 
     backend: str
@@ -69,7 +68,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowQr:
-    """A person must scan this QR code, which is probably good for `lifetime` seconds."""
+    """A person must scan this QR code, which is probably valid for `lifetime` seconds."""
 
     url: str
     lifetime: float
@@ -77,46 +76,46 @@ class ShowQr:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmOnPhone:
-    """No QR code is needed: the phone of the last login shows a question (push login)."""
+    """No QR code is needed: the phone of the last login asks for confirmation (push login)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """The code was scanned; the person must confirm on the phone. `avatar` holds a picture or is empty."""
+    """The code was scanned; the person must confirm on the phone. `avatar` is a picture file, or empty."""
 
     avatar: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeRequired:
-    """The phone shows a number, which `enter_verification_code` needs; `wrong`: the last one was wrong."""
+    """The phone shows a number for `enter_verification_code`; `wrong` is true after a wrong one."""
 
     wrong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class QrExpired:
-    """The QR code shown last is over; another one follows if the iteration goes on."""
+    """The last QR code has expired; another one follows if the iteration continues."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollFailing:
-    """The last step still holds, but WeChat does not answer; `reason` is a sentence without secrets."""
+    """WeChat does not answer; the last step is still valid. `reason` is a sentence without secrets."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PollRecovered:
-    """WeChat answers again, and the last step still holds."""
+    """WeChat answers again; the last step is still valid."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoggedIn:
-    """The login stands.
+    """The login is complete.
 
-    `login_id` names this login: handles and cursors are good within it only. `resumed` is true when a saved
-    login goes on, so that known handles stay good. `cursor` is where a new login begins to receive.
+    `login_id` names this login: handles and cursors are valid only within it. `resumed` is true for a saved
+    login, whose handles stay valid. `cursor` is where a new login begins to receive.
     """
 
     owner: Owner
@@ -132,10 +131,10 @@ LoginStep = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one `receive` brought, in WeChat's order, and the cursor that stands after it.
+    """The result of one `receive`, in WeChat's order, and the cursor after it.
 
-    `contacts` are new or changed (applied before the items), `removed` are gone. `unreadable_count` counts
-    entries that could not be read and were skipped.
+    `contacts` are new or changed and must be applied before the items; `removed` do not exist any more.
+    `unreadable_count` is the number of entries that could not be read and were skipped.
     """
 
     cursor: Cursor
@@ -147,11 +146,11 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostCheck:
-    """Whether one of WeChat's hosts can be reached, by one request that asks for nothing.
+    """The result of a request that tests whether one of WeChat's hosts can be reached.
 
-    `outcome` is ok, no_name, no_connection, certificate, no_tls, no_answer or broken_answer; `detail` may say
-    more. `seconds` is how long it took. `clock_ahead_seconds` is how far our clock is ahead of the host's,
-    None where the host sends no date.
+    `outcome` is ok, no_name, no_connection, certificate, no_tls, no_answer or broken_answer; `detail` may
+    contain more. `seconds` is the duration. `clock_ahead_seconds` is how far the local clock is ahead of the
+    host's, None where the host sends no date.
     """
 
     host: str
@@ -162,101 +161,100 @@ class HostCheck:
 
 
 class CredentialStore(Protocol):
-    """Where a backend keeps the secrets of one account's login; a file of mode 0600."""
+    """Stores the secrets of one account's login, in a file of mode 0600."""
 
     async def load(self) -> Mapping[str, object] | None:
-        """Returns what was saved last, or None."""
+        """Returns the saved object, or None."""
 
     async def save(self, session: Mapping[str, object]) -> None:
-        """Stores this durably in place of what was there."""
+        """Stores the object durably in place of the saved one."""
 
     async def clear(self) -> None:
-        """Removes what was saved: the login is over."""
+        """Removes the saved object: the login has ended."""
 
 
 QuoteLookup = Callable[[str], Awaitable[QuotedMessage | None]]
-"""Returns the message with this id, received or sent; None where it is not known (any more)."""
+"""Returns the message with this id, received or sent; None where it is not in the store (any more)."""
 
 CallObserver = Callable[[str, str, float], None]
 """Called after every exchange: name of the call, outcome in one word, duration in seconds."""
 
 OnProgress = Callable[[int], None]
-"""Called with how many contacts have come so far."""
+"""Called with the number of contacts so far."""
 
 
 class Backend(Protocol):
-    """One WeChat account through one backend."""
+    """The connection of one WeChat account."""
 
     capabilities: Capabilities
 
     def set_language(self, language: Language) -> None:
-        """Write texts for people in `language` from now on; a standing login keeps its own at WeChat."""
+        """Sets the language of texts for people. The current login keeps the one it has at WeChat."""
 
     def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """Logs in; the last step is `LoggedIn`.
 
-        With `resume` a saved login is tried first, and when WeChat refuses it the phone is asked once;
-        then, and without `resume` at once, a QR code is shown, and a new one whenever it expires,
-        without end: whoever iterates stops when it is enough. Raises `LoginRefused`, or `Unreachable`
-        when WeChat cannot be reached. A saved login that could not be checked (`Unreachable`) stays
-        saved.
+        With `resume` it tries a saved login first, and when WeChat refuses that one, a push login on the
+        phone. Then, and without `resume` at once, it shows QR codes, a new one whenever the last one expires.
+        This has no end: the caller stops the iteration. Raises `LoginRefused`, or `Unreachable` when WeChat
+        cannot be reached; then a saved login stays saved.
         """
 
     def enter_verification_code(self, code: str) -> None:
-        """Passes on the number that `CodeRequired` asks for. Ignored while no login waits for one."""
+        """Passes on the number for `CodeRequired`. Ignored while no login waits for one."""
 
     def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
-        """The whole address book of this login, page by page; groups come with their members."""
+        """Yields the whole address book of this login in pages, groups with their members."""
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """Waits for what is new after `cursor`. The same cursor brings the same again.
+        """Waits for news after `cursor`. The same cursor returns the same news again.
 
-        Returns an empty batch when a poll ended with nothing. Never called twice at the same time.
+        Returns an empty batch when a poll ended without news. Must not be called twice at the same time.
         Raises `LoggedOut`, `Unreachable`, `Throttled`, `ProtocolViolation`.
         """
 
     async def prepare(self, draft: Draft) -> None:
-        """Uploads the attachment of a draft, so that `send` has less to do. Nothing is delivered.
+        """Uploads the attachment of a draft, so that `send` is faster. Delivers nothing.
 
-        Does nothing without an attachment, or where it was uploaded a moment ago. Raises what `send` would,
-        but never `OutcomeUnknown`.
+        Does nothing without an attachment, or where it was uploaded recently. Raises the errors of `send`
+        except `OutcomeUnknown`.
         """
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """Sends once; no retry inside. Raises any leaf of `BackendError`.
+        """Sends a draft once, without retries. Raises any subclass of `BackendError`.
 
-        An attachment that was not prepared is uploaded first; what goes wrong until then is certainly not
-        delivered.
+        Uploads an attachment that was not prepared. An error before the end of the upload means that nothing
+        was delivered.
         """
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        """Does something else at WeChat, once. Raises any leaf of `BackendError`."""
+        """Performs an action once, without retries. Raises any subclass of `BackendError`."""
 
     def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
-        """Yields the bytes of a message in pieces, as they come.
+        """Yields the file of a message in chunks.
 
-        Raises `NoContentYet` where WeChat has no bytes (yet), `Rejected` with code `gone` where it says that
-        there are none any more, `LoggedOut`, `Unreachable`, `Throttled`.
+        Raises `NoContentYet` where WeChat has no file (yet), `Rejected` with code `gone` where it has been
+        removed, `LoggedOut`, `Unreachable`, `Throttled`.
         """
 
     async def list_members(self, group: Handle) -> tuple[Member, ...]:
-        """Returns who is in a group now, with the owner; nobody where WeChat does not say.
+        """Returns the current members of a group, with the owner; empty where WeChat does not list them.
 
         Raises `LoggedOut`, `Unreachable`, `Throttled`.
         """
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:
-        """Returns whether WeChat would take a message to this person now, as far as is known; None: always.
+        """Returns whether WeChat would accept a message to this person, or None where it always does.
 
-        It changes with what is received and sent, and with time. It is no promise: `send` may still raise
+        This changes with time and with each message. It is an estimate: `send` may still raise
         `WindowClosed`.
         """
 
     def avatar(self, handle: Handle) -> MediaRef | None:
-        """Returns where the picture of a person or group is; None where that is not known."""
+        """Returns the locator of the picture of a person or group, or None where it is not known."""
 
     async def logout(self) -> None:
-        """Ends the login at WeChat and removes it here. Never raises for what WeChat answers."""
+        """Ends the login at WeChat and removes it here. Ignores what WeChat answers."""
 
     async def close(self) -> None:
-        """Closes all connections. The login goes on."""
+        """Closes all connections. The login stays valid."""

@@ -1,7 +1,6 @@
-"""HTTP for every backend: connections, limits in size and time, and which error a failure becomes.
+"""HTTP for every backend: connections, limits of size and time, and the error for each kind of failure.
 
-The only module that sends requests through httpx. Follows no redirect; nothing secret gets into a log or an
-error.
+The only module that sends requests through httpx. Follows no redirect; puts no secret into a log or an error.
 """
 
 from __future__ import annotations
@@ -35,17 +34,17 @@ from wx2mqtt.wechat.backend import CallObserver
 
 
 def _ticking() -> float:
-    """Seconds on a clock that goes on while the machine sleeps, and that nobody can set."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux; elsewhere the monotonic clock must do
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
+    """Returns seconds of a clock that advances while the machine sleeps and cannot be set."""
+    clock_id = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only; elsewhere the monotonic clock is used
+    return time.monotonic() if clock_id is None else time.clock_gettime(clock_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
     """Time and randomness as one value, which tests replace.
 
-    `wall` in seconds since 1970, `monotonic`, `ticking` and `sleep` in seconds, `chance` in [0, 1). `ticking`
-    goes on while the machine sleeps.
+    `wall` returns seconds since 1970, `monotonic` and `ticking` seconds, `chance` a number in [0, 1).
+    `ticking` also advances while the machine sleeps. `sleep` waits for seconds.
     """
 
     wall: Callable[[], float] = time.time
@@ -62,25 +61,20 @@ class Clock:
 
 RequestBody = bytes | AsyncIterable[bytes] | None
 
+CONNECT_TIMEOUT_SECONDS = 10.0
 
-CONNECT_TIMEOUT_SECONDS = 10.0  # seconds
-
-
-KEEP_ALIVE_SECONDS = (
-    4.0  # seconds; below the usual five of servers, so that no request meets a closing socket
-)
-
+# Servers usually close an idle connection after 5 s. The client closes it first, so that no request is sent
+# on a closed connection.
+KEEP_ALIVE_SECONDS = 4.0
 
 MAX_CONNECTIONS = 20
 
+# These two log whole addresses and headers, which contain the secrets of a login.
+for _logger_name in ("httpx", "httpcore"):
+    logging.getLogger(_logger_name).setLevel(logging.CRITICAL)
 
-# These two write whole addresses and headers, that is every key of the login, into the log.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-
-# Nothing of the request was written when one of these is raised; after any other, who knows.
-_NOT_WRITTEN = (
+# Errors before the first byte of a request was sent. After any other error it may have been received.
+_NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
@@ -90,15 +84,14 @@ _NOT_WRITTEN = (
     httpx.InvalidURL,
 )
 
-
-_TOO_LATE = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
+_TIMEOUTS = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
 
 
 class CallSpec(Protocol):
-    """The facts of a call on which the error of a failed exchange depends.
+    """The properties of a call that decide the error of a failed exchange.
 
-    After an `is_delivery` call a lost answer leaves the outcome unknown; an `is_long_poll` call is held by
-    the server.
+    After an `is_delivery` call a lost answer leaves the outcome unknown. The server holds an `is_long_poll`
+    call until there is news.
     """
 
     @property
@@ -110,37 +103,38 @@ class CallSpec(Protocol):
 
 
 class BadAnswer(Unreachable):
-    """WeChat answered, but not with what was asked for."""
+    """WeChat answered, but the answer cannot be used."""
 
 
 class _TooLarge(Exception):
-    """The answer has passed its limit."""
+    """The answer is larger than its limit."""
 
 
 class ExchangeOutcome:
-    """The outcome of an exchange in one word, for the observer."""
+    """The `outcome` of an exchange in one word, for the observer."""
 
     outcome = "cancelled"
 
 
 class StreamedResponse:
-    """An answer that is under way: its body is taken once, whole or in pieces."""
+    """An answer whose body has not been read yet. It can be read once, whole or in chunks."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.status = response.status_code
         self._response = response
 
     def header(self, name: str) -> str:
-        """A header's value, stripped; empty where there is none."""
+        """Returns the stripped value of a header, empty where it is missing."""
         return str(self._response.headers.get(name, "")).strip()
 
     def headers(self, name: str) -> list[str]:
-        """The values of a header that may come several times."""
+        """Returns the values of a header that may occur several times."""
         return self._response.headers.get_list(name)
 
     async def read(self, limit: int) -> bytes:
-        """The body, at most `limit` bytes of it, unpacked."""
-        chunks, size = [], 0
+        """Returns the decompressed body. Raises `_TooLarge` where it has more than `limit` bytes."""
+        chunks = []
+        size = 0
         async for chunk in self._response.aiter_bytes():
             size += len(chunk)
             if size > limit:
@@ -149,24 +143,26 @@ class StreamedResponse:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def iter_bytes(self, idle_timeout: float) -> AsyncGenerator[bytes, None]:
-        """The bytes as they come, none of them empty; a body cut short is an error.
+        """Yields the body in chunks that are not empty.
 
-        `idle_timeout` is how many seconds may pass without one.
+        Raises an `httpx.HTTPError` for a compressed or incomplete body, `TimeoutError` where no byte arrives
+        for `idle_timeout` seconds.
         """
         if self.header("Content-Encoding").lower() not in {"", "identity"}:
-            raise httpx.DecodingError("packed")  # unpacked it could be a thousand times as large
+            raise httpx.DecodingError("compressed")  # decompressed it could be a thousand times as large
         received = 0
-        # Typed by httpx as an iterator, but it is a generator, and to be closed as one.
+        # httpx declares an iterator, but it is a generator, which must be closed.
         chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         async with aclosing(chunks):
-            while chunk := await _next(chunks, idle_timeout):
+            while chunk := await _next_chunk(chunks, idle_timeout):
                 received += len(chunk)
                 yield chunk
         if self.header("Content-Length") not in {"", str(received)}:
-            raise httpx.RemoteProtocolError("cut short")
+            raise httpx.RemoteProtocolError("incomplete body")
 
 
-async def _next(chunks: AsyncIterator[bytes], idle_timeout: float) -> bytes:
+async def _next_chunk(chunks: AsyncIterator[bytes], idle_timeout: float) -> bytes:
+    """Returns the next chunk that is not empty, or an empty one at the end."""
     async with asyncio.timeout(idle_timeout):
         while (chunk := await anext(chunks, None)) is not None:
             if chunk:
@@ -175,10 +171,10 @@ async def _next(chunks: AsyncIterator[bytes], idle_timeout: float) -> bytes:
 
 
 class HttpClient:
-    """The connections of one account to WeChat. `endpoint` is one base URL that stands for all its hosts.
+    """The connections of one account to WeChat.
 
-    `observe` is called after every exchange, `text` makes a sentence of a key and the name of a call,
-    `transport` replaces the network.
+    `endpoint` is a base URL that replaces all hosts, or None. `observe` is called after every exchange.
+    `text` returns the sentence for a key and the name of a call. `transport` replaces the network.
     """
 
     def __init__(
@@ -198,24 +194,25 @@ class HttpClient:
 
     @contextmanager
     def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
-        """Reports how an exchange ended, and raises the `BackendError` that a failure means."""
-        seen, started_at = ExchangeOutcome(), self._clock.monotonic()
+        """Reports the outcome of an exchange to `observe`, and turns its errors into `BackendError`s."""
+        exchange = ExchangeOutcome()
+        started_at = self._clock.monotonic()
         try:
-            yield seen
-        except _NOT_WRITTEN:
-            seen.outcome = "no_connection"
+            yield exchange
+        except _NOT_SENT:
+            exchange.outcome = "no_connection"
             raise Unreachable(self._text("no_connection", call.name)) from None
-        except _TOO_LATE:
-            seen.outcome = "no_answer"
+        except _TIMEOUTS:
+            exchange.outcome = "no_answer"
             raise self._error_for(call, "no_answer") from None
         except httpx.HTTPError:
-            seen.outcome = "broken_answer"
+            exchange.outcome = "broken_answer"
             raise self._error_for(call, "broken_answer") from None
         except _TooLarge:
-            seen.outcome = "too_large"
+            exchange.outcome = "too_large"
             raise self._error_for(call, "too_large") from None
         finally:
-            self._observe(call.name, seen.outcome, self._clock.monotonic() - started_at)
+            self._observe(call.name, exchange.outcome, self._clock.monotonic() - started_at)
 
     @asynccontextmanager
     async def stream(
@@ -227,9 +224,10 @@ class HttpClient:
         *,
         total_timeout: float | None = None,
     ) -> AsyncIterator[StreamedResponse]:
-        """Sends a request, POST where there is a body; the answer must begin within `answer_timeout` seconds.
+        """Sends a request, a POST where it has a body, and yields the answer when it begins.
 
-        With a `total_timeout` sending may take that long, and `answer_timeout` limits each pause in it.
+        The answer must begin within `answer_timeout` seconds. With a `total_timeout` this is the limit
+        instead, and `answer_timeout` limits each pause.
         """
         timeout = {
             "connect": min(CONNECT_TIMEOUT_SECONDS, answer_timeout),
@@ -267,7 +265,7 @@ class HttpClient:
 def create_client(
     endpoint: str | None, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None
 ) -> httpx.AsyncClient | DirectClient:
-    """The client for these hosts. With an `endpoint` the proxies of the environment are not used."""
+    """Returns an HTTP client. With an `endpoint` it ignores the proxies of the environment."""
     limits = httpx.Limits(
         max_connections=MAX_CONNECTIONS,
         max_keepalive_connections=MAX_CONNECTIONS,
@@ -278,14 +276,14 @@ def create_client(
         return DirectClient(transport, headers)
     return httpx.AsyncClient(
         verify=trust_for(endpoint),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # no backend leaves its cookies to httpx
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the backends handle cookies themselves
         headers=headers,
         limits=limits,
     )
 
 
 class DirectClient:
-    """The needed part of an HTTP client, without proxies, redirects and cookies: a fifth less work."""
+    """An HTTP client without proxies, redirects and cookies, which takes a fifth less time than httpx's."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
         self._transport = transport
@@ -315,28 +313,29 @@ class DirectClient:
 
 
 def trust_for(endpoint: str | None) -> ssl.SSLContext:
-    """Certificates as httpx finds them (SSL_CERT_FILE); none are loaded for an address without TLS.
+    """Returns the TLS context with the certificates that httpx finds (SSL_CERT_FILE).
 
-    All accounts share one list of them: it takes a megabyte.
+    It loads none for an endpoint without TLS. All accounts share one context, since it takes a megabyte.
     """
     if endpoint is not None and endpoint.startswith("http:"):
-        return _no_trust()
-    return _trust(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        return _empty_context()
+    return _default_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @lru_cache(maxsize=1)
-def _no_trust() -> ssl.SSLContext:
+def _empty_context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @lru_cache(maxsize=1)
-def _trust(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+def _default_context(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """Returns a cached context; the parameters, which httpx reads itself, are the key of the cache."""
     return httpx.create_ssl_context()
 
 
-def parse_date(written: str) -> float | None:
-    """The seconds since 1970 of a date in a header; None where it is none."""
+def parse_date(header: str) -> float | None:
+    """Returns the seconds since 1970 of a date in a header, or None where it is unreadable."""
     try:
-        return parsedate_to_datetime(written).timestamp()
+        return parsedate_to_datetime(header).timestamp()
     except (ValueError, OverflowError, IndexError):
         return None

@@ -1,7 +1,7 @@
-"""Reads JSON that servers sent: always UTF-8, and a field has the type that was asked for or is empty.
+"""Reads JSON from servers: a field has the requested type, or is empty.
 
-No half of a character and no NaN comes out. A body that is no JSON object raises `UnreadableJson`, however
-deep or long it is.
+The results contain no lone surrogate and no NaN. Any body that is no JSON object, however deep or long,
+raises `UnreadableJson`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,14 @@ from wx2mqtt.errors import Wx2MqttError
 
 JsonObject = Mapping[str, Any]
 
+MAX_DIGITS = 20
+
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def read_text(entry: JsonObject, key: str) -> str:
-    """A text; numbers become their digits, anything else is empty."""
+    """Returns a text; an integer becomes its digits, anything else an empty text."""
     value = entry.get(key)
     if isinstance(value, str):
         return value
@@ -25,7 +30,7 @@ def read_text(entry: JsonObject, key: str) -> str:
 
 
 def read_number(entry: JsonObject, key: str) -> int:
-    """An integer, also when it is written as text; anything else is 0."""
+    """Returns an integer, also one that is written as text; anything else becomes 0."""
     value = entry.get(key)
     if isinstance(value, int):
         return int(value)
@@ -33,44 +38,38 @@ def read_number(entry: JsonObject, key: str) -> int:
 
 
 def read_integer(digits: str) -> int:
-    """The number that a text writes in ASCII digits, at most 20 of them; else 0."""
+    """Returns the integer in a text of ASCII digits, with or without a minus sign, else 0."""
     unsigned = digits.strip().removeprefix("-")
-    if not (unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= 20):
+    if not (unsigned.isascii() and unsigned.isdigit() and len(unsigned) <= MAX_DIGITS):
         return 0
     return int(digits)
 
 
 def read_object(entry: JsonObject, key: str) -> JsonObject:
-    """An object; anything else is an empty one."""
+    """Returns an object; anything else becomes an empty one."""
     value = entry.get(key)
     return value if isinstance(value, dict) else {}
 
 
 def read_objects(entry: JsonObject, key: str) -> tuple[list[JsonObject], int]:
-    """The objects in a list, and how many of its elements are none."""
+    """Returns the objects in a list, and how many of its elements are not objects."""
     value = entry.get(key)
     if not isinstance(value, list):
         return [], 0
-    good: list[JsonObject] = [element for element in value if isinstance(element, dict)]
-    return good, len(value) - len(good)
-
-
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-_HALF = re.compile("[\ud800-\udfff]")
+    objects: list[JsonObject] = [element for element in value if isinstance(element, dict)]
+    return objects, len(value) - len(objects)
 
 
 class UnreadableJson(Wx2MqttError):
-    """The answer cannot be read."""
+    """The body is no JSON object."""
 
 
 def parse_json(body: bytes) -> JsonObject:
-    """A JSON object."""
+    """Decodes a body in UTF-8. Raises `UnreadableJson`."""
     try:
         answer = _DECODER.decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
-        if _LONE_SURROGATE.search(body):
-            answer = _scrubbed(answer)
+        if _ESCAPED_SURROGATE.search(body):
+            answer = _without_surrogates(answer)
     except (ValueError, RecursionError):
         raise UnreadableJson from None
     if not isinstance(answer, dict):
@@ -79,24 +78,23 @@ def parse_json(body: bytes) -> JsonObject:
 
 
 def well_formed_text(text: str) -> str:
-    """Text that can be written as UTF-8: halves of surrogate pairs become replacement characters."""
-    return text if text.isascii() else _HALF.sub("\ufffd", text)
+    """Replaces lone surrogates, which cannot be encoded as UTF-8, by U+FFFD."""
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def _refused_constant(_: str) -> None:
-    """NaN and Infinity are no numbers of anything here."""
+def _ignore_constant(_: str) -> None:
+    """Reads NaN and Infinity as null."""
 
 
-# Not strict: control characters inside strings must not cost a whole batch.
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_refused_constant)
+# Not strict: a control character in one string must not make the whole batch unreadable.
+_DECODER = json.JSONDecoder(strict=False, parse_constant=_ignore_constant)
 
 
-def _scrubbed(value: Any) -> Any:
-    """Without halves of surrogate pairs, which could not be written anywhere."""
+def _without_surrogates(value: Any) -> Any:
     if isinstance(value, str):
         return well_formed_text(value)
     if isinstance(value, list):
-        return [_scrubbed(element) for element in value]
+        return [_without_surrogates(element) for element in value]
     if isinstance(value, dict):
-        return {well_formed_text(key): _scrubbed(element) for key, element in value.items()}
+        return {well_formed_text(key): _without_surrogates(element) for key, element in value.items()}
     return value

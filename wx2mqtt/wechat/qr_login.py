@@ -1,4 +1,4 @@
-"""Shared by the logins of all backends: the loop over QR codes, and when an outage is reported."""
+"""Parts of the login of every backend: the loop over QR codes, and the detection of outages."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, ShowQr
 from wx2mqtt.wechat.http import Clock
 
 MIN_POLL_INTERVAL_SECONDS = 1.0
-"""Between the starts of two polls that bring nothing (webwx 5.1.2)."""
+"""Between the starts of two polls without news (webwx 5.1.2)."""
 
 CONFIRM_TIMEOUT_SECONDS = 120.0
-"""How long a person who has scanned may take to confirm, at least."""
+"""How long a person who has scanned has to confirm, at least."""
 
 MAX_POLL_BACKOFF_SECONDS = 10.0
 """Between two polls that fail."""
@@ -24,12 +24,12 @@ OUTAGE_AFTER_SECONDS = 5.0
 """Of failing polls, until they are reported."""
 
 FIRST_QR_PAUSE_SECONDS = 1.0
-"""After a code that is over at once; it doubles as long as that goes on."""
+"""After a code that expires at once; doubles with each further one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginCode:
-    """A QR code of WeChat's: its id in polls, its content, and how long it is probably good."""
+    """A QR code of WeChat: its id in polls, its content, and how long it is probably valid."""
 
     handle: str
     url: str
@@ -37,17 +37,17 @@ class LoginCode:
 
 
 class QrLogin(Protocol):
-    """The two conversations of a backend with which a QR code becomes a login."""
+    """The two operations of a backend that turn a QR code into a login."""
 
     async def fetch_code(self) -> LoginCode:
         """Asks WeChat for a new code. Raises `Unreachable`."""
 
     def poll_code(self, code: LoginCode) -> AsyncGenerator[LoginStep, None]:
-        """Asks what becomes of a code. Ends with `LoggedIn`, or without it when the code is over."""
+        """Polls the state of a code. The last step is `LoggedIn`, unless the code expires."""
 
 
 async def qr_login_steps(login: QrLogin, clock: Clock) -> AsyncGenerator[LoginStep, None]:
-    """Shows codes until one of them leads to a login; more slowly when they are over at once."""
+    """Shows codes until one of them leads to a login; pauses between codes that expire at once."""
     backoff = Backoff(first=FIRST_QR_PAUSE_SECONDS)
     while True:
         started_at = clock.monotonic()
@@ -65,7 +65,7 @@ async def qr_login_steps(login: QrLogin, clock: Clock) -> AsyncGenerator[LoginSt
 
 
 class OutageDetector:
-    """Decides when failing polls are reported: not a single lost answer, but `threshold` seconds of them."""
+    """Decides when failing polls are reported: after `threshold` seconds without an answer."""
 
     def __init__(self, now: float, threshold: float = OUTAGE_AFTER_SECONDS) -> None:
         self._threshold = threshold
@@ -73,13 +73,13 @@ class OutageDetector:
         self._reported = False
 
     def record_failure(self, now: float) -> bool:
-        """A poll failed. Returns True once, when the outage is to be reported."""
+        """Records a failed poll. Returns True once in an outage, when it must be reported."""
         is_news = not self._reported and now - self._last_answer_at >= self._threshold
         self._reported = self._reported or is_news
         return is_news
 
     def record_success(self, now: float) -> bool:
-        """WeChat answered. Returns True when an outage had been reported."""
+        """Records an answer. Returns True where it ends an outage that was reported."""
         was_reported = self._reported
         self._reported = False
         self._last_answer_at = now

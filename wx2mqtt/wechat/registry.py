@@ -1,7 +1,7 @@
-"""The one place where a backend is registered: all that the rest of the program needs to know of it.
+"""The table of backends, with all that the rest of the program needs to know about each.
 
-A new backend is a package beside this file, an entry here and its section in `settings/schema.py`. Packages
-of this layer (settings, mqtt) may not import this file; what they need of an entry is handed to them.
+A new backend is a package beside this file, an entry here and a section in `settings/schema.py`. Packages of
+this layer (settings, mqtt) must not import this file; they get what they need of an entry as parameters.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from wx2mqtt.wechat.webwx.protocol import session as webwx_session
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendOptions:
-    """What a backend is built from.
+    """The parameters of a backend.
 
-    `endpoint` is one base URL for all of WeChat's hosts, or None. `section` holds the keys of the backend's
-    own section of the configuration as plain values; secrets are texts.
+    `endpoint` is a base URL that replaces all of WeChat's hosts, or None. `section` is the backend's own
+    section of the configuration as plain values; secrets are texts.
     """
 
     credentials: CredentialStore
@@ -37,7 +37,7 @@ class BackendOptions:
 
 
 class SetupContacts(StrEnum):
-    """Whom `wx2mqtt setup` asks for, since the backend can tell them apart before anybody wrote."""
+    """The contacts for which `wx2mqtt setup` asks: those that the backend knows before anybody wrote."""
 
     PEOPLE = "people"
     OWNER = "owner"
@@ -48,13 +48,14 @@ class BackendEntry:
     """One backend.
 
     `name` is the value of `accounts.<account>.backend`, and the name of its section of the configuration.
-    `title` is its name in sentences. `pin_keys` are the keys below `contacts.<user>` that can match somebody,
-    `foreign_pin` the warning about any other one (it may name the `{kind}`); `expect_keys` are the keys
-    below `expect` that it can check. `setup_choice` is its line in `wx2mqtt setup`, English and Chinese.
+    `title` is its name in sentences. `pin_keys` are the keys below `contacts.<user>` that can match a
+    contact, `foreign_pin` is the warning about any other one (it may contain `{kind}`). `expect_keys` are the
+    keys below `expect` that the backend can check. `setup_choice` is its line in `wx2mqtt setup`, in English
+    and Chinese.
 
-    `create` imports the backend, which loads its HTTP client. `host_origins` gives the origins (scheme and
-    host) that `wx2mqtt check --connect` asks, from the `endpoint` and what is saved of a login, with
-    `http_headers`.
+    `create` imports the backend, which loads its HTTP client. `host_origins` returns the origins (scheme and
+    host) that `wx2mqtt check --connect` requests with `http_headers`; its parameters are the `endpoint` and
+    the saved login.
     """
 
     name: str
@@ -71,12 +72,12 @@ class BackendEntry:
 
     @property
     def has_reply_window(self) -> bool:
-        """Whether WeChat takes messages only for a while after a person wrote."""
+        """Whether WeChat accepts messages only for some time after a person wrote."""
         return self.capabilities.has_reply_window
 
 
 def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
-    """The entry of this name. Raises `SettingsError`, which names the `key` of the configuration."""
+    """Returns the entry with this name. Raises `SettingsError` that names the `key` of the configuration."""
     entry = BACKENDS.get(name)
     if entry is None:
         text = f"'{name}' is no backend of this program; it has {', '.join(BACKENDS)}"
@@ -142,4 +143,4 @@ _ILINK = BackendEntry(
 )
 
 BACKENDS: dict[str, BackendEntry] = {entry.name: entry for entry in (_WEBWX, _ILINK)}
-"""By name; the first one is what a configuration has that names none."""
+"""By name. The first one is the default of the configuration."""
