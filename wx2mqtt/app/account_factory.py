@@ -1,7 +1,4 @@
-"""Which base topic each account has: what it first used, whoever comes and goes. Pure.
-
-Wiring accounts: settings and store in, an account that is ready to run out, as often as it is begun.
-"""
+"""Builds the accounts from settings and store, and assigns their base topics."""
 
 from __future__ import annotations
 
@@ -31,40 +28,42 @@ from wx2mqtt.store.people_copy import PeopleCopy
 
 
 def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], file: str) -> dict[str, str]:
-    """By account, in the order of the file. `kept` are those that accounts used before.
+    """Returns the base topic of each account, in the order of the settings.
 
-    Raises `SettingsError` where a base that is written in the file meets one that another account has kept;
-    `file` is named in it.
+    `stored` are the base topics that accounts used before; an account keeps the one that it first used.
+    Raises `SettingsError` where one base topic contains another; its problems name `file`.
     """
-    given = {name: account.base_topic or stored.get(name) for name, account in settings.accounts.items()}
-    free = not any(base is not None and _meets(base, DEFAULT_BASE_TOPIC) for base in given.values())
-    bases = {
-        name: base or (DEFAULT_BASE_TOPIC if place == 0 and free else f"{DEFAULT_BASE_TOPIC}/{name}")
-        for place, (name, base) in enumerate(given.items())
-    }
-    if problems := tuple(_meetings(bases, file)):
+    assigned = {name: account.base_topic or stored.get(name) for name, account in settings.accounts.items()}
+    default_is_free = not any(
+        base is not None and _overlap(base, DEFAULT_BASE_TOPIC) for base in assigned.values()
+    )
+    base_topics: dict[str, str] = {}
+    for index, (name, base) in enumerate(assigned.items()):
+        use_default = index == 0 and default_is_free
+        base_topics[name] = base or (DEFAULT_BASE_TOPIC if use_default else f"{DEFAULT_BASE_TOPIC}/{name}")
+    if problems := tuple(_overlap_problems(base_topics, file)):
         raise SettingsError(problems)
-    return bases
+    return base_topics
 
 
-def _meetings(bases: Mapping[str, str], file: str) -> Iterator[Problem]:
-    for place, (name, base) in enumerate(bases.items()):
-        for other, taken in list(bases.items())[:place]:
-            if _meets(base, taken):
-                words = (
-                    f"'{base}' meets '{taken}', which account {other} has; an account keeps the base that it "
-                    f"first used, so write another base_topic for one of the two"
+def _overlap_problems(base_topics: Mapping[str, str], file: str) -> Iterator[Problem]:
+    for index, (name, base) in enumerate(base_topics.items()):
+        for other_name, other_base in list(base_topics.items())[:index]:
+            if _overlap(base, other_base):
+                text = (
+                    f"'{base}' meets '{other_base}', which account {other_name} has; an account keeps the "
+                    f"base that it first used, so write another base_topic for one of the two"
                 )
-                yield Problem(file, 0, f"accounts.{name}.base_topic", words)
+                yield Problem(file, 0, f"accounts.{name}.base_topic", text)
 
 
-def _meets(base: str, other_base: str) -> bool:
+def _overlap(base: str, other_base: str) -> bool:
     return is_within(base, other_base) or is_within(other_base, base)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """What accounts keep and all share."""
+    """The parts of the store that all accounts share."""
 
     folder: StoreFolder
     database: Database
@@ -73,7 +72,11 @@ class Stores:
 
 
 class AccountFactory:
-    """Builds the accounts of the settings at the start. `loaded` are those of now; a reload replaces them."""
+    """Builds the accounts of the settings at the start.
+
+    `loaded` are the current settings, which a reload replaces. `embedded` is the URL and protocol of the
+    embedded broker, or None.
+    """
 
     def __init__(
         self,
@@ -90,32 +93,34 @@ class AccountFactory:
         self.base_topics: Mapping[str, str] = {}
 
     async def assign_base_topics(self) -> None:
-        """Each account keeps the base topic that it first used. Raises `SettingsError` where two meet."""
+        """Assigns and stores the base topic of each account. Raises `SettingsError`, `StoreError`."""
         accounts = self._loaded_at_start.settings.accounts
         journals = {name: self._open_journal(name) for name in accounts}
-        kept = {name: (await journal.open()).base_topic for name, journal in journals.items()}
-        self.base_topics = resolve_base_topics(
-            self._loaded_at_start.settings, kept, str(self._loaded_at_start.path or "the settings")
-        )
+        stored = {name: (await journal.open()).base_topic for name, journal in journals.items()}
+        file = str(self._loaded_at_start.path or "the settings")
+        self.base_topics = resolve_base_topics(self._loaded_at_start.settings, stored, file)
         for name, base in self.base_topics.items():
-            if base != kept[name]:
+            if base != stored[name]:
                 await journals[name].set_base_topic(base)
 
     async def create(self, name: str) -> Account:
-        """The account, standing where its journal says. Raises `StoreError`."""
-        settings, stores = self._loaded_at_start.settings, self._stores
-        topics, journal = Topics(self.base_topics[name]), self._open_journal(name)
-        opened = await journal.open()
+        """Builds an account with the state in its journal. Raises `StoreError`."""
+        settings = self._loaded_at_start.settings
+        stores = self._stores
+        topics = Topics(self.base_topics[name])
+        journal = self._open_journal(name)
+        saved_state = await journal.open()
         people = StoredPeople(stores.database, name)
         persons, levels = await people.load()
-        current, calls = self._settings_at_start(name), CallStatistics()
+        current_settings = self._current_settings(name)
+        calls = CallStatistics()
         sessions = stores.folder.path / SESSIONS_FOLDER
         sessions.mkdir(mode=0o700, exist_ok=True)
         saved_login = SavedLoginFile(sessions / f"{name}.json")
         registry = PeopleRegistry(
             persons,
             levels,
-            current.pins,
+            current_settings.pins,
             name_style=settings.accounts[name].topic_names,
             next_id=people.next_id,
         )
@@ -128,19 +133,22 @@ class AccountFactory:
             journal=journal,
             people_copy=stores.people_copy,
             registry=registry,
-            saved_state=opened,
-            settings=current,
+            saved_state=saved_state,
+            settings=current_settings,
             shared=self._shared,
         )
         return Account(ctx)
 
     def settings_of(self, name: str) -> AccountSettings:
-        """What the owner wants of an account that the settings of now still have."""
+        """Returns the settings of an account that the current configuration contains."""
         web = self._loaded_at_start.settings.web
         return account_settings(self.loaded, name, tuple(self.base_topics.values()), web)
 
-    def _settings_at_start(self, name: str) -> AccountSettings:
-        """An account that a reload took away runs on as it was, until the restart."""
+    def _current_settings(self, name: str) -> AccountSettings:
+        """Returns the current settings, or those at the start for an account that a reload has removed.
+
+        Such an account runs until the next start.
+        """
         if name in self.loaded.settings.accounts:
             return self.settings_of(name)
         return account_settings(self._loaded_at_start, name, tuple(self.base_topics.values()))

@@ -1,4 +1,4 @@
-"""One account for as long as the process lives: a fault of ours ends it alone, and it is begun again."""
+"""Runs one account as long as the process, and restarts it after a failure without touching the others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from wx2mqtt.clock import monotonic
 
 log = structlog.get_logger(__name__)
 
-FIRST_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 1.0, 300.0  # seconds until it is begun again
-STABLE_RUN_SECONDS = 600.0  # seconds after which a life counts as a good one
-STORE_OPEN_TIMEOUT_SECONDS = 60.0  # seconds that the store may take; then it is the watchdog's turn
+FIRST_RESTART_DELAY_SECONDS = 1.0
+MAX_RESTART_DELAY_SECONDS = 300.0
+
+# A run of this length resets the delay of the next restart.
+STABLE_RUN_SECONDS = 600.0
+
+# If reading the store takes longer during a restart, the watchdog is not fed.
+STORE_OPEN_TIMEOUT_SECONDS = 60.0
 
 
 class AccountRunner:
-    """Runs an account, and builds it anew where it fails; `replaced` is emitted with the new one then."""
+    """Runs an account and replaces it by a new one when it fails; `replaced` is emitted with the new one."""
 
     def __init__(self, account: Account, factory: AccountFactory, watchdog: Watchdog) -> None:
         self.account = account
@@ -32,21 +37,22 @@ class AccountRunner:
         self._backoff = Backoff(first=FIRST_RESTART_DELAY_SECONDS, cap=MAX_RESTART_DELAY_SECONDS)
 
     async def run(self) -> None:
-        """Bridge until cancelled. No fault of one account may end another, so none leaves here."""
+        """Runs until cancelled. No failure of the account is raised, since it must not end the others."""
         while True:
-            began = monotonic()
+            started_at = monotonic()
             try:
                 await self.account.run()
             except AccountFailed:
-                if monotonic() - began >= STABLE_RUN_SECONDS:
+                if monotonic() - started_at >= STABLE_RUN_SECONDS:
                     self._backoff = self._backoff.reset()
             await self.account.close()
             while not await self._restart():
                 pass
 
     async def _restart(self) -> bool:
-        """Wait, then wire it anew; False where that failed too."""
-        name, faults = self.account.name, self.account.counters.faults
+        """Waits and builds the account again; returns False where that failed."""
+        name = self.account.name
+        faults = self.account.counters.faults
         self._backoff = self._backoff.after_failure()
         pause = self._backoff.wait(random.random())
         self._watchdog.remove(name)
@@ -55,7 +61,7 @@ class AccountRunner:
         await asyncio.sleep(pause)
         try:
             account = await self._factory.create(name)
-        except Exception:  # the supervisor: what one account meets at its beginning must not end the others
+        except Exception:  # a failure of one account must not end the others
             log.exception("account cannot be begun", account=name)
             return False
         account.counters.faults = faults
@@ -65,9 +71,9 @@ class AccountRunner:
         return True
 
     async def stop(self) -> None:
-        """Stop in order; at once where it has just failed."""
+        """Stops the account in order; at once where it has just failed."""
         await self.account.stop()
 
     async def close(self) -> None:
-        """Let go of the connections to WeChat."""
+        """Closes the connections to WeChat."""
         await self.account.close()

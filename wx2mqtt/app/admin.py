@@ -1,10 +1,8 @@
-"""What `journal` and `people` do with an account, beside the running bridge or without it.
+"""The operations of the commands `journal`, `people` and `purge`.
 
-Each operation takes fields and answers JSON; the control socket and the command line call the same ones.
-
-What `wx2mqtt purge` does with the store, beside the running bridge or without it: look, and take away.
-
-What stands at the broker goes before, since it is found by what stands here.
+Each takes fields and returns JSON. They are called through the control socket of a running bridge, or by the
+command line without one. `purge` must remove the retained topics at the broker before it calls "purge": their
+names are found through the store.
 """
 
 from __future__ import annotations
@@ -29,14 +27,14 @@ from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import CommandRow, CommandState
 from wx2mqtt.store.retention import AccountRemoval
 
-MAX_LISTED_COMMANDS = 1000  # commands that wait, and as many of those that have their result; the newest
-
+# How many commands without and with a result are listed, the newest ones.
+MAX_LISTED_COMMANDS = 1000
 
 AdminOperation = Callable[[Mapping[str, Json]], Awaitable[Json]]
 
 
 class AdminOperations:
-    """The operations on one account's journal and people; what cannot be done raises `BadCommand`."""
+    """The operations on the journal and the people of one account. They raise `BadCommand`."""
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -56,41 +54,41 @@ class AdminOperations:
         }
 
     async def _list(self, fields: Mapping[str, Json]) -> Json:
-        """Commands that wait, failed or are uncertain, and messages that were set aside."""
-        everything = bool(fields.get("all"))
+        """Lists commands that wait or have failed (with `all` also the others), and outbox rows set aside."""
+        include_all = bool(fields.get("all"))
         waiting = await self._journal.list_commands(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
         settled = await self._journal.list_commands(CommandState.SETTLED, limit=MAX_LISTED_COMMANDS)
-        shown = [*waiting, *(row for row in settled if everything or _ended_badly(row))]
-        aside: list[Json] = [
+        listed = [*waiting, *(row for row in settled if include_all or _has_failed(row))]
+        set_aside: list[Json] = [
             {
                 "row": row.id,
                 "topic": row.topic,
                 "sort": row.category,
                 "since": rfc3339(row.created),
-                "why": why,
+                "why": reason,
             }
-            for row, why in await self._journal.list_set_aside()
+            for row, reason in await self._journal.list_set_aside()
         ]
-        commands: list[Json] = [_line(row) for row in shown]
-        return {"commands": commands, "set_aside": aside}
+        commands: list[Json] = [_command_body(row) for row in listed]
+        return {"commands": commands, "set_aside": set_aside}
 
     async def _show(self, fields: Mapping[str, Json]) -> Json:
         row = await self._require_row(fields)
-        return {**_line(row), "kind": row.command.kind, "text": row.command.text}
+        return {**_command_body(row), "kind": row.command.kind, "text": row.command.text}
 
     async def _retry(self, fields: Mapping[str, Json]) -> Json:
-        if isinstance(number := fields.get("row"), int):
-            if not await self._journal.requeue_set_aside([number]):
-                raise BadCommand("bad_request", "row_unknown", row=number)
+        if isinstance(row_id := fields.get("row"), int):
+            if not await self._journal.requeue_set_aside([row_id]):
+                raise BadCommand("bad_request", "row_unknown", row=row_id)
             self._account.publisher.on_connected()
-            return {"row": number}
+            return {"row": row_id}
         row = await self._require_row(fields)
         self._account.validator.check(row.command)
         if not self._account.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
-        again = await self._journal.retry_command(row.command_id, now_ms(), new_key())
-        self._account.sender.add(again)
-        return _line(again)
+        queued = await self._journal.retry_command(row.command_id, now_ms(), new_key())
+        self._account.sender.add(queued)
+        return _command_body(queued)
 
     async def _drop(self, fields: Mapping[str, Json]) -> Json:
         row = await self._require_row(fields)
@@ -107,7 +105,7 @@ class AdminOperations:
         stored = await self._journal.drop_command(row.command_id, result, publications)
         self._account.ctx.signals.outbox_changed.emit(stored)
         self._account.sender.remove(row)
-        return {**_line(row), "status": str(result.status), "code": "dropped"}
+        return {**_command_body(row), "status": str(result.status), "code": "dropped"}
 
     async def _require_row(self, fields: Mapping[str, Json]) -> CommandRow:
         command_id = str(fields.get("id", ""))
@@ -131,11 +129,11 @@ class AdminOperations:
         return _changed(changes)
 
 
-def _ended_badly(row: CommandRow) -> bool:
+def _has_failed(row: CommandRow) -> bool:
     return row.result is not None and row.result.status in (Status.FAILED, Status.UNCERTAIN, Status.EXPIRED)
 
 
-def _line(row: CommandRow) -> dict[str, Json]:
+def _command_body(row: CommandRow) -> dict[str, Json]:
     state = "waiting" if row.result is None else str(row.result.status)
     body: dict[str, Json] = {
         "id": row.command_id,
@@ -155,9 +153,9 @@ def _changed(changes: PeopleUpdate) -> Json:
 
 
 class PurgeOperations:
-    """Looks at accounts that are no longer configured, and takes them away.
+    """The operations that show and remove the data of accounts that are no longer configured.
 
-    `base_topics` has the accounts that are configured, each with its base topic.
+    `base_topics` are those of the configured accounts.
     """
 
     def __init__(
@@ -179,30 +177,30 @@ class PurgeOperations:
         return {"purge.look": self._inspect, "purge": self._purge}
 
     async def _inspect(self, fields: Mapping[str, Json]) -> Json:
-        """What there is of an account, and which topics may still stand at the broker for it.
+        """Returns the stored data of an account, and the topics that may still be retained at the broker.
 
-        `taken_by` is the account to which its topics belong by now; none of them may be touched then.
+        `taken_by` is the account that uses its base topic now. In this case no topic may be removed.
         """
         account = await self._account_name(fields)
-        remains = await self._removal.stored_data(account)
-        taken_by = next((name for name, base in self._base_topics.items() if base == remains.base), "")
-        clear = remains.base and not taken_by
-        topics: list[Json] = [*Topics(remains.base).retained(remains.levels)] if clear else []
+        stored = await self._removal.stored_data(account)
+        taken_by = next((name for name, base in self._base_topics.items() if base == stored.base), "")
+        may_clear = stored.base and not taken_by
+        topics: list[Json] = [*Topics(stored.base).retained(stored.levels)] if may_clear else []
         return {
             "account": account,
-            "base": remains.base,
+            "base": stored.base,
             "taken_by": taken_by,
             "topics": topics,
-            "announced": list(remains.announced),
-            "messages": remains.messages,
-            "commands": remains.commands,
-            "people": remains.people,
-            "media": remains.media,
+            "announced": list(stored.announced),
+            "messages": stored.messages,
+            "commands": stored.commands,
+            "people": stored.people,
+            "media": stored.media,
             "login": bool(self._saved_logins(account)),
         }
 
     async def _purge(self, fields: Mapping[str, Json]) -> Json:
-        """Take it all away, the secrets first. May be done again after a crash."""
+        """Removes all data of an account, the secrets first. Can be repeated after a crash."""
         account = await self._account_name(fields)
         for file in self._saved_logins(account):
             delete_file(file)
@@ -216,19 +214,22 @@ class PurgeOperations:
         account = str(fields.get("account", ""))
         if account in self._base_topics:
             raise BadCommand("bad_request", "purge_running", account=account)
-        known = {*await self._removal.list_accounts(), *(_owner(file) for file in self._all_saved_logins())}
+        known = {
+            *await self._removal.list_accounts(),
+            *(_account_of(file) for file in self._all_saved_logins()),
+        }
         if account not in known:
-            left = ", ".join(sorted(known - self._base_topics.keys())) or "-"
-            raise BadCommand("bad_request", "purge_unknown", account=account, known=left)
+            removable = ", ".join(sorted(known - self._base_topics.keys())) or "-"
+            raise BadCommand("bad_request", "purge_unknown", account=account, known=removable)
         return account
 
     def _saved_logins(self, account: str) -> list[Path]:
-        """The saved login, and whatever damaged one was set aside."""
-        return [file for file in self._all_saved_logins() if _owner(file) == account]
+        """Returns the file of the saved login, and damaged ones that were set aside."""
+        return [file for file in self._all_saved_logins() if _account_of(file) == account]
 
     def _all_saved_logins(self) -> list[Path]:
         return sorted((self._folder / SESSIONS_FOLDER).glob("*.json*"))
 
 
-def _owner(session: Path) -> str:
-    return session.name.partition(".json")[0]
+def _account_of(file: Path) -> str:
+    return file.name.partition(".json")[0]

@@ -1,4 +1,4 @@
-"""The whole bridge in one process: open the store, wire each account, run, stop in order."""
+"""The whole bridge in one process: opens the store, builds the accounts, runs and stops them in order."""
 
 from __future__ import annotations
 
@@ -52,42 +52,46 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 EMBEDDED_PORT = 1883
-MAX_WORKER_THREADS = (
-    32  # at most, begun as they are wanted: a name that is looked up may hold one for half a minute,
-)
-# and that of one account must not hold up the files of another (a small machine would have six)
-STOP_TIMEOUT_SECONDS = 5.0  # seconds that an orderly stop may take
+
+# A DNS lookup may occupy a thread for half a minute, and one account must not delay the file access of
+# others. The default of Python would be six threads on a small machine.
+MAX_WORKER_THREADS = 32
+
+# The orderly stop must end before the process is killed.
+STOP_TIMEOUT_SECONDS = 5.0
+STOP_RESERVE_SECONDS = 0.5
 
 
-def _no_point(_name: str) -> None:
-    """Crash tests hook in here."""
+def _ignore_commit_point(_name: str) -> None:
+    """Does nothing; crash tests replace it."""
 
 
-def _no_progress(_count: int) -> None:
-    """Nobody watches."""
+def _ignore_progress(_count: int) -> None:
+    """Does nothing."""
 
 
-def _no_status(_account: str, _login: LoginStatus, _url: str) -> None:
-    """Nobody watches."""
+def _ignore_login_status(_account: str, _login: LoginStatus, _url: str) -> None:
+    """Does nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnvironment:
-    """What a run needs besides its settings; tests and the demo put in their own."""
+    """The parameters of a run besides its settings; tests and the demo set their own."""
 
     env: Mapping[str, str]
     notifier: SystemdNotifier
-    on_progress: OnProgress = _no_progress
-    on_login_status: Callable[[str, LoginStatus, str], None] = _no_status
-    on_commit_point: Callable[[str], None] = _no_point
+    on_progress: OnProgress = _ignore_progress
+    on_login_status: Callable[[str, LoginStatus, str], None] = _ignore_login_status
+    on_commit_point: Callable[[str], None] = _ignore_commit_point
     embedded_port: int = EMBEDDED_PORT
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Application:
-    """A bridge with all its accounts, opened and ready to run.
+    """A bridge with all its accounts.
 
-    `accounts` and `media_libraries` are in the order of the configuration; a failed account is replaced.
+    `open_accounts` must be called before `run`. `accounts` and `media_libraries` are in the order of the
+    configuration; a failed account is replaced in them. `file_problems` are those that the last reload found.
     """
 
     def __init__(
@@ -122,11 +126,11 @@ class Application:
 
     @property
     def accounts(self) -> list[Account]:
-        """The accounts as of now, in the order of the configuration."""
+        """The current accounts, in the order of the configuration."""
         return [runner.account for runner in self._runners]
 
     async def open_accounts(self) -> None:
-        """Build every account of the settings. Raises `SettingsError` where base topics meet."""
+        """Builds every account of the settings. Raises `SettingsError`, `StoreError`."""
         names = self._factory.loaded.settings.accounts
         for name, count in (await self._stores.people_copy.restore(names)).items():
             log.warning("people restored from their copy", account=name, count=count)
@@ -147,9 +151,9 @@ class Application:
         self.changes.notify()
 
     async def close(self) -> None:
-        """Let go of all connections to WeChat."""
-        for living in self._runners:
-            await living.close()
+        """Closes all connections to WeChat."""
+        for runner in self._runners:
+            await runner.close()
 
     def _shared_services(self) -> SharedServices:
         shared = SharedServices(
@@ -179,47 +183,47 @@ class Application:
         return operations.operations()
 
     async def run(self) -> None:
-        """Bridge until `stop` is set, then stop in order."""
+        """Runs until `RunEnvironment.stop_requested` is set, then stops in order."""
         async with control_socket.serve_operations(self._folder.path, self.run_operation):
-            running = asyncio.create_task(self._run_all())
-            stopping = asyncio.create_task(self._environment.stop_requested.wait())
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not running.done():
-                await self._stop(running)
-            await _ended(running)
+            run_task = asyncio.create_task(self._run_all())
+            stop_task = asyncio.create_task(self._environment.stop_requested.wait())
+            await asyncio.wait({run_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
+            stop_task.cancel()
+            if not run_task.done():
+                await self._stop(run_task)
+            await _wait_until_ended(run_task)
 
     async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for living in self._runners:
-                tasks.create_task(living.run())
+            for runner in self._runners:
+                tasks.create_task(runner.run())
             tasks.create_task(self.maintenance.run())
             tasks.create_task(SystemdWatchdog(self._environment.notifier, self.watchdog, self._runners).run())
 
-    async def _stop(self, running: asyncio.Task[None]) -> None:
+    async def _stop(self, run_task: asyncio.Task[None]) -> None:
         self._environment.notifier.stopping()
         log.info("stopping")
         try:
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS - 0.5):
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS - STOP_RESERVE_SECONDS):
                 async with asyncio.TaskGroup() as tasks:
-                    for living in self._runners:
-                        tasks.create_task(living.stop())
+                    for runner in self._runners:
+                        tasks.create_task(runner.stop())
                     if self.web is not None:
                         tasks.create_task(self.web.stop())
         except TimeoutError:
             log.warning("the stop took too long; what was under way is in doubt at the next start")
-        running.cancel()
-
-    # what is asked of the whole process
+        run_task.cancel()
 
     async def run_operation(self, name: str, fields: Mapping[str, Json]) -> Json:
-        """One operation of the control socket (see `AdminOperations`); `account` says which, the
-        first by default.
+        """Runs an operation of the control socket and returns its answer.
+
+        The field `account` names the account, by default the first one. Raises `Wx2MqttError` with a
+        sentence.
         """
         if name == "accounts":
             return [account.name for account in self.accounts]
-        if (purging := self._purge_operations().get(name)) is not None:
-            return await self._call_operation(purging, fields)
+        if (purge_operation := self._purge_operations().get(name)) is not None:
+            return await self._call_operation(purge_operation, fields)
         account = self.account_named(str(fields.get("account") or ""))
         if (operation := self._admin_operations[account.name].get(name)) is not None:
             return await self._call_operation(operation, fields)
@@ -233,11 +237,11 @@ class Application:
     async def _call_operation(self, operation: AdminOperation, fields: Mapping[str, Json]) -> Json:
         try:
             return await operation(fields)
-        except BadCommand as bad:
-            raise Wx2MqttError(rejection_text(self._factory.loaded.settings.language, bad)) from None
+        except BadCommand as error:
+            raise Wx2MqttError(rejection_text(self._factory.loaded.settings.language, error)) from None
 
     def account_named(self, name: str | None) -> Account:
-        """The account of that name, the first one without any; raises `Wx2MqttError`."""
+        """Returns the account with this name, the first one without a name. Raises `Wx2MqttError`."""
         if not name:
             return self.accounts[0]
         for account in self.accounts:
@@ -260,7 +264,11 @@ class Application:
         return {"applied": cast("list[Json]", applied), "needs_restart": cast("list[Json]", needs_restart)}
 
     async def reload(self) -> tuple[list[str], list[str]]:
-        """Read the file again and take over what can be; a bad file changes nothing (raises `BadCommand`)."""
+        """Reads the configuration again and applies it.
+
+        Returns the keys that were applied and those that need a restart. Raises `BadCommand` for a bad file,
+        which changes nothing.
+        """
         async with self._reload_lock:
             self._environment.notifier.reloading()
             try:
@@ -271,10 +279,10 @@ class Application:
     async def _reload(self) -> tuple[list[str], list[str]]:
         try:
             loaded = load(self._factory.loaded.path, self._environment.env, BACKENDS)
-        except SettingsError as wrong:
-            self._set_file_problems(wrong.problems)
-            log.error("reload refused", problems=[str(problem) for problem in wrong.problems])
-            problems = "; ".join(map(str, wrong.problems))
+        except SettingsError as error:
+            self._set_file_problems(error.problems)
+            log.error("reload refused", problems=[str(problem) for problem in error.problems])
+            problems = "; ".join(map(str, error.problems))
             raise BadCommand("bad_request", "reload_failed", problems=problems) from None
         applied, _ = reload_diff(self._factory.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
@@ -292,29 +300,28 @@ class Application:
         return applied, needs_restart
 
     def _set_file_problems(self, problems: tuple[Problem, ...]) -> None:
-        """What is wrong with the file as it is now, for whoever looks on."""
         self.file_problems = problems
         self.changes.notify()
 
     def _update_retention(self) -> None:
         accounts = self._factory.loaded.settings.accounts
         self.maintenance.limits_by_journal = {
-            account.journal: _keep(accounts[account.name])
+            account.journal: _retention_limits(accounts[account.name])
             for account in self.accounts
             if account.name in accounts
         }
 
     async def on_sighup(self) -> None:
-        """SIGHUP: the file again; and whoever rests logged out may try anew."""
+        """Handles SIGHUP: reloads, and lets accounts that are logged out try to log in again."""
         try:
             await self.reload()
         except BadCommand:
-            return  # it has been logged, and nothing was changed
+            return  # logged already; nothing was changed
         for account in self.accounts:
             account.session.request_login_if_idle()
 
 
-def _keep(settings: AccountConfig) -> RetentionLimits:
+def _retention_limits(settings: AccountConfig) -> RetentionLimits:
     return RetentionLimits(
         history_seconds=settings.history.keep,
         media_seconds=settings.media.keep,
@@ -322,11 +329,12 @@ def _keep(settings: AccountConfig) -> RetentionLimits:
     )
 
 
-async def _ended(running: asyncio.Task[None]) -> None:
+async def _wait_until_ended(task: asyncio.Task[None]) -> None:
+    """Waits for a task that may be cancelled; raises its error, or that this task is cancelled itself."""
     try:
-        await running
+        await task
     except asyncio.CancelledError:
-        if not running.cancelled():
+        if not task.cancelled():
             raise
 
 
@@ -334,18 +342,18 @@ async def _ended(running: asyncio.Task[None]) -> None:
 async def open_application(
     loaded: LoadedSettings, environment: RunEnvironment, *, serve: bool = True
 ) -> AsyncGenerator[Application, None]:
-    """Everything that a run needs, opened in order and closed in the opposite one.
+    """Opens all parts of a run in order, and closes them in the opposite order.
 
-    Without `serve` neither the embedded broker nor the web server is started: for what needs the store only.
+    Without `serve` it starts neither the embedded broker nor the web server, for commands that need only the
+    store.
 
     Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, `PortInUse` of the embedded broker, and
     `CannotListen` of the web server.
     """
     settings = loaded.settings
-    path, said = resolve_store_path(
-        None if settings.storage.path is None else Path(settings.storage.path), environment.env
-    )
-    log.info(said)
+    configured_path = None if settings.storage.path is None else Path(settings.storage.path)
+    path, log_text = resolve_store_path(configured_path, environment.env)
+    log.info(log_text)
     async with AsyncExitStack() as stack:
         folder = StoreFolder.open(path)
         stack.callback(folder.close)
@@ -358,35 +366,37 @@ async def open_application(
             port = environment.embedded_port
             embedded = f"mqtt://127.0.0.1:{port}", "auto"
             if serve:
-                own = await stack.enter_async_context(EmbeddedBroker(folder.path, port=port))
-                embedded = own.url, own.protocol
+                broker = await stack.enter_async_context(EmbeddedBroker(folder.path, port=port))
+                embedded = broker.url, broker.protocol
         app = Application(loaded, folder, database, embedded, environment)
         stack.push_async_callback(app.close)
         await app.open_accounts()
         if serve:
-            seen = BridgeState(
+            state = BridgeState(
                 accounts=lambda: [AccountView(account) for account in app.accounts],
                 changes=app.changes,
                 overdue=app.watchdog.overdue,
                 problems=lambda: app.file_problems,
             )
-            app.web = await stack.enter_async_context(running_web_server(settings, app.media_libraries, seen))
+            app.web = await stack.enter_async_context(
+                running_web_server(settings, app.media_libraries, state)
+            )
         yield app
 
 
 async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
-    """`wx2mqtt run`: until SIGTERM or SIGINT; SIGHUP reloads."""
+    """Runs the bridge until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):  # first: to open may take a while, and ends in order too
-        loop.add_signal_handler(number, environment.stop_requested.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):  # before opening, which may take some time
+        loop.add_signal_handler(signal_number, environment.stop_requested.set)
     loop.set_default_executor(ThreadPoolExecutor(MAX_WORKER_THREADS, "work"))
     async with open_application(loaded, environment) as app:
         reloads: set[asyncio.Task[None]] = set()
 
-        def hangup() -> None:
+        def start_reload() -> None:
             task = loop.create_task(app.on_sighup())
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
-        loop.add_signal_handler(signal.SIGHUP, hangup)
+        loop.add_signal_handler(signal.SIGHUP, start_reload)
         await app.run()

@@ -1,6 +1,7 @@
-"""The socket in the store through which the command line talks to the running bridge; mode 0600.
+"""The Unix socket in the store through which the command line calls the running bridge; mode 0600.
 
-One JSON object a line: `{"do": name, …fields}` in, `{"ok": answer}` or `{"error": sentence}` out.
+Each connection carries one request and one answer, each a JSON object in one line: `{"do": name, …fields}`,
+then `{"ok": answer}` or `{"error": sentence}`.
 """
 
 from __future__ import annotations
@@ -20,11 +21,17 @@ from wx2mqtt.model import Json
 log = structlog.get_logger(__name__)
 
 SOCKET_NAME = "control.sock"
-MAX_LINE_BYTES = 16 * 1024 * 1024  # bytes of one line; a directory of 5,000 people has about one
-IDLE_TIMEOUT_SECONDS = 30.0  # seconds that a caller may stay silent
+# A directory of 5,000 people takes about 1 MB.
+MAX_LINE_BYTES = 16 * 1024 * 1024
+
+# A connection without a request is closed after this time.
+IDLE_TIMEOUT_SECONDS = 30.0
+
+# A longer path is opened through its folder, since Linux limits the address of a socket to 108 bytes.
+MAX_PATH_BYTES = 100
 
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
-"""Carries out one operation; raises `Wx2MqttError` with a sentence for the person at the terminal."""
+"""Runs one operation; raises `Wx2MqttError` with a sentence for the terminal."""
 
 
 class BridgeNotRunning(Wx2MqttError):
@@ -33,9 +40,9 @@ class BridgeNotRunning(Wx2MqttError):
 
 @asynccontextmanager
 async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGenerator[None, None]:
-    """Answer on the folder's socket for as long as the context lasts."""
+    """Answers requests on the socket in `folder` inside the block."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(IDLE_TIMEOUT_SECONDS):
                 line = await reader.readuntil(b"\n")
@@ -44,12 +51,12 @@ async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGe
         writer.close()
 
     with _ShortSocketPath(folder) as path:
-        path.unlink(missing_ok=True)  # of a bridge that was killed; the store's lock says that it is gone
-        before = os.umask(0o177)
+        path.unlink(missing_ok=True)  # left by a killed bridge; the lock of the store shows that none runs
+        previous_umask = os.umask(0o177)
         try:
-            server = await asyncio.start_unix_server(talk, path, limit=MAX_LINE_BYTES)
+            server = await asyncio.start_unix_server(answer_request, path, limit=MAX_LINE_BYTES)
         finally:
-            os.umask(before)
+            os.umask(previous_umask)
     try:
         yield
     finally:
@@ -61,16 +68,19 @@ async def _answer(line: bytes, run_operation: RunOperation) -> bytes:
     try:
         fields: dict[str, Json] = json.loads(line)
         answer: Json = {"ok": await run_operation(str(fields.pop("do", "")), fields)}
-    except Wx2MqttError as wrong:
-        answer = {"error": str(wrong)}
-    except Exception:  # a fault of ours must not end the bridge, nor leave the caller without an answer
+    except Wx2MqttError as error:
+        answer = {"error": str(error)}
+    except Exception:  # a bug must not end the bridge or leave the caller without an answer
         log.exception("operation failed")
         answer = {"error": "the bridge could not do it; its log says why"}
     return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
 
 
 async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None = None) -> Json:
-    """The running bridge's answer; raises `BridgeNotRunning`, or `Wx2MqttError` with its sentence."""
+    """Returns the answer of the running bridge.
+
+    Raises `BridgeNotRunning`, or `Wx2MqttError` with the sentence of the bridge.
+    """
     try:
         with _ShortSocketPath(folder) as path:
             reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
@@ -85,7 +95,7 @@ async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None 
         line = b""
     finally:
         writer.close()
-    if not line:  # it may have done it: nobody must do it again unasked
+    if not line:  # the operation may have been done, so the caller must not repeat it
         raise Wx2MqttError("The bridge went away before it answered; look what it did before you try again.")
     answer: dict[str, Json] = json.loads(line)
     if "error" in answer:
@@ -94,7 +104,7 @@ async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None 
 
 
 class _ShortSocketPath:
-    """The socket's path, short enough for the kernel: addresses are limited to 108 bytes, folders are not."""
+    """A path of the socket below the kernel's limit of 108 bytes, also in a folder with a longer path."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -102,7 +112,7 @@ class _ShortSocketPath:
 
     def __enter__(self) -> Path:
         path = self._folder / SOCKET_NAME
-        if len(os.fsencode(path)) < 100:
+        if len(os.fsencode(path)) < MAX_PATH_BYTES:
             return path
         self._handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         return Path(f"/proc/self/fd/{self._handle}") / SOCKET_NAME

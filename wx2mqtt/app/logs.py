@@ -1,7 +1,7 @@
-"""The log: one line for each event, for people at a terminal, as JSON elsewhere.
+"""Logging: one line for each event, readable at a terminal, as JSON elsewhere.
 
-Our own loggers (structlog) and those of libraries (logging) go through the same chain, and all of it
-through `redaction`. Libraries are heard from WARNING on only: below that httpx tells whole URLs.
+Loggers of this program (structlog) and of libraries (logging) share one chain of processors, which includes
+`redaction`. Libraries are logged from WARNING on: below that httpx logs whole URLs.
 """
 
 from __future__ import annotations
@@ -26,29 +26,31 @@ LEVEL_NUMBERS: dict[str, int] = {
     "error": logging.ERROR,
 }
 FIRST_KEYS = ("time", "level", "logger", "event")
-_LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x7f\x85\u2028\u2029"}
+
+# Characters that some programs take for the end of a line.
+_LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x7f\x85\u2028\u2029"}
 
 
 class _Threshold:
-    """What is loud enough; one for the process, changed while it runs."""
+    """The lowest level that is logged in this process."""
 
     level = logging.INFO
 
 
 def configure(*, level: str, format: str, stream: TextIO, message_text: bool) -> None:  # noqa: A002
-    """Send all logs to `stream`.
+    """Sends all logs to `stream`.
 
-    `format` is auto (console at a terminal, else JSON), console or json. `message_text` lets the texts
-    of messages through. May be called again.
+    `format` is auto (console at a terminal, else JSON), console or json. With `message_text` the texts of
+    messages are logged. May be called again.
     """
     console = format == "console" or (format == "auto" and stream.isatty())
     sink = _Sink(stream)
-    chain = _chain(console=console, colors=_colors(stream), message_text=message_text)
+    chain = _build_chain(console=console, colors=_supports_colors(stream), message_text=message_text)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            _named,
+            _add_logger_name,
             *chain,
         ],
         wrapper_class=BoundLogger,
@@ -62,31 +64,31 @@ def configure(*, level: str, format: str, stream: TextIO, message_text: bool) ->
 
 
 def set_level(level: str) -> None:
-    """From now on only what is at least this loud; one of `LEVEL_NUMBERS`."""
+    """Sets the lowest level that is logged; a key of `LEVEL_NUMBERS`."""
     _Threshold.level = LEVEL_NUMBERS[level]
 
 
 class BoundLogger(structlog.BoundLoggerBase):
-    """Loggers that obey `set_level` at once, also those that were bound before."""
+    """A logger to which `set_level` applies at once, also where it was bound before."""
 
     def debug(self, event: str, **values: object) -> None:
-        """What only somebody who looks for a fault wants to know."""
+        """Logs a detail for the search for a fault."""
         self._write(logging.DEBUG, "debug", event, values)
 
     def info(self, event: str, **values: object) -> None:
-        """What happened as it should."""
+        """Logs normal operation."""
         self._write(logging.INFO, "info", event, values)
 
     def warning(self, event: str, **values: object) -> None:
-        """What the owner should look at some time."""
+        """Logs something that the owner should check at some time."""
         self._write(logging.WARNING, "warning", event, values)
 
     def error(self, event: str, **values: object) -> None:
-        """What did not work."""
+        """Logs a failure."""
         self._write(logging.ERROR, "error", event, values)
 
     def exception(self, event: str, **values: object) -> None:
-        """An error with the traceback of the exception that is being handled."""
+        """Logs a failure with the traceback of the exception that is being handled."""
         self._write(logging.ERROR, "error", event, {"exc_info": True, **values})
 
     critical = error
@@ -97,7 +99,7 @@ class BoundLogger(structlog.BoundLoggerBase):
 
 
 class _Sink:
-    """Writes whole lines, from any thread; a stream that is gone silences the log and nothing else."""
+    """Writes whole lines, from any thread. Ignores errors of a stream that is closed."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -115,7 +117,7 @@ class _Sink:
 
 
 class _LineLogger:
-    """What structlog hands a finished line to; it carries the logger's name for `_named`."""
+    """Writes the finished lines of structlog; holds the name of the logger for `_add_logger_name`."""
 
     def __init__(self, sink: _Sink, name: str) -> None:
         self.name = name
@@ -123,7 +125,7 @@ class _LineLogger:
 
 
 class _StdlibHandler(logging.Handler):
-    """Takes what libraries log through `logging` into the same chain."""
+    """Passes events of libraries, which use `logging`, to the same chain."""
 
     def __init__(self, sink: _Sink, chain: list[Processor]) -> None:
         super().__init__(logging.WARNING)
@@ -135,28 +137,28 @@ class _StdlibHandler(logging.Handler):
             return
         try:
             event: EventDict = {"event": record.getMessage()}
-        except (TypeError, ValueError):  # a library's own slip in its format string
+        except (TypeError, ValueError):  # a library logs with a wrong format string
             event = {"event": str(record.msg)}
         event.update(level=record.levelname.lower(), logger=record.name)
         if record.exc_info:
             event["exc_info"] = record.exc_info
         line: EventDict | str = event
-        for step in self._chain:
-            line = step(None, record.levelname.lower(), line)  # type: ignore[arg-type,assignment]
+        for processor in self._chain:
+            line = processor(None, record.levelname.lower(), line)  # type: ignore[arg-type,assignment]
         self._sink.write(str(line))
 
 
-def _chain(*, console: bool, colors: bool, message_text: bool) -> list[Processor]:
-    """From an event to a line."""
+def _build_chain(*, console: bool, colors: bool, message_text: bool) -> list[Processor]:
+    """Returns the processors that turn an event into a line."""
     return [
         structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console, key="time"),
         structlog.processors.format_exc_info,
         _redactor(message_text=message_text),
-        _console(colors=colors) if console else _as_json,
+        _console_renderer(colors=colors) if console else _render_json,
     ]
 
 
-def _named(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
+def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
     if logger.name:
         event["logger"] = logger.name
     return event
@@ -173,12 +175,12 @@ def _redactor(*, message_text: bool) -> Processor:
     return redact_event
 
 
-def _as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
-    first = {key: event.pop(key) for key in FIRST_KEYS if key in event}
-    return json.dumps(first | dict(event), ensure_ascii=False, default=str).translate(_LINE_ENDS)
+def _render_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+    first_fields = {key: event.pop(key) for key in FIRST_KEYS if key in event}
+    return json.dumps(first_fields | dict(event), ensure_ascii=False, default=str).translate(_LINE_ENDS)
 
 
-def _console(*, colors: bool) -> Processor:
+def _console_renderer(*, colors: bool) -> Processor:
     renderer = structlog.dev.ConsoleRenderer(
         colors=colors,
         timestamp_key="time",
@@ -187,16 +189,18 @@ def _console(*, colors: bool) -> Processor:
 
     def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
         traceback = event.pop("exception", "")
-        line = renderer(logger, name, {key: _flat(value) for key, value in event.items()})
-        # A traceback keeps its lines, marked so that none of them can pass for a line of the log.
-        return "\n".join([line.rstrip(), *(f"    | {one_line(row)}" for row in str(traceback).splitlines())])
+        line = renderer(logger, name, {key: _single_line(value) for key, value in event.items()})
+        # A traceback keeps its lines. The mark distinguishes them from lines of the log.
+        return "\n".join(
+            [line.rstrip(), *(f"    | {one_line(trace_line)}" for trace_line in str(traceback).splitlines())]
+        )
 
     return render
 
 
-def _flat(value: object) -> object:
+def _single_line(value: object) -> object:
     return value if value is None or isinstance(value, (bool, int, float)) else one_line(str(value))
 
 
-def _colors(stream: TextIO) -> bool:
+def _supports_colors(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""Keeping the store within its bounds: how large it is, what is old enough to go."""
+"""Keeps the store below its maximum size: measures it, and removes old data."""
 
 from __future__ import annotations
 
@@ -19,10 +19,14 @@ from wx2mqtt.store.media_retention import MediaRetention
 
 log = structlog.get_logger(__name__)
 
-SIZE_CHECK_INTERVAL_SECONDS = 15.0  # seconds between two looks at the size
-PRUNE_INTERVAL_SECONDS = 3600.0  # seconds between two rounds of pruning
-COMMAND_RETENTION_MS = 7 * 86_400_000  # milliseconds; an idempotency key is remembered for 7 days
-NEARLY_FULL_RATIO = 0.9  # of the limit: from here on media go, then history
+SIZE_CHECK_INTERVAL_SECONDS = 15.0
+PRUNE_INTERVAL_SECONDS = 3600.0
+
+# The id of a command is remembered for 7 days, so that a repetition is recognised.
+COMMAND_RETENTION_MS = 7 * 86_400_000
+
+# Above this part of the limit media are removed, then history.
+NEARLY_FULL_RATIO = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,7 @@ class RetentionLimits:
 
 
 class StorageMaintenance:
-    """Knows the size of the folder and prunes what is in it."""
+    """Measures the folder of the store and removes old data from it."""
 
     def __init__(self, folder: StoreFolder, media: MediaRetention, limit: int) -> None:
         self._folder = folder
@@ -47,7 +51,7 @@ class StorageMaintenance:
 
     @property
     def size(self) -> int:
-        """Bytes of everything below the folder: database and media as of now, the rest as last looked at."""
+        """Bytes of all files in the folder: database and media now, the others at the last check."""
         return self._other_files_size + self._database_size + self._media.size
 
     def _measure_other_files(self) -> int:
@@ -56,24 +60,24 @@ class StorageMaintenance:
     @property
     def _database_size(self) -> int:
         size = 0
-        for ending in ("", "-wal", "-shm"):
-            with suppress(OSError):  # the last two come and go
-                size += (self._folder.path / f"{DATABASE_NAME}{ending}").stat().st_size
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(OSError):  # SQLite creates and removes the last two
+                size += (self._folder.path / f"{DATABASE_NAME}{suffix}").stat().st_size
         return size
 
     async def run(self) -> None:
-        """Look and prune until cancelled."""
-        since_pruned = PRUNE_INTERVAL_SECONDS
+        """Checks the size and prunes until cancelled."""
+        seconds_since_pruned = PRUNE_INTERVAL_SECONDS
         while True:
-            since_pruned = (
-                0.0
-                if await self.check_size(prune_due=since_pruned >= PRUNE_INTERVAL_SECONDS)
-                else since_pruned + SIZE_CHECK_INTERVAL_SECONDS
-            )
+            prune_due = seconds_since_pruned >= PRUNE_INTERVAL_SECONDS
+            if await self.check_size(prune_due=prune_due):
+                seconds_since_pruned = 0.0
+            else:
+                seconds_since_pruned += SIZE_CHECK_INTERVAL_SECONDS
             await asyncio.sleep(SIZE_CHECK_INTERVAL_SECONDS)
 
     async def check_size(self, *, prune_due: bool) -> bool:
-        """See how large the folder is; prune when it is `due` or nearly full. Whether it pruned."""
+        """Measures the folder, and prunes where `prune_due` or nearly full; returns whether it pruned."""
         self._other_files_size = await asyncio.to_thread(self._measure_other_files)
         prune_due = prune_due or self.size >= self._nearly_full_bytes
         if prune_due:
@@ -86,35 +90,41 @@ class StorageMaintenance:
 
     async def _prune_old(self) -> None:
         now = now_ms()
-        for journal, keep in self.limits_by_journal.items():
-            await _trying(partial(journal.prune, now, _ms(keep.history_seconds), COMMAND_RETENTION_MS))
-            await _trying(partial(self._media.prune, journal.account, now, _ms(keep.media_seconds)))
-        await _trying(self._media.remove_orphans)
+        for journal, limits in self.limits_by_journal.items():
+            await _log_store_error(
+                partial(journal.prune, now, _ms(limits.history_seconds), COMMAND_RETENTION_MS)
+            )
+            await _log_store_error(
+                partial(self._media.prune, journal.account, now, _ms(limits.media_seconds))
+            )
+        await _log_store_error(self._media.remove_orphans)
 
     async def _limit_media(self) -> None:
-        for journal, keep in self.limits_by_journal.items():
-            if self._media.size > keep.media_bytes:  # else no account can have more
-                await _trying(partial(self._media.enforce_limit, journal.account, keep.media_bytes))
+        for journal, limits in self.limits_by_journal.items():
+            if self._media.size > limits.media_bytes:  # else no account exceeds its limit
+                await _log_store_error(
+                    partial(self._media.enforce_limit, journal.account, limits.media_bytes)
+                )
 
     async def _free_space(self) -> None:
-        """Media first, then history."""
-        await _trying(partial(self._media.free_space, self.size - self._nearly_full_bytes))
+        """Removes media, then history."""
+        await _log_store_error(partial(self._media.free_space, self.size - self._nearly_full_bytes))
         for journal in self.limits_by_journal:
             if self.size >= self._nearly_full_bytes:
-                await _trying(partial(journal.prune_history, self._database_budget()))
+                await _log_store_error(partial(journal.prune_history, self._database_budget()))
 
     def _log_when_full(self) -> None:
-        full = self.size >= self.limit
-        if full and not self._was_full:
+        is_full = self.size >= self.limit
+        if is_full and not self._was_full:
             log.warning("store is full: nothing is received", size=self.size, limit=self.limit)
-        self._was_full = full
+        self._was_full = is_full
 
     @property
     def _nearly_full_bytes(self) -> int:
         return int(NEARLY_FULL_RATIO * self.limit)
 
     def _database_budget(self) -> int:
-        """What the database may take: what is left to it of 90 % of the limit beside all the other files."""
+        """Returns how many bytes the database may have beside media and other files."""
         return max(0, self._nearly_full_bytes - self._other_files_size - self._media.size)
 
 
@@ -122,9 +132,9 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-async def _trying(work: Callable[[], Awaitable[object]]) -> None:
-    """What the store does not take now is tried again at the next look."""
+async def _log_store_error(work: Callable[[], Awaitable[object]]) -> None:
+    """Runs `work`; logs a `StoreError`, after which the next check tries again."""
     try:
         await work()
-    except StoreError as trouble:
-        log.error("store cannot be pruned", problem=str(trouble))
+    except StoreError as error:
+        log.error("store cannot be pruned", problem=str(error))

@@ -1,7 +1,7 @@
-"""No secret and no line break of somebody else gets into a log: the table, and what it does to a value.
+"""Removes secrets and line breaks from values before they are logged.
 
-Two nets, since neither is enough alone: keys whose value is never shown, and patterns of secrets inside
-any text (a URL in an exception, say). Pure.
+Uses two methods, since neither is enough alone: keys whose value is never shown, and patterns of secrets
+inside any text, for example a URL in an exception. Performs no I/O.
 """
 
 from __future__ import annotations
@@ -31,26 +31,29 @@ SECRET_KEYS = frozenset(
         *("credentials", "session", "apikey", "privatekey"),
     }
 )
-"""Keys whose value is never shown, in small letters without `-` and `_`."""
+"""Keys whose value is never shown, in lower case without `-` and `_`."""
 
 _SECRET_ENDINGS = ("password", "token", "ticket", "secret", "cookie", "cookies", "skey")
 
 TEXT_KEYS = frozenset({"text", "content", "body", "payload", "quote", "digest"})
-"""Keys that hold what people write to each other; shown only with `log.message_text`."""
+"""Keys that hold the texts of messages; shown only with `log.message_text`."""
 
-_NAMES = (
+_NAME_PATTERN = (
     r"(?<![a-z])(skey|sid|uin|wxsid|wxuin|pass_?ticket|webwx_data_ticket|webwx_auth_ticket|webwxuvid|ticket|uuid"
     r"|extspam|deviceid|bot_?token|context_?token|access_?token|token|aes_?key|password|passwd|secret|api_?key"
     r"|encrypt(?:ed)?_query_param|upload_param|filekey|taskid|get_updates_buf|verify_?code|qrcode|full_?url)"
 )
-_VALUE = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;,<>)}\]]+)"
+_VALUE_PATTERN = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;,<>)}\]]+)"
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?:@|%40)crypt_[\w%]+"), REDACTED),
     (re.compile(r"[\w%.+/=-]+(?:@|%40)qrticket_\d+"), REDACTED),
-    (re.compile(rf"<{_NAMES}>[^<]*<", re.IGNORECASE), rf"<\1>{REDACTED}<"),
+    (re.compile(rf"<{_NAME_PATTERN}>[^<]*<", re.IGNORECASE), rf"<\1>{REDACTED}<"),
     # name=value, name:value, "name": value; but not the words after `mqtt.password: ` in a sentence
-    (re.compile(rf"{_NAMES}([\"']?\s*=\s*|[\"']\s*:\s*|:){_VALUE}", re.IGNORECASE), rf"\1\2{REDACTED}"),
+    (
+        re.compile(rf"{_NAME_PATTERN}([\"']?\s*=\s*|[\"']\s*:\s*|:){_VALUE_PATTERN}", re.IGNORECASE),
+        rf"\1\2{REDACTED}",
+    ),
     (re.compile(r"\b((?:set-)?cookie|authorization)\s*:\s*.*", re.IGNORECASE), rf"\1: {REDACTED}"),
     (re.compile(r"(/l/|/qrcode/)[\w=-]{6,}", re.ASCII), rf"\1{REDACTED}"),
     (re.compile(r"(@im\.bot:)[\w+/=.~-]+", re.ASCII), rf"\1{REDACTED}"),
@@ -60,19 +63,23 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(Bearer|Basic)\s+[\w+/=.~-]{4,}", re.IGNORECASE), rf"\1 {REDACTED}"),
 )
 
-_RUN = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}", re.ASCII)
+# A long text in base64, which may be a secret.
+_LONG_RUN = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}", re.ASCII)
 _MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z]).{40,}", re.ASCII)
 
 
 def redact(text: str) -> str:
-    """The same text without what looks like a secret."""
-    for pattern, instead in _PATTERNS:
-        text = pattern.sub(instead, text)
-    return _RUN.sub(_hide_if_mixed, text)
+    """Replaces everything in a text that looks like a secret."""
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
+    return _LONG_RUN.sub(_hide_if_mixed, text)
 
 
 def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0) -> object:
-    """The value as a log may hold it: plain, bounded, without secrets and, unless allowed, messages."""
+    """Returns a value for the log: of plain types, limited in size, without secrets.
+
+    Texts of messages are hidden without `message_text`.
+    """
     if value is None or value == "" or isinstance(value, bool):
         return value
     if _is_secret(key):
@@ -81,36 +88,35 @@ def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0)
         return f"<{len(value)} long>" if isinstance(value, (str, bytes)) else "<hidden>"
     if isinstance(value, (int, float)):
         return value
-    return _clean_below(value, message_text=message_text, depth=depth + 1)
+    return _redact_content(value, message_text=message_text, depth=depth + 1)
 
 
-def _clean_below(value: object, *, message_text: bool, depth: int) -> object:
+def _redact_content(value: object, *, message_text: bool, depth: int) -> object:
     if depth > MAX_DEPTH:
         return "…"
     if isinstance(value, Mapping):
-        pairs = list(value.items())
         return {
-            str(name): redact_value(str(name), one, message_text=message_text, depth=depth)
-            for name, one in pairs
+            str(key): redact_value(str(key), element, message_text=message_text, depth=depth)
+            for key, element in list(value.items())
         }
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [redact_value("", one, message_text=message_text, depth=depth) for one in value]
-    return redact(_cut(_text(value)))
+        return [redact_value("", element, message_text=message_text, depth=depth) for element in value]
+    return redact(_truncate(_text(value)))
 
 
 def clean_traceback(text: str) -> str:
-    """A traceback without secrets; of a long one its end, where the reason stands."""
+    """Returns a traceback without secrets; of a long one only the end, which contains the reason."""
     lines = text[-MAX_TRACEBACK_CHARACTERS:].splitlines()
-    return "\n".join(redact(_cut(line)) for line in lines)
+    return "\n".join(redact(_truncate(line)) for line in lines)
 
 
 def one_line(text: str) -> str:
-    """The same text with everything escaped that could end a line or move a terminal's cursor."""
-    return text if text.isprintable() else "".join(map(_visible, text))
+    """Escapes all characters that could end a line or control a terminal."""
+    return text if text.isprintable() else "".join(map(_escape, text))
 
 
-def _visible(mark: str) -> str:
-    return mark if mark.isprintable() else mark.encode("unicode_escape").decode("ascii")
+def _escape(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
 
 
 def _text(value: object) -> str:
@@ -125,19 +131,17 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _cut(text: str) -> str:
-    return (
-        text
-        if len(text) <= MAX_TEXT_CHARACTERS
-        else f"{text[:MAX_TEXT_CHARACTERS]}… ({len(text)} characters)"
-    )
+def _truncate(text: str) -> str:
+    if len(text) <= MAX_TEXT_CHARACTERS:
+        return text
+    return f"{text[:MAX_TEXT_CHARACTERS]}… ({len(text)} characters)"
 
 
 def _is_secret(key: str) -> bool:
-    plain = key.lower().replace("-", "").replace("_", "")
-    return plain in SECRET_KEYS or plain.endswith(_SECRET_ENDINGS)
+    normalized = key.lower().replace("-", "").replace("_", "")
+    return normalized in SECRET_KEYS or normalized.endswith(_SECRET_ENDINGS)
 
 
 def _hide_if_mixed(run: re.Match[str]) -> str:
-    """Base64 mixes cases and digits over a long stretch; a path or a hash in hex does not."""
+    """Hides base64, which mixes cases and digits over a long text; keeps paths and hashes in hex."""
     return REDACTED if any(_MIXED.match(part) for part in run[0].split("/")) else run[0]

@@ -1,6 +1,7 @@
-"""From settings to the bridge's own words: the one place that knows both. Makes values, starts nothing.
+"""Converts the settings to the options of bridge, MQTT client, backends and web server.
 
-The web server of a run: told what the settings say, and loaded only where it is wanted.
+The only module that knows both. It starts nothing but the web server, which is imported only where it is
+enabled.
 """
 
 from __future__ import annotations
@@ -47,9 +48,10 @@ if TYPE_CHECKING:
 def account_settings(
     loaded: LoadedSettings, name: str, bases: tuple[str, ...], web: Web | None = None
 ) -> AccountSettings:
-    """What the owner wants of one account and may change while the bridge runs.
+    """Returns the settings of one account that a reload can change.
 
-    `web` are the settings with which the web server runs, where a reload has brought others.
+    `bases` are the base topics of all accounts. `web` are the settings with which the web server runs, if a
+    reload has changed them in `loaded`.
     """
     settings = loaded.settings
     account = settings.accounts[name]
@@ -71,7 +73,7 @@ def account_settings(
         per_minute=account.send.per_minute,
         burst=account.send.burst,
         pins=contact_pins(account),
-        named_users=frozenset(account.contacts) | frozenset(is_exposed_to_home_assistant(settings, name)),
+        named_users=frozenset(account.contacts) | frozenset(exposed_users(settings, name)),
         language=settings.language,
         expected_account=ExpectedAccount(
             uin=account.expect.uin or "",
@@ -90,7 +92,7 @@ def account_settings(
 
 
 def send_rules(settings: Settings, account: AccountConfig, bases: tuple[str, ...]) -> SendRules:
-    """Returns what the owner allows to send; `bases` are the base topics of all accounts."""
+    """Returns the rules for sending; `bases` are the base topics of all accounts."""
     return SendRules(
         allow=account.send.allow,
         ttl=account.send.ttl,
@@ -104,28 +106,36 @@ def send_rules(settings: Settings, account: AccountConfig, bases: tuple[str, ...
 
 
 def home_assistant_settings(settings: Settings, name: str) -> HomeAssistantSettings:
-    """What Home Assistant is to see of one account; the page only where it has an address for others."""
-    wanted, web, account = settings.homeassistant, settings.web, settings.accounts[name]
-    # With a window a message may wait for the person, and not only for the login.
+    """Returns the settings of one account for Home Assistant.
+
+    `url` of the web page is empty where it has no address from outside.
+    """
+    home_assistant = settings.homeassistant
+    web = settings.web
+    account = settings.accounts[name]
+    # With a reply window a message may wait for the person, and not only for the login.
     has_window = backend_entry(account.backend).has_reply_window
-    waits = account.hold.ttl if has_window else account.send.ttl
+    max_wait_seconds = account.hold.ttl if has_window else account.send.ttl
     return HomeAssistantSettings(
-        enabled=wanted.enabled,
-        prefix=wanted.prefix,
-        expose=is_exposed_to_home_assistant(settings, name),
+        enabled=home_assistant.enabled,
+        prefix=home_assistant.prefix,
+        expose=exposed_users(settings, name),
         url=web.url or "" if web.enabled else "",
-        expiry=max(1, int(waits)),
+        expiry=max(1, int(max_wait_seconds)),
     )
 
 
-def is_exposed_to_home_assistant(settings: Settings, name: str) -> tuple[str, ...]:
-    """The names of one account that Home Assistant is to know; `account/name` where there are several."""
-    split = (one.rpartition("/") for one in settings.homeassistant.expose)
-    return tuple(dict.fromkeys(user for account, _, user in split if account in ("", name)))
+def exposed_users(settings: Settings, name: str) -> tuple[str, ...]:
+    """Returns the names of the people of one account that are entities of Home Assistant.
+
+    An entry `account/user` applies to that account only, `user` to every account.
+    """
+    entries = (entry.rpartition("/") for entry in settings.homeassistant.expose)
+    return tuple(dict.fromkeys(user for account, _, user in entries if account in ("", name)))
 
 
 def contact_pins(account: AccountConfig) -> dict[str, ContactPin]:
-    """Whom the owner named."""
+    """Returns the contacts in the configuration, by their topic level."""
     return {
         level: ContactPin(
             remark=pin.remark or "",
@@ -140,14 +150,14 @@ def contact_pins(account: AccountConfig) -> dict[str, ContactPin]:
 
 
 PUBLIC_MEDIA_KEYS = {"download", "max_size", "keep", "max_total", "inline_below"}
-"""Not the folders and hosts from which files may be sent: they say how the house is built."""
+"""Not the folders and hosts from which files may be sent: they reveal internals of the network."""
 
 
 def public_settings(account: AccountConfig) -> dict[str, Json]:
-    """The settings that `bridge/info` shows: nothing that is, holds or leads to a secret."""
-    chosen = {"backend", "topic_names", "receive", "send", "hold", "history", "plain"}
-    shown: dict[str, Json] = account.model_dump(mode="json", include=chosen)
-    return {**shown, "media": account.media.model_dump(mode="json", include=PUBLIC_MEDIA_KEYS)}
+    """Returns the settings that `bridge/info` publishes. They contain no secrets."""
+    keys = {"backend", "topic_names", "receive", "send", "hold", "history", "plain"}
+    public: dict[str, Json] = account.model_dump(mode="json", include=keys)
+    return {**public, "media": account.media.model_dump(mode="json", include=PUBLIC_MEDIA_KEYS)}
 
 
 def create_backend(
@@ -157,7 +167,7 @@ def create_backend(
     observe: CallObserver,
     quote_lookup: QuoteLookup,
 ) -> Backend:
-    """The backend of one account. Loads no other. Raises `SettingsError` for one that is not registered."""
+    """Imports and creates the backend of one account. Raises `SettingsError` for an unknown one."""
     account = settings.accounts[name]
     entry = backend_entry(account.backend, key=f"accounts.{name}.backend")
     section: BaseModel = getattr(account, entry.name)
@@ -168,32 +178,32 @@ def create_backend(
             quote_lookup=quote_lookup,
             endpoint=account.endpoint,
             language=settings.language,
-            section=_plain(section.model_dump()),
+            section=_with_plain_secrets(section.model_dump()),
         )
     )
 
 
-def _plain(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The same keys; secrets as texts."""
+def _with_plain_secrets(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a copy with its secrets as texts."""
     return {key: _plain_value(value) for key, value in section.items()}
 
 
 def _plain_value(value: object) -> object:
     if isinstance(value, Mapping):
-        return _plain(value)
+        return _with_plain_secrets(value)
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def mqtt_options(
     settings: Settings, name: str, topics: Topics, embedded: tuple[str, ProtocolChoice] | None
 ) -> MqttOptions:
-    """What the link of one account is told; `embedded` is where our own broker is and what it speaks."""
+    """Returns the MQTT options of one account; `embedded` is URL and protocol of the embedded broker."""
     mqtt = settings.mqtt
     tls = mqtt.tls
     home = settings.homeassistant
-    births = (birth_topic(home.prefix),) if home.enabled else ()
-    files = (tls.ca_file, tls.cert_file, tls.key_file)
-    ca, cert, key = (None if file is None else Path(file) for file in files)
+    birth_topics = (birth_topic(home.prefix),) if home.enabled else ()
+    tls_files = (tls.ca_file, tls.cert_file, tls.key_file)
+    ca, cert, key = (None if file is None else Path(file) for file in tls_files)
     return MqttOptions(
         urls=mqtt.url if embedded is None else (embedded[0],),
         client_id=settings.client_ids()[name],
@@ -201,16 +211,19 @@ def mqtt_options(
         password=secret_value(mqtt.password),
         protocol=mqtt.protocol if embedded is None else embedded[1],
         keepalive=mqtt.keepalive,
-        tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(files) else None,
+        tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(tls_files) else None,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
-        subscriptions=tuple(Subscription(filter=one) for one in (*topics.subscriptions, *births)),
+        subscriptions=tuple(
+            Subscription(filter=topic_filter) for topic_filter in (*topics.subscriptions, *birth_topics)
+        ),
         topics=topics,
     )
 
 
 def media_base_url(web: Web) -> str | None:
-    """What the url of media begins with: our address from outside, else the path below which we are; None
-    where there is no server.
+    """Returns the beginning of the URL of media, or None without a web server.
+
+    This is the address of the server from outside, or else only its base path.
     """
     if not web.enabled:
         return None
@@ -218,7 +231,6 @@ def media_base_url(web: Web) -> str | None:
 
 
 def secret_value(secret: SecretStr | None) -> str | None:
-    """A secret, for whoever needs it."""
     return None if secret is None else secret.get_secret_value()
 
 
@@ -226,7 +238,7 @@ def secret_value(secret: SecretStr | None) -> str | None:
 async def running_web_server(
     settings: Settings, media_sources: Sequence[MediaLibrary], bridge: BridgeState | None = None
 ) -> AsyncGenerator[WebServer | None, None]:
-    """The server, which answers from here on; None where none is wanted. Raises `CannotListen`."""
+    """Runs the web server inside the block; yields None where it is disabled. Raises `CannotListen`."""
     if not settings.web.enabled:
         yield None
         return
@@ -237,7 +249,6 @@ async def running_web_server(
 
 
 def web_options(settings: Settings) -> WebOptions:
-    """What the server is told."""
     web = settings.web
     host, port = split_listen_address(web.listen)
     return WebOptions(

@@ -1,10 +1,8 @@
-"""What is said to systemd: ready, alive, in words how it goes (sd_notify(3)).
+"""Notifies systemd: READY, RELOADING, STOPPING, STATUS, and WATCHDOG while no loop is stuck (sd_notify(3)).
 
-Our own sixty lines: on PyPI the pure packages (sdnotify 2017, systemd-watchdog, sd-notify) know neither
-reloading nor the reload's clock and are not kept, and those that are kept need a C compiler and libsystemd.
-Says nothing at all where NOTIFY_SOCKET is not set. When to feed the watchdog is the app's to know.
-
-What systemd is told: READY, WATCHDOG while every loop moves, STATUS in words.
+Sends nothing where NOTIFY_SOCKET is not set. Uses no package from PyPI: the pure ones (sdnotify,
+systemd-watchdog, sd-notify) do not support reloading and are not maintained, and the others need a C compiler
+and libsystemd.
 """
 
 from __future__ import annotations
@@ -23,75 +21,74 @@ from wx2mqtt.bridge.supervisor import Watchdog
 
 log = structlog.get_logger(__name__)
 
-
 MAX_STATUS_CHARACTERS = 300
+
+# How often the text of STATUS is updated.
+STATUS_INTERVAL_SECONDS = 1.0
 
 
 class SystemdNotifier:
-    """One process's line to its service manager. Failing to speak never fails the caller."""
+    """Sends messages to the service manager. Logs failures and raises none."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._address = _address(env.get("NOTIFY_SOCKET", ""))
-        self._interval = _interval(env)
+        self._address = _socket_address(env.get("NOTIFY_SOCKET", ""))
+        self._interval = _watchdog_interval(env)
 
     @property
     def watchdog_interval(self) -> float | None:
-        """Seconds between two calls of `watchdog`: half of what the unit allows; None without a watchdog."""
+        """Seconds between two calls of `watchdog`: half of the unit's limit; None without a watchdog."""
         return self._interval
 
     def ready(self) -> None:
-        """Start-up, or a reload, is over."""
+        """Reports that the start or a reload is complete."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """The configuration is read anew; `ready` ends it. With the clock for Type=notify-reload."""
+        """Reports that a reload begins, with the time that Type=notify-reload requires."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """An orderly stop has begun."""
+        """Reports that the orderly stop begins."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line of words for `systemctl status`."""
+        """Sets the line that `systemctl status` shows."""
         self._send(f"STATUS={' '.join(text.split())[:MAX_STATUS_CHARACTERS]}")
 
     def watchdog(self) -> None:
-        """Everything that should move has moved."""
+        """Feeds the watchdog."""
         self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> None:
         if not self._address:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as line:
-                line.setblocking(False)  # a manager that does not read must not stop us
-                line.sendto("\n".join(assignments).encode("utf-8", "replace"), self._address)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify_socket:
+                notify_socket.setblocking(False)  # a manager that does not read must not block the bridge
+                notify_socket.sendto("\n".join(assignments).encode("utf-8", "replace"), self._address)
         except OSError as error:
             log.warning("service manager not reached", error=error.strerror)
 
 
-def _address(written: str) -> str:
-    """The address of the socket: a path, or a name in Linux's abstract namespace, written with @."""
-    if written.startswith("@"):
-        return f"\0{written[1:]}"
-    return written if written.startswith("/") else ""
+def _socket_address(value: str) -> str:
+    """Returns the address for NOTIFY_SOCKET: a path, or a name in the abstract namespace after an @."""
+    if value.startswith("@"):
+        return f"\0{value[1:]}"
+    return value if value.startswith("/") else ""
 
 
-def _interval(env: Mapping[str, str]) -> float | None:
+def _watchdog_interval(env: Mapping[str, str]) -> float | None:
     if env.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:
-        allowed = int(env.get("WATCHDOG_USEC", "0"))
+        limit_us = int(env.get("WATCHDOG_USEC", "0"))
     except ValueError:
         return None
-    return allowed / 2_000_000 if allowed > 0 else None
-
-
-STATUS_INTERVAL_SECONDS = 1.0  # seconds between two looks at what STATUS should say
+    return limit_us / 2_000_000 if limit_us > 0 else None
 
 
 class SystemdWatchdog:
-    """Feeds the watchdog from progress, never from a timer alone."""
+    """Feeds systemd's watchdog as long as every loop makes progress, and updates STATUS."""
 
     def __init__(
         self, notifier: SystemdNotifier, watchdog: Watchdog, runners: Sequence[AccountRunner]
@@ -106,28 +103,29 @@ class SystemdWatchdog:
         return [runner.account for runner in self._runners]
 
     async def run(self) -> None:
-        """Say READY, then watch until cancelled."""
+        """Reports READY, then feeds the watchdog until cancelled."""
         await self._report_ready()
         interval = min(self._notifier.watchdog_interval or STATUS_INTERVAL_SECONDS, STATUS_INTERVAL_SECONDS)
-        fed = 0.0
+        last_fed = 0.0
         while True:
             self._set_status(status_line(self._accounts))
             now = asyncio.get_running_loop().time()
-            due = self._notifier.watchdog_interval
-            if due is not None and now - fed >= due - interval / 2:
-                fed = self._feed_watchdog(fed, now)
+            feed_interval = self._notifier.watchdog_interval
+            if feed_interval is not None and now - last_fed >= feed_interval - interval / 2:
+                last_fed = self._feed_watchdog(last_fed, now)
             await asyncio.sleep(interval)
 
     async def _report_ready(self) -> None:
-        """Configuration and store are in order by now; the first connection attempt must be over too."""
+        """Reports READY after the first connection attempt of every account."""
         for account in self._accounts:
             await account.connect_attempted.wait()
         self._notifier.ready()
 
     def _feed_watchdog(self, last_fed: float, now: float) -> float:
-        stuck = self._watchdog.overdue()
-        if stuck:
-            log.error("loops do not move; the watchdog is not fed", loops=list(stuck))
+        """Feeds the watchdog unless a loop is overdue; returns when it was fed last."""
+        overdue = self._watchdog.overdue()
+        if overdue:
+            log.error("loops do not move; the watchdog is not fed", loops=list(overdue))
             return last_fed
         self._notifier.watchdog()
         return now
@@ -139,14 +137,14 @@ class SystemdWatchdog:
 
 
 def status_line(accounts: list[Account]) -> str:
-    """One line for `systemctl status`: each account, its login and its broker."""
-    return "; ".join(
-        f"{account.name}: {account.login.state}"
-        + (f" ({account.login.reason})" if account.login.reason else "")
-        + (
-            ""
-            if account.broker_connected
-            else f", no broker ({account.counters.broker_reason or 'connecting'})"
-        )
-        for account in accounts
-    )
+    """Returns the line for `systemctl status`: the login and the broker of each account."""
+    return "; ".join(map(_account_status, accounts))
+
+
+def _account_status(account: Account) -> str:
+    status = f"{account.name}: {account.login.state}"
+    if account.login.reason:
+        status += f" ({account.login.reason})"
+    if not account.broker_connected:
+        status += f", no broker ({account.counters.broker_reason or 'connecting'})"
+    return status

@@ -7,8 +7,8 @@ import pytest
 from wx2mqtt.app.settings_mapping import (
     account_settings,
     contact_pins,
+    exposed_users,
     home_assistant_settings,
-    is_exposed_to_home_assistant,
     mqtt_options,
     public_settings,
 )
@@ -71,8 +71,8 @@ def test_pins_are_taken_as_they_stand(settings: Settings):
 
 
 def test_whom_home_assistant_is_to_know_belongs_to_an_account(settings: Settings):
-    assert is_exposed_to_home_assistant(settings, "home") == ("wife", "everywhere")
-    assert is_exposed_to_home_assistant(settings, "work") == ("boss", "everywhere")
+    assert exposed_users(settings, "home") == ("wife", "everywhere")
+    assert exposed_users(settings, "work") == ("boss", "everywhere")
 
 
 @pytest.mark.parametrize(
