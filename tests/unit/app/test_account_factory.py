@@ -1,4 +1,4 @@
-"""An account keeps the base topic that it first used, whoever comes, goes or changes places."""
+"""An account keeps the base topic that it first used, whichever accounts are added, removed or moved."""
 
 from __future__ import annotations
 

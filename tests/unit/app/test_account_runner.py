@@ -1,4 +1,4 @@
-"""An account that a fault of ours has ended is begun again, later each time, and none hears of it outside."""
+"""An account that a bug has ended is restarted, after a longer delay each time, and raises nothing."""
 
 from __future__ import annotations
 

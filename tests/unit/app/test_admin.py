@@ -1,4 +1,4 @@
-"""`journal` on a way out that runs: what waits can be dropped, what ended badly can be sent again."""
+"""`journal` with a running sender: waiting commands can be dropped, failed ones can be sent again."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from wx2mqtt.mqtt.topics import Topics
 
 
 async def _saved(_changes):
-    """Nobody looks."""
+    """Does nothing."""
 
 
 @pytest.fixture
-async def house(tmp_path):
-    async with running(tmp_path) as house:
-        yield house
+async def outgoing(tmp_path):
+    async with running(tmp_path) as outgoing:
+        yield outgoing
 
 
 @pytest.fixture
-def do(house):
+def do(outgoing):
     """`await do("list", all=True)`"""
     account: Any = SimpleNamespace(
-        ctx=house.ctx,
-        journal=house.journal,
-        registry=house.identity,
+        ctx=outgoing.ctx,
+        journal=outgoing.journal,
+        registry=outgoing.identity,
         results=ResultPublications("home", Topics("wx")),
-        validator=house.judge,
-        resolver=house.errands,
-        sender=house.sender,
+        validator=outgoing.judge,
+        resolver=outgoing.errands,
+        sender=outgoing.sender,
         inbound=SimpleNamespace(apply_people=_saved),
-        publisher=house.pump,
+        publisher=outgoing.pump,
     )
-    desk = AdminOperations(account)
+    admin = AdminOperations(account)
 
     async def do(name, **fields):
-        return await desk.operations()[f"journal.{name}"](fields)
+        return await admin.operations()[f"journal.{name}"](fields)
 
     return do
 
@@ -55,21 +55,21 @@ async def refused(awaitable):
     return rejection_text("en", caught.value)
 
 
-async def say(house, text, command_id, **more):
-    await house.acknowledged(house.say(text=text, id=command_id, **more))
+async def send(outgoing, text, command_id, **more):
+    await outgoing.acknowledged(outgoing.say(text=text, id=command_id, **more))
 
 
 async def test_what_waits_failed_or_is_uncertain_is_listed_and_what_was_sent_or_rejected_only_if_asked(
-    house, do
+    outgoing, do
 ):
-    house.wechat.answer("failed", Rejected("no"))
-    house.wechat.answer("uncertain", OutcomeUnknown(), OutcomeUnknown())
+    outgoing.wechat.answer("failed", Rejected("no"))
+    outgoing.wechat.answer("uncertain", OutcomeUnknown(), OutcomeUnknown())
     for text in ("sent", "failed", "uncertain"):
-        await say(house, text, text)
-        await house.result(text)
-    await say(house, "", "rejected")
-    house.sender.set_online(online=False)
-    await say(house, "waiting", "waiting")
+        await send(outgoing, text, text)
+        await outgoing.result(text)
+    await send(outgoing, "", "rejected")
+    outgoing.sender.set_online(online=False)
+    await send(outgoing, "waiting", "waiting")
     shown = (await do("list"))["commands"]
     assert [(one["id"], one["state"]) for one in shown] == [
         ("waiting", "waiting"),
@@ -80,45 +80,45 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_and_what_was_sent_or_
     assert everything.keys() == {"waiting", "uncertain", "failed", "sent", "rejected"}
 
 
-async def test_a_command_that_waits_is_listed_however_many_came_after_it(house, do, monkeypatch):
+async def test_a_command_that_waits_is_listed_however_many_came_after_it(outgoing, do, monkeypatch):
     monkeypatch.setattr("wx2mqtt.app.admin.MAX_LISTED_COMMANDS", 5)
-    house.sender.set_online(online=False)
-    await say(house, "first", "first")
+    outgoing.sender.set_online(online=False)
+    await send(outgoing, "first", "first")
     for number in range(6):
-        await say(house, "", f"bad{number}")
+        await send(outgoing, "", f"bad{number}")
     assert [one["id"] for one in (await do("list"))["commands"]] == ["first"]
 
 
-async def test_one_is_shown_with_its_text(house, do):
-    await say(house, "你好", "a")
-    await house.result("a")
+async def test_one_is_shown_with_its_text(outgoing, do):
+    await send(outgoing, "你好", "a")
+    await outgoing.result("a")
     shown = await do("show", id="a")
     assert (shown["text"], shown["kind"], shown["state"], shown["code"]) == ("你好", "text", "sent", "ok")
     assert shown["attempts"] == 1
 
 
-async def test_an_id_that_nobody_used_is_said_so(house, do):
+async def test_an_id_that_nobody_used_is_said_so(outgoing, do):
     for name in ("show", "retry", "drop"):
         assert "no command has the id 'nobody'" in await refused(do(name, id="nobody"))
     assert "no message 7 was set aside" in await refused(do("retry", row=7))
 
 
-async def test_what_failed_is_sent_again_under_a_name_of_its_own(house, do):
-    house.wechat.answer("x", Rejected("no"))
-    await say(house, "x", "a")
-    await house.result("a")
+async def test_what_failed_is_sent_again_under_a_name_of_its_own(outgoing, do):
+    outgoing.wechat.answer("x", Rejected("no"))
+    await send(outgoing, "x", "a")
+    await outgoing.result("a")
     assert (await do("retry", id="a"))["id"] == "a~1"
-    assert (await house.result("a~1"))["status"] == "sent"
-    first, second = (key for _, _, key in house.wechat.sent)
+    assert (await outgoing.result("a~1"))["status"] == "sent"
+    first, second = (key for _, _, key in outgoing.wechat.sent)
     assert first != second
 
 
-async def test_only_what_ended_badly_is_sent_again(house, do):
-    await say(house, "x", "a")
-    await house.result("a")
+async def test_only_what_ended_badly_is_sent_again(outgoing, do):
+    await send(outgoing, "x", "a")
+    await outgoing.result("a")
     assert await refused(do("retry", id="a")) == "command 'a' was sent"
-    house.sender.set_online(online=False)
-    await say(house, "y", "b")
+    outgoing.sender.set_online(online=False)
+    await send(outgoing, "y", "b")
     assert await refused(do("retry", id="b")) == "command 'b' is still under way"
 
 
@@ -130,52 +130,52 @@ async def test_only_what_ended_badly_is_sent_again(house, do):
         ({"text": "x", "ttl": -1}, "no text"),
     ],
 )
-async def test_what_could_not_be_sent_in_the_first_place_is_not_sent_now(house, do, body, why):
-    await house.acknowledged(house.say(id="a", **body))
+async def test_what_could_not_be_sent_in_the_first_place_is_not_sent_now(outgoing, do, body, why):
+    await outgoing.acknowledged(outgoing.say(id="a", **body))
     assert why in await refused(do("retry", id="a"))
-    assert house.wechat.sent == []
+    assert outgoing.wechat.sent == []
 
 
-async def test_what_was_refused_for_a_reason_that_is_gone_is_sent_now(house, do):
-    house.quota.size = house.quota.limit
-    await say(house, "x", "a")
-    house.quota.size = 0
+async def test_what_was_refused_for_a_reason_that_is_gone_is_sent_now(outgoing, do):
+    outgoing.quota.size = outgoing.quota.limit
+    await send(outgoing, "x", "a")
+    outgoing.quota.size = 0
     await do("retry", id="a")
-    assert (await house.result("a~1"))["status"] == "sent"
+    assert (await outgoing.result("a~1"))["status"] == "sent"
 
 
-async def test_what_waits_is_dropped_and_its_result_says_so_at_once(house, do):
-    house.sender.set_online(online=False)
-    await say(house, "x", "a")
+async def test_what_waits_is_dropped_and_its_result_says_so_at_once(outgoing, do):
+    outgoing.sender.set_online(online=False)
+    await send(outgoing, "x", "a")
     assert (await do("drop", id="a"))["code"] == "dropped"
-    result = await house.result("a")
+    result = await outgoing.result("a")
     assert (result["status"], result["code"]) == ("rejected", "dropped")
-    house.sender.set_online(online=True)
-    await say(house, "y", "b")
-    await house.result("b")
-    assert house.wechat.texts() == ["y"]
+    outgoing.sender.set_online(online=True)
+    await send(outgoing, "y", "b")
+    await outgoing.result("b")
+    assert outgoing.wechat.texts() == ["y"]
 
 
-async def test_what_has_its_result_or_is_being_sent_is_not_dropped(house, do):
-    await say(house, "x", "a")
-    await house.result("a")
+async def test_what_has_its_result_or_is_being_sent_is_not_dropped(outgoing, do):
+    await send(outgoing, "x", "a")
+    await outgoing.result("a")
     assert await refused(do("drop", id="a")) == "command 'a' has its result already"
-    house.wechat.hold("y")
-    await say(house, "y", "b")
-    await house.sent(2)
+    outgoing.wechat.hold("y")
+    await send(outgoing, "y", "b")
+    await outgoing.sent(2)
     assert await refused(do("drop", id="b")) == "command 'b' is being sent; its result comes"
-    house.wechat.release("y")
-    assert (await house.result("b"))["status"] == "sent"
+    outgoing.wechat.release("y")
+    assert (await outgoing.result("b"))["status"] == "sent"
 
 
-async def test_dropping_what_may_have_arrived_says_uncertain(house, do, monkeypatch):
+async def test_dropping_what_may_have_arrived_says_uncertain(outgoing, do, monkeypatch):
     monkeypatch.setattr("wx2mqtt.backoff.Backoff.wait", lambda *_: 60.0)
-    house.wechat.answer("x", OutcomeUnknown())
-    await say(house, "x", "a")
-    await house.sent(1)
+    outgoing.wechat.answer("x", OutcomeUnknown())
+    await send(outgoing, "x", "a")
+    await outgoing.sent(1)
     async with asyncio.timeout(5):
-        while not (await house.journal.get_command("a")).unanswered:
+        while not (await outgoing.journal.get_command("a")).unanswered:
             pass
     await do("drop", id="a")
-    result = await house.result("a")
+    result = await outgoing.result("a")
     assert (result["status"], result["code"], result["duplicate_possible"]) == ("uncertain", "dropped", True)

@@ -1,4 +1,4 @@
-"""Purge: the secrets first, all of the account in the end, and nothing that is still wanted."""
+"""Purge: removes the secrets first, in the end all data of the account, and no data of another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 
 
-class House:
+class StoreOfTwoAccounts:
     """A store with the accounts `gone` and `home`, of which only `home` is configured."""
 
     def __init__(self, path: Path, database: Database) -> None:
@@ -30,33 +30,35 @@ class House:
         purging = PurgeOperations(path, database, MediaRetention(database, self.blobs), self.copy, self.bases)
         self.operations = purging.operations()
 
-    async def ask(self, name: str, account: str) -> object:
+    async def run(self, name: str, account: str) -> object:
         return await self.operations[name]({"account": account})
 
 
 @pytest.fixture
-async def house(tmp_path: Path):
+async def store(tmp_path: Path):
     database = await Database.open(tmp_path / DATABASE_NAME)
-    house = House(tmp_path, database)
-    await house.blobs.open()
+    store = StoreOfTwoAccounts(tmp_path, database)
+    await store.blobs.open()
     (tmp_path / SESSIONS_FOLDER).mkdir()
     for account in ("gone", "home"):
         journal = await fill(database, account)
         (tmp_path / SESSIONS_FOLDER / f"{account}.json").write_text("{}")
-        file = await house.blobs.store(f"%PDF of {account}".encode(), 1000)
+        file = await store.blobs.store(f"%PDF of {account}".encode(), 1000)
         await journal.add_media(media(f"k-{account}"), "wife")
         await journal.mark_media_ready(f"k-{account}", file, [])
-        house.blobs.mark_referenced(file)
-    await house.copy.write()
-    yield house
+        store.blobs.mark_referenced(file)
+    await store.copy.write()
+    yield store
     await database.close()
 
 
-async def test_it_tells_what_there_is_and_which_topics_may_stand_at_the_broker(house: House) -> None:
-    found = await house.ask("purge.look", "gone")
-    assert isinstance(found, dict)
-    topics = found.pop("topics")
-    assert found == {
+async def test_the_stored_data_and_the_topics_that_may_be_retained_are_listed(
+    store: StoreOfTwoAccounts,
+) -> None:
+    stored = await store.run("purge.look", "gone")
+    assert isinstance(stored, dict)
+    topics = stored.pop("topics")
+    assert stored == {
         "account": "gone",
         "base": "base/gone",
         "taken_by": "",
@@ -73,45 +75,49 @@ async def test_it_tells_what_there_is_and_which_topics_may_stand_at_the_broker(h
     assert all(str(topic).startswith("base/gone/") and "<" not in str(topic) for topic in topics)
 
 
-async def test_topics_that_belong_to_another_account_by_now_are_not_touched(house: House) -> None:
-    house.bases["home"] = "base/gone"
-    found = await house.ask("purge.look", "gone")
-    assert isinstance(found, dict)
-    assert (found["topics"], found["taken_by"]) == ([], "home")
+async def test_topics_that_belong_to_another_account_by_now_are_not_touched(
+    store: StoreOfTwoAccounts,
+) -> None:
+    store.bases["home"] = "base/gone"
+    stored = await store.run("purge.look", "gone")
+    assert isinstance(stored, dict)
+    assert (stored["topics"], stored["taken_by"]) == ([], "home")
 
 
-async def test_it_takes_all_of_the_account_and_nothing_of_another(house: House) -> None:
-    damaged = house.path / SESSIONS_FOLDER / "gone.json.damaged-20261125T080000Z"
+async def test_it_takes_all_of_the_account_and_nothing_of_another(store: StoreOfTwoAccounts) -> None:
+    damaged = store.path / SESSIONS_FOLDER / "gone.json.damaged-20261125T080000Z"
     damaged.write_text("secrets")
-    await house.ask("purge", "gone")
+    await store.run("purge", "gone")
 
-    assert [file.name for file in (house.path / SESSIONS_FOLDER).iterdir()] == ["home.json"]
-    assert json.loads((house.path / PEOPLE_COPY_NAME).read_bytes())["accounts"].keys() == {"home"}
-    assert [file.read_bytes() for file in (house.path / "media").glob("*/*")] == [b"%PDF of home"]
+    assert [file.name for file in (store.path / SESSIONS_FOLDER).iterdir()] == ["home.json"]
+    assert json.loads((store.path / PEOPLE_COPY_NAME).read_bytes())["accounts"].keys() == {"home"}
+    assert [file.read_bytes() for file in (store.path / "media").glob("*/*")] == [b"%PDF of home"]
     with pytest.raises(BadCommand) as caught:
-        await house.ask("purge.look", "gone")
+        await store.run("purge.look", "gone")
     assert caught.value.facts == {"account": "gone", "known": "-"}
 
 
 @pytest.mark.parametrize("name", ["purge", "purge.look"])
-async def test_an_account_that_is_configured_is_refused(house: House, name: str) -> None:
+async def test_an_account_that_is_configured_is_refused(store: StoreOfTwoAccounts, name: str) -> None:
     with pytest.raises(BadCommand) as caught:
-        await house.ask(name, "home")
+        await store.run(name, "home")
     assert caught.value.message_key == "purge_running"
-    assert (house.path / SESSIONS_FOLDER / "home.json").exists()
+    assert (store.path / SESSIONS_FOLDER / "home.json").exists()
 
 
-async def test_a_name_that_nobody_knows_is_told_with_those_that_can_be_purged(house: House) -> None:
+async def test_a_name_that_nobody_knows_is_refused_with_those_that_can_be_purged(
+    store: StoreOfTwoAccounts,
+) -> None:
     with pytest.raises(BadCommand) as caught:
-        await house.ask("purge", "gonne")
+        await store.run("purge", "gonne")
     assert (caught.value.message_key, caught.value.facts["known"]) == ("purge_unknown", "gone")
 
 
-async def test_a_login_without_any_rows_can_be_purged_too(house: House) -> None:
+async def test_a_login_without_any_rows_can_be_purged_too(store: StoreOfTwoAccounts) -> None:
     """As after a database that was lost."""
-    (house.path / SESSIONS_FOLDER / "older.json").write_text("{}")
-    found = await house.ask("purge.look", "older")
-    assert isinstance(found, dict)
-    assert (found["login"], found["topics"], found["base"]) == (True, [], "")
-    await house.ask("purge", "older")
-    assert not (house.path / SESSIONS_FOLDER / "older.json").exists()
+    (store.path / SESSIONS_FOLDER / "older.json").write_text("{}")
+    stored = await store.run("purge.look", "older")
+    assert isinstance(stored, dict)
+    assert (stored["login"], stored["topics"], stored["base"]) == (True, [], "")
+    await store.run("purge", "older")
+    assert not (store.path / SESSIONS_FOLDER / "older.json").exists()

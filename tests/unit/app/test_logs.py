@@ -1,4 +1,4 @@
-"""The log: one chain for our loggers and those of libraries, one line for each event."""
+"""The log: one chain for loggers of this program and of libraries, one line for each event."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_text_of_messages_is_shown_only_when_allowed():
 
 
 def test_libraries_are_heard_from_warning_on_whatever_our_level_is():
-    for level, heard in (("debug", ["w", "e"]), ("info", ["w", "e"]), ("error", ["e"])):
+    for level, logged in (("debug", ["w", "e"]), ("info", ["w", "e"]), ("error", ["e"])):
         stream = io.StringIO()
         logging_to(stream, level=level)
         for name in ("asyncio", "paho.mqtt.client", "uvicorn.error", "amqtt.broker"):
@@ -139,7 +139,7 @@ def test_libraries_are_heard_from_warning_on_whatever_our_level_is():
             library.info("i")
             library.warning("w")
             library.error("e")
-        assert [row["event"] for row in rows(stream)] == heard * 4
+        assert [row["event"] for row in rows(stream)] == logged * 4
 
 
 def test_a_slip_in_a_library_s_format_string_does_no_harm():

@@ -1,4 +1,4 @@
-"""The store stays within its bounds, whatever fills it."""
+"""The store stays below its maximum size, whatever fills it."""
 
 from __future__ import annotations
 

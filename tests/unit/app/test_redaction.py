@@ -1,4 +1,4 @@
-"""What must not get into a log, and what must stay readable."""
+"""Values that must not get into a log, and values that must stay readable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the settings make of the web server, and of the addresses in messages."""
+"""The settings as options of the web server, and the addresses of media in messages."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def test_messages_name_media_by_what_is_known_of_the_address(web, base):
 def test_a_reload_does_not_name_an_address_that_is_not_served_yet():
     now = settings(url="https://old.example.org")
     changed = LoadedSettings(settings=settings(url="https://new.example.org"), path=None)
-    wishes = account_settings(changed, "home", ("wx",), now.web)
-    assert wishes.media.url("a1") == "https://old.example.org/media/a1"
+    account = account_settings(changed, "home", ("wx",), now.web)
+    assert account.media.url("a1") == "https://old.example.org/media/a1"
 
 
 async def test_where_it_is_not_wanted_there_is_none():

@@ -1,4 +1,4 @@
-"""From settings to the bridge's words; nothing secret gets where everybody sees it."""
+"""The settings as options of each part; no secret becomes public."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def settings() -> Settings:
 
 
 def test_everything_that_the_owner_wants_of_an_account_is_handed_on(settings: Settings):
-    wishes = account_settings(LoadedSettings(settings=settings, path=None), "home", ("wx", "wx/work"))
-    assert wishes.send.allow == ("wife",)
-    assert (wishes.send.ttl, wishes.per_minute, wishes.burst) == (90.0, 5, 2)
-    assert wishes.send.base_topics == ("wx", "wx/work")
-    assert wishes.send.size_limit == "5 MB"
-    assert (wishes.receive.allow, wishes.receive.deny) == (("w*",), ("news",))
-    assert (wishes.receive.groups, wishes.receive.own) == ("mentions", True)
-    assert (wishes.expected_account.uin, wishes.expected_account.nickname) == ("211722515", "")
-    assert wishes.language == "zh"
-    assert wishes.named_users == {"wife", "me", "family", "everywhere"}
-    assert wishes.media == MediaRules(download=False, max_size=1_000_000, inline_below=10_000, base_url="")
+    account = account_settings(LoadedSettings(settings=settings, path=None), "home", ("wx", "wx/work"))
+    assert account.send.allow == ("wife",)
+    assert (account.send.ttl, account.per_minute, account.burst) == (90.0, 5, 2)
+    assert account.send.base_topics == ("wx", "wx/work")
+    assert account.send.size_limit == "5 MB"
+    assert (account.receive.allow, account.receive.deny) == (("w*",), ("news",))
+    assert (account.receive.groups, account.receive.own) == ("mentions", True)
+    assert (account.expected_account.uin, account.expected_account.nickname) == ("211722515", "")
+    assert account.language == "zh"
+    assert account.named_users == {"wife", "me", "family", "everywhere"}
+    assert account.media == MediaRules(download=False, max_size=1_000_000, inline_below=10_000, base_url="")
 
 
 def test_pins_are_taken_as_they_stand(settings: Settings):
@@ -91,14 +91,14 @@ def test_home_assistant_leads_to_the_page_only_where_that_has_an_address(web: di
     )
 
 
-def test_the_birth_of_home_assistant_is_heard_only_where_it_is_wanted(settings: Settings):
-    def heard(settings: Settings) -> list[str]:
+def test_the_birth_message_of_home_assistant_is_subscribed_only_where_it_is_enabled(settings: Settings):
+    def filters(settings: Settings) -> list[str]:
         options = mqtt_options(settings, "home", Topics("wx"), None)
-        return [one.filter for one in options.subscriptions]
+        return [subscription.filter for subscription in options.subscriptions]
 
-    assert heard(settings) == ["wx/out/#", "wx/bridge/request/#"]
+    assert filters(settings) == ["wx/out/#", "wx/bridge/request/#"]
     on = Settings.model_validate({**WHOLE, "homeassistant": {"enabled": True, "prefix": "ha"}})
-    assert heard(on) == ["wx/out/#", "wx/bridge/request/#", "ha/status"]
+    assert filters(on) == ["wx/out/#", "wx/bridge/request/#", "ha/status"]
 
 
 def test_what_everybody_may_read_holds_no_secret(settings: Settings):

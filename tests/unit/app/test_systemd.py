@@ -1,4 +1,4 @@
-"""What systemd is told: ready after the first attempt, alive while loops move, in words how it goes.
+"""Messages to systemd: READY after the first attempt, WATCHDOG while loops make progress, and STATUS.
 
 When systemd is spoken to, and how often the watchdog must be fed.
 """

@@ -1,4 +1,4 @@
-"""What both backends do with files that go out: refuse what WeChat refuses, and upload each once."""
+"""Outgoing files of all backends: refuses those that WeChat refuses, and uploads each once."""
 
 from __future__ import annotations
 

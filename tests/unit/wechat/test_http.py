@@ -1,4 +1,4 @@
-"""The door to HTTP that all backends share: whom it trusts, and which way it goes."""
+"""The HTTP client of all backends: its certificates and proxies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON of servers: lenient where nothing is lost, and an `UnreadableJson` for all that is no object.
+"""JSON of servers: lenient where nothing is lost, and `UnreadableJson` for all that is no object.
 
 A field has the type that was asked for, or is empty.
 """

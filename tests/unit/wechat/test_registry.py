@@ -1,4 +1,4 @@
-"""One entry holds all that the program needs to know of a backend; a new one needs no more."""
+"""An entry of the registry is all that the program needs to know of a backend."""
 
 from __future__ import annotations
 

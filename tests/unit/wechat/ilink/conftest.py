@@ -1,4 +1,4 @@
-"""Fixtures of the conversations with iLink."""
+"""Fixtures for tests of the iLink backend."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from wx2mqtt.model import Cursor
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A server that lets everybody in at once, and a gateway that has not called it yet."""
-    made = World()
-    yield made
-    await made.gateway.close()
+    """A backend that is not logged in, and a server that accepts each login at once."""
+    world = World()
+    yield world
+    await world.gateway.close()
 
 
 @pytest.fixture
 async def cursor(world: World) -> Cursor:
-    """The world is logged in; where receiving begins."""
+    """Logs in and returns the first cursor."""
     return (await world.log_in()).cursor

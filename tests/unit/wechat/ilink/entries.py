@@ -1,4 +1,4 @@
-"""Messages as iLink's servers send them, with whatever a test changes."""
+"""Messages as iLink's servers send them; parameters replace their fields."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files to send, and what a CDN does with bytes; written without the package's own encryption."""
+"""Files to send, and the encryption of the CDN, written without the code under test."""
 
 from __future__ import annotations
 

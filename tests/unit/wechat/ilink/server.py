@@ -1,4 +1,4 @@
-"""iLink's servers in memory, behind httpx's own mock door: scripted answers, and a record of what was asked."""
+"""iLink's servers in memory, behind httpx's mock transport: scripted answers, and a record of the requests."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def scan(status: str, **fields: Any) -> httpx.Response:
 
 
 class Server:
-    """Answers each call with what was put for it, in turn; the last answer stays.
+    """Answers each call with its scripted answers in turn; the last one stays.
 
-    What was put as an exception is raised; a function is called with the request and may be a coroutine.
+    An exception is raised; a function is called with the request and may be a coroutine.
     """
 
     def __init__(self) -> None:
@@ -68,19 +68,19 @@ class Server:
         self.put("upload", raw(b"", x_encrypted_param="PARAM="))
 
     def put(self, call: str, *answers: Answer) -> None:
-        """From now on, these answers."""
+        """Sets the answers of a call."""
         self._answers[call] = deque(answers)
 
     def asked(self, call: str) -> list[httpx.Request]:
-        """What was asked of one call."""
+        """Returns the requests of one call."""
         return [request for request in self.requests if name_of(request) == call]
 
     def bodies(self, call: str) -> list[Json]:
-        """The JSON objects that were sent to one call."""
+        """Returns the JSON objects that were sent to one call."""
         return [json.loads(request.content) for request in self.asked(call)]
 
     def calls(self) -> list[str]:
-        """The names of all calls so far."""
+        """Returns the names of all calls so far."""
         return [name_of(request) for request in self.requests]
 
     async def handle(self, request: httpx.Request) -> httpx.Response:
@@ -89,14 +89,14 @@ class Server:
         answers = self._answers[name_of(request)]
         if not answers:
             return raw(b"not scripted", 404)
-        put = answers.popleft() if len(answers) > 1 else answers[0]
-        if isinstance(put, Exception):
-            raise put
-        if not isinstance(put, httpx.Response):
-            found = put(request)
-            put = await found if asyncio.iscoroutine(found) else found
-        headers = [*put.headers.multi_items(), *([("Date", self.date)] if self.date else [])]
-        return httpx.Response(put.status_code, headers=headers, content=put.content)
+        scripted = answers.popleft() if len(answers) > 1 else answers[0]
+        if isinstance(scripted, Exception):
+            raise scripted
+        if not isinstance(scripted, httpx.Response):
+            result = scripted(request)
+            scripted = await result if asyncio.iscoroutine(result) else result
+        headers = [*scripted.headers.multi_items(), *([("Date", self.date)] if self.date else [])]
+        return httpx.Response(scripted.status_code, headers=headers, content=scripted.content)
 
     def _new_code(self, _request: httpx.Request) -> httpx.Response:
         self._codes += 1
@@ -115,7 +115,7 @@ def query(request: httpx.Request) -> dict[str, str]:
 
 
 class ManualClock:
-    """Time that passes only when somebody sleeps."""
+    """A clock that advances only by `sleep`."""
 
     def __init__(self) -> None:
         self.time = 1000.0
@@ -140,8 +140,8 @@ class ManualClock:
         )
 
 
-class MemoryVault:
-    """A vault that JSON must fit into."""
+class MemoryCredentialStore:
+    """A `CredentialStore` in memory, which checks that its content can be written as JSON."""
 
     def __init__(self) -> None:
         self.content: Mapping[str, Any] | None = None
@@ -162,7 +162,7 @@ class MemoryVault:
 
 
 class World:
-    """Everything that a gateway needs, and the gateway."""
+    """A backend with a scripted server, a manual clock and a credential store in memory."""
 
     def __init__(
         self,
@@ -174,9 +174,9 @@ class World:
         timeouts: Mapping[str, float] | None = None,
     ) -> None:
         self.server = Server()
-        self.door: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
+        self.http_transport: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
         self.clock = ManualClock()
-        self.vault = MemoryVault()
+        self.credentials = MemoryCredentialStore()
         self.seen: list[tuple[str, str]] = []
         self.history: dict[str, QuotedMessage] = {}
         self._options: dict[str, Any] = {
@@ -190,28 +190,28 @@ class World:
         self.me = Handle(ME)
 
     def restarted(self) -> ILinkBackend:
-        """A new gateway on the same vault and server."""
+        """Returns a new backend with the same credential store and server."""
         self.gateway = ILinkBackend(
-            self.vault,
-            quote_lookup=self._said,
+            self.credentials,
+            quote_lookup=self._look_up_quote,
             clock=self.clock.as_clock(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            http_transport=self.door,
+            http_transport=self.http_transport,
             **self._options,
         )
         return self.gateway
 
-    async def _said(self, message_id: str) -> QuotedMessage | None:
+    async def _look_up_quote(self, message_id: str) -> QuotedMessage | None:
         return self.history.get(message_id)
 
     async def log_in(self, *, resume: bool = False) -> LoggedIn:
-        """Take every step until the login stands."""
+        """Logs in, and returns the last step."""
         async for step in self.gateway.login(resume=resume):
             if isinstance(step, LoggedIn):
                 return step
         raise AssertionError
 
-    async def hear(self, cursor: Cursor, *entries: Json, buf: str = "C2", **fields: Any) -> Any:
-        """What comes when the server has these messages."""
+    async def receive(self, cursor: Cursor, *entries: Json, buf: str = "C2", **fields: Any) -> Any:
+        """Returns the batch that is received when the server has these messages."""
         self.server.put("getupdates", answer(msgs=list(entries), get_updates_buf=buf, **fields))
         return await self.gateway.receive(cursor)

@@ -1,4 +1,4 @@
-"""What the backend does for all of its parts."""
+"""The backend without a login, and its language."""
 
 from __future__ import annotations
 

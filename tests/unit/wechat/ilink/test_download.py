@@ -1,4 +1,4 @@
-"""Fetching bytes: from where, with which key, and whether they are what was told (ilink 8.4)."""
+"""Downloads: from where, with which key, and whether they match their message (ilink 8.4)."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ async def test_a_host_that_is_not_wechat_s_is_not_asked() -> None:
     world.server.put("download", raw(sealed(b"x")))
     for evil in ("https://evil.example/x", "http://169.254.169.254/", "http://novac2c.cdn.weixin.qq.com/"):
         assert await fetched(world, ref(url=evil)) == b"x"
-        with pytest.raises(Rejected) as told:
+        with pytest.raises(Rejected) as raised:
             await fetched(world, ref(url=evil, param=""))
-        assert told.value.code == "gone"
+        assert raised.value.code == "gone"
     assert {request.url.host for request in world.server.requests} == {"novac2c.cdn.weixin.qq.com"}
     await world.gateway.close()
 
@@ -109,17 +109,17 @@ async def test_a_host_that_is_not_wechat_s_is_not_asked() -> None:
 )
 async def test_what_each_answer_means(world: World, said: Any, error: type[BackendError], code: str) -> None:
     world.server.put("download", said)
-    with pytest.raises(error) as told:
+    with pytest.raises(error) as raised:
         await fetched(world, ref(url=""))
-    assert getattr(told.value, "code", "") == code
-    assert "SECRET" not in str(told.value)
+    assert getattr(raised.value, "code", "") == code
+    assert "SECRET" not in str(raised.value)
 
 
 @pytest.mark.parametrize("media", [{}, {"call": "image", "msgid": "5"}, {"url": FULL, "key": "?"}])
 async def test_a_locator_of_nothing_leads_nowhere(world: World, media: dict[str, str]) -> None:
-    with pytest.raises(Rejected) as told:
+    with pytest.raises(Rejected) as raised:
         await fetched(world, MediaRef(locator=media))
-    assert told.value.code == "gone"
+    assert raised.value.code == "gone"
 
 
 @pytest.mark.parametrize("size", [len(PLAIN), len(sealed(PLAIN))])
@@ -135,10 +135,10 @@ async def test_another_size_is_noticed(world: World, size: int) -> None:
         await fetched(world, ref(size=str(size)))
 
 
-@pytest.mark.parametrize("told", [PLAIN, sealed(PLAIN)])
-async def test_a_hash_may_be_that_of_either_form(world: World, told: bytes) -> None:
+@pytest.mark.parametrize("hashed", [PLAIN, sealed(PLAIN)])
+async def test_a_hash_may_be_that_of_either_form(world: World, hashed: bytes) -> None:
     world.server.put("download", raw(sealed(PLAIN)))
-    assert await fetched(world, ref(md5=hashlib.md5(told).hexdigest())) == PLAIN
+    assert await fetched(world, ref(md5=hashlib.md5(hashed).hexdigest())) == PLAIN
 
 
 async def test_another_hash_is_noticed_before_the_end(world: World) -> None:
@@ -151,7 +151,7 @@ async def test_a_body_that_breaks_off_is_noticed(world: World) -> None:
     async def handle(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"Content-Length": "300016"}, content=sealed(PLAIN)[:160_000])
 
-    world.door = httpx.MockTransport(handle)
+    world.http_transport = httpx.MockTransport(handle)
     world.restarted()
     with pytest.raises(Unreachable):
         await fetched(world, ref())
@@ -164,7 +164,7 @@ async def test_bytes_that_come_packed_are_not_unpacked(world: World, packed: byt
     async def handle(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(packed))
 
-    world.door = httpx.MockTransport(handle)
+    world.http_transport = httpx.MockTransport(handle)
     world.restarted()
     with pytest.raises(Unreachable):
         await fetched(world, ref())

@@ -1,4 +1,4 @@
-"""Signing in: every status of ilink 3.2, the number on the phone, hosts, and logins that are kept."""
+"""Login: every status of ilink 3.2, the number on the phone, hosts, and saved logins."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ async def test_a_first_login(world: World) -> None:
     assert (step.owner.handle, step.owner.nickname, step.resumed) == (ME, "", False)
     assert world.server.bodies("get_bot_qrcode") == [{"local_token_list": []}]
     assert world.server.calls()[-1] == "notifystart"
-    assert world.vault.content is not None
-    assert world.vault.content["bots"][0]["token"] == TOKEN
+    assert world.credentials.content is not None
+    assert world.credentials.content["bots"][0]["token"] == TOKEN
 
 
 async def test_polls_that_bring_nothing_keep_their_distance(world: World) -> None:
@@ -269,20 +269,20 @@ async def test_a_new_code_is_asked_for_where_codes_come_from() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "status_answer",
     [
         scan("scaned_but_redirect", redirect_host="evil.example"),
         answer(**{**CONFIRMED, "baseurl": "https://evil.example"}),
         answer(**{**CONFIRMED, "baseurl": "http://ilinkai.weixin.qq.com"}),
     ],
 )
-async def test_a_host_that_is_not_wechat_s_gets_nothing(told: httpx.Response) -> None:
+async def test_a_host_that_is_not_wechat_s_gets_nothing(status_answer: httpx.Response) -> None:
     world = World(endpoint=None)
-    world.server.put("get_qrcode_status", told)
+    world.server.put("get_qrcode_status", status_answer)
     with pytest.raises(LoginRefused, match="nothing was sent there"):
         await steps(world)
     assert {request.url.host for request in world.server.requests} == {"ilinkai.weixin.qq.com"}
-    assert world.vault.content is None
+    assert world.credentials.content is None
     await world.gateway.close()
 
 
@@ -351,8 +351,8 @@ async def test_a_login_that_is_over_is_offered_with_the_next_code_and_kept(world
     world.server.put("get_qrcode_status", scan("wait"))
     assert kinds(await steps(world, resume=True, most=1)) == ["ShowQr"]
     assert world.server.bodies("get_bot_qrcode")[-1] == {"local_token_list": [TOKEN]}
-    assert world.vault.content is not None
-    assert world.vault.content["bots"][0]["token"] == TOKEN
+    assert world.credentials.content is not None
+    assert world.credentials.content["bots"][0]["token"] == TOKEN
 
 
 async def test_a_person_who_is_bound_to_a_login_of_ours_needs_no_new_one(world: World) -> None:
@@ -391,8 +391,8 @@ async def test_another_person_s_login_is_kept_beside(world: World) -> None:
     other = {**CONFIRMED, "ilink_user_id": OTHER, "ilink_bot_id": "2@im.bot", "bot_token": "2@im.bot:x"}
     world.server.put("get_qrcode_status", answer(**other))
     await world.log_in()
-    assert world.vault.content is not None
-    assert [bot["id"] for bot in world.vault.content["bots"]] == ["2@im.bot", BOT]
+    assert world.credentials.content is not None
+    assert [bot["id"] for bot in world.credentials.content["bots"]] == ["2@im.bot", BOT]
 
 
 async def test_whoever_logs_out_is_not_logged_in_again_by_a_restart(world: World) -> None:
@@ -432,7 +432,7 @@ async def test_a_look_that_fails_disturbs_no_login(world: World) -> None:
     await world.log_in()
     world.server.put("getupdates", answer(**DEAD))
     with pytest.raises(LoggedOut):
-        await world.hear((await world.log_in()).cursor, entry(), errcode=-14)
+        await world.receive((await world.log_in()).cursor, entry(), errcode=-14)
     world.server.put("notifystart", httpx.ConnectError("x"))
     world.server.put(
         "get_qrcode_status", *[scan("wait")] * 250, scan("expired"), *[scan("wait")] * 280, scan("expired")
@@ -442,24 +442,24 @@ async def test_a_look_that_fails_disturbs_no_login(world: World) -> None:
 
 
 async def test_a_vault_that_fails_does_not_stop_a_login(world: World) -> None:
-    world.vault.broken = True
+    world.credentials.broken = True
     step = await world.log_in()
-    assert world.vault.content is None
-    world.vault.broken = False
+    assert world.credentials.content is None
+    world.credentials.broken = False
     world.clock.time += 5
     await world.gateway.receive(step.cursor)
-    assert world.vault.content is not None
+    assert world.credentials.content is not None
 
 
 async def test_who_logs_out_at_one_endpoint_is_logged_out_there_only(world: World) -> None:
     elsewhere = World(endpoint="http://other.test")
     elsewhere.server.put("get_qrcode_status", answer(**{**CONFIRMED, "ilink_bot_id": "2@im.bot"}))
     await elsewhere.log_in()
-    world.vault.content = elsewhere.vault.content
+    world.credentials.content = elsewhere.credentials.content
     await world.log_in()
     await world.gateway.logout()
-    assert world.vault.content is not None
-    assert [(bot["endpoint"], bot["over"]) for bot in world.vault.content["bots"]] == [
+    assert world.credentials.content is not None
+    assert [(bot["endpoint"], bot["over"]) for bot in world.credentials.content["bots"]] == [
         (ENDPOINT, True),
         ("http://other.test", False),
     ]

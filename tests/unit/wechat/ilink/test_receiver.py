@@ -1,4 +1,4 @@
-"""Receiving: the cursor, what a message opens, quotes, and every way in which a poll may go wrong."""
+"""Receiving: the cursor, reply windows, quotes, and every failure of a poll."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def asked(world: World) -> list[str]:
 
 
 async def test_the_same_cursor_brings_the_same_again(world: World, cursor: Cursor) -> None:
-    first = await world.hear(cursor, entry())
+    first = await world.receive(cursor, entry())
     again = await world.gateway.receive(cursor)
-    assert [one.key for one in first.items] == [one.key for one in again.items]
+    assert [message.key for message in first.items] == [message.key for message in again.items]
     assert first.cursor == again.cursor
     await world.gateway.receive(first.cursor)
     assert asked(world) == ["", "", "C2"]
@@ -40,29 +40,32 @@ async def test_no_news_leaves_the_cursor_where_it_is(world: World, cursor: Curso
 
 
 async def test_a_cursor_that_moves_without_news_is_followed(world: World, cursor: Cursor) -> None:
-    batch = await world.hear(cursor)
+    batch = await world.receive(cursor)
     assert SyncCursor.from_cursor(batch.cursor).buf == "C2"
     assert batch.items == ()
 
 
 async def test_an_empty_cursor_beside_messages_keeps_the_old_one(world: World, cursor: Cursor) -> None:
-    there = (await world.hear(cursor)).cursor
-    batch = await world.hear(there, entry(), buf="")
+    there = (await world.receive(cursor)).cursor
+    batch = await world.receive(there, entry(), buf="")
     assert SyncCursor.from_cursor(batch.cursor).buf == "C2"
     assert len(batch.items) == 1
 
 
 async def test_who_writes_is_told_once_as_a_contact(world: World, cursor: Cursor) -> None:
-    batch = await world.hear(cursor, entry(), entry(from_user_id=OTHER, number=5))
-    assert [(one.handle, one.permanent_id) for one in batch.contacts] == [(ME, ME), (OTHER, OTHER)]
-    assert (await world.hear(batch.cursor, entry(number=6, create_time_ms=WROTE + 9))).contacts == ()
+    batch = await world.receive(cursor, entry(), entry(from_user_id=OTHER, number=5))
+    assert [(contact.handle, contact.permanent_id) for contact in batch.contacts] == [
+        (ME, ME),
+        (OTHER, OTHER),
+    ]
+    assert (await world.receive(batch.cursor, entry(number=6, create_time_ms=WROTE + 9))).contacts == ()
 
 
 async def test_a_message_twice_in_one_answer_is_one(world: World, cursor: Cursor) -> None:
-    batch = await world.hear(
+    batch = await world.receive(
         cursor, entry(), entry(text("two"), number=6), entry(number=5, context_token="AARz9")
     )
-    assert [one.text for one in batch.items] == ["heating on", "two"]
+    assert [message.text for message in batch.items] == ["heating on", "two"]
 
 
 async def test_one_bad_message_never_stops_the_others(world: World, cursor: Cursor) -> None:
@@ -73,7 +76,7 @@ async def test_one_bad_message_never_stops_the_others(world: World, cursor: Curs
 
 
 async def test_what_the_bot_wrote_itself_is_no_message(world: World, cursor: Cursor) -> None:
-    batch = await world.hear(cursor, entry(message_type=2))
+    batch = await world.receive(cursor, entry(message_type=2))
     assert (batch.items, batch.unreadable_count) == ((), 0)
 
 
@@ -82,7 +85,7 @@ async def test_what_the_bot_wrote_itself_is_no_message(world: World, cursor: Cur
 
 async def test_a_message_opens_the_window(world: World, cursor: Cursor) -> None:
     assert world.gateway.reply_window(world.me) == ReplyWindow(open=False, remaining=0, reason="never_wrote")
-    await world.hear(cursor, entry())
+    await world.receive(cursor, entry())
     assert world.gateway.reply_window(world.me) == ReplyWindow(
         open=True, until=WROTE + WINDOW_OPEN_MS, remaining=10
     )
@@ -94,7 +97,7 @@ async def test_a_message_opens_the_window(world: World, cursor: Cursor) -> None:
 async def test_the_window_is_counted_by_the_server_s_clock(world: World, cursor: Cursor) -> None:
     world.clock.ahead = 10 * 86400  # ours is ten days ahead
     world.server.date = formatdate(WROTE / 1000 + 3600, usegmt=True)
-    batch = await world.hear(cursor, entry())
+    batch = await world.receive(cursor, entry())
     window = world.gateway.reply_window(world.me)
     assert window is not None
     assert window.open
@@ -113,8 +116,8 @@ async def test_the_window_is_counted_by_the_server_s_clock(world: World, cursor:
 
 
 async def test_a_crash_right_after_the_commit_loses_no_token(world: World, cursor: Cursor) -> None:
-    batch = await world.hear(cursor, entry())
-    world.restarted()  # and the vault was not written since
+    batch = await world.receive(cursor, entry())
+    world.restarted()  # and the credentials were not saved since
     step = await world.log_in(resume=True)
     assert step.cursor == SyncCursor().to_cursor()
     world.server.put("getupdates", answer())
@@ -126,27 +129,27 @@ async def test_a_crash_right_after_the_commit_loses_no_token(world: World, curso
 
 
 async def test_what_is_known_is_saved_now_and_then_and_at_the_end(world: World, cursor: Cursor) -> None:
-    there = (await world.hear(cursor, entry())).cursor
-    saves = world.vault.saves
+    there = (await world.receive(cursor, entry())).cursor
+    saves = world.credentials.saves
     world.server.put("getupdates", answer())
     for _ in range(5):
         await world.gateway.receive(there)
-    assert world.vault.saves == saves  # a moment ago
+    assert world.credentials.saves == saves  # a moment ago
     world.clock.time += 3
     for _ in range(5):
         await world.gateway.receive(there)
-    assert world.vault.saves == saves + 1
-    assert world.vault.content is not None
-    (bot,) = world.vault.content["bots"]
+    assert world.credentials.saves == saves + 1
+    assert world.credentials.content is not None
+    (bot,) = world.credentials.content["bots"]
     assert bot["chats"][ME]["token"] == "AARzSECRET1"
     assert bot["cursor"] == there
-    await world.hear(there, entry(number=7, create_time_ms=WROTE + 5), buf="C3")
+    await world.receive(there, entry(number=7, create_time_ms=WROTE + 5), buf="C3")
     await world.gateway.close()
-    assert world.vault.saves == saves + 2
+    assert world.credentials.saves == saves + 2
 
 
 async def test_without_a_journal_receiving_goes_on_where_the_vault_says(world: World, cursor: Cursor) -> None:
-    there = (await world.hear(cursor, entry())).cursor
+    there = (await world.receive(cursor, entry())).cursor
     await world.gateway.receive(there)
     await world.gateway.close()
     world.restarted()
@@ -159,13 +162,13 @@ async def test_without_a_journal_receiving_goes_on_where_the_vault_says(world: W
 async def test_a_quote_by_id_is_looked_up_among_theirs_and_ours(world: World, cursor: Cursor) -> None:
     world.history["55"] = QuotedMessage(kind=Kind.TEXT, text="door open", command_id="alarm-7")
     world.history["56"] = QuotedMessage(kind=Kind.IMAGE, text="[image]", user="me")
-    batch = await world.hear(
+    batch = await world.receive(
         cursor,
         entry(text("off", ref_msg={"svr_id": 55})),
         entry(text("nice", ref_msg={"svr_id": 56}), number=2),
         entry(text("?", ref_msg={"svr_id": 57}), number=3),
     )
-    assert [dict(one.detail) for one in batch.items] == [
+    assert [dict(message.detail) for message in batch.items] == [
         {"id": "55", "kind": "text", "text": "door open", "self": True, "command_id": "alarm-7"},
         {"id": "56", "kind": "image", "text": "[image]", "user": "me"},
         {"id": "57"},
@@ -176,14 +179,14 @@ async def test_a_quote_by_id_is_looked_up_among_theirs_and_ours(world: World, cu
 async def test_a_part_of_what_we_said_is_found(world: World, cursor: Cursor) -> None:
     world.history["55"] = QuotedMessage(kind=Kind.TEXT, text="door open, window shut", command_id="a")
     part = {"start": "window", "end": "shut", "startindex": 0, "endindex": 0}
-    batch = await world.hear(cursor, entry(text("ok", ref_msg={"svr_id": 55, "partial_text": part})))
+    batch = await world.receive(cursor, entry(text("ok", ref_msg={"svr_id": 55, "partial_text": part})))
     assert batch.items[0].detail["text"] == "window shut"
 
 
 async def test_what_the_phone_brings_goes_before_what_we_remember(world: World, cursor: Cursor) -> None:
     world.history["55"] = QuotedMessage(kind=Kind.TEXT, text="remembered", command_id="a")
     whole = {"svr_id": 55, "message_item": text("brought")}
-    batch = await world.hear(cursor, entry(text("ok", ref_msg=whole)))
+    batch = await world.receive(cursor, entry(text("ok", ref_msg=whole)))
     assert batch.items[0].detail["text"] == "brought"
     assert batch.items[0].detail["command_id"] == "a"
 
@@ -228,25 +231,25 @@ async def test_a_poll_is_not_cut_short_because_news_alone_tell_how_long_it_may_t
 async def test_minus_14_is_a_logout_with_its_reason_and_the_login_is_kept(
     world: World, cursor: Cursor, dead: httpx.Response
 ) -> None:
-    await world.hear(cursor, entry())
+    await world.receive(cursor, entry())
     world.server.put("getupdates", dead)
     with pytest.raises(LoggedOut, match="connected somewhere else, or the login expired"):
         await world.gateway.receive(cursor)
     await world.gateway.close()
-    assert world.vault.content is not None
-    assert world.vault.content["bots"][0]["over"] is False
+    assert world.credentials.content is not None
+    assert world.credentials.content["bots"][0]["over"] is False
 
 
 async def test_a_second_program_with_our_login_is_told_and_not_fought(world: World, cursor: Cursor) -> None:
     world.server.put("getupdates", *[raw(b"", 403)] * 5, answer(), raw(b"", 403))
     for pause in (5, 10, 20, 30, 30):
-        with pytest.raises(Throttled, match="another program") as told:
+        with pytest.raises(Throttled, match="another program") as raised:
             await world.gateway.receive(cursor)
-        assert told.value.retry_after == pause
+        assert raised.value.retry_after == pause
     await world.gateway.receive(cursor)
-    with pytest.raises(Throttled) as told:
+    with pytest.raises(Throttled) as raised:
         await world.gateway.receive(cursor)
-    assert told.value.retry_after == 5
+    assert raised.value.retry_after == 5
 
 
 @pytest.mark.parametrize(
@@ -272,19 +275,19 @@ async def test_what_is_no_answer_is_tried_again_by_who_asked(
     world: World, cursor: Cursor, trouble: Any
 ) -> None:
     world.server.put("getupdates", trouble)
-    with pytest.raises(Unreachable) as told:
+    with pytest.raises(Unreachable) as raised:
         await world.gateway.receive(cursor)
-    assert not told.value.poll_timed_out
-    assert "SECRET" not in str(told.value)
+    assert not raised.value.poll_timed_out
+    assert "SECRET" not in str(raised.value)
     world.server.put("getupdates", answer(msgs=[entry()], get_updates_buf="C2"))
     assert len((await world.gateway.receive(cursor)).items) == 1
 
 
 async def test_a_poll_that_is_cut_says_that_it_hung(world: World, cursor: Cursor) -> None:
     world.server.put("getupdates", httpx.ReadTimeout("x"))
-    with pytest.raises(Unreachable) as told:
+    with pytest.raises(Unreachable) as raised:
         await world.gateway.receive(cursor)
-    assert told.value.poll_timed_out
+    assert raised.value.poll_timed_out
 
 
 async def test_an_answer_that_is_far_too_large_is_given_up() -> None:
@@ -305,14 +308,14 @@ async def test_a_hanging_server_is_left_in_time() -> None:
         raise AssertionError
 
     world.server.put("getupdates", hang)
-    with pytest.raises(Unreachable) as told:
+    with pytest.raises(Unreachable) as raised:
         await world.gateway.receive(step.cursor)
-    assert told.value.poll_timed_out
+    assert raised.value.poll_timed_out
     await world.gateway.close()
 
 
 async def test_the_people_are_who_scanned_and_who_has_written(world: World, cursor: Cursor) -> None:
-    await world.hear(cursor, entry(), entry(from_user_id=OTHER, number=2))
+    await world.receive(cursor, entry(), entry(from_user_id=OTHER, number=2))
     counts: list[int] = []
     (page,) = [page async for page in world.gateway.list_contacts(counts.append)]
     assert [one.handle for one in page] == [ME, OTHER]
@@ -322,7 +325,7 @@ async def test_the_people_are_who_scanned_and_who_has_written(world: World, curs
 
 
 async def test_pictures_have_their_keys_in_the_locator_and_nowhere_else(world: World, cursor: Cursor) -> None:
-    batch = await world.hear(cursor, entry(image()))
+    batch = await world.receive(cursor, entry(image()))
     (message,) = batch.items
     assert message.media.locator["key"]
     assert message.media.locator["key"] not in json.dumps(dict(message.detail))
@@ -339,9 +342,9 @@ async def test_a_server_that_has_nothing_and_answers_at_once_is_asked_less_and_l
     assert world.clock.slept[:3] == [0.375, 0.75, 1.5]
     assert max(world.clock.slept) <= 10
     assert world.clock.time - began > 60
-    await world.hear(cursor, entry())
+    await world.receive(cursor, entry())
     world.clock.slept.clear()
-    await world.hear(cursor, entry(number=2, create_time_ms=WROTE + 1))
+    await world.receive(cursor, entry(number=2, create_time_ms=WROTE + 1))
     assert world.clock.slept == []
 
 
@@ -349,7 +352,7 @@ async def test_a_server_that_is_stuck_with_the_same_messages_is_asked_less_and_l
     world: World, cursor: Cursor
 ) -> None:
     for _ in range(10):
-        await world.hear(cursor, entry())
+        await world.receive(cursor, entry())
     assert world.clock.slept == [0.375, 0.75, 1.5, 3.0, 6.0]
 
 

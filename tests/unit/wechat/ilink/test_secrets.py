@@ -1,4 +1,4 @@
-"""Nothing secret of iLink gets into a log, an error or a repr, whatever the servers do."""
+"""No secret of iLink gets into a log, an error or a repr, whatever the servers answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.unit.wechat.ilink.files import draft
 from tests.unit.wechat.ilink.server import DEAD, World, answer, query, raw, scan
 from wx2mqtt.errors import BackendError
 from wx2mqtt.model import Draft, Handle, Kind, SendKey
-from wx2mqtt.wechat.backend import LoggedIn
 
 TROUBLES: list[Any] = [
     raw(b"SECRET", 500),
@@ -42,19 +41,20 @@ def secrets_of(world: World) -> set[str]:
 async def test_no_trouble_brings_a_secret_out(
     trouble: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # The log is not redacted here: what is not in it cannot be forgotten to be.
-    world, told = World(typing=True), []
+    # The log is not redacted here, so that the test does not depend on the redaction.
+    world = World(typing=True)
+    visible: list[str] = []
     world.server.put(
         "get_qrcode_status",
         trouble,
         scan("wait"),
         answer(status="confirmed", bot_token="a:SECRET1234567", ilink_bot_id=BOT, ilink_user_id=ME),
     )
-    async for step in world.gateway.login(resume=False):
-        told.append(repr(step)) if isinstance(step, LoggedIn) else None
+    steps = [step async for step in world.gateway.login(resume=False)]
+    visible.append(repr(steps[-1]))
     cursor = (await world.log_in()).cursor
-    batch = await world.hear(cursor, entry(text(), image()))
-    told.append(repr(batch.items))
+    batch = await world.receive(cursor, entry(text(), image()))
+    visible.append(repr(batch.items))
     for call in (
         "getupdates",
         "sendmessage",
@@ -66,22 +66,22 @@ async def test_no_trouble_brings_a_secret_out(
     ):
         world.server.put(call, trouble)
     drafts = [Draft(chat=Handle(ME), kind=Kind.TEXT, text="ok"), draft(tmp_path)]
-    for number, one in enumerate(drafts):
+    for number, message in enumerate(drafts):
         try:
-            told.append(repr(await world.gateway.send(one, SendKey(str(number)))))
+            visible.append(repr(await world.gateway.send(message, SendKey(str(number)))))
         except BackendError as error:
-            told.append(f"{error!r} {error}")
+            visible.append(f"{error!r} {error}")
     try:
-        told.append(repr(await world.gateway.receive(cursor)))
+        visible.append(repr(await world.gateway.receive(cursor)))
     except BackendError as error:
-        told.append(f"{error!r} {error}")
+        visible.append(f"{error!r} {error}")
     try:
         async for _ in world.gateway.download(batch.items[1].media):
             pass
     except BackendError as error:
-        told.append(f"{error!r} {error}")
+        visible.append(f"{error!r} {error}")
     await world.gateway.logout()
     await world.gateway.close()
-    shown = "".join((*told, *capsys.readouterr()))
+    shown = "".join((*visible, *capsys.readouterr()))
     for secret in secrets_of(world):
         assert secret not in shown

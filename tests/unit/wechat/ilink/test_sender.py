@@ -1,4 +1,4 @@
-"""'Typing …' is a courtesy: shown where the owner wants it, and its trouble stops nothing (ilink 7).
+"""The typing indicator: shown where it is enabled, and its failures do not affect sending (ilink 7).
 
 Sending: what goes out, what each answer means, and what follows for the window (ilink 6, 10).
 """
@@ -141,7 +141,7 @@ def refused(words: str = "", ret: int = -2) -> httpx.Response:
 async def talking(world: World, cursor: Cursor) -> World:
     """The person has written a moment ago."""
     world.clock.time = 1001 + (WROTE - 1_790_000_000_000) / 1000
-    await world.hear(cursor, entry(create_time_ms=int(world.clock.wall() * 1000) - 1000))
+    await world.receive(cursor, entry(create_time_ms=int(world.clock.wall() * 1000) - 1000))
     return world
 
 
@@ -174,16 +174,16 @@ async def test_each_attempt_has_the_same_client_id(talking: World) -> None:
 
 async def test_the_newest_token_goes_along(talking: World, cursor: Cursor) -> None:
     later = int(talking.clock.wall() * 1000)
-    await talking.hear(cursor, entry(number=2, create_time_ms=later, context_token="AARz2"))
+    await talking.receive(cursor, entry(number=2, create_time_ms=later, context_token="AARz2"))
     await talking.gateway.send(text(), KEY)
     assert tokens(talking) == ["AARz2"]
 
 
 async def test_to_somebody_who_never_wrote_it_goes_without_one(world: World, cursor: Cursor) -> None:
     world.server.put("sendmessage", refused("prepare failed"))
-    with pytest.raises(WindowClosed) as told:
+    with pytest.raises(WindowClosed) as raised:
         await world.gateway.send(text(), KEY)
-    assert told.value.code == "window_closed"
+    assert raised.value.code == "window_closed"
     assert tokens(world) == [None]
 
 
@@ -230,10 +230,10 @@ async def test_taken_with_and_without_a_number(talking: World, said: httpx.Respo
 )
 async def test_what_each_answer_asks_for(talking: World, said: Any, error: type[BackendError]) -> None:
     talking.server.put("sendmessage", said)
-    with pytest.raises(error) as told:
+    with pytest.raises(error) as raised:
         await talking.gateway.send(text(), KEY)
-    assert type(told.value) is error or error is Unreachable
-    assert "SECRET" not in str(told.value)
+    assert type(raised.value) is error or error is Unreachable
+    assert "SECRET" not in str(raised.value)
 
 
 async def test_ten_go_out_and_then_they_must_write(talking: World) -> None:
@@ -246,20 +246,20 @@ async def test_ten_go_out_and_then_they_must_write(talking: World) -> None:
 async def test_a_message_of_the_future_is_one_of_now(talking: World, cursor: Cursor) -> None:
     """Else none that they write until then would open the window again."""
     now = int(talking.clock.wall() * 1000)
-    await talking.hear(cursor, entry(create_time_ms=now + 400 * WINDOW_OPEN_MS))
+    await talking.receive(cursor, entry(create_time_ms=now + 400 * WINDOW_OPEN_MS))
     assert window(talking).until == now + WINDOW_OPEN_MS
     for number in range(10):
         await talking.gateway.send(text(), SendKey(str(number)))
     talking.clock.time += 60
-    await talking.hear(cursor, entry(create_time_ms=now + 50_000))
+    await talking.receive(cursor, entry(create_time_ms=now + 50_000))
     assert window(talking).remaining == 10
 
 
 async def test_the_server_s_word_beats_our_count(talking: World) -> None:
     talking.server.put("sendmessage", refused())
-    with pytest.raises(WindowClosed) as told:
+    with pytest.raises(WindowClosed) as raised:
         await talking.gateway.send(text(), KEY)
-    assert told.value.code == "quota_used"
+    assert raised.value.code == "quota_used"
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="quota_used")
     talking.server.put("sendmessage", answer(ret=0, message_id=5))
     await talking.gateway.send(text(), KEY)
@@ -270,9 +270,9 @@ async def test_after_a_day_a_refusal_is_the_window(talking: World) -> None:
     talking.clock.time += WINDOW_OPEN_MS / 1000
     for words in ("", "rate limited", "prepare failed", "freq limit"):
         talking.server.put("sendmessage", refused(words))
-        with pytest.raises(WindowClosed) as told:
+        with pytest.raises(WindowClosed) as raised:
             await talking.gateway.send(text(), KEY)
-        assert told.value.code == "window_closed"
+        assert raised.value.code == "window_closed"
 
 
 @pytest.mark.parametrize("words", ["prepare failed", "unknown error"])
@@ -304,9 +304,9 @@ async def test_outside_the_window_it_is_tried_once(talking: World) -> None:
 async def test_too_often_is_a_pause_that_grows_and_ends(talking: World) -> None:
     talking.server.put("sendmessage", refused("rate limited"))
     for seconds in (30, 60, 90):
-        with pytest.raises(Throttled) as told:
+        with pytest.raises(Throttled) as raised:
             await talking.gateway.send(text(), KEY)
-        assert told.value.retry_after == seconds
+        assert raised.value.retry_after == seconds
         assert window(talking).reason == "rate_limited"
     talking.clock.time += 91
     assert window(talking).open
@@ -314,7 +314,7 @@ async def test_too_often_is_a_pause_that_grows_and_ends(talking: World) -> None:
 
 async def test_who_writes_while_we_are_refused_has_opened_the_window(talking: World, cursor: Cursor) -> None:
     async def refuse(_request: httpx.Request) -> httpx.Response:
-        await talking.hear(cursor, entry(number=9, create_time_ms=int(talking.clock.wall() * 1000) + 5))
+        await talking.receive(cursor, entry(number=9, create_time_ms=int(talking.clock.wall() * 1000) + 5))
         return refused()
 
     talking.server.put("sendmessage", refuse)
@@ -336,30 +336,30 @@ async def test_what_is_too_long_or_nothing_is_not_sent(talking: World) -> None:
         ("", "empty"),
         ("\ud83d", "bad_command"),
     ):
-        with pytest.raises(Rejected) as told:
+        with pytest.raises(Rejected) as raised:
             await talking.gateway.send(text(said), KEY)
-        assert told.value.code == code
+        assert raised.value.code == code
     assert talking.server.asked("sendmessage") == []
     await talking.gateway.send(text("x" * 16384), KEY)
 
 
 async def test_what_a_bot_cannot_send_is_unsupported(talking: World, tmp_path: Path) -> None:
     for bad in (Draft(chat=Handle(ME), kind=Kind.STICKER), Draft(chat=Handle(ME), kind=Kind.IMAGE)):
-        with pytest.raises(Rejected) as told:
+        with pytest.raises(Rejected) as raised:
             await talking.gateway.send(bad, KEY)
-        assert told.value.code == "unsupported"
-    with pytest.raises(Rejected) as told:
+        assert raised.value.code == "unsupported"
+    with pytest.raises(Rejected) as raised:
         await talking.gateway.send(draft(tmp_path, kind=Kind.IMAGE, mime="image/tiff"), KEY)
-    assert told.value.code == "unsupported"
-    with pytest.raises(Rejected) as told:
+    assert raised.value.code == "unsupported"
+    with pytest.raises(Rejected) as raised:
         await talking.gateway.send(draft(tmp_path, b""), KEY)
-    assert told.value.code == "empty"
+    assert raised.value.code == "empty"
 
 
 async def test_a_bot_can_do_nothing_else(talking: World) -> None:
-    with pytest.raises(Rejected) as told:
+    with pytest.raises(Rejected) as raised:
         await talking.gateway.perform(Recall(chat=Handle(ME), message_id="5"), KEY)
-    assert told.value.code == "unsupported"
+    assert raised.value.code == "unsupported"
 
 
 async def test_without_a_login_nothing_goes_out(world: World) -> None:

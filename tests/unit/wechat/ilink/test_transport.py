@@ -1,4 +1,4 @@
-"""The window is counted by WeChat's clock: ours may be wrong, jump, or stand while the machine sleeps."""
+"""WeChat's clock, from local clocks that are wrong, jump, or stop while the machine sleeps."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ def test_a_time_is_told_by_our_clock_and_always_the_same() -> None:
     assert machine.time.to_local(until) == until
     machine.wall += 3600  # daylight saving, by somebody who believes in it
     assert abs(machine.time.to_local(until) - until - 3_600_000) <= MEAN_ROUNDING_MS
-    told = machine.time.to_local(until)
+    local_until = machine.time.to_local(until)
     machine.passes(0.7)
-    assert machine.time.to_local(until) == told
+    assert machine.time.to_local(until) == local_until
 
 
 def test_the_ticking_clock_ticks() -> None:

@@ -1,4 +1,4 @@
-"""Bringing files to the CDN: every variant of ilink 8.2, and no file whole in memory."""
+"""Uploads: every variant of ilink 8.2, and no file whole in memory."""
 
 from __future__ import annotations
 
@@ -185,17 +185,17 @@ async def test_only_so_many_places_are_remembered(world: World, tmp_path: Path) 
 async def test_a_file_that_cannot_be_read_is_said_to_be_bad(world: World, tmp_path: Path) -> None:
     gone = draft(tmp_path)
     (tmp_path / "file").unlink()
-    with pytest.raises(Rejected) as told:
+    with pytest.raises(Rejected) as raised:
         await world.gateway.send(gone, SendKey("1"))
-    assert told.value.code == "bad_file"
+    assert raised.value.code == "bad_file"
 
 
 async def test_a_file_that_became_shorter_is_said_to_be_bad(world: World, tmp_path: Path) -> None:
     shorter = draft(tmp_path, b"x" * 300_000)
     (tmp_path / "file").write_bytes(b"x" * 200_000)
-    with pytest.raises(Rejected) as told:
+    with pytest.raises(Rejected) as raised:
         await world.gateway.send(shorter, SendKey("1"))
-    assert told.value.code == "bad_file"
+    assert raised.value.code == "bad_file"
     assert world.server.asked("sendmessage") == []
 
 

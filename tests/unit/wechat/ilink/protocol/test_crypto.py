@@ -1,4 +1,4 @@
-"""AES-128-ECB piece by piece: the vectors of ilink 8.1, and every way to cut a file.
+"""AES-128-ECB in chunks: the vectors of ilink 8.1, and files truncated at every position.
 
 The written forms of a key, and the sizes that encryption makes (ilink 8.1, 8.3).
 """

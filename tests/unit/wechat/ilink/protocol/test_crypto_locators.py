@@ -1,4 +1,4 @@
-"""Locators as another version may have written them."""
+"""Locators that another version may have written."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ OWN = TrustedHosts(endpoint="http://127.0.0.1:8070/")
 
 
 @pytest.mark.parametrize(
-    ("told", "base"),
+    ("address", "base"),
     [
         ("", LOGIN_ORIGIN),
         ("  ", LOGIN_ORIGIN),
@@ -41,8 +41,8 @@ OWN = TrustedHosts(endpoint="http://127.0.0.1:8070/")
         ("https://a.weixin.qq.com\r\nX: y", None),
     ],
 )
-def test_only_tencent_s_own_hosts_are_believed(told: str, base: str | None) -> None:
-    assert TENCENT.base_url(told) == base
+def test_only_tencent_s_own_hosts_are_believed(address: str, base: str | None) -> None:
+    assert TENCENT.base_url(address) == base
 
 
 def test_the_owner_may_allow_others_and_what_is_below_them() -> None:
@@ -55,10 +55,10 @@ def test_the_owner_may_allow_others_and_what_is_below_them() -> None:
 
 
 @pytest.mark.parametrize(
-    "told", ["evil.example", "a.weixin.qq.com:80", "me@a.weixin.qq.com", "a.weixin.qq.com/x", ""]
+    "address", ["evil.example", "a.weixin.qq.com:80", "me@a.weixin.qq.com", "a.weixin.qq.com/x", ""]
 )
-def test_a_login_is_sent_on_to_a_bare_host_only(told: str) -> None:
-    assert TENCENT.polling_url(told) is None
+def test_a_login_is_sent_on_to_a_bare_host_only(address: str) -> None:
+    assert TENCENT.polling_url(address) is None
 
 
 def test_a_login_is_sent_on_to_another_host_of_tencent_s() -> None:
@@ -90,16 +90,16 @@ def test_bytes_come_from_believed_hosts_only() -> None:
 
 
 @given(st.text())
-def test_no_text_makes_it_fail_or_leaves_tencent(told: str) -> None:
-    for found in (TENCENT.base_url(told), TENCENT.polling_url(told), TENCENT.media_url(told)):
+def test_no_text_makes_it_fail_or_leaves_tencent(address: str) -> None:
+    for found in (TENCENT.base_url(address), TENCENT.polling_url(address), TENCENT.media_url(address)):
         if found is not None:
             assert host_of(found).endswith("weixin.qq.com")
-    OWN.media_url(told)
-    host_of(told)
+    OWN.media_url(address)
+    host_of(address)
 
 
 @given(st.text(alphabet="https:/@.weixinqcom?#%\\[]ev", max_size=40))
-def test_no_trick_with_the_parts_of_an_address_leaves_tencent(told: str) -> None:
-    found = TENCENT.media_url(told)
+def test_no_trick_with_the_parts_of_an_address_leaves_tencent(address: str) -> None:
+    found = TENCENT.media_url(address)
     if found is not None:
         assert host_of(found) == "weixin.qq.com" or host_of(found).endswith(".weixin.qq.com")

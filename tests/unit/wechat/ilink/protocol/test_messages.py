@@ -1,4 +1,4 @@
-"""From iLink's messages to ours: every item, exact numbers, and one key for a message under whatever id.
+"""Received messages: every type of item, exact numbers, and one key for a message under any id.
 
 Replies: what was answered in full, by its id, and in part (ilink 5.4).
 """
@@ -113,13 +113,13 @@ def test_a_message_without_items_is_not_lost(items: object) -> None:
 
 def test_every_item_of_a_message_is_one() -> None:
     found = read(entry(text("one"), image(), text("one"))).messages
-    assert [one.id for one in found] == [
+    assert [message.id for message in found] == [
         "7500000000000000101",
         "7500000000000000101.2",
         "7500000000000000101.3",
     ]
-    assert [one.kind for one in found] == [Kind.TEXT, Kind.IMAGE, Kind.TEXT]
-    assert len({one.key for one in found}) == 3
+    assert [message.kind for message in found] == [Kind.TEXT, Kind.IMAGE, Kind.TEXT]
+    assert len({message.key for message in found}) == 3
 
 
 def test_numbers_above_two_to_the_53_stay_exact() -> None:
@@ -149,9 +149,9 @@ def test_nobody_wrote_it_is_an_error() -> None:
         read_item(entry(from_user_id=""), BOT, "en", NOW)
 
 
-@pytest.mark.parametrize("told", [0, -5, 1 << 60, "x", None, 1.5])
-def test_a_time_that_is_none_is_now(told: object) -> None:
-    found = read(entry(create_time_ms=told))
+@pytest.mark.parametrize("time", [0, -5, 1 << 60, "x", None, 1.5])
+def test_a_time_that_is_none_is_now(time: object) -> None:
+    found = read(entry(create_time_ms=time))
     assert found.time == 0
     assert found.messages[0].time == NOW
 
@@ -193,7 +193,7 @@ def test_the_address_of_bytes_may_be_another_when_it_comes_again() -> None:
     ],
 )
 def test_another_message_has_another_key(changes: dict[str, Any]) -> None:
-    assert key(entry()) not in {one.key for one in read(entry(**changes)).messages}
+    assert key(entry()) not in {message.key for message in read(entry(**changes)).messages}
 
 
 def test_two_pictures_at_once_have_two_keys() -> None:
@@ -352,7 +352,7 @@ def test_newer_ones_bring_its_id_alone() -> None:
         ({"type": 99}, "unsupported", "[a message that a bot is not shown]"),
     ],
 )
-def test_what_was_answered_is_told_in_a_line(item: dict[str, Any], kind: str, said: str) -> None:
+def test_a_quoted_item_becomes_one_line_of_text(item: dict[str, Any], kind: str, said: str) -> None:
     assert read_quotes(message_item=item, svr_id=5).detail() == {"id": "5", "kind": kind, "text": said}
 
 

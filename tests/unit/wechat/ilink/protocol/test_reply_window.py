@@ -1,4 +1,4 @@
-"""One number, five meanings: the table of ilink 10.3.
+"""Refusals and the reply window: one error code with five meanings, the table of ilink 10.3.
 
 Whether WeChat would take a message now: who wrote when, how many went out, and the server's word (ilink 10.1).
 """
@@ -97,7 +97,7 @@ def test_every_refusal_means_something(
     assert found is not RefusalMeaning.AGAIN or token
 
 
-HEARD = ChatWindow().with_message(T, "one")
+AFTER_MESSAGE = ChatWindow().with_message(T, "one")
 
 
 def shut(why: str) -> ReplyWindow:
@@ -109,13 +109,13 @@ def test_nothing_goes_out_before_they_have_written() -> None:
 
 
 def test_a_message_opens_it_for_a_day_and_ten() -> None:
-    assert HEARD.reply_window(T) == ReplyWindow(open=True, until=T + WINDOW_OPEN_MS, remaining=10)
-    assert HEARD.reply_window(T + WINDOW_OPEN_MS - 1).open
-    assert HEARD.reply_window(T + WINDOW_OPEN_MS) == shut("too_long_ago")
+    assert AFTER_MESSAGE.reply_window(T) == ReplyWindow(open=True, until=T + WINDOW_OPEN_MS, remaining=10)
+    assert AFTER_MESSAGE.reply_window(T + WINDOW_OPEN_MS - 1).open
+    assert AFTER_MESSAGE.reply_window(T + WINDOW_OPEN_MS) == shut("too_long_ago")
 
 
 def test_each_of_ours_counts_until_they_write_again() -> None:
-    chat = HEARD
+    chat = AFTER_MESSAGE
     for sent in range(MAX_REPLIES_PER_MESSAGE):
         assert chat.reply_window(T).remaining == MAX_REPLIES_PER_MESSAGE - sent
         chat = chat.with_sent(T + sent + 1)
@@ -126,35 +126,35 @@ def test_each_of_ours_counts_until_they_write_again() -> None:
 
 
 def test_what_went_out_after_they_wrote_counts_though_we_hear_of_it_later() -> None:
-    chat = HEARD.with_sent(T + 5).with_sent(T + 15)
+    chat = AFTER_MESSAGE.with_sent(T + 5).with_sent(T + 15)
     assert chat.with_message(T + 10, "two").reply_window(T + 20).remaining == 9
 
 
 def test_the_same_message_again_opens_nothing_and_may_bring_a_newer_token() -> None:
-    chat = HEARD.with_sent(T + 1).with_refusal(QUOTA_USED)
+    chat = AFTER_MESSAGE.with_sent(T + 1).with_refusal(QUOTA_USED)
     again = chat.with_message(T, "two")
     assert again.reply_window(T + 2) == shut("quota_used")
     assert again.token == "two"
 
 
 def test_an_older_message_brings_no_token() -> None:
-    assert HEARD.with_message(T - 1, "old") == HEARD
-    assert HEARD.with_message(T + 1, "").token == "one"
+    assert AFTER_MESSAGE.with_message(T - 1, "old") == AFTER_MESSAGE
+    assert AFTER_MESSAGE.with_message(T + 1, "").token == "one"
 
 
 def test_the_server_s_word_counts_until_they_write() -> None:
     for why in (TOO_LONG_AGO, QUOTA_USED):
-        chat = HEARD.with_refusal(why)
+        chat = AFTER_MESSAGE.with_refusal(why)
         assert chat.reply_window(T + 1) == shut(why)
         assert chat.with_message(T + 2, "two").reply_window(T + 2).open
 
 
 def test_a_message_that_was_taken_proves_it_open() -> None:
-    assert HEARD.with_refusal(TOO_LONG_AGO).with_sent(T + 1).reply_window(T + 1).open
+    assert AFTER_MESSAGE.with_refusal(TOO_LONG_AGO).with_sent(T + 1).reply_window(T + 1).open
 
 
 def test_too_often_is_a_pause_that_grows() -> None:
-    chat, pauses = HEARD, []
+    chat, pauses = AFTER_MESSAGE, []
     for _ in range(7):
         chat = chat.with_throttling(T)
         pauses.append((chat.throttled_until - T) // 1000)
@@ -168,26 +168,27 @@ def test_too_often_is_a_pause_that_grows() -> None:
 
 
 def test_a_new_bot_waits_until_they_write_to_it() -> None:
-    assert chat_after_rebinding(HEARD).reply_window(T) == shut("new_binding")
-    assert chat_after_rebinding(chat_after_rebinding(HEARD)).reply_window(T) == shut("new_binding")
+    assert chat_after_rebinding(AFTER_MESSAGE).reply_window(T) == shut("new_binding")
+    assert chat_after_rebinding(chat_after_rebinding(AFTER_MESSAGE)).reply_window(T) == shut("new_binding")
     assert chat_after_rebinding(ChatWindow()).reply_window(T) == shut("never_wrote")
-    assert chat_after_rebinding(HEARD).with_message(T + 5, "new").reply_window(T + 5).open
+    assert chat_after_rebinding(AFTER_MESSAGE).with_message(T + 5, "new").reply_window(T + 5).open
 
 
 def test_a_token_that_is_refused_is_forgotten() -> None:
-    assert HEARD.without_token().token == ""
+    assert AFTER_MESSAGE.without_token().token == ""
 
 
 def test_it_is_fresh_for_a_while_after_something_went_well() -> None:
-    assert HEARD.is_fresh(T + 599_999)
-    assert not HEARD.is_fresh(T + 600_000)
-    assert HEARD.with_sent(T + 500_000).is_fresh(T + 1_000_000)
-    assert not HEARD.with_refusal(QUOTA_USED).is_fresh(T)
+    assert AFTER_MESSAGE.is_fresh(T + 599_999)
+    assert not AFTER_MESSAGE.is_fresh(T + 600_000)
+    assert AFTER_MESSAGE.with_sent(T + 500_000).is_fresh(T + 1_000_000)
+    assert not AFTER_MESSAGE.with_refusal(QUOTA_USED).is_fresh(T)
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["heard", "took", "slowed", "refused"]), st.integers(T, T + 3 * WINDOW_OPEN_MS)
+        st.sampled_from(["received", "accepted", "throttled", "refused"]),
+        st.integers(T, T + 3 * WINDOW_OPEN_MS),
     ),
     max_size=30,
 )
@@ -198,11 +199,11 @@ def test_whatever_happens_it_says_something_sensible(steps: list[tuple[str, int]
     chat = ChatWindow()
     for what, time in steps:
         match what:
-            case "heard":
+            case "received":
                 chat = chat.with_message(time, "t")
-            case "took":
+            case "accepted":
                 chat = chat.with_sent(time)
-            case "slowed":
+            case "throttled":
                 chat = chat.with_throttling(time)
             case _:
                 chat = chat.with_refusal(TOO_LONG_AGO)

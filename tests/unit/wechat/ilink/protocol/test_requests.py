@@ -1,4 +1,4 @@
-"""What goes out: headers and bodies, to the letter (ilink 2, 3, 6, 8)."""
+"""Requests: exact headers and bodies (ilink 2, 3, 6, 8)."""
 
 from __future__ import annotations
 
@@ -126,12 +126,14 @@ def test_a_file_is_named_exactly_as_it_must(kind: Kind, item: dict[str, Any]) ->
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_an_address_says_whatever_it_must(param: str, filekey: str) -> None:
     param, filekey = param.encode("utf-8", "replace").decode(), filekey.encode("utf-8", "replace").decode()
-    told = parse_qs(
+    query = parse_qs(
         urlsplit(requests.upload_request("https://c/c2c", param, filekey)).query, keep_blank_values=True
     )
-    assert told == {"encrypted_query_param": [param], "filekey": [filekey]}
-    told = parse_qs(urlsplit(requests.download_request("https://c/c2c", param)).query, keep_blank_values=True)
-    assert told == {"encrypted_query_param": [param]}
+    assert query == {"encrypted_query_param": [param], "filekey": [filekey]}
+    query = parse_qs(
+        urlsplit(requests.download_request("https://c/c2c", param)).query, keep_blank_values=True
+    )
+    assert query == {"encrypted_query_param": [param]}
 
 
 def test_nothing_secret_is_shown() -> None:

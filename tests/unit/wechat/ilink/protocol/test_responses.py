@@ -1,4 +1,4 @@
-"""What came back: where the number stands, what a code holds, and nothing but what it must be."""
+"""Answers: the error code, the QR code, and values of wrong types."""
 
 from __future__ import annotations
 
@@ -101,11 +101,13 @@ def test_a_confirmed_login_shows_no_secret() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "hold"),
+    ("value", "hold"),
     [(35_000, 35.0), (1, 0.001), (0, None), (-5, None), (10**9, 60.0), ("x", None), (None, None)],
 )
-def test_how_long_the_server_holds_a_poll_is_believed_within_reason(told: object, hold: float | None) -> None:
-    assert responses.read_updates({"longpolling_timeout_ms": told}).hold_seconds == hold
+def test_how_long_the_server_holds_a_poll_is_believed_within_reason(
+    value: object, hold: float | None
+) -> None:
+    assert responses.read_updates({"longpolling_timeout_ms": value}).hold_seconds == hold
 
 
 def test_no_news_is_no_error() -> None:
@@ -115,11 +117,11 @@ def test_no_news_is_no_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "found"),
+    ("value", "message_id"),
     [(7_500_000_000_000_000_201, "7500000000000000201"), ("5", "5"), (0, ""), (None, ""), ([], "")],
 )
-def test_the_number_of_what_was_sent(told: object, found: str) -> None:
-    assert responses.read_message_id({"message_id": told}) == found
+def test_the_number_of_what_was_sent(value: object, message_id: str) -> None:
+    assert responses.read_message_id({"message_id": value}) == message_id
 
 
 def test_a_ticket_counts_only_where_all_is_well() -> None:

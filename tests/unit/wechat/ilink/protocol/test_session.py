@@ -1,4 +1,4 @@
-"""Logins as they are kept: none is thrown away for an error, and none goes to another endpoint."""
+"""Saved logins: no error removes one, and none is used with another endpoint."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_no_login_in_a_file_makes_it_fail(entry: dict[str, Any]) -> None:
 
 def test_the_newest_login_is_first_and_the_person_s_earlier_one_is_gone() -> None:
     other = bot(3, OTHER)
-    assert [one.id for one in with_bot([FIRST, other], bot(2))] == ["2@im.bot", "3@im.bot"]
+    assert [saved.id for saved in with_bot([FIRST, other], bot(2))] == ["2@im.bot", "3@im.bot"]
 
 
 def test_a_new_bot_remembers_that_they_wrote_to_an_earlier_one_and_nothing_else() -> None:
@@ -87,7 +87,7 @@ def test_the_same_bot_keeps_what_is_known_of_it() -> None:
     again = replace(bot(1), id=BOT, token="another")
     found = with_bot([FIRST, bot(3, OTHER)], again)
     assert (found[0].token, found[0].chats, found[0].cursor) == ("another", FIRST.chats, "C")
-    assert [one.id for one in found] == [BOT, "3@im.bot"]
+    assert [saved.id for saved in found] == [BOT, "3@im.bot"]
 
 
 def test_a_login_through_another_endpoint_stays() -> None:
@@ -99,7 +99,9 @@ def test_at_most_ten_are_kept() -> None:
     bots: tuple[Bot, ...] = ()
     for number in range(15):
         bots = with_bot(bots, bot(number, f"{number}@im.wechat"))
-    assert [one.id for one in bots] == [f"{number}@im.bot" for number in range(14, 14 - MAX_SAVED_BOTS, -1)]
+    assert [saved.id for saved in bots] == [
+        f"{number}@im.bot" for number in range(14, 14 - MAX_SAVED_BOTS, -1)
+    ]
 
 
 def test_a_changed_login_stays_where_it_is() -> None:
