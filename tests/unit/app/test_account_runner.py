@@ -90,7 +90,7 @@ def test_the_pauses_grow_up_to_five_minutes_and_faults_are_counted_on(monkeypatc
     hurry(story())
 
 
-def test_after_a_sound_life_it_is_begun_again_soon(monkeypatch):
+def test_after_a_long_run_it_is_restarted_soon(monkeypatch):
     async def story():
         *_, last_but_one, last = await Stage(monkeypatch, 0, 0, 0, 0, 0, STABLE_RUN_SECONDS, 1e6).play()
         assert last - last_but_one - STABLE_RUN_SECONDS <= 1.0
@@ -98,7 +98,7 @@ def test_after_a_sound_life_it_is_begun_again_soon(monkeypatch):
     hurry(story())
 
 
-def test_one_that_cannot_be_begun_is_tried_again(monkeypatch):
+def test_an_account_that_cannot_be_built_is_tried_again(monkeypatch):
     async def story():
         stage = Stage(monkeypatch, 0.0, -1.0, -1.0, 1e6)
         assert len(await stage.play()) == 3

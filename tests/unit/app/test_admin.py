@@ -97,7 +97,7 @@ async def test_one_is_shown_with_its_text(outgoing, do):
     assert shown["attempts"] == 1
 
 
-async def test_an_id_that_nobody_used_is_said_so(outgoing, do):
+async def test_an_unknown_id_is_refused(outgoing, do):
     for name in ("show", "retry", "drop"):
         assert "no command has the id 'nobody'" in await refused(do(name, id="nobody"))
     assert "no message 7 was set aside" in await refused(do("retry", row=7))
@@ -136,7 +136,7 @@ async def test_what_could_not_be_sent_in_the_first_place_is_not_sent_now(outgoin
     assert outgoing.wechat.sent == []
 
 
-async def test_what_was_refused_for_a_reason_that_is_gone_is_sent_now(outgoing, do):
+async def test_a_command_whose_reason_for_refusal_has_ended_is_sent_now(outgoing, do):
     outgoing.quota.size = outgoing.quota.limit
     await send(outgoing, "x", "a")
     outgoing.quota.size = 0

@@ -130,7 +130,7 @@ def test_the_text_of_messages_is_shown_only_when_allowed():
         assert ("开灯" in stream.getvalue()) is allowed
 
 
-def test_libraries_are_heard_from_warning_on_whatever_our_level_is():
+def test_libraries_are_logged_from_warning_on_whatever_the_level_is():
     for level, logged in (("debug", ["w", "e"]), ("info", ["w", "e"]), ("error", ["e"])):
         stream = io.StringIO()
         logging_to(stream, level=level)
@@ -194,7 +194,7 @@ def test_a_logger_without_a_name_logs_without_one():
     assert "logger" not in rows(stream)[0]
 
 
-def test_a_stream_that_is_gone_silences_the_log_and_nothing_else():
+def test_a_closed_stream_stops_the_log_and_nothing_else():
     class Broken(io.StringIO):
         def write(self, text):
             raise BrokenPipeError

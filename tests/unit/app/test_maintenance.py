@@ -193,7 +193,7 @@ async def test_the_size_follows_database_and_media_between_two_looks(store: Stor
     assert store.upkeep.size == store.folder.size_bytes()
 
 
-async def test_trouble_while_pruning_is_told_and_does_not_end_the_upkeep(store: Store) -> None:
+async def test_an_error_while_pruning_is_logged_and_does_not_end_the_maintenance(store: Store) -> None:
     await store.database.close()
     with structlog.testing.capture_logs() as logged:
         assert await store.upkeep.check_size(prune_due=True)

@@ -20,7 +20,7 @@ def settings(**web: object) -> Settings:
     return Settings.model_validate({"web": web})
 
 
-def test_everything_that_the_owner_wants_is_handed_on():
+def test_all_settings_of_the_web_server_are_passed_on():
     options = web_options(
         settings(
             listen="[::]:8080",
@@ -111,7 +111,7 @@ def test_an_address_that_others_reach_needs_a_password(tmp_path: Path, text, pro
         ("{url: 'https://home.example.org', base_path: /wechat}", "web.base_path", "write /"),
     ],
 )
-def test_what_does_not_fit_together_is_told(tmp_path: Path, text, key, words):
+def test_settings_that_contradict_each_other_are_reported(tmp_path: Path, text, key, words):
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"web: {text}\n")
     file.chmod(0o600)

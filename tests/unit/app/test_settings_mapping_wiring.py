@@ -48,7 +48,7 @@ def settings() -> Settings:
     return Settings.model_validate(WHOLE)
 
 
-def test_everything_that_the_owner_wants_of_an_account_is_handed_on(settings: Settings):
+def test_all_settings_of_an_account_are_passed_on(settings: Settings):
     account = account_settings(LoadedSettings(settings=settings, path=None), "home", ("wx", "wx/work"))
     assert account.send.allow == ("wife",)
     assert (account.send.ttl, account.per_minute, account.burst) == (90.0, 5, 2)
@@ -70,7 +70,7 @@ def test_pins_are_taken_as_they_stand(settings: Settings):
     }
 
 
-def test_whom_home_assistant_is_to_know_belongs_to_an_account(settings: Settings):
+def test_people_for_home_assistant_belong_to_an_account(settings: Settings):
     assert exposed_users(settings, "home") == ("wife", "everywhere")
     assert exposed_users(settings, "work") == ("boss", "everywhere")
 

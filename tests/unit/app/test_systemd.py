@@ -1,7 +1,4 @@
-"""Messages to systemd: READY after the first attempt, WATCHDOG while loops make progress, and STATUS.
-
-When systemd is spoken to, and how often the watchdog must be fed.
-"""
+"""Messages to systemd: READY after the first attempt, WATCHDOG while loops make progress, and STATUS."""
 
 from __future__ import annotations
 
@@ -125,7 +122,7 @@ def test_a_stuck_loop_starves_the_watchdog_until_it_moves_again():
     played(story)
 
 
-def test_the_status_is_said_when_it_changes_and_only_then():
+def test_the_status_is_sent_only_when_it_changes():
     async def story() -> None:
         account = tried(state="waiting_for_scan", reason="scan the QR code")
         stage = Stage(None, account)
@@ -167,7 +164,7 @@ def test_the_watchdog_is_fed_at_half_of_what_the_unit_allows(env, interval):
 
 
 @pytest.mark.parametrize("address", ["", "relative", "vsock:2:1234"])
-def test_without_a_socket_nothing_is_said_and_nothing_fails(address):
+def test_without_a_socket_nothing_is_sent_and_nothing_fails(address):
     notifier = SystemdNotifier({"NOTIFY_SOCKET": address})
     notifier.ready()
     notifier.reloading()

@@ -1,6 +1,6 @@
 """JSON of servers: lenient where nothing is lost, and `UnreadableJson` for all that is no object.
 
-A field has the type that was asked for, or is empty.
+A field has the requested type, or is empty.
 """
 
 from __future__ import annotations

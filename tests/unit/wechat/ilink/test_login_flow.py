@@ -98,7 +98,7 @@ async def test_the_number_on_the_phone_is_asked_for_and_sent_at_once(world: Worl
     assert world.clock.slept == [1.0]  # after `scaned`, and not after the number
 
 
-async def test_a_wrong_number_is_told_and_asked_for_again(world: World) -> None:
+async def test_after_a_wrong_number_another_one_is_required(world: World) -> None:
     world.server.put("get_qrcode_status", *[scan("need_verifycode")] * 3, scan("scaned"), DONE)
     asked: list[CodeRequired] = []
     async for step in world.gateway.login(resume=False):
@@ -206,7 +206,7 @@ async def test_a_poll_that_fails_is_waiting(world: World, trouble: Any) -> None:
     assert kinds(await steps(world)) == ["ShowQr", "Scanned", "LoggedIn"]
 
 
-async def test_that_nobody_answers_for_long_is_told_and_so_is_the_end_of_it(world: World) -> None:
+async def test_a_long_outage_and_its_end_are_reported(world: World) -> None:
     world.server.put("get_qrcode_status", *[httpx.ConnectError("x")] * 12, scan("wait"), DONE)
     found = await steps(world)
     assert kinds(found) == ["ShowQr", "PollFailing", "PollRecovered", "LoggedIn"]
@@ -214,7 +214,7 @@ async def test_that_nobody_answers_for_long_is_told_and_so_is_the_end_of_it(worl
     assert "SECRET" not in found[1].reason
 
 
-async def test_gateways_that_time_out_are_never_told(world: World) -> None:
+async def test_gateway_timeouts_are_never_reported(world: World) -> None:
     world.server.put("get_qrcode_status", *[raw(b"", 524)] * 30, DONE)
     assert kinds(await steps(world)) == ["ShowQr", "LoggedIn"]
 

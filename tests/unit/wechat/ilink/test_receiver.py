@@ -52,7 +52,7 @@ async def test_an_empty_cursor_beside_messages_keeps_the_old_one(world: World, c
     assert len(batch.items) == 1
 
 
-async def test_who_writes_is_told_once_as_a_contact(world: World, cursor: Cursor) -> None:
+async def test_a_sender_is_reported_once_as_a_contact(world: World, cursor: Cursor) -> None:
     batch = await world.receive(cursor, entry(), entry(from_user_id=OTHER, number=5))
     assert [(contact.handle, contact.permanent_id) for contact in batch.contacts] == [
         (ME, ME),
@@ -176,7 +176,7 @@ async def test_a_quote_by_id_is_looked_up_among_theirs_and_ours(world: World, cu
     assert {one.kind for one in batch.items} == {Kind.QUOTE}
 
 
-async def test_a_part_of_what_we_said_is_found(world: World, cursor: Cursor) -> None:
+async def test_a_quoted_part_of_a_sent_message_is_found(world: World, cursor: Cursor) -> None:
     world.history["55"] = QuotedMessage(kind=Kind.TEXT, text="door open, window shut", command_id="a")
     part = {"start": "window", "end": "shut", "startindex": 0, "endindex": 0}
     batch = await world.receive(cursor, entry(text("ok", ref_msg={"svr_id": 55, "partial_text": part})))
@@ -240,7 +240,9 @@ async def test_minus_14_is_a_logout_with_its_reason_and_the_login_is_kept(
     assert world.credentials.content["bots"][0]["over"] is False
 
 
-async def test_a_second_program_with_our_login_is_told_and_not_fought(world: World, cursor: Cursor) -> None:
+async def test_a_second_program_with_the_same_login_is_reported_and_the_polls_slow_down(
+    world: World, cursor: Cursor
+) -> None:
     world.server.put("getupdates", *[raw(b"", 403)] * 5, answer(), raw(b"", 403))
     for pause in (5, 10, 20, 30, 30):
         with pytest.raises(Throttled, match="another program") as raised:

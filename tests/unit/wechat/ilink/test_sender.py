@@ -1,6 +1,6 @@
-"""The typing indicator: shown where it is enabled, and its failures do not affect sending (ilink 7).
+"""Sending: requests, the meaning of each answer, and the reply window after it (ilink 6, 10).
 
-Sending: what goes out, what each answer means, and what follows for the window (ilink 6, 10).
+Also the typing indicator: shown where it is enabled, and its failures do not affect sending (ilink 7).
 """
 
 from __future__ import annotations
@@ -379,7 +379,7 @@ async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: World
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
 
 
-async def test_to_whom_another_bot_talked_nothing_goes_out_through_this_one(talking: World) -> None:
+async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(talking: World) -> None:
     """Somebody else has scanned: the window stands at the bot of before, which is not the one that would send."""
     assert window(talking).open
     confirmed = answer(

@@ -25,14 +25,14 @@ class Machine:
         self.ticks += seconds
 
 
-def test_until_an_answer_tells_it_our_own_clock_must_do() -> None:
+def test_before_the_first_answer_it_is_the_local_clock() -> None:
     machine = Machine()
     assert machine.time.now() == T * 1000
     machine.passes(3)
     assert machine.time.now() == (T + 3) * 1000
 
 
-def test_an_answer_tells_it_and_from_there_on_it_ticks() -> None:
+def test_an_answer_sets_it_and_from_there_on_it_ticks() -> None:
     machine = Machine()
     machine.time.update(formatdate(T + 100, usegmt=True))
     assert machine.time.now() == (T + 100) * 1000 + MEAN_ROUNDING_MS
@@ -52,13 +52,13 @@ def test_whole_seconds_that_waver_do_not_move_it() -> None:
 
 
 @pytest.mark.parametrize("date", ["", "x", "Tue, 99 Foo 2023", "Tue, 14 Nov 99999 22:13:00 GMT"])
-def test_a_date_that_is_none_tells_nothing(date: str) -> None:
+def test_an_unreadable_date_is_ignored(date: str) -> None:
     machine = Machine()
     machine.time.update(date)
     assert machine.time.now() == T * 1000
 
 
-def test_a_time_is_told_by_our_clock_and_always_the_same() -> None:
+def test_a_time_is_converted_to_the_local_clock_and_always_the_same() -> None:
     machine = Machine()
     machine.time.update(formatdate(T, usegmt=True))
     until = int(T * 1000) + 86_400_000

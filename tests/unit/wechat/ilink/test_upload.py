@@ -182,7 +182,7 @@ async def test_only_so_many_places_are_remembered(world: World, tmp_path: Path) 
     assert len(world.server.asked("upload")) == 35
 
 
-async def test_a_file_that_cannot_be_read_is_said_to_be_bad(world: World, tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_read_is_refused_as_bad(world: World, tmp_path: Path) -> None:
     gone = draft(tmp_path)
     (tmp_path / "file").unlink()
     with pytest.raises(Rejected) as raised:
@@ -190,7 +190,7 @@ async def test_a_file_that_cannot_be_read_is_said_to_be_bad(world: World, tmp_pa
     assert raised.value.code == "bad_file"
 
 
-async def test_a_file_that_became_shorter_is_said_to_be_bad(world: World, tmp_path: Path) -> None:
+async def test_a_file_that_became_shorter_is_refused_as_bad(world: World, tmp_path: Path) -> None:
     shorter = draft(tmp_path, b"x" * 300_000)
     (tmp_path / "file").write_bytes(b"x" * 200_000)
     with pytest.raises(Rejected) as raised:

@@ -1,6 +1,6 @@
 """AES-128-ECB in chunks: the vectors of ilink 8.1, and files truncated at every position.
 
-The written forms of a key, and the sizes that encryption makes (ilink 8.1, 8.3).
+Also the text forms of a key, and the sizes after encryption (ilink 8.1, 8.3).
 """
 
 from __future__ import annotations

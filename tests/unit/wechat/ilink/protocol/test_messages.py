@@ -1,6 +1,6 @@
 """Received messages: every type of item, exact numbers, and one key for a message under any id.
 
-Replies: what was answered in full, by its id, and in part (ilink 5.4).
+Also quotes: of a whole message, of an id, and of a part of a text (ilink 5.4).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def test_a_text() -> None:
     assert (message.time, message.detail, message.media) == (WROTE, {}, None)
 
 
-def test_a_voice_says_what_wechat_heard_in_it() -> None:
+def test_the_text_of_a_voice_message_is_the_transcript() -> None:
     message = only(entry(voice()))
     assert (message.kind, message.text) == (Kind.VOICE, "开灯")
     assert message.detail == {"duration": 2.32, "transcript": True}
@@ -77,7 +77,7 @@ def test_a_voice_that_nobody_understood_is_a_voice() -> None:
     assert (message.text, message.detail) == ("[语音]", {"duration": 2.32})
 
 
-def test_a_file_is_told_with_name_and_size() -> None:
+def test_a_file_has_its_name_and_size() -> None:
     message = only(entry(file(md5="5d41402abc4b2a76b9719d911017c592")))
     assert (message.kind, message.text) == (Kind.FILE, "[file] report.pdf")
     assert message.detail == {"name": "report.pdf", "size": 5}
@@ -100,7 +100,7 @@ def test_a_picture_and_a_video_have_small_pictures() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 11, 12, 99, -1, "x", None])
-def test_an_unknown_item_is_told_as_one(number: object) -> None:
+def test_an_unknown_item_becomes_an_unsupported_message(number: object) -> None:
     message = only(entry({"type": number, "new_item": {"a": 1}}))
     assert message.kind is Kind.UNSUPPORTED
     assert message.text == "[a message that a bot is not shown]"
@@ -201,7 +201,7 @@ def test_two_pictures_at_once_have_two_keys() -> None:
     assert key(entry(image())) != key(entry(image(media=other)))
 
 
-def test_without_a_time_the_id_tells_messages_apart() -> None:
+def test_without_a_time_the_id_distinguishes_messages() -> None:
     assert key(entry(create_time_ms=0)) != key(entry(create_time_ms=0, number=5))
     assert key(entry(create_time_ms=0)) == key(entry(create_time_ms=0))
 
@@ -303,7 +303,7 @@ README = (Path(__file__).parents[5] / "README.md").read_text()
         ({"type": 99}, {"type"}),
     ],
 )
-def test_what_is_told_of_each_kind_stands_in_the_readme(item: dict[str, Any], keys: set[str]) -> None:
+def test_the_details_of_each_kind_are_documented_in_the_readme(item: dict[str, Any], keys: set[str]) -> None:
     message = only(entry(item))
     (row,) = re.findall(rf"^\| `{message.kind}` \|.*$", README, re.MULTILINE)
     assert set(message.detail) == keys <= set(re.findall(r"`(\w+)`", row))
@@ -394,11 +394,11 @@ def test_a_part_is_found_either_way_the_end_is_counted(wanted: QuotePart, said: 
         part("one", "two", 0, 0, md5("something else")),
     ],
 )
-def test_a_part_that_is_not_there_is_not_told(wanted: QuotePart) -> None:
+def test_a_part_that_is_not_in_the_text_is_not_selected(wanted: QuotePart) -> None:
     assert selected_text(WHOLE, wanted) is None
 
 
-def test_a_part_is_what_is_told_of_an_answer_and_else_the_whole() -> None:
+def test_the_quoted_part_is_published_else_the_whole_text() -> None:
     fields = {
         "start": "two",
         "end": "three",

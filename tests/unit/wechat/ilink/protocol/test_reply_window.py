@@ -1,7 +1,4 @@
-"""Refusals and the reply window: one error code with five meanings, the table of ilink 10.3.
-
-Whether WeChat would take a message now: who wrote when, how many went out, and the server's word (ilink 10.1).
-"""
+"""The reply window after messages, replies and refusals (ilink 10.1), and the meaning of refusals (ilink 10.3)."""
 
 from __future__ import annotations
 

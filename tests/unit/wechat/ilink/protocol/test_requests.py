@@ -54,7 +54,7 @@ def test_the_largest_uin() -> None:
     assert request.headers["X-WECHAT-UIN"] == "NDI5NDk2NzI5NQ=="
 
 
-def test_a_code_is_asked_for_without_a_token_and_tells_those_that_we_hold() -> None:
+def test_a_code_is_requested_without_authorization_and_with_the_saved_tokens() -> None:
     request = requests.qr_code_request(BASE, ("b:2", "a:1"), 5)
     assert request.url == f"{BASE}/ilink/bot/get_bot_qrcode?bot_type=3"
     assert "Authorization" not in request.headers

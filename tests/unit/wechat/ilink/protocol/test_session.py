@@ -72,7 +72,7 @@ def test_no_login_in_a_file_makes_it_fail(entry: dict[str, Any]) -> None:
             chat.reply_window(NOW)
 
 
-def test_the_newest_login_is_first_and_the_person_s_earlier_one_is_gone() -> None:
+def test_the_newest_login_is_first_and_the_person_s_earlier_one_is_removed() -> None:
     other = bot(3, OTHER)
     assert [saved.id for saved in with_bot([FIRST, other], bot(2))] == ["2@im.bot", "3@im.bot"]
 
@@ -109,7 +109,7 @@ def test_a_changed_login_stays_where_it_is() -> None:
     assert with_changed_bot([other, FIRST], replace(FIRST, over=True)) == (other, replace(FIRST, over=True))
 
 
-def test_a_login_has_a_name_that_tells_nothing() -> None:
+def test_the_id_of_a_login_reveals_nothing() -> None:
     assert len(FIRST.login_id) == 16
     assert FIRST.login_id != bot(2).login_id
     assert BOT not in FIRST.login_id
