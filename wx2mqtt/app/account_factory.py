@@ -30,8 +30,8 @@ from wx2mqtt.store.people_copy import PeopleCopy
 def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], file: str) -> dict[str, str]:
     """Returns the base topic of each account, in the order of the settings.
 
-    `stored` are the base topics that accounts used before; an account keeps the one that it first used.
-    Raises `SettingsError` where one base topic contains another; its problems name `file`.
+    `stored` are the base topics that accounts used before; those in the settings have precedence. Raises
+    `SettingsError` where one base topic contains another; its problems name `file`.
     """
     assigned = {name: account.base_topic or stored.get(name) for name, account in settings.accounts.items()}
     default_is_free = not any(

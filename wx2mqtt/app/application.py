@@ -57,7 +57,7 @@ EMBEDDED_PORT = 1883
 # others. The default of Python would be six threads on a small machine.
 MAX_WORKER_THREADS = 32
 
-# The orderly stop must end before the process is killed.
+# How long an orderly stop may take, and the part of it that is left for closing what the accounts share.
 STOP_TIMEOUT_SECONDS = 5.0
 STOP_RESERVE_SECONDS = 0.5
 

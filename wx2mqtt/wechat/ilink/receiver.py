@@ -72,7 +72,7 @@ class Receiver:
         await self._wait_if_empty_polls()
         started_at = client.clock.monotonic()
         updates = await self._poll(position)
-        received_items, unread_count = self._read(updates.messages)
+        received_items, unread_count = self._read_entries(updates.messages)
         unreadable_count = unread_count + updates.unreadable_count
         self._record_poll(received_items, client.clock.monotonic() - started_at)
         if not received_items and updates.buf in {"", position.buf}:
@@ -137,7 +137,7 @@ class Receiver:
         backoff = self._empty_poll_backoff
         self._empty_poll_backoff = backoff.after_failure() if is_empty else backoff.reset()
 
-    def _read(self, entries: list[JsonObject]) -> tuple[list[ReceivedItem], int]:
+    def _read_entries(self, entries: list[JsonObject]) -> tuple[list[ReceivedItem], int]:
         """Returns the messages, and how many entries could not be read."""
         bot_id = self._client.bot.id
         language = self._client.language

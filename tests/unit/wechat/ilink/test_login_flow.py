@@ -20,17 +20,17 @@ DONE = answer(**CONFIRMED)
 
 async def steps(world: World, *, resume: bool = False, most: int = 50) -> list[LoginStep]:
     """All steps of a login, until it stands or `most` have come."""
-    found: list[LoginStep] = []
+    login_steps: list[LoginStep] = []
     async with aclosing(world.gateway.login(resume=resume)) as login:
         async for step in login:
-            found.append(step)
-            if isinstance(step, LoggedIn) or len(found) >= most:
+            login_steps.append(step)
+            if isinstance(step, LoggedIn) or len(login_steps) >= most:
                 break
-    return found
+    return login_steps
 
 
-def kinds(found: list[LoginStep]) -> list[str]:
-    return [type(step).__name__ for step in found]
+def kinds(login_steps: list[LoginStep]) -> list[str]:
+    return [type(step).__name__ for step in login_steps]
 
 
 def polls(world: World) -> list[dict[str, str]]:
@@ -39,11 +39,11 @@ def polls(world: World) -> list[dict[str, str]]:
 
 async def test_a_first_login(world: World) -> None:
     world.server.put("get_qrcode_status", scan("wait"), scan("scaned"), scan("scaned"), DONE)
-    found = await steps(world, resume=True)
-    assert kinds(found) == ["ShowQr", "Scanned", "LoggedIn"]
-    assert isinstance(found[0], ShowQr)
-    assert found[0].url.startswith("https://liteapp.weixin.qq.com/q/")
-    step = found[-1]
+    login_steps = await steps(world, resume=True)
+    assert kinds(login_steps) == ["ShowQr", "Scanned", "LoggedIn"]
+    assert isinstance(login_steps[0], ShowQr)
+    assert login_steps[0].url.startswith("https://liteapp.weixin.qq.com/q/")
+    step = login_steps[-1]
     assert isinstance(step, LoggedIn)
     assert (step.owner.handle, step.owner.nickname, step.resumed) == (ME, "", False)
     assert world.server.bodies("get_bot_qrcode") == [{"local_token_list": []}]
@@ -60,16 +60,16 @@ async def test_polls_that_bring_nothing_keep_their_distance(world: World) -> Non
 
 async def test_a_code_that_expires_is_followed_by_another(world: World) -> None:
     world.server.put("get_qrcode_status", scan("expired"), scan("wait"), DONE)
-    found = await steps(world)
-    assert kinds(found) == ["ShowQr", "QrExpired", "ShowQr", "LoggedIn"]
-    first, second = (step for step in found if isinstance(step, ShowQr))
+    login_steps = await steps(world)
+    assert kinds(login_steps) == ["ShowQr", "QrExpired", "ShowQr", "LoggedIn"]
+    first, second = (step for step in login_steps if isinstance(step, ShowQr))
     assert first.url != second.url
 
 
 async def test_a_code_of_which_nobody_hears_is_given_up(world: World) -> None:
     world.server.put("get_qrcode_status", scan("wait"))
-    found = await steps(world, most=3)
-    assert kinds(found) == ["ShowQr", "QrExpired", "ShowQr"]
+    login_steps = await steps(world, most=3)
+    assert kinds(login_steps) == ["ShowQr", "QrExpired", "ShowQr"]
     assert 300 <= world.clock.time - 1000 < 310
 
 
@@ -85,15 +85,15 @@ async def test_codes_that_are_over_at_once_come_slower_and_slower(world: World) 
 
 async def test_the_number_on_the_phone_is_asked_for_and_sent_at_once(world: World) -> None:
     world.server.put("get_qrcode_status", scan("need_verifycode"), scan("scaned"), DONE)
-    found: list[LoginStep] = []
+    login_steps: list[LoginStep] = []
     async for step in world.gateway.login(resume=False):
-        found.append(step)
+        login_steps.append(step)
         if isinstance(step, CodeRequired):
             world.gateway.enter_verification_code(" 123456\n")
         if isinstance(step, LoggedIn):
             break
-    assert kinds(found) == ["ShowQr", "CodeRequired", "Scanned", "LoggedIn"]
-    assert found[1] == CodeRequired(wrong=False)
+    assert kinds(login_steps) == ["ShowQr", "CodeRequired", "Scanned", "LoggedIn"]
+    assert login_steps[1] == CodeRequired(wrong=False)
     assert [poll.get("verify_code") for poll in polls(world)] == [None, "123456", None]
     assert world.clock.slept == [1.0]  # after `scaned`, and not after the number
 
@@ -153,16 +153,16 @@ async def test_a_code_that_is_over_while_a_number_is_awaited_is_followed_by_anot
         "get_qrcode_status", scan("need_verifycode"), scan("need_verifycode"), scan("expired"), DONE
     )
     async with asyncio.timeout(5):
-        found = await steps(world)
-    assert kinds(found) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr", "LoggedIn"]
+        login_steps = await steps(world)
+    assert kinds(login_steps) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr", "LoggedIn"]
     assert world.clock.time - 1000 < 10
 
 
 async def test_a_number_that_nobody_types_costs_the_code_in_the_end(world: World) -> None:
     world.server.put("get_qrcode_status", scan("need_verifycode"))
     async with asyncio.timeout(5):
-        found = await steps(world, most=4)
-    assert kinds(found) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr"]
+        login_steps = await steps(world, most=4)
+    assert kinds(login_steps) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr"]
     assert 300 <= world.clock.time - 1000 < 310
 
 
@@ -208,10 +208,10 @@ async def test_a_poll_that_fails_is_waiting(world: World, trouble: Any) -> None:
 
 async def test_a_long_outage_and_its_end_are_reported(world: World) -> None:
     world.server.put("get_qrcode_status", *[httpx.ConnectError("x")] * 12, scan("wait"), DONE)
-    found = await steps(world)
-    assert kinds(found) == ["ShowQr", "PollFailing", "PollRecovered", "LoggedIn"]
-    assert isinstance(found[1], PollFailing)
-    assert "SECRET" not in found[1].reason
+    login_steps = await steps(world)
+    assert kinds(login_steps) == ["ShowQr", "PollFailing", "PollRecovered", "LoggedIn"]
+    assert isinstance(login_steps[1], PollFailing)
+    assert "SECRET" not in login_steps[1].reason
 
 
 async def test_gateway_timeouts_are_never_reported(world: World) -> None:
@@ -318,9 +318,9 @@ async def test_without_id_token_and_person_it_is_no_login(world: World, missing:
 async def test_a_restart_needs_no_scan(world: World) -> None:
     first = await world.log_in()
     world.restarted()
-    found = await steps(world, resume=True)
-    assert kinds(found) == ["LoggedIn"]
-    again = found[0]
+    login_steps = await steps(world, resume=True)
+    assert kinds(login_steps) == ["LoggedIn"]
+    again = login_steps[0]
     assert isinstance(again, LoggedIn)
     assert again.resumed
     assert (again.login_id, again.owner) == (first.login_id, first.owner)
@@ -360,9 +360,9 @@ async def test_a_person_who_is_bound_to_a_login_of_ours_needs_no_new_one(world: 
     await world.gateway.logout()
     world.restarted()
     world.server.put("get_qrcode_status", scan("scaned"), scan("binded_redirect"))
-    found = await steps(world)
-    assert kinds(found) == ["ShowQr", "Scanned", "LoggedIn"]
-    step = found[-1]
+    login_steps = await steps(world)
+    assert kinds(login_steps) == ["ShowQr", "Scanned", "LoggedIn"]
+    step = login_steps[-1]
     assert isinstance(step, LoggedIn)
     assert (step.login_id, step.resumed) == (first.login_id, True)
 
@@ -421,9 +421,9 @@ async def test_a_login_that_ended_is_looked_at_again_very_seldom(world: World) -
     world.server.put("notifystart", answer(**DEAD), answer(**DEAD), answer(ret=0))
     world.server.put("get_qrcode_status", scan("wait"))
     before, began = len(world.server.asked("notifystart")), world.clock.time
-    found = await steps(world)
-    assert isinstance(found[-1], LoggedIn)
-    assert found[-1].resumed
+    login_steps = await steps(world)
+    assert isinstance(login_steps[-1], LoggedIn)
+    assert login_steps[-1].resumed
     assert len(world.server.asked("notifystart")) - before == 3
     assert 1800 <= world.clock.time - began < 1900
 
@@ -437,8 +437,8 @@ async def test_a_look_that_fails_disturbs_no_login(world: World) -> None:
     world.server.put(
         "get_qrcode_status", *[scan("wait")] * 250, scan("expired"), *[scan("wait")] * 280, scan("expired")
     )
-    found = await steps(world, most=9)
-    assert set(kinds(found)) <= {"ShowQr", "QrExpired"}
+    login_steps = await steps(world, most=9)
+    assert set(kinds(login_steps)) <= {"ShowQr", "QrExpired"}
 
 
 async def test_a_vault_that_fails_does_not_stop_a_login(world: World) -> None:

@@ -243,7 +243,7 @@ _STABLE_FIELDS = ("text", "file_name", "len", "md5", "playtime", "mid_size", "vi
 def _fingerprint(item: JsonObject) -> list[Json]:
     """Returns the fields that are equal in two deliveries of an item.
 
-    The address of its file is not among them: WeChat may make a new one for each delivery.
+    The address of a file is used only where it has no key: WeChat may make a new one for each delivery.
     """
     fields: list[Json] = [read_number(item, "type")]
     for name in ("text_item", "image_item", "voice_item", "file_item", "video_item"):

@@ -133,8 +133,10 @@ class RefusalMeaning(StrEnum):
     REJECTED = "rejected"
 
 
-# Codes and parts of texts that have one meaning in every state of the chat.
+# Error codes that have one meaning in every state of the chat.
 _MEANING_BY_CODE = {ERR_LOGGED_OUT: RefusalMeaning.LOGGED_OUT, ERR_BUSY: RefusalMeaning.LATER}
+
+# Parts of the server's text, in lower case.
 _RATE_LIMIT_TEXTS = ("rate limit", "freq limit", "freq_limit", "rate_limit", "too fast", "too many")
 _WINDOW_TEXTS = ("prepare failed", "unknown error")
 

@@ -29,9 +29,9 @@ def test_what_is_written_is_read() -> None:
 def test_a_picture_without_a_key_has_none() -> None:
     ref = picture_locator({"media": media(aes_key="")})
     assert ref is not None
-    place = parse_locator(ref.locator)
-    assert place is not None
-    assert place.key is None
+    location = parse_locator(ref.locator)
+    assert location is not None
+    assert location.key is None
 
 
 def test_what_is_no_hash_is_not_compared() -> None:
@@ -47,8 +47,8 @@ def test_addresses_have_a_limit() -> None:
 
 @given(st.dictionaries(st.sampled_from(["url", "param", "key", "size", "md5", "call"]), st.text(max_size=40)))
 def test_no_locator_makes_it_fail(locator: dict[str, str]) -> None:
-    place = parse_locator(locator)
-    assert place is None or place.url or place.param
+    location = parse_locator(locator)
+    assert location is None or location.url or location.param
 
 
 def test_what_another_version_wrote_leads_nowhere() -> None:

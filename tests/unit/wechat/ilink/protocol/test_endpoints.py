@@ -91,15 +91,15 @@ def test_bytes_come_from_believed_hosts_only() -> None:
 
 @given(st.text())
 def test_no_text_makes_it_fail_or_leaves_tencent(address: str) -> None:
-    for found in (TENCENT.base_url(address), TENCENT.polling_url(address), TENCENT.media_url(address)):
-        if found is not None:
-            assert host_of(found).endswith("weixin.qq.com")
+    for url in (TENCENT.base_url(address), TENCENT.polling_url(address), TENCENT.media_url(address)):
+        if url is not None:
+            assert host_of(url).endswith("weixin.qq.com")
     OWN.media_url(address)
     host_of(address)
 
 
 @given(st.text(alphabet="https:/@.weixinqcom?#%\\[]ev", max_size=40))
 def test_no_trick_with_the_parts_of_an_address_leaves_tencent(address: str) -> None:
-    found = TENCENT.media_url(address)
-    if found is not None:
-        assert host_of(found) == "weixin.qq.com" or host_of(found).endswith(".weixin.qq.com")
+    url = TENCENT.media_url(address)
+    if url is not None:
+        assert host_of(url) == "weixin.qq.com" or host_of(url).endswith(".weixin.qq.com")

@@ -44,20 +44,20 @@ from wx2mqtt.wechat.ilink.protocol.messages import (
 
 
 def read(raw: dict[str, Any], language: Language = "en") -> ReceivedItem:
-    found = read_item(raw, BOT, language, NOW)
-    assert found is not None
-    return found
+    result = read_item(raw, BOT, language, NOW)
+    assert result is not None
+    return result
 
 
 def only(raw: dict[str, Any], language: Language = "en") -> Message:
-    (found,) = read(raw, language).messages
-    return found
+    (result,) = read(raw, language).messages
+    return result
 
 
 def test_a_text() -> None:
-    found = read(entry(text("开灯 ☀😀")))
-    assert (found.sender, found.token, found.time) == (ME, "AARzSECRET1", WROTE)
-    (message,) = found.messages
+    result = read(entry(text("开灯 ☀😀")))
+    assert (result.sender, result.token, result.time) == (ME, "AARzSECRET1", WROTE)
+    (message,) = result.messages
     assert (message.kind, message.text, message.id) == (Kind.TEXT, "开灯 ☀😀", "7500000000000000101")
     assert (message.chat, message.sender, message.chat_kind) == (ME, ME, ChatKind.FRIEND)
     assert not message.from_self
@@ -112,14 +112,14 @@ def test_a_message_without_items_is_not_lost(items: object) -> None:
 
 
 def test_every_item_of_a_message_is_one() -> None:
-    found = read(entry(text("one"), image(), text("one"))).messages
-    assert [message.id for message in found] == [
+    result = read(entry(text("one"), image(), text("one"))).messages
+    assert [message.id for message in result] == [
         "7500000000000000101",
         "7500000000000000101.2",
         "7500000000000000101.3",
     ]
-    assert [message.kind for message in found] == [Kind.TEXT, Kind.IMAGE, Kind.TEXT]
-    assert len({message.key for message in found}) == 3
+    assert [message.kind for message in result] == [Kind.TEXT, Kind.IMAGE, Kind.TEXT]
+    assert len({message.key for message in result}) == 3
 
 
 def test_numbers_above_two_to_the_53_stay_exact() -> None:
@@ -151,9 +151,9 @@ def test_nobody_wrote_it_is_an_error() -> None:
 
 @pytest.mark.parametrize("time", [0, -5, 1 << 60, "x", None, 1.5])
 def test_a_time_that_is_none_is_now(time: object) -> None:
-    found = read(entry(create_time_ms=time))
-    assert found.time == 0
-    assert found.messages[0].time == NOW
+    result = read(entry(create_time_ms=time))
+    assert result.time == 0
+    assert result.messages[0].time == NOW
 
 
 # the key (ilink 4.5)
@@ -216,22 +216,22 @@ def test_the_key_of_bytes_is_in_the_locator_whatever_its_form() -> None:
         file(),
         file(media=media(aes_key=KEY24)),
     ):
-        found = only(entry(item)).media
-        assert found is not None
-        assert found.locator["key"] == KEY.hex()
+        result = only(entry(item)).media
+        assert result is not None
+        assert result.locator["key"] == KEY.hex()
 
 
 def test_a_pictures_own_key_wins() -> None:
-    found = only(entry(image(aeskey="ff" * 16))).media
-    assert found is not None
-    assert found.locator["key"] == "ff" * 16
+    result = only(entry(image(aeskey="ff" * 16))).media
+    assert result is not None
+    assert result.locator["key"] == "ff" * 16
 
 
 def test_a_picture_without_a_key_is_not_encrypted_and_nothing_else_is_of_use_without_one() -> None:
     bare = media(aes_key="")
-    found = only(entry(image(media=bare))).media
-    assert found is not None
-    assert "key" not in found.locator
+    result = only(entry(image(media=bare))).media
+    assert result is not None
+    assert "key" not in result.locator
     for item in (voice(media=bare), file(media=bare), video(media=bare)):
         assert only(entry(item)).media is None
 
@@ -249,9 +249,9 @@ def test_bytes_without_an_address_are_not_to_be_had() -> None:
 
 
 def test_nothing_secret_is_shown() -> None:
-    found = read(entry(image()))
-    assert "SECRET" not in repr(found)
-    assert KEY.hex() not in repr(found)
+    result = read(entry(image()))
+    assert "SECRET" not in repr(result)
+    assert KEY.hex() not in repr(result)
 
 
 # whatever comes
@@ -266,10 +266,10 @@ FIELDS = ["from_user_id", "message_id", "create_time_ms", "message_type", "item_
 def test_no_fields_make_it_fail_otherwise(changes: dict[str, Any]) -> None:
     raw = json.loads(json.dumps(entry(**changes)))
     try:
-        found = read_item(raw, BOT, "en", NOW)
+        result = read_item(raw, BOT, "en", NOW)
     except ValueError:
         return
-    for message in found.messages if found else ():
+    for message in result.messages if result else ():
         assert message.id
         assert message.key
 
@@ -277,8 +277,8 @@ def test_no_fields_make_it_fail_otherwise(changes: dict[str, Any]) -> None:
 @given(st.lists(st.dictionaries(st.sampled_from(SUBS), ANYTHING), max_size=3))
 def test_no_items_make_it_fail(items: list[dict[str, Any]]) -> None:
     raw = json.loads(json.dumps(entry(item_list=items)))
-    found = read(raw)
-    assert len(found.messages) == max(1, len(items))
+    result = read(raw)
+    assert len(result.messages) == max(1, len(items))
 
 
 @given(
@@ -321,9 +321,9 @@ def part(start: str, end: str, begin: int, stop: int, hashed: str = "") -> Quote
 
 
 def read_quotes(**ref: Any) -> Quote:
-    found = read_quote(text("off", ref_msg=ref), "en")
-    assert found is not None
-    return found
+    result = read_quote(text("off", ref_msg=ref), "en")
+    assert result is not None
+    return result
 
 
 def test_a_text_that_answers_nothing_is_no_quote() -> None:
@@ -332,14 +332,14 @@ def test_a_text_that_answers_nothing_is_no_quote() -> None:
 
 
 def test_older_phones_bring_what_was_answered() -> None:
-    found = read_quotes(message_item=text("door open", msg_id="55"), title="door")
-    assert found.detail() == {"id": "55", "kind": "text", "text": "door open"}
+    result = read_quotes(message_item=text("door open", msg_id="55"), title="door")
+    assert result.detail() == {"id": "55", "kind": "text", "text": "door open"}
 
 
 def test_newer_ones_bring_its_id_alone() -> None:
-    found = read_quotes(svr_id=2**63 + 1)
-    assert found.detail() == {"id": str(2**63 + 1)}
-    assert (found.kind, found.text) == (None, "")
+    result = read_quotes(svr_id=2**63 + 1)
+    assert result.detail() == {"id": str(2**63 + 1)}
+    assert (result.kind, result.text) == (None, "")
 
 
 @pytest.mark.parametrize(
@@ -413,11 +413,11 @@ def test_the_quoted_part_is_published_else_the_whole_text() -> None:
 
 @given(st.text(max_size=30), st.text(max_size=3), st.text(max_size=3), st.integers(-2, 5), st.integers(-2, 5))
 def test_a_part_begins_and_ends_as_it_must(whole: str, start: str, end: str, begin: int, stop: int) -> None:
-    found = selected_text(whole, part(start, end, begin, stop))
-    if found is not None:
-        assert found.startswith(start)
-        assert found.endswith(end)
-        assert found in whole
+    result = selected_text(whole, part(start, end, begin, stop))
+    if result is not None:
+        assert result.startswith(start)
+        assert result.endswith(end)
+        assert result in whole
 
 
 @given(st.text(min_size=1, max_size=60), st.data())
@@ -433,9 +433,9 @@ def test_whatever_somebody_marked_is_found(whole: str, data: st.DataObject) -> N
 
 @given(st.dictionaries(st.sampled_from(["title", "message_item", "svr_id", "partial_text"]), ANYTHING))
 def test_no_reference_makes_it_fail(ref: dict[str, Any]) -> None:
-    found = read_quote(text("off", ref_msg=ref), "en")
-    if found is not None:
-        found.detail()
+    result = read_quote(text("off", ref_msg=ref), "en")
+    if result is not None:
+        result.detail()
 
 
 def test_a_quote_of_nothing_known_says_nothing() -> None:

@@ -61,9 +61,9 @@ def test_what_the_server_says_of_a_secret_is_not_repeated(secret: str) -> None:
 
 
 def test_a_code() -> None:
-    found = responses.read_qr_code(GOOD)
-    assert (found.handle, found.content) == ("5f1c", "https://liteapp.weixin.qq.com/q/7?qrcode=5f1c")
-    assert "5f1c" not in repr(found)
+    result = responses.read_qr_code(GOOD)
+    assert (result.handle, result.content) == ("5f1c", "https://liteapp.weixin.qq.com/q/7?qrcode=5f1c")
+    assert "5f1c" not in repr(result)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +78,8 @@ def test_a_code() -> None:
     ],
 )
 def test_what_is_no_code_is_none(changes: dict[str, Any]) -> None:
-    found = responses.read_qr_code({**GOOD, **changes})
-    assert (found.handle, found.content) == ("", "")
+    result = responses.read_qr_code({**GOOD, **changes})
+    assert (result.handle, result.content) == ("", "")
 
 
 @pytest.mark.parametrize("scan", ScanStatus)
@@ -88,16 +88,16 @@ def test_every_status_is_known(scan: ScanStatus) -> None:
 
 
 def test_a_status_that_is_not_known_is_none() -> None:
-    found = responses.read_scan_answer({"status": "dancing\x1b"})
-    assert (found.scan, found.status) == (None, "dancing")
+    result = responses.read_scan_answer({"status": "dancing\x1b"})
+    assert (result.scan, result.status) == (None, "dancing")
 
 
 def test_a_confirmed_login_shows_no_secret() -> None:
-    found = responses.read_scan_answer(
+    result = responses.read_scan_answer(
         {"status": "confirmed", "bot_token": "a:SECRET", "ilink_bot_id": "SECRET"}
     )
-    assert found.token == "a:SECRET"
-    assert "SECRET" not in repr(found)
+    assert result.token == "a:SECRET"
+    assert "SECRET" not in repr(result)
 
 
 @pytest.mark.parametrize(
@@ -111,8 +111,8 @@ def test_how_long_the_server_holds_a_poll_is_believed_within_reason(
 
 
 def test_no_news_is_no_error() -> None:
-    found = responses.read_updates({})
-    assert (found.messages, found.buf, found.unreadable_count) == ([], "", 0)
+    result = responses.read_updates({})
+    assert (result.messages, result.buf, result.unreadable_count) == ([], "", 0)
     assert responses.read_updates({"msgs": [5, {}, None]}).unreadable_count == 2
 
 
@@ -135,7 +135,7 @@ def test_a_ticket_counts_only_where_all_is_well() -> None:
     )
 )
 def test_no_answer_makes_a_reader_fail(answer: dict[str, Any]) -> None:
-    found = json.loads(json.dumps(answer))
+    result = json.loads(json.dumps(answer))
     for reader in (
         responses.error_code,
         responses.error_text,
@@ -146,4 +146,4 @@ def test_no_answer_makes_a_reader_fail(answer: dict[str, Any]) -> None:
         responses.read_upload_url,
         responses.read_typing_ticket,
     ):
-        reader(found)
+        reader(result)

@@ -65,10 +65,10 @@ def test_no_file_makes_it_fail(saved: dict[str, Any]) -> None:
     st.dictionaries(st.sampled_from(["id", "token", "user", "base", "chats", "over", "endpoint"]), ANYTHING)
 )
 def test_no_login_in_a_file_makes_it_fail(entry: dict[str, Any]) -> None:
-    for found in bots_from_saved(
+    for result in bots_from_saved(
         {"version": 1, "bots": [{"id": "a", "token": "b", "user": "c", "base": "d", **entry}]}
     ):
-        for chat in found.chats.values():
+        for chat in result.chats.values():
             chat.reply_window(NOW)
 
 
@@ -78,16 +78,16 @@ def test_the_newest_login_is_first_and_the_person_s_earlier_one_is_removed() -> 
 
 
 def test_a_new_bot_remembers_that_they_wrote_to_an_earlier_one_and_nothing_else() -> None:
-    found = with_bot([FIRST], bot(2))[0]
-    assert found.chats == {ME: ChatWindow(wrote_to_earlier_bot=True)}
-    assert found.cursor == ""
+    result = with_bot([FIRST], bot(2))[0]
+    assert result.chats == {ME: ChatWindow(wrote_to_earlier_bot=True)}
+    assert result.cursor == ""
 
 
 def test_the_same_bot_keeps_what_is_known_of_it() -> None:
     again = replace(bot(1), id=BOT, token="another")
-    found = with_bot([FIRST, bot(3, OTHER)], again)
-    assert (found[0].token, found[0].chats, found[0].cursor) == ("another", FIRST.chats, "C")
-    assert [saved.id for saved in found] == [BOT, "3@im.bot"]
+    result = with_bot([FIRST, bot(3, OTHER)], again)
+    assert (result[0].token, result[0].chats, result[0].cursor) == ("another", FIRST.chats, "C")
+    assert [saved.id for saved in result] == [BOT, "3@im.bot"]
 
 
 def test_a_login_through_another_endpoint_stays() -> None:
@@ -134,6 +134,6 @@ def test_a_cursor_of_others_is_the_beginning(cursor: str) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["buf", "chats"]), ANYTHING))
-def test_no_cursor_makes_it_fail(found: dict[str, Any]) -> None:
-    SyncCursor.from_cursor(Cursor(json.dumps(found)))
+def test_no_cursor_makes_it_fail(result: dict[str, Any]) -> None:
+    SyncCursor.from_cursor(Cursor(json.dumps(result)))
     assert SyncCursor.from_cursor(Cursor("[" * 100_000)) == SyncCursor()
