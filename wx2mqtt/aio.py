@@ -1,10 +1,11 @@
-"""Helpers for asyncio: blocking work in a thread, notification of changes, retries until the store works."""
+"""Helpers for asyncio: blocking work in a thread, calls of listeners, notification of changes, retries."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import threading
+import traceback
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
@@ -96,6 +97,20 @@ class Signal(Generic[P]):
         """Calls every receiver."""
         for receiver in tuple(self._receivers):
             receiver(*args, **kwargs)
+
+
+def notify(callback: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Calls a listener; an exception that it raises is its own fault and is only logged (mqtt 0.4.2)."""
+    try:
+        callback(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - see the docstring
+        log.error("listener failed", error=type(error).__name__, at=raised_at(error))
+
+
+def raised_at(error: BaseException) -> str:
+    """Returns `file:line` of the origin: neither the message nor the variables, which may hold a text."""
+    origin = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{origin.filename}:{origin.lineno}"
 
 
 def ignore_store_error(_trouble: StoreError) -> None:

@@ -14,7 +14,7 @@ MAX_FILENAME_BYTES = 240
 """Bytes of UTF-8; file systems take names of up to 255."""
 
 MAX_EXTENSION_CHARACTERS = 12
-"""What is longer after the last dot is no extension."""
+"""A longer text after the last dot is no extension."""
 
 _SEPARATORS = re.compile(r"[\\/]")
 _EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")
@@ -25,30 +25,30 @@ _JOINERS = "\u200c\u200d"  # they hold letters and emoji together; a cut must no
 
 
 def is_harmless(character: str) -> bool:
-    """Whether a character may stand in the name of a file; path separators are not looked at."""
+    """Returns whether a character may stand in the name of a file; path separators are not looked at."""
     return character not in _DIRECTION_MARKS and unicodedata.category(character) not in _CONTROL_CATEGORIES
 
 
 def clean_filename(name: str) -> str:
-    """The name with `_` for path separators and without harmful characters; empty if nothing is visible."""
+    """Returns the name with `_` for path separators and without harmful characters; empty if nothing is visible."""
     composed = unicodedata.normalize("NFC", _SEPARATORS.sub("_", name))
     cleaned = "".join(filter(is_harmless, composed)).strip()
     return cleaned if any(map(_is_visible, cleaned)) else ""
 
 
 def extension_of(name: str) -> str:
-    """The part behind the last dot, without the dot; empty where that is no extension."""
-    found = _EXTENSION.search(name)
-    return found[1] if found else ""
+    """Returns the part behind the last dot, without the dot; empty where that is no extension."""
+    match = _EXTENSION.search(name)
+    return match[1] if match else ""
 
 
 def utf8_size(name: str) -> int:
-    """How many bytes a name takes."""
+    """Returns how many bytes a name takes in UTF-8."""
     return len(name.encode("utf-8", "replace"))
 
 
 def cut_filename(name: str, limit: int = MAX_FILENAME_BYTES, size: Callable[[str], int] = utf8_size) -> str:
-    """The name, cut before its extension and between characters so that `size` of it is at most `limit`."""
+    """Returns the name, cut before its extension and between characters so that `size` of it is at most `limit`."""
     extension = extension_of(name)
     ending = f".{extension}" if extension else ""
     stem = name.removesuffix(ending)

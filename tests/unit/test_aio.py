@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from tests.support.hurry import hurry
-from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
+from wx2mqtt.aio import ChangeNotifier, Signal, notify, raised_at, retry_until_stored
 from wx2mqtt.errors import StoreError, StoreFull
 
 
@@ -105,3 +105,21 @@ def test_what_a_receiver_raises_reaches_the_emitter_and_ends_the_calls():
 
 def test_a_signal_without_receivers_is_emitted_to_nobody():
     Signal[[int]]().emit(1)
+
+
+def test_an_exception_of_a_listener_is_logged_with_its_origin_and_without_its_message(capsys):
+    def raises():
+        raise RuntimeError("geheim")
+
+    notify(raises)
+    output = capsys.readouterr().out
+    assert "RuntimeError" in output
+    assert "test_aio.py" in output
+    assert "geheim" not in output
+
+
+def test_the_origin_of_an_exception_is_file_and_line():
+    try:
+        raise KeyError("x")
+    except KeyError as error:
+        assert raised_at(error).startswith(__file__)

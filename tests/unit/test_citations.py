@@ -1,6 +1,6 @@
 """Citations of the protocol notes lead to a statement, and no document outside of the repository is cited.
 
-A citation is the name of a note and one or more statement numbers: `(webwx 2.12)`, `(ilink 2.2, 2.3)`,
+A citation is the name of a note and one or more statement numbers: `(webwx 2.12)`, `(ilink 2.1, 2.2)`,
 `(mqtt 2.1 to 2.5)`, also where a line ends in the middle.
 """
 
@@ -28,7 +28,7 @@ SUFFIXES = frozenset(
 )
 WITH_EXAMPLES = {"tests/unit/test_citations.py", "tests/shape.py", "tests/unit/test_shape.py"}
 ABSENT_DOCUMENT = re.compile(
-    r"\bDESIGN\b|(?<![\w./-])reference/\w+|\bmqtt-bridges\b|\bredesign\.md\b|\baesthetics\b"
+    r"\bDESIGN\b|(?<![\w./-])reference[/]\w+|\bmqtt-bridges\b|\bredesign\.md\b|\baesthetics\b"
 )
 
 STATEMENT = re.compile(r"^(?:#{2,4} |- \*\*)(\d+(?:\.\d+)*)(?:\*\*)? ", re.MULTILINE)

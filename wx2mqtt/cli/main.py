@@ -228,7 +228,7 @@ def healthcheck(
     account: HealthAccountOption = "",
 ) -> None:
     """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
-    from wx2mqtt.cli.health import health_problems  # noqa: PLC0415
+    from wx2mqtt.cli.operations import health_problems  # noqa: PLC0415
 
     loaded = _load(config, log_to_terminal=True)
     problems = asyncio.run(health_problems(loaded, os.environ, live=live, account=account))

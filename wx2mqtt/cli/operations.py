@@ -1,4 +1,7 @@
-"""What several commands share: the `--config` option, exit codes, and operations of the running bridge."""
+"""Shared by the commands: the `--config` option, exit codes, and requests to the running bridge.
+
+Containers run `wx2mqtt healthcheck` every few seconds, so this file must load little.
+"""
 
 from __future__ import annotations
 
@@ -69,3 +72,30 @@ async def run_operation(
             raise Wx2MqttError(f"There is no store at {folder} yet; start the bridge once.") from None
     async with open_application(loaded, environment, serve=False) as app:
         return await app.run_operation(operation, fields)
+
+
+async def health_problems(
+    loaded: LoadedSettings, env: Mapping[str, str], *, live: bool, account: str
+) -> list[str]:
+    """Returns the problems of one account, or of all if `account` is empty; none if the bridge is well.
+
+    With `live` only problems that a restart can solve count.
+    """
+    folder = store_folder(loaded, env)
+    problems: list[str] = []
+    try:
+        names = [account] if account else await control_socket.ask_bridge(folder, "accounts")
+        for name in names if isinstance(names, list) else []:
+            health = await control_socket.ask_bridge(folder, "health", {"account": name})
+            problems += _problems_of(health, live=live)
+    except (Wx2MqttError, OSError, ValueError) as error:
+        return [str(error)]
+    return problems
+
+
+def _problems_of(health: Json, *, live: bool) -> list[str]:
+    if not isinstance(health, dict):
+        return ["the bridge does not report its health"]
+    problems = health["stuck"] if live else health["problems"]
+    name = health["account"]
+    return [f"{name}: {problem}" for problem in problems] if isinstance(problems, list) else []

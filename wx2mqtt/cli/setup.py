@@ -109,19 +109,16 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     from wx2mqtt.setup.questions import SetupOptions  # noqa: PLC0415
     from wx2mqtt.setup.wizard import SetupPaths  # noqa: PLC0415
 
-    if host is not None and embedded:
-        raise typer.BadParameter("give only one of --host and --embedded")
-    _check_backend_options(backend, person or (), owner)
+    _check_options(host, backend, person or (), owner, embedded=embedded)
+    is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
         host=None if host is None else _checked_host(host),
         port=port,
         tls=tls,
-        ca_file=None if ca_file is None else _readable_file("--ca-file", ca_file),
+        ca_file=_readable_file("--ca-file", ca_file),
         username=user,
-        password=_password_from_stdin() if password_file == STDIN_PATH else None,
-        password_file=None
-        if password_file in (None, STDIN_PATH)
-        else _readable_file("--password-file", password_file),
+        password=_password_from_stdin() if is_from_stdin else None,
+        password_file=_readable_file("--password-file", None if is_from_stdin else password_file),
         embedded=embedded,
         home_assistant=home_assistant,
         backend=backend,
@@ -180,8 +177,12 @@ def parse_people(pairs: Sequence[str]) -> dict[str, str] | None:
     return people or None
 
 
-def _check_backend_options(backend: str | None, people: Sequence[str], owner: str | None) -> None:
-    """Raises `typer.BadParameter` for options that belong to different backends."""
+def _check_options(
+    host: str | None, backend: str | None, people: Sequence[str], owner: str | None, *, embedded: bool
+) -> None:
+    """Raises `typer.BadParameter` for options that exclude each other."""
+    if host is not None and embedded:
+        raise typer.BadParameter("give only one of --host and --embedded")
     contacts = None if backend is None else BACKENDS[backend].setup_contacts
     if people and (contacts is SetupContacts.OWNER or owner is not None):
         raise typer.BadParameter("--person needs the backend webwx: iLink knows its owner alone (--owner)")
@@ -207,10 +208,12 @@ def _checked_host(host: str) -> str:
         raise typer.BadParameter(f"--host: {host!r} {fault}; the port goes into --port") from None
 
 
-def _readable_file(option: str, path: Path) -> Path:
+def _readable_file(option: str, path: Path | None) -> Path | None:
     """Returns the absolute path; raises `typer.BadParameter` if the file cannot be read."""
     from wx2mqtt.settings.problems import check_readable  # noqa: PLC0415
 
+    if path is None:
+        return None
     if fault := check_readable(path):
         raise typer.BadParameter(f"{option}: {fault}")
     return path.absolute()

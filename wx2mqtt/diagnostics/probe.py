@@ -20,14 +20,20 @@ from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import BrokerError, NotConnected
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
-from wx2mqtt.mqtt.connection_errors import broken_text, not_mqtt_text, unanswered_text, unreachable_text
+from wx2mqtt.mqtt.connection_errors import (
+    VERSION_PROBE_DELAY_SECONDS,
+    broken_text,
+    not_mqtt_text,
+    refuses_mqtt_5,
+    unanswered_text,
+    unreachable_text,
+)
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PublishPacket, pack_properties, packet_ids, short_packet
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, UNSUPPORTED_VERSION, reason_text, scrub_reason
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
-from wx2mqtt.mqtt.version_probe import VERSION_PROBE_DELAY_SECONDS, refuses_mqtt_5
 
 T = TypeVar("T")
 PROBE_CONNECT_TIMEOUT_SECONDS = 10.0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from wx2mqtt.aio import notify, raised_at
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.mqtt.broker import (
@@ -18,7 +19,6 @@ from wx2mqtt.mqtt.broker import (
     Publication,
     PublishCallback,
 )
-from wx2mqtt.mqtt.callbacks import notify, raised_at
 from wx2mqtt.mqtt.connection import WATCHDOG_SLACK_SECONDS, MqttConnection
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, Delay, EndReason, ReconnectPolicy

@@ -10,12 +10,18 @@ from functools import partial
 
 import structlog
 
-from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.aio import notify, raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, Publication, PublishCallback
-from wx2mqtt.mqtt.callbacks import notify, raised_at
-from wx2mqtt.mqtt.connection_errors import broken_text, not_mqtt_text, unanswered_text, unreachable_text
+from wx2mqtt.mqtt.connection_errors import (
+    VERSION_PROBE_DELAY_SECONDS,
+    broken_text,
+    not_mqtt_text,
+    refuses_mqtt_5,
+    unanswered_text,
+    unreachable_text,
+)
 from wx2mqtt.mqtt.keepalive import KeepAlive, KeepAliveAction
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
 from wx2mqtt.mqtt.packets import (
@@ -43,7 +49,6 @@ from wx2mqtt.mqtt.reason_codes import (
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
 from wx2mqtt.mqtt.unacked import Subscriptions, UnackedPublishes
-from wx2mqtt.mqtt.version_probe import VERSION_PROBE_DELAY_SECONDS, refuses_mqtt_5
 
 log = structlog.get_logger(__name__)
 

@@ -1,15 +1,31 @@
-"""Why a connection could not be opened or broke, as a sentence for the owner, without secrets."""
+"""Why a connection could not be opened or broke, as a sentence for the owner, without secrets.
+
+`refuses_mqtt_5` asks a broker that does not answer CONNECT whether it speaks MQTT 5.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+from typing import cast
 
-from wx2mqtt.mqtt.options import BrokerAddress
+from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
+from wx2mqtt.mqtt.paho_codec import open_websocket
+from wx2mqtt.mqtt.sockets import RawSocket, open_socket
+
+VERSION_PROBE_DELAY_SECONDS = 1.0
+"""Seconds without an answer to CONNECT after which the version is probed."""
+VERSION_PROBE_TIMEOUT_SECONDS = 3.0
+
+MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
+"""CONNECT of MQTT 5: clean start, keepalive 10 s, no properties, no client id."""
+VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
+"""CONNACK of 3.1.1 and of MQTT 5 that refuse the version."""
 
 
 def unreachable_text(error: BaseException, address: BrokerAddress) -> str:
-    """Why no connection could be opened."""
+    """Returns why no connection could be opened."""
     endpoint = address.endpoint
     match error:
         case ssl.SSLError():
@@ -26,15 +42,8 @@ def unreachable_text(error: BaseException, address: BrokerAddress) -> str:
     return f"no connection to {endpoint}: {_system_text(error)}{tls_hint}"
 
 
-def _tls_text(error: ssl.SSLError, endpoint: str) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {endpoint} is not accepted: {error.verify_message}; see mqtt.tls.ca_file"
-    reason = (getattr(error, "reason", None) or "no TLS there").replace("_", " ").lower()
-    return f"no TLS connection to {endpoint}: {reason}"
-
-
 def not_mqtt_text(address: BrokerAddress) -> str:
-    """Why the bridge closed a connection on which it could not read a packet."""
+    """Returns why the bridge closed a connection on which it could not read a packet."""
     return f"{address.endpoint} sent something that is not MQTT"
 
 
@@ -45,15 +54,41 @@ def unanswered_text(sentence: str, address: BrokerAddress, protocol: str) -> str
     return f"{sentence} without an answer" + (f"; it may want {' or '.join(hints)}" if hints else "")
 
 
-def _system_text(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) else None
-    return (text or type(error).__name__).lower()
-
-
 def broken_text(error: OSError | None, address: BrokerAddress) -> str:
-    """Why an established connection ended without a reason code. None means that the broker closed it."""
+    """Returns why an established connection ended without a reason code. None: the broker closed it."""
     if error is None:
         return f"{address.endpoint} closed the connection"
     if isinstance(error, TimeoutError):
         return f"{address.endpoint} does not answer any more"
     return f"the connection to {address.endpoint} broke: {_system_text(error)}"
+
+
+def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
+    """Returns True only if a CONNECT on another connection is refused for its version. Blocks.
+
+    amqtt reads a CONNECT of MQTT 5 as one of 3.1.1, takes the properties for lengths, and waits for ever for
+    bytes that do not come. A CONNECT with neither properties nor will it reads far enough to refuse the
+    version. Silence and errors say nothing.
+    """
+    with (
+        contextlib.suppress(OSError, ValueError),
+        open_socket(address, tls, VERSION_PROBE_TIMEOUT_SECONDS) as connected,
+    ):
+        connected.settimeout(VERSION_PROBE_TIMEOUT_SECONDS)
+        raw = cast("RawSocket", connected)
+        channel = open_websocket(raw, address) if address.websocket else raw
+        channel.send(bytearray(MINIMAL_CONNECT))
+        return channel.recv(4).startswith(VERSION_REFUSALS)
+    return False
+
+
+def _tls_text(error: ssl.SSLError, endpoint: str) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the certificate of {endpoint} is not accepted: {error.verify_message}; see mqtt.tls.ca_file"
+    reason = (getattr(error, "reason", None) or "no TLS there").replace("_", " ").lower()
+    return f"no TLS connection to {endpoint}: {reason}"
+
+
+def _system_text(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) else None
+    return (text or type(error).__name__).lower()

@@ -9,10 +9,9 @@ from typing import cast
 
 import structlog
 
-from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.aio import raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
-from wx2mqtt.mqtt.callbacks import raised_at
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import structlog
 
+from wx2mqtt.aio import notify
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import PublishCallback
-from wx2mqtt.mqtt.callbacks import notify
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, reason_text
 
 log = structlog.get_logger(__name__)

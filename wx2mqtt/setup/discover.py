@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from wx2mqtt.diagnostics.tls import connect_tcp
 from wx2mqtt.mqtt.options import BrokerAddress
-from wx2mqtt.setup.config_text import BrokerAnswers
+from wx2mqtt.setup.output import BrokerAnswers
 
 SUPERVISOR_URL = "http://supervisor"
 SUPERVISOR_TOKEN_VARIABLE = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, which Home Assistant gives to its add-ons

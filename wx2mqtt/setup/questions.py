@@ -13,8 +13,8 @@ from wx2mqtt.settings.addresses import validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.problems import check_readable
 from wx2mqtt.settings.schema import BackendName
-from wx2mqtt.setup.config_text import BrokerAnswers, SetupAnswers
 from wx2mqtt.setup.discover import FoundBroker
+from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 DEFAULT_PORT = 1883
@@ -150,7 +150,7 @@ class Questions:
 
     def _choose_language(self) -> Language:
         languages: list[Language] = ["zh", "en"] if self._language == "zh" else ["en", "zh"]
-        names = [setup_text(one, "this_language") for one in languages]
+        names = [setup_text(language, "this_language") for language in languages]
         return languages[self._prompt.choose(self._text("which_language"), names)]
 
     def _choose_backend(self) -> BackendName:
@@ -168,8 +168,8 @@ class Questions:
             return BrokerAnswers()
         if options.host is not None:
             return self._broker_from_options(options.host)
-        found_brokers = [found.broker for found in self._found_brokers]
-        labels = [self._broker_label(found) for found in self._found_brokers]
+        found_brokers = [candidate.broker for candidate in self._found_brokers]
+        labels = [self._broker_label(candidate) for candidate in self._found_brokers]
         index = self._prompt.choose(
             self._text("which_broker"), [*labels, self._text("other_broker"), self._text("no_broker")]
         )
@@ -241,7 +241,8 @@ class Questions:
         if self._options.home_assistant is not None:
             return self._options.home_assistant
         is_its_broker = any(
-            found.source == "supervisor" and found.broker.host == broker.host for found in self._found_brokers
+            candidate.source == "supervisor" and candidate.broker.host == broker.host
+            for candidate in self._found_brokers
         )
         return self._prompt.confirm(self._text("home_assistant"), default=is_its_broker)
 

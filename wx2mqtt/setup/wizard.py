@@ -15,11 +15,13 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.setup.config_text import PASSWORD_FILE_NAME, SetupAnswers, config_text
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import (
+    PASSWORD_FILE_NAME,
     PRIVATE_MODE,
     PUBLIC_MODE,
+    SetupAnswers,
+    config_text,
     hidden_path,
     program_path,
     unit_text,

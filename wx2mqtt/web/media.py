@@ -22,11 +22,14 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.records import MediaRow, MediaState
-from wx2mqtt.web.content_disposition import INLINE_TYPES, content_disposition, content_type, download_name
 from wx2mqtt.web.file_response import (
+    INLINE_TYPES,
     ByteRange,
     FileRangeResponse,
     RangeNotSatisfiable,
+    content_disposition,
+    content_type,
+    download_name,
     is_not_modified,
     requested_range,
 )

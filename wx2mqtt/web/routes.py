@@ -1,17 +1,28 @@
-"""The ASGI application: all routes, behind the security middleware."""
+"""The ASGI application: all routes, behind the security middleware; and the health endpoints.
+
+Everybody gets the verdict on the health, as programs that watch the bridge often send no password; only
+authenticated clients get details.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
+from typing import cast
 
+import structlog
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from wx2mqtt import __version__
+from wx2mqtt.bridge.health import active_problems
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import Json
 from wx2mqtt.web.auth import Authenticator
-from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.health import HealthEndpoint
+from wx2mqtt.web.bridge_state import AccountReader, BridgeState
 from wx2mqtt.web.hosts import AllowedHosts
 from wx2mqtt.web.html import Assets
 from wx2mqtt.web.login_page import LoginPage
@@ -29,7 +40,11 @@ from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.page.handlers import PageHandlers
 from wx2mqtt.web.page.sections import QR_IMAGE_NAME
 from wx2mqtt.web.request import context_of
-from wx2mqtt.web.responses import text_response
+from wx2mqtt.web.responses import NO_STORE, text_response
+
+log = structlog.get_logger(__name__)
+
+HEALTH_TIMEOUT_SECONDS = 5.0  # programs that watch usually give up after ten
 
 
 def web_application(
@@ -81,3 +96,46 @@ def _page_routes(page: PageHandlers) -> list[Route]:
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
     response = text_response(context_of(scope), HTTPStatus.NOT_FOUND, "nothing_here")
     await response(scope, receive, send)
+
+
+class HealthEndpoint:
+    def __init__(self, bridge: BridgeState) -> None:
+        self._bridge = bridge
+
+    async def livez(self, request: Request) -> Response:
+        """GET /livez: 200 while every loop moves, also while the bridge waits for a person."""
+        overdue = self._bridge.overdue()
+        details: dict[str, Json] = {"stuck": list(overdue)}
+        return _health_response(request, "alive", is_good=not overdue, details=details)
+
+    async def healthz(self, request: Request) -> Response:
+        """GET /healthz: 200 only while everything works."""
+        accounts = dict(await asyncio.gather(*map(_account_health, self._bridge.views)))
+        reasons: list[Json] = [
+            f"{name}: {problem}"
+            for name, account in accounts.items()
+            for problem in cast("list[str]", account["problems"])
+        ]
+        if not accounts:
+            reasons = ["configuration"]
+        details: dict[str, Json] = {"reasons": reasons, "version": __version__, "accounts": {**accounts}}
+        return _health_response(request, "healthy", is_good=not reasons, details=details)
+
+
+async def _account_health(view: AccountReader) -> tuple[str, dict[str, Json]]:
+    try:
+        async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
+            problems: list[Json] = list(active_problems(await view.snapshot()))
+    except (StoreError, TimeoutError) as error:
+        log.warning("health is not known", account=view.name, problem=str(error) or "no answer in time")
+        problems = ["store_trouble"]
+    return view.name, {"healthy": not problems, "problems": problems, "state": str(view.login.state)}
+
+
+def _health_response(
+    request: Request, verdict_key: str, *, is_good: bool, details: Mapping[str, Json]
+) -> Response:
+    is_allowed = context_of(request.scope).is_allowed
+    body = {verdict_key: is_good, **(details if is_allowed else {})}
+    status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse(body, status, NO_STORE)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
-from wx2mqtt.setup.config_text import BrokerAnswers, SetupAnswers
 from wx2mqtt.setup.discover import FoundBroker
+from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
 from wx2mqtt.setup.questions import NonInteractive, Questions, SetupOptions
 
 SUPERVISOR = FoundBroker(

@@ -14,7 +14,7 @@ from wx2mqtt.settings.example import LINE_WIDTH, compose, example_text
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.setup.config_text import PASSWORD_FILE_NAME, BrokerAnswers, SetupAnswers, config_text
+from wx2mqtt.setup.output import PASSWORD_FILE_NAME, BrokerAnswers, SetupAnswers, config_text
 from wx2mqtt.wechat.registry import BACKENDS
 
 EMBEDDED = SetupAnswers(broker=BrokerAnswers(), language="en", home_assistant=False, people={})
