@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from wx2mqtt.memory import block_imports
 
 TERMINAL_ONLY_MODULES = ("rich", "pygments")
-"""What structlog (coloured tracebacks) and httpx (a command of its own) load where they can: 8 MB."""
+"""Optional imports of structlog (coloured tracebacks) and httpx (its command): 8 MB."""
 
 
 def main() -> None:

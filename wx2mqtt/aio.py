@@ -94,7 +94,6 @@ class Signal(Generic[P]):
         self._receivers += map(without_arguments, receivers)
 
     def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Calls every receiver."""
         for receiver in tuple(self._receivers):
             receiver(*args, **kwargs)
 
@@ -114,7 +113,7 @@ def raised_at(error: BaseException) -> str:
 
 
 def ignore_store_error(_trouble: StoreError) -> None:
-    """For callers to whom the log is enough."""
+    """Does nothing: `retry_until_stored` has logged the error already."""
 
 
 async def retry_until_stored(

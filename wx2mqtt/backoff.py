@@ -21,11 +21,9 @@ class Backoff:
     failures: int = 0
 
     def after_failure(self) -> Backoff:
-        """Returns the value after one more failure."""
         return replace(self, failures=self.failures + 1)
 
     def reset(self) -> Backoff:
-        """Returns the value after a success."""
         return replace(self, failures=0)
 
     def wait(self, chance: float) -> float:

@@ -30,7 +30,7 @@ def is_harmless(character: str) -> bool:
 
 
 def clean_filename(name: str) -> str:
-    """Returns the name with `_` for path separators and without harmful characters; empty if nothing is visible."""
+    """Returns the name with `_` for path separators and no harmful character; empty if nothing is visible."""
     composed = unicodedata.normalize("NFC", _SEPARATORS.sub("_", name))
     cleaned = "".join(filter(is_harmless, composed)).strip()
     return cleaned if any(map(_is_visible, cleaned)) else ""
@@ -48,7 +48,7 @@ def utf8_size(name: str) -> int:
 
 
 def cut_filename(name: str, limit: int = MAX_FILENAME_BYTES, size: Callable[[str], int] = utf8_size) -> str:
-    """Returns the name, cut before its extension and between characters so that `size` of it is at most `limit`."""
+    """Returns the name, cut before its extension and between characters to at most `limit` of `size`."""
     extension = extension_of(name)
     ending = f".{extension}" if extension else ""
     stem = name.removesuffix(ending)

@@ -106,7 +106,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRef:
-    """How a backend downloads the file of a message. `locator` is secret, and opaque to all other parts.
+    """The reference by which a backend downloads a file. `locator` is secret, and opaque to all other parts.
 
     `size` (bytes) and `mime` are only announced by the sender: the file may differ.
     """
@@ -229,8 +229,6 @@ class Recall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkRead:
-    """Marks a chat as read."""
-
     chat: Handle
 
 
@@ -251,7 +249,7 @@ class AcceptFriend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateGroup:
-    """Creates a group of the owner and `members`, of whom there must be at least two."""
+    """Creates a group of the owner and at least two `members`."""
 
     members: tuple[Handle, ...]
     name: str = ""
@@ -259,8 +257,6 @@ class CreateGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddMembers:
-    """Adds people to a group."""
-
     group: Handle
     members: tuple[Handle, ...]
 
@@ -275,8 +271,6 @@ class RemoveMembers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameGroup:
-    """Renames a group."""
-
     group: Handle
     name: str
 
@@ -342,7 +336,7 @@ class Command:
 
 
 class Status(StrEnum):
-    """How a command ended (README, "Sending")."""
+    """The final status of a command (README, "Sending")."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -388,7 +382,7 @@ class LoginState(StrEnum):
 
 
 class Needs(StrEnum):
-    """What a person must do next, published on `login/state` (README, "The login")."""
+    """The next step of a person, published on `login/state` (README, "The login")."""
 
     NOTHING = "nothing"
     SCAN = "scan"

@@ -29,7 +29,6 @@ def check_connections(loaded: LoadedSettings, env: Mapping[str, str], *, as_json
 
 
 async def _run_with_progress(loaded: LoadedSettings, env: Mapping[str, str]) -> CheckReport:
-    """Runs the checks; a line at the terminal shows the latest result's heading."""
     from rich.console import Console  # noqa: PLC0415 - 8 MB, only where a person watches
     from rich.text import Text  # noqa: PLC0415
 

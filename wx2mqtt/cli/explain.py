@@ -70,8 +70,8 @@ async def _serve_problems(
     """Serves the page with the problems, as the file changes; returns True when there are none left.
 
     Returns False when `stop` is set, and at once if the settings of the page itself have a problem. Calls
-    `on_url` with the page's URL. Tells a service manager that it is ready and alive, but that no bridge runs.
-    Raises `CannotListen`.
+    `on_url` with the page's URL. Notifies a service manager that it is ready and alive, but that no bridge
+    runs. Raises `CannotListen`.
     """
     settings = load_web_settings(path, env, BACKENDS)
     if settings is None:

@@ -135,7 +135,6 @@ class _VerificationCodeInput:
 
 
 async def _log_in_here(account: Account, out: TextIO, language: Language) -> None:
-    """Logs in without a running bridge."""
     qr_count = 0
     async with aclosing(account.backend.login(resume=True)) as steps:
         async for step in steps:

@@ -31,7 +31,7 @@ from wx2mqtt.store.archive import REPLACED_PREFIX
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PurgePlan:
-    """What a purge deletes: retained topics and client sessions at the broker, and the `stored_data`.
+    """The data to delete: retained topics and client sessions at the broker, and the `stored_data`.
 
     `topics` includes `discovery_topics`, which Home Assistant reads.
     """

@@ -16,7 +16,7 @@ from wx2mqtt.mqtt.options import MqttOptions
 CONVERSATION_TIMEOUT_SECONDS = 9.0
 """Time for the whole conversation."""
 SENT_POLL_SECONDS = 5
-"""How long the simulator waits for a sent message before it answers."""
+"""Seconds that the simulator waits for a sent message before it answers."""
 
 
 class ScriptListener:

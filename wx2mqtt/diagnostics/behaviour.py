@@ -210,7 +210,6 @@ class BehaviourCheck:
 
 
 async def _receives(connection: ProbeConnection, topic: str) -> bool:
-    """Returns whether a message on this topic comes in time."""
     packet = await connection.wait_for_message(
         lambda received: received.topic == topic, MESSAGE_TIMEOUT_SECONDS
     )

@@ -50,8 +50,6 @@ class ConnectedBroker:
 
 
 class ConnectionCheck:
-    """Connects to one broker and reports each step."""
-
     def __init__(self, target: DiagnosticTarget, address: BrokerAddress, report: CheckReport) -> None:
         self._target = target
         self._address = address
@@ -86,7 +84,6 @@ class ConnectionCheck:
         return addresses
 
     def _warn_if_public(self, addresses: Iterable[str]) -> None:
-        """Warns if the connection leaves the local network without TLS."""
         is_local = all(ipaddress.ip_address(address.partition("%")[0]).is_private for address in addresses)
         if not is_local and not self._address.tls:
             self._report.warning("tls", self._subject, "tls_none", "tls_none_cure")

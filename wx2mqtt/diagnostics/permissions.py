@@ -200,7 +200,6 @@ class PermissionCheck:
             report.not_known("receive", topic_filter, "receive_filtered", "receive_filtered_cure", **facts)
 
     def _has_bridge_received(self, topic_filter: str) -> bool:
-        """Returns whether the running bridge has received commands by this filter."""
         status = self._bridge_status
         is_command_filter = topic_filter == self._account.topics.out("#")
         return is_command_filter and status is not None and status.command_count > 0

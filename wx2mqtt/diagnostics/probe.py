@@ -45,7 +45,7 @@ TIMED_OUT_CODE = -2
 MAX_UNANSWERED_REQUESTS = 2
 """After so many requests without an answer none is sent any more: each costs its timeout."""
 MAX_CONNECTION_LOSSES = 12
-"""How often the broker may close the connection; some brokers do so for each refused request."""
+"""Number of times that the broker may close the connection; some brokers do so for each refused request."""
 
 
 class ProbeClosed(BrokerError):
@@ -71,7 +71,6 @@ class ProbeAnswer:
 
     @property
     def timed_out(self) -> bool:
-        """Whether no answer came in time."""
         return self.code == TIMED_OUT_CODE
 
 
@@ -154,7 +153,6 @@ class ProbeConnection:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the connection is open."""
         return not self._closed.done()
 
     # connecting

@@ -82,7 +82,6 @@ class CheckReport:
 
     @property
     def is_passed(self) -> bool:
-        """Whether no check failed."""
         return all(result.status is not CheckStatus.FAILED for result in self.results)
 
     def _add(

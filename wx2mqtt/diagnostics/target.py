@@ -1,4 +1,4 @@
-"""What is checked: brokers and accounts, made from the settings; and what a running bridge knows of them."""
+"""The brokers and accounts to check, from the settings; and the status that a running bridge reports."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _unused_topics(account: AccountConfig) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningBridgeStatus:
-    """What the running bridge reports of one account: its broker connection and its commands."""
+    """The report of the running bridge on one account: its broker connection and its commands."""
 
     connected: bool
     refused_topics: frozenset[str]

@@ -35,7 +35,7 @@ NO_CHECK_TIME = 0x200000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """What a certificate says: DNS names and IP addresses, and Unix timestamps of its validity."""
+    """The content of a certificate: DNS names and IP addresses, and Unix timestamps of its validity."""
 
     names: tuple[str, ...]
     not_before: float
@@ -57,7 +57,6 @@ def parse_certificate(der: bytes) -> Certificate:
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
-    """Returns the alternative names; the common name only if there are none, as OpenSSL does."""
     try:
         alternative_names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:

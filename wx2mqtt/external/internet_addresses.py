@@ -1,4 +1,4 @@
-"""Which IP addresses belong to the public Internet, and not to this machine, this house or a provider. Pure.
+"""Decides whether an IP address belongs to the public Internet, not to a local or special network. Pure.
 
 Whoever may publish a command must not reach with it what only the bridge can reach.
 """

@@ -1,6 +1,6 @@
 """Downloads files by URL: resolves a name once, checks all its addresses, and connects to one of them.
 
-Redirects are followed and checked anew each time. A server that sends too slowly is given up.
+Redirects are followed, and the target of each is checked. A server that sends too slowly is given up.
 """
 
 from __future__ import annotations

@@ -618,7 +618,6 @@ BRIDGE_MESSAGES: Catalogue = {
 
 
 def bridge_text(language: Language, key: str, /, **facts: object) -> str:
-    """Returns the sentence for `key` of `BRIDGE_MESSAGES`."""
     return text(BRIDGE_MESSAGES, language, key, **facts)
 
 

@@ -11,13 +11,12 @@ from wx2mqtt.message_kinds import MESSAGE_KINDS
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """What is wrong, and what a person does about it."""
+    """A problem, and what a person does about it."""
 
     problem: Translations
     remedy: Translations
 
     def in_language(self, language: Language) -> tuple[str, str]:
-        """Returns the problem and the remedy in `language`."""
         return translation(self.problem, language), translation(self.remedy, language)
 
 
@@ -368,5 +367,4 @@ SERVER_MESSAGES: Catalogue = {
 
 
 def server_text(language: Language, message_key: str, /, **facts: object) -> str:
-    """Returns the sentence for `message_key` of `SERVER_MESSAGES`."""
     return text(SERVER_MESSAGES, language, message_key, **facts)

@@ -156,7 +156,7 @@ class BrokerClient(Protocol):
 
     @property
     def progress_deadline(self) -> float:
-        """When the client's next step must be done, on the event loop's clock; a watchdog checks it.
+        """The time, on the event loop's clock, by which the next step must be done; a watchdog checks it.
 
         It lies in the future also while the broker is away: then the next step is the next attempt.
         """

@@ -53,18 +53,15 @@ class MqttClient:
 
     @property
     def connection(self) -> Connected | None:
-        """As `BrokerClient.connection`."""
         return self._connection.connection if self._connection is not None else None
 
     @property
     def progress_deadline(self) -> float:
-        """As `BrokerClient.progress_deadline`."""
         if self._connection is not None:
             return self._connection.progress_deadline
         return self._retry_at + WATCHDOG_SLACK_SECONDS
 
     async def run(self, listener: BrokerListener) -> None:
-        """As `BrokerClient.run`."""
         while True:
             ended = await self._connect_once(self._policy.target, listener)
             self._policy, delay = self._policy.after(ended, loop_time(), self._chance())
@@ -73,19 +70,16 @@ class MqttClient:
             await asyncio.sleep(delay.seconds)
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """As `BrokerClient.publish`."""
         if self._connection is None:
             notify(on_acknowledged, NotConnected())
         else:
             self._connection.publish(publication, on_acknowledged)
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """As `BrokerClient.acknowledge`."""
         if self._connection is not None:
             self._connection.acknowledge(delivery)
 
     def set_paused(self, *, paused: bool) -> None:
-        """As `BrokerClient.set_paused`."""
         self._paused = paused
         if self._connection is not None:
             self._connection.set_paused(paused=paused)

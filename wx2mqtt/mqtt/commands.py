@@ -243,7 +243,6 @@ def read_text(fields: Fields, key: str, default: str | None = None) -> str:
 
 
 def read_level(fields: Fields, key: str) -> str:
-    """Returns the topic level of a person."""
     value = fields.get(key)
     if not isinstance(value, str) or not is_topic_level(value):
         raise _bad_field(key, "a topic level")

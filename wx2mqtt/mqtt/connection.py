@@ -120,7 +120,7 @@ class MqttConnection:
 
     @property
     def progress_deadline(self) -> float:
-        """When the next step must be done or the connection have ended, on the event loop's clock."""
+        """The time, on the event loop's clock, by which the next step must be done or the connection ends."""
         if self.connection is None:
             handshake = CONNECT_TIMEOUT_SECONDS + 2 * HANDSHAKE_IDLE_SECONDS
             return self._started_at + handshake + WATCHDOG_SLACK_SECONDS
@@ -130,7 +130,6 @@ class MqttConnection:
     # called by the client
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """As `BrokerClient.publish`."""
         if self.connection is None:
             notify(on_acknowledged, NotConnected())
             return

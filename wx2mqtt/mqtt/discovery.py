@@ -69,7 +69,7 @@ Component = tuple[str, dict[str, Json]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotifyTarget:
-    """A person to whom Home Assistant may send: topic level, id at Home Assistant, and displayed name."""
+    """A recipient of messages from Home Assistant: topic level, id at Home Assistant, displayed name."""
 
     user: str
     id: str
@@ -82,7 +82,7 @@ class Device:
 
     - `model`: the product name of the backend.
     - `targets`: people who get an entity for notifications, the most important first.
-    - `windows`: people to whom WeChat takes messages only for some time after they have written (iLink).
+    - `windows`: people who can get messages only for some time after they have written (iLink).
     - `url`: the address of the page, empty without one.
     - `expiry`: seconds for which a message to a person may wait at the broker.
     - `previous_components`: the platforms of the components that were published before, by key.
@@ -110,7 +110,6 @@ class DiscoveryConfig:
 
 
 def config_topic(prefix: str, account: str) -> str:
-    """The topic of the retained payload."""
     return f"{prefix}/device/{ORIGIN_NAME}_{account}/config"
 
 

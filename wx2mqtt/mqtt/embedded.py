@@ -100,7 +100,6 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """The URL on which it listens."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"mqtt://{host}:{self.port}"
 
@@ -243,7 +242,6 @@ class MosquittoProcess:
                 log.debug("embedded broker", line=line)
 
     async def _watch(self) -> None:
-        """Restarts the process whenever it dies."""
         backoff = RESTART_BACKOFF
         while True:
             assert self._process is not None

@@ -17,8 +17,6 @@ CHECKS_PER_KEEPALIVE = 8
 
 
 class KeepAliveAction(Enum):
-    """The result of one check."""
-
     WAIT = auto()
     PING = auto()
     DEAD = auto()

@@ -299,7 +299,6 @@ def _topic(data: bytes) -> str | None:
 
 
 def _text(data: bytes) -> str:
-    """Returns the text; text that is not UTF-8 counts as absent."""
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -88,8 +88,6 @@ class PacketHandler(Protocol):
 
 
 class CodecTransport(Protocol):
-    """The socket below the codec."""
-
     def open_socket(self) -> BufferedSocket:
         """Connects. Blocks; called in a thread. Raises OSError."""
 

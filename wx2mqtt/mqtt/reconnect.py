@@ -34,7 +34,7 @@ MAX_REDIRECTS = 5
 
 
 class EndReason(StrEnum):
-    """Why an attempt or a connection ended; each reason has its own policy (`POLICY_BY_REASON`)."""
+    """The reason for the end of an attempt or a connection; each has its own policy (`POLICY_BY_REASON`)."""
 
     UNREACHABLE = "unreachable"
     LOST = "lost"
@@ -67,13 +67,13 @@ def end_reason(code: int, *, was_connected: bool) -> EndReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionEnd:
-    """How an attempt or a connection ended.
+    """The end of an attempt or of a connection.
 
     - `reason`: a sentence for the owner, without secrets.
     - `connected_seconds`: for how long the connection was established; 0 if it never was.
     - `is_local`: the broker is on this machine or in a private network.
     - `server_leaving`: this server shuts down, another one of the list may not.
-    - `references`: the servers that the broker names instead; `permanent` says that it has moved for good.
+    - `references`: the servers that the broker names instead; `permanent` says that it has moved permanently.
     """
 
     end: EndReason
@@ -109,7 +109,7 @@ class ConnectTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectPolicy:
-    """What is known about the brokers, and which of them is next.
+    """The state of the policy: the addresses, the failures so far, and the next attempt.
 
     - `index`: the position in `addresses`, `failed_count` how many of them failed since the last delay.
     - `redirects`: servers that a broker has named, tried first; `redirect_count` counts them in a row.
@@ -132,12 +132,10 @@ class ReconnectPolicy:
 
     @property
     def current_address(self) -> BrokerAddress:
-        """The address of the next attempt."""
         return self.redirects[0] if self.redirects else self.addresses[self.index]
 
     @property
     def target(self) -> ConnectTarget:
-        """The next attempt."""
         address = self.current_address
         is_mqtt_3 = self.protocol == "3.1.1" or (self.protocol == "auto" and address in self.mqtt_3_addresses)
         return ConnectTarget(
@@ -174,7 +172,6 @@ def _version(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: 
 
 
 def _retain(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    """Tries without a retained will at once."""
     address = policy.current_address
     if address not in policy.no_retain_addresses:
         without_retain = replace(policy, no_retain_addresses=policy.no_retain_addresses | {address})

@@ -8,7 +8,7 @@ from typing import Literal
 
 QoS = Literal[0, 1]
 """At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
-message, and messages are told apart by their ids (mqtt 7.1.8)."""
+message, and messages are distinguished by their ids (mqtt 7.1.8)."""
 DEFAULT_QOS: QoS = 1
 """For topics outside of the table, such as those of Home Assistant's discovery."""
 

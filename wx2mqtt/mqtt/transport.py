@@ -98,7 +98,6 @@ class SocketTransport:
             self._schedule_flush()
 
     def ping(self) -> None:
-        """Sends PINGREQ."""
         self.send(short_packet(PINGREQ))
 
     def set_reading(self, *, enabled: bool) -> None:

@@ -37,7 +37,6 @@ class UnackedPublishes:
         return mid in self._pending or mid in self._overdue
 
     def add(self, mid: int, on_acknowledged: PublishCallback, now: float) -> None:
-        """Stores a publish that was sent at `now`."""
         self._pending[mid] = (on_acknowledged, now)
 
     def settle(self, mid: int, error: PublishRefused | None) -> None:
@@ -87,7 +86,6 @@ class Subscriptions:
         return mid in self._pending
 
     def add(self, mid: int, filters: tuple[str, ...]) -> None:
-        """Stores a SUBSCRIBE that was sent."""
         self._pending[mid] = filters
 
     def on_suback(self, mid: int, codes: Sequence[int], now: float) -> bool:

@@ -42,7 +42,6 @@ _PREFIXES = {_REQUEST: "request", _RESPONSE: "response"}
 
 
 def all_definitions() -> dict[str, Schema]:
-    """Returns all schemas by name."""
     return {
         **messages.message_definitions(),
         **messages.event_definitions(),

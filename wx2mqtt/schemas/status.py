@@ -46,7 +46,6 @@ _OPTIONAL_WINDOW_KEYS: dict[str, Schema] = {
 
 
 def status_definitions() -> dict[str, Schema]:
-    """Returns the schemas by name."""
     return {
         "login": _login(),
         "directory": _directory(),

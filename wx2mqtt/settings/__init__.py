@@ -1,1 +1,1 @@
-"""What the owner wants: the configuration as values, and how it is read and checked."""
+"""The configuration: its schema, and how it is read and checked."""

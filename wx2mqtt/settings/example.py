@@ -124,7 +124,6 @@ def _wide_count(text: str) -> int:
 
 
 def _default_text(key: ConfigKey) -> str:
-    """Returns the default of a key as YAML."""
     value = key.default
     if isinstance(value, tuple) and key.kind in LIST_KINDS:
         return _scalar_text(value[0]) if len(value) == 1 and value[0] != "*" else json.dumps(value)

@@ -20,8 +20,6 @@ KeyPath = tuple[str | int, ...]
 
 
 class KeyKind(Enum):
-    """The kind of value that a key has."""
-
     SECTION = auto()
     MAP = auto()
     LIST = auto()
@@ -161,7 +159,6 @@ def _kind_of(annotation: Any) -> tuple[KeyKind, type[Section] | None]:
 
 
 def _unwrap(annotation: Any) -> Any:
-    """Removes `Annotated` and `| None`."""
     if get_origin(annotation) is Annotated:
         return _unwrap(get_args(annotation)[0])
     if get_origin(annotation) in {Union, types.UnionType}:

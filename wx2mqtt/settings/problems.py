@@ -13,7 +13,7 @@ from wx2mqtt.settings.key_tree import KeyPath
 
 @dataclass(frozen=True, slots=True)
 class SettingsFinding:
-    """What is wrong with the value at `path`, and how to fix it. A warning does not refuse the settings."""
+    """A fault of the value at `path`, and how to fix it. A warning does not refuse the settings."""
 
     path: KeyPath
     message: str

@@ -371,7 +371,6 @@ class Settings(Section):
         }
 
     def client_ids(self) -> dict[str, str]:
-        """Returns the MQTT client id of each account."""
         if self.mqtt.client_id and len(self.accounts) == 1:
             return dict.fromkeys(self.accounts, self.mqtt.client_id)
         return {name: f"{self.mqtt.client_id or PROGRAM}-{name}" for name in self.accounts}

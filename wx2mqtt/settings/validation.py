@@ -72,7 +72,6 @@ def shown_value(fault: ErrorDetails, path: KeyPath) -> str:
 
 
 def null_fault(key: ConfigKey) -> str:
-    """Returns the sentence for a key that needs a value and has none."""
     advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
     return f"has no value; {advice}, or remove the key for the default"
 

@@ -27,7 +27,7 @@ _PLAIN_TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "se
 
 @dataclass(frozen=True, slots=True)
 class SourcePosition:
-    """Where a value was written. A value that is from no file has line 0 and the variable's name in `name`.
+    """The position of a value in a file. A value from a variable has line 0 and its name in `name`.
 
     `tag` is the type that YAML gives the value: `bool`, `int`, `str` and so on.
     """
@@ -54,13 +54,11 @@ class YamlTree:
         return self.positions.get(path, SourcePosition(self.file, self.first_line))
 
     def problem(self, path: KeyPath, message: str) -> Problem:
-        """Makes the `Problem` for the value at this path."""
         position = self.position_of(path)
         key = f"{position.name} ({dotted(path)})" if position.name else dotted(path)
         return Problem(position.file, position.line, printable(key) or "file", printable(message))
 
     def get(self, path: KeyPath) -> YamlValue:
-        """Returns the value at this path, or None."""
         value: YamlValue = self.data
         for name in path:
             if not isinstance(value, dict) or not isinstance(name, str):
@@ -261,7 +259,7 @@ _SYNTAX_ADVICE = (
     ("quoted scalar", "a quote is opened and not closed"),
     ("flow", "a [ or { is opened and not closed, or a comma is missing"),
 )
-"""What to do, by a part of the parser's message; the first that fits counts."""
+"""Remedies by a part of the parser's message; the first that matches is used."""
 
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:

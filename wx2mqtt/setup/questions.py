@@ -195,7 +195,6 @@ class Questions:
         )
 
     def _ask_broker(self, defaults: BrokerAnswers) -> BrokerAnswers:
-        """Asks for every property of the broker."""
         prompt = self._prompt
         host = prompt.ask_text(self._text("host"), defaults.host, self._host_fault)
         tls = prompt.confirm(self._text("tls"), default=defaults.tls)
@@ -219,7 +218,6 @@ class Questions:
         return replace(broker, username=username, password=self._prompt.ask_secret(self._text("password")))
 
     def _correct_broker(self, broker: BrokerAnswers) -> BrokerAnswers:
-        """Asks again for a broker that failed the test."""
         self._options = replace(self._options, username=None)  # the option may be what was wrong
         return self._ask_broker(broker)
 

@@ -13,7 +13,6 @@ _ERROR_MESSAGES = {0: "", 402: "check the file first", 1205: "too often"}
 
 
 def base_response(ret: int) -> dict[str, object]:
-    """Returns the `BaseResponse` object that every JSON answer begins with."""
     return {"BaseResponse": {"Ret": ret, "ErrMsg": _ERROR_MESSAGES.get(ret, "")}}
 
 
@@ -34,7 +33,6 @@ def html_page(title: str, *, status: int = 200, headers: Headers = ()) -> Simula
 
 
 def synccheck(retcode: int, selector: int) -> SimulatedAnswer:
-    """Returns the answer of the long poll `synccheck`."""
     return javascript(f'window.synccheck={{retcode:"{retcode}",selector:"{selector}"}}')
 
 

@@ -228,12 +228,10 @@ def _file_fields(kind: str, msg_id: int, values: dict[str, str]) -> Fields:
 
 
 def media_id(msg_id: int) -> str:
-    """Returns the MediaId of a received file."""
     return f"@crypt_{msg_id:x}"
 
 
 def encrypted_name(msg_id: int) -> str:
-    """Returns the EncryFileName of a received file."""
     return f"encry_{msg_id:x}"
 
 

@@ -49,7 +49,6 @@ class Call:
     wechat: WeChat
 
     def record_violation(self, problem: str) -> None:
-        """Records that this call is wrong."""
         self.wechat.violations.record(self.endpoint, problem)
 
     def record_oddity(self, problem: str) -> None:
@@ -82,7 +81,6 @@ def require_host(call: Call, role: Role, base: str) -> None:
 
 
 def json_body(call: Call) -> Fields:
-    """Returns the JSON object in the body."""
     try:
         body = json.loads(_keep_escapes_literal(call, call.request.body))
     except ValueError:

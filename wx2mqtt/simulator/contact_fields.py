@@ -171,14 +171,12 @@ _CHANGED_ENTRY_FIELDS = (
 
 
 def changed_entry(world: World, session: SimulatedSession, contact: WorldContact) -> Fields:
-    """Returns an entry of ModContactList."""
     entry = {"HeadImgUpdateFlag": 1, "ContactType": 0, "ChatRoomOwner": ""}
     entry |= contact_entry(world, session, contact, skey="")
     return {key: entry[key] for key in _CHANGED_ENTRY_FIELDS}
 
 
 def deleted_entry(session: SimulatedSession, contact: WorldContact) -> Fields:
-    """Returns an entry of DelContactList."""
     return {"UserName": session.user_name(contact), "ContactFlag": 0}
 
 

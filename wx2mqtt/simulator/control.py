@@ -63,7 +63,6 @@ async def carry_out(wechat: WeChat, request: Request, handler: Handler) -> Simul
 
 
 def find_handler(request: Request) -> Handler | None:
-    """Returns the handler of a control request, or None."""
     if request.path.startswith(control_media.PREFIX):
         return control_media.get_file
     for prefix, handler in _ILINK_PREFIX_HANDLERS:
@@ -136,7 +135,6 @@ async def logout(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 
 async def state(wechat: WeChat, _: Request, __: Fields) -> Fields:
-    """Returns an overview of the whole simulator."""
     session = wechat.session
     return {
         "logins": [
@@ -229,7 +227,6 @@ async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
 
 
 async def violations(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
-    """Returns all recorded violations."""
     return [asdict(violation) for violation in wechat.violations.list()]
 
 
@@ -301,7 +298,6 @@ async def raw(wechat: WeChat, _: Request, order: Fields) -> Fields:
 
 
 async def settings(wechat: WeChat, _: Request, order: Fields) -> Fields:
-    """Changes settings; returns all of them."""
     wechat.settings.change(order)
     return wechat.settings.values()
 
@@ -317,7 +313,6 @@ async def clear_faults(wechat: WeChat, _: Request, __: Fields) -> Fields:
 
 
 async def reset(wechat: WeChat, _: Request, __: Fields) -> Fields:
-    """Restores the initial state."""
     wechat.reset()
     return {}
 

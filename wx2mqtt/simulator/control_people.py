@@ -13,7 +13,6 @@ Fields = dict[str, object]
 
 
 async def list_people(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
-    """Returns all people and groups with all fields."""
     return [_contact_values(contact) for contact in (wechat.world.owner, *wechat.world)]
 
 

@@ -11,7 +11,7 @@ FaultValue = str | int | float | None
 
 
 class FaultKind(StrEnum):
-    """What goes wrong. Those of the second group happen after the call was carried out."""
+    """Kinds of faults. Those of the second group happen after the call was carried out."""
 
     STATUS = "status"  # value: HTTP status
     RET = "ret"  # value: BaseResponse.Ret, or the retcode, or the XML's ret
@@ -88,7 +88,6 @@ class Faults:
                 self._waiting.remove(fault)
 
     def list(self) -> list[Fault]:
-        """Returns the pending faults."""
         return [*self._waiting]
 
     def clear(self) -> None:

@@ -44,7 +44,6 @@ class Request:
 
     @property
     def host(self) -> str:
-        """The Host header, with the port."""
         return self.headers.get("host", "")
 
     @functools.cached_property
@@ -74,7 +73,7 @@ class BodyStream:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerDelivery:
-    """How a fault changes the delivery of an answer.
+    """The change of an answer's delivery by a fault.
 
     After `max_bytes` the connection closes, or with `stalls` stays open without data. `bytes_per_second` 0 is
     no limit. Without `has_content_length` the header Content-Length is missing.
@@ -102,11 +101,9 @@ class SimulatedAnswer:
 
     @property
     def size(self) -> int:
-        """Size of the body in bytes."""
         return self.stream.size if self.stream else len(self.body)
 
     def pieces(self) -> Iterator[bytes]:
-        """Returns the body in pieces."""
         return self.stream.pieces if self.stream else iter((self.body,))
 
     @property
@@ -120,7 +117,6 @@ class SimulatedAnswer:
             self.stream.on_done()
 
     def header_list(self) -> list[tuple[bytes, bytes]]:
-        """Returns the headers as ASGI needs them."""
         lines = [("content-type", self.content_type), *self.headers]
         if self.delivery.has_content_length:
             lines.append(("content-length", str(self.size)))

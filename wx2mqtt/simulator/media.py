@@ -51,7 +51,6 @@ class ByteSource:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """The SHA-256 in hex."""
         return self._digest("sha256")
 
     @functools.cached_property
@@ -74,8 +73,6 @@ class ByteSource:
 
 
 class GivenBytes(ByteSource):
-    """Bytes in memory."""
-
     def __init__(self, data: bytes) -> None:
         super().__init__(len(data))
         self._data = data
@@ -153,7 +150,6 @@ class UploadedBytes(ByteSource):
 
     @functools.cached_property
     def sha256(self) -> str:
-        """The SHA-256 in hex; valid after the last part."""
         return self._sha256.hexdigest()
 
     @functools.cached_property
@@ -166,7 +162,7 @@ STORE_STICKER = "store_sticker"
 """A kind without a file to download (webwx 2.16.8)."""
 
 MAX_MESSAGES = 20_000
-"""How many messages with files are kept."""
+"""Number of messages with files that are kept."""
 
 _UNIQUE_TAIL_BYTES = 64
 
@@ -196,7 +192,7 @@ _KINDS_WITH_THUMBNAIL = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileDescription:
-    """What the phone shows of a file."""
+    """The view of a file on the phone."""
 
     name: str
     size: int
@@ -230,7 +226,6 @@ def describe_file(attachment: MessageMedia | None) -> FileDescription | None:
 
 
 def has_bytes(kind: str) -> bool:
-    """Returns whether messages of that kind have a file."""
     return kind in _SAMPLE_OF_KIND
 
 
@@ -256,7 +251,6 @@ def make_media(
 
 
 def generate_avatar(number: int) -> ByteSource:
-    """Returns the profile picture with that number."""
     head = samples.sample("avatar.jpg")
     return GeneratedBytes(head, len(head) + _UNIQUE_TAIL_BYTES, f"avatar {number}")
 

@@ -49,7 +49,6 @@ def require_known_kind(kind: str) -> None:
 
 @functools.cache
 def all_kinds() -> tuple[str, ...]:
-    """Returns the names of all kinds."""
     return tuple(sorted([*_BUILDERS, *APP_MESSAGE_KINDS, *(f"system:{name}" for name in SYSTEM_TEXTS)]))
 
 

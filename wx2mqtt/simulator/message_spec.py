@@ -30,8 +30,6 @@ class MessageDetails:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageSpec:
-    """One message to build."""
-
     text: str
     msg_id: int
     author: WorldContact

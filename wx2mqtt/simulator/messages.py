@@ -36,7 +36,6 @@ def escape(text: str) -> str:
 
 
 def encode_name(text: str) -> str:
-    """Encodes a nickname, remark or group name."""
     return _EMOJI.sub(_emoji_span, escape(text)) if text else ""
 
 
@@ -103,7 +102,6 @@ class MessageRoute:
 
 
 def recommend_info(values: Fields) -> Fields:
-    """Returns a RecommendInfo with all its fields."""
     return {**_EMPTY_RECOMMEND_INFO, **values}
 
 

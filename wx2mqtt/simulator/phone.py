@@ -76,7 +76,6 @@ class Phone:
         time: float,
         media: FileDescription | None = None,
     ) -> None:
-        """Adds a message to a chat."""
         self.count += 1
         if via in ("friend", "system"):
             self.unread[chat] += 1
@@ -101,12 +100,10 @@ class Phone:
         return next((line for line in reversed(self.lines) if line.msg_id == msg_id), None)
 
     def read(self, chat: str) -> None:
-        """Marks a chat as read."""
         self.unread.pop(chat, None)
         self.changes.notify()
 
     def recall(self, msg_id: str) -> None:
-        """Marks a message as recalled."""
         line = self.find(msg_id)
         if line is not None and not line.recalled:
             line.recalled = True
@@ -126,7 +123,6 @@ class Phone:
         media: FileDescription | None = None,
         sha256: str = "",
     ) -> None:
-        """Adds a message that a web client sent."""
         self.sent.append(
             ClientMessage(
                 n=len(self.sent) + 1,
@@ -145,5 +141,4 @@ class Phone:
         self.changes.notify()
 
     def notify_changed(self) -> None:
-        """Wakes the tasks that wait for changes."""
         self.changes.notify()

@@ -21,8 +21,6 @@ class CodeState(StrEnum):
 
 
 class CodeAction(StrEnum):
-    """An action of a person, of the client, or of the clock."""
-
     SCAN = "scan"
     CONFIRM = "confirm"
     CANCEL = "cancel"

@@ -8,7 +8,6 @@ _PIXELS_PER_MODULE = 10  # a module
 
 
 def draw_qr_jpeg(text: str) -> bytes:
-    """Returns the JPEG of a QR code with this text."""
     import qrcode as library  # noqa: PLC0415 - rarely needed
     from PIL import Image  # noqa: PLC0415 - heavy, rarely needed
 

@@ -137,7 +137,6 @@ async def run_endpoint(endpoint: Endpoint, call: Call) -> SimulatedAnswer:
 
 
 def find_endpoint(path: str) -> Endpoint | None:
-    """Returns the endpoint of a path, or None."""
     if path.startswith("/qrcode/"):
         return ENDPOINTS["qrcode"]
     return _PATHS.get(path)

@@ -2,7 +2,7 @@
 
 A SyncKey names a position in the log; using it again returns the same entries again. Entries are rendered
 when they happen, so that an answer only joins bytes. Every value that a client must send back is recorded,
-so that a wrong value can be told apart from an old one.
+so that a wrong value can be distinguished from an old one.
 """
 
 from __future__ import annotations
@@ -174,7 +174,6 @@ class SimulatedSession:
 
     @property
     def data_ticket(self) -> str:
-        """The newest webwx_data_ticket."""
         return next(reversed(self.data_tickets))
 
     @property
@@ -188,13 +187,11 @@ class SimulatedSession:
         return any(not transport.is_closing() for transport in self.open_polls)
 
     def new_skey(self) -> str:
-        """Issues another skey."""
         self.skeys.append(self._skey())
         self.rendered_contacts.clear()
         return self.skey
 
     def new_data_ticket(self) -> str:
-        """Issues another webwx_data_ticket."""
         self.data_tickets[f"gS{self._text(22)}"] = time.time()
         return self.data_ticket
 

@@ -24,7 +24,6 @@ class AdjustableSettings:
             setattr(self, key, value)
 
     def values(self) -> dict[str, object]:
-        """Returns all fields."""
         itself: Any = self
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(itself)}
 
@@ -46,12 +45,12 @@ PushLogin = Literal["ok", "args", "antispam", "invalid"]
 Cancel = Literal["202", "408"]
 ClientLanguage = Literal["zh_CN", "en_US"]
 GoneAnswer = Literal["", "json", "html", "empty"]
-"""How the servers answer for a file that they do not have any more (webwx 3.7.3)."""
+"""Answers of the servers for a file that they do not have any more (webwx 3.7.3)."""
 
 
 @dataclass(slots=True, kw_only=True)
 class SimulatorSettings(AdjustableSettings):
-    """How the simulated web WeChat behaves. Times are in seconds."""
+    """Settings of the simulated web WeChat. Times are in seconds."""
 
     # login
     hold_login: float = 25.0

@@ -70,6 +70,5 @@ _PHRASES: dict[str, tuple[str, str]] = {
 
 
 def phrase(language: ClientLanguage, name: str) -> str:
-    """Returns a phrase in a language."""
     chinese, english = _PHRASES[name]
     return chinese if language == "zh_CN" else english

@@ -147,7 +147,7 @@ def _parameters(head: bytes) -> dict[str, str]:
 
 PART_BYTES = 524_288
 MAX_FINISHED_UPLOADS = 1000
-"""How many finished uploads a login keeps."""
+"""Number of finished uploads that a login keeps."""
 
 MediaType = Literal["pic", "video", "doc"]
 MEDIA_TYPES: tuple[MediaType, ...] = ("pic", "video", "doc")
@@ -169,7 +169,7 @@ class BadUpload(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadDeclaration:
-    """What every part declares about the whole upload. `md5` is empty where a client omits it."""
+    """The whole upload as every part declares it. `md5` is empty where a client omits it."""
 
     key: str
     name: str
@@ -226,8 +226,6 @@ def extension_fits(name: str, media_type: MediaType) -> bool:
 
 
 class Uploads:
-    """The uploads of a login."""
-
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._started: dict[str, Upload] = {}
@@ -235,17 +233,14 @@ class Uploads:
         self._permits: dict[str, UploadPermit] = {}
 
     def grant_permit(self, md5: str, size: int) -> UploadPermit:
-        """Issues the permit for a large file."""
         permit = UploadPermit(size=size, aes_key=self._hex(32), signature=self._hex(160))
         self._permits[md5] = permit
         return permit
 
     def permit_for(self, md5: str) -> UploadPermit | None:
-        """Returns the permit for a file, or None."""
         return self._permits.get(md5)
 
     def find(self, media_id: str) -> FinishedUpload | None:
-        """Returns the file with that MediaId, or None."""
         return self._finished.get(media_id)
 
     def add(

@@ -17,7 +17,6 @@ class WaitingCondition:
         self._event = asyncio.Event()
 
     def notify(self) -> None:
-        """Wakes all waiting tasks."""
         self._event.set()
         self._event = asyncio.Event()
 

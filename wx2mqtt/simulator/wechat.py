@@ -20,7 +20,7 @@ from wx2mqtt.simulator.waiting_condition import LastMinute, WaitingCondition
 from wx2mqtt.simulator.world import WorldContact, fresh_world
 
 MAX_KNOWN_FILES = 1000
-"""How many uploaded files are known by their MD5."""
+"""Number of uploaded files that are known by their MD5."""
 
 RETCODE_OTHER_CLIENT = 1101
 """The retcode of the old client when another web client logs in (webwx 1.3.6)."""

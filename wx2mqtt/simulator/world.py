@@ -126,7 +126,6 @@ class World:
         return [c for c in self if isinstance(c, WorldGroup) or c.kind is not PersonKind.STRANGER]
 
     def groups_of(self, person_id: str) -> list[WorldGroup]:
-        """Returns the groups of a person."""
         return [c for c in self if isinstance(c, WorldGroup) and person_id in c.members]
 
     def add(self, contact: WorldContact) -> WorldContact:
@@ -168,7 +167,6 @@ class World:
         return contact
 
     def new_avatar(self, contact_id: str) -> WorldContact:
-        """Changes the picture of a contact."""
         contact = self.find(contact_id)
         contact.avatar = next(self._avatars)
         return contact

@@ -58,8 +58,6 @@ class BadBackup(Wx2MqttError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveEntry:
-    """A file of a backup."""
-
     size: int
     sha256: str
 

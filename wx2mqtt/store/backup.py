@@ -87,7 +87,6 @@ def create_backup(path: Path, out: IO[bytes], work: Path, *, media: bool) -> Bac
 
 
 def _lock_unless_in_use(path: Path) -> StoreFolder | None:
-    """Returns the locked folder; None if a running bridge has it, which may go on."""
     try:
         return StoreFolder.open(path)
     except StoreLocked:

@@ -209,7 +209,7 @@ class PendingFiles:
         self._counts: dict[str, tuple[int, float]] = {}
 
     def add(self, name: str) -> None:
-        """Counts one more caller; the age starts anew."""
+        """Counts one more caller; the age starts again at zero."""
         count, _ = self._counts.get(name, (0, 0.0))
         self._counts[name] = count + 1, self._clock()
 
@@ -222,7 +222,6 @@ class PendingFiles:
             self._counts.pop(name, None)
 
     def contains(self, name: str) -> bool:
-        """Returns whether the file must be kept."""
         if name not in self._counts:
             return False
         if self._clock() - self._counts[name][1] < self._max_age:

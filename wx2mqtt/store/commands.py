@@ -46,8 +46,6 @@ class AlreadySettled(Wx2MqttError):
 
 
 class JournaledCommands(JournalPart):
-    """The commands of one account."""
-
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         """Stores new commands, in order and in one commit; afterwards the deliveries may be acknowledged.
 
@@ -187,7 +185,7 @@ class JournaledCommands(JournalPart):
     async def retry_command(self, command_id: str, now: int, key: SendKey) -> CommandRow:
         """Accepts once more a settled command that was not sent, as `<id>~1`, `~2`, …
 
-        Its time to live starts anew. The result is published on the result topic only: response topics got
+        Its time to live starts again. The result is published on the result topic only: response topics got
         theirs. Raises `BadCommand`.
         """
         return await self._database.write("retry", lambda db: self._retry(db, command_id, now, key))

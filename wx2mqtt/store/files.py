@@ -190,7 +190,6 @@ class SavedLoginFile:
         await self._file.write(json.dumps(dict(session)).encode())
 
     async def clear(self) -> None:
-        """Deletes the saved session."""
         await self._file.delete()
 
 

@@ -49,7 +49,7 @@ def _data_folder(env: Mapping[str, str]) -> Path:
 
 
 def new_stream_id() -> str:
-    """Returns a random id for a store. Consumers see a new id when the seq of messages starts anew."""
+    """Returns a random id for a store. A new id tells consumers that the seq of messages starts again."""
     return "".join(secrets.choice(_STREAM_ID_CHARACTERS) for _ in range(_STREAM_ID_LENGTH))
 
 
@@ -105,7 +105,6 @@ class StoreFolder:
         return disk.f_bavail * disk.f_frsize
 
     def close(self) -> None:
-        """Releases the lock."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -136,7 +135,6 @@ def _prepare(lock: int, path: Path) -> None:
 
 
 def _write_holder(lock: int, path: Path) -> None:
-    """Writes the process id and the command of this process into the lock file."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
     try:
         os.ftruncate(lock, 0)

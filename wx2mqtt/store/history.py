@@ -21,8 +21,6 @@ _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of 
 
 
 class HistoryQueries(JournalPart):
-    """The stored messages of one account."""
-
     async def find_messages(self, query: HistoryQuery) -> tuple[list[HistoryRow], bool]:
         """Returns matches, the oldest first, and whether there are more: newer with `since`, else older."""
         first_seq, last_seq = await self._database.read(lambda db: self._seq_range(db, query))

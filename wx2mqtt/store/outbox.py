@@ -18,8 +18,6 @@ _SQL = load_queries("outbox")
 
 
 class Outbox(JournalPart):
-    """The publications of one account."""
-
     async def list_waiting(self, after: int, limit: int, skip: Collection[str] = ()) -> list[OutboxRow]:
         """Returns the next rows after the id `after`, in order of id, without the topics `skip`."""
         topics = json_list(skip)
@@ -90,7 +88,7 @@ class Outbox(JournalPart):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiscoveryRecord:
-    """What Home Assistant discovery may have published for one account.
+    """The topics and components that Home Assistant discovery may have published for one account.
 
     `topics` are the retained topics. `components` is the platform of each entity by its key, with entities
     that were removed. `ids` is the id of each person by the level under which it was first exposed; entries
@@ -103,8 +101,6 @@ class DiscoveryRecord:
 
 
 class DiscoveryState(JournalPart):
-    """The discovery record of one account."""
-
     async def load_discovery(self) -> DiscoveryRecord:
         """Returns the stored record; an empty one before the first time."""
         row = await self._database.read(

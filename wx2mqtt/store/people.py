@@ -26,8 +26,6 @@ _BOOLEAN_FIELDS = ("trusted", "closed", "removed", "stranger", "wrote")
 
 
 class StoredPeople:
-    """The stored people of one account."""
-
     def __init__(self, database: Database, account: str) -> None:
         self._database = database
         self._account = account

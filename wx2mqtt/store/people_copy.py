@@ -48,7 +48,7 @@ class PeopleCopy:
         self._lock = asyncio.Lock()
 
     async def write(self) -> None:
-        """Writes the copy anew. Raises `StoreError`.
+        """Rewrites the whole copy. Raises `StoreError`.
 
         Reads the database page by page, so that other reads can run in between.
         """

@@ -44,8 +44,6 @@ Item = NewMessage | NewEvent
 
 
 class ReceivedMessages(JournalPart):
-    """The messages and events of one account."""
-
     stream = ""
     """The id of the store, published with each message; empty before `open`."""
 

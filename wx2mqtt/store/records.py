@@ -18,7 +18,7 @@ class MediaPart(StrEnum):
 
 
 class MediaState(StrEnum):
-    """Where a file stands (published as `state`)."""
+    """The state of a file, as published in `state`."""
 
     PENDING = "pending"
     READY = "ready"
@@ -171,7 +171,7 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordResult:
-    """What one commit of received items stored. `last_payload` is the payload of its newest message, if any.
+    """The result of a commit of received items. `last_payload` is the payload of its newest message, if any.
 
     `repeated` counts items that were stored before. `kinds` counts the new messages by kind.
     `outbox` are the publications.
@@ -199,7 +199,7 @@ class ReplyTarget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryMark:
-    """How the broker delivered a command or request, to recognise the same delivery again.
+    """The delivery of a command or request by the broker, to recognise the same delivery again.
 
     `packet_id` is the MQTT packet id, `digest` the SHA-256 of the content, `dup` the DUP flag.
     """
@@ -234,8 +234,6 @@ class NewCommand:
 
 
 class CommandState(StrEnum):
-    """Whether a command has its result."""
-
     WAITING = "waiting"
     SETTLED = "settled"
 
@@ -273,7 +271,7 @@ class CommandRow:
 
 
 class AcceptOutcome(StrEnum):
-    """What `Journal.accept` did with a command; the meaning of each is documented there."""
+    """The outcome of `Journal.accept` for a command; documented there."""
 
     NEW = "new"
     SAME_DELIVERY = "same_delivery"
@@ -294,7 +292,7 @@ class AcceptResult:
 
 
 class RequestState(StrEnum):
-    """What the journal knows about a delivered request that changes something at WeChat."""
+    """The state of a delivered request that changes something at WeChat."""
 
     FRESH = "fresh"
     IN_DOUBT = "in_doubt"
@@ -335,8 +333,6 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PruneCounts:
-    """How many rows were deleted."""
-
     messages: int = 0
     publications: int = 0
     commands: int = 0

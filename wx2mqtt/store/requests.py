@@ -19,8 +19,6 @@ _SQL = load_queries("requests")
 
 
 class JournaledRequests(JournalPart):
-    """The requests of one account."""
-
     async def start_request(self, mark: DeliveryMark) -> JournaledRequest:
         """Marks an attempt, unless the broker redelivers a request that was started or answered before.
 

@@ -177,7 +177,7 @@ def _free_pages(connection: sqlite3.Connection) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredData:
-    """What the store has of an account. `base` is empty if the account never published.
+    """The stored data of an account. `base` is empty if the account never published.
 
     `announced` are the topics of Home Assistant discovery, `levels` the topic levels of its people.
     """
@@ -202,7 +202,6 @@ class AccountRemoval:
         self._database = database
 
     async def list_accounts(self) -> list[str]:
-        """Returns the accounts that have rows in the store."""
         return await self._database.read(
             lambda db: [name for (name,) in db.execute(_SQL["accounts"]).fetchall()]
         )

@@ -78,7 +78,6 @@ class Authenticator:
         return AuthResult(decision=AuthDecision.ALLOWED, session_key=self._sessions.create())
 
     def log_out(self, session_key: str) -> None:
-        """Ends the session."""
         self._sessions.delete(session_key)
 
 
@@ -104,7 +103,6 @@ class BrowserSessions:
         return expiry is not None and self._clock() < expiry
 
     def delete(self, key: str) -> None:
-        """Ends the session, if it exists."""
         self._expiries.pop(_session_digest(key), None)
 
 
@@ -167,7 +165,6 @@ def _check_secret(
 
 
 def _throttle_key(address: str) -> str:
-    """Returns the address, or of an IPv6 address its network."""
     parsed = parse_address(address)
     if isinstance(parsed, IPv6Address):
         return str(ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))

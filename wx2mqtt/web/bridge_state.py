@@ -47,7 +47,7 @@ class AccountReader(Protocol):
 class BridgeState:
     """The state of the bridge; its functions return the values of now.
 
-    `accounts` can change: one that failed is built anew. `changes` is notified when a shown value may have
+    `accounts` can change: one that failed is built again. `changes` is notified when a shown value may have
     changed. `overdue` returns the names of the loops that do not move. `problems` are those of the
     configuration file as it is now: of a refused reload, or, without accounts, why the bridge does not run.
     """
@@ -64,5 +64,4 @@ class BridgeState:
 
     @property
     def by_name(self) -> Mapping[str, AccountReader]:
-        """The accounts by name."""
         return {view.name: view for view in self.views}

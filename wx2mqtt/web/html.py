@@ -63,13 +63,10 @@ def _attribute(key: str, value: Attribute) -> str:
 
 
 class PageText:
-    """The sentences of `PAGE_MESSAGES` in one language."""
-
     def __init__(self, language: Language) -> None:
         self.language = language
 
     def __call__(self, message_key: str, /, **facts: object) -> str:
-        """Returns the sentence as text."""
         return text(PAGE_MESSAGES, self.language, message_key, **facts)
 
     def html(self, message_key: str, /, **facts: str) -> Html:
@@ -80,8 +77,6 @@ class PageText:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A static file as it is served."""
-
     data: bytes
     content_type: str
 

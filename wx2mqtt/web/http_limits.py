@@ -30,9 +30,7 @@ _silent_logger.setLevel(logging.CRITICAL)
 class LimitedConnection(Protocol):
     """A connection that the limiter can close."""
 
-    def abort(self) -> None:
-        """Closes it at once."""
-        ...
+    def abort(self) -> None: ...
 
 
 class ConnectionLimiter:
@@ -47,7 +45,6 @@ class ConnectionLimiter:
 
     @property
     def connections(self) -> list[LimitedConnection]:
-        """The open connections."""
         return [*self._connections]
 
     def add(self, connection: LimitedConnection) -> bool:
@@ -64,16 +61,13 @@ class ConnectionLimiter:
         return True
 
     def mark_busy(self, connection: LimitedConnection) -> None:
-        """Records that a request of this connection is being answered."""
         self._idle.pop(connection, None)
 
     def mark_idle(self, connection: LimitedConnection) -> None:
-        """Records that this connection has no request."""
         if connection in self._connections:
             self._idle.setdefault(connection)
 
     def remove(self, connection: LimitedConnection) -> None:
-        """Removes a connection that is closed."""
         self._idle.pop(connection, None)
         self._connections.pop(connection, None)
         if not self._connections:
@@ -91,7 +85,6 @@ class HttpConnection(H11Protocol):
         self._stall_timer: asyncio.TimerHandle | None = None
 
     def abort(self) -> None:
-        """Closes the connection at once."""
         self.transport.abort()
 
     def close_after_response(self) -> None:

@@ -31,14 +31,11 @@ _LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?"
 
 
 class LoginPage:
-    """The endpoints /login and /logout."""
-
     def __init__(self, authenticator: Authenticator, assets: Assets) -> None:
         self._authenticator = authenticator
         self._assets = assets
 
     async def show(self, request: Request) -> Response:
-        """GET /login."""
         context = context_of(request.scope)
         if not self._authenticator.requires_password:
             return self._render(context, message_key="no_password")
@@ -67,7 +64,6 @@ class LoginPage:
         return response
 
     async def log_out(self, request: Request) -> Response:
-        """POST /logout."""
         context = context_of(request.scope)
         self._authenticator.log_out(context.session_key)
         response = RedirectResponse(f"{context.client.prefix}{LOGIN_PATH}", HTTPStatus.SEE_OTHER)

@@ -81,7 +81,6 @@ class MediaEndpoint:
         self._closing = closing
 
     async def handle(self, request: Request) -> Response:
-        """Answers GET and HEAD."""
         context = context_of(request.scope)
         media_id = request.path_params["id"]
         if not _MEDIA_ID.fullmatch(media_id):

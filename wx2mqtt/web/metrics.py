@@ -31,8 +31,6 @@ MAX_ACCEPT_CHARACTERS = 1000
 
 
 class MetricsEndpoint:
-    """The endpoint for Prometheus."""
-
     def __init__(self, bridge: BridgeState) -> None:
         self._bridge = bridge
         self._scrape_lock = asyncio.Lock()

@@ -20,8 +20,6 @@ METRIC_PREFIX = "wx2mqtt_"
 
 
 class _FamiliesCollector(Collector):
-    """A registry of one scrape."""
-
     def __init__(self, families: Iterable[MetricFamily]) -> None:
         self._families = families
 

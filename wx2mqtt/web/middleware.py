@@ -88,7 +88,7 @@ class SecurityMiddleware:
 
         try:
             await self._handle(scope, receive, send_with_headers)
-        except Exception:  # a defect of ours ends this request only
+        except Exception:  # a defect of the bridge ends this request only
             log.exception("request failed", path=scope["path"])
             if response_started:
                 raise  # uvicorn closes the connection, so that the client sees an incomplete response
@@ -188,7 +188,6 @@ def _throttled_response(context: RequestContext, wait_seconds: float) -> Respons
 
 
 def _login_required(scope: Scope, context: RequestContext) -> Response:
-    """Returns a redirect to the login for a person, 401 for a program."""
     if not _is_navigation(scope, Headers(scope=scope)):
         return text_response(context, HTTPStatus.UNAUTHORIZED, "log_in_first", AUTHENTICATE_HEADERS)
     next_path = quote(scope["path"] + _query_suffix(scope), safe="/")

@@ -1,4 +1,4 @@
-"""What is known about a request: client, language, session, and the fields of its form.
+"""The context of a request: client, language, session, and the fields of its form.
 
 Headers about the client count only if they come from a trusted proxy: every client can send them.
 """
@@ -22,7 +22,7 @@ SESSION_COOKIE = "wx2mqtt"
 LANGUAGE_COOKIE = "wx2mqtt_language"  # set when a person chooses a language on the page
 
 MAX_HEAD_BYTES = 32 * 1024  # other servers on this host may have set large cookies
-MAX_BODY_BYTES = 16 * 1024  # far more than any form of ours
+MAX_BODY_BYTES = 16 * 1024  # far more than any form of the page has
 MAX_FORM_FIELDS = 10
 FORM_TIMEOUT_SECONDS = 10.0
 
@@ -47,7 +47,7 @@ class ClientInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """What the middleware found out about a request.
+    """The results of the middleware's checks of a request.
 
     `session_key` is that of the browser's cookie, empty without one. `is_allowed` is false for a client that
     has not authenticated; it is served the public paths only, and few details.
@@ -76,7 +76,7 @@ class FormTooSlowError(Exception):
 
 
 class FormTooLargeError(Exception):
-    """The form has more bytes or fields than any form of ours."""
+    """The form has more bytes or fields than any form of the page."""
 
 
 async def read_form(request: Request) -> dict[str, str]:

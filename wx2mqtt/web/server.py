@@ -61,7 +61,6 @@ class WebServer:
         self.port = options.port
 
     def set_language(self, language: Language) -> None:
-        """Sets the language for clients that ask for none that is available."""
         self._application.default_language = language
 
     @property

@@ -29,7 +29,6 @@ async def webwxgeticon(call: Call) -> SimulatedAnswer:
 
 
 async def webwxgetheadimg(call: Call) -> SimulatedAnswer:
-    """Returns a group's picture."""
     contact = _avatar_owner(call)
     if not isinstance(contact, WorldGroup):
         raise call.refusal(PARAMETER_ERROR, "webwxgetheadimg is for groups")

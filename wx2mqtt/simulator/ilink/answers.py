@@ -23,7 +23,6 @@ def json(**values: object) -> SimulatedAnswer:
 
 
 def empty_body() -> SimulatedAnswer:
-    """Returns status 200 without a body."""
     return SimulatedAnswer(content_type=JSON)
 
 
@@ -39,7 +38,6 @@ def error_code_fields(number: int, code_field: CodeField) -> dict[str, int]:
 
 
 def error_answer(ret: int) -> SimulatedAnswer:
-    """Returns an answer with an error code and no text."""
     return session_timeout() if ret == ERRCODE_SESSION_TIMEOUT else json(ret=ret)
 
 

@@ -13,7 +13,7 @@ from wx2mqtt.simulator.ilink.chat_log import BotMessage
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
 
 MAX_CLIENT_IDS = 100_000
-"""How many client ids a bot keeps."""
+"""Number of client ids a bot keeps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,6 @@ class Bot:
         return MessageSlice(end=end, messages=self._log[position:end])
 
     def new_cursor(self, position: int) -> str:
-        """Issues a new cursor for a position."""
         text = base64.b64encode(self._rng.randbytes(48)).decode()
         self._cursors[text] = position
         return text

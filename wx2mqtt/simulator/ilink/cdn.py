@@ -16,7 +16,6 @@ from wx2mqtt.simulator.media import ByteSource
 
 
 async def cdn_download(call: Call) -> SimulatedAnswer:
-    """Returns the encrypted bytes of a file."""
     checks.require_method(call, "GET")
     checks.require_cdn(call)
     query = call.request.query
@@ -35,7 +34,6 @@ _ERROR_BAD_DATA = "-5102031"
 
 
 async def getuploadurl(call: Call) -> SimulatedAnswer:
-    """Reserves an upload and returns its links."""
     bot, fields = checks.authenticated(call)
     if fields.get("to_user_id") != bot.user_id:
         raise call.refusal(answers.json(ret=-1), "to_user_id is not the one who bound this bot")

@@ -10,7 +10,7 @@ from wx2mqtt.simulator.ilink.aes import DecryptedBytes, EncryptedBytes
 from wx2mqtt.simulator.media import ByteSource
 
 MAX_KEPT_FILES = 20_000
-"""How many files, and how many reserved uploads, are kept."""
+"""Largest number of files, and of reserved uploads, that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +44,6 @@ class CdnFile:
 
 @dataclass(slots=True)
 class CdnStorage:
-    """All files and reserved uploads."""
-
     rng: random.Random
     files: dict[str, CdnFile] = field(default_factory=dict)
     slots: dict[str, UploadSlot] = field(default_factory=dict)
@@ -55,7 +53,6 @@ class CdnStorage:
         return base64.b64encode(b"\xfb\xef\xff" + self.rng.randbytes(90)).decode()
 
     def new_key(self) -> bytes:
-        """Returns an AES key."""
         return self.rng.randbytes(16)
 
     def put(self, file: CdnFile) -> str:

@@ -79,7 +79,6 @@ class ChatLog:
         quoted: str = "",
         media: FileDescription | None = None,
     ) -> None:
-        """Adds a line."""
         self.count += 1
         self.lines.append(
             ChatLine(

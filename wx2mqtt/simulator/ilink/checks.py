@@ -37,7 +37,6 @@ class Call:
     ilink: SimulatedILink
 
     def record_violation(self, problem: str) -> None:
-        """Records that this call is wrong."""
         self.ilink.violations.record(self.endpoint, problem)
 
     def record_oddity(self, problem: str) -> None:
@@ -61,7 +60,6 @@ def session_timeout(call: Call) -> SimulatedAnswer:
 
 
 def require_method(call: Call, *allowed: str) -> None:
-    """Requires one of the allowed HTTP methods."""
     actual = call.request.method
     if actual not in allowed:
         raise call.refusal(answers.html_page(404), f"{actual} instead of {allowed[0]}")
@@ -117,7 +115,6 @@ def parse_uin(text: str) -> int | None:
 
 
 def json_body(call: Call) -> Fields:
-    """Returns the JSON object in the body."""
     try:
         value = json.loads(call.request.body)
     except (ValueError, RecursionError):

@@ -30,7 +30,6 @@ class UnknownMessage(KeyError):
 
 
 async def get_file(ilink: SimulatedILink, request: Request, _: Fields) -> SimulatedAnswer:
-    """Returns the decrypted file of a message."""
     msg_id = request.path.removeprefix(MEDIA_PREFIX)
     content = ilink.attachments.plain.get(msg_id)
     if content is None:
@@ -99,7 +98,6 @@ def _code_values(code: BotQrCode) -> Fields:
 
 
 async def scan(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """Scans a code with the phone of a person."""
     code = _ordered_code(ilink, order)
     ilink.scan(code, _text(order, "person", OWNER))
     return _code_values(code)
@@ -121,7 +119,6 @@ async def confirm(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def expire(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """Lets a code expire."""
     code = _ordered_code(ilink, order)
     code.expire()
     ilink.notify_changed()
@@ -139,7 +136,6 @@ async def unbind(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 def overview(ilink: SimulatedILink) -> Fields:
-    """Returns codes, bots and counters."""
     bots = {bot.person: bot for bot in ilink.bots.values() if bot.alive}
     return {
         "codes": [_code_values(code) for code in ilink.codes],
@@ -314,7 +310,6 @@ async def window(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
 
 
 async def settings(ilink: SimulatedILink, _: Request, order: Fields) -> Fields:
-    """Changes settings; returns all of them."""
     ilink.settings.change(order)
     return ilink.settings.values()
 

@@ -35,8 +35,6 @@ class ActionNotPossible(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """The result of a confirmed code."""
-
     bot_token: str
     ilink_bot_id: str
     ilink_user_id: str
@@ -95,7 +93,6 @@ class BotQrCode:
         self.set_status(CodeStatus.NEED_VERIFYCODE if number else CodeStatus.SCANED)
 
     def verify(self, number: str) -> None:
-        """Checks a number that the program sent."""
         if self.status is not CodeStatus.NEED_VERIFYCODE:
             return
         if number == self.number:

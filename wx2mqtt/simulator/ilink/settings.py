@@ -31,7 +31,7 @@ Frequency = Literal["sometimes", "always", "never"]
 
 @dataclass(slots=True, kw_only=True)
 class ILinkSettings(AdjustableSettings):
-    """How the simulated iLink behaves; every field can change while it runs.
+    """Settings of the simulated iLink; every field can change while it runs.
 
     Times are in seconds. The defaults are what was observed on the real servers, where that is known.
     """

@@ -56,14 +56,12 @@ class SimulatedILink:
         self.changes.notify()
 
     def end_all_bots(self) -> None:
-        """Revokes all bots."""
         for bot in self.bots.values():
             bot.invalidate()
         self.chats.changes.notify()
         self.notify_changed()
 
     def active_bot_of(self, person: str) -> Bot | None:
-        """Returns the active bot of a person, or None."""
         return next((bot for bot in reversed(self.bots.values()) if bot.person == person and bot.alive), None)
 
     # Actions of the phone with a code

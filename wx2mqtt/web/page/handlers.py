@@ -65,7 +65,6 @@ class PageHandlers:
         self._live_updates = LiveUpdates(bridge)
 
     async def show(self, request: Request) -> Response:
-        """GET /."""
         options = _page_options(request)
         page_text = PageText(options.language)
         bridge = self._bridge
@@ -82,7 +81,7 @@ class PageHandlers:
         return HTMLResponse(render_page(accounts, page_query, self._assets), headers=PAGE_HEADERS)
 
     async def events(self, request: Request) -> Response:
-        """GET /events: the stream of changed sections. HEAD tells only whether it is available."""
+        """GET /events: the stream of changed sections. HEAD only shows whether it is available."""
         context = context_of(request.scope)
         # A page of another site could not read the stream, but its requests would use up the viewers.
         if request.headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
@@ -114,7 +113,6 @@ class PageHandlers:
         return Response(view.qr_image, media_type=PNG_TYPE, headers=PRIVATE_HEADERS)
 
     async def request_login(self, request: Request) -> Response:
-        """POST /accounts/<account>/login."""
         if (view := self._account_of(request)) is None:
             return _unknown_account(request)
         log.info("login asked for on the page", account=view.name)
@@ -142,7 +140,6 @@ class PageHandlers:
         return HTMLResponse(document, headers=PAGE_HEADERS)
 
     async def log_out(self, request: Request) -> Response:
-        """POST /accounts/<account>/logout."""
         if (view := self._account_of(request)) is None:
             return _unknown_account(request)
         log.info("logout asked for on the page", account=view.name)
@@ -194,7 +191,6 @@ class PageHandlers:
         return response
 
     async def static(self, request: Request) -> Response:
-        """GET /static/<name>."""
         asset = self._assets.by_served_name.get(request.path_params["name"])
         if asset is None:
             return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "nothing_here")

@@ -35,7 +35,7 @@ class PageAccount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageQuery:
-    """What the page shows besides the accounts.
+    """The parts of the page besides the accounts.
 
     `now` in milliseconds since 1970. `token` is another one on each page: the test form sends it, so that a
     form that is sent twice is recognized. `notice` is a key of `NOTICES`, or anything else for none.
@@ -50,7 +50,6 @@ class PageQuery:
 
 
 def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: Assets) -> bytes:
-    """Returns the page at `/`."""
     page_text = PageText(page_query.options.language)
     notice = NOTICES.get(page_query.notice)
     body = tag(
@@ -101,7 +100,6 @@ def _header(page_text: PageText, *, can_log_out: bool) -> Html:
 
 
 def _language_button(page_text: PageText) -> Html:
-    """Returns the button for the other language, whose name is written in that language."""
     if page_text.language == "zh":
         return tag("button", "English", name="language", value="en", lang=LANGUAGE_TAGS["en"], class_="quiet")
     return tag("button", "中文", name="language", value="zh", lang=LANGUAGE_TAGS["zh"], class_="quiet")

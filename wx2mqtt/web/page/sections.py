@@ -36,7 +36,7 @@ _SIZE_UNITS = ("B", "kB", "MB")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginStateView:
-    """How the page shows a login state.
+    """The appearance of a login state on the page.
 
     `title` and `login_button` are keys of `PAGE_MESSAGES`, `remedy` is a key of `REMEDIES`. Without a
     `login_button` no login can be requested.
@@ -194,7 +194,6 @@ def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
 
 
 def _problem_list(problems: Sequence[tuple[str, str]], page_text: PageText) -> Html:
-    """Returns the list of problems, each with a detail that may be empty."""
     if not problems:
         return tag("p", page_text("none_wrong"), class_="soft")
     items = (_problem_item(problem, detail, page_text) for problem, detail in problems)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PageOptions:
-    """How a viewer wants the page; with `show_texts` it has the texts of messages and commands."""
+    """The choices of a viewer; with `show_texts` it has the texts of messages and commands."""
 
     language: Language
     show_texts: bool = False
