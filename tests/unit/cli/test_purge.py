@@ -46,7 +46,7 @@ def plan(**found):
     )
 
 
-def test_all_that_goes_is_told():
+def test_the_plan_lists_all_that_is_deleted():
     device = "homeassistant/device/wx2mqtt_old/config"
     lines = "\n".join(describe_plan(plan(announced=(device,)), "en", include_broker=True))
     assert "3 messages, 2 commands, 1 people" in lines
@@ -54,12 +54,12 @@ def test_all_that_goes_is_told():
     assert device in lines
 
 
-def test_topics_that_stay_are_told_with_whose_they_are():
+def test_the_plan_lists_topics_that_stay_with_their_account():
     lines = "\n".join(describe_plan(plan(topics=(), taken_by="home"), "en", include_broker=True))
     assert "the topics below wx stay: they are those of account 'home' now" in lines
     assert "the session of wx2mqtt-old" in lines
     assert "retained" not in lines
 
 
-def test_without_the_broker_only_the_store_is_told():
+def test_the_plan_without_the_broker_lists_only_the_store():
     assert len(describe_plan(plan(), "zh", include_broker=False)) == 1

@@ -67,7 +67,7 @@ def test_without_failures_all_is_well():
     assert not chart().is_passed
 
 
-def test_each_row_is_told_as_it_is_found_and_has_a_body_for_machines():
+def test_each_result_is_reported_at_once_and_has_a_body_for_json():
     told: list[CheckResult] = []
     chart(on_result=told.append)
     assert [row.status for row in told] == [*CheckStatus]

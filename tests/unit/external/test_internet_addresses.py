@@ -42,7 +42,7 @@ def test_what_everybody_can_reach_is_public(address):
         *("2001:db8::1", "2001::1", "2002:7f00:1::", "::127.0.0.1", "100::1", "5f00::1", "2606:4700::1%eth0"),
     ],
 )
-def test_this_machine_the_house_and_special_addresses_are_not(address):
+def test_local_private_and_special_addresses_are_not_public(address):
     assert not is_public(address)
 
 

@@ -291,7 +291,7 @@ def test_what_is_nested_so_deep_that_it_could_not_be_written_again_is_refused(de
 @example(payload=b'{"text": "\\ud800"}', content_type="")
 @example(payload=b'{"\\ud800": 1}', content_type="")
 @example(payload=b'{"kind": "\\ud800"}', content_type="")
-def test_any_payload_is_a_command_or_a_bad_command_that_can_be_told(payload, content_type):
+def test_any_payload_is_a_command_or_a_bad_command_with_a_text(payload, content_type):
     try:
         command = read(payload, content_type)
     except BadCommand as bad:
@@ -315,7 +315,7 @@ def test_any_payload_is_a_command_or_a_bad_command_that_can_be_told(payload, con
 @example(payload=b'{"transaction": Infinity}')
 @example(payload=b'{"transaction": 1e400}')
 @example(payload=b'{"transaction": "\\ud800"}')
-def test_any_request_has_fields_that_can_be_echoed_or_is_a_bad_request_that_can_be_told(payload):
+def test_any_request_has_fields_that_can_be_echoed_or_is_a_bad_request_with_a_text(payload):
     def no_constant(name):
         raise AssertionError(name)
 

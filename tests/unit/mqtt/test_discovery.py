@@ -158,7 +158,7 @@ def test_no_two_people_have_the_same_id(levels: list[str]) -> None:
     assert len(set(ids.values())) == len(levels)
 
 
-def test_people_who_are_called_alike_are_told_apart() -> None:
+def test_people_with_the_same_name_get_different_displayed_names() -> None:
     names = display_names({"a": "张三", "b": "张三", "c": "李四", "d": " \n", "e": "a\u202eb\nc"})
     assert names == {"a": "张三 (a)", "b": "张三 (b)", "c": "李四", "d": "d", "e": "ab c"}
 
@@ -207,7 +207,7 @@ def test_what_fits_to_the_byte_is_announced_whole() -> None:
     assert discovery_config(one, size - 1).omitted == (MANY[19].user,)
 
 
-def test_without_room_for_anybody_the_account_itself_is_announced() -> None:
+def test_if_no_person_fits_the_account_itself_is_announced() -> None:
     made = discovery_config(device(*MANY[:3]), 10)
     assert len(made.omitted) == 3
     assert json.loads(made.payload) == body(device())

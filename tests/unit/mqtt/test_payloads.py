@@ -93,7 +93,7 @@ def test_a_kind_of_which_nothing_is_known_has_an_empty_object_and_a_text_none():
         assert (body.get(str(kind)) == {}) is there
 
 
-def test_an_event_says_whom_it_means_only_if_somebody_known_is_meant():
+def test_an_event_names_a_user_only_if_the_person_is_known():
     fields = {"reason": "x", "id": "not this one", "time": "nor this"}
     event = event_body("recall", event_id="e1", account="home", time=TIME, user=None, fields=fields)
     assert event == {

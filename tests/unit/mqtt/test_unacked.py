@@ -23,7 +23,7 @@ class Callback:
         self.answers.append(error)
 
 
-def test_an_acknowledged_publish_is_told_once():
+def test_an_acknowledged_publish_is_reported_once():
     unacked = UnackedPublishes(100)
     callback = Callback()
     unacked.add(1, callback, 0.0)

@@ -19,7 +19,7 @@ SHIPPED = Path(__file__).parents[3] / "config" / "wx2mqtt.yaml"
 
 
 def test_the_shipped_example_is_what_the_schema_says():
-    assert SHIPPED.read_text() == example_text(), "write it anew: see `example_text` in settings/example.py"
+    assert SHIPPED.read_text() == example_text(), "write it again: see `example_text` in settings/example.py"
 
 
 def test_loading_the_example_gives_exactly_the_defaults():

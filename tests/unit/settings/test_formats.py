@@ -60,7 +60,7 @@ def test_a_contact_may_have_this_name(name):
         ("\ud800", "control characters"),
     ],
 )
-def test_a_contact_may_not_have_this_name_and_is_told_why(name, words):
+def test_a_contact_may_not_have_this_name_and_the_error_says_why(name, words):
     assert words in formats.level_fault(name)
 
 

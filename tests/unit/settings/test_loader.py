@@ -92,7 +92,7 @@ def test_the_example_of_the_contract_loads(loaded, tmp_path):
     assert (home.media.max_size, got.settings.storage.max_size) == (25_000_000, 2_000_000_000)
 
 
-def test_every_problem_is_told_at_once_with_line_key_and_cure(faults):
+def test_every_problem_is_reported_at_once_with_line_key_and_remedy(faults):
     assert faults(
         """\
         mqtt:
@@ -345,7 +345,7 @@ def test_warnings_come_with_the_problems_unless_a_value_that_was_left_out_may_be
     assert [warning.key for warning in caught.value.warnings] == told
 
 
-def test_a_secret_that_others_may_read_is_told_with_the_problems_too(config):
+def test_a_secret_that_others_may_read_is_reported_with_the_problems_too(config):
     path = config("mqtt: {username: me, password: x}\nlanguage: fr")
     path.chmod(0o644)
     with pytest.raises(SettingsError) as caught:
@@ -484,7 +484,7 @@ def test_whatever_a_file_holds_loads_or_says_what_is_wrong(tmp_path, value):
         assert all(problem.message and "\n" not in str(problem) for problem in error.problems)
 
 
-def test_a_fallback_without_what_it_goes_by_is_told_and_its_addresses_are_not(loaded, monkeypatch):
+def test_a_fallback_without_apprise_is_reported_and_its_addresses_are_not(loaded, monkeypatch):
     text = 'accounts: {home: {fallback: {urls: ["tgram://123456:secret/42"]}}}'
     monkeypatch.setattr(rules, "find_spec", lambda _: None)
     (warning,) = loaded(text).warnings

@@ -37,7 +37,7 @@ def test_what_was_there_stays_beside_it(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([path, aside])
 
 
-def test_a_place_where_nothing_can_be_written_is_told_with_its_cure(tmp_path):
+def test_a_path_that_cannot_be_written_is_reported_with_a_remedy(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CannotWrite, match="name another file with -c"):
         write_file(tmp_path / "file" / "a.yaml", "text", PUBLIC_MODE)

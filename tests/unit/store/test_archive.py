@@ -163,7 +163,7 @@ def test_what_follows_the_end_makes_it_suspicious(tmp_path: Path) -> None:
     ],
     ids=["nothing", "text", "gzip", "zeros", "no head", "another program"],
 )
-def test_what_is_no_backup_is_told_so(data: bytes, tmp_path: Path) -> None:
+def test_a_file_that_is_no_backup_is_refused_with_the_reason(data: bytes, tmp_path: Path) -> None:
     assert refusal(data, tmp_path / "to").key in {"backup_none", "backup_damaged"}
 
 

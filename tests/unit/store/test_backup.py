@@ -326,7 +326,7 @@ def test_nothing_is_left_beside_the_backup(old: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
-def test_what_root_restores_belongs_to_whom_the_folder_belongs(old: Path, tmp_path: Path) -> None:
+def test_files_that_root_restores_belong_to_the_owner_of_the_folder(old: Path, tmp_path: Path) -> None:
     """Under systemd the store is the service's own user's, who could not open what is root's."""
     data = packed(old, media=True)
     living(tmp_path / "new")

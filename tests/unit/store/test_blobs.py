@@ -205,7 +205,7 @@ async def test_cancelled_while_a_thread_writes_leaves_no_half_file(
     assert blobs.size == 5 * len(left)
 
 
-async def test_a_disk_without_room_is_said_and_nothing_is_left(blobs: Blobs, tmp_path: Path) -> None:
+async def test_a_full_disk_raises_an_error_and_leaves_no_file(blobs: Blobs, tmp_path: Path) -> None:
     with no_file_above(100_000), pytest.raises(StoreFull, match="media"):
         await blobs.store(b"x" * 100_001, MUCH)
     assert below(tmp_path) == []
@@ -308,7 +308,7 @@ async def test_what_is_old_is_found_and_what_is_half_is_not(blobs: Blobs, tmp_pa
     assert set(await blobs.older_than(0)) == {blobs.path_of(old), blobs.path_of(young)}
 
 
-async def test_the_size_is_counted_anew_when_somebody_meddled(blobs: Blobs) -> None:
+async def test_the_size_is_measured_again_after_a_change_by_hand(blobs: Blobs) -> None:
     blob = await blobs.store(b"hello", MUCH)
     blobs.path_of(blob).unlink()
     assert blobs.size == 5

@@ -101,7 +101,7 @@ async def test_what_gathers_during_a_commit_is_written_in_one(watched: Database,
     assert await watched.read(notes) == ["gate", *map(str, range(20))]
 
 
-async def test_the_loop_is_told_once_for_a_whole_group(
+async def test_the_loop_is_notified_once_for_a_whole_group(
     watched: Database, points: Points, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = await _held(watched, points)
@@ -196,7 +196,7 @@ async def _make_room(database: Database) -> None:
     await database.write("room", lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
 
 
-async def test_a_full_disk_fails_the_write_and_the_next_one_works_when_there_is_room(
+async def test_a_full_disk_fails_the_write_and_the_next_write_works_when_there_is_space(
     watched: Database,
 ) -> None:
     await watched.write("note", note("before"))

@@ -76,7 +76,7 @@ def test_formats_are_known_by_their_signature(data: bytes, sort: str, ending: st
         ('{"a": "' + "x" * 9000, "application/json"),
     ],
 )
-def test_texts_are_told_apart(text: str, sort: str) -> None:
+def test_types_of_text_are_distinguished(text: str, sort: str) -> None:
     assert mime(text.encode()) == sort
 
 
@@ -91,7 +91,7 @@ def test_a_control_character_makes_it_no_text() -> None:
 
 
 @pytest.mark.parametrize("sort", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_the_size_of_a_picture_is_told(sort: str) -> None:
+def test_the_size_of_a_picture_is_read(sort: str) -> None:
     data = picture(sort, 33, 21)
     assert image_size(data, mime(data)) == (33, 21)
 

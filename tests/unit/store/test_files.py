@@ -92,7 +92,7 @@ def test_an_error_without_a_code_is_an_error_too() -> None:
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT_VTAB])
-def test_damage_is_told_from_what_is_out_of_reach(code: int) -> None:
+def test_damage_is_distinguished_from_a_file_out_of_reach(code: int) -> None:
     assert is_damage(_error(code))
     assert not is_damage(_error(sqlite3.SQLITE_FULL))
     assert not is_damage(_error(sqlite3.SQLITE_CANTOPEN))

@@ -114,7 +114,7 @@ def _other_process(path: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_second_process_is_told_who_has_the_store(tmp_path: Path) -> None:
+def test_a_second_process_gets_an_error_that_names_the_process_with_the_store(tmp_path: Path) -> None:
     with _other_process(tmp_path) as other:
         assert store_holder(tmp_path) == other.pid
         with pytest.raises(StoreLocked, match=rf"process {other.pid} \(-c run\); stop it first"):

@@ -169,7 +169,9 @@ class JournalMachine(RuleBasedStateMachine):
         name = self._pick(self.model.unsettled, place)
         others = [one for one in self.model.unsettled if one != name]
         begin = self._row(others[0]) if following and others else None
-        self.runner.run(self.journal.settle(self._row(name), result(name, status), [_told(name)], begin))
+        self.runner.run(
+            self.journal.settle(self._row(name), result(name, status), [_result_publication(name)], begin)
+        )
         self.model.commands[name].status = status
         self.model.commands[name].open = False
         self.model.results.append(name)
@@ -183,7 +185,7 @@ class JournalMachine(RuleBasedStateMachine):
     def settle_again(self, place: int) -> None:
         name = self._pick(self.model.results, place)
         with pytest.raises(AlreadySettled):
-            self.runner.run(self.journal.settle(self._row(name), result(name), [_told(name)]))
+            self.runner.run(self.journal.settle(self._row(name), result(name), [_result_publication(name)]))
 
     @rule(start=places, count=st.integers(1, 5))
     def publish(self, start: int, count: int) -> None:
@@ -279,7 +281,7 @@ class JournalMachine(RuleBasedStateMachine):
         assert stats.messages == len(self.model.messages)
 
 
-def _told(name: str) -> NewPublication:
+def _result_publication(name: str) -> NewPublication:
     return publication(payload=json.dumps({"id": f"id-{name}"}).encode())
 
 

@@ -139,7 +139,7 @@ async def test_all_but_what_was_requested_can_wait_until_somebody_requests_it(jo
     assert (await _row(journal, "m")).due == 0
 
 
-async def test_what_was_given_up_is_tried_anew_when_somebody_asks(journal: Journal) -> None:
+async def test_a_download_that_was_given_up_is_tried_again_on_request(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     await journal.postpone_media("m", 20, empty=3, why="nothing came")
     await journal.mark_media_unavailable("m", MediaState.FAILED, "a day is over", ())
@@ -170,7 +170,7 @@ async def test_ready_and_its_event_are_one_commit(journal: Journal, clock: Clock
     assert await journal.next_media() is None
 
 
-async def test_what_is_told_is_told_once(journal: Journal) -> None:
+async def test_the_end_of_a_download_is_published_once(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n")))
     for _ in range(2):
         await journal.mark_media_ready("m", blob("x"), [publication(payload=b"ready")])
@@ -178,7 +178,7 @@ async def test_what_is_told_is_told_once(journal: Journal) -> None:
     assert (await _waiting(journal))[1:] == [b"ready", b"gone"]
 
 
-async def test_nothing_is_told_of_bytes_that_nobody_knows(journal: Journal) -> None:
+async def test_nothing_is_published_for_an_unknown_download(journal: Journal) -> None:
     await journal.mark_media_ready("m", blob("x"), [publication()])
     await journal.mark_media_unavailable("m", MediaState.GONE, "", [publication()])
     assert await _waiting(journal) == []

@@ -174,7 +174,7 @@ async def test_bytes_that_several_messages_share_count_once(
     assert await _states(journal, *"abc") == ["gone"] * 3
 
 
-async def test_nothing_that_a_command_needs_goes_for_a_total_or_for_room(
+async def test_no_limit_removes_a_file_that_a_command_needs(
     journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch
 ) -> None:
     needed = await fetch("a", b"needed")
@@ -186,7 +186,7 @@ async def test_nothing_that_a_command_needs_goes_for_a_total_or_for_room(
     assert blobs.exists(needed)
 
 
-async def test_room_is_made_of_orphans_first_and_then_of_the_oldest_of_all(
+async def test_space_is_freed_from_orphans_first_and_then_from_the_oldest_files_of_all_accounts(
     database: Database, journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch, clock: Clock
 ) -> None:
     work = Journal(database, "work", clock, blobs.mark_referenced)

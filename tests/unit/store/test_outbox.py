@@ -152,7 +152,7 @@ async def test_a_dropped_topic_is_counted_for_ever(journal: Journal) -> None:
 
 
 async def test_a_number_is_never_given_again(journal: Journal, clock: Clock) -> None:
-    """The pump goes on behind the last row that it took."""
+    """The publisher continues behind the last row that it took."""
     await journal.enqueue([publication()])
     (old,) = await _waiting(journal)
     await journal.mark_published([old])

@@ -95,7 +95,7 @@ async def test_all_rows_of_the_account_go_and_none_of_another(database: Database
     assert await removal.list_accounts() == ["stays"]
 
 
-async def test_what_there_is_is_told(database: Database) -> None:
+async def test_the_stored_data_of_an_account_is_reported(database: Database) -> None:
     await fill(database, "home", 5)
     assert await AccountRemoval(database).stored_data("home") == StoredData(
         base="base/home",
@@ -312,7 +312,7 @@ async def test_rows_that_wait_among_the_oldest_do_not_hide_what_lies_behind(
     assert await _history(database) == [*range(1, 26), 50]
 
 
-async def test_history_goes_until_there_is_room(database: Database, journal: Journal) -> None:
+async def test_history_is_pruned_until_there_is_space(database: Database, journal: Journal) -> None:
     for start in range(0, 2000, 500):
         await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
     await _publish_all(journal)

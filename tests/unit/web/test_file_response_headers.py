@@ -114,5 +114,5 @@ def test_a_type_that_is_none_is_bytes(bad):
     assert content_type(bad) == "application/octet-stream"
 
 
-def test_a_type_is_told_as_it_is():
+def test_a_well_formed_type_is_sent_unchanged():
     assert content_type("image/svg+xml") == "image/svg+xml"

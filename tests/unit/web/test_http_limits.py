@@ -20,7 +20,7 @@ def filled(most):
     return room, guests
 
 
-def test_who_has_been_idle_longest_makes_room():
+def test_the_connection_that_is_idle_longest_is_replaced():
     room, (first, second, third) = filled(3)
     room.mark_busy(first)
     newcomer = Guest()

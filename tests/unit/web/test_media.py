@@ -98,7 +98,7 @@ async def test_a_part_that_does_not_exist_is_refused_with_the_size(shelf):
     assert answer.headers["content-range"] == f"bytes */{len(PNG)}"
 
 
-async def test_who_has_it_already_is_told_so(shelf):
+async def test_a_client_that_has_the_file_already_gets_304(shelf):
     row = shelf.put("a1", PNG)
     async with on_paper(shelf) as http:
         answer = await http.get("/media/a1", headers={"if-none-match": f'"{row.blob.sha256}"'})
@@ -141,7 +141,7 @@ async def test_it_is_said_in_the_clients_language(shelf):
     assert "无法取得" in answer.text
 
 
-async def test_a_client_is_told_when_the_next_try_is_planned(shelf):
+async def test_a_client_gets_the_time_of_the_next_attempt(shelf):
     shelf.without("a1", MediaState.PENDING, due=now_ms() + 60_000)
     shelf.without("a2", MediaState.PENDING, due=now_ms() + 86_400_000)
     async with on_paper(shelf) as http:

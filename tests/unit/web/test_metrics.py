@@ -49,7 +49,7 @@ async def test_the_login_is_one_of_its_states():
     assert of(samples, "login_needs_person") == 1
 
 
-async def test_what_is_counted_is_told():
+async def test_all_counts_are_in_the_exposition():
     view = PaperView()
     view.facts = seen(
         counters=BrokerCounters(started=NOW, connects=4, disconnects=3, sessions_lost=1),
@@ -101,7 +101,7 @@ async def test_what_is_counted_is_told():
     assert samples[("media_stored_bytes",)] == 4000
 
 
-async def test_what_wechat_was_asked_is_told_with_how_long_it_took():
+async def test_requests_to_wechat_are_exposed_with_their_durations():
     view = PaperView()
     for outcome, seconds in (("200", 0.2), ("200", 25.0), ("no_answer", 35.0)):
         view.calls.observe("synccheck", outcome, seconds)
@@ -115,7 +115,7 @@ async def test_what_wechat_was_asked_is_told_with_how_long_it_took():
     assert of(samples, "wechat_request_seconds_sum", endpoint="synccheck") == 60.2
 
 
-async def test_several_accounts_are_told_apart():
+async def test_several_accounts_have_separate_samples():
     home, work = PaperView("home"), PaperView("work")
     work.facts = seen(broker="")
     samples = await scraped(home, work)
@@ -152,7 +152,7 @@ async def test_it_is_openmetrics_where_that_is_wanted():
 @pytest.mark.parametrize(
     "accept", ["", "*/*", "text/html", "a" * 5000, "application/openmetrics-text;q=x", ";;,"]
 )
-async def test_whatever_is_accepted_something_is_told(accept):
+async def test_every_accept_header_gets_an_exposition(accept):
     async with on_paper([], bridge=bridge(PaperView())) as http:
         assert (await http.get("/metrics", headers={"accept": accept})).status_code == 200
 
@@ -214,7 +214,7 @@ async def test_a_scrape_of_everything_takes_no_time(monkeypatch):
     assert took < 0.02
 
 
-def test_who_never_scrapes_loads_nothing_for_it():
+def test_without_a_scrape_prometheus_client_is_not_loaded():
     program = (
         "import sys, asyncio\n"
         "from wx2mqtt.web.options import WebOptions\n"

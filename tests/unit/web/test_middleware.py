@@ -320,7 +320,7 @@ async def test_every_answer_carries_what_keeps_browsers_careful(shelf):
             assert "date" in headers
 
 
-async def test_who_asks_for_what_is_not_there_is_told_so_in_their_language(shelf):
+async def test_a_missing_page_is_reported_in_the_language_of_the_client(shelf):
     async with on_paper(shelf) as http:
         for language, word in (("zh", "没有"), ("en", "nothing")):
             answer = await http.get("/wher", headers={"accept-language": language})

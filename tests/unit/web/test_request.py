@@ -49,7 +49,7 @@ def test_a_proxy_is_known_in_every_way_of_writing_its_address(peer):
         ("2001:DB8::0001", "2001:db8::1"),
     ],
 )
-def test_the_client_is_the_last_whom_no_trusted_proxy_has(chain, client):
+def test_the_client_is_the_last_address_that_is_no_trusted_proxy(chain, client):
     assert client_info("10.1.2.3", {"x-forwarded-for": chain}, TRUSTING).address == client
 
 
@@ -99,5 +99,5 @@ def test_the_client_is_answered_in_its_language(header, language):
 
 
 @given(st.text(max_size=200))
-def test_no_wish_of_any_form_breaks_it(header):
+def test_no_accept_language_header_raises(header):
     assert preferred_language(header, "zh") in {"en", "zh"}

@@ -13,7 +13,7 @@ async def test_the_work_is_done():
     assert await run_unless(asyncio.sleep(0, "done"), asyncio.Event().wait()) == "done"
 
 
-async def test_its_error_is_told():
+async def test_an_error_of_the_work_is_raised():
     async def fail():
         raise LookupError
 

@@ -14,7 +14,7 @@ GUARDED = options(host="0.0.0.0", password="geheim", token="t0ken")
 BEARER = {"authorization": "Bearer t0ken"}
 
 
-async def test_when_all_is_well_it_says_so():
+async def test_a_healthy_bridge_answers_200():
     async with on_paper([], bridge=bridge(PaperView())) as http:
         answer = await http.get("/healthz")
     assert answer.status_code == 200
@@ -23,7 +23,7 @@ async def test_when_all_is_well_it_says_so():
     assert answer.json()["accounts"] == {"home": {"healthy": True, "problems": [], "state": "online"}}
 
 
-async def test_who_waits_for_a_scan_lives_and_is_not_well():
+async def test_a_bridge_that_waits_for_a_scan_is_alive_and_not_healthy():
     view = PaperView()
     view.login = login(LoginState.WAITING_FOR_SCAN)
     async with on_paper([], bridge=bridge(view)) as http:
@@ -33,7 +33,7 @@ async def test_who_waits_for_a_scan_lives_and_is_not_well():
     assert well.json()["reasons"] == ["home: login_waiting_for_scan"]
 
 
-async def test_one_account_that_does_badly_is_enough():
+async def test_a_single_account_with_problems_is_enough_for_503():
     good, bad = PaperView("home"), PaperView("work", "wx/work")
     bad.facts = seen(broker="", stats={"set_aside": 1})
     async with on_paper([], bridge=bridge(good, bad)) as http:

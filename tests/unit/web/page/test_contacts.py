@@ -44,7 +44,7 @@ def test_what_is_special_about_them_is_marked(facts, marks):
 
 
 @pytest.mark.parametrize("facts", [{"removed": True}, {"closed": True}])
-def test_of_who_cannot_be_written_to_only_the_name_of_the_topic_is_told(facts):
+def test_a_person_who_cannot_be_written_to_has_only_a_topic_name(facts):
     assert [told for _, told in shown(entry("wife", **facts)).all("code")] == ["wife"]
 
 

@@ -146,7 +146,7 @@ async def test_silence_is_broken_by_a_sign_of_life(monkeypatch):
     assert view.reads == 6
 
 
-async def test_who_may_no_longer_look_is_told_nothing_more(monkeypatch):
+async def test_a_viewer_whose_session_ended_gets_no_more_events(monkeypatch):
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.01)
     is_allowed = True
     _, live = updates_of(PaperView())

@@ -60,7 +60,7 @@ def test_every_state_says_what_it_is_and_what_to_do(state, language):
     assert page.all("p")[0][1]
 
 
-def test_online_says_as_whom():
+def test_the_online_state_names_the_account():
     assert "Logged in as 王小明" in text(shown()["state"])
 
 
@@ -205,7 +205,7 @@ def test_what_they_say_is_there_for_who_wants_it_as_text_and_nothing_else():
     assert link["href"] == "media/a1"
 
 
-def test_commands_say_for_whom_and_what_became_of_them():
+def test_commands_have_their_recipient_and_their_result():
     failed = result(Status.FAILED, "refused_by_wechat", "no <i>")
     some = [
         command(),
