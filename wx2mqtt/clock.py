@@ -16,17 +16,17 @@ LAST_MS = 253_402_300_799_999
 
 
 def now_ms() -> int:
-    """Milliseconds since 1970."""
+    """Returns milliseconds since 1970 (UTC)."""
     return time.time_ns() // 1_000_000
 
 
 def loop_time() -> float:
-    """Seconds of the running event loop's clock, which `asyncio.timeout_at` takes, too."""
+    """Returns seconds of the running event loop's clock, which `asyncio.timeout_at` takes, too."""
     return asyncio.get_running_loop().time()
 
 
 def monotonic() -> float:
-    """Seconds of a clock that nobody sets; on Linux it goes on while the machine sleeps."""
+    """Returns seconds of a monotonic clock; on Linux it goes on while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

@@ -10,7 +10,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 IpAddress = IPv4Address | IPv6Address
 
-
 _SPECIAL_IPV4 = tuple(
     IPv4Network(network)
     for network in (
@@ -32,7 +31,6 @@ _SPECIAL_IPV4 = tuple(
     )
 )
 
-
 _GLOBAL_IPV6 = IPv6Network("2000::/3")
 
 _SPECIAL_IPV6 = tuple(
@@ -50,7 +48,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether everybody on the Internet can reach the address; False for a text that is not an address."""
+    """Returns whether the address is public; False for a text that is not an address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -72,7 +70,7 @@ def _is_public(address: IpAddress) -> bool:
 
 
 def same_host(first: str, second: str) -> bool:
-    """Whether two names or addresses are the same but for case, brackets, IDNA and a last dot."""
+    """Returns whether two names or addresses are the same but for case, brackets, IDNA and a last dot."""
     return _normalize(first) == _normalize(second)
 
 

@@ -300,13 +300,11 @@ PAGE_MESSAGES: Catalogue = {
     ),
 }
 
-
 KIND_NAMES: Catalogue = {
     **{str(kind): row.page_name for kind, row in MESSAGE_KINDS.items()},
     "recall": ("recall", "撤回"),
 }
 """By kind of a message or command."""
-
 
 SERVER_MESSAGES: Catalogue = {
     # refused requests

@@ -57,7 +57,6 @@ def _placeholder(language: Language, kind: Kind, detail: str, unsupported: Trans
 
 _ILINK_UNSUPPORTED = ("[a message that a bot is not shown]", "[机器人无法显示的消息]")
 
-
 ILINK_MESSAGES: Catalogue = {
     # why a login is over (ilink 10.3)
     "logged_out": (
@@ -108,7 +107,6 @@ ILINK_MESSAGES: Catalogue = {
     "wrong_hash": ("the bytes are not those that were announced", "内容与宣布的不一致"),
 }
 
-
 _ILINK_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **ILINK_MESSAGES}
 
 
@@ -133,7 +131,6 @@ _GAMES: Catalogue = {
     "paper": ("paper", "布"),
     "scissors": ("scissors", "剪刀"),
 }
-
 
 WEBWX_MESSAGES: Catalogue = {
     # why a login is over (webwx 1.3.2, 5.2.1): the numbers are used inconsistently, so the words say what is
@@ -205,7 +202,6 @@ WEBWX_MESSAGES: Catalogue = {
     ),
     "few_members": ("a group needs at least two others", "群聊至少需要另外两人"),
 }
-
 
 _WEBWX_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **WEBWX_MESSAGES}
 

@@ -225,7 +225,7 @@ def read_request(payload: bytes) -> dict[str, Json]:
 
 
 def reject_unknown_fields(fields: Fields, *known: str) -> None:
-    """Raises BadCommand for an unknown key: a misspelt filter must not select everything or everybody.
+    """Raises BadCommand for an unknown key: a misspelt filter must not select all contacts.
 
     `fields` are those without `transaction`, which every request knows.
     """

@@ -293,7 +293,7 @@ class Topics:
 
 
 def is_topic_level(name: str) -> bool:
-    """Whether a name can be one level of a topic to which somebody publishes."""
+    """Returns whether a name can be one level of a topic to publish to."""
     size = len(name.encode("utf-8", "replace"))
     return 0 < size <= MAX_LEVEL_BYTES and not any(
         sign in "/+#\0" or "\ud800" <= sign <= "\udfff" for sign in name

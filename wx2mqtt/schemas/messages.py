@@ -36,7 +36,6 @@ MEDIA_KEYS: Mapping[str, Schema] = {
 }
 """The keys of an object that describes a file, in messages, events and answers."""
 
-
 _MESSAGE_KEYS: Mapping[str, Schema] = {
     "schema": constant(1),
     "stream": nonempty_string("names the store; numbers count within it"),
@@ -50,7 +49,6 @@ _MESSAGE_KEYS: Mapping[str, Schema] = {
     "text": string("always a line that a person can read"),
     "time": timestamp("when it was sent"),
 }
-
 
 _OPTIONAL_MESSAGE_KEYS: Mapping[str, Schema] = {
     "sender": ref("sender"),

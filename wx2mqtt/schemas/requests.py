@@ -311,7 +311,6 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
     ),
 }
 
-
 _TRANSACTION: Mapping[str, Schema] = {"transaction": any_value("echoed in the answer")}
 
 

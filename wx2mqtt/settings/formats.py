@@ -108,7 +108,6 @@ def _repaired_level(name: str) -> str:
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
 
-
 SIZE_UNITS = {
     "": 1,
     "B": 1,
@@ -121,7 +120,6 @@ SIZE_UNITS = {
     "GiB": 1024**3,
     "TiB": 1024**4,
 }
-
 
 _SIZES_BY_LOWER_UNIT = {unit.lower(): factor for unit, factor in SIZE_UNITS.items()}
 

@@ -142,7 +142,7 @@ def _card(account: str, message_key: str, page_text: PageText, *content: Html, s
 
 
 def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Html:
-    """Returns the link that shows or hides texts. Texts are in no page for which nobody asked for them."""
+    """Returns the link that shows or hides texts. Texts are only in a page that was requested with them."""
     options = page_query.options
     toggled = PageOptions(options.language, not options.show_texts)
     hidden = None if options.show_texts else tag("span", page_text("hidden"), class_="soft")

@@ -354,7 +354,7 @@ def _kind_label(kind: str, page_text: PageText) -> Html:
 
 
 def _bdi(name: str) -> Html:
-    """Isolates a name or sentence of somebody else, so that its writing direction ends with it."""
+    """Isolates a name or sentence from outside, so that its writing direction ends with it."""
     return name if isinstance(name, Html) else tag("bdi", name)
 
 
