@@ -40,14 +40,8 @@ from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, sessio
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 log = structlog.get_logger(__name__)
-
-
 T = TypeVar("T")
-
-
 MAX_SETUP_ATTEMPTS = 3  # one after the other, as the official client does (webwx 2.4.3.3)
-
-
 SETUP_RETRY_SECONDS = 1.0  # seconds between them
 
 

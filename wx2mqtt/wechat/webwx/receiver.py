@@ -25,7 +25,7 @@ from wx2mqtt.wechat.webwx.protocol.contacts import (
     owner_contact,
     read_contact,
 )
-from wx2mqtt.wechat.webwx.protocol.messages import key_of, mentioned_chats, read_message
+from wx2mqtt.wechat.webwx.protocol.messages import entry_key, read_message, recent_chats
 from wx2mqtt.wechat.webwx.protocol.responses import SyncAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
 from wx2mqtt.wechat.webwx.protocol.sync import PollPacing, SyncAction, action_after_check, advanced_cursor
@@ -122,7 +122,7 @@ class Receiver:
 
     def _is_repeat(self, answer: SyncAnswer) -> bool:
         """Whether this answer has the very messages of the one before: a server that is stuck."""
-        before, self._latest = self._latest, tuple(map(key_of, answer.messages))
+        before, self._latest = self._latest, tuple(map(entry_key, answer.messages))
         return bool(before) and before == self._latest
 
     async def _batch(self, cursor: Cursor, answer: SyncAnswer, after: SyncCursor) -> Batch:
@@ -195,7 +195,7 @@ class Receiver:
 
     def _record_recent(self, entries: list[JsonObject]) -> None:
         for entry in entries:
-            for name in mentioned_chats(entry):
+            for name in recent_chats(entry):
                 if len(self._recent_names) < MAX_PENDING_NAMES and not self._group_members.contains(name):
                     self._recent_names[name] = None
 

@@ -1,13 +1,14 @@
-"""Messages 49, "app messages": one table says which of their many types becomes which kind (webwx 3.6.3).
+"""Reads app messages (MsgType 49) by type, also quotes and forwarded chats (webwx 3.6.3, 3.6.5, 3.6.6).
 
-Also replies (webwx 3.6.6) and forwarded conversations (webwx 3.6.5), whose messages have these types, too. A
-type that is not in the table is a link if it has an address, else its title is shown.
+`APP_READERS` maps each type to a kind and a reader. A message of any other type becomes a link when it has an
+address, and is unsupported when it has none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from itertools import islice
 from typing import NamedTuple
 
 from wx2mqtt.clock import rfc3339
@@ -15,7 +16,8 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_text
-from wx2mqtt.wechat.webwx.protocol import content, link_messages
+from wx2mqtt.wechat.webwx.protocol import content, link_messages, money_messages
+from wx2mqtt.wechat.webwx.protocol.app_entry import AppMessage
 from wx2mqtt.wechat.webwx.protocol.codes import MsgType
 from wx2mqtt.wechat.webwx.protocol.content import (
     Content,
@@ -24,7 +26,6 @@ from wx2mqtt.wechat.webwx.protocol.content import (
     message_locator,
     unsupported_message,
 )
-from wx2mqtt.wechat.webwx.protocol.link_messages import AppMessage, red_packet_message, transfer_message
 from wx2mqtt.wechat.webwx.protocol.markup import (
     XmlNode,
     clean_line,
@@ -70,7 +71,7 @@ class AppType(IntEnum):
 
 
 def app_message(entry: JsonObject, content: str, language: Language) -> Content:
-    """Any message 49."""
+    """Returns the content of an app message."""
     app = AppMessage(entry, content, language)
     if content and not app.xml and app.root.tag != "mmreader":
         return unsupported_message(entry, content, language)
@@ -118,15 +119,15 @@ def _live_location(app: AppMessage) -> Content:
     return app.to_content(Kind.LOCATION, app.title, content_facts(label=app.title, live=True))
 
 
-def _told_by_title(app: AppMessage) -> Content:
+def _unsupported(app: AppMessage) -> Content:
     return unsupported_message(app.entry, app.content, app.language, app.title, app.type)
 
 
-def _other(app: AppMessage) -> Content:
-    return link_messages.link_message(app) if app.url else _told_by_title(app)
+def _link_or_unsupported(app: AppMessage) -> Content:
+    return link_messages.link_message(app) if app.url else _unsupported(app)
 
 
-# The kinds of messages that can be answered (webwx 3.6.6); what an app message is says its own type.
+# Kind by the MsgType of a quoted message (webwx 3.6.6). The kind of an app message depends on its app type.
 _QUOTED_KINDS: dict[int, Kind] = {
     MsgType.TEXT: Kind.TEXT,
     MsgType.IMAGE: Kind.IMAGE,
@@ -141,20 +142,20 @@ _QUOTED_KINDS: dict[int, Kind] = {
 
 
 def quote_message(app: AppMessage) -> Content:
-    """The title is what the person wrote; the ids of people in `refermsg` stay here."""
-    answered = app.xml.find("refermsg")
-    kind, text = _answered(app, read_integer(answered.text("type")), answered.text("content"))
+    """Returns a reply; its detail describes the quoted message, without the handles in `refermsg`."""
+    quoted = app.xml.find("refermsg")
+    kind, text = _quoted_kind_and_text(app, read_integer(quoted.text("type")), quoted.text("content"))
     detail = content_facts(
-        id=answered.text("svrid"),
+        id=quoted.text("svrid"),
         kind=str(kind),
         text=clean_line(text),
-        sender=clean_name(answered.text("displayname")),
+        sender=clean_name(quoted.text("displayname")),
     )
     return Content(kind=Kind.QUOTE, text=app.title, detail=detail)
 
 
-def _answered(app: AppMessage, msg_type: int, text: str) -> tuple[Kind, str]:
-    """Kind and line of the answered message; a quote within the quote is not opened."""
+def _quoted_kind_and_text(app: AppMessage, msg_type: int, text: str) -> tuple[Kind, str]:
+    """Returns kind and text of a quoted message. A quote inside it is not read."""
     if msg_type == MsgType.APP:
         xml = parse_xml(text).find("appmsg")
         kind = APP_READERS.get(read_integer(xml.text("type")), _UNKNOWN_TYPE).kind
@@ -163,10 +164,10 @@ def _answered(app: AppMessage, msg_type: int, text: str) -> tuple[Kind, str]:
     return kind, plain_text(text) if kind is Kind.TEXT else webwx_placeholder(app.language, kind)
 
 
-MAX_RECORD_ITEMS = 100  # of one record, as many as phones let people forward
+# As many messages as a phone can forward at once.
+MAX_RECORD_ITEMS = 100
 
-
-# `datatype` of an item, as far as clients agree; one that is not here is unsupported.
+# Kind by the `datatype` of a forwarded message, as far as clients agree.
 _RECORD_KINDS: dict[int, Kind] = {
     1: Kind.TEXT,
     2: Kind.IMAGE,
@@ -187,36 +188,36 @@ _RECORD_KINDS: dict[int, Kind] = {
 
 
 def chat_history_message(app: AppMessage) -> Content:
-    """What was forwarded, message by message. The record is XML inside the XML; without it the summary is."""
+    """Returns forwarded messages as `items`, read from the XML in `recorditem` or else from the summary."""
     record = parse_plain_xml(app.xml.text("recorditem"))
-    items = zip(record.find_all("datalist/dataitem"), range(MAX_RECORD_ITEMS), strict=False)
-    told: list[Json] = [_item(app, item) for item, _ in items]
-    detail = content_facts(title=app.title, items=told or _summary(app.description))
+    nodes = islice(record.find_all("datalist/dataitem"), MAX_RECORD_ITEMS)
+    items: list[Json] = [_record_item(app, node) for node in nodes]
+    detail = content_facts(title=app.title, items=items or _summary_items(app.description))
     return app.to_content(Kind.CHAT_HISTORY, app.title, detail)
 
 
-def _item(app: AppMessage, item: XmlNode) -> dict[str, Json]:
-    """One message; a record within the record is not opened."""
+def _record_item(app: AppMessage, item: XmlNode) -> dict[str, Json]:
+    """Returns one forwarded message. Forwarded messages inside it are not read."""
     kind = _RECORD_KINDS.get(read_integer(item.attribute("datatype")), Kind.UNSUPPORTED)
     seconds = read_integer(item.text("srcMsgCreateTime"))
     return content_facts(
         sender=item.text("sourcename"),
-        text=_said(app, item, kind),
+        text=_record_text(app, item, kind),
         kind=str(kind),
         time=rfc3339(seconds * 1000) if seconds > 0 else "",
     )
 
 
-def _said(app: AppMessage, item: XmlNode, kind: Kind) -> str:
+def _record_text(app: AppMessage, item: XmlNode, kind: Kind) -> str:
     title = item.text("datatitle")
     if kind is Kind.TEXT:
         return item.text("datadesc") or title
     return webwx_placeholder(app.language, kind, clean_line(title or item.find("weburlitem").text("title")))
 
 
-def _summary(description: str) -> list[Json]:
-    """`name: text` on each line."""
-    lines = [told.partition(": ") for told in description.split("\n")[:MAX_RECORD_ITEMS]]
+def _summary_items(description: str) -> list[Json]:
+    """Returns the messages of a summary, which has `name: text` on each line."""
+    lines = [line.partition(": ") for line in description.split("\n")[:MAX_RECORD_ITEMS]]
     return [
         content_facts(sender=sender if colon else "", text=text if colon else sender, kind=str(Kind.TEXT))
         for sender, colon, text in lines
@@ -225,13 +226,13 @@ def _summary(description: str) -> list[Json]:
 
 
 class AppReader(NamedTuple):
-    """What a type becomes: the kind that most of its messages have, and the function that reads one."""
+    """How messages of a type are read: the usual kind of the result, and the function that reads one."""
 
     kind: Kind
     read: Callable[[AppMessage], Content]
 
 
-_UNKNOWN_TYPE = AppReader(Kind.LINK, _other)
+_UNKNOWN_TYPE = AppReader(Kind.LINK, _link_or_unsupported)
 
 APP_READERS: dict[int, AppReader] = {
     AppType.NOT_ON_WEB: _UNKNOWN_TYPE,
@@ -243,7 +244,7 @@ APP_READERS: dict[int, AppReader] = {
     AppType.FILE: AppReader(Kind.FILE, _file),
     AppType.OPEN_APP: AppReader(Kind.LINK, link_messages.link_message),
     AppType.STICKER: AppReader(Kind.STICKER, _sticker),
-    AppType.VOICE_REMINDER: AppReader(Kind.UNSUPPORTED, _told_by_title),
+    AppType.VOICE_REMINDER: AppReader(Kind.UNSUPPORTED, _unsupported),
     AppType.SCANNED_PRODUCT: AppReader(Kind.LINK, link_messages.link_message),
     AppType.PRODUCT: AppReader(Kind.LINK, link_messages.link_message),
     AppType.STICKER_SET: AppReader(Kind.LINK, link_messages.link_message),
@@ -260,7 +261,7 @@ APP_READERS: dict[int, AppReader] = {
     AppType.CHANNELS_LIVE: AppReader(Kind.LINK, link_messages.channels_message),
     AppType.ANNOUNCEMENT: AppReader(Kind.TEXT, _announcement),
     AppType.GIFT: AppReader(Kind.LINK, link_messages.link_message),
-    AppType.TRANSFER: AppReader(Kind.TRANSFER, transfer_message),
-    AppType.RED_PACKET: AppReader(Kind.RED_PACKET, red_packet_message),
+    AppType.TRANSFER: AppReader(Kind.TRANSFER, money_messages.transfer_message),
+    AppType.RED_PACKET: AppReader(Kind.RED_PACKET, money_messages.red_packet_message),
     AppType.READER: AppReader(Kind.LINK, link_messages.articles_message),
 }

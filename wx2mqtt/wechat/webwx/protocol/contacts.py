@@ -1,4 +1,7 @@
-"""From WeChat's contact entries to people and groups (webwx 4.1, 4.3). No raw key name leaves this module."""
+"""Converts WeChat's contact entries to contacts and members (webwx 4.1, 4.3).
+
+Names of the fields of an entry are used in this module only.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,12 @@ _SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
 
 
 def is_group(handle: str) -> bool:
-    """Whether a UserName names a group."""
+    """Returns whether a handle (UserName) is that of a group."""
     return handle.startswith("@@") or handle.endswith("@chatroom")
 
 
 def chat_kind_of(handle: str, owner: Handle) -> ChatKind | None:
-    """What the name alone says; None for people and official accounts, which it does not tell apart."""
+    """Returns the kind of chat that a handle implies; None for a person or an official account."""
     if is_group(handle):
         return ChatKind.GROUP
     if handle in {owner, FILE_HELPER}:
@@ -35,14 +38,17 @@ def chat_kind_of(handle: str, owner: Handle) -> ChatKind | None:
 
 
 def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
-    """One entry; None when it names nobody that can be shown. Empty fields mean "not told", not "gone"."""
+    """Returns the contact of an entry, or None when it is not one to show.
+
+    An empty field means that the entry did not contain it, not that it was removed.
+    """
     handle = read_text(entry, "UserName")
     if not handle or handle.endswith(HIDDEN_SUFFIXES):
         return None
     avatar = _SEQ.search(read_text(entry, "HeadImgUrl"))
     return Contact(
         handle=Handle(handle),
-        kind=chat_kind_of(handle, owner) or _person_or_account(entry),
+        kind=chat_kind_of(handle, owner) or _friend_or_official(entry),
         nickname=clean_name(read_text(entry, "NickName")),
         remark=clean_name(read_text(entry, "RemarkName")),
         alias=clean_name(read_text(entry, "Alias")),
@@ -55,12 +61,12 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
 
 
 def file_helper_contact() -> Contact:
-    """The chat with oneself, which every account has even where no list names it."""
+    """Returns the contact of the file helper, which every account has even when no list contains it."""
     return Contact(handle=Handle(FILE_HELPER), kind=ChatKind.SELF, permanent_id=FILE_HELPER)
 
 
 def read_owner(user: JsonObject) -> tuple[Handle, str, str]:
-    """UserName, name and uin of the account itself, from webwxinit."""
+    """Returns handle, nickname and uin of the account itself from `User` of webwxinit; uin may be empty."""
     uin = read_number(user, "Uin")
     return (
         Handle(read_text(user, "UserName")),
@@ -70,29 +76,26 @@ def read_owner(user: JsonObject) -> tuple[Handle, str, str]:
 
 
 def new_nickname(profile: JsonObject) -> str:
-    """The name that the owner has taken, from a webwxsync; empty when nothing changed (webwx 2.11.3)."""
-    return (
-        clean_name(read_text(read_object(profile, "NickName"), "Buff"))
-        if read_number(profile, "BitFlag")
-        else ""
-    )
+    """Returns the changed nickname of the owner from a sync; empty when it did not change (webwx 2.11.3)."""
+    if not read_number(profile, "BitFlag"):
+        return ""
+    return clean_name(read_text(read_object(profile, "NickName"), "Buff"))
 
 
 def owner_contact(owner: Owner) -> Contact:
-    """The account itself as a contact."""
+    """Returns the account itself as a contact."""
     return Contact(handle=owner.handle, kind=ChatKind.SELF, nickname=owner.nickname)
 
 
 def handles_in(entries: list[JsonObject]) -> tuple[Handle, ...]:
-    """The UserNames in a list of entries."""
+    """Returns the handles in a list of entries."""
     return tuple(Handle(handle) for entry in entries if (handle := read_text(entry, "UserName")))
 
 
-def _person_or_account(entry: JsonObject) -> ChatKind:
-    official = read_number(entry, "VerifyFlag") & VerifyFlag.OFFICIAL or read_text(
-        entry, "UserName"
-    ).startswith("gh_")
-    return ChatKind.OFFICIAL if official else ChatKind.FRIEND
+def _friend_or_official(entry: JsonObject) -> ChatKind:
+    has_flag = read_number(entry, "VerifyFlag") & VerifyFlag.OFFICIAL
+    has_prefix = read_text(entry, "UserName").startswith("gh_")
+    return ChatKind.OFFICIAL if has_flag or has_prefix else ChatKind.FRIEND
 
 
 def _is_listed(entry: JsonObject) -> bool | None:
@@ -111,16 +114,21 @@ def _profile(entry: JsonObject) -> dict[str, str]:
 
 
 def _members(entry: JsonObject) -> tuple[Member, ...] | None:
-    """The members; None unless the list is whole: those of init are hollow, others stale (webwx 2.6, 4.5)."""
-    listed, _ = read_objects(entry, "MemberList")
+    """Returns the members of a group, or None unless the list is complete.
+
+    Lists in webwxinit lack names, and others may be too short (webwx 2.6, 4.5).
+    """
+    member_entries, _ = read_objects(entry, "MemberList")
     members = tuple(
         Member(
             handle=Handle(read_text(member, "UserName")),
             nickname=clean_name(read_text(member, "NickName")),
             display_name=clean_name(read_text(member, "DisplayName")),
         )
-        for member in listed
+        for member in member_entries
         if read_text(member, "UserName")
     )
-    whole = len(members) >= read_number(entry, "MemberCount") and any(member.nickname for member in members)
-    return members if members and whole else None
+    is_complete = len(members) >= read_number(entry, "MemberCount") and any(
+        member.nickname for member in members
+    )
+    return members if members and is_complete else None

@@ -1,7 +1,7 @@
-"""The content of a message: its kind, a readable line, and what else is known; file names and locators.
+"""The content of a message: its kind, its text and details; also file names and media locators.
 
-Readers take an entry of AddMsgList and its content, without the sender's prefix. A locator holds no key of
-a session: the current keys are added when it is used, also to one of an earlier login. (webwx 2.14, 2.16)
+A locator holds no session key: the keys of the current login are added when it is used, even when it was made
+in an earlier login. (webwx 2.14, 2.16)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """A message without its frame; the fields are those of `Message`."""
+    """The part of a `Message` that does not depend on chat and sender; fields as there."""
 
     kind: Kind
     text: str
@@ -39,28 +39,28 @@ class Content:
 
 
 ContentReader = Callable[[JsonObject, str, Language], Content]
-"""From an entry, its content without the group prefix, and the language of placeholders."""
+"""Reads content from an entry, its text without sender prefix, and the language of placeholders."""
 
 
-def content_facts(**known: Json) -> dict[str, Json]:
-    """What is known; a key that is not known is absent."""
-    return {key: value for key, value in known.items() if value not in (None, "", [])}
+def content_facts(**facts: Json) -> dict[str, Json]:
+    """Returns the facts that are known; those that are None, an empty text or an empty list are left out."""
+    return {key: value for key, value in facts.items() if value not in (None, "", [])}
 
 
 def text_message(_entry: JsonObject, content: str, _language: Language) -> Content:
-    """What a person typed."""
+    """Returns a text that a person typed."""
     return Content(kind=Kind.TEXT, text=plain_text(content))
 
 
 def card_message(entry: JsonObject, content: str, language: Language) -> Content:
-    """Somebody's contact card. Its id is good for nothing outside of WeChat, and stays there."""
-    told = read_object(entry, "RecommendInfo")
+    """Returns a contact card, without its handle, which has no use outside of WeChat."""
+    info = read_object(entry, "RecommendInfo")
     xml = parse_xml(content) if content else NO_NODE
     detail = content_facts(
-        name=clean_name(read_text(told, "NickName")) or xml.attribute("nickname"),
-        alias=clean_name(read_text(told, "Alias")) or xml.attribute("alias"),
-        province=clean_name(read_text(told, "Province")) or xml.attribute("province"),
-        city=clean_name(read_text(told, "City")) or xml.attribute("city"),
+        name=clean_name(read_text(info, "NickName")) or xml.attribute("nickname"),
+        alias=clean_name(read_text(info, "Alias")) or xml.attribute("alias"),
+        province=clean_name(read_text(info, "Province")) or xml.attribute("province"),
+        city=clean_name(read_text(info, "City")) or xml.attribute("city"),
     )
     if not detail:
         return unsupported_message(entry, content, language)
@@ -69,16 +69,16 @@ def card_message(entry: JsonObject, content: str, language: Language) -> Content
 
 
 def unsupported_message(
-    entry: JsonObject, content: str, language: Language, what: str = "", app: int = 0
+    entry: JsonObject, content: str, language: Language, title: str = "", app_type: int = 0
 ) -> Content:
-    """What the web cannot show or we cannot read: its type, that of an app message, and how long it was."""
-    text = f"{webwx_placeholder(language, Kind.UNSUPPORTED)} {clean_line(what)}".strip()
-    detail = content_facts(type=read_number(entry, "MsgType"), app=app or None, length=len(content))
+    """Returns the placeholder for a message that cannot be read, with its types and its length."""
+    text = f"{webwx_placeholder(language, Kind.UNSUPPORTED)} {clean_line(title)}".strip()
+    detail = content_facts(type=read_number(entry, "MsgType"), app=app_type or None, length=len(content))
     return Content(kind=Kind.UNSUPPORTED, text=text, detail=detail)
 
 
-# A name of 16 Chinese characters and `.doc` was taken and one of 17 was not, by a client that sends names
-# percent-encoded: somewhere between 148 and 157 bytes lies the limit (webwx 2.14.9, IC#814).
+# Characters of the percent-encoded name. A name of 16 Chinese characters and `.doc` was accepted and one of
+# 17 was not, so the limit lies between 148 and 157 (webwx 2.14.9, IC#814).
 MAX_UPLOAD_NAME_CHARACTERS = 148
 
 _EXTENSIONS = {
@@ -91,27 +91,27 @@ _EXTENSIONS = {
 
 
 def title_filename(name: str, kind: Kind, mime: str) -> str:
-    """The name that the receiver sees: never empty, with the extension that fits."""
+    """Returns the file name that the receiver sees; never empty, with an extension that fits `mime`."""
     return cut_filename(_with_extension(name, kind, mime))
 
 
 def upload_filename(name: str, kind: Kind, mime: str) -> str:
-    """The name that goes along with an upload, which has to be shorter."""
+    """Returns the file name that is sent with an upload, which has to be shorter."""
     return cut_filename(_with_extension(name, kind, mime), MAX_UPLOAD_NAME_CHARACTERS, _percent_encoded_size)
 
 
 def received_filename(name: str) -> str:
-    """The name that a sender gave a file; may be empty."""
+    """Returns the cleaned name of a received file; may be empty."""
     return cut_filename(clean_filename(name))
 
 
 def _with_extension(name: str, kind: Kind, mime: str) -> str:
-    """A clean name; a picture's or video's must end as WeChat expects, since it goes by the ending."""
+    """Returns a clean name; pictures and videos get an extension by which WeChat recognizes them."""
     clean = clean_filename(name) or str(kind)
-    fitting = () if kind is Kind.FILE else _EXTENSIONS.get(mime, ())
-    if not fitting or extension_of(clean).lower() in fitting:
+    extensions = () if kind is Kind.FILE else _EXTENSIONS.get(mime, ())
+    if not extensions or extension_of(clean).lower() in extensions:
         return clean
-    return f"{clean}.{fitting[0]}"
+    return f"{clean}.{extensions[0]}"
 
 
 def _percent_encoded_size(name: str) -> int:
@@ -119,7 +119,7 @@ def _percent_encoded_size(name: str) -> int:
 
 
 class MediaCall(StrEnum):
-    """What a locator's `call` may be."""
+    """The values of `call` in a locator: the kind of bytes that it leads to."""
 
     IMAGE = "image"
     THUMBNAIL = "thumbnail"
@@ -138,9 +138,10 @@ _CALLS = {str(call): call for call in MediaCall}
 def message_locator(
     entry: JsonObject, call: MediaCall, *, mime: str = "", size: int = 0, name: str = ""
 ) -> MediaRef | None:
-    """Where bytes of a message are; None where WeChat gave no id with which they could be asked for.
+    """Returns the locator of media in a message, or None when the entry has no id to request them by.
 
-    Of a file the server wants three further values. `size` 0 means that none was announced.
+    `size` 0 stands for an unknown size. The locator of a file has three further values that the server
+    requires.
     """
     msgid = read_message_id(entry)
     if not msgid or (call is MediaCall.FILE and not read_text(entry, "MediaId")):
@@ -156,11 +157,11 @@ def message_locator(
 
 
 def avatar_locator(handle: str, seq: str) -> MediaRef:
-    """Where the picture of somebody or of a group is; `seq` is its number, empty when it is not known."""
+    """Returns the locator of the avatar of a person or group; `seq` is its version, or empty if unknown."""
     call = MediaCall.GROUP_AVATAR if is_group(handle) else MediaCall.AVATAR
     return MediaRef(locator={"call": str(call), "username": handle, "seq": seq or "0"})
 
 
 def parse_call(locator: Mapping[str, str]) -> MediaCall | None:
-    """What a locator asks for; None for one that another version wrote."""
+    """Returns the `call` of a locator, or None when another version of this program wrote an unknown one."""
     return _CALLS.get(locator.get("call", ""))

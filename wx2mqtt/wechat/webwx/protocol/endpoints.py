@@ -20,10 +20,7 @@ from wx2mqtt.model import (
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
 MEGABYTE = 1 << 20
-
-
 MAX_WEB_UPLOAD_BYTES = 20 * MEGABYTE - 1  # the official page refuses 20 MB and more
-
 
 CAPABILITIES = Capabilities(
     backend="webwx",
@@ -47,25 +44,18 @@ CAPABILITIES = Capabilities(
     recall_seconds=120.0,
 )
 
-
 APP_ID = "wx782c26e4c19acffb"  # the login's; the seed's other id belongs into file XML (webwx 2.1.2)
-
-
 PREFIX = "/cgi-bin/mmwebwx-bin"
-
 
 QR_CONTENT_PREFIX = (
     "https://login.weixin.qq.com/l/"  # a phone knows this address, whatever host we talk to (webwx 2.2.1)
 )
 
-
 QR_LIFETIME_SECONDS = 300.0  # seconds (webwx 2.2.3; by two reports)
-
 
 USER_AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 )
-
 
 WEBWX_HEADERS = {
     "User-Agent": USER_AGENT,
@@ -73,7 +63,6 @@ WEBWX_HEADERS = {
     "Accept-Encoding": "gzip, deflate",
     "Connection": "keep-alive",
 }
-
 
 TRANSFER_IDLE_SECONDS = 30.0  # seconds without a byte, until bytes are given up
 
@@ -108,10 +97,7 @@ class Endpoint:
 
 
 JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10)
-
-
 LOGIN = Endpoint(name="login", role=Role.LOGIN, path="/cgi-bin/mmwebwx-bin/login", timeout=35)
-
 
 NEW_LOGIN = Endpoint(
     name="webwxnewloginpage",
@@ -121,19 +107,15 @@ NEW_LOGIN = Endpoint(
     allows_redirect=True,
 )
 
-
 PUSH_LOGIN = Endpoint(
     name="webwxpushloginurl", role=Role.BASE, path=f"{PREFIX}/webwxpushloginurl", timeout=10
 )
 
-
 INIT = Endpoint(name="webwxinit", role=Role.BASE, path=f"{PREFIX}/webwxinit", timeout=30, limit=32 * MEGABYTE)
-
 
 STATUS_NOTIFY = Endpoint(
     name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15
 )
-
 
 GET_CONTACT = Endpoint(  # slow for big accounts (webwx 2.8.4)
     name="webwxgetcontact",
@@ -143,7 +125,6 @@ GET_CONTACT = Endpoint(  # slow for big accounts (webwx 2.8.4)
     limit=64 * MEGABYTE,
 )
 
-
 BATCH_GET = Endpoint(
     name="webwxbatchgetcontact",
     role=Role.BASE,
@@ -152,69 +133,55 @@ BATCH_GET = Endpoint(
     limit=64 * MEGABYTE,
 )
 
-
 SYNC_CHECK = Endpoint(  # held for 25 s; official client waits 35 (webwx 2.10.3)
     name="synccheck", role=Role.PUSH, path=f"{PREFIX}/synccheck", timeout=35, is_long_poll=True
 )
 
-
 SYNC = Endpoint(name="webwxsync", role=Role.BASE, path=f"{PREFIX}/webwxsync", timeout=15, limit=64 * MEGABYTE)
-
 
 SEND_TEXT = Endpoint(
     name="webwxsendmsg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsg", timeout=15, is_delivery=True
 )
 
-
 CHECK_UPLOAD = Endpoint(
     name="webwxcheckupload", role=Role.BASE, path=f"{PREFIX}/webwxcheckupload", timeout=30
 )
-
 
 UPLOAD = Endpoint(  # one part of half a megabyte: the whole file has no limit in time (webwx 2.14.5)
     name="webwxuploadmedia", role=Role.FILE, path=f"{PREFIX}/webwxuploadmedia", timeout=120
 )
 
-
 SEND_IMAGE = Endpoint(
     name="webwxsendmsgimg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsgimg", timeout=30, is_delivery=True
 )
-
 
 SEND_VIDEO = Endpoint(
     name="webwxsendvideomsg", role=Role.BASE, path=f"{PREFIX}/webwxsendvideomsg", timeout=30, is_delivery=True
 )
 
-
 SEND_FILE = Endpoint(
     name="webwxsendappmsg", role=Role.BASE, path=f"{PREFIX}/webwxsendappmsg", timeout=30, is_delivery=True
 )
-
 
 SEND_STICKER = Endpoint(
     name="webwxsendemoticon", role=Role.BASE, path=f"{PREFIX}/webwxsendemoticon", timeout=30, is_delivery=True
 )
 
-
 REVOKE = Endpoint(
     name="webwxrevokemsg", role=Role.BASE, path=f"{PREFIX}/webwxrevokemsg", timeout=15, is_delivery=True
 )
-
 
 MARK_READ = Endpoint(  # the call of STATUS_NOTIFY; the owner asked for this one
     name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15, is_delivery=True
 )
 
-
 OP_LOG = Endpoint(
     name="webwxoplog", role=Role.BASE, path=f"{PREFIX}/webwxoplog", timeout=15, is_delivery=True
 )
 
-
 VERIFY_USER = Endpoint(
     name="webwxverifyuser", role=Role.BASE, path=f"{PREFIX}/webwxverifyuser", timeout=15, is_delivery=True
 )
-
 
 CREATE_GROUP = Endpoint(
     name="webwxcreatechatroom",
@@ -224,7 +191,6 @@ CREATE_GROUP = Endpoint(
     is_delivery=True,
 )
 
-
 UPDATE_GROUP = Endpoint(
     name="webwxupdatechatroom",
     role=Role.BASE,
@@ -233,26 +199,21 @@ UPDATE_GROUP = Endpoint(
     is_delivery=True,
 )
 
-
 GET_IMAGE = Endpoint(
     name="webwxgetmsgimg", role=Role.BASE, path=f"{PREFIX}/webwxgetmsgimg", timeout=TRANSFER_IDLE_SECONDS
 )
-
 
 GET_VOICE = Endpoint(
     name="webwxgetvoice", role=Role.BASE, path=f"{PREFIX}/webwxgetvoice", timeout=TRANSFER_IDLE_SECONDS
 )
 
-
 GET_VIDEO = Endpoint(
     name="webwxgetvideo", role=Role.BASE, path=f"{PREFIX}/webwxgetvideo", timeout=TRANSFER_IDLE_SECONDS
 )
 
-
 GET_FILE = Endpoint(
     name="webwxgetmedia", role=Role.FILE, path=f"{PREFIX}/webwxgetmedia", timeout=TRANSFER_IDLE_SECONDS
 )
-
 
 GET_MAP = Endpoint(
     name="webwxgetpubliclinkimg",
@@ -261,16 +222,13 @@ GET_MAP = Endpoint(
     timeout=TRANSFER_IDLE_SECONDS,
 )
 
-
 GET_AVATAR = Endpoint(
     name="webwxgeticon", role=Role.BASE, path=f"{PREFIX}/webwxgeticon", timeout=TRANSFER_IDLE_SECONDS
 )
 
-
 GET_GROUP_AVATAR = Endpoint(
     name="webwxgetheadimg", role=Role.BASE, path=f"{PREFIX}/webwxgetheadimg", timeout=TRANSFER_IDLE_SECONDS
 )
-
 
 LOGOUT = Endpoint(
     name="webwxlogout", role=Role.BASE, path=f"{PREFIX}/webwxlogout", timeout=10, allows_redirect=True
@@ -300,7 +258,6 @@ _CLUSTERS = (
     ("wechat.com", "web.wechat.com"),
 )
 
-
 _OURS = ("qq.com", "wechat.com")
 
 
@@ -323,8 +280,6 @@ def hosts_of(base: str) -> ClusterHosts:
 
 
 FIRST_BASE = "wx.qq.com"  # before a login any cluster will do (webwx 1.1.4)
-
-
 FIRST_HOSTS = hosts_of(FIRST_BASE)
 
 

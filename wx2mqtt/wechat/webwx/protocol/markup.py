@@ -25,36 +25,22 @@ def read_message_id(entry: JsonObject) -> str:
 
 _BREAK = re.compile(r"<br ?/?>")
 
-
 # The final `>` may be missing (the server's slip for 1f450); one that a person typed would be `&gt;`.
 _EMOJI = re.compile(r'<span class="emoji emoji([0-9a-fA-F]{2,40})">\s*</span>?')
-
 
 # One pass over all entities is the same as `&amp;` last: what it yields is not looked at again.
 _ENTITY = re.compile(r"&(lt|gt|quot|apos|amp|#0*39|#[xX]0*27);")
 
-
 _ENTITIES = {"lt": "<", "gt": ">", "quot": '"', "amp": "&"}
-
-
 _COMMON = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'"), ("&#39;", "'"))
-
 
 # Markup of system texts; anything else between angle brackets was typed by a person.
 _MARKUP = re.compile(r"</?(?:a|img|_wc_custom_link_)\b[^<>]*>", re.IGNORECASE)
 
-
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
-
-
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")
-
-
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
-
-
 MAX_LINE_CHARACTERS = 500  # characters of a line for people; longer titles are cut
-
 
 # The server renders these characters to the code of another one; its clients put that right (webwx 3.4.1.4).
 _CORRECTIONS = {
@@ -159,10 +145,7 @@ def _character(digits: str) -> str:
 
 
 MAX_XML_CHARACTERS = 1 << 20  # characters; a forwarded history of a hundred messages has some 100,000
-
-
 MAX_XML_ELEMENTS = 20_000  # this also bounds the depth
-
 
 # What may stand before a DTD; possessive, so that nothing is looked at twice.
 _DTD = re.compile(r"\ufeff?(?>\s+|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL)

@@ -28,8 +28,6 @@ from wx2mqtt.wechat.webwx.protocol.requests import (
 from wx2mqtt.wechat.webwx.protocol.session import Session
 
 NO_COMPRESSION = "identity"  # a compressed answer could grow without bound while it is unpacked
-
-
 Locator = Mapping[str, str]
 
 
@@ -93,7 +91,6 @@ _CALLS: dict[MediaCall, tuple[Endpoint, _Query]] = {
     MediaCall.GROUP_AVATAR: (endpoints.GET_GROUP_AVATAR, _avatar),
 }
 
-
 FormField = tuple[str, str]
 """Name and value of one field of a form."""
 
@@ -153,29 +150,13 @@ def _boundary(seed: str, contents: Sequence[bytes]) -> bytes:
 
 
 UPLOAD_PART_BYTES = 524_288  # bytes of a file that go out in one call, one after the other (webwx 2.14.5)
-
-
 UPLOAD_CHECK_BYTES = 25 * MEGABYTE  # what is larger must be announced (webwx 2.13.4)
-
-
 FILE_APP = "wxeb7ec651dd0aefa9"  # in the XML of a file, but not in desktop mode (webwx 2.12.10)
-
-
 MENTION_END = "\u2005"  # a space of a quarter em stands behind a mentioned name (webwx 3.4.3.1)
-
-
 _CHINA = timedelta(hours=8)
-
-
 _WHOLE_FILE = 7  # FileType of webwxcheckupload
-
-
 _ATTACHMENT = 4  # MediaType of every upload
-
-
 _BY_PAGE = 2  # UploadType of every upload
-
-
 _OWN_GIF = 2  # EmojiFlag of a sticker that was uploaded
 
 
@@ -293,7 +274,6 @@ _WAYS = {
     Kind.FILE: _SendMethod(endpoint=endpoints.SEND_FILE, type=AppType.FILE, query="fun=async&f=json"),
     Kind.STICKER: _SendMethod(endpoint=endpoints.SEND_STICKER, type=MsgType.STICKER, query="fun=sys"),
 }
-
 
 _MEDIA_TYPES = {Kind.IMAGE: "pic", Kind.VIDEO: "video"}  # a sticker is a document, too
 

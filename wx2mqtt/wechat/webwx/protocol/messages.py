@@ -1,7 +1,7 @@
-"""From an entry of AddMsgList to a message or an event (webwx 3).
+"""Converts an entry of AddMsgList (the new messages of a sync) to a message or an event (webwx 3).
 
-Each entry is read by itself, and whatever is in it, the result is a message, an event, or None for what is
-not for people. Names come in as `NameLookup`.
+Entries do not depend on each other. An entry that is not meant for people gives None. Names of group members
+come from a `NameLookup`.
 """
 
 from __future__ import annotations
@@ -49,33 +49,40 @@ from wx2mqtt.wechat.webwx.protocol.system_messages import (
     system_xml,
 )
 
-# `<sender>:<br/>`; clear wxids do occur (webwx 3.5.1).
+# `<sender>:<br/>` in front of the content of a group message. The sender may be a plain wxid (webwx 3.5.1).
 _PREFIX = re.compile(r"(@[a-zA-Z0-9]+|[a-zA-Z0-9_-]+):(?:<br ?/?>|\n)")
 _REDIRECT_LOCATION = re.compile(
     r".{0,500}:(?:<br ?/?>|\n)http://weixin\.qq\.com/cgi-bin/redirectforward\?args="
 )
-_EVERYBODY = ("所有人", "All", "all")
-_AFTER_NAME = ("", "\u2005", "\u00a0", " ", "\n")
+# `@` with one of these mentions all members of a group.
+_NAMES_FOR_ALL = ("所有人", "All", "all")
+# One of these, or the end of the text, follows a mentioned name.
+_AFTER_MENTION = ("", "\u2005", "\u00a0", " ", "\n")
+# The year 2286. A larger CreateTime is an error.
+_MAX_TIME_SECONDS = 10_000_000_000
 
 
 class NameLookup(Protocol):
-    """Who is called what, as far as it is known."""
+    """The names of the owner and of group members, as far as they are known."""
 
     owner: Owner
 
     def chat_kind(self, handle: str, /) -> ChatKind:
-        """What a chat is."""
+        """Returns the kind of a chat."""
 
     def member_name(self, group: str, member: str, /) -> str | None:
-        """How a group shows a member; None when it is not known."""
+        """Returns the name that a group shows for a member, or None when it is not known."""
 
     def own_names(self, group: str, /) -> tuple[str, ...]:
-        """The names under which the owner may be mentioned in a group."""
+        """Returns the names by which a message in a group can mention the owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageFrame:
-    """Who wrote into which chat; `sender` is None where WeChat speaks. `content` is without the prefix."""
+    """Chat, sender and content of an entry.
+
+    `sender` is None for a text of WeChat itself. `content` has no sender prefix.
+    """
 
     chat: str
     sender: str | None
@@ -85,49 +92,48 @@ class MessageFrame:
 def read_message(
     entry: JsonObject, names: NameLookup, language: Language, now: int
 ) -> Message | Event | None:
-    """The message or event; None for what is not for people. `now` (ms) stands in for a missing time.
+    """Returns the message or event of an entry, or None when the entry is not meant for people.
 
-    Raises `ValueError` for an entry that belongs to no chat.
+    `now`, in milliseconds, replaces a missing time. Raises `ValueError` for an entry that belongs to no chat.
     """
-    sort = read_number(entry, "MsgType")
-    if sort in NEVER_SHOWN:
+    msg_type = read_number(entry, "MsgType")
+    if msg_type in NEVER_SHOWN:
         return None
-    frame = frame_of(entry, names.owner.handle)
+    frame = read_frame(entry, names.owner.handle)
     if not frame.chat:
         raise ValueError
-    special = _EVENTS.get(sort)
-    if special is not None:
-        return special(entry, frame, names, language, now)
-    content = _content(entry, frame.content, sort, language)
+    read_event = _EVENT_READERS.get(msg_type)
+    if read_event is not None:
+        return read_event(entry, frame, names, language, now)
+    content = _content(entry, frame.content, msg_type, language)
     return _message(entry, frame, content, names, now)
 
 
-def frame_of(entry: JsonObject, owner: Handle) -> MessageFrame:
-    """Chat, sender and bare content (webwx 3.5, 3.12.1). An empty FromUserName is the owner."""
-    writer, peer, content = (
-        read_text(entry, "FromUserName"),
-        read_text(entry, "ToUserName"),
-        read_text(entry, "Content"),
-    )
+def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
+    """Returns chat, sender and content without prefix (webwx 3.5, 3.12.1).
+
+    An empty FromUserName stands for the owner.
+    """
+    from_handle = read_text(entry, "FromUserName")
+    to_handle = read_text(entry, "ToUserName")
+    content = read_text(entry, "Content")
+    is_own = not from_handle or from_handle == owner
     if read_number(entry, "MsgType") == MsgType.SYSTEM_TEXT:
-        return MessageFrame(peer if not writer or writer == owner else writer, None, content)
-    if not writer or writer == owner:
-        return MessageFrame(peer, owner, _without_own_prefix(content, owner) if is_group(peer) else content)
-    if not is_group(writer):
-        return MessageFrame(writer, writer, content)
-    # A place ends like a prefix does, so a location has one only where two such ends follow (webwx 3.8.4).
+        return MessageFrame(to_handle if is_own else from_handle, None, content)
+    if is_own:
+        return MessageFrame(
+            to_handle, owner, _without_own_prefix(content, owner) if is_group(to_handle) else content
+        )
+    if not is_group(from_handle):
+        return MessageFrame(from_handle, from_handle, content)
     prefix = _PREFIX.match(content)
-    if prefix and _is_place(entry, prefix, content):
-        prefix = None
-    return (
-        MessageFrame(writer, prefix[1], content[prefix.end() :])
-        if prefix
-        else MessageFrame(writer, None, content)
-    )
+    if prefix is None or _is_location_name(entry, prefix, content):
+        return MessageFrame(from_handle, None, content)
+    return MessageFrame(from_handle, prefix[1], content[prefix.end() :])
 
 
-def mentioned_chats(entry: JsonObject) -> tuple[str, ...]:
-    """The chats in a list of the phone's recent ones (webwx 3.9.2); empty for any other message."""
+def recent_chats(entry: JsonObject) -> tuple[str, ...]:
+    """Returns the handles in the phone's list of recent chats (webwx 3.9.2); empty for any other entry."""
     if (
         read_number(entry, "MsgType") != MsgType.STATUS_NOTIFY
         or read_number(entry, "StatusNotifyCode") != NotifyCode.SYNC_CONV
@@ -137,39 +143,47 @@ def mentioned_chats(entry: JsonObject) -> tuple[str, ...]:
 
 
 def mentions(text: str, names: tuple[str, ...]) -> bool:
-    """Whether a name stands behind an `@`; no field tells, so the text is searched (webwx 3.4.3.2)."""
-    return any(_is_called(text, f"@{name}") for name in (*names, *_EVERYBODY))
+    """Returns whether a text has `@` and one of the names, or `@` and a name for all members.
+
+    No field of an entry says this, so the text is searched (webwx 3.4.3.2).
+    """
+    return any(_has_mention(text, f"@{name}") for name in (*names, *_NAMES_FOR_ALL))
 
 
-def _is_called(text: str, name: str) -> bool:
-    at = text.find(name)
-    while at >= 0:
-        end = at + len(name)
-        if text[end : end + 1] in _AFTER_NAME:
+def _has_mention(text: str, mention: str) -> bool:
+    start = text.find(mention)
+    while start >= 0:
+        end = start + len(mention)
+        if text[end : end + 1] in _AFTER_MENTION:
             return True
-        at = text.find(name, end)
+        start = text.find(mention, end)
     return False
 
 
-def _is_place(entry: JsonObject, prefix: re.Match[str], content: str) -> bool:
-    single = read_number(entry, "SubMsgType") == LOCATION_SUBTYPE and not prefix[1].startswith("@")
-    return single and not _PREFIX.match(content, prefix.end()) and ":<br" not in content[prefix.end() :]
+def _is_location_name(entry: JsonObject, prefix: re.Match[str], content: str) -> bool:
+    """Returns whether a supposed sender prefix is the name of a location, which ends like a prefix.
+
+    A location has a sender prefix only when a second such end follows (webwx 3.8.4).
+    """
+    is_location = read_number(entry, "SubMsgType") == LOCATION_SUBTYPE
+    if not is_location or prefix[1].startswith("@"):
+        return False
+    return not _PREFIX.match(content, prefix.end()) and ":<br" not in content[prefix.end() :]
 
 
 def _without_own_prefix(content: str, owner: Handle) -> str:
-    prefix = f"{owner}:<br/>"
-    return content.removeprefix(prefix)
+    return content.removeprefix(f"{owner}:<br/>")
 
 
 def _content(entry: JsonObject, content: str, msg_type: int, language: Language) -> Content:
     if msg_type == MsgType.TEXT:
-        return _typed(entry, content, language)
+        return _text_content(entry, content, language)
     reader = MESSAGE_READERS.get(msg_type)
     return reader.read(entry, content, language) if reader else unsupported_message(entry, content, language)
 
 
-def _typed(entry: JsonObject, content: str, language: Language) -> Content:
-    """A message 1: mostly a text, but places and articles come this way as well (webwx 3.6.4, 3.8.1)."""
+def _text_content(entry: JsonObject, content: str, language: Language) -> Content:
+    """Returns the content of an entry of MsgType 1: a text, a location or articles (webwx 3.6.4, 3.8.1)."""
     if read_number(entry, "SubMsgType") == LOCATION_SUBTYPE:
         return location_message(entry, content, language)
     if "redirectforward?args=" in content and _REDIRECT_LOCATION.match(content):
@@ -182,71 +196,76 @@ def _typed(entry: JsonObject, content: str, language: Language) -> Content:
 def _message(
     entry: JsonObject, frame: MessageFrame, content: Content, names: NameLookup, now: int
 ) -> Message:
-    kind = ChatKind.GROUP if is_group(frame.chat) else names.chat_kind(frame.chat)
-    sender, own, shown, mentioned = frame.sender, False, "", False
-    if content.kind is Kind.SYSTEM:
-        sender = None
-    if sender is not None:
-        own = sender == names.owner.handle
-        if kind is ChatKind.GROUP:
-            shown = names.member_name(frame.chat, sender) or ""
-            mentioned = not own and "@" in content.text and _mentioned(frame.chat, content, names)
-    key = key_of(entry)
+    chat_kind = ChatKind.GROUP if is_group(frame.chat) else names.chat_kind(frame.chat)
+    sender = None if content.kind is Kind.SYSTEM else frame.sender
+    from_self = sender is not None and sender == names.owner.handle
+    sender_name = ""
+    mentioned = False
+    if sender is not None and chat_kind is ChatKind.GROUP:
+        sender_name = names.member_name(frame.chat, sender) or ""
+        mentioned = not from_self and _mentions_owner(frame.chat, content, names)
+    key = entry_key(entry)
     return Message(
         key=key,
         id=key,
         chat=Handle(frame.chat),
-        chat_kind=kind,
+        chat_kind=chat_kind,
         sender=None if sender is None else Handle(sender),
-        sender_name=shown,
-        from_self=own,
+        sender_name=sender_name,
+        from_self=from_self,
         kind=content.kind,
         text=content.text,
         mentioned=mentioned,
-        time=_time(entry, now),
+        time=_time_ms(entry, now),
         detail=content.detail,
         media=content.media,
         thumbnail=content.thumbnail,
     )
 
 
-def _mentioned(group: str, content: Content, names: NameLookup) -> bool:
-    return content.kind in {Kind.TEXT, Kind.QUOTE} and mentions(content.text, names.own_names(group))
+def _mentions_owner(group: str, content: Content, names: NameLookup) -> bool:
+    # The names cost a look-up, so texts without `@` are sorted out first.
+    if "@" not in content.text or content.kind not in {Kind.TEXT, Kind.QUOTE}:
+        return False
+    return mentions(content.text, names.own_names(group))
 
 
-def key_of(entry: JsonObject) -> str:
-    """Equal whenever WeChat hands the same entry over again; without an id a hash of all that it says."""
-    known = read_message_id(entry)
-    if known:
-        return known
-    text = json.dumps(entry, sort_keys=True, default=str)
-    return f"x{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"
+def entry_key(entry: JsonObject) -> str:
+    """Returns a key that stays equal when WeChat sends the same entry again.
+
+    The key is the message id; for an entry without an id it is "x" and a hash of the whole entry.
+    """
+    message_id = read_message_id(entry)
+    if message_id:
+        return message_id
+    serialized = json.dumps(entry, sort_keys=True, default=str)
+    return f"x{hashlib.blake2b(serialized.encode(), digest_size=12).hexdigest()}"
 
 
-def _time(entry: JsonObject, now: int) -> int:
-    """WeChat counts in seconds; an absurd time is replaced by ours."""
+def _time_ms(entry: JsonObject, now: int) -> int:
+    """Returns CreateTime in milliseconds, or `now` for a time that cannot be right."""
     seconds = read_number(entry, "CreateTime")
-    return seconds * 1000 if 0 < seconds < 10_000_000_000 else now
+    return seconds * 1000 if 0 < seconds < _MAX_TIME_SECONDS else now
 
 
 def _friend_request(
-    entry: JsonObject, frame: MessageFrame, _view: NameLookup, _language: Language, now: int
+    entry: JsonObject, frame: MessageFrame, _names: NameLookup, _language: Language, now: int
 ) -> Event:
     request = friend_request(entry, frame.content)
     return Event(
-        key=key_of(entry),
+        key=entry_key(entry),
         name="friend_request",
-        time=_time(entry, now),
-        fields={"id": key_of(entry), **request_fields(request)},
+        time=_time_ms(entry, now),
+        fields={"id": entry_key(entry), **request_fields(request)},
         private={"ticket": request.ticket, "username": request.username},
     )
 
 
-def _call(entry: JsonObject, frame: MessageFrame, _view: NameLookup, _language: Language, now: int) -> Event:
+def _call(entry: JsonObject, frame: MessageFrame, _names: NameLookup, _language: Language, now: int) -> Event:
     return Event(
-        key=key_of(entry),
+        key=entry_key(entry),
         name="call",
-        time=_time(entry, now),
+        time=_time_ms(entry, now),
         chat=Handle(frame.chat),
         actor=None if frame.sender is None else Handle(frame.sender),
         fields={"state": CALL_STATES[MsgType(read_number(entry, "MsgType"))]},
@@ -254,31 +273,34 @@ def _call(entry: JsonObject, frame: MessageFrame, _view: NameLookup, _language: 
 
 
 def _system_xml(
-    entry: JsonObject, frame: MessageFrame, view: NameLookup, _language: Language, now: int
+    entry: JsonObject, frame: MessageFrame, names: NameLookup, _language: Language, now: int
 ) -> Message | Event | None:
-    found = system_xml(frame.content)
-    if found is None:
+    notice = system_xml(frame.content)
+    if notice is None:
         return None
-    if isinstance(found, Content):
-        return _message(entry, frame, found, view, now)
+    if isinstance(notice, Content):
+        return _message(entry, frame, notice, names, now)
     return Event(
-        key=key_of(entry),
+        key=entry_key(entry),
         name="recall",
-        time=_time(entry, now),
+        time=_time_ms(entry, now),
         chat=Handle(frame.chat),
-        actor=_revoker(found, frame, view.owner),
-        fields=recall_fields(found, view.owner),
+        actor=_revoker(notice, frame, names.owner),
+        fields=recall_fields(notice, names.owner),
     )
 
 
 def _revoker(recall: RecallNotice, frame: MessageFrame, owner: Owner) -> Handle | None:
-    """Who withdrew it; the own phone's may come as if from the peer, so the words count (webwx 3.11.3)."""
+    """Returns who withdrew the message.
+
+    A recall by the owner's phone may look as if the peer had sent it, so the text decides (webwx 3.11.3).
+    """
     if recall.own:
         return owner.handle
     return None if frame.sender is None else Handle(frame.sender)
 
 
-_EVENTS = {
+_EVENT_READERS = {
     int(MsgType.FRIEND_REQUEST): _friend_request,
     int(MsgType.VOIP): _call,
     int(MsgType.VOIP_END): _call,
@@ -288,7 +310,7 @@ _EVENTS = {
 
 
 class MessageReader(NamedTuple):
-    """What a `MsgType` becomes: the kind that most of its messages have, and the function that reads one."""
+    """How entries of a `MsgType` are read: the usual kind of the result, and the function that reads one."""
 
     kind: Kind
     read: ContentReader

@@ -29,11 +29,7 @@ from wx2mqtt.wechat.webwx.protocol.endpoints import ClusterHosts, Endpoint
 from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 JSON_TYPE = "application/json; charset=UTF-8"
-
-
 FORM_TYPE = "application/x-www-form-urlencoded"
-
-
 MAX_NAMES_PER_CALL = 50  # names in one webwxbatchgetcontact (webwx 2.9.2)
 
 
@@ -225,11 +221,7 @@ def _post(site: ClientProfile, endpoint: Endpoint, query: str, body: str) -> Req
 
 
 _REMARK = 2  # CmdId of webwxoplog
-
-
 _ACCEPT = 3  # Opcode of webwxverifyuser
-
-
 _SCENE = 33  # where a request is answered: on the web
 
 

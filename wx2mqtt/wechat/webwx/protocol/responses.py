@@ -111,37 +111,19 @@ class SyncAnswer:
 
 
 _QR_CODE = re.compile(r"window\.QRLogin\.code\s*=\s*[\"']?(\d{1,9})\b", re.ASCII)
-
-
 _QR_UUID = re.compile(r"window\.QRLogin\.uuid\s*=\s*[\"']([\w+/=-]{1,64})[\"']", re.ASCII)
-
-
 _SCAN_CODE = re.compile(r"window\.code\s*=\s*[\"']?(\d{1,9})\b", re.ASCII)
-
-
 _REDIRECT = re.compile(r"window\.redirect_uri\s*=\s*[\"']([^\"'\s]+)[\"']")
-
-
 _AVATAR = re.compile(r"window\.userAvatar\s*=\s*[\"']data:[^,\"']*base64,([^\"']*)")
-
-
 _SYNC_CHECK = re.compile(r"window\.synccheck\s*=\s*\{([^}]*)\}")
-
-
 _RETCODE = re.compile(r"retcode[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
-
-
 _SELECTOR = re.compile(r"selector[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
-
-
 _RET = re.compile(r"-?\d{1,9}", re.ASCII)
-
 
 _ELEMENTS = {
     name: re.compile(rf"<{name}>(.*?)</{name}>", re.DOTALL)
     for name in ("ret", "message", "skey", "wxsid", "wxuin", "pass_ticket", "redirecturl")
 }
-
 
 _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 

@@ -16,8 +16,6 @@ from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects
 from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
 
 ANY_DOMAIN = ""  # the domain of cookies when one address serves every host
-
-
 _CookieKey = tuple[str, str]  # domain, name
 
 
@@ -198,8 +196,6 @@ class Session:
 
 
 _TEXTS = ("login_id", "base", "uin", "sid", "skey", "pass_ticket", "device_id", "handle", "nickname")
-
-
 _NEEDED = ("login_id", "base", "uin", "sid", "skey", "handle")
 
 

@@ -1,7 +1,7 @@
-"""What WeChat itself says: system texts, system XML, friend requests, changes of groups.
+"""Reads messages of WeChat itself: system texts, system XML, recalls, friend requests, group changes.
 
-Texts are matched loosely, in both Chinese scripts and English. Names in them are as shown; nobody can be
-found by them for certain. (webwx 3.2, 3.10, 3.11)
+Texts are matched loosely, in simplified Chinese, traditional Chinese and English. They hold display names,
+which do not identify anybody. (webwx 3.2, 3.10, 3.11)
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts
-from wx2mqtt.wechat.webwx.protocol.link_messages import money_notice
 from wx2mqtt.wechat.webwx.protocol.markup import (
     MAX_LINE_CHARACTERS,
     NO_NODE,
@@ -24,35 +23,27 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
     parse_xml,
     system_text,
 )
+from wx2mqtt.wechat.webwx.protocol.money_messages import money_notice
 
+# Stands for the owner among the names of a `GroupNotice`.
 OWNER_MARK = "\0"
-"""Stands for the owner among the names."""
 
-
-MAX_NOTICE_CHARACTERS = (
-    500  # characters; no such sentence is longer, and names without end would cost time without end
-)
-
+# Longer texts are no notices about a group, and matching them would take long.
+MAX_NOTICE_CHARACTERS = 500
 
 _YOU = ("你", "您", "You", "you")
-
-
 _QUOTES = '"“”「」'
 
-
-# A name is quoted, but not in all versions; or it is the owner. Behind it more may follow.
+# A name: the word for the owner, a quoted name, or a name without quotes, which some versions write.
 _NAME = rf"(?P<%s>{'|'.join(_YOU)}|[\"“「].+?[\"”」]|[^\"“”「」]+?)"
 
-
 _GROUP = "(?:群聊|群組|群组)"
-
-
 _CODE = "(?:二维码|二維碼|行動條碼|QR ?[Cc]ode)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupNotice:
-    """`by` is who did it, empty where nobody is named."""
+    """A change of a group, read from a system text; `by` is empty when the text does not say who made it."""
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -60,10 +51,11 @@ class GroupNotice:
     renamed: bool = False
 
 
-def _pattern(words: str) -> re.Pattern[str]:
+def _pattern(template: str) -> re.Pattern[str]:
+    """Compiles a template in which BY, ADDED, ALSO and REMOVED stand for names."""
     for key in ("by", "added", "also", "removed"):
-        words = words.replace(key.upper(), _NAME % key)
-    return re.compile(r"\s*" + words)
+        template = template.replace(key.upper(), _NAME % key)
+    return re.compile(r"\s*" + template)
 
 
 _PATTERNS = tuple(
@@ -88,30 +80,29 @@ _PATTERNS = tuple(
     )
 )
 
-
 _RENAMED = re.compile("修改群組?组?(?:名|的名)[称稱]?[为為]|\\bchanged the group(?: chat)? name to\\b")
 
 
 def group_notice(text: str) -> GroupNotice | None:
-    """What a system text says of its group; None when it is about something else."""
+    """Returns the change of a group that a system text reports, or None when it reports none."""
     if len(text) > MAX_NOTICE_CHARACTERS:
         return None
     if _RENAMED.search(text):
         return GroupNotice(renamed=True)
     for pattern in _PATTERNS:
-        found = pattern.match(text)
-        if found:
-            told = found.groupdict()
+        match = pattern.match(text)
+        if match:
+            parts = match.groupdict()
             return GroupNotice(
-                added=(*_names(told.get("added")), *_names(told.get("also"))),
-                removed=_names(told.get("removed")),
-                by=next(iter(_names(told.get("by"))), ""),
+                added=(*_names(parts.get("added")), *_names(parts.get("also"))),
+                removed=_names(parts.get("removed")),
+                by=next(iter(_names(parts.get("by"))), ""),
             )
     return None
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    """The names in a part of a sentence, in their order."""
+    """Returns the names in a part of a sentence, in their order."""
     if text in _YOU:
         return (OWNER_MARK,)
     names = (text or "").strip().strip(_QUOTES)
@@ -119,24 +110,17 @@ def _names(text: str | None) -> tuple[str, ...]:
 
 
 _SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
-
-
 _QUOTED_NAME = re.compile(r"[\"“「](.+?)[\"”」]")
-
-
-_OWN = re.compile(r"\s*(?:你|您|You\b)", re.IGNORECASE)
-
-
+_STARTS_WITH_YOU = re.compile(r"\s*(?:你|您|You\b)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
 
-
-# Where a friend request came from, as far as clients agree on the number (webwx 2.17.5 sends 33 itself).
-_SCENES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
+# Source of a friend request by its Scene, as far as clients agree (webwx 2.17.5).
+_REQUEST_SOURCES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallNotice:
-    """A message was withdrawn. `own` when the owner did it; `by` is the name that WeChat tells, or empty."""
+    """A withdrawn message. `own`: the owner withdrew it; else `by` is the name in the text, or empty."""
 
     message_id: str
     text: str
@@ -146,7 +130,7 @@ class RecallNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FriendRequest:
-    """Somebody wants to be a friend. `ticket` and `username` are needed to accept, and secret."""
+    """A friend request. `ticket` and `username` are needed to accept it, and must stay secret."""
 
     name: str
     text: str
@@ -156,73 +140,75 @@ class FriendRequest:
 
 
 def system_notice(_entry: JsonObject, content: str, language: Language) -> Content:
-    """A system text."""
-    said = system_text(content)
-    return money_notice(said) or Content(
-        kind=Kind.SYSTEM, text=said or webwx_placeholder(language, Kind.SYSTEM)
+    """Returns the content of a system text: a red packet, a transfer, or the text itself."""
+    text = system_text(content)
+    return money_notice(text) or Content(
+        kind=Kind.SYSTEM, text=text or webwx_placeholder(language, Kind.SYSTEM)
     )
 
 
 def system_xml(content: str) -> RecallNotice | Content | None:
-    """A system XML; None when it tells a person nothing."""
-    start = _SYSMSG.search(content)  # something else than a person's name may stand before it
+    """Returns the recall or the text in a system XML, or None when it has no text for people."""
+    # Text that is no sender prefix may precede the XML.
+    start = _SYSMSG.search(content)
     root = parse_xml(content[start.start() :] if start else content)
     if root.attribute("type") == "revokemsg":
-        return _recall(root.find("revokemsg"))
-    said = system_text(_sentence(root.find("*")))
-    return Content(kind=Kind.SYSTEM, text=said) if said else None
+        return _recall_notice(root.find("revokemsg"))
+    text = system_text(_sentence(root.find("*")))
+    return Content(kind=Kind.SYSTEM, text=text) if text else None
 
 
 def friend_request(entry: JsonObject, content: str) -> FriendRequest:
-    """A message 37: from RecommendInfo, else from the XML."""
-    offer = read_object(entry, "RecommendInfo")
+    """Returns a friend request (MsgType 37): each field from RecommendInfo, or else from the XML."""
+    info = read_object(entry, "RecommendInfo")
     xml = parse_xml(content) if content else NO_NODE
-    scene = read_number(offer, "Scene") or _digits(xml.attribute("scene"))
+    scene = read_number(info, "Scene") or _short_number(xml.attribute("scene"))
     return FriendRequest(
-        name=clean_name(read_text(offer, "NickName")) or xml.attribute("fromnickname"),
-        text=clean_line(clean_name(read_text(offer, "Content")) or xml.attribute("content")),
-        source=_SCENES.get(scene, str(scene) if scene else ""),
-        ticket=read_text(offer, "Ticket") or xml.attribute("ticket"),
-        username=read_text(offer, "UserName") or xml.attribute("encryptusername"),
+        name=clean_name(read_text(info, "NickName")) or xml.attribute("fromnickname"),
+        text=clean_line(clean_name(read_text(info, "Content")) or xml.attribute("content")),
+        source=_REQUEST_SOURCES.get(scene, str(scene) if scene else ""),
+        ticket=read_text(info, "Ticket") or xml.attribute("ticket"),
+        username=read_text(info, "UserName") or xml.attribute("encryptusername"),
     )
 
 
 def recall_fields(recall: RecallNotice, owner: Owner) -> dict[str, Json]:
-    """What is published of a recall: the withdrawn message is its `id`."""
+    """Returns the fields of a recall that are published; `id` names the withdrawn message."""
     by = owner.nickname if recall.own else recall.by
     return content_facts(id=recall.message_id, message_id=recall.message_id, by=by, text=recall.text)
 
 
 def request_fields(request: FriendRequest) -> dict[str, Json]:
-    """What is published of a friend request; never the ticket."""
+    """Returns the fields of a friend request that are published, which excludes the secret ones."""
     return content_facts(name=request.name, text=request.text, source=request.source)
 
 
-def _recall(xml: XmlNode) -> RecallNotice:
-    said = system_text(xml.text("replacemsg"))
-    by = _QUOTED_NAME.search(said[:MAX_LINE_CHARACTERS])
+def _recall_notice(xml: XmlNode) -> RecallNotice:
+    text = system_text(xml.text("replacemsg"))
+    by = _QUOTED_NAME.search(text[:MAX_LINE_CHARACTERS])
     ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
-    withdrawn = next((found for found in ids if found.isascii() and found.isdigit() and found.strip("0")), "")
-    own = bool(_OWN.match(said))
+    message_id = next((id_ for id_ in ids if id_.isascii() and id_.isdigit() and id_.strip("0")), "")
+    own = bool(_STARTS_WITH_YOU.match(text))
     return RecallNotice(
-        message_id=withdrawn, text=said, by=clean_name(by[1]) if by and not own else "", own=own
+        message_id=message_id, text=text, by=clean_name(by[1]) if by and not own else "", own=own
     )
 
 
 def _sentence(xml: XmlNode) -> str:
-    """The words in a system XML of whatever sort: plain ones, else a template with its names filled in."""
-    for part in (xml, xml.find("content_template")):
-        text = part.text("plain") or part.text("text") or _filled(part.text("template"), part)
+    """Returns the sentence in a system XML of any kind: a plain text, or a filled-in template."""
+    for node in (xml, xml.find("content_template")):
+        text = node.text("plain") or node.text("text") or _fill_template(node.text("template"), node)
         if text:
             return text
-    # A todo of the group has a title; an announcement is `content`, which elsewhere holds what is for phones.
+    # A group's to-do has a title. An announcement is in `content`, which in other XML is not meant for
+    # people.
     return xml.text("title") or (xml.text("content") if "announ" in xml.tag else "")
 
 
-def _filled(template: str, xml: XmlNode) -> str:
-    """A template with the nicknames of its links in place of `$variables$` (webwx 3.11.4)."""
+def _fill_template(template: str, xml: XmlNode) -> str:
+    """Returns a template with nicknames from its link list in place of `$variables$` (webwx 3.11.4)."""
     names = {link.attribute("name"): _link_names(link) for link in xml.find_all("link_list/link")}
-    return _VARIABLE.sub(lambda found: names.get(found[1] or "") or "?", template)
+    return _VARIABLE.sub(lambda variable: names.get(variable[1] or "") or "?", template)
 
 
 def _link_names(link: XmlNode) -> str:
@@ -230,5 +216,6 @@ def _link_names(link: XmlNode) -> str:
     return "、".join(filter(None, members)) or link.text("plain") or link.text("title")
 
 
-def _digits(written: str) -> int:
-    return int(written) if written.isascii() and written.isdigit() and len(written) < 6 else 0
+def _short_number(text: str) -> int:
+    """Returns a number of at most five digits, or 0 for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0

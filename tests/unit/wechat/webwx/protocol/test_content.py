@@ -48,7 +48,7 @@ def test_unsupported_says_type_and_length_and_no_content() -> None:
         {"type": 77, "length": 6},
         "[a message that web WeChat cannot show] title",
     )
-    assert content.unsupported_message(entry(MsgType=49), "", "en", app=9).detail == {
+    assert content.unsupported_message(entry(MsgType=49), "", "en", app_type=9).detail == {
         "type": 49,
         "app": 9,
         "length": 0,

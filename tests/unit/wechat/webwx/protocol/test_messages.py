@@ -262,9 +262,9 @@ def test_a_friend_request_keeps_its_ticket_private() -> None:
 
 def test_recent_chats_of_the_phone() -> None:
     told = entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName="@@a,filehelper,@b,")
-    assert messages.mentioned_chats(told) == ("@@a", "filehelper", "@b")
-    assert messages.mentioned_chats(entry(MsgType=51, StatusNotifyCode=2, StatusNotifyUserName="@@a")) == ()
-    assert messages.mentioned_chats(entry(StatusNotifyCode=4, StatusNotifyUserName="@@a")) == ()
+    assert messages.recent_chats(told) == ("@@a", "filehelper", "@b")
+    assert messages.recent_chats(entry(MsgType=51, StatusNotifyCode=2, StatusNotifyUserName="@@a")) == ()
+    assert messages.recent_chats(entry(StatusNotifyCode=4, StatusNotifyUserName="@@a")) == ()
 
 
 def test_every_text_kind_may_be_an_article_or_a_place() -> None:
@@ -313,7 +313,7 @@ def test_no_entry_makes_it_fail(
         "FromUserName": writer,
         "SubMsgType": sub,
     }
-    if not messages.frame_of(hostile, ME).chat:
+    if not messages.read_frame(hostile, ME).chat:
         return
     found = messages.read_message(hostile, VIEW, "zh", NOW)
     assert found is None or found.key

@@ -19,8 +19,8 @@ from wx2mqtt.wechat.webwx.protocol import content, markup, messages
 from wx2mqtt.wechat.webwx.protocol.app_messages import AppType
 from wx2mqtt.wechat.webwx.protocol.codes import MsgType
 from wx2mqtt.wechat.webwx.protocol.content import Content
-from wx2mqtt.wechat.webwx.protocol.link_messages import money_notice
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
+from wx2mqtt.wechat.webwx.protocol.money_messages import money_notice
 
 # What readers look for, in any order and nesting.
 TAGS = (
