@@ -1,6 +1,6 @@
-"""Actions besides sending: recalls, read marks, remarks, friends, groups (webwx 2.15-2.19).
+"""Performs actions other than sending: recalls, read marks, remarks, friends, groups (webwx 2.15-2.19).
 
-Each is tried once. WeChat may have switched off that web clients create and fill groups.
+Each action is tried once. WeChat may refuse to let web clients create groups and add members.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import INVITE_REQUIRED_MEMBERS, Ret
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 
+# A new group has at least so many members besides the owner.
+MIN_OTHER_MEMBERS = 2
+
 GroupAction = CreateGroup | AddMembers | RemoveMembers | RenameGroup
 
 
 class Actions:
-    """What one login does."""
+    """Performs the actions of one login."""
 
     def __init__(self, client: ApiClient, group_members: GroupMembers, contact_list: ContactList) -> None:
         self._client = client
@@ -45,7 +48,7 @@ class Actions:
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
         """As `Backend.perform`."""
         try:
-            request = self._request(action, key)
+            request = self._build_request(action, key)
         except UnicodeEncodeError:
             raise Rejected(self._client.text("bad_characters"), code="bad_command") from None
         answer = await self._call(action, request)
@@ -66,36 +69,36 @@ class Actions:
                 raise self._expired_request_error() from None
             raise
 
-    def _request(self, action: Action, key: SendKey) -> Request:
+    def _build_request(self, action: Action, key: SendKey) -> Request:
         client = self._client
-        site, session = client.site, client.require_login(self._login_id)
+        profile, session = client.profile, client.require_login(self._login_id)
         match action:
             case Recall():
-                return requests.recall_request(site, session, action, key)
+                return requests.recall_request(profile, session, action, key)
             case MarkRead():
-                return requests.mark_read_request(site, session, action, key)
+                return requests.mark_read_request(profile, session, action, key)
             case SetRemark():
-                return requests.set_remark_request(site, session, action)
+                return requests.set_remark_request(profile, session, action)
             case AcceptFriend():
                 self._check_answerable(action)
-                return requests.accept_friend_request(site, session, action, client.clock.now)
+                return requests.accept_friend_request(profile, session, action, client.clock.now)
             case _:
-                return self._group_request(action)
+                return self._build_group_request(action)
 
-    def _group_request(self, action: GroupAction) -> Request:
+    def _build_group_request(self, action: GroupAction) -> Request:
         client = self._client
-        site, session = client.site, client.require_login(self._login_id)
+        profile, session = client.profile, client.require_login(self._login_id)
         match action:
             case CreateGroup():
-                self._check_is_group(action)
-                return requests.create_group_request(site, session, action, client.clock.now)
+                self._check_member_count(action)
+                return requests.create_group_request(profile, session, action, client.clock.now)
             case AddMembers():
                 invite = self._group_members.member_count(action.group) >= INVITE_REQUIRED_MEMBERS
-                return requests.add_members_request(site, session, action, invite=invite)
+                return requests.add_members_request(profile, session, action, invite=invite)
             case RemoveMembers():
-                return requests.remove_members_request(site, session, action)
+                return requests.remove_members_request(profile, session, action)
             case RenameGroup():
-                return requests.rename_group_request(site, session, action)
+                return requests.rename_group_request(profile, session, action)
 
     def _check_answerable(self, action: AcceptFriend) -> None:
         if not action.request.get("username") or not action.request.get("ticket"):
@@ -104,17 +107,17 @@ class Actions:
     def _expired_request_error(self) -> Rejected:
         return Rejected(self._client.text("old_request"), code="unknown_id")
 
-    def _check_is_group(self, action: CreateGroup) -> None:
-        if len(action.members) < 2:
+    def _check_member_count(self, action: CreateGroup) -> None:
+        if len(action.members) < MIN_OTHER_MEMBERS:
             raise Rejected(self._client.text("few_members"), code="bad_command")
 
     async def _new_group(self, answer: JsonObject, name: str) -> Contact:
-        """The group with its members, as far as WeChat tells them at once."""
+        """Returns the new group, with its members if a look-up finds them."""
         handle = read_text(answer, "ChatRoomName")
         if not handle:
             raise Rejected(self._client.text("no_group"))
-        found = await self._contact_list.look_up([handle])
-        bare = Contact(
+        contacts = await self._contact_list.look_up([handle])
+        without_members = Contact(
             handle=Handle(handle), kind=ChatKind.GROUP, nickname=read_text(answer, "Topic") or name
         )
-        return next((one for one in found if one.handle == handle), bare)
+        return next((contact for contact in contacts if contact.handle == handle), without_members)

@@ -1,4 +1,4 @@
-"""Web WeChat as a `Backend`: passes each call to the object that has its conversation."""
+"""`WebWxBackend`, the `Backend` for web WeChat: passes each call to the object that implements it."""
 
 from __future__ import annotations
 
@@ -48,10 +48,11 @@ def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
 
 
 class WebWxBackend:
-    """One account on web WeChat. `endpoint` is one base URL that stands for all of WeChat's hosts.
+    """One account on web WeChat.
 
-    `observe` is called after every exchange; `timeouts` replace those of `endpoints`, in seconds by the name
-    of the call; `http_transport` replaces the network.
+    `endpoint` is a base URL that replaces all hosts of WeChat, as a simulator does. `observe` is called after
+    every exchange. `timeouts` replace those of `protocol/endpoints.py`, in seconds by the name of the call.
+    `http_transport` replaces the network.
     """
 
     capabilities = CAPABILITIES
@@ -89,11 +90,11 @@ class WebWxBackend:
 
     async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
         """As `Backend.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1.1)."""
-        entrance = SessionSetup(self._client)
-        async with aclosing(LoginFlow(self._client, entrance).steps(resume=resume)) as steps:
+        session_setup = SessionSetup(self._client)
+        async with aclosing(LoginFlow(self._client, session_setup).steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    self._start_session(step, entrance.initial_contacts)
+                    self._start_session(step, session_setup.initial_contacts)
                 yield step
 
     def set_language(self, language: Language) -> None:
@@ -103,10 +104,9 @@ class WebWxBackend:
 
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """As `Backend.list_contacts`."""
-        people = self._contact_list
-        if people is None:
+        if self._contact_list is None:
             raise LoggedOut(self._client.text("no_login"))
-        async with aclosing(people.pages(on_progress)) as pages:
+        async with aclosing(self._contact_list.pages(on_progress)) as pages:
             async for page in pages:
                 yield page
 
@@ -141,9 +141,9 @@ class WebWxBackend:
         return await self._contact_list.list_members(group)
 
     def enter_verification_code(self, code: str) -> None:
-        """As `Backend.enter_verification_code`: no login here asks for a number."""
+        """As `Backend.enter_verification_code`: no login of web WeChat asks for one."""
 
-    def reply_window(self, handle: Handle) -> ReplyWindow | None:  # noqa: ARG002 - the seam's
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:  # noqa: ARG002 - required by `Backend`
         """As `Backend.reply_window`: web WeChat has none."""
         return None
 
@@ -160,7 +160,7 @@ class WebWxBackend:
         """As `Backend.logout`."""
         client = self._client
         try:
-            await client.transport.call(requests.logout_request(client.site, client.session))
+            await client.transport.call(requests.logout_request(client.profile, client.session))
         except BackendError as why:
             log.info("logout not confirmed", reason=str(why))
         self._group_members = self._contact_list = self._receiver = self._sender = self._actions = None
@@ -174,8 +174,10 @@ class WebWxBackend:
             await self._transport.close()
 
     def _start_session(self, login: LoggedIn, initial_contacts: list[JsonObject]) -> None:
-        self._group_members = roster = GroupMembers(login.owner)
-        self._contact_list = ContactList(self._client, roster, initial_contacts)
-        self._receiver = Receiver(self._client, roster, self._contact_list)
-        self._sender = Sender(self._client, roster, self._contact_list)
-        self._actions = Actions(self._client, roster, self._contact_list)
+        group_members = GroupMembers(login.owner)
+        contact_list = ContactList(self._client, group_members, initial_contacts)
+        self._group_members = group_members
+        self._contact_list = contact_list
+        self._receiver = Receiver(self._client, group_members, contact_list)
+        self._sender = Sender(self._client, group_members, contact_list)
+        self._actions = Actions(self._client, group_members, contact_list)

@@ -1,6 +1,6 @@
-"""The API client of one login: makes calls with its keys, judges `Ret`, saves renewed keys.
+"""The API client of one account: makes calls with the keys of the login, checks `Ret`, saves renewed keys.
 
-Login flow, contact list, receiver and sender use it and never see a key.
+Login flow, contact list, receiver and sender make their calls through it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ from wx2mqtt.wechat.webwx.transport import Transport
 
 log = structlog.get_logger(__name__)
 
-FIRST_RATE_LIMIT_SECONDS = 60.0  # seconds after a first "too often", doubled with each further one
-MAX_RATE_LIMIT_SECONDS = 1800.0  # the server's own lock lasts some 30 minutes (webwx 6.1.1)
+# The pause after a first "too often"; each further one doubles it.
+FIRST_RATE_LIMIT_SECONDS = 60.0
+
+# The server's own lock lasts about as long (webwx 6.1.1).
+MAX_RATE_LIMIT_SECONDS = 1800.0
 
 
 class RetError(Rejected):
-    """WeChat refused what was asked, with this Ret."""
+    """WeChat refused a call with the given `Ret`."""
 
     def __init__(self, message: str, ret: int) -> None:
         super().__init__(message)
@@ -46,9 +49,10 @@ class RetError(Rejected):
 
 
 class ApiClient:
-    """`site` says where and how we speak, `base` which cluster the login was sent to.
+    """Makes the calls of one account and holds its login.
 
-    `phone_asked` is the saved login for which a push login was tried: one question is enough.
+    `base` is the host of the cluster that serves the login, and `profile` follows from it.
+    `push_tried_login_id` is the saved login for which a push login was tried, which is done once only.
     """
 
     def __init__(
@@ -72,19 +76,19 @@ class ApiClient:
         self._throttle_counts: Counter[str] = Counter()
         self.push_tried_login_id = ""
         self.base = FIRST_BASE
-        self.site = self._build_site()
+        self.profile = self._build_profile()
 
     @property
     def session(self) -> Session:
-        """The login. Raises `LoggedOut` when there is none."""
+        """The current login. Raises `LoggedOut` when there is none."""
         if self._session is None:
             raise LoggedOut(self.text("no_login"))
         return self._session
 
     def require_login(self, login_id: str) -> Session:
-        """The login, if it is still this one: no other knows its handles and files.
+        """Returns the current login if it has this id; another login has other handles and uploads.
 
-        Raises `BadAnswer` when another has begun meanwhile, `LoggedOut` when there is none.
+        Raises `BadAnswer` when another login has begun meanwhile, and `LoggedOut` when there is none.
         """
         session = self.session
         if session.login_id != login_id:
@@ -92,22 +96,22 @@ class ApiClient:
         return session
 
     def text(self, message_key: str, /, **facts: object) -> str:
-        """A sentence for people."""
+        """Returns a message of the catalogue in the current language."""
         return webwx_text(self.language, message_key, **facts)
 
-    # calls
+    # Calls
 
     async def call(self, request: Request) -> JsonObject:
-        """One call that is answered with JSON and Ret 0. Raises what its Ret asks for."""
+        """Makes a call and returns its JSON answer. Raises `error_for` its `Ret` unless that is 0."""
         answer, ret = await self.call_unchecked(request)
         if ret != Ret.OK:
             raise self.error_for(ret, request.endpoint)
         return answer
 
     async def call_unchecked(self, request: Request) -> tuple[JsonObject, int]:
-        """The answer, whatever its Ret says.
+        """Makes a call and returns its JSON answer and its `Ret`, whatever that is.
 
-        What cannot be read is `Unreachable`, after a send `OutcomeUnknown`.
+        Raises `BadAnswer` for an answer that cannot be read, or `OutcomeUnknown` after a delivery.
         """
         skey = self._skey
         reply = await self.transport.call(request)
@@ -122,10 +126,10 @@ class ApiClient:
         return answer, ret
 
     async def call_or_reject(self, request: Request, message_key: str) -> JsonObject:
-        """The answer to a call that brings or changes something, once it is Ret 0.
+        """Makes a call that sends or changes something, and returns its JSON answer.
 
-        Any other Ret says that nothing was done (webwx 1.3.3): what is over in time or with the login
-        raises as `refusal` does, the rest `RetError` with the sentence that `refusal` names.
+        With a `Ret` other than 0 nothing was done (webwx 1.3.3). Raises `error_for` a `Ret` that a pause or a
+        new login cures, and else `RetError` with the message of `message_key`.
         """
         answer, ret = await self.call_unchecked(request)
         if ret == Ret.OK:
@@ -139,10 +143,10 @@ class ApiClient:
         raise RetError(f"{sentence}: {text}" if text else sentence, ret)
 
     def check_keys_current(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
-        """Raise `BadAnswer` for a "session over" that may only mean that our keys were old.
+        """Raises `BadAnswer` when a "session over" may only mean that the call used old keys.
 
-        A sync renews skey and tickets (webwx 2.4.2.6); a call that was under way with those of before may
-        be refused, and that is no logout.
+        A sync renews skey and tickets (webwx 2.4.2.6). A call that was made with the previous ones may be
+        refused, which is no logout.
         """
         if stale and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
             log.info("refused with keys that were renewed meanwhile", call=endpoint.name, ret=ret)
@@ -153,16 +157,16 @@ class ApiClient:
         return "" if self._session is None else self._session.skey
 
     def reset_throttle(self, endpoint: Endpoint) -> None:
-        """WeChat took a call: the next "too often" begins with a short pause again."""
+        """Notes a successful call: the pause after the next "too often" is short again."""
         del self._throttle_counts[endpoint.name]
 
     def unreadable_error(self, endpoint: Endpoint) -> BackendError:
-        """The error for an answer that cannot be read: a message may have been delivered all the same."""
+        """Returns the error for an answer that cannot be read; a message may have been delivered."""
         message = self.text("unreadable", call=endpoint.name)
         return OutcomeUnknown(message) if endpoint.is_delivery else BadAnswer(message)
 
     def error_for(self, ret: int, endpoint: Endpoint) -> BackendError:
-        """The error that a Ret asks for (webwx 1.3.1)."""
+        """Returns the error for a `Ret` other than 0 (webwx 1.3.1)."""
         if ret in SESSION_ENDED:
             return LoggedOut(self.text(str(ret)))
         if ret == Ret.TOO_OFTEN:
@@ -172,50 +176,50 @@ class ApiClient:
             )
             self._throttle_counts[endpoint.name] += 1
             return Throttled(self.text("too_often", ret=ret, call=endpoint.name), retry_after=pause)
-        word = "later" if ret in RETRY_LATER_CODES else "failed"
-        return BadAnswer(self.text(word, ret=ret, call=endpoint.name))
+        message_key = "later" if ret in RETRY_LATER_CODES else "failed"
+        return BadAnswer(self.text(message_key, ret=ret, call=endpoint.name))
 
-    # the login
+    # Login
 
     def reset_session(self) -> None:
-        """Forget the login here: another one begins, with no cookies. What is saved stays."""
+        """Forgets the login and its cookies before another one begins. The saved login stays."""
         self._session = None
         self.transport.cookies = Cookies.empty(any_host=self.endpoint is not None)
         self.set_base(FIRST_BASE)
 
     def set_base(self, base: str) -> None:
-        """Speak to the cluster of this base host from now on."""
+        """Makes further calls to the cluster of this base host."""
         self.base = base or FIRST_BASE
-        self.site = self._build_site()
+        self.profile = self._build_profile()
 
     def cookies(self) -> dict[str, str]:
-        """The cookies that the base host may see."""
-        return self.transport.cookies.for_host(host_of(self.site.hosts.base))
+        """Returns the cookies for the base host."""
+        return self.transport.cookies.for_host(host_of(self.profile.hosts.base))
 
     def set_session(self, session: Session) -> None:
-        """This is the login now."""
+        """Sets the current login."""
         self._session = session
 
     def update_session(self, update: Callable[[Session], Session]) -> None:
-        """Take a change of the login over."""
+        """Replaces the current login by the result of `update`."""
         self._session = update(self.session)
 
     def set_skey(self, skey: str) -> None:
-        """A new skey replaces the old one; an empty one means nothing (webwx 2.6.4, 2.11.3)."""
+        """Replaces the skey; an empty one changes nothing (webwx 2.6.4, 2.11.3)."""
         if skey:
             self.update_session(lambda session: replace(session, skey=skey))
 
     def set_position(self, position: SyncCursor) -> None:
-        """Remember how far we are, for the resume test at the next start."""
+        """Stores the position in the stream with the login, for a resume at the next start."""
         self.update_session(lambda session: replace(session, position=position))
 
     async def load(self) -> Session | None:
-        """The login that was saved, taken over with its cookies; None when none fits this endpoint."""
+        """Loads the saved login with its cookies; returns None when there is none for this endpoint."""
         saved = await self._credentials.load()
-        found = session_from_saved(saved, self.endpoint) if saved is not None else None
-        if found is None:
+        restored = session_from_saved(saved, self.endpoint) if saved is not None else None
+        if restored is None:
             return None
-        session, cookies = found
+        session, cookies = restored
         self.set_base(session.base)
         self.transport.cookies = cookies
         self.set_session(session)
@@ -223,7 +227,7 @@ class ApiClient:
         return session
 
     async def save(self) -> None:
-        """Keep the login if something changed without which it could not be resumed."""
+        """Saves the login if keys or cookies have changed since the last save."""
         session = self._session
         if session is None or self._persistent_state(session) == self._saved:
             return
@@ -232,7 +236,7 @@ class ApiClient:
         self._saved = state
 
     async def save_if_possible(self) -> None:
-        """Keep the login with its position. What fails is tried again by the next `save`."""
+        """Saves the login with its position. A failure is logged, and the next `save` tries again."""
         self._saved = None
         try:
             await self.save()
@@ -240,7 +244,7 @@ class ApiClient:
             log.error("login not saved", reason=str(why))
 
     async def clear_login(self) -> None:
-        """The login is over, here and on disk."""
+        """Forgets the login and removes the saved one. A failure to remove it is logged."""
         self.reset_session()
         self._saved = None
         try:
@@ -251,7 +255,7 @@ class ApiClient:
     def _persistent_state(self, session: Session) -> tuple[str, str, Cookies]:
         return session.login_id, session.skey, self.transport.cookies
 
-    def _build_site(self) -> ClientProfile:
+    def _build_profile(self) -> ClientProfile:
         hosts = hosts_of(self.base) if self.endpoint is None else hosts_at_endpoint(self.endpoint)
         lang = "zh_CN" if self.language == "zh" else "en_US"
         return ClientProfile(hosts=hosts, lang=lang, desktop=self._desktop)

@@ -1,4 +1,4 @@
-"""The contacts of a login: the address book page by page, single contacts on demand (webwx 2.8, 2.9, 4.5)."""
+"""Fetches contacts: the address book page by page, single contacts on demand (webwx 2.8, 2.9, 4.5)."""
 
 from __future__ import annotations
 
@@ -23,24 +23,44 @@ from wx2mqtt.wechat.webwx.protocol.responses import ContactPage
 
 log = structlog.get_logger(__name__)
 
-MAX_CONTACT_PAGES = 40  # the official client stops after 17
-MAX_EMPTY_ATTEMPTS = 3  # the list is empty right after some logins (webwx 2.8.7)
-EMPTY_RETRY_SECONDS = 2.0  # seconds before an empty list is asked for again
-MAX_MEMBERS_PER_CALL = 2500  # in one answer; each costs a kilobyte while it is read
-ASSUMED_GROUP_SIZE = 50  # members of a group that has not said how many
-BATCH_SIZES = (10, 5, 1)  # a slice that fails is asked for again in smaller ones (webwx 2.9.7)
-MAX_CONSECUTIVE_FAILURES = 10  # calls in a row, until it is the server and not a name
-NAME_LOOKUP_TIMEOUT_SECONDS = 5.0  # seconds that messages wait for a name
-UNKNOWN_RETRY_SECONDS = 600.0  # seconds until somebody who stayed unknown is asked for again
-MAX_GROUP_REFRESHES = (
-    3  # times that a group is looked up whose name or list is said to be another, until it answers
-)
-GROUP_REFRESH_SECONDS = 10.0  # seconds between them
-LOOKUP_CACHE_SIZE = 2048  # names that are remembered for it
+# The official client stops after 17.
+MAX_CONTACT_PAGES = 40
+
+# The list is empty right after some logins (webwx 2.8.7).
+MAX_EMPTY_ATTEMPTS = 3
+EMPTY_RETRY_SECONDS = 2.0
+
+# Group members in one answer; each takes a kilobyte of memory while it is read.
+MAX_MEMBERS_PER_CALL = 2500
+
+# Members of a group whose size is not known yet.
+ASSUMED_GROUP_SIZE = 50
+
+# A batch that fails is requested again in smaller ones (webwx 2.9.7).
+BATCH_SIZES = (10, 5, 1)
+
+# After so many failed calls in a row the server is at fault and not a single group.
+MAX_CONSECUTIVE_FAILURES = 10
+
+# How long messages wait for the name of their sender.
+NAME_LOOKUP_TIMEOUT_SECONDS = 5.0
+
+# An unknown contact is requested again after this time.
+UNKNOWN_RETRY_SECONDS = 600.0
+
+# Requests for a stale group until one is answered, and the time between them.
+MAX_GROUP_REFRESHES = 3
+GROUP_REFRESH_SECONDS = 10.0
+
+# Handles whose last request is remembered.
+LOOKUP_CACHE_SIZE = 2048
 
 
 class ContactList:
-    """What is learned goes into the roster as well, which names senders."""
+    """Fetches the contacts of one login, and stores them in `GroupMembers`, which names the senders.
+
+    `initial` are the contact entries of webwxinit.
+    """
 
     def __init__(self, client: ApiClient, group_members: GroupMembers, initial: Sequence[JsonObject]) -> None:
         self._client = client
@@ -48,71 +68,82 @@ class ContactList:
         self._group_members = group_members
         self._requested_at: OrderedDict[str, float] = OrderedDict()
         self._unreadable_count = 0
-        self._sizes: dict[str, int] = {}
-        self._stale: dict[str, int] = {}
+        self._group_sizes: dict[str, int] = {}
+        self._refreshes_left: dict[str, int] = {}
         self._initial = self._parse(initial)
 
     def pop_unreadable_count(self) -> int:
-        """How many entries could not be read since this was asked last."""
-        unread, self._unreadable_count = self._unreadable_count, 0
-        return unread
+        """Returns how many entries could not be read since the last call."""
+        count, self._unreadable_count = self._unreadable_count, 0
+        return count
 
     async def pages(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
-        """Everybody, groups last and with their members; each once."""
+        """Yields all contacts once each; groups come last, with their members."""
         seen: set[Handle] = set()
         groups: OrderedDict[str, Contact | None] = OrderedDict()
-        async for found in self._listed_pages():
-            page = self._unseen(found, seen)
-            groups.update((one.handle, one) for one in page if is_group(one.handle))
-            yield self._remember([one for one in page if not is_group(one.handle)])
+        async for listed in self._listed_pages():
+            page = self._unseen(listed, seen)
+            groups.update((contact.handle, contact) for contact in page if is_group(contact.handle))
+            yield self._store([contact for contact in page if not is_group(contact.handle)])
             on_progress(len(seen))
-        for name in self._client.session.chats:
-            if is_group(name) and name not in seen:
-                groups.setdefault(name, None)
-                seen.add(Handle(name))
+        for handle in self._client.session.chats:
+            if is_group(handle) and handle not in seen:
+                groups.setdefault(handle, None)
+                seen.add(Handle(handle))
         async for page in self._with_members(groups):
-            yield self._remember(page)
+            yield self._store(page)
             on_progress(len(seen))
 
     def mark_stale(self, groups: Iterable[str]) -> None:
-        """What is known of these is old: they are looked up again, with whoever is looked up next."""
-        self._stale.update((group, MAX_GROUP_REFRESHES) for group in groups)
+        """Marks groups whose name or members have changed; the next `look_up` requests them too."""
+        self._refreshes_left.update((group, MAX_GROUP_REFRESHES) for group in groups)
 
-    async def look_up(self, names: Iterable[str]) -> tuple[Contact, ...]:
-        """Up to 50 of these people and groups, each asked for once in a while. Failing, it knows nobody."""
+    async def look_up(self, handles: Iterable[str]) -> tuple[Contact, ...]:
+        """Requests these people and groups and the stale groups, in one call of at most `MAX_NAMES_PER_CALL`.
+
+        Skips handles that were requested recently. Returns nothing when the call fails.
+        """
         now = self._clock.monotonic()
-        wanted = [name for name in dict.fromkeys([*self._stale, *names]) if self._may_request(name, now)]
-        if not wanted:
+        candidates = dict.fromkeys([*self._refreshes_left, *handles])
+        due = [handle for handle in candidates if self._may_request(handle, now)]
+        if not due:
             return ()
-        for name in wanted[:MAX_NAMES_PER_CALL]:
-            self._record_request(name, now)
+        requested = due[:MAX_NAMES_PER_CALL]
+        for handle in requested:
+            self._record_request(handle, now)
         try:
             async with asyncio.timeout(NAME_LOOKUP_TIMEOUT_SECONDS):
-                found = await self._request_contacts(wanted[:MAX_NAMES_PER_CALL])
+                contacts = await self._request_contacts(requested)
         except (BackendError, TimeoutError) as why:
-            # What failed here shows in the next poll as well; a message must not wait for a name.
-            log.info("people not looked up", count=len(wanted), reason=str(why))
+            # A lasting fault shows in the next poll too, and messages must not wait for a name.
+            log.info("people not looked up", count=len(due), reason=str(why))
             return ()
-        for one in found:
-            self._stale.pop(one.handle, None)
-        return self._remember(found)
+        for contact in contacts:
+            self._refreshes_left.pop(contact.handle, None)
+        return self._store(contacts)
 
     async def list_members(self, group: Handle) -> tuple[Member, ...]:
-        """Who is in a group now. The roster does not learn it: its next list tells who came and went."""
-        found = await self._request_contacts([group])
-        return next((one.members for one in found if one.handle == group and one.members), ())
+        """Fetches the members of a group; empty when the answer lacks them.
+
+        They are not stored, so that the next sync still shows the difference to the stored list.
+        """
+        contacts = await self._request_contacts([group])
+        return next(
+            (contact.members for contact in contacts if contact.handle == group and contact.members), ()
+        )
 
     async def _listed_pages(self) -> AsyncIterator[list[Contact]]:
-        """The pages of the address book, and then those whom only webwxinit named."""
-        seq, earlier = 0, {0}
+        """Yields the pages of the address book, and then contacts that only webwxinit listed."""
+        seq = 0
+        fetched = {seq}
         for _ in range(MAX_CONTACT_PAGES):
             page = await self._fetch_page(seq)
             self._unreadable_count += page.unreadable_count
             yield self._parse(page.contacts)
             seq = page.next_seq
-            if seq in earlier:
+            if seq in fetched:
                 break
-            earlier.add(seq)
+            fetched.add(seq)
         yield [*self._initial, owner_contact(self._client.session.owner), file_helper_contact()]
 
     async def _fetch_page(self, seq: int) -> ContactPage:
@@ -125,58 +156,62 @@ class ContactList:
 
     async def _request_page(self, seq: int) -> ContactPage:
         client = self._client
-        request = requests.get_contact_request(client.site, client.session, seq, self._clock.now)
+        request = requests.get_contact_request(client.profile, client.session, seq, self._clock.now)
         return responses.read_contact_page(await client.call(request))
 
     async def _with_members(self, groups: OrderedDict[str, Contact | None]) -> AsyncIterator[list[Contact]]:
-        for slice_ in self._batches(groups):
-            found = {one.handle: one for one in await self._fetch_batch(slice_)}
-            yield [one for name in slice_ if (one := found.get(Handle(name)) or groups[name]) is not None]
+        for handles in self._batches(groups):
+            fetched = {contact.handle: contact for contact in await self._fetch_batch(handles)}
+            contacts = (fetched.get(Handle(handle)) or groups[handle] for handle in handles)
+            yield [contact for contact in contacts if contact is not None]
 
-    def _batches(self, names: Iterable[str]) -> Iterator[list[str]]:
-        """At most 50 groups, and no more than a few thousand members, which would cost too much memory."""
-        portion: list[str] = []
-        members = 0
-        for name in names:
-            size = self._sizes.get(name) or ASSUMED_GROUP_SIZE
-            if portion and (len(portion) == MAX_NAMES_PER_CALL or members + size > MAX_MEMBERS_PER_CALL):
-                yield portion
-                portion, members = [], 0
-            portion.append(name)
-            members += size
-        if portion:
-            yield portion
+    def _batches(self, handles: Iterable[str]) -> Iterator[list[str]]:
+        """Splits groups into batches that bound the number of groups and, for memory, of their members."""
+        batch: list[str] = []
+        member_count = 0
+        for handle in handles:
+            size = self._group_sizes.get(handle) or ASSUMED_GROUP_SIZE
+            is_full = len(batch) == MAX_NAMES_PER_CALL or member_count + size > MAX_MEMBERS_PER_CALL
+            if batch and is_full:
+                yield batch
+                batch = []
+                member_count = 0
+            batch.append(handle)
+            member_count += size
+        if batch:
+            yield batch
 
-    async def _fetch_batch(self, names: list[str]) -> list[Contact]:
-        """These groups; what fails together is asked for in ever smaller steps, and at last left out."""
-        found: list[Contact] = []
+    async def _fetch_batch(self, handles: list[str]) -> list[Contact]:
+        """Fetches groups. A batch that fails is split; a group that fails alone is left out."""
+        contacts: list[Contact] = []
         failures = 0
-        waiting = [names]
+        waiting = [handles]
         while waiting:
-            part = waiting.pop()
+            batch = waiting.pop()
             try:
-                found += await self._request_contacts(part)
+                contacts += await self._request_contacts(batch)
                 failures = 0
             except BadAnswer:
                 failures += 1
                 if failures >= MAX_CONSECUTIVE_FAILURES:
                     raise
-                waiting += self._split(part)
-        return found
+                waiting += self._split(batch)
+        return contacts
 
-    def _split(self, part: list[str]) -> list[list[str]]:
-        if len(part) == 1:
+    def _split(self, batch: list[str]) -> list[list[str]]:
+        """Returns smaller batches, the first one last; none for a single group."""
+        if len(batch) == 1:
             self._unreadable_count += 1
             log.warning("group cannot be read")
             return []
-        size = next(size for size in BATCH_SIZES if size < len(part))
-        return list(_slices(part, size))[::-1]
+        size = next(size for size in BATCH_SIZES if size < len(batch))
+        return list(_slices(batch, size))[::-1]
 
-    async def _request_contacts(self, names: Sequence[str]) -> list[Contact]:
+    async def _request_contacts(self, handles: Sequence[str]) -> list[Contact]:
         client = self._client
-        request = requests.batch_get_request(client.site, client.session, names, self._clock.now)
-        entries, unread = responses.read_contact_list(await client.call(request))
-        self._unreadable_count += unread
+        request = requests.batch_get_request(client.profile, client.session, handles, self._clock.now)
+        entries, unreadable_count = responses.read_contact_list(await client.call(request))
+        self._unreadable_count += unreadable_count
         return self._parse(entries)
 
     def _parse(self, entries: Sequence[JsonObject]) -> list[Contact]:
@@ -184,36 +219,36 @@ class ContactList:
         self._unreadable_count += sum(not read_text(entry, "UserName") for entry in entries)
         for entry in entries:
             if is_group(read_text(entry, "UserName")):
-                self._sizes[read_text(entry, "UserName")] = read_number(entry, "MemberCount")
-        return [found for entry in entries if (found := read_contact(entry, owner)) is not None]
+                self._group_sizes[read_text(entry, "UserName")] = read_number(entry, "MemberCount")
+        return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
 
     def _unseen(self, contacts: list[Contact], seen: set[Handle]) -> list[Contact]:
-        fresh = []
+        unseen = []
         for contact in contacts:
             if contact.handle not in seen:
                 seen.add(contact.handle)
-                fresh.append(contact)
-        return fresh
+                unseen.append(contact)
+        return unseen
 
-    def _remember(self, contacts: list[Contact]) -> tuple[Contact, ...]:
+    def _store(self, contacts: list[Contact]) -> tuple[Contact, ...]:
         self._group_members.update(contacts)
         return tuple(contacts)
 
-    def _may_request(self, name: str, now: float) -> bool:
-        asked = self._requested_at.get(name)
-        again = GROUP_REFRESH_SECONDS if name in self._stale else UNKNOWN_RETRY_SECONDS
-        return name != FILE_HELPER and (asked is None or now - asked >= again)
+    def _may_request(self, handle: str, now: float) -> bool:
+        requested_at = self._requested_at.get(handle)
+        interval = GROUP_REFRESH_SECONDS if handle in self._refreshes_left else UNKNOWN_RETRY_SECONDS
+        return handle != FILE_HELPER and (requested_at is None or now - requested_at >= interval)
 
-    def _record_request(self, name: str, now: float) -> None:
-        self._requested_at.pop(name, None)
-        self._requested_at[name] = now
+    def _record_request(self, handle: str, now: float) -> None:
+        self._requested_at.pop(handle, None)
+        self._requested_at[handle] = now
         if len(self._requested_at) > LOOKUP_CACHE_SIZE:
             self._requested_at.popitem(last=False)
-        if name in self._stale:
-            self._stale[name] -= 1
-            if not self._stale[name]:
-                del self._stale[name]
+        if handle in self._refreshes_left:
+            self._refreshes_left[handle] -= 1
+            if not self._refreshes_left[handle]:
+                del self._refreshes_left[handle]
 
 
-def _slices(names: list[str], size: int) -> Iterator[list[str]]:
-    return (names[at : at + size] for at in range(0, len(names), size))
+def _slices(handles: list[str], size: int) -> Iterator[list[str]]:
+    return (handles[start : start + size] for start in range(0, len(handles), size))

@@ -1,7 +1,6 @@
-"""Downloads: one try, passed on as the bytes come (webwx 2.16, 3.7). Nothing is kept in memory.
+"""Downloads media in one attempt and yields the bytes as they arrive (webwx 2.16, 3.7).
 
-With status 200 WeChat also says that there are no bytes (yet), that they are gone, or that the login is
-over.
+An answer with status 200 may also be an error: no bytes yet, bytes that are gone, or a login that has ended.
 """
 
 from __future__ import annotations
@@ -23,12 +22,15 @@ from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.transport import StreamedAnswer
 
-MAX_REFUSAL_BYTES = 64 << 10  # bytes; no refusal is longer
+# A longer body is no error.
+MAX_ERROR_BODY_BYTES = 64 << 10
+
+# Values of `Ret` that concern the login or the rate of calls, and not the requested media.
 CALL_INDEPENDENT_CODES = SESSION_ENDED | RETRY_LATER_CODES | {Ret.TOO_OFTEN}
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-_PAGE = re.compile(rb"\s*<(?:!doctype html|html|head|body|script)\b", re.IGNORECASE)
-_PAGES = (".html", ".htm", ".xhtml", ".mht", ".mhtml")
+_HTML = re.compile(rb"\s*<(?:!doctype html|html|head|body|script)\b", re.IGNORECASE)
+_HTML_EXTENSIONS = (".html", ".htm", ".xhtml", ".mht", ".mhtml")
 _RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
@@ -39,30 +41,30 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
         raise Rejected(client.text("no_locator"), code="gone")
     session = client.session
     ticket = client.transport.cookies.value("webwx_data_ticket")
-    request = fetch_request(client.site, session, call, media.locator, ticket)
+    request = fetch_request(client.profile, session, call, media.locator, ticket)
     async with client.transport.stream(request) as answer:
-        meaning = _DownloadCheck(client, request, call, answer, session.skey)
-        meaning.check_status()
+        check = _DownloadCheck(client, request, call, answer, session.skey)
+        check.check_status()
         async with aclosing(answer.iter_bytes()) as pieces:
             head = await anext(pieces, b"")
-            if meaning.may_be_error_body(head):
-                head = await _more(head, pieces)
-                meaning.check_error_body(head, media.name)
+            if check.may_be_error_body(head):
+                head = await _read_error_body(head, pieces)
+                check.check_error_body(head, media.name)
             client.reset_throttle(request.endpoint)
             yield head
             async for piece in pieces:
                 yield piece
 
 
-async def _more(head: bytes, chunks: AsyncIterator[bytes]) -> bytes:
-    """The beginning of an answer, until it is longer than a refusal would be."""
-    while len(head) <= MAX_REFUSAL_BYTES and (piece := await anext(chunks, b"")):
+async def _read_error_body(head: bytes, pieces: AsyncIterator[bytes]) -> bytes:
+    """Reads on until the end of the body, or until it is too long for an error."""
+    while len(head) <= MAX_ERROR_BODY_BYTES and (piece := await anext(pieces, b"")):
         head += piece
     return head
 
 
 class _DownloadCheck:
-    """What one answer means: raises it, unless the answer brings what was asked for."""
+    """Checks one answer, and raises an error unless it holds the requested bytes."""
 
     def __init__(
         self, client: ApiClient, request: Request, call: MediaCall, answer: StreamedAnswer, skey: str
@@ -74,27 +76,30 @@ class _DownloadCheck:
         self._skey = skey
 
     def check_status(self) -> None:
-        """Redirects are not followed: they lead to pages for people."""
+        """Raises the error for a status without content, which includes redirects: they lead to web pages."""
         status = self._answer.status
         if status == 200 or (status == 206 and self._is_whole()):
             return
-        # Files and avatars are there or not; of the rest the server may not have everything yet.
-        there_or_not = self._call in {MediaCall.FILE, MediaCall.AVATAR, MediaCall.GROUP_AVATAR}
-        if status == 410 or (status == 404 and there_or_not):
+        # Other media may follow later; a missing file or avatar never does.
+        is_final = self._call in {MediaCall.FILE, MediaCall.AVATAR, MediaCall.GROUP_AVATAR}
+        if status == 410 or (status == 404 and is_final):
             raise self._gone_error()
         if status in {204, 404, 416}:
             raise self._no_content_error()
         raise BadAnswer(self._text("status", status=status))
 
     def may_be_error_body(self, head: bytes) -> bool:
-        """Whether it begins like JSON or a page, and nothing says that it is a file."""
+        """Returns whether a body begins like JSON or HTML and no header declares it a file.
+
+        Raises `NoContentYet` for an empty body.
+        """
         if not head:
             raise self._no_content_error()
-        attached = self._call is MediaCall.FILE and self._answer.header("Content-Disposition")
-        return not attached and head.lstrip(_BLANK)[:1] in {b"{", b"<"}
+        is_attachment = self._call is MediaCall.FILE and self._answer.header("Content-Disposition")
+        return not is_attachment and head.lstrip(_BLANK)[:1] in {b"{", b"<"}
 
     def check_error_body(self, head: bytes, name: str) -> None:
-        """No picture and no recording begins like this; of files some do."""
+        """Raises the error in a body that begins like JSON or HTML, unless it is the content of a file."""
         ret = _ret(head)
         if ret is None and self._call is MediaCall.FILE and not self._is_page(head, name):
             return
@@ -105,12 +110,13 @@ class _DownloadCheck:
         raise self._gone_error()
 
     def _is_whole(self) -> bool:
-        told = _RANGE.match(self._answer.header("Content-Range"))
-        return told is None or int(told[1]) + 1 == int(told[2])
+        content_range = _RANGE.match(self._answer.header("Content-Range"))
+        return content_range is None or int(content_range[1]) + 1 == int(content_range[2])
 
     def _is_page(self, head: bytes, name: str) -> bool:
-        told = self._answer.header("Content-Type").lower().startswith("text/html")
-        return told and not name.lower().endswith(_PAGES) and _PAGE.match(head.lstrip(_BLANK)) is not None
+        if not self._answer.header("Content-Type").lower().startswith("text/html"):
+            return False
+        return not name.lower().endswith(_HTML_EXTENSIONS) and _HTML.match(head.lstrip(_BLANK)) is not None
 
     def _gone_error(self) -> BackendError:
         return Rejected(self._text("gone"), code="gone")
@@ -123,7 +129,7 @@ class _DownloadCheck:
 
 
 def _ret(head: bytes) -> int | None:
-    """The Ret in an answer of WeChat; None where this is none."""
+    """Returns the `Ret` in a JSON answer, or None for any other body."""
     try:
         return responses.read_ret(json_reader.parse_json(head))
     except UnreadableJson:

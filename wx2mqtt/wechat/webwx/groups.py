@@ -1,9 +1,9 @@
-"""Group members: their names, just enough to name senders, and events about who came and left.
+"""Group members: their names for senders of messages, and events about members who joined or left.
 
-A UserName has up to 66 characters and an account may have 150,000 group members, so names are found by the
-hash of the UserName, and the names of a group are one piece of bytes. The member lists say who came or
-left; system texts say who did it, and all that is known of a group without a list. A change in both is one
-event. (webwx 2.11.9, 3.10.3)
+A handle has up to 66 characters and an account may have 150,000 group members. To save memory, names are
+looked up by the hash of the handle, and the names of a group are stored as one `bytes` object. Member lists
+show who joined or left. System texts show who made the change, and are the only source for a group without a
+list. A change that is in both becomes one event. (webwx 2.11.9, 3.10.3)
 """
 
 from __future__ import annotations
@@ -19,41 +19,44 @@ from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member
 from wx2mqtt.wechat.webwx.protocol.contacts import chat_kind_of
 from wx2mqtt.wechat.webwx.protocol.system_messages import OWNER_MARK, GroupNotice, group_notice
 
-MEMBER_CACHE_SIZE = 2048  # names of members that wrote lately
+# Names of members who wrote recently.
+MEMBER_CACHE_SIZE = 2048
 
 
 class _Group:
-    """The names of one group's members, sorted by hash."""
+    """The names of the members of one group, sorted by the hash of their handles."""
 
     __slots__ = ("_hashes", "_names", "own_name")
 
     def __init__(self, members: Iterable[Member], owner: Handle) -> None:
-        rows = sorted((hash(member.handle), _shown(member)) for member in members)
-        self._hashes = array("q", (row[0] for row in rows))
-        self._names = "\n".join(row[1] for row in rows).encode()
+        rows = sorted((hash(member.handle), _one_line_name(member)) for member in members)
+        self._hashes = array("q", (handle_hash for handle_hash, _ in rows))
+        self._names = "\n".join(name for _, name in rows).encode()
         self.own_name = self.name(owner) or ""
 
     def __len__(self) -> int:
         return len(self._hashes)
 
     def names_by_hash(self) -> dict[int, str]:
-        """Everybody's name, by hash."""
-        return dict(zip(self._hashes, self._names.decode().split("\n"), strict=True)) if self._hashes else {}
+        """Returns the names of all members by the hash of their handles."""
+        if not self._hashes:
+            return {}
+        return dict(zip(self._hashes, self._names.decode().split("\n"), strict=True))
 
     def name(self, member: str) -> str | None:
-        """The name shown in the group; None for somebody who is not in it."""
-        wanted = hash(member)
-        at = bisect_left(self._hashes, wanted)
-        if at == len(self._hashes) or self._hashes[at] != wanted:
+        """Returns the name that the group shows for a member, or None when the group has no such member."""
+        member_hash = hash(member)
+        index = bisect_left(self._hashes, member_hash)
+        if index == len(self._hashes) or self._hashes[index] != member_hash:
             return None
-        return self._names.decode().split("\n")[at]
+        return self._names.decode().split("\n")[index]
 
 
 @dataclass(frozen=True, slots=True)
 class MemberChange:
-    """Who is new in a group and who is no longer there.
+    """The members who joined and left a group between two member lists.
 
-    Of whoever is gone and was not known outside of the group only the name is left.
+    A member who left and is not a contact has a name but an empty handle.
     """
 
     group: Handle
@@ -62,7 +65,7 @@ class MemberChange:
 
 
 class GroupMembers:
-    """Everybody that this login has told us of."""
+    """The people and groups that this login has received so far, and the names of group members."""
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
@@ -74,7 +77,7 @@ class GroupMembers:
         self._recent_names: OrderedDict[tuple[str, str], str] = OrderedDict()
 
     def update(self, contacts: Iterable[Contact]) -> None:
-        """Take in new or changed contacts."""
+        """Stores new or changed contacts, and records changes of members for `pop_changes`."""
         for contact in contacts:
             if contact.kind is ChatKind.GROUP:
                 self._update_group(contact)
@@ -86,72 +89,75 @@ class GroupMembers:
                 self._avatars[hash(contact.handle)] = int(contact.avatar)
 
     def remove(self, handle: Handle) -> None:
-        """Somebody is gone."""
+        """Forgets a deleted person or group."""
         self._people.pop(hash(handle), None)
         self._avatars.pop(hash(handle), None)
         self._groups.pop(handle, None)
 
     def contains(self, handle: str) -> bool:
-        """Whether a chat's other side has been told to us; a group only with its members."""
+        """Returns whether the other side of a chat is known; a group is known when its members are."""
         if handle in self._groups or hash(handle) in self._people:
             return True
         kind = chat_kind_of(handle, self.owner.handle)
         return kind is not None and kind is not ChatKind.GROUP
 
     def chat_kind(self, handle: str) -> ChatKind:
-        """What a chat is."""
-        known = chat_kind_of(handle, self.owner.handle)
-        if known is not None:
-            return known
+        """Returns the kind of a chat."""
+        kind = chat_kind_of(handle, self.owner.handle)
+        if kind is not None:
+            return kind
         official = hash(handle) in self._accounts or handle.startswith("gh_")
         return ChatKind.OFFICIAL if official else ChatKind.FRIEND
 
     def avatar_seq(self, handle: str) -> str | None:
-        """The number of somebody's picture, empty when it is not known; None for somebody who is not."""
+        """Returns the version of an avatar, empty if it is unknown, or None for an unknown handle."""
         seq = self._avatars.get(hash(handle))
         if seq is not None:
             return str(seq)
         return "" if self.contains(handle) else None
 
     def member_name(self, group: str, member: str) -> str | None:
-        """How a group shows one of its members; None when it is not known."""
-        lately = self._recent_names.get((group, member))
-        if lately is not None:
-            return lately
-        roster = self._groups.get(group)
-        name = None if roster is None else roster.name(member)
+        """Returns the name that a group shows for a member, or None when it is not known."""
+        cached = self._recent_names.get((group, member))
+        if cached is not None:
+            return cached
+        known_group = self._groups.get(group)
+        name = None if known_group is None else known_group.name(member)
         if name is not None:
             self._cache_name(group, member, name)
         return name
 
     def member_count(self, group: str) -> int:
-        """How many members a group has; 0 while that is not known."""
-        roster = self._groups.get(group)
-        return 0 if roster is None else len(roster)
+        """Returns the number of members of a group; 0 while it is not known."""
+        known_group = self._groups.get(group)
+        return 0 if known_group is None else len(known_group)
 
     def own_names(self, group: str) -> tuple[str, ...]:
-        """The names under which the owner may be mentioned in a group."""
-        roster = self._groups.get(group)
-        names = (roster.own_name if roster else "", self.owner.nickname)
+        """Returns the names by which a message in a group can mention the owner."""
+        known_group = self._groups.get(group)
+        names = (known_group.own_name if known_group else "", self.owner.nickname)
         return tuple(dict.fromkeys(filter(None, names)))
 
     def pop_changes(self) -> list[MemberChange]:
-        """What came about in groups that were known before, since this was asked last."""
-        turns, self._changes = self._changes, []
-        return turns
+        """Returns the changes of known groups since the last call, and forgets them."""
+        changes, self._changes = self._changes, []
+        return changes
 
     def _record_change(self, group: Handle, before: _Group, members: tuple[Member, ...]) -> None:
-        were, are = before.names_by_hash(), {hash(member.handle): member for member in members}
-        added = tuple(member for number, member in are.items() if number not in were)
+        old_names = before.names_by_hash()
+        new_members = {hash(member.handle): member for member in members}
+        added = tuple(member for handle_hash, member in new_members.items() if handle_hash not in old_names)
         removed = tuple(
-            self._removed_member(number, name) for number, name in were.items() if number not in are
+            self._removed_member(handle_hash, name)
+            for handle_hash, name in old_names.items()
+            if handle_hash not in new_members
         )
         if added or removed:
             self._changes.append(MemberChange(group, added, removed))
 
-    def _removed_member(self, number: int, name: str) -> Member:
-        own = self.owner.handle if number == hash(self.owner.handle) else Handle("")
-        return Member(handle=self._people.get(number, own), display_name=name)
+    def _removed_member(self, handle_hash: int, name: str) -> Member:
+        fallback = self.owner.handle if handle_hash == hash(self.owner.handle) else Handle("")
+        return Member(handle=self._people.get(handle_hash, fallback), display_name=name)
 
     def _update_group(self, contact: Contact) -> None:
         if contact.members is None:
@@ -169,61 +175,67 @@ class GroupMembers:
             self._recent_names.popitem(last=False)
 
 
-def _shown(member: Member) -> str:
+def _one_line_name(member: Member) -> str:
     return member.shown_name.replace("\n", " ")
 
 
+# System texts, each with the change of the group that it reports.
 NoticedMessages = list[tuple[Message, GroupNotice]]
 
 
 def notices_in(items: Iterable[object]) -> NoticedMessages:
-    """The system texts that say something of their group."""
+    """Returns the system texts that report a change of their group, each with that change."""
     return [
-        (item, news)
+        (item, notice)
         for item in items
         if isinstance(item, Message) and item.kind is Kind.SYSTEM and item.chat_kind is ChatKind.GROUP
-        if (news := group_notice(item.text)) is not None
+        if (notice := group_notice(item.text)) is not None
     ]
 
 
 def groups_to_refresh(notices: NoticedMessages) -> set[Handle]:
-    """The groups of which we know too little by such texts; not those that the owner is out of."""
-    return {message.chat for message, news in notices if OWNER_MARK not in news.removed}
+    """Returns the groups to look up after such texts; not those that the owner was removed from."""
+    return {message.chat for message, notice in notices if OWNER_MARK not in notice.removed}
 
 
 class GroupChanges:
-    """Makes events of turns and texts; kept for one place in the stream, so that it tells the same again."""
+    """Creates events from changes of member lists and from system texts.
+
+    The events of the last cursor are kept, so that a repeated `receive` with that cursor returns them again.
+    """
 
     def __init__(self, group_members: GroupMembers) -> None:
         self._group_members = group_members
-        self._published: tuple[Cursor, tuple[Event, ...]] = Cursor(""), ()
+        self._kept: tuple[Cursor, tuple[Event, ...]] = Cursor(""), ()
 
     def events(self, cursor: Cursor, notices: NoticedMessages, now: int) -> tuple[Event, ...]:
-        """What happened since `cursor`, in whose batch `told` stands. `now` in milliseconds."""
-        before = self._published[1] if self._published[0] == cursor else ()
-        turns = self._group_members.pop_changes()
-        fresh = [
-            *(self._event_of_change(turn, cursor, notices, now) for turn in turns),
-            *self._events_of_notices({turn.group for turn in turns}, notices),
+        """Returns the events of the batch at `cursor`, which holds `notices`. `now` is in milliseconds."""
+        kept_cursor, kept_events = self._kept
+        earlier_events = kept_events if kept_cursor == cursor else ()
+        changes = self._group_members.pop_changes()
+        new_events = [
+            *(self._event_of_change(change, cursor, notices, now) for change in changes),
+            *self._events_of_notices({change.group for change in changes}, notices),
         ]
-        known = {event.key for event in before}
-        self._published = cursor, (*before, *(event for event in fresh if event.key not in known))
-        return self._published[1]
+        earlier_keys = {event.key for event in earlier_events}
+        events = (*earlier_events, *(event for event in new_events if event.key not in earlier_keys))
+        self._kept = cursor, events
+        return events
 
     def _event_of_change(
         self, change: MemberChange, cursor: Cursor, notices: NoticedMessages, now: int
     ) -> Event:
-        """Equal for the same place in the stream; names no UserName."""
+        """Returns the event of a change; its key is equal for the same change at the same cursor."""
         names = [member.shown_name for member in (*change.added, *change.removed)]
-        place = hashlib.blake2b(f"{cursor}{change.group}{names}".encode(), digest_size=12).hexdigest()
+        digest = hashlib.blake2b(f"{cursor}{change.group}{names}".encode(), digest_size=12).hexdigest()
         by = {
-            news.by
-            for message, news in notices
+            notice.by
+            for message, notice in notices
             if message.chat == change.group
-            and ((news.added and change.added) or (news.removed and change.removed))
+            and ((notice.added and change.added) or (notice.removed and change.removed))
         }
         return self._event(
-            f"members:{place}",
+            f"members:{digest}",
             change.group,
             change.added,
             change.removed,
@@ -232,22 +244,23 @@ class GroupChanges:
         )
 
     def _events_of_notices(self, changed_groups: set[Handle], notices: NoticedMessages) -> Iterator[Event]:
-        """Texts about groups whose list did not tell it: of the owner, or nobody knows the list."""
-        for message, news in notices:
-            own = OWNER_MARK in news.added or OWNER_MARK in news.removed
-            if message.chat in changed_groups or not (
-                own or self._group_members.member_count(message.chat) == 0
-            ):
+        """Returns events of texts without a change of a list: about the owner, or of a group without list."""
+        for message, notice in notices:
+            concerns_owner = OWNER_MARK in notice.added or OWNER_MARK in notice.removed
+            has_list = self._group_members.member_count(message.chat) > 0
+            if message.chat in changed_groups or (has_list and not concerns_owner):
                 continue
-            if OWNER_MARK in news.removed:
-                self._group_members.remove(message.chat)  # a list of later has no news of this
-            if news.added or news.removed:
+            if OWNER_MARK in notice.removed:
+                # Else the next list of this group, after a new invitation, would be compared with the old
+                # one.
+                self._group_members.remove(message.chat)
+            if notice.added or notice.removed:
                 yield self._event(
                     f"members:{message.key}",
                     message.chat,
-                    self._members(news.added),
-                    self._members(news.removed),
-                    news.by,
+                    self._members(notice.added),
+                    self._members(notice.removed),
+                    notice.by,
                     message.time,
                 )
 

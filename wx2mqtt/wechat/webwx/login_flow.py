@@ -85,7 +85,7 @@ class SessionSetup:
         return answer
 
     async def _exchange(self, redirect: str) -> NewLogin:
-        request = requests.new_login_request(self._client.site, redirect)
+        request = requests.new_login_request(self._client.profile, redirect)
         answer = responses.read_new_login((await self._client.transport.call(request)).body)
         if not (answer.skey or answer.ret or answer.page or answer.redirect):
             raise self._client.unreadable_error(request.endpoint)
@@ -103,7 +103,7 @@ class SessionSetup:
         )
 
     async def _initialize(self, session: Session) -> InitAnswer:
-        request = requests.init_request(self._client.site, session, self._client.clock.now)
+        request = requests.init_request(self._client.profile, session, self._client.clock.now)
         start = responses.read_init(await self._client.call(request))
         if not read_owner(start.user)[0]:
             raise self._client.unreadable_error(request.endpoint)
@@ -111,7 +111,7 @@ class SessionSetup:
 
     async def _notify_phone(self, session: Session) -> None:
         """Code 3; a failure does not stop the session (webwx 2.7.3)."""
-        request = requests.status_notify_request(self._client.site, session, self._client.clock.now)
+        request = requests.status_notify_request(self._client.profile, session, self._client.clock.now)
         try:
             await self._client.call(request)
         except BackendError as why:
@@ -183,7 +183,7 @@ class LoginFlow:
 
         A synccheck with the newest key would be held for 25 s if all is well (webwx 5.3.3, 5.3.4).
         """
-        request = requests.batch_get_request(self._client.site, session, [session.handle], self._clock.now)
+        request = requests.batch_get_request(self._client.profile, session, [session.handle], self._clock.now)
         _, ret = await self._client.call_unchecked(request)
         if ret in SESSION_ENDED or ret == Ret.TICKET_ERROR:
             log.info("saved login refused", ret=ret)
@@ -208,7 +208,7 @@ class LoginFlow:
     async def _request_push_login(self, session: Session) -> str:
         client = self._client
         try:
-            request = requests.push_login_request(client.site, session, client.cookies())
+            request = requests.push_login_request(client.profile, session, client.cookies())
             answer = await client.transport.call(request)
             return responses.read_push_login(answer.body)
         except (Unreachable, UnreadableJson) as why:
@@ -217,7 +217,7 @@ class LoginFlow:
 
     async def fetch_code(self) -> LoginCode:
         """As `QrLogin.fetch_code`."""
-        request = requests.jslogin_request(self._client.site, self._clock.now)
+        request = requests.jslogin_request(self._client.profile, self._clock.now)
         code = responses.read_qr_code((await self._client.transport.call(request)).body)
         if code.code not in {200, None} or not code.uuid:
             raise Unreachable(self._client.text("no_code", code=code.code or "-"))
@@ -275,7 +275,7 @@ class LoginFlow:
                 await self._clock.sleep(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
 
     async def _poll(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
-        request = requests.scan_poll_request(self._client.site, uuid, first=first, now=self._clock.now)
+        request = requests.scan_poll_request(self._client.profile, uuid, first=first, now=self._clock.now)
         try:
             return responses.read_scan_answer((await self._client.transport.call(request)).body)
         except Unreachable as why:

@@ -1,6 +1,7 @@
-"""Receiving: waits for news, fetches them, names who wrote (webwx 2.10, 2.11, 3).
+"""Receives messages: waits for news, fetches them and looks up unknown senders (webwx 2.10, 2.11, 3).
 
-The keys move only through the returned cursor, so the same cursor brings the same again.
+The position in the stream is only in the returned cursor, so a repeated call with one cursor returns the
+same.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ from wx2mqtt.wechat.webwx.protocol.sync import PollPacing, SyncAction, action_af
 
 log = structlog.get_logger(__name__)
 
-MAX_PENDING_NAMES = 1000  # of the phone's recent chats that are still to be looked up
+# Chats in the phone's list of recent chats that wait to be looked up.
+MAX_PENDING_NAMES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class _ReadResult:
-    """What became of the entries of one answer."""
+    """The messages and events of one sync answer, and the chats in them that must be looked up."""
 
     items: tuple[Message | Event, ...]
     unreadable_count: int
@@ -45,7 +47,7 @@ class _ReadResult:
 
 
 class Receiver:
-    """What one login receives."""
+    """Receives for one login."""
 
     def __init__(self, client: ApiClient, group_members: GroupMembers, contact_list: ContactList) -> None:
         self._client = client
@@ -53,28 +55,29 @@ class Receiver:
         self._group_members = group_members
         self._contact_list = contact_list
         self._poll_pacing = PollPacing()
-        self._recent_names: dict[str, None] = {}
-        self._stale_groups = False
-        self._latest: tuple[str, ...] = ()
+        self._pending_chats: dict[str, None] = {}
+        self._sync_failed = False
+        self._latest_keys: tuple[str, ...] = ()
         self._group_changes = GroupChanges(group_members)
 
     async def receive(self, cursor: Cursor) -> Batch:
         """As `Backend.receive`."""
-        found = await self._recent_chats()
-        if found:
+        recent_contacts = await self._look_up_recent_chats()
+        if recent_contacts:
             events = self._group_changes.events(cursor, [], self._clock.now)
             return Batch(
                 cursor=cursor,
                 items=events,
-                contacts=found,
+                contacts=recent_contacts,
                 unreadable_count=self._contact_list.pop_unreadable_count(),
             )
-        # A cursor that is not ours would be the place before everything; the login knows a better one.
+        # A cursor without keys would start before everything; the login has a better position.
         position = SyncCursor.from_cursor(cursor)
         if not position.sync:
             position = self._client.session.position
-        # After a sync that failed, synccheck is asked in any case: it knows whether the login stands.
-        if not position.more or self._stale_groups:
+        # After a failed sync, synccheck is called in any case: its answer shows whether the login is still
+        # valid.
+        if not position.more or self._sync_failed:
             await self._clock.sleep(self._poll_pacing.pause(self._clock.monotonic()))
             if not await self._wait_for_news(position):
                 await self._client.save()
@@ -90,101 +93,104 @@ class Receiver:
         return batch
 
     async def _wait_for_news(self, position: SyncCursor) -> bool:
-        """Whether there is something to fetch; held by the server until there is."""
+        """Makes one long poll and returns whether there is something to fetch."""
         self._poll_pacing = self._poll_pacing.after_poll(self._clock.monotonic())
         client = self._client
-        request = requests.sync_check_request(client.site, client.session, position, self._clock.now)
+        request = requests.sync_check_request(client.profile, client.session, position, self._clock.now)
         reply = await client.transport.call(request)
         try:
             check = responses.read_sync_check(reply.body)
         except UnreadableJson:
             raise client.unreadable_error(request.endpoint) from None
         client.check_keys_current(check.ret, request.endpoint, stale=reply.stale)
-        verdict = action_after_check(check)
-        if verdict in {SyncAction.OVER, SyncAction.LATER}:
+        action = action_after_check(check)
+        if action in {SyncAction.OVER, SyncAction.LATER}:
             raise client.error_for(check.ret, request.endpoint)
         client.reset_throttle(request.endpoint)
-        if verdict is SyncAction.QUIET:
-            self._poll_pacing, self._stale_groups = self._poll_pacing.after_empty_poll(), False
-        return verdict is SyncAction.NEWS
+        if action is SyncAction.QUIET:
+            self._poll_pacing = self._poll_pacing.after_empty_poll()
+            self._sync_failed = False
+        return action is SyncAction.NEWS
 
     async def _sync(self, position: SyncCursor) -> SyncAnswer:
         client = self._client
-        request = requests.sync_request(client.site, client.session, position, self._clock.now)
-        self._stale_groups = True
+        request = requests.sync_request(client.profile, client.session, position, self._clock.now)
+        self._sync_failed = True
         answer, ret = await client.call_unchecked(request)
         if ret != Ret.OK:
             raise client.error_for(ret, request.endpoint)
-        self._stale_groups = False
+        self._sync_failed = False
         synced = responses.read_sync(answer)
         client.set_skey(synced.skey)
         return synced
 
     def _is_repeat(self, answer: SyncAnswer) -> bool:
-        """Whether this answer has the very messages of the one before: a server that is stuck."""
-        before, self._latest = self._latest, tuple(map(entry_key, answer.messages))
-        return bool(before) and before == self._latest
+        """Returns whether an answer has exactly the messages of the previous one, as from a stuck server."""
+        previous_keys = self._latest_keys
+        self._latest_keys = tuple(map(entry_key, answer.messages))
+        return bool(previous_keys) and previous_keys == self._latest_keys
 
     async def _batch(self, cursor: Cursor, answer: SyncAnswer, after: SyncCursor) -> Batch:
-        """Contacts before messages, so that names resolve (webwx 2.11.6)."""
+        """Builds the batch; contacts are stored first, since messages need their names (webwx 2.11.6)."""
         removed = handles_in(answer.deleted)
         for handle in removed:
             self._group_members.remove(handle)
-        contacts = [*self._own_profile(answer.profile), *self._changed(answer.changed)]
+        contacts = [*self._changed_owner(answer.profile), *self._changed_contacts(answer.changed)]
         self._group_members.update(contacts)
         self._record_recent(answer.messages)
-        reading = self._read(answer.messages)
-        told = notices_in(reading.items)
-        self._contact_list.mark_stale(
-            groups_to_refresh(told) - {contact.handle for contact in contacts if contact.members is not None}
-        )
-        found = await self._contact_list.look_up(reading.unknown_chats)
-        reading = self._read(answer.messages) if found else reading
+        result = self._read(answer.messages)
+        notices = notices_in(result.items)
+        refreshed_groups = {contact.handle for contact in contacts if contact.members is not None}
+        self._contact_list.mark_stale(groups_to_refresh(notices) - refreshed_groups)
+        looked_up = await self._contact_list.look_up(result.unknown_chats)
+        if looked_up:
+            result = self._read(answer.messages)
         return Batch(
             cursor=after.to_cursor(),
-            items=(*self._group_changes.events(cursor, told, self._clock.now), *reading.items),
-            contacts=(*contacts, *found),
+            items=(*self._group_changes.events(cursor, notices, self._clock.now), *result.items),
+            contacts=(*contacts, *looked_up),
             removed=removed,
-            unreadable_count=reading.unreadable_count
+            unreadable_count=result.unreadable_count
             + answer.unreadable_count
             + self._contact_list.pop_unreadable_count(),
         )
 
-    def _own_profile(self, profile: JsonObject) -> Iterator[Contact]:
+    def _changed_owner(self, profile: JsonObject) -> Iterator[Contact]:
         nickname = new_nickname(profile)
         if nickname:
             self._client.update_session(lambda session: replace(session, nickname=nickname))
             self._group_members.owner = self._client.session.owner
             yield owner_contact(self._group_members.owner)
 
-    def _changed(self, entries: list[JsonObject]) -> list[Contact]:
+    def _changed_contacts(self, entries: list[JsonObject]) -> list[Contact]:
         owner = self._client.session.handle
-        return [found for entry in entries if (found := read_contact(entry, owner)) is not None]
+        return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
 
     def _read(self, entries: Iterable[JsonObject]) -> _ReadResult:
         items: list[Message | Event] = []
-        unread, now = 0, self._clock.now
+        unreadable_count = 0
+        now = self._clock.now
         for entry in entries:
             try:
                 item = read_message(entry, self._group_members, self._client.language, now)
-            except Exception:  # noqa: BLE001 - one entry, whatever is in it, never stops the others
-                unread += 1
+            except Exception:  # noqa: BLE001 - an entry with unexpected data must not stop the others
+                unreadable_count += 1
                 log.warning("message cannot be read", type=str(entry.get("MsgType"))[:20])
                 continue
             if item is not None:
                 items.append(item)
-        return _ReadResult(tuple(items), unread, tuple(self._unknown_chats(items)))
+        return _ReadResult(tuple(items), unreadable_count, tuple(self._unknown_chats(items)))
 
     def _unknown_chats(self, items: list[Message | Event]) -> Iterator[str]:
-        """Chats that nobody told us of, and groups in which a sender is not known (webwx 3.5.4)."""
+        """Returns the unknown chats, and the groups with an unknown sender (webwx 3.5.4)."""
         for item in items:
             if not isinstance(item, Message):
                 continue
-            if not self._group_members.contains(item.chat) or self._is_stranger(item):
+            if not self._group_members.contains(item.chat) or self._is_unknown_sender(item):
                 yield item.chat
 
-    def _is_stranger(self, message: Message) -> bool:
-        """Whether a group does not know who wrote; its list may be old (webwx 3.5.4)."""
+    def _is_unknown_sender(self, message: Message) -> bool:
+        """Returns whether the sender is missing in the group's list, which may be old (webwx 3.5.4)."""
         sender = message.sender
         return (
             sender is not None
@@ -195,20 +201,19 @@ class Receiver:
 
     def _record_recent(self, entries: list[JsonObject]) -> None:
         for entry in entries:
-            for name in recent_chats(entry):
-                if len(self._recent_names) < MAX_PENDING_NAMES and not self._group_members.contains(name):
-                    self._recent_names[name] = None
+            for handle in recent_chats(entry):
+                if len(self._pending_chats) < MAX_PENDING_NAMES and not self._group_members.contains(handle):
+                    self._pending_chats[handle] = None
 
-    async def _recent_chats(self) -> tuple[Contact, ...]:
-        """A slice of the phone's recent chats that no list had (webwx 3.9.2), and groups that changed.
+    async def _look_up_recent_chats(self) -> tuple[Contact, ...]:
+        """Looks up some of the phone's recent chats that no list held (webwx 3.9.2), and stale groups.
 
-        One call in each `receive`.
+        Each `receive` does this once, with at most one call.
         """
-        names = [name for name in self._recent_names if not self._group_members.contains(name)][
-            : requests.MAX_NAMES_PER_CALL
-        ]
-        if not names:
-            self._recent_names.clear()
-        for name in names:
-            del self._recent_names[name]
-        return await self._contact_list.look_up(names)
+        unknown = [handle for handle in self._pending_chats if not self._group_members.contains(handle)]
+        handles = unknown[: requests.MAX_NAMES_PER_CALL]
+        if not handles:
+            self._pending_chats.clear()
+        for handle in handles:
+            del self._pending_chats[handle]
+        return await self._contact_list.look_up(handles)

@@ -1,6 +1,6 @@
-"""Sending: a draft becomes one message, or an error that says whether it may be there (webwx 2.12).
+"""Sends drafts; each becomes a message, or an error that says if it may have been delivered (webwx 2.12).
 
-One attempt; nothing is tried again in here.
+Sending is never repeated here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wx2mqtt.wechat.webwx.upload import Uploader
 
 
 class Sender:
-    """What one login sends."""
+    """Sends for one login."""
 
     def __init__(self, client: ApiClient, group_members: GroupMembers, contact_list: ContactList) -> None:
         self._client = client
@@ -51,48 +51,50 @@ class Sender:
         client = self._client
         try:
             request = media_requests.send_text_request(
-                client.site, client.require_login(self._login_id), draft, key
+                client.profile, client.require_login(self._login_id), draft, key
             )
         except UnicodeEncodeError:
             raise self._rejected("bad_command", "bad_characters") from None
         return _receipt(await client.call_or_reject(request, "not_taken"))
 
     async def _with_mentions(self, draft: Draft) -> Draft:
-        """The text with the names of those whom it mentions, as their group shows them."""
+        """Returns the draft with the names of the mentioned members in front of its text."""
         if not is_group(draft.chat):
             raise self._rejected("bad_command", "no_mention")
         members = tuple(dict.fromkeys(draft.mention))
         names = await self._member_names(draft.chat, members)
         if not all(names):
             raise self._rejected("bad_command", "no_member")
-        spoken = media_requests.mentioned_text(names, draft.text)
-        if len(spoken.encode("utf-8", "replace")) > CAPABILITIES.text_limit:
+        text = media_requests.mentioned_text(names, draft.text)
+        if len(text.encode("utf-8", "replace")) > CAPABILITIES.text_limit:
             raise self._rejected("too_long", "text_too_long", limit=CAPABILITIES.text_limit)
-        return replace(draft, text=spoken, mention=members)
+        return replace(draft, text=text, mention=members)
 
     async def _member_names(self, group: Handle, members: tuple[Handle, ...]) -> list[str]:
-        """What the group calls them; empty for somebody who is not in it."""
+        """Returns the names that the group shows; empty for a handle that is not in the group."""
         names = [self._group_members.member_name(group, member) or "" for member in members]
         if all(names):
             return names
-        # Our list may be old (webwx 3.5.4).
-        now = {one.handle: one.shown_name for one in await self._contact_list.list_members(group)}
-        return [now.get(member, "") for member in members]
+        # The stored list may be old (webwx 3.5.4).
+        current_members = await self._contact_list.list_members(group)
+        current_names = {member.handle: member.shown_name for member in current_members}
+        return [current_names.get(member, "") for member in members]
 
     async def _send_media(self, draft: Draft, key: SendKey) -> Receipt:
         uploaded = await self._uploader.ensure_uploaded(draft)
         client = self._client
         session = client.require_login(self._login_id)
-        request = media_requests.send_media_request(client.site, session, draft, key, uploaded)
+        request = media_requests.send_media_request(client.profile, session, draft, key, uploaded)
         try:
             return _receipt(await client.call_or_reject(request, "not_taken"))
         except RetError as why:
             if why.ret == Ret.NOT_A_FRIEND:
-                raise  # which says nothing of the file
+                raise  # The upload is not at fault.
             self._uploader.invalidate(draft)
             if not uploaded.reused:
                 raise
-            # Nothing was delivered, and the fault may be the old upload's: the next attempt makes a new one.
+            # Nothing was delivered, and the old upload may be invalid. The next attempt uploads the file
+            # again.
             raise BadAnswer(client.text("media_forgotten", why=why)) from None
 
     def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
@@ -100,5 +102,5 @@ class Sender:
 
 
 def _receipt(answer: JsonObject) -> Receipt:
-    """A message id, which WeChat may leave out."""
+    """Returns the receipt; WeChat may leave out the message id."""
     return Receipt(message_id=read_text(answer, "MsgID"))

@@ -20,7 +20,7 @@ from wx2mqtt.wechat.webwx.protocol.session import Cookies
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class HttpAnswer:
-    """A complete answer. `stale`: other answers renewed the cookies while this one was under way."""
+    """A complete answer. `stale`: another answer renewed the cookies during this exchange."""
 
     status: int
     body: bytes = field(repr=False)
@@ -28,7 +28,7 @@ class HttpAnswer:
 
 
 class StreamedAnswer:
-    """An answer that is under way. `stale` as in `HttpAnswer`."""
+    """An answer whose body is still being received. `stale` as in `HttpAnswer`."""
 
     def __init__(self, response: StreamedResponse, idle_timeout: float, *, stale: bool) -> None:
         self.status = response.status
@@ -37,11 +37,11 @@ class StreamedAnswer:
         self._idle_timeout = idle_timeout
 
     def header(self, name: str) -> str:
-        """A header's value, stripped; empty where there is none."""
+        """Returns the value of a header, stripped; empty when there is none."""
         return self._response.header(name)
 
     def iter_bytes(self) -> AsyncGenerator[bytes, None]:
-        """The bytes as they come, none of them empty; a body cut short is an error. To be asked once."""
+        """Yields non-empty pieces of the body, once. Raises an error for a body that is cut short."""
         return self._response.iter_bytes(self._idle_timeout)
 
 
@@ -67,28 +67,28 @@ class Transport:
             headers=WEBWX_HEADERS,
             clock=clock,
             observe=observe,
-            text=lambda word, call: webwx_text(self.language, word, call=call),
+            text=lambda message_key, call: webwx_text(self.language, message_key, call=call),
             transport=transport,
         )
 
     async def call(self, request: Request) -> HttpAnswer:
         """Makes one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
-        with self._http.track_exchange(request.endpoint) as seen:
+        with self._http.track_exchange(request.endpoint) as exchange:
             answer = await self._exchange(request)
-            seen.outcome = str(answer.status)
+            exchange.outcome = str(answer.status)
             return self._check_status(request.endpoint, answer)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[StreamedAnswer]:
         """Yields an answer of any status, whose bytes are then read piece by piece. Raises as `call` does.
 
-        The endpoint's timeout is the longest silence; a whole answer may take as long as it likes.
+        The endpoint's timeout bounds the time without a byte; the whole answer may take any time.
         """
         limit = self._timeout_for(request.endpoint)
-        with self._http.track_exchange(request.endpoint) as seen:
+        with self._http.track_exchange(request.endpoint) as exchange:
             before = self.cookies
             async with self._open_response(request, limit) as response:
-                seen.outcome = str(response.status)
+                exchange.outcome = str(response.status)
                 stale = self.cookies != before
                 self._store_cookies(request, response)
                 yield StreamedAnswer(response, limit, stale=stale)
@@ -102,7 +102,8 @@ class Transport:
 
     async def _exchange(self, request: Request) -> HttpAnswer:
         limit = self._timeout_for(request.endpoint)
-        # The whole exchange is bounded too: a server that drips one byte a second must not hold it for ever.
+        # Bounds the whole exchange, since a server that sends a byte now and then would never reach a read
+        # timeout.
         async with asyncio.timeout(limit):
             before = self.cookies
             async with self._open_response(request, limit) as response:
@@ -127,7 +128,7 @@ class Transport:
             self.cookies = self.cookies.with_response(host_of(request.url), lines, now)
 
     def _check_status(self, endpoint: Endpoint, answer: HttpAnswer) -> HttpAnswer:
-        """2xx, and redirects where the protocol has them; the rest did nothing and may be tried later."""
+        """Returns an answer with status 2xx, or 3xx where the call allows it. Else raises `BadAnswer`."""
         if 200 <= answer.status < (400 if endpoint.allows_redirect else 300):
             return answer
         raise BadAnswer(webwx_text(self.language, "status", status=answer.status, call=endpoint.name))

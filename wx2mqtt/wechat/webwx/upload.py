@@ -1,6 +1,6 @@
-"""Uploads: part after part from the disk, and not again what WeChat has (webwx 2.13, 2.14).
+"""Uploads attachments in parts, and skips the upload of a file that WeChat has already (webwx 2.13, 2.14).
 
-Whatever fails here, nothing was delivered: a file that was uploaded and never sent is seen by nobody.
+When an upload fails, nothing was delivered: nobody sees an uploaded file before it is sent.
 """
 
 from __future__ import annotations
@@ -27,37 +27,39 @@ from wx2mqtt.wechat.webwx.protocol.media_requests import (
 
 log = structlog.get_logger(__name__)
 
-UPLOAD_CACHE_SIZE = 512  # files whose MediaId is remembered
+# Files whose MediaId is remembered.
+UPLOAD_CACHE_SIZE = 512
 
-_UploadKey = tuple[str, Kind]  # what is in it, and as what it is sent
+# SHA-256 of the content, and the kind that it is sent as.
+_UploadKey = tuple[str, Kind]
 
 
 class Uploader:
-    """The files that one login has brought to WeChat."""
+    """Uploads the attachments of one login, and remembers what was uploaded."""
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self._login_id = client.session.login_id
-        self._numbers = count()
+        self._upload_numbers = count()
         self._last_started_ms = 0
         self._cache = UploadCache[_UploadKey, Uploaded](UPLOAD_CACHE_SIZE)
 
     async def prepare(self, draft: Draft) -> None:
-        """Uploads the attachment of a draft, unless it is there. Raises as `ensure_uploaded`."""
+        """Uploads the attachment of a draft unless that was done before. Raises as `ensure_uploaded`."""
         await self._cache.get_or_upload(_key(draft), lambda: self._upload(draft))
 
     async def ensure_uploaded(self, draft: Draft) -> Uploaded:
-        """The attachment of a draft at WeChat; two drafts with the same one upload it once.
+        """Returns the upload of a draft's attachment; the same file is uploaded once for several drafts.
 
-        Raises `Rejected` with code `bad_file` when it cannot be read.
+        Raises `Rejected` with code `bad_file` when the file cannot be read.
         """
         key = _key(draft)
         uploaded = await self._cache.get_or_upload(key, lambda: self._upload(draft))
-        self._cache.store(key, replace(uploaded, reused=True))  # what the next draft gets is no fresh upload
+        self._cache.store(key, replace(uploaded, reused=True))
         return uploaded
 
     def invalidate(self, draft: Draft) -> None:
-        """WeChat does not know the attachment of this draft any more."""
+        """Forgets the upload of a draft's attachment, so that it is uploaded again."""
         self._cache.invalidate(_key(draft))
 
     async def _upload(self, draft: Draft) -> Uploaded:
@@ -77,7 +79,7 @@ class Uploader:
         assert attachment is not None
         blob = attachment.blob
         return Upload(
-            number=next(self._numbers),
+            number=next(self._upload_numbers),
             started_ms=self._unique_start_ms(),
             kind=draft.kind,
             name=content.upload_filename(attachment.name, draft.kind, blob.mime),
@@ -90,18 +92,18 @@ class Uploader:
         )
 
     def _unique_start_ms(self) -> int:
-        """Now, in milliseconds; each upload has its own, by which WeChat knows its parts."""
+        """Returns a unique time in milliseconds, by which WeChat identifies the parts of an upload."""
         self._last_started_ms = max(self._client.clock.now, self._last_started_ms + 1)
         return self._last_started_ms
 
     async def _check_upload(self, upload: Upload) -> JsonObject:
         client = self._client
         session = client.require_login(self._login_id)
-        request = media_requests.check_upload_request(client.site, session, upload)
+        request = media_requests.check_upload_request(client.profile, session, upload)
         return await client.call_or_reject(request, "not_uploaded")
 
     async def _send_parts(self, draft: Draft, upload: Upload) -> Uploaded:
-        """The parts one after the other; the answer to the last one names the file."""
+        """Uploads all parts in order; the answer to the last one holds the media id."""
         client = self._client
         started_at = client.clock.monotonic()
         media_id = ""
@@ -114,7 +116,7 @@ class Uploader:
         return Uploaded(media_id=media_id, signature=upload.signature)
 
     async def _send_part(self, draft: Draft, upload: Upload, index: int) -> JsonObject:
-        """One part, with the keys of this moment: a sync may have renewed them since the part before."""
+        """Uploads one part with the current keys, which a sync may have renewed since the previous part."""
         assert draft.attachment is not None
         client = self._client
         part = partial(
@@ -127,7 +129,7 @@ class Uploader:
         content = await attachments.read_attachment(part, client.text("bad_file"))
         session = client.require_login(self._login_id)
         ticket = client.transport.cookies.value("webwx_data_ticket")
-        request = media_requests.upload_part_request(client.site, session, upload, index, content, ticket)
+        request = media_requests.upload_part_request(client.profile, session, upload, index, content, ticket)
         return await client.call_or_reject(request, "not_uploaded")
 
 

@@ -132,7 +132,7 @@ async def test_json_instead_of_bytes_says_that_they_are_gone(
 
 
 @pytest.mark.parametrize("call", MediaCall)
-@pytest.mark.parametrize("page", [*PAGES, PAGES[0] + b" " * (3 * download.MAX_REFUSAL_BYTES)])
+@pytest.mark.parametrize("page", [*PAGES, PAGES[0] + b" " * (3 * download.MAX_ERROR_BODY_BYTES)])
 async def test_a_page_instead_of_bytes_says_that_they_are_gone(
     world: World, cursor: Cursor, call: MediaCall, page: bytes
 ) -> None:
@@ -154,7 +154,7 @@ async def test_no_recording_is_made_of_words(world: World, cursor: Cursor, call:
         ("a.xml", b"<msg/>", {"Content_Type": "text/html"}),
         ("noname", PAGES[0], {"Content_Type": "application/octet-stream"}),
         ("a.bin", REFUSALS[0], {"Content_Disposition": "attachment; filename=a.bin"}),
-        ("a.json", b"{" + b"x" * (5 * download.MAX_REFUSAL_BYTES), {}),
+        ("a.json", b"{" + b"x" * (5 * download.MAX_ERROR_BODY_BYTES), {}),
     ],
 )
 async def test_a_file_may_be_made_of_words(

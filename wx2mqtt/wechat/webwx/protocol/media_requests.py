@@ -32,18 +32,18 @@ Locator = Mapping[str, str]
 
 
 def fetch_request(
-    site: ClientProfile, session: Session, call: MediaCall, locator: Locator, data_ticket: str
+    profile: ClientProfile, session: Session, call: MediaCall, locator: Locator, data_ticket: str
 ) -> Request:
     """The call that brings the bytes.
 
     `data_ticket` is the cookie `webwx_data_ticket`, which webwxgetmedia wants in its query as well.
     """
     endpoint, query = _CALLS[call]
-    headers = {"Referer": f"{site.hosts.base}/", "Accept-Encoding": NO_COMPRESSION}
+    headers = {"Referer": f"{profile.hosts.base}/", "Accept-Encoding": NO_COMPRESSION}
     if call is MediaCall.VIDEO:
         headers["Range"] = "bytes=0-"  # without it the answer is empty
     asked = query(locator, session, data_ticket)
-    return Request(endpoint=endpoint, url=f"{site.hosts.url(endpoint)}?{asked}", headers=headers)
+    return Request(endpoint=endpoint, url=f"{profile.hosts.url(endpoint)}?{asked}", headers=headers)
 
 
 _Query = Callable[[Locator, Session, str], str]
@@ -198,27 +198,27 @@ def mentioned_text(names: Sequence[str], text: str) -> str:
     return "".join(f"@{name}{MENTION_END}" for name in names) + text
 
 
-def send_text_request(site: ClientProfile, session: Session, draft: Draft, key: SendKey) -> Request:
+def send_text_request(profile: ClientProfile, session: Session, draft: Draft, key: SendKey) -> Request:
     """One text (webwx 2.12.6); the names of those mentioned stand in it already.
 
     Raises `UnicodeEncodeError` for text that is no Unicode.
     """
     more = {"MsgSource": _source(draft)} if draft.mention else {}
-    return _sent(site, session, draft, key, {"Content": draft.text, **more})
+    return _sent(profile, session, draft, key, {"Content": draft.text, **more})
 
 
 def send_media_request(
-    site: ClientProfile, session: Session, draft: Draft, key: SendKey, uploaded: Uploaded
+    profile: ClientProfile, session: Session, draft: Draft, key: SendKey, uploaded: Uploaded
 ) -> Request:
     """The attachment of a draft, which WeChat has already (webwx 2.12.6)."""
     if draft.kind is Kind.FILE:
         large = {"Signature": uploaded.signature} if uploaded.signature else {}
-        return _sent(site, session, draft, key, {"Content": _file_xml(site, draft, uploaded), **large})
+        return _sent(profile, session, draft, key, {"Content": _file_xml(profile, draft, uploaded), **large})
     more = {"EmojiFlag": _OWN_GIF} if draft.kind is Kind.STICKER else {}
-    return _sent(site, session, draft, key, {"Content": "", "MediaId": uploaded.media_id, **more})
+    return _sent(profile, session, draft, key, {"Content": "", "MediaId": uploaded.media_id, **more})
 
 
-def check_upload_request(site: ClientProfile, session: Session, upload: Upload) -> Request:
+def check_upload_request(profile: ClientProfile, session: Session, upload: Upload) -> Request:
     """Announce a large file; WeChat may have it already (webwx 2.13.1)."""
     rest = {
         "FileMd5": upload.md5,
@@ -228,11 +228,11 @@ def check_upload_request(site: ClientProfile, session: Session, upload: Upload) 
         "FromUserName": session.handle,
         "ToUserName": upload.to,
     }
-    return signed_request(site, session, endpoints.CHECK_UPLOAD, rest)
+    return signed_request(profile, session, endpoints.CHECK_UPLOAD, rest)
 
 
 def upload_part_request(
-    site: ClientProfile, session: Session, upload: Upload, index: int, content: bytes, data_ticket: str
+    profile: ClientProfile, session: Session, upload: Upload, index: int, content: bytes, data_ticket: str
 ) -> Request:
     """One part of a file, counted from 0 (webwx 2.14.2); the fields in the order of the official client."""
     several = [("chunks", str(upload.part_count)), ("chunk", str(index))] if upload.part_count > 1 else []
@@ -252,9 +252,9 @@ def upload_part_request(
     form = encode_form(fields, file, seed=upload.md5[:16])
     return Request(
         endpoint=endpoints.UPLOAD,
-        url=f"{site.hosts.url(endpoints.UPLOAD)}?f=json",
+        url=f"{profile.hosts.url(endpoints.UPLOAD)}?f=json",
         body=form.body,
-        headers={**referer_header(site), "Content-Type": form.content_type},
+        headers={**referer_header(profile), "Content-Type": form.content_type},
     )
 
 
@@ -279,7 +279,7 @@ _MEDIA_TYPES = {Kind.IMAGE: "pic", Kind.VIDEO: "video"}  # a sticker is a docume
 
 
 def _sent(
-    site: ClientProfile, session: Session, draft: Draft, key: SendKey, what: Mapping[str, object]
+    profile: ClientProfile, session: Session, draft: Draft, key: SendKey, what: Mapping[str, object]
 ) -> Request:
     """The frame of every send. The same `key` on a repeat, as the official client does (webwx 2.12)."""
     way = _WAYS[draft.kind]
@@ -291,8 +291,8 @@ def _sent(
         "LocalID": key,
         "ClientMsgId": key,
     }
-    desktop = "&mod=desktop" if site.desktop and draft.kind is Kind.FILE else ""
-    return signed_request(site, session, way.endpoint, {"Msg": message, "Scene": 0}, way.query + desktop)
+    desktop = "&mod=desktop" if profile.desktop and draft.kind is Kind.FILE else ""
+    return signed_request(profile, session, way.endpoint, {"Msg": message, "Scene": 0}, way.query + desktop)
 
 
 def _source(draft: Draft) -> str:
@@ -301,14 +301,14 @@ def _source(draft: Draft) -> str:
     return f"<msgsource><atusername>{named}</atusername><atchatroomname>{room}</atchatroomname></msgsource>"
 
 
-def _file_xml(site: ClientProfile, draft: Draft, uploaded: Uploaded) -> str:
+def _file_xml(profile: ClientProfile, draft: Draft, uploaded: Uploaded) -> str:
     """What makes a message of an uploaded file; one line (webwx 2.12.10)."""
     attachment = draft.attachment
     assert attachment is not None
     title = content.title_filename(attachment.name, draft.kind, attachment.blob.mime)
     ending = title.rpartition(".")[2] if "." in title else ""
     return (
-        f"<appmsg appid='{'' if site.desktop else FILE_APP}' sdkver=''><title>{escape(title)}</title>"
+        f"<appmsg appid='{'' if profile.desktop else FILE_APP}' sdkver=''><title>{escape(title)}</title>"
         f"<des></des><action></action><type>{int(AppType.FILE)}</type><content></content><url></url>"
         f"<lowurl></lowurl><appattach><totallen>{attachment.blob.size}</totallen>"
         f"<attachid>{escape(uploaded.media_id)}</attachid>"

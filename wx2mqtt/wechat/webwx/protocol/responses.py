@@ -1,7 +1,7 @@
-"""Responses: from bytes to typed answers. JavaScript, XML and JSON are parsed here.
+"""Parses the responses of web WeChat (JavaScript, XML and JSON) into typed answers.
 
-Always UTF-8, whatever the header says: the server sends JSON as text/plain without a charset (webwx 1.2.4).
-An answer that cannot be read at all raises `UnreadableJson`.
+Bodies are read as UTF-8 whatever their header declares: the server sends JSON as text/plain without a charset
+(webwx 1.2.4). An answer that cannot be read at all raises `UnreadableJson`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from wx2mqtt.wechat.webwx.protocol.codes import SCAN_CODES, MemberStatus, Ret, S
 from wx2mqtt.wechat.webwx.protocol.markup import server_message, undo_entities
 from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncKeys, read_sync_keys
 
-MAX_AVATAR_CHARACTERS = 1 << 20  # characters of base64
+# Of base64.
+MAX_AVATAR_CHARACTERS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QrCode:
-    """`code` 200 is good; `uuid` is case-sensitive."""
+    """The answer of jslogin. `code` is 200 on success; `uuid` is case-sensitive."""
 
     code: int | None
     uuid: str = field(repr=False)
@@ -41,7 +42,7 @@ class QrCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanAnswer:
-    """An answer of the login poll. `scan` is None when no script came."""
+    """The answer of a login poll. `scan` is None when the body has no code."""
 
     scan: ScanStatus | None
     redirect: str = field(default="", repr=False)
@@ -50,7 +51,7 @@ class ScanAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewLogin:
-    """What the ticket was exchanged for; `page` is true when a web page came instead of XML."""
+    """The answer of webwxnewloginpage. `page` is true when it was a web page in place of XML."""
 
     ret: int
     message: str
@@ -64,7 +65,7 @@ class NewLogin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncCheckAnswer:
-    """An answer of the long poll."""
+    """The answer of synccheck, the long poll."""
 
     ret: int
     selector: int
@@ -72,7 +73,7 @@ class SyncCheckAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitAnswer:
-    """The beginning of a session: who we are, where receiving begins, whom the phone talked to lately."""
+    """The answer of webwxinit: the owner, the first keys for a sync, and the phone's recent chats."""
 
     user: JsonObject
     skey: str = field(repr=False)
@@ -83,7 +84,10 @@ class InitAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactPage:
-    """One page of the address book; `next_seq` is 0 on the last one. `unread` counts what is no object."""
+    """One page of the address book; `next_seq` is 0 on the last page.
+
+    `unreadable_count` counts elements that are no JSON objects.
+    """
 
     contacts: list[JsonObject]
     next_seq: int
@@ -92,7 +96,7 @@ class ContactPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncAnswer:
-    """What is new. Empty keys mean that the old ones stay."""
+    """The answer of webwxsync. Empty keys mean that the previous ones stay valid."""
 
     messages: list[JsonObject]
     changed: list[JsonObject]
@@ -106,7 +110,7 @@ class SyncAnswer:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it brought nothing at all."""
+        """Whether it has no message and no change of contacts."""
         return not (self.messages or self.changed or self.deleted or self.unreadable_count)
 
 
@@ -129,14 +133,14 @@ _CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
 
 
 def read_qr_code(body: bytes) -> QrCode:
-    """The answer of jslogin."""
+    """Reads the answer of jslogin."""
     script = _text(body)
     uuid = _QR_UUID.search(script)
     return QrCode(code=_number(_QR_CODE, script), uuid=uuid[1] if uuid else "")
 
 
 def read_scan_answer(body: bytes) -> ScanAnswer:
-    """The answer of the login poll; a code that is unknown means that this QR code is over (webwx 2.3.3)."""
+    """Reads the answer of a login poll. An unknown code ends the QR code (webwx 2.3.3)."""
     script = _text(body)
     code = _number(_SCAN_CODE, script)
     if code is None:
@@ -145,12 +149,12 @@ def read_scan_answer(body: bytes) -> ScanAnswer:
     return ScanAnswer(
         scan=SCAN_CODES.get(code, ScanStatus.OVER),
         redirect=undo_entities(redirect[1]) if redirect else "",
-        avatar=_picture(avatar[1]) if avatar else b"",
+        avatar=_decode_picture(avatar[1]) if avatar else b"",
     )
 
 
 def read_new_login(body: bytes) -> NewLogin:
-    """The XML of webwxnewloginpage, or the page that comes in its place (webwx 2.4.3.5, 2.4.3.8)."""
+    """Reads the XML of webwxnewloginpage, or the page that replaces it (webwx 2.4.3.5, 2.4.3.8)."""
     source = _text(body)
     values = {name: _element(pattern, source) for name, pattern in _ELEMENTS.items()}
     return NewLogin(
@@ -166,22 +170,24 @@ def read_new_login(body: bytes) -> NewLogin:
 
 
 def read_push_login(body: bytes) -> str:
-    """The uuid of a push login; empty when WeChat does not offer one (webwx 2.5.3)."""
+    """Returns the uuid of a push login; empty when WeChat does not offer one (webwx 2.5.3)."""
     answer = json_reader.parse_json(body)
     return read_text(answer, "uuid") if "ret" in answer and read_number(answer, "ret") == 0 else ""
 
 
 def read_sync_check(body: bytes) -> SyncCheckAnswer:
-    """`window.synccheck={retcode:"0",selector:"2"}`: JavaScript, not JSON (webwx 2.10.4)."""
-    script = _SYNC_CHECK.search(_text(body))
-    retcode = _number(_RETCODE, script[1]) if script else None
-    if script is None or retcode is None:
+    """Reads `window.synccheck={retcode:"0",selector:"2"}`: JavaScript, not JSON (webwx 2.10.4)."""
+    match = _SYNC_CHECK.search(_text(body))
+    if match is None:
         raise UnreadableJson
-    return SyncCheckAnswer(ret=retcode, selector=_number(_SELECTOR, script[1]) or 0)
+    retcode = _number(_RETCODE, match[1])
+    if retcode is None:
+        raise UnreadableJson
+    return SyncCheckAnswer(ret=retcode, selector=_number(_SELECTOR, match[1]) or 0)
 
 
 def read_ret(answer: JsonObject) -> int:
-    """`BaseResponse.Ret`; without it this is no answer of WeChat."""
+    """Returns `BaseResponse.Ret`. Raises `UnreadableJson` without it: this is no answer of WeChat."""
     ret = read_text(read_object(answer, "BaseResponse"), "Ret")
     if not _RET.fullmatch(ret):
         raise UnreadableJson
@@ -189,13 +195,13 @@ def read_ret(answer: JsonObject) -> int:
 
 
 def read_error_message(answer: JsonObject) -> str:
-    """`BaseResponse.ErrMsg`, for people. An object in some answers (webwx 1.2.10), mostly empty."""
+    """Returns `BaseResponse.ErrMsg`, mostly empty. It is an object in some answers (webwx 1.2.10)."""
     base = read_object(answer, "BaseResponse")
     return server_message(read_text(base, "ErrMsg") or read_text(read_object(base, "ErrMsg"), "Str"))
 
 
 def read_init(answer: JsonObject) -> InitAnswer:
-    """The answer of webwxinit."""
+    """Reads the answer of webwxinit."""
     return InitAnswer(
         user=read_object(answer, "User"),
         skey=read_text(answer, "SKey"),
@@ -206,28 +212,32 @@ def read_init(answer: JsonObject) -> InitAnswer:
 
 
 def read_contact_page(answer: JsonObject) -> ContactPage:
-    """The answer of webwxgetcontact."""
-    contacts, unread = read_objects(answer, "MemberList")
-    return ContactPage(contacts=contacts, next_seq=read_number(answer, "Seq"), unreadable_count=unread)
+    """Reads the answer of webwxgetcontact."""
+    contacts, unreadable_count = read_objects(answer, "MemberList")
+    return ContactPage(
+        contacts=contacts, next_seq=read_number(answer, "Seq"), unreadable_count=unreadable_count
+    )
 
 
 def read_contact_list(answer: JsonObject) -> tuple[list[JsonObject], int]:
-    """The answer of webwxbatchgetcontact, and how many of its elements are no objects."""
+    """Returns the entries of webwxbatchgetcontact, and how many of its elements are no JSON objects."""
     return read_objects(answer, "ContactList")
 
 
 def read_refused_members(answer: JsonObject) -> tuple[Handle, ...]:
-    """Those whom a group did not take in (webwx 2.19.4): they deleted the owner, or keep him out."""
+    """Returns whom a group did not add (webwx 2.19.4): people who deleted or blocked the owner."""
     members, _ = read_objects(answer, "MemberList")
-    without = [one for one in members if read_number(one, "MemberStatus") == MemberStatus.DELETED_YOU]
-    names = dict.fromkeys(
-        [*(read_text(one, "UserName") for one in without), *read_text(answer, "BlackList").split(",")]
-    )
-    return tuple(Handle(name) for name in names if name)
+    deleted_owner = [
+        read_text(member, "UserName")
+        for member in members
+        if read_number(member, "MemberStatus") == MemberStatus.DELETED_YOU
+    ]
+    blocked_owner = read_text(answer, "BlackList").split(",")
+    return tuple(Handle(handle) for handle in dict.fromkeys([*deleted_owner, *blocked_owner]) if handle)
 
 
 def read_sync(answer: JsonObject) -> SyncAnswer:
-    """The answer of webwxsync."""
+    """Reads the answer of webwxsync."""
     messages, bad_messages = read_objects(answer, "AddMsgList")
     changed, bad_changed = read_objects(answer, "ModContactList")
     deleted, bad_deleted = read_objects(answer, "DelContactList")
@@ -245,38 +255,12 @@ def read_sync(answer: JsonObject) -> SyncAnswer:
     )
 
 
-def _text(body: bytes) -> str:
-    return body.decode("utf-8", "replace")
-
-
-def _number(pattern: re.Pattern[str], script: str) -> int | None:
-    found = pattern.search(script)
-    return read_integer(found[1]) if found else None
-
-
-def _element(pattern: re.Pattern[str], source: str) -> str:
-    found = pattern.search(source)
-    if not found:
-        return ""
-    bare = _CDATA.sub(r"\1", found[1])
-    return undo_entities(bare).strip()
-
-
-def _picture(encoded: str) -> bytes:
-    if len(encoded) > MAX_AVATAR_CHARACTERS:
-        return b""
-    try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4))
-    except ValueError:
-        return b""
-
-
 def session_from_answer(
     answer: NewLogin, cookies: Cookies, *, base: str, login_id: str, device_id: str, language: Language
 ) -> Session:
-    """The session in the answer; in desktop mode sid and uin sometimes come as cookies only (webwx 2.4.3.6).
+    """Returns the session in an answer. In desktop mode sid and uin may be in cookies only (webwx 2.4.3.6).
 
-    Raises `LoginRefused`.
+    Raises `LoginRefused` when the answer grants no session.
     """
     sid = answer.sid or cookies.value("wxsid")
     uin = answer.uin or cookies.value("wxuin")
@@ -294,9 +278,34 @@ def session_from_answer(
 
 
 def login_refusal(answer: NewLogin, language: Language) -> LoginRefused:
-    """Why WeChat lets nobody in, in its own words where it has some."""
+    """Returns the error for a refused login, with WeChat's own message if it sent one."""
     if answer.ret != Ret.OK and answer.message:
         return LoginRefused(webwx_text(language, "refused", ret=answer.ret, message=answer.message))
     if answer.ret != Ret.OK:
         return LoginRefused(webwx_text(language, "refused_silently", ret=answer.ret))
     return LoginRefused(webwx_text(language, "refused_by_page" if answer.page else "refused_without_key"))
+
+
+def _text(body: bytes) -> str:
+    return body.decode("utf-8", "replace")
+
+
+def _number(pattern: re.Pattern[str], script: str) -> int | None:
+    match = pattern.search(script)
+    return read_integer(match[1]) if match else None
+
+
+def _element(pattern: re.Pattern[str], source: str) -> str:
+    match = pattern.search(source)
+    if not match:
+        return ""
+    return undo_entities(_CDATA.sub(r"\1", match[1])).strip()
+
+
+def _decode_picture(encoded: str) -> bytes:
+    if len(encoded) > MAX_AVATAR_CHARACTERS:
+        return b""
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4))
+    except ValueError:
+        return b""
