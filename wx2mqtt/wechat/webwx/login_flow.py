@@ -1,7 +1,4 @@
-"""Logging in: resume a saved login, else ask the phone, else show QR codes, then set the session up.
-
-The meaning of answers is in `protocol/responses.py` and `protocol/codes.py`. (webwx 2.1-2.7)
-"""
+"""Logs in: resumes a saved login, or asks the phone, or shows QR codes (webwx 2.1-2.7)."""
 
 from __future__ import annotations
 
@@ -41,26 +38,38 @@ from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-MAX_SETUP_ATTEMPTS = 3  # one after the other, as the official client does (webwx 2.4.3.3)
-SETUP_RETRY_SECONDS = 1.0  # seconds between them
+
+# As in the official client (webwx 2.4.3.3).
+MAX_SETUP_ATTEMPTS = 3
+SETUP_RETRY_SECONDS = 1.0
+
+# So many polls in a row without a code end a QR code.
+MAX_STRANGE_ANSWERS = 3
 
 
 class SessionSetup:
-    """`known` receives the contacts of webwxinit, some of which no other list has."""
+    """Exchanges a confirmed QR code or push login for a session.
+
+    `initial_contacts` are the contact entries of webwxinit, some of which are in no other list.
+    """
 
     def __init__(self, client: ApiClient) -> None:
         self._client = client
         self.initial_contacts: list[JsonObject] = []
 
     async def establish(self, redirect: str) -> Session:
-        """The session behind a redirect. Raises `LoginRefused`, or what a failing call asks for."""
+        """Starts the session of a redirect and saves it.
+
+        Raises `LoginRefused` when WeChat refuses it, or the error of a failed call.
+        """
         answer = await self._exchange_checked(redirect)
-        if not answer.skey and answer.redirect:  # the server names another place to go to (webwx 2.4.3.5)
+        # The server may send the client to another cluster (webwx 2.4.3.5).
+        if not answer.skey and answer.redirect:
             answer = await self._exchange_checked(answer.redirect)
         session = self._session(answer)
-        start = await self._with_retries(lambda: self._initialize(session))
-        session = _with_start(session, start)
-        self.initial_contacts = start.contacts
+        init = await self._with_retries(lambda: self._initialize(session))
+        session = _with_init(session, init)
+        self.initial_contacts = init.contacts
         self._client.set_session(session)
         await self._notify_phone(session)
         await self._client.save_if_possible()
@@ -71,16 +80,17 @@ class SessionSetup:
         if client.endpoint is None and not endpoints.is_wechat(redirect):
             raise LoginRefused(client.text("foreign_host"))
         client.set_base(endpoints.host_of(redirect))
-        tries = 0
+        attempts = 0
 
         async def exchange() -> NewLogin:
-            nonlocal tries
-            tries += 1
+            nonlocal attempts
+            attempts += 1
             return await self._exchange(redirect)
 
         answer = await self._with_retries(exchange)
-        if tries > 1 and answer.ret not in {Ret.OK, Ret.LOGIN_REFUSED}:
-            # A try whose answer was lost may have used the ticket up: that is no refusal of the account.
+        if attempts > 1 and answer.ret not in {Ret.OK, Ret.LOGIN_REFUSED}:
+            # An attempt whose answer was lost may have used up the ticket, so this does not refuse the
+            # account.
             raise client.unreadable_error(endpoints.NEW_LOGIN)
         return answer
 
@@ -104,13 +114,14 @@ class SessionSetup:
 
     async def _initialize(self, session: Session) -> InitAnswer:
         request = requests.init_request(self._client.profile, session, self._client.clock.now)
-        start = responses.read_init(await self._client.call(request))
-        if not read_owner(start.user)[0]:
+        init = responses.read_init(await self._client.call(request))
+        handle, _, _ = read_owner(init.user)
+        if not handle:
             raise self._client.unreadable_error(request.endpoint)
-        return start
+        return init
 
     async def _notify_phone(self, session: Session) -> None:
-        """Code 3; a failure does not stop the session (webwx 2.7.3)."""
+        """Informs the phone of the login; a failure does not end the session (webwx 2.7.3)."""
         request = requests.status_notify_request(self._client.profile, session, self._client.clock.now)
         try:
             await self._client.call(request)
@@ -127,25 +138,22 @@ class SessionSetup:
         return await attempt()
 
 
-def _with_start(session: Session, start: InitAnswer) -> Session:
-    handle, nickname, uin = read_owner(start.user)
+def _with_init(session: Session, init: InitAnswer) -> Session:
+    handle, nickname, uin = read_owner(init.user)
     return replace(
         session,
-        skey=start.skey or session.skey,
+        skey=init.skey or session.skey,
         handle=handle,
         nickname=nickname,
         uin=session.uin or uin,
-        position=SyncCursor(sync=start.keys, check=start.keys),
-        chats=start.chats,
+        position=SyncCursor(sync=init.keys, check=init.keys),
+        chats=init.chats,
     )
-
-
-MAX_STRANGE_ANSWERS = 3  # polls in a row without a code, until the QR code is given up
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Confirmed:
-    """The phone said yes; `redirect` holds a ticket."""
+    """The login was confirmed on the phone; `redirect` holds a ticket."""
 
     redirect: str
 
@@ -154,7 +162,7 @@ PollStep = Scanned | PollFailing | PollRecovered | Confirmed
 
 
 class LoginFlow:
-    """The ways in."""
+    """Runs a login: by the saved session, else by push login, else by QR code."""
 
     def __init__(self, client: ApiClient, session_setup: SessionSetup) -> None:
         self._client = client
@@ -179,9 +187,9 @@ class LoginFlow:
                 yield step
 
     async def _is_still_valid(self, session: Session) -> bool:
-        """Whether WeChat still takes a saved login: asked with a call that is never held and changes nothing.
+        """Returns whether WeChat accepts a saved login, by a call that changes nothing.
 
-        A synccheck with the newest key would be held for 25 s if all is well (webwx 5.3.3, 5.3.4).
+        A synccheck would take 25 s for a valid login (webwx 5.3.3, 5.3.4).
         """
         request = requests.batch_get_request(self._client.profile, session, [session.handle], self._clock.now)
         _, ret = await self._client.call_unchecked(request)
@@ -193,7 +201,7 @@ class LoginFlow:
         return True
 
     async def _login_by_push(self, session: Session) -> AsyncGenerator[LoginStep, None]:
-        """Push login; no `LoggedIn` when it is not offered, not answered or declined."""
+        """Tries a push login; yields no `LoggedIn` when it is not offered, not answered or declined."""
         if self._client.push_tried_login_id == session.login_id:
             return
         self._client.push_tried_login_id = session.login_id
@@ -234,13 +242,13 @@ class LoginFlow:
                 yield step
 
     async def _poll_until_login(self, uuid: str) -> AsyncGenerator[LoginStep, None]:
-        """Polls until the phone has answered; no `LoggedIn` when the code is over."""
+        """Polls until the phone has answered; yields no `LoggedIn` when the code has ended."""
         async with aclosing(self._poll_uuid(uuid)) as steps:
             async for step in steps:
                 yield await self._complete_login(step.redirect) if isinstance(step, Confirmed) else step
 
     async def _poll_uuid(self, uuid: str) -> AsyncGenerator[PollStep, None]:
-        """Poll until the code is over; `Confirmed` is the last step. A failed poll is tried again."""
+        """Polls until the code is confirmed, which is the last step, or has ended. Repeats failed polls."""
         now = self._clock.monotonic
         deadline = now() + endpoints.QR_LIFETIME_SECONDS
         outage = OutageDetector(now())

@@ -1,4 +1,4 @@
-"""The numbers of the protocol and their meanings (webwx 1.3, 2.3, 2.10, 3.2). Tables."""
+"""Tables of the numbers in the protocol and their meaning (webwx 1.3, 2.3, 2.10, 3.2)."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ class Ret(IntEnum):
     TOO_OFTEN = 1205
 
 
-# The server uses them inconsistently and every client reads them differently; all mean "over" (webwx 8.6).
+# The login has ended. Server and clients use these codes inconsistently, so all are treated alike (webwx
+# 8.6).
 SESSION_ENDED = frozenset({Ret.NO_SESSION, Ret.SESSION_INVALID, Ret.COOKIE_INVALID, Ret.SESSION_OVER})
 
-# What says "later": -1 is also a temporary refusal; 3 comes just before the end, and only perhaps (webwx
+# A later attempt may succeed: -1 is also a temporary refusal, and 3 may precede the end of a login (webwx
 # 1.3).
 RETRY_LATER_CODES = frozenset({Ret.SYSTEM_ERROR, Ret.NOT_NOW})
 
 
 class ScanStatus(StrEnum):
-    """What an answer of the login poll means for the client (webwx 2.3.3)."""
+    """The state of a QR code or push login in the answer of a login poll (webwx 2.3.3)."""
 
     WAITING = "waiting"
     SCANNED = "scanned"
@@ -42,8 +43,8 @@ SCAN_CODES = {
     408: ScanStatus.WAITING,
     201: ScanStatus.SCANNED,
     200: ScanStatus.CONFIRMED,
-    202: ScanStatus.OVER,  # cancelled on the phone
-    400: ScanStatus.OVER,  # expired or unknown
+    202: ScanStatus.OVER,  # Cancelled on the phone.
+    400: ScanStatus.OVER,  # Expired or unknown.
     402: ScanStatus.OVER,
     500: ScanStatus.OVER,
     0: ScanStatus.OVER,
@@ -96,7 +97,8 @@ NEVER_SHOWN = frozenset(
 
 CALL_STATES = {MsgType.VOIP: "call", MsgType.VOIP_END: "ended", MsgType.VOIP_INVITE: "invited"}
 
-LOCATION_SUBTYPE = 48  # marks a location among the texts (webwx 3.8.1)
+# SubMsgType of a location in an entry of MsgType TEXT (webwx 3.8.1).
+LOCATION_SUBTYPE = 48
 
 
 class NotifyCode(IntEnum):
@@ -114,7 +116,7 @@ class ContactFlag(IntEnum):
 
 
 class MemberStatus(IntEnum):
-    """`MemberStatus` of those whom a group was to take in (webwx 2.19.4)."""
+    """`MemberStatus` of people in the answer to a group change (webwx 2.19.4)."""
 
     DELETED_YOU = 4
 
@@ -125,7 +127,7 @@ class VerifyFlag(IntEnum):
     OFFICIAL = 8
 
 
-# Accounts that keep a clear name in every login (webwx 4.3.2). Nobody can choose one of these names.
+# Accounts whose handle is the same in every login (webwx 4.3.2). Nobody can choose one of these names.
 SPECIAL_ACCOUNTS = frozenset(
     {
         "weibo",
@@ -163,7 +165,9 @@ SPECIAL_ACCOUNTS = frozenset(
 )
 
 FILE_HELPER = "filehelper"
-INVITE_REQUIRED_MEMBERS = (
-    40  # members of a group; from then on people are asked whether they want in (webwx 2.19.3)
-)
+
+# People are invited to a group of this size, and must agree (webwx 2.19.3).
+INVITE_REQUIRED_MEMBERS = 40
+
+# Endings of handles that are no chats.
 HIDDEN_SUFFIXES = ("@lbsroom", "@talkroom")

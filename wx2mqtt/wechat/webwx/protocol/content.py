@@ -23,7 +23,6 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
     clean_name,
     parse_xml,
     plain_text,
-    read_message_id,
 )
 
 
@@ -133,6 +132,12 @@ class MediaCall(StrEnum):
 
 
 _CALLS = {str(call): call for call in MediaCall}
+
+
+def read_message_id(entry: JsonObject) -> str:
+    """Returns MsgId, or else NewMsgId, which is the same number; empty when there is none (webwx 3.1.1)."""
+    ids = (read_text(entry, key) for key in ("MsgId", "NewMsgId"))
+    return next((message_id for message_id in ids if message_id.strip("0")), "")
 
 
 def message_locator(

@@ -1,4 +1,4 @@
-"""The calls of web WeChat, its hosts, and what it can do (webwx 1.1, 2.12, 2.14, 6.1, 7.1). Tables."""
+"""Tables of web WeChat: its calls, hosts and capabilities (webwx 1.1, 2.12, 2.14, 6.1, 7.1)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from wx2mqtt.model import (
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
 MEGABYTE = 1 << 20
-MAX_WEB_UPLOAD_BYTES = 20 * MEGABYTE - 1  # the official page refuses 20 MB and more
+
+# The official page refuses 20 MB and more.
+MAX_WEB_UPLOAD_BYTES = 20 * MEGABYTE - 1
 
 CAPABILITIES = Capabilities(
     backend="webwx",
@@ -29,7 +31,7 @@ CAPABILITIES = Capabilities(
     has_groups=True,
     can_start_chat=True,
     handles_change_at_login=True,
-    text_limit=16384,  # the phone's limit, as far as is known (webwx 6.1.1)
+    text_limit=16384,  # The phone's limit, as far as is known (webwx 6.1.1).
     media={
         Kind.IMAGE: MediaLimits(
             max_bytes=MAX_WEB_UPLOAD_BYTES, mime_types=frozenset({"image/jpeg", "image/png", "image/bmp"})
@@ -44,14 +46,16 @@ CAPABILITIES = Capabilities(
     recall_seconds=120.0,
 )
 
-APP_ID = "wx782c26e4c19acffb"  # the login's; the seed's other id belongs into file XML (webwx 2.1.2)
+# For logins only; the XML of a file has another id (webwx 2.1.2).
+APP_ID = "wx782c26e4c19acffb"
+
 PREFIX = "/cgi-bin/mmwebwx-bin"
 
-QR_CONTENT_PREFIX = (
-    "https://login.weixin.qq.com/l/"  # a phone knows this address, whatever host we talk to (webwx 2.2.1)
-)
+# Phones know this address, whatever host serves the login (webwx 2.2.1).
+QR_CONTENT_PREFIX = "https://login.weixin.qq.com/l/"
 
-QR_LIFETIME_SECONDS = 300.0  # seconds (webwx 2.2.3; by two reports)
+# By two reports (webwx 2.2.3).
+QR_LIFETIME_SECONDS = 300.0
 
 USER_AGENT = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
@@ -64,11 +68,12 @@ WEBWX_HEADERS = {
     "Connection": "keep-alive",
 }
 
-TRANSFER_IDLE_SECONDS = 30.0  # seconds without a byte, until bytes are given up
+# A download ends after so long without a byte.
+TRANSFER_IDLE_SECONDS = 30.0
 
 
 class Role(StrEnum):
-    """Which of the hosts of a cluster answers a call."""
+    """The host of a cluster that answers a call."""
 
     LOGIN = "login"
     BASE = "base"
@@ -78,11 +83,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One call: `timeout` in seconds for the whole exchange, `limit` in bytes for its answer.
+    """One call: `timeout` bounds the whole exchange, in seconds, and `limit` its answer, in bytes.
 
-    Of a call that brings bytes (`Transport.stream`) it is the longest silence, and there is no limit.
-    `delivers` marks a call after which a lost answer leaves the outcome unknown; `polls` one that the
-    server holds. `redirects` marks a call whose answer may come with a redirect status, which is never
+    For a download (`Transport.stream`) `timeout` bounds the time without a byte, and there is no limit. After
+    an `is_delivery` call a lost answer leaves the outcome unknown. The server delays the answer of an
+    `is_long_poll` call. With `allows_redirect` the answer may have a redirect status, which is never
     followed.
     """
 
@@ -117,7 +122,8 @@ STATUS_NOTIFY = Endpoint(
     name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15
 )
 
-GET_CONTACT = Endpoint(  # slow for big accounts (webwx 2.8.4)
+# Slow for large accounts (webwx 2.8.4).
+GET_CONTACT = Endpoint(
     name="webwxgetcontact",
     role=Role.BASE,
     path=f"{PREFIX}/webwxgetcontact",
@@ -133,7 +139,8 @@ BATCH_GET = Endpoint(
     limit=64 * MEGABYTE,
 )
 
-SYNC_CHECK = Endpoint(  # held for 25 s; official client waits 35 (webwx 2.10.3)
+# The server answers after 25 s at the latest; the official client waits 35 s (webwx 2.10.3).
+SYNC_CHECK = Endpoint(
     name="synccheck", role=Role.PUSH, path=f"{PREFIX}/synccheck", timeout=35, is_long_poll=True
 )
 
@@ -147,9 +154,8 @@ CHECK_UPLOAD = Endpoint(
     name="webwxcheckupload", role=Role.BASE, path=f"{PREFIX}/webwxcheckupload", timeout=30
 )
 
-UPLOAD = Endpoint(  # one part of half a megabyte: the whole file has no limit in time (webwx 2.14.5)
-    name="webwxuploadmedia", role=Role.FILE, path=f"{PREFIX}/webwxuploadmedia", timeout=120
-)
+# Each call uploads one part of half a megabyte; the whole file may take any time (webwx 2.14.5).
+UPLOAD = Endpoint(name="webwxuploadmedia", role=Role.FILE, path=f"{PREFIX}/webwxuploadmedia", timeout=120)
 
 SEND_IMAGE = Endpoint(
     name="webwxsendmsgimg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsgimg", timeout=30, is_delivery=True
@@ -171,7 +177,8 @@ REVOKE = Endpoint(
     name="webwxrevokemsg", role=Role.BASE, path=f"{PREFIX}/webwxrevokemsg", timeout=15, is_delivery=True
 )
 
-MARK_READ = Endpoint(  # the call of STATUS_NOTIFY; the owner asked for this one
+# The same call as STATUS_NOTIFY, but made for a command, so a lost answer matters.
+MARK_READ = Endpoint(
     name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15, is_delivery=True
 )
 
@@ -237,7 +244,7 @@ LOGOUT = Endpoint(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterHosts:
-    """The origins that serve one account; with an endpoint of one's own they may end in a path prefix."""
+    """The origins that serve one account; those of a configured endpoint may end in a path prefix."""
 
     base: str
     login: str
@@ -245,11 +252,11 @@ class ClusterHosts:
     file: str
 
     def url(self, endpoint: Endpoint) -> str:
-        """Where this call goes, without its query."""
+        """Returns the URL of a call without query."""
         return f"{getattr(self, endpoint.role)}{endpoint.path}"
 
 
-# What stands in the base host decides; the order matters, since "wx2.qq.com" also holds "qq.com" (webwx 1.1).
+# Part of a base host, and its cluster. The order matters, since "wx2.qq.com" contains "qq.com" (webwx 1.1).
 _CLUSTERS = (
     ("wx2.qq.com", "wx2.qq.com"),
     ("wx8.qq.com", "wx8.qq.com"),
@@ -258,11 +265,11 @@ _CLUSTERS = (
     ("wechat.com", "web.wechat.com"),
 )
 
-_OURS = ("qq.com", "wechat.com")
+_WECHAT_DOMAINS = ("qq.com", "wechat.com")
 
 
 def hosts_of(base: str) -> ClusterHosts:
-    """The hosts that belong to a base host such as `wx2.qq.com`."""
+    """Returns the hosts that belong to a base host such as `wx2.qq.com`."""
     for part, cluster in _CLUSTERS:
         if part in base:
             return ClusterHosts(
@@ -279,30 +286,31 @@ def hosts_of(base: str) -> ClusterHosts:
     )
 
 
-FIRST_BASE = "wx.qq.com"  # before a login any cluster will do (webwx 1.1.4)
+# Where logins start; any cluster is possible (webwx 1.1.4).
+FIRST_BASE = "wx.qq.com"
 FIRST_HOSTS = hosts_of(FIRST_BASE)
 
 
 def hosts_at_endpoint(endpoint: str) -> ClusterHosts:
-    """One address that serves every host: a simulator, a test server, a proxy."""
+    """Returns the hosts for one address that serves all of them: a simulator, a test server or a proxy."""
     origin = endpoint.rstrip("/")
     return ClusterHosts(base=origin, login=origin, push=origin, file=origin)
 
 
 def is_wechat(url: str) -> bool:
-    """Whether an address is one of WeChat's own; session keys go nowhere else."""
+    """Returns whether a URL belongs to WeChat; session keys must not be sent to any other."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
-        plain = parts.port in {None, 443} and parts.username is None
+        has_default_authority = parts.port in {None, 443} and parts.username is None
     except ValueError:
         return False
-    ours = any(host == domain or host.endswith(f".{domain}") for domain in _OURS)
-    return parts.scheme == "https" and plain and ours
+    is_wechat_host = any(host == domain or host.endswith(f".{domain}") for domain in _WECHAT_DOMAINS)
+    return parts.scheme == "https" and has_default_authority and is_wechat_host
 
 
 def host_of(url: str) -> str:
-    """The host name in an address; empty when it has none."""
+    """Returns the host name of a URL; empty when it has none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
@@ -310,7 +318,6 @@ def host_of(url: str) -> str:
 
 
 def from_cgi_bin(url: str) -> str:
-    """Path and query of a redirect, from `/cgi-bin/` on: what stands before is the host's own prefix."""
-    bare = url.partition("#")[0].partition("://")[2].partition("/")[2]
-    path = f"/{bare}"
+    """Returns path and query of a redirect from `/cgi-bin/` on, without a path prefix of the host."""
+    path = "/" + url.partition("#")[0].partition("://")[2].partition("/")[2]
     return path[max(path.find("/cgi-bin/"), 0) :]

@@ -23,6 +23,7 @@ from wx2mqtt.wechat.webwx.protocol.markup import NO_NODE, XmlNode, clean_line, p
 _COORDINATES = re.compile(r"[?&]coord=(-?\d{1,3}(?:\.\d{1,20})?),(-?\d{1,3}(?:\.\d{1,20})?)", re.ASCII)
 _DEGREES = re.compile(r"-?\d{1,3}(?:\.\d{1,20})?", re.ASCII)
 _FIRST_LINE = re.compile(r"([^\n]*?):?(?:<br ?/?>|\n)")
+
 # Names that a phone writes for a place without name.
 _EMPTY_PLACE_NAMES = {"", "[位置]", "[Location]"}
 

@@ -28,11 +28,11 @@ from wx2mqtt.wechat.webwx.protocol.content import (
     Content,
     ContentReader,
     card_message,
+    read_message_id,
     text_message,
     unsupported_message,
 )
 from wx2mqtt.wechat.webwx.protocol.link_messages import reader_message
-from wx2mqtt.wechat.webwx.protocol.markup import read_message_id
 from wx2mqtt.wechat.webwx.protocol.media_messages import (
     image_message,
     location_message,
@@ -54,10 +54,13 @@ _PREFIX = re.compile(r"(@[a-zA-Z0-9]+|[a-zA-Z0-9_-]+):(?:<br ?/?>|\n)")
 _REDIRECT_LOCATION = re.compile(
     r".{0,500}:(?:<br ?/?>|\n)http://weixin\.qq\.com/cgi-bin/redirectforward\?args="
 )
+
 # `@` with one of these mentions all members of a group.
 _NAMES_FOR_ALL = ("所有人", "All", "all")
+
 # One of these, or the end of the text, follows a mentioned name.
 _AFTER_MENTION = ("", "\u2005", "\u00a0", " ", "\n")
+
 # The year 2286. A larger CreateTime is an error.
 _MAX_TIME_SECONDS = 10_000_000_000
 

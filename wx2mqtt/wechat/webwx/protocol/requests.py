@@ -30,6 +30,7 @@ from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 JSON_TYPE = "application/json; charset=UTF-8"
 FORM_TYPE = "application/x-www-form-urlencoded"
+
 # Handles in one webwxbatchgetcontact (webwx 2.9.2).
 MAX_NAMES_PER_CALL = 50
 

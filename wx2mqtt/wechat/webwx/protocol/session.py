@@ -1,7 +1,7 @@
-"""A login as values: its cookies, its cursor, and how it is saved (webwx 2.4.2, 2.10.2, 2.11.4, 5.3.1).
+"""The values of a login: its cookies, keys and sync position, also in saved form (webwx 2.4.2, 5.3.1).
 
-Cookies are kept without paths (all are `/`) and without dates: the server renews them with each sync and
-judges their age, while our clock may be wrong. Only an order to delete is obeyed.
+Cookies have no paths (all are `/`) and no expiry dates: the server renews them with each sync and checks
+their age itself, while the local clock may be wrong. A cookie that the server expires is removed.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects
 from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
 
-ANY_DOMAIN = ""  # the domain of cookies when one address serves every host
-_CookieKey = tuple[str, str]  # domain, name
+# The domain of cookies when one address serves all hosts.
+ANY_DOMAIN = ""
+
+# Domain and name.
+_CookieKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Cookies:
-    """Values by (domain, name). A domain that begins with a dot is good for all hosts below it.
+    """Immutable cookie values by domain and name.
 
-    `anywhere` is for an address of one's own that stands for every host: any domain is accepted, and sent
-    to it.
+    A domain that begins with a dot includes all hosts below it.
+    With `any_host`, for an endpoint that serves all hosts, the domain of a cookie is ignored.
     """
 
     values: Mapping[_CookieKey, str]
@@ -32,39 +35,39 @@ class Cookies:
 
     @classmethod
     def empty(cls, *, any_host: bool) -> Cookies:
-        """No cookies yet."""
+        """Returns an empty collection."""
         return cls({}, any_host)
 
     def with_response(self, host: str, set_cookie_lines: Iterable[str], now: float) -> Cookies:
-        """With the `Set-Cookie` lines of an answer from `host`; `now` is the server's time."""
+        """Returns the cookies after `Set-Cookie` lines of `host`; `now` is the server's time in seconds."""
         values = dict(self.values)
         for line in set_cookie_lines:
             self._apply(values, host, line, now)
         return self if values == self.values else Cookies(values, self.any_host)
 
     def header_for(self, host: str) -> str:
-        """What `host` is sent; empty when there is none."""
+        """Returns the Cookie header for `host`; empty when there is no cookie."""
         return "; ".join(f"{name}={value}" for name, value in self.for_host(host).items())
 
     def for_host(self, host: str) -> dict[str, str]:
-        """Names and values that `host` may see; of two with one name the narrower domain wins."""
-        fitting = [key for key in self.values if self.any_host or _covers(key[0], host)]
-        fitting.sort(key=lambda key: len(key[0]))
-        return {name: self.values[domain, name] for domain, name in fitting}
+        """Returns names and values for `host`; of several with the same name the longest domain wins."""
+        keys = [key for key in self.values if self.any_host or _covers(key[0], host)]
+        keys.sort(key=lambda key: len(key[0]))
+        return {name: self.values[domain, name] for domain, name in keys}
 
     def value(self, name: str) -> str:
-        """The value of a cookie of whatever domain."""
-        return next((value for (_, known), value in self.values.items() if known == name), "")
+        """Returns the value of a cookie of any domain; empty when there is none."""
+        return next((value for key, value in self.values.items() if key[1] == name), "")
 
     def to_saved(self) -> list[list[str]]:
-        """As JSON can hold it."""
+        """Returns rows of domain, name and value for JSON."""
         return [[domain, name, value] for (domain, name), value in self.values.items()]
 
     @classmethod
     def from_saved(cls, rows: object, *, any_host: bool) -> Cookies:
-        """What `saved` made; rows that cannot be read are left out."""
-        good = [row for row in rows if _is_row(row)] if isinstance(rows, list) else []
-        return cls({(domain, name): value for domain, name, value in good}, any_host)
+        """Reads the rows of `to_saved`; rows of another form are left out."""
+        valid_rows = [row for row in rows if _is_row(row)] if isinstance(rows, list) else []
+        return cls({(domain, name): value for domain, name, value in valid_rows}, any_host)
 
     def _apply(self, values: dict[_CookieKey, str], host: str, line: str, now: float) -> None:
         pair, *attributes = line.split(";")
@@ -75,14 +78,14 @@ class Cookies:
         domain = ANY_DOMAIN if self.any_host else _domain(host, facts.get("domain", ""))
         if domain is None:
             return
-        if _is_over(facts, now):
+        if _is_expired(facts, now):
             values.pop((domain, name), None)
         else:
             values[domain, name] = value
 
 
 def _domain(host: str, requested: str) -> str | None:
-    """The domain under which a cookie is kept; None when the host may not set it there."""
+    """Returns the domain to store a cookie under, or None when the host must not set it for that domain."""
     bare = requested.strip(".").lower()
     if not bare:
         return host
@@ -94,7 +97,7 @@ def _covers(domain: str, host: str) -> bool:
     return domain == host or (domain.startswith(".") and (host == domain[1:] or host.endswith(domain)))
 
 
-def _is_over(facts: Mapping[str, str], now: float) -> bool:
+def _is_expired(facts: Mapping[str, str], now: float) -> bool:
     age = facts.get("max-age", "")
     if age.lstrip("-").isdigit():
         return age.startswith("-") or age.strip("0") == ""
@@ -103,7 +106,7 @@ def _is_over(facts: Mapping[str, str], now: float) -> bool:
 
 
 def _seconds(date: str) -> float:
-    """A date of HTTP as seconds since 1970; one that cannot be read is far away."""
+    """Returns an HTTP date in seconds since 1970, or infinity when it cannot be read."""
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError, IndexError):
@@ -119,45 +122,48 @@ def _is_row(row: object) -> bool:
 
 
 SyncKeys = tuple[tuple[int, int], ...]
-"""The pairs of a SyncKey: what is counted, and how far."""
+"""The pairs of a SyncKey: the key of a counter and its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncCursor:
-    """`sync` is for webwxsync, `check` for synccheck; `more`: the last answer left something waiting."""
+    """A position in the stream of messages: `sync` for webwxsync, `check` for synccheck.
+
+    `more` is true when the server holds more messages that the last answer left out.
+    """
 
     sync: SyncKeys = ()
     check: SyncKeys = ()
     more: bool = False
 
     def to_cursor(self) -> Cursor:
-        """As the journal keeps it."""
+        """Returns the position as an opaque cursor."""
         return Cursor(
             json.dumps({"sync": self.sync, "check": self.check, "more": self.more}, separators=(",", ":"))
         )
 
     @classmethod
     def from_cursor(cls, cursor: Cursor) -> SyncCursor:
-        """What `cursor` made. A cursor that is not ours is the position before everything."""
+        """Reads the result of `to_cursor`. Any other cursor is the position before everything."""
         try:
-            kept = json.loads(cursor)
-            return cls(sync=_pairs(kept["sync"]), check=_pairs(kept["check"]), more=kept["more"] is True)
+            saved = json.loads(cursor)
+            return cls(sync=_pairs(saved["sync"]), check=_pairs(saved["check"]), more=saved["more"] is True)
         except (ValueError, TypeError, KeyError, RecursionError):
             return cls()
 
     @property
     def synckey_query(self) -> str:
-        """The key as synccheck wants it, before percent-encoding."""
+        """The parameter `synckey` of synccheck, before percent-encoding."""
         return "|".join(f"{key}_{value}" for key, value in self.check)
 
 
 def read_sync_keys(answer: JsonObject, field: str) -> SyncKeys:
-    """The keys in an answer; empty when it has none, which means that the old ones stay."""
-    given = answer.get(field)
-    if not isinstance(given, dict):
+    """Returns the keys in an answer; empty when it has none, so that the previous ones stay valid."""
+    sync_key = answer.get(field)
+    if not isinstance(sync_key, dict):
         return ()
     return tuple(
-        (read_number(pair, "Key"), read_number(pair, "Val")) for pair in read_objects(given, "List")[0]
+        (read_number(pair, "Key"), read_number(pair, "Val")) for pair in read_objects(sync_key, "List")[0]
     )
 
 
@@ -170,11 +176,10 @@ SESSION_FORMAT_VERSION = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One login. All of it but the owner's name is secret.
+    """One login. All fields but `nickname` are secret.
 
-    `base` is the base host that the login was sent to. `pass_ticket` is percent-encoded, as WeChat gives
-    it. `chats` are the groups among the phone's recent chats: unsaved ones are in no other list (webwx
-    4.5).
+    `base` is the host of the cluster that serves the login. `pass_ticket` is percent-encoded, as received.
+    `chats` are the phone's recent chats; groups that the owner did not save are in no other list (webwx 4.5).
     """
 
     login_id: str
@@ -191,20 +196,20 @@ class Session:
 
     @property
     def owner(self) -> Owner:
-        """Whose account this is."""
+        """The owner of the account."""
         return Owner(handle=self.handle, nickname=self.nickname, uin=self.uin)
 
 
-_TEXTS = ("login_id", "base", "uin", "sid", "skey", "pass_ticket", "device_id", "handle", "nickname")
-_NEEDED = ("login_id", "base", "uin", "sid", "skey", "handle")
+_TEXT_FIELDS = ("login_id", "base", "uin", "sid", "skey", "pass_ticket", "device_id", "handle", "nickname")
+_REQUIRED_FIELDS = ("login_id", "base", "uin", "sid", "skey", "handle")
 
 
 def session_to_saved(session: Session, cookies: Cookies, endpoint: str | None) -> dict[str, object]:
-    """A login as JSON can hold it. The endpoint goes along: keys are never sent to another one."""
+    """Returns a login for JSON. It includes the endpoint, since keys must not be sent to another one."""
     return {
         "version": SESSION_FORMAT_VERSION,
         "endpoint": endpoint,
-        **{name: getattr(session, name) for name in _TEXTS},
+        **{name: getattr(session, name) for name in _TEXT_FIELDS},
         "position": session.position.to_cursor(),
         "chats": list(session.chats),
         "cookies": cookies.to_saved(),
@@ -212,11 +217,11 @@ def session_to_saved(session: Session, cookies: Cookies, endpoint: str | None) -
 
 
 def session_from_saved(saved: Mapping[str, object], endpoint: str | None) -> tuple[Session, Cookies] | None:
-    """What `session_to_saved` made; None when it is of another endpoint or version, or cannot be read."""
+    """Reads the result of `session_to_saved`; None for another endpoint or version, or invalid data."""
     if saved.get("version") != SESSION_FORMAT_VERSION or saved.get("endpoint") != endpoint:
         return None
-    texts = {name: value for name in _TEXTS if isinstance(value := saved.get(name), str)}
-    if not all(texts.get(name) for name in _NEEDED):
+    texts = {name: value for name in _TEXT_FIELDS if isinstance(value := saved.get(name), str)}
+    if not all(texts.get(name) for name in _REQUIRED_FIELDS):
         return None
     chats = saved.get("chats")
     session = Session(
@@ -236,9 +241,9 @@ def session_from_saved(saved: Mapping[str, object], endpoint: str | None) -> tup
 
 
 def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str, ...]:
-    """The origins of the hosts of a `saved` login's cluster, or of the one where logins begin.
+    """Returns the origins of the hosts that serve a saved login, or of those where a new login starts.
 
-    An `endpoint` stands for all of them.
+    With an `endpoint`, that is the only origin.
     """
     hosts = _hosts(endpoint, saved)
     return hosts.login, hosts.base, hosts.push, hosts.file
@@ -247,5 +252,8 @@ def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str
 def _hosts(endpoint: str | None, saved: Mapping[str, object]) -> ClusterHosts:
     if endpoint is not None:
         return hosts_at_endpoint(endpoint)
-    known = session_from_saved(saved, None)
-    return FIRST_HOSTS if known is None else hosts_of(known[0].base)
+    restored = session_from_saved(saved, None)
+    if restored is None:
+        return FIRST_HOSTS
+    session, _ = restored
+    return hosts_of(session.base)

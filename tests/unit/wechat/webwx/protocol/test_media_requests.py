@@ -1,23 +1,17 @@
-"""What is asked for bytes: hosts, parameters, and that a locator holds no key of a session (webwx 2.16).
-
-Forms are read by others as they were meant, whatever is in them.
-"""
+"""Requests for media: hosts and parameters; a locator holds no key of a session (webwx 2.16)."""
 
 from __future__ import annotations
 
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.unit.wechat.webwx.entries import FAMILY, ME, WIFE, entry
-from tests.unit.wechat.webwx.forms import read_form
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat.webwx.protocol import content
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall, avatar_locator, message_locator
 from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
-from wx2mqtt.wechat.webwx.protocol.media_requests import FilePart, encode_form, fetch_request
+from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
 from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, Request
 from wx2mqtt.wechat.webwx.protocol.session import Session
 
@@ -119,52 +113,3 @@ def test_what_cannot_be_written_does_not_fail() -> None:
     asked(MediaRef(locator={"call": "file", "sender": "\ud800", "mediaid": "&x=", "encryfilename": "#"}))
     for call in MediaCall:
         assert fetch_request(SITE, SESSION, call, {}, "").url.startswith("https://")
-
-
-NAMES = st.text(st.characters(exclude_characters='"\r\n', exclude_categories=["Cs"]), min_size=1)
-
-
-VALUES = st.text(st.characters(exclude_categories=["Cs"]))
-
-
-HOSTILE = st.sampled_from(
-    [b"\r\n------WebKitFormBoundaryseed", b"\r\n", b"------WebKitFormBoundaryseed0--\r\n"]
-)
-
-
-CONTENT = st.lists(st.one_of(st.binary(max_size=50), HOSTILE), max_size=6).map(b"".join)
-
-
-@given(fields=st.lists(st.tuples(NAMES, VALUES), max_size=5), name=NAMES, content=CONTENT)
-def test_what_was_written_is_read(fields: list[tuple[str, str]], name: str, content: bytes) -> None:
-    file = FilePart(key="filename", name=name, mime="image/png", content=content)
-    form = encode_form(fields, file, "seed")
-    *found, last = read_form(form.content_type, form.body)
-    assert [(one.name, one.text) for one in found] == fields
-    assert (last.name, last.filename, last.mime, last.content) == ("filename", name, "image/png", content)
-
-
-@given(value=VALUES)
-def test_a_value_cannot_end_its_part(value: str) -> None:
-    attack = f"{value}\r\n------WebKitFormBoundaryseed--\r\n"
-    file = FilePart(key="f", name="n", mime="a/b", content=b"")
-    form = encode_form([("a", attack)], file, "seed")
-    assert [one.text for one in read_form(form.content_type, form.body)] == [attack, ""]
-
-
-def test_names_are_plain_utf8_and_cannot_end_their_header() -> None:
-    """RFC 2231 makes the upload fail (webwx 2.14.8)."""
-    file = FilePart(key="filename", name='季"度\r\n.pdf', mime="a/b", content=b"x")
-    form = encode_form([], file, "seed")
-    assert 'filename="季%22度%0D%0A.pdf"'.encode() in form.body
-    assert b"filename*" not in form.body
-
-
-def test_no_content_shows_in_a_repr() -> None:
-    file = FilePart(key="f", name="n", mime="a/b", content=b"SECRET")
-    assert "SECRET" not in repr([file, encode_form([("a", "SECRET")], file, "seed")])
-
-
-def test_text_that_is_no_unicode_cannot_be_written() -> None:
-    with pytest.raises(UnicodeEncodeError):
-        encode_form([("a", "\ud800")], FilePart(key="f", name="n", mime="a/b", content=b""), "seed")

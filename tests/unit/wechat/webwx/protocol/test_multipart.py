@@ -1,0 +1,58 @@
+"""Another reader of `multipart/form-data` gets back what a form was made of, whatever that is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.wechat.webwx.forms import read_form
+from wx2mqtt.wechat.webwx.protocol.multipart import FilePart, encode_form
+
+NAMES = st.text(st.characters(exclude_characters='"\r\n', exclude_categories=["Cs"]), min_size=1)
+
+
+VALUES = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+HOSTILE = st.sampled_from(
+    [b"\r\n------WebKitFormBoundaryseed", b"\r\n", b"------WebKitFormBoundaryseed0--\r\n"]
+)
+
+
+CONTENT = st.lists(st.one_of(st.binary(max_size=50), HOSTILE), max_size=6).map(b"".join)
+
+
+@given(fields=st.lists(st.tuples(NAMES, VALUES), max_size=5), name=NAMES, content=CONTENT)
+def test_what_was_written_is_read(fields: list[tuple[str, str]], name: str, content: bytes) -> None:
+    file = FilePart(key="filename", name=name, mime="image/png", content=content)
+    form = encode_form(fields, file, "seed")
+    *parts, last = read_form(form.content_type, form.body)
+    assert [(part.name, part.text) for part in parts] == fields
+    assert (last.name, last.filename, last.mime, last.content) == ("filename", name, "image/png", content)
+
+
+@given(value=VALUES)
+def test_a_value_cannot_end_its_part(value: str) -> None:
+    attack = f"{value}\r\n------WebKitFormBoundaryseed--\r\n"
+    file = FilePart(key="f", name="n", mime="a/b", content=b"")
+    form = encode_form([("a", attack)], file, "seed")
+    assert [part.text for part in read_form(form.content_type, form.body)] == [attack, ""]
+
+
+def test_names_are_plain_utf8_and_cannot_end_their_header() -> None:
+    """RFC 2231 makes the upload fail (webwx 2.14.8)."""
+    file = FilePart(key="filename", name='季"度\r\n.pdf', mime="a/b", content=b"x")
+    form = encode_form([], file, "seed")
+    assert 'filename="季%22度%0D%0A.pdf"'.encode() in form.body
+    assert b"filename*" not in form.body
+
+
+def test_no_content_shows_in_a_repr() -> None:
+    file = FilePart(key="f", name="n", mime="a/b", content=b"SECRET")
+    assert "SECRET" not in repr([file, encode_form([("a", "SECRET")], file, "seed")])
+
+
+def test_text_that_is_no_unicode_cannot_be_written() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        encode_form([("a", "\ud800")], FilePart(key="f", name="n", mime="a/b", content=b""), "seed")

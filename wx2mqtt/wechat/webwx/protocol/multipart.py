@@ -1,0 +1,66 @@
+"""Encodes forms as `multipart/form-data` the way browsers do.
+
+Names are plain UTF-8 and not encoded as in RFC 2231, which WeChat does not understand (webwx 2.14.8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+# Name and value of a field in a form.
+FormField = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePart:
+    """The part of a form that holds a file. `key` is the name of its field, `name` the file name."""
+
+    key: str
+    name: str
+    mime: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultipartForm:
+    """An encoded form."""
+
+    content_type: str
+    body: bytes = field(repr=False)
+
+
+def encode_form(fields: Sequence[FormField], file: FilePart, seed: str) -> MultipartForm:
+    """Encodes the fields in their order, followed by the file.
+
+    `seed`, of letters and digits, becomes part of the boundary, which is extended until it occurs in no part.
+    Raises `UnicodeEncodeError` for a text with lone surrogates.
+    """
+    parts = [_disposition(name) + b"\r\n\r\n" + value.encode() for name, value in fields]
+    head = _file_head(file)
+    boundary = _boundary(seed, [*parts, head, file.content])
+    line = b"--" + boundary
+    before = b"".join(line + b"\r\n" + part + b"\r\n" for part in parts)
+    body = b"".join((before, line, b"\r\n", head, b"\r\n\r\n", file.content, b"\r\n", line, b"--\r\n"))
+    return MultipartForm(content_type=f"multipart/form-data; boundary={boundary.decode()}", body=body)
+
+
+def _disposition(name: str) -> bytes:
+    return f'Content-Disposition: form-data; name="{_escape(name)}"'.encode()
+
+
+def _file_head(file: FilePart) -> bytes:
+    filename = f'; filename="{_escape(file.name)}"'.encode()
+    return _disposition(file.key) + filename + f"\r\nContent-Type: {file.mime}".encode()
+
+
+def _escape(text: str) -> str:
+    """Encodes the characters that would end a quoted text, as browsers do (HTML, multipart form data)."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _boundary(seed: str, contents: Sequence[bytes]) -> bytes:
+    boundary = f"----WebKitFormBoundary{seed}".encode()
+    while any(boundary in content for content in contents):
+        boundary += b"0"
+    return boundary
