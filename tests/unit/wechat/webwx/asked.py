@@ -1,4 +1,4 @@
-"""How requests are read in tests, and the login that they are made for."""
+"""Reads requests in tests, and holds the login that they are made for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fixtures of the conversations with web WeChat."""
+"""Fixtures: a WeChat server in memory with a backend that is connected to it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from wx2mqtt.wechat.backend import LoggedIn
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    """A server that lets everybody in at once, and a gateway that has not called it yet."""
+    """A server that lets everybody in at once, and a backend that has not called it yet."""
     made = World()
     yield made
-    await made.gateway.close()
+    await made.backend.close()
 
 
 @pytest.fixture
 async def cursor(world: World) -> Cursor:
     """The world is logged in; where receiving begins."""
-    async for step in world.gateway.login(resume=False):
+    async for step in world.backend.login(resume=False):
         if isinstance(step, LoggedIn):
             return step.cursor
     raise AssertionError

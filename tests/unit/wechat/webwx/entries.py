@@ -1,4 +1,4 @@
-"""Samples as WeChat sends them (webwx 9, 3); the values are invented."""
+"""Sample entries in WeChat's format (webwx 9, 3) with invented values."""
 
 from __future__ import annotations
 

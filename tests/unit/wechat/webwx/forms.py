@@ -1,4 +1,4 @@
-"""A strict reader of `multipart/form-data`, written from the RFCs and not from what we send."""
+"""A strict reader of `multipart/form-data`, written from the RFCs and not from the encoder under test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""WeChat's file host in memory: puts parts together and lets nothing pass that is not as it must be."""
+"""WeChat's file host in memory: joins the parts of an upload, and refuses what the protocol forbids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A WeChat server in memory, behind httpx's own mock door: scripted answers, and a record of what was asked."""
+"""A WeChat server in memory behind a mock transport of httpx: scripted answers, and a record of requests."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ class MemoryVault:
 
 
 class World:
-    """Everything that a gateway needs, and the gateway."""
+    """Everything that a backend needs, and the backend."""
 
     def __init__(
         self,
@@ -207,15 +207,15 @@ class World:
             "language": language,
             "timeouts": timeouts,
         }
-        self.gateway = self.restarted()
+        self.backend = self.restarted()
 
     def restarted(self) -> WebWxBackend:
-        """A new gateway on the same vault and server."""
-        self.gateway = WebWxBackend(
+        """A new backend on the same vault and server."""
+        self.backend = WebWxBackend(
             self.vault,
             clock=self.clock.as_clock(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
             http_transport=self.door,
             **self._options,
         )
-        return self.gateway
+        return self.backend

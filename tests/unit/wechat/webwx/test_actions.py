@@ -1,4 +1,4 @@
-"""What is done at WeChat: by which call, and what each answer means (webwx 1.3, 2.15-2.19)."""
+"""Actions: the call of each, and the meaning of each answer (webwx 1.3, 2.15-2.19)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from wx2mqtt.model import (
 
 KEY = SendKey("17000000000001234")
 NEW = Handle("@@" + "7" * 64)
-DEEDS: list[tuple[Action, str]] = [
+ACTIONS: list[tuple[Action, str]] = [
     (Recall(chat=WIFE, message_id="5"), "webwxrevokemsg"),
     (MarkRead(chat=WIFE), "webwxstatusnotify"),
     (SetRemark(person=WIFE, remark="老婆"), "webwxoplog"),
@@ -41,15 +41,15 @@ DEEDS: list[tuple[Action, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("action", "call"), DEEDS, ids=lambda value: type(value).__name__)
-async def test_a_deed_is_one_call(world: World, cursor: Cursor, action: Action, call: str) -> None:
+@pytest.mark.parametrize(("action", "call"), ACTIONS, ids=lambda value: type(value).__name__)
+async def test_an_action_is_one_call(world: World, cursor: Cursor, action: Action, call: str) -> None:
     world.server.put(call, answer())
     before = len(world.server.requests)
-    assert await world.gateway.perform(action, KEY) == ActionResult()
+    assert await world.backend.perform(action, KEY) == ActionResult()
     assert world.server.calls()[before:] == [call]
 
 
-@pytest.mark.parametrize(("action", "call"), DEEDS, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(("action", "call"), ACTIONS, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize(
     ("answered", "error"),
     [
@@ -70,7 +70,7 @@ async def test_what_an_answer_means(
 ) -> None:
     world.server.put(call, answered)
     with pytest.raises(error) as failure:
-        await world.gateway.perform(action, KEY)
+        await world.backend.perform(action, KEY)
     assert "SECRET" not in str(failure.value) + repr(failure.value)
     assert len(world.server.asked(call)) == (2 if call == "webwxstatusnotify" else 1)  # one at the login
 
@@ -80,7 +80,7 @@ async def test_too_often_asks_for_ever_longer_pauses(world: World, cursor: Curso
     pauses = []
     for _ in range(7):
         with pytest.raises(Throttled) as slow:
-            await world.gateway.perform(SetRemark(person=WIFE, remark="x"), KEY)
+            await world.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
         pauses.append(slow.value.retry_after)
     assert pauses == [60, 120, 240, 480, 960, 1800, 1800]
 
@@ -91,17 +91,17 @@ async def test_a_ticket_refused_that_a_sync_renewed_meanwhile_is_tried_again(
     async def overtaken(_request: httpx.Request) -> httpx.Response:
         world.server.put("synccheck", check(selector=2))
         world.server.put("webwxsync", synced(cookies=("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)))
-        await world.gateway.receive(cursor)
+        await world.backend.receive(cursor)
         return answer(-14)
 
     world.server.put("webwxoplog", overtaken)
     with pytest.raises(Unreachable):
-        await world.gateway.perform(SetRemark(person=WIFE, remark="x"), KEY)
+        await world.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
 
 
 async def test_nothing_is_done_without_a_login(world: World) -> None:
     with pytest.raises(LoggedOut):
-        await world.gateway.perform(MarkRead(chat=WIFE), KEY)
+        await world.backend.perform(MarkRead(chat=WIFE), KEY)
     assert world.server.requests == []
 
 
@@ -120,7 +120,7 @@ async def test_what_cannot_be_done_is_not_tried(
 ) -> None:
     before = len(world.server.requests)
     with pytest.raises(Rejected) as refused:
-        await world.gateway.perform(action, KEY)
+        await world.backend.perform(action, KEY)
     assert refused.value.code == code
     assert len(world.server.requests) == before
 
@@ -128,7 +128,7 @@ async def test_what_cannot_be_done_is_not_tried(
 async def test_a_request_whose_ticket_is_over_is_an_old_one(world: World, cursor: Cursor) -> None:
     world.server.put("webwxverifyuser", answer(-14))
     with pytest.raises(Rejected, match="too old") as refused:
-        await world.gateway.perform(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
+        await world.backend.perform(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
     assert refused.value.code == "unknown_id"
 
 
@@ -147,19 +147,19 @@ async def test_a_new_group_comes_with_its_members_and_without_those_who_refuse(
     made = answer(ChatRoomName=NEW, Topic="周末", MemberCount=2, MemberList=members, BlackList="@x,")
     world.server.put("webwxcreatechatroom", made)
     world.server.put("webwxbatchgetcontact", answer(ContactList=[group(WIFE, "@me", handle=NEW)]))
-    done = await world.gateway.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+    done = await world.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
     assert done.refused_members == (BOB, "@x")
     assert done.group is not None
     assert (done.group.handle, done.group.kind, done.group.nickname) == (NEW, ChatKind.GROUP, "周末")
     assert [one.handle for one in done.group.members or ()] == [WIFE, "@me"]
 
 
-async def test_a_new_group_that_cannot_be_looked_up_is_told_all_the_same(
+async def test_a_new_group_that_cannot_be_looked_up_is_returned_all_the_same(
     world: World, cursor: Cursor
 ) -> None:
     world.server.put("webwxcreatechatroom", answer(ChatRoomName=NEW, Topic="", MemberList=[]))
     world.server.put("webwxbatchgetcontact", text("", 500))
-    done = await world.gateway.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+    done = await world.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
     assert done == ActionResult(group=Contact(handle=NEW, kind=ChatKind.GROUP, nickname="周末"))
 
 
@@ -167,7 +167,7 @@ async def test_a_group_that_was_not_made_is_a_refusal(world: World, cursor: Curs
     """Tencent switched it off for many (webwx 2.19.5)."""
     world.server.put("webwxcreatechatroom", answer(ChatRoomName=""))
     with pytest.raises(Rejected, match="no group"):
-        await world.gateway.perform(CreateGroup(members=(WIFE, BOB)), KEY)
+        await world.backend.perform(CreateGroup(members=(WIFE, BOB)), KEY)
 
 
 @pytest.mark.parametrize(("size", "fun"), [(39, "addmember"), (40, "invitemember")])
@@ -177,10 +177,10 @@ async def test_from_forty_members_on_people_are_invited(
     members = [f"@m{n}" for n in range(size)]
     world.server.put("webwxgetcontact", answer(MemberList=[group(*members)], Seq=0))
     world.server.put("webwxbatchgetcontact", answer(ContactList=[group(*members)]))
-    async for _ in world.gateway.list_contacts(lambda _: None):
+    async for _ in world.backend.list_contacts(lambda _: None):
         pass
     world.server.put("webwxupdatechatroom", answer(MemberList=[{"UserName": BOB, "MemberStatus": 4}]))
-    done = await world.gateway.perform(AddMembers(group=FAMILY, members=(BOB,)), KEY)
+    done = await world.backend.perform(AddMembers(group=FAMILY, members=(BOB,)), KEY)
     assert done == ActionResult(refused_members=(BOB,))
     (asked,) = world.server.asked("webwxupdatechatroom")
     assert query(asked)["fun"] == fun

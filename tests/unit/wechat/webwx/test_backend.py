@@ -1,4 +1,4 @@
-"""Sending, logging out, and what each answer to a text means (webwx 2.12, 2.20)."""
+"""Sending, logout, and the meaning of each answer to a text (webwx 2.12, 2.20)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ DRAFT = Draft(chat=WIFE, kind=Kind.TEXT, text="好的 ☀")
 def test_it_fits_the_seam() -> None:
     def fits(_gateway: Backend) -> None: ...
 
-    fits(World().gateway)
+    fits(World().backend)
     assert WebWxBackend.capabilities.handles_change_at_login
     assert WebWxBackend.capabilities.text_limit > 0
 
 
 async def test_a_text_is_taken(world: World, cursor: Cursor) -> None:
-    assert await world.gateway.send(DRAFT, KEY) == Receipt(message_id="5")
+    assert await world.backend.send(DRAFT, KEY) == Receipt(message_id="5")
     sent = body(world.server.asked("webwxsendmsg")[0])
     assert (sent["Msg"]["LocalID"], sent["Msg"]["ClientMsgId"]) == (KEY, KEY)
     assert (sent["Msg"]["Content"], sent["Msg"]["ToUserName"]) == ("好的 ☀", WIFE)
@@ -36,8 +36,8 @@ async def test_a_text_is_taken(world: World, cursor: Cursor) -> None:
 
 async def test_ids_are_text_and_may_be_missing(world: World, cursor: Cursor) -> None:
     world.server.put("webwxsendmsg", answer(MsgID=7615282929538795099), answer())
-    assert (await world.gateway.send(DRAFT, KEY)).message_id == "7615282929538795099"
-    assert (await world.gateway.send(DRAFT, KEY)).message_id == ""
+    assert (await world.backend.send(DRAFT, KEY)).message_id == "7615282929538795099"
+    assert (await world.backend.send(DRAFT, KEY)).message_id == ""
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ async def test_what_an_answer_means(
 ) -> None:
     world.server.put("webwxsendmsg", answered)
     with pytest.raises(BackendError) as failure:
-        await world.gateway.send(DRAFT, KEY)
+        await world.backend.send(DRAFT, KEY)
     assert type(failure.value).__mro__[:3].count(error) == 1
     assert len(world.server.asked("webwxsendmsg")) == 1
 
@@ -78,10 +78,10 @@ async def test_what_an_answer_means(
 async def test_a_refusal_says_the_number_and_the_servers_words(world: World, cursor: Cursor) -> None:
     world.server.put("webwxsendmsg", text('{"BaseResponse": {"Ret": 1207, "ErrMsg": "too <b>loud</b>"}}'))
     with pytest.raises(Rejected, match=r"\(1207\): too loud"):
-        await world.gateway.send(DRAFT, KEY)
+        await world.backend.send(DRAFT, KEY)
     world.server.put("webwxsendmsg", answer(1207))
     with pytest.raises(Rejected, match=r"\(1207\)$") as refused:
-        await world.gateway.send(DRAFT, KEY)
+        await world.backend.send(DRAFT, KEY)
     assert refused.value.code == "refused_by_wechat"
 
 
@@ -90,7 +90,7 @@ async def test_too_often_asks_for_ever_longer_pauses_until_one_is_taken(world: W
     for answered in (answer(1205), answer(1205), answer(1205), answer(MsgID="1"), answer(1205)):
         world.server.put("webwxsendmsg", answered)
         try:
-            await world.gateway.send(DRAFT, KEY)
+            await world.backend.send(DRAFT, KEY)
         except Throttled as slow:
             pauses.append(slow.retry_after)
     assert pauses == [60.0, 120.0, 240.0, 60.0]
@@ -98,29 +98,29 @@ async def test_too_often_asks_for_ever_longer_pauses_until_one_is_taken(world: W
 
 async def test_what_cannot_be_sent_is_not_tried(world: World, cursor: Cursor) -> None:
     with pytest.raises(Rejected) as kind:
-        await world.gateway.send(Draft(chat=FAMILY, kind=Kind.IMAGE), KEY)
+        await world.backend.send(Draft(chat=FAMILY, kind=Kind.IMAGE), KEY)
     assert kind.value.code == "unsupported"
     with pytest.raises(Rejected) as characters:
-        await world.gateway.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00"), KEY)
+        await world.backend.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00"), KEY)
     assert characters.value.code == "bad_command"
     assert world.server.asked("webwxsendmsg") == []
 
 
 async def test_nothing_is_sent_without_a_login(world: World) -> None:
     with pytest.raises(LoggedOut):
-        await world.gateway.send(DRAFT, KEY)
+        await world.backend.send(DRAFT, KEY)
     assert world.server.requests == []
 
 
 async def test_logout_ends_it_there_and_here(world: World, cursor: Cursor) -> None:
-    await world.gateway.logout()
+    await world.backend.logout()
     request = world.server.requests[-1]
     assert (name_of(request), request.method) == ("webwxlogout", "POST")
     assert query(request) == {"redirect": "1", "type": "0", "skey": "@crypt_SECRET"}
     assert world.vault.content is None
     with pytest.raises(LoggedOut):
-        await world.gateway.receive(cursor)
-    await world.gateway.close()
+        await world.backend.receive(cursor)
+    await world.backend.close()
     assert world.vault.content is None
 
 
@@ -129,27 +129,27 @@ async def test_logout_forgets_whatever_wechat_says(
     world: World, cursor: Cursor, trouble: httpx.Response | Exception
 ) -> None:
     world.server.put("webwxlogout", trouble)
-    await world.gateway.logout()
+    await world.backend.logout()
     assert world.vault.content is None
 
 
 async def test_logout_without_a_login_forgets_what_is_saved(world: World) -> None:
     world.vault.content = {"version": 1}
-    await world.gateway.logout()
+    await world.backend.logout()
     assert world.vault.content is None
     assert world.server.requests == []
 
 
 async def test_a_broken_store_stops_neither_logout_nor_close(world: World, cursor: Cursor) -> None:
     world.vault.broken = True
-    await world.gateway.logout()
-    await world.gateway.close()
+    await world.backend.logout()
+    await world.backend.close()
 
 
-async def test_every_exchange_is_told_to_the_observer(world: World, cursor: Cursor) -> None:
+async def test_every_exchange_is_reported_to_the_observer(world: World, cursor: Cursor) -> None:
     world.server.put("webwxsendmsg", httpx.ReadError("x"))
     with pytest.raises(OutcomeUnknown):
-        await world.gateway.send(DRAFT, KEY)
+        await world.backend.send(DRAFT, KEY)
     assert world.seen[0] == ("jslogin", "200")
     assert world.seen[-1] == ("webwxsendmsg", "broken_answer")
 
@@ -157,20 +157,20 @@ async def test_every_exchange_is_told_to_the_observer(world: World, cursor: Curs
 async def test_words_come_in_the_owners_language() -> None:
     world = World(language="zh")
     with pytest.raises(LoggedOut, match="尚未登录"):
-        await world.gateway.send(DRAFT, KEY)
-    assert [step async for step in world.gateway.login(resume=False)]
+        await world.backend.send(DRAFT, KEY)
+    assert [step async for step in world.backend.login(resume=False)]
     assert all(query(one).get("lang", "zh_CN") == "zh_CN" for one in world.server.requests)
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_words_come_in_another_language_once_it_is_set() -> None:
     world = World(language="en")
     with pytest.raises(LoggedOut, match="no login"):
-        await world.gateway.send(DRAFT, KEY)
-    world.gateway.set_language("zh")
+        await world.backend.send(DRAFT, KEY)
+    world.backend.set_language("zh")
     with pytest.raises(LoggedOut, match="尚未登录"):
-        await world.gateway.send(DRAFT, KEY)
-    await world.gateway.close()
+        await world.backend.send(DRAFT, KEY)
+    await world.backend.close()
 
 
 @pytest.mark.parametrize("call", ["webwxsendmsg", "webwxsync", "webwxgetcontact"])
@@ -181,10 +181,10 @@ async def test_no_error_and_no_log_holds_a_secret(
     for trouble in (text("SECRET"), text("SECRET", 500), httpx.ReadError("SECRET"), answer(1101), answer(77)):
         world.server.put(call, trouble)
         try:
-            await world.gateway.send(DRAFT, KEY)
-            async for _ in world.gateway.list_contacts(lambda _: None):
+            await world.backend.send(DRAFT, KEY)
+            async for _ in world.backend.list_contacts(lambda _: None):
                 pass
-            await world.gateway.receive(cursor)
+            await world.backend.receive(cursor)
         except BackendError as failure:
             said += [str(failure), repr(failure)]
     printed = capsys.readouterr()
@@ -201,13 +201,13 @@ async def test_a_send_refused_with_keys_that_a_sync_renewed_meanwhile_is_no_logo
     async def overtaken(_request: httpx.Request) -> httpx.Response:
         world.server.put("synccheck", check(selector=2))
         world.server.put("webwxsync", synced(cookies=fresh, **renewal))
-        await world.gateway.receive(cursor)
+        await world.backend.receive(cursor)
         return answer(1102)
 
     world.server.put("webwxsendmsg", overtaken, answer(MsgID="6"))
     with pytest.raises(Unreachable):
-        await world.gateway.send(DRAFT, KEY)
-    assert (await world.gateway.send(DRAFT, KEY)).message_id == "6"
+        await world.backend.send(DRAFT, KEY)
+    assert (await world.backend.send(DRAFT, KEY)).message_id == "6"
 
 
 async def test_a_poll_refused_with_keys_that_a_send_renewed_meanwhile_is_no_logout(
@@ -215,11 +215,11 @@ async def test_a_poll_refused_with_keys_that_a_send_renewed_meanwhile_is_no_logo
 ) -> None:
     async def overtaken(_request: httpx.Request) -> httpx.Response:
         world.server.put("webwxsendmsg", answer(MsgID="5", cookies=("wxsid=NEW; Domain=wx2.qq.com; Path=/",)))
-        await world.gateway.send(DRAFT, KEY)
+        await world.backend.send(DRAFT, KEY)
         return check(1102)
 
     world.server.put("synccheck", overtaken, check(1102))
     with pytest.raises(Unreachable):
-        await world.gateway.receive(cursor)
+        await world.backend.receive(cursor)
     with pytest.raises(LoggedOut):
-        await world.gateway.receive(cursor)
+        await world.backend.receive(cursor)

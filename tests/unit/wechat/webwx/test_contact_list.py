@@ -1,4 +1,4 @@
-"""The people of a login: paging, groups in slices, whom only other lists name, and whom nobody knows (webwx 2.8, 2.9)."""
+"""The contact list: pages, groups in batches, contacts in other lists only, unknown contacts (webwx 2.8, 2.9)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def found_groups(request: httpx.Request) -> httpx.Response:
 
 
 async def people(world: World, counts: list[int] | None = None) -> list[tuple[Contact, ...]]:
-    return [page async for page in world.gateway.list_contacts((counts if counts is not None else []).append)]
+    return [page async for page in world.backend.list_contacts((counts if counts is not None else []).append)]
 
 
 async def log_in(world: World) -> None:
-    assert [step async for step in world.gateway.login(resume=False)]
+    assert [step async for step in world.backend.login(resume=False)]
 
 
 def handles(pages: list[tuple[Contact, ...]]) -> list[str]:
@@ -86,7 +86,7 @@ async def test_an_empty_list_is_believed_at_last(world: World, cursor: Cursor) -
     assert len(world.server.asked("webwxgetcontact")) == 3
 
 
-async def test_whom_only_init_names_comes_too(world: World) -> None:
+async def test_contacts_that_only_init_lists_are_included(world: World) -> None:
     hollow = {**person("@@init"), "MemberCount": 1, "MemberList": [{"UserName": ME, "NickName": ""}]}
     init = INIT | {
         "ContactList": [person("weixin"), person(WIFE), hollow, {}],
@@ -145,7 +145,7 @@ async def test_a_slice_that_fails_is_asked_for_in_smaller_ones(world: World, cur
     assert set(names) <= set(handles(pages))
     sizes = [body(request)["Count"] for request in world.server.asked("webwxbatchgetcontact")]
     assert sizes[:4] == [50, 10, 5, 1]
-    batch = await world.gateway.receive(cursor)
+    batch = await world.backend.receive(cursor)
     assert batch.unreadable_count == 2
 
 
@@ -175,7 +175,7 @@ async def test_refusals(world: World, cursor: Cursor, ret: int, error: type[Exce
 async def test_entries_that_cannot_be_read_are_counted(world: World, cursor: Cursor) -> None:
     world.server.put("webwxgetcontact", answer(MemberList=[7, {}, None, person(WIFE)], Seq=0))
     assert WIFE in handles(await people(world))
-    assert (await world.gateway.receive(cursor)).unreadable_count == 3
+    assert (await world.backend.receive(cursor)).unreadable_count == 3
 
 
 async def test_nobody_is_known_before_a_login(world: World) -> None:
@@ -186,8 +186,8 @@ async def test_nobody_is_known_before_a_login(world: World) -> None:
 async def test_a_resumed_login_still_knows_the_groups_of_the_phone(world: World) -> None:
     world.server.put("webwxinit", answer(**INIT | {"ChatSet": "@@chat,"}))
     await log_in(world)
-    await world.gateway.close()
+    await world.backend.close()
     world.restarted()
     world.server.put("webwxbatchgetcontact", found_groups)
-    assert [isinstance(step, LoggedIn) async for step in world.gateway.login(resume=True)] == [True]
+    assert [isinstance(step, LoggedIn) async for step in world.backend.login(resume=True)] == [True]
     assert "@@chat" in handles(await people(world))

@@ -1,4 +1,4 @@
-"""Fetching bytes: in pieces, whole or not at all, and what each answer means (webwx 2.16, 3.7)."""
+"""Downloads: in pieces, complete or not at all, and the meaning of each answer (webwx 2.16, 3.7)."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ref(call: MediaCall, name: str = "", **more: str) -> MediaRef:
 
 
 async def fetched(world: World, media: MediaRef) -> bytes:
-    return b"".join([piece async for piece in world.gateway.download(media)])
+    return b"".join([piece async for piece in world.backend.download(media)])
 
 
 def brings(world: World, call: MediaCall, body: bytes = PICTURE, status: int = 200, **headers: Any) -> None:
@@ -190,7 +190,7 @@ async def test_keys_that_were_renewed_meanwhile_are_no_logout(
     async def slow(_request: httpx.Request) -> httpx.Response:
         world.server.put("synccheck", text('window.synccheck={retcode:"0",selector:"2"}'))
         world.server.put("webwxsync", synced(**renewed))
-        await world.gateway.receive(cursor)
+        await world.backend.receive(cursor)
         return answer(1102)
 
     world.server.put("webwxgetmsgimg", slow)
@@ -242,21 +242,21 @@ async def test_a_locator_of_an_earlier_login_is_tried_with_the_keys_of_now(
 
 
 async def test_whose_picture_it_is(world: World, cursor: Cursor) -> None:
-    gateway = world.gateway
+    backend = world.backend
     icon = "/cgi-bin/mmwebwx-bin/webwxgeticon?seq=664&username=x&skey="
     world.server.put(
         "webwxgetcontact",
         answer(MemberList=[{"UserName": WIFE, "NickName": "梅", "HeadImgUrl": icon}, {"UserName": FAMILY}]),
     )
-    async for _ in gateway.list_contacts(lambda _count: None):
+    async for _ in backend.list_contacts(lambda _count: None):
         pass
-    wife, owner = gateway.avatar(WIFE), gateway.avatar(Handle("filehelper"))
+    wife, owner = backend.avatar(WIFE), backend.avatar(Handle("filehelper"))
     assert wife is not None
     assert owner is not None
     assert (wife.locator["seq"], wife.locator["username"]) == ("664", WIFE)
     assert owner.locator["seq"] == "0"
-    assert gateway.avatar(Handle("@nobody")) is None
-    assert World().gateway.avatar(WIFE) is None
+    assert backend.avatar(Handle("@nobody")) is None
+    assert World().backend.avatar(WIFE) is None
 
 
 class Pieces(httpx.AsyncByteStream):
@@ -297,10 +297,10 @@ async def streaming(body: Pieces, **headers: str) -> tuple[World, AsyncGenerator
     world = World(timeouts={"webwxgetvideo": 0.05})
     told = {name.replace("_", "-"): value for name, value in headers.items()}
     world.door = Door(world, body, told)
-    gateway = world.restarted()
-    async for _ in gateway.login(resume=False):
+    backend = world.restarted()
+    async for _ in backend.login(resume=False):
         pass
-    return world, gateway.download(ref(MediaCall.VIDEO))
+    return world, backend.download(ref(MediaCall.VIDEO))
 
 
 async def test_bytes_are_handed_on_as_they_come() -> None:
@@ -310,7 +310,7 @@ async def test_bytes_are_handed_on_as_they_come() -> None:
     assert body.taken == 1
     assert [piece async for piece in pieces] == [b"two", b"three"]
     assert body.closed
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_whoever_has_enough_lets_go_of_the_answer() -> None:
@@ -320,7 +320,7 @@ async def test_whoever_has_enough_lets_go_of_the_answer() -> None:
         break
     await pieces.aclose()
     assert (body.closed, body.taken) == (True, 1)
-    await world.gateway.close()
+    await world.backend.close()
 
 
 @pytest.mark.parametrize("announced", ["12", "9999999", "x"])
@@ -329,7 +329,7 @@ async def test_a_body_that_is_cut_short(announced: str) -> None:
     with pytest.raises(Unreachable):
         async for _ in pieces:
             pass
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_a_silence_ends_it_and_says_so() -> None:
@@ -340,14 +340,14 @@ async def test_a_silence_ends_it_and_says_so() -> None:
         await anext(pieces)
     assert body.closed
     assert ("webwxgetvideo", "no_answer") in world.seen
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_a_packed_answer_is_not_unpacked() -> None:
     world, pieces = await streaming(Pieces(b"\x1f\x8b" + b"\0" * 100), Content_Encoding="gzip")
     with pytest.raises(Unreachable):
         await anext(pieces)
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_a_large_one_is_never_whole_in_memory() -> None:
@@ -361,4 +361,4 @@ async def test_a_large_one_is_never_whole_in_memory() -> None:
     tracemalloc.stop()
     assert size == 1600 << 16
     assert peak < 1 << 20
-    await world.gateway.close()
+    await world.backend.close()

@@ -1,4 +1,4 @@
-"""Who joined a group and who left it: an event each time that WeChat tells another list (webwx 2.11)."""
+"""Members who join or leave a group give an event for each changed list (webwx 2.11)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def events(batch: Batch) -> list[Event]:
 
 async def changed(world: World, cursor: Cursor, *groups: dict[str, Any]) -> Batch:
     news(world, ModContactList=list(groups))
-    return await world.gateway.receive(cursor)
+    return await world.backend.receive(cursor)
 
 
 async def known(world: World) -> None:
@@ -39,7 +39,7 @@ async def known(world: World) -> None:
     await know(world, OLD)
 
 
-async def test_who_came_and_who_went_is_told_by_name(world: World, cursor: Cursor) -> None:
+async def test_members_who_join_and_leave_are_named(world: World, cursor: Cursor) -> None:
     await known(world)
     (event,) = events(await changed(world, cursor, NEW))
     assert (event.name, event.chat) == ("group_members", FAMILY)
@@ -52,7 +52,7 @@ async def test_who_came_and_who_went_is_told_by_name(world: World, cursor: Curso
         assert handle not in event.key
 
 
-async def test_whoever_left_and_is_a_contact_is_told_by_handle(world: World, cursor: Cursor) -> None:
+async def test_a_contact_who_leaves_is_named_by_handle(world: World, cursor: Cursor) -> None:
     world.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
     await know(world, OLD, {"UserName": WIFE, "NickName": "晓梅"})
     batch = await changed(world, cursor, group((BOB, "Bob"), (WIFE, "梅")))
@@ -66,19 +66,19 @@ async def test_the_members_of_a_group_are_those_of_now_and_its_news_still_come(
 ) -> None:
     await known(world)
     world.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
-    members = await world.gateway.list_members(Handle(FAMILY))
+    members = await world.backend.list_members(Handle(FAMILY))
     assert [(one.handle, one.shown_name) for one in members] == [(ME, "me"), (BOB, "Bob")]
     assert len(events(await changed(world, cursor, NEW))) == 1
 
 
 async def test_nobody_can_be_asked_for_without_a_login(world: World) -> None:
     with pytest.raises(LoggedOut):
-        await world.gateway.list_members(Handle(FAMILY))
+        await world.backend.list_members(Handle(FAMILY))
 
 
 async def test_of_a_group_that_wechat_does_not_know_nobody_is_a_member(world: World, cursor: Cursor) -> None:
     world.server.put("webwxbatchgetcontact", answer(ContactList=[]))
-    assert await world.gateway.list_members(Handle("@@none")) == ()
+    assert await world.backend.list_members(Handle("@@none")) == ()
 
 
 async def test_another_name_is_no_other_member(world: World, cursor: Cursor) -> None:
@@ -97,7 +97,7 @@ async def test_a_group_that_was_not_known_has_no_news(world: World, cursor: Curs
     assert events(await changed(world, cursor, NEW)) == []
 
 
-async def test_the_same_cursor_tells_the_same_again(world: World, cursor: Cursor) -> None:
+async def test_the_same_cursor_gives_the_same_events_again(world: World, cursor: Cursor) -> None:
     await known(world)
     first = await changed(world, cursor, NEW)
     again = await changed(world, cursor, NEW)
@@ -109,7 +109,7 @@ async def test_it_stands_before_the_messages_of_its_batch(world: World, cursor: 
     await known(world)
     world.server.put("webwxbatchgetcontact", answer(ContactList=[]))
     news(world, entry(MsgId="1"), ModContactList=[NEW])
-    batch = await world.gateway.receive(cursor)
+    batch = await world.backend.receive(cursor)
     assert [type(item) for item in batch.items] == [Event, Message]
 
 
@@ -128,11 +128,11 @@ def looked_up(world: World) -> int:
     return len(world.server.asked("webwxbatchgetcontact"))
 
 
-async def test_who_did_it_is_told_by_the_text_and_the_change_once(world: World, cursor: Cursor) -> None:
+async def test_the_text_names_the_actor_of_a_change_that_is_one_event(world: World, cursor: Cursor) -> None:
     await known(world)
     before = looked_up(world)
     news(world, text(INVITED), ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
-    batch = await world.gateway.receive(cursor)
+    batch = await world.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields == {"count": 3, "by": "梅"}
     assert event.people == {"added": (Member(handle=BOB, nickname="Bob"),), "removed": ()}
@@ -144,7 +144,7 @@ async def test_who_did_it_is_told_by_the_text_and_the_change_once(world: World, 
 async def test_what_the_owner_did(world: World, cursor: Cursor) -> None:
     await known(world)
     news(world, text(REMOVED), ModContactList=[group((ME, "me"))])
-    (event,) = events(await world.gateway.receive(cursor))
+    (event,) = events(await world.backend.receive(cursor))
     assert (event.actor, event.fields) == (ME, {"count": 1, "by": "王小明"})
 
 
@@ -154,19 +154,19 @@ async def test_a_text_alone_has_the_group_looked_up(world: World, cursor: Cursor
         "webwxbatchgetcontact", answer(ContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     )
     news(world, text(INVITED))
-    batch = await world.gateway.receive(cursor)
+    batch = await world.backend.receive(cursor)
     (event,) = events(batch)
     assert (event.fields["by"], event.people["added"]) == ("梅", (Member(handle=BOB, nickname="Bob"),))
     assert [one.handle for one in batch.contacts] == [FAMILY]
     news(world, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
-    assert events(await world.gateway.receive(batch.cursor)) == []
+    assert events(await world.backend.receive(batch.cursor)) == []
 
 
 async def test_the_new_name_of_a_group_is_looked_up(world: World, cursor: Cursor) -> None:
     await known(world)
     world.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
     news(world, text('"梅"修改群名为“新家”'))
-    batch = await world.gateway.receive(cursor)
+    batch = await world.backend.receive(cursor)
     assert [one.nickname for one in batch.contacts] == ["新家"]
     assert events(batch) == []
 
@@ -178,53 +178,53 @@ async def test_a_group_that_does_not_answer_is_looked_up_again_but_not_for_ever(
     world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
     news(world, text('"梅"修改群名为“新家”'))
     first = looked_up(world)
-    cursor = (await world.gateway.receive(cursor)).cursor
+    cursor = (await world.backend.receive(cursor)).cursor
     world.server.put("synccheck", check())
     for _ in range(5):
-        await world.gateway.receive(cursor)
+        await world.backend.receive(cursor)
     assert looked_up(world) - first == 1  # not at once
     world.clock.time += 11
     world.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
-    assert [one.nickname for one in (await world.gateway.receive(cursor)).contacts] == ["新家"]
+    assert [one.nickname for one in (await world.backend.receive(cursor)).contacts] == ["新家"]
     world.clock.time += 100
-    assert (await world.gateway.receive(cursor)).contacts == ()
+    assert (await world.backend.receive(cursor)).contacts == ()
     assert looked_up(world) - first == 2
     world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
     news(world, text('"梅"修改群名为“新家”'))
     for _ in range(10):
-        cursor = (await world.gateway.receive(cursor)).cursor
+        cursor = (await world.backend.receive(cursor)).cursor
         world.server.put("synccheck", check())
         world.clock.time += 100
     assert looked_up(world) - first == 5
 
 
-async def test_what_a_late_look_up_finds_is_told_as_well(world: World, cursor: Cursor) -> None:
+async def test_a_change_that_a_later_look_up_finds_is_an_event_too(world: World, cursor: Cursor) -> None:
     await known(world)
     world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
     news(world, text(INVITED))
-    batch = await world.gateway.receive(cursor)
+    batch = await world.backend.receive(cursor)
     assert events(batch) == []
     world.clock.time += 11
     world.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
-    late = await world.gateway.receive(batch.cursor)
+    late = await world.backend.receive(batch.cursor)
     assert [event.people["added"] for event in events(late)] == [(Member(handle=BOB, nickname="Bob"),)]
     assert late.cursor == batch.cursor
 
 
-async def test_of_a_group_whose_list_nobody_knows_the_text_tells_all(world: World, cursor: Cursor) -> None:
+async def test_for_a_group_without_a_list_the_event_comes_from_the_text(world: World, cursor: Cursor) -> None:
     await know(world)
     news(world, text(INVITED))
-    (event,) = events(await world.gateway.receive(cursor))
+    (event,) = events(await world.backend.receive(cursor))
     assert event.fields == {"by": "梅"}
     assert event.people == {"added": (Member(handle=Handle(""), display_name="Bob"),), "removed": ()}
     assert (event.key, event.time) == ("members:77", 1700000000000)
 
 
-async def test_that_the_owner_was_sent_away_is_told_by_the_text(world: World, cursor: Cursor) -> None:
+async def test_the_removal_of_the_owner_comes_from_the_text(world: World, cursor: Cursor) -> None:
     await known(world)
     before = looked_up(world)
     news(world, text('你被"梅"移出群聊'))
-    batch = await world.gateway.receive(cursor)
+    batch = await world.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields == {"by": "梅"}
     assert event.people == {"added": (), "removed": (Member(handle=ME, nickname="王小明"),)}
@@ -232,11 +232,11 @@ async def test_that_the_owner_was_sent_away_is_told_by_the_text(world: World, cu
     assert events(await changed(world, batch.cursor, group((WIFE, "梅")))) == []
 
 
-async def test_two_who_did_it_are_not_told_as_one(world: World, cursor: Cursor) -> None:
+async def test_two_actors_give_no_actor(world: World, cursor: Cursor) -> None:
     await known(world)
     more = group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"), ("@c", "Carl"))
     news(world, text(INVITED), text('你邀请"Carl"加入了群聊', MsgId="78"), ModContactList=[more])
-    (event,) = events(await world.gateway.receive(cursor))
+    (event,) = events(await world.backend.receive(cursor))
     assert event.fields == {"count": 4}
 
 
@@ -253,7 +253,7 @@ async def test_a_template_names_who_came(world: World, cursor: Cursor) -> None:
         "</content_template></sysmsgtemplate></sysmsg>"
     )
     news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
-    (event,) = events(await world.gateway.receive(cursor))
+    (event,) = events(await world.backend.receive(cursor))
     assert event.fields == {"by": "A"}
     assert event.people["added"] == (Member(handle=Handle(""), display_name="B"),)
     assert "wxid" not in str(event)
@@ -262,4 +262,4 @@ async def test_a_template_names_who_came(world: World, cursor: Cursor) -> None:
 async def test_the_same_text_in_a_private_chat_is_about_no_group(world: World, cursor: Cursor) -> None:
     await know(world)
     news(world, entry(MsgType=10000, Content=INVITED))
-    assert events(await world.gateway.receive(cursor)) == []
+    assert events(await world.backend.receive(cursor)) == []

@@ -1,4 +1,4 @@
-"""README's table of kinds is true: what is decoded of each, and what can be sent."""
+"""The table of kinds in the README matches what is read and what can be sent."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_kind_has_a_row_and_comes() -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_the_object_of_each_kind_has_the_keys_that_are_told(kind: Kind) -> None:
+def test_the_detail_of_each_kind_has_the_documented_keys(kind: Kind) -> None:
     told = set(re.findall(r"`(\w+)`", table()[kind][2]))
     known: set[str] = set()
     for message in ALL:
@@ -72,7 +72,7 @@ def test_the_object_of_each_kind_has_the_keys_that_are_told(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_what_has_bytes_is_told(kind: Kind) -> None:
+def test_the_kinds_with_media_are_documented(kind: Kind) -> None:
     told = table()[kind][3]
     whole = {message.media is not None for message in ALL if message.kind is kind}
     small = {message.thumbnail is not None for message in ALL if message.kind is kind}
@@ -81,7 +81,7 @@ def test_what_has_bytes_is_told(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_what_can_be_sent_is_told(kind: Kind) -> None:
+def test_the_kinds_that_can_be_sent_are_documented(kind: Kind) -> None:
     told = table()[kind][4]
     sendable = kind is Kind.TEXT or kind in CAPABILITIES.media
     assert sendable is (told not in {"", "as a file"})

@@ -1,4 +1,4 @@
-"""Signing in: every code of the poll, both shapes of the exchange, resuming, and the phone's question (webwx 2.1-2.7)."""
+"""Login: every code of a poll, both forms of the exchange, resuming, and push logins (webwx 2.1-2.7)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SCANNED = "window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 
 async def steps(world: World, *, resume: bool = False, most: int = 50) -> list[LoginStep]:
     found: list[LoginStep] = []
-    async with aclosing(world.gateway.login(resume=resume)) as ways:
+    async with aclosing(world.backend.login(resume=resume)) as ways:
         async for step in ways:
             if not isinstance(step, QrExpired):  # the end of a code has a test of its own
                 found.append(step)
@@ -32,9 +32,9 @@ def kinds(found: list[LoginStep]) -> list[str]:
     return [type(step).__name__ for step in found]
 
 
-async def test_the_end_of_a_code_is_told_before_the_next_one_is_asked_for(world: World) -> None:
+async def test_the_end_of_a_code_is_reported_before_the_next_one_is_requested(world: World) -> None:
     world.server.put("login", code(400), text(CONFIRMED))
-    async with aclosing(world.gateway.login(resume=False)) as ways:
+    async with aclosing(world.backend.login(resume=False)) as ways:
         asked = [(type(step).__name__, len(world.server.asked("jslogin"))) async for step in ways]
     assert asked == [("ShowQr", 1), ("QrExpired", 1), ("ShowQr", 2), ("LoggedIn", 2)]
 
@@ -54,7 +54,7 @@ async def test_scan_confirm_and_in(world: World) -> None:
     assert world.vault.saves == 1
 
 
-async def test_polls_that_fail_for_long_are_told_and_so_is_their_end(world: World) -> None:
+async def test_an_outage_of_polls_and_its_end_are_reported(world: World) -> None:
     lost = [httpx.ReadError("reset")] * 6
     world.server.put("login", code(408), *lost, code(408), text(SCANNED), text(CONFIRMED))
     assert kinds(await steps(world)) == ["ShowQr", "PollFailing", "PollRecovered", "Scanned", "LoggedIn"]
@@ -80,7 +80,7 @@ async def test_everything_goes_to_the_endpoint_with_all_cookies(world: World) ->
 async def test_without_an_endpoint_each_host_is_wechats_and_gets_its_cookies() -> None:
     world = World(endpoint=None)
     cursor = next(step.cursor for step in await steps(world) if isinstance(step, LoggedIn))
-    await world.gateway.receive(cursor)
+    await world.backend.receive(cursor)
     hosts = {name: str(world.server.asked(name)[0].url.host) for name in world.server.calls()}
     assert hosts == {
         "jslogin": "login.wx.qq.com",
@@ -91,7 +91,7 @@ async def test_without_an_endpoint_each_host_is_wechats_and_gets_its_cookies() -
         "synccheck": "webpush.wx2.qq.com",
     }
     assert "webwx_data_ticket=SECRETdt" in world.server.asked("synccheck")[0].headers["Cookie"]
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_a_redirect_to_a_stranger_is_refused_before_anything_is_sent() -> None:
@@ -100,7 +100,7 @@ async def test_a_redirect_to_a_stranger_is_refused_before_anything_is_sent() -> 
     with pytest.raises(LoginRefused, match="not WeChat's"):
         await steps(world)
     assert world.server.calls() == ["jslogin", "login"]
-    await world.gateway.close()
+    await world.backend.close()
 
 
 @pytest.mark.parametrize("number", [202, 400, 402, 500, 0, 777])
@@ -278,7 +278,7 @@ async def test_the_exchange_may_go_on_elsewhere() -> None:
         "https://wx8.qq.com/cgi-bin/mmwebwx-bin/x?ticket=U&fun=new"
     )
     assert world.server.asked("webwxinit")[0].url.host == "wx8.qq.com"
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_but_only_at_wechat() -> None:
@@ -286,7 +286,7 @@ async def test_but_only_at_wechat() -> None:
     world.server.put("webwxnewloginpage", text(ELSEWHERE.format(host="evil.example")))
     with pytest.raises(LoginRefused, match="not WeChat's"):
         await steps(world)
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_desktop_mode_is_said_with_the_owners_own_values() -> None:
@@ -295,7 +295,7 @@ async def test_desktop_mode_is_said_with_the_owners_own_values() -> None:
     request = world.server.asked("webwxnewloginpage")[0]
     assert (request.headers["client-version"], request.headers["extspam"]) == ("2.0.0", "Go8F")
     assert str(request.url).endswith("&mod=desktop")
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_nothing_of_desktop_mode_is_sent_otherwise(world: World) -> None:
@@ -337,7 +337,7 @@ async def test_a_login_that_cannot_be_saved_goes_on_and_is_saved_later(world: Wo
     login = (await steps(world))[-1]
     assert isinstance(login, LoggedIn)
     world.vault.broken = False
-    await world.gateway.receive(login.cursor)
+    await world.backend.receive(login.cursor)
     assert world.vault.saves == 1
 
 
@@ -363,7 +363,7 @@ async def test_a_saved_login_goes_on_without_a_scan() -> None:
     probe = world.server.requests[0]
     assert body(probe)["List"] == [{"UserName": ME, "ChatRoomId": ""}]
     assert probe.headers["Cookie"] == "wxsid=SECRETsid; webwx_data_ticket=SECRETdt"
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_a_saved_login_that_cannot_be_checked_stays_saved() -> None:
@@ -374,7 +374,7 @@ async def test_a_saved_login_that_cannot_be_checked_stays_saved() -> None:
     assert world.vault.content is not None
     world.server.put("webwxbatchgetcontact", answer())
     assert kinds(await steps(world, resume=True)) == ["LoggedIn"]
-    await world.gateway.close()
+    await world.backend.close()
 
 
 @pytest.mark.parametrize(("ret", "error"), [(-1, Unreachable), (1, Unreachable), (1205, Throttled)])
@@ -387,7 +387,7 @@ async def test_other_answers_leave_it_open_whether_a_saved_login_is_good(
         await steps(world, resume=True)
     assert world.vault.content is not None
     assert "webwxpushloginurl" not in world.server.calls()
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_without_resume_a_saved_login_is_not_looked_at() -> None:
@@ -397,7 +397,7 @@ async def test_without_resume_a_saved_login_is_not_looked_at() -> None:
     assert isinstance(found[1], LoggedIn)
     assert found[1].login_id != login.login_id
     assert "Cookie" not in world.server.requests[0].headers
-    await world.gateway.close()
+    await world.backend.close()
 
 
 @pytest.mark.parametrize("ret", [1100, 1101, 1102, 1103, -14])
@@ -414,7 +414,7 @@ async def test_refused_the_phone_is_asked_once(ret: int) -> None:
     assert "last_wxuin=211722515" in pushed.headers["Cookie"]
     assert "wxsid=SECRETsid" in pushed.headers["Cookie"]
     assert query(world.server.asked("login")[0])["uuid"] == "push=="
-    await world.gateway.close()
+    await world.backend.close()
 
 
 @pytest.mark.parametrize(
@@ -425,7 +425,7 @@ async def test_where_the_phone_cannot_be_asked_a_code_is_shown(offer: str) -> No
     world.server.put("webwxbatchgetcontact", answer(1101))
     world.server.put("webwxpushloginurl", text(offer))
     assert kinds(await steps(world, resume=True)) == ["ShowQr", "LoggedIn"]
-    await world.gateway.close()
+    await world.backend.close()
 
 
 @pytest.mark.parametrize("number", [202, 400, 500])
@@ -437,7 +437,7 @@ async def test_a_person_who_says_no_on_the_phone_gets_a_code(number: int) -> Non
     assert kinds(await steps(world, resume=True)) == ["ConfirmOnPhone", "ShowQr", "LoggedIn"]
     assert len(world.server.asked("webwxpushloginurl")) == 1
     assert "Cookie" not in world.server.asked("jslogin")[0].headers
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_a_question_that_nobody_answers_ends_after_five_minutes() -> None:
@@ -447,10 +447,10 @@ async def test_a_question_that_nobody_answers_ends_after_five_minutes() -> None:
     world.server.put("login", code(408))
     assert kinds(await steps(world, resume=True, most=2)) == ["ConfirmOnPhone", "ShowQr"]
     assert 1299 <= world.clock.time <= 1302
-    await world.gateway.close()
+    await world.backend.close()
 
 
-async def test_the_phone_is_asked_once_however_often_the_login_begins_anew() -> None:
+async def test_the_phone_is_asked_once_however_often_the_login_is_repeated() -> None:
     world, _ = await resumable()
     world.server.put("webwxbatchgetcontact", answer(1101))
     world.server.put("webwxpushloginurl", text('{"ret":"0","uuid":"push=="}'))
@@ -460,7 +460,7 @@ async def test_the_phone_is_asked_once_however_often_the_login_begins_anew() -> 
         with pytest.raises(Unreachable):
             await steps(world, resume=True)
     assert len(world.server.asked("webwxpushloginurl")) == 1
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_push_login_unreachable_shows_a_code() -> None:
@@ -468,7 +468,7 @@ async def test_push_login_unreachable_shows_a_code() -> None:
     world.server.put("webwxbatchgetcontact", answer(1101))
     world.server.put("webwxpushloginurl", httpx.ReadTimeout("x"))
     assert kinds(await steps(world, resume=True)) == ["ShowQr", "LoggedIn"]
-    await world.gateway.close()
+    await world.backend.close()
 
 
 async def test_saved_keys_of_another_endpoint_are_not_used() -> None:
@@ -477,7 +477,7 @@ async def test_saved_keys_of_another_endpoint_are_not_used() -> None:
     other.vault = world.vault
     other.restarted()
     assert kinds(await steps(other, resume=True)) == ["ShowQr", "LoggedIn"]
-    await other.gateway.close()
+    await other.backend.close()
 
 
 async def test_leaving_the_login_leaves_nothing_running(world: World) -> None:

@@ -1,7 +1,7 @@
-"""Nothing that is published of a message or an event is a UserName, an id of WeChat's or a ticket.
+"""No published field of a message or an event holds a handle, an id of WeChat or a ticket.
 
-Such names are put wherever the protocol has a place for them, and others where it has none; then what is
-published is searched. Stored and not published are the locators of bytes and what accepts a friend request.
+Samples hold such values in every field that may hold them, and then the published values are searched. Media
+locators and the secrets of a friend request are stored, but not published.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ async def test_news_of_groups_name_nobody_by_an_id(world: World, cursor: Cursor)
     await know(world, group(ME, SECRET, WIFE))
     told = entry(MsgId="9", MsgType=10000, FromUserName=FAMILY, Content='你将"name 1"移出了群聊')
     news(world, told, ModContactList=[group(ME, WIFE)])
-    items = (await world.gateway.receive(cursor)).items
+    items = (await world.backend.receive(cursor)).items
     assert [type(item) for item in items] == [Event, Message]
     for item in items:
         must_be_clean(item)

@@ -1,4 +1,4 @@
-"""Sending media and mentions: by which call, what is refused at once, what each answer means (webwx 2.12)."""
+"""Sending media and mentions: the calls, refusals before a call, and the meaning of each answer (webwx 2.12)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_each_kind_goes_its_own_way(
     world: World, receiver: Receiver, tmp_path: Path, kind: Kind, mime: str, call: str, number: int
 ) -> None:
     world.server.put(call, answer(MsgID=7615282929538795099))
-    sent = await world.gateway.send(draft(tmp_path, kind, mime), KEY)
+    sent = await world.backend.send(draft(tmp_path, kind, mime), KEY)
     assert sent == Receipt(message_id="7615282929538795099")
     assert world.server.calls()[-2:] == ["webwxuploadmedia", call]
     message = body(world.server.asked(call)[0])["Msg"]
@@ -80,7 +80,7 @@ async def test_what_an_answer_means(
 ) -> None:
     world.server.put(call, answered)
     with pytest.raises(error):
-        await world.gateway.send(draft(tmp_path, kind, mime), KEY)
+        await world.backend.send(draft(tmp_path, kind, mime), KEY)
     assert len(world.server.asked(call)) == 1
 
 
@@ -103,21 +103,21 @@ async def test_what_wechat_would_refuse_is_not_uploaded(
 ) -> None:
     before = len(world.server.requests)
     with pytest.raises(Rejected) as refused:
-        await world.gateway.send(draft(tmp_path, kind, mime, size=size), KEY)
+        await world.backend.send(draft(tmp_path, kind, mime, size=size), KEY)
     assert refused.value.code == code
     assert len(world.server.requests) == before
 
 
 async def test_desktop_mode_is_said_with_a_file(tmp_path: Path) -> None:
     world = World(desktop=DesktopClient(client_version="2.0.0", extspam="x"))
-    assert [step async for step in world.gateway.login(resume=False)]
+    assert [step async for step in world.backend.login(resume=False)]
     world.server.put("webwxuploadmedia", Receiver())
     world.server.put("webwxsendappmsg", answer(MsgID="7"))
-    await world.gateway.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
+    await world.backend.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
     (sent,) = world.server.asked("webwxsendappmsg")
     assert query(sent)["mod"] == "desktop"
     assert "appid=''" in body(sent)["Msg"]["Content"]
-    await world.gateway.close()
+    await world.backend.close()
 
 
 # mentions
@@ -139,7 +139,7 @@ async def grouped(world: World, cursor: Cursor) -> World:
     """The world's address book holds a group of two others."""
     world.server.put("webwxgetcontact", answer(MemberList=[{"UserName": FAMILY, "NickName": "家"}], Seq=0))
     world.server.put("webwxbatchgetcontact", family(member(WIFE, "晓梅", "老婆 🌸"), member(BOB, "Bob")))
-    async for _ in world.gateway.list_contacts(lambda _: None):
+    async for _ in world.backend.list_contacts(lambda _: None):
         pass
     return world
 
@@ -147,7 +147,7 @@ async def grouped(world: World, cursor: Cursor) -> World:
 async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(grouped: World) -> None:
     asked = len(grouped.server.requests)
     said = Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了", mention=(WIFE, BOB, WIFE))
-    await grouped.gateway.send(said, KEY)
+    await grouped.backend.send(said, KEY)
     assert grouped.server.calls()[asked:] == ["webwxsendmsg"]
     message = body(grouped.server.requests[-1])["Msg"]
     assert message["Content"] == "@老婆 🌸\u2005@Bob\u2005吃饭了"
@@ -158,7 +158,7 @@ async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(gro
 
 
 async def test_a_text_without_mentions_names_nobody(grouped: World) -> None:
-    await grouped.gateway.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了"), KEY)
+    await grouped.backend.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了"), KEY)
     assert "MsgSource" not in body(grouped.server.requests[-1])["Msg"]
 
 
@@ -166,7 +166,7 @@ async def test_who_joined_since_is_found_by_asking_again(grouped: World) -> None
     fresh = Handle("@" + "c" * 64)
     grouped.server.put("webwxbatchgetcontact", family(member(fresh, "新\n来"), member(BOB, "Bob")))
     said = Draft(chat=FAMILY, kind=Kind.TEXT, text="hi", mention=(fresh, BOB))
-    await grouped.gateway.send(said, KEY)
+    await grouped.backend.send(said, KEY)
     assert body(grouped.server.requests[-1])["Msg"]["Content"] == "@新 来\u2005@Bob\u2005hi"
 
 
@@ -175,7 +175,7 @@ async def test_who_joined_since_is_found_by_asking_again(grouped: World) -> None
 )
 async def test_who_cannot_be_mentioned_there(grouped: World, chat: Handle, mention: Handle) -> None:
     with pytest.raises(Rejected) as refused:
-        await grouped.gateway.send(Draft(chat=chat, kind=Kind.TEXT, text="x", mention=(mention,)), KEY)
+        await grouped.backend.send(Draft(chat=chat, kind=Kind.TEXT, text="x", mention=(mention,)), KEY)
     assert refused.value.code == "bad_command"
     assert grouped.server.asked("webwxsendmsg") == []
 
@@ -183,7 +183,7 @@ async def test_who_cannot_be_mentioned_there(grouped: World, chat: Handle, menti
 async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: World) -> None:
     grouped.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
     with pytest.raises(Unreachable):
-        await grouped.gateway.send(
+        await grouped.backend.send(
             Draft(chat=FAMILY, kind=Kind.TEXT, text="x", mention=(Handle("@new"),)), KEY
         )
 
@@ -191,9 +191,9 @@ async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: World) -> No
 async def test_names_count_for_the_length_of_a_text(grouped: World) -> None:
     name = len("@Bob\u2005".encode())
     fits = Draft(chat=FAMILY, kind=Kind.TEXT, text="x" * (CAPABILITIES.text_limit - name), mention=(BOB,))
-    await grouped.gateway.send(fits, KEY)
+    await grouped.backend.send(fits, KEY)
     with pytest.raises(Rejected) as refused:
-        await grouped.gateway.send(
+        await grouped.backend.send(
             Draft(chat=FAMILY, kind=Kind.TEXT, text=fits.text + "x", mention=(BOB,)), KEY
         )
     assert refused.value.code == "too_long"
@@ -202,5 +202,5 @@ async def test_names_count_for_the_length_of_a_text(grouped: World) -> None:
 
 async def test_characters_that_are_none_are_refused_with_mentions_too(grouped: World) -> None:
     with pytest.raises(Rejected) as refused:
-        await grouped.gateway.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00", mention=(BOB,)), KEY)
+        await grouped.backend.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00", mention=(BOB,)), KEY)
     assert refused.value.code == "bad_command"

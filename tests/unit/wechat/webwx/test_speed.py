@@ -1,4 +1,4 @@
-"""What people send is read at a cost that a bridge can bear: at most half as much again as texts alone."""
+"""Reading usual messages takes at most half as long again as reading texts alone."""
 
 from __future__ import annotations
 

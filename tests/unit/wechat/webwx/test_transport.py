@@ -1,4 +1,4 @@
-"""The door to HTTP: what each trouble means, limits, cookies, and that nothing secret is logged."""
+"""HTTP errors, limits and cookies; nothing secret is logged."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def _summary_items(description: str) -> list[Json]:
 
 
 class AppReader(NamedTuple):
-    """How messages of a type are read: the usual kind of the result, and the function that reads one."""
+    """The reader of an app type, and the kind that most of its messages have."""
 
     kind: Kind
     read: Callable[[AppMessage], Content]

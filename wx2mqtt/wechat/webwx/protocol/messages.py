@@ -313,7 +313,7 @@ _EVENT_READERS = {
 
 
 class MessageReader(NamedTuple):
-    """How entries of a `MsgType` are read: the usual kind of the result, and the function that reads one."""
+    """The reader of a `MsgType`, and the kind that most of its messages have."""
 
     kind: Kind
     read: ContentReader

@@ -32,7 +32,7 @@ class SyncAction(Enum):
 def action_after_check(check: SyncCheckAnswer) -> SyncAction:
     """Returns the reaction to an answer.
 
-    Any selector but 0 requires a sync; without it the server answers every further poll at once (webwx
+    Any selector but 0 requires a sync: clients that distinguish selectors poll in an endless loop (webwx
     2.10.5).
     """
     if check.ret in SESSION_ENDED:

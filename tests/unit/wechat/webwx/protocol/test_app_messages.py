@@ -1,9 +1,4 @@
-"""Every app type of webwx 3.6.3 becomes the kind that serves people best; none is dropped.
-
-A reply: what the person wrote now, and what it answers (webwx 3.6.6).
-
-Forwarded conversations and notes, message by message (webwx 3.6.5).
-"""
+"""Every app type becomes a kind; quotes and forwarded chats are read (webwx 3.6.3, 3.6.5, 3.6.6)."""
 
 from __future__ import annotations
 
@@ -297,7 +292,7 @@ def test_a_long_history_is_cut() -> None:
     )
 
 
-def test_without_a_record_its_summary_is_told() -> None:
+def test_without_a_record_its_summary_is_read() -> None:
     assert history(des="A: hi: there\n[Image]\n") == [
         {"sender": "A", "text": "hi: there", "kind": "text"},
         {"text": "[Image]", "kind": "text"},

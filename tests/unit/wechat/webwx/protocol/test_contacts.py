@@ -1,4 +1,4 @@
-"""People and groups as WeChat lists them (webwx 4.1, 4.3)."""
+"""People and groups from contact entries (webwx 4.1, 4.3)."""
 
 from __future__ import annotations
 

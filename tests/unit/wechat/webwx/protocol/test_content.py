@@ -1,7 +1,4 @@
-"""What all kinds have in common, cards, and what cannot be shown (webwx 3.2).
-
-Names that arrive: short enough, with their extension, harmless, never empty.
-"""
+"""Cards, unsupported messages, facts and file names (webwx 3.2)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Text comes out as it was written (webwx 3.3, 3.4).
-
-XML from strangers can be read or is nothing; it never fails, hangs or reads files.
-"""
+"""Texts are decoded; XML is parsed or gives nothing, and never fails, hangs or reads files (webwx 3.3, 3.4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""XML that attacks costs little time and memory, wherever it stands (webwx 3.3.6)."""
+"""Malicious XML takes little time and memory in every field that may hold it (webwx 3.3.6)."""
 
 from __future__ import annotations
 

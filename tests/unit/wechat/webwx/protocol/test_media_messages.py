@@ -1,7 +1,4 @@
-"""Locations in their several forms (webwx 3.8).
-
-Pictures, voices, videos and stickers: what is known of them, and where their bytes are (webwx 3.2, 3.7).
-"""
+"""Locations, pictures, voices, videos and stickers: their details and locators (webwx 3.2, 3.7, 3.8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes out to people is exactly what the protocol says (webwx 2.12, 2.13, 2.14)."""
+"""Requests that send messages and upload files match the protocol (webwx 2.12, 2.13, 2.14)."""
 
 from __future__ import annotations
 

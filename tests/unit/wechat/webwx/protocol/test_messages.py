@@ -1,4 +1,4 @@
-"""From an entry to a message or an event: frame, sender, mentions, keys, and what is not for people (webwx 3)."""
+"""Messages and events from entries: frame, sender, mentions, keys, and hidden entries (webwx 3)."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_system_texts_have_no_sender() -> None:
     assert (own.chat, own.sender, own.from_self, own.text) == (WIFE, None, False, "tip:\nx")
 
 
-def test_a_red_packet_told_by_a_system_text() -> None:
+def test_a_red_packet_in_a_system_text() -> None:
     found = message(MsgType=10000, Content="收到红包，请在手机上查看")
     assert (found.kind, found.sender, found.chat) == (Kind.RED_PACKET, None, WIFE)
 

@@ -1,4 +1,4 @@
-"""No parser fails, whatever it is given; what comes out can be written down."""
+"""No reader fails, whatever its input is, and every result can be written as JSON."""
 
 from __future__ import annotations
 

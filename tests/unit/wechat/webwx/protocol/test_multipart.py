@@ -1,4 +1,4 @@
-"""Another reader of `multipart/form-data` gets back what a form was made of, whatever that is."""
+"""An independent reader of `multipart/form-data` reads back what a form was made of."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What is done at WeChat is asked for exactly as the protocol says (webwx 2.7, 2.15-2.19).
-
-What is sent is exactly what the protocol says.
-"""
+"""Requests of login, receiving and actions match the protocol (webwx 2.1-2.11, 2.15-2.19)."""
 
 from __future__ import annotations
 

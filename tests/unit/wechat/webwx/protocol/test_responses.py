@@ -1,7 +1,4 @@
-"""Answers are read leniently and typed, or refused as a whole (webwx 9).
-
-What the exchange of the ticket brings (webwx 2.4).
-"""
+"""Answers are read leniently into types, or refused as a whole (webwx 2.4, 9)."""
 
 from __future__ import annotations
 

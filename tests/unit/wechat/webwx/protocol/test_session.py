@@ -1,9 +1,4 @@
-"""Cookies go to the hosts that may see them, are renewed by each answer, and survive a restart (webwx 2.4.2).
-
-The cursor holds both keys, exactly (webwx 2.10.2, 2.11.4).
-
-A login survives a restart, and goes nowhere else (webwx 5.3).
-"""
+"""Cookies, cursors and saved logins: they are read back unchanged, and sent to the right hosts only (webwx 2.4.2, 5.3)."""
 
 from __future__ import annotations
 

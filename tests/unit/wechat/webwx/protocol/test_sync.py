@@ -1,4 +1,4 @@
-"""What polls mean, and how calmly they follow each other (webwx 2.10, 2.11)."""
+"""Decisions after polls and syncs, and the pauses between polls (webwx 2.10, 2.11)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What system texts say of groups, in three scripts (webwx 3.10).
-
-What WeChat itself says (webwx 3.10, 3.11).
-"""
+"""System texts about groups in three scripts, system XML, recalls and friend requests (webwx 3.10, 3.11)."""
 
 from __future__ import annotations
 
@@ -138,14 +135,14 @@ def test_text_without_sense_costs_little_time(part: str) -> None:
     assert time.process_time() - began < 0.5
 
 
-def test_system_texts_are_told_without_their_markup() -> None:
+def test_system_texts_have_no_markup() -> None:
     words = '"A"领取了你的&lt;a href="weixin://x"&gt;红包&lt;/a&gt;'
     assert system_messages.system_notice(entry(), words, "en") == Content(
         kind=Kind.SYSTEM, text='"A"领取了你的红包'
     )
 
 
-def test_money_that_is_told() -> None:
+def test_system_texts_about_money() -> None:
     assert (
         system_messages.system_notice(entry(), '<img src="hongbao.png"/>收到红包，请在手机上查看', "en").kind
         is Kind.RED_PACKET
@@ -206,7 +203,7 @@ def test_sentences_of_system_xml() -> None:
     )
 
 
-def test_an_announcement_of_the_group_is_told() -> None:
+def test_an_announcement_of_the_group_is_read() -> None:
     sort = "mmchatroombarannouncememt"  # as WeChat spells it
     found = sysmsg(sort, f"<{sort}><content><![CDATA[群公告: 明天停水]]></content></{sort}>")
     assert found == Content(kind=Kind.SYSTEM, text="群公告: 明天停水")
@@ -214,7 +211,7 @@ def test_an_announcement_of_the_group_is_told() -> None:
 
 
 @pytest.mark.parametrize("inside", ["", "<x/>", "<x><y><plain>p</plain></y></x>", "plain"])
-def test_system_xml_that_tells_nothing(inside: str) -> None:
+def test_system_xml_without_a_text_gives_nothing(inside: str) -> None:
     assert sysmsg("x", inside) is None
 
 
