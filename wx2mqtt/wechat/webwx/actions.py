@@ -64,8 +64,8 @@ class Actions:
     async def _call(self, action: Action, request: Request) -> JsonObject:
         try:
             return await self._client.call_or_reject(request, "not_done")
-        except RetError as why:
-            if isinstance(action, AcceptFriend) and why.ret == Ret.TICKET_ERROR:
+        except RetError as error:
+            if isinstance(action, AcceptFriend) and error.ret == Ret.TICKET_ERROR:
                 raise self._expired_request_error() from None
             raise
 

@@ -161,8 +161,8 @@ class WebWxBackend:
         client = self._client
         try:
             await client.transport.call(requests.logout_request(client.profile, client.session))
-        except BackendError as why:
-            log.info("logout not confirmed", reason=str(why))
+        except BackendError as error:
+            log.info("logout not confirmed", reason=str(error))
         self._group_members = self._contact_list = self._receiver = self._sender = self._actions = None
         await client.clear_login()
 

@@ -240,8 +240,8 @@ class ApiClient:
         self._saved = None
         try:
             await self.save()
-        except StoreError as why:
-            log.error("login not saved", reason=str(why))
+        except StoreError as error:
+            log.error("login not saved", reason=str(error))
 
     async def clear_login(self) -> None:
         """Forgets the login and removes the saved one. A failure to remove it is logged."""
@@ -249,8 +249,8 @@ class ApiClient:
         self._saved = None
         try:
             await self._credentials.clear()
-        except StoreError as why:
-            log.error("saved login not removed", reason=str(why))
+        except StoreError as error:
+            log.error("saved login not removed", reason=str(error))
 
     def _persistent_state(self, session: Session) -> tuple[str, str, Cookies]:
         return session.login_id, session.skey, self.transport.cookies

@@ -114,9 +114,9 @@ class ContactList:
         try:
             async with asyncio.timeout(NAME_LOOKUP_TIMEOUT_SECONDS):
                 contacts = await self._request_contacts(requested)
-        except (BackendError, TimeoutError) as why:
+        except (BackendError, TimeoutError) as error:
             # A lasting fault shows in the next poll too, and messages must not wait for a name.
-            log.info("people not looked up", count=len(due), reason=str(why))
+            log.info("people not looked up", count=len(due), reason=str(error))
             return ()
         for contact in contacts:
             self._refreshes_left.pop(contact.handle, None)

@@ -125,15 +125,15 @@ class SessionSetup:
         request = requests.status_notify_request(self._client.profile, session, self._client.clock.now)
         try:
             await self._client.call(request)
-        except BackendError as why:
-            log.info("status notify failed", reason=str(why))
+        except BackendError as error:
+            log.info("status notify failed", reason=str(error))
 
     async def _with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
         for _ in range(MAX_SETUP_ATTEMPTS - 1):
             try:
                 return await attempt()
-            except Unreachable as why:
-                log.info("trying again", reason=str(why))
+            except Unreachable as error:
+                log.info("trying again", reason=str(error))
                 await self._client.clock.sleep(SETUP_RETRY_SECONDS)
         return await attempt()
 
@@ -219,8 +219,8 @@ class LoginFlow:
             request = requests.push_login_request(client.profile, session, client.cookies())
             answer = await client.transport.call(request)
             return responses.read_push_login(answer.body)
-        except (Unreachable, UnreadableJson) as why:
-            log.info("push login not offered", reason=str(why))
+        except (Unreachable, UnreadableJson) as error:
+            log.info("push login not offered", reason=str(error))
             return ""
 
     async def fetch_code(self) -> LoginCode:
@@ -286,9 +286,9 @@ class LoginFlow:
         request = requests.scan_poll_request(self._client.profile, uuid, first=first, now=self._clock.now)
         try:
             return responses.read_scan_answer((await self._client.transport.call(request)).body)
-        except Unreachable as why:
-            log.info("login poll failed", reason=str(why))
-            return why
+        except Unreachable as error:
+            log.info("login poll failed", reason=str(error))
+            return error
 
     async def _complete_login(self, redirect: str) -> LoggedIn:
         return _logged_in(await self._session_setup.establish(redirect), resumed=False)

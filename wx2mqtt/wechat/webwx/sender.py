@@ -87,15 +87,15 @@ class Sender:
         request = media_requests.send_media_request(client.profile, session, draft, key, uploaded)
         try:
             return _receipt(await client.call_or_reject(request, "not_taken"))
-        except RetError as why:
-            if why.ret == Ret.NOT_A_FRIEND:
+        except RetError as error:
+            if error.ret == Ret.NOT_A_FRIEND:
                 raise  # The upload is not at fault.
             self._uploader.invalidate(draft)
             if not uploaded.reused:
                 raise
             # Nothing was delivered, and the old upload may be invalid. The next attempt uploads the file
             # again.
-            raise BadAnswer(client.text("media_forgotten", why=why)) from None
+            raise BadAnswer(client.text("media_forgotten", why=error)) from None
 
     def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
         return Rejected(self._client.text(message_key, **facts), code=code)

@@ -197,7 +197,7 @@ class World:
         timeouts: Mapping[str, float] | None = None,
     ) -> None:
         self.server = Server()
-        self.door: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
+        self.http_transport: httpx.AsyncBaseTransport = httpx.MockTransport(self.server.handle)
         self.clock = ManualClock()
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
@@ -215,7 +215,7 @@ class World:
             self.vault,
             clock=self.clock.as_clock(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            http_transport=self.door,
+            http_transport=self.http_transport,
             **self._options,
         )
         return self.backend

@@ -42,8 +42,8 @@ async def fetched(world: World, media: MediaRef) -> bytes:
 
 
 def brings(world: World, call: MediaCall, body: bytes = PICTURE, status: int = 200, **headers: Any) -> None:
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
-    world.server.put(CALLS[call], httpx.Response(status, content=body, headers=told))
+    response_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    world.server.put(CALLS[call], httpx.Response(status, content=body, headers=response_headers))
 
 
 async def fails(world: World, call: MediaCall, error: type[BackendError], name: str = "") -> BackendError:
@@ -73,9 +73,9 @@ async def test_a_video_in_answer_to_its_range(world: World, cursor: Cursor) -> N
     assert world.server.asked("webwxgetvideo")[0].headers["Range"] == "bytes=0-"
 
 
-@pytest.mark.parametrize("told", ["bytes 0-99/500", "bytes 0-499/1000"])
-async def test_a_part_is_not_the_whole(world: World, cursor: Cursor, told: str) -> None:
-    brings(world, MediaCall.VIDEO, status=206, Content_Range=told)
+@pytest.mark.parametrize("content_range", ["bytes 0-99/500", "bytes 0-499/1000"])
+async def test_a_part_is_not_the_whole(world: World, cursor: Cursor, content_range: str) -> None:
+    brings(world, MediaCall.VIDEO, status=206, Content_Range=content_range)
     await fails(world, MediaCall.VIDEO, Unreachable)
 
 
@@ -279,8 +279,8 @@ class Pieces(httpx.AsyncByteStream):
         self.closed = True
 
 
-class Door(httpx.AsyncBaseTransport):
-    """A server whose answers are streams."""
+class StreamTransport(httpx.AsyncBaseTransport):
+    """Answers webwxgetvideo with a stream, and all other calls like the server."""
 
     def __init__(self, world: World, body: Pieces, headers: dict[str, str]) -> None:
         self._world = world
@@ -295,8 +295,8 @@ class Door(httpx.AsyncBaseTransport):
 
 async def streaming(body: Pieces, **headers: str) -> tuple[World, AsyncGenerator[bytes, None]]:
     world = World(timeouts={"webwxgetvideo": 0.05})
-    told = {name.replace("_", "-"): value for name, value in headers.items()}
-    world.door = Door(world, body, told)
+    response_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    world.http_transport = StreamTransport(world, body, response_headers)
     backend = world.restarted()
     async for _ in backend.login(resume=False):
         pass

@@ -47,8 +47,8 @@ def every_message() -> list[Message]:
         fields = build(
             kind, said, 7615282929538795099 + number, WorldPerson(id="wife", nickname="老婆"), asked
         )
-        told = entry(**{"FromUserName": WIFE, "ImgStatus": 2, **fields})
-        item = messages.read_message(told, roster(), "en", 0)
+        sample = entry(**{"FromUserName": WIFE, "ImgStatus": 2, **fields})
+        item = messages.read_message(sample, roster(), "en", 0)
         if isinstance(item, Message):
             found.append(item)
     return found
@@ -63,30 +63,30 @@ def test_every_kind_has_a_row_and_comes() -> None:
 
 @pytest.mark.parametrize("kind", Kind)
 def test_the_detail_of_each_kind_has_the_documented_keys(kind: Kind) -> None:
-    told = set(re.findall(r"`(\w+)`", table()[kind][2]))
+    documented = set(re.findall(r"`(\w+)`", table()[kind][2]))
     known: set[str] = set()
     for message in ALL:
         if message.kind is kind:
             known |= set(message.detail)
-    assert known == {key for key in told if (kind, key) not in FROM_THE_BRIDGE | FROM_ILINK}
+    assert known == {key for key in documented if (kind, key) not in FROM_THE_BRIDGE | FROM_ILINK}
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_the_kinds_with_media_are_documented(kind: Kind) -> None:
-    told = table()[kind][3]
+    cell = table()[kind][3]
     whole = {message.media is not None for message in ALL if message.kind is kind}
     small = {message.thumbnail is not None for message in ALL if message.kind is kind}
-    assert (True in whole) is ("whole" in told or "MP3" in told)
-    assert (True in small) is ("`thumbnail`" in told)
+    assert (True in whole) is ("whole" in cell or "MP3" in cell)
+    assert (True in small) is ("`thumbnail`" in cell)
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_the_kinds_that_can_be_sent_are_documented(kind: Kind) -> None:
-    told = table()[kind][4]
+    cell = table()[kind][4]
     sendable = kind is Kind.TEXT or kind in CAPABILITIES.media
-    assert sendable is (told not in {"", "as a file"})
+    assert sendable is (cell not in {"", "as a file"})
     for mime in CAPABILITIES.media[kind].mime_types if kind in CAPABILITIES.media else ():
-        assert mime.rpartition("/")[2].upper().replace("X-MS-BMP", "BMP") in told
+        assert mime.rpartition("/")[2].upper().replace("X-MS-BMP", "BMP") in cell
 
 
 def test_every_way_to_fetch_bytes_is_used() -> None:

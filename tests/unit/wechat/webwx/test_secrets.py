@@ -62,9 +62,9 @@ def attributes(names: list[str]) -> str:
     return " ".join(f'{name}="{SECRET}"' for name in names)
 
 
-def elements(hidden: list[str], told: list[str]) -> str:
+def elements(hidden: list[str], visible: list[str]) -> str:
     return "".join(f"<{name}>{SECRET}</{name}>" for name in hidden) + "".join(
-        f"<{name}>words</{name}>" for name in told
+        f"<{name}>words</{name}>" for name in visible
     )
 
 
@@ -154,8 +154,8 @@ SORTS = sorted({*MsgType, 66, 77} - {1, 2, 11, 12, 10000})
     st.sampled_from([WIFE, FAMILY, ME]),
     st.booleans(),
 )
-def test_no_message_and_no_event_carries_one(told: tuple[int, str], writer: str, plain: bool) -> None:
-    sort, xml = told
+def test_no_message_and_no_event_carries_one(sample: tuple[int, str], writer: str, plain: bool) -> None:
+    sort, xml = sample
     must_be_clean(messages.read_message(hostile(sort, xml, writer, plain=plain), roster(), "en", 0))
 
 
@@ -185,8 +185,8 @@ async def test_news_of_groups_name_nobody_by_an_id(world: World, cursor: Cursor)
 
     world.server.put("webwxbatchgetcontact", answer(ContactList=[group(ME, SECRET, WIFE)]))
     await know(world, group(ME, SECRET, WIFE))
-    told = entry(MsgId="9", MsgType=10000, FromUserName=FAMILY, Content='你将"name 1"移出了群聊')
-    news(world, told, ModContactList=[group(ME, WIFE)])
+    notice = entry(MsgId="9", MsgType=10000, FromUserName=FAMILY, Content='你将"name 1"移出了群聊')
+    news(world, notice, ModContactList=[group(ME, WIFE)])
     items = (await world.backend.receive(cursor)).items
     assert [type(item) for item in items] == [Event, Message]
     for item in items:

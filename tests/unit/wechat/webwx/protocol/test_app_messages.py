@@ -86,8 +86,8 @@ def test_a_file_keeps_its_name_but_for_what_does_harm() -> None:
 
 
 def test_a_file_whose_entry_says_nothing() -> None:
-    told = app("<title>x</title><type>6</type><appattach><totallen>12</totallen></appattach>")
-    assert told.detail == {"name": "x", "size": 12}
+    content = app("<title>x</title><type>6</type><appattach><totallen>12</totallen></appattach>")
+    assert content.detail == {"name": "x", "size": 12}
     assert app("<title>x</title><type>6</type>", FileSize="-5").detail == {"name": "x"}
 
 
@@ -225,9 +225,9 @@ def test_quotes_of_other_kinds(kind: int, said: str, answered: str, line: str) -
 
 
 def test_a_quote_of_something_long_is_one_line() -> None:
-    told = quote(1, "x" * 5000 + "\ny").detail["text"]
-    assert isinstance(told, str)
-    assert len(told) == 501
+    content = quote(1, "x" * 5000 + "\ny").detail["text"]
+    assert isinstance(content, str)
+    assert len(content) == 501
 
 
 def test_a_quote_of_nothing() -> None:

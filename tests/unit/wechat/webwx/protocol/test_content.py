@@ -22,8 +22,8 @@ def card(said: str = "", **fields: Any) -> Content:
 
 
 def test_a_card() -> None:
-    told = {"NickName": "小王", "Alias": "wang", "Province": "湖北", "City": "", "UserName": "@secret"}
-    found = card(RecommendInfo=told)
+    info = {"NickName": "小王", "Alias": "wang", "Province": "湖北", "City": "", "UserName": "@secret"}
+    found = card(RecommendInfo=info)
     assert (found.text, found.detail) == (
         "[contact card] 小王",
         {"name": "小王", "alias": "wang", "province": "湖北"},

@@ -72,11 +72,11 @@ def test_names_are_one_clean_line(raw: str, name: str) -> None:
 
 
 def test_system_texts_lose_their_links() -> None:
-    told = (
+    raw = (
         "X开启了朋友验证。请先&lt;a href=&quot;weixin://findfriend/verifycontact&quot;&gt;发送朋友验证请求&lt;/a&gt;"
         '<img src="hongbao.png"/> &lt;3'
     )
-    assert markup.system_text(told) == "X开启了朋友验证。请先发送朋友验证请求 <3"
+    assert markup.system_text(raw) == "X开启了朋友验证。请先发送朋友验证请求 <3"
 
 
 def test_lines_are_cut() -> None:

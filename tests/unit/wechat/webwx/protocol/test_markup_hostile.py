@@ -75,9 +75,9 @@ def within_bounds(work: Callable[[], object]) -> object:
 def cpu_seconds(work: Callable[[], object]) -> tuple[float, object]:
     gc.disable()  # a collection costs as much as all other tests have left in memory
     try:
-        began = time.process_time()
+        started_at = time.process_time()
         found = work()
-        return time.process_time() - began, found
+        return time.process_time() - started_at, found
     finally:
         gc.enable()
 
@@ -105,14 +105,14 @@ SORTS = [1, 37, 42, 47, 49, 10002]  # those that look into it; 1 is a place here
 @pytest.mark.parametrize("attack", [*REFUSED, *READ])
 def test_every_kind_of_message_bears_it(sort: int, attack: str) -> None:
     source = (REFUSED | READ)[attack]
-    told = entry(
+    hostile = entry(
         MsgType=sort,
         SubMsgType=48 if sort == 1 else 0,
         FromUserName=FAMILY,
         Content=f"{WIFE}:<br/>{source}",
         OriContent=f"<location{source}",
     )
-    found = within_bounds(lambda: messages.read_message(told, roster(), "en", 0))
+    found = within_bounds(lambda: messages.read_message(hostile, roster(), "en", 0))
     assert found is None or isinstance(found, Message | Event)
 
 
@@ -131,8 +131,8 @@ NESTED = {
 
 @pytest.mark.parametrize("attack", NESTED)
 def test_xml_within_xml(attack: str) -> None:
-    told = entry(MsgType=49, Content=f"<msg>{NESTED[attack]}</msg>")
-    found = within_bounds(lambda: messages.read_message(told, roster(), "en", 0))
+    hostile = entry(MsgType=49, Content=f"<msg>{NESTED[attack]}</msg>")
+    found = within_bounds(lambda: messages.read_message(hostile, roster(), "en", 0))
     assert isinstance(found, Message)
     assert len(str(found.detail)) < 2 * MEGABYTE
 
@@ -148,8 +148,8 @@ SYSMSG = {
 @pytest.mark.parametrize("attack", SYSMSG)
 @pytest.mark.parametrize("sort", ["x", "revokemsg"])
 def test_system_xml(attack: str, sort: str) -> None:
-    told = entry(MsgType=10002, Content=f'<sysmsg type="{sort}">{SYSMSG[attack]}</sysmsg>')
-    within_bounds(lambda: messages.read_message(told, roster(), "en", 0))
+    hostile = entry(MsgType=10002, Content=f'<sysmsg type="{sort}">{SYSMSG[attack]}</sysmsg>')
+    within_bounds(lambda: messages.read_message(hostile, roster(), "en", 0))
 
 
 @pytest.mark.parametrize(
@@ -157,5 +157,5 @@ def test_system_xml(attack: str, sort: str) -> None:
 )
 @pytest.mark.parametrize("sort", [1, 10000])
 def test_texts_of_megabytes(said: str, sort: int) -> None:
-    told = entry(MsgType=sort, FromUserName=FAMILY, Content=f"{WIFE}:<br/>{said}")
-    within_bounds(lambda: messages.read_message(told, roster(), "en", 0))
+    hostile = entry(MsgType=sort, FromUserName=FAMILY, Content=f"{WIFE}:<br/>{said}")
+    within_bounds(lambda: messages.read_message(hostile, roster(), "en", 0))

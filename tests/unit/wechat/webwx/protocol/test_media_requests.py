@@ -46,7 +46,7 @@ def query(request: Request) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("call", "path", "told"),
+    ("call", "path", "fields"),
     [
         (MediaCall.IMAGE, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey}),
         (MediaCall.THUMBNAIL, "webwxgetmsgimg", {"MsgID": ID, "skey": SESSION.skey, "type": "slave"}),
@@ -56,10 +56,10 @@ def query(request: Request) -> dict[str, str]:
         (MediaCall.MAP, "webwxgetpubliclinkimg", {"url": "xxx", "msgid": ID, "pictype": "location"}),
     ],
 )
-def test_by_the_id_of_the_message(call: MediaCall, path: str, told: dict[str, str]) -> None:
+def test_by_the_id_of_the_message(call: MediaCall, path: str, fields: dict[str, str]) -> None:
     request = asked(message_locator(entry(), call))
     assert request.url.partition("?")[0] == f"https://wx2.qq.com/cgi-bin/mmwebwx-bin/{path}"
-    assert query(request) == told
+    assert query(request) == fields
     assert request.body is None
     assert request.headers["Referer"] == "https://wx2.qq.com/"
     assert request.headers["Accept-Encoding"] == "identity"
@@ -67,8 +67,8 @@ def test_by_the_id_of_the_message(call: MediaCall, path: str, told: dict[str, st
 
 
 def test_a_file_is_on_the_file_host_and_has_six_names() -> None:
-    told = entry(FromUserName=FAMILY, MediaId="@crypt_m", EncryFileName="%E6%8A%A5%2Epdf")
-    request = asked(message_locator(told, MediaCall.FILE))
+    file_entry = entry(FromUserName=FAMILY, MediaId="@crypt_m", EncryFileName="%E6%8A%A5%2Epdf")
+    request = asked(message_locator(file_entry, MediaCall.FILE))
     assert urlsplit(request.url).netloc == "file.wx2.qq.com"
     assert query(request) == {
         "sender": FAMILY,

@@ -9,8 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.unit.wechat.webwx.asked import BASE_REQUEST, DESKTOP, NOW, SESSION, SITE, B, body, place, query
 from tests.unit.wechat.webwx.forms import read_form
+from tests.unit.wechat.webwx.request_parts import (
+    BASE_REQUEST,
+    DESKTOP,
+    NOW,
+    SESSION,
+    SITE,
+    B,
+    base_url,
+    body,
+    query,
+)
 from wx2mqtt.model import Attachment, Blob, Draft, Handle, Kind, SendKey
 from wx2mqtt.wechat.webwx.protocol import media_requests
 from wx2mqtt.wechat.webwx.protocol.markup import parse_plain_xml
@@ -51,7 +61,7 @@ def message(request: Request) -> dict[str, Any]:
 def test_send_text_is_raw_utf8_with_one_key() -> None:
     text = Draft(chat=TO, kind=Kind.TEXT, text='开灯 ☀ </b> "x"\n😀')
     request = media_requests.send_text_request(SITE, SESSION, text, KEY)
-    assert place(request) == f"{B}/webwxsendmsg"
+    assert base_url(request) == f"{B}/webwxsendmsg"
     assert query(request) == {"lang": "zh_CN", "pass_ticket": "aB+c="}
     assert request.body is not None
     assert "开灯 ☀ </b>".encode() in request.body
@@ -93,7 +103,7 @@ def test_media_goes_out_by_its_own_call(
         request = media_requests.send_media_request(
             site, SESSION, draft(kind, "x", "a/b"), KEY, Uploaded(media_id="@crypt_M")
         )
-        assert place(request) == f"{B}/{call}"
+        assert base_url(request) == f"{B}/{call}"
         assert query(request) == {**extra, "lang": "zh_CN", "pass_ticket": "aB+c="}
         assert message(request) == {**wanted, "Content": "", "MediaId": "@crypt_M"}
 
@@ -106,7 +116,7 @@ def test_a_file_is_an_app_message_on_one_line() -> None:
         KEY,
         Uploaded(media_id="@crypt_<&>"),
     )
-    assert place(request) == f"{B}/webwxsendappmsg"
+    assert base_url(request) == f"{B}/webwxsendappmsg"
     assert query(request) == {"fun": "async", "f": "json", "lang": "zh_CN", "pass_ticket": "aB+c="}
     sent = message(request)
     assert sent.pop("Type") == 6
@@ -146,7 +156,7 @@ def test_in_desktop_mode_a_file_has_no_app_id() -> None:
 
 def test_a_large_file_is_announced() -> None:
     request = media_requests.check_upload_request(SITE, SESSION, UPLOAD)
-    assert place(request) == f"{B}/webwxcheckupload"
+    assert base_url(request) == f"{B}/webwxcheckupload"
     assert query(request) == {"lang": "zh_CN", "pass_ticket": "aB+c="}
     assert body(request) == {
         "BaseRequest": BASE_REQUEST,

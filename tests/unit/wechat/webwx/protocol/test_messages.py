@@ -150,14 +150,14 @@ def test_nobody_is_mentioned_in_a_private_chat() -> None:
 
 
 def test_a_place_in_a_group_is_not_taken_for_its_sender() -> None:
-    place = "/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&amp;msgid=1&amp;pictype=location"
+    map_path = "/cgi-bin/mmwebwx-bin/webwxgetpubliclinkimg?url=xxx&amp;msgid=1&amp;pictype=location"
     url = "http://apis.map.qq.com/uri/v1/geocoder?coord=30.5,114.25"
-    told = in_group(f"Home:<br/>{place}", BOB, SubMsgType=48, Url=url)
-    assert (told.sender, told.kind) == (BOB, Kind.LOCATION)
-    assert told.detail == {"lat": 30.5, "lon": 114.25, "label": "Home"}
-    bare = message(FromUserName=FAMILY, Content=f"Home:<br/>{place}", SubMsgType=48, Url=url)
+    location = in_group(f"Home:<br/>{map_path}", BOB, SubMsgType=48, Url=url)
+    assert (location.sender, location.kind) == (BOB, Kind.LOCATION)
+    assert location.detail == {"lat": 30.5, "lon": 114.25, "label": "Home"}
+    bare = message(FromUserName=FAMILY, Content=f"Home:<br/>{map_path}", SubMsgType=48, Url=url)
     assert (bare.sender, bare.detail["label"]) == (None, "Home")
-    clear = in_group(f"Home:<br/>{place}", "wxid_bob", SubMsgType=48, Url=url)
+    clear = in_group(f"Home:<br/>{map_path}", "wxid_bob", SubMsgType=48, Url=url)
     assert (clear.sender, clear.detail["label"]) == ("wxid_bob", "Home")
 
 
@@ -229,8 +229,8 @@ def test_an_own_recall_may_come_as_if_from_the_peer(words: str) -> None:
 
 
 def test_other_system_xml_is_a_system_text_or_nothing() -> None:
-    told = message(MsgType=10002, Content=escaped('<sysmsg type="x"><x><plain>hi</plain></x></sysmsg>'))
-    assert (told.kind, told.text, told.sender) == (Kind.SYSTEM, "hi", None)
+    notice = message(MsgType=10002, Content=escaped('<sysmsg type="x"><x><plain>hi</plain></x></sysmsg>'))
+    assert (notice.kind, notice.text, notice.sender) == (Kind.SYSTEM, "hi", None)
     assert read(MsgType=10002, Content=escaped('<sysmsg type="x"><x/></sysmsg>')) is None
     assert read(MsgType=10002, Content="no xml") is None
 
@@ -261,8 +261,8 @@ def test_a_friend_request_keeps_its_ticket_private() -> None:
 
 
 def test_recent_chats_of_the_phone() -> None:
-    told = entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName="@@a,filehelper,@b,")
-    assert messages.recent_chats(told) == ("@@a", "filehelper", "@b")
+    recent = entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName="@@a,filehelper,@b,")
+    assert messages.recent_chats(recent) == ("@@a", "filehelper", "@b")
     assert messages.recent_chats(entry(MsgType=51, StatusNotifyCode=2, StatusNotifyUserName="@@a")) == ()
     assert messages.recent_chats(entry(StatusNotifyCode=4, StatusNotifyUserName="@@a")) == ()
 

@@ -80,8 +80,8 @@ ATTRIBUTES = st.dictionaries(
 
 def element(inside: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     def written(tag: str, attributes: dict[str, str], inner: str) -> str:
-        told = " ".join(f'{key}="{value}"' for key, value in attributes.items())
-        return f"<{tag} {told}>{inner}</{tag}>"
+        written = " ".join(f'{key}="{value}"' for key, value in attributes.items())
+        return f"<{tag} {written}>{inner}</{tag}>"
 
     return st.builds(written, st.sampled_from(TAGS), ATTRIBUTES, inside)
 
@@ -91,7 +91,7 @@ APPS = st.builds(
     "<msg><appmsg><type>{}</type>{}</appmsg></msg>".format, st.sampled_from([*AppType, 4711]), TREES
 )
 SYSTEM = st.builds('<sysmsg type="{}">{}</sysmsg>'.format, st.sampled_from(["revokemsg", "pat", "x"]), TREES)
-CUT = st.tuples(TREES | APPS | SYSTEM, st.integers(0, 200)).map(lambda told: told[0][: told[1]])
+CUT = st.tuples(TREES | APPS | SYSTEM, st.integers(0, 200)).map(lambda sample: sample[0][: sample[1]])
 CONTENTS = TREES | APPS | SYSTEM | CUT | st.text(max_size=60)
 
 
@@ -125,7 +125,7 @@ def must_be_writable(item: Message | Event | Content | None) -> None:
 def test_no_entry_makes_a_reader_fail(
     sort: int, content: str, plain: bool, writer: str, fields: dict[str, Any]
 ) -> None:
-    told = entry(
+    sample = entry(
         **{
             **fields,
             "MsgType": sort,
@@ -133,7 +133,7 @@ def test_no_entry_makes_a_reader_fail(
             "FromUserName": writer,
         }
     )
-    found = messages.read_message(told, roster(), "en", 1)
+    found = messages.read_message(sample, roster(), "en", 1)
     must_be_writable(found)
     groups.notices_in([found])
 

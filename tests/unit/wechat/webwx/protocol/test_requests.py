@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.wechat.webwx.asked import (
+from tests.unit.wechat.webwx.request_parts import (
     BASE_REQUEST,
     DESKTOP,
     NOW,
@@ -12,8 +12,8 @@ from tests.unit.wechat.webwx.asked import (
     SESSION,
     SITE,
     B,
+    base_url,
     body,
-    place,
     query,
 )
 from wx2mqtt.model import (
@@ -53,13 +53,13 @@ def rest(request: Request) -> dict[str, object]:
 
 def test_recall() -> None:
     request = requests.recall_request(SITE, SESSION, Recall(chat=GROUP, message_id="76152829"), KEY)
-    assert (place(request), query(request)) == (f"{B}/webwxrevokemsg", SIGNED)
+    assert (base_url(request), query(request)) == (f"{B}/webwxrevokemsg", SIGNED)
     assert rest(request) == {"SvrMsgId": "76152829", "ToUserName": GROUP, "ClientMsgId": KEY}
 
 
 def test_mark_read() -> None:
     request = requests.mark_read_request(SITE, SESSION, MarkRead(chat=GROUP), KEY)
-    assert (place(request), query(request)) == (f"{B}/webwxstatusnotify", SIGNED)
+    assert (base_url(request), query(request)) == (f"{B}/webwxstatusnotify", SIGNED)
     assert rest(request) == {
         "Code": 1,
         "FromUserName": "@me",
@@ -71,14 +71,14 @@ def test_mark_read() -> None:
 @pytest.mark.parametrize("remark", ["老婆 🌸", ""])
 def test_set_remark(remark: str) -> None:
     request = requests.set_remark_request(SITE, SESSION, SetRemark(person=Handle("@mom"), remark=remark))
-    assert (place(request), query(request)) == (f"{B}/webwxoplog", SIGNED)
+    assert (base_url(request), query(request)) == (f"{B}/webwxoplog", SIGNED)
     assert rest(request) == {"CmdId": 2, "UserName": "@mom", "RemarkName": remark}
 
 
 def test_accept_friend() -> None:
     asked = AcceptFriend(request={"username": "@stranger", "ticket": "v2_x@stranger"})
     request = requests.accept_friend_request(SITE, SESSION, asked, NOW)
-    assert (place(request), query(request)) == (f"{B}/webwxverifyuser", {**SIGNED, "r": str(NOW)})
+    assert (base_url(request), query(request)) == (f"{B}/webwxverifyuser", {**SIGNED, "r": str(NOW)})
     assert rest(request) == {
         "Opcode": 3,
         "VerifyUserListSize": 1,
@@ -92,7 +92,7 @@ def test_accept_friend() -> None:
 
 def test_create_group() -> None:
     request = requests.create_group_request(SITE, SESSION, CreateGroup(members=TWO, name="周末"), NOW)
-    assert (place(request), query(request)) == (f"{B}/webwxcreatechatroom", {**SIGNED, "r": str(NOW)})
+    assert (base_url(request), query(request)) == (f"{B}/webwxcreatechatroom", {**SIGNED, "r": str(NOW)})
     assert rest(request) == {
         "MemberCount": 2,
         "MemberList": [{"UserName": "@mom"}, {"UserName": "@bob"}],
@@ -108,19 +108,19 @@ def test_members_are_added_to_a_small_group_and_invited_into_a_large_one(
     invite: bool, fun: str, key: str
 ) -> None:
     request = requests.add_members_request(SITE, SESSION, AddMembers(group=GROUP, members=TWO), invite=invite)
-    assert (place(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": fun})
+    assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": fun})
     assert rest(request) == {key: "@mom,@bob", "ChatRoomName": GROUP}
 
 
 def test_remove_members() -> None:
     request = requests.remove_members_request(SITE, SESSION, RemoveMembers(group=GROUP, members=TWO))
-    assert (place(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "delmember"})
+    assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "delmember"})
     assert rest(request) == {"DelMemberList": "@mom,@bob", "ChatRoomName": GROUP}
 
 
 def test_rename_group() -> None:
     request = requests.rename_group_request(SITE, SESSION, RenameGroup(group=GROUP, name="相亲相爱"))
-    assert (place(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "modtopic"})
+    assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "modtopic"})
     assert rest(request) == {"NewTopic": "相亲相爱", "ChatRoomName": GROUP}
 
 
@@ -138,7 +138,7 @@ def test_each_may_have_been_done_when_its_answer_is_lost() -> None:
 
 def test_jslogin() -> None:
     request = requests.jslogin_request(SITE, NOW)
-    assert place(request) == "https://login.wx2.qq.com/jslogin"
+    assert base_url(request) == "https://login.wx2.qq.com/jslogin"
     assert query(request) == {
         "appid": "wx782c26e4c19acffb",
         "redirect_uri": "https://wx.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage",
@@ -165,7 +165,7 @@ def test_desktop_mode_is_said_from_the_first_call_on() -> None:
 @pytest.mark.parametrize(("first", "tip"), [(True, "1"), (False, "0")])
 def test_scan_poll(first: bool, tip: str) -> None:
     request = requests.scan_poll_request(SITE, "gZbA1kXyTQ==", first=first, now=NOW)
-    assert place(request) == "https://login.wx2.qq.com/cgi-bin/mmwebwx-bin/login"
+    assert base_url(request) == "https://login.wx2.qq.com/cgi-bin/mmwebwx-bin/login"
     asked = query(request)
     assert asked.pop("r") == str(requests.inverted_time(NOW))
     assert asked == {"loginicon": "true", "uuid": "gZbA1kXyTQ==", "tip": tip, "_": "1700000000123"}
@@ -195,7 +195,7 @@ def test_new_login_goes_to_the_endpoint_whatever_host_the_redirect_names() -> No
 
 def test_push_login_holds_the_cookies_that_a_browser_would() -> None:
     request = requests.push_login_request(SITE, SESSION, {"wxloadtime": "1700", "wxsid": "s"})
-    assert place(request) == f"{B}/webwxpushloginurl"
+    assert base_url(request) == f"{B}/webwxpushloginurl"
     assert query(request) == {"uin": "211722515"}
     assert request.cookies == {
         "last_wxuin": "211722515",
@@ -206,7 +206,7 @@ def test_push_login_holds_the_cookies_that_a_browser_would() -> None:
 
 def test_init() -> None:
     request = requests.init_request(SITE, SESSION, NOW)
-    assert place(request) == f"{B}/webwxinit"
+    assert base_url(request) == f"{B}/webwxinit"
     assert query(request) == {"r": str(requests.inverted_time(NOW)), "lang": "zh_CN", "pass_ticket": "aB+c="}
     assert "pass_ticket=aB%2Bc%3D" in request.url
     assert body(request) == {"BaseRequest": BASE_REQUEST}
@@ -214,7 +214,7 @@ def test_init() -> None:
 
 def test_status_notify() -> None:
     request = requests.status_notify_request(SITE, SESSION, NOW)
-    assert place(request) == f"{B}/webwxstatusnotify"
+    assert base_url(request) == f"{B}/webwxstatusnotify"
     assert query(request) == {"lang": "zh_CN", "pass_ticket": "aB+c="}
     assert body(request) == {
         "BaseRequest": BASE_REQUEST,
@@ -227,7 +227,7 @@ def test_status_notify() -> None:
 
 def test_get_contact_is_a_get() -> None:
     request = requests.get_contact_request(SITE, SESSION, 688, NOW)
-    assert place(request) == f"{B}/webwxgetcontact"
+    assert base_url(request) == f"{B}/webwxgetcontact"
     assert request.body is None
     assert query(request) == {
         "lang": "zh_CN",
@@ -240,7 +240,7 @@ def test_get_contact_is_a_get() -> None:
 
 def test_batch_get() -> None:
     request = requests.batch_get_request(SITE, SESSION, ["@@g", "@p"], NOW)
-    assert place(request) == f"{B}/webwxbatchgetcontact"
+    assert base_url(request) == f"{B}/webwxbatchgetcontact"
     assert query(request) == {"type": "ex", "r": str(NOW), "lang": "zh_CN", "pass_ticket": "aB+c="}
     assert body(request) == {
         "BaseRequest": BASE_REQUEST,
@@ -251,7 +251,7 @@ def test_batch_get() -> None:
 
 def test_sync_check_uses_the_check_key_and_the_right_names() -> None:
     request = requests.sync_check_request(SITE, SESSION, POSITION, NOW)
-    assert place(request) == "https://webpush.wx2.qq.com/cgi-bin/mmwebwx-bin/synccheck"
+    assert base_url(request) == "https://webpush.wx2.qq.com/cgi-bin/mmwebwx-bin/synccheck"
     assert query(request) == {
         "r": str(NOW),
         "skey": "@crypt_8b4f09cc_a587",
@@ -266,7 +266,7 @@ def test_sync_check_uses_the_check_key_and_the_right_names() -> None:
 
 def test_sync_uses_the_sync_key() -> None:
     request = requests.sync_request(SITE, SESSION, POSITION, NOW)
-    assert place(request) == f"{B}/webwxsync"
+    assert base_url(request) == f"{B}/webwxsync"
     assert query(request) == {
         "sid": "+urBrYI292xoIknf",
         "skey": "@crypt_8b4f09cc_a587",
@@ -282,7 +282,7 @@ def test_sync_uses_the_sync_key() -> None:
 
 def test_logout() -> None:
     request = requests.logout_request(SITE, SESSION)
-    assert place(request) == f"{B}/webwxlogout"
+    assert base_url(request) == f"{B}/webwxlogout"
     assert query(request) == {"redirect": "1", "type": "0", "skey": "@crypt_8b4f09cc_a587"}
     assert request.body == b"sid=%2BurBrYI292xoIknf&uin=211722515"
     assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"

@@ -129,10 +129,10 @@ def test_no_text_makes_it_fail(said: str) -> None:
 )
 def test_text_without_sense_costs_little_time(part: str) -> None:
     said = (part * MAX_NOTICE_CHARACTERS)[:MAX_NOTICE_CHARACTERS]
-    began = time.process_time()
+    started_at = time.process_time()
     group_notice(said)
     group_notice(part * 100_000)
-    assert time.process_time() - began < 0.5
+    assert time.process_time() - started_at < 0.5
 
 
 def test_system_texts_have_no_markup() -> None:

@@ -47,7 +47,7 @@ def body(request: Request) -> dict[str, object]:
     return found
 
 
-def place(request: Request) -> str:
+def base_url(request: Request) -> str:
     parts = urlsplit(request.url)
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
