@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE
-from tests.unit.wechat.webwx.receiver import Receiver
+from tests.unit.wechat.webwx.file_host import FileHost
 from tests.unit.wechat.webwx.server import World, answer, body, query, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, Receipt, SendKey
@@ -33,15 +33,15 @@ def draft(folder: Path, kind: Kind, mime: str, *, size: int = 3) -> Draft:
 
 
 @pytest.fixture
-def receiver(world: World, cursor: Cursor) -> Receiver:
-    made = Receiver()
+def file_host(world: World, cursor: Cursor) -> FileHost:
+    made = FileHost()
     world.server.put("webwxuploadmedia", made)
     return made
 
 
 @pytest.mark.parametrize(("kind", "mime", "call", "number"), SORTS)
 async def test_each_kind_goes_its_own_way(
-    world: World, receiver: Receiver, tmp_path: Path, kind: Kind, mime: str, call: str, number: int
+    world: World, file_host: FileHost, tmp_path: Path, kind: Kind, mime: str, call: str, number: int
 ) -> None:
     world.server.put(call, answer(MsgID=7615282929538795099))
     sent = await world.backend.send(draft(tmp_path, kind, mime), KEY)
@@ -69,7 +69,7 @@ async def test_each_kind_goes_its_own_way(
 )
 async def test_what_an_answer_means(
     world: World,
-    receiver: Receiver,
+    file_host: FileHost,
     tmp_path: Path,
     kind: Kind,
     mime: str,
@@ -99,7 +99,7 @@ async def test_what_an_answer_means(
     ],
 )
 async def test_what_wechat_would_refuse_is_not_uploaded(
-    world: World, receiver: Receiver, tmp_path: Path, kind: Kind, mime: str, size: int, code: str
+    world: World, file_host: FileHost, tmp_path: Path, kind: Kind, mime: str, size: int, code: str
 ) -> None:
     before = len(world.server.requests)
     with pytest.raises(Rejected) as refused:
@@ -111,7 +111,7 @@ async def test_what_wechat_would_refuse_is_not_uploaded(
 async def test_desktop_mode_is_said_with_a_file(tmp_path: Path) -> None:
     world = World(desktop=DesktopClient(client_version="2.0.0", extspam="x"))
     assert [step async for step in world.backend.login(resume=False)]
-    world.server.put("webwxuploadmedia", Receiver())
+    world.server.put("webwxuploadmedia", FileHost())
     world.server.put("webwxsendappmsg", answer(MsgID="7"))
     await world.backend.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
     (sent,) = world.server.asked("webwxsendappmsg")

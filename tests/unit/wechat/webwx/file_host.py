@@ -18,7 +18,7 @@ ORDER = (
 )
 
 
-class Receiver:
+class FileHost:
     """Takes uploads; `files` are those that are whole, by MediaId. `forms` is what each call said."""
 
     def __init__(self) -> None:
