@@ -1,7 +1,9 @@
-"""Fetches the bytes of messages from WeChat, beside everything else, and publishes what became of them.
+"""Downloads the files, thumbnails and avatars of one account from WeChat, stores them and publishes
+`event/media`.
 
-One at a time: parallel downloads were seen to return another message's bytes (webwx 2.16.9). What is to be
-fetched stands in the journal and so does when, so that a crash loses no job and a restart makes no storm.
+One at a time: parallel downloads were seen to return another message's bytes (webwx 2.16.9). The journal has
+the jobs and their due times, so that a crash loses no job and a restart does not fetch all of them at once.
+`retries.py` decides when a failed download is tried again.
 """
 
 from __future__ import annotations
@@ -37,31 +39,28 @@ from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewPublicatio
 log = structlog.get_logger(__name__)
 
 
-DOWNLOAD_IDLE_TIMEOUT_SECONDS = 30.0  # seconds without a byte after which a download is given up
-
-
-DOWNLOAD_TIMEOUT_SECONDS = (
-    1800.0  # seconds that one may take at all: a trickle must not keep the others waiting for ever
-)
-
-
-STORE_FULL_POLL_SECONDS = 5.0  # seconds until we look again whether there is room in the store, or a login
-
-
-DISK_RETRY_SECONDS = 30.0  # seconds after which a disk that took no file is tried again
-
-
-MAX_FAILURE_PAUSE_SECONDS = 60.0  # seconds at most between two downloads while all of them fail: no storm
-
-
-MAX_SLEEP_SECONDS = 60.0  # seconds until the clock on the wall is looked at again: it may have been set
-
-
-WATCHDOG_LIMIT_SECONDS = 120.0  # seconds within which the loop has moved, for the watchdog
+# A download that receives no byte for so long is cancelled and tried again later.
+DOWNLOAD_IDLE_TIMEOUT_SECONDS = 30.0
+# The longest duration of one download: a very slow one must not block the others.
+DOWNLOAD_TIMEOUT_SECONDS = 1800.0
+# The pause before the next look while the store is full or the login is over.
+STORE_FULL_POLL_SECONDS = 5.0
+# The pause after the disk refused a file.
+DISK_RETRY_SECONDS = 30.0
+# The longest pause between two downloads while all of them fail.
+MAX_FAILURE_PAUSE_SECONDS = 60.0
+# The longest sleep until the next due time is computed again: the system clock may have been set.
+MAX_SLEEP_SECONDS = 60.0
+# The watchdog expects a heartbeat of the loop within this time.
+WATCHDOG_LIMIT_SECONDS = 120.0
 
 
 class MediaDownloader:
-    """Downloads for one account. Counts what became of the bytes since the start, and the bytes that came."""
+    """Downloads the due jobs of one account, one at a time.
+
+    `counts_by_state` counts finished jobs by their final state, `fetched_bytes` the bytes of the successful
+    ones, both since the start.
+    """
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class MediaDownloader:
         self._is_online = False
         self._wake_event = asyncio.Event()
         self._not_before = 0.0
-        self._failures = 0  # in a row, whatever was to be fetched
+        self._failures = 0  # failed downloads in a row, of any job
         self.counts_by_state: Counter[MediaState] = Counter()
         self.fetched_bytes = 0
 
@@ -94,16 +93,16 @@ class MediaDownloader:
         return self._ctx.language
 
     def on_login_changed(self, login: LoginStatus) -> None:
-        """Download while a login stands and WeChat answers."""
+        """Downloads only run while the account is online."""
         self._is_online = login.state is LoginState.ONLINE
         self.wake()
 
     def wake(self) -> None:
-        """There may be something to fetch, or one may fetch again."""
+        """Makes the loop look for a due job now."""
         self._wake_event.set()
 
     async def run(self) -> None:
-        """Fetch what is due until cancelled."""
+        """Downloads due jobs until cancelled."""
         while True:
             self._wake_event.clear()
             self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
@@ -116,11 +115,11 @@ class MediaDownloader:
                         await self._wake_event.wait()
 
     def on_store_failure(self, _trouble: StoreError) -> None:
-        """The loop waits for the disk, which is no standstill."""
+        """Sends a heartbeat: a loop that waits for the disk is not stuck."""
         self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
 
     async def _step(self) -> float | None:
-        """Fetch one thing that is due; in how many seconds there may be more, None: when we are told."""
+        """Downloads the next job if it is due. Returns the seconds until the next step, None: until woken."""
         row = await retry_until_stored(self._journal.next_media, self.on_store_failure)
         if row is None or row.due is None:
             return None
@@ -159,7 +158,7 @@ class MediaDownloader:
         try:
             async with aclosing(self._download(row)) as pieces:
                 blob = await self._blobs.store(pieces, self._rules.max_size)
-        except StoreError as trouble:  # neither its fault nor WeChat's: it waits for the disk
+        except StoreError as trouble:  # not a failure of this download: it waits for the disk
             log.error("media cannot be stored", problem=str(trouble))
             self._pause(DISK_RETRY_SECONDS)
         except SizeLimitExceeded as much:
@@ -173,7 +172,7 @@ class MediaDownloader:
             await self._store_ready(row, blob)
 
     async def _download(self, row: MediaRow) -> AsyncGenerator[bytes, None]:
-        """What comes, and that it comes."""
+        """Yields the pieces of a download. Raises `Unreachable` on a timeout, `NoContentYet` for no byte."""
         count, ends = 0, loop_time() + DOWNLOAD_TIMEOUT_SECONDS
         async with aclosing(self._backend.download(row.ref)) as pieces:
             while (piece := await self._next_piece(pieces)) is not None:
@@ -187,7 +186,7 @@ class MediaDownloader:
             raise NoContentYet
 
     async def _next_piece(self, pieces: AsyncGenerator[bytes, None]) -> bytes | None:
-        """The next piece, None at the end; a download that falls silent is given up."""
+        """Returns the next piece, None at the end. Raises `Unreachable` when none arrives in time."""
         try:
             async with asyncio.timeout(DOWNLOAD_IDLE_TIMEOUT_SECONDS):
                 return await anext(pieces, None)
@@ -199,7 +198,7 @@ class MediaDownloader:
     async def _store_ready(self, row: MediaRow, blob: Blob) -> None:
         log.debug("media fetched", media=row.id, kind=row.kind, size=blob.size, mime=blob.mime)
         known = replace(row, state=MediaState.READY, blob=blob, reason="")
-        await self._inline_hold.on_media_finished(known)  # first the message, then what happened to it
+        await self._inline_hold.on_media_finished(known)  # the message is published before its event
         events = self._media_events(known)
         stored = await retry_until_stored(
             lambda: self._journal.mark_media_ready(row.id, blob, events), self.on_store_failure
@@ -214,7 +213,7 @@ class MediaDownloader:
         if not isinstance(error, Wx2MqttError):
             log.error("media download failed", media=row.id, kind=row.kind, exc_info=error)
         if not self._is_online:
-            return  # WeChat is away for everybody; this was no try
+            return  # the login ended meanwhile: not counted as an attempt of this job
         what = next_attempt(row, error, now=now_ms(), chance=random.random(), language=self._language)
         log.info(
             "media not fetched", media=row.id, kind=row.kind, why=what.reason, again=isinstance(what, RetryAt)
@@ -226,7 +225,7 @@ class MediaDownloader:
                 await self._give_up(row, what)
 
     async def _postpone(self, row: MediaRow, retry: RetryAt) -> None:
-        """Another try; where all fail, the others slow down too."""
+        """Stores the next due time of a job; after failures in a row the pause of all downloads grows."""
         self._failures = 0 if retry.empty_tries else self._failures + 1
         pause = Backoff(cap=MAX_FAILURE_PAUSE_SECONDS, failures=max(0, self._failures - 1))
         self._pause(pause.wait(random.random()))
@@ -257,7 +256,7 @@ class MediaDownloader:
         self._library.on_media_finished(row.id)
 
     def _media_events(self, row: MediaRow) -> list[NewPublication]:
-        """Of the thing itself only: small pictures and avatars come and go without a word."""
+        """Returns the `event/media` of a message's file; thumbnails and avatars have no event."""
         if row.part is not MediaPart.WHOLE:
             return []
         body = media_event(row, self._rules, self._account, now_ms())

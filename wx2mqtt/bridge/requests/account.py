@@ -1,4 +1,7 @@
-"""What can be asked of one account on `bridge/request/<name>`, as a table."""
+"""The handlers of the requests `login`, `logout`, `contacts`, `assign`, `health` and `history`.
+
+`actions.py` has the requests that change something at WeChat, `bridge/media/library.py` has `media`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from wx2mqtt.mqtt import commands as read
 
 
 class AccountRequests:
-    """Carries out the requests that concern one account."""
+    """Handles the requests that one account answers without changing anything at WeChat."""
 
     def __init__(
         self,
@@ -36,7 +39,7 @@ class AccountRequests:
         self._history = HistoryRequest(ctx.journal, ctx.registry, ctx.topics.contacts)
 
     def handlers(self) -> dict[str, Handler]:
-        """By name."""
+        """Returns the handlers by the name of their request."""
         return {
             "login": self._log_in,
             "logout": self._log_out,
@@ -47,7 +50,7 @@ class AccountRequests:
         }
 
     async def _log_in(self, fields: dict[str, Json]) -> Json:
-        """A QR code is wanted; or here is the number that the phone shows."""
+        """Starts a login with a QR code, or enters the `code` that the phone shows."""
         read.reject_unknown_fields(fields, "code")
         if "code" not in fields:
             self._session.request_login()
@@ -66,7 +69,7 @@ class AccountRequests:
         return search_payload(self._windows.directory_entries(), fields)
 
     async def _assign(self, fields: dict[str, Json]) -> Json:
-        """The owner says that the closed `user` is whoever is called `to` now."""
+        """Applies the owner's decision that the person `to` is the same as the closed `user`."""
         read.reject_unknown_fields(fields, "user", "to")
         user, to = read.read_text(fields, "user"), read.read_text(fields, "to")
         changes = self._registry.assign(user, to, now_ms())

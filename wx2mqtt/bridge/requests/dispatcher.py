@@ -1,4 +1,8 @@
-"""Dispatches `bridge/request/<name>` to the handler in a table, and stores the answer."""
+"""Dispatches `bridge/request/<name>` to its handler, and stores the answer for `bridge/response/<name>`.
+
+Handlers are in `account.py`, `actions.py` and `bridge/media/library.py`. `send` and `recall` are commands and
+do not come here.
+"""
 
 from __future__ import annotations
 
@@ -27,19 +31,19 @@ from wx2mqtt.store.records import NewPublication
 log = structlog.get_logger(__name__)
 
 COMMAND_REQUESTS = frozenset({"send", "recall"})
-"""Requests that are commands: they wait for their turn, and have a result."""
+"""Requests that are commands (`bridge/commands`): they are queued, and have a result."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizedHandler:
-    """Carries out a request whose data fill the room that the broker leaves: `work` is told it, in bytes."""
+    """A request whose answer may be large: `work` gets the limit of its data in bytes, or None."""
 
     work: Callable[[dict[str, Json], int | None], Awaitable[Json]]
 
 
 @dataclass(frozen=True, slots=True)
 class ActionHandler:
-    """Carries out a request that changes something at WeChat; `work` begins the attempt right before."""
+    """A request that changes something at WeChat: `work` marks the attempt as started right before that."""
 
     work: Callable[[dict[str, Json], RequestAttempt], Awaitable[Json]]
 
@@ -48,8 +52,9 @@ Handler = PlainHandler | SizedHandler | ActionHandler
 
 
 class RequestDispatcher:
-    """Answers what is asked of one account, but for `send` and `recall`: those are commands
-    (`CommandValidator`).
+    """Answers the requests of one account.
+
+    A redelivered request that was answered before gets its stored answer and is not carried out again.
     """
 
     def __init__(
@@ -67,20 +72,20 @@ class RequestDispatcher:
         return self._ctx.settings.send
 
     def register(self, handlers: Mapping[str, Handler]) -> None:
-        """Add handlers to the table, by the name of the request."""
+        """Adds handlers by the name of their request."""
         self._handlers.update(handlers)
 
     async def dispatch(self, name: str, delivery: Delivery, session: int) -> None:
-        """Carry out one request and commit its answer; raises only `StoreError`.
+        """Carries out one request and stores its answer. Raises only `StoreError`.
 
-        `session` is the broker's, as the bridge counts it.
+        `session` is the bridge's number of the broker session that delivered it.
         """
         attempt = RequestAttempt(self._ctx, delivery_mark(delivery, session))
         async with self._exclusive(delivery, session):
             answered = (
                 await attempt.stored_answer() if isinstance(self._handlers.get(name), ActionHandler) else ()
             )
-            if answered:  # the broker never got our acknowledgement of it
+            if answered:  # the broker did not get the PUBACK of the first delivery
                 await self._ctx.publish(answered)
                 return
             payload = await self._answer_payload(name, delivery, attempt)
@@ -89,7 +94,7 @@ class RequestDispatcher:
 
     @asynccontextmanager
     async def _exclusive(self, delivery: Delivery, session: int) -> AsyncIterator[None]:
-        """Wait for the end of the same delivery: a lost connection brings it again while it is under way."""
+        """Waits until an earlier run of the same delivery ends: a reconnect may deliver it again."""
         key = session, delivery.mid, delivery.topic, delivery.payload
         while earlier := self._in_progress.get(key):
             await earlier.wait()
@@ -116,7 +121,7 @@ class RequestDispatcher:
             payload = answer_error(bad.code, words, transaction, later if isinstance(later, float) else None)
         except StoreError:
             raise
-        except Exception:  # a fault of ours must not leave the caller without an answer
+        except Exception:  # a bug in the bridge must not leave the caller without an answer
             log.exception("request failed", name=name)
             sentence = bridge_text(self._ctx.language, "request_failed")
             payload = answer_error("internal", sentence, transaction)
@@ -134,7 +139,7 @@ class RequestDispatcher:
                 return await handler(fields)
 
     def _max_data_bytes(self, name: str, delivery: Delivery, transaction: Json) -> int | None:
-        """Bytes that the data of an answer may have; None without a limit."""
+        """Returns how many bytes the data of an answer may have; None without a limit."""
         limit = self._payload_limit_of(name, delivery)
         return None if limit is None else limit - len(answer_ok("", transaction))
 
@@ -145,7 +150,7 @@ class RequestDispatcher:
         return None if limit is None else limit - len(delivery.correlation or b"")
 
     def _fit_payload(self, name: str, delivery: Delivery, payload: bytes, transaction: Json) -> bytes:
-        """An answer that the broker would not take is an error that it takes: never silence."""
+        """Returns the payload, or the error `too_large` where the broker would refuse the payload."""
         room = self._payload_limit_of(name, delivery)
         if room is None or len(payload) <= room:
             return payload
