@@ -9,7 +9,8 @@ import structlog
 
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.attachments import Attachments
-from wx2mqtt.bridge.commands.intake import AttachmentIntake, CommandIntake
+from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender

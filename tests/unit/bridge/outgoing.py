@@ -15,7 +15,8 @@ from typing import Any
 from tests.unit.bridge.contexts import RULES, PaperQuota, context, settings, shared
 from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.attachments import Attachments
-from wx2mqtt.bridge.commands.intake import AttachmentIntake, CommandIntake
+from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender

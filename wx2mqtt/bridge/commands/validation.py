@@ -311,7 +311,7 @@ def _refused_for(error: Exception) -> BadCommand:
     return BadCommand("internal", "internal")
 
 
-def asks_for_file(command: Command) -> bool:
+def brings_file(command: Command) -> bool:
     """Whether it brings its bytes along, or a path to them; those of a url are fetched later."""
     return command.kind in FILE_KINDS and not command.url
 

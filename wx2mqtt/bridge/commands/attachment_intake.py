@@ -1,0 +1,74 @@
+"""Stores the file that a command brings (payload, `data` or `path`) before the command is accepted.
+
+Files of a `url` are fetched later, by `url_prefetch.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import replace
+
+from wx2mqtt.bridge.attachments import Attachments
+from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file
+from wx2mqtt.bridge.journaled import delivery_mark
+from wx2mqtt.model import Command
+from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import AcceptOutcome, AcceptResult, NewCommand
+
+MAX_CONCURRENT_FILE_WRITES = 4
+
+
+class AttachmentIntake:
+    """Does the slow part of the intake of a command: its file, and the checksum of a large delivery."""
+
+    def __init__(self, validator: CommandValidator, attachments: Attachments, journal: Journal) -> None:
+        self._validator = validator
+        self._attachments = attachments
+        self._journal = journal
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_WRITES)
+
+    def is_needed(self, new: NewCommand) -> bool:
+        """Returns whether `complete` has work that must not block the loop."""
+        return new.delivery is None or (new.result is None and brings_file(new.command))
+
+    async def complete(self, new: NewCommand, delivery: Delivery, session: int) -> NewCommand:
+        """Returns the command with its stored file, or rejected because the file cannot be stored.
+
+        Raises only `StoreError`, from reads of the journal.
+        """
+        if new.delivery is None:
+            new = replace(new, delivery=await asyncio.to_thread(delivery_mark, delivery, session))
+        if new.result is not None or not brings_file(new.command):
+            return new
+        try:
+            async with self._slots:
+                blob = await self._attachments.store(new.command, delivery.payload)
+        except Exception as error:  # noqa: BLE001 - a bug in the bridge rejects only this command
+            content = await asyncio.to_thread(_checksum, new.command, delivery.payload)
+            return await self._with_stored_fingerprint(self._validator.reject(new, error, content))
+        return self._validator.with_file(new, blob)
+
+    async def on_accepted(self, new: NewCommand, accepted: AcceptResult) -> None:
+        """Releases the file of a command that repeats another one or was rejected."""
+        if new.blob is not None and accepted.outcome is not AcceptOutcome.NEW:
+            await self._attachments.release(new.blob)
+
+    async def _with_stored_fingerprint(self, new: NewCommand) -> NewCommand:
+        """Makes a rejected repeat equal to the stored command: its file at `path` may be gone since then."""
+        known = (
+            await self._journal.get_command(new.command_id) if new.command.path and new.command.id else None
+        )
+        if known is not None and _path_identity(known.command) == _path_identity(new.command):
+            return replace(new, fingerprint=known.fingerprint)
+        return new
+
+
+def _path_identity(command: Command) -> tuple[str, ...]:
+    return command.user, command.kind, command.path, command.name
+
+
+def _checksum(command: Command, payload: bytes) -> str:
+    content = command.data.encode() if command.data else b"" if command.path else payload
+    return hashlib.sha256(content).hexdigest() if content else ""
