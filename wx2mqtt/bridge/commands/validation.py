@@ -1,6 +1,7 @@
-"""What becomes of a delivery on `out/…` or `request/send`: a command to carry out, or a refusal.
+"""Validates commands: turns a delivery on `out/…`, `request/send` or `request/recall` into a `NewCommand`.
 
-Decides and writes nothing; what it makes is committed before the broker gets its PUBACK.
+A command that must not be sent becomes a `NewCommand` that has its result already (`rejected`, `expired`).
+Stores nothing; `intake.py` does. `mqtt/commands.py` reads the fields of a payload.
 """
 
 from __future__ import annotations
@@ -43,14 +44,17 @@ from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
 log = structlog.get_logger(__name__)
 
 MAX_TEXT_PARTS = 99
-"""Messages in which one text goes out at the most: their number has two digits (`Errands.key`)."""
+"""The largest number of messages for one long text: `CommandResolver.send_key` appends two digits."""
 
 MAX_INLINE_HASH_BYTES = 1 << 20
-"""Bytes of a delivery whose checksum is made at once; that of a larger one would hold the loop."""
+"""The largest delivery whose checksum is computed on the loop; `AttachmentIntake` does larger ones."""
+
+COMMAND_ID_BYTES = 8
+"""Random bytes of the id of a command that brings none."""
 
 
 class CommandValidator:
-    """Reads deliveries of one account."""
+    """Validates the commands of one account."""
 
     def __init__(
         self, ctx: AccountContext, session: LoginSession, recipients: Recipients, results: ResultPublications
@@ -68,14 +72,17 @@ class CommandValidator:
         return self._ctx.settings.send
 
     def validate_command(
-        self, delivery: Delivery, incoming: TextTopic | FileTopic | UnknownTopic, session: int
+        self, delivery: Delivery, topic: TextTopic | FileTopic | UnknownTopic, session: int
     ) -> NewCommand:
-        """The row for a delivery on `out/…`."""
-        replies = [self._results.result_topic_reply(incoming.user), *self._response_target(delivery)]
-        command = Command(user=incoming.user)
+        """Returns the command of a delivery on `out/…`, accepted or rejected.
+
+        `session` is the bridge's id of the broker session.
+        """
+        replies = [self._results.result_topic_reply(topic.user), *self._response_targets(delivery)]
+        command = Command(user=topic.user)
         try:
             self._require_not_retained(delivery)
-            match incoming:
+            match topic:
                 case TextTopic(user):
                     command = read_command(
                         user, delivery.payload, delivery.content_type, self._require_supported
@@ -87,16 +94,17 @@ class CommandValidator:
                 case UnknownTopic(user):
                     raise BadCommand("bad_command", "unsupported_topic", user=user)
             return self._validated_command(command, delivery, replies, session)
-        except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
-            return self._refused_command(command, _refused_for(trouble), delivery, replies, session)
+        except Exception as error:  # noqa: BLE001 - see `_rejection_of`
+            return self._rejected_command(command, _rejection_of(error), delivery, replies, session)
 
     def validate_request(self, name: str, delivery: Delivery, session: int, chat: str = "") -> NewCommand:
-        """The row for a delivery on `bridge/request/send` or `…/recall`: its result is also an answer.
+        """Returns the command of a `bridge/request/send` or `…/recall`; its result is also the answer.
 
-        `chat` is in whose chat the message is that is to be withdrawn, for a request that does not say it.
+        `chat` is the user to whom the message to recall was sent, for a request without `user`.
         """
-        command, transaction = Command(user=""), None
-        reply: list[ReplyTarget] = []
+        command = Command(user="")
+        transaction: Json = None
+        result_replies: list[ReplyTarget] = []
         try:
             self._require_not_retained(delivery)
             fields = read_request(delivery.payload)
@@ -105,17 +113,18 @@ class CommandValidator:
             _reject_unknown_keys(fields)
             user = self._pop_user(fields, name, chat)
             command = Command(user=user)
-            reply = [self._results.result_topic_reply(user)]
+            result_replies = [self._results.result_topic_reply(user)]
             command = command_from_fields(user, fields)
-            replies = [*reply, *self._reply_targets(delivery, name, transaction)]
+            replies = [*result_replies, *self._answer_targets(delivery, name, transaction)]
             return self._validated_command(command, delivery, replies, session)
-        except Exception as trouble:  # noqa: BLE001 - see `_refused_for`
-            replies = [*reply, *self._reply_targets(delivery, name, transaction)]
-            return self._refused_command(command, _refused_for(trouble), delivery, replies, session)
+        except Exception as error:  # noqa: BLE001 - see `_rejection_of`
+            replies = [*result_replies, *self._answer_targets(delivery, name, transaction)]
+            return self._rejected_command(command, _rejection_of(error), delivery, replies, session)
 
     def _require_supported(self, fields: Mapping[str, Json]) -> None:
-        """What this backend cannot do at all is refused as that, whatever else is wrong with it."""
-        kind, able = fields.get("kind", "text"), self._capabilities
+        """Raises `BadCommand` `unsupported` for a kind that this backend lacks, before any other check."""
+        kind = fields.get("kind", "text")
+        able = self._capabilities
         is_offered = Recall in able.actions if kind == "recall" else kind in able.media
         if kind in (*FILE_KINDS, "recall") and not is_offered:
             raise BadCommand("unsupported", "unsupported_kind", kind=kind)
@@ -123,7 +132,7 @@ class CommandValidator:
             raise BadCommand("unsupported", "unsupported_action", name="mention")
 
     def _pop_user(self, fields: dict[str, Json], name: str, chat: str) -> str:
-        """Takes the user out of a request, and makes a command of a recall."""
+        """Removes `user` from the fields and returns it; sets the kind of a recall. Raises `BadCommand`."""
         user = fields.pop("user", chat)
         if name == "recall":
             if fields.setdefault("kind", name) != name:
@@ -137,22 +146,25 @@ class CommandValidator:
         return user
 
     def with_file(self, new: NewCommand, blob: Blob) -> NewCommand:
-        """The row of a command whose file is on the disk: what is asked for is its content."""
+        """Returns the command with its stored file, whose content is part of the fingerprint."""
         return replace(new, blob=blob, fingerprint=fingerprint(new.command, blob.sha256))
 
     def reject(self, new: NewCommand, error: Exception, content: str) -> NewCommand:
-        """The row of a command whose file is not to be had; `content` is a checksum of what came instead."""
-        bad = _refused_for(error)
+        """Returns the command rejected because its file cannot be stored.
+
+        `content` is the checksum of the bytes that it brought.
+        """
+        bad = _rejection_of(error)
         new = replace(new, fingerprint=fingerprint(new.command, content))
         return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def reject_reused_id(self, new: NewCommand) -> NewCommand:
-        """The refusal of a command whose id belongs to another one."""
+        """Returns the command rejected because an earlier command has its id and another content."""
         return self._with_result(
             new, Status.REJECTED, "id_reused", bridge_text(self._ctx.language, "id_reused")
         )
 
-    def _reply_targets(self, delivery: Delivery, name: str, transaction: Json) -> list[ReplyTarget]:
+    def _answer_targets(self, delivery: Delivery, name: str, transaction: Json) -> list[ReplyTarget]:
         answer = ReplyTarget(
             topic=self._topics.response(name),
             correlation=None,
@@ -160,10 +172,15 @@ class CommandValidator:
             name=name,
             transaction=transaction,
         )
-        more = self._response_target(delivery)
-        return [answer, *(replace(answer, topic=one.topic, correlation=one.correlation) for one in more)]
+        return [
+            answer,
+            *(
+                replace(answer, topic=target.topic, correlation=target.correlation)
+                for target in self._response_targets(delivery)
+            ),
+        ]
 
-    def _response_target(self, delivery: Delivery) -> list[ReplyTarget]:
+    def _response_targets(self, delivery: Delivery) -> list[ReplyTarget]:
         topic = delivery.response_topic
         if not topic or not self._may_answer_on(topic):
             return []
@@ -192,35 +209,36 @@ class CommandValidator:
             return self._with_result(
                 new, Status.EXPIRED, "expired", bridge_text(self._ctx.language, "expired_delivery")
             )
-        own = min((one for one in (command.ttl, delivery.expiry) if one is not None), default=None)
-        ttl = self._rules.ttl if own is None else own
+        limits = [seconds for seconds in (command.ttl, delivery.expiry) if seconds is not None]
+        own_ttl = min(limits, default=None)
+        ttl = self._rules.ttl if own_ttl is None else own_ttl
         return replace(
             new,
-            command=replace(command, ttl=own),  # what has a time of its own is not held for longer
+            command=replace(command, ttl=own_ttl),  # `HoldQueue` holds it no longer than its own ttl
             person=None if person is None else person.id,
             expires=new.accepted + int(ttl * 1000),
         )
 
-    def _person(self, user: str) -> Person | None:
-        # Before the first login nobody is known yet; whom the owner named will be.
+    def _find_person(self, user: str) -> Person | None:
+        """Returns the recipient, None for a pinned name before the first login. Raises `BadCommand`."""
         is_expected = user == FILEHELPER or self._registry.is_pinned(user)
         if is_expected and not self._session.people_known and self._registry.by_level(user) is None:
             return None
         return self._recipients.find(user)
 
     def check(self, command: Command) -> Person | None:
-        """For whom a command is, None where that is known only later.
+        """Returns the recipient of a command, None where that is known only after the first login.
 
-        Raises `BadCommand` for what must not be sent.
+        Raises `BadCommand` for a command that must not be sent.
         """
-        person = self._person(command.user)
+        person = self._find_person(command.user)
         self._recipients.require_allowed(command.user, person)
-        self._require_possible(command, person)
+        self._require_valid_content(command, person)
         if self._ctx.shared.exceeded_limit():
             raise BadCommand("storage_full", "storage_full", limit=self._rules.size_limit)
         return person
 
-    def _require_possible(self, command: Command, person: Person | None) -> None:
+    def _require_valid_content(self, command: Command, person: Person | None) -> None:
         able = self._capabilities
         if command.kind == "text":
             self._require_valid_text(command, person)
@@ -242,7 +260,7 @@ class CommandValidator:
             raise BadCommand("bad_command", "mention_no_group", user=command.user)
 
     def _max_text_bytes(self, text: str) -> int:
-        """Bytes that this text may have: in one message, or in several one after the other."""
+        """Returns how many bytes this text may have, where the backend splits long texts: in all parts."""
         able = self._capabilities
         if able.part_limit is None:
             return able.text_limit
@@ -250,18 +268,16 @@ class CommandValidator:
         fits = len(text) <= most and len(split_text(text, able.part_limit)) <= MAX_TEXT_PARTS
         return len(text.encode()) if fits else most
 
-    def _refused_command(
+    def _rejected_command(
         self, command: Command, bad: BadCommand, delivery: Delivery, replies: list[ReplyTarget], session: int
     ) -> NewCommand:
         new = self._new_command(replace(command, id=bad.command_id or command.id), delivery, replies, session)
-        if (
-            bad.command_id and not command.id
-        ):  # it could not be read: only the very same bytes ask for the same
+        if bad.command_id and not command.id:  # the payload could not be parsed: compare all its bytes
             new = replace(new, fingerprint=hashlib.sha256(delivery.payload).hexdigest())
         return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def _with_result(self, new: NewCommand, status: Status, code: str, message: str) -> NewCommand:
-        """A command that gets its result without an attempt."""
+        """Returns the command settled with a result, without an attempt to send it."""
         result = make_result(new.command, new.command_id, status, code, message)
         return replace(new, result=result, publications=self._results.publications(result, new.replies))
 
@@ -271,7 +287,7 @@ class CommandValidator:
         now = now_ms()
         return NewCommand(
             command=command,
-            command_id=command.id or secrets.token_hex(8),
+            command_id=command.id or secrets.token_hex(COMMAND_ID_BYTES),
             fingerprint=fingerprint(command),
             person=None,
             key=new_key(),
@@ -300,10 +316,10 @@ def _reject_unknown_keys(fields: Mapping[str, Json]) -> None:
         raise
 
 
-def _refused_for(error: Exception) -> BadCommand:
-    """Why a command is refused.
+def _rejection_of(error: Exception) -> BadCommand:
+    """Returns the reason of a rejection.
 
-    A fault of ours refuses this one and stops no other; else the broker would deliver it again for ever.
+    A bug in the bridge rejects only this command: without a PUBACK the broker would redeliver it for ever.
     """
     if isinstance(error, BadCommand):
         return error
@@ -312,16 +328,16 @@ def _refused_for(error: Exception) -> BadCommand:
 
 
 def brings_file(command: Command) -> bool:
-    """Whether it brings its bytes along, or a path to them; those of a url are fetched later."""
+    """Returns whether its file is stored before it is accepted; the file of a `url` is fetched later."""
     return command.kind in FILE_KINDS and not command.url
 
 
 def fingerprint(command: Command, content: str = "") -> str:
-    """Equal for commands that ask for the same, whatever their ttl and priority.
+    """Returns a hash that is equal for commands that ask for the same: it tells a repeat from a reused id.
 
-    `content` is a checksum of the bytes that go along.
+    `content` is a checksum of the bytes of the file. Options such as ttl and priority do not count.
     """
     user = unicodedata.normalize("NFC", command.user)
-    asked = (command.kind, command.text, command.path, command.url, content, command.name)
-    text = json.dumps([user, *asked, command.message_id, *command.mention])
+    fields = (command.kind, command.text, command.path, command.url, content, command.name)
+    text = json.dumps([user, *fields, command.message_id, *command.mention])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

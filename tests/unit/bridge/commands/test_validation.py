@@ -408,7 +408,7 @@ def test_a_fault_of_ours_refuses_this_command_and_is_in_the_log(bench, topic, mo
     def falls_over(_user):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bench.judge, "_person", falls_over)
+    monkeypatch.setattr(bench.judge, "_find_person", falls_over)
     with capture_logs() as logs:
         result = bench.refused(
             '{"user": "wife", "text": "x"}' if "request" in topic else "secret words", topic
