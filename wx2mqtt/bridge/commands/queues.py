@@ -1,6 +1,7 @@
-"""The commands of one account in memory, a lane for each chat; what is more waits on disk, in its order.
+"""The queues of the commands in memory, one for each chat; further commands wait in the journal.
 
-A chat that is stuck fills its own lane only. Knows nothing of sending; `due` is the way to the disk.
+A chat to which nothing can be sent fills only its own queue. The order within a chat is the order of
+acceptance, or with `by_priority` the priority. Sends nothing (`sender.py`) and writes nothing.
 """
 
 from __future__ import annotations
@@ -17,24 +18,33 @@ from wx2mqtt.external.http import TemporarilyUnavailable
 from wx2mqtt.model import PersonId
 from wx2mqtt.store.records import CommandRow, ReplyTarget
 
-MAX_COMMANDS_PER_CHAT = 50  # commands of one chat
-MAX_COMMANDS_IN_MEMORY = 2000  # commands of all chats from which on no further chat is taken from the disk
-READ_BATCH_ROWS = 200  # rows read from the disk at a time
-MAX_SCANNED_ROWS = 10_000  # rows, where the most important one must be known
+MAX_COMMANDS_PER_CHAT = 50
+"""The largest number of commands of one chat in memory."""
+
+MAX_COMMANDS_IN_MEMORY = 2000
+"""From so many commands in memory on, no further chat is loaded from the journal."""
+
+READ_BATCH_ROWS = 200
+"""Rows that are read from the journal at a time."""
+
+MAX_SCANNED_ROWS = 10_000
+"""Rows that are read at a time with `by_priority`: all must be known to find the most important one."""
 
 PRIORITY_RANKS = {"high": 0, "normal": 1, "low": 2}
+"""Lower ranks are sent first."""
 
 LoadDueCommands = Callable[[int, Collection[PersonId | None]], Awaitable[list[CommandRow]]]
-"""So many unsettled rows in order, but for these persons."""
+"""`JournaledCommands.list_due`."""
 
 
 @dataclass(slots=True)
 class ChatQueue:
-    """The commands of one chat, oldest first.
+    """The commands of one chat, the next one first.
 
-    `pause` is a time of the loop's clock, in seconds. `begun` is the row whose attempt is marked already.
-    `more`: there is more of this chat on disk, behind these rows. `trouble` is why the file of row `fetching`
-    could not be fetched the last time, of `failures` times in a row.
+    `paused_until` is a time of the loop's clock, in seconds. `started_row_id` is the row whose attempt is
+    marked in the journal in advance, 0 if none. `is_active` while a task sends from the queue.
+    `has_more_on_disk`: the journal has further commands of this chat, behind these. `fetch_error` is the last
+    of `fetch_failures` failures in a row to fetch the url of row `failed_fetch_row_id`.
     """
 
     rows: deque[CommandRow] = field(default_factory=deque)
@@ -48,24 +58,24 @@ class ChatQueue:
     fetch_failures: int = 0
 
     def record_fetch_failure(self, row_id: int, error: TemporarilyUnavailable) -> None:
-        """The file of a row could not be fetched."""
+        """Counts a failure to fetch the url of a row."""
         self.fetch_failures = self.fetch_failures + 1 if self.failed_fetch_row_id == row_id else 1
         self.failed_fetch_row_id, self.fetch_error = row_id, error
 
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Where a command is, and when its time is over, by the steady clock."""
+    """The queue of a command, and when it expires, in seconds of the monotonic clock."""
 
     queue: ChatQueue
     expires_at: float
 
 
 class ChatQueues:
-    """All lanes. `behind` says that chats without a lane have commands on disk.
+    """The queues of one account, by `CommandResolver.queue_key`, which may change while a command waits.
 
-    The chat of a command may become another while it waits (`CommandResolver.queue_key`). With
-    `by_priority` what is more important goes first, and all is in memory.
+    `has_more_on_disk`: the journal has commands of chats without a queue. With `by_priority` the most
+    important command of a chat is first, and all commands are in memory.
     """
 
     def __init__(self, resolver: CommandResolver, *, by_priority: bool = False) -> None:
@@ -78,80 +88,81 @@ class ChatQueues:
 
     @property
     def waiting_count(self) -> int:
-        """Commands in memory."""
+        """Number of commands in memory."""
         return len(self._positions)
 
     @property
     def can_load(self) -> bool:
-        """Whether something is on disk that there is room for."""
+        """Whether the journal has commands for which there is room in memory."""
         return self.has_more_on_disk and (self.by_priority or self.waiting_count < MAX_COMMANDS_IN_MEMORY)
 
     def all_queues(self) -> list[ChatQueue]:
-        """Every lane."""
         return [*self._queues.values()]
 
     def idle_queues(self) -> list[ChatQueue]:
-        """Lanes that nobody works on."""
-        return [lane for lane in self._queues.values() if lane.rows and not lane.is_active]
+        """Returns the queues with commands that no task sends from."""
+        return [queue for queue in self._queues.values() if queue.rows and not queue.is_active]
 
     def replies_to(self, row: CommandRow) -> tuple[ReplyTarget, ...]:
-        """Who waits for the result of a command in memory, by now."""
+        """Returns the current reply targets of a command in memory, else none."""
         return self._row(row.id).replies if row.id in self._positions else ()
 
     def current_row(self, row: CommandRow) -> CommandRow:
-        """What is known of a command by now."""
+        """Returns the current row of a command in memory, else the row itself."""
         return self._row(row.id) if row.id in self._positions else row
 
     def add(self, row: CommandRow) -> None:
-        """A command that was just accepted, or got another place to answer to."""
+        """Adds an accepted command; one that is in a queue already gets its new reply targets."""
         if row.id in self._positions:
             self.replace_row(replace(self._row(row.id), replies=row.replies))
-        elif (lane := self._queue_of(row)) is not None:
-            self._append(lane, row)
+        elif (queue := self._queue_of(row)) is not None:
+            self._append(queue, row)
         elif not self.by_priority and (self._loading or self.has_more_on_disk):
-            self.has_more_on_disk = True  # behind what waits on disk: the order stays
+            self.has_more_on_disk = True  # it is loaded after the commands before it
         else:
             self._append(self._new_queue(row), row)
 
     def replace_row(self, row: CommandRow) -> None:
-        """More is known of a command; nothing happens to one that needs nothing any more."""
-        if (place := self._positions.get(row.id)) is not None:
-            lane = place.queue
-            lane.rows = deque(row if other.id == row.id else other for other in lane.rows)
+        """Replaces the row of a command; does nothing for a command that is not in memory."""
+        if (position := self._positions.get(row.id)) is not None:
+            queue = position.queue
+            queue.rows = deque(row if other.id == row.id else other for other in queue.rows)
             if self.by_priority:
-                lane.rows = deque(sorted(lane.rows, key=partial(_rank, lane)))
+                queue.rows = deque(sorted(queue.rows, key=partial(_rank, queue)))
 
     def reset_expiry(self, row: CommandRow) -> None:
-        """A command waits until another time than was said."""
-        if (place := self._positions.get(row.id)) is not None:
-            self._positions[row.id] = QueuePosition(place.queue, monotonic() + _life(row, now_ms()))
+        """Replaces the row of a command whose `expires` changed."""
+        if (position := self._positions.get(row.id)) is not None:
+            self._positions[row.id] = QueuePosition(
+                position.queue, monotonic() + _seconds_to_live(row, now_ms())
+            )
             self.replace_row(row)
 
     def fetch_error_of(self, row: CommandRow) -> TemporarilyUnavailable | None:
-        """Why the file of a command in memory is not there yet, where that was tried."""
-        lane = self._positions[row.id].queue
-        return lane.fetch_error if lane.failed_fetch_row_id == row.id and row.blob is None else None
+        """Returns why the last fetch of a command's url failed, None if it did not."""
+        queue = self._positions[row.id].queue
+        return queue.fetch_error if queue.failed_fetch_row_id == row.id and row.blob is None else None
 
     def remove(self, row: CommandRow) -> None:
-        """A command needs nothing any more."""
-        place = self._positions.pop(row.id, None)
-        if place is not None:
-            place.queue.rows = deque(other for other in place.queue.rows if other.id != row.id)
+        """Removes a command; does nothing for a command that is not in memory."""
+        position = self._positions.pop(row.id, None)
+        if position is not None:
+            position.queue.rows = deque(other for other in position.queue.rows if other.id != row.id)
 
     def rekey(self) -> None:
-        """Who was named before the first login may be known now: the lane is that person's from here on."""
-        for key, lane in list(self._queues.items()):
-            now = self._resolver.queue_key(lane.rows[0]) if lane.rows else key
-            if now != key and now not in self._queues:
-                self._queues[now] = self._queues.pop(key)
+        """Moves queues to their current key: a user of a command may have become a known person."""
+        for key, queue in list(self._queues.items()):
+            new_key = self._resolver.queue_key(queue.rows[0]) if queue.rows else key
+            if new_key != key and new_key not in self._queues:
+                self._queues[new_key] = self._queues.pop(key)
 
     def remove_empty(self, queue: ChatQueue) -> None:
-        """A lane is empty."""
+        """Removes a queue without commands."""
         self._queues = {key: other for key, other in self._queues.items() if other is not queue}
         self.has_more_on_disk |= queue.has_more_on_disk
 
     async def load(self, load_due: LoadDueCommands) -> None:
-        """Take from the disk what there is room for."""
+        """Loads commands from the journal while there is room in memory. Raises `StoreError`."""
         if self.by_priority:
             await self._load_all(load_due)
             return
@@ -165,7 +176,8 @@ class ChatQueues:
                 if not complete:
                     self._mark_more_on_disk(rows)
                 skipped = skipped | self._persons() | {row.person for row in rows}
-            complete = complete and None not in skipped  # whom nobody knows yet can only be skipped together
+            # None skips all unknown users at once, so some of their commands may be left.
+            complete = complete and None not in skipped
         finally:
             self._loading = False
             self.has_more_on_disk |= not complete
@@ -179,32 +191,30 @@ class ChatQueues:
         self.has_more_on_disk |= len(rows) == MAX_SCANNED_ROWS
 
     def seconds_left(self, row: CommandRow) -> float:
-        """Seconds until the time of a command in memory is over.
+        """Returns the seconds until a command in memory expires, by the monotonic clock.
 
-        By a clock that nobody sets: a machine without a battery starts with a wrong time and jumps by hours
-        when it hears the right one, and nothing that waits may expire, or live longer, for that.
+        A machine without a clock battery starts with a wrong time that is corrected by hours later: no
+        command may expire earlier or later because of that.
         """
         return self._positions[row.id].expires_at - monotonic()
 
     def _row(self, row_id: int) -> CommandRow:
-        return next(one for one in self._positions[row_id].queue.rows if one.id == row_id)
+        return next(row for row in self._positions[row_id].queue.rows if row.id == row_id)
 
     def _append_rows(self, rows: Iterable[CommandRow]) -> None:
-        known = set(self._queues)
+        keys_before = set(self._queues)
         for row in rows:
             if row.id not in self._positions:
                 self._append(self._queue_of(row) or self._new_queue(row), row)
-        if (
-            self.has_more_on_disk
-        ):  # something was accepted after these were read, and passed over for whom had no lane yet
-            for key in self._queues.keys() - known:
+        if self.has_more_on_disk:  # `add` left a command of a chat without a queue in the journal meanwhile
+            for key in self._queues.keys() - keys_before:
                 self._queues[key].has_more_on_disk = True
 
     def _mark_more_on_disk(self, rows: Iterable[CommandRow]) -> None:
-        """The reading ended in the middle of what these chats have, perhaps, and goes on without them."""
+        """The next batch skips these chats, and this one may not have all of their commands."""
         for row in rows:
-            if (place := self._positions.get(row.id)) is not None:
-                place.queue.has_more_on_disk = True
+            if (position := self._positions.get(row.id)) is not None:
+                position.queue.has_more_on_disk = True
 
     def _append(self, queue: ChatQueue, row: CommandRow) -> None:
         if not self.by_priority and (queue.has_more_on_disk or len(queue.rows) >= MAX_COMMANDS_PER_CHAT):
@@ -214,7 +224,7 @@ class ChatQueues:
         queue.rows.append(row)
         if self.by_priority and _rank(queue, row) < _rank(queue, last):
             queue.rows = deque(sorted(queue.rows, key=partial(_rank, queue)))
-        self._positions[row.id] = QueuePosition(queue, monotonic() + _life(row, now_ms()))
+        self._positions[row.id] = QueuePosition(queue, monotonic() + _seconds_to_live(row, now_ms()))
 
     def _queue_of(self, row: CommandRow) -> ChatQueue | None:
         key = self._resolver.queue_key(row)
@@ -226,21 +236,21 @@ class ChatQueues:
         return self._queues.setdefault(self._resolver.queue_key(row), ChatQueue())
 
     def _persons(self) -> set[PersonId | None]:
-        return {row.person for lane in self._queues.values() for row in lane.rows} | {
+        return {row.person for queue in self._queues.values() for row in queue.rows} | {
             None if isinstance(key, str) else key for key in self._queues
         }
 
 
 def _rank(queue: ChatQueue, row: CommandRow) -> tuple[bool, int, int]:
-    """What has begun is brought to its end first: a doubt, or a text of which a part is out."""
-    begun = bool(row.unanswered or row.parts_sent) or queue.started_row_id == row.id
-    return not begun, PRIORITY_RANKS.get(row.command.priority, 1), row.id
+    """Started commands are first: those with an unanswered attempt, or with sent parts; then by priority."""
+    is_started = bool(row.unanswered or row.parts_sent) or queue.started_row_id == row.id
+    return not is_started, PRIORITY_RANKS.get(row.command.priority, 1), row.id
 
 
-def _life(row: CommandRow, now: int) -> float:
-    """Seconds that a command may wait from now on, by the clock on the wall, which survives a restart.
+def _seconds_to_live(row: CommandRow, now: int) -> float:
+    """Returns the seconds until a command expires, by the system clock, which survives a restart.
 
-    A clock that was set back since it was accepted must not lengthen its life (`ttl`).
+    They are never more than the ttl, also if the clock was set back since the command was accepted.
     """
     expires = row.accepted if row.expires is None else row.expires
     return min(expires - now, expires - row.accepted) / 1000

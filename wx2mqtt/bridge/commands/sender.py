@@ -1,7 +1,9 @@
-"""MQTT to WeChat, second half: one attempt after the other in each chat, until each command has a result.
+"""Sends accepted commands to WeChat until each has its result: the loop over the queues of the chats.
 
-An attempt is marked on disk before its request is written; what follows from its outcome is the one
-`match` in `_outcome`. Chats go on side by side; in a chat the order of acceptance is kept.
+Chats are sent to in parallel; within a chat the order of acceptance is kept. An attempt is marked in the
+journal before its request is written. `_apply_outcome` decides what follows from the outcome of an attempt.
+When a command may be sent is decided by `rate_limit.py`, `hold.py`, `expiry.py` and
+`CommandSender._seconds_until_sendable`.
 """
 
 from __future__ import annotations
@@ -42,13 +44,24 @@ from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
 
-MAX_CONCURRENT_SENDS = 4  # chats that are sent to side by side
-MAX_CONCURRENT_FILE_SENDS = 3  # besides those: a file takes its time, and must not hold the texts of others
-ECHO_DEADLINE_MS = 86_400_000  # milliseconds after which no login that was away has echoes for us any more
+MAX_CONCURRENT_SENDS = 4
+"""The largest number of chats to which texts are sent in parallel."""
+
+MAX_CONCURRENT_FILE_SENDS = 3
+"""The same for files, counted separately: a slow upload must not delay the texts of other chats."""
+
+ECHO_DEADLINE_MS = 86_400_000
+"""No login delivers the echo of a sent message later than this."""
+
+MIN_WINDOW_WAIT_SECONDS = 0.1
+"""The shortest wait for a reply window to open: its time may be over while it is still closed."""
 
 
 class CommandSender:
-    """Carries out the accepted commands of one account."""
+    """Sends the accepted commands of one account.
+
+    `recheck` wakes the queues that wait: call it after a change of anything that may have held them back.
+    """
 
     def __init__(
         self, ctx: AccountContext, resolver: CommandResolver, echoes: EchoFilter, results: ResultPublications
@@ -77,36 +90,36 @@ class CommandSender:
         echoes.require_recovery()
 
     def set_online(self, online: bool) -> None:
-        """WeChat can be reached as this account, or no longer."""
+        """Commands are only sent while the account is online."""
         self.conditions.online = online
         self.recheck()
 
     def resize_rate_limit(self) -> None:
-        """Take over the rate limit of the settings; the tokens that are there stay."""
+        """Applies the rate limit of the settings; unused tokens are kept."""
         settings, bucket = self._ctx.settings, self.conditions.bucket
         self.conditions.bucket = bucket.resized(settings.per_minute, settings.burst, loop_time())
 
     def recheck(self) -> None:
-        """Something that may have held commands back is different now."""
+        """Makes all queues check again whether their first command may be sent."""
         self._queues.rekey()
         self._recheck_event.set()
         self._recheck_event = asyncio.Event()
 
     def add(self, row: CommandRow) -> None:
-        """A command was accepted, or one that waits got another place to answer to."""
+        """Adds an accepted command; a command that is in a queue already gets its new reply targets."""
         self._queues.add(row)
         self.fallback.schedule(row)
         self._wake_event.set()
-        if self._queues.by_priority:  # it may go before what waits, or is to be held as well
+        if self._queues.by_priority:  # it may overtake others, or must be held too
             self.recheck()
 
     def remove(self, row: CommandRow) -> None:
-        """The owner dropped a command; the journal has its result, so no attempt is under way."""
+        """Removes a command that the owner dropped; the journal has its result and has no open attempt."""
         self._queues.remove(row)
         self.recheck()
 
     async def run(self) -> None:
-        """Send what waits until cancelled."""
+        """Sends commands until cancelled."""
         try:
             await retry_until_stored(self._recover)
             await self._serve()
@@ -118,24 +131,24 @@ class CommandSender:
             while True:
                 if self._queues.can_load:
                     await retry_until_stored(lambda: self._queues.load(self._journal.list_due))
-                for lane in self._queues.idle_queues():
-                    lane.is_active = True
-                    tasks.create_task(self._run_queue(lane))
+                for queue in self._queues.idle_queues():
+                    queue.is_active = True
+                    tasks.create_task(self._run_queue(queue))
                 await self._wake_event.wait()
                 self._wake_event.clear()
 
     async def _recover(self) -> None:
-        """What the last life left open is in doubt, and what it sent may come back now."""
+        """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
         await self._journal.recover_attempts()
         for row in await self._journal.list_unanswered(now_ms() - ECHO_DEADLINE_MS):
-            for _ in range(row.attempts):  # the last one of an uncertain command is not counted in `unknown`
+            for _ in range(row.attempts):  # `unanswered` lacks the last attempt of an uncertain command
                 self.attempts.expect_late_echo(row)
         self._echoes.mark_recovered()
         await self.fallback.recover()
         await self.attempts.recover()
 
     async def drain(self, seconds: float) -> None:
-        """Begin no attempt any more, and give those that are under way `seconds` to end."""
+        """Starts no further attempt, and gives those under way `seconds` to end."""
         self.conditions.stopping = True
         self.fallback.stop()
         self.recheck()
@@ -143,24 +156,25 @@ class CommandSender:
             async with asyncio.timeout(seconds):
                 if self.fallback.deliveries:
                     await asyncio.wait(self.fallback.deliveries)
-                for places, count in (
+                for slots, count in (
                     (self._slots, MAX_CONCURRENT_SENDS),
                     (self._file_slots, MAX_CONCURRENT_FILE_SENDS),
                 ):
                     for _ in range(count):
-                        await places.acquire()
+                        await slots.acquire()
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
         await self._unmark_started()
 
     async def _unmark_started(self) -> None:
-        """Attempts that were marked ahead and are not begun any more are in no doubt."""
+        """Removes the marks of attempts that `_next_sendable` marked in advance and that were not made."""
         try:
-            for lane in self._queues.all_queues():
-                begun, lane.started_row_id = lane.started_row_id, 0
+            for queue in self._queues.all_queues():
+                row_id = queue.started_row_id
+                queue.started_row_id = 0
                 with suppress(AlreadySettled):
-                    if begun:
-                        await self._journal.mark_not_delivered(begun)
+                    if row_id:
+                        await self._journal.mark_not_delivered(row_id)
         except StoreError as trouble:
             log.warning("attempts stay marked; they are in doubt at the next start", problem=str(trouble))
 
@@ -178,26 +192,29 @@ class CommandSender:
         self._wake_event.set()
 
     async def _wait_until_sendable(self, queue: ChatQueue) -> bool:
-        """Wait until the first row may be sent; False when none is left."""
+        """Waits until the first command may be sent. Returns False when none is left."""
         while queue.rows:
             if await self._settle_expired(queue) or await self._hold_while_closed(queue):
                 continue
-            hindrance = self._seconds_until_sendable(queue)
-            if hindrance <= 0:
+            seconds = self._seconds_until_sendable(queue)
+            if seconds <= 0:
                 return True
-            await self._wait(min(hindrance, *map(self._expiry.seconds_left, queue.rows)))
+            await self._wait_for_recheck(min(seconds, *map(self._expiry.seconds_left, queue.rows)))
         return False
 
     async def _settle_expired(self, queue: ChatQueue) -> bool:
-        """Settle one row that is not sent any more, wherever in the lane; False when there is none."""
+        """Settles one expired command, anywhere in the queue. Returns False when there is none."""
         for row in queue.rows:
-            if queue.started_row_id != row.id and (over := self._expiry.expired_result(row)) is not None:
-                await self._settle(queue, row, over)
+            if queue.started_row_id != row.id and (result := self._expiry.expired_result(row)) is not None:
+                await self._settle(queue, row, result)
                 return True
         return False
 
     async def _hold_while_closed(self, queue: ChatQueue) -> bool:
-        """While WeChat takes nothing for them: keep what can wait, end one that cannot. Whether one did."""
+        """While the reply window is closed: settles one command that must not wait, else holds the rest.
+
+        Returns whether that changed anything.
+        """
         window = (
             None
             if not self.conditions.online or self.conditions.stopping
@@ -205,13 +222,13 @@ class CommandSender:
         )
         if window is None:
             return False
-        if (out := self._expiry.find_unsendable(queue, window)) is not None:
-            await self._settle(queue, *out)
+        if (unsendable := self._expiry.find_unsendable(queue, window)) is not None:
+            await self._settle(queue, *unsendable)
             return True
         return await self.hold_queue.hold(queue, window)
 
     async def _send_first(self, queue: ChatQueue) -> None:
-        """Send the first row, if it still may be: the lane has waited for its place."""
+        """Sends the first command, if it still may be sent after the wait for a slot."""
         if (
             queue.rows
             and self._seconds_until_sendable(queue) <= 0
@@ -226,14 +243,14 @@ class CommandSender:
             await self._reject(queue, row, bad)
 
     async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
-        """It cannot be carried out as it stands; in doubt it stays where an attempt may have arrived."""
+        """Settles a command that cannot be sent; `uncertain` where an earlier attempt may have arrived."""
         rejected = final_result(row, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
         await self._settle(
             queue, row, uncertain_result(row, self._ctx.language) if row.unanswered else rejected
         )
 
     def _seconds_until_sendable(self, queue: ChatQueue) -> float:
-        """Seconds until the first row of the lane may be sent; infinite until something changes."""
+        """Returns the seconds until the first command may be sent; infinite where only `recheck` helps."""
         if queue.started_row_id == queue.rows[0].id and not self.conditions.stopping:
             return 0.0
         if (
@@ -243,15 +260,20 @@ class CommandSender:
         ):
             return float("inf")
         if (window := self.hold_queue.closed_window(queue.rows[0])) is not None:
-            return float("inf") if window.until is None else max(0.1, (window.until - now_ms()) / 1000)
-        own_limit = 0.0 if self._resolver.is_recall(queue.rows[0]) else self.conditions.rate_limit_seconds
-        return max(self.conditions.throttled_seconds, queue.paused_until - loop_time(), own_limit)
+            return (
+                float("inf")
+                if window.until is None
+                else max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
+            )
+        is_recall = self._resolver.is_recall(queue.rows[0])
+        rate_limit_seconds = 0.0 if is_recall else self.conditions.rate_limit_seconds
+        return max(self.conditions.throttled_seconds, queue.paused_until - loop_time(), rate_limit_seconds)
 
-    async def _wait(self, seconds: float) -> None:
-        changed = self._recheck_event
+    async def _wait_for_recheck(self, seconds: float) -> None:
+        recheck = self._recheck_event
         try:
             async with asyncio.timeout(None if seconds == float("inf") else seconds):
-                await changed.wait()
+                await recheck.wait()
         except TimeoutError:
             pass
 
@@ -261,28 +283,28 @@ class CommandSender:
         try:
             if chat is None:
                 raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
-            errand = await self._resolver.resolve(row, chat)
-            if queue.started_row_id != row.id:  # nothing is in doubt that was only brought along
-                await self.attempts.prepare(errand)
+            request = await self._resolver.resolve(row, chat)
+            if queue.started_row_id != row.id:  # a failed preparation leaves no open attempt
+                await self.attempts.prepare(request)
             if not await self._mark_started(queue, row):
                 return
         except BadCommand as bad:
             await self._reject(queue, row, bad)
-        except Rejected as refused:
-            await self._settle(queue, row, final_result(row, Status.FAILED, refused.code, str(refused)))
+        except Rejected as error:
+            await self._settle(queue, row, final_result(row, Status.FAILED, error.code, str(error)))
         except BackendError as error:
             self._on_not_delivered(queue, error)
         except AlreadySettled:
             await self._completion.finish_already_settled(row)
         else:
-            await self._apply_outcome(queue, row, await self.attempts.attempt(errand, row))
+            await self._apply_outcome(queue, row, await self.attempts.attempt(request, row))
             self._ctx.signals.send_attempted.emit()
 
     async def _mark_started(self, queue: ChatQueue, row: CommandRow) -> bool:
-        """Mark the attempt on the disk; False where it may not be made any more."""
+        """Marks the attempt in the journal. Returns False where the command may not be sent any more."""
         if queue.started_row_id != row.id:
             if row not in queue.rows or self._seconds_until_sendable(queue) > 0:
-                return False  # something has happened while the errand was made ready
+                return False  # the conditions changed while the request was prepared
             if not self._resolver.is_recall(row):
                 self.conditions.consume_token()
             await retry_until_stored(lambda: self._journal.mark_started(row.id))
@@ -319,21 +341,27 @@ class CommandSender:
                 self._on_not_delivered(queue, outcome)
 
     async def _on_receipt(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
-        """WeChat took it, or a part of it; without a number nobody knows whether anybody sees it."""
+        """WeChat accepted a message: the whole command, or the next part of a long text.
+
+        Without a message id it is not certain that the recipient sees it: the code is `unconfirmed`.
+        """
         queue.backoff = queue.backoff.reset()
         if not message_id:
             self.attempts.expect_late_echo(row)
         if row.parts_sent + 1 < len(self._resolver.parts_of(row)):
             await retry_until_stored(lambda: self._journal.mark_part_sent(row.id, message_id))
-            now = self._queues.current_row(row)
-            self._queues.replace_row(replace(now, parts_sent=row.parts_sent + 1, unanswered=0))
+            current = self._queues.current_row(row)
+            self._queues.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
             return
         code = "ok" if message_id else "unconfirmed"
         sent = final_result(row, Status.SENT, code, bridge_text(self._ctx.language, code))
         await self._settle(queue, row, replace(sent, message_id=message_id or None))
 
     def _on_not_delivered(self, queue: ChatQueue, error: BackendError) -> None:
-        """Certainly not delivered; what holds it back decides for how long and for whom."""
+        """Applies an error of an attempt that certainly delivered nothing: the command stays in its queue.
+
+        Throttling and a logout stop the whole account, a closed window or another error only this chat.
+        """
         match error:
             case Throttled(retry_after=seconds):
                 self.conditions.slow_down(seconds)
@@ -341,19 +369,22 @@ class CommandSender:
                 self.conditions.online = False
                 self._ctx.signals.logged_out.emit(error)
             case WindowClosed() if queue.rows and self.hold_queue.closed_window(queue.rows[0]):
-                pass  # they wait for the person
+                pass  # `_hold_while_closed` holds them
             case _:
                 back_off(queue)
 
     async def _settle(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
         if row.command.urgent:
             result = await self.fallback.complete_result(row, result)
-        following = self._next_sendable(queue, row) if result.status is Status.SENT else None
-        if await self._completion.settle(row, result, following) and following is not None:
-            queue.started_row_id = following.id
+        next_row = self._next_sendable(queue, row) if result.status is Status.SENT else None
+        if await self._completion.settle(row, result, next_row) and next_row is not None:
+            queue.started_row_id = next_row.id
 
-    def _next_sendable(self, queue: ChatQueue, before: CommandRow) -> CommandRow | None:
-        """The next row, if nothing keeps it: its attempt is marked in the commit that settles this one."""
+    def _next_sendable(self, queue: ChatQueue, settled: CommandRow) -> CommandRow | None:
+        """Returns the command behind `settled` if it may be sent now.
+
+        Its attempt is then marked in the commit that settles the other one, which saves a commit.
+        """
         if (
             len(queue.rows) < 2
             or not self.conditions.online
@@ -361,7 +392,7 @@ class CommandSender:
             or self.conditions.throttled_seconds
         ):
             return None
-        row = queue.rows[0] if queue.rows[0].id != before.id else queue.rows[1]
+        row = queue.rows[0] if queue.rows[0].id != settled.id else queue.rows[1]
         if (
             not self._resolver.is_simple(row)
             or self._resolver.chat_of(row) is None
