@@ -1,4 +1,4 @@
-"""A command gets its one result, and everybody who waits for it hears of it."""
+"""Settles a command: stores its result and the publications of that, in one commit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ log = structlog.get_logger(__name__)
 
 
 class CommandCompletion:
-    """Settles the commands in the queues. Counts results by status and code, sent commands by kind."""
+    """Settles the commands of one account and removes them from their queues.
+
+    `result_counts` counts results by status and code, `sent_counts` sent commands by kind.
+    """
 
     def __init__(
         self,
@@ -37,25 +40,25 @@ class CommandCompletion:
         self.result_counts: Counter[tuple[str, str]] = Counter()
         self.sent_counts: Counter[str] = Counter()
 
-    async def settle(self, row: CommandRow, result: Result, following: CommandRow | None) -> bool:
-        """Store the end of a command, and in the same commit the mark of the attempt that follows.
+    async def settle(self, row: CommandRow, result: Result, next_row: CommandRow | None) -> bool:
+        """Stores the result of a command, and marks the attempt of `next_row` in the same commit.
 
-        Whether that is marked: the owner may have dropped it in this moment.
+        Returns whether that attempt is marked: the owner may have dropped either command meanwhile.
         """
-        row = replace(row, replies=self._queues.replies_to(row))  # by now there may be more
+        row = replace(row, replies=self._queues.replies_to(row))  # new reply targets may have been added
         result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
-        begun = following is not None and await self._store_result(row, result, following.id)
-        if not begun and not await self._store_result(row, result, None):
+        is_next_started = next_row is not None and await self._store_result(row, result, next_row.id)
+        if not is_next_started and not await self._store_result(row, result, None):
             await self.finish_already_settled(row)
             return False
         await self._publish_late_answers(row, result)
         self._queues.remove(row)
         self.result_counts[str(result.status), result.code] += 1
         self.sent_counts[row.command.kind] += result.status is Status.SENT
-        return begun
+        return is_next_started
 
     async def finish_already_settled(self, row: CommandRow) -> None:
-        """It was dropped in this very moment, or repeated and told to us after its end."""
+        """Removes a command that has a result already, since the owner dropped it or it was repeated late."""
         log.info("command has its result already", command=row.command_id)
         stored = await retry_until_stored(lambda: self._journal.get_command(row.command_id))
         if stored is not None and stored.result is not None:
@@ -63,7 +66,7 @@ class CommandCompletion:
         self._queues.remove(row)
 
     async def _store_result(self, row: CommandRow, result: Result, next_row_id: int | None) -> bool:
-        """False where the owner has dropped it or the one that is to begin."""
+        """Returns False where the owner has dropped this command or the next one."""
         publications = self._results.publications(result, row.replies)
         try:
             stored = await retry_until_stored(
@@ -75,8 +78,8 @@ class CommandCompletion:
         return True
 
     async def _publish_late_answers(self, row: CommandRow, result: Result) -> None:
-        """Tell the result where it was asked for while it was being stored; `row` has those who know."""
-        late = [one for one in self._queues.replies_to(row) if one not in row.replies]
+        """Publishes the result to reply targets that were added while it was stored: those not in `row`."""
+        late = [reply for reply in self._queues.replies_to(row) if reply not in row.replies]
         if late:
             publications = self._results.publications(result, late)
             await retry_until_stored(lambda: self._ctx.publish(publications))

@@ -1,7 +1,8 @@
-"""What WeChat takes only after the person wrote waits for that: held, told of once, the most important first.
+"""Holds commands while the reply window of their recipient is closed: WeChat accepts them after the
+recipient wrote again.
 
-Decides and writes down; who settles and sends is the sender. Where a backend has no window nothing is ever
-held, and nothing is asked.
+A held command is marked in the journal and announced once by `event/held`. `sender.py` sends it when the
+window opens, the most important one first. Does nothing for a backend without reply windows.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, ReplyWindow
 from wx2mqtt.store.records import CommandRow, NewPublication
 
-RATE_LIMITED = "rate_limited"  # the only window that opens by itself
+RATE_LIMITED = "rate_limited"
+"""The only reason for which a window opens without a message of the recipient."""
+
 HOLD_REASONS = {
     "never_wrote": "shut_never_wrote",
     "new_binding": "shut_new_binding",
@@ -26,7 +29,7 @@ HOLD_REASONS = {
     "quota_used": "shut_quota_used",
     RATE_LIMITED: "shut_rate_limited",
 }
-"""Sentences that say what shuts a window."""
+"""Keys of the texts that say why a window is closed, by `ReplyWindow.reason`."""
 
 _HINTS = {
     "never_wrote": "hint_never_wrote",
@@ -39,12 +42,12 @@ _CODES = {"quota_used": "quota_used", RATE_LIMITED: RATE_LIMITED}
 
 
 def error_code_of(window: ReplyWindow) -> str:
-    """What the result of a command says that could not be sent in a shut window."""
+    """Returns the result code of a command that was not sent because of this closed window."""
     return _CODES.get(window.reason, "window_closed")
 
 
 class HoldQueue:
-    """Knows what is held for one account."""
+    """The held commands of one account."""
 
     def __init__(
         self,
@@ -61,7 +64,7 @@ class HoldQueue:
         self._results = results
 
     def closed_window(self, row: CommandRow) -> ReplyWindow | None:
-        """The window to whom a command is for, while it is shut."""
+        """Returns the reply window of the recipient while it is closed, else None."""
         if not self._backend.capabilities.has_reply_window:
             return None
         chat = self._resolver.chat_of(row)
@@ -70,24 +73,24 @@ class HoldQueue:
 
     @property
     def max_commands(self) -> int:
-        """Commands that may wait for one person."""
+        """The largest number of held commands of one chat."""
         return self._ctx.settings.hold.max_commands
 
     @property
     def held_count(self) -> int:
-        """Commands that are held now."""
-        return sum(bool(row.held_reason) for lane in self._queues.all_queues() for row in lane.rows)
+        """Number of held commands."""
+        return sum(bool(row.held_reason) for queue in self._queues.all_queues() for row in queue.rows)
 
     async def hold(self, queue: ChatQueue, window: ReplyWindow) -> bool:
-        """Write down that these wait, and tell it, where that is news. Whether there was any."""
-        fresh = [
+        """Holds the commands of a queue that are not held yet. Returns whether there was any."""
+        not_held = [
             row
             for row in queue.rows
             if not row.held_reason and row.command.hold and row.id != queue.started_row_id
         ]
-        if not fresh:
+        if not not_held:
             return False
-        held = [replace(row, held_reason=window.reason, expires=self._expires_at(row)) for row in fresh]
+        held = [replace(row, held_reason=window.reason, expires=self._expires_at(row)) for row in not_held]
         marks = [(row.id, row.held_reason, row.expires or 0) for row in held]
         notices = [self._notification(row, window) for row in held]
         stored = await retry_until_stored(lambda: self._journal.mark_held(marks, notices))
@@ -97,7 +100,7 @@ class HoldQueue:
         return True
 
     def find_unholdable(self, queue: ChatQueue, window: ReplyWindow) -> CommandRow | None:
-        """One that does not want to wait for the person."""
+        """Returns a command with `hold: false`; None where the window soon opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
         return next(
@@ -105,14 +108,14 @@ class HoldQueue:
         )
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
-        """Which one gives way where more wait than may: the oldest of the least important."""
+        """Returns a command to give up where too many are held: the oldest of the lowest priority."""
         held = [row for row in queue.rows if row.held_reason and row.id != queue.started_row_id]
         if len(held) <= self.max_commands:
             return None
-        return min(held, key=_gives_way)
+        return min(held, key=_displacement_order)
 
     def _expires_at(self, row: CommandRow) -> int:
-        """Milliseconds since 1970; a time of its own counts, else that of the owner for all that wait."""
+        """Returns when a held command expires, in ms: after its own ttl, else after `hold.ttl`."""
         if row.command.ttl is not None and row.expires is not None:
             return row.expires
         return row.accepted + int(self._ctx.settings.hold.ttl * 1000)
@@ -129,6 +132,6 @@ class HoldQueue:
         )
 
 
-def _gives_way(row: CommandRow) -> tuple[bool, int, int]:
-    begun = bool(row.unanswered or row.parts_sent)
-    return begun, -PRIORITY_RANKS.get(row.command.priority, 1), row.id
+def _displacement_order(row: CommandRow) -> tuple[bool, int, int]:
+    is_started = bool(row.unanswered or row.parts_sent)
+    return is_started, -PRIORITY_RANKS.get(row.command.priority, 1), row.id
