@@ -1,4 +1,8 @@
-"""Which commands are not sent any more, and what kept them."""
+"""Decides which waiting commands are settled without being sent, and why.
+
+The reasons: `ttl`, too many unanswered attempts, a closed window, the fallback. Stores nothing; `sender.py`
+settles them.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,17 @@ from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
 from wx2mqtt.store.records import CommandRow
 
-MAX_UNANSWERED_ATTEMPTS = 2  # attempts that may stay unanswered: a command is repeated once
-EXPIRY_GRACE_SECONDS = (
-    60.0,
-    600.0,
-)  # seconds after its ttl in which an unanswered attempt may be repeated: as long
-# as the ttl was, since who wanted it at once does not want it much later; but WeChat gets time to come back
+MAX_UNANSWERED_ATTEMPTS = 2
+"""A command whose attempt got no answer is sent once more; then its result is `uncertain`."""
+
+# An unanswered attempt may be repeated after the ttl, for as long as the ttl was, within these limits: a
+# command with a short ttl is not wanted much later, but WeChat gets time to be reachable again.
+MIN_EXPIRY_GRACE_SECONDS = 60.0
+MAX_EXPIRY_GRACE_SECONDS = 600.0
 
 
 class ExpiryPolicy:
-    """Judges the commands of one account."""
+    """Finds the commands of one account that must not be sent any more, and makes their results."""
 
     def __init__(
         self,
@@ -38,56 +43,55 @@ class ExpiryPolicy:
         self._fallback = fallback
 
     def expired_result(self, row: CommandRow) -> Result | None:
-        """The result of a command that is not sent any more."""
-        if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # one of them, at least, in a life that crashed
+        """Returns the result of a command that must not be sent any more, None while it may be sent."""
+        if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # only after a crash: else `sender.py` settled it
             return uncertain_result(row, self._ctx.language)
         if self._fallback.replaces_wechat(row):
             return self._expire(row, self._fallback.after_seconds)
         return self._expire(row) if self.seconds_left(row) <= 0 else None
 
     def seconds_left(self, row: CommandRow) -> float:
-        """Seconds within which an attempt may begin."""
+        """Returns the seconds within which an attempt may start."""
         return self._queues.seconds_left(row) + (expiry_grace_seconds(row) if row.unanswered else 0.0)
 
     def find_unsendable(self, queue: ChatQueue, window: ReplyWindow) -> tuple[CommandRow, Result] | None:
-        """One that does not wait until WeChat takes something again, and its end."""
+        """Returns a command that does not wait for the window to open, and its result."""
         if (row := self._hold_queue.find_unholdable(queue, window)) is not None:
             return row, final_result(
                 row, Status.FAILED, error_code_of(window), self._window_reason(row, window)
             )
         if (row := self._hold_queue.find_excess(queue)) is not None:
-            language, most = self._ctx.language, self._hold_queue.max_commands
-            return row, expired_result(row, language, "displaced", "displaced", most=most)
+            most = self._hold_queue.max_commands
+            return row, expired_result(row, self._ctx.language, "displaced", "displaced", most=most)
         return None
 
     def _window_reason(self, row: CommandRow, window: ReplyWindow) -> str:
         return bridge_text(self._ctx.language, HOLD_REASONS[window.reason], user=row.command.user)
 
     def _expire(self, row: CommandRow, seconds: float | None = None) -> Result:
-        """Expired, and what kept it; it had so many seconds where that is not all of its time."""
+        """Returns the result `expired` with its cause; `seconds` is the time it had, None: its ttl."""
         if row.unanswered:
             return uncertain_result(row, self._ctx.language)
-        code, word, retry_after, why = self._expiry_cause(row)
-        return expired_result(row, self._ctx.language, code, word, seconds, retry_after, why=why)
+        code, message_key, retry_after, reason = self._expiry_cause(row)
+        return expired_result(row, self._ctx.language, code, message_key, seconds, retry_after, why=reason)
 
     def _expiry_cause(self, row: CommandRow) -> tuple[str, str, float | None, str]:
-        """Code and sentence, in how many seconds to try again, and why in words where that is wanted."""
-        now = self._conditions
-        if (trouble := self._queues.fetch_error_of(row)) is not None:
-            return trouble.code, "expired_fetch", None, rejection_text(self._ctx.language, trouble)
-        if (wait := now.throttled_seconds) > 0:
+        """Returns result code, key of the text, `retry_after` in seconds, and the reason for the text."""
+        conditions = self._conditions
+        if (error := self._queues.fetch_error_of(row)) is not None:
+            return error.code, "expired_fetch", None, rejection_text(self._ctx.language, error)
+        if (wait := conditions.throttled_seconds) > 0:
             return "rate_limited", "expired_rate_limited", wait, ""
-        if not now.online and not now.stopping:
+        if not conditions.online and not conditions.stopping:
             return "logged_out", "expired_logged_out", None, ""
         if (window := self._hold_queue.closed_window(row)) is not None:
             return error_code_of(window), "expired_shut", None, self._window_reason(row, window)
-        if (wait := now.rate_limit_seconds) > 0:
+        if (wait := conditions.rate_limit_seconds) > 0:
             return "rate_limited", "expired_own_limit", wait, ""
         return "expired", "expired", None, ""
 
 
 def expiry_grace_seconds(row: CommandRow) -> float:
-    """Seconds after its ttl in which an unanswered attempt may be repeated."""
-    shortest, longest = EXPIRY_GRACE_SECONDS
+    """Returns the seconds after its ttl in which an unanswered attempt may be repeated."""
     ttl = ((row.expires or row.accepted) - row.accepted) / 1000
-    return min(longest, max(shortest, ttl))
+    return min(MAX_EXPIRY_GRACE_SECONDS, max(MIN_EXPIRY_GRACE_SECONDS, ttl))

@@ -1,7 +1,7 @@
-"""Another way for what must not wait: urgent commands that WeChat has not taken in time go out by apprise.
+"""Sends urgent commands by apprise when WeChat did not accept them within `after_seconds`.
 
-Once, with a mark on the disk before: whoever dies in between sends it again and says `uncertain`, since an
-alarm twice is better than none.
+Once for each command. The journal is marked before: after a crash in between it is sent again with the state
+`uncertain`, since an alarm twice is better than none.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from wx2mqtt.store.records import CommandRow
 log = structlog.get_logger(__name__)
 
 FALLBACK_STARTED = "begun"
-_SAID = {
+"""The stored state of a fallback whose outcome is not known yet."""
+
+_MESSAGE_KEYS = {
     "sent": "fallback_sent",
     "failed": "fallback_failed",
     "uncertain": "fallback_uncertain",
@@ -34,7 +36,7 @@ _SAID = {
 
 
 class FallbackDelivery:
-    """The fallback of one account. `delivered` is emitted when a command has gone out by it."""
+    """The fallback of one account. `delivered` is emitted after each delivery, whatever its outcome."""
 
     def __init__(self, ctx: AccountContext, resolver: CommandResolver, queues: ChatQueues) -> None:
         self._ctx = ctx
@@ -51,47 +53,47 @@ class FallbackDelivery:
 
     @property
     def after_seconds(self) -> float:
-        """Seconds that WeChat may take."""
+        """Seconds after its acceptance when the fallback of a command starts."""
         return self._rules.after_seconds
 
     async def recover(self) -> None:
-        """At start: what waits is watched again, and what was under way is sent again."""
+        """Schedules the waiting urgent commands at the start of the process. Raises `StoreError`."""
         for row in await self._journal.list_urgent():
             self.schedule(row)
 
     def schedule(self, row: CommandRow) -> None:
-        """A command was accepted: its time counts from then."""
+        """Starts the timer of an urgent command; the time counts from its acceptance."""
         if not self._is_applicable(row) or row.id in self._timers or row.id in self._deliveries:
             return
         age = max(0, now_ms() - row.accepted) / 1000
-        left = 0.0 if row.fallback == FALLBACK_STARTED else max(0.0, self.after_seconds - age)
+        seconds_left = 0.0 if row.fallback == FALLBACK_STARTED else max(0.0, self.after_seconds - age)
         loop = asyncio.get_running_loop()
-        self._timers[row.id] = loop.call_later(left, self._on_timer, row)
+        self._timers[row.id] = loop.call_later(seconds_left, self._on_timer, row)
 
     def stop(self) -> None:
-        """Begin none any more."""
+        """Starts no further delivery."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
     def close(self) -> None:
-        """Leave what is under way; its mark says so at the next start."""
+        """Cancels the deliveries under way; they are repeated at the next start."""
         self.stop()
         for task in self._deliveries.values():
             task.cancel()
 
     @property
     def deliveries(self) -> tuple[asyncio.Task[str], ...]:
-        """Those that something is sent for just now."""
+        """The deliveries under way."""
         return tuple(self._deliveries.values())
 
     @staticmethod
     def replaces_wechat(row: CommandRow) -> bool:
-        """Whether a command went the other way and is not wanted on WeChat any more."""
+        """Returns whether the fallback sent a command that is not to be sent by WeChat as well."""
         return row.fallback not in ("", FALLBACK_STARTED) and not row.command.also_wechat
 
     async def complete_result(self, row: CommandRow, result: Result) -> Result:
-        """The result as it is to be told: what WeChat did not take goes the other way first."""
+        """Returns the result with the state of the fallback, which runs first if WeChat did not accept it."""
         if timer := self._timers.pop(row.id, None):
             timer.cancel()
         row = self._queues.current_row(row)
@@ -101,11 +103,11 @@ class FallbackDelivery:
         state = row.fallback if task is None else await asyncio.shield(task)
         if state in ("", FALLBACK_STARTED):
             return result
-        sentence = bridge_text(self._ctx.language, _SAID[state])
+        sentence = bridge_text(self._ctx.language, _MESSAGE_KEYS[state])
         return replace(result, fallback=state, message=f"{result.message}; {sentence}")
 
     def _is_applicable(self, row: CommandRow) -> bool:
-        """Whether a command may go there, and has not yet."""
+        """Returns whether the fallback is to send this command, and has not yet."""
         return row.command.urgent and bool(self._rules.urls) and row.fallback in ("", FALLBACK_STARTED)
 
     def _on_timer(self, row: CommandRow) -> None:
@@ -119,7 +121,7 @@ class FallbackDelivery:
         return task
 
     async def _deliver(self, row: CommandRow) -> str:
-        """What became of it; empty where the command had its result already."""
+        """Sends the alert and returns its stored state; empty if the command has its result already."""
         try:
             await retry_until_stored(lambda: self._journal.set_fallback_state(row.id, FALLBACK_STARTED))
             outcome = await send_alert(self._rules.urls, self._make_alert(row))

@@ -1,6 +1,6 @@
-"""How fast an account may send (`send`): a token bucket as a value. Pure; times in seconds.
+"""What limits the sending of one account: the rate limit of the settings, throttling by WeChat, the login.
 
-What lets one account send, or not: the login, the pace of the owner, a pause that WeChat asked for.
+Times are seconds of the loop's clock. `back_off` pauses a single chat after a failure.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from wx2mqtt.clock import loop_time
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenBucket:
-    """`per_minute` tokens flow in, at most `burst` are kept; 0 per minute means no limit."""
+    """A token bucket as a value: gains `per_minute` tokens, keeps at most `burst`; each send takes one.
+
+    0 per minute means no limit.
+    """
 
     per_minute: float
     burst: int
@@ -23,34 +26,34 @@ class TokenBucket:
 
     @classmethod
     def full(cls, per_minute: float, burst: int, now: float) -> TokenBucket:
-        """A bucket that nobody has taken from."""
+        """Returns a full bucket."""
         return cls(per_minute=per_minute, burst=max(1, burst), tokens=float(max(1, burst)), updated_at=now)
 
     def seconds_until_token(self, now: float) -> float:
-        """Seconds until the next token; 0 when one is there."""
+        """Returns the seconds until there is a token; 0 when there is one."""
         if self.per_minute <= 0:
             return 0.0
         missing = 1.0 - self._refilled_tokens(now)
         return max(0.0, missing * 60.0 / self.per_minute)
 
     def consume(self, now: float) -> TokenBucket:
-        """The bucket without one token; it never goes below empty, so nothing is owed."""
+        """Returns the bucket with one token less, but never less than none."""
         return replace(self, tokens=max(0.0, self._refilled_tokens(now) - 1.0), updated_at=now)
 
     def resized(self, per_minute: float, burst: int, now: float) -> TokenBucket:
-        """The same bucket after the owner changed the limits."""
+        """Returns the bucket with other limits; its tokens are kept up to the new `burst`."""
         burst = max(1, burst)
         tokens = min(float(burst), self._refilled_tokens(now))
         return TokenBucket(per_minute=per_minute, burst=burst, tokens=tokens, updated_at=now)
 
     def _refilled_tokens(self, now: float) -> float:
-        # A clock that jumped back brings nothing and takes nothing away.
+        # A clock that was set back neither adds nor removes tokens.
         return min(float(self.burst), self.tokens + max(0.0, now - self.updated_at) * self.per_minute / 60.0)
 
 
 @dataclass(slots=True, kw_only=True)
 class SendConditions:
-    """As they are now. `throttled_until` is a time of the loop's clock, in seconds."""
+    """The current conditions of one account: nothing is sent while offline, stopping or throttled."""
 
     bucket: TokenBucket
     online: bool = False
@@ -59,24 +62,24 @@ class SendConditions:
 
     @property
     def throttled_seconds(self) -> float:
-        """Seconds until WeChat may be asked again; 0 when it may be now."""
+        """Seconds until the throttling by WeChat ends; 0 without one."""
         return max(0.0, self.throttled_until - loop_time())
 
     def slow_down(self, seconds: float) -> None:
-        """WeChat wants to be left alone."""
+        """Applies a throttling by WeChat: nothing is sent for `seconds`."""
         self.throttled_until = max(self.throttled_until, loop_time() + seconds)
 
     @property
     def rate_limit_seconds(self) -> float:
-        """Seconds until the pace of the owner allows the next message."""
+        """Seconds until the rate limit of the settings allows the next message."""
         return self.bucket.seconds_until_token(loop_time())
 
     def consume_token(self) -> None:
-        """A message goes out."""
+        """Counts a message against the rate limit."""
         self.bucket = self.bucket.consume(loop_time())
 
 
 def back_off(queue: ChatQueue) -> None:
-    """Something failed in this chat: it is left alone for a while, the longer the oftener."""
+    """Pauses a chat after a failure, longer after each further one."""
     queue.backoff = queue.backoff.after_failure()
     queue.paused_until = loop_time() + queue.backoff.wait(random.random())

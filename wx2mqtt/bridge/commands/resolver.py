@@ -1,4 +1,8 @@
-"""What a command comes to in this login: for whom it is, and what WeChat is to be asked."""
+"""Resolves a command in the current login: its recipient, and the request for the backend.
+
+A person has another handle in each login, so a command is resolved right before each attempt. `validation.py`
+checks commands before they are accepted.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,11 @@ log = structlog.get_logger(__name__)
 BackendRequest = Draft | Recall
 
 ChatKey = PersonId | str
-"""Whose queue it is: a person, or the name on the topic of somebody who is not known yet."""
+"""The key of a queue: a person, or the user on the topic while the person is not known."""
 
 
 class CommandResolver:
-    """Turns rows of one account into errands."""
+    """Resolves the commands of one account."""
 
     def __init__(self, ctx: AccountContext, attachments: Attachments) -> None:
         self._journal = ctx.journal
@@ -36,34 +40,34 @@ class CommandResolver:
         self._registry = ctx.registry
         self._attachments = attachments
 
-    # for whom
+    # The recipient of a command
 
     def queue_key(self, row: CommandRow) -> ChatKey:
-        """One person has one lane, by whatever name and whenever they were written to."""
+        """Returns the key of the queue of a command; all names of a person lead to the same one."""
         person = self._find_person(row)
         return row.command.user if person is None else person.id
 
     def is_person_pending(self, row: CommandRow) -> bool:
-        """Whether the contacts of this login, which are not all there yet, may still bring the person."""
+        """Returns whether the recipient may be among the contacts that are not loaded yet."""
         person = self._find_person(row)
-        found = person is not None and (person.closed or person.handle is not None)
-        return not found and not self._registry.is_complete
+        is_resolved = person is not None and (person.closed or person.handle is not None)
+        return not is_resolved and not self._registry.is_complete
 
     def chat_of(self, row: CommandRow) -> Handle | None:
-        """Where it goes; None when nobody certain is there."""
+        """Returns the handle of the recipient, None if the recipient is not known for certain."""
         person = self._find_person(row)
         return None if person is None or person.closed else person.handle
 
     def _find_person(self, row: CommandRow) -> Person | None:
-        """Nobody, where somebody was named before the first login and is not known yet."""
-        known = None if row.person is None else self._registry.get(row.person)
-        return known or self._registry.by_level(row.command.user)
+        """Returns the recipient; None for a pinned name that no login has brought yet."""
+        person = None if row.person is None else self._registry.get(row.person)
+        return person or self._registry.by_level(row.command.user)
 
-    # what
+    # The content of a command
 
     @staticmethod
     def is_simple(row: CommandRow) -> bool:
-        """Whether nothing has to be found out before it is sent."""
+        """Returns whether `resolve` needs neither WeChat nor the journal for this command."""
         return row.command.kind == "text" and not row.command.mention
 
     @staticmethod
@@ -76,17 +80,17 @@ class CommandResolver:
 
     @staticmethod
     def needs_fetch(row: CommandRow) -> bool:
-        """Whether its file is not there yet."""
+        """Returns whether the file of its `url` is not fetched yet."""
         return bool(row.command.url) and row.blob is None
 
     def is_complete(self, row: CommandRow) -> bool:
-        """Whether what it sends is there, or can be fetched."""
+        """Returns whether its file, if it has one, is stored or can be fetched."""
         if not self.has_file(row) or row.command.url:
             return True
         return row.blob is not None and self._attachments.exists(row.blob)
 
     def expected_echo(self, row: CommandRow) -> tuple[Kind, str] | None:
-        """The kind and text with which it would come back from WeChat; None for what never does."""
+        """Returns kind and text of the echo of this command; None for a command without an echo."""
         if self.is_recall(row) or self.needs_fetch(row):
             return None
         if row.blob is None:
@@ -94,17 +98,17 @@ class CommandResolver:
         return self._attachments.kind_of(row.command, row.blob), ""
 
     def parts_of(self, row: CommandRow) -> tuple[str, ...]:
-        """The messages in which its text goes out; one but for a long text where those must be split."""
+        """Returns the texts of its messages: several for a long text on a backend that must split it."""
         return split_text(row.command.text, self._backend.capabilities.part_limit)
 
     def send_key(self, row: CommandRow) -> SendKey:
-        """What names the message that goes out next; each part of a text has its own."""
+        """Returns the key of the next message; each part of a text has its own key."""
         if len(self.parts_of(row)) == 1:
             return row.key
         return SendKey(f"{row.key}{row.parts_sent + 1:02d}")
 
     async def resolve(self, row: CommandRow, chat: Handle) -> BackendRequest:
-        """What is to be asked for. Raises `BadCommand`, and `BackendError` of the members of a group."""
+        """Returns the request for the backend. Raises `BadCommand`; `BackendError` for a mention."""
         if self.is_recall(row):
             return await self._recall_action(row, chat)
         if self.has_file(row):
@@ -115,12 +119,15 @@ class CommandResolver:
         return Draft(chat=chat, kind=Kind.TEXT, text=text, mention=mention)
 
     async def fetch(self, row: CommandRow, seconds: float) -> CommandRow:
-        """The row with the file of its url. Raises `BadCommand`, `StoreError` and `AlreadySettled`."""
+        """Fetches the url of a command and returns its row with the file.
+
+        Raises `BadCommand`, `StoreError` and `AlreadySettled`.
+        """
         try:
             blob = await self._attachments.fetch(row.command, seconds)
         except (BadCommand, StoreError):
             raise
-        except Exception:  # a fault of ours must not stop the others
+        except Exception:  # a bug in the bridge must not stop the other commands
             log.exception("fetch failed", command=row.command_id)
             raise BadCommand("internal", "internal") from None
         try:
@@ -131,7 +138,7 @@ class CommandResolver:
         return replace(row, blob=blob)
 
     def file_of(self, row: CommandRow) -> Path | None:
-        """The file that a command sends, where it is there."""
+        """Returns the path of the stored file of a command, None if there is none."""
         if row.blob is None or not self.is_complete(row):
             return None
         return self._attachments.attachment_for(row.command, row.blob).file
@@ -143,35 +150,37 @@ class CommandResolver:
         return Draft(chat=chat, kind=self._attachments.kind_of(row.command, row.blob), attachment=attachment)
 
     async def _recall_action(self, row: CommandRow, chat: Handle) -> Recall:
-        """Only an own message, in that chat, in time (webwx 2.15.2)."""
-        message_id, user = row.command.message_id, row.command.user
-        known = await retry_until_stored(lambda: self._journal.sent_message_target(message_id))
-        there = None if known is None else self._registry.by_level(known[0])
-        if known is None or there is None or there != self._find_person(row):
+        """Returns the recall of an own, recent message in this chat (webwx 2.15.2). Raises `BadCommand`."""
+        message_id = row.command.message_id
+        user = row.command.user
+        target = await retry_until_stored(lambda: self._journal.sent_message_target(message_id))
+        person = None if target is None else self._registry.by_level(target[0])
+        if target is None or person is None or person != self._find_person(row):
             raise BadCommand("unknown_message", "unknown_message", user=user, message_id=message_id)
-        age, within = (now_ms() - known[1]) / 1000, self._backend.capabilities.recall_seconds
-        if age > within:
-            raise BadCommand("too_late", "too_late", within=f"{within:g}", age=f"{age:.0f}")
+        age_seconds = (now_ms() - target[1]) / 1000
+        max_age_seconds = self._backend.capabilities.recall_seconds
+        if age_seconds > max_age_seconds:
+            raise BadCommand("too_late", "too_late", within=f"{max_age_seconds:g}", age=f"{age_seconds:.0f}")
         return Recall(chat=chat, message_id=message_id)
 
     async def _mentioned_members(self, row: CommandRow, chat: Handle) -> tuple[Handle, ...]:
-        """The members whom it names, by topic level or as the group shows them."""
+        """Returns the mentioned members, named by topic level or as the group shows them."""
         members = await self._backend.list_members(chat)
         named = [self._resolve_member(name, members, row.command.user) for name in row.command.mention]
         return tuple(dict.fromkeys(named))
 
     def _resolve_member(self, name: str, members: Iterable[Member], group: str) -> Handle:
         person = self._registry.by_level(name)
-        wanted = unicodedata.normalize("NFC", name)
+        normalized_name = unicodedata.normalize("NFC", name)
         if person is None:
-            found = [one.handle for one in members if wanted in _names(one)]
+            handles = [member.handle for member in members if normalized_name in _names(member)]
         else:
-            found = [one.handle for one in members if one.handle == person.handle]
-        if len(found) != 1:
-            word = "mention_several" if found else "mention_nobody"
-            raise BadCommand("bad_command", word, name=name, user=group)
-        return found[0]
+            handles = [member.handle for member in members if member.handle == person.handle]
+        if len(handles) != 1:
+            message_key = "mention_several" if handles else "mention_nobody"
+            raise BadCommand("bad_command", message_key, name=name, user=group)
+        return handles[0]
 
 
 def _names(member: Member) -> set[str]:
-    return {unicodedata.normalize("NFC", one) for one in (member.display_name, member.nickname) if one}
+    return {unicodedata.normalize("NFC", name) for name in (member.display_name, member.nickname) if name}

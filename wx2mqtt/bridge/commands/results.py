@@ -1,4 +1,8 @@
-"""Results on their way back: to the result topic, to response topics, as answers to `request/send`."""
+"""Makes the results of commands and their publications.
+
+A result goes to `result/<user>`, to the response topic of the command, and to `bridge/response/<name>` for a
+`request/send` or `request/recall`.
+"""
 
 from __future__ import annotations
 
@@ -15,26 +19,26 @@ from wx2mqtt.store.records import CommandRow, NewPublication, ReplyTarget
 
 
 class ResultPublications:
-    """Makes the publications of one account's results."""
+    """Makes the publications of the results of one account."""
 
     def __init__(self, account: str, topics: Topics) -> None:
         self.account = account
         self._topics = topics
 
     def result_topic_reply(self, user: str) -> ReplyTarget:
-        """Every command is answered on `result/` and the level exactly as received."""
+        """Returns the reply target `result/<user>` with the topic level exactly as it was received."""
         return ReplyTarget(
             topic=self._topics.result(user), correlation=None, shape="result", name="", transaction=None
         )
 
     def publications(self, result: Result, replies: Iterable[ReplyTarget]) -> tuple[NewPublication, ...]:
-        """One publication for each place where the result is awaited."""
+        """Returns one publication for each reply target."""
         return tuple(self._publication(result, reply) for reply in replies)
 
     def event_publication(
         self, name: str, user: str, event_id: str, time: int, fields: Mapping[str, Json]
     ) -> NewPublication:
-        """An event that tells of a command before it has its result."""
+        """Returns an event about a command that has no result yet."""
         body = event_body(name, event_id=event_id, account=self.account, time=time, user=user, fields=fields)
         return NewPublication(
             topic=self._topics.event(name), payload=encode(body), category="event", content_type=JSON_TYPE
@@ -56,31 +60,34 @@ class ResultPublications:
         return encode(result_body(result, self.account))
 
     def _answer_payload(self, result: Result, reply: ReplyTarget) -> bytes:
-        """`request/send` answers with the result; what was refused before anything was sent is an error."""
+        """Returns the answer of a request: an error for a rejected command, else its result."""
         if result.status is Status.REJECTED:
             return answer_error(result.code, result.message, reply.transaction)
         return answer_ok(result_body(result, self.account), reply.transaction)
 
 
 def make_result(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
-    """A result that needs nothing of WeChat."""
+    """Returns the result of a command that is not stored yet."""
     return Result(id=command_id, user=command.user, status=status, code=code, message=message, time=now_ms())
 
 
 def final_result(row: CommandRow, status: Status, code: str, message: str) -> Result:
-    """The result of a command that was accepted; it says whether an attempt may have arrived before."""
+    """Returns the result of a stored command; sets `duplicate_possible` if an attempt had no answer."""
     result = make_result(row.command, row.command_id, status, code, message)
     return replace(result, duplicate_possible=row.duplicate_possible or row.unanswered > 0)
 
 
 def uncertain_result(row: CommandRow, language: Language) -> Result:
-    """The end of a command of which no attempt was ever answered."""
+    """Returns the result `uncertain` of a command whose attempts got no answer."""
     result = final_result(row, Status.UNCERTAIN, "no_answer", bridge_text(language, "uncertain"))
     return replace(result, duplicate_possible=True)
 
 
 def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
-    """The result of a text that went out in so many messages, or in fewer than all: that is no mere delay."""
+    """Returns the result with the counts of a text in several parts.
+
+    A text of which only some parts were sent is `failed`, not `expired` or `rejected`.
+    """
     if parts < 2:
         return result
     sent = parts if result.status is Status.SENT else row.parts_sent
@@ -99,9 +106,9 @@ def expired_result(
     retry_after: float | None = None,
     **facts: object,
 ) -> Result:
-    """The end of a command that was not sent in its time; `word` says why, `retry_after` is in seconds.
+    """Returns the result `expired`; `message_key` and `facts` make its text, `retry_after` is in seconds.
 
-    `seconds` is its time, where that is not all that it has.
+    `seconds` is the time that the command had, None for its ttl.
     """
     ttl = ((row.expires or row.accepted) - row.accepted) / 1000 if seconds is None else seconds
     result = final_result(
