@@ -1,12 +1,7 @@
-"""Does something at WeChat for a request: when it may begin, how long it may take, what its end is called.
+"""Carries out the actions of requests at WeChat: waits for the login, retries, and maps errors to answers.
 
-A request has no time of its own like a command: it is answered within `ACTION_TIMEOUT_SECONDS`, whatever
-WeChat does, since
-the broker waits for the acknowledgement.
-
-Whom a request means by a topic level, and whether the owner lets it act on them. Decides, does nothing.
-
-`send.allow` names to whom the bridge may write, and so also on whom a request may act.
+Unlike a command a request has no ttl: it is answered within `ACTION_TIMEOUT_SECONDS`, since the broker waits
+for its PUBACK.
 """
 
 from __future__ import annotations
@@ -16,16 +11,13 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.account_settings import matches_any
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import RequestAttempt, new_key
-from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import (
@@ -37,28 +29,30 @@ from wx2mqtt.errors import (
     Rejected,
     Throttled,
 )
-from wx2mqtt.model import Action, ActionResult, ChatKind, Handle, LoginState, SendKey
-from wx2mqtt.store.records import Person
+from wx2mqtt.model import Action, ActionResult, LoginState, SendKey
 
 log = structlog.get_logger(__name__)
 
 
-ACTION_TIMEOUT_SECONDS = 20.0  # seconds within which a request is answered
+ACTION_TIMEOUT_SECONDS = 20.0
+"""A request is answered within this time."""
 
+FIRST_RETRY_SECONDS = 0.5
+MAX_RETRY_SECONDS = 5.0
 
 T = TypeVar("T")
 
+_STATES_AT_START = frozenset({LoginState.STARTING})
+"""A saved login is being checked: whether the account is logged in is not known yet."""
 
-_NOT_KNOWN = frozenset({LoginState.STARTING})
-
-
-_MAY_COME_BACK = _NOT_KNOWN | {LoginState.INTERRUPTED}
+_STATES_BEFORE_RESUME = _STATES_AT_START | {LoginState.INTERRUPTED}
+"""The login may still be resumed."""
 
 
 class ActionRunner:
-    """The one way from requests to `Gateway.act`. `sort` is the request's name: what WeChat limits together.
+    """Runs actions and queries of one account; those with the same request name one after the other.
 
-    Requests of one sort go one by one.
+    WeChat throttles by the kind of action, so a throttling applies to the requests of the same name.
     """
 
     def __init__(self, ctx: AccountContext, session: LoginSession) -> None:
@@ -71,25 +65,25 @@ class ActionRunner:
         self._stopping = False
 
     def wake(self) -> None:
-        """The login stands otherwise than before."""
+        """Wakes requests that wait for the login: its state changed."""
         self._login_changed.set()
         self._login_changed = asyncio.Event()
 
     def stop(self) -> None:
-        """Begin nothing any more: what comes now stays with the broker, for the next life."""
+        """Starts no further action: a request without an answer is redelivered after the restart."""
         self._stopping = True
         self.wake()
 
     async def drain(self, seconds: float) -> None:
-        """Give what is under way `seconds` to end."""
+        """Gives the actions under way `seconds` to end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                for turn in self._locks.values():
-                    async with turn:
+                for lock in self._locks.values():
+                    async with lock:
                         pass
 
     def deadline(self) -> float:
-        """When a request that comes now is answered at the latest, by the clock of the loop."""
+        """Returns the time, by the clock of the loop, when a request that arrives now must be answered."""
         return asyncio.get_running_loop().time() + ACTION_TIMEOUT_SECONDS
 
     async def run_action(
@@ -101,7 +95,10 @@ class ActionRunner:
         repeatable: bool,
         deadline: float | None = None,
     ) -> ActionResult:
-        """Do it. `again`: doing it twice is as doing it once. Raises `BadCommand`, `StoreError`."""
+        """Carries out an action; `repeatable` if doing it twice has the same effect as doing it once.
+
+        Raises `BadCommand` and `StoreError`.
+        """
         deadline = deadline or self.deadline()
         if type(action) not in self._backend.capabilities.actions:
             raise BadCommand("unsupported", "unsupported_action", name=request_name)
@@ -115,7 +112,7 @@ class ActionRunner:
     async def query(
         self, request_name: str, work: Callable[[], Awaitable[T]], *, deadline: float | None = None
     ) -> T:
-        """Ask WeChat for something that changes nothing. Raises `BadCommand`."""
+        """Carries out a query, which changes nothing at WeChat. Raises `BadCommand`."""
         deadline = deadline or self.deadline()
         await self._require_login(None, deadline)
         async with self._exclusive(request_name, deadline):
@@ -128,9 +125,9 @@ class ActionRunner:
                 raise BadCommand("no_answer", "not_done") from None
 
     async def _require_login(self, attempt: RequestAttempt | None, deadline: float) -> None:
-        """Say at once that it is not, once that is known: a saved login may just be looked at.
+        """Raises `BadCommand` when the account is not logged in.
 
-        What an earlier life began waits longer for its login to come back.
+        Waits while a saved login is checked, and for an attempt in doubt also while the login may be resumed.
         """
         in_doubt = attempt is not None and attempt.in_doubt
         if self._stopping:
@@ -138,7 +135,7 @@ class ActionRunner:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(deadline):
                 while not self._session.logged_in and self._session.login.state in (
-                    _MAY_COME_BACK if in_doubt else _NOT_KNOWN
+                    _STATES_BEFORE_RESUME if in_doubt else _STATES_AT_START
                 ):
                     await self._login_changed.wait()
         if not self._session.logged_in:
@@ -146,39 +143,43 @@ class ActionRunner:
 
     @asynccontextmanager
     async def _exclusive(self, request_name: str, deadline: float) -> AsyncIterator[None]:
-        """One after the other, and none before WeChat may be asked again."""
-        turn = self._locks[request_name]
+        """Waits for earlier actions of the same request name; raises `BadCommand` while it is throttled."""
+        lock = self._locks[request_name]
         try:
             async with asyncio.timeout_at(deadline):
-                await turn.acquire()
+                await lock.acquire()
         except TimeoutError:
             raise BadCommand("no_answer", "not_done") from None
         if self._stopping:
-            turn.release()
+            lock.release()
             await asyncio.Event().wait()
         try:
             if (wait := self._not_before.get(request_name, 0.0) - loop_time()) > 0:
                 raise _too_often(wait)
             yield
         finally:
-            turn.release()
+            lock.release()
 
     async def _attempt_until_done(
         self, request_name: str, action: Action, deadline: float, *, repeatable: bool
     ) -> ActionResult:
-        key, backoff, unknown = new_key(), Backoff(first=0.5, cap=5.0), False
+        key = new_key()
+        backoff = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS)
+        was_unknown = False
         while True:
             outcome = await self._attempt_once(action, key, deadline)
             if isinstance(outcome, ActionResult):
                 return outcome
-            lost, backoff = isinstance(outcome, OutcomeUnknown), backoff.after_failure()
+            is_unknown = isinstance(outcome, OutcomeUnknown)
+            is_temporary = _is_temporary(outcome)
+            backoff = backoff.after_failure()
             pause = backoff.wait(random.random())
-            more = (repeatable and not unknown if lost else _is_passing(outcome)) and not self._stopping
-            if not more or loop_time() + pause >= deadline:
+            may_retry = repeatable and not was_unknown if is_unknown else is_temporary
+            if not may_retry or self._stopping or loop_time() + pause >= deadline:
                 raise self._to_bad_command(
-                    request_name, OutcomeUnknown() if unknown and _is_passing(outcome) else outcome
+                    request_name, OutcomeUnknown() if was_unknown and is_temporary else outcome
                 )
-            unknown = unknown or lost
+            was_unknown = was_unknown or is_unknown
             await asyncio.sleep(pause)
 
     async def _attempt_once(
@@ -191,12 +192,12 @@ class ActionRunner:
             return error
         except TimeoutError:
             return OutcomeUnknown()
-        except Exception:  # a fault of ours: whether the request was written is not known
+        except Exception:  # a bug in the bridge: the request may have been written
             log.exception("act failed", action=type(action).__name__)
             return OutcomeUnknown()
 
     def _to_bad_command(self, request_name: str, error: BackendError) -> BadCommand:
-        """What a request is answered with, and what follows for the next one."""
+        """Returns the error of the answer; a throttling or logout is also applied to later requests."""
         match error:
             case Throttled(retry_after=seconds):
                 self._not_before[request_name] = loop_time() + seconds
@@ -212,8 +213,8 @@ class ActionRunner:
                 return BadCommand("no_answer", "not_done")
 
 
-def _is_passing(error: BackendError) -> bool:
-    """Certainly not done, and soon WeChat may do it."""
+def _is_temporary(error: BackendError) -> bool:
+    """Returns whether the action was certainly not done and a retry may soon succeed."""
     return not isinstance(error, (Throttled, LoggedOut, LoginRefused, Rejected, OutcomeUnknown))
 
 
@@ -223,60 +224,3 @@ def _too_often(seconds: float) -> BadCommand:
 
 def _not_logged_in() -> BadCommand:
     return BadCommand("logged_out", "not_logged_in")
-
-
-@dataclass(frozen=True, slots=True)
-class ActionTarget:
-    """Somebody, or a group, as this login reaches them."""
-
-    person: Person
-    handle: Handle
-
-    @property
-    def level(self) -> str:
-        """Their topic level."""
-        return self.person.level
-
-
-class TargetResolver:
-    """Knows the people of one account and the owner's rules. All raise `BadCommand`."""
-
-    def __init__(self, ctx: AccountContext, recipients: Recipients) -> None:
-        self._ctx = ctx
-        self._recipients = recipients
-
-    def known_target(self, user: str) -> ActionTarget:
-        """Somebody who may be asked about."""
-        person = self._recipients.find(user)
-        if person.handle is None:
-            raise BadCommand("unresolved_user", "unresolved_user", user=user)
-        return ActionTarget(person, person.handle)
-
-    def allowed_target(self, user: str) -> ActionTarget:
-        """Somebody who may be acted on."""
-        target = self.known_target(user)
-        self._recipients.require_allowed(user, target.person)
-        return target
-
-    def contact_target(self, user: str) -> ActionTarget:
-        """A friend who may be acted on."""
-        target = self.allowed_target(user)
-        if target.person.kind is not ChatKind.FRIEND or target.person.stranger:
-            raise BadCommand("bad_request", "no_friend", user=user)
-        return target
-
-    def group_target(self, user: str) -> ActionTarget:
-        """A group that may be changed."""
-        target = self.allowed_target(user)
-        self.require_group(target, user)
-        return target
-
-    @staticmethod
-    def require_group(target: ActionTarget, user: str) -> None:
-        if target.person.kind is not ChatKind.GROUP:
-            raise BadCommand("bad_request", "no_group", user=user)
-
-    def require_unrestricted(self) -> None:
-        """Whoever asks to become a friend has no name yet that `send.allow` could hold."""
-        if not matches_any("", self._ctx.settings.send.allow):
-            raise BadCommand("not_allowed", "nobody_allowed")

@@ -1,7 +1,7 @@
-"""`request/history`: what was published before, for whoever was away. Reads only.
+"""The request `history`: returns published messages again, for clients that were not connected.
 
-At most `MAX_HISTORY_MESSAGES` messages and no more than the broker takes in one packet; `more` says that
-there are others.
+An answer has at most `MAX_HISTORY_MESSAGES` messages and fits into one packet of the broker; `more` says that
+there are further ones. Reads only.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from wx2mqtt.mqtt.payloads import cut_payload, encode
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import HistoryQuery, HistoryRow, MediaRow
 
-MAX_HISTORY_MESSAGES = 500  # messages in an answer
+MAX_HISTORY_MESSAGES = 500
 DEFAULT_HISTORY_MESSAGES = 100
-MAX_ANSWER_BYTES = 1_000_000  # bytes of an answer where the broker names no limit
-READ_BATCH_SIZE = 50  # messages read at a time, since each may hold the bytes of a picture
+MAX_ANSWER_BYTES = 1_000_000
+"""The largest answer, also where the broker has no or a higher limit."""
+
+READ_BATCH_ROWS = 50
+"""Messages that are read at a time: each may contain a file as base64."""
 
 MessageBody = dict[str, Json]
 
 
 @dataclass(slots=True)
 class _HistoryPage:
-    """Messages as far as they fit into `room` bytes."""
+    """The messages of an answer; `full` when a further one did not fit into `free_bytes`."""
 
     free_bytes: int
     bodies: list[MessageBody]
@@ -38,7 +41,9 @@ class _HistoryPage:
 
     def add(self, body: MessageBody) -> None:
         size = len(encode(body)) + 1
-        if size > self.free_bytes and not self.bodies:  # whoever asks on must get past it
+        if (
+            size > self.free_bytes and not self.bodies
+        ):  # the first one is shortened: the next page must get past it
             shorter = cut_payload(encode(body), self.free_bytes - 1)
             body = body if shorter is None else json.loads(shorter)
             size = len(encode(body)) + 1
@@ -49,52 +54,55 @@ class _HistoryPage:
 
 
 class HistoryRequest:
-    """Looks up what one account published."""
+    """Answers the requests of one account."""
 
     def __init__(self, journal: Journal, registry: PeopleRegistry, contacts_topic: str) -> None:
         self._journal = journal
         self._registry = registry
-        self._contacts_topic = contacts_topic  # the topic of the directory
+        self._contacts_topic = contacts_topic
 
     async def answer(self, fields: dict[str, Json], max_bytes: int | None) -> Json:
-        """Messages in the order of `seq`; `room` is how many bytes the data may have, None: no limit."""
-        wanted = self._parse_query(fields)
+        """Returns messages in the order of `seq`; the data have at most `max_bytes`, None: no limit.
+
+        Raises `BadCommand` and `StoreError`.
+        """
+        query = self._parse_query(fields)
         stream = self._journal.stream
-        frame = len(encode({"messages": [], "more": False, "stream": stream}))
-        page = _HistoryPage(
-            min(MAX_ANSWER_BYTES, MAX_ANSWER_BYTES if max_bytes is None else max_bytes) - frame, []
-        )
-        more = await self._fill(page, wanted)
-        if wanted.since is None:
+        limit = MAX_ANSWER_BYTES if max_bytes is None else min(MAX_ANSWER_BYTES, max_bytes)
+        frame_bytes = len(encode({"messages": [], "more": False, "stream": stream}))
+        page = _HistoryPage(limit - frame_bytes, [])
+        more = await self._fill(page, query)
+        if query.since is None:
             page.bodies.reverse()
         messages: list[Json] = list(page.bodies)
         return {"messages": messages, "more": more, "stream": stream}
 
     async def _fill(self, page: _HistoryPage, query: HistoryQuery) -> bool:
-        """Take messages until there are enough, no more or no room; returns whether there are others.
+        """Adds messages up to the limits of query and page; returns whether there are further ones.
 
-        From `since` on in their order; else from the newest back, so that what does not fit is the oldest.
+        With `since` the oldest are added first, else the newest, so that the oldest ones are left out.
         """
-        more, missing = True, query.limit
+        more = True
+        missing = query.limit
         while more and missing and not page.full:
-            kept, more = await self._journal.find_messages(
-                replace(query, limit=min(READ_BATCH_SIZE, missing))
+            rows, more = await self._journal.find_messages(
+                replace(query, limit=min(READ_BATCH_ROWS, missing))
             )
-            if not kept:
+            if not rows:
                 return False
-            await self._add_rows(page, kept if query.since is not None else kept[::-1])
-            missing -= len(kept)
-            query = _behind(query, kept)
+            await self._add_rows(page, rows if query.since is not None else rows[::-1])
+            missing -= len(rows)
+            query = _continued(query, rows)
         return more or page.full
 
     async def _add_rows(self, page: _HistoryPage, history_rows: Sequence[HistoryRow]) -> None:
-        """What is said of the bytes of a message is what is known of them by now."""
-        rows: defaultdict[str, list[MediaRow]] = defaultdict(list)
-        for row in await self._journal.media_of_messages([one.message_id for one in history_rows]):
-            rows[row.message_id].append(row)
-        for one in history_rows:
+        """Adds messages with the current state of their media."""
+        media_rows: defaultdict[str, list[MediaRow]] = defaultdict(list)
+        for media_row in await self._journal.media_of_messages([row.message_id for row in history_rows]):
+            media_rows[media_row.message_id].append(media_row)
+        for row in history_rows:
             if not page.full:
-                page.add(with_current_media(one.payload, rows[one.message_id]))
+                page.add(with_current_media(row.payload, media_rows[row.message_id]))
 
     def _parse_query(self, fields: dict[str, Json]) -> HistoryQuery:
         read.reject_unknown_fields(fields, "since", "before", "user", "kind", "text", "limit", "stream")
@@ -121,7 +129,7 @@ class HistoryRequest:
             raise BadCommand("stream_changed", "stream_changed", stream=self._journal.stream)
 
     def _all_levels(self, user: str) -> tuple[str, ...]:
-        """Every name that somebody ever had here: their messages stand below the one of their time."""
+        """Returns all topic levels that a person had: a message is stored with the level of its time."""
         if not user:
             return ()
         person = self._registry.by_level(user)
@@ -130,7 +138,7 @@ class HistoryRequest:
         return self._registry.levels_of(person.id)
 
 
-def _behind(query: HistoryQuery, rows: Sequence[HistoryRow]) -> HistoryQuery:
+def _continued(query: HistoryQuery, rows: Sequence[HistoryRow]) -> HistoryQuery:
     if query.since is not None:
         return replace(query, since=rows[-1].seq)
     return replace(query, before=rows[0].seq)

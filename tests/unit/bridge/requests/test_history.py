@@ -15,7 +15,7 @@ from wx2mqtt.bridge.requests.history import (
     DEFAULT_HISTORY_MESSAGES,
     MAX_ANSWER_BYTES,
     MAX_HISTORY_MESSAGES,
-    READ_BATCH_SIZE,
+    READ_BATCH_ROWS,
     HistoryRequest,
 )
 from wx2mqtt.errors import BadCommand
@@ -106,7 +106,7 @@ async def test_and_backwards_too(past):
     heard: list[int] = []
     more, place = True, dict[str, int]()
     while more:
-        seqs, more = await past.seqs(limit=READ_BATCH_SIZE - 1, **place)
+        seqs, more = await past.seqs(limit=READ_BATCH_ROWS - 1, **place)
         heard, place = [*seqs, *heard], {"before": seqs[0]}
     assert heard == list(range(1, 238))
 
