@@ -136,7 +136,7 @@ class MediaDownloader:
         return 0
 
     def _seconds_until(self, due: int) -> float:
-        """Returns in how many seconds a download that is due at `due` (ms) may begin, at most."""
+        """Returns the seconds, at most, until a download that is due at `due` (ms) may start."""
         if self._ctx.shared.exceeded_limit():
             return STORE_FULL_POLL_SECONDS
         if (pause := self._not_before - loop_time()) > 0:
@@ -144,11 +144,11 @@ class MediaDownloader:
         return min((due - now_ms()) / 1000, MAX_SLEEP_SECONDS)
 
     def _may_fetch(self, row: MediaRow) -> bool:
-        """Without `media.download` only what a client requests is fetched, whenever the row was made."""
+        """Returns whether a job may be downloaded: without `media.download` only if a client requested it."""
         return self._rules.download or self._library.is_requested(row)
 
     async def _unschedule(self) -> None:
-        """Leave all that nobody has requested until somebody does; no message waits for it."""
+        """Makes jobs that no client has requested not due, and releases the messages that wait for them."""
         await retry_until_stored(
             lambda: self._journal.unschedule_media(self._library.requested_ids), self.on_store_failure
         )

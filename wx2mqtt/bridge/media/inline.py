@@ -1,7 +1,7 @@
-"""Messages that wait a moment for their bytes, so that small ones stand in the message itself.
+"""Holds a message for a moment until its file is downloaded, to publish a small file inside the message.
 
-A held message is on the disk and keeps its place in its chat; what comes after it there waits with it, and
-nothing else does (`media.inline_below`).
+A held message is stored and keeps its position in its chat: later messages of the chat wait too, other chats
+do not. `media.inline_below` is the size of the largest inline file.
 """
 
 from __future__ import annotations
@@ -19,15 +19,19 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.store.records import MediaPart, MediaRow, NewMessage
 
-MAX_HOLD_SECONDS = 5.0  # seconds that a message waits for its bytes
+MAX_HOLD_SECONDS = 5.0
+"""A message waits no longer than this for its file."""
 
 MediaPatch = Mapping[str, Json]
-"""What the object of the message says instead, now that it is known."""
+"""Fields that replace those of the media object of the message; empty: nothing is replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeldMessage:
-    """A message that waits. `known` gets what is known of its bytes; `gone`: it waits no longer."""
+    """A held message, by its `key` in the journal; `patch` is set when its file is downloaded or given up.
+
+    `until` is a time of the loop's clock; `released` is set when the message may be published.
+    """
 
     key: str
     topic: str
@@ -45,25 +49,25 @@ class InlineHold:
         self._blobs = ctx.shared.blobs
         self._publisher = publisher
         self.store_failed: Signal[[StoreError]] = Signal()
-        self._held: dict[str, HeldMessage] = {}  # by the id of the bytes that are waited for
+        self._held: dict[str, HeldMessage] = {}  # by media id
         self._added: asyncio.Queue[tuple[str, HeldMessage]] = asyncio.Queue()
 
     def hold(self, messages: Iterable[NewMessage]) -> None:
-        """These are on the disk, held; their time runs from now on."""
+        """Starts the wait of those messages that are stored as held."""
         loop = asyncio.get_running_loop()
         for message in messages:
-            wanted = next((one.id for one in message.media if one.part is MediaPart.WHOLE), None)
-            if message.held and wanted is not None:
+            media_id = next((media.id for media in message.media if media.part is MediaPart.WHOLE), None)
+            if message.held and media_id is not None:
                 held = HeldMessage(
                     message.key, message.topic, loop.time() + MAX_HOLD_SECONDS, loop.create_future()
                 )
-                self._held[wanted] = held
-                self._added.put_nowait((wanted, held))
+                self._held[media_id] = held
+                self._added.put_nowait((media_id, held))
 
     async def run(self) -> None:
-        """Let each message go in its time, until cancelled.
+        """Releases each message when its file is known or its time is over, until cancelled.
 
-        What an earlier life held goes at once: its time is over before WeChat could be asked again.
+        Messages that were held before a restart are released at once: their time is over.
         """
         for key, topic, _ in await retry_until_stored(self._journal.held_messages):
             await self._release(key, topic, {})
@@ -72,7 +76,7 @@ class InlineHold:
                 tasks.create_task(self._hold_until_known(*await self._added.get()))
 
     async def on_media_finished(self, row: MediaRow) -> None:
-        """Bytes are there, or are not to be had; returns when the message that waits for them is let go."""
+        """Releases the message that waits for a downloaded or given up file; returns when that is stored."""
         held = self._held.get(row.id)
         if held is not None:
             patch = await self._patch_for(row)
@@ -80,14 +84,18 @@ class InlineHold:
                 held.patch.set_result(patch)
             await held.released.wait()
 
-    def on_progress(self, media_id: str, count: int) -> None:
-        """So many bytes have come; a message does not wait for more than it could hold."""
+    def on_progress(self, media_id: str, received_bytes: int) -> None:
+        """Releases a message without its file as soon as the file is too large to be inline."""
         held = self._held.get(media_id)
-        if held is not None and count >= self._ctx.settings.media.inline_below and not held.patch.done():
+        if (
+            held is not None
+            and received_bytes >= self._ctx.settings.media.inline_below
+            and not held.patch.done()
+        ):
             held.patch.set_result({})
 
     def release_all_but(self, media_ids: Collection[str]) -> None:
-        """No other files are fetched; the messages that wait for them are released without their bytes."""
+        """Releases the messages that wait for other files, without their files: these are not downloaded."""
         for media_id, held in self._held.items():
             if media_id not in media_ids and not held.patch.done():
                 held.patch.set_result({})
@@ -109,6 +117,6 @@ class InlineHold:
     async def _patch_for(self, row: MediaRow) -> MediaPatch:
         fields = media_fields(row)
         if row.blob is not None and row.blob.size < self._ctx.settings.media.inline_below:
-            with suppress(OSError):  # somebody took it away by hand; the message says where it should be
+            with suppress(OSError):  # the file was deleted by hand: the message has only its path
                 fields["data"] = await read_as_base64(self._blobs.path_of(row.blob))
         return fields

@@ -1,9 +1,4 @@
-"""From a message to the bytes that are to be fetched for it.
-
-Files as they stand in JSON.
-
-How bytes are shown: in the object of their message, in `event/media`, in answers. Pure.
-"""
+"""The JSON of media in messages, in `event/media` and in answers, and the download jobs of a message."""
 
 from __future__ import annotations
 
@@ -19,21 +14,27 @@ from wx2mqtt.model import Blob, Json, Kind, MediaRef, Message
 from wx2mqtt.mqtt.payloads import event_body
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
 
-THUMBNAIL_DELAY_MS = 5_000  # milliseconds: in a burst the pictures themselves come before the small ones
+MEDIA_EVENT = "media"
 
+THUMBNAIL_DELAY_MS = 5_000
+"""Thumbnails are due later, so that in a burst of messages the files themselves are downloaded first."""
 
-_ID_BYTES = 12
+MEDIA_ID_BYTES = 12
+
+KINDS_WITH_MEDIA = frozenset({Kind.IMAGE, Kind.VOICE, Kind.VIDEO, Kind.STICKER, Kind.FILE})
+"""Kinds of messages that have a file; one without a reference to it is `gone`."""
 
 
 def new_media_id() -> str:
-    """A level of a url that nobody can guess."""
-    return secrets.token_hex(_ID_BYTES)
+    """Returns a random id, which is part of an url and cannot be guessed."""
+    return secrets.token_hex(MEDIA_ID_BYTES)
 
 
 def media_jobs(message: Message, rules: MediaRules, now: int) -> tuple[NewMedia, ...]:
-    """What is to be fetched for a message, the thing itself first; `now` in milliseconds.
+    """Returns the download jobs of a message: its file first, then its thumbnail; `now` in milliseconds.
 
-    A text has no object that could say where its bytes are.
+    A text has none, since its JSON has no object for the state of a file. A job is not due (None) without
+    `media.download`.
     """
     if message.kind is Kind.TEXT:
         return ()
@@ -53,35 +54,29 @@ def _job(part: MediaPart, message: Message, ref: MediaRef, due: int | None) -> N
 
 
 def is_held(jobs: Iterable[NewMedia], rules: MediaRules) -> bool:
-    """Whether a message waits a moment for its bytes. What was announced of their size is not looked at."""
+    """Returns whether a message is held for its file (`inline.py`); an announced size does not count."""
     return rules.inline_below > 0 and any(job.part is MediaPart.WHOLE and job.due is not None for job in jobs)
 
 
 async def read_as_base64(file: Path) -> str:
-    """A whole file, read beside the loop; whoever asks has seen how large it is. Raises `OSError`."""
-    return await asyncio.to_thread(_in_base64, file)
+    """Returns a whole file as base64; the caller has checked its size. Raises `OSError`."""
+    return await asyncio.to_thread(_to_base64, file)
 
 
-def _in_base64(file: Path) -> str:
+def _to_base64(file: Path) -> str:
     return base64.b64encode(file.read_bytes()).decode("ascii")
 
 
-MEDIA_EVENT = "media"
-
-
-KINDS_WITH_MEDIA = frozenset({Kind.IMAGE, Kind.VOICE, Kind.VIDEO, Kind.STICKER, Kind.FILE})
-
-
 def media_in_message(message: Message, jobs: Iterable[NewMedia], rules: MediaRules) -> dict[str, Json]:
-    """What the object of a message says of its bytes before any has come.
+    """Returns the media fields of a new message, before any download.
 
-    WeChat has no bytes at all of some stickers (webwx 2.16.8).
+    WeChat has no file of some stickers (webwx 2.16.8): these are `gone`.
     """
     fields: dict[str, Json] = {}
     for job in jobs:
         state: dict[str, Json] = {"state": str(MediaState.PENDING), **_url(job.id, rules)}
         if job.part is MediaPart.WHOLE:
-            fields |= {**_announced(job.ref), **state}
+            fields |= {**_announced_fields(job.ref), **state}
         else:
             fields["thumbnail"] = state
     if message.kind in KINDS_WITH_MEDIA and message.media is None:
@@ -90,8 +85,8 @@ def media_in_message(message: Message, jobs: Iterable[NewMedia], rules: MediaRul
 
 
 def file_fields(blob: Blob) -> dict[str, Json]:
-    """What is known of bytes that are on the disk."""
-    facts: dict[str, Json] = {
+    """Returns the fields of a stored file; unknown ones are left out."""
+    fields: dict[str, Json] = {
         "path": blob.path,
         "mime": blob.mime,
         "size": blob.size,
@@ -99,16 +94,16 @@ def file_fields(blob: Blob) -> dict[str, Json]:
         "width": blob.width,
         "height": blob.height,
     }
-    return {key: value for key, value in facts.items() if value is not None}
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def media_fields(row: MediaRow) -> dict[str, Json]:
-    """The state of bytes, and what is known of them."""
+    """Returns the state of a download, and the fields of the file if it is stored."""
     return {"state": str(row.state), **(file_fields(row.blob) if row.blob is not None else {})}
 
 
 def media_event(row: MediaRow, rules: MediaRules, account: str, now: int) -> dict[str, Json]:
-    """The body of `event/media`: the bytes are there, or are not to be had."""
+    """Returns the body of `event/media`, which announces that a download succeeded or was given up."""
     fields: dict[str, Json] = {
         "message_id": row.message_id,
         "media_id": row.id,
@@ -122,39 +117,39 @@ def media_event(row: MediaRow, rules: MediaRules, account: str, now: int) -> dic
 
 
 def media_answer(row: MediaRow, blob: Blob, rules: MediaRules) -> dict[str, Json]:
-    """What `request/media` says of bytes that are there."""
+    """Returns the answer of the request `media` for a stored file."""
     message = {"message_id": row.message_id} if row.message_id else {}
     return {**_url(row.id, rules), **file_fields(blob), "media_id": row.id, **message}
 
 
 def with_current_media(payload: bytes, rows: Sequence[MediaRow]) -> dict[str, Json]:
-    """A message of the history, with what is known by now of its bytes (`rows` are those of this message)."""
+    """Returns the JSON of a published message with the current state of its media (`rows`)."""
     body: dict[str, Json] = json.loads(payload)
     kind = str(body.get("kind"))
-    shown = body.get(kind)
-    if not rows or not isinstance(shown, dict):
+    media_object = body.get(kind)
+    if not rows or not isinstance(media_object, dict):
         return body
-    return {**body, kind: _overlaid(shown, rows)}
+    return {**body, kind: _updated_object(media_object, rows)}
 
 
-def _overlaid(described: Mapping[str, Json], rows: Sequence[MediaRow]) -> dict[str, Json]:
-    known = dict(described)
+def _updated_object(media_object: Mapping[str, Json], rows: Sequence[MediaRow]) -> dict[str, Json]:
+    updated = dict(media_object)
     for row in rows:
         if row.part is MediaPart.WHOLE:
-            known = _now(known, row)
-        elif isinstance(small := known.get("thumbnail"), dict):
-            known["thumbnail"] = _now(small, row)
-    return known
+            updated = _with_current_fields(updated, row)
+        elif isinstance(thumbnail := updated.get("thumbnail"), dict):
+            updated["thumbnail"] = _with_current_fields(thumbnail, row)
+    return updated
 
 
-def _now(described: Mapping[str, Json], row: MediaRow) -> dict[str, Json]:
-    """A file that has been there may be so no longer."""
-    return {**{key: value for key, value in described.items() if key != "path"}, **media_fields(row)}
+def _with_current_fields(published: Mapping[str, Json], row: MediaRow) -> dict[str, Json]:
+    """Returns the published fields with those of the row; `path` is dropped if the file was deleted."""
+    return {**{key: value for key, value in published.items() if key != "path"}, **media_fields(row)}
 
 
-def _announced(ref: MediaRef) -> dict[str, Json]:
-    facts: dict[str, Json] = {"mime": ref.mime, "size": ref.size, "name": ref.name}
-    return {key: value for key, value in facts.items() if value not in {"", None}}
+def _announced_fields(ref: MediaRef) -> dict[str, Json]:
+    fields: dict[str, Json] = {"mime": ref.mime, "size": ref.size, "name": ref.name}
+    return {key: value for key, value in fields.items() if value not in {"", None}}
 
 
 def _url(media_id: str, rules: MediaRules) -> dict[str, Json]:

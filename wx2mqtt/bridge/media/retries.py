@@ -1,7 +1,7 @@
-"""What follows a try to fetch bytes: another one, or the end. Pure; clock and randomness are arguments.
+"""Decides when a failed download of media is tried again, and when it is given up. Pure.
 
-WeChat often has no bytes yet, or never will (webwx 2.16.7): after a few tries in a row that brought nothing
-they count as gone. Everything else is tried again until a day has passed.
+WeChat often answers without a byte, for a while or always (webwx 2.16.7): after a few such answers in a row
+the file counts as gone. After other failures a download is tried again for a day.
 """
 
 from __future__ import annotations
@@ -14,33 +14,27 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.store.records import MediaRow, MediaState
 
-GIVE_UP_AFTER_MS = 86_400_000  # milliseconds after which bytes that do not come are given up
+GIVE_UP_AFTER_MS = 86_400_000
+"""A download that keeps failing is given up at this age."""
 
+MAX_RETRY_SECONDS = 300.0
+"""The longest pause between two attempts; the pause doubles from attempt to attempt."""
 
-MAX_RETRY_SECONDS = 300.0  # seconds between two tries
+EMPTY_RETRY_DELAYS_SECONDS = (1, 3, 9, 27)
+"""The pauses after the first, second, ... answer in a row without a byte; after the last one it is gone."""
 
-
-EMPTY_RETRY_SECONDS = (1, 3, 9, 27)  # seconds to wait after so many tries in a row without a byte
-
-
-LARGE_EMPTY_RETRY_SECONDS = (
-    *EMPTY_RETRY_SECONDS,
-    81,
-    240,
-)  # a phone may still be sending a video or a file (webwx 2.16.7)
-
+LARGE_EMPTY_RETRY_DELAYS_SECONDS = (*EMPTY_RETRY_DELAYS_SECONDS, 81, 240)
+"""The same for `LARGE_KINDS`: the sender's phone may still be uploading (webwx 2.16.7)."""
 
 LARGE_KINDS = frozenset({"video", "file"})
 
-
-WAITED_FOR_RETRY_MS = (
-    5_000  # milliseconds: who waits for bytes hurries their next try, and never more than so
-)
+REQUESTED_RETRY_DELAY_MS = 5_000
+"""A failed download that a caller waits for is tried again after this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Another try at `due`, in milliseconds; `empty` tries in a row have brought nothing."""
+    """Try again at `due`, in ms since 1970; `empty_tries` counts answers in a row without a byte."""
 
     due: int
     empty_tries: int
@@ -49,7 +43,7 @@ class RetryAt:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """There will be no bytes."""
+    """Give the download up."""
 
     state: MediaState
     reason: str
@@ -58,44 +52,44 @@ class GiveUp:
 def next_attempt(
     row: MediaRow, error: Exception, *, now: int, chance: float, language: Language
 ) -> RetryAt | GiveUp:
-    """What follows from how a try failed; `chance` is a number in [0, 1)."""
-    known = isinstance(error, Wx2MqttError)  # what else it says may be anything, secrets too
-    why = str(error).removesuffix(".") if known else bridge_text(language, "internal")
+    """Decides what follows from a failed attempt; `chance` is a random number in [0, 1)."""
+    is_own_error = isinstance(error, Wx2MqttError)  # the text of other errors may contain secrets
+    why = str(error).removesuffix(".") if is_own_error else bridge_text(language, "internal")
     match error:
         case Rejected(code="gone"):
             return GiveUp(MediaState.GONE, bridge_text(language, "media_gone"))
         case Rejected():
             return GiveUp(MediaState.FAILED, bridge_text(language, "media_refused", why=why))
         case NoContentYet():
-            return _after_nothing(row, now, why, language)
+            return _after_empty_answer(row, now, why, language)
     if now - row.created >= GIVE_UP_AFTER_MS:
         return GiveUp(MediaState.FAILED, bridge_text(language, "media_failed", why=why))
     pause = Backoff(cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)
-    longer = error.retry_after if isinstance(error, Throttled) else 0.0
-    return RetryAt(now + int(max(pause, longer) * 1000), 0, why)
+    throttled_seconds = error.retry_after if isinstance(error, Throttled) else 0.0
+    return RetryAt(now + int(max(pause, throttled_seconds) * 1000), 0, why)
 
 
 def too_large_outcome(limit: int, language: Language) -> GiveUp:
-    """What follows when more than `limit` bytes come."""
-    said = f"{limit / 1_000_000:g} MB"
-    return GiveUp(MediaState.TOO_LARGE, bridge_text(language, "media_too_large", limit=said))
+    """Returns the outcome of a download of more than `limit` bytes."""
+    limit_text = f"{limit / 1_000_000:g} MB"
+    return GiveUp(MediaState.TOO_LARGE, bridge_text(language, "media_too_large", limit=limit_text))
 
 
-def _after_nothing(row: MediaRow, now: int, reason: str, language: Language) -> RetryAt | GiveUp:
-    waits = LARGE_EMPTY_RETRY_SECONDS if row.kind in LARGE_KINDS else EMPTY_RETRY_SECONDS
-    if row.empty_attempts >= len(waits):
+def _after_empty_answer(row: MediaRow, now: int, reason: str, language: Language) -> RetryAt | GiveUp:
+    delays = LARGE_EMPTY_RETRY_DELAYS_SECONDS if row.kind in LARGE_KINDS else EMPTY_RETRY_DELAYS_SECONDS
+    if row.empty_attempts >= len(delays):
         return GiveUp(MediaState.GONE, bridge_text(language, "media_nothing"))
-    return RetryAt(now + waits[row.empty_attempts] * 1000, row.empty_attempts + 1, reason)
+    return RetryAt(now + delays[row.empty_attempts] * 1000, row.empty_attempts + 1, reason)
 
 
 def retry_time_when_requested(row: MediaRow, now: int) -> int | None:
-    """When bytes that somebody waits for are to be fetched; None where that changes nothing.
+    """Returns when a download that a caller waits for becomes due, in ms since 1970; None: as before.
 
-    What was never tried goes before all that only waits for its turn. Whoever asks again and again makes no
-    storm, and does not shorten the time that WeChat gets to have the bytes.
+    A download that was never tried becomes the next one (0). Repeated requests do not add attempts, and do
+    not shorten the pauses after answers without a byte.
     """
     if not (row.attempts or row.reason):
         return 0
     if row.empty_attempts and row.due is not None:
         return None
-    return now + WAITED_FOR_RETRY_MS
+    return now + REQUESTED_RETRY_DELAY_MS

@@ -1,4 +1,4 @@
-"""All that has to do with the bytes of one account's messages, wired together."""
+"""Builds the media components of one account and is their interface for `Account`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.media.inline import InlineHold
-from wx2mqtt.bridge.media.library import MediaLibrary, MediaRequest
+from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.media.request import MediaRequest
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.model import Json
 from wx2mqtt.store.records import MediaState, NewMessage
 
 
 class MediaService:
-    """The bytes of one account."""
+    """The files, thumbnails and avatars of one account."""
 
     def __init__(self, ctx: AccountContext, publisher: Publisher) -> None:
         self._blobs = ctx.shared.blobs
@@ -27,40 +28,40 @@ class MediaService:
         self.request = MediaRequest(ctx, self.library)
 
     async def run(self) -> None:
-        """Fetch, and let go of messages that wait, until cancelled."""
+        """Downloads media and releases held messages until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._inline_hold.run())
             tasks.create_task(self._downloader.run())
 
     def enqueue(self, messages: Sequence[NewMessage]) -> None:
-        """These messages are on the disk, and their bytes are to be fetched."""
+        """Starts the downloads of stored messages, and holds those that wait for their file."""
         self._inline_hold.hold(messages)
         self.wake()
 
     def on_login_changed(self, login: LoginStatus, _url: str) -> None:
-        """The login is different; downloads go on or wait."""
+        """Continues or pauses the downloads."""
         self._downloader.on_login_changed(login)
 
     def wake(self) -> None:
-        """Something may be fetched now that could not before."""
+        """Makes the downloader look for a due job now."""
         self._downloader.wake()
 
     @property
     def counts_by_state(self) -> Mapping[MediaState, int]:
-        """What became of bytes since the start."""
+        """Number of finished downloads since the start, by their final state."""
         return self._downloader.counts_by_state
 
     @property
     def fetched_bytes(self) -> int:
-        """Bytes that came since the start."""
+        """Downloaded bytes since the start."""
         return self._downloader.fetched_bytes
 
     @property
     def stored_bytes(self) -> int:
-        """Bytes on the disk, those of all accounts."""
+        """Bytes of all stored files of all accounts."""
         return self._blobs.size
 
     def health_fields(self, pending: int) -> dict[str, Json]:
-        """What is still to be fetched, what became of the rest since the start, and the bytes on the disk."""
-        ended = {str(state): count for state, count in sorted(self._downloader.counts_by_state.items())}
-        return {"pending": pending, **ended, "size": self._blobs.size}
+        """Returns the `media` object of the health: pending and finished downloads, and the stored bytes."""
+        finished = {str(state): count for state, count in sorted(self._downloader.counts_by_state.items())}
+        return {"pending": pending, **finished, "size": self._blobs.size}

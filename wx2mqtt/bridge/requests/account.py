@@ -1,6 +1,6 @@
 """The handlers of the requests `login`, `logout`, `contacts`, `assign`, `health` and `history`.
 
-`actions.py` has the requests that change something at WeChat, `bridge/media/library.py` has `media`.
+`actions.py` has the requests that change something at WeChat, `bridge/media/request.py` has `media`.
 """
 
 from __future__ import annotations

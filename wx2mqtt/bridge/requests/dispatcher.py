@@ -1,6 +1,6 @@
 """Dispatches `bridge/request/<name>` to its handler, and stores the answer for `bridge/response/<name>`.
 
-Handlers are in `account.py`, `actions.py` and `bridge/media/library.py`. `send` and `recall` are commands and
+Handlers are in `account.py`, `actions.py` and `bridge/media/request.py`. `send` and `recall` are commands and
 do not come here.
 """
 

@@ -166,7 +166,7 @@ async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(works: Works)
 
 
 async def test_what_never_has_any_bytes_is_gone_and_says_so(works: Works, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wx2mqtt.bridge.media.retries.EMPTY_RETRY_SECONDS", (0, 0))
+    monkeypatch.setattr("wx2mqtt.bridge.media.retries.EMPTY_RETRY_DELAYS_SECONDS", (0, 0))
     works.files.answer("1", trouble(NoContentYet))
     await works.comes("1", kind=Kind.STICKER)
     row = await works.is_in("1", GONE)

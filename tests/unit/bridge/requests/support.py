@@ -37,6 +37,7 @@ from wx2mqtt.model import (
     SetRemark,
 )
 from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.payloads import REQUEST_CODES
 from wx2mqtt.store.records import NO_CHANGES, NewEvent
 
 ALL = frozenset({MarkRead, SetRemark, AcceptFriend, CreateGroup, AddMembers, RemoveMembers, RenameGroup})
@@ -188,3 +189,13 @@ NewGroup = Callable[..., Contact]
 def new_group(name: str = "新群") -> Contact:
     """What WeChat says of a group that was made just now."""
     return Contact(handle=Handle("@@new"), kind=ChatKind.GROUP, nickname=name, members=MEMBERS[:3])
+
+
+async def refused(room: Room, name: str, **fields: Any) -> str:
+    """Returns the error code of a rejected request, which did nothing at WeChat."""
+    answer = await room.ask(name, **fields)
+    assert answer["status"] == "error", answer
+    assert answer["code"] in REQUEST_CODES
+    assert answer["error"]
+    assert room.wechat.done == []
+    return answer["code"]

@@ -1,0 +1,130 @@
+"""The requests `mark_read`, `set_remark` and `accept_friend`: the action at WeChat and the answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.bridge.requests.support import open_room, refused
+from wx2mqtt.model import (
+    AcceptFriend,
+    Handle,
+    MarkRead,
+    SetRemark,
+)
+
+
+@pytest.fixture
+async def room(tmp_path):
+    async with open_room(tmp_path) as room:
+        yield room
+
+
+@pytest.mark.parametrize("user", ["wife", "family", "filehelper", "news"])
+async def test_every_chat_can_be_marked_as_read(room, user):
+    assert await room.ask("mark_read", user=user) == {"status": "ok", "data": {"user": user}}
+    assert [type(one) for one in room.wechat.actions] == [MarkRead]
+
+
+async def test_a_remark_is_set_at_wechat_and_the_directory_follows_at_once(room):
+    answer = await room.ask("set_remark", user="wife", remark=" 爱人 👨‍👩‍👧 ")
+    assert answer["data"] == {"user": "wife", "remark": "爱人 👨‍👩‍👧"}
+    assert room.wechat.actions == [SetRemark(person=Handle("@wife"), remark="爱人 👨‍👩‍👧")]
+    (entry,) = [one for one in room.house.identity.directory() if one.user == "wife"]
+    assert (entry.remark, entry.name) == ("爱人 👨‍👩‍👧", "爱人 👨‍👩‍👧")
+    assert room.happened() == [("contact_renamed", "wife")]
+
+
+async def test_an_empty_remark_takes_it_away(room):
+    assert (await room.ask("set_remark", user="mom", remark=""))["data"] == {"user": "mom", "remark": ""}
+    (entry,) = [one for one in room.house.identity.directory() if one.user == "mom"]
+    assert (entry.remark, entry.name) == ("", "妈")
+
+
+async def test_the_same_remark_again_is_no_news(room):
+    await room.ask("set_remark", user="mom", remark="妈妈")
+    assert room.happened() == []
+
+
+async def test_a_friend_request_is_accepted_by_the_id_of_its_event(room):
+    await room.befriend("7001")
+    assert await room.ask("accept_friend", id="7001") == {"status": "ok", "data": {"id": "7001"}}
+    assert room.wechat.actions == [AcceptFriend(request={"ticket": "v2_x"})]
+
+
+@pytest.mark.parametrize("event", ["7002", "x" * 1000, "\ud800"])
+async def test_an_id_of_no_friend_request_is_unknown(room, event):
+    assert await refused(room, "accept_friend", id=event) == "unknown_id"
+
+
+async def test_a_friend_request_of_an_earlier_login_is_void(room):
+    await room.befriend("7001", login="another login")
+    assert await refused(room, "accept_friend", id="7001") == "unknown_id"
+
+
+@pytest.mark.parametrize("name", ["mark_read", "set_remark"])
+@pytest.mark.parametrize(
+    ("user", "code"),
+    [
+        ("nobody", "unknown_user"),
+        ("gone", "unknown_user"),
+        ("lost", "unresolved_user"),
+        ("a/b", "bad_request"),
+        ("", "bad_request"),
+        (7, "bad_request"),
+        (None, "bad_request"),
+    ],
+)
+async def test_whom_nobody_knows_nothing_is_done_to(room, name, user, code):
+    more = {"remark": "x"} if name == "set_remark" else {}
+    assert await refused(room, name, user=user, **more) == code
+
+
+@pytest.mark.parametrize("user", ["family", "filehelper", "news", "stranger"])
+async def test_only_a_friend_can_have_a_remark(room, user):
+    assert await refused(room, "set_remark", user=user, remark="x") == "bad_request"
+
+
+@pytest.mark.parametrize("remark", ["x" * 101, "a\nb", "a\0", "\u2028", 5, None, ["a"], "\ud800"])
+async def test_a_remark_is_one_line(room, remark):
+    assert await refused(room, "set_remark", user="wife", remark=remark) == "bad_request"
+
+
+async def test_a_remark_that_is_left_out_does_not_take_the_old_one_away(room):
+    assert await refused(room, "set_remark", user="wife") == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("mark_read", {"user": "wife"}),
+        ("set_remark", {"user": "wife", "remark": "x"}),
+        ("accept_friend", {"id": "1"}),
+    ],
+)
+async def test_a_misspelt_key_is_named_and_nothing_is_done(room, name, fields):
+    answer = await room.ask(name, **fields, remrak="x")
+    assert answer["code"] == "bad_request"
+    assert "'remrak'" in answer["error"]
+    assert room.wechat.done == []
+
+
+async def test_send_allow_says_on_whom_a_request_may_act(tmp_path):
+    async with open_room(tmp_path, allow=("wife",)) as room:
+        assert (await room.ask("mark_read", user="wife"))["status"] == "ok"
+        room.wechat.done.clear()
+        assert await refused(room, "mark_read", user="mom") == "not_allowed"
+        assert await refused(room, "set_remark", user="mom", remark="x") == "not_allowed"
+        await room.befriend("7001")
+        assert await refused(room, "accept_friend", id="7001") == "not_allowed"
+
+
+async def test_what_the_backend_cannot_do_is_unsupported(room):
+    room.wechat.capabilities = room.wechat.capabilities.__class__(
+        backend="x",
+        has_contacts=True,
+        has_groups=True,
+        can_start_chat=True,
+        handles_change_at_login=True,
+        text_limit=1,
+    )
+    assert await refused(room, "mark_read", user="wife") == "unsupported"
