@@ -1,4 +1,4 @@
-"""Makes one attempt to send a message or to recall one, and tells its outcome to the echo filter.
+"""Makes one attempt to send a message or to recall one, and reports its outcome to the echo filter.
 
 `sender.py` decides when an attempt is made and what follows from its outcome.
 """

@@ -176,8 +176,8 @@ class CommandSender:
                 with suppress(AlreadySettled):
                     if row_id:
                         await self._journal.mark_not_delivered(row_id)
-        except StoreError as trouble:
-            log.warning("attempts stay marked; they are in doubt at the next start", problem=str(trouble))
+        except StoreError as error:
+            log.warning("attempts stay marked; they are in doubt at the next start", problem=str(error))
 
     async def _run_queue(self, queue: ChatQueue) -> None:
         while queue.rows:

@@ -120,7 +120,7 @@ async def test_the_result_says_what_became_of_it(here: Room, services: Services,
     assert len(services.told) == 1
 
 
-async def test_who_wants_it_on_wechat_as_well_hears_at_the_end_of_that(here: Room, services: Services):
+async def test_with_also_wechat_the_result_follows_the_attempt_at_wechat(here: Room, services: Services):
     async with here.running(online=False) as sender:
         await here.accept(asked(here, also_wechat=True))
         await services.asked.wait()

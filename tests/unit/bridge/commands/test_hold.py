@@ -147,7 +147,7 @@ async def test_what_waits_while_nobody_is_logged_in_says_that(here: Windowed):
 
 
 @pytest.mark.parametrize(("window", "code"), [(SHUT, "window_closed"), (USED, "quota_used")])
-async def test_who_does_not_want_to_wait_is_told_at_once(here: Windowed, window: ReplyWindow, code: str):
+async def test_a_command_that_must_not_be_held_fails_at_once(here: Windowed, window: ReplyWindow, code: str):
     here.window(window)
     async with here.running():
         await here.accept(here.asked("waits"), here.asked("hi", hold=False))
@@ -156,7 +156,7 @@ async def test_who_does_not_want_to_wait_is_told_at_once(here: Windowed, window:
         assert await here.unsettled() == ["c1"]
 
 
-async def test_what_waits_survives_a_restart_and_is_told_of_once(here: Windowed):
+async def test_a_held_command_survives_a_restart_and_is_announced_once(here: Windowed):
     async with here.running():
         await here.accept(here.asked("hi"))
         await here.held(1)
@@ -388,7 +388,7 @@ async def test_not_all_parts_is_failed_or_uncertain(
     assert (result.status, result.code, result.parts, result.parts_sent) == (status, code, 3, sent)
 
 
-async def test_parts_for_which_there_was_no_room_in_time_are_no_mere_delay(here: Windowed):
+async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed):
     here.window(OPEN)
     here.hold = HoldRules(ttl=0.3)
     here.wire.deeds += [lambda _: here.window(USED)]

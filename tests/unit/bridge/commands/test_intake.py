@@ -15,7 +15,7 @@ from wx2mqtt.model import Receipt
 # PUBACK
 
 
-async def test_the_broker_is_told_after_the_commit_and_not_before(house):
+async def test_the_puback_follows_the_commit(house):
     order = []
 
     async def committing():
@@ -48,7 +48,7 @@ async def test_pubacks_keep_the_order_of_receipt_though_a_request_takes_longer(t
         assert house.broker.acknowledged == [first.mid, second.mid]
 
 
-async def test_a_full_disk_keeps_the_puback_back_until_there_is_room(house):
+async def test_a_full_disk_delays_the_puback_until_there_is_space(house):
     async def full():
         raise StoreFull
 

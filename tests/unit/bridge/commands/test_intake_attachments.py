@@ -85,7 +85,7 @@ async def test_a_path_below_a_folder_of_the_owner(tmp_path):
 # order
 
 
-async def test_the_broker_is_told_when_the_bytes_are_on_the_disk(house):
+async def test_the_puback_follows_the_file_on_the_disk(house):
     on_disk = []
 
     async def committing():
@@ -401,7 +401,7 @@ async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(h
     assert (first["status"], first["code"], second["status"]) == ("rejected", code, "sent")
 
 
-async def test_a_file_larger_than_the_room_in_the_store_is_refused(house):
+async def test_a_file_larger_than_the_free_space_of_the_store_is_rejected(house):
     house.quota.size = house.quota.limit - 100
     house.deliver(bytes(101), "wife/file/a")
     house.deliver(bytes(100), "wife/file/b")
@@ -433,7 +433,7 @@ async def test_what_wechat_refuses_is_failed(house):
     assert (result["status"], result["code"]) == ("failed", "unsupported")
 
 
-async def test_a_file_that_somebody_took_out_of_the_store_is_told(house):
+async def test_a_command_whose_stored_file_was_deleted_is_rejected(house):
     house.sender.set_online(online=False)
     delivery = house.deliver(b"x", "wife/file/a.txt")
     await house.acknowledged(delivery)

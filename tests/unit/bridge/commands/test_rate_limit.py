@@ -61,7 +61,7 @@ def test_a_clock_that_jumps_back_gives_nothing_and_takes_nothing(per_minute, bur
 
 
 @given(PER_MINUTE, BURST, PER_MINUTE, BURST, st.integers(0, 30))
-def test_other_limits_give_no_burst_anew(per_minute, burst, other, larger, taken):
+def test_new_limits_give_no_new_burst(per_minute, burst, other, larger, taken):
     bucket = TokenBucket.full(per_minute, burst, 0.0)
     for _ in range(taken):
         bucket = bucket.consume(0.0)

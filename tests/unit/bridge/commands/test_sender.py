@@ -120,7 +120,7 @@ async def test_no_message_is_taken_for_somebody_s_before_the_attempts_of_the_las
 # chats that are stuck
 
 
-async def test_a_chat_with_more_commands_than_memory_has_room_for_does_not_hold_up_another(here: Room):
+async def test_a_chat_with_more_commands_than_fit_into_memory_does_not_hold_up_another(here: Room):
     here.wire.stuck.add(here.phone.handle("wife"))
     many = [here.command("wife", accepted=now(here)) for _ in range(1200)]
     async with here.running():
@@ -160,7 +160,7 @@ async def test_commands_that_come_while_those_of_the_last_life_are_read_are_sent
     assert [draft.text for draft in here.wire.drafts] == [one.command_id for one in many]
 
 
-async def test_a_command_that_was_settled_before_its_acceptance_was_told_is_not_sent_again(here: Room):
+async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_again(here: Room):
     command = here.command("wife", accepted=now(here))
     (accepted,) = await here.journal.accept([command])
     assert accepted.row is not None

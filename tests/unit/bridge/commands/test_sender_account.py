@@ -185,7 +185,7 @@ async def test_what_the_owners_limit_does_not_let_through_in_time_says_so(tmp_pa
 # logged out
 
 
-async def test_a_send_that_is_told_that_the_login_is_over_waits_for_the_next_one(house):
+async def test_a_send_that_finds_the_login_over_waits_for_the_next_one(house):
     house.wechat.answer("x", LoggedOut("by the phone"))
     house.say(text="x", id="a")
     await house.news.until(lambda: house.wechat.sent)

@@ -70,7 +70,7 @@ def test_case_and_blanks_count(bench, user):
     assert bench.refused("hello", f"wx/out/{user}").code == "unknown_user"
 
 
-def test_before_the_first_login_those_whom_the_owner_named_are_accepted_and_nobody_else():
+def test_before_the_first_login_only_pinned_names_are_accepted():
     bench = Bench(people=(), pins={"wife": ContactPin(remark="老婆")})
     bench.people_known = False
     for user in ("wife", "filehelper"):
@@ -95,7 +95,7 @@ def test_before_the_first_login_those_whom_the_owner_named_are_accepted_and_nobo
         (("mom",), False),
     ],
 )
-def test_send_allow_says_to_whom(allow, allowed):
+def test_send_allow_limits_the_recipients(allow, allowed):
     bench = Bench(replace(RULES, allow=allow))
     assert (bench.new("hello").result is None) is allowed
     if not allowed:
@@ -361,7 +361,7 @@ def test_a_refusal_goes_to_the_response_topic_too(bench):
         "#",
     ],
 )
-def test_where_results_must_not_go_the_command_is_refused_and_only_its_own_topic_hears_of_it(bench, topic):
+def test_a_command_with_a_forbidden_response_topic_is_rejected_on_its_result_topic_only(bench, topic):
     new = bench.new('{"text": "x", "id": "a"}', response_topic=topic, correlation=b"7")
     assert (new.result.id, *outcome(new.result)) == ("a", REJECTED, "bad_response_topic")
     assert [one.topic for one in new.publications] == ["wx/result/wife"]
@@ -381,7 +381,7 @@ def same(one, other):
     )
 
 
-def test_content_is_what_is_asked_for_and_of_whom():
+def test_the_fingerprint_depends_on_content_and_recipient():
     assert same({"text": "x"}, {"text": "x", "ttl": 5.0, "priority": "high", "id": "b", "urgent": True})
     assert same({"text": "x", "user": "e\u0301"}, {"text": "x", "user": "\u00e9"})
     assert not same({"text": "x"}, {"text": "y"})
@@ -404,7 +404,7 @@ def test_a_key_is_digits_and_unlike_others():
 
 
 @pytest.mark.parametrize("topic", ["wx/out/wife", "wx/bridge/request/send"])
-def test_a_fault_of_ours_refuses_this_command_and_is_in_the_log(bench, topic, monkeypatch):
+def test_a_bug_in_the_bridge_rejects_this_command_and_is_logged(bench, topic, monkeypatch):
     def falls_over(_user):
         raise ZeroDivisionError
 

@@ -63,7 +63,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, 0.02)
 
 
-async def test_a_message_goes_out_at_once_and_its_bytes_are_told_when_they_are_there(works: Works):
+async def test_a_message_is_published_at_once_and_its_file_announced_when_it_is_stored(works: Works):
     still = asyncio.Event()
     works.files.answer("77", [PNG, still, b"more"])
     await works.comes("77")
@@ -223,7 +223,9 @@ async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next
     await works.is_in("1", READY)
 
 
-async def test_a_login_that_a_download_found_ended_is_told_and_is_no_try(works: Works, impatient: None):
+async def test_a_login_that_a_download_finds_ended_is_reported_and_is_no_attempt(
+    works: Works, impatient: None
+):
     works.files.answer("1", trouble(LoggedOut, "logged out on the phone"), [PNG])
     await works.comes("1")
     await works.link.until(lambda: works.logged_out)
@@ -256,7 +258,7 @@ async def test_wechat_that_says_too_often_is_left_alone_for_as_long_as_it_says(w
     assert works.files.asked == ["1"]
 
 
-async def test_a_full_store_begins_no_download_and_goes_on_when_there_is_room(works: Works, impatient: None):
+async def test_a_full_store_starts_no_download_until_there_is_space(works: Works, impatient: None):
     works.put(full=True)
     await works.comes("1")
     await works.published(1)
@@ -284,7 +286,7 @@ async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
 
 
 @pytest.mark.parametrize("work", ["media_next", "media_ready"])
-async def test_a_journal_that_fails_delays_what_it_is_told(works: Works, work: str):
+async def test_a_journal_that_fails_delays_what_it_has_to_store(works: Works, work: str):
     works.journal.troubles += [work, work]
     await works.comes("1")
     await works.is_in("1", READY)
@@ -377,7 +379,7 @@ async def test_the_health_says_what_is_to_be_fetched_and_what_became_of_the_rest
     assert works.room.health_fields(3) == {"pending": 3, "ready": 1, "gone": 1, "size": 34}
 
 
-async def test_the_watchdog_hears_that_it_moves_and_owes_nothing_while_there_is_nothing_to_do(works: Works):
+async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(works: Works):
     await works.link.until(lambda: works.beats and works.beats[-1] is None)
     works.files.answer("1", [PNG, b"x", b"y"])
     await works.comes("1")
@@ -385,7 +387,7 @@ async def test_the_watchdog_hears_that_it_moves_and_owes_nothing_while_there_is_
     assert works.beats.count(module.WATCHDOG_LIMIT_SECONDS) >= 5
 
 
-async def test_no_event_is_told_twice_though_it_is_fetched_twice(works: Works):
+async def test_a_file_that_is_fetched_twice_has_one_event(works: Works):
     await works.comes("1")
     row = await works.is_in("1", READY)
     await works.published(2)

@@ -32,7 +32,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_HOLD_SECONDS", 0.1)
 
 
-async def test_a_message_has_its_bytes_in_it_and_comes_before_what_is_told_of_them(works: Works):
+async def test_a_message_contains_its_small_file_and_precedes_the_event(works: Works):
     await works.comes("1")
     (topic, body), (after, event) = await works.published(2)
     assert (topic, after) == ("in/wife", "event/media")
@@ -82,7 +82,7 @@ async def test_a_message_whose_bytes_do_not_come_in_time_goes_without(works: Wor
     assert sent[0][1]["image"]["state"] == "pending"
 
 
-async def test_bytes_that_come_too_late_are_told_as_usual(works: Works, impatient: None):
+async def test_a_file_that_is_late_is_announced_by_its_event(works: Works, impatient: None):
     late = asyncio.Event()
     works.files.answer("1", [late, PNG])
     await works.comes("1")

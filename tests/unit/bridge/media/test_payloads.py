@@ -107,7 +107,7 @@ def test_a_message_is_held_only_where_small_ones_stand_in_it(rules, media, held)
 # the event
 
 
-def test_bytes_that_are_there_are_told_with_all_that_is_known_of_them():
+def test_the_event_of_a_stored_file_has_all_its_facts():
     ready = row(state=MediaState.READY, blob=BLOB)
     assert media_event(ready, RULES, "home", NOW) == {
         "schema": 1,
@@ -129,7 +129,7 @@ def test_bytes_that_are_there_are_told_with_all_that_is_known_of_them():
     }
 
 
-def test_bytes_that_are_not_to_be_had_are_told_with_the_reason():
+def test_the_event_of_a_failed_download_has_the_reason():
     gone: Any = media_event(row(state=MediaState.GONE, reason="WeChat lost it"), RULES, "home", NOW)
     assert (gone["state"], gone["reason"], gone["url"]) == ("gone", "WeChat lost it", "/media/m1")
     assert not gone.keys() & {"path", "size", "sha256"}

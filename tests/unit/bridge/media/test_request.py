@@ -230,11 +230,11 @@ async def test_somebody_without_a_picture(works: Works):
     assert (await refused(works, avatar="mom")).code == "gone"
 
 
-async def test_somebody_whom_this_login_has_not_found_has_none(works: Works):
+async def test_a_person_who_is_not_in_this_login_has_no_avatar(works: Works):
     assert (await refused(works, avatar="lost")).code == "gone"
 
 
-async def test_somebody_whom_nobody_knows(works: Works):
+async def test_the_avatar_of_an_unknown_person_is_rejected(works: Works):
     assert (await refused(works, avatar="nobody")).code == "unknown_user"
 
 

@@ -198,4 +198,4 @@ async def refused(room: Room, name: str, **fields: Any) -> str:
     assert answer["code"] in REQUEST_CODES
     assert answer["error"]
     assert room.wechat.done == []
-    return answer["code"]
+    return str(answer["code"])

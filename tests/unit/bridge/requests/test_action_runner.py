@@ -40,7 +40,7 @@ async def test_without_a_login_it_is_said_at_once(room, state):
     assert room.wechat.done == []
 
 
-async def test_a_login_that_wechat_ends_is_told_to_whoever_keeps_it(room):
+async def test_a_login_that_wechat_ends_is_reported_to_the_session(room):
     gone = LoggedOut("over")
     room.wechat.answer(MarkRead, gone)
     assert (await mark_read(room))["code"] == "logged_out"

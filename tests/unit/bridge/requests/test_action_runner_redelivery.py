@@ -42,7 +42,7 @@ async def test_what_was_answered_is_answered_again_and_not_done_again(room):
     assert len(room.wechat.done) == 1
 
 
-async def test_what_was_never_begun_is_judged_anew(room):
+async def test_a_request_that_was_never_started_is_checked_again(room):
     room.session.logged_in = False
     delivery = room.deliver("mark_read", user="wife")
     assert (await room.answer(delivery))["code"] == "logged_out"

@@ -74,7 +74,7 @@ async def test_a_friend_request_of_an_earlier_login_is_void(room):
         (None, "bad_request"),
     ],
 )
-async def test_whom_nobody_knows_nothing_is_done_to(room, name, user, code):
+async def test_an_unknown_recipient_is_rejected(room, name, user, code):
     more = {"remark": "x"} if name == "set_remark" else {}
     assert await refused(room, name, user=user, **more) == code
 
@@ -108,7 +108,7 @@ async def test_a_misspelt_key_is_named_and_nothing_is_done(room, name, fields):
     assert room.wechat.done == []
 
 
-async def test_send_allow_says_on_whom_a_request_may_act(tmp_path):
+async def test_send_allow_limits_the_people_on_whom_a_request_acts(tmp_path):
     async with open_room(tmp_path, allow=("wife",)) as room:
         assert (await room.ask("mark_read", user="wife"))["status"] == "ok"
         room.wechat.done.clear()

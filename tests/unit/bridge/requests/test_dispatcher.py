@@ -135,7 +135,7 @@ async def test_a_send_that_is_refused_is_answered_with_the_code(house):
     assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "unknown_user", 5)
 
 
-async def test_an_answer_that_cannot_be_stored_is_tried_again_before_the_broker_is_told(house, monkeypatch):
+async def test_an_answer_that_cannot_be_stored_is_stored_again_before_the_puback(house, monkeypatch):
     publish, tries = house.journal.enqueue, []
 
     async def full_at_first(publications):
@@ -150,7 +150,7 @@ async def test_an_answer_that_cannot_be_stored_is_tried_again_before_the_broker_
 
 
 @pytest.mark.parametrize(("limit", "room"), [(None, None), (3_000, 3_000)])
-async def test_what_fills_its_room_is_told_how_much_there_is(limit, room):
+async def test_a_sized_handler_gets_the_limit_of_its_data(limit, room):
     pad, told = Pad(), []
 
     async def fill(_fields, space):

@@ -81,7 +81,7 @@ async def test_a_new_group_is_never_taken_for_an_old_one_of_its_name(room):
     assert room.level("@@family") == "family"
 
 
-async def test_a_group_that_wechat_told_of_before_it_answered_is_the_same(room):
+async def test_a_group_that_wechat_reported_before_its_answer_is_the_same(room):
     room.house.identity.apply_update((new_group(),), (), 1)
     room.wechat.answer(CreateGroup, ActionResult(group=new_group()))
     assert (await group(room, "create", members=["wife", "mom"]))["data"]["user"] == "新群"

@@ -132,7 +132,7 @@ async def test_kind_and_text_choose(past):
     assert await past.seqs(text="%") == ([], False)
 
 
-async def test_another_stream_is_told_apart(past):
+async def test_another_stream_is_rejected(past):
     await past.say("wife", "a")
     assert await past.seqs(since=0, stream=past.journal.stream) == ([1], False)
     with pytest.raises(BadCommand) as bad:
@@ -199,7 +199,7 @@ async def test_one_that_is_too_large_alone_comes_cut_so_that_one_gets_past_it(pa
     assert await past.seqs(room=1_000, since=2) == ([3], False)
 
 
-async def test_media_are_told_as_they_are_now(past):
+async def test_media_have_their_current_state(past):
     job = NewMedia(id="m1", part=MediaPart.WHOLE, kind="image", ref=MediaRef(locator={}), due=1)
     shown = {"image": {"state": "pending", "url": "/media/m1"}}
     await past.say("wife", "[image]", kind="image", media=(job,), body=shown)
