@@ -1,4 +1,7 @@
-"""One account, running: its components, the receivers of its signals, and the order of start and stop."""
+"""One WeChat account: builds its components, connects their signals, and starts and stops them in order.
+
+Start reading here. The components do the work; this module holds only what concerns several of them.
+"""
 
 from __future__ import annotations
 
@@ -44,22 +47,29 @@ from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected
 
 log = structlog.get_logger(__name__)
 
-DRAIN_TIMEOUT_SECONDS = (
-    2.0  # seconds that attempts under way get at the stop; the goodbyes after it take up to 2 more
-)
-OFFLINE_PUBLISH_TIMEOUT_SECONDS = 1.0  # seconds for the last retained words
-FAILED_STOP_TIMEOUT_SECONDS = 6.0  # seconds for the same after a fault, which may have hit what says goodbye
-TASK_CANCEL_TIMEOUT_SECONDS = (
-    15.0  # seconds until loops that were cancelled are gone; then it is the watchdog's turn
-)
+# A stop waits this long for sends and requests that have begun.
+DRAIN_TIMEOUT_SECONDS = 2.0
+
+# A stop waits this long for the PUBACKs of the retained topics, and as long again for those of messages.
+OFFLINE_PUBLISH_TIMEOUT_SECONDS = 1.0
+
+# The whole stop after an internal error may take this long: the error may have hit a component that stops.
+FAILED_STOP_TIMEOUT_SECONDS = 6.0
+
+# Cancelled tasks must have ended by then, or the watchdog reports the account as stuck.
+TASK_CANCEL_TIMEOUT_SECONDS = 15.0
 
 
 class AccountFailed(Exception):
-    """A fault of ours has ended the account; the log has it."""
+    """An internal error has ended the account; it is logged already."""
 
 
 class Account:
-    """Runs one account. It is the `BrokerListener` of its connection and the source of its health."""
+    """Runs one account.
+
+    It is the `BrokerListener` of the account's connection to the broker, and the `SnapshotSource` of its
+    health. `connect_attempted` is set after the first attempt to reach the broker, successful or not.
+    """
 
     def __init__(self, ctx: AccountContext) -> None:
         self.ctx = ctx
@@ -69,7 +79,7 @@ class Account:
         self.journal = ctx.journal
         self.registry = ctx.registry
         self.counters = BrokerCounters(started=now_ms())
-        self.connect_attempted = asyncio.Event()  # the first attempt to reach the broker is over
+        self.connect_attempted = asyncio.Event()
         self._session_task: asyncio.Task[None] | None = None
         self._media_task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -80,8 +90,10 @@ class Account:
         ctx.shared.watchdog.watch(f"broker:{ctx.name}", lambda: ctx.broker.progress_deadline)
 
     def _build_components(self) -> None:
-        """Create every component after those that it commands."""
-        ctx, echoes, recipients = self.ctx, EchoFilter(), Recipients(self.ctx)
+        """Create each component after those whose methods it calls."""
+        ctx = self.ctx
+        echoes = EchoFilter()
+        recipients = Recipients(ctx)
         self.inflight = InflightWindow(ctx.broker)
         self.publisher = Publisher(ctx, self.inflight)
         self.retained = RetainedPublisher(self.inflight, ctx.topics.state)
@@ -112,8 +124,9 @@ class Account:
         )
 
     def _connect_signals(self) -> None:
-        """Connect every receiver of the account's signals, in the order of the calls."""
-        on, shared = self.ctx.signals, self.ctx.shared
+        """Connect the receivers of all signals; each signal calls its receivers in this order."""
+        on = self.ctx.signals
+        shared = self.ctx.shared
         on.login_changed.connect(self.status.show_login)
         on.login_changed.connect_plain(self.reporter.request_health, shared.changes.notify)
         on.login_changed.connect(self.media.on_login_changed)
@@ -124,7 +137,7 @@ class Account:
         on.contacts_synced.connect(self.sender.recheck)
         on.media_received.connect(self.media.enqueue)
         on.received.connect(self.status.show_received)
-        if self.windows.supported:  # whoever writes lets us write
+        if self.windows.supported:  # a received message opens the reply window of its sender
             on.received.connect_plain(self.sender.recheck, self.windows.refresh)
         on.outbox_changed.connect(self.publisher.add)
         on.outbox_changed.connect_plain(shared.changes.notify)
@@ -152,7 +165,7 @@ class Account:
         )
 
     def request_handlers(self) -> dict[str, Handler]:
-        """Returns what can be asked of the account, by the name of the request."""
+        """Returns the handler of each request, by the name of the request."""
         requests = AccountRequests(self.ctx, self.session, self.inbound, self.windows, self.reporter)
         return {
             **requests.handlers(),
@@ -168,10 +181,10 @@ class Account:
         self.backend.set_language(self.ctx.language)
 
     def _publish_initial_state(self) -> None:
-        """Publish what stands before anything has happened; `last` and the people are those of before."""
+        """Publish the state before the login: `last` and `contacts` as the previous run stored them."""
         saved = self.ctx.saved_state
-        known = self.registry.is_current_login(saved.login_id)
-        self.session.restore(saved.cursor, saved.login_id, people_known=known)
+        people_known = self.registry.is_current_login(saved.login_id)
+        self.session.restore(saved.cursor, saved.login_id, people_known=people_known)
         self.status.show_state(b"online")
         self.ctx.signals.login_changed.emit(self.session.login, "")
         if saved.last_payload is not None:
@@ -179,8 +192,9 @@ class Account:
         self.reporter.request_directory()
 
     async def run(self) -> None:
-        """Bridge until cancelled. A fault of ours in one component ends all of them, in order: raises
-        `AccountFailed`.
+        """Run all components until cancelled.
+
+        Raises `AccountFailed` after an internal error in one component, when all have been stopped in order.
         """
         tasks = TaskSupervisor(self.ctx.shared.watchdog, self.name)
         try:
@@ -203,39 +217,39 @@ class Account:
         raise AccountFailed from fault
 
     async def _give_up(self, fault: BaseException) -> None:
-        """Stop as far as the fault lets us, and say why. Others must not hear of it but here."""
+        """Log the error and stop in order, as far as that still works."""
         log.error("account failed", account=self.name, exc_info=fault)
         self.connect_attempted.set()
         self.counters.failed = True
         self.counters.faults += 1
-        pulse = self.ctx.shared.watchdog
-        pulse.remove(self.name)
-        pulse.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
-        if self._stopping:  # on its way already, and to be cancelled at the end of it
+        watchdog = self.ctx.shared.watchdog
+        watchdog.remove(self.name)
+        watchdog.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
+        if self._stopping:  # `stop` is running elsewhere; its caller cancels this task afterwards
             await asyncio.Event().wait()
         try:
             async with asyncio.timeout(FAILED_STOP_TIMEOUT_SECONDS):
                 await self.stop("account_failed")
-        except Exception as error:  # noqa: BLE001 - what is at fault may not stop in order either
+        except Exception as error:  # noqa: BLE001 - the failed component may fail to stop as well
             log.warning("account did not stop in order", account=self.name, error=type(error).__name__)
-        pulse.remove(self.name)
-        pulse.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
+        watchdog.remove(self.name)
+        watchdog.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
 
     async def _run_session(self) -> None:
-        with suppress(asyncio.CancelledError):  # the stop ends this one first, the others after it
+        with suppress(asyncio.CancelledError):  # `stop` cancels this task before all others
             await self.session.run()
 
     async def stop(self, reason_key: str = "stopped") -> None:
-        """Stop in order: hear no more, end what is under way, say goodbye, and `why`. Takes about 3 s."""
+        """Stop in order; takes about 3 s. `reason_key` names the text of the reason in `login/state`.
+
+        Receiving ends first. Sends and requests that have begun are then completed, the retained topics say
+        `offline`, and the last PUBACKs are awaited and stored.
+        """
         if self._stopping:
             return
         self._stopping = True
         self.actions.runner.stop()
-        hearing = {task for task in (self._session_task, self._media_task) if task is not None}
-        for task in hearing:
-            task.cancel()
-        if hearing:
-            await asyncio.wait(hearing)
+        await self._stop_receiving()
         await asyncio.gather(
             self.sender.drain(DRAIN_TIMEOUT_SECONDS), self.actions.runner.drain(DRAIN_TIMEOUT_SECONDS)
         )
@@ -243,39 +257,44 @@ class Account:
         self.status.show_state(b"offline")
         await self._publish_final_health()
         await self.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
-        with suppress(StoreError):  # then what was acknowledged last comes again, with its old id and seq
+        with suppress(StoreError):  # the next start repeats these messages then, with the same id and seq
             await self.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
         await self.reporter.flush_people_copy()
 
+    async def _stop_receiving(self) -> None:
+        tasks = {task for task in (self._session_task, self._media_task) if task is not None}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
     async def _publish_final_health(self) -> None:
-        """Why it went, for whoever looks later; an orderly end needs no such word."""
+        """Publish that the account failed; after an orderly stop the last health stays as it is."""
         if self.counters.failed:
             with suppress(StoreError):
                 self.status.show_health(await self.health())
 
     async def close(self) -> None:
-        """Let go of the connections to WeChat."""
+        """Close the connections to WeChat."""
         await self.backend.close()
 
-    # what the broker does
+    # The broker's callbacks (`BrokerListener`)
 
     async def on_session_start(self) -> None:
-        """See `BrokerListener`."""
         self.intake.start_session()
         await self.intake.store_session()
 
     def on_connected(self, connection: Connected) -> None:
-        """See `BrokerListener`. From here on it is known what the broker kept."""
-        counters, session = self.counters, self.ctx.saved_state.broker_session
-        lost = not connection.session_present and bool(session or counters.connects)
+        saved_session = self.ctx.saved_state.broker_session
+        had_session = bool(saved_session or self.counters.connects)
         self.connect_attempted.set()
-        counters.connects += 1
-        counters.standby = False
-        counters.broker_reason = ""
-        if lost:
-            counters.sessions_lost += 1
+        self.counters.connects += 1
+        self.counters.standby = False
+        self.counters.broker_reason = ""
+        if had_session and not connection.session_present:
+            self.counters.sessions_lost += 1
             self.reporter.publish_event("session_lost", {"broker": connection.url})
-        self.intake.on_connected(connection, session)
+        self.intake.on_connected(connection, saved_session)
         self.reporter.publish_info()
         self.home_assistant.on_connected(connection)
         self.status.on_connected(connection)
@@ -284,7 +303,6 @@ class Account:
         self.reporter.request_health()
 
     def on_disconnected(self, disconnect: Disconnected) -> None:
-        """See `BrokerListener`."""
         self.connect_attempted.set()
         self.counters.disconnects += disconnect.code == "lost"
         self.counters.broker_reason = disconnect.reason
@@ -294,20 +312,21 @@ class Account:
         self.reporter.request_health()
 
     def on_delivery(self, delivery: Delivery) -> None:
-        """See `BrokerListener`. The intake acknowledges every delivery, in order."""
+        """Hand over a delivery; the intake acknowledges every one, in order."""
         self.intake.on_delivery(delivery)
         if delivery.topic == self.home_assistant.birth_topic:
             self.home_assistant.on_birth(delivery.payload)
 
-    # what others ask for
+    # Called by the process, the web page and the control socket
 
     async def health(self) -> dict[str, Json]:
         """Returns the body of `bridge/health` as of now. Raises `StoreError`."""
         return await self.reporter.health()
 
     async def snapshot(self) -> HealthSnapshot:
-        """See `SnapshotSource`."""
-        shared, connection = self.ctx.shared, self.ctx.broker.connection
+        """Returns all facts about the account's health as of now. Raises `StoreError`."""
+        shared = self.ctx.shared
+        connection = self.ctx.broker.connection
         stats = await self.journal.stats()
         return HealthSnapshot(
             now=now_ms(),
@@ -344,17 +363,25 @@ class Account:
         )
 
     def _message_counts(self) -> dict[tuple[str, str], int]:
-        """Returns how many messages were taken in and sent, by direction and kind."""
-        both = (("in", self.inbound.counts_by_kind), ("out", self.sender.sent_counts))
-        return {(direction, kind): count for direction, kinds in both for kind, count in kinds.items()}
+        """Returns how many messages were stored (`in`) and sent (`out`), by direction and kind."""
+        counts_by_direction = {"in": self.inbound.counts_by_kind, "out": self.sender.sent_counts}
+        return {
+            (direction, kind): count
+            for direction, counts in counts_by_direction.items()
+            for kind, count in counts.items()
+        }
 
     @property
     def login(self) -> LoginStatus:
-        """The login as it stands."""
+        """The state of the login."""
         return self.session.login
 
     def run_login_operation(self, operation: str, verification_code: str) -> Json:
-        """`login` wants a QR code, `login.code` brings the number that the phone shows; how it stands."""
+        """Carry out an operation of the control socket and return `login_details()`.
+
+        `login` requests a QR code, `login.code` passes on the number that the phone shows; any other
+        operation only reads.
+        """
         if operation == "login":
             self.session.request_login()
         elif operation == "login.code":
@@ -362,22 +389,22 @@ class Account:
         return self.login_details()
 
     def login_details(self) -> Json:
-        """The login as `login/state` says it, the text of its QR code and where that is as a picture."""
+        """Returns the body of `login/state` with the text of the QR code and the topic of its picture."""
         body = self.login.body(self.name)
         return {**body, "url": self.status.qr_url, "qr_topic": self.topics.login_qr}
 
     @property
     def media_library(self) -> MediaLibrary:
-        """Where the bytes of messages are found."""
+        """Gives access to the stored bytes of messages."""
         return self.media.library
 
     @property
     def broker_connected(self) -> bool:
-        """Whether the broker is there."""
+        """Whether there is a connection to the broker."""
         return self.ctx.broker.connection is not None
 
     async def apply_settings(self, settings: AccountSettings) -> None:
-        """Take over changed settings."""
+        """Replace the settings of the running account, and let the components follow."""
         self.ctx.settings = settings
         await self.inbound.apply_people(self.registry.set_pins(settings.pins, now_ms()))
         self.ctx.signals.settings_changed.emit()

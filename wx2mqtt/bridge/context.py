@@ -1,6 +1,7 @@
-"""What the components of one account share: values, services, live settings and signals.
+"""The context that all components of one account share: values, services, live settings and signals.
 
-It holds no component. A component gets the components that it commands as constructor parameters.
+It holds no component. A component gets the components whose methods it calls as constructor parameters, and
+announces everything else with a signal.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from wx2mqtt.store.records import AccountState, NewMessage, NewPublication, Outb
 from wx2mqtt.wechat.backend import Backend
 
 PlainHandler = Callable[[dict[str, Json]], Awaitable[Json]]
-"""Carries one request out: fields in, the answer's data out. Raises `BadCommand` for what cannot be done."""
+"""Carries out one request: takes its fields, returns the data of the answer, raises `BadCommand`."""
 
 
 class StorageQuota(Protocol):
-    """How much of the disk the store takes and may take, in bytes; a limit of 0 means none."""
+    """The bytes that the store uses and may use; a limit of 0 means none."""
 
     @property
     def size(self) -> int: ...
@@ -63,51 +64,63 @@ class SharedServices:
         return self.quota.limit - self.quota.size
 
     def exceeded_limit(self) -> str:
-        """The limit of the store that is used up, in words; empty while there is room."""
+        """Returns the limit as text (`500 MB`) when it is used up, else an empty string."""
         limit = self.quota.limit
         return f"{limit / 1_000_000:g} MB" if self.quota.size >= limit > 0 else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSignals:
-    """What the components of one account announce. `Account._connect_signals` has all receivers.
-
-    `login_changed`: the login, and the text of the QR code that is to be scanned, else empty.
-    `online_changed`: whether sends may be attempted.
-    `logged_out`: a send, a download or an action was answered that the login is over.
-    `contacts_synced`: everybody of this login is known.
-    `media_received`: stored messages that have bytes to fetch.
-    `received`: messages, events or a cursor are stored.
-    `outbox_changed`: something was committed, and with it these publications, if any. To be emitted right
-    after the commit, so that batches come in its order.
-    `people_changed`: names, trust or handles of people are different and stored.
-    `reply_windows_changed`: WeChat takes messages to somebody where it took none, or the reverse.
-    `send_attempted`: WeChat was asked to send something.
-    `topic_dropped`: the rows of a topic were given up; topic and number of rows.
-    `health_changed`: the health is to be published soon.
-    `settings_changed`: `AccountContext.settings` was replaced.
-    """
+    """The signals of one account. `Account._connect_signals` connects all receivers."""
 
     login_changed: Signal[[LoginStatus, str]] = field(default_factory=Signal)
+    """The login has changed: its state, and the text of the QR code to scan (empty without one)."""
+
     online_changed: Signal[[bool]] = field(default_factory=Signal)
+    """Sends may be attempted from now on, or no longer."""
+
     logged_out: Signal[[LoggedOut]] = field(default_factory=Signal)
+    """WeChat answered a send, a download or an action with the end of the login."""
+
     contacts_synced: Signal[[]] = field(default_factory=Signal)
+    """The whole address book of this login is stored."""
+
     media_received: Signal[[Sequence[NewMessage]]] = field(default_factory=Signal)
+    """Messages with bytes to fetch are stored."""
+
     received: Signal[[RecordResult]] = field(default_factory=Signal)
+    """A batch of messages, events or a cursor is stored."""
+
     outbox_changed: Signal[[OutboxBatch]] = field(default_factory=Signal)
+    """Publications were committed; the batch may be empty.
+
+    Emit it right after the commit, with no `await` in between: batches must arrive in the order of commits.
+    """
+
     people_changed: Signal[[]] = field(default_factory=Signal)
+    """Names, trust or handles of people have changed and are stored."""
+
     reply_windows_changed: Signal[[]] = field(default_factory=Signal)
+    """The reply window of at least one person has changed."""
+
     send_attempted: Signal[[]] = field(default_factory=Signal)
+    """A message was handed to WeChat, with whatever outcome."""
+
     topic_dropped: Signal[[str, int]] = field(default_factory=Signal)
+    """The broker refused a topic for too long: the topic, and how many of its publications were dropped."""
+
     health_changed: Signal[[]] = field(default_factory=Signal)
+    """A fact in `bridge/health` has changed."""
+
     settings_changed: Signal[[]] = field(default_factory=Signal)
+    """`AccountContext.settings` was replaced."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class AccountContext:
     """The values, services and live settings of one account.
 
-    `settings` is replaced as a whole by a reload: read it when a value is needed, keep no copy.
+    A reload replaces `settings` as a whole: read a setting when it is needed, and keep no copy.
     """
 
     name: str
@@ -125,7 +138,7 @@ class AccountContext:
 
     @property
     def language(self) -> Language:
-        """The language of texts for people."""
+        """The language of all texts for people."""
         return self.settings.language
 
     async def publish(self, publications: Sequence[NewPublication]) -> None:
@@ -133,9 +146,9 @@ class AccountContext:
         self.signals.outbox_changed.emit(await self.journal.enqueue(publications))
 
     def heartbeat(self, loop: str, limit_seconds: float) -> None:
-        """Tell the watchdog that a loop has moved and moves again within `limit_seconds`."""
+        """Report to the watchdog that a loop makes progress and reports again within `limit_seconds`."""
         self.shared.watchdog.heartbeat(f"{loop}:{self.name}", limit_seconds)
 
     def idle(self, loop: str) -> None:
-        """Tell the watchdog that a loop waits until it is woken."""
+        """Report to the watchdog that a loop waits for an event and has no deadline."""
         self.shared.watchdog.idle(f"{loop}:{self.name}")
