@@ -1,4 +1,7 @@
-"""WeChat to MQTT: stores received messages, people and the cursor in one commit, then announces them."""
+"""WeChat to MQTT: stores received messages, changes of people and the cursor in one commit.
+
+Publishing follows from the commit (`publisher.py`): nothing is published that is not stored.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class UnsavedPeople:
-    """Changes of people that memory has and the disk has not, with their events, in their order."""
+    """Changes of people that the registry has and the database has not yet, with their events, in order."""
 
     def __init__(self, event_rows: EventRows) -> None:
         self._event_rows = event_rows
@@ -32,25 +35,30 @@ class UnsavedPeople:
         self._events: list[NewEvent] = []
 
     def add(self, update: PeopleUpdate) -> None:
-        """Queue changes. To be called as soon as there are any: they must stay in their order."""
+        """Queue changes; call it right after the registry has made them, so that they stay in order."""
         self._changes = self._changes.merged(update.people)
         self._events += self._event_rows.people_rows(update)
 
     def take(self) -> tuple[PeopleChanges, list[NewEvent]]:
-        """Returns all changes and events and forgets them."""
-        taken = self._changes, self._events
+        """Returns all queued changes and events, and empties the queue."""
+        changes = self._changes
+        events = self._events
         self._changes = NO_CHANGES
         self._events = []
-        return taken
+        return changes, events
 
     def put_back(self, changes: PeopleChanges, events: list[NewEvent]) -> None:
-        """Queue again, before all others, what a failed commit has not stored."""
+        """Queue the changes of a failed commit again, before all later ones."""
         self._changes = changes.merged(self._changes)
         self._events = [*events, *self._events]
 
 
 class InboundMessages:
-    """Stores what one account receives. `counts` are by outcome, `counts_by_kind` of stored messages."""
+    """Stores what one account receives.
+
+    `counts` counts messages and events that are not published, by reason: `unread`, `unreadable`, `echoes`,
+    `filtered`, `repeated`. `counts_by_kind` counts stored messages by kind.
+    """
 
     def __init__(self, ctx: AccountContext, echoes: EchoFilter) -> None:
         self._ctx = ctx
@@ -71,21 +79,21 @@ class InboundMessages:
         return self._names.owner
 
     def set_owner(self, owner: Owner) -> None:
-        """A login of `owner` has begun."""
+        """Set the owner at the beginning of a login."""
         self._names.owner = owner
 
     async def apply_people(
         self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_store_error
     ) -> None:
-        """Store changes of people after a login or a decision of the owner, and announce them.
+        """Store changes of people that no batch has brought: of the address book or of the settings.
 
-        Tries until the store takes them; `on_failure` is called for each failure.
+        Retries until they are stored; `on_failure` is called at each failure.
         """
         self._unsaved.add(changes)
         await retry_until_stored(lambda: self._commit([], None, ""), on_failure)
 
     async def store(self, batch: Batch, login_id: str) -> None:
-        """Store one batch and its cursor. Raises `StoreError`; then the same batch must be received again."""
+        """Store a batch and its cursor. Raises `StoreError`; the same batch must be received again then."""
         self.counts["unread"] += batch.unreadable_count
         self._unsaved.add(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
         rows: list[NewMessage | NewEvent] = []
@@ -126,9 +134,9 @@ class InboundMessages:
             if isinstance(item, Event):
                 return self._event_rows.row(item, await self._names.actor(item))
             return await self._message_row(item)
-        except StoreError:  # not the message's fault: it must be received again
+        except StoreError:  # the message is not at fault: the batch must be received again
             raise
-        except Exception:  # one bad message never stops the others; the log and a counter tell
+        except Exception:  # a message that cannot be processed must not stop the others
             self.counts["unreadable"] += 1
             log.exception("message skipped", kind=getattr(item, "kind", "event"))
             return None
@@ -149,7 +157,7 @@ class InboundMessages:
         return self._echoes.is_echo(message) or await self._journal.is_sent_message(message.id)
 
     def _chat_person(self, message: Message) -> Person:
-        """Returns whose chat a message is in; a chat that is not in the address book is added."""
+        """Returns the person or group of the chat; adds one that is not in the address book."""
         known = self._registry.by_handle(message.chat)
         if known is not None:
             return known

@@ -1,4 +1,4 @@
-"""Names who wrote a message or caused an event, and says whether the owner trusts them."""
+"""Finds out who wrote a message or caused an event, and whether the owner trusts that person."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wx2mqtt.store.records import Person
 
 
 class SenderNames:
-    """Knows the people of one account by handle. `owner` is the owner of the current login."""
+    """Names the senders of one account. `owner` is the owner of the current login, None before the first."""
 
     def __init__(self, ctx: AccountContext) -> None:
         self._journal = ctx.journal
@@ -18,7 +18,10 @@ class SenderNames:
         self.owner: Owner | None = None
 
     def sender(self, message: Message, chat: Person) -> tuple[dict[str, Json] | None, bool]:
-        """Returns who wrote, as it is published, and whether they are trusted; None for texts of WeChat."""
+        """Returns the `sender` object of a message, None for system texts, and whether it is trusted.
+
+        `chat` is the person or group whose chat the message is in.
+        """
         if message.from_self:
             return {"name": self.owner.nickname if self.owner else "", "self": True}, True
         if message.sender is None:
@@ -32,17 +35,18 @@ class SenderNames:
         return {"user": person.level, "name": name, "self": False}, person.trusted
 
     async def with_quoted_author(self, message: Message) -> Message:
-        """Returns a quote with the topic level of the quoted author, where that message is still known."""
+        """Returns the message; a quote with the topic level of the quoted author, if that one is known."""
         quoted_id = str(message.detail.get("id", "")) if message.kind is Kind.QUOTE else ""
         author = await self._author_of(quoted_id) if quoted_id else None
-        return (
-            message if author is None else replace(message, detail={**message.detail, "user": author.level})
-        )
+        if author is None:
+            return message
+        return replace(message, detail={**message.detail, "user": author.level})
 
     async def actor(self, event: Event) -> str:
-        """Returns the topic level of who caused an event, else the name that WeChat gives, else nothing.
+        """Returns the topic level of the person who caused an event, else their name, else an empty string.
 
-        In a group WeChat gives only the name of who withdrew a message; but only its author can withdraw it.
+        For a message withdrawn in a group WeChat gives only a name; the author of the message is looked up
+        instead, since nobody else can withdraw it.
         """
         withdrawn_id = str(event.fields.get("message_id", "")) if event.name == "recall" else ""
         if event.actor is None and withdrawn_id:

@@ -1,4 +1,4 @@
-"""Makes rows of the journal from received messages and events, and leaves out what `receive` filters."""
+"""Converts received messages and events to rows of the journal, and applies the `receive` filter."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication, Person
 
 LOGIN_EVENT = "login"
-"""The key in the private facts of an event that names the login in which it came."""
+"""The key in the private facts of an event for the id of the login in which it was received."""
 
 TOPIC_EVENTS = frozenset({"topic_changed", "unresolved"})
-"""Events about names, which count for `out` too: `receive` does not hide them."""
+"""Events about topic levels, which matter for sending too: the `receive` filter does not apply to them."""
 
 
 class MessageRows:
-    """Makes the rows of messages. Counts filtered messages in `counts`."""
+    """Converts messages to rows. Counts filtered messages in `counts`."""
 
     def __init__(self, ctx: AccountContext, names: SenderNames, counts: Counter[str]) -> None:
         self._ctx = ctx
@@ -31,7 +31,7 @@ class MessageRows:
         self._counts = counts
 
     def is_filtered(self, message: Message, person: Person) -> bool:
-        """Returns whether the configuration keeps a message of the chat with `person` out."""
+        """Returns whether `receive` excludes a message in the chat with `person`, and counts it."""
         listed = bool(person.pin)
         if self._ctx.settings.receive.allows_message(message, person.level, listed=listed):
             return False
@@ -69,7 +69,10 @@ class MessageRows:
         )
 
     def _plain_publication(self, person: Person, text: str) -> NewPublication | None:
-        """Returns the bare text, for devices that cannot look for `trusted` in JSON: trusted senders only."""
+        """Returns the publication of the bare text, for devices that read no JSON; None where there is none.
+
+        Only texts of trusted senders get one: such a device cannot check `trusted`.
+        """
         if not self._ctx.settings.publish_plain_text or not text:
             return None
         topic = self._ctx.topics.text(person.level)
@@ -77,7 +80,7 @@ class MessageRows:
 
 
 class EventRows:
-    """Makes the rows of events. Counts filtered events in `counts`."""
+    """Converts events to rows. Counts filtered events in `counts`."""
 
     def __init__(self, ctx: AccountContext, counts: Counter[str]) -> None:
         self._ctx = ctx
@@ -85,7 +88,10 @@ class EventRows:
         self._counts = counts
 
     def row(self, event: Event, by: str) -> NewEvent | None:
-        """Returns the row of an event that `by` caused (empty where that is not known); None if filtered."""
+        """Returns the row of an event, or None if it is filtered.
+
+        `by` is the topic level or name of the person who caused it, empty if not known.
+        """
         person = None if event.chat is None else self._registry.by_handle(event.chat)
         user = None if person is None else person.level
         if person is not None and self._is_filtered(person):
@@ -100,7 +106,7 @@ class EventRows:
         return self._new_event(event.name, event.key, user, event.time, fields, self._private_facts(event))
 
     def people_rows(self, changes: PeopleUpdate) -> Iterable[NewEvent]:
-        """Yields the rows of the events that changes of people bring."""
+        """Yields the rows of the events about changes of people."""
         now = now_ms()
         for index, event in enumerate(changes.events):
             person = self._registry.by_level(event.user)
@@ -116,7 +122,7 @@ class EventRows:
         return True
 
     def _private_facts(self, event: Event) -> Mapping[str, str]:
-        """Returns what the backend needs later, with the login: handles and tickets end with it."""
+        """Returns facts that only the backend needs, with the id of the login after which they are invalid."""
         return {**event.private, LOGIN_EVENT: self._registry.login_id} if event.private else {}
 
     def _new_event(
@@ -128,7 +134,7 @@ class EventRows:
         fields: Mapping[str, Json],
         private: Mapping[str, str],
     ) -> NewEvent:
-        event_id = str(fields.get("id", key))  # of a recall the withdrawn message's, which came with an id
+        event_id = str(fields.get("id", key))
         body = event_body(
             name, event_id=event_id, account=self._ctx.name, time=time, user=user, fields=fields
         )

@@ -1,7 +1,7 @@
-"""The window of unacknowledged publishes, and the topics that the broker refuses.
+"""Limits the publishes that wait for a PUBACK, and pauses the topics that the broker refuses.
 
-paho ignores Receive Maximum, and a broker may drop what is queued in one go although it acknowledges it
-(mqtt 0.1, 0.2). What is retained goes first, since it says whether the rest can be believed.
+paho ignores Receive Maximum, and a broker may drop messages that are queued all at once although it
+acknowledges them (mqtt 0.1, 0.2).
 """
 
 from __future__ import annotations
@@ -19,25 +19,28 @@ from wx2mqtt.mqtt.broker import BrokerClient, Publication, PublishCallback
 
 log = structlog.get_logger(__name__)
 
-PACKET_OVERHEAD_BYTES = 128  # bytes of an MQTT 5 PUBLISH beside topic and payload, generously
-MAX_HEAD_DISCONNECTS = 3  # disconnects in a row with the same head of line before it is put aside
-MAX_UNACKED_PUBLISHES = (
-    100  # publishes in flight; brokers such as mosquitto queue 1000, most allow at least this
-)
+# The most that an MQTT 5 PUBLISH needs besides topic and payload.
+PACKET_OVERHEAD_BYTES = 128
 
+# Publishes that wait for a PUBACK; mosquitto queues 1000, and most brokers allow at least 100.
+MAX_UNACKED_PUBLISHES = 100
 
-REFUSED_RETRY_SECONDS = 300.0  # seconds until a refused topic is tried again
-REFUSAL_DISCONNECT_SECONDS = (
-    10.0  # a broker that disconnects within so many seconds of a refusal may do so because of it
-)
+# After so many disconnects in a row on the same publish it is no longer published.
+MAX_HEAD_DISCONNECTS = 3
+
+# A refused topic is tried again after this time.
+REFUSED_RETRY_SECONDS = 300.0
+
+# A broker that disconnects so soon after a refusal may do so because of it.
+REFUSAL_DISCONNECT_SECONDS = 10.0
 
 
 class RefusedTopics:
-    """Topics that the broker refuses. Emits `retry_due` when the pause of one is over.
+    """Topics that the broker refuses. `retry_due` is emitted with a topic when its pause is over.
 
-    The next connection may allow what this one refused. But mosquitto with `max_queued_messages 0`
-    disconnects after each refusal: what was refused just before a disconnect keeps its pause, or no
-    connection would last.
+    A disconnect ends the pauses, since the next connection may accept the topic. The exception are topics
+    that were refused just before: mosquitto with `max_queued_messages 0` disconnects after each refusal, and
+    without the pause no connection would last.
     """
 
     def __init__(self) -> None:
@@ -58,58 +61,65 @@ class RefusedTopics:
         self._refusals[topic] = loop.time(), loop.call_later(REFUSED_RETRY_SECONDS, self.retry, topic)
 
     def discard(self, topic: str) -> None:
-        """Forget the refusal of a topic."""
+        """End the pause of a topic without `retry_due`."""
         if topic in self._refusals:
             _, timer = self._refusals.pop(topic)
             timer.cancel()
 
     def retry(self, topic: str) -> None:
-        """End the pause of a topic."""
+        """End the pause of a topic and emit `retry_due`."""
         if topic in self._refusals:
             self.discard(topic)
             self.retry_due.emit(topic)
 
     def on_disconnected(self) -> None:
-        """Forget what was refused long enough ago."""
-        since = asyncio.get_running_loop().time() - REFUSAL_DISCONNECT_SECONDS
-        for topic in [topic for topic, (refused_at, _) in self._refusals.items() if refused_at <= since]:
-            self.discard(topic)
+        """End the pauses that are older than `REFUSAL_DISCONNECT_SECONDS`."""
+        oldest_kept = asyncio.get_running_loop().time() - REFUSAL_DISCONNECT_SECONDS
+        for topic, (refused_at, _) in tuple(self._refusals.items()):
+            if refused_at <= oldest_kept:
+                self.discard(topic)
 
 
 class InflightWindow:
-    """The register of the publishes of an account that wait for their PUBACK. All calls on the event loop.
+    """The publishes of one account that wait for their PUBACK.
 
-    `capacity` is emitted when there is room again. Some brokers disconnect instead of refusing a message.
-    After a disconnect the oldest message goes alone, after another one all that were open go one by one, so
-    that the message is found on which it happens: its callback gets `ConnectionDropped`.
+    `capacity` is emitted when another publish is possible. Urgent publishes (`publish_first`) go before all
+    others: the retained topics tell a reader whether the account is online at all.
+
+    Some brokers disconnect instead of refusing a message. The window finds that message: after a disconnect
+    the oldest open publish goes alone, and after another disconnect all that were open go one by one. The
+    callback of a publish that may have caused a disconnect gets `ConnectionDropped`, that of the others
+    `NotConnected`.
     """
 
     def __init__(self, broker: BrokerClient) -> None:
         self._broker = broker
-        self._unacknowledged: dict[int, None] = {}  # row ids, and negative numbers for what has no row
-        self._numbers = count(-1, -1)
+        self._unacknowledged: dict[int, None] = {}  # in order: row ids, and negative ids without a row
+        self._ids_without_row = count(-1, -1)
         self._urgent: deque[tuple[Publication, PublishCallback]] = deque()
         self._draining_urgent = False
-        self._single_publishes_left = 0  # answers until the whole window may be used again
-        self._answers_since_disconnect = MAX_UNACKED_PUBLISHES  # since the broker last hung up
-        self._disconnect_attributed = False
+        self._single_publishes_left = 0  # answers to await before the whole window is used again
+        self._answers_since_disconnect = MAX_UNACKED_PUBLISHES
+        self._disconnect_attributed = False  # a publish was found for the last disconnect
         self.capacity: Signal[[]] = Signal()
 
     @property
     def free_slots(self) -> int:
-        """How many more may be published now; 0 while there is no connection."""
+        """The number of publishes that are possible now; 0 without a connection."""
         if self._broker.connection is None:
             return 0
         return max(0, self._limit - len(self._unacknowledged) - len(self._urgent))
 
     def payload_limit(self, topic: str) -> int | None:
-        """Bytes of payload that the broker takes on a topic now; None without a limit or a broker."""
-        limit = None if self._broker.connection is None else self._broker.connection.packet_limit
-        return None if limit is None else limit - len(topic.encode()) - PACKET_OVERHEAD_BYTES
+        """Returns the largest payload in bytes that the broker accepts on a topic; None if not limited."""
+        connection = self._broker.connection
+        if connection is None or connection.packet_limit is None:
+            return None
+        return connection.packet_limit - len(topic.encode()) - PACKET_OVERHEAD_BYTES
 
     @property
     def unacknowledged_count(self) -> int:
-        """How many publishes wait for their PUBACK."""
+        """The number of publishes that wait for their PUBACK."""
         return len(self._unacknowledged)
 
     def is_unacknowledged(self, row_id: int) -> bool:
@@ -119,60 +129,59 @@ class InflightWindow:
     def publish(
         self, publication: Publication, on_acknowledged: PublishCallback, row_id: int | None = None
     ) -> None:
-        """Publish now, as the row `row_id` of the journal if any; the caller has checked `free_slots`."""
-        number = next(self._numbers) if row_id is None else row_id
-        is_sent, is_answered = False, False
+        """Publish now; the caller has checked `free_slots`. `row_id` is the row of the journal, if any."""
+        publish_id = next(self._ids_without_row) if row_id is None else row_id
+        is_sent = False
+        is_answered = False
 
-        def done(error: Exception | None) -> None:
+        def on_answer(error: Exception | None) -> None:
             nonlocal is_answered
             is_answered = True
-            on_acknowledged(
-                self._attribute_disconnect(number, error) if is_sent else self._remove(number, error)
-            )
+            outcome = self._attribute_disconnect(publish_id, error) if is_sent else error
+            del self._unacknowledged[publish_id]
+            on_acknowledged(outcome)
             self._publish_urgent()
             if self.free_slots:
                 self.capacity.emit()
 
-        self._unacknowledged[number] = None
-        self._broker.publish(publication, done)
-        if not is_answered:
-            is_sent, self._disconnect_attributed = True, False
+        self._unacknowledged[publish_id] = None
+        self._broker.publish(publication, on_answer)
+        if not is_answered:  # without a connection the client answers within `publish`
+            is_sent = True
+            self._disconnect_attributed = False
 
-    def _remove(self, number: int, error: Exception | None) -> Exception | None:
-        del self._unacknowledged[number]
-        return error
-
-    def _attribute_disconnect(self, number: int, error: Exception | None) -> Exception | None:
-        """The error, and whether this one may be why the broker hung up."""
-        is_oldest = next(iter(self._unacknowledged)) == number
+    def _attribute_disconnect(self, publish_id: int, error: Exception | None) -> Exception | None:
+        """Returns `ConnectionDropped` for the oldest publish at a disconnect, else `error` itself."""
         if not isinstance(error, NotConnected):
             self._answers_since_disconnect += 1
             self._single_publishes_left = max(0, self._single_publishes_left - 1)
-        elif is_oldest and not self._disconnect_attributed:
-            self._disconnect_attributed, error = True, ConnectionDropped()
-            self._single_publishes_left = (
-                1 if self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES else len(self._unacknowledged)
-            )
-            self._answers_since_disconnect = 0
-        return self._remove(number, error)
+            return error
+        is_oldest = next(iter(self._unacknowledged)) == publish_id
+        if self._disconnect_attributed or not is_oldest:
+            return error
+        is_first_disconnect = self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES
+        self._single_publishes_left = 1 if is_first_disconnect else len(self._unacknowledged)
+        self._answers_since_disconnect = 0
+        self._disconnect_attributed = True
+        return ConnectionDropped()
 
     def publish_first(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """Publish before all that waits, as soon as there is room."""
+        """Publish as soon as the window has room, before everything else."""
         self._urgent.append((publication, on_acknowledged))
         self._publish_urgent()
 
     def _publish_urgent(self) -> None:
         if self._draining_urgent:
-            return  # without a connection the link calls back at once; the loop below goes on
+            return  # `publish` was answered at once and called this again; the loop below goes on
         self._draining_urgent = True
         while self._urgent and len(self._unacknowledged) < self._limit:
-            publication, acknowledged = self._urgent.popleft()
-            self.publish(publication, acknowledged)
+            publication, on_acknowledged = self._urgent.popleft()
+            self.publish(publication, on_acknowledged)
         self._draining_urgent = False
 
     @property
     def _limit(self) -> int:
-        current = self._broker.connection
-        if current is None:
+        connection = self._broker.connection
+        if connection is None:
             return MAX_UNACKED_PUBLISHES
-        return 1 if self._single_publishes_left else min(MAX_UNACKED_PUBLISHES, current.receive_maximum)
+        return 1 if self._single_publishes_left else min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)

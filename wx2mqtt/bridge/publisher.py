@@ -1,9 +1,7 @@
-"""Publishes what is committed for the broker, awaits the PUBACKs and marks them in the journal.
+"""Publishes the committed rows of the outbox, awaits the PUBACKs and marks the rows in the journal.
 
-What was just committed is handed over in memory. The journal is read only after a start, a connect, a refusal
-or a release of a held message, when a batch is missing, or when more waits than memory should hold. The order
-is kept per topic; a topic that the broker refuses waits while the others go on. After a reconnect all that
-has no PUBACK goes out again.
+The order is kept per topic: a topic that the broker refuses waits, and the others go on. After a reconnect
+all rows without PUBACK are published again.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, MAX_UNACKED_PUBLISHES, InflightWindow, RefusedTopics
+from wx2mqtt.bridge.outbox_reader import OutboxReader
 from wx2mqtt.clock import monotonic
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
@@ -26,166 +25,104 @@ from wx2mqtt.store.records import OutboxBatch, OutboxRow
 
 log = structlog.get_logger(__name__)
 
-ACK_GATHER_SECONDS = 0.005  # seconds in which acknowledgements are gathered for one commit
-READ_BATCH_ROWS = 200  # rows read from the journal at a time
-MAX_ROWS_IN_MEMORY = 1000  # committed rows that wait in memory; what is more is read from the journal later
-MAX_REPEATED_MESSAGES = 20  # messages that may repeat after a kill: published, and not marked in the journal
-REFUSED_GIVE_UP_SECONDS = 7 * 86_400.0  # seconds of nothing but refusals after which rows are dropped
-MESSAGE_SORTS = frozenset({"message", "plain"})  # rows that bring a message, which must not repeat too often
+# PUBACKs that arrive within this time are marked with one commit.
+ACK_GATHER_SECONDS = 0.005
+
+# Messages that are published but not yet marked: so many may be published twice when the process is killed.
+MAX_REPEATED_MESSAGES = 20
+
+# The rows of a topic are dropped when the broker has refused every one of them for this long.
+REFUSED_GIVE_UP_SECONDS = 7 * 86_400.0
 DROP_REASON = "refused by the broker for 7 days"
+
+MESSAGE_CATEGORIES = frozenset({"message", "plain"})
+"""Categories of rows with a message from WeChat; `MAX_REPEATED_MESSAGES` counts only these."""
 
 
 class Publisher:
-    """Publishes the outbox of one account."""
+    """Publishes the outbox of one account.
+
+    `published_count` counts rows with a PUBACK, `set_aside_count` rows that the broker does not accept.
+    """
 
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
         self._journal = ctx.journal
         self._topic_dropped = ctx.signals.topic_dropped
         self._inflight = inflight
-        inflight.capacity.connect(self._on_capacity)
+        self._refused = RefusedTopics()
+        self._refused_since: dict[str, float] = {}  # topics without a PUBACK since their first refusal
+        self._outbox = OutboxReader(ctx.journal, self._refused)
         self._wake_event = asyncio.Event()
         self._settle_event = asyncio.Event()
         self._answered = asyncio.Event()
         self._finishing = False
-        self._known_up_to = 0  # id of the last row that was read or handed over
-        self._caught_up = False  # the journal has nothing behind `_known_up_to`
-        self._missed_batch = False  # something was committed while the journal was read
-        self._read_generation = 0  # counts what makes a read of the journal that is under way useless
         self._open_rows = 0  # published rows without an answer
-        self._open_messages = 0  # those of them that bring a message
-        self._acknowledged: dict[int, bool] = {}  # rows to mark in the journal: whether each brings a message
-        self._settling: frozenset[int] = frozenset()
-        self._refused = RefusedTopics()
-        self._refused.retry_due.connect(self._on_retry_due)
-        self._refused_since: dict[str, float] = {}
-        self._ready_rows: deque[OutboxRow] = deque()
-        self._catch_up: deque[tuple[str, int, int]] = deque()
-        self._releasing: dict[str, tuple[int, int]] = {}  # from where on unread, and how many releases
-        self._quarantined: set[int] = set()
-        self._truncated_sizes: dict[int, int] = {}
+        self._open_messages = 0  # those of them with a message
+        self._acknowledged: dict[int, bool] = {}  # rows to mark in the journal: whether each has a message
+        # Rows that an earlier connection acknowledged: a read of the journal may still return them.
+        self._acknowledged_before: frozenset[int] = frozenset()
+        self._truncated_bytes: dict[int, int] = {}  # payload sizes of rows that were too large for the broker
+        self._without_attachment: set[int] = set()  # rows that are published without their inline bytes
+        self._suspect_row: OutboxRow | None = None  # the row on which the broker has disconnected last
+        self._suspect_disconnects = 0  # how often in a row
+        self._quarantined: set[int] = set()  # rows that are being set aside
         self._journal_tasks: deque[Callable[[], Awaitable[None]]] = deque()
-        self._without_bytes: set[int] = set()  # messages that go out without the bytes in them
-        self._suspect_row: OutboxRow | None = None
-        self._suspect_disconnects = 0
         self.published_count = 0
         self.set_aside_count = 0
+        inflight.capacity.connect(self._on_capacity)
+        self._refused.retry_due.connect(self._on_retry_due)
 
     @property
     def refused_topics(self) -> tuple[str, ...]:
-        """Topics that the broker does not take."""
+        """Topics that the broker refuses."""
         return tuple(self._refused)
 
     def add(self, batch: OutboxBatch) -> None:
-        """Take over the publications of one commit."""
-        if not batch:
-            return
-        fits = len(self._ready_rows) + len(batch.rows) <= MAX_ROWS_IN_MEMORY
-        if self._caught_up and not self._catch_up and fits and self._follows(batch):
-            self._known_up_to = batch.last_id
-            self._ready_rows.extend(row for row in batch.rows if not self._is_paused(row.topic))
+        """Publish the rows of one commit."""
+        if batch:
+            self._outbox.add(batch)
             self._wake_event.set()
-        elif batch.last_id > self._known_up_to:
-            self.wake()
 
     def wake(self) -> None:
-        """Read the journal: something was committed that is not handed over."""
-        self._caught_up = False
-        self._missed_batch = True
+        """Read the journal: rows were committed that `add` does not get."""
+        self._outbox.expect_rows()
         self._wake_event.set()
-
-    def _follows(self, batch: OutboxBatch) -> bool:
-        """Returns whether nothing was committed between what is known and this batch."""
-        return batch.after_id is not None and batch.after_id <= self._known_up_to < batch.last_id
-
-    def _is_paused(self, topic: str) -> bool:
-        """Returns whether the rows of a topic are left out now and read from the journal later."""
-        return topic in self._refused or topic in self._releasing
 
     def start_release(self, topic: str) -> None:
-        """A message of this topic that is held is about to be let go; `released` must follow.
-
-        In between nothing more of the topic is read: it would overtake what is let go.
-        """
-        begin, count = self._releasing.get(topic, (self._known_up_to, 0))
-        self._releasing[topic] = min(begin, self._pop_catch_up(topic)), count + 1
-        self._read_generation += 1
+        """Pause a topic while one of its held messages is released; `finish_release` must follow."""
+        self._outbox.start_release(topic)
 
     def finish_release(self, topic: str, row_id: int | None) -> None:
-        """It goes out now, and what waited behind it; None: it was not held any more."""
-        begin, count = self._releasing.pop(topic)
-        if row_id is not None:
-            begin = min(begin, row_id - 1)
-        if count > 1:
-            self._releasing[topic] = begin, count - 1
-        else:
-            self._reread(topic, begin)
-
-    def _pop_catch_up(self, topic: str) -> int:
-        """From where on the topic is unread."""
-        known = next((one for one in self._catch_up if one[0] == topic), None)
-        if known is None:
-            return self._known_up_to
-        self._catch_up.remove(known)
-        return known[1]
-
-    def _reread(self, topic: str, after_id: int) -> None:
-        """What lies behind `begin` was left out of what was read of a topic."""
-        after_id = min(after_id, self._pop_catch_up(topic))
-        self._read_generation += 1
-        self._caught_up = False
-        if after_id < self._known_up_to:
-            self._catch_up.append((topic, after_id, self._known_up_to))
-        self._wake_event.set()
-
-    def _on_capacity(self) -> None:
-        """There is room again, of which the retained topics had their share."""
+        """Publish a released row and those behind it; None if the message was not held any more."""
+        self._outbox.finish_release(topic, row_id)
         self._wake_event.set()
 
     def on_connected(self) -> None:
-        """A new connection: all that has no PUBACK goes out again, in its old order."""
-        self._read_generation += 1
-        self._known_up_to = 0
-        self._caught_up = False
-        self._settling = frozenset(self._acknowledged)
-        self._truncated_sizes.clear()  # this broker may take more
-        self._ready_rows.clear()
-        self._catch_up.clear()
-        self._releasing = {topic: (0, count) for topic, (_, count) in self._releasing.items()}
+        """Publish all rows without PUBACK again, in their order."""
+        self._outbox.restart()
+        self._acknowledged_before = frozenset(self._acknowledged)
+        self._truncated_bytes.clear()  # this broker may accept larger payloads
         self._wake_event.set()
 
     def on_disconnected(self) -> None:
-        """The connection is gone; what was open has been answered `NotConnected` and waits in the journal."""
-        self._caught_up = False
+        """Wait for the next connection; open rows were answered with `NotConnected` before."""
+        self._outbox.invalidate()
         self._refused.on_disconnected()
         if self._suspect_row is not None and self._suspect_disconnects >= MAX_HEAD_DISCONNECTS:
             self._suspect_disconnects = 0
             self._shrink_or_quarantine(self._suspect_row)
 
+    def _on_capacity(self) -> None:
+        self._wake_event.set()
+
     async def run(self) -> None:
-        """Publish and settle until cancelled."""
+        """Publish rows and mark them until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_all())
             tasks.create_task(self._settle_all())
 
-    async def _publish_all(self) -> None:
-        while True:
-            await self._wake_event.wait()
-            self._wake_event.clear()
-            await retry_until_stored(self._publish_waiting)
-
-    async def _settle_all(self) -> None:
-        while True:
-            await self._settle_event.wait()
-            if not self._is_settling_urgent:
-                await asyncio.sleep(ACK_GATHER_SECONDS)
-            self._settle_event.clear()
-            await retry_until_stored(self._settle_gathered)
-
     async def finish(self, seconds: float) -> None:
-        """At an orderly stop: take no more, and wait for what is open, so that none of it need come again.
-
-        Raises `StoreError`.
-        """
+        """Publish no more, wait for open PUBACKs at most `seconds`, and mark them. Raises `StoreError`."""
         self._finishing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -194,37 +131,43 @@ class Publisher:
                     await self._answered.wait()
         await self._settle_gathered()
 
+    # Publishing
+
+    async def _publish_all(self) -> None:
+        while True:
+            await self._wake_event.wait()
+            self._wake_event.clear()
+            await retry_until_stored(self._publish_waiting)
+
     async def _publish_waiting(self) -> None:
         while (free_slots := self._free_slots) > 0:
-            if self._ready_rows:
+            if self._outbox.rows:
                 if not self._publish_ready(free_slots):
                     return
-            elif self._caught_up and not self._catch_up:
+            elif self._outbox.is_exhausted:
                 return
             else:
-                await self._read_ahead()
+                await self._outbox.read()
 
     def _publish_ready(self, free_slots: int) -> bool:
-        """Publish rows; returns False when the next one has to wait until others are marked."""
-        for _ in range(min(free_slots, len(self._ready_rows))):
-            if not self._ready_rows:
+        """Publish rows; returns False when the next one must wait until others are marked."""
+        for _ in range(min(free_slots, len(self._outbox.rows))):
+            if not self._outbox.rows:
                 return True  # a publish that ended the connection has emptied it
-            if (
-                self._ready_rows[0].category in MESSAGE_SORTS
-                and self._unmarked_messages >= MAX_REPEATED_MESSAGES
-            ):
+            row = self._outbox.rows[0]
+            if row.category in MESSAGE_CATEGORIES and self._unmarked_messages >= MAX_REPEATED_MESSAGES:
                 return False
-            row = self._ready_rows.popleft()
-            if row.topic not in self._refused and self._is_fresh(row):
+            self._outbox.rows.popleft()
+            if row.topic not in self._refused and self._is_due(row):
                 self._publish(row)
         return True
 
     @property
     def _free_slots(self) -> int:
-        """How many more rows may go out now.
+        """The number of rows that may be published now.
 
-        After a disconnect the first one goes alone: then we know whether the broker disconnects on it, and no
-        PUBACK of another one is lost with the connection.
+        After a disconnect it is 1: if the broker disconnects on the first row again, that row is known, and
+        no PUBACK of another row is lost.
         """
         if self._finishing:
             return 0
@@ -233,83 +176,43 @@ class Publisher:
 
     @property
     def _unmarked_messages(self) -> int:
-        """Messages that the broker may have and the journal does not: a kill now would repeat them."""
+        """The number of messages that would be published again if the process were killed now."""
         return self._open_messages + sum(self._acknowledged.values())
 
-    @property
-    def _is_settling_urgent(self) -> bool:
-        """Whether so much is acknowledged that publishing would soon wait for the commit."""
-        messages = sum(self._acknowledged.values())
-        return messages >= MAX_REPEATED_MESSAGES // 2 or len(self._acknowledged) >= MAX_UNACKED_PUBLISHES // 2
-
-    async def _settle_gathered(self) -> None:
-        while self._journal_tasks:
-            await self._journal_tasks[0]()
-            self._journal_tasks.popleft()
-        ids = list(self._acknowledged)
-        if ids:
-            await self._journal.mark_published(ids)
-            for row_id in ids:
-                self._acknowledged.pop(row_id, None)
-            self._wake_event.set()
-
-    async def _read_ahead(self) -> None:
-        """The next rows: first of topics that may go again, then what comes after the last one taken."""
-        turn, catching_up = self._read_generation, bool(self._catch_up)
-        if catching_up:
-            topic, begin, upto = self._catch_up[0]
-            rows = await self._journal.list_waiting_in_topic(topic, begin, upto, READ_BATCH_ROWS)
-        else:
-            rows = await self._next_rows()
-        if turn != self._read_generation:
-            self._caught_up = False
-            return  # what is to be read is another thing by now
-        if catching_up:
-            del self._catch_up[0]
-            if rows:
-                self._catch_up.appendleft((topic, rows[-1].id, upto))
-        elif rows:
-            self._known_up_to = rows[-1].id
-        self._ready_rows.extend(rows)
-
-    async def _next_rows(self) -> list[OutboxRow]:
-        self._missed_batch = False
-        rows = await self._journal.list_waiting(
-            self._known_up_to, READ_BATCH_ROWS, [*self._refused, *self._releasing]
+    def _is_due(self, row: OutboxRow) -> bool:
+        """Returns whether a row still has to be published: it may have been since it was read."""
+        return not (
+            self._inflight.is_unacknowledged(row.id)
+            or row.id in self._acknowledged
+            or row.id in self._acknowledged_before
+            or row.id in self._quarantined
         )
-        self._caught_up = len(rows) < READ_BATCH_ROWS and not self._missed_batch
-        return rows
 
-    def _is_fresh(self, row: OutboxRow) -> bool:
-        """Rows were read a moment ago, or by a connection that is gone; what is known since counts."""
-        row_id = row.id
-        if self._inflight.is_unacknowledged(row_id) or row_id in self._acknowledged:
-            return False
-        return row_id not in self._settling and row_id not in self._quarantined
-
-    def _publish(self, row: OutboxRow, smaller: bytes | None = None) -> None:
+    def _publish(self, row: OutboxRow, truncated: bytes | None = None) -> None:
         self._open_rows += 1
-        self._open_messages += row.category in MESSAGE_SORTS
-        if smaller is None and row.id in self._without_bytes:
-            smaller = without_attachment(row.payload)
+        self._open_messages += row.category in MESSAGE_CATEGORIES
+        if truncated is None and row.id in self._without_attachment:
+            truncated = without_attachment(row.payload)
         publication = Publication(
             topic=row.topic,
-            payload=row.payload if smaller is None else smaller,
+            payload=row.payload if truncated is None else truncated,
             content_type=row.content_type,
             correlation=row.correlation,
             expiry=row.expiry,
         )
         self._inflight.publish(publication, lambda error: self._on_acknowledged(row, error), row.id)
 
+    # Answers of the broker
+
     def _on_acknowledged(self, row: OutboxRow, error: Exception | None) -> None:
         self._open_rows -= 1
-        self._open_messages -= row.category in MESSAGE_SORTS
+        self._open_messages -= row.category in MESSAGE_CATEGORIES
         self._answered.set()
         if error is None:
-            self._truncated_sizes.pop(row.id, None)
-            self._without_bytes.discard(row.id)
+            self._truncated_bytes.pop(row.id, None)
+            self._without_attachment.discard(row.id)
             self._refused_since.pop(row.topic, None)
-            self._acknowledged[row.id] = row.category in MESSAGE_SORTS
+            self._acknowledged[row.id] = row.category in MESSAGE_CATEGORIES
             self.published_count += 1
             self._suspect_disconnects = 0
             self._settle_event.set()
@@ -320,25 +223,6 @@ class Publisher:
         elif isinstance(error, ConnectionDropped):
             self._count_disconnect(row)
 
-    def _count_disconnect(self, row: OutboxRow) -> None:
-        """A message that the broker answers by hanging up would hold all others for ever."""
-        again = self._suspect_row is not None and row.id == self._suspect_row.id
-        self._suspect_disconnects = self._suspect_disconnects + 1 if again else 1
-        self._suspect_row = row
-
-    def _shrink_or_quarantine(self, row: OutboxRow) -> None:
-        """The broker hangs up on this one: with MQTT 3.1.1 that is all it can say of what is too large."""
-        bare = (
-            without_attachment(row.payload)
-            if row.category == "message" and row.id not in self._without_bytes
-            else None
-        )
-        if bare is None:
-            self._quarantine(row.id, "the broker hung up on it three times in a row")
-        else:
-            log.warning("broker hangs up on a message with its bytes in it; sent without", row=row.id)
-            self._without_bytes.add(row.id)
-
     def _on_refused(self, row: OutboxRow, error: PublishRefused) -> None:
         if error.too_large:
             self._publish_truncated(row)
@@ -347,48 +231,90 @@ class Publisher:
         else:
             self._refused.add(row.topic, str(error))
 
+    def _on_retry_due(self, topic: str) -> None:
+        self._outbox.reread_topic(topic)
+        self._wake_event.set()
+
     def _publish_truncated(self, row: OutboxRow) -> None:
-        """The broker takes less than this; where it does not say how much, the half is tried, and again."""
-        before = self._truncated_sizes.get(row.id, len(row.payload))
+        """Publish a row with a payload that fits; without a known limit, with half of the last size."""
+        last_bytes = self._truncated_bytes.get(row.id, len(row.payload))
         limit = self._inflight.payload_limit(row.topic)
-        room = before // 2 if limit is None else limit
-        smaller = cut_payload(row.payload, room) if row.category == "message" and room > 0 else None
-        if smaller is not None and len(smaller) < before:
-            self._truncated_sizes[row.id] = len(smaller)
-            self._publish(row, smaller)
+        max_bytes = last_bytes // 2 if limit is None else limit
+        is_message = row.category == "message"
+        truncated = cut_payload(row.payload, max_bytes) if is_message and max_bytes > 0 else None
+        if truncated is not None and len(truncated) < last_bytes:
+            self._truncated_bytes[row.id] = len(truncated)
+            self._publish(row, truncated)
         else:
             self._quarantine(row.id, "larger than the broker takes")
 
-    def _on_retry_due(self, topic: str) -> None:
-        self._ready_rows = deque(row for row in self._ready_rows if row.topic != topic)  # they are read again
-        if topic in self._releasing:
-            self._releasing[topic] = 0, self._releasing[topic][1]
+    def _count_disconnect(self, row: OutboxRow) -> None:
+        """Count disconnects in a row on the same row, which would otherwise block all others for ever."""
+        is_same = self._suspect_row is not None and row.id == self._suspect_row.id
+        self._suspect_disconnects = self._suspect_disconnects + 1 if is_same else 1
+        self._suspect_row = row
+
+    def _shrink_or_quarantine(self, row: OutboxRow) -> None:
+        """Publish a message without its inline bytes, else set the row aside.
+
+        A broker with MQTT 3.1.1 cannot refuse a message that is too large: it disconnects.
+        """
+        can_shrink = row.category == "message" and row.id not in self._without_attachment
+        if can_shrink and without_attachment(row.payload) is not None:
+            log.warning("broker hangs up on a message with its bytes in it; sent without", row=row.id)
+            self._without_attachment.add(row.id)
         else:
-            self._reread(topic, 0)
+            self._quarantine(row.id, "the broker hung up on it three times in a row")
+
+    # Marking in the journal
+
+    async def _settle_all(self) -> None:
+        while True:
+            await self._settle_event.wait()
+            if not self._is_settling_urgent:
+                await asyncio.sleep(ACK_GATHER_SECONDS)
+            self._settle_event.clear()
+            await retry_until_stored(self._settle_gathered)
+
+    @property
+    def _is_settling_urgent(self) -> bool:
+        """Whether so many rows are acknowledged that publishing would soon have to wait for the commit."""
+        messages = sum(self._acknowledged.values())
+        return messages >= MAX_REPEATED_MESSAGES // 2 or len(self._acknowledged) >= MAX_UNACKED_PUBLISHES // 2
+
+    async def _settle_gathered(self) -> None:
+        while self._journal_tasks:
+            await self._journal_tasks[0]()
+            self._journal_tasks.popleft()
+        row_ids = list(self._acknowledged)
+        if row_ids:
+            await self._journal.mark_published(row_ids)
+            for row_id in row_ids:
+                self._acknowledged.pop(row_id, None)
+            self._wake_event.set()
 
     def _drop_topic(self, topic: str) -> None:
-        del self._refused_since[topic]  # what comes from now on has its own week
+        del self._refused_since[topic]  # rows that are committed later have the full time again
 
-        async def chore() -> None:
+        async def drop() -> None:
             count = await self._journal.drop_topic(topic, DROP_REASON)
-            if count:  # each of its rows that were under way is refused as well
+            if count:  # 0 if another refused row of the topic has dropped them already
                 self._topic_dropped.emit(topic, count)
 
-        self._journal_tasks.append(chore)
+        self._journal_tasks.append(drop)
         self._settle_event.set()
 
     def _quarantine(self, row_id: int, reason: str) -> None:
+        """Set a row aside: it stays in the journal, but does not block the rows behind it any longer."""
         log.error("message set aside", row=row_id, reason=reason)
         self._quarantined.add(row_id)
-        self._without_bytes.discard(row_id)
+        self._without_attachment.discard(row_id)
         self.set_aside_count += 1
 
-        async def chore() -> None:
+        async def set_aside() -> None:
             await self._journal.set_aside([row_id], reason)
-            self._read_generation += 1
-            self._caught_up = False  # its later rows were left out of what was read
-            self._ready_rows = deque(row for row in self._ready_rows if row.id != row_id)
-            self._quarantined.discard(row_id)  # who brings it back finds it waiting
+            self._outbox.discard(row_id)
+            self._quarantined.discard(row_id)  # the owner may put it back into the queue
 
-        self._journal_tasks.append(chore)
+        self._journal_tasks.append(set_aside)
         self._settle_event.set()

@@ -19,8 +19,8 @@ from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
-from wx2mqtt.bridge import inflight
-from wx2mqtt.bridge import publisher as pump_module
+from wx2mqtt.bridge import inflight, outbox_reader
+from wx2mqtt.bridge import publisher as publisher_module
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, MAX_UNACKED_PUBLISHES, InflightWindow
 from wx2mqtt.bridge.publisher import MAX_REPEATED_MESSAGES, REFUSED_GIVE_UP_SECONDS, Publisher
 from wx2mqtt.clock import monotonic, now_ms
@@ -682,7 +682,7 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_to
     sent = list(await works.link.came(2))
     works.link.refuse(*sent)
     later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
-    monkeypatch.setattr(pump_module, "monotonic", lambda: later)
+    monkeypatch.setattr(publisher_module, "monotonic", lambda: later)
     await works.publish("b", "a")
     await works.link.until(lambda: len(works.link.open) > 1)
     for one in list(works.link.open):
@@ -703,7 +703,7 @@ async def test_a_topic_that_was_taken_between_begins_its_week_anew(works: Works,
     works.link.refuse(sent[0])
     works.link.take(sent[1])
     later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
-    monkeypatch.setattr(pump_module, "monotonic", lambda: later)
+    monkeypatch.setattr(publisher_module, "monotonic", lambda: later)
     works.link.refuse((await works.link.came(3))[2])
     await works.link.came(4)
     works.link.take()
@@ -974,7 +974,7 @@ async def caught_up(works: Works) -> None:
     works.connect()
     works.pump.add(await commit(works, "begin"))
     await works.all_settled()
-    await works.link.until(lambda: works.pump._caught_up)
+    await works.link.until(lambda: works.pump._outbox.is_exhausted)
 
 
 async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(works: Works):
@@ -1021,7 +1021,7 @@ async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_comm
 
 
 async def test_more_than_memory_should_hold_waits_in_the_journal(works: Works, monkeypatch):
-    monkeypatch.setattr(pump_module, "MAX_ROWS_IN_MEMORY", 3)
+    monkeypatch.setattr(outbox_reader, "MAX_ROWS_IN_MEMORY", 3)
     await caught_up(works)
     works.link.takes = False
     assert works.link.connection is not None
@@ -1029,7 +1029,7 @@ async def test_more_than_memory_should_hold_waits_in_the_journal(works: Works, m
     for number in range(9):
         works.pump.add(await commit(works, "a", payload=str(number).encode()))
     await works.link.came(2)
-    assert len(works.pump._ready_rows) <= 3
+    assert len(works.pump._outbox.rows) <= 3
     works.link.takes = True
     works.link.take()
     await works.all_settled()

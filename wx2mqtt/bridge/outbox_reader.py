@@ -1,0 +1,174 @@
+"""The queue of publications that are due, filled from memory or from the journal.
+
+A commit hands its rows over in memory. The journal is read only after a start, a connect, a refusal or the
+release of a held message, when a batch is missing, or when more rows wait than memory should hold. Rows of
+one topic come in the order of their ids; topics do not wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from wx2mqtt.bridge.inflight import RefusedTopics
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import OutboxBatch, OutboxRow
+
+READ_BATCH_ROWS = 200
+MAX_ROWS_IN_MEMORY = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedRows:
+    """Rows of one topic that reading has left out: those behind the id `after_id`, up to `last_id`."""
+
+    topic: str
+    after_id: int
+    last_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingRelease:
+    """Releases of held messages of one topic that are under way; its rows behind `after_id` are unread."""
+
+    after_id: int
+    count: int
+
+
+class OutboxReader:
+    """Holds the rows that are due in `rows`; the publisher takes them from the left.
+
+    Rows of a topic that the broker refuses, or in which a held message is being released, are skipped and
+    read again later.
+    """
+
+    def __init__(self, journal: Journal, refused: RefusedTopics) -> None:
+        self._journal = journal
+        self._refused = refused
+        self.rows: deque[OutboxRow] = deque()
+        self._skipped: deque[SkippedRows] = deque()
+        self._releases: dict[str, PendingRelease] = {}
+        self._last_id = 0  # the last row that was read or handed over
+        self._caught_up = False  # the journal has no rows behind `_last_id`
+        self._batch_missed = False  # a commit came that was not handed over, perhaps during a read
+        self._generation = 0  # a read that began in an earlier generation is discarded
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the journal has nothing that is not in `rows`."""
+        return self._caught_up and not self._skipped
+
+    def add(self, batch: OutboxBatch) -> None:
+        """Take the rows of one commit, or note that the journal must be read for them."""
+        fits = len(self.rows) + len(batch.rows) <= MAX_ROWS_IN_MEMORY
+        if self.is_exhausted and fits and self._follows(batch):
+            self._last_id = batch.last_id
+            self.rows.extend(row for row in batch.rows if not self._is_paused(row.topic))
+        elif batch.last_id > self._last_id:
+            self.expect_rows()
+
+    def _follows(self, batch: OutboxBatch) -> bool:
+        """Returns whether no other row lies between the last known one and this batch."""
+        return batch.after_id is not None and batch.after_id <= self._last_id < batch.last_id
+
+    def _is_paused(self, topic: str) -> bool:
+        return topic in self._refused or topic in self._releases
+
+    def expect_rows(self) -> None:
+        """Note that the journal has rows that were not handed over."""
+        self._caught_up = False
+        self._batch_missed = True
+
+    def restart(self) -> None:
+        """Begin again with the oldest row that is not marked as published."""
+        self._generation += 1
+        self._last_id = 0
+        self._caught_up = False
+        self.rows.clear()
+        self._skipped.clear()
+        self._releases = {topic: replace(release, after_id=0) for topic, release in self._releases.items()}
+
+    def invalidate(self) -> None:
+        """Note that the journal may have rows that are not known."""
+        self._caught_up = False
+
+    def start_release(self, topic: str) -> None:
+        """Pause a topic until `finish_release`: no later row may overtake the message that is released."""
+        release = self._releases.get(topic, PendingRelease(after_id=self._last_id, count=0))
+        after_id = min(release.after_id, self._pop_skipped(topic))
+        self._releases[topic] = PendingRelease(after_id=after_id, count=release.count + 1)
+        self._generation += 1
+
+    def finish_release(self, topic: str, row_id: int | None) -> None:
+        """Read the topic again from the released row on; None if the message was not held any more."""
+        release = self._releases.pop(topic)
+        after_id = release.after_id if row_id is None else min(release.after_id, row_id - 1)
+        if release.count > 1:
+            self._releases[topic] = PendingRelease(after_id=after_id, count=release.count - 1)
+        else:
+            self._reread(topic, after_id)
+
+    def reread_topic(self, topic: str) -> None:
+        """Read a topic again from its beginning: it may be published again."""
+        self.rows = deque(row for row in self.rows if row.topic != topic)
+        if topic in self._releases:
+            self._releases[topic] = replace(self._releases[topic], after_id=0)
+        else:
+            self._reread(topic, 0)
+
+    def discard(self, row_id: int) -> None:
+        """Remove a row that was set aside; rows of its topic that waited behind it may be due now."""
+        self._generation += 1
+        self._caught_up = False
+        self.rows = deque(row for row in self.rows if row.id != row_id)
+
+    def _reread(self, topic: str, after_id: int) -> None:
+        after_id = min(after_id, self._pop_skipped(topic))
+        self._generation += 1
+        self._caught_up = False
+        if after_id < self._last_id:
+            self._skipped.append(SkippedRows(topic=topic, after_id=after_id, last_id=self._last_id))
+
+    def _pop_skipped(self, topic: str) -> int:
+        """Remove the skipped rows of a topic, and return the id behind which it is unread."""
+        skipped = next((skipped for skipped in self._skipped if skipped.topic == topic), None)
+        if skipped is None:
+            return self._last_id
+        self._skipped.remove(skipped)
+        return skipped.after_id
+
+    async def read(self) -> None:
+        """Read the next rows into `rows`: skipped ones first. Raises `StoreError`."""
+        generation = self._generation
+        if self._skipped:
+            skipped = self._skipped[0]
+            rows = await self._journal.list_waiting_in_topic(
+                skipped.topic, skipped.after_id, skipped.last_id, READ_BATCH_ROWS
+            )
+            if self._is_outdated(generation):
+                return
+            del self._skipped[0]
+            if rows:
+                self._skipped.appendleft(replace(skipped, after_id=rows[-1].id))
+        else:
+            rows = await self._read_next()
+            if self._is_outdated(generation):
+                return
+            if rows:
+                self._last_id = rows[-1].id
+        self.rows.extend(rows)
+
+    def _is_outdated(self, generation: int) -> bool:
+        """Returns whether a read must be repeated, since what is to be read has changed meanwhile."""
+        if generation == self._generation:
+            return False
+        self._caught_up = False
+        return True
+
+    async def _read_next(self) -> list[OutboxRow]:
+        self._batch_missed = False
+        rows = await self._journal.list_waiting(
+            self._last_id, READ_BATCH_ROWS, [*self._refused, *self._releases]
+        )
+        self._caught_up = len(rows) < READ_BATCH_ROWS and not self._batch_missed
+        return rows
