@@ -1,8 +1,6 @@
-"""Which of WeChat's messages are published, by `receive` of the configuration. Pure.
+"""The settings of one account that a reload can change, as the bridge uses them. Values only.
 
-The `media` rules of the configuration: what is fetched and kept. Values only.
-
-What the owner wants of one account and may change while the bridge runs. Values only.
+They know nothing of the format of the configuration; `app/settings_mapping.py` creates them from it.
 """
 
 from __future__ import annotations
@@ -13,6 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -20,36 +19,42 @@ from wx2mqtt.model import ChatKind, Json, Message, Owner
 
 
 class WrongAccount(Wx2MqttError):
-    """Somebody else scanned."""
+    """Another account than the expected one has logged in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedAccount:
-    """The only account that may log in (`expect`); empty fields do not matter."""
+    """The account that may log in (`expect`), so that no other account publishes on its topics.
+
+    Empty fields are not checked. `uin` and `nickname` are of web WeChat, `ilink` is a handle of iLink.
+    """
 
     uin: str = ""
     nickname: str = ""
     ilink: str = ""
 
     def check(self, owner: Owner, language: Language) -> None:
-        """Raise `WrongAccount` for anybody else."""
+        """Raises `WrongAccount` if `owner` is another account."""
         key = self.mismatched_key(owner)
         if key:
             raise WrongAccount(bridge_text(language, "wrong_account", found=owner.nickname or "?", key=key))
 
     def mismatched_key(self, owner: Owner) -> str:
-        """The key that names another account, or nothing. The number itself is not for everybody."""
-        facts = (
+        """Returns the first key of `expect` that does not match, or an empty string.
+
+        Only the key is for messages: its value identifies a person.
+        """
+        checks = (
             ("uin", self.uin, owner.uin),
             ("nickname", self.nickname, owner.nickname),
             ("ilink", self.ilink, owner.handle),
         )
-        return next((key for key, wanted, found in facts if wanted and wanted != found), "")
+        return next((key for key, expected, actual in checks if expected and expected != actual), "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttachmentSources:
-    """Which files of this machine and of this network commands may send (`media`)."""
+    """Where commands may get files from: folders of this machine, and hosts in the local network."""
 
     send_from: tuple[Path, ...] = ()
     allow_hosts: tuple[str, ...] = ()
@@ -57,10 +62,11 @@ class AttachmentSources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeAssistantSettings:
-    """What Home Assistant is to see of one account. Of `expose` the last are left out first, if some must be.
+    """What Home Assistant gets to see of one account.
 
-    `url` is the address of the page from outside, empty without one. `expiry` is how many seconds a message
-    may wait at the broker.
+    `expose` are the topic levels of the people; if the broker limits the payload, the last ones are left out.
+    `url` is the address of the web page, empty without one. `expiry` is the message expiry of commands in
+    seconds.
     """
 
     enabled: bool = False
@@ -72,7 +78,11 @@ class HomeAssistantSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SendRules:
-    """What the owner allows; `ttl` in seconds. `bases` are those of every account."""
+    """Which commands are accepted.
+
+    `allow` are topic levels or globs. `ttl` is the default time to live of a command in seconds.
+    `base_topics` are those of all accounts: a command must not name one of them for its result.
+    """
 
     allow: tuple[str, ...]
     ttl: float
@@ -84,7 +94,7 @@ class SendRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackRules:
-    """Where to, and after how many seconds. The addresses are secrets."""
+    """Where a message goes that WeChat does not accept in time. The URLs are secrets."""
 
     after_seconds: float = 30.0
     urls: tuple[str, ...] = field(default=(), repr=False)
@@ -92,23 +102,24 @@ class FallbackRules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRules:
-    """At most `most` commands wait for one person, each `ttl` seconds where it has none of its own."""
+    """How many commands may wait for the reply window of one person, and how many seconds by default."""
 
     max_commands: int = 100
     ttl: float = 86_400.0
 
 
-FILEHELPER = "filehelper"
-
-
 def matches_any(user: str, patterns: Collection[str]) -> bool:
-    """Whether a topic name is one of the names or globs; a name may hold what a glob means otherwise."""
+    """Whether a topic level equals a pattern or matches it as a glob; a level may itself contain `[` or `*`."""
     return user in patterns or any(fnmatchcase(user, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveFilter:
-    """`groups`: all, mentions, listed (those that the owner named), none."""
+    """Which received messages are published (`receive`).
+
+    `groups` is `all`, `mentions` (messages that mention the owner), `listed` (groups that the configuration
+    names) or `none`. `own` is whether messages are published that the owner writes on the phone.
+    """
 
     allow: tuple[str, ...] = ("*",)
     deny: tuple[str, ...] = ()
@@ -118,7 +129,7 @@ class ReceiveFilter:
     def allows_message(self, message: Message, user: str, *, listed: bool) -> bool:
         """Whether a message in the chat with `user` is published.
 
-        What the owner writes to the file helper always is: it is the remote control.
+        Messages to the file helper always are: the owner controls the bridge with them.
         """
         if user == FILEHELPER:
             return True
@@ -130,7 +141,7 @@ class ReceiveFilter:
         )
 
     def allows_chat(self, user: str, kind: ChatKind, *, listed: bool) -> bool:
-        """Whether anything of this chat may be published, events included."""
+        """Whether messages and events of the chat with `user` may be published."""
         if user == FILEHELPER:
             return True
         if not matches_any(user, self.allow) or matches_any(user, self.deny):
@@ -146,8 +157,10 @@ class ReceiveFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRules:
-    """Sizes in bytes. `base` is what a url begins with: an address, or nothing for one on the bridge's own
-    server; None where there is no server.
+    """What is fetched of received images, files and so on; sizes in bytes.
+
+    `base_url` is the beginning of all URLs: an address, or empty for a URL relative to the bridge's own web
+    server; None without a web server.
     """
 
     download: bool = True
@@ -156,13 +169,18 @@ class MediaRules:
     base_url: str | None = ""
 
     def url(self, media_id: str) -> str | None:
-        """Where the bytes are, or will be."""
+        """Returns where the bytes are served once they are fetched; None without a web server."""
         return None if self.base_url is None else f"{self.base_url}/media/{media_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSettings:
-    """What the owner may change while the bridge runs (reload)."""
+    """The settings of one account.
+
+    `per_minute` and `burst` limit the rate of sends. `pins` say which contact a topic level means.
+    `named_users` stay in a directory that is too large for the broker. `public_settings` and `warnings` are
+    published on `bridge/info`.
+    """
 
     send: SendRules
     receive: ReceiveFilter
@@ -171,7 +189,7 @@ class AccountSettings:
     per_minute: float
     burst: int
     pins: Mapping[str, ContactPin]
-    named_users: frozenset[str]  # who stays in a directory that is too large for the broker
+    named_users: frozenset[str]
     language: Language
     expected_account: ExpectedAccount
     home_assistant: HomeAssistantSettings

@@ -1,4 +1,4 @@
-"""Who everybody is in a login: the address book fetched, compared with who was known, and stored."""
+"""Fetches the address book of a login, compares it with the known people, and stores the changes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from wx2mqtt.wechat.backend import LoggedIn
 
 log = structlog.get_logger(__name__)
 
-MAX_FETCH_ATTEMPTS = 3  # before a login goes on with the people it has
+# After so many failures the login goes on with the stored contacts.
+MAX_FETCH_ATTEMPTS = 3
 
 
 class ContactSync:
     """Fetches and stores the contacts of a login.
 
-    `answered` is emitted at every answer of WeChat, `completed` when all contacts are stored, `store_failed`
-    each time that the store does not take them; it is tried again then.
+    `answered` is emitted at each answer of WeChat, `completed` when all contacts are stored, and
+    `store_failed` each time that storing them fails, before it is tried again.
     """
 
     def __init__(self, ctx: AccountContext, inbound: InboundMessages) -> None:
@@ -39,20 +40,18 @@ class ContactSync:
         self.store_failed: Signal[[StoreError]] = Signal()
 
     async def start_login(self, step: LoggedIn) -> None:
-        """A new login stands: no handle of an earlier one means anybody from now on."""
-        old_handles_end = self._registry.apply_directory(
-            (), step.login_id, step.owner, now_ms(), complete=False
-        )
-        await self._inbound.apply_people(old_handles_end, self.store_failed.emit)
+        """Store that the handles of earlier logins are invalid."""
+        changes = self._registry.apply_directory((), step.login_id, step.owner, now_ms(), complete=False)
+        await self._inbound.apply_people(changes, self.store_failed.emit)
 
     async def fetch(self, step: LoggedIn) -> bool:
-        """Learn who everybody is; False when WeChat would not say. Raises `LoggedOut`."""
+        """Fetch and store all contacts; returns False if WeChat did not deliver them. Raises `LoggedOut`."""
         backoff = Backoff()
         for _ in range(MAX_FETCH_ATTEMPTS):
             try:
                 contacts = await self._fetch_contacts()
-            except (Unreachable, Throttled, ProtocolViolation) as trouble:
-                log.warning("contacts cannot be fetched yet", problem=str(trouble))
+            except (Unreachable, Throttled, ProtocolViolation) as error:
+                log.warning("contacts cannot be fetched yet", problem=str(error))
                 backoff = backoff.after_failure()
                 await asyncio.sleep(backoff.wait(random.random()))
             else:

@@ -1,10 +1,10 @@
-"""Telling what the bridge sent from what the owner wrote on the phone.
+"""Recognizes received messages that the bridge has sent itself, so that they are not published.
 
-WeChat may hand back what we sent, even before it answers the send (webwx 2.12.5). Such an echo is never
-published. It is known by the id that the send was answered with; while a send of that kind to that chat is
-open we wait for that id; and where no id ever came, an own message of the same kind and text in the same
-chat, written at about that time, is that send. What is not text comes back with words of WeChat's own: there
-the kind must do.
+WeChat may deliver a message that the bridge has sent (an echo), even before it answers the send
+(webwx 2.12.5). An echo is recognized by the message id in the answer; while a send of the same kind to the
+same chat is open, that answer is awaited. If a send got no answer, an own message in the same chat, of the
+same kind and text and of about the same time, counts as its echo. Only texts are compared: of other kinds
+WeChat changes the text.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from collections import OrderedDict
 
 from wx2mqtt.model import Handle, Kind, Message
 
-SENT_CACHE_SIZE = 2000  # ids of the last sends; older ones are looked up in the journal
-ECHO_WAIT_SECONDS = 20.0  # seconds; a send is cut before that, so its id or its failure is known by then
-CLOCK_TOLERANCE_MS = 600_000  # milliseconds that WeChat's clock and ours may differ
+# Message ids of the last sends; older ones are looked up in the journal.
+SENT_CACHE_SIZE = 2000
+
+# The time limit of a send is lower, so its message id or its failure is known by then.
+ECHO_WAIT_SECONDS = 20.0
+
+# The clocks of WeChat and of this machine may differ by this much.
+CLOCK_TOLERANCE_MS = 600_000
 
 SentFingerprint = tuple[Handle, Kind, str]
-"""Where something went, as what, and its text."""
+"""The chat, the kind and the text of a message that was sent."""
 
 
 class EchoFilter:
-    """What was sent lately, by id; what is being sent; what was never answered."""
+    """Knows the recent sends of one account: answered ones by message id, open ones, and unanswered ones."""
 
     def __init__(self) -> None:
         self._sent_ids: OrderedDict[str, None] = OrderedDict()
@@ -33,65 +38,68 @@ class EchoFilter:
         self._recovered.set()
 
     def require_recovery(self) -> None:
-        """No echo can be told before `recovered`: the attempts of the last life are not known yet."""
+        """Let `wait_for_open_attempts` wait until the attempts of the previous process are added."""
         self._recovered.clear()
 
     def mark_recovered(self) -> None:
-        """All attempts of the last life that nobody answered have been told with `doubt`."""
+        """Note that all unanswered attempts of the previous process were added with `add_unanswered`."""
         self._recovered.set()
 
     def mark_started(self, chat: Handle, kind: Kind) -> asyncio.Event:
-        """An attempt is about to be written; the event must be given to `end`."""
-        ended = asyncio.Event()
-        self._open_attempts.setdefault((chat, kind), set()).add(ended)
-        return ended
+        """Note that a send begins. Returns the event to pass to `mark_finished`."""
+        finished = asyncio.Event()
+        self._open_attempts.setdefault((chat, kind), set()).add(finished)
+        return finished
 
     def mark_finished(self, chat: Handle, kind: Kind, finished: asyncio.Event, message_id: str) -> None:
-        """The attempt is over; `message_id` is empty where WeChat gave none."""
+        """Note that a send is over; `message_id` is empty if WeChat gave none."""
         events = self._open_attempts[chat, kind]
         events.discard(finished)
         if not events:
             del self._open_attempts[chat, kind]
         if message_id:
-            self._remember(message_id)
+            self._add_sent_id(message_id)
         finished.set()
 
     def add_unanswered(self, chat: Handle, kind: Kind, text: str, since: int, until: int) -> None:
-        """An attempt between these times, in milliseconds, got no id: its echo must be known by its looks."""
-        sent = chat, kind, _comparable(text)
-        self._unanswered.setdefault(sent, []).append(
+        """Note a send between two times, in milliseconds, that got no message id."""
+        fingerprint = chat, kind, _comparable(text)
+        self._unanswered.setdefault(fingerprint, []).append(
             range(since - CLOCK_TOLERANCE_MS, until + CLOCK_TOLERANCE_MS)
         )
 
     async def wait_for_open_attempts(self, message: Message) -> None:
-        """Wait until no open attempt could be this message. Its text says nothing: WeChat may change it."""
+        """Wait for the answers of all open sends whose echo a message could be.
+
+        These are the sends of its kind to its chat, whatever their text: WeChat may have changed it.
+        """
         await self._recovered.wait()
-        for ended in tuple(self._open_attempts.get((message.chat, message.kind), ())):
+        for finished in tuple(self._open_attempts.get((message.chat, message.kind), ())):
             try:
                 async with asyncio.timeout(ECHO_WAIT_SECONDS):
-                    await ended.wait()
+                    await finished.wait()
             except TimeoutError:
                 return
 
     def is_echo(self, message: Message) -> bool:
-        """Whether this own message is one that we sent; an unanswered attempt is used up by it."""
+        """Returns whether the bridge has sent a message; an unanswered send accounts for one message only."""
         if message.id in self._sent_ids:
             return True
         text = message.text if message.kind is Kind.TEXT else ""
         attempts = self._unanswered.get((message.chat, message.kind, _comparable(text)), [])
-        fitting = next((attempt for attempt in attempts if message.time in attempt), None)
-        if fitting is None:
+        matching = next((attempt for attempt in attempts if message.time in attempt), None)
+        if matching is None:
             return False
-        attempts.remove(fitting)
-        self._remember(message.id)  # it may be handed over again
+        attempts.remove(matching)
+        self._add_sent_id(message.id)  # WeChat may deliver it again
         return True
 
-    def _remember(self, message_id: str) -> None:
+    def _add_sent_id(self, message_id: str) -> None:
         self._sent_ids[message_id] = None
         while len(self._sent_ids) > SENT_CACHE_SIZE:
             self._sent_ids.popitem(last=False)
 
 
 def _comparable(text: str) -> str:
-    """Line ends, and blanks around a text, do not survive their way through WeChat (webwx 3.3.5)."""
+    """Returns a text without what WeChat changes: line ends, and white space around it (webwx 3.3.5)."""
     return text.replace("\r\n", "\n").strip()

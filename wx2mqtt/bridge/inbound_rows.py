@@ -122,7 +122,7 @@ class EventRows:
         return True
 
     def _private_facts(self, event: Event) -> Mapping[str, str]:
-        """Returns facts that only the backend needs, with the id of the login after which they are invalid."""
+        """Returns facts that only the backend needs, with the id of the login in which they are valid."""
         return {**event.private, LOGIN_EVENT: self._registry.login_id} if event.private else {}
 
     def _new_event(
@@ -134,7 +134,7 @@ class EventRows:
         fields: Mapping[str, Json],
         private: Mapping[str, str],
     ) -> NewEvent:
-        event_id = str(fields.get("id", key))
+        event_id = str(fields.get("id", key))  # a friend request has an id of its own
         body = event_body(
             name, event_id=event_id, account=self._ctx.name, time=time, user=user, fields=fields
         )

@@ -1,6 +1,7 @@
-"""A request that changes something at WeChat, as the journal knows it: marked before, answered after.
+"""Carries out a request that changes something at WeChat at most once, with the help of the journal.
 
-So a delivery that the broker repeats is not carried out twice, and one that a crash cut off is in doubt.
+The journal holds a mark before the attempt and the answer after it. So a delivery that the broker repeats is
+not carried out again, and an attempt that a crash has cut off is known to have an unknown outcome.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication
 
 
 def new_key() -> SendKey:
-    """Returns milliseconds and four random digits, as the official client makes LocalID (webwx 2.12.1)."""
+    """Returns the time in milliseconds and four random digits, like the official client (webwx 2.12.1)."""
     return SendKey(f"{now_ms()}{random.randrange(10_000):04d}")
 
 
 def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:
-    """What makes the same delivery known again; `session` is the broker's, as the bridge counts it."""
+    """Returns what identifies a repeated delivery. `session` is the bridge's number of the broker session."""
     return DeliveryMark(
         broker_session=session,
         packet_id=delivery.mid,
@@ -33,7 +34,7 @@ def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:
 
 
 class RequestAttempt:
-    """One delivery of such a request. All methods raise `StoreError`."""
+    """One delivery of a request. All methods raise `StoreError`."""
 
     def __init__(self, ctx: AccountContext, mark: DeliveryMark) -> None:
         self._ctx = ctx
@@ -43,16 +44,16 @@ class RequestAttempt:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether an earlier life began it, and nobody knows what came of it."""
+        """Whether an earlier process began the attempt and did not store its outcome."""
         return self._request is not None and self._request.state is RequestState.IN_DOUBT
 
     async def mark_started(self) -> None:
-        """Mark it on disk: from now on it may have been done."""
+        """Store that the attempt begins; a crash from now on leaves it in doubt."""
         if self._request is None:
             self._request = await self._journal.start_request(self._mark)
 
     async def stored_answer(self) -> tuple[NewPublication, ...]:
-        """The answer of the same delivery, if there was one and the broker says that it repeats."""
+        """Returns the stored answer if the broker marks the delivery as repeated and it was answered."""
         if not self._mark.dup:
             return ()
         await self.mark_started()
@@ -60,7 +61,7 @@ class RequestAttempt:
         return self._request.answer if self._request.state is RequestState.ANSWERED else ()
 
     async def finish(self, publications: Sequence[NewPublication]) -> None:
-        """Answer it; one that was never begun leaves no mark."""
+        """Store and publish the answer; an attempt that was not started leaves no mark in the journal."""
         if self._request is None:
             await self._ctx.publish(publications)
         else:

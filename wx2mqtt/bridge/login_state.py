@@ -1,9 +1,4 @@
-"""What a login asks of the person with the phone. Pure.
-
-What `login/state` says: a table of states, and the one value that stands. Pure.
-
-Whose account may log in (`expect`): a stranger who scans must not get these topics. Pure.
-"""
+"""The state machine of a login, as `login/state` publishes it. Pure."""
 
 from __future__ import annotations
 
@@ -13,22 +8,7 @@ from wx2mqtt.clock import rfc3339
 from wx2mqtt.model import Json, LoginState, Needs
 from wx2mqtt.wechat.backend import CodeRequired, ConfirmOnPhone, Scanned
 
-PhoneStep = ConfirmOnPhone | Scanned | CodeRequired
-
-
-def required_of_person(step: PhoneStep) -> tuple[str, Needs]:
-    """The word for what is to be done, and what that is."""
-    match step:
-        case ConfirmOnPhone():
-            return "ask_phone", Needs.CONFIRM
-        case Scanned():
-            return "confirm", Needs.CONFIRM
-        case CodeRequired(wrong=wrong):
-            return ("wrong_code" if wrong else "type_code"), Needs.CODE
-
-
 S = LoginState
-
 
 TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
     S.STARTING: frozenset(
@@ -58,8 +38,7 @@ TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
     S.REFUSED: frozenset({S.STARTING, S.WAITING_FOR_SCAN, S.INTERRUPTED, S.LOGGED_OUT, S.STOPPED}),
     S.STOPPED: frozenset({S.STARTING}),
 }
-"""From which state which others follow; a state always follows itself (a new code, another reason)."""
-
+"""The states that may follow each state. Each may also follow itself, with another code or reason."""
 
 NEEDS: dict[LoginState, Needs] = {
     S.STARTING: Needs.NOTHING,
@@ -71,12 +50,16 @@ NEEDS: dict[LoginState, Needs] = {
     S.REFUSED: Needs.OTHER_BACKEND,
     S.STOPPED: Needs.NOTHING,
 }
-"""What a person must do, unless the one who moves the state knows better."""
+"""What a person must do in each state, unless the transition says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoginStatus:
-    """The login as it stands. `since` and `qr_expires` in milliseconds; no expiry while there is no code."""
+    """The state of a login.
+
+    `reason` is a sentence for people. `since` is when the state began, and `qr_expires` when the QR code
+    expires, in milliseconds; None without a code.
+    """
 
     state: LoginState = LoginState.STARTING
     needs: Needs = Needs.NOTHING
@@ -93,7 +76,7 @@ class LoginStatus:
         needs: Needs | None = None,
         qr_expires: int | None = None,
     ) -> LoginStatus:
-        """The login after a step; raises `ValueError` for one that is not in the table."""
+        """Returns the status in the new state. Raises `ValueError` for a transition not in `TRANSITIONS`."""
         if state is not self.state and state not in TRANSITIONS[self.state]:
             msg = f"no way from {self.state} to {state}"
             raise ValueError(msg)
@@ -107,7 +90,7 @@ class LoginStatus:
         )
 
     def body(self, account: str) -> dict[str, Json]:
-        """The payload of `login/state`."""
+        """Returns the body of `login/state`."""
         body: dict[str, Json] = {
             "schema": 1,
             "state": str(self.state),
@@ -117,3 +100,17 @@ class LoginStatus:
             "account": account,
         }
         return body if self.qr_expires is None else {**body, "qr_expires": rfc3339(self.qr_expires)}
+
+
+PhoneStep = ConfirmOnPhone | Scanned | CodeRequired
+
+
+def required_of_person(step: PhoneStep) -> tuple[str, Needs]:
+    """Returns the key of the text that tells the person with the phone what to do, and the need it states."""
+    match step:
+        case ConfirmOnPhone():
+            return "ask_phone", Needs.CONFIRM
+        case Scanned():
+            return "confirm", Needs.CONFIRM
+        case CodeRequired(wrong=wrong):
+            return ("wrong_code" if wrong else "type_code"), Needs.CODE

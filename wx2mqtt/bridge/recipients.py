@@ -1,4 +1,4 @@
-"""Whom a command or a request may address: known people and groups, as far as `send.allow` permits."""
+"""Finds the recipient of a command or request, and checks `send.allow`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wx2mqtt.store.records import Person
 
 
 class Recipients:
-    """The people of one account under the owner's rules."""
+    """The people and groups of one account that commands may address."""
 
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
 
     def find(self, user: str) -> Person:
-        """Returns whom a topic level names. Raises `BadCommand` for nobody known or certain."""
+        """Returns the person or group of a topic level. Raises `BadCommand` if unknown, removed or ambiguous."""
         person = self._ctx.registry.by_level(user)
         if person is None:
             raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._ctx.topics.contacts)
@@ -28,7 +28,7 @@ class Recipients:
         return person
 
     def require_allowed(self, user: str, person: Person | None) -> None:
-        """Raises `BadCommand` unless `send.allow` has a name of the person: `user`, or their level."""
+        """Raises `BadCommand` unless `send.allow` matches `user` or the topic level of the person."""
         names = {unicodedata.normalize("NFC", user), *((person.level,) if person else ())}
         if not any(matches_any(name, self._ctx.settings.send.allow) for name in names):
             raise BadCommand("not_allowed", "not_allowed", user=user)

@@ -1,7 +1,7 @@
-"""`window/<user>`: whether WeChat would take a message to somebody now, retained, told when it changes.
+"""Publishes on `window/<user>`, retained, whether WeChat accepts a message to a person now.
 
-Truth as far as the gateway knows it; while nobody is logged in it takes nothing. Where a backend has no
-window there is nothing to tell.
+iLink accepts messages only for some time after the person has written, and only a limited number of them.
+Without a login every window is closed. A backend without reply windows gets no such topics.
 """
 
 from __future__ import annotations
@@ -21,16 +21,27 @@ from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.records import Person
 
-RECHECK_INTERVAL_SECONDS = 60.0  # seconds between two looks at the least: a clock may have been set
-GATHER_SECONDS = 0.2  # seconds in which changes are gathered
+# Windows are computed at least this often: the system clock may have been set.
+RECHECK_INTERVAL_SECONDS = 60.0
+
+# Changes within this time are published together.
+GATHER_SECONDS = 0.2
+
+# After the computed end of a window, so that the backend sees it closed as well.
+END_MARGIN_SECONDS = 0.05
+MIN_WAIT_SECONDS = 0.1
+
 LOGGED_OUT_WINDOW = ReplyWindow(open=False, reason="logged_out")
 
-_KNOWN = frozenset({LoginState.ONLINE, LoginState.INTERRUPTED})
-_UNKNOWN = frozenset({LoginState.STARTING, LoginState.STOPPED})
+# In these states the backend knows its windows.
+_LOGGED_IN_STATES = frozenset({LoginState.ONLINE, LoginState.INTERRUPTED})
+
+# In these states it is open whether there is a login: the published windows stay.
+_UNDECIDED_STATES = frozenset({LoginState.STARTING, LoginState.STOPPED})
 
 
 class ReplyWindowTopics:
-    """The windows of one account; emits `reply_windows_changed` when any is different."""
+    """The reply windows of one account. Emits `reply_windows_changed` when one has changed."""
 
     def __init__(self, ctx: AccountContext, retained: RetainedPublisher, session: LoginSession) -> None:
         self._account = ctx.name
@@ -46,32 +57,34 @@ class ReplyWindowTopics:
 
     @property
     def supported(self) -> bool:
-        """Whether this backend has windows."""
+        """Whether the backend has reply windows."""
         return self._backend.capabilities.has_reply_window
 
     @property
     def users(self) -> tuple[str, ...]:
-        """Of whom anything was told."""
+        """The people whose window is published, sorted."""
         return tuple(sorted(self._published))
 
     def refresh(self) -> None:
-        """Something was received or sent, or the login is another one."""
+        """Compute the windows soon: a message was received or sent, or the login has changed."""
         if self.supported:
             self._refresh_event.set()
 
     def published_window(self, user: str) -> ReplyWindow | None:
-        """What was told of somebody last."""
+        """Returns the window that was published last; None if there is none."""
         return self._published.get(user)
 
     def directory_entries(self) -> list[DirectoryEntry]:
-        """The directory, with the windows."""
-        found = self._registry.directory()
+        """Returns the directory with the window of each person."""
+        entries = self._registry.directory()
         if not self._published:
-            return found
-        return [replace(one, window=reply_window_body(self._published.get(one.user))) for one in found]
+            return entries
+        return [
+            replace(entry, window=reply_window_body(self._published.get(entry.user))) for entry in entries
+        ]
 
     async def run(self) -> None:
-        """Tell until cancelled."""
+        """Publish changes until cancelled."""
         while self.supported:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds_until_change()):
@@ -82,28 +95,41 @@ class ReplyWindowTopics:
         await asyncio.Event().wait()
 
     def publish_changes(self) -> None:
-        """Tell what is another one now."""
+        """Publish the windows that have changed, and clear the topics of people without a window."""
         state = self._session.login.state
-        if not self.supported or state in _UNKNOWN or (state not in _KNOWN and not self._registry.login_id):
-            return
         self._backend_loaded |= state is LoginState.ONLINE
-        if state is LoginState.INTERRUPTED and not self._backend_loaded:
-            return  # it has not looked at what it saved
-        now = {one.level: self._window_of(one, state) for one in self._friends()}
-        for user, window in now.items():
+        if not self.supported or not self._is_decided(state):
+            return
+        windows = {person.level: self._window_of(person, state) for person in self._friends()}
+        if windows == self._published:
+            return
+        for user, window in windows.items():
             if self._published.get(user) != window:
                 self._publish(user, window)
-        for user in self._published.keys() - now.keys():
+        for user in self._published.keys() - windows.keys():
             self._retained.set(self._topics.window(user), b"", JSON_TYPE)
-        changed, self._published = now != self._published, now
-        if changed:
-            self._changed.emit()
+        self._published = windows
+        self._changed.emit()
+
+    def _is_decided(self, state: LoginState) -> bool:
+        """Returns whether the windows are known in this state of the login."""
+        if state in _UNDECIDED_STATES:
+            return False
+        if state not in _LOGGED_IN_STATES:
+            return bool(self._registry.login_id)
+        return self._backend_loaded  # `interrupted` may come before the backend has loaded its windows
 
     def _friends(self) -> list[Person]:
-        return [one for one in self._registry.reachable() if one.kind is ChatKind.FRIEND and not one.removed]
+        return [
+            person
+            for person in self._registry.reachable()
+            if person.kind is ChatKind.FRIEND and not person.removed
+        ]
 
     def _window_of(self, person: Person, state: LoginState) -> ReplyWindow:
-        window = self._backend.reply_window(person.handle) if person.handle and state in _KNOWN else None
+        window = None
+        if person.handle and state in _LOGGED_IN_STATES:
+            window = self._backend.reply_window(person.handle)
         return LOGGED_OUT_WINDOW if window is None else window
 
     def _publish(self, user: str, window: ReplyWindow) -> None:
@@ -112,13 +138,18 @@ class ReplyWindowTopics:
         self._retained.set(self._topics.window(user), encode(body), JSON_TYPE)
 
     def _seconds_until_change(self) -> float:
-        """Seconds until one changes by itself, or it is time to look anyway."""
-        ends = [(one.until - now_ms()) / 1000 for one in self._published.values() if one.until is not None]
-        return min([RECHECK_INTERVAL_SECONDS, *(max(0.1, end + 0.05) for end in ends)])
+        """Returns the seconds until the next window ends, at most `RECHECK_INTERVAL_SECONDS`."""
+        now = now_ms()
+        waits = [
+            max(MIN_WAIT_SECONDS, (window.until - now) / 1000 + END_MARGIN_SECONDS)
+            for window in self._published.values()
+            if window.until is not None
+        ]
+        return min([RECHECK_INTERVAL_SECONDS, *waits])
 
 
 def reply_window_body(window: ReplyWindow | None) -> Mapping[str, Json]:
-    """A window as it is published; what is not known is absent."""
+    """Returns the fields of a window as they are published; unknown ones are absent."""
     if window is None:
         return {}
     body: dict[str, Json] = {"open": window.open}

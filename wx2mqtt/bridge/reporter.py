@@ -1,4 +1,4 @@
-"""Publishes what no message brings: directory, health and information of an account, and its own events."""
+"""Publishes the directory, the health, the information and the own events of an account when they change."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
 
-DIRECTORY_GATHER_SECONDS = (
-    1.0  # seconds in which changes of people are gathered before the directory is published
-)
-HEALTH_GATHER_SECONDS = 0.2  # seconds; what happens at once is told at once, not one by one
+# Changes of people within this time are published with one directory.
+DIRECTORY_GATHER_SECONDS = 1.0
+
+# Changes within this time are published with one health.
+HEALTH_GATHER_SECONDS = 0.2
 
 
 class SnapshotSource(Protocol):
-    """Knows everything that the health of an account is made of (`Account`)."""
+    """Knows all facts about the health of an account; `Account` implements it."""
 
     async def snapshot(self) -> HealthSnapshot:
-        """Returns how the account does as of now. Raises `StoreError`."""
+        """Returns all facts as of now. Raises `StoreError`."""
 
 
 class StatusReporter:
@@ -62,11 +63,11 @@ class StatusReporter:
         self._counters = counters
         self._directory_changed = asyncio.Event()
         self._health_changed = asyncio.Event()
-        self._people_copied = True  # people.json is what the store says
+        self._people_copied = True  # `people.json` equals the database
         self._event_queue: asyncio.Queue[NewPublication] = asyncio.Queue()
 
     def request_directory(self) -> None:
-        """Publish the directory soon, and copy it to `people.json`."""
+        """Publish the directory soon, and write it to `people.json`."""
         self._directory_changed.set()
 
     def request_health(self) -> None:
@@ -76,17 +77,18 @@ class StatusReporter:
     async def run(self) -> None:
         """Publish until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for work in (self._publish_events, self._publish_directory, self._publish_health):
-                tasks.create_task(work())
+            tasks.create_task(self._publish_events())
+            tasks.create_task(self._publish_directory())
+            tasks.create_task(self._publish_health())
 
     async def flush_people_copy(self) -> None:
-        """At the stop: leave `people.json` as new as the database."""
+        """Bring `people.json` up to date before the account stops."""
         if not self._people_copied or self._directory_changed.is_set():
             with suppress(StoreError):  # then the copy is older than the database
                 await self._ctx.people_copy.write()
 
     def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:
-        """Something happened to the bridge itself."""
+        """Store and publish an event of the bridge itself on `bridge/event/<name>` or the like."""
         now = now_ms()
         body = event_body(
             name, event_id=f"{name}:{now}", account=self._ctx.name, time=now, user=None, fields=fields
@@ -97,11 +99,11 @@ class StatusReporter:
         self._event_queue.put_nowait(publication)
 
     def publish_dropped(self, topic: str, count: int) -> None:
-        """Publish the event that `count` rows of a topic were given up."""
+        """Publish the event that `count` publications of a topic were dropped."""
         self.publish_event("dropped", {"topic": topic, "count": count, "reason": DROP_REASON})
 
     def publish_info(self) -> None:
-        """Publish `bridge/info`, what the bridge is and how it is set up, if there is a broker."""
+        """Publish `bridge/info`, version and settings of the bridge, if the broker is connected."""
         connection, settings = self._ctx.broker.connection, self._ctx.settings
         if connection is None:
             return
@@ -126,7 +128,6 @@ class StatusReporter:
             await retry_until_stored(partial(self._ctx.publish, [publication]))
 
     async def _publish_directory(self) -> None:
-        """Changes of people are gathered, then published once and copied to `people.json`."""
         while True:
             await self._directory_changed.wait()
             self._directory_changed.clear()
@@ -146,8 +147,8 @@ class StatusReporter:
             self._health_changed.clear()
             try:
                 body = await self.health()
-            except StoreError as trouble:
-                log.error("health cannot be told", problem=str(trouble))
+            except StoreError as error:
+                log.error("health cannot be told", problem=str(error))
             else:
                 self._status.show_health(body)
                 self._ctx.heartbeat("store", 4 * HEALTH_INTERVAL_SECONDS)

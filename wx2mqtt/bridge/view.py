@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import cast
 
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.account_settings import FILEHELPER
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt.broker import Delivery

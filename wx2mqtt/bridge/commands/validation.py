@@ -16,11 +16,12 @@ from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.bridge.account_settings import FILEHELPER, SendRules
+from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.attachments import FILE_KINDS, check_filename
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import delivery_mark, new_key
+from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.text_split import split_text
