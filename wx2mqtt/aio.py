@@ -1,4 +1,4 @@
-"""Helpers for asyncio: blocking work in a thread, calls of listeners, notification of changes, retries."""
+"""Additions to asyncio: blocking work in a daemon thread, signals, calls of listeners, and retries."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ STORE_BACKOFF = Backoff(first=0.2, cap=30)
 async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[], None] = lambda: None) -> T:
     """Runs blocking work in a daemon thread and returns its result or raises its error.
 
-    On cancellation the thread goes on, and `on_abandoned` is called at its end to undo what it did. Not an
-    executor: the program would wait at its end for a name server or a disk that does not answer.
+    On cancellation the thread goes on; `on_abandoned` is called when it has finished, to undo what it did. It
+    is no executor, since the process would wait at its end for a name server or a disk that does not answer.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
@@ -45,7 +45,7 @@ async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[],
             set_outcome = partial(future.set_exception, error)
         try:
             loop.call_soon_threadsafe(settle, set_outcome)
-        except RuntimeError:  # the loop is closed: the program is at its end
+        except RuntimeError:  # the loop is closed: the process ends
             on_abandoned()
 
     threading.Thread(target=run, daemon=True).start()
@@ -53,14 +53,14 @@ async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[],
 
 
 class ChangeNotifier:
-    """Says that something may have changed, not what; `count` is the number of notifications."""
+    """Notifies that something may have changed. `count` is the number of notifications so far."""
 
     def __init__(self) -> None:
         self.count = 0
         self._notified = asyncio.Event()
 
     def notify(self) -> None:
-        """Wakes all who wait. To be called on the event loop; cheap when nobody waits."""
+        """Wakes all waiters. Call it on the event loop."""
         self.count += 1
         self._notified.set()
 
@@ -73,7 +73,7 @@ class ChangeNotifier:
 
 
 class Signal(Generic[P]):
-    """A notification whose receivers are called at once, in the order in which they were connected.
+    """Calls its receivers when it is emitted, synchronously and in the order in which they were connected.
 
     An exception of a receiver propagates to the emitter; the receivers after it are not called.
     """
@@ -82,11 +82,11 @@ class Signal(Generic[P]):
         self._receivers: list[Callable[P, object]] = []
 
     def connect(self, *receivers: Callable[P, object]) -> None:
-        """Adds receivers behind those already connected."""
+        """Adds receivers after those already connected."""
         self._receivers += receivers
 
     def connect_plain(self, *receivers: Callable[[], object]) -> None:
-        """Adds receivers that take no arguments behind those already connected."""
+        """Adds receivers without parameters after those already connected."""
 
         def without_arguments(receiver: Callable[[], object]) -> Callable[P, object]:
             return lambda *_args, **_kwargs: receiver()
@@ -112,23 +112,23 @@ def raised_at(error: BaseException) -> str:
     return f"{origin.filename}:{origin.lineno}"
 
 
-def ignore_store_error(_trouble: StoreError) -> None:
+def ignore_store_error(_error: StoreError) -> None:
     """Does nothing: `retry_until_stored` has logged the error already."""
 
 
 async def retry_until_stored(
     work: Callable[[], Awaitable[T]], on_failure: Callable[[StoreError], None] = ignore_store_error
 ) -> T:
-    """Returns the result of `work`; repeats it with back-off (0.2 to 30 s) as long as it raises StoreError.
+    """Returns the result of `work`; repeats it with back-off (0.2 to 30 s) while it raises `StoreError`.
 
-    A full disk delays what must be stored, and loses nothing. `on_failure` is called for each failure.
+    So a full disk delays what must be stored, but nothing is lost. `on_failure` is called at each failure.
     """
     backoff = STORE_BACKOFF
     while True:
         try:
             return await work()
-        except StoreError as trouble:
+        except StoreError as error:
             backoff = backoff.after_failure()
-            log.error("store does not take it yet", problem=str(trouble))
-            on_failure(trouble)
+            log.error("store does not take it yet", problem=str(error))
+            on_failure(error)
             await asyncio.sleep(backoff.wait(random.random()))

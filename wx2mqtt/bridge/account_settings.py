@@ -109,7 +109,10 @@ class HoldRules:
 
 
 def matches_any(user: str, patterns: Collection[str]) -> bool:
-    """Whether a topic level equals a pattern or matches it as a glob; a level may itself contain `[` or `*`."""
+    """Whether a topic level is one of the patterns, or matches one as a glob.
+
+    The first is checked because a topic level may itself contain `[` or `*`.
+    """
     return user in patterns or any(fnmatchcase(user, pattern) for pattern in patterns)
 
 

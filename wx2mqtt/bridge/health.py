@@ -1,7 +1,4 @@
-"""What was asked of WeChat and how long it took: counted as it happens, told when somebody asks.
-
-`bridge/health` and `bridge/info`: how the bridge does, and what it is. Pure.
-"""
+"""The payloads of `bridge/health` and `bridge/info`, and the counters that they are made of."""
 
 from __future__ import annotations
 
@@ -19,46 +16,18 @@ from wx2mqtt.model import Json, LoginState
 from wx2mqtt.store.records import JournalStats, MediaState
 from wx2mqtt.wechat.backend import Capabilities
 
-BUCKET_BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Seconds; a long poll that brings nothing takes 25 (webwx 2.10.3)."""
-
-
-_STATUSES = {str(int(status)) for status in HTTPStatus}
-
-
-@dataclass(slots=True)
-class LatencyHistogram:
-    """How long the exchanges of one call took: how many up to each of `BUCKET_BOUNDS_SECONDS` and
-    above, and all together.
-    """
-
-    bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS_SECONDS) + 1))
-    total_seconds: float = 0.0
-
-
-class CallStatistics:
-    """Those of one account. `ended` counts by call and outcome, which is an HTTP status or a word."""
-
-    def __init__(self) -> None:
-        self.outcome_counts: Counter[tuple[str, str]] = Counter()
-        self.latencies: dict[str, LatencyHistogram] = {}
-
-    def observe(self, call: str, outcome: str, seconds: float) -> None:
-        """One exchange is over."""
-        if outcome.isdecimal() and outcome not in _STATUSES:
-            outcome = "other_status"  # there are a thousand, and it is not ours to say which come
-        self.outcome_counts[call, outcome] += 1
-        took = self.latencies.setdefault(call, LatencyHistogram())
-        took.bucket_counts[bisect_left(BUCKET_BOUNDS_SECONDS, seconds)] += 1
-        took.total_seconds += seconds
-
-
-HEALTH_INTERVAL_SECONDS = 30.0  # seconds between two healths; readers may count on one every 60
+# Readers may rely on one health every 60 s.
+HEALTH_INTERVAL_SECONDS = 30.0
 
 
 @dataclass(slots=True, kw_only=True)
 class BrokerCounters:
-    """What happened since the start; ages are counted from times in milliseconds."""
+    """What has happened with the broker, and to the account, since the start of the process.
+
+    `started` is in milliseconds. `standby` is true while another instance of the bridge has the session.
+    `faults` counts internal errors; each has ended the account, which was started again. `failed` is true
+    between such an error and the restart.
+    """
 
     started: int
     connects: int = 0
@@ -66,18 +35,20 @@ class BrokerCounters:
     sessions_lost: int = 0
     broker_reason: str = ""
     standby: bool = False
-    faults: int = 0  # of ours, each of which ended the account; it was begun again
-    failed: bool = False  # such a one has just ended it
+    faults: int = 0
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSnapshot:
-    """Everything that a health is made of, as it stands now, and what else is counted since the start.
+    """All facts about the health of an account at one time. Counters count since the start.
 
-    `kinds` are messages by direction (`in`, `out`) and kind, `media` what became of bytes, by state;
-    `media_bytes` came since the start, `media_stored` are on the disk, those of all accounts. `muted`:
-    perhaps nobody sees what WeChat takes. `held` is how many commands wait for a chance; None where none
-    ever does.
+    Times are in milliseconds, sizes in bytes. `received` counts by outcome, `results` by status and error
+    code, `kinds` by direction (`in`, `out`) and kind, `media` fetched files by state. `media_bytes` were
+    fetched by this account; `media_stored` are on the disk, of all accounts. `refused` are topics and filters
+    that the broker refuses, `stuck` loops past their deadline. `muted` is true when WeChat accepts messages
+    but may not deliver them. `held` is the number of commands that wait for a reply window, None for a
+    backend without them. `extra` is added to the payload as it is.
     """
 
     now: int
@@ -107,13 +78,13 @@ class HealthSnapshot:
 
 
 def active_problems(snapshot: HealthSnapshot) -> tuple[str, ...]:
-    """What is not as it should be, as short words for machines; empty when all is well."""
+    """Returns the keys of all present problems; empty for a healthy account."""
     login = () if snapshot.login.state is LoginState.ONLINE else (f"login_{snapshot.login.state}",)
-    return (*login, *(name for name, wrong in health_problems(snapshot).items() if wrong))
+    return (*login, *(key for key, is_present in health_problems(snapshot).items() if is_present))
 
 
 def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
-    """What may be wrong besides the login, and whether it is."""
+    """Returns every possible problem besides the login, by key, and whether it is present."""
     return {
         "account_failed": snapshot.counters.failed,
         "broker_away": not snapshot.broker,
@@ -129,15 +100,15 @@ def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
 
 
 def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
-    """The payload of `bridge/health`."""
-    wrong = active_problems(snapshot)
+    """Returns the payload of `bridge/health`."""
+    problems = active_problems(snapshot)
     return {
         "schema": 1,
         "account": account,
         "time": rfc3339(snapshot.now),
         "next_before": rfc3339(snapshot.now + int(2 * HEALTH_INTERVAL_SECONDS * 1000)),
-        "healthy": not wrong,
-        "problems": list(wrong),
+        "healthy": not problems,
+        "problems": list(problems),
         "state": str(snapshot.login.state),
         "uptime": _age(snapshot.now, snapshot.counters.started),
         "faults": snapshot.counters.faults,
@@ -198,10 +169,10 @@ def _queue(depth: int, now: int, oldest: int | None) -> dict[str, Json]:
 
 
 def _results(results: Mapping[tuple[str, str], int]) -> dict[str, Json]:
-    counted: dict[str, int] = {}
+    counts_by_status: Counter[str] = Counter()
     for (status, _), count in results.items():
-        counted[status] = counted.get(status, 0) + count
-    return _counts(counted)
+        counts_by_status[status] += count
+    return _counts(counts_by_status)
 
 
 def _counts(counts: Mapping[str, int]) -> dict[str, Json]:
@@ -213,6 +184,7 @@ def _known(body: dict[str, Json]) -> dict[str, Json]:
 
 
 def _age(now: int, then: int | None) -> float | None:
+    """Returns the seconds between two times in milliseconds; not below 0, since clocks may be set."""
     return None if then is None else max(0, now - then) / 1000
 
 
@@ -226,7 +198,7 @@ def info_body(
     settings: Mapping[str, Json],
     warnings: Iterable[str],
 ) -> dict[str, Json]:
-    """The payload of `bridge/info`; `settings` must hold no secret."""
+    """Returns the payload of `bridge/info`; `settings` must not have secrets."""
     return {
         "schema": 1,
         "version": __version__,
@@ -245,3 +217,42 @@ def info_body(
         "settings": dict(settings),
         "warnings": list(warnings),
     }
+
+
+# Statistics of the calls to WeChat, for the metrics
+
+BUCKET_BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""The upper bounds of the histogram; a long poll without messages takes 25 s (webwx 2.10.3)."""
+
+_HTTP_STATUSES = frozenset(str(int(status)) for status in HTTPStatus)
+
+
+@dataclass(slots=True)
+class LatencyHistogram:
+    """How long the exchanges of one call took.
+
+    `bucket_counts` has the number of exchanges up to each of `BUCKET_BOUNDS_SECONDS`, and of those above.
+    """
+
+    bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS_SECONDS) + 1))
+    total_seconds: float = 0.0
+
+
+class CallStatistics:
+    """The calls of one account to WeChat.
+
+    `outcome_counts` counts exchanges by call and outcome, which is an HTTP status or the name of an error.
+    """
+
+    def __init__(self) -> None:
+        self.outcome_counts: Counter[tuple[str, str]] = Counter()
+        self.latencies: dict[str, LatencyHistogram] = {}
+
+    def observe(self, call: str, outcome: str, seconds: float) -> None:
+        """Count an exchange that has ended."""
+        if outcome.isdecimal() and outcome not in _HTTP_STATUSES:
+            outcome = "other_status"  # bounds the number of time series, whatever the server sends
+        self.outcome_counts[call, outcome] += 1
+        histogram = self.latencies.setdefault(call, LatencyHistogram())
+        histogram.bucket_counts[bisect_left(BUCKET_BOUNDS_SECONDS, seconds)] += 1
+        histogram.total_seconds += seconds

@@ -1,6 +1,6 @@
-"""Shows one account to Home Assistant: who is exposed, what is announced, what taken back (mqtt 2).
+"""Announces one account to Home Assistant by MQTT discovery, and withdraws old announcements (mqtt 2).
 
-It only ever says what there is; what Home Assistant sends comes as everybody's commands and requests do.
+It only publishes. What Home Assistant sends arrives like the commands and requests of any other client.
 """
 
 from __future__ import annotations
@@ -40,20 +40,24 @@ from wx2mqtt.store.records import Person
 
 log = structlog.get_logger(__name__)
 
+# The least time between two announcements: Home Assistant drops parts of one while it processes another.
 GATHER_SECONDS = 2.0
-"""Seconds between two announcements: while Home Assistant works on one, it drops parts of the next."""
 
 BIRTH_PAYLOAD = b"online"
 _FILEHELPER_NAMES: Mapping[Language, str] = {"en": "File helper", "zh": "文件传输助手"}
 
 
 def birth_delay_seconds() -> float:
-    """Seconds until the answer to a birth: everybody else answers it as well (mqtt 2.5.3)."""
+    """Returns a random delay of the answer to a birth message, which all devices answer (mqtt 2.5.3)."""
     return random.uniform(1, 10)
 
 
 class HomeAssistantDiscovery:
-    """Keeps what stands at Home Assistant for one account as it should be."""
+    """Keeps the discovery payload of one account up to date.
+
+    The journal has a record of the announced topics, so that they can be cleared after the setting of the
+    topic has changed. `birth_topic` is empty while discovery is disabled.
+    """
 
     def __init__(
         self,
@@ -73,7 +77,7 @@ class HomeAssistantDiscovery:
         self._inflight = inflight
         self._windows = windows
         self._birth_delay = birth_delay
-        # Whether and where to announce is decided at the start: the birth topic is subscribed to by then.
+        # A reload does not change these: the birth topic is already subscribed to.
         settings = ctx.settings.home_assistant
         self._config_topic = config_topic(settings.prefix, ctx.name) if settings.enabled else ""
         self.birth_topic = birth_topic(settings.prefix) if settings.enabled else ""
@@ -81,15 +85,15 @@ class HomeAssistantDiscovery:
         self._refresh_requested = asyncio.Event()
         self._refresh_requested.set()
         self._republish_timer: asyncio.TimerHandle | None = None
-        self._broker_retains = False  # whether there is a broker that keeps what it is told
-        self._clearing: set[str] = set()
-        self._cleared: set[str] = set()
+        self._retain_available = False
+        self._clearing: set[str] = set()  # old topics that this connection has been asked to clear
+        self._cleared: set[str] = set()  # those of them that the broker has acknowledged
         self._problems: Mapping[str, str] = {}
         self._left_out: tuple[str, ...] = ()
         self._exposed_count = 0
 
     async def run(self) -> None:
-        """Announce and take back until cancelled."""
+        """Publish and clear announcements until cancelled."""
         self._record = await retry_until_stored(self._journal.load_discovery)
         while True:
             await self._refresh_requested.wait()
@@ -97,27 +101,23 @@ class HomeAssistantDiscovery:
             await self._update()
             await asyncio.sleep(GATHER_SECONDS)
 
-    # what happens around it
-
     def refresh(self) -> None:
-        """People are others, or are called otherwise."""
+        """Announce soon: the exposed people or their names may have changed."""
         self._refresh_requested.set()
 
     def on_connected(self, connection: Connected) -> None:
-        """A broker is there, which may take less than the last one. Call it before `Announcer.connected`."""
-        self._broker_retains = connection.retain_available
+        """Announce what this broker accepts. Call it before `RetainedPublisher.on_connected`."""
+        self._retain_available = connection.retain_available
         self._clearing.clear()
-        limit, stands = (
-            self._inflight.payload_limit(self._config_topic),
-            self._retained.value_of(self._config_topic),
-        )
-        too_large = limit is not None and stands is not None and len(stands) > limit
-        if too_large or self._left_out:  # so that the one for this broker is the only one
+        limit = self._inflight.payload_limit(self._config_topic)
+        payload = self._retained.value_of(self._config_topic)
+        is_too_large = limit is not None and payload is not None and len(payload) > limit
+        if is_too_large or self._left_out:  # the payload for this broker must be the only one it gets
             self._retained.discard_state(self._config_topic)
         self.refresh()
 
     def on_birth(self, payload: bytes) -> None:
-        """Handle a message on the birth topic: announce again soon after Home Assistant has started."""
+        """Handle a message on the birth topic: repeat the announcement after Home Assistant has started."""
         if payload == BIRTH_PAYLOAD and not self._republish_timer:
             self._republish_timer = asyncio.get_running_loop().call_later(
                 self._birth_delay(), self._republish
@@ -128,49 +128,49 @@ class HomeAssistantDiscovery:
         self._retained.republish(self._config_topic)
 
     def health_fields(self) -> dict[str, Json]:
-        """What `bridge/health` says of it; nothing where it is off."""
+        """Returns the fields of `bridge/health` about discovery; none while it is disabled."""
         if not self._config_topic:
             return {}
-        seen: dict[str, Json] = {
+        fields: dict[str, Json] = {
             "exposed": self._exposed_count,
             "problems": dict(self._problems),
             "left_out": len(self._left_out),
         }
-        return {"homeassistant": seen}
+        return {"homeassistant": fields}
 
     @property
     def is_truncated(self) -> bool:
-        """Whether the broker takes too little for all who are exposed."""
+        """Whether people are left out because the broker does not accept a larger payload."""
         return bool(self._left_out)
 
-    # what stands
+    # Announcements
 
     async def _update(self) -> None:
         stale = [topic for topic in self._record.topics if topic not in {self._config_topic, *self._cleared}]
         if not self._config_topic:
             await self._store_record(replace(self._record, topics=tuple(stale)))
         else:
-            made, ids = self._build_config()
+            config, ids = self._build_config()
             topics = (*stale, self._config_topic)
-            await self._store_record(DiscoveryRecord(topics=topics, components=made.components, ids=ids))
-            self._retained.set(self._config_topic, made.payload, JSON_TYPE)
-            self._report_left_out(made.omitted)
+            await self._store_record(DiscoveryRecord(topics=topics, components=config.components, ids=ids))
+            self._retained.set(self._config_topic, config.payload, JSON_TYPE)
+            self._report_left_out(config.omitted)
         for topic in stale:
             self._clear_topic(topic)
 
     async def _store_record(self, record: DiscoveryRecord) -> None:
-        """Written down before it is said: what nobody knows of can never be taken back."""
+        """Store what is announced before it is published: an unknown announcement could not be withdrawn."""
         record = record if record.topics else DiscoveryRecord(ids=record.ids)
         if record != self._record:
             await retry_until_stored(lambda: self._journal.save_discovery(record))
             self._record = record
 
     def _clear_topic(self, topic: str) -> None:
-        """Clear what stands where nothing is announced any more; again at each connect until it is done."""
-        if not self._broker_retains or topic in self._clearing:
+        """Clear a topic without announcement; repeated at each connect until the broker acknowledges it."""
+        if not self._retain_available or topic in self._clearing:
             return
 
-        def heard(error: Exception | None) -> None:
+        def on_acknowledged(error: Exception | None) -> None:
             if error is None:
                 self._cleared.add(topic)
                 self.refresh()
@@ -178,20 +178,14 @@ class HomeAssistantDiscovery:
                 log.warning("broker refuses to take back", topic=topic, reason=str(error))
 
         self._clearing.add(topic)
-        self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), heard)
+        self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), on_acknowledged)
 
     def _build_config(self) -> tuple[DiscoveryConfig, Mapping[str, str]]:
         settings = self._ctx.settings.home_assistant
         people = self._exposed_people()
         ids = dict(self._record.ids)
-        names = display_names(people)
-        targets = [
-            NotifyTarget(user=user, id=self._entity_id(user, ids), name=name) for user, name in names.items()
-        ]
-        called = display_names({user: self._display_name(user) for user in self._windows.users})
-        windows = [
-            NotifyTarget(user=user, id=self._entity_id(user, ids), name=name) for user, name in called.items()
-        ]
+        targets = self._notify_targets(people, ids)
+        windows = self._notify_targets({user: self._name_of(user) for user in self._windows.users}, ids)
         self._exposed_count = len(targets)
         device = Device(
             account=self._account,
@@ -207,12 +201,22 @@ class HomeAssistantDiscovery:
         )
         return discovery_config(device, self._inflight.payload_limit(self._config_topic)), ids
 
-    def _display_name(self, user: str) -> str:
+    def _notify_targets(self, people: Mapping[str, str], ids: dict[str, str]) -> list[NotifyTarget]:
+        """Returns the entities of people, given their names by topic level; adds new ids to `ids`."""
+        return [
+            NotifyTarget(user=user, id=self._entity_id(user, ids), name=name)
+            for user, name in display_names(people).items()
+        ]
+
+    def _name_of(self, user: str) -> str:
         person = self._registry.by_level(user)
         return "" if person is None else person.remark or person.nickname
 
     def _entity_id(self, user: str, ids: dict[str, str]) -> str:
-        """The id of a person, by whichever of their names first had one; else a new one, put in `ids`."""
+        """Returns the id of a person's entity; adds a new one to `ids`.
+
+        A person whose topic level has changed keeps the id of an earlier level.
+        """
         if user not in ids:
             person = self._registry.by_level(user) if ids else None
             levels = () if person is None else self._registry.levels_of(person.id)
@@ -222,10 +226,10 @@ class HomeAssistantDiscovery:
             ids[user] = entity_id(user, ids.values())
         return ids[user]
 
-    # who is exposed
+    # Exposed people
 
     def _exposed_people(self) -> dict[str, str]:
-        """Whom Home Assistant may write to, by topic level, and what they are called."""
+        """Returns the names of the people to whom Home Assistant may send, by topic level."""
         people: dict[str, str] = {}
         problems: dict[str, str] = {}
         if self._capabilities.has_filehelper:
@@ -243,11 +247,11 @@ class HomeAssistantDiscovery:
         return people
 
     def _may_reappear(self, name: str) -> bool:
-        """Somebody who was shown before, and is not known yet in this login: their entity stays."""
+        """Returns whether a person was announced before and may still be found in this login."""
         return name in self._record.ids and not self._registry.is_complete
 
     def _problem_of(self, name: str, person: Person | None) -> str:
-        """What is wrong with an exposed name, in one word; empty when nothing is."""
+        """Returns the key of the problem with a name in `homeassistant.expose`; empty without one."""
         if name == FILEHELPER and self._capabilities.has_filehelper:
             return ""
         if person is None:

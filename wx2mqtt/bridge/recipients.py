@@ -17,7 +17,7 @@ class Recipients:
         self._ctx = ctx
 
     def find(self, user: str) -> Person:
-        """Returns the person or group of a topic level. Raises `BadCommand` if unknown, removed or ambiguous."""
+        """Returns the person or group of a topic level. Raises `BadCommand` if there is none."""
         person = self._ctx.registry.by_level(user)
         if person is None:
             raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._ctx.topics.contacts)

@@ -88,7 +88,7 @@ class StatusReporter:
                 await self._ctx.people_copy.write()
 
     def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:
-        """Store and publish an event of the bridge itself on `bridge/event/<name>` or the like."""
+        """Store and publish an event of the bridge itself on `event/<name>`."""
         now = now_ms()
         body = event_body(
             name, event_id=f"{name}:{now}", account=self._ctx.name, time=now, user=None, fields=fields

@@ -1,6 +1,7 @@
-"""The retained truth of one account: what stands is published, and again at every connect.
+"""Keeps the retained topics of one account at the broker up to date, across reconnects.
 
-`bridge/state` comes last, since `login/*` counts only while it says `online`.
+All are published again at every connect; `bridge/state` is the last, since readers trust the others only
+while it says `online`.
 """
 
 from __future__ import annotations
@@ -18,25 +19,26 @@ from wx2mqtt.mqtt.broker import Connected, Publication
 
 @dataclass(slots=True)
 class RetainedTopic:
-    """One retained topic: what it should hold and whether the broker has acknowledged just that.
+    """The payload that a retained topic should have, and whether the broker has acknowledged it.
 
-    `expires` in milliseconds: the broker is told how long the payload stays true (MQTT 5).
+    `expires` is the time in milliseconds after which the payload is invalid (Message Expiry of MQTT 5).
+    `disconnect_count` counts disconnects on this topic since its last PUBACK.
     """
 
     publication: Publication
     expires: int | None = None
     acknowledged: bool = False
-    disconnect_count: int = 0  # disconnects on it since the broker last acknowledged it
+    disconnect_count: int = 0
 
     def with_remaining_expiry(self, now: int) -> Publication:
-        """The publication with the life that is left; at least a second, since 0 would mean none at all."""
+        """Returns the publication with its remaining expiry: at least 1 s, since 0 would mean no expiry."""
         if self.expires is None:
             return self.publication
         return replace(self.publication, expiry=max(1, (self.expires - now) // 1000))
 
 
 class RetainedPublisher:
-    """Keeps the retained topics of one account as they should be."""
+    """Publishes the retained topics of one account. `last_topic` is published after all others."""
 
     def __init__(self, inflight: InflightWindow, last_topic: str) -> None:
         self._inflight = inflight
@@ -50,42 +52,42 @@ class RetainedPublisher:
 
     @property
     def refused_topics(self) -> tuple[str, ...]:
-        """Retained topics that the broker does not take."""
+        """Retained topics that the broker refuses."""
         return tuple(self._refused)
 
     @property
     def settled(self) -> bool:
-        """Whether the broker holds all that should stand."""
+        """Whether the broker has acknowledged all topics."""
         return all(retained.acknowledged for retained in self._topics.values())
 
     def set(self, topic: str, payload: bytes, content_type: str, expires: int | None = None) -> None:
-        """From now on `topic` holds `payload`."""
+        """Set the payload of a topic; an unchanged one is not published again."""
         publication = Publication(topic=topic, payload=payload, retain=True, content_type=content_type)
-        before = self._topics.get(topic)
-        if before is not None and before.publication == publication and before.expires == expires:
+        current = self._topics.get(topic)
+        if current is not None and current.publication == publication and current.expires == expires:
             return
-        disconnect_count = 0 if before is None else before.disconnect_count
+        disconnect_count = 0 if current is None else current.disconnect_count
         self._topics[topic] = RetainedTopic(publication, expires, disconnect_count=disconnect_count)
         if self._connected:
             self._publish(topic)
 
     def republish(self, topic: str) -> None:
-        """Say once more what stands on `topic`: somebody has just come who may have missed it."""
+        """Publish a topic again for a subscriber that has just started and may have missed it."""
         if self._connected and topic in self._topics:
             self._publish(topic)
 
     def discard_state(self, topic: str) -> None:
-        """Nothing is known of `topic` until it is said anew; what the broker has of it stays there."""
+        """Stop publishing a topic until it is set again; the broker keeps its last payload."""
         self._topics.pop(topic, None)
         self._refused.discard(topic)
 
     def value_of(self, topic: str) -> bytes | None:
-        """What `topic` should hold."""
+        """Returns the payload of a topic; None if it is not set."""
         retained = self._topics.get(topic)
         return None if retained is None else retained.publication.payload
 
     def on_connected(self, connection: Connected) -> None:
-        """Say everything again: this broker, or this node of it, may have forgotten it (mqtt 0.6.3)."""
+        """Publish all topics again: this broker, or this node of it, may not have them (mqtt 0.6.3)."""
         self._connected = True
         self._retain_available = connection.retain_available
         for retained in self._topics.values():
@@ -111,23 +113,22 @@ class RetainedPublisher:
             return
         retained = self._topics[topic]
         publication = retained.with_remaining_expiry(now_ms())
-        if (
-            not self._retain_available
-        ):  # a broker without retained messages hangs up on one (MQTT 5, 3.2.2.3.5)
+        if not self._retain_available:  # the broker would disconnect otherwise (MQTT 5, 3.2.2.3.5)
             publication = replace(publication, retain=False)
         self._inflight.publish_first(publication, self._on_acknowledged(topic, retained))
 
     def _on_acknowledged(self, topic: str, retained: RetainedTopic) -> Callable[[Exception | None], None]:
-        def heard(error: Exception | None) -> None:
+        def on_acknowledged(error: Exception | None) -> None:
             self._answered.set()
             if error is None:
-                retained.acknowledged, retained.disconnect_count = True, 0
+                retained.acknowledged = True
+                retained.disconnect_count = 0
             elif isinstance(error, ConnectionDropped):
                 self._count_disconnect(topic)
             elif not isinstance(error, NotConnected):
                 self._refuse(topic, str(error))
 
-        return heard
+        return on_acknowledged
 
     def _count_disconnect(self, topic: str) -> None:
         retained = self._topics.get(topic)

@@ -1,4 +1,4 @@
-"""Takes retained commands and requests out of the broker's store, so that they do not come at every start."""
+"""Clears retained commands and requests at the broker, which would deliver them again at every start."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from wx2mqtt.mqtt.broker import Connected, Delivery, Publication
 
 
 class RetainedCommands:
-    """Clears retained topics, and knows its own empty payloads that an MQTT 3.1.1 broker delivers back.
+    """Clears topics with an empty retained payload, and recognizes these payloads when they come back.
 
-    What fails is tried again when the retained command comes again.
+    A broker with MQTT 3.1.1 delivers them to the bridge as well, which subscribes to these topics. A failed
+    clear is not repeated: the retained command comes again at the next start.
     """
 
     def __init__(self, inflight: InflightWindow) -> None:
@@ -20,15 +21,15 @@ class RetainedCommands:
         self._receives_own_publishes = False
 
     def on_session_start(self) -> None:
-        """Forget what the broker was still to deliver: it keeps nothing of an earlier session."""
+        """Expect no payloads from an earlier session: the broker does not deliver them any more."""
         self._pending_clears.clear()
 
     def on_connected(self, connection: Connected) -> None:
-        """Remember whether this connection delivers back what it publishes: MQTT 3.1.1 has no No Local."""
+        """Note whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
         self._receives_own_publishes = connection.protocol != "5"
 
     def clear(self, topic: str) -> None:
-        """Publish an empty retained payload."""
+        """Clear a topic."""
         receives_own_publishes = self._receives_own_publishes
 
         def on_acknowledged(error: Exception | None) -> None:
@@ -39,7 +40,7 @@ class RetainedCommands:
         self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), on_acknowledged)
 
     def is_own_clear(self, delivery: Delivery) -> bool:
-        """Returns whether a delivery is a clear of our own that comes back; each is counted once."""
+        """Returns whether a delivery is an own clear; each clear accounts for one delivery."""
         if delivery.payload or not self._pending_clears[delivery.topic]:
             return False
         self._pending_clears[delivery.topic] -= 1

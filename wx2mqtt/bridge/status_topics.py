@@ -1,7 +1,4 @@
-"""The login QR code as a picture, and the placeholder that stands where none is needed.
-
-What stands on the broker, retained: how the payload of each of an account's topics is made.
-"""
+"""The payloads of the retained status topics: `bridge/*`, `login/*`, `last` and `contacts`."""
 
 from __future__ import annotations
 
@@ -25,8 +22,8 @@ from wx2mqtt.store.records import RecordResult
 
 
 def qr_picture(url: str) -> bytes:
-    """PNG bytes of the QR code of `url`: black on white with its quiet zone, 10 pixels a module."""
-    with block_imports("PIL"):  # which qrcode loads for styled pictures where it can: 4 MB
+    """Returns a PNG of the QR code of `url`: black on white with quiet zone, 10 pixels per module."""
+    with block_imports("PIL"):  # qrcode loads PIL if it is installed, needs it for styles only: 4 MB
         import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
         from qrcode.image.pure import PyPNGImage  # noqa: PLC0415
 
@@ -38,13 +35,13 @@ def qr_picture(url: str) -> bytes:
 
 
 def placeholder_picture(language: Language, *, needed: bool) -> bytes:
-    """PNG bytes that say that no code is needed, or that one must be asked for first."""
+    """Returns a PNG with the text that no QR code is needed, or (`needed`) that one must be requested."""
     name = f"qr-{'ask' if needed else 'none'}-{language}.png"
     return files("wx2mqtt.bridge").joinpath("pictures", name).read_bytes()
 
 
 class StatusTopics:
-    """The retained topics of one account, none larger than the broker takes."""
+    """The status topics of one account. Payloads are cut to what the broker accepts."""
 
     def __init__(self, ctx: AccountContext, retained: RetainedPublisher, inflight: InflightWindow) -> None:
         self._ctx = ctx
@@ -55,13 +52,14 @@ class StatusTopics:
         self._last_message = b""
 
     def show_state(self, state: bytes) -> None:
-        """`bridge/state`: online or offline."""
+        """Publish `bridge/state`: `online` or `offline`."""
         self._retained.set(self._topics.state, state, TEXT_TYPE)
 
     def show_login(self, login: LoginStatus, url: str) -> None:
-        """Publish `login/*`; `url` is the text in the QR code while one is needed, else empty.
+        """Publish `login/*`; `url` is the text of the QR code to scan, empty without one.
 
-        The picture goes before `login/state`: a reader of the state finds the picture that belongs to it.
+        The picture is published before `login/state`, so that a reader of the state finds the picture that
+        belongs to it.
         """
         language = self._ctx.language
         needed = login.state in (LoginState.LOGGED_OUT, LoginState.REFUSED)
@@ -73,48 +71,49 @@ class StatusTopics:
 
     @property
     def qr_url(self) -> str:
-        """The text in the QR code that stands there; empty without one."""
+        """The text of the published QR code; empty without one."""
         return (self._retained.value_of(self._topics.login_url) or b"").decode()
 
     @property
     def qr_image(self) -> bytes:
-        """The picture of that QR code; empty without one."""
+        """The PNG of the published QR code; empty without one."""
         return (self._retained.value_of(self._topics.login_qr) or b"") if self.qr_url else b""
 
     def show_received(self, recorded: RecordResult) -> None:
-        """Publish the newest of the messages that one commit stored on `last`."""
+        """Publish the newest message of a stored batch on `last`."""
         if recorded.last_payload is not None:
             self.show_last(recorded.last_payload)
 
     def show_last(self, payload: bytes) -> None:
-        """`last`: the newest message, as much of it as the broker takes."""
-        self._last_message, body = payload, last_body(payload)
+        """Publish a message on `last`, cut to what the broker accepts."""
+        self._last_message = payload
+        body = last_body(payload)
         limit = self._inflight.payload_limit(self._topics.last)
         if limit is not None and len(body) > limit:
             body = cut_payload(body, limit) or body
         self._retained.set(self._topics.last, body, JSON_TYPE)
 
     def show_contacts(self, entries: list[DirectoryEntry]) -> None:
-        """Publish `contacts`: everybody, or whom the configuration names where the broker takes no more."""
+        """Publish `contacts`: all people, or if that is too large those that the configuration names."""
         limit = self._inflight.payload_limit(self._topics.contacts)
-        room = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
+        max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
         self._retained.set(
             self._topics.contacts,
-            directory_payload(entries, named=self._ctx.settings.named_users, max_bytes=room),
+            directory_payload(entries, named=self._ctx.settings.named_users, max_bytes=max_bytes),
             JSON_TYPE,
         )
 
     def show_health(self, body: Mapping[str, Json]) -> None:
-        """`bridge/health`."""
+        """Publish `bridge/health`."""
         self._retained.set(self._topics.health, encode(body), JSON_TYPE)
 
     def show_info(self, body: Mapping[str, Json]) -> None:
-        """`bridge/info`."""
+        """Publish `bridge/info`."""
         self._retained.set(self._topics.info, encode(body), JSON_TYPE)
 
     def on_connected(self, connection: Connected) -> None:
-        """Say everything again, for this connection may allow less or more."""
+        """Publish everything again, cut to what this broker accepts."""
         if self._last_message:
             self.show_last(self._last_message)
-        self._retained.discard_state(self._topics.health)  # it says that the broker is away
+        self._retained.discard_state(self._topics.health)  # the last one says that the broker is away
         self._retained.on_connected(connection)

@@ -1,8 +1,6 @@
-"""The loops of one account, side by side: a fault of ours in one is told, and they end together.
+"""Supervises the tasks of an account: they end together, and a loop without progress is noticed.
 
-Whether each loop has moved within its own deadline: what watchdog and health go by.
-
-A loop is named `<loop>:<account>`. Pure; the clock is an argument.
+In the watchdog the name of a loop is `<loop>:<account>`.
 """
 
 from __future__ import annotations
@@ -10,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 
-STALL_CHECK_INTERVAL_SECONDS = 5.0  # seconds between two looks at loops that do not move
+STALL_CHECK_INTERVAL_SECONDS = 5.0
 
 
 class TasksStalled(Exception):
-    """Loops do not move any more."""
+    """Loops of the account are past their deadline; the message has their names."""
 
 
 class TaskSupervisor:
-    """The tasks that run the components of an account, and the watchdog that knows its loops."""
+    """Runs the tasks of one account."""
 
     def __init__(self, watchdog: Watchdog, account: str) -> None:
         self._watchdog = watchdog
@@ -26,48 +24,48 @@ class TaskSupervisor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run it beside the others. One that is cancelled, or that returns, is no fault."""
+        """Start a task. It is no fault when a task returns or is cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         return task
 
     async def wait_for_fault(self) -> BaseException:
-        """Wait for the first fault; what was raised, out of all groups, or `TasksStalled`."""
+        """Wait until a task raises or a loop stalls; returns the exception, without the groups around it."""
         while True:
             done, _ = await asyncio.wait(
                 self._tasks, timeout=STALL_CHECK_INTERVAL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
             )
             for task in done:
                 if not task.cancelled() and (error := task.exception()) is not None:
-                    return _alone(error)
+                    return _without_groups(error)
             self._tasks -= done
-            if stuck := self._overdue():
-                return TasksStalled(", ".join(stuck))
+            if overdue := self._overdue():
+                return TasksStalled(", ".join(overdue))
 
     def _overdue(self) -> tuple[str, ...]:
-        """Loops that a restart of the account may move; the store is shared by all accounts."""
+        """Returns the overdue loops but the store's: all accounts share it, so a restart would not help."""
         overdue = self._watchdog.overdue(self._account)
         return tuple(loop for loop in overdue if not loop.startswith("store:"))
 
     async def cancel_all(self) -> None:
-        """Cancel all and wait until they have ended."""
+        """Cancel all tasks and wait until they have ended."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             done, _ = await asyncio.wait(self._tasks)
             for task in done:
                 if not task.cancelled():
-                    task.exception()  # known by now, or overtaken by the one that is
+                    task.exception()  # marks it as retrieved: only the first fault is reported
 
 
-def _alone(error: BaseException) -> BaseException:
+def _without_groups(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
 
 
 class Watchdog:
-    """The loops of one process, by name. `clock` gives seconds that only rise."""
+    """The deadlines of all loops of the process, by name. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -75,29 +73,33 @@ class Watchdog:
         self._deadline_sources: dict[str, Callable[[], float]] = {}
 
     def heartbeat(self, name: str, limit: float) -> None:
-        """The loop has moved, and will again within `limit` seconds."""
+        """Note that a loop has made progress, and must again within `limit` seconds."""
         self._deadlines[name] = self._clock() + limit
 
     def watch(self, name: str, progress_deadline: Callable[[], float]) -> None:
-        """A loop that knows itself by when, on the same clock, it will have moved."""
+        """Watch a loop that computes its deadline itself, on the same clock."""
         self._deadline_sources[name] = progress_deadline
 
     def idle(self, name: str) -> None:
-        """The loop has nothing to do until somebody asks; it owes no beat."""
+        """Note that a loop waits for an event and has no deadline."""
         self._deadlines.pop(name, None)
 
     def remove(self, account: str) -> None:
-        """None of its loops runs any more."""
+        """Remove all loops of an account."""
         for loops in (self._deadlines, self._deadline_sources):
             for name in [name for name in loops if _is_of(name, account)]:
                 del loops[name]
 
     def overdue(self, account: str = "") -> tuple[str, ...]:
-        """Loops that are past their deadline: those of one account, or all."""
+        """Returns the loops past their deadline, of one account or of all."""
         now = self._clock()
-        watched = {name: moves_by() for name, moves_by in self._deadline_sources.items()}
-        late = (name for name, deadline in {**self._deadlines, **watched}.items() if deadline < now)
-        return tuple(name for name in late if not account or _is_of(name, account))
+        computed = {name: progress_deadline() for name, progress_deadline in self._deadline_sources.items()}
+        deadlines = {**self._deadlines, **computed}
+        return tuple(
+            name
+            for name, deadline in deadlines.items()
+            if deadline < now and (not account or _is_of(name, account))
+        )
 
 
 def _is_of(name: str, account: str) -> bool:

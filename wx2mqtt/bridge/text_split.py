@@ -1,6 +1,6 @@
-"""A text that is longer than one message, in parts: where a reader would pause, as far as that goes. Pure.
+"""Splits a text that is too long for one message, if possible where a reader would pause. Pure.
 
-Nothing is lost but the white space between two parts, and no part is blank.
+Only white space between two parts is lost, and no part is blank.
 """
 
 from __future__ import annotations
@@ -17,16 +17,19 @@ _WORD = re.compile(r"\s+|[,、:][”’」』)》】]*")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+", re.IGNORECASE)
 
 _BORDERS = (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
-"""The best first. One in the first half of a part is none: parts would be many and small."""
+"""Where a text may be split, the best first. Borders in the first half of a part are not used: the parts
+would be many and small.
+"""
 
-_LONGEST = 64  # characters of a word, or of the signs on one letter; what is longer is cut
+# A word, or a letter with its combining characters, that is longer than this is cut.
+_MAX_UNIT_CHARACTERS = 64
 _FIRST_IDEOGRAPH = "\u2e80"
 _NEVER_FIRST = frozenset("。!?;…,、:”’」』)》】")
-_JOINER = "\u200d"
+_ZERO_WIDTH_JOINER = "\u200d"
 
 
 def split_text(text: str, limit: int | None) -> tuple[str, ...]:
-    """The parts of a text, each of at most `limit` characters; None: it is never split."""
+    """Returns the parts of a text, each of at most `limit` characters; with None the text is not split."""
     if limit is None or len(text) <= limit:
         return (text,)
     return tuple(_parts(text, limit))
@@ -38,73 +41,78 @@ def _parts(text: str, limit: int) -> Iterator[str]:
         end = _end(text, start, start + limit)
         if part := text[start:end].rstrip():
             yield part
-        full, start = end == start + limit, end
-        if full:  # it may have ended within white space
+        is_full = end == start + limit
+        start = end
+        if is_full:  # the white space at the border may go on
             start = len(text) - len(text[end:].lstrip())
     if text[start:].strip():
         yield text[start:]
 
 
 def _end(text: str, start: int, limit: int) -> int:
-    """Where the part that begins at `start` ends, at `limit` at the latest."""
-    addresses = [found.span() for found in _ADDRESS.finditer(text, start, min(len(text), limit + 1))]
+    """Returns where the part that begins at `start` ends, at `limit` at the latest."""
+    # One more character is read: white space there ends a sentence, and would begin the next part.
+    search_end = min(len(text), limit + 1)
+    addresses = [match.span() for match in _ADDRESS.finditer(text, start, search_end)]
     half = start + (limit - start) // 2
     for border in _BORDERS:
-        # One character more is looked at: what is white there ends a sentence, and would begin the next part.
-        found = border.finditer(text, start, min(len(text), limit + 1))
-        ends = [min(one.end(), limit) for one in found if one.start() <= limit]
-        good = [end for end in ends if half < end and not _within(end, addresses)]
-        if good:
-            return good[-1]
-    return _within_a_word(text, start, limit, addresses)
+        matches = border.finditer(text, start, search_end)
+        ends = [min(match.end(), limit) for match in matches if match.start() <= limit]
+        usable_ends = [end for end in ends if half < end and not _is_within_any(end, addresses)]
+        if usable_ends:
+            return usable_ends[-1]
+    return _end_without_border(text, start, limit, addresses)
 
 
-def _within(index: int, spans: list[tuple[int, int]]) -> bool:
+def _is_within_any(index: int, spans: list[tuple[int, int]]) -> bool:
     return any(begin < index < end for begin, end in spans)
 
 
-def _within_a_word(text: str, start: int, limit: int, addresses: list[tuple[int, int]]) -> int:
-    """Before an address that does not fit, else between two letters."""
+def _end_without_border(text: str, start: int, limit: int, addresses: list[tuple[int, int]]) -> int:
+    """Returns the begin of an address that does not fit, else an index between words or characters."""
     for begin, end in addresses:
         if start < begin < limit < end:
             return begin
-    for keeps in (_is_within_word, _is_within_sign):
-        for place in range(limit, max(start, limit - _LONGEST), -1):
-            if not keeps(text, place):
-                return place
+    for is_within_unit in (_is_within_word, _is_within_grapheme):
+        for index in range(limit, max(start, limit - _MAX_UNIT_CHARACTERS), -1):
+            if not is_within_unit(text, index):
+                return index
     return limit
 
 
 def _is_within_word(text: str, index: int) -> bool:
-    """Whether a place is in a word that is written with letters, or before what begins no line."""
-    if index >= len(text) or _is_within_sign(text, index):
+    """Returns whether an index is within a word of letters, or before punctuation that begins no line."""
+    if index >= len(text) or _is_within_grapheme(text, index):
         return index < len(text)
-    before, behind = text[index - 1], text[index]
-    letters = all(sign.isalnum() and sign < _FIRST_IDEOGRAPH for sign in (before, behind))
-    return letters or behind in _NEVER_FIRST
+    before = text[index - 1]
+    after = text[index]
+    are_letters = all(character.isalnum() and character < _FIRST_IDEOGRAPH for character in (before, after))
+    return are_letters or after in _NEVER_FIRST
 
 
-def _is_within_sign(text: str, index: int) -> bool:
-    """Whether what stands before and behind a place is shown as one sign."""
+def _is_within_grapheme(text: str, index: int) -> bool:
+    """Returns whether the characters before and after an index are shown as one."""
     if index >= len(text):
         return False
-    before, behind = text[index - 1], text[index]
-    if _JOINER in (before, behind) or (before, behind) == ("\r", "\n"):
+    before = text[index - 1]
+    after = text[index]
+    if _ZERO_WIDTH_JOINER in (before, after) or (before, after) == ("\r", "\n"):
         return True
-    if unicodedata.category(behind) in {"Mn", "Me", "Mc"} or "\U0001f3fb" <= behind <= "\U0001f3ff":
+    if unicodedata.category(after) in {"Mn", "Me", "Mc"} or "\U0001f3fb" <= after <= "\U0001f3ff":
         return True
-    if _is_flag(before) and _is_flag(behind):
-        return _flags_before(text, index) % 2 == 1
-    return "\ud800" <= before <= "\udbff" and "\udc00" <= behind <= "\udfff"
+    if _is_regional_indicator(before) and _is_regional_indicator(after):
+        return _count_regional_indicators(text, index) % 2 == 1
+    return "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff"
 
 
-def _is_flag(sign: str) -> bool:
-    """Half a flag: two of them are one."""
-    return "\U0001f1e6" <= sign <= "\U0001f1ff"
+def _is_regional_indicator(character: str) -> bool:
+    """Returns whether a character is one half of a flag."""
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
-def _flags_before(text: str, index: int) -> int:
+def _count_regional_indicators(text: str, index: int) -> int:
+    """Returns how many halves of flags stand directly before an index."""
     count = 0
-    while count < index and _is_flag(text[index - 1 - count]):
+    while count < index and _is_regional_indicator(text[index - 1 - count]):
         count += 1
     return count

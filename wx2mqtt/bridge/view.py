@@ -1,7 +1,7 @@
-"""What a person may see of one account and do with it, without MQTT: what the page at `/` is made of.
+"""The operations on one account that the web page needs, without MQTT.
 
-What a person does here goes the same way as what the broker delivers: checked and on the disk before anything
-happens.
+A command from the page takes the same way as one from the broker: it is validated and stored before it is
+carried out.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic
 from wx2mqtt.store.records import CommandRow
 
-_MEDIA = "/media/"
+_MEDIA_PATH = "/media/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLine:
-    """A message that came in. `time` as in RFC 3339; `media` is the id of its bytes, empty without any."""
+    """A received message. `time` is in RFC 3339; `media` is the id of its file, empty without one."""
 
     time: str
     user: str
@@ -43,14 +43,14 @@ class MessageLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeoplePage:
-    """Some of the people who fit; `count` is how many there are in all."""
+    """A part of a search result; `count` is the size of the whole."""
 
     count: int
     entries: Sequence[DirectoryEntry]
 
 
 class AccountView:
-    """One account as a person sees it."""
+    """One account for the web page."""
 
     def __init__(self, account: Account) -> None:
         self.name = account.name
@@ -64,18 +64,18 @@ class AccountView:
 
     @property
     def login(self) -> LoginStatus:
-        """How the login stands."""
+        """The state of the login."""
         return self._session.login
 
     @property
     def owner_name(self) -> str:
-        """What the person is called whose account it is, else their topic; empty before a login."""
+        """The name of the account's owner, else their topic level; empty before the first login."""
         owner = self._account.inbound.owner
         return "" if owner is None else owner.nickname or self.test_recipient
 
     @property
     def test_recipient(self) -> str:
-        """Who gets a test: the chat with oneself, else whose account it is; empty before that is known."""
+        """The topic level for test messages: the file helper, else the owner; empty if not known yet."""
         if self._account.backend.capabilities.has_contacts:
             return FILEHELPER
         handle = self._registry.owner_handle
@@ -84,31 +84,31 @@ class AccountView:
 
     @property
     def qr_image(self) -> bytes:
-        """The QR code that is to be scanned now, a PNG; empty where none is."""
+        """The PNG of the QR code to scan; empty without one."""
         return self._account.status.qr_image
 
     async def snapshot(self) -> HealthSnapshot:
-        """What health is made of. Raises `StoreError`."""
+        """Returns all facts about the health of the account. Raises `StoreError`."""
         return await self._account.snapshot()
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
-        """The newest messages, the newest first. Raises `StoreError`."""
+        """Returns the newest messages, the newest first. Raises `StoreError`."""
         answer = cast(
             "Mapping[str, list[dict[str, Json]]]", await self._history.answer({"limit": limit}, None)
         )
         return [_line(body) for body in reversed(answer["messages"])]
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
-        """The newest commands, the newest first. Raises `StoreError`."""
+        """Returns the newest commands, the newest first. Raises `StoreError`."""
         return await self._journal.list_commands(limit=limit)
 
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
-        """Those who fit, who need a decision first and who are gone last."""
-        fitting = sorted(matching_entries(self._account.windows.directory_entries(), query), key=_rank)
-        return PeoplePage(count=len(fitting), entries=fitting[offset : offset + limit])
+        """Returns people who match a query: those who need a decision first, removed ones last."""
+        matches = sorted(matching_entries(self._account.windows.directory_entries(), query), key=_rank)
+        return PeoplePage(count=len(matches), entries=matches[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
-        """Send a text as a command on `out/<user>` would; its result comes there too. Raises `StoreError`."""
+        """Send a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
         payload = encode({"text": text, "id": command_id})
         delivery = Delivery(
             topic=self.topics.out(user),
@@ -122,15 +122,15 @@ class AccountView:
         await self._account.intake.accept(delivery, TextTopic(user))
 
     def request_login(self) -> None:
-        """As `request/login`: show a QR code, unless a login stands."""
+        """Show a new QR code, like `request/login`; without effect while logged in."""
         self._session.request_login()
 
     def enter_verification_code(self, code: str) -> bool:
-        """As `request/login` with a `code`: the number that the phone shows. False when none is asked for."""
+        """Pass on the number that the phone shows; returns False when WeChat has not asked for one."""
         return self._session.enter_verification_code(code)
 
     async def log_out(self) -> None:
-        """As `request/logout`; returns when the bridge rests."""
+        """End the login, like `request/logout`; returns when that is done."""
         await self._session.log_out()
 
 
@@ -143,7 +143,7 @@ def _rank(entry: DirectoryEntry) -> int:
 
 
 def _line(body: Mapping[str, Json]) -> MessageLine:
-    """Of a message as it was published."""
+    """Returns the line of a message from its published body."""
     chat, sender = _object(body.get("chat")), _object(body.get("sender"))
     url = str(_object(body.get(str(body.get("kind")))).get("url") or "")
     return MessageLine(
@@ -155,7 +155,7 @@ def _line(body: Mapping[str, Json]) -> MessageLine:
         own=sender.get("self") is True,
         kind=str(body.get("kind", "")),
         text=str(body.get("text", "")),
-        media=url.rpartition(_MEDIA)[2] if _MEDIA in url else "",
+        media=url.rpartition(_MEDIA_PATH)[2] if _MEDIA_PATH in url else "",
     )
 
 

@@ -17,7 +17,8 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.bridge.account_settings import SendRules
-from wx2mqtt.bridge.attachments import FILE_KINDS, check_filename
+from wx2mqtt.bridge.attachment_checks import check_filename
+from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import delivery_mark, new_key

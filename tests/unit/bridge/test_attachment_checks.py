@@ -1,9 +1,4 @@
-"""Base64 in commands: every form of white space, and nothing that is not whole.
-
-The name of a file is a name: whatever a path, an address or a stranger made of it.
-
-As what a file goes out: by what is in it.
-"""
+"""Base64, file names and kinds of the files in commands."""
 
 from __future__ import annotations
 
@@ -15,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.bridge.outgoing import CAPABILITIES
-from wx2mqtt.bridge import attachments
-from wx2mqtt.bridge.attachments import (
+from wx2mqtt.bridge import attachment_checks
+from wx2mqtt.bridge.attachment_checks import (
     check_filename,
     choose_filename,
     decode_base64,
@@ -42,10 +37,13 @@ def is_refused(data):
 
 @pytest.fixture(autouse=True, params=[4, 7, 64, 512 * 1024])
 def piece(request):
-    """Wherever the text is cut into pieces."""
-    before, attachments.BASE64_CHUNK_CHARACTERS = attachments.BASE64_CHUNK_CHARACTERS, request.param
+    """The number of characters that are decoded at a time."""
+    before, attachment_checks.BASE64_CHUNK_CHARACTERS = (
+        attachment_checks.BASE64_CHUNK_CHARACTERS,
+        request.param,
+    )
     yield
-    attachments.BASE64_CHUNK_CHARACTERS = before
+    attachment_checks.BASE64_CHUNK_CHARACTERS = before
 
 
 @given(
@@ -108,7 +106,7 @@ def test_much_is_read_in_pieces():
     data = bytes(range(256)) * 40
     pieces = list(decode_base64(base64.encodebytes(data).decode()))
     assert b"".join(pieces) == data
-    assert (len(pieces) == 1) == (attachments.BASE64_CHUNK_CHARACTERS > 64)
+    assert (len(pieces) == 1) == (attachment_checks.BASE64_CHUNK_CHARACTERS > 64)
 
 
 ENDINGS = st.sampled_from([".jpg", ".mp4", ".bin", ".txt"])

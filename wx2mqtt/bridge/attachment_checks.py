@@ -1,0 +1,182 @@
+"""Checks of the files in commands: base64, file names, and whether WeChat accepts the content.
+
+The kind of a file follows from its content, never from its name.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
+
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.file_names import (
+    MAX_FILENAME_BYTES,
+    clean_filename,
+    cut_filename,
+    extension_of,
+    is_harmless,
+    utf8_size,
+)
+from wx2mqtt.model import Kind
+from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
+from wx2mqtt.wechat.backend import MediaLimits
+
+BASE64_CHUNK_CHARACTERS = 512 * 1024
+
+UNKNOWN_EXTENSION = ".bin"
+"""The extension of a file of unknown type. It is not appended to a name."""
+
+LimitsByKind = Mapping[str, MediaLimits]
+"""The files that the backend accepts, by kind."""
+
+
+# Base64
+
+
+def decode_base64(data: str) -> Iterator[bytes]:
+    """Yields the decoded bytes in chunks. White space is allowed. Raises `BadCommand` for invalid base64."""
+    rest = ""
+    is_padded = False
+    for start in range(0, len(data), BASE64_CHUNK_CHARACTERS):
+        characters = rest + "".join(data[start : start + BASE64_CHUNK_CHARACTERS].split())
+        whole = len(characters) // 4 * 4
+        chunk, rest = characters[:whole], characters[whole:]
+        if is_padded and characters:
+            raise _base64_error()
+        is_padded = chunk.endswith("=")
+        if chunk:
+            yield _decode_chunk(chunk)
+    if rest:
+        raise _base64_error()
+
+
+def _decode_chunk(chunk: str) -> bytes:
+    try:
+        return binascii.a2b_base64(chunk, strict_mode=True)
+    except ValueError:  # also for characters that are not ASCII
+        raise _base64_error() from None
+
+
+def _base64_error() -> BadCommand:
+    return BadCommand("bad_command", "bad_base64")
+
+
+# File names
+
+
+def check_filename(name: str) -> None:
+    """Raises `BadCommand` for a name that is too long, is a path, or has characters that can disguise it."""
+    if utf8_size(name) > MAX_FILENAME_BYTES:
+        raise BadCommand("bad_command", "name_too_long", limit=MAX_FILENAME_BYTES)
+    if name in {".", ".."} or "/" in name or "\\" in name or not all(map(is_harmless, name)):
+        raise BadCommand("bad_command", "bad_name")
+
+
+def filename_of(path: str) -> str:
+    """Returns the last part of a path as a valid file name; empty if nothing of it is valid."""
+    return cut_filename(clean_filename(re.split(r"[/\\]", path)[-1]))
+
+
+def choose_filename(requested: str, derived: str, kind: str, extension: str) -> str:
+    """Returns the name of a file: the requested one, else that of the path or URL, else its kind.
+
+    A name without extension gets `extension`. `requested` has passed `check_filename`.
+    """
+    name = requested.strip() or filename_of(derived)
+    if name and (extension_of(name) or extension == UNKNOWN_EXTENSION):
+        return name
+    return cut_filename(f"{name or kind}{extension}")
+
+
+# Content
+
+
+def kind_for(requested_kind: str, mime: str, limits: LimitsByKind) -> Kind:
+    """Returns the kind as which a file is sent: the requested one, or a sticker for an animated image.
+
+    Raises `BadCommand` if WeChat does not accept the file as that kind.
+    """
+    limit = limits.get(requested_kind)
+    if limit is None:
+        raise BadCommand("unsupported", "unsupported_kind", kind=requested_kind)
+    if not limit.mime_types or mime in limit.mime_types:
+        return Kind(requested_kind)
+    if requested_kind == Kind.IMAGE and Kind.STICKER in limits and mime in limits[Kind.STICKER].mime_types:
+        return Kind.STICKER
+    if mime.startswith(f"{requested_kind}/"):
+        raise BadCommand(
+            "unsupported",
+            "unsupported_sort",
+            kind=requested_kind,
+            mime=mime,
+            known=_accepted_types(requested_kind, limits),
+        )
+    raise wrong_kind_error(requested_kind, mime, limits)
+
+
+def wrong_kind_error(requested_kind: str, mime: str, limits: LimitsByKind) -> BadCommand:
+    """Returns the error for a file that is no image, or no video, at all."""
+    known = _accepted_types(requested_kind, limits)
+    return BadCommand("bad_file", "not_that_kind", kind=requested_kind, mime=mime, known=known)
+
+
+def _accepted_types(kind: str, limits: LimitsByKind) -> str:
+    return ", ".join(sorted(limits[kind].mime_types))
+
+
+def max_bytes(requested_kind: str, limits: LimitsByKind) -> int:
+    """Returns the largest size of a file that is requested as this kind; 0 if it is not supported."""
+    kinds = (requested_kind, Kind.STICKER) if requested_kind == Kind.IMAGE else (requested_kind,)
+    return max((limits[kind].max_bytes for kind in kinds if kind in limits), default=0)
+
+
+def file_too_large_error(kind: str, limits: LimitsByKind) -> BadCommand:
+    """Returns the error for a file that is too large for WeChat."""
+    return BadCommand("too_large", "file_too_large", kind=kind, limit=limits[kind].max_bytes)
+
+
+async def screen_content(
+    chunks: AsyncIterable[bytes],
+    requested_kind: str,
+    limits: LimitsByKind,
+    free_bytes: int,
+    full_error: BadCommand,
+) -> AsyncGenerator[bytes, None]:
+    """Yields the same bytes while they are acceptable, else raises `BadCommand`.
+
+    Nothing is yielded before the type of the file is known. Raises `full_error` for more than `free_bytes`.
+    """
+    head = b""
+    size = 0
+    kind: Kind | None = None
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > free_bytes:
+            raise full_error
+        if kind is None:
+            head += chunk
+            if len(head) < SNIFFED_BYTES:
+                continue
+            kind = _kind(head, requested_kind, limits, is_complete=False)
+            chunk = head  # noqa: PLW2901 - the bytes that were held back come first
+        _check_size(size, kind, limits)
+        yield chunk
+    if not size:
+        raise BadCommand("empty", "no_bytes")
+    if kind is None:
+        _check_size(size, _kind(head, requested_kind, limits, is_complete=True), limits)
+        yield head
+
+
+def _kind(head: bytes, requested_kind: str, limits: LimitsByKind, *, is_complete: bool) -> Kind:
+    mime = file_type_of(head, len(head) + (not is_complete)).mime
+    kind = kind_for(requested_kind, mime, limits)
+    if is_complete and requested_kind == Kind.IMAGE and image_size(head, mime) is None:
+        raise wrong_kind_error(requested_kind, mime, limits)  # only the first bytes are those of an image
+    return kind
+
+
+def _check_size(size: int, kind: Kind, limits: LimitsByKind) -> None:
+    if size > limits[kind].max_bytes:
+        raise file_too_large_error(kind, limits)
