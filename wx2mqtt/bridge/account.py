@@ -90,7 +90,7 @@ class Account:
         ctx.shared.watchdog.watch(f"broker:{ctx.name}", lambda: ctx.broker.progress_deadline)
 
     def _build_components(self) -> None:
-        """Create each component after those whose methods it calls."""
+        """Creates each component after those whose methods it calls."""
         ctx = self.ctx
         echoes = EchoFilter()
         recipients = Recipients(ctx)
@@ -124,7 +124,7 @@ class Account:
         )
 
     def _connect_signals(self) -> None:
-        """Connect the receivers of all signals; each signal calls its receivers in this order."""
+        """Connects the receivers of all signals; each signal calls its receivers in this order."""
         on = self.ctx.signals
         shared = self.ctx.shared
         on.login_changed.connect(self.status.show_login)
@@ -181,7 +181,7 @@ class Account:
         self.backend.set_language(self.ctx.language)
 
     def _publish_initial_state(self) -> None:
-        """Publish the state before the login: `last` and `contacts` as the previous run stored them."""
+        """Publishes the state before the login: `last` and `contacts` as the previous run stored them."""
         saved = self.ctx.saved_state
         people_known = self.registry.is_current_login(saved.login_id)
         self.session.restore(saved.cursor, saved.login_id, people_known=people_known)
@@ -192,7 +192,7 @@ class Account:
         self.reporter.request_directory()
 
     async def run(self) -> None:
-        """Run all components until cancelled.
+        """Runs all components until cancelled.
 
         Raises `AccountFailed` after an internal error in one component, when all have been stopped in order.
         """
@@ -217,7 +217,7 @@ class Account:
         raise AccountFailed from fault
 
     async def _give_up(self, fault: BaseException) -> None:
-        """Log the error and stop in order, as far as that still works."""
+        """Logs the error and stops in order, as far as that still works."""
         log.error("account failed", account=self.name, exc_info=fault)
         self.connect_attempted.set()
         self.counters.failed = True
@@ -240,7 +240,7 @@ class Account:
             await self.session.run()
 
     async def stop(self, reason_key: str = "stopped") -> None:
-        """Stop in order; takes about 3 s. `reason_key` names the text of the reason in `login/state`.
+        """Stops in order; takes about 3 s. `reason_key` names the text of the reason in `login/state`.
 
         Receiving ends first. Sends and requests that have begun are then completed, the retained topics say
         `offline`, and the last PUBACKs are awaited and stored.
@@ -269,13 +269,13 @@ class Account:
             await asyncio.wait(tasks)
 
     async def _publish_final_health(self) -> None:
-        """Publish that the account failed; after an orderly stop the last health stays as it is."""
+        """Publishes that the account failed; after an orderly stop the last health stays as it is."""
         if self.counters.failed:
             with suppress(StoreError):
                 self.status.show_health(await self.health())
 
     async def close(self) -> None:
-        """Close the connections to WeChat."""
+        """Closes the connections to WeChat."""
         await self.backend.close()
 
     # The broker's callbacks (`BrokerListener`)
@@ -312,7 +312,7 @@ class Account:
         self.reporter.request_health()
 
     def on_delivery(self, delivery: Delivery) -> None:
-        """Hand over a delivery; the intake acknowledges every one, in order."""
+        """Hands over a delivery; the intake acknowledges every one, in order."""
         self.intake.on_delivery(delivery)
         if delivery.topic == self.home_assistant.birth_topic:
             self.home_assistant.on_birth(delivery.payload)
@@ -377,7 +377,7 @@ class Account:
         return self.session.login
 
     def run_login_operation(self, operation: str, verification_code: str) -> Json:
-        """Carry out an operation of the control socket and return `login_details()`.
+        """Carries out an operation of the control socket and returns `login_details()`.
 
         `login` requests a QR code, `login.code` passes on the number that the phone shows; any other
         operation only reads.
@@ -404,7 +404,7 @@ class Account:
         return self.ctx.broker.connection is not None
 
     async def apply_settings(self, settings: AccountSettings) -> None:
-        """Replace the settings of the running account, and let the components follow."""
+        """Replaces the settings of the running account, and lets the components follow."""
         self.ctx.settings = settings
         await self.inbound.apply_people(self.registry.set_pins(settings.pins, now_ms()))
         self.ctx.signals.settings_changed.emit()

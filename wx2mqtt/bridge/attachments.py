@@ -50,7 +50,7 @@ class Attachments:
         return self._ctx.settings.send.attachment_sources
 
     async def store(self, command: Command, payload: bytes) -> Blob:
-        """Store the file at `path` or in `data` of the command, else its payload.
+        """Stores the file at `path` or in `data` of the command, else its payload.
 
         Raises `BadCommand`, and leaves no file then.
         """
@@ -67,7 +67,7 @@ class Attachments:
             raise BadCommand("bad_file", "file_too_slow") from None
 
     async def fetch(self, command: Command, seconds: float) -> Blob:
-        """Store the file at `url` of the command.
+        """Stores the file at `url` of the command.
 
         Raises `BadCommand`, or its subclass `TemporarilyUnavailable`, and leaves no file then.
         """
@@ -80,7 +80,7 @@ class Attachments:
         return await self._store_chunks(command.kind, chunks)
 
     async def release(self, blob: Blob, *, never_referenced: bool = False) -> None:
-        """Delete a file unless a row of the journal needs it.
+        """Deletes a file unless a row of the journal needs it.
 
         `never_referenced` is true for a file that `store` or `fetch` returned and no row refers to.
         """

@@ -40,12 +40,12 @@ class ContactSync:
         self.store_failed: Signal[[StoreError]] = Signal()
 
     async def start_login(self, step: LoggedIn) -> None:
-        """Store that the handles of earlier logins are invalid."""
+        """Stores that the handles of earlier logins are invalid."""
         changes = self._registry.apply_directory((), step.login_id, step.owner, now_ms(), complete=False)
         await self._inbound.apply_people(changes, self.store_failed.emit)
 
     async def fetch(self, step: LoggedIn) -> bool:
-        """Fetch and store all contacts; returns False if WeChat did not deliver them. Raises `LoggedOut`."""
+        """Fetches and stores all contacts; returns False if WeChat refuses them. Raises `LoggedOut`."""
         backoff = Backoff()
         for _ in range(MAX_FETCH_ATTEMPTS):
             try:

@@ -142,13 +142,13 @@ class AccountContext:
         return self.settings.language
 
     async def publish(self, publications: Sequence[NewPublication]) -> None:
-        """Store publications and announce them. Raises `StoreError`."""
+        """Stores publications and announces them. Raises `StoreError`."""
         self.signals.outbox_changed.emit(await self.journal.enqueue(publications))
 
     def heartbeat(self, loop: str, limit_seconds: float) -> None:
-        """Report to the watchdog that a loop makes progress and reports again within `limit_seconds`."""
+        """Reports to the watchdog that a loop makes progress and reports again within `limit_seconds`."""
         self.shared.watchdog.heartbeat(f"{loop}:{self.name}", limit_seconds)
 
     def idle(self, loop: str) -> None:
-        """Report to the watchdog that a loop waits for an event and has no deadline."""
+        """Reports to the watchdog that a loop waits for an event and has no deadline."""
         self.shared.watchdog.idle(f"{loop}:{self.name}")

@@ -38,21 +38,21 @@ class EchoFilter:
         self._recovered.set()
 
     def require_recovery(self) -> None:
-        """Let `wait_for_open_attempts` wait until the attempts of the previous process are added."""
+        """Lets `wait_for_open_attempts` wait until the attempts of the previous process are added."""
         self._recovered.clear()
 
     def mark_recovered(self) -> None:
-        """Note that all unanswered attempts of the previous process were added with `add_unanswered`."""
+        """Records that all unanswered attempts of the previous process were added with `add_unanswered`."""
         self._recovered.set()
 
     def mark_started(self, chat: Handle, kind: Kind) -> asyncio.Event:
-        """Note that a send begins. Returns the event to pass to `mark_finished`."""
+        """Records that a send begins. Returns the event to pass to `mark_finished`."""
         finished = asyncio.Event()
         self._open_attempts.setdefault((chat, kind), set()).add(finished)
         return finished
 
     def mark_finished(self, chat: Handle, kind: Kind, finished: asyncio.Event, message_id: str) -> None:
-        """Note that a send is over; `message_id` is empty if WeChat gave none."""
+        """Records that a send is over; `message_id` is empty if WeChat gave none."""
         events = self._open_attempts[chat, kind]
         events.discard(finished)
         if not events:
@@ -62,14 +62,14 @@ class EchoFilter:
         finished.set()
 
     def add_unanswered(self, chat: Handle, kind: Kind, text: str, since: int, until: int) -> None:
-        """Note a send between two times, in milliseconds, that got no message id."""
+        """Records a send between two times, in milliseconds, that got no message id."""
         fingerprint = chat, kind, _comparable(text)
         self._unanswered.setdefault(fingerprint, []).append(
             range(since - CLOCK_TOLERANCE_MS, until + CLOCK_TOLERANCE_MS)
         )
 
     async def wait_for_open_attempts(self, message: Message) -> None:
-        """Wait for the answers of all open sends whose echo a message could be.
+        """Waits for the answers of all open sends whose echo a message could be.
 
         These are the sends of its kind to its chat, whatever their text: WeChat may have changed it.
         """

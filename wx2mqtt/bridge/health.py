@@ -249,7 +249,7 @@ class CallStatistics:
         self.latencies: dict[str, LatencyHistogram] = {}
 
     def observe(self, call: str, outcome: str, seconds: float) -> None:
-        """Count an exchange that has ended."""
+        """Counts an exchange that has ended."""
         if outcome.isdecimal() and outcome not in _HTTP_STATUSES:
             outcome = "other_status"  # bounds the number of time series, whatever the server sends
         self.outcome_counts[call, outcome] += 1

@@ -93,7 +93,7 @@ class HomeAssistantDiscovery:
         self._exposed_count = 0
 
     async def run(self) -> None:
-        """Publish and clear announcements until cancelled."""
+        """Publishes and clears announcements until cancelled."""
         self._record = await retry_until_stored(self._journal.load_discovery)
         while True:
             await self._refresh_requested.wait()
@@ -102,11 +102,11 @@ class HomeAssistantDiscovery:
             await asyncio.sleep(GATHER_SECONDS)
 
     def refresh(self) -> None:
-        """Announce soon: the exposed people or their names may have changed."""
+        """Announces soon: the exposed people or their names may have changed."""
         self._refresh_requested.set()
 
     def on_connected(self, connection: Connected) -> None:
-        """Announce what this broker accepts. Call it before `RetainedPublisher.on_connected`."""
+        """Announces what this broker accepts. Call it before `RetainedPublisher.on_connected`."""
         self._retain_available = connection.retain_available
         self._clearing.clear()
         limit = self._inflight.payload_limit(self._config_topic)
@@ -117,7 +117,7 @@ class HomeAssistantDiscovery:
         self.refresh()
 
     def on_birth(self, payload: bytes) -> None:
-        """Handle a message on the birth topic: repeat the announcement after Home Assistant has started."""
+        """Handles a message on the birth topic: repeat the announcement after Home Assistant has started."""
         if payload == BIRTH_PAYLOAD and not self._republish_timer:
             self._republish_timer = asyncio.get_running_loop().call_later(
                 self._birth_delay(), self._republish
@@ -159,14 +159,14 @@ class HomeAssistantDiscovery:
             self._clear_topic(topic)
 
     async def _store_record(self, record: DiscoveryRecord) -> None:
-        """Store what is announced before it is published: an unknown announcement could not be withdrawn."""
+        """Stores what is announced before it is published: an unknown announcement could not be withdrawn."""
         record = record if record.topics else DiscoveryRecord(ids=record.ids)
         if record != self._record:
             await retry_until_stored(lambda: self._journal.save_discovery(record))
             self._record = record
 
     def _clear_topic(self, topic: str) -> None:
-        """Clear a topic without announcement; repeated at each connect until the broker acknowledges it."""
+        """Clears a topic without announcement; repeated at each connect until the broker acknowledges it."""
         if not self._retain_available or topic in self._clearing:
             return
 

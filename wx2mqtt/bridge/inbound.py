@@ -35,7 +35,7 @@ class UnsavedPeople:
         self._events: list[NewEvent] = []
 
     def add(self, update: PeopleUpdate) -> None:
-        """Queue changes; call it right after the registry has made them, so that they stay in order."""
+        """Queues changes; call it right after the registry has made them, so that they stay in order."""
         self._changes = self._changes.merged(update.people)
         self._events += self._event_rows.people_rows(update)
 
@@ -48,7 +48,7 @@ class UnsavedPeople:
         return changes, events
 
     def put_back(self, changes: PeopleChanges, events: list[NewEvent]) -> None:
-        """Queue the changes of a failed commit again, before all later ones."""
+        """Queues the changes of a failed commit again, before all later ones."""
         self._changes = changes.merged(self._changes)
         self._events = [*events, *self._events]
 
@@ -79,13 +79,13 @@ class InboundMessages:
         return self._names.owner
 
     def set_owner(self, owner: Owner) -> None:
-        """Set the owner at the beginning of a login."""
+        """Sets the owner at the beginning of a login."""
         self._names.owner = owner
 
     async def apply_people(
         self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_store_error
     ) -> None:
-        """Store changes of people that no batch has brought: of the address book or of the settings.
+        """Stores changes of people that no batch has brought: of the address book or of the settings.
 
         Retries until they are stored; `on_failure` is called at each failure.
         """
@@ -93,7 +93,7 @@ class InboundMessages:
         await retry_until_stored(lambda: self._commit([], None, ""), on_failure)
 
     async def store(self, batch: Batch, login_id: str) -> None:
-        """Store a batch and its cursor. Raises `StoreError`; the same batch must be received again then."""
+        """Stores a batch and its cursor. Raises `StoreError`; the same batch must be received again then."""
         self.counts["unread"] += batch.unreadable_count
         self._unsaved.add(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
         rows: list[NewMessage | NewEvent] = []

@@ -54,26 +54,26 @@ class RefusedTopics:
         return iter(tuple(self._refusals))
 
     def add(self, topic: str, reason: str) -> None:
-        """Pause a topic for `REFUSED_RETRY_SECONDS`."""
+        """Pauses a topic for `REFUSED_RETRY_SECONDS`."""
         log.warning("broker refuses topic", topic=topic, reason=reason)
         self.discard(topic)
         loop = asyncio.get_running_loop()
         self._refusals[topic] = loop.time(), loop.call_later(REFUSED_RETRY_SECONDS, self.retry, topic)
 
     def discard(self, topic: str) -> None:
-        """End the pause of a topic without `retry_due`."""
+        """Ends the pause of a topic without `retry_due`."""
         if topic in self._refusals:
             _, timer = self._refusals.pop(topic)
             timer.cancel()
 
     def retry(self, topic: str) -> None:
-        """End the pause of a topic and emit `retry_due`."""
+        """Ends the pause of a topic and emits `retry_due`."""
         if topic in self._refusals:
             self.discard(topic)
             self.retry_due.emit(topic)
 
     def on_disconnected(self) -> None:
-        """End the pauses that are older than `REFUSAL_DISCONNECT_SECONDS`."""
+        """Ends the pauses that are older than `REFUSAL_DISCONNECT_SECONDS`."""
         oldest_kept = asyncio.get_running_loop().time() - REFUSAL_DISCONNECT_SECONDS
         for topic, (refused_at, _) in tuple(self._refusals.items()):
             if refused_at <= oldest_kept:
@@ -129,7 +129,7 @@ class InflightWindow:
     def publish(
         self, publication: Publication, on_acknowledged: PublishCallback, row_id: int | None = None
     ) -> None:
-        """Publish now; the caller has checked `free_slots`. `row_id` is the row of the journal, if any."""
+        """Publishes now; the caller has checked `free_slots`. `row_id` is the row of the journal, if any."""
         publish_id = next(self._ids_without_row) if row_id is None else row_id
         is_sent = False
         is_answered = False
@@ -166,7 +166,7 @@ class InflightWindow:
         return ConnectionDropped()
 
     def publish_first(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """Publish as soon as the window has room, before everything else."""
+        """Publishes as soon as the window has room, before everything else."""
         self._urgent.append((publication, on_acknowledged))
         self._publish_urgent()
 

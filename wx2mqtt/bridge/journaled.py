@@ -48,7 +48,7 @@ class RequestAttempt:
         return self._request is not None and self._request.state is RequestState.IN_DOUBT
 
     async def mark_started(self) -> None:
-        """Store that the attempt begins; a crash from now on leaves it in doubt."""
+        """Stores that the attempt begins; a crash from now on leaves it in doubt."""
         if self._request is None:
             self._request = await self._journal.start_request(self._mark)
 
@@ -61,7 +61,7 @@ class RequestAttempt:
         return self._request.answer if self._request.state is RequestState.ANSWERED else ()
 
     async def finish(self, publications: Sequence[NewPublication]) -> None:
-        """Store and publish the answer; an attempt that was not started leaves no mark in the journal."""
+        """Stores and publishes the answer; an attempt that was not started leaves no mark in the journal."""
         if self._request is None:
             await self._ctx.publish(publications)
         else:

@@ -36,42 +36,42 @@ class LoginRequests:
         self.logged_in = False
 
     def request_login(self) -> None:
-        """Ask for a new QR code; without effect while logged in."""
+        """Asks for a new QR code; without effect while logged in."""
         if self._logout_pending or not self.logged_in:
             self._queue.put_nowait(LoginRequested())
 
     def request_login_if_idle(self) -> None:
-        """Ask for a new QR code if the session is idle."""
+        """Asks for a new QR code if the session is idle."""
         if self._idle.is_set():
             self.request_login()
 
     async def request_logout(self) -> None:
-        """Ask for the end of the login; returns when the session is idle."""
+        """Asks for the end of the login; returns when the session is idle."""
         self._logout_pending = True
         self._idle.clear()
         self._queue.put_nowait(LogoutRequested())
         await self._idle.wait()
 
     def on_logged_out(self, error: LoggedOut) -> None:
-        """Pass on that a call of WeChat has found the login ended."""
+        """Passes on that a call of WeChat has found the login ended."""
         self._queue.put_nowait(error)
 
     async def next_interrupt(self) -> SessionInterrupt:
-        """Wait for the next interrupt; a login request that a login has overtaken is skipped."""
+        """Waits for the next interrupt; a login request that a login has overtaken is skipped."""
         while True:
             interrupt = await self._queue.get()
             if not (isinstance(interrupt, LoginRequested) and self.logged_in):
                 return interrupt
 
     def discard_outdated(self) -> None:
-        """Discard all but logout requests: the attempt that begins now fulfils the others."""
+        """Discards all but logout requests: the attempt that begins now fulfils the others."""
         interrupts = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         for interrupt in interrupts:
             if isinstance(interrupt, LogoutRequested):
                 self._queue.put_nowait(interrupt)
 
     async def wait_for_login_request(self) -> None:
-        """Be idle until a login is requested; a logout request returns at once meanwhile."""
+        """Is idle until a login is requested; a logout request returns at once meanwhile."""
         self._mark_idle()
         while not isinstance(await self._queue.get(), LoginRequested):
             self._mark_idle()

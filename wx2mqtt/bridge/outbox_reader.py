@@ -59,7 +59,7 @@ class OutboxReader:
         return self._caught_up and not self._skipped
 
     def add(self, batch: OutboxBatch) -> None:
-        """Take the rows of one commit, or note that the journal must be read for them."""
+        """Takes the rows of one commit, or records that the journal must be read for them."""
         fits = len(self.rows) + len(batch.rows) <= MAX_ROWS_IN_MEMORY
         if self.is_exhausted and fits and self._follows(batch):
             self._last_id = batch.last_id
@@ -75,12 +75,12 @@ class OutboxReader:
         return topic in self._refused or topic in self._releases
 
     def expect_rows(self) -> None:
-        """Note that the journal has rows that were not handed over."""
+        """Records that the journal has rows that were not handed over."""
         self._caught_up = False
         self._batch_missed = True
 
     def restart(self) -> None:
-        """Begin again with the oldest row that is not marked as published."""
+        """Begins again with the oldest row that is not marked as published."""
         self._generation += 1
         self._last_id = 0
         self._caught_up = False
@@ -89,18 +89,18 @@ class OutboxReader:
         self._releases = {topic: replace(release, after_id=0) for topic, release in self._releases.items()}
 
     def invalidate(self) -> None:
-        """Note that the journal may have rows that are not known."""
+        """Records that the journal may have rows that are not known."""
         self._caught_up = False
 
     def start_release(self, topic: str) -> None:
-        """Pause a topic until `finish_release`: no later row may overtake the message that is released."""
+        """Pauses a topic until `finish_release`: no later row may overtake the message that is released."""
         release = self._releases.get(topic, PendingRelease(after_id=self._last_id, count=0))
         after_id = min(release.after_id, self._pop_skipped(topic))
         self._releases[topic] = PendingRelease(after_id=after_id, count=release.count + 1)
         self._generation += 1
 
     def finish_release(self, topic: str, row_id: int | None) -> None:
-        """Read the topic again from the released row on; None if the message was not held any more."""
+        """Reads the topic again from the released row on; None if the message was not held any more."""
         release = self._releases.pop(topic)
         after_id = release.after_id if row_id is None else min(release.after_id, row_id - 1)
         if release.count > 1:
@@ -109,7 +109,7 @@ class OutboxReader:
             self._reread(topic, after_id)
 
     def reread_topic(self, topic: str) -> None:
-        """Read a topic again from its beginning: it may be published again."""
+        """Reads a topic again from its beginning: it may be published again."""
         self.rows = deque(row for row in self.rows if row.topic != topic)
         if topic in self._releases:
             self._releases[topic] = replace(self._releases[topic], after_id=0)
@@ -117,7 +117,7 @@ class OutboxReader:
             self._reread(topic, 0)
 
     def discard(self, row_id: int) -> None:
-        """Remove a row that was set aside; rows of its topic that waited behind it may be due now."""
+        """Removes a row that was set aside; rows of its topic that waited behind it may be due now."""
         self._generation += 1
         self._caught_up = False
         self.rows = deque(row for row in self.rows if row.id != row_id)
@@ -130,7 +130,7 @@ class OutboxReader:
             self._skipped.append(SkippedRows(topic=topic, after_id=after_id, last_id=self._last_id))
 
     def _pop_skipped(self, topic: str) -> int:
-        """Remove the skipped rows of a topic, and return the id behind which it is unread."""
+        """Removes the skipped rows of a topic, and returns the id behind which it is unread."""
         skipped = next((skipped for skipped in self._skipped if skipped.topic == topic), None)
         if skipped is None:
             return self._last_id
@@ -138,7 +138,7 @@ class OutboxReader:
         return skipped.after_id
 
     async def read(self) -> None:
-        """Read the next rows into `rows`: skipped ones first. Raises `StoreError`."""
+        """Reads the next rows into `rows`: skipped ones first. Raises `StoreError`."""
         generation = self._generation
         if self._skipped:
             skipped = self._skipped[0]

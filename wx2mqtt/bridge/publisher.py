@@ -78,34 +78,34 @@ class Publisher:
         return tuple(self._refused)
 
     def add(self, batch: OutboxBatch) -> None:
-        """Publish the rows of one commit."""
+        """Publishes the rows of one commit."""
         if batch:
             self._outbox.add(batch)
             self._wake_event.set()
 
     def wake(self) -> None:
-        """Read the journal: rows were committed that `add` does not get."""
+        """Reads the journal: rows were committed that `add` does not get."""
         self._outbox.expect_rows()
         self._wake_event.set()
 
     def start_release(self, topic: str) -> None:
-        """Pause a topic while one of its held messages is released; `finish_release` must follow."""
+        """Pauses a topic while one of its held messages is released; `finish_release` must follow."""
         self._outbox.start_release(topic)
 
     def finish_release(self, topic: str, row_id: int | None) -> None:
-        """Publish a released row and those behind it; None if the message was not held any more."""
+        """Publishes a released row and those behind it; None if the message was not held any more."""
         self._outbox.finish_release(topic, row_id)
         self._wake_event.set()
 
     def on_connected(self) -> None:
-        """Publish all rows without PUBACK again, in their order."""
+        """Publishes all rows without PUBACK again, in their order."""
         self._outbox.restart()
         self._acknowledged_before = frozenset(self._acknowledged)
         self._truncated_bytes.clear()  # this broker may accept larger payloads
         self._wake_event.set()
 
     def on_disconnected(self) -> None:
-        """Wait for the next connection; open rows were answered with `NotConnected` before."""
+        """Waits for the next connection; open rows were answered with `NotConnected` before."""
         self._outbox.invalidate()
         self._refused.on_disconnected()
         if self._suspect_row is not None and self._suspect_disconnects >= MAX_HEAD_DISCONNECTS:
@@ -116,13 +116,13 @@ class Publisher:
         self._wake_event.set()
 
     async def run(self) -> None:
-        """Publish rows and mark them until cancelled."""
+        """Publishes rows and marks them until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_all())
             tasks.create_task(self._settle_all())
 
     async def finish(self, seconds: float) -> None:
-        """Publish no more, wait for open PUBACKs at most `seconds`, and mark them. Raises `StoreError`."""
+        """Publishes no more, waits for open PUBACKs at most `seconds`, and marks them. Raises `StoreError`."""
         self._finishing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -150,7 +150,7 @@ class Publisher:
                 await self._outbox.read()
 
     def _publish_ready(self, free_slots: int) -> bool:
-        """Publish rows; returns False when the next one must wait until others are marked."""
+        """Publishes rows; returns False when the next one must wait until others are marked."""
         for _ in range(min(free_slots, len(self._outbox.rows))):
             if not self._outbox.rows:
                 return True  # a publish that ended the connection has emptied it
@@ -236,7 +236,7 @@ class Publisher:
         self._wake_event.set()
 
     def _publish_truncated(self, row: OutboxRow) -> None:
-        """Publish a row with a payload that fits; without a known limit, with half of the last size."""
+        """Publishes a row with a payload that fits; without a known limit, with half of the last size."""
         last_bytes = self._truncated_bytes.get(row.id, len(row.payload))
         limit = self._inflight.payload_limit(row.topic)
         max_bytes = last_bytes // 2 if limit is None else limit
@@ -249,13 +249,13 @@ class Publisher:
             self._quarantine(row.id, "larger than the broker takes")
 
     def _count_disconnect(self, row: OutboxRow) -> None:
-        """Count disconnects in a row on the same row, which would otherwise block all others for ever."""
+        """Counts disconnects in a row on the same row, which would otherwise block all others for ever."""
         is_same = self._suspect_row is not None and row.id == self._suspect_row.id
         self._suspect_disconnects = self._suspect_disconnects + 1 if is_same else 1
         self._suspect_row = row
 
     def _shrink_or_quarantine(self, row: OutboxRow) -> None:
-        """Publish a message without its inline bytes, else set the row aside.
+        """Publishes a message without its inline bytes, else set the row aside.
 
         A broker with MQTT 3.1.1 cannot refuse a message that is too large: it disconnects.
         """
@@ -305,7 +305,7 @@ class Publisher:
         self._settle_event.set()
 
     def _quarantine(self, row_id: int, reason: str) -> None:
-        """Set a row aside: it stays in the journal, but does not block the rows behind it any longer."""
+        """Sets a row aside: it stays in the journal, but does not block the rows behind it any longer."""
         log.error("message set aside", row=row_id, reason=reason)
         self._quarantined.add(row_id)
         self._without_attachment.discard(row_id)

@@ -66,7 +66,7 @@ class ReplyWindowTopics:
         return tuple(sorted(self._published))
 
     def refresh(self) -> None:
-        """Compute the windows soon: a message was received or sent, or the login has changed."""
+        """Computes the windows soon: a message was received or sent, or the login has changed."""
         if self.supported:
             self._refresh_event.set()
 
@@ -84,7 +84,7 @@ class ReplyWindowTopics:
         ]
 
     async def run(self) -> None:
-        """Publish changes until cancelled."""
+        """Publishes changes until cancelled."""
         while self.supported:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._seconds_until_change()):
@@ -95,7 +95,7 @@ class ReplyWindowTopics:
         await asyncio.Event().wait()
 
     def publish_changes(self) -> None:
-        """Publish the windows that have changed, and clear the topics of people without a window."""
+        """Publishes the windows that have changed, and clears the topics of people without a window."""
         state = self._session.login.state
         self._backend_loaded |= state is LoginState.ONLINE
         if not self.supported or not self._is_decided(state):

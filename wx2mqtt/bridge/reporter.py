@@ -67,28 +67,28 @@ class StatusReporter:
         self._event_queue: asyncio.Queue[NewPublication] = asyncio.Queue()
 
     def request_directory(self) -> None:
-        """Publish the directory soon, and write it to `people.json`."""
+        """Publishes the directory soon, and writes it to `people.json`."""
         self._directory_changed.set()
 
     def request_health(self) -> None:
-        """Publish the health soon."""
+        """Publishes the health soon."""
         self._health_changed.set()
 
     async def run(self) -> None:
-        """Publish until cancelled."""
+        """Publishes until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_events())
             tasks.create_task(self._publish_directory())
             tasks.create_task(self._publish_health())
 
     async def flush_people_copy(self) -> None:
-        """Bring `people.json` up to date before the account stops."""
+        """Brings `people.json` up to date before the account stops."""
         if not self._people_copied or self._directory_changed.is_set():
             with suppress(StoreError):  # then the copy is older than the database
                 await self._ctx.people_copy.write()
 
     def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:
-        """Store and publish an event of the bridge itself on `event/<name>`."""
+        """Stores and publishes an event of the bridge itself on `event/<name>`."""
         now = now_ms()
         body = event_body(
             name, event_id=f"{name}:{now}", account=self._ctx.name, time=now, user=None, fields=fields
@@ -99,11 +99,11 @@ class StatusReporter:
         self._event_queue.put_nowait(publication)
 
     def publish_dropped(self, topic: str, count: int) -> None:
-        """Publish the event that `count` publications of a topic were dropped."""
+        """Publishes the event that `count` publications of a topic were dropped."""
         self.publish_event("dropped", {"topic": topic, "count": count, "reason": DROP_REASON})
 
     def publish_info(self) -> None:
-        """Publish `bridge/info`, version and settings of the bridge, if the broker is connected."""
+        """Publishes `bridge/info`, version and settings of the bridge, if the broker is connected."""
         connection, settings = self._ctx.broker.connection, self._ctx.settings
         if connection is None:
             return
@@ -139,7 +139,7 @@ class StatusReporter:
             await asyncio.sleep(DIRECTORY_GATHER_SECONDS)
 
     def show_directory(self) -> None:
-        """Publish the directory now."""
+        """Publishes the directory now."""
         self._status.show_contacts(self._windows.directory_entries())
 
     async def _publish_health(self) -> None:

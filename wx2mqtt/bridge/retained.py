@@ -61,7 +61,7 @@ class RetainedPublisher:
         return all(retained.acknowledged for retained in self._topics.values())
 
     def set(self, topic: str, payload: bytes, content_type: str, expires: int | None = None) -> None:
-        """Set the payload of a topic; an unchanged one is not published again."""
+        """Sets the payload of a topic; an unchanged one is not published again."""
         publication = Publication(topic=topic, payload=payload, retain=True, content_type=content_type)
         current = self._topics.get(topic)
         if current is not None and current.publication == publication and current.expires == expires:
@@ -72,12 +72,12 @@ class RetainedPublisher:
             self._publish(topic)
 
     def republish(self, topic: str) -> None:
-        """Publish a topic again for a subscriber that has just started and may have missed it."""
+        """Publishes a topic again for a subscriber that has just started and may have missed it."""
         if self._connected and topic in self._topics:
             self._publish(topic)
 
     def discard_state(self, topic: str) -> None:
-        """Stop publishing a topic until it is set again; the broker keeps its last payload."""
+        """Stops publishing a topic until it is set again; the broker keeps its last payload."""
         self._topics.pop(topic, None)
         self._refused.discard(topic)
 
@@ -87,7 +87,7 @@ class RetainedPublisher:
         return None if retained is None else retained.publication.payload
 
     def on_connected(self, connection: Connected) -> None:
-        """Publish all topics again: this broker, or this node of it, may not have them (mqtt 0.6.3)."""
+        """Publishes all topics again: this broker, or this node of it, may not have them (mqtt 0.6.3)."""
         self._connected = True
         self._retain_available = connection.retain_available
         for retained in self._topics.values():
@@ -96,12 +96,12 @@ class RetainedPublisher:
             self._publish(topic)
 
     def on_disconnected(self) -> None:
-        """Publish nothing until the next connection."""
+        """Publishes nothing until the next connection."""
         self._connected = False
         self._refused.on_disconnected()
 
     async def wait_until_settled(self, seconds: float) -> None:
-        """Wait until the broker has acknowledged everything, at most `seconds`."""
+        """Waits until the broker has acknowledged everything, at most `seconds`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._connected and not self.settled:

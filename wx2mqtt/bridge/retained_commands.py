@@ -21,15 +21,15 @@ class RetainedCommands:
         self._receives_own_publishes = False
 
     def on_session_start(self) -> None:
-        """Expect no payloads from an earlier session: the broker does not deliver them any more."""
+        """Expects no payloads from an earlier session: the broker does not deliver them any more."""
         self._pending_clears.clear()
 
     def on_connected(self, connection: Connected) -> None:
-        """Note whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
+        """Records whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
         self._receives_own_publishes = connection.protocol != "5"
 
     def clear(self, topic: str) -> None:
-        """Clear a topic."""
+        """Clears a topic."""
         receives_own_publishes = self._receives_own_publishes
 
         def on_acknowledged(error: Exception | None) -> None:

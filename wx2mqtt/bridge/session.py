@@ -116,41 +116,41 @@ class LoginSession:
         return bridge_text(self._ctx.language, message_key, **facts)
 
     def restore(self, cursor: Cursor | None, login_id: str, *, people_known: bool) -> None:
-        """Continue from what the previous run stored."""
+        """Continues from what the previous run stored."""
         self._cursor = cursor or Cursor("")
         self._login_id = login_id
         self.people_known = people_known
 
     def request_login(self) -> None:
-        """Show a new QR code now; without effect while logged in."""
+        """Shows a new QR code now; without effect while logged in."""
         self._login_requests.request_login()
 
     def enter_verification_code(self, code: str) -> bool:
-        """Pass on the number that the phone shows; returns False when WeChat has not asked for one."""
+        """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
         if self.login.needs is not Needs.CODE:
             return False
         self._backend.enter_verification_code(code)
         return True
 
     def request_login_if_idle(self) -> None:
-        """Show a new QR code if the session is idle: after a logout, a refusal or too many codes."""
+        """Shows a new QR code if the session is idle: after a logout, a refusal or too many codes."""
         self._login_requests.request_login_if_idle()
 
     async def log_out(self) -> None:
-        """End the login at WeChat; returns when that is done and the session is idle."""
+        """Ends the login at WeChat; returns when that is done and the session is idle."""
         await self._login_requests.request_logout()
 
     def handle_logged_out(self, error: LoggedOut) -> None:
-        """End the login: WeChat answered a send, a download or an action with `LoggedOut`."""
+        """Ends the login: WeChat answered a send, a download or an action with `LoggedOut`."""
         if self.logged_in:
             self._login_requests.on_logged_out(error)
 
     def stop(self, reason_key: str = "stopped") -> None:
-        """Set the state `stopped`; `reason_key` names the text. The next start resumes the login."""
+        """Sets the state `stopped`; `reason_key` names the text. The next start resumes the login."""
         self._set_state(LoginState.STOPPED, self._text(reason_key))
 
     async def run(self) -> None:
-        """Log in and receive until cancelled."""
+        """Logs in and receives until cancelled."""
         resume = True
         previous_reason = ""
         pause = 0.0
@@ -173,7 +173,7 @@ class LoginSession:
             backoff = backoff.reset()
 
     async def _handle_end(self, end: Exception) -> str:
-        """Publish why the login ended, and be idle unless the next attempt may follow at once.
+        """Publishes why the login ended, and is idle unless the next attempt may follow at once.
 
         Returns the reason that the next QR code repeats, or an empty string.
         """
@@ -197,14 +197,14 @@ class LoginSession:
         return ""
 
     async def _idle(self, state: LoginState, reason: str, needs: Needs | None = None) -> None:
-        """Do nothing until a login is requested."""
+        """Does nothing until a login is requested."""
         self._set_state(state, reason, needs=needs)
         self._ctx.idle("receive")
         await self._login_requests.wait_for_login_request()
         self._qr_codes_shown = 0
 
     async def _run_until_interrupted(self, login: Coroutine[None, None, None]) -> None:
-        """Run a login until it fails or an interrupt arrives, and raise the one or the other.
+        """Runs a login until it fails or an interrupt arrives, and raises the one or the other.
 
         An interrupt waits until a received batch is stored.
         """
@@ -286,13 +286,13 @@ class LoginSession:
         self._set_state(LoginState.WAITING_FOR_CONFIRM, self._text(message_key), needs=needs)
 
     def _withdraw_qr(self) -> None:
-        """Clear an expired code at once. Raises `TooManyQrCodes` instead of requesting one code too many."""
+        """Clears an expired code at once. Raises `TooManyQrCodes` instead of requesting one code too many."""
         if self._qr_codes_shown >= MAX_QR_CODES:
             raise TooManyQrCodes
         self._set_state(LoginState.STARTING, self._text("code_over"))
 
     def _on_poll_failing(self, cause: str) -> None:
-        """Set the state `interrupted` and keep the QR code, which may still be valid."""
+        """Sets the state `interrupted` and keeps the QR code, which may still be valid."""
         reason = self._text("interrupted", why=cause)
         self._set_state(LoginState.INTERRUPTED, reason, qr_expires=self.login.qr_expires, url=self._qr_url)
 
@@ -326,7 +326,7 @@ class LoginSession:
         )
 
     async def _start_login(self, step: LoggedIn) -> None:
-        """Store the cursor of a new login: the stored one is valid within its own login only."""
+        """Stores the cursor of a new login: the stored one is valid within its own login only."""
         if step.login_id != self._login_id:
             await retry_until_stored(
                 lambda: self._journal.set_cursor(step.login_id, step.cursor), self._on_store_failure
@@ -341,13 +341,13 @@ class LoginSession:
             self.handle_logged_out(error)
 
     def _on_answer(self) -> None:
-        """Note an answer of WeChat. While logged in it is no heartbeat: it may come from the contact sync."""
+        """Records an answer of WeChat. While receiving it is no heartbeat: the contact sync gets answers too."""
         self.last_answer = now_ms()
         if not self.logged_in:
             self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
 
     def _on_store_failure(self, error: StoreError) -> None:
-        """Set the state `interrupted` while a new login waits for the store; `_receive` does it by itself."""
+        """Sets the state `interrupted` while a new login waits for the store; `_receive` sets it itself."""
         if not self.logged_in:
             self._set_interrupted(error)
             self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
@@ -389,7 +389,7 @@ class LoginSession:
                     self._set_online(owner)
 
     async def _store(self, batch: Batch) -> None:
-        """Store a batch. No interrupt ends the login meanwhile: WeChat would not deliver the batch again."""
+        """Stores a batch. No interrupt ends the login meanwhile: WeChat would not deliver the batch again."""
         self._batch_stored.clear()
         try:
             await self._inbound.store(batch, self._login_id)
@@ -403,7 +403,7 @@ class LoginSession:
         self._set_state(LoginState.INTERRUPTED, self._text(message_key, why=cause))
 
     async def _wait_for_storage(self) -> None:
-        """Wait until the store has room: what is received must be stored."""
+        """Waits until the store has room: what is received must be stored."""
         while limit := self._ctx.shared.exceeded_limit():
             self._set_state(LoginState.INTERRUPTED, self._text("storage_full_state", limit=limit))
             await self._pause(STORE_FULL_POLL_SECONDS)

@@ -52,11 +52,11 @@ class StatusTopics:
         self._last_message = b""
 
     def show_state(self, state: bytes) -> None:
-        """Publish `bridge/state`: `online` or `offline`."""
+        """Publishes `bridge/state`: `online` or `offline`."""
         self._retained.set(self._topics.state, state, TEXT_TYPE)
 
     def show_login(self, login: LoginStatus, url: str) -> None:
-        """Publish `login/*`; `url` is the text of the QR code to scan, empty without one.
+        """Publishes `login/*`; `url` is the text of the QR code to scan, empty without one.
 
         The picture is published before `login/state`, so that a reader of the state finds the picture that
         belongs to it.
@@ -80,12 +80,12 @@ class StatusTopics:
         return (self._retained.value_of(self._topics.login_qr) or b"") if self.qr_url else b""
 
     def show_received(self, recorded: RecordResult) -> None:
-        """Publish the newest message of a stored batch on `last`."""
+        """Publishes the newest message of a stored batch on `last`."""
         if recorded.last_payload is not None:
             self.show_last(recorded.last_payload)
 
     def show_last(self, payload: bytes) -> None:
-        """Publish a message on `last`, cut to what the broker accepts."""
+        """Publishes a message on `last`, cut to what the broker accepts."""
         self._last_message = payload
         body = last_body(payload)
         limit = self._inflight.payload_limit(self._topics.last)
@@ -94,7 +94,7 @@ class StatusTopics:
         self._retained.set(self._topics.last, body, JSON_TYPE)
 
     def show_contacts(self, entries: list[DirectoryEntry]) -> None:
-        """Publish `contacts`: all people, or if that is too large those that the configuration names."""
+        """Publishes `contacts`: all people, or if that is too large those that the configuration names."""
         limit = self._inflight.payload_limit(self._topics.contacts)
         max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
         self._retained.set(
@@ -104,15 +104,15 @@ class StatusTopics:
         )
 
     def show_health(self, body: Mapping[str, Json]) -> None:
-        """Publish `bridge/health`."""
+        """Publishes `bridge/health`."""
         self._retained.set(self._topics.health, encode(body), JSON_TYPE)
 
     def show_info(self, body: Mapping[str, Json]) -> None:
-        """Publish `bridge/info`."""
+        """Publishes `bridge/info`."""
         self._retained.set(self._topics.info, encode(body), JSON_TYPE)
 
     def on_connected(self, connection: Connected) -> None:
-        """Publish everything again, cut to what this broker accepts."""
+        """Publishes everything again, cut to what this broker accepts."""
         if self._last_message:
             self.show_last(self._last_message)
         self._retained.discard_state(self._topics.health)  # the last one says that the broker is away

@@ -24,13 +24,13 @@ class TaskSupervisor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Start a task. It is no fault when a task returns or is cancelled."""
+        """Starts a task. It is no fault when a task returns or is cancelled."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         return task
 
     async def wait_for_fault(self) -> BaseException:
-        """Wait until a task raises or a loop stalls; returns the exception, without the groups around it."""
+        """Waits until a task raises or a loop stalls; returns the exception, without the groups around it."""
         while True:
             done, _ = await asyncio.wait(
                 self._tasks, timeout=STALL_CHECK_INTERVAL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
@@ -48,7 +48,7 @@ class TaskSupervisor:
         return tuple(loop for loop in overdue if not loop.startswith("store:"))
 
     async def cancel_all(self) -> None:
-        """Cancel all tasks and wait until they have ended."""
+        """Cancels all tasks and waits until they have ended."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -73,19 +73,19 @@ class Watchdog:
         self._deadline_sources: dict[str, Callable[[], float]] = {}
 
     def heartbeat(self, name: str, limit: float) -> None:
-        """Note that a loop has made progress, and must again within `limit` seconds."""
+        """Records that a loop has made progress, and must again within `limit` seconds."""
         self._deadlines[name] = self._clock() + limit
 
     def watch(self, name: str, progress_deadline: Callable[[], float]) -> None:
-        """Watch a loop that computes its deadline itself, on the same clock."""
+        """Watches a loop that computes its deadline itself, on the same clock."""
         self._deadline_sources[name] = progress_deadline
 
     def idle(self, name: str) -> None:
-        """Note that a loop waits for an event and has no deadline."""
+        """Records that a loop waits for an event and has no deadline."""
         self._deadlines.pop(name, None)
 
     def remove(self, account: str) -> None:
-        """Remove all loops of an account."""
+        """Removes all loops of an account."""
         for loops in (self._deadlines, self._deadline_sources):
             for name in [name for name in loops if _is_of(name, account)]:
                 del loops[name]

@@ -108,7 +108,7 @@ class AccountView:
         return PeoplePage(count=len(matches), entries=matches[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
-        """Send a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
+        """Sends a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
         payload = encode({"text": text, "id": command_id})
         delivery = Delivery(
             topic=self.topics.out(user),
@@ -122,15 +122,15 @@ class AccountView:
         await self._account.intake.accept(delivery, TextTopic(user))
 
     def request_login(self) -> None:
-        """Show a new QR code, like `request/login`; without effect while logged in."""
+        """Shows a new QR code, like `request/login`; without effect while logged in."""
         self._session.request_login()
 
     def enter_verification_code(self, code: str) -> bool:
-        """Pass on the number that the phone shows; returns False when WeChat has not asked for one."""
+        """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
         return self._session.enter_verification_code(code)
 
     async def log_out(self) -> None:
-        """End the login, like `request/logout`; returns when that is done."""
+        """Ends the login, like `request/logout`; returns when that is done."""
         await self._session.log_out()
 
 
