@@ -122,7 +122,7 @@ class Publisher:
             tasks.create_task(self._settle_all())
 
     async def finish(self, seconds: float) -> None:
-        """Publishes no more, waits for open PUBACKs at most `seconds`, and marks them. Raises `StoreError`."""
+        """Publishes no more, and waits at most `seconds` for open PUBACKs. Raises `StoreError`."""
         self._finishing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

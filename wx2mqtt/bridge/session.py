@@ -341,7 +341,10 @@ class LoginSession:
             self.handle_logged_out(error)
 
     def _on_answer(self) -> None:
-        """Records an answer of WeChat. While receiving it is no heartbeat: the contact sync gets answers too."""
+        """Records an answer of WeChat.
+
+        While messages are received it is no heartbeat: it may be an answer to the contact sync.
+        """
         self.last_answer = now_ms()
         if not self.logged_in:
             self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
