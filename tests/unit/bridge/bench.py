@@ -1,4 +1,4 @@
-"""A judge on a bench: deliveries in, rows out."""
+"""A command validator for tests: deliveries in, rows out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of the bridge's rooms share."""
+"""Fixtures of the tests of the bridge."""
 
 from __future__ import annotations
 

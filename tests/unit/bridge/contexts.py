@@ -1,4 +1,4 @@
-"""Contexts of accounts for tests: real values and signals, and of the services only those that a test gives."""
+"""Account contexts for tests: real values and signals, and only the services that a test gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The way from MQTT to WeChat without a network: the rooms and the store are real, both ends are scripted."""
+"""The way from MQTT to WeChat without a network: real components and store between two scripted ends."""
 
 from __future__ import annotations
 
@@ -399,15 +399,15 @@ def make(
         settings=settings(send=rules, per_minute=per_minute, burst=burst, language=language),
         shared=shared(blobs=blobs, media_retention=MediaRetention(database, blobs), quota=quota),
     )
-    outlet, results, echoes = InflightWindow(broker), ResultPublications("home", topics), EchoFilter()
-    pump = Publisher(ctx, outlet)
+    inflight, results, echoes = InflightWindow(broker), ResultPublications("home", topics), EchoFilter()
+    pump = Publisher(ctx, inflight)
     files = Attachments(ctx, fetcher or UrlFetcher())
     errands = CommandResolver(ctx, files)
     sender = CommandSender(ctx, errands, echoes, results)
     session: Any = SimpleNamespace(people_known=True)
     judge = CommandValidator(ctx, session, Recipients(ctx), results)
-    clearing = RetainedCommands(outlet)
-    requests = RequestDispatcher(ctx, outlet, clearing)
+    clearing = RetainedCommands(inflight)
+    requests = RequestDispatcher(ctx, inflight, clearing)
     requests.register(handlers or {})
     outbound = CommandIntake(
         ctx,

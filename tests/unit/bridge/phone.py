@@ -1,4 +1,4 @@
-"""The phone that owns the account: it knows who people truly are, and every login gives them other handles."""
+"""The phone that owns the account: it knows all people, and every login gives them new handles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sender with a real journal, and a WeChat that does at each send what the test wrote down."""
+"""A sender with a real journal and a scripted WeChat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A conversation with WeChat on paper: what it does at each call is written down, time passes in no time."""
+"""A session with a scripted WeChat: each call does what the script says, and time is virtual."""
 
 from __future__ import annotations
 

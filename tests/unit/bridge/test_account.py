@@ -1,4 +1,4 @@
-"""A whole account between a broker on paper and a WeChat on paper: what a reload changes, who is told what."""
+"""A whole account between a scripted broker and a scripted WeChat: signals, and what a reload changes."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ GROUP = {"chat": Handle("@@g"), "chat_kind": ChatKind.GROUP}
         (ReceiveFilter(deny=("[工作]",)), "[工作]", False),
     ],
 )
-def test_names_and_globs_choose_who_is_heard(filters: ReceiveFilter, user: str, passes: bool):
+def test_names_and_globs_choose_whose_messages_are_published(filters: ReceiveFilter, user: str, passes: bool):
     assert filters.allows_message(message("1"), user, listed=False) is passes
     assert filters.allows_chat(user, ChatKind.FRIEND, listed=False) is passes
 
@@ -39,7 +39,7 @@ def test_names_and_globs_choose_who_is_heard(filters: ReceiveFilter, user: str, 
         ("none", False, False, False, False),
     ],
 )
-def test_groups_are_heard_as_the_owner_says(groups, plain, mentioned, listed, event):
+def test_groups_are_published_as_the_owner_has_set(groups, plain, mentioned, listed, event):
     filters = ReceiveFilter(groups=groups)
     said = message("1", **GROUP)
     assert filters.allows_message(said, "family", listed=False) is plain

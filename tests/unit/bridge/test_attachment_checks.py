@@ -278,7 +278,7 @@ def test_what_wechat_takes(asked, mime, kind):
         ("recall", "image/jpeg", "unsupported"),
     ],
 )
-def test_what_it_does_not_take_is_refused_and_told_how_else(asked, mime, code):
+def test_what_it_does_not_take_is_refused_with_the_accepted_types(asked, mime, code):
     with pytest.raises(BadCommand) as refusal:
         kind_for(asked, mime, MEDIA)
     assert refusal.value.code == code

@@ -1,4 +1,4 @@
-"""What the components of an account share, and what they must not get from there."""
+"""The context shared by the components of an account, which must hold no component."""
 
 from __future__ import annotations
 

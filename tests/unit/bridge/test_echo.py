@@ -1,4 +1,4 @@
-"""What the bridge sent is never taken for a message; what the owner wrote always is."""
+"""Echoes of own sends are recognized; what the owner wrote is published."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_an_echo_that_was_known_by_its_text_is_known_when_it_is_handed_over_agai
     assert not echoes.is_echo(own("m2"))
 
 
-async def test_nothing_is_told_before_the_attempts_of_the_last_life_are_known(echoes):
+async def test_nothing_is_decided_before_the_attempts_of_the_previous_process_are_known(echoes):
     echoes.require_recovery()
     waiting = asyncio.create_task(echoes.wait_for_open_attempts(own("m1")))
     await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""One account at Home Assistant: who is shown, what is announced and when, what is taken back."""
+"""Discovery of one account: who is exposed, what is announced and when, and what is cleared."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class Stage:
     async def runs(
         self, exposure: HomeAssistantSettings = ON, *, backend: str = "webwx", **broker: Any
     ) -> AsyncIterator[None]:
-        outlet = InflightWindow(self.link)
-        self.announcer = RetainedPublisher(outlet, "wx/bridge/state")
+        inflight = InflightWindow(self.link)
+        self.announcer = RetainedPublisher(inflight, "wx/bridge/state")
         windows: Any = SimpleNamespace(users=())
         self.ctx = context(
             backend=SimpleNamespace(capabilities=BACKENDS[backend].capabilities),
@@ -75,7 +75,9 @@ class Stage:
             settings=settings(home_assistant=exposure),
         )
         self.ctx.signals.health_changed.connect(partial(self.news.append, True))
-        self.home = HomeAssistantDiscovery(self.ctx, self.announcer, outlet, windows, birth_delay=lambda: 0.0)
+        self.home = HomeAssistantDiscovery(
+            self.ctx, self.announcer, inflight, windows, birth_delay=lambda: 0.0
+        )
         self.connect(**broker)
         task = asyncio.create_task(self.home.run())
         try:
@@ -181,7 +183,7 @@ async def test_what_is_announced_is_written_down_before(stage: Stage) -> None:
         assert kept.ids == {"filehelper": "filehelper", "wife": "wife", "张三": entity_id("张三")}
 
 
-async def test_at_every_connect_it_is_said_again(stage: Stage) -> None:
+async def test_at_every_connect_it_is_announced_again(stage: Stage) -> None:
     async with stage.runs():
         first = await stage.announced()
         stage.hang_up()
@@ -279,7 +281,7 @@ def birth(payload: bytes = b"online", topic: str = "homeassistant/status") -> De
     return Delivery(topic=topic, payload=payload, mid=0, dup=False, retain=False, connection_number=1)
 
 
-async def test_home_assistant_is_told_again_when_it_has_started(stage: Stage) -> None:
+async def test_it_is_announced_again_when_home_assistant_has_started(stage: Stage) -> None:
     async with stage.runs():
         first = await stage.announced()
         for _ in range(3):  # it may be born thrice while we wait
@@ -338,7 +340,9 @@ def contact(number: int, **more: Any) -> Contact:
     return Contact(handle=Handle(f"@{number}"), kind=ChatKind.FRIEND, listed=True, **more)
 
 
-async def test_a_name_that_nobody_has_is_told_once_people_are_known_and_the_rest_works(stage: Stage) -> None:
+async def test_a_name_that_nobody_has_is_reported_once_people_are_known_and_the_rest_works(
+    stage: Stage,
+) -> None:
     stage.identity = PeopleRegistry((), {}, {})
     with capture_logs() as logs:
         async with stage.runs(replace(ON, expose=("wife", "nobody"))):
@@ -390,7 +394,7 @@ async def test_who_was_shown_before_stays_until_it_is_certain_that_nobody_is_cal
 # a broker that takes little
 
 
-async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_told(stage: Stage) -> None:
+async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_reported(stage: Stage) -> None:
     names = tuple(f"friend_{number}" for number in range(100))
     stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
     with capture_logs() as logs:

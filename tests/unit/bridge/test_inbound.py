@@ -1,4 +1,4 @@
-"""What becomes of a batch: named, filtered, stored with its cursor, and told; whatever goes wrong."""
+"""Received batches: named, filtered, stored with their cursor and announced, whatever fails."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_the_owner_is_self_and_trusted():
     at_home(story)
 
 
-def test_somebody_whom_no_list_named_gets_a_topic_and_keeps_it():
+def test_somebody_who_is_in_no_list_gets_a_topic_and_keeps_it():
     async def story(house: House) -> None:
         first = await house.body(message("1", chat=Handle("@new"), sender=Handle("@new")))
         second = await house.body(message("2", chat=Handle("@new"), sender=Handle("@new")))
@@ -127,7 +127,7 @@ def test_somebody_whom_no_list_named_gets_a_topic_and_keeps_it():
     at_home(story)
 
 
-def test_a_name_that_nobody_tells_is_absent_and_never_empty():
+def test_a_name_that_is_not_known_is_absent_and_never_empty():
     async def story(house: House) -> None:
         member = await house.body(message("1", sender=Handle("@nobody"), **IN_FAMILY))
         assert member["sender"] == {"self": False}
@@ -164,7 +164,7 @@ def test_a_message_that_makes_us_stumble_is_counted_and_the_others_go_on():
     at_home(story)
 
 
-def test_what_happened_among_people_is_told_even_if_the_disk_was_full_at_first():
+def test_what_happened_among_people_is_published_even_if_the_disk_was_full_at_first():
     async def story(house: House) -> None:
         renamed = Contact(handle=MOM.handle, kind=ChatKind.FRIEND, nickname="平安", remark="老妈")
         house.journal.troubles.append(StoreFull())
@@ -178,7 +178,7 @@ def test_what_happened_among_people_is_told_even_if_the_disk_was_full_at_first()
     at_home(story)
 
 
-def test_a_decision_of_the_owner_is_insisted_on_and_told_once():
+def test_a_decision_of_the_owner_is_retried_until_stored_and_published_once():
     async def story(house: House) -> None:
         house.journal.troubles += [StoreFull(), StoreFull()]
         changes = house.talk.identity.set_pins({**PINS, "mother": ContactPin(remark="妈妈")}, 1)
@@ -211,7 +211,7 @@ def test_two_who_store_at_the_same_time_lose_nothing_of_each_other():
     at_home(story)
 
 
-def test_the_directory_is_told_of_changes_and_not_of_messages():
+def test_the_directory_is_published_for_changes_and_not_for_messages():
     async def story(house: House) -> None:
         await house.take(message("1"))
         before = house.talk.people_changes
@@ -255,7 +255,7 @@ def test_a_recall_has_the_id_of_the_message_that_was_withdrawn():
     at_home(story)
 
 
-def test_people_in_an_event_are_told_by_their_topics_and_else_by_name():
+def test_people_in_an_event_are_named_by_their_topics_and_else_by_name():
     turnover = Event(
         key="e3",
         name="group_members",
@@ -283,7 +283,7 @@ def test_people_in_an_event_are_told_by_their_topics_and_else_by_name():
     at_home(story)
 
 
-def test_whoever_did_it_and_has_no_topic_is_told_by_name():
+def test_whoever_did_it_and_has_no_topic_is_given_by_name():
     async def story(house: House) -> None:
         recall = Event(key="e4", name="recall", time=1, chat=FAMILY.handle, fields={"by": "三姨"})
         assert (await house.body(recall))["by"] == "三姨"
@@ -308,7 +308,7 @@ def test_whoever_wrote_a_message_in_a_group_is_who_withdrew_it():
     at_home(story)
 
 
-def test_a_quote_tells_by_topic_whom_it_answers_where_that_is_known():
+def test_a_quote_names_by_topic_the_author_it_answers_where_that_is_known():
     async def story(house: House) -> None:
         await house.take(message("8", sender=MOM.handle, sender_name="平安是福", **IN_FAMILY))
         for number, user in (("8", "妈妈"), ("7", None)):
@@ -352,7 +352,7 @@ def test_events_go_through_the_filters_as_messages_do(filters: ReceiveFilter, he
     at_home(story, filters)
 
 
-def test_whoever_is_not_heard_is_not_told_of_but_a_topic_that_changes_is():
+def test_a_filtered_person_causes_no_events_but_a_topic_that_changes_is():
     async def story(house: House) -> None:
         renamed = Contact(handle=MOM.handle, kind=ChatKind.FRIEND, nickname="平安", remark="老妈")
         await house.take(contacts=(renamed,), removed=(MOM.handle,))

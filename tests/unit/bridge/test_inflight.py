@@ -1,4 +1,4 @@
-"""The window towards the broker, and what goes first in it."""
+"""The window of unacknowledged publishes, and the urgent ones that go first."""
 
 from __future__ import annotations
 
@@ -36,114 +36,114 @@ async def test_the_window_is_ours_or_the_brokers_whichever_is_smaller(maximum, r
 
 async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():
     link = PaperLink()
-    outlet = InflightWindow(link)
+    window = InflightWindow(link)
     link.connect(receive_maximum=10)
-    heard: list[Exception | None] = []
+    errors: list[Exception | None] = []
     for number in range(4):
-        outlet.publish(publication(number), heard.append)
-    assert (outlet.free_slots, outlet.unacknowledged_count) == (6, 4)
+        window.publish(publication(number), errors.append)
+    assert (window.free_slots, window.unacknowledged_count) == (6, 4)
     link.take(link.sent[1])
     link.refuse(link.sent[0])
-    assert (outlet.free_slots, outlet.unacknowledged_count) == (8, 2)
+    assert (window.free_slots, window.unacknowledged_count) == (8, 2)
     link.hang_up()
-    assert (outlet.free_slots, outlet.unacknowledged_count) == (0, 0)
-    assert [type(error).__name__ for error in heard] == [
+    assert (window.free_slots, window.unacknowledged_count) == (0, 0)
+    assert [type(error).__name__ for error in errors] == [
         "NoneType", "PublishRefused", "ConnectionDropped", "NotConnected",
     ]  # fmt: skip
 
 
 async def test_what_is_urgent_waits_for_room_and_leaves_none_to_others():
     link = PaperLink()
-    outlet = InflightWindow(link)
+    window = InflightWindow(link)
     link.connect(receive_maximum=2)
-    outlet.publish(publication(1), nothing)
-    outlet.publish(publication(2), nothing)
-    outlet.publish_first(publication(3), nothing)
-    outlet.publish_first(publication(4), nothing)
+    window.publish(publication(1), nothing)
+    window.publish(publication(2), nothing)
+    window.publish_first(publication(3), nothing)
+    window.publish_first(publication(4), nothing)
     assert link.topics == ["t/1", "t/2"]
     link.take(link.sent[0])
     assert link.topics == ["t/1", "t/2", "t/3"]
-    assert outlet.free_slots == 0
+    assert window.free_slots == 0
     link.take(link.sent[1], link.sent[2])
     assert link.topics == ["t/1", "t/2", "t/3", "t/4"]
-    assert outlet.free_slots == 1
+    assert window.free_slots == 1
     assert link.most_open == 2
 
 
-async def test_what_is_urgent_is_told_when_the_connection_goes_before_its_turn():
+async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
     link = PaperLink()
-    outlet = InflightWindow(link)
+    window = InflightWindow(link)
     link.connect(receive_maximum=1)
-    heard: list[Exception | None] = []
-    outlet.publish(publication(1), nothing)
+    errors: list[Exception | None] = []
+    window.publish(publication(1), nothing)
     for number in range(2000):
-        outlet.publish_first(publication(number), heard.append)
+        window.publish_first(publication(number), errors.append)
     link.hang_up()
-    assert len(heard) == 2000
-    assert all(isinstance(error, NotConnected) for error in heard)
-    assert outlet.unacknowledged_count == 0
+    assert len(errors) == 2000
+    assert all(isinstance(error, NotConnected) for error in errors)
+    assert window.unacknowledged_count == 0
     link.connect()
-    assert outlet.free_slots == 1
-    outlet.publish(publication(1), nothing)
+    assert window.free_slots == 1
+    window.publish(publication(1), nothing)
     link.take()
-    assert outlet.free_slots == MAX_UNACKED_PUBLISHES
+    assert window.free_slots == MAX_UNACKED_PUBLISHES
 
 
 async def test_an_answer_that_comes_at_once_is_counted_as_well():
     link = PaperLink(takes=True)
-    outlet = InflightWindow(link)
+    window = InflightWindow(link)
     link.connect()
     for number in range(300):
-        outlet.publish(publication(number), nothing)
-        outlet.publish_first(publication(number), nothing)
-    assert (outlet.unacknowledged_count, outlet.free_slots) == (0, MAX_UNACKED_PUBLISHES)
+        window.publish(publication(number), nothing)
+        window.publish_first(publication(number), nothing)
+    assert (window.unacknowledged_count, window.free_slots) == (0, MAX_UNACKED_PUBLISHES)
 
 
-async def test_whoever_waits_for_room_is_told_when_what_is_urgent_has_made_some():
+async def test_capacity_is_emitted_when_what_is_urgent_has_made_some():
     """Else a broker that takes one at a time would get the retained topics and nothing more."""
     link = PaperLink()
-    outlet = InflightWindow(link)
-    told: list[int] = []
-    outlet.capacity.connect(lambda: told.append(outlet.free_slots))
+    window = InflightWindow(link)
+    notified: list[int] = []
+    window.capacity.connect(lambda: notified.append(window.free_slots))
     link.connect(receive_maximum=1)
-    outlet.publish_first(publication(1), nothing)
-    outlet.publish_first(publication(2), nothing)
-    assert (outlet.free_slots, told) == (0, [])
+    window.publish_first(publication(1), nothing)
+    window.publish_first(publication(2), nothing)
+    assert (window.free_slots, notified) == (0, [])
     link.take(link.sent[0])
-    assert (outlet.free_slots, told) == (0, [])
+    assert (window.free_slots, notified) == (0, [])
     link.take(link.sent[1])
-    assert (outlet.free_slots, told) == (1, [1])
+    assert (window.free_slots, notified) == (1, [1])
 
 
-async def test_only_the_oldest_is_told_that_the_broker_hung_up_on_it():
+async def test_only_the_oldest_gets_the_error_that_the_broker_disconnected_on_it():
     link = PaperLink()
-    outlet = InflightWindow(link)
-    heard: list[tuple[int, Exception | None]] = []
+    window = InflightWindow(link)
+    errors: list[tuple[int, Exception | None]] = []
 
     def hear(number: int, error: Exception | None) -> None:
-        heard.append((number, error))
+        errors.append((number, error))
 
     for _ in range(2):
         link.connect()
-        heard.clear()
+        errors.clear()
         for number in (1, 2, 3):
-            outlet.publish_first(publication(number), partial(hear, number))
+            window.publish_first(publication(number), partial(hear, number))
         link.hang_up()
-        assert [number for number, error in heard if isinstance(error, ConnectionDropped)] == [1]
-        assert [number for number, _ in heard] == [1, 2, 3]
-    outlet.publish(publication(4), partial(hear, 4))
-    assert type(heard[-1][1]) is NotConnected, "it was never sent"
+        assert [number for number, error in errors if isinstance(error, ConnectionDropped)] == [1]
+        assert [number for number, _ in errors] == [1, 2, 3]
+    window.publish(publication(4), partial(hear, 4))
+    assert type(errors[-1][1]) is NotConnected, "it was never sent"
 
 
 async def test_after_a_broker_hung_up_twice_all_that_was_open_goes_one_by_one():
     """Then we know on which one it hangs up: its answers to the others may go down with the connection."""
     link = PaperLink()
-    outlet = InflightWindow(link)
+    window = InflightWindow(link)
 
     def connect() -> None:
         link.connect()
         for number in range(5):
-            outlet.publish_first(publication(number), nothing)
+            window.publish_first(publication(number), nothing)
 
     connect()
     assert len(link.open) == 5
@@ -159,4 +159,4 @@ async def test_after_a_broker_hung_up_twice_all_that_was_open_goes_one_by_one():
         link.take()
     assert len(link.open) == 1
     link.take()
-    assert outlet.free_slots == MAX_UNACKED_PUBLISHES
+    assert window.free_slots == MAX_UNACKED_PUBLISHES

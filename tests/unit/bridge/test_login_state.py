@@ -1,4 +1,4 @@
-"""The table of login states: which follows which, and what a person must do."""
+"""The state machine of a login: its transitions, and what a person must do in each state."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_online_is_never_taken_for_a_login_that_begins():
     assert not {S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.REFUSED, S.STARTING} & TRANSITIONS[S.ONLINE]
 
 
-def test_since_tells_when_the_state_began_and_not_when_its_reason_changed():
+def test_since_is_when_the_state_began_and_not_when_its_reason_changed():
     online = LoginStatus(since=1).transition(S.ONLINE, "", NOW)
     interrupted = online.transition(S.INTERRUPTED, "503", NOW + 5)
     again = interrupted.transition(S.INTERRUPTED, "no answer", NOW + 10)

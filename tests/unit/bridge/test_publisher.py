@@ -1,4 +1,4 @@
-"""The journal is emptied towards the broker: in order per topic, nothing forgotten, nothing in the way."""
+"""The publisher: order per topic, PUBACKs, refusals, releases, and rows that the broker does not accept."""
 
 from __future__ import annotations
 
@@ -84,26 +84,26 @@ class Watched(Journal):
 
 
 class Works:
-    """A pump at work between a real journal and a broker on paper."""
+    """A publisher between a real journal and a broker on paper."""
 
     def __init__(self, database: Database) -> None:
         self.link = PaperLink()
         self.clock = Clock(now_ms())
         self.journal = Watched(database, self.link, self.clock)
         self.dropped: list[tuple[str, int]] = []
-        self.outlet = InflightWindow(self.link)
+        self.inflight = InflightWindow(self.link)
         ctx = context(journal=self.journal)
-        ctx.signals.topic_dropped.connect(lambda *told: self.dropped.append(told))
-        self.pump = Publisher(ctx, self.outlet)
+        ctx.signals.topic_dropped.connect(lambda *dropped: self.dropped.append(dropped))
+        self.publisher = Publisher(ctx, self.inflight)
         self._number = 0
 
     def connect(self, **more: Any) -> None:
         self.link.connect(**more)
-        self.pump.on_connected()
+        self.publisher.on_connected()
 
     def hang_up(self) -> None:
         self.link.hang_up()
-        self.pump.on_disconnected()
+        self.publisher.on_disconnected()
 
     async def publish(self, *topics: str, payload: bytes | None = None, **more: Any) -> None:
         """Commit one row for each topic, numbered in their order."""
@@ -114,12 +114,12 @@ class Works:
             values = {"category": "result", "content_type": "application/json", **more}
             rows.append(NewPublication(topic=topic, payload=body, **values))
         await self.journal.enqueue(rows)
-        self.pump.wake()
+        self.publisher.wake()
 
     async def message(self, key: str, text: str) -> None:
         """Commit a message from WeChat."""
         await self.journal.record([message(key, text=text)], NO_CHANGES, Cursor(key), "login")
-        self.pump.wake()
+        self.publisher.wake()
 
     async def until(self, holds: Callable[[], Awaitable[Any]]) -> Any:
         """What the journal says at last; asked again whenever something was done to it."""
@@ -151,19 +151,19 @@ class Works:
         text = message(key, user=user)
         picture = replace(text, held=True, kind="image", body={**text.body, "image": {"state": "pending"}})
         await self.journal.record([picture], NO_CHANGES, Cursor(key), "login")
-        self.pump.wake()
+        self.publisher.wake()
 
     async def said(self, *keys: str, user: str) -> None:
         """Commit messages from WeChat in one chat."""
         rows = [message(key, user=user) for key in keys]
         await self.journal.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
-        self.pump.wake()
+        self.publisher.wake()
 
     async def release(self, key: str, user: str, **patch: Any) -> None:
-        self.pump.start_release(f"wx/in/{user}")
+        self.publisher.start_release(f"wx/in/{user}")
         row = await self.journal.release_message(key, patch)
         assert row is not None
-        self.pump.finish_release(f"wx/in/{user}", row)
+        self.publisher.finish_release(f"wx/in/{user}", row)
 
     async def ids_behind(self, first: int, count: int) -> list[str]:
         """The ids of `count` messages that were published behind the `first` publications."""
@@ -180,7 +180,7 @@ async def working(folder: Path) -> AsyncIterator[Works]:
     database = await Database.open(folder / "wx2mqtt.db")
     works = Works(database)
     await works.journal.open()
-    running = asyncio.create_task(works.pump.run())
+    running = asyncio.create_task(works.publisher.run())
     try:
         yield works
         assert not running.done(), running.exception()
@@ -210,7 +210,7 @@ async def test_what_is_committed_goes_out_in_its_order_and_is_settled(works: Wor
     assert await works.numbers(5) == [1, 2, 3, 4, 5]
     works.link.take(*reversed(works.link.sent))
     await works.all_settled()
-    assert works.pump.published_count == 5
+    assert works.publisher.published_count == 5
     assert len(works.link.sent) == 5
 
 
@@ -308,7 +308,7 @@ async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in
     await works.all_settled()
     assert on(works.link.sent[5:], "a") == [3, 5]
     assert on(works.link.sent[5:], "b") == [2]
-    assert works.pump.published_count == 5
+    assert works.publisher.published_count == 5
 
 
 async def test_what_is_settled_while_a_new_connection_begins_is_not_published_again(
@@ -346,7 +346,7 @@ async def test_a_refused_topic_waits_and_the_others_go_on(works: Works):
     works.link.take(second)
     await works.publish("a", "b", "a", "b")
     assert await works.numbers(4) == [1, 2, 4, 6]
-    assert works.pump.refused_topics == ("a",)
+    assert works.publisher.refused_topics == ("a",)
     works.link.take()
     await works.journal.drop_topic("a", "for the test")
     await works.all_settled()
@@ -365,7 +365,7 @@ async def test_a_topic_that_is_taken_again_catches_up_in_order(works: Works, mon
     await works.all_settled()
     assert on(works.link.sent[6:], "a") == [1, 3, 5, 8, 10]
     assert on(works.link.sent, "b") == [2, 4, 6, 7, 9]
-    assert works.pump.refused_topics == ()
+    assert works.publisher.refused_topics == ()
 
 
 async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order(works: Works, monkeypatch):
@@ -393,7 +393,7 @@ async def test_a_reconnect_tries_at_once_what_was_refused_long_before(works: Wor
     works.link.takes = True
     works.connect()
     await works.all_settled()
-    assert works.pump.refused_topics == ()
+    assert works.publisher.refused_topics == ()
 
 
 async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(works: Works):
@@ -412,8 +412,8 @@ async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(wor
     works.link.take()
     await works.link.until(lambda: works.link.topics[-3:] == ["a", "b", "a"] and not works.link.open)
     assert works.link.topics.count("forbidden") == 1
-    assert works.pump.refused_topics == ("forbidden",)
-    assert works.pump.set_aside_count == 0
+    assert works.publisher.refused_topics == ("forbidden",)
+    assert works.publisher.set_aside_count == 0
 
 
 async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_passed_over(works: Works):
@@ -423,7 +423,7 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
     works.link.refuse(works.link.sent[0])
     await works.publish("b")
     await works.link.came(2)
-    works.journal.after["waiting"] = lambda: works.pump._refused.retry("a")  # the read passed over `a`
+    works.journal.after["waiting"] = lambda: works.publisher._refused.retry("a")  # the read passed over `a`
     works.link.takes = True
     await works.publish("a", "b", "a")
     works.link.take()
@@ -450,7 +450,7 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     works.link.refuse(first)
     works.journal.after[statement] = anew
     if statement == "waiting_in":
-        works.pump._refused.retry("a")
+        works.publisher._refused.retry("a")
     works.link.take(second)
     await works.publish("b")
     await works.all_settled()
@@ -513,7 +513,7 @@ async def test_what_was_cut_is_cut_anew_for_the_next_connection(works: Works):
         works.link.refuse(works.link.open[0], too_large=True)
         await works.link.came(count + 1)
         works.hang_up()
-    assert works.pump.set_aside_count == 0
+    assert works.publisher.set_aside_count == 0
     works.link.takes = True
     works.connect()
     await works.all_settled()
@@ -524,7 +524,7 @@ async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_asi
     works.connect(packet_limit=700)
     await works.message("1", "x" * 3000)
     await works.link.came(1)
-    while not works.pump.set_aside_count:
+    while not works.publisher.set_aside_count:
         works.link.refuse(works.link.open[0], too_large=True)
         assert len(works.link.sent) < 20
     row, why = await works.one_aside()
@@ -543,8 +543,8 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(works: Work
     await works.all_settled()
     row, why = await works.one_aside()
     assert (row.topic, why) == ("a", "larger than the broker takes")
-    assert works.pump.set_aside_count == 1
-    assert works.pump.refused_topics == ()
+    assert works.publisher.set_aside_count == 1
+    assert works.publisher.refused_topics == ()
 
 
 async def test_what_was_set_aside_and_is_brought_back_is_published(works: Works):
@@ -553,7 +553,7 @@ async def test_what_was_set_aside_and_is_brought_back_is_published(works: Works)
     works.link.refuse(*await works.link.came(1), too_large=True)
     row, _ = await works.one_aside()
     assert await works.journal.requeue_set_aside([row.id]) == 1
-    works.pump.on_connected()
+    works.publisher.on_connected()
     await works.link.came(2)
     works.link.take()
     await works.all_settled()
@@ -585,7 +585,7 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
     row, why = await works.one_aside()
     assert (row.topic, why) == ("poison", "the broker hung up on it three times in a row")
     assert first_of(on(works.link.sent, "a")) == [1, 3, 4]
-    assert works.pump.set_aside_count == 1
+    assert works.publisher.set_aside_count == 1
 
 
 async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(works: Works):
@@ -594,7 +594,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     picture = message("1", text="[图片]")
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
     await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
-    works.pump.wake()
+    works.publisher.wake()
     for count in range(1, MAX_HEAD_DISCONNECTS + 1):
         works.connect()
         await works.link.came(count)
@@ -609,7 +609,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     }
     works.link.take()
     await works.all_settled()
-    assert works.pump.set_aside_count == 0
+    assert works.publisher.set_aside_count == 0
 
 
 async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_set_aside(works: Works):
@@ -617,7 +617,7 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
     shown: dict[str, Json] = {"state": "ready", "data": "QUJD"}
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
     await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
-    works.pump.wake()
+    works.publisher.wake()
     for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
         works.connect()
         await works.link.came(count)
@@ -658,7 +658,7 @@ async def test_disconnects_with_progress_between_set_nothing_aside(works: Works)
     works.link.takes = True
     works.connect()
     await works.all_settled()
-    assert works.pump.set_aside_count == 0
+    assert works.publisher.set_aside_count == 0
     assert first_of(on(works.link.sent, "a")) == list(range(1, 13))
 
 
@@ -668,14 +668,14 @@ async def test_connections_that_cannot_be_made_set_nothing_aside(works: Works):
     await works.link.came(1)
     works.hang_up()
     for _ in range(10):
-        works.pump.on_disconnected()
+        works.publisher.on_disconnected()
     works.link.takes = True
     works.connect()
     await works.all_settled()
-    assert works.pump.set_aside_count == 0
+    assert works.publisher.set_aside_count == 0
 
 
-async def test_a_topic_that_was_refused_for_a_week_is_dropped_and_somebody_is_told(works: Works, monkeypatch):
+async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_a_signal(works: Works, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
     await works.publish("a", "a")
     works.connect()
@@ -717,7 +717,7 @@ async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is
     works.connect()
     await works.link.came(2)
     works.link.refuse(works.link.sent[0])
-    assert works.pump.refused_topics == ("a",)
+    assert works.publisher.refused_topics == ("a",)
     assert len(await works.journal.list_waiting(0, 10)) == 2
 
 
@@ -763,8 +763,8 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
 
 async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(works: Works):
     works.link.connect(receive_maximum=1)
-    works.outlet.publish_first(Publication(topic="wx/last", payload=b"0", retain=True), lambda _: None)
-    works.pump.on_connected()
+    works.inflight.publish_first(Publication(topic="wx/last", payload=b"0", retain=True), lambda _: None)
+    works.publisher.on_connected()
     await works.publish("a")
     await works.journal.stats()
     await works.link.came(1)
@@ -776,11 +776,13 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
     await works.publish("a", "b")
     for _ in range(10):
         works.link.connect()
-        works.outlet.publish_first(Publication(topic="wx/contacts", payload=b"", retain=True), lambda _: None)
-        works.pump.on_connected()
+        works.inflight.publish_first(
+            Publication(topic="wx/contacts", payload=b"", retain=True), lambda _: None
+        )
+        works.publisher.on_connected()
         await works.link.until(lambda: works.link.open)
         works.hang_up()
-    assert works.pump.set_aside_count == 0
+    assert works.publisher.set_aside_count == 0
 
 
 # messages that wait for their bytes
@@ -872,15 +874,15 @@ async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_i
     await works.held("1", "wife")
     await works.held("2", "wife")
     await works.said("3", user="wife")
-    works.pump.start_release("wx/in/wife")
-    works.pump.start_release("wx/in/wife")
+    works.publisher.start_release("wx/in/wife")
+    works.publisher.start_release("wx/in/wife")
     second = await works.journal.release_message("2", {})
-    works.pump.finish_release("wx/in/wife", second)
+    works.publisher.finish_release("wx/in/wife", second)
     first = await works.journal.release_message("1", {})
     await works.said("4", user="wife")
     await works.said("5", user="mom")
     assert await works.ids(1) == ["5"]
-    works.pump.finish_release("wx/in/wife", first)
+    works.publisher.finish_release("wx/in/wife", first)
     assert await works.ids(5) == ["5", "1", "2", "3", "4"]
     await works.all_settled()
 
@@ -888,11 +890,11 @@ async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_i
 async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(works: Works):
     works.connect()
     works.link.takes = True
-    works.pump.start_release("wx/in/wife")
+    works.publisher.start_release("wx/in/wife")
     await works.said("1", user="wife")
     await works.said("2", user="mom")
     assert await works.ids(1) == ["2"]
-    works.pump.finish_release("wx/in/wife", await works.journal.release_message("nobody knows it", {}))
+    works.publisher.finish_release("wx/in/wife", await works.journal.release_message("nobody knows it", {}))
     assert await works.ids(2) == ["2", "1"]
 
 
@@ -904,18 +906,18 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Work
     await works.held("2", "wife")
     await works.said("3", user="wife")
     (first,) = await works.link.came(1)
-    works.pump.start_release("wx/in/wife")
+    works.publisher.start_release("wx/in/wife")
     if end == "reconnect":
         works.hang_up()
         works.connect()
     else:
         works.link.refuse(first)
-        await works.link.until(lambda: works.pump.refused_topics)
+        await works.link.until(lambda: works.publisher.refused_topics)
         async with asyncio.timeout(5):
-            while works.pump.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
+            while works.publisher.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
     works.link.takes = True
-    works.pump.finish_release("wx/in/wife", await works.journal.release_message("2", {}))
+    works.publisher.finish_release("wx/in/wife", await works.journal.release_message("2", {}))
     assert await works.ids(4) == ["1", "1", "2", "3"]
 
 
@@ -972,16 +974,16 @@ async def caught_up(works: Works) -> None:
     """Until the publisher knows all that is in the journal."""
     works.link.takes = True
     works.connect()
-    works.pump.add(await commit(works, "begin"))
+    works.publisher.add(await commit(works, "begin"))
     await works.all_settled()
-    await works.link.until(lambda: works.pump._outbox.is_exhausted)
+    await works.link.until(lambda: works.publisher._outbox.is_exhausted)
 
 
 async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(works: Works):
     await caught_up(works)
     works.journal.troubles = ["waiting", "waiting_in"]  # which a look would meet
     for number in range(5):
-        works.pump.add(await commit(works, "a", "b", payload=str(number).encode()))
+        works.publisher.add(await commit(works, "a", "b", payload=str(number).encode()))
     sent = (await works.link.came(11))[1:]
     assert [(one.topic, one.payload) for one in sent] == [
         (topic, str(number).encode()) for number in range(5) for topic in ("a", "b")
@@ -994,7 +996,7 @@ async def test_messages_and_their_events_go_out_as_they_were_committed(works: Wo
     await caught_up(works)
     works.journal.troubles = ["waiting"]
     recorded = await works.journal.record([message("1"), message("2")], NO_CHANGES, Cursor("2"), "login")
-    works.pump.add(recorded.outbox)
+    works.publisher.add(recorded.outbox)
     sent = (await works.link.came(3))[1:]
     stored = await works.journal.list_set_aside()
     assert stored == []
@@ -1006,7 +1008,7 @@ async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_
     """Its task was cancelled between commit and hand-over."""
     await caught_up(works)
     await commit(works, "a", payload=b"1")
-    works.pump.add(await commit(works, "a", payload=b"2"))
+    works.publisher.add(await commit(works, "a", payload=b"2"))
     assert [one.payload for one in (await works.link.came(3))[1:]] == [b"1", b"2"]
     await works.all_settled()
 
@@ -1014,8 +1016,8 @@ async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_
 async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_commits(works: Works):
     await caught_up(works)
     first, second = await commit(works, "a", payload=b"1"), await commit(works, "a", payload=b"2")
-    works.pump.add(second)
-    works.pump.add(first)
+    works.publisher.add(second)
+    works.publisher.add(first)
     await works.all_settled()
     assert [one.payload for one in works.link.sent[1:]] == [b"1", b"2"]
 
@@ -1027,9 +1029,9 @@ async def test_more_than_memory_should_hold_waits_in_the_journal(works: Works, m
     assert works.link.connection is not None
     works.link.connection = replace(works.link.connection, receive_maximum=1)
     for number in range(9):
-        works.pump.add(await commit(works, "a", payload=str(number).encode()))
+        works.publisher.add(await commit(works, "a", payload=str(number).encode()))
     await works.link.came(2)
-    assert len(works.pump._outbox.rows) <= 3
+    assert len(works.publisher._outbox.rows) <= 3
     works.link.takes = True
     works.link.take()
     await works.all_settled()
@@ -1041,10 +1043,10 @@ async def test_what_is_committed_behind_a_held_message_waits_with_it(works: Work
     picture = replace(message("1", user="wife"), held=True, kind="image")
     batch = [message("0", user="wife"), picture, message("2", user="wife"), message("3", user="mom")]
     recorded = await works.journal.record(batch, NO_CHANGES, Cursor("3"), "login")
-    works.pump.add(recorded.outbox)
+    works.publisher.add(recorded.outbox)
     assert (await works.ids_behind(1, 2)) == ["0", "3"]
     recorded = await works.journal.record([message("4", user="wife")], NO_CHANGES, Cursor("4"), "login")
-    works.pump.add(recorded.outbox)
+    works.publisher.add(recorded.outbox)
     await works.release("1", "wife")
     assert (await works.ids_behind(1, 5)) == ["0", "3", "1", "2", "4"]
     await works.all_settled()
@@ -1053,13 +1055,13 @@ async def test_what_is_committed_behind_a_held_message_waits_with_it(works: Work
 async def test_a_refused_topic_is_not_handed_over_and_catches_up(works: Works, monkeypatch):
     await caught_up(works)
     works.link.takes = False
-    works.pump.add(await commit(works, "a", payload=b"1"))
+    works.publisher.add(await commit(works, "a", payload=b"1"))
     works.link.refuse((await works.link.came(2))[1])
-    works.pump.add(await commit(works, "a", "b", payload=b"2"))
+    works.publisher.add(await commit(works, "a", "b", payload=b"2"))
     await works.link.came(3)
     works.link.takes = True
     works.link.take()
-    works.pump._refused.retry("a")
+    works.publisher._refused.retry("a")
     await works.all_settled()
     assert [(one.topic, one.payload) for one in works.link.sent[2:]] == [
         ("b", b"2"),

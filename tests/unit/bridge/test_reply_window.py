@@ -1,4 +1,4 @@
-"""`window/<user>`: told when it changes, never twice the same, and only where there are windows."""
+"""`window/<user>`: published when it changes, and only by backends with reply windows."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def desk() -> Desk:
     return Desk()
 
 
-async def test_it_is_told_once_until_it_changes(desk: Desk):
+async def test_it_is_published_once_until_it_changes(desk: Desk):
     desk.windows.publish_changes()
     desk.windows.publish_changes()
     desk.now = ReplyWindow(open=False, remaining=0, reason="quota_used")
@@ -75,7 +75,7 @@ async def test_while_nobody_is_logged_in_nothing_is_taken(desk: Desk):
     assert "left" not in desk.bodies()[-1]
 
 
-async def test_at_the_start_nothing_is_said_before_anything_is_known(desk: Desk):
+async def test_at_the_start_nothing_is_published_before_anything_is_known(desk: Desk):
     for state in (LoginState.STARTING, LoginState.INTERRUPTED, LoginState.STOPPED):
         desk.session.login.state = state
         desk.windows.publish_changes()

@@ -1,4 +1,4 @@
-"""The retained truth: said in order, again at every connect, never for longer than it is true."""
+"""The retained topics: published in order, at every connect, with their remaining expiry."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def played(story) -> None:
     hurry(whole())
 
 
-def test_all_is_said_at_every_connect_and_the_bridges_state_last():
+def test_all_is_published_at_every_connect_and_the_bridges_state_last():
     async def story(stage: Stage) -> None:
         stage.say(STATE, "online")
         stage.say("wx/login/qr")
@@ -113,7 +113,7 @@ def test_all_is_said_at_every_connect_and_the_bridges_state_last():
     played(story)
 
 
-def test_what_stands_already_is_not_said_again():
+def test_an_unchanged_payload_is_not_published_again():
     async def story(stage: Stage) -> None:
         stage.connect()
         stage.say("wx/login/state", "a")
@@ -124,7 +124,7 @@ def test_what_stands_already_is_not_said_again():
     played(story)
 
 
-def test_the_broker_is_told_how_long_a_code_stays_true_even_when_it_comes_late():
+def test_a_code_is_published_with_its_remaining_expiry_even_when_it_comes_late():
     async def story(stage: Stage) -> None:
         stage.connect()
         stage.say("wx/login/qr", "code", now_ms() + 300_000)
@@ -184,7 +184,7 @@ def test_a_new_connection_is_asked_at_once_for_what_the_last_one_refused_long_be
     played(story)
 
 
-def test_a_broker_that_keeps_nothing_is_told_all_the_same():
+def test_a_broker_that_keeps_nothing_gets_all_the_same():
     async def story(stage: Stage) -> None:
         stage.say(STATE, "online")
         stage.connect(retain=False)
@@ -207,7 +207,7 @@ def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
     played(story)
 
 
-def test_a_topic_on_which_the_broker_hangs_up_three_times_waits_and_the_others_are_said():
+def test_a_topic_on_which_the_broker_hangs_up_three_times_waits_and_the_others_are_published():
     async def story(stage: Stage) -> None:
         stage.say("wx/contacts")
         stage.say("wx/login/state")

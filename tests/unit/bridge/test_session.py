@@ -1,4 +1,4 @@
-"""What the login says and does, on paper: no socket, no thread, and minutes that take no time."""
+"""The session with a scripted WeChat: states of the login, retries and receiving, with virtual time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from wx2mqtt.wechat.backend import ConfirmOnPhone, LoginStep, PollFailing, PollR
 Story = Callable[[Talk], Awaitable[None]]
 
 
-def told(story: Story, **made: object) -> None:
+def run_story(story: Story, **made: object) -> None:
     """Run a story with a talk made in its loop."""
 
     async def whole() -> None:
@@ -46,7 +46,7 @@ def test_a_scan_leads_online():
         assert talk.gateway.asked == [True]
         assert talk.sender.is_online
 
-    told(story)
+    run_story(story)
 
 
 def test_a_code_that_is_over_is_taken_away_at_once():
@@ -59,7 +59,7 @@ def test_a_code_that_is_over_is_taken_away_at_once():
         assert talk.shown[-1].url == code(2).url
         assert talk.state == S.WAITING_FOR_SCAN
 
-    told(story)
+    run_story(story)
 
 
 def test_after_the_tenth_code_none_is_asked_for():
@@ -69,7 +69,7 @@ def test_after_the_tenth_code_none_is_asked_for():
         assert len({one.url for one in talk.shown if one.url}) == MAX_QR_CODES
         assert talk.state == S.LOGGED_OUT
 
-    told(story)
+    run_story(story)
 
 
 def test_a_code_that_cannot_be_polled_stays_while_the_state_says_interrupted():
@@ -86,7 +86,7 @@ def test_a_code_that_cannot_be_polled_stays_while_the_state_says_interrupted():
         await talk.after(60)
         assert talk.state == S.ONLINE
 
-    told(story)
+    run_story(story)
 
 
 def test_ten_codes_are_shown_and_then_it_rests_until_somebody_asks():
@@ -105,7 +105,7 @@ def test_ten_codes_are_shown_and_then_it_rests_until_somebody_asks():
         assert talk.state == S.WAITING_FOR_SCAN
         assert talk.gateway.asked == [True, False]
 
-    told(story)
+    run_story(story)
 
 
 def test_a_request_while_a_code_is_shown_gives_a_new_one_and_ten_more():
@@ -117,7 +117,7 @@ def test_a_request_while_a_code_is_shown_gives_a_new_one_and_ten_more():
         await talk.after(24 * 3600)
         assert sum(bool(one.url) for one in talk.shown) == 9 + MAX_QR_CODES
 
-    told(story)
+    run_story(story)
 
 
 def test_a_person_may_take_her_time_to_confirm_and_nothing_counts_as_stuck():
@@ -127,7 +127,7 @@ def test_a_person_may_take_her_time_to_confirm_and_nothing_counts_as_stuck():
         assert talk.state == S.ONLINE
         assert talk.silence(301) == []
 
-    told(story)
+    run_story(story)
 
 
 def test_a_phone_that_is_asked_may_take_its_time_too():
@@ -137,7 +137,7 @@ def test_a_phone_that_is_asked_may_take_its_time_too():
         assert talk.states == ["waiting_for_confirm", "online"]
         assert talk.silence(300) == []
 
-    told(story)
+    run_story(story)
 
 
 def test_the_phone_is_asked_once_even_when_the_line_breaks_behind_its_answer():
@@ -147,10 +147,10 @@ def test_the_phone_is_asked_once_even_when_the_line_breaks_behind_its_answer():
         assert talk.gateway.asked == [True, False]
         assert talk.states == ["waiting_for_confirm", "interrupted", "waiting_for_scan"]
 
-    told(story)
+    run_story(story)
 
 
-def test_unreachable_at_the_start_is_said_and_the_saved_login_tried_again_ever_more_rarely():
+def test_unreachable_at_the_start_is_published_and_the_saved_login_tried_again_ever_more_rarely():
     async def story(talk: Talk) -> None:
         talk.gateway.logins += [[Unreachable("no answer")] for _ in range(20)]
         talk.gateway.logins.append([logged_in(resumed=True)])
@@ -161,7 +161,7 @@ def test_unreachable_at_the_start_is_said_and_the_saved_login_tried_again_ever_m
         assert talk.state == S.ONLINE
         assert all(talk.gateway.asked)
 
-    told(story)
+    run_story(story)
 
 
 def test_a_request_does_not_wait_for_the_next_try():
@@ -176,7 +176,7 @@ def test_a_request_does_not_wait_for_the_next_try():
         assert talk.gateway.asked[tries:] == [False]
         assert talk.state == S.WAITING_FOR_SCAN
 
-    told(story)
+    run_story(story)
 
 
 def test_a_logout_does_not_wait_for_the_next_try():
@@ -188,7 +188,7 @@ def test_a_logout_does_not_wait_for_the_next_try():
         assert talk.state == S.LOGGED_OUT
         assert talk.gateway.logouts == 1
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("when", [0.0, 0.001])
@@ -204,7 +204,7 @@ def test_a_request_in_the_moment_of_the_login_leaves_the_login_alone(when: float
         await talk.after(60)
         assert talk.state in (S.ONLINE, S.WAITING_FOR_SCAN)
 
-    told(story)
+    run_story(story)
 
 
 def test_a_request_while_online_changes_nothing():
@@ -216,10 +216,10 @@ def test_a_request_while_online_changes_nothing():
         assert talk.state == S.ONLINE
         assert talk.gateway.asked == [True]
 
-    told(story)
+    run_story(story)
 
 
-def test_a_logout_seen_while_running_is_said_and_leads_to_a_code_without_the_saved_login():
+def test_a_logout_seen_while_running_is_published_and_leads_to_a_code_without_the_saved_login():
     async def story(talk: Talk) -> None:
         online(talk)
         talk.gateway.answers.append(LoggedOut("the phone ended the login"))
@@ -232,10 +232,10 @@ def test_a_logout_seen_while_running_is_said_and_leads_to_a_code_without_the_sav
         assert talk.gateway.asked == [True, False]
         assert not talk.sender.is_online
 
-    told(story)
+    run_story(story)
 
 
-def test_a_logout_told_to_a_send_ends_the_conversation_as_well():
+def test_a_logout_in_the_answer_to_a_send_ends_the_session_as_well():
     async def story(talk: Talk) -> None:
         online(talk)
         talk.gateway.logins.append([CODE])
@@ -244,10 +244,10 @@ def test_a_logout_told_to_a_send_ends_the_conversation_as_well():
         await talk.after(1)
         assert talk.states[-2:] == ["logged_out", "waiting_for_scan"]
 
-    told(story)
+    run_story(story)
 
 
-def test_a_logout_told_while_the_people_are_fetched_again_ends_the_conversation_as_well():
+def test_a_logout_while_the_people_are_fetched_again_ends_the_session_as_well():
     async def story(talk: Talk) -> None:
         online(talk)
         talk.gateway.directory += [*[Unreachable()] * 3, LoggedOut("over")]
@@ -255,7 +255,7 @@ def test_a_logout_told_while_the_people_are_fetched_again_ends_the_conversation_
         await talk.after(600)
         assert talk.states[-2:] == ["logged_out", "waiting_for_scan"]
 
-    told(story)
+    run_story(story)
 
 
 def test_a_refusal_rests_and_is_not_tried_again():
@@ -267,10 +267,10 @@ def test_a_refusal_rests_and_is_not_tried_again():
         assert refused.reason == "not this account"
         assert talk.gateway.asked == [True]
 
-    told(story)
+    run_story(story)
 
 
-def test_another_account_is_logged_out_again_and_its_number_told_to_nobody():
+def test_another_account_is_logged_out_again_and_its_number_is_not_published():
     async def story(talk: Talk) -> None:
         stranger = Owner(handle=OWNER.handle, nickname="Eve", uin="666")
         talk.gateway.logins.append([CODE, logged_in(owner=stranger)])
@@ -282,7 +282,7 @@ def test_another_account_is_logged_out_again_and_its_number_told_to_nobody():
         for number in ("666", "211722515"):
             assert number not in str(login.body("home"))
 
-    told(story, expected=ExpectedAccount(uin="211722515"))
+    run_story(story, expected=ExpectedAccount(uin="211722515"))
 
 
 def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
@@ -299,7 +299,7 @@ def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
         await talk.after(1)
         assert talk.state == S.WAITING_FOR_SCAN
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
     ],
     ids=repr,
 )
-def test_answers_that_fail_are_said_within_45_seconds_and_an_answer_ends_it(trouble: Exception):
+def test_answers_that_fail_are_published_within_45_seconds_and_an_answer_ends_it(trouble: Exception):
     async def story(talk: Talk) -> None:
         online(talk)
         takes = 35.0 if getattr(trouble, "hung", False) else 0.05
@@ -328,7 +328,7 @@ def test_answers_that_fail_are_said_within_45_seconds_and_an_answer_ends_it(trou
         assert [one.id for one in talk.journal.messages()] == ["1"]
         assert talk.silence(930) == [] or talk.silence(930)[0][0] > 120
 
-    told(story)
+    run_story(story)
 
 
 def test_one_answer_that_fails_is_no_news():
@@ -338,10 +338,10 @@ def test_one_answer_that_fails_is_no_news():
         await talk.after(20)
         assert "interrupted" not in talk.states
 
-    told(story)
+    run_story(story)
 
 
-def test_a_store_that_takes_nothing_is_said_and_the_same_cursor_is_received_again():
+def test_a_store_that_takes_nothing_is_published_and_the_same_cursor_is_received_again():
     async def story(talk: Talk) -> None:
         online(talk)
         talk.gateway.answers += [Wait(5), *[batch(1, message("1"))] * 3]
@@ -353,10 +353,10 @@ def test_a_store_that_takes_nothing_is_said_and_the_same_cursor_is_received_agai
         assert [one.id for one in talk.journal.messages()] == ["1"]
         assert talk.state == S.ONLINE
 
-    told(story)
+    run_story(story)
 
 
-def test_a_store_that_takes_no_login_is_said_and_the_scan_was_not_for_nothing():
+def test_a_store_that_takes_no_login_is_published_and_the_scan_was_not_for_nothing():
     async def story(talk: Talk) -> None:
         online(talk)
         talk.journal.troubles += [StoreFull("no room left")] * 12
@@ -369,7 +369,7 @@ def test_a_store_that_takes_no_login_is_said_and_the_scan_was_not_for_nothing():
         assert talk.journal.cursors[0] == ("login-1", "login-1:0")
         assert talk.silence(200) == []
 
-    told(story)
+    run_story(story)
 
 
 def test_nothing_is_received_while_the_store_is_full():
@@ -387,7 +387,7 @@ def test_nothing_is_received_while_the_store_is_full():
         assert talk.state == S.ONLINE
         assert [one.id for one in talk.journal.messages()] == ["1"]
 
-    told(story)
+    run_story(story)
 
 
 def test_the_people_of_a_login_that_cannot_be_fetched_are_asked_for_beside_receiving():
@@ -402,7 +402,7 @@ def test_the_people_of_a_login_that_cannot_be_fetched_are_asked_for_beside_recei
         assert known is not None
         assert known.remark == "老婆"
 
-    told(story)
+    run_story(story)
 
 
 def test_what_is_fetched_beside_receiving_does_not_vouch_for_receiving():
@@ -413,7 +413,7 @@ def test_what_is_fetched_beside_receiving_does_not_vouch_for_receiving():
         await talk.after(3600)
         assert talk.silence(3600) != []
 
-    told(story)
+    run_story(story)
 
 
 def test_a_resumed_login_keeps_its_cursor_and_a_new_one_begins_anew():
@@ -425,10 +425,10 @@ def test_a_resumed_login_keeps_its_cursor_and_a_new_one_begins_anew():
         assert talk.gateway.cursors == ["login-1:0", "login-1:1", "login-2:0"]
         assert talk.journal.cursors[0] == ("login-1", "login-1:0")
 
-    told(story)
+    run_story(story)
 
 
-def test_a_batch_that_is_being_stored_when_the_login_ends_is_told_all_the_same():
+def test_a_batch_that_is_being_stored_when_the_login_ends_is_published_all_the_same():
     async def story(talk: Talk) -> None:
         online(talk)
         talk.gateway.answers += [Wait(5), batch(1, message("1"))]
@@ -438,7 +438,7 @@ def test_a_batch_that_is_being_stored_when_the_login_ends_is_told_all_the_same()
         assert [one.id for one in talk.journal.messages()] == ["1"]
         assert [one.messages for one in talk.stored if one.messages] == [1]
 
-    told(story)
+    run_story(story)
 
 
 def test_a_code_that_comes_in_the_same_millisecond_is_shown_as_well():
@@ -447,7 +447,7 @@ def test_a_code_that_comes_in_the_same_millisecond_is_shown_as_well():
         await talk.after(1)
         assert [one.url for one in talk.shown] == [code(1).url, code(2).url]
 
-    told(story)
+    run_story(story)
 
 
 async def test_who_is_ended_while_a_conversation_ends_has_ended():

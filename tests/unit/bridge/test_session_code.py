@@ -1,4 +1,4 @@
-"""The number that the phone shows: asked for in the state, given by request, and only while it is wanted."""
+"""The verification code: requested by the state, given by request, and refused at any other time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.bridge.talk import CODE, Talk, Wait, logged_in
-from tests.unit.bridge.test_session import told
+from tests.unit.bridge.test_session import run_story
 from wx2mqtt.bridge.account_settings import ExpectedAccount
 from wx2mqtt.bridge.login_state import required_of_person
 from wx2mqtt.bridge.requests.account import AccountRequests
@@ -50,7 +50,7 @@ def test_the_state_asks_for_the_number_and_for_another_one():
         ]
         assert "that was not the number" in talk.shown[2].login.reason
 
-    told(story)
+    run_story(story)
 
 
 def test_a_number_goes_to_the_gateway_while_it_is_asked_for():
@@ -69,7 +69,7 @@ def test_a_number_goes_to_the_gateway_while_it_is_asked_for():
             await handlers["login"]({"code": "1"})
         assert len(talk.gateway.given) == 2
 
-    told(story)
+    run_story(story)
 
 
 def test_that_wechat_is_silent_for_a_while_does_not_forget_what_was_asked():
@@ -80,7 +80,7 @@ def test_that_wechat_is_silent_for_a_while_does_not_forget_what_was_asked():
         await talk.after(20)
         assert (talk.state, talk.session.login.needs) == (S.WAITING_FOR_CONFIRM, Needs.CODE)
 
-    told(story)
+    run_story(story)
 
 
 def test_who_has_no_name_is_logged_in_all_the_same():
@@ -89,10 +89,10 @@ def test_who_has_no_name_is_logged_in_all_the_same():
         await talk.after(5)
         assert talk.shown[-1].login.reason == "logged in"
 
-    told(story)
+    run_story(story)
 
 
-def test_only_the_person_whom_the_file_names_may_log_in():
+def test_only_the_account_that_the_file_names_may_log_in():
     async def story(talk: Talk) -> None:
         talk.gateway.logins.append([CODE, logged_in(owner=NAMELESS)])
         await talk.after(5)
@@ -100,7 +100,7 @@ def test_only_the_person_whom_the_file_names_may_log_in():
         assert "expect.ilink" in talk.shown[-1].login.reason
         assert "o9cq80" not in talk.shown[-1].login.reason
 
-    told(story, expected=ExpectedAccount(ilink="o9cq80other@im.wechat"))
+    run_story(story, expected=ExpectedAccount(ilink="o9cq80other@im.wechat"))
     assert ExpectedAccount(ilink="o9cq80me@im.wechat").mismatched_key(NAMELESS) == ""
 
 

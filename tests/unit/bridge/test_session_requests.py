@@ -1,4 +1,4 @@
-"""Requests to log in and out, and sends that learn of a logout, in every awkward moment."""
+"""Requests to log in and out, and sends that find the login ended, at every awkward moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class LongBook(PaperGateway):
         yield (WIFE,)
 
 
-def told(story: Callable[[Talk], Awaitable[None]], gateway: PaperGateway | None = None) -> None:
+def run_story(story: Callable[[Talk], Awaitable[None]], gateway: PaperGateway | None = None) -> None:
     async def whole() -> None:
         talk = Talk(gateway=gateway or PaperGateway())
         await story(talk)
@@ -64,7 +64,7 @@ def test_whenever_a_logout_is_asked_for_it_rests_and_the_request_is_answered(ste
         await talk.after(24 * 3600)
         assert len(talk.gateway.asked) == tries
 
-    told(story, LongBook())
+    run_story(story, LongBook())
 
 
 def test_a_login_that_was_confirmed_is_not_thrown_away_for_a_new_code():
@@ -78,7 +78,7 @@ def test_a_login_that_was_confirmed_is_not_thrown_away_for_a_new_code():
         assert talk.state == S.ONLINE
         assert talk.gateway.asked == [True]
 
-    told(story, LongBook())
+    run_story(story, LongBook())
 
 
 def test_asking_twice_gives_one_new_code():
@@ -90,7 +90,7 @@ def test_asking_twice_gives_one_new_code():
         await talk.after(10)
         assert [one.url for one in talk.shown if one.url] == [code(1).url, code(2).url]
 
-    told(story)
+    run_story(story)
 
 
 def test_asking_for_two_logouts_at_once_ends_one_login_and_answers_both():
@@ -101,7 +101,7 @@ def test_asking_for_two_logouts_at_once_ends_one_login_and_answers_both():
             await asyncio.gather(talk.session.log_out(), talk.session.log_out())
         assert (talk.state, talk.gateway.logouts) == (S.LOGGED_OUT, 1)
 
-    told(story)
+    run_story(story)
 
 
 def test_a_login_that_is_asked_for_right_behind_a_logout_follows_it():
@@ -115,7 +115,7 @@ def test_a_login_that_is_asked_for_right_behind_a_logout_follows_it():
         assert talk.gateway.logouts == 1
         assert talk.states[-2:] == ["logged_out", "waiting_for_scan"]
 
-    told(story)
+    run_story(story)
 
 
 def test_a_logout_that_is_asked_for_right_behind_a_login_wins():
@@ -128,7 +128,7 @@ def test_a_logout_that_is_asked_for_right_behind_a_login_wins():
         await talk.after(3600)
         assert talk.state == S.LOGGED_OUT
 
-    told(story)
+    run_story(story)
 
 
 def test_a_logout_right_after_a_refusal_and_a_new_request_stops_nothing():
@@ -144,7 +144,7 @@ def test_a_logout_right_after_a_refusal_and_a_new_request_stops_nothing():
             await talk.session.log_out()
         assert talk.state == S.LOGGED_OUT
 
-    told(story)
+    run_story(story)
 
 
 def test_a_refusal_without_any_code_after_a_logout_stops_nothing():
@@ -154,7 +154,7 @@ def test_a_refusal_without_any_code_after_a_logout_stops_nothing():
         await talk.after(60)
         assert (talk.state, talk.session.login.reason) == (S.REFUSED, "not you any more")
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("trouble", [Unreachable("503"), ProtocolViolation(), Throttled(retry_after=60)])
@@ -170,7 +170,7 @@ def test_a_send_learns_of_the_logout_while_receiving_fails(trouble: Exception):
         assert "the phone ended it" in talk.session.login.reason
         assert talk.gateway.asked == [True, False]
 
-    told(story)
+    run_story(story)
 
 
 def test_a_send_and_the_poll_learn_of_one_logout_at_once():
@@ -183,7 +183,7 @@ def test_a_send_and_the_poll_learn_of_one_logout_at_once():
         assert talk.states.count("logged_out") == 1
         assert len(talk.gateway.asked) == 2
 
-    told(story)
+    run_story(story)
 
 
 def test_a_send_that_learns_of_it_late_does_not_end_the_next_login():
@@ -196,7 +196,7 @@ def test_a_send_that_learns_of_it_late_does_not_end_the_next_login():
         assert talk.state == S.ONLINE
         assert len(talk.gateway.asked) == 2
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -226,7 +226,7 @@ def test_whatever_is_asked_for_whenever_the_session_goes_on_and_every_logout_is_
                 case 1:
                     logouts.append(asyncio.create_task(talk.session.log_out()))
                 case 2:
-                    talk.session.handle_logged_out(LoggedOut("told to a send"))
+                    talk.session.handle_logged_out(LoggedOut("answer to a send"))
                 case 3:
                     talk.session.request_login_if_idle()
                 case _:
@@ -239,4 +239,4 @@ def test_whatever_is_asked_for_whenever_the_session_goes_on_and_every_logout_is_
             assert before is after or after in TRANSITIONS[before]
         assert talk.sender.is_online is (talk.state in (S.ONLINE, S.INTERRUPTED) and talk.session.logged_in)
 
-    told(story)
+    run_story(story)

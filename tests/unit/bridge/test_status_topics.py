@@ -1,4 +1,4 @@
-"""The QR code as people's phones see it, and what stands where none is needed."""
+"""The QR code as phones read it, and the picture that is published without one."""
 
 from __future__ import annotations
 

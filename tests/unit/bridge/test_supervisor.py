@@ -31,7 +31,7 @@ def crew():
     return TaskSupervisor(Watchdog(asyncio.get_running_loop().time), "home")
 
 
-async def test_the_fault_of_one_is_told_out_of_all_groups_and_the_others_still_run():
+async def test_the_fault_of_one_is_returned_out_of_all_groups_and_the_others_still_run():
     fault, here = ValueError("ours"), crew()
     other = here.start(for_ever())
     here.start(in_groups(fault))

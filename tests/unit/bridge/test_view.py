@@ -1,4 +1,4 @@
-"""What somebody sees who looks on, and what they can do: the same way as on MQTT."""
+"""The operations of the web page on an account, which take the same way as those from MQTT."""
 
 from __future__ import annotations
 
