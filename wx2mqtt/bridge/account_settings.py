@@ -62,11 +62,11 @@ class AttachmentSources:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HomeAssistantSettings:
-    """What Home Assistant gets to see of one account.
+    """The Home Assistant discovery of one account.
 
     `expose` are the topic levels of the people; if the broker limits the payload, the last ones are left out.
-    `url` is the address of the web page, empty without one. `expiry` is the message expiry of commands in
-    seconds.
+    `url` is the address of the web page, empty without one. `expiry` is how many seconds a message to a
+    person may wait at the broker.
     """
 
     enabled: bool = False
@@ -160,7 +160,7 @@ class ReceiveFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaRules:
-    """What is fetched of received images, files and so on; sizes in bytes.
+    """Which files of received messages are fetched; sizes in bytes.
 
     `base_url` is the beginning of all URLs: an address, or empty for a URL relative to the bridge's own web
     server; None without a web server.

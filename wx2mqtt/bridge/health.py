@@ -22,9 +22,9 @@ HEALTH_INTERVAL_SECONDS = 30.0
 
 @dataclass(slots=True, kw_only=True)
 class BrokerCounters:
-    """What has happened with the broker, and to the account, since the start of the process.
+    """Counts what has happened to the account and its connection since the start of the process.
 
-    `started` is in milliseconds. `standby` is true while another instance of the bridge has the session.
+    `started` is in milliseconds. `standby` is true while another client uses the client id.
     `faults` counts internal errors; each has ended the account, which was started again. `failed` is true
     between such an error and the restart.
     """

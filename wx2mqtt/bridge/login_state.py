@@ -50,7 +50,7 @@ NEEDS: dict[LoginState, Needs] = {
     S.REFUSED: Needs.OTHER_BACKEND,
     S.STOPPED: Needs.NOTHING,
 }
-"""What a person must do in each state, unless the transition says otherwise."""
+"""The need of each state, unless the transition gives another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

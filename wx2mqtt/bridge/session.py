@@ -78,7 +78,7 @@ class TooManyQrCodes(Exception):
 
 
 LOGIN_ENDS = (LoggedOut, LoginRequested, LogoutRequested, LoginRefused, WrongAccount, TooManyQrCodes)
-"""What ends a login, or the attempt to log in, other than a temporary error."""
+"""The exceptions that end a login or an attempt to log in; temporary errors do not."""
 
 
 class LoginSession:
@@ -211,7 +211,7 @@ class LoginSession:
         self._login_requests.discard_outdated()
         login_task = asyncio.ensure_future(login)
         interrupt_task = asyncio.ensure_future(self._login_requests.next_interrupt())
-        tasks = {login_task, interrupt_task}
+        tasks = [login_task, interrupt_task]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if interrupt_task.done():
@@ -250,7 +250,8 @@ class LoginSession:
                 refresh = asyncio.create_task(self._fetch_people_later(step))
             await self._receive(step.owner)
         finally:
-            self._login_requests.logged_in = self.logged_in = False
+            self._login_requests.logged_in = False
+            self.logged_in = False
             self._ctx.signals.online_changed.emit(False)
             if refresh is not None:
                 refresh.cancel()
