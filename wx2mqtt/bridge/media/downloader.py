@@ -158,16 +158,16 @@ class MediaDownloader:
         try:
             async with aclosing(self._download(row)) as pieces:
                 blob = await self._blobs.store(pieces, self._rules.max_size)
-        except StoreError as trouble:  # not a failure of this download: it waits for the disk
-            log.error("media cannot be stored", problem=str(trouble))
+        except StoreError as error:  # not a failure of this download: it waits for the disk
+            log.error("media cannot be stored", problem=str(error))
             self._pause(DISK_RETRY_SECONDS)
         except SizeLimitExceeded as much:
             await self._give_up(row, too_large_outcome(much.limit, self._language))
         except LoggedOut as gone:
             self._ctx.signals.logged_out.emit(gone)
             self._pause(STORE_FULL_POLL_SECONDS)
-        except Exception as trouble:  # noqa: BLE001 - one bad file never stops the others
-            await self._on_failure(row, trouble)
+        except Exception as error:  # noqa: BLE001 - one bad file never stops the others
+            await self._on_failure(row, error)
         else:
             await self._store_ready(row, blob)
 

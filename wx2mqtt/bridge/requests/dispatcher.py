@@ -114,8 +114,8 @@ class RequestDispatcher:
             fields = read_request(delivery.payload)
             transaction = fields.pop("transaction", None)
             self._check_response_topic(delivery)
-            room = self._max_data_bytes(name, delivery, transaction)
-            payload = answer_ok(await self._answer_data(name, fields, room, attempt), transaction)
+            max_bytes = self._max_data_bytes(name, delivery, transaction)
+            payload = answer_ok(await self._answer_data(name, fields, max_bytes, attempt), transaction)
         except BadCommand as bad:
             words, later = rejection_text(self._ctx.language, bad), bad.facts.get("retry_after")
             payload = answer_error(bad.code, words, transaction, later if isinstance(later, float) else None)
@@ -151,12 +151,12 @@ class RequestDispatcher:
 
     def _fit_payload(self, name: str, delivery: Delivery, payload: bytes, transaction: Json) -> bytes:
         """Returns the payload, or the error `too_large` where the broker would refuse the payload."""
-        room = self._payload_limit_of(name, delivery)
-        if room is None or len(payload) <= room:
+        limit = self._payload_limit_of(name, delivery)
+        if limit is None or len(payload) <= limit:
             return payload
-        sentence = bridge_text(self._ctx.language, "answer_too_large", size=len(payload), limit=room)
+        sentence = bridge_text(self._ctx.language, "answer_too_large", size=len(payload), limit=limit)
         smaller = answer_error("too_large", sentence, transaction)
-        return smaller if len(smaller) <= room else answer_error("too_large", sentence, None)
+        return smaller if len(smaller) <= limit else answer_error("too_large", sentence, None)
 
     def _find_handler(self, name: str) -> Handler:
         handler = self._handlers.get(name)
