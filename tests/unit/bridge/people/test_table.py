@@ -80,3 +80,11 @@ def test_events_name_people_as_they_are_called_in_the_end() -> None:
     people.set_level(PersonId(2), "two")
     told = [(event.user, event.fields) for event in people.collect_update().events]
     assert told == [("one", {"reason": "x", "candidates": ["two"]}), ("a name", {"candidates": []}), ("", {})]
+
+
+def test_a_level_that_is_assigned_alone_is_a_change() -> None:
+    people = roster(person(1))
+    people.assign_level("former", PersonId(1))
+    assert people.is_dirty
+    changes = people.collect_update().people
+    assert (changes.persons, changes.levels, changes.removed) == ((), (("former", 1),), ())
