@@ -91,3 +91,7 @@ def test_parts_end_where_a_reader_would_pause(text, limit, parts):
 
 def test_a_long_text_is_split_in_a_moment():
     assert len(split_text("门铃响了。" * 40_000, 2000)) == 100
+
+
+def test_the_two_halves_of_a_surrogate_pair_stay_in_one_part():
+    assert split_text("a" * 9 + "\ud83d\ude00" + "b", 10) == ("a" * 9, "\ud83d\ude00b")
