@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.hurry import hurry
 from tests.unit.bridge.talk import CODE, OWNER, WIFE, Talk, Wait, batch, code, logged_in, message
@@ -471,3 +472,14 @@ async def test_who_is_ended_while_a_conversation_ends_has_ended():
     slow.set()
     await asyncio.wait({ending})
     assert ending.cancelled()
+
+
+def test_a_new_state_is_logged_and_a_new_code_in_the_same_state_is_not():
+    async def story(talk: Talk) -> None:
+        talk.gateway.logins.append([code(1), Wait(10), code(2), Wait(10), Scanned(), Wait(3), logged_in()])
+        await talk.after(60)
+
+    with capture_logs() as logs:
+        told(story)
+    logged = [each["state"] for each in logs if each["event"] == "login"]
+    assert logged == ["waiting_for_scan", "waiting_for_confirm", "online"]
