@@ -261,3 +261,19 @@ def test_an_unanswered_attempt_may_be_repeated_for_as_long_as_its_command_was_go
     """Who gave 5 seconds does not want it 10 minutes later; WeChat gets at least one minute to come back."""
     row = unanswered_row(accepted=1_000_000, expires=1_000_000 + ttl * 1000)
     assert expiry_grace_seconds(row) == chance
+
+
+async def test_the_text_behind_another_is_marked_as_begun_in_the_commit_that_settles_that_one(here: Room):
+    friends = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS - 1)]
+    here.wire.stuck |= {here.phone.handle(name) for name in (*friends, "mom")}
+    here.wire.gate.clear()
+    async with here.running():
+        await here.accept(*(here.command(name, accepted=now(here)) for name in (*friends, "wife")))
+        await here.sends(sending.MAX_CONCURRENT_SENDS)
+        first, second = f"c{sending.MAX_CONCURRENT_SENDS}", here.command("wife", accepted=now(here))
+        await here.accept(here.command("mom", accepted=now(here)), second)
+        here.wire.gate.set()  # the free slot goes to mom, so the second one of the wife cannot begin itself
+        assert (await here.result(first)).status is Status.SENT
+        row = await here.journal.get_command(second.command_id)
+    assert row is not None
+    assert row.attempt_open
