@@ -95,3 +95,8 @@ def test_a_long_text_is_split_in_a_moment():
 
 def test_the_two_halves_of_a_surrogate_pair_stay_in_one_part():
     assert split_text("a" * 9 + "\ud83d\ude00" + "b", 10) == ("a" * 9, "\ud83d\ude00b")
+
+
+@pytest.mark.parametrize("skin_tone", "\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
+def test_a_hand_stays_in_one_part_with_each_of_its_skin_tones(skin_tone):
+    assert split_text("a" * 9 + "👍" + skin_tone, 10) == ("a" * 9, "👍" + skin_tone)
