@@ -39,3 +39,24 @@ async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
         opening.open_socket()
 
     assert plain.closed
+
+
+async def test_the_kernel_waits_for_acknowledgements_a_little_longer_than_a_keepalive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timeouts: list[float] = []
+
+    def refuse(_address: object, _tls: object, timeout: float) -> None:
+        timeouts.append(timeout)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(transport, "open_socket", refuse)
+    monkeypatch.setattr(transport, "is_local_address", lambda _address: True)
+    opening = transport.SocketTransport.__new__(transport.SocketTransport)
+    opening._address = parse_broker_url("mqtt://broker")
+    opening._options = MqttOptions(urls=("mqtt://broker",), client_id="c", keepalive=60)
+
+    with pytest.raises(ConnectionRefusedError):
+        opening.open_socket()
+
+    assert timeouts == [75.0]
