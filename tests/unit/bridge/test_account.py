@@ -19,7 +19,7 @@ from wx2mqtt.bridge.account_settings import FallbackRules, ReceiveFilter, SendRu
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import LoginState
-from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.broker import Delivery, Disconnected
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
@@ -139,3 +139,9 @@ async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
     for task in (running, reporting):
         task.cancel()
     await asyncio.wait({running, reporting})
+
+
+async def test_only_the_end_of_a_connection_counts_as_a_disconnect_and_not_a_failed_attempt(stage: Stage):
+    for code in ("unreachable", "lost", "unreachable", "lost"):
+        stage.account.on_disconnected(Disconnected(reason="because", retry_in=1.0, code=code))
+    assert stage.account.counters.disconnects == 2
