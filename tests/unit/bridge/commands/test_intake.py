@@ -357,3 +357,12 @@ async def test_people_with_old_names_are_reached_in_one_order(tmp_path):
         assert await house.sent(20) == [f"{number}" for number in range(20)]
         await house.hear("wx/result/old", 10)
         await house.hear("wx/result/new", 10)
+
+
+async def test_a_broker_that_knows_us_though_the_store_is_new_gets_a_session_number_that_is_kept(house):
+    house.disconnect()
+    house.outbound._session = house.session_number = 0  # as after the loss of the store
+    house.connect(session_present=True)
+    delivery = house.deliver("hello")
+    await house.acknowledged(delivery)
+    assert (await house.journal.open()).broker_session
