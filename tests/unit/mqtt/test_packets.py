@@ -227,3 +227,20 @@ def test_a_puback_that_says_no_says_why():
 def test_short_packets_are_those_of_the_standard():
     assert short_packet(0x40, 0x1234) == b"\x40\x02\x12\x34"
     assert short_packet(0xC0) == b"\xc0\x00"
+
+
+FIXED_SIZES_BYTES = {"Byte": 1, "Two Byte Integer": 2, "Four Byte Integer": 4}
+PAHO_PROPERTIES = Properties(PacketTypes.PUBLISH)
+FIXED_SIZE_PROPERTIES = [
+    (identifier, FIXED_SIZES_BYTES[PAHO_PROPERTIES.types[kind]])
+    for identifier, (kind, _packets) in PAHO_PROPERTIES.properties.items()
+    if PAHO_PROPERTIES.types[kind] in FIXED_SIZES_BYTES
+]
+
+
+@pytest.mark.parametrize(("identifier", "size_bytes"), FIXED_SIZE_PROPERTIES)
+def test_a_property_of_fixed_size_has_the_size_that_it_has_for_paho(identifier, size_bytes):
+    content_type = b"\x03" + counted(b"text/plain")
+    properties = bytes((identifier, *[1] * size_bytes)) + content_type
+    packet = read_publish(0x32, publish(b"t", 7, properties, b"hi"), v5=True)
+    assert (packet.content_type, packet.payload) == ("text/plain", b"hi")
