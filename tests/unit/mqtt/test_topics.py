@@ -172,3 +172,17 @@ def test_a_topic_outside_of_the_table_has_qos_1(topic, monkeypatch):
 
 def test_every_topic_has_qos_1_as_the_readme_promises():
     assert {topic.qos for topic in TOPIC_TABLE} == {1}
+
+
+def test_these_topics_are_retained_and_no_others():
+    assert {topic.pattern for topic in TOPIC_TABLE if topic.retained} == {
+        "bridge/health",
+        "bridge/info",
+        "bridge/state",
+        "contacts",
+        "last",
+        "login/qr",
+        "login/state",
+        "login/url",
+        "window/<user>",
+    }
