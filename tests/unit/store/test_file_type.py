@@ -154,3 +154,9 @@ def test_no_bytes_do_harm(head: bytes, rest: bytes) -> None:
     assert found.extension.startswith(".")
     assert "/" in found.mime
     assert size is None or min(size) > 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(0, 20), (30, 0)])
+def test_a_picture_without_width_or_height_has_no_size(width: int, height: int) -> None:
+    head = b"GIF89a" + width.to_bytes(2, "little") + height.to_bytes(2, "little") + bytes(20)
+    assert image_size(head, "image/gif") is None
