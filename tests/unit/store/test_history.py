@@ -251,3 +251,11 @@ async def test_the_edges_are_found_without_reading_all(database: Database) -> No
         lambda db: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", ["home"])]
     )
     assert sum("SEARCH publication USING COVERING INDEX publication_seq" in step for step in plan) == 2
+
+
+@pytest.mark.parametrize("batch_rows", [1, 2, 3, 9, 10])
+async def test_a_search_from_old_to_new_misses_no_row_where_two_batches_meet(
+    ten: Journal, monkeypatch: pytest.MonkeyPatch, batch_rows: int
+) -> None:
+    monkeypatch.setattr(history, "SCAN_BATCH_ROWS", batch_rows)
+    assert await _seqs(ten, since=0, text="text") == ([*range(1, 11)], False)
