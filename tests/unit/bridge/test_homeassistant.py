@@ -429,3 +429,22 @@ async def test_another_switch_or_prefix_counts_at_the_next_start_only(stage: Sta
         await stage.announced()
         stage.apply(HomeAssistantSettings(prefix="ha", expose=("wife",)))
         assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife"}
+
+
+async def test_the_health_is_published_anew_when_other_people_are_left_out_and_only_then(
+    stage: Stage,
+) -> None:
+    names = tuple(f"friend_{number}" for number in range(100))
+    stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
+    async with stage.runs(replace(ON, expose=names), packet_limit=20_000):
+        await stage.announced()
+        assert len(stage.news) == 1
+        stage.home.refresh()
+        stage.hang_up()
+        stage.connect(packet_limit=20_000)
+        await stage.announced(2)
+        assert len(stage.news) == 1
+        stage.hang_up()
+        stage.connect(packet_limit=10_000)
+        await stage.announced(3)
+        assert len(stage.news) == 2
