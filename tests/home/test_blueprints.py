@@ -11,7 +11,7 @@ import yaml
 
 from tests.home.conftest import BLUEPRINTS, Scene
 from tests.home.test_entities import complaints
-from wx2mqtt.bridge.status_topics import placeholder_picture
+from wx2mqtt.bridge.qr_image import placeholder_picture
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
 

@@ -31,11 +31,10 @@ from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.reporter import StatusReporter
-from wx2mqtt.bridge.requests.account import AccountRequests
 from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
-from wx2mqtt.bridge.retained import RetainedPublisher
-from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.requests.handlers import AccountRequests
+from wx2mqtt.bridge.retained import RetainedCommands, RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.bridge.supervisor import TaskSupervisor

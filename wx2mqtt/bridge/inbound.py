@@ -14,8 +14,7 @@ import structlog
 from wx2mqtt.aio import ignore_store_error, retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.bridge.inbound_names import SenderNames
-from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows
+from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, SenderNames
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError

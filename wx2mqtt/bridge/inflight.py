@@ -17,6 +17,9 @@ from wx2mqtt.aio import Signal
 from wx2mqtt.errors import ConnectionDropped, NotConnected
 from wx2mqtt.mqtt.broker import BrokerClient, Publication, PublishCallback
 
+# Messages that are published but not yet marked: so many may be published twice when the process is killed.
+MAX_REPEATED_MESSAGES = 20
+
 log = structlog.get_logger(__name__)
 
 # The most that an MQTT 5 PUBLISH needs besides topic and payload.

@@ -15,7 +15,13 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, MAX_UNACKED_PUBLISHES, InflightWindow, RefusedTopics
+from wx2mqtt.bridge.inflight import (
+    MAX_HEAD_DISCONNECTS,
+    MAX_REPEATED_MESSAGES,
+    MAX_UNACKED_PUBLISHES,
+    InflightWindow,
+    RefusedTopics,
+)
 from wx2mqtt.bridge.outbox_reader import OutboxReader
 from wx2mqtt.clock import monotonic
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
@@ -27,9 +33,6 @@ log = structlog.get_logger(__name__)
 
 # PUBACKs that arrive within this time are marked with one commit.
 ACK_GATHER_SECONDS = 0.005
-
-# Messages that are published but not yet marked: so many may be published twice when the process is killed.
-MAX_REPEATED_MESSAGES = 20
 
 # The rows of a topic are dropped when the broker has refused every one of them for this long.
 REFUSED_GIVE_UP_SECONDS = 7 * 86_400.0

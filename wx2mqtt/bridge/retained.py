@@ -1,12 +1,14 @@
 """Keeps the retained topics of one account at the broker up to date, across reconnects.
 
 All are published again at every connect; `bridge/state` is the last, since readers trust the others only
-while it says `online`.
+while it says `online`. Commands and requests that somebody published retained are cleared, since the broker
+would deliver them again at every start.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,7 +16,7 @@ from dataclasses import dataclass, replace
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, NotConnected
-from wx2mqtt.mqtt.broker import Connected, Publication
+from wx2mqtt.mqtt.broker import Connected, Delivery, Publication
 
 
 @dataclass(slots=True)
@@ -140,3 +142,42 @@ class RetainedPublisher:
     def _refuse(self, topic: str, reason: str) -> None:
         if topic in self._topics:
             self._refused.add(topic, reason)
+
+
+class RetainedCommands:
+    """Clears topics with an empty retained payload, and recognizes these payloads when they come back.
+
+    A broker with MQTT 3.1.1 delivers them to the bridge as well, which subscribes to these topics. A failed
+    clear is not repeated: the retained command comes again at the next start.
+    """
+
+    def __init__(self, inflight: InflightWindow) -> None:
+        self._inflight = inflight
+        self._pending_clears: Counter[str] = Counter()
+        self._receives_own_publishes = False
+
+    def on_session_start(self) -> None:
+        """Expects no payloads from an earlier session: the broker does not deliver them any more."""
+        self._pending_clears.clear()
+
+    def on_connected(self, connection: Connected) -> None:
+        """Records whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
+        self._receives_own_publishes = connection.protocol != "5"
+
+    def clear(self, topic: str) -> None:
+        """Clears a topic."""
+        receives_own_publishes = self._receives_own_publishes
+
+        def on_acknowledged(error: Exception | None) -> None:
+            if error is not None and receives_own_publishes:
+                self._pending_clears[topic] -= 1
+
+        self._pending_clears[topic] += receives_own_publishes
+        self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), on_acknowledged)
+
+    def is_own_clear(self, delivery: Delivery) -> bool:
+        """Returns whether a delivery is an own clear; each clear accounts for one delivery."""
+        if delivery.payload or not self._pending_clears[delivery.topic]:
+            return False
+        self._pending_clears[delivery.topic] -= 1
+        return True

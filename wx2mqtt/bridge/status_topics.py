@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from importlib.resources import files
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.qr_image import placeholder_picture, qr_picture
 from wx2mqtt.bridge.retained import RetainedPublisher
-from wx2mqtt.i18n import Language
-from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE
 from wx2mqtt.store.records import RecordResult
-
-
-def qr_picture(url: str) -> bytes:
-    """Returns a PNG of the QR code of `url`: black on white with quiet zone, 10 pixels per module."""
-    with block_imports("PIL"):  # qrcode loads PIL if it is installed, needs it for styles only: 4 MB
-        import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
-        from qrcode.image.pure import PyPNGImage  # noqa: PLC0415
-
-    code = qrcode.QRCode(box_size=10, border=4, image_factory=PyPNGImage)
-    code.add_data(url)
-    stream = io.BytesIO()
-    code.make_image().save(stream)
-    return stream.getvalue()
-
-
-def placeholder_picture(language: Language, *, needed: bool) -> bytes:
-    """Returns a PNG with the text that no QR code is needed, or (`needed`) that one must be requested."""
-    name = f"qr-{'ask' if needed else 'none'}-{language}.png"
-    return files("wx2mqtt.bridge").joinpath("pictures", name).read_bytes()
 
 
 class StatusTopics:

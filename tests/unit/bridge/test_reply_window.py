@@ -14,8 +14,8 @@ from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
-from wx2mqtt.bridge.requests.account import AccountRequests
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler, SizedHandler
+from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Handle, LoginState, ReplyWindow
 

@@ -480,6 +480,6 @@ def test_a_new_state_is_logged_and_a_new_code_in_the_same_state_is_not():
         await talk.after(60)
 
     with capture_logs() as logs:
-        told(story)
+        run_story(story)
     logged = [each["state"] for each in logs if each["event"] == "login"]
     assert logged == ["waiting_for_scan", "waiting_for_confirm", "online"]

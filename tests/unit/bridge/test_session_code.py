@@ -10,7 +10,7 @@ from tests.unit.bridge.talk import CODE, Talk, Wait, logged_in
 from tests.unit.bridge.test_session import run_story
 from wx2mqtt.bridge.account_settings import ExpectedAccount
 from wx2mqtt.bridge.login_state import required_of_person
-from wx2mqtt.bridge.requests.account import AccountRequests
+from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Handle, Needs, Owner
 from wx2mqtt.model import LoginState as S

@@ -1,7 +1,7 @@
 """From a delivery of the broker to an accepted command: validates it, stores it, then acknowledges it.
 
 The PUBACK is sent only after the command is committed to the journal, in the order of receipt. Deliveries
-without a file are committed in batches; a command with a file is completed beside them (`accept_order.py`,
+without a file are committed in batches; a command with a file is completed beside them (`attachment_intake.py`,
 `attachment_intake.py`). `sender.py` does everything that follows.
 """
 
@@ -13,14 +13,13 @@ from collections import Counter, deque
 from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.commands.accept_order import AcceptOrder, AcceptTicket
-from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder, AcceptTicket, AttachmentIntake
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
-from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Status
 from wx2mqtt.mqtt.broker import Connected, Delivery

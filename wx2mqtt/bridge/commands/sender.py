@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.commands.attempts import SendAttempts
+from wx2mqtt.bridge.commands.attempts import SendAttempts, UrlPrefetch
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
@@ -24,7 +24,6 @@ from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import SendConditions, TokenBucket, back_off
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, uncertain_result
-from wx2mqtt.bridge.commands.url_prefetch import UrlPrefetch
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import loop_time, now_ms

@@ -38,7 +38,6 @@ from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewPublicatio
 
 log = structlog.get_logger(__name__)
 
-
 # A download that receives no byte for so long is cancelled and tried again later.
 DOWNLOAD_IDLE_TIMEOUT_SECONDS = 30.0
 # The longest duration of one download: a very slow one must not block the others.

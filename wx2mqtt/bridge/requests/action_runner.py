@@ -1,7 +1,8 @@
 """Carries out the actions of requests at WeChat: waits for the login, retries, and maps errors to answers.
 
 Unlike a command a request has no ttl: it is answered within `ACTION_TIMEOUT_SECONDS`, since the broker waits
-for its PUBACK.
+for its PUBACK. `TargetResolver` finds the person or group on which a request acts, and checks that
+`send.allow` permits it.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.account_settings import matches_any
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import RequestAttempt, new_key
+from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import (
@@ -29,15 +33,16 @@ from wx2mqtt.errors import (
     Rejected,
     Throttled,
 )
-from wx2mqtt.model import Action, ActionResult, LoginState, SendKey
+from wx2mqtt.model import Action, ActionResult, ChatKind, Handle, LoginState, SendKey
+from wx2mqtt.store.records import Person
 
 log = structlog.get_logger(__name__)
-
 
 ACTION_TIMEOUT_SECONDS = 20.0
 """A request is answered within this time."""
 
 FIRST_RETRY_SECONDS = 0.5
+
 MAX_RETRY_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -224,3 +229,60 @@ def _too_often(seconds: float) -> BadCommand:
 
 def _not_logged_in() -> BadCommand:
     return BadCommand("logged_out", "not_logged_in")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionTarget:
+    """A person or group with their handle in this login."""
+
+    person: Person
+    handle: Handle
+
+    @property
+    def level(self) -> str:
+        """The topic level."""
+        return self.person.level
+
+
+class TargetResolver:
+    """Finds targets among the people of one account. All methods raise `BadCommand`."""
+
+    def __init__(self, ctx: AccountContext, recipients: Recipients) -> None:
+        self._ctx = ctx
+        self._recipients = recipients
+
+    def known_target(self, user: str) -> ActionTarget:
+        """Returns a known person or group, on which `send.allow` need not permit actions."""
+        person = self._recipients.find(user)
+        if person.handle is None:
+            raise BadCommand("unresolved_user", "unresolved_user", user=user)
+        return ActionTarget(person, person.handle)
+
+    def allowed_target(self, user: str) -> ActionTarget:
+        """Returns a person or group on which `send.allow` permits actions."""
+        target = self.known_target(user)
+        self._recipients.require_allowed(user, target.person)
+        return target
+
+    def contact_target(self, user: str) -> ActionTarget:
+        """Returns a friend on whom `send.allow` permits actions."""
+        target = self.allowed_target(user)
+        if target.person.kind is not ChatKind.FRIEND or target.person.stranger:
+            raise BadCommand("bad_request", "no_friend", user=user)
+        return target
+
+    def group_target(self, user: str) -> ActionTarget:
+        """Returns a group on which `send.allow` permits actions."""
+        target = self.allowed_target(user)
+        self.require_group(target, user)
+        return target
+
+    @staticmethod
+    def require_group(target: ActionTarget, user: str) -> None:
+        if target.person.kind is not ChatKind.GROUP:
+            raise BadCommand("bad_request", "no_group", user=user)
+
+    def require_unrestricted(self) -> None:
+        """Requires `send.allow` to permit everybody: a requesting friend has no name that it could list."""
+        if not matches_any("", self._ctx.settings.send.allow):
+            raise BadCommand("not_allowed", "nobody_allowed")

@@ -18,7 +18,7 @@ from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.context import AccountContext, PlainHandler
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
-from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Json

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import running
 from wx2mqtt.bridge.requests.dispatcher import RequestDispatcher, SizedHandler
-from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreFull
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
