@@ -1,16 +1,33 @@
-"""`wx2mqtt check --connect`: runs the checks of broker and WeChat and prints their results."""
+"""`wx2mqtt check --connect`, which prints what the checks of broker and WeChat found, and `--explain`.
+
+`--explain` shows the problems of a configuration file on the web page until the file can be used: for owners
+who see no terminal, such as those of a Home Assistant add-on.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 
+from wx2mqtt.aio import ChangeNotifier
+from wx2mqtt.app import logs
+from wx2mqtt.app.settings_mapping import running_web_server
+from wx2mqtt.app.systemd import SystemdNotifier
+from wx2mqtt.cli.operations import EXIT_CONFIGURATION
 from wx2mqtt.cli.terminal import format_json
 from wx2mqtt.diagnostics.report import CheckReport, report_lines, report_summary, report_table, result_heading
 from wx2mqtt.diagnostics.runner import run_checks
+from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.model import Json
-from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.loader import LoadedSettings, load, load_web_settings
+from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.options import CannotListen
+from wx2mqtt.wechat.registry import BACKENDS
 
 
 def check_connections(loaded: LoadedSettings, env: Mapping[str, str], *, as_json: bool) -> bool:
@@ -45,3 +62,93 @@ def _print_table(report: CheckReport) -> None:
     console = Console(highlight=False)
     console.print(report_table(report))
     console.print(report_summary(report))
+
+
+FILE_POLL_INTERVAL_SECONDS = 2.0
+
+
+def wait_until_usable(path: Path | None, error: SettingsError, write_line: Callable[[str], None]) -> None:
+    """Returns as soon as the file can be used; until then shows its problems on the page.
+
+    Exits with 78 when stopped; raises `error` if there is no page to show it on.
+    """
+    logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
+    is_shown = False
+
+    def on_url(url: str) -> None:
+        nonlocal is_shown
+        is_shown = True
+        for problem in error.problems:
+            write_line(str(problem))
+        write_line(f"shown on {url}/ until the file is fixed")
+
+    try:
+        is_usable = asyncio.run(_serve_until_signal(path, error, on_url))
+    except CannotListen as failure:
+        write_line(str(failure))
+        raise error from None
+    if not is_usable and not is_shown:
+        raise error
+    if not is_usable:
+        raise SystemExit(EXIT_CONFIGURATION)
+
+
+async def _serve_until_signal(path: Path | None, error: SettingsError, on_url: Callable[[str], None]) -> bool:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return await _serve_problems(path, os.environ, error.problems, on_url, stop)
+
+
+async def _serve_problems(
+    path: Path | None,
+    env: Mapping[str, str],
+    problems_at_start: tuple[Problem, ...],
+    on_url: Callable[[str], None],
+    stop: asyncio.Event,
+) -> bool:
+    """Serves the page with the problems, as the file changes; returns True when there are none left.
+
+    Returns False when `stop` is set, and at once if the settings of the page itself have a problem. Calls
+    `on_url` with the page's URL. Notifies a service manager that it is ready and alive, but that no bridge
+    runs. Raises `CannotListen`.
+    """
+    settings = load_web_settings(path, env, BACKENDS)
+    if settings is None:
+        return False
+    problems = problems_at_start
+    changes = ChangeNotifier()
+    notifier = SystemdNotifier(env)
+    poll_interval = min(FILE_POLL_INTERVAL_SECONDS, notifier.watchdog_interval or FILE_POLL_INTERVAL_SECONDS)
+    async with running_web_server(
+        settings, [], BridgeState(changes=changes, problems=lambda: problems)
+    ) as server:
+        assert server is not None
+        on_url(server.url)
+        notifier.ready()
+        while problems:
+            notifier.status(f"the file has {len(problems)} problems; no bridge runs: see {server.url}/")
+            notifier.watchdog()
+            if await _is_set_within(stop, poll_interval):
+                return False
+            current_problems = await asyncio.to_thread(_problems_of_file, path, env)
+            if current_problems != problems:
+                problems = current_problems
+                changes.notify()
+        await server.stop()
+    return True
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
+
+
+def _problems_of_file(path: Path | None, env: Mapping[str, str]) -> tuple[Problem, ...]:
+    try:
+        load(path, env, BACKENDS)
+    except SettingsError as error:
+        return error.problems
+    return ()

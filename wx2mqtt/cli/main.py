@@ -108,7 +108,7 @@ def _load_with_warnings(
         _print_warnings(error.warnings)
         if not explain:
             raise
-        from wx2mqtt.cli.explain import wait_until_usable  # noqa: PLC0415
+        from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
 
         wait_until_usable(config or find_config(Path.cwd()), error, _complain)
         loaded = _load(config, log_to_terminal=log_to_terminal)

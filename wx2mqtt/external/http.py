@@ -1,15 +1,19 @@
-"""The HTTP client for files by URL; the only file of this package that knows httpx.
+"""The HTTP client for files by URL, and which IP addresses it may reach; the only file here that knows httpx.
 
 It makes one GET to an IP address that the caller has resolved and checked. It uses no proxy of the
-environment, since a proxy would resolve the name again; it follows no redirect and keeps no cookie.
+environment, since a proxy would resolve the name again; it follows no redirect and keeps no cookie. Only
+addresses of the public Internet are allowed: whoever may publish a command must not reach with it what only
+the bridge can reach.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Self
 
 import httpx
@@ -19,8 +23,12 @@ from wx2mqtt.errors import BadCommand, Wx2MqttError
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
 MAX_PORT = 65_535
+
 
 _HEADERS = {
     "User-Agent": f"wx2mqtt/{__version__}",
@@ -28,6 +36,7 @@ _HEADERS = {
     "Accept-Encoding": "identity",  # the size limit counts the bytes of the file, not of a compressed one
     "Connection": "close",
 }
+
 
 # httpx and httpcore log whole URLs, with the passwords that people put into them.
 for _name in ("httpx", "httpcore"):
@@ -212,3 +221,85 @@ def _is_certificate_error(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+IpAddress = IPv4Address | IPv6Address
+
+
+_SPECIAL_IPV4 = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # "this host": connecting to it reaches this machine
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # behind a provider's NAT
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # the metadata server of one cloud; those of the others are link-local or private
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",  # multicast, reserved, broadcast
+    )
+)
+
+
+_GLOBAL_IPV6 = IPv6Network("2000::/3")
+
+
+_SPECIAL_IPV6 = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",  # Teredo and other special uses
+        "2001:db8::/32",
+        "2002::/16",  # 6to4: any IPv4 address may be inside
+        "3fff::/20",
+    )
+)
+
+
+_NAT64 = IPv6Network("64:ff9b::/96")
+"""IPv4 addresses as a network with IPv6 only writes them."""
+
+
+def is_public(address: str) -> bool:
+    """Returns whether the address is public; False for a text that is not an address."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return _is_public(parsed)
+
+
+def _is_public(address: IpAddress) -> bool:
+    if isinstance(address, IPv4Address):
+        return not any(address in network for network in _SPECIAL_IPV4)
+    embedded = address.ipv4_mapped
+    if embedded is None and address in _NAT64:
+        embedded = IPv4Address(int(address) & 0xFFFF_FFFF)
+    if embedded is not None:
+        return _is_public(embedded)
+    if address.scope_id is not None:
+        return False
+    return address in _GLOBAL_IPV6 and not any(address in network for network in _SPECIAL_IPV6)
+
+
+def same_host(first: str, second: str) -> bool:
+    """Returns whether two names or addresses are the same but for case, brackets, IDNA and a last dot."""
+    return _normalize(first) == _normalize(second)
+
+
+def _normalize(host: str) -> str:
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        return str(ipaddress.ip_address(name))
+    except ValueError:
+        pass
+    try:
+        return name.encode("idna").decode()
+    except UnicodeError:
+        return name

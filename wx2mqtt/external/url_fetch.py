@@ -26,8 +26,9 @@ from wx2mqtt.external.http import (
     TemporarilyUnavailable,
     TransferBroken,
     UrlParts,
+    is_public,
+    same_host,
 )
-from wx2mqtt.external.internet_addresses import is_public, same_host
 
 MAX_REDIRECTS = 5
 RESOLVE_TIMEOUT_SECONDS = 10.0

@@ -1,8 +1,8 @@
 """From a delivery of the broker to an accepted command: validates it, stores it, then acknowledges it.
 
 The PUBACK is sent only after the command is committed to the journal, in the order of receipt. Deliveries
-without a file are committed in batches; a command with a file is completed beside them (`attachment_intake.py`,
-`attachment_intake.py`). `sender.py` does everything that follows.
+without a file are committed in batches; a command with a file is completed beside them
+(`attachment_intake.py`). `sender.py` does everything that follows.
 """
 
 from __future__ import annotations

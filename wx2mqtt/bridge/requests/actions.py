@@ -1,4 +1,4 @@
-"""The requests that change something at WeChat, as a table: `mark_read`, `set_remark`, `accept_friend`, `group`.
+"""The table of requests that change something at WeChat: `mark_read`, `set_remark`, `accept_friend`, `group`.
 
 `action_runner.py` finds out who is meant and carries the actions out.
 """

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.external.internet_addresses import is_public, same_host
+from wx2mqtt.external.http import is_public, same_host
 
 PUBLIC = ("1.1.1.1", "8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "223.255.255.254")
 NOT_PUBLIC = (
