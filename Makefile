@@ -15,7 +15,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint mutants bench check lock clean
+.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -93,6 +93,9 @@ HOME_SOURCES := lru-dict,pyric,pyturbojpeg
 test-home: .venv/ready .venv-home/ready  ## discovery and blueprints in a real Home Assistant (Python 3.13)
 	@HOME_ASSISTANT_PYTHON=$(abspath .venv-home/bin/python) \
 	    $(BIN)/python -m pytest -n 2 --dist loadfile tests/home $(ARGS)
+
+shape: .venv/ready  ## figures of the code's shape, and what stands behind each
+	@$(BIN)/python -m tests.shape $(ARGS)
 
 mutants: .venv/ready  ## small faults that no test notices, by samples (hours; ARGS=--help)
 	@$(BIN)/python -m tests.mutants $(ARGS)
