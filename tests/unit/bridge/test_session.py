@@ -483,3 +483,17 @@ def test_a_new_state_is_logged_and_a_new_code_in_the_same_state_is_not():
         run_story(story)
     logged = [each["state"] for each in logs if each["event"] == "login"]
     assert logged == ["waiting_for_scan", "waiting_for_confirm", "online"]
+
+
+def test_after_the_end_of_a_login_its_people_are_not_asked_for_any_more():
+    async def story(talk: Talk) -> None:
+        online(talk)
+        talk.gateway.directory += [Unreachable()] * 300
+        talk.gateway.answers += [Wait(60), LoggedOut("over")]
+        await talk.after(120)
+        assert talk.state != S.ONLINE
+        left = len(talk.gateway.directory)
+        await talk.after(3600)
+        assert len(talk.gateway.directory) == left < 300
+
+    run_story(story)
