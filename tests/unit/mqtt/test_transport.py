@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from wx2mqtt.mqtt import transport
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
+from wx2mqtt.mqtt.sockets import BufferedSocket
 
 
 class Plain:
@@ -60,3 +62,25 @@ async def test_the_kernel_waits_for_acknowledgements_a_little_longer_than_a_keep
         opening.open_socket()
 
     assert timeouts == [75.0]
+
+
+class Silent:
+    """A socket on which nothing arrives; `read_count` says how often it was read."""
+
+    read_count = 0
+
+    def recv(self, _size: int) -> bytes:
+        self.read_count += 1
+        raise BlockingIOError
+
+
+async def test_a_socket_on_which_nothing_arrives_is_read_once_and_not_again_until_it_is_readable() -> None:
+    silent: Any = Silent()
+    reading = transport.SocketTransport.__new__(transport.SocketTransport)
+    reading._socket, reading._reading = BufferedSocket(silent), True
+    reading._loop = asyncio.get_running_loop()
+
+    reading._on_readable()
+    await asyncio.sleep(0)
+
+    assert silent.read_count == 1
