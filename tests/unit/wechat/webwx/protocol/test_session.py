@@ -14,6 +14,7 @@ from wx2mqtt.wechat.webwx.protocol.session import (
     Cookies,
     Session,
     SyncCursor,
+    host_origins,
     read_sync_keys,
     session_from_saved,
     session_to_saved,
@@ -213,3 +214,14 @@ def test_no_secret_shows_in_its_repr() -> None:
 
 def test_the_owner_is_in_it() -> None:
     assert SESSION.owner.uin == "211722515"
+
+
+def test_the_hosts_of_a_saved_login_are_those_of_its_cluster() -> None:
+    assert host_origins(None, session_to_saved(SESSION, COOKIES, None)) == (
+        "https://login.wx2.qq.com",
+        "https://wx2.qq.com",
+        "https://webpush.wx2.qq.com",
+        "https://file.wx2.qq.com",
+    )
+    assert host_origins(None, {})[1] == "https://wx.qq.com"
+    assert host_origins(ENDPOINT, {}) == (ENDPOINT,) * 4
