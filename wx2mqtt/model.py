@@ -27,7 +27,10 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 class ChatKind(StrEnum):
-    """Kind of a chat (README, "A message")."""
+    """Kind of a chat (README, "A message"). The values are published and stored.
+
+    To rename one, migrate the stored people as well (`store/people.py`, `people.json`).
+    """
 
     FRIEND = "friend"
     GROUP = "group"
@@ -37,7 +40,7 @@ class ChatKind(StrEnum):
 
 
 class Kind(StrEnum):
-    """Kind of a message (README, "Kinds")."""
+    """Kind of a message (README, "Kinds"); the rest is in `message_kinds.py`. Published and stored."""
 
     TEXT = "text"
     IMAGE = "image"

@@ -1,1 +1,4 @@
-"""MQTT: topics and payloads as data, and the doors to brokers."""
+"""MQTT: the table of topics, payloads, and the client of the broker.
+
+Citations such as (mqtt 0.1) are statements of docs/en/development/mqtt.md.
+"""

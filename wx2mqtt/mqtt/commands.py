@@ -22,6 +22,7 @@ FILE_KINDS = tuple(map(str, attachment_kinds()))
 COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 FILE_SOURCES = ("path", "url", "data")
 PRIORITIES = ("high", "normal", "low")
+# `bridge/commands` acts on them, `schemas/requests.py` describes each.
 COMMAND_KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),
