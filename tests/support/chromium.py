@@ -87,10 +87,19 @@ class Chromium:
 
     def _port(self) -> str:
         assert self._driver.stdout
+        output = []
         for line in self._driver.stdout:
             if ready := _READY.search(line):
                 return ready[1]
-        raise AssertionError("chromedriver did not start")
+            output.append(line)
+        self._end_driver()  # nobody calls `__exit__` after a constructor that fails
+        raise AssertionError(f"chromedriver did not start: {''.join(output)}")
+
+    def _end_driver(self) -> None:
+        self._driver.terminate()
+        self._driver.wait(10)
+        assert self._driver.stdout
+        self._driver.stdout.close()
 
     def _call(self, method: str, path: str, **body: Any) -> Any:
         answer = self._http.request(method, path, json=body if method == "POST" else None)
@@ -105,10 +114,7 @@ class Chromium:
     ) -> None:
         self._call("DELETE", self._session)
         self._http.close()
-        self._driver.terminate()
-        self._driver.wait(10)
-        assert self._driver.stdout
-        self._driver.stdout.close()
+        self._end_driver()
 
     def open(self, url: str) -> None:
         """Load a page."""
