@@ -48,10 +48,8 @@ class Chromium:
 
     def __init__(self, width: int, height: int, language: str = "en", *, watch: bool = False) -> None:
         assert DRIVER
-        self._driver = subprocess.Popen(
-            [DRIVER, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{self._port()}", timeout=30, trust_env=False)
+        port = self._start_driver()
+        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
         options = {
             "binary": BROWSER,
             "args": [
@@ -85,14 +83,22 @@ class Chromium:
         """Make the window as high as the page."""
         self._narrow(*self.run("return [innerWidth, document.documentElement.scrollHeight]"))
 
-    def _port(self) -> str:
-        assert self._driver.stdout
-        output = []
-        for line in self._driver.stdout:
-            if ready := _READY.search(line):
-                return ready[1]
-            output.append(line)
-        self._end_driver()  # nobody calls `__exit__` after a constructor that fails
+    def _start_driver(self) -> str:
+        """Start chromedriver and return its port.
+
+        It takes a free port on IPv6 and ends if another process has the same one on IPv4: then it is started again.
+        """
+        output: list[str] = []
+        for _ in range(5):
+            self._driver = subprocess.Popen(
+                [DRIVER or "", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            assert self._driver.stdout
+            for line in self._driver.stdout:
+                if ready := _READY.search(line):
+                    return ready[1]
+                output.append(line)
+            self._end_driver()  # nobody calls `__exit__` after a constructor that fails
         raise AssertionError(f"chromedriver did not start: {''.join(output)}")
 
     def _end_driver(self) -> None:
