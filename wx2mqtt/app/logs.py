@@ -11,14 +11,13 @@ import json
 import logging
 import os
 import threading
-from typing import Literal, TextIO
+from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from wx2mqtt.app.redaction import clean_traceback, one_line, redact_value
 
-LogLevel = Literal["debug", "info", "warning", "error"]
 LEVEL_NUMBERS: dict[str, int] = {
     "debug": logging.DEBUG,
     "info": logging.INFO,

@@ -70,10 +70,6 @@ class ReplyWindowTopics:
         if self.supported:
             self._refresh_event.set()
 
-    def published_window(self, user: str) -> ReplyWindow | None:
-        """Returns the window that was published last; None if there is none."""
-        return self._published.get(user)
-
     def directory_entries(self) -> list[DirectoryEntry]:
         """Returns the directory with the window of each person."""
         entries = self._registry.directory()

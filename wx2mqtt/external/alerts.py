@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
@@ -39,11 +38,6 @@ class Alert:
     title: str
     body: str
     file: Path | None = None
-
-
-def is_installed() -> bool:
-    """Whether apprise is installed; does not import it."""
-    return find_spec("apprise") is not None
 
 
 async def send_alert(
