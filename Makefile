@@ -15,7 +15,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants bench check lock clean
+.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants sbom package audit bench check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -100,6 +100,23 @@ shape: .venv/ready  ## figures of the code's shape, and what stands behind each
 mutants: .venv/ready  ## small faults that no test notices, by samples (hours; ARGS=--help)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
+sbom: .venv/ready  ## all that the bridge installs, as CycloneDX, into dist/
+	@$(BIN)/python -m tests.supply_chain sbom dist/wx2mqtt.cdx.json
+
+# The time of the commit stands in the archives, so two builds of one commit are equal byte for byte.
+package: .venv/ready  ## wheel and source archive, into dist/
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+
+# pip-audit has an environment of its own: the thirty packages that it needs are none of the project's.
+.venv-audit/ready: tests/audit.lock
+	@$(PYTHON) -m venv --clear .venv-audit
+	@.venv-audit/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+	    -r tests/audit.lock
+	@touch $@
+
+audit: .venv/ready .venv-audit/ready  ## known vulnerabilities of what is installed (needs the internet, and says so)
+	@$(BIN)/python -m tests.supply_chain audit
+
 bench: .venv/ready  ## speed and size, as a table
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
@@ -115,6 +132,8 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    -o tests/home/requirements.lock tests/home/requirements.in
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/build.lock tests/home/build.in
+	echo 'pip-audit>=2.10' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate -o tests/audit.lock -
 
 clean:  ## removes what was built here
-	@rm -rf .venv .venv-home build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-home .venv-audit build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

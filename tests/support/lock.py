@@ -18,11 +18,11 @@ Environment = Mapping[str, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pin:
-    """One package of a lock. `hashes` is the number of files that pip accepts for it."""
+    """One package of a lock. `hashes` are the SHA-256 of the files that pip accepts for it, in hex."""
 
     requirement: Requirement
     version: str
-    hashes: int
+    hashes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,9 @@ def read_lock(path: Path) -> dict[str, Pin]:
         if specifier.operator != "==":
             raise ValueError(f"{path}: {requirement} is not pinned")
         pins[canonicalize_name(requirement.name)] = Pin(
-            requirement=requirement, version=specifier.version, hashes=block.count("--hash=sha256:")
+            requirement=requirement,
+            version=specifier.version,
+            hashes=tuple(re.findall(r"--hash=sha256:([0-9a-f]{64})", block)),
         )
     return pins
 

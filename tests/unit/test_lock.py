@@ -123,7 +123,7 @@ def pinned(*lines: str) -> dict[str, Pin]:
     for line in lines:
         requirement = Requirement(line)
         (specifier,) = requirement.specifier
-        pins[requirement.name] = Pin(requirement=requirement, version=specifier.version, hashes=1)
+        pins[requirement.name] = Pin(requirement=requirement, version=specifier.version, hashes=("0" * 64,))
     return pins
 
 

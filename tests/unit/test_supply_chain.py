@@ -1,0 +1,188 @@
+"""What the bridge installs is listed, licensed as allowed, and built the same each time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from license_expression import get_spdx_licensing  # type: ignore[import-untyped]
+
+from tests import supply_chain
+from tests.support.lock import read_lock
+
+ROOT = Path(__file__).parents[2]
+PINS = read_lock(supply_chain.LOCK)
+LICENCES = tomllib.loads(supply_chain.LICENCES.read_text(encoding="utf-8"))
+SPDX = get_spdx_licensing()
+# What packages from before SPDX expressions write into their metadata.
+OLD_NAMES = {
+    "Apache Software License": "Apache-2.0",
+    "BSD License": "BSD-3-Clause",
+    "ISC License (ISCL)": "ISC",
+    "MIT License": "MIT",
+    "Mozilla Public License 2.0 (MPL 2.0)": "MPL-2.0",
+    "Python Software Foundation License": "PSF-2.0",
+}
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+def stated_licences(name: str) -> set[str]:
+    """Returns the SPDX names that an installed package states; empty if it states none that can be read."""
+    facts = metadata.metadata(name)
+    if "License-Expression" in facts:
+        return set(SPDX.license_keys(facts["License-Expression"]))
+    classifiers = [
+        line.rpartition(" :: ")[2]
+        for line in facts.get_all("Classifier") or ()
+        if line.startswith("License ::")
+    ]
+    return {OLD_NAMES[name] for name in classifiers if name in OLD_NAMES}
+
+
+def test_each_locked_package_has_a_licence_and_no_other_has():
+    assert LICENCES["packages"].keys() == PINS.keys()
+
+
+@pytest.mark.parametrize("name", sorted(PINS))
+def test_the_listed_licence_is_allowed_and_is_the_one_that_the_package_states(name):
+    listed = LICENCES["packages"][name]
+    assert SPDX.validate(listed).errors == []
+    parsed = SPDX.parse(listed)
+    alternatives = parsed.args if type(parsed) is SPDX.OR else [parsed]
+    assert any(set(SPDX.license_keys(choice)) <= set(LICENCES["allowed"]) for choice in alternatives)
+    if PINS[name].requirement.marker is None:
+        stated = stated_licences(name)
+        assert stated <= set(SPDX.license_keys(listed))
+
+
+def test_the_list_of_components_is_valid_and_has_each_locked_package_with_version_files_and_licence():
+    text = supply_chain.sbom()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    components = {component["name"]: component for component in json.loads(text)["components"]}
+    assert components.keys() == PINS.keys()
+    for name, pin in PINS.items():
+        component = components[name]
+        assert component["version"] == pin.version
+        assert component["purl"] == f"pkg:pypi/{name}@{pin.version}"
+        (files,) = component["externalReferences"]
+        assert {digest["content"] for digest in files["hashes"]} == set(pin.hashes)
+        assert component["licenses"]
+
+
+def test_the_list_says_which_component_needs_which():
+    dependencies = {entry["ref"]: entry for entry in json.loads(supply_chain.sbom())["dependencies"]}
+    httpx, httpcore = (f"{name}=={PINS[name].version}" for name in ("httpx", "httpcore"))
+    assert httpcore in dependencies[httpx]["dependsOn"]
+    assert httpx in dependencies["wx2mqtt"]["dependsOn"]
+
+
+def test_equal_locks_give_equal_lists():
+    assert supply_chain.sbom() == supply_chain.sbom()
+
+
+def test_a_package_without_a_licence_is_not_listed_silently():
+    with pytest.raises(KeyError, match="httpx"):
+        supply_chain.bill_of_materials({"httpx": PINS["httpx"]}, {})
+
+
+@pytest.mark.parametrize(
+    ("output", "errors", "code", "words"),
+    [
+        ({"dependencies": [{"name": "a", "version": "1", "vulns": []}]}, "", 0, "no known vulnerability"),
+        (
+            {
+                "dependencies": [
+                    {"name": "a", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}
+                ]
+            },
+            "",
+            1,
+            "a 1: X-1, mended in 2",
+        ),
+        (
+            {"dependencies": [{"name": "a", "skip_reason": "not found"}]},
+            "No known vulnerabilities found",
+            75,
+            "not audited: 1 of 1",
+        ),
+        (None, "Traceback\nrequests.exceptions.ConnectionError: api", 75, "not audited: requests.exc"),
+    ],
+)
+def test_an_audit_tells_holes_from_data_that_could_not_be_reached(output, errors, code, words):
+    result, lines = supply_chain.audit_result("" if output is None else json.dumps(output), errors)
+    assert result == code
+    assert words in "\n".join(lines)
+
+
+def test_two_builds_of_one_commit_are_equal_byte_for_byte(tmp_path):
+    digests = []
+    for folder, mask, zone in (("a", 0o022, "UTC"), ("longer/b", 0o077, "Asia/Shanghai")):
+        checkout = tmp_path / folder
+        for name in ("wx2mqtt", "pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+            source, target = ROOT / name, checkout / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_dir():
+                shutil.copytree(
+                    source,
+                    target,
+                    ignore=shutil.ignore_patterns("__pycache__"),
+                    copy_function=shutil.copyfile,
+                )
+            else:
+                shutil.copyfile(source, target)
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(checkout / "dist")],
+            cwd=checkout,
+            env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000", "TZ": zone},
+            umask=mask,
+            check=True,
+            capture_output=True,
+        )
+        (wheel,) = (checkout / "dist").glob("*.whl")
+        digests.append(hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert digests[0] == digests[1]
+
+
+def test_images_are_pinned_by_digest():
+    dockerfile = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^ARG PYTHON=(\S+)$", dockerfile, re.MULTILINE)
+    services = yaml.safe_load((ROOT / "deploy/docker/compose.yaml").read_text(encoding="utf-8"))["services"]
+    images = [service["image"] for service in services.values() if "build" not in service]
+    assert bases
+    assert images
+    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${PYTHON}"}
+    assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in bases + images)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_has_no_rights_by_default_and_pins_what_it_uses_by_commit(workflow):
+    text = workflow.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["permissions"] == {}
+    uses = re.findall(r"uses: (.*)", text)
+    assert uses
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", action) for action in uses)
+
+
+def test_a_release_is_built_with_provenance_and_the_list_of_components():
+    text = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    for job in ("build", "image"):
+        actions = " ".join(step.get("uses", "") for step in jobs[job]["steps"])
+        assert "actions/attest-build-provenance@" in actions
+        assert jobs[job]["permissions"]["id-token"] == "write"
+    (push,) = (step for step in jobs["image"]["steps"] if "build-push-action" in step.get("uses", ""))
+    assert push["with"]["sbom"] is True
+    assert push["with"]["provenance"] == "mode=max"
+    assert any("make audit" in step.get("run", "") for step in jobs["build"]["steps"])
