@@ -56,6 +56,7 @@ class Wire:
         self.windows: dict[Handle, ReplyWindow] = {}
         self.drafts: list[Draft] = []
         self.keys: list[SendKey] = []
+        self.times: list[float] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self.stuck: set[Handle] = set()
@@ -67,6 +68,7 @@ class Wire:
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         self.drafts.append(draft)
         self.keys.append(key)
+        self.times.append(asyncio.get_running_loop().time())
         self.began.set()
         if draft.chat in self.stuck:
             await asyncio.Event().wait()

@@ -172,6 +172,7 @@ def test_what_happened_among_people_is_published_even_if_the_disk_was_full_at_fi
             await house.take(message("1"), contacts=(renamed,))
         await house.take(message("1"), contacts=(renamed,))
         assert [one.body["to"] for one in house.journal.events("contact_renamed")] == ["老妈"]
+        assert [one.user for one in house.journal.events("contact_renamed")] == ["妈妈"]
         assert [one.remark for one in house.journal.people.persons if one.level == "妈妈"] == ["老妈"]
         assert len(house.journal.messages()) == 1
 

@@ -67,6 +67,13 @@ async def test_it_is_published_once_until_it_changes(desk: Desk):
     assert "until" not in second
 
 
+async def test_the_window_of_who_is_gone_is_taken_back(desk: Desk):
+    desk.windows.publish_changes()
+    desk.phone.drop("wife")
+    desk.windows.publish_changes()
+    assert [payload for topic, payload in desk.said if topic == "wx/window/wife"][1:] == [b""]
+
+
 async def test_while_nobody_is_logged_in_nothing_is_taken(desk: Desk):
     desk.windows.publish_changes()
     desk.session.login.state = LoginState.WAITING_FOR_SCAN

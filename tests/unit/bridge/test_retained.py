@@ -207,6 +207,17 @@ def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
     played(story)
 
 
+def test_without_a_connection_nobody_waits_for_the_last_words():
+    async def story(stage: Stage) -> None:
+        stage.connect()
+        stage.disconnect()
+        stage.say(STATE, "offline")
+        await stage.announcer.wait_until_settled(1.0)
+        assert asyncio.get_running_loop().time() == 0.0
+
+    played(story)
+
+
 def test_a_topic_on_which_the_broker_hangs_up_three_times_waits_and_the_others_are_published():
     async def story(stage: Stage) -> None:
         stage.say("wx/contacts")

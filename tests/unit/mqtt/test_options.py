@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.mqtt.options import BrokerAddress, parse_broker_url, parse_server_references
+from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, parse_broker_url, parse_server_references
 
 
 @pytest.mark.parametrize(
@@ -53,6 +53,11 @@ def test_a_refusal_does_not_repeat_what_was_written(text):
         parse_broker_url(f"mqtt://user:{text}geheim@broker:x")
     except ValueError as error:
         assert "geheim" not in str(error)
+
+
+def test_a_session_is_kept_for_a_week():
+    options = MqttOptions(urls=("mqtt://broker",), client_id="a")
+    assert options.session_expiry == 604_800
 
 
 def test_tls_and_transport_follow_from_the_scheme():

@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import (
+    PINGREQ,
     MalformedPacket,
     check_topic,
     pack_properties,
@@ -57,6 +58,11 @@ def test_paho_reads_the_properties_that_we_write(content_type, expiry, correlati
     assert getattr(properties, "CorrelationData", None) == correlation
     promised = getattr(properties, "PayloadFormatIndicator", 0)
     assert promised == (content_type in {"application/json", "text/plain"})
+
+
+def test_the_longest_correlation_that_a_packet_can_hold_is_packed():
+    packed = pack_properties(Publication(topic="t", payload=b"", correlation=b"x" * 65535))
+    assert packed.endswith(b"\xff\xff" + b"x" * 65535)
 
 
 def test_a_correlation_that_no_packet_can_hold_is_refused():
@@ -226,7 +232,7 @@ def test_a_puback_that_says_no_says_why():
 
 def test_short_packets_are_those_of_the_standard():
     assert short_packet(0x40, 0x1234) == b"\x40\x02\x12\x34"
-    assert short_packet(0xC0) == b"\xc0\x00"
+    assert short_packet(PINGREQ) == b"\xc0\x00"
 
 
 FIXED_SIZES_BYTES = {"Byte": 1, "Two Byte Integer": 2, "Four Byte Integer": 4}

@@ -13,7 +13,7 @@ from wx2mqtt.bridge.commands import queues
 from wx2mqtt.bridge.commands import sender as sending
 from wx2mqtt.bridge.commands.expiry import expiry_grace_seconds
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import OutcomeUnknown, Unreachable
+from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.model import Command, SendKey, Status
 from wx2mqtt.store.records import CommandRow, CommandState
 
@@ -254,6 +254,16 @@ async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(he
         result = await here.result("c1")
     assert (result.status, result.duplicate_possible) == (Status.SENT, False)
     assert len(here.wire.drafts) == 2
+
+
+@pytest.mark.parametrize("outcome", [Unreachable(), OutcomeUnknown()])
+async def test_the_next_attempt_comes_after_a_pause(here: Room, outcome: BackendError):
+    here.wire.deeds += [outcome]
+    async with here.running():
+        await here.accept(here.command("wife", accepted=now(here)))
+        await here.result("c1")
+    first, second = here.wire.times
+    assert second - first >= 0.5
 
 
 @pytest.mark.parametrize(("ttl", "chance"), [(5, 60), (300, 300), (86_400, 600)])

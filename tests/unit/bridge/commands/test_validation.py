@@ -150,6 +150,7 @@ def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(bench, sub
         {"kind": "video", "path": "/x"},
         {"kind": "file", "data": "AA=="},
         {"kind": "recall", "message_id": "1"},
+        {"kind": "recall", "also": "a key that no recall has"},
     ],
 )
 def test_a_kind_that_the_backend_cannot_send_is_unsupported(body):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wx2mqtt.wechat.ilink.protocol import endpoints
 from wx2mqtt.wechat.ilink.protocol.endpoints import CDN_ORIGIN, LOGIN_ORIGIN, TrustedHosts, host_of
 
 TENCENT = TrustedHosts()
@@ -59,6 +60,15 @@ def test_the_owner_may_allow_others_and_what_is_below_them() -> None:
 )
 def test_a_login_is_sent_on_to_a_bare_host_only(address: str) -> None:
     assert TENCENT.polling_url(address) is None
+
+
+def test_the_server_holds_only_the_calls_that_wait_for_news() -> None:
+    calls = [value for value in vars(endpoints).values() if isinstance(value, endpoints.Endpoint)]
+    assert {call.name for call in calls if call.is_long_poll} == {"get_qrcode_status", "getupdates"}
+
+
+def test_the_case_of_a_host_does_not_matter() -> None:
+    assert TENCENT.polling_url("B.Weixin.QQ.com") == "https://b.weixin.qq.com"
 
 
 def test_a_login_is_sent_on_to_another_host_of_tencent_s() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import endpoints
 
 
@@ -31,6 +32,12 @@ def test_one_address_may_stand_for_all_with_a_prefix() -> None:
     assert hosts.url(endpoints.JSLOGIN) == "http://127.0.0.1:8000/wechat/jslogin"
     assert hosts.url(endpoints.SYNC_CHECK) == "http://127.0.0.1:8000/wechat/cgi-bin/mmwebwx-bin/synccheck"
     assert hosts.url(endpoints.UPLOAD) == "http://127.0.0.1:8000/wechat/cgi-bin/mmwebwx-bin/webwxuploadmedia"
+
+
+def test_a_sticker_of_five_megabytes_is_the_largest() -> None:
+    limits = endpoints.CAPABILITIES.media[Kind.STICKER]
+    assert limits.max_bytes == 5_242_880
+    assert limits.mime_types == {"image/gif"}
 
 
 @pytest.mark.parametrize(
