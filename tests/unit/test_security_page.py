@@ -1,0 +1,43 @@
+"""The threat model names a test for each measure, and each actor of it meets at least one."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/en/development/security.md"
+
+
+def table(heading: str) -> list[list[str]]:
+    """Returns the rows of the table below a heading, without its head."""
+    section = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+MEASURES = table("What is done")
+
+
+@cache
+def functions_of(file: Path) -> frozenset[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return frozenset(
+        node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+
+
+@pytest.mark.parametrize("row", MEASURES, ids=lambda row: row[1])
+def test_each_measure_names_a_test_that_exists(row):
+    assert len(row) == 4
+    match = re.fullmatch(r"`(tests/[\w/]+\.py)::(test_\w+)`", row[3])
+    assert match, row[3]
+    assert match[2] in functions_of(ROOT / match[1])
+
+
+def test_each_actor_meets_a_measure_and_no_other_actor_is_named():
+    assert {row[0] for row in MEASURES} == {row[0] for row in table("Who")}
