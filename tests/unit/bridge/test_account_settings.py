@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.bridge.talk import message
-from wx2mqtt.bridge.account_settings import ReceiveFilter
+from wx2mqtt.bridge.account_settings import HoldRules, ReceiveFilter
 from wx2mqtt.model import ChatKind, Handle
+from wx2mqtt.settings.schema import Hold
 
 GROUP = {"chat": Handle("@@g"), "chat_kind": ChatKind.GROUP}
 
@@ -56,3 +57,8 @@ def test_what_the_owner_writes_is_published_only_when_asked_for_but_the_file_hel
     nobody = ReceiveFilter(allow=(), deny=("*",), groups="none", own=False)
     assert nobody.allows_message(own, "filehelper", listed=False)
     assert nobody.allows_chat("filehelper", ChatKind.SELF, listed=False)
+
+
+def test_without_settings_the_same_holds_as_by_default_in_the_file():
+    in_file = Hold()
+    assert HoldRules() == HoldRules(max_commands=in_file.max, ttl=in_file.ttl)

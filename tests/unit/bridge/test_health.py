@@ -127,6 +127,7 @@ def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
         ({"refused": ("wx/last",)}, "broker_refuses_topics"),
         ({"counters": BrokerCounters(started=NOW, standby=True)}, "standby"),
         ({"store_size": 100}, "store_full"),
+        ({"store_size": 1, "store_limit": 1}, "store_full"),
         ({"stats": replace(STATS, trouble="there is no room on the disk")}, "store_trouble"),
         ({"stuck": ("receive:home",)}, "loops_stuck"),
         ({"stats": replace(STATS, set_aside=1)}, "messages_set_aside"),
