@@ -203,3 +203,9 @@ def test_the_info_says_what_the_bridge_is():
     assert (body["mqtt_protocol"], body["settings"]) == ("5", {"plain": False})
     assert body["warnings"] == ["wx2mqtt.yaml:3: web: has no effect yet"]
     assert json.loads(encode(body)) == body
+
+
+def test_what_is_wrong_with_the_store_is_said_beside_its_size():
+    body: dict[str, Any] = health_body(seen(stats=replace(STATS, trouble="disk full")), "home")
+    assert body["store"] == {"size": 10, "limit": 100, "trouble": "disk full"}
+    assert body["problems"] == ["store_trouble"]
