@@ -14,9 +14,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from tests.crash.runner import AT, POINT, live
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import CONTEXT
 
-PATIENCE = 15.0
 KILLED, TERMINATED = -signal.SIGKILL, -signal.SIGTERM
 
 
@@ -62,7 +62,7 @@ class Lives:
         """SIGKILL, as a power cut would; one that was terminated may have ended before."""
         assert self._process is not None
         self._process.kill()
-        self._process.join(PATIENCE)
+        self._process.join(MAX_WAIT_SECONDS)
         self._end(KILLED, 0, TERMINATED)
 
     def terminate(self) -> None:
@@ -75,10 +75,10 @@ class Lives:
         process = self._process
         assert process is not None
         process.terminate()
-        await asyncio.to_thread(process.join, PATIENCE)
+        await asyncio.to_thread(process.join, MAX_WAIT_SECONDS)
         self._end(0)
 
-    def wait_for_log(self, text: str, timeout: float = PATIENCE) -> None:
+    def wait_for_log(self, text: str, timeout: float = MAX_WAIT_SECONDS) -> None:
         """Wait until some life has said it."""
         until = time.monotonic() + timeout
         while text not in (self.log.read_text() if self.log.exists() else ""):
@@ -89,7 +89,7 @@ class Lives:
         """Leave nothing behind."""
         if self._process is not None:
             self._process.kill()
-            self._process.join(PATIENCE)
+            self._process.join(MAX_WAIT_SECONDS)
             self._process = None
 
     def _end(self, *wanted: int) -> None:

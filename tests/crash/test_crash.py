@@ -15,6 +15,7 @@ from tests.crash import runner
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
 from tests.crash.lives import KILLED
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import THOROUGH, effort
 from tests.support.ledger import repeats
 from tests.support.process import BridgeProcess
@@ -197,7 +198,7 @@ async def test_an_orderly_stop_leaves_nothing_in_doubt_and_nothing_to_repeat(
             for _ in range(effort(4, 10)):
                 await arena.begin()
                 await arena.lives.lasts(dice.uniform(0.0, 0.5))
-                async with asyncio.timeout(5.0):
+                async with asyncio.timeout(MAX_WAIT_SECONDS):
                     await arena.lives.stop()
         await arena.last_life()
         assert not [one for one in arena.ear.on("wx/result/#") if one.body["duplicate_possible"]]

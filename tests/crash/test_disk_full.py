@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.traffic import USERS, WRITERS, all_through
 from wx2mqtt.app.control_socket import ask_bridge
 
@@ -69,7 +70,7 @@ async def test_a_disk_that_takes_no_commands_is_told_though_nothing_comes_in(mak
         assert not await all_through(arena.traffic.ledger, arena.ear, arena.phone)
         with no_room(arena):
             await arena.traffic.command(0, "wife")
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while not (body := await said(arena))["problems"]:
                     pass
             assert body["problems"] == ["store_trouble"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.store_child import main
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import effort
 from tests.support.forks import CONTEXT
 from tests.unit.store.test_backup import House
@@ -26,14 +27,13 @@ from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDE
 from wx2mqtt.store.people_copy import PeopleCopy
 
 State = dict[str, object]
-PATIENCE = 30.0
 
 
 def killed(work: str, folder: Path, step: int, file: Path) -> bool:
     """Do it in a process that is killed at this step; whether it got there."""
     process = CONTEXT.Process(target=main, args=(work, folder, step, file, file.with_name("took")))
     process.start()
-    process.join(PATIENCE)
+    process.join(MAX_WAIT_SECONDS)
     code = process.exitcode
     process.close()
     assert code in (0, -signal.SIGKILL)

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import yaml
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
+
 DRIVER = Path(__file__).with_name("driver.py")
-PATIENCE = 30.0
 
 CONFIGURATION: dict[str, Any] = {
     "homeassistant": {"name": "Home", "time_zone": "UTC", "country": "CN", "language": "en"},
@@ -71,7 +72,7 @@ class HouseProcess:
         self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
         self._reader.start()
         with self._lines:
-            self._lines.wait_for(lambda: self._ready or not self._reader_lives(), 3 * PATIENCE)
+            self._lines.wait_for(lambda: self._ready or not self._reader_lives(), 3 * MAX_WAIT_SECONDS)
         assert self._ready, self._stderr.read_text()[-3000:]
         return self
 
@@ -84,11 +85,11 @@ class HouseProcess:
         assert process.stdout is not None
         process.stdin.close()
         try:
-            process.wait(PATIENCE)
+            process.wait(MAX_WAIT_SECONDS)
         finally:
             if process.poll() is None:
                 process.kill()
-            reader.join(PATIENCE)
+            reader.join(MAX_WAIT_SECONDS)
             process.stdout.close()
             self._process = None
 
@@ -97,7 +98,7 @@ class HouseProcess:
         self.stop()
         return self.start()
 
-    def do(self, order: str, seconds: float = PATIENCE, /, **fields: Any) -> Any:
+    def do(self, order: str, seconds: float = MAX_WAIT_SECONDS, /, **fields: Any) -> Any:
         """Give an order of the driver and wait for its answer."""
         process = self._process
         assert process is not None
@@ -111,7 +112,7 @@ class HouseProcess:
         assert "error" not in answer, f"{order} {fields}: {answer['error']}"
         return answer["answer"]
 
-    def until(self, template: str, seconds: float = PATIENCE) -> None:
+    def until(self, template: str, seconds: float = MAX_WAIT_SECONDS) -> None:
         """Wait until a template is true."""
         true = self.do("wait", seconds + 5, template="{{ " + template + " }}", seconds=seconds)
         assert true, (

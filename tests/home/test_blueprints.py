@@ -13,7 +13,7 @@ from tests.home.conftest import BLUEPRINTS, Scene
 from tests.home.test_entities import complaints
 from wx2mqtt.bridge.qr_image import placeholder_picture
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 MESSAGE = "event.wechat_home_message"
 CARD = BLUEPRINTS.parent / "dashboard.yaml"

@@ -21,7 +21,7 @@ from tests.support.broker import free_port
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy/home-assistant/README.md").read_text(encoding="utf-8")
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

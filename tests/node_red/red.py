@@ -18,9 +18,9 @@ import httpx
 
 from tests.node_red.installed import PROGRAM
 from tests.support.broker import free_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 SETTINGS = Path(__file__).with_name("settings.js")
-PATIENCE = 20.0
 ERROR, WARNING = 20, 30  # Node-RED's levels: the smaller, the worse
 
 Told = dict[str, Any]
@@ -40,7 +40,7 @@ class NodeRed:
         self.url = f"http://127.0.0.1:{self.port}"
         self.told: list[Told] = []
         self.meant: set[str] = set()
-        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=PATIENCE)
+        self.http = httpx.Client(base_url=self.url, trust_env=False, timeout=MAX_WAIT_SECONDS)
         self._editor = editor
         self._more = threading.Condition()
         self._process: subprocess.Popen[str] | None = None
@@ -97,7 +97,9 @@ class NodeRed:
         answer = self.http.post(f"/inject/{node}")
         assert answer.status_code == 200, answer.text
 
-    def wait(self, fits: Callable[[Told], bool], *, since: int = 0, timeout: float = PATIENCE) -> Told:
+    def wait(
+        self, fits: Callable[[Told], bool], *, since: int = 0, timeout: float = MAX_WAIT_SECONDS
+    ) -> Told:
         """The first thing told that fits, at or after number `since`."""
         with self._more:
             found = self._more.wait_for(
@@ -145,11 +147,11 @@ class NodeRed:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(how)
         try:
-            process.wait(PATIENCE)
+            process.wait(MAX_WAIT_SECONDS)
         finally:
             if process.poll() is None:
                 process.kill()
-            reader.join(PATIENCE)
+            reader.join(MAX_WAIT_SECONDS)
             assert process.stdout is not None
             process.stdout.close()
             self._process = None

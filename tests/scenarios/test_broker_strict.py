@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Phone
 from tests.support.process import BridgeProcess
 from tests.support.scripted import DISCONNECT, PUBACK, PUBLISH, Packet, Peer, receive_maximum, scripted
 from wx2mqtt.app.control_socket import ask_bridge
 from wx2mqtt.simulator.server import Simulator
 
-PATIENCE = 20.0
 QUIET = 0.02  # seconds without a packet after which the slow broker acknowledges one
 
 
@@ -83,7 +83,7 @@ class Node:
 
     async def until(self, holds: Callable[[], Any]) -> Any:
         """Wait, with a bound, for what comes over the wire."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not (found := holds()):
                 self.news.clear()
                 await self.news.wait()
@@ -143,7 +143,7 @@ class Place:
             str(self.bridge.config),
             stdout=asyncio.subprocess.PIPE,
         )
-        said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        said, _ = await asyncio.wait_for(process.communicate(), MAX_WAIT_SECONDS)
         assert process.returncode == 0, said.decode()
         return json.loads(said)
 

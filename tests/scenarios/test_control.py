@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.app import control_socket
 from wx2mqtt.errors import Wx2MqttError
 
@@ -41,7 +42,7 @@ async def raw(folder: Path, data: bytes) -> bytes:
     writer.write(data)
     writer.write_eof()
     try:
-        return await asyncio.wait_for(reader.read(), 5)
+        return await asyncio.wait_for(reader.read(), MAX_WAIT_SECONDS)
     finally:
         writer.close()
 
@@ -100,7 +101,7 @@ async def test_a_line_beyond_the_limit_is_dropped(folder: Path, monkeypatch: pyt
     reader, writer = await asyncio.open_unix_connection(folder / control_socket.SOCKET_NAME)
     writer.write(b"x" * (control_socket.MAX_LINE_BYTES + 1_000_000))
     with pytest.raises(ConnectionError):
-        while await asyncio.wait_for(reader.read(1 << 20), 20) or True:
+        while await asyncio.wait_for(reader.read(1 << 20), MAX_WAIT_SECONDS) or True:
             writer.write(b"x")
             await writer.drain()
     writer.close()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_home import BotPhone
 from wx2mqtt.errors import (
     BackendError,
@@ -37,7 +38,6 @@ QUICK = {
     "upload": 2.0,
     "download": 1.0,
 }
-PATIENCE = 20.0
 LOST = [
     "hang",
     "reset",
@@ -103,7 +103,7 @@ class Bot:
 
     async def hear(self) -> Any:
         """The next batch with something in it; the cursor moves."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not (batch := await self.gateway.receive(self.cursor)).items:
                 pass
         self.cursor = batch.cursor

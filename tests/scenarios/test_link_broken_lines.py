@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from tests.scenarios.conftest import StartMosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
 from tests.support.linked import Told, linked, message
 from tests.support.proxy import proxy
@@ -94,7 +95,7 @@ async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
         async with linked(line.url, client_id="writer", protocol=protocol, listener=Pump()) as pump:
             assert isinstance(pump, Pump)
             await asyncio.wait_for(pump.all.wait(), 60)
-        await asyncio.wait_for(reader.last.wait(), 10)
+        await asyncio.wait_for(reader.last.wait(), MAX_WAIT_SECONDS)
     assert line.cuts > 10
     assert first_seen(reader.numbers) == list(range(MESSAGES))
     again = len(reader.numbers) - MESSAGES

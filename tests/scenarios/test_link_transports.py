@@ -12,6 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.linked import linked, message
 from wx2mqtt.mqtt.options import TlsFiles
 
@@ -73,7 +74,7 @@ async def exchange(url: str, **more) -> None:
             assert delivery.payload == payload
             reader.link.acknowledge(delivery)
         answers = [writer.publish(message(payload=b"%d" % n)) for n in range(15)]
-        assert await asyncio.wait_for(asyncio.gather(*answers), 10) == [None] * 15
+        assert await asyncio.wait_for(asyncio.gather(*answers), MAX_WAIT_SECONDS) == [None] * 15
         assert [(await reader.delivery()).payload for _ in range(15)] == [b"%d" % n for n in range(15)]
     assert (reader.link.connect_count, writer.link.connect_count) == (1, 1)
 
@@ -153,14 +154,14 @@ async def test_the_path_of_a_websocket_url_is_asked_for_and_a_ping_there_is_answ
         assert (await connection.recv())[:1] == b"\x10"
         await connection.send(b"\x20\x03\0\0\0")
         waiter = await connection.ping()
-        ponged.set_result(await asyncio.wait_for(waiter, 5))
+        ponged.set_result(await asyncio.wait_for(waiter, MAX_WAIT_SECONDS))
         await connection.wait_closed()
 
     async with serve(broker, "127.0.0.1", 0, subprotocols=["mqtt"], ping_interval=None) as server:  # type: ignore[list-item]
         port = next(iter(server.sockets)).getsockname()[1]
         async with linked(f"ws://127.0.0.1:{port}/a/b?token=x", filters=()) as told:
             await told.connection()
-            await asyncio.wait_for(ponged, 5)
+            await asyncio.wait_for(ponged, MAX_WAIT_SECONDS)
 
 
 async def test_a_web_server_that_speaks_no_mqtt_is_a_failed_attempt():

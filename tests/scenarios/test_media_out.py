@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.broker import DURABLE
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.file_server import Server, leads, ok, says, server
 from tests.support.home import Home, at_home
 from wx2mqtt.simulator.samples import sample
@@ -164,7 +165,7 @@ async def test_the_same_id_and_bytes_are_sent_once_and_other_bytes_are_refused(s
 
 async def gone(home: Home, before: set[Path]) -> None:
     """Wait until nothing is there that was not there before."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while held(home) - before:  # noqa: ASYNC110 - nobody tells when a file goes
             await asyncio.sleep(0.02)
 

@@ -19,6 +19,7 @@ from tests.scenarios.test_secrets import found_in, secrets_of, user_names
 from tests.support import axe
 from tests.support.broker import free_port
 from tests.support.chromium import MISSING, Chromium
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.scanner import codes_in
 
@@ -384,7 +385,7 @@ async def test_the_end_of_the_bridge_waits_for_nobody_who_looks_on(home: Home):
     async with machine(home) as http, http.stream("GET", "/events") as answer:
         pieces = answer.aiter_raw()
         await anext(pieces)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             assert await home.hear(home.bridge.stop) == 0
             rest = [piece async for piece in pieces]
     assert rest is not None
@@ -403,7 +404,7 @@ async def test_a_logout_ends_what_is_followed(home: Home, tmp_path: Path):
             await anext(pieces)
             await http.post("/logout")
             await home.phone.post("scan")  # it rings the bell
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 rest = [piece async for piece in pieces]
     assert b"Confirm" not in b"".join(rest)
 

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.scenarios.test_web_wire import HOST, drained, line
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.page import PaperView, bridge, entry, login
 from tests.support.page import line as message
 from tests.support.web import served
@@ -32,7 +33,7 @@ def changes():
 
 async def event(lines):
     """The parts of the next event that brings some."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         async for one in lines:
             if one.startswith("data: "):
                 return json.loads(one[6:])
@@ -41,7 +42,7 @@ async def event(lines):
 
 async def until(true):
     """Until it is so; nobody tells."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
@@ -83,7 +84,7 @@ async def test_when_enough_look_on_the_next_one_is_told_so_and_sees_the_page(vie
         assert refused.headers["retry-after"] == "15"
         assert (await http.get("/")).status_code == 200
         client.writer.transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while (await http.head("/events")).status_code != 200:
                 changes.notify()
 
@@ -127,7 +128,7 @@ async def test_at_the_stop_nobody_is_waited_for(view):
     async with served(bridge=bridge(view)) as (server, _), line(server) as client:
         client.say("GET /events HTTP/1.1", HOST)
         await client.reader.readuntil(b"data: ")
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(allowed(1.5)):
             await server.stop()
             await client.over()
 

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Phone
 from tests.support.process import BridgeProcess
 from tests.support.scripted import DISCONNECT, PUBACK, PUBLISH, Packet, Peer, counted, scripted
 from wx2mqtt.simulator.server import Simulator
-
-PATIENCE = 15.0
 
 
 class Node:
@@ -58,7 +57,7 @@ class Node:
 
     async def until(self, holds: Any) -> Any:
         """Wait, with a bound, for what comes over the wire."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not (found := holds()):
                 await self._news.wait()
         return found

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from tests.support.chromium import MISSING, Chromium
+from tests.support.deadlines import allowed
 from tests.support.home import Home
 
 PASSWORD, TOKEN = "correct horse 电池", "T0ken-5ca1ab1e"
@@ -247,7 +248,7 @@ async def test_ten_thousand_connections_that_are_opened_and_left_do_not_touch_th
             began = time.monotonic()
             await home.tell("wife", {"text": "still there?", "id": "in the crowd"})
             await said(home, "text", text="yes")
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < allowed(2)
             assert (await http.get(picture)).status_code == 200
             assert bridge.num_fds() < 400
             assert bridge.memory_info().rss - before < 15_000_000
@@ -282,7 +283,7 @@ async def test_the_bridge_stops_in_time_while_somebody_takes_a_file_slowly(home:
     await reader.readuntil(b"\r\n\r\n")
     began = time.monotonic()
     assert await home.hear(home.bridge.stop) == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < allowed(5)
     writer.transport.abort()
 
 

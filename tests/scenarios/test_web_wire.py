@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 import psutil
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web import PNG, PaperShelf, options, served
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import http_limits
@@ -52,7 +53,7 @@ class Line:
 
     async def status(self) -> int:
         """Of the next answer, which is read whole."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
             length = int(head.partition("content-length: ")[2].partition("\r")[0] or 0)
             await self.reader.readexactly(length)
@@ -60,7 +61,7 @@ class Line:
 
     async def over(self) -> bytes:
         """What comes until the server ends the connection."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             with contextlib.suppress(ConnectionError):
                 return await self.reader.read()
         return b""
@@ -175,7 +176,7 @@ async def test_a_head_without_end_ends_the_connection(shelf, begun):
         async with line(server) as client:
             client.writer.write(begun.encode())
             with contextlib.suppress(ConnectionError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(MAX_WAIT_SECONDS):
                     while not client.writer.is_closing():
                         client.writer.write(b"a" * 50_000)
                         await client.writer.drain()
@@ -245,7 +246,7 @@ async def test_a_download_that_is_broken_off_closes_its_file(large):
 
 async def drained(server):
     """Until nothing is under way."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while server._state.tasks:
             await asyncio.wait(server._state.tasks)
 
@@ -277,7 +278,7 @@ async def test_a_body_without_end_after_its_answer_ends_the_connection(shelf, mo
         piece, size = bytes(65536), 0
         before = psutil.Process().memory_info().rss
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while True:
                     client.writer.write(piece)
                     await client.writer.drain()
@@ -296,7 +297,7 @@ async def test_a_client_that_takes_nothing_is_cut_off(large, monkeypatch):
 
 
 async def _until_one_is_busy(server):
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not server._state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0)
 
@@ -396,7 +397,7 @@ async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         client.say("GET /media/large HTTP/1.1", HOST)
         await _until_one_is_busy(server)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             await server.stop()
         assert server._state.tasks == set()
         assert server._limiter.connections == []

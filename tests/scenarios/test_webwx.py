@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Phone
 from wx2mqtt.errors import (
     BackendError,
@@ -57,7 +58,6 @@ IN_BETWEEN = (
     PollFailing,
     PollRecovered,
 )  # steps that tell how it goes, and have tests of their own
-PATIENCE = 20.0  # seconds, for what comes at once
 TO_MYSELF = Draft(chat=Handle("filehelper"), kind=Kind.TEXT, text="too late")
 QUICK = {"login": 3.0, "synccheck": 3.0, "webwxsync": 1.0, "webwxsendmsg": 1.0, "webwxbatchgetcontact": 3.0}
 
@@ -100,7 +100,7 @@ class Account:
         """All steps to the end; whoever is asked says yes."""
         steps: list[LoginStep] = []
         await self.phone.post("settings", autoscan=True)
-        async with asyncio.timeout(PATIENCE), aclosing(self.gateway.login(resume=resume)) as ways:
+        async with asyncio.timeout(MAX_WAIT_SECONDS), aclosing(self.gateway.login(resume=resume)) as ways:
             steps += [step async for step in ways if not isinstance(step, IN_BETWEEN)]
         self.taken(steps[-1])
         return steps
@@ -123,7 +123,7 @@ class Account:
 
     async def next(self) -> Batch:
         """One batch, whatever is in it."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             batch = await self.gateway.receive(self.cursor)
         self.cursor = batch.cursor
         return batch
@@ -131,7 +131,7 @@ class Account:
     async def items(self, count: int = 1) -> list[Message | Event]:
         """What people did, once there is `count` of it; trouble on the way is sat out."""
         found: list[Message | Event] = []
-        async with asyncio.timeout(PATIENCE * 3):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while len(found) < count:
                 try:
                     batch = await self.gateway.receive(self.cursor)
@@ -199,7 +199,7 @@ async def steps_while(
 
 
 async def kinds_of(account: Account, *deeds: str) -> list[type[LoginStep]]:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         found = [
             step async for step in steps_while(account.gateway.login(resume=False), account.phone, *deeds)
         ]
@@ -693,7 +693,7 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         sim.wechat.settings.change({"autoscan": True})
         gateway = WebWxBackend(Paper(), timeouts=QUICK)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             (*_, login) = [step async for step in gateway.login(resume=False)]
             assert isinstance(login, LoggedIn)
             assert [page async for page in gateway.list_contacts(lambda _: None)]

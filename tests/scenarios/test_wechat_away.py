@@ -9,6 +9,7 @@ import pytest
 
 from tests.scenarios.signing_in import STATE
 from tests.scenarios.trouble import SAID_WITHIN, heard_once_and_in_order, home_of
+from tests.support.deadlines import allowed
 
 pytestmark = pytest.mark.usefixtures("with_mosquitto")
 
@@ -17,7 +18,9 @@ async def test_wechat_gone_and_back(tmp_path: Path):
     async with home_of(tmp_path, "gone") as home:
         since = home.ear.count
         await home.wechat_goes()
-        await home.hear(home.ear.wait_body, STATE, since=since, state="interrupted", timeout=SAID_WITHIN)
+        await home.hear(
+            home.ear.wait_body, STATE, since=since, state="interrupted", timeout=allowed(SAID_WITHIN)
+        )
         await home.wechat_returns()
         await home.phone.say("wife", "said after")
         await home.hear(home.ear.wait_body, STATE, since=since, state="online", timeout=60)

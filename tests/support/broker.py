@@ -13,8 +13,9 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
+
 PROGRAM = shutil.which("mosquitto", path=os.environ.get("PATH", "") + os.pathsep + "/usr/sbin")
-PATIENCE = 10.0
 
 DURABLE = """
 persistence true
@@ -122,7 +123,7 @@ class Mosquitto:
         os.kill(self.pid, signal.SIGHUP)
         self.wait_for_log("Reloading config", since=seen)
 
-    def wait_for_log(self, text: str, *, since: int = 0, timeout: float = PATIENCE) -> str:
+    def wait_for_log(self, text: str, *, since: int = 0, timeout: float = MAX_WAIT_SECONDS) -> str:
         """The first line with `text` at or after line number `since`; waits for it."""
         with self._lines:
             if self._lines.wait_for(lambda: self._ended(text, since), timeout):
@@ -160,11 +161,11 @@ class Mosquitto:
             process.send_signal(how)
             process.send_signal(signal.SIGCONT)
         try:
-            process.wait(PATIENCE)
+            process.wait(MAX_WAIT_SECONDS)
         finally:
             if process.poll() is None:
                 process.kill()
-            reader.join(PATIENCE)
+            reader.join(MAX_WAIT_SECONDS)
             assert process.stderr is not None
             process.stderr.close()
             self._process = None

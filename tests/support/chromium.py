@@ -14,6 +14,8 @@ from typing import Any, Self
 
 import httpx
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
+
 DRIVER = shutil.which("chromedriver")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MISSING = (
@@ -130,7 +132,7 @@ class Chromium:
         """Execute the body of a function in the page; returns what it returns."""
         return self._call("POST", f"{self._session}/execute/sync", script=script, args=list(arguments))
 
-    def until(self, expression: str, seconds: float = 10) -> Any:
+    def until(self, expression: str, seconds: float = MAX_WAIT_SECONDS) -> Any:
         """Wait in the page until an expression is true, also through a reload; returns its value."""
         script = (
             "const done = arguments[arguments.length - 1], end = Date.now() + arguments[0] * 1000;"

@@ -16,7 +16,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-PATIENCE = 15.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
+
 EARS: WeakSet[Ear] = WeakSet()
 """All that there are: what they hear is compared with the schemas (`conform`)."""
 
@@ -71,7 +72,7 @@ class Ear:
     def __enter__(self) -> Self:
         self._client.connect_async("127.0.0.1", self._port, keepalive=10, **self._session())
         self._client.loop_start()
-        assert self._ready.wait(PATIENCE), "the broker did not let the ear in"
+        assert self._ready.wait(MAX_WAIT_SECONDS), "the broker did not let the ear in"
         return self
 
     def __exit__(
@@ -97,7 +98,7 @@ class Ear:
             for name, value in properties.items():
                 setattr(wanted, name, value)
         info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=wanted)
-        info.wait_for_publish(PATIENCE)
+        info.wait_for_publish(MAX_WAIT_SECONDS)
         assert info.is_published(), f"no PUBACK for {topic}"
 
     def say(self, topic: str, body: dict[str, Any], **properties: Any) -> None:
@@ -110,7 +111,7 @@ class Ear:
         fits: Callable[[Heard], bool] = lambda _: True,
         *,
         since: int = 0,
-        timeout: float = PATIENCE,
+        timeout: float = MAX_WAIT_SECONDS,
     ) -> Heard:
         """The first message on `topic` (a trailing `#` fits all below) that fits, at or after number `since`."""
         with self._more:
@@ -121,7 +122,7 @@ class Ear:
         return found
 
     def wait_body(
-        self, topic: str, *, since: int = 0, timeout: float = PATIENCE, **wanted: Any
+        self, topic: str, *, since: int = 0, timeout: float = MAX_WAIT_SECONDS, **wanted: Any
     ) -> dict[str, Any]:
         """The first JSON object on `topic` that holds what is wanted."""
 
@@ -130,7 +131,7 @@ class Ear:
 
         return self.wait(topic, fits, since=since, timeout=timeout).body
 
-    def wait_count(self, topic: str, count: int, *, timeout: float = PATIENCE) -> list[Heard]:
+    def wait_count(self, topic: str, count: int, *, timeout: float = MAX_WAIT_SECONDS) -> list[Heard]:
         """The first `count` messages on `topic`."""
         with self._more:
             enough = self._more.wait_for(lambda: len(self.on(topic)) >= count, timeout)
@@ -138,7 +139,7 @@ class Ear:
         assert enough, f"only {len(found)} of {count} on {topic}"
         return found
 
-    def wait_until(self, enough: Callable[[list[Heard]], bool], timeout: float = PATIENCE) -> bool:
+    def wait_until(self, enough: Callable[[list[Heard]], bool], timeout: float = MAX_WAIT_SECONDS) -> bool:
         """Wait until what was heard is enough; False when it is not by then."""
         with self._more:
             return self._more.wait_for(lambda: enough(self.heard), timeout)

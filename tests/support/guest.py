@@ -12,7 +12,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-PATIENCE = 10.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
+
 DAY = 86_400
 
 
@@ -51,7 +52,7 @@ class Guest:
         wanted.SessionExpiryInterval = DAY if self._stays else 0
         self._client.connect("127.0.0.1", self._port, 30, clean_start=not self._stays, properties=wanted)
         self._client.loop_start()
-        assert self._in.wait(PATIENCE), "the broker says nothing"
+        assert self._in.wait(MAX_WAIT_SECONDS), "the broker says nothing"
         return self
 
     def __exit__(
@@ -63,7 +64,7 @@ class Guest:
     def publish(self, topic: str, payload: bytes | str = b"x", *, retain: bool = False) -> int:
         """The reason code of the PUBACK: 0 or 16 for yes, 135 for not authorized."""
         info = self._client.publish(topic, payload, 1, retain)
-        info.wait_for_publish(PATIENCE)
+        info.wait_for_publish(MAX_WAIT_SECONDS)
         return self._code(info.mid)
 
     def subscribe(self, *filters: str) -> None:
@@ -76,13 +77,13 @@ class Guest:
         """Wait until this has come; all that was delivered before it has come by then, too."""
         with self._more:
             found = self._more.wait_for(
-                lambda: any(one[:2] == (topic, payload) for one in self.heard), PATIENCE
+                lambda: any(one[:2] == (topic, payload) for one in self.heard), MAX_WAIT_SECONDS
             )
         assert found, f"{payload!r} did not come on {topic}"
 
     def _code(self, mid: int) -> int:
         with self._more:
-            assert self._more.wait_for(lambda: mid in self._codes, PATIENCE), "no answer"
+            assert self._more.wait_for(lambda: mid in self._codes, MAX_WAIT_SECONDS), "no answer"
             return self._codes[mid]
 
     def _connected(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from tests.support.broker import Mosquitto, mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 from tests.support.process import BridgeProcess
 from wx2mqtt.simulator.server import Simulator
@@ -39,7 +40,7 @@ class Phone:
         assert answer.status_code == 200, f"{what}: {answer.status_code} {answer.text}"
         return answer.json()
 
-    async def wait(self, what: str, seconds: float = 15) -> None:
+    async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS) -> None:
         """Wait until the simulator has seen it (`code`, `online`, `polling`, `calls:<endpoint>:<n>` …)."""
         ready = await self.get("wait", **{"for": what, "seconds": seconds})
         assert ready["ready"], f"the simulator never saw {what}"
@@ -56,7 +57,7 @@ class Phone:
         assert answer.status_code == 200, f"{message_id}: {answer.status_code} {answer.text}"
         return bytes(answer.content)
 
-    async def sent(self, count: int, seconds: float = 15) -> list[dict[str, Any]]:
+    async def sent(self, count: int, seconds: float = MAX_WAIT_SECONDS) -> list[dict[str, Any]]:
         """What the bridge sent and WeChat took, once there is `count` of it."""
         async with asyncio.timeout(seconds):
             lines: list[dict[str, Any]] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.broker import mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 from tests.support.home import Home, Phone
 from wx2mqtt.simulator.server import Simulator
@@ -18,7 +19,7 @@ PEOPLE = {"me": {"owner": True}}
 class BotPhone(Phone):
     """The phone of who talks with a bot; `wait`, `say` and `sent` are of iLink."""
 
-    async def wait(self, what: str, seconds: float = 15, **query: Any) -> None:
+    async def wait(self, what: str, seconds: float = MAX_WAIT_SECONDS, **query: Any) -> None:
         """Wait until iLink's servers have seen it (`code`, `scaned`, `number`, `polling`, `typing` …)."""
         ready = await self.get("ilink/wait", **{"for": what, "seconds": seconds, **query})
         assert ready["ready"], f"the simulator never saw {what}"
@@ -28,7 +29,7 @@ class BotPhone(Phone):
         answer = await self.post("ilink/say", text=text, **more)
         return str(answer["msg_ids"][0])
 
-    async def bot_sent(self, count: int, seconds: float = 15) -> list[dict[str, Any]]:
+    async def bot_sent(self, count: int, seconds: float = MAX_WAIT_SECONDS) -> list[dict[str, Any]]:
         """What the bot sent and WeChat took, once there is `count` of it."""
         lines: list[dict[str, Any]] = []
         while len(lines) < count:

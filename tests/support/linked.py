@@ -7,11 +7,11 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication, Subscription
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
 
-PATIENCE = 10.0
 WILL = Publication(topic="wx/bridge/state", payload=b"offline", retain=True, content_type="text/plain")
 
 
@@ -43,15 +43,15 @@ class Told:
 
     async def connection(self) -> Connected:
         """The next connection."""
-        return await asyncio.wait_for(self._connected.get(), PATIENCE)
+        return await asyncio.wait_for(self._connected.get(), MAX_WAIT_SECONDS)
 
     async def end(self) -> Disconnected:
         """The next end of a connection or failed attempt."""
-        return await asyncio.wait_for(self._disconnected.get(), PATIENCE)
+        return await asyncio.wait_for(self._disconnected.get(), MAX_WAIT_SECONDS)
 
     async def delivery(self) -> Delivery:
         """The next message."""
-        return await asyncio.wait_for(self._delivered.get(), PATIENCE)
+        return await asyncio.wait_for(self._delivered.get(), MAX_WAIT_SECONDS)
 
     def publish(self, publication: Publication) -> asyncio.Future[Exception | None]:
         """Publish; the future is what the publisher is told, and being told twice is an error."""
@@ -61,7 +61,7 @@ class Told:
 
     async def published(self, publication: Publication) -> Exception | None:
         """Publish and wait for the answer."""
-        return await asyncio.wait_for(self.publish(publication), PATIENCE)
+        return await asyncio.wait_for(self.publish(publication), MAX_WAIT_SECONDS)
 
 
 def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -> MqttOptions:
@@ -85,7 +85,7 @@ async def linked(*urls: str, listener: Told | None = None, **more: Any) -> Async
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait_for(task, PATIENCE)
+            await asyncio.wait_for(task, MAX_WAIT_SECONDS)
 
 
 def message(topic: str = "wx/in/wife", payload: bytes = b"hi", **more: Any) -> Publication:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 15.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 
 class ServiceManager:
@@ -34,10 +34,10 @@ class ServiceManager:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._line.shutdown(socket.SHUT_RDWR)
-        self._reader.join(PATIENCE)
+        self._reader.join(MAX_WAIT_SECONDS)
         self._line.close()
 
-    def wait(self, name: str, holds: str = "", *, since: int = 0, timeout: float = PATIENCE) -> str:
+    def wait(self, name: str, holds: str = "", *, since: int = 0, timeout: float = MAX_WAIT_SECONDS) -> str:
         """The first value of `name` with a text in it, at or after number `since`."""
         with self._more:
             found = self._more.wait_for(lambda: self._find(name, holds, since), timeout)

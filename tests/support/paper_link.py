@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import Connected, Delivery, Publication, PublishCallback
-
-PATIENCE = 5.0
 
 
 def connected(number: int = 1, **more: Any) -> Connected:
@@ -118,7 +117,7 @@ class PaperLink:
 
     async def until(self, holds: Callable[[], Any]) -> None:
         """Wait, with a bound, until that is so."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not holds():
                 await self._changed.wait()
 

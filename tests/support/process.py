@@ -14,9 +14,8 @@ from typing import Any, Self
 
 import yaml
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import MEASURED, ForkedProgram
-
-PATIENCE = 15.0
 
 
 class BridgeProcess:
@@ -117,11 +116,11 @@ class BridgeProcess:
         """SIGHUP: read the file again."""
         os.kill(self.pid, signal.SIGHUP)
 
-    def wait(self, timeout: float = PATIENCE) -> int:
+    def wait(self, timeout: float = MAX_WAIT_SECONDS) -> int:
         """Wait until it ends by itself; the exit code."""
         return self._end(None, timeout)
 
-    def wait_for_log(self, text: str, *, since: int = 0, timeout: float = PATIENCE) -> str:
+    def wait_for_log(self, text: str, *, since: int = 0, timeout: float = MAX_WAIT_SECONDS) -> str:
         """The first line with `text` at or after line number `since`."""
         with self._lines:
             found = self._lines.wait_for(
@@ -137,7 +136,7 @@ class BridgeProcess:
                 self.log.append(line.rstrip())
                 self._lines.notify_all()
 
-    def _end(self, how: signal.Signals | None, timeout: float = PATIENCE) -> int:
+    def _end(self, how: signal.Signals | None, timeout: float = MAX_WAIT_SECONDS) -> int:
         process, reader = self._process, self._reader
         assert process is not None
         assert reader is not None
@@ -149,7 +148,7 @@ class BridgeProcess:
         finally:
             if process.poll() is None:
                 process.kill()
-            reader.join(PATIENCE)
+            reader.join(MAX_WAIT_SECONDS)
             assert process.stdout is not None
             process.stdout.close()
             self._process = None

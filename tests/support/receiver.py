@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-PATIENCE = 15.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 
 class Receiver:
@@ -29,7 +29,7 @@ class Receiver:
                 with receiver._more:
                     receiver.got.append(body)
                     receiver._more.notify_all()
-                receiver.gate.wait(PATIENCE)
+                receiver.gate.wait(MAX_WAIT_SECONDS)
                 self.send_response(receiver.status)
                 self.end_headers()
 
@@ -46,7 +46,9 @@ class Receiver:
     def wait(self, count: int) -> list[dict[str, Any]]:
         """What came, once there is so much."""
         with self._more:
-            assert self._more.wait_for(lambda: len(self.got) >= count, PATIENCE), f"only {len(self.got)}"
+            assert self._more.wait_for(lambda: len(self.got) >= count, MAX_WAIT_SECONDS), (
+                f"only {len(self.got)}"
+            )
         return self.got
 
     def __enter__(self) -> Self:

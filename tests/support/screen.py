@@ -15,7 +15,8 @@ from typing import Self
 import zxingcpp
 from PIL import Image
 
-PATIENCE = 20.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
+
 _LIGHT = {"\N{NO-BREAK SPACE}": (0, 0), " ": (0, 0), "▀": (255, 0), "▄": (0, 255), "█": (255, 255)}
 _CODES = re.compile(r"\x1b\[[0-9;]*[a-zA-Z]")
 
@@ -51,15 +52,15 @@ class Screen:
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()
-        self._reader.join(PATIENCE)
+        self._reader.join(MAX_WAIT_SECONDS)
         os.close(self._screen)
 
-    def until(self, text: str, timeout: float = PATIENCE) -> None:
+    def until(self, text: str, timeout: float = MAX_WAIT_SECONDS) -> None:
         """Wait until the text is on the screen."""
         with self._more:
             assert self._more.wait_for(lambda: text in self.text, timeout), f"no {text!r} in {self.text!r}"
 
-    def next(self, text: str, timeout: float = PATIENCE) -> None:
+    def next(self, text: str, timeout: float = MAX_WAIT_SECONDS) -> None:
         """Wait until the text is on the screen once more, behind where it was seen last."""
         with self._more:
             seen = self._seen
@@ -72,16 +73,16 @@ class Screen:
         """What a person types, with the key at its end."""
         os.write(self._screen, f"{line}\n".encode())
 
-    def scan(self, count: int = 1, timeout: float = PATIENCE) -> list[str]:
+    def scan(self, count: int = 1, timeout: float = MAX_WAIT_SECONDS) -> list[str]:
         """What a phone reads on the screen, once there are so many codes."""
         with self._more:
             assert self._more.wait_for(lambda: len(self.codes) >= count, timeout), f"no code in {self.text!r}"
             return self.codes
 
-    def wait(self, timeout: float = PATIENCE) -> int:
+    def wait(self, timeout: float = MAX_WAIT_SECONDS) -> int:
         """Wait until the command ends; its exit code."""
         code = self._process.wait(timeout)
-        self._reader.join(PATIENCE)
+        self._reader.join(MAX_WAIT_SECONDS)
         return code
 
     @property

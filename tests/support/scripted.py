@@ -11,7 +11,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-PATIENCE = 10.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
+
 CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK = range(1, 10)
 PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
 
@@ -58,7 +59,7 @@ class Peer:
     async def read(self, *kinds: int) -> Packet:
         """The next packet; with `kinds` it must be one of them, and pings between are answered."""
         while True:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 first = (await self.reader.readexactly(1))[0]
                 body = await self.reader.readexactly(await self._length())
             packet = Packet(first >> 4, first & 15, body)
@@ -191,7 +192,7 @@ class Scripted:
 
     async def done(self) -> None:
         """Until a script has come to its `until_closed` or said `reached`, or failed."""
-        await asyncio.wait_for(self._done.wait(), PATIENCE)
+        await asyncio.wait_for(self._done.wait(), MAX_WAIT_SECONDS)
         self._done.clear()
 
     def reached(self) -> None:

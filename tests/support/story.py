@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.clients import CLIENTS
-
-PATIENCE = 30.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 PROGRAMS = Path(__file__).parents[1] / "scenarios" / "clients"
 """The programs, one for each client."""
@@ -30,7 +29,7 @@ class Story:
         """What it tells next of that kind."""
         assert self._process.stdout is not None
         while True:
-            line = (await asyncio.wait_for(self._process.stdout.readline(), PATIENCE)).decode()
+            line = (await asyncio.wait_for(self._process.stdout.readline(), MAX_WAIT_SECONDS)).decode()
             assert line, f"it ended before it told of {what!r}"
             start = line.find("{")
             told: dict[str, Any] = json.loads(line[start:]) if start >= 0 else {}

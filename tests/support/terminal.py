@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import run_program
 
-PATIENCE = 20.0
 REAL = (sys.executable, "-m", "wx2mqtt")
 
 
@@ -49,11 +49,11 @@ class Running:
     def until(self, text: str) -> str:
         """The first line with `text`; waits for it."""
         with self._lines:
-            found = self._lines.wait_for(lambda: self._find(text), PATIENCE)
+            found = self._lines.wait_for(lambda: self._find(text), MAX_WAIT_SECONDS)
         assert found, f"it never said {text!r}:\n" + "\n".join(self.said)
         return found
 
-    def end(self, how: signal.Signals | None = None, seconds: float = PATIENCE) -> int:
+    def end(self, how: signal.Signals | None = None, seconds: float = MAX_WAIT_SECONDS) -> int:
         """Send it a signal, or let it end by itself; the exit code."""
         if how is not None and self._process.poll() is None:
             self._process.send_signal(how)
@@ -63,7 +63,7 @@ class Running:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-            self._reader.join(PATIENCE)
+            self._reader.join(MAX_WAIT_SECONDS)
             assert self._process.stdout is not None
             self._process.stdout.close()
 
@@ -103,7 +103,7 @@ class Terminal:
         path.write_text(text)
         return path
 
-    def run(self, *arguments: str | Path, seconds: float = PATIENCE) -> Done:
+    def run(self, *arguments: str | Path, seconds: float = MAX_WAIT_SECONDS) -> Done:
         """One command to its end; a fork (`tests.support.forks`) unless a program was named."""
         if self._forked:
             words = [str(argument) for argument in arguments]

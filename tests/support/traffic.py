@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 from tests.support.home import Home, Phone
 from tests.support.ledger import Asked, Ledger
@@ -36,8 +37,6 @@ WRITERS = {
 
 USERS = ("wife", "mom", "family", "filehelper")
 """Who is written to."""
-
-PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,9 @@ def _speech(chat: str, text: str) -> dict[str, Any]:
     return {"from": WRITERS[chat], "to": chat if group_or_helper else "me", "text": text}
 
 
-async def all_through(ledger: Ledger, ear: Ear, phone: Phone, patience: float = PATIENCE) -> list[str]:
+async def all_through(
+    ledger: Ledger, ear: Ear, phone: Phone, patience: float = MAX_WAIT_SECONDS
+) -> list[str]:
     """Wait until everything has come out, then say what is wrong."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):

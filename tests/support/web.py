@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.model import Blob, MediaRef
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 from wx2mqtt.web.bridge_state import BridgeState
@@ -35,7 +36,7 @@ class PaperShelf:
 
     async def waited_for(self, count: int) -> None:
         """Until so many wait; 0: until nobody does any more."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while len(self.waiting) != count:
                 self._moved.clear()
                 await self._moved.wait()

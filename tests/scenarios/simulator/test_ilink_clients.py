@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.story import PROGRAMS, Start, Story, installed, starting
 from wx2mqtt.simulator.ilink.message_injection import MessageOrder, inject
 from wx2mqtt.simulator.ilink.message_kinds import partial_text
@@ -53,11 +54,11 @@ async def start(sim: Simulator, tmp_path: Path) -> AsyncIterator[Start]:
 async def scan(sim: Simulator, status: CodeStatus) -> None:
     """The owner scans the code that a program shows; ends at that status."""
     ilink = sim.wechat.ilink
-    assert await ilink.changes.wait_for(lambda: ilink.codes.newest() is not None, 20)
+    assert await ilink.changes.wait_for(lambda: ilink.codes.newest() is not None, MAX_WAIT_SECONDS)
     code = ilink.codes.newest()
     assert code is not None
     ilink.scan(code, "me")
-    assert await ilink.changes.wait_for(lambda: code.last_answered is status, 20)
+    assert await ilink.changes.wait_for(lambda: code.last_answered is status, MAX_WAIT_SECONDS)
 
 
 async def give_number(sim: Simulator, story: Story) -> None:
@@ -66,9 +67,9 @@ async def give_number(sim: Simulator, story: Story) -> None:
     code = ilink.codes.newest()
     assert code is not None
     story.go_on("12345678")
-    assert await ilink.changes.wait_for(lambda: code.wrong_numbers == 1, 20)
+    assert await ilink.changes.wait_for(lambda: code.wrong_numbers == 1, MAX_WAIT_SECONDS)
     story.go_on(code.number)
-    assert await ilink.changes.wait_for(lambda: code.last_answered is CodeStatus.SCANED, 20)
+    assert await ilink.changes.wait_for(lambda: code.last_answered is CodeStatus.SCANED, MAX_WAIT_SECONDS)
     ilink.confirm(code)
 
 

@@ -8,6 +8,7 @@ import re
 import httpx
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_client import APP, ILinkClient
 from wx2mqtt.simulator.ilink.simulated_ilink import user_id_of
 from wx2mqtt.simulator.server import Simulator
@@ -43,9 +44,9 @@ async def test_a_poll_is_held_until_something_happens(sim: Simulator, program: I
     sim.wechat.ilink.settings.hold_status = 30.0
     handle = (await program.qrcode())["qrcode"]
     poll = asyncio.create_task(program.status(handle))
-    await sim.wechat.changes.wait_for(lambda: sim.wechat.calls["get_qrcode_status"] == 1, 5)
+    await sim.wechat.changes.wait_for(lambda: sim.wechat.calls["get_qrcode_status"] == 1, MAX_WAIT_SECONDS)
     await program.control("scan")
-    assert (await asyncio.wait_for(poll, 5))["status"] == "scaned"
+    assert (await asyncio.wait_for(poll, MAX_WAIT_SECONDS))["status"] == "scaned"
 
 
 async def test_a_lost_confirmation_is_given_again(program: ILinkClient):
@@ -218,7 +219,7 @@ async def test_the_status_poll_carries_no_secret(bound: ILinkClient):
 async def test_after_a_reset_old_tokens_are_dead_also_in_a_held_poll(sim: Simulator, bound: ILinkClient):
     sim.wechat.ilink.settings.hold_updates = 30.0
     poll = asyncio.create_task(bound.poll())
-    await sim.wechat.changes.wait_for(lambda: sim.wechat.calls["getupdates"] == 1, 5)
+    await sim.wechat.changes.wait_for(lambda: sim.wechat.calls["getupdates"] == 1, MAX_WAIT_SECONDS)
     await bound.http.post("/sim/reset")
-    assert (await asyncio.wait_for(poll, 5))["errcode"] == -14
+    assert (await asyncio.wait_for(poll, MAX_WAIT_SECONDS))["errcode"] == -14
     assert (await bound.call("msg/notifystart"))["errcode"] == -14

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.support.chromium import MISSING, Chromium, visit
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_client import ILinkClient, text
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
@@ -99,7 +100,7 @@ async def test_a_code_that_is_opened_by_its_link_is_the_one_that_is_scanned(
     await press(chromium, "bind-scan")
     code = sim.wechat.ilink.codes.find(first["qrcode"])
     assert code is not None
-    assert await sim.wechat.ilink.changes.wait_for(lambda: code.person == "me", 10)
+    assert await sim.wechat.ilink.changes.wait_for(lambda: code.person == "me", MAX_WAIT_SECONDS)
     await press(chromium, "bind-confirm")
     assert (await program.status(first["qrcode"]))["status"] in ("scaned", "confirmed")
 

@@ -7,6 +7,7 @@ import hashlib
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_client import ILinkClient
 from wx2mqtt.simulator.server import Simulator
 
@@ -22,7 +23,7 @@ async def held(sim: Simulator, client: ILinkClient) -> asyncio.Task[dict[str, ob
     sim.wechat.ilink.settings.hold_updates = 30.0
     poll = asyncio.create_task(client.poll())
     bot = next(iter(sim.wechat.ilink.bots.values()))
-    assert await sim.wechat.ilink.changes.wait_for(lambda: bot.polling, 5)
+    assert await sim.wechat.ilink.changes.wait_for(lambda: bot.polling, MAX_WAIT_SECONDS)
     return poll
 
 
@@ -44,7 +45,7 @@ async def test_a_message_has_every_field_and_its_id_is_a_number_above_2_53(bound
 async def test_a_poll_is_held_until_somebody_writes(sim: Simulator, bound: ILinkClient):
     poll = await held(sim, bound)
     await bound.control("say", text="jetzt")
-    assert texts((await asyncio.wait_for(poll, 5))["msgs"]) == ["jetzt"]
+    assert texts((await asyncio.wait_for(poll, MAX_WAIT_SECONDS))["msgs"]) == ["jetzt"]
 
 
 async def test_the_same_cursor_brings_the_same_messages_and_what_came_since(bound: ILinkClient):
@@ -140,7 +141,7 @@ async def test_a_dead_token_is_told_to_a_held_poll_and_to_every_later_call(
 ):
     poll = await held(sim, bound)
     await bound.control("kill")
-    assert await asyncio.wait_for(poll, 5) == STALE
+    assert await asyncio.wait_for(poll, MAX_WAIT_SECONDS) == STALE
     for name in ("msg/notifystart", "msg/notifystop", "getupdates", "sendmessage", "getconfig"):
         assert await bound.call(name) == STALE
     assert (await bound.http.post("/sim/ilink/say", json={"text": "x"})).status_code == 409
@@ -190,7 +191,10 @@ async def test_polls_that_the_program_leaves_at_once_are_one(sim: Simulator, bou
         poll.cancel()
         await asyncio.gather(poll, return_exceptions=True)
         await bound.control("say", text="x")  # wakes what was left
-        assert await sim.wechat.ilink.changes.wait_for(lambda n=number: len(bot.empty_poll_times) == n, 5)  # type: ignore[misc]
+        assert await sim.wechat.ilink.changes.wait_for(
+            lambda n=number: len(bot.empty_poll_times) == n,  # type: ignore[misc]
+            MAX_WAIT_SECONDS,
+        )
         assert number == 2 or texts(await bound.new()) == ["x"]
     assert (await bound.post("getupdates", get_updates_buf="")).status_code == 503
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from tests.support.chromium import MISSING, Chromium, visit
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web_client import WebClient, client_msg_id
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
@@ -100,7 +101,10 @@ async def test_a_person_sends_every_kind_with_its_button(
     assert {"app_transfer", "system:red_packet", "friend_request", "call"} <= set(kinds)
     for number, kind in enumerate(kinds, 1):
         await visit(chromium.run, PRESS, kind, "88")
-        assert await sim.wechat.phone.changes.wait_for(lambda n=number: sim.wechat.phone.count == n, 10)  # type: ignore[misc]
+        assert await sim.wechat.phone.changes.wait_for(
+            lambda n=number: sim.wechat.phone.count == n,  # type: ignore[misc]
+            MAX_WAIT_SECONDS,
+        )
     assert [line.kind for line in sim.wechat.phone.lines] == kinds
     came = {message["MsgType"]: message for message in await online.all_new()}
     assert {1, 3, 34, 37, 42, 43, 47, 49, 50, 10000, 10002} <= set(came)
@@ -167,7 +171,7 @@ async def test_a_person_quotes_and_takes_back_and_reads(
     await visit(chromium.open, f"{sim.url}/sim")
     await visit(chromium.until, "document.querySelector('.unread')")
     await visit(chromium.run, OPEN_CHAT, "相亲相爱一家人")
-    assert await sim.wechat.phone.changes.wait_for(lambda: not sim.wechat.phone.unread, 10)
+    assert await sim.wechat.phone.changes.wait_for(lambda: not sim.wechat.phone.unread, MAX_WAIT_SECONDS)
     await visit(chromium.run, f"{LINE}[0].querySelectorAll('.acts button')[0].click()")
     await visit(chromium.until, "!document.getElementById('quoting').hidden")
     await visit(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import running
 from wx2mqtt.app.admin import AdminOperations
 from wx2mqtt.bridge.commands.results import ResultPublications
@@ -173,7 +174,7 @@ async def test_dropping_what_may_have_arrived_says_uncertain(outgoing, do, monke
     outgoing.wechat.answer("x", OutcomeUnknown())
     await send(outgoing, "x", "a")
     await outgoing.sent(1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not (await outgoing.journal.get_command("a")).unanswered:
             pass
     await do("drop", id="a")

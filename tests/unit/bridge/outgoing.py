@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import RULES, PaperQuota, context, settings, shared
 from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.attachments import Attachments
@@ -57,7 +58,6 @@ from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.records import CommandRow, Person
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
-PATIENCE = 5.0
 OWNER = Owner(handle=Handle("@me"), nickname="我", uin="1")
 NAMES = ("wife", "mom", "filehelper")
 CAPABILITIES = Capabilities(
@@ -112,7 +112,7 @@ class News:
         self._changed = asyncio.Event()
 
     async def until(self, holds: Callable[[], Any]) -> Any:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not (found := holds()):
                 await self._changed.wait()
         return found

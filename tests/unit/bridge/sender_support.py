@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
@@ -39,7 +40,6 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NewCommand
 
 NOW = 1_795_600_000_000
-PATIENCE = 10.0
 
 Deed = BackendError | Callable[[Draft], None] | None
 """What a send does: raises, or something and then a receipt, or just a receipt."""
@@ -154,7 +154,7 @@ class Room:
 
     async def result(self, command_id: str) -> Result:
         """The result, once there is one."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
                 self._settled.clear()
                 row = await self.journal.get_command(command_id)
@@ -164,7 +164,7 @@ class Room:
 
     async def until(self, holds: Callable[[], object]) -> None:
         """Until it does; looked at whenever something has happened, and often."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not holds():  # noqa: ASYNC110 - there is no event for everything
                 await asyncio.sleep(0.01)
 
@@ -174,7 +174,7 @@ class Room:
 
     async def events(self, name: str, count: int) -> list[dict[str, Any]]:
         """The events of a name, once there are so many."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
                 self._settled.clear()
                 rows = await self.journal.list_waiting(0, 10_000, ())
@@ -190,7 +190,7 @@ class Room:
 
     async def sends(self, count: int) -> list[str]:
         """The texts of the sends, once there are so many."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while len(self.wire.drafts) < count:
                 self.wire.began.clear()
                 await self.wire.began.wait()

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.bridge.echo import CLOCK_TOLERANCE_MS, SENT_CACHE_SIZE, EchoFilter
 from wx2mqtt.model import ChatKind, Handle, Kind, Message
 
@@ -54,13 +55,13 @@ async def test_an_echo_that_comes_before_the_answer_waits_for_it(echoes):
     await asyncio.sleep(0)
     assert not waiting.done()
     echoes.mark_finished(CHAT, TEXT, ended, "m1")
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
     assert echoes.is_echo(own("m1", "WeChat changed the text"))
 
 
 async def test_own_messages_in_other_chats_do_not_wait(echoes):
     echoes.mark_started(CHAT, TEXT)
-    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m2", chat=OTHER)), 5)
+    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m2", chat=OTHER)), MAX_WAIT_SECONDS)
 
 
 async def test_all_open_attempts_of_a_chat_are_awaited(echoes):
@@ -71,13 +72,13 @@ async def test_all_open_attempts_of_a_chat_are_awaited(echoes):
     await asyncio.sleep(0)
     assert not waiting.done()
     echoes.mark_finished(CHAT, TEXT, second, "m2")
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
 
 
 async def test_an_attempt_that_never_ends_holds_reception_up_for_a_while_only(echoes, monkeypatch):
     monkeypatch.setattr("wx2mqtt.bridge.echo.ECHO_WAIT_SECONDS", 0.01)
     echoes.mark_started(CHAT, TEXT)
-    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), 5)
+    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
 
 
 @pytest.mark.parametrize("changed", ["开灯", "开灯\n", " 开灯"])
@@ -118,7 +119,7 @@ async def test_nothing_is_decided_before_the_attempts_of_the_previous_process_ar
     await asyncio.sleep(0)
     assert not waiting.done()
     echoes.mark_recovered()
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
 
 
 def test_two_unanswered_attempts_have_two_echoes(echoes):
@@ -149,7 +150,7 @@ def test_what_is_no_text_is_known_by_its_kind_since_wechat_says_it_in_words_of_i
 
 async def test_a_text_from_the_phone_does_not_wait_for_the_upload_of_a_picture(echoes):
     echoes.mark_started(CHAT, Kind.IMAGE)
-    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), 5)
+    await asyncio.wait_for(echoes.wait_for_open_attempts(own("m1")), MAX_WAIT_SECONDS)
 
 
 async def test_a_picture_from_the_phone_waits_for_that_of_ours(echoes):
@@ -158,5 +159,5 @@ async def test_a_picture_from_the_phone_waits_for_that_of_ours(echoes):
     await asyncio.sleep(0)
     assert not waiting.done()
     echoes.mark_finished(CHAT, Kind.IMAGE, ended, "m1")
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)
     assert echoes.is_echo(own("m1", kind=Kind.IMAGE))

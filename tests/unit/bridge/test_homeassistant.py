@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.discovery_rules import faults
-from tests.support.paper_link import PATIENCE, PaperLink, Sent
+from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant
@@ -132,7 +133,7 @@ class Stage:
 
     async def forgotten(self, topic: str) -> None:
         """The store knows no more that something stands there."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while topic in (await self.journal.load_discovery()).topics:  # each look waits for the store
                 pass
 

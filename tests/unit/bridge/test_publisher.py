@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
@@ -259,7 +260,7 @@ async def test_never_more_is_open_or_unsettled_than_the_window(works: Works):
     works.link.takes = True
     works.connect()
     await works.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
     await works.link.came(MAX_UNACKED_PUBLISHES)
     await works.journal.stats()
@@ -286,7 +287,7 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
     await works.link.came(MAX_REPEATED_MESSAGES)
     works.link.takes = True
     works.link.take()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
     await works.journal.stats()
     assert len(works.link.sent) == MAX_REPEATED_MESSAGES == 20  # acknowledged, and not marked yet
@@ -918,7 +919,7 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Work
     else:
         works.link.refuse(first)
         await works.link.until(lambda: works.publisher.refused_topics)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while works.publisher.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
     works.link.takes = True

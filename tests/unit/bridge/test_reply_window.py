@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
@@ -101,10 +102,10 @@ async def test_it_closes_by_itself_at_its_time(desk: Desk):
     running = asyncio.create_task(desk.windows.run())
     desk.windows.refresh()
     try:
-        await asyncio.wait_for(desk.told.wait(), 5)
+        await asyncio.wait_for(desk.told.wait(), MAX_WAIT_SECONDS)
         desk.told.clear()
         desk.now = ReplyWindow(open=False, remaining=0, reason="too_long_ago")  # nobody says so
-        await asyncio.wait_for(desk.told.wait(), 5)
+        await asyncio.wait_for(desk.told.wait(), MAX_WAIT_SECONDS)
     finally:
         running.cancel()
     assert desk.bodies()[-1]["why"] == "too_long_ago"

@@ -98,7 +98,7 @@ def test_merges_that_multiply_are_cut_off():
     assert parse(merge_bomb(8), "f")[1]
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, "a:\n" + "".join(" " * n + "- \n" for n in range(1, 400)), "{" * 30]
 )

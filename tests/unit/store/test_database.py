@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store import database as database_module
@@ -281,7 +282,7 @@ async def test_a_cancelled_wait_leaves_the_others_of_its_group_alone(
 
 async def test_reads_do_not_wait_for_a_commit(watched: Database, points: Points) -> None:
     first = await _held(watched, points)
-    assert await asyncio.wait_for(watched.read(notes), 5) == []
+    assert await asyncio.wait_for(watched.read(notes), MAX_WAIT_SECONDS) == []
     points.open.set()
     await first
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.account_settings import FallbackRules
 from wx2mqtt.bridge.commands import fallback
@@ -170,7 +171,7 @@ async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the
     here.wire.gate.clear()
     async with here.running():
         await here.accept(asked(here))
-        await asyncio.wait_for(services.asked.wait(), 5)
+        await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
         here.wire.gate.set()
         result = await here.result("c1")
     assert (result.status, result.code, result.fallback) == (Status.SENT, "ok", "sent")

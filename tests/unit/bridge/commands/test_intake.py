@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import PEOPLE, person, running
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Receipt
@@ -318,7 +319,7 @@ async def codes(house):
 
 
 async def only_row(house):
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not await house.rows():  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
 

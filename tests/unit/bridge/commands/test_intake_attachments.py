@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import RULES
 from tests.unit.bridge.outgoing import person, running
 from wx2mqtt.bridge.account_settings import AttachmentSources
@@ -564,7 +565,7 @@ async def test_what_was_fetched_for_a_command_that_was_dropped_does_not_stay(tmp
     servers.gate.clear()
     async with running(tmp_path, fetcher=servers) as house:
         await house.acknowledged(house.say(kind="file", url="http://h/x", id="a"))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not servers.asked:  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)
         (row,) = await house.rows()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.commands import queues
 from wx2mqtt.bridge.commands import sender as sending
@@ -113,7 +114,7 @@ async def test_no_message_is_taken_for_somebody_s_before_the_attempts_of_the_las
         await here.sends(1)
     echo = here.own("wife", "hi", "lost", now_ms())
     async with here.running(online=False):
-        await asyncio.wait_for(here.echoes.wait_for_open_attempts(echo), 5)
+        await asyncio.wait_for(here.echoes.wait_for_open_attempts(echo), MAX_WAIT_SECONDS)
         assert here.echoes.is_echo(echo)
 
 

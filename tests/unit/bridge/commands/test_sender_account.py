@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import PEOPLE, person, running
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.results import make_result
@@ -26,7 +27,7 @@ def keys(house):
 
 async def eventually(holds):
     """For what nothing else tells."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.paper_link import PaperLink
 from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
 from tests.unit.bridge.outgoing import PEOPLE
@@ -31,7 +32,6 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, MediaRow, MediaState, NewMessage
 
-PATIENCE = 5.0
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006ef8d1b1")
 Step = bytes | Exception | asyncio.Event
 
@@ -215,14 +215,14 @@ class Works:
 
     async def is_in(self, key: str, *states: MediaState) -> MediaRow:
         """The row of a message's bytes, once it is in one of these states."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while (row := await self.row(key)).state not in states:
                 await self._something()
         return row
 
     async def when(self, holds: Callable[[MediaRow], bool], key: str) -> MediaRow:
         """The row of a message's bytes, once that is so."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not holds(row := await self.row(key)):
                 await self._something()
         return row
@@ -249,7 +249,7 @@ class Works:
         """Every file in the media folder."""
         return [file for file in (self.folder / "media").rglob("*") if file.is_file()]
 
-    async def find(self, key: str, wait: float = PATIENCE) -> MediaRow:
+    async def find(self, key: str, wait: float = MAX_WAIT_SECONDS) -> MediaRow:
         found = await self.room.library.find((await self.row(key)).id, wait)
         assert found is not None
         return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.requests.support import Room, open_room
 from wx2mqtt.errors import (
     LoggedOut,
@@ -61,7 +62,7 @@ async def test_too_often_says_how_long_and_wechat_is_not_asked_before(room):
 async def test_afterwards_it_may_be_asked_again(room):
     room.wechat.answer(MarkRead, Throttled("slow down", retry_after=0.001))
     assert (await mark_read(room))["code"] == "rate_limited"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         while (answer := await mark_read(room))["status"] == "error":
             assert answer["code"] == "rate_limited"
 

@@ -9,6 +9,7 @@ from urllib.parse import urljoin
 import pytest
 import structlog.testing
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.page import Elements, PaperView, bridge, entry, line, login, never
 from tests.support.web import on_paper, options
 from wx2mqtt.errors import Problem
@@ -403,7 +404,7 @@ async def test_a_store_that_hangs_keeps_nobody_from_the_code(view, monkeypatch):
     view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
     view.hangs = never
     async with on_paper([], bridge=bridge(view)) as http:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             page = await page_of(http)
         assert (await http.get("/accounts/home/qr.png")).content == PNG
     assert page.all("img")

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.page import PaperView, bridge, line, login
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.errors import Problem
@@ -32,14 +33,14 @@ class Viewer:
 
     async def next(self):
         """The next event: its parts, or what else it is."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             event = (await anext(self._events)).decode()
         assert event.endswith("\n\n")
         return json.loads(event[6:]) if event.startswith("data: ") else event.strip()
 
     async def over(self):
         """Whether nothing more comes."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             return await anext(self._events, None) is None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.wechat.ilink.entries import BOT, ME, OTHER, TOKEN, entry
 from tests.unit.wechat.ilink.server import CONFIRMED, DEAD, ENDPOINT, World, answer, query, raw, scan
 from wx2mqtt.errors import LoggedOut, LoginRefused, Unreachable
@@ -152,7 +153,7 @@ async def test_a_code_that_is_over_while_a_number_is_awaited_is_followed_by_anot
     world.server.put(
         "get_qrcode_status", scan("need_verifycode"), scan("need_verifycode"), scan("expired"), DONE
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         login_steps = await steps(world)
     assert kinds(login_steps) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr", "LoggedIn"]
     assert world.clock.time - 1000 < 10
@@ -160,7 +161,7 @@ async def test_a_code_that_is_over_while_a_number_is_awaited_is_followed_by_anot
 
 async def test_a_number_that_nobody_types_costs_the_code_in_the_end(world: World) -> None:
     world.server.put("get_qrcode_status", scan("need_verifycode"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         login_steps = await steps(world, most=4)
     assert kinds(login_steps) == ["ShowQr", "CodeRequired", "QrExpired", "ShowQr"]
     assert 300 <= world.clock.time - 1000 < 310
@@ -179,7 +180,7 @@ async def test_a_number_does_not_wait_for_the_end_of_a_poll(world: World) -> Non
     while not isinstance(await anext(login), CodeRequired):
         pass
     waiting = asyncio.ensure_future(anext(login))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         await polled.wait()
         world.gateway.enter_verification_code("5")
         assert isinstance(await waiting, Scanned)

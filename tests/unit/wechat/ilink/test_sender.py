@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.wechat.ilink.entries import ME, OTHER, WROTE, entry
 from tests.unit.wechat.ilink.files import draft
 from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
@@ -34,7 +35,7 @@ async def sent(world: World, times: int = 1) -> list[tuple[str, int]]:
     for number in range(times):
         await world.gateway.send(TEXT, SendKey(str(number)))
         await asyncio.sleep(0)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         await asyncio.gather(*world.gateway._typing_indicator._stop_tasks)
     calls = world.server.calls()
     shown = iter(body["status"] for body in world.server.bodies("sendtyping"))
@@ -98,7 +99,7 @@ async def test_a_ticket_that_is_refused_is_asked_for_anew_later(courteous: World
 
 async def test_what_takes_long_shows_it_again_and_again(courteous: World) -> None:
     async def slow(_request: httpx.Request) -> httpx.Response:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             await often.wait()
         return answer(ret=0)
 
@@ -122,7 +123,7 @@ async def test_the_end_waits_for_nothing(courteous: World) -> None:
 
     courteous.server.put("sendtyping", answer(ret=0), hang)
     await courteous.gateway.send(TEXT, SendKey("1"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         await courteous.gateway.close()
 
 
