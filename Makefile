@@ -15,7 +15,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants sbom package audit bench check lock clean
+.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants sbom package audit bench soak check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -119,6 +119,10 @@ audit: .venv/ready .venv-audit/ready  ## known vulnerabilities of what is instal
 
 bench: .venv/ready  ## speed and size, as a table
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+HOURS ?= 1
+soak: .venv/ready  ## the whole bridge at 50 times the usual traffic for HOURS=1, and whether anything grows
+	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
 
 check: lint test  ## what CI does
 

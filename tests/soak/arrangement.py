@@ -1,0 +1,124 @@
+"""What a soak needs: simulated WeChat, a real mosquitto and the bridge, each a process of its own, and a client."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tests.benchmarks.measures import RemoteSimulator
+from tests.support.broker import Mosquitto, free_port, mosquitto
+from tests.support.ilink_home import BotPhone
+from tests.support.process import BridgeProcess
+
+BROKER = "persistence true\npersistence_location {folder}/\nmax_queued_messages 0"
+FRIENDS = 200
+MAX_MEDIA_MB = 3  # as much as comes within some minutes
+SESSION_SECONDS = 86_400
+CONNECT_SECONDS = 15.0
+
+
+class Client:
+    """An MQTT client with a session that the broker keeps; `received` is called in its thread."""
+
+    def __init__(self, port: int, received: Callable[[str, bytes], None]) -> None:
+        self._port = port
+        self._received = received
+        self._subscribed = threading.Event()
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id="soak", protocol=MQTTProtocolVersion.MQTTv5
+        )
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe([("wx/#", 1), ("soak", 1)])
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = lambda _client, _data, message: self._received(
+            message.topic, bytes(message.payload)
+        )
+
+    def start(self) -> None:
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = SESSION_SECONDS
+        self._client.connect_async("127.0.0.1", self._port, clean_start=False, properties=properties)
+        self._client.loop_start()
+        if not self._subscribed.wait(CONNECT_SECONDS):
+            raise RuntimeError("the broker does not accept the client")
+
+    def publish(self, topic: str, payload: str | bytes) -> None:
+        """Publishes with QoS 1; while the broker is away, later."""
+        self._client.publish(topic, payload, qos=1)
+
+    def stop(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrangement:
+    """All parts. `phone` controls the simulator, `page` is the address of the bridge's page."""
+
+    broker: Mosquitto
+    bridge: BridgeProcess
+    phone: BotPhone
+    client: Client
+    page: str
+
+
+@asynccontextmanager
+async def arrange(folder: Path, received: Callable[[str, bytes], None]) -> AsyncIterator[Arrangement]:
+    """Starts everything; the bridge is started, and people scan as soon as it shows a QR code."""
+    simulator = RemoteSimulator()
+    phone = BotPhone(simulator.url)
+    try:
+        await phone.post("settings", autoscan=True)
+        await phone.post("people", friends=FRIENDS, groups=5)
+        await phone.post("ilink/settings", autoscan="me", quota=10_000_000)
+        with mosquitto(folder / "broker", BROKER, log="information") as broker:
+            port = free_port()
+            bridge = BridgeProcess(
+                folder / "bridge",
+                _settings(simulator.url, broker.url, port),
+                program=[sys.executable, "-m", "tests.soak.bridge", "run"],
+            )
+            client = Client(broker.port, received)
+            client.start()
+            try:
+                with bridge:
+                    yield Arrangement(
+                        broker=broker,
+                        bridge=bridge,
+                        phone=phone,
+                        client=client,
+                        page=f"http://127.0.0.1:{port}",
+                    )
+            finally:
+                await asyncio.to_thread(client.stop)
+    finally:
+        await phone.close()
+        simulator.close()
+
+
+def _settings(simulator: str, broker: str, port: int) -> dict[str, object]:
+    account = {
+        "endpoint": simulator,
+        "send": {"per_minute": 0},
+        "media": {"keep": "10m", "max_total": f"{MAX_MEDIA_MB}MB"},
+        "history": {"keep": "10m"},
+    }
+    return {
+        "mqtt": {"url": broker},
+        "accounts": {
+            "home": {**account, "contacts": {"wife": {"remark": "老婆"}}},
+            "bot": {**account, "backend": "ilink", "contacts": {"me": {"owner": True}}},
+        },
+        "web": {"listen": f"127.0.0.1:{port}"},
+        "log": {"level": "warning", "format": "json"},
+    }

@@ -1,0 +1,263 @@
+"""Traffic at 50 times the usual, and what goes wrong in a house: lost logins, a broker that restarts, failures.
+
+The usual day of one account, with two accounts on the bridge (`USUAL_PER_DAY`), is the one of a busy household.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import httpx
+
+from tests.soak.arrangement import FRIENDS, Arrangement
+from tests.soak.figures import SPEED
+from tests.soak.ledger import Ledger, poll_until
+from tests.support.home import Phone
+from tests.support.ilink_home import BotPhone
+from wx2mqtt.simulator import samples
+
+USUAL_PER_DAY = {
+    "message": 1900,
+    "picture": 90,
+    "video": 10,
+    "command": 180,
+    "file command": 20,
+    "request": 50,
+    "recall": 20,
+    "contact change": 10,
+}
+PAGE_READS_PER_DAY = 1440  # once a minute, as a monitor does; of the whole bridge
+
+PICTURE_BYTES = 100_000
+VIDEO_BYTES = 1_000_000
+COMMAND_FILE_BYTES = 50_000
+
+LOGOUT_SECONDS = 240.0  # between two lost logins, of one account after the other
+BROKER_SECONDS = 600.0  # between two restarts of the broker
+FAULT_SECONDS = 300.0  # between two failures of WeChat's servers
+PROBE_SECONDS = 2.0
+VIEWER_SECONDS = 60.0  # how long a browser shows the page
+LOGIN_SECONDS = 120.0
+SECONDS_PER_DAY = 86_400
+
+WEBWX_FAULTS = (("synccheck", "reset"), ("webwxsync", "drop_answer"), ("webwxsync", "html"))
+ILINK_FAULTS = (("getupdates", "reset"), ("getupdates", "drop_answer"), ("getupdates", "html"))
+REQUESTS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("history", {"limit": 100}),
+    ("history", {"text": "m1", "limit": 50}),
+    ("contacts", {"limit": 50}),
+    ("health", {}),
+)
+PATHS = ("/", "/metrics", "/healthz", "/accounts/home/contacts")
+
+Action = Callable[[], Awaitable[None]]
+
+
+async def wait_polling(phone: BotPhone, account: str) -> None:
+    if account == "home":
+        await Phone.wait(phone, "polling")
+    else:
+        await phone.wait("polling")
+
+
+class Traffic:
+    """Runs until cancelled. What fails on the way is counted in the ledger, and tried again next time."""
+
+    def __init__(self, here: Arrangement, ledger: Ledger, seed: int) -> None:
+        self._here = here
+        self._ledger = ledger
+        self._rng = random.Random(seed)
+        self._online = {"home": asyncio.Event(), "bot": asyncio.Event()}
+        self._recent_ids: list[str] = []
+        self._page = httpx.AsyncClient(base_url=here.page, trust_env=False, timeout=30)
+        self._file = samples.sample("image.jpg").ljust(COMMAND_FILE_BYTES, b"\0")
+
+    async def log_in(self) -> None:
+        """Waits until both accounts are online for the first time."""
+        for account in self._online:
+            await self._wait_online(account)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for account, actions in self._actions().items():
+                for name, action in actions.items():
+                    rate = USUAL_PER_DAY[name] * SPEED / SECONDS_PER_DAY
+                    group.create_task(self._repeat(name, rate, action, self._online[account]))
+            group.create_task(
+                self._repeat("page", PAGE_READS_PER_DAY * SPEED / SECONDS_PER_DAY, self._read_page)
+            )
+            group.create_task(self._repeat("viewer", 1 / VIEWER_SECONDS, self._view_page))
+            group.create_task(self._repeat("probe", 1 / PROBE_SECONDS, self._probe))
+            group.create_task(self._every(LOGOUT_SECONDS, self._lose_login))
+            group.create_task(self._every(BROKER_SECONDS, self._restart_broker))
+            group.create_task(self._every(FAULT_SECONDS, self._break_wechat))
+            group.create_task(self._watch_sent("sent"))
+            group.create_task(self._watch_sent("ilink/sent"))
+
+    def _actions(self) -> dict[str, dict[str, Action]]:
+        return {
+            "home": {
+                "message": self._say,
+                "picture": partial(self._say_file, "image", PICTURE_BYTES),
+                "video": partial(self._say_file, "video", VIDEO_BYTES),
+                "command": partial(self._command, "wx/out/wife"),
+                "file command": partial(self._command_file, "wx/out/wife/image"),
+                "request": partial(self._request, "wx"),
+                "recall": self._recall,
+                "contact change": self._change_contact,
+            },
+            "bot": {
+                "message": self._write,
+                "picture": partial(self._write_file, "image", PICTURE_BYTES),
+                "video": partial(self._write_file, "video", VIDEO_BYTES),
+                "command": partial(self._command, "wx/bot/out/me"),
+                "file command": partial(self._command_file, "wx/bot/out/me/image"),
+                "request": partial(self._request, "wx/bot"),
+            },
+        }
+
+    async def _repeat(
+        self, name: str, per_second: float, action: Action, ready: asyncio.Event | None = None
+    ) -> None:
+        """Repeats an action at random times."""
+        while True:
+            await asyncio.sleep(self._rng.expovariate(per_second))
+            if ready is not None:
+                await ready.wait()
+            await self._attempt(name, action)
+
+    async def _every(self, seconds: float, action: Callable[[int], Awaitable[None]]) -> None:
+        number = 0
+        while True:
+            await asyncio.sleep(seconds)
+            await self._attempt(action.__name__.strip("_"), partial(action, number))
+            number += 1
+
+    async def _attempt(self, name: str, action: Action) -> None:
+        """One attempt; the machine may be so busy that an answer comes too late."""
+        try:
+            await action()
+        except (httpx.HTTPError, AssertionError, TimeoutError) as error:
+            self._ledger.counts[f"trouble with {name}: {type(error).__name__}"] += 1
+
+    # What people and automations do
+
+    def _friend(self) -> str:
+        return f"friend{self._rng.randint(1, FRIENDS)}" if self._rng.random() < 0.5 else "wife"
+
+    async def _say(self) -> None:
+        text = self._ledger.new_message("home")
+        sender, to = (self._friend(), "me") if self._rng.random() < 0.8 else ("wife", "family")
+        try:
+            ids = await self._here.phone.say(sender, text, to=to)
+        except BaseException:
+            self._ledger.forget(text)
+            raise
+        self._recent_ids = [*self._recent_ids[-20:], *ids]
+
+    async def _say_file(self, kind: str, size: int) -> None:
+        self._ledger.counts["files of people"] += 1
+        await self._here.phone.say(self._friend(), kind=kind, bytes_of=size)
+
+    async def _write(self) -> None:
+        text = self._ledger.new_message("bot")
+        try:
+            await self._here.phone.write(text)
+        except BaseException:
+            self._ledger.forget(text)
+            raise
+
+    async def _write_file(self, kind: str, size: int) -> None:
+        self._ledger.counts["files of people"] += 1
+        await self._here.phone.write(kind=kind, bytes_of=size)
+
+    async def _recall(self) -> None:
+        if self._recent_ids:
+            self._ledger.counts["recalls"] += 1
+            detail = {"msg_id": self._rng.choice(self._recent_ids)}
+            await self._here.phone.say("wife", kind="recall", detail=detail)
+
+    async def _change_contact(self) -> None:
+        self._ledger.counts["contact changes"] += 1
+        number = self._rng.randint(1, FRIENDS)
+        nickname = f"好友{number} {self._rng.randint(1, 3)}"
+        await self._here.phone.post("people", rename={"id": f"friend{number}", "nickname": nickname})
+
+    async def _command(self, topic: str) -> None:
+        command_id, text = self._ledger.new_command()
+        self._here.client.publish(topic, json.dumps({"id": command_id, "text": text}))
+
+    async def _command_file(self, topic: str) -> None:
+        self._ledger.counts["files of commands"] += 1
+        unique = str(self._ledger.counts["files of commands"]).encode()
+        self._here.client.publish(topic, self._file + unique)
+
+    async def _request(self, base: str) -> None:
+        self._ledger.counts["requests"] += 1
+        name, fields = self._rng.choice(REQUESTS)
+        self._here.client.publish(f"{base}/bridge/request/{name}", json.dumps(fields))
+
+    async def _read_page(self) -> None:
+        path = self._rng.choice(PATHS)
+        answer = await self._page.get(path)
+        self._ledger.counts[f"page {answer.status_code}"] += 1
+
+    async def _view_page(self) -> None:
+        """A browser that shows the page for a while, and gets its updates."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(VIEWER_SECONDS), self._page.stream("GET", "/events") as events:
+                async for _ in events.aiter_bytes():
+                    self._ledger.counts["updates of the page"] += 1
+
+    async def _probe(self) -> None:
+        self._here.client.publish("soak", self._ledger.probe())
+
+    # What goes wrong
+
+    async def _lose_login(self, number: int) -> None:
+        account = "home" if number % 2 == 0 else "bot"
+        before = self._ledger.session(account)
+        if not self._online[account].is_set() or not before:
+            return
+        self._online[account].clear()
+        if account == "home":
+            await self._here.phone.post("logout", retcode=1100 if number % 4 else 1101)
+        else:
+            await self._here.phone.post("ilink/kill")
+        self._ledger.login_lost(account)
+        await self._wait_online(account, before)
+
+    async def _wait_online(self, account: str, before: str = "") -> None:
+        """Waits until the bridge is online by another login and polls; then the account's traffic goes on."""
+        try:
+            await poll_until(lambda: self._ledger.session(account) not in ("", before), LOGIN_SECONDS)
+            await wait_polling(self._here.phone, account)
+        finally:
+            self._online[account].set()
+
+    async def _restart_broker(self, _number: int) -> None:
+        self._ledger.counts["restarts of the broker"] += 1
+        await asyncio.to_thread(self._here.broker.restart)
+
+    async def _break_wechat(self, number: int) -> None:
+        self._ledger.counts["failures of WeChat"] += 1
+        endpoint, kind = (WEBWX_FAULTS + ILINK_FAULTS)[number % 6]
+        await self._here.phone.post("fault", endpoint=endpoint, kind=kind)
+
+    async def _watch_sent(self, what: str) -> None:
+        """Takes everything that WeChat receives, as soon as it does."""
+        after = 0
+        while True:
+            try:
+                lines = await self._here.phone.get(what, after=after, wait=20)
+            except (httpx.HTTPError, AssertionError) as error:
+                self._ledger.counts[f"trouble with {what}: {type(error).__name__}"] += 1
+                continue
+            for line in lines:
+                self._ledger.sent(line["text"])
+            after += len(lines)
