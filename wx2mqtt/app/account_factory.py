@@ -20,7 +20,7 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import SavedLoginFile
+from wx2mqtt.store.files import SavedLoginFile, make_folder
 from wx2mqtt.store.folder import SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -115,7 +115,7 @@ class AccountFactory:
         current_settings = self._current_settings(name)
         calls = CallStatistics()
         sessions = stores.folder.path / SESSIONS_FOLDER
-        sessions.mkdir(mode=0o700, exist_ok=True)
+        make_folder(sessions)
         saved_login = SavedLoginFile(sessions / f"{name}.json")
         registry = PeopleRegistry(
             persons,

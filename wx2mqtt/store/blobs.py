@@ -22,7 +22,7 @@ import structlog
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, sync_folder
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, make_folder, sync_folder
 
 log = structlog.get_logger(__name__)
 
@@ -148,8 +148,7 @@ class Blobs:
 
     def _open(self) -> None:
         try:
-            self._media.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
-            sync_folder(self._folder)
+            make_folder(self._media)
             for partial_path in self._media.glob(f"{PARTIAL_FILE_PREFIX}*"):
                 partial_path.unlink(missing_ok=True)
         except OSError as error:

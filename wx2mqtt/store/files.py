@@ -140,6 +140,17 @@ def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
     sync_folder(path.parent)
 
 
+def make_folder(path: Path) -> None:
+    """Creates a folder with its parents durably, mode 0700; does nothing if it exists. Raises `OSError`.
+
+    Without the name of the folder on the disk, a power cut would take away everything in it, however durable.
+    """
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+    for folder in created:
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Forces the names in a folder to the disk: a new, deleted or renamed file is durable only after this."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

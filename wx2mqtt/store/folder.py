@@ -13,7 +13,7 @@ from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store.archive import finish_replacement
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, file_error
+from wx2mqtt.store.files import PRIVATE_MODE, file_error, make_folder
 
 PROGRAM_NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
@@ -83,7 +83,7 @@ class StoreFolder:
         Raises `StoreLocked` (the message names the process), `StoreFull`, `StoreError`.
         """
         try:
-            path.mkdir(mode=PRIVATE_FOLDER_MODE, parents=True, exist_ok=True)
+            make_folder(path)
             lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
         except OSError as error:
             raise file_error(error, path) from error

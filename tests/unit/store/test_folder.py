@@ -65,6 +65,21 @@ def test_a_new_folder_and_its_lock_are_for_the_owner_only(tmp_path: Path) -> Non
     folder.close()
 
 
+def test_the_names_of_a_new_folder_and_its_new_parent_are_forced_to_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    fsync = os.fsync
+
+    def note_fsync(handle: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{handle}").readlink())
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    StoreFolder.open(tmp_path / "a" / "b").close()
+    assert {tmp_path, tmp_path / "a"} <= set(synced)
+
+
 def test_an_existing_folder_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.mkdir(mode=0o750)
