@@ -15,7 +15,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants sbom package audit bench soak check lock clean
+.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -123,6 +123,11 @@ bench: .venv/ready  ## speed and size, as a table
 HOURS ?= 1
 soak: .venv/ready  ## the whole bridge at 50 times the usual traffic for HOURS=1, and whether anything grows
 	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
+
+CUTS ?= 1000
+FAULTS ?=
+power-cut: .venv/ready  ## is what was acknowledged on the disk after a power cut: CUTS=1000 random ones; FAULTS=1 plants faults
+	@$(BIN)/python -m tests.power_cut --cuts $(CUTS) $(if $(FAULTS),--faults) $(ARGS)
 
 check: lint test  ## what CI does
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from paho.mqtt.properties import Properties
 
 from tests.benchmarks.measures import RemoteSimulator
 from tests.support.broker import Mosquitto, free_port, mosquitto
+from tests.support.home import Phone
 from tests.support.ilink_home import BotPhone
 from tests.support.process import BridgeProcess
 
@@ -61,22 +62,42 @@ class Client:
         self._client.loop_stop()
 
 
+class PhoneOfBoth(BotPhone):
+    """The simulator's control for both accounts."""
+
+    async def wait_polling(self, account: str) -> None:
+        if account == "home":
+            await Phone.wait(self, "polling")
+        else:
+            await self.wait("polling")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrangement:
     """All parts. `phone` controls the simulator, `page` is the address of the bridge's page."""
 
     broker: Mosquitto
     bridge: BridgeProcess
-    phone: BotPhone
+    phone: PhoneOfBoth
     client: Client
     page: str
 
 
 @asynccontextmanager
-async def arrange(folder: Path, received: Callable[[str, bytes], None]) -> AsyncIterator[Arrangement]:
-    """Starts everything; the bridge is started, and people scan as soon as it shows a QR code."""
+async def arrange(
+    folder: Path,
+    received: Callable[[str, bytes], None],
+    *,
+    program: Sequence[str] = (sys.executable, "-m", "tests.soak.bridge", "run"),
+    env: Mapping[str, str] | None = None,
+    keep: str = "10m",
+) -> AsyncIterator[Arrangement]:
+    """Starts everything; the bridge is started, and people scan as soon as it shows a QR code.
+
+    The bridge runs as `program` with `env`; messages and files are kept as long as `keep` says.
+    """
     simulator = RemoteSimulator()
-    phone = BotPhone(simulator.url)
+    phone = PhoneOfBoth(simulator.url)
     try:
         await phone.post("settings", autoscan=True)
         await phone.post("people", friends=FRIENDS, groups=5)
@@ -85,8 +106,9 @@ async def arrange(folder: Path, received: Callable[[str, bytes], None]) -> Async
             port = free_port()
             bridge = BridgeProcess(
                 folder / "bridge",
-                _settings(simulator.url, broker.url, port),
-                program=[sys.executable, "-m", "tests.soak.bridge", "run"],
+                _settings(simulator.url, broker.url, port, keep),
+                env=dict(env or {}),
+                program=[*program],
             )
             client = Client(broker.port, received)
             client.start()
@@ -106,12 +128,12 @@ async def arrange(folder: Path, received: Callable[[str, bytes], None]) -> Async
         simulator.close()
 
 
-def _settings(simulator: str, broker: str, port: int) -> dict[str, object]:
+def _settings(simulator: str, broker: str, port: int, keep: str) -> dict[str, object]:
     account = {
         "endpoint": simulator,
         "send": {"per_minute": 0},
-        "media": {"keep": "10m", "max_total": f"{MAX_MEDIA_MB}MB"},
-        "history": {"keep": "10m"},
+        "media": {"keep": keep, "max_total": f"{MAX_MEDIA_MB}MB"},
+        "history": {"keep": keep},
     }
     return {
         "mqtt": {"url": broker},

@@ -17,8 +17,6 @@ import httpx
 from tests.soak.arrangement import FRIENDS, Arrangement
 from tests.soak.figures import SPEED
 from tests.soak.ledger import Ledger, poll_until
-from tests.support.home import Phone
-from tests.support.ilink_home import BotPhone
 from wx2mqtt.simulator import samples
 
 USUAL_PER_DAY = {
@@ -56,13 +54,6 @@ REQUESTS: tuple[tuple[str, dict[str, object]], ...] = (
 PATHS = ("/", "/metrics", "/healthz", "/accounts/home/contacts")
 
 Action = Callable[[], Awaitable[None]]
-
-
-async def wait_polling(phone: BotPhone, account: str) -> None:
-    if account == "home":
-        await Phone.wait(phone, "polling")
-    else:
-        await phone.wait("polling")
 
 
 class Traffic:
@@ -236,7 +227,7 @@ class Traffic:
         """Waits until the bridge is online by another login and polls; then the account's traffic goes on."""
         try:
             await poll_until(lambda: self._ledger.session(account) not in ("", before), LOGIN_SECONDS)
-            await wait_polling(self._here.phone, account)
+            await self._here.phone.wait_polling(account)
         finally:
             self._online[account].set()
 

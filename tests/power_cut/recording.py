@@ -1,0 +1,89 @@
+"""Records what the bridge does to its store under load: the real program, traced by strace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from tests.power_cut.bridge import FAULT
+from tests.power_cut.judge import MARKS
+from tests.power_cut.trace import STRACE, TracedCall, command, parse
+from tests.soak.arrangement import Arrangement, arrange
+from tests.soak.ledger import Ledger, poll_until
+from wx2mqtt.simulator import samples
+
+PICTURE_BYTES = 30_000
+UPLOAD_BYTES = 20_000
+MESSAGES = 4  # of a round, for each account
+WAIT_SECONDS = 60.0
+ROUNDS_PER_LOGIN = 5
+KEEP = "1s"
+
+
+def missing() -> str:
+    """Returns why nothing can be recorded here; empty if it can."""
+    if STRACE is None:
+        return "strace is missing (Debian: apt-get install strace)"
+    tried = subprocess.run([STRACE, "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
+    return f"strace may not trace here: {tried.stderr.strip()[:200]}" if tried.returncode else ""
+
+
+async def record(folder: Path, rounds: int, fault: str = "") -> list[TracedCall]:
+    """Returns all changes below `<folder>/bridge`, from the first start of a bridge to its orderly stop."""
+    root, trace = folder / "bridge", folder / "trace"
+    ledger = Ledger()
+    program = [*command(str(trace)), sys.executable, "-m", "tests.power_cut.bridge", str(root / MARKS), "run"]
+    async with arrange(folder, ledger.received, program=program, env={FAULT: fault}, keep=KEEP) as here:
+        await _wait_online(here, ledger, {})
+        for number in range(rounds):
+            await _load(here, ledger, number)
+        assert await asyncio.to_thread(here.bridge.stop) == 0, here.bridge.log[-20:]
+    with trace.open() as lines:
+        return parse(lines, PurePosixPath(root))
+
+
+async def _load(here: Arrangement, ledger: Ledger, number: int) -> None:
+    """Messages, files and commands of both accounts at once; returns when all arrived."""
+    phone = here.phone
+    files = ledger.counts["media ready"]
+    for index in range(MESSAGES):
+        await phone.say(f"friend{1 + (number + index) % 20}", ledger.new_message("home"))
+        await phone.write(ledger.new_message("bot"))
+        for topic in ("wx/out/wife", "wx/bot/out/me"):
+            command_id, text = ledger.new_command()
+            here.client.publish(topic, json.dumps({"id": command_id, "text": text}))
+    await phone.say("wife", kind="image", bytes_of=PICTURE_BYTES)
+    await phone.write(kind="image", bytes_of=PICTURE_BYTES)
+    picture = samples.sample("image.jpg") + str(number).encode() * UPLOAD_BYTES
+    here.client.publish("wx/out/wife/image", picture)
+    here.client.publish("wx/bot/out/me/image", picture)
+    here.client.publish("wx/bridge/request/history", "")
+    await phone.post("people", rename={"id": "friend1", "nickname": f"好友 {number}"})
+    await poll_until(
+        lambda: not any(ledger.missing.values()) and ledger.counts["media ready"] >= files + 2, WAIT_SECONDS
+    )
+    if number % ROUNDS_PER_LOGIN == ROUNDS_PER_LOGIN - 1:
+        await _lose_logins(here, ledger)
+
+
+async def _lose_logins(here: Arrangement, ledger: Ledger) -> None:
+    before = {account: ledger.session(account) for account in ("home", "bot")}
+    await here.phone.post("logout", retcode=1100)
+    await here.phone.post("ilink/kill")
+    await _wait_online(here, ledger, before)
+
+
+async def _wait_online(here: Arrangement, ledger: Ledger, before: dict[str, str]) -> None:
+    """Waits until both accounts are online by another login than before, and poll."""
+    for account in ("home", "bot"):
+        earlier = ("", before.get(account, ""))
+        await poll_until(partial(_is_other, ledger, account, earlier), WAIT_SECONDS)
+        await here.phone.wait_polling(account)
+
+
+def _is_other(ledger: Ledger, account: str, earlier: tuple[str, str]) -> bool:
+    return ledger.session(account) not in earlier
