@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 from functools import partial
@@ -33,13 +35,18 @@ def missing() -> str:
 
 
 async def record(folder: Path, rounds: int, fault: str = "") -> list[TracedCall]:
-    """Returns all changes below `<folder>/bridge`, from the first start of a bridge to its orderly stop."""
+    """Returns all changes below `<folder>/bridge`, from the first start of a bridge to its orderly stop.
+
+    Before the last third of the rounds the bridge is killed and started again.
+    """
     root, trace = folder / "bridge", folder / "trace"
     ledger = Ledger()
     program = [*command(str(trace)), sys.executable, "-m", "tests.power_cut.bridge", str(root / MARKS), "run"]
     async with arrange(folder, ledger.received, program=program, env={FAULT: fault}, keep=KEEP) as here:
         await _wait_online(here, ledger, {})
         for number in range(rounds):
+            if number == rounds - rounds // 3:
+                await _kill(here, ledger, trace)
             await _load(here, ledger, number)
         assert await asyncio.to_thread(here.bridge.stop) == 0, here.bridge.log[-20:]
     with trace.open() as lines:
@@ -70,11 +77,43 @@ async def _load(here: Arrangement, ledger: Ledger, number: int) -> None:
         await _lose_logins(here, ledger)
 
 
+class Frozen:
+    """Whether all threads of a process stand still, and strace wrote nothing since the last question."""
+
+    def __init__(self, pid: int, trace: Path) -> None:
+        self._tasks = Path(f"/proc/{pid}/task")
+        self._trace = trace
+        self._size = -1
+
+    def __call__(self) -> bool:
+        size_before, self._size = self._size, self._trace.stat().st_size
+        states = {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in self._tasks.iterdir()}
+        return self._size == size_before and states <= {"T", "t"}
+
+
+async def _kill(here: Arrangement, ledger: Ledger, trace: Path) -> None:
+    """Ends the bridge without a goodbye and starts it again; its logins are saved.
+
+    It is frozen first, until strace has written the end of each call: of a call that a kill interrupts nobody knows
+    whether it changed the file.
+    """
+    before = _sessions(ledger)
+    os.kill(here.bridge.pid, signal.SIGSTOP)
+    await poll_until(Frozen(here.bridge.pid, trace), WAIT_SECONDS)
+    await asyncio.to_thread(here.bridge.kill)
+    here.bridge.start()
+    await _wait_online(here, ledger, before)
+
+
 async def _lose_logins(here: Arrangement, ledger: Ledger) -> None:
-    before = {account: ledger.session(account) for account in ("home", "bot")}
+    before = _sessions(ledger)
     await here.phone.post("logout", retcode=1100)
     await here.phone.post("ilink/kill")
     await _wait_online(here, ledger, before)
+
+
+def _sessions(ledger: Ledger) -> dict[str, str]:
+    return {account: ledger.session(account) for account in ("home", "bot")}
 
 
 async def _wait_online(here: Arrangement, ledger: Ledger, before: dict[str, str]) -> None:

@@ -57,9 +57,9 @@ class TracedCall:
 
 
 def command(output: str) -> list[str]:
-    """Returns strace's command line; the traced program is the direct child, and gets the signals."""
+    """Returns strace's command line, which appends to `output`; signals go to the traced program."""
     assert STRACE is not None
-    options = ["-D", "-f", "--seccomp-bpf", "-y", "-xx", "-s", str(MAX_WRITE_BYTES), "-o", output]
+    options = ["-D", "-A", "-f", "--seccomp-bpf", "-y", "-xx", "-s", str(MAX_WRITE_BYTES), "-o", output]
     return [STRACE, *options, "-e", f"trace={','.join(f'?{name}' for name in _CALLS)}"]
 
 
