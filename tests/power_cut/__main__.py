@@ -17,10 +17,12 @@ from pathlib import Path
 import structlog
 
 from tests.power_cut.bridge import FAULTS
-from tests.power_cut.judge import Judge
+from tests.power_cut.judge import BridgeJudge, Finding
 from tests.power_cut.recording import missing, record
+from tests.power_cut.restore import restored
 
 SHOWN = 5  # findings of a run
+RESTORE_SHARE = 4  # one cut of a restore for so many of the bridge
 
 
 def run(cuts: int, rounds: int, seed: int, fault: str = "") -> bool:
@@ -28,16 +30,26 @@ def run(cuts: int, rounds: int, seed: int, fault: str = "") -> bool:
     with tempfile.TemporaryDirectory(prefix="wx2mqtt-power-cut-") as name:
         folder = Path(name)
         calls = asyncio.run(record(folder, rounds, fault))
-        judge = Judge(folder / "bridge", calls)
+        judge = BridgeJudge(folder / "bridge", calls)
         kinds = Counter(call.change.name.lower() for call in calls)
         print(
             f"{fault or 'no fault'}: {len(calls):,} calls ({_counts(kinds)}), {judge.marks.count:,} acknowledgements"
         )
         found = judge.check_at_random(cuts, seed)
-        print(f"  {cuts:,} cuts, {len(found):,} with problems")
-        for finding in found[:SHOWN]:
-            print(f"  before call {finding.cut} (losses {finding.losses}): {'; '.join(finding.problems[:3])}")
+        _print_findings("cuts of the bridge", cuts, found)
+        if not fault:
+            cuts = max(1, cuts // RESTORE_SHARE)
+            moments = len(calls) // 2, len(calls)
+            findings = restored(folder, judge, moments).check_at_random(cuts, seed)
+            _print_findings("cuts of a restore", cuts, findings)
+            found += findings
     return not found
+
+
+def _print_findings(what: str, cuts: int, found: list[Finding]) -> None:
+    print(f"  {cuts:,} {what}, {len(found):,} with problems")
+    for finding in found[:SHOWN]:
+        print(f"  before call {finding.cut} (losses {finding.losses}): {'; '.join(finding.problems[:3])}")
 
 
 def _counts(kinds: Counter[str]) -> str:

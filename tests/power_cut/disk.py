@@ -2,15 +2,15 @@
 
 Of each file, what was written since its last fsync is dropped, kept, torn at sectors of 512 bytes, or kept in part
 and so in another order. Of each folder, the names since its last fsync are there up to a random one of them: file
-systems with a journal keep their order. Files and folders lose independently of each other. Space that a file got
-without its content is zero or random.
+systems with a journal keep their order. Files and folders lose independently of each other, but a file that moves to
+another folder is in one of them or in both. Space that a file got without its content is zero or random.
 """
 
 from __future__ import annotations
 
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ SHARED_MEMORY_SUFFIX = "-shm"  # SQLite maps it into memory: any content may be 
 SHARED_MEMORY_BYTES = 32_768
 
 
-class Loss(Enum):
+class Fate(Enum):
     """What happens to the writes of one file since its last fsync."""
 
     ALL = auto()
@@ -44,10 +44,22 @@ class _Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Names:
-    """Names that a call gave in a folder, or with None took away."""
+    """Names that a call gave in a folder, or with None took away.
+
+    With `moved_to` an item went to another folder: it is not taken away before it has its name there. A folder is
+    never in two folders.
+    """
 
     number: int
     entries: tuple[tuple[str, File | Folder | None], ...]
+    moved_to: Folder | None = None
+    moves_folder: bool = False
+
+    def is_kept(self, folder: Folder, kept: Kept) -> bool:
+        """Returns whether the names are on the disk."""
+        if self.moved_to is not None and self.number >= kept[self.moved_to]:
+            return False
+        return self.moves_folder or self.number < kept[folder]
 
 
 @dataclass(slots=True)
@@ -101,17 +113,30 @@ class Folder:
         self.names.append(_Names(number=number, entries=entries))
         _rename(self.now, entries)
 
-    def entries(self, cut: int, rng: random.Random | None) -> dict[str, File | Folder]:
-        changes = [names for names in self.names if names.number < cut]
-        if rng is not None:
-            durable = self.synced.before(cut)
-            sure = sum(names.number < durable for names in changes)
-            pending = len(changes) - sure
-            changes = changes[: sure + rng.choice((0, pending, rng.randint(0, pending)))]
+    def move(self, number: int, name: str, target: Folder) -> None:
+        """Takes an item away that another folder got."""
+        is_folder = isinstance(self.now.pop(name), Folder)
+        entries = ((name, None),)
+        self.names.append(_Names(number=number, entries=entries, moved_to=target, moves_folder=is_folder))
+
+    def last_kept(self, cut: int, rng: random.Random | None) -> int:
+        """Returns the number of the call before which the names are on the disk after a power cut."""
+        if rng is None:
+            return cut
+        durable = self.synced.before(cut)
+        pending = [names.number + 1 for names in self.names if durable <= names.number < cut]
+        return rng.choice((durable, cut, rng.choice([durable, *pending])))
+
+    def entries(self, kept: Kept) -> dict[str, File | Folder]:
         found: dict[str, File | Folder] = {}
-        for names in changes:
-            _rename(found, names.entries)
+        for names in self.names:
+            if names.is_kept(self, kept):
+                _rename(found, names.entries)
         return found
+
+
+Kept = Mapping[Folder, int]
+"""Of each folder, the number of the call before which its names are on the disk."""
 
 
 class Disk:
@@ -120,6 +145,7 @@ class Disk:
     def __init__(self, root: PurePosixPath, calls: Sequence[TracedCall]) -> None:
         self._root_path = root
         self._root = Folder()
+        self._folders = [self._root]
         for number, call in enumerate(calls):
             self._take(number, call)
 
@@ -138,13 +164,15 @@ class Disk:
 
         `wanted` gets the path of each file, relative to the root.
         """
-        _write_folder(self._root, target, "", cut, rng, wanted)
+        kept = {folder: folder.last_kept(cut, rng) for folder in self._folders}
+        _write_folder(_Loss(cut=cut, kept=kept, rng=rng, wanted=wanted), self._root, target, "")
 
     def content(self, path: str, cut: int) -> bytes | None:
         """Returns the content of a file as the process saw it; None if there was none."""
+        kept = dict.fromkeys(self._folders, cut)
         item: File | Folder | None = self._root
         for name in PurePosixPath(path).parts:
-            item = item.entries(cut, None).get(name) if isinstance(item, Folder) else None
+            item = item.entries(kept).get(name) if isinstance(item, Folder) else None
         return item.content(cut, None) if isinstance(item, File) else None
 
     def _take(self, number: int, call: TracedCall) -> None:
@@ -157,7 +185,8 @@ class Disk:
             case Change.CREATE if item is None:
                 folder.change(number, (name, File()))
             case Change.MAKE_FOLDER:
-                folder.change(number, (name, Folder()))
+                self._folders.append(Folder())
+                folder.change(number, (name, self._folders[-1]))
             case Change.REMOVE:
                 folder.change(number, (name, None))
             case Change.RENAME:
@@ -175,7 +204,7 @@ class Disk:
         if target is source:
             source.change(number, (call.path.name, None), (call.target.name, item))
         else:
-            source.change(number, (call.path.name, None))
+            source.move(number, call.path.name, target)
             target.change(number, (call.target.name, item))
 
     def _folder(self, path: PurePosixPath) -> Folder:
@@ -218,14 +247,14 @@ def _apply(content: bytearray, writes: Iterable[_Write], fill: Callable[[int], b
 
 
 def _survivors(writes: list[_Write], rng: random.Random) -> list[_Write]:
-    match rng.choice([*Loss]):
-        case Loss.ALL:
+    match rng.choice([*Fate]):
+        case Fate.ALL:
             return []
-        case Loss.NONE:
+        case Fate.NONE:
             return writes
-        case Loss.END:
+        case Fate.END:
             return writes[: rng.randint(0, len(writes))]
-        case Loss.SOME:
+        case Fate.SOME:
             return [write for write in writes if rng.random() < 0.5]
         case _:
             kept = [write for write in writes if rng.random() < 0.75]
@@ -252,20 +281,23 @@ def _end(start: int, first: int) -> int:
     return first if start == 0 else start + SECTOR_BYTES
 
 
-def _write_folder(
-    folder: Folder,
-    target: Path,
-    prefix: str,
-    cut: int,
-    rng: random.Random | None,
-    wanted: Callable[[str], bool],
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loss:
+    """One power cut: when, what is left of the folders, and the dice for the files; see `Disk.write_to`."""
+
+    cut: int
+    kept: Kept
+    rng: random.Random | None
+    wanted: Callable[[str], bool]
+
+
+def _write_folder(loss: _Loss, folder: Folder, target: Path, prefix: str) -> None:
     target.mkdir(mode=0o700, exist_ok=True)
-    for name, item in folder.entries(cut, rng).items():
+    for name, item in folder.entries(loss.kept).items():
         if isinstance(item, Folder):
-            _write_folder(item, target / name, f"{prefix}{name}/", cut, rng, wanted)
-        elif wanted(prefix + name):
-            content = item.content(cut, rng)
-            if rng is not None and name.endswith(SHARED_MEMORY_SUFFIX):
-                content = rng.choice((content, b"", rng.randbytes(SHARED_MEMORY_BYTES)))
+            _write_folder(loss, item, target / name, f"{prefix}{name}/")
+        elif loss.wanted(prefix + name):
+            content = item.content(loss.cut, loss.rng)
+            if loss.rng is not None and name.endswith(SHARED_MEMORY_SUFFIX):
+                content = loss.rng.choice((content, b"", loss.rng.randbytes(SHARED_MEMORY_BYTES)))
             (target / name).write_bytes(content)

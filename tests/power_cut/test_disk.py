@@ -139,6 +139,38 @@ def test_a_removed_file_may_come_back_and_names_keep_their_order(tmp_path):
     assert found == {("a", "b"), ("b",), ()}
 
 
+def test_a_file_that_moves_to_another_folder_is_never_missing(tmp_path):
+    calls = [
+        call(Change.MAKE_FOLDER, "f"),
+        CREATE,
+        write(OLD),
+        SYNC,
+        SYNC_FOLDER,
+        call(Change.RENAME, "a", to="f/a"),
+    ]
+    disk = Disk(ROOT, numbered(*calls))
+    found = set()
+    for seed in SEEDS:
+        disk.write_to(tmp_path / str(seed), len(calls), random.Random(seed))
+        found.add(tuple((tmp_path / str(seed) / name).exists() for name in ("a", "f/a")))
+    assert found == {(True, False), (False, True), (True, True)}
+
+
+def test_a_folder_that_moves_to_another_folder_is_in_one_of_them(tmp_path):
+    calls = [
+        call(Change.MAKE_FOLDER, "f"),
+        call(Change.MAKE_FOLDER, "g"),
+        SYNC_FOLDER,
+        call(Change.RENAME, "g", to="f/g"),
+    ]
+    disk = Disk(ROOT, numbered(*calls))
+    found = set()
+    for seed in SEEDS:
+        disk.write_to(tmp_path / str(seed), len(calls), random.Random(seed))
+        found.add(tuple((tmp_path / str(seed) / name).exists() for name in ("g", "f/g")))
+    assert found == {(True, False), (False, True)}
+
+
 def test_a_folder_is_lost_with_all_that_is_in_it(tmp_path):
     calls = [
         call(Change.MAKE_FOLDER, "f"),

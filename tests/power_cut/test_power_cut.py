@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.power_cut.judge import Judge
+from tests.power_cut.judge import BridgeJudge
 from tests.power_cut.recording import missing, record
+from tests.power_cut.restore import restored
 from tests.support.broker import PROGRAM
 from tests.support.effort import effort
 from tests.support.seed import seeded
@@ -25,14 +26,16 @@ pytestmark = [
 @seeded
 async def test_what_was_acknowledged_is_there_after_a_power_cut_at_any_moment(tmp_path, seed):
     calls = await record(tmp_path, ROUNDS)
-    judge = Judge(tmp_path / "bridge", calls)
+    judge = BridgeJudge(tmp_path / "bridge", calls)
     assert len(judge.marks.commits) > 100
     assert set(judge.marks.files) == {"people.json", "sessions/home.json", "sessions/bot.json"}
     assert judge.check_at_random(CUTS, seed) == []
+    restore = restored(tmp_path, judge, (len(calls) // 2, len(calls)))
+    assert restore.check_at_random(CUTS // 2, seed) == []
 
 
 async def test_a_bridge_that_forces_less_to_the_disk_is_found_out(tmp_path):
     calls = await record(tmp_path, 2, fault="synchronous_normal")
-    judge = Judge(tmp_path / "bridge", calls)
+    judge = BridgeJudge(tmp_path / "bridge", calls)
     found = [problem for cut in judge.check_at_random(CUTS_WITH_FAULT, seed=1) for problem in cut.problems]
     assert "the database is not at its last commit" in found

@@ -21,6 +21,7 @@ def shorten_retention() -> None:
     retention.TRANSIENT_RETENTION_MS = KEPT_MS
     retention.REQUEST_RETENTION_MS = KEPT_MS
     media_retention.FINISHED_RETENTION_MS = KEPT_MS
+    media_retention.MediaRetention.remove_orphans.__defaults__ = (KEPT_MS / 1000,)
 
 
 if __name__ == "__main__":
