@@ -25,6 +25,7 @@ from wx2mqtt.wechat.registry import BACKENDS
 
 FAULT = "POWER_CUT_FAULT"
 KEPT_SECONDS = 1.0
+MIN_FREE_PAGES = 8  # so that a small database shrinks
 CHECK_SECONDS = 0.3  # between two looks at the size of the store
 
 Mark = Callable[[str], None]
@@ -86,13 +87,9 @@ def main() -> None:
         if point.startswith("after:"):
             mark("commit")
 
-    shorten_retention()
+    shorten_retention(KEPT_SECONDS, KEPT_SECONDS)
     maintenance.SIZE_CHECK_INTERVAL_SECONDS = CHECK_SECONDS
-    maintenance.PRUNE_INTERVAL_SECONDS = KEPT_SECONDS
-    maintenance.COMMAND_RETENTION_MS = int(KEPT_SECONDS * 1000)
-    for name in ("MIN_KEY_RETENTION_MS", "TRANSIENT_RETENTION_MS", "REQUEST_RETENTION_MS"):
-        setattr(retention, name, int(KEPT_SECONDS * 1000))
-    retention.MIN_FREE_PAGES = 8
+    retention.MIN_FREE_PAGES = MIN_FREE_PAGES
     loaded = load(config, {}, BACKENDS)
     assert loaded.settings.storage.path is not None
     mark_files(mark, loaded.settings.storage.path)

@@ -26,10 +26,10 @@ SHARED_MEMORY_BYTES = 32_768
 class Fate(Enum):
     """What happens to the writes of one file since its last fsync."""
 
-    ALL = auto()
-    NONE = auto()
-    END = auto()
-    SOME = auto()
+    LOST = auto()
+    KEPT = auto()
+    BEGINNING = auto()
+    SUBSET = auto()
     TORN = auto()
 
 
@@ -248,13 +248,13 @@ def _apply(content: bytearray, writes: Iterable[_Write], fill: Callable[[int], b
 
 def _survivors(writes: list[_Write], rng: random.Random) -> list[_Write]:
     match rng.choice([*Fate]):
-        case Fate.ALL:
+        case Fate.LOST:
             return []
-        case Fate.NONE:
+        case Fate.KEPT:
             return writes
-        case Fate.END:
+        case Fate.BEGINNING:
             return writes[: rng.randint(0, len(writes))]
-        case Fate.SOME:
+        case Fate.SUBSET:
             return [write for write in writes if rng.random() < 0.5]
         case _:
             kept = [write for write in writes if rng.random() < 0.75]

@@ -10,20 +10,22 @@ from wx2mqtt.__main__ import main
 from wx2mqtt.app import maintenance
 from wx2mqtt.store import media_retention, retention
 
-KEPT_MS = 600_000  # 10 minutes, in place of one or seven days
+KEPT_SECONDS = 600.0  # in place of one or seven days
 PRUNE_SECONDS = 60.0  # in place of an hour
 
 
-def shorten_retention() -> None:
-    maintenance.PRUNE_INTERVAL_SECONDS = PRUNE_SECONDS
-    maintenance.COMMAND_RETENTION_MS = KEPT_MS
-    retention.MIN_KEY_RETENTION_MS = KEPT_MS
-    retention.TRANSIENT_RETENTION_MS = KEPT_MS
-    retention.REQUEST_RETENTION_MS = KEPT_MS
-    media_retention.FINISHED_RETENTION_MS = KEPT_MS
-    media_retention.MediaRetention.remove_orphans.__defaults__ = (KEPT_MS / 1000,)
+def shorten_retention(kept_seconds: float, prune_seconds: float) -> None:
+    """Has everything that is kept for a fixed time kept so long, and looks for it as often as said."""
+    kept_ms = int(kept_seconds * 1000)
+    maintenance.PRUNE_INTERVAL_SECONDS = prune_seconds
+    maintenance.COMMAND_RETENTION_MS = kept_ms
+    retention.MIN_KEY_RETENTION_MS = kept_ms
+    retention.TRANSIENT_RETENTION_MS = kept_ms
+    retention.REQUEST_RETENTION_MS = kept_ms
+    media_retention.FINISHED_RETENTION_MS = kept_ms
+    media_retention.MediaRetention.remove_orphans.__defaults__ = (kept_seconds,)
 
 
 if __name__ == "__main__":
-    shorten_retention()
+    shorten_retention(KEPT_SECONDS, PRUNE_SECONDS)
     main()
