@@ -15,8 +15,10 @@ ROUNDS = 6
 CUTS = effort(100, 2000)
 CUTS_WITH_FAULT = 60
 
+MISSING = missing()
+
 pytestmark = [
-    pytest.mark.skipif(bool(missing()), reason=missing()),
+    pytest.mark.skipif(bool(MISSING), reason=MISSING),
     pytest.mark.skipif(
         PROGRAM is None, reason="mosquitto is not installed (Debian: apt-get install mosquitto)"
     ),
