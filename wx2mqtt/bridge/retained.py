@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, NotConnected
-from wx2mqtt.mqtt.broker import Connected, Delivery, Publication
+from wx2mqtt.mqtt.broker import Connected, Delivery, ProtocolVersion, Publication
 
 
 @dataclass(slots=True)
@@ -162,7 +162,7 @@ class RetainedCommands:
 
     def on_connected(self, connection: Connected) -> None:
         """Records whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
-        self._receives_own_publishes = connection.protocol != "5"
+        self._receives_own_publishes = connection.protocol != ProtocolVersion.MQTT_5
 
     def clear(self, topic: str) -> None:
         """Clears a topic."""

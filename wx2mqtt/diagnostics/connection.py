@@ -14,6 +14,7 @@ from wx2mqtt.diagnostics.probe import ProbeClosed, ProbeConnection
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import DiagnosticTarget
 from wx2mqtt.diagnostics.tls import Certificate, parse_certificate
+from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason
@@ -172,16 +173,16 @@ class ConnectionCheck:
         configured_protocol = self._target.options.protocol
         if configured_protocol != "3.1.1":
             try:
-                return await self._connect_once("5")
+                return await self._connect_once(ProtocolVersion.MQTT_5)
             except ProbeClosed as closed:
                 if closed.end is not EndReason.VERSION:
                     raise
             if configured_protocol == "5":
                 self._report.failed("version", self._subject, "version_old", "version_set_cure")
                 return None
-        return await self._connect_once("3.1.1")
+        return await self._connect_once(ProtocolVersion.MQTT_3_1_1)
 
-    async def _connect_once(self, protocol: str) -> ConnectedBroker | None:
+    async def _connect_once(self, protocol: ProtocolVersion) -> ConnectedBroker | None:
         """Connects, reports login, version and limits; returns None if the broker has QoS 0 only."""
         target = ConnectTarget(address=self._address, protocol=protocol)
         options = replace(self._target.options, session_expiry=0)
@@ -205,17 +206,17 @@ class ConnectionCheck:
         facts = {"why": str(closed), "client": options.client_id}
         self._report.failed("login", self._subject, message_key, remedy_key, **facts)
 
-    def _report_version(self, protocol: str) -> None:
-        if protocol == "5":
+    def _report_version(self, protocol: ProtocolVersion) -> None:
+        if protocol is ProtocolVersion.MQTT_5:
             self._report.ok("version", self._subject, "version_ok")
         elif self._target.options.protocol == "3.1.1":
             self._report.warning("version", self._subject, "version_chosen", "version_chosen_cure")
         else:
             self._report.warning("version", self._subject, "version_old", "version_old_cure")
 
-    def _check_limits(self, limits: ConnackLimits, protocol: str) -> None:
+    def _check_limits(self, limits: ConnackLimits, protocol: ProtocolVersion) -> None:
         report, subject = self._report, self._subject
-        if protocol != "5":
+        if protocol is not ProtocolVersion.MQTT_5:
             for check in ("in_flight", "packet"):
                 report.not_known(check, subject, "limit_not_told", "limit_not_told_cure")
             return

@@ -18,20 +18,33 @@ from typing import Any, Self, TypeVar
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import BrokerError, NotConnected
-from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.broker import ProtocolVersion, Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
 from wx2mqtt.mqtt.connection_errors import (
     VERSION_PROBE_DELAY_SECONDS,
-    broken_text,
-    not_mqtt_text,
+    closed_text,
     refuses_mqtt_5,
-    unanswered_text,
+    silent_text,
     unreachable_text,
 )
 from wx2mqtt.mqtt.options import MqttOptions
-from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PublishPacket, pack_properties, packet_ids, short_packet
+from wx2mqtt.mqtt.packets import (
+    PUBACK,
+    PUBREC,
+    PubackPacket,
+    PublishPacket,
+    pack_properties,
+    packet_ids,
+    short_packet,
+)
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
-from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, UNSUPPORTED_VERSION, reason_text, scrub_reason
+from wx2mqtt.mqtt.reason_codes import (
+    FIRST_FAILURE_CODE,
+    UNSUPPORTED_VERSION,
+    BrokerReason,
+    reason_text,
+    scrub_reason,
+)
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
 
@@ -91,9 +104,8 @@ class ProbeConnection:
         self._connack: asyncio.Future[ConnackLimits] = self._loop.create_future()
         self._closed: asyncio.Future[ProbeClosed] = self._loop.create_future()
         self._packet_ids = packet_ids()
-        self._answers: dict[int, asyncio.Future[tuple[int, str]]] = {}
+        self._answers: dict[int, asyncio.Future[PubackPacket]] = {}
         self._received_event = asyncio.Event()
-        self._connack_refusal: tuple[int, str] | None = None
         self._transport = SocketTransport(options, target, self)
 
     async def __aenter__(self) -> Self:
@@ -126,7 +138,7 @@ class ProbeConnection:
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:
         """Publishes with QoS 1; returns the answer of the PUBACK, which on MQTT 3.1.1 is never a refusal."""
         properties = b""
-        if self._target.protocol == "5":
+        if self._target.protocol is ProtocolVersion.MQTT_5:
             properties = pack_properties(Publication(topic=topic, payload=payload))
         return await self._request(
             lambda mid: self._transport.publish(topic, payload, mid, retain=retain, properties=properties)
@@ -176,12 +188,12 @@ class ProbeConnection:
             return awaited.result()
         if self._closed.done():
             raise self._closed.result()
-        silence = f"{self._target.address.endpoint} took the connection and said nothing"
-        raise ProbeClosed(self._with_hint(silence), EndReason.UNREACHABLE, TIMED_OUT_CODE)
+        silence = silent_text(self._target, answered=self._connack.done())
+        raise ProbeClosed(silence, EndReason.UNREACHABLE, TIMED_OUT_CODE)
 
     async def _probe_version(self) -> None:
         """Closes the connection if the broker refuses MQTT 5; amqtt leaves such a CONNECT unanswered."""
-        if self._target.protocol != "5":
+        if self._target.protocol is not ProtocolVersion.MQTT_5:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
@@ -198,12 +210,12 @@ class ProbeConnection:
             send(mid)
         except NotConnected:
             raise ProbeClosed(self._broken_reason(), EndReason.LOST) from None
-        answer: asyncio.Future[tuple[int, str]] = self._loop.create_future()
+        answer: asyncio.Future[PubackPacket] = self._loop.create_future()
         self._answers[mid] = answer
         await _wait_for_any(PROBE_ANSWER_TIMEOUT_SECONDS, answer, self._closed)
         seconds = time.monotonic() - start
         if answer.done():
-            code, reason_string = answer.result()
+            code, reason_string = answer.result().code, answer.result().reason_string
             reason = self._reason_text(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
             return ProbeAnswer(code, reason, seconds)
         del self._answers[mid]
@@ -217,16 +229,13 @@ class ProbeConnection:
         if not self._connack.done():
             self._connack.set_result(limits)
 
-    def on_connack_refused(self, code: int, reason_string: str, _reference: str) -> None:
-        self._connack_refusal = (code, reason_string)
-
     def on_suback(self, mid: int, codes: Sequence[int]) -> None:
-        self.on_puback(mid, codes[0] if codes else FIRST_FAILURE_CODE, "")
+        self.on_puback(PubackPacket(mid=mid, code=codes[0] if codes else FIRST_FAILURE_CODE))
 
-    def on_puback(self, mid: int, code: int, reason_string: str) -> None:
-        answer = self._answers.pop(mid, None)
+    def on_puback(self, packet: PubackPacket) -> None:
+        answer = self._answers.pop(packet.mid, None)
         if answer is not None and not answer.done():
-            answer.set_result((code, reason_string))
+            answer.set_result(packet)
 
     def on_publish(self, packet: PublishPacket) -> None:
         if packet.mid:
@@ -237,13 +246,12 @@ class ProbeConnection:
     def on_malformed_publish(self, mid: int) -> None:
         self._transport.send(short_packet(PUBACK, mid))
 
-    def on_closed(self, code: int, reason_string: str, _reference: str) -> None:
+    def on_closed(self, reason: BrokerReason | None) -> None:
         was_connected = self._connack.done()
-        if self._connack_refusal is not None:
-            code, reason_string = self._connack_refusal
-        if code >= 0:
-            end = end_reason(code, was_connected=was_connected)
-            self._close_with(ProbeClosed(self._reason_text(code, reason_string), end, code))
+        if reason is not None:
+            end = end_reason(reason.code, was_connected=was_connected)
+            text = self._reason_text(reason.code, reason.reason_string)
+            self._close_with(ProbeClosed(text, end, reason.code))
         else:
             end = EndReason.LOST if was_connected else EndReason.UNREACHABLE
             self._close_with(ProbeClosed(self._broken_reason(), end))
@@ -261,13 +269,7 @@ class ProbeConnection:
         )
 
     def _broken_reason(self) -> str:
-        stream, address = self._transport.socket, self._target.address
-        return self._with_hint(broken_text(stream.error, address) if stream.ended else not_mqtt_text(address))
-
-    def _with_hint(self, reason: str) -> str:
-        if self._connack.done():
-            return reason
-        return unanswered_text(reason, self._target.address, self._target.protocol)
+        return closed_text(self._transport.socket, self._target, answered=self._connack.done())
 
 
 async def _wait_for_any(seconds: float, *futures: asyncio.Future[Any]) -> None:
@@ -301,7 +303,7 @@ class ProbeClient:
 
     @property
     def is_mqtt_5(self) -> bool:
-        return self._connect_target.protocol == "5"
+        return self._connect_target.protocol is ProtocolVersion.MQTT_5
 
     @property
     def given_up(self) -> bool:

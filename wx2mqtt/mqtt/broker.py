@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
+
+
+class ProtocolVersion(StrEnum):
+    """A version of MQTT, as the configuration and the payloads write it."""
+
+    MQTT_5 = "5"
+    MQTT_3_1_1 = "3.1.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +67,6 @@ class Connected:
     """An established connection.
 
     - `url`: the broker, without user name and password.
-    - `protocol`: "5" or "3.1.1".
     - `session_present`: the broker has kept the session with its undelivered messages.
     - `receive_maximum`: how many publishes may be unacknowledged at a time.
     - `packet_limit`: bytes of the largest packet that the broker accepts; None without a limit.
@@ -71,7 +78,7 @@ class Connected:
     """
 
     url: str
-    protocol: str
+    protocol: ProtocolVersion
     session_present: bool
     receive_maximum: int
     packet_limit: int | None
@@ -96,8 +103,8 @@ class Disconnected:
     code: str = ""
 
 
+# Called once per publish on the event loop: with None on success, `PublishRefused` or `NotConnected`.
 PublishCallback = Callable[[Exception | None], None]
-"""Called once per publish on the event loop: with None on success, `PublishRefused` or `NotConnected`."""
 
 
 class BrokerListener(Protocol):

@@ -13,10 +13,12 @@ from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.reconnect import EndReason
 
+# Seconds for the connection, and again for each PUBACK.
 CLEANUP_TIMEOUT_SECONDS = 15.0
-"""Seconds for the connection, and again for each PUBACK."""
+
+# mosquitto with `max_queued_messages 0` closes the connection instead of refusing a publish.
 MAX_ATTEMPTS_PER_TOPIC = 2
-"""mosquitto with `max_queued_messages 0` closes the connection instead of refusing a publish."""
+
 FATAL_REASONS = frozenset({EndReason.CREDENTIALS, EndReason.UNFIT, EndReason.VERSION})
 
 

@@ -1,4 +1,8 @@
-"""The MQTT client of one account: one connection after another, for as long as `run` runs."""
+"""The MQTT client of one account: one connection after another, for as long as `run` runs.
+
+`ReconnectPolicy` says where to connect and how long to wait before it, `MqttConnection` is one attempt and
+the connection that it gives. The client stores nothing: without a connection each publish fails at once.
+"""
 
 from __future__ import annotations
 

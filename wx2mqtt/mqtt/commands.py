@@ -29,16 +29,20 @@ COMMAND_KEYS = (
 )
 
 MAX_ID_CHARACTERS = 128
-MAX_NAME_CHARACTERS = 100
-"""Characters of a remark or of a group's name; WeChat itself takes about 18 (webwx 6.1.1)."""
-MAX_CODE_DIGITS = 12
-MAX_TTL_SECONDS = 10 * 365 * 86_400
-"""A longer `ttl` means "for ever"."""
-MAX_JSON_DEPTH = 64
-"""Levels of a JSON object: `transaction` is echoed, so what is parsed must be encodable again."""
 
+# Characters of a remark or of a group's name; WeChat itself takes about 18 (webwx 6.1.1).
+MAX_NAME_CHARACTERS = 100
+
+MAX_CODE_DIGITS = 12
+
+# A longer `ttl` means "for ever".
+MAX_TTL_SECONDS = 10 * 365 * 86_400
+
+# Levels of a JSON object: `transaction` is echoed, so what is parsed must be encodable again.
+MAX_JSON_DEPTH = 64
+
+# Unicode categories of control characters, line ends and surrogates.
 _NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})
-"""Unicode categories of control characters, line ends and surrogates."""
 
 
 class JsonDecimal(float):
@@ -55,8 +59,8 @@ class JsonDecimal(float):
         return number
 
 
+# Raises `BadCommand` for a command that is not supported at all, whatever else its fields hold.
 FieldsCheck = Callable[[Fields], None]
-"""Raises `BadCommand` for a command that is not supported at all, whatever else its fields hold."""
 
 
 def accept_any_fields(_fields: Fields) -> None:

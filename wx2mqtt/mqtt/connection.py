@@ -1,4 +1,16 @@
-"""One connection to a broker, from CONNECT to its end: session, subscriptions, messages and keepalive."""
+"""One connection to a broker, from CONNECT to its end.
+
+`MqttConnection` goes through these states (`ConnectionState`); each of them can also end at once, with a
+reason (`_finish`), which `run` returns:
+
+    OPENING      `run` opens the socket and sends CONNECT; a CONNACK that accepts ends this state
+    SUBSCRIBING  the listener stores that a new session begins, SUBSCRIBE is sent; its SUBACK ends this state
+    CONNECTED    messages go in both directions; PINGREQ is sent while there are none
+    CLOSING      `run` was cancelled: DISCONNECT is sent, and the broker closes the connection
+    ENDED        the socket is closed, and what waited for an acknowledgement has failed
+
+The client calls the public methods, the transport the `on_…` methods, and a timer `_check`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +18,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from enum import Enum, auto
 from functools import partial
 
 import structlog
@@ -13,13 +26,20 @@ import structlog
 from wx2mqtt.aio import notify, raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import (
+    BrokerListener,
+    Connected,
+    Delivery,
+    ProtocolVersion,
+    Publication,
+    PublishCallback,
+)
 from wx2mqtt.mqtt.connection_errors import (
     VERSION_PROBE_DELAY_SECONDS,
     broken_text,
-    not_mqtt_text,
+    closed_text,
     refuses_mqtt_5,
-    unanswered_text,
+    silent_text,
     unreachable_text,
 )
 from wx2mqtt.mqtt.keepalive import KeepAlive, KeepAliveAction
@@ -28,13 +48,14 @@ from wx2mqtt.mqtt.packets import (
     MAX_PACKET_BYTES,
     PUBACK,
     PUBREC,
+    PubackPacket,
     PublishPacket,
     pack_properties,
     packet_ids,
     publish_size,
     short_packet,
 )
-from wx2mqtt.mqtt.paho_codec import NO_REASON_CODE, ConnackLimits
+from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reason_codes import (
     FIRST_FAILURE_CODE,
     PACKET_TOO_LARGE,
@@ -43,6 +64,7 @@ from wx2mqtt.mqtt.reason_codes import (
     SERVER_MOVED,
     TOPIC_NAME_INVALID,
     UNSUPPORTED_VERSION,
+    BrokerReason,
     reason_text,
     scrub_reason,
 )
@@ -52,61 +74,82 @@ from wx2mqtt.mqtt.unacked import Subscriptions, UnackedPublishes
 
 log = structlog.get_logger(__name__)
 
+# Seconds for name resolution, TCP, TLS and WebSocket together.
 CONNECT_TIMEOUT_SECONDS = 30.0
-"""Seconds for name resolution, TCP, TLS and WebSocket together."""
+
+# Seconds without a byte while CONNACK or SUBACK is due; some nodes of a cluster never answer.
 HANDSHAKE_IDLE_SECONDS = 10.0
-"""Seconds without a byte while CONNACK or SUBACK is due; some nodes of a cluster never answer."""
+
+# Seconds that the listener may take to store that a session begins.
 SESSION_START_TIMEOUT_SECONDS = 5.0
-"""Seconds that the listener may take to store that a session begins."""
+
+# Seconds for the broker to read DISCONNECT and to close the connection.
 DISCONNECT_TIMEOUT_SECONDS = 1.0
-"""Seconds for the broker to read DISCONNECT and to close the connection."""
+
+# Seconds by which `progress_deadline` lies later than the last moment at which all is still well.
 WATCHDOG_SLACK_SECONDS = 10.0
-"""Seconds by which `progress_deadline` lies later than the last moment at which all is still well."""
+
+
+class ConnectionState(Enum):
+    OPENING = auto()
+    SUBSCRIBING = auto()
+    CONNECTED = auto()
+    CLOSING = auto()
+    ENDED = auto()
 
 
 class MqttConnection:
     """One attempt, and the connection if it succeeds; `run` it once. A `PacketHandler` of its transport.
 
-    `connection` is what the broker granted while the connection is established. `was_connected` stays true
-    after its end. `dropped_count` counts deliveries that could not be read; they were acknowledged.
+    `progress_deadline` is the time, on the event loop's clock, by which the next step must be done or the
+    connection ends. `dropped_count` counts deliveries that could not be read; they were acknowledged.
     """
 
     def __init__(
         self, options: MqttOptions, target: ConnectTarget, connection_number: int, listener: BrokerListener
     ) -> None:
-        self.connection: Connected | None = None
-        self.was_connected = False
+        handshake_seconds = CONNECT_TIMEOUT_SECONDS + 2 * HANDSHAKE_IDLE_SECONDS
+        self.progress_deadline = loop_time() + handshake_seconds + WATCHDOG_SLACK_SECONDS
         self.dropped_count = 0
         self._options = options
         self._target = target
         self._connection_number = connection_number
         self._listener = listener
-        self._v5 = target.protocol == "5"
+        self._state = ConnectionState.OPENING
+        self._paused = False
         self._ended: asyncio.Future[ConnectionEnd] = asyncio.get_running_loop().create_future()
         self._transport = SocketTransport(options, target, self)
-        self._connack_limits: ConnackLimits | None = None
-        self._connack_refusal: tuple[int, str, str] | None = None
-        self._packet_limit = MAX_PACKET_BYTES
+        self._limits = ConnackLimits(session_present=False)  # of the CONNACK, once there is one
+        self._granted: Connected | None = None  # the same for the client, from CONNECTED on
+        self._connected_at = 0.0
         self._packet_ids: Iterator[int] = packet_ids()
         self._unacked = UnackedPublishes(0)
         self._subscriptions = Subscriptions()
-        self._early_deliveries: list[Delivery] = []
+        self._early_deliveries: list[Delivery] = []  # they arrived before SUBACK
         self._qos_2_mids: set[int] = set()
         self._keepalive = KeepAlive(options.keepalive or HANDSHAKE_IDLE_SECONDS)
-        self._started_at = loop_time()
-        self._checked_at = self._started_at
-        self._connected_at = 0.0
-        self._pinged_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._version_probe: asyncio.Task[None] | None = None
-        self._session_task: asyncio.Task[None] | None = None
-        self._disconnecting = False
-        self._paused = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def connection(self) -> Connected | None:
+        """What the broker has granted, while the connection is established."""
+        return self._granted if self._state is ConnectionState.CONNECTED else None
+
+    @property
+    def was_connected(self) -> bool:
+        """Whether the connection is or was established."""
+        return self._granted is not None
+
+    @property
+    def _is_answered(self) -> bool:
+        return self._state is not ConnectionState.OPENING
 
     async def run(self) -> ConnectionEnd:
         """Connects and returns how the attempt or the connection ended. Cancelled, it sends DISCONNECT."""
         try:
             await asyncio.wait_for(self._transport.open(), CONNECT_TIMEOUT_SECONDS)
+            self._tasks.append(asyncio.create_task(self._probe_version()))
             self._check()
             return await asyncio.shield(self._ended)
         except OSError as error:
@@ -118,24 +161,9 @@ class MqttConnection:
         finally:
             self._stop()
 
-    @property
-    def progress_deadline(self) -> float:
-        """The time, on the event loop's clock, by which the next step must be done or the connection ends."""
-        if self.connection is None:
-            handshake = CONNECT_TIMEOUT_SECONDS + 2 * HANDSHAKE_IDLE_SECONDS
-            return self._started_at + handshake + WATCHDOG_SLACK_SECONDS
-        dead_at = self._transport.socket.received_at + self._keepalive.timeout
-        return max(self._checked_at, dead_at) + WATCHDOG_SLACK_SECONDS
-
-    # called by the client
-
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        if self.connection is None:
-            notify(on_acknowledged, NotConnected())
-            return
-        mid = self._next_packet_id()
         try:
-            self._send_publish(publication, mid, retain_available=self.connection.retain_available)
+            mid = self._send_publish(publication)
         except (PublishRefused, NotConnected) as error:
             notify(on_acknowledged, error)
             return
@@ -146,132 +174,98 @@ class MqttConnection:
 
     def acknowledge(self, delivery: Delivery) -> None:
         """As `BrokerClient.acknowledge`; at QoS 0 there is nothing to acknowledge."""
-        if delivery.connection_number == self._connection_number and delivery.mid and not self._ended.done():
+        is_current = delivery.connection_number == self._connection_number
+        if is_current and delivery.mid and self._state is not ConnectionState.ENDED:
             self._send_acknowledgement(delivery.mid)
 
     def set_paused(self, *, paused: bool) -> None:
         """As `BrokerClient.set_paused`; CONNACK and SUBACK are read all the same."""
         self._paused = paused
-        if self.connection is not None:
+        if self._state is ConnectionState.CONNECTED:
             self._transport.set_reading(enabled=not paused)
 
-    def _next_packet_id(self) -> int:
-        return next(
-            mid for mid in self._packet_ids if mid not in self._unacked and mid not in self._subscriptions
-        )
+    # opening: CONNACK, session, SUBSCRIBE, SUBACK
 
-    def _send_publish(self, publication: Publication, mid: int, *, retain_available: bool) -> None:
-        """Raises PublishRefused where it is certain that the broker cannot accept it, and NotConnected."""
-        try:
-            properties = pack_properties(publication) if self._v5 else b""
-            size = publish_size(publication.topic.encode(), publication.payload, properties)
-            if size > self._packet_limit:
-                reason = f"the message needs {size} bytes, the broker takes {self._packet_limit}"
-                raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
-            retain = publication.retain and retain_available
-            self._transport.publish(
-                publication.topic, publication.payload, mid, retain=retain, properties=properties
-            )
-        except ValueError:
-            raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID) from None
-
-    def _send_acknowledgement(self, mid: int) -> None:
-        is_qos_2 = mid in self._qos_2_mids
-        self._qos_2_mids.discard(mid)
-        self._transport.send(short_packet(PUBREC if is_qos_2 else PUBACK, mid))
-
-    # called by the transport (`PacketHandler`)
+    async def _probe_version(self) -> None:
+        """Asks a broker that does not answer CONNECT whether it refuses MQTT 5."""
+        if self._options.protocol != "auto" or self._target.protocol is not ProtocolVersion.MQTT_5:
+            return
+        await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
+        if self._state is not ConnectionState.OPENING:
+            return
+        if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
+            self._finish(EndReason.VERSION, reason_text(UNSUPPORTED_VERSION))
 
     def on_connack(self, limits: ConnackLimits) -> None:
         if limits.maximum_qos < 1:
             self._finish(EndReason.UNFIT, reason_text(QOS_UNSUPPORTED))
             return
-        self._connack_limits = limits
+        self._state = ConnectionState.SUBSCRIBING
+        self._limits = limits
         self._unacked = UnackedPublishes(limits.receive_maximum)
-        self._packet_limit = limits.packet_limit or MAX_PACKET_BYTES
         keepalive = self._options.keepalive or HANDSHAKE_IDLE_SECONDS
         self._keepalive = KeepAlive(min(keepalive, limits.keepalive) if limits.keepalive else keepalive)
         self._schedule_check()
         if limits.session_present:
-            self._start_subscriptions(limits)
+            self._subscribe_all()
         else:
-            self._session_task = asyncio.create_task(self._start_session(limits))
+            self._tasks.append(asyncio.create_task(self._start_session()))
 
-    def on_connack_refused(self, code: int, reason_string: str, reference: str) -> None:
-        self._connack_refusal = (code, reason_string, reference)
-
-    def on_suback(self, mid: int, codes: Sequence[int]) -> None:
-        if not self._subscriptions.on_suback(mid, codes, loop_time()) or self._connack_limits is None:
-            return
-        if self.connection is None:
-            self._mark_connected(self._connack_limits)
-        else:
-            self.connection = replace(self.connection, refused_filters=self._subscriptions.refused_filters)
-
-    def on_puback(self, mid: int, code: int, reason_string: str) -> None:
-        if code < FIRST_FAILURE_CODE:
-            self._unacked.settle(mid, None)
-            return
-        reason = self._reason_text(code, reason_string)
-        too_large = code == PACKET_TOO_LARGE
-        self._unacked.settle(mid, PublishRefused(reason, code=code, too_large=too_large))
-
-    def on_publish(self, packet: PublishPacket) -> None:
-        if self._disconnecting or self._ended.done():
-            return
-        if packet.qos == 2:  # only in a session that another program has left behind
-            self._qos_2_mids.add(packet.mid)
-        if packet.topic is None:
-            self._drop(packet.mid, "impossible topic")
-            return
-        delivery = self._delivery(packet, packet.topic)
-        if self.connection is None:
-            self._early_deliveries.append(delivery)
-        else:
-            notify(self._listener.on_delivery, delivery)
-
-    def on_malformed_publish(self, mid: int) -> None:
-        self._drop(mid, "damaged properties")
-
-    def on_closed(self, code: int, reason_string: str, reference: str) -> None:
-        if self._connack_refusal is not None:
-            code, reason_string, reference = self._connack_refusal
-        was_connected = self.connection is not None
-        if code == NO_REASON_CODE:
-            self._finish(EndReason.LOST if was_connected else EndReason.UNREACHABLE, self._broken_reason())
-        else:
-            end = end_reason(code, was_connected=was_connected)
-            self._finish(end, self._reason_text(code, reason_string), code, reference)
-
-    # session and subscriptions
-
-    async def _start_session(self, limits: ConnackLimits) -> None:
+    async def _start_session(self) -> None:
         """Notifies the listener before it subscribes: a session without subscriptions delivers nothing."""
         try:
             await asyncio.wait_for(self._listener.on_session_start(), SESSION_START_TIMEOUT_SECONDS)
         except Exception as error:  # noqa: BLE001 - as in `notify`; a full disk must not end the connection
             log.error("listener failed", error=type(error).__name__, at=raised_at(error))
-        if not self._ended.done():
-            self._start_subscriptions(limits)
+        if self._state is ConnectionState.SUBSCRIBING:
+            self._subscribe_all()
 
-    def _start_subscriptions(self, limits: ConnackLimits) -> None:
-        if self._options.subscriptions:
-            self._subscribe(tuple(subscription.filter for subscription in self._options.subscriptions))
+    def _subscribe_all(self) -> None:
+        filters = tuple(subscription.filter for subscription in self._options.subscriptions)
+        if filters:
+            self._subscribe(filters)
         else:
-            self._mark_connected(limits)
+            self._mark_connected()
 
     def _subscribe(self, filters: tuple[str, ...]) -> None:
-        if filters:
-            mid = self._next_packet_id()
-            self._transport.subscribe(filters, mid)
-            self._subscriptions.add(mid, filters)
+        mid = self._next_packet_id()
+        self._transport.subscribe(filters, mid)
+        self._subscriptions.add(mid, filters)
 
-    def _mark_connected(self, limits: ConnackLimits) -> None:
+    def on_suback(self, mid: int, codes: Sequence[int]) -> None:
+        if not self._subscriptions.on_suback(mid, codes, loop_time()):
+            return
+        if self._state is ConnectionState.SUBSCRIBING:
+            self._mark_connected()
+        elif self._granted is not None:
+            self._granted = replace(self._granted, refused_filters=self._subscriptions.refused_filters)
+
+    def _mark_connected(self) -> None:
+        self._state = ConnectionState.CONNECTED
         self._connected_at = loop_time()
+        self._granted = granted = self._connected()
+        self._set_deadline(self._connected_at)
+        log.info(
+            "connected to the broker",
+            url=granted.url,
+            protocol=str(granted.protocol),
+            session_present=granted.session_present,
+            receive_maximum=granted.receive_maximum,
+            packet_limit=granted.packet_limit,
+            session_expiry=granted.session_expiry,
+        )
+        notify(self._listener.on_connected, granted)
+        self._transport.set_reading(enabled=not self._paused)
+        early, self._early_deliveries = self._early_deliveries, []
+        for delivery in early:
+            notify(self._listener.on_delivery, delivery)
+
+    def _connected(self) -> Connected:
+        limits = self._limits
         session_expiry = (
             self._options.session_expiry if limits.session_expiry is None else limits.session_expiry
         )
-        self.connection = Connected(
+        return Connected(
             url=str(self._target.address),
             protocol=self._target.protocol,
             session_present=limits.session_present,
@@ -280,39 +274,62 @@ class MqttConnection:
             retain_available=limits.retain_available,
             connection_number=self._connection_number,
             refused_filters=self._subscriptions.refused_filters,
-            session_expiry=session_expiry if self._v5 else None,
+            session_expiry=session_expiry if self._target.protocol is ProtocolVersion.MQTT_5 else None,
         )
-        self.was_connected = True
-        log.info(
-            "connected to the broker",
-            url=self.connection.url,
-            protocol=self.connection.protocol,
-            session_present=self.connection.session_present,
-            receive_maximum=self.connection.receive_maximum,
-            packet_limit=self.connection.packet_limit,
-            session_expiry=self.connection.session_expiry,
+
+    # publishing
+
+    def _send_publish(self, publication: Publication) -> int:
+        """Returns the packet id. Raises NotConnected, or PublishRefused where the broker cannot accept it."""
+        if self._state is not ConnectionState.CONNECTED:
+            raise NotConnected
+        mid = self._next_packet_id()
+        topic, payload = publication.topic, publication.payload
+        is_mqtt_5 = self._target.protocol is ProtocolVersion.MQTT_5
+        limit = self._limits.packet_limit or MAX_PACKET_BYTES
+        try:
+            properties = pack_properties(publication) if is_mqtt_5 else b""
+            size = publish_size(topic.encode(), payload, properties)
+            if size > limit:
+                reason = f"the message needs {size} bytes, the broker takes {limit}"
+                raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
+            retain = publication.retain and self._limits.retain_available
+            self._transport.publish(topic, payload, mid, retain=retain, properties=properties)
+        except ValueError:
+            raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID) from None
+        return mid
+
+    def _next_packet_id(self) -> int:
+        return next(
+            mid for mid in self._packet_ids if mid not in self._unacked and mid not in self._subscriptions
         )
-        notify(self._listener.on_connected, self.connection)
-        self._transport.set_reading(enabled=not self._paused)
-        early, self._early_deliveries = self._early_deliveries, []
-        for delivery in early:
-            notify(self._listener.on_delivery, delivery)
+
+    def on_puback(self, packet: PubackPacket) -> None:
+        if packet.code < FIRST_FAILURE_CODE:
+            self._unacked.settle(packet.mid, None)
+            return
+        reason = self._reason_text(packet.code, packet.reason_string)
+        too_large = packet.code == PACKET_TOO_LARGE
+        self._unacked.settle(packet.mid, PublishRefused(reason, code=packet.code, too_large=too_large))
 
     # deliveries
 
-    def _delivery(self, packet: PublishPacket, topic: str) -> Delivery:
-        return Delivery(
-            topic=topic,
-            payload=packet.payload,
-            mid=packet.mid,
-            dup=packet.dup,
-            retain=packet.retain,
-            connection_number=self._connection_number,
-            content_type=packet.content_type,
-            response_topic=packet.response_topic,
-            correlation=packet.correlation,
-            expiry=packet.expiry,
-        )
+    def on_publish(self, packet: PublishPacket) -> None:
+        if self._state in {ConnectionState.CLOSING, ConnectionState.ENDED}:
+            return
+        if packet.qos == 2:  # only in a session that another program has left behind
+            self._qos_2_mids.add(packet.mid)
+        if packet.topic is None:
+            self._drop(packet.mid, "impossible topic")
+            return
+        delivery = packet.delivery(packet.topic, self._connection_number)
+        if self._state is ConnectionState.CONNECTED:
+            notify(self._listener.on_delivery, delivery)
+        else:
+            self._early_deliveries.append(delivery)
+
+    def on_malformed_publish(self, mid: int) -> None:
+        self._drop(mid, "damaged properties")
 
     def _drop(self, mid: int, why: str) -> None:
         """Acknowledges a message that cannot be read: else the broker would deliver it again for ever."""
@@ -321,82 +338,79 @@ class MqttConnection:
         if mid:
             self._send_acknowledgement(mid)
 
-    # timers
+    def _send_acknowledgement(self, mid: int) -> None:
+        is_qos_2 = mid in self._qos_2_mids
+        self._qos_2_mids.discard(mid)
+        self._transport.send(short_packet(PUBREC if is_qos_2 else PUBACK, mid))
 
-    def _check(self) -> None:
-        """Checks timeouts and sends PINGREQ; runs once per `KeepAlive.interval`."""
-        if self._ended.done():
-            return
-        self._schedule_check()
-        now = loop_time()
-        self._checked_at = now
-        if self.connection is None:
-            self._check_handshake(now - self._transport.socket.received_at)
-            return
-        self._check_keepalive(now)
-        self._subscribe(self._subscriptions.filters_to_retry(now))
-        if self._paused:
-            return  # PUBACKs may wait in the kernel
-        if not self._transport.socket.has_backlog and not self._unacked.fail_overdue(now):
-            self._finish(EndReason.LOST, f"{self._target.address.endpoint} acknowledges nothing")
+    # timeouts
 
     def _schedule_check(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(self._keepalive.interval, self._check)
 
-    def _check_handshake(self, idle_seconds: float) -> None:
-        if idle_seconds >= HANDSHAKE_IDLE_SECONDS:
-            reason = f"{self._target.address.endpoint} took the connection and said nothing"
-            self._finish(EndReason.UNREACHABLE, self._with_hint(reason))
+    def _check(self) -> None:
+        """Checks timeouts and sends PINGREQ; runs once per `KeepAlive.interval`."""
+        if self._state is ConnectionState.ENDED:
             return
-        may_fall_back = self._options.protocol == "auto" and self._v5
-        if may_fall_back and self._version_probe is None and idle_seconds >= VERSION_PROBE_DELAY_SECONDS:
-            self._version_probe = asyncio.create_task(self._probe_version())
+        self._schedule_check()
+        now = loop_time()
+        if self._state is not ConnectionState.CONNECTED:
+            self._check_handshake(now)
+            return
+        self._set_deadline(now)
+        self._check_keepalive(now)
+        if filters := self._subscriptions.filters_to_retry(now):
+            self._subscribe(filters)
+        if self._paused:
+            return  # PUBACKs may wait in the kernel
+        if not self._transport.socket.has_backlog and not self._unacked.fail_overdue(now):
+            self._finish(EndReason.LOST, f"{self._target.address.endpoint} acknowledges nothing")
 
-    async def _probe_version(self) -> None:
-        if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
-            self._finish(EndReason.VERSION, reason_text(UNSUPPORTED_VERSION))
+    def _set_deadline(self, now: float) -> None:
+        dead_at = self._transport.socket.received_at + self._keepalive.timeout
+        self.progress_deadline = max(now, dead_at) + WATCHDOG_SLACK_SECONDS
+
+    def _check_handshake(self, now: float) -> None:
+        if now - self._transport.socket.received_at >= HANDSHAKE_IDLE_SECONDS:
+            self._finish(EndReason.UNREACHABLE, silent_text(self._target, answered=self._is_answered))
 
     def _check_keepalive(self, now: float) -> None:
         stream = self._transport.socket
-        received = now if self._paused else stream.received_at  # while nothing is read no broker is dead
         action = self._keepalive.check(
             now,
-            received=received,
+            received=now if self._paused else stream.received_at,  # while nothing is read no broker is dead
             sent=stream.sent_at,
             drained=stream.drained_at,
-            pinged=self._pinged_at,
+            pinged=self._transport.pinged_at,
         )
         if action is KeepAliveAction.PING:
-            self._pinged_at = now
             self._transport.ping()
         elif action is KeepAliveAction.DEAD:
             self._finish(EndReason.LOST, broken_text(TimeoutError(), self._target.address))
 
     # the end
 
-    def _reason_text(self, code: int, reason_string: str) -> str:
-        secrets = (self._options.password, self._target.address.password)
-        return scrub_reason(reason_text(code, reason_string), *secrets)
-
-    def _broken_reason(self) -> str:
-        stream, address = self._transport.socket, self._target.address
-        return self._with_hint(broken_text(stream.error, address)) if stream.ended else not_mqtt_text(address)
-
-    def _with_hint(self, reason: str) -> str:
-        if self._connack_limits is not None:
-            return reason
-        return unanswered_text(reason, self._target.address, self._target.protocol)
-
-    def _finish(self, end: EndReason, reason: str, code: int = NO_REASON_CODE, reference: str = "") -> None:
-        if self._ended.done():
+    def on_closed(self, reason: BrokerReason | None) -> None:
+        if reason is not None:
+            end = end_reason(reason.code, was_connected=self.was_connected)
+            self._finish(end, self._reason_text(reason.code, reason.reason_string), reason)
             return
-        connected_seconds = loop_time() - self._connected_at if self.connection is not None else 0.0
+        end = EndReason.LOST if self.was_connected else EndReason.UNREACHABLE
+        self._finish(end, closed_text(self._transport.socket, self._target, answered=self._is_answered))
+
+    def _finish(self, end: EndReason, reason: str, broker_reason: BrokerReason | None = None) -> None:
+        """Ends the connection; only the first call has an effect."""
+        if self._state is ConnectionState.ENDED:
+            return
+        is_connected = self._state is ConnectionState.CONNECTED
+        code = None if broker_reason is None else broker_reason.code
+        reference = "" if broker_reason is None else broker_reason.reference
         connection_end = ConnectionEnd(
             end=end,
             reason=reason,
-            connected_seconds=connected_seconds,
+            connected_seconds=loop_time() - self._connected_at if is_connected else 0.0,
             is_local=self._transport.is_local,
             server_leaving=code in SERVER_LEAVING_CODES,
             references=parse_server_references(reference, self._target.address),
@@ -407,19 +421,22 @@ class MqttConnection:
 
     async def _disconnect(self) -> None:
         """Sends DISCONNECT: the session stays with the broker, the will is not published."""
-        self._disconnecting = True
-        self.connection = None
-        if self._connack_limits is not None and not self._ended.done():
-            self._transport.send_disconnect()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(asyncio.shield(self._ended), DISCONNECT_TIMEOUT_SECONDS)
+        if self._state not in {ConnectionState.SUBSCRIBING, ConnectionState.CONNECTED}:
+            return
+        self._state = ConnectionState.CLOSING
+        self._transport.send_disconnect()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._ended), DISCONNECT_TIMEOUT_SECONDS)
 
     def _stop(self) -> None:
-        self.connection = None
+        self._state = ConnectionState.ENDED
         if self._timer is not None:
             self._timer.cancel()
-        for task in (self._version_probe, self._session_task):
-            if task is not None:
-                task.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._transport.close()
         self._unacked.close()
+
+    def _reason_text(self, code: int, reason_string: str) -> str:
+        secrets = (self._options.password, self._target.address.password)
+        return scrub_reason(reason_text(code, reason_string), *secrets)

@@ -10,18 +10,22 @@ import socket
 import ssl
 from typing import cast
 
+from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 from wx2mqtt.mqtt.paho_codec import open_websocket
-from wx2mqtt.mqtt.sockets import RawSocket, open_socket
+from wx2mqtt.mqtt.reconnect import ConnectTarget
+from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket, open_socket
 
+# Seconds without an answer to CONNECT after which the version is probed.
 VERSION_PROBE_DELAY_SECONDS = 1.0
-"""Seconds without an answer to CONNECT after which the version is probed."""
+
 VERSION_PROBE_TIMEOUT_SECONDS = 3.0
 
+# CONNECT of MQTT 5: clean start, keepalive 10 s, no properties, no client id.
 MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
-"""CONNECT of MQTT 5: clean start, keepalive 10 s, no properties, no client id."""
+
+# CONNACK of 3.1.1 and of MQTT 5 that refuse the version.
 VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
-"""CONNACK of 3.1.1 and of MQTT 5 that refuse the version."""
 
 
 def unreachable_text(error: BaseException, address: BrokerAddress) -> str:
@@ -42,16 +46,26 @@ def unreachable_text(error: BaseException, address: BrokerAddress) -> str:
     return f"no connection to {endpoint}: {_system_text(error)}{tls_hint}"
 
 
-def not_mqtt_text(address: BrokerAddress) -> str:
-    """Returns why the bridge closed a connection on which it could not read a packet."""
-    return f"{address.endpoint} sent something that is not MQTT"
+def silent_text(target: ConnectTarget, *, answered: bool) -> str:
+    """Returns that the broker sends nothing. `answered`: it has answered CONNECT before."""
+    text = f"{target.address.endpoint} took the connection and said nothing"
+    return text if answered else _unanswered_text(text, target)
 
 
-def unanswered_text(sentence: str, address: BrokerAddress, protocol: str) -> str:
-    """Adds what may help to a sentence, where a broker closed the connection without an answer to CONNECT."""
-    hints = [] if address.tls or address.unix else ["TLS (mqtts or wss)"]
-    hints += ["MQTT 3.1.1 (mqtt.protocol: '3.1.1')"] if protocol == "5" else []
-    return f"{sentence} without an answer" + (f"; it may want {' or '.join(hints)}" if hints else "")
+def closed_text(stream: BufferedSocket, target: ConnectTarget, *, answered: bool) -> str:
+    """Returns why a connection ended without a reason code. `answered`: the broker has answered CONNECT."""
+    if not stream.ended:  # the bridge closed it, since it could not read a packet
+        return f"{target.address.endpoint} sent something that is not MQTT"
+    text = broken_text(stream.error, target.address)
+    return text if answered else _unanswered_text(text, target)
+
+
+def _unanswered_text(text: str, target: ConnectTarget) -> str:
+    """Adds what may help to a sentence about a broker that has not answered CONNECT."""
+    hints = [] if target.address.tls or target.address.unix else ["TLS (mqtts or wss)"]
+    if target.protocol is ProtocolVersion.MQTT_5:
+        hints.append("MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
+    return f"{text} without an answer" + (f"; it may want {' or '.join(hints)}" if hints else "")
 
 
 def broken_text(error: OSError | None, address: BrokerAddress) -> str:

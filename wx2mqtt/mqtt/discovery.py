@@ -19,11 +19,15 @@ from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics
 
 ORIGIN_NAME = "wx2mqtt"
+
+# Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB.
 MAX_ATTRIBUTE_CHARACTERS = 2000
-"""Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB."""
+
 MAX_DISPLAY_NAME_CHARACTERS = 100
+
+# Characters of a topic level in Latin letters, without its digest.
 MAX_ENTITY_ID_CHARACTERS = 40
-"""Characters of a topic level in Latin letters, without its digest."""
+
 DIGEST_CHARACTERS = 8
 
 _PLAIN_ID = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
@@ -31,8 +35,9 @@ _WITH_DIGEST = re.compile(r"(?:.*_)?[0-9a-f]{8,}")
 _DIGEST = re.compile(r"_[0-9a-f]{8,}$")
 _NOT_IN_AN_ID = re.compile(r"[^a-z0-9]+")
 _SYLLABLE = re.compile(r"(?<=[a-z])(?=[A-Z])")  # anyascii writes 老婆 as LaoPo, Home Assistant as lao_po
+
+# Unicode categories of characters that a name does not show.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories of characters that a name does not show."""
 
 # The details of a message stand in an object that is named like its kind; `url` is that of the attachment.
 _DETAILS = "(value_json.get(value_json.kind) if value_json.kind != 'text' else None) or {}"
@@ -63,8 +68,8 @@ _NAMES: dict[str, tuple[str, str]] = {
     "until": ("Window until", "可发送至"),
 }
 
+# The key of an entity within its device, and the configuration of the entity.
 Component = tuple[str, dict[str, Json]]
-"""The key of an entity within its device, and the configuration of the entity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

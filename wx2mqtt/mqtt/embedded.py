@@ -26,8 +26,9 @@ from wx2mqtt.errors import BrokerError
 
 log = structlog.get_logger(__name__)
 
+# Seconds until mosquitto accepts connections; it takes a while to read a large database.
 START_TIMEOUT_SECONDS = 10.0
-"""Seconds until mosquitto accepts connections; it takes a while to read a large database."""
+
 STOP_TIMEOUT_SECONDS = 3.0
 ACCEPT_POLL_SECONDS = 0.02
 RESTART_BACKOFF = Backoff(first=0.2, cap=30.0)
@@ -53,16 +54,14 @@ log_type notice
 log_timestamp false
 """
 
+# Has the kernel end mosquitto when this process ends, in whatever way (PR_SET_PDEATHSIG with SIGTERM). Not
+# with `preexec_fn`: in a process with threads no Python should run between fork and exec.
 PARENT_DEATH_WRAPPER = (
     "import ctypes, os, sys;"
     "ctypes.CDLL(None).prctl(1, 15);"
     "os.getppid() == int(sys.argv[1]) or sys.exit(1);"
     "os.execv(sys.argv[2], sys.argv[2:])"
 )
-"""Has the kernel end mosquitto when this process ends, in whatever way (PR_SET_PDEATHSIG with SIGTERM).
-
-Not with `preexec_fn`: in a process with threads no Python should run between fork and exec.
-"""
 
 
 class BrokerNotStarted(BrokerError):

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 PING_AFTER_KEEPALIVES = 0.5
+
+# Parts of the keepalive; with the interval of the checks it stays below 1.5.
 DEAD_AFTER_KEEPALIVES = 1.25
-"""Parts of the keepalive; with the interval of the checks it stays below 1.5."""
+
 MAX_CHECK_INTERVAL_SECONDS = 1.0
 CHECKS_PER_KEEPALIVE = 8
 

@@ -15,8 +15,9 @@ from wx2mqtt.mqtt.topics import DEFAULT_QOS, QoS, Topics
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 SCHEMES = (*DEFAULT_PORTS, "unix")
+
+# The only path of EMQX and HiveMQ; mosquitto accepts any path.
 DEFAULT_WEBSOCKET_PATH = "/mqtt"
-"""The only path of EMQX and HiveMQ; mosquitto accepts any path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -125,9 +126,10 @@ def _parse_reference(text: str, at: BrokerAddress) -> BrokerAddress | None:
 ProtocolChoice = Literal["auto", "5", "3.1.1"]
 
 SECONDS_PER_WEEK = 7 * 24 * 3600
+
+# The largest file that WeChat takes, as base64 with the rest of the command: a broker drops what is larger
+# without a word.
 MAX_INCOMING_PACKET_BYTES = 101 * 1024 * 1024
-"""The largest file that WeChat takes, as base64 with the rest of the command: a broker drops what is larger
-without a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,17 @@
 """Packets as bytes: writes PUBLISH, SUBSCRIBE and short packets, reads PUBLISH and PUBACK. Pure.
 
-paho builds three tables for every packet that it reads and ends the whole connection over one packet that it
-does not accept, such as a byte order mark in a user property; the broker would then deliver the same packet
-again, for ever (mqtt 7.1.4). What is read here is read as far as it can be read.
+    packet     first byte    then the remaining length, and
+    PUBLISH    0011 DQQR     topic, packet id (unless QoS is 0), properties, payload; D dup, QQ QoS, R retain
+    PUBACK     0100 0000     packet id, reason code, properties; or only the packet id for success
+    SUBSCRIBE  1000 0010     packet id, properties, and for each filter: the filter and one byte of options
+
+The remaining length, and that in front of the properties, is a variable byte integer: 7 bits a byte, the
+lowest first. Text and binary data have their length in two bytes in front ("counted"). Only MQTT 5 has
+properties and reason codes.
+
+The bridge reads PUBLISH and PUBACK itself since paho builds three tables for each, and ends the connection
+over one that it does not accept, such as a byte order mark in a user property; the broker would then deliver
+the same packet again, for ever (mqtt 7.1.4). What is read here is read as far as it can be read.
 """
 
 from __future__ import annotations
@@ -12,26 +21,33 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
 
+# First bytes of packets, with the flags that the standard fixes.
 PUBLISH, PUBACK, PUBREC, PUBCOMP, SUBSCRIBE, PINGREQ, DISCONNECT = 0x30, 0x40, 0x50, 0x70, 0x82, 0xC0, 0xE0
-"""First bytes of packets, with the flags that the standard fixes."""
+
+# Flags in the first byte of PUBLISH.
 DUP_FLAG = 0x08
 RETAIN_FLAG = 0x01
 QOS_SHIFT = 1
+QOS_MASK = 3
 INVALID_QOS = 3
 
+# Bytes of the largest packet that MQTT can carry: remaining length, first byte and four of the length.
 MAX_PACKET_BYTES = 268_435_455 + 5
-"""Bytes of the largest packet that MQTT can carry: remaining length, first byte and four of the length."""
+MAX_VARINT_BYTES = 4
 MAX_STRING_BYTES = 0xFFFF
 MAX_PACKET_ID = 0xFFFF
 MAX_EXPIRY_SECONDS = 0xFFFF_FFFF
-MAX_VARINT_BYTES = 4
+PACKET_ID_BYTES = 2
+STRING_LENGTH_BYTES = 2
+EXPIRY_BYTES = 4
 
+# The options of a filter in SUBSCRIBE: the broker sends nothing that this client publishes, and nothing of
+# what is retained.
 NO_LOCAL_FLAG = 0x04
 RETAIN_HANDLING_NONE = 2 << 4
-"""Subscription option: the broker sends nothing of what is retained."""
 
 
 class Property(IntEnum):
@@ -66,6 +82,7 @@ class Property(IntEnum):
     SHARED_SUBSCRIPTION_AVAILABLE = 42
 
 
+# Bytes of the values of properties that have a fixed size.
 _FIXED_SIZE_BYTES: dict[int, int] = {
     Property.PAYLOAD_FORMAT_INDICATOR: 1,
     Property.MESSAGE_EXPIRY_INTERVAL: 4,
@@ -84,6 +101,7 @@ _FIXED_SIZE_BYTES: dict[int, int] = {
     Property.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 1,
     Property.SHARED_SUBSCRIPTION_AVAILABLE: 1,
 }
+# Properties that hold text or binary data.
 _COUNTED = frozenset[int](
     {
         Property.CONTENT_TYPE,
@@ -97,7 +115,6 @@ _COUNTED = frozenset[int](
         Property.REASON_STRING,
     }
 )
-"""Text and binary data, with two bytes of length in front."""
 
 
 class MalformedPacket(ValueError):
@@ -126,6 +143,28 @@ class PublishPacket(NamedTuple):
     expiry: int | None
     user_properties: tuple[tuple[str, str], ...]
 
+    def delivery(self, topic: str, connection_number: int) -> Delivery:
+        return Delivery(
+            topic=topic,
+            payload=self.payload,
+            mid=self.mid,
+            dup=self.dup,
+            retain=self.retain,
+            connection_number=connection_number,
+            content_type=self.content_type,
+            response_topic=self.response_topic,
+            correlation=self.correlation,
+            expiry=self.expiry,
+        )
+
+
+class PubackPacket(NamedTuple):
+    """A PUBACK as the broker sent it. `code` is a reason code; only a refusal has a `reason_string`."""
+
+    mid: int
+    code: int = 0
+    reason_string: str = ""
+
 
 # --- packets that the bridge sends ---
 
@@ -148,14 +187,14 @@ def publish_header(
 
     `properties` is empty for MQTT 3.1.1. At QoS 0 `mid` is not used.
     """
-    body = _counted(topic) + (mid.to_bytes(2, "big") if qos else b"") + properties
+    body = _counted(topic) + (mid.to_bytes(PACKET_ID_BYTES, "big") if qos else b"") + properties
     first_byte = PUBLISH | qos << QOS_SHIFT | (RETAIN_FLAG if retain else 0)
     return bytes((first_byte,)) + pack_varint(len(body) + payload_size) + body
 
 
 def publish_size(topic: bytes, payload: bytes, properties: bytes) -> int:
     """Returns the bytes of the whole PUBLISH at QoS 1; `properties` is empty for MQTT 3.1.1."""
-    remaining = 2 + len(topic) + 2 + len(properties) + len(payload)
+    remaining = STRING_LENGTH_BYTES + len(topic) + PACKET_ID_BYTES + len(properties) + len(payload)
     return 1 + len(pack_varint(remaining)) + remaining
 
 
@@ -164,7 +203,7 @@ def pack_properties(publication: Publication) -> bytes:
     body = _content_properties(publication.content_type)
     if publication.expiry is not None:
         seconds = max(0, min(publication.expiry, MAX_EXPIRY_SECONDS))
-        body += bytes((Property.MESSAGE_EXPIRY_INTERVAL,)) + seconds.to_bytes(4, "big")
+        body += bytes((Property.MESSAGE_EXPIRY_INTERVAL,)) + seconds.to_bytes(EXPIRY_BYTES, "big")
     if publication.correlation is not None:
         body += bytes((Property.CORRELATION_DATA,)) + _counted(publication.correlation)
     return pack_varint(len(body)) + body
@@ -188,7 +227,7 @@ def subscribe_packet(
     """
     options = NO_LOCAL_FLAG | RETAIN_HANDLING_NONE if v5 and not own_and_retained else 0
     no_properties = b"\0" if v5 else b""
-    body = mid.to_bytes(2, "big") + no_properties
+    body = mid.to_bytes(PACKET_ID_BYTES, "big") + no_properties
     body += b"".join(_counted(name.encode()) + bytes((options | qos,)) for name, qos in filters)
     return bytes((SUBSCRIBE,)) + pack_varint(len(body)) + body
 
@@ -217,12 +256,65 @@ def _content_properties(content_type: str) -> bytes:
 
 
 def _counted(data: bytes) -> bytes:
+    """Returns text or binary data after its length."""
     if len(data) > MAX_STRING_BYTES:
         raise ValueError("a string of MQTT holds at most 65,535 bytes")
-    return len(data).to_bytes(2, "big") + data
+    return len(data).to_bytes(STRING_LENGTH_BYTES, "big") + data
 
 
 # --- packets that the broker sends ---
+
+
+def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> PublishPacket:
+    """Reads a PUBLISH without its fixed header. Raises MalformedPacket.
+
+    Damaged properties give an error with the packet id, so that the packet can be acknowledged.
+    """
+    qos = first_byte >> QOS_SHIFT & QOS_MASK
+    if qos == INVALID_QOS:
+        raise MalformedPacket
+    reader = _Reader(body)
+    topic = reader.read_counted()
+    mid = reader.read_integer(PACKET_ID_BYTES) if qos else 0
+    try:
+        properties = reader.read_properties() if v5 else _NO_PROPERTIES
+    except MalformedPacket:
+        raise MalformedPacket(mid) from None
+    expiry = properties.single.get(Property.MESSAGE_EXPIRY_INTERVAL)
+    return PublishPacket(
+        topic=_topic(topic),
+        payload=reader.read_rest(),
+        mid=mid,
+        qos=qos,
+        dup=bool(first_byte & DUP_FLAG),
+        retain=bool(first_byte & RETAIN_FLAG),
+        content_type=properties.text(Property.CONTENT_TYPE),
+        response_topic=properties.text(Property.RESPONSE_TOPIC),
+        correlation=properties.single.get(Property.CORRELATION_DATA),
+        expiry=None if expiry is None else int.from_bytes(expiry, "big"),
+        user_properties=tuple(properties.user),
+    )
+
+
+def read_puback(body: bytes | bytearray) -> PubackPacket:
+    """Reads a PUBACK without its fixed header. Raises MalformedPacket if it holds no packet id.
+
+    A reason string that cannot be read counts as none.
+    """
+    reader = _Reader(body)
+    mid = reader.read_integer(PACKET_ID_BYTES)
+    code = 0 if reader.at_end else reader.read_integer(1)
+    if code < FIRST_FAILURE_CODE or reader.at_end:
+        return PubackPacket(mid, code)
+    try:
+        return PubackPacket(mid, code, reader.read_properties().text(Property.REASON_STRING))
+    except MalformedPacket:
+        return PubackPacket(mid, code)
+
+
+def read_packet_id(body: bytes | bytearray) -> int:
+    """Returns the packet id at the start of a packet without its fixed header. Raises MalformedPacket."""
+    return _Reader(body).read_integer(PACKET_ID_BYTES)
 
 
 class _Properties:
@@ -241,53 +333,65 @@ class _Properties:
 _NO_PROPERTIES = _Properties()
 
 
-def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> PublishPacket:
-    """Reads a PUBLISH without its fixed header. Raises MalformedPacket.
+class _Reader:
+    """Reads a packet from its start to its end. Raises MalformedPacket where it ends too early."""
 
-    Damaged properties give an error with the packet id, so that the packet can be acknowledged.
-    """
-    qos = first_byte >> QOS_SHIFT & 3
-    if qos == INVALID_QOS:
+    __slots__ = ("_data", "_position")
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self._data = data
+        self._position = 0
+
+    @property
+    def at_end(self) -> bool:
+        return self._position == len(self._data)
+
+    def read_bytes(self, size: int) -> bytes:
+        start, end = self._position, self._position + size
+        if end > len(self._data):
+            raise MalformedPacket
+        self._position = end
+        return bytes(self._data[start:end])
+
+    def read_rest(self) -> bytes:
+        return bytes(memoryview(self._data)[self._position :])  # the only copy: it may be a file
+
+    def read_integer(self, size: int) -> int:
+        return int.from_bytes(self.read_bytes(size), "big")
+
+    def read_counted(self) -> bytes:
+        return self.read_bytes(self.read_integer(STRING_LENGTH_BYTES))
+
+    def read_varint(self) -> int:
+        value = 0
+        for index in range(MAX_VARINT_BYTES):
+            byte = self.read_integer(1)
+            value |= (byte & 0x7F) << 7 * index
+            if not byte & 0x80:
+                return value
         raise MalformedPacket
-    topic, at = _read_counted(body, 0)
-    mid = 0
-    if qos:
-        mid, at = _read_integer(body, at, 2)
-    properties = _NO_PROPERTIES
-    if v5:
-        properties, at = _read_properties(body, at, mid)
-    expiry = properties.single.get(Property.MESSAGE_EXPIRY_INTERVAL)
-    return PublishPacket(
-        topic=_topic(topic),
-        payload=bytes(memoryview(body)[at:]),  # the only copy: it may be a file
-        mid=mid,
-        qos=qos,
-        dup=bool(first_byte & DUP_FLAG),
-        retain=bool(first_byte & RETAIN_FLAG),
-        content_type=properties.text(Property.CONTENT_TYPE),
-        response_topic=properties.text(Property.RESPONSE_TOPIC),
-        correlation=properties.single.get(Property.CORRELATION_DATA),
-        expiry=None if expiry is None else int.from_bytes(expiry, "big"),
-        user_properties=tuple(properties.user),
-    )
 
+    def read_properties(self) -> _Properties:
+        properties = _Properties()
+        reader = _Reader(self.read_bytes(self.read_varint()))
+        while not reader.at_end:
+            reader.read_property(properties)
+        return properties
 
-def read_puback(body: bytes | bytearray) -> tuple[int, int, str]:
-    """Returns packet id, reason code, and the reason string of a refusal. Raises MalformedPacket."""
-    if len(body) < 2:
-        raise MalformedPacket
-    mid = body[0] << 8 | body[1]
-    if len(body) == 2:
-        return mid, 0, ""
-    code = body[2]
-    return mid, code, _read_reason(bytes(body), 3) if code >= FIRST_FAILURE_CODE and len(body) > 3 else ""
-
-
-def _read_reason(data: bytes, at: int) -> str:
-    try:
-        return _read_properties(data, at, 0)[0].text(Property.REASON_STRING)
-    except MalformedPacket:
-        return ""
+    def read_property(self, properties: _Properties) -> None:
+        """Adds one property. Of an unknown one the length is not known, so it is malformed."""
+        identifier = self.read_varint()
+        if identifier in _FIXED_SIZE_BYTES:
+            properties.single[identifier] = self.read_bytes(_FIXED_SIZE_BYTES[identifier])
+        elif identifier in _COUNTED:
+            properties.single[identifier] = self.read_counted()
+        elif identifier == Property.USER_PROPERTY:
+            key, value = self.read_counted(), self.read_counted()
+            properties.user.append((_text(key), _text(value)))
+        elif identifier == Property.SUBSCRIPTION_IDENTIFIER:
+            self.read_varint()
+        else:
+            raise MalformedPacket
 
 
 def _topic(data: bytes) -> str | None:
@@ -303,62 +407,3 @@ def _text(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError:
         return ""
-
-
-# Each reader below returns what it read and the position behind it, and raises MalformedPacket.
-
-
-def _read_properties(data: bytes | bytearray, at: int, mid: int) -> tuple[_Properties, int]:
-    properties = _Properties()
-    try:
-        length, at = _read_varint(data, at)
-        head, end = _read_bytes(data, 0, at + length)
-        while at < end:
-            identifier, at = _read_varint(head, at)
-            at = _read_property(properties, identifier, head, at)
-    except MalformedPacket:
-        raise MalformedPacket(mid) from None
-    return properties, end
-
-
-def _read_property(properties: _Properties, identifier: int, data: bytes, at: int) -> int:
-    """Adds one property; returns the position behind it. The value of an unknown one has no known length."""
-    if identifier in _FIXED_SIZE_BYTES:
-        properties.single[identifier], at = _read_bytes(data, at, _FIXED_SIZE_BYTES[identifier])
-    elif identifier in _COUNTED:
-        properties.single[identifier], at = _read_counted(data, at)
-    elif identifier == Property.USER_PROPERTY:
-        key, at = _read_counted(data, at)
-        value, at = _read_counted(data, at)
-        properties.user.append((_text(key), _text(value)))
-    elif identifier == Property.SUBSCRIPTION_IDENTIFIER:
-        _, at = _read_varint(data, at)
-    else:
-        raise MalformedPacket
-    return at
-
-
-def _read_varint(data: bytes | bytearray, at: int) -> tuple[int, int]:
-    value = 0
-    for index in range(MAX_VARINT_BYTES):
-        byte, at = _read_integer(data, at, 1)
-        value |= (byte & 0x7F) << 7 * index
-        if not byte & 0x80:
-            return value, at
-    raise MalformedPacket
-
-
-def _read_counted(data: bytes | bytearray, at: int) -> tuple[bytes, int]:
-    length, at = _read_integer(data, at, 2)
-    return _read_bytes(data, at, length)
-
-
-def _read_integer(data: bytes | bytearray, at: int, size: int) -> tuple[int, int]:
-    value, at = _read_bytes(data, at, size)
-    return int.from_bytes(value, "big"), at
-
-
-def _read_bytes(data: bytes | bytearray, at: int, size: int) -> tuple[bytes, int]:
-    if at + size > len(data):
-        raise MalformedPacket
-    return bytes(data[at : at + size]), at + size

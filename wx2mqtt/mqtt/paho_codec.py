@@ -22,28 +22,34 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions
 from wx2mqtt.mqtt.packets import (
     PUBCOMP,
     MalformedPacket,
+    PubackPacket,
     PublishPacket,
     is_text,
+    read_packet_id,
     read_puback,
     read_publish,
     short_packet,
 )
-from wx2mqtt.mqtt.reason_codes import UNSUPPORTED_VERSION
+from wx2mqtt.mqtt.reason_codes import UNSUPPORTED_VERSION, BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket
 
-NO_REASON_CODE = -1
-"""The connection ended without a DISCONNECT of the broker."""
-UNUSED_HOST = "localhost"
-UNUSED_PORT = 1
+# paho wants an address, although the bridge opens the socket (`_create_socket`).
+UNUSED_HOST, UNUSED_PORT = "localhost", 1
+
+# Return code of MQTT 3.1.1 for a version that the broker does not speak.
 REFUSED_VERSION_3 = 1
-"""Return code of MQTT 3.1.1 for a version that the broker does not speak."""
+
+# Unacknowledged publishes that a broker accepts which states no Receive Maximum (MQTT 5, 3.2.2.3.3).
+MAX_RECEIVE_MAXIMUM = 65_535
+
+# Bytes of a CONNACK of MQTT 3.1.1.
 SHORT_CONNACK_BYTES = 2
-"""Bytes of a CONNACK of MQTT 3.1.1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,7 @@ class ConnackLimits:
     """
 
     session_present: bool
-    receive_maximum: int = 65_535
+    receive_maximum: int = MAX_RECEIVE_MAXIMUM
     packet_limit: int | None = None
     retain_available: bool = True
     maximum_qos: int = 2
@@ -66,15 +72,12 @@ class PacketHandler(Protocol):
     """Receives the packets of one connection, on the event loop and in order. The methods must not raise."""
 
     def on_connack(self, limits: ConnackLimits) -> None:
-        """CONNACK that accepts the connection."""
-
-    def on_connack_refused(self, code: int, reason_string: str, reference: str) -> None:
-        """CONNACK that refuses it; `on_closed` follows."""
+        """CONNACK that accepts the connection; one that refuses it calls `on_closed`."""
 
     def on_suback(self, mid: int, codes: Sequence[int]) -> None:
         """SUBACK with a code for each filter."""
 
-    def on_puback(self, mid: int, code: int, reason_string: str) -> None:
+    def on_puback(self, packet: PubackPacket) -> None:
         """PUBACK."""
 
     def on_publish(self, packet: PublishPacket) -> None:
@@ -83,8 +86,8 @@ class PacketHandler(Protocol):
     def on_malformed_publish(self, mid: int) -> None:
         """PUBLISH of which only the packet id can be read."""
 
-    def on_closed(self, code: int, reason_string: str, reference: str) -> None:
-        """The end, perhaps twice. `code` is that of the broker's DISCONNECT, `NO_REASON_CODE` without one."""
+    def on_closed(self, reason: BrokerReason | None) -> None:
+        """The end; only the first call counts. None if the broker gave no reason."""
 
 
 class CodecTransport(Protocol):
@@ -102,7 +105,7 @@ class PahoCodec(paho.Client):
         self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler, transport: CodecTransport
     ) -> None:
         # paho has a `_transport` of its own
-        self._v5 = target.protocol == "5"
+        self._v5 = target.protocol is ProtocolVersion.MQTT_5
         self._packet_handler = handler
         self._packet_transport = transport
         super().__init__(
@@ -154,10 +157,7 @@ class PahoCodec(paho.Client):
         properties: Properties | None,
     ) -> None:
         if code.is_failure:
-            reason_string = _text(properties, "ReasonString")
-            self._packet_handler.on_connack_refused(
-                code.value, reason_string, _text(properties, "ServerReference")
-            )
+            self._packet_handler.on_closed(_broker_reason(code, properties))
         else:
             self._packet_handler.on_connack(_limits(flags.session_present, properties))
 
@@ -174,10 +174,8 @@ class PahoCodec(paho.Client):
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        value = code.value if flags.is_disconnect_packet_from_server else NO_REASON_CODE
-        self._packet_handler.on_closed(
-            value, _text(properties, "ReasonString"), _text(properties, "ServerReference")
-        )
+        is_sent_by_broker = flags.is_disconnect_packet_from_server
+        self._packet_handler.on_closed(_broker_reason(code, properties) if is_sent_by_broker else None)
 
     # methods of paho that are overridden
 
@@ -189,7 +187,7 @@ class PahoCodec(paho.Client):
         if len(packet) == SHORT_CONNACK_BYTES and (self._v5 or packet[1] == REFUSED_VERSION_3):
             # A CONNACK of 3.1.1 in answer to MQTT 5, as amqtt sends it: paho fails on codes other than 1. In
             # answer to 3.1.1 paho does not report a 1.
-            self._packet_handler.on_connack_refused(UNSUPPORTED_VERSION, "", "")
+            self._packet_handler.on_closed(BrokerReason(UNSUPPORTED_VERSION))
             return MQTTErrorCode.MQTT_ERR_CONN_REFUSED
         return super()._handle_connack()
 
@@ -207,19 +205,20 @@ class PahoCodec(paho.Client):
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
         try:
-            mid, code, reason_string = read_puback(self._in_packet["packet"])
+            puback = read_puback(self._in_packet["packet"])
         except MalformedPacket:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         if cmd == "PUBACK":
-            self._packet_handler.on_puback(mid, code, reason_string)
+            self._packet_handler.on_puback(puback)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubrel(self) -> MQTTErrorCode:
         # Always answered: with manual_ack paho does not answer an unknown one, and the broker waits for ever.
-        packet = self._in_packet["packet"]
-        if len(packet) < 2:
+        try:
+            mid = read_packet_id(self._in_packet["packet"])
+        except MalformedPacket:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        self._packet_transport.send(short_packet(PUBCOMP, packet[0] << 8 | packet[1]))
+        self._packet_transport.send(short_packet(PUBCOMP, mid))
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
@@ -261,7 +260,7 @@ def _properties(kind: int) -> Properties:
 def _limits(session_present: bool, properties: Properties | None) -> ConnackLimits:
     return ConnackLimits(
         session_present=session_present,
-        receive_maximum=getattr(properties, "ReceiveMaximum", 65_535),
+        receive_maximum=getattr(properties, "ReceiveMaximum", MAX_RECEIVE_MAXIMUM),
         packet_limit=getattr(properties, "MaximumPacketSize", None),
         retain_available=getattr(properties, "RetainAvailable", 1) != 0,
         maximum_qos=getattr(properties, "MaximumQoS", 2),
@@ -270,5 +269,9 @@ def _limits(session_present: bool, properties: Properties | None) -> ConnackLimi
     )
 
 
-def _text(properties: Properties | None, name: str) -> str:
-    return str(getattr(properties, name, ""))
+def _broker_reason(code: ReasonCode, properties: Properties | None) -> BrokerReason:
+    return BrokerReason(
+        code.value,
+        reason_string=str(getattr(properties, "ReasonString", "")),
+        reference=str(getattr(properties, "ServerReference", "")),
+    )

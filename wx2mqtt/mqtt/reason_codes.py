@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+# The first code that means failure.
 FIRST_FAILURE_CODE = 0x80
-"""The first code that means failure."""
+
 UNSUPPORTED_VERSION = 0x84
 CLIENT_ID_NOT_VALID = 0x85
 BAD_CREDENTIALS = 0x86
@@ -20,12 +23,26 @@ QOS_UNSUPPORTED = 0x9B
 USE_ANOTHER_SERVER = 0x9C
 SERVER_MOVED = 0x9D
 
+# This server goes away: another one of the list is the better choice.
 SERVER_LEAVING_CODES = frozenset({SERVER_SHUTTING_DOWN, ADMINISTRATIVE_ACTION})
-"""This server goes away: another one of the list is the better choice."""
+
+# Refusals that another attempt cannot change.
 NEEDS_OWNER_CODES = frozenset(
     {CLIENT_ID_NOT_VALID, BAD_CREDENTIALS, NOT_AUTHORIZED, BANNED, BAD_AUTHENTICATION_METHOD}
 )
-"""Refusals that another attempt cannot change."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerReason:
+    """Why the broker refused a connection or ended it: from a CONNACK or a DISCONNECT.
+
+    `reference` is the Server Reference: the servers that the broker names instead.
+    """
+
+    code: int
+    reason_string: str = ""
+    reference: str = ""
+
 
 REASON_TEXTS: dict[int, str] = {
     0x00: "closed the connection",
@@ -66,8 +83,8 @@ REASON_TEXTS: dict[int, str] = {
     0xA2: "knows no wildcard subscriptions",
 }
 
+# Characters of a reason string that are shown.
 MAX_REASON_CHARACTERS = 200
-"""Characters of a reason string that are shown."""
 
 
 def reason_text(code: int, reason_string: str = "") -> str:

@@ -1,4 +1,15 @@
-"""The reconnect policy: where to connect next, with which version of MQTT, after which delay. Pure."""
+"""The reconnect policy: where to connect next, with which version of MQTT, after which delay. Pure.
+
+`ReconnectPolicy` is the state, `target` the next attempt. When an attempt or a connection has ended, `after`
+returns the next state and a delay:
+
+    unreachable         the next address at once; after all of them a delay of 0.5 to 30 s
+    lost                the same address after such a delay, if the connection was stable; else as unreachable
+    version, retain     the same address at once, with MQTT 3.1.1 or without a retained will
+    credentials, unfit  the next address at once; after all of them a delay of 60 to 300 s
+    moved               the server that the broker names, at once
+    taken_over          the same address after a delay; the second time within a minute after 300 s
+"""
 
 from __future__ import annotations
 
@@ -7,6 +18,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, ProtocolChoice
 from wx2mqtt.mqtt.reason_codes import (
     NEEDS_OWNER_CODES,
@@ -18,19 +30,24 @@ from wx2mqtt.mqtt.reason_codes import (
     USE_ANOTHER_SERVER,
 )
 
-MAX_LOCAL_DELAY_SECONDS = 1.5
-"""Longest delay for a broker on this machine or in a private network: attempts there cost little."""
-STABLE_CONNECTION_SECONDS = 10.0
-"""Seconds after which a connection counts as stable; after a shorter one the delays go on growing."""
-TAKEOVER_WINDOW_SECONDS = 60.0
-"""Two takeovers of the client id within this time mean that another bridge runs: this one stands by."""
-STANDBY_SECONDS = 300.0
+# For failures that end by themselves.
 QUICK_BACKOFF = Backoff(first=0.5, cap=30.0)
-"""For failures that end by themselves."""
+
+# For failures that a person must mend; frequent attempts could also lock the client out.
 SLOW_BACKOFF = Backoff(first=60.0, cap=300.0)
-"""For failures that a person must mend; frequent attempts could also lock the client out."""
+
+# Longest delay for a broker on this machine or in a private network: attempts there cost little.
+MAX_LOCAL_DELAY_SECONDS = 1.5
+
+# Seconds after which a connection counts as stable; after a shorter one the delays go on growing.
+STABLE_CONNECTION_SECONDS = 10.0
+
+# Two takeovers of the client id within this time mean that another bridge runs: this one stands by.
+TAKEOVER_WINDOW_SECONDS = 60.0
+STANDBY_SECONDS = 300.0
+
+# Server References that are followed in a row: two servers cannot redirect to each other for ever.
 MAX_REDIRECTS = 5
-"""Server References that are followed in a row: two servers cannot redirect to each other for ever."""
 
 
 class EndReason(StrEnum):
@@ -100,10 +117,10 @@ class Delay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectTarget:
-    """The next attempt: where, with which version ("5" or "3.1.1"), and whether the will may be retained."""
+    """The next attempt: where, with which version of MQTT, and whether the will may be retained."""
 
     address: BrokerAddress
-    protocol: str
+    protocol: ProtocolVersion
     will_may_be_retained: bool = True
 
 
@@ -137,10 +154,10 @@ class ReconnectPolicy:
     @property
     def target(self) -> ConnectTarget:
         address = self.current_address
-        is_mqtt_3 = self.protocol == "3.1.1" or (self.protocol == "auto" and address in self.mqtt_3_addresses)
+        automatic = ProtocolVersion.MQTT_3_1_1 if address in self.mqtt_3_addresses else ProtocolVersion.MQTT_5
         return ConnectTarget(
             address=address,
-            protocol="3.1.1" if is_mqtt_3 else "5",
+            protocol=automatic if self.protocol == "auto" else ProtocolVersion(self.protocol),
             will_may_be_retained=address not in self.no_retain_addresses,
         )
 

@@ -17,10 +17,12 @@ from typing import Protocol
 
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 
+# Seconds for each address of a name, and again for the TLS handshake.
 ADDRESS_CONNECT_TIMEOUT_SECONDS = 5.0
-"""Seconds for each address of a name, and again for the TLS handshake."""
+
+# Bytes that may wait unsent in the kernel, so that a PINGREQ behind them reaches a slow broker in time.
 MAX_UNSENT_BYTES = 128 * 1024
-"""Bytes that may wait unsent in the kernel, so that a PINGREQ behind them reaches a slow broker in time."""
+
 READ_CHUNK_BYTES = 64 * 1024
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 

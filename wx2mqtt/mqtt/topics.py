@@ -6,23 +6,24 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+# At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
+# message, and messages are distinguished by their ids (mqtt 7.1.8).
 QoS = Literal[0, 1]
-"""At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
-message, and messages are distinguished by their ids (mqtt 7.1.8)."""
+
+# For topics outside of the table, such as those of Home Assistant's discovery.
 DEFAULT_QOS: QoS = 1
-"""For topics outside of the table, such as those of Home Assistant's discovery."""
 
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain"
 PNG_TYPE = "image/png"
 
+# Bytes of one level in a request; a topic holds 65,535 with all levels.
 MAX_LEVEL_BYTES = 1024
-"""Bytes of one level in a request; a topic holds 65,535 with all levels."""
 
+# First levels below a base topic; an account cannot have such a name.
 RESERVED_LEVELS = frozenset(
     {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
 )
-"""First levels below a base topic; an account cannot have such a name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,8 +153,8 @@ TOPIC_TABLE: tuple[Topic, ...] = (
     ),
 )
 
+# By the pattern up to its variable level: `in/`, `bridge/request/`, `last`.
 _QOS_BY_KEY: dict[str, QoS] = {topic.pattern.partition("<")[0]: topic.qos for topic in TOPIC_TABLE}
-"""By the pattern up to its variable level: `in/`, `bridge/request/`, `last`."""
 
 
 @dataclass(frozen=True, slots=True)

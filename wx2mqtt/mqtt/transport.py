@@ -12,6 +12,7 @@ import structlog
 from wx2mqtt.aio import raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
+from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,
@@ -21,29 +22,32 @@ from wx2mqtt.mqtt.packets import (
     short_packet,
     subscribe_packet,
 )
-from wx2mqtt.mqtt.paho_codec import NO_REASON_CODE, PacketHandler, PahoCodec, open_websocket
+from wx2mqtt.mqtt.paho_codec import PacketHandler, PahoCodec, open_websocket
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket, is_local_address, is_local_peer, open_socket
 
 log = structlog.get_logger(__name__)
 
+# Chunks that are read in one turn of the event loop, so that other tasks get their turn.
 MAX_CHUNKS_PER_TURN = 8
-"""Chunks that are read in one turn of the event loop, so that other tasks get their turn."""
+
+# Keepalives after which the kernel ends a connection whose bytes are not acknowledged (Linux).
 UNACKNOWLEDGED_AFTER_KEEPALIVES = 1.25
-"""Keepalives after which the kernel ends a connection whose bytes are not acknowledged (Linux)."""
 
 
 class SocketTransport:
     """`open` it once. Packets and the end go to `handler`. All but the connecting runs on the event loop.
 
-    `is_local` says that the broker is on this machine or in a private network.
+    `is_local` says that the broker is on this machine or in a private network, `pinged_at` when the last
+    PINGREQ was sent, on the event loop's clock.
     """
 
     def __init__(self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler) -> None:
         self.is_local = False
+        self.pinged_at = 0.0
         self._options = options
         self._address = target.address
-        self._v5 = target.protocol == "5"
+        self._v5 = target.protocol is ProtocolVersion.MQTT_5
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._socket: BufferedSocket | None = None
@@ -98,6 +102,7 @@ class SocketTransport:
             self._schedule_flush()
 
     def ping(self) -> None:
+        self.pinged_at = loop_time()
         self.send(short_packet(PINGREQ))
 
     def set_reading(self, *, enabled: bool) -> None:
@@ -136,9 +141,7 @@ class SocketTransport:
             raise
         raw = cast("RawSocket", connected)
         try:
-            self.is_local = is_local_peer(
-                connected
-            )  # raises when the broker has closed the connection already
+            self.is_local = is_local_peer(connected)  # raises when the broker has closed the connection
             channel = open_websocket(raw, self._address) if self._address.websocket else raw
             self._socket = BufferedSocket(channel, self._loop.time)
         except BaseException:
@@ -203,4 +206,4 @@ class SocketTransport:
     def _abort(self, error: Exception) -> None:
         log.error("broker sent what the library cannot take", error=type(error).__name__, at=raised_at(error))
         self.close()
-        self._handler.on_closed(NO_REASON_CODE, "", "")
+        self._handler.on_closed(None)

@@ -1,8 +1,18 @@
-"""Packets of one connection that wait for the broker's acknowledgement: PUBLISH and SUBSCRIBE."""
+"""Packets of one connection that wait for the broker's acknowledgement: PUBLISH and SUBSCRIBE.
+
+`UnackedPublishes` is the window of publishes. A publish without PUBACK fails after 60 s, so that its sender
+can go on, but its packet id stays in use, and its slot in the broker's Receive Maximum stays taken:
+
+    Receive Maximum of the broker  20
+    size of the window             18   `add` to `settle`
+    reserved for overdue ones       2   `fail_overdue` to a late `settle`; with a third the connection ends
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, repeat, takewhile
+from typing import NamedTuple
 
 import structlog
 
@@ -13,14 +23,21 @@ from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, reason_text
 
 log = structlog.get_logger(__name__)
 
+# Seconds after which a publish without PUBACK fails although the connection lives: a broker may acknowledge
+# all topics but one whose subscriber's node is gone (mqtt 5.2.2).
 PUBACK_TIMEOUT_SECONDS = 60.0
-"""Seconds after which a publish without PUBACK fails although the connection lives: a broker may acknowledge
-all topics but one whose subscriber's node is gone (mqtt 5.2.2)."""
+
+# Publishes of the broker's Receive Maximum that are reserved for overdue ones, which the broker still counts;
+# fewer where the broker allows few.
 RESERVED_INFLIGHT = 8
-"""Publishes of the broker's Receive Maximum that are reserved for overdue ones, which the broker still
-counts; fewer where the broker allows few."""
+
+# Seconds after which a refused filter is tried again: access rights change while the bridge runs.
 REFUSED_FILTER_RETRY_SECONDS = 300.0
-"""Seconds after which a refused filter is tried again: access rights change while the bridge runs."""
+
+
+class _PendingPublish(NamedTuple):
+    on_acknowledged: PublishCallback
+    sent_at: float
 
 
 class UnackedPublishes:
@@ -29,7 +46,7 @@ class UnackedPublishes:
     def __init__(self, receive_maximum: int) -> None:
         self._max_overdue = min(RESERVED_INFLIGHT, receive_maximum // 8 or receive_maximum // 4)
         self.size = receive_maximum - self._max_overdue
-        self._pending: dict[int, tuple[PublishCallback, float]] = {}
+        self._pending: dict[int, _PendingPublish] = {}  # in the order of sending
         self._overdue: set[int] = set()
 
     def __contains__(self, mid: int) -> bool:
@@ -37,36 +54,30 @@ class UnackedPublishes:
         return mid in self._pending or mid in self._overdue
 
     def add(self, mid: int, on_acknowledged: PublishCallback, now: float) -> None:
-        self._pending[mid] = (on_acknowledged, now)
+        self._pending[mid] = _PendingPublish(on_acknowledged, now)
 
     def settle(self, mid: int, error: PublishRefused | None) -> None:
         """Removes a publish on its PUBACK and calls back; an unknown packet id is ignored."""
-        entry = self._pending.pop(mid, None)
-        if entry is None:
+        publish = self._pending.pop(mid, None)
+        if publish is None:
             self._overdue.discard(mid)
         else:
-            on_acknowledged, _ = entry
-            notify(on_acknowledged, error)
+            notify(publish.on_acknowledged, error)
 
     def fail_overdue(self, now: float) -> bool:
         """Fails publishes that wait too long. Returns False when too many are overdue for this connection."""
-        overdue = []
-        for mid, (_, sent_at) in self._pending.items():
-            if now - sent_at < PUBACK_TIMEOUT_SECONDS:
-                break  # in the order of sending
-            overdue.append(mid)
-        for mid in overdue:
-            on_acknowledged, _ = self._pending.pop(mid)
+        sent_before = now - PUBACK_TIMEOUT_SECONDS
+        for mid in list(takewhile(lambda mid: self._pending[mid].sent_at <= sent_before, self._pending)):
             self._overdue.add(mid)
             reason = f"the broker has not acknowledged the message for {PUBACK_TIMEOUT_SECONDS:.0f} s"
-            notify(on_acknowledged, PublishRefused(reason))
+            notify(self._pending.pop(mid).on_acknowledged, PublishRefused(reason))
         return len(self._overdue) <= self._max_overdue
 
     def close(self) -> None:
         """Fails all that is pending with `NotConnected`, in the order of sending."""
         pending, self._pending = self._pending, {}
-        for on_acknowledged, _ in pending.values():
-            notify(on_acknowledged, NotConnected())
+        for publish in pending.values():
+            notify(publish.on_acknowledged, NotConnected())
 
 
 class Subscriptions:
@@ -93,17 +104,14 @@ class Subscriptions:
         filters = self._pending.pop(mid, None)
         if filters is None:
             return False
-        code_by_filter = dict(zip(filters, codes, strict=False))
-        refused = tuple(
-            name for name in filters if code_by_filter.get(name, FIRST_FAILURE_CODE) >= FIRST_FAILURE_CODE
-        )
-        for name in refused:
+        answers = zip(filters, chain(codes, repeat(FIRST_FAILURE_CODE)), strict=False)
+        refused = {name: code for name, code in answers if code >= FIRST_FAILURE_CODE}
+        for name, code in refused.items():
             if name not in self.refused_filters:
-                reason = reason_text(code_by_filter.get(name, FIRST_FAILURE_CODE))
-                log.warning("subscription refused", filter=name, reason=reason)
-        for name in set(self.refused_filters) - set(refused):
+                log.warning("subscription refused", filter=name, reason=reason_text(code))
+        for name in set(self.refused_filters) - refused.keys():
             log.info("subscription granted after all", filter=name)
-        self.refused_filters = refused
+        self.refused_filters = tuple(refused)
         self._retry_at = now + REFUSED_FILTER_RETRY_SECONDS
         return True
 

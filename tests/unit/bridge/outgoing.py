@@ -49,7 +49,7 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
-from wx2mqtt.mqtt.broker import Connected, Delivery, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import Connected, Delivery, ProtocolVersion, Publication, PublishCallback
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
@@ -196,7 +196,7 @@ class WeChat:
 class Broker:
     """The link: acknowledges what is published at once, keeps what comes back."""
 
-    def __init__(self, news: News, protocol: str = "5") -> None:
+    def __init__(self, news: News, protocol: ProtocolVersion = ProtocolVersion.MQTT_5) -> None:
         self.connection: Connected | None = None
         self.protocol = protocol
         self.published: list[Publication] = []
@@ -378,7 +378,7 @@ def make(
     rules: SendRules = RULES,
     per_minute: float = 0,
     burst: int = 5,
-    protocol: str = "5",
+    protocol: ProtocolVersion = ProtocolVersion.MQTT_5,
     language: Language = "en",
     handlers: Mapping[str, Handler] | None = None,
     fetcher: UrlFetcher | None = None,

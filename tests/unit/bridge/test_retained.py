@@ -12,7 +12,14 @@ from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS, REFUSED_RETRY_SE
 from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.broker import BrokerListener, Connected, Delivery, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import (
+    BrokerListener,
+    Connected,
+    Delivery,
+    ProtocolVersion,
+    Publication,
+    PublishCallback,
+)
 
 STATE = "wx/bridge/state"
 
@@ -60,7 +67,7 @@ class Stage:
     def connect(self, *, retain: bool = True) -> None:
         connection = Connected(
             url="mqtt://x",
-            protocol="5",
+            protocol=ProtocolVersion.MQTT_5,
             session_present=False,
             receive_maximum=20,
             packet_limit=None,

@@ -11,9 +11,11 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from wx2mqtt.mqtt import paho_codec
-from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.broker import ProtocolVersion, Publication
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
+from wx2mqtt.mqtt.packets import PubackPacket
 from wx2mqtt.mqtt.paho_codec import PahoCodec
+from wx2mqtt.mqtt.reason_codes import BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket
 
@@ -77,7 +79,7 @@ class Raw:
 class Peer:
     """Both neighbours of the codec: its packet handler, which records the calls, and its transport."""
 
-    def __init__(self, protocol="5"):
+    def __init__(self, protocol=ProtocolVersion.MQTT_5):
         self.calls = []
         self.sent = []
         self.raw = Raw()
@@ -181,7 +183,7 @@ def test_paho_writes_connect_and_hands_each_packet_to_the_bridge():
     peer.receive(b"\x32\x08\x00\x01t\x00\x07\x00hi")  # PUBLISH
     peer.receive(b"\x62\x02\x00\x09")  # PUBREL of a packet that nobody knows
     assert peer.names == ["on_connack", "on_suback", "on_puback", "on_publish"]
-    assert peer.calls[2] == ("on_puback", 5, 0, "")
+    assert peer.calls[2] == ("on_puback", PubackPacket(5))
     assert peer.sent == [b"\x70\x02\x00\x09"]
 
 
@@ -201,8 +203,8 @@ def test_paho_stores_no_message():
     assert not peer.codec._in_messages
 
 
-@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize("protocol", ProtocolVersion)
 def test_a_connack_of_3_1_1_that_refuses_the_version_is_reported(protocol):
     peer = Peer(protocol)
     peer.receive(b"\x20\x02\x00\x01")
-    assert peer.calls[0] == ("on_connack_refused", 0x84, "", "")
+    assert peer.calls[0] == ("on_closed", BrokerReason(0x84))
