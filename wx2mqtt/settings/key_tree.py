@@ -167,8 +167,9 @@ def _unwrap(annotation: Any) -> Any:
 
 
 MAX_SUGGESTIONS = 3
+
+# Of 0 to 1, as `difflib` counts it.
 MIN_SIMILARITY = 0.6
-"""Of 0 to 1, as `difflib` counts it."""
 
 
 def suggest(path: KeyPath) -> tuple[KeyPath, ...]:

@@ -40,8 +40,8 @@ SYSTEM_CONFIG = Path("/etc/wx2mqtt/wx2mqtt.yaml")
 MAX_CONFIG_BYTES = 1_000_000  # some twenty thousand contacts
 MAX_SECRET_BYTES = 64 * 1024
 
+# The key of a problem that concerns the file as a whole, such as a syntax error.
 _WHOLE_FILE = "file"
-"""The key of a problem that concerns the file as a whole, such as a syntax error."""
 
 _PAGE_KEY = re.compile(r"(?:^|\()(?:web|language)(?:\.|\)|$)")  # a key, or a variable with its key in ( )
 _KEY_OF_VARIABLE = re.compile(r".*\((.*)\)")

@@ -244,6 +244,7 @@ def _line(node: yaml.Node | yaml.Event) -> int:
     return node.start_mark.line + 1 if node.start_mark else 1
 
 
+# Remedies by a part of the parser's message; the first that matches is used.
 _SYNTAX_ADVICE = (
     ("'\\t'", "indent with spaces, never with tabs"),
     (
@@ -259,7 +260,6 @@ _SYNTAX_ADVICE = (
     ("quoted scalar", "a quote is opened and not closed"),
     ("flow", "a [ or { is opened and not closed, or a comma is missing"),
 )
-"""Remedies by a part of the parser's message; the first that matches is used."""
 
 
 def _syntax_message(error: yaml.MarkedYAMLError) -> str:

@@ -13,8 +13,8 @@ from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import load_queries, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
 
+# Messages that one read searches for a kind or a text, so that other reads can run in between.
 SCAN_BATCH_ROWS = 2000
-"""Messages that one read searches for a kind or a text, so that other reads can run in between."""
 
 _SQL = load_queries("history")
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of SQLite does it

@@ -55,8 +55,8 @@ def _with_rows(statement: str, count: int) -> str:
     return head + values + ", ".join([row] * count)
 
 
+# Returns a value as JSON without spaces.
 compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Returns a value as JSON without spaces."""
 
 
 def encode_payload(body: Mapping[str, Json]) -> bytes:

@@ -24,8 +24,8 @@ MIN_KEY_RETENTION_MS = 7 * DAY_MS  # WeChat may deliver the same message again
 TRANSIENT_RETENTION_MS = DAY_MS  # published results, responses and events
 REQUEST_RETENTION_MS = DAY_MS  # answers, for a broker that redelivers a request
 
+# Deletes one batch; returns how many rows were deleted and whether there may be more.
 PruneStep = Callable[[sqlite3.Connection], tuple[int, bool]]
-"""Deletes one batch; returns how many rows were deleted and whether there may be more."""
 
 _SQL = load_queries("retention")
 _STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")

@@ -173,14 +173,14 @@ class CredentialStore(Protocol):
         """Removes the saved object: the login has ended."""
 
 
+# Returns the message with this id, received or sent; None where it is not in the store (any more).
 QuoteLookup = Callable[[str], Awaitable[QuotedMessage | None]]
-"""Returns the message with this id, received or sent; None where it is not in the store (any more)."""
 
+# Called after every exchange: name of the call, outcome in one word, duration in seconds.
 CallObserver = Callable[[str, str, float], None]
-"""Called after every exchange: name of the call, outcome in one word, duration in seconds."""
 
+# Called with the number of contacts so far.
 OnProgress = Callable[[int], None]
-"""Called with the number of contacts so far."""
 
 
 class Backend(Protocol):

@@ -143,5 +143,5 @@ _ILINK = BackendEntry(
     setup_choice=("ilink: Tencent's bot API, a bot of your own", "ilink:腾讯的机器人接口,您自己的机器人"),
 )
 
+# By name. The first one is the default of the configuration.
 BACKENDS: dict[str, BackendEntry] = {entry.name: entry for entry in (_WEBWX, _ILINK)}
-"""By name. The first one is the default of the configuration."""

@@ -26,14 +26,14 @@ from wx2mqtt.wechat.qr_login import LoginCode, qr_login_steps
 
 log = structlog.get_logger(__name__)
 
+# Between two attempts to check a saved login after the person has scanned.
 LOGIN_RETRY_SECONDS = 1.0
-"""Between two attempts to check a saved login after the person has scanned."""
 
+# Between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2).
 LOGIN_PROBE_INTERVAL_SECONDS = 600.0
-"""Between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2)."""
 
+# To check a saved login after the person has scanned.
 MAX_LOGIN_ATTEMPTS = 3
-"""To check a saved login after the person has scanned."""
 
 
 class LoginFlow:

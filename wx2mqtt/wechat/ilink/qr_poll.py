@@ -29,11 +29,11 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+# After which a code counts as expired; usually the server reports this earlier (ilink 3.2.6).
 QR_LIFETIME_SECONDS = 300.0
-"""After which a code counts as expired; usually the server reports this earlier (ilink 3.2.6)."""
 
+# Of failing polls, until they are reported: the official client ignores them (ilink 3.2.3).
 OUTAGE_AFTER_SECONDS = 30.0
-"""Of failing polls, until they are reported: the official client ignores them (ilink 3.2.3)."""
 
 # HTTP statuses that only mean that the poll took too long.
 GATEWAY_TIMEOUTS = frozenset({504, 524})
@@ -53,8 +53,8 @@ class AlreadyBound:
     """This person's bot is one of the saved logins; no new credentials follow (ilink 3.2.2)."""
 
 
+# None: a poll without news.
 PollStep = Scanned | CodeRequired | PollFailing | PollRecovered | Confirmed | AlreadyBound | None
-"""None: a poll without news."""
 
 
 class VerificationCode:

@@ -39,11 +39,11 @@ UPLOAD_RETRY_SECONDS = 1.0
 UPLOAD_CACHE_SIZE = 32
 UPLOAD_CACHE_SECONDS = 600.0
 
+# SHA-256 of the file, kind, recipient, file name.
 _UploadKey = tuple[str, Kind, Handle, str]
-"""SHA-256 of the file, kind, recipient, file name."""
 
+# The item that sends the file, and when it expires on the monotonic clock.
 _TimedItem = tuple[JsonBody, float]
-"""The item that sends the file, and when it expires on the monotonic clock."""
 
 
 class Uploader:

@@ -15,8 +15,8 @@ from wx2mqtt import __version__
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
+# Of a file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5).
 MAX_FILE_BYTES = 100 << 20
-"""Of a file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5)."""
 
 CAPABILITIES = Capabilities(
     backend="ilink",
@@ -101,9 +101,9 @@ ITEM_OF_KIND: dict[Kind, ItemType] = {
     Kind.FILE: ItemType.FILE,
 }
 
+# `media_type` of an upload. These are not the numbers of `ItemType`; with those the phone shows nothing
+# (ilink 5.2.3).
 UPLOAD_TYPES: dict[Kind, int] = {Kind.IMAGE: 1, Kind.VIDEO: 2, Kind.FILE: 3}
-"""`media_type` of an upload. These are not the numbers of `ItemType`; with those the phone shows nothing
-(ilink 5.2.3)."""
 
 MEGABYTE = 1 << 20
 

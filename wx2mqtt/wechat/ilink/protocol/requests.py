@@ -27,8 +27,8 @@ CHANNEL_VERSION = ".".join(map(str, UPSTREAM_VERSION))
 CLIENT_VERSION = str(UPSTREAM_VERSION[0] << 16 | UPSTREAM_VERSION[1] << 8 | UPSTREAM_VERSION[2])
 BASE_INFO = {"channel_version": CHANNEL_VERSION, "bot_agent": f"wx2mqtt/{__version__}"[:40]}
 
+# Without these headers WeChat refuses a valid token (ilink 2.1.2).
 APP_HEADERS = {"iLink-App-Id": "bot", "iLink-App-ClientVersion": CLIENT_VERSION}
-"""Without these headers WeChat refuses a valid token (ilink 2.1.2)."""
 
 JsonBody = Mapping[str, object]
 
