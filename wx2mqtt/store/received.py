@@ -1,15 +1,25 @@
 """WeChat to MQTT: stores what one `receive` returned together with the cursor after it, in one commit.
 
-`seq` counts messages only and has no gaps: it is given within the commit, so that a rollback takes none.
+`record` takes messages and events (items), changed people and the cursor. In its commit it
+
+1. stores the changed people,
+2. leaves out items whose key is stored already (WeChat delivers some twice),
+3. gives each message the next `seq`, which has no gaps since a rollback takes none, and builds its payload,
+4. adds a row for each item, for each file to download, and for each text to publish beside a message,
+5. stores the newest `seq` and the cursor.
+
+It returns the rows that may be published at once, so that the publisher need not read them again.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import count
+from typing import NamedTuple
 
-from wx2mqtt.model import Cursor, Json
+from wx2mqtt.model import Cursor
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.media import MEDIA_SQL, media_values
@@ -30,6 +40,7 @@ from wx2mqtt.store.records import (
     NewMessage,
     OutboxRow,
     PeopleChanges,
+    PublicationState,
     RecordResult,
 )
 
@@ -37,10 +48,29 @@ _SQL = load_queries("received")
 
 JSON_TYPE = "application/json"
 MESSAGE_SCHEMA_VERSION = 1
-STATE_WAITING = 0  # states of a publication
-STATE_HELD = 4
 
 Item = NewMessage | NewEvent
+
+
+class _PublicationRow(NamedTuple):
+    """A row for the statement `add`: the columns in their order. Only a message has a `seq`."""
+
+    account: str
+    state: PublicationState
+    sort: str
+    topic: str
+    created: int
+    user: str
+    content_type: str
+    key: str
+    seq: int | None
+    message_id: str | None
+    kind: str
+    time: int
+    sender: str | None
+    private: str | None
+    text: str | None
+    payload: bytes
 
 
 class ReceivedMessages(JournalPart):
@@ -112,36 +142,26 @@ class ReceivedMessages(JournalPart):
         login_id: str,
     ) -> RecordResult:
         new_items = self._new_items(connection, items)
-        (seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
-        rows, messages, last_payload = self._rows(new_items, seq)
-        ready = self._ready_rows(connection, new_items, rows)
+        messages = [item for item in new_items if isinstance(item, NewMessage)]
+        (stored_seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
+        newest_seq = stored_seq + len(messages)
+        rows = self._rows(new_items, stored_seq + 1)
+        ready = self._ready_rows(connection, rows)
         insert_rows(connection, _SQL["add"], rows)
         stored = self._stored_batch(connection, ready, len(rows))
-        insert_rows(connection, MEDIA_SQL["add"], self._media(new_items, seq))
-        new_messages = [item for item in new_items if isinstance(item, NewMessage)]
-        plain = self._enqueue(connection, (message.plain for message in new_messages if message.plain))
-        connection.execute(_SQL["advance"], (seq + messages, cursor, login_id, self._account))
+        insert_rows(connection, MEDIA_SQL["add"], self._media_rows(messages, stored_seq + 1))
+        plain = self._enqueue(connection, (message.plain for message in messages if message.plain))
+        connection.execute(_SQL["advance"], (newest_seq, cursor, login_id, self._account))
+        payloads = [row.payload for row in rows if row.seq is not None]
         return RecordResult(
-            messages=messages,
-            events=len(new_items) - messages,
+            messages=len(messages),
+            events=len(new_items) - len(messages),
             repeated=len(items) - len(new_items),
-            last_payload=last_payload,
-            seq=seq + messages,
-            kinds=Counter(message.kind for message in new_messages),
+            last_payload=payloads[-1] if payloads else None,
+            seq=newest_seq,
+            kinds=Counter(message.kind for message in messages),
             outbox=stored.joined(plain),
         )
-
-    def _ready_rows(
-        self, connection: sqlite3.Connection, items: Sequence[Item], rows: Sequence[tuple[object, ...]]
-    ) -> list[OutboxRow | None]:
-        """Returns what goes out for each item; None for one that is held or waits behind one of its topic."""
-        held_topics = {topic for (topic,) in connection.execute(MEDIA_SQL["held_topics"], (self._account,))}
-        ready: list[OutboxRow | None] = []
-        for item, values in zip(items, rows, strict=True):
-            if isinstance(item, NewMessage) and item.held:
-                held_topics.add(item.topic)
-            ready.append(None if item.topic in held_topics else _outbox_row(item, values))
-        return ready
 
     def _new_items(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Item]:
         """Returns the items with a new key; of two items with the same key, the first."""
@@ -154,89 +174,91 @@ class ReceivedMessages(JournalPart):
         repeated = {key for (key,) in known}
         return [item for key, item in by_key.items() if key not in repeated]
 
-    def _rows(self, items: Sequence[Item], seq: int) -> tuple[list[tuple[object, ...]], int, bytes | None]:
-        """Returns the new rows, how many of them are messages, and the payload of the newest message."""
+    def _rows(self, items: Sequence[Item], first_seq: int) -> list[_PublicationRow]:
         now = self._now()
-        rows: list[tuple[object, ...]] = []
-        last_payload = None
-        first_seq = seq
-        for item in items:
-            if isinstance(item, NewMessage):
-                seq += 1
-                last_payload = self._payload(item.body, seq)
-                rows.append(self._message(item, seq, last_payload, now))
-            else:
-                rows.append(self._event(item, now))
-        return rows, seq - first_seq, last_payload
-
-    def _media(self, items: Sequence[Item], seq: int) -> list[tuple[object, ...]]:
-        """Returns a row for each file to download, with the seq of its message."""
-        now = self._now()
-        messages = (item for item in items if isinstance(item, NewMessage))
+        seqs = count(first_seq)
         return [
-            media_values(
-                self._account, media, now, message_id=storable_text(item.id), user=item.user, seq=item_seq
-            )
-            for item_seq, item in enumerate(messages, seq + 1)
-            for media in item.media
+            self._message_row(item, next(seqs), now)
+            if isinstance(item, NewMessage)
+            else self._event_row(item, now)
+            for item in items
         ]
 
-    def _payload(self, body: Mapping[str, Json], seq: int) -> bytes:
-        return encode_payload({"schema": MESSAGE_SCHEMA_VERSION, "stream": self.stream, "seq": seq, **body})
-
-    def _message(self, item: NewMessage, seq: int, payload: bytes, now: int) -> tuple[object, ...]:
-        state = STATE_HELD if item.held else STATE_WAITING
-        columns = (
-            seq,
-            storable_text(item.id),
-            item.kind,
-            bounded_integer(item.time),
-            storable_text(item.sender),
-            None,  # private
-            storable_text(item.text),
+    def _message_row(self, item: NewMessage, seq: int, now: int) -> _PublicationRow:
+        return _PublicationRow(
+            account=self._account,
+            state=PublicationState.HELD if item.held else PublicationState.WAITING,
+            sort="message",
+            topic=item.topic,
+            created=now,
+            user=item.user,
+            content_type=JSON_TYPE,
+            key=storable_text(item.key),
+            seq=seq,
+            message_id=storable_text(item.id),
+            kind=item.kind,
+            time=bounded_integer(item.time),
+            sender=storable_text(item.sender),
+            private=None,
+            text=storable_text(item.text),
+            payload=encode_payload(
+                {"schema": MESSAGE_SCHEMA_VERSION, "stream": self.stream, "seq": seq, **item.body}
+            ),
         )
-        return self._columns(item, "message", state, now, columns, payload)
 
-    def _event(self, item: NewEvent, now: int) -> tuple[object, ...]:
-        private = storable_text(compact(dict(item.private))) if item.private else None
-        columns = (
-            None,  # seq
-            None,  # message_id
-            item.name,
-            bounded_integer(item.time),
-            None,  # sender
-            private,
-            None,  # text
+    def _event_row(self, item: NewEvent, now: int) -> _PublicationRow:
+        return _PublicationRow(
+            account=self._account,
+            state=PublicationState.WAITING,
+            sort="event",
+            topic=item.topic,
+            created=now,
+            user=item.user,
+            content_type=JSON_TYPE,
+            key=storable_text(item.key),
+            seq=None,
+            message_id=None,
+            kind=item.name,
+            time=bounded_integer(item.time),
+            sender=None,
+            private=storable_text(compact(dict(item.private))) if item.private else None,
+            text=None,
+            payload=encode_payload(item.body),
         )
-        return self._columns(item, "event", STATE_WAITING, now, columns, encode_payload(item.body))
 
-    def _columns(
-        self,
-        item: Item,
-        sort: str,
-        state: int,
-        now: int,
-        columns: tuple[object, ...],
-        payload: bytes,
-    ) -> tuple[object, ...]:
-        """Returns the values of a row, in the order of the statement `add`; `columns` are seq to text."""
-        key = storable_text(item.key)
-        return (self._account, state, sort, item.topic, now, item.user, JSON_TYPE, key, *columns, payload)
+    def _ready_rows(
+        self, connection: sqlite3.Connection, rows: Sequence[_PublicationRow]
+    ) -> list[OutboxRow | None]:
+        """Returns what goes out for each row; None for one that is held or waits behind one of its topic."""
+        held_topics = {topic for (topic,) in connection.execute(MEDIA_SQL["held_topics"], (self._account,))}
+        ready: list[OutboxRow | None] = []
+        for row in rows:
+            if row.state is PublicationState.HELD:
+                held_topics.add(row.topic)
+            ready.append(None if row.topic in held_topics else _outbox_row(row))
+        return ready
+
+    def _media_rows(self, messages: Sequence[NewMessage], first_seq: int) -> list[tuple[object, ...]]:
+        """Returns a row for each file to download, with the seq of its message."""
+        now = self._now()
+        return [
+            media_values(
+                self._account, media, now, message_id=storable_text(message.id), user=message.user, seq=seq
+            )
+            for seq, message in enumerate(messages, first_seq)
+            for media in message.media
+        ]
 
 
-def _outbox_row(item: Item, values: tuple[object, ...]) -> OutboxRow:
-    """Returns what goes out for an item; `values` are its columns (`_columns`)."""
-    created, payload = values[4], values[-1]
-    assert isinstance(created, int)
-    assert isinstance(payload, bytes)
+def _outbox_row(row: _PublicationRow) -> OutboxRow:
     return OutboxRow(
-        id=0,
-        topic=item.topic,
-        payload=payload,
-        category="message" if isinstance(item, NewMessage) else "event",
-        created=created,
-        content_type=JSON_TYPE,
+        id=0,  # `_stored_batch` sets it
+        topic=row.topic,
+        payload=row.payload,
+        category=row.sort,
+        created=row.created,
+        content_type=row.content_type,
         correlation=None,
         expiry=None,
-        user=item.user,
+        user=row.user,
     )

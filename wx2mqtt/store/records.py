@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from wx2mqtt.model import Blob, ChatKind, Command, Cursor, Handle, Json, MediaRef, PersonId, Result, SendKey
 
@@ -25,6 +25,16 @@ class MediaState(StrEnum):
     FAILED = "failed"
     TOO_LARGE = "too_large"
     GONE = "gone"
+
+
+class PublicationState(IntEnum):
+    """The column `state` of a publication; the statements in `sql/` hold these numbers."""
+
+    WAITING = 0
+    PUBLISHED = 1
+    SET_ASIDE = 2
+    DROPPED = 3
+    HELD = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import event, message, person
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import Cursor, PersonId
+from wx2mqtt.store import received
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -251,3 +252,8 @@ async def test_bare_text_goes_out_in_the_commit_of_its_message_once_and_is_no_me
         ("wx/text/wife", "plain", "text/plain"),
     ]
     assert len((await journal.find_messages(HistoryQuery()))[0]) == 2
+
+
+def test_the_fields_of_a_row_are_the_columns_of_its_statement() -> None:
+    columns = received._SQL["add"].partition("(")[2].partition(")")[0]
+    assert received._PublicationRow._fields == tuple(columns.replace("\n", " ").replace(",", " ").split())
