@@ -27,7 +27,7 @@ The first line of the docstring of each class is its default message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Wx2MqttError(Exception):
@@ -42,12 +42,15 @@ class Problem:
     """One mistake in the configuration: its position, what is wrong, and how to correct it.
 
     `line` is 0 for a value that is not in a file; `file` then names its source, such as the environment.
+    `key` is the key for people, such as `WX2MQTT_WEB__PORT (web.port)`. `path` is the same key part by part,
+    empty for the whole file and None where no key of the configuration is concerned.
     """
 
     file: str
     line: int
     key: str
     message: str
+    path: tuple[str | int, ...] | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file

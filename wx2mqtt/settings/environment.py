@@ -71,7 +71,7 @@ def _set(tree: YamlTree, name: str, path: tuple[str, ...], key: ConfigKey, text:
     try:
         value = _parse_variable(key, text)
     except ValueError as error:
-        return [Problem(FROM_ENVIRONMENT, 0, f"{name} ({dotted(path)})", str(error))]
+        return [Problem(FROM_ENVIRONMENT, 0, f"{name} ({dotted(path)})", str(error), path=path)]
     _override(tree, path, value, SourcePosition(FROM_ENVIRONMENT, 0, name=name))
     return []
 

@@ -1,4 +1,10 @@
-"""The keys of the schema as a tree: looking up and walking keys, and suggesting the key that was meant."""
+"""The keys of the schema as a tree: looking up and walking keys, and suggesting the key that was meant.
+
+A `KeyPath` is a key part by part; `dotted` writes it for people:
+
+    ("mqtt", "url", 0)                   mqtt.url[0]            an item of a list
+    ("accounts", "home", "backend")      accounts.home.backend  `accounts` is a map, `home` an entry of it
+"""
 
 from __future__ import annotations
 
@@ -79,20 +85,19 @@ def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
 def locate(path: KeyPath) -> ConfigKey | None:
     """Returns the key at a path, or None. An entry of a map is a section, an item of a list is its list."""
     key: ConfigKey | None = None
-    model: type[Section] | None = Settings
-    map_key: ConfigKey | None = None
     for name in path:
-        if map_key is not None:
-            key, model, map_key = entry_key(map_key, str(name)), map_key.model, None
-            continue
-        if model is None:
-            return key if key is not None and key.kind in LIST_KINDS and isinstance(name, int) else None
-        key = keys_of(model).get(str(name))
+        key = keys_of(Settings).get(str(name)) if key is None else _child_key(key, name)
         if key is None:
             return None
-        model = key.model if key.kind is KeyKind.SECTION else None
-        map_key = key if key.kind is KeyKind.MAP else None
     return key
+
+
+def _child_key(key: ConfigKey, name: str | int) -> ConfigKey | None:
+    if key.kind in LIST_KINDS:
+        return key if isinstance(name, int) else None
+    if key.kind is KeyKind.MAP:
+        return entry_key(key, str(name))
+    return keys_of(key.model).get(str(name)) if key.model is not None else None
 
 
 def entry_key(map_key: ConfigKey, name: str) -> ConfigKey:

@@ -1,12 +1,17 @@
 """Builds `Settings` from the configuration file, systemd's credentials, the environment and secret files.
 
-`load` reports every problem at once, with its file and line, as one `SettingsError`.
+    1. `yaml_tree.parse` reads the file into a tree of texts; each value knows its line
+    2. `environment` sets the values of credentials and of variables in it, which take precedence
+    3. relative paths are made absolute, and the content of each `…_file` becomes the secret itself
+    4. `validate` makes `Settings` of the tree; a value that has a problem is left out
+    5. `rule_findings` compares the values that are left with each other
+
+No step stops at a problem: `load` reports all of them at once, each with its file and line.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +26,7 @@ from wx2mqtt.settings.environment import (
     paths_of,
     secret_paths,
 )
-from wx2mqtt.settings.key_tree import KeyKind, dotted, locate
+from wx2mqtt.settings.key_tree import KeyKind, KeyPath, locate
 from wx2mqtt.settings.problems import (
     SettingsFinding,
     SettingsReport,
@@ -32,19 +37,20 @@ from wx2mqtt.settings.problems import (
 from wx2mqtt.settings.rules import BackendRules, rule_findings
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.validation import validate
-from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, parse
+from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
 
 LOCAL_CONFIG = Path("wx2mqtt.yaml")
 SYSTEM_CONFIG = Path("/etc/wx2mqtt/wx2mqtt.yaml")
 
-MAX_CONFIG_BYTES = 1_000_000  # some twenty thousand contacts
+# Enough for some twenty thousand contacts.
+MAX_CONFIG_BYTES = 1_000_000
 MAX_SECRET_BYTES = 64 * 1024
 
-# The key of a problem that concerns the file as a whole, such as a syntax error.
-_WHOLE_FILE = "file"
+# The path of a problem that concerns the file as a whole, such as a syntax error.
+_WHOLE_FILE: KeyPath = ()
 
-_PAGE_KEY = re.compile(r"(?:^|\()(?:web|language)(?:\.|\)|$)")  # a key, or a variable with its key in ( )
-_KEY_OF_VARIABLE = re.compile(r".*\((.*)\)")
+# Sections without which the page cannot show the problems of the others.
+_PAGE_SECTIONS = frozenset({"web", "language"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +93,8 @@ def load_web_settings(path: Path | None, env: Mapping[str, str], backends: Backe
         settings = _gather(path, env, backends, report)
     except SettingsError:
         settings = Settings()
-    faulty = any(_PAGE_KEY.search(problem.key) for problem in report.problems)
-    return None if faulty or not settings.web.enabled else settings
+    is_page_faulty = any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in report.problems)
+    return None if is_page_faulty or not settings.web.enabled else settings
 
 
 def _gather(
@@ -103,32 +109,31 @@ def _gather(
     _read_secrets(tree, report)
     settings, problems = validate(tree)
     report.problems += problems
-    incomplete = {_section_of(problem.key) for problem in report.problems}
+    incomplete = {_section_of(problem.path) for problem in report.problems if problem.path is not None}
     for finding in rule_findings(settings, backends):
+        problem = tree.problem(finding.path, finding.message)
         if not finding.is_warning:
-            report.problems.append(tree.problem(finding.path, finding.message))
+            report.problems.append(problem)
         elif _is_certain(finding, incomplete):
-            report.warnings.append(tree.problem(finding.path, finding.message))
+            report.warnings.append(problem)
     return settings
 
 
-def _is_certain(finding: SettingsFinding, incomplete: set[str]) -> bool:
+def _is_certain(finding: SettingsFinding, incomplete: set[KeyPath]) -> bool:
     """Whether no value was left out that the rule may have needed.
 
     `incomplete` are the sections from which values were left out. A warning about the rest of such a section
     can be wrong ("no mqtt.url is mqtts", where that URL has a problem).
     """
-    section = _section_of(dotted(finding.path))
-    if section == "homeassistant" and any(name.startswith("accounts") for name in incomplete):
+    section = _section_of(finding.path)
+    if section == ("homeassistant",) and any(other[:1] == ("accounts",) for other in incomplete):
         return False  # its rules look up the accounts
-    return not incomplete.intersection({_WHOLE_FILE, section})
+    return incomplete.isdisjoint({_WHOLE_FILE, section})
 
 
-def _section_of(key: str) -> str:
-    """Returns the top section of a problem's key; for accounts together with the name of the account."""
-    variable = _KEY_OF_VARIABLE.fullmatch(key)
-    names = (variable[1] if variable else key).split(".")
-    return ".".join(names[:2]) if names[0] == "accounts" else names[0]
+def _section_of(path: KeyPath) -> KeyPath:
+    """Returns the section of a key: the first name of its path, for an account with the account's name."""
+    return path[:2] if path[:1] == ("accounts",) else path[:1]
 
 
 def _defaults() -> YamlTree:
@@ -141,7 +146,7 @@ def _read_config(path: Path, report: SettingsReport) -> YamlTree:
     try:
         text = read_text(path, MAX_CONFIG_BYTES)
     except UnreadableError as error:
-        raise SettingsError((Problem(str(path), 1, _WHOLE_FILE, str(error)),)) from None
+        raise SettingsError((Problem(str(path), 1, key_text(_WHOLE_FILE), str(error)),)) from None
     tree, problems = parse(text, str(path))
     report.problems += problems
     _warn_of_readable_secrets(tree, path, report)
@@ -153,15 +158,16 @@ def _anchor_paths(tree: YamlTree) -> None:
     for path in paths_of(tree, KeyKind.PATH, KeyKind.PATHS):
         position, value = tree.position_of(path), tree.get(path)
         base = Path(position.file).absolute().parent if position.line else Path.cwd()
-        if isinstance(value, str) and value and position.tag != "bool":
+        if isinstance(value, list):
+            tree.replace(path, [_anchored(base, item) for item in value])
+        elif isinstance(value, str) and position.tag != "bool":
             tree.replace(path, _anchored(base, value))
-        elif isinstance(value, list):
-            tree.replace(
-                path, [_anchored(base, item) if isinstance(item, str) and item else item for item in value]
-            )
 
 
-def _anchored(base: Path, path: str) -> str:
+def _anchored(base: Path, path: YamlValue) -> YamlValue:
+    """Returns the absolute path; anything but a text that is not empty stays, for `validate` to judge."""
+    if not isinstance(path, str) or not path:
+        return path
     return str(base / os.path.expanduser(path))  # noqa: PTH111  # Path.expanduser raises without a home folder
 
 

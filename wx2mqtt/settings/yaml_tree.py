@@ -1,8 +1,13 @@
 """Reads a YAML file into a tree of texts, lists and mappings that knows the line of each value.
 
 Every scalar stays the text that was written; the schema decides what it means, so that `0123` in a text field
-stays `0123`. Depth and number of values are limited, as aliases can multiply them. No message quotes a value:
-it may be a password.
+stays `0123`. Of these two lines the tree holds
+
+    mqtt:               data       {"mqtt": {"username": "0123"}}
+      username: 0123    positions  {("mqtt",): line 1, tag "map"; ("mqtt", "username"): line 2, tag "int"}
+
+Depth and number of values are limited, as aliases can multiply them. No message quotes a value: it may be a
+password.
 """
 
 from __future__ import annotations
@@ -55,8 +60,8 @@ class YamlTree:
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         position = self.position_of(path)
-        key = f"{position.name} ({dotted(path)})" if position.name else dotted(path)
-        return Problem(position.file, position.line, printable(key) or "file", printable(message))
+        key = f"{position.name} ({key_text(path)})" if position.name else key_text(path)
+        return Problem(position.file, position.line, key, printable(message), path=path)
 
     def get(self, path: KeyPath) -> YamlValue:
         value: YamlValue = self.data
@@ -102,6 +107,11 @@ class YamlTree:
         """Forgets the positions of a value that was replaced and of everything below it."""
         for known in [known for known in self.positions if known[: len(path)] == path]:
             del self.positions[known]
+
+
+def key_text(path: KeyPath) -> str:
+    """Returns a path as the key of a problem; `file` stands for the file as a whole."""
+    return printable(dotted(path)) or "file"
 
 
 def _child(container: YamlValue, name: str | int) -> YamlValue:
@@ -168,7 +178,7 @@ class _YamlReader:
     remaining_values: int = MAX_VALUES
 
     def add_problem(self, path: KeyPath, line: int, message: str) -> None:
-        self.problems.append(Problem(self.tree.file, line, printable(dotted(path)) or "file", message))
+        self.problems.append(Problem(self.tree.file, line, key_text(path), message, path=path))
 
     def read_root(self, node: yaml.Node) -> None:
         if isinstance(node, yaml.MappingNode):

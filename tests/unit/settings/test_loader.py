@@ -493,3 +493,20 @@ def test_a_fallback_without_apprise_is_reported_and_its_addresses_are_not(loaded
     assert "secret" not in str(warning)
     monkeypatch.setattr(rules, "find_spec", lambda _: object())
     assert loaded(text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "path"),
+    [
+        ("mqtt: {url: [mqtt://a, nowhere://b]}", {}, ("mqtt", "url", 1)),
+        ("accounts: {home: {backend: no}}", {}, ("accounts", "home", "backend")),
+        ("web: {listen: 1", {}, ()),
+        ("", {"WX2MQTT_LANGUAGE": "fr"}, ("language",)),
+        ("", {"WX2MQTT_HOMEASSISTANT": "yes"}, ("homeassistant",)),
+        ("", {"WX2MQTT_NO__KEY": "x"}, None),
+    ],
+)
+def test_a_problem_holds_the_path_of_its_key(config, text, env, path):
+    with pytest.raises(SettingsError) as caught:
+        load(config(text), env, BACKENDS)
+    assert [problem.path for problem in caught.value.problems] == [path]
