@@ -1,6 +1,8 @@
 """Receives messages after a cursor, and records whose reply windows they open (ilink 4, 5).
 
-The receiver keeps no position of its own: the same cursor returns the same messages again.
+One `receive` is one poll. Its cursor holds WeChat's position (`buf`) and the newest chats with their context
+tokens, so that the bridge can answer after a restart. The receiver keeps no position of its own: the same
+cursor returns the same messages again.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 
 import structlog
 
@@ -18,7 +21,7 @@ from wx2mqtt.wechat.backend import Batch, QuoteLookup
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
-from wx2mqtt.wechat.ilink.protocol.messages import Quote, ReceivedItem, read_item
+from wx2mqtt.wechat.ilink.protocol.messages import Quote, ReceivedItem, ReceivedMessage, read_message
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates
@@ -72,20 +75,19 @@ class Receiver:
         await self._wait_if_empty_polls()
         started_at = client.clock.monotonic()
         updates = await self._poll(position)
-        received_items, unread_count = self._read_entries(updates.messages)
+        received_messages, unread_count = self._read_entries(updates.messages)
         unreadable_count = unread_count + updates.unreadable_count
-        self._record_poll(received_items, client.clock.monotonic() - started_at)
-        if not received_items and updates.buf in {"", position.buf}:
+        self._record_poll(received_messages, client.clock.monotonic() - started_at)
+        if not received_messages and updates.buf in {"", position.buf}:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
-        self._update_chats(received_items)
+        self._update_chats(received_messages)
         items: dict[str, Message] = {}
-        for received in received_items:
-            for message in await self._with_quotes(received):
-                items.setdefault(message.key, message)
+        for item in chain.from_iterable(received.items for received in received_messages):
+            items.setdefault(item.message.key, await self._with_quote(item))
         return Batch(
             cursor=self._next_cursor(updates.buf or position.buf),
             items=tuple(items.values()),
-            contacts=tuple(self._new_contacts(received_items)),
+            contacts=tuple(self._new_contacts(received_messages)),
             unreadable_count=unreadable_count,
         )
 
@@ -97,10 +99,10 @@ class Receiver:
         self._hold_seconds = updates.hold_seconds or max(POLL_HOLD_SECONDS, self._hold_seconds)
         return updates
 
-    def _update_chats(self, received_items: list[ReceivedItem]) -> None:
+    def _update_chats(self, received_messages: list[ReceivedMessage]) -> None:
         """Opens the reply windows of those who wrote."""
         now = self._client.server_clock.now()
-        for received in received_items:
+        for received in received_messages:
             wrote = received.time if 0 < received.time < now + CLOCK_TOLERANCE_MS else now
             self._client.update_chat(
                 received.sender, partial(_with_message, wrote=wrote, token=received.token)
@@ -129,31 +131,31 @@ class Receiver:
             clock = self._client.clock
             await clock.sleep(replace(self._empty_poll_backoff, failures=failures).wait(clock.chance()))
 
-    def _record_poll(self, received_items: list[ReceivedItem], seconds: float) -> None:
+    def _record_poll(self, received_messages: list[ReceivedMessage], seconds: float) -> None:
         """Counts a poll as empty where it was answered at once, with nothing or the same messages again."""
-        keys = tuple(message.key for received in received_items for message in received.messages)
+        keys = tuple(item.message.key for received in received_messages for item in received.items)
         is_empty = seconds < IMMEDIATE_ANSWER_SECONDS and keys in {(), self._last_keys}
         self._last_keys = keys
         backoff = self._empty_poll_backoff
         self._empty_poll_backoff = backoff.after_failure() if is_empty else backoff.reset()
 
-    def _read_entries(self, entries: list[JsonObject]) -> tuple[list[ReceivedItem], int]:
+    def _read_entries(self, entries: list[JsonObject]) -> tuple[list[ReceivedMessage], int]:
         """Returns the messages, and how many entries could not be read."""
         bot_id = self._client.bot.id
         language = self._client.language
         now = self._client.clock.now
-        received_items: list[ReceivedItem] = []
+        received_messages: list[ReceivedMessage] = []
         unread_count = 0
         for entry in entries:
             try:
-                received = read_item(entry, bot_id, language, now)
+                received = read_message(entry, bot_id, language, now)
             except Exception:  # noqa: BLE001 - no entry, whatever it contains, stops the others
                 unread_count += 1
                 log.warning("message cannot be read", type=str(entry.get("message_type"))[:20])
                 continue
             if received is not None:
-                received_items.append(received)
-        return received_items, unread_count
+                received_messages.append(received)
+        return received_messages, unread_count
 
     def _next_cursor(self, buf: str) -> Cursor:
         chats = list(self._client.bot.chats.items())[-MAX_CHATS_IN_CURSOR:]
@@ -164,19 +166,18 @@ class Receiver:
         }
         return SyncCursor(buf=buf, chats=chats_with_messages).to_cursor()
 
-    def _new_contacts(self, received_items: list[ReceivedItem]) -> Iterator[Contact]:
+    def _new_contacts(self, received_messages: list[ReceivedMessage]) -> Iterator[Contact]:
         """Yields those who write for the first time in this login; iLink sends only their ids (ilink 9.1)."""
-        for received in received_items:
+        for received in received_messages:
             if received.sender not in self._known_senders:
                 self._known_senders.add(received.sender)
                 yield contact_of(received.sender)
 
-    async def _with_quotes(self, item: ReceivedItem) -> list[Message]:
-        """Returns the messages of an item, with the details of those that they quote."""
-        messages = list(item.messages)
-        for index, quote in item.quotes.items():
-            messages[index] = replace(messages[index], detail=await self._quote_detail(quote))
-        return messages
+    async def _with_quote(self, item: ReceivedItem) -> Message:
+        """Returns the message of an item, with the details of the message that it quotes."""
+        if item.quote is None:
+            return item.message
+        return replace(item.message, detail=await self._quote_detail(item.quote))
 
     async def _quote_detail(self, quote: Quote) -> dict[str, Json]:
         """Returns the fields of a quote for the payload.

@@ -1,6 +1,13 @@
-"""Reads messages of iLink: each of their items becomes one `Message` (ilink 5).
+"""Reads the messages of iLink; each item of a message becomes a `Message` of its own (ilink 5).
 
-A reply names the message that it quotes: by its id, or as a copy, or as a part of its text (ilink 5.4).
+    {"from_user_id": "b…@im.wechat", "context_token": "…", "create_time_ms": 1790000000000,
+     "item_list": [{"type": 1, "text_item": {"text": "look"}}, {"type": 2, "image_item": {…}}]}
+
+becomes a `ReceivedMessage` with two items: a text, and a picture to download. `read_message` reads the
+fields of the whole message, `ITEM_READERS` has a function for each type of item, and `_message_keys` makes
+the keys by which a repeated delivery is recognised.
+
+An item may quote another message: by its id, as a copy, or as a part of its text (`read_quote`, ilink 5.4).
 """
 
 from __future__ import annotations
@@ -29,20 +36,11 @@ MAX_OCCURRENCES = 1000
 # Milliseconds since 1970. A message whose time is later counts as one without a time.
 MAX_TIME_MS = 1 << 43
 
+# A `play_length` below this is in seconds (ilink 5.3.3).
+MIN_PLAY_LENGTH_MS = 1000
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuotePart:
-    """The quoted part of a text: from one occurrence of `start` to the end of one of `end`.
-
-    `start_index` and `end_index` say which occurrence, counted from 0. `md5` is the hash of the part, in hex,
-    or empty.
-    """
-
-    start: str
-    end: str
-    start_index: int
-    end_index: int
-    md5: str = ""
+# Characters of the hex digest of a key.
+KEY_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,117 +63,50 @@ class Quote:
         return {key: value for key, value in facts.items() if value}
 
 
-def read_quote(item: JsonObject, language: Language) -> Quote | None:
-    """Returns the message that an item quotes, or None.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotePart:
+    """The quoted part of a text: from one occurrence of `start` to the end of one of `end`.
 
-    Newer phones send only its id, older ones the whole item (ilink 5.4.1).
+    `start_index` and `end_index` say which occurrence, counted from 0. `md5` is the hash of the part, in hex,
+    or empty.
     """
-    ref = read_object(item, "ref_msg")
-    if not ref:
-        return None
-    quoted_item = read_object(ref, "message_item")
-    kind, text = _quoted_content(quoted_item, language) if quoted_item else (None, "")
-    return Quote(
-        id=_read_id(ref, "svr_id") or _read_id(quoted_item, "msg_id"),
-        kind=kind,
-        text=text or read_text(ref, "title").strip(),
-        part=_read_part(read_object(ref, "partial_text")),
-    )
 
-
-def selected_text(text: str, part: QuotePart) -> str | None:
-    """Returns the quoted part of `text`, or None where it is not in it.
-
-    Phones count the occurrences of `end` either in the whole text or after `start`. The hash decides which of
-    the two is meant (ilink 5.4.3).
-    """
-    candidates = dict.fromkeys(_candidate_selections(text, part))
-    if not part.md5:
-        return next(iter(candidates), None)
-    return next((candidate for candidate in candidates if _md5(candidate) == part.md5), None)
-
-
-def _candidate_selections(text: str, part: QuotePart) -> Iterator[str]:
-    start = _nth_index(text, part.start, part.start_index)
-    if start is None:
-        return
-    for end in (
-        _nth_index(text, part.end, part.end_index),
-        _nth_index(text, part.end, part.end_index, start + len(part.start)),
-    ):
-        if end is not None and end >= start:
-            yield text[start : end + len(part.end)]
-
-
-def _nth_index(text: str, phrase: str, occurrence: int, start: int = 0) -> int | None:
-    """Returns the index of the occurrence of `phrase` with this number (counted from 0) after `start`."""
-    if not phrase or not 0 <= occurrence <= MAX_OCCURRENCES:
-        return None
-    index = text.find(phrase, start)
-    for _ in range(occurrence):
-        if index < 0:
-            return None
-        index = text.find(phrase, index + len(phrase))
-    return index if index >= 0 else None
-
-
-def _read_part(entry: JsonObject) -> QuotePart | None:
-    start, end = read_text(entry, "start"), read_text(entry, "end")
-    if not (start and end):
-        return None
-    return QuotePart(
-        start=start,
-        end=end,
-        start_index=read_number(entry, "startindex"),
-        end_index=read_number(entry, "endindex"),
-        md5=read_text(entry, "quotemd5").strip().lower(),
-    )
-
-
-def _quoted_content(item: JsonObject, language: Language) -> tuple[Kind, str]:
-    """Returns the kind of a quoted item, and its text or a placeholder for it."""
-    item_type = read_number(item, "type")
-    reader = ITEM_READERS.get(item_type)
-    kind = Kind.UNSUPPORTED if reader is None else reader.kind
-    if item_type == ItemType.TEXT:
-        return kind, read_text(read_object(item, "text_item"), "text")
-    if item_type == ItemType.VOICE:
-        return kind, read_text(read_object(item, "voice_item"), "text") or ilink_placeholder(language, kind)
-    name = read_text(read_object(item, "file_item"), "file_name") if item_type == ItemType.FILE else ""
-    return kind, ilink_placeholder(language, kind, name)
-
-
-def _read_id(entry: JsonObject, key: str) -> str:
-    message_id = read_text(entry, key).strip()
-    return message_id if message_id.strip("0") else ""  # 0 stands for no id
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+    start: str
+    end: str
+    start_index: int
+    end_index: int
+    md5: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedItem:
-    """One message of iLink, whose items have become `messages`.
+    """One item of a message. `quote` is what the message quotes, whose details its receiver completes."""
+
+    message: Message
+    quote: Quote | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivedMessage:
+    """One message of iLink.
 
     `token` is the context token, which a reply must carry. `time` is in milliseconds since 1970 by WeChat's
-    clock, 0 where the message has none. `quotes` holds the quoted messages, by index in `messages`.
+    clock, 0 where the message has none.
     """
 
     sender: Handle
     token: str = field(default="", repr=False)
     time: int = 0
-    messages: tuple[Message, ...] = ()
-    quotes: Mapping[int, Quote] = field(default_factory=dict)
+    items: tuple[ReceivedItem, ...] = ()
 
 
-def read_item(entry: JsonObject, bot: str, language: Language, now: int) -> ReceivedItem | None:
+def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> ReceivedMessage | None:
     """Reads one message; returns None for one that no person wrote.
 
     `bot` is the id of the bot itself. `now` (milliseconds since 1970) becomes the time of a message without
     one. Raises `ValueError` for a message without a sender.
     """
-    sender = read_text(entry, "from_user_id")
+    sender = Handle(read_text(entry, "from_user_id"))
     author = read_number(entry, "message_type") if "message_type" in entry else SenderType.USER
     if author != SenderType.USER or sender == bot:
         return None
@@ -186,28 +117,33 @@ def read_item(entry: JsonObject, bot: str, language: Language, now: int) -> Rece
     items, _ = read_objects(entry, "item_list")
     contents = [_read_content(item, language) for item in items or [{}]]
     ids = _message_ids(entry, items, len(contents))
-    keys = _message_keys(entry, sender, time)
-    return ReceivedItem(
-        sender=Handle(sender),
+    keys = _message_keys(entry, items, sender, time)
+    return ReceivedMessage(
+        sender=sender,
         token=read_text(entry, "context_token"),
         time=time,
-        messages=tuple(
-            Message(
-                key=key,
-                id=message_id or key,
-                chat=Handle(sender),
-                chat_kind=ChatKind.FRIEND,
-                sender=Handle(sender),
-                kind=content.kind,
-                text=content.text,
-                time=time or now,
-                detail=content.detail,
-                media=content.media,
-                thumbnail=content.thumbnail,
+        items=tuple(
+            ReceivedItem(
+                message=_message(content, sender, key, message_id or key, time or now), quote=content.quote
             )
             for content, message_id, key in zip(contents, ids, keys, strict=True)
         ),
-        quotes={index: content.quote for index, content in enumerate(contents) if content.quote is not None},
+    )
+
+
+def _message(content: _Content, sender: Handle, key: str, message_id: str, time: int) -> Message:
+    return Message(
+        key=key,
+        id=message_id,
+        chat=sender,
+        chat_kind=ChatKind.FRIEND,
+        sender=sender,
+        kind=content.kind,
+        text=content.text,
+        time=time,
+        detail=content.detail,
+        media=content.media,
+        thumbnail=content.thumbnail,
     )
 
 
@@ -223,18 +159,17 @@ def _message_ids(entry: JsonObject, items: list[JsonObject], count: int) -> Iter
         yield f"{first_id}.{number}" if first_id else ""
 
 
-def _message_keys(entry: JsonObject, sender: str, time: int) -> Iterator[str]:
+def _message_keys(entry: JsonObject, items: list[JsonObject], sender: str, time: int) -> Iterator[str]:
     """Yields a key for each item, by which a message that is delivered twice is recognised (ilink 4.5.2).
 
     WeChat may send a message again seconds later under a new id. Content and time stay the same, so the key
     is made of these. The id is used only where the message has no time.
     """
-    items, _ = read_objects(entry, "item_list")
     fingerprints = [_fingerprint(item) for item in items]
     time_or_id = time or read_text(entry, "message_id") or read_text(entry, "seq")
     for index in range(max(1, len(fingerprints))):
         facts = json.dumps([sender, time_or_id, fingerprints, index], ensure_ascii=True)
-        yield hashlib.sha256(facts.encode()).hexdigest()[:40]
+        yield hashlib.sha256(facts.encode()).hexdigest()[:KEY_CHARACTERS]
 
 
 _STABLE_FIELDS = ("text", "file_name", "len", "md5", "playtime", "mid_size", "video_size", "video_md5")
@@ -257,6 +192,9 @@ def _fingerprint(item: JsonObject) -> list[Json]:
             fields += [key, *(read_text(content, field_name) for field_name in _STABLE_FIELDS)]
     quoted = read_object(item, "ref_msg")
     return [*fields, read_text(quoted, "svr_id"), read_text(read_object(quoted, "message_item"), "msg_id")]
+
+
+# Items. Each function reads one type of item.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,7 +285,7 @@ def _video_duration(video: JsonObject) -> dict[str, Json]:
     seconds, any other one in milliseconds (ilink 5.3.3).
     """
     length = read_number(video, "play_length")
-    return {"duration": float(length)} if 0 < length < 1000 else _duration(video, "play_length")
+    return {"duration": float(length)} if 0 < length < MIN_PLAY_LENGTH_MS else _duration(video, "play_length")
 
 
 def _duration(entry: JsonObject, key: str) -> dict[str, Json]:
@@ -370,3 +308,95 @@ ITEM_READERS: dict[int, ItemReader] = {
     ItemType.FILE: ItemReader(Kind.FILE, _file_content),
     ItemType.VIDEO: ItemReader(Kind.VIDEO, _video_content),
 }
+
+
+# Quotes.
+
+
+def read_quote(item: JsonObject, language: Language) -> Quote | None:
+    """Returns the message that an item quotes, or None.
+
+    Newer phones send only its id, older ones the whole item (ilink 5.4.1).
+    """
+    ref = read_object(item, "ref_msg")
+    if not ref:
+        return None
+    quoted_item = read_object(ref, "message_item")
+    kind, text = _quoted_content(quoted_item, language) if quoted_item else (None, "")
+    return Quote(
+        id=_read_id(ref, "svr_id") or _read_id(quoted_item, "msg_id"),
+        kind=kind,
+        text=text or read_text(ref, "title").strip(),
+        part=_read_part(read_object(ref, "partial_text")),
+    )
+
+
+def _read_id(entry: JsonObject, key: str) -> str:
+    message_id = read_text(entry, key).strip()
+    return message_id if message_id.strip("0") else ""  # 0 stands for no id
+
+
+def _quoted_content(item: JsonObject, language: Language) -> tuple[Kind, str]:
+    """Returns the kind of a quoted item, and its text or a placeholder for it."""
+    item_type = read_number(item, "type")
+    reader = ITEM_READERS.get(item_type)
+    kind = Kind.UNSUPPORTED if reader is None else reader.kind
+    if item_type == ItemType.TEXT:
+        return kind, read_text(read_object(item, "text_item"), "text")
+    if item_type == ItemType.VOICE:
+        return kind, read_text(read_object(item, "voice_item"), "text") or ilink_placeholder(language, kind)
+    name = read_text(read_object(item, "file_item"), "file_name") if item_type == ItemType.FILE else ""
+    return kind, ilink_placeholder(language, kind, name)
+
+
+def _read_part(entry: JsonObject) -> QuotePart | None:
+    start, end = read_text(entry, "start"), read_text(entry, "end")
+    if not (start and end):
+        return None
+    return QuotePart(
+        start=start,
+        end=end,
+        start_index=read_number(entry, "startindex"),
+        end_index=read_number(entry, "endindex"),
+        md5=read_text(entry, "quotemd5").strip().lower(),
+    )
+
+
+def selected_text(text: str, part: QuotePart) -> str | None:
+    """Returns the quoted part of `text`, or None where it is not in it.
+
+    Phones count the occurrences of `end` either in the whole text or after `start`. The hash decides which of
+    the two is meant (ilink 5.4.3).
+    """
+    candidates = dict.fromkeys(_candidate_selections(text, part))
+    if not part.md5:
+        return next(iter(candidates), None)
+    return next((candidate for candidate in candidates if _md5(candidate) == part.md5), None)
+
+
+def _candidate_selections(text: str, part: QuotePart) -> Iterator[str]:
+    start = _nth_index(text, part.start, part.start_index)
+    if start is None:
+        return
+    for end in (
+        _nth_index(text, part.end, part.end_index),
+        _nth_index(text, part.end, part.end_index, start + len(part.start)),
+    ):
+        if end is not None and end >= start:
+            yield text[start : end + len(part.end)]
+
+
+def _nth_index(text: str, phrase: str, occurrence: int, start: int = 0) -> int | None:
+    """Returns the index of the occurrence of `phrase` with this number (counted from 0) after `start`."""
+    if not phrase or not 0 <= occurrence <= MAX_OCCURRENCES:
+        return None
+    index = text.find(phrase, start)
+    for _ in range(occurrence):
+        if index < 0:
+            return None
+        index = text.find(phrase, index + len(phrase))
+    return index if index >= 0 else None
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()

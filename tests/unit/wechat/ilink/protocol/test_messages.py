@@ -36,28 +36,32 @@ from wx2mqtt.model import ChatKind, Kind, Message
 from wx2mqtt.wechat.ilink.protocol.messages import (
     Quote,
     QuotePart,
-    ReceivedItem,
-    read_item,
+    ReceivedMessage,
+    read_message,
     read_quote,
     selected_text,
 )
 
 
-def read(raw: dict[str, Any], language: Language = "en") -> ReceivedItem:
-    result = read_item(raw, BOT, language, NOW)
+def messages_of(received: ReceivedMessage) -> list[Message]:
+    return [item.message for item in received.items]
+
+
+def read(raw: dict[str, Any], language: Language = "en") -> ReceivedMessage:
+    result = read_message(raw, BOT, language, NOW)
     assert result is not None
     return result
 
 
 def only(raw: dict[str, Any], language: Language = "en") -> Message:
-    (result,) = read(raw, language).messages
+    (result,) = messages_of(read(raw, language))
     return result
 
 
 def test_a_text() -> None:
     result = read(entry(text("开灯 ☀😀")))
     assert (result.sender, result.token, result.time) == (ME, "AARzSECRET1", WROTE)
-    (message,) = result.messages
+    (message,) = messages_of(result)
     assert (message.kind, message.text, message.id) == (Kind.TEXT, "开灯 ☀😀", "7500000000000000101")
     assert (message.chat, message.sender, message.chat_kind) == (ME, ME, ChatKind.FRIEND)
     assert not message.from_self
@@ -112,7 +116,7 @@ def test_a_message_without_items_is_not_lost(items: object) -> None:
 
 
 def test_every_item_of_a_message_is_one() -> None:
-    result = read(entry(text("one"), image(), text("one"))).messages
+    result = messages_of(read(entry(text("one"), image(), text("one"))))
     assert [message.id for message in result] == [
         "7500000000000000101",
         "7500000000000000101.2",
@@ -135,25 +139,25 @@ def test_without_a_number_of_its_own_it_has_that_of_its_item_or_its_key() -> Non
 
 @pytest.mark.parametrize("changes", [{"message_type": 2}, {"message_type": 0}, {"from_user_id": BOT}])
 def test_what_no_person_wrote_is_left_out(changes: dict[str, Any]) -> None:
-    assert read_item(entry(**changes), BOT, "en", NOW) is None
+    assert read_message(entry(**changes), BOT, "en", NOW) is None
 
 
 def test_who_does_not_say_what_they_are_is_a_person() -> None:
     raw = entry()
     del raw["message_type"]
-    assert read_item(raw, BOT, "en", NOW) is not None
+    assert read_message(raw, BOT, "en", NOW) is not None
 
 
 def test_nobody_wrote_it_is_an_error() -> None:
     with pytest.raises(ValueError):
-        read_item(entry(from_user_id=""), BOT, "en", NOW)
+        read_message(entry(from_user_id=""), BOT, "en", NOW)
 
 
 @pytest.mark.parametrize("time", [0, -5, 1 << 60, "x", None, 1.5])
 def test_a_time_that_is_none_is_now(time: object) -> None:
     result = read(entry(create_time_ms=time))
     assert result.time == 0
-    assert result.messages[0].time == NOW
+    assert messages_of(result)[0].time == NOW
 
 
 # the key (ilink 4.5)
@@ -193,7 +197,7 @@ def test_the_address_of_bytes_may_be_another_when_it_comes_again() -> None:
     ],
 )
 def test_another_message_has_another_key(changes: dict[str, Any]) -> None:
-    assert key(entry()) not in {message.key for message in read(entry(**changes)).messages}
+    assert key(entry()) not in {message.key for message in messages_of(read(entry(**changes)))}
 
 
 def test_two_pictures_at_once_have_two_keys() -> None:
@@ -266,10 +270,10 @@ FIELDS = ["from_user_id", "message_id", "create_time_ms", "message_type", "item_
 def test_no_fields_make_it_fail_otherwise(changes: dict[str, Any]) -> None:
     raw = json.loads(json.dumps(entry(**changes)))
     try:
-        result = read_item(raw, BOT, "en", NOW)
+        result = read_message(raw, BOT, "en", NOW)
     except ValueError:
         return
-    for message in result.messages if result else ():
+    for message in messages_of(result) if result else ():
         assert message.id
         assert message.key
 
@@ -278,7 +282,7 @@ def test_no_fields_make_it_fail_otherwise(changes: dict[str, Any]) -> None:
 def test_no_items_make_it_fail(items: list[dict[str, Any]]) -> None:
     raw = json.loads(json.dumps(entry(item_list=items)))
     result = read(raw)
-    assert len(result.messages) == max(1, len(items))
+    assert len(messages_of(result)) == max(1, len(items))
 
 
 @given(
